@@ -1,0 +1,81 @@
+"""Sample: one annotated face of a data set, whatever the set; and the validation rule."""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from ..geometry import Array, landmark_box
+from ..image import read_image
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One face: where its picture is and where its points are."""
+
+    image: Path
+    """The file the picture is read from."""
+    landmarks: Array
+    """(N, 2), pixels of the image as read (EXIF applied), centre of the first pixel (0, 0); nan where not annotated."""
+    scheme: str
+    """What the rows of `landmarks` mean."""
+    name: str
+    """The path of the picture below the data set's root, with a suffix where one picture has several faces."""
+    box: Array | None = None
+    """The box the data set gives, in image pixels; None where it gives none."""
+    visible: NDArray[np.bool_] | None = None
+    """(N,), or None where the data set does not say."""
+    subset: str = ""
+    """The part of the data set this face belongs to, e.g. "helen/testset"."""
+    attributes: Mapping[str, bool] = field(default_factory=dict)
+    """What the data set says of the face, e.g. {"occluded": True}."""
+    frame: int | None = None
+    """The frame number where `image` is a video."""
+    photo: str = ""
+    """The name of the photo, the same for all faces of one photo; empty: the file stem."""
+
+    def face_box(self) -> Array:
+        """The tight box (4,) of the landmarks, in image pixels: the `truth` box of every protocol."""
+        return landmark_box(self.landmarks)
+
+    def read(self) -> NDArray[np.uint8]:
+        """The picture: RGB (H, W, 3)."""
+        return read_image(self.image)
+
+    def is_validation(self) -> bool:
+        """Whether the face is in the tenth of the training faces on which everything is chosen."""
+        return in_validation(self.photo or self.image.stem)
+
+
+def in_validation(photo: str) -> bool:
+    """Whether the SHA-1 of the photo's name, read as an integer, is 0 modulo 10."""
+    return int(hashlib.sha1(photo.encode(), usedforsecurity=False).hexdigest(), 16) % 10 == 0
+
+
+def photo_of_numbered(stem: str) -> str:
+    """The photo's name of a file stem that ends in the number of a face, `_<n>`, as in HELEN and AFW."""
+    return re.sub(r"_\d+$", "", stem)
+
+
+def data_root(given: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of the data sets: `given`, else $LINEAMENT_DATA, else ../shared/data.
+
+    Raises: DataError where that folder is absent.
+    """
+    root = Path(given or os.environ.get("LINEAMENT_DATA") or "../shared/data")
+    if not root.is_dir():
+        raise DataError(f"no data folder at {root}; wanted the data sets' folder: set LINEAMENT_DATA or give --data")
+    return root
+
+
+def check_count(samples: Sequence[Sample], official: int, what: str) -> str:
+    """An empty text where `samples` are the `official` number of faces, else one plain line that says what is short."""
+    if len(samples) == official:
+        return ""
+    return f"{what}: {len(samples)} of the official {official} faces are here"

@@ -1,0 +1,87 @@
+"""Every error this package raises on purpose.
+
+LineamentError
+├── InputError (ValueError)        what was given cannot be used
+│   ├── ImageError                 not an image, truncated, too large
+│   ├── ShapeError                 an array of the wrong shape or with values that are not finite
+│   ├── SchemeError                points of another scheme, an unknown scheme
+│   ├── DataError                  a data set that is absent, short or badly annotated
+│   ├── RecipeError                a recipe with an unknown key or a value out of range
+│   └── ProtocolError              a report or prediction file that does not fit its protocol
+└── WorkError (RuntimeError)       the work could not be done
+    ├── ModelError                 a model file that is missing, foreign or broken
+    ├── ExportError                an export that would change the model's results
+    ├── TrainError                 a training that cannot start or go on
+    └── ExtraError (ImportError)   an optional dependency is not installed
+
+A message says what was given, what was wanted and what to do next.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class LineamentError(Exception):
+    """The one base: catch it to catch everything this package raises on purpose."""
+
+
+class InputError(LineamentError, ValueError):
+    """What was given cannot be used."""
+
+
+class ImageError(InputError):
+    """Not an image, a truncated one, or one too large to open safely."""
+
+
+class ShapeError(InputError):
+    """An array of the wrong shape, or with values that are not finite."""
+
+
+class SchemeError(InputError):
+    """Points of another scheme than wanted, or a scheme nobody knows."""
+
+
+class DataError(InputError):
+    """A data set that is absent, short of images, or badly annotated."""
+
+
+class RecipeError(InputError):
+    """A recipe with an unknown key or a value out of range."""
+
+
+class ProtocolError(InputError):
+    """A report or prediction file that does not fit its protocol."""
+
+
+class WorkError(LineamentError, RuntimeError):
+    """The work could not be done."""
+
+
+class ModelError(WorkError):
+    """A model file that is missing, foreign or broken."""
+
+
+class ExportError(WorkError):
+    """An export that would change the model's results."""
+
+
+class TrainError(WorkError):
+    """A training that cannot start or go on."""
+
+
+class ExtraError(WorkError, ImportError):
+    """An optional dependency is not installed."""
+
+
+def missing_extra(package: str, extra: str) -> ExtraError:
+    """The error for an optional `package` that comes with `lineament[extra]`."""
+    return ExtraError(f"{package} is not installed; type: pip install 'lineament[{extra}]'")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown `name`: the nearest known ones, or all of them."""
+    known = sorted(known)
+    close = get_close_matches(name, known, n=2, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(repr(c) for c in close) + "?"
+    return "choose one of " + ", ".join(known)

@@ -1,0 +1,155 @@
+"""Boxes, affines and flips: the one home of pixel conventions.
+
+- The origin is the centre of the top-left pixel: (0, 0). x runs right, y runs down. An image of W x H pixels covers
+  [-0.5, W - 0.5] x [-0.5, H - 0.5].
+- A box is (x0, y0, x1, y1) in the same coordinates, its ends real numbers on its outline: width = x1 - x0, without + 1.
+  The box of a face is the tight box of its 68 landmarks (brows to chin), whoever found it.
+- Resizing by s maps pixel areas: x' = (x + 0.5) s - 0.5. A heatmap of stride s sits on its crop by the same rule,
+  with 1/s for s.
+- A horizontal flip maps x' = W - 1 - x.
+- An affine is 2x3 float64 and maps column vectors (x, y, 1). Angles are degrees; a face of roll +30 has its chin turned
+  towards the left edge of the image, that is: clockwise as one sees it.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import ShapeError
+
+Array = NDArray[np.float64]
+
+
+def as_points(points: ArrayLike, name: str = "landmarks") -> Array:
+    """`points` as float64 (N, 2).    Raises: ShapeError where the shape differs."""
+    array = np.asarray(points, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ShapeError(f"{name} have shape {array.shape}; wanted (N, 2): one row of x, y for each point")
+    return array
+
+
+def as_boxes(boxes: ArrayLike) -> Array:
+    """`boxes` as float64 (F, 4); one box of 4 numbers becomes (1, 4), nothing becomes (0, 4).
+
+    Raises: ShapeError where the shape differs, a number is not finite or a box has no area.
+    """
+    array = np.asarray(boxes, dtype=np.float64)
+    if array.size == 0:
+        return np.zeros((0, 4))
+    if array.shape == (4,):
+        array = array[None]
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise ShapeError(f"boxes have shape {array.shape}; wanted (F, 4): x0, y0, x1, y1 for each face")
+    bad = ~np.isfinite(array).all(1) | (array[:, 2] <= array[:, 0]) | (array[:, 3] <= array[:, 1])
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ShapeError(f"box {row} is {array[row].tolist()}; wanted finite x0 < x1 and y0 < y1, in pixels")
+    return array
+
+
+def landmark_box(landmarks: ArrayLike) -> Array:
+    """The tight box (4,) around `landmarks` (N, 2), in their frame; points that are not finite do not count."""
+    points = as_points(landmarks)
+    points = points[np.isfinite(points).all(1)]
+    if len(points) == 0:
+        raise ShapeError("no landmark is finite; wanted at least one to draw a box around")
+    return np.concatenate([points.min(0), points.max(0)])
+
+
+def box_center(box: ArrayLike) -> Array:
+    """The centre (2,) of `box`."""
+    x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
+    return np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+
+
+def box_side(box: ArrayLike) -> float:
+    """The longer side of `box`, in its pixels: the length a crop is measured by."""
+    x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
+    return float(max(x1 - x0, y1 - y0))
+
+
+def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
+    """Intersection over union of every pair: (A, 4), (B, 4) -> (A, B) in [0, 1]."""
+    a = np.asarray(boxes_a, dtype=np.float64).reshape(-1, 1, 4)
+    b = np.asarray(boxes_b, dtype=np.float64).reshape(1, -1, 4)
+    inner = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(-1)
+    union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - inner
+    return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
+
+
+def similarity(scale: float, angle_deg: float, source: ArrayLike, target: ArrayLike) -> Array:
+    """The affine (2, 3) that scales by `scale`, turns by `angle_deg` and takes point `source` to point `target`."""
+    cos = scale * np.cos(np.deg2rad(angle_deg))
+    sin = scale * np.sin(np.deg2rad(angle_deg))
+    linear = np.array([[cos, -sin], [sin, cos]])
+    shift = np.asarray(target, dtype=np.float64) - linear @ np.asarray(source, dtype=np.float64)
+    return np.hstack([linear, shift[:, None]])
+
+
+def crop_affine(box: ArrayLike, size: int, padding: float, roll_deg: float = 0.0) -> Array:
+    """The image_to_crop affine (2, 3) of the square crop around `box`.
+
+    box: (4,) in image pixels.    size: side of the crop in pixels.    padding: side of the square, in longer box sides.
+    roll_deg: how far the face is turned in the image; the crop shows it upright.
+    """
+    center_crop = np.array([(size - 1) / 2, (size - 1) / 2])
+    return similarity(size / (padding * box_side(box)), -roll_deg, box_center(box), center_crop)
+
+
+def apply_affine(affine: ArrayLike, points: ArrayLike) -> Array:
+    """`points` (..., 2) moved by `affine` (2, 3)."""
+    matrix = np.asarray(affine, dtype=np.float64)
+    return np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def invert_affine(affine: ArrayLike) -> Array:
+    """The affine (2, 3) that undoes `affine`."""
+    matrix = np.asarray(affine, dtype=np.float64)
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.hstack([linear, -linear @ matrix[:, 2:]])
+
+
+def compose(second: ArrayLike, first: ArrayLike) -> Array:
+    """The affine (2, 3) that does `first`, then `second`."""
+    a, b = np.asarray(second, dtype=np.float64), np.asarray(first, dtype=np.float64)
+    return np.hstack([a[:, :2] @ b[:, :2], a[:, :2] @ b[:, 2:] + a[:, 2:]])
+
+
+def affine_scale(affine: ArrayLike) -> float:
+    """Target pixels per source pixel of `affine`: the root of its area factor."""
+    return float(np.sqrt(abs(np.linalg.det(np.asarray(affine, dtype=np.float64)[:, :2]))))
+
+
+def resize_affine(scale_x: float, scale_y: float) -> Array:
+    """The affine of resizing an image by the two factors: pixel areas map to pixel areas."""
+    return np.array([[scale_x, 0, (scale_x - 1) / 2], [0, scale_y, (scale_y - 1) / 2]])
+
+
+def flip_affine(width: int) -> Array:
+    """The affine of mirroring an image `width` pixels wide: x' = width - 1 - x."""
+    return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
+
+
+def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
+    """The similarity (2, 3) that takes `source` (N, 2) nearest to `target` (N, 2) in least squares, without mirroring.
+
+    Source: Umeyama 1991, eq. 40-43.
+    """
+    a, b = as_points(source, "source points"), as_points(target, "target points")
+    if len(a) != len(b) or len(a) < 2:
+        raise ShapeError(f"{len(a)} source and {len(b)} target points; wanted the same number, at least 2")
+    mean_a, mean_b = a.mean(0), b.mean(0)
+    u, spread, vt = np.linalg.svd((b - mean_b).T @ (a - mean_a) / len(a))
+    sign = np.array([1.0, np.sign(np.linalg.det(u @ vt)) or 1.0])
+    variance = ((a - mean_a) ** 2).sum() / len(a)
+    if variance == 0:
+        raise ShapeError("all source points are one point; wanted at least two different ones")
+    linear = (spread * sign).sum() / variance * (u * sign) @ vt
+    return np.hstack([linear, (mean_b - linear @ mean_a)[:, None]])
+
+
+def affine_roll_deg(affine: ArrayLike) -> float:
+    """The angle by which a similarity turns, in degrees, in (-180, 180]."""
+    matrix = np.asarray(affine, dtype=np.float64)
+    return float(np.rad2deg(np.arctan2(matrix[1, 0], matrix[0, 0])))
+
+

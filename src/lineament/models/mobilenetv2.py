@@ -1,0 +1,75 @@
+"""MobileNetV2 as a backbone: crop -> feature maps at strides 4, 8, 16 and 32.
+
+Stands on torch. Source: Sandler et al. 2018, table 2. Parameter names follow the published ImageNet weights.
+"""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+# expansion, output channels, repeats, stride of the first: Sandler et al. 2018, table 2
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+
+
+def conv_bn(channels_in: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """Convolution without bias, batch normalization, ReLU6."""
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU6(inplace=True),
+    )
+
+
+class InvertedResidual(nn.Module):
+    """1x1 expansion, 3x3 depthwise, linear 1x1: (B, C_in, H, W) -> (B, C, H / stride, W / stride)."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = channels_in * expansion
+        layers: list[nn.Module] = [conv_bn(channels_in, hidden, 1)] if expansion != 1 else []
+        layers += [
+            conv_bn(hidden, hidden, 3, stride, groups=hidden),
+            nn.Conv2d(hidden, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        ]
+        self.conv = nn.Sequential(*layers)
+        self.residual = stride == 1 and channels_in == channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x) if self.residual else self.conv(x)
+
+
+class MobileNetV2(nn.Module):
+    """(B, 3, H, W) normalized -> feature maps of `channels` at `strides`."""
+
+    strides = (4, 8, 16, 32)
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
+
+    def __init__(self, last_stage: int = len(STAGES)) -> None:
+        super().__init__()
+        features: list[nn.Module] = [conv_bn(3, 32, 3, 2)]
+        channels_in, stride = 32, 2
+        self.channels: tuple[int, ...] = ()
+        taps: list[int] = []
+        for expansion, channels, repeats, first in STAGES[:last_stage]:
+            if first == 2 and stride > 2:
+                taps.append(len(features) - 1)
+                self.channels += (channels_in,)
+            stride *= first
+            for i in range(repeats):
+                features.append(InvertedResidual(channels_in, channels, first if i == 0 else 1, expansion))
+                channels_in = channels
+        taps.append(len(features) - 1)
+        self.channels += (channels_in,)
+        self.features = nn.ModuleList(features)
+        self.taps = frozenset(taps)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return list(self._levels(x))
+
+    def _levels(self, x: Tensor) -> Iterator[Tensor]:
+        for i, block in enumerate(self.features):
+            x = block(x)
+            if i in self.taps:
+                yield x
