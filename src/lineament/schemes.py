@@ -1,20 +1,23 @@
-"""What landmark i is: names, mirror maps, edges, parts and normalizer points of every point set, read from tables/schemes.
+"""What landmark i is: names, mirror maps, edges, parts and normalizer points of every point set, and how to convert them.
 
-Left and right are the subject's own. A scheme is looked up with `scheme(name)`.
+All of it is read from tables/schemes/<name>.toml. Left and right are the subject's own.
 """
 
 import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .errors import SchemeError, nearest
-from .geometry import Array
+from .geometry import Array, as_points
 
 NAMES = ("ibug68",)
+HUB = "ibug68"  # a conversion without a rule of its own goes by way of this scheme
+STATUSES = ("missing", "interpolated", "exact")  # in rising order: a chain of rules is as good as its worst link
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,3 +43,111 @@ class Scheme:
 
     def __len__(self) -> int:
         return len(self.points)
+
+
+@dataclass(frozen=True, eq=False)
+class Conversion:
+    """Points of one scheme, made from another's."""
+
+    points: Array
+    """(M, 2), the frame of the source; nan where missing."""
+    status: NDArray[np.str_]
+    """(M,): "exact" is the same point by definition, "interpolated" a mean of neighbours or the nearest one, "missing"."""
+    source: str
+    target: str
+
+    def having(self, status: str) -> NDArray[np.intp]:
+        """The indices of the target points of that `status`."""
+        return np.flatnonzero(self.status == status)
+
+
+def _table(name: str) -> dict[str, Any]:
+    return tomllib.loads(files(__package__).joinpath(f"tables/schemes/{name}.toml").read_text(encoding="utf-8"))
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
+def check_scheme(name: str) -> str:
+    """`name`, where a scheme is called so.    Raises: SchemeError, with the nearest name."""
+    if name not in NAMES:
+        raise SchemeError(f"no scheme is called {name!r}; {nearest(str(name), NAMES)}")
+    return name
+
+
+@cache
+def _load(name: str) -> Scheme:
+    table = _table(name)
+    edges = [pair for chain in table["chains"] for pair in zip(chain, chain[1:], strict=False)]
+    mean = table.get("mean_shape")
+    return Scheme(
+        name=name,
+        title=table["title"],
+        points=tuple(table["points"]),
+        mirror=_frozen(np.array(table["mirror"], dtype=np.intp)),
+        edges=tuple(edges),
+        parts={part: tuple(points) for part, points in table["parts"].items()},
+        norm_points={rule: (tuple(a), tuple(b)) for rule, (a, b) in table["norm_points"].items()},
+        mean_shape=None if mean is None else _frozen(np.array(mean, dtype=np.float64)),
+    )
+
+
+def scheme(name: str) -> Scheme:
+    """The scheme called `name`.    Raises: SchemeError for an unknown name."""
+    return _load(check_scheme(name))
+
+
+@cache
+def _rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
+    """The weights (M, N) that make target points of source points, and the rank (M,) of each in STATUSES."""
+    count = len(scheme(target))
+    if source == target:
+        return np.eye(count), np.full(count, 2)
+    table = _table(target).get("from", {}).get(source)
+    if table is None:
+        return None
+    weights, rank = np.zeros((count, len(scheme(source)))), np.zeros(count, dtype=np.intp)
+    for point, index in enumerate(table["exact"]):
+        if index >= 0:
+            weights[point, index], rank[point] = 1.0, 2
+    for mixed in table.get("mixed", ()):
+        weights[mixed["point"], mixed["sources"]] = mixed["weights"]
+        rank[mixed["point"]] = 1
+    return weights, rank
+
+
+@cache
+def _path(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
+    direct = _rule(source, target)
+    first, second = _rule(source, HUB), _rule(HUB, target)
+    if direct is not None or first is None or second is None:
+        return direct
+    used = second[0] != 0
+    worst = np.where(used, first[1], 2).min(1)
+    return second[0] @ first[0], np.minimum(second[1], worst)
+
+
+def convert(points: ArrayLike, source: str, target: str) -> Conversion:
+    """The `points` (N, 2) of scheme `source` as points of scheme `target`, in the same frame.
+
+    A target point whose source points are not all finite is missing.
+    Raises: SchemeError for an unknown scheme or a pair without a rule; ShapeError, SchemeError for a wrong shape.
+    """
+    given, wanted = scheme(source), scheme(target)
+    array = as_points(points)
+    if len(array) != len(given):
+        raise SchemeError(
+            f"{len(array)} points were given as {source}, which has {len(given)}; name the scheme they are"
+        )
+    path = _path(source, target)
+    if path is None:
+        known = sorted(name for name in NAMES if _path(source, name) is not None)
+        raise SchemeError(f"no rule makes {target} of {source}; {source} can become {', '.join(known)}")
+    weights, rank = path
+    finite = np.isfinite(array).all(1)
+    rank = np.where((weights != 0) @ ~finite, 0, rank)
+    result = np.full((len(wanted), 2), np.nan)
+    result[rank > 0] = (weights @ np.where(finite[:, None], array, 0.0))[rank > 0]
+    return Conversion(_frozen(result), _frozen(np.array(STATUSES)[rank]), source, target)
