@@ -1,4 +1,4 @@
-"""What landmark i is: names, mirror maps, edges, parts and normalizer points of every point set, and how to convert them.
+"""What landmark i is: names, mirror maps, edges, parts, normalizer points of every point set, and how to convert them.
 
 All of it is read from tables/schemes/<name>.toml. Left and right are the subject's own.
 """
@@ -7,6 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,20 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import SchemeError, nearest
 from .geometry import Array, as_points
 
-NAMES = ("ibug68",)
-HUB = "ibug68"  # a conversion without a rule of its own goes by way of this scheme
+NAMES = (
+    "five",
+    "aflw19",
+    "aflw21",
+    "cofw29",
+    "ibug49",
+    "ibug51",
+    "ibug68",
+    "fgnet68",
+    "wflw98",
+    "lapa106",
+    "mediapipe478",
+)
+HUBS = ("ibug68", "wflw98")  # a pair without a rule of its own goes by way of one of these
 STATUSES = ("missing", "interpolated", "exact")  # in rising order: a chain of rules is as good as its worst link
 
 
@@ -52,9 +65,11 @@ class Conversion:
     points: Array
     """(M, 2), the frame of the source; nan where missing."""
     status: NDArray[np.str_]
-    """(M,): "exact" is the same point by definition, "interpolated" a mean of neighbours or the nearest one, "missing"."""
+    """(M,): "exact", the same point by definition; "interpolated", of neighbors or the nearest point; or "missing"."""
     source: str
+    """The scheme of the points that were given."""
     target: str
+    """The scheme of `points`."""
 
     def having(self, status: str) -> NDArray[np.intp]:
         """The indices of the target points of that `status`."""
@@ -80,7 +95,7 @@ def check_scheme(name: str) -> str:
 @cache
 def _load(name: str) -> Scheme:
     table = _table(name)
-    edges = [pair for chain in table["chains"] for pair in zip(chain, chain[1:], strict=False)]
+    edges = [pair for chain in table["chains"] for pair in pairwise(chain)]
     mean = table.get("mean_shape")
     return Scheme(
         name=name,
@@ -120,34 +135,41 @@ def _rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
 
 @cache
 def _path(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
+    """The rule of the pair, else the best one by way of a hub, else None."""
     direct = _rule(source, target)
-    first, second = _rule(source, HUB), _rule(HUB, target)
-    if direct is not None or first is None or second is None:
+    if direct is not None:
         return direct
-    used = second[0] != 0
-    worst = np.where(used, first[1], 2).min(1)
-    return second[0] @ first[0], np.minimum(second[1], worst)
+    chained = []
+    for hub in HUBS:
+        first, second = _rule(source, hub), _rule(hub, target)
+        if first is not None and second is not None:
+            worst = np.where(second[0] != 0, first[1], len(STATUSES)).min(1)
+            rank = np.minimum(second[1], worst)
+            chained.append(((second[0] @ first[0]) * (rank > 0)[:, None], rank))
+    return max(chained, key=lambda rule: int(rule[1].sum()), default=None)
 
 
 def convert(points: ArrayLike, source: str, target: str) -> Conversion:
     """The `points` (N, 2) of scheme `source` as points of scheme `target`, in the same frame.
 
     A target point whose source points are not all finite is missing.
-    Raises: SchemeError for an unknown scheme or a pair without a rule; ShapeError, SchemeError for a wrong shape.
+    Raises: SchemeError for an unknown scheme or a pair without a rule; SchemeError for another number of points;
+    ShapeError where they are not (N, 2).
     """
-    given, wanted = scheme(source), scheme(target)
+    given = scheme(source)
+    check_scheme(target)
     array = as_points(points)
     if len(array) != len(given):
         raise SchemeError(
-            f"{len(array)} points were given as {source}, which has {len(given)}; name the scheme they are"
+            f"{len(array)} points were given as {source}, which has {len(given)}; name the scheme they are of"
         )
     path = _path(source, target)
     if path is None:
         known = sorted(name for name in NAMES if _path(source, name) is not None)
         raise SchemeError(f"no rule makes {target} of {source}; {source} can become {', '.join(known)}")
     weights, rank = path
-    finite = np.isfinite(array).all(1)
-    rank = np.where((weights != 0) @ ~finite, 0, rank)
-    result = np.full((len(wanted), 2), np.nan)
-    result[rank > 0] = (weights @ np.where(finite[:, None], array, 0.0))[rank > 0]
+    absent = ~np.isfinite(array).all(1)
+    rank = np.where(((weights != 0) & absent).any(1), 0, rank)
+    result = weights @ np.where(absent[:, None], 0.0, array)
+    result[rank == 0] = np.nan
     return Conversion(_frozen(result), _frozen(np.array(STATUSES)[rank]), source, target)

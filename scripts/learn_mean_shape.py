@@ -1,0 +1,61 @@
+"""Prints the mean shape of ibug68, learnt from the 300W training faces, as the lines of tables/schemes/ibug68.toml.
+
+LINEAMENT_DATA=../shared/data python scripts/learn_mean_shape.py [--check]
+"""
+
+import argparse
+import sys
+
+import numpy as np
+
+from lineament.data.sample import data_root
+from lineament.data.w300 import read_300w
+from lineament.geometry import Array, apply_affine, box_center, box_side, fit_similarity, landmark_box
+from lineament.schemes import scheme
+
+
+def unit_shape(shape: Array) -> Array:
+    """`shape` (N, 2) in units of its tight box's longer side, around that box's centre."""
+    box = landmark_box(shape)
+    return (shape - box_center(box)) / box_side(box)
+
+
+def upright(shape: Array, mirror: np.ndarray) -> Array:
+    """`shape` averaged with its mirror image, which also stands it upright: the fixed points get x = 0."""
+    flipped = shape[mirror] * [-1, 1]
+    affine = fit_similarity(flipped, shape)
+    half = np.arctan2(affine[1, 0], affine[0, 0]) / 2
+    turn = np.array([[np.cos(half), -np.sin(half)], [np.sin(half), np.cos(half)]])
+    straight = (shape - shape.mean(0)) @ turn
+    return (straight + straight[mirror] * [-1, 1]) / 2
+
+
+def mean_shape(shapes: Array, mirror: np.ndarray, rounds: int = 5) -> Array:
+    """The mirror-symmetric Procrustes mean (N, 2) of `shapes` (F, N, 2), upright, in unit_shape's units."""
+    mean = unit_shape(shapes[0])
+    for _ in range(rounds):
+        fitted = [apply_affine(fit_similarity(shape, mean), shape) for shape in shapes]
+        mean = unit_shape(upright(np.mean(fitted, axis=0), mirror))
+    return mean
+
+
+def main() -> int:
+    """Print the table's lines, or with --check compare with the table; the exit code says whether they agree."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare with the committed table instead of printing")
+    ibug68 = scheme("ibug68")
+    shapes = np.stack([sample.landmarks for sample in read_300w(data_root() / "300w", "train")])
+    mean = mean_shape(shapes, ibug68.mirror)
+    if parser.parse_args().check:
+        away = np.inf if ibug68.mean_shape is None else float(np.abs(ibug68.mean_shape - mean).max())
+        print(f"{len(shapes)} faces; the table is at most {away:.1e} box sides away")
+        return int(away > 1e-3)
+    print("mean_shape = [")
+    for x, y in mean + 0.0:
+        print(f"    [{x:.4f}, {y:.4f}],")
+    print("]")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
