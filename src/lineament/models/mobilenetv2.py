@@ -7,17 +7,15 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
+from .depthwise import DepthwiseConv2d
+
 # expansion, output channels, repeats, stride of the first: Sandler et al. 2018, table 2
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
 
-def conv_bn(channels_in: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """Convolution without bias, batch normalization, ReLU6."""
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(channels),
-        nn.ReLU6(inplace=True),
-    )
+def conv_bn(conv: nn.Conv2d) -> nn.Sequential:
+    """`conv`, batch normalization, ReLU6."""
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU6(inplace=True))
 
 
 class InvertedResidual(nn.Module):
@@ -26,9 +24,9 @@ class InvertedResidual(nn.Module):
     def __init__(self, channels_in: int, channels: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = channels_in * expansion
-        layers: list[nn.Module] = [conv_bn(channels_in, hidden, 1)] if expansion != 1 else []
+        layers: list[nn.Module] = [conv_bn(nn.Conv2d(channels_in, hidden, 1, bias=False))] if expansion != 1 else []
         layers += [
-            conv_bn(hidden, hidden, 3, stride, groups=hidden),
+            conv_bn(DepthwiseConv2d(hidden, 3, stride)),
             nn.Conv2d(hidden, channels, 1, bias=False),
             nn.BatchNorm2d(channels),
         ]
@@ -48,7 +46,7 @@ class MobileNetV2(nn.Module):
 
     def __init__(self, last_stage: int = len(STAGES)) -> None:
         super().__init__()
-        features: list[nn.Module] = [conv_bn(3, 32, 3, 2)]
+        features: list[nn.Module] = [conv_bn(nn.Conv2d(3, 32, 3, 2, 1, bias=False))]
         channels_in, stride = 32, 2
         self.channels: tuple[int, ...] = ()
         taps: list[int] = []

@@ -1,0 +1,121 @@
+"""Samples -> training batches: a cache of ready crops on disk, and an order that depends on seed and step alone."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..crop import warp
+from ..errors import DataError
+from ..geometry import Array, apply_affine, crop_affine, landmark_box
+from ..schemes import scheme
+from .augment import Augmentation, augment
+from .sample import Sample
+
+CONTEXT = 2.2  # the side of a cached crop in longer box sides: room for rotation, shift and scale
+
+
+@dataclass(frozen=True, eq=False)
+class CropCache:
+    """Cached crops of many faces, memory-mapped."""
+
+    crops: NDArray[np.uint8]
+    """(M, S, S, 3) RGB."""
+    landmarks: NDArray[np.float64]
+    """(M, N, 2), pixels of the cached crop; nan where not annotated."""
+    boxes: NDArray[np.float64]
+    """(M, 4): tight boxes of the landmarks, pixels of the cached crop."""
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+
+def cache_crops(samples: Sequence[Sample], folder: Path, size: int = 320) -> CropCache:
+    """The cache of `samples` below `folder`, made on the first call and mapped from disk ever after.
+
+    size: side of a cached crop in pixels.    Raises: DataError where there is no sample.
+    """
+    if not samples:
+        raise DataError("no samples to cache; wanted at least one face: check the data set's folder and part")
+    stamp = [[s.name, str(s.image), s.frame, s.landmarks.round(3).tolist(), s.image.stat().st_size] for s in samples]
+    key = hashlib.sha256(json.dumps([size, CONTEXT, stamp]).encode()).hexdigest()[:16]
+    path = folder / f"crops-{key}.npy"
+    affines = [crop_affine(s.face_box(), size, CONTEXT) for s in samples]
+    if not path.exists():
+        _write_crops(samples, affines, path, size)
+    landmarks = np.stack([apply_affine(a, s.landmarks) for a, s in zip(affines, samples, strict=True)])
+    boxes = np.stack([landmark_box(points) for points in landmarks])
+    return CropCache(np.load(path, mmap_mode="r", allow_pickle=False), landmarks, boxes)
+
+
+def _write_crops(samples: Sequence[Sample], affines: Sequence[Array], path: Path, size: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.stem}.{os.getpid()}.part")
+    crops = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3))
+    for i, (sample, affine) in enumerate(zip(samples, affines, strict=True)):
+        crops[i] = warp(sample.read(), affine, size)
+    crops.flush()
+    del crops
+    beside.replace(path)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data set in a training mixture."""
+
+    cache: CropCache
+    repeat: int = 1
+    """How often each face comes in an epoch."""
+    until: float = 1.0
+    """The fraction of the training after which the source is left out."""
+
+
+class TrainingCrops:
+    """Augmented crops by epoch and position; the same for the same seed, whoever asks and in whatever order."""
+
+    def __init__(
+        self, sources: Sequence[Source], scheme_name: str, size: int, padding: float, settings: Augmentation, seed: int
+    ) -> None:
+        self.sources = tuple(sources)
+        self.mirror = scheme(scheme_name).mirror
+        self.size, self.padding, self.settings, self.seed = size, padding, settings, seed
+
+    def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
+        """The (source, face) pairs (M, 2) of one epoch, shuffled.    progress: fraction of the training done before it."""
+        pairs = [
+            np.stack([np.full(len(s.cache) * s.repeat, i), np.tile(np.arange(len(s.cache)), s.repeat)], axis=1)
+            for i, s in enumerate(self.sources)
+            if progress < s.until
+        ]
+        joined = np.concatenate(pairs)
+        return joined[np.random.default_rng([self.seed, epoch]).permutation(len(joined))]
+
+    def make(self, epoch: int, position: int, source: int, face: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """A crop (S, S, 3) and its landmarks (N, 2) in pixels of the crop."""
+        rng = np.random.default_rng([self.seed, epoch, position])
+        cache = self.sources[source].cache
+        crop, landmarks_crop = augment(
+            rng,
+            np.ascontiguousarray(cache.crops[face]),
+            cache.landmarks[face],
+            cache.boxes[face],
+            self.mirror,
+            self.size,
+            self.padding,
+            self.settings,
+        )
+        return crop, landmarks_crop.astype(np.float32)
+
+
+def plain_crops(cache: CropCache, size: int, padding: float, batch: int) -> Iterator[tuple[NDArray[np.uint8], Array]]:
+    """Crops (B, S, S, 3) without augmentation and their image_to_crop affines (B, 2, 3), batch after batch."""
+    for start in range(0, len(cache), batch):
+        faces = range(start, min(start + batch, len(cache)))
+        affines = [crop_affine(cache.boxes[i], size, padding) for i in faces]
+        crops = [warp(np.ascontiguousarray(cache.crops[i]), a, size) for i, a in zip(faces, affines, strict=True)]
+        yield np.stack(crops), np.stack(affines)

@@ -1,0 +1,60 @@
+"""The log of a training: a CSV file that any tool reads, and TensorBoard where it is installed."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+
+class TrainLog:
+    """Appends to `folder`/log.csv; rows after `step`, left by a killed run, are dropped first."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "log.csv"
+        kept = [row for row in self._rows() if int(row["step"]) <= step]
+        self.fields = list(kept[0]) if kept else []
+        self.path.unlink(missing_ok=True)
+        for row in kept:
+            self._append(row)
+        self.board = _tensorboard(folder, step)
+
+    def _rows(self) -> list[dict[str, str]]:
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def _append(self, row: dict[str, Any]) -> None:
+        new = not self.path.exists()
+        self.fields = self.fields or list(row)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.fields, restval="", extrasaction="ignore")
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def write(
+        self, step: int, losses: dict[str, float], lr: float, speed: float, validation: dict[str, float] | None
+    ) -> None:
+        """One row; `validation`: NME by data set, as fractions, or None."""
+        scalars = {f"loss_{name}": value for name, value in losses.items()} | {"lr": lr, "faces_per_second": speed}
+        nmes = {f"nme_{name}": value for name, value in (validation or {}).items()}
+        rounded = {name: f"{value:.6g}" for name, value in scalars.items()}
+        # one column for all data sets, so that the header is whole from the first row on
+        self._append({"step": step, **rounded, "validation": " ".join(f"{k}={v:.6f}" for k, v in nmes.items())})
+        if self.board:
+            for name, value in (scalars | nmes).items():
+                self.board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Ends the TensorBoard file."""
+        if self.board:
+            self.board.close()
+
+
+def _tensorboard(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)  # type: ignore[no-untyped-call]

@@ -1,0 +1,146 @@
+"""Losses of landmarks: each takes Raw and the truth and counts only the points that are annotated.
+
+Stands on torch.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import RecipeError, nearest
+from ..models.landmark_net import Raw
+from .target import gaussian_1d, gaussian_2d
+
+
+def present(landmarks: Tensor) -> Tensor:
+    """(B, N) bool: which of the `landmarks` (B, N, 2) are annotated, that is, not nan."""
+    return torch.isfinite(landmarks).all(-1)
+
+
+def mean_present(values: Tensor, mask: Tensor) -> Tensor:
+    """The mean of `values` (B, N) over the points of `mask`; 0 where there is none."""
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def cross_entropy_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+    """(B, N): cross-entropy between the softmax of each heatmap and a Gaussian around the truth."""
+    heatmaps = _need(raw.heatmaps, "cross_entropy", "heatmap2d")
+    target = gaussian_2d(landmarks, *heatmaps.shape[-2:], stride, sigma)
+    return -(target * heatmaps.flatten(2).log_softmax(-1).view_as(heatmaps)).sum((-2, -1))
+
+
+def mse_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+    """(B, N): squared error between each heatmap and a Gaussian of height 1, summed over the map.
+
+    Source: Xiao et al. 2018, section 2.
+    """
+    heatmaps = _need(raw.heatmaps, "mse", "heatmap2d")
+    target = gaussian_2d(landmarks, *heatmaps.shape[-2:], stride, sigma)
+    return (heatmaps - target / target.amax((-2, -1), keepdim=True)).square().sum((-2, -1))
+
+
+def adaptive_wing(
+    raw: Raw, landmarks: Tensor, stride: float, sigma: float, omega: float = 14, theta: float = 0.5, alpha: float = 2.1
+) -> Tensor:
+    """(B, N): adaptive wing loss between each heatmap and a Gaussian of height 1, averaged over the map.
+
+    Source: Wang et al. 2019, eq. 3, with epsilon = 1.
+    """
+    heatmaps = _need(raw.heatmaps, "adaptive_wing", "heatmap2d")
+    target = gaussian_2d(landmarks, *heatmaps.shape[-2:], stride, sigma)
+    target = target / target.amax((-2, -1), keepdim=True)
+    power = alpha - target
+    delta = (heatmaps - target).abs()
+    slope = omega / (1 + theta**power) * power * theta ** (power - 1)
+    offset = theta * slope - omega * torch.log1p(theta**power)
+    return torch.where(delta < theta, omega * torch.log1p(delta**power), slope * delta - offset).mean((-2, -1))
+
+
+def cross_entropy_1d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+    """(B, N): cross-entropy along x and y to Gaussians around the truth, averaged; `stride` is that of a 2D map.
+
+    Source: Li et al. 2022 (SimCC), section 3.2.
+    """
+    total: Tensor | float = 0.0
+    for logits, positions in ((raw.heatmaps_x, landmarks[..., 0]), (raw.heatmaps_y, landmarks[..., 1])):
+        logits = _need(logits, "cross_entropy_1d", "heatmap1d")
+        cell = stride / 4
+        target = gaussian_1d(positions, logits.shape[-1], cell, sigma * stride / cell)
+        total = total - (target * logits.log_softmax(-1)).sum(-1) / 2
+    return total  # type: ignore[return-value]
+
+
+def l1(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+    """(B, N): absolute error of the coordinates in units of `stride`, x and y added."""
+    return ((raw.landmarks - landmarks) / stride).abs().sum(-1)
+
+
+def smooth_l1(raw: Raw, landmarks: Tensor, stride: float, sigma: float, beta: float = 0.25) -> Tensor:
+    """(B, N): smooth L1 of the coordinates in units of `stride`, quadratic below `beta`, x and y added."""
+    return F.smooth_l1_loss(raw.landmarks / stride, landmarks / stride, reduction="none", beta=beta).sum(-1)
+
+
+def wing(raw: Raw, landmarks: Tensor, stride: float, sigma: float, omega: float = 10, epsilon: float = 2) -> Tensor:
+    """(B, N): wing loss of the coordinates in pixels of the crop, x and y added.
+
+    Source: Feng et al. 2018, eq. 5.
+    """
+    delta = (raw.landmarks - landmarks).abs()
+    offset = omega - omega * math.log1p(omega / epsilon)
+    return torch.where(delta < omega, omega * torch.log1p(delta / epsilon), delta - offset).sum(-1)
+
+
+def gaussian_nll(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+    """(B, N): negative log likelihood of the truth under the head's own variance, in units of `stride`, x and y added.
+
+    The gradient reaches the variance alone: coordinates are learnt by their own loss.
+    """
+    variance = raw.variance / stride**2 + 1e-4
+    squared = ((raw.landmarks.detach() - landmarks) / stride).square().sum(-1)
+    return squared / (2 * variance) + variance.log()
+
+
+Loss = Callable[[Raw, Tensor, float, float], Tensor]
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy_2d,
+    "mse": mse_2d,
+    "adaptive_wing": adaptive_wing,
+    "cross_entropy_1d": cross_entropy_1d,
+    "l1": l1,
+    "smooth_l1": smooth_l1,
+    "wing": wing,
+    "gaussian_nll": gaussian_nll,
+}
+
+
+def total_loss(
+    raw: Raw, landmarks: Tensor, weights: dict[str, float], stride: float, sigma: float
+) -> dict[str, Tensor]:
+    """The weighted losses by name, and their sum as "total"; each the mean over the annotated points.
+
+    landmarks: (B, N, 2), pixels of the crop, nan where not annotated.
+    """
+    mask = present(landmarks)
+    filled = torch.where(mask[..., None], landmarks, 0.0)
+    parts = {
+        name: weight * mean_present(LOSSES[name](raw, filled, stride, sigma), mask) for name, weight in weights.items()
+    }
+    return parts | {"total": torch.stack(list(parts.values())).sum()}
+
+
+def check_losses(weights: dict[str, float]) -> None:
+    """Raises: RecipeError for a loss nobody knows, or none at all."""
+    if not weights:
+        raise RecipeError("the recipe names no loss; wanted at least one of " + ", ".join(sorted(LOSSES)))
+    for name in weights:
+        if name not in LOSSES:
+            raise RecipeError(f"no loss is called {name!r}; {nearest(name, LOSSES)}")
+
+
+def _need(part: Tensor | None, loss: str, head: str) -> Tensor:
+    if part is None:
+        raise RecipeError(f"the loss {loss!r} wants the head {head!r}; choose that head or another loss")
+    return part

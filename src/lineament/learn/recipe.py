@@ -1,0 +1,130 @@
+"""Recipe: everything a training needs, read from TOML; a file lists only what differs from the settings here, and why."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..data.augment import Augmentation
+from ..errors import RecipeError, nearest
+
+
+class Settings(BaseModel):
+    """Frozen settings that refuse unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataPart(Settings):
+    """One data set of the mixture."""
+
+    reader: str = Field(description="a reader by name, e.g. 300w")
+    part: str = Field("", description="the part of the data set, e.g. train")
+    folder: str = Field("", description="the data set's folder below the data root; empty: the reader's usual one")
+    repeat: int = Field(1, ge=1, description="how often each face comes in an epoch")
+    until: float = Field(1.0, gt=0, le=1, description="fraction of the training after which the set is left out")
+
+
+class ModelSettings(Settings):
+    """The network."""
+
+    backbone: str = Field("mobilenetv2", description="a backbone by name")
+    imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
+    head: Literal["heatmap2d", "heatmap1d", "coordinates"] = Field("heatmap2d", description="the kind of head")
+    channels: int = Field(96, ge=8, description="width of the feature pyramid")
+    size: int = Field(128, ge=32, description="side of the crop in pixels, a multiple of 32")
+    padding: float = Field(1.3, gt=1, description="side of the crop in longer sides of the landmark box")
+
+
+class TrainSettings(Settings):
+    """The schedule."""
+
+    steps: int = Field(ge=1, description="optimizer steps in all")
+    batch: int = Field(32, ge=1, description="faces a step, over all processes and accumulated batches")
+    accumulate: int = Field(1, ge=1, description="backward passes a step")
+    optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimizer")
+    lr: float = Field(1.5e-3, gt=0, description="highest learning rate")
+    backbone_lr: float = Field(1.0, gt=0, description="the backbone's learning rate as a factor of lr")
+    weight_decay: float = Field(0.01, ge=0, description="weight decay, not on norms and biases")
+    schedule: Literal["cosine", "steps"] = Field("cosine", description="how the learning rate falls")
+    milestones: tuple[float, ...] = Field(
+        (0.625, 0.875), description="fractions of the training where steps divide by 10"
+    )
+    warmup: int = Field(200, ge=0, description="steps over which the learning rate rises")
+    clip: float = Field(5.0, gt=0, description="largest norm of the gradient")
+    ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, which are those kept")
+    bf16: bool = Field(True, description="bfloat16 autocast")
+    threads: int = Field(0, ge=0, description="torch threads; 0: torch's own choice")
+    loader: int = Field(1, ge=0, description="processes that make crops; 0: in the training process")
+    checkpoint_minutes: float = Field(3.0, ge=0, description="minutes between checkpoints")
+    validate_every: int = Field(1000, ge=1, description="steps between validations")
+    seed: int = Field(1, ge=0, description="seed of order, augmentation and new layers")
+
+
+class Recipe(Settings):
+    """A training."""
+
+    name: str = Field(description="how the run and its files are called")
+    scheme: str = Field("ibug68", description="the points the model predicts")
+    start: str = Field("", description="a checkpoint or .safetensors file to start from; empty: none")
+    data: tuple[DataPart, ...] = Field(min_length=1, description="the mixture")
+    model: ModelSettings = Field(default=ModelSettings(), description="the network")
+    augment: Augmentation = Field(default=Augmentation(), description="the augmentation")
+    losses: dict[str, float] = Field(
+        default={"cross_entropy": 1.0, "smooth_l1": 1.0}, description="weights of the losses by name"
+    )
+    sigma: float = Field(1.2, gt=0, description="width of the target Gaussian in heatmap pixels")
+    train: TrainSettings = Field(description="the schedule")
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in the TOML file at `path`, changed by `overrides` such as "train.steps=100".
+
+    Raises: RecipeError where the file, a key or a value is not right.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read as a recipe ({error}); wanted a TOML file") from error
+    for override in overrides:
+        _set(values, override)
+    return make_recipe(values, str(path))
+
+
+def make_recipe(values: dict[str, Any], source: str = "recipe") -> Recipe:
+    """The recipe of `values`.    Raises: RecipeError that names the key and, for an unknown one, the nearest."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise RecipeError(f"{source}: unknown key {key!r}; {_nearest_key(first['loc'])}") from error
+        given = "" if first["type"] == "missing" else f" (given {str(first['input'])[:60]})"
+        raise RecipeError(f"{source}: {key}{given}: {first['msg']}; mend that key") from error
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {override!r}; wanted key=value, e.g. train.steps=100")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *path, last = key.strip().split(".")
+    place: Any = values
+    for part in path:
+        place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+    place[int(last) if isinstance(place, list) else last] = value
+
+
+def _nearest_key(location: tuple[int | str, ...]) -> str:
+    model: Any = Recipe
+    for part in location[:-1]:
+        if isinstance(part, str):
+            annotation = model.model_fields[part].annotation
+            model = DataPart if part == "data" else annotation
+    return nearest(str(location[-1]), model.model_fields)

@@ -1,0 +1,25 @@
+"""Landmarks -> what a head is to predict: Gaussians in two dimensions or one. The inverse of decode.py.
+
+Stands on torch. Positions follow geometry.py: crop pixel x is heatmap position (x + 0.5) / stride - 0.5.
+"""
+
+import torch
+from torch import Tensor
+
+
+def gaussian_1d(positions: Tensor, length: int, stride: float, sigma: float) -> Tensor:
+    """Distributions (..., L) around `positions` (...), in pixels of the crop; each sums to 1.
+
+    stride: crop pixels a cell.    sigma: width in cells.    A landmark beyond the crop counts at its edge.
+    """
+    cells = torch.arange(length, dtype=positions.dtype, device=positions.device)
+    center = ((positions + 0.5) / stride - 0.5).clamp(-0.5, length - 0.5)
+    weights = torch.exp(-(cells - center[..., None]).square() / (2 * sigma**2))
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def gaussian_2d(landmarks: Tensor, height: int, width: int, stride: float, sigma: float) -> Tensor:
+    """Distributions (B, N, h, w) around `landmarks` (B, N, 2), in pixels of the crop; each sums to 1."""
+    along_x = gaussian_1d(landmarks[..., 0], width, stride, sigma)
+    along_y = gaussian_1d(landmarks[..., 1], height, stride, sigma)
+    return along_y[..., :, None] * along_x[..., None, :]

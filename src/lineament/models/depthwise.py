@@ -1,0 +1,59 @@
+"""A depthwise convolution whose backward pass is fast on a CPU in bfloat16: same numbers, other route.
+
+Stands on torch. oneDNN's input gradient of a stride-2 depthwise convolution in bfloat16 takes about 50 times the forward
+pass; putting zeros between the outputs and convolving once more takes about 2 times.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class _StridedDepthwise(torch.autograd.Function):
+    """Stride 2, odd kernel, padding kernel // 2."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.conv2d(x, weight, None, 2, weight.shape[-1] // 2, 1, x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor]:
+        x, weight = ctx.saved_tensors
+        (gradient,) = gradients
+        padding = weight.shape[-1] // 2
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            spread = torch.zeros_like(x, dtype=gradient.dtype)
+            spread[:, :, ::2, ::2] = gradient
+            grad_x = F.conv2d(spread, weight.flip(2, 3).to(gradient.dtype), None, 1, padding, 1, x.shape[1])
+        _, grad_weight, _ = torch.ops.aten.convolution_backward(
+            gradient,
+            x,
+            weight,
+            None,
+            [2, 2],
+            [padding, padding],
+            [1, 1],
+            False,
+            [0, 0],
+            x.shape[1],
+            [False, True, False],
+        )
+        return grad_x, grad_weight
+
+
+class DepthwiseConv2d(nn.Conv2d):
+    """nn.Conv2d with groups = channels and padding kernel // 2; its stride-2 case trains fast in bfloat16 on a CPU."""
+
+    def __init__(self, channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        slow = self.stride[0] == 2 and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if not (slow and torch.is_grad_enabled()):
+            return super().forward(x)
+        dtype = torch.get_autocast_dtype("cpu")
+        return _StridedDepthwise.apply(x.to(dtype), self.weight.to(dtype))

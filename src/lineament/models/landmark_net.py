@@ -1,0 +1,163 @@
+"""Crop -> raw heads: a backbone, a feature pyramid and one of three heads over it.
+
+Stands on torch. The heads share one contract: `forward` gives what the losses need, `decode` gives the Heads.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import RecipeError, nearest
+from .backbones import make_backbone
+from .depthwise import DepthwiseConv2d
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What a network says of a batch of crops before decoding; a head fills what it predicts."""
+
+    landmarks: Tensor
+    """(B, N, 2), pixels of the crop."""
+    variance: Tensor
+    """(B, N): mean of the variances along x and y, crop pixels squared, not calibrated."""
+    heatmaps: Tensor | None = None
+    """(B, N, h, w) logits, or None."""
+    heatmaps_x: Tensor | None = None
+    """(B, N, L) logits along x, or None."""
+    heatmaps_y: Tensor | None = None
+    """(B, N, L) logits along y, or None."""
+
+
+def expectation(logits: Tensor, stride: float) -> tuple[Tensor, Tensor]:
+    """Mean and variance (B, N) of the position along the last axis of `logits` (B, N, L), in pixels of the crop."""
+    probability = logits.softmax(-1)
+    cells = torch.arange(logits.shape[-1], dtype=logits.dtype, device=logits.device)
+    position = (cells + 0.5) * stride - 0.5
+    mean = (probability * position).sum(-1)
+    return mean, (probability * position.square()).sum(-1) - mean.square()
+
+
+class Heatmap2D(nn.Module):
+    """Feature map (B, C, h, w) -> a heatmap for each landmark; its softmax is where the landmark may be."""
+
+    def __init__(self, channels: int, points: int, stride: int, size: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.out = nn.Conv2d(channels, points, 1)
+
+    def forward(self, features: Tensor) -> Raw:
+        heatmaps = self.out(features).float()
+        batch, points, height, width = heatmaps.shape
+        probability = heatmaps.flatten(2).softmax(-1).view(batch, points, height, width)
+        mean_x, variance_x = _moments(probability.sum(2), self.stride)
+        mean_y, variance_y = _moments(probability.sum(3), self.stride)
+        return Raw(torch.stack([mean_x, mean_y], -1), (variance_x + variance_y) / 2, heatmaps)
+
+
+def _moments(probability: Tensor, stride: float) -> tuple[Tensor, Tensor]:
+    cells = torch.arange(probability.shape[-1], dtype=probability.dtype, device=probability.device)
+    # one product gives both sums; positions are centred so that the variance keeps its digits
+    half = (probability.shape[-1] - 1) / 2
+    position = (cells - half) * stride
+    sums = probability @ torch.stack([position, position.square()], -1)
+    mean = sums[..., 0]
+    return mean + (half + 0.5) * stride - 0.5, sums[..., 1] - mean.square()
+
+
+class Heatmap1D(nn.Module):
+    """Feature map (B, C, h, w) -> one distribution of length L = h * upscale along each axis for each landmark."""
+
+    def __init__(self, channels: int, points: int, stride: int, size: int, upscale: int = 4) -> None:
+        super().__init__()
+        length = size // stride
+        self.stride = stride / upscale
+        self.squeeze = nn.Conv2d(channels, points, 1)
+        self.along_x = nn.Linear(length * length, length * upscale)
+        self.along_y = nn.Linear(length * length, length * upscale)
+
+    def forward(self, features: Tensor) -> Raw:
+        flat = self.squeeze(features).flatten(2)  # (B, N, h * w)
+        logits_x, logits_y = self.along_x(flat).float(), self.along_y(flat).float()
+        mean_x, variance_x = expectation(logits_x, self.stride)
+        mean_y, variance_y = expectation(logits_y, self.stride)
+        landmarks = torch.stack([mean_x, mean_y], -1)
+        return Raw(landmarks, (variance_x + variance_y) / 2, None, logits_x, logits_y)
+
+
+class Coordinates(nn.Module):
+    """Feature map (B, C, h, w) -> coordinates and their log variance, by one dense layer on a pooled map."""
+
+    def __init__(self, channels: int, points: int, stride: int, size: int, cells: int = 4) -> None:
+        super().__init__()
+        self.points, self.size, self.cells = points, size, cells
+        self.reduce = nn.Conv2d(channels, 32, 1)
+        self.out = nn.Linear(32 * cells * cells, 3 * points)
+
+    def forward(self, features: Tensor) -> Raw:
+        kernel = features.shape[-1] // self.cells
+        pooled = F.avg_pool2d(self.reduce(features), kernel)
+        out = self.out(pooled.flatten(1)).float().view(-1, self.points, 3)
+        landmarks = (out[..., :2] + 0.5) * self.size - 0.5
+        return Raw(landmarks, (out[..., 2].clamp(-12, 4)).exp() * self.size**2)
+
+
+HEADS = {"heatmap2d": Heatmap2D, "heatmap1d": Heatmap1D, "coordinates": Coordinates}
+
+
+class PyramidBlock(nn.Module):
+    """Adds the coarser map to a lateral one and refines: 3x3 depthwise, 1x1; (B, C, h, w) at the finer stride."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.lateral = nn.Conv2d(channels_in, channels, 1, bias=False)
+        self.lateral_norm = nn.BatchNorm2d(channels)
+        self.depthwise = DepthwiseConv2d(channels, 3)
+        self.depthwise_norm = nn.BatchNorm2d(channels)
+        self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+        self.pointwise_norm = nn.BatchNorm2d(channels)
+
+    def forward(self, finer: Tensor, coarser: Tensor) -> Tensor:
+        x = F.relu(self.lateral_norm(self.lateral(finer)) + F.interpolate(coarser, scale_factor=2.0, mode="nearest"))
+        x = F.relu(self.depthwise_norm(self.depthwise(x)))
+        return F.relu(self.pointwise_norm(self.pointwise(x)))
+
+
+class LandmarkNet(nn.Module):
+    """Normalized crops (B, 3, S, S) -> Raw.
+
+    channels: width of the pyramid.    head: a key of HEADS.    size: S, a multiple of 32.
+    """
+
+    def __init__(self, backbone: str, points: int, head: str, size: int, channels: int, imagenet: bool) -> None:
+        super().__init__()
+        if head not in HEADS:
+            raise RecipeError(f"no head is called {head!r}; {nearest(head, HEADS)}")
+        if size % 32:
+            raise RecipeError(f"the crop's size is {size}; wanted a multiple of 32, the coarsest stride")
+        body = make_backbone(backbone, imagenet)
+        self.backbone = body
+        self.size = size
+        coarsest, *finer = reversed(tuple(int(c) for c in body.channels))  # type: ignore[union-attr, arg-type]
+        self.top = nn.Sequential(nn.Conv2d(coarsest, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
+        self.pyramid = nn.ModuleList([PyramidBlock(c, channels) for c in finer])
+        self.head = HEADS[head](channels, points, 4, size)
+        self.register_buffer("mean", torch.tensor(body.mean).view(1, 3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(body.std).view(1, 3, 1, 1) * 255)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, C, S / 4, S / 4)."""
+        levels = self.backbone(x)
+        y = self.top(levels[-1])
+        for block, level in zip(self.pyramid, levels[-2::-1], strict=True):
+            y = block(level, y)
+        return y
+
+    def normalize(self, crops: Tensor) -> Tensor:
+        """uint8 crops (B, S, S, 3) -> normalized float (B, 3, S, S) in channels-last memory."""
+        return (crops.permute(0, 3, 1, 2).float() - self.mean) / self.std
+
+    def forward(self, crops: Tensor) -> Raw:
+        """uint8 RGB crops (B, S, S, 3) -> Raw."""
+        return self.head(self.features(self.normalize(crops)))  # type: ignore[no-any-return]
