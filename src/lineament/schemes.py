@@ -168,8 +168,8 @@ def convert(points: ArrayLike, source: str, target: str) -> Conversion:
         known = sorted(name for name in NAMES if _path(source, name) is not None)
         raise SchemeError(f"no rule makes {target} of {source}; {source} can become {', '.join(known)}")
     weights, rank = path
-    absent = ~np.isfinite(array).all(1)
-    rank = np.where(((weights != 0) & absent).any(1), 0, rank)
-    result = weights @ np.where(absent[:, None], 0.0, array)
+    finite = np.isfinite(array[:, 0]) & np.isfinite(array[:, 1])
+    rank = np.where((weights != 0) @ ~finite, 0, rank)
+    result = weights @ np.where(finite[:, None], array, 0.0)
     result[rank == 0] = np.nan
     return Conversion(_frozen(result), _frozen(np.array(STATUSES)[rank]), source, target)
