@@ -30,15 +30,6 @@ class Raw:
     """(B, N, L) logits along y, or None."""
 
 
-def expectation(logits: Tensor, stride: float) -> tuple[Tensor, Tensor]:
-    """Mean and variance (B, N) of the position along the last axis of `logits` (B, N, L), in pixels of the crop."""
-    probability = logits.softmax(-1)
-    cells = torch.arange(logits.shape[-1], dtype=logits.dtype, device=logits.device)
-    position = (cells + 0.5) * stride - 0.5
-    mean = (probability * position).sum(-1)
-    return mean, (probability * position.square()).sum(-1) - mean.square()
-
-
 class Heatmap2D(nn.Module):
     """Feature map (B, C, h, w) -> a heatmap for each landmark; its softmax is where the landmark may be."""
 
@@ -57,13 +48,13 @@ class Heatmap2D(nn.Module):
 
 
 def _moments(probability: Tensor, stride: float) -> tuple[Tensor, Tensor]:
+    """Mean and variance (B, N) of the position along the last axis of `probability` (B, N, L), in pixels of the crop."""
     cells = torch.arange(probability.shape[-1], dtype=probability.dtype, device=probability.device)
-    # one product gives both sums; positions are centred so that the variance keeps its digits
+    # centred, so that the variance keeps its digits; sums, because autocast would round a product to bfloat16
     half = (probability.shape[-1] - 1) / 2
     position = (cells - half) * stride
-    sums = probability @ torch.stack([position, position.square()], -1)
-    mean = sums[..., 0]
-    return mean + (half + 0.5) * stride - 0.5, sums[..., 1] - mean.square()
+    mean = (probability * position).sum(-1)
+    return mean + (half + 0.5) * stride - 0.5, (probability * position.square()).sum(-1) - mean.square()
 
 
 class Heatmap1D(nn.Module):
@@ -80,8 +71,8 @@ class Heatmap1D(nn.Module):
     def forward(self, features: Tensor) -> Raw:
         flat = self.squeeze(features).flatten(2)  # (B, N, h * w)
         logits_x, logits_y = self.along_x(flat).float(), self.along_y(flat).float()
-        mean_x, variance_x = expectation(logits_x, self.stride)
-        mean_y, variance_y = expectation(logits_y, self.stride)
+        mean_x, variance_x = _moments(logits_x.softmax(-1), self.stride)
+        mean_y, variance_y = _moments(logits_y.softmax(-1), self.stride)
         landmarks = torch.stack([mean_x, mean_y], -1)
         return Raw(landmarks, (variance_x + variance_y) / 2, None, logits_x, logits_y)
 
