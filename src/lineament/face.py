@@ -1,4 +1,4 @@
-"""Face: landmarks, scores, sigma, box and scheme of one face, frozen and checked when made; Faces: those of one image."""
+"""Face: landmarks, scores, sigma, box and scheme of one face, frozen, checked when made; Faces: those of an image."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ShapeError
+from .errors import SchemeError, ShapeError
 from .geometry import Array, as_boxes, as_points
 
 
@@ -56,7 +56,10 @@ class Face:
 
 @dataclass(frozen=True, eq=False)
 class Faces(Sequence[Face]):
-    """The faces of one image, most certain first. Without a face it is empty, of the same type and shape."""
+    """The faces of one image, most certain first. Without a face it is empty, of the same type and shape.
+
+    Raises: SchemeError, ShapeError where a face has another scheme or number of points than stated.
+    """
 
     faces: tuple[Face, ...]
     scheme: str
@@ -65,6 +68,14 @@ class Faces(Sequence[Face]):
     """N, the number of landmarks of a face, stated also where there is none."""
     image_size: tuple[int, int] | None = None
     """Width and height of the image in pixels, where known."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "faces", tuple(self.faces))
+        for number, face in enumerate(self.faces):
+            if face.scheme != self.scheme:
+                raise SchemeError(f"face {number} is {face.scheme}, not {self.scheme}; wanted faces of one scheme")
+            if len(face) != self.points:
+                raise ShapeError(f"face {number} has {len(face)} landmarks; wanted {self.points}, as stated")
 
     def __len__(self) -> int:
         return len(self.faces)

@@ -1,11 +1,10 @@
-"""The .pts format of 300W and its kin: one file of points beside each image, counted from 1, with or without a header."""
+"""The .pts format of 300W and its kin: one file of points beside each image, counted from 1, maybe with a header."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import DataError
+from ..formats import parse_pts
 from ..geometry import Array
 from .sample import Sample
 
@@ -18,33 +17,7 @@ def read_pts(path: Path) -> Array:
         text = path.read_text(encoding="utf-8", errors="strict")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error}); wanted a .pts file") from error
-    stated = None
-    rows: list[list[float]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split()
-        if not words or words[0] in "{}" or words[0].startswith("version"):
-            continue
-        if words[0].startswith("n_points"):
-            stated = words[-1].removeprefix("n_points:")
-            continue
-        try:
-            row = [float(word) for word in words]
-        except ValueError:
-            row = []
-        if len(row) != 2:
-            raise DataError(f"{path}:{number}: {line.strip()[:60]!r}; wanted two numbers, x and y, counted from 1")
-        rows.append(row)
-    if not rows:
-        raise DataError(f"{path}: no points; wanted one line of x and y for each point")
-    if stated is not None and stated.isdigit() and int(stated) != len(rows):
-        raise DataError(f"{path}: the header says {stated} points, {len(rows)} follow; mend the header or the points")
-    return np.array(rows) - 1.0
-
-
-def format_pts(landmarks: Array) -> str:
-    """The text of a .pts file for 0-based `landmarks` (N, 2)."""
-    lines = [f"{x + 1:.3f} {y + 1:.3f}" for x, y in landmarks]
-    return "\n".join(["version: 1", f"n_points: {len(landmarks)}", "{", *lines, "}", ""])
+    return parse_pts(text, str(path))
 
 
 def image_beside(path: Path) -> Path | None:
