@@ -1,0 +1,58 @@
+"""Every error is caught by the one base and by the built-in it stands for, and the two helpers say what to do."""
+
+import inspect
+
+import pytest
+
+from lineament import errors
+from lineament.errors import ExtraError, InputError, LineamentError, WorkError, missing_extra, nearest
+
+ALL = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == errors.__name__]
+
+
+@pytest.mark.parametrize("error", ALL)
+def test_every_error_has_the_one_base(error):
+    assert issubclass(error, LineamentError)
+    with pytest.raises(LineamentError, match=r"^why$"):
+        raise error("why")
+
+
+@pytest.mark.parametrize("error", [e for e in ALL if e is not LineamentError])
+def test_every_error_is_either_of_input_or_of_work_and_of_a_built_in(error):
+    assert issubclass(error, InputError) != issubclass(error, WorkError)
+    assert issubclass(error, ValueError) == issubclass(error, InputError)
+    assert issubclass(error, RuntimeError) == issubclass(error, WorkError)
+
+
+def test_the_drawn_tree_is_the_tree():
+    drawn = [line.split("──")[1].split()[0] for line in errors.__doc__.splitlines() if "──" in line]
+    assert sorted(drawn) == sorted(e.__name__ for e in ALL if e is not LineamentError)
+    parent = ""
+    for line in errors.__doc__.splitlines():
+        if "──" not in line:
+            continue
+        name = line.split("──")[1].split()[0]
+        if line.startswith(("├", "└")):
+            parent = name
+        else:
+            assert parent in [base.__name__ for base in getattr(errors, name).__mro__[1:]], name
+
+
+def test_a_missing_extra_is_an_import_error_that_says_what_to_type():
+    error = missing_extra("pyarrow", "report")
+    assert isinstance(error, ExtraError)
+    assert isinstance(error, ImportError)
+    assert str(error) == "pyarrow is not installed; type: pip install 'lineament[report]'"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("aple", "did you mean 'apple'?"),
+        ("cherri", "did you mean 'cherry' or 'sherry'?"),
+        ("xyz", "choose one of apple, cherry, sherry"),
+        ("", "choose one of apple, cherry, sherry"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest_or_with_all(name, said):
+    assert nearest(name, {"sherry", "apple", "cherry"}) == said
