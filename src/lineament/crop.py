@@ -1,43 +1,69 @@
 """Image and boxes -> crops: each by one similarity transform, at any rotation, sub-pixel both ways."""
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .geometry import Array, affine_scale, compose, crop_affine, invert_affine, resize_affine
+from .geometry import (
+    Array,
+    affine_scale,
+    apply_affine,
+    as_boxes,
+    compose,
+    crop_affine,
+    invert_affine,
+    resize_affine,
+)
+
+LONGEST_SIDE = 32_000  # OpenCV warps no picture of 32,767 pixels or more a side
 
 
 def warp(image: NDArray[np.uint8], image_to_crop: ArrayLike, size: int) -> NDArray[np.uint8]:
     """The crop (size, size, 3) that `image_to_crop` (2, 3) shows of `image` (H, W, 3); black beyond the image.
 
-    Below half size the image is first shrunk by area, so that nothing aliases.
+    Below half size the part shown is first shrunk by area, so that nothing aliases.
     """
     affine = np.asarray(image_to_crop, dtype=np.float64)
     scale = affine_scale(affine)
+    if scale < 0.5 or max(image.shape[:2]) > LONGEST_SIDE:
+        image, affine = _part_shown(image, affine, size)
+    if image.size == 0:
+        return np.zeros((size, size, 3), np.uint8)
     if scale < 0.5:
         image, affine = _shrink_by_area(image, affine, 2 * scale)
-    return cv2.warpAffine(image, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    crop = cv2.warpAffine(image, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(crop, dtype=np.uint8)
+
+
+def _part_shown(image: NDArray[np.uint8], affine: Array, size: int) -> tuple[NDArray[np.uint8], Array]:
+    """The part of `image` that the crop shows, and the affine from it."""
+    far = size - 1.0
+    corners = apply_affine(invert_affine(affine), np.array([[0, 0], [far, 0], [0, far], [far, far]]))
+    margin = 2 / affine_scale(affine) + 2  # two crop pixels: what bilinear and area weights reach
+    height, width = image.shape[:2]
+    x0, y0 = np.clip(np.floor(corners.min(0) - margin), 0, (width, height)).astype(int)
+    x1, y1 = np.clip(np.ceil(corners.max(0) + margin) + 1, 0, (width, height)).astype(int)
+    return image[y0:y1, x0:x1], compose(affine, [[1, 0, x0], [0, 1, y0]])
 
 
 def _shrink_by_area(image: NDArray[np.uint8], affine: Array, scale: float) -> tuple[NDArray[np.uint8], Array]:
     height, width = image.shape[:2]
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
-    resize = resize_affine(small[0] / width, small[1] / height)
-    undo = invert_affine(resize)
-    return cv2.resize(image, small, interpolation=cv2.INTER_AREA), compose(affine, undo)
+    undo = invert_affine(resize_affine(small[0] / width, small[1] / height))
+    return np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), dtype=np.uint8), compose(affine, undo)
 
 
 def cut_crops(
-    image: NDArray[np.uint8], boxes: Sequence[ArrayLike] | Array, size: int, padding: float, rolls_deg: ArrayLike = 0.0
+    image: NDArray[np.uint8], boxes: ArrayLike, size: int, padding: float, rolls_deg: ArrayLike = 0.0
 ) -> tuple[NDArray[np.uint8], Array]:
     """The crops (F, size, size, 3) around `boxes` (F, 4) of `image`, and their image_to_crop affines (F, 2, 3).
 
     padding: the side of the crop in longer sides of the box.    rolls_deg: (F,) or one angle for all.
+    Raises: ShapeError where a box is none.
     """
-    rolls = np.broadcast_to(np.asarray(rolls_deg, dtype=np.float64), (len(boxes),))
-    affines = [crop_affine(box, size, padding, roll) for box, roll in zip(boxes, rolls, strict=True)]
-    if not affines:
+    checked = as_boxes(boxes)
+    if len(checked) == 0:
         return np.zeros((0, size, size, 3), np.uint8), np.zeros((0, 2, 3))
+    rolls = np.broadcast_to(np.asarray(rolls_deg, dtype=np.float64), (len(checked),))
+    affines = [crop_affine(box, size, padding, roll) for box, roll in zip(checked, rolls, strict=True)]
     return np.stack([warp(image, affine, size) for affine in affines]), np.stack(affines)

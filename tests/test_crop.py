@@ -1,0 +1,112 @@
+"""Crops: a point of the image lands where the affine says, at any rotation and shrink."""
+
+import cv2
+import numpy as np
+import pytest
+
+from lineament.crop import cut_crops, warp
+from lineament.errors import ShapeError
+from lineament.geometry import apply_affine, crop_affine, flip_affine, invert_affine
+
+
+def picture_of_blob(center, sigma, width=240, height=200):
+    rows, columns = np.mgrid[0:height, 0:width]
+    bump = np.exp(-((columns - center[0]) ** 2 + (rows - center[1]) ** 2) / (2 * sigma**2))
+    return np.repeat(np.round(255 * bump).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def centroid(crop):
+    weights = crop[..., 0].astype(np.float64)
+    rows, columns = np.mgrid[0 : crop.shape[0], 0 : crop.shape[1]]
+    return np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
+
+
+@pytest.mark.parametrize("roll", [0.0, 30.0, -75.0, 180.0, 133.0])
+def test_a_blob_lands_where_the_affine_says_at_any_rotation(roll):
+    center = np.array([131.3, 88.6])  # lopsided and off the pixel grid
+    affine = crop_affine((90, 60, 170, 120), 128, 1.3, roll)
+    found = centroid(warp(picture_of_blob(center, 4.0), affine, 128))
+    # warpAffine rounds positions to 1/32 px; 8-bit grey levels of a blob of some 5 px add less
+    assert np.abs(found - apply_affine(affine, center)).max() < 0.05
+
+
+@pytest.mark.parametrize("shrink", [0.45, 0.2, 0.07])
+def test_a_blob_lands_where_the_affine_says_under_strong_shrink(shrink):
+    center, size = np.array([1203.7, 841.2]), 64
+    side = size / (1.3 * shrink)  # so that the crop's scale is `shrink`
+    image = picture_of_blob(center, 3 / shrink, 2000, 1500)
+    box = (center[0] - 0.4 * side, center[1] - 0.6 * side, center[0] + 0.6 * side, center[1] + 0.4 * side)
+    affine = crop_affine(box, size, 1.3, 20.0)
+    assert np.abs(centroid(warp(image, affine, size)) - apply_affine(affine, center)).max() < 0.05
+
+
+def test_strong_shrink_averages_instead_of_aliasing():
+    stripes = np.zeros((800, 800, 3), np.uint8)
+    stripes[:, ::2] = 200  # one pixel on, one off: the mean is 100 at any phase
+    crop = warp(stripes, crop_affine((100, 100, 700, 700), 60, 1.0), 60)
+    # a cell of 5 source pixels has 2 or 3 light ones: 80 to 120
+    assert crop.min() >= 80
+    assert crop.max() <= 120
+
+
+def test_shrinking_only_the_part_shown_gives_what_shrinking_the_whole_image_gives():
+    rng = np.random.default_rng(3)
+    image = cv2.GaussianBlur(rng.integers(0, 256, (900, 1200, 3), dtype=np.uint8), (0, 0), 12)
+    affine = crop_affine((400, 300, 700, 600), 64, 1.3, 35.0)
+    blurred = cv2.GaussianBlur(image, (0, 0), 2)
+    plain = cv2.warpAffine(blurred, affine, (64, 64), flags=cv2.INTER_LINEAR)
+    assert np.abs(warp(image, affine, 64).astype(int) - plain).max() <= 3
+
+
+def test_a_point_goes_to_the_crop_and_back_to_itself():
+    points = np.random.default_rng(0).uniform(-50, 400, (30, 2))
+    _, affines = cut_crops(np.zeros((50, 60, 3), np.uint8), [[3, 4, 40, 30], [10, 5, 30, 45]], 96, 1.7, [15, -170])
+    for affine in affines:
+        back = apply_affine(invert_affine(affine), apply_affine(affine, points))
+        assert np.abs(back - points).max() < 1e-9
+
+
+def test_the_identity_crop_is_the_image():
+    image = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    # the box that covers all pixel areas: centres 0..39 reach from -0.5 to 39.5
+    crops, affines = cut_crops(image, [-0.5, -0.5, 39.5, 39.5], 40, 1.0)
+    assert np.array_equal(crops[0], image)
+    assert np.allclose(affines[0], [[1, 0, 0], [0, 1, 0]])
+
+
+def test_a_mirrored_affine_gives_the_mirrored_crop():
+    image = np.random.default_rng(2).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    assert np.array_equal(warp(image, flip_affine(40), 40), image[:, ::-1])
+
+
+def test_many_boxes_give_what_each_gives_alone():
+    image = np.random.default_rng(4).integers(0, 256, (100, 120, 3), dtype=np.uint8)
+    boxes = [[10, 10, 50, 60], [60, 20, 110, 90]]
+    together, _ = cut_crops(image, boxes, 32, 1.3, [5, 50])
+    for i, (box, roll) in enumerate(zip(boxes, (5, 50), strict=True)):
+        assert np.array_equal(together[i], cut_crops(image, [box], 32, 1.3, roll)[0][0])
+
+
+def test_no_box_gives_no_crop():
+    crops, affines = cut_crops(np.zeros((10, 10, 3), np.uint8), [], 32, 1.3)
+    assert crops.shape == (0, 32, 32, 3)
+    assert affines.shape == (0, 2, 3)
+
+
+@pytest.mark.parametrize("side", [10.0, 400.0])
+def test_a_box_far_beyond_the_image_gives_a_black_crop(side):
+    white = np.full((30, 30, 3), 255, np.uint8)
+    crops, _ = cut_crops(white, [5000, 5000, 5000 + side, 5000 + side], 32, 1.3)
+    assert crops.max() == 0
+
+
+def test_an_image_longer_than_opencv_warps_is_cropped_all_the_same():
+    image = np.zeros((20, 40_000, 3), np.uint8)
+    image[8:12, 35_000:35_004] = 255
+    crops, affines = cut_crops(image, [34_990, 0, 35_010, 19], 40, 1.0)
+    assert np.abs(centroid(crops[0]) - apply_affine(affines[0], (35_001.5, 9.5))).max() < 0.1
+
+
+def test_a_box_without_area_is_refused():
+    with pytest.raises(ShapeError, match=r"box 0 is .*wanted finite x0 < x1"):
+        cut_crops(np.zeros((10, 10, 3), np.uint8), [[5, 5, 5, 9]], 32, 1.3)
