@@ -239,3 +239,25 @@ def protocol(name: str) -> Protocol:
     if name.endswith(".toml"):
         return _load(Path(name).absolute())
     raise ProtocolError(f"no protocol is called {name!r}; {nearest(name, PROTOCOLS)}")
+
+
+def named(given: str | Protocol) -> Protocol:
+    """`given` itself, or the protocol it names.    Raises: ProtocolError for an unknown name."""
+    return given if isinstance(given, Protocol) else protocol(given)
+
+
+def chosen(fixed: Protocol, samples: Sequence[Sample]) -> list[Sample]:
+    """Those of `samples` that the protocol selects.    Raises: ProtocolError for none, or another scheme."""
+    kept = [sample for sample in samples if fixed.select == "all" or sample.is_validation()]
+    if not kept:
+        raise ProtocolError(
+            f"protocol {fixed.id!r} selects none of the {len(samples)} faces given; "
+            f"give the {fixed.part!r} part of the data set {fixed.data!r}"
+        )
+    for sample in kept:
+        if sample.scheme != fixed.scheme:
+            raise ProtocolError(
+                f"{sample.name} has {sample.scheme} points, protocol {fixed.id!r} is scored on {fixed.scheme}; "
+                "give the data of that protocol, or choose the protocol 'folder' with that scheme"
+            )
+    return kept
