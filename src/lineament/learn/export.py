@@ -1,0 +1,326 @@
+"""Checkpoint -> ONNX with decoding inside the graph, fp32 or int8, behind a gate that compares it with torch.
+
+Stands on torch, onnx and ONNX Runtime. A file is written only when the gate is passed, together with its card.
+"""
+
+import hashlib
+import json
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..data.batch import CropCache, plain_crops
+from ..errors import ExportError, ModelError, missing_extra
+from ..geometry import Array, apply_affine
+from ..models.landmark_net import LandmarkNet
+from ..runtime import METADATA_KEY, Heads, Model
+from ..schemes import scheme
+from ..score.metrics import nme, norm_length
+from .calibrate import SigmaScale, fit_sigma, near_exponent
+from .checkpoint import load_checkpoint
+from .recipe import Recipe, make_recipe
+from .train import build_model, predict_plain, read_mixture
+
+NME_CHANGE = 0.01
+"""Largest change of the validation NME, as a fraction of itself."""
+MOVE_FP32 = 0.05
+"""Largest move of any point between torch and fp32 ONNX, in pixels of the crop."""
+MOVE_INT8 = 0.5
+"""Largest median move of the points between torch and int8 ONNX, in pixels of the crop."""
+OPSET = 20
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How an exported file differs from torch on the validation faces."""
+
+    largest_move_px: float
+    median_move_px: float
+    nme_torch: float
+    nme_onnx: float
+
+    def check(self, int8: bool) -> None:
+        """Raises: ExportError where points move, or the NME changes, more than the bounds."""
+        move, bound = (self.median_move_px, MOVE_INT8) if int8 else (self.largest_move_px, MOVE_FP32)
+        which = "the median point" if int8 else "a point"
+        if move > bound:
+            raise ExportError(f"{which} moves {move:.3f} px of the crop in ONNX; at most {bound} allowed: not written")
+        change = self.nme_onnx / self.nme_torch - 1
+        if change > NME_CHANGE:
+            raise ExportError(
+                f"the validation NME goes from {self.nme_torch:.5f} to {self.nme_onnx:.5f} ({change:+.2%}); at most "
+                f"{NME_CHANGE:+.0%} allowed: not written"
+            )
+
+
+class _Graph(nn.Module):
+    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px."""
+
+    def __init__(self, model: LandmarkNet, scale: SigmaScale, padding: float) -> None:
+        super().__init__()
+        self.model = model
+        self.mean, self.std = float(model.mean.flatten()[0]), float(model.std.flatten()[0])
+        self.scale, self.exponent = scale, near_exponent(model.size, padding)
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = (crops.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        raw = self.model.head(self.model.features(x))
+        squared = self.scale.slope * raw.variance.clamp(min=0) + self.scale.floor
+        return raw.landmarks, 1 - torch.exp(-self.exponent / squared), squared.sqrt()
+
+
+def even_normalization(model: LandmarkNet) -> LandmarkNet:
+    """`model` with one mean and one deviation for all channels, the rest moved into the first convolution and norm.
+
+    The same function but for the outermost pixels, where the padding is now the common mean. An int8 graph can then take
+    the uint8 crop as it is.
+    """
+    mean, std = model.mean.flatten(), model.std.flatten()
+    common_mean, common_std = torch.round(mean.mean()), std.mean()
+    convolution = next(m for m in model.backbone.modules() if isinstance(m, nn.Conv2d))
+    norm = next(m for m in model.backbone.modules() if isinstance(m, nn.BatchNorm2d))
+    with torch.no_grad():
+        shift = ((common_mean - mean) / std).view(1, 3, 1, 1) * convolution.weight
+        assert norm.running_mean is not None
+        norm.running_mean -= shift.sum((1, 2, 3))
+        convolution.weight *= (common_std / std).view(1, 3, 1, 1)
+        model.mean.fill_(common_mean)  # type: ignore[operator]
+        model.std.fill_(common_std)  # type: ignore[operator]
+    return model
+
+
+def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:
+    """The averaged network of a checkpoint, ready to predict, and its recipe."""
+    state = load_checkpoint(checkpoint)
+    recipe = make_recipe(json.loads(state["recipe"]), str(checkpoint))
+    plain = recipe.model_copy(update={"model": recipe.model.model_copy(update={"imagenet": False}), "start": ""})
+    model = build_model(plain)
+    model.load_state_dict(state["average"])
+    return model.eval(), recipe
+
+
+def export_checkpoint(
+    checkpoint: Path,
+    out: Path,
+    name: str,
+    int8: bool,
+    data_root: Path,
+    cache: Path,
+    about: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Writes `out`/`name`.onnx and its card `name`.json; gives the card.
+
+    int8: quantized, calibrated on training faces.    about: further entries of the card (data, licence, limits).
+    Raises: ExportError where the gate is not passed; then nothing is written.
+    """
+    model, recipe = load_trained(checkpoint)
+    model = even_normalization(model)
+    sources, held_back = read_mixture(recipe, data_root, cache)
+    faces = held_back[recipe.data[0].reader]
+    truth = crop_truth(faces, model.size, recipe.model.padding)
+    landmarks, variances = predict_plain(model, faces, recipe.model.padding)
+    scale = fit_sigma(np.linalg.norm(landmarks - truth, axis=-1), variances)
+    metadata = {
+        "kind": "landmarks",
+        "name": name,
+        "scheme": recipe.scheme,
+        "points": len(scheme(recipe.scheme)),
+        "size": model.size,
+        "padding": recipe.model.padding,
+        "precision": "int8" if int8 else "fp32",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.onnx"
+        write_fp32(_Graph(model, scale, recipe.model.padding), model.size, path)
+        if int8:
+            path = quantize(path, calibration_crops(sources[0].cache, model.size, recipe.model.padding))
+            scale = _rescale(path, metadata, faces, truth, recipe.model.padding, scale)
+        set_metadata(path, metadata)
+        gate = compare(Model(path, 1), faces, truth, landmarks, recipe)
+        gate.check(int8)
+        card = make_card(path, metadata, recipe, checkpoint, gate, scale, about or {})
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / f"{name}.onnx", path.read_bytes())
+        write_whole(out / f"{name}.json", (json.dumps(card, indent=2) + "\n").encode())
+    return card
+
+
+def crop_truth(faces: CropCache, size: int, padding: float) -> Array:
+    """The true landmarks (M, N, 2) in pixels of the plain crops."""
+    affines = np.concatenate([a for _, a in plain_crops(faces, size, padding, 64)])
+    return np.stack([apply_affine(a, points) for a, points in zip(affines, faces.landmarks, strict=True)])
+
+
+def write_fp32(graph: _Graph, size: int, path: Path) -> None:
+    """Writes `graph` as ONNX with a free batch size."""
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise missing_extra("onnxscript", "train") from error
+    crops = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph.eval(),
+            (crops,),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
+            input_names=["crops"],
+            output_names=["landmarks_crop", "scores", "sigma_px"],
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path), external_data=False)
+
+
+def quantize(path: Path, crops: list[NDArray[np.uint8]]) -> Path:
+    """The int8 file made of the fp32 one beside it: static, per channel, the decoding left in floating point."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Crops(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.batches: Iterator[dict[str, NDArray[np.uint8]]] = iter([{"crops": batch} for batch in crops])
+
+        def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+            return next(self.batches, None)
+
+    prepared, out = path.with_suffix(".prepared.onnx"), path.with_suffix(".int8.onnx")
+    quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
+    quantize_static(
+        str(prepared),
+        str(out),
+        Crops(),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["Conv", "Add", "Relu", "Clip", "Resize"],
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        nodes_to_exclude=_decoding_adds(prepared),
+    )
+    return out
+
+
+def _decoding_adds(path: Path) -> list[str]:
+    """The names of the additions after the last convolution: they decode, and stay in floating point."""
+    import onnx
+
+    nodes = list(onnx.load(str(path)).graph.node)
+    last = max(i for i, node in enumerate(nodes) if node.op_type == "Conv")
+    return [node.name for node in nodes[last + 1 :] if node.op_type in ("Add", "Clip")]
+
+
+def calibration_crops(faces: CropCache, size: int, padding: float, count: int = 256) -> list[NDArray[np.uint8]]:
+    """Batches of plain training crops, spread evenly over the set."""
+    chosen = np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(int)
+    part = CropCache(faces.crops[chosen], faces.landmarks[chosen], faces.boxes[chosen])
+    return [crops for crops, _ in plain_crops(part, size, padding, 16)]
+
+
+def set_metadata(path: Path, metadata: dict[str, Any]) -> None:
+    """Writes `metadata` into the ONNX file."""
+    import onnx
+
+    model = onnx.load(str(path))
+    del model.metadata_props[:]
+    model.metadata_props.add(key=METADATA_KEY, value=json.dumps(metadata))
+    onnx.save(model, str(path))
+
+
+def run_plain(model: Model, faces: CropCache) -> Heads:
+    """The heads of an exported model on plain crops of `faces`."""
+    parts = [model.heads(crops) for crops, _ in plain_crops(faces, model.size, model.padding, 32)]
+    return Heads(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("landmarks_crop", "scores", "sigma_px")))
+
+
+def compare(model: Model, faces: CropCache, truth: Array, landmarks: Array, recipe: Recipe) -> Gate:
+    """The gate of an exported model against torch's `landmarks` (M, N, 2) on the validation faces."""
+    found = run_plain(model, faces).landmarks_crop
+    moves = np.linalg.norm(found - landmarks, axis=-1)
+    eyes = scheme(recipe.scheme).norm_points["interocular"]
+    norms = [norm_length("interocular", points, eyes) for points in truth]
+    nmes = [float(np.mean([nme(*row) for row in zip(p, truth, norms, strict=True)])) for p in (landmarks, found)]
+    return Gate(float(moves.max()), float(np.median(moves)), *nmes)
+
+
+def _rescale(
+    path: Path, metadata: dict[str, Any], faces: CropCache, truth: Array, padding: float, scale: SigmaScale
+) -> SigmaScale:
+    """Fits sigma anew to the errors of the quantized graph and writes the new numbers into it."""
+    import onnx
+
+    set_metadata(path, metadata)
+    heads = run_plain(Model(path, 1), faces)
+    variances = (heads.sigma_px.astype(np.float64) ** 2 - scale.floor) / scale.slope
+    fitted = fit_sigma(np.linalg.norm(heads.landmarks_crop - truth, axis=-1), variances)
+    model = onnx.load(str(path))
+    replaced = 0
+    for tensor in [*model.graph.initializer, *(a.t for n in model.graph.node for a in n.attribute if a.HasField("t"))]:
+        values = onnx.numpy_helper.to_array(tensor)
+        for old, new in ((scale.slope, fitted.slope), (scale.floor, fitted.floor)):
+            if values.size == 1 and values.dtype == np.float32 and values.item() == np.float32(old):
+                tensor.CopyFrom(onnx.numpy_helper.from_array(np.full_like(values, new), tensor.name))
+                replaced += 1
+    if replaced != 2:
+        raise ExportError(f"{replaced} calibration constants found in the int8 graph, wanted 2; export fp32 instead")
+    onnx.save(model, str(path))
+    return fitted
+
+
+def make_card(
+    path: Path,
+    metadata: dict[str, Any],
+    recipe: Recipe,
+    checkpoint: Path,
+    gate: Gate,
+    scale: SigmaScale,
+    about: dict[str, Any],
+) -> dict[str, Any]:
+    """What is known of the exported file, as JSON-able values."""
+    data = path.read_bytes()
+    return {
+        **metadata,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "made": datetime.now(UTC).date().isoformat(),
+        "commit": _commit(),
+        "recipe": recipe.model_dump(mode="json"),
+        "steps_done": load_checkpoint(checkpoint)["step"],
+        "sigma": scale.as_dict(),
+        "gate": {
+            "largest_move_px": round(gate.largest_move_px, 4),
+            "median_move_px": round(gate.median_move_px, 4),
+            "validation_nme_torch": round(gate.nme_torch, 6),
+            "validation_nme_onnx": round(gate.nme_onnx, 6),
+        },
+        **about,
+    }
+
+
+def _commit() -> str:
+    try:
+        done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes `data` to `path`, whole or not at all."""
+    beside = path.with_name(path.name + ".part")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written ({error}); choose another folder") from error

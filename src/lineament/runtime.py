@@ -1,0 +1,138 @@
+"""ONNX file -> the callable that Predictor takes: crops -> Heads. No torch.
+
+Files are read with ONNX Runtime alone; nothing is unpickled. What a file predicts is written in its own metadata.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ModelError, ShapeError, nearest
+from .schemes import check_scheme
+
+METADATA_KEY = "lineament"
+CHUNK = 64  # crops a call: more would only take memory
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """What a landmark model says of F crops."""
+
+    landmarks_crop: NDArray[np.float32]
+    """(F, N, 2), pixels of the crop."""
+    scores: NDArray[np.float32]
+    """(F, N) in [0, 1]."""
+    sigma_px: NDArray[np.float32]
+    """(F, N), pixels of the crop."""
+
+
+def open_session(path: Path, threads: int = 0) -> Any:
+    """An ONNX Runtime session on the CPU.    threads: 0 leaves the number to ONNX Runtime.
+
+    Raises: ModelError where the file is missing or no ONNX model.
+    """
+    import onnxruntime
+
+    if not path.is_file():
+        raise ModelError(f"no model file at {path}; wanted an ONNX file: see `lineament models`")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise ModelError(f"{path}: not an ONNX model that can be run ({reason}); export it again") from error
+
+
+def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
+    """What the file at `path` says of itself.    Raises: ModelError where it is of another `kind` or foreign."""
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise ModelError(f"{path}: an ONNX model, but not one that `lineament export` wrote; export it with lineament")
+    metadata: dict[str, Any] = json.loads(text)
+    if metadata.get("kind") != kind:
+        raise ModelError(f"{path}: a {metadata.get('kind')} model; wanted a {kind} model")
+    return metadata
+
+
+class Model:
+    """A landmark model. One object may be used from many threads."""
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        """Raises: ModelError where the file is missing, foreign or of another kind."""
+        self.path = path
+        self.session = open_session(path, threads)
+        metadata = read_metadata(self.session, path, "landmarks")
+        self.name: str = metadata["name"]
+        self.scheme: str = check_scheme(metadata["scheme"])
+        self.size: int = metadata["size"]
+        """Side of the crop in pixels."""
+        self.padding: float = metadata["padding"]
+        """Side of the crop in longer sides of the landmark box."""
+        self.points: int = metadata["points"]
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What is known of the file: data, licences, figures, limits; empty where no card lies beside it."""
+        return read_card(self.path)
+
+    def heads(self, crops: NDArray[np.uint8]) -> Heads:
+        """Heads of uint8 RGB `crops` (F, S, S, 3).    Raises: ShapeError where the shape or type differs."""
+        wanted = (self.size, self.size, 3)
+        if crops.ndim != 4 or crops.shape[1:] != wanted or crops.dtype != np.uint8:
+            raise ShapeError(f"crops are {crops.dtype} {crops.shape}; wanted uint8 (F, {', '.join(map(str, wanted))})")
+        parts = [self.session.run(None, {"crops": crops[i : i + CHUNK]}) for i in range(0, len(crops), CHUNK)]
+        if not parts:
+            empty = np.zeros((0, self.points), np.float32)
+            return Heads(np.zeros((0, self.points, 2), np.float32), empty, empty)
+        return Heads(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    __call__ = heads
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The card beside the model file at `path`; empty where there is none."""
+    card = path.with_suffix(".json")
+    return json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+
+
+def weights_folder() -> Path:
+    """Where the models that come with the package lie."""
+    return Path(str(files(__package__).joinpath("weights")))
+
+
+def list_models() -> list[dict[str, Any]]:
+    """The cards of the models that come with the package, by name."""
+    return [read_card(path) for path in sorted(weights_folder().glob("*.onnx"))]
+
+
+def find_model(name: str) -> Path:
+    """The file of a model that comes with the package, or of a path.    Raises: ModelError for neither."""
+    path = Path(name)
+    if path.suffix == ".onnx":
+        return path
+    known = sorted(p.stem for p in weights_folder().glob("*.onnx"))
+    if name not in known:
+        raise ModelError(f"no model is called {name!r}; {nearest(name, known)}, or give the path of an .onnx file")
+    return weights_folder() / f"{name}.onnx"
+
+
+@cache
+def _shared(path: Path, threads: int) -> Model:
+    return Model(path, threads)
+
+
+def load_model(name: str | Path, threads: int = 0) -> Model:
+    """The landmark model called `name`, or in the file `name`; the same object for the same file and threads.
+
+    Raises: ModelError where there is none.
+    """
+    return _shared(find_model(str(name)).resolve(), threads)

@@ -1,0 +1,68 @@
+"""calibrate.py: sigma_px fitted to errors covers them as promised."""
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from lineament.errors import DataError
+from lineament.learn.calibrate import COVERED, NEAR, SigmaScale, fit_sigma, near_exponent
+
+pytestmark = pytest.mark.torch
+
+
+def rayleigh_errors(per_axis: np.ndarray, seed: int = 0) -> np.ndarray:
+    steps = np.random.default_rng(seed).normal(size=(2, *per_axis.shape)) * np.sqrt(per_axis)
+    return np.hypot(*steps)
+
+
+def test_the_promised_share_of_errors_lies_under_two_sigma():
+    variance = np.random.default_rng(1).uniform(0.5, 30, 20_000)
+    errors = rayleigh_errors(0.3 * variance + 0.8)
+    sigma = fit_sigma(errors, variance).sigma_px(variance)
+    assert np.mean(errors < 2 * sigma) == pytest.approx(COVERED, abs=1e-3)
+
+
+def test_every_level_of_variance_is_covered_and_not_only_their_mixture():
+    variance = np.repeat([1.0, 4.0, 16.0, 64.0], 8000)
+    errors = rayleigh_errors(0.5 * variance + 0.5)
+    sigma = fit_sigma(errors, variance).sigma_px(variance)
+    for level in np.unique(variance):
+        assert 0.92 < np.mean((errors < 2 * sigma)[variance == level]) < 0.98
+
+
+def test_the_fit_finds_the_slope_and_floor_that_made_the_errors():
+    variance = np.random.default_rng(2).uniform(0.2, 40, 50_000)
+    scale = fit_sigma(rayleigh_errors(0.25 * variance + 1.0, seed=3), variance)
+    # 95 % of a Rayleigh lies under s * sqrt(-2 ln 0.05) = 2.448 s, which is 2 sigma_px: sigma_px^2 = 1.498 s^2
+    stretch = -2 * math.log(0.05) / 4
+    assert scale.slope == pytest.approx(0.25 * stretch, rel=0.15)
+    assert scale.floor == pytest.approx(1.0 * stretch, rel=0.3)
+
+
+def test_points_that_are_not_annotated_do_not_count():
+    variance = np.random.default_rng(1).uniform(0.5, 30, 5000)
+    errors = rayleigh_errors(variance)
+    with_gaps = np.concatenate([errors, np.full(100, np.nan)])
+    assert fit_sigma(with_gaps, np.concatenate([variance, np.ones(100)])) == fit_sigma(errors, variance)
+
+
+def test_too_few_points_are_refused():
+    with pytest.raises(DataError, match="5 points to calibrate on; wanted at least 20"):
+        fit_sigma(np.ones(5), np.ones(5))
+
+
+def test_a_score_is_the_chance_of_lying_near_the_truth():
+    size, padding, sigma_px = 130, 1.3, 4.0
+    score = 1 - math.exp(-near_exponent(size, padding) / sigma_px**2)
+    # the same sigma drawn: Rayleigh parameter 2 sigma / 2.448, near means within 0.05 * 130 / 1.3 = 5 px
+    drawn = np.random.default_rng(0).rayleigh(2 * sigma_px / math.sqrt(-2 * math.log(0.05)), 200_000)
+    assert score == pytest.approx(np.mean(drawn < NEAR * size / padding), abs=0.005)
+
+
+def test_sigma_keeps_the_shape_and_never_falls_under_the_floor():
+    sigma = SigmaScale(0.5, 0.04).sigma_px(np.zeros((3, 68)))
+    assert sigma.shape == (3, 68)
+    assert sigma == pytest.approx(0.2)

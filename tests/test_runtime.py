@@ -1,0 +1,122 @@
+"""runtime.py: models that come with the package load, check what they are given, and foreign files are refused."""
+
+import hashlib
+import threading
+
+import numpy as np
+import pytest
+
+from lineament.errors import ModelError, ShapeError
+from lineament.runtime import Model, find_model, list_models, load_model, weights_folder
+
+NAMES = ("accurate", "fast")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def model(request):
+    return load_model(request.param, threads=1)
+
+
+def crops_of(model: Model, count: int) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    coarse = rng.integers(0, 255, (count, 6, 6, 3), dtype=np.uint8)
+    return np.ascontiguousarray(coarse.repeat(model.size // 6 + 1, 1).repeat(model.size // 6 + 1, 2))[
+        :, : model.size, : model.size
+    ].copy()
+
+
+def test_heads_have_one_row_a_crop_and_sane_values(model):
+    heads = model.heads(crops_of(model, 3))
+    assert heads.landmarks_crop.shape == (3, model.points, 2)
+    assert heads.scores.shape == heads.sigma_px.shape == (3, model.points)
+    assert ((heads.scores >= 0) & (heads.scores <= 1)).all()
+    assert (heads.sigma_px > 0).all()
+
+
+def test_a_batch_gives_what_single_crops_give(model):
+    crops = crops_of(model, 5)
+    together = model.heads(crops)
+    apart = [model.heads(crops[i : i + 1]) for i in range(5)]
+    # sums run in another order in another batch size; a thousandth of a pixel is far below any use
+    np.testing.assert_allclose(together.landmarks_crop, np.concatenate([h.landmarks_crop for h in apart]), atol=1e-3)
+    np.testing.assert_allclose(together.sigma_px, np.concatenate([h.sigma_px for h in apart]), atol=1e-3)
+
+
+def test_no_crop_gives_empty_heads(model):
+    heads = model.heads(np.zeros((0, model.size, model.size, 3), np.uint8))
+    assert heads.landmarks_crop.shape == (0, model.points, 2)
+
+
+def test_many_threads_share_one_model(model):
+    crops = crops_of(model, 2)
+    wanted = model.heads(crops).landmarks_crop
+    found = [None] * 4
+
+    def work(slot: int) -> None:
+        found[slot] = [model.heads(crops).landmarks_crop for _ in range(3)]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for results in found:
+        for result in results:
+            np.testing.assert_array_equal(result, wanted)
+
+
+def test_crops_of_another_size_or_type_are_refused(model):
+    with pytest.raises(ShapeError, match=r"crops are uint8 \(1, 7, 7, 3\); wanted uint8 \(F, "):
+        model.heads(np.zeros((1, 7, 7, 3), np.uint8))
+    with pytest.raises(ShapeError, match="crops are float32"):
+        model.heads(np.zeros((1, model.size, model.size, 3), np.float32))
+
+
+def test_the_same_model_is_loaded_once():
+    assert load_model("fast") is load_model("fast")
+    assert load_model(weights_folder() / "fast.onnx") is load_model("fast")
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(ModelError, match=r"no model is called 'fats'; did you mean 'fast'\?.*path of an .onnx file"):
+        find_model("fats")
+
+
+def test_a_missing_file_is_one_clear_line(tmp_path):
+    with pytest.raises(ModelError, match="no model file at .*gone.onnx; wanted an ONNX file"):
+        Model(tmp_path / "gone.onnx")
+
+
+def test_a_file_that_is_no_onnx_is_one_clear_line(tmp_path):
+    path = tmp_path / "fake.onnx"
+    path.write_bytes(b"not a model")
+    with pytest.raises(ModelError, match="not an ONNX model that can be run") as caught:
+        Model(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_foreign_onnx_model_is_refused(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
+    opset = onnx.helper.make_opsetid("", 17)
+    path = tmp_path / "foreign.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), str(path))
+    with pytest.raises(ModelError, match="not one that `lineament export` wrote"):
+        Model(path)
+
+
+def test_a_model_of_another_kind_is_refused():
+    with pytest.raises(ModelError, match="a detector model; wanted a landmarks model"):
+        Model(weights_folder() / "detector.onnx")
+
+
+def test_every_model_that_ships_has_a_card_that_is_true_of_it():
+    cards = {card["name"]: card for card in list_models()}
+    assert set(NAMES) <= set(cards)
+    for name, card in cards.items():
+        data = (weights_folder() / f"{name}.onnx").read_bytes()
+        assert card["sha256"] == hashlib.sha256(data).hexdigest()
+        assert card["bytes"] == len(data) < 12_000_000
+        assert {"data", "licence", "limits", "figures"} <= set(card)
