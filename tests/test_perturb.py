@@ -1,0 +1,118 @@
+"""The perturbation curve: what each change does to a box, and what a predictor that trusts its box pays for it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lineament.data.sample import Sample
+from lineament.errors import ProtocolError
+from lineament.face import Face, Faces
+from lineament.geometry import box_center, box_side
+from lineament.score.perturb import ROLLS_DEG, SCALES, SHIFTS, changed_boxes, perturb, roll_picture
+
+N = 68
+
+
+def sample(seed: int = 0, side: float = 100) -> Sample:
+    points = np.random.default_rng(seed).uniform(0, side, (N, 2)) + 60
+    points[0], points[1] = (60, 60), (60 + side, 60 + side)  # the tight box is a square of that side
+    points[36], points[45] = (80, 90), (130, 90)  # interocular: 50
+    return Sample(Path("x.jpg"), points, "ibug68", f"{seed}.jpg")
+
+
+def picture(_: Sample) -> np.ndarray:
+    return np.full((220, 220, 3), 90, np.uint8)
+
+
+def placed(box: np.ndarray, shape: np.ndarray) -> Face:
+    """The face whose points have the same place in `box` as `shape` has in its own: one that trusts its box wholly."""
+    low, high = shape.min(0), shape.max(0)
+    points = box[:2] + (shape - low) / (high - low) * (box[2:] - box[:2])
+    return Face(points, np.ones(N), np.ones(N), box, 1.0, "ibug68")
+
+
+def test_a_shift_is_a_share_of_the_longer_side_and_a_scale_keeps_the_center() -> None:
+    box = np.array([10.0, 20.0, 110.0, 70.0])
+    boxes = changed_boxes(box)
+    assert boxes["none", 0.0].tolist() == box.tolist()
+    assert boxes["shift_x", 0.1].tolist() == [20, 20, 120, 70]  # a tenth of 100
+    assert boxes["shift_y", -0.2].tolist() == [10, 0, 110, 50]
+    assert boxes["scale", 1.2].tolist() == [0, 15, 120, 75]
+    assert all(np.allclose(box_center(boxes["scale", s]), box_center(box)) for s in SCALES)
+
+
+def test_a_rolled_picture_shows_the_face_clockwise_and_as_large() -> None:
+    one = sample()
+    image = np.zeros((220, 220, 3), np.uint8)
+    x, y = 130, 90  # one lit pixel on landmark 45
+    image[y, x] = 255
+    turned, landmarks = roll_picture(image, one.landmarks, 90)
+    assert turned.shape == (220, 220, 3)  # 2.2 sides of 100
+    # A quarter clockwise takes what is right of landmark 36 to below it
+    assert landmarks[45] - landmarks[36] == pytest.approx([0, 50], abs=1e-9)
+    found = np.unravel_index(turned[..., 0].argmax(), turned.shape[:2])
+    assert found[::-1] == pytest.approx(landmarks[45], abs=1)
+    assert box_side(np.concatenate([one.landmarks.min(0), one.landmarks.max(0)])) == 100
+
+
+def test_a_predictor_that_trusts_its_box_pays_the_whole_shift() -> None:
+    one = sample()
+
+    def trusting(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
+        assert boxes is not None
+        return Faces(tuple(placed(box, one.landmarks) for box in boxes), "ibug68", N)
+
+    found = {(p.kind, p.amount): p for p in perturb(trusting, "folder", [one], read=picture)}
+    assert len(found) == 1 + 2 * len(SHIFTS) + len(SCALES) + len(ROLLS_DEG)
+    assert found["none", 0.0].nme == pytest.approx(0)
+    for amount in SHIFTS:
+        # A shift of s sides of 100 px moves every point by 100 s, over 50
+        for kind in ("shift_x", "shift_y"):
+            assert found[kind, amount].nme == pytest.approx(abs(amount) * 2)
+            assert found[kind, amount].failure_rate == 1
+    away = np.hypot(*(one.landmarks - 110).T).mean()
+    assert found["scale", 1.2].nme == pytest.approx(0.2 * away / 50)
+    assert all(found["roll", amount].nme > 0.1 for amount in ROLLS_DEG)
+
+
+def test_a_predictor_that_knows_the_truth_pays_nothing_for_a_roll() -> None:
+    one = sample(3)
+    turned = iter([roll_picture(picture(one), one.landmarks, amount)[1] for amount in ROLLS_DEG])
+
+    def knowing(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
+        assert boxes is not None
+        shapes = [next(turned)] if len(boxes) == 1 else [one.landmarks] * len(boxes)
+        return Faces(tuple(placed(np.r_[s.min(0), s.max(0)], s) for s in shapes), "ibug68", N)
+
+    assert {round(p.nme or 0, 12) for p in perturb(knowing, "folder", [one], read=picture)} == {0.0}
+
+
+def test_a_limit_takes_faces_evenly_and_says_how_far_it_is() -> None:
+    samples, seen, read = [sample(i) for i in range(10)], [], []
+
+    def trusting(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
+        assert boxes is not None
+        return Faces(tuple(placed(box, samples[0].landmarks) for box in boxes), "ibug68", N)
+
+    def note(one: Sample) -> np.ndarray:
+        read.append(one.name)
+        return picture(one)
+
+    perturb(trusting, "folder", samples, limit=4, read=note, progress=seen.append)
+    assert read == ["0.jpg", "3.jpg", "6.jpg", "9.jpg"]
+    assert seen == [1, 2, 3, 4]
+    with pytest.raises(ProtocolError, match="limit is 0; wanted at least 1 face, or None for all"):
+        perturb(trusting, "folder", samples, limit=0, read=note)
+
+
+def test_a_face_that_is_not_found_when_rolled_fails() -> None:
+    one = sample()
+
+    def upright_only(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
+        assert boxes is not None
+        shapes = () if len(boxes) == 1 else tuple(placed(box, one.landmarks) for box in boxes)
+        return Faces(shapes, "ibug68", N)
+
+    rolled = [p for p in perturb(upright_only, "folder", [one], read=picture) if p.kind == "roll"]
+    assert {(p.nme, p.failure_rate) for p in rolled} == {(None, 1)}
