@@ -83,7 +83,7 @@ def test_an_unknown_name_gets_the_nearest():
 
 
 def test_a_missing_file_is_one_clear_line(tmp_path):
-    with pytest.raises(ModelError, match="no model file at .*gone.onnx; wanted an ONNX file"):
+    with pytest.raises(ModelError, match=r"no model file at .*gone\.onnx; wanted an ONNX file"):
         Model(tmp_path / "gone.onnx")
 
 

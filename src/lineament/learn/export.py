@@ -82,8 +82,8 @@ class _Graph(nn.Module):
 def even_normalization(model: LandmarkNet) -> LandmarkNet:
     """`model` with one mean and one deviation for all channels, the rest moved into the first convolution and norm.
 
-    The same function but for the outermost pixels, where the padding is now the common mean. An int8 graph can then take
-    the uint8 crop as it is.
+    The same function but for the outermost pixels, where the padding is now the common mean. An int8 graph can then
+    take the uint8 crop as it is.
     """
     mean, std = model.mean.flatten(), model.std.flatten()
     common_mean, common_std = torch.round(mean.mean()), std.mean()
@@ -94,8 +94,8 @@ def even_normalization(model: LandmarkNet) -> LandmarkNet:
         assert norm.running_mean is not None
         norm.running_mean -= shift.sum((1, 2, 3))
         convolution.weight *= (common_std / std).view(1, 3, 1, 1)
-        model.mean.fill_(common_mean)  # type: ignore[operator]
-        model.std.fill_(common_std)  # type: ignore[operator]
+        model.mean.fill_(common_mean)
+        model.std.fill_(common_std)
     return model
 
 

@@ -121,6 +121,9 @@ class LandmarkNet(nn.Module):
     channels: width of the pyramid.    head: a key of HEADS.    size: S, a multiple of 32.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, backbone: str, points: int, head: str, size: int, channels: int, imagenet: bool) -> None:
         super().__init__()
         if head not in HEADS:

@@ -1,0 +1,216 @@
+"""Images -> Faces: detect, crop, model, back to the image; many faces and images in one batch.
+
+A face whose first crop was turned or misplaced is cut again around its own landmarks. What is found for a face does not
+depend on the other faces or images of the call.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Protocol, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .crop import warp
+from .detect import Detections, FaceDetector, as_detector
+from .errors import SchemeError, ShapeError
+from .face import Face, Faces
+from .geometry import (
+    Array,
+    affine_roll_deg,
+    affine_scale,
+    apply_affine,
+    as_boxes,
+    box_side,
+    crop_affine,
+    fit_similarity,
+    invert_affine,
+    landmark_box,
+    similarity,
+)
+from .image import Source, read_image
+from .runtime import Heads, load_model
+from .schemes import convert, scheme
+
+# chosen on the validation tenth of the training faces: below this mean score a crop is likely turned or misplaced
+DOUBTFUL_SCORE = 0.5
+TURNED_DEG = 25.0
+MISPLACED = 0.15
+SEARCH_ROLLS_DEG = (90.0, 180.0, -90.0)
+
+
+class LandmarkModel(Protocol):
+    """What Predictor asks of a model, ONNX or torch: crops -> Heads, and how crops are cut for it."""
+
+    name: str
+    scheme: str
+    size: int
+    padding: float
+    points: int
+
+    def heads(self, crops: NDArray[np.uint8]) -> Heads:
+        """Heads of uint8 RGB `crops` (F, S, S, 3)."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One face to find: which image, where, and how far it is turned."""
+
+    image: int
+    box: Array
+    roll_deg: float
+
+
+class Predictor:
+    """Images -> Faces. One object may be used from many threads; it is deterministic.
+
+    model: the name of a model that comes with the package ("fast", "accurate"), an .onnx file, or any LandmarkModel.
+    detector: "default", or any callable image -> boxes (F, 4), (F, 5) with scores, or (boxes, scores).
+    scheme: the points wanted; None: the model's own.    threads: of ONNX Runtime; 0 leaves it the choice.
+    recut: cut doubtful faces again around their own landmarks and at other angles.
+    Raises: ModelError, SchemeError.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | LandmarkModel = "accurate",
+        detector: Literal["default"] | Callable[[NDArray[np.uint8]], Any] = "default",
+        scheme: str | None = None,
+        threads: int = 0,
+        recut: bool = True,
+    ) -> None:
+        self.model = load_model(model, threads) if isinstance(model, str | Path) else model
+        self.detector = FaceDetector(threads=threads) if detector == "default" else as_detector(detector)
+        self.scheme = scheme or self.model.scheme
+        self.recut = recut
+        # a pair of schemes without a conversion is refused here, not at the first face
+        made = convert(np.zeros((self.model.points, 2)), self.model.scheme, self.scheme)
+        missing = int((made.status == "missing").sum())
+        if missing:
+            raise SchemeError(
+                f"model {self.model.name!r} predicts {self.model.scheme}; {missing} of the {len(made.points)} points "
+                f"of {self.scheme} cannot be made of those: choose a model trained on {self.scheme}"
+            )
+
+    @overload
+    def __call__(self, images: Source, boxes: ArrayLike | None = None) -> Faces: ...
+    @overload
+    def __call__(
+        self, images: list[Any] | tuple[Any, ...], boxes: Sequence[ArrayLike] | None = None
+    ) -> list[Faces]: ...
+    def __call__(self, images: Any, boxes: Any = None) -> Faces | list[Faces]:
+        """The faces of one image, or of each image of a list, most certain first.
+
+        images: whatever `read_image` takes, or a list or tuple of it.
+        boxes: (F, 4) of one image, or one such array for each image of a list, in image pixels: then nothing is
+        detected, and the faces keep the order of their boxes.    Raises: ImageError, ShapeError.
+        """
+        if isinstance(images, list | tuple):
+            if boxes is not None and len(boxes) != len(images):
+                raise ShapeError(f"{len(boxes)} sets of boxes for {len(images)} images; wanted one set for each image")
+            return self._predict([read_image(image) for image in images], boxes)
+        return self._predict([read_image(images)], None if boxes is None else [boxes])[0]
+
+    def _predict(self, images: list[NDArray[np.uint8]], boxes: Sequence[ArrayLike] | None) -> list[Faces]:
+        found = [self.detector(image) for image in images] if boxes is None else [_given(b) for b in boxes]
+        tasks = [
+            _Task(i, box, float(roll) if abs(roll) > TURNED_DEG else 0.0)
+            for i, detections in enumerate(found)
+            for box, roll in zip(detections.boxes, detections.roll_deg, strict=True)
+        ]
+        landmarks, scores, sigma_px = self._landmarks(images, tasks)
+        results, start = [], 0
+        for image, detections in zip(images, found, strict=True):
+            faces = [
+                self._face(landmarks[k], scores[k], sigma_px[k], tasks[k].box, detections.scores[k - start])
+                for k in range(start, start + len(detections.boxes))
+            ]
+            start += len(faces)
+            size = (image.shape[1], image.shape[0])
+            results.append(Faces(tuple(faces), self.scheme, len(scheme(self.scheme)), size))
+        return results
+
+    def _face(self, landmarks: Array, scores: Array, sigma_px: Array, box: Array, score: float) -> Face:
+        if self.scheme != self.model.scheme:
+            packed = np.column_stack([landmarks, scores, sigma_px])
+            points, rest = (convert(p, self.model.scheme, self.scheme).points for p in (packed[:, :2], packed[:, 2:]))
+            landmarks, scores, sigma_px = points, rest[:, 0], rest[:, 1]
+        return Face(landmarks, np.clip(scores, 0, 1), sigma_px, box, float(np.clip(score, 0, 1)), self.scheme)
+
+    def _landmarks(self, images: list[NDArray[np.uint8]], tasks: list[_Task]) -> tuple[Array, Array, Array]:
+        """Landmarks (F, N, 2), scores (F, N) and sigma_px (F, N), pixels of the images."""
+        best = self._once(images, tasks)
+        if not (self.recut and tasks):
+            return best
+        again = [(k, t) for k, task in enumerate(tasks) for t in self._second_cuts(task, best[0][k], best[1][k])]
+        if again:
+            self._keep_better(best, [k for k, _ in again], self._once(images, [t for _, t in again]))
+            # a face found at another angle is now cut around its own landmarks
+            turned = sorted({k for k, _ in again})
+            last = [self._around(tasks[k].image, best[0][k]) for k in turned]
+            self._keep_better(best, turned, self._once(images, last))
+        return best
+
+    @staticmethod
+    def _keep_better(best: tuple[Array, Array, Array], rows: list[int], other: tuple[Array, Array, Array]) -> None:
+        for row, landmarks, scores, sigma_px in zip(rows, *other, strict=True):
+            if scores.mean() > best[1][row].mean():
+                best[0][row], best[1][row], best[2][row] = landmarks, scores, sigma_px
+
+    def _once(self, images: list[NDArray[np.uint8]], tasks: list[_Task]) -> tuple[Array, Array, Array]:
+        model = self.model
+        if not tasks:
+            return np.zeros((0, model.points, 2)), np.zeros((0, model.points)), np.zeros((0, model.points))
+        affines = [crop_affine(t.box, model.size, model.padding, t.roll_deg) for t in tasks]
+        crops = np.stack([warp(images[t.image], a, model.size) for t, a in zip(tasks, affines, strict=True)])
+        heads: Heads = model.heads(crops)
+        points = [apply_affine(invert_affine(a), p) for a, p in zip(affines, heads.landmarks_crop, strict=True)]
+        scales = np.array([affine_scale(a) for a in affines])
+        return np.stack(points), heads.scores.astype(np.float64), heads.sigma_px / scales[:, None]
+
+    def _second_cuts(self, task: _Task, landmarks: Array, scores: Array) -> list[_Task]:
+        """Other cuts worth trying for a face, by what the first one found; mostly none."""
+        if scores.mean() < DOUBTFUL_SCORE:
+            rolls = [task.roll_deg + roll for roll in SEARCH_ROLLS_DEG]
+            return [_Task(task.image, task.box, roll) for roll in rolls] + [self._around(task.image, landmarks)]
+        around = self._around(task.image, landmarks)
+        turned = abs((around.roll_deg - task.roll_deg + 180) % 360 - 180) > TURNED_DEG
+        return [around] if turned or _misplaced(task.box, landmark_box(landmarks)) else []
+
+    def _around(self, image: int, landmarks: Array) -> _Task:
+        """The cut around `landmarks`, upright: their roll, and their tight box as seen at that roll."""
+        mean = scheme(self.model.scheme).mean_shape
+        roll = 0.0 if mean is None else affine_roll_deg(fit_similarity(mean, landmarks))
+        upright = similarity(1.0, -roll, (0, 0), (0, 0))
+        box = landmark_box(apply_affine(upright, landmarks))
+        center = apply_affine(invert_affine(upright), (box[:2] + box[2:]) / 2)
+        half = box_side(box) / 2
+        return _Task(image, np.concatenate([center - half, center + half]), roll)
+
+
+def _misplaced(box: Array, tight: Array) -> bool:
+    """Whether the centre or the longer side of `box` is far from that of the `tight` box around the landmarks."""
+    side = box_side(tight)
+    off = np.hypot(*((box[:2] + box[2:] - tight[:2] - tight[2:]) / 2)) / side
+    return bool(off > MISPLACED or abs(np.log(box_side(box) / side)) > MISPLACED)
+
+
+def _given(boxes: ArrayLike) -> Detections:
+    array = as_boxes(boxes)
+    return Detections(array, np.ones(len(array)), np.zeros(len(array)))
+
+
+@cache
+def _default(model: str, scheme_name: str | None) -> Predictor:
+    return Predictor(model, scheme=scheme_name)
+
+
+def detect(image: Source, model: str = "accurate", scheme: str | None = None, boxes: ArrayLike | None = None) -> Faces:
+    """The faces of one image, most certain first; the models are loaded once.
+
+    image: a path, bytes, a file object, a PIL image or an RGB array.    boxes: (F, 4) where the faces are known.
+    Raises: ImageError, ModelError, SchemeError, ShapeError.
+    """
+    return _default(model, scheme)(image, boxes)

@@ -1,0 +1,176 @@
+"""predict.py: image and boxes -> landmarks in the image, whatever the batch, the angle or the thread."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from lineament.errors import SchemeError, ShapeError
+from lineament.geometry import apply_affine, similarity
+from lineament.predict import Predictor
+from lineament.runtime import Heads
+from lineament.schemes import scheme
+
+MEAN = scheme("ibug68").mean_shape
+
+
+def ramp(width: int = 240, height: int = 200) -> np.ndarray:
+    """An image whose red is x and whose green is y: a crop shows where it was cut."""
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    return np.stack([x, y, np.zeros_like(x)], -1).astype(np.uint8)
+
+
+class MeanShapeModel:
+    """Puts the mean shape upright into the middle of every crop; its score falls with the blue of the crop."""
+
+    name, scheme, size, padding, points = "mean", "ibug68", 96, 1.25, 68
+
+    def __init__(self, score: float = 0.9) -> None:
+        self.score = score
+        self.batches: list[int] = []
+        self.crops: list[np.ndarray] = []
+
+    def heads(self, crops):
+        self.batches.append(len(crops))
+        self.crops.append(crops)
+        landmarks = MEAN * self.size / self.padding + (self.size - 1) / 2
+        count = len(crops)
+        return Heads(
+            np.repeat(landmarks[None], count, 0).astype(np.float32),
+            np.full((count, 68), self.score, np.float32),
+            np.full((count, 68), 2.0, np.float32),
+        )
+
+
+def nothing(image):
+    return np.zeros((0, 4))
+
+
+def test_landmarks_are_where_the_crop_shows_them():
+    model = MeanShapeModel()
+    faces = Predictor(model, nothing, recut=False)(ramp(), [[60, 50, 140, 130]])
+    crop = model.crops[0][0]
+    inside = MEAN * model.size / model.padding + (model.size - 1) / 2
+    for k in (0, 8, 16, 27, 36, 45, 57):
+        column, row = np.round(inside[k]).astype(int)
+        # the crop's pixel nearest to the landmark shows, in red and green, where in the image it comes from
+        shown = crop[row, column, :2].astype(float)
+        assert np.abs(faces.landmarks[0, k] - shown).max() < 0.5 * 80 * 1.25 / 96 + 0.51
+
+
+def test_a_box_gives_the_mean_shape_in_that_box():
+    box = np.array([60.0, 50.0, 140.0, 130.0])
+    found = Predictor(MeanShapeModel(), nothing, recut=False)(ramp(), box).landmarks[0]
+    np.testing.assert_allclose(found, MEAN * 80 + [100, 90], atol=1e-4)
+
+
+def test_sigma_is_told_in_pixels_of_the_image():
+    faces = Predictor(MeanShapeModel(), nothing, recut=False)(ramp(), [60, 50, 140, 130])
+    # 2 px of a 96 px crop that shows 80 * 1.25 = 100 px of the image
+    np.testing.assert_allclose(faces.sigma_px, 2 * 100 / 96, rtol=1e-6)
+
+
+def test_no_face_is_an_empty_result_of_the_same_kind():
+    faces = Predictor(MeanShapeModel(), nothing)(ramp())
+    assert len(faces) == 0
+    assert faces.landmarks.shape == (0, 68, 2)
+    assert faces.image_size == (240, 200)
+
+
+def test_the_model_sees_all_faces_of_all_images_in_one_batch():
+    model = MeanShapeModel()
+    boxes = [[[10, 10, 60, 60], [80, 20, 160, 100]], np.zeros((0, 4)), [[30, 30, 90, 90]]]
+    results = Predictor(model, nothing, recut=False)([ramp(), ramp(), ramp()], boxes)
+    assert model.batches == [3]
+    assert [len(faces) for faces in results] == [2, 0, 1]
+
+
+def test_a_face_is_found_the_same_alone_and_among_others():
+    boxes = [[10, 10, 60, 60], [80, 20, 160, 100], [30, 90, 95, 160]]
+    together = Predictor(MeanShapeModel(), nothing)(ramp(), boxes)
+    for box, face in zip(boxes, together, strict=True):
+        alone = Predictor(MeanShapeModel(), nothing)(ramp(), [box])[0]
+        np.testing.assert_array_equal(face.landmarks, alone.landmarks)
+
+
+def test_many_threads_share_one_predictor():
+    predictor = Predictor(MeanShapeModel(), nothing)
+    wanted = predictor(ramp(), [60, 50, 140, 130]).landmarks
+    wrong: list[int] = []
+
+    def work() -> None:
+        for _ in range(20):
+            if not np.array_equal(predictor(ramp(), [60, 50, 140, 130]).landmarks, wanted):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_any_callable_is_a_detector():
+    faces = Predictor(MeanShapeModel(), lambda image: np.array([[60, 50, 140, 130, 0.75]]))(ramp())
+    assert faces[0].score == pytest.approx(0.75)
+    np.testing.assert_allclose(faces[0].box, [60, 50, 140, 130])
+
+
+class TurnedFaceModel(MeanShapeModel):
+    """Sees a face that is turned by `roll_deg` in the image: sure when the crop shows it upright, else not."""
+
+    def __init__(self, roll_deg: float) -> None:
+        super().__init__()
+        self.roll_deg = roll_deg
+
+    def heads(self, crops):
+        heads = super().heads(crops)
+        for k, crop in enumerate(crops):
+            middle = self.size // 2
+            # the image's x and y at two pixels of a row tell how the crop is turned
+            right = crop[middle, middle + 20, :2].astype(float) - crop[middle, middle - 20, :2]
+            left_over = (self.roll_deg - np.rad2deg(np.arctan2(right[1], right[0])) + 180) % 360 - 180
+            turn = similarity(1.0, left_over, [(self.size - 1) / 2] * 2, [(self.size - 1) / 2] * 2)
+            heads.landmarks_crop[k] = apply_affine(turn, heads.landmarks_crop[k])
+            heads.scores[k] = 0.95 if abs(left_over) < 20 else 0.6 if abs(left_over) < 60 else 0.2
+        return heads
+
+
+@pytest.mark.parametrize("roll_deg", [0, 40, -50, 95, 180, -120])
+def test_a_face_at_any_angle_is_cut_again_upright(roll_deg):
+    model = TurnedFaceModel(roll_deg)
+    face = Predictor(model, nothing)(ramp(), [80, 60, 160, 140])[0]
+    assert face.scores.mean() == pytest.approx(0.95)
+    turned = apply_affine(similarity(1.0, roll_deg, (0, 0), (0, 0)), MEAN)
+    spread = face.landmarks - face.landmarks.mean(0)
+    cosine = (
+        (spread * (turned - turned.mean(0))).sum() / np.linalg.norm(spread) / np.linalg.norm(turned - turned.mean(0))
+    )
+    assert cosine > 0.98
+
+
+def test_points_of_another_scheme_are_made_of_the_models_own():
+    own = Predictor(MeanShapeModel(), nothing)(ramp(), [60, 50, 140, 130])[0]
+    five = Predictor(MeanShapeModel(), nothing, scheme="five")(ramp(), [60, 50, 140, 130])[0]
+    assert five.scheme == "five"
+    # the nose tip of five is point 30 of ibug68
+    nose = next(i for i, name in enumerate(scheme("five").points) if "nose" in name)
+    np.testing.assert_allclose(five.landmarks[nose], own.landmarks[30])
+
+
+def test_a_scheme_that_cannot_be_made_is_refused_before_any_face():
+    with pytest.raises(
+        SchemeError, match=r"model 'mean' predicts ibug68; 24 of the 98 points of wflw98 cannot be made"
+    ):
+        Predictor(MeanShapeModel(), nothing, scheme="wflw98")
+
+
+def test_boxes_for_another_number_of_images_are_refused():
+    with pytest.raises(ShapeError, match="1 sets of boxes for 2 images; wanted one set for each image"):
+        Predictor(MeanShapeModel(), nothing)([ramp(), ramp()], [[[1, 1, 5, 5]]])
+
+
+def test_a_box_without_area_is_refused():
+    with pytest.raises(ShapeError, match=r"box 0 is \[5\.0, 5\.0, 5\.0, 9\.0\]; wanted finite x0 < x1"):
+        Predictor(MeanShapeModel(), nothing)(ramp(), [5, 5, 5, 9])
