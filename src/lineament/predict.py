@@ -34,6 +34,8 @@ from .image import Source, read_image
 from .runtime import Heads, load_model
 from .schemes import convert, scheme
 
+Batch = list[Any] | tuple[Any, ...]  # of Source
+
 # chosen on the validation tenth of the training faces: below this mean score a crop is likely turned or misplaced
 DOUBTFUL_SCORE = 0.5
 TURNED_DEG = 25.0
