@@ -1,0 +1,203 @@
+"""Drawing: dots sit where the landmarks are, sizes follow the face, files are whole or absent."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from lineament.draw import FORMATS, PART_COLORS, draw_faces, part_colors, save_image
+from lineament.errors import ImageError
+from lineament.face import Face, Faces
+from lineament.geometry import Array
+from lineament.schemes import NAMES, scheme
+
+ONLY = {"points": False, "edges": False, "boxes": False, "labels": False}
+
+
+def _faces(*landmarks: Array, of: str = "five", side: float = 100.0, sigma: float = 1.0, score: float = 1.0) -> Faces:
+    box = np.array([10.0, 30.0, 10.0 + side, 30.0 + side])
+    made = tuple(Face(p, np.ones(len(p)), np.full(len(p), sigma), box, score, of) for p in landmarks)
+    return Faces(made, of, len(scheme(of)))
+
+
+def _black(height: int = 200, width: int = 240) -> NDArray[np.uint8]:
+    return np.zeros((height, width, 3), np.uint8)
+
+
+FIVE = np.array([[40.3, 60.8], [80.6, 62.2], [61.1, 85.0], [45.75, 105.4], [77.9, 104.5]])
+
+
+@pytest.mark.parametrize(("side", "bound_px"), [(100.0, 0.1), (400.0, 0.02)])
+def test_the_middle_of_a_dot_is_the_landmark(side: float, bound_px: float) -> None:
+    # a dot of radius 0.8 px covers too few pixels to be placed better than a tenth of one
+    away_from_others = np.full((5, 2), 1e9)
+    for point in FIVE:
+        points = away_from_others.copy()
+        points[2] = point
+        light = draw_faces(_black(), _faces(points, side=side), **{**ONLY, "points": True}).sum(-1, dtype=float)
+        rows, columns = np.indices(light.shape)
+        middle = np.array([(columns * light).sum(), (rows * light).sum()]) / light.sum()
+        assert np.abs(middle - point).max() < bound_px
+
+
+def test_drawing_leaves_the_given_picture_as_it_was() -> None:
+    image = _black()
+    drawn = draw_faces(image, _faces(FIVE))
+    assert drawn.any()
+    assert not image.any()
+
+
+def test_without_a_face_the_copy_equals_the_picture() -> None:
+    image = np.arange(200 * 240 * 3, dtype=np.uint8).reshape(200, 240, 3)
+    drawn = draw_faces(image, Faces((), "ibug68", 68))
+    assert np.array_equal(drawn, image)
+    assert drawn is not image
+    assert drawn.base is not image
+
+
+def test_a_picture_that_is_a_view_can_be_drawn_on() -> None:
+    mirrored = _black()[:, ::-1]
+    assert np.array_equal(draw_faces(mirrored, _faces(FIVE)), draw_faces(_black(), _faces(FIVE)))
+
+
+def test_an_edge_has_the_color_of_its_part() -> None:
+    # five's edge 3-4 joins the mouth corners; both in row 120, so that row is all mouth between them
+    points = np.array([[30.0, 40.0], [90.0, 40.0], [60.0, 70.0], [30.0, 120.0], [90.0, 120.0]])
+    drawn = draw_faces(_black(), _faces(points), **{**ONLY, "edges": True})
+    # OpenCV's anti-aliasing gives a line one pixel wide nine tenths of its color
+    assert np.abs(drawn[120, 40:80].astype(int) - PART_COLORS["mouth"]).max() <= 0.1 * 255
+    assert not drawn[110, 40:80].any()
+
+
+def test_the_sigma_circle_has_a_radius_of_two_sigma() -> None:
+    points = np.full((5, 2), 1e9)
+    points[2] = [61.0, 85.0]
+    drawn = draw_faces(_black(), _faces(points, sigma=7.5), **{**ONLY, "sigmas": True})
+    lit = np.flatnonzero(drawn[85].any(-1))
+    # 2 x 7.5 = 15 px to either side of x = 61, one pixel wide
+    assert set(lit) == {46, 76}
+    assert set(np.flatnonzero(drawn[:, 61].any(-1))) == {70, 100}
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1e6, float("nan")])
+def test_a_sigma_without_a_sensible_circle_draws_none(sigma: float) -> None:
+    assert not draw_faces(_black(), _faces(FIVE, sigma=sigma), **{**ONLY, "sigmas": True}).any()
+
+
+def test_dots_grow_with_the_face() -> None:
+    lit = [
+        np.count_nonzero(draw_faces(_black(), _faces(FIVE, side=side), **{**ONLY, "points": True}).any(-1))
+        for side in (30.0, 200.0, 800.0)
+    ]
+    assert lit[0] < lit[1] < lit[2]
+
+
+def test_size_scales_what_is_drawn() -> None:
+    large = draw_faces(_black(), _faces(FIVE), size=3.0)
+    assert np.count_nonzero(large.any(-1)) > 1.5 * np.count_nonzero(draw_faces(_black(), _faces(FIVE)).any(-1))
+
+
+@pytest.mark.parametrize("far", [1e5, -1e7, 1e12])
+def test_points_far_outside_the_picture_draw_nothing_and_break_nothing(far: float) -> None:
+    points = np.full((5, 2), far)
+    options = {"points": True, "edges": True, "boxes": False, "labels": False, "sigmas": True}
+    assert not draw_faces(_black(), _faces(points), **options).any()
+
+
+def test_a_box_far_outside_is_no_error() -> None:
+    face = Face(FIVE, np.ones(5), np.ones(5), np.array([-1e12, -1e12, 1e12, 1e12]), 1.0, "five")
+    draw_faces(_black(), Faces((face,), "five", 5), points=False, edges=False)
+
+
+def test_the_label_stays_within_the_picture() -> None:
+    # the box touches the right and the upper end: the label, some 10 px high, moves in and down
+    face = Face(FIVE, np.ones(5), np.ones(5), np.array([150.0, 0.0, 239.0, 90.0]), 0.98, "five", track_id=123)
+    drawn = draw_faces(_black(), Faces((face,), "five", 5), **{**ONLY, "labels": True})
+    rows, columns = np.nonzero((drawn > 200).all(-1))
+    assert rows.size > 20
+    assert columns.max() < 239
+    assert rows.min() > 0
+
+
+def test_faces_too_small_for_a_label_get_none() -> None:
+    assert draw_faces(_black(), _faces(FIVE, side=41.0), **{**ONLY, "labels": True}).any()
+    assert not draw_faces(_black(), _faces(FIVE, side=39.0), **{**ONLY, "labels": True}).any()
+
+
+def test_a_picture_smaller_than_the_label_is_no_error() -> None:
+    assert draw_faces(_black(3, 5), _faces(FIVE)).shape == (3, 5, 3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_part_of_every_scheme_has_a_color(name: str) -> None:
+    of = scheme(name)
+    colors = part_colors(of)
+    assert len(colors) == len(of)
+    for part, indices in of.parts.items():
+        if part in PART_COLORS:
+            assert PART_COLORS[part] in {colors[i] for i in indices}
+    assert set(PART_COLORS.values()) >= {colors[i] for part in ("nose", "mouth") for i in of.parts.get(part, ())}
+
+
+@pytest.mark.parametrize(
+    ("image", "given"),
+    [
+        (np.zeros((20, 20), np.uint8), r"uint8 \(20, 20\)"),
+        (np.zeros((20, 20, 4), np.uint8), r"uint8 \(20, 20, 4\)"),
+        (np.zeros((20, 20, 3)), r"float64 \(20, 20, 3\)"),
+        ("photo.jpg", "str"),
+    ],
+)
+def test_another_kind_of_picture_is_refused(image: object, given: str, tmp_path: Path) -> None:
+    wanted = rf"the image is {given}; wanted RGB uint8 \(H, W, 3\): read it with read_image"
+    with pytest.raises(ImageError, match=wanted):
+        draw_faces(image, _faces(FIVE))  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match=wanted):
+        save_image(tmp_path / "x.png", image)  # type: ignore[arg-type]
+
+
+def _smooth() -> NDArray[np.uint8]:
+    rows, columns = np.mgrid[:40, :60]
+    return np.stack([4 * columns, 6 * rows, columns + rows], -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [*FORMATS, ".JPG"])
+def test_the_suffix_decides_the_format(suffix: str, tmp_path: Path) -> None:
+    path = save_image(tmp_path / f"a picture{suffix}", _smooth())
+    with Image.open(path) as opened:
+        assert opened.format == FORMATS[suffix.lower()]
+        away = np.abs(np.asarray(opened.convert("RGB")).astype(int) - _smooth())
+    # JPEG and WebP halve the color resolution, the others lose nothing
+    assert away.max() <= (24 if opened.format in ("JPEG", "WEBP") else 0)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("name", ["picture.xyz", "picture", "picture.png.gz"])
+def test_an_unknown_suffix_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"names no format; wanted \.jpg, \.jpeg, \.png, \.webp, \.bmp, \.tif, \.tiff"):
+        save_image(tmp_path / name, _smooth())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_absent_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"a\.png: cannot be written \(No such file or directory\); choose another"):
+        save_image(tmp_path / "absent" / "a.png", _smooth())
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_image(tmp_path / "a.png", _smooth())
+    before = path.read_bytes()
+
+    def half(self: Image.Image, where: Path, **options: object) -> None:
+        where.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", half)
+    with pytest.raises(ImageError, match=r"cannot be written \(No space left on device\); choose another place"):
+        save_image(path, _smooth())
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
