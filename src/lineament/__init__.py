@@ -1,3 +1,105 @@
-"""Facial landmarks in photos and video, and the workshop that makes the models."""
+"""Facial landmarks in photos and video, and the workshop that makes the models.
+
+The public names, listed by hand; each is loaded when it is first used.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import DataError as DataError
+    from .errors import ExportError as ExportError
+    from .errors import ExtraError as ExtraError
+    from .errors import ImageError as ImageError
+    from .errors import InputError as InputError
+    from .errors import LineamentError as LineamentError
+    from .errors import ModelError as ModelError
+    from .errors import ProtocolError as ProtocolError
+    from .errors import RecipeError as RecipeError
+    from .errors import SchemeError as SchemeError
+    from .errors import ShapeError as ShapeError
+    from .errors import TrainError as TrainError
+    from .errors import WorkError as WorkError
+    from .face import Face as Face
+    from .face import Faces as Faces
+    from .formats import faces_from_json as faces_from_json
+    from .formats import faces_to_coco as faces_to_coco
+    from .formats import faces_to_json as faces_to_json
+    from .formats import faces_to_numpy as faces_to_numpy
+    from .formats import faces_to_pts as faces_to_pts
+    from .formats import faces_to_supervision as faces_to_supervision
+    from .formats import write_csv as write_csv
+    from .formats import write_parquet as write_parquet
+    from .image import find_images as find_images
+    from .image import read_image as read_image
+    from .image import read_images as read_images
+    from .predict import Predictor as Predictor
+    from .predict import detect as detect
+    from .runtime import list_models as list_models
+    from .runtime import load_model as load_model
+    from .schemes import convert as convert
+    from .schemes import scheme as scheme
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "detect": "predict",
+    "Predictor": "predict",
+    "Face": "face",
+    "Faces": "face",
+    "read_image": "image",
+    "read_images": "image",
+    "find_images": "image",
+    "scheme": "schemes",
+    "convert": "schemes",
+    "list_models": "runtime",
+    "load_model": "runtime",
+    "faces_to_numpy": "formats",
+    "faces_to_json": "formats",
+    "faces_from_json": "formats",
+    "faces_to_pts": "formats",
+    "faces_to_coco": "formats",
+    "faces_to_supervision": "formats",
+    "write_csv": "formats",
+    "write_parquet": "formats",
+    "LineamentError": "errors",
+    "InputError": "errors",
+    "ImageError": "errors",
+    "ShapeError": "errors",
+    "SchemeError": "errors",
+    "DataError": "errors",
+    "RecipeError": "errors",
+    "ProtocolError": "errors",
+    "WorkError": "errors",
+    "ModelError": "errors",
+    "ExportError": "errors",
+    "TrainError": "errors",
+    "ExtraError": "errors",
+}
+
+__all__ = sorted(["__version__", *_HOMES])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+class _Package(ModuleType):
+    """Keeps `lineament.detect` the function: importing the submodule of that name would bind it over the function."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

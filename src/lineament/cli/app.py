@@ -1,0 +1,85 @@
+"""The application that every command hangs on: errors become one line and an exit code."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from ..errors import LineamentError
+
+
+class Commands(TyperGroup):
+    """Exit codes: 1 for an error of the package or a list of failures, 2 for usage, 130 when interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that `ctx` names."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except LineamentError as error:
+            complain(str(error))
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as stop:
+            raise typer.Exit(130) from stop
+        except BrokenPipeError as closed:
+            # the reader has what it wanted; what is still buffered must not fail at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from closed
+        return result
+
+
+app = typer.Typer(
+    name="lineament",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Facial landmarks in photos and video, and the workshop that makes the models.",
+)
+
+
+def complain(message: str) -> None:
+    """Prints `message` as one line to standard error."""
+    typer.echo("lineament: " + " ".join(message.split()), err=True)
+
+
+def show(text: str) -> None:
+    """Prints `text` to standard output."""
+    typer.echo(text)
+
+
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints columns, flush left, under their heads."""
+    whole = [[*row, *[""] * (len(head) - len(row))] for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in whole) for column in range(len(head))]
+    for row in whole:
+        show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def note(text: str) -> None:
+    """Prints `text` to standard error: what was done, beside the results."""
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def progress_bar(what: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
+    """Gives the function that counts one more; the bar shows on a terminal only, on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = total < 2 or not console.is_terminal
+    with Progress(*columns, console=console, redirect_stdout=False, transient=True, disable=hidden) as bar:
+        task = bar.add_task(what, total=total, completed=done)
+        yield lambda: bar.advance(task)
+
+
+def main() -> None:
+    """The `lineament` command."""
+    app()

@@ -1,0 +1,120 @@
+"""train, export: recipe -> checkpoint -> ONNX file."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .app import app, note, show
+
+if TYPE_CHECKING:
+    from ..learn.train import Progress
+
+Data = Annotated[Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")]
+Cache = Annotated[Path | None, typer.Option(help="A folder for prepared crops; the user's cache by default.")]
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A TOML file; see recipes/.", metavar="RECIPE.toml")],
+    set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Change a key: train.steps=100.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/<name> by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the run's folder.")] = False,
+    data: Data = None,
+    cache: Cache = None,
+) -> None:
+    """Train a landmark model by a recipe.
+
+    Checkpoints, the log and the curves go to the run's folder. A run that was killed goes on with --resume and gives
+    what the unbroken run would have given.
+    """
+    _need_torch()
+    from ..data.sample import data_root
+    from ..learn.recipe import read_recipe
+    from ..learn.train import Trainer
+
+    settings = read_recipe(recipe, set or ())
+    folder = out or Path("runs") / settings.name
+    trainer = Trainer(settings, folder, data_root(data), cache or _cache(), resume)
+    with _training_report(settings.train.steps) as report:
+        checkpoint = trainer.run(report)
+    if trainer.rank == 0:
+        show(f"{checkpoint}")
+        note(f"next: lineament export {checkpoint} --name {settings.name}")
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint.pt of a run.")],
+    out: Annotated[Path, typer.Option(help="The folder for the .onnx file and its card.")] = Path(),
+    name: Annotated[str | None, typer.Option(help="What the model is called; the recipe's name by default.")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training faces.")] = False,
+    data: Data = None,
+    cache: Cache = None,
+) -> None:
+    """Write a trained model as ONNX, with its card beside it.
+
+    Nothing is written where the file's landmarks move more than a stated bound from the trained model's.
+    """
+    _need_torch()
+    from ..data.sample import data_root
+    from ..learn.export import export_checkpoint, load_trained
+
+    called = name or load_trained(checkpoint)[1].name
+    card = export_checkpoint(checkpoint, out, called, int8, data_root(data), cache or _cache())
+    gate = card["gate"]
+    show(
+        f"{out / called}.onnx  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  "
+        f"validation NME {100 * gate['validation_nme_onnx']:.3f} % (torch {100 * gate['validation_nme_torch']:.3f} %), "
+        f"points move at most {gate['largest_move_px']} px of the crop"
+    )
+
+
+def _need_torch() -> None:
+    from ..errors import missing_extra
+
+    if find_spec("torch") is None:
+        raise missing_extra("torch", "train")
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineament"
+
+
+@contextmanager
+def _training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
+    """Gives the callback that shows a training: a live bar on a terminal, else a line a minute, on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}"))
+    told = 0.0
+    with Bar(*columns, console=console, redirect_stdout=False, disable=not console.is_terminal) as bar:
+        task = bar.add_task("training", total=steps, state="starting")
+
+        def report(progress: "Progress") -> None:
+            nonlocal told
+            bar.update(task, completed=progress.step, state=_state(progress))
+            line = f"step {progress.step}/{progress.steps}  {_state(progress)}"
+            if progress.validation:
+                shown = "  ".join(f"{name} {100 * nme:.3f} %" for name, nme in progress.validation.items())
+                bar.console.print(f"{line}  validation NME: {shown}", highlight=False, soft_wrap=True)
+            elif not console.is_terminal and time.monotonic() - told > 60:
+                note(line)
+                told = time.monotonic()
+
+        yield report
+
+
+def _state(progress: "Progress") -> str:
+    minutes, seconds = divmod(round(progress.seconds_left), 60)
+    hours, minutes = divmod(minutes, 60)
+    left = f"{hours}:{minutes:02}:{seconds:02} left"
+    return f"loss {progress.loss:.4f}  {progress.faces_per_second:.0f} faces/s  {left}"

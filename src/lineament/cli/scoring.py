@@ -1,0 +1,148 @@
+"""evaluate, score, compare: models, predictions and reports under fixed protocols."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .app import app, note, progress_bar, show
+
+if TYPE_CHECKING:
+    from ..data.sample import Sample
+    from ..score.protocols import Protocol
+    from ..score.report import Report
+
+ProtocolId = Annotated[
+    str, typer.Option("--protocol", metavar="ID", help="300w-common, wflw, folder, ...; or a .toml file.")
+]
+Data = Annotated[Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")]
+
+
+class Printed(StrEnum):
+    """How a report is printed."""
+
+    table = "table"
+    json = "json"
+
+
+class BoxSource(StrEnum):
+    """Which boxes a model is given."""
+
+    truth = "truth"
+    detected = "detected"
+
+
+Format = Annotated[Printed, typer.Option(help="A table in percent, or JSON in fractions.")]
+ReportFolder = Annotated[Path | None, typer.Option(help="A folder for report.json, report.html and report.png.")]
+SchemeName = Annotated[str | None, typer.Option(help="The points of --data, for the protocol 'folder'.")]
+
+
+@app.command()
+def evaluate(
+    protocol: ProtocolId,
+    model: Annotated[
+        str, typer.Option(help="A model by name (see `lineament models`), or an .onnx file.")
+    ] = "accurate",
+    data: Data = None,
+    scheme: SchemeName = None,
+    boxes: Annotated[BoxSource, typer.Option(help="Boxes of the annotations, or of the detector.")] = BoxSource.truth,
+    format: Format = Printed.table,
+    report: ReportFolder = None,
+    perturb: Annotated[bool, typer.Option("--perturb", help="Also measure shifted, scaled and rolled boxes.")] = False,
+) -> None:
+    """Score a model under a protocol: NME, failures, AUC, by part, subset and landmark."""
+    from ..predict import Predictor
+    from ..score.evaluate import evaluate as measure
+    from ..score.perturb import perturb as measure_perturbed
+
+    fixed = _protocol(protocol, scheme)
+    samples = _samples(fixed, data)
+    predictor = Predictor(model)
+    with progress_bar("faces", len(samples)) as step:
+        found = measure(predictor, fixed, samples, boxes=boxes.value, model=model, progress=lambda done: step())
+    if perturb:
+        with progress_bar("boxes changed", min(200, len(samples))) as step:
+            changed = measure_perturbed(predictor, fixed, samples, progress=lambda done: step())
+        found = found.model_copy(update={"perturbation": changed})
+    _show_report(found, format, report)
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help='A JSON list of {"image", "pred", "truth"}.')],
+    protocol: ProtocolId,
+    data: Data = None,
+    scheme: SchemeName = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Score a file that lacks faces, and say so.")] = False,
+    format: Format = Printed.table,
+    report: ReportFolder = None,
+) -> None:
+    """Score the predictions of any other system; truth that the file lacks comes from the protocol's data."""
+    from ..score.predictions import needs_samples, score_predictions
+
+    fixed = _protocol(protocol, scheme)
+    wanted = data is not None or needs_samples(fixed, file)
+    samples = _samples(fixed, data) if wanted else None
+    _show_report(score_predictions(fixed, file, samples, partial=partial), format, report)
+
+
+@app.command()
+def compare(
+    reports: Annotated[list[Path], typer.Argument(help="Two reports or more, as evaluate and score write them.")],
+    out: Annotated[Path | None, typer.Option(help="A .png file for the error curves in one chart.")] = None,
+) -> None:
+    """Put reports of one protocol side by side; unlike protocols are refused."""
+    from ..score.report import compare as put_beside
+    from ..score.report import read_report
+
+    found = [read_report(path / "report.json" if path.is_dir() else path) for path in reports]
+    comparison = put_beside(found, _names(reports, found))
+    show(comparison.table().rstrip())
+    if out is not None:
+        from ..score.sheet import draw_comparison
+
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draw_comparison(comparison.reports, comparison.names).savefig(out)
+        note(f"curves -> {out}")
+
+
+def _names(paths: Sequence[Path], reports: "Sequence[Report]") -> list[str]:
+    """What the reports are called: by their models where these differ, else by their files."""
+    models = [report.model for report in reports]
+    if all(models) and len(set(models)) == len(models):
+        return models
+    return [str(path) for path in paths]
+
+
+def _protocol(name: str, scheme: str | None) -> "Protocol":
+    from ..score.protocols import protocol
+
+    fixed = protocol(name)
+    return fixed.for_scheme(scheme) if scheme else fixed
+
+
+def _samples(fixed: "Protocol", data: Path | None) -> "list[Sample]":
+    from ..data.readers import read_data
+    from ..data.sample import data_root
+
+    if data is None and fixed.data == "folder":
+        raise typer.BadParameter("the protocol 'folder' needs --data, a folder of pictures with .pts files")
+    return read_data(fixed.data, data_root(data), fixed.part)
+
+
+def _show_report(found: "Report", format: Printed, folder: Path | None) -> None:
+    from ..score.report import format_report, write_report
+
+    if folder is not None:
+        write_report(found, folder / "report.json")
+        from ..score.sheet import write_html, write_png
+
+        write_html(found, folder / "report.html")
+        write_png(found, folder / "report.png")
+        note(f"report -> {folder}/report.json, .html, .png")
+    if format is Printed.json:
+        show(found.model_dump_json(indent=1, exclude={"worst"}))
+    else:
+        show(format_report(found).rstrip())

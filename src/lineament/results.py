@@ -1,0 +1,240 @@
+"""Pictures -> result files, a few pictures at a time; what a folder already holds is not made again.
+
+One JSON file a picture is the record; the other formats are gathered from those records at the end.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import DataError, ImageError, InputError
+from .face import Faces
+from .formats import faces_from_dict, faces_to_coco, faces_to_dict, faces_to_pts, write_csv, write_parquet
+from .image import find_images, read_image
+
+FORMATS = ("json", "csv", "parquet", "pts", "coco")
+SETTINGS = "lineament.json"
+DECIMALS = 4
+BATCH_IMAGES, BATCH_PIXELS = 8, 16_000_000
+Predict = Callable[[list[Any], Any], list[Faces]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to look at."""
+
+    image: Path
+    name: str
+    """Its place below the result folder, without suffix; unlike that of every other job."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A path that gave no result."""
+
+    path: str
+    reason: str
+    """One line."""
+
+
+def find_jobs(paths: Sequence[str | os.PathLike[str]]) -> tuple[list[Job], list[Failure]]:
+    """A job for each picture that `paths` (files, folders, patterns) name, and a failure for each that names none.
+
+    A picture in a folder keeps its place below it.
+    """
+    found: dict[Path, Path] = {}
+    failures = []
+    for path in paths:
+        try:
+            images = find_images(path)
+        except ImageError as error:
+            failures.append(Failure(os.fspath(path), str(error)))
+            continue
+        root = _root(Path(path))
+        for image in images:
+            found.setdefault(image, image.relative_to(root) if root else Path(image.name))
+    return _named(found), failures
+
+
+def _root(path: Path) -> Path | None:
+    """The folder below which the pictures of `path` keep their place; None for a single file."""
+    if path.is_dir():
+        return path
+    if path.exists():
+        return None
+    fixed = []
+    for part in path.parts[:-1]:
+        if any(sign in part for sign in "*?["):
+            break
+        fixed.append(part)
+    return Path(*fixed)
+
+
+def _named(found: Mapping[Path, Path]) -> list[Job]:
+    """Jobs whose names differ: one taken already keeps its suffix, and is numbered where that is taken too."""
+    taken: set[str] = {SETTINGS.removesuffix(".json"), "faces", "faces.coco"}
+    jobs = []
+    for image, below in found.items():
+        candidates = [below.with_suffix("").as_posix(), below.as_posix()]
+        number = 2
+        while (name := candidates.pop(0)) in taken:
+            if not candidates:
+                candidates.append(f"{below.as_posix()}_{number}")
+                number += 1
+        taken.add(name)
+        jobs.append(Job(image, name))
+    return jobs
+
+
+def predict_jobs(
+    predict: Predict, jobs: Sequence[Job], boxes: Mapping[str, ArrayLike] | None = None
+) -> Iterator[tuple[Job, NDArray[np.uint8] | None, Faces | InputError]]:
+    """Each job, in order, with its picture and its faces, or with the error that says why there are none.
+
+    predict: a Predictor, or anything called like it.    boxes: (F, 4) by picture, under its path or its file name.
+    """
+    batch: list[tuple[Job, NDArray[np.uint8]]] = []
+    for job in jobs:
+        try:
+            picture = read_image(job.image)
+            if boxes is not None:
+                _boxes_of(job, boxes)
+        except InputError as error:
+            yield from _predicted(predict, batch, boxes)
+            batch = []
+            yield job, None, error
+            continue
+        batch.append((job, picture))
+        if len(batch) == BATCH_IMAGES or sum(p.size // 3 for _, p in batch) > BATCH_PIXELS:
+            yield from _predicted(predict, batch, boxes)
+            batch = []
+    yield from _predicted(predict, batch, boxes)
+
+
+def _predicted(
+    predict: Predict, batch: list[tuple[Job, NDArray[np.uint8]]], boxes: Mapping[str, ArrayLike] | None
+) -> Iterator[tuple[Job, NDArray[np.uint8], Faces]]:
+    if not batch:
+        return
+    given = None if boxes is None else [_boxes_of(job, boxes) for job, _ in batch]
+    found = predict([picture for _, picture in batch], given)
+    for (job, picture), faces in zip(batch, found, strict=True):
+        yield job, picture, faces
+
+
+def _boxes_of(job: Job, boxes: Mapping[str, ArrayLike]) -> ArrayLike:
+    for key in (str(job.image), job.image.name, job.image.stem):
+        if key in boxes:
+            return boxes[key]
+    raise DataError(f"{job.image}: no boxes given for it; name it in the file of boxes, or leave --boxes out")
+
+
+def read_boxes(path: Path) -> dict[str, ArrayLike]:
+    """Boxes by picture, from a JSON file {"picture.jpg": [[x0, y0, x1, y1], ...]}.    Raises: DataError."""
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as boxes ({error}); wanted a JSON file of boxes by picture") from error
+    if not isinstance(given, dict):
+        raise DataError(f'{path}: a {type(given).__name__}; wanted an object {{"picture.jpg": [[x0, y0, x1, y1]]}}')
+    return given
+
+
+class ResultFolder:
+    """The results of one kind of run, below one folder.
+
+    settings: what the results depend on; a folder made with others is refused.    again: make every result anew.
+    Raises: DataError where the folder holds results of other settings, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], again: bool = False) -> None:
+        self.folder = folder
+        self.again = again
+        record = folder / SETTINGS
+        if record.is_file() and not again:
+            _check_settings(record, settings)
+        self._write(record, json.dumps(dict(settings), indent=1) + "\n")
+
+    def path(self, job: Job) -> Path:
+        """The record of `job`."""
+        return self.folder / f"{job.name}.json"
+
+    def drawn(self, job: Job) -> Path:
+        """The picture of `job` with its landmarks drawn."""
+        return self.folder / f"{job.name}.drawn.jpg"
+
+    def has(self, job: Job, draw: bool = False) -> bool:
+        """Whether `job` is done: recorded, after its picture was last changed, and drawn where that is wanted."""
+        path = self.path(job)
+        if self.again or not path.is_file() or (draw and not self.drawn(job).is_file()):
+            return False
+        return not job.image.is_file() or path.stat().st_mtime >= job.image.stat().st_mtime
+
+    def write(self, job: Job, faces: Faces) -> None:
+        """Records the faces of `job`.    Raises: DataError where it cannot be written."""
+        self._write(self.path(job), json.dumps(record_of(job, faces), allow_nan=False, ensure_ascii=False) + "\n")
+
+    def read(self, job: Job) -> tuple[str, Faces]:
+        """The picture's path and its faces, as recorded.    Raises: DataError where the record is broken."""
+        path = self.path(job)
+        try:
+            given = json.loads(path.read_text(encoding="utf-8"))
+            size = given.get("image_size")
+            faces = replace(faces_from_dict(given), image_size=None if size is None else (int(size[0]), int(size[1])))
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            raise DataError(f"{path}: a broken record ({error}); delete it and run again") from error
+        return str(given["image"]), faces
+
+    def gather(self, jobs: Sequence[Job], kind: str, scheme: str) -> Path:
+        """Writes the records of `jobs` as `kind` (of FORMATS) too; gives the file, or the folder where it is several.
+
+        Raises: ExtraError for parquet without pyarrow.
+        """
+        results = (self.read(job) for job in jobs)
+        if kind == "pts":
+            for job, (_, faces) in zip(jobs, results, strict=True):
+                for name, text in faces_to_pts(faces, job.name).items():
+                    self._write(self.folder / name, text)
+            return self.folder
+        if kind == "json":
+            return self.folder
+        path = self.folder / ("faces.coco.json" if kind == "coco" else f"faces.{kind}")
+        if kind == "coco":
+            self._write(path, json.dumps(faces_to_coco(results, scheme), ensure_ascii=False) + "\n")
+        else:
+            {"csv": write_csv, "parquet": write_parquet}[kind](path, results, scheme)
+        return path
+
+    def _write(self, path: Path, text: str) -> None:
+        beside = path.with_name(path.name + ".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def _check_settings(record: Path, settings: Mapping[str, Any]) -> None:
+    try:
+        before = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = None
+    if before != dict(settings):
+        told = ", ".join(f"{k} {v}" for k, v in before.items()) if isinstance(before, dict) else "unknown settings"
+        wanted = ", ".join(f"{k} {v}" for k, v in settings.items())
+        raise DataError(
+            f"{record.parent} holds results of {told}; this run is {wanted}: choose another --out, or add --again"
+        )
+
+
+def record_of(job: Job, faces: Faces) -> dict[str, Any]:
+    """What is written of one picture: faces_to_dict, and the picture's size where it is known."""
+    record = faces_to_dict(faces, str(job.image), DECIMALS)
+    return record if faces.image_size is None else {**record, "image_size": list(faces.image_size)}

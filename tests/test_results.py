@@ -1,0 +1,187 @@
+"""Result folders: one record a picture, kept between runs, gathered into other formats."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lineament.errors import DataError, InputError
+from lineament.face import Face, Faces
+from lineament.results import ResultFolder, find_jobs, predict_jobs, read_boxes
+
+SETTINGS = {"model": "fast", "scheme": "five", "boxes": "detected"}
+
+
+def face(shift=0.0):
+    points = np.array([[10, 10], [20, 10], [15, 15], [11, 20], [19, 20]]) + shift
+    return Face(points, np.full(5, 0.9), np.full(5, 0.5), [5, 5, 25, 25], 0.8, "five")
+
+
+def faces_of(*found, size=(40, 30)):
+    return Faces(found, "five", 5, size)
+
+
+class Counting:
+    """Finds one face in every picture, at the picture's first pixel's red value; remembers the sizes of its batches."""
+
+    def __init__(self):
+        self.batches = []
+
+    def __call__(self, images, boxes=None):
+        self.batches.append(len(images))
+        self.boxes = boxes
+        return [faces_of(face(float(image[0, 0, 0]))) for image in images]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """a/0.png, a/b/1.png, a/b/1.jpg and a broken one."""
+    folder = tmp_path / "a"
+    (folder / "b").mkdir(parents=True)
+    for number, name in enumerate(["0.png", "b/1.png", "b/1.jpg"]):
+        Image.fromarray(np.full((30, 40, 3), number, np.uint8)).save(folder / name)
+    (folder / "broken.png").write_bytes(b"nothing")
+    return folder
+
+
+def test_pictures_keep_their_place_below_a_folder_and_no_two_share_a_name(pictures):
+    jobs, failures = find_jobs([pictures])
+    assert [job.name for job in jobs] == ["0", "b/1", "b/1.png", "broken"]
+    assert failures == []
+
+
+def test_files_of_one_name_from_two_folders_are_told_apart(pictures):
+    other = pictures.parent / "0.png"
+    other.write_bytes((pictures / "0.png").read_bytes())
+    third = pictures / "b" / "0.png"
+    third.write_bytes((pictures / "0.png").read_bytes())
+    jobs, _ = find_jobs([pictures / "0.png", other, third, pictures / "0.png"])
+    assert [job.name for job in jobs] == ["0", "0.png", "0.png_2"]
+
+
+def test_a_pattern_keeps_places_below_its_fixed_part(pictures):
+    jobs, _ = find_jobs([str(pictures / "*" / "1.*")])
+    assert [job.name for job in jobs] == ["b/1", "b/1.png"]
+
+
+def test_a_path_without_pictures_is_a_failure_beside_the_others(pictures):
+    jobs, failures = find_jobs([pictures / "absent.jpg", pictures / "0.png"])
+    assert len(jobs) == 1
+    assert "absent.jpg: no such file or folder" in failures[0].reason
+
+
+def test_a_picture_cannot_take_the_place_of_the_settings(pictures):
+    (pictures / "lineament.png").write_bytes((pictures / "0.png").read_bytes())
+    names = [job.name for job in find_jobs([pictures / "lineament.png"])[0]]
+    assert names == ["lineament.png"]
+
+
+def test_every_job_comes_back_in_order_with_its_own_faces_or_its_error(pictures):
+    jobs, _ = find_jobs([pictures])
+    results = list(predict_jobs(Counting(), jobs))
+    assert [job.name for job, _, _ in results] == ["0", "b/1", "b/1.png", "broken"]
+    assert isinstance(results[3][2], InputError)
+    assert results[3][1] is None
+    # a/0.png is all 0, a/b/1.png all 1, a/b/1.jpg all 2; .jpg sorts first
+    assert [result[2][0].landmarks[0, 0] for result in results[:3]] == [10, 12, 11]
+
+
+def test_pictures_are_predicted_a_few_at_a_time(tmp_path):
+    for number in range(19):
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(tmp_path / f"{number:02}.png")
+    predict = Counting()
+    assert len(list(predict_jobs(predict, find_jobs([tmp_path])[0]))) == 19
+    assert predict.batches == [8, 8, 3]
+
+
+def test_boxes_go_with_their_pictures_and_a_picture_without_is_an_error(pictures):
+    predict = Counting()
+    jobs, _ = find_jobs([pictures / "0.png", pictures / "b"])
+    boxes = {"0.png": [[1, 2, 3, 4]], "1.png": [[5, 6, 7, 8]]}
+    results = list(predict_jobs(predict, jobs, boxes))
+    assert predict.boxes == [[[5, 6, 7, 8]]]
+    assert [isinstance(found, InputError) for _, _, found in results] == [False, True, False]
+    assert "1.jpg: no boxes given for it; name it in the file of boxes" in str(results[1][2])
+
+
+def test_a_file_of_boxes_is_an_object_by_picture(tmp_path):
+    path = tmp_path / "boxes.json"
+    path.write_text('{"a.jpg": [[1, 2, 3, 4]]}')
+    assert read_boxes(path) == {"a.jpg": [[1, 2, 3, 4]]}
+    path.write_text("[1]")
+    with pytest.raises(DataError, match="a list; wanted an object"):
+        read_boxes(path)
+    with pytest.raises(DataError, match="cannot be read as boxes"):
+        read_boxes(tmp_path / "absent.json")
+
+
+def test_what_is_recorded_reads_back_with_the_size_of_the_picture(pictures, tmp_path):
+    jobs, _ = find_jobs([pictures / "0.png"])
+    folder = ResultFolder(tmp_path / "out", SETTINGS)
+    assert not folder.has(jobs[0])
+    folder.write(jobs[0], faces_of(face(0.25)))
+    assert folder.has(jobs[0])
+    assert not folder.has(jobs[0], draw=True)
+    image, faces = folder.read(jobs[0])
+    assert image == str(pictures / "0.png")
+    assert faces.image_size == (40, 30)
+    assert (faces[0].landmarks == face(0.25).landmarks).all()
+    assert not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_a_record_older_than_its_picture_does_not_count(pictures, tmp_path):
+    jobs, _ = find_jobs([pictures / "0.png"])
+    folder = ResultFolder(tmp_path / "out", SETTINGS)
+    folder.write(jobs[0], faces_of(face()))
+    os.utime(folder.path(jobs[0]), (1, 1))
+    assert not folder.has(jobs[0])
+    folder.write(jobs[0], faces_of(face()))
+    assert not ResultFolder(tmp_path / "out", SETTINGS, again=True).has(jobs[0])
+
+
+def test_a_folder_of_other_settings_is_refused_unless_made_again(tmp_path):
+    ResultFolder(tmp_path, SETTINGS)
+    ResultFolder(tmp_path, SETTINGS)
+    with pytest.raises(DataError, match=r"holds results of model fast.*this run is model accurate.*--again"):
+        ResultFolder(tmp_path, {**SETTINGS, "model": "accurate"})
+    ResultFolder(tmp_path, {**SETTINGS, "model": "accurate"}, again=True)
+    (tmp_path / "lineament.json").write_text("broken")
+    with pytest.raises(DataError, match="holds results of unknown settings"):
+        ResultFolder(tmp_path, SETTINGS)
+
+
+def test_a_broken_record_and_a_place_that_cannot_be_written_are_said(pictures, tmp_path):
+    jobs, _ = find_jobs([pictures / "0.png"])
+    folder = ResultFolder(tmp_path / "out", SETTINGS)
+    folder.path(jobs[0]).write_text("{")
+    with pytest.raises(DataError, match=r"0\.json: a broken record .* delete it and run again"):
+        folder.read(jobs[0])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"cannot be written \(.*\); choose another folder"):
+        ResultFolder(tmp_path / "file", SETTINGS)
+
+
+def test_records_are_gathered_as_csv_coco_and_pts(pictures, tmp_path):
+    jobs, _ = find_jobs([pictures / "0.png", pictures / "b" / "1.png"])
+    folder = ResultFolder(tmp_path / "out", SETTINGS)
+    folder.write(jobs[0], faces_of(face(), face(1.0)))
+    folder.write(jobs[1], faces_of())
+    rows = folder.gather(jobs, "csv", "five").read_text().splitlines()
+    assert len(rows) == 1 + 2
+    coco = json.loads(folder.gather(jobs, "coco", "five").read_text())
+    assert [(image["width"], image["height"]) for image in coco["images"]] == [(40, 30), (40, 30)]
+    assert len(coco["annotations"]) == 2
+    assert folder.gather(jobs, "pts", "five") == folder.gather(jobs, "json", "five") == tmp_path / "out"
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.pts")) == ["0_1.pts", "0_2.pts"]
+    # .pts counts from 1
+    assert (tmp_path / "out" / "0_1.pts").read_text().splitlines()[3] == "11.000 11.000"
+
+
+def test_records_are_gathered_as_parquet(pictures, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    jobs, _ = find_jobs([pictures / "0.png"])
+    folder = ResultFolder(tmp_path / "out", SETTINGS)
+    folder.write(jobs[0], faces_of(face()))
+    assert parquet.read_table(folder.gather(jobs, "parquet", "five")).num_rows == 1
