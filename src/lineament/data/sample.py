@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,23 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..geometry import Array, landmark_box
 from ..image import read_image
+from .frames import close_video, read_video_frame
+
+Picture = NDArray[np.uint8]
+
+SCHEME_OF_COUNT = {
+    5: "five",
+    19: "aflw19",
+    21: "aflw21",
+    29: "cofw29",
+    49: "ibug49",
+    51: "ibug51",
+    68: "ibug68",
+    98: "wflw98",
+    106: "lapa106",
+    478: "mediapipe478",
+}
+"""What points that come without a scheme are taken for, by their number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,21 +53,49 @@ class Sample:
     attributes: Mapping[str, bool] = field(default_factory=dict)
     """What the data set says of the face, e.g. {"occluded": True}."""
     frame: int | None = None
-    """The frame number where `image` is a video."""
+    """The number of the picture, from 0, where `image` holds many: a video, a .mat file."""
     photo: str = ""
     """The name of the photo, the same for all faces of one photo; empty: the file stem."""
+    read_frame: Callable[[Path, int], Picture] = read_video_frame
+    """How picture number `frame` is read from `image`."""
 
     def face_box(self) -> Array:
         """The tight box (4,) of the landmarks, in image pixels: the `truth` box of every protocol."""
         return landmark_box(self.landmarks)
 
-    def read(self) -> NDArray[np.uint8]:
-        """The picture: RGB (H, W, 3)."""
-        return read_image(self.image)
+    def read(self) -> Picture:
+        """The picture: RGB (H, W, 3).    Raises: ImageError."""
+        return read_image(self.image) if self.frame is None else self.read_frame(self.image, self.frame)
 
     def is_validation(self) -> bool:
         """Whether the face is in the tenth of the training faces on which everything is chosen."""
         return in_validation(self.photo or self.image.stem)
+
+
+def read_pictures(samples: Iterable[Sample]) -> Iterator[tuple[Sample, Picture]]:
+    """Each sample with its picture (H, W, 3), in the order given; faces of one picture and frames of one video that
+    follow each other are decoded once.
+
+    Raises: ImageError at the first picture that cannot be read.
+    """
+    last: tuple[Path, int | None] | None = None
+    picture: Picture | None = None
+    try:
+        for sample in samples:
+            key = (sample.image, sample.frame)
+            if picture is None or key != last:
+                picture, last = sample.read(), key
+            yield sample, picture
+    finally:
+        close_video()
+
+
+def scheme_of_count(count: int, where: object) -> str:
+    """The scheme that `count` points without a name are taken for.    Raises: DataError, naming `where`, for others."""
+    if count not in SCHEME_OF_COUNT:
+        known = ", ".join(f"{n} ({name})" for n, name in SCHEME_OF_COUNT.items())
+        raise DataError(f"{where}: {count} points, of no known scheme; wanted {known}: name the scheme")
+    return SCHEME_OF_COUNT[count]
 
 
 def in_validation(photo: str) -> bool:

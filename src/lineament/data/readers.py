@@ -1,0 +1,147 @@
+"""Every data set by name: how it is read, its parts with their official counts, and the folder it lies in."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import DataError, nearest
+from . import aflw, cofw, infanface, mtfl, scut86, talking_face, w300, w300vw, wflw, ytf
+from .coco import read_coco
+from .csv_points import read_csv_points
+from .dlib_xml import read_dlib_xml
+from .pts import image_beside, read_pts
+from .sample import Sample, scheme_of_count
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """How a data set is read."""
+
+    sentence: str
+    """What it is."""
+    read: Callable[[Path, str], list[Sample]]
+    """Takes the set's own folder and the name of a part."""
+    parts: Mapping[str, int | None]
+    """The official number of faces (videos for 300VW) of each part; None where a part may be any file or folder."""
+    missing: Callable[[list[Sample], str], str] = lambda samples, part: ""
+    """One plain line where samples are fewer than official, else an empty text."""
+    folder: str = ""
+    """Its folder below the data root."""
+
+
+def read_folder(root: Path, part: str = "all") -> list[Sample]:
+    """Every face with a .pts file below `root`, or below its folder `part` where that is not "all"; the scheme is taken
+    from the number of points.
+
+    Raises: DataError where there is none, or a file is broken or without a picture.
+    """
+    folder = root if part == "all" else root / part
+    samples = []
+    for path in sorted(folder.rglob("*.pts")):
+        image = image_beside(path)
+        if image is None:
+            raise DataError(f"{path}: no image beside it; wanted {path.stem}.jpg or .png in the same folder")
+        landmarks = read_pts(path)
+        name = image.relative_to(root).as_posix()
+        subset = path.parent.relative_to(root).as_posix()
+        samples.append(Sample(image, landmarks, scheme_of_count(len(landmarks), path), name, subset=subset))
+    if not samples:
+        raise DataError(f"{folder}: no .pts file in it or below; wanted one beside each picture")
+    return samples
+
+
+def _file_in(root: Path, part: str, suffix: str) -> Path:
+    """The file `part` of `root`; of a folder with one file of that suffix, "all" is that file."""
+    if root.is_file():
+        return root
+    if part != "all":
+        return root / (part if part.endswith(suffix) else part + suffix)
+    found = sorted(root.glob(f"*{suffix}"))
+    if len(found) != 1:
+        raise DataError(f"{root}: {len(found)} {suffix} files; wanted one, or the name of one as the part")
+    return found[0]
+
+
+def _read_dlib(root: Path, part: str) -> list[Sample]:
+    return read_dlib_xml(_file_in(root, part, ".xml"))
+
+
+def _read_coco(root: Path, part: str) -> list[Sample]:
+    return read_coco(_file_in(root, part, ".json"))
+
+
+def _read_csv(root: Path, part: str) -> list[Sample]:
+    return read_csv_points(_file_in(root, part, ".csv"))
+
+
+W300_PARTS = {part: count for part, (_, count) in w300.PARTS.items()}
+ANY = {"all": None}
+
+READERS: dict[str, DataSet] = {
+    "300w": DataSet(
+        "300W: 68 points on photos from HELEN, LFPW, AFW and iBUG, and the official test",
+        w300.read_300w, W300_PARTS, w300.missing_300w, "300w",
+    ),
+    "wflw": DataSet(
+        "WFLW: 98 points and six attributes on 10,000 faces",
+        wflw.read_wflw, wflw.PARTS, wflw.missing_wflw, "wflw",
+    ),
+    "cofw": DataSet(
+        "COFW: 29 points with occlusion; its test also with 68",
+        cofw.read_cofw, cofw.PARTS, cofw.missing_cofw, "cofw",
+    ),
+    "aflw": DataSet(
+        "AFLW: 19 points on 24,386 faces of any pose, or the original 21",
+        aflw.read_aflw, aflw.PARTS, aflw.missing_aflw, "aflw",
+    ),
+    "300vw": DataSet(
+        "300VW: 114 videos with 68 points a frame, in three categories; counts are of videos",
+        w300vw.read_300vw, w300vw.PARTS, w300vw.missing_300vw, "300vw",
+    ),
+    "talking-face": DataSet(
+        "Talking Face: one video of 5,000 frames, FGNET's 68 points; for tests only",
+        talking_face.read_talking_face, talking_face.PARTS, talking_face.missing_talking_face, "talking_face",
+    ),
+    "infanface": DataSet(
+        "InfAnFace: 68 points on infants at any roll angle, with attributes",
+        infanface.read_infanface, infanface.PARTS, infanface.missing_infanface, "infanface",
+    ),
+    "ytf": DataSet(
+        "YouTube Faces frames with 68 points made by a network; for pre-training only",
+        ytf.read_ytf, ytf.PARTS, ytf.missing_ytf, "ytf_pseudo68",
+    ),
+    "scut86": DataSet(
+        "SCUT-FBP5500: 86 points on portraits",
+        scut86.read_scut86, scut86.PARTS, scut86.missing_scut86, "scut86",
+    ),
+    "mtfl": DataSet(
+        "MTFL: 5 points, gender, smile, glasses and pose on 12,995 faces",
+        mtfl.read_mtfl, mtfl.PARTS, mtfl.missing_mtfl, "mtfl",
+    ),
+    "dlib": DataSet("dlib XML: boxes and parts, as imglab writes them; the part is the file", _read_dlib, ANY),
+    "coco": DataSet("COCO keypoints in one JSON file; the part is the file", _read_coco, ANY),
+    "csv": DataSet("a CSV with a picture and x, y columns a row; the part is the file", _read_csv, ANY),
+    "folder": DataSet("pictures with a .pts file beside each; the part is a folder", read_folder, ANY),
+}  # fmt: skip
+
+
+def data_set(name: str) -> DataSet:
+    """The data set called `name`.    Raises: DataError, with the nearest name."""
+    if name not in READERS:
+        raise DataError(f"no data set is called {name!r}; {nearest(name, READERS)}")
+    return READERS[name]
+
+
+def read_data(name: str, root: Path, part: str) -> list[Sample]:
+    """The faces of `part` of the data set `name`, in its own folder below `root`, else in `root` itself.
+
+    Raises: DataError for an unknown name or part, a missing or broken file.
+    """
+    known = data_set(name)
+    inner = root / known.folder
+    return known.read(inner if known.folder and inner.is_dir() else root, part)
+
+
+def missing_data(name: str, samples: list[Sample], part: str) -> str:
+    """One plain line where `samples` are fewer than the official count of `part`, else an empty text."""
+    return data_set(name).missing(samples, part)
