@@ -1,0 +1,196 @@
+"""A virtual environment for each peer, its models, and what they weigh. Kept in a cache folder, made once."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SITE = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+MESH = f"{SITE}/mediapipe/modules/face_landmark/face_landmark.tflite"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One virtual environment."""
+
+    name: str
+    requirements: tuple[str, ...]
+    imports: tuple[str, ...]
+    """What must import for it to count as made."""
+
+
+@dataclass(frozen=True)
+class PeerPlan:
+    """How one row of the table is run."""
+
+    name: str
+    environment: str
+    script: str
+    arguments: tuple[str, ...]
+    license: str
+    """Of code and model, in one line of the table's notes."""
+    note: str = ""
+
+
+ENVIRONMENTS = (
+    Environment("bare", (), ()),
+    Environment("lineament", (str(ROOT),), ("lineament", "onnxruntime")),
+    Environment("dlib", ("dlib-bin==20.0.1.post1", "numpy"), ("dlib",)),
+    Environment("mediapipe", ("mediapipe==0.10.21", "numpy<2"), ("mediapipe",)),
+    Environment("litert", ("ai-edge-litert==2.3.0", "opencv-python-headless", "numpy"), ("ai_edge_litert", "cv2")),
+)
+OURS = "code MIT; models trained on research-only data"
+PEERS = (
+    PeerPlan("lineament fast", "lineament", "ours.py", ("fast",), OURS),
+    PeerPlan("lineament accurate", "lineament", "ours.py", ("accurate",), OURS),
+    PeerPlan(
+        "dlib 68",
+        "dlib",
+        "dlib68.py",
+        ("{cache}/data/shape_predictor_68_face_landmarks.dat",),
+        "code BSL-1.0; predictor: Debian's libdlib-data states CC0, its author says that it was trained on 300W and "
+        "that 300W's terms exclude commercial use",
+        "which faces of 300W it was trained on is not said: on 300W its errors are a lower bound",
+    ),
+    PeerPlan(
+        "MediaPipe mesh, graph",
+        "mediapipe",
+        "mediapipe_graph.py",
+        ("plain",),
+        "Apache-2.0, code and model",
+        "FaceLandmarkCpu of the wheel on the given square; `model` is that graph on a crop of 192 x 192",
+    ),
+    PeerPlan(
+        "MediaPipe mesh + attention, graph",
+        "mediapipe",
+        "mediapipe_graph.py",
+        ("attention",),
+        "Apache-2.0, code and model",
+        "refine_landmarks=True: eyes, irises and lips refined",
+    ),
+    PeerPlan(
+        "MediaPipe mesh, LiteRT",
+        "litert",
+        "mediapipe_litert.py",
+        ("{cache}/mediapipe/" + MESH,),
+        "Apache-2.0, code and model",
+        "the same face_landmark.tflite without the graph: the fairest time of the model alone",
+    ),
+)
+
+
+def python_of(cache: Path, environment: str) -> Path:
+    """The interpreter of an environment."""
+    return cache / environment / "bin" / "python"
+
+
+def _stamp(environment: Environment) -> str:
+    """Changes with the requirements, and for our own with the sources and weights."""
+    parts = [*environment.requirements, sys.version]
+    if environment.name == "lineament":
+        watched = [ROOT / "pyproject.toml", *sorted((ROOT / "src").rglob("*"))]
+        parts += [f"{p}{p.stat().st_mtime_ns}" for p in watched if p.is_file() and "__pycache__" not in p.parts]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def make_environment(environment: Environment, cache: Path) -> str:
+    """Make or keep it; an empty text, or one line that says why it could not be made."""
+    folder, stamp = cache / environment.name, _stamp(environment)
+    stamped = folder / "made"
+    if stamped.is_file() and stamped.read_text(encoding="utf-8") == stamp:
+        return ""
+    python = python_of(cache, environment.name)
+    # our own dependencies stay where only our sources changed
+    if environment.name != "lineament" or not python.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+    steps = [] if python.is_file() else [[sys.executable, "-m", "venv", str(folder)]]
+    if environment.requirements:
+        steps.append([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"])
+        steps[-1] += environment.requirements
+        if environment.name == "lineament":
+            steps.append([*steps[-1], "--force-reinstall", "--no-deps"])
+    steps += [[str(python), "-c", f"import {name}"] for name in environment.imports]
+    for step in steps:
+        done = subprocess.run(step, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return (
+                f"{environment.name}: {' '.join(step[1:4])} failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}"
+            )
+    stamped.write_text(stamp, encoding="utf-8")
+    return ""
+
+
+def fetch_dlib_data(cache: Path) -> str:
+    """Put dlib's predictor of Debian's libdlib-data into the cache; an empty text or why that failed.
+
+    The package is unpacked, not installed; where it is installed already, its file is taken.
+    """
+    wanted = cache / "data" / "shape_predictor_68_face_landmarks.dat"
+    if wanted.is_file():
+        return ""
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    installed = Path("/usr/share/dlib") / wanted.name
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        source = installed
+        if not installed.is_file():
+            get = ["apt-get", "download", "libdlib-data"]
+            if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+                return "dlib: no apt-get and dpkg here; install libdlib-data's predictor under /usr/share/dlib"
+            if subprocess.run(get, cwd=folder, capture_output=True, check=False).returncode:
+                subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
+                subprocess.run(get, cwd=folder, capture_output=True, check=False)
+            packages = list(Path(folder).glob("*.deb"))
+            if not packages:
+                return "dlib: `apt-get download libdlib-data` failed; its predictor comes from there"
+            subprocess.run(["dpkg", "-x", str(packages[0]), folder], check=True)
+            source = Path(folder) / "usr/share/dlib" / wanted.name
+        shutil.copy(source, wanted.with_suffix(".part"))
+        wanted.with_suffix(".part").replace(wanted)
+    return ""
+
+
+def folder_mb(path: Path) -> float:
+    """The sizes of all files below `path`, in MB, links not followed."""
+    return sum(p.lstat().st_size for p in path.rglob("*") if not p.is_symlink() and p.is_file()) / 1e6
+
+
+def install_mb(plan: PeerPlan, cache: Path) -> float:
+    """What the peer adds to a bare environment, model files that come apart included, in MB."""
+    size = folder_mb(cache / plan.environment) - folder_mb(cache / "bare")
+    for argument in plan.arguments:
+        path = Path(argument.format(cache=cache))
+        if path.is_file() and cache / plan.environment not in path.parents:
+            size += path.stat().st_size / 1e6
+    return size
+
+
+def install(cache: Path, names: set[str]) -> dict[str, str]:
+    """Make the `names`d environments; the reason for each that could not be made."""
+    cache.mkdir(parents=True, exist_ok=True)
+    failed = {}
+    for environment in ENVIRONMENTS:
+        if environment.name in names and (why := make_environment(environment, cache)):
+            failed[environment.name] = why
+    if "dlib" in names and "dlib" not in failed and (why := fetch_dlib_data(cache)):
+        failed["dlib"] = why
+    return failed
+
+
+def main() -> None:
+    """Make every environment below the folder that is given; peers that cannot be made are listed in failed.json."""
+    cache = Path(sys.argv[1]).absolute()
+    failed = install(cache, {environment.name for environment in ENVIRONMENTS})
+    (cache / "failed.json").write_text(json.dumps(failed), encoding="utf-8")
+    for why in failed.values():
+        print(why, file=sys.stderr)
+    if "lineament" in failed or "bare" in failed:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Resident memory of a Predictor through which thousands of images are streamed: the curve, and whether it is flat."""
+
+import argparse
+import itertools
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lineament.data.sample import data_root
+from lineament.errors import LineamentError
+from lineament.predict import Predictor
+
+from .beside import read_faces
+from .install import ROOT
+from .machine import describe, today, write_beside
+from .peers.contract import peak_mb
+
+BAR_MB = 600.0
+FLAT_MB = 15.0
+"""What the second half may gain over the first after the warm-up: allocators breathe by a few MB."""
+
+
+def resident_mb() -> float:
+    """What this process holds now, in MB."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmRSS"))
+
+
+def judge(curve: Sequence[tuple[int, float]], peak: float) -> tuple[bool, str]:
+    """Whether the curve of (images, MB) is flat and its `peak` below the bar, and one line that says so.
+
+    Flat: the median of the last quarter is at most FLAT_MB above that of the second quarter; the first is warm-up.
+    """
+    values = np.array([mb for _, mb in curve])
+    quarter = max(1, len(values) // 4)
+    early, late = float(np.median(values[quarter : 2 * quarter])), float(np.median(values[-quarter:]))
+    good = peak < BAR_MB and late - early <= FLAT_MB
+    return good, (
+        f"{'holds' if good else 'MISSED'}: peak {peak:.0f} MB (wanted under {BAR_MB:.0f}); "
+        f"second quarter {early:.0f} MB, last quarter {late:.0f} MB (wanted at most {FLAT_MB:.0f} more)"
+    )
+
+
+def draw(curve: Sequence[tuple[int, float]], lines: int = 20) -> str:
+    """The curve as bars, at most so many `lines`."""
+    step = max(1, len(curve) // lines)
+    return "\n".join(f"{images:>7} images {mb:7.1f} MB {'#' * round(mb / 10)}" for images, mb in curve[::step])
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(prog="bench/run memory", description=__doc__)
+    parser.add_argument("--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data")
+    parser.add_argument("--cache", type=Path, help="not used; every part of bench/run takes it")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
+    parser.add_argument("--model", default="accurate")
+    parser.add_argument("--boxes", choices=("detected", "truth"), default="detected")
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--batch", type=int, default=8, help="images a call")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Stream, print the curve, write it."""
+    options = parse()
+    samples = read_faces("val", data_root(options.data))
+    try:
+        predictor = Predictor(options.model)
+    except LineamentError as error:
+        sys.exit(f"not measured: {error}")
+    curve, begin = [(0, resident_mb())], time.perf_counter()
+    stream = itertools.islice(itertools.cycle(samples), options.images)
+    done, every = 0, max(options.batch, options.images // 100)
+    while batch := list(itertools.islice(stream, options.batch)):
+        boxes = None if options.boxes == "detected" else [sample.face_box() for sample in batch]
+        predictor([sample.image for sample in batch], boxes)
+        done += len(batch)
+        if done - curve[-1][0] >= every:
+            curve.append((done, resident_mb()))
+    good, verdict = judge(curve, peak_mb())
+    seconds = time.perf_counter() - begin
+    report = {"date": today(), "machine": describe(), "model": options.model, "boxes": options.boxes, "images": done}
+    report |= {"seconds": seconds, "peak_mb": peak_mb(), "curve": curve, "flat": good, "verdict": verdict}
+    write_beside(options.out / "memory.json", json.dumps(report) + "\n")
+    print(f"{draw(curve)}\n{done} images, {options.model}, {options.boxes} boxes, {seconds:.0f} s\n{verdict}")
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The contract of a peer: JSON lines in, JSON lines out, one process a peer. NumPy and the standard library only.
+
+It runs in the peer's own environment. An image is a .npy file of RGB uint8 (H, W, 3), so that every peer sees the same
+pixels and none pays for a decoder; a box is the tight box of the 68 landmarks, (x0, y0, x1, y1), pixel centres whole.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Peer(Protocol):
+    """What an adapter gives."""
+
+    scheme: str
+    """What its points mean, a name of lineament.schemes."""
+    version: str
+    """The package and its version, as printed in the table."""
+    batching: str
+    """How it spends two threads on 64 faces, in a few words."""
+
+    def points(self, image: np.ndarray, box: Sequence[float]) -> np.ndarray | None:
+        """The landmarks (N, 2) in pixels of `image`, or None for a miss: the landmark stage, crop included."""
+
+    def network(self, image: np.ndarray, box: Sequence[float]) -> Callable[[], object]:
+        """A call that runs the model alone on this face, its input made beforehand."""
+
+    def batch(self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]) -> None:
+        """The landmark stage of all faces on two threads, as this peer does it best."""
+
+
+def pin(cpus: Sequence[int]) -> None:
+    """Keep every thread of this process, those of native pools too, on `cpus`."""
+    for thread in Path("/proc/self/task").iterdir():
+        try:
+            os.sched_setaffinity(int(thread.name), cpus)
+        except ProcessLookupError:  # a thread that has just ended
+            continue
+
+
+def peak_mb() -> float:
+    """The most resident memory this process ever had, in MB.
+
+    VmHWM and not ru_maxrss: the latter starts, across fork and exec, at the peak of the parent.
+    """
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError("no VmHWM in /proc/self/status; the benchmark needs Linux")
+
+
+def _load(faces: Sequence[dict[str, Any]]) -> tuple[list[np.ndarray], list[Sequence[float]]]:
+    return [np.load(f["image"], allow_pickle=False) for f in faces], [f["box"] for f in faces]
+
+
+def _ms(act: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    start = clock()
+    act()
+    return (clock() - start) * 1e3
+
+
+def answer(peer: Peer, request: dict[str, Any]) -> dict[str, Any]:
+    """What `peer` says to one request.
+
+    {"do": "predict", "image", "box"} -> {"points", "ms"};  {"do": "memory"} -> {"peak_mb"};
+    {"do": "time", "faces"} -> {"ms", "cpu_ms", "net_ms"}, one a face;  {"do": "batch", "faces"} -> {"ms"} of all.
+    "cpus" in a request pins the process first.    Raises: ValueError for another request.
+    """
+    if "cpus" in request:
+        pin(request["cpus"])
+    do = request.get("do")
+    if do == "predict":
+        image = np.load(request["image"], allow_pickle=False)
+        start = time.perf_counter()
+        points = peer.points(image, request["box"])
+        ms = (time.perf_counter() - start) * 1e3
+        return {"points": None if points is None else np.asarray(points, dtype=float).tolist(), "ms": ms}
+    if do == "time":
+        images, boxes = _load(request["faces"])
+        pairs = list(zip(images, boxes, strict=True))
+        for image, box in pairs[:3]:
+            peer.points(image, box)
+        stages = [lambda i=image, b=box: peer.points(i, b) for image, box in pairs]
+        return {
+            "ms": [_ms(stage) for stage in stages],
+            "cpu_ms": [_ms(stage, time.process_time) for stage in stages],
+            "net_ms": [_ms(peer.network(image, box)) for image, box in pairs],
+        }
+    if do == "batch":
+        images, boxes = _load(request["faces"])
+        return {"ms": _ms(lambda: peer.batch(images, boxes))}
+    if do == "memory":
+        return {"peak_mb": peak_mb()}
+    raise ValueError(f"request {do!r}; wanted predict, time, batch, memory or stop")
+
+
+def serve(make: Callable[[list[str]], Peer]) -> None:
+    """Answer requests from standard input until it ends or says stop; errors are answers too."""
+    # native libraries print where they like: only answers may reach the pipe
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def say(reply: dict[str, Any]) -> None:
+        out.write(json.dumps(reply) + "\n")
+        out.flush()
+
+    try:
+        peer = make(sys.argv[1:])
+        say({"ready": True, "scheme": peer.scheme, "version": peer.version, "batching": peer.batching})
+    except Exception as error:
+        say({"error": f"{type(error).__name__}: {error}"})
+        return
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request.get("do") == "stop":
+            return
+        try:
+            say(answer(peer, request))
+        except Exception as error:
+            say({"error": f"{type(error).__name__}: {error}"})
