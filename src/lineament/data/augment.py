@@ -18,7 +18,7 @@ Rng = np.random.Generator
 class Augmentation(BaseModel):
     """How far a training crop may differ from the plain one. Probabilities are per sample."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring")
     rotation_deg: float = Field(18.0, ge=0, description="standard deviation of the small rotations")
@@ -91,7 +91,7 @@ def change_color(rng: Rng, crop: Crop) -> Crop:
     levels = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.25))
     gains = np.exp(rng.normal(0, 0.2)) * np.exp(rng.normal(0, 0.08, 3))
     table = np.clip(((levels - 0.5) * gains + 0.5 + rng.normal(0, 0.1)) * 255, 0, 255).astype(np.uint8)
-    return cv2.LUT(crop, table[:, None, :])
+    return np.asarray(cv2.LUT(crop, table[:, None, :]), dtype=np.uint8)
 
 
 def make_grey(rng: Rng, crop: Crop) -> Crop:
@@ -103,27 +103,27 @@ def darken(rng: Rng, crop: Crop) -> Crop:
     """A very dark picture, or a hard shadow over one side of it."""
     strength = rng.uniform(0.1, 0.45)
     if rng.random() < 0.5:
-        return (crop * strength).astype(np.uint8)
+        return np.asarray(crop * strength, dtype=np.uint8)
     size = crop.shape[0]
     normal = rng.normal(size=2)
     normal /= np.linalg.norm(normal) + 1e-9
     rows, columns = np.mgrid[0:size, 0:size]
     side = (columns - size / 2) * normal[0] + (rows - size / 2) * normal[1] + rng.uniform(-0.2, 0.2) * size
     lit = np.clip(side / rng.uniform(1, 0.1 * size) + 0.5, 0, 1)[..., None]
-    return (crop * (lit + (1 - lit) * strength)).astype(np.uint8)
+    return np.asarray(crop * (lit + (1 - lit) * strength), dtype=np.uint8)
 
 
 def blur(rng: Rng, crop: Crop) -> Crop:
     """Gaussian blur, or blur along a line."""
     size = crop.shape[0]
     if rng.random() < 0.5:
-        return cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.005, 0.022) * size)
-    length = max(3, int(rng.uniform(0.02, 0.09) * size))
+        return np.asarray(cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.005, 0.022) * size), dtype=np.uint8)
+    length = max(3, int(rng.uniform(0.02, 0.09) * size)) | 1  # odd: an even kernel would shift the picture
     kernel = np.zeros((length, length), np.float32)
     kernel[length // 2] = 1 / length
     center = ((length - 1) / 2, (length - 1) / 2)
     turned = cv2.warpAffine(kernel, cv2.getRotationMatrix2D(center, rng.uniform(0, 180), 1), (length, length))
-    return cv2.filter2D(crop, -1, turned / max(turned.sum(), 1e-6))
+    return np.asarray(cv2.filter2D(crop, -1, turned / max(turned.sum(), 1e-6)), dtype=np.uint8)
 
 
 def lower_resolution(rng: Rng, crop: Crop) -> Crop:
@@ -131,20 +131,22 @@ def lower_resolution(rng: Rng, crop: Crop) -> Crop:
     size = crop.shape[0]
     small = max(8, int(size * rng.uniform(0.15, 0.6)))
     shrunk = cv2.resize(crop, (small, small), interpolation=cv2.INTER_AREA)
-    return cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_NEAREST)
+    # INTER_NEAREST would shift the picture by half a pixel
+    grow = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_NEAREST_EXACT
+    return np.asarray(cv2.resize(shrunk, (size, size), interpolation=grow), dtype=np.uint8)
 
 
 def add_noise(rng: Rng, crop: Crop) -> Crop:
     """Gaussian noise, in colour or grey."""
     channels = 3 if rng.random() < 0.5 else 1
     noise = rng.normal(0, rng.uniform(3, 25), (*crop.shape[:2], channels)).astype(np.float32)
-    return np.clip(crop + noise, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(crop + noise, 0, 255), dtype=np.uint8)
 
 
 def compress(rng: Rng, crop: Crop) -> Crop:
     """The picture after strong JPEG compression."""
     _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(8, 50))])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
 
 
 def occlude(rng: Rng, crop: Crop) -> Crop:

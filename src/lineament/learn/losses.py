@@ -20,15 +20,15 @@ def present(landmarks: Tensor) -> Tensor:
     return torch.isfinite(landmarks).all(-1)
 
 
-def mean_present(values: Tensor, mask: Tensor) -> Tensor:
-    """The mean of `values` (B, N) over the points of `mask`; 0 where there is none."""
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+def mean_present(values: Tensor, mask: Tensor, count: int | None = None) -> Tensor:
+    """The mean of `values` (B, N) over the points of `mask`; 0 where there is none.    count: divides instead."""
+    return torch.where(mask, values, 0.0).sum() / max(int(mask.sum()) if count is None else count, 1)
 
 
 def cross_entropy_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     """(B, N): cross-entropy between the softmax of each heatmap and a Gaussian around the truth."""
     heatmaps = _need(raw.heatmaps, "cross_entropy", "heatmap2d")
-    target = gaussian_2d(landmarks, *heatmaps.shape[-2:], stride, sigma)
+    target = gaussian_2d(landmarks, heatmaps.shape[-2], heatmaps.shape[-1], stride, sigma)
     return -(target * heatmaps.flatten(2).log_softmax(-1).view_as(heatmaps)).sum((-2, -1))
 
 
@@ -38,7 +38,7 @@ def mse_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     Source: Xiao et al. 2018, section 2.
     """
     heatmaps = _need(raw.heatmaps, "mse", "heatmap2d")
-    target = gaussian_2d(landmarks, *heatmaps.shape[-2:], stride, sigma)
+    target = gaussian_2d(landmarks, heatmaps.shape[-2], heatmaps.shape[-1], stride, sigma)
     return (heatmaps - target / target.amax((-2, -1), keepdim=True)).square().sum((-2, -1))
 
 
@@ -50,7 +50,7 @@ def adaptive_wing(
     Source: Wang et al. 2019, eq. 3, with epsilon = 1.
     """
     heatmaps = _need(raw.heatmaps, "adaptive_wing", "heatmap2d")
-    target = gaussian_2d(landmarks, *heatmaps.shape[-2:], stride, sigma)
+    target = gaussian_2d(landmarks, heatmaps.shape[-2], heatmaps.shape[-1], stride, sigma)
     target = target / target.amax((-2, -1), keepdim=True)
     power = alpha - target
     delta = (heatmaps - target).abs()
@@ -117,27 +117,31 @@ LOSSES: dict[str, Loss] = {
 
 
 def total_loss(
-    raw: Raw, landmarks: Tensor, weights: dict[str, float], stride: float, sigma: float
+    raw: Raw, landmarks: Tensor, weights: dict[str, float], stride: float, sigma: float, count: int | None = None
 ) -> dict[str, Tensor]:
     """The weighted losses by name, and their sum as "total"; each the mean over the annotated points.
 
     landmarks: (B, N, 2), pixels of the crop, nan where not annotated.
+    count: of the annotated points of a larger batch that this one is a part of; None: this one is whole.
     """
     mask = present(landmarks)
     filled = torch.where(mask[..., None], landmarks, 0.0)
     parts = {
-        name: weight * mean_present(LOSSES[name](raw, filled, stride, sigma), mask) for name, weight in weights.items()
+        name: weight * mean_present(LOSSES[name](raw, filled, stride, sigma), mask, count)
+        for name, weight in weights.items()
     }
     return parts | {"total": torch.stack(list(parts.values())).sum()}
 
 
 def check_losses(weights: dict[str, float]) -> None:
-    """Raises: RecipeError for a loss nobody knows, or none at all."""
+    """Raises: RecipeError for a loss nobody knows, a weight not above 0, or no loss at all."""
     if not weights:
         raise RecipeError("the recipe names no loss; wanted at least one of " + ", ".join(sorted(LOSSES)))
     for name in weights:
         if name not in LOSSES:
             raise RecipeError(f"no loss is called {name!r}; {nearest(name, LOSSES)}")
+        if not weights[name] > 0:
+            raise RecipeError(f"the weight of the loss {name!r} is {weights[name]}; wanted a number above 0")
 
 
 def _need(part: Tensor | None, loss: str, head: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Recipe: everything a training needs, read from TOML; a file lists only what differs from the settings here, and why."""
+"""Recipe: everything a training needs, read from TOML; a file lists only what differs from these settings, and why."""
 
 import tomllib
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ..errors import RecipeError, nearest
 class Settings(BaseModel):
     """Frozen settings that refuse unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataPart(Settings):
@@ -70,10 +70,10 @@ class Recipe(Settings):
     scheme: str = Field("ibug68", description="the points the model predicts")
     start: str = Field("", description="a checkpoint or .safetensors file to start from; empty: none")
     data: tuple[DataPart, ...] = Field(min_length=1, description="the mixture")
-    model: ModelSettings = Field(default=ModelSettings(), description="the network")
-    augment: Augmentation = Field(default=Augmentation(), description="the augmentation")
+    model: ModelSettings = Field(default=ModelSettings.model_validate({}), description="the network")
+    augment: Augmentation = Field(default=Augmentation.model_validate({}), description="the augmentation")
     losses: dict[str, float] = Field(
-        default={"cross_entropy": 1.0, "smooth_l1": 1.0}, description="weights of the losses by name"
+        default_factory=lambda: {"cross_entropy": 1.0, "smooth_l1": 1.0}, description="weights of the losses by name"
     )
     sigma: float = Field(1.2, gt=0, description="width of the target Gaussian in heatmap pixels")
     train: TrainSettings = Field(description="the schedule")

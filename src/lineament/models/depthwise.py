@@ -1,7 +1,7 @@
 """A depthwise convolution whose backward pass is fast on a CPU in bfloat16: same numbers, other route.
 
-Stands on torch. oneDNN's input gradient of a stride-2 depthwise convolution in bfloat16 takes about 50 times the forward
-pass; putting zeros between the outputs and convolving once more takes about 2 times.
+Stands on torch. oneDNN's input gradient of a stride-2 depthwise convolution in bfloat16 takes about 50 times the
+forward pass; putting zeros between the outputs and convolving once more takes about 2 times.
 """
 
 from typing import Any
@@ -12,23 +12,26 @@ from torch import Tensor, nn
 
 
 class _StridedDepthwise(torch.autograd.Function):
-    """Stride 2, odd kernel, padding kernel // 2."""
+    """Stride 2."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return F.conv2d(x, weight, None, 2, weight.shape[-1] // 2, 1, x.shape[1])
+        ctx.padding = padding
+        return F.conv2d(x, weight, None, 2, padding, 1, x.shape[1])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
         x, weight = ctx.saved_tensors
         (gradient,) = gradients
-        padding = weight.shape[-1] // 2
+        padding, reach = ctx.padding, weight.shape[-1] - 1
         grad_x = None
         if ctx.needs_input_grad[0]:
-            spread = torch.zeros_like(x, dtype=gradient.dtype)
+            # x[i] met output j by weight[i - 2 j + padding]: convolve the spread gradient with the turned kernel
+            height, width = (side + 2 * padding - reach for side in x.shape[-2:])
+            spread = gradient.new_zeros(x.shape[0], x.shape[1], height, width).contiguous(memory_format=_layout(x))
             spread[:, :, ::2, ::2] = gradient
-            grad_x = F.conv2d(spread, weight.flip(2, 3).to(gradient.dtype), None, 1, padding, 1, x.shape[1])
+            grad_x = F.conv2d(spread, weight.flip(2, 3).to(gradient.dtype), None, 1, reach - padding, 1, x.shape[1])
         _, grad_weight, _ = torch.ops.aten.convolution_backward(
             gradient,
             x,
@@ -42,18 +45,28 @@ class _StridedDepthwise(torch.autograd.Function):
             x.shape[1],
             [False, True, False],
         )
-        return grad_x, grad_weight
+        return grad_x, grad_weight, None
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    channels_last = x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """nn.Conv2d with groups = channels and padding kernel // 2; its stride-2 case trains fast in bfloat16 on a CPU."""
+    """nn.Conv2d with groups = channels; its stride-2 case trains fast in bfloat16 on a CPU.
 
-    def __init__(self, channels: int, kernel: int, stride: int = 1) -> None:
-        super().__init__(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False)
+    padding: None for kernel // 2.
+    """
+
+    def __init__(self, channels: int, kernel: int, stride: int = 1, padding: int | None = None) -> None:
+        padding = kernel // 2 if padding is None else padding
+        super().__init__(channels, channels, kernel, stride, padding, groups=channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         slow = self.stride[0] == 2 and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
         if not (slow and torch.is_grad_enabled()):
             return super().forward(x)
         dtype = torch.get_autocast_dtype("cpu")
-        return _StridedDepthwise.apply(x.to(dtype), self.weight.to(dtype))
+        padding = int(self.padding[0])
+        return _StridedDepthwise.apply(x.to(dtype), self.weight.to(dtype), padding)  # type: ignore[no-any-return, no-untyped-call]

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .depthwise import DepthwiseConv2d
+
 # repeats, kernel, stride, expansion, output channels: Tan and Le 2019, table 1
 STAGES = (
     (1, 3, 1, 1, 16),
@@ -29,20 +31,30 @@ def round_channels(channels: float) -> int:
     return rounded if rounded >= 0.9 * channels else rounded + 8
 
 
+def pad_same(x: Tensor, kernel: int) -> Tensor:
+    """`x` padded as TensorFlow's "same" does for an even size and stride 2: more on the right and at the bottom."""
+    total = kernel - 2
+    return F.pad(x, (total // 2, total - total // 2) * 2)
+
+
 class SameConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's "same" padding for even inputs: a stride of 2 pads right and bottom more."""
+    """A convolution of stride 2 without bias that halves the size."""
+
+    def __init__(self, channels_in: int, channels: int, kernel: int) -> None:
+        super().__init__(channels_in, channels, kernel, 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        total = self.kernel_size[0] - self.stride[0]
-        x = F.pad(x, (total // 2, total - total // 2) * 2) if total > 0 else x
-        return super().forward(x)
+        return super().forward(pad_same(x, self.kernel_size[0]))
 
 
-def conv(channels_in: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A convolution without bias that keeps, or at stride 2 halves, the size."""
-    if stride == 1:
-        return nn.Conv2d(channels_in, channels, kernel, 1, kernel // 2, groups=groups, bias=False)
-    return SameConv2d(channels_in, channels, kernel, stride, groups=groups, bias=False)
+class SameDepthwise(DepthwiseConv2d):
+    """A depthwise convolution of stride 2 that halves the size."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__(channels, kernel, 2, padding=0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(pad_same(x, self.kernel_size[0]))
 
 
 class MBConv(nn.Module):
@@ -52,17 +64,17 @@ class MBConv(nn.Module):
         super().__init__()
         hidden = channels_in * expansion
         if expansion != 1:
-            self._expand_conv = conv(channels_in, hidden, 1)
+            self._expand_conv = nn.Conv2d(channels_in, hidden, 1, bias=False)
             self._bn0 = nn.BatchNorm2d(hidden, eps=1e-3)
-        self._depthwise_conv = conv(hidden, hidden, kernel, stride, groups=hidden)
+        self._depthwise_conv = SameDepthwise(hidden, kernel) if stride == 2 else DepthwiseConv2d(hidden, kernel)
         self._bn1 = nn.BatchNorm2d(hidden, eps=1e-3)
-        self._project_conv = conv(hidden, channels, 1)
+        self._project_conv = nn.Conv2d(hidden, channels, 1, bias=False)
         self._bn2 = nn.BatchNorm2d(channels, eps=1e-3)
         self.expands = expansion != 1
         self.residual = stride == 1 and channels_in == channels
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y: Tensor = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
         return x + y if self.residual else y
@@ -78,7 +90,7 @@ class EfficientNetLite(nn.Module):
     def __init__(self, variant: int) -> None:
         super().__init__()
         width, depth = SCALES[variant]
-        self._conv_stem = conv(3, 32, 3, 2)
+        self._conv_stem = SameConv2d(3, 32, 3)
         self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
         blocks: list[nn.Module] = []
         channels_in, stride = 32, 2

@@ -48,7 +48,7 @@ class Heatmap2D(nn.Module):
 
 
 def _moments(probability: Tensor, stride: float) -> tuple[Tensor, Tensor]:
-    """Mean and variance (B, N) of the position along the last axis of `probability` (B, N, L), in pixels of the crop."""
+    """Mean and variance (B, N) of the position along the last axis of `probability` (B, N, L), in crop pixels."""
     cells = torch.arange(probability.shape[-1], dtype=probability.dtype, device=probability.device)
     # centred, so that the variance keeps its digits; sums, because autocast would round a product to bfloat16
     half = (probability.shape[-1] - 1) / 2
@@ -116,7 +116,7 @@ class PyramidBlock(nn.Module):
 
 
 class LandmarkNet(nn.Module):
-    """Normalized crops (B, 3, S, S) -> Raw.
+    """uint8 RGB crops (B, S, S, 3) -> Raw.
 
     channels: width of the pyramid.    head: a key of HEADS.    size: S, a multiple of 32.
     """
@@ -133,7 +133,7 @@ class LandmarkNet(nn.Module):
         body = make_backbone(backbone, imagenet)
         self.backbone = body
         self.size = size
-        coarsest, *finer = reversed(tuple(int(c) for c in body.channels))  # type: ignore[union-attr, arg-type]
+        coarsest, *finer = reversed(tuple(int(c) for c in body.channels))  # type: ignore[union-attr]
         self.top = nn.Sequential(nn.Conv2d(coarsest, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
         self.pyramid = nn.ModuleList([PyramidBlock(c, channels) for c in finer])
         self.head = HEADS[head](channels, points, 4, size)
@@ -143,7 +143,7 @@ class LandmarkNet(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """(B, C, S / 4, S / 4)."""
         levels = self.backbone(x)
-        y = self.top(levels[-1])
+        y: Tensor = self.top(levels[-1])
         for block, level in zip(self.pyramid, levels[-2::-1], strict=True):
             y = block(level, y)
         return y

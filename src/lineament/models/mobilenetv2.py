@@ -34,7 +34,8 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and channels_in == channels
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv(x) if self.residual else self.conv(x)
+        y: Tensor = self.conv(x)
+        return x + y if self.residual else y
 
 
 class MobileNetV2(nn.Module):

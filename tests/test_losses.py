@@ -1,0 +1,157 @@
+"""Losses: least at the truth, as published, and blind to points that are not annotated."""
+
+import math
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from lineament.errors import RecipeError
+from lineament.learn.losses import LOSSES, adaptive_wing, check_losses, gaussian_nll, smooth_l1, total_loss, wing
+from lineament.learn.target import gaussian_1d, gaussian_2d
+from lineament.models.landmark_net import Raw
+
+pytestmark = pytest.mark.torch
+STRIDE, SIGMA = 4.0, 1.2
+
+
+def raw_at(landmarks, variance=4.0):
+    """What a network says that is sure of `landmarks`, with every kind of output."""
+    batch, points, _ = landmarks.shape
+    heatmaps = gaussian_2d(landmarks, 16, 16, STRIDE, SIGMA).clamp(min=1e-12).log()
+    along = [gaussian_1d(landmarks[..., i], 64, 1.0, SIGMA * 4).clamp(min=1e-12).log() for i in (0, 1)]
+    return Raw(landmarks.clone(), torch.full((batch, points), variance), heatmaps, *along)
+
+
+TRUTH = torch.tensor([[[20.0, 31.0], [40.5, 12.0]], [[30.0, 30.0], [22.0, 41.0]]])
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("mse", "adaptive_wing")])
+def test_a_loss_is_least_at_the_truth(name):
+    at_truth = LOSSES[name](raw_at(TRUTH), TRUTH, STRIDE, SIGMA)
+    beside = LOSSES[name](raw_at(TRUTH + 3), TRUTH, STRIDE, SIGMA)
+    assert at_truth.shape == (2, 2)
+    assert (beside > at_truth).all()
+
+
+@pytest.mark.parametrize("name", ["mse", "adaptive_wing"])
+def test_a_loss_of_heatmaps_is_zero_where_the_map_is_a_gaussian_of_height_one(name):
+    target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
+    perfect = Raw(TRUTH, torch.ones(2, 2), target / target.amax((-2, -1), keepdim=True))
+    assert LOSSES[name](perfect, TRUTH, STRIDE, SIGMA).abs().max() < 1e-6
+    assert (LOSSES[name](perfect, TRUTH + 3, STRIDE, SIGMA) > 1e-3).all()
+
+
+def test_cross_entropy_is_least_at_the_entropy_of_the_target():
+    target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
+    entropy = -(target * target.clamp(min=1e-30).log()).sum((-2, -1))
+    assert torch.allclose(LOSSES["cross_entropy"](raw_at(TRUTH), TRUTH, STRIDE, SIGMA), entropy, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("gap", "wanted"),
+    [
+        # omega = 10, epsilon = 2: 10 ln(1 + 4/2) = 10.986 below omega, else |x| - C with C = 10 - 10 ln 6 = -7.918
+        (4.0, 10 * math.log(3)),
+        (25.0, 25 - (10 - 10 * math.log(6))),
+    ],
+)
+def test_wing_is_that_of_its_paper(gap, wanted):
+    raw = Raw(TRUTH + torch.tensor([gap, 0.0]), torch.ones(2, 2))
+    assert torch.allclose(wing(raw, TRUTH, STRIDE, SIGMA), torch.full((2, 2), wanted), rtol=1e-5)
+
+
+def test_wing_and_adaptive_wing_are_continuous_where_their_pieces_meet():
+    for at in (10 - 1e-4, 10 + 1e-4):
+        raw = Raw(TRUTH + torch.tensor([at, 0.0]), torch.ones(2, 2))
+        assert wing(raw, TRUTH, STRIDE, SIGMA)[0, 0].item() == pytest.approx(10 * math.log(6), abs=1e-3)
+    target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
+    target = target / target.amax((-2, -1), keepdim=True)
+    maps = [Raw(TRUTH, torch.ones(2, 2), target + delta) for delta in (0.4999, 0.5001)]
+    below, above = (adaptive_wing(raw, TRUTH, STRIDE, SIGMA) for raw in maps)
+    assert torch.allclose(below, above, atol=0.02)
+    # a background pixel, y = 0: 14 ln(1 + 0.5^2.1) = 14 ln 1.2333 = 2.935, and most pixels are background
+    assert below[0, 0].item() == pytest.approx(2.935, abs=0.4)
+
+
+def test_smooth_l1_is_quadratic_below_beta_and_linear_above():
+    # beta = 0.25 strides = 1 px: 0.5 px = 0.125 strides -> 0.125^2 / 2 / 0.25 = 0.03125; 8 px = 2 -> 2 - 0.125
+    for gap, wanted in ((0.5, 0.03125), (8.0, 1.875)):
+        raw = Raw(TRUTH + torch.tensor([0.0, gap]), torch.ones(2, 2))
+        assert torch.allclose(smooth_l1(raw, TRUTH, STRIDE, SIGMA), torch.full((2, 2), wanted))
+
+
+def test_the_likelihood_is_best_where_the_variance_is_the_mean_squared_error_an_axis():
+    # an error of (3, 5) px: (9 + 25) / 2 = 17 px^2 an axis
+    losses = [
+        gaussian_nll(Raw(TRUTH + torch.tensor([3.0, 5.0]), torch.full((2, 2), v)), TRUTH, STRIDE, SIGMA)[0, 0].item()
+        for v in (12.0, 17.0, 24.0)
+    ]
+    assert losses[1] == min(losses)
+
+
+def test_the_likelihood_teaches_the_variance_alone():
+    landmarks = (TRUTH + 1).requires_grad_()
+    variance = torch.full((2, 2), 4.0, requires_grad=True)
+    gaussian_nll(Raw(landmarks, variance), TRUTH, STRIDE, SIGMA).sum().backward()
+    assert landmarks.grad is None
+    assert (variance.grad != 0).all()
+
+
+def test_points_that_are_not_annotated_do_not_count_and_send_no_gradient():
+    holes = TRUTH.clone()
+    holes[0, 1] = math.nan
+    landmarks = (TRUTH + 2).requires_grad_()
+    heatmaps = torch.randn(2, 2, 16, 16, requires_grad=True)
+    raw = Raw(landmarks, torch.ones(2, 2), heatmaps)
+    losses = total_loss(raw, holes, {"cross_entropy": 1.0, "l1": 0.5}, STRIDE, SIGMA)
+    losses["total"].backward()
+    # three points are left, each off by 2 + 2 px = 1 stride: a mean of 1, times 0.5
+    assert losses["l1"].item() == pytest.approx(0.5)
+    assert torch.isfinite(losses["total"])
+    for gradient in (landmarks.grad, heatmaps.grad):
+        assert torch.isfinite(gradient).all()
+        assert gradient[0, 1].abs().max() == 0
+        assert gradient[0, 0].abs().max() > 0
+
+
+def test_a_batch_without_a_point_costs_nothing():
+    nothing = torch.full_like(TRUTH, math.nan)
+    assert total_loss(raw_at(TRUTH), nothing, {"l1": 1.0, "cross_entropy": 1.0}, STRIDE, SIGMA)["total"] == 0
+
+
+def test_halves_of_a_batch_under_the_count_of_the_whole_add_up_to_it():
+    holes = TRUTH.clone()
+    holes[0, 1] = math.nan
+    raw, weights = raw_at(TRUTH + 2), {"l1": 1.0}
+    whole = total_loss(raw, holes, weights, STRIDE, SIGMA)["total"]
+    halves = [
+        total_loss(Raw(raw.landmarks[i : i + 1], raw.variance[i : i + 1]), holes[i : i + 1], weights, STRIDE, SIGMA, 3)
+        for i in (0, 1)
+    ]
+    assert torch.allclose(halves[0]["total"] + halves[1]["total"], whole)
+
+
+def test_the_total_is_the_sum_of_its_weighted_parts():
+    losses = total_loss(raw_at(TRUTH + 2), TRUTH, {"l1": 2.0, "wing": 0.25}, STRIDE, SIGMA)
+    # 2 + 2 px = 1 stride, times 2; twice 10 ln 2 = 13.863, times 0.25
+    assert losses["l1"].item() == pytest.approx(2)
+    assert losses["wing"].item() == pytest.approx(5 * math.log(2))
+    assert losses["total"] == losses["l1"] + losses["wing"]
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "mse", "adaptive_wing", "cross_entropy_1d"])
+def test_a_loss_without_its_head_says_which_head_it_wants(name):
+    with pytest.raises(RecipeError, match=f"the loss '{name}' wants the head 'heatmap[12]d'; choose that head or"):
+        LOSSES[name](Raw(TRUTH, torch.ones(2, 2)), TRUTH, STRIDE, SIGMA)
+
+
+def test_unknown_absent_and_negative_losses_are_refused():
+    with pytest.raises(RecipeError, match=r"no loss is called 'smoothl1'; did you mean 'smooth_l1'"):
+        check_losses({"smoothl1": 1.0})
+    with pytest.raises(RecipeError, match="the recipe names no loss; wanted at least one of adaptive_wing, "):
+        check_losses({})
+    with pytest.raises(RecipeError, match=r"the weight of the loss 'l1' is -1.0; wanted a number above 0"):
+        check_losses({"l1": -1.0})
