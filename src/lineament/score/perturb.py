@@ -77,7 +77,7 @@ def perturb(
             _count(tallies, ("roll", amount), fixed, sample, landmarks, fit(found[0])[0] if len(found) else None)
         if progress:
             progress(done)
-    return tuple(_summary(change, tally) for change, tally in tallies.items())
+    return tuple(_summary(change, tallies[change]) for change in sorted(tallies))
 
 
 def _count(

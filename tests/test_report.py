@@ -1,0 +1,185 @@
+"""Report: to JSON and back, as a table, side by side; what may not be compared is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lineament.errors import ProtocolError
+from lineament.score.protocols import protocol
+from lineament.score.report import Perturbed, Report, compare, format_report, read_report, write_report
+from lineament.score.tally import Tally
+
+N = 68
+
+
+def shape(seed: int = 0) -> np.ndarray:
+    points = np.random.default_rng(seed).uniform(0, 100, (N, 2))
+    points[36], points[45] = (20, 30), (70, 30)  # interocular: 50
+    return points
+
+
+def report(
+    shifts: tuple[float | None, ...] = (1, 2, 6), name: str = "folder", sigma: float | None = 2, **facts: object
+) -> Report:
+    """Faces whose points are all moved by so many pixels; None: missed."""
+    tally = Tally(protocol(name))
+    for seed, shift in enumerate(shifts):
+        truth = shape(seed)
+        pred = None if shift is None else truth + np.array([shift, 0])
+        tally.add(f"{seed}.jpg", truth, pred, sigma_px=None if sigma is None else np.full(N, sigma))
+    return tally.report(**({"boxes": "truth", "model": "mine"} | facts))  # type: ignore[arg-type]
+
+
+def test_a_report_written_and_read_is_the_same(tmp_path: Path) -> None:
+    whole = report((1, None, 6), ms_per_face=1.5, notes=("short",)).model_copy(
+        update={"perturbation": (Perturbed(kind="roll", amount=-15.0, nme=None, failure_rate=1.0),)}
+    )
+    path = write_report(whole, tmp_path / "deep" / "r.json")
+    assert read_report(path) == whole
+    assert [p.name for p in path.parent.iterdir()] == ["r.json"]
+
+
+def test_the_json_has_the_promised_fields_as_fractions(tmp_path: Path) -> None:
+    found = json.loads(write_report(report(), tmp_path / "r.json").read_text())
+    # shifts of 1, 2 and 6 px over 50 px: 0.02, 0.04, 0.12
+    assert found["protocol"] == "folder"
+    assert (found["images"], found["missed"]) == (3, 0)
+    assert found["nme"] == pytest.approx(0.06)
+    assert found["failure_rate"] == pytest.approx(1 / 3)
+    assert found["auc"] == pytest.approx(1 - (0.02 + 0.04 + 0.08) / 3 / 0.08)
+    assert found["per_part"] == {part: pytest.approx(0.06) for part in protocol("folder").parts()}
+    assert found["ms_per_face"] is None
+    assert found["settings"]["norm_points"]["interocular"] == [[36], [45]]
+
+
+def test_a_report_without_a_found_face_is_still_json(tmp_path: Path) -> None:
+    path = write_report(report((None, None)), tmp_path / "r.json")
+    assert read_report(path).nme is None
+    assert "NaN" not in path.read_text()
+    assert "Infinity" not in path.read_text()
+
+
+def test_a_failed_write_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_report(report(), tmp_path / "r.json")
+    before = path.read_bytes()
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_report(report((9,)), path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"r.json: not a report \(Invalid JSON.*\); wanted the JSON file written by evaluate or score"),
+        ("{}", r"r.json: not a report \(protocol: Field required\)"),
+        ("[]", r"r.json: not a report \(Input should be an object\)"),
+    ],
+)
+def test_what_is_not_a_report_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(ProtocolError, match=message):
+        read_report(tmp_path / "r.json")
+
+
+def test_an_absent_report_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ProtocolError, match=r"r.json: cannot be read \(.*\); wanted a report written by evaluate"):
+        read_report(tmp_path / "r.json")
+
+
+def test_the_table_states_the_protocol_and_prints_percentages() -> None:
+    lines = format_report(report(ms_per_face=1.234, notes=("a part is absent",))).splitlines()
+    assert lines[: len(protocol("folder").describe())] == protocol("folder").describe()
+    assert "mine, boxes: truth" in lines
+    assert "NOTE: a part is absent" in lines
+    assert next(line for line in lines if line.startswith("faces")).split() == [
+        *("faces", "images", "missed", "NME", "%", "FR@8", "AUC@8", "FR@10", "AUC@10")
+    ]
+    # 1 - (0.02 + 0.04 + 0.1) / 3 / 0.1 = 0.4667
+    assert next(line for line in lines if line.startswith("all ")).split() == [
+        *("all", "3", "0", "6.000", "33.333", "41.67", "33.333", "46.67")
+    ]
+    assert next(line for line in lines if line.startswith("mouth")).split() == ["mouth", "6.000"]
+    assert lines[-1] == "1.23 ms a face (median, of the whole call)"
+
+
+def test_the_table_of_a_report_without_sigma_or_found_faces_has_dashes() -> None:
+    text = format_report(report((None,), sigma=None))
+    assert next(line for line in text.splitlines() if line.startswith("all ")).split()[3] == "-"
+    assert "sigma" not in text
+
+
+def test_the_table_has_the_reliability_and_the_changed_boxes() -> None:
+    changed = (Perturbed(kind="shift_x", amount=0.1, nme=0.035, failure_rate=0.0),)
+    text = format_report(report(sigma=2.5).model_copy(update={"perturbation": changed}))
+    # Errors of 1, 2 and 6 px, sigma 2.5: two thirds are under 1 sigma, all under 2.5
+    assert next(line for line in text.splitlines() if line.startswith("under 1 sigma")).split()[3] == "66.7"
+    assert next(line for line in text.splitlines() if line.startswith("under 2.5 sigma")).split()[3] == "100.0"
+    assert next(line for line in text.splitlines() if line.startswith("shift_x")).split() == [
+        *("shift_x", "0.1", "3.500", "0.000")
+    ]
+
+
+# -- side by side
+
+
+def test_reports_of_one_protocol_stand_side_by_side() -> None:
+    table = compare([report((1, 1, 1), model="a"), report((2, 2, 2), model="b")]).table()
+    rows = [line.split() for line in table.splitlines()]
+    assert next(row for row in rows if row[:1] == ["a"])[:5] == ["a", "truth", "3", "0", "2.000"]
+    assert next(row for row in rows if row[:1] == ["b"])[:5] == ["b", "truth", "3", "0", "4.000"]
+    assert "NOTE" not in table
+    assert "failure" in table
+
+
+def test_what_keeps_figures_from_being_quite_alike_is_noted() -> None:
+    a, b = report(boxes="truth"), report(boxes="detected", notes=("3 points are interpolated",))
+    notes = compare([a, b], ["a", "b"]).notes
+    assert notes == ("b: 3 points are interpolated", "the boxes differ: truth boxes flatter a model")
+
+
+def test_the_same_faces_in_other_pixels_compare_with_a_note() -> None:
+    a = report(name="300w-common")
+    b = a.model_copy(update={"fingerprint": "0" * 32})
+    assert compare([a, b]).notes == ("the true points are not the same numbers (other copies of the images?)",)
+
+
+def test_unlike_protocols_are_refused() -> None:
+    with pytest.raises(
+        ProtocolError,
+        match=r"'a' is of protocol '300w-common', 'b' of '300w-challenging'; figures of unlike protocols do not compare",
+    ):
+        compare([report(name="300w-common"), report(name="300w-challenging")], ["a", "b"])
+
+
+def test_one_protocol_in_two_versions_is_refused() -> None:
+    a = report()
+    b = a.model_copy(update={"settings": a.settings.model_copy(update={"thresholds": (0.05,)})})
+    with pytest.raises(ProtocolError, match="but their thresholds differ; evaluate both anew on one version of it"):
+        compare([a, b], ["a", "b"])
+
+
+def test_unlike_faces_are_refused() -> None:
+    with pytest.raises(ProtocolError, match="'a' has 3 faces, 'b' has 2; figures of unlike faces do not compare"):
+        compare([report(), report((1, 2))], ["a", "b"])
+    other = report().model_copy(update={"fingerprint": "0" * 32})
+    with pytest.raises(ProtocolError, match="are of protocol 'folder' on different faces; evaluate both"):
+        compare([report(), other], ["a", "b"])
+
+
+def test_a_comparison_wants_two_reports_and_a_name_for_each() -> None:
+    with pytest.raises(ProtocolError, match="1 reports and 1 names; wanted two reports or more, each with one name"):
+        compare([report()])
+    with pytest.raises(ProtocolError, match="2 reports and 1 names"):
+        compare([report(), report()], ["a"])
+
+
+def test_a_tally_without_faces_has_no_report() -> None:
+    with pytest.raises(ProtocolError, match="protocol 'folder' has no face to score; give its data with --data"):
+        Tally(protocol("folder")).report(boxes="truth")
