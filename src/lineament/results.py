@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import DataError, ImageError, InputError
 from .face import Faces
 from .formats import faces_from_dict, faces_to_coco, faces_to_dict, faces_to_pts, write_csv, write_parquet
+from .geometry import as_boxes
 from .image import find_images, read_image
 
 FORMATS = ("json", "csv", "parquet", "pts", "coco")
@@ -104,7 +105,7 @@ def predict_jobs(
         try:
             picture = read_image(job.image)
             if boxes is not None:
-                _boxes_of(job, boxes)
+                as_boxes(_boxes_of(job, boxes))
         except InputError as error:
             yield from _predicted(predict, batch, boxes)
             batch = []

@@ -1,0 +1,6 @@
+"""`python -m lineament` is the `lineament` command."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,358 @@
+"""The command line: what it prints where, and the exit code of every ending."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import lineament.predict
+import lineament.runtime
+from lineament import __version__
+from lineament.cli import app
+from lineament.errors import ModelError, ShapeError
+from lineament.face import Face, Faces
+from lineament.schemes import scheme as scheme_called
+
+
+class FakePredictor:
+    """Stands for the models: one face in every picture brighter than black, at the given boxes if there are any."""
+
+    def __init__(self, model="accurate", detector="default", scheme=None, threads=0):
+        if model == "broken":
+            raise ModelError("no model is called 'broken'; choose one of accurate,\nfast")
+        self.scheme = scheme or "ibug68"
+
+    def __call__(self, images, boxes=None):
+        if not isinstance(images, list):
+            return self([images], None if boxes is None else [boxes])[0]
+        return [self.find(image, None if boxes is None else boxes[i]) for i, image in enumerate(images)]
+
+    def find(self, image, boxes):
+        count = len(scheme_called(self.scheme))
+        if boxes is None:
+            boxes = [[10, 10, 40, 40]] if image.any() else []
+        made = []
+        for box in np.asarray(boxes, dtype=float).reshape(-1, 4):
+            points = np.column_stack([np.linspace(box[0], box[2], count), np.linspace(box[1], box[3], count)])
+            made.append(Face(points, np.full(count, 0.9), np.full(count, 1.5), box, 0.75, self.scheme))
+        return Faces(tuple(made), self.scheme, count, (image.shape[1], image.shape[0]))
+
+
+@pytest.fixture(autouse=True)
+def _fake(monkeypatch):
+    monkeypatch.setattr(lineament.predict, "Predictor", FakePredictor)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Two pictures with a face, one without, one broken."""
+    folder = tmp_path / "pictures"
+    (folder / "more").mkdir(parents=True)
+    for name, value in (("a.png", 200), ("black.png", 0), ("more/b.jpg", 90)):
+        Image.fromarray(np.full((60, 80, 3), value, np.uint8)).save(folder / name)
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff half a picture")
+    return folder
+
+
+def call(*words):
+    """Exit code, standard output, standard error of `lineament words...`, in this process."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def run(*words, **options):
+    """The finished process of `lineament words...`."""
+    command = [sys.executable, "-m", "lineament", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+def test_detect_prints_one_json_document_a_picture(pictures):
+    code, out, err = call("detect", pictures / "a.png", pictures / "black.png")
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert (code, err) == (0, "")
+    assert first["image"] == str(pictures / "a.png")
+    assert {"box", "score", "landmarks", "scores", "sigma_px"} <= first["faces"][0].keys()
+    assert np.array(first["faces"][0]["landmarks"]).shape == (68, 2)
+    assert second["faces"] == []
+
+
+def test_detect_goes_on_after_a_broken_picture_lists_it_at_the_end_and_fails(pictures):
+    code, out, err = call("detect", pictures, pictures / "absent.png")
+    assert code == 1
+    assert [Path(json.loads(line)["image"]).name for line in out.splitlines()] == ["a.png", "black.png", "b.jpg"]
+    lines = err.splitlines()
+    assert all(line.startswith("lineament: ") for line in lines)
+    assert "absent.png: no such file or folder" in lines[0]
+    assert "broken.jpg: broken or truncated" in lines[1]
+    assert lines[2] == "lineament: 2 of 5 failed; they are listed above"
+
+
+def test_a_single_bad_input_is_one_line(tmp_path):
+    code, out, err = call("detect", tmp_path / "absent.jpg")
+    assert (code, out) == (1, "")
+    assert err == f"lineament: {tmp_path}/absent.jpg: no such file or folder; check the path\n"
+
+
+def test_detect_prints_csv_and_a_table(pictures):
+    code, out, _ = call("detect", pictures / "a.png", "--format", "csv")
+    assert code == 0
+    assert [len(line.split(",")) for line in out.splitlines()] == [9 + 4 * 68] * 2
+    code, out, _ = call("detect", pictures / "a.png", pictures / "black.png", "--format", "table")
+    head, face, none = out.splitlines()
+    assert head.split()[:3] == ["picture", "face", "score"]
+    assert "0.750  10.0, 10.0, 40.0, 40.0  68 ibug68  0.900       1.50" in face
+    assert none.endswith("no face")
+
+
+def test_detect_writes_a_folder_that_a_second_run_keeps(pictures, tmp_path, monkeypatch):
+    words = ("detect", pictures / "a.png", pictures / "more", "--out", tmp_path / "out", "--draw")
+    code, out, err = call(*words)
+    assert (code, out) == (0, "")
+    assert f"2 of 2 pictures (0 kept from an earlier run) -> {tmp_path}/out" in err
+    names = {"a.json", "a.drawn.jpg", "b.json", "b.drawn.jpg", "lineament.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    monkeypatch.setattr(FakePredictor, "find", lambda *_: pytest.fail("predicted again"))
+    assert "(2 kept from an earlier run)" in call(*words)[2]
+
+
+def test_detect_with_again_or_other_settings_does_not_keep(pictures, tmp_path):
+    words = ("detect", pictures / "a.png", "--out", tmp_path / "out")
+    call(*words)
+    assert "(0 kept" in call(*words, "--again")[2]
+    code, _, err = call(*words, "--model", "fast")
+    assert code == 1
+    assert "holds results of model accurate" in err
+
+
+@pytest.mark.parametrize(("kind", "file"), [("csv", "faces.csv"), ("coco", "faces.coco.json"), ("pts", "a.pts")])
+def test_detect_writes_other_formats(pictures, tmp_path, kind, file):
+    assert call("detect", pictures / "a.png", "--out", tmp_path, "--format", kind)[0] == 0
+    assert (tmp_path / file).stat().st_size > 200
+
+
+def test_detect_converts_to_the_scheme_asked_for(pictures):
+    _, out, _ = call("detect", pictures / "a.png", "--scheme", "five")
+    assert len(json.loads(out)["faces"][0]["landmarks"]) == 5
+
+
+def test_boxes_are_numbers_for_one_picture_or_a_file_for_many(pictures, tmp_path):
+    _, out, _ = call("detect", pictures / "a.png", "--boxes", "1,2,30,40", "--boxes", "5,6,50,60.5")
+    assert [face["box"] for face in json.loads(out)["faces"]] == [[1, 2, 30, 40], [5, 6, 50, 60.5]]
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps({"a.png": [[1, 2, 30, 40]], "b.jpg": [[3, 1, 2, 4]]}))
+    code, out, err = call("detect", pictures / "a.png", pictures / "more", "--boxes", file)
+    assert code == 1
+    assert json.loads(out)["faces"][0]["box"] == [1, 2, 30, 40]
+    assert "b.jpg: box 0 is [3.0, 1.0, 2.0, 4.0]; wanted finite x0 < x1" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["detect"], "Missing argument"),
+        (["detect", "a.jpg", "--draw"], "--draw needs --out"),
+        (["detect", "a.jpg", "--format", "coco"], "--format coco needs --out"),
+        (["detect", "a.jpg", "--format", "table", "--out", "x"], "--format table is printed only"),
+        (["detect", "a.jpg", "--format", "xml"], "xml"),
+        (["detect", "{p}/a.png", "{p}/black.png", "--boxes", "1,2,3,4"], "for one picture, not 2"),
+        (["detect", "{p}/a.png", "--boxes", "1,2,x"], "wanted x0,y0,x1,y1"),
+        (["draw", "{p}", "--out", "x.png"], "one file for 4 pictures"),
+        (["evaluate", "--protocol", "folder"], "the protocol 'folder' needs --data"),
+        (["nonsense"], "No such command"),
+        (["detect", "a.jpg", "--nonsense"], "No such option"),
+    ],
+)
+def test_wrong_usage_is_said_and_ends_with_two(pictures, words, message):
+    code, out, err = call(*(word.replace("{p}", str(pictures)) for word in words))
+    assert code == 2
+    assert out == ""
+    assert message in " ".join(err.split())
+
+
+def test_an_error_of_the_package_is_one_line_without_a_traceback(pictures):
+    code, out, err = call("detect", pictures / "a.png", "--model", "broken")
+    assert (code, out) == (1, "")
+    assert err == "lineament: no model is called 'broken'; choose one of accurate, fast\n"
+
+
+def test_an_error_in_the_middle_of_a_batch_ends_in_one_line(pictures, monkeypatch):
+    def fail(*_):
+        raise ShapeError("crops are odd")
+
+    monkeypatch.setattr(FakePredictor, "find", fail)
+    code, _, err = call("detect", pictures / "a.png")
+    assert (code, err) == (1, "lineament: crops are odd\n")
+
+
+def test_ctrl_c_ends_with_130(pictures, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FakePredictor, "find", stop)
+    code, _, err = call("detect", pictures / "a.png")
+    assert (code, err) == (130, "")
+
+
+def test_draw_writes_a_file_or_a_folder(pictures, tmp_path):
+    code, out, _ = call("draw", pictures / "a.png", "--out", tmp_path / "deep" / "one.png", "--sigmas")
+    assert code == 0
+    assert out == f"{pictures}/a.png: 1 face -> {tmp_path}/deep/one.png\n"
+    with Image.open(tmp_path / "deep" / "one.png") as drawn:
+        assert drawn.size == (80, 60)
+        assert np.ptp(np.asarray(drawn)) > 0
+    code, out, err = call("draw", pictures, "--out", tmp_path / "drawn", "--no-labels")
+    assert code == 1
+    assert {path.name for path in (tmp_path / "drawn").rglob("*.jpg")} == {"a.jpg", "black.jpg", "b.jpg"}
+    assert "broken.jpg" in err
+
+
+def test_models_lists_the_cards(monkeypatch):
+    card = {"name": "fast", "kind": "landmarks", "points": 68, "scheme": "ibug68", "size": 128, "bytes": 2_400_000}
+    monkeypatch.setattr(lineament.runtime, "list_models", lambda: [card])
+    code, out, _ = call("models")
+    assert code == 0
+    assert out.splitlines()[1].split() == ["fast", "landmarks", "68", "ibug68", "128", "-", "2.4"]
+    assert json.loads(call("models", "--json")[1]) == [card]
+
+
+def test_models_says_where_none_is_installed(monkeypatch):
+    monkeypatch.setattr(lineament.runtime, "list_models", list)
+    assert "no model is installed" in call("models")[2]
+
+
+def write_points(folder):
+    """A picture whose truth lies on the diagonal of (10, 10, 40, 40), where the fake finds it; .pts counts from 1."""
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(folder / "face.png")
+    points = "\n".join(f"{v + 1:.6f} {v + 1:.6f}" for v in np.linspace(10, 40, 68))
+    (folder / "face.pts").write_text(f"version: 1\nn_points: 68\n{{\n{points}\n}}\n")
+    return folder
+
+
+def test_evaluate_prints_a_table_or_json_and_compare_puts_reports_beside(tmp_path):
+    data = write_points(tmp_path / "data")
+    words = ("evaluate", "--protocol", "folder", "--data", data)
+    code, out, _ = call(*words, "--format", "json")
+    report = json.loads(out)
+    assert code == 0
+    assert report["nme"] == pytest.approx(0, abs=1e-6)
+    required = {"protocol", "images", "missed", "nme", "failure_rate", "auc", "per_part", "ms_per_face"}
+    assert required <= report.keys()
+    assert report["boxes"] == "truth"
+    for name in ("a", "b"):
+        pytest.importorskip("matplotlib")
+        code, out, _ = call(*words, "--boxes", "detected", "--report", tmp_path / name)
+        assert code == 0
+        assert "NME %" in out
+        assert {path.suffix for path in (tmp_path / name).iterdir()} == {".json", ".html", ".png"}
+    code, out, _ = call("compare", tmp_path / "a", tmp_path / "b" / "report.json")
+    assert code == 0
+    assert out.count("detected") == 2
+
+
+def test_score_takes_the_predictions_of_another_system(tmp_path):
+    data = write_points(tmp_path / "data")
+    points = [[v, v] for v in np.linspace(10, 40, 68)]
+    file = tmp_path / "theirs.json"
+    file.write_text(json.dumps([{"image": "face.png", "pred": points}]))
+    code, out, _ = call("score", "--protocol", "folder", file, "--data", data, "--format", "json")
+    assert code == 0
+    assert json.loads(out)["nme"] == pytest.approx(0, abs=1e-6)
+    code, _, err = call("score", "--protocol", "folder", tmp_path / "absent.json", "--data", data)
+    assert code == 1
+    assert "absent.json: cannot be read as JSON" in err
+
+
+def test_an_unknown_protocol_is_answered_with_the_nearest():
+    code, _, err = call("evaluate", "--protocol", "300w-comon")
+    assert code == 1
+    assert "did you mean '300w-common'" in err
+
+
+def test_train_without_torch_says_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.setattr("lineament.cli.making.find_spec", lambda name: None)
+    for words in (["train", tmp_path / "recipe.toml"], ["export", tmp_path / "checkpoint.pt"]):
+        code, _, err = call(*words)
+        assert code == 1
+        assert err == "lineament: torch is not installed; type: pip install 'lineament[train]'\n"
+
+
+@pytest.mark.torch
+def test_train_answers_an_unknown_key_with_the_nearest(tmp_path):
+    pytest.importorskip("torch")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('name = "x"\ndata = [{reader = "300w"}]\n[train]\nsteps = 2\n')
+    code, _, err = call("train", recipe, "--set", "train.stesp=3", "--data", tmp_path)
+    assert code == 1
+    assert "unknown key 'train.stesp'" in err
+    assert "'steps'" in err
+
+
+def test_version_is_the_packages():
+    assert call("version")[1] == f"lineament {__version__}\n"
+
+
+def test_help_comes_in_half_a_second():
+    start = time.perf_counter()
+    done = run("--help")
+    elapsed = time.perf_counter() - start
+    assert done.returncode == 0
+    assert "detect" in done.stdout
+    assert elapsed < 0.5 or min(_timed_help() for _ in range(3)) < 0.5
+
+
+def _timed_help():
+    start = time.perf_counter()
+    run("--help")
+    return time.perf_counter() - start
+
+
+def test_help_of_every_command_needs_no_heavy_library():
+    script = (
+        "import sys; from typer.testing import CliRunner; from lineament.cli import app\n"
+        "names = [c.name or c.callback.__name__ for c in app.registered_commands]\n"
+        "codes = [CliRunner().invoke(app, [name, '--help']).exit_code for name in names]\n"
+        "heavy = {'torch', 'cv2', 'onnxruntime', 'numpy', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'{codes} {heavy}' if any(codes) or heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_closed_pipe_is_quiet():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lineament", "version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(timeout=60) in (0, 1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ")
+def test_an_interrupted_process_ends_with_130_and_no_traceback():
+    script = (
+        "import time\n"
+        "from lineament.cli import main\n"
+        "import lineament.runtime\n"
+        "lineament.runtime.list_models = lambda: (print('ready', flush=True), time.sleep(30))\n"
+        "import sys; sys.argv = ['lineament', 'models']; main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        assert process.stderr.read() == ""
