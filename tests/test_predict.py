@@ -48,7 +48,7 @@ def nothing(image):
 
 def test_landmarks_are_where_the_crop_shows_them():
     model = MeanShapeModel()
-    faces = Predictor(model, nothing, recut=False)(ramp(), [[60, 50, 140, 130]])
+    faces = Predictor(model, nothing, recut=None)(ramp(), [[60, 50, 140, 130]])
     crop = model.crops[0][0]
     inside = MEAN * model.size / model.padding + (model.size - 1) / 2
     for k in (0, 8, 16, 27, 36, 45, 57):
@@ -60,12 +60,12 @@ def test_landmarks_are_where_the_crop_shows_them():
 
 def test_a_box_gives_the_mean_shape_in_that_box():
     box = np.array([60.0, 50.0, 140.0, 130.0])
-    found = Predictor(MeanShapeModel(), nothing, recut=False)(ramp(), box).landmarks[0]
+    found = Predictor(MeanShapeModel(), nothing, recut=None)(ramp(), box).landmarks[0]
     np.testing.assert_allclose(found, MEAN * 80 + [100, 90], atol=1e-4)
 
 
 def test_sigma_is_told_in_pixels_of_the_image():
-    faces = Predictor(MeanShapeModel(), nothing, recut=False)(ramp(), [60, 50, 140, 130])
+    faces = Predictor(MeanShapeModel(), nothing, recut=None)(ramp(), [60, 50, 140, 130])
     # 2 px of a 96 px crop that shows 80 * 1.25 = 100 px of the image
     np.testing.assert_allclose(faces.sigma_px, 2 * 100 / 96, rtol=1e-6)
 
@@ -80,7 +80,7 @@ def test_no_face_is_an_empty_result_of_the_same_kind():
 def test_the_model_sees_all_faces_of_all_images_in_one_batch():
     model = MeanShapeModel()
     boxes = [[[10, 10, 60, 60], [80, 20, 160, 100]], np.zeros((0, 4)), [[30, 30, 90, 90]]]
-    results = Predictor(model, nothing, recut=False)([ramp(), ramp(), ramp()], boxes)
+    results = Predictor(model, nothing, recut=None)([ramp(), ramp(), ramp()], boxes)
     assert model.batches == [3]
     assert [len(faces) for faces in results] == [2, 0, 1]
 

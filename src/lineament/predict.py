@@ -36,11 +36,22 @@ from .schemes import convert, scheme
 
 Batch = list[Any] | tuple[Any, ...]  # of Source
 
-# chosen on the validation tenth of the training faces: below this mean score a crop is likely turned or misplaced
-DOUBTFUL_SCORE = 0.5
-TURNED_DEG = 25.0
-MISPLACED = 0.15
 SEARCH_ROLLS_DEG = (90.0, 180.0, -90.0)
+
+
+@dataclass(frozen=True)
+class Recut:
+    """When a face is cut again. The numbers are chosen on the validation faces by `scripts/choose_recut.py`."""
+
+    doubtful_score: float = 0.7
+    """Below this mean score a crop is likely turned or misplaced: other angles are tried."""
+    turned_deg: float = 25.0
+    """A face found turned by more than this in its crop is cut again, upright."""
+    misplaced: float = 0.15
+    """A box farther than this from that of its landmarks, in sides and in the log of its side, is replaced by it."""
+
+
+RECUT = Recut()
 
 
 class LandmarkModel(Protocol):
@@ -71,7 +82,7 @@ class Predictor:
     model: the name of a model that comes with the package ("fast", "accurate"), an .onnx file, or any LandmarkModel.
     detector: "default", or any callable image -> boxes (F, 4), (F, 5) with scores, or (boxes, scores).
     scheme: the points wanted; None: the model's own.    threads: of ONNX Runtime; 0 leaves it the choice.
-    recut: cut doubtful faces again around their own landmarks and at other angles.
+    recut: when faces are cut again around their own landmarks or at other angles; None: never.
     Raises: ModelError, SchemeError.
     """
 
@@ -81,7 +92,7 @@ class Predictor:
         detector: Literal["default"] | Callable[[NDArray[np.uint8]], Any] = "default",
         scheme: str | None = None,
         threads: int = 0,
-        recut: bool = True,
+        recut: Recut | None = RECUT,
     ) -> None:
         self.model = load_model(model, threads) if isinstance(model, str | Path) else model
         self.detector = FaceDetector(threads=threads) if detector == "default" else as_detector(detector)
@@ -118,7 +129,7 @@ class Predictor:
     def _predict(self, images: list[NDArray[np.uint8]], boxes: Sequence[ArrayLike] | None) -> list[Faces]:
         found = [self.detector(image) for image in images] if boxes is None else [_given(b) for b in boxes]
         tasks = [
-            _Task(i, box, float(roll) if abs(roll) > TURNED_DEG else 0.0)
+            _Task(i, box, float(roll) if abs(roll) > RECUT.turned_deg else 0.0)
             for i, detections in enumerate(found)
             for box, roll in zip(detections.boxes, detections.roll_deg, strict=True)
         ]
@@ -144,15 +155,17 @@ class Predictor:
     def _landmarks(self, images: list[NDArray[np.uint8]], tasks: list[_Task]) -> tuple[Array, Array, Array]:
         """Landmarks (F, N, 2), scores (F, N) and sigma_px (F, N), pixels of the images."""
         best = self._once(images, tasks)
-        if not (self.recut and tasks):
+        if self.recut is None:
             return best
-        again = [(k, t) for k, task in enumerate(tasks) for t in self._second_cuts(task, best[0][k], best[1][k])]
+        rules = self.recut
+        again = [(k, t) for k, task in enumerate(tasks) for t in self._second_cuts(rules, task, best[0][k], best[1][k])]
         if again:
             self._keep_better(best, [k for k, _ in again], self._once(images, [t for _, t in again]))
-            # a face found at another angle is now cut around its own landmarks
-            turned = sorted({k for k, _ in again})
-            last = [self._around(tasks[k].image, best[0][k]) for k in turned]
-            self._keep_better(best, turned, self._once(images, last))
+            # where angles were searched, the best of them is now cut around its own landmarks
+            rows = [k for k, _ in again]
+            searched = sorted({k for k in rows if rows.count(k) > 1})
+            last = [self._around(tasks[k].image, best[0][k]) for k in searched]
+            self._keep_better(best, searched, self._once(images, last))
         return best
 
     @staticmethod
@@ -172,14 +185,14 @@ class Predictor:
         scales = np.array([affine_scale(a) for a in affines])
         return np.stack(points), heads.scores.astype(np.float64), heads.sigma_px / scales[:, None]
 
-    def _second_cuts(self, task: _Task, landmarks: Array, scores: Array) -> list[_Task]:
+    def _second_cuts(self, rules: Recut, task: _Task, landmarks: Array, scores: Array) -> list[_Task]:
         """Other cuts worth trying for a face, by what the first one found; mostly none."""
-        if scores.mean() < DOUBTFUL_SCORE:
+        if scores.mean() < rules.doubtful_score:
             rolls = [task.roll_deg + roll for roll in SEARCH_ROLLS_DEG]
             return [_Task(task.image, task.box, roll) for roll in rolls] + [self._around(task.image, landmarks)]
         around = self._around(task.image, landmarks)
-        turned = abs((around.roll_deg - task.roll_deg + 180) % 360 - 180) > TURNED_DEG
-        return [around] if turned or _misplaced(task.box, landmark_box(landmarks)) else []
+        turned = abs((around.roll_deg - task.roll_deg + 180) % 360 - 180) > rules.turned_deg
+        return [around] if turned or _off(task.box, landmark_box(landmarks)) > rules.misplaced else []
 
     def _around(self, image: int, landmarks: Array) -> _Task:
         """The cut around `landmarks`, upright: their roll, and their tight box as seen at that roll."""
@@ -192,11 +205,11 @@ class Predictor:
         return _Task(image, np.concatenate([center - half, center + half]), roll)
 
 
-def _misplaced(box: Array, tight: Array) -> bool:
-    """Whether the centre or the longer side of `box` is far from that of the `tight` box around the landmarks."""
+def _off(box: Array, tight: Array) -> float:
+    """How far `box` is from the `tight` box around the landmarks: in its sides, or in the log of its side."""
     side = box_side(tight)
-    off = np.hypot(*((box[:2] + box[2:] - tight[:2] - tight[2:]) / 2)) / side
-    return bool(off > MISPLACED or abs(np.log(box_side(box) / side)) > MISPLACED)
+    shift = np.hypot(*((box[:2] + box[2:] - tight[:2] - tight[2:]) / 2)) / side
+    return float(max(shift, abs(np.log(box_side(box) / side))))
 
 
 def _given(boxes: ArrayLike) -> Detections:

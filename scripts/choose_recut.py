@@ -1,0 +1,101 @@
+"""Prints, for rules of cutting faces again, the NME and the crops a face on 300W's validation faces.
+
+Usage: python scripts/choose_recut.py [MODEL] [--data DIR]
+"""
+
+import argparse
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from lineament.data.sample import Sample, data_root
+from lineament.data.w300 import read_300w
+from lineament.geometry import Array, apply_affine, box_side, landmark_box
+from lineament.predict import Predictor, Recut
+from lineament.runtime import Heads, load_model
+from lineament.schemes import scheme
+from lineament.score.metrics import nme, norm_length
+
+Turned = tuple[np.ndarray, Array, Array]  # image, true landmarks, box given
+
+
+class CountingModel:
+    """A model that counts the crops it is given."""
+
+    def __init__(self, name: str) -> None:
+        self.inner, self.crops = load_model(name, threads=1), 0
+        self.name, self.scheme, self.points = name, self.inner.scheme, self.inner.points
+        self.size, self.padding = self.inner.size, self.inner.padding
+
+    def heads(self, crops: np.ndarray) -> Heads:
+        self.crops += len(crops)
+        return self.inner.heads(crops)
+
+
+def plain(sample: Sample, rng: np.random.Generator) -> Turned:
+    return sample.read(), sample.landmarks, sample.face_box()
+
+
+def shifted(sample: Sample, rng: np.random.Generator) -> Turned:
+    angle = rng.uniform(0, 2 * np.pi)
+    offset = 0.1 * box_side(sample.face_box()) * np.array([np.cos(angle), np.sin(angle)])
+    return sample.read(), sample.landmarks, sample.face_box() + np.tile(offset, 2)
+
+
+def scaled(sample: Sample, rng: np.random.Generator) -> Turned:
+    box = sample.face_box()
+    center, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * rng.choice([0.8, 1.25])
+    return sample.read(), sample.landmarks, np.concatenate([center - half, center + half])
+
+
+def turned(sample: Sample, rng: np.random.Generator) -> Turned:
+    image = sample.read()
+    height, width = image.shape[:2]
+    affine = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), rng.uniform(-180, 180), 1.0)
+    landmarks = apply_affine(affine, sample.landmarks)
+    return cv2.warpAffine(image, affine, (width, height)), landmarks, landmark_box(landmarks)
+
+
+CASES: dict[str, Callable[[Sample, np.random.Generator], Turned]] = {
+    "plain": plain,
+    "shift 10 %": shifted,
+    "scale 0.8/1.25": scaled,
+    "any roll": turned,
+}
+RULES: dict[str, Recut | None] = {
+    "never": None,
+    "doubtful 0.5, misplaced 0.15": Recut(0.5, 25, 0.15),
+    "doubtful 0.7, misplaced 0.15": Recut(0.7, 25, 0.15),
+    "doubtful 0.8, misplaced 0.15": Recut(0.8, 25, 0.15),
+    "doubtful 0.7, misplaced 0.1": Recut(0.7, 25, 0.1),
+    "doubtful 0.7, misplaced 0.06": Recut(0.7, 25, 0.06),
+    "doubtful 0.7, turned 15": Recut(0.7, 15, 0.15),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", nargs="?", default="accurate")
+    parser.add_argument("--data")
+    options = parser.parse_args()
+    samples = [s for s in read_300w(data_root(options.data) / "300w", "train") if s.is_validation()]
+    eyes = scheme("ibug68").norm_points["interocular"]
+    print(f"{options.model}, {len(samples)} validation faces: NME % (crops a face)")
+    print(f"{'rule':32s}" + "".join(f"{case:>20s}" for case in CASES))
+    for name, rule in RULES.items():
+        cells = []
+        for case in CASES.values():
+            model, rng = CountingModel(options.model), np.random.default_rng(7)
+            predictor = Predictor(model, lambda image: np.zeros((0, 4)), recut=rule)
+            errors = []
+            for sample in samples:
+                image, truth, box = case(sample, rng)
+                found = predictor(image, [box])[0].landmarks
+                errors.append(nme(found, truth, norm_length("interocular", truth, eyes)))
+            cells.append(f"{100 * np.mean(errors):.3f} ({model.crops / len(samples):.2f})")
+        print(f"{name:32s}" + "".join(f"{cell:>20s}" for cell in cells), flush=True)
+
+
+if __name__ == "__main__":
+    main()
