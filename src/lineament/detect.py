@@ -72,7 +72,7 @@ class FaceDetector:
         """The faces of an RGB uint8 image (H, W, 3).    Raises: ShapeError."""
         check_image(image)
         longest = max(image.shape[:2])
-        if longest == 0:
+        if min(image.shape[:2]) == 0:
             return empty_detections()
         found = [self.search(image, min(self.side / longest, self.enlarge))]
         finer = 2 * self.side
