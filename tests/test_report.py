@@ -153,7 +153,7 @@ def test_the_same_faces_in_other_pixels_compare_with_a_note() -> None:
 def test_unlike_protocols_are_refused() -> None:
     with pytest.raises(
         ProtocolError,
-        match=r"'a' is of protocol '300w-common', 'b' of '300w-challenging'; figures of unlike protocols do not compare",
+        match=r"'a' is of protocol '300w-common', 'b' of '300w-challenging'; figures of unlike protocols do not",
     ):
         compare([report(name="300w-common"), report(name="300w-challenging")], ["a", "b"])
 

@@ -154,10 +154,12 @@ def draw_charts(report: Report) -> "Figure":
     _draw_parts(below[0], report)
     _draw_landmarks(below[1], report)
     if kinds:
-        row = parts[2].subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+        row = parts[2].subplots(1, len(kinds), squeeze=False)[0]
         for axes, kind in zip(row, kinds, strict=True):
             _draw_perturbation(axes, report, kind)
-        row[0].set_ylim(bottom=0)
+            # Box changes share one height; a roll, which may be far worse, has its own.
+            of = [p.nme or 0.0 for p in report.perturbation if (p.kind == "roll") == (kind == "roll")]
+            axes.set_ylim(0, 110 * max(of) or 1)
     return figure
 
 
