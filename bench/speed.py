@@ -66,10 +66,10 @@ def time_detector(samples: Sequence[Sample], rounds: int) -> float:
 
     Raises: LineamentError where no detector is there.
     """
-    from lineament.detect import as_detector
+    from lineament.detect import FaceDetector
 
     cv2.setNumThreads(1)
-    detector = as_detector("default", 1)
+    detector = FaceDetector(threads=1)
     pictures = [on_canvas(sample.read()) for sample in samples]
     before = sorted(os.sched_getaffinity(0))
     pin(timing_cpus()[0])
@@ -112,7 +112,7 @@ def main() -> None:
     except (LineamentError, ImportError) as error:
         detector_ms, skipped = None, [*skipped, f"detector: {error}"]
     machine["load_after"] = os.getloadavg()[0]
-    report = {"date": today(), "machine": machine, "rows": times, "detector_ms": detector_ms}
+    report: dict[str, Any] = {"date": today(), "machine": machine, "rows": times, "detector_ms": detector_ms}
     report |= {"bars": judge(times, detector_ms), "skipped": [*skipped, *lost]}
     write_beside(options.out / "speed.json", json.dumps(report, indent=1) + "\n")
     print(f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_before']:.2f}, {report['date']}")

@@ -220,13 +220,14 @@ def test_squares_grow_and_move_with_the_box():
     assert roi.square((10, 10, 50, 30), 1.5, -0.1) == (30.0, 16.0, 60.0)
 
 
-def test_the_warp_of_a_square_keeps_pixel_centres():
+def test_the_warp_of_a_square_takes_corners_for_centres_as_the_graph_does():
     image = np.zeros((40, 40, 3), np.uint8)
     image[10:30, 12:32] = 200
-    # pixels 12..31 and 10..29: the square around (21.5, 19.5), 20 pixels wide, is white to its edge
+    # pixels 12..31 and 10..29: the square around (21.5, 19.5), 20 pixels wide; at scale 1 nothing is off
     assert (roi.warp_square(image, 21.5, 19.5, 20, 20) == 200).all()
-    shrunk = roi.warp_square(image, 21.5, 19.5, 20, 5)
-    assert (shrunk == 200).all()
+    # a ramp of 5 a pixel, 4 pixels a step: right would be the steps' middles, 13.5 + 4 j; the graph reads 12 + 4 j
+    ramp = np.repeat(np.arange(40, dtype=np.uint8)[None, :, None] * 5, 40, 0).repeat(3, 2)
+    assert roi.warp_square(ramp, 21.5, 19.5, 20, 5)[0, :, 0].tolist() == [60, 80, 100, 120, 140]  # 5 * (12 + 4 j)
 
 
 def test_speed_bars_are_judged_by_the_stage_and_say_what_was_wanted():

