@@ -3,10 +3,8 @@
 Read from tables/protocols/<id>.toml, and printed in every report.
 """
 
-import os
 import tomllib
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,8 +12,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..data.readers import read_data
-from ..data.sample import Sample, data_root
+from ..data.sample import Sample
 from ..errors import ProtocolError, nearest
 from ..schemes import scheme
 from .metrics import POINT_NORMS
@@ -247,31 +244,6 @@ def protocol(name: str) -> Protocol:
 def named(given: str | Protocol) -> Protocol:
     """`given` itself, or the protocol it names.    Raises: ProtocolError for an unknown name."""
     return given if isinstance(given, Protocol) else protocol(given)
-
-
-def read_protocol(
-    given: str | Protocol, root: str | os.PathLike[str] | None = None, scheme_name: str | None = None
-) -> tuple[Protocol, list[Sample]]:
-    """The protocol, and its faces below `root` ($LINEAMENT_DATA where None), only those that are here.
-
-    scheme_name: what the points of the protocol 'folder' are, where their number does not tell.
-    Raises: ProtocolError for an unknown protocol, a scheme it does not take, or no face; DataError for broken data.
-    """
-    fixed = named(given)
-    if fixed.any_scheme and root is None:
-        raise ProtocolError(f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data")
-    samples = read_data(fixed.data, data_root(root), fixed.part)
-    if fixed.any_scheme and samples:
-        fixed = fixed.for_scheme(scheme_name or samples[0].scheme)
-        samples = [_called(sample, scheme_name) for sample in samples]
-    elif scheme_name:
-        fixed = fixed.for_scheme(scheme_name)
-    return fixed, chosen(fixed, samples)
-
-
-def _called(sample: Sample, name: str | None) -> Sample:
-    """`sample` with its points called `name`, where they are as many."""
-    return replace(sample, scheme=name) if name and len(scheme(name)) == len(sample.landmarks) else sample
 
 
 def chosen(fixed: Protocol, samples: Sequence[Sample]) -> list[Sample]:
