@@ -176,7 +176,8 @@ def _from_path(path: str | os.PathLike[str]) -> Picture:
         with Path(path).open("rb") as file:
             return _decode(file, name)
     except FileNotFoundError as error:
-        raise ImageError(f"{name}: no such file; check the path") from error
+        hint = "this is an address: download it first" if "://" in name else "check the path"
+        raise ImageError(f"{name}: no such file; {hint}") from error
     except PermissionError as error:
         raise ImageError(f"{name}: may not be read; check its permissions") from error
     except (OSError, ValueError) as error:
