@@ -216,6 +216,32 @@ def test_draw_writes_a_file_or_a_folder(pictures, tmp_path):
     assert "broken.jpg" in err
 
 
+def test_align_writes_one_crop_a_face(pictures, tmp_path):
+    words = ("align", pictures / "a.png", "--out", tmp_path, "--boxes", "1,2,30,40", "--boxes", "5,6,50,60.5")
+    code, out, _ = call(*words)
+    assert code == 0
+    assert out.splitlines()[1] == f"{pictures}/a.png: face 2 -> {tmp_path}/a_2.png"
+    with Image.open(tmp_path / "a_1.png") as crop:
+        assert crop.size == (112, 112)
+    template = tmp_path / "mine.json"
+    template.write_text('{"size": 64, "points": {"right_eye_center": [20, 20], "left_eye_center": [44, 20]}}')
+    code, out, _ = call("align", pictures, "--out", tmp_path, "--template", template, "--size", 32)
+    assert code == 1
+    assert f"{pictures}/black.png: no face" in out
+    with Image.open(tmp_path / "more" / "b.png") as crop:
+        assert crop.size == (32, 32)
+
+
+def test_align_refuses_a_template_that_is_none(pictures, tmp_path):
+    code, _, err = call("align", pictures / "a.png", "--template", "arcface")
+    assert code == 1
+    assert "did you mean 'arcface112'" in err
+    (tmp_path / "bad.json").write_text('{"size": 64}')
+    code, _, err = call("align", pictures / "a.png", "--template", tmp_path / "bad.json")
+    assert code == 1
+    assert "bad.json: not a template" in err
+
+
 def test_models_lists_the_cards(monkeypatch):
     card = {"name": "fast", "kind": "landmarks", "points": 68, "scheme": "ibug68", "size": 128, "bytes": 2_400_000}
     monkeypatch.setattr(lineament.runtime, "list_models", lambda: [card])

@@ -9,6 +9,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .align import align as align
+    from .draw import draw_faces as draw_faces
+    from .draw import save_image as save_image
     from .errors import DataError as DataError
     from .errors import ExportError as ExportError
     from .errors import ExtraError as ExtraError
@@ -54,6 +57,9 @@ _HOMES = {
     "find_images": "image",
     "scheme": "schemes",
     "convert": "schemes",
+    "draw_faces": "draw",
+    "save_image": "draw",
+    "align": "align",
     "list_models": "runtime",
     "load_model": "runtime",
     "faces_to_numpy": "formats",

@@ -11,9 +11,29 @@ from typer.core import TyperGroup
 
 from ..errors import LineamentError
 
+LISTED = [
+    "detect",
+    "draw",
+    "align",
+    "models",
+    "evaluate",
+    "score",
+    "compare",
+    "audit",
+    "train",
+    "export",
+    "doctor",
+    "version",
+]
+"""The commands as --help lists them."""
+
 
 class Commands(TyperGroup):
     """Exit codes: 1 for an error of the package or a list of failures, 2 for usage, 130 when interrupted."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the commands, those that are used most first."""
+        return sorted(super().list_commands(ctx), key=LISTED.index)
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command that `ctx` names."""

@@ -1,4 +1,4 @@
-"""detect, draw: pictures -> faces, printed, written down or drawn."""
+"""detect: pictures -> faces, printed or written down."""
 
 import csv
 import io
@@ -71,58 +71,25 @@ def detect(
     jobs, failures = find_jobs(paths)
     total = len(jobs) + len(failures)
     if jobs:
-        known, predictor = _known_boxes(boxes, jobs), _predictor(model, scheme)
+        known, predictor = known_boxes(boxes, jobs), make_predictor(model, scheme)
         if out is None:
             failures += _print_results(predictor, jobs, known, format)
         else:
             settings = {"model": model, "scheme": predictor.scheme, "boxes": "given" if boxes else "detected"}
             folder = ResultFolder(out, settings, again)
             failures += _write_results(predictor, jobs, known, folder, format, draw)
-    _list_failures(failures, total)
+    list_failures(failures, total)
 
 
-@app.command()
-def draw(
-    paths: Paths,
-    out: Annotated[Path, typer.Option(help="A folder for the drawn pictures, or the file for a single one.")],
-    model: ModelName = "accurate",
-    scheme: SchemeName = None,
-    boxes: Boxes = None,
-    sigmas: Annotated[bool, typer.Option("--sigmas", help="Draw the circle of 2 sigma_px around each point.")] = False,
-    edges: Annotated[bool, typer.Option(help="Draw the lines between the points.")] = True,
-    labels: Annotated[bool, typer.Option(help="Write the detector's score at each box.")] = True,
-    size: Annotated[float, typer.Option(min=0.1, help="A factor on lines, dots and letters.")] = 1.0,
-) -> None:
-    """Draw the landmarks of pictures on them."""
-    from ..draw import draw_faces, save_image
-    from ..errors import InputError
-    from ..results import Failure, find_jobs, predict_jobs
-
-    jobs, failures = find_jobs(paths)
-    total, single = len(jobs) + len(failures), bool(out.suffix)
-    if single and total > 1:
-        raise typer.BadParameter(f"--out {out} is one file for {total} pictures; give a folder")
-    known = _known_boxes(boxes, jobs)
-    with progress_bar("pictures", len(jobs)) as step:
-        for job, picture, faces in predict_jobs(_predictor(model, scheme), jobs, known) if jobs else ():
-            if isinstance(faces, InputError):
-                failures.append(Failure(str(job.image), str(faces)))
-            elif picture is not None:
-                target = out if single else out / f"{job.name}.jpg"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                save_image(target, draw_faces(picture, faces, sigmas=sigmas, edges=edges, labels=labels, size=size))
-                show(f"{job.image}: {len(faces)} {'face' if len(faces) == 1 else 'faces'} -> {target}")
-            step()
-    _list_failures(failures, total)
-
-
-def _predictor(model: str, scheme: str | None) -> "Predictor":
+def make_predictor(model: str, scheme: str | None) -> "Predictor":
+    """The predictor that the options ask for."""
     from ..predict import Predictor
 
     return Predictor(model, scheme=scheme)
 
 
-def _known_boxes(boxes: list[str] | None, jobs: "Sequence[Job]") -> dict[str, Any] | None:
+def known_boxes(boxes: list[str] | None, jobs: "Sequence[Job]") -> dict[str, Any] | None:
+    """The boxes of --boxes by picture, or None where it was not given."""
     from ..results import read_boxes
 
     if not boxes:
@@ -210,7 +177,7 @@ def _write_results(
     return failures
 
 
-def _list_failures(failures: "Sequence[Failure]", total: int) -> None:
+def list_failures(failures: "Sequence[Failure]", total: int) -> None:
     """Prints what failed, and ends with exit code 1 where anything did."""
     for failure in failures:
         complain(failure.reason if failure.path in failure.reason else f"{failure.path}: {failure.reason}")

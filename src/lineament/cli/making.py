@@ -43,7 +43,7 @@ def train(
     trainer = Trainer(settings, folder, data_root(data), cache or _cache(), resume)
     with _training_report(settings.train.steps) as report:
         checkpoint = trainer.run(report)
-    if trainer.rank == 0:
+    if os.environ.get("RANK", "0") == "0":  # of several processes that torch's launcher started, one speaks
         show(f"{checkpoint}")
         note(f"next: lineament export {checkpoint} --name {settings.name}")
 
