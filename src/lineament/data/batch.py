@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ..crop import warp
 from ..errors import DataError
-from ..geometry import Array, apply_affine, crop_affine, landmark_box
+from ..geometry import Array, apply_affine, crop_affine
 from ..schemes import scheme
 from .augment import Augmentation, augment
-from .sample import Sample
+from .sample import Sample, read_pictures
 
 CONTEXT = 2.2  # the side of a cached crop in longer box sides: room for rotation, shift and scale
 
@@ -35,33 +35,45 @@ class CropCache:
         return len(self.crops)
 
 
-def cache_crops(samples: Sequence[Sample], folder: Path, size: int = 320) -> CropCache:
+def cache_crops(
+    samples: Sequence[Sample], folder: Path, size: int = 320, boxes: Sequence[Array] | None = None
+) -> CropCache:
     """The cache of `samples` below `folder`, made on the first call and mapped from disk ever after.
 
-    size: side of a cached crop in pixels.    Raises: DataError where there is no sample.
+    size: side of a cached crop in pixels.    boxes: (4,) of each face, in pixels of its image; None: of its landmarks.
+    Raises: DataError where there is no sample, ImageError where a picture cannot be read.
     """
     if not samples:
         raise DataError("no samples to cache; wanted at least one face: check the data set's folder and part")
-    stamp = [[s.name, str(s.image), s.frame, s.landmarks.round(3).tolist(), s.image.stat().st_size] for s in samples]
-    key = hashlib.sha256(json.dumps([size, CONTEXT, stamp]).encode()).hexdigest()[:16]
-    path = folder / f"crops-{key}.npy"
-    affines = [crop_affine(s.face_box(), size, CONTEXT) for s in samples]
+    boxes = [s.face_box() for s in samples] if boxes is None else boxes
+    affines = [crop_affine(box, size, CONTEXT) for box in boxes]
+    path = folder / f"crops-{_stamp(samples, affines, size)}.npy"
     if not path.exists():
         _write_crops(samples, affines, path, size)
     landmarks = np.stack([apply_affine(a, s.landmarks) for a, s in zip(affines, samples, strict=True)])
-    boxes = np.stack([landmark_box(points) for points in landmarks])
-    return CropCache(np.load(path, mmap_mode="r", allow_pickle=False), landmarks, boxes)
+    boxes_crop = [apply_affine(a, np.reshape(box, (2, 2))).ravel() for a, box in zip(affines, boxes, strict=True)]
+    return CropCache(np.load(path, mmap_mode="r", allow_pickle=False), landmarks, np.stack(boxes_crop))
+
+
+def _stamp(samples: Sequence[Sample], affines: Sequence[Array], size: int) -> str:
+    """What changes with any change of pictures or of how they are cut."""
+    pictures = [[str(s.image), s.frame, s.image.stat().st_size, s.image.stat().st_mtime_ns] for s in samples]
+    text = json.dumps([size, pictures, [affine.round(6).tolist() for affine in affines]])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _write_crops(samples: Sequence[Sample], affines: Sequence[Array], path: Path, size: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.stem}.{os.getpid()}.part")
-    crops = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3))
-    for i, (sample, affine) in enumerate(zip(samples, affines, strict=True)):
-        crops[i] = warp(sample.read(), affine, size)
-    crops.flush()
-    del crops
-    beside.replace(path)
+    try:
+        crops = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3))
+        for i, (_, picture) in enumerate(read_pictures(samples)):
+            crops[i] = warp(picture, affines[i], size)
+        crops.flush()
+        del crops
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,7 @@ class TrainingCrops:
         self.size, self.padding, self.settings, self.seed = size, padding, settings, seed
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
-        """The (source, face) pairs (M, 2) of one epoch, shuffled.    progress: fraction of the training done before it."""
+        """The (source, face) pairs (M, 2) of one epoch, shuffled.    progress: fraction of the training done before."""
         pairs = [
             np.stack([np.full(len(s.cache) * s.repeat, i), np.tile(np.arange(len(s.cache)), s.repeat)], axis=1)
             for i, s in enumerate(self.sources)
@@ -119,3 +131,9 @@ def plain_crops(cache: CropCache, size: int, padding: float, batch: int) -> Iter
         affines = [crop_affine(cache.boxes[i], size, padding) for i in faces]
         crops = [warp(np.ascontiguousarray(cache.crops[i]), a, size) for i, a in zip(faces, affines, strict=True)]
         yield np.stack(crops), np.stack(affines)
+
+
+def plain_landmarks(cache: CropCache, size: int, padding: float) -> Array:
+    """The landmarks (M, N, 2) of the faces in pixels of the crops that `plain_crops` gives."""
+    affines = [crop_affine(box, size, padding) for box in cache.boxes]
+    return np.stack([apply_affine(a, points) for a, points in zip(affines, cache.landmarks, strict=True)])

@@ -1,16 +1,94 @@
-"""Reading one part of a training mixture, its points brought to the scheme of the model."""
+"""Reading one part of a training mixture: its points brought to the scheme of the model, its boxes to one rule."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from .pts import read_pts_folder
+import numpy as np
+
+from ..errors import DataError
+from ..geometry import Array, apply_affine, fit_similarity, landmark_box
+from ..schemes import convert, scheme
+from .readers import data_set, missing_data
 from .sample import Sample
-from .w300 import read_300w
+
+BOX_SCHEME = "ibug68"  # the box of a face is the tight box of these points, whatever the scheme
 
 
-def read_part(reader: str, root: Path, part: str, scheme_name: str) -> list[Sample]:
-    """The faces of `part` of the data set called `reader` below the data root, in `scheme_name`."""
-    if reader == "300w":
-        return read_300w(root / "300w", part)
-    if reader == "infanface":
-        return read_pts_folder(root / "infanface", "ibug68", "train")
-    return read_pts_folder(root / "ytf_pseudo68", "ibug68", "training")
+def _silent(line: str) -> None:
+    """What is noted where nobody listens."""
+
+
+def read_part(
+    reader: str, root: Path, part: str, scheme_name: str, folder: str = "", note: Callable[[str], None] = _silent
+) -> list[Sample]:
+    """The faces of `part` of the data set `reader`, in `scheme_name`, points that the set does not have being nan.
+
+    The `box` of each is the tight box of its 68 points, as far as it has them, else of a mean face fitted to those it
+    has; a face of fewer than two points is left out.
+    root: the data root.    part: empty for the set's training part, or its only one.
+    folder: absolute, or below the data root or the current directory; empty for the set's usual one.
+    note: takes one plain line where faces are missing.
+    Raises: DataError for an unknown reader, part or folder and where no face is there; SchemeError where the set's
+    points cannot become the model's.
+    """
+    known = data_set(reader)
+    part = part or _usual_part(reader)
+    place = _place(reader, root, folder)
+    samples = known.read(place, part)
+    short = missing_data(reader, samples, part)
+    if short:
+        note(f"{short} (in {place})")
+    kept = [bring(sample, scheme_name) for sample in samples if np.isfinite(sample.landmarks).all(1).sum() >= 2]
+    if not kept:
+        what = short or f"{reader} {part}: no face is here"
+        raise DataError(f"{what}, in {place}; put the data set there, name its folder in the recipe or leave it out")
+    return kept
+
+
+def _usual_part(reader: str) -> str:
+    parts = data_set(reader).parts
+    for usual in ("train", "training", "all"):
+        if usual in parts:
+            return usual
+    raise DataError(f"the data set {reader!r} was named without a part; choose one of {', '.join(parts)}")
+
+
+def _place(reader: str, root: Path, folder: str) -> Path:
+    usual = data_set(reader).folder
+    if not folder:
+        if not usual:
+            raise DataError(f"the data set {reader!r} has no folder of its own; give one: folder = '/path/to/faces'")
+        return root / usual if (root / usual).is_dir() or not root.is_dir() else root
+    candidates = [root / folder, Path(folder)]  # an absolute folder is both
+    for path in candidates:
+        if path.exists():
+            return path
+    tried = " nor at ".join(dict.fromkeys(str(path) for path in candidates))
+    raise DataError(f"no folder {folder!r}, neither at {tried}; give the path of your data in the recipe")
+
+
+def bring(sample: Sample, scheme_name: str) -> Sample:
+    """`sample` with its points in `scheme_name` and the tight box of its 68 points."""
+    box = tight_box(sample.landmarks, sample.scheme)
+    if sample.scheme == scheme_name:
+        return replace(sample, box=box)
+    landmarks = convert(sample.landmarks, sample.scheme, scheme_name).points
+    return replace(sample, landmarks=landmarks, scheme=scheme_name, visible=None, box=box)
+
+
+def tight_box(landmarks: Array, scheme_name: str) -> Array:
+    """The tight box (4,) of the 68 points of a face of which `landmarks` (N, 2) of `scheme_name` are known.
+
+    Where some of the 68 are not, they are taken from the mean face, laid over the known points by a similarity.
+    """
+    known = convert(landmarks, scheme_name, BOX_SCHEME).points
+    if np.isfinite(known).all():
+        return landmark_box(known)
+    mean = np.asarray(scheme(BOX_SCHEME).mean_shape)
+    mean_here = convert(mean, BOX_SCHEME, scheme_name).points
+    both = np.isfinite(landmarks).all(1) & np.isfinite(mean_here).all(1)
+    if both.sum() < 2:
+        return landmark_box(landmarks)
+    fitted = apply_affine(fit_similarity(mean_here[both], landmarks[both]), mean)
+    return landmark_box(np.where(np.isfinite(known), known, fitted))

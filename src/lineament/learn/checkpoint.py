@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from ..errors import ModelError
+from ..errors import ModelError, missing_extra
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Writes `state` (tensors, numbers, texts, lists and dicts of them) to `path`, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    torch.save(state, beside)
-    beside.replace(path)
+    try:
+        torch.save(state, beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -31,3 +35,37 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or "recipe" not in state:
         raise ModelError(f"{path}: a torch file, but no checkpoint of `lineament train`; give one that it wrote")
     return state
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """The weights in a .safetensors file, or the averaged ones in a checkpoint.
+
+    Raises: ModelError where the file is missing, foreign or broken; ExtraError where safetensors is not installed.
+    """
+    if path.suffix != ".safetensors":
+        return dict(load_checkpoint(path)["average"])
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise missing_extra("safetensors", "train") from error
+    try:
+        return dict(load_file(path))
+    except Exception as error:
+        raise ModelError(f"{path}: no safetensors file ({type(error).__name__}); give one with weights") from error
+
+
+def start_from(model: nn.Module, path: Path) -> None:
+    """Fills `model` with the weights at `path`; the last layers of a head for other points stay as they are.
+
+    Raises: ModelError where the file is no such thing, or other layers do not fit.
+    """
+    weights, own = load_weights(path), model.state_dict()
+    fitting = {key: weights[key] for key in own if key in weights and weights[key].shape == own[key].shape}
+    misfit = [key for key in own if key not in fitting and not key.startswith("head.")]
+    if misfit:
+        given = tuple(weights[misfit[0]].shape) if misfit[0] in weights else "absent"
+        raise ModelError(
+            f"{path}: {misfit[0]} is {given}, the recipe's model has {tuple(own[misfit[0]].shape)}; "
+            "give the recipe the backbone and channels that the weights were trained with"
+        )
+    model.load_state_dict(own | fitting)

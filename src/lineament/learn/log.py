@@ -1,6 +1,7 @@
 """The log of a training: a CSV file that any tool reads, and TensorBoard where it is installed."""
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +12,29 @@ class TrainLog:
     def __init__(self, folder: Path, step: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "log.csv"
-        kept = [row for row in self._rows() if int(row["step"]) <= step]
+        kept = [row for row in self._rows() if int(row["step"]) <= step] if step else []
         self.fields = list(kept[0]) if kept else []
-        self.path.unlink(missing_ok=True)
-        for row in kept:
-            self._append(row)
+        if kept:
+            beside = self.path.with_name(f"log.csv.{os.getpid()}.part")
+            self._write(beside, kept, "w")
+            beside.replace(self.path)
+        else:
+            self.path.unlink(missing_ok=True)
         self.board = _tensorboard(folder, step)
 
     def _rows(self) -> list[dict[str, str]]:
         if not self.path.exists():
             return []
-        with self.path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        text = self.path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]  # a kill may have cut the last row
+        return list(csv.DictReader(whole.splitlines()))
 
-    def _append(self, row: dict[str, Any]) -> None:
-        new = not self.path.exists()
-        self.fields = self.fields or list(row)
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.fields, restval="", extrasaction="ignore")
-            if new:
+    def _write(self, path: Path, rows: list[dict[str, Any]], mode: str) -> None:
+        with path.open(mode, newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.fields, restval="", extrasaction="ignore", lineterminator="\n")
+            if file.tell() == 0:
                 writer.writeheader()
-            writer.writerow(row)
+            writer.writerows(rows)
 
     def write(
         self, step: int, losses: dict[str, float], lr: float, speed: float, validation: dict[str, float] | None
@@ -41,7 +44,9 @@ class TrainLog:
         nmes = {f"nme_{name}": value for name, value in (validation or {}).items()}
         rounded = {name: f"{value:.6g}" for name, value in scalars.items()}
         # one column for all data sets, so that the header is whole from the first row on
-        self._append({"step": step, **rounded, "validation": " ".join(f"{k}={v:.6f}" for k, v in nmes.items())})
+        row = {"step": step, **rounded, "validation": " ".join(f"{k}={v:.6f}" for k, v in nmes.items())}
+        self.fields = self.fields or list(row)
+        self._write(self.path, [row], "a")
         if self.board:
             for name, value in (scalars | nmes).items():
                 self.board.add_scalar(name, value, step)
@@ -57,4 +62,4 @@ def _tensorboard(folder: Path, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)

@@ -20,9 +20,13 @@ class Settings(BaseModel):
 class DataPart(Settings):
     """One data set of the mixture."""
 
-    reader: str = Field(description="a reader by name, e.g. 300w")
-    part: str = Field("", description="the part of the data set, e.g. train")
-    folder: str = Field("", description="the data set's folder below the data root; empty: the reader's usual one")
+    reader: str = Field(description="a reader by name, e.g. 300w; folder: pictures with a .pts file beside each")
+    part: str = Field("", description="the part of the data set; empty: the one to train on")
+    folder: str = Field(
+        "",
+        description="the data set's folder: a path, absolute or from the recipe or the current directory, or below the "
+        "data root; empty: the reader's usual one",
+    )
     repeat: int = Field(1, ge=1, description="how often each face comes in an epoch")
     until: float = Field(1.0, gt=0, le=1, description="fraction of the training after which the set is left out")
 
@@ -90,7 +94,15 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: cannot be read as a recipe ({error}); wanted a TOML file") from error
     for override in overrides:
         _set(values, override)
-    return make_recipe(values, str(path))
+    recipe = make_recipe(values, str(path))
+    return recipe.model_copy(update={"data": tuple(_beside(part, path.parent) for part in recipe.data)})
+
+
+def _beside(part: DataPart, home: Path) -> DataPart:
+    """`part`, its folder found from the recipe's own folder `home` where it is not found from the current directory."""
+    if part.folder and not Path(part.folder).exists() and (home / part.folder).exists():
+        return part.model_copy(update={"folder": str(home / part.folder)})
+    return part
 
 
 def make_recipe(values: dict[str, Any], source: str = "recipe") -> Recipe:
@@ -116,9 +128,14 @@ def _set(values: dict[str, Any], override: str) -> None:
         value = text
     *path, last = key.strip().split(".")
     place: Any = values
-    for part in path:
-        place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
-    place[int(last) if isinstance(place, list) else last] = value
+    try:
+        for part in path:
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+        place[int(last) if isinstance(place, list) else last] = value
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
+        raise RecipeError(
+            f"--set {override!r}: no such place in the recipe; wanted a key as in train.steps=100 or data.0.repeat=2"
+        ) from error
 
 
 def _nearest_key(location: tuple[int | str, ...]) -> str:

@@ -5,34 +5,37 @@ resumed from a checkpoint gives the unbroken run's result. Several processes: st
 """
 
 import json
-import os
+import multiprocessing
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
-import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..data.batch import CropCache, Source, TrainingCrops, cache_crops, plain_crops
+from ..data.batch import CropCache, Source, TrainingCrops, cache_crops, plain_crops, plain_landmarks
 from ..data.mixture import read_part
-from ..errors import TrainError
-from ..geometry import apply_affine
+from ..errors import DataError, ExtraError, RecipeError, TrainError
 from ..models.landmark_net import LandmarkNet
 from ..schemes import scheme
 from ..score.metrics import nme, norm_length
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import load_checkpoint, save_checkpoint, start_from
+from .curves import draw_curves
 from .log import TrainLog
-from .losses import check_losses, total_loss
-from .recipe import Recipe, TrainSettings
+from .losses import check_losses, present, total_loss
+from .parallel import Processes, join, leave, use_global_norms
+from .recipe import DataPart, Recipe, TrainSettings
 from .schedule import learning_rate
 
 STRIDE = 4.0
+FREE_ON_RESUME = ("threads", "loader", "checkpoint_minutes", "validate_every")  # settings that change no result
 
 
 @dataclass(frozen=True)
@@ -49,22 +52,25 @@ class Progress:
     """NME by data set, as fractions, where a validation was just done."""
 
 
+Index = tuple[int, int, int, int]  # epoch, position, source, face
+
+
 class _Crops(Dataset[tuple[Tensor, Tensor]]):
     def __init__(self, crops: TrainingCrops) -> None:
         self.crops = crops
 
-    def __getitem__(self, index: tuple[int, int, int, int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: Index) -> tuple[Tensor, Tensor]:
         crop, landmarks_crop = self.crops.make(*index)
         return torch.from_numpy(crop), torch.from_numpy(landmarks_crop)
 
 
-class _Batches(Sampler[list[tuple[int, int, int, int]]]):
+class _Batches(Sampler[list[Index]]):
     """The batches of one process from step `start` on; the global batch is dealt out in turn."""
 
-    def __init__(self, crops: TrainingCrops, train: TrainSettings, start: int, rank: int, world: int) -> None:
-        self.crops, self.train, self.start, self.rank, self.world = crops, train, start, rank, world
+    def __init__(self, crops: TrainingCrops, train: TrainSettings, start: int, processes: Processes) -> None:
+        self.crops, self.train, self.start, self.processes = crops, train, start, processes
 
-    def __iter__(self) -> Iterator[list[tuple[int, int, int, int]]]:
+    def __iter__(self) -> Iterator[list[Index]]:
         step, epoch, rest = 0, 0, np.zeros((0, 4), np.int64)
         batch = self.train.batch
         while step < self.train.steps:
@@ -75,10 +81,28 @@ class _Batches(Sampler[list[tuple[int, int, int, int]]]):
             while len(rest) >= batch and step < self.train.steps:
                 chosen, rest = rest[:batch], rest[batch:]
                 if step >= self.start:
-                    mine = chosen[self.rank :: self.world]
+                    mine = chosen[self.processes.rank :: self.processes.world]
                     for part in np.array_split(mine, self.train.accumulate):
-                        yield [tuple(int(v) for v in row) for row in part]  # type: ignore[misc]
+                        yield [tuple(row) for row in part.tolist()]
                 step += 1
+
+
+def make_loader(crops: TrainingCrops, train: TrainSettings, start: int, processes: Processes) -> DataLoader[Any]:
+    """The batches from step `start` on: crops (B, S, S, 3) uint8 and landmarks (B, N, 2), for one of the processes."""
+    forks = "fork" in multiprocessing.get_all_start_methods()
+    return DataLoader(
+        _Crops(crops),
+        batch_sampler=_Batches(crops, train, start, processes),
+        num_workers=train.loader,
+        prefetch_factor=8 if train.loader else None,
+        # a fork shares the mapped crops, which another start would copy
+        multiprocessing_context="fork" if train.loader and forks else None,
+        worker_init_fn=_use_one_thread,
+    )
+
+
+def _use_one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)  # the other cores are the network's
 
 
 class Average:
@@ -124,22 +148,46 @@ def make_optimizer(model: nn.Module, train: TrainSettings) -> torch.optim.Optimi
     return kind(listed, lr=train.lr, foreach=True)
 
 
-def read_mixture(recipe: Recipe, root: Path, cache: Path) -> tuple[list[Source], dict[str, CropCache]]:
-    """The training sources, without the validation tenth, and the validation faces by data set."""
+def _label(part: DataPart, alone: bool) -> str:
+    """How logs call the faces that `part` holds back."""
+    more = [part.part, Path(part.folder).name if part.folder else ""]
+    return part.reader if alone else "-".join([part.reader, *filter(None, more)])
+
+
+def read_mixture(
+    recipe: Recipe, root: Path, cache: Path, note: Callable[[str], None] = lambda line: None
+) -> tuple[list[Source], dict[str, CropCache]]:
+    """The training sources, without the validation tenth, and the validation faces by data set.
+
+    root: the data root.    cache: where crop caches live.    note: takes a plain line on each part that is short.
+    Raises: DataError, SchemeError, RecipeError.
+    """
+    if all(part.until < 1 for part in recipe.data):
+        last = max(part.until for part in recipe.data)
+        raise RecipeError(f"every data set ends at until = {last}; leave one without until, to train on to the end")
+    readers = Counter(part.reader for part in recipe.data)
     sources: list[Source] = []
     held_back: dict[str, CropCache] = {}
     for part in recipe.data:
-        samples = read_part(part.reader, root / part.folder if part.folder else root, part.part, recipe.scheme)
+        samples = read_part(part.reader, root, part.part, recipe.scheme, part.folder, note)
         training = [s for s in samples if not s.is_validation()]
-        sources.append(Source(cache_crops(training, cache), part.repeat, part.until))
+        if not training:
+            raise DataError(
+                f"{part.reader}: all {len(samples)} faces are of the validation tenth; wanted some to train on"
+            )
+        boxes = [s.box for s in training if s.box is not None]
+        sources.append(Source(cache_crops(training, cache, boxes=boxes), part.repeat, part.until))
         validation = [s for s in samples if s.is_validation()]
         if validation:
-            held_back[part.reader] = cache_crops(validation, cache)
+            boxes = [s.box for s in validation if s.box is not None]
+            held_back[_label(part, readers[part.reader] == 1)] = cache_crops(validation, cache, boxes=boxes)
     return sources, held_back
 
 
 @torch.no_grad()
-def predict_plain(model: LandmarkNet, cache: CropCache, padding: float) -> tuple[np.ndarray, np.ndarray]:
+def predict_plain(
+    model: LandmarkNet, cache: CropCache, padding: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Landmarks (M, N, 2) and variances (M, N) in pixels of the crop, and of the crop squared, without augmentation."""
     landmarks, variances = [], []
     for crops, _ in plain_crops(cache, model.size, padding, 32):
@@ -150,16 +198,19 @@ def predict_plain(model: LandmarkNet, cache: CropCache, padding: float) -> tuple
 
 
 def validate(model: LandmarkNet, held_back: dict[str, CropCache], recipe: Recipe) -> dict[str, float]:
-    """Interocular NME by data set, a fraction, of the faces held back."""
+    """Interocular NME by data set, a fraction, of the faces held back whose eyes are annotated."""
+    eyes = scheme(recipe.scheme).norm_points["interocular"]
     model.eval()
     results = {}
     for name, cache in held_back.items():
         predicted, _ = predict_plain(model, cache, recipe.model.padding)
-        affines = np.concatenate([a for _, a in plain_crops(cache, model.size, recipe.model.padding, 32)])
-        truth = np.stack([apply_affine(a, points) for a, points in zip(affines, cache.landmarks, strict=True)])
-        eyes = scheme(recipe.scheme).norm_points["interocular"]
-        norms = [norm_length("interocular", points, eyes) for points in truth]
-        results[name] = float(np.mean([nme(p, t, d) for p, t, d in zip(predicted, truth, norms, strict=True)]))
+        truth = plain_landmarks(cache, model.size, recipe.model.padding)
+        known = np.isfinite(truth[:, [i for group in eyes for i in group]]).all((1, 2))
+        errors = [
+            nme(p, t, norm_length("interocular", t, eyes)) for p, t in zip(predicted[known], truth[known], strict=True)
+        ]
+        if errors:
+            results[name] = float(np.mean(errors))
     model.train()
     return results
 
@@ -168,37 +219,63 @@ class Trainer:
     """One run: `Trainer(recipe, folder, data_root, cache).run()`.
 
     folder: the run's own folder.    cache: where crop caches live.    resume: go on from the folder's checkpoint.
-    Raises: TrainError where the folder holds a run and `resume` was not asked for, or the other way round.
+    note: takes plain lines, e.g. on data that are missing.
+    Raises: TrainError where the folder holds a run and `resume` was not asked for, or the other way round; RecipeError,
+    DataError, ModelError.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, data_root: Path, cache: Path, resume: bool = False) -> None:
-        check_losses(recipe.losses)
-        self.recipe, self.folder = recipe, folder
-        self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-        if recipe.train.threads:
-            torch.set_num_threads(recipe.train.threads)
-        self.path = folder / "checkpoint.pt"
-        if self.path.exists() and not resume:
-            raise TrainError(f"{folder} holds a run already; give --resume to go on with it, or another --out")
-        if resume and not self.path.exists():
-            raise TrainError(f"{folder} holds no checkpoint to resume from; start without --resume")
-        self.sources, self.held_back = read_mixture(recipe, data_root, cache)
-        m = recipe.model
-        self.crops = TrainingCrops(self.sources, recipe.scheme, m.size, m.padding, recipe.augment, recipe.train.seed)
-        self.model = build_model(recipe).to(memory_format=torch.channels_last)
-        if recipe.start:
-            self.model.load_state_dict(load_checkpoint(Path(recipe.start))["average"])
-        self.average = Average(self.model, recipe.train.ema)
-        self.optimizer = make_optimizer(self.model, recipe.train)
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        data_root: Path,
+        cache: Path,
+        resume: bool = False,
+        note: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.recipe, self.folder, self.path = recipe, folder, folder / "checkpoint.pt"
+        self._check(resume)
+        train, m = recipe.train, recipe.model
+        if train.threads:
+            torch.set_num_threads(train.threads)
+        self.processes = join()
+        if train.batch < self.processes.world * train.accumulate:
+            raise RecipeError(
+                f"train.batch is {train.batch}, less than {self.processes.world} processes x {train.accumulate} "
+                "accumulated batches; wanted at least one face in each: raise train.batch"
+            )
+        self.note = note if self.processes.first else lambda line: None
+        if not self.processes.first:
+            self.processes.wait()  # the first process makes the crop cache, the others find it made
+        self.sources, self.held_back = read_mixture(recipe, data_root, cache, self.note)
+        if self.processes.first:
+            self.processes.wait()
+        self.crops = TrainingCrops(self.sources, recipe.scheme, m.size, m.padding, recipe.augment, train.seed)
+        self.model = build_model(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.processes.world > 1:
+            use_global_norms(self.model)
+        if recipe.start and not resume:
+            start_from(self.model, Path(recipe.start))
+        self.average = Average(self.model, train.ema)
+        self.optimizer = make_optimizer(self.model, train)
         self.step = 0
         if resume:
             self._restore()
 
+    def _check(self, resume: bool) -> None:
+        check_losses(self.recipe.losses)
+        if self.path.exists() and not resume:
+            raise TrainError(f"{self.folder} holds a run already; give --resume to go on with it, or another --out")
+        if resume and not self.path.exists():
+            raise TrainError(f"{self.folder} holds no checkpoint to resume from; start without --resume")
+
     def _restore(self) -> None:
         state = load_checkpoint(self.path)
-        if json.loads(state["recipe"]) != json.loads(self.recipe.model_dump_json()):
+        changed = _changed(json.loads(state["recipe"]), self.recipe)
+        if changed:
             raise TrainError(
-                f"{self.path} was written by another recipe; resume with that one or start anew with --out"
+                f"{self.path} was written by another recipe ({', '.join(changed)} differ); "
+                "resume with that recipe, or start anew with another --out"
             )
         self.model.load_state_dict(state["model"])
         self.average.state = state["average"]
@@ -220,35 +297,32 @@ class Trainer:
         save_checkpoint(self.path, state)
 
     def run(self, report: Callable[[Progress], None] = lambda progress: None) -> Path:
-        """Trains to the end and gives the path of the checkpoint; `report` is called about every 50 steps."""
-        if self.world > 1 and not dist.is_initialized():
-            dist.init_process_group("gloo")
+        """Trains to the end and gives the path of the checkpoint; `report` is called about every 50 steps.
+
+        Beside the checkpoint lie log.csv, a TensorBoard file and, at the end, curves.png.    Raises: TrainError.
+        """
         try:
             self._loop(report)
+            self.processes.wait()  # for the first one, which validates and writes
         finally:
-            if self.world > 1:
-                dist.destroy_process_group()
+            leave()
+        if self.processes.first:
+            try:
+                draw_curves(self.folder)
+            except ExtraError as error:
+                self.note(f"no curves.png: {error}")
         return self.path
 
     def _loop(self, report: Callable[[Progress], None]) -> None:
         train = self.recipe.train
-        forward: nn.Module = DistributedDataParallel(self.model) if self.world > 1 else self.model
-        batches = iter(
-            DataLoader(
-                _Crops(self.crops),
-                batch_sampler=_Batches(self.crops, train, self.step, self.rank, self.world),
-                num_workers=train.loader,
-                prefetch_factor=8 if train.loader else None,
-                multiprocessing_context="fork" if train.loader else None,
-            )
-        )
-        log = TrainLog(self.folder, self.step) if self.rank == 0 else None
+        batches = iter(make_loader(self.crops, train, self.step, self.processes))
+        log = TrainLog(self.folder, self.step) if self.processes.first else None
         self.model.train()
         losses: list[dict[str, float]] = []
         saved = reported = started = time.monotonic()
         first, last = self.step, self.step
         while self.step < train.steps:
-            losses.append(self._update(forward, batches))
+            losses.append(self._update(batches))
             self.step += 1
             self.average.update(self.model, self.step)
             validates = self.step % train.validate_every == 0 or self.step == train.steps
@@ -267,21 +341,25 @@ class Trainer:
         if log:
             log.close()
 
-    def _update(self, forward: nn.Module, batches: Iterator[list[Tensor]]) -> dict[str, float]:
+    def _update(self, batches: Iterator[list[Tensor]]) -> dict[str, float]:
         """One optimizer step; gives the losses by name."""
         train = self.recipe.train
         for group in self.optimizer.param_groups:
             group["lr"] = group["factor"] * learning_rate(train, self.step)
         self.optimizer.zero_grad()
-        sums: dict[str, float] = {}
-        for _ in range(train.accumulate):
-            crops, landmarks_crop = next(batches)
+        parts = [next(batches) for _ in range(train.accumulate)]
+        # every part counts by its annotated points, so that the split over parts and processes changes nothing
+        points = torch.stack([present(landmarks_crop).sum() for _, landmarks_crop in parts]).sum()
+        count = int(self.processes.total(points))
+        sums = dict.fromkeys([*self.recipe.losses, "total"], 0.0)
+        for crops, landmarks_crop in parts:
             with torch.autocast("cpu", torch.bfloat16, enabled=train.bf16):
-                raw = forward(crops)
-            losses = total_loss(raw, landmarks_crop, self.recipe.losses, STRIDE, self.recipe.sigma)
-            (losses["total"] / train.accumulate).backward()  # type: ignore[no-untyped-call]
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value.item() / train.accumulate
+                raw = self.model(crops)
+            losses = total_loss(raw, landmarks_crop, self.recipe.losses, STRIDE, self.recipe.sigma, count)
+            losses["total"].backward()  # type: ignore[no-untyped-call]
+            sums = {name: value + losses[name].item() for name, value in sums.items()}
+        self.processes.sum_gradients(self.model)
+        sums = dict(zip(sums, self.processes.total(torch.tensor(list(sums.values()))).tolist(), strict=True))
         if not np.isfinite(sums["total"]):
             raise TrainError(f"the loss is {sums['total']} at step {self.step}; lower train.lr or train.clip")
         nn.utils.clip_grad_norm_(self.model.parameters(), train.clip)
@@ -294,3 +372,18 @@ class Trainer:
         results = validate(self.model, self.held_back, self.recipe)
         self.model.load_state_dict(current)
         return results
+
+
+def _changed(stored: dict[str, Any], recipe: Recipe) -> list[str]:
+    """The keys in which the `stored` recipe, its absent keys taken as today's defaults, differs from `recipe`."""
+    try:
+        old = Recipe.model_validate(stored).model_dump()
+    except ValueError:
+        return ["keys that are no longer known"]
+    new = recipe.model_dump()
+    for settings in (old["train"], new["train"]):
+        for key in FREE_ON_RESUME:
+            del settings[key]
+    nested = {key for key in ("model", "augment", "train") if old[key] != new[key]}
+    names = [key for key in old if key not in nested and old[key] != new[key]]
+    return names + [f"{key}.{name}" for key in sorted(nested) for name in old[key] if old[key][name] != new[key][name]]

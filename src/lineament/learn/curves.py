@@ -1,0 +1,53 @@
+"""The curves of a training as a picture: loss and validation error by step, from its log.csv."""
+
+import csv
+import os
+from pathlib import Path
+
+from ..errors import TrainError, missing_extra
+
+
+def read_log(path: Path) -> tuple[list[tuple[int, float]], dict[str, list[tuple[int, float]]]]:
+    """(step, total loss) of every row of a log.csv, and (step, NME) of every validation by data set.
+
+    Raises: TrainError where there is no such log.
+    """
+    if not path.is_file():
+        raise TrainError(f"no log at {path}; wanted the log.csv of a training")
+    losses: list[tuple[int, float]] = []
+    errors: dict[str, list[tuple[int, float]]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            step = int(row["step"])
+            losses.append((step, float(row["loss_total"])))
+            for entry in row["validation"].split():
+                name, _, value = entry.rpartition("=")
+                errors.setdefault(name.removeprefix("nme_"), []).append((step, float(value)))
+    return losses, errors
+
+
+def draw_curves(folder: Path) -> Path:
+    """The path of `folder`/curves.png, drawn from `folder`/log.csv.
+
+    Raises: TrainError where there is no log, ExtraError where matplotlib is not installed.
+    """
+    losses, errors = read_log(folder / "log.csv")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise missing_extra("matplotlib", "train") from error
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([step for step, _ in losses], [loss for _, loss in losses], color="tab:gray")
+    left.set(xlabel="step", ylabel="loss", title="training loss")
+    for name, points in errors.items():
+        steps, values = zip(*points, strict=True)
+        right.plot(steps, [100 * value for value in values], marker=".", label=f"{name} ({100 * values[-1]:.2f} %)")
+    right.set(xlabel="step", ylabel="NME, % of the interocular distance", title="validation, averaged weights")
+    if errors:
+        right.legend()
+    path = folder / "curves.png"
+    beside = folder / f"curves.{os.getpid()}.part"
+    figure.savefig(beside, format="png", dpi=120)
+    beside.replace(path)
+    return path

@@ -1,0 +1,113 @@
+"""Several processes that train one model: what they add up is what one process has on the whole batch.
+
+Stands on torch.distributed with gloo; torch's own launcher starts the processes and names them in the environment.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes files."""
+        return self.rank == 0
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum of `value` over the processes, in place."""
+        if self.world > 1:
+            dist.all_reduce(value)
+        return value
+
+    def sum_gradients(self, model: nn.Module) -> None:
+        """Makes every gradient of `model` the sum over the processes."""
+        if self.world == 1:
+            return
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        joined = self.total(torch.cat([g.reshape(-1) for g in gradients]))
+        for gradient, part in zip(gradients, torch.split(joined, [g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def wait(self) -> None:
+        """Returns when every process has come here."""
+        if self.world > 1:
+            dist.barrier()
+
+
+def join() -> Processes:
+    """This process among those that torch's launcher started; alone where it was started by hand."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return Processes()
+    if not dist.is_initialized():
+        dist.init_process_group("gloo")
+    return Processes(dist.get_rank(), dist.get_world_size())
+
+
+def leave() -> None:
+    """Undoes `join`."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+class _Total(torch.autograd.Function):
+    """The sum over the processes; so is its gradient, for every process's loss hangs on it."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        value = value.clone()
+        dist.all_reduce(value)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        gradient = gradients[0].contiguous().clone()
+        dist.all_reduce(gradient)
+        return gradient
+
+
+def _total(value: Tensor) -> Tensor:
+    return _Total.apply(value)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class GlobalBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalization with the statistics of the batches of all processes together.
+
+    torch's SyncBatchNorm is the same thing for CUDA alone.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        values = x.float()
+        count = _total(values.new_tensor([values.numel() / values.shape[1]]))
+        mean = _total(values.sum((0, 2, 3))) / count
+        centered = values - mean[:, None, None]
+        variance = _total(centered.square().sum((0, 2, 3))) / count
+        with torch.no_grad():
+            self._remember(mean, variance * count / (count - 1))
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (centered * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
+        self.running_var.lerp_(variance, self.momentum)  # type: ignore[union-attr, arg-type]
+        self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+
+
+def use_global_norms(model: nn.Module) -> None:
+    """Turns every BatchNorm2d of `model` into a GlobalBatchNorm2d, in place; names and tensors stay the same."""
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = GlobalBatchNorm2d

@@ -1,0 +1,137 @@
+"""Recipes: only what differs is written, a wrong key is named with its nearest, and --set changes one value."""
+
+import re
+
+import numpy as np
+import pytest
+
+from lineament.errors import RecipeError
+from lineament.learn.recipe import make_recipe, read_recipe
+from lineament.learn.schedule import learning_rate
+
+PLAIN = """
+name = "small"
+[[data]]
+reader = "300w"
+part = "train"
+[[data]]
+reader = "ytf"
+until = 0.4
+[train]
+steps = 100
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(PLAIN)
+    return path
+
+
+def plain(**changes):
+    return {"name": "x", "data": [{"reader": "300w"}], "train": {"steps": 10}} | changes
+
+
+def test_a_recipe_lists_only_what_differs(path):
+    recipe = read_recipe(path)
+    assert recipe.train.steps == 100
+    assert recipe.data[1].until == 0.4
+    assert recipe.scheme == "ibug68"
+    assert recipe.model.backbone == "mobilenetv2"
+
+
+def test_a_recipe_survives_json(path):
+    recipe = read_recipe(path)
+    assert type(recipe).model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_overrides_change_numbers_texts_booleans_and_items_of_lists(path):
+    recipe = read_recipe(
+        path,
+        [
+            "train.steps=7",
+            "name=other",
+            "model.imagenet=false",
+            "data.1.repeat=3",
+            "losses.wing=0.5",
+            "train.lr = 1e-4",
+        ],
+    )
+    assert (recipe.train.steps, recipe.name, recipe.model.imagenet, recipe.data[1].repeat) == (7, "other", False, 3)
+    assert recipe.losses == {"wing": 0.5}
+    assert recipe.train.lr == 1e-4
+
+
+@pytest.mark.parametrize("override", ["data.9.repeat=1", "data.first.repeat=1", "name.x=1", "name.x.y=2"])
+def test_an_override_of_no_place_is_refused(path, override):
+    with pytest.raises(RecipeError, match=re.escape(f"--set {override!r}: no such place in the recipe; wanted a key")):
+        read_recipe(path, [override])
+
+
+def test_an_override_without_a_value_is_refused(path):
+    with pytest.raises(RecipeError, match=r"--set 'train.steps'; wanted key=value, e.g. train.steps=100"):
+        read_recipe(path, ["train.steps"])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (plain(nam="y"), "unknown key 'nam'; did you mean 'name'?"),
+        (plain(train={"steps": 1, "learning_rate": 1}), "unknown key 'train.learning_rate'; choose one of accumulate"),
+        (plain(train={"steps": 1, "warm_up": 1}), "unknown key 'train.warm_up'; did you mean 'warmup'?"),
+        (plain(model={"back_bone": "x"}), "unknown key 'model.back_bone'; did you mean 'backbone'?"),
+        (plain(augment={"rotation": 3}), "unknown key 'augment.rotation'; did you mean 'rotation_deg' or"),
+        (
+            plain(data=[{"reader": "300w", "repeats": 2}]),
+            "unknown key 'data.0.repeats'; did you mean 'repeat' or",
+        ),
+        (plain(train={"steps": 0}), "train.steps (given 0): Input should be greater than or equal to 1; mend that key"),
+        (plain(train={"steps": 1, "lr": float("inf")}), "train.lr (given inf): Input should be a finite number"),
+        (plain(train={}), "train.steps: Field required; mend that key"),
+        (plain(data=[]), "data (given []): "),
+        (plain(model={"head": "heat"}), "model.head (given heat): Input should be 'heatmap2d', 'heatmap1d' or"),
+        (plain(losses={"l1": "much"}), "losses.l1 (given much): Input should be a valid number"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(values, message):
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        make_recipe(values)
+
+
+def test_a_file_that_is_no_toml_or_is_absent_is_refused(tmp_path):
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ")
+    for path in (broken, tmp_path / "absent.toml"):
+        with pytest.raises(RecipeError, match=r"cannot be read as a recipe .*; wanted a TOML file"):
+            read_recipe(path)
+
+
+def test_a_folder_is_found_from_the_recipe_where_it_is_not_from_here(tmp_path):
+    (tmp_path / "faces").mkdir()
+    path = tmp_path / "own.toml"
+    path.write_text('name = "own"\n[[data]]\nreader = "folder"\nfolder = "faces"\n[train]\nsteps = 1\n')
+    assert read_recipe(path).data[0].folder == str(tmp_path / "faces")
+    assert read_recipe(path, ["data.0.folder=elsewhere"]).data[0].folder == "elsewhere"
+
+
+def settings(**changes):
+    return make_recipe(plain(train={"steps": 1000, "warmup": 0, "lr": 1.0} | changes)).train
+
+
+def test_the_cosine_falls_from_the_highest_rate_to_nothing():
+    rates = [learning_rate(settings(), step) for step in range(1001)]
+    # half a cosine: 1 at 0, (1 + cos(pi / 4)) / 2 = 0.854 at a quarter, 0.5 in the middle, 0 at the end
+    assert [rates[0], rates[500], rates[1000]] == pytest.approx([1, 0.5, 0])
+    assert rates[250] == pytest.approx(0.8536, abs=1e-4)
+    assert np.all(np.diff(rates) < 0)
+
+
+def test_the_warm_up_rises_in_equal_steps():
+    train = settings(warmup=4, schedule="steps")
+    assert [learning_rate(train, step) for step in range(5)] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
+
+
+def test_steps_divide_the_rate_by_ten():
+    train = settings(schedule="steps", milestones=[0.5, 0.9])
+    assert [learning_rate(train, step) for step in (0, 499, 500, 899, 900)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])

@@ -1,0 +1,404 @@
+"""Training: resumed equals unbroken, two processes equal one, and a few faces are learnt by heart."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from faces import write_faces
+from lineament.errors import DataError, ModelError, RecipeError, TrainError
+from lineament.learn.checkpoint import load_checkpoint, save_checkpoint, start_from
+from lineament.learn.curves import draw_curves, read_log
+from lineament.learn.log import TrainLog
+from lineament.learn.parallel import GlobalBatchNorm2d, use_global_norms
+from lineament.learn.recipe import make_recipe
+from lineament.learn.train import Trainer, build_model, make_loader, make_optimizer, read_mixture, validate
+from lineament.models.backbones import BACKBONES
+from lineament.schemes import convert
+from tiny import Tiny
+
+pytestmark = [
+    pytest.mark.torch,
+    # TensorBoard's own imports
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "tiny", Tiny)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "faces"
+    write_faces(folder, 30)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mixed(faces):
+    """Two folders: faces of 68 points, and twelve of five."""
+    write_faces(faces.parent / "five", 12, lambda landmarks: convert(landmarks, "ibug68", "five").points)
+    return faces, faces.parent / "five"
+
+
+def small(faces, **changes):
+    """A recipe that trains a tiny network on drawn faces in fp32; a change "train.steps" sets one key."""
+    folders = faces if isinstance(faces, tuple) else (faces,)
+    values = {
+        "name": "small",
+        "data": [{"reader": "folder", "folder": str(folder)} for folder in folders],
+        "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64},
+        "train": {"steps": 10, "batch": 4, "warmup": 2, "bf16": False, "threads": 1, "loader": 0, "validate_every": 2},
+    }
+    for key, value in changes.items():
+        place, _, last = key.rpartition(".")
+        (values.setdefault(place, {}) if place else values)[last] = value
+    return make_recipe(values)
+
+
+def trained(recipe, folder, resume=False, kind=Trainer, **more):
+    return load_checkpoint(kind(recipe, folder, folder, folder.parent / "cache", resume, **more).run())
+
+
+def assert_same(state, other):
+    for part in ("model", "average"):
+        for key, value in state[part].items():
+            assert torch.equal(value, other[part][key]), f"{part}: {key}"
+    for number, values in state["optimizer"]["state"].items():
+        for key, value in values.items():
+            assert torch.equal(value, other["optimizer"]["state"][number][key])
+
+
+class Killed(Exception):
+    pass
+
+
+class KilledAtStep8(Trainer):
+    """Writes a checkpoint after step 5 and dies in step 8."""
+
+    def _update(self, batches):
+        if self.step == 5:
+            self.save()
+        if self.step == 7:
+            raise Killed
+        return super()._update(batches)
+
+
+def test_a_killed_and_resumed_training_equals_the_unbroken_one_exactly(faces, tmp_path):
+    # 27 faces to train on, batches of 4: step 5 lies in the first epoch, step 8 in the second
+    recipe = small(faces)
+    whole = trained(recipe, tmp_path / "whole")
+    with pytest.raises(Killed):
+        trained(recipe, tmp_path / "killed", kind=KilledAtStep8)
+    assert load_checkpoint(tmp_path / "killed/checkpoint.pt")["step"] == 5
+    # the dead run logged step 6, which the resumed one must log anew
+    assert [row["step"] for row in rows(tmp_path / "killed")] == ["2", "4", "6"]
+    assert_same(trained(recipe, tmp_path / "killed", resume=True), whole)
+    assert [row["step"] for row in rows(tmp_path / "killed")] == ["2", "4", "6", "8", "10"]
+    for whole_row, row in zip(rows(tmp_path / "whole"), rows(tmp_path / "killed"), strict=True):
+        assert (row["validation"], row["lr"]) == (whole_row["validation"], whole_row["lr"])
+        # the loss at 6 is the mean of steps 5 and 6 in one run and of step 6 alone in the other
+        assert row["loss_total"] == whole_row["loss_total"] or row["step"] == "6"
+
+
+def rows(folder):
+    with (folder / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_a_loader_process_changes_nothing(faces, tmp_path):
+    assert_same(
+        trained(small(faces, **{"train.steps": 3}), tmp_path / "alone"),
+        trained(small(faces, **{"train.steps": 3, "train.loader": 1}), tmp_path / "beside"),
+    )
+
+
+def test_another_seed_gives_another_model(faces, tmp_path):
+    states = [trained(small(faces, **{"train.steps": 1, "train.seed": s}), tmp_path / str(s)) for s in (1, 2)]
+    assert not torch.equal(*(state["model"]["head.out.weight"] for state in states))
+
+
+@pytest.mark.slow
+def test_a_few_faces_are_learnt_by_heart(tmp_path):
+    write_faces(tmp_path / "faces", 6)  # two of them held back
+    still = {"flip": 0, "rotation_deg": 0, "wild_rotation": 0, "scale": 0, "shift": 0, "color": 0, "grey": 0, "blur": 0}
+    still |= {"low_resolution": 0, "jpeg": 0, "noise": 0, "dark": 0, "occlusion": 0}
+    recipe = small(
+        tmp_path / "faces",
+        augment=still,
+        **{"train.steps": 250, "train.lr": 1e-2, "train.ema": 0.9, "train.validate_every": 250},
+    )
+    trainer = Trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+    before = validate(trainer.model, {"train": trainer.sources[0].cache}, recipe)["train"]
+    trainer.run()
+    trainer.model.load_state_dict(trainer.average.state)
+    after = validate(trainer.model, {"train": trainer.sources[0].cache}, recipe)["train"]
+    # a random network points at the middle of the crop; learnt by heart is below the width of a cell
+    assert before > 0.3
+    assert after < 0.04
+
+
+@pytest.mark.parametrize("accumulate", [2, 3])
+def test_accumulated_batches_add_up_to_the_gradient_of_the_whole(mixed, tmp_path, accumulate, monkeypatch):
+    # norms with fixed statistics: those of a batch do depend on how it is split
+    monkeypatch.setattr(torch.nn.BatchNorm2d, "train", lambda self, mode=True: torch.nn.Module.train(self, False))
+    gradients = []
+    for parts in (1, accumulate):
+        recipe = small(mixed, **{"train.batch": 7, "train.accumulate": parts, "train.clip": 1e9})
+        trainer = Trainer(recipe, tmp_path / str(parts), tmp_path, tmp_path / "cache")
+        trainer.model.train()
+        trainer._update(iter(make_loader(trainer.crops, recipe.train, 0, trainer.processes)))
+        gradients.append(torch.cat([p.grad.flatten() for p in trainer.model.parameters()]))
+    assert torch.allclose(*gradients, rtol=1e-3, atol=1e-5 * gradients[0].abs().max().item())
+
+
+TWO = """
+import json, sys
+from pathlib import Path
+from lineament.learn.recipe import make_recipe
+from lineament.learn.train import Trainer
+sys.path.insert(0, sys.argv[3])
+import tiny
+tiny.register()
+out = Path(sys.argv[2])
+Trainer(make_recipe(json.loads(sys.argv[1])), out, out, out.parent / "cache").run()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_on_the_same_global_batch(mixed, tmp_path):
+    # 5 faces a step are dealt out 3 to 2, and faces of 5 points are among them: unlike counts in every respect
+    recipe = small(mixed, **{"train.steps": 4, "train.batch": 5, "train.warmup": 0})
+    alone = trained(recipe, tmp_path / "alone")
+    (tmp_path / "two.py").write_text(TWO)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = [str(tmp_path / "two.py"), recipe.model_dump_json(), str(tmp_path / "two"), str(Path(__file__).parent)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = load_checkpoint(tmp_path / "two/checkpoint.pt")
+    for key, value in two["model"].items():
+        if key == "head.out.bias":
+            continue  # a softmax does not see it: its gradient is rounding alone, which Adam scales up
+        gap = (value.double() - alone["model"][key].double()).abs().max().item()
+        # sums in another order differ by some 1e-7 of a gradient; Adam turns that into as much of a step of 1e-3 lr,
+        # more where a gradient is near 0
+        assert gap < 2e-5, (key, gap)
+    for row, other in zip(rows(tmp_path / "two"), rows(tmp_path / "alone"), strict=True):
+        assert float(row["loss_total"]) == pytest.approx(float(other["loss_total"]), rel=1e-4)
+        assert row["validation"][:12] == other["validation"][:12]
+
+
+def test_the_global_norm_of_one_process_is_the_plain_norm(monkeypatch):
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda value: None)
+    torch.manual_seed(0)
+    plain, ours = torch.nn.BatchNorm2d(5).double(), torch.nn.BatchNorm2d(5).double()
+    use_global_norms(ours)
+    assert type(ours) is GlobalBatchNorm2d
+    x = torch.randn(3, 5, 4, 2) * 3 + 1
+    outputs = []
+    for norm in (plain.float(), ours.float()):
+        leaf = x.clone().requires_grad_()
+        y = norm(leaf)
+        (y * torch.linspace(-1, 2, y.numel()).view_as(y)).sum().backward()
+        outputs.append((y, leaf.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var))
+        assert int(norm.num_batches_tracked) == 1
+        outputs[-1] += (norm.eval()(x),)
+    for a, b in zip(*outputs, strict=True):
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_a_batch_smaller_than_its_parts_is_refused(faces, tmp_path):
+    with pytest.raises(RecipeError, match=r"train.batch is 4, less than 1 processes x 5 accumulated batches; wanted"):
+        Trainer(small(faces, **{"train.accumulate": 5}), tmp_path / "run", tmp_path, tmp_path / "cache")
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_from_nothing(faces, tmp_path):
+    trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
+    with pytest.raises(TrainError, match="run holds a run already; give --resume to go on with it, or another --out"):
+        trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
+    with pytest.raises(TrainError, match="other holds no checkpoint to resume from; start without --resume"):
+        trained(small(faces), tmp_path / "other", resume=True)
+
+
+def test_a_run_is_resumed_by_its_own_recipe_alone_but_with_any_loader(faces, tmp_path):
+    trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
+    with pytest.raises(TrainError, match=r"by another recipe \(sigma, train.lr differ\); resume with that recipe, or"):
+        trained(small(faces, sigma=2.0, **{"train.steps": 1, "train.lr": 1.0}), tmp_path / "run", resume=True)
+    free = {"train.checkpoint_minutes": 9, "train.validate_every": 7}
+    assert trained(small(faces, **{"train.steps": 1}, **free), tmp_path / "run", resume=True)["step"] == 1
+
+
+def test_a_recipe_stored_before_a_setting_existed_is_taken_with_its_default(faces, tmp_path):
+    recipe = small(faces, **{"train.steps": 1})
+    state = trained(recipe, tmp_path / "run")
+    stored = json.loads(state["recipe"])
+    del stored["train"]["clip"]
+    save_checkpoint(tmp_path / "run/checkpoint.pt", state | {"recipe": json.dumps(stored)})
+    assert trained(recipe, tmp_path / "run", resume=True)["step"] == 1
+    stored["forgotten"] = 1
+    save_checkpoint(tmp_path / "run/checkpoint.pt", state | {"recipe": json.dumps(stored)})
+    with pytest.raises(TrainError, match=r"another recipe \(keys that are no longer known differ\)"):
+        trained(recipe, tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(faces, tmp_path):
+    trainer = Trainer(small(faces), tmp_path / "run", tmp_path, tmp_path / "cache")
+    with torch.no_grad():
+        trainer.model.head.out.weight.fill_(float("nan"))
+    with pytest.raises(TrainError, match=r"the loss is nan at step 0; lower train.lr or train.clip"):
+        trainer.run()
+    assert not (tmp_path / "run/checkpoint.pt").exists()
+
+
+def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"recipe": "{}", "step": 1})
+
+    def fails(state, beside):
+        Path(beside).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", fails)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(path, {"recipe": "{}", "step": 2})
+    assert load_checkpoint(path)["step"] == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_that_are_no_checkpoint_are_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"no checkpoint at .*absent.pt; wanted a file written by"):
+        load_checkpoint(tmp_path / "absent.pt")
+    (tmp_path / "broken.pt").write_bytes(b"PK nonsense")
+    with pytest.raises(ModelError, match=r"broken.pt: not a checkpoint, or a broken one \(.*\); train again"):
+        load_checkpoint(tmp_path / "broken.pt")
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "foreign.pt")
+    with pytest.raises(ModelError, match=r"foreign.pt: a torch file, but no checkpoint of `lineament train`"):
+        load_checkpoint(tmp_path / "foreign.pt")
+
+
+class Code:
+    def __reduce__(self):
+        return (print, ("code from a checkpoint",))
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(tmp_path, capsys):
+    torch.save({"recipe": Code()}, tmp_path / "evil.pt")
+    with pytest.raises(ModelError, match=r"evil.pt: not a checkpoint, or a broken one"):
+        load_checkpoint(tmp_path / "evil.pt")
+    assert "code" not in capsys.readouterr().out
+
+
+def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_other_points(faces, tmp_path):
+    state = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
+    start = str(tmp_path / "first/checkpoint.pt")
+    same = Trainer(small(faces, start=start), tmp_path / "same", tmp_path, tmp_path / "cache")
+    assert torch.equal(same.model.head.out.weight, state["average"]["head.out.weight"])
+    other = Trainer(small(faces, start=start, scheme="five"), tmp_path / "five", tmp_path, tmp_path / "cache")
+    assert other.model.head.out.weight.shape[0] == 5
+    assert torch.equal(other.model.top[0].weight, state["average"]["top.0.weight"])
+
+
+def test_a_training_starts_from_safetensors(faces, tmp_path):
+    save_file = pytest.importorskip("safetensors.torch").save_file
+    state = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
+    save_file({key: value.contiguous() for key, value in state["average"].items()}, tmp_path / "start.safetensors")
+    model = build_model(small(faces))
+    start_from(model, tmp_path / "start.safetensors")
+    assert all(torch.equal(value, state["average"][key]) for key, value in model.state_dict().items())
+    (tmp_path / "broken.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ModelError, match=r"broken.safetensors: no safetensors file \(.*\); give one with weights"):
+        start_from(model, tmp_path / "broken.safetensors")
+
+
+def test_weights_of_another_network_are_refused(faces, tmp_path):
+    trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
+    with pytest.raises(ModelError, match=r"top.0.weight is \(16, 16, 1, 1\), the recipe's model has \(24, 16, 1, 1\)"):
+        start_from(build_model(small(faces, **{"model.channels": 24})), tmp_path / "first/checkpoint.pt")
+
+
+def test_norms_and_biases_do_not_decay_and_the_backbone_has_its_own_rate(faces):
+    recipe = small(faces, **{"train.backbone_lr": 0.1, "train.weight_decay": 0.5})
+    model = build_model(recipe)
+    groups = make_optimizer(model, recipe.train).param_groups
+    found = {id(p): (group["factor"], group["weight_decay"]) for group in groups for p in group["params"]}
+    assert len(found) == len(list(model.parameters()))
+    assert found[id(model.backbone.levels[0][0].weight)] == (0.1, 0.5)
+    assert found[id(model.backbone.levels[0][1].weight)] == (0.1, 0)
+    assert found[id(model.head.out.weight)] == (1, 0.5)
+    assert found[id(model.head.out.bias)] == (1, 0)
+
+
+def test_progress_counts_down_and_carries_the_validation(faces, tmp_path):
+    seen = []
+    Trainer(small(faces, **{"train.steps": 5}), tmp_path / "run", tmp_path, tmp_path / "cache").run(seen.append)
+    assert [p.step for p in seen] == [2, 4, 5]
+    assert {p.steps for p in seen} == {5}
+    assert seen[-1].seconds_left == 0
+    assert all(p.faces_per_second > 0 and list(p.validation) == ["folder"] for p in seen)
+
+
+def test_the_curves_are_drawn_from_the_log(faces, tmp_path):
+    pytest.importorskip("matplotlib")
+    trained(small(faces, **{"train.steps": 4}), tmp_path / "run")
+    assert (tmp_path / "run/curves.png").read_bytes().startswith(b"\x89PNG")
+    losses, errors = read_log(tmp_path / "run/log.csv")
+    assert [step for step, _ in losses] == [2, 4]
+    assert [step for step, _ in errors["folder"]] == [2, 4]
+    with pytest.raises(TrainError, match=r"no log at .*log.csv; wanted the log.csv of a training"):
+        draw_curves(tmp_path)
+
+
+def test_a_log_cut_by_a_kill_loses_its_last_row_alone(tmp_path):
+    log = TrainLog(tmp_path, 0)
+    for step in (1, 2, 3):
+        log.write(step, {"total": float(step)}, 1e-3, 10.0, {"a": 0.05})
+    log.close()
+    text = (tmp_path / "log.csv").read_text()
+    (tmp_path / "log.csv").write_text(text[:-9])
+    TrainLog(tmp_path, 3).close()
+    assert [row["step"] for row in rows(tmp_path)] == ["1", "2"]
+
+
+def test_a_mixture_holds_back_a_tenth_and_counts_the_points_present(mixed, tmp_path):
+    recipe = small(mixed)
+    notes = []
+    sources, held_back = read_mixture(recipe, tmp_path, tmp_path / "cache", notes.append)
+    # face1, face2 and face18 are of the validation tenth
+    assert [len(s.cache) for s in sources] == [27, 10]
+    assert {name: len(cache) for name, cache in held_back.items()} == {"folder-faces": 3, "folder-five": 2}
+    assert np.isfinite(sources[1].cache.landmarks).all(2).sum(1).tolist() == [3] * 10
+    assert notes == []
+
+
+def test_validation_measures_faces_whose_eyes_are_known(mixed, tmp_path):
+    trainer = Trainer(small(mixed), tmp_path / "run", tmp_path, tmp_path / "cache")
+    assert list(validate(trainer.model, trainer.held_back, trainer.recipe)) == ["folder-faces"]
+
+
+def test_data_that_end_before_the_training_are_refused(faces, tmp_path):
+    data = [{"reader": "folder", "folder": str(faces), "until": 0.5}]
+    with pytest.raises(RecipeError, match=r"every data set ends at until = 0.5; leave one without until"):
+        read_mixture(small(faces, data=data), tmp_path, tmp_path / "cache")
+
+
+def test_faces_that_are_all_of_the_validation_tenth_are_refused(tmp_path):
+    write_faces(tmp_path / "faces", 3)
+    for name in ("face0.pts", "face0.png"):
+        (tmp_path / "faces" / name).unlink()
+    with pytest.raises(DataError, match="folder: all 2 faces are of the validation tenth; wanted some to train on"):
+        read_mixture(small(tmp_path / "faces"), tmp_path, tmp_path / "cache")
