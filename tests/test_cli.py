@@ -167,7 +167,6 @@ def test_boxes_are_numbers_for_one_picture_or_a_file_for_many(pictures, tmp_path
         (["detect", "{p}/a.png", "{p}/black.png", "--boxes", "1,2,3,4"], "for one picture, not 2"),
         (["detect", "{p}/a.png", "--boxes", "1,2,x"], "wanted x0,y0,x1,y1"),
         (["draw", "{p}", "--out", "x.png"], "one file for 4 pictures"),
-        (["evaluate", "--protocol", "folder"], "the protocol 'folder' needs --data"),
         (["nonsense"], "No such command"),
         (["detect", "a.jpg", "--nonsense"], "No such option"),
     ],
@@ -192,6 +191,15 @@ def test_an_error_in_the_middle_of_a_batch_ends_in_one_line(pictures, monkeypatc
     monkeypatch.setattr(FakePredictor, "find", fail)
     code, _, err = call("detect", pictures / "a.png")
     assert (code, err) == (1, "lineament: crops are odd\n")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(pictures, tmp_path):
+    (tmp_path / "file").write_text("")
+    for words in (("draw", pictures / "a.png", "--out"), ("detect", pictures / "a.png", "--draw", "--out")):
+        code, _, err = call(*words, tmp_path / "file" / "below")
+        assert code == 1
+        assert err.count("\n") == 1
+        assert err.startswith("lineament: ")
 
 
 def test_ctrl_c_ends_with_130(pictures, monkeypatch):
@@ -297,6 +305,38 @@ def test_score_takes_the_predictions_of_another_system(tmp_path):
     code, _, err = call("score", "--protocol", "folder", tmp_path / "absent.json", "--data", data)
     assert code == 1
     assert "absent.json: cannot be read as JSON" in err
+
+
+def test_the_protocol_folder_has_to_be_given_one():
+    code, _, err = call("evaluate", "--protocol", "folder")
+    assert code == 1
+    assert "give a folder of images with --data" in err
+
+
+def test_audit_prints_what_it_found_and_writes_a_sheet(tmp_path):
+    data = write_points(tmp_path / "data")
+    (data / "face.pts").write_text((data / "face.pts").read_text().replace("11.000000 11.000000", "-30.0 11.0"))
+    sheet = tmp_path / "deep" / "sheet.html"
+    code, out, err = call("audit", data, "--reader", "folder", "--out", sheet)
+    assert out.splitlines()[0].split() == ["severity", "kind", "file", "finding"]
+    assert "face.png" in out
+    assert "1 faces on 1 pictures" in out
+    assert sheet.read_text().lower().startswith("<!doctype html")
+    assert f"sheet -> {sheet}" in err
+    code, out, _ = call("audit", data, "--out", sheet, "--json", "--model", "fast")
+    kinds = {finding["severity"] for finding in json.loads(out)["findings"]}
+    assert code == int("error" in kinds)
+    code, _, err = call("audit", tmp_path / "absent")
+    assert code == 1
+    assert "no such folder" in err
+
+
+def test_a_name_that_is_no_text_is_printed_as_json_escape(tmp_path):
+    path = os.fsencode(tmp_path) + b"/\xff.jpg"
+    Path(os.fsdecode(path)).write_bytes(b"no picture")
+    done = run("detect", os.fsdecode(path), "--model", "absent.onnx")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
 
 
 def test_an_unknown_protocol_is_answered_with_the_nearest():

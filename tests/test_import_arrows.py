@@ -20,6 +20,8 @@ ORDER = (
     "crop",
     "decode",
     "runtime",
+    "flip",
+    "flip",
     "detect",
     "detect_presets",
     "predict",

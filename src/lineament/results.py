@@ -216,7 +216,8 @@ class ResultFolder:
         beside = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(text, encoding="utf-8")
+            # a file name may hold bytes that are no text: JSON has an escape for them
+            beside.write_text(text, encoding="utf-8", errors="backslashreplace")
             beside.replace(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error

@@ -1,11 +1,16 @@
-"""models, version: what is here."""
+"""models, audit, version: what is here, and what is wrong with a data set."""
 
 import json
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import app, note, show, show_table
+from .app import app, note, progress_bar, show, show_table
+
+if TYPE_CHECKING:
+    from ..data.audit import Predict
+    from ..data.sample import Sample
 
 
 @app.command()
@@ -38,3 +43,47 @@ def _model_row(card: dict[str, Any]) -> list[str]:
     size = f"{card['bytes'] / 1e6:.1f}" if "bytes" in card else "-"
     row = [card.get("name"), card.get("kind"), points, card.get("size"), card.get("precision")]
     return ["-" if cell is None else str(cell) for cell in row] + [size]
+
+
+@app.command()
+def audit(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The root of a data set.")],
+    out: Annotated[Path, typer.Option(help="The sheet of the worst, one HTML file.")] = Path("audit.html"),
+    reader: Annotated[str | None, typer.Option(help="Read it as this data set: 300w, folder, coco, ...")] = None,
+    part: Annotated[str, typer.Option(help="With --reader: the part of the data set.")] = "all",
+    model: Annotated[str | None, typer.Option(help="Compare with this model too: finds splits moved a pixel.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Find what is wrong with a data set: offsets, swapped sides, duplicates, wrong counts, broken files.
+
+    Prints a table and writes a sheet with pictures. Exit code 1 where figures made with the data would be wrong.
+    """
+    from ..data.audit import audit as look
+    from ..data.audit_sheet import write_audit_html
+    from ..data.readers import read_data
+
+    source: Path | list[Sample] = read_data(reader, folder, part) if reader else folder
+    with progress_bar("pictures", None) as step:
+        found = look(source, _predict_with(model) if model else None, step)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_audit_html(found, out)
+    if as_json:
+        show(json.dumps(found.to_dict(), indent=1))
+    else:
+        show_table(["severity", "kind", "file", "finding"], found.rows())
+        show(found.summary())
+    note(f"sheet -> {out}")
+    if found.count("error"):
+        raise typer.Exit(1)
+
+
+def _predict_with(model: str) -> "Predict":
+    from ..predict import Predictor
+
+    predictors: dict[str, Predictor] = {}
+
+    def predict(picture: Any, sample: "Sample") -> Any:
+        predictor = predictors.setdefault(sample.scheme, Predictor(model, scheme=sample.scheme))
+        return predictor(picture, sample.face_box()).landmarks[0]
+
+    return predict

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any
 
 import typer
@@ -49,6 +50,11 @@ class Commands(TyperGroup):
             # the reader has what it wanted; what is still buffered must not fail at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from closed
+        except OSError as error:
+            complain(
+                f"{error.filename or 'a file'}: {error.strerror or error}; check the path, its rights and the disk"
+            )
+            raise typer.Exit(1) from error
         return result
 
 
@@ -87,19 +93,32 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def progress_bar(what: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
-    """Gives the function that counts one more; the bar shows on a terminal only, on standard error."""
+def progress_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callable[..., None]]:
+    """Gives a function: step() counts one more, step(done, total) says where things stand.
+
+    The bar shows on a terminal only, on standard error, and not for a single thing.    total: None where unknown yet.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = total < 2 or not console.is_terminal
+    hidden = total in (0, 1) or not console.is_terminal
     with Progress(*columns, console=console, redirect_stdout=False, transient=True, disable=hidden) as bar:
         task = bar.add_task(what, total=total, completed=done)
-        yield lambda: bar.advance(task)
+
+        def step(at: int | None = None, of: int | None = None) -> None:
+            if at is None:
+                bar.advance(task)
+            else:
+                bar.update(task, completed=at, total=of)
+
+        yield step
 
 
 def main() -> None:
     """The `lineament` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a file name may hold bytes that are no text; in JSON this is its escape
+            stream.reconfigure(errors="backslashreplace")
     app()

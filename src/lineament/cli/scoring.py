@@ -10,8 +10,6 @@ import typer
 from .app import app, note, progress_bar, show
 
 if TYPE_CHECKING:
-    from ..data.sample import Sample
-    from ..score.protocols import Protocol
     from ..score.report import Report
 
 ProtocolId = Annotated[
@@ -56,9 +54,9 @@ def evaluate(
     from ..predict import Predictor
     from ..score.evaluate import evaluate as measure
     from ..score.perturb import perturb as measure_perturbed
+    from ..score.read import read_protocol
 
-    fixed = _protocol(protocol, scheme)
-    samples = _samples(fixed, data)
+    fixed, samples = read_protocol(protocol, data, scheme)
     predictor = Predictor(model)
     with progress_bar("faces", len(samples)) as step:
         found = measure(predictor, fixed, samples, boxes=boxes.value, model=model, progress=lambda done: step())
@@ -81,10 +79,14 @@ def score(
 ) -> None:
     """Score the predictions of any other system; truth that the file lacks comes from the protocol's data."""
     from ..score.predictions import needs_samples, score_predictions
+    from ..score.protocols import protocol as known_protocol
+    from ..score.read import read_protocol
 
-    fixed = _protocol(protocol, scheme)
-    wanted = data is not None or needs_samples(fixed, file)
-    samples = _samples(fixed, data) if wanted else None
+    fixed, samples = known_protocol(protocol), None
+    if data is not None or needs_samples(fixed, file):
+        fixed, samples = read_protocol(fixed, data, scheme)
+    elif scheme:
+        fixed = fixed.for_scheme(scheme)
     _show_report(score_predictions(fixed, file, samples, partial=partial), format, report)
 
 
@@ -114,22 +116,6 @@ def _names(paths: Sequence[Path], reports: "Sequence[Report]") -> list[str]:
     if all(models) and len(set(models)) == len(models):
         return models
     return [str(path) for path in paths]
-
-
-def _protocol(name: str, scheme: str | None) -> "Protocol":
-    from ..score.protocols import protocol
-
-    fixed = protocol(name)
-    return fixed.for_scheme(scheme) if scheme else fixed
-
-
-def _samples(fixed: "Protocol", data: Path | None) -> "list[Sample]":
-    from ..data.readers import read_data
-    from ..data.sample import data_root
-
-    if data is None and fixed.data == "folder":
-        raise typer.BadParameter("the protocol 'folder' needs --data, a folder of pictures with .pts files")
-    return read_data(fixed.data, data_root(data), fixed.part)
 
 
 def _show_report(found: "Report", format: Printed, folder: Path | None) -> None:
