@@ -15,13 +15,14 @@ pytest.importorskip("torch")
 import torch
 
 from faces import write_faces
+from lineament.data.sample import Sample
 from lineament.errors import DataError, ModelError, RecipeError, TrainError
 from lineament.learn.checkpoint import load_checkpoint, save_checkpoint, start_from
 from lineament.learn.curves import draw_curves, read_log
 from lineament.learn.log import TrainLog
 from lineament.learn.parallel import GlobalBatchNorm2d, use_global_norms
 from lineament.learn.recipe import make_recipe
-from lineament.learn.train import Trainer, build_model, make_loader, make_optimizer, read_mixture, validate
+from lineament.learn.train import Trainer, build_model, make_loader, make_optimizer, read_mixture, validate, without
 from lineament.models.backbones import BACKBONES
 from lineament.schemes import convert
 from tiny import Tiny
@@ -402,3 +403,11 @@ def test_faces_that_are_all_of_the_validation_tenth_are_refused(tmp_path):
         (tmp_path / "faces" / name).unlink()
     with pytest.raises(DataError, match="folder: all 2 faces are of the validation tenth; wanted some to train on"):
         read_mixture(small(tmp_path / "faces"), tmp_path, tmp_path / "cache")
+
+
+def test_faces_can_be_left_out_by_name(tmp_path):
+    sample = Sample(tmp_path / "a.jpg", np.zeros((68, 2)), "ibug68", "set/a.jpg")
+    other = Sample(tmp_path / "b.jpg", np.zeros((68, 2)), "ibug68", "set/b.jpg")
+    assert without([sample, other], ["set/a.jpg"]) == [other]
+    with pytest.raises(RecipeError, match=r"exclude names 'set/c\.jpg', which no face has; give names such as 'set/a"):
+        without([sample, other], ["set/c.jpg"])

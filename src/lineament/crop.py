@@ -21,16 +21,16 @@ LONGEST_SIDE = 32_000  # OpenCV warps no picture of 32,767 pixels or more a side
 def warp(image: NDArray[np.uint8], image_to_crop: ArrayLike, size: int) -> NDArray[np.uint8]:
     """The crop (size, size, 3) that `image_to_crop` (2, 3) shows of `image` (H, W, 3); black beyond the image.
 
-    Below half size the part shown is first shrunk by area, so that nothing aliases.
+    At half size and below the part shown is first shrunk by area, so that nothing aliases.
     """
     affine = np.asarray(image_to_crop, dtype=np.float64)
     scale = affine_scale(affine)
-    if scale < 0.5 or max(image.shape[:2]) > LONGEST_SIDE:
+    if scale <= 0.5 or max(image.shape[:2]) > LONGEST_SIDE:
         image, affine = _part_shown(image, affine, size)
+    if scale <= 0.5:
+        image, affine = _shrink_by_area(image, affine, int(1 / scale))
     if image.size == 0:
         return np.zeros((size, size, 3), np.uint8)
-    if scale < 0.5:
-        image, affine = _shrink_by_area(image, affine, 2 * scale)
     crop = cv2.warpAffine(image, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(crop, dtype=np.uint8)
 
@@ -46,11 +46,14 @@ def _part_shown(image: NDArray[np.uint8], affine: Array, size: int) -> tuple[NDA
     return image[y0:y1, x0:x1], compose(affine, [[1, 0, x0], [0, 1, y0]])
 
 
-def _shrink_by_area(image: NDArray[np.uint8], affine: Array, scale: float) -> tuple[NDArray[np.uint8], Array]:
-    height, width = image.shape[:2]
-    small = (max(1, round(width * scale)), max(1, round(height * scale)))
-    undo = invert_affine(resize_affine(small[0] / width, small[1] / height))
-    return np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), dtype=np.uint8), compose(affine, undo)
+def _shrink_by_area(image: NDArray[np.uint8], affine: Array, factor: int) -> tuple[NDArray[np.uint8], Array]:
+    """`image` shrunk by a whole `factor`, which is several times faster than by any other, and the affine from it."""
+    width, height = image.shape[1] // factor, image.shape[0] // factor
+    if width == 0 or height == 0:
+        return image[:0], affine
+    whole = image[: height * factor, : width * factor]
+    small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8), compose(affine, invert_affine(resize_affine(1 / factor, 1 / factor)))
 
 
 def cut_crops(

@@ -8,7 +8,7 @@ import json
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..data.batch import CropCache, Source, TrainingCrops, cache_crops, plain_crops, plain_landmarks
 from ..data.mixture import read_part
+from ..data.sample import Sample
 from ..errors import DataError, ExtraError, RecipeError, TrainError
 from ..models.landmark_net import LandmarkNet
 from ..schemes import scheme
@@ -169,7 +170,7 @@ def read_mixture(
     sources: list[Source] = []
     held_back: dict[str, CropCache] = {}
     for part in recipe.data:
-        samples = read_part(part.reader, root, part.part, recipe.scheme, part.folder, note)
+        samples = without(read_part(part.reader, root, part.part, recipe.scheme, part.folder, note), part.exclude)
         training = [s for s in samples if not s.is_validation()]
         if not training:
             raise DataError(
@@ -182,6 +183,14 @@ def read_mixture(
             boxes = [s.box for s in validation if s.box is not None]
             held_back[_label(part, readers[part.reader] == 1)] = cache_crops(validation, cache, boxes=boxes)
     return sources, held_back
+
+
+def without(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]:
+    """`samples` less those named in `exclude`.    Raises: RecipeError for a name that none of them has."""
+    absent = set(exclude) - {sample.name for sample in samples}
+    if absent:
+        raise RecipeError(f"exclude names {min(absent)!r}, which no face has; give names such as {samples[0].name!r}")
+    return [sample for sample in samples if sample.name not in exclude]
 
 
 @torch.no_grad()
