@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     from .image import find_images as find_images
     from .image import read_image as read_image
     from .image import read_images as read_images
+    from .measure import HeadPose as HeadPose
+    from .measure import eye_openness as eye_openness
+    from .measure import eye_roll_deg as eye_roll_deg
+    from .measure import head_pose as head_pose
+    from .measure import interocular_px as interocular_px
+    from .measure import mouth_openness as mouth_openness
     from .predict import Predictor as Predictor
     from .predict import detect as detect
     from .runtime import list_models as list_models
@@ -60,6 +66,12 @@ _HOMES = {
     "draw_faces": "draw",
     "save_image": "draw",
     "align": "align",
+    "HeadPose": "measure",
+    "head_pose": "measure",
+    "eye_openness": "measure",
+    "mouth_openness": "measure",
+    "interocular_px": "measure",
+    "eye_roll_deg": "measure",
     "list_models": "runtime",
     "load_model": "runtime",
     "faces_to_numpy": "formats",
