@@ -101,7 +101,8 @@ def random_affine(photo: Photo, size: tuple[int, int], side: float, random: Rand
         center, scale = random.uniform(0, 150, 2), float(np.exp(random.uniform(np.log(0.8), np.log(3.0))))
     # beyond this there is nothing to see in the source
     scale = float(np.clip(scale, 0.05, 3.0))
-    angle = random.choice([random.normal(0, 12), random.uniform(-60, 60), random.uniform(-180, 180)], p=[0.5, 0.2, 0.3])
+    angles = [random.normal(0, 12), random.uniform(-60, 60), random.uniform(-180, 180)]
+    angle = random.choice(angles, p=[0.35, 0.2, 0.45])
     place = np.array(size) * random.uniform(0.02, 0.98, 2)
     if side > 0.4 * min(size):
         place = np.array(size) * random.normal(0.5, 0.12, 2)

@@ -58,12 +58,13 @@ def degrade(image: Picture, random: Random) -> Picture:
     """`image` (H, W, 3) in another light and through a worse camera; each defect by chance."""
     height, width = image.shape[:2]
     if random.random() < 0.2:
-        factor = random.uniform(0.35, 0.8)
+        factor = float(np.exp(random.uniform(np.log(0.12), np.log(0.8))))
         small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         image = np.asarray(cv2.resize(small, (width, height), interpolation=int(random.integers(0, 3))), np.uint8)
     chance = random.random()
     if chance < 0.12:
-        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(random.uniform(0.5, 2.2))), np.uint8)
+        sigma = float(np.exp(random.uniform(np.log(0.5), np.log(4.5))))
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
     elif chance < 0.2:
         image = np.asarray(cv2.filter2D(image, -1, motion_kernel(random)), np.uint8)
     image = recolor(image, random)
@@ -81,9 +82,9 @@ def recolor(image: Picture, random: Random) -> Picture:
     levels = np.arange(256) / 255
     gamma = float(np.exp(random.normal(0, 0.3)))
     gain = random.uniform(0.7, 1.3)
-    if random.random() < 0.12:
-        gain, gamma = random.uniform(0.12, 0.5), 1.0 + random.uniform(0, 1.0)
-    shift = random.uniform(-0.12, 0.12)
+    if random.random() < 0.15:
+        gain, gamma = float(np.exp(random.uniform(np.log(0.07), np.log(0.5)))), random.uniform(1.0, 1.8)
+    shift = random.uniform(-0.12, 0.12) * min(gain, 1.0)
     cast = random.uniform(0.85, 1.15, 3)
     table = np.stack([((levels**gamma - 0.5) * gain * c + 0.5 * min(gain, 1.0) + shift) * 255 for c in cast], 1)
     image = np.asarray(cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8)[None]), np.uint8)
