@@ -364,6 +364,40 @@ def test_train_answers_an_unknown_key_with_the_nearest(tmp_path):
     assert "'steps'" in err
 
 
+@pytest.mark.torch
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own imports
+def test_train_resumes_and_export_writes_a_model_that_loads(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    from faces import write_faces
+    from lineament.models.backbones import BACKBONES
+    from tiny import Tiny
+
+    monkeypatch.setitem(BACKBONES, "tiny", Tiny)
+    write_faces(tmp_path / "faces", 30)
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(
+        'name = "small"\n[[data]]\nreader = "folder"\nfolder = "faces"\n'
+        '[model]\nbackbone = "tiny"\nimagenet = false\nchannels = 16\nsize = 64\n'
+        "[train]\nsteps = 4\nbatch = 4\nbf16 = false\nthreads = 1\nloader = 0\n"
+    )
+    run_folder, places = tmp_path / "run", ("--data", tmp_path, "--cache", tmp_path / "cache")
+    code, out, err = call("train", recipe, "--out", run_folder, "--set", "train.validate_every=2", *places)
+    assert code == 0, err
+    assert out == f"{run_folder}/checkpoint.pt\n"
+    assert "step 4/4" in err
+    assert "validation NME: folder" in err
+    code, _, err = call("train", recipe, "--out", run_folder, *places)
+    assert code == 1
+    assert "--resume" in err
+    assert call("train", recipe, "--out", run_folder, "--resume", *places)[0] == 0
+    code, out, err = call("export", run_folder / "checkpoint.pt", "--out", tmp_path, *places)
+    assert code == 0, err
+    assert out.startswith(f"{tmp_path}/small.onnx")
+    model = lineament.runtime.load_model(tmp_path / "small.onnx")
+    assert model.heads(np.zeros((1, 64, 64, 3), np.uint8)).landmarks_crop.shape == (1, 68, 2)
+
+
 def test_version_is_the_packages():
     assert call("version")[1] == f"lineament {__version__}\n"
 
