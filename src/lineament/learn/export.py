@@ -5,6 +5,7 @@ Stands on torch, onnx and ONNX Runtime. A file is written only when the gate is 
 
 import hashlib
 import json
+import logging
 import subprocess
 import tempfile
 import warnings
@@ -128,7 +129,8 @@ def export_checkpoint(
     sources, held_back = read_mixture(recipe, data_root, cache)
     faces = held_back[recipe.data[0].reader]
     truth = crop_truth(faces, model.size, recipe.model.padding)
-    landmarks, variances = predict_plain(model, faces, recipe.model.padding)
+    found, variances = predict_plain(model, faces, recipe.model.padding)
+    landmarks = found.astype(np.float64)
     scale = fit_sigma(np.linalg.norm(landmarks - truth, axis=-1), variances)
     metadata = {
         "kind": "landmarks",
@@ -168,6 +170,9 @@ def write_fp32(graph: _Graph, size: int, path: Path) -> None:
     except ImportError as error:
         raise missing_extra("onnxscript", "train") from error
     crops = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    chatter = logging.getLogger("torch.onnx")  # says at length that torchvision, which nothing here needs, is absent
+    level = chatter.level
+    chatter.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -180,6 +185,7 @@ def write_fp32(graph: _Graph, size: int, path: Path) -> None:
             opset_version=OPSET,
             verbose=False,
         )
+    chatter.setLevel(level)
     assert program is not None
     program.save(str(path), external_data=False)
 
@@ -295,7 +301,7 @@ def make_card(
         "bytes": len(data),
         "made": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json") | {"start": "/".join(Path(recipe.start).parts[-2:])},
         "steps_done": load_checkpoint(checkpoint)["step"],
         "sigma": scale.as_dict(),
         "gate": {
