@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, note, progress_bar, show
+from .faces import ModelName, make_predictor
 
 if TYPE_CHECKING:
     from ..score.report import Report
@@ -40,9 +41,7 @@ SchemeName = Annotated[str | None, typer.Option(help="The points of --data, for 
 @app.command()
 def evaluate(
     protocol: ProtocolId,
-    model: Annotated[
-        str, typer.Option(help="A model by name (see `lineament models`), or an .onnx file.")
-    ] = "accurate",
+    model: ModelName = "accurate",
     data: Data = None,
     scheme: SchemeName = None,
     boxes: Annotated[BoxSource, typer.Option(help="Boxes of the annotations, or of the detector.")] = BoxSource.truth,
@@ -51,13 +50,12 @@ def evaluate(
     perturb: Annotated[bool, typer.Option("--perturb", help="Also measure shifted, scaled and rolled boxes.")] = False,
 ) -> None:
     """Score a model under a protocol: NME, failures, AUC, by part, subset and landmark."""
-    from ..predict import Predictor
     from ..score.evaluate import evaluate as measure
     from ..score.perturb import perturb as measure_perturbed
     from ..score.read import read_protocol
 
     fixed, samples = read_protocol(protocol, data, scheme)
-    predictor = Predictor(model)
+    predictor = make_predictor(model, detects=boxes is BoxSource.detected)
     with progress_bar("faces", len(samples)) as step:
         found = measure(predictor, fixed, samples, boxes=boxes.value, model=model, progress=lambda done: step())
     if perturb:
