@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..data.batch import CropCache, plain_crops
-from ..errors import ExportError, ModelError, missing_extra
+from ..errors import DataError, ExportError, ModelError, missing_extra
 from ..geometry import Array, apply_affine
 from ..models.landmark_net import LandmarkNet
 from ..runtime import METADATA_KEY, Heads, Model
@@ -127,7 +127,9 @@ def export_checkpoint(
     model, recipe = load_trained(checkpoint)
     model = even_normalization(model)
     sources, held_back = read_mixture(recipe, data_root, cache)
-    faces = held_back[recipe.data[0].reader]
+    if not held_back:
+        raise DataError(f"{checkpoint}: none of its data sets has a validation face to compare on; add faces")
+    faces = next(iter(held_back.values()))
     truth = crop_truth(faces, model.size, recipe.model.padding)
     found, variances = predict_plain(model, faces, recipe.model.padding)
     landmarks = found.astype(np.float64)

@@ -1,0 +1,136 @@
+"""export.py: an exported file predicts what torch predicts, or is not written."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+from faces import write_faces
+from lineament.data.batch import plain_crops
+from lineament.errors import ExportError
+from lineament.learn import export
+from lineament.learn.export import Gate, even_normalization, export_checkpoint, load_trained
+from lineament.learn.recipe import make_recipe
+from lineament.learn.train import Trainer, predict_plain, read_mixture
+from lineament.models.backbones import BACKBONES
+from lineament.runtime import Model
+from tiny import Tiny
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.slow,
+    # TensorBoard's and the quantizer's own imports
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+class TinyWithChannelStatistics(Tiny):
+    """Its channels are normalized each in its own way, as ImageNet's are."""
+
+    mean = (0.45, 0.5, 0.4)
+    std = (0.25, 0.2, 0.3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _known_backbone():
+    BACKBONES["tiny"] = TinyWithChannelStatistics
+    yield
+    del BACKBONES["tiny"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of a tiny network on drawn faces: its checkpoint, recipe and the folders it used."""
+    root = tmp_path_factory.mktemp("export")
+    write_faces(root / "faces", 60)
+    recipe = make_recipe(
+        {
+            "name": "small",
+            "data": [{"reader": "folder", "folder": str(root / "faces")}],
+            "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64},
+            "train": {"steps": 30, "batch": 8, "warmup": 2, "bf16": False, "threads": 1, "loader": 0},
+        }
+    )
+    return Trainer(recipe, root / "run", root, root / "cache").run(), recipe, root
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["fp32", "int8"])
+def exported(request, run):
+    checkpoint, _, root = run
+    out = root / ("int8" if request.param else "fp32")
+    # a barely trained network has nothing to lose by quantization; the bounds are tested below
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "NME_CHANGE", 0.2)
+        patch.setattr(export, "MOVE_INT8", 3.0)
+        card = export_checkpoint(checkpoint, out, "small", request.param, root, root / "cache", {"licence": "none"})
+    return Model(out / "small.onnx", 1), card, out
+
+
+def test_the_file_predicts_what_torch_predicts(run, exported):
+    checkpoint, recipe, root = run
+    model, card, _ = exported
+    _, held_back = read_mixture(recipe, root, root / "cache")
+    faces = next(iter(held_back.values()))
+    wanted, _ = predict_plain(even_normalization(load_trained(checkpoint)[0]), faces, recipe.model.padding)
+    crops = np.concatenate([c for c, _ in plain_crops(faces, 64, recipe.model.padding, 8)])
+    moves = np.linalg.norm(model.heads(crops).landmarks_crop - wanted, axis=-1)
+    if card["precision"] == "fp32":
+        assert moves.max() < 0.01
+    assert card["gate"]["median_move_px"] == pytest.approx(np.median(moves), abs=2e-3)
+
+
+def test_the_batch_is_free(exported):
+    model, _, _ = exported
+    for count in (1, 3, 17):
+        assert model.heads(np.zeros((count, 64, 64, 3), np.uint8)).landmarks_crop.shape == (count, 68, 2)
+
+
+def test_the_card_says_what_lies_beside_it(run, exported):
+    model, card, out = exported
+    assert card == json.loads((out / "small.json").read_text()) == model.card
+    assert card["bytes"] == (out / "small.onnx").stat().st_size
+    assert card["licence"] == "none"
+    assert card["recipe"]["train"]["steps"] == card["steps_done"] == 30
+    assert sorted(p.name for p in out.iterdir()) == ["small.json", "small.onnx"]
+
+
+def test_scores_and_sigma_follow_each_other(exported):
+    model, _, _ = exported
+    rng = np.random.default_rng(0)
+    heads = model.heads(rng.integers(0, 255, (4, 64, 64, 3), dtype=np.uint8))
+    order = np.argsort(heads.sigma_px.ravel())
+    assert (np.diff(heads.scores.ravel()[order]) <= 1e-6).all()
+    assert (heads.sigma_px > 0).all()
+
+
+def test_one_normalization_for_all_channels_changes_the_border_alone(run):
+    checkpoint, _, _ = run
+    crops = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        plain, _ = load_trained(checkpoint)
+        first = plain.backbone.levels[0](plain.normalize(crops))
+        even = even_normalization(load_trained(checkpoint)[0])
+        second = even.backbone.levels[0](even.normalize(crops))
+    assert len(set(even.mean.flatten().tolist())) == 1
+    torch.testing.assert_close(first[..., 1:-1, 1:-1], second[..., 1:-1, 1:-1], atol=1e-4, rtol=1e-4)
+
+
+def test_nothing_is_written_where_points_move(run, tmp_path, monkeypatch):
+    checkpoint, _, root = run
+    monkeypatch.setattr(export, "MOVE_FP32", -1.0)
+    with pytest.raises(ExportError, match=r"a point moves 0\.000 px of the crop in ONNX; at most -1\.0 allowed"):
+        export_checkpoint(checkpoint, tmp_path / "out", "small", False, root, root / "cache")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_gate_refuses_a_worse_error_and_lets_a_better_one_pass():
+    Gate(0.01, 0.001, 0.04, 0.0403).check(int8=False)
+    Gate(2.0, 0.1, 0.04, 0.0390).check(int8=True)
+    with pytest.raises(ExportError, match=r"the validation NME goes from 0\.04000 to 0\.04050 \(\+1\.25%\)"):
+        Gate(0.01, 0.001, 0.04, 0.0405).check(int8=True)
+    with pytest.raises(ExportError, match=r"the median point moves 0\.700 px of the crop in ONNX; at most 0\.5 allowed"):
+        Gate(2.0, 0.7, 0.04, 0.04).check(int8=True)
