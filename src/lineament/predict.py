@@ -95,7 +95,8 @@ class Predictor:
         recut: Recut | None = RECUT,
     ) -> None:
         self.model = load_model(model, threads) if isinstance(model, str | Path) else model
-        self.detector = FaceDetector(threads=threads) if detector == "default" else as_detector(detector)
+        self.threads = threads
+        self.detector = self._default_detector if detector == "default" else as_detector(detector)
         self.scheme = scheme or self.model.scheme
         self.recut = recut
         # a pair of schemes without a conversion is refused here, not at the first face
@@ -106,6 +107,10 @@ class Predictor:
                 f"model {self.model.name!r} predicts {self.model.scheme}; {missing} of the {len(made.points)} points "
                 f"of {self.scheme} cannot be made of those: choose a model trained on {self.scheme}"
             )
+
+    def _default_detector(self, image: NDArray[np.uint8]) -> Detections:
+        # opened at the first image without boxes: who gives boxes needs no detector
+        return _packaged_detector(self.threads)(image)
 
     @overload
     def __call__(self, images: Source, boxes: ArrayLike | None = None) -> Faces: ...
@@ -215,6 +220,11 @@ def _off(box: Array, tight: Array) -> float:
 def _given(boxes: ArrayLike) -> Detections:
     array = as_boxes(boxes)
     return Detections(array, np.ones(len(array)), np.zeros(len(array)))
+
+
+@cache
+def _packaged_detector(threads: int) -> FaceDetector:
+    return FaceDetector(threads=threads)
 
 
 @cache
