@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -244,3 +245,23 @@ def test_a_camera_that_cannot_be_is_refused() -> None:
         head_pose(face, SIZE, focal_px=-1.0)
     with pytest.raises(InputError, match=r"center_px is \(1, 2, 3\); wanted x, y in pixels of the image"):
         head_pose(face, SIZE, center_px=(1, 2, 3))
+
+
+def test_landmarks_that_no_pose_fits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*given: object, **options: object) -> None:
+        raise cv2.error("no solution")
+
+    monkeypatch.setattr(cv2, "solvePnP", fails)
+    with pytest.raises(ShapeError, match="no head pose fits the landmarks; wanted those of a face"):
+        head_pose(_posed(0, 0, 0), SIZE)
+
+
+def test_any_scattered_landmarks_give_finite_angles_or_one_clear_error() -> None:
+    rng = np.random.default_rng(0)
+    for scale in (1e-3, 1.0, 300.0, 1e6, 1e12):
+        for _ in range(10):
+            try:
+                pose = head_pose(_face(rng.normal(size=(68, 2)) * scale), SIZE)
+            except ShapeError:
+                continue
+            assert np.isfinite([pose.yaw_deg, pose.pitch_deg, pose.roll_deg, pose.error]).all()

@@ -65,11 +65,13 @@ def head_pose(
 
     image_size: width and height in pixels.    focal_px: focal length in pixels, by default the width of the image.
     center_px: (2,), where the camera's axis meets the image, by default its middle.
-    Limits: every head is taken for the mean adult one. Another plausible mean face gives a pitch some 8 degrees apart,
-    nearly the same for all faces, and a yaw within 1: trust differences in pitch more than its zero. Landmarks that are
-    off by 3 % of the interocular distance move yaw and pitch by 2 degrees and roll by 1 (root mean square); a focal
-    length wrong by a factor of two to five costs 2 degrees, and a mouth opened wide some 10 of pitch. Of a cropped
-    picture give focal length and center of the whole. Beyond a yaw of about 60 degrees hidden points are guesses.
+    Limits: no true poses were at hand, so no absolute accuracy is claimed. Every head is taken for the mean adult
+    one: another plausible mean face gives a pitch some 8 degrees apart, nearly the same for all faces, and a yaw
+    within 1, so trust differences in pitch more than its zero. Landmarks that are off by 3 % of the interocular
+    distance move yaw and pitch by 2 degrees and roll by 1 (root mean square); a focal length wrong by a factor of two
+    to five costs 2 degrees, a mouth opened wide some 10 of pitch. No face looked at was turned beyond 45 degrees of
+    yaw; farther, the landmarks of the hidden side are guesses. Of a cropped picture give focal length and center of
+    the whole.
     Raises: SchemeError where the scheme lacks the points; InputError for an image size or focal length that is not
     positive; ShapeError where the points fit no pose.
     """

@@ -1,0 +1,219 @@
+"""The doctor: it tells what is here, what is wrong and what to type, and never fails by itself."""
+
+import hashlib
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lineament import doctor
+from lineament.doctor import Check, diagnose, healthy
+from lineament.errors import ModelError
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in the place of the package's weights."""
+    monkeypatch.setattr(doctor, "weights_folder", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The installed packages, for a test to say; what is required is numpy<3,>=1.26, OpenCV and two extras."""
+    installed = {"lineament": "0.1.0", "numpy": "2.4.0", "opencv-python-headless": "4.11.0.86"}
+    required = [
+        "numpy<3,>=1.26",
+        "opencv-python-headless<6,>=4.10",
+        "scipy>=1.12; extra == 'data'",
+        'no-such-package==0.1.0; extra == "backbones"',
+    ]
+
+    def version(name: str) -> str:
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(metadata, "requires", lambda name: required)
+    return installed
+
+
+def _named(checks: list[Check], name: str) -> Check:
+    return next(check for check in checks if check.name == name)
+
+
+def _put(folder: Path, name: str, content: bytes, **card: object) -> None:
+    (folder / f"{name}.onnx").write_bytes(content)
+    full = {"sha256": hashlib.sha256(content).hexdigest()} | card
+    (folder / f"{name}.json").write_text(json.dumps(full), encoding="utf-8")
+
+
+def test_this_installation_has_every_package_it_requires() -> None:
+    checks = diagnose(speed=False)
+    assert [c for c in checks if c.group in ("system", "packages") and c.status != "ok"] == []
+    assert {"python", "platform", "threads", "providers", "lineament", "numpy", "onnxruntime"} <= {
+        c.name for c in checks
+    }
+    assert _named(checks, "numpy").found == np.__version__
+    assert "CPUExecutionProvider" in _named(checks, "providers").found
+
+
+def test_groups_come_in_a_fixed_order(versions: dict[str, str], weights: Path) -> None:
+    seen = list(dict.fromkeys(check.group for check in diagnose()))
+    assert seen == ["system", "packages", "extras", "weights"]
+
+
+def test_a_failed_check_says_what_to_type(versions: dict[str, str], weights: Path) -> None:
+    del versions["numpy"]
+    check = _named(diagnose(), "numpy")
+    assert (check.status, check.found) == ("failed", "not installed")
+    assert check.advice == "type: pip install 'numpy<3,>=1.26'"
+
+
+@pytest.mark.parametrize("version", ["1.25.3", "3.0.0", "3.1rc1"])
+def test_a_version_out_of_range_fails_with_both_versions(version: str, versions: dict[str, str], weights: Path) -> None:
+    versions["numpy"] = version
+    check = _named(diagnose(), "numpy")
+    assert check.status == "failed"
+    assert check.found == f"{version}; wanted <3,>=1.26"
+
+
+@pytest.mark.parametrize("version", ["1.26", "1.26.4", "2.10.0", "2.4.0+local9"])
+def test_a_version_in_range_is_ok(version: str, versions: dict[str, str], weights: Path) -> None:
+    versions["numpy"] = version
+    assert _named(diagnose(), "numpy").status == "ok"
+
+
+def test_an_absent_extra_is_no_failure_and_says_what_to_type(versions: dict[str, str], weights: Path) -> None:
+    check = _named(diagnose(), "backbones: no-such-package")
+    assert (check.group, check.status) == ("extras", "absent")
+    assert check.advice == "type: pip install 'lineament[backbones]'"
+    assert healthy([check])
+
+
+def test_another_package_of_opencv_will_do_but_two_are_a_conflict(versions: dict[str, str], weights: Path) -> None:
+    del versions["opencv-python-headless"]
+    versions["opencv-python"] = "4.12.0.88"
+    assert _named(diagnose(), "opencv-python-headless").status == "ok"
+    versions["opencv-contrib-python"] = "4.12.0.88"
+    check = _named(diagnose(), "opencv")
+    assert (check.status, check.found) == ("failed", "2 packages: opencv-python, opencv-contrib-python")
+    assert "pip uninstall opencv-python opencv-contrib-python, then pip install opencv-python" in check.advice
+
+
+def test_running_from_a_folder_without_installing_is_told(
+    monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], weights: Path
+) -> None:
+    del versions["lineament"]
+    check = _named(diagnose(), "lineament")
+    assert check.status == "failed"
+    assert check.found.startswith("not installed, run from ")
+    assert check.advice == "type: pip install lineament"
+
+
+def test_an_old_python_fails(monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], weights: Path) -> None:
+    monkeypatch.setattr(doctor, "OLDEST_PYTHON", (9, 1))
+    check = _named(diagnose(), "python")
+    assert (check.status, check.advice) == ("failed", "wanted Python 9.1 or newer; make an environment with it")
+
+
+def test_a_broken_runtime_is_a_failed_check(
+    monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], weights: Path
+) -> None:
+    import onnxruntime
+
+    def broken() -> Any:
+        raise ImportError("libonnxruntime.so: cannot open\nmore")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", broken)
+    check = _named(diagnose(), "providers")
+    assert (check.status, check.found) == ("failed", "libonnxruntime.so: cannot open")
+
+
+def test_no_weights_at_all_fail(versions: dict[str, str], weights: Path) -> None:
+    check = _named(diagnose(), "models")
+    assert (check.group, check.status) == ("weights", "failed")
+    assert check.found == f"none in {weights}"
+    assert "pip install --force-reinstall" in check.advice
+    assert not healthy([check])
+
+
+def test_weights_as_their_card_says_are_ok(versions: dict[str, str], weights: Path) -> None:
+    _put(weights, "fast", b"a" * 1_500_000)
+    assert _named(diagnose(speed=False), "fast").status == "ok"
+    assert _named(diagnose(speed=False), "fast").found.startswith("1.50 MB, sha256 ")
+
+
+def test_changed_missing_and_uncarded_weights_fail(versions: dict[str, str], weights: Path) -> None:
+    _put(weights, "changed", b"abc", sha256="0" * 64)
+    _put(weights, "missing", b"abc")
+    (weights / "missing.onnx").unlink()
+    (weights / "uncarded.onnx").write_bytes(b"abc")
+    _put(weights, "garbled", b"abc")
+    (weights / "garbled.json").write_text("{", encoding="utf-8")
+    _put(weights, "listed", b"abc")
+    (weights / "listed.json").write_text("[]", encoding="utf-8")
+    checks = {check.name: check for check in diagnose() if check.group == "weights"}
+    assert {check.status for check in checks.values()} == {"failed"}
+    # the first twelve digits of SHA-256 of "abc", from FIPS 180-2's example
+    assert checks["changed"].found == "its sha256 is ba7816bf8f01..., its card's 000000000000..."
+    assert checks["missing"].found == "its card is here, missing.onnx is not"
+    for name in ("uncarded", "garbled", "listed"):
+        assert checks[name].found.startswith("no readable card states its sha256")
+
+
+def test_a_speed_check_gives_the_median_milliseconds(
+    monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], weights: Path
+) -> None:
+    _put(weights, "fast", b"abc")
+    _put(weights, "detector", b"abc")
+    crops_seen = []
+
+    class FakeModel:
+        size = 64
+
+        def heads(self, crops: Any) -> None:
+            crops_seen.append(crops.shape)
+
+    monkeypatch.setattr(doctor, "SPEED_SECONDS", 0.01)
+    monkeypatch.setattr(doctor, "load_model", lambda name, threads: FakeModel())
+    monkeypatch.setattr(doctor, "_detector_call", lambda: (lambda: None, "a picture"))
+    checks = {check.name: check for check in diagnose() if check.group == "speed"}
+    assert set(checks) == {"fast", "detector"}
+    assert set(crops_seen) == {(1, 64, 64, 3)}
+    for check in checks.values():
+        assert check.milliseconds is not None
+        assert 0 <= check.milliseconds < 10
+        assert f"{check.milliseconds:.1f} ms for" in check.found
+
+
+def test_the_median_is_over_calls_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.0, 0.004, 0.5, 0.5, 0.51, 0.6, 0.6, 0.601, 2.0])
+    monkeypatch.setattr(doctor.time, "perf_counter", lambda: next(clock))
+    # three timed calls of 4, 10 and 1 ms; the clock passes the end after them
+    assert doctor._median_ms(lambda: None, 1.0) == pytest.approx(4.0)
+
+
+def test_a_model_that_cannot_run_is_a_failed_check(
+    monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], weights: Path
+) -> None:
+    def broken(name: str, threads: int) -> Any:
+        raise ModelError("fast.onnx: not an ONNX model that can be run")
+
+    _put(weights, "fast", b"abc")
+    monkeypatch.setattr(doctor, "load_model", broken)
+    check = next(c for c in diagnose() if c.group == "speed")
+    assert (check.status, check.found) == ("failed", "fast.onnx: not an ONNX model that can be run")
+
+
+def test_the_models_of_this_installation_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "SPEED_SECONDS", 0.05)
+    checks = diagnose()
+    right = {c.name for c in checks if c.group == "weights" and c.status == "ok"}
+    if not right:
+        pytest.skip("this checkout has no weights yet")
+    assert {c.name for c in checks if c.group == "speed" and c.status == "ok"} == right
