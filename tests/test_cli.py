@@ -17,6 +17,7 @@ import lineament.predict
 import lineament.runtime
 from lineament import __version__
 from lineament.cli import app
+from lineament.doctor import Check
 from lineament.errors import ModelError, ShapeError
 from lineament.face import Face, Faces
 from lineament.schemes import scheme as scheme_called
@@ -262,6 +263,37 @@ def test_models_lists_the_cards(monkeypatch):
 def test_models_says_where_none_is_installed(monkeypatch):
     monkeypatch.setattr(lineament.runtime, "list_models", list)
     assert "no model is installed" in call("models")[2]
+
+
+def test_models_are_timed_alone_and_in_batches(monkeypatch):
+    class Still:
+        size = 8
+
+        def heads(self, crops):
+            assert crops.shape[1:] == (8, 8, 3)
+            time.sleep(0.002)
+
+    card = {"name": "fast", "kind": "landmarks"}
+    monkeypatch.setattr(lineament.runtime, "list_models", lambda: [card])
+    monkeypatch.setattr("lineament.speed.load_model", lambda name, threads: Still())
+    code, out, _ = call("models", "--profile")
+    assert code == 0
+    head, *rows = out.splitlines()
+    assert head.split()[:2] == ["model", "a"]
+    assert [row.removeprefix("fast   ")[:6] for row in rows] == ["1 crop", "16 cro", "64 cro"]
+    # 2 ms a call at least
+    assert all(float(row.split()[-3]) >= 2 for row in rows)
+
+
+@pytest.mark.parametrize(("status", "code"), [("ok", 0), ("absent", 0), ("failed", 1)])
+def test_doctor_prints_every_check_and_fails_where_one_does(monkeypatch, status, code):
+    checks = [Check("packages", "numpy", "ok", "2.4.6"), Check("weights", "fast", status, "as it is", "type: this")]
+    monkeypatch.setattr("lineament.doctor.diagnose", lambda speed: checks)
+    found, out, err = call("doctor", "--no-speed")
+    assert found == code
+    assert [line.split()[:3] for line in out.splitlines()] == [["packages", "numpy", "ok"], ["weights", "fast", status]]
+    assert err == "fast: type: this\n"
+    assert json.loads(call("doctor", "--json")[1])[0]["found"] == "2.4.6"
 
 
 def write_points(folder):

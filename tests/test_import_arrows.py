@@ -30,6 +30,7 @@ ORDER = (
     "align",
     "measure",
     "results",
+    "speed",
     "doctor",
     "data",
     "models",

@@ -1,6 +1,7 @@
-"""models, audit, version: what is here, and what is wrong with a data set."""
+"""models, doctor, audit, version: what is here, whether it works, and what is wrong with a data set."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,12 +24,16 @@ def version() -> None:
 
 @app.command()
 def models(
+    profile: Annotated[bool, typer.Option("--profile", help="Measure how fast each is on this machine.")] = False,
     cards: Annotated[bool, typer.Option("--json", help="Print the whole cards as JSON.")] = False,
 ) -> None:
     """List the models that come with the package."""
     from ..runtime import list_models
 
     listed = list_models()
+    if profile:
+        _show_speed(listed)
+        return
     if cards:
         show(json.dumps(listed, indent=1))
     elif listed:
@@ -38,11 +43,42 @@ def models(
         note("no model is installed with this copy of the package")
 
 
+def _show_speed(listed: list[dict[str, Any]]) -> None:
+    from ..speed import time_model
+
+    timings = [timing for card in listed for timing in time_model(card)]
+    rows = [
+        [t.model, t.what, str(t.threads), f"{t.least_ms:.2f}", f"{t.median_ms:.2f}", f"{t.per_second:.0f}"]
+        for t in timings
+    ]
+    show_table(["model", "a call", "threads", "least ms", "median ms", "a second"], rows)
+
+
 def _model_row(card: dict[str, Any]) -> list[str]:
     points = f"{card['points']} {card['scheme']}" if "scheme" in card else "-"
     size = f"{card['bytes'] / 1e6:.1f}" if "bytes" in card else "-"
     row = [card.get("name"), card.get("kind"), points, card.get("size"), card.get("precision")]
     return ["-" if cell is None else str(cell) for cell in row] + [size]
+
+
+@app.command()
+def doctor(
+    speed: Annotated[bool, typer.Option(help="Also time each model, about one second in all.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+) -> None:
+    """Check this installation: versions, providers, extras, weights, speed. Exit code 1 where something is broken."""
+    from ..doctor import diagnose, healthy
+
+    checks = diagnose(speed)
+    if as_json:
+        show(json.dumps([asdict(check) for check in checks], indent=1))
+    else:
+        show_table(["", "", "", ""], [[c.group, c.name, c.status, c.found] for c in checks])
+        for check in checks:
+            if check.advice:
+                note(f"{check.name}: {check.advice}")
+    if not healthy(checks):
+        raise typer.Exit(1)
 
 
 @app.command()

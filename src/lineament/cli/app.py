@@ -80,9 +80,10 @@ def show(text: str) -> None:
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints columns, flush left, under their heads."""
-    whole = [[*row, *[""] * (len(head) - len(row))] for row in (head, *rows)]
-    widths = [max(len(row[column]) for row in whole) for column in range(len(head))]
+    """Prints columns, flush left, under their heads, where there are any."""
+    lines = [head, *rows] if any(head) else rows
+    whole = [[*row, *[""] * (len(head) - len(row))] for row in lines]
+    widths = [max(len(row[column]) for row in whole) for column in range(len(head))] if whole else []
     for row in whole:
         show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
