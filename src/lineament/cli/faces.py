@@ -71,7 +71,7 @@ def detect(
     jobs, failures = find_jobs(paths)
     total = len(jobs) + len(failures)
     if jobs:
-        known, predictor = known_boxes(boxes, jobs), make_predictor(model, scheme, not boxes)
+        known, predictor = known_boxes(boxes, jobs), make_predictor(model, scheme)
         if out is None:
             failures += _print_results(predictor, jobs, known, format)
         else:
@@ -81,15 +81,11 @@ def detect(
     list_failures(failures, total)
 
 
-def make_predictor(model: str, scheme: str | None = None, detects: bool = True) -> "Predictor":
-    """The predictor that the options ask for.    detects: whether it will have to find faces itself."""
+def make_predictor(model: str, scheme: str | None = None) -> "Predictor":
+    """The predictor that the options ask for."""
     from ..predict import Predictor
 
-    return Predictor(model, scheme=scheme) if detects else Predictor(model, _finds_nothing, scheme)
-
-
-def _finds_nothing(image: Any) -> list[Any]:
-    return []
+    return Predictor(model, scheme=scheme)
 
 
 def known_boxes(boxes: list[str] | None, jobs: "Sequence[Job]") -> dict[str, Any] | None:

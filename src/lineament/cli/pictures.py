@@ -104,7 +104,7 @@ def _each_picture(
     if single and total > 1:
         raise typer.BadParameter(f"--out {single} is one file for {total} pictures; give a folder")
     known = known_boxes(boxes, jobs)
-    predictor = make_predictor(model, scheme, not boxes) if jobs else None
+    predictor = make_predictor(model, scheme) if jobs else None
     with progress_bar("pictures", len(jobs)) as step:
         for job, picture, faces in predict_jobs(predictor, jobs, known) if predictor else ():
             if isinstance(faces, InputError):

@@ -55,7 +55,7 @@ def evaluate(
     from ..score.read import read_protocol
 
     fixed, samples = read_protocol(protocol, data, scheme)
-    predictor = make_predictor(model, detects=boxes is BoxSource.detected)
+    predictor = make_predictor(model)
     with progress_bar("faces", len(samples)) as step:
         found = measure(predictor, fixed, samples, boxes=boxes.value, model=model, progress=lambda done: step())
     if perturb:
