@@ -9,13 +9,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bench import install, machine, memory, size, speed  # noqa: E402
-from bench.peers import contract, roi  # noqa: E402
-from bench.process import PeerError, PeerProcess, parse_answer  # noqa: E402
-from bench.score import face_errors, score_peers, shared_points, to_target, without_offsets  # noqa: E402
-from bench.table import COLUMNS, markdown, markdown_table, spans  # noqa: E402
+from bench import install, machine, memory, size, speed
+from bench.peers import contract, roi
+from bench.process import PeerError, PeerProcess, parse_answer
+from bench.score import face_errors, score_peers, shared_points, to_target, without_offsets
+from bench.table import COLUMNS, markdown, markdown_table, spans
 
-from lineament.schemes import scheme  # noqa: E402
+from lineament.schemes import scheme
 
 
 class Still:

@@ -1,5 +1,4 @@
 """The detector's training: targets, loss, scenes, resumed runs, a tiny over-fit, ONNX against torch."""
-# ruff: noqa: E402  (torch is optional, so it is asked for before what needs it is imported)
 
 import json
 

@@ -73,7 +73,7 @@ def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
     b = np.asarray(boxes_b, dtype=np.float64).reshape(1, -1, 4)
     inner = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(-1)
     union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - inner
-    return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
+    return np.asarray(np.divide(inner, union, out=np.zeros_like(inner), where=union > 0))
 
 
 def similarity(scale: float, angle_deg: float, source: ArrayLike, target: ArrayLike) -> Array:
@@ -151,5 +151,3 @@ def affine_roll_deg(affine: ArrayLike) -> float:
     """The angle by which a similarity turns, in degrees, in (-180, 180]."""
     matrix = np.asarray(affine, dtype=np.float64)
     return float(np.rad2deg(np.arctan2(matrix[1, 0], matrix[0, 0])))
-
-
