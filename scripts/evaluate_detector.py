@@ -19,6 +19,7 @@ from lineament.detect import FaceDetector, as_detector
 from lineament.detect_presets import to_tight
 from lineament.geometry import apply_affine, box_center, box_side, similarity
 from lineament.image import read_image
+from lineament.learn.export_detector import write_card
 from lineament.score.blazeface import TO_TIGHT, BlazeFace
 from lineament.score.detection import find_all, least_threshold, pictures_with_false_faces, recall, roll_errors_deg
 
@@ -133,6 +134,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="leave the made-up hard sets out")
     parser.add_argument("--runs", type=int, default=100, help="of the timing")
     parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--card", action="store_true", help="write the figures into the model's card")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     sets = gather(data_root(args.data), args.final, args.quick)
@@ -155,6 +157,8 @@ def main():
             print(f"  {name:20s} {values[key]}")
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if args.card:
+        write_card(ours.path.with_suffix(".json"), ours.card | {"figures": figures})
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class FaceDetector:
         Raises: ModelError where the file is missing, foreign or broken.
         """
         file = Path(path) if path is not None else packaged("detector.onnx")
-        self.card = read_card(file)
+        self.path, self.card = file, read_card(file)
         self.session = open_session(file, threads)
         self.threshold = float(self.card.get("threshold", 0.5)) if threshold is None else threshold
         self.side, self.coarse_side, self.finest_side = side, coarse_side, finest_side
@@ -89,7 +89,7 @@ class FaceDetector:
         return suppress(together, self.suppress_iou)
 
     def search_twice(self, image: NDArray[np.uint8], scale: float, coarse: float) -> list[Detections]:
-        """The candidates at two scales: small faces from `scale`, large ones from `coarse`, in the band between both."""
+        """The candidates at two scales: small faces from `scale`, large ones from `coarse`, in between from both."""
         fine = self.search(image, scale)
         if not 0 < coarse < 0.75 * scale:
             return [fine]
@@ -147,7 +147,11 @@ def tile_spans(length: int, reach: int, overlap: int) -> list[tuple[int, float, 
 
 def shrink_or_enlarge(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """`image` resized to (width, height): by area where it shrinks, so that nothing aliases."""
-    how = cv2.INTER_AREA if size[0] < image.shape[1] else cv2.INTER_LINEAR
+    while size[0] * 2 <= image.shape[1] and size[1] * 2 <= image.shape[0]:
+        # halves are ten times faster than odd factors
+        half = (-(-image.shape[1] // 2), -(-image.shape[0] // 2))
+        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
+    how = cv2.INTER_AREA if size[0] < 0.75 * image.shape[1] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
 
 
