@@ -48,7 +48,7 @@ def read_part(
 
 def _usual_part(reader: str) -> str:
     parts = data_set(reader).parts
-    for usual in ("train", "training", "all"):
+    for usual in parts if len(parts) == 1 else ("train",):
         if usual in parts:
             return usual
     raise DataError(f"the data set {reader!r} was named without a part; choose one of {', '.join(parts)}")

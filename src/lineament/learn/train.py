@@ -91,6 +91,8 @@ class _Batches(Sampler[list[Index]]):
 def make_loader(crops: TrainingCrops, train: TrainSettings, start: int, processes: Processes) -> DataLoader[Any]:
     """The batches from step `start` on: crops (B, S, S, 3) uint8 and landmarks (B, N, 2), for one of the processes."""
     forks = "fork" in multiprocessing.get_all_start_methods()
+    # here and not in the loader's processes: OpenCV's threads do not live on in a fork, where it would wait for them
+    cv2.setNumThreads(1)
     return DataLoader(
         _Crops(crops),
         batch_sampler=_Batches(crops, train, start, processes),
@@ -98,12 +100,7 @@ def make_loader(crops: TrainingCrops, train: TrainSettings, start: int, processe
         prefetch_factor=8 if train.loader else None,
         # a fork shares the mapped crops, which another start would copy
         multiprocessing_context="fork" if train.loader and forks else None,
-        worker_init_fn=_use_one_thread,
     )
-
-
-def _use_one_thread(worker: int) -> None:
-    cv2.setNumThreads(1)  # the other cores are the network's
 
 
 class Average:

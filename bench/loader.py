@@ -1,0 +1,94 @@
+"""Faces a second of the loader alone and of training, for a recipe: python -m bench.loader recipes/fast.toml"""
+
+import argparse
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lineament.data.batch import TrainingCrops
+from lineament.data.sample import data_root
+from lineament.learn.parallel import Processes
+from lineament.learn.recipe import read_recipe
+from lineament.learn.train import Progress, Trainer, make_loader
+
+
+class Enough(Exception):
+    """The time is up."""
+
+
+def loader_speed(trainer: Trainer, seconds: float) -> float:
+    """Faces a second of the loader of `trainer`'s recipe when nobody else works."""
+    train = trainer.recipe.train
+    batches: Iterator[Any] = iter(make_loader(trainer.crops, train, 0, Processes()))
+    # what was made while this process slept is no speed: take more than the loader holds ready before counting
+    for _ in range(1 + 8 * max(train.loader, 1)):
+        next(batches)
+    faces, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        faces += len(next(batches)[0])
+    return faces / (time.perf_counter() - start)
+
+
+def one_core_speed(crops: TrainingCrops, seconds: float) -> float:
+    """Faces a second that one process augments."""
+    order = crops.order(0, 0.0)
+    faces, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        source, face = order[faces % len(order)]
+        crops.make(0, faces, int(source), int(face))
+        faces += 1
+    return faces / (time.perf_counter() - start)
+
+
+def training_speed(trainer: Trainer, seconds: float) -> float:
+    """Faces a second of training, after the first steps."""
+    marks: list[tuple[float, int]] = []
+    average = trainer.average.update
+
+    def update(model: Any, step: int) -> None:
+        average(model, step)
+        marks.append((time.perf_counter(), step))
+        if len(marks) > 5 and marks[-1][0] - marks[4][0] > seconds:
+            raise Enough
+
+    trainer.average.update = update  # type: ignore[method-assign]
+    with contextlib.suppress(Enough):
+        trainer.run(_silent)
+    (start, first), (end, last) = marks[4], marks[-1]
+    return trainer.recipe.train.batch * (last - first) / (end - start)
+
+
+def _silent(progress: Progress) -> None:
+    """Training reports to nobody here."""
+
+
+def main() -> None:
+    """Parses, measures, prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--data", help="the data root; else $LINEAMENT_DATA or ../shared/data")
+    parser.add_argument("--cache", type=Path, default=Path(".cache/crops"), help="where crop caches live")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="changes one setting")
+    given = parser.parse_args()
+    # long enough that no validation or checkpoint comes in between
+    rest = ["train.validate_every=1000000", "train.checkpoint_minutes=1000", "train.steps=1000000"]
+    recipe = read_recipe(given.recipe, [*given.set, *rest])
+    folder = Path(tempfile.mkdtemp(prefix="lineament-loader-"))
+    try:
+        trainer = Trainer(recipe, folder, data_root(given.data), given.cache, note=print)
+        train = recipe.train
+        print(f"{recipe.name}: {recipe.model.size} px crops, batch {train.batch}")
+        print(f"augmentation, one process     {one_core_speed(trainer.crops, given.seconds):8.1f} faces/s")
+        print(f"loader, {train.loader} process(es)        {loader_speed(trainer, given.seconds):8.1f} faces/s")
+        print(f"training                      {training_speed(trainer, given.seconds):8.1f} faces/s")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Flip test-time augmentation: a mirrored answer is brought back and averaged."""
+
+import numpy as np
+import pytest
+
+from lineament.errors import ShapeError
+from lineament.flip import flipped_heads
+from lineament.runtime import Heads
+from lineament.schemes import scheme
+
+MIRROR = scheme("five").mirror
+FIVE = np.array([[12.0, 20], [40, 19], [27, 30], [16, 44], [38, 43]], np.float32)
+MOVE = np.array([3, 5], np.float32)
+
+
+def answers(landmarks, scores=0.5, sigma=1.0):
+    shape = landmarks.shape[:2]
+    return Heads(landmarks, np.full(shape, scores, np.float32), np.full(shape, sigma, np.float32))
+
+
+def painted(landmarks, side=64):
+    """A crop with point i as a pixel of value 100 + i."""
+    crop = np.zeros((side, side, 3), np.uint8)
+    for i, (x, y) in enumerate(landmarks.astype(int)):
+        crop[y, x] = 100 + i
+    return crop
+
+
+def find_painted(crops):
+    """The points a perfect model sees: in a mirrored crop, subject-left is where the right one was painted."""
+    found = []
+    for crop in crops:
+        places = [np.argwhere(crop[..., 0] == 100 + i)[0][::-1] for i in range(5)]
+        turned = places[0][0] > places[1][0]
+        found.append([places[MIRROR[i]] if turned else places[i] for i in range(5)])
+    return answers(np.array(found, np.float32))
+
+
+def test_a_perfect_model_stays_perfect():
+    crops = np.stack([painted(FIVE), painted(FIVE + MOVE)])
+    found = flipped_heads(find_painted, MIRROR)(crops)
+    assert np.array_equal(found.landmarks_crop, np.stack([FIVE, FIVE + MOVE]).astype(np.float32))
+
+
+def test_an_error_to_one_side_cancels_and_one_downwards_stays():
+    def biased(crops):
+        plain = find_painted(crops)
+        return answers(plain.landmarks_crop + np.float32([2, 3]))
+
+    found = flipped_heads(biased, MIRROR)(painted(FIVE)[None])
+    assert np.allclose(found.landmarks_crop[0], FIVE + np.array([0, 3]))
+
+
+def test_scores_and_sigma_are_those_of_the_same_point_averaged():
+    def told(crops):
+        row = np.arange(5, dtype=np.float32)[None]
+        return Heads(find_painted(crops).landmarks_crop, row / 10, row)
+
+    found = flipped_heads(told, MIRROR)(painted(FIVE)[None])
+    assert np.allclose(found.sigma_px[0], (np.arange(5) + MIRROR) / 2)
+    assert np.allclose(found.scores[0], (np.arange(5) + MIRROR) / 20)
+
+
+def test_no_crop_gives_no_face():
+    def nothing(crops):
+        return answers(np.zeros((len(crops), 5, 2), np.float32))
+
+    assert flipped_heads(nothing, MIRROR)(np.zeros((0, 64, 64, 3), np.uint8)).landmarks_crop.shape == (0, 5, 2)
+
+
+def test_the_result_does_not_depend_on_the_batch():
+    crops = np.stack([painted(FIVE), painted(FIVE + MOVE)])
+    heads = flipped_heads(find_painted, MIRROR)
+    assert np.array_equal(heads(crops).landmarks_crop[1], heads(crops[1:]).landmarks_crop[0])
+
+
+def test_a_mirror_of_another_scheme_is_refused():
+    with pytest.raises(ShapeError, match="the model predicts 5 points, mirror has 68; give its own scheme's mirror"):
+        flipped_heads(find_painted, scheme("ibug68").mirror)(painted(FIVE)[None])
