@@ -19,6 +19,7 @@ from lineament.detect import (
     normalized,
     of_size,
     pad_to_multiple,
+    supported,
     suppress,
     tile_spans,
 )
@@ -164,6 +165,20 @@ def test_suppression_keeps_the_best_parts_no_two_that_overlap_and_repeats_itself
         assert ((iou([box], kept.boxes)[0] > 0.4) & (kept.scores >= score)).any()
     again = suppress(kept, 0.4)
     assert all((a == b).all() for a, b in zip(kept, again, strict=True))
+
+
+def test_a_face_is_scored_by_the_mean_of_the_cells_that_see_it_and_silence_counts_as_faint():
+    face, lone = [0.0, 0, 20, 20], [100.0, 0, 120, 20]
+    boxes = np.array([lone, face, [1, 0, 21, 20], [0, 1, 20, 21]])
+    candidates = Detections(boxes, np.array([0.9, 0.8, 0.7, 0.6]), np.arange(4.0))
+    kept = suppress(candidates, 0.4)
+    assert kept.roll_deg.tolist() == [0, 1]
+    scored = supported(kept, candidates, 3)
+    # the face: (.8 + .7 + .6) / 3 = .7; the lone cell: (.9 + .15 + .15) / 3 = .4
+    assert scored.roll_deg.tolist() == [1, 0]
+    assert scored.scores == pytest.approx([0.7, 0.4])
+    assert supported(kept, candidates, 1).scores.tolist() == [0.9, 0.8]
+    assert supported(empty_detections(), candidates, 3).boxes.shape == (0, 4)
 
 
 def test_padding_adds_black_at_the_right_and_the_bottom_only():

@@ -22,8 +22,12 @@ TILE_OVERLAP = 160
 """Pixels that neighboring tiles share: faces up to this side are whole in one of them."""
 LARGEST, SMALLEST = 224, 32
 """Where an image is seen at two scales: sides of faces, in pixels as seen, that the finer and the coarser report."""
-MOST = 2000
+MOST = 1000
 """Candidates that suppression looks at, best first."""
+SAME_IOU = 0.5
+"""Candidates that overlap a face more than this speak for it."""
+FAINT = 0.15
+"""Candidates below this score are not looked at."""
 
 
 class Detections(NamedTuple):
@@ -54,6 +58,7 @@ class FaceDetector:
         finest_side: int = 1280,
         enlarge: float = 2.0,
         suppress_iou: float = 0.4,
+        support: int | None = None,
         threads: int = 1,
     ) -> None:
         """path: the .onnx file, its card beside it; None: the one of the package.
@@ -64,13 +69,16 @@ class FaceDetector:
         for a sixth of the time; 0: not.
         finest_side: larger images are searched again at twice, four times ... `side`, up to this longer side, one tile
         of `side` at a time, for small faces; memory does not grow with the image.
-        suppress_iou: of two boxes that overlap more, the worse one goes.    threads: of ONNX Runtime.
+        suppress_iou: of two boxes that overlap more, the worse one goes.
+        support: the score of a face is the mean of its best so many cells; None: the card's.
+        threads: of ONNX Runtime.
         Raises: ModelError where the file is missing, foreign or broken.
         """
         file = Path(path) if path is not None else packaged("detector.onnx")
         self.path, self.card = file, read_card(file)
         self.session = open_session(file, threads)
         self.threshold = float(self.card.get("threshold", 0.5)) if threshold is None else threshold
+        self.support = int(self.card.get("support", 1)) if support is None else support
         self.side, self.coarse_side, self.finest_side = side, coarse_side, finest_side
         self.enlarge, self.suppress_iou = enlarge, suppress_iou
 
@@ -86,7 +94,10 @@ class FaceDetector:
             found += self.search_tiles(image, min(1.0, finer / longest))
             finer *= 2
         together = Detections(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-        return suppress(together, self.suppress_iou)
+        best = Detections(*(part[np.argsort(-together.scores, kind="stable")[:MOST]] for part in together))
+        scored = supported(suppress(best, self.suppress_iou), best, self.support)
+        keep = scored.scores > self.threshold
+        return Detections(*(part[keep] for part in scored))
 
     def search_twice(self, image: NDArray[np.uint8], scale: float, coarse: float) -> list[Detections]:
         """The candidates at two scales: small faces from `scale`, large ones from `coarse`, in between from both."""
@@ -104,7 +115,7 @@ class FaceDetector:
             image = shrink_or_enlarge(image, size)
         padded = pad_to_multiple(image)
         scores, boxes, directions = (a[0] for a in self.session.run(None, {"image": padded[None]}))
-        keep = scores > self.threshold
+        keep = scores > (min(self.threshold, FAINT) if self.support > 1 else self.threshold)
         kept, turned = boxes[keep].astype(np.float64), directions[keep].astype(np.float64)
         # back by the area rule of geometry, each side by its own rounded factor
         factors = np.array([width / size[0], height / size[1]] * 2)
@@ -167,7 +178,7 @@ def pad_to_multiple(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def suppress(found: Detections, suppress_iou: float) -> Detections:
     """The best of each heap of boxes that overlap more than `suppress_iou`, best first; ties keep their order."""
-    order = np.argsort(-found.scores, kind="stable")[:MOST]
+    order = np.argsort(-found.scores, kind="stable")
     boxes, scores, roll_deg = found.boxes[order], found.scores[order], found.roll_deg[order]
     overlaps = iou(boxes, boxes) > suppress_iou
     alive = np.ones(len(boxes), bool)
@@ -175,6 +186,21 @@ def suppress(found: Detections, suppress_iou: float) -> Detections:
         if alive[i]:
             alive[i + 1 :] &= ~overlaps[i, i + 1 :]
     return Detections(boxes[alive], scores[alive], roll_deg[alive])
+
+
+def supported(kept: Detections, candidates: Detections, count: int) -> Detections:
+    """`kept` scored anew, best first: the mean of the best `count` candidates on the same face, absent ones `FAINT`.
+
+    A face is seen by several cells, and at two scales; what only looks like one from a single cell loses.
+    """
+    if count <= 1 or len(kept.boxes) == 0:
+        return kept
+    same = iou(kept.boxes, candidates.boxes) > SAME_IOU
+    voices = np.where(same, candidates.scores, FAINT)
+    voices = np.pad(voices, ((0, 0), (0, count)), constant_values=FAINT)
+    scores = -np.sort(-voices, axis=1)[:, :count].mean(1)
+    order = np.argsort(-scores, kind="stable")
+    return Detections(kept.boxes[order], scores[order], kept.roll_deg[order])
 
 
 def empty_detections() -> Detections:

@@ -38,7 +38,7 @@ class Scene:
     boxes: Array
     """(F, 4) tight boxes, pixels; they may reach over the edge."""
     whole: NDArray[np.bool_]
-    """(F,) False for faces that are neither face nor background: cut off, covered."""
+    """(F,) False for faces that are neither face nor background: cut off, covered, blurred past recognition."""
     roll_deg: Array
     """(F,)"""
     roll_weight: Array
@@ -66,7 +66,7 @@ UPRIGHT_WEIGHT = 0.3
 """Weight of a roll that is only assumed: people in such photos tilt their heads by some ten degrees."""
 KNOWN = 1.45
 """In a landmark photo other faces are unlabeled, so only this many box sides around its face count as background."""
-VISIBLE = 0.5
+VISIBLE = 0.55
 """A face of which less is in the picture is neither face nor background."""
 
 
@@ -146,7 +146,7 @@ class SceneMaker:
             if len(photo.boxes) or photo.kind == "background":
                 self.by_kind.setdefault(photo.kind, []).append(i)
         self.kinds = [k for k in ("wider", "masks", "landmarks", "background") if k in self.by_kind]
-        shares = {"wider": 0.3, "masks": 0.22, "landmarks": 0.38, "background": 0.1}
+        shares = {"wider": 0.3, "masks": 0.22, "landmarks": 0.3, "background": 0.18}
         weights = np.array([shares[k] for k in self.kinds])
         self.weights = weights / weights.sum()
 
@@ -247,10 +247,12 @@ class SceneMaker:
         keep = share > 0.02
         boxes, share = boxes[keep], share[keep]
         image = occlude(canvas.image, boxes[share >= VISIBLE], np.array(canvas.rolls)[keep][share >= VISIBLE], random)
+        image, least = degrade(image, random)
+        sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1))
         return Scene(
-            image=degrade(image, random),
+            image=image,
             boxes=boxes,
-            whole=share >= VISIBLE,
+            whole=(share >= VISIBLE) & (sides >= least),
             roll_deg=np.array(canvas.rolls)[keep],
             roll_weight=np.array(canvas.weights)[keep],
             counted=canvas.counted > 0,

@@ -54,19 +54,26 @@ def cover(image: Picture, center: Array, size: tuple[float, float], roll_deg: fl
     image[rows, columns] = np.clip(color * shade, 0, 255).astype(np.uint8)
 
 
-def degrade(image: Picture, random: Random) -> Picture:
-    """`image` (H, W, 3) in another light and through a worse camera; each defect by chance."""
+def degrade(image: Picture, random: Random) -> tuple[Picture, float]:
+    """`image` (H, W, 3) in another light and through a worse camera, each defect by chance; and the side in pixels
+    below which a face in it is past recognition.
+    """
     height, width = image.shape[:2]
+    least = 0.0
     if random.random() < 0.2:
         factor = float(np.exp(random.uniform(np.log(0.12), np.log(0.8))))
+        least = 6 / factor
         small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         image = np.asarray(cv2.resize(small, (width, height), interpolation=int(random.integers(0, 3))), np.uint8)
     chance = random.random()
     if chance < 0.12:
         sigma = float(np.exp(random.uniform(np.log(0.5), np.log(4.5))))
+        least = max(least, 6 * sigma)
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
     elif chance < 0.2:
-        image = np.asarray(cv2.filter2D(image, -1, motion_kernel(random)), np.uint8)
+        kernel = motion_kernel(random)
+        least = max(least, 2.0 * len(kernel))
+        image = np.asarray(cv2.filter2D(image, -1, kernel), np.uint8)
     image = recolor(image, random)
     if random.random() < 0.15:
         image = grain(image, float(random.uniform(2, 14)), random)
@@ -74,7 +81,7 @@ def degrade(image: Picture, random: Random) -> Picture:
         quality = int(random.integers(15, 80))
         coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
-    return np.ascontiguousarray(image, dtype=np.uint8)
+    return np.ascontiguousarray(image, dtype=np.uint8), least
 
 
 def recolor(image: Picture, random: Random) -> Picture:

@@ -33,6 +33,7 @@ class DetectorRecipe(Settings):
     """A training of the face detector."""
 
     name: str = Field("detector", description="how the run and its files are called")
+    start: str = Field("", description="a checkpoint whose averaged weights to start from; empty: random weights")
     widths: tuple[int, ...] = Field((16, 32, 64, 96, 160), description="channels at strides 2, 4, 8, 16, 32")
     depths: tuple[int, ...] = Field((1, 3, 4, 3), description="further blocks at strides 4, 8, 16, 32")
     pyramid: int = Field(48, ge=8, description="channels of the feature pyramid")
@@ -133,6 +134,8 @@ class DetectorTrainer:
         self.recipe, self.maker, self.folder = recipe, maker, folder
         self.net = new_net(recipe).train()
         self.averaged = new_net(recipe).eval().requires_grad_(False)
+        if recipe.start:
+            self.net.load_state_dict(load_detector(Path(recipe.start)).state_dict())
         self.averaged.load_state_dict(self.net.state_dict())
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         plain = [p for p in self.net.parameters() if p.ndim <= 1]
@@ -184,7 +187,7 @@ class DetectorTrainer:
         losses.sum().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
         self.optimizer.step()
-        # young averages forget faster, so that random weights do not linger
+        # young averages forget faster, so that the weights it began with do not linger
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for kept, new in zip(self.averaged.state_dict().values(), self.net.state_dict().values(), strict=True):
