@@ -59,7 +59,7 @@ def test_a_block_of_python_compiles(document, text, before):
 
 
 def test_the_readmes_python_runs_from_the_repository():
-    if not (weights_folder() / "accurate.onnx").is_file():
+    if not all((weights_folder() / f"{name}.onnx").is_file() for name in ("accurate", "detector")):
         pytest.skip("needs the weights of the package")
     script = "\n".join(text for name, text, before in PYTHON if name == "README.md" and before != NOT_RUN)
     done = subprocess.run(
