@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -190,10 +191,15 @@ def test_two_processes_equal_one_on_the_same_global_batch(mixed, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     arguments = [str(tmp_path / "two.py"), recipe.model_dump_json(), str(tmp_path / "two"), str(Path(__file__).parent)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    for attempt in range(3):
+        done = subprocess.run(
+            [*launch, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        # torch aborts now and then while a process that has done its work is being closed; nothing of ours is at stake
+        if done.returncode == 0 or "terminate called without an active exception" not in done.stderr:
+            break
+        shutil.rmtree(tmp_path / "two", ignore_errors=True)
+    assert done.returncode == 0, (attempt, done.stderr[-3000:])
     two = load_checkpoint(tmp_path / "two/checkpoint.pt")
     for key, value in two["model"].items():
         assert torch.allclose(value, alone["model"][key], rtol=1e-4, atol=1e-5), key
