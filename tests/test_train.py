@@ -191,7 +191,7 @@ def test_two_processes_equal_one_on_the_same_global_batch(mixed, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     arguments = [str(tmp_path / "two.py"), recipe.model_dump_json(), str(tmp_path / "two"), str(Path(__file__).parent)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    for attempt in range(3):
+    for _attempt in range(3):
         done = subprocess.run(
             [*launch, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
         )
@@ -199,7 +199,7 @@ def test_two_processes_equal_one_on_the_same_global_batch(mixed, tmp_path):
         if done.returncode == 0 or "terminate called without an active exception" not in done.stderr:
             break
         shutil.rmtree(tmp_path / "two", ignore_errors=True)
-    assert done.returncode == 0, (attempt, done.stderr[-3000:])
+    assert done.returncode == 0, (_attempt, done.stderr[-3000:])
     two = load_checkpoint(tmp_path / "two/checkpoint.pt")
     for key, value in two["model"].items():
         assert torch.allclose(value, alone["model"][key], rtol=1e-4, atol=1e-5), key
