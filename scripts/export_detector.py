@@ -22,6 +22,7 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("checkpoint", type=Path)
 parser.add_argument("out", type=Path)
 parser.add_argument("--threshold", type=float, default=0.5, help="least score of a face, chosen on validation photos")
+parser.add_argument("--support", type=int, default=1, help="cells a look whose mean scores a face")
 parser.add_argument("--history", default="", help="a sentence on how the run departed from its recipe")
 args = parser.parse_args()
 
@@ -34,6 +35,7 @@ card = {
     "input": "image: uint8 RGB (1, H, W, 3), H and W multiples of 32",
     "outputs": "scores (1, P), boxes (1, P, 4) x0 y0 x1 y1 in pixels, directions (1, P, 2) cosine and sine of the roll",
     "threshold": args.threshold,
+    "support": args.support,
     "threshold_rule": "the least score with at most 1 false face in the held-back background pictures, rounded up",
     "parameters": sum(p.numel() for p in net.parameters()),
     "data": "detection/wider, detection/masks, detection/background, 300W train, infanface/train, "

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from lineament.detect import (
     Detections,
     FaceDetector,
+    agreed,
     as_detector,
     empty_detections,
     normalized,
-    of_size,
     pad_to_multiple,
-    supported,
     suppress,
     tile_spans,
 )
@@ -88,7 +87,7 @@ def white_at(height, width, *corners):
 
 
 def test_a_white_cell_is_found_where_it_lies_when_the_image_is_neither_shrunk_nor_enlarged(bright_detector):
-    found = FaceDetector(bright_detector, enlarge=1.0, coarse_side=0)(white_at(100, 70, (16, 40)))
+    found = FaceDetector(bright_detector, enlarge=1.0, coarse_sides=())(white_at(100, 70, (16, 40)))
     # cell of pixels 16..23 and 40..47 covers [15.5, 23.5] x [39.5, 47.5]
     assert found.boxes.tolist() == [[15.5, 39.5, 23.5, 47.5]]
     assert found.scores == pytest.approx([1.0])
@@ -98,7 +97,7 @@ def test_a_white_cell_is_found_where_it_lies_when_the_image_is_neither_shrunk_no
 def test_boxes_come_back_to_the_image_after_enlarging(bright_detector):
     image = np.zeros((64, 64, 3), np.uint8)
     image[8:12, 20:24] = 255  # becomes the cell 40..47, 16..23 at twice the size, with soft edges
-    found = FaceDetector(bright_detector, threshold=0.7, coarse_side=0)(image)
+    found = FaceDetector(bright_detector, threshold=0.7, coarse_sides=())(image)
     assert found.boxes.tolist() == [[19.5, 7.5, 23.5, 11.5]]
 
 
@@ -112,26 +111,12 @@ def test_a_small_face_in_a_huge_image_is_found_once_by_tiles_and_lost_without_th
     # at 160 of 320 pixels a lone white cell is a quarter of a cell: too dark; the tiles see it whole
     corners = [(8, 8), (152, 152), (160, 160), (312, 8), (200, 304)]
     image = white_at(320, 320, *corners)
-    tiled = FaceDetector(bright_detector, side=160, finest_side=320, enlarge=1.0, coarse_side=0)(image)
+    tiled = FaceDetector(bright_detector, side=160, finest_side=320, enlarge=1.0, coarse_sides=())(image)
     wanted = sorted([x - 0.5, y - 0.5, x + 7.5, y + 7.5] for x, y in corners)
     tile_starts = {start for start, _, _ in tile_spans(320, 160, 80)}
     assert tile_starts == {0, 80, 160}  # multiples of 8, so cells are cut alike in every tile
     assert sorted(tiled.boxes.tolist()) == wanted
-    assert len(FaceDetector(bright_detector, side=160, finest_side=160, enlarge=1.0, coarse_side=0)(image).boxes) == 0
-
-
-def test_large_faces_come_from_the_coarse_look_and_small_ones_from_the_fine_one(bright_detector):
-    # 256 px seen at 64: the cell of the coarse look is 32 px of the image, its faces are at least SMALLEST there
-    image = white_at(256, 256, (8, 8))
-    image[128:160, 64:96] = 255
-    both = FaceDetector(bright_detector, side=256, coarse_side=64, enlarge=1.0)
-    # the network's boxes are all 8 px as seen, so the coarse look reports none
-    assert (both(image).boxes[:, 2] - both(image).boxes[:, 0] == 8).all()
-    fine, coarse = both.search(image, 1.0), both.search(image, 0.25)
-    assert coarse.boxes.tolist() == [[63.5, 127.5, 95.5, 159.5]]
-    assert len(fine.boxes) == 1 + 16
-    assert of_size(coarse, 33, np.inf).boxes.shape == (0, 4)
-    assert of_size(coarse, 32, 32).boxes.shape == (1, 4)
+    assert len(FaceDetector(bright_detector, side=160, finest_side=160, enlarge=1.0, coarse_sides=())(image).boxes) == 0
 
 
 @given(st.integers(1, 5000), st.integers(64, 700), st.integers(0, 60))
@@ -171,14 +156,24 @@ def test_a_face_is_scored_by_the_mean_of_the_cells_that_see_it_and_silence_count
     face, lone = [0.0, 0, 20, 20], [100.0, 0, 120, 20]
     boxes = np.array([lone, face, [1, 0, 21, 20], [0, 1, 20, 21]])
     candidates = Detections(boxes, np.array([0.9, 0.8, 0.7, 0.6]), np.arange(4.0))
-    kept = suppress(candidates, 0.4)
-    assert kept.roll_deg.tolist() == [0, 1]
-    scored = supported(kept, candidates, 3)
+    scored = agreed([(1.0, candidates)], 3, 0.4)
     # the face: (.8 + .7 + .6) / 3 = .7; the lone cell: (.9 + .15 + .15) / 3 = .4
     assert scored.roll_deg.tolist() == [1, 0]
     assert scored.scores == pytest.approx([0.7, 0.4])
-    assert supported(kept, candidates, 1).scores.tolist() == [0.9, 0.8]
-    assert supported(empty_detections(), candidates, 3).boxes.shape == (0, 4)
+    assert agreed([(1.0, candidates)], 1, 0.4).scores.tolist() == [0.9, 0.8]
+    assert agreed([(1.0, empty_detections())], 3, 0.4).boxes.shape == (0, 4)
+
+
+def test_looks_that_answer_for_a_size_must_agree_and_others_are_not_asked():
+    small, middle, large = [0.0, 0, 20, 20], [100.0, 0, 200, 100], [300.0, 0, 700, 400]
+    fine = Detections(np.array([small, middle, large]), np.array([0.8, 0.6, 0.9]), np.zeros(3))
+    coarse = Detections(np.array([middle, large]), np.array([0.7, 0.5]), np.ones(2))
+    scored = agreed([(1.0, fine), (0.35, coarse)], 1, 0.4)
+    # 20 px are 7 px in the coarse look: only the fine one is asked; 400 px are too large for the fine one;
+    # 100 px are 35 px in the coarse look, so both are asked: (.6 + .7) / 2
+    assert scored.scores == pytest.approx([0.8, 0.65, 0.5])
+    assert scored.boxes.tolist() == [small, middle, large]
+    assert scored.roll_deg.tolist() == [0, 1, 1]
 
 
 def test_padding_adds_black_at_the_right_and_the_bottom_only():
@@ -189,7 +184,7 @@ def test_padding_adds_black_at_the_right_and_the_bottom_only():
 
 
 def test_threads_share_a_detector_and_get_the_same_faces(bright_detector):
-    detector = FaceDetector(bright_detector, enlarge=1.0, coarse_side=0)
+    detector = FaceDetector(bright_detector, enlarge=1.0, coarse_sides=())
     images = [white_at(96, 96, (8 * k, 16)) for k in range(8)]
     alone = [detector(image).boxes.tolist() for image in images]
     together = [None] * 8

@@ -284,7 +284,7 @@ def test_a_tiny_network_learns_one_picture_and_says_the_same_as_onnx(tmp_path):
     export_detector(net.eval(), path, {"threshold": 0.6})
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["bytes"] == path.stat().st_size
-    found = FaceDetector(path, coarse_side=0, enlarge=1.0)(image)
+    found = FaceDetector(path, coarse_sides=(), enlarge=1.0)(image)
     assert len(found.boxes) == 2
     order = np.argsort(found.boxes[:, 0])
     assert found.boxes[order] == pytest.approx(boxes.numpy(), abs=4)

@@ -20,8 +20,8 @@ from .geometry import Array, as_boxes, iou
 MULTIPLE = 32
 TILE_OVERLAP = 160
 """Pixels that neighboring tiles share: faces up to this side are whole in one of them."""
-LARGEST, SMALLEST = 224, 32
-"""Where an image is seen at two scales: sides of faces, in pixels as seen, that the finer and the coarser report."""
+SMALLEST, LARGEST = 32, 224
+"""Sides of faces, in pixels as seen, that a look answers for; the finest also for smaller, the coarsest for larger."""
 MOST = 1000
 """Candidates that suppression looks at, best first."""
 SAME_IOU = 0.5
@@ -54,7 +54,7 @@ class FaceDetector:
         *,
         threshold: float | None = None,
         side: int = 640,
-        coarse_side: int = 256,
+        coarse_sides: tuple[int, ...] = (256, 128),
         finest_side: int = 1280,
         enlarge: float = 2.0,
         suppress_iou: float = 0.4,
@@ -65,12 +65,12 @@ class FaceDetector:
 
         threshold: least score of a face; None: the card's, chosen on validation photos.
         side: images are brought to this longer side, but never enlarged more than `enlarge` times.
-        coarse_side: they are seen once more at this longer side, where large, blurred and dark faces are clearest,
-        for a sixth of the time; 0: not.
+        coarse_sides: they are looked at again at these longer sides, for a fifth of the time: large, blurred and dark
+        faces are clearest there, and what only looks like a face at one scale is found out.
         finest_side: larger images are searched again at twice, four times ... `side`, up to this longer side, one tile
         of `side` at a time, for small faces; memory does not grow with the image.
         suppress_iou: of two boxes that overlap more, the worse one goes.
-        support: the score of a face is the mean of its best so many cells; None: the card's.
+        support: cells of one look whose mean is the score of a face; None: the card's.
         threads: of ONNX Runtime.
         Raises: ModelError where the file is missing, foreign or broken.
         """
@@ -79,7 +79,7 @@ class FaceDetector:
         self.session = open_session(file, threads)
         self.threshold = float(self.card.get("threshold", 0.5)) if threshold is None else threshold
         self.support = int(self.card.get("support", 1)) if support is None else support
-        self.side, self.coarse_side, self.finest_side = side, coarse_side, finest_side
+        self.side, self.coarse_sides, self.finest_side = side, coarse_sides, finest_side
         self.enlarge, self.suppress_iou = enlarge, suppress_iou
 
     def __call__(self, image: NDArray[np.uint8]) -> Detections:
@@ -88,24 +88,15 @@ class FaceDetector:
         longest = max(image.shape[:2])
         if min(image.shape[:2]) == 0:
             return empty_detections()
-        found = self.search_twice(image, min(self.side / longest, self.enlarge), self.coarse_side / longest)
+        scale = min(self.side / longest, self.enlarge)
+        scales = [scale] + [side / longest for side in self.coarse_sides if side / longest < 0.75 * scale]
+        found = [agreed([(s, self.search(image, s)) for s in scales], self.support, self.suppress_iou)]
         finer = 2 * self.side
         while self.side * 1.25 < longest and finer <= self.finest_side:
             found += self.search_tiles(image, min(1.0, finer / longest))
             finer *= 2
-        together = Detections(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-        best = Detections(*(part[np.argsort(-together.scores, kind="stable")[:MOST]] for part in together))
-        scored = supported(suppress(best, self.suppress_iou), best, self.support)
-        keep = scored.scores > self.threshold
-        return Detections(*(part[keep] for part in scored))
-
-    def search_twice(self, image: NDArray[np.uint8], scale: float, coarse: float) -> list[Detections]:
-        """The candidates at two scales: small faces from `scale`, large ones from `coarse`, in between from both."""
-        fine = self.search(image, scale)
-        if not 0 < coarse < 0.75 * scale:
-            return [fine]
-        whole = self.search(image, coarse)
-        return [of_size(fine, 0, LARGEST / scale), of_size(whole, SMALLEST / coarse, np.inf)]
+        together = suppress(concatenate(found), self.suppress_iou)
+        return rows(together, together.scores > self.threshold)
 
     def search(self, image: NDArray[np.uint8], scale: float) -> Detections:
         """Every candidate in `image` seen at `scale`, in its pixels, before suppression."""
@@ -115,7 +106,7 @@ class FaceDetector:
             image = shrink_or_enlarge(image, size)
         padded = pad_to_multiple(image)
         scores, boxes, directions = (a[0] for a in self.session.run(None, {"image": padded[None]}))
-        keep = scores > (min(self.threshold, FAINT) if self.support > 1 else self.threshold)
+        keep = scores > min(self.threshold, FAINT)
         kept, turned = boxes[keep].astype(np.float64), directions[keep].astype(np.float64)
         # back by the area rule of geometry, each side by its own rounded factor
         factors = np.array([width / size[0], height / size[1]] * 2)
@@ -132,18 +123,23 @@ class FaceDetector:
         overlap = int(min(TILE_OVERLAP, self.side // 2) / scale)
         for y, top, bottom in tile_spans(height, reach, overlap):
             for x, left, right in tile_spans(width, reach, overlap):
-                found = self.search(image[y : y + reach, x : x + reach], scale)
+                seen = self.search(image[y : y + reach, x : x + reach], scale)
+                found = agreed([(scale, seen)], self.support, self.suppress_iou)
                 boxes = found.boxes + np.array([x, y, x, y])
                 center = (boxes[:, :2] + boxes[:, 2:]) / 2
                 mine = ((center >= (left, top)) & (center < (right, bottom))).all(1)
-                yield of_size(Detections(boxes[mine], found.scores[mine], found.roll_deg[mine]), 0, overlap)
+                small = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0) <= overlap
+                yield rows(Detections(boxes, found.scores, found.roll_deg), mine & small)
 
 
-def of_size(found: Detections, least: float, most: float) -> Detections:
-    """Those of `found` whose longer side is from `least` to `most` pixels."""
-    sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(1, initial=0)
-    keep = (sides >= least) & (sides <= most)
-    return Detections(found.boxes[keep], found.scores[keep], found.roll_deg[keep])
+def rows(found: Detections, which: Any) -> Detections:
+    """The rows of `found` that an index or a mask picks."""
+    return Detections(*(part[which] for part in found))
+
+
+def concatenate(parts: list[Detections]) -> Detections:
+    """All rows of all parts."""
+    return Detections(*(np.concatenate(same) for same in zip(*parts, strict=True)))
 
 
 def tile_spans(length: int, reach: int, overlap: int) -> list[tuple[int, float, float]]:
@@ -188,19 +184,31 @@ def suppress(found: Detections, suppress_iou: float) -> Detections:
     return Detections(boxes[alive], scores[alive], roll_deg[alive])
 
 
-def supported(kept: Detections, candidates: Detections, count: int) -> Detections:
-    """`kept` scored anew, best first: the mean of the best `count` candidates on the same face, absent ones `FAINT`.
+def agreed(looks: list[tuple[float, Detections]], count: int, suppress_iou: float) -> Detections:
+    """The faces of one image seen at several scales, finest first, scored by how far the looks and cells agree.
 
-    A face is seen by several cells, and at two scales; what only looks like one from a single cell loses.
+    looks: scale and candidates of each. A face's score is the mean, over the looks that answer for its size, of its
+    best `count` candidates there, absent ones `FAINT`.
     """
-    if count <= 1 or len(kept.boxes) == 0:
-        return kept
-    same = iou(kept.boxes, candidates.boxes) > SAME_IOU
-    voices = np.where(same, candidates.scores, FAINT)
-    voices = np.pad(voices, ((0, 0), (0, count)), constant_values=FAINT)
-    scores = -np.sort(-voices, axis=1)[:, :count].mean(1)
+    own = [rows(found, answers(found.boxes, scale, i, len(looks))) for i, (scale, found) in enumerate(looks)]
+    candidates = concatenate(own)
+    kept = suppress(rows(candidates, np.argsort(-candidates.scores, kind="stable")[:MOST]), suppress_iou)
+    total, asked = np.zeros(len(kept.boxes)), np.zeros(len(kept.boxes))
+    for i, (scale, found) in enumerate(looks):
+        mine = answers(kept.boxes, scale, i, len(looks))
+        voices = np.where(iou(kept.boxes, found.boxes) > SAME_IOU, found.scores, FAINT)
+        voices = np.pad(voices, ((0, 0), (0, count)), constant_values=FAINT)
+        total += mine * -np.sort(-voices, axis=1)[:, :count].mean(1)
+        asked += mine
+    scores = total / np.maximum(asked, 1)
     order = np.argsort(-scores, kind="stable")
     return Detections(kept.boxes[order], scores[order], kept.roll_deg[order])
+
+
+def answers(boxes: Array, scale: float, look: int, looks: int) -> NDArray[np.bool_]:
+    """(F,) whether look number `look` of `looks`, finest first, answers for faces of the size of `boxes`."""
+    sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1)) * scale
+    return np.asarray(((sides >= SMALLEST) | (look == 0)) & ((sides <= LARGEST) | (look == looks - 1)))
 
 
 def empty_detections() -> Detections:
