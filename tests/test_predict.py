@@ -117,6 +117,14 @@ def test_any_callable_is_a_detector():
     np.testing.assert_allclose(faces[0].box, [60, 50, 140, 130])
 
 
+def test_a_detection_whose_landmarks_score_low_is_no_face_but_a_given_box_is():
+    boxes = np.array([[60.0, 50, 140, 130]])
+    model = MeanShapeModel(score=0.1)
+    assert len(Predictor(model, lambda image: boxes, floor=0.2)(ramp())) == 0
+    assert len(Predictor(model, lambda image: boxes, floor=0.05)(ramp())) == 1
+    assert len(Predictor(model, lambda image: boxes, floor=0.2)(ramp(), boxes)) == 1
+
+
 class TurnedFaceModel(MeanShapeModel):
     """Sees a face that is turned by `roll_deg` in the image: sure when the crop shows it upright, else not."""
 

@@ -52,6 +52,8 @@ class Recut:
 
 
 RECUT = Recut()
+FLOOR = 0.3
+"""A detection whose landmarks score less than this in the mean is no face; chosen by `scripts/choose_floor.py`."""
 
 
 class LandmarkModel(Protocol):
@@ -83,6 +85,7 @@ class Predictor:
     detector: "default", or any callable image -> boxes (F, 4), (F, 5) with scores, or (boxes, scores).
     scheme: the points wanted; None: the model's own.    threads: of ONNX Runtime; 0 leaves it the choice.
     recut: when faces are cut again around their own landmarks or at other angles; None: never.
+    floor: detections whose landmarks have a lower mean score are dropped; given boxes never are.
     Raises: ModelError, SchemeError.
     """
 
@@ -93,12 +96,13 @@ class Predictor:
         scheme: str | None = None,
         threads: int = 0,
         recut: Recut | None = RECUT,
+        floor: float = FLOOR,
     ) -> None:
         self.model = load_model(model, threads) if isinstance(model, str | Path) else model
         self.threads = threads
         self.detector = self._default_detector if detector == "default" else as_detector(detector)
         self.scheme = scheme or self.model.scheme
-        self.recut = recut
+        self.recut, self.floor = recut, floor
         # a pair of schemes without a conversion is refused here, not at the first face
         made = convert(np.zeros((self.model.points, 2)), self.model.scheme, self.scheme)
         missing = int((made.status == "missing").sum())
@@ -144,8 +148,9 @@ class Predictor:
             faces = [
                 self._face(landmarks[k], scores[k], sigma_px[k], tasks[k].box, detections.scores[k - start])
                 for k in range(start, start + len(detections.boxes))
+                if boxes is not None or scores[k].mean() >= self.floor
             ]
-            start += len(faces)
+            start += len(detections.boxes)
             size = (image.shape[1], image.shape[0])
             results.append(Faces(tuple(faces), self.scheme, len(scheme(self.scheme)), size))
         return results
