@@ -21,7 +21,6 @@ ORDER = (
     "decode",
     "runtime",
     "flip",
-    "flip",
     "detect",
     "detect_presets",
     "predict",

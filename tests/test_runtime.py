@@ -107,8 +107,8 @@ def test_a_foreign_onnx_model_is_refused(tmp_path):
         Model(path)
 
 
-def test_a_model_of_another_kind_is_refused():
-    with pytest.raises(ModelError, match="a detector model; wanted a landmarks model"):
+def test_the_detector_is_not_taken_for_a_landmark_model():
+    with pytest.raises(ModelError, match=r"detector\.onnx: an ONNX model, but not one that `lineament export` wrote"):
         Model(weights_folder() / "detector.onnx")
 
 

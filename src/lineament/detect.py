@@ -3,9 +3,7 @@
 Boxes are the tight box of the 68 landmarks (brows to chin), whoever found them. Stands on ONNX Runtime.
 """
 
-import json
 from collections.abc import Callable, Iterator
-from importlib import resources
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError, ShapeError
 from .geometry import Array, as_boxes, iou
+from .runtime import find_model, open_session, read_card
 
 MULTIPLE = 32
 TILE_OVERLAP = 160
@@ -74,9 +73,9 @@ class FaceDetector:
         threads: of ONNX Runtime.
         Raises: ModelError where the file is missing, foreign or broken.
         """
-        file = Path(path) if path is not None else packaged("detector.onnx")
+        file = Path(path) if path is not None else find_model("detector")
         self.path, self.card = file, read_card(file)
-        self.session = open_session(file, threads)
+        self.session = open_detector(file, threads)
         self.threshold = float(self.card.get("threshold", 0.5)) if threshold is None else threshold
         self.support = int(self.card.get("support", 1)) if support is None else support
         self.side, self.coarse_sides, self.finest_side = side, coarse_sides, finest_side
@@ -223,37 +222,9 @@ def check_image(image: NDArray[np.uint8]) -> None:
         raise ShapeError(f"image is {given}; wanted uint8 (H, W, 3) in RGB: read it with lineament.read_image")
 
 
-def packaged(name: str) -> Path:
-    """A file of the package's weights.    Raises: ModelError where the package has none of that name."""
-    file = Path(str(resources.files("lineament") / "weights" / name))
-    if not file.is_file():
-        raise ModelError(f"no {name} in this installation; give a path, or train one with recipes/detector.toml")
-    return file
-
-
-def read_card(file: Path) -> dict[str, Any]:
-    """The card beside a model file, or an empty one.    Raises: ModelError where it is not JSON."""
-    card = file.with_suffix(".json")
-    if not card.is_file():
-        return {}
-    try:
-        return dict(json.loads(card.read_text(encoding="utf-8")))
-    except (ValueError, OSError) as error:
-        raise ModelError(f"{card}: not a card ({error}); wanted the JSON file written with the model") from error
-
-
-def open_session(file: Path, threads: int) -> Any:
+def open_detector(file: Path, threads: int) -> Any:
     """The ONNX Runtime session of a detector file.    Raises: ModelError."""
-    import onnxruntime  # type: ignore[import-untyped, unused-ignore]
-
-    if not file.is_file():
-        raise ModelError(f"no detector at {file}; wanted an .onnx file, or None for the one of the package")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
-    try:
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelError(f"{file}: ONNX Runtime cannot open it ({error}); wanted a detector's .onnx file") from error
+    session = open_session(file, threads)
     names = [output.name for output in session.get_outputs()]
     if names != ["scores", "boxes", "directions"]:
         raise ModelError(f"{file} has the outputs {names}; wanted a face detector with scores, boxes, directions")

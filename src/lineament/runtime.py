@@ -99,9 +99,17 @@ class Model:
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """The card beside the model file at `path`; empty where there is none."""
+    """The card beside the model file at `path`; empty where there is none.
+
+    Raises: ModelError where it is not JSON.
+    """
     card = path.with_suffix(".json")
-    return json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+    if not card.is_file():
+        return {}
+    try:
+        return dict(json.loads(card.read_text(encoding="utf-8")))
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{card}: not a card ({error}); wanted the JSON file written with the model") from error
 
 
 def weights_folder() -> Path:
