@@ -194,7 +194,13 @@ def write_fp32(graph: _Graph, size: int, path: Path) -> None:
 
 def quantize(path: Path, crops: list[NDArray[np.uint8]]) -> Path:
     """The int8 file made of the fp32 one beside it: static, per channel, the decoding left in floating point."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Crops(CalibrationDataReader):  # type: ignore[misc]
@@ -215,21 +221,25 @@ def quantize(path: Path, crops: list[NDArray[np.uint8]]) -> Path:
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=_decoding_adds(prepared),
+        nodes_to_exclude=_kept_in_float(prepared),
+        # ranges by percentile and the last layer in floating point: on the accurate model the validation NME grows by
+        # 0.97 %, with whole ranges by 1.46 %
+        calibrate_method=CalibrationMethod.Percentile,
+        extra_options={"CalibPercentile": 99.99},
     )
     return out
 
 
-def _decoding_adds(path: Path) -> list[str]:
-    """The names of the additions after the last convolution: they decode, and stay in floating point."""
+def _kept_in_float(path: Path) -> list[str]:
+    """The names of the last convolution and the additions after it, which decode: they stay in floating point."""
     import onnx
 
     nodes = list(onnx.load(str(path)).graph.node)
     last = max(i for i, node in enumerate(nodes) if node.op_type == "Conv")
-    return [node.name for node in nodes[last + 1 :] if node.op_type in ("Add", "Clip")]
+    return [node.name for node in nodes[last:] if node.op_type in ("Conv", "Add", "Clip")]
 
 
-def calibration_crops(faces: CropCache, size: int, padding: float, count: int = 256) -> list[NDArray[np.uint8]]:
+def calibration_crops(faces: CropCache, size: int, padding: float, count: int = 64) -> list[NDArray[np.uint8]]:
     """Batches of plain training crops, spread evenly over the set."""
     chosen = np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(int)
     part = CropCache(faces.crops[chosen], faces.landmarks[chosen], faces.boxes[chosen])
