@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lineament.crop import cut_crops, warp
+from lineament.crop import cut_crops, warp, warp_all
 from lineament.errors import ShapeError
 from lineament.geometry import apply_affine, crop_affine, flip_affine, invert_affine
 
@@ -110,3 +110,13 @@ def test_an_image_longer_than_opencv_warps_is_cropped_all_the_same():
 def test_a_box_without_area_is_refused():
     with pytest.raises(ShapeError, match=r"box 0 is .*wanted finite x0 < x1"):
         cut_crops(np.zeros((10, 10, 3), np.uint8), [[5, 5, 5, 9]], 32, 1.3)
+
+
+def test_many_crops_are_those_of_one_at_a_time_whatever_the_threads():
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (40 + 3 * i, 60, 3)).astype(np.uint8) for i in range(11)]
+    affines = [crop_affine([5, 6, 30 + i, 40], 32, 1.3, 7.0 * i) for i in range(11)]
+    one_by_one = np.stack([warp(image, affine, 32) for image, affine in zip(images, affines, strict=True)])
+    for threads in (0, 1, 3):
+        np.testing.assert_array_equal(warp_all(images, affines, 32, threads), one_by_one)
+    assert warp_all([], [], 32).shape == (0, 32, 32, 3)

@@ -74,7 +74,9 @@ def test_a_missing_weights_package_says_what_to_type(monkeypatch):
 
 
 def test_an_unknown_backbone_offers_the_nearest():
-    with pytest.raises(RecipeError, match=r"no backbone is called 'mobilenet'; did you mean 'mobilenetv2'\?"):
+    with pytest.raises(
+        RecipeError, match=r"no backbone is called 'mobilenet'; did you mean 'mobilenetv2' or 'mobilenetv2-160'\?"
+    ):
         make_backbone("mobilenet", imagenet=False)
 
 

@@ -1,5 +1,9 @@
 """Image and boxes -> crops: each by one similarity transform, at any rotation, sub-pixel both ways."""
 
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +20,7 @@ from .geometry import (
 )
 
 LONGEST_SIDE = 32_000  # OpenCV warps no picture of 32,767 pixels or more a side
+WORTH_THREADS = 8  # crops a call from which starting threads pays
 
 
 def warp(image: NDArray[np.uint8], image_to_crop: ArrayLike, size: int) -> NDArray[np.uint8]:
@@ -56,6 +61,28 @@ def _shrink_by_area(image: NDArray[np.uint8], affine: Array, factor: int) -> tup
     return np.asarray(small, dtype=np.uint8), compose(affine, invert_affine(resize_affine(1 / factor, 1 / factor)))
 
 
+def warp_all(
+    images: Sequence[NDArray[np.uint8]], affines: Sequence[ArrayLike], size: int, threads: int = 1
+) -> NDArray[np.uint8]:
+    """The crops (F, size, size, 3) that each of `affines` shows of the image at its place.
+
+    threads: 0: one for each core.
+    """
+    crops = np.empty((len(affines), size, size, 3), np.uint8)
+
+    def fill(place: int) -> None:
+        crops[place] = warp(images[place], affines[place], size)
+
+    workers = min(threads or os.cpu_count() or 1, len(affines))
+    if workers > 1 and len(affines) >= WORTH_THREADS:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(fill, range(len(affines))))
+    else:
+        for place in range(len(affines)):
+            fill(place)
+    return crops
+
+
 def cut_crops(
     image: NDArray[np.uint8], boxes: ArrayLike, size: int, padding: float, rolls_deg: ArrayLike = 0.0
 ) -> tuple[NDArray[np.uint8], Array]:
@@ -65,8 +92,6 @@ def cut_crops(
     Raises: ShapeError where a box is none.
     """
     checked = as_boxes(boxes)
-    if len(checked) == 0:
-        return np.zeros((0, size, size, 3), np.uint8), np.zeros((0, 2, 3))
     rolls = np.broadcast_to(np.asarray(rolls_deg, dtype=np.float64), (len(checked),))
     affines = [crop_affine(box, size, padding, roll) for box, roll in zip(checked, rolls, strict=True)]
-    return np.stack([warp(image, affine, size) for affine in affines]), np.stack(affines)
+    return warp_all([image] * len(affines), affines, size), np.asarray(affines).reshape(-1, 2, 3)

@@ -11,6 +11,8 @@
   towards the left edge of the image, that is: clockwise as one sees it.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -78,11 +80,11 @@ def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
 
 def similarity(scale: float, angle_deg: float, source: ArrayLike, target: ArrayLike) -> Array:
     """The affine (2, 3) that scales by `scale`, turns by `angle_deg` and takes point `source` to point `target`."""
-    cos = scale * np.cos(np.deg2rad(angle_deg))
-    sin = scale * np.sin(np.deg2rad(angle_deg))
-    linear = np.array([[cos, -sin], [sin, cos]])
-    shift = np.asarray(target, dtype=np.float64) - linear @ np.asarray(source, dtype=np.float64)
-    return np.hstack([linear, shift[:, None]])
+    angle = math.radians(angle_deg)
+    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
+    x, y = np.asarray(source, dtype=np.float64).tolist()
+    to_x, to_y = np.asarray(target, dtype=np.float64).tolist()
+    return np.array([[cos, -sin, to_x - cos * x + sin * y], [sin, cos, to_y - sin * x - cos * y]])
 
 
 def crop_affine(box: ArrayLike, size: int, padding: float, roll_deg: float = 0.0) -> Array:
@@ -102,10 +104,12 @@ def apply_affine(affine: ArrayLike, points: ArrayLike) -> Array:
 
 
 def invert_affine(affine: ArrayLike) -> Array:
-    """The affine (2, 3) that undoes `affine`."""
-    matrix = np.asarray(affine, dtype=np.float64)
-    linear = np.linalg.inv(matrix[:, :2])
-    return np.hstack([linear, -linear @ matrix[:, 2:]])
+    """The affine (2, 3) that undoes `affine`.    Raises: ShapeError where it has no area."""
+    (a, b, x), (c, d, y) = np.asarray(affine, dtype=np.float64).tolist()
+    area = a * d - b * c
+    if area == 0:
+        raise ShapeError(f"the affine {[[a, b, x], [c, d, y]]} flattens the plane; wanted one that can be undone")
+    return np.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]]) / area
 
 
 def compose(second: ArrayLike, first: ArrayLike) -> Array:
@@ -116,7 +120,8 @@ def compose(second: ArrayLike, first: ArrayLike) -> Array:
 
 def affine_scale(affine: ArrayLike) -> float:
     """Target pixels per source pixel of `affine`: the root of its area factor."""
-    return float(np.sqrt(abs(np.linalg.det(np.asarray(affine, dtype=np.float64)[:, :2]))))
+    (a, b, _), (c, d, _) = np.asarray(affine, dtype=np.float64).tolist()
+    return math.sqrt(abs(a * d - b * c))
 
 
 def resize_affine(scale_x: float, scale_y: float) -> Array:
@@ -132,19 +137,19 @@ def flip_affine(width: int) -> Array:
 def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
     """The similarity (2, 3) that takes `source` (N, 2) nearest to `target` (N, 2) in least squares, without mirroring.
 
-    Source: Umeyama 1991, eq. 40-43.
+    Source: Umeyama 1991, eq. 40-43, which in the plane are one division of complex numbers.
     """
     a, b = as_points(source, "source points"), as_points(target, "target points")
     if len(a) != len(b) or len(a) < 2:
         raise ShapeError(f"{len(a)} source and {len(b)} target points; wanted the same number, at least 2")
     mean_a, mean_b = a.mean(0), b.mean(0)
-    u, spread, vt = np.linalg.svd((b - mean_b).T @ (a - mean_a) / len(a))
-    sign = np.array([1.0, np.sign(np.linalg.det(u @ vt)) or 1.0])
-    variance = ((a - mean_a) ** 2).sum() / len(a)
-    if variance == 0:
+    z, w = (a - mean_a) @ (1, 1j), (b - mean_b) @ (1, 1j)
+    spread = np.vdot(z, z).real
+    if spread == 0:
         raise ShapeError("all source points are one point; wanted at least two different ones")
-    linear = (spread * sign).sum() / variance * (u * sign) @ vt
-    return np.hstack([linear, (mean_b - linear @ mean_a)[:, None]])
+    turn = np.vdot(z, w) / spread
+    linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    return np.column_stack([linear, mean_b - linear @ mean_a])
 
 
 def affine_roll_deg(affine: ArrayLike) -> float:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .crop import warp
+from .crop import warp_all
 from .detect import Detections, FaceDetector, as_detector
 from .errors import SchemeError, ShapeError
 from .face import Face, Faces
@@ -189,7 +189,7 @@ class Predictor:
         if not tasks:
             return np.zeros((0, model.points, 2)), np.zeros((0, model.points)), np.zeros((0, model.points))
         affines = [crop_affine(t.box, model.size, model.padding, t.roll_deg) for t in tasks]
-        crops = np.stack([warp(images[t.image], a, model.size) for t, a in zip(tasks, affines, strict=True)])
+        crops = warp_all([images[t.image] for t in tasks], affines, model.size, self.threads)
         heads: Heads = model.heads(crops)
         points = [apply_affine(invert_affine(a), p) for a, p in zip(affines, heads.landmarks_crop, strict=True)]
         scales = np.array([affine_scale(a) for a in affines])

@@ -40,21 +40,26 @@ class Heatmap2D(nn.Module):
 
     def forward(self, features: Tensor) -> Raw:
         heatmaps = self.out(features).float()
-        batch, points, height, width = heatmaps.shape
-        probability = heatmaps.flatten(2).softmax(-1).view(batch, points, height, width)
-        mean_x, variance_x = _moments(probability.sum(2), self.stride)
-        mean_y, variance_y = _moments(probability.sum(3), self.stride)
-        return Raw(torch.stack([mean_x, mean_y], -1), (variance_x + variance_y) / 2, heatmaps)
+        height, width = heatmaps.shape[-2:]
+        x, y = _positions(width, self.stride, heatmaps), _positions(height, self.stride, heatmaps)
+        places = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)  # (h * w, 2)
+        landmarks, variance = _moments(heatmaps.flatten(2).softmax(-1), places)
+        middle = torch.tensor([width, height], device=heatmaps.device) * self.stride / 2 - 0.5
+        return Raw(landmarks + middle, variance / 2, heatmaps)
 
 
-def _moments(probability: Tensor, stride: float) -> tuple[Tensor, Tensor]:
-    """Mean and variance (B, N) of the position along the last axis of `probability` (B, N, L), in crop pixels."""
-    cells = torch.arange(probability.shape[-1], dtype=probability.dtype, device=probability.device)
-    # centred, so that the variance keeps its digits; sums, because autocast would round a product to bfloat16
-    half = (probability.shape[-1] - 1) / 2
-    position = (cells - half) * stride
-    mean = (probability * position).sum(-1)
-    return mean + (half + 0.5) * stride - 0.5, (probability * position.square()).sum(-1) - mean.square()
+def _positions(length: int, stride: float, like: Tensor) -> Tensor:
+    """The positions (L,) of the cells in crop pixels from the middle, so that variances keep their digits."""
+    return (torch.arange(length, dtype=torch.float32, device=like.device) - (length - 1) / 2) * stride
+
+
+def _moments(probability: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (B, N, D) and variance (B, N), added over the D axes, of `places` (L, D) under `probability` (B, N, L)."""
+    powers = torch.cat([places, places.square().sum(-1, keepdim=True)], -1)
+    with torch.autocast(probability.device.type, enabled=False):  # which would round the product to bfloat16
+        moments = probability @ powers
+    mean = moments[..., :-1]
+    return mean, moments[..., -1] - mean.square().sum(-1)
 
 
 class Heatmap1D(nn.Module):
@@ -71,9 +76,9 @@ class Heatmap1D(nn.Module):
     def forward(self, features: Tensor) -> Raw:
         flat = self.squeeze(features).flatten(2)  # (B, N, h * w)
         logits_x, logits_y = self.along_x(flat).float(), self.along_y(flat).float()
-        mean_x, variance_x = _moments(logits_x.softmax(-1), self.stride)
-        mean_y, variance_y = _moments(logits_y.softmax(-1), self.stride)
-        landmarks = torch.stack([mean_x, mean_y], -1)
+        positions = _positions(logits_x.shape[-1], self.stride, logits_x)[:, None]
+        (x, variance_x), (y, variance_y) = (_moments(logits.softmax(-1), positions) for logits in (logits_x, logits_y))
+        landmarks = torch.cat([x, y], -1) + (logits_x.shape[-1] * self.stride / 2 - 0.5)
         return Raw(landmarks, (variance_x + variance_y) / 2, None, logits_x, logits_y)
 
 
