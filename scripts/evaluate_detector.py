@@ -130,6 +130,7 @@ def main():
     parser.add_argument("--data", type=Path)
     parser.add_argument("--threshold", type=float, help="default: the card's")
     parser.add_argument("--support", type=int, help="cells a look that score a face; default: the card's")
+    parser.add_argument("--side", type=int, default=640, help="longer side of the finest look")
     parser.add_argument("--choose", action="store_true", help="the least threshold with 1 false face on backgrounds")
     parser.add_argument("--final", action="store_true", help="also 300W common")
     parser.add_argument("--quick", action="store_true", help="leave the made-up hard sets out")
@@ -139,9 +140,9 @@ def main():
     args = parser.parse_args()
     cv2.setNumThreads(1)
     sets = gather(data_root(args.data), args.final, args.quick)
-    ours = FaceDetector(args.model, threshold=args.threshold, support=args.support)
+    ours = FaceDetector(args.model, threshold=args.threshold, support=args.support, side=args.side)
     threshold = None if args.choose else ours.threshold
-    low = FaceDetector(args.model, threshold=LOW, support=args.support)
+    low = FaceDetector(args.model, threshold=LOW, support=args.support, side=args.side)
     systems = {"ours": (report(sets, low, threshold), ours)}
     if args.blazeface:
         blaze = BlazeFace(args.blazeface)

@@ -4,6 +4,12 @@ import argparse
 import subprocess
 from pathlib import Path
 
+import numpy as np
+
+from lineament.data.detection import read_detector_photos
+from lineament.data.sample import data_root
+from lineament.detect import shrink_or_enlarge
+from lineament.image import read_image
 from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.export_detector import export_detector
 from lineament.learn.train_detector import load_detector
@@ -23,8 +29,25 @@ parser.add_argument("checkpoint", type=Path)
 parser.add_argument("out", type=Path)
 parser.add_argument("--threshold", type=float, default=0.5, help="least score of a face, chosen on validation photos")
 parser.add_argument("--support", type=int, default=1, help="cells a look whose mean scores a face")
+parser.add_argument("--int8", action="store_true", help="quantize, calibrated on training photos")
+parser.add_argument("--data", type=Path, help="the folder of the data sets, for --int8")
 parser.add_argument("--history", default="", help="a sentence on how the run departed from its recipe")
 args = parser.parse_args()
+
+
+def calibration_pictures(root, count=64, side=512):
+    """Training photos of every kind, spread evenly, shrunk into squares."""
+    photos = [photo for photo in read_detector_photos(root) if not photo.is_validation()]
+    pictures = []
+    for photo in photos[:: max(1, len(photos) // count)]:
+        image = read_image(photo.image)
+        scale = side / max(image.shape[:2])
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        square = np.zeros((1, side, side, 3), np.uint8)
+        square[0, : size[1], : size[0]] = shrink_or_enlarge(image, size)
+        pictures.append(square)
+    return pictures
+
 
 net = load_detector(args.checkpoint)
 state = load_checkpoint(args.checkpoint)
@@ -47,4 +70,4 @@ card = {
     "commit": commit,
     "limits": LIMITS,
 }
-export_detector(net, args.out, card)
+export_detector(net, args.out, card, calibration_pictures(data_root(args.data)) if args.int8 else ())

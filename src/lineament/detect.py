@@ -89,7 +89,11 @@ class FaceDetector:
             return empty_detections()
         scale = min(self.side / longest, self.enlarge)
         scales = [scale] + [side / longest for side in self.coarse_sides if side / longest < 0.75 * scale]
-        found = [agreed([(s, self.search(image, s)) for s in scales], self.support, self.suppress_iou)]
+        looks, seen = [], image
+        for scale in scales:  # finest first: each picture is made from the one before
+            seen = look(seen, image.shape[:2], scale)
+            looks.append((scale, self.search(seen, image.shape[:2])))
+        found = [agreed(looks, self.support, self.suppress_iou)]
         finer = 2 * self.side
         while self.side * 1.25 < longest and finer <= self.finest_side:
             found += self.search_tiles(image, min(1.0, finer / longest))
@@ -97,18 +101,14 @@ class FaceDetector:
         together = suppress(concatenate(found), self.suppress_iou)
         return rows(together, together.scores > self.threshold)
 
-    def search(self, image: NDArray[np.uint8], scale: float) -> Detections:
-        """Every candidate in `image` seen at `scale`, in its pixels, before suppression."""
-        height, width = image.shape[:2]
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        if size != (width, height):
-            image = shrink_or_enlarge(image, size)
-        padded = pad_to_multiple(image)
+    def search(self, seen: NDArray[np.uint8], shape: tuple[int, ...]) -> Detections:
+        """Every candidate in the picture `seen` of an image of `shape`, in the image's pixels, before suppression."""
+        padded = pad_to_multiple(seen)
         scores, boxes, directions = (a[0] for a in self.session.run(None, {"image": padded[None]}))
         keep = scores > min(self.threshold, FAINT)
         kept, turned = boxes[keep].astype(np.float64), directions[keep].astype(np.float64)
         # back by the area rule of geometry, each side by its own rounded factor
-        factors = np.array([width / size[0], height / size[1]] * 2)
+        factors = np.array([shape[1] / seen.shape[1], shape[0] / seen.shape[0]] * 2)
         return Detections(
             boxes=(kept + 0.5) * factors - 0.5,
             scores=scores[keep].astype(np.float64),
@@ -122,8 +122,9 @@ class FaceDetector:
         overlap = int(min(TILE_OVERLAP, self.side // 2) / scale)
         for y, top, bottom in tile_spans(height, reach, overlap):
             for x, left, right in tile_spans(width, reach, overlap):
-                seen = self.search(image[y : y + reach, x : x + reach], scale)
-                found = agreed([(scale, seen)], self.support, self.suppress_iou)
+                tile = image[y : y + reach, x : x + reach]
+                candidates = self.search(look(tile, tile.shape[:2], scale), tile.shape[:2])
+                found = agreed([(scale, candidates)], self.support, self.suppress_iou)
                 boxes = found.boxes + np.array([x, y, x, y])
                 center = (boxes[:, :2] + boxes[:, 2:]) / 2
                 mine = ((center >= (left, top)) & (center < (right, bottom))).all(1)
@@ -149,6 +150,12 @@ def tile_spans(length: int, reach: int, overlap: int) -> list[tuple[int, float, 
     starts = np.linspace(0, length - reach, count).astype(int)
     cuts = ((starts[:-1] + reach + starts[1:]) / 2).tolist()
     return list(zip(starts.tolist(), [-np.inf, *cuts], [*cuts, np.inf], strict=True))
+
+
+def look(picture: NDArray[np.uint8], shape: tuple[int, ...], scale: float) -> NDArray[np.uint8]:
+    """An image of `shape` (height, width) as seen at `scale`, made from a larger or equal `picture` of it."""
+    size = (max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale)))
+    return picture if size == (picture.shape[1], picture.shape[0]) else shrink_or_enlarge(picture, size)
 
 
 def shrink_or_enlarge(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -71,10 +71,14 @@ def box_side(box: ArrayLike) -> float:
 
 def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
     """Intersection over union of every pair: (A, 4), (B, 4) -> (A, B) in [0, 1]."""
-    a = np.asarray(boxes_a, dtype=np.float64).reshape(-1, 1, 4)
-    b = np.asarray(boxes_b, dtype=np.float64).reshape(1, -1, 4)
-    inner = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(-1)
-    union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - inner
+    a = np.asarray(boxes_a, dtype=np.float64).reshape(-1, 4)
+    b = np.asarray(boxes_b, dtype=np.float64).reshape(-1, 4)
+    ax0, ay0, ax1, ay1 = a.T[:, :, None]
+    bx0, by0, bx1, by1 = b.T[:, None, :]
+    width = np.maximum(np.minimum(ax1, bx1) - np.maximum(ax0, bx0), 0)
+    height = np.maximum(np.minimum(ay1, by1) - np.maximum(ay0, by0), 0)
+    inner = width * height
+    union = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - inner
     return np.asarray(np.divide(inner, union, out=np.zeros_like(inner), where=union > 0))
 
 
@@ -109,7 +113,7 @@ def invert_affine(affine: ArrayLike) -> Array:
     area = a * d - b * c
     if area == 0:
         raise ShapeError(f"the affine {[[a, b, x], [c, d, y]]} flattens the plane; wanted one that can be undone")
-    return np.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]]) / area
+    return np.array([[d / area, -b / area, (b * y - d * x) / area], [-c / area, a / area, (c * x - a * y) / area]])
 
 
 def compose(second: ArrayLike, first: ArrayLike) -> Array:

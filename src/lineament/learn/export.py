@@ -3,15 +3,13 @@
 Stands on torch, onnx and ONNX Runtime. A file is written only when the gate is passed, together with its card.
 """
 
-import contextlib
+import copy
 import hashlib
-import io
 import json
 import logging
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,11 +24,13 @@ from ..data.batch import CropCache, plain_crops
 from ..errors import DataError, ExportError, ModelError, missing_extra
 from ..geometry import Array, apply_affine
 from ..models.landmark_net import LandmarkNet
+from ..models.row_stem import RowStem, as_rows, can_become_rows
 from ..runtime import METADATA_KEY, Heads, Model
 from ..schemes import scheme
 from ..score.metrics import nme, norm_length
 from .calibrate import SigmaScale, fit_sigma, near_exponent
 from .checkpoint import load_checkpoint
+from .quantize import quantize_file
 from .recipe import Recipe, make_recipe
 from .train import build_model, predict_plain, read_mixture
 
@@ -67,16 +67,20 @@ class Gate:
 
 
 class _Graph(nn.Module):
-    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px."""
+    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px.
 
-    def __init__(self, model: LandmarkNet, scale: SigmaScale, padding: float) -> None:
+    rows: the model's first convolution is a RowStem.
+    """
+
+    def __init__(self, model: LandmarkNet, scale: SigmaScale, padding: float, rows: bool = False) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.rows = model, rows
         self.mean, self.std = float(model.mean.flatten()[0]), float(model.std.flatten()[0])
         self.scale, self.exponent = scale, near_exponent(model.size, padding)
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x = (crops.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        pixels = as_rows(crops) if self.rows else crops.permute(0, 3, 1, 2)
+        x = (pixels.float() - self.mean) / self.std
         raw = self.model.head(self.model.features(x))
         squared = self.scale.slope * raw.variance.clamp(min=0) + self.scale.floor
         return raw.landmarks, 1 - torch.exp(-self.exponent / squared), squared.sqrt()
@@ -100,6 +104,17 @@ def even_normalization(model: LandmarkNet) -> LandmarkNet:
         model.mean.fill_(common_mean)
         model.std.fill_(common_std)
     return model
+
+
+def with_row_stem(graph: _Graph) -> _Graph:
+    """A copy of `graph` whose backbone starts with a RowStem where it can: the same function, faster in int8."""
+    copied = copy.deepcopy(graph)
+    features = getattr(copied.model.backbone, "features", None)
+    if not isinstance(features, nn.ModuleList) or not can_become_rows(features[0]):
+        return graph
+    features[0] = RowStem.of(features[0])
+    copied.rows = True
+    return copied
 
 
 def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:
@@ -147,9 +162,11 @@ def export_checkpoint(
     }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.onnx"
-        write_fp32(_Graph(model, scale, recipe.model.padding), model.size, path)
+        graph = _Graph(model, scale, recipe.model.padding)
+        write_fp32(with_row_stem(graph) if int8 else graph, model.size, path)
         if int8:
-            path = quantize(path, calibration_crops(sources[0].cache, model.size, recipe.model.padding))
+            crops = calibration_crops(sources[0].cache, model.size, recipe.model.padding)
+            path = quantize(path, crops, int(model.mean.flatten()[0]), float(model.std.flatten()[0]))
             scale = _rescale(path, metadata, faces, truth, recipe.model.padding, scale)
         set_metadata(path, metadata)
         gate = compare(Model(path, 1), faces, truth, landmarks, recipe)
@@ -194,52 +211,18 @@ def write_fp32(graph: _Graph, size: int, path: Path) -> None:
     program.save(str(path), external_data=False)
 
 
-def quantize(path: Path, crops: list[NDArray[np.uint8]]) -> Path:
-    """The int8 file made of the fp32 one beside it: static, per channel, the decoding left in floating point."""
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+def quantize(path: Path, crops: list[NDArray[np.uint8]], mean: int, std: float) -> Path:
+    """The int8 file made of the fp32 one beside it: static, per channel, the decoding left in floating point.
 
-    class Crops(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.batches: Iterator[dict[str, NDArray[np.uint8]]] = iter([{"crops": batch} for batch in crops])
+    Ranges by percentile and the last layer in floating point: on the accurate model the validation NME grows by 0.97 %,
+    with whole ranges by 1.46 %.
+    """
 
-        def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-            return next(self.batches, None)
+    def from_last_convolution(nodes: list[Any]) -> list[str]:
+        last = max(i for i, node in enumerate(nodes) if node.op_type == "Conv")
+        return [node.name for node in nodes[last:]]
 
-    prepared, out = path.with_suffix(".prepared.onnx"), path.with_suffix(".int8.onnx")
-    quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints each tensor's percentile
-        quantize_static(
-            str(prepared),
-            str(out),
-            Crops(),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Add", "Relu", "Clip", "Resize"],
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=_kept_in_float(prepared),
-            # ranges by percentile and the last layer in floating point: on the accurate model the validation NME grows by
-            # 0.97 %, with whole ranges by 1.46 %
-            calibrate_method=CalibrationMethod.Percentile,
-            extra_options={"CalibPercentile": 99.99},
-        )
-    return out
-
-
-def _kept_in_float(path: Path) -> list[str]:
-    """The names of the last convolution and the additions after it, which decode: they stay in floating point."""
-    import onnx
-
-    nodes = list(onnx.load(str(path)).graph.node)
-    last = max(i for i, node in enumerate(nodes) if node.op_type == "Conv")
-    return [node.name for node in nodes[last:] if node.op_type in ("Conv", "Add", "Clip")]
+    return quantize_file(path, "crops", crops, from_last_convolution, mean, std, percentile=99.99)
 
 
 def calibration_crops(faces: CropCache, size: int, padding: float, count: int = 64) -> list[NDArray[np.uint8]]:

@@ -1,0 +1,62 @@
+"""quantize.py: an int8 graph takes its bytes as they are, or is refused."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+
+import onnxruntime
+
+from lineament.errors import ExportError
+from lineament.learn.quantize import quantize_file, take_bytes
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+MEAN, STD = 116, 57.0
+
+
+class Small(torch.nn.Module):
+    """Two convolutions over normalized bytes."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(8, 2, 1)
+
+    def forward(self, image):
+        return self.two(torch.relu(self.one((image.permute(0, 3, 1, 2).float() - MEAN) / STD)))
+
+
+def written(folder):
+    torch.manual_seed(0)
+    model = Small().eval()
+    path = folder / "small.onnx"
+    example = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+    torch.onnx.export(model, (example,), path, dynamo=True, input_names=["image"], verbose=False, external_data=False)
+    return model, path
+
+
+def test_the_int8_graph_takes_bytes_and_stays_near_torch(tmp_path):
+    model, path = written(tmp_path)
+    pictures = list(np.random.default_rng(0).integers(0, 256, (8, 1, 8, 8, 3), dtype=np.uint8))
+    out = quantize_file(path, "image", pictures, lambda nodes: [], MEAN, STD)
+    kinds = [node.op_type for node in onnx.load(str(out)).graph.node]
+    assert "Cast" not in kinds
+    assert "Sub" not in kinds
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    for picture in pictures:
+        with torch.no_grad():
+            wanted = model(torch.from_numpy(picture)).numpy()
+        given = session.run(None, {"image": picture})[0]
+        assert np.abs(given - wanted).max() < 0.05 * np.ptp(wanted)
+
+
+def test_a_graph_that_is_not_int8_is_refused(tmp_path):
+    _, path = written(tmp_path)
+    with pytest.raises(ExportError, match="does not start with its bytes"):
+        take_bytes(path, MEAN, STD)
