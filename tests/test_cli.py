@@ -22,11 +22,14 @@ from lineament.errors import ModelError, ShapeError
 from lineament.face import Face, Faces
 from lineament.schemes import scheme as scheme_called
 
+chosen = {}  # what the last FakePredictor was made with
+
 
 class FakePredictor:
     """Stands for the models: one face in every picture brighter than black, at the given boxes if there are any."""
 
-    def __init__(self, model="accurate", detector="default", scheme=None, threads=0):
+    def __init__(self, model="accurate", detector="default", scheme=None, threads=0, flip=False):
+        chosen.update(detector=detector, flip=flip)
         if model == "broken":
             raise ModelError("no model is called 'broken'; choose one of accurate,\nfast")
         self.scheme = scheme or "ibug68"
@@ -139,6 +142,16 @@ def test_detect_with_again_or_other_settings_does_not_keep(pictures, tmp_path):
 def test_detect_writes_other_formats(pictures, tmp_path, kind, file):
     assert call("detect", pictures / "a.png", "--out", tmp_path, "--format", kind)[0] == 0
     assert (tmp_path / file).stat().st_size > 200
+
+
+def test_detect_hands_on_the_detector_and_flip(pictures, monkeypatch):
+    preset = object()
+    monkeypatch.setattr("lineament.detect_presets.mediapipe", lambda: preset)
+    assert call("detect", pictures / "a.png", "--detector", "mediapipe", "--flip")[0] == 0
+    assert (chosen["detector"], chosen["flip"]) == (preset, True)
+    code, _, err = call("detect", pictures / "a.png", "--detector", "nobody")
+    assert code == 2
+    assert "wanted default, mediapipe" in err
 
 
 def test_detect_converts_to_the_scheme_asked_for(pictures):

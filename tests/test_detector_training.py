@@ -284,11 +284,15 @@ def test_a_tiny_network_learns_one_picture_and_says_the_same_as_onnx(tmp_path):
     export_detector(net.eval(), path, {"threshold": 0.6})
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["bytes"] == path.stat().st_size
-    found = FaceDetector(path, coarse_sides=(), enlarge=1.0)(image)
-    assert len(found.boxes) == 2
-    order = np.argsort(found.boxes[:, 0])
-    assert found.boxes[order] == pytest.approx(boxes.numpy(), abs=4)
-    assert found.roll_deg[order] == pytest.approx([0, 90], abs=15)
+    in_bytes = tmp_path / "tiny_int8.onnx"
+    export_detector(net, in_bytes, {"threshold": 0.6}, [image[None]])
+    assert json.loads(in_bytes.with_suffix(".json").read_text())["precision"] == "int8"
+    for file, near in ((path, 4), (in_bytes, 6)):
+        found = FaceDetector(file, coarse_sides=(), enlarge=1.0)(image)
+        assert len(found.boxes) == 2
+        order = np.argsort(found.boxes[:, 0])
+        assert found.boxes[order] == pytest.approx(boxes.numpy(), abs=near)
+        assert found.roll_deg[order] == pytest.approx([0, 90], abs=15)
 
 
 def test_a_checkpoint_loads_as_the_averaged_network(maker, tmp_path):

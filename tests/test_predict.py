@@ -70,6 +70,23 @@ def test_sigma_is_told_in_pixels_of_the_image():
     np.testing.assert_allclose(faces.sigma_px, 2 * 100 / 96, rtol=1e-6)
 
 
+class OneSided(MeanShapeModel):
+    """Errs to the right by 3 pixels of every crop, mirrored or not."""
+
+    def heads(self, crops):
+        found = super().heads(crops)
+        return Heads(found.landmarks_crop + np.float32([3, 0]), found.scores, found.sigma_px)
+
+
+def test_with_flip_an_error_to_one_side_averages_out():
+    box = np.array([60.0, 50.0, 140.0, 130.0])
+    plain = Predictor(OneSided(), nothing, recut=None)(ramp(), box).landmarks[0]
+    flipped = Predictor(OneSided(), nothing, recut=None, flip=True)(ramp(), box).landmarks[0]
+    even = (MEAN + (MEAN * [-1, 1])[scheme("ibug68").mirror]) / 2  # the mean shape is not quite even
+    np.testing.assert_allclose(plain, MEAN * 80 + [100 + 3 * 100 / 96, 90], atol=1e-4)
+    np.testing.assert_allclose(flipped, even * 80 + [100, 90], atol=1e-4)
+
+
 def test_no_face_is_an_empty_result_of_the_same_kind():
     faces = Predictor(MeanShapeModel(), nothing)(ramp())
     assert len(faces) == 0

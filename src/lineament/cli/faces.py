@@ -30,6 +30,13 @@ Boxes = Annotated[
 ]
 
 
+Flip = Annotated[bool, typer.Option("--flip", help="Average each crop with its mirror image: twice the time.")]
+DetectorName = Annotated[
+    str,
+    typer.Option("--detector", help="default, mediapipe (where it is installed), or the path of OpenCV's YuNet file."),
+]
+
+
 class Format(StrEnum):
     """How results are printed or written."""
 
@@ -53,6 +60,8 @@ def detect(
     model: ModelName = "accurate",
     scheme: SchemeName = None,
     boxes: Boxes = None,
+    detector: DetectorName = "default",
+    flip: Flip = False,
     again: Annotated[bool, typer.Option("--again", help="Make results anew that --out already holds.")] = False,
 ) -> None:
     """Find the faces of pictures and their landmarks.
@@ -71,21 +80,42 @@ def detect(
     jobs, failures = find_jobs(paths)
     total = len(jobs) + len(failures)
     if jobs:
-        known, predictor = known_boxes(boxes, jobs), make_predictor(model, scheme)
+        known, predictor = known_boxes(boxes, jobs), make_predictor(model, scheme, detector, flip)
         if out is None:
             failures += _print_results(predictor, jobs, known, format)
         else:
-            settings = {"model": model, "scheme": predictor.scheme, "boxes": "given" if boxes else "detected"}
+            settings: dict[str, Any] = {
+                "model": model,
+                "scheme": predictor.scheme,
+                "boxes": "given" if boxes else "detected",
+            }
+            settings |= {"detector": detector} if detector != "default" else {}
+            settings |= {"flip": True} if flip else {}
             folder = ResultFolder(out, settings, again)
             failures += _write_results(predictor, jobs, known, folder, format, draw)
     list_failures(failures, total)
 
 
-def make_predictor(model: str, scheme: str | None = None) -> "Predictor":
+def make_predictor(model: str, scheme: str | None = None, detector: str = "default", flip: bool = False) -> "Predictor":
     """The predictor that the options ask for."""
     from ..predict import Predictor
 
-    return Predictor(model, scheme=scheme)
+    return Predictor(model, named_detector(detector), scheme, flip=flip)
+
+
+def named_detector(name: str) -> Any:
+    """What Predictor takes for the detector called `name`."""
+    if name == "default":
+        return "default"
+    if name == "mediapipe":
+        from ..detect_presets import mediapipe
+
+        return mediapipe()
+    if name.endswith(".onnx"):
+        from ..detect_presets import yunet
+
+        return yunet(name)
+    raise typer.BadParameter(f"--detector {name!r}; wanted default, mediapipe, or the path of a YuNet .onnx file")
 
 
 def known_boxes(boxes: list[str] | None, jobs: "Sequence[Job]") -> dict[str, Any] | None:

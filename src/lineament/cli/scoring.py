@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, note, progress_bar, show
-from .faces import ModelName, make_predictor
+from .faces import DetectorName, Flip, ModelName, make_predictor
 
 if TYPE_CHECKING:
     from ..score.report import Report
@@ -45,6 +45,8 @@ def evaluate(
     data: Data = None,
     scheme: SchemeName = None,
     boxes: Annotated[BoxSource, typer.Option(help="Boxes of the annotations, or of the detector.")] = BoxSource.truth,
+    detector: DetectorName = "default",
+    flip: Flip = False,
     format: Format = Printed.table,
     report: ReportFolder = None,
     perturb: Annotated[bool, typer.Option("--perturb", help="Also measure shifted, scaled and rolled boxes.")] = False,
@@ -55,7 +57,9 @@ def evaluate(
     from ..score.read import read_protocol
 
     fixed, samples = read_protocol(protocol, data, scheme)
-    predictor = make_predictor(model)
+    predictor = make_predictor(model, detector=detector, flip=flip)
+    model += " with flip" if flip else ""
+    model += f", detector {detector}" if boxes is BoxSource.detected and detector != "default" else ""
     with progress_bar("faces", len(samples)) as step:
         found = measure(predictor, fixed, samples, boxes=boxes.value, model=model, progress=lambda done: step())
     if perturb:
