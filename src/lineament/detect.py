@@ -98,7 +98,7 @@ class FaceDetector:
         while self.side * 1.25 < longest and finer <= self.finest_side:
             found += self.search_tiles(image, min(1.0, finer / longest))
             finer *= 2
-        together = suppress(concatenate(found), self.suppress_iou)
+        together = found[0] if len(found) == 1 else suppress(concatenate(found), self.suppress_iou)
         return rows(together, together.scores > self.threshold)
 
     def search(self, seen: NDArray[np.uint8], shape: tuple[int, ...]) -> Detections:
