@@ -1,0 +1,70 @@
+"""Measures the landmark models that ship under the protocols and completes their cards with figures and words.
+
+Usage: python scripts/complete_cards.py [MODEL ...] [--protocols 300w-val 300w-common] [--data DIR]
+"""
+
+import argparse
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from lineament.data.readers import read_data
+from lineament.data.sample import Sample, data_root
+from lineament.predict import Predictor
+from lineament.runtime import read_card, weights_folder
+from lineament.score.evaluate import evaluate
+from lineament.score.protocols import protocol
+
+WORDS = Path(__file__).parents[1] / "recipes" / "cards.toml"
+
+
+def figure(name: str, which: str, boxes: str, samples: list[Sample]) -> dict[str, Any]:
+    """What the model `name` reaches on `samples` under the protocol `which`."""
+    report = evaluate(Predictor(name), which, samples, boxes=boxes, model=name)
+    return {
+        "command": f"lineament evaluate --protocol {which} --model {name} --boxes {boxes}",
+        "faces": report.images,
+        "missed": report.missed,
+        "nme": report.nme,
+        "failure_rate": report.failure_rate,
+        "auc": report.auc,
+        "threshold": report.threshold,
+        "under_2_sigma": report.reliability.under.get(2.0) if report.reliability else None,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", default=["fast", "accurate"])
+    parser.add_argument("--protocols", nargs="+", default=["300w-val", "300w-common"])
+    parser.add_argument("--data")
+    options = parser.parse_args()
+    words = tomllib.loads(WORDS.read_text(encoding="utf-8"))
+    root = data_root(options.data)
+    for name in options.models:
+        path = weights_folder() / f"{name}.onnx"
+        said = words["common"] | words[name]
+        seen = said.pop("seen")
+        figures: dict[str, Any] = {}
+        for which in options.protocols:
+            fixed = protocol(which)
+            samples = read_data(fixed.data, root, fixed.part)
+            for boxes in ("truth", "detected"):
+                figures[f"{which}, {boxes} boxes"] = figure(name, which, boxes, samples)
+            unseen = [sample for sample in samples if Path(sample.name).with_suffix("").as_posix() not in seen]
+            if len(unseen) < len(samples):
+                title = f"{which} less {len(samples) - len(unseen)} faces seen in training, truth boxes"
+                figures[title] = figure(name, which, "truth", unseen) | {
+                    "command": f"python scripts/complete_cards.py {name}"
+                }
+        for title, found in figures.items():
+            print(name, title, json.dumps(found), flush=True)
+        card = read_card(path) | said | {"figures": figures}
+        beside = path.with_suffix(".json.part")
+        beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        beside.replace(path.with_suffix(".json"))
+
+
+if __name__ == "__main__":
+    main()

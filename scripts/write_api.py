@@ -1,0 +1,67 @@
+"""Writes docs/api.md from the docstrings of the public names.
+
+Usage: python scripts/write_api.py [--check]
+"""
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import lineament
+
+PAGE = Path(__file__).parents[1] / "docs" / "api.md"
+HEAD = """# The public names
+
+Made by `python scripts/write_api.py` from the docstrings. Everything is `lineament.<name>`.
+"""
+
+
+def entry(name: str) -> str:
+    """The section of one name."""
+    thing = getattr(lineament, name)
+    if inspect.isclass(thing) and issubclass(thing, Exception):
+        bases = ", ".join(base.__name__ for base in thing.__bases__)
+        return f"### {name}({bases})\n\n{inspect.getdoc(thing)}\n"
+    if not callable(thing):
+        return f"### {name}\n\n{type(thing).__name__}\n"
+    parts = [f"### {name}{signature(thing)}", "", *text(thing)]
+    if inspect.isclass(thing):
+        for member, value in vars(thing).items():
+            if member.startswith("_") and member != "__call__":
+                continue
+            function = value.fget if isinstance(value, property) else value
+            if inspect.isfunction(function) and inspect.getdoc(function):
+                called = "" if isinstance(value, property) else signature(function)
+                parts += ["", f"**.{member}{called}**", "", *text(function)]
+    return "\n".join(parts) + "\n"
+
+
+def signature(thing: object) -> str:
+    """The signature as it is called, without types, which the docstring gives with shapes and units."""
+    try:
+        found = inspect.signature(thing)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return "()"
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in found.parameters.values() if p.name != "self"]
+    shown = str(found.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+    return re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "...", shown)
+
+
+def text(thing: object) -> list[str]:
+    """The docstring as a block that keeps its layout."""
+    return ["```text", inspect.getdoc(thing) or "", "```"]
+
+
+def main() -> None:
+    names = sorted(lineament.__all__, key=lambda name: (name[0].isupper(), name.lower()))
+    page = "\n".join([HEAD, *(entry(name) for name in names if not name.startswith("__"))])
+    if "--check" in sys.argv:
+        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:
+            sys.exit("docs/api.md is not what the docstrings say; type: python scripts/write_api.py")
+        return
+    PAGE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

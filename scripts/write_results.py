@@ -1,0 +1,45 @@
+"""Writes the result tables of README.md from the cards of the models that ship.
+
+Usage: python scripts/write_results.py [--check]
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from lineament.runtime import read_card, weights_folder
+
+README = Path(__file__).parents[1] / "README.md"
+HEAD = "| model | boxes | NME % | FR@8 % | AUC@8 % | missed | errors under 2 sigma % |\n|---|---|---|---|---|---|---|"
+
+
+def table(which: str) -> str:
+    """The rows of protocol `which`, from the figures in the cards."""
+    rows = [HEAD]
+    for name in ("fast", "accurate"):
+        figures = read_card(weights_folder() / f"{name}.onnx").get("figures", {})
+        for boxes in ("truth", "detected"):
+            found = figures[f"{which}, {boxes} boxes"]
+            rates = [f"{100 * found[key]:.2f}" for key in ("nme", "failure_rate", "auc")]
+            under = f"{100 * found['under_2_sigma']:.1f}"
+            rows.append(f"| {name} | {boxes} | " + " | ".join([*rates, f"{found['missed']}", under]) + " |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    old = README.read_text(encoding="utf-8")
+    new = re.sub(
+        r"(<!-- results (\S+) -->\n).*?(\n<!-- end -->)",
+        lambda match: match[1] + table(match[2]) + match[3],
+        old,
+        flags=re.DOTALL,
+    )
+    if "--check" in sys.argv:
+        if new != old:
+            sys.exit("README.md does not say what the cards say; type: python scripts/write_results.py")
+        return
+    README.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
