@@ -24,7 +24,7 @@ from ..data.batch import CropCache, plain_crops
 from ..errors import DataError, ExportError, ModelError, missing_extra
 from ..geometry import Array, apply_affine
 from ..models.landmark_net import LandmarkNet
-from ..models.row_stem import RowStem, as_rows, can_become_rows
+from ..models.rows import RowStem, as_rows, can_become_rows, double_by_rows
 from ..runtime import METADATA_KEY, Heads, Model
 from ..schemes import scheme
 from ..score.metrics import nme, norm_length
@@ -106,12 +106,13 @@ def even_normalization(model: LandmarkNet) -> LandmarkNet:
     return model
 
 
-def with_row_stem(graph: _Graph) -> _Graph:
-    """A copy of `graph` whose backbone starts with a RowStem where it can: the same function, faster in int8."""
+def by_rows(graph: _Graph) -> _Graph:
+    """A copy of `graph` with its parts in their forms by rows, the first convolution where it can be."""
     copied = copy.deepcopy(graph)
+    double_by_rows(copied)
     features = getattr(copied.model.backbone, "features", None)
     if not isinstance(features, nn.ModuleList) or not can_become_rows(features[0]):
-        return graph
+        return copied
     features[0] = RowStem.of(features[0])
     copied.rows = True
     return copied
@@ -163,7 +164,7 @@ def export_checkpoint(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.onnx"
         graph = _Graph(model, scale, recipe.model.padding)
-        write_fp32(with_row_stem(graph) if int8 else graph, model.size, path)
+        write_fp32(by_rows(graph) if int8 else graph, model.size, path)
         if int8:
             crops = calibration_crops(sources[0].cache, model.size, recipe.model.padding)
             path = quantize(path, crops, int(model.mean.flatten()[0]), float(model.std.flatten()[0]))
@@ -214,15 +215,14 @@ def write_fp32(graph: _Graph, size: int, path: Path) -> None:
 def quantize(path: Path, crops: list[NDArray[np.uint8]], mean: int, std: float) -> Path:
     """The int8 file made of the fp32 one beside it: static, per channel, the decoding left in floating point.
 
-    Ranges by percentile and the last layer in floating point: on the accurate model the validation NME grows by 0.97 %,
-    with whole ranges by 1.46 %.
+    Ranges by percentile: with whole ranges the validation NME of the first accurate model grew by half as much again.
     """
 
-    def from_last_convolution(nodes: list[Any]) -> list[str]:
+    def decoding(nodes: list[Any]) -> list[str]:
         last = max(i for i, node in enumerate(nodes) if node.op_type == "Conv")
-        return [node.name for node in nodes[last:]]
+        return [node.name for node in nodes[last + 1 :]]
 
-    return quantize_file(path, "crops", crops, from_last_convolution, mean, std, percentile=99.99)
+    return quantize_file(path, "crops", crops, decoding, mean, std, percentile=99.99)
 
 
 def calibration_crops(faces: CropCache, size: int, padding: float, count: int = 64) -> list[NDArray[np.uint8]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import ExportError
 
-FOLLOWING = ("Reshape", "Transpose")  # quantized only before the second convolution, where a RowStem moves its outputs
+MOVED = ("Concat", "Reshape", "Transpose")  # by which models.rows moves pixels
 
 
 def quantize_file(
@@ -50,19 +50,17 @@ def quantize_file(
     prepared, out = path.with_suffix(".prepared.onnx"), path.with_suffix(".int8.onnx")
     quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
     nodes = list(onnx.load(str(prepared)).graph.node)
-    second = [i for i, node in enumerate(nodes) if node.op_type == "Conv"][1]
-    kept = keep(nodes) + [node.name for node in nodes[second:] if node.op_type in FOLLOWING]
     with contextlib.redirect_stdout(io.StringIO()):  # it prints each tensor's percentile
         quantize_static(
             str(prepared),
             str(out),
             Inputs(),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Add", "Relu", "Clip", "Resize", *FOLLOWING],
+            op_types_to_quantize=["Conv", "Add", "Relu", "Clip", "Resize", *MOVED],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=kept,
+            nodes_to_exclude=keep(nodes),
             calibrate_method=CalibrationMethod.MinMax if percentile is None else CalibrationMethod.Percentile,
             extra_options={} if percentile is None else {"CalibPercentile": percentile},
         )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..errors import RecipeError, nearest
 from .backbones import make_backbone
 from .depthwise import DepthwiseConv2d
+from .rows import Double
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,10 @@ class PyramidBlock(nn.Module):
         self.depthwise_norm = nn.BatchNorm2d(channels)
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
         self.pointwise_norm = nn.BatchNorm2d(channels)
+        self.up = Double()
 
     def forward(self, finer: Tensor, coarser: Tensor) -> Tensor:
-        x = F.relu(self.lateral_norm(self.lateral(finer)) + F.interpolate(coarser, scale_factor=2.0, mode="nearest"))
+        x = F.relu(self.lateral_norm(self.lateral(finer)) + self.up(coarser))
         x = F.relu(self.depthwise_norm(self.depthwise(x)))
         return F.relu(self.pointwise_norm(self.pointwise(x)))
 

@@ -1,4 +1,4 @@
-"""row_stem.py: rows of four pixels give what the first convolution gives."""
+"""rows.py: by rows or not, the parts give the same."""
 
 import pytest
 
@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 from lineament.models.efficientnet_lite import EfficientNetLite
 from lineament.models.face_detector import FaceDetectorNet
 from lineament.models.mobilenetv2 import MobileNetV2
-from lineament.models.row_stem import RowStem, as_rows, can_become_rows
+from lineament.models.rows import Double, RowStem, as_rows, can_become_rows, double_by_rows
 
 pytestmark = pytest.mark.torch
 
@@ -49,3 +49,13 @@ def test_only_a_padded_convolution_of_three_channels_becomes_rows():
     assert not can_become_rows(MobileNetV2().features[1])
     assert not can_become_rows(EfficientNetLite(0))
     assert not can_become_rows(torch.nn.Conv2d(3, 8, 3, 2, 1))
+
+
+def test_doubled_by_rows_every_pixel_is_there_four_times():
+    x = torch.arange(2 * 3 * 2 * 5, dtype=torch.float32).view(2, 3, 2, 5)
+    double = Double()
+    wanted = double(x)
+    double_by_rows(double)
+    assert double.by_rows
+    assert torch.equal(double(x), wanted)
+    assert torch.equal(wanted, x.repeat_interleave(2, 2).repeat_interleave(2, 3))
