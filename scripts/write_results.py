@@ -18,11 +18,12 @@ def table(which: str) -> str:
     rows = [HEAD]
     for name in ("fast", "accurate"):
         figures = read_card(weights_folder() / f"{name}.onnx").get("figures", {})
-        for boxes in ("truth", "detected"):
-            found = figures[f"{which}, {boxes} boxes"]
+        for how in ("truth boxes", "detected boxes", "truth boxes, flip"):
+            found = figures[f"{which}, {how}"]
             rates = [f"{100 * found[key]:.2f}" for key in ("nme", "failure_rate", "auc")]
             under = f"{100 * found['under_2_sigma']:.1f}"
-            rows.append(f"| {name} | {boxes} | " + " | ".join([*rates, f"{found['missed']}", under]) + " |")
+            model = f"{name} --flip" if how.endswith("flip") else name
+            rows.append(f"| {model} | {how.split()[0]} | " + " | ".join([*rates, f"{found['missed']}", under]) + " |")
     return "\n".join(rows)
 
 

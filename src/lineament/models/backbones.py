@@ -11,10 +11,14 @@ from torch import Tensor, nn
 from ..errors import ExtraError, RecipeError, nearest
 from .efficientnet_lite import EfficientNetLite
 from .mobilenetv2 import MobileNetV2
+from .simple_baseline import SimpleBaseline
 
 
 class Backbone(Protocol):
-    """What a head asks of a backbone: normalized (B, 3, H, W) -> one feature map a stride, finest first."""
+    """What a head asks of a backbone: normalized (B, 3, H, W) -> one feature map a stride, finest first.
+
+    One that has a `decoded` which is true needs no pyramid: the heads stand on its finest map, at stride 4.
+    """
 
     strides: tuple[int, ...]
     channels: tuple[int, ...]
@@ -27,6 +31,8 @@ class Backbone(Protocol):
 BACKBONES: dict[str, Callable[[], nn.Module]] = {
     "mobilenetv2": MobileNetV2,
     "mobilenetv2-160": lambda: MobileNetV2(6),  # without its last stage, of 320 channels: 7 % faster
+    "simple-baseline": SimpleBaseline,
+    "light-resnet50": lambda: SimpleBaseline(light=True),
     "efficientnet-lite0": lambda: EfficientNetLite(0),
     "efficientnet-lite1": lambda: EfficientNetLite(1),
     "efficientnet-lite2": lambda: EfficientNetLite(2),
@@ -44,12 +50,15 @@ IMAGENET: dict[str, tuple[str, str]] = {
 def make_backbone(name: str, imagenet: bool) -> nn.Module:
     """The backbone called `name`, with its ImageNet weights or random ones.
 
-    Raises: RecipeError for an unknown name, ExtraError where the package of the weights is not installed.
+    Raises: RecipeError for an unknown name and where there are no such weights, ExtraError where the package of the
+    weights is not installed.
     """
     if name not in BACKBONES:
         raise RecipeError(f"no backbone is called {name!r}; {nearest(name, BACKBONES)}")
     backbone = BACKBONES[name]()
     if imagenet:
+        if name not in IMAGENET:
+            raise RecipeError(f"there are no ImageNet weights for {name!r}; set model.imagenet = false")
         weights = torch.load(_weights_file(name), map_location="cpu", weights_only=True)
         wanted = backbone.state_dict()
         backbone.load_state_dict({key: value for key, value in weights.items() if key in wanted})

@@ -125,7 +125,7 @@ class PyramidBlock(nn.Module):
 class LandmarkNet(nn.Module):
     """uint8 RGB crops (B, S, S, 3) -> Raw.
 
-    channels: width of the pyramid.    head: a key of HEADS.    size: S, a multiple of 32.
+    channels: width of the pyramid, where the backbone needs one.    head: a key of HEADS.    size: S, a multiple of 32.
     """
 
     mean: Tensor
@@ -140,16 +140,23 @@ class LandmarkNet(nn.Module):
         body = make_backbone(backbone, imagenet)
         self.backbone = body
         self.size = size
-        coarsest, *finer = reversed(tuple(int(c) for c in body.channels))  # type: ignore[union-attr]
-        self.top = nn.Sequential(nn.Conv2d(coarsest, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
-        self.pyramid = nn.ModuleList([PyramidBlock(c, channels) for c in finer])
+        finest, *coarser = (int(c) for c in body.channels)  # type: ignore[union-attr]
+        self.decoded = bool(getattr(body, "decoded", False))
+        if self.decoded:
+            channels = finest
+        else:
+            *finer, coarsest = finest, *coarser
+            self.top = nn.Sequential(nn.Conv2d(coarsest, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
+            self.pyramid = nn.ModuleList([PyramidBlock(c, channels) for c in reversed(finer)])
         self.head = HEADS[head](channels, points, 4, size)
         self.register_buffer("mean", torch.tensor(body.mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(body.std).view(1, 3, 1, 1) * 255)
 
     def features(self, x: Tensor) -> Tensor:
         """(B, C, S / 4, S / 4)."""
-        levels = self.backbone(x)
+        levels: list[Tensor] = self.backbone(x)
+        if self.decoded:
+            return levels[0]
         y: Tensor = self.top(levels[-1])
         for block, level in zip(self.pyramid, levels[-2::-1], strict=True):
             y = block(level, y)

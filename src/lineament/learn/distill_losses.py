@@ -1,0 +1,100 @@
+"""Losses between a student and what a teacher says of the same crops; each is one published equation.
+
+Stands on torch. Nothing here has a gradient towards the teacher.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+import torch.utils.checkpoint
+from torch import Tensor
+
+from ..errors import RecipeError
+
+BLOCK = 1024
+"""Positions of a map whose row of the similarity matrix is held at once: 4 MB a thousand positions and picture."""
+
+
+def pixel_wise(student: Tensor, teacher: Tensor) -> Tensor:
+    """(B, N): squared difference of the heatmaps (B, N, h, w), summed over each map.
+
+    Source: Light-ResNet50, eq. 3; the mean over the points is left to the caller.
+    """
+    _same_maps(student, teacher, "heatmaps")
+    return (student - teacher.detach()).square().sum((-2, -1))
+
+
+def pair_wise(student: Tensor, teacher: Tensor, block: int = BLOCK) -> Tensor:
+    """(B,): mean squared difference of the cosine similarities of all pairs of positions of two maps (B, C, h, w).
+
+    The channels may differ. Source: Light-ResNet50, eq. 4 and 5. Neither the matrix of a picture, (h w)^2, nor its
+    square difference is ever whole: `block` rows of it are computed, added up and, for the gradient, computed again,
+    so memory is B * block * h * w floats. The sum is the same.
+    """
+    _same_maps(student, teacher, "feature maps", channels=False)
+    a = F.normalize(student.float().flatten(2), dim=1)
+    b = F.normalize(teacher.detach().float().flatten(2), dim=1)
+    places = a.shape[-1]
+    total = torch.zeros(a.shape[0], device=a.device)
+    for start in range(0, places, block):
+        total = total + _rows(a, b, start, start + block)
+    return total / places**2
+
+
+def _rows(a: Tensor, b: Tensor, start: int, stop: int) -> Tensor:
+    """The part of the sum over the rows from `start` to `stop`; what it holds is made anew for the gradient."""
+
+    def difference(a: Tensor, b: Tensor) -> Tensor:
+        own = a[..., start:stop].transpose(1, 2) @ a
+        theirs = b[..., start:stop].transpose(1, 2) @ b
+        return (own - theirs).square().sum((1, 2))
+
+    if not a.requires_grad:
+        return difference(a, b)
+    made: Tensor = torch.utils.checkpoint.checkpoint(difference, a, b, use_reentrant=False)
+    return made
+
+
+def heatmap_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """(B, N): Kullback-Leibler divergence from the student's softmax over each heatmap (B, N, h, w) to the teacher's.
+
+    student, teacher: logits.    temperature: divides both; the divergence is multiplied by its square, which keeps the
+    gradient's size (Hinton et al. 2015, section 2). Source: SD-HRNet, eq. 3.
+    """
+    _same_maps(student, teacher, "heatmaps")
+    log_student = (student.flatten(2) / temperature).log_softmax(-1)
+    log_teacher = (teacher.detach().flatten(2) / temperature).log_softmax(-1)
+    return (log_teacher.exp() * (log_teacher - log_student)).sum(-1) * temperature**2
+
+
+def peer_ensemble(peers: Sequence[Tensor]) -> Tensor:
+    """The mean (B, N, h, w) of the softmax maps of the `peers`' logits, as logits, without a gradient.
+
+    Source: SD-HRNet, eq. 4.    Raises: RecipeError for fewer than two peers.
+    """
+    if len(peers) < 2:
+        raise RecipeError(f"{len(peers)} peers; wanted at least 2 to learn from one another")
+    for other in peers[1:]:
+        _same_maps(other, peers[0], "heatmaps")
+    flat = torch.stack([peer.detach().flatten(2).log_softmax(-1) for peer in peers])
+    mean = flat.logsumexp(0) - torch.log(torch.tensor(float(len(peers)), device=flat.device))
+    return mean.view_as(peers[0])
+
+
+def feature_mimicry(student: Tensor, teacher: Tensor) -> Tensor:
+    """(B,): mean squared difference of two feature maps (B, C, h, w) of the same shape.
+
+    Source: Romero et al. 2015 (FitNets), eq. 3; where the channels differ, a 1x1 convolution comes before.
+    """
+    _same_maps(student, teacher, "feature maps")
+    return (student - teacher.detach()).square().mean((1, 2, 3))
+
+
+def _same_maps(student: Tensor, teacher: Tensor, what: str, channels: bool = True) -> None:
+    a, b = tuple(student.shape), tuple(teacher.shape)
+    if (a if channels else (a[0], *a[2:])) != (b if channels else (b[0], *b[2:])):
+        raise RecipeError(
+            f"the student's {what} are {a}, the teacher's {b}; wanted the same size: choose crops and strides that "
+            "agree, or resize the teacher's first"
+        )

@@ -1,0 +1,90 @@
+"""Simple Baseline and its light form: ResNet-50 without its head, then three deconvolutions up to stride 4.
+
+Stands on torch. Source: Xiao et al. 2018, section 2; the light form: Light-ResNet50 of Zhang et al. 2021, section 2.1.
+Both end in maps that need no pyramid: `decoded`.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .depthwise import DepthwiseConv2d
+
+PLANES = (64, 128, 256, 512)
+REPEATS = (3, 4, 6, 3)
+FILTERS = 256
+"""Of each deconvolution."""
+GROUPS = 128
+"""Of the light deconvolutions: the parameter count of the paper, 2.81 M at 68 points, speaks for it."""
+
+
+class Bottleneck(nn.Module):
+    """1x1 to `planes`, 3x3, 1x1 to `planes` x `expansion`, added to the input.
+
+    light: the 3x3 is depthwise and the expansion 1, section 2.1 and fig. 2b of the light form.
+    """
+
+    def __init__(self, channels_in: int, planes: int, stride: int, light: bool) -> None:
+        super().__init__()
+        channels = planes * (1 if light else 4)
+        middle: nn.Module = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
+        self.conv1, self.bn1 = nn.Conv2d(channels_in, planes, 1, bias=False), nn.BatchNorm2d(planes)
+        self.conv2, self.bn2 = DepthwiseConv2d(planes, 3, stride) if light else middle, nn.BatchNorm2d(planes)
+        self.conv3, self.bn3 = nn.Conv2d(planes, channels, 1, bias=False), nn.BatchNorm2d(channels)
+        self.downsample = None
+        if stride != 1 or channels_in != channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        short: Tensor = x if self.downsample is None else self.downsample(x)
+        return F.relu(self.bn3(self.conv3(y)) + short)
+
+
+def deconvolution(channels_in: int, light: bool) -> nn.Sequential:
+    """2x2, stride 2, `FILTERS` filters; the light form in `GROUPS` groups, then 1x1 to mix them."""
+    groups = GROUPS if light else 1
+    up = nn.ConvTranspose2d(channels_in, FILTERS, 2, 2, groups=groups, bias=False)
+    layers: list[nn.Module] = [up, nn.BatchNorm2d(FILTERS), nn.ReLU(inplace=True)]
+    if light:
+        layers += [nn.Conv2d(FILTERS, FILTERS, 1, bias=False), nn.BatchNorm2d(FILTERS), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+class SimpleBaseline(nn.Module):
+    """(B, 3, H, W) normalized -> what each deconvolution gives, (B, 256, h, w) at strides 4, 8 and 16, finest first.
+
+    light: Light-ResNet50, of 2.81 M parameters with a head of 68 points; else ResNet-50.
+    """
+
+    strides = (4, 8, 16)
+    channels = (FILTERS, FILTERS, FILTERS)
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
+    decoded = True
+
+    def __init__(self, light: bool = False) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
+        channels = 64
+        stages: list[nn.Module] = []
+        for stage, (planes, repeats) in enumerate(zip(PLANES, REPEATS, strict=True)):
+            blocks: list[nn.Module] = []
+            for i in range(repeats):
+                blocks.append(Bottleneck(channels, planes, 2 if stage and i == 0 else 1, light))
+                channels = planes * (1 if light else 4)
+            stages.append(nn.Sequential(*blocks))
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.decoder = nn.ModuleList([deconvolution(c, light) for c in (channels, FILTERS, FILTERS)])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        y = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            y = stage(y)
+        levels = []
+        for step in self.decoder:
+            y = step(y)
+            levels.append(y)
+        return levels[::-1]

@@ -1,0 +1,58 @@
+"""simple_baseline.py: the sizes of the paper, and a network that trains and stands in the backbone interface."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from lineament.errors import RecipeError
+from lineament.models.backbones import make_backbone
+from lineament.models.landmark_net import LandmarkNet
+from lineament.models.simple_baseline import Bottleneck, SimpleBaseline
+
+pytestmark = pytest.mark.torch
+
+
+def count(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+def test_the_light_form_has_the_parameters_of_the_paper():
+    net = LandmarkNet("light-resnet50", 68, "heatmap2d", 256, 96, imagenet=False)
+    assert count(net) == 2_808_260  # 2.81 M in table 3
+    assert 10.2 < count(net) * 4 / 2**20 < 10.8  # MB of the fp32 file
+
+
+def test_the_teacher_is_resnet_50_with_three_deconvolutions():
+    # ResNet-50 without its dense layer has 23.508 M; 2 x 2 x 2048 x 256 + 2 of 2 x 2 x 256 x 256, and three norms
+    assert count(SimpleBaseline()) == 23_508_032 + 4 * 256 * (2048 + 256 + 256) + 3 * 2 * 256
+
+
+@pytest.mark.parametrize("light", [False, True])
+def test_every_deconvolution_is_a_level_finest_first(light):
+    net = SimpleBaseline(light).eval()
+    with torch.no_grad():
+        levels = net(torch.zeros(1, 3, 64, 96))
+    assert [tuple(level.shape) for level in levels] == [(1, 256, 64 // s, 96 // s) for s in net.strides]
+
+
+def test_the_light_bottleneck_keeps_its_width_and_looks_at_each_channel_alone():
+    light, full = Bottleneck(64, 64, 1, light=True), Bottleneck(64, 64, 1, light=False)
+    assert light.downsample is None
+    assert light.conv2.weight.shape == (64, 1, 3, 3)
+    assert full.conv2.weight.shape == (64, 64, 3, 3)
+    assert (light.conv3.out_channels, full.conv3.out_channels) == (64, 256)
+
+
+def test_the_heatmaps_come_straight_from_the_last_deconvolution():
+    net = LandmarkNet("light-resnet50", 68, "heatmap2d", 64, 96, imagenet=False).eval()
+    crops = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        raw, levels = net(crops), net.backbone(net.normalize(crops))
+        torch.testing.assert_close(raw.heatmaps, net.head.out(levels[0]))
+    assert raw.heatmaps.shape == (2, 68, 16, 16)
+    assert not hasattr(net, "pyramid")
+
+
+def test_imagenet_weights_that_nobody_has_are_one_clear_line():
+    with pytest.raises(RecipeError, match=r"no ImageNet weights for 'light-resnet50'; set model.imagenet = false"):
+        make_backbone("light-resnet50", imagenet=True)
