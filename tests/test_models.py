@@ -48,8 +48,9 @@ def test_a_backbone_gives_a_map_a_stride_finest_first(name):
     assert [tuple(level.shape) for level in levels] == [
         (2, channels, 64 // stride, 64 // stride) for channels, stride in zip(body.channels, body.strides, strict=True)
     ]
-    assert body.strides[:3] == (4, 8, 16)
-    assert body.strides[3:] == (() if getattr(body, "decoded", False) else (32,))
+    assert body.strides[0] == 4
+    if not getattr(body, "decoded", False):  # else the pyramid needs every stride
+        assert body.strides == (4, 8, 16, 32)
 
 
 @pytest.mark.parametrize("name", IMAGENET)

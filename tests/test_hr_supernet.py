@@ -1,0 +1,75 @@
+"""hr_supernet.py: the size of the paper, the layout of its stages, and importance factors that weigh transforms."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from lineament.models.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, transform, whole_supernet
+from lineament.models.landmark_net import LandmarkNet
+
+pytestmark = pytest.mark.torch
+
+
+def multiply_adds(net, size):
+    """Of every convolution of `net` for one crop."""
+    counted = []
+
+    def count(module, given, made):
+        counted.append(made[0].numel() * module.weight[0].numel())
+
+    for module in net.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        net(torch.zeros(1, size, size, 3, dtype=torch.uint8))
+    return sum(counted)
+
+
+def test_parameters_and_multiply_adds_are_the_papers_within_three_hundredths():
+    net = LandmarkNet("hr-supernet", 68, "heatmap2d", 256, 96, imagenet=False).eval()
+    assert sum(p.numel() for p in net.parameters()) == pytest.approx(3.27e6, rel=0.03)
+    assert multiply_adds(net, 256) == pytest.approx(1.25e9, rel=0.03)
+
+
+def test_the_whole_supernet_has_nine_stages_of_four_blocks_after_the_first():
+    stages = whole_supernet()
+    assert [len(stage) for stage in stages] == [4] * 9
+    assert stages[0] == {k: [0] for k in range(4)}
+    assert all(list(sources) == [0, 1, 2, 3] for stage in stages[1:] for sources in stage.values())
+    blocks = [m for m in HRSuperNet().modules() if isinstance(m, FusionBlock)]
+    assert sum(len(block.factors) for block in blocks) == 4 + 8 * 16
+
+
+@pytest.mark.parametrize("source", range(4))
+@pytest.mark.parametrize("target", range(4))
+def test_a_transform_leads_to_the_width_and_resolution_of_its_target(source, target):
+    side = 32
+    x = torch.randn(1, WIDTHS[source], side >> source, side >> source)
+    y = transform(source, target).eval()(x)
+    assert tuple(y.shape) == (1, WIDTHS[target], side >> target, side >> target)
+    if source == target:
+        assert y is x
+
+
+def test_a_factor_of_zero_is_a_transform_that_is_not_there():
+    torch.manual_seed(0)
+    block = FusionBlock([0, 1, 2], 1).eval()
+    slim = FusionBlock([0, 2], 1).eval()
+    slim.transforms[0], slim.transforms[1] = block.transforms[0], block.transforms[2]
+    slim.encode = block.encode
+    maps = {k: torch.randn(2, WIDTHS[k], 16 >> k, 16 >> k) for k in range(3)}
+    with torch.no_grad():
+        block.factors[1] = 0
+        torch.testing.assert_close(block(maps), slim(maps))
+        maps[1] += 1
+        torch.testing.assert_close(block(maps), slim(maps))
+        block.factors[1] = 1
+        assert (block(maps) - slim(maps)).abs().max() > 0.1
+
+
+def test_a_network_with_fewer_blocks_runs_and_says_its_width():
+    net = HRSuperNet([{0: [0], 1: [0]}, {0: [0, 1], 2: [1]}]).eval()
+    with torch.no_grad():
+        (level,) = net(torch.zeros(1, 3, 64, 96))
+    assert net.channels == (18 + 72,)
+    assert tuple(level.shape) == (1, 90, 16, 24)
