@@ -67,9 +67,18 @@ def test_a_factor_of_zero_is_a_transform_that_is_not_there():
         assert (block(maps) - slim(maps)).abs().max() > 0.1
 
 
-def test_a_network_with_fewer_blocks_runs_and_says_its_width():
+def test_a_network_with_fewer_blocks_runs_and_keeps_the_width_of_its_head():
     net = HRSuperNet([{0: [0], 1: [0]}, {0: [0, 1], 2: [1]}]).eval()
     with torch.no_grad():
         (level,) = net(torch.zeros(1, 3, 64, 96))
-    assert net.channels == (18 + 72,)
-    assert tuple(level.shape) == (1, 90, 16, 24)
+    assert net.mix[0].in_channels == 18 + 72
+    assert tuple(level.shape) == (1, 270, 16, 24)
+
+
+def test_a_block_without_a_factor_is_silent():
+    block = FusionBlock([0, 1], 2).eval()
+    maps = {0: torch.randn(1, 18, 16, 24), 1: torch.randn(1, 36, 8, 12)}
+    with torch.no_grad():
+        assert block(maps).abs().max() > 0
+        block.factors.zero_()
+        assert torch.equal(block(maps), torch.zeros(1, 72, 4, 6))

@@ -6,7 +6,7 @@ widths, chained strided convolutions and the mixing 1x1 are HRNet's, an MBConv o
 grow before their 1x1, not after (which would be 1.01 G).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -68,14 +68,14 @@ class FusionBlock(nn.Module):
         self.encode = nn.Sequential(*(MBConv(WIDTHS[target]) for _ in range(ENCODERS)))
 
     def forward(self, maps: dict[int, Tensor]) -> Tensor:
-        """maps: what each block of the stage before gives, by resolution."""
+        """maps: what each block of the stage before gives, by resolution.    With every factor at 0 it gives zeros."""
         parts = zip(self.factors, self.sources, self.transforms, strict=True)
         y: Tensor = torch.stack([factor * move(maps[source]) for factor, source, move in parts]).sum(0)
-        return self.encode(y)  # type: ignore[no-any-return]
+        return self.encode(y) * self.factors.ne(0).any()  # type: ignore[no-any-return]
 
 
 class HRSuperNet(nn.Module):
-    """(B, 3, H, W) normalized -> [(B, 270, H / 4, W / 4)], the four resolutions of the last stage side by side, mixed.
+    """(B, 3, H, W) normalized -> [(B, 270, H / 4, W / 4)], the resolutions of the last stage side by side, mixed.
 
     stages: of each stage after the first, the sources of its blocks by their resolution; None: the whole supernet. A
     slimmed network is given by fewer blocks and sources.
@@ -87,7 +87,7 @@ class HRSuperNet(nn.Module):
     std = (0.229, 0.224, 0.225)
     decoded = True
 
-    def __init__(self, stages: Sequence[dict[int, Sequence[int]]] | None = None) -> None:
+    def __init__(self, stages: Sequence[Mapping[int, Sequence[int]]] | None = None) -> None:
         super().__init__()
         self.layout = [dict(stage) for stage in (whole_supernet() if stages is None else stages)]
         self.stem = nn.Sequential(
@@ -104,9 +104,8 @@ class HRSuperNet(nn.Module):
             for stage in self.layout
         )
         self.last = sorted(self.layout[-1])
-        width = sum(WIDTHS[k] for k in self.last)
-        self.channels = (width,)
-        self.mix = nn.Sequential(nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        width, mixed = sum(WIDTHS[k] for k in self.last), self.channels[0]
+        self.mix = nn.Sequential(nn.Conv2d(width, mixed, 1, bias=False), nn.BatchNorm2d(mixed), nn.ReLU(inplace=True))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps: dict[int, Tensor] = {0: self.first(self.stem(x))}

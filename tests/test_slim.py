@@ -1,0 +1,78 @@
+"""slim.py: surgery gives a smaller network that says what the gated one says."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from lineament.errors import RecipeError
+from lineament.learn.slim import close, slimmed, surviving
+from lineament.models.hr_supernet import FusionBlock, HRSuperNet
+
+pytestmark = pytest.mark.torch
+
+
+def supernet(stages, seed=0):
+    """A network with factors evenly drawn from 0 to 1 and statistics as after a training."""
+    torch.manual_seed(seed)
+    net = HRSuperNet(stages)
+    for module in net.modules():
+        if isinstance(module, FusionBlock):
+            torch.nn.init.uniform_(module.factors.data, 0, 1)
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            torch.nn.init.uniform_(module.bias.data, -0.2, 0.2)
+    return net.eval()
+
+
+FOUR = [{k: [0] for k in range(4)}] + [{k: [0, 1, 2, 3] for k in range(4)} for _ in range(3)]
+
+
+def count(net):
+    return sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("threshold", [0.0, 0.2, 0.35, 0.5])
+def test_the_slimmed_network_is_the_gated_one_with_those_gates_at_zero(seed, threshold):
+    net = supernet(FOUR, seed)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    layout = surviving(net, threshold)
+    small = slimmed(net, layout)
+    x = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        given, wanted = small(x)[0], close(net, layout)(x)[0]
+        assert (given - wanted).abs().max() <= 1e-5
+        if threshold:
+            assert count(small) < count(net)
+            assert (net(x)[0] - wanted).abs().max() > 1e-3
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+def set_factors(net, stage, target, values):
+    with torch.no_grad():
+        net.stages[stage][str(target)].factors.copy_(torch.tensor(values))
+
+
+def test_a_block_without_input_goes_with_all_that_stood_on_it_alone():
+    net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}, {0: [0, 1], 1: [0, 1]}])
+    set_factors(net, 0, 0, [0.9])
+    set_factors(net, 0, 1, [0.01])  # dies
+    set_factors(net, 1, 0, [0.9, 0.9])  # loses its second source
+    set_factors(net, 1, 1, [0.01, 0.9])  # stood on the dead one alone
+    set_factors(net, 2, 0, [0.9, 0.9])
+    set_factors(net, 2, 1, [0.01, 0.9])
+    assert surviving(net, 0.1) == [{0: [0]}, {0: [0]}, {0: [0]}]
+
+
+def test_a_block_that_nothing_takes_from_goes_but_for_the_last_stage():
+    net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}])
+    set_factors(net, 0, 0, [0.9])
+    set_factors(net, 0, 1, [0.9])
+    set_factors(net, 1, 0, [0.9, 0.01])
+    set_factors(net, 1, 1, [-0.9, 0.01])  # the sign does not count
+    assert surviving(net, 0.1) == [{0: [0]}, {0: [0], 1: [0]}]
+
+
+def test_a_threshold_that_leaves_no_path_is_one_clear_line():
+    with pytest.raises(RecipeError, match=r"threshold of 1.5 stage 2 has no block left; lower it"):
+        surviving(supernet(FOUR), 1.5)
