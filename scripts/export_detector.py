@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from lineament.data.detection import read_detector_photos
 from lineament.data.sample import data_root
@@ -13,6 +14,7 @@ from lineament.image import read_image
 from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.export_detector import export_detector
 from lineament.learn.train_detector import load_detector
+from lineament.models.count import multiply_adds, parameters
 
 LIMITS = (
     "Faces under about 12 pixels are mostly missed. The roll was learnt from 2,000 faces with landmarks and turned "
@@ -60,7 +62,8 @@ card = {
     "threshold": args.threshold,
     "support": args.support,
     "threshold_rule": "the least score with at most 1 false face in the held-back background pictures, rounded up",
-    "parameters": sum(p.numel() for p in net.parameters()),
+    "parameters": parameters(net),
+    "multiply_adds": multiply_adds(net, torch.zeros((1, 480, 640, 3), dtype=torch.uint8)),  # at 640 x 480
     "data": "detection/wider, detection/masks, detection/background, 300W train, infanface/train, "
     "without the held-back tenth (SHA-1 of the photo's name 0 modulo 10)",
     "licence": LICENCE,

@@ -286,12 +286,13 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
             assert crops.shape[1:] == (8, 8, 3)
             time.sleep(0.002)
 
-    card = {"name": "fast", "kind": "landmarks"}
+    card = {"name": "fast", "kind": "landmarks", "parameters": 1_234_000, "multiply_adds": 567_000_000}
     monkeypatch.setattr(lineament.runtime, "list_models", lambda: [card])
     monkeypatch.setattr("lineament.speed.load_model", lambda name, threads: Still())
     code, out, _ = call("models", "--profile")
     assert code == 0
-    head, *rows = out.splitlines()
+    _, size, head, *rows = out.splitlines()
+    assert size.split() == ["fast", "1.234", "0.567", "1.134"]
     assert head.split()[:2] == ["model", "a"]
     assert [row.removeprefix("fast   ")[:6] for row in rows] == ["1 crop", "16 cro", "64 cro"]
     # 2 ms a call at least

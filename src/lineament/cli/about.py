@@ -46,12 +46,23 @@ def models(
 def _show_speed(listed: list[dict[str, Any]]) -> None:
     from ..speed import time_model
 
+    sizes = [[str(card["name"]), *_size(card)] for card in listed]
+    show_table(["model", "M parameters", "G multiply-adds", "GFLOPs (twice as many)"], sizes)
     timings = [timing for card in listed for timing in time_model(card)]
     rows = [
         [t.model, t.what, str(t.threads), f"{t.least_ms:.2f}", f"{t.median_ms:.2f}", f"{t.per_second:.0f}"]
         for t in timings
     ]
     show_table(["model", "a call", "threads", "least ms", "median ms", "a second"], rows)
+
+
+def _size(card: dict[str, Any]) -> list[str]:
+    adds = card.get("multiply_adds")
+    return [
+        f"{card['parameters'] / 1e6:.3f}" if "parameters" in card else "-",
+        f"{adds / 1e9:.3f}" if adds else "-",
+        f"{2 * adds / 1e9:.3f}" if adds else "-",
+    ]
 
 
 def _model_row(card: dict[str, Any]) -> list[str]:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ..data.batch import CropCache, plain_crops
 from ..errors import DataError, ExportError, ModelError, missing_extra
 from ..geometry import Array, apply_affine
+from ..models.count import multiply_adds, parameters
 from ..models.landmark_net import LandmarkNet
 from ..models.rows import RowStem, as_rows, can_become_rows, double_by_rows
 from ..runtime import METADATA_KEY, Heads, Model
@@ -172,7 +173,9 @@ def export_checkpoint(
         set_metadata(path, metadata)
         gate = compare(Model(path, 1), faces, truth, landmarks, recipe)
         gate.check(int8)
-        card = make_card(path, metadata, recipe, checkpoint, gate, scale, about or {})
+        example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
+        size = {"parameters": parameters(model), "multiply_adds": multiply_adds(model, example)}
+        card = make_card(path, metadata | size, recipe, checkpoint, gate, scale, about or {})
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / f"{name}.onnx", path.read_bytes())
         write_whole(out / f"{name}.json", (json.dumps(card, indent=2) + "\n").encode())
