@@ -21,6 +21,7 @@ LISTED = [
     "score",
     "compare",
     "audit",
+    "label",
     "train",
     "export",
     "doctor",

@@ -1,4 +1,4 @@
-"""train, export: recipe -> checkpoint -> ONNX file."""
+"""label, train, export: pictures -> labels; recipe -> checkpoint -> ONNX file."""
 
 import os
 import time
@@ -10,13 +10,45 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import app, note, show
+from .app import app, note, progress_bar, show
+from .faces import Flip, ModelName, list_failures
 
 if TYPE_CHECKING:
     from ..learn.train import Progress
 
 Data = Annotated[Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")]
 Cache = Annotated[Path | None, typer.Option(help="A folder for prepared crops; the user's cache by default.")]
+
+
+@app.command()
+def label(
+    paths: Annotated[list[str], typer.Argument(help="Pictures, videos, or folders of them.", metavar="PATH")],
+    out: Annotated[Path, typer.Option(help="The folder for the crops and their .pts files.")],
+    model: ModelName = "accurate",
+    flip: Flip = False,
+    every: Annotated[int, typer.Option(min=1, help="Of a video, take each frame whose number is a multiple.")] = 10,
+) -> None:
+    """Label the faces of pictures and videos by a model, to train on.
+
+    Each sure face becomes a crop and a .pts file, which a recipe reads with reader = "folder"; points the model is not
+    sure of are nan and carry no weight. Check on validation faces whether training on them pays.
+    """
+    from ..data.self_labels import Limits, find_media, label_into
+    from ..errors import InputError
+    from ..predict import Predictor
+    from ..results import Failure
+
+    files, predictor, limits = find_media(paths), Predictor(model, flip=flip), Limits()
+    failures, count = [], 0
+    with progress_bar("files", len(files)) as step:
+        for path in files:
+            try:
+                count += label_into(predictor, path, out, limits, every)
+            except InputError as error:
+                failures.append(Failure(str(path), str(error)))
+            step()
+    note(f"{count} faces of {len(files)} files -> {out}")
+    list_failures(failures, len(files))
 
 
 @app.command()

@@ -1,0 +1,113 @@
+"""self_labels.py: faces a model is sure of become crops with .pts files, points it is not sure of nan."""
+
+import cv2
+import numpy as np
+import pytest
+
+from lineament.data.readers import read_folder
+from lineament.data.self_labels import Limits, find_media, frames_of, label_faces, label_into, moved
+from lineament.errors import ImageError
+from lineament.geometry import apply_affine, crop_affine, landmark_box
+from lineament.predict import Predictor
+from lineament.runtime import Heads
+from lineament.schemes import scheme
+
+MEAN = scheme("ibug68").mean_shape
+PLACE = np.array([110.0, 90.0]) + 80 * MEAN
+
+
+class Knows:
+    """Finds the points at PLACE of a picture whose red is x and green is y, wherever the crop was cut."""
+
+    name, scheme, size, padding, points = "knows", "ibug68", 96, 1.3, 68
+
+    def __init__(self, score=0.9, sigma_px=0.5, wrong=()):
+        self.score, self.sigma_px, self.wrong = score, sigma_px, list(wrong)
+
+    def heads(self, crops):
+        found = []
+        for crop in crops:
+            middle = crop[24:72, 24:72, :2].astype(float)
+            x, y = middle[..., 0].mean(), middle[..., 1].mean()  # of the picture, at the crop's centre
+            scale = (middle[:, -1, 0].mean() - middle[:, 0, 0].mean()) / 47
+            points = (PLACE - [x, y]) / scale + 47.5
+            points[self.wrong] = [10.0, 10.0]  # stays with the crop, not with the face
+            found.append(points)
+        count = len(crops)
+        sigma = np.full((count, 68), self.sigma_px, np.float32)
+        return Heads(np.array(found, np.float32), np.full((count, 68), self.score, np.float32), sigma)
+
+
+def ramp():
+    x, y = np.meshgrid(np.arange(240), np.arange(200))
+    return np.stack([x, y, np.zeros_like(x)], -1).astype(np.uint8)
+
+
+def at_place(image):
+    return landmark_box(PLACE)[None]
+
+
+def test_the_points_of_a_crop_are_those_of_the_picture():
+    ((crop, points),) = label_faces(Predictor(Knows(), at_place, recut=None), ramp(), Limits())
+    assert crop.shape[0] == pytest.approx(2.2 * 80, rel=0.04)  # the mean shape's box has side 1
+    assert np.isfinite(points).all()
+    shown = np.array([crop[round(y), round(x), :2] for x, y in points], float)
+    assert np.abs(shown - PLACE).max() < 1.5
+
+
+def test_a_point_that_moves_with_the_crop_is_nan():
+    ((_, points),) = label_faces(Predictor(Knows(wrong=[7]), at_place, recut=None), ramp(), Limits())
+    assert np.flatnonzero(~np.isfinite(points).all(1)).tolist() == [7]
+
+
+@pytest.mark.parametrize(
+    ("model", "limits"),
+    [
+        (Knows(), Limits(smallest_px=100)),
+        (Knows(score=0.4), Limits()),
+        (Knows(sigma_px=20.0), Limits()),
+    ],
+    ids=["small", "low score", "uncertain"],
+)
+def test_a_face_that_is_not_sure_is_left_out(model, limits):
+    assert label_faces(Predictor(model, at_place, recut=None), ramp(), limits) == []
+
+
+def test_a_box_moves_by_its_side_and_scales_about_its_centre():
+    assert moved(np.array([10.0, 20.0, 30.0, 60.0]), 0.5, 0.0, 0.5) == pytest.approx([35, 30, 45, 50])
+
+
+def test_labels_are_read_back_as_a_folder_of_faces(tmp_path):
+    cv2.imwrite(str(tmp_path / "face.png"), ramp()[:, :, ::-1])
+    assert (
+        label_into(Predictor(Knows(wrong=[7]), at_place, recut=None), tmp_path / "face.png", tmp_path / "out", Limits())
+        == 1
+    )
+    (sample,) = read_folder(tmp_path / "out")
+    assert sample.name == "face_0.jpg"
+    assert np.isnan(sample.landmarks[7]).all()
+    size = sample.read().shape[0]
+    expected = apply_affine(crop_affine(landmark_box(np.delete(PLACE, 7, 0)), size, 2.2), PLACE)
+    # the box of the mean includes the wrong point, so only the distances between points are as expected
+    spread = np.delete(sample.landmarks, 7, 0)
+    assert np.ptp(spread[:, 0]) / np.ptp(spread[:, 1]) == pytest.approx(
+        np.ptp(np.delete(expected, 7, 0)[:, 0]) / np.ptp(np.delete(expected, 7, 0)[:, 1]), rel=0.01
+    )
+
+
+def test_a_video_gives_each_nth_frame_under_its_number(tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "v.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 64))
+    for _ in range(7):
+        writer.write(np.zeros((64, 64, 3), np.uint8))
+    writer.release()
+    assert [name for name, _ in frames_of(tmp_path / "v.mp4", 3)] == ["v_000000", "v_000003", "v_000006"]
+
+
+def test_media_of_a_folder_are_its_pictures_and_videos(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "b.mp4").touch()
+    (tmp_path / "c.txt").touch()
+    assert [p.name for p in find_media([tmp_path])] == ["a.jpg", "b.mp4"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match="no picture in this folder"):
+        find_media([tmp_path / "empty"])
