@@ -12,9 +12,11 @@ from faces import write_faces
 from lineament.data.batch import plain_crops
 from lineament.errors import ExportError
 from lineament.learn import export
-from lineament.learn.export import Gate, even_normalization, export_checkpoint, load_trained
+from lineament.learn.build import load_trained
+from lineament.learn.export import Gate, even_normalization, export_checkpoint
 from lineament.learn.recipe import make_recipe
-from lineament.learn.train import Trainer, predict_plain, read_mixture
+from lineament.learn.train import Trainer, read_mixture
+from lineament.learn.validate import predict_plain
 from lineament.models.backbones import BACKBONES
 from lineament.runtime import Model
 from tiny import Tiny

@@ -9,7 +9,15 @@ pytest.importorskip("torch")
 import torch
 
 from lineament.errors import RecipeError
-from lineament.learn.losses import LOSSES, adaptive_wing, check_losses, gaussian_nll, smooth_l1, total_loss, wing
+from lineament.learn.losses import (
+    LOSSES,
+    adaptive_wing,
+    check_losses,
+    gaussian_nll,
+    smooth_l1,
+    total_loss,
+    wing,
+)
 from lineament.learn.target import gaussian_1d, gaussian_2d
 from lineament.models.landmark_net import Raw
 
@@ -22,7 +30,7 @@ def raw_at(landmarks, variance=4.0):
     batch, points, _ = landmarks.shape
     heatmaps = gaussian_2d(landmarks, 16, 16, STRIDE, SIGMA).clamp(min=1e-12).log()
     along = [gaussian_1d(landmarks[..., i], 64, 1.0, SIGMA * 4).clamp(min=1e-12).log() for i in (0, 1)]
-    return Raw(landmarks.clone(), torch.full((batch, points), variance), heatmaps, *along)
+    return Raw(landmarks.clone(), torch.full((batch, points), variance), heatmaps, None, *along)
 
 
 TRUTH = torch.tensor([[[20.0, 31.0], [40.5, 12.0]], [[30.0, 30.0], [22.0, 41.0]]])
@@ -39,7 +47,7 @@ def test_a_loss_is_least_at_the_truth(name):
 @pytest.mark.parametrize("name", ["mse", "adaptive_wing"])
 def test_a_loss_of_heatmaps_is_zero_where_the_map_is_a_gaussian_of_height_one(name):
     target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
-    perfect = Raw(TRUTH, torch.ones(2, 2), target / target.amax((-2, -1), keepdim=True))
+    perfect = Raw(TRUTH, torch.ones(2, 2), maps=target / target.amax((-2, -1), keepdim=True))
     assert LOSSES[name](perfect, TRUTH, STRIDE, SIGMA).abs().max() < 1e-6
     assert (LOSSES[name](perfect, TRUTH + 3, STRIDE, SIGMA) > 1e-3).all()
 
@@ -69,7 +77,7 @@ def test_wing_and_adaptive_wing_are_continuous_where_their_pieces_meet():
         assert wing(raw, TRUTH, STRIDE, SIGMA)[0, 0].item() == pytest.approx(10 * math.log(6), abs=1e-3)
     target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
     target = target / target.amax((-2, -1), keepdim=True)
-    maps = [Raw(TRUTH, torch.ones(2, 2), target + delta) for delta in (0.4999, 0.5001)]
+    maps = [Raw(TRUTH, torch.ones(2, 2), maps=target + delta) for delta in (0.4999, 0.5001)]
     below, above = (adaptive_wing(raw, TRUTH, STRIDE, SIGMA) for raw in maps)
     assert torch.allclose(below, above, atol=0.02)
     # a background pixel, y = 0: 14 ln(1 + 0.5^2.1) = 14 ln 1.2333 = 2.935, and most pixels are background
@@ -144,7 +152,9 @@ def test_the_total_is_the_sum_of_its_weighted_parts():
 
 @pytest.mark.parametrize("name", ["cross_entropy", "mse", "adaptive_wing", "cross_entropy_1d"])
 def test_a_loss_without_its_head_says_which_head_it_wants(name):
-    with pytest.raises(RecipeError, match=f"the loss '{name}' wants the head 'heatmap[12]d'; choose that head or"):
+    with pytest.raises(
+        RecipeError, match=f"the loss '{name}' wants the head '(heatmap[12]|gaussian2)d'; choose that head or"
+    ):
         LOSSES[name](Raw(TRUTH, torch.ones(2, 2)), TRUTH, STRIDE, SIGMA)
 
 

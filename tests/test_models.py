@@ -9,11 +9,12 @@ pytest.importorskip("torch")
 import torch
 
 from lineament.errors import ExtraError, RecipeError
+from lineament.learn.target import gaussian_2d
 from lineament.models import backbones
 from lineament.models.backbones import BACKBONES, IMAGENET, make_backbone
 from lineament.models.depthwise import DepthwiseConv2d
 from lineament.models.efficientnet_lite import SameConv2d, round_channels
-from lineament.models.landmark_net import LandmarkNet
+from lineament.models.landmark_net import Gaussian2D, LandmarkNet
 
 pytestmark = pytest.mark.torch
 
@@ -128,7 +129,7 @@ def test_the_depthwise_convolution_in_fp32_is_the_plain_one():
     assert torch.equal(layer(x), torch.nn.functional.conv2d(x, layer.weight, None, 2, 1, 1, 4))
 
 
-@pytest.mark.parametrize("head", ["heatmap2d", "heatmap1d", "coordinates"])
+@pytest.mark.parametrize("head", ["heatmap2d", "gaussian2d", "heatmap1d", "coordinates"])
 def test_every_head_fills_the_contract(head):
     torch.manual_seed(0)
     model = LandmarkNet("mobilenetv2", 5, head, 64, 16, imagenet=False).eval()
@@ -139,9 +140,10 @@ def test_every_head_fills_the_contract(head):
     assert raw.landmarks.shape == (3, 5, 2)
     assert raw.variance.shape == (3, 5)
     assert (raw.variance > 0).all()
-    assert (raw.heatmaps is not None) == (head == "heatmap2d")
+    assert (raw.heatmaps is not None) == head.endswith("2d")
+    assert (raw.maps is not None) == (head == "gaussian2d")
     assert (raw.heatmaps_x is not None) == (raw.heatmaps_y is not None) == (head == "heatmap1d")
-    if head == "heatmap2d":
+    if head.endswith("2d"):
         assert raw.heatmaps.shape == (3, 5, 16, 16)
     if head == "heatmap1d":
         assert raw.heatmaps_x.shape == raw.heatmaps_y.shape == (3, 5, 64)
@@ -193,3 +195,16 @@ def test_an_unknown_head_or_a_size_off_the_grid_is_refused():
         LandmarkNet("mobilenetv2", 5, "heatmap", 64, 8, imagenet=False)
     with pytest.raises(RecipeError, match="the crop's size is 100; wanted a multiple of 32"):
         LandmarkNet("mobilenetv2", 5, "heatmap2d", 100, 8, imagenet=False)
+
+
+def test_a_map_of_height_one_is_read_where_its_peak_is():
+    truth = torch.tensor([[[20.0, 31.0], [40.5, 12.0]], [[30.0, 30.0], [22.0, 41.0]]])
+    target = gaussian_2d(truth, 16, 16, 4, 1.2)
+    head = Gaussian2D(2, 2, 4, 64)
+    with torch.no_grad():
+        head.out.weight.copy_(torch.eye(2)[..., None, None])
+        head.out.bias.zero_()
+        raw = head(target / target.amax((-2, -1), keepdim=True))
+    # 256 cells of 0.03^4 weigh 2e-4 in all, the peak 2 pi (1.2 / 2)^2 = 2.3: of a distance of 20 px, 0.002
+    assert (raw.landmarks - truth).abs().max() < 0.05
+    assert raw.variance.sqrt().mean().item() == pytest.approx(4 * 1.2 / 2, rel=0.1)

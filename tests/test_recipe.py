@@ -90,7 +90,10 @@ def test_an_override_without_a_value_is_refused(path):
         (plain(train={"steps": 1, "lr": float("inf")}), "train.lr (given inf): Input should be a finite number"),
         (plain(train={}), "train.steps: Field required; mend that key"),
         (plain(data=[]), "data (given []): "),
-        (plain(model={"head": "heat"}), "model.head (given heat): Input should be 'heatmap2d', 'heatmap1d' or"),
+        (
+            plain(model={"head": "heat"}),
+            "model.head (given heat): Input should be 'heatmap2d', 'gaussian2d', 'heatmap1d' or",
+        ),
         (plain(losses={"l1": "much"}), "losses.l1 (given much): Input should be a valid number"),
     ],
 )

@@ -19,12 +19,14 @@ import torch
 from faces import write_faces
 from lineament.data.sample import Sample
 from lineament.errors import DataError, ModelError, RecipeError, TrainError
+from lineament.learn.build import build_model
 from lineament.learn.checkpoint import load_checkpoint, save_checkpoint, start_from
 from lineament.learn.curves import draw_curves, read_log
 from lineament.learn.log import TrainLog
 from lineament.learn.parallel import GlobalBatchNorm2d, use_global_norms
 from lineament.learn.recipe import make_recipe
-from lineament.learn.train import Trainer, build_model, make_loader, make_optimizer, read_mixture, validate, without
+from lineament.learn.train import Trainer, make_loader, make_optimizer, read_mixture, without
+from lineament.learn.validate import validate
 from lineament.models.backbones import BACKBONES
 from lineament.schemes import convert
 from tiny import Tiny
@@ -145,10 +147,10 @@ def test_a_few_faces_are_learnt_by_heart(tmp_path):
         **{"train.steps": 250, "train.lr": 1e-2, "train.ema": 0.9, "train.validate_every": 250},
     )
     trainer = Trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
-    before = validate(trainer.model, {"train": trainer.sources[0].cache}, recipe)["train"]
+    before = validate(trainer.model, {"train": trainer.sources[0].cache}, recipe.scheme, recipe.model.padding)["train"]
     trainer.run()
     trainer.model.load_state_dict(trainer.average.state)
-    after = validate(trainer.model, {"train": trainer.sources[0].cache}, recipe)["train"]
+    after = validate(trainer.model, {"train": trainer.sources[0].cache}, recipe.scheme, recipe.model.padding)["train"]
     # a random network points at the middle of the crop; learnt by heart is below the width of a cell
     assert before > 0.3
     assert after < 0.04
@@ -405,7 +407,7 @@ def test_a_mixture_holds_back_a_tenth_and_counts_the_points_present(mixed, tmp_p
 
 def test_validation_measures_faces_whose_eyes_are_known(mixed, tmp_path):
     trainer = Trainer(small(mixed), tmp_path / "run", tmp_path, tmp_path / "cache")
-    assert list(validate(trainer.model, trainer.held_back, trainer.recipe)) == ["folder-faces"]
+    assert list(validate(trainer.model, trainer.held_back, "ibug68", trainer.recipe.model.padding)) == ["folder-faces"]
 
 
 def test_data_that_end_before_the_training_are_refused(faces, tmp_path):

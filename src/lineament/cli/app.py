@@ -23,6 +23,7 @@ LISTED = [
     "audit",
     "label",
     "train",
+    "distill",
     "export",
     "doctor",
     "version",

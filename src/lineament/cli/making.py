@@ -1,4 +1,4 @@
-"""label, train, export: pictures -> labels; recipe -> checkpoint -> ONNX file."""
+"""label, train, distill, export: pictures -> labels; recipe -> checkpoint -> ONNX file."""
 
 import os
 import time
@@ -14,7 +14,7 @@ from .app import app, note, progress_bar, show
 from .faces import Flip, ModelName, list_failures
 
 if TYPE_CHECKING:
-    from ..learn.train import Progress
+    from ..learn.train import Progress, Trainer
 
 Data = Annotated[Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")]
 Cache = Annotated[Path | None, typer.Option(help="A folder for prepared crops; the user's cache by default.")]
@@ -51,12 +51,17 @@ def label(
     list_failures(failures, len(files))
 
 
+Set = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Change a key: train.steps=100.")]
+RunFolder = Annotated[Path | None, typer.Option(help="The run's folder; runs/<name> by default.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the run's folder.")]
+
+
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(help="A TOML file; see recipes/.", metavar="RECIPE.toml")],
-    set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Change a key: train.steps=100.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/<name> by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the run's folder.")] = False,
+    set: Set = None,
+    out: RunFolder = None,
+    resume: Resume = False,
     data: Data = None,
     cache: Cache = None,
 ) -> None:
@@ -66,13 +71,46 @@ def train(
     what the unbroken run would have given.
     """
     _need_torch()
-    from ..data.sample import data_root
-    from ..learn.recipe import read_recipe
     from ..learn.train import Trainer
 
-    settings = read_recipe(recipe, set or ())
+    _train(Trainer, recipe, set, out, resume, data, cache)
+
+
+@app.command()
+def distill(
+    recipe: Annotated[Path, typer.Argument(help="A TOML file with a [distill] part.", metavar="RECIPE.toml")],
+    set: Set = None,
+    out: RunFolder = None,
+    resume: Resume = False,
+    data: Data = None,
+    cache: Cache = None,
+) -> None:
+    """Train a small landmark model by a recipe, from the truth and from what a teacher or its peers say.
+
+    The teacher is a checkpoint or, for its landmarks alone, an .onnx file. What teacher and student cannot be compared
+    by is refused before training starts. Otherwise as train.
+    """
+    _need_torch()
+    from ..learn.distill import Distiller
+
+    _train(Distiller, recipe, set, out, resume, data, cache)
+
+
+def _train(
+    kind: "type[Trainer]",
+    recipe: Path,
+    changes: list[str] | None,
+    out: Path | None,
+    resume: bool,
+    data: Path | None,
+    cache: Path | None,
+) -> None:
+    from ..data.sample import data_root
+    from ..learn.recipe import read_recipe
+
+    settings = read_recipe(recipe, changes or ())
     folder = out or Path("runs") / settings.name
-    trainer = Trainer(settings, folder, data_root(data), cache or _cache(), resume)
+    trainer = kind(settings, folder, data_root(data), cache or _cache(), resume)
     with _training_report(settings.train.steps) as report:
         checkpoint = trainer.run(report)
     if os.environ.get("RANK", "0") == "0":  # of several processes that torch's launcher started, one speaks
@@ -95,7 +133,8 @@ def export(
     """
     _need_torch()
     from ..data.sample import data_root
-    from ..learn.export import export_checkpoint, load_trained
+    from ..learn.build import load_trained
+    from ..learn.export import export_checkpoint
 
     called = name or load_trained(checkpoint)[1].name
     card = export_checkpoint(checkpoint, out, called, int8, data_root(data), cache or _cache())

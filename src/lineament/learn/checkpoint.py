@@ -37,13 +37,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+FIRST_STUDENT = "students.0."
+
+
+def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a network on its own: of students that learnt together, the first one's."""
+    first = {k.removeprefix(FIRST_STUDENT): value for k, value in state.items() if k.startswith(FIRST_STUDENT)}
+    return first or dict(state)
+
+
 def load_weights(path: Path) -> dict[str, Tensor]:
     """The weights in a .safetensors file, or the averaged ones in a checkpoint.
 
     Raises: ModelError where the file is missing, foreign or broken; ExtraError where safetensors is not installed.
     """
     if path.suffix != ".safetensors":
-        return dict(load_checkpoint(path)["average"])
+        return student_weights(load_checkpoint(path)["average"])
     try:
         from safetensors.torch import load_file
     except ImportError as error:

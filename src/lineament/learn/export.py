@@ -29,11 +29,13 @@ from ..models.rows import RowStem, as_rows, can_become_rows, double_by_rows
 from ..runtime import METADATA_KEY, Heads, Model
 from ..schemes import scheme
 from ..score.metrics import nme, norm_length
+from .build import load_trained
 from .calibrate import SigmaScale, fit_sigma, near_exponent
 from .checkpoint import load_checkpoint
 from .quantize import quantize_file
-from .recipe import Recipe, make_recipe
-from .train import build_model, predict_plain, read_mixture
+from .recipe import Recipe
+from .train import read_mixture
+from .validate import predict_plain
 
 NME_CHANGE = 0.01
 """Largest change of the validation NME, as a fraction of itself."""
@@ -82,7 +84,7 @@ class _Graph(nn.Module):
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         pixels = as_rows(crops) if self.rows else crops.permute(0, 3, 1, 2)
         x = (pixels.float() - self.mean) / self.std
-        raw = self.model.head(self.model.features(x))
+        raw = self.model.head(self.model.levels(x)[0])
         squared = self.scale.slope * raw.variance.clamp(min=0) + self.scale.floor
         return raw.landmarks, 1 - torch.exp(-self.exponent / squared), squared.sqrt()
 
@@ -117,16 +119,6 @@ def by_rows(graph: _Graph) -> _Graph:
     features[0] = RowStem.of(features[0])
     copied.rows = True
     return copied
-
-
-def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:
-    """The averaged network of a checkpoint, ready to predict, and its recipe."""
-    state = load_checkpoint(checkpoint)
-    recipe = make_recipe(json.loads(state["recipe"]), str(checkpoint))
-    plain = recipe.model_copy(update={"model": recipe.model.model_copy(update={"imagenet": False}), "start": ""})
-    model = build_model(plain)
-    model.load_state_dict(state["average"])
-    return model.eval(), recipe
 
 
 def export_checkpoint(

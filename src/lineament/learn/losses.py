@@ -33,11 +33,11 @@ def cross_entropy_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -
 
 
 def mse_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """(B, N): squared error between each heatmap and a Gaussian of height 1, summed over the map.
+    """(B, N): squared error between each map of a gaussian2d head and a Gaussian of height 1, summed over it.
 
     Source: Xiao et al. 2018, section 2.
     """
-    heatmaps = _need(raw.heatmaps, "mse", "heatmap2d")
+    heatmaps = _need(raw.maps, "mse", "gaussian2d")
     target = gaussian_2d(landmarks, heatmaps.shape[-2], heatmaps.shape[-1], stride, sigma)
     return (heatmaps - target / target.amax((-2, -1), keepdim=True)).square().sum((-2, -1))
 
@@ -45,11 +45,11 @@ def mse_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
 def adaptive_wing(
     raw: Raw, landmarks: Tensor, stride: float, sigma: float, omega: float = 14, theta: float = 0.5, alpha: float = 2.1
 ) -> Tensor:
-    """(B, N): adaptive wing loss between each heatmap and a Gaussian of height 1, averaged over the map.
+    """(B, N): adaptive wing loss between each map of a gaussian2d head and a Gaussian of height 1, averaged.
 
     Source: Wang et al. 2019, eq. 3, with epsilon = 1.
     """
-    heatmaps = _need(raw.heatmaps, "adaptive_wing", "heatmap2d")
+    heatmaps = _need(raw.maps, "adaptive_wing", "gaussian2d")
     target = gaussian_2d(landmarks, heatmaps.shape[-2], heatmaps.shape[-1], stride, sigma)
     target = target / target.amax((-2, -1), keepdim=True)
     power = alpha - target

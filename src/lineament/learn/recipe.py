@@ -37,7 +37,9 @@ class ModelSettings(Settings):
 
     backbone: str = Field("mobilenetv2", description="a backbone by name")
     imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
-    head: Literal["heatmap2d", "heatmap1d", "coordinates"] = Field("heatmap2d", description="the kind of head")
+    head: Literal["heatmap2d", "gaussian2d", "heatmap1d", "coordinates"] = Field(
+        "heatmap2d", description="the kind of head"
+    )
     channels: int = Field(96, ge=8, description="width of the feature pyramid")
     size: int = Field(128, ge=32, description="side of the crop in pixels, a multiple of 32")
     padding: float = Field(1.3, gt=1, description="side of the crop in longer sides of the landmark box")
@@ -68,6 +70,21 @@ class TrainSettings(Settings):
     seed: int = Field(1, ge=0, description="seed of order, augmentation and new layers")
 
 
+class DistillSettings(Settings):
+    """What the students learn from, beside the truth; a weight of 0 leaves a loss out."""
+
+    teacher: str = Field("", description="a checkpoint, or an .onnx file, which tells landmarks only; empty: none")
+    pixel_wise: float = Field(0.0, ge=0, description="weight of the squared difference of heatmaps (S1, eq. 3)")
+    pair_wise: float = Field(0.0, ge=0, description="weight of the differences of self-similarities (S1, eq. 4-5)")
+    heatmap_kl: float = Field(0.0, ge=0, description="weight of the divergence from the teacher's heatmaps (S4, eq. 3)")
+    mimicry: float = Field(0.0, ge=0, description="weight of the squared difference of features at stride 4")
+    landmarks: float = Field(0.0, ge=0, description="weight of the smooth L1 distance to the teacher's landmarks")
+    peer_kl: float = Field(0.0, ge=0, description="weight of the divergence from the mean of the students (S4, eq. 4)")
+    temperature: float = Field(1.0, gt=0, description="divides the logits of both sides of a divergence")
+    students: int = Field(1, ge=1, description="students that learn together; the first is the one exported")
+    hidden: float = Field(0.0, ge=0, le=1, description="share of crops of which a student sees a part hidden")
+
+
 class Recipe(Settings):
     """A training."""
 
@@ -80,6 +97,7 @@ class Recipe(Settings):
     losses: dict[str, float] = Field(
         default_factory=lambda: {"cross_entropy": 1.0, "smooth_l1": 1.0}, description="weights of the losses by name"
     )
+    distill: DistillSettings | None = Field(None, description="for lineament distill: what the students learn from")
     sigma: float = Field(1.2, gt=0, description="width of the target Gaussian in heatmap pixels")
     train: TrainSettings = Field(description="the schedule")
 

@@ -16,17 +16,14 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..data.batch import CropCache, Source, TrainingCrops, cache_crops, plain_crops, plain_landmarks
+from ..data.batch import CropCache, Source, TrainingCrops, cache_crops
 from ..data.mixture import read_part
 from ..data.sample import Sample
 from ..errors import DataError, ExtraError, RecipeError, TrainError
-from ..models.landmark_net import LandmarkNet
-from ..schemes import scheme
-from ..score.metrics import nme, norm_length
+from .build import build_model
 from .checkpoint import load_checkpoint, save_checkpoint, start_from
 from .curves import draw_curves
 from .log import TrainLog
@@ -34,6 +31,7 @@ from .losses import check_losses, present, total_loss
 from .parallel import Processes, join, leave, use_global_norms
 from .recipe import DataPart, Recipe, TrainSettings
 from .schedule import learning_rate
+from .validate import validate
 
 STRIDE = 4.0
 FREE_ON_RESUME = ("threads", "loader", "checkpoint_minutes", "validate_every")  # settings that change no result
@@ -121,19 +119,11 @@ class Average:
                     self.state[key].copy_(value)
 
 
-def build_model(recipe: Recipe) -> LandmarkNet:
-    """The network of `recipe`, its new layers drawn from the recipe's seed."""
-    torch.manual_seed(recipe.train.seed)
-    m = recipe.model
-    imagenet = m.imagenet and not recipe.start
-    return LandmarkNet(m.backbone, len(scheme(recipe.scheme)), m.head, m.size, m.channels, imagenet)
-
-
 def make_optimizer(model: nn.Module, train: TrainSettings) -> torch.optim.Optimizer:
     """AdamW or Adam; the backbone at its own rate, norms and biases without decay."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
+        groups.setdefault(("backbone." in name, parameter.ndim > 1), []).append(parameter)
     listed = [
         {
             "params": parameters,
@@ -190,37 +180,6 @@ def without(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]:
     return [sample for sample in samples if sample.name not in exclude]
 
 
-@torch.no_grad()
-def predict_plain(
-    model: LandmarkNet, cache: CropCache, padding: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Landmarks (M, N, 2) and variances (M, N) in pixels of the crop, and of the crop squared, without augmentation."""
-    landmarks, variances = [], []
-    for crops, _ in plain_crops(cache, model.size, padding, 32):
-        raw = model(torch.from_numpy(crops))
-        landmarks.append(raw.landmarks.numpy())
-        variances.append(raw.variance.numpy())
-    return np.concatenate(landmarks), np.concatenate(variances)
-
-
-def validate(model: LandmarkNet, held_back: dict[str, CropCache], recipe: Recipe) -> dict[str, float]:
-    """Interocular NME by data set, a fraction, of the faces held back whose eyes are annotated."""
-    eyes = scheme(recipe.scheme).norm_points["interocular"]
-    model.eval()
-    results = {}
-    for name, cache in held_back.items():
-        predicted, _ = predict_plain(model, cache, recipe.model.padding)
-        truth = plain_landmarks(cache, model.size, recipe.model.padding)
-        known = np.isfinite(truth[:, [i for group in eyes for i in group]]).all((1, 2))
-        errors = [
-            nme(p, t, norm_length("interocular", t, eyes)) for p, t in zip(predicted[known], truth[known], strict=True)
-        ]
-        if errors:
-            results[name] = float(np.mean(errors))
-    model.train()
-    return results
-
-
 class Trainer:
     """One run: `Trainer(recipe, folder, data_root, cache).run()`.
 
@@ -240,6 +199,7 @@ class Trainer:
         note: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.recipe, self.folder, self.path = recipe, folder, folder / "checkpoint.pt"
+        self.resumed = resume
         self._check(resume)
         train, m = recipe.train, recipe.model
         if train.threads:
@@ -256,17 +216,32 @@ class Trainer:
         self.sources, self.held_back = read_mixture(recipe, data_root, cache, self.note)
         if self.processes.first:
             self.processes.wait()
-        self.crops = TrainingCrops(self.sources, recipe.scheme, m.size, m.padding, recipe.augment, train.seed)
-        self.model = build_model(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = self.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.crops = TrainingCrops(self.sources, recipe.scheme, self.crop_size(), m.padding, recipe.augment, train.seed)
         if self.processes.world > 1:
             use_global_norms(self.model)
-        if recipe.start and not resume:
-            start_from(self.model, Path(recipe.start))
         self.average = Average(self.model, train.ema)
         self.optimizer = make_optimizer(self.model, train)
         self.step = 0
         if resume:
             self._restore()
+
+    def build(self) -> nn.Module:
+        """What is trained; a recipe's `start` is in it already, unless a checkpoint will take its place."""
+        model = build_model(self.recipe)
+        if self.recipe.start and not self.resumed:
+            start_from(model, Path(self.recipe.start))
+        return model
+
+    def crop_size(self) -> int:
+        """Side of the crops that are cut for training, in pixels."""
+        return self.recipe.model.size
+
+    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int) -> dict[str, Tensor]:
+        """The weighted losses by name and their sum as "total", of a part of a batch of `count` annotated points."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.train.bf16):
+            raw = self.model(crops)
+        return total_loss(raw, landmarks_crop, self.recipe.losses, STRIDE, self.recipe.sigma, count)
 
     def _check(self, resume: bool) -> None:
         check_losses(self.recipe.losses)
@@ -357,13 +332,11 @@ class Trainer:
         # every part counts by its annotated points, so that the split over parts and processes changes nothing
         points = torch.stack([present(landmarks_crop).sum() for _, landmarks_crop in parts]).sum()
         count = int(self.processes.total(points))
-        sums = dict.fromkeys([*self.recipe.losses, "total"], 0.0)
+        sums: dict[str, float] = {}
         for crops, landmarks_crop in parts:
-            with torch.autocast("cpu", torch.bfloat16, enabled=train.bf16):
-                raw = self.model(crops)
-            losses = total_loss(raw, landmarks_crop, self.recipe.losses, STRIDE, self.recipe.sigma, count)
+            losses = self.losses(crops, landmarks_crop, count)
             losses["total"].backward()  # type: ignore[no-untyped-call]
-            sums = {name: value + losses[name].item() for name, value in sums.items()}
+            sums = {name: sums.get(name, 0.0) + value.item() for name, value in losses.items()}
         self.processes.sum_gradients(self.model)
         sums = dict(zip(sums, self.processes.total(torch.tensor(list(sums.values()))).tolist(), strict=True))
         if not np.isfinite(sums["total"]):
@@ -375,7 +348,7 @@ class Trainer:
     def _validate_average(self) -> dict[str, float]:
         current = {key: value.clone() for key, value in self.model.state_dict().items()}
         self.model.load_state_dict(self.average.state)
-        results = validate(self.model, self.held_back, self.recipe)
+        results = validate(self.model, self.held_back, self.recipe.scheme, self.recipe.model.padding)
         self.model.load_state_dict(current)
         return results
 

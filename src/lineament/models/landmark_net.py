@@ -1,4 +1,4 @@
-"""Crop -> raw heads: a backbone, a feature pyramid and one of three heads over it.
+"""Crop -> raw heads: a backbone, a feature pyramid and one of four heads over it.
 
 Stands on torch. The heads share one contract: `forward` gives what the losses need, `decode` gives the Heads.
 """
@@ -25,6 +25,8 @@ class Raw:
     """(B, N): mean of the variances along x and y, crop pixels squared, not calibrated."""
     heatmaps: Tensor | None = None
     """(B, N, h, w) logits, or None."""
+    maps: Tensor | None = None
+    """(B, N, h, w): maps whose peaks have height 1, or None."""
     heatmaps_x: Tensor | None = None
     """(B, N, L) logits along x, or None."""
     heatmaps_y: Tensor | None = None
@@ -40,13 +42,30 @@ class Heatmap2D(nn.Module):
         self.out = nn.Conv2d(channels, points, 1)
 
     def forward(self, features: Tensor) -> Raw:
-        heatmaps = self.out(features).float()
+        return self.read(self.out(features).float())
+
+    def read(self, heatmaps: Tensor) -> Raw:
+        """Raw of the logits (B, N, h, w)."""
         height, width = heatmaps.shape[-2:]
         x, y = _positions(width, self.stride, heatmaps), _positions(height, self.stride, heatmaps)
         places = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)  # (h * w, 2)
         landmarks, variance = _moments(heatmaps.flatten(2).softmax(-1), places)
         middle = torch.tensor([width, height], device=heatmaps.device) * self.stride / 2 - 0.5
         return Raw(landmarks + middle, variance / 2, heatmaps)
+
+
+class Gaussian2D(Heatmap2D):
+    """Feature map (B, C, h, w) -> for each landmark a Gaussian of height 1, as squared errors want it.
+
+    Its fourth power, above a floor, is where the landmark may be: half as wide, and what is near 0 counts nothing.
+    """
+
+    POWER, FLOOR = 4.0, 0.03
+
+    def forward(self, features: Tensor) -> Raw:
+        maps = self.out(features).float()
+        raw = self.read(self.POWER * maps.clamp(min=self.FLOOR).log())
+        return Raw(raw.landmarks, raw.variance, raw.heatmaps, maps)
 
 
 def _positions(length: int, stride: float, like: Tensor) -> Tensor:
@@ -80,7 +99,7 @@ class Heatmap1D(nn.Module):
         positions = _positions(logits_x.shape[-1], self.stride, logits_x)[:, None]
         (x, variance_x), (y, variance_y) = (_moments(logits.softmax(-1), positions) for logits in (logits_x, logits_y))
         landmarks = torch.cat([x, y], -1) + (logits_x.shape[-1] * self.stride / 2 - 0.5)
-        return Raw(landmarks, (variance_x + variance_y) / 2, None, logits_x, logits_y)
+        return Raw(landmarks, (variance_x + variance_y) / 2, heatmaps_x=logits_x, heatmaps_y=logits_y)
 
 
 class Coordinates(nn.Module):
@@ -100,7 +119,7 @@ class Coordinates(nn.Module):
         return Raw(landmarks, (out[..., 2].clamp(-12, 4)).exp() * self.size**2)
 
 
-HEADS = {"heatmap2d": Heatmap2D, "heatmap1d": Heatmap1D, "coordinates": Coordinates}
+HEADS = {"heatmap2d": Heatmap2D, "gaussian2d": Gaussian2D, "heatmap1d": Heatmap1D, "coordinates": Coordinates}
 
 
 class PyramidBlock(nn.Module):
@@ -152,15 +171,15 @@ class LandmarkNet(nn.Module):
         self.register_buffer("mean", torch.tensor(body.mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(body.std).view(1, 3, 1, 1) * 255)
 
-    def features(self, x: Tensor) -> Tensor:
-        """(B, C, S / 4, S / 4)."""
-        levels: list[Tensor] = self.backbone(x)
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """What the decoder gives at strides 4, 8, 16 ..., finest first: (B, C, S / 4, S / 4) and coarser."""
+        maps: list[Tensor] = self.backbone(x)
         if self.decoded:
-            return levels[0]
-        y: Tensor = self.top(levels[-1])
-        for block, level in zip(self.pyramid, levels[-2::-1], strict=True):
-            y = block(level, y)
-        return y
+            return maps
+        decoded = [self.top(maps[-1])]
+        for block, finer in zip(self.pyramid, maps[-2::-1], strict=True):
+            decoded.append(block(finer, decoded[-1]))
+        return decoded[::-1]
 
     def normalize(self, crops: Tensor) -> Tensor:
         """uint8 crops (B, S, S, 3) -> normalized float (B, 3, S, S) in channels-last memory."""
@@ -168,4 +187,9 @@ class LandmarkNet(nn.Module):
 
     def forward(self, crops: Tensor) -> Raw:
         """uint8 RGB crops (B, S, S, 3) -> Raw."""
-        return self.head(self.features(self.normalize(crops)))  # type: ignore[no-any-return]
+        return self.with_levels(crops)[0]
+
+    def with_levels(self, crops: Tensor) -> tuple[Raw, list[Tensor]]:
+        """As `forward`, and the decoder's levels, for losses between networks."""
+        levels = self.levels(self.normalize(crops))
+        return self.head(levels[0]), levels

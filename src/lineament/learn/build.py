@@ -1,0 +1,32 @@
+"""Recipe -> network, and checkpoint -> the network it holds.
+
+Stands on torch.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+
+from ..models.landmark_net import LandmarkNet
+from ..schemes import scheme
+from .checkpoint import load_checkpoint, student_weights
+from .recipe import Recipe, make_recipe
+
+
+def build_model(recipe: Recipe) -> LandmarkNet:
+    """The network of `recipe`, its new layers drawn from the recipe's seed."""
+    torch.manual_seed(recipe.train.seed)
+    m = recipe.model
+    imagenet = m.imagenet and not recipe.start
+    return LandmarkNet(m.backbone, len(scheme(recipe.scheme)), m.head, m.size, m.channels, imagenet)
+
+
+def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:
+    """The averaged network of a checkpoint, ready to predict, and its recipe."""
+    state = load_checkpoint(checkpoint)
+    recipe = make_recipe(json.loads(state["recipe"]), str(checkpoint))
+    plain = recipe.model_copy(update={"model": recipe.model.model_copy(update={"imagenet": False}), "start": ""})
+    model = build_model(plain)
+    model.load_state_dict(student_weights(state["average"]))
+    return model.eval(), recipe

@@ -1,0 +1,308 @@
+"""Distillation: students that learn from the truth, from a frozen teacher and from one another.
+
+Stands on train.py. What they learn by is in distill_losses.py; all networks see the same augmented face, each at its
+own size, the students with parts of it hidden where the recipe says so.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import RecipeError
+from ..models.landmark_net import LandmarkNet, Raw
+from ..runtime import Model
+from .build import build_model, load_trained
+from .checkpoint import start_from
+from .distill_losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensemble, pixel_wise
+from .losses import smooth_l1, total_loss
+from .recipe import DistillSettings
+from .train import STRIDE, Trainer
+
+NEEDS_HEATMAPS = ("pixel_wise", "heatmap_kl")
+TWO_D = ("heatmap2d", "gaussian2d")
+NEEDS_LEVELS = ("pair_wise", "mimicry")
+HIDDEN = (0.15, 0.6)
+"""Shortest and longest side of what is hidden, as fractions of the crop's."""
+
+
+class Said(NamedTuple):
+    """What a network says of a batch of crops."""
+
+    raw: Raw
+    levels: dict[int, Tensor]
+    """Its decoder's maps (B, C, h, w) by stride; empty for an ONNX file."""
+
+
+class Students(nn.Module):
+    """One or more networks of the same kind that learn together; validated and exported is the first."""
+
+    def __init__(self, students: list[LandmarkNet], adapt: tuple[int, int] | None) -> None:
+        super().__init__()
+        self.students = nn.ModuleList(students)
+        # a 1x1 from the students' channels to the teacher's, where features are compared; no part of what is exported
+        self.adapt = nn.ModuleList([nn.Conv2d(*adapt, 1) for _ in students] if adapt else [])
+        self.size = students[0].size
+
+    def forward(self, crops: Tensor) -> Raw:
+        """uint8 RGB crops (B, S, S, 3) -> Raw of the first student."""
+        return self.students[0](crops)  # type: ignore[no-any-return]
+
+
+class Teacher:
+    """A frozen network: a checkpoint of `lineament train` or `distill`, or an ONNX file of `lineament export`.
+
+    An ONNX file tells landmarks only.    Raises: ModelError where the file is neither.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if path.suffix == ".onnx":
+            model = Model(path, threads=1)
+            self.net: LandmarkNet | None = None
+            self.scheme, self.size, self.padding = model.scheme, model.size, model.padding
+            self.heads = model.heads
+        else:
+            self.net, recipe = load_trained(path)
+            self.scheme, self.size, self.padding = recipe.scheme, self.net.size, recipe.model.padding
+
+    @torch.no_grad()
+    def __call__(self, crops: Tensor) -> Said:
+        """uint8 crops (B, S, S, 3) of its own size -> Said."""
+        if self.net is None:
+            heads = self.heads(np.ascontiguousarray(crops.numpy()))
+            landmarks, sigma = torch.from_numpy(heads.landmarks_crop), torch.from_numpy(heads.sigma_px)
+            return Said(Raw(landmarks, sigma.square()), {})
+        return said(self.net, crops)
+
+
+def said(net: LandmarkNet, crops: Tensor) -> Said:
+    """What `net` says of uint8 `crops` (B, S, S, 3)."""
+    raw, levels = net.with_levels(crops)
+    return Said(raw, {net.size // level.shape[-1]: level for level in levels})
+
+
+def resized(crops: Tensor, size: int) -> Tensor:
+    """uint8 crops (B, S, S, 3) -> (B, size, size, 3), averaged where they shrink."""
+    if crops.shape[1] == size:
+        return crops
+    x = crops.permute(0, 3, 1, 2).float()
+    x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
+    return x.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def rescaled(landmarks: Tensor, scale: float) -> Tensor:
+    """Points (B, N, 2) of a crop, in pixels of the same crop at `scale` times its size."""
+    return landmarks if scale == 1 else (landmarks + 0.5) * scale - 0.5
+
+
+def hide(crops: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
+    """Copies of uint8 crops (B, S, S, 3), a rectangle of any size and place hidden in about `share` of them.
+
+    Source: SD-HRNet, section 3.2, masked inputs.
+    """
+    hidden = crops.clone()
+    size = crops.shape[1]
+    for k in range(len(crops)):
+        draw = torch.rand(8, generator=generator)
+        if draw[0] >= share:
+            continue
+        sides = ((HIDDEN[0] + (HIDDEN[1] - HIDDEN[0]) * draw[1:3]) * size).int().tolist()
+        x, y = (int(d * (size - side)) for d, side in zip(draw[3:5], sides, strict=True))
+        hidden[k, y : y + sides[1], x : x + sides[0]] = (draw[5:8] * 255).to(torch.uint8)
+    return hidden
+
+
+def at_size(maps: Tensor, like: Tensor) -> Tensor:
+    """Maps (B, C, h, w) at the height and width of `like`."""
+    if maps.shape[-2:] == like.shape[-2:]:
+        return maps
+    return F.interpolate(maps.float(), size=like.shape[-2:], mode="bilinear", align_corners=False, antialias=True)
+
+
+class Distiller(Trainer):
+    """One distillation: `Distiller(recipe, folder, data_root, cache).run()`; arguments and errors as for Trainer.
+
+    Raises also: RecipeError where the recipe has no [distill], or teacher and student cannot be compared.
+    """
+
+    def build(self) -> nn.Module:
+        """The students, the first drawn from the recipe's seed, the others from the seeds after it."""
+        settings = self.settings
+        self.teacher = Teacher(Path(settings.teacher)) if settings.teacher else None
+        students = []
+        for k in range(settings.students):
+            train = self.recipe.train.model_copy(update={"seed": self.recipe.train.seed + k})
+            student = build_model(self.recipe.model_copy(update={"train": train}))
+            if self.recipe.start and not self.resumed:
+                start_from(student, Path(self.recipe.start))
+            students.append(student)
+        self._comparable(students[0])
+        return Students(students, self._adapted(students[0]))
+
+    @property
+    def settings(self) -> DistillSettings:
+        """The [distill] part of the recipe."""
+        if self.recipe.distill is None:
+            raise RecipeError(f"the recipe {self.recipe.name!r} has no [distill]; add it, or use lineament train")
+        return self.recipe.distill
+
+    def crop_size(self) -> int:
+        """The larger of the students' and the teacher's crops."""
+        size = self.recipe.model.size
+        return max(size, self.teacher.size) if self.teacher else size
+
+    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int) -> dict[str, Tensor]:
+        """The weighted losses by name, averaged over the students, and their sum as "total"."""
+        settings, students = self.settings, self._students()
+        scale = self.recipe.model.size / crops.shape[1]
+        small, landmarks = resized(crops, self.recipe.model.size), rescaled(landmarks_crop, scale)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.train.bf16):
+            taught = self.teacher(resized(crops, self.teacher.size)) if self.teacher else None
+            answers = [said(net, self._hidden(small, k)) for k, net in enumerate(students)]
+        sums: dict[str, Tensor] = {}
+        for k, answer in enumerate(answers):
+            parts = total_loss(answer.raw, landmarks, self.recipe.losses, STRIDE, self.recipe.sigma, count)
+            del parts["total"]
+            if taught is not None:
+                parts |= self._from_teacher(k, answer, taught, landmarks, count)
+            if settings.peer_kl:
+                ensemble = peer_ensemble([_heatmaps(other) for other in answers])
+                each = heatmap_kl(_heatmaps(answer), ensemble, settings.temperature)
+                parts["peer_kl"] = settings.peer_kl * self._mean(each)
+            sums = {name: sums.get(name, torch.zeros(())) + value / len(answers) for name, value in parts.items()}
+        return sums | {"total": torch.stack(list(sums.values())).sum()}
+
+    def _students(self) -> list[LandmarkNet]:
+        assert isinstance(self.model, Students)
+        return list(self.model.students)  # type: ignore[arg-type]
+
+    def _hidden(self, crops: Tensor, student: int) -> Tensor:
+        """The crops as one of the students sees them at this step, whether the run was resumed or not."""
+        if not self.settings.hidden:
+            return crops
+        seed = [self.recipe.train.seed, self.step, self.processes.rank, student]
+        drawn = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        return hide(crops, self.settings.hidden, torch.Generator().manual_seed(drawn))
+
+    def _mean(self, each: Tensor) -> Tensor:
+        """The mean of a value a face and point (B, N), or a face (B,), over the global batch."""
+        return each.sum() / (self.recipe.train.batch * (each[0].numel()))
+
+    def _from_teacher(self, k: int, own: Said, taught: Said, landmarks: Tensor, count: int) -> dict[str, Tensor]:
+        settings = self.settings
+        parts: dict[str, Callable[[], Tensor]] = {
+            "pixel_wise": lambda: self._mean(self._pixels(own, taught)),
+            "heatmap_kl": lambda: self._mean(heatmap_kl(*self._pair(own, taught), settings.temperature)),
+            "pair_wise": lambda: self._mean(self._levels(own, taught)),
+            "mimicry": lambda: self._mean(self._mimicry(k, own, taught)),
+            "landmarks": lambda: self._towards(own, taught, landmarks),
+        }
+        return {name: weight * parts[name]() for name in parts if (weight := getattr(settings, name))}
+
+    @staticmethod
+    def _pair(own: Said, taught: Said) -> tuple[Tensor, Tensor]:
+        mine = _heatmaps(own)
+        return mine, at_size(_heatmaps(taught), mine)
+
+    @staticmethod
+    def _pixels(own: Said, taught: Said) -> Tensor:
+        """The pixel-wise loss (B, N) of the maps of height 1; where the heads give none, of the distributions."""
+        mine, theirs = (
+            answer.raw.maps
+            if answer.raw.maps is not None
+            else _heatmaps(answer).flatten(2).softmax(-1).view_as(_heatmaps(answer))
+            for answer in (own, taught)
+        )
+        return pixel_wise(mine, at_size(theirs, mine))
+
+    @staticmethod
+    def _levels(own: Said, taught: Said) -> Tensor:
+        """The pair-wise losses (B,) of the decoders' levels, averaged."""
+        strides = sorted(own.levels.keys() & taught.levels.keys())
+        each = [pair_wise(own.levels[s], at_size(taught.levels[s], own.levels[s])) for s in strides]
+        return torch.stack(each).mean(0)
+
+    def _mimicry(self, k: int, own: Said, taught: Said) -> Tensor:
+        assert isinstance(self.model, Students)
+        stride = min(own.levels.keys() & taught.levels.keys())
+        features = own.levels[stride].float()
+        features = self.model.adapt[k](features) if len(self.model.adapt) else features
+        return feature_mimicry(features, at_size(taught.levels[stride], features).float())
+
+    def _towards(self, own: Said, taught: Said, landmarks: Tensor) -> Tensor:
+        """Smooth L1 to the teacher's landmarks, of the points that have a truth or, where there is none, of all."""
+        assert self.teacher is not None
+        target = rescaled(taught.raw.landmarks, self.recipe.model.size / self.teacher.size)
+        return self._mean(smooth_l1(own.raw, target, STRIDE, self.recipe.sigma))
+
+    def _comparable(self, student: LandmarkNet) -> None:
+        """Raises: RecipeError where a loss of the recipe cannot compare what there is."""
+        settings, teacher, m = self.settings, self.teacher, self.recipe.model
+        wanted = [name for name in (*NEEDS_HEATMAPS, *NEEDS_LEVELS, "landmarks") if getattr(settings, name)]
+        if bool(wanted) != bool(teacher):
+            raise RecipeError(
+                f"[distill] has the losses {wanted} towards a teacher and the teacher {settings.teacher!r}; "
+                "give both or neither"
+            )
+        if settings.peer_kl and settings.students < 2:
+            raise RecipeError("[distill] has peer_kl and one student; set students = 2 or more, or leave peer_kl out")
+        if (settings.peer_kl or any(name in wanted for name in NEEDS_HEATMAPS)) and m.head not in TWO_D:
+            raise RecipeError(f"the student's head is {m.head!r}, without heatmaps; set model.head = 'heatmap2d'")
+        if teacher is None:
+            return
+        where = f"the teacher {teacher.path}"
+        if teacher.scheme != self.recipe.scheme:
+            raise RecipeError(f"{where} knows {teacher.scheme}, the student {self.recipe.scheme}; choose one scheme")
+        if teacher.padding != m.padding:
+            raise RecipeError(
+                f"{where} sees crops of padding {teacher.padding}, the student of {m.padding}; "
+                f"set model.padding = {teacher.padding}"
+            )
+        more = [name for name in wanted if name != "landmarks"]
+        if teacher.net is None and more:
+            raise RecipeError(f"{where} is an ONNX file and tells landmarks only, not {more[0]}; give its checkpoint")
+        if teacher.net is not None:
+            self._same_places(student, teacher, wanted)
+
+    def _same_places(self, student: LandmarkNet, teacher: Teacher, wanted: list[str]) -> None:
+        assert teacher.net is not None
+        theirs = _shapes(teacher.net)
+        if theirs.raw.heatmaps is None and any(name in NEEDS_HEATMAPS for name in wanted):
+            raise RecipeError(f"the teacher {teacher.path} has no heatmaps; leave {' and '.join(NEEDS_HEATMAPS)} out")
+        mine = _shapes(student).raw
+        if "pixel_wise" in wanted and (mine.maps is None) != (theirs.raw.maps is None):
+            raise RecipeError(
+                f"the maps of the teacher {teacher.path} and of the student are of two kinds; give both one model.head"
+            )
+        if any(name in NEEDS_LEVELS for name in wanted) and not theirs.levels.keys() & _shapes(student).levels.keys():
+            raise RecipeError(
+                f"the teacher {teacher.path} and the student have no stride in common; leave out pair_wise"
+            )
+
+    def _adapted(self, student: LandmarkNet) -> tuple[int, int] | None:
+        """The channels of the students' and the teacher's features to be compared, where they differ."""
+        if not self.settings.mimicry or self.teacher is None or self.teacher.net is None:
+            return None
+        own, theirs = _shapes(student).levels, _shapes(self.teacher.net).levels
+        stride = min(own.keys() & theirs.keys())
+        channels = own[stride].shape[1], theirs[stride].shape[1]
+        return None if channels[0] == channels[1] else channels
+
+
+def _heatmaps(answer: Said) -> Tensor:
+    assert answer.raw.heatmaps is not None
+    return answer.raw.heatmaps
+
+
+@torch.no_grad()
+def _shapes(net: LandmarkNet) -> Said:
+    """What `net` says of an empty crop."""
+    training = net.training
+    answer = said(net.eval(), torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8))
+    net.train(training)
+    return answer

@@ -1,0 +1,200 @@
+"""Distillation: without a teacher it is training, resumed equals unbroken, what cannot be compared is refused first."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from faces import write_faces
+from lineament.errors import RecipeError
+from lineament.learn.build import load_trained
+from lineament.learn.checkpoint import load_checkpoint, load_weights
+from lineament.learn.distill import Distiller, hide, rescaled, resized, said
+from lineament.learn.export import export_checkpoint
+from lineament.learn.recipe import make_recipe
+from lineament.learn.train import Trainer
+from lineament.models.backbones import BACKBONES
+from tiny import Tiny
+
+pytestmark = [
+    pytest.mark.torch,
+    # TensorBoard's own imports
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "tiny", Tiny)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "faces"
+    write_faces(folder, 20)
+    return folder
+
+
+def small(faces, distill=None, steps=4, model=None, **train):
+    values = {
+        "name": "small",
+        "data": [{"reader": "folder", "folder": str(faces)}],
+        "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64} | (model or {}),
+        "train": {"steps": steps, "batch": 4, "warmup": 2, "bf16": False, "threads": 1, "loader": 0} | train,
+    }
+    return make_recipe(values | ({} if distill is None else {"distill": distill}))
+
+
+def run(kind, recipe, folder, resume=False):
+    return kind(recipe, folder, folder, folder.parent / "cache", resume).run()
+
+
+@pytest.fixture
+def teacher(faces, tmp_path):
+    """A checkpoint of the same network, trained from another seed."""
+    return run(Trainer, small(faces, seed=5), tmp_path / "teacher")
+
+
+def test_without_a_teacher_it_is_training(faces, tmp_path):
+    plain = load_weights(run(Trainer, small(faces), tmp_path / "plain"))
+    alone = load_weights(run(Distiller, small(faces, {}), tmp_path / "alone"))
+    assert plain.keys() == alone.keys()
+    assert all(torch.equal(plain[key], alone[key]) for key in plain)
+
+
+def test_maps_of_different_kinds_are_refused(faces, teacher, tmp_path):
+    recipe = small(faces, {"teacher": str(teacher), "pixel_wise": 1.0}, model={"head": "gaussian2d"})
+    with pytest.raises(RecipeError, match=r"are of two kinds; give both one model\.head"):
+        Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("loss", ["pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks"])
+def test_a_student_that_is_its_teacher_has_nothing_to_learn_from_it(loss, faces, teacher, tmp_path):
+    recipe = small(faces, {"teacher": str(teacher), loss: 2.0}, steps=1)
+    distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+    crops = torch.randint(0, 255, (4, 64, 64, 3), dtype=torch.uint8)
+    landmarks = torch.rand(4, 68, 2) * 60
+    distiller.model.eval()
+    away = distiller.losses(crops, landmarks, 4 * 68)[loss].item()
+    distiller.model.students[0].load_state_dict(load_trained(teacher)[0].state_dict())
+    assert distiller.losses(crops, landmarks, 4 * 68)[loss].item() == pytest.approx(0, abs=1e-8)
+    assert away > 1e-6
+
+
+def test_a_resumed_distillation_is_the_unbroken_one(faces, teacher, tmp_path):
+    distill = {"teacher": str(teacher), "heatmap_kl": 1.0, "peer_kl": 2.0, "students": 2, "hidden": 0.7}
+    whole = load_checkpoint(run(Distiller, small(faces, distill, steps=6), tmp_path / "whole"))
+
+    class Stops(Distiller):
+        def _update(self, batches):
+            if self.step == 3:
+                self.save()
+                raise KeyboardInterrupt
+            return super()._update(batches)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Stops, small(faces, distill, steps=6), tmp_path / "killed")
+    resumed = load_checkpoint(run(Distiller, small(faces, distill, steps=6), tmp_path / "killed", resume=True))
+    assert whole["step"] == resumed["step"] == 6
+    for part in ("model", "average"):
+        assert all(torch.equal(whole[part][key], resumed[part][key]) for key in whole[part])
+
+
+def test_peers_differ_and_the_first_is_what_is_exported(faces, tmp_path):
+    checkpoint = run(Distiller, small(faces, {"peer_kl": 1.0, "students": 2, "hidden": 0.5}), tmp_path / "run")
+    state = load_checkpoint(checkpoint)["average"]
+    first, second = (state[f"students.{k}.head.out.weight"] for k in (0, 1))
+    assert not torch.equal(first, second)
+    assert torch.equal(load_trained(checkpoint)[0].head.out.weight, first)
+
+
+def test_teacher_and_student_may_differ_in_size(faces, tmp_path):
+    model = {"size": 96, "channels": 24}
+    teacher = run(Trainer, small(faces, model=model, steps=1), tmp_path / "teacher")
+    distill = {"teacher": str(teacher), "pixel_wise": 1, "pair_wise": 1, "heatmap_kl": 1, "mimicry": 1, "landmarks": 1}
+    checkpoint = run(Distiller, small(faces, distill, steps=2), tmp_path / "run")
+    assert load_trained(checkpoint)[0].size == 64
+
+
+def test_an_onnx_file_teaches_landmarks(faces, teacher, tmp_path):
+    export_checkpoint(teacher, tmp_path, "told", False, tmp_path, tmp_path / "cache")
+    onnx, torch_one = (
+        Distiller(
+            small(faces, {"teacher": str(path), "landmarks": 1.0}), tmp_path / path.suffix, tmp_path, tmp_path / "cache"
+        )
+        for path in (tmp_path / "told.onnx", teacher)
+    )
+    crops = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
+    a, b = (d.teacher(crops).raw.landmarks.numpy() for d in (onnx, torch_one))
+    assert np.abs(a - b).max() < 0.01
+
+
+def test_a_landmark_stays_on_its_face_when_the_crop_is_resized():
+    crops = torch.zeros(1, 96, 96, 3, dtype=torch.uint8)
+    crops[0, 30:33, 60:63] = 255  # its centre is (61, 31)
+    small_crop = resized(crops, 32)[0, :, :, 0].float()
+    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    centre = torch.stack([(small_crop * columns).sum(), (small_crop * rows).sum()]) / small_crop.sum()
+    # (61 + 0.5) / 3 - 0.5 and (31 + 0.5) / 3 - 0.5
+    assert rescaled(torch.tensor([[[61.0, 31.0]]]), 1 / 3).flatten().tolist() == pytest.approx([20, 10])
+    assert centre.tolist() == pytest.approx([20, 10], abs=0.02)
+
+
+def test_hiding_covers_one_rectangle_in_the_share_asked_for():
+    torch.manual_seed(0)
+    crops = torch.arange(64, dtype=torch.uint8).view(1, 64, 1, 1).expand(200, 64, 64, 3).contiguous()
+    hidden = hide(crops, 0.5)
+    changed = (hidden != crops).any(-1)
+    # 200 draws of one half: four deviations are 28
+    assert 72 <= changed.flatten(1).any(1).sum() <= 128
+    for mask in changed[changed.flatten(1).any(1)]:
+        rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+        # a rectangle, but for rows of the picture that happen to have the colour that hides
+        assert mask.sum() >= 0.9 * (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
+    assert torch.equal(hide(crops, 0.0), crops)
+
+
+@pytest.mark.parametrize(
+    ("distill", "model", "message"),
+    [
+        ({"heatmap_kl": 1.0}, {}, "and the teacher ''; give both or neither"),
+        ({"teacher": "T"}, {}, "give both or neither"),
+        ({"peer_kl": 1.0}, {}, "peer_kl and one student; set students = 2"),
+        ({"teacher": "T", "pixel_wise": 1.0}, {"head": "coordinates"}, "without heatmaps; set model.head"),
+        ({"teacher": "T", "landmarks": 1.0}, {"padding": 1.5}, "set model.padding = 1.3"),
+    ],
+    ids=["no teacher", "no loss", "one peer", "no heatmaps", "padding"],
+)
+def test_what_cannot_be_compared_is_refused_before_training(distill, model, message, faces, teacher, tmp_path):
+    given = {key: str(teacher) if value == "T" else value for key, value in distill.items()}
+    with pytest.raises(RecipeError, match=message):
+        Distiller(small(faces, given, model=model), tmp_path / "run", tmp_path, tmp_path / "cache")
+
+
+def test_a_teacher_without_heatmaps_tells_no_heatmaps(faces, tmp_path):
+    coordinates = small(faces, model={"head": "coordinates"}, steps=1).model_copy(update={"losses": {"l1": 1.0}})
+    teacher = run(Trainer, coordinates, tmp_path / "teacher")
+    with pytest.raises(RecipeError, match="has no heatmaps; leave pixel_wise and heatmap_kl out"):
+        Distiller(
+            small(faces, {"teacher": str(teacher), "pixel_wise": 1.0}), tmp_path / "run", tmp_path, tmp_path / "cache"
+        )
+
+
+def test_an_onnx_teacher_cannot_be_compared_by_heatmaps(faces, teacher, tmp_path):
+    export_checkpoint(teacher, tmp_path, "told", False, tmp_path, tmp_path / "cache")
+    given = {"teacher": str(tmp_path / "told.onnx"), "heatmap_kl": 1.0}
+    with pytest.raises(RecipeError, match="is an ONNX file and tells landmarks only, not heatmap_kl"):
+        Distiller(small(faces, given), tmp_path / "run", tmp_path, tmp_path / "cache")
+
+
+def test_a_recipe_without_distill_is_refused(faces, tmp_path):
+    with pytest.raises(RecipeError, match=r"has no \[distill\]; add it, or use lineament train"):
+        Distiller(small(faces), tmp_path / "run", tmp_path, tmp_path / "cache")
+
+
+def test_said_names_the_levels_by_stride(faces, teacher):
+    net, _ = load_trained(teacher)
+    answer = said(net, torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
+    assert {stride: level.shape[-1] for stride, level in answer.levels.items()} == {4: 16, 8: 8, 16: 4, 32: 2}
