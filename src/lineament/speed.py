@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,13 @@ def time_model(card: dict[str, Any], seconds: float = 0.5) -> list[Timing]:
         what = f"{batch} crop{'' if batch == 1 else 's'} of {model.size} px"
         timings.append(_timed(name, what, threads, batch, _call(model.heads, crops), seconds))
     return timings
+
+
+def time_file(path: Path, seconds: float = 0.5) -> Timing:
+    """The timing of one crop on one thread by the landmark model in the file at `path`.    Raises: ModelError."""
+    model = load_model(path, 1)
+    crop = np.random.default_rng(0).integers(0, 256, (1, model.size, model.size, 3), dtype=np.uint8)
+    return _timed(model.name, f"1 crop of {model.size} px", 1, 1, _call(model.heads, crop), seconds)
 
 
 def _call(heads: Callable[[Any], Any], crops: Any) -> Callable[[], Any]:

@@ -24,6 +24,7 @@ LISTED = [
     "label",
     "train",
     "distill",
+    "slim",
     "export",
     "doctor",
     "version",

@@ -1,4 +1,4 @@
-"""label, train, distill, export: pictures -> labels; recipe -> checkpoint -> ONNX file."""
+"""label, train, distill, slim, export: pictures -> labels; recipe -> checkpoint -> ONNX file."""
 
 import os
 import time
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import app, note, progress_bar, show
+from .app import app, note, progress_bar, show, show_table
 from .faces import Flip, ModelName, list_failures
 
 if TYPE_CHECKING:
+    from ..learn.recipe import Recipe
     from ..learn.train import Progress, Trainer
 
 Data = Annotated[Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")]
@@ -73,7 +74,8 @@ def train(
     _need_torch()
     from ..learn.train import Trainer
 
-    _train(Trainer, recipe, set, out, resume, data, cache)
+    checkpoint, settings = _train(Trainer, recipe, set, out, resume, data, cache)
+    _say_next(checkpoint, settings.name)
 
 
 @app.command()
@@ -93,7 +95,46 @@ def distill(
     _need_torch()
     from ..learn.distill import Distiller
 
-    _train(Distiller, recipe, set, out, resume, data, cache)
+    checkpoint, settings = _train(Distiller, recipe, set, out, resume, data, cache)
+    _say_next(checkpoint, settings.name)
+
+
+@app.command()
+def slim(
+    recipe: Annotated[Path, typer.Argument(help="A TOML file with a [slim] part.", metavar="RECIPE.toml")],
+    set: Set = None,
+    out: RunFolder = None,
+    resume: Resume = False,
+    data: Data = None,
+    cache: Cache = None,
+) -> None:
+    """Train a supernet, then cut it at several thresholds.
+
+    Each cut is a smaller network with its checkpoint, its ONNX file and a picture of what stayed; the table of size,
+    time and error is printed and lies in the run's folder. Cut networks go on learning with train or distill.
+    """
+    _need_torch()
+    from ..data.sample import data_root
+    from ..learn.slim_sweep import sweep
+    from ..learn.slim_train import Slimmer
+
+    checkpoint, settings = _train(Slimmer, recipe, set, out, resume, data, cache)
+    assert settings.slim is not None  # or Slimmer had refused it
+    cuts = sweep(checkpoint, checkpoint.parent, settings.slim.thresholds, data_root(data), cache or _cache(), note)
+    rows = [
+        [
+            f"{cut.threshold:g}",
+            str(cut.blocks),
+            str(cut.transforms),
+            f"{cut.parameters / 1e6:.3f}",
+            f"{cut.multiply_adds / 1e6:.0f}",
+            f"{cut.milliseconds:.2f}",
+            f"{100 * cut.nme:.3f}",
+        ]
+        for cut in cuts
+    ]
+    show_table(["threshold", "blocks", "transforms", "M parameters", "M multiply-adds", "ms", "validation NME %"], rows)
+    note(f"next: lineament distill with start = {cuts[-1].checkpoint!r} and the model.layout that it holds")
 
 
 def _train(
@@ -104,7 +145,8 @@ def _train(
     resume: bool,
     data: Path | None,
     cache: Path | None,
-) -> None:
+) -> "tuple[Path, Recipe]":
+    """The checkpoint of the run, and its recipe."""
     from ..data.sample import data_root
     from ..learn.recipe import read_recipe
 
@@ -112,10 +154,13 @@ def _train(
     folder = out or Path("runs") / settings.name
     trainer = kind(settings, folder, data_root(data), cache or _cache(), resume)
     with _training_report(settings.train.steps) as report:
-        checkpoint = trainer.run(report)
+        return trainer.run(report), settings
+
+
+def _say_next(checkpoint: Path, name: str) -> None:
     if os.environ.get("RANK", "0") == "0":  # of several processes that torch's launcher started, one speaks
         show(f"{checkpoint}")
-        note(f"next: lineament export {checkpoint} --name {settings.name}")
+        note(f"next: lineament export {checkpoint} --name {name}")
 
 
 @app.command()

@@ -19,7 +19,7 @@ def build_model(recipe: Recipe) -> LandmarkNet:
     torch.manual_seed(recipe.train.seed)
     m = recipe.model
     imagenet = m.imagenet and not recipe.start
-    return LandmarkNet(m.backbone, len(scheme(recipe.scheme)), m.head, m.size, m.channels, imagenet)
+    return LandmarkNet(m.backbone, len(scheme(recipe.scheme)), m.head, m.size, m.channels, imagenet, m.layout)
 
 
 def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:

@@ -36,6 +36,9 @@ class ModelSettings(Settings):
     """The network."""
 
     backbone: str = Field("mobilenetv2", description="a backbone by name")
+    layout: str = Field(
+        "", description="the blocks of a slimmed hr-supernet, as lineament slim writes them; empty: all"
+    )
     imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
     head: Literal["heatmap2d", "gaussian2d", "heatmap1d", "coordinates"] = Field(
         "heatmap2d", description="the kind of head"
@@ -85,6 +88,17 @@ class DistillSettings(Settings):
     hidden: float = Field(0.0, ge=0, le=1, description="share of crops of which a student sees a part hidden")
 
 
+class SlimSettings(Settings):
+    """How a supernet learns which of its transforms it can do without."""
+
+    sparsity: float = Field(5e-5, ge=0, description="weight of the sum of the importance factors (S4, eq. 2)")
+    factor_lr: float = Field(1.8e-4, gt=0, description="highest learning rate of the importance factors")
+    every: int = Field(2, ge=2, description="each so-manieth step moves the factors, the others the weights")
+    thresholds: tuple[float, ...] = Field(
+        (0.1, 0.2, 0.3, 0.4, 0.5), min_length=1, description="factors below go; one slimmed network each"
+    )
+
+
 class Recipe(Settings):
     """A training."""
 
@@ -98,6 +112,7 @@ class Recipe(Settings):
         default_factory=lambda: {"cross_entropy": 1.0, "smooth_l1": 1.0}, description="weights of the losses by name"
     )
     distill: DistillSettings | None = Field(None, description="for lineament distill: what the students learn from")
+    slim: SlimSettings | None = Field(None, description="for lineament slim: how transforms are weighed and cut")
     sigma: float = Field(1.2, gt=0, description="width of the target Gaussian in heatmap pixels")
     train: TrainSettings = Field(description="the schedule")
 

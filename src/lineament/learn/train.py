@@ -221,7 +221,7 @@ class Trainer:
         if self.processes.world > 1:
             use_global_norms(self.model)
         self.average = Average(self.model, train.ema)
-        self.optimizer = make_optimizer(self.model, train)
+        self.optimizer = self.make_optimizer()
         self.step = 0
         if resume:
             self._restore()
@@ -232,6 +232,13 @@ class Trainer:
         if self.recipe.start and not self.resumed:
             start_from(model, Path(self.recipe.start))
         return model
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer of all that is trained."""
+        return make_optimizer(self.model, self.recipe.train)
+
+    def before_step(self) -> None:
+        """Called when the gradients are whole, before the optimizer uses them."""
 
     def crop_size(self) -> int:
         """Side of the crops that are cut for training, in pixels."""
@@ -341,6 +348,7 @@ class Trainer:
         sums = dict(zip(sums, self.processes.total(torch.tensor(list(sums.values()))).tolist(), strict=True))
         if not np.isfinite(sums["total"]):
             raise TrainError(f"the loss is {sums['total']} at step {self.step}; lower train.lr or train.clip")
+        self.before_step()
         nn.utils.clip_grad_norm_(self.model.parameters(), train.clip)
         self.optimizer.step()
         return sums

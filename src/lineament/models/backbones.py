@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import ExtraError, RecipeError, nearest
 from .efficientnet_lite import EfficientNetLite
-from .hr_supernet import HRSuperNet
+from .hr_supernet import HRSuperNet, parse_layout
 from .mobilenetv2 import MobileNetV2
 from .simple_baseline import SimpleBaseline
 
@@ -49,15 +49,19 @@ IMAGENET: dict[str, tuple[str, str]] = {
 }
 
 
-def make_backbone(name: str, imagenet: bool) -> nn.Module:
+def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
     """The backbone called `name`, with its ImageNet weights or random ones.
+
+    layout: the blocks of a slimmed hr-supernet; empty: all.
 
     Raises: RecipeError for an unknown name and where there are no such weights, ExtraError where the package of the
     weights is not installed.
     """
     if name not in BACKBONES:
         raise RecipeError(f"no backbone is called {name!r}; {nearest(name, BACKBONES)}")
-    backbone = BACKBONES[name]()
+    if layout and name != "hr-supernet":
+        raise RecipeError(f"model.layout is that of a slimmed hr-supernet, the backbone is {name!r}; leave it out")
+    backbone = HRSuperNet(parse_layout(layout)) if layout else BACKBONES[name]()
     if imagenet:
         if name not in IMAGENET:
             raise RecipeError(f"there are no ImageNet weights for {name!r}; set model.imagenet = false")

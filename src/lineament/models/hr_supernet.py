@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import RecipeError
 from .depthwise import DepthwiseConv2d
 
 WIDTHS = (18, 36, 72, 144)
@@ -119,6 +120,42 @@ class HRSuperNet(nn.Module):
             for k in self.last
         ]
         return [self.mix(torch.cat(grown, 1))]
+
+
+def format_layout(layout: Sequence[Mapping[int, Sequence[int]]]) -> str:
+    """`layout` as a recipe holds it: stages apart by |, in each the blocks as resolution:sources.
+
+    >>> format_layout([{0: [0], 1: [0]}, {0: [0, 1]}])
+    '0:0 1:0 | 0:0,1'
+    """
+    return " | ".join(
+        " ".join(f"{target}:{','.join(map(str, sources))}" for target, sources in sorted(stage.items()))
+        for stage in layout
+    )
+
+
+def parse_layout(text: str) -> list[dict[int, list[int]]]:
+    """The inverse of `format_layout`.    Raises: RecipeError where a block has a source that is not there."""
+    layout: list[dict[int, list[int]]] = []
+    known = {0}
+    for number, part in enumerate(text.split("|"), 2):
+        stage: dict[int, list[int]] = {}
+        for block in part.split():
+            target, _, sources = block.partition(":")
+            numbers = [target, *sources.split(",")]
+            if not all(n in map(str, range(len(WIDTHS))) for n in numbers) or not known.issuperset(
+                map(int, numbers[1:])
+            ):
+                raise RecipeError(
+                    f"model.layout: {block!r} in stage {number}; wanted resolution:sources, of 0 to {len(WIDTHS) - 1} "
+                    "and each there in the stage before, as in 0:0 1:0 | 0:0,1"
+                )
+            stage[int(target)] = [int(n) for n in numbers[1:]]
+        if not stage:
+            raise RecipeError(f"model.layout: stage {number} has no block; wanted at least one, as in 0:0 1:0 | 0:0,1")
+        layout.append(stage)
+        known = set(stage)
+    return layout
 
 
 def whole_supernet() -> list[dict[int, Sequence[int]]]:

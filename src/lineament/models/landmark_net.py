@@ -145,18 +145,21 @@ class LandmarkNet(nn.Module):
     """uint8 RGB crops (B, S, S, 3) -> Raw.
 
     channels: width of the pyramid, where the backbone needs one.    head: a key of HEADS.    size: S, a multiple of 32.
+    layout: the blocks of a slimmed hr-supernet.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: str, points: int, head: str, size: int, channels: int, imagenet: bool) -> None:
+    def __init__(
+        self, backbone: str, points: int, head: str, size: int, channels: int, imagenet: bool, layout: str = ""
+    ) -> None:
         super().__init__()
         if head not in HEADS:
             raise RecipeError(f"no head is called {head!r}; {nearest(head, HEADS)}")
         if size % 32:
             raise RecipeError(f"the crop's size is {size}; wanted a multiple of 32, the coarsest stride")
-        body = make_backbone(backbone, imagenet)
+        body = make_backbone(backbone, imagenet, layout)
         self.backbone = body
         self.size = size
         finest, *coarser = (int(c) for c in body.channels)  # type: ignore[union-attr]
