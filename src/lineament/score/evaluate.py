@@ -14,6 +14,7 @@ from ..errors import ProtocolError
 from ..face import Face, Faces
 from ..geometry import Array, iou
 from ..schemes import convert
+from .hide import shown
 from .protocols import MATCH_IOU, Protocol, chosen, count_note, named
 from .report import Report
 from .tally import Tally
@@ -49,6 +50,7 @@ def evaluate(
         raise ProtocolError(f"boxes are {boxes!r}; choose 'truth' or 'detected'")
     tally, kept, fit, times = Tally(fixed), WorstFaces(worst), Fit(fixed), []
     for image, group in _by_picture(samples, read):
+        image = shown(image, group, fixed.hidden)
         given = np.stack([sample.face_box() for sample in group]) if boxes == "truth" else None
         start = perf_counter()
         faces = predict(image, given)

@@ -10,6 +10,7 @@ from ..data.sample import Sample
 from ..errors import ProtocolError
 from ..geometry import Array, apply_affine, box_center, box_side, landmark_box, similarity
 from .evaluate import Fit, Predict, Read, match
+from .hide import shown
 from .protocols import Protocol, chosen, named
 from .report import Perturbed
 from .tally import Tally
@@ -66,7 +67,7 @@ def perturb(
     fit = Fit(fixed)
     tallies: dict[tuple[str, float], Tally] = {}
     for done, sample in enumerate(samples, 1):
-        image = read(sample)
+        image = shown(read(sample), [sample], fixed.hidden)
         boxes = changed_boxes(sample.face_box())
         faces = match(predict(image, np.stack(list(boxes.values()))), [sample] * len(boxes), ordered=True)
         for change, face in zip(boxes, faces, strict=True):

@@ -28,6 +28,8 @@ PROTOCOLS = (
     "300w-test-indoor",
     "300w-test-outdoor",
     "300w-val",
+    "300w-common-masked",
+    "300w-val-masked",
     "wflw",
     "cofw29-corner",
     "cofw29-pupil",
@@ -111,6 +113,8 @@ class Protocol(_Frozen):
     """Where failures begin and areas end, as fractions; the first is the one reports lead with."""
     visibility: Literal["annotated", "visible"] = "annotated"
     """"annotated": every annotated point counts, hidden or not; "visible": only those marked visible."""
+    hidden: Literal["nothing", "half"] = "nothing"
+    """"half": a plain color covers half of every face, along a line drawn from the picture's name."""
     also: tuple[AlsoNorm, ...] = ()
     """Other normalizers scored beside."""
     subsets: tuple[Subset, ...] = ()
@@ -180,6 +184,11 @@ class Protocol(_Frozen):
             f"norm      {describe_norm(self.norm, self.norm_points)}, of the true annotation",
             f"failure   error above {limits}",
             f"missed    {self.missed}",
+            *(
+                ["hidden    half of every face, along a line drawn from the picture's name"]
+                if self.hidden == "half"
+                else []
+            ),
         ]
 
 
