@@ -1,14 +1,19 @@
 """Recipes: only what differs is written, a wrong key is named with its nearest, and --set changes one value."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+
 from lineament.errors import RecipeError
+from lineament.learn.losses import check_losses
 from lineament.learn.recipe import make_recipe, read_recipe
 from lineament.learn.schedule import learning_rate
 
+RECIPES = Path(__file__).parents[1] / "recipes"
 PLAIN = """
 name = "small"
 [[data]]
@@ -138,3 +143,14 @@ def test_the_warm_up_rises_in_equal_steps():
 def test_steps_divide_the_rate_by_ten():
     train = settings(schedule="steps", milestones=[0.5, 0.9])
     assert [learning_rate(train, step) for step in (0, 499, 500, 899, 900)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(p for p in RECIPES.rglob("*.toml") if p.stem != "cards" and not p.stem.startswith("detector")),
+    ids=lambda path: path.relative_to(RECIPES).as_posix(),
+)
+def test_every_recipe_of_the_repository_is_one(path):
+    recipe = read_recipe(path)
+    assert recipe.name == path.stem
+    check_losses(recipe.losses)

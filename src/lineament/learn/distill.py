@@ -222,10 +222,10 @@ class Distiller(Trainer):
 
     @staticmethod
     def _levels(own: Said, taught: Said) -> Tensor:
-        """The pair-wise losses (B,) of the decoders' levels, averaged."""
+        """The pair-wise losses (B,) of the decoders' levels, added up: Light-ResNet50, eq. 6."""
         strides = sorted(own.levels.keys() & taught.levels.keys())
         each = [pair_wise(own.levels[s], at_size(taught.levels[s], own.levels[s])) for s in strides]
-        return torch.stack(each).mean(0)
+        return torch.stack(each).sum(0)
 
     def _mimicry(self, k: int, own: Said, taught: Said) -> Tensor:
         assert isinstance(self.model, Students)

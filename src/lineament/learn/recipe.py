@@ -77,12 +77,20 @@ class DistillSettings(Settings):
     """What the students learn from, beside the truth; a weight of 0 leaves a loss out."""
 
     teacher: str = Field("", description="a checkpoint, or an .onnx file, which tells landmarks only; empty: none")
-    pixel_wise: float = Field(0.0, ge=0, description="weight of the squared difference of heatmaps (S1, eq. 3)")
-    pair_wise: float = Field(0.0, ge=0, description="weight of the differences of self-similarities (S1, eq. 4-5)")
-    heatmap_kl: float = Field(0.0, ge=0, description="weight of the divergence from the teacher's heatmaps (S4, eq. 3)")
+    pixel_wise: float = Field(
+        0.0, ge=0, description="weight of the squared difference of heatmaps (Light-ResNet50, eq. 3)"
+    )
+    pair_wise: float = Field(
+        0.0, ge=0, description="weight of the differences of self-similarities (Light-ResNet50, eq. 4-6)"
+    )
+    heatmap_kl: float = Field(
+        0.0, ge=0, description="weight of the divergence from the teacher's heatmaps (SD-HRNet, eq. 3)"
+    )
     mimicry: float = Field(0.0, ge=0, description="weight of the squared difference of features at stride 4")
     landmarks: float = Field(0.0, ge=0, description="weight of the smooth L1 distance to the teacher's landmarks")
-    peer_kl: float = Field(0.0, ge=0, description="weight of the divergence from the mean of the students (S4, eq. 4)")
+    peer_kl: float = Field(
+        0.0, ge=0, description="weight of the divergence from the mean of the students (SD-HRNet, eq. 4)"
+    )
     temperature: float = Field(1.0, gt=0, description="divides the logits of both sides of a divergence")
     students: int = Field(1, ge=1, description="students that learn together; the first is the one exported")
     hidden: float = Field(0.0, ge=0, le=1, description="share of crops of which a student sees a part hidden")
@@ -91,7 +99,7 @@ class DistillSettings(Settings):
 class SlimSettings(Settings):
     """How a supernet learns which of its transforms it can do without."""
 
-    sparsity: float = Field(5e-5, ge=0, description="weight of the sum of the importance factors (S4, eq. 2)")
+    sparsity: float = Field(5e-5, ge=0, description="weight of the sum of the importance factors (SD-HRNet, eq. 2)")
     factor_lr: float = Field(1.8e-4, gt=0, description="highest learning rate of the importance factors")
     every: int = Field(2, ge=2, description="each so-manieth step moves the factors, the others the weights")
     thresholds: tuple[float, ...] = Field(

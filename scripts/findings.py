@@ -1,0 +1,121 @@
+"""Sees the findings of the distillation papers again: trains every row of a table with several seeds and prints it.
+
+Usage: python scripts/findings.py s1|s4 [--seeds 1 2 3] [--out runs/findings] [--final] [--data DIR] [--cache DIR]
+
+Runs that are done are kept and a killed one goes on, so the command may be given again and again. The table's figures
+are the last validations of the averaged weights; --final adds 300W common, and its protocol with half of each face
+hidden, of exported fp32 files.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from statistics import mean, stdev
+
+from lineament.data.readers import read_data
+from lineament.data.sample import data_root
+from lineament.learn.build import load_trained
+from lineament.learn.checkpoint import load_checkpoint
+from lineament.learn.curves import read_log
+from lineament.predict import Predictor
+from lineament.score.evaluate import evaluate
+from lineament.score.protocols import protocol
+
+RECIPES = Path(__file__).parents[1] / "recipes" / "cpu"
+FINAL = ("300w-common", "300w-common-masked")
+# each row: its name, and what it changes in the recipe of the table
+TABLES: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
+    "s1": (
+        "light-resnet50.toml",
+        {
+            "student alone": ("distill.teacher=", "distill.pixel_wise=0.0", "distill.pair_wise=0.0"),
+            "+ pixel": ("distill.pair_wise=0.0",),
+            "+ pair": ("distill.pixel_wise=0.0",),
+            "+ both": (),
+        },
+    ),
+    "s4": (
+        "sd-hrnet.toml",
+        {
+            "no distillation": (
+                "distill.teacher=", "distill.heatmap_kl=0.0", "distill.peer_kl=0.0", "distill.students=1",
+                "distill.hidden=0.0",
+            ),
+            "+ teacher": ("distill.peer_kl=0.0", "distill.students=1", "distill.hidden=0.0"),
+            "+ peers": ("distill.hidden=0.0",),
+            "+ masked inputs": (),
+        },
+    ),
+}  # fmt: skip
+
+
+def train(recipe: Path, changes: tuple[str, ...], seed: int, folder: Path, options: argparse.Namespace) -> Path:
+    """The checkpoint of one run, trained to its end."""
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists() and load_checkpoint(checkpoint)["step"] == load_trained(checkpoint)[1].train.steps:
+        return checkpoint
+    command = [sys.executable, "-m", "lineament", "distill", str(recipe), "--out", str(folder)]
+    for change in (*changes, f"train.seed={seed}"):
+        command += ["--set", change]
+    for name in ("data", "cache"):
+        if getattr(options, name):
+            command += [f"--{name}", getattr(options, name)]
+    subprocess.run([*command, *(["--resume"] if checkpoint.exists() else [])], check=True)
+    return checkpoint
+
+
+def last_validation(folder: Path) -> float:
+    """The NME on the 300W faces held back, at the end of the run."""
+    return read_log(folder / "log.csv")[1]["300w"][-1][1]
+
+
+def final_figures(checkpoint: Path, options: argparse.Namespace) -> list[float]:
+    """The NME of the run under the protocols of FINAL."""
+    folder = checkpoint.parent
+    command = [sys.executable, "-m", "lineament", "export", str(checkpoint), "--name", "final", "--out", str(folder)]
+    for name in ("data", "cache"):
+        if getattr(options, name):
+            command += [f"--{name}", getattr(options, name)]
+    if not (folder / "final.onnx").exists():
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    predictor = Predictor(folder / "final.onnx", threads=1)
+    figures = []
+    for which in FINAL:
+        fixed = protocol(which)
+        figures.append(evaluate(predictor, which, read_data(fixed.data, data_root(options.data), fixed.part)).nme)
+    return figures
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation in percent."""
+    deviation = f" ± {100 * stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{100 * mean(values):.3f}{deviation}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--out", type=Path, default=Path("runs/findings"))
+    parser.add_argument("--final", action="store_true")
+    parser.add_argument("--data")
+    parser.add_argument("--cache")
+    options = parser.parse_args()
+    recipe, rows = TABLES[options.table]
+    found: dict[str, list[list[float]]] = {row: [] for row in rows}
+    for seed in options.seeds:  # a whole table of one seed is worth more than one row of all seeds
+        for number, (row, changes) in enumerate(rows.items()):
+            folder = options.out / f"{options.table}-{number}-seed{seed}"
+            checkpoint = train(RECIPES / recipe, changes, seed, folder, options)
+            figures = [last_validation(folder), *(final_figures(checkpoint, options) if options.final else [])]
+            found[row].append(figures)
+            print(f"{row}, seed {seed}: " + "  ".join(f"{100 * figure:.3f} %" for figure in figures), flush=True)
+    print("\n| row | validation NME % |" + "".join(f" {which} |" for which in (FINAL if options.final else ())))
+    print("|---|---|" + "---|" * (len(FINAL) if options.final else 0))
+    for row, runs in found.items():
+        print(f"| {row} | " + " | ".join(spread(list(column)) for column in zip(*runs, strict=True)) + " |")
+
+
+if __name__ == "__main__":
+    main()
