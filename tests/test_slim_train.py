@@ -1,6 +1,7 @@
 """Slimming end to end: weights and factors move in turn, cuts are smaller, and a cut goes on learning by its recipe."""
 
 import csv
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +11,16 @@ from faces import write_faces
 from lineament.errors import RecipeError
 from lineament.learn.build import build_model, load_trained
 from lineament.learn.checkpoint import load_checkpoint, start_from
-from lineament.learn.recipe import make_recipe
+from lineament.learn.recipe import SlimSettings, make_recipe
+from lineament.learn.shapes import fit_shapes
+from lineament.learn.slim_channels import slimmed_channels
 from lineament.learn.slim_sweep import sweep
-from lineament.learn.slim_train import Slimmer
+from lineament.learn.slim_train import Slimmer, trainer_for
 from lineament.learn.train import Trainer
 from lineament.models import backbones
+from lineament.models.count import multiply_adds, parameters
 from lineament.models.hr_supernet import FusionBlock, HRSuperNet, format_layout, parse_layout
+from lineament.models.landmark_net import LandmarkNet
 from lineament.runtime import Model
 
 pytestmark = [
@@ -104,16 +109,17 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
     trainer.average.state = {key: value.clone() for key, value in trainer.model.state_dict().items()}
     trainer.save()
     lines = []
-    cuts = sweep(trainer.path, tmp_path / "run", (0.1, 5.0), tmp_path, tmp_path / "cache", lines.append)
-    assert [cut.threshold for cut in cuts] == [0.0, 0.1]
+    slim = SlimSettings(thresholds=(0.1, 5.0))
+    cuts = sweep(trainer.path, tmp_path / "run", slim, tmp_path, tmp_path / "cache", lines.append)
+    assert [cut.amount for cut in cuts] == [0.0, 0.1]
     assert lines == ["with a threshold of 5.0 stage 2 has no block left; lower it"]
-    assert cuts[0].transforms == 10
+    assert cuts[0].what == "6 blocks, 10 transforms"
     # blocks of resolution 1 take from resolution 0 alone, and nothing takes from them but the head
-    assert cuts[1].transforms == 4
+    assert cuts[1].what == "4 blocks, 4 transforms"
     assert cuts[1].parameters < cuts[0].parameters
     assert cuts[1].multiply_adds < cuts[0].multiply_adds
     with (tmp_path / "run" / "pareto.csv").open() as file:
-        assert [row["threshold"] for row in csv.DictReader(file)] == ["0.0", "0.1"]
+        assert [row["amount"] for row in csv.DictReader(file)] == ["0.0", "0.1"]
     for name in ("pareto.png", "threshold-0.1/architecture.png"):
         assert (tmp_path / "run" / name).read_bytes().startswith(b"\x89PNG")
     assert Model(tmp_path / "run" / "threshold-0.1" / "small.onnx").points == 68
@@ -126,16 +132,83 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
     Trainer(again, tmp_path / "more", tmp_path, tmp_path / "cache").run()
 
 
-def test_a_sweep_of_another_network_is_refused(faces, tmp_path, monkeypatch):
-    from tiny import Tiny
+def test_another_network_is_no_supernet(faces, tmp_path):
+    with pytest.raises(RecipeError, match="'mobilenetv2' has no importance factors; set model"):
+        slimmer(faces, tmp_path / "run", model={"backbone": "mobilenetv2", "imagenet": False, "size": 64})
 
-    monkeypatch.setitem(backbones.BACKBONES, "tiny", Tiny)
-    model = {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64}
-    checkpoint = Trainer(small(faces, steps=1, slim=False, model=model), tmp_path, tmp_path, tmp_path / "cache").run()
-    with pytest.raises(RecipeError, match="a tiny, which has no importance factors; wanted a supernet"):
-        sweep(checkpoint, tmp_path, (0.1,), tmp_path, tmp_path / "cache")
-    with pytest.raises(RecipeError, match="'tiny' has no importance factors; set model"):
-        slimmer(faces, tmp_path / "run", model=model)
+
+def test_a_supernet_trains_its_factors_and_another_network_does_not(faces, tmp_path):
+    assert isinstance(trainer_for(small(faces), tmp_path / "a", tmp_path, tmp_path / "cache"), Slimmer)
+    model = {"backbone": "mobilenetv2", "imagenet": False, "size": 64}
+    other = trainer_for(small(faces, model=model), tmp_path / "b", tmp_path, tmp_path / "cache")
+    assert type(other) is Trainer
+    with pytest.raises(RecipeError, match=r"has no \[slim\]; add it, or use lineament train"):
+        trainer_for(small(faces, slim=False), tmp_path / "c", tmp_path, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("backbone", ["mobilenetv2", "efficientnet-lite0", "simple-baseline", "light-resnet50"])
+def test_whole_channels_go_and_the_network_given_stays(backbone):
+    pytest.importorskip("torch_pruning")
+    net = LandmarkNet(backbone, 5, "heatmap2d", 64, 32, imagenet=False).eval()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    cut = slimmed_channels(net, 0.4)
+    crops = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
+    assert parameters(cut) < 0.8 * parameters(net)
+    assert multiply_adds(cut, crops[:1]) < 0.8 * multiply_adds(net, crops[:1])
+    with torch.no_grad():
+        assert cut(crops).landmarks.shape == (2, 5, 2)
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    again = LandmarkNet(backbone, 5, "heatmap2d", 64, 32, imagenet=False).eval()
+    fit_shapes(again, cut.state_dict())
+    again.load_state_dict(cut.state_dict())
+    with torch.no_grad():
+        assert torch.equal(again(crops).landmarks, cut(crops).landmarks)
+
+
+def test_channels_without_weights_are_the_ones_that_go():
+    pytest.importorskip("torch_pruning")
+    net = LandmarkNet("mobilenetv2", 5, "heatmap2d", 64, 32, imagenet=False).eval()
+    first = net.backbone.features[5].conv[0][0]  # 1x1, 32 -> 192
+    with torch.no_grad():
+        first.weight[::2] = 0
+        net.backbone.features[5].conv[1][0].weight[::2] = 0  # the depthwise convolution after it
+        net.backbone.features[5].conv[2].weight[:, ::2] = 0  # and the 1x1 after that, 192 -> 32
+    cut = slimmed_channels(net, 0.5).backbone.features[5].conv[0][0]
+    assert len(cut.weight) == 96
+    assert (cut.weight.abs().amax((1, 2, 3)) > 0).all()
+
+
+def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_path):
+    pytest.importorskip("torch_pruning")
+    model = {"backbone": "mobilenetv2", "imagenet": False, "channels": 16, "size": 64}
+    recipe = small(faces, steps=1, model=model)
+    trainer = trainer_for(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+    cuts = sweep(trainer.run(), tmp_path / "run", SlimSettings(shares=(0.5,)), tmp_path, tmp_path / "cache")
+    assert [cut.what for cut in cuts] == ["0 % of the channels went", "50 % of the channels went"]
+    assert cuts[1].parameters < 0.5 * cuts[0].parameters
+    path = cuts[1].checkpoint
+    more = small(faces, steps=1, slim=False, model=model | {"cut": path}, start=path)
+    fresh = build_model(more)
+    start_from(fresh, Path(path))
+    assert all(
+        torch.equal(a, b) for a, b in zip(load_trained(Path(path))[0].parameters(), fresh.parameters(), strict=True)
+    )
+    assert parameters(load_trained(Trainer(more, tmp_path / "more", tmp_path, tmp_path / "cache").run())[0]) == (
+        cuts[1].parameters
+    )
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_beyond_the_whole_is_refused(share):
+    net = LandmarkNet("mobilenetv2", 5, "heatmap2d", 64, 32, imagenet=False)
+    with pytest.raises(RecipeError, match=r"from 0 to below 1"):
+        slimmed_channels(net, share)
+
+
+def test_a_supernet_does_not_lose_channels():
+    net = LandmarkNet("hr-supernet", 5, "heatmap2d", 64, 32, imagenet=False, layout=LAYOUT)
+    with pytest.raises(RecipeError, match=r"slimmed by its importance factors; give slim\.thresholds"):
+        slimmed_channels(net, 0.5)
 
 
 def test_a_recipe_without_slim_is_refused(faces, tmp_path):

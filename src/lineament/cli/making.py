@@ -108,24 +108,23 @@ def slim(
     data: Data = None,
     cache: Cache = None,
 ) -> None:
-    """Train a supernet, then cut it at several thresholds.
+    """Train a network, then cut it: a supernet at thresholds of its factors, any other by shares of its channels.
 
-    Each cut is a smaller network with its checkpoint, its ONNX file and a picture of what stayed; the table of size,
-    time and error is printed and lies in the run's folder. Cut networks go on learning with train or distill.
+    Each cut is a smaller network with its checkpoint and its ONNX file; the table of size, time and error is printed
+    and lies in the run's folder with a plot. Cut networks go on learning with train or distill.
     """
     _need_torch()
     from ..data.sample import data_root
     from ..learn.slim_sweep import sweep
-    from ..learn.slim_train import Slimmer
+    from ..learn.slim_train import trainer_for
 
-    checkpoint, settings = _train(Slimmer, recipe, set, out, resume, data, cache)
-    assert settings.slim is not None  # or Slimmer had refused it
-    cuts = sweep(checkpoint, checkpoint.parent, settings.slim.thresholds, data_root(data), cache or _cache(), note)
+    checkpoint, settings = _train(trainer_for, recipe, set, out, resume, data, cache)
+    assert settings.slim is not None  # or trainer_for had refused it
+    cuts = sweep(checkpoint, checkpoint.parent, settings.slim, data_root(data), cache or _cache(), note)
     rows = [
         [
-            f"{cut.threshold:g}",
-            str(cut.blocks),
-            str(cut.transforms),
+            f"{cut.amount:g}",
+            cut.what,
             f"{cut.parameters / 1e6:.3f}",
             f"{cut.multiply_adds / 1e6:.0f}",
             f"{cut.milliseconds:.2f}",
@@ -133,12 +132,12 @@ def slim(
         ]
         for cut in cuts
     ]
-    show_table(["threshold", "blocks", "transforms", "M parameters", "M multiply-adds", "ms", "validation NME %"], rows)
-    note(f"next: lineament distill with start = {cuts[-1].checkpoint!r} and the model.layout that it holds")
+    show_table(["cut", "what stayed", "M parameters", "M multiply-adds", "ms", "validation NME %"], rows)
+    note(f"next: lineament distill with start = {cuts[-1].checkpoint!r} and the model.layout or model.cut of it")
 
 
 def _train(
-    kind: "type[Trainer]",
+    kind: "Callable[..., Trainer]",
     recipe: Path,
     changes: list[str] | None,
     out: Path | None,

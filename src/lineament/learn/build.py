@@ -10,8 +10,9 @@ import torch
 
 from ..models.landmark_net import LandmarkNet
 from ..schemes import scheme
-from .checkpoint import load_checkpoint, student_weights
+from .checkpoint import load_checkpoint, load_weights, student_weights
 from .recipe import Recipe, make_recipe
+from .shapes import fit_shapes
 
 
 def build_model(recipe: Recipe) -> LandmarkNet:
@@ -19,14 +20,21 @@ def build_model(recipe: Recipe) -> LandmarkNet:
     torch.manual_seed(recipe.train.seed)
     m = recipe.model
     imagenet = m.imagenet and not recipe.start
-    return LandmarkNet(m.backbone, len(scheme(recipe.scheme)), m.head, m.size, m.channels, imagenet, m.layout)
+    model = LandmarkNet(m.backbone, len(scheme(recipe.scheme)), m.head, m.size, m.channels, imagenet, m.layout)
+    if m.cut:
+        fit_shapes(model, load_weights(Path(m.cut)))
+    return model
 
 
 def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:
     """The averaged network of a checkpoint, ready to predict, and its recipe."""
     state = load_checkpoint(checkpoint)
     recipe = make_recipe(json.loads(state["recipe"]), str(checkpoint))
-    plain = recipe.model_copy(update={"model": recipe.model.model_copy(update={"imagenet": False}), "start": ""})
-    model = build_model(plain)
-    model.load_state_dict(student_weights(state["average"]))
+    plain = recipe.model_copy(
+        update={"model": recipe.model.model_copy(update={"imagenet": False, "cut": ""}), "start": ""}
+    )
+    model, weights = build_model(plain), student_weights(state["average"])
+    if recipe.model.cut:
+        fit_shapes(model, weights)
+    model.load_state_dict(weights)
     return model.eval(), recipe

@@ -294,7 +294,7 @@ def make_card(
         "bytes": len(data),
         "made": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
-        "recipe": recipe.model_dump(mode="json") | {"start": "/".join(Path(recipe.start).parts[-2:])},
+        "recipe": _without_places(recipe),
         "steps_done": load_checkpoint(checkpoint)["step"],
         "sigma": scale.as_dict(),
         "gate": {
@@ -323,3 +323,16 @@ def write_whole(path: Path, data: bytes) -> None:
         beside.replace(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be written ({error}); choose another folder") from error
+
+
+def _without_places(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as a card holds it: of the files it names, the last two parts."""
+
+    def short(path: str) -> str:
+        return "/".join(Path(path).parts[-2:])
+
+    told = recipe.model_dump(mode="json", exclude_none=True)
+    told["start"], told["model"]["cut"] = short(recipe.start), short(recipe.model.cut)
+    if recipe.distill:
+        told["distill"]["teacher"] = short(recipe.distill.teacher)
+    return told

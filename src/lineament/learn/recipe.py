@@ -39,6 +39,7 @@ class ModelSettings(Settings):
     layout: str = Field(
         "", description="the blocks of a slimmed hr-supernet, as lineament slim writes them; empty: all"
     )
+    cut: str = Field("", description="a checkpoint of lineament slim whose numbers of channels the network has")
     imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
     head: Literal["heatmap2d", "gaussian2d", "heatmap1d", "coordinates"] = Field(
         "heatmap2d", description="the kind of head"
@@ -103,7 +104,10 @@ class SlimSettings(Settings):
     factor_lr: float = Field(1.8e-4, gt=0, description="highest learning rate of the importance factors")
     every: int = Field(2, ge=2, description="each so-manieth step moves the factors, the others the weights")
     thresholds: tuple[float, ...] = Field(
-        (0.1, 0.2, 0.3, 0.4, 0.5), min_length=1, description="factors below go; one slimmed network each"
+        (0.1, 0.2, 0.3, 0.4, 0.5), description="of a supernet: factors below go; one slimmed network each"
+    )
+    shares: tuple[float, ...] = Field(
+        (0.2, 0.4, 0.6), description="of another network: shares of the channels that go; one slimmed network each"
     )
 
 

@@ -1,11 +1,12 @@
-"""A trained supernet cut at several thresholds: a checkpoint, an ONNX file and a picture each, and a table of all.
+"""A trained network cut in several ways: a checkpoint and an ONNX file each, and a table and a plot of all.
 
-Stands on slim.py and export.py.
+Stands on slim.py, slim_channels.py and export.py.
 """
 
+import copy
 import csv
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,19 @@ from ..speed import time_file
 from .build import load_trained
 from .checkpoint import load_checkpoint, save_checkpoint
 from .export import export_checkpoint
-from .recipe import Recipe
+from .recipe import ModelSettings, Recipe, SlimSettings
 from .slim import Layout, slimmed, surviving
-
-BACKBONE = "backbone."
+from .slim_channels import slimmed_channels
 
 
 @dataclass(frozen=True)
 class Cut:
     """One slimmed network."""
 
-    threshold: float
-    blocks: int
-    transforms: int
+    amount: float
+    """The threshold of importance factors, or the share of channels that went; 0: the whole network."""
+    what: str
+    """What stayed, in words."""
     parameters: int
     multiply_adds: int
     milliseconds: float
@@ -39,42 +40,47 @@ class Cut:
     checkpoint: str
 
 
+@dataclass(frozen=True)
+class _Small:
+    """A network to be written and measured."""
+
+    amount: float
+    what: str
+    folder: str
+    net: LandmarkNet
+    model: ModelSettings
+    layout: Layout | None = None
+
+
 def sweep(
     checkpoint: Path,
     folder: Path,
-    thresholds: Sequence[float],
+    slim: SlimSettings,
     data_root: Path,
     cache: Path,
     note: Callable[[str], None] = lambda line: None,
 ) -> list[Cut]:
-    """Cuts the supernet in `checkpoint` at each of `thresholds`, the whole one (0) first.
+    """Cuts the network in `checkpoint` at each threshold or, where it is no supernet, share of `slim`; the whole first.
 
     Below `folder` each gets a folder with checkpoint.pt, from which lineament train and distill go on, the ONNX file
-    with its card, and architecture.png; beside them pareto.csv and pareto.png. A threshold that leaves no path through
-    the network is noted and left out.    Raises: RecipeError where the checkpoint is of no supernet.
+    with its card and, of a supernet, architecture.png; beside them pareto.csv and pareto.png. A threshold that leaves
+    no path through the network is noted and left out.    Raises: RecipeError, ExtraError.
     """
     net, recipe = load_trained(checkpoint)
-    supernet = net.backbone
-    if not isinstance(supernet, HRSuperNet):
-        raise RecipeError(
-            f"{checkpoint}: a {recipe.model.backbone}, which has no importance factors; wanted a supernet"
-        )
     cuts = []
-    for threshold in sorted({0.0, *thresholds}):
-        try:
-            layout = surviving(supernet, threshold)
-        except RecipeError as error:
-            note(str(error))
-            continue
-        place = folder / f"threshold-{threshold:g}"
-        written = _write_cut(checkpoint, net, recipe, layout, place)
+    for small in (
+        _supernets(net, recipe, slim, note) if isinstance(net.backbone, HRSuperNet) else _channels(net, slim, recipe)
+    ):
+        place = folder / small.folder
+        written = _write_cut(checkpoint, small, recipe, place)
         card = export_checkpoint(written, place, recipe.name, False, data_root, cache)
-        draw_architecture(supernet, layout, place / "architecture.png")
+        if small.layout is not None:
+            assert isinstance(net.backbone, HRSuperNet)
+            draw_architecture(net.backbone, small.layout, place / "architecture.png")
         cuts.append(
             Cut(
-                threshold,
-                sum(len(stage) for stage in layout),
-                sum(len(sources) for stage in layout for sources in stage.values()),
+                small.amount,
+                small.what,
                 card["parameters"],
                 card["multiply_adds"],
                 time_file(place / f"{recipe.name}.onnx").least_ms,
@@ -87,13 +93,35 @@ def sweep(
     return cuts
 
 
-def _write_cut(checkpoint: Path, net: LandmarkNet, recipe: Recipe, layout: Layout, place: Path) -> Path:
+def _supernets(net: LandmarkNet, recipe: Recipe, slim: SlimSettings, note: Callable[[str], None]) -> Iterator[_Small]:
+    supernet = net.backbone
+    assert isinstance(supernet, HRSuperNet)
+    for threshold in sorted({0.0, *slim.thresholds}):
+        try:
+            layout = surviving(supernet, threshold)
+        except RecipeError as error:
+            note(str(error))
+            continue
+        small = copy.deepcopy(net)
+        small.backbone = slimmed(supernet, layout)
+        blocks, transforms = sum(map(len, layout)), sum(len(s) for stage in layout for s in stage.values())
+        model = recipe.model.model_copy(update={"layout": format_layout(layout)})
+        what = f"{blocks} blocks, {transforms} transforms"
+        yield _Small(threshold, what, f"threshold-{threshold:g}", small, model, layout)
+
+
+def _channels(net: LandmarkNet, slim: SlimSettings, recipe: Recipe) -> Iterator[_Small]:
+    for share in sorted({0.0, *slim.shares}):
+        what = f"{100 * share:g} % of the channels went"
+        yield _Small(share, what, f"share-{share:g}", slimmed_channels(net, share), recipe.model)
+
+
+def _write_cut(checkpoint: Path, small: _Small, recipe: Recipe, place: Path) -> Path:
     """The path of a checkpoint of the slimmed network alone."""
-    assert isinstance(net.backbone, HRSuperNet)
-    small = slimmed(net.backbone, layout)
-    weights = {key: value for key, value in net.state_dict().items() if not key.startswith(BACKBONE)}
-    weights |= {BACKBONE + key: value for key, value in small.state_dict().items()}
-    model = recipe.model.model_copy(update={"layout": format_layout(layout)})
+    path = place / "checkpoint.pt"
+    # a network whose channels were slimmed is told by the checkpoint it starts from
+    model = small.model if small.layout is not None else small.model.model_copy(update={"cut": str(path)})
+    weights = small.net.state_dict()
     state: dict[str, Any] = {
         "model": weights,
         "average": weights,
@@ -101,7 +129,6 @@ def _write_cut(checkpoint: Path, net: LandmarkNet, recipe: Recipe, layout: Layou
         "scheme": recipe.scheme,
         "recipe": recipe.model_copy(update={"model": model}).model_dump_json(),
     }
-    path = place / "checkpoint.pt"
     save_checkpoint(path, state)
     return path
 
@@ -141,7 +168,7 @@ def draw_pareto(cuts: Sequence[Cut], path: Path) -> None:
     ):
         axes.plot([getattr(cut, name) / by for cut in cuts], [100 * cut.nme for cut in cuts], marker=".")
         for cut in cuts:
-            axes.annotate(f"{cut.threshold:g}", (getattr(cut, name) / by, 100 * cut.nme))
+            axes.annotate(f"{cut.amount:g}", (getattr(cut, name) / by, 100 * cut.nme))
         axes.set(xlabel=unit)
     figure.axes[0].set(ylabel="validation NME, %")
     _save(figure, path)

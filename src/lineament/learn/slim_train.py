@@ -3,15 +3,28 @@
 Stands on train.py. Source: Lin et al. 2023 (SD-HRNet), section 3.1, eq. 2.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from ..errors import RecipeError
 from ..models.hr_supernet import FusionBlock
-from .recipe import SlimSettings
+from .recipe import Recipe, SlimSettings
 from .train import Trainer, make_optimizer
 
 SUPERNET = "hr-supernet"
+
+
+def trainer_for(recipe: Recipe, *arguments: Any, **more: Any) -> Trainer:
+    """The Slimmer of a supernet's recipe; a plain Trainer of any other, whose channels are cut after training.
+
+    Arguments as for Trainer.    Raises: RecipeError where the recipe has no [slim].
+    """
+    if recipe.slim is None:
+        raise RecipeError(f"the recipe {recipe.name!r} has no [slim]; add it, or use lineament train")
+    kind = Slimmer if recipe.model.backbone == SUPERNET else Trainer
+    return kind(recipe, *arguments, **more)
 
 
 class Slimmer(Trainer):
