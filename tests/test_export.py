@@ -10,12 +10,13 @@ pytest.importorskip("onnxscript")
 
 from faces import write_faces
 from lineament.data.batch import plain_crops
+from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError
 from lineament.learn import export
 from lineament.learn.build import load_trained
 from lineament.learn.export import Gate, even_normalization, export_checkpoint
 from lineament.learn.recipe import make_recipe
-from lineament.learn.train import Trainer, read_mixture
+from lineament.learn.train import Trainer
 from lineament.learn.validate import predict_plain
 from lineament.models.backbones import BACKBONES
 from lineament.runtime import Model
@@ -75,7 +76,7 @@ def exported(request, run):
 def test_the_file_predicts_what_torch_predicts(run, exported):
     checkpoint, recipe, root = run
     model, card, _ = exported
-    _, held_back = read_mixture(recipe, root, root / "cache")
+    _, held_back = read_mixture(recipe.data, recipe.scheme, root, root / "cache")
     faces = next(iter(held_back.values()))
     wanted, _ = predict_plain(even_normalization(load_trained(checkpoint)[0]), faces, recipe.model.padding)
     crops = np.concatenate([c for c, _ in plain_crops(faces, 64, recipe.model.padding, 8)])

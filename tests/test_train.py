@@ -17,6 +17,7 @@ pytest.importorskip("torch")
 import torch
 
 from faces import write_faces
+from lineament.data.mixture import read_mixture, without
 from lineament.data.sample import Sample
 from lineament.errors import DataError, ModelError, RecipeError, TrainError
 from lineament.learn.build import build_model
@@ -25,7 +26,7 @@ from lineament.learn.curves import draw_curves, read_log
 from lineament.learn.log import TrainLog
 from lineament.learn.parallel import GlobalBatchNorm2d, use_global_norms
 from lineament.learn.recipe import make_recipe
-from lineament.learn.train import Trainer, make_loader, make_optimizer, read_mixture, without
+from lineament.learn.train import Trainer, make_loader, make_optimizer
 from lineament.learn.validate import validate
 from lineament.models.backbones import BACKBONES
 from lineament.schemes import convert
@@ -397,7 +398,7 @@ def test_a_log_cut_by_a_kill_loses_its_last_row_alone(tmp_path):
 def test_a_mixture_holds_back_a_tenth_and_counts_the_points_present(mixed, tmp_path):
     recipe = small(mixed)
     notes = []
-    sources, held_back = read_mixture(recipe, tmp_path, tmp_path / "cache", notes.append)
+    sources, held_back = read_mixture(recipe.data, recipe.scheme, tmp_path, tmp_path / "cache", notes.append)
     # face1, face2 and face18 are of the validation tenth
     assert [len(s.cache) for s in sources] == [27, 10]
     assert {name: len(cache) for name, cache in held_back.items()} == {"folder-faces": 3, "folder-five": 2}
@@ -413,7 +414,7 @@ def test_validation_measures_faces_whose_eyes_are_known(mixed, tmp_path):
 def test_data_that_end_before_the_training_are_refused(faces, tmp_path):
     data = [{"reader": "folder", "folder": str(faces), "until": 0.5}]
     with pytest.raises(RecipeError, match=r"every data set ends at until = 0.5; leave one without until"):
-        read_mixture(small(faces, data=data), tmp_path, tmp_path / "cache")
+        read_mixture(small(faces, data=data).data, "ibug68", tmp_path, tmp_path / "cache")
 
 
 def test_faces_that_are_all_of_the_validation_tenth_are_refused(tmp_path):
@@ -421,7 +422,7 @@ def test_faces_that_are_all_of_the_validation_tenth_are_refused(tmp_path):
     for name in ("face0.pts", "face0.png"):
         (tmp_path / "faces" / name).unlink()
     with pytest.raises(DataError, match="folder: all 2 faces are of the validation tenth; wanted some to train on"):
-        read_mixture(small(tmp_path / "faces"), tmp_path, tmp_path / "cache")
+        read_mixture(small(tmp_path / "faces").data, "ibug68", tmp_path, tmp_path / "cache")
 
 
 def test_faces_can_be_left_out_by_name(tmp_path):

@@ -1,16 +1,37 @@
 """Reading one part of a training mixture: its points brought to the scheme of the model, its boxes to one rule."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, RecipeError
 from ..geometry import Array, apply_affine, fit_similarity, landmark_box
 from ..schemes import convert, scheme
+from .batch import CropCache, Source, cache_crops
 from .readers import data_set, missing_data
 from .sample import Sample
+
+
+class Part(Protocol):
+    """One data set of a mixture, as a recipe tells it."""
+
+    @property
+    def reader(self) -> str: ...
+    @property
+    def part(self) -> str: ...
+    @property
+    def folder(self) -> str: ...
+    @property
+    def repeat(self) -> int: ...
+    @property
+    def exclude(self) -> Sequence[str]: ...
+    @property
+    def until(self) -> float: ...
+
 
 BOX_SCHEME = "ibug68"  # the box of a face is the tight box of these points, whatever the scheme
 
@@ -92,3 +113,47 @@ def tight_box(landmarks: Array, scheme_name: str) -> Array:
         return landmark_box(landmarks)
     fitted = apply_affine(fit_similarity(mean_here[both], landmarks[both]), mean)
     return landmark_box(np.where(np.isfinite(known), known, fitted))
+
+
+def _label(part: Part, alone: bool) -> str:
+    """How logs call the faces that `part` holds back."""
+    more = [part.part, Path(part.folder).name if part.folder else ""]
+    return part.reader if alone else "-".join([part.reader, *filter(None, more)])
+
+
+def read_mixture(
+    parts: Sequence[Part], scheme_name: str, root: Path, cache: Path, note: Callable[[str], None] = _silent
+) -> tuple[list[Source], dict[str, CropCache]]:
+    """The training sources, without the validation tenth, and the validation faces by data set.
+
+    root: the data root.    cache: where crop caches live.    note: takes a plain line on each part that is short.
+    Raises: DataError, SchemeError, RecipeError.
+    """
+    if all(part.until < 1 for part in parts):
+        last = max(part.until for part in parts)
+        raise RecipeError(f"every data set ends at until = {last}; leave one without until, to train on to the end")
+    readers = Counter(part.reader for part in parts)
+    sources: list[Source] = []
+    held_back: dict[str, CropCache] = {}
+    for part in parts:
+        samples = without(read_part(part.reader, root, part.part, scheme_name, part.folder, note), part.exclude)
+        training = [s for s in samples if not s.is_validation()]
+        if not training:
+            raise DataError(
+                f"{part.reader}: all {len(samples)} faces are of the validation tenth; wanted some to train on"
+            )
+        boxes = [s.box for s in training if s.box is not None]
+        sources.append(Source(cache_crops(training, cache, boxes=boxes), part.repeat, part.until))
+        validation = [s for s in samples if s.is_validation()]
+        if validation:
+            boxes = [s.box for s in validation if s.box is not None]
+            held_back[_label(part, readers[part.reader] == 1)] = cache_crops(validation, cache, boxes=boxes)
+    return sources, held_back
+
+
+def without(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]:
+    """`samples` less those named in `exclude`.    Raises: RecipeError for a name that none of them has."""
+    absent = set(exclude) - {sample.name for sample in samples}
+    if absent:
+        raise RecipeError(f"exclude names {min(absent)!r}, which no face has; give names such as {samples[0].name!r}")
+    return [sample for sample in samples if sample.name not in exclude]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..data.batch import CropCache, plain_crops
+from ..data.mixture import read_mixture
 from ..errors import DataError, ExportError, ModelError, missing_extra
 from ..geometry import Array, apply_affine
 from ..models.count import multiply_adds, parameters
@@ -34,7 +35,6 @@ from .calibrate import SigmaScale, fit_sigma, near_exponent
 from .checkpoint import load_checkpoint
 from .quantize import quantize_file
 from .recipe import Recipe
-from .train import read_mixture
 from .validate import predict_plain
 
 NME_CHANGE = 0.01
@@ -137,7 +137,7 @@ def export_checkpoint(
     """
     model, recipe = load_trained(checkpoint)
     model = even_normalization(model)
-    sources, held_back = read_mixture(recipe, data_root, cache)
+    sources, held_back = read_mixture(recipe.data, recipe.scheme, data_root, cache)
     if not held_back:
         raise DataError(f"{checkpoint}: none of its data sets has a validation face to compare on; add faces")
     faces = next(iter(held_back.values()))

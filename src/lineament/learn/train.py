@@ -7,8 +7,7 @@ resumed from a checkpoint gives the unbroken run's result. Several processes: st
 import json
 import multiprocessing
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..data.batch import CropCache, Source, TrainingCrops, cache_crops
-from ..data.mixture import read_part
-from ..data.sample import Sample
-from ..errors import DataError, ExtraError, RecipeError, TrainError
+from ..data.batch import TrainingCrops
+from ..data.mixture import read_mixture
+from ..errors import ExtraError, RecipeError, TrainError
 from .build import build_model
 from .checkpoint import load_checkpoint, save_checkpoint, start_from
 from .curves import draw_curves
 from .log import TrainLog
 from .losses import check_losses, present, total_loss
 from .parallel import Processes, join, leave, use_global_norms
-from .recipe import DataPart, Recipe, TrainSettings
+from .recipe import Recipe, TrainSettings
 from .schedule import learning_rate
 from .validate import validate
 
@@ -136,50 +134,6 @@ def make_optimizer(model: nn.Module, train: TrainSettings) -> torch.optim.Optimi
     return kind(listed, lr=train.lr, foreach=True)
 
 
-def _label(part: DataPart, alone: bool) -> str:
-    """How logs call the faces that `part` holds back."""
-    more = [part.part, Path(part.folder).name if part.folder else ""]
-    return part.reader if alone else "-".join([part.reader, *filter(None, more)])
-
-
-def read_mixture(
-    recipe: Recipe, root: Path, cache: Path, note: Callable[[str], None] = lambda line: None
-) -> tuple[list[Source], dict[str, CropCache]]:
-    """The training sources, without the validation tenth, and the validation faces by data set.
-
-    root: the data root.    cache: where crop caches live.    note: takes a plain line on each part that is short.
-    Raises: DataError, SchemeError, RecipeError.
-    """
-    if all(part.until < 1 for part in recipe.data):
-        last = max(part.until for part in recipe.data)
-        raise RecipeError(f"every data set ends at until = {last}; leave one without until, to train on to the end")
-    readers = Counter(part.reader for part in recipe.data)
-    sources: list[Source] = []
-    held_back: dict[str, CropCache] = {}
-    for part in recipe.data:
-        samples = without(read_part(part.reader, root, part.part, recipe.scheme, part.folder, note), part.exclude)
-        training = [s for s in samples if not s.is_validation()]
-        if not training:
-            raise DataError(
-                f"{part.reader}: all {len(samples)} faces are of the validation tenth; wanted some to train on"
-            )
-        boxes = [s.box for s in training if s.box is not None]
-        sources.append(Source(cache_crops(training, cache, boxes=boxes), part.repeat, part.until))
-        validation = [s for s in samples if s.is_validation()]
-        if validation:
-            boxes = [s.box for s in validation if s.box is not None]
-            held_back[_label(part, readers[part.reader] == 1)] = cache_crops(validation, cache, boxes=boxes)
-    return sources, held_back
-
-
-def without(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]:
-    """`samples` less those named in `exclude`.    Raises: RecipeError for a name that none of them has."""
-    absent = set(exclude) - {sample.name for sample in samples}
-    if absent:
-        raise RecipeError(f"exclude names {min(absent)!r}, which no face has; give names such as {samples[0].name!r}")
-    return [sample for sample in samples if sample.name not in exclude]
-
-
 class Trainer:
     """One run: `Trainer(recipe, folder, data_root, cache).run()`.
 
@@ -213,7 +167,7 @@ class Trainer:
         self.note = note if self.processes.first else lambda line: None
         if not self.processes.first:
             self.processes.wait()  # the first process makes the crop cache, the others find it made
-        self.sources, self.held_back = read_mixture(recipe, data_root, cache, self.note)
+        self.sources, self.held_back = read_mixture(recipe.data, recipe.scheme, data_root, cache, self.note)
         if self.processes.first:
             self.processes.wait()
         self.model = self.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
