@@ -17,6 +17,7 @@ from lineament.geometry import (
     box_side,
     compose,
     crop_affine,
+    fit_roll_deg,
     fit_similarity,
     flip_affine,
     invert_affine,
@@ -244,3 +245,11 @@ def test_a_fit_is_the_best_in_least_squares():
 def test_a_fit_without_enough_points_is_an_error(source, target, message):
     with pytest.raises(ShapeError, match=message):
         fit_similarity(source, target)
+
+
+@pytest.mark.parametrize("roll_deg", [-170.0, -40.0, 0.0, 10.0, 100.0, 179.0])
+def test_the_roll_alone_is_that_of_the_whole_similarity(roll_deg):
+    rng = np.random.default_rng(0)
+    source = rng.uniform(-1, 1, (68, 2))
+    target = apply_affine(similarity(30.0, roll_deg, (0, 0), (50, 90)), source) + rng.normal(0, 0.5, (68, 2))
+    assert fit_roll_deg(source, target) == pytest.approx(affine_roll_deg(fit_similarity(source, target)), abs=1e-9)

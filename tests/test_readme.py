@@ -89,6 +89,6 @@ def test_files_that_a_document_links_or_runs_are_there(document):
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
     gone = [link for link in links if "://" not in link and not (document.parent / link).exists()]
     scripts = re.findall(r"\b(?:bash|python) ((?:scripts|bench)/[\w./-]+)", text)
-    recipes = re.findall(r"\b(recipes/[\w.-]+\.toml)", text)
+    recipes = re.findall(r"\b(recipes/[\w/.-]+\.toml)", text)
     gone += [path for path in (*scripts, *recipes) if not (ROOT / path).exists()]
     assert gone == []

@@ -138,6 +138,18 @@ def flip_affine(width: int) -> Array:
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
 
 
+def fit_roll_deg(source: ArrayLike, target: ArrayLike) -> float:
+    """The roll of `fit_similarity(source, target)`, in degrees, without the rest of it.
+
+    source, target: (N, 2), N >= 2, not checked: for the inner loop.
+    """
+    # as complex numbers the best turn and scale are the product of the centered sets; centering one of them is enough
+    start = np.ascontiguousarray(source, np.float64).view(np.complex128)[:, 0]
+    end = np.ascontiguousarray(target, np.float64).view(np.complex128)[:, 0]
+    product = np.vdot(start - start.sum() / len(start), end)
+    return math.degrees(math.atan2(product.imag, product.real))
+
+
 def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
     """The similarity (2, 3) that takes `source` (N, 2) nearest to `target` (N, 2) in least squares, without mirroring.
 

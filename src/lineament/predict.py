@@ -20,13 +20,12 @@ from .face import Face, Faces
 from .flip import flipped_heads
 from .geometry import (
     Array,
-    affine_roll_deg,
     affine_scale,
     apply_affine,
     as_boxes,
     box_side,
     crop_affine,
-    fit_similarity,
+    fit_roll_deg,
     invert_affine,
     landmark_box,
     similarity,
@@ -206,14 +205,19 @@ class Predictor:
         if scores.mean() < rules.doubtful_score:
             rolls = [task.roll_deg + roll for roll in SEARCH_ROLLS_DEG]
             return [_Task(task.image, task.box, roll) for roll in rolls] + [self._around(task.image, landmarks)]
-        around = self._around(task.image, landmarks)
-        turned = abs((around.roll_deg - task.roll_deg + 180) % 360 - 180) > rules.turned_deg
-        return [around] if turned or _off(task.box, landmark_box(landmarks)) > rules.misplaced else []
+        turned = abs((self._roll_deg(landmarks) - task.roll_deg + 180) % 360 - 180) > rules.turned_deg
+        if turned or _off(task.box, landmark_box(landmarks)) > rules.misplaced:
+            return [self._around(task.image, landmarks)]
+        return []
+
+    def _roll_deg(self, landmarks: Array) -> float:
+        """How far the face is turned against the mean one; 0 where its scheme has none."""
+        mean = scheme(self.model.scheme).mean_shape
+        return 0.0 if mean is None else fit_roll_deg(mean, landmarks)
 
     def _around(self, image: int, landmarks: Array) -> _Task:
         """The cut around `landmarks`, upright: their roll, and their tight box as seen at that roll."""
-        mean = scheme(self.model.scheme).mean_shape
-        roll = 0.0 if mean is None else affine_roll_deg(fit_similarity(mean, landmarks))
+        roll = self._roll_deg(landmarks)
         upright = similarity(1.0, -roll, (0, 0), (0, 0))
         box = landmark_box(apply_affine(upright, landmarks))
         center = apply_affine(invert_affine(upright), (box[:2] + box[2:]) / 2)
