@@ -23,6 +23,8 @@ SMALLEST, LARGEST = 32, 224
 """Sides of faces, in pixels as seen, that a look answers for; the finest also for smaller, the coarsest for larger."""
 MOST = 1000
 """Candidates that suppression looks at, best first."""
+FEW = 64
+"""Candidates whose overlaps are all computed at once."""
 SAME_IOU = 0.5
 """Candidates that overlap a face more than this speak for it."""
 FAINT = 0.15
@@ -181,13 +183,22 @@ def pad_to_multiple(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def suppress(found: Detections, suppress_iou: float) -> Detections:
     """The best of each heap of boxes that overlap more than `suppress_iou`, best first; ties keep their order."""
     order = np.argsort(-found.scores, kind="stable")
-    boxes, scores, roll_deg = found.boxes[order], found.scores[order], found.roll_deg[order]
-    overlaps = iou(boxes, boxes) > suppress_iou
-    alive = np.ones(len(boxes), bool)
-    for i in range(len(boxes)):
+    boxes = found.boxes[order]
+    kept: list[int] = []
+    left = np.arange(len(boxes))
+    # the best boxes of a picture have most of the others in their heaps: row by row, until a whole matrix is cheap
+    while len(left) > FEW:
+        kept.append(int(left[0]))
+        apart = iou(boxes[left[:1]], boxes[left])[0] <= suppress_iou
+        apart[0] = False
+        left = left[apart]
+    overlaps = iou(boxes[left], boxes[left]) > suppress_iou
+    alive = np.ones(len(left), bool)
+    for i in range(len(left)):
         if alive[i]:
+            kept.append(int(left[i]))
             alive[i + 1 :] &= ~overlaps[i, i + 1 :]
-    return Detections(boxes[alive], scores[alive], roll_deg[alive])
+    return rows(found, order[kept])
 
 
 def agreed(looks: list[tuple[float, Detections]], count: int, suppress_iou: float) -> Detections:
