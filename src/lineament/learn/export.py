@@ -333,6 +333,8 @@ def _without_places(recipe: Recipe) -> dict[str, Any]:
 
     told = recipe.model_dump(mode="json", exclude_none=True)
     told["start"], told["model"]["cut"] = short(recipe.start), short(recipe.model.cut)
+    for part in told["data"]:
+        part["folder"] = short(part["folder"])
     if recipe.distill:
         told["distill"]["teacher"] = short(recipe.distill.teacher)
     return told
