@@ -2,9 +2,9 @@
 
 Usage: python scripts/findings.py s1|s4 [--seeds 1 2 3] [--out runs/findings] [--final] [--data DIR] [--cache DIR]
 
-Runs that are done are kept and a killed one goes on, so the command may be given again and again. The table's figures
-are the last validations of the averaged weights; --final adds 300W common, and its protocol with half of each face
-hidden, of exported fp32 files.
+What a table needs before, its teacher and the cut supernet, is trained first, below runs/. Runs that are done are kept
+and a killed one goes on, so the command may be given again and again. The table's figures are the last validations of
+the averaged weights; --final adds 300W common, and its protocol with half of each face hidden, of exported fp32 files.
 """
 
 import argparse
@@ -15,8 +15,6 @@ from statistics import mean, stdev
 
 from lineament.data.readers import read_data
 from lineament.data.sample import data_root
-from lineament.learn.build import load_trained
-from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.curves import read_log
 from lineament.predict import Predictor
 from lineament.score.evaluate import evaluate
@@ -50,18 +48,25 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
 }  # fmt: skip
 
 
-def train(recipe: Path, changes: tuple[str, ...], seed: int, folder: Path, options: argparse.Namespace) -> Path:
-    """The checkpoint of one run, trained to its end."""
+# each table: the runs that must be done before, as command, recipe and folder
+BEFORE = {
+    "s1": [("train", "s1-teacher.toml", "runs/s1-teacher")],
+    "s4": [("train", "s1-teacher.toml", "runs/s1-teacher"), ("slim", "hr-supernet.toml", "runs/hr-supernet")],
+}
+
+
+def train(command: str, recipe: Path, changes: tuple[str, ...], folder: Path, options: argparse.Namespace) -> Path:
+    """The checkpoint of one run, trained to its end; what is done is not done again, and another recipe is refused."""
     checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists() and load_checkpoint(checkpoint)["step"] == load_trained(checkpoint)[1].train.steps:
-        return checkpoint
-    command = [sys.executable, "-m", "lineament", "distill", str(recipe), "--out", str(folder)]
-    for change in (*changes, f"train.seed={seed}"):
-        command += ["--set", change]
+    words = [sys.executable, "-m", "lineament", command, str(recipe), "--out", str(folder)]
+    for change in changes:
+        words += ["--set", change]
     for name in ("data", "cache"):
         if getattr(options, name):
-            command += [f"--{name}", getattr(options, name)]
-    subprocess.run([*command, *(["--resume"] if checkpoint.exists() else [])], check=True)
+            words += [f"--{name}", getattr(options, name)]
+    done = subprocess.run([*words, *(["--resume"] if checkpoint.exists() else [])], check=False)
+    if done.returncode:
+        sys.exit(f"findings: {' '.join(words[2:])} failed; its message stands above")
     return checkpoint
 
 
@@ -103,11 +108,14 @@ def main() -> None:
     parser.add_argument("--cache")
     options = parser.parse_args()
     recipe, rows = TABLES[options.table]
+    for command, before, place in BEFORE[options.table]:
+        if command != "slim" or not (Path(place) / "pareto.csv").exists():
+            train(command, RECIPES / before, (), Path(place), options)
     found: dict[str, list[list[float]]] = {row: [] for row in rows}
     for seed in options.seeds:  # a whole table of one seed is worth more than one row of all seeds
         for number, (row, changes) in enumerate(rows.items()):
             folder = options.out / f"{options.table}-{number}-seed{seed}"
-            checkpoint = train(RECIPES / recipe, changes, seed, folder, options)
+            checkpoint = train("distill", RECIPES / recipe, (*changes, f"train.seed={seed}"), folder, options)
             figures = [last_validation(folder), *(final_figures(checkpoint, options) if options.final else [])]
             found[row].append(figures)
             print(f"{row}, seed {seed}: " + "  ".join(f"{100 * figure:.3f} %" for figure in figures), flush=True)

@@ -11,11 +11,12 @@ from faces import write_faces
 from lineament.errors import RecipeError
 from lineament.learn.build import load_trained
 from lineament.learn.checkpoint import load_checkpoint, load_weights
-from lineament.learn.distill import Distiller, hide, rescaled, resized, said
+from lineament.learn.distill import Distiller, Said, hide, rescaled, resized, said
 from lineament.learn.export import export_checkpoint
 from lineament.learn.recipe import make_recipe
 from lineament.learn.train import Trainer
 from lineament.models.backbones import BACKBONES
+from lineament.models.landmark_net import Raw
 from tiny import Tiny
 
 pytestmark = [
@@ -140,6 +141,40 @@ def test_a_landmark_stays_on_its_face_when_the_crop_is_resized():
     # (61 + 0.5) / 3 - 0.5 and (31 + 0.5) / 3 - 0.5
     assert rescaled(torch.tensor([[[61.0, 31.0]]]), 1 / 3).flatten().tolist() == pytest.approx([20, 10])
     assert centre.tolist() == pytest.approx([20, 10], abs=0.02)
+
+
+@pytest.mark.parametrize("head", ["heatmap2d", "gaussian2d"])
+def test_parts_of_a_batch_add_up_to_the_whole(head, faces, tmp_path):
+    losses = {"losses": {"mse": 1.0}} if head == "gaussian2d" else {}
+    model = {"head": head}
+    recipe = small(faces, model=model, steps=1).model_copy(update=losses)
+    teacher = run(Trainer, recipe, tmp_path / "teacher")
+    distill = {"teacher": str(teacher), "pixel_wise": 1, "pair_wise": 1, "heatmap_kl": 1, "mimicry": 1, "landmarks": 1}
+    more = small(faces, distill | {"peer_kl": 1.0, "students": 2, "hidden": 0.8}, model=model)
+    distiller = Distiller(more.model_copy(update=losses), tmp_path / "run", tmp_path, tmp_path / "cache")
+    distiller.model.eval()
+    crops = torch.randint(0, 255, (4, 64, 64, 3), dtype=torch.uint8)
+    landmarks = torch.rand(4, 68, 2) * 60
+    whole = distiller.losses(crops, landmarks, 4 * 68)
+    halves = [distiller.losses(crops[part], landmarks[part], 4 * 68) for part in (slice(0, 2), slice(2, 4))]
+    for name, value in whole.items():
+        assert sum(half[name].item() for half in halves) == pytest.approx(value.item(), rel=1e-4), name
+
+
+def test_pixels_of_distributions_can_agree_across_sizes(faces, tmp_path):
+    teacher = run(Trainer, small(faces, model={"size": 96}, steps=1), tmp_path / "teacher")
+    recipe = small(faces, {"teacher": str(teacher), "pixel_wise": 1.0})
+    distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+    flat = Raw(torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 16, 16))
+    theirs = Raw(torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 24, 24))
+    assert distiller._pixels(Said(flat, {}), Said(theirs, {})).abs().max() < 1e-9
+
+
+def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, teacher, tmp_path):
+    recipe = small(faces, {"peer_kl": 1.0, "students": 2}).model_copy(update={"start": str(teacher)})
+    first, second = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache").model.students
+    assert torch.equal(first.top[0].weight, second.top[0].weight)
+    assert not torch.equal(first.head.out.weight, second.head.out.weight)
 
 
 def test_hiding_covers_one_rectangle_in_the_share_asked_for():

@@ -205,6 +205,19 @@ def test_a_map_of_height_one_is_read_where_its_peak_is():
         head.out.weight.copy_(torch.eye(2)[..., None, None])
         head.out.bias.zero_()
         raw = head(target / target.amax((-2, -1), keepdim=True))
-    # 256 cells of 0.03^4 weigh 2e-4 in all, the peak 2 pi (1.2 / 2)^2 = 2.3: of a distance of 20 px, 0.002
+    # below the floor nothing counts but 256 x 1e-10
     assert (raw.landmarks - truth).abs().max() < 0.05
     assert raw.variance.sqrt().mean().item() == pytest.approx(4 * 1.2 / 2, rel=0.1)
+
+
+@pytest.mark.parametrize("height", [0.5, 0.3, 0.2])
+def test_a_weak_and_wide_peak_is_not_drawn_to_the_middle(height):
+    # as a network that is unsure draws it: lower and, of the same mass, wider; at an edge of a map of 64 x 64 cells
+    truth = torch.tensor([[[30.0, 30.0]]])
+    target = gaussian_2d(truth, 64, 64, 4, 1.2 / height**0.5)
+    head = Gaussian2D(1, 1, 4, 256)
+    with torch.no_grad():
+        head.out.weight.fill_(1)
+        head.out.bias.zero_()
+        raw = head(height * target / target.amax())
+    assert (raw.landmarks - truth).abs().max() < 0.1

@@ -145,6 +145,12 @@ def test_steps_divide_the_rate_by_ten():
     assert [learning_rate(train, step) for step in (0, 499, 500, 899, 900)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
 
 
+@pytest.mark.parametrize("part", ["distill", "slim"])
+def test_an_unknown_key_of_a_part_that_may_be_absent_is_named(part):
+    with pytest.raises(RecipeError, match=f"unknown key '{part}.hiden'"):
+        make_recipe({"name": "a", "data": [{"reader": "300w"}], "train": {"steps": 1}, part: {"hiden": 1}})
+
+
 @pytest.mark.parametrize(
     "path",
     sorted(p for p in RECIPES.rglob("*.toml") if p.stem != "cards" and not p.stem.startswith("detector")),

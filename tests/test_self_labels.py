@@ -80,11 +80,16 @@ def test_a_box_moves_by_its_side_and_scales_about_its_centre():
 def test_labels_are_read_back_as_a_folder_of_faces(tmp_path):
     cv2.imwrite(str(tmp_path / "face.png"), ramp()[:, :, ::-1])
     assert (
-        label_into(Predictor(Knows(wrong=[7]), at_place, recut=None), tmp_path / "face.png", tmp_path / "out", Limits())
+        label_into(
+            Predictor(Knows(wrong=[7]), at_place, recut=None),
+            tmp_path / "face.png",
+            tmp_path / "out" / "my.face",
+            Limits(),
+        )
         == 1
     )
     (sample,) = read_folder(tmp_path / "out")
-    assert sample.name == "face_0.jpg"
+    assert sample.name == "my.face__0.jpg"
     assert np.isnan(sample.landmarks[7]).all()
     size = sample.read().shape[0]
     expected = apply_affine(crop_affine(landmark_box(np.delete(PLACE, 7, 0)), size, 2.2), PLACE)
@@ -100,14 +105,19 @@ def test_a_video_gives_each_nth_frame_under_its_number(tmp_path):
     for _ in range(7):
         writer.write(np.zeros((64, 64, 3), np.uint8))
     writer.release()
-    assert [name for name, _ in frames_of(tmp_path / "v.mp4", 3)] == ["v_000000", "v_000003", "v_000006"]
+    assert [name for name, _ in frames_of(tmp_path / "v.mp4", 3)] == ["000000_", "000003_", "000006_"]
 
 
 def test_media_of_a_folder_are_its_pictures_and_videos(tmp_path):
     (tmp_path / "a.jpg").touch()
     (tmp_path / "b.mp4").touch()
     (tmp_path / "c.txt").touch()
-    assert [p.name for p in find_media([tmp_path])] == ["a.jpg", "b.mp4"]
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.jpg").touch()
+    (tmp_path / "a.mp4").touch()
+    found = {path.relative_to(tmp_path).as_posix(): place.as_posix() for path, place in find_media([tmp_path]).items()}
+    # places differ though names are alike
+    assert found == {"a.jpg": "a", "a.mp4": "a.mp4", "b.mp4": "b", "deep/a.jpg": "deep/a"}
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match="no picture in this folder"):
         find_media([tmp_path / "empty"])

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from faces import write_faces
 from lineament.errors import RecipeError
-from lineament.learn.build import build_model, load_trained
+from lineament.learn.build import as_its_start, build_model, load_trained
 from lineament.learn.checkpoint import load_checkpoint, start_from
 from lineament.learn.recipe import SlimSettings, make_recipe
 from lineament.learn.shapes import fit_shapes
@@ -125,7 +125,10 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
     assert Model(tmp_path / "run" / "threshold-0.1" / "small.onnx").points == 68
     net, recipe = load_trained(tmp_path / "run" / "threshold-0.1" / "checkpoint.pt")
     assert recipe.model.layout == "0:0 | 0:0 | 0:0 1:0"
-    again = recipe.model_copy(update={"start": cuts[1].checkpoint})
+    # a recipe that only says where it starts takes the layout from there
+    bare = small(faces, steps=1, slim=False, model={"backbone": "hr-supernet", "imagenet": False, "size": 64})
+    again = as_its_start(bare.model_copy(update={"start": cuts[1].checkpoint}))
+    assert again.model.layout == recipe.model.layout
     fresh = build_model(again)
     start_from(fresh, tmp_path / "run" / "threshold-0.1" / "checkpoint.pt")
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), fresh.parameters(), strict=True))
@@ -187,8 +190,8 @@ def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_p
     assert [cut.what for cut in cuts] == ["0 % of the channels went", "50 % of the channels went"]
     assert cuts[1].parameters < 0.5 * cuts[0].parameters
     path = cuts[1].checkpoint
-    more = small(faces, steps=1, slim=False, model=model | {"cut": path}, start=path)
-    fresh = build_model(more)
+    more = small(faces, steps=1, slim=False, model=model, start=path)
+    fresh = build_model(as_its_start(more))
     start_from(fresh, Path(path))
     assert all(
         torch.equal(a, b) for a, b in zip(load_trained(Path(path))[0].parameters(), fresh.parameters(), strict=True)
@@ -196,6 +199,12 @@ def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_p
     assert parameters(load_trained(Trainer(more, tmp_path / "more", tmp_path, tmp_path / "cache").run())[0]) == (
         cuts[1].parameters
     )
+
+
+def test_a_cut_without_weights_is_refused(faces):
+    model = {"backbone": "mobilenetv2", "imagenet": False, "size": 64, "cut": "runs/some/checkpoint.pt"}
+    with pytest.raises(RecipeError, match="without a start: layers of other sizes have no weights; set start too"):
+        build_model(small(faces, slim=False, model=model))
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
@@ -228,6 +237,9 @@ def test_a_layout_is_read_back_as_it_was_written():
         ("0:0 | 1:1", "'1:1' in stage 3; wanted resolution:sources"),
         ("7:0", "'7:0' in stage 2"),
         ("0:", "'0:' in stage 2"),
+        ("x:0", "'x:0' in stage 2"),
+        ("0:0 0:0", "'0:0' in stage 2"),
+        ("0:0,0", "'0:0,0' in stage 2"),
         ("0:0 | ", "stage 3 has no block; wanted at least one"),
     ],
 )

@@ -42,9 +42,9 @@ def label(
     files, predictor, limits = find_media(paths), Predictor(model, flip=flip), Limits()
     failures, count = [], 0
     with progress_bar("files", len(files)) as step:
-        for path in files:
+        for path, place in files.items():
             try:
-                count += label_into(predictor, path, out, limits, every)
+                count += label_into(predictor, path, out / place, limits, every)
             except InputError as error:
                 failures.append(Failure(str(path), str(error)))
             step()
@@ -119,6 +119,8 @@ def slim(
     from ..learn.slim_train import trainer_for
 
     checkpoint, settings = _train(trainer_for, recipe, set, out, resume, data, cache)
+    if os.environ.get("RANK", "0") != "0":  # of several processes that torch's launcher started, one cuts
+        return
     assert settings.slim is not None  # or trainer_for had refused it
     cuts = sweep(checkpoint, checkpoint.parent, settings.slim, data_root(data), cache or _cache(), note)
     rows = [
@@ -133,7 +135,7 @@ def slim(
         for cut in cuts
     ]
     show_table(["cut", "what stayed", "M parameters", "M multiply-adds", "ms", "validation NME %"], rows)
-    note(f"next: lineament distill with start = {cuts[-1].checkpoint!r} and the model.layout or model.cut of it")
+    note(f"next: lineament distill with start = {cuts[-1].checkpoint!r} ")
 
 
 def _train(

@@ -10,7 +10,7 @@ from .coco import read_coco
 from .csv_points import read_csv_points
 from .dlib_xml import read_dlib_xml
 from .pts import image_beside, read_pts
-from .sample import Sample, scheme_of_count
+from .sample import OF_ONE_PHOTO, Sample, scheme_of_count
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class DataSet:
 
 def read_folder(root: Path, part: str = "all") -> list[Sample]:
     """Every face with a .pts file below `root`, or below its folder `part` where that is not "all"; the scheme is taken
-    from the number of points.
+    from the number of points. Files called photo__1, photo__2 are faces of one photo.
 
     Raises: DataError where there is none, or a file is broken or without a picture.
     """
@@ -44,7 +44,8 @@ def read_folder(root: Path, part: str = "all") -> list[Sample]:
         landmarks = read_pts(path)
         name = image.relative_to(root).as_posix()
         subset = path.parent.relative_to(root).as_posix()
-        samples.append(Sample(image, landmarks, scheme_of_count(len(landmarks), path), name, subset=subset))
+        kind, photo = scheme_of_count(len(landmarks), path), image.stem.partition(OF_ONE_PHOTO)[0]
+        samples.append(Sample(image, landmarks, kind, name, subset=subset, photo=photo))
     if not samples:
         raise DataError(f"{folder}: no .pts file in it or below; wanted one beside each picture")
     return samples

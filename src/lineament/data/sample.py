@@ -17,6 +17,8 @@ from .frames import close_video, read_video_frame
 
 Picture = NDArray[np.uint8]
 
+OF_ONE_PHOTO = "__"
+"""In a folder of faces, files whose names are equal up to these lines are of one photo or video."""
 SCHEME_OF_COUNT = {
     5: "five",
     19: "aflw19",

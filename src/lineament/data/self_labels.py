@@ -21,6 +21,7 @@ from ..image import find_images, read_image
 from ..predict import Predictor
 from .batch import CONTEXT
 from .frames import VideoFrames
+from .sample import OF_ONE_PHOTO
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".gif")
 LOOKS = ((0.0, 0.0, 1.0), (0.04, 0.03, 1.05), (-0.04, 0.03, 0.96), (0.03, -0.04, 1.0), (-0.03, -0.03, 1.03))
@@ -80,12 +81,12 @@ def moved(box: Array, x: float, y: float, scale: float) -> Array:
 
 
 def frames_of(path: Path, every: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """The pictures of a picture or video file, of a video each `every`-th frame, with a name for each.
+    """The pictures of a picture or video file, of a video each `every`-th frame, with the number of each in words.
 
     Raises: ImageError where the file is neither.
     """
     if path.suffix.lower() not in VIDEO_SUFFIXES:
-        yield path.stem, read_image(path)
+        yield "", read_image(path)
         return
     with VideoFrames(path) as video:
         number = 0
@@ -96,43 +97,55 @@ def frames_of(path: Path, every: int) -> Iterator[tuple[str, NDArray[np.uint8]]]
                 if number == 0:
                     raise
                 return
-            yield f"{path.stem}_{number:06d}", picture
+            yield f"{number:06d}_", picture
             number += every
 
 
-def label_into(predictor: Predictor, path: Path, folder: Path, limits: Limits, every: int = 10) -> int:
-    """Labels the faces of one file into `folder`: a JPEG and a .pts file each; gives how many.
+def label_into(predictor: Predictor, path: Path, stem: Path, limits: Limits, every: int = 10) -> int:
+    """Labels the faces of one file: a JPEG and a .pts file each, called `stem`__<frame>_<face>; gives how many.
 
-    The .pts file is written last, so a crop without one is no face to a reader.    Raises: ImageError.
+    `read_folder` takes what comes before the two lines for the photo's name, so that the validation tenth holds all
+    faces of a photo or video or none. The .pts file is written last: a crop without one is no face to a reader.
+    Raises: ImageError.
     """
     count = 0
-    for name, picture in frames_of(path, every):
+    for frame, picture in frames_of(path, every):
         for number, (crop, points) in enumerate(label_faces(predictor, picture, limits)):
-            # the number last, as in HELEN: faces of one photo share its name
-            stem = folder / f"{name}_{number}"
-            folder.mkdir(parents=True, exist_ok=True)
-            save_image(stem.with_suffix(".jpg"), crop)
-            beside = stem.with_suffix(f".{os.getpid()}.part")
+            name = f"{stem.name}{OF_ONE_PHOTO}{frame}{number}"
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            save_image(stem.with_name(f"{name}.jpg"), crop)
+            beside = stem.with_name(f"{name}.{os.getpid()}.part")
             beside.write_text(format_pts(points), encoding="utf-8")
-            beside.replace(stem.with_suffix(".pts"))
+            beside.replace(stem.with_name(f"{name}.pts"))
             count += 1
     return count
 
 
-def find_media(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The picture and video files that `paths` (files, folders) name, in order.    Raises: ImageError for none."""
-    found: dict[Path, None] = {}
+def find_media(paths: Sequence[str | os.PathLike[str]]) -> dict[Path, Path]:
+    """The picture and video files that `paths` (files, folders) name, in order, each with a place for its labels.
+
+    The place is the path below the folder given, without suffix; with it where that is taken.
+    Raises: ImageError for a path that names none.
+    """
+    found: dict[Path, Path] = {}
     for given in paths:
         path = Path(given)
         if path.is_file():
-            found[path] = None
+            found.setdefault(path, Path(path.name))
             continue
-        videos = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in VIDEO_SUFFIXES] if path.is_dir() else []
+        videos = [p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES] if path.is_dir() else []
         try:
             images = find_images(path)
         except ImageError:
             if not videos:
                 raise
             images = []
-        found.update(dict.fromkeys(sorted({*videos, *images})))
-    return list(found)
+        for file in sorted({*videos, *images}):
+            found.setdefault(file, file.relative_to(path) if path in file.parents else Path(file.name))
+    taken: set[Path] = set()
+    places = {}
+    for number, (file, below) in enumerate(found.items()):
+        free = (p for p in (below.with_suffix(""), below, below.with_name(f"{below.name}-{number}")) if p not in taken)
+        places[file] = next(free)
+        taken.add(places[file])
+    return places

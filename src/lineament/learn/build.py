@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from ..errors import RecipeError
 from ..models.landmark_net import LandmarkNet
 from ..schemes import scheme
 from .checkpoint import load_checkpoint, load_weights, student_weights
@@ -16,14 +17,33 @@ from .shapes import fit_shapes
 
 
 def build_model(recipe: Recipe) -> LandmarkNet:
-    """The network of `recipe`, its new layers drawn from the recipe's seed."""
+    """The network of `recipe`, its new layers drawn from the recipe's seed.
+
+    Raises: RecipeError where `model.cut` comes without weights to start from.
+    """
     torch.manual_seed(recipe.train.seed)
     m = recipe.model
     imagenet = m.imagenet and not recipe.start
     model = LandmarkNet(m.backbone, len(scheme(recipe.scheme)), m.head, m.size, m.channels, imagenet, m.layout)
+    if m.cut and not recipe.start:
+        raise RecipeError(
+            f"model.cut is {m.cut!r} without a start: layers of other sizes have no weights; set start too"
+        )
     if m.cut:
         fit_shapes(model, load_weights(Path(m.cut)))
     return model
+
+
+def as_its_start(recipe: Recipe) -> Recipe:
+    """`recipe` with the layout or the cut of the slimmed network it starts from, where it names none itself."""
+    start, m = Path(recipe.start), recipe.model
+    if not recipe.start or start.suffix != ".pt" or not start.is_file() or m.layout or m.cut:
+        return recipe
+    given = make_recipe(json.loads(load_checkpoint(start)["recipe"]), str(start)).model
+    if given.backbone != m.backbone or not (given.layout or given.cut):
+        return recipe
+    update = {"layout": given.layout, "cut": recipe.start if given.cut else ""}
+    return recipe.model_copy(update={"model": m.model_copy(update=update)})
 
 
 def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:

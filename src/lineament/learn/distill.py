@@ -4,6 +4,7 @@ Stands on train.py. What they learn by is in distill_losses.py; all networks see
 own size, the students with parts of it hidden where the recipe says so.
 """
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -131,7 +132,10 @@ class Distiller(Trainer):
     """
 
     def build(self) -> nn.Module:
-        """The students, the first drawn from the recipe's seed, the others from the seeds after it."""
+        """The students, the first drawn from the recipe's seed, the others from the seeds after it.
+
+        Where all start from one checkpoint, the heads of the others are drawn anew, or they would stay the same.
+        """
         settings = self.settings
         self.teacher = Teacher(Path(settings.teacher)) if settings.teacher else None
         students = []
@@ -139,7 +143,10 @@ class Distiller(Trainer):
             train = self.recipe.train.model_copy(update={"seed": self.recipe.train.seed + k})
             student = build_model(self.recipe.model_copy(update={"train": train}))
             if self.recipe.start and not self.resumed:
+                drawn = {key: value.clone() for key, value in student.head.state_dict().items()}
                 start_from(student, Path(self.recipe.start))
+                if k:
+                    student.head.load_state_dict(drawn)
             students.append(student)
         self._comparable(students[0])
         return Students(students, self._adapted(students[0]))
@@ -163,16 +170,16 @@ class Distiller(Trainer):
         small, landmarks = resized(crops, self.recipe.model.size), rescaled(landmarks_crop, scale)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.train.bf16):
             taught = self.teacher(resized(crops, self.teacher.size)) if self.teacher else None
-            answers = [said(net, self._hidden(small, k)) for k, net in enumerate(students)]
+            answers = [said(net, self._hidden(small, landmarks_crop, k)) for k, net in enumerate(students)]
         sums: dict[str, Tensor] = {}
         for k, answer in enumerate(answers):
             parts = total_loss(answer.raw, landmarks, self.recipe.losses, STRIDE, self.recipe.sigma, count)
             del parts["total"]
             if taught is not None:
-                parts |= self._from_teacher(k, answer, taught, landmarks, count)
+                parts |= self._from_teacher(k, answer, taught)
             if settings.peer_kl:
-                ensemble = peer_ensemble([_heatmaps(other) for other in answers])
-                each = heatmap_kl(_heatmaps(answer), ensemble, settings.temperature)
+                ensemble = peer_ensemble([_compared(other) for other in answers], answer.raw.maps is None)
+                each = heatmap_kl(_compared(answer), ensemble, settings.temperature)
                 parts["peer_kl"] = settings.peer_kl * self._mean(each)
             sums = {name: sums.get(name, torch.zeros(())) + value / len(answers) for name, value in parts.items()}
         return sums | {"total": torch.stack(list(sums.values())).sum()}
@@ -181,44 +188,52 @@ class Distiller(Trainer):
         assert isinstance(self.model, Students)
         return list(self.model.students)  # type: ignore[arg-type]
 
-    def _hidden(self, crops: Tensor, student: int) -> Tensor:
-        """The crops as one of the students sees them at this step, whether the run was resumed or not."""
+    def _hidden(self, crops: Tensor, landmarks_crop: Tensor, student: int) -> Tensor:
+        """The crops (B, S, S, 3) as one of the students sees them.
+
+        What is hidden is drawn from the face as augmented, so that neither a resumed run nor the split of a batch over
+        parts and processes changes it.
+        """
         if not self.settings.hidden:
             return crops
-        seed = [self.recipe.train.seed, self.step, self.processes.rank, student]
-        drawn = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> np.uint64(1))
-        return hide(crops, self.settings.hidden, torch.Generator().manual_seed(drawn))
+        seen = []
+        for crop, landmarks in zip(crops, landmarks_crop, strict=True):
+            face = zlib.crc32(np.ascontiguousarray(landmarks.numpy()).tobytes())
+            drawn = np.random.SeedSequence([self.recipe.train.seed, student, face]).generate_state(1, np.uint64)[0]
+            seen.append(
+                hide(crop[None], self.settings.hidden, torch.Generator().manual_seed(int(drawn >> np.uint64(1))))
+            )
+        return torch.cat(seen)
 
     def _mean(self, each: Tensor) -> Tensor:
         """The mean of a value a face and point (B, N), or a face (B,), over the global batch."""
         return each.sum() / (self.recipe.train.batch * (each[0].numel()))
 
-    def _from_teacher(self, k: int, own: Said, taught: Said, landmarks: Tensor, count: int) -> dict[str, Tensor]:
+    def _from_teacher(self, k: int, own: Said, taught: Said) -> dict[str, Tensor]:
         settings = self.settings
         parts: dict[str, Callable[[], Tensor]] = {
             "pixel_wise": lambda: self._mean(self._pixels(own, taught)),
             "heatmap_kl": lambda: self._mean(heatmap_kl(*self._pair(own, taught), settings.temperature)),
             "pair_wise": lambda: self._mean(self._levels(own, taught)),
             "mimicry": lambda: self._mean(self._mimicry(k, own, taught)),
-            "landmarks": lambda: self._towards(own, taught, landmarks),
+            "landmarks": lambda: self._towards(own, taught),
         }
         return {name: weight * parts[name]() for name in parts if (weight := getattr(settings, name))}
 
     @staticmethod
     def _pair(own: Said, taught: Said) -> tuple[Tensor, Tensor]:
-        mine = _heatmaps(own)
-        return mine, at_size(_heatmaps(taught), mine)
+        mine = _compared(own)
+        return mine, at_size(_compared(taught), mine)
 
     @staticmethod
     def _pixels(own: Said, taught: Said) -> Tensor:
         """The pixel-wise loss (B, N) of the maps of height 1; where the heads give none, of the distributions."""
-        mine, theirs = (
-            answer.raw.maps
-            if answer.raw.maps is not None
-            else _heatmaps(answer).flatten(2).softmax(-1).view_as(_heatmaps(answer))
-            for answer in (own, taught)
-        )
-        return pixel_wise(mine, at_size(theirs, mine))
+        mine, theirs = _compared(own), _compared(taught)
+        if own.raw.maps is not None:
+            return pixel_wise(mine, at_size(theirs, mine))
+        theirs = at_size(theirs.flatten(2).softmax(-1).view_as(theirs), mine)
+        # another number of cells: what is compared are distributions all the same
+        return pixel_wise(mine.flatten(2).softmax(-1).view_as(mine), theirs / theirs.sum((-2, -1), keepdim=True))
 
     @staticmethod
     def _levels(own: Said, taught: Said) -> Tensor:
@@ -234,8 +249,8 @@ class Distiller(Trainer):
         features = self.model.adapt[k](features) if len(self.model.adapt) else features
         return feature_mimicry(features, at_size(taught.levels[stride], features).float())
 
-    def _towards(self, own: Said, taught: Said, landmarks: Tensor) -> Tensor:
-        """Smooth L1 to the teacher's landmarks, of the points that have a truth or, where there is none, of all."""
+    def _towards(self, own: Said, taught: Said) -> Tensor:
+        """Smooth L1 to the teacher's landmarks, of every point, annotated or not."""
         assert self.teacher is not None
         target = rescaled(taught.raw.landmarks, self.recipe.model.size / self.teacher.size)
         return self._mean(smooth_l1(own.raw, target, STRIDE, self.recipe.sigma))
@@ -272,10 +287,10 @@ class Distiller(Trainer):
     def _same_places(self, student: LandmarkNet, teacher: Teacher, wanted: list[str]) -> None:
         assert teacher.net is not None
         theirs = _shapes(teacher.net)
+        mine = _shapes(student).raw
         if theirs.raw.heatmaps is None and any(name in NEEDS_HEATMAPS for name in wanted):
             raise RecipeError(f"the teacher {teacher.path} has no heatmaps; leave {' and '.join(NEEDS_HEATMAPS)} out")
-        mine = _shapes(student).raw
-        if "pixel_wise" in wanted and (mine.maps is None) != (theirs.raw.maps is None):
+        if any(name in NEEDS_HEATMAPS for name in wanted) and (mine.maps is None) != (theirs.raw.maps is None):
             raise RecipeError(
                 f"the maps of the teacher {teacher.path} and of the student are of two kinds; give both one model.head"
             )
@@ -294,9 +309,11 @@ class Distiller(Trainer):
         return None if channels[0] == channels[1] else channels
 
 
-def _heatmaps(answer: Said) -> Tensor:
-    assert answer.raw.heatmaps is not None
-    return answer.raw.heatmaps
+def _compared(answer: Said) -> Tensor:
+    """The maps (B, N, h, w) that are compared: those of height 1 where the head gives them, or logits."""
+    maps = answer.raw.heatmaps if answer.raw.maps is None else answer.raw.maps
+    assert maps is not None
+    return maps
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ def pair_wise(student: Tensor, teacher: Tensor, block: int = BLOCK) -> Tensor:
 
     The channels may differ. Source: Light-ResNet50, eq. 4 and 5. Neither the matrix of a picture, (h w)^2, nor its
     square difference is ever whole: `block` rows of it are computed, added up and, for the gradient, computed again,
-    so memory is B * block * h * w floats. The sum is the same.
+    so memory is a few times B * block * h * w floats. The sum is the same.
     """
     _same_maps(student, teacher, "feature maps", channels=False)
     a = F.normalize(student.float().flatten(2), dim=1)
@@ -68,16 +68,20 @@ def heatmap_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Te
     return (log_teacher.exp() * (log_teacher - log_student)).sum(-1) * temperature**2
 
 
-def peer_ensemble(peers: Sequence[Tensor]) -> Tensor:
-    """The mean (B, N, h, w) of the softmax maps of the `peers`' logits, as logits, without a gradient.
+def peer_ensemble(peers: Sequence[Tensor], logits: bool = True) -> Tensor:
+    """The mean (B, N, h, w) of what the `peers` say, as logits of a softmax, without a gradient.
 
+    logits: average the softmax of each; else the maps themselves, as the paper does with maps of height 1.
     Source: SD-HRNet, eq. 4.    Raises: RecipeError for fewer than two peers.
     """
     if len(peers) < 2:
         raise RecipeError(f"{len(peers)} peers; wanted at least 2 to learn from one another")
     for other in peers[1:]:
         _same_maps(other, peers[0], "heatmaps")
-    flat = torch.stack([peer.detach().flatten(2).log_softmax(-1) for peer in peers])
+    stacked = torch.stack([peer.detach() for peer in peers])
+    if not logits:
+        return stacked.mean(0)
+    flat = stacked.flatten(3).log_softmax(-1)
     mean = flat.logsumexp(0) - torch.log(torch.tensor(float(len(peers)), device=flat.device))
     return mean.view_as(peers[0])
 

@@ -7,6 +7,7 @@ import copy
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import tempfile
 import warnings
@@ -248,8 +249,12 @@ def compare(model: Model, faces: CropCache, truth: Array, landmarks: Array, reci
     found = run_plain(model, faces).landmarks_crop
     moves = np.linalg.norm(found - landmarks, axis=-1)
     eyes = scheme(recipe.scheme).norm_points["interocular"]
-    norms = [norm_length("interocular", points, eyes) for points in truth]
-    nmes = [float(np.mean([nme(*row) for row in zip(p, truth, norms, strict=True)])) for p in (landmarks, found)]
+    known = np.isfinite(truth[:, [i for group in eyes for i in group]]).all((1, 2))
+    norms = [norm_length("interocular", points, eyes) for points in truth[known]]
+    nmes = [
+        float(np.mean([nme(*row) for row in zip(points[known], truth[known], norms, strict=True)]))
+        for points in (landmarks, found)
+    ]
     return Gate(float(moves.max()), float(np.median(moves)), *nmes)
 
 
@@ -317,7 +322,7 @@ def _commit() -> str:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes `data` to `path`, whole or not at all."""
-    beside = path.with_name(path.name + ".part")
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         beside.write_bytes(data)
         beside.replace(path)

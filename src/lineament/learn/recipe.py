@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -189,5 +189,7 @@ def _nearest_key(location: tuple[int | str, ...]) -> str:
     for part in location[:-1]:
         if isinstance(part, str):
             annotation = model.model_fields[part].annotation
-            model = DataPart if part == "data" else annotation
+            # of `DistillSettings | None`, the settings
+            settings = next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
+            model = DataPart if part == "data" else settings
     return nearest(str(location[-1]), model.model_fields)

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ..data.batch import TrainingCrops
 from ..data.mixture import read_mixture
 from ..errors import ExtraError, RecipeError, TrainError
-from .build import build_model
+from .build import as_its_start, build_model
 from .checkpoint import load_checkpoint, save_checkpoint, start_from
 from .curves import draw_curves
 from .log import TrainLog
@@ -152,6 +152,7 @@ class Trainer:
         resume: bool = False,
         note: Callable[[str], None] = lambda line: None,
     ) -> None:
+        recipe = as_its_start(recipe)
         self.recipe, self.folder, self.path = recipe, folder, folder / "checkpoint.pt"
         self.resumed = resume
         self._check(resume)
@@ -325,6 +326,8 @@ def _changed(stored: dict[str, Any], recipe: Recipe) -> list[str]:
     for settings in (old["train"], new["train"]):
         for key in FREE_ON_RESUME:
             del settings[key]
+    for cuts in filter(None, (old["slim"], new["slim"])):
+        del cuts["thresholds"], cuts["shares"]
     nested = {key for key in ("model", "augment", "train") if old[key] != new[key]}
     names = [key for key in old if key not in nested and old[key] != new[key]]
     return names + [f"{key}.{name}" for key in sorted(nested) for name in old[key] if old[key][name] != new[key][name]]

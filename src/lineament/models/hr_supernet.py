@@ -6,6 +6,7 @@ widths, chained strided convolutions and the mixing 1x1 are HRNet's, an MBConv o
 grow before their 1x1, not after (which would be 1.01 G).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -18,6 +19,7 @@ from .depthwise import DepthwiseConv2d
 WIDTHS = (18, 36, 72, 144)
 """Channels at strides 4, 8, 16 and 32: those of HRNet-W18."""
 STAGES = 10
+BLOCK = re.compile(r"([0-3]):([0-3](?:,[0-3])*)")
 ENCODERS = 4
 """MBConvs of each block."""
 
@@ -141,16 +143,15 @@ def parse_layout(text: str) -> list[dict[int, list[int]]]:
     for number, part in enumerate(text.split("|"), 2):
         stage: dict[int, list[int]] = {}
         for block in part.split():
-            target, _, sources = block.partition(":")
-            numbers = [target, *sources.split(",")]
-            if not all(n in map(str, range(len(WIDTHS))) for n in numbers) or not known.issuperset(
-                map(int, numbers[1:])
-            ):
+            parsed = BLOCK.fullmatch(block)
+            sources = [int(source) for source in parsed[2].split(",")] if parsed else []
+            doubled = len(set(sources)) < len(sources) or (parsed is not None and int(parsed[1]) in stage)
+            if parsed is None or doubled or not known.issuperset(sources):
                 raise RecipeError(
-                    f"model.layout: {block!r} in stage {number}; wanted resolution:sources, of 0 to {len(WIDTHS) - 1} "
-                    "and each there in the stage before, as in 0:0 1:0 | 0:0,1"
+                    f"model.layout: {block!r} in stage {number}; wanted resolution:sources, of 0 to {len(WIDTHS) - 1}, "
+                    "each once and there in the stage before, as in 0:0 1:0 | 0:0,1"
                 )
-            stage[int(target)] = [int(n) for n in numbers[1:]]
+            stage[int(parsed[1])] = sources
         if not stage:
             raise RecipeError(f"model.layout: stage {number} has no block; wanted at least one, as in 0:0 1:0 | 0:0,1")
         layout.append(stage)

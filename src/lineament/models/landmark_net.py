@@ -57,14 +57,15 @@ class Heatmap2D(nn.Module):
 class Gaussian2D(Heatmap2D):
     """Feature map (B, C, h, w) -> for each landmark a Gaussian of height 1, as squared errors want it.
 
-    Its fourth power, above a floor, is where the landmark may be: half as wide, and what is near 0 counts nothing.
+    What its fourth power has above that of a floor is where the landmark may be: half as wide, and all below the floor
+    together count next to nothing, even beside a weak peak.
     """
 
-    POWER, FLOOR = 4.0, 0.03
+    FLOOR, TINY = 0.03, 1e-10
 
     def forward(self, features: Tensor) -> Raw:
         maps = self.out(features).float()
-        raw = self.read(self.POWER * maps.clamp(min=self.FLOOR).log())
+        raw = self.read((maps.clamp(min=self.FLOOR) ** 4 - self.FLOOR**4 + self.TINY).log())
         return Raw(raw.landmarks, raw.variance, raw.heatmaps, maps)
 
 
