@@ -23,8 +23,6 @@ SMALLEST, LARGEST = 32, 224
 """Sides of faces, in pixels as seen, that a look answers for; the finest also for smaller, the coarsest for larger."""
 MOST = 1000
 """Candidates that suppression looks at, best first."""
-FEW = 64
-"""Candidates whose overlaps are all computed at once."""
 SAME_IOU = 0.5
 """Candidates that overlap a face more than this speak for it."""
 FAINT = 0.15
@@ -95,7 +93,7 @@ class FaceDetector:
         for scale in scales:  # finest first: each picture is made from the one before
             seen = look(seen, image.shape[:2], scale)
             looks.append((scale, self.search(seen, image.shape[:2])))
-        found = [agreed(looks, self.support, self.suppress_iou)]
+        found = [agreed(looks, self.support, self.suppress_iou, self.threshold)]
         finer = 2 * self.side
         while self.side * 1.25 < longest and finer <= self.finest_side:
             found += self.search_tiles(image, min(1.0, finer / longest))
@@ -126,7 +124,7 @@ class FaceDetector:
             for x, left, right in tile_spans(width, reach, overlap):
                 tile = image[y : y + reach, x : x + reach]
                 candidates = self.search(look(tile, tile.shape[:2], scale), tile.shape[:2])
-                found = agreed([(scale, candidates)], self.support, self.suppress_iou)
+                found = agreed([(scale, candidates)], self.support, self.suppress_iou, self.threshold)
                 boxes = found.boxes + np.array([x, y, x, y])
                 center = (boxes[:, :2] + boxes[:, 2:]) / 2
                 mine = ((center >= (left, top)) & (center < (right, bottom))).all(1)
@@ -183,38 +181,40 @@ def pad_to_multiple(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def suppress(found: Detections, suppress_iou: float) -> Detections:
     """The best of each heap of boxes that overlap more than `suppress_iou`, best first; ties keep their order."""
     order = np.argsort(-found.scores, kind="stable")
-    boxes = found.boxes[order]
-    kept: list[int] = []
-    left = np.arange(len(boxes))
-    # the best boxes of a picture have most of the others in their heaps: row by row, until a whole matrix is cheap
-    while len(left) > FEW:
-        kept.append(int(left[0]))
-        apart = iou(boxes[left[:1]], boxes[left])[0] <= suppress_iou
-        apart[0] = False
-        left = left[apart]
-    overlaps = iou(boxes[left], boxes[left]) > suppress_iou
-    alive = np.ones(len(left), bool)
-    for i in range(len(left)):
-        if alive[i]:
-            kept.append(int(left[i]))
-            alive[i + 1 :] &= ~overlaps[i, i + 1 :]
+    # row by row and on bare columns: heaps are few, and the matrix of all overlaps is most of the time of a large face
+    x0, y0, x1, y1 = np.ascontiguousarray(found.boxes[order].T)
+    area = (x1 - x0) * (y1 - y0)
+    alive, kept = np.ones(len(order), bool), []
+    for i in range(len(order)):
+        if not alive[i]:
+            continue
+        kept.append(i)
+        width = np.minimum(x1, x1[i]) - np.maximum(x0, x0[i])
+        height = np.minimum(y1, y1[i]) - np.maximum(y0, y0[i])
+        inner = np.maximum(width, 0) * np.maximum(height, 0)
+        # inner / union > suppress_iou, without dividing; a box without area overlaps nothing
+        alive &= inner * (1 + suppress_iou) <= suppress_iou * (area + area[i])
     return rows(found, order[kept])
 
 
-def agreed(looks: list[tuple[float, Detections]], count: int, suppress_iou: float) -> Detections:
+def agreed(looks: list[tuple[float, Detections]], count: int, suppress_iou: float, least: float = 0.0) -> Detections:
     """The faces of one image seen at several scales, finest first, scored by how far the looks and cells agree.
 
     looks: scale and candidates of each. A face's score is the mean, over the looks that answer for its size, of its
     best `count` candidates there, absent ones `FAINT`.
+    least: faces that no candidate above this score speaks for are left out, as theirs cannot be above it either.
     """
     own = [rows(found, answers(found.boxes, scale, i, len(looks))) for i, (scale, found) in enumerate(looks)]
     candidates = concatenate(own)
     kept = suppress(rows(candidates, np.argsort(-candidates.scores, kind="stable")[:MOST]), suppress_iou)
+    if least > FAINT:
+        strong = np.concatenate([found.boxes[found.scores > least] for _, found in looks])
+        kept = rows(kept, (iou(kept.boxes, strong) > SAME_IOU).any(1))
     total, asked = np.zeros(len(kept.boxes)), np.zeros(len(kept.boxes))
     for i, (scale, found) in enumerate(looks):
         mine = answers(kept.boxes, scale, i, len(looks))
         voices = np.where(iou(kept.boxes, found.boxes) > SAME_IOU, found.scores, FAINT)
-        voices = np.pad(voices, ((0, 0), (0, count)), constant_values=FAINT)
+        voices = np.concatenate([voices, np.full((len(voices), count), FAINT)], axis=1)
         total += mine * -np.sort(-voices, axis=1)[:, :count].mean(1)
         asked += mine
     scores = total / np.maximum(asked, 1)
