@@ -1,4 +1,4 @@
-"""Faces a second of the loader alone and of training, for a recipe: python -m bench.loader recipes/fast.toml"""
+"""Faces a second of the loader alone and of training, for a recipe: python -m bench.loader recipes/fast-truth.toml"""
 
 import argparse
 import contextlib
