@@ -1,6 +1,7 @@
 """Sees the findings of the distillation papers again: trains every row of a table with several seeds and prints it.
 
-Usage: python scripts/findings.py s1|s4 [--seeds 1 2 3] [--out runs/findings] [--final] [--data DIR] [--cache DIR]
+Usage: python scripts/findings.py s1|s4 [--scale cpu|paper] [--seeds 1 2 3] [--out DIR] [--final] [--data DIR]
+       [--cache DIR]
 
 What a table needs before, its teacher and the cut supernet, is trained first, below runs/. Runs that are done are kept
 and a killed one goes on, so the command may be given again and again. The table's figures are the last validations of
@@ -20,7 +21,7 @@ from lineament.predict import Predictor
 from lineament.score.evaluate import evaluate
 from lineament.score.protocols import protocol
 
-RECIPES = Path(__file__).parents[1] / "recipes" / "cpu"
+RECIPES = Path(__file__).parents[1] / "recipes"
 FINAL = ("300w-common", "300w-common-masked")
 # each row: its name, and what it changes in the recipe of the table
 TABLES: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
@@ -48,10 +49,10 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
 }  # fmt: skip
 
 
-# each table: the runs that must be done before, as command, recipe and folder
+# each table: the runs that must be done before, as command and recipe
 BEFORE = {
-    "s1": [("train", "s1-teacher.toml", "runs/s1-teacher")],
-    "s4": [("train", "s1-teacher.toml", "runs/s1-teacher"), ("slim", "hr-supernet.toml", "runs/hr-supernet")],
+    "s1": [("train", "s1-teacher")],
+    "s4": [("train", "s1-teacher"), ("slim", "hr-supernet")],
 }
 
 
@@ -102,20 +103,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--out", type=Path, default=Path("runs/findings"))
+    parser.add_argument("--scale", choices=("cpu", "paper"), default="cpu")
+    parser.add_argument("--out", type=Path, help="a folder for the rows; findings, beside what they need, by default")
     parser.add_argument("--final", action="store_true")
     parser.add_argument("--data")
     parser.add_argument("--cache")
     options = parser.parse_args()
     recipe, rows = TABLES[options.table]
-    for command, before, place in BEFORE[options.table]:
-        if command != "slim" or not (Path(place) / "pareto.csv").exists():
-            train(command, RECIPES / before, (), Path(place), options)
+    recipes, runs = RECIPES / options.scale, Path("runs") if options.scale == "cpu" else Path("runs") / options.scale
+    for command, before in BEFORE[options.table]:
+        if command != "slim" or not (runs / before / "pareto.csv").exists():
+            train(command, recipes / f"{before}.toml", (), runs / before, options)
     found: dict[str, list[list[float]]] = {row: [] for row in rows}
     for seed in options.seeds:  # a whole table of one seed is worth more than one row of all seeds
         for number, (row, changes) in enumerate(rows.items()):
-            folder = options.out / f"{options.table}-{number}-seed{seed}"
-            checkpoint = train("distill", RECIPES / recipe, (*changes, f"train.seed={seed}"), folder, options)
+            folder = (options.out or runs / "findings") / f"{options.table}-{number}-seed{seed}"
+            checkpoint = train("distill", recipes / recipe, (*changes, f"train.seed={seed}"), folder, options)
             figures = [last_validation(folder), *(final_figures(checkpoint, options) if options.final else [])]
             found[row].append(figures)
             print(f"{row}, seed {seed}: " + "  ".join(f"{100 * figure:.3f} %" for figure in figures), flush=True)

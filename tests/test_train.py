@@ -77,6 +77,12 @@ def trained(recipe, folder, resume=False, kind=Trainer, **more):
     return load_checkpoint(kind(recipe, folder, folder, folder.parent / "cache", resume, **more).run())
 
 
+def test_a_gpu_that_is_not_there_is_refused_by_name(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RecipeError, match="is 'cuda', and torch finds no GPU; set it to 'auto' or 'cpu'"):
+        trained(small(faces, **{"train.device": "cuda"}), tmp_path / "run")
+
+
 def assert_same(state, other):
     for part in ("model", "average"):
         for key, value in state[part].items():

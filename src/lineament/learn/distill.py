@@ -60,8 +60,8 @@ class Teacher:
     An ONNX file tells landmarks only.    Raises: ModelError where the file is neither.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, device: torch.device) -> None:
+        self.path, self.device = path, device
         if path.suffix == ".onnx":
             model = Model(path, threads=1)
             self.net: LandmarkNet | None = None
@@ -69,14 +69,15 @@ class Teacher:
             self.heads = model.heads
         else:
             self.net, recipe = load_trained(path)
+            self.net.to(device)
             self.scheme, self.size, self.padding = recipe.scheme, self.net.size, recipe.model.padding
 
     @torch.no_grad()
     def __call__(self, crops: Tensor) -> Said:
         """uint8 crops (B, S, S, 3) of its own size -> Said."""
         if self.net is None:
-            heads = self.heads(np.ascontiguousarray(crops.numpy()))
-            landmarks, sigma = torch.from_numpy(heads.landmarks_crop), torch.from_numpy(heads.sigma_px)
+            heads = self.heads(np.ascontiguousarray(crops.cpu().numpy()))
+            landmarks, sigma = (torch.from_numpy(a).to(self.device) for a in (heads.landmarks_crop, heads.sigma_px))
             return Said(Raw(landmarks, sigma.square()), {})
         return said(self.net, crops)
 
@@ -137,7 +138,7 @@ class Distiller(Trainer):
         Where all start from one checkpoint, the heads of the others are drawn anew, or they would stay the same.
         """
         settings = self.settings
-        self.teacher = Teacher(Path(settings.teacher)) if settings.teacher else None
+        self.teacher = Teacher(Path(settings.teacher), self.device) if settings.teacher else None
         students = []
         for k in range(settings.students):
             train = self.recipe.train.model_copy(update={"seed": self.recipe.train.seed + k})
@@ -168,7 +169,7 @@ class Distiller(Trainer):
         settings, students = self.settings, self._students()
         scale = self.recipe.model.size / crops.shape[1]
         small, landmarks = resized(crops, self.recipe.model.size), rescaled(landmarks_crop, scale)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.train.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.train.bf16):
             taught = self.teacher(resized(crops, self.teacher.size)) if self.teacher else None
             answers = [said(net, self._hidden(small, landmarks_crop, k)) for k, net in enumerate(students)]
         sums: dict[str, Tensor] = {}
@@ -197,8 +198,8 @@ class Distiller(Trainer):
         if not self.settings.hidden:
             return crops
         seen = []
-        for crop, landmarks in zip(crops, landmarks_crop, strict=True):
-            face = zlib.crc32(np.ascontiguousarray(landmarks.numpy()).tobytes())
+        for crop, landmarks in zip(crops, landmarks_crop.cpu().numpy(), strict=True):
+            face = zlib.crc32(np.ascontiguousarray(landmarks).tobytes())
             drawn = np.random.SeedSequence([self.recipe.train.seed, student, face]).generate_state(1, np.uint64)[0]
             seen.append(
                 hide(crop[None], self.settings.hidden, torch.Generator().manual_seed(int(drawn >> np.uint64(1))))
@@ -320,6 +321,7 @@ def _compared(answer: Said) -> Tensor:
 def _shapes(net: LandmarkNet) -> Said:
     """What `net` says of an empty crop."""
     training = net.training
-    answer = said(net.eval(), torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8))
+    device = next(net.parameters()).device
+    answer = said(net.eval(), torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8, device=device))
     net.train(training)
     return answer

@@ -32,7 +32,13 @@ from .schedule import learning_rate
 from .validate import validate
 
 STRIDE = 4.0
-FREE_ON_RESUME = ("threads", "loader", "checkpoint_minutes", "validate_every")  # settings that change no result
+FREE_ON_RESUME = (
+    "device",
+    "threads",
+    "loader",
+    "checkpoint_minutes",
+    "validate_every",
+)  # settings that change no result
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,14 @@ def make_optimizer(model: nn.Module, train: TrainSettings) -> torch.optim.Optimi
     return kind(listed, lr=train.lr, foreach=True)
 
 
+def find_device(wanted: str) -> torch.device:
+    """The device that train.device means here.    Raises: RecipeError for a GPU that is not there."""
+    has_gpu = torch.cuda.is_available()
+    if wanted == "cuda" and not has_gpu:
+        raise RecipeError("train.device is 'cuda', and torch finds no GPU; set it to 'auto' or 'cpu'")
+    return torch.device("cuda" if has_gpu and wanted != "cpu" else "cpu")
+
+
 class Trainer:
     """One run: `Trainer(recipe, folder, data_root, cache).run()`.
 
@@ -171,7 +185,8 @@ class Trainer:
         self.sources, self.held_back = read_mixture(recipe.data, recipe.scheme, data_root, cache, self.note)
         if self.processes.first:
             self.processes.wait()
-        self.model = self.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = find_device(train.device)
+        self.model = self.build().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.crops = TrainingCrops(self.sources, recipe.scheme, self.crop_size(), m.padding, recipe.augment, train.seed)
         if self.processes.world > 1:
             use_global_norms(self.model)
@@ -201,7 +216,7 @@ class Trainer:
 
     def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int) -> dict[str, Tensor]:
         """The weighted losses by name and their sum as "total", of a part of a batch of `count` annotated points."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.train.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.train.bf16):
             raw = self.model(crops)
         return total_loss(raw, landmarks_crop, self.recipe.losses, STRIDE, self.recipe.sigma, count)
 
@@ -221,7 +236,7 @@ class Trainer:
                 "resume with that recipe, or start anew with another --out"
             )
         self.model.load_state_dict(state["model"])
-        self.average.state = state["average"]
+        self.average.state = {key: value.to(self.device) for key, value in state["average"].items()}
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"])
         self.step = state["step"]
@@ -296,7 +311,7 @@ class Trainer:
         count = int(self.processes.total(points))
         sums: dict[str, float] = {}
         for crops, landmarks_crop in parts:
-            losses = self.losses(crops, landmarks_crop, count)
+            losses = self.losses(crops.to(self.device), landmarks_crop.to(self.device), count)
             losses["total"].backward()  # type: ignore[no-untyped-call]
             sums = {name: sums.get(name, 0.0) + value.item() for name, value in losses.items()}
         self.processes.sum_gradients(self.model)

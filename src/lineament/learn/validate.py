@@ -22,10 +22,11 @@ def predict_plain(
     model: uint8 crops (B, S, S, 3) -> Raw, with its `size` S.
     """
     landmarks, variances, size = [], [], crop_size(model)
+    device = next(model.parameters()).device
     for crops, _ in plain_crops(cache, size, padding, 32):
-        raw = model(torch.from_numpy(crops))
-        landmarks.append(raw.landmarks.numpy())
-        variances.append(raw.variance.numpy())
+        raw = model(torch.from_numpy(crops).to(device))
+        landmarks.append(raw.landmarks.cpu().numpy())
+        variances.append(raw.variance.cpu().numpy())
     return np.concatenate(landmarks), np.concatenate(variances)
 
 
