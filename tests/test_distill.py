@@ -8,6 +8,8 @@ pytest.importorskip("torch")
 import torch
 
 from faces import write_faces
+from lineament.data.augment import Augmentation
+from lineament.data.batch import plain_crops
 from lineament.errors import RecipeError
 from lineament.learn.build import load_trained
 from lineament.learn.checkpoint import load_checkpoint, load_weights
@@ -17,6 +19,7 @@ from lineament.learn.recipe import make_recipe
 from lineament.learn.train import Trainer
 from lineament.models.backbones import BACKBONES
 from lineament.models.landmark_net import Raw
+from lineament.schemes import scheme
 from tiny import Tiny
 
 pytestmark = [
@@ -130,6 +133,35 @@ def test_an_onnx_file_teaches_landmarks(faces, teacher, tmp_path):
     crops = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
     a, b = (d.teacher(crops).raw.landmarks.numpy() for d in (onnx, torch_one))
     assert np.abs(a - b).max() < 0.01
+
+
+# every chance and every width at 0
+STILL = dict.fromkeys(Augmentation.model_fields, 0.0)
+
+
+@pytest.mark.parametrize("augment", [STILL, STILL | {"flip": 1.0}], ids=["still", "mirrored"])
+def test_what_a_teacher_told_once_is_what_it_says_of_the_plain_face(augment, faces, teacher, tmp_path):
+    distill = {"teacher": str(teacher), "landmarks": 1.0}
+    recipe = small(faces, distill | {"cached": True}).model_copy(
+        update={"augment": Augmentation.model_validate(augment)}
+    )
+    cached = Distiller(recipe, tmp_path / "cached", tmp_path, tmp_path / "cache")
+    _, points = cached.crops.make(0, 0, 0, 3)
+    assert points.shape == (136, 2)
+    plain, _ = next(plain_crops(cached.sources[0].cache, 64, 1.3, 20))
+    said_now = load_trained(teacher)[0](torch.from_numpy(plain[3:4])).landmarks[0].detach().numpy()
+    if augment["flip"]:
+        # x' = 63 - x, and point i is its mirror's
+        said_now = said_now[scheme("ibug68").mirror] * [-1, 1] + [63, 0]
+    assert np.abs(points[68:] - said_now).max() < 1e-3
+    assert list(tmp_path.joinpath("cache").glob("told-*.npy"))
+    run(Distiller, recipe, tmp_path / "run")
+
+
+def test_a_cached_teacher_tells_landmarks_only(faces, teacher, tmp_path):
+    recipe = small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0, "cached": True})
+    with pytest.raises(RecipeError, match="cached, which keeps landmarks only"):
+        Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
 
 
 def test_a_landmark_stays_on_its_face_when_the_crop_is_resized():

@@ -8,6 +8,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
 import onnxruntime
+import onnxruntime.quantization
 
 from lineament.errors import ExportError
 from lineament.learn.quantize import quantize_file, take_bytes
@@ -60,3 +61,15 @@ def test_a_graph_that_is_not_int8_is_refused(tmp_path):
     _, path = written(tmp_path)
     with pytest.raises(ExportError, match="does not start with its bytes"):
         take_bytes(path, MEAN, STD)
+
+
+def test_activations_without_a_range_are_one_clear_line(tmp_path, monkeypatch):
+    def without_range(*arguments, **more):
+        raise ValueError("Too many bins for data range.")  # as numpy says it to the calibrator
+
+    monkeypatch.setattr(onnxruntime.quantization, "quantize_static", without_range)
+    _, path = written(tmp_path)
+    with pytest.raises(
+        ExportError, match=r"no range to calibrate \(Too many bins .*; train it further, or export fp32"
+    ):
+        quantize_file(path, "image", [], lambda nodes: [], MEAN, STD)

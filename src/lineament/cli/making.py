@@ -131,10 +131,15 @@ def slim(
             f"{cut.multiply_adds / 1e6:.0f}",
             f"{cut.milliseconds:.2f}",
             f"{100 * cut.nme:.3f}",
+            f"{cut.milliseconds_int8:.2f}",
+            f"{100 * cut.nme_int8:.3f}",
         ]
         for cut in cuts
     ]
-    show_table(["cut", "what stayed", "M parameters", "M multiply-adds", "ms", "validation NME %"], rows)
+    show_table(
+        ["cut", "what stayed", "M parameters", "M multiply-adds", "ms", "validation NME %", "ms int8", "NME % int8"],
+        rows,
+    )
     note(f"next: lineament distill with start = {cuts[-1].checkpoint!r} ")
 
 

@@ -94,7 +94,10 @@ class TrainingCrops:
         self, sources: Sequence[Source], scheme_name: str, size: int, padding: float, settings: Augmentation, seed: int
     ) -> None:
         self.sources = tuple(sources)
-        self.mirror = scheme(scheme_name).mirror
+        mirror = scheme(scheme_name).mirror
+        # behind the annotated points others may stand, in the same order: those of a teacher
+        sets = self.sources[0].cache.landmarks.shape[1] // len(mirror)
+        self.mirror = np.concatenate([mirror + k * len(mirror) for k in range(sets)])
         self.size, self.padding, self.settings, self.seed = size, padding, settings, seed
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:

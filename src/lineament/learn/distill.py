@@ -12,16 +12,19 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import RecipeError
 from ..models.landmark_net import LandmarkNet, Raw
 from ..runtime import Model
+from ..schemes import scheme
 from .build import build_model, load_trained
 from .checkpoint import start_from
 from .distill_losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensemble, pixel_wise
 from .losses import smooth_l1, total_loss
 from .recipe import DistillSettings
+from .told import with_teacher
 from .train import STRIDE, Trainer
 
 NEEDS_HEATMAPS = ("pixel_wise", "heatmap_kl")
@@ -150,6 +153,8 @@ class Distiller(Trainer):
                     student.head.load_state_dict(drawn)
             students.append(student)
         self._comparable(students[0])
+        if settings.cached:
+            self._ask_once()
         return Students(students, self._adapted(students[0]))
 
     @property
@@ -162,15 +167,48 @@ class Distiller(Trainer):
     def crop_size(self) -> int:
         """The larger of the students' and the teacher's crops."""
         size = self.recipe.model.size
-        return max(size, self.teacher.size) if self.teacher else size
+        return max(size, self.teacher.size) if self.teacher and not self.settings.cached else size
+
+    def annotated(self, landmarks_crop: Tensor) -> Tensor:
+        """The points that people annotated, without those that the teacher told before."""
+        return landmarks_crop[:, : len(scheme(self.recipe.scheme))]
+
+    def _ask_once(self) -> None:
+        """Puts the teacher's landmarks behind the annotated ones of every source; the first process asks."""
+        teacher = self.teacher
+        assert teacher is not None
+
+        def tell(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+            said_landmarks: NDArray[np.float32] = (
+                teacher(torch.from_numpy(crops).to(self.device)).raw.landmarks.cpu().numpy()
+            )
+            return said_landmarks
+
+        if not self.processes.first:
+            self.processes.wait()
+        self.sources = [
+            with_teacher(source, teacher.path, tell, teacher.size, teacher.padding, self.cache)
+            for source in self.sources
+        ]
+        if self.processes.first:
+            self.processes.wait()
+
+    def _taught(self, crops: Tensor, landmarks_crop: Tensor) -> Said | None:
+        """What the teacher says of the crops (B, S, S, 3), now or when it was asked once; None without a teacher."""
+        if self.teacher is None:
+            return None
+        if not self.settings.cached:
+            return self.teacher(resized(crops, self.teacher.size))
+        told = landmarks_crop[:, len(scheme(self.recipe.scheme)) :]
+        return Said(Raw(rescaled(told, self.teacher.size / crops.shape[1]), torch.ones_like(told[..., 0])), {})
 
     def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int) -> dict[str, Tensor]:
         """The weighted losses by name, averaged over the students, and their sum as "total"."""
         settings, students = self.settings, self._students()
         scale = self.recipe.model.size / crops.shape[1]
-        small, landmarks = resized(crops, self.recipe.model.size), rescaled(landmarks_crop, scale)
+        small, landmarks = resized(crops, self.recipe.model.size), rescaled(self.annotated(landmarks_crop), scale)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.train.bf16):
-            taught = self.teacher(resized(crops, self.teacher.size)) if self.teacher else None
+            taught = self._taught(crops, landmarks_crop)
             answers = [said(net, self._hidden(small, landmarks_crop, k)) for k, net in enumerate(students)]
         sums: dict[str, Tensor] = {}
         for k, answer in enumerate(answers):
@@ -265,6 +303,8 @@ class Distiller(Trainer):
                 f"[distill] has the losses {wanted} towards a teacher and the teacher {settings.teacher!r}; "
                 "give both or neither"
             )
+        if settings.cached and wanted != ["landmarks"]:
+            raise RecipeError(f"[distill] is cached, which keeps landmarks only, and has {wanted}; leave cached out")
         if settings.peer_kl and settings.students < 2:
             raise RecipeError("[distill] has peer_kl and one student; set students = 2 or more, or leave peer_kl out")
         if (settings.peer_kl or any(name in wanted for name in NEEDS_HEATMAPS)) and m.head not in TWO_D:

@@ -50,20 +50,25 @@ def quantize_file(
     prepared, out = path.with_suffix(".prepared.onnx"), path.with_suffix(".int8.onnx")
     quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
     nodes = list(onnx.load(str(prepared)).graph.node)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints each tensor's percentile
-        quantize_static(
-            str(prepared),
-            str(out),
-            Inputs(),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Add", "Relu", "Clip", "Resize", *MOVED],
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=keep(nodes),
-            calibrate_method=CalibrationMethod.MinMax if percentile is None else CalibrationMethod.Percentile,
-            extra_options={} if percentile is None else {"CalibPercentile": percentile},
-        )
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints each tensor's percentile
+            quantize_static(
+                str(prepared),
+                str(out),
+                Inputs(),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv", "Add", "Relu", "Clip", "Resize", *MOVED],
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=keep(nodes),
+                calibrate_method=CalibrationMethod.MinMax if percentile is None else CalibrationMethod.Percentile,
+                extra_options={} if percentile is None else {"CalibPercentile": percentile},
+            )
+    except ValueError as error:
+        raise ExportError(
+            f"{path.name}: its activations have no range to calibrate ({error}); train it further, or export fp32"
+        ) from error
     take_bytes(out, mean, std)
     return out
 

@@ -79,6 +79,9 @@ class DistillSettings(Settings):
     """What the students learn from, beside the truth; a weight of 0 leaves a loss out."""
 
     teacher: str = Field("", description="a checkpoint, or an .onnx file, which tells landmarks only; empty: none")
+    cached: bool = Field(
+        False, description="the teacher sees each face once, plain; its landmarks, kept on disk, move with the crops"
+    )
     pixel_wise: float = Field(
         0.0, ge=0, description="weight of the squared difference of heatmaps (Light-ResNet50, eq. 3)"
     )

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import RecipeError, missing_extra
+from ..errors import ExportError, RecipeError, missing_extra
 from ..models.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, format_layout
 from ..models.landmark_net import LandmarkNet
 from ..speed import time_file
@@ -21,6 +21,8 @@ from .export import export_checkpoint
 from .recipe import ModelSettings, Recipe, SlimSettings
 from .slim import Layout, slimmed, surviving
 from .slim_channels import slimmed_channels
+
+NME = "validation_nme_onnx"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class Cut:
     """One crop on one thread, the least of many."""
     nme: float
     """On the validation faces, a fraction, before any further training."""
+    milliseconds_int8: float
+    nme_int8: float
+    """The same of the int8 file; nan where its gate was not passed."""
     checkpoint: str
 
 
@@ -62,9 +67,10 @@ def sweep(
 ) -> list[Cut]:
     """Cuts the network in `checkpoint` at each threshold or, where it is no supernet, share of `slim`; the whole first.
 
-    Below `folder` each gets a folder with checkpoint.pt, from which lineament train and distill go on, the ONNX file
-    with its card and, of a supernet, architecture.png; beside them pareto.csv and pareto.png. A threshold that leaves
-    no path through the network is noted and left out.    Raises: RecipeError, ExtraError.
+    Below `folder` each gets a folder with checkpoint.pt, from which lineament train and distill go on, the
+    ONNX files, fp32 and int8, with their cards and, of a supernet, architecture.png; beside them pareto.csv and
+    pareto.png. A threshold that leaves no path through the network is noted and left out.
+    Raises: RecipeError, ExtraError.
     """
     net, recipe = load_trained(checkpoint)
     cuts = []
@@ -77,6 +83,12 @@ def sweep(
         if small.layout is not None:
             assert isinstance(net.backbone, HRSuperNet)
             draw_architecture(net.backbone, small.layout, place / "architecture.png")
+        try:
+            card_int8 = export_checkpoint(written, place, f"{recipe.name}-int8", True, data_root, cache)
+            ms_int8, nme_int8 = time_file(place / f"{recipe.name}-int8.onnx").least_ms, card_int8["gate"][NME]
+        except ExportError as error:
+            note(f"{small.folder}: no int8 file: {error}")
+            ms_int8, nme_int8 = float("nan"), float("nan")
         cuts.append(
             Cut(
                 small.amount,
@@ -84,7 +96,9 @@ def sweep(
                 card["parameters"],
                 card["multiply_adds"],
                 time_file(place / f"{recipe.name}.onnx").least_ms,
-                card["gate"]["validation_nme_onnx"],
+                card["gate"][NME],
+                ms_int8,
+                nme_int8,
                 str(written),
             )
         )

@@ -179,7 +179,7 @@ class Trainer:
                 f"train.batch is {train.batch}, less than {self.processes.world} processes x {train.accumulate} "
                 "accumulated batches; wanted at least one face in each: raise train.batch"
             )
-        self.note = note if self.processes.first else lambda line: None
+        self.cache, self.note = cache, note if self.processes.first else lambda line: None
         if not self.processes.first:
             self.processes.wait()  # the first process makes the crop cache, the others find it made
         self.sources, self.held_back = read_mixture(recipe.data, recipe.scheme, data_root, cache, self.note)
@@ -213,6 +213,10 @@ class Trainer:
     def crop_size(self) -> int:
         """Side of the crops that are cut for training, in pixels."""
         return self.recipe.model.size
+
+    def annotated(self, landmarks_crop: Tensor) -> Tensor:
+        """Of the points (B, N, 2) that come with a batch, those that people annotated."""
+        return landmarks_crop
 
     def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int) -> dict[str, Tensor]:
         """The weighted losses by name and their sum as "total", of a part of a batch of `count` annotated points."""
@@ -307,7 +311,7 @@ class Trainer:
         self.optimizer.zero_grad()
         parts = [next(batches) for _ in range(train.accumulate)]
         # every part counts by its annotated points, so that the split over parts and processes changes nothing
-        points = torch.stack([present(landmarks_crop).sum() for _, landmarks_crop in parts]).sum()
+        points = torch.stack([present(self.annotated(landmarks_crop)).sum() for _, landmarks_crop in parts]).sum()
         count = int(self.processes.total(points))
         sums: dict[str, float] = {}
         for crops, landmarks_crop in parts:
