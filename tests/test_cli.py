@@ -18,6 +18,8 @@ import lineament.predict
 import lineament.runtime
 from lineament import __version__
 from lineament.cli import app
+from lineament.cli import faces as faces_commands
+from lineament.cli import scoring as scoring_commands
 from lineament.doctor import Check
 from lineament.errors import ModelError, ShapeError
 from lineament.face import Face, Faces
@@ -498,3 +500,27 @@ def test_an_interrupted_process_ends_with_130_and_no_traceback():
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
         assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [
+        (["detect", "P", "--out", "O", "--format", "parquet"], "pyarrow"),
+        (["evaluate", "--protocol", "300w-common", "--report", "O"], "matplotlib"),
+        (["score", "F", "--protocol", "300w-common", "--report", "O"], "matplotlib"),
+        (["compare", "F", "F", "--out", "O"], "matplotlib"),
+    ],
+    ids=["parquet", "evaluate", "score", "compare"],
+)
+def test_a_missing_extra_is_said_before_the_work(words, package, pictures, tmp_path, monkeypatch):
+    for module in (faces_commands, scoring_commands):
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
+    given = {"P": pictures, "O": tmp_path / "out", "F": tmp_path / "absent.json"}
+    result = CliRunner().invoke(app, [str(given.get(word, word)) for word in words])
+    assert result.exit_code == 1
+    assert f"{package} is not installed; type: pip install 'lineament[report]'" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_version_is_an_option_too():
+    assert CliRunner().invoke(app, ["--version"]).stdout == CliRunner().invoke(app, ["version"]).stdout

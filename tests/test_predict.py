@@ -142,6 +142,13 @@ def test_a_detection_whose_landmarks_score_low_is_no_face_but_a_given_box_is():
     assert len(Predictor(model, lambda image: boxes, floor=0.2)(ramp(), boxes)) == 1
 
 
+def test_two_boxes_that_end_in_one_face_are_one_face_unless_they_were_given():
+    # the model finds the mean shape in the middle of each crop: boxes with one centre and side end in one face
+    boxes = np.array([[60.0, 50, 140, 130], [61, 50, 141, 130], [20, 20, 60, 60]])
+    assert len(Predictor(MeanShapeModel(), lambda image: boxes, recut=None)(ramp())) == 2
+    assert len(Predictor(MeanShapeModel(), recut=None)(ramp(), boxes)) == 3
+
+
 class TurnedFaceModel(MeanShapeModel):
     """Sees a face that is turned by `roll_deg` in the image: sure when the crop shows it upright, else not."""
 

@@ -152,6 +152,29 @@ def test_a_folder_of_other_settings_is_refused_unless_made_again(tmp_path):
         ResultFolder(tmp_path, SETTINGS)
 
 
+def test_other_settings_may_not_be_mixed_in_one_folder(pictures, tmp_path):
+    jobs, _ = find_jobs([pictures / "0.png", pictures / "b" / "1.png"])
+    old = ResultFolder(tmp_path / "out", SETTINGS)
+    for job in jobs:
+        old.write(job, faces_of(face()))
+    other = {**SETTINGS, "model": "accurate"}
+    with pytest.raises(DataError, match=r"holds 1\.json, made with other settings, and its picture is not named now"):
+        ResultFolder(tmp_path / "out", other, again=True, jobs=jobs[:1])
+    # the same settings, or every picture: nothing is mixed
+    ResultFolder(tmp_path / "out", SETTINGS, again=True, jobs=jobs[:1])
+    ResultFolder(tmp_path / "out", other, again=True, jobs=jobs)
+
+
+def test_a_new_record_takes_an_older_drawing_away(pictures, tmp_path):
+    jobs, _ = find_jobs([pictures / "0.png"])
+    folder = ResultFolder(tmp_path / "out", SETTINGS, again=True)
+    folder.drawn(jobs[0]).write_bytes(b"old")
+    os.utime(folder.drawn(jobs[0]), (1, 1))
+    folder.write(jobs[0], faces_of(face()))
+    folder.write(jobs[0], faces_of(face()))
+    assert not folder.drawn(jobs[0]).exists()
+
+
 def test_a_broken_record_and_a_place_that_cannot_be_written_are_said(pictures, tmp_path):
     jobs, _ = find_jobs([pictures / "0.png"])
     folder = ResultFolder(tmp_path / "out", SETTINGS)
@@ -159,7 +182,7 @@ def test_a_broken_record_and_a_place_that_cannot_be_written_are_said(pictures, t
     with pytest.raises(DataError, match=r"0\.json: a broken record .* delete it and run again"):
         folder.read(jobs[0])
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"cannot be written \(.*\); choose another folder"):
+    with pytest.raises(DataError, match="file is a file; give --out a folder"):
         ResultFolder(tmp_path / "file", SETTINGS)
 
 

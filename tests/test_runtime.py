@@ -77,6 +77,13 @@ def test_the_same_model_is_loaded_once():
     assert load_model(weights_folder() / "fast.onnx") is load_model("fast")
 
 
+def test_the_face_detector_is_no_landmark_model_and_not_offered_as_one():
+    with pytest.raises(ModelError, match="'detector' is the face detector and finds no landmarks; choose accurate"):
+        load_model("detector")
+    with pytest.raises(ModelError, match="choose one of accurate, fast, or give"):
+        load_model("xyz")
+
+
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(ModelError, match=r"no model is called 'fats'; did you mean 'fast'\?.*path of an .onnx file"):
         find_model("fats")

@@ -53,8 +53,12 @@ class Recut:
 
 
 RECUT = Recut()
-FLOOR = 0.3
+FLOOR = 0.4
 """A detection whose landmarks score less than this in the mean is no face; chosen by `scripts/choose_floor.py`."""
+
+
+SAME = 0.1
+"""Two faces whose landmarks are nearer than this in the mean, in box sides, are one."""
 
 
 class LandmarkModel(Protocol):
@@ -156,6 +160,7 @@ class Predictor:
                 if boxes is not None or scores[k].mean() >= self.floor
             ]
             start += len(detections.boxes)
+            faces = faces if boxes is not None else _distinct(faces)
             size = (image.shape[1], image.shape[0])
             results.append(Faces(tuple(faces), self.scheme, len(scheme(self.scheme)), size))
         return results
@@ -223,6 +228,17 @@ class Predictor:
         center = apply_affine(invert_affine(upright), (box[:2] + box[2:]) / 2)
         half = box_side(box) / 2
         return _Task(image, np.concatenate([center - half, center + half]), roll)
+
+
+def _distinct(faces: list[Face]) -> list[Face]:
+    """`faces` without those whose landmarks are another's: two boxes of a turned face become one when it is recut."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -float(face.scores.mean())):
+        side = box_side(landmark_box(face.landmarks))
+        near = [np.linalg.norm(face.landmarks - other.landmarks, axis=1).mean() < SAME * side for other in kept]
+        if not any(near):
+            kept.append(face)
+    return [face for face in faces if any(face is one for one in kept)]
 
 
 def _off(box: Array, tight: Array) -> float:

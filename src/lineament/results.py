@@ -151,16 +151,33 @@ class ResultFolder:
     """The results of one kind of run, below one folder.
 
     settings: what the results depend on; a folder made with others is refused.    again: make every result anew.
-    Raises: DataError where the folder holds results of other settings, or cannot be written.
+    jobs: what is made; with `again` and other settings they have to be all that the folder holds.
+    Raises: DataError where the folder holds results of other settings, is a file, or cannot be written.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], again: bool = False) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], again: bool = False, jobs: Sequence[Job] = ()
+    ) -> None:
         self.folder = folder
         self.again = again
         record = folder / SETTINGS
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{folder} is a file; give --out a folder for the results")
         if record.is_file() and not again:
             _check_settings(record, settings)
+        elif record.is_file() and _settings_of(record) != dict(settings):
+            self._refuse_others(jobs)
         self._write(record, json.dumps(dict(settings), indent=1) + "\n")
+
+    def _refuse_others(self, jobs: Sequence[Job]) -> None:
+        """Raises: DataError where the folder holds a result that is not of `jobs`, and would keep its old settings."""
+        gathered = {self.folder / SETTINGS, self.folder / "faces.coco.json"}
+        others = set(self.folder.rglob("*.json")) - gathered - {self.path(job) for job in jobs}
+        if others:
+            raise DataError(
+                f"{self.folder} holds {min(others).name}, made with other settings, and its picture is not named now; "
+                "name every picture with --again, or choose another --out"
+            )
 
     def path(self, job: Job) -> Path:
         """The record of `job`."""
@@ -179,6 +196,11 @@ class ResultFolder:
 
     def write(self, job: Job, faces: Faces) -> None:
         """Records the faces of `job`.    Raises: DataError where it cannot be written."""
+        if self.again and self.path(job).is_file():
+            # an older drawing would show other landmarks than the record; a new one is later than the old record
+            drawn = self.drawn(job)
+            if drawn.is_file() and drawn.stat().st_mtime <= self.path(job).stat().st_mtime:
+                drawn.unlink()
         self._write(self.path(job), json.dumps(record_of(job, faces), allow_nan=False, ensure_ascii=False) + "\n")
 
     def read(self, job: Job) -> tuple[str, Faces]:
@@ -223,11 +245,16 @@ class ResultFolder:
             raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
 
 
-def _check_settings(record: Path, settings: Mapping[str, Any]) -> None:
+def _settings_of(record: Path) -> Any:
+    """What the folder's results were made with; None where that cannot be read."""
     try:
-        before = json.loads(record.read_text(encoding="utf-8"))
+        return json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        before = None
+        return None
+
+
+def _check_settings(record: Path, settings: Mapping[str, Any]) -> None:
+    before = _settings_of(record)
     if before != dict(settings):
         told = ", ".join(f"{k} {v}" for k, v in before.items()) if isinstance(before, dict) else "unknown settings"
         wanted = ", ".join(f"{k} {v}" for k, v in settings.items())

@@ -17,6 +17,8 @@ from .errors import ModelError, ShapeError, nearest
 from .schemes import check_scheme
 
 METADATA_KEY = "lineament"
+DETECTOR = "detector"
+"""What the face detector of the package is called; no landmark model is."""
 CHUNK = 64  # crops a call: more would only take memory
 
 
@@ -128,6 +130,9 @@ def find_model(name: str) -> Path:
     if path.suffix == ".onnx":
         return path
     known = sorted(p.stem for p in weights_folder().glob("*.onnx"))
+    if name == DETECTOR and name in known:
+        return weights_folder() / f"{name}.onnx"
+    known = [other for other in known if other != DETECTOR]
     if name not in known:
         raise ModelError(f"no model is called {name!r}; {nearest(name, known)}, or give the path of an .onnx file")
     return weights_folder() / f"{name}.onnx"
@@ -143,4 +148,6 @@ def load_model(name: str | Path, threads: int = 0) -> Model:
 
     Raises: ModelError where there is none.
     """
+    if str(name) == DETECTOR:
+        raise ModelError(f"{DETECTOR!r} is the face detector and finds no landmarks; choose accurate or fast")
     return _shared(find_model(str(name)).resolve(), threads)

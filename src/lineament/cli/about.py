@@ -109,7 +109,9 @@ def audit(
     from ..data.audit_sheet import write_audit_html
     from ..data.readers import read_data
 
-    source: Path | list[Sample] = read_data(reader, folder, part) if reader else folder
+    # a folder of .pts files is read file by file, so that one broken file does not hide the rest
+    by_file = reader is None or (reader == "folder" and part == "all")
+    source: Path | list[Sample] = folder if by_file else read_data(str(reader), folder, part)
     with progress_bar("pictures", None) as step:
         found = look(source, _predict_with(model) if model else None, step)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -6,11 +6,13 @@ import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import missing_extra
 from .app import app, complain, note, progress_bar, show, show_table
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ def detect(
         raise typer.BadParameter("--format table is printed only; leave --out out, or choose another format")
     from ..results import ResultFolder, find_jobs
 
+    if format is Format.parquet and find_spec("pyarrow") is None:
+        raise missing_extra("pyarrow", "report")
     jobs, failures = find_jobs(paths)
     total = len(jobs) + len(failures)
     if jobs:
@@ -91,7 +95,7 @@ def detect(
             }
             settings |= {"detector": detector} if detector != "default" else {}
             settings |= {"flip": True} if flip else {}
-            folder = ResultFolder(out, settings, again)
+            folder = ResultFolder(out, settings, again, jobs)
             failures += _write_results(predictor, jobs, known, folder, format, draw)
     list_failures(failures, total)
 

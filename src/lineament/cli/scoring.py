@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import missing_extra
 from .app import app, note, progress_bar, show
 from .faces import DetectorName, Flip, ModelName, make_predictor
 
@@ -52,6 +54,7 @@ def evaluate(
     perturb: Annotated[bool, typer.Option("--perturb", help="Also measure shifted, scaled and rolled boxes.")] = False,
 ) -> None:
     """Score a model under a protocol: NME, failures, AUC, by part, subset and landmark."""
+    _need_plots(report)
     from ..score.evaluate import evaluate as measure
     from ..score.perturb import perturb as measure_perturbed
     from ..score.read import read_protocol
@@ -80,6 +83,7 @@ def score(
     report: ReportFolder = None,
 ) -> None:
     """Score the predictions of any other system; truth that the file lacks comes from the protocol's data."""
+    _need_plots(report)
     from ..score.predictions import needs_samples, score_predictions
     from ..score.protocols import protocol as known_protocol
     from ..score.read import read_protocol
@@ -98,6 +102,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="A .png file for the error curves in one chart.")] = None,
 ) -> None:
     """Put reports of one protocol side by side; unlike protocols are refused."""
+    _need_plots(out)
     from ..score.report import compare as put_beside
     from ..score.report import read_report
 
@@ -110,6 +115,12 @@ def compare(
         out.parent.mkdir(parents=True, exist_ok=True)
         draw_comparison(comparison.reports, comparison.names).savefig(out)
         note(f"curves -> {out}")
+
+
+def _need_plots(wanted: Path | None) -> None:
+    """Raises: ExtraError, before any work, where pictures are wanted and nothing can draw them."""
+    if wanted is not None and find_spec("matplotlib") is None:
+        raise missing_extra("matplotlib", "report")
 
 
 def _names(paths: Sequence[Path], reports: "Sequence[Report]") -> list[str]:
