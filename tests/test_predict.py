@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from lineament.errors import SchemeError, ShapeError
+from lineament.errors import ModelError, SchemeError, ShapeError
 from lineament.geometry import apply_affine, similarity
 from lineament.predict import Predictor
 from lineament.runtime import Heads
@@ -147,6 +147,27 @@ def test_two_boxes_that_end_in_one_face_are_one_face_unless_they_were_given():
     boxes = np.array([[60.0, 50, 140, 130], [61, 50, 141, 130], [20, 20, 60, 60]])
     assert len(Predictor(MeanShapeModel(), lambda image: boxes, recut=None)(ramp())) == 2
     assert len(Predictor(MeanShapeModel(), recut=None)(ramp(), boxes)) == 3
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ([[-100, -100, -10, -10]], r"box 0 is \[-100.0, .*\], outside the picture of 240 x 200"),
+        ([[10, 10, 50, 50], [10, 300, 50, 350]], "box 1 is .* outside the picture"),
+        ("abc", "boxes are 'abc'; wanted numbers"),
+    ],
+    ids=["left", "below", "text"],
+)
+def test_boxes_that_hold_no_face_are_refused(boxes, message):
+    with pytest.raises(ShapeError, match=message):
+        Predictor(MeanShapeModel(), nothing)(ramp(), boxes)
+
+
+def test_a_detector_that_cannot_be_called_and_threads_below_none_are_refused():
+    with pytest.raises(ModelError, match="the detector is 'zz'; wanted 'default' or a callable"):
+        Predictor(MeanShapeModel(), "zz")
+    with pytest.raises(ModelError, match="threads is -1; wanted a number of threads"):
+        Predictor(MeanShapeModel(), nothing, threads=-1)
 
 
 class TurnedFaceModel(MeanShapeModel):

@@ -253,7 +253,12 @@ def as_detector(function: Callable[[NDArray[np.uint8]], Any]) -> Detector:
     """A `Detector` of any callable image -> boxes (F, 4), boxes with scores (F, 5), (boxes, scores) or Detections.
 
     Its boxes must be tight landmark boxes already. Scores default to 1, rolls to nan; the order becomes best first.
+    Raises: ModelError where `function` cannot be called.
     """
+    if not callable(function):
+        raise ModelError(
+            f"the detector is {function!r}; wanted 'default' or a callable image -> boxes, as detect_presets has them"
+        )
 
     def detect(image: NDArray[np.uint8]) -> Detections:
         check_image(image)

@@ -34,7 +34,10 @@ def as_boxes(boxes: ArrayLike) -> Array:
 
     Raises: ShapeError where the shape differs, a number is not finite or a box has no area.
     """
-    array = np.asarray(boxes, dtype=np.float64)
+    try:
+        array = np.asarray(boxes, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise ShapeError(f"boxes are {str(boxes)[:60]!r}; wanted numbers x0, y0, x1, y1 for each face") from error
     if array.size == 0:
         return np.zeros((0, 4))
     if array.shape == (4,):

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .crop import warp_all
 from .detect import Detections, FaceDetector, as_detector
-from .errors import SchemeError, ShapeError
+from .errors import ModelError, SchemeError, ShapeError
 from .face import Face, Faces
 from .flip import flipped_heads
 from .geometry import (
@@ -105,6 +105,8 @@ class Predictor:
         floor: float = FLOOR,
         flip: bool = False,
     ) -> None:
+        if threads < 0:
+            raise ModelError(f"threads is {threads}; wanted a number of threads, or 0 for ONNX Runtime's choice")
         self.model = load_model(model, threads) if isinstance(model, str | Path) else model
         self.threads = threads
         mirror = scheme_of(self.model.scheme).mirror
@@ -145,7 +147,11 @@ class Predictor:
         return self._predict([read_image(images)], None if boxes is None else [boxes])[0]
 
     def _predict(self, images: list[NDArray[np.uint8]], boxes: Sequence[ArrayLike] | None) -> list[Faces]:
-        found = [self.detector(image) for image in images] if boxes is None else [_given(b) for b in boxes]
+        found = (
+            [self.detector(image) for image in images]
+            if boxes is None
+            else [_given(b, i) for b, i in zip(boxes, images, strict=True)]
+        )
         tasks = [
             _Task(i, box, float(roll) if abs(roll) > RECUT.turned_deg else 0.0)
             for i, detections in enumerate(found)
@@ -248,8 +254,16 @@ def _off(box: Array, tight: Array) -> float:
     return float(max(shift, abs(np.log(box_side(box) / side))))
 
 
-def _given(boxes: ArrayLike) -> Detections:
+def _given(boxes: ArrayLike, image: NDArray[np.uint8]) -> Detections:
     array = as_boxes(boxes)
+    height, width = image.shape[:2]
+    outside = (array[:, :2] > (width, height)).any(1) | (array[:, 2:] < 0).any(1)
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        raise ShapeError(
+            f"box {row} is {array[row].tolist()}, outside the picture of {width} x {height}; wanted x0, y0, x1, y1 in "
+            "its pixels"
+        )
     return Detections(array, np.ones(len(array)), np.zeros(len(array)))
 
 
