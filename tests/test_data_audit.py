@@ -12,6 +12,7 @@ from PIL import Image
 from lineament.data.audit import audit, see
 from lineament.data.audit_checks import Finding, check_against, check_points, find_duplicates, mean_face
 from lineament.data.audit_sheet import PICTURES_OF_A_KIND, audit_html, choose_worst, write_audit_html
+from lineament.data.readers import read_folder
 from lineament.data.sample import Sample
 from lineament.errors import DataError
 from lineament.formats import format_pts
@@ -356,3 +357,15 @@ def test_300w_has_two_photos_in_both_splits_and_no_fault_of_annotation(data_root
     assert {f.kind for f in report.findings} == {"duplicate", "count"}
     write_audit_html(report, tmp_path / "sheet.html")
     assert (tmp_path / "sheet.html").stat().st_size > 100_000
+
+
+def test_a_single_face_far_from_the_model_is_found(clean):
+    first = min(sample.name for sample in read_folder(clean))
+
+    def predict(_: object, sample: Sample) -> np.ndarray:
+        side = np.ptp(sample.landmarks, axis=0).max()
+        return sample.landmarks + (0.2 * side if sample.name == first else 0.02 * side) * np.array([0.6, 0.8])
+
+    (found,) = audit(clean, predict).findings
+    assert (found.severity, found.kind, found.file) == ("warning", "far", first)
+    assert "20 % of the box's side from the model's" in found.message

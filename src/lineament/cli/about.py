@@ -98,7 +98,9 @@ def audit(
     out: Annotated[Path, typer.Option(help="The sheet of the worst, one HTML file.")] = Path("audit.html"),
     reader: Annotated[str | None, typer.Option(help="Read it as this data set: 300w, folder, coco, ...")] = None,
     part: Annotated[str, typer.Option(help="With --reader: the part of the data set.")] = "all",
-    model: Annotated[str | None, typer.Option(help="Compare with this model too: finds splits moved a pixel.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Compare with this model too: finds faces far from it, splits moved a pixel.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Find what is wrong with a data set: offsets, swapped sides, duplicates, wrong counts, broken files.

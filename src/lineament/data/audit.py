@@ -18,6 +18,7 @@ from .audit_checks import (
     Finding,
     Seen,
     check_against,
+    check_far,
     check_offset,
     check_outside,
     check_points,
@@ -292,7 +293,9 @@ def _look(
         for face in faces:
             findings += check_outside(face, look.size)
             if predict is not None:
-                residuals[face.subset].append(np.nanmean(face.landmarks - predict(picture, face), axis=0))
+                apart = face.landmarks - predict(picture, face)
+                residuals[face.subset].append(np.nanmean(apart, axis=0))
+                findings += check_far(face, apart)
         if progress is not None:
             progress(done, len(by_picture))
     return seen, [*findings, *check_against(residuals)]

@@ -13,6 +13,8 @@ from ..geometry import Array, apply_affine, box_side, fit_similarity, iou
 from ..schemes import NAMES, convert, scheme
 from .sample import Sample
 
+FAR = 0.1
+"""Mean distance of a face's points from a model's, in box sides, that is worth a look: three times a usual error."""
 SEVERITIES = ("error", "warning", "note")
 SWAPPED = 1.5  # mirrored points fit this much better; on 2,568 faces of 300W the ratio stays under 0.4, on infants 0.8
 UNLIKE = 0.2  # mean distance to the mean face, in box sides; 300W stays under 0.13, infants under 0.17
@@ -28,7 +30,7 @@ class Finding:
     severity: str
     """"error": figures made with it are wrong; "warning": look at it; "note": good to know."""
     kind: str
-    """offset, swapped, outside, shape, count, duplicate, exif, header, picture or file."""
+    """offset, far, swapped, outside, shape, count, duplicate, exif, header, picture or file."""
     file: str
     """Where, below the root."""
     message: str
@@ -233,6 +235,14 @@ def _check_mirrored_offset(a: Sample, b: Sample, width: int) -> Iterator[Finding
 def _pixels_equal(a: Sample, b: Sample, mirrored: bool) -> bool:
     one, two = a.read(), b.read()
     return np.array_equal(one[:, ::-1] if mirrored else one, two)
+
+
+def check_far(sample: Sample, apart: Array) -> Iterator[Finding]:
+    """A face whose points lie far from a model's: apart is (N, 2), truth - prediction, nan where not annotated."""
+    distance = float(np.nanmean(np.linalg.norm(apart, axis=1))) / box_side(sample.face_box())
+    if distance > FAR:
+        text = f"its points lie {100 * distance:.0f} % of the box's side from the model's in the mean: look at it"
+        yield Finding("warning", "far", sample.name, text, (sample,), distance)
 
 
 def check_against(residuals: dict[str, list[Array]]) -> Iterator[Finding]:
