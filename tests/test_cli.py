@@ -524,3 +524,20 @@ def test_a_missing_extra_is_said_before_the_work(words, package, pictures, tmp_p
 
 def test_the_version_is_an_option_too():
     assert CliRunner().invoke(app, ["--version"]).stdout == CliRunner().invoke(app, ["version"]).stdout
+
+
+def test_doctor_says_what_an_extra_lacks_in_one_line(monkeypatch):
+    advice = "type: pip install 'lineament[train]'"
+    checks = [
+        Check("extras", f"train: {name}", "absent", "not installed", advice) for name in ("torch", "onnx", "scipy")
+    ]
+    monkeypatch.setattr("lineament.doctor.diagnose", lambda speed: checks)
+    code, _, err = call("doctor")
+    assert (code, err) == (0, f"train: torch and 2 more: {advice}\n")
+
+
+def test_printed_csv_has_as_many_digits_as_written(pictures):
+    _, out, _ = call("detect", pictures / "a.png", "--format", "csv")
+    numbers = [cell for cell in out.splitlines()[1].split(",") if "." in cell and cell.replace(".", "").isdigit()]
+    assert numbers
+    assert max(len(number.partition(".")[2]) for number in numbers) <= 4

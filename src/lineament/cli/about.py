@@ -85,9 +85,12 @@ def doctor(
         show(json.dumps([asdict(check) for check in checks], indent=1))
     else:
         show_table(["", "", "", ""], [[c.group, c.name, c.status, c.found] for c in checks])
+        advised: dict[str, list[str]] = {}
         for check in checks:
             if check.advice:
-                note(f"{check.name}: {check.advice}")
+                advised.setdefault(check.advice, []).append(check.name)
+        for advice, names in advised.items():  # one line an extra, however many packages it lacks
+            note(f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {advice}")
     if not healthy(checks):
         raise typer.Exit(1)
 

@@ -141,7 +141,7 @@ def known_boxes(boxes: list[str] | None, jobs: "Sequence[Job]") -> dict[str, Any
 def _print_results(predictor: "Predictor", jobs: "Sequence[Job]", boxes: Any, format: Format) -> "list[Failure]":
     from ..errors import InputError
     from ..formats import csv_columns, csv_rows
-    from ..results import Failure, predict_jobs, record_of
+    from ..results import DECIMALS, Failure, predict_jobs, record_of
 
     failures, rows = [], []
     if format is Format.csv:
@@ -156,7 +156,7 @@ def _print_results(predictor: "Predictor", jobs: "Sequence[Job]", boxes: Any, fo
                 show(json.dumps(record_of(job, faces), allow_nan=False, ensure_ascii=False))
             elif format is Format.csv:
                 for row in csv_rows(faces, str(job.image)):
-                    show(_csv_line(row))
+                    show(_csv_line([round(value, DECIMALS) if isinstance(value, float) else value for value in row]))
             else:
                 rows += [[str(job.image), *row] for row in _face_rows(faces)] or [[str(job.image), "no face"]]
     if format is Format.table:
