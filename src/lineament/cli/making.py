@@ -119,7 +119,7 @@ def slim(
     from ..learn.slim_train import trainer_for
 
     checkpoint, settings = _train(trainer_for, recipe, set, out, resume, data, cache)
-    if os.environ.get("RANK", "0") != "0":  # of several processes that torch's launcher started, one cuts
+    if not _speaks():
         return
     assert settings.slim is not None  # or trainer_for had refused it
     cuts = sweep(checkpoint, checkpoint.parent, settings.slim, data_root(data), cache or _cache(), note)
@@ -140,7 +140,7 @@ def slim(
         ["cut", "what stayed", "M parameters", "M multiply-adds", "ms", "validation NME %", "ms int8", "NME % int8"],
         rows,
     )
-    note(f"next: lineament distill with start = {cuts[-1].checkpoint!r} ")
+    note(f"next: lineament distill with start = {cuts[-1].checkpoint!r}")
 
 
 def _train(
@@ -163,8 +163,13 @@ def _train(
         return trainer.run(report), settings
 
 
+def _speaks() -> bool:
+    """Whether this is the one, of several processes that torch's launcher started, that prints and writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _say_next(checkpoint: Path, name: str) -> None:
-    if os.environ.get("RANK", "0") == "0":  # of several processes that torch's launcher started, one speaks
+    if _speaks():
         show(f"{checkpoint}")
         note(f"next: lineament export {checkpoint} --name {name}")
 

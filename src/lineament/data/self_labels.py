@@ -16,7 +16,7 @@ from ..crop import warp
 from ..draw import save_image
 from ..errors import ImageError
 from ..formats import format_pts
-from ..geometry import Array, apply_affine, box_side, crop_affine, landmark_box
+from ..geometry import Array, apply_affine, box_center, box_side, crop_affine, landmark_box
 from ..image import find_images, read_image
 from ..predict import Predictor
 from .batch import CONTEXT
@@ -75,7 +75,7 @@ def label_faces(
 
 def moved(box: Array, x: float, y: float, scale: float) -> Array:
     """`box` (4,) moved by `x` and `y` in sides of it and scaled about its centre."""
-    center = (box[:2] + box[2:]) / 2 + np.array([x, y]) * box_side(box)
+    center = box_center(box) + np.array([x, y]) * box_side(box)
     half = (box[2:] - box[:2]) / 2 * scale
     return np.concatenate([center - half, center + half])
 

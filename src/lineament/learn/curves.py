@@ -3,6 +3,7 @@
 import csv
 import os
 from pathlib import Path
+from typing import Any
 
 from ..errors import TrainError, missing_extra
 
@@ -32,11 +33,7 @@ def draw_curves(folder: Path) -> Path:
     Raises: TrainError where there is no log, ExtraError where matplotlib is not installed.
     """
     losses, errors = read_log(folder / "log.csv")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise missing_extra("matplotlib", "train") from error
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = new_figure(9, 4)
     left, right = figure.subplots(1, 2)
     left.plot([step for step, _ in losses], [loss for _, loss in losses], color="tab:gray")
     left.set(xlabel="step", ylabel="loss", title="training loss")
@@ -47,7 +44,21 @@ def draw_curves(folder: Path) -> Path:
     if errors:
         right.legend()
     path = folder / "curves.png"
-    beside = folder / f"curves.{os.getpid()}.part"
+    save_figure(figure, path)
+    return path
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure of so many inches.    Raises: ExtraError where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise missing_extra("matplotlib", "train") from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Writes `figure` to `path` as PNG, whole or not at all."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     figure.savefig(beside, format="png", dpi=120)
     beside.replace(path)
-    return path

@@ -328,14 +328,14 @@ class Distiller(Trainer):
     def _same_places(self, student: LandmarkNet, teacher: Teacher, wanted: list[str]) -> None:
         assert teacher.net is not None
         theirs = _shapes(teacher.net)
-        mine = _shapes(student).raw
+        mine = _shapes(student)
         if theirs.raw.heatmaps is None and any(name in NEEDS_HEATMAPS for name in wanted):
             raise RecipeError(f"the teacher {teacher.path} has no heatmaps; leave {' and '.join(NEEDS_HEATMAPS)} out")
-        if any(name in NEEDS_HEATMAPS for name in wanted) and (mine.maps is None) != (theirs.raw.maps is None):
+        if any(name in NEEDS_HEATMAPS for name in wanted) and (mine.raw.maps is None) != (theirs.raw.maps is None):
             raise RecipeError(
                 f"the maps of the teacher {teacher.path} and of the student are of two kinds; give both one model.head"
             )
-        if any(name in NEEDS_LEVELS for name in wanted) and not theirs.levels.keys() & _shapes(student).levels.keys():
+        if any(name in NEEDS_LEVELS for name in wanted) and not theirs.levels.keys() & mine.levels.keys():
             raise RecipeError(
                 f"the teacher {teacher.path} and the student have no stride in common; leave out pair_wise"
             )

@@ -30,13 +30,12 @@ from ..models.landmark_net import LandmarkNet
 from ..models.rows import RowStem, as_rows, can_become_rows, double_by_rows
 from ..runtime import METADATA_KEY, Heads, Model
 from ..schemes import scheme
-from ..score.metrics import nme, norm_length
 from .build import load_trained
 from .calibrate import SigmaScale, fit_sigma, near_exponent
 from .checkpoint import load_checkpoint
 from .quantize import quantize_file
 from .recipe import Recipe
-from .validate import predict_plain
+from .validate import interocular_nme, predict_plain
 
 NME_CHANGE = 0.01
 """Largest change of the validation NME, as a fraction of itself."""
@@ -249,13 +248,7 @@ def compare(model: Model, faces: CropCache, truth: Array, landmarks: Array, reci
     """The gate of an exported model against torch's `landmarks` (M, N, 2) on the validation faces."""
     found = run_plain(model, faces).landmarks_crop
     moves = np.linalg.norm(found - landmarks, axis=-1)
-    eyes = scheme(recipe.scheme).norm_points["interocular"]
-    known = np.isfinite(truth[:, [i for group in eyes for i in group]]).all((1, 2))
-    norms = [norm_length("interocular", points, eyes) for points in truth[known]]
-    nmes = [
-        float(np.mean([nme(*row) for row in zip(points[known], truth[known], norms, strict=True)]))
-        for points in (landmarks, found)
-    ]
+    nmes = [interocular_nme(points, truth, recipe.scheme) for points in (landmarks, found)]
     return Gate(float(moves.max()), float(np.median(moves)), *nmes)
 
 

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import ExportError, RecipeError, missing_extra
+from ..errors import ExportError, RecipeError
 from ..models.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, format_layout
 from ..models.landmark_net import LandmarkNet
 from ..speed import time_file
 from .build import load_trained
 from .checkpoint import load_checkpoint, save_checkpoint
+from .curves import new_figure, save_figure
 from .export import export_checkpoint
 from .recipe import ModelSettings, Recipe, SlimSettings
 from .slim import Layout, slimmed, surviving
@@ -156,23 +157,9 @@ def _write_table(cuts: Sequence[Cut], path: Path) -> None:
     beside.replace(path)
 
 
-def _figure(width: float, height: float) -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise missing_extra("matplotlib", "train") from error
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: Any, path: Path) -> None:
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    figure.savefig(beside, format="png", dpi=120)
-    beside.replace(path)
-
-
 def draw_pareto(cuts: Sequence[Cut], path: Path) -> None:
     """The error of each of `cuts` against its parameters and its multiply-adds, written to `path`."""
-    figure = _figure(9, 4)
+    figure = new_figure(9, 4)
     for axes, name, unit, by in zip(
         figure.subplots(1, 2, sharey=True),
         ("parameters", "multiply_adds"),
@@ -185,7 +172,7 @@ def draw_pareto(cuts: Sequence[Cut], path: Path) -> None:
             axes.annotate(f"{cut.amount:g}", (getattr(cut, name) / by, 100 * cut.nme))
         axes.set(xlabel=unit)
     figure.axes[0].set(ylabel="validation NME, %")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_architecture(net: HRSuperNet, layout: Layout, path: Path) -> None:
@@ -193,7 +180,7 @@ def draw_architecture(net: HRSuperNet, layout: Layout, path: Path) -> None:
 
     Arrows are the transforms, as dark as their importance factor is large; blocks that went are empty circles.
     """
-    figure = _figure(9, 3.6)
+    figure = new_figure(9, 3.6)
     axes = figure.subplots()
     factors = [abs(f) for m in net.modules() if isinstance(m, FusionBlock) for f in m.factors.detach().tolist()]
     largest = max(factors)
@@ -212,4 +199,4 @@ def draw_architecture(net: HRSuperNet, layout: Layout, path: Path) -> None:
     axes.set(xlabel="stage", xticks=range(1, len(layout) + 2), yticks=range(len(WIDTHS)))
     axes.set_yticklabels([f"1/{4 * 2**k}" for k in range(len(WIDTHS))])
     axes.invert_yaxis()
-    _save(figure, path)
+    save_figure(figure, path)

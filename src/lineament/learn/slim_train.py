@@ -16,13 +16,19 @@ from .train import Trainer, make_optimizer
 SUPERNET = "hr-supernet"
 
 
+def slim_settings(recipe: Recipe) -> SlimSettings:
+    """The [slim] part of `recipe`.    Raises: RecipeError where it has none."""
+    if recipe.slim is None:
+        raise RecipeError(f"the recipe {recipe.name!r} has no [slim]; add it, or use lineament train")
+    return recipe.slim
+
+
 def trainer_for(recipe: Recipe, *arguments: Any, **more: Any) -> Trainer:
     """The Slimmer of a supernet's recipe; a plain Trainer of any other, whose channels are cut after training.
 
     Arguments as for Trainer.    Raises: RecipeError where the recipe has no [slim].
     """
-    if recipe.slim is None:
-        raise RecipeError(f"the recipe {recipe.name!r} has no [slim]; add it, or use lineament train")
+    slim_settings(recipe)
     kind = Slimmer if recipe.model.backbone == SUPERNET else Trainer
     return kind(recipe, *arguments, **more)
 
@@ -36,14 +42,12 @@ class Slimmer(Trainer):
     @property
     def settings(self) -> SlimSettings:
         """The [slim] part of the recipe."""
-        if self.recipe.slim is None:
-            raise RecipeError(f"the recipe {self.recipe.name!r} has no [slim]; add it, or use lineament train")
         if self.recipe.model.backbone != SUPERNET:
             raise RecipeError(
                 f"the backbone {self.recipe.model.backbone!r} has no importance factors; "
                 f"set model.backbone = {SUPERNET!r}"
             )
-        return self.recipe.slim
+        return slim_settings(self.recipe)
 
     def build(self) -> nn.Module:
         """The supernet of the recipe."""

@@ -35,20 +35,28 @@ def validate(model: nn.Module, held_back: dict[str, CropCache], scheme_name: str
 
     padding: side of the crop in longer sides of the landmark box.
     """
-    eyes = scheme(scheme_name).norm_points["interocular"]
     model.eval()
     results = {}
     for name, cache in held_back.items():
         predicted, _ = predict_plain(model, cache, padding)
         truth = plain_landmarks(cache, crop_size(model), padding)
-        known = np.isfinite(truth[:, [i for group in eyes for i in group]]).all((1, 2))
-        errors = [
-            nme(p, t, norm_length("interocular", t, eyes)) for p, t in zip(predicted[known], truth[known], strict=True)
-        ]
-        if errors:
-            results[name] = float(np.mean(errors))
+        if known_eyes(truth, scheme_name).any():
+            results[name] = interocular_nme(predicted, truth, scheme_name)
     model.train()
     return results
+
+
+def known_eyes(truth: NDArray[np.floating], scheme_name: str) -> NDArray[np.bool_]:
+    """(M,): the faces of `truth` (M, N, 2) that have the points between which the interocular distance is measured."""
+    eyes = scheme(scheme_name).norm_points["interocular"]
+    return np.asarray(np.isfinite(truth[:, [i for group in eyes for i in group]]).all((1, 2)), dtype=np.bool_)
+
+
+def interocular_nme(predicted: NDArray[np.floating], truth: NDArray[np.floating], scheme_name: str) -> float:
+    """The mean NME, a fraction, of `predicted` (M, N, 2) over the faces of `truth` whose eyes are annotated."""
+    eyes, known = scheme(scheme_name).norm_points["interocular"], known_eyes(truth, scheme_name)
+    pairs = zip(predicted[known], truth[known], strict=True)
+    return float(np.mean([nme(p, t, norm_length("interocular", t, eyes)) for p, t in pairs]))
 
 
 def crop_size(model: nn.Module) -> int:
