@@ -37,6 +37,15 @@ def test_a_transform_leads_to_the_width_and_resolution_of_its_target(source, tar
         assert y is x
 
 
+def test_growing_maps_after_their_mixing_is_the_same_as_before_it():
+    torch.manual_seed(0)
+    grow, x = transform(2, 0), torch.randn(2, WIDTHS[2], 6, 6)
+    grow[2].eval()  # the norm with its own statistics, whatever the order
+    quick = grow(x)
+    assert grow.training
+    torch.testing.assert_close(quick, grow.eval()(x))
+
+
 def test_a_factor_of_zero_is_a_transform_that_is_not_there():
     torch.manual_seed(0)
     block = FusionBlock([0, 1, 2], 1).eval()

@@ -8,6 +8,7 @@ grow before their 1x1, not after (which would be 1.01 G).
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -37,13 +38,23 @@ class MBConv(nn.Module):
         return x + self.pointwise_norm(self.pointwise(y))  # type: ignore[no-any-return]
 
 
+class Grow(nn.Sequential):
+    """Bilinear, 1x1 and norm. The first two commute, and training takes the cheaper order."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)  # type: ignore[no-any-return]
+        grow, mix, norm = self
+        return norm(grow(mix(x)))  # type: ignore[no-any-return]
+
+
 def transform(source: int, target: int) -> nn.Module:
     """From resolution `source` to `target`, 0 the finest: bilinear and 1x1, nothing, or 3x3 of stride 2 in a row."""
     if source == target:
         return nn.Identity()
     if source > target:
         scale = 2 ** (source - target)
-        return nn.Sequential(
+        return Grow(
             nn.Upsample(scale_factor=scale, mode="bilinear", align_corners=False),
             nn.Conv2d(WIDTHS[source], WIDTHS[target], 1, bias=False),
             nn.BatchNorm2d(WIDTHS[target]),
@@ -73,7 +84,8 @@ class FusionBlock(nn.Module):
     def forward(self, maps: dict[int, Tensor]) -> Tensor:
         """maps: what each block of the stage before gives, by resolution.    With every factor at 0 it gives zeros."""
         parts = zip(self.factors, self.sources, self.transforms, strict=True)
-        y: Tensor = torch.stack([factor * move(maps[source]) for factor, source, move in parts]).sum(0)
+        # one by one: a stack would lose the order of channels that the convolutions want
+        y: Tensor = reduce(torch.add, (factor * move(maps[source]) for factor, source, move in parts))
         return self.encode(y) * self.factors.ne(0).any()  # type: ignore[no-any-return]
 
 
