@@ -14,12 +14,14 @@ from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError
 from lineament.learn import export
 from lineament.learn.build import load_trained
-from lineament.learn.export import Gate, even_normalization, export_checkpoint
+from lineament.learn.calibrate import SigmaScale
+from lineament.learn.export import Gate, _Graph, even_normalization, export_checkpoint, write_fp32
 from lineament.learn.recipe import make_recipe
 from lineament.learn.train import Trainer
 from lineament.learn.validate import predict_plain
 from lineament.models.backbones import BACKBONES
-from lineament.runtime import Model
+from lineament.models.landmark_net import LandmarkNet
+from lineament.runtime import Model, open_session
 from tiny import Tiny
 
 pytestmark = [
@@ -139,3 +141,17 @@ def test_the_gate_refuses_a_worse_error_and_lets_a_better_one_pass():
         ExportError, match=r"the median point moves 0\.700 px of the crop in ONNX; at most 0\.5 allowed"
     ):
         Gate(2.0, 0.7, 0.04, 0.04).check(int8=True)
+
+
+def test_maps_below_the_floor_stay_finite_in_the_file(tmp_path):
+    net = LandmarkNet("tiny", 5, "gaussian2d", 32, 8, imagenet=False).eval()
+    with torch.no_grad():
+        net.head.out.weight.zero_()
+        net.head.out.bias.fill_(-1.0)
+    write_fp32(_Graph(net, SigmaScale(1.0, 1.0), 1.3), 32, tmp_path / "flat.onnx")
+    session = open_session(tmp_path / "flat.onnx")
+    landmarks, scores, sigma_px = session.run(None, {"crops": np.zeros((1, 32, 32, 3), np.uint8)})
+    # nothing is said of any place, so the mean of all: the middle of the crop
+    assert np.allclose(landmarks, 15.5, atol=1e-3)
+    assert np.isfinite(scores).all()
+    assert np.isfinite(sigma_px).all()

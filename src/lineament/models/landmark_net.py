@@ -61,11 +61,12 @@ class Gaussian2D(Heatmap2D):
     together count next to nothing, even beside a weak peak.
     """
 
-    FLOOR, TINY = 0.03, 1e-10
+    FLOOR, TINY = 0.03, 1.2346e-4
 
     def forward(self, features: Tensor) -> Raw:
         maps = self.out(features).float()
-        raw = self.read((maps.clamp(min=self.FLOOR) ** 4 - self.FLOOR**4 + self.TINY).log())
+        # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would meet it
+        raw = self.read(((maps / self.FLOOR).clamp(min=1) ** 4 - 1 + self.TINY).log())
         return Raw(raw.landmarks, raw.variance, raw.heatmaps, maps)
 
 
