@@ -1,4 +1,4 @@
-"""distill_losses.py: each loss is its equation, summed in blocks or not, and has no gradient towards the teacher."""
+"""distill_losses.py: each loss is its equation, and has no gradient towards the teacher."""
 
 import numpy as np
 import pytest
@@ -28,26 +28,26 @@ def pair_wise_as_written(student, teacher):
     return total / len(a) ** 2
 
 
-@pytest.mark.parametrize("block", [1, 5, 7, 12, 1000])
-def test_the_pair_wise_loss_is_equation_5_in_blocks_of_any_size(block):
+def test_the_pair_wise_loss_is_equation_5():
     student, teacher = maps(2, 6, 3, 4), maps(2, 9, 3, 4, seed=1)
     wanted = [pair_wise_as_written(s, t) for s, t in zip(student, teacher, strict=True)]
-    np.testing.assert_allclose(pair_wise(student, teacher, block).numpy(), wanted, rtol=1e-5)
+    np.testing.assert_allclose(pair_wise(student, teacher).numpy(), wanted, rtol=1e-5)
 
 
-def test_the_gradient_of_the_pair_wise_loss_does_not_depend_on_the_blocks():
-    teacher, gradients = maps(2, 9, 4, 4, seed=1), []
-    for block in (3, 1000):
-        student = maps(2, 6, 4, 4, gradient=True)
-        pair_wise(student, teacher, block).sum().backward()
-        gradients.append(student.grad)
-    assert gradients[0].abs().max() > 1e-4
-    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-7, rtol=1e-5)
+def test_the_gradient_of_the_pair_wise_loss_is_that_of_the_whole_matrices():
+    student, teacher = maps(2, 6, 4, 4, gradient=True), maps(2, 9, 4, 4, seed=1)
+    pair_wise(student, teacher).sum().backward()
+    given = student.grad.clone()
+    student.grad = None
+    a, b = (torch.nn.functional.normalize(x.flatten(2), dim=1) for x in (student, teacher))
+    ((a.transpose(1, 2) @ a - b.transpose(1, 2) @ b) ** 2).mean((1, 2)).sum().backward()
+    assert given.abs().max() > 1e-4
+    torch.testing.assert_close(given, student.grad, atol=1e-7, rtol=1e-4)
 
 
 def test_the_pair_wise_loss_of_equal_structure_is_nothing_whatever_the_length_of_the_features():
     student = maps(1, 6, 3, 4)
-    assert float(pair_wise(student, 3 * student)) == pytest.approx(0, abs=1e-10)
+    assert float(pair_wise(student, 3 * student)) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_pixel_wise_loss_adds_squares_over_each_map():
