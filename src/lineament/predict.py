@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Protocol, overload
+from typing import Any, Literal, NamedTuple, Protocol, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -75,12 +75,23 @@ class LandmarkModel(Protocol):
 
 
 @dataclass(frozen=True)
-class _Task:
-    """One face to find: which image, where, and how far it is turned."""
+class Cut:
+    """One face to look at: in which image, where, and how far it is turned."""
 
     image: int
     box: Array
     roll_deg: float
+
+
+class Found(NamedTuple):
+    """What a model says of F faces, in its own scheme."""
+
+    landmarks: Array
+    """(F, N, 2), pixels of the image of each face."""
+    scores: Array
+    """(F, N) in [0, 1]."""
+    sigma_px: Array
+    """(F, N), pixels of the image."""
 
 
 class Predictor:
@@ -152,46 +163,52 @@ class Predictor:
             if boxes is None
             else [_given(b, i) for b, i in zip(boxes, images, strict=True)]
         )
-        tasks = [
-            _Task(i, box, float(roll) if abs(roll) > RECUT.turned_deg else 0.0)
-            for i, detections in enumerate(found)
-            for box, roll in zip(detections.boxes, detections.roll_deg, strict=True)
-        ]
-        landmarks, scores, sigma_px = self._landmarks(images, tasks)
+        cuts = [cut for i, detections in enumerate(found) for cut in first_cuts(detections, i)]
+        points = self.find(images, cuts)
         results, start = [], 0
         for image, detections in zip(images, found, strict=True):
+            rows = list(range(start, start + len(detections.boxes)))
             faces = [
-                self._face(landmarks[k], scores[k], sigma_px[k], tasks[k].box, detections.scores[k - start])
-                for k in range(start, start + len(detections.boxes))
-                if boxes is not None or scores[k].mean() >= self.floor
+                self.make_face(points, k, cuts[k].box, detections.scores[k - start])
+                for k in (rows if boxes is not None else self.believed(points, rows))
             ]
             start += len(detections.boxes)
-            faces = faces if boxes is not None else _distinct(faces)
             size = (image.shape[1], image.shape[0])
             results.append(Faces(tuple(faces), self.scheme, len(scheme(self.scheme)), size))
         return results
 
-    def _face(self, landmarks: Array, scores: Array, sigma_px: Array, box: Array, score: float) -> Face:
+    def believed(self, points: Found, rows: list[int]) -> list[int]:
+        """Those of `rows` that are faces by their landmarks, each face once, in the order given."""
+        kept: list[int] = []
+        for row in sorted(rows, key=lambda row: -float(points.scores[row].mean())):
+            # two boxes of a turned face become one when it is recut
+            same = any(are_one(points.landmarks[row], points.landmarks[other]) for other in kept)
+            if points.scores[row].mean() >= self.floor and not same:
+                kept.append(row)
+        return sorted(kept)
+
+    def make_face(self, points: Found, row: int, box: Array, score: float, track_id: int | None = None) -> Face:
+        """The Face of what the model says in `row`, in the scheme that is wanted."""
+        landmarks, scores, sigma_px = (part[row] for part in points)
         if self.scheme != self.model.scheme:
             packed = np.column_stack([landmarks, scores, sigma_px])
-            points, rest = (convert(p, self.model.scheme, self.scheme).points for p in (packed[:, :2], packed[:, 2:]))
-            landmarks, scores, sigma_px = points, rest[:, 0], rest[:, 1]
-        return Face(landmarks, np.clip(scores, 0, 1), sigma_px, box, float(np.clip(score, 0, 1)), self.scheme)
+            made, rest = (convert(p, self.model.scheme, self.scheme).points for p in (packed[:, :2], packed[:, 2:]))
+            landmarks, scores, sigma_px = made, rest[:, 0], rest[:, 1]
+        return Face(landmarks, np.clip(scores, 0, 1), sigma_px, box, float(np.clip(score, 0, 1)), self.scheme, track_id)
 
-    def _landmarks(self, images: list[NDArray[np.uint8]], tasks: list[_Task]) -> tuple[Array, Array, Array]:
-        """Landmarks (F, N, 2), scores (F, N) and sigma_px (F, N), pixels of the images."""
-        best = self._once(images, tasks)
-        if self.recut is None:
+    def find(self, images: list[NDArray[np.uint8]], cuts: list[Cut], rules: Recut | None = None) -> Found:
+        """What the model says of the faces in `cuts`; some are cut again, by `rules` or the predictor's own."""
+        best, rules = self.look(images, cuts), rules or self.recut
+        if rules is None:
             return best
-        rules = self.recut
-        again = [(k, t) for k, task in enumerate(tasks) for t in self._second_cuts(rules, task, best[0][k], best[1][k])]
+        again = [(k, t) for k, cut in enumerate(cuts) for t in self._second_cuts(rules, cut, best[0][k], best[1][k])]
         if again:
-            self._keep_better(best, [k for k, _ in again], self._once(images, [t for _, t in again]))
+            self._keep_better(best, [k for k, _ in again], self.look(images, [t for _, t in again]))
             # where angles were searched, the best of them is now cut around its own landmarks
             rows = [k for k, _ in again]
             searched = sorted({k for k in rows if rows.count(k) > 1})
-            last = [self._around(tasks[k].image, best[0][k]) for k in searched]
-            self._keep_better(best, searched, self._once(images, last))
+            last = [self.cut_around(cuts[k].image, best[0][k]) for k in searched]
+            self._keep_better(best, searched, self.look(images, last))
         return best
 
     @staticmethod
@@ -200,25 +217,26 @@ class Predictor:
             if scores.mean() > best[1][row].mean():
                 best[0][row], best[1][row], best[2][row] = landmarks, scores, sigma_px
 
-    def _once(self, images: list[NDArray[np.uint8]], tasks: list[_Task]) -> tuple[Array, Array, Array]:
+    def look(self, images: list[NDArray[np.uint8]], cuts: list[Cut]) -> Found:
+        """As `find`, by one cut of each face."""
         model = self.model
-        if not tasks:
-            return np.zeros((0, model.points, 2)), np.zeros((0, model.points)), np.zeros((0, model.points))
-        affines = [crop_affine(t.box, model.size, model.padding, t.roll_deg) for t in tasks]
-        crops = warp_all([images[t.image] for t in tasks], affines, model.size, self.threads)
+        if not cuts:
+            return Found(np.zeros((0, model.points, 2)), np.zeros((0, model.points)), np.zeros((0, model.points)))
+        affines = [crop_affine(t.box, model.size, model.padding, t.roll_deg) for t in cuts]
+        crops = warp_all([images[t.image] for t in cuts], affines, model.size, self.threads)
         heads: Heads = self.heads(crops)
         points = [apply_affine(invert_affine(a), p) for a, p in zip(affines, heads.landmarks_crop, strict=True)]
         scales = np.array([affine_scale(a) for a in affines])
-        return np.stack(points), heads.scores.astype(np.float64), heads.sigma_px / scales[:, None]
+        return Found(np.stack(points), heads.scores.astype(np.float64), heads.sigma_px / scales[:, None])
 
-    def _second_cuts(self, rules: Recut, task: _Task, landmarks: Array, scores: Array) -> list[_Task]:
+    def _second_cuts(self, rules: Recut, cut: Cut, landmarks: Array, scores: Array) -> list[Cut]:
         """Other cuts worth trying for a face, by what the first one found; mostly none."""
         if scores.mean() < rules.doubtful_score:
-            rolls = [task.roll_deg + roll for roll in SEARCH_ROLLS_DEG]
-            return [_Task(task.image, task.box, roll) for roll in rolls] + [self._around(task.image, landmarks)]
-        turned = abs((self._roll_deg(landmarks) - task.roll_deg + 180) % 360 - 180) > rules.turned_deg
-        if turned or _off(task.box, landmark_box(landmarks)) > rules.misplaced:
-            return [self._around(task.image, landmarks)]
+            rolls = [cut.roll_deg + roll for roll in SEARCH_ROLLS_DEG]
+            return [Cut(cut.image, cut.box, roll) for roll in rolls] + [self.cut_around(cut.image, landmarks)]
+        turned = abs((self._roll_deg(landmarks) - cut.roll_deg + 180) % 360 - 180) > rules.turned_deg
+        if turned or _off(cut.box, landmark_box(landmarks)) > rules.misplaced:
+            return [self.cut_around(cut.image, landmarks)]
         return []
 
     def _roll_deg(self, landmarks: Array) -> float:
@@ -226,25 +244,25 @@ class Predictor:
         mean = scheme(self.model.scheme).mean_shape
         return 0.0 if mean is None else fit_roll_deg(mean, landmarks)
 
-    def _around(self, image: int, landmarks: Array) -> _Task:
+    def cut_around(self, image: int, landmarks: Array) -> Cut:
         """The cut around `landmarks`, upright: their roll, and their tight box as seen at that roll."""
         roll = self._roll_deg(landmarks)
         upright = similarity(1.0, -roll, (0, 0), (0, 0))
         box = landmark_box(apply_affine(upright, landmarks))
         center = apply_affine(invert_affine(upright), (box[:2] + box[2:]) / 2)
         half = box_side(box) / 2
-        return _Task(image, np.concatenate([center - half, center + half]), roll)
+        return Cut(image, np.concatenate([center - half, center + half]), roll)
 
 
-def _distinct(faces: list[Face]) -> list[Face]:
-    """`faces` without those whose landmarks are another's: two boxes of a turned face become one when it is recut."""
-    kept: list[Face] = []
-    for face in sorted(faces, key=lambda face: -float(face.scores.mean())):
-        side = box_side(landmark_box(face.landmarks))
-        near = [np.linalg.norm(face.landmarks - other.landmarks, axis=1).mean() < SAME * side for other in kept]
-        if not any(near):
-            kept.append(face)
-    return [face for face in faces if any(face is one for one in kept)]
+def first_cuts(detections: Detections, image: int = 0) -> list[Cut]:
+    """The cuts that `detections` in the image of that number ask for first."""
+    rolls = [float(roll) if abs(roll) > RECUT.turned_deg else 0.0 for roll in detections.roll_deg]
+    return [Cut(image, box, roll) for box, roll in zip(detections.boxes, rolls, strict=True)]
+
+
+def are_one(landmarks: Array, other: Array) -> bool:
+    """Whether two sets of landmarks (N, 2) of one scheme lie on the same face."""
+    return float(np.linalg.norm(landmarks - other, axis=1).mean()) < SAME * box_side(landmark_box(landmarks))
 
 
 def _off(box: Array, tight: Array) -> float:

@@ -1,0 +1,117 @@
+"""smooth.py: filters keep what moves, quiet what trembles, and do not depend on place, size, turn or units."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lineament.errors import InputError
+from lineament.geometry import apply_affine, similarity
+from lineament.schemes import scheme
+from lineament.smooth import FILTERS, GAP_S, Smoother, make_filter
+
+FACE = scheme("ibug68").mean_shape * 100 + 200
+SIGMA = np.full(68, 2.0)
+KINDS = sorted(FILTERS)
+
+
+def run(kind, path, sigma=SIGMA, dt=1 / 30, name="ibug68"):
+    smoother = Smoother(kind, name)
+    return np.stack([smoother(points, sigma, dt) for points in path])
+
+
+def trembling(frames=90, size=0.6, seed=0):
+    return FACE + np.random.default_rng(seed).normal(0, size, (frames, 68, 2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_landmarks_and_those_after_a_gap_come_out_as_they_went_in(kind):
+    path = trembling(3)
+    smoother = Smoother(kind, "ibug68")
+    np.testing.assert_array_equal(smoother(path[0], SIGMA, 1 / 30), path[0])
+    assert np.abs(smoother(path[1], SIGMA, 1 / 30) - path[1]).max() > 0.01
+    np.testing.assert_array_equal(smoother(path[2], SIGMA, GAP_S + 0.01), path[2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_still_face_trembles_a_third_at_most(kind):
+    path = trembling()
+    found = run(kind, path)
+    before, after = (np.sqrt((np.diff(p[20:], 2, axis=0) ** 2).mean()) for p in (path, found))
+    assert after < before / 3
+    assert np.linalg.norm(found[20:] - FACE, axis=-1).mean() < np.linalg.norm(path[20:] - FACE, axis=-1).mean() / 1.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_steady_motion_is_followed_within_a_frame(kind):
+    steps = np.arange(60)[:, None, None] * np.array([3.0, 1.0])  # 3 px a frame on a face of 100 px
+    found = run(kind, FACE + steps)
+    behind = ((FACE + steps - found)[30:] @ np.array([3.0, 1.0])) / 10  # in frames: along the motion, by its length
+    assert np.abs(behind).max() < 1.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_turned_scaled_and_moved_landmarks_are_filtered_alike(kind):
+    path = trembling(30)
+    affine = similarity(3.0, 40.0, (0, 0), (-50, 700))
+    plain, moved = run(kind, path), run(kind, apply_affine(affine, path), 3 * SIGMA)
+    np.testing.assert_allclose(moved, apply_affine(affine, plain), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_uncertain_point_is_held_more_than_a_sure_one(kind):
+    sigma = SIGMA.copy()
+    sigma[8] = 40.0
+    found = run(kind, trembling(), sigma)
+    moves = np.sqrt((np.diff(found[20:], axis=0) ** 2).sum(-1).mean(0))
+    assert moves[8] < 0.8 * moves[7]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_turn_of_the_head_is_no_jump(kind):
+    path = np.stack(
+        [apply_affine(similarity(1, angle, (200, 200), (200, 200)), FACE) for angle in np.arange(0, 720, 6)]
+    )
+    found = run(kind, path)
+    assert np.linalg.norm(found - path, axis=-1).max() < 8  # 6 degrees are 5 px at the rim of the face
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_restored_from_its_state_goes_on_as_if_unbroken(kind):
+    path = trembling(20)
+    whole, first, second = (Smoother(kind, "ibug68") for _ in range(3))
+    wanted = [whole(points, SIGMA, 1 / 30) for points in path]
+    for points in path[:10]:
+        first(points, SIGMA, 1 / 30)
+    second.restore(json.loads(json.dumps(first.state())))
+    for points, right in zip(path[10:], wanted[10:], strict=True):
+        np.testing.assert_array_equal(second(points, SIGMA, 1 / 30), right)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_in_other_units_gives_the_same_in_those(kind):
+    values = np.random.default_rng(1).normal(0, 1, (12, 4, 2))
+    factors = np.array([1.0, 2.0, 0.1, 30.0])
+    plain, other = make_filter(FILTERS[kind][0]), make_filter(FILTERS[kind][0])
+    for k, row in enumerate(values):
+        if k == 6:
+            other.rescale(factors)
+            other.rescale(1 / factors)
+        np.testing.assert_allclose(plain(row, np.ones(4), 0.1), other(row, np.ones(4), 0.1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_scheme_without_a_mean_face_is_filtered_by_its_own_first_shape(kind, monkeypatch):
+    from dataclasses import replace
+
+    import lineament.smooth as smooth
+
+    monkeypatch.setattr(smooth, "scheme", lambda name: replace(scheme(name), mean_shape=None))
+    path = trembling()
+    after = np.sqrt((np.diff(run(kind, path)[20:], 2, axis=0) ** 2).mean())
+    assert after < np.sqrt((np.diff(path[20:], 2, axis=0) ** 2).mean()) / 3
+
+
+def test_an_unknown_filter_is_refused():
+    with pytest.raises(InputError, match="no filter is called 'boxcar'; choose one of kalman, one-euro"):
+        Smoother("boxcar", "ibug68")

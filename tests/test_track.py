@@ -1,0 +1,236 @@
+"""track.py: faces keep their numbers through motion, loss, cuts and crossing; state is whole and does not grow."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+
+from lineament import Predictor, Tracker
+from lineament.errors import InputError
+from lineament.geometry import box_center
+from lineament.track import TrackRules
+from scenes import scene
+
+PREDICTOR = Predictor("fast", threads=1)
+
+
+def tracker(**options):
+    return Tracker(PREDICTOR, **options)
+
+
+def ids(faces):
+    return [face.track_id for face in faces]
+
+
+def walk(start, stop, frames):
+    return np.linspace(start, stop, frames).tolist()
+
+
+def test_the_first_frame_gives_what_the_predictor_gives_also_after_a_reset():
+    frame = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
+    wanted, follow = PREDICTOR(frame), tracker()
+    for _ in range(2):
+        faces = follow(frame)
+        assert ids(faces) == [1, 2]
+        np.testing.assert_array_equal(faces.landmarks, wanted.landmarks)
+        np.testing.assert_array_equal(faces.scores, wanted.scores)
+        assert faces.image_size == wanted.image_size
+        follow.reset()
+
+
+def test_a_moving_face_keeps_its_number_and_is_where_the_predictor_finds_it():
+    follow, seen = tracker(smooth=None), []
+    for x in walk(80, 240, 20):
+        frame = scene(("astronaut", 110, x, 120))
+        faces = follow(frame)
+        assert ids(faces) == [1]
+        away = np.linalg.norm(faces.landmarks[0] - PREDICTOR(frame).landmarks[0], axis=1).mean()
+        assert away < 1.5  # cut a little differently: well under a tenth of the eyes' distance, 28 px
+        seen.append(box_center(faces[0].box)[0])
+    # 160 px of way in 19 steps
+    assert np.diff(seen) == pytest.approx(160 / 19, abs=2.5)
+
+
+def test_the_detector_looks_seldom_at_a_face_that_stays():
+    looks = []
+
+    def detector(image):
+        looks.append(1)
+        return PREDICTOR.detector(image).boxes
+
+    follow = Tracker("fast", detector=detector, threads=1, rules=TrackRules(every=5))
+    for _ in range(16):
+        assert len(follow(scene(("astronaut", 110, 150, 120)))) == 1
+    assert len(looks) == 4  # frames 0, 5, 10, 15
+
+
+def test_frames_without_a_face_give_empty_faces_and_leave_nothing_behind():
+    follow = tracker()
+    for _ in range(3):
+        assert len(follow(scene(("astronaut", 110, 150, 120)))) == 1
+    for _ in range(4):
+        faces = follow(scene())
+        assert (len(faces), faces.landmarks.shape, faces.scheme) == (0, (0, 68, 2), "ibug68")
+
+
+def test_a_face_that_leaves_and_returns_has_its_number_again():
+    follow = tracker()
+    for x in (*walk(200, 300, 8), *[380] * 6):
+        faces = follow(scene(("astronaut", 110, x, 120)))
+    assert len(faces) == 0
+    back = [follow(scene(("astronaut", 110, x, 120))) for x in walk(290, 180, 8)]
+    assert ids(back[-1]) == [1]
+    assert {number for faces in back for number in ids(faces)} == {1}
+
+
+def test_a_face_that_returns_too_late_is_a_new_one():
+    follow = tracker(rules=TrackRules(keep_s=0.2))
+    follow(scene(("astronaut", 110, 150, 120)))
+    for _ in range(12):
+        follow(scene())
+    for _ in range(3):
+        faces = follow(scene(("astronaut", 110, 150, 120)))
+    assert ids(faces) == [2]
+
+
+def test_after_a_cut_another_face_at_the_same_place_is_another():
+    follow = tracker()
+    for _ in range(5):
+        faces = follow(scene(("astronaut", 110, 150, 120)))
+    assert ids(faces) == [1]
+    faces = [follow(scene(("grace_hopper", 110, 160, 120), seed=5)) for _ in range(3)]
+    assert [ids(f) for f in faces] == [[2], [2], [2]]
+
+
+def test_two_faces_that_cross_keep_their_numbers():
+    follow = tracker()
+    first = follow(scene(("astronaut", 110, 60, 120), ("grace_hopper", 110, 260, 122)))
+    number = {"left": first[0].track_id, "right": first[1].track_id}
+    if box_center(first[0].box)[0] > box_center(first[1].box)[0]:
+        number = {"left": first[1].track_id, "right": first[0].track_id}
+    for x in walk(60, 260, 40)[1:]:
+        faces = follow(scene(("astronaut", 110, x, 120), ("grace_hopper", 110, 320 - x, 122)))
+        assert len(faces) <= 2
+    for _ in range(4):
+        faces = follow(scene(("astronaut", 110, 260, 120), ("grace_hopper", 110, 60, 122)))
+    assert len(faces) == 2
+    places = {face.track_id: box_center(face.box)[0] for face in faces}
+    assert places[number["left"]] > 200  # the astronaut, who came from the left
+    assert places[number["right"]] < 120
+
+
+def test_a_second_face_that_enters_gets_the_next_number():
+    follow = tracker(rules=TrackRules(every=3))
+    follow(scene(("astronaut", 110, 90, 120)))
+    for _ in range(4):
+        faces = follow(scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120)))
+    assert ids(faces) == [1, 2]
+
+
+def test_at_most_so_many_faces_are_followed():
+    frame = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
+    follow = tracker(faces=1, rules=TrackRules(every=2))
+    wanted = PREDICTOR(frame)[0]
+    for _ in range(6):
+        faces = follow(frame)
+        assert ids(faces) == [1]
+    assert np.linalg.norm(faces.landmarks[0] - wanted.landmarks, axis=1).mean() < 1.5
+
+
+def test_smoothing_lessens_tremble_and_changes_nothing_else():
+    rng = np.random.default_rng(0)
+    frames = [np.clip(scene(("astronaut", 110, 150, 120)) + rng.normal(0, 8, (240, 320, 3)), 0, 255) for _ in range(20)]
+    found = {}
+    for smooth in (None, "one-euro", "kalman"):
+        follow = tracker(smooth=smooth)
+        faces = [follow(frame.astype(np.uint8))[0] for frame in frames]
+        path = np.stack([face.landmarks for face in faces])
+        found[smooth] = np.sqrt((np.diff(path, 2, axis=0)[4:] ** 2).sum(-1).mean())
+    assert found["one-euro"] < found[None] / 2
+    assert found["kalman"] < found[None] / 2
+
+
+def test_a_tracker_restored_from_its_state_goes_on_as_if_unbroken():
+    frames = [scene(("astronaut", 110, x, 120), ("grace_hopper", 110, 250, 122)) for x in walk(60, 120, 14)]
+    for smooth in ("one-euro", "kalman", None):
+        whole, first, second = (tracker(smooth=smooth) for _ in range(3))
+        wanted = [whole(frame) for frame in frames]
+        for frame in frames[:7]:
+            first(frame)
+        second.restore(json.loads(json.dumps(first.state())))
+        for frame, faces in zip(frames[7:], wanted[7:], strict=True):
+            np.testing.assert_array_equal(second(frame).landmarks, faces.landmarks)
+
+
+def test_what_it_holds_does_not_grow():
+    follow = tracker(rules=TrackRules(every=3, keep_s=0.3))
+    sizes = []
+    for k in range(60):
+        # faces come and go all the time
+        follow(scene(("astronaut", 110, 90, 120)) if k % 10 < 5 else scene())
+        sizes.append(len(json.dumps(follow.state())))
+    assert max(sizes[30:]) <= max(sizes[:30]) * 1.05
+
+
+def test_trackers_in_threads_share_a_model_and_do_not_mix():
+    def frames(name):
+        return [scene((name, 110, x, 120)) for x in walk(100, 200, 8)]
+
+    names = ["astronaut", "grace_hopper"]
+    alone = {}
+    for name in names:
+        follow = tracker()
+        alone[name] = [follow(frame).landmarks for frame in frames(name)]
+    found = {}
+
+    def run(name):
+        follow = tracker()
+        found[name] = [follow(frame).landmarks for frame in frames(name)]
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name in names:
+        for own, wanted in zip(found[name], alone[name], strict=True):
+            np.testing.assert_array_equal(own, wanted)
+
+
+def test_a_frame_of_another_size_starts_anew():
+    follow = tracker()
+    follow(scene(("astronaut", 110, 150, 120)))
+    faces = follow(scene(("astronaut", 110, 150, 120))[:, 20:])
+    assert ids(faces) == [2]
+
+
+def test_landmarks_come_in_the_scheme_that_is_wanted():
+    faces = tracker_of_five()(scene(("astronaut", 110, 150, 120)))
+    assert (faces.scheme, faces.landmarks.shape) == ("five", (1, 5, 2))
+
+
+def tracker_of_five():
+    return Tracker("fast", scheme="five", threads=1)
+
+
+def test_time_has_to_go_on():
+    follow = tracker()
+    follow(scene(), 1.0)
+    with pytest.raises(InputError, match=r"timestamp 1\.0 does not come after 1\.0"):
+        follow(scene(), 1.0)
+    with pytest.raises(InputError, match="timestamp is nan; wanted seconds"):
+        follow(scene(), float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"faces": 0}, "faces is 0; wanted at least 1"),
+        ({"smooth": "one-eurp"}, "no filter is called 'one-eurp'; did you mean 'one-euro'"),
+        ({"rules": TrackRules(every=0)}, "every is 0 and search 2; wanted at least 1 frame each"),
+    ],
+)
+def test_settings_out_of_range_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        tracker(**options)
