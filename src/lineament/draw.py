@@ -1,6 +1,8 @@
 """Image and faces -> the picture with the faces drawn on it, anti-aliased and sub-pixel; and pictures to files."""
 
 import os
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -27,6 +29,7 @@ PART_COLORS: dict[str, Color] = {
 OTHER_COLOR: Color = (240, 240, 240)
 BOX_COLOR: Color = (255, 255, 255)
 RIM_COLOR: Color = (16, 16, 16)
+TRAIL_COLOR: Color = (255, 255, 255)
 
 FORMATS: dict[str, str] = {
     ".jpg": "JPEG",
@@ -79,6 +82,15 @@ def draw_faces(
         if labels and box_side(face.box) >= LABEL_FROM_PX:
             _draw_label(canvas, face, size)
     return canvas
+
+
+def draw_trails(canvas: NDArray[np.uint8], trails: Sequence[Sequence[Array]], color: Color = TRAIL_COLOR) -> None:
+    """Draws on `canvas`, in place, the way of each face: a line through points (2,), the latest last and thickest."""
+    for trail in trails:
+        for number, (start, end) in enumerate(pairwise(trail), 1):
+            if _near(start) and _near(end):
+                thickness = 1 + round(2 * number / len(trail))
+                cv2.line(canvas, _fixed(start), _fixed(end), color, thickness, cv2.LINE_AA, SHIFT)
 
 
 def _copied(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -4,7 +4,6 @@ Coordinates stay in the image's frame (geometry.py), except in .pts, which count
 """
 
 import csv
-import io
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -122,31 +121,36 @@ def faces_from_json(text: str) -> tuple[str, Faces]:
     return str(given.get("image", "")), faces
 
 
-def _write(path: str | os.PathLike[str], text: str) -> None:
-    beside = Path(f"{os.fspath(path)}.part")
-    beside.write_text(text, encoding="utf-8", newline="")
-    beside.replace(path)
+IMAGE = ("image",)
+VIDEO = ("frame", "time")
+"""What the first columns of a table are called: of faces in pictures, and in the frames of a video."""
+Where = str | tuple[int, float]
+"""The values of those columns: a picture's name, or a frame's number and time in seconds."""
 
 
-def csv_columns(scheme: str) -> list[str]:
+def csv_columns(scheme: str, lead: tuple[str, ...] = IMAGE) -> list[str]:
     """The header of a CSV of faces: what the face is, its box, then x, y, score and sigma_px of each point."""
     points = range(len(scheme_called(scheme)))
     box = ["box_x0", "box_y0", "box_x1", "box_y1"]
     of_points = [f"{what}_{i}" for i in points for what in ("x", "y", "score", "sigma_px")]
-    return ["image", "face", "scheme", "track_id", "score", *box, *of_points]
+    return [*lead, "face", "scheme", "track_id", "score", *box, *of_points]
 
 
-def csv_rows(faces: Faces, image: str = "") -> list[list[str | int | float]]:
+def csv_rows(faces: Faces, where: Where = "") -> list[list[str | int | float]]:
     """One row for each face, in the order of csv_columns; track_id is empty where there is none."""
     rows: list[list[str | int | float]] = []
     for number, face in enumerate(faces):
         of_points = np.column_stack([face.landmarks, face.scores, face.sigma_px]).ravel().tolist()
         track = "" if face.track_id is None else face.track_id
-        rows.append([image, number, face.scheme, track, face.score, *face.box.tolist(), *of_points])
+        rows.append([*_lead(where), number, face.scheme, track, face.score, *face.box.tolist(), *of_points])
     return rows
 
 
-def _of_scheme(results: Iterable[tuple[str, Faces]], scheme: str) -> Iterable[tuple[str, Faces]]:
+def _lead(where: Where) -> tuple[str | int | float, ...]:
+    return (where,) if isinstance(where, str) else where
+
+
+def _of_scheme(results: Iterable[tuple[Any, Faces]], scheme: str) -> Iterable[tuple[Any, Faces]]:
     for image, faces in results:
         if faces.scheme != scheme:
             raise SchemeError(
@@ -155,23 +159,39 @@ def _of_scheme(results: Iterable[tuple[str, Faces]], scheme: str) -> Iterable[tu
         yield image, faces
 
 
-def write_csv(path: str | os.PathLike[str], results: Iterable[tuple[str, Faces]], scheme: str) -> None:
+def write_csv(
+    path: str | os.PathLike[str],
+    results: Iterable[tuple[str, Faces]] | Iterable[tuple[tuple[int, float], Faces]],
+    scheme: str,
+    lead: tuple[str, ...] = IMAGE,
+) -> None:
     """Write a CSV of the faces of (image, faces) pairs: a header, then one row a face; the file appears when complete.
 
+    lead: what the first columns are called; with frame and time, results are ((frame, time), faces) pairs.
     Raises: SchemeError where faces are of another scheme.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(csv_columns(scheme))
-    for image, faces in _of_scheme(results, scheme):
-        writer.writerows(csv_rows(faces, image))
-    _write(path, text.getvalue())
+    beside = Path(f"{os.fspath(path)}.part")
+    try:
+        with beside.open("w", encoding="utf-8", newline="") as text:
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(csv_columns(scheme, lead))
+            for where, faces in _of_scheme(results, scheme):
+                writer.writerows(csv_rows(faces, where))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
-def write_parquet(path: str | os.PathLike[str], results: Iterable[tuple[str, Faces]], scheme: str) -> None:
+def write_parquet(
+    path: str | os.PathLike[str],
+    results: Iterable[tuple[str, Faces]] | Iterable[tuple[tuple[int, float], Faces]],
+    scheme: str,
+    lead: tuple[str, ...] = IMAGE,
+) -> None:
     """Write a Parquet file of the faces of (image, faces) pairs, one row a face; the file appears when complete.
 
-    Columns: image, face, scheme, track_id, score, box [4], x [N], y [N], scores [N], sigma_px [N].
+    Columns: image, face, scheme, track_id, score, box [4], x [N], y [N], scores [N], sigma_px [N].    lead: as for
+    write_csv.
     Raises: ExtraError without pyarrow; SchemeError where faces are of another scheme.
     """
     try:
@@ -180,15 +200,17 @@ def write_parquet(path: str | os.PathLike[str], results: Iterable[tuple[str, Fac
     except ImportError as error:
         raise missing_extra("pyarrow", "report") from error
     text, number, values = pyarrow.string(), pyarrow.float64(), pyarrow.list_(pyarrow.float64())
-    columns = {"image": text, "face": pyarrow.int32(), "scheme": text, "track_id": pyarrow.int64(), "score": number}
+    columns = dict(zip(lead, (text,) if lead == IMAGE else (pyarrow.int64(), number), strict=True))
+    columns |= {"face": pyarrow.int32(), "scheme": text, "track_id": pyarrow.int64(), "score": number}
     columns |= dict.fromkeys(("box", "x", "y", "scores", "sigma_px"), values)
     schema = pyarrow.schema(list(columns.items()))
     beside = Path(f"{os.fspath(path)}.part")
     try:
         with pyarrow.parquet.ParquetWriter(beside, schema) as writer:
             rows: list[dict[str, Any]] = []
-            for image, faces in _of_scheme(results, scheme):
-                rows += [_parquet_row(image, i, face) for i, face in enumerate(faces)]
+            for where, faces in _of_scheme(results, scheme):
+                first = dict(zip(lead, _lead(where), strict=True))
+                rows += [first | _parquet_row(i, face) for i, face in enumerate(faces)]
                 if len(rows) >= ROWS_AT_ONCE:
                     writer.write_table(pyarrow.Table.from_pylist(rows, schema))
                     rows = []
@@ -198,9 +220,8 @@ def write_parquet(path: str | os.PathLike[str], results: Iterable[tuple[str, Fac
         beside.unlink(missing_ok=True)
 
 
-def _parquet_row(image: str, number: int, face: Face) -> dict[str, Any]:
+def _parquet_row(number: int, face: Face) -> dict[str, Any]:
     return {
-        "image": image,
         "face": number,
         "scheme": face.scheme,
         "track_id": face.track_id,

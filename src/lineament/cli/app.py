@@ -14,12 +14,14 @@ from ..errors import LineamentError
 
 LISTED = [
     "detect",
+    "track",
     "draw",
     "align",
     "models",
     "evaluate",
     "score",
     "compare",
+    "stability",
     "audit",
     "label",
     "train",
@@ -114,16 +116,20 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def progress_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callable[..., None]]:
+def progress_bar(what: str, total: int | None, done: int = 0, speed: bool = False) -> Iterator[Callable[..., None]]:
     """Gives a function: step() counts one more, step(done, total) says where things stand.
+
+    speed: show how many a second, too.
 
     The bar shows on a terminal only, on standard error, and not for a single thing.    total: None where unknown yet.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    columns += [_speed_column()] if speed else []
+    columns += [TimeRemainingColumn()]
     hidden = total in (0, 1) or not console.is_terminal
     with Progress(*columns, console=console, redirect_stdout=False, transient=True, disable=hidden) as bar:
         task = bar.add_task(what, total=total, completed=done)
@@ -135,6 +141,18 @@ def progress_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callab
                 bar.update(task, completed=at, total=of)
 
         yield step
+
+
+def _speed_column() -> Any:
+    """What shows how many things are done in a second."""
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.0f}/s" if task.speed else "")
+
+    return Speed()
 
 
 def main() -> None:

@@ -39,6 +39,19 @@ DetectorName = Annotated[
 ]
 
 
+class Smooth(StrEnum):
+    """Filters over time."""
+
+    one_euro = "one-euro"
+    kalman = "kalman"
+    none = "none"
+
+    @property
+    def filter(self) -> str | None:
+        """What Tracker takes."""
+        return None if self is Smooth.none else self.value
+
+
 class Format(StrEnum):
     """How results are printed or written."""
 

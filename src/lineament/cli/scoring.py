@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import missing_extra
 from .app import app, note, progress_bar, show
-from .faces import DetectorName, Flip, ModelName, make_predictor
+from .faces import DetectorName, Flip, ModelName, Smooth, make_predictor
 
 if TYPE_CHECKING:
     from ..score.report import Report
@@ -33,6 +33,7 @@ class BoxSource(StrEnum):
 
     truth = "truth"
     detected = "detected"
+    tracked = "tracked"
 
 
 Format = Annotated[Printed, typer.Option(help="A table in percent, or JSON in fractions.")]
@@ -46,28 +47,38 @@ def evaluate(
     model: ModelName = "accurate",
     data: Data = None,
     scheme: SchemeName = None,
-    boxes: Annotated[BoxSource, typer.Option(help="Boxes of the annotations, or of the detector.")] = BoxSource.truth,
+    boxes: Annotated[
+        BoxSource, typer.Option(help="Boxes of the annotations, of the detector, or of a tracker (videos).")
+    ] = BoxSource.truth,
     detector: DetectorName = "default",
     flip: Flip = False,
+    smooth: Annotated[Smooth, typer.Option(help="The tracker's filter over time.")] = Smooth.one_euro,
     format: Format = Printed.table,
     report: ReportFolder = None,
     perturb: Annotated[bool, typer.Option("--perturb", help="Also measure shifted, scaled and rolled boxes.")] = False,
 ) -> None:
     """Score a model under a protocol: NME, failures, AUC, by part, subset and landmark."""
     _need_plots(report)
+    if perturb and boxes is BoxSource.tracked:
+        raise typer.BadParameter("--perturb changes boxes of single pictures; leave --boxes tracked out")
     from ..score.evaluate import evaluate as measure
     from ..score.perturb import perturb as measure_perturbed
     from ..score.read import read_protocol
 
     fixed, samples = read_protocol(protocol, data, scheme)
-    predictor = make_predictor(model, detector=detector, flip=flip)
+    predict: Any = make_predictor(model, detector=detector, flip=flip)
     model += " with flip" if flip else ""
+    if boxes is BoxSource.tracked:
+        from ..track import Tracker
+
+        predict = Tracker(predict, smooth=smooth.filter)
+        model += f", smooth {smooth.value}"
     model += f", detector {detector}" if boxes is BoxSource.detected and detector != "default" else ""
     with progress_bar("faces", len(samples)) as step:
-        found = measure(predictor, fixed, samples, boxes=boxes.value, model=model, progress=lambda done: step())
+        found = measure(predict, fixed, samples, boxes=boxes.value, model=model, progress=lambda done: step())
     if perturb:
         with progress_bar("boxes changed", min(200, len(samples))) as step:
-            changed = measure_perturbed(predictor, fixed, samples, progress=lambda done: step())
+            changed = measure_perturbed(predict, fixed, samples, progress=lambda done: step())
         found = found.model_copy(update={"perturbation": changed})
     _show_report(found, format, report)
 

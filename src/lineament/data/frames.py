@@ -56,6 +56,16 @@ class VideoFrames:
         self.close()
 
 
+def frame_rate(path: Path) -> float:
+    """Frames a second of the video at `path`, as the file states them; 30 where it does not say.
+
+    Raises: ImageError where the file is missing or no video.
+    """
+    with VideoFrames(path) as video:
+        rate = float(video._capture.get(cv2.CAP_PROP_FPS))
+    return rate if 1 <= rate <= 1000 else 30.0
+
+
 _open = threading.local()  # one open video for each thread: samples of a video mostly come in order
 
 

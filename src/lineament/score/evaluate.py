@@ -1,14 +1,16 @@
 """A predictor and the faces of a protocol -> a Report, face by face in constant memory."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
+from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.frames import frame_rate
 from ..data.sample import Sample
 from ..errors import ProtocolError
 from ..face import Face, Faces
@@ -31,7 +33,7 @@ def evaluate(
     protocol: str | Protocol,
     samples: Sequence[Sample],
     *,
-    boxes: Literal["truth", "detected"] = "truth",
+    boxes: Literal["truth", "detected", "tracked"] = "truth",
     model: str = "",
     worst: int = 16,
     read: Read = Sample.read,
@@ -40,18 +42,23 @@ def evaluate(
     """What `predict` reaches on `samples` under the protocol.
 
     boxes: "truth" hands over the tight boxes of the annotations, "detected" none; then the face of greatest overlap is
-    scored, and missed where its IoU is under 0.3.    model: what the report calls it.    worst: how many faces to draw.
+    scored, and missed where its IoU is under 0.3; "tracked" hands over the frames of each video in order, to a Tracker
+    as `predict`.    model: what the report calls it.    worst: how many faces to draw.
     progress: called with the number of faces done.
     Raises: ProtocolError where samples or predictions do not fit the protocol.
     """
     fixed = named(protocol)
     samples = chosen(fixed, samples)
-    if boxes not in ("truth", "detected"):
-        raise ProtocolError(f"boxes are {boxes!r}; choose 'truth' or 'detected'")
+    if boxes not in ("truth", "detected", "tracked"):
+        raise ProtocolError(f"boxes are {boxes!r}; choose 'truth', 'detected' or 'tracked'")
+    if boxes == "tracked":
+        predict = _Following(predict, samples)
     tally, kept, fit, times = Tally(fixed), WorstFaces(worst), Fit(fixed), []
     for image, group in _by_picture(samples, read):
         image = shown(image, group, fixed.hidden)
         given = np.stack([sample.face_box() for sample in group]) if boxes == "truth" else None
+        if isinstance(predict, _Following):
+            predict.goes_to(group[0])
         start = perf_counter()
         faces = predict(image, given)
         times.append((perf_counter() - start) * 1000 / max(1, len(faces)))
@@ -80,6 +87,36 @@ def evaluate(
         notes=tuple(note for note in (short, fit.note) if note),
         worst=kept.faces(),
     )
+
+
+class _Following:
+    """A tracker called as evaluate calls a predictor."""
+
+    def __init__(self, tracker: Any, samples: Sequence[Sample]) -> None:
+        """Raises: ProtocolError where `samples` are no frames of videos in order, or `tracker` is none."""
+        if not hasattr(tracker, "reset"):
+            raise ProtocolError("tracked boxes want a Tracker, not a Predictor; give one, or choose 'detected'")
+        for before, after in pairwise(samples):
+            if before.image == after.image and (before.frame is None or (after.frame or 0) < before.frame):
+                raise ProtocolError(
+                    f"{after.name} does not come after {before.name}; tracked boxes want frames in order"
+                )
+        if any(sample.frame is None for sample in samples):
+            raise ProtocolError(
+                "tracked boxes are for videos, these faces are of pictures; choose 'truth' or 'detected'"
+            )
+        self.tracker, self.video, self.time, self.rate = tracker, Path(), 0.0, 30.0
+
+    def goes_to(self, sample: Sample) -> None:
+        """Says which frame comes next."""
+        if sample.image != self.video:
+            self.tracker.reset()
+            self.video, self.rate = sample.image, frame_rate(sample.image)
+        self.time = (sample.frame or 0) / self.rate
+
+    def __call__(self, image: Image, boxes: Array | None) -> Faces:
+        faces: Faces = self.tracker(image, self.time)
+        return faces
 
 
 def _by_picture(samples: Sequence[Sample], read: Read) -> Iterator[tuple[Image, list[Sample]]]:

@@ -1,0 +1,194 @@
+"""Chooses the filters of smooth.py: accuracy, tremble and lag of many settings on clips made of validation faces.
+
+Usage: python scripts/choose_smoothing.py [--model NAME] [--clips 20] [--seconds 300] [--out DIR] [--data DIR]
+
+Landmarks of the clips are measured once and kept in --out; then settings are drawn for --seconds and filter, first at
+random, then about the best.
+Of those whose tremble on still stretches is at most 0.28 of the unsmoothed, the most accurate is printed, and the curve
+of the best at every tremble is drawn. Real clips without annotations may be added with --tracks: .jsonl files made by
+`lineament track --smooth none`, on which tremble is measured too.
+"""
+
+import argparse
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lineament.data.clips import ClipSettings, make_clip
+from lineament.data.readers import read_data
+from lineament.data.sample import data_root
+from lineament.learn.curves import new_figure, save_figure
+from lineament.score.stability import interocular, jitter, lag, still_frames
+from lineament.smooth import EuroSettings, KalmanSettings, Smoother
+from lineament.track import Tracker
+from lineament.tracks import read_tracks
+
+AT_MOST = 0.28
+"""Of the unsmoothed tremble: a third with room for other videos."""
+FRAMES = 180
+
+
+def measured(model: str, clips: int, data: str | None, file: Path) -> list[dict[str, Any]]:
+    """Truth and unsmoothed landmarks of clips of validation faces, with their uncertainties."""
+    if not file.exists():
+        faces = [s for s in read_data("300w", data_root(data), "train") if s.is_validation()]
+        arrays = {}
+        for number, sample in enumerate(faces[:: max(len(faces) // clips, 1)][:clips]):
+            rng = np.random.default_rng(number)
+            settings = ClipSettings(
+                frames=FRAMES,
+                size=int(rng.choice([200, 288, 400])),
+                noise=float(rng.uniform(1, 6)),
+                quality=int(rng.integers(30, 90)),
+                still=float(rng.uniform(0.3, 0.6)),
+                occluders=int(rng.integers(0, 2)),
+            )
+            tracker = Tracker(model, faces=1, smooth=None, threads=1)
+            rows = [
+                (f.landmarks, tracker(f.image, f.timestamp))
+                for f in make_clip(sample.read(), sample.landmarks, sample.scheme, number, settings)
+            ]
+            if not all(len(faces) == 1 for _, faces in rows):
+                continue  # lost behind its occluder: nothing to filter there
+            arrays |= {f"{number} truth": np.stack([truth for truth, _ in rows])}
+            arrays |= {f"{number} found": np.stack([faces[0].landmarks for _, faces in rows])}
+            arrays |= {f"{number} sigma": np.stack([faces[0].sigma_px for _, faces in rows])}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, **arrays)
+    kept = np.load(file)
+    names = sorted({key.split()[0] for key in kept.files}, key=int)
+    return [{part: kept[f"{name} {part}"] for part in ("truth", "found", "sigma")} | {"dt": 1 / 30} for name in names]
+
+
+def real(files: list[Path]) -> list[dict[str, Any]]:
+    """Unsmoothed tracks of the first face of each file."""
+    clips = []
+    for file in files:
+        tracks = read_tracks(file)
+        path = [next((face for face in faces if face.track_id == 1), None) for faces in tracks.faces]
+        rows = [face for face in path[: next((k for k, face in enumerate(path) if face is None), len(path))] if face]
+        if len(rows) > 60:
+            found, sigma = np.stack([f.landmarks for f in rows]), np.stack([f.sigma_px for f in rows])
+            clips.append({"found": found, "sigma": sigma, "dt": float(np.diff(tracks.times).mean())})
+    return clips
+
+
+def smoothed(clip: dict[str, Any], kind: str, settings: Any) -> Any:
+    """The landmarks of the clip behind the filter."""
+    smoother = Smoother(kind, "ibug68", settings)
+    pairs = zip(clip["found"], clip["sigma"], strict=True)
+    return np.stack([smoother(landmarks, sigma, clip["dt"]) for landmarks, sigma in pairs])
+
+
+def figures(clips: list[dict[str, Any]], kind: str, settings: Any) -> tuple[float, float, float]:
+    """NME, tremble as a part of the unsmoothed, and lag, each the mean over the clips that can tell."""
+    nmes, parts, lags = [], [], []
+    for clip in clips:
+        path = clip["found"] if settings is None else smoothed(clip, kind, settings)
+        reference = clip.get("truth", clip["found"])
+        norm = interocular(reference, "ibug68")
+        still = still_frames(reference, norm)
+        if still.any():
+            parts.append(jitter(path, norm, still) / jitter(clip["found"], norm, still))
+        lags.append(lag(path, reference))
+        if "truth" in clip:
+            nmes.append(np.linalg.norm(path - clip["truth"], axis=-1).mean() / norm)
+    return float(np.mean(nmes)) if nmes else float("nan"), float(np.nanmean(parts)), float(np.nanmean(lags))
+
+
+def draw(rng: np.random.Generator, kind: str) -> Any:
+    """Settings of pose and shape, drawn at random."""
+
+    def about(low: float, high: float) -> float:
+        return float(10 ** rng.uniform(low, high))
+
+    if kind == "one-euro":
+        rate, trust = float(rng.choice([3, 5, 8])), float(rng.choice([0, 0.5, 1]))
+        pose = EuroSettings(about(-1.3, 0.2), about(2.3, 3.3), rate, trust)
+        return pose, EuroSettings(about(-1.3, 0.2), about(1.5, 2.7), rate, trust)
+    memory = float(rng.choice([0.01, 0.1, 1]))
+    pose = KalmanSettings(about(-1.3, 0.5), about(-3, 0), about(1, 4.5), memory)
+    return pose, KalmanSettings(about(-1.3, 0.5), about(-3, 0), about(1, 4.5), memory)
+
+
+def nearby(rng: np.random.Generator, settings: Any) -> Any:
+    """Settings like these, each number another by about a third."""
+    kept = ("speed_rate", "trust", "memory")
+    return tuple(
+        replace(
+            part,
+            **{
+                name: value * float(np.exp(rng.normal(0, 0.3)))
+                for name, value in asdict(part).items()
+                if name not in kept
+            },
+        )
+        for part in settings
+    )
+
+
+def tried(clips: list[dict[str, Any]], more: list[dict[str, Any]], kind: str, seconds: float, seed: int) -> list[Any]:
+    """Settings and what they give: NME, the larger tremble of both kinds of clips, lag."""
+    rng, start, rows = np.random.default_rng(seed), time.monotonic(), []
+    while (gone := time.monotonic() - start) < seconds:
+        fit = [row for row in rows if row[2] <= AT_MOST and row[3] <= 1]
+        # first anywhere, then about the best
+        settings = nearby(rng, min(fit, key=lambda row: row[1])[0]) if fit and gone > seconds / 3 else draw(rng, kind)
+        nme, part, late = figures(clips, kind, settings)
+        part = max([part, *(figures(more, kind, settings)[1:2] if more else ())])
+        rows.append((settings, nme, part, late))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="fast")
+    parser.add_argument("--clips", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--out", type=Path, default=Path("runs/smoothing"))
+    parser.add_argument("--tracks", type=Path, nargs="*", default=[])
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--data")
+    options = parser.parse_args()
+    clips = measured(options.model, options.clips, options.data, options.out / f"{options.model}.npz")
+    more = real(options.tracks)
+    nme, _, late = figures(clips, "", None)
+    print(f"{len(clips)} clips, {len(more)} real ones; unsmoothed: NME {100 * nme:.3f} %, lag {late:.2f} frames")
+    figure = new_figure(6, 4)
+    axes = figure.subplots()
+    for kind in ("one-euro", "kalman"):
+        with ProcessPoolExecutor(options.workers) as pool:
+            # a fifth of the clips for the search, all for what is printed
+            jobs = [pool.submit(tried, clips[k::5], more, kind, options.seconds, k) for k in range(options.workers)]
+            rows = [row for job in jobs for row in job.result()]
+        fit = sorted((row for row in rows if row[2] <= AT_MOST and row[3] <= 1), key=lambda row: row[1])[:12]
+        if not fit:
+            sys.exit(f"{kind}: none of {len(rows)} settings trembles little enough; give more --seconds")
+        again = [(settings, *figures(clips, kind, settings), figures(more, kind, settings)) for settings, *_ in fit]
+        best = min((row for row in again if row[2] <= AT_MOST), key=lambda row: row[1], default=again[0])
+        print(f"{kind}: of {len(rows)} settings\n  pose  {best[0][0]}\n  shape {best[0][1]}")
+        print(f"  NME {100 * best[1]:.3f} %, tremble {best[2]:.3f} of the unsmoothed, lag {best[3]:.2f} frames")
+        if more:
+            print(f"  real clips: tremble {best[4][1]:.3f}, lag {best[4][2]:.2f} frames")
+        curve, least = [], np.inf
+        for row in sorted(rows, key=lambda row: row[2]):
+            if row[1] < least:
+                curve.append(row)
+                least = row[1]
+        points = axes.scatter(
+            [r[2] for r in curve], [100 * r[1] for r in curve], c=[r[3] for r in curve], vmin=0, vmax=2
+        )
+        axes.plot([r[2] for r in curve], [100 * r[1] for r in curve], label=kind)
+    axes.set(xlabel="tremble, part of the unsmoothed", ylabel="NME, %", xlim=(0, 1))
+    figure.colorbar(points, label="lag, frames")
+    axes.legend()
+    save_figure(figure, options.out / "smoothing.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""The faces of a video, written frame by frame as JSON lines, read back, and gone on with after a stop.
+
+The first line says what the rest depends on; every other is a frame. A second file beside keeps the tracker's state.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+
+from .errors import DataError, InputError
+from .face import Faces
+from .formats import VIDEO, faces_from_dict, faces_to_dict, write_csv, write_parquet
+from .geometry import Array
+from .schemes import scheme
+from .video import Frame
+
+SUFFIXES = (".jsonl", ".csv", ".parquet")
+DECIMALS = 4
+KIND = "lineament tracks"
+
+
+def frame_line(number: int, timestamp: float, faces: Faces) -> str:
+    """The JSON line of one frame, without its end."""
+    record = {"frame": number, "time": round(timestamp, 6), "faces": faces_to_dict(faces, "", DECIMALS)["faces"]}
+    return json.dumps(record, allow_nan=False)
+
+
+def head_line(settings: Mapping[str, Any], scheme_name: str) -> str:
+    """The JSON line that a file of tracks begins with, without its end.    settings: what the tracks depend on."""
+    return json.dumps({"kind": KIND, "scheme": scheme_name, "settings": dict(settings)}, allow_nan=False)
+
+
+class TrackWriter:
+    """Writes tracks to `path`.part as they come, and gives the file its name when all is done.
+
+    path: a .jsonl file.    settings: what the tracks depend on.    resume: go on with what a stopped run left.
+    again: replace a finished file.
+    After a resume `frames` is the number of frames kept and `state` the tracker's state behind them.
+    Raises: DataError where the file is there already, nothing was left to go on with, or other settings made it.
+    """
+
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], scheme_name: str, resume: bool = False, again: bool = False
+    ) -> None:
+        self.path, self.part = path, path.with_name(path.name + ".part")
+        self.saved = path.with_name(path.name + ".state")
+        self.head = head_line(settings, scheme_name)
+        self.scheme = scheme_name
+        self.frames, self.state = 0, None
+        if path.exists() and not again:
+            raise DataError(f"{path} is there already; choose another --out, or add --again to make it anew")
+        if resume:
+            self._file = self._left()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.saved.unlink(missing_ok=True)
+            self._file = self.part.open("w+b")
+            self._file.write(self.head.encode() + b"\n")
+
+    def _left(self) -> IO[bytes]:
+        """The file that a stopped run left, cut behind the last frame whose tracker's state is known."""
+        try:
+            saved = json.loads(self.saved.read_text(encoding="utf-8"))
+            self.frames, self.state, length = int(saved["frames"]), saved["state"], int(saved["length"])
+            file = self.part.open("r+b")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{self.part}: no stopped run to go on with; start without --resume") from error
+        if file.readline().decode().rstrip("\n") != self.head or self.part.stat().st_size < length:
+            file.close()
+            raise DataError(
+                f"{self.part} was made of another video or with other settings; go on with those, or start "
+                "without --resume"
+            )
+        file.truncate(length)
+        file.seek(length)
+        return file
+
+    def write(self, number: int, timestamp: float, faces: Faces) -> None:
+        """Adds one frame."""
+        self._file.write(frame_line(number, timestamp, faces).encode() + b"\n")
+        self.frames += 1
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Makes all frames so far safe, with the tracker's state behind them."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        beside = self.saved.with_name(self.saved.name + ".part")
+        saved = {"frames": self.frames, "length": self._file.tell(), "state": dict(state)}
+        beside.write_text(json.dumps(saved), encoding="utf-8")
+        beside.replace(self.saved)
+
+    def kept(self) -> Iterator[Faces]:
+        """The faces of the frames kept, in order; read before the first frame is written."""
+        end = self._file.tell()
+        with self.part.open("rb") as file:
+            file.readline()
+            while file.tell() < end:
+                yield _frame(json.loads(file.readline()), self.scheme)[2]
+
+    def close(self) -> None:
+        """Gives the file its name."""
+        self._file.close()
+        self.part.replace(self.path)
+        self.saved.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """The faces of a video."""
+
+    scheme: str
+    settings: Mapping[str, Any]
+    """What the tracks depend on, as stated when they were made."""
+    times: Array
+    """(T,): seconds."""
+    faces: tuple[Faces, ...]
+    """The faces of each of the T frames."""
+
+    def ids(self) -> list[int]:
+        """The track ids, in order."""
+        return sorted({face.track_id for faces in self.faces for face in faces if face.track_id is not None})
+
+    def landmarks(self, track_id: int) -> Array:
+        """(T, N, 2), pixels: the points of one face, nan where it is not there."""
+        path = np.full((len(self.faces), len(scheme(self.scheme)), 2), np.nan)
+        for number, faces in enumerate(self.faces):
+            for face in faces:
+                if face.track_id == track_id:
+                    path[number] = face.landmarks
+        return path
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, float, Faces]]:
+    """Frame number, time and faces of each frame of a .jsonl file of tracks, one at a time.
+
+    Raises: DataError where the file is none, or a line is broken.
+    """
+    with _opened(path) as file:
+        head = _head(path, file.readline())
+        for row, line in enumerate(file, 2):
+            try:
+                yield _frame(json.loads(line), head["scheme"])
+            except (ValueError, KeyError, TypeError, InputError) as error:
+                raise DataError(f"{path}:{row}: a broken line ({error}); make the file again") from error
+
+
+def read_tracks(path: str | os.PathLike[str]) -> Tracks:
+    """The tracks in a .jsonl file of `lineament track`; also an unfinished one.    Raises: DataError."""
+    file = Path(path)
+    with _opened(file) as lines:
+        head = _head(file, lines.readline())
+    rows = list(read_lines(file))
+    times = np.array([time for _, time, _ in rows], np.float64)
+    return Tracks(head["scheme"], head["settings"], times, tuple(faces for _, _, faces in rows))
+
+
+def gather_tracks(source: Path, target: Path) -> None:
+    """Writes the tracks of a .jsonl file as .csv or .parquet, one row a face, by the target's suffix.
+
+    Raises: ExtraError for parquet without pyarrow; DataError.
+    """
+    with _opened(source) as lines:
+        name = _head(source, lines.readline())["scheme"]
+    write = write_parquet if target.suffix == ".parquet" else write_csv
+    write(target, (((number, time), faces) for number, time, faces in read_lines(source)), name, VIDEO)
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        return path.open(encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); wanted tracks that lineament track wrote"
+        ) from error
+
+
+def _head(path: Path, line: str) -> dict[str, Any]:
+    try:
+        head = json.loads(line)
+        known = isinstance(head, dict) and head.get("kind") == KIND and {"scheme", "settings"} <= head.keys()
+    except ValueError:
+        known = False
+    if not known:
+        raise DataError(f"{path}: not a file of tracks; wanted the .jsonl file that lineament track writes")
+    return dict(head)
+
+
+def _frame(record: Mapping[str, Any], scheme_name: str) -> tuple[int, float, Faces]:
+    faces = faces_from_dict({"faces": record["faces"], "scheme": scheme_name})
+    return int(record["frame"]), float(record["time"]), faces
+
+
+def track_all(
+    frames: Iterable[Frame], trackers: Sequence[Callable[[Any, float], Faces]], step: Callable[[], None] = lambda: None
+) -> tuple[Tracks, ...]:
+    """The tracks that each of `trackers` finds in the same frames, held in memory.    step: called for each frame."""
+    times: list[float] = []
+    found: list[list[Faces]] = [[] for _ in trackers]
+    for frame in frames:
+        times.append(frame.timestamp)
+        for faces, tracker in zip(found, trackers, strict=True):
+            faces.append(tracker(frame.image, frame.timestamp))
+        step()
+    if not times:
+        raise DataError("there is no frame to track in; wanted a video of at least one")
+    return tuple(Tracks(faces[0].scheme, {}, np.array(times, np.float64), tuple(faces)) for faces in found)

@@ -1,0 +1,247 @@
+"""Video files, cameras, addresses and folders of pictures -> frames with their times; and frames -> video files.
+
+PyAV is the codec, in the extra `video`; folders of pictures need no extra.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ImageError, missing_extra
+from .image import find_images, read_image
+
+VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .avi .webm .gif .mpg .mpeg .wmv .flv .ts .mts .3gp .ogv".split())  # noqa: SIM905
+"""The suffixes, in lower case, by which a video is told from a picture."""
+CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
+ENCODERS = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
+"""What a written video is encoded with, by its suffix."""
+CLOCK = 90_000
+"""Units of a second in which a written video counts time: what MPEG counts in."""
+FOLDER_RATE = 30.0
+
+
+class Frame(NamedTuple):
+    """One frame of a video."""
+
+    number: int
+    """Counted from 0."""
+    timestamp: float
+    """Seconds, as the file states them; later than those of the frame before."""
+    image: NDArray[np.uint8]
+    """RGB (H, W, 3), upright as the file's rotation says."""
+
+
+class VideoReader:
+    """The frames of a video, in order; iterate once.
+
+    source: a file, an address with ://, the number of a camera, or a folder of pictures (in the order of the numbers in
+    their names, `rate` a second).    threads: of the decoder; 0 leaves it the choice.
+    Frames that cannot be decoded are left out and counted in `broken`.
+    Raises: ImageError where there is no video in it, ExtraError without PyAV.
+    """
+
+    def __init__(self, source: str | Path | int, rate: float = FOLDER_RATE, threads: int = 0) -> None:
+        self.name = str(source)
+        self.broken = 0
+        self._container: Any = None
+        self._pictures: list[Path] = []
+        if str(source).isdigit():
+            self._open(*_camera(int(str(source))), threads)
+        elif "://" in str(source):
+            self._open(str(source), None, threads)
+        elif Path(str(source)).is_dir():
+            if not rate > 0:
+                raise ImageError(f"the rate is {rate}; wanted pictures a second, above 0")
+            self._pictures = sorted(find_images(str(source)), key=_by_number)
+            self.frames: int | None = len(self._pictures)
+            self.rate: float | None = rate
+        elif not Path(str(source)).is_file():
+            raise ImageError(f"{source}: no such video; wanted a file, a folder of pictures, an address or a camera")
+        else:
+            self._open(str(source), None, threads)
+
+    def _open(self, where: str, kind: str | None, threads: int) -> None:
+        av = import_av()
+        try:
+            self._container = av.open(where, format=kind)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise ImageError(f"{self.name}: cannot be opened as a video ({_reason(error)})") from error
+        if not self._container.streams.video:
+            self._container.close()
+            raise ImageError(f"{self.name}: holds no pictures that move; wanted a video")
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self._stream.codec_context.thread_count = threads
+        self.frames = self._stream.frames or None
+        self.rate = float(self._stream.average_rate) if self._stream.average_rate else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        last = -1.0
+        for index, (timestamp, image) in enumerate(self._pictured() if self._pictures else self._decoded()):
+            # some files repeat a time, or have none
+            step = 1 / self.rate if self.rate else 1 / FOLDER_RATE
+            time = timestamp if timestamp is not None else last + step if index else 0.0
+            time = time if time > last or not index else last + step / 100
+            last = time
+            yield Frame(index, time, image)
+        if last < 0 and not self._pictures:
+            self.close()
+            raise ImageError(f"{self.name}: no frame of it can be decoded; get the file again")
+
+    def _pictured(self) -> Iterator[tuple[float | None, NDArray[np.uint8]]]:
+        assert self.rate is not None
+        for index, path in enumerate(self._pictures):
+            try:
+                image = read_image(path)
+            except ImageError:
+                self.broken += 1
+                continue
+            yield index / self.rate, image
+
+    def _decoded(self) -> Iterator[tuple[float | None, NDArray[np.uint8]]]:
+        av = import_av()
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+                frames = packet.decode()
+            except StopIteration:
+                return
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError:
+                self.broken += 1
+                if self.broken > 1000 and not self._stream.codec_context.is_open:
+                    return
+                continue
+            for frame in frames:
+                image = frame.to_ndarray(format="rgb24")
+                turns = round(frame.rotation / 90) % 4  # counterclockwise
+                yield frame.time, np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+    def close(self) -> None:
+        """Lets go of the file or the camera."""
+        if self._container is not None:
+            self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def import_av() -> Any:
+    """PyAV.    Raises: ExtraError where it is not installed."""
+    try:
+        import av
+    except ImportError as error:
+        raise missing_extra("PyAV", "video") from error
+    av.logging.set_level(None)
+    return av
+
+
+def _camera(number: int) -> tuple[str, str]:
+    kind, name = CAMERAS.get(sys.platform, CAMERAS["linux"])
+    return name.format(number), kind
+
+
+def _by_number(path: Path) -> list[Any]:
+    """The key that sorts frame2 before frame10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [int(part) if part.isdigit() else part for part in parts]
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:120]
+
+
+class VideoWriter:
+    """Frames with times -> a video file without sound; what is written stays readable when the program is killed.
+
+    The file appears under its name when it is closed; until then it is `path` with ".part" added.
+    path: its suffix, of ENCODERS, says how it is encoded.    quality: 0 (best) to 51, as x264 counts.
+    Raises: ImageError for another suffix or a place that cannot be written, ExtraError without PyAV.
+    """
+
+    def __init__(self, path: str | Path, quality: int = 20) -> None:
+        self.path = Path(path)
+        self.beside = self.path.with_name(self.path.name + ".part")
+        suffix = self.path.suffix.lower()
+        if suffix not in ENCODERS:
+            raise ImageError(
+                f"{path}: the suffix {suffix!r} names no video that is written; wanted {', '.join(ENCODERS)}"
+            )
+        av = import_av()
+        kind = {".mkv": "matroska", ".webm": "webm", ".mov": "mov"}.get(suffix, "mp4")
+        # in fragments, so that a file without its end can be played
+        options = {"flush_packets": "1"}
+        if kind in ("mp4", "mov"):
+            options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._container = av.open(str(self.beside), "w", format=kind, options=options)
+        except (av.error.FFmpegError, OSError) as error:
+            raise ImageError(f"{path}: cannot be written ({_reason(error)}); choose another place") from error
+        self._encoder, self._quality = ENCODERS[suffix], quality
+        self._stream: Any = None
+        self._last = -1
+
+    def write(self, image: NDArray[np.uint8], timestamp: float) -> None:
+        """Adds a frame: RGB (H, W, 3), of the size of the first; `timestamp` in seconds from the first, rising."""
+        av = import_av()
+        height, width = (side + side % 2 for side in image.shape[:2])
+        if self._stream is None:
+            self._stream = self._container.add_stream(self._encoder, rate=Fraction(30))
+            self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
+            # without frames that look ahead, whose times start after 0
+            self._stream.options = {"crf": str(self._quality), "g": "30", "bf": "0", "preset": "veryfast"}
+            if self._encoder != "libx264":
+                self._stream.options = {
+                    "crf": str(self._quality + 12),
+                    "b": "0",
+                    "deadline": "realtime",
+                    "cpu-used": "6",
+                }
+            self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, CLOCK)
+        if (height, width) != image.shape[:2]:  # codecs want even sides
+            image = np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)), mode="edge")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        self._last = max(round(timestamp * CLOCK), self._last + 1)
+        frame.pts, frame.time_base = self._last, Fraction(1, CLOCK)
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Writes what is left and gives the file its name; without a frame there is no file."""
+        if self._stream is not None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+        if self._stream is not None:
+            self.beside.replace(self.path)
+        else:
+            self.beside.unlink(missing_ok=True)
+
+    def abandon(self) -> None:
+        """Lets go of the file, which stays beside its name as far as it was written."""
+        with suppress(Exception):
+            self._container.mux(self._stream.encode(None))
+        with suppress(Exception):
+            self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()

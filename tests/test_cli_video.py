@@ -1,0 +1,150 @@
+"""cli/video.py: a video becomes tracks and a drawn video; a stopped run goes on; steadiness is told in a table."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+
+from lineament import VideoReader, VideoWriter, read_tracks, save_image
+from scenes import scene
+from test_cli import call
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """A face that walks through the picture, 40 frames long."""
+    path = tmp_path_factory.mktemp("video") / "walk.mp4"
+    with VideoWriter(path) as writer:
+        for k, x in enumerate(np.linspace(90, 230, 40)):
+            writer.write(scene(("astronaut", 110, x, 120)), k / 25)
+    return path
+
+
+def test_without_out_every_frame_is_a_line(video):
+    code, out, _ = call("track", video, "--frames", "3")
+    assert code == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["frame"] for row in rows] == [0, 1, 2]
+    assert rows[2]["time"] == pytest.approx(2 / 25, abs=1e-3)
+    assert rows[2]["faces"][0]["track_id"] == 1
+    assert len(rows[2]["faces"][0]["landmarks"]) == 68
+
+
+def test_a_drawn_video_comes_with_its_tracks(video, tmp_path):
+    code, _, err = call("track", video, "--out", tmp_path / "drawn.mp4", "--format", "csv", "--trails", "--frames", "8")
+    assert (code, err.splitlines()[-1].split(" -> ")[0]) == (0, "8 frames")
+    drawn, plain = list(VideoReader(tmp_path / "drawn.mp4")), list(VideoReader(video))[:8]
+    assert [frame.timestamp for frame in drawn] == pytest.approx([frame.timestamp for frame in plain], abs=2e-3)
+    changed = np.abs(drawn[5].image.astype(int) - plain[5].image).max(-1) > 60
+    assert 0.005 < changed.mean() < 0.3
+    assert read_tracks(tmp_path / "drawn.jsonl").ids() == [1]
+    with (tmp_path / "drawn.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 8
+
+
+def test_a_folder_of_frames_is_a_video(tmp_path):
+    (tmp_path / "in").mkdir()
+    for k in range(3):
+        save_image(tmp_path / "in" / f"{k}.png", scene(("astronaut", 110, 150 + k, 120)))
+    assert call("track", tmp_path / "in", "--rate", "10", "--out", tmp_path / "a.jsonl")[0] == 0
+    assert read_tracks(tmp_path / "a.jsonl").times == pytest.approx([0, 0.1, 0.2])
+
+
+def test_what_is_there_is_kept_unless_asked(video, tmp_path):
+    (tmp_path / "a.jsonl").write_text("mine")
+    code, _, err = call("track", video, "--out", tmp_path / "a.jsonl")
+    assert code == 2
+    assert "is there already; choose another --out, or add --again" in err
+    assert (tmp_path / "a.jsonl").read_text() == "mine"
+    assert call("track", video, "--frames", "2", "--out", tmp_path / "a.jsonl", "--again")[0] == 0
+    assert len(read_tracks(tmp_path / "a.jsonl").times) == 2
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_as_if_unbroken(video, tmp_path):
+    """Killed from outside, twice, as the power does; the drawn video is whole, too."""
+    words = [sys.executable, "-c", SLOWLY, "track", str(video), "--threads", "1"]
+    for number in range(2):
+        run = subprocess.Popen(
+            [*words, "--out", str(tmp_path / "a.mp4"), *(["--resume"] if number else [])], stderr=subprocess.DEVNULL
+        )
+        saved = tmp_path / "a.jsonl.state"
+        before = saved.stat().st_mtime_ns if saved.exists() else 0
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not (saved.exists() and saved.stat().st_mtime_ns > before):
+            time.sleep(0.02)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        assert not (tmp_path / "a.jsonl").exists()
+    done = json.loads(saved.read_text())["frames"]
+    assert 0 < done < 40
+    assert call("track", video, "--threads", "1", "--out", tmp_path / "a.mp4", "--resume")[0] == 0
+    assert call("track", video, "--threads", "1", "--out", tmp_path / "b.mp4")[0] == 0
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    assert len(list(VideoReader(tmp_path / "a.mp4"))) == 40
+
+
+# the command, with every frame slowed down and made safe at once
+SLOWLY = """
+import time
+from lineament.cli import main, video
+from lineament.track import Tracker
+video.SAVE_S = 0.0
+called = Tracker.__call__
+def slowly(self, *arguments):
+    time.sleep(0.05)
+    return called(self, *arguments)
+Tracker.__call__ = slowly
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--resume",), "--resume, --again and --trails need --out"),
+        (("--out", "a.txt"), "the suffix '.txt' names no file that is written; wanted .mp4"),
+        (("--smooth", "median"), "'median' is not one of"),
+    ],
+)
+def test_options_that_do_not_fit_are_told(words, message, video):
+    code, _, err = call("track", video, *words)
+    assert code == 2
+    assert message in " ".join(err.split())
+
+
+def test_what_is_no_video_is_one_line(tmp_path):
+    (tmp_path / "a.mp4").write_text("no")
+    for path in (tmp_path / "a.mp4", tmp_path / "none.mp4"):
+        code, _, err = call("track", path)
+        assert code == 1
+        assert err.startswith("lineament: ")
+        assert len(err.splitlines()) == 1
+
+
+def test_steadiness_is_told_of_videos_and_tracks(video, tmp_path):
+    pytest.importorskip("matplotlib")
+    code, out, _ = call("stability", video, "--plot", tmp_path / "s.png")
+    assert code == 0
+    head, raw, smooth = out.splitlines()
+    assert head.split()[:4] == ["track", "face", "frames", "gaps"]
+    assert "as measured" in raw
+    assert "one-euro" in smooth
+    assert (tmp_path / "s.png").stat().st_size > 5000
+    call("track", video, "--out", tmp_path / "a.jsonl")
+    call("track", video, "--out", tmp_path / "raw.jsonl", "--smooth", "none")
+    words = ("--reference", tmp_path / "raw.jsonl", "--truth", tmp_path / "raw.jsonl")
+    code, out, _ = call("stability", tmp_path / "a.jsonl", *words)
+    assert code == 0
+    assert out.splitlines()[0].split()[-3:] == ["switches", "lost", "ghosts"]
+    assert out.splitlines()[1].split()[-3:] == ["0", "0", "0"]
+    code, _, err = call("stability", tmp_path / "a.jsonl", video, "--truth", tmp_path / "raw.jsonl")
+    assert code == 2
+    assert "--reference and --truth are for one file" in " ".join(err.split())

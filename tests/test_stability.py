@@ -1,0 +1,132 @@
+"""stability.py: tremble, lag and numbers are those that were put in."""
+
+import numpy as np
+import pytest
+
+from lineament.errors import InputError, ProtocolError
+from lineament.face import Face, Faces
+from lineament.schemes import scheme
+from lineament.score.stability import (
+    compare_numbers,
+    interocular,
+    jitter,
+    lag,
+    measure,
+    measure_tracks,
+    still_frames,
+    stretches,
+    zero_phase,
+)
+from lineament.tracks import Tracks
+
+FACE = scheme("ibug68").mean_shape * 100 + 200
+EYES = float(np.linalg.norm(FACE[45] - FACE[36]))
+
+
+def motion(frames=240, size=30.0):
+    """A face that swings to and fro, every 60 frames, and keeps still in the second half."""
+    time = np.minimum(np.arange(frames), frames // 2)
+    return FACE + (np.sin(time / 60 * 2 * np.pi) * size)[:, None, None] * np.array([1.0, 0.3])
+
+
+def test_tremble_of_white_noise_is_what_its_second_difference_has():
+    noise = np.random.default_rng(0).normal(0, 0.5, (400, 68, 2))
+    found = measure(FACE + noise, "ibug68", np.repeat(FACE[None], 400, 0))
+    # the variance of x - 2 y + z is 6 times that of one, and two axes are added
+    assert found.jitter == pytest.approx(0.5 * np.sqrt(12) / EYES, rel=0.02)
+    assert found.still_frames == 400
+
+
+def test_tremble_counts_on_still_stretches_alone():
+    path = motion()
+    still = still_frames(path, EYES)
+    assert still[140:].all()
+    assert still[:100].mean() < 0.3
+    path[50] += 5  # while it moves
+    assert jitter(path, EYES, still) == pytest.approx(0, abs=1e-9)
+    path[200] += 5
+    assert jitter(path, EYES, still) > 0.01
+    assert np.isnan(jitter(path, EYES, np.zeros(240, bool)))
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2.5, 6, -1])
+def test_a_track_that_comes_later_lags_by_so_many_frames(frames):
+    time = np.arange(300.0)
+
+    def swing(at):
+        return FACE + (np.sin(at / 23) + 0.4 * np.sin(at / 9 + 1))[:, None, None] * np.array([12.0, 5.0])
+
+    assert lag(swing(time - frames), swing(time)) == pytest.approx(frames, abs=0.1)
+
+
+def test_lag_needs_motion():
+    still = FACE + np.random.default_rng(0).normal(0, 0.1, (200, 68, 2))
+    other = FACE + np.random.default_rng(1).normal(0, 0.1, (200, 68, 2))
+    assert np.isnan(lag(still, other))
+
+
+def test_gaps_are_counted_and_not_measured_across():
+    path = motion()
+    path[100:110] = np.nan
+    path[110:] += 500  # no speed, no second difference over the gap
+    found = measure(path, "ibug68")
+    assert (found.frames, found.gaps) == (230, 1)
+    assert found.jitter == pytest.approx(0, abs=1e-9)
+    assert [(part.start, part.stop) for part in stretches(path)] == [(0, 100), (110, 240)]
+
+
+def test_a_zero_phase_filter_shifts_nothing_and_keeps_lines():
+    line = FACE + np.arange(50)[:, None, None] * 0.5
+    np.testing.assert_allclose(zero_phase(line, 2.0)[10:-10], line[10:-10], atol=1e-9)
+    step = np.zeros((41, 1, 2))
+    step[20] = 1
+    smooth = zero_phase(step, 3.0)[:, 0, 0]
+    np.testing.assert_allclose(smooth, smooth[::-1], atol=1e-12)
+
+
+def faces_of(*numbered):
+    return Faces(
+        tuple(
+            Face(FACE + np.array([x, 0]), np.ones(68), np.ones(68), (x, 0, x + 10, 10), 1.0, "ibug68", number)
+            for number, x in numbered
+        ),
+        "ibug68",
+        68,
+    )
+
+
+def test_switched_lost_and_ghost_faces_are_counted():
+    truth = [faces_of((1, 0), (2, 400))] * 4 + [faces_of((1, 0))]
+    found = [
+        faces_of((7, 2), (8, 401)),
+        faces_of((7, 2)),  # the second is lost
+        faces_of((7, 2), (8, 401), (9, 800)),  # a ghost
+        faces_of((8, 2), (7, 401)),  # two numbers change places
+        faces_of((8, 2)),
+    ]
+    counted = compare_numbers(found, truth)
+    assert (counted.frames, counted.switches, counted.lost, counted.ghosts) == (9, 2, 1, 1)
+    with pytest.raises(ProtocolError, match="4 frames of tracks, 5 of truth; wanted the same video"):
+        compare_numbers(found[:4], truth)
+    with pytest.raises(ProtocolError, match="a true face has no track_id"):
+        compare_numbers(found[:1], [faces_of((None, 0))])
+
+
+def test_tracks_are_measured_by_face_where_they_are_long_enough():
+    path = motion(80)
+    frames = tuple(
+        Faces(tuple(Face(points, np.ones(68), np.ones(68), (0, 0, 9, 9), 1.0, "ibug68", n) for n in who), "ibug68", 68)
+        for k, points in enumerate(path)
+        for who in [(1, 2) if k < 20 else (1,)]
+    )
+    tracks = Tracks("ibug68", {}, np.arange(80) / 30, frames)
+    assert list(measure_tracks(tracks)) == [1]
+    with pytest.raises(InputError, match="the tracks have 80 frames, the reference 79; wanted the same video"):
+        measure_tracks(tracks, Tracks("ibug68", {}, np.arange(79) / 30, frames[:79]))
+
+
+def test_what_has_no_eyes_or_no_face_is_refused():
+    with pytest.raises(InputError, match="the face is in no frame"):
+        interocular(np.full((3, 68, 2), np.nan), "ibug68")
+    with pytest.raises(InputError, match="wanted the same frames"):
+        measure(motion(80), "ibug68", motion(81))

@@ -1,0 +1,133 @@
+"""tracks.py: what is written frame by frame reads back, and a stopped run goes on where it was."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lineament.errors import DataError
+from lineament.face import Face, Faces
+from lineament.tracks import TrackWriter, gather_tracks, read_tracks, track_all
+from lineament.video import Frame
+
+SETTINGS = {"source": "a.mp4", "every": 15}
+NONE = Faces((), "five", 5)
+
+
+def face(track_id, x=0.0):
+    points = np.arange(10.0).reshape(5, 2) + x
+    return Face(points, np.full(5, 0.5), np.full(5, 1.5), (x, 0, x + 9, 9), 0.75, "five", track_id)
+
+
+def faces(*ids, x=0.0):
+    return Faces(tuple(face(number, x + 20 * k) for k, number in enumerate(ids)), "five", 5)
+
+
+FRAMES = [faces(1), faces(1, 2, x=1), NONE, faces(2, x=3)]
+
+
+def write(path, frames=FRAMES, **options):
+    with TrackWriter(path, SETTINGS, "five", **options) as writer:
+        for number, found in enumerate(frames[writer.frames :], writer.frames):
+            writer.write(number, number / 30, found)
+    return path
+
+
+def test_what_is_written_reads_back(tmp_path):
+    tracks = read_tracks(write(tmp_path / "a.jsonl"))
+    assert (tracks.scheme, tracks.settings, tracks.ids()) == ("five", SETTINGS, [1, 2])
+    assert tracks.times == pytest.approx([0, 1 / 30, 2 / 30, 0.1], abs=1e-6)
+    path = tracks.landmarks(2)
+    assert path.shape == (4, 5, 2)
+    assert np.isnan(path[[0, 2]]).all()
+    np.testing.assert_allclose(path[3], face(2, 3).landmarks)
+    np.testing.assert_allclose(tracks.faces[1][1].sigma_px, 1.5)
+    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*.state"))
+
+
+def stopped(path, after=2, more=1):
+    """A run killed after its state was saved and `more` frames and a half were written."""
+    writer = TrackWriter(path, SETTINGS, "five")
+    for number in range(after):
+        writer.write(number, number / 30, FRAMES[number])
+    writer.save({"next": after})
+    for number in range(after, after + more):
+        writer.write(number, number / 30, FRAMES[number])
+    writer._file.write(b'{"frame": 9, "ti')
+    writer._file.close()
+
+
+def test_a_killed_run_goes_on_behind_the_last_state_and_ends_as_if_unbroken(tmp_path):
+    stopped(tmp_path / "a.jsonl")
+    writer = TrackWriter(tmp_path / "a.jsonl", SETTINGS, "five", resume=True)
+    assert (writer.frames, writer.state) == (2, {"next": 2})
+    assert [len(kept) for kept in writer.kept()] == [1, 2]
+    writer._file.close()
+    write(tmp_path / "a.jsonl", resume=True)
+    assert (tmp_path / "a.jsonl").read_bytes() == write(tmp_path / "b.jsonl").read_bytes()
+
+
+def test_a_file_that_is_there_is_kept_unless_it_is_made_again(tmp_path):
+    path = write(tmp_path / "a.jsonl")
+    with pytest.raises(DataError, match="is there already; choose another --out, or add --again"):
+        TrackWriter(path, SETTINGS, "five")
+    assert len(read_tracks(write(path, FRAMES[:1], again=True)).faces) == 1
+
+
+def test_there_has_to_be_a_run_of_the_same_settings_to_go_on_with(tmp_path):
+    with pytest.raises(DataError, match="no stopped run to go on with; start without --resume"):
+        TrackWriter(tmp_path / "a.jsonl", SETTINGS, "five", resume=True)
+    stopped(tmp_path / "a.jsonl")
+    with pytest.raises(DataError, match="made of another video or with other settings"):
+        TrackWriter(tmp_path / "a.jsonl", SETTINGS | {"every": 3}, "five", resume=True)
+
+
+def test_tables_have_a_row_a_face_with_frame_and_time(tmp_path):
+    gather_tracks(write(tmp_path / "a.jsonl"), tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["frame"], row["track_id"]) for row in rows] == [("0", "1"), ("1", "1"), ("1", "2"), ("3", "2")]
+    assert float(rows[3]["time"]) == 0.1
+    assert float(rows[3]["y_4"]) == 12.0
+    pyarrow = pytest.importorskip("pyarrow.parquet")
+    gather_tracks(tmp_path / "a.jsonl", tmp_path / "a.parquet")
+    table = pyarrow.read_table(tmp_path / "a.parquet").to_pydict()
+    assert table["frame"] == [0, 1, 1, 3]
+    assert table["x"][3] == [3.0, 5.0, 7.0, 9.0, 11.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not a file of tracks"),
+        ('{"image": "a.jpg", "faces": []}\n', "not a file of tracks; wanted the .jsonl file"),
+        (json.dumps({"kind": "lineament tracks", "scheme": "five", "settings": {}}) + "\n{}\n", r":2: a broken line"),
+        (json.dumps({"kind": "lineament tracks", "scheme": "five", "settings": {}}) + "\nx\n", r":2: a broken line"),
+    ],
+)
+def test_a_file_that_is_none_or_broken_is_refused(text, message, tmp_path):
+    (tmp_path / "a.jsonl").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_tracks(tmp_path / "a.jsonl")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_tracks(tmp_path / "none.jsonl")
+
+
+def test_several_trackers_see_the_same_frames():
+    frames = [Frame(k, k / 10, np.full((2, 2, 3), k, np.uint8)) for k in range(3)]
+
+    def one(image, time):
+        return faces(1, x=float(image[0, 0, 0]))
+
+    def none(image, time):
+        return replace(NONE, image_size=(2, 2))
+
+    first, second = track_all(frames, [one, none])
+    assert first.times == pytest.approx([0, 0.1, 0.2])
+    np.testing.assert_allclose(first.landmarks(1)[2], face(1, 2).landmarks)
+    assert second.ids() == []
+    with pytest.raises(DataError, match="no frame to track in"):
+        track_all([], [one])

@@ -1,0 +1,167 @@
+"""video.py: frames come upright, with their own times; what is written reads back, also when it was not finished."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from lineament import VideoReader, VideoWriter, save_image
+from lineament.errors import ExtraError, ImageError
+from lineament.video import ENCODERS
+
+av = pytest.importorskip("av")
+
+
+def picture(k, width=64, height=48):
+    """A lopsided frame: bright left part, and a bar that tells its number."""
+    image = np.full((height, width, 3), 20, np.uint8)
+    image[:, : width // 4] = (200, 60, 60)
+    image[: height // 4, width // 2 :] = (30, min(10 * k, 255), 220)
+    return image
+
+
+def write(path, count=12, time=lambda k: k / 25, **size):
+    with VideoWriter(path) as writer:
+        for k in range(count):
+            writer.write(picture(k, **size), time(k))
+    return path
+
+
+@pytest.mark.parametrize("suffix", sorted(ENCODERS))
+def test_what_is_written_reads_back(suffix, tmp_path):
+    if ENCODERS[suffix] not in av.codecs_available:
+        pytest.skip(f"this PyAV has no {ENCODERS[suffix]}")
+    path = write(tmp_path / f"a{suffix}")
+    frames = list(VideoReader(path))
+    assert [frame.number for frame in frames] == list(range(12))
+    assert [frame.timestamp for frame in frames] == pytest.approx([k / 25 for k in range(12)], abs=1e-3)
+    for k, frame in enumerate(frames):
+        # a codec loses little on plain areas
+        assert np.abs(frame.image.astype(int) - picture(k)).mean() < 6
+    assert not path.with_name(path.name + ".part").exists()
+
+
+def test_uneven_times_are_kept_to_the_millisecond(tmp_path):
+    times = [0, 0.04, 0.05, 0.2, 0.2111, 1.5]
+    path = write(tmp_path / "a.mp4", len(times), lambda k: times[k])
+    assert [frame.timestamp for frame in VideoReader(path)] == pytest.approx(times, abs=1e-3)
+
+
+def test_odd_sides_are_made_even_by_repeating_the_border(tmp_path):
+    frames = list(VideoReader(write(tmp_path / "a.mp4", 3, width=63, height=47)))
+    assert frames[0].image.shape == (48, 64, 3)
+    assert np.abs(frames[0].image[-1].astype(int) - frames[0].image[-2]).max() < 12
+
+
+def test_an_unfinished_file_holds_what_was_written(tmp_path):
+    writer = VideoWriter(tmp_path / "a.mp4")
+    for k in range(120):
+        writer.write(picture(k % 25), k / 25)
+    part = tmp_path / "a.mp4.part"
+    copied = tmp_path / "copy.mp4"
+    copied.write_bytes(part.read_bytes())  # as a killed program leaves it
+    assert 60 < len(list(VideoReader(copied))) <= 120
+    assert not (tmp_path / "a.mp4").exists()
+    writer.abandon()
+
+
+def test_an_error_leaves_no_file_under_the_name(tmp_path):
+    def fails():
+        with VideoWriter(tmp_path / "a.mp4") as writer:
+            writer.write(picture(0), 0)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def turned(path, matrix):
+    """The video at `path` with the display matrix of its track header replaced."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 4 + 20 + 8 + 4 + 4  # version 0: times and ids, reserved, layer and volume
+    data[at : at + 36] = struct.pack(">9i", *matrix)
+    path.write_bytes(data)
+    return path
+
+
+def test_frames_are_upright_as_the_file_says(tmp_path):
+    one, whole = 1 << 16, 1 << 30
+    # display x' = H - y, y' = x: shown turned clockwise by 90 degrees, so that the left part comes out on top
+    path = turned(write(tmp_path / "a.mp4", 3), (0, one, 0, -one, 0, 0, 48 * one, 0, whole))
+    image = next(iter(VideoReader(path))).image
+    assert image.shape == (64, 48, 3)
+    assert image[4, 24, 0] > 150  # what was left
+    assert image[60, 10, 0] < 80
+    assert image[60, 40, 2] > 150  # what was above on the right is on the right now, below
+
+
+def test_a_folder_of_pictures_is_a_video_in_the_order_of_its_numbers(tmp_path):
+    for k in (10, 2, 1):
+        save_image(tmp_path / f"frame{k}.png", picture(k))
+    (tmp_path / "frame3.png").write_bytes(b"no picture")
+    with VideoReader(tmp_path, rate=10) as reader:
+        frames = list(reader)
+    assert reader.broken == 1
+    assert reader.frames == 4
+    assert [frame.timestamp for frame in frames] == pytest.approx([0, 0.1, 0.3])
+    assert [int(frame.image[0, -1, 1]) for frame in frames] == [10, 20, 100]
+
+
+def test_frames_that_cannot_be_decoded_are_left_out_and_counted(tmp_path):
+    path = write(tmp_path / "a.mp4", 90)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 300] = bytes(300)
+    path.write_bytes(data)
+    with VideoReader(path) as reader:
+        frames = list(reader)
+    assert 30 <= len(frames) <= 90
+    times = [frame.timestamp for frame in frames]
+    assert times == sorted(set(times))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: p / "none.mp4", "no such video; wanted a file, a folder of pictures, an address or a camera"),
+        (lambda p: text(p / "a.mp4"), r"a\.mp4: cannot be opened as a video"),
+        (lambda p: sound(p / "a.wav"), r"a\.wav: holds no pictures that move"),
+        (lambda p: p, "no picture in this folder"),
+    ],
+)
+def test_what_is_no_video_is_one_clear_line(make, message, tmp_path):
+    with pytest.raises(ImageError, match=message) as error:
+        list(VideoReader(make(tmp_path)))
+    assert "\n" not in str(error.value)
+
+
+def text(path):
+    path.write_text("hello")
+    return path
+
+
+def sound(path):
+    samples = np.zeros(800, "<i2").tobytes()
+    head = (
+        b"RIFF"
+        + struct.pack("<I", 36 + len(samples))
+        + b"WAVEfmt "
+        + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
+    )
+    path.write_bytes(head + b"data" + struct.pack("<I", len(samples)) + samples)
+    return path
+
+
+def test_a_suffix_that_names_no_video_is_refused(tmp_path):
+    with pytest.raises(ImageError, match=r"the suffix '\.txt' names no video that is written; wanted \.mp4"):
+        VideoWriter(tmp_path / "a.txt")
+
+
+def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "av", None)
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    with pytest.raises(ExtraError, match=r"PyAV is not installed; type: pip install 'lineament\[video\]'"):
+        VideoReader(tmp_path / "a.mp4")
