@@ -18,7 +18,7 @@ from lineament.learn.export import export_checkpoint
 from lineament.learn.recipe import make_recipe
 from lineament.learn.train import Trainer
 from lineament.models.backbones import BACKBONES
-from lineament.models.landmark_net import Raw
+from lineament.models.heads import Raw
 from lineament.schemes import scheme
 from tiny import Tiny
 

@@ -14,7 +14,8 @@ from lineament.models import backbones
 from lineament.models.backbones import BACKBONES, IMAGENET, make_backbone
 from lineament.models.depthwise import DepthwiseConv2d
 from lineament.models.efficientnet_lite import SameConv2d, round_channels
-from lineament.models.landmark_net import Gaussian2D, LandmarkNet
+from lineament.models.heads import Gaussian2D
+from lineament.models.landmark_net import LandmarkNet
 
 pytestmark = pytest.mark.torch
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import RecipeError
-from ..models.landmark_net import LandmarkNet, Raw
+from ..models.heads import Raw
+from ..models.landmark_net import LandmarkNet
 from ..runtime import Model
 from ..schemes import scheme
 from .build import build_model, load_trained

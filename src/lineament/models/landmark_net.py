@@ -1,9 +1,4 @@
-"""Crop -> raw heads: a backbone, a feature pyramid and one of four heads over it.
-
-Stands on torch. The heads share one contract: `forward` gives what the losses need, `decode` gives the Heads.
-"""
-
-from dataclasses import dataclass
+"""Crop -> raw heads: a backbone, a feature pyramid and a head over it. Stands on torch."""
 
 import torch
 import torch.nn.functional as F
@@ -12,116 +7,8 @@ from torch import Tensor, nn
 from ..errors import RecipeError, nearest
 from .backbones import make_backbone
 from .depthwise import DepthwiseConv2d
+from .heads import HEADS, Raw
 from .rows import Double
-
-
-@dataclass(frozen=True)
-class Raw:
-    """What a network says of a batch of crops before decoding; a head fills what it predicts."""
-
-    landmarks: Tensor
-    """(B, N, 2), pixels of the crop."""
-    variance: Tensor
-    """(B, N): mean of the variances along x and y, crop pixels squared, not calibrated."""
-    heatmaps: Tensor | None = None
-    """(B, N, h, w) logits, or None."""
-    maps: Tensor | None = None
-    """(B, N, h, w): maps whose peaks have height 1, or None."""
-    heatmaps_x: Tensor | None = None
-    """(B, N, L) logits along x, or None."""
-    heatmaps_y: Tensor | None = None
-    """(B, N, L) logits along y, or None."""
-
-
-class Heatmap2D(nn.Module):
-    """Feature map (B, C, h, w) -> a heatmap for each landmark; its softmax is where the landmark may be."""
-
-    def __init__(self, channels: int, points: int, stride: int, size: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.out = nn.Conv2d(channels, points, 1)
-
-    def forward(self, features: Tensor) -> Raw:
-        return self.read(self.out(features).float())
-
-    def read(self, heatmaps: Tensor) -> Raw:
-        """Raw of the logits (B, N, h, w)."""
-        height, width = heatmaps.shape[-2:]
-        x, y = _positions(width, self.stride, heatmaps), _positions(height, self.stride, heatmaps)
-        places = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)  # (h * w, 2)
-        landmarks, variance = _moments(heatmaps.flatten(2).softmax(-1), places)
-        middle = torch.tensor([width, height], device=heatmaps.device) * self.stride / 2 - 0.5
-        return Raw(landmarks + middle, variance / 2, heatmaps)
-
-
-class Gaussian2D(Heatmap2D):
-    """Feature map (B, C, h, w) -> for each landmark a Gaussian of height 1, as squared errors want it.
-
-    What its fourth power has above that of a floor is where the landmark may be: half as wide, and all below the floor
-    together count next to nothing, even beside a weak peak.
-    """
-
-    FLOOR, TINY = 0.03, 1.2346e-4
-
-    def forward(self, features: Tensor) -> Raw:
-        maps = self.out(features).float()
-        # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would meet it
-        raw = self.read(((maps / self.FLOOR).clamp(min=1) ** 4 - 1 + self.TINY).log())
-        return Raw(raw.landmarks, raw.variance, raw.heatmaps, maps)
-
-
-def _positions(length: int, stride: float, like: Tensor) -> Tensor:
-    """The positions (L,) of the cells in crop pixels from the middle, so that variances keep their digits."""
-    return (torch.arange(length, dtype=torch.float32, device=like.device) - (length - 1) / 2) * stride
-
-
-def _moments(probability: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (B, N, D) and variance (B, N), added over the D axes, of `places` (L, D) under `probability` (B, N, L)."""
-    powers = torch.cat([places, places.square().sum(-1, keepdim=True)], -1)
-    with torch.autocast(probability.device.type, enabled=False):  # which would round the product to bfloat16
-        moments = probability @ powers
-    mean = moments[..., :-1]
-    return mean, moments[..., -1] - mean.square().sum(-1)
-
-
-class Heatmap1D(nn.Module):
-    """Feature map (B, C, h, w) -> one distribution of length L = h * upscale along each axis for each landmark."""
-
-    def __init__(self, channels: int, points: int, stride: int, size: int, upscale: int = 4) -> None:
-        super().__init__()
-        length = size // stride
-        self.stride = stride / upscale
-        self.squeeze = nn.Conv2d(channels, points, 1)
-        self.along_x = nn.Linear(length * length, length * upscale)
-        self.along_y = nn.Linear(length * length, length * upscale)
-
-    def forward(self, features: Tensor) -> Raw:
-        flat = self.squeeze(features).flatten(2)  # (B, N, h * w)
-        logits_x, logits_y = self.along_x(flat).float(), self.along_y(flat).float()
-        positions = _positions(logits_x.shape[-1], self.stride, logits_x)[:, None]
-        (x, variance_x), (y, variance_y) = (_moments(logits.softmax(-1), positions) for logits in (logits_x, logits_y))
-        landmarks = torch.cat([x, y], -1) + (logits_x.shape[-1] * self.stride / 2 - 0.5)
-        return Raw(landmarks, (variance_x + variance_y) / 2, heatmaps_x=logits_x, heatmaps_y=logits_y)
-
-
-class Coordinates(nn.Module):
-    """Feature map (B, C, h, w) -> coordinates and their log variance, by one dense layer on a pooled map."""
-
-    def __init__(self, channels: int, points: int, stride: int, size: int, cells: int = 4) -> None:
-        super().__init__()
-        self.points, self.size, self.cells = points, size, cells
-        self.reduce = nn.Conv2d(channels, 32, 1)
-        self.out = nn.Linear(32 * cells * cells, 3 * points)
-
-    def forward(self, features: Tensor) -> Raw:
-        kernel = features.shape[-1] // self.cells
-        pooled = F.avg_pool2d(self.reduce(features), kernel)
-        out = self.out(pooled.flatten(1)).float().view(-1, self.points, 3)
-        landmarks = (out[..., :2] + 0.5) * self.size - 0.5
-        return Raw(landmarks, (out[..., 2].clamp(-12, 4)).exp() * self.size**2)
-
-
-HEADS = {"heatmap2d": Heatmap2D, "gaussian2d": Gaussian2D, "heatmap1d": Heatmap1D, "coordinates": Coordinates}
 
 
 class PyramidBlock(nn.Module):
