@@ -6,7 +6,8 @@ Landmarks of the clips are measured once and kept in --out; then settings are dr
 random, then about the best.
 Of those whose tremble on still stretches is at most 0.28 of the unsmoothed, the most accurate is printed, and the curve
 of the best at every tremble is drawn. Real clips without annotations may be added with --tracks: .jsonl files made by
-`lineament track --smooth none`, on which tremble is measured too.
+`lineament track --smooth none`, on which tremble is measured too. --seconds 0 measures the filters of
+smooth.py alone.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from lineament.data.readers import read_data
 from lineament.data.sample import data_root
 from lineament.learn.curves import new_figure, save_figure
 from lineament.score.stability import interocular, jitter, lag, still_frames
-from lineament.smooth import EuroSettings, KalmanSettings, Smoother
+from lineament.smooth import FILTERS, EuroSettings, KalmanSettings, Smoother
 from lineament.track import Tracker
 from lineament.tracks import read_tracks
 
@@ -160,8 +161,12 @@ def main() -> None:
     nme, _, late = figures(clips, "", None)
     print(f"{len(clips)} clips, {len(more)} real ones; unsmoothed: NME {100 * nme:.3f} %, lag {late:.2f} frames")
     figure = new_figure(6, 4)
-    axes = figure.subplots()
-    for kind in ("one-euro", "kalman"):
+    axes, points = figure.subplots(), None
+    for kind in FILTERS:
+        found, other = figures(clips, kind, FILTERS[kind]), figures(more, kind, FILTERS[kind]) if more else None
+        told = f"{kind} of smooth.py: NME {100 * found[0]:.3f} %, tremble {found[1]:.3f}, lag {found[2]:.2f} frames"
+        print(told + (f"; real clips: tremble {other[1]:.3f}, lag {other[2]:.2f} frames" if other else ""))
+    for kind in FILTERS if options.seconds else ():
         with ProcessPoolExecutor(options.workers) as pool:
             # a fifth of the clips for the search, all for what is printed
             jobs = [pool.submit(tried, clips[k::5], more, kind, options.seconds, k) for k in range(options.workers)]
@@ -184,6 +189,8 @@ def main() -> None:
             [r[2] for r in curve], [100 * r[1] for r in curve], c=[r[3] for r in curve], vmin=0, vmax=2
         )
         axes.plot([r[2] for r in curve], [100 * r[1] for r in curve], label=kind)
+    if points is None:
+        return
     axes.set(xlabel="tremble, part of the unsmoothed", ylabel="NME, %", xlim=(0, 1))
     figure.colorbar(points, label="lag, frames")
     axes.legend()

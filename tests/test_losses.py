@@ -23,6 +23,7 @@ from lineament.models.heads import Raw
 
 pytestmark = pytest.mark.torch
 STRIDE, SIGMA = 4.0, 1.2
+OF_MAPS = ("mse", "adaptive_wing", "mse_1d")
 
 
 def raw_at(landmarks, variance=4.0):
@@ -36,7 +37,7 @@ def raw_at(landmarks, variance=4.0):
 TRUTH = torch.tensor([[[20.0, 31.0], [40.5, 12.0]], [[30.0, 30.0], [22.0, 41.0]]])
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("mse", "adaptive_wing")])
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in OF_MAPS])
 def test_a_loss_is_least_at_the_truth(name):
     at_truth = LOSSES[name](raw_at(TRUTH), TRUTH, STRIDE, SIGMA)
     beside = LOSSES[name](raw_at(TRUTH + 3), TRUTH, STRIDE, SIGMA)
@@ -44,10 +45,13 @@ def test_a_loss_is_least_at_the_truth(name):
     assert (beside > at_truth).all()
 
 
-@pytest.mark.parametrize("name", ["mse", "adaptive_wing"])
+@pytest.mark.parametrize("name", OF_MAPS)
 def test_a_loss_of_heatmaps_is_zero_where_the_map_is_a_gaussian_of_height_one(name):
     target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
-    perfect = Raw(TRUTH, torch.ones(2, 2), maps=target / target.amax((-2, -1), keepdim=True))
+    along = [gaussian_1d(TRUTH[..., i], 64, 1.0, SIGMA * 4) for i in (0, 1)]
+    along = [maps / maps.amax(-1, keepdim=True) for maps in along]
+    high = target / target.amax((-2, -1), keepdim=True)
+    perfect = Raw(TRUTH, torch.ones(2, 2), maps=high, maps_x=along[0], maps_y=along[1])
     assert LOSSES[name](perfect, TRUTH, STRIDE, SIGMA).abs().max() < 1e-6
     assert (LOSSES[name](perfect, TRUTH + 3, STRIDE, SIGMA) > 1e-3).all()
 
@@ -153,7 +157,8 @@ def test_the_total_is_the_sum_of_its_weighted_parts():
 @pytest.mark.parametrize("name", ["cross_entropy", "mse", "adaptive_wing", "cross_entropy_1d"])
 def test_a_loss_without_its_head_says_which_head_it_wants(name):
     with pytest.raises(
-        RecipeError, match=f"the loss '{name}' wants the head '(heatmap[12]|gaussian2)d'; choose that head or"
+        RecipeError,
+        match=f"the loss '{name}' wants the head '(heatmap2d|gaussian2d|attentive1d|attentive1d-gaussian)'; choose that head or",
     ):
         LOSSES[name](Raw(TRUTH, torch.ones(2, 2)), TRUTH, STRIDE, SIGMA)
 

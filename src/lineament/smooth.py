@@ -46,7 +46,7 @@ class EuroSettings:
     """The rate up to which changes pass while nothing moves: lower trembles less."""
     opening: float
     """By how much that rate rises with the square of the speed: higher lags less."""
-    speed_rate: float = 5.0
+    speed_rate: float = 4.0
     """The rate of the filter of the speed itself."""
     trust: float = 0.5
     """How strongly a point's uncertainty lowers its rate: as so many powers of it."""
@@ -164,15 +164,16 @@ class Kalman:
 
 FILTERS: dict[str, tuple[EuroSettings, EuroSettings] | tuple[KalmanSettings, KalmanSettings]] = {
     "one-euro": (
-        EuroSettings(rate=0.26, opening=330, speed_rate=5.0, trust=0.5),
-        EuroSettings(rate=0.17, opening=58, speed_rate=5.0, trust=0.5),
+        EuroSettings(rate=0.1, opening=200),
+        EuroSettings(rate=0.1, opening=70),
     ),
     "kalman": (
         KalmanSettings(noise=0.061, push=0.018, opening=2500, memory=1.0),
         KalmanSettings(noise=2.1, push=0.69, opening=220, memory=1.0),
     ),
 }
-"""The filters by name: of the pose and of the shape. Chosen on validation clips by `scripts/choose_smoothing.py`."""
+"""The filters by name: of the pose and of the shape. Rounded from what `scripts/choose_smoothing.py` chose on clips of
+validation faces; it prints what these give, too."""
 DEFAULT = "one-euro"
 
 

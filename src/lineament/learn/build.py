@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 from ..errors import RecipeError
+from ..models.attentive_1d import AxisSettings
+from ..models.heads import STRIDE
 from ..models.landmark_net import LandmarkNet
 from ..schemes import scheme
 from .checkpoint import load_checkpoint, load_weights, student_weights
@@ -24,7 +26,8 @@ def build_model(recipe: Recipe) -> LandmarkNet:
     torch.manual_seed(recipe.train.seed)
     m = recipe.model
     imagenet = m.imagenet and not recipe.start
-    model = LandmarkNet(m.backbone, len(scheme(recipe.scheme)), m.head, m.size, m.channels, imagenet, m.layout)
+    axes = AxisSettings(m.length, m.attention, m.decoder, recipe.sigma * STRIDE)
+    model = LandmarkNet(m.backbone, len(scheme(recipe.scheme)), m.head, m.size, m.channels, imagenet, m.layout, axes)
     if m.cut and not recipe.start:
         raise RecipeError(
             f"model.cut is {m.cut!r} without a start: layers of other sizes have no weights; set start too"

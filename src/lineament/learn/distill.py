@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import RecipeError
-from ..models.heads import Raw
+from ..models.heads import STRIDE, Raw
 from ..models.landmark_net import LandmarkNet
 from ..runtime import Model
 from ..schemes import scheme
@@ -26,7 +26,7 @@ from .distill_losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensembl
 from .losses import smooth_l1, total_loss
 from .recipe import DistillSettings
 from .told import with_teacher
-from .train import STRIDE, Trainer
+from .train import Trainer
 
 NEEDS_HEATMAPS = ("pixel_wise", "heatmap_kl")
 TWO_D = ("heatmap2d", "gaussian2d")

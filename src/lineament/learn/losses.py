@@ -60,16 +60,30 @@ def adaptive_wing(
 
 
 def cross_entropy_1d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """(B, N): cross-entropy along x and y to Gaussians around the truth, averaged; `stride` is that of a 2D map.
+    """(B, N): cross-entropy along x and y to Gaussians around the truth, averaged; `stride`, in which `sigma` is given,
+    is that of a 2D map.
 
     Source: Li et al. 2022 (SimCC), section 3.2.
     """
     total: Tensor | float = 0.0
     for logits, positions in ((raw.heatmaps_x, landmarks[..., 0]), (raw.heatmaps_y, landmarks[..., 1])):
-        logits = _need(logits, "cross_entropy_1d", "heatmap1d")
-        cell = stride / 4
-        target = gaussian_1d(positions, logits.shape[-1], cell, sigma * stride / cell)
+        logits = _need(logits, "cross_entropy_1d", "attentive1d")
+        target = gaussian_1d(positions, logits.shape[-1], raw.cell, sigma * stride / raw.cell)
         total = total - (target * logits.log_softmax(-1)).sum(-1) / 2
+    return total  # type: ignore[return-value]
+
+
+def mse_1d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+    """(B, N): squared error between the maps along x and y and Gaussians of height 1, summed over both.
+
+    `stride`, in which `sigma` is given, is that of a 2D map. Source: Yin et al. 2020, eq. 11 and 12: the marginals of a
+    Gaussian are Gaussians.
+    """
+    total: Tensor | float = 0.0
+    for maps, positions in ((raw.maps_x, landmarks[..., 0]), (raw.maps_y, landmarks[..., 1])):
+        maps = _need(maps, "mse_1d", "attentive1d-gaussian")
+        target = gaussian_1d(positions, maps.shape[-1], raw.cell, sigma * stride / raw.cell)
+        total = total + (maps - target / target.amax(-1, keepdim=True)).square().sum(-1)
     return total  # type: ignore[return-value]
 
 
@@ -109,6 +123,7 @@ LOSSES: dict[str, Loss] = {
     "mse": mse_2d,
     "adaptive_wing": adaptive_wing,
     "cross_entropy_1d": cross_entropy_1d,
+    "mse_1d": mse_1d,
     "l1": l1,
     "smooth_l1": smooth_l1,
     "wing": wing,

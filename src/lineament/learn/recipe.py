@@ -41,8 +41,15 @@ class ModelSettings(Settings):
     )
     cut: str = Field("", description="a checkpoint of lineament slim whose numbers of channels the network has")
     imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
-    head: Literal["heatmap2d", "gaussian2d", "heatmap1d", "coordinates"] = Field(
+    head: Literal["heatmap2d", "gaussian2d", "heatmap1d", "coordinates", "attentive1d", "attentive1d-gaussian"] = Field(
         "heatmap2d", description="the kind of head"
+    )
+    length: float = Field(
+        1.0, description="cells for each pixel of the crop, of attentive1d heads: 0.25, 0.5, 1, 2 or 3"
+    )
+    attention: float = Field(0.3, ge=0, description="what an axis takes from the other, of attentive1d heads")
+    decoder: Literal["expectation", "argmax", "dark"] = Field(
+        "expectation", description="how attentive1d heads find the place in a heatmap"
     )
     channels: int = Field(96, ge=8, description="width of the feature pyramid")
     size: int = Field(128, ge=32, description="side of the crop in pixels, a multiple of 32")

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ..data.batch import TrainingCrops
 from ..data.mixture import read_mixture
 from ..errors import ExtraError, RecipeError, TrainError
+from ..models.heads import STRIDE
 from .build import as_its_start, build_model
 from .checkpoint import load_checkpoint, save_checkpoint, start_from
 from .curves import draw_curves
@@ -31,7 +32,6 @@ from .recipe import Recipe, TrainSettings
 from .schedule import learning_rate
 from .validate import validate
 
-STRIDE = 4.0
 FREE_ON_RESUME = (
     "device",
     "threads",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import ExtraError, RecipeError, nearest
 from .efficientnet_lite import EfficientNetLite
+from .hourglass import StackedHourglass
 from .hr_supernet import HRSuperNet, parse_layout
 from .hrnet import HRNet
 from .mobilenetv2 import MobileNetV2
@@ -34,6 +35,7 @@ BACKBONES: dict[str, Callable[[], nn.Module]] = {
     "mobilenetv2": MobileNetV2,
     "mobilenetv2-160": lambda: MobileNetV2(6),  # without its last stage, of 320 channels: 7 % faster
     "hrnet-w18": HRNet,
+    "hourglass": StackedHourglass,
     "hr-supernet": HRSuperNet,
     "simple-baseline": SimpleBaseline,
     "light-resnet50": lambda: SimpleBaseline(light=True),

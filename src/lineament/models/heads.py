@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+STRIDE = 4
+"""Crop pixels a cell of the map that every head stands on."""
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -23,6 +26,12 @@ class Raw:
     """(B, N, L) logits along x, or None."""
     heatmaps_y: Tensor | None = None
     """(B, N, L) logits along y, or None."""
+    maps_x: Tensor | None = None
+    """(B, N, L): maps along x whose peaks have height 1, or None."""
+    maps_y: Tensor | None = None
+    """(B, N, L): the same along y, or None."""
+    cell: float = 1.0
+    """Crop pixels a cell of what lies along x and y."""
 
 
 class Heatmap2D(nn.Module):
@@ -93,7 +102,7 @@ class Heatmap1D(nn.Module):
         places = positions(logits_x.shape[-1], self.stride, logits_x)[:, None]
         (x, variance_x), (y, variance_y) = (moments(logits.softmax(-1), places) for logits in (logits_x, logits_y))
         landmarks = torch.cat([x, y], -1) + (logits_x.shape[-1] * self.stride / 2 - 0.5)
-        return Raw(landmarks, (variance_x + variance_y) / 2, heatmaps_x=logits_x, heatmaps_y=logits_y)
+        return Raw(landmarks, (variance_x + variance_y) / 2, heatmaps_x=logits_x, heatmaps_y=logits_y, cell=self.stride)
 
 
 class Coordinates(nn.Module):

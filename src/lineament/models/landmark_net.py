@@ -5,10 +5,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import RecipeError, nearest
+from .attentive_1d import Attentive1D, AttentiveGaussian1D, AxisSettings
 from .backbones import make_backbone
 from .depthwise import DepthwiseConv2d
-from .heads import HEADS, Raw
+from .heads import HEADS, STRIDE, Raw
 from .rows import Double
+
+AXIS_HEADS = {"attentive1d": Attentive1D, "attentive1d-gaussian": AttentiveGaussian1D}
+ALL_HEADS = (*HEADS, *AXIS_HEADS)
+
+
+def make_head(name: str, channels: int, points: int, size: int, axes: AxisSettings) -> nn.Module:
+    """The head called `name` over a map of `channels` at stride 4.    Raises: RecipeError, with the nearest name."""
+    if name in AXIS_HEADS:
+        return AXIS_HEADS[name](channels, points, STRIDE, size, axes)
+    if name not in HEADS:
+        raise RecipeError(f"no head is called {name!r}; {nearest(name, ALL_HEADS)}")
+    made: nn.Module = HEADS[name](channels, points, STRIDE, size)
+    return made
 
 
 class PyramidBlock(nn.Module):
@@ -33,19 +47,25 @@ class PyramidBlock(nn.Module):
 class LandmarkNet(nn.Module):
     """uint8 RGB crops (B, S, S, 3) -> Raw.
 
-    channels: width of the pyramid, where the backbone needs one.    head: a key of HEADS.    size: S, a multiple of 32.
-    layout: the blocks of a slimmed hr-supernet.
+    channels: width of the pyramid, where the backbone needs one.    head: one of ALL_HEADS.    size: S, a multiple of
+    32.    layout: the blocks of a slimmed hr-supernet.    axes: of heads with a heatmap along each axis.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, backbone: str, points: int, head: str, size: int, channels: int, imagenet: bool, layout: str = ""
+        self,
+        backbone: str,
+        points: int,
+        head: str,
+        size: int,
+        channels: int,
+        imagenet: bool,
+        layout: str = "",
+        axes: AxisSettings = AxisSettings(),  # noqa: B008
     ) -> None:
         super().__init__()
-        if head not in HEADS:
-            raise RecipeError(f"no head is called {head!r}; {nearest(head, HEADS)}")
         if size % 32:
             raise RecipeError(f"the crop's size is {size}; wanted a multiple of 32, the coarsest stride")
         body = make_backbone(backbone, imagenet, layout)
@@ -59,7 +79,7 @@ class LandmarkNet(nn.Module):
             *finer, coarsest = finest, *coarser
             self.top = nn.Sequential(nn.Conv2d(coarsest, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
             self.pyramid = nn.ModuleList([PyramidBlock(c, channels) for c in reversed(finer)])
-        self.head = HEADS[head](channels, points, 4, size)
+        self.head = make_head(head, channels, points, size, axes)
         self.register_buffer("mean", torch.tensor(body.mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(body.std).view(1, 3, 1, 1) * 255)
 

@@ -1,0 +1,237 @@
+"""Attentive one-dimensional heatmaps: a heatmap along each axis, whose features attend to those of the other axis.
+
+Stands on torch. Source: Yin et al. 2020, sections 4.1 and 4.2 (DARK in one dimension: section 5.5). The axes are told
+apart by what they compress: the branch of x squeezes the rows of the feature map away, that of y its columns.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RecipeError
+from .heads import Raw, moments, positions
+
+LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
+"""Cells of a heatmap for each pixel of the crop: L / F of the paper."""
+ROWS = 8
+"""To so many rows a branch squeezes the map before it attends."""
+STEP = 1.5
+"""Cells: how far a Taylor expansion is trusted, as in decode.py."""
+
+
+class AxisSettings(NamedTuple):
+    """Of heads with a heatmap along each axis."""
+
+    length: float = 1.0
+    """Cells for each pixel of the crop, one of LENGTHS."""
+    attention: float = 0.3
+    """The weight gamma of what an axis takes from the other; 0: nothing."""
+    decoder: str = "expectation"
+    """expectation, argmax or dark; trained is always the expectation."""
+    sigma_px: float = 4.0
+    """Width of the target in pixels of the crop, by which dark smooths."""
+
+
+class CoAttention(nn.Module):
+    """Features along x (B, K, a, b) and along y (B, K, b, a) -> the same, each with what the other knows.
+
+    Source: eq. 9 and 10: per channel W_xy = softmax(Dy' P Dx' / sqrt(b)), W_yx = softmax(Dx Q Dy / sqrt(b)), over rows.
+    """
+
+    def __init__(self, cells: int, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+        self.p = nn.Parameter(torch.randn(cells, cells) / cells)
+        self.q = nn.Parameter(torch.randn(cells, cells) / cells)
+
+    def forward(self, along_x: Tensor, along_y: Tensor) -> tuple[Tensor, Tensor]:
+        x_turned, y_turned = along_x.transpose(2, 3), along_y.transpose(2, 3)
+        scale = 1 / math.sqrt(self.p.shape[1])
+        from_x = (y_turned @ self.p @ x_turned * scale).softmax(-1)  # W_xy (B, K, a, a)
+        from_y = (along_x @ self.q @ along_y * scale).softmax(-1)  # W_yx (B, K, a, a)
+        return (
+            along_x + self.weight * (from_y @ y_turned),
+            along_y + self.weight * (from_x @ along_x).transpose(2, 3),
+        )
+
+
+class Squeeze(nn.Module):
+    """CNN1 of an axis: a map (B, C, h, w) -> (B, K, ROWS, w), its rows squeezed by strides of 2."""
+
+    def __init__(self, channels: int, width: int, height: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        while height > ROWS:
+            layers += [nn.Conv2d(channels, width, (2, 3), (2, 1), (0, 1), bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            channels, height = width, height // 2
+        if not layers:
+            layers = [nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        self.rows = height
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)  # type: ignore[no-any-return]
+
+
+class Stretch(nn.Module):
+    """CNN2 of an axis: (B, K, ROWS, w) -> heatmaps (B, N, w * times), rows squeezed away, then deconvolutions."""
+
+    def __init__(self, width: int, rows: int, points: int, times: int) -> None:
+        super().__init__()
+        self.flatten = nn.Sequential(
+            nn.Conv2d(width, width, (rows, 3), 1, (0, 1), bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        layers: list[nn.Module] = []
+        while times > 1:
+            step = 2 if times % 2 == 0 else times
+            # a kernel of 2 step, or one less for odd ones, keeps cells centered
+            layers += [
+                nn.ConvTranspose1d(width, width, 2 * step - step % 2, step, step // 2, bias=False),
+                nn.BatchNorm1d(width),
+                nn.ReLU(),
+            ]
+            times //= step
+        self.stretch = nn.Sequential(*layers)
+        self.out = nn.Conv1d(width, points, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.stretch(self.flatten(x).squeeze(2)))  # type: ignore[no-any-return]
+
+
+class Attentive1D(nn.Module):
+    """Feature map (B, C, h, w) -> a heatmap of length L along each axis for each landmark; its softmax is the place.
+
+    Raises: RecipeError for a length that is none of LENGTHS, or an unknown decoder.
+    """
+
+    WIDTH = 64
+
+    def __init__(self, channels: int, points: int, stride: int, size: int, settings: AxisSettings) -> None:
+        super().__init__()
+        if settings.length not in LENGTHS:
+            raise RecipeError(f"model.length is {settings.length}; wanted one of {', '.join(map(str, LENGTHS))}")
+        if settings.decoder not in ("expectation", "argmax", "dark"):
+            raise RecipeError(f"model.decoder is {settings.decoder!r}; wanted expectation, argmax or dark")
+        cells = size // stride
+        self.cell = 1 / settings.length
+        """Crop pixels a cell of the heatmaps."""
+        self.decoder, self.smooth = settings.decoder, settings.sigma_px / self.cell
+        times = round(settings.length * stride)
+        self.squeeze_x, self.squeeze_y = (Squeeze(channels, self.WIDTH, cells) for _ in range(2))
+        rows = self.squeeze_x.rows
+        self.attend = CoAttention(cells, settings.attention) if settings.attention else None
+        self.stretch_x, self.stretch_y = (Stretch(self.WIDTH, rows, points, times) for _ in range(2))
+
+    def forward(self, features: Tensor) -> Raw:
+        along_x = self.squeeze_x(features)  # (B, K, a, b)
+        along_y = self.squeeze_y(features.transpose(2, 3)).transpose(2, 3)  # (B, K, b, a)
+        if self.attend is not None:
+            along_x, along_y = self.attend(along_x, along_y)
+        return self.read(self.stretch_x(along_x).float(), self.stretch_y(along_y.transpose(2, 3)).float())
+
+    def read(self, heatmaps_x: Tensor, heatmaps_y: Tensor) -> Raw:
+        """Raw of the heatmaps (B, N, L), whatever they hold."""
+        return self.place(heatmaps_x, heatmaps_y)
+
+    def place(self, logits_x: Tensor, logits_y: Tensor) -> Raw:
+        """Raw of logits (B, N, L): where the landmarks are, by the decoder, and how far the places are spread."""
+        places = positions(logits_x.shape[-1], self.cell, logits_x)[:, None]
+        found, variances = [], []
+        for logits in (logits_x, logits_y):
+            probability = logits.softmax(-1)
+            mean, variance = moments(probability, places)
+            if self.decoder != "expectation" and not self.training:
+                cells = peak_cells(probability, self.smooth if self.decoder == "dark" else None)
+                at = ((cells + 0.5) * self.cell - logits.shape[-1] * self.cell / 2)[..., None]
+                variance = variance + (mean - at).square().squeeze(-1)
+                mean = at
+            found.append(mean)
+            variances.append(variance)
+        landmarks = torch.cat(found, -1) + (logits_x.shape[-1] * self.cell / 2 - 0.5)
+        spread = (variances[0] + variances[1]) / 2
+        return Raw(landmarks, spread, heatmaps_x=logits_x, heatmaps_y=logits_y, cell=self.cell)
+
+
+class AttentiveGaussian1D(Attentive1D):
+    """As Attentive1D, but with heatmaps that are Gaussians of height 1, as the paper's squared errors want them.
+
+    Where a landmark may be is what the fourth power of its maps has above that of a floor, as for gaussian2d.
+    """
+
+    FLOOR, TINY = 0.03, 1.2346e-4
+
+    def read(self, heatmaps_x: Tensor, heatmaps_y: Tensor) -> Raw:
+        """Raw of the maps (B, N, L)."""
+        logits = (((maps / self.FLOOR).clamp(min=1) ** 4 - 1 + self.TINY).log() for maps in (heatmaps_x, heatmaps_y))
+        raw = self.place(*logits)
+        return Raw(
+            raw.landmarks, raw.variance, heatmaps_x=raw.heatmaps_x, heatmaps_y=raw.heatmaps_y, cell=self.cell,
+            maps_x=heatmaps_x, maps_y=heatmaps_y,
+        )  # fmt: skip
+
+
+def peak_cells(probability: Tensor, smooth: float | None) -> Tensor:
+    """The highest cell (B, N) of distributions (B, N, L), or the peak of the Gaussian through the log around it.
+
+    smooth: None for the cell; else deviation in cells of the Gaussian that smooths first: decode_dark_1d of decode.py.
+    """
+    if smooth is None:
+        return probability.argmax(-1).to(probability.dtype)
+    length = probability.shape[-1]
+    cells = torch.arange(length, dtype=probability.dtype, device=probability.device)
+    if smooth > 0:
+        blurred = probability @ torch.exp(-((cells[:, None] - cells) ** 2) / (2 * smooth**2))
+        near_border = (blurred.argmax(-1) < 3 * smooth) | (blurred.argmax(-1) > length - 1 - 3 * smooth)
+        probability = torch.where(near_border[..., None], probability, blurred)
+    highest = probability.argmax(-1)
+    middle = highest.clamp(1, length - 2)
+    floor = probability.amax(-1, keepdim=True) * 1e-12 + 1e-30
+    log = torch.maximum(probability, floor).log()
+    low, mid, high = (log.gather(-1, (middle + d)[..., None]).squeeze(-1) for d in (-1, 0, 1))
+    curve = high - 2 * mid + low
+    concave = curve < -1e-6
+    step = ((low - high) / 2 / torch.where(concave, curve, -1.0)).clamp(-STEP, STEP)
+    return torch.where(concave, middle + step, highest.to(step.dtype))
+
+
+class Refinement(nn.Module):
+    """Heatmaps of the frames of a video, in order -> the same, refined by what was there before.
+
+    maps_x, maps_y: (B, N, L) of one frame, as the detector gives them. `memory` holds what of the past counts: V of
+    eq. 13, V_t = U_t + lambda V_(t-1) with U = CNN3(E), which is the sum over all frames before with lambda^(t - tau);
+    its size does not grow. What CNN4 makes of V is added to the maps. With `fade` 0 the past counts nothing.
+    Source: eq. 13.
+    """
+
+    WIDTH = 64
+
+    def __init__(self, points: int, fade: float) -> None:
+        super().__init__()
+        if not 0 <= fade < 1:
+            raise RecipeError(f"the fade of the past is {fade}; wanted 0 to below 1")
+        self.fade = fade
+        self.encode_x, self.encode_y = (_axis_layers(points, self.WIDTH) for _ in range(2))
+        self.decode_x, self.decode_y = (_axis_layers(self.WIDTH, points, last=True) for _ in range(2))
+
+    def forward(
+        self, maps_x: Tensor, maps_y: Tensor, memory: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """The refined maps along x and y, and the memory for the next frame; None before the first."""
+        now_x, now_y = self.encode_x(maps_x), self.encode_y(maps_y)
+        if memory is not None:
+            now_x, now_y = now_x + self.fade * memory[0], now_y + self.fade * memory[1]
+        return maps_x + self.decode_x(now_x), maps_y + self.decode_y(now_y), (now_x, now_y)
+
+
+def _axis_layers(channels_in: int, channels_out: int, last: bool = False) -> nn.Sequential:
+    """Two convolutions along an axis; the last one of a decoder starts at 0, so that at first nothing is refined."""
+    first = nn.Conv1d(channels_in, Refinement.WIDTH, 5, padding=2)
+    second = nn.Conv1d(Refinement.WIDTH, channels_out, 5, padding=2)
+    if last:
+        nn.init.zeros_(second.weight)
+        assert second.bias is not None
+        nn.init.zeros_(second.bias)
+        return nn.Sequential(first, nn.ReLU(), second)
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU())

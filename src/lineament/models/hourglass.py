@@ -1,0 +1,68 @@
+"""The stacked hourglass: maps that are halved to a few cells and grown back, several times in a row.
+
+Stands on torch. Source: Newell, Yang, Deng 2016, figures 3 and 4, with the stem and the residual blocks of that paper.
+Nothing is supervised between two hourglasses: a head stands on the last one alone.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Residual(nn.Module):
+    """1x1, 3x3, 1x1, each behind norm and ReLU, added to the input."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        half = channels // 2
+        self.layers = nn.Sequential(
+            nn.BatchNorm2d(channels_in), nn.ReLU(), nn.Conv2d(channels_in, half, 1, bias=False),
+            nn.BatchNorm2d(half), nn.ReLU(), nn.Conv2d(half, half, 3, padding=1, bias=False),
+            nn.BatchNorm2d(half), nn.ReLU(), nn.Conv2d(half, channels, 1, bias=False),
+        )  # fmt: skip
+        self.skip = nn.Identity() if channels_in == channels else nn.Conv2d(channels_in, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.skip(x) + self.layers(x)  # type: ignore[no-any-return]
+
+
+class Hourglass(nn.Module):
+    """(B, C, h, w) -> the same shape, seen at `depth` coarser resolutions on the way."""
+
+    def __init__(self, channels: int, depth: int) -> None:
+        super().__init__()
+        self.side, self.down, self.up = (Residual(channels, channels) for _ in range(3))
+        self.inner = Hourglass(channels, depth - 1) if depth > 1 else Residual(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        small = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
+        return self.side(x) + F.interpolate(small, scale_factor=2.0, mode="nearest")  # type: ignore[no-any-return]
+
+
+class StackedHourglass(nn.Module):
+    """Normalized (B, 3, H, W) -> [(B, channels, H / 4, W / 4)].
+
+    depth: halvings of the map at stride 4, which H / 4 has to allow.
+    """
+
+    strides = (4,)
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
+    decoded = True
+
+    def __init__(self, stacks: int = 2, channels: int = 256, depth: int = 3) -> None:
+        super().__init__()
+        self.channels = (channels,)
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, channels // 4, 7, 2, 3, bias=False), nn.BatchNorm2d(channels // 4), nn.ReLU(),
+            Residual(channels // 4, channels // 2), nn.MaxPool2d(2),
+            Residual(channels // 2, channels // 2), Residual(channels // 2, channels),
+        )  # fmt: skip
+        self.hourglasses = nn.ModuleList([Hourglass(channels, depth) for _ in range(stacks)])
+        self.between = nn.ModuleList([Residual(channels, channels) for _ in range(stacks)])
+        self.last = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.stem(x)
+        for hourglass, between in zip(self.hourglasses, self.between, strict=True):
+            x = x + between(hourglass(x))
+        return [self.last(x)]

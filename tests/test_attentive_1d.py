@@ -1,0 +1,184 @@
+"""attentive_1d.py: its equations, its decoders against those of decode.py, and a memory that does not grow."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from lineament.decode import decode_argmax_1d, decode_dark_1d, decode_expectation_1d
+from lineament.errors import RecipeError
+from lineament.learn.losses import cross_entropy_1d, mse_1d
+from lineament.learn.target import gaussian_1d
+from lineament.models.attentive_1d import (
+    LENGTHS,
+    Attentive1D,
+    AttentiveGaussian1D,
+    AxisSettings,
+    CoAttention,
+    Refinement,
+)
+from lineament.models.landmark_net import LandmarkNet
+
+pytestmark = pytest.mark.torch
+
+
+def net(head="attentive1d", size=64, **axes):
+    torch.manual_seed(0)
+    return LandmarkNet("mobilenetv2", 5, head, size, 16, imagenet=False, axes=AxisSettings(**axes)).eval()
+
+
+def test_co_attention_is_equations_9_and_10_channel_by_channel():
+    torch.manual_seed(1)
+    attend = CoAttention(6, 0.4)
+    x, y = torch.randn(2, 3, 4, 6), torch.randn(2, 3, 6, 4)  # a = 4, b = 6
+    found_x, found_y = attend(x, y)
+    for b in range(2):
+        for k in range(3):
+            dx, dy = x[b, k], y[b, k]
+            w_xy = torch.softmax(dy.T @ attend.p @ dx.T / 6**0.5, dim=1)
+            w_yx = torch.softmax(dx @ attend.q @ dy / 6**0.5, dim=1)
+            torch.testing.assert_close(found_x[b, k], dx + 0.4 * w_yx @ dy.T)
+            torch.testing.assert_close(found_y[b, k], dy + 0.4 * (w_xy @ dx).T)
+
+
+def test_without_weight_there_is_no_attention():
+    assert net(attention=0.0).head.attend is None
+    attend = CoAttention(6, 0.0)
+    x, y = torch.randn(1, 2, 4, 6), torch.randn(1, 2, 6, 4)
+    for own, found in zip((x, y), attend(x, y), strict=True):
+        torch.testing.assert_close(own, found)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("head", ["attentive1d", "attentive1d-gaussian"])
+def test_the_heatmaps_have_so_many_cells_a_pixel(head, length):
+    raw = net(head, length=length)(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
+    assert raw.heatmaps_x.shape == raw.heatmaps_y.shape == (2, 5, round(64 * length))
+    assert raw.landmarks.shape == (2, 5, 2)
+    assert raw.cell == pytest.approx(1 / length)
+    assert torch.isfinite(raw.landmarks).all()
+    assert (raw.variance >= 0).all()
+    assert (raw.maps_x is not None) == (head == "attentive1d-gaussian")
+
+
+def test_the_branches_compress_the_axis_that_is_not_theirs():
+    """A map that changes along x alone says all there is to the branch of x, and the same everywhere to that of y."""
+    head = Attentive1D(4, 3, 4, 128, AxisSettings(0.25, 0.0)).eval()
+    features = torch.zeros(1, 4, 32, 32)
+    features[..., 20] = 3.0  # a column
+    raw = head(features)
+    inside = slice(4, -4)  # the zeros that convolutions pad with count at the ends
+    assert raw.heatmaps_y[..., inside].std(-1).max() < 1e-5
+    assert raw.heatmaps_x[..., inside].std(-1).max() > 1e-3
+    turned = head(features.transpose(2, 3))
+    assert turned.heatmaps_x[..., inside].std(-1).max() < 1e-5
+    assert turned.heatmaps_y[..., inside].std(-1).max() > 1e-3
+
+
+def logits(length, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    places = torch.rand(4, 6, generator=generator) * 50 + 5
+    noise = torch.rand(4, 6, length, generator=generator) * 0.02
+    return (gaussian_1d(places, length, 64 / length, 0.05 * length) + noise / length).log()
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize(
+    ("decoder", "other"),
+    [
+        ("expectation", lambda x, y, cell, sigma: decode_expectation_1d(x, y, cell, True)),
+        ("argmax", lambda x, y, cell, sigma: decode_argmax_1d(x, y, cell, True)),
+        ("dark", lambda x, y, cell, sigma: decode_dark_1d(x, y, cell, sigma, True)),
+    ],
+)
+def test_the_decoders_are_those_of_the_package(decoder, other, length):
+    head = Attentive1D(4, 6, 4, 64, AxisSettings(length, 0.3, decoder, sigma_px=3.0)).eval()
+    x, y = logits(round(64 * length), 1), logits(round(64 * length), 2)
+    raw = head.place(x, y)
+    decoded = other(x.numpy(), y.numpy(), head.cell, 3.0 / head.cell)
+    np.testing.assert_allclose(raw.landmarks.numpy(), decoded.landmarks_crop, atol=2e-3)
+    np.testing.assert_allclose(raw.variance.sqrt().numpy(), decoded.sigma_px, rtol=2e-3, atol=2e-3)
+
+
+def test_training_always_sees_the_expectation_whose_gradient_it_needs():
+    head = Attentive1D(4, 6, 4, 64, AxisSettings(1.0, 0.3, "argmax"))
+    x = logits(64).requires_grad_()
+    head.train().place(x, x).landmarks.sum().backward()
+    assert x.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_the_losses_are_least_at_maps_of_the_truth(length):
+    cells, truth = round(64 * length), torch.tensor([[[20.3, 41.7]]])
+    cell = 1 / length
+    target = [gaussian_1d(truth[..., k], cells, cell, 1.2 * 4 / cell) for k in range(2)]
+    head = AttentiveGaussian1D(4, 1, 4, 64, AxisSettings(length)).eval()
+    raw = head.read(*(t / t.amax(-1, keepdim=True) for t in target))
+    assert mse_1d(raw, truth, 4.0, 1.2).item() == pytest.approx(0, abs=1e-10)
+    # a peak of height 1 a cell of 4 px away: the places are sharpened, the middle stays
+    assert torch.linalg.norm(raw.landmarks - truth, dim=-1).max() < 0.3 * max(cell, 1)
+    moved = mse_1d(raw, truth + 1.0, 4.0, 1.2).item()
+    assert moved > 0.01
+    spread = Attentive1D(4, 1, 4, 64, AxisSettings(length)).eval().place(*(t.clamp(min=1e-30).log() for t in target))
+    entropy = [-(t * t.clamp(min=1e-30).log()).sum(-1) for t in target]
+    assert cross_entropy_1d(spread, truth, 4.0, 1.2).item() == pytest.approx(float(sum(entropy)) / 2, rel=1e-4)
+
+
+def test_the_output_is_2nl_numbers_where_two_dimensions_have_nl_squared():
+    size, points = 64, 5
+    for length in (0.25, 1.0):
+        raw = net(length=length)(torch.zeros(1, size, size, 3, dtype=torch.uint8))
+        cells = round(size * length)
+        assert raw.heatmaps_x.numel() + raw.heatmaps_y.numel() == 2 * points * cells
+    two = LandmarkNet("mobilenetv2", points, "heatmap2d", size, 16, imagenet=False).eval()
+    assert two(torch.zeros(1, size, size, 3, dtype=torch.uint8)).heatmaps.numel() == points * (size // 4) ** 2
+
+
+def frames(count, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [tuple(torch.randn(2, 5, 32, generator=generator) for _ in range(2)) for _ in range(count)]
+
+
+def refinement(fade):
+    torch.manual_seed(3)
+    refine = Refinement(5, fade)
+    for decoder in (refine.decode_x, refine.decode_y):
+        torch.nn.init.normal_(decoder[-1].weight, 0, 0.1)
+    return refine.eval()
+
+
+def test_the_recursion_is_the_sum_of_equation_13_over_all_past_frames():
+    refine, seen, memory = refinement(0.3), frames(7), None
+    for t, (x, y) in enumerate(seen):
+        found_x, found_y, memory = refine(x, y, memory)
+        past = [refine.encode_x(frame[0]) for frame in seen[: t + 1]]
+        summed = past[t] + sum((0.3 ** (t - tau) * past[tau] for tau in range(t)), torch.zeros(()))
+        torch.testing.assert_close(found_x, x + refine.decode_x(summed), atol=1e-5, rtol=1e-5)
+        assert found_y.shape == y.shape
+        assert memory[0].shape == memory[1].shape == (2, Refinement.WIDTH, 32)  # of the first frame as of the last
+
+
+def test_a_fade_of_nothing_sees_each_frame_alone_and_a_new_refinement_changes_nothing():
+    refine, memory = refinement(0.0), None
+    for x, y in frames(4):
+        found = refine(x, y, memory)
+        memory = found[2]
+        for own, alone in zip(found[:2], refine(x, y)[:2], strict=True):
+            torch.testing.assert_close(own, alone)
+    fresh = Refinement(5, 0.3)
+    x, y = frames(1)[0]
+    torch.testing.assert_close(fresh(x, y)[0], x)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: net(length=0.7), r"model\.length is 0\.7; wanted one of 0\.25, 0\.5, 1\.0, 2\.0, 3\.0"),
+        (lambda: net(decoder="mean"), r"model\.decoder is 'mean'; wanted expectation, argmax or dark"),
+        (lambda: net("attentive2d"), "no head is called 'attentive2d'; did you mean 'attentive1d'"),
+        (lambda: Refinement(5, 1.0), r"the fade of the past is 1\.0; wanted 0 to below 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(make, message):
+    with pytest.raises(RecipeError, match=message):
+        make()
