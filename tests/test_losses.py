@@ -158,7 +158,7 @@ def test_the_total_is_the_sum_of_its_weighted_parts():
 def test_a_loss_without_its_head_says_which_head_it_wants(name):
     with pytest.raises(
         RecipeError,
-        match=f"the loss '{name}' wants the head '(heatmap2d|gaussian2d|attentive1d|attentive1d-gaussian)'; choose that head or",
+        match=f"the loss '{name}' wants the head '(heatmap2d|gaussian2d|attentive1d(-gaussian)?)'; choose that head or",
     ):
         LOSSES[name](Raw(TRUTH, torch.ones(2, 2)), TRUTH, STRIDE, SIGMA)
 
