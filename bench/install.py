@@ -39,7 +39,7 @@ class PeerPlan:
 
 ENVIRONMENTS = (
     Environment("bare", (), ()),
-    Environment("lineament", (str(ROOT),), ("lineament", "onnxruntime")),
+    Environment("lineament", (f"{ROOT}[video]",), ("lineament", "onnxruntime", "av")),
     Environment("dlib", ("dlib-bin==20.0.1.post1", "numpy"), ("dlib",)),
     Environment("mediapipe", ("mediapipe==0.10.21", "numpy<2"), ("mediapipe",)),
     Environment("litert", ("ai-edge-litert==2.3.0", "opencv-python-headless", "numpy"), ("ai_edge_litert", "cv2")),

@@ -237,7 +237,8 @@ class Tracker:
 
     def _is_cut(self, image: NDArray[np.uint8]) -> bool:
         """Whether another scene begins: much of the picture changed, and far more than from frame to frame before."""
-        small = cv2.resize(image, THUMB, interpolation=cv2.INTER_AREA)
+        step = max(min(image.shape[:2]) // 96, 1)  # averaging all pixels would take longer than the model
+        small = cv2.resize(np.ascontiguousarray(image[::step, ::step]), THUMB, interpolation=cv2.INTER_AREA)
         thumb = np.asarray(small, np.float64) / 255
         thumb -= thumb.mean((0, 1))  # a change of exposure is no cut
         change = 0.0 if self._thumb is None else float(np.abs(thumb - self._thumb).mean())

