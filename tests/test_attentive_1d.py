@@ -7,8 +7,8 @@ torch = pytest.importorskip("torch")
 
 from lineament.decode import decode_argmax_1d, decode_dark_1d, decode_expectation_1d
 from lineament.errors import RecipeError
-from lineament.learn.losses import cross_entropy_1d, mse_1d
-from lineament.learn.target import gaussian_1d
+from lineament.learn.losses import cross_entropy_1d, mse_1d, mse_2d
+from lineament.learn.target import gaussian_1d, gaussian_2d
 from lineament.models.attentive_1d import (
     LENGTHS,
     Attentive1D,
@@ -17,6 +17,7 @@ from lineament.models.attentive_1d import (
     CoAttention,
     Refinement,
 )
+from lineament.models.heads import Raw
 from lineament.models.landmark_net import LandmarkNet
 
 pytestmark = pytest.mark.torch
@@ -182,3 +183,23 @@ def test_a_fade_of_nothing_sees_each_frame_alone_and_a_new_refinement_changes_no
 def test_settings_out_of_range_are_refused(make, message):
     with pytest.raises(RecipeError, match=message):
         make()
+
+
+@pytest.mark.parametrize("head", ["heatmap2d", "gaussian2d"])
+def test_heads_of_two_dimensions_may_be_finer_too(head):
+    plain = net(head)(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
+    assert (plain.heatmaps.shape[-1], plain.stride) == (16, 4)
+    fine = net(head, length=1.0)(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
+    assert (fine.heatmaps.shape[-1], fine.stride) == (64, 1)
+    assert fine.landmarks.shape == plain.landmarks.shape
+    with pytest.raises(RecipeError, match=r"model\.length is 3\.0; wanted 0\.25, 0\.5, 1 or 2 of the head"):
+        net(head, length=3.0)
+
+
+@pytest.mark.parametrize("length", [0.25, 0.5, 1.0])
+def test_squared_errors_are_least_at_the_truth_at_every_length(length):
+    cells, truth = round(64 * length), torch.tensor([[[20.3, 41.7]]])
+    target = gaussian_2d(truth, cells, cells, 1 / length, 4.8 * length)
+    perfect = Raw(truth, torch.ones(1, 1), maps=target / target.amax(), stride=1 / length)
+    assert mse_2d(perfect, truth, 4.0, 1.2).item() == pytest.approx(0, abs=1e-9)
+    assert mse_2d(perfect, truth + 2, 4.0, 1.2).item() > 0.1

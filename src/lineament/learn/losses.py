@@ -28,8 +28,13 @@ def mean_present(values: Tensor, mask: Tensor, count: int | None = None) -> Tens
 def cross_entropy_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     """(B, N): cross-entropy between the softmax of each heatmap and a Gaussian around the truth."""
     heatmaps = _need(raw.heatmaps, "cross_entropy", "heatmap2d")
-    target = gaussian_2d(landmarks, heatmaps.shape[-2], heatmaps.shape[-1], stride, sigma)
+    target = _target_2d(raw, heatmaps, landmarks, stride * sigma)
     return -(target * heatmaps.flatten(2).log_softmax(-1).view_as(heatmaps)).sum((-2, -1))
+
+
+def _target_2d(raw: Raw, heatmaps: Tensor, landmarks: Tensor, sigma_px: float) -> Tensor:
+    """The distributions that `heatmaps` (B, N, h, w) of a head are to be."""
+    return gaussian_2d(landmarks, heatmaps.shape[-2], heatmaps.shape[-1], raw.stride, sigma_px / raw.stride)
 
 
 def mse_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
@@ -38,7 +43,7 @@ def mse_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     Source: Xiao et al. 2018, section 2.
     """
     heatmaps = _need(raw.maps, "mse", "gaussian2d")
-    target = gaussian_2d(landmarks, heatmaps.shape[-2], heatmaps.shape[-1], stride, sigma)
+    target = _target_2d(raw, heatmaps, landmarks, stride * sigma)
     return (heatmaps - target / target.amax((-2, -1), keepdim=True)).square().sum((-2, -1))
 
 
@@ -50,7 +55,7 @@ def adaptive_wing(
     Source: Wang et al. 2019, eq. 3, with epsilon = 1.
     """
     heatmaps = _need(raw.maps, "adaptive_wing", "gaussian2d")
-    target = gaussian_2d(landmarks, heatmaps.shape[-2], heatmaps.shape[-1], stride, sigma)
+    target = _target_2d(raw, heatmaps, landmarks, stride * sigma)
     target = target / target.amax((-2, -1), keepdim=True)
     power = alpha - target
     delta = (heatmaps - target).abs()

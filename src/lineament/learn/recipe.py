@@ -44,8 +44,10 @@ class ModelSettings(Settings):
     head: Literal["heatmap2d", "gaussian2d", "heatmap1d", "coordinates", "attentive1d", "attentive1d-gaussian"] = Field(
         "heatmap2d", description="the kind of head"
     )
-    length: float = Field(
-        1.0, description="cells for each pixel of the crop, of attentive1d heads: 0.25, 0.5, 1, 2 or 3"
+    length: float | None = Field(
+        None,
+        description="cells of a heatmap for each pixel of the crop: 0.25, 0.5, 1, 2 or, in one dimension, 3; unset: "
+        "0.25 in two dimensions, 1 in one",
     )
     attention: float = Field(0.3, ge=0, description="what an axis takes from the other, of attentive1d heads")
     decoder: Literal["expectation", "argmax", "dark"] = Field(

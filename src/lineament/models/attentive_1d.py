@@ -24,8 +24,8 @@ STEP = 1.5
 class AxisSettings(NamedTuple):
     """Of heads with a heatmap along each axis."""
 
-    length: float = 1.0
-    """Cells for each pixel of the crop, one of LENGTHS."""
+    length: float | None = None
+    """Cells for each pixel of the crop, one of LENGTHS; None: 1."""
     attention: float = 0.3
     """The weight gamma of what an axis takes from the other; 0: nothing."""
     decoder: str = "expectation"
@@ -110,15 +110,16 @@ class Attentive1D(nn.Module):
 
     def __init__(self, channels: int, points: int, stride: int, size: int, settings: AxisSettings) -> None:
         super().__init__()
-        if settings.length not in LENGTHS:
-            raise RecipeError(f"model.length is {settings.length}; wanted one of {', '.join(map(str, LENGTHS))}")
+        ratio = 1.0 if settings.length is None else settings.length
+        if ratio not in LENGTHS:
+            raise RecipeError(f"model.length is {ratio}; wanted one of {', '.join(map(str, LENGTHS))}")
         if settings.decoder not in ("expectation", "argmax", "dark"):
             raise RecipeError(f"model.decoder is {settings.decoder!r}; wanted expectation, argmax or dark")
         cells = size // stride
-        self.cell = 1 / settings.length
+        self.cell = 1 / ratio
         """Crop pixels a cell of the heatmaps."""
         self.decoder, self.smooth = settings.decoder, settings.sigma_px / self.cell
-        times = round(settings.length * stride)
+        times = round(ratio * stride)
         self.squeeze_x, self.squeeze_y = (Squeeze(channels, self.WIDTH, cells) for _ in range(2))
         rows = self.squeeze_x.rows
         self.attend = CoAttention(cells, settings.attention) if settings.attention else None

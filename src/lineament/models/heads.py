@@ -32,18 +32,27 @@ class Raw:
     """(B, N, L): the same along y, or None."""
     cell: float = 1.0
     """Crop pixels a cell of what lies along x and y."""
+    stride: float = STRIDE
+    """Crop pixels a cell of the heatmaps and maps."""
 
 
 class Heatmap2D(nn.Module):
-    """Feature map (B, C, h, w) -> a heatmap for each landmark; its softmax is where the landmark may be."""
+    """Feature map (B, C, h, w) -> a heatmap for each landmark; its softmax is where the landmark may be.
 
-    def __init__(self, channels: int, points: int, stride: int, size: int) -> None:
+    finer: so many times the heatmaps are finer than the map, a power of 2, by deconvolutions.
+    """
+
+    def __init__(self, channels: int, points: int, stride: int, size: int, finer: int = 1) -> None:
         super().__init__()
-        self.stride = stride
+        self.stride = stride / finer
+        layers: list[nn.Module] = []
+        for _ in range(finer.bit_length() - 1):
+            layers += [nn.ConvTranspose2d(channels, channels, 4, 2, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
+        self.stretch = nn.Sequential(*layers)
         self.out = nn.Conv2d(channels, points, 1)
 
     def forward(self, features: Tensor) -> Raw:
-        return self.read(self.out(features).float())
+        return self.read(self.out(self.stretch(features)).float())
 
     def read(self, heatmaps: Tensor) -> Raw:
         """Raw of the logits (B, N, h, w)."""
@@ -52,7 +61,7 @@ class Heatmap2D(nn.Module):
         places = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)  # (h * w, 2)
         landmarks, variance = moments(heatmaps.flatten(2).softmax(-1), places)
         middle = torch.tensor([width, height], device=heatmaps.device) * self.stride / 2 - 0.5
-        return Raw(landmarks + middle, variance / 2, heatmaps)
+        return Raw(landmarks + middle, variance / 2, heatmaps, stride=self.stride)
 
 
 class Gaussian2D(Heatmap2D):
@@ -65,10 +74,10 @@ class Gaussian2D(Heatmap2D):
     FLOOR, TINY = 0.03, 1.2346e-4
 
     def forward(self, features: Tensor) -> Raw:
-        maps = self.out(features).float()
+        maps = self.out(self.stretch(features)).float()
         # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would meet it
         raw = self.read(((maps / self.FLOOR).clamp(min=1) ** 4 - 1 + self.TINY).log())
-        return Raw(raw.landmarks, raw.variance, raw.heatmaps, maps)
+        return Raw(raw.landmarks, raw.variance, raw.heatmaps, maps, stride=self.stride)
 
 
 def positions(length: int, stride: float, like: Tensor) -> Tensor:

@@ -8,10 +8,11 @@ from ..errors import RecipeError, nearest
 from .attentive_1d import Attentive1D, AttentiveGaussian1D, AxisSettings
 from .backbones import make_backbone
 from .depthwise import DepthwiseConv2d
-from .heads import HEADS, STRIDE, Raw
+from .heads import HEADS, STRIDE, Gaussian2D, Heatmap2D, Raw
 from .rows import Double
 
 AXIS_HEADS = {"attentive1d": Attentive1D, "attentive1d-gaussian": AttentiveGaussian1D}
+TWO_D = {"heatmap2d": Heatmap2D, "gaussian2d": Gaussian2D}
 ALL_HEADS = (*HEADS, *AXIS_HEADS)
 
 
@@ -19,6 +20,11 @@ def make_head(name: str, channels: int, points: int, size: int, axes: AxisSettin
     """The head called `name` over a map of `channels` at stride 4.    Raises: RecipeError, with the nearest name."""
     if name in AXIS_HEADS:
         return AXIS_HEADS[name](channels, points, STRIDE, size, axes)
+    if name in TWO_D:
+        finer = 1 if axes.length is None else axes.length * STRIDE
+        if finer not in (1, 2, 4, 8):
+            raise RecipeError(f"model.length is {axes.length}; wanted 0.25, 0.5, 1 or 2 of the head {name!r}")
+        return TWO_D[name](channels, points, STRIDE, size, round(finer))
     if name not in HEADS:
         raise RecipeError(f"no head is called {name!r}; {nearest(name, ALL_HEADS)}")
     made: nn.Module = HEADS[name](channels, points, STRIDE, size)
