@@ -49,6 +49,14 @@ def test_tremble_counts_on_still_stretches_alone():
     assert np.isnan(jitter(path, EYES, np.zeros(240, bool)))
 
 
+def test_a_head_that_shakes_fast_is_not_still():
+    shaking = FACE + 4 * np.sin(np.arange(200))[:, None, None]  # 6 frames to and fro, 4 px: more than 1.5 % of 57 px
+    shaking[:100] = FACE
+    still = still_frames(shaking, EYES)
+    assert still[:90].all()
+    assert not still[110:].any()
+
+
 @pytest.mark.parametrize("frames", [0, 1, 2.5, 6, -1])
 def test_a_track_that_comes_later_lags_by_so_many_frames(frames):
     time = np.arange(300.0)

@@ -128,6 +128,32 @@ def test_a_second_face_that_enters_gets_the_next_number():
     assert ids(faces) == [1, 2]
 
 
+def test_a_face_of_which_the_detector_is_unsure_is_told_when_it_was_seen_again():
+    def unsure(image):
+        found = PREDICTOR.detector(image)
+        return found.boxes, np.full(len(found.boxes), 0.55)
+
+    follow = Tracker("fast", detector=unsure, threads=1)
+    shown = [len(follow(scene())), *(len(follow(scene(("astronaut", 110, 150, 120)))) for _ in range(8))]
+    # the detector looks at frames 0, 2, 4, 6; the third look at the face makes it sure
+    assert shown == [0, 0, 0, 0, 0, 0, 1, 1, 1]
+    follow.reset()
+    assert len(follow(scene(("astronaut", 110, 150, 120)))) == 1  # as in a picture
+
+
+def test_a_false_face_that_the_detector_sees_once_is_never_told():
+    looks = []
+
+    def flickers(image):
+        looks.append(1)
+        return (PREDICTOR.detector(image).boxes, [0.55]) if len(looks) == 3 else np.zeros((0, 4))
+
+    follow = Tracker("fast", detector=flickers, threads=1)
+    frame = scene(("astronaut", 110, 150, 120))
+    assert sum(len(follow(frame)) for _ in range(14)) == 0
+    assert follow.state()["tracks"] == []
+
+
 def test_at_most_so_many_faces_are_followed():
     frame = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
     follow = tracker(faces=1, rules=TrackRules(every=2))

@@ -56,7 +56,7 @@ class TrackRules:
     apart: float = 0.25
     """Two faces whose landmarks are nearer in the mean are one face seen twice."""
     sure: float = 0.7
-    """A new face of a lower score of the detector is doubtful: not told until it is seen again."""
+    """A new face of a lower score of the detector is doubtful: not told until it is seen again, but in the first frame."""
     proofs: int = 3
     """So many looks of the detector in a row, with landmarks of a mean score of `proof`, make a doubtful face sure."""
     proof: float = 0.8
@@ -173,7 +173,7 @@ class Tracker:
         dt = self._step(timestamp)
         size = (image.shape[1], image.shape[0])
         if self._is_cut(image) or self._size != size:
-            self._tracks, self._look_now = [], True
+            self._tracks, self._look_now, self._first = [], True, True
         self._size = size
         for track in self._tracks:
             track.go_on(dt, size)
@@ -254,7 +254,7 @@ class Tracker:
         found = map(_Seen, *self.predictor.find([image], cuts, FOLLOW))
         seen = dict(zip(followed, found, strict=True))
         gone = [track for track in followed if not self._goes_on(track, seen[track])]
-        for one, other in combinations(followed, 2):
+        for one, other in combinations([track for track in followed if track not in gone], 2):
             away = float(np.linalg.norm(seen[one].landmarks - seen[other].landmarks, axis=1).mean())
             if away < self.rules.apart * min(one.side, other.side):
                 # both landed on the face in front: it keeps the number it fits better

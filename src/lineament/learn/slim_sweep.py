@@ -169,8 +169,9 @@ def draw_pareto(cuts: Sequence[Cut], path: Path) -> None:
     ):
         axes.plot([getattr(cut, name) / by for cut in cuts], [100 * cut.nme for cut in cuts], marker=".")
         for cut in cuts:
-            axes.annotate(f"{cut.amount:g}", (getattr(cut, name) / by, 100 * cut.nme))
-        axes.set(xlabel=unit)
+            place = (getattr(cut, name) / by, 100 * cut.nme)
+            axes.annotate(f"{cut.amount:g}", place, xytext=(2, 4), textcoords="offset points", rotation=45)
+        axes.set(xlabel=unit, yscale="log")
     figure.axes[0].set(ylabel="validation NME, %")
     save_figure(figure, path)
 

@@ -20,6 +20,9 @@ STILL_FRAMES = 4.0
 """Deviation in frames of the Gaussian that tells motion from tremble."""
 STILL = 0.005
 """A frame is still where no point of the smoothed track moves farther, in interocular distances."""
+SHAKE = 0.015
+"""Nor does the middle of all points, which trembles little, move farther in any frame: a head may shake too fast for
+the smoothed track to show it."""
 REFERENCE_FRAMES = 1.5
 """Deviation in frames of the Gaussian that makes the zero-phase reference for the lag."""
 FARTHEST = 10
@@ -81,7 +84,11 @@ def still_frames(path: Array, norm: float) -> NDArray[np.bool_]:
     still = np.zeros(len(path), bool)
     for part in stretches(path, SHORTEST):
         speed = np.linalg.norm(np.gradient(zero_phase(path[part], STILL_FRAMES), axis=0), axis=-1)
-        still[part] = speed.max(1) < STILL * norm
+        steps = np.linalg.norm(np.diff(path[part].mean(1), axis=0), axis=-1)
+        shakes = np.maximum(np.append(steps, 0), np.append(0, steps)) > SHAKE * norm
+        # a shake that has just turned round is no rest either
+        shakes = np.convolve(shakes, np.ones(9), "same") > 0
+        still[part] = (speed.max(1) < STILL * norm) & ~shakes
     return still
 
 
