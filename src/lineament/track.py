@@ -56,7 +56,7 @@ class TrackRules:
     apart: float = 0.25
     """Two faces whose landmarks are nearer in the mean are one face seen twice."""
     sure: float = 0.7
-    """A new face of a lower score of the detector is doubtful: not told until it is seen again, but in the first frame."""
+    """A new face of a lower score of the detector is doubtful: but in the first frame, not told until seen again."""
     proofs: int = 3
     """So many looks of the detector in a row, with landmarks of a mean score of `proof`, make a doubtful face sure."""
     proof: float = 0.8
