@@ -69,7 +69,7 @@ def rate(path: Path, predictor: Predictor) -> tuple[float, float]:
 
 def speed(model: str) -> dict[str, Any]:
     """Frames a second for one to three faces."""
-    predictor, rows = Predictor(model, threads=2), {}
+    predictor, rows = Predictor(model, threads=1), {}  # the decoder has the other core
     with tempfile.TemporaryDirectory() as folder:
         for faces in (1, 2, 3):
             path = Path(folder) / f"{faces}.mp4"
@@ -89,7 +89,7 @@ def speed(model: str) -> dict[str, Any]:
 
 def memory(model: str, frames: int) -> dict[str, Any]:
     """What a tracker through which so many frames went holds."""
-    tracker, curve = Tracker(model, threads=2), [(0, resident_mb())]
+    tracker, curve = Tracker(model), [(0, resident_mb())]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.mp4"
         synthetic(path, 2)
@@ -113,7 +113,7 @@ def memory(model: str, frames: int) -> dict[str, Any]:
 
 def beside(clip: Path, model: str, cache: Path) -> dict[str, Any]:
     """Tremble and lag of one clip: ours unsmoothed and smoothed, and MediaPipe's, on the points that both have."""
-    predictor = Predictor(model, threads=2)
+    predictor = Predictor(model, threads=1)
     with VideoReader(clip) as reader:
         raw, smooth = track_all(reader, [Tracker(predictor, 1, smooth=None), Tracker(predictor, 1)])
     shared = [

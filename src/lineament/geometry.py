@@ -54,6 +54,10 @@ def as_boxes(boxes: ArrayLike) -> Array:
 def landmark_box(landmarks: ArrayLike) -> Array:
     """The tight box (4,) around `landmarks` (N, 2), in their frame; points that are not finite do not count."""
     points = as_points(landmarks)
+    if len(points):
+        box = np.concatenate([points.min(0), points.max(0)])
+        if np.isfinite(box).all():  # nearly always: a nan or inf anywhere would be in it
+            return box
     points = points[np.isfinite(points).all(1)]
     if len(points) == 0:
         raise ShapeError("no landmark is finite; wanted at least one to draw a box around")

@@ -130,7 +130,8 @@ class Tracker:
 
     model: as for Predictor, or a Predictor.    faces: at most so many are followed, the most certain; None: all.
     smooth: a filter by name, one-euro or kalman; None: landmarks as measured.    rules: when faces are lost and found.
-    options: detector, scheme, threads and floor of Predictor.
+    options: detector, scheme, threads and floor of Predictor; one thread by default, which leaves the others to the
+    decoder of the video: more are slower there.
     What it holds does not grow with the number of frames.    Raises: ModelError, SchemeError, InputError.
     """
 
@@ -146,7 +147,7 @@ class Tracker:
             raise InputError(f"faces is {faces}; wanted at least 1, or None for all")
         if rules.every < 1 or rules.search < 1:
             raise InputError(f"every is {rules.every} and search {rules.search}; wanted at least 1 frame each")
-        self.predictor = model if isinstance(model, Predictor) else Predictor(model, **options)
+        self.predictor = model if isinstance(model, Predictor) else Predictor(model, **{"threads": 1, **options})
         self.faces, self.smooth, self.rules = faces, smooth, rules
         self._smoother()  # an unknown filter is refused here
         self.reset()

@@ -52,7 +52,7 @@ def track(
     trails: Annotated[bool, typer.Option("--trails", help="Draw the way each face came.")] = False,
     rate: Annotated[float, typer.Option(help="Pictures a second, of a folder of frames.")] = 30.0,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Of the models; 0: ONNX Runtime's choice.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Of the models, beside the decoder's; 0: all cores.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Replace files that are there already.")] = False,
 ) -> None:
@@ -287,7 +287,7 @@ def _tracked_twice(path: Path, model: str, smooth: Smooth) -> "tuple[Tracks, Tra
     from ..tracks import track_all
     from ..video import VideoReader
 
-    predictor = Predictor(model)
+    predictor = Predictor(model, threads=1)
     with VideoReader(str(path)) as reader, progress_bar("frames", reader.frames, speed=True) as step:
         trackers = [Tracker(predictor, smooth=None), Tracker(predictor, smooth=smooth.filter)]
         raw, filtered = track_all(reader, trackers, step)
