@@ -4,7 +4,7 @@ Usage: python scripts/choose_smoothing.py [--model NAME] [--clips 20] [--seconds
 
 Landmarks of the clips are measured once and kept in --out; then settings are drawn for --seconds and filter, first at
 random, then about the best.
-Of those whose tremble on still stretches is at most 0.28 of the unsmoothed, the most accurate is printed, and the curve
+Of those whose tremble on still stretches is at most 0.26 of the unsmoothed, the most accurate is printed, and the curve
 of the best at every tremble is drawn. Real clips without annotations may be added with --tracks: .jsonl files made by
 `lineament track --smooth none`, on which tremble is measured too. --seconds 0 measures the filters of
 smooth.py alone.
@@ -29,7 +29,7 @@ from lineament.smooth import FILTERS, EuroSettings, KalmanSettings, Smoother
 from lineament.track import Tracker
 from lineament.tracks import read_tracks
 
-AT_MOST = 0.28
+AT_MOST = 0.26
 """Of the unsmoothed tremble: a third with room for other videos."""
 FRAMES = 180
 

@@ -164,8 +164,8 @@ class Kalman:
 
 FILTERS: dict[str, tuple[EuroSettings, EuroSettings] | tuple[KalmanSettings, KalmanSettings]] = {
     "one-euro": (
-        EuroSettings(rate=0.1, opening=200),
-        EuroSettings(rate=0.1, opening=70),
+        EuroSettings(rate=0.1, opening=250),
+        EuroSettings(rate=0.1, opening=90),
     ),
     "kalman": (
         KalmanSettings(noise=0.061, push=0.018, opening=2500, memory=1.0),
