@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lineament.draw import FORMATS, PART_COLORS, draw_faces, part_colors, save_image
+from lineament.draw import FORMATS, PART_COLORS, draw_faces, draw_trails, part_colors, save_image
 from lineament.errors import ImageError
 from lineament.face import Face, Faces
 from lineament.geometry import Array
@@ -201,3 +201,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside(
         save_image(path, _smooth())
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_trail_leads_from_place_to_place_and_is_thickest_at_its_end() -> None:
+    canvas = _black()
+    draw_trails(canvas, [[np.array([20.0, 50.0]), np.array([100.0, 50.0]), np.array([200.0, 50.0])]])
+    lit = canvas.max(-1) > 100
+    assert lit[50, 20:200].all()
+    assert lit[:, 180].sum() > lit[:, 40].sum() >= 1
+    assert not lit[:, :15].any()
+    alone = _black()
+    draw_trails(alone, [[np.array([20.0, 50.0])], []])
+    assert not alone.any()

@@ -208,14 +208,15 @@ class _Drawing:
         from ..geometry import box_center
 
         self.start = frame.timestamp if self.start is None else self.start
-        picture = draw_faces(frame.image, faces)
+        picture = frame.image
         if self.trails is not None:
             present = {face.track_id: box_center(face.box) for face in faces if face.track_id is not None}
             self.trails = {number: self.trails.get(number, deque(maxlen=45)) for number in present}
             for number, center in present.items():
                 self.trails[number].append(center)
+            picture = picture.copy()
             draw_trails(picture, [list(trail) for trail in self.trails.values()])
-        self.writer.write(picture, frame.timestamp - self.start)
+        self.writer.write(draw_faces(picture, faces), frame.timestamp - self.start)
 
     def __enter__(self) -> "_Drawing":
         self.writer.__enter__()
