@@ -89,7 +89,7 @@ def draw_trails(canvas: NDArray[np.uint8], trails: Sequence[Sequence[Array]], co
     for trail in trails:
         for number, (start, end) in enumerate(pairwise(trail), 1):
             if _near(start) and _near(end):
-                thickness = 1 + round(2 * number / len(trail))
+                thickness = 1 + round(2 * number / (len(trail) - 1))
                 cv2.line(canvas, _fixed(start), _fixed(end), color, thickness, cv2.LINE_AA, SHIFT)
 
 
