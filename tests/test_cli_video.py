@@ -109,7 +109,7 @@ main()
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--resume",), "--resume, --again and --trails need --out"),
+        (("--resume",), "--resume, --again, --trails and --rerun need --out"),
         (("--out", "a.txt"), "the suffix '.txt' names no file that is written; wanted .mp4"),
         (("--smooth", "median"), "'median' is not one of"),
     ],

@@ -28,6 +28,7 @@ ORDER = (
     "track",
     "tracks",
     "draw",
+    "recording",
     "align",
     "measure",
     "results",

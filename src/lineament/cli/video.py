@@ -16,6 +16,9 @@ from .app import app, note, progress_bar, show, show_table
 from .faces import DetectorName, SchemeName, Smooth, named_detector
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..face import Faces
     from ..track import Tracker
     from ..tracks import Tracks, TrackWriter
@@ -50,6 +53,7 @@ def track(
         Smooth.one_euro
     ),
     trails: Annotated[bool, typer.Option("--trails", help="Draw the way each face came.")] = False,
+    rerun: Annotated[Path | None, typer.Option(help="An .rrd file for the viewer of rerun, besides --out.")] = None,
     rate: Annotated[float, typer.Option(help="Pictures a second, of a folder of frames.")] = 30.0,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="Of the models, beside the decoder's; 0: all cores.")] = 1,
@@ -64,9 +68,9 @@ def track(
     from ..track import RULES, Tracker, TrackRules
     from ..video import VideoReader
 
-    if out is None and (resume or again or trails):
-        raise typer.BadParameter("--resume, --again and --trails need --out, the file to write")
-    targets = None if out is None else _Targets(out, format)
+    if out is None and (resume or again or trails or rerun):
+        raise typer.BadParameter("--resume, --again, --trails and --rerun need --out, the file to write")
+    targets = None if out is None else _Targets(out, format, rerun)
     rules = RULES if every is None else TrackRules(every=every)
     tracker = Tracker(
         model,
@@ -93,7 +97,7 @@ def track(
 class _Targets:
     """The files that --out and --format ask for."""
 
-    def __init__(self, out: Path, format: Written) -> None:
+    def __init__(self, out: Path, format: Written, recording: Path | None) -> None:
         """Raises: BadParameter for a suffix that names nothing; ExtraError where a file could not be written."""
         from ..tracks import SUFFIXES
         from ..video import ENCODERS, import_av
@@ -107,6 +111,7 @@ class _Targets:
         self.video = out if suffix in ENCODERS else None
         self.tracks = out.with_suffix(".jsonl")
         kind = format.value if self.video else suffix[1:]
+        self.recording = recording
         self.gathered = out.with_suffix(f".{kind}") if kind != "jsonl" else None
         if kind == "parquet" and find_spec("pyarrow") is None:
             raise missing_extra("pyarrow", "report")
@@ -115,7 +120,7 @@ class _Targets:
 
     def all(self) -> list[Path]:
         """Every file, the one asked for first."""
-        return [path for path in (self.video, self.gathered, self.tracks) if path]
+        return [path for path in (self.video, self.gathered, self.tracks, self.recording) if path]
 
 
 def _line(frame: "Frame", faces: "Faces") -> str:
@@ -142,6 +147,7 @@ def _write_tracks(
     again: bool,
 ) -> int:
     """Writes all that is wanted; gives the number of frames."""
+    from ..recording import Recording
     from ..tracks import TrackWriter, gather_tracks
 
     for path in targets.all():
@@ -150,11 +156,12 @@ def _write_tracks(
     with ExitStack() as stack:
         tracks = TrackWriter(targets.tracks, settings, tracker.predictor.scheme, resume, again)
         stack.enter_context(tracks)
-        drawing = stack.enter_context(_Drawing(targets.video, trails)) if targets.video else None
+        pictures: list[Any] = [stack.enter_context(_Drawing(targets.video, trails))] if targets.video else []
+        pictures += [stack.enter_context(Recording(targets.recording))] if targets.recording else []
         total = min(filter(None, (reader.frames, frames)), default=None)
         step = stack.enter_context(progress_bar("frames", total, speed=True))
         try:
-            _follow(reader, tracker, tracks, drawing, frames, step)
+            _follow(reader, tracker, tracks, pictures, frames, step)
         except KeyboardInterrupt:
             with suppress(OSError):
                 tracks.save(tracker.state())
@@ -169,7 +176,7 @@ def _follow(
     reader: "VideoReader",
     tracker: "Tracker",
     tracks: "TrackWriter",
-    drawing: "_Drawing | None",
+    pictures: list[Any],
     frames: int | None,
     step: Any,
 ) -> None:
@@ -178,14 +185,12 @@ def _follow(
     if tracks.state is not None:
         tracker.restore(tracks.state)
     for frame in _until(reader, frames):
-        if frame.number < before:  # done by the run that was stopped
-            if drawing:
-                drawing.add(frame, next(kept))
-        else:
-            faces = tracker(frame.image, frame.timestamp)
+        done = frame.number < before  # by the run that was stopped
+        faces = next(kept) if done else tracker(frame.image, frame.timestamp)
+        for picture in pictures:
+            picture.add(frame.image, frame.timestamp, faces)
+        if not done:
             tracks.write(frame.number, frame.timestamp, faces)
-            if drawing:
-                drawing.add(frame, faces)
             if time.monotonic() - saved > SAVE_S:
                 tracks.save(tracker.state())
                 saved = time.monotonic()
@@ -202,21 +207,20 @@ class _Drawing:
         self.trails: dict[int, deque[Any]] | None = {} if trails else None
         self.start: float | None = None
 
-    def add(self, frame: "Frame", faces: "Faces") -> None:
+    def add(self, image: "NDArray[np.uint8]", timestamp: float, faces: "Faces") -> None:
         """Draws one more frame."""
         from ..draw import draw_faces, draw_trails
         from ..geometry import box_center
 
-        self.start = frame.timestamp if self.start is None else self.start
-        picture = frame.image
+        self.start = timestamp if self.start is None else self.start
         if self.trails is not None:
             present = {face.track_id: box_center(face.box) for face in faces if face.track_id is not None}
             self.trails = {number: self.trails.get(number, deque(maxlen=45)) for number in present}
             for number, center in present.items():
                 self.trails[number].append(center)
-            picture = picture.copy()
-            draw_trails(picture, [list(trail) for trail in self.trails.values()])
-        self.writer.write(draw_faces(picture, faces), frame.timestamp - self.start)
+            image = image.copy()
+            draw_trails(image, [list(trail) for trail in self.trails.values()])
+        self.writer.write(draw_faces(image, faces), timestamp - self.start)
 
     def __enter__(self) -> "_Drawing":
         self.writer.__enter__()

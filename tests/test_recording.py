@@ -1,0 +1,89 @@
+"""recording.py: what the viewer is told, and a file that appears whole."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from lineament.errors import ExtraError, ImageError
+from lineament.face import Face, Faces
+from lineament.recording import Recording
+
+IMAGE = np.zeros((20, 30, 3), np.uint8)
+
+
+def faces(*numbers):
+    made = [Face(np.full((5, 2), 3.0), np.ones(5), np.full(5, 1.5), (0, 0, 9, 9), 1.0, "five", n) for n in numbers]
+    return Faces(tuple(made), "five", 5)
+
+
+class Stream:
+    """Stands for rerun's stream: writes down what it is told."""
+
+    def __init__(self, name):
+        self.told = []
+
+    def save(self, path):
+        self.path = path
+
+    def set_time(self, name, duration):
+        self.told.append((name, duration))
+
+    def log(self, name, what):
+        self.told.append((name, what))
+
+    def flush(self):
+        with open(self.path, "w") as file:  # noqa: PTH123
+            file.write("rrd")
+
+    def disconnect(self):
+        pass
+
+
+@pytest.fixture
+def rerun(monkeypatch):
+    made = SimpleNamespace(
+        RecordingStream=Stream,
+        Image=lambda image: SimpleNamespace(compress=lambda jpeg_quality: ("image", image.shape)),
+        Points2D=lambda points, colors, radii: ("points", points.tolist(), len(colors), radii.tolist()),
+        Scalars=lambda value: ("number", value),
+        Clear=lambda recursive: "clear",
+    )
+    monkeypatch.setitem(sys.modules, "rerun", made)
+
+
+def test_the_viewer_is_told_of_frames_faces_and_those_that_went(rerun, tmp_path):
+    with Recording(tmp_path / "a.rrd") as recording:
+        recording.add(IMAGE, 0.5, faces(1, 2))
+        recording.add(IMAGE, 0.6, faces(2))
+        told = recording._stream.told
+        assert not (tmp_path / "a.rrd").exists()
+    assert (tmp_path / "a.rrd").read_text() == "rrd"
+    assert told[:2] == [("time", 0.5), ("video", ("image", (20, 30, 3)))]
+    # rerun counts from the corner of the first pixel, we from its centre
+    assert told[2] == ("video/face_1", ("points", [[3.5, 3.5]] * 5, 5, [1.5] * 5))
+    assert told[3] == ("sigma_px/face_1", ("number", 1.5))
+    assert [name for name, what in told if what == "clear"] == ["video/face_1"]
+
+
+def test_an_error_leaves_no_file_under_the_name(rerun, tmp_path):
+    with pytest.raises(KeyError), Recording(tmp_path / "a.rrd"):
+        raise KeyError
+    assert not (tmp_path / "a.rrd").exists()
+
+
+def test_another_suffix_and_a_missing_package_are_told(tmp_path, monkeypatch):
+    with pytest.raises(ImageError, match=r"the suffix '\.mp4' is not that of a recording; wanted \.rrd"):
+        Recording(tmp_path / "a.mp4")
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    with pytest.raises(ExtraError, match=r"rerun is not installed; type: pip install 'lineament\[rerun\]'"):
+        Recording(tmp_path / "a.rrd")
+
+
+def test_the_real_package_writes_a_recording(tmp_path):
+    pytest.importorskip("rerun")
+    with Recording(tmp_path / "a.rrd") as recording:
+        for k in range(3):
+            recording.add(IMAGE, k / 30, faces(1) if k != 1 else faces())
+    assert (tmp_path / "a.rrd").stat().st_size > 500
