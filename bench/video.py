@@ -1,4 +1,4 @@
-"""Tracking in video: frames a second end to end, memory over many frames, and tremble beside MediaPipe's tracker."""
+"""Tracking in video: frames a second end to end, memory over many frames, and jitter beside MediaPipe's tracker."""
 
 import argparse
 import json
@@ -112,7 +112,7 @@ def memory(model: str, frames: int) -> dict[str, Any]:
 
 
 def beside(clip: Path, model: str, cache: Path) -> dict[str, Any]:
-    """Tremble and lag of one clip: ours unsmoothed and smoothed, and MediaPipe's, on the points that both have."""
+    """Jitter and lag of one clip: ours unsmoothed and smoothed, and MediaPipe's, on the points that both have."""
     predictor = Predictor(model, threads=1)
     with VideoReader(clip) as reader:
         raw, smooth = track_all(reader, [Tracker(predictor, 1, smooth=None), Tracker(predictor, 1)])
@@ -140,12 +140,12 @@ def beside(clip: Path, model: str, cache: Path) -> dict[str, Any]:
     for name, path in paths.items():
         there = np.isfinite(path[:, shared]).all((1, 2))
         row[name] = {
-            "tremble": jitter(path[:, shared], norm, still),
+            "jitter": jitter(path[:, shared], norm, still),
             "lag": lag(path[:, shared], paths["unsmoothed"][:, shared]),
             "lost": int((~there).sum()),
         }
     told = "; ".join(
-        f"{n} {100 * row[n]['tremble']:.3f} %, lag {row[n]['lag']:.2f}, lost {row[n]['lost']}" for n in paths
+        f"{n} {100 * row[n]['jitter']:.3f} %, lag {row[n]['lag']:.2f}, lost {row[n]['lost']}" for n in paths
     )
     print(f"{clip.name}, {row['frames']} frames, {row['still_frames']} still: {told}", flush=True)
     return row

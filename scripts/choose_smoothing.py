@@ -1,12 +1,12 @@
-"""Chooses the filters of smooth.py: accuracy, tremble and lag of many settings on clips made of validation faces.
+"""Chooses the filters of smooth.py: accuracy, jitter and lag of many settings on clips made of validation faces.
 
 Usage: python scripts/choose_smoothing.py [--model NAME] [--clips 20] [--seconds 300] [--out DIR] [--data DIR]
 
 Landmarks of the clips are measured once and kept in --out; then settings are drawn for --seconds and filter, first at
 random, then about the best.
-Of those whose tremble on still stretches is at most 0.26 of the unsmoothed, the most accurate is printed, and the curve
-of the best at every tremble is drawn. Real clips without annotations may be added with --tracks: .jsonl files made by
-`lineament track --smooth none`, on which tremble is measured too. --seconds 0 measures the filters of
+Of those whose jitter on still stretches is at most 0.26 of the unsmoothed, the most accurate is printed, and the curve
+of the best at every jitter is drawn. Real clips without annotations may be added with --tracks: .jsonl files made by
+`lineament track --smooth none`, on which jitter is measured too. --seconds 0 measures the filters of
 smooth.py alone.
 """
 
@@ -30,7 +30,7 @@ from lineament.track import Tracker
 from lineament.tracks import read_tracks
 
 AT_MOST = 0.26
-"""Of the unsmoothed tremble: a third with room for other videos."""
+"""Of the unsmoothed jitter: a third with room for other videos."""
 FRAMES = 180
 
 
@@ -87,7 +87,7 @@ def smoothed(clip: dict[str, Any], kind: str, settings: Any) -> Any:
 
 
 def figures(clips: list[dict[str, Any]], kind: str, settings: Any) -> tuple[float, float, float]:
-    """NME, tremble as a part of the unsmoothed, and lag, each the mean over the clips that can tell."""
+    """NME, jitter as a part of the unsmoothed, and lag, each the mean over the clips that can tell."""
     nmes, parts, lags = [], [], []
     for clip in clips:
         path = clip["found"] if settings is None else smoothed(clip, kind, settings)
@@ -134,7 +134,7 @@ def nearby(rng: np.random.Generator, settings: Any) -> Any:
 
 
 def tried(clips: list[dict[str, Any]], more: list[dict[str, Any]], kind: str, seconds: float, seed: int) -> list[Any]:
-    """Settings and what they give: NME, the larger tremble of both kinds of clips, lag."""
+    """Settings and what they give: NME, the larger jitter of both kinds of clips, lag."""
     rng, start, rows = np.random.default_rng(seed), time.monotonic(), []
     while (gone := time.monotonic() - start) < seconds:
         fit = [row for row in rows if row[2] <= AT_MOST and row[3] <= 1]
@@ -164,8 +164,8 @@ def main() -> None:
     axes, points = figure.subplots(), None
     for kind in FILTERS:
         found, other = figures(clips, kind, FILTERS[kind]), figures(more, kind, FILTERS[kind]) if more else None
-        told = f"{kind} of smooth.py: NME {100 * found[0]:.3f} %, tremble {found[1]:.3f}, lag {found[2]:.2f} frames"
-        print(told + (f"; real clips: tremble {other[1]:.3f}, lag {other[2]:.2f} frames" if other else ""))
+        told = f"{kind} of smooth.py: NME {100 * found[0]:.3f} %, jitter {found[1]:.3f}, lag {found[2]:.2f} frames"
+        print(told + (f"; real clips: jitter {other[1]:.3f}, lag {other[2]:.2f} frames" if other else ""))
     for kind in FILTERS if options.seconds else ():
         with ProcessPoolExecutor(options.workers) as pool:
             # a fifth of the clips for the search, all for what is printed
@@ -173,13 +173,13 @@ def main() -> None:
             rows = [row for job in jobs for row in job.result()]
         fit = sorted((row for row in rows if row[2] <= AT_MOST and row[3] <= 1), key=lambda row: row[1])[:12]
         if not fit:
-            sys.exit(f"{kind}: none of {len(rows)} settings trembles little enough; give more --seconds")
+            sys.exit(f"{kind}: none of {len(rows)} settings jitter little enough; give more --seconds")
         again = [(settings, *figures(clips, kind, settings), figures(more, kind, settings)) for settings, *_ in fit]
         best = min((row for row in again if row[2] <= AT_MOST), key=lambda row: row[1], default=again[0])
         print(f"{kind}: of {len(rows)} settings\n  pose  {best[0][0]}\n  shape {best[0][1]}")
-        print(f"  NME {100 * best[1]:.3f} %, tremble {best[2]:.3f} of the unsmoothed, lag {best[3]:.2f} frames")
+        print(f"  NME {100 * best[1]:.3f} %, jitter {best[2]:.3f} of the unsmoothed, lag {best[3]:.2f} frames")
         if more:
-            print(f"  real clips: tremble {best[4][1]:.3f}, lag {best[4][2]:.2f} frames")
+            print(f"  real clips: jitter {best[4][1]:.3f}, lag {best[4][2]:.2f} frames")
         curve, least = [], np.inf
         for row in sorted(rows, key=lambda row: row[2]):
             if row[1] < least:
@@ -191,7 +191,7 @@ def main() -> None:
         axes.plot([r[2] for r in curve], [100 * r[1] for r in curve], label=kind)
     if points is None:
         return
-    axes.set(xlabel="tremble, part of the unsmoothed", ylabel="NME, %", xlim=(0, 1))
+    axes.set(xlabel="jitter, part of the unsmoothed", ylabel="NME, %", xlim=(0, 1))
     figure.colorbar(points, label="lag, frames")
     axes.legend()
     save_figure(figure, options.out / "smoothing.png")

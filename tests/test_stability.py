@@ -1,4 +1,4 @@
-"""stability.py: tremble, lag and numbers are those that were put in."""
+"""stability.py: jitter, lag and numbers are those that were put in."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def motion(frames=240, size=30.0):
     return FACE + (np.sin(time / 60 * 2 * np.pi) * size)[:, None, None] * np.array([1.0, 0.3])
 
 
-def test_tremble_of_white_noise_is_what_its_second_difference_has():
+def test_jitter_of_white_noise_is_what_its_second_difference_has():
     noise = np.random.default_rng(0).normal(0, 0.5, (400, 68, 2))
     found = measure(FACE + noise, "ibug68", np.repeat(FACE[None], 400, 0))
     # the variance of x - 2 y + z is 6 times that of one, and two axes are added
@@ -37,7 +37,7 @@ def test_tremble_of_white_noise_is_what_its_second_difference_has():
     assert found.still_frames == 400
 
 
-def test_tremble_counts_on_still_stretches_alone():
+def test_jitter_counts_on_still_stretches_alone():
     path = motion()
     still = still_frames(path, EYES)
     assert still[140:].all()

@@ -1,4 +1,4 @@
-"""Landmarks of one face, frame by frame -> the same without tremble: its pose and its shape are filtered apart.
+"""Landmarks of one face, frame by frame -> the same without jitter: its pose and its shape are filtered apart.
 
 The pose of the head is fitted to all points at once, so it is known better than any of them and follows motion almost
 unfiltered; what a point does beside it is smoothed by how uncertain that point is. Turns and scales change nothing.
@@ -43,7 +43,7 @@ class EuroSettings:
     """Of OneEuro. Rates are in Hz, lengths in sides of the face (for the pose also in radians and logs)."""
 
     rate: float
-    """The rate up to which changes pass while nothing moves: lower trembles less."""
+    """The rate up to which changes pass while nothing moves: lower jitters less."""
     opening: float
     """By how much that rate rises with the square of the speed: higher lags less."""
     speed_rate: float = 4.0
@@ -56,7 +56,7 @@ class OneEuro:
     """A first-order low pass whose rate rises with the speed.
 
     Source: Casiez, Roussel, Vogel 2012, section 3. Unlike there the rate rises with the square of the speed, so that
-    tremble opens it less and motion more, and falls with the point's uncertainty.
+    jitter opens it less and motion more, and falls with the point's uncertainty.
     """
 
     def __init__(self, settings: EuroSettings) -> None:

@@ -241,11 +241,11 @@ def stability(
     ] = None,
     model: Annotated[str, typer.Option("--model", help="For videos: a model by name, or an .onnx file.")] = "fast",
     smooth: Annotated[Smooth, typer.Option(help="For videos: the filter over time.")] = Smooth.one_euro,
-    plot: Annotated[Path | None, typer.Option(help="A .png file: motion and tremble over time.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="A .png file: motion and jitter over time.")] = None,
 ) -> None:
-    """Measure how steady and how late landmarks are in videos: tremble on still stretches, lag, gaps.
+    """Measure how steady and how late landmarks are in videos: jitter on still stretches, lag, gaps.
 
-    A video is tracked without a filter and with one, and both are measured. Tremble is the root mean square of the
+    A video is tracked without a filter and with one, and both are measured. Jitter is the root mean square of the
     second difference of the points, in percent of the distance between the outer eye corners.
     """
     from ..score.stability import compare_numbers, measure_tracks
@@ -272,13 +272,13 @@ def stability(
                 shown += [_number(100 * found.jitter, 3), _number(found.lag, 2)]
                 rows.append([name, str(number), *shown, *counted])
             drawn.append((name, tracks, raw))
-    head = ["track", "face", "frames", "gaps", "still frames", "tremble %", "lag frames"]
+    head = ["track", "face", "frames", "gaps", "still frames", "jitter %", "lag frames"]
     show_table(head + (["switches", "lost", "ghosts"] if truth else []), rows or [["no face of 30 frames or more"]])
     if plot is not None:
         from ..score.stability_plot import draw_stability
 
         draw_stability(drawn, plot)
-        note(f"motion and tremble over time -> {plot}")
+        note(f"motion and jitter over time -> {plot}")
 
 
 def _number(value: float, digits: int) -> str:

@@ -1,4 +1,4 @@
-"""Tracks -> how steady, how late and how whole they are: tremble on still stretches, lag, numbers lost and mixed up.
+"""Tracks -> how steady, how late and how whole they are: jitter on still stretches, lag, numbers lost and mixed up.
 
 Lengths are fractions of the interocular distance, times are in frames.
 """
@@ -17,11 +17,11 @@ from ..tracks import Tracks
 from .protocols import MATCH_IOU
 
 STILL_FRAMES = 4.0
-"""Deviation in frames of the Gaussian that tells motion from tremble."""
+"""Deviation in frames of the Gaussian that tells motion from jitter."""
 STILL = 0.005
 """A frame is still where no point of the smoothed track moves farther, in interocular distances."""
 SHAKE = 0.015
-"""Nor does the middle of all points, which trembles little, move farther in any frame: a head may shake too fast for
+"""Nor does the middle of all points, which jitters little, move farther in any frame: a head may shake too fast for
 the smoothed track to show it."""
 REFERENCE_FRAMES = 1.5
 """Deviation in frames of the Gaussian that makes the zero-phase reference for the lag."""
@@ -80,7 +80,7 @@ def zero_phase(path: Array, deviation: float) -> Array:
 
 
 def still_frames(path: Array, norm: float) -> NDArray[np.bool_]:
-    """(T,): the frames of a track (T, N, 2) in which the face keeps still, tremble apart."""
+    """(T,): the frames of a track (T, N, 2) in which the face keeps still, jitter apart."""
     still = np.zeros(len(path), bool)
     for part in stretches(path, SHORTEST):
         speed = np.linalg.norm(np.gradient(zero_phase(path[part], STILL_FRAMES), axis=0), axis=-1)
@@ -92,7 +92,7 @@ def still_frames(path: Array, norm: float) -> NDArray[np.bool_]:
     return still
 
 
-def tremble(path: Array, norm: float) -> Array:
+def second_differences(path: Array, norm: float) -> Array:
     """(T,): root mean square over the points of the second difference around each frame; nan at ends and gaps."""
     second = np.full(len(path), np.nan)
     second[1:-1] = np.sqrt(((path[2:] - 2 * path[1:-1] + path[:-2]) ** 2).sum(-1).mean(1)) / norm
@@ -100,10 +100,10 @@ def tremble(path: Array, norm: float) -> Array:
 
 
 def jitter(path: Array, norm: float, still: NDArray[np.bool_]) -> float:
-    """The root mean square of `tremble` over the `still` (T,) frames between still ones; nan where there is none."""
+    """The root mean square of `second_differences` over the `still` (T,) frames between still ones; nan without any."""
     inner = still.copy()
     inner[1:-1] &= still[:-2] & still[2:]
-    values = tremble(path, norm)[inner]
+    values = second_differences(path, norm)[inner]
     values = values[np.isfinite(values)]
     return float(np.sqrt((values**2).mean())) if len(values) else float("nan")
 

@@ -1,4 +1,4 @@
-"""Tracks -> a picture of their motion and tremble over time. Stands on stability.py and matplotlib (extra `report`)."""
+"""Tracks -> a picture of their motion and jitter over time. Stands on stability.py and matplotlib (extra `report`)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from ..tracks import Tracks
-from .stability import STILL_FRAMES, interocular, still_frames, stretches, tremble, zero_phase
+from .stability import STILL_FRAMES, interocular, second_differences, still_frames, stretches, zero_phase
 
 
 def draw_stability(rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path) -> None:
-    """Writes the motion and the tremble of the longest face of each row (name, tracks, reference) to `path`, a .png.
+    """Writes the motion and the jitter of the longest face of each row (name, tracks, reference) to `path`, a .png.
 
     Both in percent of the interocular distance a frame; what keeps still in the first row is shaded.
     """
@@ -31,14 +31,14 @@ def draw_stability(rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path
             moved = np.gradient(zero_phase(track[part], STILL_FRAMES), axis=0)
             speed[part] = np.linalg.norm(moved, axis=-1).max(1) / norm
         motion.plot(tracks.times, 100 * speed, label=name, linewidth=0.8)
-        shaking.plot(tracks.times, 100 * tremble(track, norm), linewidth=0.8)
+        shaking.plot(tracks.times, 100 * second_differences(track, norm), linewidth=0.8)
         if index == 0:
             still = still_frames(told, norm)
             for axes in (motion, shaking):
                 axes.fill_between(tracks.times, 0, 1, still, transform=axes.get_xaxis_transform(), alpha=0.12, lw=0)
     motion.set(ylabel="motion, %")
     motion.legend(loc="upper right", fontsize="small")
-    shaking.set(ylabel="tremble, %", xlabel="seconds", yscale="log")
+    shaking.set(ylabel="jitter, %", xlabel="seconds", yscale="log")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.part")
     figure.savefig(beside, format="png")
