@@ -18,8 +18,6 @@ import lineament.predict
 import lineament.runtime
 from lineament import __version__
 from lineament.cli import app
-from lineament.cli import faces as faces_commands
-from lineament.cli import scoring as scoring_commands
 from lineament.doctor import Check
 from lineament.errors import ModelError, ShapeError
 from lineament.face import Face, Faces
@@ -513,8 +511,8 @@ def test_an_interrupted_process_ends_with_130_and_no_traceback():
     ids=["parquet", "evaluate", "score", "compare"],
 )
 def test_a_missing_extra_is_said_before_the_work(words, package, pictures, tmp_path, monkeypatch):
-    for module in (faces_commands, scoring_commands):
-        monkeypatch.setattr(module, "find_spec", lambda name: None)
+    # the package's `app` is the application: the module of that name is found by its full name alone
+    monkeypatch.setattr(sys.modules["lineament.cli.app"], "find_spec", lambda name: None)
     given = {"P": pictures, "O": tmp_path / "out", "F": tmp_path / "absent.json"}
     result = CliRunner().invoke(app, [str(given.get(word, word)) for word in words])
     assert result.exit_code == 1

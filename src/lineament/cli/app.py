@@ -4,13 +4,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from ..errors import LineamentError
+from ..errors import LineamentError, missing_extra
 
 LISTED = [
     "detect",
@@ -113,6 +114,12 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def note(text: str) -> None:
     """Prints `text` to standard error: what was done, beside the results."""
     typer.echo(text, err=True)
+
+
+def need_package(package: str, extra: str) -> None:
+    """Raises: ExtraError, before any work, where `package` of `lineament[extra]` is not installed."""
+    if find_spec(package) is None:
+        raise missing_extra(package, extra)
 
 
 @contextmanager

@@ -6,14 +6,12 @@ import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import missing_extra
-from .app import app, complain, note, progress_bar, show, show_table
+from .app import app, complain, need_package, note, progress_bar, show, show_table
 
 if TYPE_CHECKING:
     from ..predict import Predictor
@@ -92,8 +90,8 @@ def detect(
         raise typer.BadParameter("--format table is printed only; leave --out out, or choose another format")
     from ..results import ResultFolder, find_jobs
 
-    if format is Format.parquet and find_spec("pyarrow") is None:
-        raise missing_extra("pyarrow", "report")
+    if format is Format.parquet:
+        need_package("pyarrow", "report")
     jobs, failures = find_jobs(paths)
     total = len(jobs) + len(failures)
     if jobs:

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import missing_extra
-from .app import app, note, progress_bar, show
+from .app import app, need_package, note, progress_bar, show
 from .faces import DetectorName, Flip, ModelName, Smooth, make_predictor
 
 if TYPE_CHECKING:
@@ -130,8 +128,8 @@ def compare(
 
 def _need_plots(wanted: Path | None) -> None:
     """Raises: ExtraError, before any work, where pictures are wanted and nothing can draw them."""
-    if wanted is not None and find_spec("matplotlib") is None:
-        raise missing_extra("matplotlib", "report")
+    if wanted is not None:
+        need_package("matplotlib", "report")
 
 
 def _names(paths: Sequence[Path], reports: "Sequence[Report]") -> list[str]:

@@ -5,14 +5,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import missing_extra
-from .app import app, note, progress_bar, show, show_table
+from .app import app, need_package, note, progress_bar, show, show_table
 from .faces import DetectorName, SchemeName, Smooth, named_detector
 
 if TYPE_CHECKING:
@@ -113,8 +111,8 @@ class _Targets:
         kind = format.value if self.video else suffix[1:]
         self.recording = recording
         self.gathered = out.with_suffix(f".{kind}") if kind != "jsonl" else None
-        if kind == "parquet" and find_spec("pyarrow") is None:
-            raise missing_extra("pyarrow", "report")
+        if kind == "parquet":
+            need_package("pyarrow", "report")
         if self.video:
             import_av()
 
@@ -253,8 +251,8 @@ def stability(
 
     if (reference or truth) and len(paths) != 1:
         raise typer.BadParameter("--reference and --truth are for one file of tracks or one video")
-    if plot is not None and find_spec("matplotlib") is None:
-        raise missing_extra("matplotlib", "report")
+    if plot is not None:
+        need_package("matplotlib", "report")
     rows, drawn = [], []
     for path in paths:
         if path.suffix == ".jsonl":

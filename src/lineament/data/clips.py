@@ -14,7 +14,18 @@ from numpy.typing import NDArray
 
 from ..crop import warp
 from ..errors import InputError, ShapeError
-from ..geometry import Array, apply_affine, as_points, compose, crop_affine, fit_roll_deg, invert_affine, landmark_box
+from ..geometry import (
+    Array,
+    apply_affine,
+    as_points,
+    box_center,
+    compose,
+    crop_affine,
+    fit_roll_deg,
+    invert_affine,
+    landmark_box,
+    similarity,
+)
 from ..schemes import scheme
 
 FACE = 0.42
@@ -132,7 +143,7 @@ class _Scene:
         to_still = crop_affine(landmark_box(landmarks), size, 1 / FACE)
         self.still = _filled(image, to_still, size)
         self.points = apply_affine(to_still, landmarks)
-        self.middle = (landmark_box(self.points)[:2] + landmark_box(self.points)[2:]) / 2
+        self.middle = box_center(landmark_box(self.points))
         self.gate = _Gate(rng, settings.frames / settings.rate + 1, settings.still)
         self.path = [_Wave(rng) for _ in range(4)]
         self.light = [_Wave(rng, 0.5) for _ in range(2)]
@@ -159,10 +170,7 @@ class _Scene:
         moved, s = self.gate(time), self.settings
         x, y, turn, zoom = (wave(moved) for wave in self.path)
         shift = self.middle + np.array([x, y]) * s.move * s.size
-        angle, scale = math.radians(turn * s.turn_deg), math.exp(zoom * s.zoom)
-        cos, sin = scale * math.cos(angle), scale * math.sin(angle)
-        linear = np.array([[cos, -sin], [sin, cos]])
-        affine = np.column_stack([linear, shift - linear @ self.middle])
+        affine = similarity(math.exp(zoom * s.zoom), turn * s.turn_deg, self.middle, shift)
         return affine, [s.expression * face.strength(time) for face in self.faces]
 
     def _deformed(self, moves: list[float]) -> Array:
@@ -329,12 +337,7 @@ class _Occluder:
         place = tuple(round(float(v) * 16) for v in center), tuple(round(float(v) * 16) for v in self.axes)
         color = tuple(float(v) for v in self.color)
         cv2.ellipse(picture, *place, self.angle_deg, 0, 360, color, cv2.FILLED, cv2.LINE_AA, 4)
-        turn = compose([[1 / self.axes[0], 0, 0], [0, 1 / self.axes[1], 0]], _turned(-self.angle_deg, center))
+        turn = compose(
+            [[1 / self.axes[0], 0, 0], [0, 1 / self.axes[1], 0]], similarity(1.0, -self.angle_deg, center, (0, 0))
+        )
         return np.asarray((apply_affine(turn, landmarks) ** 2).sum(1) < 1)
-
-
-def _turned(angle_deg: float, center: Array) -> Array:
-    """The affine that takes `center` to the origin and turns by `angle_deg`."""
-    angle = math.radians(angle_deg)
-    linear = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    return np.column_stack([linear, -linear @ center])

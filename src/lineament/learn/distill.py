@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import RecipeError
 from ..models.heads import STRIDE, Raw
-from ..models.landmark_net import LandmarkNet
+from ..models.landmark_net import TWO_D, LandmarkNet
 from ..runtime import Model
 from ..schemes import scheme
 from .build import build_model, load_trained
@@ -29,7 +29,6 @@ from .told import with_teacher
 from .train import Trainer
 
 NEEDS_HEATMAPS = ("pixel_wise", "heatmap_kl")
-TWO_D = ("heatmap2d", "gaussian2d")
 NEEDS_LEVELS = ("pair_wise", "mimicry")
 HIDDEN = (0.15, 0.6)
 """Shortest and longest side of what is hidden, as fractions of the crop's."""

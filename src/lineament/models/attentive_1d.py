@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import RecipeError
-from .heads import Raw, moments, positions
+from .heads import Raw, moments, positions, sharpened
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
 """Cells of a heatmap for each pixel of the crop: L / F of the paper."""
@@ -161,12 +161,9 @@ class AttentiveGaussian1D(Attentive1D):
     Where a landmark may be is what the fourth power of its maps has above that of a floor, as for gaussian2d.
     """
 
-    FLOOR, TINY = 0.03, 1.2346e-4
-
     def read(self, heatmaps_x: Tensor, heatmaps_y: Tensor) -> Raw:
         """Raw of the maps (B, N, L)."""
-        logits = (((maps / self.FLOOR).clamp(min=1) ** 4 - 1 + self.TINY).log() for maps in (heatmaps_x, heatmaps_y))
-        raw = self.place(*logits)
+        raw = self.place(sharpened(heatmaps_x), sharpened(heatmaps_y))
         return Raw(
             raw.landmarks, raw.variance, heatmaps_x=raw.heatmaps_x, heatmaps_y=raw.heatmaps_y, cell=self.cell,
             maps_x=heatmaps_x, maps_y=heatmaps_y,

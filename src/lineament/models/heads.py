@@ -10,6 +10,10 @@ STRIDE = 4
 """Crop pixels a cell of the map that every head stands on."""
 
 
+FLOOR, TINY = 0.03, 1.2346e-4
+"""Below what height a map of Gaussians says nothing, and what all of that counts, in fourth powers of it."""
+
+
 @dataclass(frozen=True)
 class Raw:
     """What a network says of a batch of crops before decoding; a head fills what it predicts."""
@@ -71,13 +75,16 @@ class Gaussian2D(Heatmap2D):
     together count next to nothing, even beside a weak peak.
     """
 
-    FLOOR, TINY = 0.03, 1.2346e-4
-
     def forward(self, features: Tensor) -> Raw:
         maps = self.out(self.stretch(features)).float()
-        # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would meet it
-        raw = self.read(((maps / self.FLOOR).clamp(min=1) ** 4 - 1 + self.TINY).log())
+        raw = self.read(sharpened(maps))
         return Raw(raw.landmarks, raw.variance, raw.heatmaps, maps, stride=self.stride)
+
+
+def sharpened(maps: Tensor) -> Tensor:
+    """The logits of what the fourth power of `maps`, whose peaks have height 1, has above that of a floor."""
+    # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would meet it
+    return ((maps / FLOOR).clamp(min=1) ** 4 - 1 + TINY).log()
 
 
 def positions(length: int, stride: float, like: Tensor) -> Tensor:
