@@ -1,4 +1,4 @@
-"""attentive_1d.py: its equations, its decoders against those of decode.py, and a memory that does not grow."""
+"""attentive_1d.py: its equations, its decoders against those of decode.py."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,6 @@ from lineament.models.attentive_1d import (
     AttentiveGaussian1D,
     AxisSettings,
     CoAttention,
-    Refinement,
 )
 from lineament.models.heads import Raw
 from lineament.models.landmark_net import LandmarkNet
@@ -135,49 +134,12 @@ def test_the_output_is_2nl_numbers_where_two_dimensions_have_nl_squared():
     assert two(torch.zeros(1, size, size, 3, dtype=torch.uint8)).heatmaps.numel() == points * (size // 4) ** 2
 
 
-def frames(count, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return [tuple(torch.randn(2, 5, 32, generator=generator) for _ in range(2)) for _ in range(count)]
-
-
-def refinement(fade):
-    torch.manual_seed(3)
-    refine = Refinement(5, fade)
-    for decoder in (refine.decode_x, refine.decode_y):
-        torch.nn.init.normal_(decoder[-1].weight, 0, 0.1)
-    return refine.eval()
-
-
-def test_the_recursion_is_the_sum_of_equation_13_over_all_past_frames():
-    refine, seen, memory = refinement(0.3), frames(7), None
-    for t, (x, y) in enumerate(seen):
-        found_x, found_y, memory = refine(x, y, memory)
-        past = [refine.encode_x(frame[0]) for frame in seen[: t + 1]]
-        summed = past[t] + sum((0.3 ** (t - tau) * past[tau] for tau in range(t)), torch.zeros(()))
-        torch.testing.assert_close(found_x, x + refine.decode_x(summed), atol=1e-5, rtol=1e-5)
-        assert found_y.shape == y.shape
-        assert memory[0].shape == memory[1].shape == (2, Refinement.WIDTH, 32)  # of the first frame as of the last
-
-
-def test_a_fade_of_nothing_sees_each_frame_alone_and_a_new_refinement_changes_nothing():
-    refine, memory = refinement(0.0), None
-    for x, y in frames(4):
-        found = refine(x, y, memory)
-        memory = found[2]
-        for own, alone in zip(found[:2], refine(x, y)[:2], strict=True):
-            torch.testing.assert_close(own, alone)
-    fresh = Refinement(5, 0.3)
-    x, y = frames(1)[0]
-    torch.testing.assert_close(fresh(x, y)[0], x)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: net(length=0.7), r"model\.length is 0\.7; wanted one of 0\.25, 0\.5, 1\.0, 2\.0, 3\.0"),
         (lambda: net(decoder="mean"), r"model\.decoder is 'mean'; wanted expectation, argmax or dark"),
         (lambda: net("attentive2d"), "no head is called 'attentive2d'; did you mean 'attentive1d'"),
-        (lambda: Refinement(5, 1.0), r"the fade of the past is 1\.0; wanted 0 to below 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(make, message):

@@ -25,6 +25,7 @@ ORDER = (
     "detect_presets",
     "predict",
     "smooth",
+    "followed",
     "track",
     "tracks",
     "draw",

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -260,3 +261,45 @@ def test_time_has_to_go_on():
 def test_settings_out_of_range_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         tracker(**options)
+
+
+class Remembering:
+    """The model `fast`, which counts the frames it saw of each face in its memory."""
+
+    def __init__(self):
+        model = PREDICTOR.model
+        self.name, self.scheme, self.points = "counts", model.scheme, model.points
+        self.size, self.padding = model.size, model.padding
+
+    def heads(self, crops, memory=None):
+        before = np.zeros((len(crops), 2, 3, 4), np.float32) if memory is None else memory
+        assert len(before) == len(crops)
+        return replace(PREDICTOR.model.heads(crops), memory=before + 1)
+
+
+def test_each_face_is_seen_with_what_the_model_remembers_of_it():
+    follow = Tracker(Remembering(), threads=1)
+    both = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
+    alone = scene(("astronaut", 110, 90, 120))
+
+    def seen():
+        return {t.number: None if t.memory is None else t.memory.max() for t in follow._tracks}
+
+    for _ in range(3):
+        follow(both)
+    assert seen() == {1: 3, 2: 3}
+    for _ in range(2):
+        follow(alone)
+    assert seen() == {1: 5, 2: None}  # lost: forgotten
+    saved = json.loads(json.dumps(follow.state()))
+    other = Tracker(Remembering(), threads=1)
+    other.restore(saved)
+    for frame in (both, both, both):
+        wanted, found = follow(frame), other(frame)
+        np.testing.assert_array_equal(wanted.landmarks, found.landmarks)
+    assert [t.memory.max() for t in other._tracks] == [t.memory.max() for t in follow._tracks]
+    assert seen()[1] == 8
+    assert seen()[2] < 4
+    follow.reset()
+    follow(alone)
+    assert seen() == {1: 1}

@@ -145,6 +145,15 @@ def flip_affine(width: int) -> Array:
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
 
 
+def upright_box(landmarks: ArrayLike, roll_deg: float) -> Array:
+    """The square (4,) about `landmarks` (N, 2) of a face turned by `roll_deg`: as large as their box at that roll."""
+    upright = similarity(1.0, -roll_deg, (0, 0), (0, 0))
+    box = landmark_box(apply_affine(upright, landmarks))
+    center = apply_affine(invert_affine(upright), box_center(box))
+    half = box_side(box) / 2
+    return np.concatenate([center - half, center + half])
+
+
 def fit_roll_deg(source: ArrayLike, target: ArrayLike) -> float:
     """The roll of `fit_similarity(source, target)`, in degrees, without the rest of it.
 

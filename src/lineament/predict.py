@@ -28,7 +28,7 @@ from .geometry import (
     fit_roll_deg,
     invert_affine,
     landmark_box,
-    similarity,
+    upright_box,
 )
 from .image import Source, read_image
 from .runtime import Heads, load_model
@@ -70,8 +70,8 @@ class LandmarkModel(Protocol):
     padding: float
     points: int
 
-    def heads(self, crops: NDArray[np.uint8]) -> Heads:
-        """Heads of uint8 RGB `crops` (F, S, S, 3)."""
+    def heads(self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None, /) -> Heads:
+        """Heads of uint8 RGB `crops` (F, S, S, 3).    memory: is given only to a model whose Heads hold one."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ class Found(NamedTuple):
     """(F, N) in [0, 1]."""
     sigma_px: Array
     """(F, N), pixels of the image."""
+    memory: NDArray[np.float32] | None = None
+    """(F, 2, W, L): what a model that remembers is to be given with the next frame; None of another."""
 
 
 class Predictor:
@@ -189,45 +191,62 @@ class Predictor:
 
     def make_face(self, points: Found, row: int, box: Array, score: float, track_id: int | None = None) -> Face:
         """The Face of what the model says in `row`, in the scheme that is wanted."""
-        landmarks, scores, sigma_px = (part[row] for part in points)
+        landmarks, scores, sigma_px = points.landmarks[row], points.scores[row], points.sigma_px[row]
         if self.scheme != self.model.scheme:
             packed = np.column_stack([landmarks, scores, sigma_px])
             made, rest = (convert(p, self.model.scheme, self.scheme).points for p in (packed[:, :2], packed[:, 2:]))
             landmarks, scores, sigma_px = made, rest[:, 0], rest[:, 1]
         return Face(landmarks, np.clip(scores, 0, 1), sigma_px, box, float(np.clip(score, 0, 1)), self.scheme, track_id)
 
-    def find(self, images: list[NDArray[np.uint8]], cuts: list[Cut], rules: Recut | None = None) -> Found:
-        """What the model says of the faces in `cuts`; some are cut again, by `rules` or the predictor's own."""
-        best, rules = self.look(images, cuts), rules or self.recut
+    def find(
+        self,
+        images: list[NDArray[np.uint8]],
+        cuts: list[Cut],
+        rules: Recut | None = None,
+        memory: NDArray[np.float32] | None = None,
+    ) -> Found:
+        """What the model says of the faces in `cuts`; some are cut again, by `rules` or the predictor's own.
+
+        memory: (F, 2, W, L) that `Found` held for the frame before; a face that is cut again is seen without it.
+        """
+        best, rules = self.look(images, cuts, memory), rules or self.recut
         if rules is None:
             return best
-        again = [(k, t) for k, cut in enumerate(cuts) for t in self._second_cuts(rules, cut, best[0][k], best[1][k])]
+        again = [
+            (k, t)
+            for k, cut in enumerate(cuts)
+            for t in self._second_cuts(rules, cut, best.landmarks[k], best.scores[k])
+        ]
         if again:
             self._keep_better(best, [k for k, _ in again], self.look(images, [t for _, t in again]))
             # where angles were searched, the best of them is now cut around its own landmarks
             rows = [k for k, _ in again]
             searched = sorted({k for k in rows if rows.count(k) > 1})
-            last = [self.cut_around(cuts[k].image, best[0][k]) for k in searched]
+            last = [self.cut_around(cuts[k].image, best.landmarks[k]) for k in searched]
             self._keep_better(best, searched, self.look(images, last))
         return best
 
     @staticmethod
-    def _keep_better(best: tuple[Array, Array, Array], rows: list[int], other: tuple[Array, Array, Array]) -> None:
-        for row, landmarks, scores, sigma_px in zip(rows, *other, strict=True):
-            if scores.mean() > best[1][row].mean():
-                best[0][row], best[1][row], best[2][row] = landmarks, scores, sigma_px
+    def _keep_better(best: Found, rows: list[int], other: Found) -> None:
+        for k, row in enumerate(rows):
+            if other.scores[k].mean() > best.scores[row].mean():
+                for kept, part in zip(best, other, strict=True):
+                    if kept is not None and part is not None:
+                        kept[row] = part[k]
 
-    def look(self, images: list[NDArray[np.uint8]], cuts: list[Cut]) -> Found:
+    def look(
+        self, images: list[NDArray[np.uint8]], cuts: list[Cut], memory: NDArray[np.float32] | None = None
+    ) -> Found:
         """As `find`, by one cut of each face."""
         model = self.model
         if not cuts:
             return Found(np.zeros((0, model.points, 2)), np.zeros((0, model.points)), np.zeros((0, model.points)))
         affines = [crop_affine(t.box, model.size, model.padding, t.roll_deg) for t in cuts]
         crops = warp_all([images[t.image] for t in cuts], affines, model.size, self.threads)
-        heads: Heads = self.heads(crops)
+        heads: Heads = self.heads(crops) if memory is None else self.model.heads(crops, memory)
         points = [apply_affine(invert_affine(a), p) for a, p in zip(affines, heads.landmarks_crop, strict=True)]
         scales = np.array([affine_scale(a) for a in affines])
-        return Found(np.stack(points), heads.scores.astype(np.float64), heads.sigma_px / scales[:, None])
+        return Found(np.stack(points), heads.scores.astype(np.float64), heads.sigma_px / scales[:, None], heads.memory)
 
     def _second_cuts(self, rules: Recut, cut: Cut, landmarks: Array, scores: Array) -> list[Cut]:
         """Other cuts worth trying for a face, by what the first one found; mostly none."""
@@ -247,11 +266,7 @@ class Predictor:
     def cut_around(self, image: int, landmarks: Array) -> Cut:
         """The cut around `landmarks`, upright: their roll, and their tight box as seen at that roll."""
         roll = self._roll_deg(landmarks)
-        upright = similarity(1.0, -roll, (0, 0), (0, 0))
-        box = landmark_box(apply_affine(upright, landmarks))
-        center = apply_affine(invert_affine(upright), (box[:2] + box[2:]) / 2)
-        half = box_side(box) / 2
-        return Cut(image, np.concatenate([center - half, center + half]), roll)
+        return Cut(image, upright_box(landmarks, roll), roll)
 
 
 def first_cuts(detections: Detections, image: int = 0) -> list[Cut]:

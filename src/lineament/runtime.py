@@ -32,6 +32,8 @@ class Heads:
     """(F, N) in [0, 1]."""
     sigma_px: NDArray[np.float32]
     """(F, N), pixels of the crop."""
+    memory: NDArray[np.float32] | None = None
+    """(F, 2, W, L): what the faces' next frames are to be seen with; None: the model remembers nothing."""
 
 
 def open_session(path: Path, threads: int = 0) -> Any:
@@ -80,21 +82,37 @@ class Model:
         self.padding: float = metadata["padding"]
         """Side of the crop in longer sides of the landmark box."""
         self.points: int = metadata["points"]
+        self.memory: tuple[int, ...] | None = tuple(metadata["memory"]) if "memory" in metadata else None
+        """(2, W, L): what it remembers of a face from frame to frame; None: nothing."""
 
     @property
     def card(self) -> dict[str, Any]:
         """What is known of the file: data, licences, figures, limits; empty where no card lies beside it."""
         return read_card(self.path)
 
-    def heads(self, crops: NDArray[np.uint8]) -> Heads:
-        """Heads of uint8 RGB `crops` (F, S, S, 3).    Raises: ShapeError where the shape or type differs."""
+    def heads(self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None) -> Heads:
+        """Heads of uint8 RGB `crops` (F, S, S, 3).
+
+        memory: (F, 2, W, L), what the model gave for the frame before of each face's video; None: these are the first.
+        Raises: ShapeError where a shape or type differs, or the model remembers nothing.
+        """
         wanted = (self.size, self.size, 3)
         if crops.ndim != 4 or crops.shape[1:] != wanted or crops.dtype != np.uint8:
             raise ShapeError(f"crops are {crops.dtype} {crops.shape}; wanted uint8 (F, {', '.join(map(str, wanted))})")
-        parts = [self.session.run(None, {"crops": crops[i : i + CHUNK]}) for i in range(0, len(crops), CHUNK)]
+        inputs: dict[str, NDArray[Any]] = {"crops": crops}
+        if self.memory is not None:
+            inputs["memory"] = np.zeros((len(crops), *self.memory), np.float32) if memory is None else memory
+        elif memory is not None:
+            raise ShapeError(f"a memory is given, and the model {self.name!r} keeps none; leave it out")
+        if self.memory is not None and inputs["memory"].shape != (len(crops), *self.memory):
+            raise ShapeError(f"memory is {inputs['memory'].shape}; wanted {(len(crops), *self.memory)}")
+        parts = [
+            self.session.run(None, {name: part[i : i + CHUNK] for name, part in inputs.items()})
+            for i in range(0, len(crops), CHUNK)
+        ]
         if not parts:
             empty = np.zeros((0, self.points), np.float32)
-            return Heads(np.zeros((0, self.points, 2), np.float32), empty, empty)
+            return Heads(np.zeros((0, self.points, 2), np.float32), empty, empty, inputs.get("memory"))
         return Heads(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     __call__ = heads

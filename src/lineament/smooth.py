@@ -253,3 +253,13 @@ class Smoother:
         self.scale, self.angle, self.started = state["scale"], state["angle"], state["started"]
         self.pose.restore(state["pose"])
         self.beside.restore(state["beside"])
+
+
+def zero_phase(path: Array, deviation: float) -> Array:
+    """`path` (T, N, 2), without gaps, smoothed by a Gaussian of `deviation` frames, which shifts nothing in time."""
+    reach = max(int(4 * deviation), 1)
+    offsets = np.arange(-reach, reach + 1)
+    kernel = np.exp(-(offsets**2) / (2 * deviation**2))
+    padded = np.concatenate([np.repeat(path[:1], reach, 0), path, np.repeat(path[-1:], reach, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
+    return np.asarray(windows @ (kernel / kernel.sum()))

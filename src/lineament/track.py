@@ -5,19 +5,19 @@ Nothing here knows files or clocks: video.py brings the frames, and a tracker gi
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .crop import warp
 from .errors import InputError
 from .face import Face, Faces
-from .geometry import Array, box_center, box_side, crop_affine, iou, landmark_box
+from .followed import Followed, Seen, look_of
+from .geometry import Array, box_center, box_side, iou, landmark_box
 from .image import read_image
 from .predict import RECUT, Found, LandmarkModel, Predictor, first_cuts
 from .schemes import scheme
@@ -27,16 +27,6 @@ FOLLOW = replace(RECUT, doubtful_score=0.0)
 """A face that is followed is cut again where it moved far, but no other angles are tried: it was upright before."""
 THUMB = (24, 18)
 """Width and height of the small picture in which cuts are seen."""
-LOOK, AROUND = 12, 1.8
-"""Side in pixels of the small picture by which a face is known again, and its side in sides of the face."""
-LEARN = 0.05
-"""Weight of a new frame in what a face looks like."""
-SPEED_S = 0.1
-"""Time over which a face's velocity is averaged, in seconds."""
-COAST_S = 0.5
-"""Time in which a lost face slows down."""
-NEAR_SIDES = 0.3
-"""A face is looked for at most so far ahead of where it was, in sides."""
 
 
 @dataclass(frozen=True)
@@ -75,56 +65,6 @@ class TrackRules:
 RULES = TrackRules()
 
 
-class _Seen(NamedTuple):
-    """What the model says of one face of the frame."""
-
-    landmarks: Array
-    scores: Array
-    sigma_px: Array
-
-
-@dataclass(eq=False)
-class _Track:
-    """One face as it is known."""
-
-    number: int | None
-    """None while it is doubtful."""
-    landmarks: Array
-    """(N, 2), as last measured, or where they would be now, in the model's scheme."""
-    score: float
-    """The detector's, when it last saw the face."""
-    look: Array
-    """The face's small picture, without brightness and contrast."""
-    smoother: Smoother | None
-    velocity: Array = field(default_factory=lambda: np.zeros(2))
-    """(2,): of its centre, in px/s."""
-    looks: int = 1
-    """Looks of the detector at it in a row; below 0: without it."""
-    lost_s: float = 0.0
-    """Seconds since it was lost; 0 while it is followed."""
-
-    @property
-    def side(self) -> float:
-        """The side of its landmark box."""
-        return box_side(landmark_box(self.landmarks))
-
-    def go_on(self, dt: float, size: tuple[int, int]) -> None:
-        """Moves on as it moved; a lost face slows down, and waits at the border of the picture of that `size`."""
-        step = self.velocity * dt
-        length = float(np.hypot(*step))
-        step *= min(1.0, NEAR_SIDES * self.side / max(length, 1e-9))
-        if self.lost_s:
-            center = box_center(landmark_box(self.landmarks))
-            step = np.clip(center + step, 0, size) - center
-            self.velocity = self.velocity * math.exp(-dt / COAST_S)
-        self.landmarks = self.landmarks + step
-
-    def state(self) -> dict[str, Any]:
-        arrays = {name: getattr(self, name).tolist() for name in ("landmarks", "look", "velocity")}
-        numbers = {name: getattr(self, name) for name in ("number", "score", "looks", "lost_s")}
-        return arrays | numbers | {"smoother": None if self.smoother is None else self.smoother.state()}
-
-
 class Tracker:
     """Frames of one video, in order -> Faces with stable ids. Each video needs its own; models are shared.
 
@@ -154,7 +94,7 @@ class Tracker:
 
     def reset(self) -> None:
         """Forgets every face: the next frame is the first of a video."""
-        self._tracks: list[_Track] = []
+        self._tracks: list[Followed] = []
         self._next = 1
         self._since_look = 0
         self._look_now = True
@@ -183,11 +123,12 @@ class Tracker:
             self._look(image, seen)
         self._first = False
         for track in self._tracks:
-            track.lost_s = 0.0 if track in seen else track.lost_s + dt
+            if track not in seen:
+                track.miss(dt)
         self._tracks = [t for t in self._tracks if t.lost_s <= (self.rules.keep_s if t.number else 0)]
         for track in self._tracks:
             if track in seen:
-                seen[track] = self._taken_in(track, seen[track], image, dt)
+                seen[track] = track.take_in(seen[track], image, dt)
         told = sorted((track for track in seen if track.number), key=lambda track: track.number or 0)
         faces = [self._face(track, seen[track]) for track in told]
         return Faces(tuple(faces), self.predictor.scheme, len(scheme(self.predictor.scheme)), size)
@@ -208,19 +149,11 @@ class Tracker:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from what `state` gave; model and settings have to be the same."""
-        self._tracks = [self._restored(track) for track in state["tracks"]]
+        self._tracks = [Followed.restored(track, self._smoother()) for track in state["tracks"]]
         self._next, self._since_look, self._look_now = state["next"], state["since_look"], state["look_now"]
         self._first, self._time, self._change = state["first"], state["time"], state["change"]
         self._size = None if state["size"] is None else (state["size"][0], state["size"][1])
         self._thumb = None if state["thumb"] is None else np.array(state["thumb"], np.float64)
-
-    def _restored(self, state: Mapping[str, Any]) -> _Track:
-        smoother = self._smoother()
-        if smoother is not None:
-            smoother.restore(state["smoother"])
-        arrays: dict[str, Any] = {name: np.array(state[name], np.float64) for name in ("landmarks", "look", "velocity")}
-        numbers: dict[str, Any] = {name: state[name] for name in ("number", "score", "looks", "lost_s")}
-        return _Track(**arrays, **numbers, smoother=smoother)
 
     def _smoother(self) -> Smoother | None:
         return Smoother(self.smooth, self.predictor.model.scheme) if self.smooth else None
@@ -248,22 +181,28 @@ class Tracker:
         self._change = 0.0 if cut else 0.8 * self._change + 0.2 * change
         return cut
 
-    def _follow(self, image: NDArray[np.uint8]) -> dict[_Track, _Seen]:
+    def _follow(self, image: NDArray[np.uint8]) -> dict[Followed, Seen]:
         """What the model says of each face that was there in the last frame, where it goes on."""
         followed = [track for track in self._tracks if not track.lost_s]
         cuts = [self.predictor.cut_around(0, track.landmarks) for track in followed]
-        found = map(_Seen, *self.predictor.find([image], cuts, FOLLOW))
-        seen = dict(zip(followed, found, strict=True))
+        found = self.predictor.find([image], cuts, FOLLOW, self._remembered(followed))
+        seen = dict(zip(followed, Seen.all_of(found), strict=True))
         gone = [track for track in followed if not self._goes_on(track, seen[track])]
         for one, other in combinations([track for track in followed if track not in gone], 2):
             away = float(np.linalg.norm(seen[one].landmarks - seen[other].landmarks, axis=1).mean())
             if away < self.rules.apart * min(one.side, other.side):
                 # both landed on the face in front: it keeps the number it fits better
-                gone.append(max((one, other), key=lambda track: _strangeness(track, seen[track].landmarks, image)))
+                gone.append(max((one, other), key=lambda track: track.strangeness(seen[track].landmarks, image)))
         self._look_now |= bool(gone)
         return {track: points for track, points in seen.items() if track not in gone}
 
-    def _goes_on(self, track: _Track, points: _Seen) -> bool:
+    @staticmethod
+    def _remembered(followed: list[Followed]) -> NDArray[np.float32] | None:
+        """What the model remembers of the faces (F, 2, W, L); None where it remembers nothing."""
+        memories = [track.memory for track in followed if track.memory is not None]
+        return np.stack(memories) if memories else None
+
+    def _goes_on(self, track: Followed, points: Seen) -> bool:
         """Whether `points` may be the face of `track` one frame later."""
         box = landmark_box(points.landmarks)
         center, side = box_center(box), box_side(box)
@@ -283,7 +222,7 @@ class Tracker:
             self._since_look, self._look_now = 0, False
         return wanted
 
-    def _look(self, image: NDArray[np.uint8], seen: dict[_Track, _Seen]) -> None:
+    def _look(self, image: NDArray[np.uint8], seen: dict[Followed, Seen]) -> None:
         """Lets the detector find faces that are new or came back, and end those it no longer sees."""
         detections = self.predictor.detector(image)
         boxes = {track: landmark_box(points.landmarks) for track, points in seen.items()}
@@ -298,10 +237,10 @@ class Tracker:
         rows = [
             row for row in rows if not any(_overlap(landmark_box(found.landmarks[row]), box) for box in boxes.values())
         ]
-        points = [_Seen(*(part[row] for part in found)) for row in rows]
+        points = [Seen.all_of(found)[row] for row in rows]
         self._name(image, points, [float(detections.scores[unknown[row]]) for row in rows], seen)
 
-    def _judge(self, track: _Track, seen: dict[_Track, _Seen], scores: Array) -> None:
+    def _judge(self, track: Followed, seen: dict[Followed, Seen], scores: Array) -> None:
         """Believes in a face more or less by the detector's `scores` (K,) of it, and ends it where it may not stay."""
         rules, landmarks_score = self.rules, float(seen[track].scores.mean())
         if not len(scores):
@@ -314,25 +253,25 @@ class Tracker:
         if not track.number and (track.score >= rules.sure or proved):
             self._number(track)
 
-    def _number(self, track: _Track) -> None:
+    def _number(self, track: Followed) -> None:
         track.number = self._next
         self._next += 1
 
     def _name(
-        self, image: NDArray[np.uint8], found: list[_Seen], scores: list[float], seen: dict[_Track, _Seen]
+        self, image: NDArray[np.uint8], found: list[Seen], scores: list[float], seen: dict[Followed, Seen]
     ) -> None:
         """Follows the faces `found`, under their old numbers or new ones."""
         lost = [track for track in self._tracks if track not in seen and track.number]
         fits = {(t, k): self._fits(t, points.landmarks, image) for t in lost for k, points in enumerate(found)}
-        back: dict[int, _Track] = {}
+        back: dict[int, Followed] = {}
         for track, k in sorted(fits, key=lambda pair: fits[pair]):
             if math.isfinite(fits[track, k]) and k not in back and track not in back.values():
                 back[k] = track
         for k, (points, score) in enumerate(zip(found, scores, strict=True)):
             if self.faces is not None and len(seen) >= self.faces:
                 return
-            look = _look_of(image, points.landmarks)
-            track = back.get(k) or _Track(None, points.landmarks, score, look, None)
+            look = look_of(image, points.landmarks)
+            track = back.get(k) or Followed(None, points.landmarks, score, look, None)
             track.landmarks, track.velocity, track.score = points.landmarks, np.zeros(2), score
             track.smoother, track.looks = self._smoother(), 1
             if track not in self._tracks:
@@ -341,49 +280,16 @@ class Tracker:
                     self._number(track)
             seen[track] = points
 
-    def _fits(self, track: _Track, landmarks: Array, image: NDArray[np.uint8]) -> float:
+    def _fits(self, track: Followed, landmarks: Array, image: NDArray[np.uint8]) -> float:
         """How little a face found looks like a lost one; inf where it cannot be it."""
-        strange = _strangeness(track, landmarks, image)
-        alike = float((track.look * _look_of(image, landmarks)).mean())
-        near = _away(track, landmarks) < 0.5 + track.lost_s
-        return strange if alike > (self.rules.alike_near if near else self.rules.alike) else math.inf
+        near = track.away(landmarks) < 0.5 + track.lost_s
+        if track.alike(landmarks, image) <= (self.rules.alike_near if near else self.rules.alike):
+            return math.inf
+        return track.strangeness(landmarks, image)
 
-    def _taken_in(self, track: _Track, points: _Seen, image: NDArray[np.uint8], dt: float) -> _Seen:
-        """`points` smoothed, after the track has learnt from them."""
-        moved = box_center(landmark_box(points.landmarks)) - box_center(landmark_box(track.landmarks))
-        # the track went on as it moved: what is left of the way is what its velocity lacks
-        track.velocity = track.velocity + min(dt / SPEED_S, 1.0) * moved / dt
-        track.landmarks = points.landmarks
-        track.look = _normal((1 - LEARN) * track.look + LEARN * _look_of(image, points.landmarks))
-        if track.smoother is None:
-            return points
-        return points._replace(landmarks=track.smoother(points.landmarks, points.sigma_px, dt))
-
-    def _face(self, track: _Track, points: _Seen) -> Face:
-        one = Found(*(part[None] for part in points))
+    def _face(self, track: Followed, points: Seen) -> Face:
+        one = Found(points.landmarks[None], points.scores[None], points.sigma_px[None])
         return self.predictor.make_face(one, 0, landmark_box(points.landmarks), track.score, track.number)
-
-
-def _away(track: _Track, landmarks: Array) -> float:
-    """How far `landmarks` are from where `track` should be, in sides."""
-    center = box_center(landmark_box(landmarks)) - box_center(landmark_box(track.landmarks))
-    return float(np.hypot(*center) / track.side)
-
-
-def _strangeness(track: _Track, landmarks: Array, image: NDArray[np.uint8]) -> float:
-    """How badly the face of `landmarks` fits `track`: by place, size and look."""
-    size = abs(math.log(box_side(landmark_box(landmarks)) / track.side))
-    alike = float((track.look * _look_of(image, landmarks)).mean())
-    return _away(track, landmarks) + size + 2 * (1 - alike)
-
-
-def _look_of(image: NDArray[np.uint8], landmarks: Array) -> Array:
-    """The small picture of a face and what is around it, without brightness and contrast."""
-    return _normal(warp(image, crop_affine(landmark_box(landmarks), LOOK, AROUND), LOOK).astype(np.float64))
-
-
-def _normal(picture: Array) -> Array:
-    return np.asarray((picture - picture.mean()) / max(float(picture.std()), 1e-6))
 
 
 def _overlap(box: Array, known: Array) -> bool:

@@ -28,6 +28,7 @@ LISTED = [
     "train",
     "distill",
     "slim",
+    "refine",
     "export",
     "doctor",
     "version",

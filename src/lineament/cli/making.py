@@ -143,6 +143,28 @@ def slim(
     note(f"next: lineament distill with start = {cuts[-1].checkpoint!r}")
 
 
+@app.command()
+def refine(
+    recipe: Annotated[Path, typer.Argument(help="A TOML file with a [refine] part.", metavar="RECIPE.toml")],
+    set: Set = None,
+    out: RunFolder = None,
+    resume: Resume = False,
+    data: Data = None,
+    cache: Cache = None,
+) -> None:
+    """Train a tracker on clips: a detector's heatmaps, refined by those of the frames before.
+
+    The recipe's start is a trained detector with heatmaps along axes; it learns no more. Clips are made of the
+    recipe's faces and taken from unlabelled videos. The exported model remembers from frame to frame in lineament
+    track. Otherwise as train.
+    """
+    _need_torch()
+    from ..learn.refine import Refiner
+
+    checkpoint, settings = _train(Refiner, recipe, set, out, resume, data, cache)
+    _say_next(checkpoint, settings.name)
+
+
 def _train(
     kind: "Callable[..., Trainer]",
     recipe: Path,

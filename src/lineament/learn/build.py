@@ -12,6 +12,7 @@ from ..errors import RecipeError
 from ..models.attentive_1d import AxisSettings
 from ..models.heads import STRIDE
 from ..models.landmark_net import LandmarkNet
+from ..models.refinement import RefinedNet
 from ..schemes import scheme
 from .checkpoint import load_checkpoint, load_weights, student_weights
 from .recipe import Recipe, make_recipe
@@ -49,15 +50,37 @@ def as_its_start(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"model": m.model_copy(update=update)})
 
 
+def _plain(recipe: Recipe) -> Recipe:
+    """`recipe` for a network whose weights come later."""
+    update = {"imagenet": False, "cut": ""}
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update=update), "start": ""})
+
+
 def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:
     """The averaged network of a checkpoint, ready to predict, and its recipe."""
     state = load_checkpoint(checkpoint)
     recipe = make_recipe(json.loads(state["recipe"]), str(checkpoint))
-    plain = recipe.model_copy(
-        update={"model": recipe.model.model_copy(update={"imagenet": False, "cut": ""}), "start": ""}
-    )
-    model, weights = build_model(plain), student_weights(state["average"])
+    model, weights = build_model(_plain(recipe)), student_weights(state["average"])
     if recipe.model.cut:
         fit_shapes(model, weights)
     model.load_state_dict(weights)
+    return model.eval(), recipe
+
+
+def build_refined(recipe: Recipe, fade: float) -> RefinedNet:
+    """The network of `recipe` with the refinement of its heatmaps, both without anything learnt.
+
+    Raises: RecipeError where the network has no heatmaps along axes.
+    """
+    return RefinedNet(build_model(_plain(recipe)), len(scheme(recipe.scheme)), fade)
+
+
+def load_any(checkpoint: Path) -> tuple[LandmarkNet | RefinedNet, Recipe]:
+    """As `load_trained`; of a checkpoint of `lineament refine` the network with its refinement."""
+    state = load_checkpoint(checkpoint)
+    recipe = make_recipe(json.loads(state["recipe"]), str(checkpoint))
+    if recipe.refine is None:
+        return load_trained(checkpoint)
+    model = build_refined(recipe, recipe.refine.fade)
+    model.load_state_dict(state["average"])
     return model.eval(), recipe

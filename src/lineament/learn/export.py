@@ -27,10 +27,11 @@ from ..errors import DataError, ExportError, ModelError, missing_extra
 from ..geometry import Array, apply_affine
 from ..models.count import multiply_adds, parameters
 from ..models.landmark_net import LandmarkNet
+from ..models.refinement import WIDTH, RefinedNet
 from ..models.rows import RowStem, as_rows, can_become_rows, double_by_rows
 from ..runtime import METADATA_KEY, Heads, Model
 from ..schemes import scheme
-from .build import load_trained
+from .build import load_any
 from .calibrate import SigmaScale, fit_sigma, near_exponent
 from .checkpoint import load_checkpoint
 from .quantize import quantize_file
@@ -70,23 +71,33 @@ class Gate:
 
 
 class _Graph(nn.Module):
-    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px.
+    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px; of a RefinedNet with its memory in and out.
 
     rows: the model's first convolution is a RowStem.
     """
 
-    def __init__(self, model: LandmarkNet, scale: SigmaScale, padding: float, rows: bool = False) -> None:
+    def __init__(self, model: LandmarkNet | RefinedNet, scale: SigmaScale, padding: float, rows: bool = False) -> None:
         super().__init__()
         self.model, self.rows = model, rows
-        self.mean, self.std = float(model.mean.flatten()[0]), float(model.std.flatten()[0])
+        net = _detector(model)
+        self.mean, self.std = float(net.mean.flatten()[0]), float(net.std.flatten()[0])
         self.scale, self.exponent = scale, near_exponent(model.size, padding)
 
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, crops: Tensor, memory: Tensor | None = None) -> tuple[Tensor, ...]:
         pixels = as_rows(crops) if self.rows else crops.permute(0, 3, 1, 2)
         x = (pixels.float() - self.mean) / self.std
-        raw = self.model.head(self.model.levels(x)[0])
+        rest: tuple[Tensor, ...] = ()
+        if isinstance(self.model, RefinedNet):
+            raw, *rest = self.model.read(x, memory)  # type: ignore[assignment]
+        else:
+            raw = self.model.head(self.model.levels(x)[0])
         squared = self.scale.slope * raw.variance.clamp(min=0) + self.scale.floor
-        return raw.landmarks, 1 - torch.exp(-self.exponent / squared), squared.sqrt()
+        return raw.landmarks, 1 - torch.exp(-self.exponent / squared), squared.sqrt(), *rest
+
+
+def _detector(model: LandmarkNet | RefinedNet) -> LandmarkNet:
+    """The part of `model` that sees pictures."""
+    return model.net if isinstance(model, RefinedNet) else model
 
 
 def even_normalization(model: LandmarkNet) -> LandmarkNet:
@@ -135,8 +146,10 @@ def export_checkpoint(
     int8: quantized, calibrated on training faces.    about: further entries of the card (data, licence, limits).
     Raises: ExportError where the gate is not passed; then nothing is written.
     """
-    model, recipe = load_trained(checkpoint)
-    model = even_normalization(model)
+    model, recipe = load_any(checkpoint)
+    if int8 and isinstance(model, RefinedNet):
+        raise ExportError(f"{checkpoint}: a model that remembers frames is exported in fp32 alone; leave --int8 out")
+    even_normalization(_detector(model))
     sources, held_back = read_mixture(recipe.data, recipe.scheme, data_root, cache)
     if not held_back:
         raise DataError(f"{checkpoint}: none of its data sets has a validation face to compare on; add faces")
@@ -154,17 +167,22 @@ def export_checkpoint(
         "padding": recipe.model.padding,
         "precision": "int8" if int8 else "fp32",
     }
+    if isinstance(model, RefinedNet):
+        metadata["memory"] = [2, WIDTH, model.cells]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.onnx"
         graph = _Graph(model, scale, recipe.model.padding)
         write_fp32(by_rows(graph) if int8 else graph, model.size, path)
         if int8:
             crops = calibration_crops(sources[0].cache, model.size, recipe.model.padding)
-            path = quantize(path, crops, int(model.mean.flatten()[0]), float(model.std.flatten()[0]))
+            net = _detector(model)
+            path = quantize(path, crops, int(net.mean.flatten()[0]), float(net.std.flatten()[0]))
             scale = _rescale(path, metadata, faces, truth, recipe.model.padding, scale)
         set_metadata(path, metadata)
         gate = compare(Model(path, 1), faces, truth, landmarks, recipe)
         gate.check(int8)
+        if isinstance(model, RefinedNet):
+            _compare_second_look(Model(path, 1), model, faces)
         example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
         size = {"parameters": parameters(model), "multiply_adds": multiply_adds(model, example)}
         card = make_card(path, metadata | size, recipe, checkpoint, gate, scale, about or {})
@@ -192,13 +210,16 @@ def write_fp32(graph: _Graph, size: int, path: Path) -> None:
     chatter.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        inputs = {"crops": crops}
+        if isinstance(graph.model, RefinedNet):
+            inputs["memory"] = torch.zeros(2, 2, WIDTH, graph.model.cells)
         program = torch.onnx.export(
             graph.eval(),
-            (crops,),
+            tuple(inputs.values()),
             dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
-            input_names=["crops"],
-            output_names=["landmarks_crop", "scores", "sigma_px"],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},) * len(inputs),
+            input_names=list(inputs),
+            output_names=["landmarks_crop", "scores", "sigma_px"] + ["memory_after"] * (len(inputs) - 1),
             opset_version=OPSET,
             verbose=False,
         )
@@ -250,6 +271,19 @@ def compare(model: Model, faces: CropCache, truth: Array, landmarks: Array, reci
     moves = np.linalg.norm(found - landmarks, axis=-1)
     nmes = [interocular_nme(points, truth, recipe.scheme) for points in (landmarks, found)]
     return Gate(float(moves.max()), float(np.median(moves)), *nmes)
+
+
+def _compare_second_look(exported: Model, model: RefinedNet, faces: CropCache) -> None:
+    """Raises: ExportError where the exported model remembers anything else than `model` does."""
+    crops = next(crops for crops, _ in plain_crops(faces, exported.size, exported.padding, 32))
+    later = np.ascontiguousarray(crops[::-1])  # each face is followed by another one: no memory fits better by chance
+    with torch.no_grad():
+        _, memory = model.follow(torch.from_numpy(crops), None)
+        wanted = model.follow(torch.from_numpy(later), memory)[0].landmarks.numpy()
+    found = exported.heads(later, exported.heads(crops).memory).landmarks_crop
+    move = float(np.linalg.norm(found - wanted, axis=-1).max())
+    if move > MOVE_FP32:
+        raise ExportError(f"a point moves {move:.3f} px of the crop in the second frame; at most {MOVE_FP32} allowed")
 
 
 def _rescale(

@@ -124,6 +124,23 @@ class SlimSettings(Settings):
     )
 
 
+class RefineSettings(Settings):
+    """How the heatmaps of a frame are refined by those before it, and the clips from which that is learnt."""
+
+    fade: float = Field(
+        0.3, ge=0, lt=1, description="what is left of a frame's weight one frame later (Yin et al., eq. 13)"
+    )
+    window: int = Field(8, ge=2, description="frames in a row that are seen at once; train.batch counts windows")
+    clips: int = Field(160, ge=0, description="clips made of stills of the data")
+    frames: int = Field(40, ge=2, description="frames of a made clip")
+    occluders: int = Field(1, ge=0, description="things that pass in front of the face of a made clip")
+    videos: tuple[str, ...] = Field(
+        (), description="unlabelled videos, or folders of them: a path, or below the data root"
+    )
+    labels: str = Field("accurate", description="the model by which a tracker labels the videos")
+    video_frames: int = Field(240, ge=2, description="frames taken of each video, from its start")
+
+
 class Recipe(Settings):
     """A training."""
 
@@ -138,6 +155,7 @@ class Recipe(Settings):
     )
     distill: DistillSettings | None = Field(None, description="for lineament distill: what the students learn from")
     slim: SlimSettings | None = Field(None, description="for lineament slim: how transforms are weighed and cut")
+    refine: RefineSettings | None = Field(None, description="for lineament refine: what is learnt from clips")
     sigma: float = Field(1.2, gt=0, description="width of the target Gaussian in heatmap pixels")
     train: TrainSettings = Field(description="the schedule")
 

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -58,8 +59,17 @@ class Progress:
 Index = tuple[int, int, int, int]  # epoch, position, source, face
 
 
+class Crops(Protocol):
+    """What batches are made of: TrainingCrops, or TrainingWindows, whose crops and landmarks have an axis of time."""
+
+    def order(self, epoch: int, progress: float) -> NDArray[np.int64]: ...
+    def make(
+        self, epoch: int, position: int, source: int, face: int, /
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]: ...
+
+
 class _Crops(Dataset[tuple[Tensor, Tensor]]):
-    def __init__(self, crops: TrainingCrops) -> None:
+    def __init__(self, crops: Crops) -> None:
         self.crops = crops
 
     def __getitem__(self, index: Index) -> tuple[Tensor, Tensor]:
@@ -70,7 +80,7 @@ class _Crops(Dataset[tuple[Tensor, Tensor]]):
 class _Batches(Sampler[list[Index]]):
     """The batches of one process from step `start` on; the global batch is dealt out in turn."""
 
-    def __init__(self, crops: TrainingCrops, train: TrainSettings, start: int, processes: Processes) -> None:
+    def __init__(self, crops: Crops, train: TrainSettings, start: int, processes: Processes) -> None:
         self.crops, self.train, self.start, self.processes = crops, train, start, processes
 
     def __iter__(self) -> Iterator[list[Index]]:
@@ -90,7 +100,7 @@ class _Batches(Sampler[list[Index]]):
                 step += 1
 
 
-def make_loader(crops: TrainingCrops, train: TrainSettings, start: int, processes: Processes) -> DataLoader[Any]:
+def make_loader(crops: Crops, train: TrainSettings, start: int, processes: Processes) -> DataLoader[Any]:
     """The batches from step `start` on: crops (B, S, S, 3) uint8 and landmarks (B, N, 2), for one of the processes."""
     forks = "fork" in multiprocessing.get_all_start_methods()
     # here and not in the loader's processes: OpenCV's threads do not live on in a fork, where it would wait for them
@@ -170,7 +180,7 @@ class Trainer:
         self.recipe, self.folder, self.path = recipe, folder, folder / "checkpoint.pt"
         self.resumed = resume
         self._check(resume)
-        train, m = recipe.train, recipe.model
+        train = recipe.train
         if train.threads:
             torch.set_num_threads(train.threads)
         self.processes = join()
@@ -179,7 +189,8 @@ class Trainer:
                 f"train.batch is {train.batch}, less than {self.processes.world} processes x {train.accumulate} "
                 "accumulated batches; wanted at least one face in each: raise train.batch"
             )
-        self.cache, self.note = cache, note if self.processes.first else lambda line: None
+        self.data_root, self.cache = data_root, cache
+        self.note = note if self.processes.first else lambda line: None
         if not self.processes.first:
             self.processes.wait()  # the first process makes the crop cache, the others find it made
         self.sources, self.held_back = read_mixture(recipe.data, recipe.scheme, data_root, cache, self.note)
@@ -187,7 +198,7 @@ class Trainer:
             self.processes.wait()
         self.device = find_device(train.device)
         self.model = self.build().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.crops = TrainingCrops(self.sources, recipe.scheme, self.crop_size(), m.padding, recipe.augment, train.seed)
+        self.crops = self.training_crops()
         if self.processes.world > 1:
             use_global_norms(self.model)
         self.average = Average(self.model, train.ema)
@@ -203,6 +214,13 @@ class Trainer:
             start_from(model, Path(self.recipe.start))
         return model
 
+    def training_crops(self) -> Crops:
+        """What batches are made of."""
+        recipe = self.recipe
+        return TrainingCrops(
+            self.sources, recipe.scheme, self.crop_size(), recipe.model.padding, recipe.augment, recipe.train.seed
+        )
+
     def make_optimizer(self) -> torch.optim.Optimizer:
         """The optimizer of all that is trained."""
         return make_optimizer(self.model, self.recipe.train)
@@ -213,6 +231,10 @@ class Trainer:
     def crop_size(self) -> int:
         """Side of the crops that are cut for training, in pixels."""
         return self.recipe.model.size
+
+    def validate(self) -> dict[str, float]:
+        """The NME by data set, fractions, of the model as it is."""
+        return validate(self.model, self.held_back, self.recipe.scheme, self.recipe.model.padding)
 
     def annotated(self, landmarks_crop: Tensor) -> Tensor:
         """Of the points (B, N, 2) that come with a batch, those that people annotated."""
@@ -330,7 +352,7 @@ class Trainer:
     def _validate_average(self) -> dict[str, float]:
         current = {key: value.clone() for key, value in self.model.state_dict().items()}
         self.model.load_state_dict(self.average.state)
-        results = validate(self.model, self.held_back, self.recipe.scheme, self.recipe.model.padding)
+        results = self.validate()
         self.model.load_state_dict(current)
         return results
 

@@ -126,11 +126,15 @@ class Attentive1D(nn.Module):
         self.stretch_x, self.stretch_y = (Stretch(self.WIDTH, rows, points, times) for _ in range(2))
 
     def forward(self, features: Tensor) -> Raw:
+        return self.read(*self.heatmaps(features))
+
+    def heatmaps(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """What `read` reads, along x and y: (B, N, L) each."""
         along_x = self.squeeze_x(features)  # (B, K, a, b)
         along_y = self.squeeze_y(features.transpose(2, 3)).transpose(2, 3)  # (B, K, b, a)
         if self.attend is not None:
             along_x, along_y = self.attend(along_x, along_y)
-        return self.read(self.stretch_x(along_x).float(), self.stretch_y(along_y.transpose(2, 3)).float())
+        return self.stretch_x(along_x).float(), self.stretch_y(along_y.transpose(2, 3)).float()
 
     def read(self, heatmaps_x: Tensor, heatmaps_y: Tensor) -> Raw:
         """Raw of the heatmaps (B, N, L), whatever they hold."""
@@ -192,44 +196,3 @@ def peak_cells(probability: Tensor, smooth: float | None) -> Tensor:
     concave = curve < -1e-6
     step = ((low - high) / 2 / torch.where(concave, curve, -1.0)).clamp(-STEP, STEP)
     return torch.where(concave, middle + step, highest.to(step.dtype))
-
-
-class Refinement(nn.Module):
-    """Heatmaps of the frames of a video, in order -> the same, refined by what was there before.
-
-    maps_x, maps_y: (B, N, L) of one frame, as the detector gives them. `memory` holds what of the past counts: V of
-    eq. 13, V_t = U_t + lambda V_(t-1) with U = CNN3(E), which is the sum over all frames before with lambda^(t - tau);
-    its size does not grow. What CNN4 makes of V is added to the maps. With `fade` 0 the past counts nothing.
-    Source: eq. 13.
-    """
-
-    WIDTH = 64
-
-    def __init__(self, points: int, fade: float) -> None:
-        super().__init__()
-        if not 0 <= fade < 1:
-            raise RecipeError(f"the fade of the past is {fade}; wanted 0 to below 1")
-        self.fade = fade
-        self.encode_x, self.encode_y = (_axis_layers(points, self.WIDTH) for _ in range(2))
-        self.decode_x, self.decode_y = (_axis_layers(self.WIDTH, points, last=True) for _ in range(2))
-
-    def forward(
-        self, maps_x: Tensor, maps_y: Tensor, memory: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """The refined maps along x and y, and the memory for the next frame; None before the first."""
-        now_x, now_y = self.encode_x(maps_x), self.encode_y(maps_y)
-        if memory is not None:
-            now_x, now_y = now_x + self.fade * memory[0], now_y + self.fade * memory[1]
-        return maps_x + self.decode_x(now_x), maps_y + self.decode_y(now_y), (now_x, now_y)
-
-
-def _axis_layers(channels_in: int, channels_out: int, last: bool = False) -> nn.Sequential:
-    """Two convolutions along an axis; the last one of a decoder starts at 0, so that at first nothing is refined."""
-    first = nn.Conv1d(channels_in, Refinement.WIDTH, 5, padding=2)
-    second = nn.Conv1d(Refinement.WIDTH, channels_out, 5, padding=2)
-    if last:
-        nn.init.zeros_(second.weight)
-        assert second.bias is not None
-        nn.init.zeros_(second.bias)
-        return nn.Sequential(first, nn.ReLU(), second)
-    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU())

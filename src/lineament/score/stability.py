@@ -13,6 +13,7 @@ from ..errors import InputError, ProtocolError
 from ..face import Faces
 from ..geometry import Array, iou, landmark_box
 from ..schemes import scheme
+from ..smooth import zero_phase
 from ..tracks import Tracks
 from .protocols import MATCH_IOU
 
@@ -67,16 +68,6 @@ def stretches(path: Array, shortest: int = 1) -> list[slice]:
     there = np.concatenate([[False], np.isfinite(path).all((1, 2)), [False]]).astype(int)
     starts, stops = np.flatnonzero(np.diff(there) > 0), np.flatnonzero(np.diff(there) < 0)
     return [slice(a, b) for a, b in zip(starts.tolist(), stops.tolist(), strict=True) if b - a >= shortest]
-
-
-def zero_phase(path: Array, deviation: float) -> Array:
-    """`path` (T, N, 2), without gaps, smoothed by a Gaussian of `deviation` frames, which shifts nothing in time."""
-    reach = max(int(4 * deviation), 1)
-    offsets = np.arange(-reach, reach + 1)
-    kernel = np.exp(-(offsets**2) / (2 * deviation**2))
-    padded = np.concatenate([np.repeat(path[:1], reach, 0), path, np.repeat(path[-1:], reach, 0)])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
-    return np.asarray(windows @ (kernel / kernel.sum()))
 
 
 def still_frames(path: Array, norm: float) -> NDArray[np.bool_]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..smooth import zero_phase
 from ..tracks import Tracks
-from .stability import STILL_FRAMES, interocular, second_differences, still_frames, stretches, zero_phase
+from .stability import STILL_FRAMES, interocular, second_differences, still_frames, stretches
 
 
 def draw_stability(rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path) -> None:

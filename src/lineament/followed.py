@@ -1,0 +1,147 @@
+"""One face as a tracker knows it: where it is and where it goes, what it looks like, and what is remembered of it."""
+
+import math
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .crop import warp
+from .geometry import Array, box_center, box_side, crop_affine, landmark_box
+from .predict import Found
+from .smooth import Smoother
+
+LOOK, AROUND = 12, 1.8
+"""Side in pixels of the small picture by which a face is known again, and its side in sides of the face."""
+LEARN = 0.05
+"""Weight of a new frame in what a face looks like."""
+SPEED_S = 0.1
+"""Time over which a face's velocity is averaged, in seconds."""
+COAST_S = 0.5
+"""Time in which a lost face slows down."""
+NEAR_SIDES = 0.3
+"""A face is looked for at most so far ahead of where it was, in sides."""
+
+
+class Seen(NamedTuple):
+    """What the model says of one face of the frame."""
+
+    landmarks: Array
+    scores: Array
+    sigma_px: Array
+    memory: NDArray[np.float32] | None = None
+
+    @classmethod
+    def all_of(cls, found: Found) -> "list[Seen]":
+        """One for each face of `found`."""
+        memories = [None] * len(found.landmarks) if found.memory is None else list(found.memory)
+        return [cls(*row) for row in zip(found.landmarks, found.scores, found.sigma_px, memories, strict=True)]
+
+
+@dataclass(eq=False)
+class Followed:
+    """One face as it is known."""
+
+    number: int | None
+    """None while it is doubtful."""
+    landmarks: Array
+    """(N, 2), as last measured, or where they would be now, in the model's scheme."""
+    score: float
+    """The detector's, when it last saw the face."""
+    look: Array
+    """The face's small picture, without brightness and contrast."""
+    smoother: Smoother | None
+    velocity: Array = field(default_factory=lambda: np.zeros(2))
+    """(2,): of its centre, in px/s."""
+    looks: int = 1
+    """Looks of the detector at it in a row; below 0: without it."""
+    lost_s: float = 0.0
+    """Seconds since it was lost; 0 while it is followed."""
+    memory: NDArray[np.float32] | None = None
+    """(2, W, L): of a model that remembers what it saw of the face, while it is followed."""
+
+    @property
+    def side(self) -> float:
+        """The side of its landmark box."""
+        return box_side(landmark_box(self.landmarks))
+
+    def go_on(self, dt: float, size: tuple[int, int]) -> None:
+        """Moves on as it moved; a lost face slows down, and waits at the border of the picture of that `size`."""
+        step = self.velocity * dt
+        length = float(np.hypot(*step))
+        step *= min(1.0, NEAR_SIDES * self.side / max(length, 1e-9))
+        if self.lost_s:
+            center = box_center(landmark_box(self.landmarks))
+            step = np.clip(center + step, 0, size) - center
+            self.velocity = self.velocity * math.exp(-dt / COAST_S)
+        self.landmarks = self.landmarks + step
+
+    def miss(self, dt: float) -> None:
+        """Was not seen for `dt` seconds more."""
+        self.lost_s += dt
+        self.memory = None
+
+    def state(self) -> dict[str, Any]:
+        arrays = {name: getattr(self, name).tolist() for name in ("landmarks", "look", "velocity")}
+        numbers = {name: getattr(self, name) for name in ("number", "score", "looks", "lost_s")}
+        smoother = None if self.smoother is None else self.smoother.state()
+        return arrays | numbers | {"smoother": smoother, "memory": _packed(self.memory)}
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any], smoother: Smoother | None) -> "Followed":
+        """The face of which `state` was told, with a new smoother of the same kind."""
+        if smoother is not None:
+            smoother.restore(state["smoother"])
+        arrays: dict[str, Any] = {name: np.array(state[name], np.float64) for name in ("landmarks", "look", "velocity")}
+        numbers: dict[str, Any] = {name: state[name] for name in ("number", "score", "looks", "lost_s")}
+        return cls(**arrays, **numbers, smoother=smoother, memory=_unpacked(state["memory"]))
+
+    def away(self, landmarks: Array) -> float:
+        """How far `landmarks` are from where the face should be, in sides."""
+        center = box_center(landmark_box(landmarks)) - box_center(landmark_box(self.landmarks))
+        return float(np.hypot(*center) / self.side)
+
+    def alike(self, landmarks: Array, image: NDArray[np.uint8]) -> float:
+        """The correlation of what the face looks like with what is at `landmarks`."""
+        return float((self.look * look_of(image, landmarks)).mean())
+
+    def strangeness(self, landmarks: Array, image: NDArray[np.uint8]) -> float:
+        """How badly `landmarks` fit the face: by place, size and look."""
+        size = abs(math.log(box_side(landmark_box(landmarks)) / self.side))
+        return self.away(landmarks) + size + 2 * (1 - self.alike(landmarks, image))
+
+    def take_in(self, points: Seen, image: NDArray[np.uint8], dt: float) -> Seen:
+        """Learns from what was seen after `dt` seconds; gives it smoothed."""
+        moved = box_center(landmark_box(points.landmarks)) - box_center(landmark_box(self.landmarks))
+        # the face went on as it moved: what is left of the way is what its velocity lacks
+        self.velocity = self.velocity + min(dt / SPEED_S, 1.0) * moved / dt
+        self.landmarks, self.memory, self.lost_s = points.landmarks, points.memory, 0.0
+        self.look = _normal((1 - LEARN) * self.look + LEARN * look_of(image, points.landmarks))
+        if self.smoother is None:
+            return points
+        return points._replace(landmarks=self.smoother(points.landmarks, points.sigma_px, dt))
+
+
+def look_of(image: NDArray[np.uint8], landmarks: Array) -> Array:
+    """The small picture of a face and what is around it, without brightness and contrast."""
+    return _normal(warp(image, crop_affine(landmark_box(landmarks), LOOK, AROUND), LOOK).astype(np.float64))
+
+
+def _normal(picture: Array) -> Array:
+    return np.asarray((picture - picture.mean()) / max(float(picture.std()), 1e-6))
+
+
+def _packed(memory: NDArray[np.float32] | None) -> dict[str, Any] | None:
+    """`memory` for JSON, as bytes in base64: numbers spelt out would be thrice as long."""
+    if memory is None:
+        return None
+    return {"shape": memory.shape, "float32": b64encode(memory.astype("<f4").tobytes()).decode()}
+
+
+def _unpacked(packed: Mapping[str, Any] | None) -> NDArray[np.float32] | None:
+    if packed is None:
+        return None
+    return np.frombuffer(b64decode(packed["float32"]), "<f4").reshape(packed["shape"])

@@ -1,0 +1,96 @@
+"""Heatmaps of a frame, refined by those of the frames before it: the tracker of attentive 1D heatmaps.
+
+Stands on torch. Source: Yin et al. 2020, section 4.2.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RecipeError
+from .attentive_1d import Attentive1D
+from .heads import Raw
+from .landmark_net import LandmarkNet
+
+WIDTH = 64
+"""Channels of what is remembered of a frame."""
+
+
+class Refinement(nn.Module):
+    """Heatmaps of the frames of a video, in order -> the same, refined by what was there before.
+
+    What is remembered is V of eq. 13, V_t = U_t + fade V_(t-1) with U = CNN3(E): the sum over all frames before, each
+    with fade^(t - tau), whose size does not grow. What CNN4 makes of V is added to the heatmaps; with a `fade` of 0
+    nothing is, so that what the detector says stands.    Raises: RecipeError for a fade out of range.
+    """
+
+    def __init__(self, points: int, fade: float) -> None:
+        super().__init__()
+        if not 0 <= fade < 1:
+            raise RecipeError(f"the fade of the past is {fade}; wanted 0 to below 1")
+        self.fade = fade
+        self.encode_x, self.encode_y = (_axis_layers(points, WIDTH) for _ in range(2))
+        self.decode_x, self.decode_y = (_axis_layers(WIDTH, points, last=True) for _ in range(2))
+
+    def forward(self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """The refined heatmaps along x and y (B, N, L), and the memory (B, 2, WIDTH, L) for the next frame.
+
+        memory: what the frame before gave; None, as zeros, before the first.
+        """
+        now = torch.stack([self.encode_x(maps_x), self.encode_y(maps_y)], 1)
+        if memory is not None:
+            now = now + self.fade * memory
+        if self.fade == 0:
+            return maps_x, maps_y, now
+        return maps_x + self.decode_x(now[:, 0]), maps_y + self.decode_y(now[:, 1]), now
+
+
+class RefinedNet(nn.Module):
+    """A network with an attentive1d head, which learns no more, and the refinement of its heatmaps.
+
+    Raises: RecipeError where the head is another one.
+    """
+
+    def __init__(self, net: LandmarkNet, points: int, fade: float) -> None:
+        super().__init__()
+        if not isinstance(net.head, Attentive1D):
+            raise RecipeError("only heatmaps along axes are refined; set model.head = 'attentive1d' or its gaussian")
+        self.net = net.requires_grad_(False)
+        self.refine = Refinement(points, fade)
+        self.size = net.size
+        self.cells = round(net.size / net.head.cell)
+        """Of a heatmap."""
+
+    def train(self, mode: bool = True) -> "RefinedNet":
+        """As of any module, but that the network stays as it is when it predicts."""
+        super().train(mode)
+        self.net.eval()
+        return self
+
+    def forward(self, crops: Tensor) -> Raw:
+        """uint8 RGB crops (B, S, S, 3), each the first of its video -> Raw."""
+        return self.follow(crops, None)[0]
+
+    def follow(self, crops: Tensor, memory: Tensor | None) -> tuple[Raw, Tensor]:
+        """Crops of the next frame of B videos, and what was remembered before -> Raw and what to remember."""
+        return self.read(self.net.normalize(crops), memory)
+
+    def read(self, x: Tensor, memory: Tensor | None) -> tuple[Raw, Tensor]:
+        """As `follow`, of normalized pictures (B, 3, S, S)."""
+        head = self.net.head
+        assert isinstance(head, Attentive1D)
+        with torch.no_grad():
+            maps = head.heatmaps(self.net.levels(x)[0])
+        refined_x, refined_y, memory = self.refine(*maps, memory)
+        return head.read(refined_x.float(), refined_y.float()), memory
+
+
+def _axis_layers(channels_in: int, channels_out: int, last: bool = False) -> nn.Sequential:
+    """Two convolutions along an axis; the last one of a decoder starts at 0, so that at first nothing is refined."""
+    first = nn.Conv1d(channels_in, WIDTH, 5, padding=2)
+    second = nn.Conv1d(WIDTH, channels_out, 5, padding=2)
+    if last:
+        nn.init.zeros_(second.weight)
+        assert second.bias is not None
+        nn.init.zeros_(second.bias)
+        return nn.Sequential(first, nn.ReLU(), second)
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU())

@@ -1,0 +1,265 @@
+"""Refinement end to end: clips are cached, windows are runs of frames, runs resume, and what is exported remembers."""
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from faces import write_faces
+from lineament import Predictor
+from lineament.data import clip_cache
+from lineament.data.clip_cache import TrainingWindows, made_clips, video_clips
+from lineament.data.clips import ClipSettings
+from lineament.data.mixture import read_mixture
+from lineament.errors import DataError, ExportError, RecipeError, ShapeError, TrainError
+from lineament.learn import refine
+from lineament.learn.build import load_any
+from lineament.learn.checkpoint import load_checkpoint
+from lineament.learn.export import export_checkpoint
+from lineament.learn.recipe import make_recipe
+from lineament.learn.refine import Refiner, follow_plain
+from lineament.learn.train import Trainer
+from lineament.models.backbones import BACKBONES
+from lineament.runtime import Model, load_model
+from scenes import scene
+from tiny import Tiny
+
+pytestmark = [
+    pytest.mark.torch,
+    # TensorBoard's own imports
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+CLIP = ClipSettings(frames=6, size=96, expression=0)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "tiny", Tiny)
+    monkeypatch.setattr(refine, "MADE", CLIP)
+    monkeypatch.setattr(refine, "HELD_BACK", 2)
+    monkeypatch.setattr(refine, "HELD_BACK_FRAMES", 5)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with drawn faces."""
+    folder = tmp_path_factory.mktemp("data")
+    write_faces(folder / "faces", 30)
+    return folder
+
+
+def detector_recipe(root, **model):
+    return {
+        "name": "small",
+        "data": [{"reader": "folder", "folder": str(root / "faces")}],
+        "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64, "head": "attentive1d-gaussian"}
+        | model,
+        "losses": {"mse_1d": 1.0},
+        "train": {"steps": 4, "batch": 4, "warmup": 0, "bf16": False, "threads": 1, "loader": 0, "validate_every": 4},
+    }
+
+
+@pytest.fixture(scope="module")
+def detector(root):
+    """The checkpoint of a detector that has hardly learnt anything."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "tiny", Tiny)
+        return Trainer(make_recipe(detector_recipe(root)), root / "detector", root, root / "cache").run()
+
+
+def recipe(root, detector, **changes):
+    values = detector_recipe(root) | {"start": str(detector), "refine": {"window": 3, "clips": 4, "frames": 6}}
+    for key, value in changes.items():
+        place, _, last = key.rpartition(".")
+        (values.setdefault(place, {}) if place else values)[last] = value
+    return make_recipe(values)
+
+
+@pytest.fixture(scope="module")
+def sources(root):
+    made = make_recipe(detector_recipe(root))
+    return [source.cache for source in read_mixture(made.data, "ibug68", root, root / "cache")[0]]
+
+
+@pytest.fixture(scope="module")
+def clips(root, sources):
+    return made_clips(sources, "ibug68", root / "cache", 3, CLIP, 0)
+
+
+def test_frames_are_cut_around_where_the_face_was_before(clips):
+    assert clips.clip.tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    assert clips.cache.crops.shape == (18, clip_cache.SIZE, clip_cache.SIZE, 3)
+    middle = (clips.cache.landmarks.min(1) + clips.cache.landmarks.max(1)) / 2
+    away = np.abs(middle - (clip_cache.SIZE - 1) / 2).max(1)
+    assert away[[0, 6, 12]].max() < 4  # the first frame of a clip is cut around its own face, roll apart
+    assert 0 < away.max() < 0.2 * clip_cache.SIZE
+    assert len(np.unique(clips.cache.boxes, axis=0)) == 1
+
+
+def test_clips_are_made_once(root, sources, clips, monkeypatch):
+    monkeypatch.setattr(clip_cache, "make_clip", None)
+    again = made_clips(sources, "ibug68", root / "cache", 3, CLIP, 0)
+    np.testing.assert_array_equal(again.cache.crops, clips.cache.crops)
+    np.testing.assert_array_equal(again.cache.landmarks, clips.cache.landmarks)
+    with pytest.raises(TypeError):
+        made_clips(sources, "ibug68", root / "cache", 3, CLIP, 1)
+
+
+def test_a_killed_making_leaves_nothing_that_counts(tmp_path, sources, monkeypatch):
+    def dies(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(clip_cache, "make_clip", dies)
+    with pytest.raises(KeyboardInterrupt):
+        made_clips(sources, "ibug68", tmp_path, 3, CLIP, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_windows_are_runs_of_one_clip_whose_landmarks_lie_on_what_they_show(clips):
+    windows = TrainingWindows([clips], "ibug68", 4, 64, 1.3, 1)
+    order = windows.order(0, 0.0)
+    assert sorted(order[:, 1].tolist()) == [0, 1, 2, 6, 7, 8, 12, 13, 14]
+    assert not np.array_equal(order, windows.order(1, 0.0))
+    mirrored = set()
+    for position in range(8):
+        crops, landmarks = windows.make(0, position, 0, 7)
+        assert crops.shape == (4, 64, 64, 3)
+        assert landmarks.shape == (4, 68, 2)
+        again = windows.make(0, position, 0, 7)
+        np.testing.assert_array_equal(crops, again[0])
+        np.testing.assert_array_equal(landmarks, again[1])
+        # in the scheme's order the right eye is at the left of the picture, mirrored or not
+        assert (landmarks[:, 36, 0] < landmarks[:, 45, 0]).all()
+        assert 15 < np.ptp(landmarks[0, :, 0]) < 64
+        mirrored.add(bool(np.abs(landmarks[0].mean(0) - windows.make(0, 0, 0, 7)[1][0].mean(0)).max() > 1e-6))
+    assert mirrored == {False, True}
+    with pytest.raises(DataError, match=r"no clip has 7 frames in a row; lower refine\.window"):
+        TrainingWindows([clips], "ibug68", 7, 64, 1.3, 1)
+
+
+def write_video(path, frames):
+    height, width = frames[0].shape[:2]
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 30, (width, height))
+    for frame in frames:
+        video.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    video.release()
+
+
+def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
+    shown = [scene(("astronaut", 110, 100 + 2 * k, 120)) for k in range(6)]
+    write_video(tmp_path / "walk.avi", [*shown, *[scene()] * 3, *shown])
+    clips = video_clips([tmp_path / "walk.avi"], "fast", tmp_path / "cache", 15, 4)
+    assert np.unique(clips.clip).tolist() == [0, 1]  # it was away in between
+    assert (np.bincount(clips.clip) >= 4).all()
+    known = np.isfinite(clips.cache.landmarks).all(2)
+    assert known.mean() > 0.9
+    # labels lie where a predictor finds the points of the cached picture
+    k = 2
+    found = Predictor("fast", threads=1)(np.ascontiguousarray(clips.cache.crops[k]), clips.cache.boxes[k][None])
+    away = np.linalg.norm(found[0].landmarks - clips.cache.landmarks[k], axis=1)
+    assert np.nanmean(away) < 2.5  # of 160 px
+    with pytest.raises(DataError, match="no face is followed long enough"):
+        video_clips([tmp_path / "walk.avi"], "fast", tmp_path / "cache", 15, 12)
+
+
+class Killed(Exception):
+    pass
+
+
+class KilledAtStep3(Refiner):
+    def _update(self, batches):
+        if self.step == 1:
+            self.save()
+        if self.step == 2:
+            raise Killed
+        return super()._update(batches)
+
+
+def test_a_run_trains_the_refinement_alone_and_resumes_exactly(root, detector, tmp_path):
+    made = recipe(root, detector)
+    whole = load_checkpoint(Refiner(made, tmp_path / "whole", root, root / "cache").run())
+    with pytest.raises(Killed):
+        KilledAtStep3(made, tmp_path / "killed", root, root / "cache").run()
+    resumed = load_checkpoint(Refiner(made, tmp_path / "killed", root, root / "cache", True).run())
+    for key, value in whole["model"].items():
+        assert torch.equal(value, resumed["model"][key]), key
+    start = load_checkpoint(detector)["average"]
+    for key, value in start.items():
+        assert torch.equal(whole["model"][f"net.{key}"], value), key
+    moved = [key for key in whole["model"] if key.startswith("refine.decode") and whole["model"][key].abs().sum() > 0]
+    assert moved
+    log = (tmp_path / "whole/log.csv").read_text()
+    assert "clips" in log
+    assert "detector" in log
+
+
+def test_validation_follows_each_clip_with_its_own_memory(root, detector, tmp_path):
+    trainer = Refiner(recipe(root, detector, **{"train.lr": 0.01}), tmp_path / "run", root, root / "cache")
+    trainer.run()
+    model, clips = trainer.model.eval(), trainer.held_clips
+    together = follow_plain(model, clips, 1.3)
+    memory = None
+    crops = np.concatenate([c for c, _ in refine.plain_crops(clips.cache, 64, 1.3, 64)])
+    for k in np.flatnonzero(clips.clip == 1):
+        with torch.no_grad():
+            raw, memory = model.follow(torch.from_numpy(crops[k : k + 1]), memory)
+        np.testing.assert_allclose(raw.landmarks.numpy()[0], together[k], atol=1e-3)
+    assert np.abs(together - follow_plain(model, clips, 1.3, remember=False)).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_an_exported_model_remembers(root, detector, tmp_path):
+    pytest.importorskip("onnxscript")
+    checkpoint = Refiner(recipe(root, detector, **{"train.lr": 0.01}), tmp_path / "run", root, root / "cache").run()
+    card = export_checkpoint(checkpoint, tmp_path, "small", False, root, root / "cache")
+    model, (net, _) = Model(tmp_path / "small.onnx", 1), load_any(checkpoint)
+    assert model.memory == tuple(card["memory"]) == (2, 64, net.cells)
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 255, (3, 2, 64, 64, 3), dtype=np.uint8)
+    memory, wanted = None, None
+    for crops in frames:
+        heads = model.heads(crops, memory)
+        memory = heads.memory
+        with torch.no_grad():
+            raw, wanted = net.follow(torch.from_numpy(crops), wanted)
+        np.testing.assert_allclose(heads.landmarks_crop, raw.landmarks.numpy(), atol=0.05)
+    assert np.abs(heads.landmarks_crop - model.heads(frames[-1]).landmarks_crop).max() > 1e-3
+    with pytest.raises(ShapeError, match=r"memory is \(1, 2, 64, \d+\); wanted \(2, 2, 64, \d+\)"):
+        model.heads(frames[0], memory[:1])
+    with pytest.raises(ExportError, match="a model that remembers frames is exported in fp32 alone; leave --int8 out"):
+        export_checkpoint(checkpoint, tmp_path, "small", True, root, root / "cache")
+
+
+def test_a_model_without_a_memory_refuses_one():
+    model = load_model("fast", threads=1)
+    with pytest.raises(ShapeError, match="a memory is given, and the model 'fast' keeps none; leave it out"):
+        model.heads(np.zeros((1, model.size, model.size, 3), np.uint8), np.zeros((1, 2, 64, 64), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"refine": None}, RecipeError, r"the recipe 'small' has no \[refine\]; add it, or use lineament train"),
+        ({"start": ""}, RecipeError, "the recipe 'small' has no start; give it the checkpoint of the detector"),
+        ({"model.head": "heatmap2d"}, RecipeError, "only heatmaps along axes are refined"),
+        ({"refine.clips": 0}, RecipeError, "has neither clips nor videos to learn from; set refine.clips above 0"),
+        ({"refine.videos": ["nowhere"]}, RecipeError, "names 'nowhere', which is neither below .* nor a path"),
+        ({"refine.videos": ["faces"]}, RecipeError, "names 'faces', where no video is; give a video or a folder"),
+        ({"refine.videos": ["talking_face"]}, RecipeError, "and talking_face is to test on; leave it out"),
+        ({"refine.window": 9}, DataError, r"no clip has 9 frames in a row; lower refine\.window"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(root, detector, tmp_path, changes, error, message):
+    (root / "talking_face").mkdir(exist_ok=True)
+    (root / "talking_face/franck.webm").touch()
+    with pytest.raises(error, match=message):
+        Refiner(recipe(root, detector, **changes), tmp_path / "run", root, root / "cache")
+
+
+def test_a_run_is_not_overwritten(root, detector, tmp_path):
+    made = recipe(root, detector, **{"train.steps": 1})
+    Refiner(made, tmp_path / "run", root, root / "cache").run()
+    with pytest.raises(TrainError, match="run holds a run already"):
+        Refiner(made, tmp_path / "run", root, root / "cache")

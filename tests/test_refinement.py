@@ -1,0 +1,109 @@
+"""refinement.py: equation 13 as a recursion, and a network that is refined."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from lineament.errors import RecipeError
+from lineament.models.attentive_1d import AxisSettings
+from lineament.models.landmark_net import LandmarkNet
+from lineament.models.refinement import WIDTH, RefinedNet, Refinement
+
+pytestmark = pytest.mark.torch
+
+
+def frames(count, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [tuple(torch.randn(2, 5, 32, generator=generator) for _ in range(2)) for _ in range(count)]
+
+
+def stirred(refine):
+    """`refine` as if it had learnt something."""
+    for decoder in (refine.decode_x, refine.decode_y):
+        torch.nn.init.normal_(decoder[-1].weight, 0, 0.1)
+    return refine.eval()
+
+
+def refinement(fade):
+    torch.manual_seed(3)
+    return stirred(Refinement(5, fade))
+
+
+def refined(head="attentive1d-gaussian", fade=0.3):
+    torch.manual_seed(0)
+    net = LandmarkNet("mobilenetv2", 5, head, 64, 16, imagenet=False, axes=AxisSettings(1.0))
+    return RefinedNet(net, 5, fade)
+
+
+def pictures(seed, count=2):
+    return torch.randint(0, 255, (count, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_recursion_is_the_sum_of_equation_13_over_all_past_frames():
+    refine, seen, memory = refinement(0.3), frames(7), None
+    for t, (x, y) in enumerate(seen):
+        found_x, found_y, memory = refine(x, y, memory)
+        for axis, (maps, found, encode, decode) in enumerate(
+            [(x, found_x, refine.encode_x, refine.decode_x), (y, found_y, refine.encode_y, refine.decode_y)]
+        ):
+            past = [encode(frame[axis]) for frame in seen[: t + 1]]
+            summed = past[t] + sum((0.3 ** (t - tau) * past[tau] for tau in range(t)), torch.zeros(()))
+            torch.testing.assert_close(found, maps + decode(summed), atol=1e-5, rtol=1e-5)
+        assert memory.shape == (2, 2, WIDTH, 32)  # of the first frame as of the last
+
+
+def test_with_a_fade_of_nothing_the_detector_stands_and_a_new_refinement_changes_nothing():
+    refine, memory = refinement(0.0), None
+    for x, y in frames(3):
+        found_x, found_y, memory = refine(x, y, memory)
+        assert torch.equal(found_x, x)
+        assert torch.equal(found_y, y)
+    fresh = Refinement(5, 0.3)
+    x, y = frames(1)[0]
+    torch.testing.assert_close(fresh(x, y)[0], x)
+
+
+def test_zeros_are_what_is_remembered_before_the_first_frame():
+    refine, (x, y) = refinement(0.3), frames(1)[0]
+    for a, b in zip(refine(x, y), refine(x, y, torch.zeros(2, 2, WIDTH, 32)), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("head", ["attentive1d", "attentive1d-gaussian"])
+def test_a_network_is_refined_by_the_frames_before_and_each_video_by_its_own(head):
+    model = refined(head).eval()
+    first = model(pictures(1))
+    own = model.net(pictures(1))
+    assert torch.equal(first.landmarks, own.landmarks)  # nothing has been learnt
+    stirred(model.refine)
+    _, memory = model.follow(pictures(1), None)
+    raw, _ = model.follow(pictures(2), memory)
+    assert not torch.allclose(raw.landmarks, model(pictures(2)).landmarks)
+    alone, _ = model.follow(pictures(2)[1:], memory[1:])
+    torch.testing.assert_close(raw.landmarks[1:], alone.landmarks, atol=1e-3, rtol=0)
+    assert memory.shape == (2, 2, WIDTH, model.cells)
+
+
+def test_the_network_itself_learns_nothing_and_keeps_its_norms():
+    model = refined().train()
+    assert not any(module.training for module in model.net.modules())
+    before = {key: value.clone() for key, value in model.net.state_dict().items()}
+    raw, memory = model.follow(pictures(1), None)
+    raw, _ = model.follow(pictures(2), memory)
+    raw.maps_x.square().sum().backward()
+    learning = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert learning
+    assert all(name.startswith("refine.") for name in learning)
+    assert all(torch.equal(value, before[key]) for key, value in model.net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Refinement(5, 1.0), r"the fade of the past is 1\.0; wanted 0 to below 1"),
+        (lambda: refined("heatmap2d"), "only heatmaps along axes are refined; set model.head = 'attentive1d'"),
+    ],
+)
+def test_what_cannot_be_refined_is_refused(make, message):
+    with pytest.raises(RecipeError, match=message):
+        make()
