@@ -1,0 +1,86 @@
+"""What each cut of the supernet is worth once it has learnt again: size, time and error, fp32 and int8, and a plot.
+
+Usage: python scripts/findings_cuts.py [--thresholds 0 0.001 0.01 0.05 0.1 0.15] [--out DIR] [--data DIR] [--cache DIR]
+
+Every cut of `lineament slim recipes/cpu/hr-supernet.toml --out runs/hr-supernet` goes on for the steps of
+recipes/cpu/sd-hrnet.toml without a teacher, as the first row of `findings.py s4` does (whose run is taken for its cut).
+The whole network, threshold 0, goes on as long. Errors are of the exported files on the validation faces.
+"""
+
+import argparse
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+from findings import BEFORE, RECIPES, TABLES, train
+
+from lineament.data.sample import data_root
+from lineament.errors import ExportError
+from lineament.learn.export import export_checkpoint
+from lineament.learn.recipe import read_recipe
+from lineament.learn.slim_sweep import NME, Cut, draw_pareto
+from lineament.speed import time_file
+
+RECIPE, ROWS = TABLES["s4"]
+SLIMMED = Path("runs") / BEFORE["s4"][-1][1]
+
+
+def read_cuts() -> dict[float, Cut]:
+    """The cuts as `lineament slim` measured them, by threshold."""
+    with (SLIMMED / "pareto.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        float(row["amount"]): Cut(
+            float(row["amount"]), row["what"], int(row["parameters"]), int(row["multiply_adds"]),
+            float(row["milliseconds"]), float(row["nme"]), float(row["milliseconds_int8"]), float(row["nme_int8"]),
+            row["checkpoint"],
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+def learnt_again(cut: Cut, options: argparse.Namespace) -> Cut:
+    """`cut` after its training, times and errors measured anew."""
+    recipe = RECIPES / "cpu" / RECIPE
+    usual = read_recipe(recipe).start == cut.checkpoint
+    folder = options.out / ("s4-0-seed1" if usual else f"cut-{cut.amount:g}")
+    changes = (*ROWS["no distillation"], f"start={cut.checkpoint}", "train.seed=1")
+    checkpoint = train("distill", recipe, changes, folder, options)
+    ms, nme = [], []
+    for int8 in (False, True):
+        name = "int8" if int8 else "fp32"
+        places = checkpoint, folder, name, int8, data_root(options.data), Path(options.cache or ".cache")
+        try:
+            nme.append(export_checkpoint(*places)["gate"][NME])
+            ms.append(time_file(folder / f"{name}.onnx").least_ms)
+        except ExportError as error:
+            print(f"{folder}: {error}", flush=True)
+            nme.append(float("nan"))
+            ms.append(float("nan"))
+    return replace(cut, milliseconds=ms[0], nme=nme[0], milliseconds_int8=ms[1], nme_int8=nme[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--thresholds", nargs="+", type=float, default=[0, 0.001, 0.01, 0.05, 0.1, 0.15])
+    parser.add_argument("--out", type=Path, default=Path("runs/findings"))
+    parser.add_argument("--data")
+    parser.add_argument("--cache")
+    options = parser.parse_args()
+    before, after = read_cuts(), []
+    head = ["threshold", "what stays", "parameters", "multiply-adds", "ms", "NME as cut", "NME", "int8 ms", "int8 NME"]
+    print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
+    for threshold in sorted(options.thresholds, reverse=True):  # the small ones are soonest done
+        cut = learnt_again(before[threshold], options)
+        after.append(cut)
+        cells = [
+            f"{cut.amount:g}", cut.what, f"{cut.parameters / 1e6:.3f} M", f"{cut.multiply_adds / 1e6:.0f} M",
+            f"{cut.milliseconds:.1f}", f"{100 * before[threshold].nme:.3f} %", f"{100 * cut.nme:.3f} %",
+            f"{cut.milliseconds_int8:.1f}", f"{100 * cut.nme_int8:.3f} %",
+        ]  # fmt: skip
+        print("| " + " | ".join(cells) + " |", flush=True)
+    draw_pareto(after[::-1], options.out / "cuts.png")
+
+
+if __name__ == "__main__":
+    main()
