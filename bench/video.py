@@ -15,7 +15,8 @@ from lineament import Predictor, Tracker, VideoReader, VideoWriter, convert, rea
 from lineament.data.sample import data_root
 from lineament.face import Faces
 from lineament.score.stability import interocular, jitter, lag, still_frames
-from lineament.tracks import track_all
+from lineament.smooth import DEFAULT
+from lineament.tracks import smoothed, track_all
 
 from .install import ROOT
 from .machine import describe, today, write_beside
@@ -115,7 +116,8 @@ def beside(clip: Path, model: str, cache: Path) -> dict[str, Any]:
     """Jitter and lag of one clip: ours unsmoothed and smoothed, and MediaPipe's, on the points that both have."""
     predictor = Predictor(model, threads=1)
     with VideoReader(clip) as reader:
-        raw, smooth = track_all(reader, [Tracker(predictor, 1, smooth=None), Tracker(predictor, 1)])
+        raw = track_all(reader, Tracker(predictor, 1, smooth=None))
+    smooth = smoothed(raw, DEFAULT)
     shared = [
         k
         for k, status in enumerate(convert(np.zeros((478, 2)), "mediapipe478", raw.scheme).status)

@@ -2,15 +2,16 @@
 
 import csv
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lineament.errors import DataError
+from lineament import Predictor, Tracker
+from lineament.errors import DataError, InputError
 from lineament.face import Face, Faces
-from lineament.tracks import TrackWriter, gather_tracks, read_tracks, track_all
+from lineament.tracks import TrackWriter, gather_tracks, read_tracks, smoothed, track_all
 from lineament.video import Frame
+from scenes import scene
 
 SETTINGS = {"source": "a.mp4", "every": 15}
 NONE = Faces((), "five", 5)
@@ -116,18 +117,30 @@ def test_a_file_that_is_none_or_broken_is_refused(text, message, tmp_path):
         read_tracks(tmp_path / "none.jsonl")
 
 
-def test_several_trackers_see_the_same_frames():
+def test_a_tracker_sees_all_frames():
     frames = [Frame(k, k / 10, np.full((2, 2, 3), k, np.uint8)) for k in range(3)]
 
     def one(image, time):
         return faces(1, x=float(image[0, 0, 0]))
 
-    def none(image, time):
-        return replace(NONE, image_size=(2, 2))
-
-    first, second = track_all(frames, [one, none])
-    assert first.times == pytest.approx([0, 0.1, 0.2])
-    np.testing.assert_allclose(first.landmarks(1)[2], face(1, 2).landmarks)
-    assert second.ids() == []
+    found = track_all(frames, one)
+    assert found.times == pytest.approx([0, 0.1, 0.2])
+    np.testing.assert_allclose(found.landmarks(1)[2], face(1, 2).landmarks)
     with pytest.raises(DataError, match="no frame to track in"):
-        track_all([], [one])
+        track_all([], one)
+
+
+def test_tracks_smoothed_afterwards_are_what_a_tracker_with_the_filter_gives():
+    shown = [("astronaut", 110, 90 + 3 * k, 120) for k in range(8)]
+    pictures = [scene(shown[k]) if k != 4 else scene() for k in range(8)]
+    frames = [Frame(k, k / 25, picture) for k, picture in enumerate(pictures)]
+    predictor = Predictor("fast", threads=1)
+    raw = track_all(frames, Tracker(predictor, smooth=None))
+    for kind in ("one-euro", "kalman"):
+        wanted, found = track_all(frames, Tracker(predictor, smooth=kind)), smoothed(raw, kind)
+        assert wanted.ids() == found.ids() == [1]
+        np.testing.assert_allclose(found.landmarks(1), wanted.landmarks(1), atol=1e-9)
+        np.testing.assert_allclose(found.faces[2][0].box, wanted.faces[2][0].box)
+        assert np.nanmax(np.abs(found.landmarks(1) - raw.landmarks(1))) > 0.1
+    with pytest.raises(InputError, match="no filter is called 'two-euro'"):
+        smoothed(raw, "two-euro")

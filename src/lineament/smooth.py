@@ -38,6 +38,26 @@ class Filter(Protocol):
         """Goes on from what `state` gave."""
 
 
+class _Kept:
+    """What a filter keeps from sample to sample: arrays by name, None before the first."""
+
+    kept: tuple[str, ...]
+
+    def __init__(self) -> None:
+        for name in self.kept:
+            setattr(self, name, None)
+
+    def state(self) -> dict[str, Any]:
+        """As of Filter."""
+        parts = {name: getattr(self, name) for name in self.kept}
+        return {name: None if part is None else part.tolist() for name, part in parts.items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """As of Filter."""
+        for name in self.kept:
+            setattr(self, name, None if state[name] is None else np.array(state[name], np.float64))
+
+
 @dataclass(frozen=True)
 class EuroSettings:
     """Of OneEuro. Rates are in Hz, lengths in sides of the face (for the pose also in radians and logs)."""
@@ -52,17 +72,20 @@ class EuroSettings:
     """How strongly a point's uncertainty lowers its rate: as so many powers of it."""
 
 
-class OneEuro:
+class OneEuro(_Kept):
     """A first-order low pass whose rate rises with the speed.
 
     Source: Casiez, Roussel, Vogel 2012, section 3. Unlike there the rate rises with the square of the speed, so that
     jitter opens it less and motion more, and falls with the point's uncertainty.
     """
 
+    kept = ("value", "speed")
+    value: Array | None
+    speed: Array | None
+
     def __init__(self, settings: EuroSettings) -> None:
+        super().__init__()
         self.settings = settings
-        self.value: Array | None = None
-        self.speed: Array | None = None
 
     def __call__(self, values: Array, noise: Array, dt: float) -> Array:
         s = self.settings
@@ -78,17 +101,6 @@ class OneEuro:
     def rescale(self, factors: Array) -> None:
         if self.value is not None and self.speed is not None:
             self.value, self.speed = self.value * factors[:, None], self.speed * factors[:, None]
-
-    def state(self) -> dict[str, Any]:
-        return {name: None if part is None else part.tolist() for name, part in self._parts().items()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.value, self.speed = (
-            None if state[name] is None else np.array(state[name], np.float64) for name in self._parts()
-        )
-
-    def _parts(self) -> dict[str, Array | None]:
-        return {"value": self.value, "speed": self.speed}
 
 
 def _share(rate: Any, dt: float) -> Any:
@@ -110,19 +122,22 @@ class KalmanSettings:
     """What is left of a speed after a second without a push."""
 
 
-class Kalman:
+class Kalman(_Kept):
     """A Kalman filter of constant velocity, driven by the uncertainty of each measurement.
 
     Source: Bar-Shalom, Li, Kirubarajan 2001, section 6.2 (discrete white noise acceleration); the acceleration's
     variance rises with the squared speed, as what moves also turns, and speeds die away.
     """
 
+    kept = ("value", "speed", "spread")
+    value: Array | None
+    speed: Array | None
+    spread: Array | None
+    """(M, 2, 2): covariance of value and speed, one for all dimensions of a value."""
+
     def __init__(self, settings: KalmanSettings) -> None:
+        super().__init__()
         self.settings = settings
-        self.value: Array | None = None
-        self.speed: Array | None = None
-        self.spread: Array | None = None
-        """(M, 2, 2): covariance of value and speed, one for all dimensions of a value."""
 
     def __call__(self, values: Array, noise: Array, dt: float) -> Array:
         s = self.settings
@@ -149,17 +164,6 @@ class Kalman:
         if self.value is not None and self.speed is not None and self.spread is not None:
             self.value, self.speed = self.value * factors[:, None], self.speed * factors[:, None]
             self.spread = self.spread * (factors**2)[:, None, None]
-
-    def state(self) -> dict[str, Any]:
-        return {name: None if part is None else part.tolist() for name, part in self._parts().items()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.value, self.speed, self.spread = (
-            None if state[name] is None else np.array(state[name], np.float64) for name in self._parts()
-        )
-
-    def _parts(self) -> dict[str, Array | None]:
-        return {"value": self.value, "speed": self.speed, "spread": self.spread}
 
 
 FILTERS: dict[str, tuple[EuroSettings, EuroSettings] | tuple[KalmanSettings, KalmanSettings]] = {

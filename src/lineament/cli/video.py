@@ -247,7 +247,7 @@ def stability(
     second difference of the points, in percent of the distance between the outer eye corners.
     """
     from ..score.stability import compare_numbers, measure_tracks
-    from ..tracks import read_tracks
+    from ..tracks import read_tracks, smoothed
 
     if (reference or truth) and len(paths) != 1:
         raise typer.BadParameter("--reference and --truth are for one file of tracks or one video")
@@ -259,9 +259,10 @@ def stability(
             raw = read_tracks(reference) if reference else None
             pairs = [(path.name, read_tracks(path), raw)]
         else:
-            raw, filtered = _tracked_twice(path, model, smooth)
+            raw = _measured(path, model)
             pairs = [(f"{path.name}, as measured", raw, None)]
-            pairs += [(f"{path.name}, {smooth.value}", filtered, raw)] if smooth.filter else []
+            if smooth.filter:
+                pairs.append((f"{path.name}, {smooth.value}", smoothed(raw, smooth.filter), raw))
         for name, tracks, raw in pairs:
             numbers = compare_numbers(tracks.faces, read_tracks(truth).faces) if truth else None
             counted = [str(n) for n in (numbers.switches, numbers.lost, numbers.ghosts)] if numbers else []
@@ -283,15 +284,11 @@ def _number(value: float, digits: int) -> str:
     return "-" if value != value else f"{value:.{digits}f}"
 
 
-def _tracked_twice(path: Path, model: str, smooth: Smooth) -> "tuple[Tracks, Tracks]":
-    """The video as measured, and behind the filter."""
-    from ..predict import Predictor
+def _measured(path: Path, model: str) -> "Tracks":
+    """The tracks of a video without a filter."""
     from ..track import Tracker
     from ..tracks import track_all
     from ..video import VideoReader
 
-    predictor = Predictor(model, threads=1)
     with VideoReader(str(path)) as reader, progress_bar("frames", reader.frames, speed=True) as step:
-        trackers = [Tracker(predictor, smooth=None), Tracker(predictor, smooth=smooth.filter)]
-        raw, filtered = track_all(reader, trackers, step)
-    return raw, filtered
+        return track_all(reader, Tracker(model, smooth=None), step)
