@@ -76,16 +76,22 @@ def last_validation(folder: Path) -> float:
     return read_log(folder / "log.csv")[1]["300w"][-1][1]
 
 
-def final_figures(checkpoint: Path, options: argparse.Namespace) -> list[float]:
-    """The NME of the run under the protocols of FINAL."""
-    folder = checkpoint.parent
-    command = [sys.executable, "-m", "lineament", "export", str(checkpoint), "--name", "final", "--out", str(folder)]
+def exported(checkpoint: Path, options: argparse.Namespace) -> Path:
+    """The ONNX file of a checkpoint, beside it; made anew where the checkpoint is newer."""
+    path = checkpoint.with_name("final.onnx")
+    command = [sys.executable, "-m", "lineament", "export", str(checkpoint), "--name", path.stem]
+    command += ["--out", str(path.parent)]
     for name in ("data", "cache"):
         if getattr(options, name):
             command += [f"--{name}", getattr(options, name)]
-    if not (folder / "final.onnx").exists():
+    if not path.exists() or path.stat().st_mtime < checkpoint.stat().st_mtime:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    predictor = Predictor(folder / "final.onnx", threads=1)
+    return path
+
+
+def final_figures(checkpoint: Path, options: argparse.Namespace) -> list[float]:
+    """The NME of the run under the protocols of FINAL."""
+    predictor = Predictor(exported(checkpoint, options), threads=1)
     figures = []
     for which in FINAL:
         fixed = protocol(which)

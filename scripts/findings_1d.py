@@ -4,9 +4,9 @@ Usage: python scripts/findings_1d.py [--seeds 1 2 3] [--lengths 0.25 0.5 1 2 3] 
        [--data DIR] [--cache DIR]
 
 Every row is a run of recipes/cpu/attentive1d.toml with other settings, kept below --out and gone on with after a stop.
-Printed: the validation NME of 1D and 2D heads of each length by every decoder (seed 1), what an image's output and the
-training of its head hold, measured and in closed form, and the rows of the attention for all seeds. Two pictures are
-drawn beside.
+Printed: the validation NME of 1D heads of each length by every decoder, and of 2D heads of the lengths of --two (seed
+1), what an image's output and the training of its head hold, measured and in closed form, and the rows of the attention
+for all seeds. Two pictures are drawn beside.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
 Usage: python scripts/findings_cuts.py [--thresholds 0 0.001 0.01 0.05 0.1 0.15] [--out DIR] [--data DIR] [--cache DIR]
 
-Every cut of `lineament slim recipes/cpu/hr-supernet.toml --out runs/hr-supernet` goes on for the steps of
-recipes/cpu/sd-hrnet.toml without a teacher, as the first row of `findings.py s4` does (whose run is taken for its cut).
-The whole network, threshold 0, goes on as long. Errors are of the exported files on the validation faces.
+Each of --thresholds, a cut of `lineament slim recipes/cpu/hr-supernet.toml --out runs/hr-supernet`, goes on for the
+steps of recipes/cpu/sd-hrnet.toml without a teacher, as the first row of `findings.py s4` does (whose run is taken for
+its cut). The whole network, threshold 0, goes on as long. Errors are of the exported files on the validation faces.
 """
 
 import argparse

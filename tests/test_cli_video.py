@@ -91,6 +91,31 @@ def test_a_killed_run_goes_on_and_ends_as_if_unbroken(video, tmp_path):
     assert len(list(VideoReader(tmp_path / "a.mp4"))) == 40
 
 
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on(video, tmp_path):
+    words = [sys.executable, "-c", SLOWLY, "track", str(video), "--threads", "1", "--out", str(tmp_path / "a.jsonl")]
+    run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (tmp_path / "a.jsonl.state").exists():
+        time.sleep(0.02)
+    time.sleep(0.4)
+    run.send_signal(signal.SIGINT)
+    assert "--resume goes on" in run.communicate()[1]
+    assert run.returncode == 130
+    assert call("track", video, "--threads", "1", "--out", tmp_path / "a.jsonl", "--resume")[0] == 0
+    assert call("track", video, "--threads", "1", "--out", tmp_path / "b.jsonl")[0] == 0
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+
+
+def test_whole_tracks_that_were_not_gathered_are_gathered_by_a_resume(video, tmp_path):
+    words = ("track", video, "--frames", "3", "--out", tmp_path / "a.csv")
+    assert call(*words)[0] == 0
+    wanted = (tmp_path / "a.csv").read_bytes()
+    (tmp_path / "a.csv").unlink()  # as if killed between the two
+    assert call(*words, "--resume")[0] == 0
+    assert (tmp_path / "a.csv").read_bytes() == wanted
+
+
 # the command, with every frame slowed down and made safe at once
 SLOWLY = """
 import time
@@ -112,10 +137,11 @@ main()
         (("--resume",), "--resume, --again, --trails and --rerun need --out"),
         (("--out", "a.txt"), "the suffix '.txt' names no file that is written; wanted .mp4"),
         (("--smooth", "median"), "'median' is not one of"),
+        (("--resume", "--out", "b.jsonl"), "--resume is for what can be seen again; a camera shows something else now"),
     ],
 )
 def test_options_that_do_not_fit_are_told(words, message, video):
-    code, _, err = call("track", video, *words)
+    code, _, err = call("track", "0" if "b.jsonl" in words else video, *words)
     assert code == 2
     assert message in " ".join(err.split())
 
@@ -143,8 +169,12 @@ def test_steadiness_is_told_of_videos_and_tracks(video, tmp_path):
     words = ("--reference", tmp_path / "raw.jsonl", "--truth", tmp_path / "raw.jsonl")
     code, out, _ = call("stability", tmp_path / "a.jsonl", *words)
     assert code == 0
-    assert out.splitlines()[0].split()[-3:] == ["switches", "lost", "ghosts"]
-    assert out.splitlines()[1].split()[-3:] == ["0", "0", "0"]
+    assert out.splitlines()[-2].split()[-3:] == ["switches", "lost", "ghosts"]
+    assert out.splitlines()[-1].split()[-4:] == ["40", "0", "0", "0"]
+    (tmp_path / "short.jsonl").write_text("\n".join((tmp_path / "raw.jsonl").read_text().splitlines()[:6]) + "\n")
+    code, out, _ = call("stability", tmp_path / "short.jsonl", "--truth", tmp_path / "short.jsonl")
+    assert "no face of 30 frames or more" in out
+    assert out.splitlines()[-1].split()[-4:] == ["5", "0", "0", "0"]
     code, _, err = call("stability", tmp_path / "a.jsonl", video, "--truth", tmp_path / "raw.jsonl")
     assert code == 2
     assert "--reference and --truth are for one file" in " ".join(err.split())

@@ -12,15 +12,16 @@ from lineament.data import clip_cache
 from lineament.data.clip_cache import TrainingWindows, made_clips, video_clips
 from lineament.data.clips import ClipSettings
 from lineament.data.mixture import read_mixture
-from lineament.errors import DataError, ExportError, RecipeError, ShapeError, TrainError
+from lineament.errors import DataError, ExportError, ModelError, RecipeError, ShapeError, TrainError
 from lineament.learn import refine
-from lineament.learn.build import load_any
+from lineament.learn.build import load_any, load_trained
 from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.export import export_checkpoint
 from lineament.learn.recipe import make_recipe
 from lineament.learn.refine import Refiner, follow_plain
 from lineament.learn.train import Trainer
 from lineament.models.backbones import BACKBONES
+from lineament.models.landmark_net import LandmarkNet
 from lineament.runtime import Model, load_model
 from scenes import scene
 from tiny import Tiny
@@ -150,7 +151,7 @@ def write_video(path, frames):
 def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     shown = [scene(("astronaut", 110, 100 + 2 * k, 120)) for k in range(6)]
     write_video(tmp_path / "walk.avi", [*shown, *[scene()] * 3, *shown])
-    clips = video_clips([tmp_path / "walk.avi"], "fast", tmp_path / "cache", 15, 4)
+    clips = video_clips([tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 4)
     assert np.unique(clips.clip).tolist() == [0, 1]  # it was away in between
     assert (np.bincount(clips.clip) >= 4).all()
     known = np.isfinite(clips.cache.landmarks).all(2)
@@ -161,7 +162,9 @@ def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     away = np.linalg.norm(found[0].landmarks - clips.cache.landmarks[k], axis=1)
     assert np.nanmean(away) < 2.5  # of 160 px
     with pytest.raises(DataError, match="no face is followed long enough"):
-        video_clips([tmp_path / "walk.avi"], "fast", tmp_path / "cache", 15, 12)
+        video_clips([tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 12)
+    five = video_clips([tmp_path / "walk.avi"], "fast", "five", tmp_path / "cache", 15, 4)
+    assert five.cache.landmarks.shape[1:] == (5, 2)
 
 
 class Killed(Exception):
@@ -232,6 +235,24 @@ def test_an_exported_model_remembers(root, detector, tmp_path):
         export_checkpoint(checkpoint, tmp_path, "small", True, root, root / "cache")
 
 
+def test_a_checkpoint_says_what_it_is(root, detector, tmp_path):
+    tracker = Refiner(recipe(root, detector, **{"train.steps": 1}), tmp_path / "run", root, root / "cache").run()
+    with pytest.raises(ModelError, match=r"a tracker, which remembers frames; give the checkpoint of its detector"):
+        load_trained(tracker)
+    # the recipe of a detector may have the part for its tracker
+    plain = make_recipe(detector_recipe(root) | {"refine": {}, "name": "both"})
+    both = Trainer(plain, tmp_path / "both", root, root / "cache").run()
+    assert isinstance(load_any(both)[0], LandmarkNet)
+
+
+def test_refined_heatmaps_are_trained_by_their_expectation(root, detector, tmp_path):
+    values = detector_recipe(root, decoder="argmax") | {"name": "argmax"}
+    start = Trainer(make_recipe(values), tmp_path / "start", root, root / "cache").run()
+    made = recipe(root, start, losses={"smooth_l1": 1.0}, **{"model.decoder": "argmax", "train.steps": 2})
+    state = load_checkpoint(Refiner(made, tmp_path / "run", root, root / "cache").run())
+    assert state["model"]["refine.decode_x.2.weight"].abs().sum() > 0
+
+
 def test_a_model_without_a_memory_refuses_one():
     model = load_model("fast", threads=1)
     with pytest.raises(ShapeError, match="a memory is given, and the model 'fast' keeps none; leave it out"):
@@ -244,6 +265,13 @@ def test_a_model_without_a_memory_refuses_one():
         ({"refine": None}, RecipeError, r"the recipe 'small' has no \[refine\]; add it, or use lineament train"),
         ({"start": ""}, RecipeError, "the recipe 'small' has no start; give it the checkpoint of the detector"),
         ({"model.head": "heatmap2d"}, RecipeError, "only heatmaps along axes are refined"),
+        (
+            {"model.length": 2.0},
+            RecipeError,
+            r"model\.length is 2\.0, of the start .* None; give the recipe the detector",
+        ),
+        ({"model.head": "attentive1d"}, RecipeError, r"model\.head is 'attentive1d', of the start .*'attentive1d-gaus"),
+        ({"model.channels": 24}, ModelError, r"checkpoint\.pt: no weights of the recipe's model; give the detector's"),
         ({"refine.clips": 0}, RecipeError, "has neither clips nor videos to learn from; set refine.clips above 0"),
         ({"refine.videos": ["nowhere"]}, RecipeError, "names 'nowhere', which is neither below .* nor a path"),
         ({"refine.videos": ["faces"]}, RecipeError, "names 'faces', where no video is; give a video or a folder"),

@@ -263,6 +263,20 @@ def test_settings_out_of_range_are_refused(options, message):
         tracker(**options)
 
 
+def test_doubtful_faces_take_no_place_of_those_wanted():
+    boxes = {"doubtful": [[20, 60, 100, 140]], "sure": [[200, 70, 290, 160]]}
+    shown = []
+
+    def detector(image):
+        shown.append(1)
+        found = [(boxes["doubtful"][0], 0.5)] + ([(PREDICTOR.detector(image).boxes[0], 0.95)] if len(shown) > 2 else [])
+        return np.array([box for box, _ in found]), np.array([score for _, score in found])
+
+    follow = Tracker("fast", faces=1, detector=detector, threads=1, floor=0.0, rules=TrackRules(every=2, sure=0.7))
+    told = [len(follow(scene(("astronaut", 110, 240, 120)))) for _ in range(12)]
+    assert told[-1] == 1
+
+
 class Remembering:
     """The model `fast`, which counts the frames it saw of each face in its memory."""
 

@@ -108,6 +108,17 @@ def test_a_folder_of_pictures_is_a_video_in_the_order_of_its_numbers(tmp_path):
     assert [int(frame.image[0, -1, 1]) for frame in frames] == [10, 20, 100]
 
 
+def test_a_clock_that_falls_back_goes_on_and_one_that_repeats_creeps(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.mp4", 3)
+    times = [5.0, 5.04, 5.04, 5.08, 0.0, 0.04, 0.5]
+    monkeypatch.setattr(VideoReader, "_decoded", lambda self: iter([(time, picture(0)) for time in times]))
+    with VideoReader(path) as reader:
+        step = 1 / reader.rate
+        found = [frame.timestamp for frame in reader]
+    assert found[:4] == pytest.approx([5.0, 5.04, 5.04 + step / 100, 5.08])
+    assert found[4:] == pytest.approx([5.08 + step, 5.12 + step, 5.58 + step])
+
+
 def test_frames_that_cannot_be_decoded_are_left_out_and_counted(tmp_path):
     path = write(tmp_path / "a.mp4", 90)
     data = bytearray(path.read_bytes())

@@ -145,15 +145,6 @@ def flip_affine(width: int) -> Array:
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
 
 
-def upright_box(landmarks: ArrayLike, roll_deg: float) -> Array:
-    """The square (4,) about `landmarks` (N, 2) of a face turned by `roll_deg`: as large as their box at that roll."""
-    upright = similarity(1.0, -roll_deg, (0, 0), (0, 0))
-    box = landmark_box(apply_affine(upright, landmarks))
-    center = apply_affine(invert_affine(upright), box_center(box))
-    half = box_side(box) / 2
-    return np.concatenate([center - half, center + half])
-
-
 def fit_roll_deg(source: ArrayLike, target: ArrayLike) -> float:
     """The roll of `fit_similarity(source, target)`, in degrees, without the rest of it.
 
@@ -164,6 +155,18 @@ def fit_roll_deg(source: ArrayLike, target: ArrayLike) -> float:
     end = np.ascontiguousarray(target, np.float64).view(np.complex128)[:, 0]
     product = np.vdot(start - start.sum() / len(start), end)
     return math.degrees(math.atan2(product.imag, product.real))
+
+
+def upright_box(landmarks: ArrayLike, mean: ArrayLike | None) -> tuple[Array, float]:
+    """The square (4,) about `landmarks` (N, 2) that a face is cut by, as large as their box at its roll, and the roll.
+
+    mean: (N, 2), the mean face, against which the face is turned by so many degrees; None: it counts as upright.
+    """
+    roll_deg = 0.0 if mean is None else fit_roll_deg(mean, landmarks)
+    turned = similarity(1.0, -roll_deg, (0, 0), (0, 0))
+    box = landmark_box(apply_affine(turned, landmarks))
+    center, half = apply_affine(invert_affine(turned), box_center(box)), box_side(box) / 2
+    return np.concatenate([center - half, center + half]), roll_deg
 
 
 def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:

@@ -122,6 +122,8 @@ class Predictor:
             raise ModelError(f"threads is {threads}; wanted a number of threads, or 0 for ONNX Runtime's choice")
         self.model = load_model(model, threads) if isinstance(model, str | Path) else model
         self.threads = threads
+        if flip and getattr(self.model, "memory", None):
+            raise ModelError(f"model {self.model.name!r} remembers frames, and flip would forget them; leave flip out")
         mirror = scheme_of(self.model.scheme).mirror
         self.heads = flipped_heads(self.model.heads, mirror) if flip else self.model.heads
         self.detector = self._default_detector if detector == "default" else as_detector(detector)
@@ -265,8 +267,7 @@ class Predictor:
 
     def cut_around(self, image: int, landmarks: Array) -> Cut:
         """The cut around `landmarks`, upright: their roll, and their tight box as seen at that roll."""
-        roll = self._roll_deg(landmarks)
-        return Cut(image, upright_box(landmarks, roll), roll)
+        return Cut(image, *upright_box(landmarks, scheme(self.model.scheme).mean_shape))
 
 
 def first_cuts(detections: Detections, image: int = 0) -> list[Cut]:

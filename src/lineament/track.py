@@ -250,8 +250,12 @@ class Tracker:
             return
         track.score, track.looks = float(scores.max()), max(track.looks, 0) + 1
         proved = track.looks >= rules.proofs and landmarks_score >= rules.proof
-        if not track.number and (track.score >= rules.sure or proved):
+        if not track.number and (track.score >= rules.sure or proved) and not self._full(seen):
             self._number(track)
+
+    def _full(self, seen: dict[Followed, Seen]) -> bool:
+        """Whether as many faces are followed as are wanted; those in doubt do not count."""
+        return self.faces is not None and sum(track.number is not None for track in seen) >= self.faces
 
     def _number(self, track: Followed) -> None:
         track.number = self._next
@@ -268,7 +272,7 @@ class Tracker:
             if math.isfinite(fits[track, k]) and k not in back and track not in back.values():
                 back[k] = track
         for k, (points, score) in enumerate(zip(found, scores, strict=True)):
-            if self.faces is not None and len(seen) >= self.faces:
+            if self._full(seen):
                 return
             look = look_of(image, points.landmarks)
             track = back.get(k) or Followed(None, points.landmarks, score, look, None)

@@ -26,6 +26,8 @@ ENCODERS = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "li
 CLOCK = 90_000
 """Units of a second in which a written video counts time: what MPEG counts in."""
 FOLDER_RATE = 30.0
+FALLS_S = 1.0
+"""A clock that falls back by more goes on from where it was."""
 
 
 class Frame(NamedTuple):
@@ -84,11 +86,14 @@ class VideoReader:
         self.rate = float(self._stream.average_rate) if self._stream.average_rate else None
 
     def __iter__(self) -> Iterator[Frame]:
-        last = -1.0
+        last, behind = -1.0, 0.0
+        step = 1 / self.rate if self.rate else 1 / FOLDER_RATE
         for index, (timestamp, image) in enumerate(self._pictured() if self._pictures else self._decoded()):
             # some files repeat a time, or have none
-            step = 1 / self.rate if self.rate else 1 / FOLDER_RATE
-            time = timestamp if timestamp is not None else last + step if index else 0.0
+            time = timestamp + behind if timestamp is not None else last + step if index else 0.0
+            if index and time < last - FALLS_S:  # files put together, a stream begun anew: their clock starts again
+                behind += last + step - time
+                time = last + step
             time = time if time > last or not index else last + step / 100
             last = time
             yield Frame(index, time, image)

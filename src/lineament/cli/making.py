@@ -211,10 +211,10 @@ def export(
     """
     _need_torch()
     from ..data.sample import data_root
-    from ..learn.build import load_trained
+    from ..learn.build import read_trained
     from ..learn.export import export_checkpoint
 
-    called = name or load_trained(checkpoint)[1].name
+    called = name or read_trained(checkpoint)[1].name
     card = export_checkpoint(checkpoint, out, called, int8, data_root(data), cache or _cache())
     gate = card["gate"]
     show(

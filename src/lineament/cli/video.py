@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,7 +68,11 @@ def track(
 
     if out is None and (resume or again or trails or rerun):
         raise typer.BadParameter("--resume, --again, --trails and --rerun need --out, the file to write")
+    if resume and source.isdigit():
+        raise typer.BadParameter("--resume is for what can be seen again; a camera shows something else now")
     targets = None if out is None else _Targets(out, format, rerun)
+    if targets and resume and targets.only_gathers():
+        return
     rules = RULES if every is None else TrackRules(every=every)
     tracker = Tracker(
         model,
@@ -80,7 +84,7 @@ def track(
         threads=threads,
     )
     settings: dict[str, Any] = {"source": source, "model": model, "faces": faces, "every": rules.every}
-    settings |= {"smooth": smooth.value, "detector": detector}
+    settings |= {"smooth": smooth.value, "detector": detector} | ({"rate": rate} if Path(source).is_dir() else {})
     with VideoReader(source, rate) as reader:
         if targets is None:
             for frame in _until(reader, frames):
@@ -115,6 +119,17 @@ class _Targets:
             need_package("pyarrow", "report")
         if self.video:
             import_av()
+
+    def only_gathers(self) -> bool:
+        """Whether a stopped run left whole tracks and only did not gather them; then that is done."""
+        from ..tracks import gather_tracks
+
+        others = [path for path in (self.video, self.recording) if path]
+        if not self.gathered or self.gathered.exists() or not all(p.exists() for p in [self.tracks, *others]):
+            return False
+        gather_tracks(self.tracks, self.gathered)
+        note(f"{self.tracks} was whole already -> {self.gathered}")
+        return True
 
     def all(self) -> list[Path]:
         """Every file, the one asked for first."""
@@ -161,9 +176,8 @@ def _write_tracks(
         try:
             _follow(reader, tracker, tracks, pictures, frames, step)
         except KeyboardInterrupt:
-            with suppress(OSError):
-                tracks.save(tracker.state())
-            note(f"stopped after {tracks.frames} frames; the same command with --resume goes on")
+            # not saved here: the tracker may be in the middle of a frame
+            note(f"stopped after {tracks.frames} frames; --resume goes on, from at most {SAVE_S:g} s before")
             raise
     if targets.gathered:
         gather_tracks(targets.tracks, targets.gathered)
@@ -182,6 +196,8 @@ def _follow(
     before = tracks.frames
     if tracks.state is not None:
         tracker.restore(tracks.state)
+    else:
+        tracks.save(tracker.state())
     for frame in _until(reader, frames):
         done = frame.number < before  # by the run that was stopped
         faces = next(kept) if done else tracker(frame.image, frame.timestamp)
@@ -253,7 +269,7 @@ def stability(
         raise typer.BadParameter("--reference and --truth are for one file of tracks or one video")
     if plot is not None:
         need_package("matplotlib", "report")
-    rows, drawn = [], []
+    rows, drawn, counted = [], [], []
     for path in paths:
         if path.suffix == ".jsonl":
             raw = read_tracks(reference) if reference else None
@@ -264,15 +280,18 @@ def stability(
             if smooth.filter:
                 pairs.append((f"{path.name}, {smooth.value}", smoothed(raw, smooth.filter), raw))
         for name, tracks, raw in pairs:
-            numbers = compare_numbers(tracks.faces, read_tracks(truth).faces) if truth else None
-            counted = [str(n) for n in (numbers.switches, numbers.lost, numbers.ghosts)] if numbers else []
+            if truth:
+                numbers = compare_numbers(tracks.faces, read_tracks(truth).faces)
+                counted.append([name, *map(str, (numbers.frames, numbers.switches, numbers.lost, numbers.ghosts))])
             for number, found in measure_tracks(tracks, raw).items():
                 shown = [str(found.frames), str(found.gaps), str(found.still_frames)]
                 shown += [_number(100 * found.jitter, 3), _number(found.lag, 2)]
-                rows.append([name, str(number), *shown, *counted])
+                rows.append([name, str(number), *shown])
             drawn.append((name, tracks, raw))
     head = ["track", "face", "frames", "gaps", "still frames", "jitter %", "lag frames"]
-    show_table(head + (["switches", "lost", "ghosts"] if truth else []), rows or [["no face of 30 frames or more"]])
+    show_table(head, rows or [["no face of 30 frames or more"]])
+    if truth:
+        show_table(["track", "true faces", "switches", "lost", "ghosts"], counted)
     if plot is not None:
         from ..score.stability_plot import draw_stability
 

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from ..crop import warp
 from ..errors import DataError
-from ..geometry import Array, apply_affine, box_side, crop_affine, fit_roll_deg, landmark_box, upright_box
+from ..geometry import Array, apply_affine, box_side, crop_affine, upright_box
+from ..runtime import find_model
 from ..schemes import scheme
 from ..smooth import zero_phase
 from ..track import Tracker
 from .batch import CropCache
 from .clips import ClipSettings, make_clip
-from .self_labels import Limits, frames_of
+from .self_labels import Limits, frames_of, moved
 
 SIZE, CONTEXT = 160, 1.75
 """Side of a cached frame in pixels, and in sides of the face as it was in the frame before."""
@@ -83,43 +84,44 @@ def made_clips(
     return _cached((shots(i, cache, face) for i, (cache, face) in enumerate(chosen)), name, folder / f"made-{stamp}")
 
 
-def video_clips(videos: Sequence[Path], model: str, folder: Path, frames: int, shortest: int) -> Clips:
+def video_clips(videos: Sequence[Path], model: str, name: str, folder: Path, frames: int, shortest: int) -> Clips:
     """The faces that a tracker of the model called `model` follows in the first `frames` of each of `videos`.
+
+    name: of the scheme wanted.
 
     The labels are its landmarks, smoothed without a shift in time; points it is not sure of are not known. A face that
     is lost and comes back is two clips; clips under `shortest` frames are left out.
-    Raises: ImageError for a file that is no video; DataError where no face is followed for so long.
+    Raises: ImageError for a file that is no video; DataError where no face is followed for so long; ModelError;
+    SchemeError where the model's points do not make the scheme's.
     """
-    stamp = _stamp(
-        [model, frames, shortest, [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in videos]]
-    )
-    tracker = Tracker(model, smooth=None)
+    weights = hashlib.sha256(find_model(model).read_bytes()).hexdigest()
+    files = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in videos]
+    stamp = _stamp([weights, name, frames, shortest, LARGEST, asdict(Limits()), files])
+    tracker = Tracker(model, smooth=None, scheme=name)
     clips = (clip for path in videos for clip in followed(path, tracker, frames, shortest))
-    return _cached(clips, tracker.predictor.scheme, folder / f"videos-{stamp}")
+    return _cached(clips, name, folder / f"videos-{stamp}")
 
 
 def followed(path: Path, tracker: Tracker, frames: int, shortest: int) -> Iterator[list[Shot]]:
     """The clips of one video, as for `video_clips`."""
     tracker.reset()
-    limits, open_, images = Limits(), dict[int, list[tuple[int, Array, Array]]](), list[NDArray[np.uint8]]()
+    limits, open_, images = Limits(), dict[int, list[tuple[int, Array, NDArray[np.bool_]]]](), list[NDArray[np.uint8]]()
     for number, (_, image) in enumerate(frames_of(path, 1)):
         if number == frames:
             break
         images.append(_shrunk(image))
         for face in tracker(images[-1]):
-            sure = face.scores.mean() >= limits.least_score
-            if sure and box_side(landmark_box(face.landmarks)) >= limits.smallest_px:
-                open_.setdefault(face.track_id or 0, []).append((number, face.landmarks, face.sigma_px))
+            side = box_side(face.box)
+            if face.scores.mean() >= limits.least_score and side >= limits.smallest_px:
+                row = number, face.landmarks, face.sigma_px < limits.sigma * side
+                open_.setdefault(face.track_id or 0, []).append(row)
     for seen in open_.values():
         numbers = np.array([number for number, _, _ in seen])
         for run in np.split(np.arange(len(seen)), np.flatnonzero(np.diff(numbers) > 1) + 1):
             if len(run) < shortest:
                 continue
             path_ = zero_phase(np.stack([seen[k][1] for k in run]), LABEL_FRAMES)
-            yield [
-                Shot(images[seen[k][0]], landmarks, seen[k][2] < limits.sigma * box_side(landmark_box(landmarks)))
-                for k, landmarks in zip(run, path_, strict=True)
-            ]
+            yield [Shot(images[seen[k][0]], points, seen[k][2]) for k, points in zip(run, path_, strict=True)]
 
 
 def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -160,8 +162,8 @@ def _write(clips: Iterable[Iterable[Shot]], name: str, crops: Path, rest: Path) 
                 before = None
                 for shot in shots:
                     before = shot.landmarks if before is None else before
-                    roll = 0.0 if mean is None else fit_roll_deg(mean, before)
-                    affine = crop_affine(upright_box(before, roll), SIZE, CONTEXT, roll)
+                    box, roll = upright_box(before, mean)
+                    affine = crop_affine(box, SIZE, CONTEXT, roll)
                     file.write(warp(shot.image, affine, SIZE).tobytes())
                     landmarks.append(np.where(shot.known[:, None], apply_affine(affine, shot.landmarks), np.nan))
                     numbers.append(number)
@@ -217,6 +219,4 @@ class TrainingWindows:
     def _cut(self, rng: np.random.Generator, box: Array) -> Array:
         """The cut (2, 3) around `box` (4,) with a tracker's errors."""
         x, y, scale, turn = rng.standard_normal(4) * (SHIFT, SHIFT, SCALE, TURN_DEG)
-        side = box_side(box)
-        middle, half = (box[:2] + box[2:]) / 2 + np.array([x, y]) * side, side / 2 * np.exp(scale)
-        return crop_affine(np.concatenate([middle - half, middle + half]), self.size, self.padding, turn)
+        return crop_affine(moved(box, x, y, float(np.exp(scale))), self.size, self.padding, turn)

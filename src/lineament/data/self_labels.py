@@ -19,11 +19,11 @@ from ..formats import format_pts
 from ..geometry import Array, apply_affine, box_center, box_side, crop_affine, landmark_box
 from ..image import find_images, read_image
 from ..predict import Predictor
+from ..video import VIDEO_SUFFIXES
 from .batch import CONTEXT
 from .frames import VideoFrames
 from .sample import OF_ONE_PHOTO
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".gif")
 LOOKS = ((0.0, 0.0, 1.0), (0.04, 0.03, 1.05), (-0.04, 0.03, 0.96), (0.03, -0.04, 1.0), (-0.03, -0.03, 1.03))
 """How the crop is moved for each look at a face: along x and y in box sides, and in scale."""
 

@@ -5,10 +5,11 @@ Stands on torch.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..errors import RecipeError
+from ..errors import ModelError, RecipeError
 from ..models.attentive_1d import AxisSettings
 from ..models.heads import STRIDE
 from ..models.landmark_net import LandmarkNet
@@ -17,6 +18,9 @@ from ..schemes import scheme
 from .checkpoint import load_checkpoint, load_weights, student_weights
 from .recipe import Recipe, make_recipe
 from .shapes import fit_shapes
+
+REFINEMENT = "refine."
+"""What the names of a refinement's weights begin with."""
 
 
 def build_model(recipe: Recipe) -> LandmarkNet:
@@ -56,31 +60,29 @@ def _plain(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"model": recipe.model.model_copy(update=update), "start": ""})
 
 
-def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:
-    """The averaged network of a checkpoint, ready to predict, and its recipe."""
+def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
+    """What a checkpoint holds, and the recipe it was trained by.    Raises: ModelError, RecipeError."""
     state = load_checkpoint(checkpoint)
-    recipe = make_recipe(json.loads(state["recipe"]), str(checkpoint))
-    model, weights = build_model(_plain(recipe)), student_weights(state["average"])
+    return state, make_recipe(json.loads(state["recipe"]), str(checkpoint))
+
+
+def load_any(checkpoint: Path) -> tuple[LandmarkNet | RefinedNet, Recipe]:
+    """The averaged network of a checkpoint, ready to predict, and its recipe; a tracker's with its refinement."""
+    state, recipe = read_trained(checkpoint)
+    weights = student_weights(state["average"])
+    net = build_model(_plain(recipe))
+    model: LandmarkNet | RefinedNet = net
+    if recipe.refine is not None and any(key.startswith(REFINEMENT) for key in weights):
+        model = RefinedNet(net, len(scheme(recipe.scheme)), recipe.refine.fade)
     if recipe.model.cut:
         fit_shapes(model, weights)
     model.load_state_dict(weights)
     return model.eval(), recipe
 
 
-def build_refined(recipe: Recipe, fade: float) -> RefinedNet:
-    """The network of `recipe` with the refinement of its heatmaps, both without anything learnt.
-
-    Raises: RecipeError where the network has no heatmaps along axes.
-    """
-    return RefinedNet(build_model(_plain(recipe)), len(scheme(recipe.scheme)), fade)
-
-
-def load_any(checkpoint: Path) -> tuple[LandmarkNet | RefinedNet, Recipe]:
-    """As `load_trained`; of a checkpoint of `lineament refine` the network with its refinement."""
-    state = load_checkpoint(checkpoint)
-    recipe = make_recipe(json.loads(state["recipe"]), str(checkpoint))
-    if recipe.refine is None:
-        return load_trained(checkpoint)
-    model = build_refined(recipe, recipe.refine.fade)
-    model.load_state_dict(state["average"])
-    return model.eval(), recipe
+def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:
+    """As `load_any`, of a network without a memory.    Raises: ModelError for a tracker."""
+    model, recipe = load_any(checkpoint)
+    if isinstance(model, RefinedNet):
+        raise ModelError(f"{checkpoint}: a tracker, which remembers frames; give the checkpoint of its detector")
+    return model, recipe

@@ -368,6 +368,9 @@ def _without_places(recipe: Recipe) -> dict[str, Any]:
     told["start"], told["model"]["cut"] = short(recipe.start), short(recipe.model.cut)
     for part in told["data"]:
         part["folder"] = short(part["folder"])
+    if recipe.refine:
+        told["refine"]["videos"] = [short(path) for path in recipe.refine.videos]
+        told["refine"]["labels"] = short(recipe.refine.labels)
     if recipe.distill:
         told["distill"]["teacher"] = short(recipe.distill.teacher)
     return told

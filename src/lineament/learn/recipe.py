@@ -128,7 +128,7 @@ class RefineSettings(Settings):
     """How the heatmaps of a frame are refined by those before it, and the clips from which that is learnt."""
 
     fade: float = Field(
-        0.3, ge=0, lt=1, description="what is left of a frame's weight one frame later (Yin et al., eq. 13)"
+        0.3, gt=0, lt=1, description="what is left of a frame's weight one frame later (Yin et al., eq. 13)"
     )
     window: int = Field(8, ge=2, description="frames in a row that are seen at once; train.batch counts windows")
     clips: int = Field(160, ge=0, description="clips made of stills of the data")

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from ..data.batch import plain_crops, plain_landmarks
 from ..data.clip_cache import Clips, TrainingWindows, made_clips, video_clips
 from ..data.clips import ClipSettings
-from ..data.self_labels import VIDEO_SUFFIXES
-from ..errors import RecipeError
+from ..errors import ModelError, RecipeError
 from ..models.heads import STRIDE
+from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet
-from .build import build_refined
-from .checkpoint import start_from
+from ..schemes import scheme
+from ..video import VIDEO_SUFFIXES
+from .build import build_model, read_trained
+from .checkpoint import load_weights
 from .losses import total_loss
 from .recipe import Recipe, RefineSettings
 from .train import Crops, Trainer
@@ -28,6 +30,8 @@ MADE = ClipSettings(size=224)
 """The clips that are made; the recipe says how long they are and how often something passes."""
 HELD_BACK, HELD_BACK_FRAMES = 16, 48
 """Clips made of validation faces, and their frames."""
+SAME = ("head", "length", "attention", "decoder")
+"""Of the detector's model, what its weights do not tell."""
 TEST_VIDEO = "talking_face"
 """The one video with known landmarks is to test on."""
 
@@ -49,9 +53,26 @@ class Refiner(Trainer):
         """The detector of the recipe's start and a new refinement."""
         if not self.recipe.start:
             raise RecipeError(f"the recipe {self.recipe.name!r} has no start; give it the checkpoint of the detector")
-        net = build_refined(self.recipe, self.settings.fade)
-        start_from(net.net, Path(self.recipe.start))
-        return net
+        net = build_model(self.recipe)
+        model = RefinedNet(net, len(scheme(self.recipe.scheme)), self.settings.fade)
+        if not self.resumed:
+            self._fill(net, Path(self.recipe.start))
+        return model
+
+    def _fill(self, net: LandmarkNet, start: Path) -> None:
+        """Gives `net`, which learns no more, all the weights of the detector at `start`."""
+        if start.suffix == ".pt":
+            given, own = read_trained(start)[1].model, self.recipe.model
+            for key in SAME:
+                if getattr(given, key) != getattr(own, key):
+                    raise RecipeError(
+                        f"model.{key} is {getattr(own, key)!r}, of the start {start} {getattr(given, key)!r}; "
+                        "give the recipe the detector's model"
+                    )
+        try:
+            net.load_state_dict(load_weights(start))
+        except RuntimeError as error:
+            raise ModelError(f"{start}: no weights of the recipe's model; give the detector's checkpoint") from error
 
     @property
     def settings(self) -> RefineSettings:
@@ -70,7 +91,11 @@ class Refiner(Trainer):
             sources.append(made_clips(stills, self.recipe.scheme, self.cache, settings.clips, made, 0))
         if settings.videos:
             videos = [path for name in settings.videos for path in self._videos(name)]
-            sources.append(video_clips(videos, settings.labels, self.cache, settings.video_frames, settings.window))
+            sources.append(
+                video_clips(
+                    videos, settings.labels, self.recipe.scheme, self.cache, settings.video_frames, settings.window
+                )
+            )
         if not sources:
             raise RecipeError("[refine] has neither clips nor videos to learn from; set refine.clips above 0")
         held = replace(MADE, frames=HELD_BACK_FRAMES, occluders=1)
@@ -88,7 +113,7 @@ class Refiner(Trainer):
             raise RecipeError(f"refine.videos names {name!r}, which is neither below {self.data_root} nor a path")
         below = [place] if place.is_file() else sorted(place.rglob("*"))
         found = [path for path in below if path.suffix.lower() in VIDEO_SUFFIXES]
-        if any(TEST_VIDEO in path.parts for path in found):
+        if any(TEST_VIDEO in path.resolve().parts for path in found):
             raise RecipeError(f"refine.videos names {name!r}, and {TEST_VIDEO} is to test on; leave it out")
         if not found:
             raise RecipeError(f"refine.videos names {name!r}, where no video is; give a video or a folder of them")

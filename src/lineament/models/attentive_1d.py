@@ -5,6 +5,7 @@ apart by what they compress: the branch of x squeezes the rows of the feature ma
 """
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -168,10 +169,7 @@ class AttentiveGaussian1D(Attentive1D):
     def read(self, heatmaps_x: Tensor, heatmaps_y: Tensor) -> Raw:
         """Raw of the maps (B, N, L)."""
         raw = self.place(sharpened(heatmaps_x), sharpened(heatmaps_y))
-        return Raw(
-            raw.landmarks, raw.variance, heatmaps_x=raw.heatmaps_x, heatmaps_y=raw.heatmaps_y, cell=self.cell,
-            maps_x=heatmaps_x, maps_y=heatmaps_y,
-        )  # fmt: skip
+        return replace(raw, maps_x=heatmaps_x, maps_y=heatmaps_y)
 
 
 def peak_cells(probability: Tensor, smooth: float | None) -> Tensor:

@@ -64,6 +64,7 @@ class RefinedNet(nn.Module):
         """As of any module, but that the network stays as it is when it predicts."""
         super().train(mode)
         self.net.eval()
+        self.net.head.training = mode  # what it reads of refined heatmaps is trained as of its own: the expectation
         return self
 
     def forward(self, crops: Tensor) -> Raw:
