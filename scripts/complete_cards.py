@@ -15,6 +15,7 @@ from lineament.predict import Predictor
 from lineament.runtime import read_card, weights_folder
 from lineament.score.evaluate import evaluate
 from lineament.score.protocols import protocol
+from lineament.whole import whole
 
 WORDS = Path(__file__).parents[1] / "recipes" / "cards.toml"
 
@@ -63,9 +64,8 @@ def main() -> None:
         for title, found in figures.items():
             print(name, title, json.dumps(found), flush=True)
         card = read_card(path) | said | {"figures": figures}
-        beside = path.with_suffix(".json.part")
-        beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-        beside.replace(path.with_suffix(".json"))
+        with whole(path.with_suffix(".json")) as beside:
+            beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

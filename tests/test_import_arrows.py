@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1] / "src" / "lineament"
 # A file imports only from lines above its own, or from its own line where that is a folder, but never in a circle.
 ORDER = (
     "errors",
+    "whole",
     "geometry",
     "schemes",
     "face",

@@ -14,6 +14,7 @@ from .errors import ImageError
 from .face import Face, Faces
 from .geometry import Array, box_side
 from .schemes import Scheme, scheme
+from .whole import whole
 
 Color = tuple[int, int, int]
 
@@ -198,13 +199,10 @@ def save_image(path: str | os.PathLike[str], image: NDArray[np.uint8], quality: 
     if name is None:
         raise ImageError(f"{target}: the suffix {target.suffix!r} names no format; wanted {', '.join(FORMATS)}")
     picture = Image.fromarray(_copied(image))
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     options: dict[str, int] = {"quality": quality} if name in ("JPEG", "WEBP") else {}
     try:
-        picture.save(beside, format=name, **options)
-        beside.replace(target)
+        with whole(target) as beside:
+            picture.save(beside, format=name, **options)
     except OSError as error:
         raise ImageError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
-    finally:
-        beside.unlink(missing_ok=True)
     return target

@@ -7,7 +7,6 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from .errors import DataError, InputError, SchemeError, missing_extra
 from .face import Face, Faces
 from .geometry import Array, as_points
 from .schemes import scheme as scheme_called
+from .whole import whole
 
 FACE_KEYS = ("box", "score", "landmarks", "scores", "sigma_px")
 ROWS_AT_ONCE = 4096  # faces held in memory before they go to a Parquet file
@@ -170,16 +170,11 @@ def write_csv(
     lead: what the first columns are called; with frame and time, results are ((frame, time), faces) pairs.
     Raises: SchemeError where faces are of another scheme.
     """
-    beside = Path(f"{os.fspath(path)}.part")
-    try:
-        with beside.open("w", encoding="utf-8", newline="") as text:
-            writer = csv.writer(text, lineterminator="\n")
-            writer.writerow(csv_columns(scheme, lead))
-            for where, faces in _of_scheme(results, scheme):
-                writer.writerows(csv_rows(faces, where))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole(path) as beside, beside.open("w", encoding="utf-8", newline="") as text:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(csv_columns(scheme, lead))
+        for where, faces in _of_scheme(results, scheme):
+            writer.writerows(csv_rows(faces, where))
 
 
 def write_parquet(
@@ -204,20 +199,15 @@ def write_parquet(
     columns |= {"face": pyarrow.int32(), "scheme": text, "track_id": pyarrow.int64(), "score": number}
     columns |= dict.fromkeys(("box", "x", "y", "scores", "sigma_px"), values)
     schema = pyarrow.schema(list(columns.items()))
-    beside = Path(f"{os.fspath(path)}.part")
-    try:
-        with pyarrow.parquet.ParquetWriter(beside, schema) as writer:
-            rows: list[dict[str, Any]] = []
-            for where, faces in _of_scheme(results, scheme):
-                first = dict(zip(lead, _lead(where), strict=True))
-                rows += [first | _parquet_row(i, face) for i, face in enumerate(faces)]
-                if len(rows) >= ROWS_AT_ONCE:
-                    writer.write_table(pyarrow.Table.from_pylist(rows, schema))
-                    rows = []
-            writer.write_table(pyarrow.Table.from_pylist(rows, schema))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole(path) as beside, pyarrow.parquet.ParquetWriter(beside, schema) as writer:
+        rows: list[dict[str, Any]] = []
+        for where, faces in _of_scheme(results, scheme):
+            first = dict(zip(lead, _lead(where), strict=True))
+            rows += [first | _parquet_row(i, face) for i, face in enumerate(faces)]
+            if len(rows) >= ROWS_AT_ONCE:
+                writer.write_table(pyarrow.Table.from_pylist(rows, schema))
+                rows = []
+        writer.write_table(pyarrow.Table.from_pylist(rows, schema))
 
 
 def _parquet_row(number: int, face: Face) -> dict[str, Any]:

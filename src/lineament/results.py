@@ -18,6 +18,7 @@ from .face import Faces
 from .formats import faces_from_dict, faces_to_coco, faces_to_dict, faces_to_pts, write_csv, write_parquet
 from .geometry import as_boxes
 from .image import find_images, read_image
+from .whole import whole
 
 FORMATS = ("json", "csv", "parquet", "pts", "coco")
 SETTINGS = "lineament.json"
@@ -235,12 +236,11 @@ class ResultFolder:
         return path
 
     def _write(self, path: Path, text: str) -> None:
-        beside = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # a file name may hold bytes that are no text: JSON has an escape for them
-            beside.write_text(text, encoding="utf-8", errors="backslashreplace")
-            beside.replace(path)
+            with whole(path) as beside:
+                # a file name may hold bytes that are no text: JSON has an escape for them
+                beside.write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
 

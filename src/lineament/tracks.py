@@ -20,6 +20,7 @@ from .geometry import Array, landmark_box
 from .schemes import scheme
 from .smooth import Smoother
 from .video import Frame
+from .whole import whole
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 DECIMALS = 4
@@ -91,10 +92,9 @@ class TrackWriter:
         """Makes all frames so far safe, with the tracker's state behind them."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        beside = self.saved.with_name(self.saved.name + ".part")
         saved = {"frames": self.frames, "length": self._file.tell(), "state": dict(state)}
-        beside.write_text(json.dumps(saved), encoding="utf-8")
-        beside.replace(self.saved)
+        with whole(self.saved) as beside:
+            beside.write_text(json.dumps(saved), encoding="utf-8")
 
     def kept(self) -> Iterator[Faces]:
         """The faces of the frames kept, in order; read before the first frame is written."""

@@ -3,12 +3,12 @@
 import base64
 import os
 from html import escape
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..errors import LineamentError
+from ..whole import whole
 from .audit import AuditReport
 from .audit_checks import SEVERITIES, Finding
 from .sample import Sample
@@ -30,9 +30,8 @@ figure.two { width: 500px; } figcaption { font-size: 13px; overflow-wrap: anywhe
 
 def write_audit_html(report: AuditReport, path: str | os.PathLike[str]) -> None:
     """Write the sheet of `report` as one file that needs no other; it appears when complete."""
-    beside = Path(f"{os.fspath(path)}.part")
-    beside.write_text(audit_html(report), encoding="utf-8")
-    beside.replace(path)
+    with whole(path) as beside:
+        beside.write_text(audit_html(report), encoding="utf-8")
 
 
 def audit_html(report: AuditReport) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..crop import warp
 from ..errors import DataError
 from ..geometry import Array, apply_affine, crop_affine
 from ..schemes import scheme
+from ..whole import whole
 from .augment import Augmentation, augment
 from .sample import Sample, read_pictures
 
@@ -64,16 +64,12 @@ def _stamp(samples: Sequence[Sample], affines: Sequence[Array], size: int) -> st
 
 def _write_crops(samples: Sequence[Sample], affines: Sequence[Array], path: Path, size: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.stem}.{os.getpid()}.part")
-    try:
+    with whole(path) as beside:
         crops = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3))
         for i, (_, picture) in enumerate(read_pictures(samples)):
             crops[i] = warp(picture, affines[i], size)
         crops.flush()
         del crops
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

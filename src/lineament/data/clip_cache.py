@@ -5,7 +5,6 @@ Clips are made of stills, or labelled by a tracker in unlabelled videos.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from ..runtime import find_model
 from ..schemes import scheme
 from ..smooth import zero_phase
 from ..track import Tracker
+from ..whole import whole
 from .batch import CropCache
 from .clips import ClipSettings, make_clip
 from .self_labels import Limits, frames_of, moved
@@ -154,9 +154,8 @@ def _cached(clips: Iterable[Iterable[Shot]], name: str, stem: Path) -> Clips:
 def _write(clips: Iterable[Iterable[Shot]], name: str, crops: Path, rest: Path) -> None:
     crops.parent.mkdir(parents=True, exist_ok=True)
     mean = scheme(name).mean_shape
-    beside = crops.with_name(f"{crops.stem}.{os.getpid()}.part")
     landmarks, numbers = [], []
-    try:
+    with whole(crops) as beside:
         with beside.open("wb") as file:
             for number, shots in enumerate(clips):
                 before = None
@@ -170,13 +169,9 @@ def _write(clips: Iterable[Iterable[Shot]], name: str, crops: Path, rest: Path) 
                     before = shot.landmarks
         if not landmarks:
             raise DataError("no face is followed long enough in the videos; give longer ones, or other videos")
-        beside.replace(crops)
-        # written last: without it the frames are made anew
-        with beside.open("wb") as file:
-            np.savez(file, landmarks=np.stack(landmarks), clip=np.array(numbers))
-        beside.replace(rest)
-    finally:
-        beside.unlink(missing_ok=True)
+    # written last: without it the frames are made anew
+    with whole(rest) as beside, beside.open("wb") as file:
+        np.savez(file, landmarks=np.stack(landmarks), clip=np.array(numbers))
 
 
 class TrainingWindows:

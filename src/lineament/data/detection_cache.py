@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..image import read_image
+from ..whole import whole
 from .detection import Photo
 
 
@@ -45,12 +45,10 @@ class PictureCache:
 def write_pictures(pixels: Path, index: Path, photos: Sequence[Photo]) -> None:
     """Write both files of a cache; the index comes last, so half a cache is no cache."""
     shapes = []
-    part = pixels.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as file:
+    with whole(pixels) as beside, beside.open("wb") as file:
         for photo in photos:
             picture = read_image(photo.image)
             shapes.append(list(picture.shape[:2]))
             file.write(picture.tobytes())
-    part.replace(pixels)
-    part.write_text(json.dumps(shapes), encoding="utf-8")
-    part.replace(index)
+    with whole(index) as beside:
+        beside.write_text(json.dumps(shapes), encoding="utf-8")

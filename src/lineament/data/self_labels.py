@@ -20,6 +20,7 @@ from ..geometry import Array, apply_affine, box_center, box_side, crop_affine, l
 from ..image import find_images, read_image
 from ..predict import Predictor
 from ..video import VIDEO_SUFFIXES
+from ..whole import whole
 from .batch import CONTEXT
 from .frames import VideoFrames
 from .sample import OF_ONE_PHOTO
@@ -114,9 +115,8 @@ def label_into(predictor: Predictor, path: Path, stem: Path, limits: Limits, eve
             name = f"{stem.name}{OF_ONE_PHOTO}{frame}{number}"
             stem.parent.mkdir(parents=True, exist_ok=True)
             save_image(stem.with_name(f"{name}.jpg"), crop)
-            beside = stem.with_name(f"{name}.{os.getpid()}.part")
-            beside.write_text(format_pts(points), encoding="utf-8")
-            beside.replace(stem.with_name(f"{name}.pts"))
+            with whole(stem.with_name(f"{name}.pts")) as beside:
+                beside.write_text(format_pts(points), encoding="utf-8")
             count += 1
     return count
 

@@ -3,7 +3,6 @@
 Stands on torch; files load without unpickling code (`weights_only=True`).
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError, missing_extra
+from ..whole import whole
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Writes `state` (tensors, numbers, texts, lists and dicts of them) to `path`, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with whole(path) as beside:
         torch.save(state, beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

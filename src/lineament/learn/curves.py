@@ -1,11 +1,11 @@
 """The curves of a training as a picture: loss and validation error by step, from its log.csv."""
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
 from ..errors import TrainError, missing_extra
+from ..whole import whole
 
 
 def read_log(path: Path) -> tuple[list[tuple[int, float]], dict[str, list[tuple[int, float]]]]:
@@ -59,6 +59,5 @@ def new_figure(width: float, height: float) -> Any:
 
 def save_figure(figure: Any, path: Path) -> None:
     """Writes `figure` to `path` as PNG, whole or not at all."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    figure.savefig(beside, format="png", dpi=120)
-    beside.replace(path)
+    with whole(path) as beside:
+        figure.savefig(beside, format="png", dpi=120)

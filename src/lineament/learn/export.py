@@ -7,7 +7,6 @@ import copy
 import hashlib
 import json
 import logging
-import os
 import subprocess
 import tempfile
 import warnings
@@ -31,6 +30,7 @@ from ..models.refinement import WIDTH, RefinedNet
 from ..models.rows import RowStem, as_rows, can_become_rows, double_by_rows
 from ..runtime import METADATA_KEY, Heads, Model
 from ..schemes import scheme
+from ..whole import whole
 from .build import load_any
 from .calibrate import SigmaScale, fit_sigma, near_exponent
 from .checkpoint import load_checkpoint
@@ -350,10 +350,9 @@ def _commit() -> str:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes `data` to `path`, whole or not at all."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        beside.write_bytes(data)
-        beside.replace(path)
+        with whole(path) as beside:
+            beside.write_bytes(data)
     except OSError as error:
         raise ModelError(f"{path}: cannot be written ({error}); choose another folder") from error
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import ExportError, missing_extra
 from ..models.face_detector import FaceDetectorNet
+from ..whole import whole
 from .quantize import quantize_file
 
 LARGEST_DIFFERENCE = 0.02
@@ -63,9 +64,8 @@ def export_detector(
             check_int8(model, file, pictures)
         content = file.read_bytes()
     made = {"precision": "int8" if pictures else "fp32", "sha256": hashlib.sha256(content).hexdigest()}
-    beside = path.with_suffix(".part.onnx")
-    beside.write_bytes(content)
-    beside.replace(path)
+    with whole(path) as beside:
+        beside.write_bytes(content)
     write_card(path.with_suffix(".json"), card | made | {"bytes": len(content)})
 
 
@@ -136,9 +136,8 @@ def without_notes(model: Any) -> Any:
 
 def write_card(path: Path, card: dict[str, Any]) -> None:
     """Write the card, whole or not at all."""
-    part = path.with_suffix(".json.part")
-    part.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+    with whole(path) as beside:
+        beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 def largest_difference(model: nn.Module, path: Path) -> float:

@@ -1,9 +1,10 @@
 """The log of a training: a CSV file that any tool reads, and TensorBoard where it is installed."""
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
+
+from ..whole import whole
 
 
 class TrainLog:
@@ -15,9 +16,8 @@ class TrainLog:
         kept = [row for row in self._rows() if int(row["step"]) <= step] if step else []
         self.fields = list(kept[0]) if kept else []
         if kept:
-            beside = self.path.with_name(f"log.csv.{os.getpid()}.part")
-            self._write(beside, kept, "w")
-            beside.replace(self.path)
+            with whole(self.path) as beside:
+                self._write(beside, kept, "w")
         else:
             self.path.unlink(missing_ok=True)
         self.board = _tensorboard(folder, step)

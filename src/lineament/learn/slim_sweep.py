@@ -5,7 +5,6 @@ Stands on slim.py, slim_channels.py and export.py.
 
 import copy
 import csv
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..errors import ExportError, RecipeError
 from ..models.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, format_layout
 from ..models.landmark_net import LandmarkNet
 from ..speed import time_file
+from ..whole import whole
 from .build import load_trained
 from .checkpoint import load_checkpoint, save_checkpoint
 from .curves import new_figure, save_figure
@@ -149,12 +149,10 @@ def _write_cut(checkpoint: Path, small: _Small, recipe: Recipe, place: Path) -> 
 
 
 def _write_table(cuts: Sequence[Cut], path: Path) -> None:
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with beside.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Cut)])
         writer.writeheader()
         writer.writerows(asdict(cut) for cut in cuts)
-    beside.replace(path)
 
 
 def draw_pareto(cuts: Sequence[Cut], path: Path) -> None:
@@ -186,13 +184,13 @@ def draw_architecture(net: HRSuperNet, layout: Layout, path: Path) -> None:
     factors = [abs(f) for m in net.modules() if isinstance(m, FusionBlock) for f in m.factors.detach().tolist()]
     largest = max(factors)
     axes.scatter([1], [0], s=160, color="tab:blue", zorder=3)
-    for number, (stage, whole) in enumerate(zip(layout, net.stages, strict=True), 2):
+    for number, (stage, complete) in enumerate(zip(layout, net.stages, strict=True), 2):
         for target in range(len(WIDTHS)):
             stays = target in stage
             color = {"color": "tab:blue"} if stays else {"facecolors": "white", "edgecolors": "lightgray"}
             axes.scatter([number], [target], s=160, zorder=3, **color)
         for target, sources in stage.items():
-            block = whole[str(target)]  # type: ignore[index]
+            block = complete[str(target)]  # type: ignore[index]
             for source in sources:
                 size = abs(block.factors.tolist()[block.sources.index(source)]) / largest
                 arrow = {"arrowstyle": "->", "color": str(0.85 * (1 - size)), "shrinkA": 7, "shrinkB": 7}

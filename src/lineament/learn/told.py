@@ -4,7 +4,6 @@ Stands on torch.
 """
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..data.batch import CropCache, Source, plain_crops
 from ..geometry import apply_affine, invert_affine
+from ..whole import whole
 
 Tell = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Crops (B, S, S, 3) -> landmarks (B, N, 2) in pixels of them."""
@@ -50,10 +50,5 @@ def _ask(cache: CropCache, tell: Tell, size: int, padding: float) -> NDArray[np.
 
 def _write(told: NDArray[np.float64], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.stem}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            np.save(file, told)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole(path) as beside, beside.open("wb") as file:
+        np.save(file, told)

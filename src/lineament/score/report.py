@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import ProtocolError
+from ..whole import whole
 from .metrics import Calibration
 from .protocols import Protocol
 
@@ -157,9 +158,8 @@ def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
     """Where `report` was written as JSON: beside, then renamed."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    beside.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    beside.replace(target)
+    with whole(target) as beside:
+        beside.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return target
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import missing_extra
+from ..whole import whole
 from .metrics import ced
 from .report import Report, format_report
 
@@ -179,9 +180,8 @@ def _png(figure: "Figure") -> bytes:
 def _write(path: str | os.PathLike[str], content: bytes) -> Path:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(target)
+    with whole(target) as beside:
+        beside.write_bytes(content)
     return target
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..smooth import zero_phase
 from ..tracks import Tracks
+from ..whole import whole
 from .stability import STILL_FRAMES, interocular, second_differences, still_frames, stretches
 
 
@@ -41,6 +42,5 @@ def draw_stability(rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path
     motion.legend(loc="upper right", fontsize="small")
     shaking.set(ylabel="jitter, %", xlabel="seconds", yscale="log")
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.part")
-    figure.savefig(beside, format="png")
-    beside.replace(path)
+    with whole(path) as beside:
+        figure.savefig(beside, format="png")
