@@ -52,11 +52,18 @@ def known_eyes(truth: NDArray[np.floating], scheme_name: str) -> NDArray[np.bool
     return np.asarray(np.isfinite(truth[:, [i for group in eyes for i in group]]).all((1, 2)), dtype=np.bool_)
 
 
-def interocular_nme(predicted: NDArray[np.floating], truth: NDArray[np.floating], scheme_name: str) -> float:
-    """The mean NME, a fraction, of `predicted` (M, N, 2) over the faces of `truth` whose eyes are annotated."""
+def interocular_nmes(
+    predicted: NDArray[np.floating], truth: NDArray[np.floating], scheme_name: str
+) -> NDArray[np.float64]:
+    """The NME, a fraction, of `predicted` (M, N, 2) for each of the faces of `truth` whose eyes are annotated."""
     eyes, known = scheme(scheme_name).norm_points["interocular"], known_eyes(truth, scheme_name)
     pairs = zip(predicted[known], truth[known], strict=True)
-    return float(np.mean([nme(p, t, norm_length("interocular", t, eyes)) for p, t in pairs]))
+    return np.array([nme(p, t, norm_length("interocular", t, eyes)) for p, t in pairs], np.float64)
+
+
+def interocular_nme(predicted: NDArray[np.floating], truth: NDArray[np.floating], scheme_name: str) -> float:
+    """The mean of `interocular_nmes`."""
+    return float(interocular_nmes(predicted, truth, scheme_name).mean())
 
 
 def crop_size(model: nn.Module) -> int:
