@@ -143,11 +143,8 @@ def main() -> None:
             figures = validation(checkpoint, options) + (final_figures(checkpoint, options) if options.final else [])
             found[row].append(figures)
             print(f"{row}, seed {seed}: " + "  ".join(f"{100 * figure:.3f} %" for figure in figures), flush=True)
-    print(
-        "\n| row | validation NME % | its median |"
-        + "".join(f" {which} |" for which in (FINAL if options.final else ()))
-    )
-    print("|---|---|---|" + "---|" * (len(FINAL) if options.final else 0))
+    head = ["row", "validation NME %", "its median", *(FINAL if options.final else ())]
+    print("\n| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for row, runs in found.items():
         print(f"| {row} | " + " | ".join(spread(list(column)) for column in zip(*runs, strict=True)) + " |")
 
