@@ -56,3 +56,20 @@ def test_the_heatmaps_come_straight_from_the_last_deconvolution():
 def test_imagenet_weights_that_nobody_has_are_one_clear_line():
     with pytest.raises(RecipeError, match=r"no ImageNet weights for 'light-resnet50'; set model.imagenet = false"):
         make_backbone("light-resnet50", imagenet=True)
+
+
+def test_a_channel_that_hardly_varied_is_not_made_loud_when_predicting():
+    torch.manual_seed(0)
+    block = Bottleneck(64, 64, 1, light=True).eval()
+    with torch.no_grad():
+        block.bn2.running_var[5] = 1e-8
+        quiet, usual = block(torch.randn(1, 64, 8, 8)), Bottleneck(64, 64, 1, light=False).eval()
+        assert quiet.abs().max() < 100
+        # what varied as usual is normalized as by any norm
+        y = torch.randn(1, 64, 4, 4)
+        keep = torch.arange(64) != 5
+        torch.testing.assert_close(block._norm2(y)[:, keep], block.bn2(y)[:, keep])
+        assert block._norm2(y)[:, 5].abs().max() < block.bn2(y)[:, 5].abs().max() / 20
+        torch.testing.assert_close(usual._norm2(y), usual.bn2(y))
+    block.train()
+    torch.testing.assert_close(block._norm2(y), block.bn2(y))
