@@ -15,9 +15,10 @@ FILTERS = 256
 """Of each deconvolution."""
 GROUPS = 128
 """Of the light deconvolutions: the parameter count of the paper, 2.81 M at 68 points, speaks for it."""
-LEAST_VARIANCE = 0.01
-"""Behind a light 3x3, when predicting. A channel that was dead on nearly all faces has next to no variance: its norm
-would make it a hundred times too loud on the one face where it lives, whose maps then peak in a corner."""
+LOUDEST = 16.0
+"""What a light block gives at most. In training a norm gives at most the square root of the numbers it is taken over,
+16 for 16 maps of 4 x 4; when predicting nothing holds it, and a spot that each block makes louder ends a hundred times
+so: of 226 validation faces 1 to 8 had their maps peak in a corner."""
 
 
 class Bottleneck(nn.Module):
@@ -41,18 +42,13 @@ class Bottleneck(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self._norm2(self.conv2(y)))
+        y = self._rectified(self.bn1(self.conv1(x)))
+        y = self._rectified(self.bn2(self.conv2(y)))
         short: Tensor = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.bn3(self.conv3(y)) + short)
+        return self._rectified(self.bn3(self.conv3(y)) + short)
 
-    def _norm2(self, y: Tensor) -> Tensor:
-        norm = self.bn2
-        if self.training or not self.light:
-            return norm(y)  # type: ignore[no-any-return]
-        assert norm.running_var is not None
-        variance = norm.running_var.clamp(min=LEAST_VARIANCE)
-        return F.batch_norm(y, norm.running_mean, variance, norm.weight, norm.bias, eps=norm.eps)
+    def _rectified(self, y: Tensor) -> Tensor:
+        return F.hardtanh(y, 0.0, LOUDEST) if self.light else F.relu(y)
 
 
 def deconvolution(channels_in: int, light: bool) -> nn.Sequential:
