@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lineament.whole import whole
+
 BUSY_LOAD = 0.5
 
 
@@ -39,8 +41,7 @@ def timing_cpus() -> tuple[list[int], list[int]]:
 
 
 def write_beside(path: Path, text: str) -> None:
-    """Write `text` to `path` by way of a file beside it, so that it is never half there."""
+    """Write `text` to `path`, whole or not at all; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")

@@ -145,11 +145,13 @@ def flip_affine(width: int) -> Array:
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
 
 
-def fit_roll_deg(source: ArrayLike, target: ArrayLike) -> float:
-    """The roll of `fit_similarity(source, target)`, in degrees, without the rest of it.
+def fit_roll_deg(source: ArrayLike | None, target: ArrayLike) -> float:
+    """The roll of `fit_similarity(source, target)`, in degrees, without the rest of it; 0 without a source.
 
-    source, target: (N, 2), N >= 2, not checked: for the inner loop.
+    source, target: (N, 2), N >= 2, not checked: for the inner loop. The source is a scheme's mean face, if it has one.
     """
+    if source is None:
+        return 0.0
     # as complex numbers the best turn and scale are the product of the centered sets; centering one of them is enough
     start = np.ascontiguousarray(source, np.float64).view(np.complex128)[:, 0]
     end = np.ascontiguousarray(target, np.float64).view(np.complex128)[:, 0]
@@ -162,7 +164,7 @@ def upright_box(landmarks: ArrayLike, mean: ArrayLike | None) -> tuple[Array, fl
 
     mean: (N, 2), the mean face, against which the face is turned by so many degrees; None: it counts as upright.
     """
-    roll_deg = 0.0 if mean is None else fit_roll_deg(mean, landmarks)
+    roll_deg = fit_roll_deg(mean, landmarks)
     turned = similarity(1.0, -roll_deg, (0, 0), (0, 0))
     box = landmark_box(apply_affine(turned, landmarks))
     center, half = apply_affine(invert_affine(turned), box_center(box)), box_side(box) / 2

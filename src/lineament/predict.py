@@ -255,15 +255,11 @@ class Predictor:
         if scores.mean() < rules.doubtful_score:
             rolls = [cut.roll_deg + roll for roll in SEARCH_ROLLS_DEG]
             return [Cut(cut.image, cut.box, roll) for roll in rolls] + [self.cut_around(cut.image, landmarks)]
-        turned = abs((self._roll_deg(landmarks) - cut.roll_deg + 180) % 360 - 180) > rules.turned_deg
+        roll_deg = fit_roll_deg(scheme(self.model.scheme).mean_shape, landmarks)
+        turned = abs((roll_deg - cut.roll_deg + 180) % 360 - 180) > rules.turned_deg
         if turned or _off(cut.box, landmark_box(landmarks)) > rules.misplaced:
             return [self.cut_around(cut.image, landmarks)]
         return []
-
-    def _roll_deg(self, landmarks: Array) -> float:
-        """How far the face is turned against the mean one; 0 where its scheme has none."""
-        mean = scheme(self.model.scheme).mean_shape
-        return 0.0 if mean is None else fit_roll_deg(mean, landmarks)
 
     def cut_around(self, image: int, landmarks: Array) -> Cut:
         """The cut around `landmarks`, upright: their roll, and their tight box as seen at that roll."""

@@ -1,8 +1,7 @@
 """Frames and their faces -> a recording for the viewer of rerun (extra `rerun`)."""
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +10,13 @@ from .draw import part_colors
 from .errors import ImageError, missing_extra
 from .face import Faces
 from .schemes import scheme
+from .whole import Writing
 
 QUALITY = 75
 """Of the JPEG in which frames are kept."""
 
 
-class Recording:
+class Recording(Writing):
     """Writes an .rrd file: the frames, the landmarks of every face by number, and their mean uncertainty over time.
 
     Raises: ImageError for another suffix, ExtraError without rerun.
@@ -61,11 +61,6 @@ class Recording:
         self._stream.disconnect()
         self.beside.replace(self.path)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._stream.disconnect()
+    def abandon(self) -> None:
+        """Lets go of the file, which stays beside its name as far as it was written."""
+        self._stream.disconnect()

@@ -237,7 +237,8 @@ class Tracker:
         rows = [
             row for row in rows if not any(_overlap(landmark_box(found.landmarks[row]), box) for box in boxes.values())
         ]
-        points = [Seen.all_of(found)[row] for row in rows]
+        seen_now = Seen.all_of(found)
+        points = [seen_now[row] for row in rows]
         self._name(image, points, [float(detections.scores[unknown[row]]) for row in rows], seen)
 
     def _judge(self, track: Followed, seen: dict[Followed, Seen], scores: Array) -> None:

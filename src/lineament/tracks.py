@@ -8,8 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from .geometry import Array, landmark_box
 from .schemes import scheme
 from .smooth import Smoother
 from .video import Frame
-from .whole import whole
+from .whole import Writing, whole
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 DECIMALS = 4
@@ -38,7 +37,7 @@ def head_line(settings: Mapping[str, Any], scheme_name: str) -> str:
     return json.dumps({"kind": KIND, "scheme": scheme_name, "settings": dict(settings)}, allow_nan=False)
 
 
-class TrackWriter:
+class TrackWriter(Writing):
     """Writes tracks to `path`.part as they come, and gives the file its name when all is done.
 
     path: a .jsonl file.    settings: what the tracks depend on.    resume: go on with what a stopped run left.
@@ -110,14 +109,9 @@ class TrackWriter:
         self.part.replace(self.path)
         self.saved.unlink(missing_ok=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._file.close()
+    def abandon(self) -> None:
+        """Lets go of the file; what was made safe can be gone on with."""
+        self._file.close()
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .errors import ImageError, missing_extra
 from .image import find_images, read_image
+from .whole import Writing
 
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .avi .webm .gif .mpg .mpeg .wmv .flv .ts .mts .3gp .ogv".split())  # noqa: SIM905
 """The suffixes, in lower case, by which a video is told from a picture."""
@@ -170,7 +171,7 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(text).split())[:120]
 
 
-class VideoWriter:
+class VideoWriter(Writing):
     """Frames with times -> a video file without sound; what is written stays readable when the program is killed.
 
     The file appears under its name when it is closed; until then it is `path` with ".part" added.
@@ -241,12 +242,3 @@ class VideoWriter:
             self._container.mux(self._stream.encode(None))
         with suppress(Exception):
             self._container.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abandon()

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 
 @contextmanager
@@ -19,3 +21,24 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+class Writing:
+    """What is written bit by bit, in a with block: closed at its end, abandoned where an error ends it."""
+
+    def close(self) -> None:
+        """Gives what was written its name."""
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Lets go of what was written, without its name."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()

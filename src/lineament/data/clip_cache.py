@@ -69,10 +69,10 @@ def made_clips(
 
     Raises: DataError where no still has all its landmarks.
     """
-    whole = [(cache, k) for cache in stills for k in np.flatnonzero(np.isfinite(cache.landmarks).all((1, 2)))]
-    if not whole:
+    complete = [(cache, k) for cache in stills for k in np.flatnonzero(np.isfinite(cache.landmarks).all((1, 2)))]
+    if not complete:
         raise DataError("no still has all its landmarks, as clips are made of; add a data set that has")
-    chosen = [whole[k] for k in np.linspace(0, len(whole) - 1, count).round().astype(int)]
+    chosen = [complete[k] for k in np.linspace(0, len(complete) - 1, count).round().astype(int)]
 
     def shots(number: int, cache: CropCache, face: int) -> Iterator[Shot]:
         picture = np.ascontiguousarray(cache.crops[face])
@@ -87,10 +87,9 @@ def made_clips(
 def video_clips(videos: Sequence[Path], model: str, name: str, folder: Path, frames: int, shortest: int) -> Clips:
     """The faces that a tracker of the model called `model` follows in the first `frames` of each of `videos`.
 
-    name: of the scheme wanted.
-
-    The labels are its landmarks, smoothed without a shift in time; points it is not sure of are not known. A face that
-    is lost and comes back is two clips; clips under `shortest` frames are left out.
+    name: of the scheme wanted. The labels are the tracker's landmarks, smoothed without a shift in time; points it is
+    not sure of are not known. A face that is lost and comes back is two clips; clips under `shortest` frames are left
+    out.
     Raises: ImageError for a file that is no video; DataError where no face is followed for so long; ModelError;
     SchemeError where the model's points do not make the scheme's.
     """

@@ -289,7 +289,7 @@ def _expressions(points: Array, size: int, rng: np.random.Generator) -> list[_Ex
     """Jaw, lids, brows and smile of an ibug68 face whose `points` (68, 2) lie in a still of `size` pixels."""
     eyes = float(np.linalg.norm(points[45] - points[36]))
     mean = scheme("ibug68").mean_shape
-    roll = 0.0 if mean is None else math.radians(fit_roll_deg(mean, points))
+    roll = math.radians(fit_roll_deg(mean, points))
     right, down = np.array([math.cos(roll), math.sin(roll)]), np.array([-math.sin(roll), math.cos(roll)])
 
     def moved(shifts: dict[int, Array]) -> Array:

@@ -149,7 +149,7 @@ def export_checkpoint(
     model, recipe = load_any(checkpoint)
     if int8 and isinstance(model, RefinedNet):
         raise ExportError(f"{checkpoint}: a model that remembers frames is exported in fp32 alone; leave --int8 out")
-    even_normalization(_detector(model))
+    net = even_normalization(_detector(model))
     sources, held_back = read_mixture(recipe.data, recipe.scheme, data_root, cache)
     if not held_back:
         raise DataError(f"{checkpoint}: none of its data sets has a validation face to compare on; add faces")
@@ -175,7 +175,6 @@ def export_checkpoint(
         write_fp32(by_rows(graph) if int8 else graph, model.size, path)
         if int8:
             crops = calibration_crops(sources[0].cache, model.size, recipe.model.padding)
-            net = _detector(model)
             path = quantize(path, crops, int(net.mean.flatten()[0]), float(net.std.flatten()[0]))
             scale = _rescale(path, metadata, faces, truth, recipe.model.padding, scale)
         set_metadata(path, metadata)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..decode import STEP
 from ..errors import RecipeError
 from .heads import Raw, moments, positions, sharpened
 
@@ -18,8 +19,6 @@ LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
 """Cells of a heatmap for each pixel of the crop: L / F of the paper."""
 ROWS = 8
 """To so many rows a branch squeezes the map before it attends."""
-STEP = 1.5
-"""Cells: how far a Taylor expansion is trusted, as in decode.py."""
 
 
 class AxisSettings(NamedTuple):
