@@ -3,8 +3,9 @@
 import math
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,23 +17,33 @@ from .smooth import Smoother
 
 LOOK, AROUND = 12, 1.8
 """Side in pixels of the small picture by which a face is known again, and its side in sides of the face."""
-LEARN = 0.05
-"""Weight of a new frame in what a face looks like."""
+LOOK_S = 0.09
+"""Seconds between two looks at what a face looks like: at each frame they would take a tenth of the tracker's time."""
+LEARN_S = 0.65
+"""Time over which what it looks like is averaged, in seconds."""
 SPEED_S = 0.1
 """Time over which a face's velocity is averaged, in seconds."""
 COAST_S = 0.5
 """Time in which a lost face slows down."""
 NEAR_SIDES = 0.3
 """A face is looked for at most so far ahead of where it was, in sides."""
+NUMBERS = ("number", "score", "looks", "lost_s", "unlearnt_s")
+"""What of a face is told as it is."""
 
 
-class Seen(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Seen:
     """What the model says of one face of the frame."""
 
     landmarks: Array
     scores: Array
     sigma_px: Array
     memory: NDArray[np.float32] | None = None
+
+    @cached_property
+    def box(self) -> Array:
+        """The tight box (4,) around the landmarks."""
+        return landmark_box(self.landmarks)
 
     @classmethod
     def all_of(cls, found: Found) -> "list[Seen]":
@@ -62,11 +73,17 @@ class Followed:
     """Seconds since it was lost; 0 while it is followed."""
     memory: NDArray[np.float32] | None = None
     """(2, W, L): of a model that remembers what it saw of the face, while it is followed."""
+    unlearnt_s: float = 0.0
+    """Seconds since what it looks like was last learnt from."""
+
+    def __post_init__(self) -> None:
+        self.box = landmark_box(self.landmarks)
+        """(4,): around the landmarks."""
 
     @property
     def side(self) -> float:
         """The side of its landmark box."""
-        return box_side(landmark_box(self.landmarks))
+        return box_side(self.box)
 
     def go_on(self, dt: float, size: tuple[int, int]) -> None:
         """Moves on as it moved; a lost face slows down, and waits at the border of the picture of that `size`."""
@@ -74,10 +91,10 @@ class Followed:
         length = float(np.hypot(*step))
         step *= min(1.0, NEAR_SIDES * self.side / max(length, 1e-9))
         if self.lost_s:
-            center = box_center(landmark_box(self.landmarks))
+            center = box_center(self.box)
             step = np.clip(center + step, 0, size) - center
             self.velocity = self.velocity * math.exp(-dt / COAST_S)
-        self.landmarks = self.landmarks + step
+        self.landmarks, self.box = self.landmarks + step, self.box + np.tile(step, 2)
 
     def miss(self, dt: float) -> None:
         """Was not seen for `dt` seconds more."""
@@ -86,7 +103,7 @@ class Followed:
 
     def state(self) -> dict[str, Any]:
         arrays = {name: getattr(self, name).tolist() for name in ("landmarks", "look", "velocity")}
-        numbers = {name: getattr(self, name) for name in ("number", "score", "looks", "lost_s")}
+        numbers = {name: getattr(self, name) for name in NUMBERS}
         smoother = None if self.smoother is None else self.smoother.state()
         return arrays | numbers | {"smoother": smoother, "memory": _packed(self.memory)}
 
@@ -96,38 +113,46 @@ class Followed:
         if smoother is not None:
             smoother.restore(state["smoother"])
         arrays: dict[str, Any] = {name: np.array(state[name], np.float64) for name in ("landmarks", "look", "velocity")}
-        numbers: dict[str, Any] = {name: state[name] for name in ("number", "score", "looks", "lost_s")}
+        numbers: dict[str, Any] = {name: state[name] for name in NUMBERS}
         return cls(**arrays, **numbers, smoother=smoother, memory=_unpacked(state["memory"]))
 
-    def away(self, landmarks: Array) -> float:
-        """How far `landmarks` are from where the face should be, in sides."""
-        center = box_center(landmark_box(landmarks)) - box_center(landmark_box(self.landmarks))
-        return float(np.hypot(*center) / self.side)
+    def away(self, points: Seen) -> float:
+        """How far `points` are from where the face should be, in sides."""
+        return float(np.hypot(*(box_center(points.box) - box_center(self.box))) / self.side)
 
-    def alike(self, landmarks: Array, image: NDArray[np.uint8]) -> float:
-        """The correlation of what the face looks like with what is at `landmarks`."""
-        return float((self.look * look_of(image, landmarks)).mean())
+    def alike(self, points: Seen, image: NDArray[np.uint8]) -> float:
+        """The correlation of what the face looks like with what is at `points`."""
+        return float((self.look * look_of(image, points.box)).mean())
 
-    def strangeness(self, landmarks: Array, image: NDArray[np.uint8]) -> float:
-        """How badly `landmarks` fit the face: by place, size and look."""
-        size = abs(math.log(box_side(landmark_box(landmarks)) / self.side))
-        return self.away(landmarks) + size + 2 * (1 - self.alike(landmarks, image))
+    def strangeness(self, points: Seen, image: NDArray[np.uint8]) -> float:
+        """How badly `points` fit the face: by place, size and look."""
+        size = abs(math.log(box_side(points.box) / self.side))
+        return self.away(points) + size + 2 * (1 - self.alike(points, image))
+
+    def come_back(self, points: Seen, score: float, smoother: Smoother | None) -> None:
+        """Is found at `points` with a `score` of the detector; nothing is known of how it got there."""
+        self.landmarks, self.box, self.score = points.landmarks, points.box, score
+        self.velocity, self.smoother, self.looks = np.zeros(2), smoother, 1
 
     def take_in(self, points: Seen, image: NDArray[np.uint8], dt: float) -> Seen:
         """Learns from what was seen after `dt` seconds; gives it smoothed."""
-        moved = box_center(landmark_box(points.landmarks)) - box_center(landmark_box(self.landmarks))
         # the face went on as it moved: what is left of the way is what its velocity lacks
+        moved = box_center(points.box) - box_center(self.box)
         self.velocity = self.velocity + min(dt / SPEED_S, 1.0) * moved / dt
-        self.landmarks, self.memory, self.lost_s = points.landmarks, points.memory, 0.0
-        self.look = _normal((1 - LEARN) * self.look + LEARN * look_of(image, points.landmarks))
+        self.landmarks, self.box, self.memory, self.lost_s = points.landmarks, points.box, points.memory, 0.0
+        self.unlearnt_s += dt
+        if self.unlearnt_s >= LOOK_S:
+            kept = math.exp(-self.unlearnt_s / LEARN_S)
+            self.look = _normal(kept * self.look + (1 - kept) * look_of(image, points.box))
+            self.unlearnt_s = 0.0
         if self.smoother is None:
             return points
-        return points._replace(landmarks=self.smoother(points.landmarks, points.sigma_px, dt))
+        return replace(points, landmarks=self.smoother(points.landmarks, points.sigma_px, dt))
 
 
-def look_of(image: NDArray[np.uint8], landmarks: Array) -> Array:
-    """The small picture of a face and what is around it, without brightness and contrast."""
-    return _normal(warp(image, crop_affine(landmark_box(landmarks), LOOK, AROUND), LOOK).astype(np.float64))
+def look_of(image: NDArray[np.uint8], box: Array) -> Array:
+    """The small picture of the face in `box` and what is around it, without brightness and contrast."""
+    return _normal(warp(image, crop_affine(box, LOOK, AROUND), LOOK).astype(np.float64))
 
 
 def _normal(picture: Array) -> Array:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .face import Face, Faces
 from .followed import Followed, Seen, look_of
-from .geometry import Array, box_center, box_side, iou, landmark_box
+from .geometry import Array, box_center, box_side, iou
 from .image import read_image
 from .predict import RECUT, Found, LandmarkModel, Predictor, first_cuts
 from .schemes import scheme
@@ -192,7 +192,7 @@ class Tracker:
             away = float(np.linalg.norm(seen[one].landmarks - seen[other].landmarks, axis=1).mean())
             if away < self.rules.apart * min(one.side, other.side):
                 # both landed on the face in front: it keeps the number it fits better
-                gone.append(max((one, other), key=lambda track: track.strangeness(seen[track].landmarks, image)))
+                gone.append(max((one, other), key=lambda track: track.strangeness(seen[track], image)))
         self._look_now |= bool(gone)
         return {track: points for track, points in seen.items() if track not in gone}
 
@@ -204,9 +204,8 @@ class Tracker:
 
     def _goes_on(self, track: Followed, points: Seen) -> bool:
         """Whether `points` may be the face of `track` one frame later."""
-        box = landmark_box(points.landmarks)
-        center, side = box_center(box), box_side(box)
-        moved = np.hypot(*(center - box_center(landmark_box(track.landmarks)))) / track.side
+        center, side = box_center(points.box), box_side(points.box)
+        moved = np.hypot(*(center - box_center(track.box))) / track.side
         grown = max(side / track.side, track.side / side)
         assert self._size is not None
         inside = bool((center > 0).all() and (center < np.array(self._size)).all())
@@ -225,7 +224,7 @@ class Tracker:
     def _look(self, image: NDArray[np.uint8], seen: dict[Followed, Seen]) -> None:
         """Lets the detector find faces that are new or came back, and end those it no longer sees."""
         detections = self.predictor.detector(image)
-        boxes = {track: landmark_box(points.landmarks) for track, points in seen.items()}
+        boxes = {track: points.box for track, points in seen.items()}
         same = np.array([[_overlap(box, known) for known in boxes.values()] for box in detections.boxes], bool)
         same = same.reshape(len(detections.boxes), len(boxes))
         for k, track in enumerate(boxes):
@@ -234,10 +233,8 @@ class Tracker:
         cuts = [first_cuts(detections)[k] for k in unknown]
         found = self.predictor.find([image], cuts)
         rows = self.predictor.believed(found, list(range(len(cuts))))
-        rows = [
-            row for row in rows if not any(_overlap(landmark_box(found.landmarks[row]), box) for box in boxes.values())
-        ]
         seen_now = Seen.all_of(found)
+        rows = [row for row in rows if not any(_overlap(seen_now[row].box, box) for box in boxes.values())]
         points = [seen_now[row] for row in rows]
         self._name(image, points, [float(detections.scores[unknown[row]]) for row in rows], seen)
 
@@ -267,7 +264,7 @@ class Tracker:
     ) -> None:
         """Follows the faces `found`, under their old numbers or new ones."""
         lost = [track for track in self._tracks if track not in seen and track.number]
-        fits = {(t, k): self._fits(t, points.landmarks, image) for t in lost for k, points in enumerate(found)}
+        fits = {(t, k): self._fits(t, points, image) for t in lost for k, points in enumerate(found)}
         back: dict[int, Followed] = {}
         for track, k in sorted(fits, key=lambda pair: fits[pair]):
             if math.isfinite(fits[track, k]) and k not in back and track not in back.values():
@@ -275,26 +272,24 @@ class Tracker:
         for k, (points, score) in enumerate(zip(found, scores, strict=True)):
             if self._full(seen):
                 return
-            look = look_of(image, points.landmarks)
-            track = back.get(k) or Followed(None, points.landmarks, score, look, None)
-            track.landmarks, track.velocity, track.score = points.landmarks, np.zeros(2), score
-            track.smoother, track.looks = self._smoother(), 1
+            track = back.get(k) or Followed(None, points.landmarks, score, look_of(image, points.box), None)
+            track.come_back(points, score, self._smoother())
             if track not in self._tracks:
                 self._tracks.append(track)
                 if score >= self.rules.sure or self._first:
                     self._number(track)
             seen[track] = points
 
-    def _fits(self, track: Followed, landmarks: Array, image: NDArray[np.uint8]) -> float:
+    def _fits(self, track: Followed, points: Seen, image: NDArray[np.uint8]) -> float:
         """How little a face found looks like a lost one; inf where it cannot be it."""
-        near = track.away(landmarks) < 0.5 + track.lost_s
-        if track.alike(landmarks, image) <= (self.rules.alike_near if near else self.rules.alike):
+        near = track.away(points) < 0.5 + track.lost_s
+        if track.alike(points, image) <= (self.rules.alike_near if near else self.rules.alike):
             return math.inf
-        return track.strangeness(landmarks, image)
+        return track.strangeness(points, image)
 
     def _face(self, track: Followed, points: Seen) -> Face:
         one = Found(points.landmarks[None], points.scores[None], points.sigma_px[None])
-        return self.predictor.make_face(one, 0, landmark_box(points.landmarks), track.score, track.number)
+        return self.predictor.make_face(one, 0, points.box, track.score, track.number)
 
 
 def _overlap(box: Array, known: Array) -> bool:
