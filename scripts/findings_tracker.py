@@ -1,21 +1,23 @@
 """Sees the finding of the attentive 1D tracker again: what the frames before are worth, on clips and Talking Face.
 
-Usage: python scripts/findings_tracker.py [--fades 0.001 0.3] [--clips N] [--frames N] [--out DIR] [--data DIR]
-       [--cache DIR]
+Usage: python scripts/findings_tracker.py [--fades 0.001 0.3] [--seeds 1 2 3] [--detector CHECKPOINT] [--clips N]
+       [--frames N] [--out DIR] [--data DIR] [--cache DIR]
 
 Trains recipes/cpu/attentive1d-track.toml with each fade, exports it beside its detector, whose fade is 0, and lets a
 Tracker follow with each of them clips made of validation faces, with something that passes in front of each, and the
 Talking Face video. A fade of 0.001 learns as much and remembers nothing: against it the past is weighed, not against
 the detector, which has learnt from no clip. No filter smooths what is found. Printed: NME of all points, of those
-hidden, and of the 7 points of Talking Face with its lost frames.
+hidden, over the frames that every model followed, and of the 7 points of Talking Face; frames lost; mean and deviation
+over the seeds. A row of findings_1d.py serves as detector, too.
 """
 
 import argparse
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from findings import exported, train
+from findings import exported, spread, train
 
 from lineament import Tracker
 from lineament.data.clips import ClipSettings, make_clip
@@ -32,26 +34,23 @@ SEED = 2_000_000
 TALKING = "talking-face-7"
 
 
-def on_clips(model: Path, options: argparse.Namespace) -> tuple[float, float, int, int]:
-    """Interocular NME of all points and of hidden ones, fractions, and the frames without the face, of how many."""
+def on_clips(model: Path, options: argparse.Namespace) -> tuple[Any, Any]:
+    """Interocular errors (T, N) of all frames of the clips, fractions, nan where the face was lost; what is hidden."""
     recipe = read_recipe(RECIPE)
     cache = Path(options.cache or ".cache")
     stills = next(iter(read_mixture(recipe.data, recipe.scheme, data_root(options.data), cache)[1].values()))
-    errors, hidden, lost = [], [], 0
+    errors, hidden = [], []
     for number, k in enumerate(np.linspace(0, len(stills) - 1, options.clips).round().astype(int)):
         tracker = Tracker(model, faces=1, smooth=None)
         settings = ClipSettings(frames=options.frames, occluders=options.frames // 50 or 1)
         picture = np.ascontiguousarray(stills.crops[k])
         for frame in make_clip(picture, stills.landmarks[k], recipe.scheme, SEED + number, settings):
             faces = tracker(frame.image, frame.timestamp)
-            if not len(faces):
-                lost += 1
-                continue
             eyes = np.linalg.norm(frame.landmarks[36] - frame.landmarks[45])
-            away = np.linalg.norm(faces[0].landmarks - frame.landmarks, axis=1) / eyes
-            errors.append(away)
-            hidden.append(away[frame.hidden])
-    return float(np.mean(errors)), float(np.concatenate(hidden).mean()), lost, options.clips * options.frames
+            found = faces[0].landmarks if len(faces) else np.full_like(frame.landmarks, np.nan)
+            errors.append(np.linalg.norm(found - frame.landmarks, axis=1) / eyes)
+            hidden.append(frame.hidden)
+    return np.stack(errors), np.stack(hidden)
 
 
 def on_talking_face(model: Path, options: argparse.Namespace) -> tuple[float, int]:
@@ -65,6 +64,7 @@ def on_talking_face(model: Path, options: argparse.Namespace) -> tuple[float, in
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fades", nargs="+", type=float, default=[0.001, 0.3])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--detector", type=Path, default=Path("runs/attentive1d/checkpoint.pt"))
@@ -72,19 +72,26 @@ def main() -> None:
     parser.add_argument("--data")
     parser.add_argument("--cache")
     options = parser.parse_args()
-    models = {0.0: exported(options.detector, options)}
+    models = {0.0: [exported(options.detector, options)]}
     detector = hashlib.sha256(options.detector.read_bytes()).hexdigest()[:8]  # another detector, other runs
     for fade in options.fades:
-        changes = (f"refine.fade={fade}", f"start={options.detector}")
-        models[fade] = exported(
-            train("refine", RECIPE, changes, options.out / f"{detector}-fade-{fade:g}", options), options
-        )
+        models[fade] = []
+        for seed in options.seeds:
+            changes = (f"refine.fade={fade}", f"start={options.detector}", f"train.seed={seed}")
+            folder = options.out / f"{detector}-fade-{fade:g}-seed{seed}"
+            models[fade].append(exported(train("refine", RECIPE, changes, folder, options), options))
+    seen = {path: on_clips(path, options) for paths in models.values() for path in paths}
+    # means over other frames could not be compared
+    common = np.all([np.isfinite(errors).all(1) for errors, _ in seen.values()], axis=0)
+    print(f"{len(common)} frames of clips, of which all models followed {common.sum()}\n")
     print("| fade | clips, NME % | points hidden, NME % | frames lost | Talking Face, 7 points, NME % | frames lost |")
     print("|---|---|---|---|---|---|")
-    for fade, model in models.items():
-        whole, hidden, lost, frames = on_clips(model, options)
-        nme, missed = on_talking_face(model, options)
-        figures = [f"{100 * whole:.3f}", f"{100 * hidden:.3f}", f"{lost} of {frames}", f"{100 * nme:.3f}", str(missed)]
+    for fade, paths in models.items():
+        whole = [float(seen[path][0][common].mean()) for path in paths]
+        hidden = [float(seen[path][0][common][seen[path][1][common]].mean()) for path in paths]
+        lost = [str(int((~np.isfinite(seen[path][0]).all(1)).sum())) for path in paths]
+        nmes, missed = zip(*(on_talking_face(path, options) for path in paths), strict=True)
+        figures = [spread(whole), spread(hidden), ", ".join(lost), spread(list(nmes)), ", ".join(map(str, missed))]
         print(f"| {fade:g} | " + " | ".join(figures) + " |", flush=True)
 
 

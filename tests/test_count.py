@@ -17,6 +17,8 @@ pytestmark = pytest.mark.torch
         (torch.nn.Conv2d(8, 8, 3, 1, 1, groups=8), (1, 8, 4, 5), 4 * 5 * 8 * 9),
         (torch.nn.ConvTranspose2d(4, 6, 2, 2), (1, 4, 3, 3), 3 * 3 * 4 * 6 * 4),
         (torch.nn.ConvTranspose2d(4, 6, 2, 2, groups=2), (1, 4, 3, 3), 3 * 3 * 4 * 3 * 4),
+        (torch.nn.Conv1d(3, 8, 5, padding=2), (2, 3, 10), 10 * 8 * 3 * 5),
+        (torch.nn.ConvTranspose1d(4, 6, 2, 2), (1, 4, 3), 3 * 4 * 6 * 2),
         (torch.nn.Linear(7, 5), (3, 7), 35),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
-from lineament.models.attentive_1d import AxisSettings
+from lineament.models.attentive_1d import LENGTHS, AxisSettings
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.refinement import WIDTH, RefinedNet, Refinement
 
@@ -26,7 +26,7 @@ def stirred(refine):
 
 def refinement(fade):
     torch.manual_seed(3)
-    return stirred(Refinement(5, fade))
+    return stirred(Refinement(5, fade, 1.0))
 
 
 def refined(head="attentive1d-gaussian", fade=0.3):
@@ -58,9 +58,21 @@ def test_with_a_fade_of_nothing_the_detector_stands_and_a_new_refinement_changes
         found_x, found_y, memory = refine(x, y, memory)
         assert torch.equal(found_x, x)
         assert torch.equal(found_y, y)
-    fresh = Refinement(5, 0.3)
+    fresh = Refinement(5, 0.3, 1.0)
     x, y = frames(1)[0]
     torch.testing.assert_close(fresh(x, y)[0], x)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_heatmaps_of_every_length_are_seen_as_widely(length):
+    """Some 20 px to each side, whatever a cell is."""
+    torch.manual_seed(0)
+    refine, cells = stirred(Refinement(2, 0.3, 1 / length)), round(128 * length)
+    maps = torch.randn(1, 2, cells, requires_grad=True)
+    refine(maps, maps)[0][0, :, cells // 2].sum().backward()
+    reached = torch.nonzero(maps.grad.abs().sum((0, 1)))[:, 0]
+    far = (reached - cells // 2).abs().max().item() / length
+    assert 16 <= far <= 32
 
 
 def test_zeros_are_what_is_remembered_before_the_first_frame():
@@ -100,7 +112,7 @@ def test_the_network_itself_learns_nothing_and_keeps_its_norms():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Refinement(5, 1.0), r"the fade of the past is 1\.0; wanted 0 to below 1"),
+        (lambda: Refinement(5, 1.0, 1.0), r"the fade of the past is 1\.0; wanted 0 to below 1"),
         (lambda: refined("heatmap2d"), "only heatmaps along axes are refined; set model.head = 'attentive1d'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Heatmaps -> landmarks: argmax, quarter offset, DARK and expectation, in two dimensions or one a axis.
+"""Heatmaps -> landmarks: argmax, quarter offset, DARK and expectation, in two dimensions or one an axis.
 
 Each is the inverse of its target (learn/target.py): cell c is crop pixel (c + 0.5) stride - 0.5. NumPy only.
 """

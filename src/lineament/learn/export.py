@@ -7,6 +7,7 @@ import copy
 import hashlib
 import json
 import logging
+import math
 import subprocess
 import tempfile
 import warnings
@@ -24,6 +25,7 @@ from ..data.batch import CropCache, plain_crops
 from ..data.mixture import read_mixture
 from ..errors import DataError, ExportError, ModelError, missing_extra
 from ..geometry import Array, apply_affine
+from ..models.attentive_1d import Attentive1D
 from ..models.count import multiply_adds, parameters
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import WIDTH, RefinedNet
@@ -56,12 +58,18 @@ class Gate:
     nme_torch: float
     nme_onnx: float
 
-    def check(self, int8: bool) -> None:
-        """Raises: ExportError where points move, or the NME changes, more than the bounds."""
+    def check(self, int8: bool, cell: float = 0.0) -> None:
+        """Raises: ExportError where points move, or the NME changes, more than the bounds.
+
+        cell: pixels of the crop by which rounding moves a point that is read to whole cells.
+        """
         move, bound = (self.median_move_px, MOVE_INT8) if int8 else (self.largest_move_px, MOVE_FP32)
+        bound += math.sqrt(2) * cell
         which = "the median point" if int8 else "a point"
         if move > bound:
-            raise ExportError(f"{which} moves {move:.3f} px of the crop in ONNX; at most {bound} allowed: not written")
+            raise ExportError(
+                f"{which} moves {move:.3f} px of the crop in ONNX; at most {bound:.3g} allowed: not written"
+            )
         change = self.nme_onnx / self.nme_torch - 1
         if change > NME_CHANGE:
             raise ExportError(
@@ -179,7 +187,8 @@ def export_checkpoint(
             scale = _rescale(path, metadata, faces, truth, recipe.model.padding, scale)
         set_metadata(path, metadata)
         gate = compare(Model(path, 1), faces, truth, landmarks, recipe)
-        gate.check(int8)
+        to_cells = isinstance(net.head, Attentive1D) and net.head.decoder == "argmax"
+        gate.check(int8, float(net.head.cell) if to_cells else 0.0)  # type: ignore[arg-type]
         if isinstance(model, RefinedNet):
             _compare_second_look(Model(path, 1), model, faces)
         example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)

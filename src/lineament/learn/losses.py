@@ -38,13 +38,15 @@ def _target_2d(raw: Raw, heatmaps: Tensor, landmarks: Tensor, sigma_px: float) -
 
 
 def mse_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """(B, N): squared error between each map of a gaussian2d head and a Gaussian of height 1, summed over it.
+    """(B, N): squared error between each map of a gaussian2d head and a Gaussian of height 1, integrated over it.
 
-    Source: Xiao et al. 2018, section 2.
+    The unit of length is `stride`, that of a map of the usual size, whose cells are added up; a finer map has the same
+    loss for the same error. Source: Xiao et al. 2018, section 2.
     """
     heatmaps = _need(raw.maps, "mse", "gaussian2d")
     target = _target_2d(raw, heatmaps, landmarks, stride * sigma)
-    return (heatmaps - target / target.amax((-2, -1), keepdim=True)).square().sum((-2, -1))
+    away = (heatmaps - target / target.amax((-2, -1), keepdim=True)).square().sum((-2, -1))
+    return away * (raw.stride / stride) ** 2
 
 
 def adaptive_wing(
@@ -79,16 +81,16 @@ def cross_entropy_1d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -
 
 
 def mse_1d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """(B, N): squared error between the maps along x and y and Gaussians of height 1, summed over both.
+    """(B, N): squared error between the maps along x and y and Gaussians of height 1, integrated over both.
 
-    `stride`, in which `sigma` is given, is that of a 2D map. Source: Yin et al. 2020, eq. 11 and 12: the marginals of a
-    Gaussian are Gaussians.
+    The unit of length, of `sigma`, too, is `stride`, that of a 2D map: maps of any length have the same loss for the
+    same error. Source: Yin et al. 2020, eq. 11 and 12: the marginals of a Gaussian are Gaussians.
     """
     total: Tensor | float = 0.0
     for maps, positions in ((raw.maps_x, landmarks[..., 0]), (raw.maps_y, landmarks[..., 1])):
         maps = _need(maps, "mse_1d", "attentive1d-gaussian")
         target = gaussian_1d(positions, maps.shape[-1], raw.cell, sigma * stride / raw.cell)
-        total = total + (maps - target / target.amax(-1, keepdim=True)).square().sum(-1)
+        total = total + (maps - target / target.amax(-1, keepdim=True)).square().sum(-1) * raw.cell / stride
     return total  # type: ignore[return-value]
 
 

@@ -156,7 +156,7 @@ class Recipe(Settings):
     distill: DistillSettings | None = Field(None, description="for lineament distill: what the students learn from")
     slim: SlimSettings | None = Field(None, description="for lineament slim: how transforms are weighed and cut")
     refine: RefineSettings | None = Field(None, description="for lineament refine: what is learnt from clips")
-    sigma: float = Field(1.2, gt=0, description="width of the target Gaussian in heatmap pixels")
+    sigma: float = Field(1.2, gt=0, description="width of the target Gaussian in cells of a map of stride 4")
     train: TrainSettings = Field(description="the schedule")
 
 

@@ -127,9 +127,13 @@ class Refiner(Trainer):
         assert isinstance(self.model, RefinedNet)
         memory: Tensor | None = None
         sums: dict[str, Tensor] = {}
+        bf16 = torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.train.bf16)
+        with bf16:
+            maps = self.model.detected(self.model.net.normalize(crops.flatten(0, 1)))
+        maps_x, maps_y = (part.reshape(*crops.shape[:2], *part.shape[1:]) for part in maps)
         for t in range(crops.shape[1]):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.train.bf16):
-                raw, memory = self.model.follow(crops[:, t], memory)
+            with bf16:
+                raw, memory = self.model.refined(maps_x[:, t], maps_y[:, t], memory)
             parts = total_loss(raw, landmarks_crop[:, t], self.recipe.losses, STRIDE, self.recipe.sigma, count)
             sums = {name: sums.get(name, torch.zeros(())) + value for name, value in parts.items()}
         return sums

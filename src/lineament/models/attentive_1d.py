@@ -107,6 +107,8 @@ class Attentive1D(nn.Module):
     """
 
     WIDTH = 64
+    NARROWED = 1.0
+    """The width of what is read, in widths of the target."""
 
     def __init__(self, channels: int, points: int, stride: int, size: int, settings: AxisSettings) -> None:
         super().__init__()
@@ -122,8 +124,9 @@ class Attentive1D(nn.Module):
         times = round(ratio * stride)
         self.squeeze_x, self.squeeze_y = (Squeeze(channels, self.WIDTH, cells) for _ in range(2))
         rows = self.squeeze_x.rows
-        self.attend = CoAttention(cells, settings.attention) if settings.attention else None
         self.stretch_x, self.stretch_y = (Stretch(self.WIDTH, rows, points, times) for _ in range(2))
+        # made last, so that all else starts from the same numbers with it and without
+        self.attend = CoAttention(cells, settings.attention) if settings.attention else None
 
     def forward(self, features: Tensor) -> Raw:
         return self.read(*self.heatmaps(features))
@@ -148,7 +151,8 @@ class Attentive1D(nn.Module):
             probability = logits.softmax(-1)
             mean, variance = moments(probability, places)
             if self.decoder != "expectation" and not self.training:
-                cells = peak_cells(probability, self.smooth if self.decoder == "dark" else None)
+                smooth = self.smooth if self.decoder == "dark" else None
+                cells = peak_cells(probability, smooth, 3 * self.smooth * self.NARROWED)
                 at = ((cells + 0.5) * self.cell - logits.shape[-1] * self.cell / 2)[..., None]
                 variance = variance + (mean - at).square().squeeze(-1)
                 mean = at
@@ -165,24 +169,32 @@ class AttentiveGaussian1D(Attentive1D):
     Where a landmark may be is what the fourth power of its maps has above that of a floor, as for gaussian2d.
     """
 
+    NARROWED = 0.5
+
     def read(self, heatmaps_x: Tensor, heatmaps_y: Tensor) -> Raw:
         """Raw of the maps (B, N, L)."""
         raw = self.place(sharpened(heatmaps_x), sharpened(heatmaps_y))
         return replace(raw, maps_x=heatmaps_x, maps_y=heatmaps_y)
 
 
-def peak_cells(probability: Tensor, smooth: float | None) -> Tensor:
+def peak_cells(probability: Tensor, smooth: float | None, border: float = 0.0) -> Tensor:
     """The highest cell (B, N) of distributions (B, N, L), or the peak of the Gaussian through the log around it.
 
     smooth: None for the cell; else deviation in cells of the Gaussian that smooths first: decode_dark_1d of decode.py.
+    border: cells from an end within which nothing is smoothed. An even distribution has its peak in the middle.
     """
-    if smooth is None:
-        return probability.argmax(-1).to(probability.dtype)
+    length = probability.shape[-1]
+    even = probability.amax(-1) <= probability.amin(-1) * (1 + 1e-5)  # else rounding would choose
+    peak = probability.argmax(-1).to(probability.dtype) if smooth is None else _dark(probability, smooth, border)
+    return torch.where(even, (length - 1) / 2, peak)
+
+
+def _dark(probability: Tensor, smooth: float, border: float) -> Tensor:
     length = probability.shape[-1]
     cells = torch.arange(length, dtype=probability.dtype, device=probability.device)
     if smooth > 0:
         blurred = probability @ torch.exp(-((cells[:, None] - cells) ** 2) / (2 * smooth**2))
-        near_border = (blurred.argmax(-1) < 3 * smooth) | (blurred.argmax(-1) > length - 1 - 3 * smooth)
+        near_border = (blurred.argmax(-1) < border) | (blurred.argmax(-1) > length - 1 - border)
         probability = torch.where(near_border[..., None], probability, blurred)
     highest = probability.argmax(-1)
     middle = highest.clamp(1, length - 2)

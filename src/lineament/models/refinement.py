@@ -13,6 +13,9 @@ from .landmark_net import LandmarkNet
 
 WIDTH = 64
 """Channels of what is remembered of a frame."""
+REACH_PX = 2.5
+"""About so far, in pixels of the crop, the taps of a convolution are apart, so that heatmaps of any length are seen as
+widely: 8 taps to each side, some 20 px."""
 
 
 class Refinement(nn.Module):
@@ -20,16 +23,18 @@ class Refinement(nn.Module):
 
     What is remembered is V of eq. 13, V_t = U_t + fade V_(t-1) with U = CNN3(E): the sum over all frames before, each
     with fade^(t - tau), whose size does not grow. What CNN4 makes of V is added to the heatmaps; with a `fade` of 0
-    nothing is, so that what the detector says stands.    Raises: RecipeError for a fade out of range.
+    nothing is, so that what the detector says stands.    cell: crop pixels a cell of the heatmaps.
+    Raises: RecipeError for a fade out of range.
     """
 
-    def __init__(self, points: int, fade: float) -> None:
+    def __init__(self, points: int, fade: float, cell: float) -> None:
         super().__init__()
         if not 0 <= fade < 1:
             raise RecipeError(f"the fade of the past is {fade}; wanted 0 to below 1")
         self.fade = fade
-        self.encode_x, self.encode_y = (_axis_layers(points, WIDTH) for _ in range(2))
-        self.decode_x, self.decode_y = (_axis_layers(WIDTH, points, last=True) for _ in range(2))
+        apart = max(1, round(REACH_PX / cell))
+        self.encode_x, self.encode_y = (_axis_layers(points, WIDTH, apart) for _ in range(2))
+        self.decode_x, self.decode_y = (_axis_layers(WIDTH, points, apart, last=True) for _ in range(2))
 
     def forward(self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """The refined heatmaps along x and y (B, N, L), and the memory (B, 2, WIDTH, L) for the next frame.
@@ -55,7 +60,7 @@ class RefinedNet(nn.Module):
         if not isinstance(net.head, Attentive1D):
             raise RecipeError("only heatmaps along axes are refined; set model.head = 'attentive1d' or its gaussian")
         self.net = net.requires_grad_(False)
-        self.refine = Refinement(points, fade)
+        self.refine = Refinement(points, fade, net.head.cell)
         self.size = net.size
         self.cells = round(net.size / net.head.cell)
         """Of a heatmap."""
@@ -77,18 +82,28 @@ class RefinedNet(nn.Module):
 
     def read(self, x: Tensor, memory: Tensor | None) -> tuple[Raw, Tensor]:
         """As `follow`, of normalized pictures (B, 3, S, S)."""
-        head = self.net.head
-        assert isinstance(head, Attentive1D)
-        with torch.no_grad():
-            maps = head.heatmaps(self.net.levels(x)[0])
-        refined_x, refined_y, memory = self.refine(*maps, memory)
-        return head.read(refined_x.float(), refined_y.float()), memory
+        return self.refined(*self.detected(x), memory)
+
+    @torch.no_grad()
+    def detected(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The detector's heatmaps (B, N, L) of normalized pictures (B, 3, S, S)."""
+        assert isinstance(self.net.head, Attentive1D)
+        return self.net.head.heatmaps(self.net.levels(x)[0])
+
+    def refined(self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None) -> tuple[Raw, Tensor]:
+        """As `follow`, of the detector's heatmaps (B, N, L)."""
+        assert isinstance(self.net.head, Attentive1D)
+        refined_x, refined_y, memory = self.refine(maps_x, maps_y, memory)
+        return self.net.head.read(refined_x.float(), refined_y.float()), memory
 
 
-def _axis_layers(channels_in: int, channels_out: int, last: bool = False) -> nn.Sequential:
-    """Two convolutions along an axis; the last one of a decoder starts at 0, so that at first nothing is refined."""
-    first = nn.Conv1d(channels_in, WIDTH, 5, padding=2)
-    second = nn.Conv1d(WIDTH, channels_out, 5, padding=2)
+def _axis_layers(channels_in: int, channels_out: int, apart: int, last: bool = False) -> nn.Sequential:
+    """Two convolutions along an axis, their taps so many cells apart.
+
+    The last one of a decoder starts at 0, so that at first nothing is refined.
+    """
+    first = nn.Conv1d(channels_in, WIDTH, 5, padding=2 * apart, dilation=apart)
+    second = nn.Conv1d(WIDTH, channels_out, 5, padding=2 * apart, dilation=apart)
     if last:
         nn.init.zeros_(second.weight)
         assert second.bias is not None
