@@ -3,26 +3,25 @@
 Usage: python scripts/findings_cuts.py [--thresholds 0 0.001 0.01 0.05 0.1 0.15] [--out DIR] [--data DIR] [--cache DIR]
 
 Each of --thresholds, a cut of `lineament slim recipes/cpu/hr-supernet.toml --out runs/hr-supernet`, goes on for the
-steps of recipes/cpu/sd-hrnet.toml without a teacher, as the first row of `findings.py s4` does (whose run is taken for
-its cut). The whole network, threshold 0, goes on as long. Errors are of the exported files on the validation faces.
+steps of recipes/cpu/sd-hrnet.toml without a teacher, as the one that `findings.py s4` goes on with. The whole network,
+threshold 0, goes on as long. Errors are of the exported files on the validation faces.
 """
 
 import argparse
 import csv
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from findings import BEFORE, RECIPES, TABLES, train
+from findings import CUT, LEARNT_AGAIN, RECIPES, S_HRNET, SUPERNET, train
 
 from lineament.data.sample import data_root
 from lineament.errors import ExportError
 from lineament.learn.export import export_checkpoint
-from lineament.learn.recipe import read_recipe
 from lineament.learn.slim_sweep import NME, Cut, draw_pareto
 from lineament.speed import time_file
 
-RECIPE, ROWS = TABLES["s4"]
-SLIMMED = Path("runs") / BEFORE["s4"][-1][1]
+SLIMMED = Path("runs") / SUPERNET.name
 
 
 def read_cuts() -> dict[float, Cut]:
@@ -41,11 +40,9 @@ def read_cuts() -> dict[float, Cut]:
 
 def learnt_again(cut: Cut, options: argparse.Namespace) -> Cut:
     """`cut` after its training, times and errors measured anew."""
-    recipe = RECIPES / "cpu" / RECIPE
-    usual = read_recipe(recipe).start == cut.checkpoint
-    folder = options.out / ("s4-0-seed1" if usual else f"cut-{cut.amount:g}")
-    changes = (*ROWS["no distillation"], f"start={cut.checkpoint}", "train.seed=1")
-    checkpoint = train("distill", recipe, changes, folder, options)
+    folder = Path("runs") / S_HRNET.name if cut.checkpoint == CUT else options.out / f"cut-{cut.amount:g}"
+    changes = (f"start={cut.checkpoint}", *LEARNT_AGAIN)
+    checkpoint = train(S_HRNET.command, RECIPES / "cpu" / S_HRNET.recipe, changes, folder, options)
     ms, nme = [], []
     for int8 in (False, True):
         name = "int8" if int8 else "fp32"
@@ -68,6 +65,11 @@ def main() -> None:
     parser.add_argument("--cache")
     options = parser.parse_args()
     before, after = read_cuts(), []
+    absent = sorted(set(options.thresholds) - set(before))
+    if absent:
+        sys.exit(
+            f"findings: {SLIMMED} is not cut at {absent}; add them: lineament slim --resume --set slim.thresholds=..."
+        )
     head = ["threshold", "what stays", "parameters", "multiply-adds", "ms", "NME as cut", "NME", "int8 ms", "int8 NME"]
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for threshold in sorted(options.thresholds, reverse=True):  # the small ones are soonest done

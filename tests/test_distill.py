@@ -10,7 +10,7 @@ import torch
 from faces import write_faces
 from lineament.data.augment import Augmentation
 from lineament.data.batch import plain_crops
-from lineament.errors import RecipeError
+from lineament.errors import RecipeError, TrainError
 from lineament.learn.build import load_trained
 from lineament.learn.checkpoint import load_checkpoint, load_weights
 from lineament.learn.distill import Distiller, Said, hide, rescaled, resized, said
@@ -104,6 +104,18 @@ def test_a_resumed_distillation_is_the_unbroken_one(faces, teacher, tmp_path):
     assert whole["step"] == resumed["step"] == 6
     for part in ("model", "average"):
         assert all(torch.equal(whole[part][key], resumed[part][key]) for key in whole[part])
+
+
+def test_a_run_goes_on_only_with_the_teacher_it_was_begun_with(faces, teacher, tmp_path):
+    recipe = small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0}, steps=1)
+    run(Distiller, recipe, tmp_path / "run")
+    run(Distiller, recipe, tmp_path / "run", resume=True)
+    other = run(Trainer, small(faces, seed=6, steps=1), tmp_path / "other")
+    teacher.write_bytes(other.read_bytes())
+    with pytest.raises(
+        TrainError, match=r"teacher/checkpoint\.pt is not the file that .*run was begun with; bring that"
+    ):
+        run(Distiller, recipe, tmp_path / "run", resume=True)
 
 
 def test_peers_differ_and_the_first_is_what_is_exported(faces, tmp_path):

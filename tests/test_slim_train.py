@@ -135,7 +135,10 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
     fresh = build_model(again)
     start_from(fresh, tmp_path / "run" / "threshold-0.1" / "checkpoint.pt")
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), fresh.parameters(), strict=True))
-    Trainer(again, tmp_path / "more", tmp_path, tmp_path / "cache").run()
+    begun = bare.model_copy(update={"start": cuts[1].checkpoint})
+    Trainer(begun, tmp_path / "more", tmp_path, tmp_path / "cache").run()
+    Path(cuts[1].checkpoint).unlink()  # the run knows its own layout when it goes on
+    Trainer(begun, tmp_path / "more", tmp_path, tmp_path / "cache", resume=True).run()
 
 
 def test_another_network_is_no_supernet(faces, tmp_path):

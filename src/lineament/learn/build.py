@@ -42,12 +42,15 @@ def build_model(recipe: Recipe) -> LandmarkNet:
     return model
 
 
-def as_its_start(recipe: Recipe) -> Recipe:
-    """`recipe` with the layout or the cut of the slimmed network it starts from, where it names none itself."""
-    start, m = Path(recipe.start), recipe.model
-    if not recipe.start or start.suffix != ".pt" or not start.is_file() or m.layout or m.cut:
+def as_its_start(recipe: Recipe, begun: Path | None = None) -> Recipe:
+    """`recipe` with the layout or the cut of the slimmed network it starts from, where it names none itself.
+
+    begun: the run's own checkpoint, which tells that where there is one; what it started from may be gone.
+    """
+    source, m = begun or Path(recipe.start), recipe.model
+    if not recipe.start or source.suffix != ".pt" or not source.is_file() or m.layout or m.cut:
         return recipe
-    given = make_recipe(json.loads(load_checkpoint(start)["recipe"]), str(start)).model
+    given = read_trained(source)[1].model
     if given.backbone != m.backbone or not (given.layout or given.cut):
         return recipe
     update = {"layout": given.layout, "cut": recipe.start if given.cut else ""}

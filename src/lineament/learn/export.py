@@ -68,7 +68,7 @@ class Gate:
         which = "the median point" if int8 else "a point"
         if move > bound:
             raise ExportError(
-                f"{which} moves {move:.3f} px of the crop in ONNX; at most {bound:.3g} allowed: not written"
+                f"{which} moves {move:.3f} px of the crop in ONNX; at most {round(bound, 3)} allowed: not written"
             )
         change = self.nme_onnx / self.nme_torch - 1
         if change > NME_CHANGE:

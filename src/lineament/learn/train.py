@@ -9,6 +9,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -176,10 +177,11 @@ class Trainer:
         resume: bool = False,
         note: Callable[[str], None] = lambda line: None,
     ) -> None:
-        recipe = as_its_start(recipe)
-        self.recipe, self.folder, self.path = recipe, folder, folder / "checkpoint.pt"
-        self.resumed = resume
+        self.folder, self.path, self.resumed = folder, folder / "checkpoint.pt", resume
+        check_losses(recipe.losses)
         self._check(resume)
+        self.recipe = recipe = as_its_start(recipe, self.path if resume else None)
+        self.stands_on = digests(recipe)
         train = recipe.train
         if train.threads:
             torch.set_num_threads(train.threads)
@@ -247,7 +249,6 @@ class Trainer:
         return total_loss(raw, landmarks_crop, self.recipe.losses, STRIDE, self.recipe.sigma, count)
 
     def _check(self, resume: bool) -> None:
-        check_losses(self.recipe.losses)
         if self.path.exists() and not resume:
             raise TrainError(f"{self.folder} holds a run already; give --resume to go on with it, or another --out")
         if resume and not self.path.exists():
@@ -261,6 +262,14 @@ class Trainer:
                 f"{self.path} was written by another recipe ({', '.join(changed)} differ); "
                 "resume with that recipe, or start anew with another --out"
             )
+        begun_with = state.get("stands_on", self.stands_on)
+        for path in begun_with.keys() & self.stands_on.keys():
+            if begun_with[path] != self.stands_on[path]:
+                raise TrainError(
+                    f"{path} is not the file that {self.folder} was begun with; bring that back, or start anew with "
+                    "another --out"
+                )
+        self.stands_on = begun_with
         self.model.load_state_dict(state["model"])
         self.average.state = {key: value.to(self.device) for key, value in state["average"].items()}
         self.optimizer.load_state_dict(state["optimizer"])
@@ -277,6 +286,7 @@ class Trainer:
             "step": self.step,
             "scheme": self.recipe.scheme,
             "recipe": self.recipe.model_dump_json(),
+            "stands_on": self.stands_on,
         }
         save_checkpoint(self.path, state)
 
@@ -355,6 +365,12 @@ class Trainer:
         results = self.validate()
         self.model.load_state_dict(current)
         return results
+
+
+def digests(recipe: Recipe) -> dict[str, str]:
+    """The SHA-256 of the start and the teacher of `recipe`, by path, as far as they are there."""
+    named = {recipe.start, recipe.distill.teacher if recipe.distill else ""} - {""}
+    return {name: sha256(Path(name).read_bytes()).hexdigest() for name in sorted(named) if Path(name).is_file()}
 
 
 def _changed(stored: dict[str, Any], recipe: Recipe) -> list[str]:

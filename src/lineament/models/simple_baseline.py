@@ -1,6 +1,6 @@
 """Simple Baseline and its light form: ResNet-50 without its head, then three deconvolutions up to stride 4.
 
-Stands on torch. Source: Xiao et al. 2018, section 2; the light form: Light-ResNet50 of Zhang et al. 2021, section 2.1.
+Stands on torch. Source: Xiao et al. 2018, section 2; the light form: Light-ResNet50 of Xu et al. 2020, section 2.1.
 Both end in maps that need no pyramid: `decoded`.
 """
 
