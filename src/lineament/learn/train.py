@@ -29,6 +29,7 @@ from .checkpoint import load_checkpoint, save_checkpoint, start_from
 from .curves import draw_curves
 from .log import TrainLog
 from .losses import check_losses, present, total_loss
+from .memory import keep_freed_memory
 from .parallel import Processes, join, leave, use_global_norms
 from .recipe import Recipe, TrainSettings
 from .schedule import learning_rate
@@ -198,6 +199,7 @@ class Trainer:
         self.sources, self.held_back = read_mixture(recipe.data, recipe.scheme, data_root, cache, self.note)
         if self.processes.first:
             self.processes.wait()
+        keep_freed_memory()
         self.device = find_device(train.device)
         self.model = self.build().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.crops = self.training_crops()
