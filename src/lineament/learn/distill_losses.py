@@ -4,6 +4,7 @@ Stands on torch. Nothing here has a gradient towards the teacher.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,18 +25,37 @@ def pixel_wise(student: Tensor, teacher: Tensor) -> Tensor:
 def pair_wise(student: Tensor, teacher: Tensor) -> Tensor:
     """(B,): mean squared difference of the cosine similarities of all pairs of positions of two maps (B, C, h, w).
 
-    The channels may differ. Source: Light-ResNet50, eq. 4 and 5. With the unit features of all positions as columns of
-    A (C, P) and T (D, P), what is summed is |A'A - T'T|^2 = |AA'|^2 - 2 |AT'|^2 + |TT'|^2: the matrices of P x P
+    The channels may differ. Source: Light-ResNet50, eq. 4 and 5. With the unit features of all positions as rows of
+    A (P, C) and T (P, D), what is summed is |AA' - TT'|^2 = |A'A|^2 - 2 |A'T|^2 + |T'T|^2: the matrices of P x P
     similarities are never made. Memory is B (C^2 + C D + D^2) floats beside the features, 0.8 MB a picture of 256
     channels, where a map of 64 x 64 would take 67 MB a matrix; the sum is the same.
     """
     _same_maps(student, teacher, "feature maps", channels=False)
-    a = F.normalize(student.float().flatten(2), dim=1)
-    b = F.normalize(teacher.detach().float().flatten(2), dim=1)
-    with torch.autocast(a.device.type, enabled=False):  # the difference of large sums wants every digit
-        own, mixed, theirs = (x @ y.transpose(1, 2) for x, y in ((a, a), (a, b), (b, b)))
-    total = own.square().sum((1, 2)) - 2 * mixed.square().sum((1, 2)) + theirs.square().sum((1, 2))
-    return total.clamp(min=0) / a.shape[-1] ** 2
+    a, b = (F.normalize(m.permute(0, 2, 3, 1).flatten(1, 2).float(), dim=2) for m in (student, teacher.detach()))
+    total: Tensor = _Similarities.apply(a, b)  # type: ignore[no-untyped-call]
+    return total / a.shape[1] ** 2
+
+
+class _Similarities(torch.autograd.Function):
+    """(B,): |AA' - TT'|^2 of the unit features A (B, P, C) and T (B, P, D) of all positions.
+
+    The gradient, 4 A (A'A) - 4 T (A'T)', is made beside the value: autograd, which cannot know that A'A is symmetric,
+    would need one large product more.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        with torch.autocast(a.device.type, enabled=False):  # the difference of large sums wants every digit
+            own, mixed, theirs = (x.transpose(1, 2) @ y for x, y in ((a, a), (a, b), (b, b)))
+            slope = torch.baddbmm(a @ own, b, mixed.transpose(1, 2), beta=4, alpha=-4)
+        ctx.save_for_backward(slope)
+        total = own.square().sum((1, 2)) - 2 * mixed.square().sum((1, 2)) + theirs.square().sum((1, 2))
+        return total.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * gradient[:, None, None], None
 
 
 def heatmap_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
