@@ -29,7 +29,8 @@ class _StridedDepthwise(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             # x[i] met output j by weight[i - 2 j + padding]: convolve the spread gradient with the turned kernel
             height, width = (side + 2 * padding - reach for side in x.shape[-2:])
-            spread = gradient.new_zeros(x.shape[0], x.shape[1], height, width).contiguous(memory_format=_layout(x))
+            shape = (*x.shape[:2], height, width)
+            spread = torch.empty(shape, dtype=gradient.dtype, device=x.device, memory_format=_layout(x)).zero_()
             spread[:, :, ::2, ::2] = gradient
             grad_x = F.conv2d(spread, weight.flip(2, 3).to(gradient.dtype), None, 1, reach - padding, 1, x.shape[1])
         _, grad_weight, _ = torch.ops.aten.convolution_backward(
