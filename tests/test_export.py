@@ -88,6 +88,11 @@ def test_the_file_predicts_what_torch_predicts(run, exported):
     assert card["gate"]["median_move_px"] == pytest.approx(np.median(moves), abs=2e-3)
 
 
+def test_the_file_names_no_source_file_of_the_machine_that_made_it(exported):
+    model, _, _ = exported
+    assert b'.py", line' not in model.path.read_bytes()
+
+
 def test_the_batch_is_free(exported):
     model, _, _ = exported
     for count in (1, 3, 17):

@@ -258,11 +258,12 @@ def calibration_crops(faces: CropCache, size: int, padding: float, count: int = 
 
 
 def set_metadata(path: Path, metadata: dict[str, Any]) -> None:
-    """Writes `metadata` into the ONNX file."""
+    """Writes `metadata` into the ONNX file, in place of torch's notes of which line of which file made which node."""
     import onnx
 
     model = onnx.load(str(path))
-    del model.metadata_props[:]
+    for part in (model, model.graph, *model.graph.node):
+        del part.metadata_props[:]
     model.metadata_props.add(key=METADATA_KEY, value=json.dumps(metadata))
     onnx.save(model, str(path))
 
