@@ -18,7 +18,7 @@ from .smooth import Smoother
 LOOK, AROUND = 12, 1.8
 """Side in pixels of the small picture by which a face is known again, and its side in sides of the face."""
 LOOK_S = 0.09
-"""Seconds between two looks at what a face looks like: at each frame they would take a tenth of the tracker's time."""
+"""Seconds between two looks at what a face looks like, which take time and change little from frame to frame."""
 LEARN_S = 0.65
 """Time over which what it looks like is averaged, in seconds."""
 SPEED_S = 0.1

@@ -26,6 +26,7 @@ from ..models.face_detector import Cells, FaceDetectorNet, all_centers
 from .checkpoint import load_checkpoint, save_checkpoint
 from .detector_loss import detector_loss
 from .detector_target import targets
+from .memory import keep_freed_memory
 from .recipe import Settings
 
 
@@ -130,6 +131,7 @@ class DetectorTrainer:
         self, recipe: DetectorRecipe, maker: SceneMaker, folder: Path, held_back: Sequence[Scene] = ()
     ) -> None:
         """maker: makes scenes of side recipe.size.    folder: for checkpoints and log.    held_back: never learnt."""
+        keep_freed_memory()
         torch.manual_seed(recipe.seed)
         self.recipe, self.maker, self.folder = recipe, maker, folder
         self.net = new_net(recipe).train()

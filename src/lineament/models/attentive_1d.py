@@ -177,7 +177,7 @@ class AttentiveGaussian1D(Attentive1D):
         return replace(raw, maps_x=heatmaps_x, maps_y=heatmaps_y)
 
 
-def peak_cells(probability: Tensor, smooth: float | None, border: float = 0.0) -> Tensor:
+def peak_cells(probability: Tensor, smooth: float | None, border: float) -> Tensor:
     """The highest cell (B, N) of distributions (B, N, L), or the peak of the Gaussian through the log around it.
 
     smooth: None for the cell; else deviation in cells of the Gaussian that smooths first: decode_dark_1d of decode.py.
