@@ -9,9 +9,11 @@ threshold 0, goes on as long. Errors are of the exported files on the validation
 
 import argparse
 import csv
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from findings import CUT, LEARNT_AGAIN, RECIPES, S_HRNET, SUPERNET, train
 
@@ -38,17 +40,25 @@ def read_cuts() -> dict[float, Cut]:
     }  # fmt: skip
 
 
+def exported_card(checkpoint: Path, name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """The card of the checkpoint's file `name`, fp32 or int8, beside it; made anew where the checkpoint is newer."""
+    card = checkpoint.with_name(f"{name}.json")
+    if card.exists() and card.stat().st_mtime > checkpoint.stat().st_mtime:
+        told: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
+        return told
+    places = data_root(options.data), Path(options.cache or ".cache")
+    return export_checkpoint(checkpoint, checkpoint.parent, name, name == "int8", *places)
+
+
 def learnt_again(cut: Cut, options: argparse.Namespace) -> Cut:
     """`cut` after its training, times and errors measured anew."""
     folder = Path("runs") / S_HRNET.name if cut.checkpoint == CUT else options.out / f"cut-{cut.amount:g}"
     changes = (f"start={cut.checkpoint}", *LEARNT_AGAIN)
     checkpoint = train(S_HRNET.command, RECIPES / "cpu" / S_HRNET.recipe, changes, folder, options)
     ms, nme = [], []
-    for int8 in (False, True):
-        name = "int8" if int8 else "fp32"
-        places = checkpoint, folder, name, int8, data_root(options.data), Path(options.cache or ".cache")
+    for name in ("fp32", "int8"):
         try:
-            nme.append(export_checkpoint(*places)["gate"][NME])
+            nme.append(exported_card(checkpoint, name, options)["gate"][NME])
             ms.append(time_file(folder / f"{name}.onnx").least_ms)
         except ExportError as error:
             print(f"{folder}: {error}", flush=True)
@@ -81,7 +91,9 @@ def main() -> None:
             f"{cut.milliseconds_int8:.1f}", f"{100 * cut.nme_int8:.3f} %",
         ]  # fmt: skip
         print("| " + " | ".join(cells) + " |", flush=True)
-    draw_pareto(after[::-1], options.out / "cuts.png")
+    after.reverse()
+    int8 = [replace(cut, nme=cut.nme_int8) for cut in after]
+    draw_pareto({"learnt again": after, "the same, int8": int8}, options.out / "cuts.png")
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("av")
 
+from commands import call
 from lineament import VideoReader, VideoWriter, read_tracks, save_image
 from scenes import scene
-from test_cli import call
 
 
 @pytest.fixture(scope="module")

@@ -292,44 +292,6 @@ def test_a_loss_that_is_not_finite_ends_the_training(faces, tmp_path):
     assert not (tmp_path / "run/checkpoint.pt").exists()
 
 
-def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "checkpoint.pt"
-    save_checkpoint(path, {"recipe": "{}", "step": 1})
-
-    def fails(state, beside):
-        Path(beside).write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(torch, "save", fails)
-    with pytest.raises(OSError, match="disk full"):
-        save_checkpoint(path, {"recipe": "{}", "step": 2})
-    assert load_checkpoint(path)["step"] == 1
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_files_that_are_no_checkpoint_are_refused(tmp_path):
-    with pytest.raises(ModelError, match=r"no checkpoint at .*absent.pt; wanted a file written by"):
-        load_checkpoint(tmp_path / "absent.pt")
-    (tmp_path / "broken.pt").write_bytes(b"PK nonsense")
-    with pytest.raises(ModelError, match=r"broken.pt: not a checkpoint, or a broken one \(.*\); train again"):
-        load_checkpoint(tmp_path / "broken.pt")
-    torch.save({"weights": torch.zeros(1)}, tmp_path / "foreign.pt")
-    with pytest.raises(ModelError, match=r"foreign.pt: a torch file, but no checkpoint of `lineament train`"):
-        load_checkpoint(tmp_path / "foreign.pt")
-
-
-class Code:
-    def __reduce__(self):
-        return (print, ("code from a checkpoint",))
-
-
-def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(tmp_path, capsys):
-    torch.save({"recipe": Code()}, tmp_path / "evil.pt")
-    with pytest.raises(ModelError, match=r"evil.pt: not a checkpoint, or a broken one"):
-        load_checkpoint(tmp_path / "evil.pt")
-    assert "code" not in capsys.readouterr().out
-
-
 def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_other_points(faces, tmp_path):
     state = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     start = str(tmp_path / "first/checkpoint.pt")

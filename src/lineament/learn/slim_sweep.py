@@ -5,8 +5,8 @@ Stands on slim.py, slim_channels.py and export.py.
 
 import copy
 import csv
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,8 @@ def sweep(
             )
         )
     _write_table(cuts, folder / "pareto.csv")
-    draw_pareto(cuts, folder / "pareto.png")
+    quantized = [replace(cut, nme=cut.nme_int8) for cut in cuts]
+    draw_pareto({"fp32": cuts, "int8": quantized}, folder / "pareto.png")
     return cuts
 
 
@@ -155,22 +156,26 @@ def _write_table(cuts: Sequence[Cut], path: Path) -> None:
         writer.writerows(asdict(cut) for cut in cuts)
 
 
-def draw_pareto(cuts: Sequence[Cut], path: Path) -> None:
-    """The error of each of `cuts` against its parameters and its multiply-adds, written to `path`."""
+def draw_pareto(curves: Mapping[str, Sequence[Cut]], path: Path) -> None:
+    """The error of each cut against its parameters and its multiply-adds, a line a name, written to `path`.
+
+    The first line's cuts are labelled by their amounts.
+    """
     figure = new_figure(9, 4)
-    for axes, name, unit, by in zip(
-        figure.subplots(1, 2, sharey=True),
-        ("parameters", "multiply_adds"),
-        ("parameters, millions", "multiply-adds, millions"),
-        (1e6, 1e6),
-        strict=True,
-    ):
-        axes.plot([getattr(cut, name) / by for cut in cuts], [100 * cut.nme for cut in cuts], marker=".")
-        for cut in cuts:
-            place = (getattr(cut, name) / by, 100 * cut.nme)
-            axes.annotate(f"{cut.amount:g}", place, xytext=(2, 4), textcoords="offset points", rotation=45)
-        axes.set(xlabel=unit, yscale="log")
-    figure.axes[0].set(ylabel="validation NME, %")
+    axes = figure.subplots(1, 2, sharey=True)
+    for panel, name, label in zip(axes, ("parameters", "multiply_adds"), ("parameters", "multiply-adds"), strict=True):
+        for number, (curve, cuts) in enumerate(curves.items()):
+            points = [(getattr(cut, name) / 1e6, 100 * cut.nme) for cut in cuts]
+            panel.plot(*zip(*points, strict=True), marker="o" if number else ".", markerfacecolor="none", label=curve)
+            for place, (cut, point) in enumerate(zip(cuts, points, strict=True) if number == 0 else ()):
+                above = (4, 5 if place % 2 else -12)  # neighbours may lie close together
+                panel.annotate(f"{cut.amount:g}", point, xytext=above, textcoords="offset points", fontsize=8)
+        panel.set(xlabel=f"{label}, millions", yscale="log")
+        panel.margins(0.1)
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_formatter("{x:g}")
+    axes[0].set(ylabel="validation NME, %")
+    axes[1].legend()
     save_figure(figure, path)
 
 

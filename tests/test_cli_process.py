@@ -1,0 +1,73 @@
+"""The program as a process: help, version, pipes and signals."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from commands import call, run
+from lineament import __version__
+from lineament.cli import app
+
+
+def test_version_is_the_packages():
+    assert call("version")[1] == f"lineament {__version__}\n"
+
+
+def test_help_comes_in_half_a_second():
+    # of the processor's time: another program may be using the machine
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = run("--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0
+    assert "detect" in done.stdout
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_help_of_every_command_needs_no_heavy_library():
+    script = (
+        "import sys; from typer.testing import CliRunner; from lineament.cli import app\n"
+        "names = [c.name or c.callback.__name__ for c in app.registered_commands]\n"
+        "codes = [CliRunner().invoke(app, [name, '--help']).exit_code for name in names]\n"
+        "heavy = {'torch', 'cv2', 'onnxruntime', 'numpy', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'{codes} {heavy}' if any(codes) or heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_closed_pipe_is_quiet():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lineament", "version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(timeout=60) in (0, 1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ")
+def test_an_interrupted_process_ends_with_130_and_no_traceback():
+    script = (
+        "import time\n"
+        "from lineament.cli import main\n"
+        "import lineament.runtime\n"
+        "lineament.runtime.list_models = lambda: (print('ready', flush=True), time.sleep(30))\n"
+        "import sys; sys.argv = ['lineament', 'models']; main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        assert process.stderr.read() == ""
+
+
+def test_the_version_is_an_option_too():
+    assert CliRunner().invoke(app, ["--version"]).stdout == CliRunner().invoke(app, ["version"]).stdout

@@ -1,0 +1,210 @@
+"""models, doctor, evaluate, score, compare, audit, train and export on the command line."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lineament.predict
+import lineament.runtime
+from commands import FakePredictor, call, run
+from lineament.doctor import Check
+
+
+@pytest.fixture(autouse=True)
+def _fake(monkeypatch):
+    monkeypatch.setattr(lineament.predict, "Predictor", FakePredictor)
+
+
+def test_models_lists_the_cards(monkeypatch):
+    card = {"name": "fast", "kind": "landmarks", "points": 68, "scheme": "ibug68", "size": 128, "bytes": 2_400_000}
+    monkeypatch.setattr(lineament.runtime, "list_models", lambda: [card])
+    code, out, _ = call("models")
+    assert code == 0
+    assert out.splitlines()[1].split() == ["fast", "landmarks", "68", "ibug68", "128", "-", "2.4"]
+    assert json.loads(call("models", "--json")[1]) == [card]
+
+
+def test_models_says_where_none_is_installed(monkeypatch):
+    monkeypatch.setattr(lineament.runtime, "list_models", list)
+    assert "no model is installed" in call("models")[2]
+
+
+def test_models_are_timed_alone_and_in_batches(monkeypatch):
+    class Still:
+        size = 8
+
+        def heads(self, crops):
+            assert crops.shape[1:] == (8, 8, 3)
+            time.sleep(0.002)
+
+    card = {"name": "fast", "kind": "landmarks", "parameters": 1_234_000, "multiply_adds": 567_000_000}
+    monkeypatch.setattr(lineament.runtime, "list_models", lambda: [card])
+    monkeypatch.setattr("lineament.speed.load_model", lambda name, threads: Still())
+    code, out, _ = call("models", "--profile")
+    assert code == 0
+    _, size, head, *rows = out.splitlines()
+    assert size.split() == ["fast", "1.234", "0.567", "1.134"]
+    assert head.split()[:2] == ["model", "a"]
+    assert [row.removeprefix("fast   ")[:6] for row in rows] == ["1 crop", "16 cro", "64 cro"]
+    # 2 ms a call at least
+    assert all(float(row.split()[-3]) >= 2 for row in rows)
+
+
+@pytest.mark.parametrize(("status", "code"), [("ok", 0), ("absent", 0), ("failed", 1)])
+def test_doctor_prints_every_check_and_fails_where_one_does(monkeypatch, status, code):
+    checks = [Check("packages", "numpy", "ok", "2.4.6"), Check("weights", "fast", status, "as it is", "type: this")]
+    monkeypatch.setattr("lineament.doctor.diagnose", lambda speed: checks)
+    found, out, err = call("doctor", "--no-speed")
+    assert found == code
+    assert [line.split()[:3] for line in out.splitlines()] == [["packages", "numpy", "ok"], ["weights", "fast", status]]
+    assert err == "fast: type: this\n"
+    assert json.loads(call("doctor", "--json")[1])[0]["found"] == "2.4.6"
+
+
+def write_points(folder):
+    """A picture whose truth lies on the diagonal of (10, 10, 40, 40), where the fake finds it; .pts counts from 1."""
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(folder / "face.png")
+    points = "\n".join(f"{v + 1:.6f} {v + 1:.6f}" for v in np.linspace(10, 40, 68))
+    (folder / "face.pts").write_text(f"version: 1\nn_points: 68\n{{\n{points}\n}}\n")
+    return folder
+
+
+def test_evaluate_prints_a_table_or_json_and_compare_puts_reports_beside(tmp_path):
+    data = write_points(tmp_path / "data")
+    words = ("evaluate", "--protocol", "folder", "--data", data)
+    code, out, _ = call(*words, "--format", "json")
+    report = json.loads(out)
+    assert code == 0
+    assert report["nme"] == pytest.approx(0, abs=1e-6)
+    required = {"protocol", "images", "missed", "nme", "failure_rate", "auc", "per_part", "ms_per_face"}
+    assert required <= report.keys()
+    assert report["boxes"] == "truth"
+    for name in ("a", "b"):
+        pytest.importorskip("matplotlib")
+        code, out, _ = call(*words, "--boxes", "detected", "--report", tmp_path / name)
+        assert code == 0
+        assert "NME %" in out
+        assert {path.suffix for path in (tmp_path / name).iterdir()} == {".json", ".html", ".png"}
+    code, out, _ = call("compare", tmp_path / "a", tmp_path / "b" / "report.json")
+    assert code == 0
+    assert out.count("detected") == 2
+
+
+def test_score_takes_the_predictions_of_another_system(tmp_path):
+    data = write_points(tmp_path / "data")
+    points = [[v, v] for v in np.linspace(10, 40, 68)]
+    file = tmp_path / "theirs.json"
+    file.write_text(json.dumps([{"image": "face.png", "pred": points}]))
+    code, out, _ = call("score", "--protocol", "folder", file, "--data", data, "--format", "json")
+    assert code == 0
+    assert json.loads(out)["nme"] == pytest.approx(0, abs=1e-6)
+    code, _, err = call("score", "--protocol", "folder", tmp_path / "absent.json", "--data", data)
+    assert code == 1
+    assert "absent.json: cannot be read as JSON" in err
+
+
+def test_the_protocol_folder_has_to_be_given_one():
+    code, _, err = call("evaluate", "--protocol", "folder")
+    assert code == 1
+    assert "give a folder of images with --data" in err
+
+
+def test_audit_prints_what_it_found_and_writes_a_sheet(tmp_path):
+    data = write_points(tmp_path / "data")
+    (data / "face.pts").write_text((data / "face.pts").read_text().replace("11.000000 11.000000", "-30.0 11.0"))
+    sheet = tmp_path / "deep" / "sheet.html"
+    code, out, err = call("audit", data, "--reader", "folder", "--out", sheet)
+    assert out.splitlines()[0].split() == ["severity", "kind", "file", "finding"]
+    assert "face.png" in out
+    assert "1 faces on 1 pictures" in out
+    assert sheet.read_text().lower().startswith("<!doctype html")
+    assert f"sheet -> {sheet}" in err
+    code, out, _ = call("audit", data, "--out", sheet, "--json", "--model", "fast")
+    kinds = {finding["severity"] for finding in json.loads(out)["findings"]}
+    assert code == int("error" in kinds)
+    code, _, err = call("audit", tmp_path / "absent")
+    assert code == 1
+    assert "no such folder" in err
+
+
+def test_a_name_that_is_no_text_is_printed_as_json_escape(tmp_path):
+    path = os.fsencode(tmp_path) + b"/\xff.jpg"
+    Path(os.fsdecode(path)).write_bytes(b"no picture")
+    done = run("detect", os.fsdecode(path), "--model", "absent.onnx")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_protocol_is_answered_with_the_nearest():
+    code, _, err = call("evaluate", "--protocol", "300w-comon")
+    assert code == 1
+    assert "did you mean '300w-common'" in err
+
+
+def test_train_without_torch_says_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.setattr("lineament.cli.making.find_spec", lambda name: None)
+    for words in (["train", tmp_path / "recipe.toml"], ["export", tmp_path / "checkpoint.pt"]):
+        code, _, err = call(*words)
+        assert code == 1
+        assert err == "lineament: torch is not installed; type: pip install 'lineament[train]'\n"
+
+
+@pytest.mark.torch
+def test_train_answers_an_unknown_key_with_the_nearest(tmp_path):
+    pytest.importorskip("torch")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('name = "x"\ndata = [{reader = "300w"}]\n[train]\nsteps = 2\n')
+    code, _, err = call("train", recipe, "--set", "train.stesp=3", "--data", tmp_path)
+    assert code == 1
+    assert "unknown key 'train.stesp'" in err
+    assert "'steps'" in err
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own imports
+def test_train_resumes_and_export_writes_a_model_that_loads(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    from faces import write_faces
+    from lineament.models.backbones import BACKBONES
+    from tiny import Tiny
+
+    monkeypatch.setitem(BACKBONES, "tiny", Tiny)
+    write_faces(tmp_path / "faces", 30)
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(
+        'name = "small"\n[[data]]\nreader = "folder"\nfolder = "faces"\n'
+        '[model]\nbackbone = "tiny"\nimagenet = false\nchannels = 16\nsize = 64\n'
+        "[train]\nsteps = 4\nbatch = 4\nbf16 = false\nthreads = 1\nloader = 0\n"
+    )
+    run_folder, places = tmp_path / "run", ("--data", tmp_path, "--cache", tmp_path / "cache")
+    code, out, err = call("train", recipe, "--out", run_folder, "--set", "train.validate_every=2", *places)
+    assert code == 0, err
+    assert out == f"{run_folder}/checkpoint.pt\n"
+    assert "step 4/4" in err
+    assert "validation NME: folder" in err
+    code, _, err = call("train", recipe, "--out", run_folder, *places)
+    assert code == 1
+    assert "--resume" in err
+    assert call("train", recipe, "--out", run_folder, "--resume", *places)[0] == 0
+    code, out, err = call("export", run_folder / "checkpoint.pt", "--out", tmp_path, *places)
+    assert code == 0, err
+    assert out.startswith(f"{tmp_path}/small.onnx")
+    model = lineament.runtime.load_model(tmp_path / "small.onnx")
+    assert model.heads(np.zeros((1, 64, 64, 3), np.uint8)).landmarks_crop.shape == (1, 68, 2)
+
+
+def test_doctor_says_what_an_extra_lacks_in_one_line(monkeypatch):
+    advice = "type: pip install 'lineament[train]'"
+    checks = [
+        Check("extras", f"train: {name}", "absent", "not installed", advice) for name in ("torch", "onnx", "scipy")
+    ]
+    monkeypatch.setattr("lineament.doctor.diagnose", lambda speed: checks)
+    code, _, err = call("doctor")
+    assert (code, err) == (0, f"train: torch and 2 more: {advice}\n")
