@@ -149,7 +149,7 @@ def make_optimizer(model: nn.Module, train: TrainSettings) -> torch.optim.Optimi
         for (backbone, decays), parameters in sorted(groups.items())
     ]
     kind = torch.optim.AdamW if train.optimizer == "adamw" else torch.optim.Adam
-    return kind(listed, lr=train.lr, foreach=True)
+    return kind(listed, lr=train.lr, fused=True)
 
 
 def find_device(wanted: str) -> torch.device:

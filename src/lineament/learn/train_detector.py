@@ -142,7 +142,7 @@ class DetectorTrainer:
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         plain = [p for p in self.net.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=recipe.lr, foreach=True)
+        self.optimizer = torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
         self.centers, self.strides = all_centers(recipe.size, recipe.size)
         self.held_back = [Batch(held_back[i : i + 25], self.centers) for i in range(0, len(held_back), 25)]
         self.step = 0
