@@ -24,10 +24,13 @@ from lineament.learn.slim_sweep import NME, Cut, draw_pareto
 from lineament.speed import time_file
 
 SLIMMED = Path("runs") / SUPERNET.name
+SLIM = f"lineament slim recipes/cpu/hr-supernet.toml --out {SLIMMED}"
 
 
 def read_cuts() -> dict[float, Cut]:
     """The cuts as `lineament slim` measured them, by threshold."""
+    if not (SLIMMED / "pareto.csv").exists():
+        sys.exit(f"findings: no {SLIMMED}/pareto.csv; type: {SLIM}")
     with (SLIMMED / "pareto.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {
@@ -78,7 +81,8 @@ def main() -> None:
     absent = sorted(set(options.thresholds) - set(before))
     if absent:
         sys.exit(
-            f"findings: {SLIMMED} is not cut at {absent}; add them: lineament slim --resume --set slim.thresholds=..."
+            f"findings: {SLIMMED} is not cut at {absent}; type: {SLIM} "
+            f"--resume --set 'slim.thresholds={sorted({*before, *options.thresholds})}'"
         )
     head = ["threshold", "what stays", "parameters", "multiply-adds", "ms", "NME as cut", "NME", "int8 ms", "int8 NME"]
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")

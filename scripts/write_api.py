@@ -3,9 +3,12 @@
 Usage: python scripts/write_api.py [--check]
 """
 
+import ast
+import dataclasses
 import inspect
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import lineament
@@ -14,6 +17,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 HEAD = """# The public names
 
 Made by `python scripts/write_api.py` from the docstrings. Everything is `lineament.<name>`.
+
+Pixels are counted from the middle of the first one: (0, 0) is the centre of the pixel at the top left, x goes right and
+y down; a box (4,) is (x0, y0, x1, y1). Images are RGB.
 """
 
 
@@ -27,6 +33,7 @@ def entry(name: str) -> str:
         return f"### {name}\n\n{type(thing).__name__}\n"
     parts = [f"### {name}{signature(thing)}", "", *text(thing)]
     if inspect.isclass(thing):
+        parts += fields(thing)
         for member, value in vars(thing).items():
             if member.startswith("_") and member != "__call__":
                 continue
@@ -46,6 +53,20 @@ def signature(thing: object) -> str:
     bare = [p.replace(annotation=inspect.Parameter.empty) for p in found.parameters.values() if p.name != "self"]
     shown = str(found.replace(parameters=bare, return_annotation=inspect.Signature.empty))
     return re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "...", shown)
+
+
+def fields(thing: type) -> list[str]:
+    """The fields of a dataclass with the text below each, which says what it holds, its shape and unit."""
+    if not dataclasses.is_dataclass(thing):
+        return []
+    body = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0].body  # type: ignore[attr-defined]
+    listed = []
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            default = f" = {ast.unparse(node.value)}" if node.value else ""
+            said = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
+            listed.append(f"- `.{node.target.id}{default}`{': ' if said else ''}{' '.join(str(said).split())}")
+    return ["", *listed]
 
 
 def text(thing: object) -> list[str]:

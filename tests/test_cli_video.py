@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-pytest.importorskip("av")
+av = pytest.importorskip("av")
 
 from commands import call
 from lineament import VideoReader, VideoWriter, read_tracks, save_image
@@ -88,7 +88,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_unbroken(video, tmp_path):
     assert call("track", video, "--threads", "1", "--out", tmp_path / "a.mp4", "--resume")[0] == 0
     assert call("track", video, "--threads", "1", "--out", tmp_path / "b.mp4")[0] == 0
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
-    assert len(list(VideoReader(tmp_path / "a.mp4"))) == 40
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
 @pytest.mark.slow
@@ -114,6 +114,90 @@ def test_whole_tracks_that_were_not_gathered_are_gathered_by_a_resume(video, tmp
     (tmp_path / "a.csv").unlink()  # as if killed between the two
     assert call(*words, "--resume")[0] == 0
     assert (tmp_path / "a.csv").read_bytes() == wanted
+    (tmp_path / "a.csv").unlink()
+    code, _, err = call(*words, "--resume", "--smooth", "kalman")
+    assert code == 2
+    assert "was made of another video or with other settings" in " ".join(err.split())
+    assert not (tmp_path / "a.csv").exists()
+
+
+@pytest.mark.slow
+def test_a_stopped_run_is_not_lost_by_a_slip(video, tmp_path):
+    source = tmp_path / "in.mp4"
+    source.write_bytes(video.read_bytes())
+    words = ["track", str(source), "--threads", "1", "--out", str(tmp_path / "a.jsonl")]
+    run = subprocess.Popen([sys.executable, "-c", SLOWLY, *words], stderr=subprocess.DEVNULL)
+    state, until = tmp_path / "a.jsonl.state", time.monotonic() + 60
+    while time.monotonic() < until and not (state.exists() and json.loads(state.read_text())["frames"] > 5):
+        time.sleep(0.02)
+    run.kill()
+    run.wait()
+    for more, message in (
+        ([], "of a run that was stopped; add --resume"),
+        (["--resume", "--frames", "3"], "3 frames, and the stopped run has"),
+        (["--rerun", str(tmp_path / "q.rec")], "is not that of a recording; wanted .rrd"),
+    ):
+        code, _, err = call(*words, *more)
+        assert code == 1
+        assert message in err
+    with VideoWriter(source) as writer:
+        writer.write(scene(), 0.0)
+    code, _, err = call(*words, "--resume")
+    assert code == 1
+    assert "was made of another video or with other settings" in err
+    assert json.loads(state.read_text())["frames"] > 5
+
+
+def test_the_video_itself_is_never_written_over(video, tmp_path):
+    own = tmp_path / "own.mp4"
+    own.write_bytes(video.read_bytes())
+    code, _, err = call("track", own, "--out", own, "--again")
+    assert code == 2
+    assert "is what is tracked, and would be written over" in " ".join(err.split())
+    assert own.read_bytes() == video.read_bytes()
+
+
+def test_a_video_that_ends_too_soon_is_told(video, tmp_path):
+    with (
+        av.open(str(video)) as one,
+        av.open(str(tmp_path / "whole.mp4"), "w", options={"movflags": "faststart"}) as other,
+    ):
+        stream = other.add_stream_from_template(one.streams.video[0])
+        for packet in one.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                other.mux(packet)
+    data = (tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "half.mp4").write_bytes(data[: len(data) // 2])
+    code, out, err = call("track", tmp_path / "half.mp4")
+    done = len(out.splitlines())
+    assert (code, 0 < done < 36) == (0, True)
+    assert f"says that it holds 40 frames; {done} could be read" in err
+
+
+def test_a_camera_is_followed_until_ctrl_c(video, tmp_path, monkeypatch):
+    from lineament.video import VideoReader as Reader
+
+    class Endless(Reader):
+        """A camera: nothing says how long it is, and Ctrl-C comes at the sixth frame."""
+
+        def __init__(self, source, rate):
+            super().__init__(video)
+            self.live, self.frames = True, None
+
+        def __iter__(self):
+            for frame in super().__iter__():
+                if frame.number == 5:
+                    signal.raise_signal(signal.SIGINT)
+                yield frame
+
+    monkeypatch.setattr("lineament.video.VideoReader", Endless)
+    before = signal.getsignal(signal.SIGINT)
+    code, _, err = call("track", "0", "--out", tmp_path / "a.mp4", "--format", "csv")
+    assert (code, err.splitlines()[-1].split(" -> ")[0]) == (0, "6 frames")
+    assert len(list(Reader(tmp_path / "a.mp4"))) == 6
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 7
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 # the command, with every frame slowed down and made safe at once
@@ -134,10 +218,12 @@ main()
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--resume",), "--resume, --again, --trails and --rerun need --out"),
+        (("--resume",), "--resume, --again, --trails, --rerun and --format need --out"),
+        (("--format", "csv"), "--resume, --again, --trails, --rerun and --format need --out"),
+        (("--format", "csv", "--out", "a.jsonl"), "--format and --trails are for a video as --out"),
         (("--out", "a.txt"), "the suffix '.txt' names no file that is written; wanted .mp4"),
         (("--smooth", "median"), "'median' is not one of"),
-        (("--resume", "--out", "b.jsonl"), "--resume is for what can be seen again; a camera shows something else now"),
+        (("--resume", "--out", "b.jsonl"), "--resume is for what can be seen again; a camera or a live address"),
     ],
 )
 def test_options_that_do_not_fit_are_told(words, message, video):
@@ -175,6 +261,9 @@ def test_steadiness_is_told_of_videos_and_tracks(video, tmp_path):
     code, out, _ = call("stability", tmp_path / "short.jsonl", "--truth", tmp_path / "short.jsonl")
     assert "no face of 30 frames or more" in out
     assert out.splitlines()[-1].split()[-4:] == ["5", "0", "0", "0"]
+    code, _, err = call("stability", video, "--reference", tmp_path / "raw.jsonl")
+    assert code == 2
+    assert "--reference is for a file of tracks" in " ".join(err.split())
     code, _, err = call("stability", tmp_path / "a.jsonl", video, "--truth", tmp_path / "raw.jsonl")
     assert code == 2
     assert "--reference and --truth are for one file" in " ".join(err.split())

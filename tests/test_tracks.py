@@ -9,7 +9,7 @@ import pytest
 from lineament import Predictor, Tracker
 from lineament.errors import DataError, InputError
 from lineament.face import Face, Faces
-from lineament.tracks import TrackWriter, gather_tracks, read_tracks, smoothed, track_all
+from lineament.tracks import Tracks, TrackWriter, gather_tracks, read_tracks, smoothed, track_all
 from lineament.video import Frame
 from scenes import scene
 
@@ -76,6 +76,20 @@ def test_a_file_that_is_there_is_kept_unless_it_is_made_again(tmp_path):
     with pytest.raises(DataError, match="is there already; choose another --out, or add --again"):
         TrackWriter(path, SETTINGS, "five")
     assert len(read_tracks(write(path, FRAMES[:1], again=True)).faces) == 1
+
+
+def test_a_stopped_run_is_not_wiped_by_a_new_one(tmp_path):
+    stopped(tmp_path / "a.jsonl")
+    with pytest.raises(DataError, match="of a run that was stopped; add --resume to go on with it, or --again"):
+        write(tmp_path / "a.jsonl")
+    write(tmp_path / "a.jsonl", again=True)
+    assert len(read_tracks(tmp_path / "a.jsonl").times) == len(FRAMES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]
+
+
+def test_tracks_of_one_frame_are_smoothed_as_they_are(tmp_path):
+    one = Tracks("five", {}, np.zeros(1), (faces(1),))
+    assert np.array_equal(smoothed(one, "one-euro").faces[0][0].landmarks, one.faces[0][0].landmarks)
 
 
 def test_there_has_to_be_a_run_of_the_same_settings_to_go_on_with(tmp_path):

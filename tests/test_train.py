@@ -397,5 +397,6 @@ def test_faces_can_be_left_out_by_name(tmp_path):
     sample = Sample(tmp_path / "a.jpg", np.zeros((68, 2)), "ibug68", "set/a.jpg")
     other = Sample(tmp_path / "b.jpg", np.zeros((68, 2)), "ibug68", "set/b.jpg")
     assert without([sample, other], ["set/a.jpg"]) == [other]
+    assert without([sample, other], ["set/a.png"]) == [other]  # as the official download has it
     with pytest.raises(RecipeError, match=r"exclude names 'set/c\.jpg', which no face has; give names such as 'set/a"):
         without([sample, other], ["set/c.jpg"])

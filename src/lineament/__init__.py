@@ -48,9 +48,12 @@ if TYPE_CHECKING:
     from .predict import detect as detect
     from .runtime import list_models as list_models
     from .runtime import load_model as load_model
+    from .schemes import Conversion as Conversion
+    from .schemes import Scheme as Scheme
     from .schemes import convert as convert
     from .schemes import scheme as scheme
     from .track import Tracker as Tracker
+    from .track import TrackRules as TrackRules
     from .tracks import Tracks as Tracks
     from .tracks import read_tracks as read_tracks
     from .video import VideoReader as VideoReader
@@ -67,7 +70,10 @@ _HOMES = {
     "read_images": "image",
     "find_images": "image",
     "scheme": "schemes",
+    "Scheme": "schemes",
+    "Conversion": "schemes",
     "Tracker": "track",
+    "TrackRules": "track",
     "Tracks": "tracks",
     "read_tracks": "tracks",
     "VideoReader": "video",

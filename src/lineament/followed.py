@@ -17,6 +17,8 @@ from .smooth import Smoother
 
 LOOK, AROUND = 12, 1.8
 """Side in pixels of the small picture by which a face is known again, and its side in sides of the face."""
+BORDER = 2
+"""Pixels of that picture's border that mostly show what is behind the face."""
 LOOK_S = 0.09
 """Seconds between two looks at what a face looks like, which take time and change little from frame to frame."""
 LEARN_S = 0.65
@@ -27,7 +29,7 @@ COAST_S = 0.5
 """Time in which a lost face slows down."""
 NEAR_SIDES = 0.3
 """A face is looked for at most so far ahead of where it was, in sides."""
-NUMBERS = ("number", "score", "looks", "lost_s", "unlearnt_s")
+NUMBERS = ("number", "score", "looks", "lost_s", "cut_off", "unlearnt_s")
 """What of a face is told as it is."""
 
 
@@ -71,6 +73,8 @@ class Followed:
     """Looks of the detector at it in a row; below 0: without it."""
     lost_s: float = 0.0
     """Seconds since it was lost; 0 while it is followed."""
+    cut_off: bool = False
+    """Whether it was lost at a cut: where it was then says nothing of where it is."""
     memory: NDArray[np.float32] | None = None
     """(2, W, L): of a model that remembers what it saw of the face, while it is followed."""
     unlearnt_s: float = 0.0
@@ -120,9 +124,11 @@ class Followed:
         """How far `points` are from where the face should be, in sides."""
         return float(np.hypot(*(box_center(points.box) - box_center(self.box))) / self.side)
 
-    def alike(self, points: Seen, image: NDArray[np.uint8]) -> float:
-        """The correlation of what the face looks like with what is at `points`."""
-        return float((self.look * look_of(image, points.box)).mean())
+    def alike(self, points: Seen, image: NDArray[np.uint8], border: int = 0) -> float:
+        """The correlation of what the face looks like with what is at `points`, less so many pixels at the border."""
+        inner = slice(border, LOOK - border)
+        known, shown = self.look[inner, inner], look_of(image, points.box)[inner, inner]
+        return float((_normal(known) * _normal(shown)).mean())
 
     def strangeness(self, points: Seen, image: NDArray[np.uint8]) -> float:
         """How badly `points` fit the face: by place, size and look."""
@@ -132,7 +138,7 @@ class Followed:
     def come_back(self, points: Seen, score: float, smoother: Smoother | None) -> None:
         """Is found at `points` with a `score` of the detector; nothing is known of how it got there."""
         self.landmarks, self.box, self.score = points.landmarks, points.box, score
-        self.velocity, self.smoother, self.looks = np.zeros(2), smoother, 1
+        self.velocity, self.smoother, self.looks, self.cut_off = np.zeros(2), smoother, 1, False
 
     def take_in(self, points: Seen, image: NDArray[np.uint8], dt: float) -> Seen:
         """Learns from what was seen after `dt` seconds; gives it smoothed."""

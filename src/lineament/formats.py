@@ -71,7 +71,11 @@ def faces_to_dict(faces: Faces, image: str = "", decimals: int | None = None) ->
 
 
 def faces_to_json(faces: Faces, image: str = "", decimals: int | None = None) -> str:
-    """The text of faces_to_dict on one line, strict JSON: no NaN."""
+    """One line of strict JSON, without NaN: {"image", "faces": [{"box", "score", "landmarks", "scores", "sigma_px"}],
+    "scheme"}; what each holds and its unit is as in Face. A tracked face also has "track_id".
+
+    image: the path or name to state.    decimals: round to so many; None writes every digit.
+    """
     return json.dumps(faces_to_dict(faces, image, decimals), allow_nan=False, ensure_ascii=False)
 
 

@@ -16,6 +16,20 @@ QUALITY = 75
 """Of the JPEG in which frames are kept."""
 
 
+def check_recording(path: Path) -> Any:
+    """The module rerun, if `path` can be a recording.
+
+    Raises: ImageError for another suffix, ExtraError without rerun.
+    """
+    if path.suffix != ".rrd":
+        raise ImageError(f"{path}: the suffix {path.suffix!r} is not that of a recording; wanted .rrd")
+    try:
+        import rerun
+    except ImportError as error:
+        raise missing_extra("rerun", "rerun") from error
+    return rerun
+
+
 class Recording(Writing):
     """Writes an .rrd file: the frames, the landmarks of every face by number, and their mean uncertainty over time.
 
@@ -24,16 +38,10 @@ class Recording(Writing):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if self.path.suffix != ".rrd":
-            raise ImageError(f"{path}: the suffix {self.path.suffix!r} is not that of a recording; wanted .rrd")
-        try:
-            import rerun
-        except ImportError as error:
-            raise missing_extra("rerun", "rerun") from error
-        self._rerun: Any = rerun
+        self._rerun: Any = check_recording(self.path)
         self.beside = self.path.with_name(self.path.name + ".part")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = rerun.RecordingStream("lineament")
+        self._stream = self._rerun.RecordingStream("lineament")
         self._stream.save(str(self.beside))
         self._shown: set[int] = set()
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .face import Face, Faces
-from .followed import Followed, Seen, look_of
+from .followed import BORDER, Followed, Seen, look_of
 from .geometry import Array, box_center, box_side, iou
 from .image import read_image
 from .predict import RECUT, Found, LandmarkModel, Predictor, first_cuts
@@ -27,6 +27,8 @@ FOLLOW = replace(RECUT, doubtful_score=0.0)
 """A face that is followed is cut again where it moved far, but no other angles are tried: it was upright before."""
 THUMB = (24, 18)
 """Width and height of the small picture in which cuts are seen."""
+PLAIN = 0.02
+"""The least deviation of its colors, in parts of their range: what changes in a plain picture is noise."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,10 @@ class TrackRules:
     """Correlation of two small pictures from which they may show the same face wherever it is."""
     alike_near: float = 0.6
     """The same for a face near where it was lost; of different people's, 95 in 100 are below."""
-    cut: float = 0.07
-    """Mean change of a frame's colors, in parts of their range, that is a cut where it is also sudden."""
+    suspect: float = 0.12
+    """Sudden mean change of a frame's colors, in parts of their deviation, at which faces have to look as before."""
+    cut: float = 0.5
+    """The same at which it is another scene: where faces were lost says nothing of where they are."""
 
 
 RULES = TrackRules()
@@ -70,8 +74,8 @@ class Tracker:
 
     model: as for Predictor, or a Predictor.    faces: at most so many are followed, the most certain; None: all.
     smooth: a filter by name, one-euro or kalman; None: landmarks as measured.    rules: when faces are lost and found.
-    options: detector, scheme, threads and floor of Predictor; one thread by default, which leaves the others to the
-    decoder of the video: more are slower there.
+    options: detector, scheme, threads, floor, recut and flip of Predictor; one thread by default, which leaves the
+    others to the decoder of the video: more are slower there.
     What it holds does not grow with the number of frames.    Raises: ModelError, SchemeError, InputError.
     """
 
@@ -87,6 +91,10 @@ class Tracker:
             raise InputError(f"faces is {faces}; wanted at least 1, or None for all")
         if rules.every < 1 or rules.search < 1:
             raise InputError(f"every is {rules.every} and search {rules.search}; wanted at least 1 frame each")
+        if isinstance(model, Predictor) and options:
+            raise InputError(
+                f"the options {', '.join(options)} are a Predictor's, and one was given; make it with them"
+            )
         self.predictor = model if isinstance(model, Predictor) else Predictor(model, **{"threads": 1, **options})
         self.faces, self.smooth, self.rules = faces, smooth, rules
         self._smoother()  # an unknown filter is refused here
@@ -113,12 +121,15 @@ class Tracker:
         image = read_image(frame)
         dt = self._step(timestamp)
         size = (image.shape[1], image.shape[0])
-        if self._is_cut(image) or self._size != size:
+        if self._size != size:
             self._tracks, self._look_now, self._first = [], True, True
         self._size = size
         for track in self._tracks:
             track.go_on(dt, size)
         seen = self._follow(image)
+        change = self._sudden_change(image)
+        if change > self.rules.suspect:
+            self._doubt(image, seen, change > self.rules.cut)
         if self._wants_look():
             self._look(image, seen)
         self._first = False
@@ -169,17 +180,29 @@ class Tracker:
         self._time = time
         return 1 / 30 if last is None else time - last
 
-    def _is_cut(self, image: NDArray[np.uint8]) -> bool:
-        """Whether another scene begins: much of the picture changed, and far more than from frame to frame before."""
+    def _sudden_change(self, image: NDArray[np.uint8]) -> float:
+        """How much of the picture changed, if far more than from frame to frame before, else 0."""
         step = max(min(image.shape[:2]) // 96, 1)  # averaging all pixels would take longer than the model
         small = cv2.resize(np.ascontiguousarray(image[::step, ::step]), THUMB, interpolation=cv2.INTER_AREA)
         thumb = np.asarray(small, np.float64) / 255
-        thumb -= thumb.mean((0, 1))  # a change of exposure is no cut
+        # a change of exposure is no cut
+        thumb -= thumb.mean((0, 1))
+        thumb /= max(float(thumb.std()), PLAIN)
         change = 0.0 if self._thumb is None else float(np.abs(thumb - self._thumb).mean())
-        cut = change > self.rules.cut and change > 4 * self._change
+        sudden = change > 4 * self._change
         self._thumb = thumb
-        self._change = 0.0 if cut else 0.8 * self._change + 0.2 * change
-        return cut
+        self._change = 0.8 * self._change + 0.2 * change
+        return change if sudden else 0.0
+
+    def _doubt(self, image: NDArray[np.uint8], seen: dict[Followed, Seen], cut: bool) -> None:
+        """Loses the faces that do not look the same after a sudden change; a flash or a fast pan changes no face."""
+        for track in list(seen):
+            if not track.number or track.alike(seen[track], image, BORDER) < self.rules.alike:
+                del seen[track]
+                track.cut_off = True
+        for track in self._tracks:
+            track.cut_off |= cut and track not in seen
+        self._look_now, self._first = True, self._first or (cut and not seen)
 
     def _follow(self, image: NDArray[np.uint8]) -> dict[Followed, Seen]:
         """What the model says of each face that was there in the last frame, where it goes on."""
@@ -216,7 +239,8 @@ class Tracker:
         """Whether the detector looks at this frame."""
         self._since_look += 1
         searching = not self._tracks or any(track.lost_s or not track.number for track in self._tracks)
-        wanted = self._look_now or self._since_look >= (self.rules.search if searching else self.rules.every)
+        pause = min(self.rules.search, self.rules.every) if searching else self.rules.every
+        wanted = self._look_now or self._since_look >= pause
         if wanted:
             self._since_look, self._look_now = 0, False
         return wanted
@@ -282,7 +306,7 @@ class Tracker:
 
     def _fits(self, track: Followed, points: Seen, image: NDArray[np.uint8]) -> float:
         """How little a face found looks like a lost one; inf where it cannot be it."""
-        near = track.away(points) < 0.5 + track.lost_s
+        near = not track.cut_off and track.away(points) < 0.5 + track.lost_s
         if track.alike(points, image) <= (self.rules.alike_near if near else self.rules.alike):
             return math.inf
         return track.strangeness(points, image)

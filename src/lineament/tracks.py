@@ -32,6 +32,11 @@ def frame_line(number: int, timestamp: float, faces: Faces) -> str:
     return json.dumps(record, allow_nan=False)
 
 
+def rounded(faces: Faces) -> Faces:
+    """`faces` with as many digits as are written."""
+    return faces_from_dict(faces_to_dict(faces, "", DECIMALS))
+
+
 def head_line(settings: Mapping[str, Any], scheme_name: str) -> str:
     """The JSON line that a file of tracks begins with, without its end.    settings: what the tracks depend on."""
     return json.dumps({"kind": KIND, "scheme": scheme_name, "settings": dict(settings)}, allow_nan=False)
@@ -43,7 +48,8 @@ class TrackWriter(Writing):
     path: a .jsonl file.    settings: what the tracks depend on.    resume: go on with what a stopped run left.
     again: replace a finished file.
     After a resume `frames` is the number of frames kept and `state` the tracker's state behind them.
-    Raises: DataError where the file is there already, nothing was left to go on with, or other settings made it.
+    Raises: DataError where the file, or what a stopped run left, is there already, nothing was left to go on with, or
+    other settings made it.
     """
 
     def __init__(
@@ -54,8 +60,13 @@ class TrackWriter(Writing):
         self.head = head_line(settings, scheme_name)
         self.scheme = scheme_name
         self.frames, self.state = 0, None
-        if path.exists() and not again:
+        if path.exists() and not again and not (resume and self.saved.exists()):
             raise DataError(f"{path} is there already; choose another --out, or add --again to make it anew")
+        if self.saved.exists() and not resume and not again:
+            raise DataError(
+                f"{self.part} is there, of a run that was stopped; add --resume to go on with it, or --again to make "
+                "it anew"
+            )
         if resume:
             self._file = self._left()
         else:
@@ -224,7 +235,7 @@ def smoothed(tracks: Tracks, kind: str) -> Tracks:
     Raises: InputError for an unknown filter.
     """
     filters: dict[int | None, Smoother] = {}
-    steps = np.diff(tracks.times, prepend=2 * tracks.times[:1] - tracks.times[1:2])
+    steps = np.diff(tracks.times, prepend=tracks.times[:1] - 1 / 30)  # the first is used by no filter
     frames = []
     for faces, dt in zip(tracks.faces, steps.tolist(), strict=True):
         filters = {face.track_id: filters.get(face.track_id) or Smoother(kind, tracks.scheme) for face in faces}

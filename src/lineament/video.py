@@ -3,8 +3,10 @@
 PyAV is the codec, in the extra `video`; folders of pictures need no extra.
 """
 
+import math
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -12,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +25,9 @@ from .whole import Writing
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .avi .webm .gif .mpg .mpeg .wmv .flv .ts .mts .3gp .ogv".split())  # noqa: SIM905
 """The suffixes, in lower case, by which a video is told from a picture."""
 CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
+CAMERA_OPTIONS = {"darwin": {"framerate": "30"}}  # its default, 29.97, is one that built-in cameras refuse
+WAIT_S = 30.0
+"""How long an address may be silent."""
 ENCODERS = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
 """What a written video is encoded with, by its suffix."""
 CLOCK = 90_000
@@ -47,21 +53,24 @@ class VideoReader:
 
     source: a file, an address with ://, the number of a camera, or a folder of pictures (in the order of the numbers in
     their names, `rate` a second).    threads: of the decoder; 0 leaves it the choice.
-    Frames that cannot be decoded are left out and counted in `broken`.
-    Raises: ImageError where there is no video in it, ExtraError without PyAV.
+    Frames that cannot be decoded are left out and counted in `broken`.    `live`: it never shows the same again.
+    Raises: ImageError where there is no video in it, or an address falls silent; ExtraError without PyAV.
     """
 
     def __init__(self, source: str | Path | int, rate: float = FOLDER_RATE, threads: int = 0) -> None:
         self.name = str(source)
-        self.broken = 0
+        self.broken, self.live = 0, False
         self._container: Any = None
         self._pictures: list[Path] = []
-        if str(source).isdigit():
-            self._open(*_camera(int(str(source))), threads)
-        elif "://" in str(source):
-            self._open(str(source), None, threads)
+        self._remote = is_address(source)
+        if is_camera(source):
+            self.live = True
+            self._open(*_camera(int(str(source))), threads, options=CAMERA_OPTIONS.get(sys.platform, {}))
+        elif self._remote:
+            self._open(str(source), None, threads, timeout=WAIT_S)
+            self.live = self._length is None
         elif Path(str(source)).is_dir():
-            if not rate > 0:
+            if not 0 < rate < math.inf:
                 raise ImageError(f"the rate is {rate}; wanted pictures a second, above 0")
             self._pictures = sorted(find_images(str(source)), key=_by_number)
             self.frames: int | None = len(self._pictures)
@@ -69,17 +78,18 @@ class VideoReader:
         elif not Path(str(source)).is_file():
             raise ImageError(f"{source}: no such video; wanted a file, a folder of pictures, an address or a camera")
         else:
-            self._open(str(source), None, threads)
+            self._open(str(Path(str(source)).absolute()), None, threads)  # a name may hold a colon, as an address does
 
-    def _open(self, where: str, kind: str | None, threads: int) -> None:
+    def _open(self, where: str, kind: str | None, threads: int, **more: Any) -> None:
         av = import_av()
         try:
-            self._container = av.open(where, format=kind)
+            self._container = av.open(where, format=kind, metadata_errors="replace", **more)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise ImageError(f"{self.name}: cannot be opened as a video ({_reason(error)})") from error
         if not self._container.streams.video:
             self._container.close()
             raise ImageError(f"{self.name}: holds no pictures that move; wanted a video")
+        self._length = self._container.duration
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = threads
@@ -87,7 +97,7 @@ class VideoReader:
         self.rate = float(self._stream.average_rate) if self._stream.average_rate else None
 
     def __iter__(self) -> Iterator[Frame]:
-        last, behind = -1.0, 0.0
+        last, behind, index = -1.0, 0.0, -1
         step = 1 / self.rate if self.rate else 1 / FOLDER_RATE
         for index, (timestamp, image) in enumerate(self._pictured() if self._pictures else self._decoded()):
             # some files repeat a time, or have none
@@ -98,7 +108,7 @@ class VideoReader:
             time = time if time > last or not index else last + step / 100
             last = time
             yield Frame(index, time, image)
-        if last < 0 and not self._pictures:
+        if index < 0:
             self.close()
             raise ImageError(f"{self.name}: no frame of it can be decoded; get the file again")
 
@@ -114,24 +124,47 @@ class VideoReader:
 
     def _decoded(self) -> Iterator[tuple[float | None, NDArray[np.uint8]]]:
         av = import_av()
+        codec = self._stream.codec_context
+        silent = ""
+        packets = self._packets()
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.error.FFmpegError, OSError) as error:
+                packet, silent = None, _reason(error)
+            try:
+                frames = packet.decode() if packet is not None else codec.decode(None) if silent else []
+            except av.error.EOFError:
+                frames = []
+            except av.error.FFmpegError:
+                self.broken += 1
+                if self.broken > 1000 and not codec.is_open:
+                    return
+                frames = []
+            for frame in frames:
+                yield frame.time, upright(frame.to_ndarray(format="rgb24"), _display_matrix(frame))
+            if packet is None:
+                break
+        if silent and self._remote:
+            raise ImageError(f"{self.name}: nothing more came ({silent}); go on when it is there again")
+        self.broken += bool(silent)
+
+    def _packets(self) -> Iterator[Any]:
+        """What the file or the camera gives, up to its end."""
+        av = import_av()
         packets = self._container.demux(self._stream)
         while True:
             try:
-                packet = next(packets)
-                frames = packet.decode()
-            except StopIteration:
-                return
+                packet = next(packets, None)
             except av.error.EOFError:
                 return
-            except av.error.FFmpegError:
-                self.broken += 1
-                if self.broken > 1000 and not self._stream.codec_context.is_open:
-                    return
+            except BlockingIOError:  # a camera that has no frame yet
+                time.sleep(0.002)
+                packets = self._container.demux(self._stream)
                 continue
-            for frame in frames:
-                image = frame.to_ndarray(format="rgb24")
-                turns = round(frame.rotation / 90) % 4  # counterclockwise
-                yield frame.time, np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+            if packet is None:
+                return
+            yield packet
 
     def close(self) -> None:
         """Lets go of the file or the camera."""
@@ -155,9 +188,46 @@ def import_av() -> Any:
     return av
 
 
+def is_address(source: str | Path | int) -> bool:
+    """Whether `source` is an address, such as https://example.org/a.mp4."""
+    return "://" in str(source)
+
+
+def is_camera(source: str | Path | int) -> bool:
+    """Whether `source` is the number of a camera; a file or folder of that name goes before."""
+    return isinstance(source, int) or (str(source).isdigit() and not Path(source).exists())
+
+
 def _camera(number: int) -> tuple[str, str]:
+    """The address of a camera and the kind of device it is."""
     kind, name = CAMERAS.get(sys.platform, CAMERAS["linux"])
-    return name.format(number), kind
+    if kind != "dshow":
+        return name.format(number), kind
+    devices = [device for device in import_av().enumerate_input_devices(kind) if "video" in device.media_types]
+    if number >= len(devices):
+        raise ImageError(f"{number}: no such camera; there are {len(devices)}")
+    return name.format(devices[number].description), kind
+
+
+def _display_matrix(frame: Any) -> NDArray[np.int32] | None:
+    """(3, 3): how the file says that the frame is shown; None where it is shown as it is."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            return np.frombuffer(bytes(data), np.int32).reshape(3, 3)
+    return None
+
+
+def upright(image: NDArray[np.uint8], matrix: NDArray[np.int32] | None) -> NDArray[np.uint8]:
+    """`image` turned and mirrored to the nearest right angle of its display `matrix` (3, 3).
+
+    Source: ISO/IEC 14496-12, 8.3.2: x' = a x + c y, y' = b x + d y, with a, b and c, d in the first two rows.
+    """
+    if matrix is None:
+        return image
+    (a, b), (c, d) = matrix[0, :2].tolist(), matrix[1, :2].tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        image, a, d = image.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def _by_number(path: Path) -> list[Any]:
@@ -195,16 +265,23 @@ class VideoWriter(Writing):
             options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._container = av.open(str(self.beside), "w", format=kind, options=options)
+            self._container = av.open(str(self.beside.absolute()), "w", format=kind, options=options)
         except (av.error.FFmpegError, OSError) as error:
             raise ImageError(f"{path}: cannot be written ({_reason(error)}); choose another place") from error
         self._encoder, self._quality = ENCODERS[suffix], quality
         self._stream: Any = None
+        self._size = (0, 0)
         self._last = -1
 
     def write(self, image: NDArray[np.uint8], timestamp: float) -> None:
-        """Adds a frame: RGB (H, W, 3), of the size of the first; `timestamp` in seconds from the first, rising."""
+        """Adds a frame: RGB (H, W, 3); `timestamp` in seconds from the first, rising.
+
+        One of another size than the first is fitted into that, with black beside it.
+        """
         av = import_av()
+        if self._stream is not None:
+            image = fitted(image, self._size)
+        self._size = (image.shape[1], image.shape[0])
         height, width = (side + side % 2 for side in image.shape[:2])
         if self._stream is None:
             self._stream = self._container.add_stream(self._encoder, rate=Fraction(30))
@@ -242,3 +319,16 @@ class VideoWriter(Writing):
             self._container.mux(self._stream.encode(None))
         with suppress(Exception):
             self._container.close()
+
+
+def fitted(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """`image` (H, W, 3) as large as fits into `size`, width and height, in its middle on black."""
+    width, height = size
+    if image.shape[:2] == (height, width):
+        return image
+    scale = min(width / image.shape[1], height / image.shape[0])
+    w, h = (max(round(side * scale), 1) for side in (image.shape[1], image.shape[0]))
+    x, y = (width - w) // 2, (height - h) // 2
+    framed = np.zeros((height, width, 3), np.uint8)
+    framed[y : y + h, x : x + w] = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
+    return framed

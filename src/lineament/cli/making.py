@@ -52,7 +52,10 @@ def label(
     list_failures(failures, len(files))
 
 
-Set = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Change a key: train.steps=100.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="Change a key, as TOML; may be repeated: train.steps=100, data.0.repeat=2."),
+]
 RunFolder = Annotated[Path | None, typer.Option(help="The run's folder; runs/<name> by default.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the run's folder.")]
 
@@ -140,7 +143,7 @@ def slim(
         ["cut", "what stayed", "M parameters", "M multiply-adds", "ms", "validation NME %", "ms int8", "NME % int8"],
         rows,
     )
-    note(f"next: lineament distill with start = {cuts[-1].checkpoint!r}")
+    note(f"next: lineament distill or train a recipe with --set start={cuts[min(1, len(cuts) - 1)].checkpoint}")
 
 
 @app.command()
@@ -180,7 +183,7 @@ def _train(
 
     settings = read_recipe(recipe, changes or ())
     folder = out or Path("runs") / settings.name
-    trainer = kind(settings, folder, data_root(data), cache or _cache(), resume)
+    trainer = kind(settings, folder, data_root(data), cache or _cache(), resume, note)
     with _training_report(settings.train.steps) as report:
         return trainer.run(report), settings
 

@@ -1,17 +1,20 @@
 """track: a video -> the faces of its frames, drawn or written down."""
 
+import signal
+import sys
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import app, need_package, note, progress_bar, show, show_table
-from .faces import DetectorName, SchemeName, Smooth, named_detector
+from .app import app, need_package, note, progress_bar, show
+from .faces import DetectorName, Flip, SchemeName, Smooth, named_detector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,11 +22,12 @@ if TYPE_CHECKING:
 
     from ..face import Faces
     from ..track import Tracker
-    from ..tracks import Tracks, TrackWriter
+    from ..tracks import TrackWriter
     from ..video import Frame, VideoReader
 
 SAVE_S = 2.0
 """Seconds between two times at which all that is done is made safe."""
+NOT_AGAIN = "--resume is for what can be seen again; a camera or a live address shows something else now"
 
 
 class Written(StrEnum):
@@ -41,16 +45,21 @@ def track(
         Path | None,
         typer.Option(help="A video file to draw on, with the tracks beside it; or a .jsonl, .csv or .parquet file."),
     ] = None,
-    format: Annotated[Written, typer.Option(help="How the tracks beside a video are written.")] = Written.jsonl,
+    format: Annotated[
+        Written | None, typer.Option(help="How the tracks beside a video as --out are written; jsonl by default.")
+    ] = None,
     model: Annotated[str, typer.Option("--model", help="A model by name, or an .onnx file.")] = "fast",
     scheme: SchemeName = None,
     detector: DetectorName = "default",
-    faces: Annotated[int | None, typer.Option(min=1, help="Follow at most so many faces.")] = None,
-    every: Annotated[int | None, typer.Option(min=1, help="Frames between two looks for new faces.")] = None,
+    faces: Annotated[int | None, typer.Option(min=1, help="Follow at most so many faces; all by default.")] = None,
+    every: Annotated[
+        int | None, typer.Option(min=1, help="Frames between two looks for new faces; 15 by default.")
+    ] = None,
+    flip: Flip = False,
     smooth: Annotated[Smooth, typer.Option(help="The filter over time; none: every frame as measured.")] = (
         Smooth.one_euro
     ),
-    trails: Annotated[bool, typer.Option("--trails", help="Draw the way each face came.")] = False,
+    trails: Annotated[bool, typer.Option("--trails", help="Draw the way each face came, in a video as --out.")] = False,
     rerun: Annotated[Path | None, typer.Option(help="An .rrd file for the viewer of rerun, besides --out.")] = None,
     rate: Annotated[float, typer.Option(help="Pictures a second, of a folder of frames.")] = 30.0,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
@@ -61,46 +70,56 @@ def track(
     """Follow the faces of a video, with steady landmarks and numbers.
 
     Without --out, every frame is one line of JSON on standard output. With it, tracks are written as they come; a run
-    that was stopped goes on with --resume and ends as if it had not been.
+    that was stopped goes on with --resume and ends as if it had not been. A camera is followed until Ctrl-C.
     """
     from ..track import RULES, Tracker, TrackRules
-    from ..video import VideoReader
+    from ..video import VideoReader, is_camera
 
-    if out is None and (resume or again or trails or rerun):
-        raise typer.BadParameter("--resume, --again, --trails and --rerun need --out, the file to write")
-    if resume and source.isdigit():
-        raise typer.BadParameter("--resume is for what can be seen again; a camera shows something else now")
-    targets = None if out is None else _Targets(out, format, rerun)
-    if targets and resume and targets.only_gathers():
-        return
+    if out is None and (resume or again or trails or rerun or format):
+        raise typer.BadParameter("--resume, --again, --trails, --rerun and --format need --out, the file to write")
+    if resume and is_camera(source):
+        raise typer.BadParameter(NOT_AGAIN)
+    targets = None if out is None else _Targets(source, out, format, rerun, trails)
     rules = RULES if every is None else TrackRules(every=every)
-    tracker = Tracker(
-        model,
-        faces=faces,
-        smooth=smooth.filter,
-        rules=rules,
-        detector=named_detector(detector),
-        scheme=scheme,
-        threads=threads,
-    )
-    settings: dict[str, Any] = {"source": source, "model": model, "faces": faces, "every": rules.every}
-    settings |= {"smooth": smooth.value, "detector": detector} | ({"rate": rate} if Path(source).is_dir() else {})
+    options: dict[str, Any] = {"detector": named_detector(detector), "scheme": scheme, "threads": threads, "flip": flip}
+    tracker = Tracker(model, faces=faces, smooth=smooth.filter, rules=rules, **options)
+    settings = _settings(source, model) | {"faces": faces, "every": rules.every, "smooth": smooth.value}
+    settings |= {"detector": detector, "flip": flip} | ({"rate": rate} if Path(source).is_dir() else {})
+    if targets and resume and targets.only_gathers(settings, tracker.predictor.scheme):
+        return
     with VideoReader(source, rate) as reader:
+        if resume and reader.live:
+            raise typer.BadParameter(NOT_AGAIN)
         if targets is None:
-            for frame in _until(reader, frames):
-                show(_line(frame, tracker(frame.image, frame.timestamp)))
-            return
-        done = _write_tracks(reader, tracker, targets, settings, frames, trails, resume, again)
-    if reader.broken:
-        note(f"{reader.broken} frames of {source} could not be decoded and were left out")
-    note(f"{done} frames -> {', '.join(str(path) for path in targets.all())}")
+            done = _show_tracks(reader, tracker, frames)
+        else:
+            done = _write_tracks(reader, tracker, targets, settings, frames, resume, again)
+    _tell_missing(reader, done, frames)
+    if targets:
+        note(f"{done} frames -> {', '.join(str(path) for path in targets.all())}")
+
+
+def _tell_missing(reader: "VideoReader", done: int, wanted: int | None) -> None:
+    if wanted is None and done < 0.9 * (reader.frames or 0):
+        note(f"{reader.name} says that it holds {reader.frames} frames; {done} could be read")
+    elif reader.broken:
+        note(f"{reader.broken} frames of {reader.name} could not be decoded and were left out")
+
+
+def _settings(source: str, model: str) -> dict[str, Any]:
+    """What tells a video and a model: names, and of files, which may change, the size or the digest, too."""
+    size = Path(source).stat().st_size if Path(source).is_file() else None
+    if Path(model).is_file():
+        model = f"{model} {sha256(Path(model).read_bytes()).hexdigest()[:16]}"
+    return {"source": source, "bytes": size, "model": model}
 
 
 class _Targets:
     """The files that --out and --format ask for."""
 
-    def __init__(self, out: Path, format: Written, recording: Path | None) -> None:
+    def __init__(self, source: str, out: Path, format: Written | None, recording: Path | None, trails: bool) -> None:
         """Raises: BadParameter for a suffix that names nothing; ExtraError where a file could not be written."""
+        from ..recording import check_recording
         from ..tracks import SUFFIXES
         from ..video import ENCODERS, import_av
 
@@ -111,22 +130,33 @@ class _Targets:
                 f"--out {out}: the suffix {suffix!r} names no file that is written; wanted {wanted}"
             )
         self.video = out if suffix in ENCODERS else None
-        self.tracks = out.with_suffix(".jsonl")
-        kind = format.value if self.video else suffix[1:]
+        if not self.video and (format or trails):
+            raise typer.BadParameter(f"--format and --trails are for a video as --out; {out} is a file of tracks")
+        self.tracks, self.trails = out.with_suffix(".jsonl"), trails
+        kind = (format or Written.jsonl).value if self.video else suffix[1:]
         self.recording = recording
+        if recording:
+            check_recording(recording)
         self.gathered = out.with_suffix(f".{kind}") if kind != "jsonl" else None
         if kind == "parquet":
             need_package("pyarrow", "report")
         if self.video:
             import_av()
+        for path in self.all():
+            if path.exists() and Path(source).exists() and path.samefile(source):
+                raise typer.BadParameter(f"{path} is what is tracked, and would be written over; choose another --out")
 
-    def only_gathers(self) -> bool:
-        """Whether a stopped run left whole tracks and only did not gather them; then that is done."""
-        from ..tracks import gather_tracks
+    def only_gathers(self, settings: dict[str, Any], scheme: str) -> bool:
+        """Whether a stopped run of these settings left whole tracks and only did not gather them; then that is done."""
+        from ..tracks import gather_tracks, head_line
 
-        others = [path for path in (self.video, self.recording) if path]
-        if not self.gathered or self.gathered.exists() or not all(p.exists() for p in [self.tracks, *others]):
+        whole = [path for path in (self.tracks, self.video, self.recording) if path]
+        left = self.tracks.with_name(self.tracks.name + ".state")
+        if not self.gathered or self.gathered.exists() or left.exists() or not all(p.exists() for p in whole):
             return False
+        with self.tracks.open(encoding="utf-8") as lines:
+            if lines.readline().rstrip("\n") != head_line(settings, scheme):
+                raise typer.BadParameter(f"{self.tracks} was made of another video or with other settings")
         gather_tracks(self.tracks, self.gathered)
         note(f"{self.tracks} was whole already -> {self.gathered}")
         return True
@@ -149,13 +179,45 @@ def _until(reader: "VideoReader", frames: int | None) -> "Iterator[Frame]":
         yield frame
 
 
+def _show_tracks(reader: "VideoReader", tracker: "Tracker", frames: int | None) -> int:
+    """Prints a line of JSON a frame; gives their number."""
+    done = 0
+    with progress_bar("frames", None if sys.stdout.isatty() else reader.frames, speed=True) as step:
+        for frame in _until(reader, frames):
+            show(_line(frame, tracker(frame.image, frame.timestamp)))
+            done += 1
+            step()
+    return done
+
+
+@contextmanager
+def _ctrl_c(ends: bool) -> Iterator[Callable[[], bool]]:
+    """Gives what says whether Ctrl-C was pressed, which then interrupts nothing; a second one does.
+
+    ends: whether that is so; else Ctrl-C interrupts as always.
+    """
+    pressed = 0
+
+    def press(number: int, frame: Any) -> None:
+        nonlocal pressed
+        pressed += 1
+        if pressed > 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, press) if ends else None
+    try:
+        yield lambda: pressed > 0
+    finally:
+        if ends:
+            signal.signal(signal.SIGINT, before)
+
+
 def _write_tracks(
     reader: "VideoReader",
     tracker: "Tracker",
     targets: _Targets,
     settings: dict[str, Any],
     frames: int | None,
-    trails: bool,
     resume: bool,
     again: bool,
 ) -> int:
@@ -163,21 +225,24 @@ def _write_tracks(
     from ..recording import Recording
     from ..tracks import TrackWriter, gather_tracks
 
+    going_on = resume and targets.tracks.with_name(targets.tracks.name + ".state").exists()
     for path in targets.all():
-        if path.exists() and not again:
+        if path.exists() and not again and not going_on:
             raise typer.BadParameter(f"{path} is there already; choose another --out, or add --again")
     with ExitStack() as stack:
         tracks = TrackWriter(targets.tracks, settings, tracker.predictor.scheme, resume, again)
         stack.enter_context(tracks)
-        pictures: list[Any] = [stack.enter_context(_Drawing(targets.video, trails))] if targets.video else []
+        pictures: list[Any] = [stack.enter_context(_Drawing(targets.video, targets.trails))] if targets.video else []
         pictures += [stack.enter_context(Recording(targets.recording))] if targets.recording else []
         total = min(filter(None, (reader.frames, frames)), default=None)
         step = stack.enter_context(progress_bar("frames", total, speed=True))
+        stopped = stack.enter_context(_ctrl_c(ends=reader.live))  # as a camera has no end of its own
         try:
-            _follow(reader, tracker, tracks, pictures, frames, step)
+            _follow(reader, tracker, tracks, pictures, frames, step, stopped)
         except KeyboardInterrupt:
             # not saved here: the tracker may be in the middle of a frame
-            note(f"stopped after {tracks.frames} frames; --resume goes on, from at most {SAVE_S:g} s before")
+            more = "" if reader.live else f"; --resume goes on, from at most {SAVE_S:g} s before"
+            note(f"stopped after {tracks.frames} frames{more}")
             raise
     if targets.gathered:
         gather_tracks(targets.tracks, targets.gathered)
@@ -191,24 +256,38 @@ def _follow(
     pictures: list[Any],
     frames: int | None,
     step: Any,
+    stopped: Callable[[], bool],
 ) -> None:
+    from ..errors import DataError
+    from ..tracks import rounded
+
     kept, saved = tracks.kept(), time.monotonic()
     before = tracks.frames
     if tracks.state is not None:
         tracker.restore(tracks.state)
     else:
         tracks.save(tracker.state())
+    seen = 0
     for frame in _until(reader, frames):
+        seen += 1
         done = frame.number < before  # by the run that was stopped
         faces = next(kept) if done else tracker(frame.image, frame.timestamp)
+        shown = rounded(faces) if pictures and not done else faces  # as those that are kept
         for picture in pictures:
-            picture.add(frame.image, frame.timestamp, faces)
+            picture.add(frame.image, frame.timestamp, shown)
         if not done:
             tracks.write(frame.number, frame.timestamp, faces)
             if time.monotonic() - saved > SAVE_S:
                 tracks.save(tracker.state())
                 saved = time.monotonic()
         step()
+        if stopped():
+            break
+    if seen < before:
+        raise DataError(
+            f"{reader.name}: {seen} frames, and the stopped run has {before} already; go on with the same video and "
+            "at least as many --frames, or start anew with --again"
+        )
 
 
 class _Drawing:
@@ -242,72 +321,3 @@ class _Drawing:
 
     def __exit__(self, *what: Any) -> None:
         self.writer.__exit__(*what)
-
-
-@app.command()
-def stability(
-    paths: Annotated[list[Path], typer.Argument(help="Videos, or .jsonl files of lineament track.", metavar="PATH")],
-    reference: Annotated[
-        Path | None, typer.Option(help="For a file of tracks: the same video tracked with --smooth none.")
-    ] = None,
-    truth: Annotated[
-        Path | None, typer.Option(help="Tracks with the true numbers: counts switched, lost and ghost faces.")
-    ] = None,
-    model: Annotated[str, typer.Option("--model", help="For videos: a model by name, or an .onnx file.")] = "fast",
-    smooth: Annotated[Smooth, typer.Option(help="For videos: the filter over time.")] = Smooth.one_euro,
-    plot: Annotated[Path | None, typer.Option(help="A .png file: motion and jitter over time.")] = None,
-) -> None:
-    """Measure how steady and how late landmarks are in videos: jitter on still stretches, lag, gaps.
-
-    A video is tracked without a filter and with one, and both are measured. Jitter is the root mean square of the
-    second difference of the points, in percent of the distance between the outer eye corners.
-    """
-    from ..score.stability import compare_numbers, measure_tracks
-    from ..tracks import read_tracks, smoothed
-
-    if (reference or truth) and len(paths) != 1:
-        raise typer.BadParameter("--reference and --truth are for one file of tracks or one video")
-    if plot is not None:
-        need_package("matplotlib", "report")
-    rows, drawn, counted = [], [], []
-    for path in paths:
-        if path.suffix == ".jsonl":
-            raw = read_tracks(reference) if reference else None
-            pairs = [(path.name, read_tracks(path), raw)]
-        else:
-            raw = _measured(path, model)
-            pairs = [(f"{path.name}, as measured", raw, None)]
-            if smooth.filter:
-                pairs.append((f"{path.name}, {smooth.value}", smoothed(raw, smooth.filter), raw))
-        for name, tracks, raw in pairs:
-            if truth:
-                numbers = compare_numbers(tracks.faces, read_tracks(truth).faces)
-                counted.append([name, *map(str, (numbers.frames, numbers.switches, numbers.lost, numbers.ghosts))])
-            for number, found in measure_tracks(tracks, raw).items():
-                shown = [str(found.frames), str(found.gaps), str(found.still_frames)]
-                shown += [_number(100 * found.jitter, 3), _number(found.lag, 2)]
-                rows.append([name, str(number), *shown])
-            drawn.append((name, tracks, raw))
-    head = ["track", "face", "frames", "gaps", "still frames", "jitter %", "lag frames"]
-    show_table(head, rows or [["no face of 30 frames or more"]])
-    if truth:
-        show_table(["track", "true faces", "switches", "lost", "ghosts"], counted)
-    if plot is not None:
-        from ..score.stability_plot import draw_stability
-
-        draw_stability(drawn, plot)
-        note(f"motion and jitter over time -> {plot}")
-
-
-def _number(value: float, digits: int) -> str:
-    return "-" if value != value else f"{value:.{digits}f}"
-
-
-def _measured(path: Path, model: str) -> "Tracks":
-    """The tracks of a video without a filter."""
-    from ..track import Tracker
-    from ..tracks import track_all
-    from ..video import VideoReader
-
-    with VideoReader(str(path)) as reader, progress_bar("frames", reader.frames, speed=True) as step:
-        return track_all(reader, Tracker(model, smooth=None), step)

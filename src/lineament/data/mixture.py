@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
@@ -152,8 +152,18 @@ def read_mixture(
 
 
 def without(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]:
-    """`samples` less those named in `exclude`.    Raises: RecipeError for a name that none of them has."""
-    absent = set(exclude) - {sample.name for sample in samples}
+    """`samples` less those named in `exclude`, whose suffixes do not count: copies of a set are of other formats.
+
+    Raises: RecipeError for a name that none of them has.
+    """
+    bare = {_bare(name): name for name in exclude}
+    absent = bare.keys() - {_bare(sample.name) for sample in samples}
     if absent:
-        raise RecipeError(f"exclude names {min(absent)!r}, which no face has; give names such as {samples[0].name!r}")
-    return [sample for sample in samples if sample.name not in exclude]
+        raise RecipeError(
+            f"exclude names {bare[min(absent)]!r}, which no face has; give names such as {samples[0].name!r}"
+        )
+    return [sample for sample in samples if _bare(sample.name) not in bare]
+
+
+def _bare(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()

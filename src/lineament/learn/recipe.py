@@ -28,7 +28,9 @@ class DataPart(Settings):
         "data root; empty: the reader's usual one",
     )
     repeat: int = Field(1, ge=1, description="how often each face comes in an epoch")
-    exclude: tuple[str, ...] = Field((), description="faces left out, by their name below the set's folder")
+    exclude: tuple[str, ...] = Field(
+        (), description="faces left out, by their name below the set's folder; suffixes do not count"
+    )
     until: float = Field(1.0, gt=0, le=1, description="fraction of the training after which the set is left out")
 
 

