@@ -9,6 +9,7 @@ pytest.importorskip("torch")
 import torch
 
 from lineament.errors import ModelError
+from lineament.learn.build import load_any
 from lineament.learn.checkpoint import load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.torch
@@ -38,6 +39,13 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path):
     torch.save({"weights": torch.zeros(1)}, tmp_path / "foreign.pt")
     with pytest.raises(ModelError, match=r"foreign.pt: a torch file, but no checkpoint of `lineament train`"):
         load_checkpoint(tmp_path / "foreign.pt")
+
+
+@pytest.mark.parametrize("more", [{}, {"recipe": "not json", "average": {}}, {"average": 3}])
+def test_a_checkpoint_without_weights_or_recipe_is_refused(more, tmp_path):
+    torch.save({"recipe": "{}", "step": 1} | more, tmp_path / "odd.pt")
+    with pytest.raises(ModelError, match=r"odd\.pt: (no checkpoint of `lineament train`|holds no weights)"):
+        load_any(tmp_path / "odd.pt")
 
 
 class Code:

@@ -1,6 +1,7 @@
 """detect, draw and align on the command line: what they print where, and the exit code of every ending."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -151,12 +152,53 @@ def test_an_error_of_the_package_is_one_line_without_a_traceback(pictures):
 
 
 def test_an_error_in_the_middle_of_a_batch_ends_in_one_line(pictures, monkeypatch):
-    def fail(*_):
-        raise ShapeError("crops are odd")
+    def fail(self, image, boxes):
+        if image[0, 0, 0] == 200:
+            raise ShapeError("crops are odd")
+        return found(self, image, boxes)
 
+    found = FakePredictor.find
     monkeypatch.setattr(FakePredictor, "find", fail)
-    code, _, err = call("detect", pictures / "a.png")
-    assert (code, err) == (1, "lineament: crops are odd\n")
+    code, out, err = call("detect", pictures / "a.png", pictures / "black.png")
+    assert code == 1
+    assert err.splitlines()[0] == f"lineament: {pictures / 'a.png'}: crops are odd"
+    assert json.loads(out)["image"].endswith("black.png")
+
+
+def test_pictures_are_never_written_over(pictures, tmp_path):
+    wanted = (pictures / "more" / "b.jpg").read_bytes()
+    for out in (pictures / "more", pictures / "more" / "b.jpg"):
+        code, _, err = call("draw", pictures / "more" / "b.jpg", "--out", out)
+        assert code == 1
+        assert "is one of the pictures, and would be written over; choose another --out" in err
+    code, _, err = call("align", pictures / "a.png", "--out", pictures)
+    assert code == 1
+    assert "is one of the pictures" in err
+    assert (pictures / "more" / "b.jpg").read_bytes() == wanted
+
+
+def test_a_picture_that_cannot_be_written_is_one_failure(pictures, tmp_path):
+    Image.fromarray(np.full((9, 66_000, 3), 200, np.uint8)).save(pictures / "wide.png")
+    code, _, err = call("detect", pictures / "a.png", pictures / "wide.png", "--draw", "--out", tmp_path / "out")
+    assert code == 1
+    assert "wide.png" in err.splitlines()[-2]
+    assert (tmp_path / "out" / "a.drawn.jpg").exists()
+    code, _, err = call("draw", pictures / "wide.png", "--out", tmp_path / "w.webp")
+    assert code == 1
+    assert "cannot be written" in err
+    long = pictures / f"{'n' * 246}.png"
+    long.write_bytes((pictures / "a.png").read_bytes())
+    assert call("detect", long, "--out", tmp_path / "long")[0] == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
+def test_names_that_are_no_text_are_written_everywhere(pictures, tmp_path):
+    odd = pictures / os.fsdecode(b"caf\xe9.png")
+    odd.write_bytes((pictures / "a.png").read_bytes())
+    for kind in ("json", "csv", "parquet", "coco"):
+        code, _, err = call("detect", odd, "--out", tmp_path / "out", "--format", kind)
+        assert (code, "Traceback" in err) == (0, False)
+    assert "caf\\udce9.png" in (tmp_path / "out" / "faces.csv").read_text()
 
 
 def test_a_place_that_cannot_be_written_is_one_line(pictures, tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,13 @@ def test_an_old_python_fails(monkeypatch: pytest.MonkeyPatch, versions: dict[str
     monkeypatch.setattr(doctor, "OLDEST_PYTHON", (9, 1))
     check = _named(diagnose(), "python")
     assert (check.status, check.advice) == ("failed", "wanted Python 9.1 or newer; make an environment with it")
+
+
+def test_a_runtime_that_cannot_be_imported_is_told_and_not_raised(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    checks = diagnose(True)
+    assert _named(checks, "providers").status == "failed"
+    assert {check.status for check in checks if check.group == "speed"} == {"failed"}
 
 
 def test_a_broken_runtime_is_a_failed_check(

@@ -11,7 +11,7 @@ pytest.importorskip("onnxscript")
 from faces import write_faces
 from lineament.data.batch import plain_crops
 from lineament.data.mixture import read_mixture
-from lineament.errors import ExportError
+from lineament.errors import ExportError, InputError
 from lineament.learn import export
 from lineament.learn.build import load_trained
 from lineament.learn.calibrate import SigmaScale
@@ -80,7 +80,7 @@ def test_the_file_predicts_what_torch_predicts(run, exported):
     model, card, _ = exported
     _, held_back = read_mixture(recipe.data, recipe.scheme, root, root / "cache")
     faces = next(iter(held_back.values()))
-    wanted, _ = predict_plain(even_normalization(load_trained(checkpoint)[0]), faces, recipe.model.padding)
+    wanted, _ = predict_plain(load_trained(checkpoint)[0], faces, recipe.model.padding)
     crops = np.concatenate([c for c, _ in plain_crops(faces, 64, recipe.model.padding, 8)])
     moves = np.linalg.norm(model.heads(crops).landmarks_crop - wanted, axis=-1)
     if card["precision"] == "fp32":
@@ -127,6 +127,21 @@ def test_one_normalization_for_all_channels_changes_the_border_alone(run):
         second = even.backbone.levels[0](even.normalize(crops))
     assert len(set(even.mean.flatten().tolist())) == 1
     torch.testing.assert_close(first[..., 1:-1, 1:-1], second[..., 1:-1, 1:-1], atol=1e-4, rtol=1e-4)
+
+
+def test_nan_passes_no_gate():
+    for gate in (Gate(np.nan, np.nan, 0.04, 0.04), Gate(0.0, 0.0, 0.04, np.nan)):
+        for int8 in (False, True):
+            with pytest.raises(ExportError, match="nan"):
+                gate.check(int8)
+
+
+@pytest.mark.parametrize("name", ["../up", "/abs", "a/b", "", ".hidden"])
+def test_a_name_that_leads_elsewhere_is_refused(run, name, tmp_path):
+    checkpoint, _, root = run
+    with pytest.raises(InputError, match="wanted letters, digits, dots"):
+        export_checkpoint(checkpoint, tmp_path / "out", name, False, root, root / "cache")
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_is_written_where_points_move(run, tmp_path, monkeypatch):

@@ -38,6 +38,12 @@ def plain(**changes):
     return {"name": "x", "data": [{"reader": "300w"}], "train": {"steps": 10}} | changes
 
 
+@pytest.mark.parametrize("name", ["../up", "/abs", "a/b", ""])
+def test_a_name_that_leads_elsewhere_is_refused(name):
+    with pytest.raises(RecipeError, match="name"):
+        make_recipe({"name": name, "data": [{"reader": "300w"}], "losses": {"mse": 1.0}})
+
+
 def test_a_recipe_lists_only_what_differs(path):
     recipe = read_recipe(path)
     assert recipe.train.steps == 100

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lineament.errors import DataError, InputError
+from lineament.errors import DataError, InputError, ShapeError
 from lineament.face import Face, Faces
 from lineament.results import ResultFolder, find_jobs, predict_jobs, read_boxes
 
@@ -58,7 +58,80 @@ def test_files_of_one_name_from_two_folders_are_told_apart(pictures):
     third = pictures / "b" / "0.png"
     third.write_bytes((pictures / "0.png").read_bytes())
     jobs, _ = find_jobs([pictures / "0.png", other, third, pictures / "0.png"])
-    assert [job.name for job in jobs] == ["0", "0.png", "0.png_2"]
+    assert [job.name for job in jobs] == ["0", "0.png", "0.png-2"]
+
+
+@pytest.mark.parametrize("order", [("IMG", "IMG_1"), ("IMG_1", "IMG")])
+def test_no_picture_is_called_as_a_face_of_another(order, tmp_path):
+    paths = [tmp_path / f"{name}.png" for name in order]
+    for path in paths:
+        Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(path)
+    assert [job.name for job in find_jobs(paths)[0]] == [order[0], f"{order[1]}.png"]
+
+
+def test_results_below_a_folder_are_not_looked_at(pictures):
+    drawn = pictures / "b" / "0.drawn.jpg"
+    drawn.write_bytes((pictures / "b" / "1.jpg").read_bytes())
+    names = [job.name for job in find_jobs([pictures], pictures / "b")[0]]
+    assert names == ["0", "broken"]
+    assert "b/0.drawn" not in [job.name for job in find_jobs([pictures], pictures)[0]]
+    assert "b/1" in [job.name for job in find_jobs([pictures], pictures)[0]]
+    assert len(find_jobs([drawn], pictures / "b")[0]) == 1  # it was named
+
+
+def test_one_bad_box_of_a_batch_is_that_picture_s_failure(pictures):
+    def predict(images, boxes):
+        if any(np.min(box) > 100 for box in boxes):
+            raise ShapeError("box 0 is outside the picture")
+        return [faces_of(face()) for _ in images]
+
+    jobs, _ = find_jobs([pictures / "0.png", pictures / "b"])
+    boxes = {"0.png": [[1, 2, 3, 4]], "1.png": [[500, 500, 520, 520]], "1.jpg": [[1, 2, 3, 4]]}
+    results = {job.image.name: found for job, _, found in predict_jobs(predict, jobs, boxes)}
+    assert "outside the picture" in str(results["1.png"])
+    assert len(results["0.png"]) == len(results["1.jpg"]) == 1
+
+
+def test_the_record_of_another_picture_is_not_taken_for_this_one_s(pictures, tmp_path):
+    (job,), _ = find_jobs([pictures / "0.png"])
+    folder = ResultFolder(tmp_path / "out", SETTINGS)
+    folder.write(job, faces_of(face()))
+    other = tmp_path / "other" / "0.png"
+    other.parent.mkdir()
+    other.write_bytes(job.image.read_bytes())
+    with pytest.raises(
+        DataError, match=r"0\.json is the result of .*a/0\.png, not of .*other/0\.png; choose another --out"
+    ):
+        folder.has(find_jobs([other])[0][0])
+    folder.path(job).write_text('{"mine": 1}')
+    with pytest.raises(DataError, match=r"0\.json is no result of .*0\.png; choose another --out, or add --again"):
+        folder.has(job)
+
+
+def test_other_boxes_make_another_result(pictures, tmp_path):
+    (job,), _ = find_jobs([pictures / "0.png"])
+    for boxes, known in (([[1, 1, 9, 9]], False), ([[1, 1, 9, 9]], True), ([[3, 3, 9, 9]], False)):
+        folder = ResultFolder(tmp_path / "out", SETTINGS, boxes={"0.png": boxes})
+        assert folder.has(job) is known
+        folder.write(job, faces_of(face()))
+
+
+def test_pts_files_of_others_stay_and_old_ones_go(pictures, tmp_path):
+    (job,), _ = find_jobs([pictures / "0.png"])
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "0.pts").write_text("mine")
+    os.utime(out / "0.pts", (1, 1))
+    folder = ResultFolder(out, SETTINGS)
+    folder.write(job, faces_of(face()))
+    with pytest.raises(DataError, match=r"0\.pts is older than these results; choose another --out, or add --again"):
+        folder.gather([job], "pts", "five")
+    assert (out / "0.pts").read_text() == "mine"
+    (out / "0.pts").unlink()
+    for found, names in (((face(), face(9)), ["0_1.pts", "0_2.pts"]), ((face(),), ["0.pts"])):
+        folder.write(job, faces_of(*found))
+        folder.gather([job], "pts", "five")
+        assert sorted(path.name for path in out.glob("*.pts")) == names
 
 
 def test_a_pattern_keeps_places_below_its_fixed_part(pictures):

@@ -374,6 +374,12 @@ def test_a_mixture_holds_back_a_tenth_and_counts_the_points_present(mixed, tmp_p
     assert notes == []
 
 
+def test_five_points_are_trained_by_the_distance_of_the_pupils(mixed, tmp_path):
+    trainer = Trainer(small(mixed, scheme="five", train={"steps": 2}), tmp_path / "run", tmp_path, tmp_path / "cache")
+    trainer.run()
+    assert all(0 < nme < 10 for _, found in read_log(tmp_path / "run" / "log.csv")[1].items() for _, nme in found)
+
+
 def test_validation_measures_faces_whose_eyes_are_known(mixed, tmp_path):
     trainer = Trainer(small(mixed), tmp_path / "run", tmp_path, tmp_path / "cache")
     assert list(validate(trainer.model, trainer.held_back, "ibug68", trainer.recipe.model.padding)) == ["folder-faces"]

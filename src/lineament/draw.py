@@ -203,6 +203,7 @@ def save_image(path: str | os.PathLike[str], image: NDArray[np.uint8], quality: 
     try:
         with whole(target) as beside:
             picture.save(beside, format=name, **options)
-    except OSError as error:
-        raise ImageError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
+    except (OSError, ValueError) as error:  # a format that holds no such size says so as it likes
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{target}: cannot be written ({reason}); choose another place or format") from error
     return target

@@ -174,7 +174,7 @@ def write_csv(
     lead: what the first columns are called; with frame and time, results are ((frame, time), faces) pairs.
     Raises: SchemeError where faces are of another scheme.
     """
-    with whole(path) as beside, beside.open("w", encoding="utf-8", newline="") as text:
+    with whole(path) as beside, beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as text:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(csv_columns(scheme, lead))
         for where, faces in _of_scheme(results, scheme):
@@ -206,7 +206,9 @@ def write_parquet(
     with whole(path) as beside, pyarrow.parquet.ParquetWriter(beside, schema) as writer:
         rows: list[dict[str, Any]] = []
         for where, faces in _of_scheme(results, scheme):
-            first = dict(zip(lead, _lead(where), strict=True))
+            first: dict[str, Any] = dict(zip(lead, _lead(where), strict=True))
+            if isinstance(where, str):  # a file name may hold bytes that are no text
+                first[lead[0]] = where.encode("utf-8", "backslashreplace").decode()
             rows += [first | _parquet_row(i, face) for i, face in enumerate(faces)]
             if len(rows) >= ROWS_AT_ONCE:
                 writer.write_table(pyarrow.Table.from_pylist(rows, schema))

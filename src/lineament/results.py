@@ -23,6 +23,7 @@ from .whole import whole
 FORMATS = ("json", "csv", "parquet", "pts", "coco")
 SETTINGS = "lineament.json"
 DECIMALS = 4
+DRAWN = ".drawn.jpg"
 BATCH_IMAGES, BATCH_PIXELS = 8, 16_000_000
 Predict = Callable[[list[Any], Any], list[Faces]]
 
@@ -45,11 +46,13 @@ class Failure:
     """One line."""
 
 
-def find_jobs(paths: Sequence[str | os.PathLike[str]]) -> tuple[list[Job], list[Failure]]:
+def find_jobs(paths: Sequence[str | os.PathLike[str]], out: Path | None = None) -> tuple[list[Job], list[Failure]]:
     """A job for each picture that `paths` (files, folders, patterns) name, and a failure for each that names none.
 
-    A picture in a folder keeps its place below it.
+    A picture in a folder keeps its place below it.    out: where results go; pictures that folders and patterns find
+    there are results.
     """
+    results = None if out is None else out.resolve()
     found: dict[Path, Path] = {}
     failures = []
     for path in paths:
@@ -60,8 +63,15 @@ def find_jobs(paths: Sequence[str | os.PathLike[str]]) -> tuple[list[Job], list[
             continue
         root = _root(Path(path))
         for image in images:
+            if root and results and _is_result(image.resolve(), results, root.resolve()):
+                continue
             found.setdefault(image, image.relative_to(root) if root else Path(image.name))
     return _named(found), failures
+
+
+def _is_result(image: Path, results: Path, root: Path) -> bool:
+    """Whether a picture found below `root` was made by a run whose results go below `results`."""
+    return results in image.parents and (image.name.endswith(DRAWN) or (results != root and root in results.parents))
 
 
 def _root(path: Path) -> Path | None:
@@ -79,19 +89,30 @@ def _root(path: Path) -> Path | None:
 
 
 def _named(found: Mapping[Path, Path]) -> list[Job]:
-    """Jobs whose names differ: one taken already keeps its suffix, and is numbered where that is taken too."""
+    """Jobs whose names differ: one taken already keeps its suffix, and is numbered where that is taken too.
+
+    Nor is one the name of a face of another: those of IMG are IMG_1, IMG_2.
+    """
     taken: set[str] = {SETTINGS.removesuffix(".json"), "faces", "faces.coco"}
+    of_faces: set[str] = set()
     jobs = []
     for image, below in found.items():
         candidates = [below.with_suffix("").as_posix(), below.as_posix()]
         number = 2
-        while (name := candidates.pop(0)) in taken:
+        while (name := candidates.pop(0)) in taken | of_faces or _whose(name) in taken:
             if not candidates:
-                candidates.append(f"{below.as_posix()}_{number}")
+                candidates.append(f"{below.as_posix()}-{number}")
                 number += 1
         taken.add(name)
+        of_faces.add(_whose(name))
         jobs.append(Job(image, name))
     return jobs
+
+
+def _whose(name: str) -> str:
+    """The picture of which `name` would be a face, as IMG of IMG_2; else `name` with a sign that no path has."""
+    stem, _, number = name.rpartition("_")
+    return stem if number.isdigit() else f"{name}\0"
 
 
 def predict_jobs(
@@ -106,7 +127,7 @@ def predict_jobs(
         try:
             picture = read_image(job.image)
             if boxes is not None:
-                as_boxes(_boxes_of(job, boxes))
+                as_boxes(boxes_of(job, boxes))
         except InputError as error:
             yield from _predicted(predict, batch, boxes)
             batch = []
@@ -121,16 +142,25 @@ def predict_jobs(
 
 def _predicted(
     predict: Predict, batch: list[tuple[Job, NDArray[np.uint8]]], boxes: Mapping[str, ArrayLike] | None
-) -> Iterator[tuple[Job, NDArray[np.uint8], Faces]]:
+) -> Iterator[tuple[Job, NDArray[np.uint8] | None, Faces | InputError]]:
     if not batch:
         return
-    given = None if boxes is None else [_boxes_of(job, boxes) for job, _ in batch]
-    found = predict([picture for _, picture in batch], given)
+    given = None if boxes is None else [boxes_of(job, boxes) for job, _ in batch]
+    try:
+        found = predict([picture for _, picture in batch], given)
+    except InputError as error:  # of one of them, such as a box outside its picture
+        if len(batch) == 1:
+            yield batch[0][0], None, error
+        else:
+            for entry in batch:
+                yield from _predicted(predict, [entry], boxes)
+        return
     for (job, picture), faces in zip(batch, found, strict=True):
         yield job, picture, faces
 
 
-def _boxes_of(job: Job, boxes: Mapping[str, ArrayLike]) -> ArrayLike:
+def boxes_of(job: Job, boxes: Mapping[str, ArrayLike]) -> ArrayLike:
+    """The boxes of its picture among `boxes`, by path, file name or stem.    Raises: DataError where none is given."""
     for key in (str(job.image), job.image.name, job.image.stem):
         if key in boxes:
             return boxes[key]
@@ -153,14 +183,20 @@ class ResultFolder:
 
     settings: what the results depend on; a folder made with others is refused.    again: make every result anew.
     jobs: what is made; with `again` and other settings they have to be all that the folder holds.
+    boxes: as they are given, (F, 4) by picture; a result of other boxes is made anew.
     Raises: DataError where the folder holds results of other settings, is a file, or cannot be written.
     """
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, Any], again: bool = False, jobs: Sequence[Job] = ()
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        again: bool = False,
+        jobs: Sequence[Job] = (),
+        boxes: Mapping[str, ArrayLike] | None = None,
     ) -> None:
         self.folder = folder
-        self.again = again
+        self.again, self.boxes = again, boxes
         record = folder / SETTINGS
         if folder.exists() and not folder.is_dir():
             raise DataError(f"{folder} is a file; give --out a folder for the results")
@@ -168,7 +204,9 @@ class ResultFolder:
             _check_settings(record, settings)
         elif record.is_file() and _settings_of(record) != dict(settings):
             self._refuse_others(jobs)
-        self._write(record, json.dumps(dict(settings), indent=1) + "\n")
+        if _settings_of(record) != dict(settings):
+            self._write(record, json.dumps(dict(settings), indent=1) + "\n")
+        self.begun_ns = record.stat().st_mtime_ns
 
     def _refuse_others(self, jobs: Sequence[Job]) -> None:
         """Raises: DataError where the folder holds a result that is not of `jobs`, and would keep its old settings."""
@@ -186,23 +224,40 @@ class ResultFolder:
 
     def drawn(self, job: Job) -> Path:
         """The picture of `job` with its landmarks drawn."""
-        return self.folder / f"{job.name}.drawn.jpg"
+        return self.folder / f"{job.name}{DRAWN}"
 
     def has(self, job: Job, draw: bool = False) -> bool:
-        """Whether `job` is done: recorded, after its picture was last changed, and drawn where that is wanted."""
-        path = self.path(job)
-        if self.again or not path.is_file() or (draw and not self.drawn(job).is_file()):
+        """Whether `job` is done: recorded, after its picture was last changed, and drawn where that is wanted.
+
+        Raises: DataError where the record is of another picture.
+        """
+        path, drawn = self.path(job), self.drawn(job)
+        record = None if self.again else _settings_of(path)
+        if record is None or (draw and not drawn.is_file()):
             return False
-        return not job.image.is_file() or path.stat().st_mtime >= job.image.stat().st_mtime
+        if not isinstance(record, dict) or not {"image", "faces"} <= record.keys():
+            raise DataError(f"{path} is no result of {job.image}; choose another --out, or add --again to replace it")
+        if Path(str(record["image"])).resolve() != job.image.resolve():
+            raise DataError(
+                f"{path} is the result of {record['image']}, not of {job.image}; choose another --out, or add --again"
+            )
+        changed = job.image.stat().st_mtime_ns if job.image.is_file() else 0
+        made = min(file.stat().st_mtime_ns for file in ([path, drawn] if draw else [path]))
+        return made >= max(changed, self.begun_ns) and record.get("given") == self._given(job)
+
+    def _given(self, job: Job) -> Any:
+        """The boxes given for `job`, as they are recorded; None where they were detected."""
+        return None if self.boxes is None else as_boxes(boxes_of(job, self.boxes)).tolist()
 
     def write(self, job: Job, faces: Faces) -> None:
         """Records the faces of `job`.    Raises: DataError where it cannot be written."""
-        if self.again and self.path(job).is_file():
+        if self.path(job).is_file():
             # an older drawing would show other landmarks than the record; a new one is later than the old record
             drawn = self.drawn(job)
             if drawn.is_file() and drawn.stat().st_mtime <= self.path(job).stat().st_mtime:
                 drawn.unlink()
-        self._write(self.path(job), json.dumps(record_of(job, faces), allow_nan=False, ensure_ascii=False) + "\n")
+        record = record_of(job, faces) | ({} if self.boxes is None else {"given": self._given(job)})
+        self._write(self.path(job), json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n")
 
     def read(self, job: Job) -> tuple[str, Faces]:
         """The picture's path and its faces, as recorded.    Raises: DataError where the record is broken."""
@@ -223,7 +278,12 @@ class ResultFolder:
         results = (self.read(job) for job in jobs)
         if kind == "pts":
             for job, (_, faces) in zip(jobs, results, strict=True):
-                for name, text in faces_to_pts(faces, job.name).items():
+                texts = faces_to_pts(faces, job.name)
+                for path in self._pts_of(job):
+                    if not self.again and path.stat().st_mtime_ns < self.begun_ns:
+                        raise DataError(f"{path} is older than these results; choose another --out, or add --again")
+                    path.unlink()
+                for name, text in texts.items():
                     self._write(self.folder / name, text)
             return self.folder
         if kind == "json":
@@ -234,6 +294,13 @@ class ResultFolder:
         else:
             {"csv": write_csv, "parquet": write_parquet}[kind](path, results, scheme)
         return path
+
+    def _pts_of(self, job: Job) -> list[Path]:
+        """The .pts files that are there of the faces of `job`, who may have been more."""
+        place = self.folder / job.name
+        several = [path for path in place.parent.glob("*.pts") if _whose(path.stem) == place.name]
+        one = place.with_name(f"{place.name}.pts")
+        return [*several, *([one] if one.is_file() else [])]
 
     def _write(self, path: Path, text: str) -> None:
         try:

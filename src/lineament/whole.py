@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +16,9 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     Two processes may write the same file: one of theirs stays.
     """
     target = Path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    # a name of its own length, which may be as long as names can be, would be too long
+    short = sha256(os.fsencode(target.name)).hexdigest()[:16]
+    beside = target.with_name(f".{short}.{os.getpid()}.part")
     try:
         yield beside
         beside.replace(target)

@@ -4,8 +4,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from importlib.util import find_spec
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -115,6 +117,13 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def note(text: str) -> None:
     """Prints `text` to standard error: what was done, beside the results."""
     typer.echo(text, err=True)
+
+
+def identity(file: str) -> str:
+    """`file`, a name or a path, with the digest of what lies there, which may change."""
+    if not Path(file).is_file():
+        return file
+    return f"{file} {sha256(Path(file).read_bytes()).hexdigest()[:16]}"
 
 
 def need_package(package: str, extra: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import app, complain, need_package, note, progress_bar, show, show_table
+from .app import app, complain, identity, need_package, note, progress_bar, show, show_table
 
 if TYPE_CHECKING:
     from ..predict import Predictor
@@ -92,7 +92,7 @@ def detect(
 
     if format is Format.parquet:
         need_package("pyarrow", "report")
-    jobs, failures = find_jobs(paths)
+    jobs, failures = find_jobs(paths, out)
     total = len(jobs) + len(failures)
     if jobs:
         known, predictor = known_boxes(boxes, jobs), make_predictor(model, scheme, detector, flip)
@@ -100,13 +100,13 @@ def detect(
             failures += _print_results(predictor, jobs, known, format)
         else:
             settings: dict[str, Any] = {
-                "model": model,
+                "model": identity(model),
                 "scheme": predictor.scheme,
                 "boxes": "given" if boxes else "detected",
             }
-            settings |= {"detector": detector} if detector != "default" else {}
+            settings |= {"detector": identity(detector)} if detector != "default" else {}
             settings |= {"flip": True} if flip else {}
-            folder = ResultFolder(out, settings, again, jobs)
+            folder = ResultFolder(out, settings, again, jobs, known)
             failures += _write_results(predictor, jobs, known, folder, format, draw)
     list_failures(failures, total)
 
@@ -202,18 +202,26 @@ def _write_results(
     from ..errors import InputError
     from ..results import Failure, predict_jobs
 
-    failures = []
-    todo = [job for job in jobs if not folder.has(job, draw)]
-    kept = len(jobs) - len(todo)
+    failures, todo = [], []
+    for job in jobs:
+        try:
+            todo += [] if folder.has(job, draw) else [job]
+        except InputError as error:
+            failures.append(Failure(str(job.image), str(error)))
+    kept = len(jobs) - len(todo) - len(failures)
     with progress_bar("pictures", len(jobs), kept) as step:
         for job, picture, faces in predict_jobs(predictor, todo, boxes):
             if isinstance(faces, InputError):
                 failures.append(Failure(str(job.image), str(faces)))
-            else:
+                step()
+                continue
+            try:
                 if draw and picture is not None:
                     folder.drawn(job).parent.mkdir(parents=True, exist_ok=True)
                     save_image(folder.drawn(job), draw_faces(picture, faces))
                 folder.write(job, faces)
+            except (InputError, OSError) as error:
+                failures.append(Failure(str(job.image), str(error)))
             step()
     failed = {failure.path for failure in failures}
     done = [job for job in jobs if str(job.image) not in failed]

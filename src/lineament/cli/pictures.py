@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ..face import Faces
     from ..results import Job
 
-    Each = Callable[[Job, NDArray[np.uint8], Faces], None]
+    Save = Callable[[Path, NDArray[np.uint8]], None]
+    Each = Callable[[Job, NDArray[np.uint8], Faces, Save], None]
 
 TEMPLATE_HELP = 'arcface112, ffhq256, ffhq512, ffhq1024, or a JSON file {"size": 112, "points": {name: [x, y]}}.'
 
@@ -33,18 +34,17 @@ def draw(
     sigmas: Annotated[bool, typer.Option("--sigmas", help="Draw the circle of 2 sigma_px around each point.")] = False,
     edges: Annotated[bool, typer.Option(help="Draw the lines between the points.")] = True,
     labels: Annotated[bool, typer.Option(help="Write the detector's score at each box.")] = True,
-    size: Annotated[float, typer.Option(min=0.1, help="A factor on lines, dots and letters.")] = 1.0,
+    size: Annotated[float, typer.Option(min=0.1, max=100, help="A factor on lines, dots and letters.")] = 1.0,
 ) -> None:
     """Draw the landmarks of pictures on them."""
-    from ..draw import draw_faces, save_image
+    from ..draw import draw_faces
 
-    def each(job: "Job", picture: "NDArray[np.uint8]", faces: "Faces") -> None:
+    def each(job: "Job", picture: "NDArray[np.uint8]", faces: "Faces", save: "Save") -> None:
         target = out if out.suffix else out / f"{job.name}.jpg"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        save_image(target, draw_faces(picture, faces, sigmas=sigmas, edges=edges, labels=labels, size=size))
+        save(target, draw_faces(picture, faces, sigmas=sigmas, edges=edges, labels=labels, size=size))
         show(f"{job.image}: {len(faces)} {'face' if len(faces) == 1 else 'faces'} -> {target}")
 
-    _each_picture(paths, model, scheme, boxes, each, out if out.suffix else None)
+    _each_picture(paths, model, scheme, boxes, each, out)
 
 
 @app.command()
@@ -62,20 +62,18 @@ def align(
     """Cut the faces of pictures out in a canonical pose, one PNG a face."""
     from ..align import align as cut_out
     from ..align import load_template
-    from ..draw import save_image
 
     chosen = _read_template(Path(template)) if template.endswith(".json") else load_template(template)
 
-    def each(job: "Job", picture: "NDArray[np.uint8]", faces: "Faces") -> None:
+    def each(job: "Job", picture: "NDArray[np.uint8]", faces: "Faces", save: "Save") -> None:
         for number, face in enumerate(faces, 1):
             target = out / (f"{job.name}.png" if len(faces) == 1 else f"{job.name}_{number}.png")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            save_image(target, cut_out(picture, face, chosen, size)[0])
+            save(target, cut_out(picture, face, chosen, size)[0])
             show(f"{job.image}: face {number} -> {target}")
         if not faces:
             show(f"{job.image}: no face")
 
-    _each_picture(paths, model, None, boxes, each, None)
+    _each_picture(paths, model, None, boxes, each, out, several=True)
 
 
 def _read_template(path: Path) -> "Template":
@@ -93,16 +91,28 @@ def _read_template(path: Path) -> "Template":
 
 
 def _each_picture(
-    paths: list[str], model: str, scheme: str | None, boxes: Any, each: "Each", single: Path | None
+    paths: list[str], model: str, scheme: str | None, boxes: Any, each: "Each", out: Path, several: bool = False
 ) -> None:
-    """Calls `each` with every picture and its faces, and lists those that failed."""
-    from ..errors import InputError
+    """Calls `each` with every picture and its faces, and lists those that failed.
+
+    several: `out` is a folder whatever it is called.
+    """
+    from ..draw import save_image
+    from ..errors import DataError, InputError
     from ..results import Failure, find_jobs, predict_jobs
 
-    jobs, failures = find_jobs(paths)
+    jobs, failures = find_jobs(paths, out)
+    given = {job.image.resolve() for job in jobs}
+
+    def save(target: Path, image: "NDArray[np.uint8]") -> None:
+        if target.resolve() in given:
+            raise DataError(f"{target} is one of the pictures, and would be written over; choose another --out")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_image(target, image)
+
     total = len(jobs) + len(failures)
-    if single and total > 1:
-        raise typer.BadParameter(f"--out {single} is one file for {total} pictures; give a folder")
+    if out.suffix and not several and total > 1:
+        raise typer.BadParameter(f"--out {out} is one file for {total} pictures; give a folder")
     known = known_boxes(boxes, jobs)
     predictor = make_predictor(model, scheme) if jobs else None
     with progress_bar("pictures", len(jobs)) as step:
@@ -110,6 +120,9 @@ def _each_picture(
             if isinstance(faces, InputError):
                 failures.append(Failure(str(job.image), str(faces)))
             elif picture is not None:
-                each(job, picture, faces)
+                try:
+                    each(job, picture, faces, save)
+                except (InputError, OSError) as error:
+                    failures.append(Failure(str(job.image), str(error)))
             step()
     list_failures(failures, total)

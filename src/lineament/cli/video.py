@@ -7,13 +7,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import app, need_package, note, progress_bar, show
+from .app import app, identity, need_package, note, progress_bar, show
 from .faces import DetectorName, Flip, SchemeName, Smooth, named_detector
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def track(
     options: dict[str, Any] = {"detector": named_detector(detector), "scheme": scheme, "threads": threads, "flip": flip}
     tracker = Tracker(model, faces=faces, smooth=smooth.filter, rules=rules, **options)
     settings = _settings(source, model) | {"faces": faces, "every": rules.every, "smooth": smooth.value}
-    settings |= {"detector": detector, "flip": flip} | ({"rate": rate} if Path(source).is_dir() else {})
+    settings |= {"detector": identity(detector), "flip": flip} | ({"rate": rate} if Path(source).is_dir() else {})
     if targets and resume and targets.only_gathers(settings, tracker.predictor.scheme):
         return
     with VideoReader(source, rate) as reader:
@@ -109,9 +108,7 @@ def _tell_missing(reader: "VideoReader", done: int, wanted: int | None) -> None:
 def _settings(source: str, model: str) -> dict[str, Any]:
     """What tells a video and a model: names, and of files, which may change, the size or the digest, too."""
     size = Path(source).stat().st_size if Path(source).is_file() else None
-    if Path(model).is_file():
-        model = f"{model} {sha256(Path(model).read_bytes()).hexdigest()[:16]}"
-    return {"source": source, "bytes": size, "model": model}
+    return {"source": source, "bytes": size, "model": identity(model)}
 
 
 class _Targets:

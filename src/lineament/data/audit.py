@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..errors import DataError, ImageError
+from ..errors import DataError, ImageError, InputError
 from ..geometry import Array
 from ..image import ORIENTATION_TAG, SUFFIXES
 from .audit_checks import (
@@ -293,7 +293,10 @@ def _look(
         for face in faces:
             findings += check_outside(face, look.size)
             if predict is not None:
-                apart = face.landmarks - predict(picture, face)
+                try:
+                    apart = face.landmarks - predict(picture, face)
+                except InputError:  # a face outside its picture, of which the other checks tell
+                    continue
                 residuals[face.subset].append(np.nanmean(apart, axis=0))
                 findings += check_far(face, apart)
         if progress is not None:

@@ -66,7 +66,15 @@ def _plain(recipe: Recipe) -> Recipe:
 def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
     """What a checkpoint holds, and the recipe it was trained by.    Raises: ModelError, RecipeError."""
     state = load_checkpoint(checkpoint)
-    return state, make_recipe(json.loads(state["recipe"]), str(checkpoint))
+    try:
+        told, average = json.loads(state["recipe"]), state["average"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{checkpoint}: no checkpoint of `lineament train` ({error}); give one that it wrote"
+        ) from error
+    if not isinstance(average, dict):
+        raise ModelError(f"{checkpoint}: holds no weights; give a checkpoint that `lineament train` wrote")
+    return state, make_recipe(told, str(checkpoint))
 
 
 def load_any(checkpoint: Path) -> tuple[LandmarkNet | RefinedNet, Recipe]:
@@ -77,9 +85,12 @@ def load_any(checkpoint: Path) -> tuple[LandmarkNet | RefinedNet, Recipe]:
     model: LandmarkNet | RefinedNet = net
     if recipe.refine is not None and any(key.startswith(REFINEMENT) for key in weights):
         model = RefinedNet(net, len(scheme(recipe.scheme)), recipe.refine.fade)
-    if recipe.model.cut:
-        fit_shapes(model, weights)
-    model.load_state_dict(weights)
+    try:
+        if recipe.model.cut:
+            fit_shapes(model, weights)
+        model.load_state_dict(weights)
+    except (RuntimeError, KeyError, AttributeError) as error:
+        raise ModelError(f"{checkpoint}: its weights are not of its recipe's model; train again") from error
     return model.eval(), recipe
 
 

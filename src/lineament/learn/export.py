@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import math
+import re
 import subprocess
 import tempfile
 import warnings
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from ..data.batch import CropCache, plain_crops
 from ..data.mixture import read_mixture
-from ..errors import DataError, ExportError, ModelError, missing_extra
+from ..errors import DataError, ExportError, InputError, ModelError, missing_extra
 from ..geometry import Array, apply_affine
 from ..models.attentive_1d import Attentive1D
 from ..models.count import multiply_adds, parameters
@@ -37,8 +38,8 @@ from .build import load_any
 from .calibrate import SigmaScale, fit_sigma, near_exponent
 from .checkpoint import load_checkpoint
 from .quantize import quantize_file
-from .recipe import Recipe
-from .validate import interocular_nme, predict_plain
+from .recipe import NAME, Recipe
+from .validate import interocular_nme, known_eyes, predict_plain
 
 NME_CHANGE = 0.01
 """Largest change of the validation NME, as a fraction of itself."""
@@ -66,12 +67,12 @@ class Gate:
         move, bound = (self.median_move_px, MOVE_INT8) if int8 else (self.largest_move_px, MOVE_FP32)
         bound += math.sqrt(2) * cell
         which = "the median point" if int8 else "a point"
-        if move > bound:
+        if not move <= bound:  # nor nan
             raise ExportError(
                 f"{which} moves {move:.3f} px of the crop in ONNX; at most {round(bound, 3)} allowed: not written"
             )
         change = self.nme_onnx / self.nme_torch - 1
-        if change > NME_CHANGE:
+        if not change <= NME_CHANGE:
             raise ExportError(
                 f"the validation NME goes from {self.nme_torch:.5f} to {self.nme_onnx:.5f} ({change:+.2%}); at most "
                 f"{NME_CHANGE:+.0%} allowed: not written"
@@ -87,13 +88,12 @@ class _Graph(nn.Module):
     def __init__(self, model: LandmarkNet | RefinedNet, scale: SigmaScale, padding: float, rows: bool = False) -> None:
         super().__init__()
         self.model, self.rows = model, rows
-        net = _detector(model)
-        self.mean, self.std = float(net.mean.flatten()[0]), float(net.std.flatten()[0])
         self.scale, self.exponent = scale, near_exponent(model.size, padding)
 
     def forward(self, crops: Tensor, memory: Tensor | None = None) -> tuple[Tensor, ...]:
         pixels = as_rows(crops) if self.rows else crops.permute(0, 3, 1, 2)
-        x = (pixels.float() - self.mean) / self.std
+        net = _detector(self.model)
+        x = (pixels.float() - net.mean) / net.std
         rest: tuple[Tensor, ...] = ()
         if isinstance(self.model, RefinedNet):
             raw, *rest = self.model.read(x, memory)  # type: ignore[assignment]
@@ -152,17 +152,15 @@ def export_checkpoint(
     """Writes `out`/`name`.onnx and its card `name`.json; gives the card.
 
     int8: quantized, calibrated on training faces.    about: further entries of the card (data, licence, limits).
-    Raises: ExportError where the gate is not passed; then nothing is written.
+    Raises: ExportError where the gate is not passed; then nothing is written. InputError where `name` can be no file.
     """
+    if not re.match(NAME, name):
+        raise InputError(f"the name {name!r}; wanted letters, digits, dots, + and - as in fast-128")
     model, recipe = load_any(checkpoint)
     if int8 and isinstance(model, RefinedNet):
         raise ExportError(f"{checkpoint}: a model that remembers frames is exported in fp32 alone; leave --int8 out")
-    net = even_normalization(_detector(model))
     sources, held_back = read_mixture(recipe.data, recipe.scheme, data_root, cache)
-    if not held_back:
-        raise DataError(f"{checkpoint}: none of its data sets has a validation face to compare on; add faces")
-    faces = next(iter(held_back.values()))
-    truth = crop_truth(faces, model.size, recipe.model.padding)
+    faces, truth = _to_compare_on(checkpoint, held_back, model.size, recipe)
     found, variances = predict_plain(model, faces, recipe.model.padding)
     landmarks = found.astype(np.float64)
     scale = fit_sigma(np.linalg.norm(landmarks - truth, axis=-1), variances)
@@ -178,7 +176,9 @@ def export_checkpoint(
     if isinstance(model, RefinedNet):
         metadata["memory"] = [2, WIDTH, model.cells]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.onnx"
+        path, net = Path(folder) / "model.onnx", _detector(model)
+        if int8:
+            even_normalization(net)  # of what the file is compared with, points are known already
         graph = _Graph(model, scale, recipe.model.padding)
         write_fp32(by_rows(graph) if int8 else graph, model.size, path)
         if int8:
@@ -196,8 +196,22 @@ def export_checkpoint(
         card = make_card(path, metadata | size, recipe, checkpoint, gate, scale, about or {})
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / f"{name}.onnx", path.read_bytes())
-        write_whole(out / f"{name}.json", (json.dumps(card, indent=2) + "\n").encode())
+        write_whole(out / f"{name}.json", (json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
     return card
+
+
+def _to_compare_on(
+    checkpoint: Path, held_back: dict[str, CropCache], size: int, recipe: Recipe
+) -> tuple[CropCache, Array]:
+    """The first validation faces whose eyes are known, and their true landmarks (M, N, 2) in pixels of the crop.
+
+    Raises: DataError where there is none.
+    """
+    for faces in held_back.values():
+        truth = crop_truth(faces, size, recipe.model.padding)
+        if known_eyes(truth, recipe.scheme).any():
+            return faces, truth
+    raise DataError(f"{checkpoint}: none of its data sets has a validation face to compare on; add faces")
 
 
 def crop_truth(faces: CropCache, size: int, padding: float) -> Array:

@@ -143,10 +143,14 @@ class RefineSettings(Settings):
     video_frames: int = Field(240, ge=2, description="frames taken of each video, from its start")
 
 
+NAME = r"^\w[\w.+-]*$"
+"""What a run may be called, as files and folders are: it comes with checkpoints of others, too."""
+
+
 class Recipe(Settings):
     """A training."""
 
-    name: str = Field(description="how the run and its files are called")
+    name: str = Field(pattern=NAME, description="how the run and its files are called")
     scheme: str = Field("ibug68", description="the points the model predicts")
     start: str = Field("", description="a checkpoint or .safetensors file to start from; empty: none")
     data: tuple[DataPart, ...] = Field(min_length=1, description="the mixture")

@@ -3,12 +3,15 @@
 Stands on torch.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from ..data.batch import CropCache, plain_crops, plain_landmarks
+from ..errors import RecipeError
 from ..schemes import scheme
 from ..score.metrics import nme, norm_length
 
@@ -47,18 +50,33 @@ def validate(model: nn.Module, held_back: dict[str, CropCache], scheme_name: str
 
 
 def known_eyes(truth: NDArray[np.floating], scheme_name: str) -> NDArray[np.bool_]:
-    """(M,): the faces of `truth` (M, N, 2) that have the points between which the interocular distance is measured."""
-    eyes = scheme(scheme_name).norm_points["interocular"]
+    """(M,): the faces of `truth` (M, N, 2) that have the points between which their norm is measured."""
+    _, eyes = point_norm(scheme_name)
     return np.asarray(np.isfinite(truth[:, [i for group in eyes for i in group]]).all((1, 2)), dtype=np.bool_)
+
+
+def point_norm(scheme_name: str) -> tuple[str, tuple[Sequence[int], Sequence[int]]]:
+    """The norm of validation, interocular where the scheme has it, and the points between which it is measured.
+
+    Raises: RecipeError for a scheme without eyes.
+    """
+    norms = scheme(scheme_name).norm_points
+    for rule in ("interocular", "interpupil"):
+        if rule in norms:
+            return rule, norms[rule]
+    raise RecipeError(f"the scheme {scheme_name} has no eyes to measure errors by; train in one that has")
 
 
 def interocular_nmes(
     predicted: NDArray[np.floating], truth: NDArray[np.floating], scheme_name: str
 ) -> NDArray[np.float64]:
-    """The NME, a fraction, of `predicted` (M, N, 2) for each of the faces of `truth` whose eyes are annotated."""
-    eyes, known = scheme(scheme_name).norm_points["interocular"], known_eyes(truth, scheme_name)
+    """The NME, a fraction, of `predicted` (M, N, 2) for each of the faces of `truth` whose eyes are annotated.
+
+    Of a scheme without the corners of the eyes, by the distance between the pupils.
+    """
+    (rule, eyes), known = point_norm(scheme_name), known_eyes(truth, scheme_name)
     pairs = zip(predicted[known], truth[known], strict=True)
-    return np.array([nme(p, t, norm_length("interocular", t, eyes)) for p, t in pairs], np.float64)
+    return np.array([nme(p, t, norm_length(rule, t, eyes)) for p, t in pairs], np.float64)
 
 
 def interocular_nme(predicted: NDArray[np.floating], truth: NDArray[np.floating], scheme_name: str) -> float:
