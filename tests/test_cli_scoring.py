@@ -109,6 +109,15 @@ def test_score_takes_the_predictions_of_another_system(tmp_path):
     assert "absent.json: cannot be read as JSON" in err
 
 
+def test_score_takes_points_of_any_scheme_without_data(tmp_path):
+    points = np.linspace(10, 90, 196).reshape(98, 2).tolist()
+    path = tmp_path / "w98.json"
+    path.write_text(json.dumps([{"image": "a.jpg", "pred": points, "truth": points}]))
+    code, out, err = call("score", path, "--protocol", "folder", "--scheme", "wflw98", "--format", "json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["nme"] == 0
+
+
 def test_the_protocol_folder_has_to_be_given_one():
     code, _, err = call("evaluate", "--protocol", "folder")
     assert code == 1

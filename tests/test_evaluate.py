@@ -9,11 +9,13 @@ import pytest
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError
 from lineament.face import Face, Faces
-from lineament.geometry import iou
-from lineament.schemes import convert
-from lineament.score.evaluate import evaluate
+from lineament.geometry import iou, landmark_box
+from lineament.schemes import convert, scheme
+from lineament.score.evaluate import evaluate, match
 from lineament.score.protocols import Protocol, protocol
 from lineament.score.report import Report
+from lineament.score.tally import Tally
+from lineament.score.worst import draw_errors
 from test_data_frames import video as made_video
 
 N = 68
@@ -340,3 +342,36 @@ def test_tracked_boxes_want_a_tracker_and_frames_in_order(tmp_path: Path) -> Non
         score(Following(), frames_of(path, [2, 0]), "300vw-1", boxes="tracked")
     with pytest.raises(ProtocolError, match="tracked boxes are for videos, these faces are of pictures"):
         score(Following(), [sample(1)], boxes="tracked")
+
+
+def test_five_points_are_found_by_the_box_of_the_whole_face():
+    mean = scheme("ibug68").mean_shape * 100 + 60
+    five = convert(mean, "ibug68", "five").points
+    one = sample(0, landmarks=five, scheme="five")
+    assert np.abs(one.face_box() - landmark_box(mean)).max() < 1
+    face = Face(mean, np.ones(68), np.ones(68), landmark_box(mean), 1.0, "ibug68")
+    assert match(Faces((face,), "ibug68", 68), [one], ordered=False) == [face]
+
+
+def test_one_detection_is_the_face_of_one_sample():
+    mean = scheme("ibug68").mean_shape * 100 + 60
+    near, own = sample(0, landmarks=mean + 15), sample(1, "b.jpg", landmarks=mean)
+    face = Face(mean, np.ones(68), np.ones(68), landmark_box(mean), 1.0, "ibug68")
+    assert match(Faces((face,), "ibug68", 68), [near, own], ordered=False) == [None, face]
+
+
+def test_a_norm_that_a_face_lacks_is_left_out_for_it_and_said():
+    tally = Tally(protocol("folder"))
+    for number in range(2):
+        truth = shape(number).copy()
+        if number:
+            truth[37] = np.nan  # an eyelid: the pupil's place is not known, the corners are
+        tally.add(f"{number}.jpg", truth, shape(number))
+    report = tally.report(boxes="file")
+    assert (report.images, report.also["interpupil"].nme) == (2, 0)
+    assert report.notes == ("1 faces lack the points of the interpupil norm",)
+
+
+def test_a_protocol_of_one_point_draws_its_worst_faces():
+    drawn = draw_errors(np.zeros((80, 80, 3), np.uint8), np.array([[40.0, 40.0]]), np.array([[44.0, 40.0]]))
+    assert drawn.max() > 200

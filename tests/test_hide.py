@@ -33,6 +33,13 @@ def test_half_of_the_face_is_hidden_and_nothing_far_from_it(name):
     assert part.sum() == pytest.approx(0.5 * 110**2, rel=0.04)
 
 
+def test_a_copy_of_the_set_in_another_format_has_the_same_half_hidden():
+    for names in (("lfpw/testset/image_0001.jpg", "lfpw/testset/image_0001.png"), ("v.webm#00012", "v.mp4#00012")):
+        one, other = (hidden_part(replace(SAMPLE, name=name)) for name in names)
+        assert np.array_equal(one, other)
+    assert not np.array_equal(one, hidden_part(replace(SAMPLE, name="v.webm#00013")))
+
+
 def test_the_half_depends_on_the_name_alone():
     assert np.array_equal(hidden_part(SAMPLE), hidden_part(SAMPLE))
     assert not np.array_equal(hidden_part(SAMPLE), hidden_part(replace(SAMPLE, name="b.png")))

@@ -114,9 +114,23 @@ def test_a_file_with_another_number_of_faces_than_the_protocol_is_refused(tmp_pa
 
 def test_one_image_named_twice_is_refused_also_under_two_spellings(tmp_path: Path) -> None:
     with pytest.raises(ProtocolError, match=r"'a.jpg' is named more than once; wanted one row for each face"):
-        score_predictions("folder", write(tmp_path, [row("a.jpg"), row("a.jpg", 1)]))
+        score_predictions("folder", write(tmp_path, [row("a.jpg"), row("a.jpg")]))
     with pytest.raises(ProtocolError, match=r"'set/a.jpg' is named more than once"):
         score_predictions("folder", write(tmp_path, [row("a.jpg"), row("set/a.jpg")]), [sample("set/a.jpg")])
+
+
+def test_faces_of_one_picture_are_told_apart_by_their_truth(tmp_path: Path) -> None:
+    report = score_predictions("folder", write(tmp_path, [row("a.jpg"), row("b.jpg"), row("a.jpg", 1)]))
+    assert [face.image for face in report.per_image] == ["a.jpg", "b.jpg", "a.jpg#2"]
+
+
+def test_rows_that_the_protocol_does_not_select_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, [row("a.jpg"), row("z.jpg")])
+    with pytest.raises(ProtocolError, match=r"'z.jpg' is unknown to protocol 'folder'"):
+        score_predictions("folder", path, [sample("set/a.jpg")])
+    assert needs_samples("300w-val", path)  # truth or not: which faces are of the tenth only the data tell
+    report = score_predictions("300vw-1", path, partial=True)
+    assert "whether these are the 31 videos of the protocol was not checked" in report.notes[0]
 
 
 def test_an_unknown_image_without_truth_is_refused(tmp_path: Path) -> None:

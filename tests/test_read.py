@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lineament.data.readers import data_set
+from lineament.data.readers import data_set, read_data
 from lineament.data.wflw import ATTRIBUTES
 from lineament.errors import ProtocolError
 from lineament.score.protocols import PROTOCOLS, count_note, protocol
@@ -78,7 +78,11 @@ def test_300w_common_is_complete_here(data_root: Path) -> None:
 def test_validation_is_about_a_tenth_and_shares_no_photo_with_the_rest(data_root: Path) -> None:
     _, tenth = read_protocol("300w-val", data_root)
     assert 0.07 * 2014 < len(tenth) < 0.13 * 2014
-    assert all(s.is_validation() for s in tenth)
+    rest = [s for s in read_data("300w", data_root, "train") if not s.is_validation()]
+    assert len(tenth) + len(rest) == 2014
+    # helen and afw number the faces of a photo
+    photos = [{f"{s.subset}/{s.photo or s.image.stem}" for s in part} for part in (tenth, rest)]
+    assert not photos[0] & photos[1]
     assert not {s.subset for s in tenth} & {"helen/testset", "lfpw/testset"}
 
 

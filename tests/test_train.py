@@ -380,6 +380,14 @@ def test_five_points_are_trained_by_the_distance_of_the_pupils(mixed, tmp_path):
     assert all(0 < nme < 10 for _, found in read_log(tmp_path / "run" / "log.csv")[1].items() for _, nme in found)
 
 
+def test_two_folders_of_one_name_both_hold_faces_back(tmp_path):
+    for site in "ab":
+        write_faces(tmp_path / site / "train", 30)
+    recipe = small((tmp_path / "a" / "train", tmp_path / "b" / "train"))
+    _, held_back = read_mixture(recipe.data, recipe.scheme, tmp_path, tmp_path / "cache")
+    assert {name: len(cache) for name, cache in held_back.items()} == {"folder-train": 3, "folder-train-more": 3}
+
+
 def test_validation_measures_faces_whose_eyes_are_known(mixed, tmp_path):
     trainer = Trainer(small(mixed), tmp_path / "run", tmp_path, tmp_path / "cache")
     assert list(validate(trainer.model, trainer.held_back, "ibug68", trainer.recipe.model.padding)) == ["folder-faces"]

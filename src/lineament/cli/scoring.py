@@ -98,10 +98,11 @@ def score(
     from ..score.read import read_protocol
 
     fixed, samples = known_protocol(protocol), None
-    if data is not None or needs_samples(fixed, file):
+    called = fixed.for_scheme(scheme) if scheme else fixed
+    if data is not None or needs_samples(called, file):
         fixed, samples = read_protocol(fixed, data, scheme)
-    elif scheme:
-        fixed = fixed.for_scheme(scheme)
+    else:
+        fixed = called
     _show_report(score_predictions(fixed, file, samples, partial=partial), format, report)
 
 

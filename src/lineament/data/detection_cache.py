@@ -21,7 +21,8 @@ class PictureCache:
         """folder: where the file lies or will lie; about 0.6 MB a photo.    Raises: DataError, ImageError."""
         if not photos:
             raise DataError("no photos to cache; wanted at least one")
-        names = "\n".join(f"{photo.image} {photo.image.stat().st_size}" for photo in photos)
+        stats = [(photo.image, photo.image.stat()) for photo in photos]
+        names = "\n".join(f"{image} {stat.st_size} {stat.st_mtime_ns}" for image, stat in stats)
         stem = hashlib.sha1(names.encode(), usedforsecurity=False).hexdigest()[:16]
         pixels, index = folder / f"{stem}.pixels", folder / f"{stem}.json"
         if not index.exists():

@@ -3,17 +3,16 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from ..errors import DataError, RecipeError
-from ..geometry import Array, apply_affine, fit_similarity, landmark_box
-from ..schemes import convert, scheme
+from ..schemes import convert
 from .batch import CropCache, Source, cache_crops
 from .readers import data_set, missing_data
-from .sample import Sample
+from .sample import Sample, bare_name, tight_box
 
 
 class Part(Protocol):
@@ -31,9 +30,6 @@ class Part(Protocol):
     def exclude(self) -> Sequence[str]: ...
     @property
     def until(self) -> float: ...
-
-
-BOX_SCHEME = "ibug68"  # the box of a face is the tight box of these points, whatever the scheme
 
 
 def _silent(line: str) -> None:
@@ -98,23 +94,6 @@ def bring(sample: Sample, scheme_name: str) -> Sample:
     return replace(sample, landmarks=landmarks, scheme=scheme_name, visible=None, box=box)
 
 
-def tight_box(landmarks: Array, scheme_name: str) -> Array:
-    """The tight box (4,) of the 68 points of a face of which `landmarks` (N, 2) of `scheme_name` are known.
-
-    Where some of the 68 are not, they are taken from the mean face, laid over the known points by a similarity.
-    """
-    known = convert(landmarks, scheme_name, BOX_SCHEME).points
-    if np.isfinite(known).all():
-        return landmark_box(known)
-    mean = np.asarray(scheme(BOX_SCHEME).mean_shape)
-    mean_here = convert(mean, BOX_SCHEME, scheme_name).points
-    both = np.isfinite(landmarks).all(1) & np.isfinite(mean_here).all(1)
-    if both.sum() < 2:
-        return landmark_box(landmarks)
-    fitted = apply_affine(fit_similarity(mean_here[both], landmarks[both]), mean)
-    return landmark_box(np.where(np.isfinite(known), known, fitted))
-
-
 def _label(part: Part, alone: bool) -> str:
     """How logs call the faces that `part` holds back."""
     more = [part.part, Path(part.folder).name if part.folder else ""]
@@ -147,7 +126,11 @@ def read_mixture(
         validation = [s for s in samples if s.is_validation()]
         if validation:
             boxes = [s.box for s in validation if s.box is not None]
-            held_back[_label(part, readers[part.reader] == 1)] = cache_crops(validation, cache, boxes=boxes)
+            label = _label(part, readers[part.reader] == 1)
+            # two folders may be called alike
+            while label in held_back:
+                label += "-more"
+            held_back[label] = cache_crops(validation, cache, boxes=boxes)
     return sources, held_back
 
 
@@ -156,14 +139,10 @@ def without(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]:
 
     Raises: RecipeError for a name that none of them has.
     """
-    bare = {_bare(name): name for name in exclude}
-    absent = bare.keys() - {_bare(sample.name) for sample in samples}
+    bare = {bare_name(name): name for name in exclude}
+    absent = bare.keys() - {bare_name(sample.name) for sample in samples}
     if absent:
         raise RecipeError(
             f"exclude names {bare[min(absent)]!r}, which no face has; give names such as {samples[0].name!r}"
         )
-    return [sample for sample in samples if _bare(sample.name) not in bare]
-
-
-def _bare(name: str) -> str:
-    return PurePosixPath(name).with_suffix("").as_posix()
+    return [sample for sample in samples if bare_name(sample.name) not in bare]

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
-from ..geometry import Array, landmark_box
+from ..errors import DataError, SchemeError
+from ..geometry import Array, apply_affine, fit_similarity, landmark_box
 from ..image import read_image
+from ..schemes import convert, scheme
 from .frames import close_video, read_video_frame
 
 Picture = NDArray[np.uint8]
@@ -32,6 +33,8 @@ SCHEME_OF_COUNT = {
     478: "mediapipe478",
 }
 """What points that come without a scheme are taken for, by their number."""
+BOX_SCHEME = "ibug68"
+"""The box of a face is the tight box of these points, whatever the scheme."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +65,11 @@ class Sample:
     """How picture number `frame` is read from `image`."""
 
     def face_box(self) -> Array:
-        """The tight box (4,) of the landmarks, in image pixels: the `truth` box of every protocol."""
-        return landmark_box(self.landmarks)
+        """The tight box (4,) of its 68 points, in image pixels, as far as known: the `truth` box of every protocol."""
+        try:
+            return tight_box(self.landmarks, self.scheme)
+        except SchemeError:  # no rule makes any of the 68 of these points
+            return landmark_box(self.landmarks)
 
     def read(self) -> Picture:
         """The picture: RGB (H, W, 3).    Raises: ImageError."""
@@ -71,7 +77,33 @@ class Sample:
 
     def is_validation(self) -> bool:
         """Whether the face is in the tenth of the training faces on which everything is chosen."""
-        return in_validation(self.photo or self.image.stem)
+        return in_validation((self.photo or self.image.stem).partition(OF_ONE_PHOTO)[0])
+
+
+def tight_box(landmarks: Array, scheme_name: str) -> Array:
+    """The tight box (4,) of the 68 points of a face of which `landmarks` (N, 2) of `scheme_name` are known.
+
+    Where some of the 68 are not, they are taken from the mean face, laid over the known points by a similarity.
+    """
+    known = convert(landmarks, scheme_name, BOX_SCHEME).points
+    if np.isfinite(known).all():
+        return landmark_box(known)
+    mean = np.asarray(scheme(BOX_SCHEME).mean_shape)
+    mean_here = convert(mean, BOX_SCHEME, scheme_name).points
+    both = np.isfinite(landmarks).all(1) & np.isfinite(mean_here).all(1)
+    if both.sum() < 2:
+        return landmark_box(landmarks)
+    fitted = apply_affine(fit_similarity(mean_here[both], landmarks[both]), mean)
+    return landmark_box(np.where(np.isfinite(known), known, fitted))
+
+
+def bare_name(name: str) -> str:
+    """The name of a face without its picture's suffix: copies of a set are of other formats.
+
+    >>> bare_name("lfpw/testset/image_0001.png"), bare_name("talk.webm#00012")
+    ('lfpw/testset/image_0001', 'talk#00012')
+    """
+    return re.sub(r"\.\w+(?=#|$)", "", name)
 
 
 def read_pictures(samples: Iterable[Sample]) -> Iterator[tuple[Sample, Picture]]:

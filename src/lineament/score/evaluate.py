@@ -129,16 +129,24 @@ def _by_picture(samples: Sequence[Sample], read: Read) -> Iterator[tuple[Image, 
 def match(faces: Faces, samples: Sequence[Sample], ordered: bool) -> list[Face | None]:
     """The face of each sample, or None where it was missed.
 
-    ordered: whether boxes were given: as many faces are then taken in their order. Otherwise the face whose box has the
-    greatest IoU with the tight box of the sample's landmarks, of equal ones the more certain, is its own if that IoU
-    is at least 0.3.
+    ordered: whether boxes were given: as many faces are then taken in their order. Otherwise boxes are given to
+    samples by falling IoU with the tight box of the sample's landmarks, each to one, as long as it is at least 0.3.
     """
     if ordered and len(faces) == len(samples):
         return list(faces)
     if not len(faces):
         return [None] * len(samples)
     overlap = iou(np.stack([sample.face_box() for sample in samples]), faces.boxes)
-    return [faces[int(row.argmax())] if row.max() >= MATCH_IOU else None for row in overlap]
+    found: list[Face | None] = [None] * len(samples)
+    taken: set[int] = set()
+    for place in np.argsort(-overlap, axis=None, kind="stable"):  # of equal ones the more certain comes first
+        row, column = np.unravel_index(int(place), overlap.shape)
+        if overlap[row, column] < MATCH_IOU:
+            break
+        if found[row] is None and int(column) not in taken:
+            found[row] = faces[int(column)]
+            taken.add(int(column))
+    return found
 
 
 class Fit:

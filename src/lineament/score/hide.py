@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.sample import Sample
+from ..data.sample import Sample, bare_name
 from ..geometry import box_center, box_side
 
 SEED = 300
@@ -27,9 +27,10 @@ def shown(image: NDArray[np.uint8], samples: Sequence[Sample], hidden: Literal["
 def hide_half(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
     """A copy of `image` (H, W, 3) in which one half of the tight box of the sample's landmarks has a plain color.
 
-    The line between the halves goes through the box's centre at any angle; angle and color depend on the sample's name.
+    The line between the halves goes through the box's centre at any angle; angle and color depend on the sample's name,
+    but for its suffix.
     """
-    digest = hashlib.sha1(sample.name.encode(), usedforsecurity=False).digest()
+    digest = hashlib.sha1(bare_name(sample.name).encode(), usedforsecurity=False).digest()
     rng = np.random.default_rng([SEED, *digest[:8]])
     angle, color = rng.uniform(0, 2 * np.pi), rng.integers(0, 256, 3)
     center, half = box_center(sample.face_box()), MARGIN * box_side(sample.face_box()) / 2

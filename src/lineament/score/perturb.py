@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..crop import warp
-from ..data.sample import Sample
+from ..data.sample import Sample, tight_box
 from ..errors import ProtocolError
 from ..geometry import Array, apply_affine, box_center, box_side, landmark_box, similarity
 from .evaluate import Fit, Predict, Read, match
@@ -74,7 +74,7 @@ def perturb(
             _count(tallies, change, fixed, sample, sample.landmarks, fit(face)[0] if face else None)
         for amount in ROLLS_DEG:
             turned, landmarks = roll_picture(image, sample.landmarks, amount)
-            found = predict(turned, landmark_box(landmarks)[None])
+            found = predict(turned, tight_box(landmarks, sample.scheme)[None])
             _count(tallies, ("roll", amount), fixed, sample, landmarks, fit(found[0])[0] if len(found) else None)
         if progress:
             progress(done)

@@ -3,8 +3,8 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -49,10 +49,32 @@ def read_predictions(path: str | os.PathLike[str], fixed: Protocol) -> list[Pred
         given = f"a list of {len(rows)} rows" if isinstance(rows, list) else f"a {type(rows).__name__}"
         raise ProtocolError(f"{path}: holds {given}; {WANTED}")
     found = [_row(row, f"{path}: row {number}", fixed) for number, row in enumerate(rows)]
-    twice = [name for name, count in Counter(p.image for p in found).items() if count > 1]
-    if twice:
-        raise ProtocolError(f"{path}: {_list(twice)} named more than once; wanted one row for each face")
+    found = _numbered(found)
+    _once((p.image for p in found), path)
     return found
+
+
+def _numbered(rows: list[Prediction]) -> list[Prediction]:
+    """`rows`, the second face of a picture called NAME#2 and so on, where all of one name have different truths."""
+    by_name: dict[str, list[Prediction]] = {}
+    for row in rows:
+        by_name.setdefault(row.image, []).append(row)
+    names: dict[int, str] = {}
+    for name, group in by_name.items():
+        truths = {None if row.truth is None else row.truth.tobytes() for row in group}
+        if len(truths) == len(group) > 1 and None not in truths:
+            names |= {id(row): f"{name}#{number}" for number, row in enumerate(group[1:], 2)}
+    return [replace(row, image=names.get(id(row), row.image)) for row in rows]
+
+
+def _once(names: Iterable[str], path: str | os.PathLike[str]) -> None:
+    """Raises: ProtocolError where one of `names` comes twice."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ProtocolError(
+            f"{path}: {_list(twice)} named more than once; wanted one row for each face, the second of a picture "
+            "called NAME#2, in the order of the data's list"
+        )
 
 
 def _row(row: Any, where: str, fixed: Protocol) -> Prediction:
@@ -172,13 +194,15 @@ def score_predictions(
 
 
 def needs_samples(protocol: str | Protocol, path: str | os.PathLike[str]) -> bool:
-    """Whether a row of the file has no truth (or no box, where the norm is given-box), so that the data is needed.
+    """Whether the data is needed: a row of the file has no truth (or no box, where the norm is given-box), or the
+    protocol takes but some of the faces of a data set.
 
     Raises: ProtocolError as `read_predictions`.
     """
     fixed = named(protocol)
     rows = read_predictions(path, fixed)
-    return any(row.truth is None or (fixed.norm == "given-box" and row.box is None) for row in rows)
+    boxed = fixed.norm == "given-box"
+    return fixed.select != "all" or any(row.truth is None or (boxed and row.box is None) for row in rows)
 
 
 def _pair(
@@ -189,14 +213,12 @@ def _pair(
         return [(row, None) for row in rows]
     index = _Index(known)
     paired = [(row, index.find(row.image)) for row in rows]
-    foreign = [row.image for row, sample in paired if sample is None and row.truth is None]
+    foreign = [row.image for row, sample in paired if sample is None]
     if foreign:
         raise ProtocolError(
             f"{path}: {_list(foreign)} unknown to protocol {fixed.id!r}; wanted names like {known[0].name!r}"
         )
-    twice = [name for name, count in Counter(s.name for _, s in paired if s).items() if count > 1]
-    if twice:
-        raise ProtocolError(f"{path}: {_list(twice)} named more than once; wanted one row for each face")
+    _once((sample.name for _, sample in paired if sample), path)
     return paired
 
 
@@ -215,6 +237,8 @@ def _check_complete(
             f"{path}: {_list(missing)} missing of the {len(known or ())} faces of protocol {fixed.id!r}; "
             "predict every face (null for a missed one), or say --partial"
         )
+    if known is None and fixed.videos is not None:
+        return f"whether these are the {fixed.videos} videos of the protocol was not checked, for want of the data"
     if fixed.faces is None or len(paired) == fixed.faces:
         return f"{len(missing)} faces of the data are not in the file" if missing else ""
     if len(paired) > fixed.faces or (known is None and not partial):

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,10 @@ class Tally:
         Raises: ProtocolError for a wrong count or no counting point; InputError for a norm that cannot be divided by.
         """
         counting = self._counting(name, truth, visible)
-        norms = {rule: self._norm(rule, name, truth, box) for rule in (self.protocol.norm, *self._also)}
+        norms: dict[str, float] = {self.protocol.norm: self._norm(self.protocol.norm, name, truth, box)}
+        for rule in self._also:
+            with suppress(InputError):  # a point that only this norm wants may be missing
+                norms[rule] = self._norm(rule, name, truth, box)
         if pred is None:
             lengths, error_px = None, MISSED_ERROR
         else:
@@ -75,7 +79,8 @@ class Tally:
         self._names.append(name)
         self._errors.append(error)
         for rule, errors in self._also.items():
-            errors.append(error_px / norms[rule])
+            if rule in norms:
+                errors.append(error_px / norms[rule])
         for subset in subsets:
             self._subsets[subset].append(error)
         self._mark(np.asarray(truth, dtype=np.float64))
@@ -137,6 +142,7 @@ class Tally:
             per_landmark = np.where(self._count > 0, self._sum / np.maximum(self._count, 1), np.nan)
         whole = np.full(len(scheme(self.protocol.scheme)), np.nan)
         whole[self._points] = per_landmark
+        facts["notes"] = (*facts.get("notes", ()), *self._short())
         lead, calibration = rates(self._errors, self.protocol.threshold), self._calibration.result()
         return Report(
             protocol=self.protocol.id,
@@ -150,7 +156,11 @@ class Tally:
             per_landmark=tuple(None if np.isnan(v) else float(v) for v in per_landmark),
             per_subset={name: self._subset(errors) for name, errors in self._subsets.items() if errors},
             at=tuple(rates(self._errors, threshold) for threshold in self.protocol.thresholds),
-            also={also.norm: rates(self._also[also.norm], also.threshold) for also in self.protocol.also},
+            also={
+                also.norm: rates(self._also[also.norm], also.threshold)
+                for also in self.protocol.also
+                if self._also[also.norm]
+            },
             reliability=Reliability.of(calibration) if calibration else None,
             boxes=boxes,
             fingerprint=f"{self._fingerprint:032x}",
@@ -162,6 +172,11 @@ class Tally:
             ),
             **facts,
         )
+
+    def _short(self) -> list[str]:
+        """What is to be said of norms that some faces lack."""
+        lacking = {rule: len(self._errors) - len(errors) for rule, errors in self._also.items()}
+        return [f"{count} faces lack the points of the {rule} norm" for rule, count in lacking.items() if count]
 
     def _subset(self, errors: list[float]) -> SubsetScore:
         found = rates(errors, self.protocol.threshold)

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..crop import warp
-from ..geometry import Array, apply_affine, crop_affine, landmark_box
+from ..geometry import Array, apply_affine, box_center, box_side, crop_affine, landmark_box
 from .report import WorstFace
 
 SIDE = 224
 PADDING = 1.6
+LEAST = 32.0
+"""Pixels of the image that are shown at least."""
 TRUTH, PREDICTION = (60, 220, 90), (240, 60, 50)
 
 
@@ -21,7 +23,10 @@ def draw_errors(image: NDArray[np.uint8], truth: Array, pred: Array | None) -> N
 
     image: RGB.    truth, pred: (N, 2), pixels of the image; true points that are nan are not drawn.
     """
-    affine = crop_affine(landmark_box(truth), SIDE, PADDING)
+    box = landmark_box(truth)
+    if box_side(box) < LEAST:  # a protocol of one point
+        box = box_center(box)[[0, 1, 0, 1]] + np.array([-1, -1, 1, 1]) * LEAST / 2
+    affine = crop_affine(box, SIDE, PADDING)
     picture = warp(image, affine, SIDE)
     wanted = apply_affine(affine, truth)
     found = wanted if pred is None else apply_affine(affine, pred)
