@@ -4,16 +4,13 @@ Stands on torch, onnx and ONNX Runtime. A file is written only when the gate is 
 """
 
 import copy
-import hashlib
 import json
 import logging
 import math
 import re
-import subprocess
 import tempfile
 import warnings
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +33,7 @@ from ..schemes import scheme
 from ..whole import whole
 from .build import load_any
 from .calibrate import SigmaScale, fit_sigma, near_exponent
-from .checkpoint import load_checkpoint
+from .card import make_card
 from .quantize import quantize_file
 from .recipe import NAME, Recipe
 from .validate import interocular_nme, known_eyes, predict_plain
@@ -58,6 +55,15 @@ class Gate:
     median_move_px: float
     nme_torch: float
     nme_onnx: float
+
+    def as_dict(self) -> dict[str, float]:
+        """As a card tells it."""
+        return {
+            "largest_move_px": round(self.largest_move_px, 4),
+            "median_move_px": round(self.median_move_px, 4),
+            "validation_nme_torch": round(self.nme_torch, 6),
+            "validation_nme_onnx": round(self.nme_onnx, 6),
+        }
 
     def check(self, int8: bool, cell: float = 0.0) -> None:
         """Raises: ExportError where points move, or the NME changes, more than the bounds.
@@ -88,12 +94,14 @@ class _Graph(nn.Module):
     def __init__(self, model: LandmarkNet | RefinedNet, scale: SigmaScale, padding: float, rows: bool = False) -> None:
         super().__init__()
         self.model, self.rows = model, rows
+        net = _detector(model)
+        # numbers where all channels share them, as quantization and rows want
+        self.mean, self.std = (_one_number(t) for t in (net.mean, net.std))
         self.scale, self.exponent = scale, near_exponent(model.size, padding)
 
     def forward(self, crops: Tensor, memory: Tensor | None = None) -> tuple[Tensor, ...]:
         pixels = as_rows(crops) if self.rows else crops.permute(0, 3, 1, 2)
-        net = _detector(self.model)
-        x = (pixels.float() - net.mean) / net.std
+        x = (pixels.float() - self.mean) / self.std
         rest: tuple[Tensor, ...] = ()
         if isinstance(self.model, RefinedNet):
             raw, *rest = self.model.read(x, memory)  # type: ignore[assignment]
@@ -101,6 +109,10 @@ class _Graph(nn.Module):
             raw = self.model.head(self.model.levels(x)[0])
         squared = self.scale.slope * raw.variance.clamp(min=0) + self.scale.floor
         return raw.landmarks, 1 - torch.exp(-self.exponent / squared), squared.sqrt(), *rest
+
+
+def _one_number(values: Tensor) -> Tensor | float:
+    return float(values.flatten()[0]) if bool((values == values.flatten()[0]).all()) else values
 
 
 def _detector(model: LandmarkNet | RefinedNet) -> LandmarkNet:
@@ -193,7 +205,7 @@ def export_checkpoint(
             _compare_second_look(Model(path, 1), model, faces)
         example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
         size = {"parameters": parameters(model), "multiply_adds": multiply_adds(model, example)}
-        card = make_card(path, metadata | size, recipe, checkpoint, gate, scale, about or {})
+        card = make_card(path, metadata | size, recipe, checkpoint, gate.as_dict(), scale, about or {})
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / f"{name}.onnx", path.read_bytes())
         write_whole(out / f"{name}.json", (json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
@@ -333,44 +345,6 @@ def _rescale(
     return fitted
 
 
-def make_card(
-    path: Path,
-    metadata: dict[str, Any],
-    recipe: Recipe,
-    checkpoint: Path,
-    gate: Gate,
-    scale: SigmaScale,
-    about: dict[str, Any],
-) -> dict[str, Any]:
-    """What is known of the exported file, as JSON-able values."""
-    data = path.read_bytes()
-    return {
-        **metadata,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "bytes": len(data),
-        "made": datetime.now(UTC).date().isoformat(),
-        "commit": _commit(),
-        "recipe": _without_places(recipe),
-        "steps_done": load_checkpoint(checkpoint)["step"],
-        "sigma": scale.as_dict(),
-        "gate": {
-            "largest_move_px": round(gate.largest_move_px, 4),
-            "median_move_px": round(gate.median_move_px, 4),
-            "validation_nme_torch": round(gate.nme_torch, 6),
-            "validation_nme_onnx": round(gate.nme_onnx, 6),
-        },
-        **about,
-    }
-
-
-def _commit() -> str:
-    try:
-        done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
-
-
 def write_whole(path: Path, data: bytes) -> None:
     """Writes `data` to `path`, whole or not at all."""
     try:
@@ -378,21 +352,3 @@ def write_whole(path: Path, data: bytes) -> None:
             beside.write_bytes(data)
     except OSError as error:
         raise ModelError(f"{path}: cannot be written ({error}); choose another folder") from error
-
-
-def _without_places(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as a card holds it: of the files it names, the last two parts."""
-
-    def short(path: str) -> str:
-        return "/".join(Path(path).parts[-2:])
-
-    told = recipe.model_dump(mode="json", exclude_none=True)
-    told["start"], told["model"]["cut"] = short(recipe.start), short(recipe.model.cut)
-    for part in told["data"]:
-        part["folder"] = short(part["folder"])
-    if recipe.refine:
-        told["refine"]["videos"] = [short(path) for path in recipe.refine.videos]
-        told["refine"]["labels"] = short(recipe.refine.labels)
-    if recipe.distill:
-        told["distill"]["teacher"] = short(recipe.distill.teacher)
-    return told
