@@ -32,6 +32,11 @@ def frame_line(number: int, timestamp: float, faces: Faces) -> str:
     return json.dumps(record, allow_nan=False)
 
 
+def state_path(path: Path) -> Path:
+    """Where the tracker's state lies while the tracks at `path` are being written, or were when the run was stopped."""
+    return path.with_name(path.name + ".state")
+
+
 def rounded(faces: Faces) -> Faces:
     """`faces` with as many digits as are written."""
     return faces_from_dict(faces_to_dict(faces, "", DECIMALS))
@@ -56,7 +61,7 @@ class TrackWriter(Writing):
         self, path: Path, settings: Mapping[str, Any], scheme_name: str, resume: bool = False, again: bool = False
     ) -> None:
         self.path, self.part = path, path.with_name(path.name + ".part")
-        self.saved = path.with_name(path.name + ".state")
+        self.saved = state_path(path)
         self.head = head_line(settings, scheme_name)
         self.scheme = scheme_name
         self.frames, self.state = 0, None

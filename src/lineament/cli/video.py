@@ -145,11 +145,11 @@ class _Targets:
 
     def only_gathers(self, settings: dict[str, Any], scheme: str) -> bool:
         """Whether a stopped run of these settings left whole tracks and only did not gather them; then that is done."""
-        from ..tracks import gather_tracks, head_line
+        from ..tracks import gather_tracks, head_line, state_path
 
         whole = [path for path in (self.tracks, self.video, self.recording) if path]
-        left = self.tracks.with_name(self.tracks.name + ".state")
-        if not self.gathered or self.gathered.exists() or left.exists() or not all(p.exists() for p in whole):
+        unfinished = state_path(self.tracks).exists()
+        if not self.gathered or self.gathered.exists() or unfinished or not all(p.exists() for p in whole):
             return False
         with self.tracks.open(encoding="utf-8") as lines:
             if lines.readline().rstrip("\n") != head_line(settings, scheme):
@@ -220,9 +220,9 @@ def _write_tracks(
 ) -> int:
     """Writes all that is wanted; gives the number of frames."""
     from ..recording import Recording
-    from ..tracks import TrackWriter, gather_tracks
+    from ..tracks import TrackWriter, gather_tracks, state_path
 
-    going_on = resume and targets.tracks.with_name(targets.tracks.name + ".state").exists()
+    going_on = resume and state_path(targets.tracks).exists()
     for path in targets.all():
         if path.exists() and not again and not going_on:
             raise typer.BadParameter(f"{path} is there already; choose another --out, or add --again")
