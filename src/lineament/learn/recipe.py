@@ -77,7 +77,7 @@ class TrainSettings(Settings):
     warmup: int = Field(200, ge=0, description="steps over which the learning rate rises")
     clip: float = Field(5.0, gt=0, description="largest norm of the gradient")
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, which are those kept")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where torch finds one")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is a GPU where torch finds one")
     bf16: bool = Field(True, description="bfloat16 autocast")
     threads: int = Field(0, ge=0, description="torch threads; 0: torch's own choice")
     loader: int = Field(1, ge=0, description="processes that make crops; 0: in the training process")
