@@ -22,6 +22,7 @@ from lineament.data.readers import read_data
 from lineament.data.sample import data_root
 from lineament.learn.build import load_trained
 from lineament.learn.curves import read_log
+from lineament.learn.export import export_checkpoint
 from lineament.learn.validate import interocular_nmes, predict_plain
 from lineament.predict import Predictor
 from lineament.score.evaluate import evaluate
@@ -104,16 +105,15 @@ def last_validation(folder: Path) -> float:
     return read_log(folder / "log.csv")[1]["300w"][-1][1]
 
 
-def exported(checkpoint: Path, options: argparse.Namespace) -> Path:
-    """The ONNX file of a checkpoint, beside it; made anew where the checkpoint is newer."""
-    path = checkpoint.with_name("final.onnx")
-    command = [sys.executable, "-m", "lineament", "export", str(checkpoint), "--name", path.stem]
-    command += ["--out", str(path.parent)]
-    for name in ("data", "cache"):
-        if getattr(options, name):
-            command += [f"--{name}", getattr(options, name)]
+def exported(checkpoint: Path, options: argparse.Namespace, name: str = "final") -> Path:
+    """The ONNX file `name` of a checkpoint, with its card beside it; made anew where the checkpoint is newer.
+
+    name: int8 is quantized.    Raises: ExportError where the export gate refuses it.
+    """
+    path = checkpoint.with_name(f"{name}.onnx")
     if not path.exists() or path.stat().st_mtime < checkpoint.stat().st_mtime:
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        places = data_root(options.data), Path(options.cache or ".cache")
+        export_checkpoint(checkpoint, checkpoint.parent, name, name == "int8", *places)
     return path
 
 

@@ -13,13 +13,10 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from findings import CUT, LEARNT_AGAIN, RECIPES, S_HRNET, SUPERNET, train
+from findings import CUT, LEARNT_AGAIN, RECIPES, S_HRNET, SUPERNET, exported, train
 
-from lineament.data.sample import data_root
 from lineament.errors import ExportError
-from lineament.learn.export import export_checkpoint
 from lineament.learn.slim_sweep import NME, Cut, draw_pareto
 from lineament.speed import time_file
 
@@ -43,16 +40,6 @@ def read_cuts() -> dict[float, Cut]:
     }  # fmt: skip
 
 
-def exported_card(checkpoint: Path, name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """The card of the checkpoint's file `name`, fp32 or int8, beside it; made anew where the checkpoint is newer."""
-    card = checkpoint.with_name(f"{name}.json")
-    if card.exists() and card.stat().st_mtime > checkpoint.stat().st_mtime:
-        told: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
-        return told
-    places = data_root(options.data), Path(options.cache or ".cache")
-    return export_checkpoint(checkpoint, checkpoint.parent, name, name == "int8", *places)
-
-
 def learnt_again(cut: Cut, options: argparse.Namespace) -> Cut:
     """`cut` after its training, times and errors measured anew."""
     folder = Path("runs") / S_HRNET.name if cut.checkpoint == CUT else options.out / f"cut-{cut.amount:g}"
@@ -61,8 +48,9 @@ def learnt_again(cut: Cut, options: argparse.Namespace) -> Cut:
     ms, nme = [], []
     for name in ("fp32", "int8"):
         try:
-            nme.append(exported_card(checkpoint, name, options)["gate"][NME])
-            ms.append(time_file(folder / f"{name}.onnx").least_ms)
+            path = exported(checkpoint, options, name)
+            nme.append(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["gate"][NME])
+            ms.append(time_file(path).least_ms)
         except ExportError as error:
             print(f"{folder}: {error}", flush=True)
             nme.append(float("nan"))

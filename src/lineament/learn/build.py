@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..errors import ModelError, RecipeError
 from ..models.attentive_1d import AxisSettings
@@ -55,6 +56,29 @@ def as_its_start(recipe: Recipe, begun: Path | None = None) -> Recipe:
         return recipe
     update = {"layout": given.layout, "cut": recipe.start if given.cut else ""}
     return recipe.model_copy(update={"model": m.model_copy(update=update)})
+
+
+def start_from(model: nn.Module, recipe: Recipe) -> None:
+    """Fills `model` with the weights that `recipe` starts from; layers of a head that do not fit stay as they are.
+
+    So does the whole head where the checkpoint has one of another kind or scheme: what it says would mislead.
+    Raises: ModelError where the file is no such thing, or layers before the head do not fit.
+    """
+    path = Path(recipe.start)
+    weights, own = load_weights(path), model.state_dict()
+    if path.suffix != ".safetensors":
+        given = read_trained(path)[1]
+        if (given.model.head, given.scheme) != (recipe.model.head, recipe.scheme):
+            weights = {key: value for key, value in weights.items() if not key.startswith("head.")}
+    fitting = {key: weights[key] for key in own if key in weights and weights[key].shape == own[key].shape}
+    misfit = [key for key in own if key not in fitting and not key.startswith("head.")]
+    if misfit:
+        told = tuple(weights[misfit[0]].shape) if misfit[0] in weights else "absent"
+        raise ModelError(
+            f"{path}: {misfit[0]} is {told}, the recipe's model has {tuple(own[misfit[0]].shape)}; "
+            "give the recipe the backbone and channels that the weights were trained with"
+        )
+    model.load_state_dict(own | fitting)
 
 
 def _plain(recipe: Recipe) -> Recipe:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import ModelError, missing_extra
 from ..whole import whole
@@ -57,20 +57,3 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         return dict(load_file(path))
     except Exception as error:
         raise ModelError(f"{path}: no safetensors file ({type(error).__name__}); give one with weights") from error
-
-
-def start_from(model: nn.Module, path: Path) -> None:
-    """Fills `model` with the weights at `path`; the last layers of a head for other points stay as they are.
-
-    Raises: ModelError where the file is no such thing, or other layers do not fit.
-    """
-    weights, own = load_weights(path), model.state_dict()
-    fitting = {key: weights[key] for key in own if key in weights and weights[key].shape == own[key].shape}
-    misfit = [key for key in own if key not in fitting and not key.startswith("head.")]
-    if misfit:
-        given = tuple(weights[misfit[0]].shape) if misfit[0] in weights else "absent"
-        raise ModelError(
-            f"{path}: {misfit[0]} is {given}, the recipe's model has {tuple(own[misfit[0]].shape)}; "
-            "give the recipe the backbone and channels that the weights were trained with"
-        )
-    model.load_state_dict(own | fitting)

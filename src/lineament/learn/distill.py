@@ -20,8 +20,7 @@ from ..models.heads import STRIDE, Raw
 from ..models.landmark_net import TWO_D, LandmarkNet
 from ..runtime import Model
 from ..schemes import scheme
-from .build import build_model, load_trained
-from .checkpoint import start_from
+from .build import build_model, load_trained, start_from
 from .distill_losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensemble, pixel_wise
 from .losses import smooth_l1, total_loss
 from .recipe import DistillSettings
@@ -148,7 +147,7 @@ class Distiller(Trainer):
             student = build_model(self.recipe.model_copy(update={"train": train}))
             if self.recipe.start and not self.resumed:
                 drawn = {key: value.clone() for key, value in student.head.state_dict().items()}
-                start_from(student, Path(self.recipe.start))
+                start_from(student, self.recipe)
                 if k:
                     student.head.load_state_dict(drawn)
             students.append(student)

@@ -24,8 +24,8 @@ from ..data.batch import TrainingCrops
 from ..data.mixture import read_mixture
 from ..errors import ExtraError, RecipeError, TrainError
 from ..models.heads import STRIDE
-from .build import as_its_start, build_model
-from .checkpoint import load_checkpoint, save_checkpoint, start_from
+from .build import as_its_start, build_model, start_from
+from .checkpoint import load_checkpoint, save_checkpoint
 from .curves import draw_curves
 from .log import TrainLog
 from .losses import check_losses, present, total_loss
@@ -215,7 +215,7 @@ class Trainer:
         """What is trained; a recipe's `start` is in it already, unless a checkpoint will take its place."""
         model = build_model(self.recipe)
         if self.recipe.start and not self.resumed:
-            start_from(model, Path(self.recipe.start))
+            start_from(model, self.recipe)
         return model
 
     def training_crops(self) -> Crops:
