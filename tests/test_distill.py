@@ -224,15 +224,16 @@ def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, tea
 def test_hiding_covers_one_rectangle_in_the_share_asked_for():
     torch.manual_seed(0)
     crops = torch.arange(64, dtype=torch.uint8).view(1, 64, 1, 1).expand(200, 64, 64, 3).contiguous()
-    hidden = hide(crops, 0.5)
+    hidden = hide(crops, 0.5, (0.15, 0.6))
     changed = (hidden != crops).any(-1)
     # 200 draws of one half: four deviations are 28
     assert 72 <= changed.flatten(1).any(1).sum() <= 128
     for mask in changed[changed.flatten(1).any(1)]:
         rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
         # a rectangle, but for rows of the picture that happen to have the colour that hides
+        assert all(0.15 * 64 - 2 <= k[-1] - k[0] + 1 <= 0.6 * 64 for k in (rows, columns))
         assert mask.sum() >= 0.9 * (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
-    assert torch.equal(hide(crops, 0.0), crops)
+    assert torch.equal(hide(crops, 0.0, (0.15, 0.6)), crops)
 
 
 @pytest.mark.parametrize(

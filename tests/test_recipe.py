@@ -100,6 +100,7 @@ def test_an_override_without_a_value_is_refused(path):
         (plain(train={"steps": 0}), "train.steps (given 0): Input should be greater than or equal to 1; mend that key"),
         (plain(train={"steps": 1, "lr": float("inf")}), "train.lr (given inf): Input should be a finite number"),
         (plain(train={}), "train.steps: Field required; mend that key"),
+        (plain(distill={"hidden_sides": [0.6, 0.2]}), "the sides are [0.6, 0.2]; wanted the shorter first"),
         (plain(data=[]), "data (given []): "),
         (
             plain(model={"head": "heat"}),

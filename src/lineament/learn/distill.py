@@ -29,8 +29,6 @@ from .train import Trainer
 
 NEEDS_HEATMAPS = ("pixel_wise", "heatmap_kl")
 NEEDS_LEVELS = ("pair_wise", "mimicry")
-HIDDEN = (0.15, 0.6)
-"""Shortest and longest side of what is hidden, as fractions of the crop's."""
 
 
 class Said(NamedTuple):
@@ -104,10 +102,10 @@ def rescaled(landmarks: Tensor, scale: float) -> Tensor:
     return landmarks if scale == 1 else (landmarks + 0.5) * scale - 0.5
 
 
-def hide(crops: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
-    """Copies of uint8 crops (B, S, S, 3), a rectangle of any size and place hidden in about `share` of them.
+def hide(crops: Tensor, share: float, sides: tuple[float, float], generator: torch.Generator | None = None) -> Tensor:
+    """Copies of uint8 crops (B, S, S, 3), a rectangle of random size and place hidden in about `share` of them.
 
-    Source: SD-HRNet, section 3.2, masked inputs.
+    sides: its shortest and longest side, as fractions of S.    Source: SD-HRNet, section 3.2, masked inputs.
     """
     hidden = crops.clone()
     size = crops.shape[1]
@@ -115,9 +113,9 @@ def hide(crops: Tensor, share: float, generator: torch.Generator | None = None) 
         draw = torch.rand(8, generator=generator)
         if draw[0] >= share:
             continue
-        sides = ((HIDDEN[0] + (HIDDEN[1] - HIDDEN[0]) * draw[1:3]) * size).int().tolist()
-        x, y = (int(d * (size - side)) for d, side in zip(draw[3:5], sides, strict=True))
-        hidden[k, y : y + sides[1], x : x + sides[0]] = (draw[5:8] * 255).to(torch.uint8)
+        across = ((sides[0] + (sides[1] - sides[0]) * draw[1:3]) * size).int().tolist()
+        x, y = (int(d * (size - side)) for d, side in zip(draw[3:5], across, strict=True))
+        hidden[k, y : y + across[1], x : x + across[0]] = (draw[5:8] * 255).to(torch.uint8)
     return hidden
 
 
@@ -238,9 +236,8 @@ class Distiller(Trainer):
         for crop, landmarks in zip(crops, landmarks_crop.cpu().numpy(), strict=True):
             face = zlib.crc32(np.ascontiguousarray(landmarks).tobytes())
             drawn = np.random.SeedSequence([self.recipe.train.seed, student, face]).generate_state(1, np.uint64)[0]
-            seen.append(
-                hide(crop[None], self.settings.hidden, torch.Generator().manual_seed(int(drawn >> np.uint64(1))))
-            )
+            generator = torch.Generator().manual_seed(int(drawn >> np.uint64(1)))
+            seen.append(hide(crop[None], self.settings.hidden, self.settings.hidden_sides, generator))
         return torch.cat(seen)
 
     def _mean(self, each: Tensor) -> Tensor:

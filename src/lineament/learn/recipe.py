@@ -3,12 +3,14 @@
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..data.augment import Augmentation
 from ..errors import RecipeError, nearest
+
+Side = Annotated[float, Field(gt=0, le=1)]
 
 
 class Settings(BaseModel):
@@ -110,6 +112,16 @@ class DistillSettings(Settings):
     temperature: float = Field(1.0, gt=0, description="divides the logits of both sides of a divergence")
     students: int = Field(1, ge=1, description="students that learn together; the first is the one exported")
     hidden: float = Field(0.0, ge=0, le=1, description="share of crops of which a student sees a part hidden")
+    hidden_sides: tuple[Side, Side] = Field(
+        (0.15, 0.6), description="shortest and longest side of what is hidden, as fractions of the crop's"
+    )
+
+    @field_validator("hidden_sides")
+    @classmethod
+    def _rising(cls, sides: tuple[float, float]) -> tuple[float, float]:
+        if sides[0] > sides[1]:
+            raise ValueError(f"the sides are {list(sides)}; wanted the shorter first")
+        return sides
 
 
 class SlimSettings(Settings):
