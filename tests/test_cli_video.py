@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -47,6 +48,16 @@ def test_a_drawn_video_comes_with_its_tracks(video, tmp_path):
     assert read_tracks(tmp_path / "drawn.jsonl").ids() == [1]
     with (tmp_path / "drawn.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 8
+
+
+def test_a_drawn_video_keeps_the_shape_of_pixels(tmp_path):
+    with VideoWriter(tmp_path / "wide.mp4") as writer:
+        writer.pixel_aspect = Fraction(16, 11)
+        writer.write(scene(("astronaut", 110, 150, 120)), 0)
+    assert call("track", tmp_path / "wide.mp4", "--out", tmp_path / "drawn.mp4")[0] == 0
+    drawn = VideoReader(tmp_path / "drawn.mp4")
+    next(iter(drawn))
+    assert drawn.pixel_aspect == Fraction(16, 11)
 
 
 def test_a_folder_of_frames_is_a_video(tmp_path):

@@ -4,6 +4,7 @@ import math
 import socket
 import struct
 import threading
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,29 @@ def test_every_turn_and_mirror_comes_out_as_shown(turn, mirrored, tmp_path):
     wanted = np.zeros_like(shown)
     wanted[y - y.min(), x - x.min()] = plain
     assert np.abs(shown.astype(int) - wanted).max() <= 2
+
+
+@pytest.mark.parametrize("suffix", sorted(suffix for suffix in ENCODERS if suffix != ".webm"))
+def test_the_shape_of_pixels_is_kept(suffix, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    with VideoWriter(path) as writer:
+        writer.pixel_aspect = Fraction(4, 3)
+        writer.write(picture(0), 0)
+    reader = VideoReader(path)
+    assert reader.pixel_aspect == 1
+    image = next(iter(reader)).image
+    assert image.shape == (48, 64, 3)
+    assert reader.pixel_aspect == Fraction(4, 3)
+
+
+def test_pixels_turn_with_the_picture(tmp_path):
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        writer.pixel_aspect = Fraction(4, 3)
+        writer.write(picture(0), 0)
+    one, whole = 1 << 16, 1 << 30
+    reader = VideoReader(turned(tmp_path / "a.mp4", (0, one, 0, -one, 0, 0, 48 * one, 0, whole)))
+    assert next(iter(reader)).image.shape == (64, 48, 3)
+    assert reader.pixel_aspect == Fraction(3, 4)
 
 
 def test_odd_names_and_titles_are_read(tmp_path, monkeypatch):

@@ -54,12 +54,14 @@ class VideoReader:
     source: a file, an address with ://, the number of a camera, or a folder of pictures (in the order of the numbers in
     their names, `rate` a second).    threads: of the decoder; 0 leaves it the choice.
     Frames that cannot be decoded are left out and counted in `broken`.    `live`: it never shows the same again.
+    `pixel_aspect`: the width of a pixel as shown, in heights, known with the first frame; landmarks count pixels.
     Raises: ImageError where there is no video in it, or an address falls silent; ExtraError without PyAV.
     """
 
     def __init__(self, source: str | Path | int, rate: float = FOLDER_RATE, threads: int = 0) -> None:
         self.name = str(source)
         self.broken, self.live = 0, False
+        self.pixel_aspect = Fraction(1)
         self._container: Any = None
         self._pictures: list[Path] = []
         self._remote = is_address(source)
@@ -142,7 +144,10 @@ class VideoReader:
                     return
                 frames = []
             for frame in frames:
-                yield frame.time, upright(frame.to_ndarray(format="rgb24"), _display_matrix(frame))
+                matrix = _display_matrix(frame)
+                aspect = self._stream.sample_aspect_ratio or Fraction(1)
+                self.pixel_aspect = 1 / aspect if _lies(matrix) else aspect
+                yield frame.time, upright(frame.to_ndarray(format="rgb24"), matrix)
             if packet is None:
                 break
         if silent and self._remote:
@@ -217,6 +222,14 @@ def _display_matrix(frame: Any) -> NDArray[np.int32] | None:
     return None
 
 
+def _lies(matrix: NDArray[np.int32] | None) -> bool:
+    """Whether the display `matrix` (3, 3) turns rows into columns."""
+    if matrix is None:
+        return False
+    (a, b), (c, d) = np.abs(matrix[:2, :2].astype(np.int64)).tolist()
+    return bool(b + c > a + d)
+
+
 def upright(image: NDArray[np.uint8], matrix: NDArray[np.int32] | None) -> NDArray[np.uint8]:
     """`image` turned and mirrored to the nearest right angle of its display `matrix` (3, 3).
 
@@ -225,7 +238,7 @@ def upright(image: NDArray[np.uint8], matrix: NDArray[np.int32] | None) -> NDArr
     if matrix is None:
         return image
     (a, b), (c, d) = matrix[0, :2].tolist(), matrix[1, :2].tolist()
-    if abs(b) + abs(c) > abs(a) + abs(d):
+    if _lies(matrix):
         image, a, d = image.transpose(1, 0, 2), c, b
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
@@ -246,6 +259,7 @@ class VideoWriter(Writing):
 
     The file appears under its name when it is closed; until then it is `path` with ".part" added.
     path: its suffix, of ENCODERS, says how it is encoded.    quality: 0 (best) to 51, as x264 counts.
+    `pixel_aspect`, set before the first frame: the width of a pixel as shown, in heights; .webm cannot keep it.
     Raises: ImageError for another suffix or a place that cannot be written, ExtraError without PyAV.
     """
 
@@ -269,6 +283,7 @@ class VideoWriter(Writing):
         except (av.error.FFmpegError, OSError) as error:
             raise ImageError(f"{path}: cannot be written ({_reason(error)}); choose another place") from error
         self._encoder, self._quality = ENCODERS[suffix], quality
+        self.pixel_aspect = Fraction(1)
         self._stream: Any = None
         self._size = (0, 0)
         self._last = -1
@@ -286,6 +301,7 @@ class VideoWriter(Writing):
         if self._stream is None:
             self._stream = self._container.add_stream(self._encoder, rate=Fraction(30))
             self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
+            self._stream.codec_context.sample_aspect_ratio = self.pixel_aspect
             # without frames that look ahead, whose times start after 0
             self._stream.options = {"crf": str(self._quality), "g": "30", "bf": "0", "preset": "veryfast"}
             if self._encoder != "libx264":

@@ -229,7 +229,7 @@ def _write_tracks(
     with ExitStack() as stack:
         tracks = TrackWriter(targets.tracks, settings, tracker.predictor.scheme, resume, again)
         stack.enter_context(tracks)
-        pictures: list[Any] = [stack.enter_context(_Drawing(targets.video, targets.trails))] if targets.video else []
+        pictures: list[Any] = [stack.enter_context(_Drawing(targets, reader))] if targets.video else []
         pictures += [stack.enter_context(Recording(targets.recording))] if targets.recording else []
         total = min(filter(None, (reader.frames, frames)), default=None)
         step = stack.enter_context(progress_bar("frames", total, speed=True))
@@ -288,13 +288,14 @@ def _follow(
 
 
 class _Drawing:
-    """A video with the faces drawn on it."""
+    """The video of a reader with the faces drawn on it."""
 
-    def __init__(self, path: Path, trails: bool) -> None:
+    def __init__(self, targets: _Targets, reader: "VideoReader") -> None:
         from ..video import VideoWriter
 
-        self.writer: VideoWriter = VideoWriter(path)
-        self.trails: dict[int, deque[Any]] | None = {} if trails else None
+        assert targets.video is not None
+        self.writer, self.reader = VideoWriter(targets.video), reader
+        self.trails: dict[int, deque[Any]] | None = {} if targets.trails else None
         self.start: float | None = None
 
     def add(self, image: "NDArray[np.uint8]", timestamp: float, faces: "Faces") -> None:
@@ -302,7 +303,8 @@ class _Drawing:
         from ..draw import draw_faces, draw_trails
         from ..geometry import box_center
 
-        self.start = timestamp if self.start is None else self.start
+        if self.start is None:
+            self.start, self.writer.pixel_aspect = timestamp, self.reader.pixel_aspect
         if self.trails is not None:
             present = {face.track_id: box_center(face.box) for face in faces if face.track_id is not None}
             self.trails = {number: self.trails.get(number, deque(maxlen=45)) for number in present}
