@@ -42,6 +42,18 @@ def test_co_attention_is_equations_9_and_10_channel_by_channel():
             torch.testing.assert_close(found_y[b, k], dy + 0.4 * (w_xy @ dx).T)
 
 
+def test_a_place_along_x_learns_from_every_place_along_y():
+    """A row of the map says something to all columns, and the same wherever it is, as long as nothing is learnt."""
+    head = Attentive1D(4, 3, 4, 128, AxisSettings(0.25, 0.3))
+    with torch.no_grad():
+        head.attend.p.zero_(), head.attend.q.zero_()
+    x, y = torch.zeros(1, 64, 32, 8), torch.zeros(1, 64, 8, 32)
+    y[..., 20] = 1.0
+    found_x, found_y = head.attend(x, y)
+    torch.testing.assert_close(found_x, torch.full_like(x, 0.3 / 32))
+    torch.testing.assert_close(found_y, y)
+
+
 def test_without_weight_there_is_no_attention():
     assert net(attention=0.0).head.attend is None
     attend = CoAttention(6, 0.0)

@@ -37,14 +37,16 @@ class AxisSettings(NamedTuple):
 class CoAttention(nn.Module):
     """Features along x (B, K, a, b) and along y (B, K, b, a) -> the same, each with what the other knows.
 
-    Source: eq. 9 and 10: per channel W_xy = softmax(Dy' P Dx' / sqrt(b)), W_yx = softmax(Dx Q Dy / sqrt(b)), over rows.
+    There are `a` places along an axis, b = `rows` numbers at each: an affinity says how much each place along x has to
+    do with each along y. Source: eq. 9 and 10: per channel W_xy = softmax(Dy' P Dx' / sqrt(b)), W_yx =
+    softmax(Dx Q Dy / sqrt(b)), over rows.
     """
 
-    def __init__(self, cells: int, weight: float) -> None:
+    def __init__(self, rows: int, weight: float) -> None:
         super().__init__()
         self.weight = weight
-        self.p = nn.Parameter(torch.randn(cells, cells) / cells)
-        self.q = nn.Parameter(torch.randn(cells, cells) / cells)
+        self.p = nn.Parameter(torch.randn(rows, rows) / rows)
+        self.q = nn.Parameter(torch.randn(rows, rows) / rows)
 
     def forward(self, along_x: Tensor, along_y: Tensor) -> tuple[Tensor, Tensor]:
         x_turned, y_turned = along_x.transpose(2, 3), along_y.transpose(2, 3)
@@ -126,18 +128,18 @@ class Attentive1D(nn.Module):
         rows = self.squeeze_x.rows
         self.stretch_x, self.stretch_y = (Stretch(self.WIDTH, rows, points, times) for _ in range(2))
         # made last, so that all else starts from the same numbers with it and without
-        self.attend = CoAttention(cells, settings.attention) if settings.attention else None
+        self.attend = CoAttention(rows, settings.attention) if settings.attention else None
 
     def forward(self, features: Tensor) -> Raw:
         return self.read(*self.heatmaps(features))
 
     def heatmaps(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """What `read` reads, along x and y: (B, N, L) each."""
-        along_x = self.squeeze_x(features)  # (B, K, a, b)
-        along_y = self.squeeze_y(features.transpose(2, 3)).transpose(2, 3)  # (B, K, b, a)
+        along_x = self.squeeze_x(features).transpose(2, 3)  # (B, K, a, b)
+        along_y = self.squeeze_y(features.transpose(2, 3))  # (B, K, b, a)
         if self.attend is not None:
             along_x, along_y = self.attend(along_x, along_y)
-        return self.stretch_x(along_x).float(), self.stretch_y(along_y.transpose(2, 3)).float()
+        return self.stretch_x(along_x.transpose(2, 3)).float(), self.stretch_y(along_y).float()
 
     def read(self, heatmaps_x: Tensor, heatmaps_y: Tensor) -> Raw:
         """Raw of the heatmaps (B, N, L), whatever they hold."""
