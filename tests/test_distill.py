@@ -13,9 +13,10 @@ from lineament.data.batch import plain_crops
 from lineament.errors import RecipeError, TrainError
 from lineament.learn.build import load_trained
 from lineament.learn.checkpoint import load_checkpoint, load_weights
-from lineament.learn.distill import Distiller, Said, hide, rescaled, resized, said
+from lineament.learn.distill import Distiller, Said, hide, rescaled, resized, said, spots_at_size
 from lineament.learn.export import export_checkpoint
 from lineament.learn.recipe import make_recipe
+from lineament.learn.target import gaussian_2d
 from lineament.learn.train import Trainer
 from lineament.models.backbones import BACKBONES
 from lineament.models.heads import Raw
@@ -68,10 +69,30 @@ def test_without_a_teacher_it_is_training(faces, tmp_path):
     assert all(torch.equal(plain[key], alone[key]) for key in plain)
 
 
-def test_maps_of_different_kinds_are_refused(faces, teacher, tmp_path):
-    recipe = small(faces, {"teacher": str(teacher), "pixel_wise": 1.0}, model={"head": "gaussian2d"})
-    with pytest.raises(RecipeError, match=r"are of two kinds; give both one model\.head"):
-        Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+def test_maps_of_height_1_teach_no_distributions(faces, tmp_path):
+    recipe = small(faces, steps=1, model={"head": "gaussian2d"}).model_copy(update={"losses": {"mse": 1.0}})
+    spotted = run(Trainer, recipe, tmp_path / "teacher")
+    with pytest.raises(RecipeError, match=r"have height 1, the student's are distributions; set model\.head = 'gaussi"):
+        Distiller(small(faces, {"teacher": str(spotted), "pixel_wise": 1.0}), tmp_path / "run", tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("size", [64, 96])
+def test_distributions_teach_maps_of_height_1(faces, tmp_path, size):
+    """A teacher that says its targets says those of the students, whatever its size and kind of maps."""
+    path = run(Trainer, small(faces, steps=1, model={"size": size}), tmp_path / "teacher")
+    recipe = small(faces, {"teacher": str(path), "pixel_wise": 1.0}, model={"head": "gaussian2d"})
+    recipe = recipe.model_copy(update={"losses": {"mse": 1.0}, "sigma": 1.5})
+    distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+    landmarks = torch.tensor([[[30.0, 25.0], [22.4, 40.8]]])
+    there = ((landmarks + 0.5) * size / 64 - 0.5).repeat(1, 34, 1)
+    target = gaussian_2d(there, size // 4, size // 4, 4.0, 1.2)
+    taught = distiller._in_kind(Said(Raw(there, torch.ones(1, 68), (target + 1e-12).log()), {}))
+    own = gaussian_2d(landmarks.repeat(1, 34, 1), 16, 16, 4.0, 1.5)
+    own = own * (2 * np.pi * 1.5**2)
+    found = spots_at_size(taught.raw.maps, own)
+    assert found.shape == own.shape
+    assert (found - own).abs().max() < 0.03  # what cells of another size cost, and pixels of the peak
+    assert distiller._pixels(Said(Raw(landmarks, torch.ones(1, 68), own, own), {}), taught).max() < 0.02
 
 
 @pytest.mark.parametrize("loss", ["pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks"])

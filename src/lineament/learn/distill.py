@@ -6,6 +6,7 @@ own size, the students with parts of it hidden where the recipe says so.
 
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from ..models.landmark_net import TWO_D, LandmarkNet
 from ..runtime import Model
 from ..schemes import scheme
 from .build import build_model, load_trained, start_from
-from .distill_losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensemble, pixel_wise
+from .distill_losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensemble, pixel_wise, spots
 from .losses import smooth_l1, total_loss
 from .recipe import DistillSettings
 from .told import with_teacher
@@ -71,6 +72,7 @@ class Teacher:
             self.net, recipe = load_trained(path)
             self.net.to(device)
             self.scheme, self.size, self.padding = recipe.scheme, self.net.size, recipe.model.padding
+            self.head, self.sigma_px = recipe.model.head, STRIDE * recipe.sigma
 
     @torch.no_grad()
     def __call__(self, crops: Tensor) -> Said:
@@ -89,11 +91,11 @@ def said(net: LandmarkNet, crops: Tensor) -> Said:
 
 
 def resized(crops: Tensor, size: int) -> Tensor:
-    """uint8 crops (B, S, S, 3) -> (B, size, size, 3), averaged where they shrink."""
+    """uint8 crops (B, S, S, 3) -> (B, size, size, 3), averaged at half the size and below, as crops of pictures are."""
     if crops.shape[1] == size:
         return crops
     x = crops.permute(0, 3, 1, 2).float()
-    x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
+    x = F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=2 * size <= crops.shape[1])
     return x.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
@@ -117,6 +119,14 @@ def hide(crops: Tensor, share: float, sides: tuple[float, float], generator: tor
         x, y = (int(d * (size - side)) for d, side in zip(draw[3:5], across, strict=True))
         hidden[k, y : y + across[1], x : x + across[0]] = (draw[5:8] * 255).to(torch.uint8)
     return hidden
+
+
+def spots_at_size(maps: Tensor, like: Tensor) -> Tensor:
+    """Maps (B, N, h, w) of height 1 at the height and width of `like`, their peaks as high as before."""
+    if maps.shape[-2:] == like.shape[-2:]:
+        return maps
+    far = 2 * like.shape[-1] <= maps.shape[-1]
+    return F.interpolate(maps.float(), like.shape[-2:], mode="bicubic", align_corners=False, antialias=far)
 
 
 def at_size(maps: Tensor, like: Tensor) -> Tensor:
@@ -195,9 +205,26 @@ class Distiller(Trainer):
         if self.teacher is None:
             return None
         if not self.settings.cached:
-            return self.teacher(resized(crops, self.teacher.size))
+            return self._in_kind(self.teacher(resized(crops, self.teacher.size)))
         told = landmarks_crop[:, len(scheme(self.recipe.scheme)) :]
         return Said(Raw(rescaled(told, self.teacher.size / crops.shape[1]), torch.ones_like(told[..., 0])), {})
+
+    def _in_kind(self, taught: Said) -> Said:
+        """What the teacher says, its distributions as maps of height 1 where those are what the students make."""
+        logits = taught.raw.heatmaps
+        if not self._makes_spots() or logits is None or taught.raw.maps is not None:
+            return taught
+        assert self.teacher is not None
+        cell = self.teacher.size / logits.shape[-1]
+        wanted_px = STRIDE * self.recipe.sigma * self.teacher.size / self.recipe.model.size
+        return Said(
+            replace(taught.raw, maps=spots(logits, self.teacher.sigma_px / cell, wanted_px / cell)), taught.levels
+        )
+
+    def _makes_spots(self) -> bool:
+        """Whether the students' maps have height 1 and the teacher's are distributions."""
+        mine = self.recipe.model.head == "gaussian2d"
+        return mine and self.teacher is not None and self.teacher.net is not None and self.teacher.head == "heatmap2d"
 
     def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int) -> dict[str, Tensor]:
         """The weighted losses by name, averaged over the students, and their sum as "total"."""
@@ -257,15 +284,15 @@ class Distiller(Trainer):
 
     @staticmethod
     def _pair(own: Said, taught: Said) -> tuple[Tensor, Tensor]:
-        mine = _compared(own)
-        return mine, at_size(_compared(taught), mine)
+        mine, theirs = _compared(own), _compared(taught)
+        return mine, at_size(theirs, mine) if own.raw.maps is None else spots_at_size(theirs, mine)
 
     @staticmethod
     def _pixels(own: Said, taught: Said) -> Tensor:
         """The pixel-wise loss (B, N) of the maps of height 1; where the heads give none, of the distributions."""
         mine, theirs = _compared(own), _compared(taught)
         if own.raw.maps is not None:
-            return pixel_wise(mine, at_size(theirs, mine))
+            return pixel_wise(mine, spots_at_size(theirs, mine))
         theirs = at_size(theirs.flatten(2).softmax(-1).view_as(theirs), mine)
         # another number of cells: what is compared are distributions all the same
         return pixel_wise(mine.flatten(2).softmax(-1).view_as(mine), theirs / theirs.sum((-2, -1), keepdim=True))
@@ -327,9 +354,11 @@ class Distiller(Trainer):
         mine = _shapes(student)
         if theirs.raw.heatmaps is None and any(name in NEEDS_HEATMAPS for name in wanted):
             raise RecipeError(f"the teacher {teacher.path} has no heatmaps; leave {' and '.join(NEEDS_HEATMAPS)} out")
-        if any(name in NEEDS_HEATMAPS for name in wanted) and (mine.raw.maps is None) != (theirs.raw.maps is None):
+        two_kinds = (mine.raw.maps is None) != (theirs.raw.maps is None) and not self._makes_spots()
+        if any(name in NEEDS_HEATMAPS for name in wanted) and two_kinds:
             raise RecipeError(
-                f"the maps of the teacher {teacher.path} and of the student are of two kinds; give both one model.head"
+                f"the maps of the teacher {teacher.path} have height 1, the student's are distributions; "
+                "set model.head = 'gaussian2d'"
             )
         if any(name in NEEDS_LEVELS for name in wanted) and not theirs.levels.keys() & mine.levels.keys():
             raise RecipeError(

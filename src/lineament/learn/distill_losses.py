@@ -3,6 +3,7 @@
 Stands on torch. Nothing here has a gradient towards the teacher.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,6 +69,29 @@ def heatmap_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Te
     log_student = (student.flatten(2) / temperature).log_softmax(-1)
     log_teacher = (teacher.detach().flatten(2) / temperature).log_softmax(-1)
     return (log_teacher.exp() * (log_teacher - log_student)).sum(-1) * temperature**2
+
+
+def spots(logits: Tensor, sigma: float, wanted: float) -> Tensor:
+    """Maps (B, N, h, w) with spots of height 1 and width `wanted`, of the distributions that `logits` are of.
+
+    sigma: width of the Gaussians that the distributions were trained towards; both in cells. Such a distribution is
+    the mean of those Gaussians over where the point may be; widened, and times 2 pi wanted^2, it is that of Gaussians
+    of height 1, which maps trained by squared errors come to.
+    """
+    probability = logits.float().flatten(2).softmax(-1).view_as(logits)
+    if wanted > sigma:
+        more = (wanted**2 - sigma**2) ** 0.5
+        rows, columns = (_widen(count, more, logits.device) for count in logits.shape[-2:])
+        probability = rows @ probability @ columns
+    return probability * (2 * math.pi * max(wanted, sigma) ** 2)
+
+
+def _widen(count: int, sigma: float, device: torch.device) -> Tensor:
+    """(count, count): what a Gaussian of `sigma` cells makes of one axis; the matrix is its own transpose."""
+    cells = torch.arange(count, dtype=torch.float32, device=device)
+    kernel = torch.exp(-((cells[:, None] - cells) ** 2) / (2 * sigma**2))
+    widened: Tensor = kernel / (sigma * math.sqrt(2 * math.pi))
+    return widened
 
 
 def peer_ensemble(peers: Sequence[Tensor], logits: bool = True) -> Tensor:
