@@ -4,27 +4,30 @@ Usage: python scripts/findings_1d.py [--seeds 1 2 3] [--lengths 0.25 0.5 1 2 3] 
        [--data DIR] [--cache DIR]
 
 Every row is a run of recipes/cpu/attentive1d.toml with other settings, kept below --out and gone on with after a stop.
-Printed: the validation NME of 1D heads of each length by every decoder, and of 2D heads of the lengths of --two (seed
+Printed: the validation NME of 1D heads of each length and of 2D heads of the lengths of --two by every decoder (seed
 1), what an image's output and the training of its head hold, measured and in closed form, and the rows of the attention
 for all seeds. Two pictures are drawn beside.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
 import torch
 from findings import last_validation, spread, train
+from torch import nn
 
 from lineament.data.mixture import read_mixture
 from lineament.data.sample import data_root
+from lineament.decode import decode_argmax, decode_dark
 from lineament.learn.build import load_trained
 from lineament.learn.curves import new_figure, save_figure
 from lineament.learn.losses import total_loss
 from lineament.learn.validate import validate
 from lineament.models.attentive_1d import Attentive1D, AxisSettings
-from lineament.models.heads import STRIDE
-from lineament.models.landmark_net import make_head
+from lineament.models.heads import STRIDE, Raw
+from lineament.models.landmark_net import LandmarkNet, make_head
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "cpu" / "attentive1d.toml"
 TWO = ("model.head=gaussian2d", "model.decoder=expectation", "losses={mse = 1.0}")
@@ -37,15 +40,35 @@ def run(name: str, changes: tuple[str, ...], options: argparse.Namespace) -> Pat
     return train("train", RECIPE, changes, options.out / name, options)
 
 
-def by_decoder(checkpoint: Path, options: argparse.Namespace) -> dict[str, float]:
-    """The validation NME of a run by each decoder; a head of two dimensions has one."""
+class Read(nn.Module):
+    """A network with maps of height 1 in two dimensions, whose landmarks are read from them by a decoder."""
+
+    def __init__(self, net: LandmarkNet, decoder: str, sigma: float) -> None:
+        super().__init__()
+        self.net, self.decoder, self.sigma, self.size = net, decoder, sigma, net.size
+
+    def forward(self, crops: torch.Tensor) -> Raw:
+        raw = self.net(crops)
+        if self.decoder == "argmax":
+            decoded = decode_argmax(raw.maps.numpy(), raw.stride)
+        else:
+            decoded = decode_dark(raw.maps.numpy(), raw.stride, self.sigma * STRIDE / raw.stride)
+        return replace(raw, landmarks=torch.from_numpy(decoded.landmarks_crop))
+
+
+def by_decoder(checkpoint: Path, options: argparse.Namespace) -> tuple[dict[str, float], int]:
+    """The validation NME of a run by each decoder, and the parameters of its head."""
     model, recipe = load_trained(checkpoint)
     _, held_back = read_mixture(recipe.data, recipe.scheme, data_root(options.data), Path(options.cache or ".cache"))
     found = {}
-    for decoder in DECODERS if isinstance(model.head, Attentive1D) else DECODERS[:1]:
-        model.head.decoder = decoder
-        found[decoder] = validate(model, held_back, recipe.scheme, recipe.model.padding)["300w"]
-    return found
+    for decoder in DECODERS:
+        seen: nn.Module = model
+        if isinstance(model.head, Attentive1D):
+            model.head.decoder = decoder
+        elif decoder != "expectation":
+            seen = Read(model.eval(), decoder, recipe.sigma)
+        found[decoder] = validate(seen, held_back, recipe.scheme, recipe.model.padding)["300w"]
+    return found, sum(parameter.numel() for parameter in model.head.parameters())
 
 
 def held(kind: str, size: int, length: float) -> tuple[int, int]:
@@ -100,19 +123,16 @@ def main() -> None:
     parser.add_argument("--cache")
     options = parser.parse_args()
     print("\n".join(memory_table(128, options.lengths) + memory_table(256, options.lengths)), flush=True)
-    lines = ["\n| head, L / F | " + " | ".join(DECODERS) + " |", "|---|---|---|---|"]
+    lines = ["\n| head, L / F | its parameters | " + " | ".join(DECODERS) + " |", "|---|---|---|---|---|"]
     one: dict[float, dict[str, float]] = {}
-    two: dict[float, float] = {}
+    two: dict[float, dict[str, float]] = {}
     for length in options.two:
         checkpoint = run(f"two-{length:g}-seed1", (*TWO, f"model.length={length}", "train.seed=1"), options)
-        two[length] = by_decoder(checkpoint, options)["expectation"]
-        lines.append(f"| 2D, {length:g} | {100 * two[length]:.3f} % | | |")
-        print(lines[-1], flush=True)
+        two[length] = add_row(lines, f"2D, {length:g}", *by_decoder(checkpoint, options))
     for length in options.lengths:
         changes = (f"model.length={length}", "model.attention=0.3", "train.seed=1")
-        one[length] = by_decoder(run(f"one-{length:g}-0.3-seed1", changes, options), options)
-        lines.append(f"| 1D, {length:g} | " + " | ".join(f"{100 * one[length][d]:.3f} %" for d in DECODERS) + " |")
-        print(lines[-1], flush=True)
+        checkpoint = run(f"one-{length:g}-0.3-seed1", changes, options)
+        one[length] = add_row(lines, f"1D, {length:g}", *by_decoder(checkpoint, options))
     attention: dict[float, list[float]] = {weight: [] for weight in options.weights}
     for seed in options.seeds:
         for weight in options.weights:
@@ -124,18 +144,33 @@ def main() -> None:
     print(f"\n| gamma at L / F {options.best:g} | validation NME % |\n|---|---|")
     for weight, values in attention.items():
         print(f"| {weight:g} | {spread(values)} |")
+    if len(options.weights) > 1 and len(options.seeds) > 1:  # of one seed both start and go alike
+        pairs = zip(attention[options.weights[0]], attention[options.weights[-1]], strict=True)
+        print(f"| what it takes away, seed by seed | {spread([without - with_it for without, with_it in pairs])} |")
     draw(one, two, attention, options.out)
 
 
+def add_row(lines: list[str], name: str, found: dict[str, float], parameters: int) -> dict[str, float]:
+    """Puts what was `found` by each decoder into the table, and prints it."""
+    cells = [name, f"{parameters / 1e6:.3f} M", *(f"{100 * found[decoder]:.3f} %" for decoder in DECODERS)]
+    lines.append("| " + " | ".join(cells) + " |")
+    print(lines[-1], flush=True)
+    return found
+
+
 def draw(
-    one: dict[float, dict[str, float]], two: dict[float, float], attention: dict[float, list[float]], folder: Path
+    one: dict[float, dict[str, float]],
+    two: dict[float, dict[str, float]],
+    attention: dict[float, list[float]],
+    folder: Path,
 ) -> None:
     """The error by length and decoder, and by the weight of the attention."""
     figure = new_figure(9, 4)
     axes, beside = figure.subplots(1, 2)
     for decoder in DECODERS:
         axes.plot(list(one), [100 * row[decoder] for row in one.values()], marker=".", label=f"1D, {decoder}")
-    axes.plot(list(two), [100 * value for value in two.values()], marker="s", label="2D")
+    for decoder in DECODERS:
+        axes.plot(list(two), [100 * row[decoder] for row in two.values()], "s--", label=f"2D, {decoder}")
     axes.set(xlabel="L / F", ylabel="validation NME, %")
     axes.legend()
     for weight, values in attention.items():

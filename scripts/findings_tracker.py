@@ -7,8 +7,9 @@ Trains recipes/cpu/attentive1d-track.toml with each fade, exports it beside its 
 Tracker follow with each of them clips made of validation faces, with something that passes in front of each, and the
 Talking Face video. A fade of 0.001 learns as much and remembers nothing: against it the past is weighed, not against
 the detector, which has learnt from no clip. No filter smooths what is found. Printed: NME of all points, of those
-hidden, over the frames that every model followed, and of the 7 points of Talking Face; frames lost; mean and deviation
-over the seeds. A row of findings_1d.py serves as detector, too.
+hidden and of those hidden for at most 3 frames, over the frames that no model lost (nothing found, or an error of more
+than 20 %); frames lost; the NME of the 7 points of Talking Face over the frames that each model followed, and those it
+lost; mean and deviation over the seeds. A row of findings_1d.py serves as detector, too.
 """
 
 import argparse
@@ -24,7 +25,9 @@ from lineament.data.clips import ClipSettings, make_clip
 from lineament.data.mixture import read_mixture
 from lineament.data.readers import read_data
 from lineament.data.sample import data_root
+from lineament.learn.build import load_trained
 from lineament.learn.recipe import read_recipe
+from lineament.learn.refine import SAME
 from lineament.score.evaluate import evaluate
 from lineament.score.protocols import protocol
 
@@ -32,6 +35,10 @@ RECIPE = Path(__file__).parents[1] / "recipes" / "cpu" / "attentive1d-track.toml
 SEED = 2_000_000
 """Of the clips: none of those that are trained or validated on."""
 TALKING = "talking-face-7"
+LOST = 0.2
+"""The error of a frame, in parts of the distance of the eyes, at which its face counts as lost."""
+SHORT = 3
+"""So many frames are a point's first behind something."""
 
 
 def on_clips(model: Path, options: argparse.Namespace) -> tuple[Any, Any]:
@@ -51,6 +58,15 @@ def on_clips(model: Path, options: argparse.Namespace) -> tuple[Any, Any]:
             errors.append(np.linalg.norm(found - frame.landmarks, axis=1) / eyes)
             hidden.append(frame.hidden)
     return np.stack(errors), np.stack(hidden)
+
+
+def kept_hidden(hidden: np.ndarray, frames: int) -> np.ndarray:
+    """(T, N): points hidden for more than SHORT frames, in clips of so many frames each."""
+    count, longer = np.zeros(hidden.shape[1], int), np.zeros_like(hidden)
+    for t in range(len(hidden)):
+        count = np.where(hidden[t], (count if t % frames else 0) + 1, 0)
+        longer[t] = count > SHORT
+    return longer
 
 
 def on_talking_face(model: Path, options: argparse.Namespace) -> tuple[float, int]:
@@ -73,25 +89,32 @@ def main() -> None:
     parser.add_argument("--cache")
     options = parser.parse_args()
     models = {0.0: [exported(options.detector, options)]}
+    given = load_trained(options.detector)[1].model
+    same = tuple(f"model.{key}={getattr(given, key)}" for key in SAME if getattr(given, key) is not None)
     detector = hashlib.sha256(options.detector.read_bytes()).hexdigest()[:8]  # another detector, other runs
     for fade in options.fades:
         models[fade] = []
         for seed in options.seeds:
-            changes = (f"refine.fade={fade}", f"start={options.detector}", f"train.seed={seed}")
+            changes = (*same, f"refine.fade={fade}", f"start={options.detector}", f"train.seed={seed}")
             folder = options.out / f"{detector}-fade-{fade:g}-seed{seed}"
             models[fade].append(exported(train("refine", RECIPE, changes, folder, options), options))
     seen = {path: on_clips(path, options) for paths in models.values() for path in paths}
-    # means over other frames could not be compared
-    common = np.all([np.isfinite(errors).all(1) for errors, _ in seen.values()], axis=0)
+    # means over other frames could not be compared; nan is not below
+    followed = {path: errors.mean(1) < LOST for path, (errors, _) in seen.items()}
+    common = np.all(list(followed.values()), axis=0)
+    hidden = next(iter(seen.values()))[1]
+    shortly = hidden & ~kept_hidden(hidden, options.frames)
     print(f"{len(common)} frames of clips, of which all models followed {common.sum()}\n")
-    print("| fade | clips, NME % | points hidden, NME % | frames lost | Talking Face, 7 points, NME % | frames lost |")
-    print("|---|---|---|---|---|---|")
+    head = ["fade", "clips, NME %", "points hidden", f"hidden for {SHORT} frames at most", "frames lost"]
+    head += ["Talking Face, 7 points", "frames lost"]
+    print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for fade, paths in models.items():
-        whole = [float(seen[path][0][common].mean()) for path in paths]
-        hidden = [float(seen[path][0][common][seen[path][1][common]].mean()) for path in paths]
-        lost = [str(int((~np.isfinite(seen[path][0]).all(1)).sum())) for path in paths]
+        figures = []
+        for points in (np.ones_like(hidden), hidden, shortly):
+            figures.append(spread([float(seen[path][0][common][points[common]].mean()) for path in paths]))
+        figures.append(", ".join(str(int((~followed[path]).sum())) for path in paths))
         nmes, missed = zip(*(on_talking_face(path, options) for path in paths), strict=True)
-        figures = [spread(whole), spread(hidden), ", ".join(lost), spread(list(nmes)), ", ".join(map(str, missed))]
+        figures += [spread(list(nmes)), ", ".join(map(str, missed))]
         print(f"| {fade:g} | " + " | ".join(figures) + " |", flush=True)
 
 

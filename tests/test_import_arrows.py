@@ -21,6 +21,7 @@ ORDER = (
     "crop",
     "decode",
     "runtime",
+    "remembered",
     "flip",
     "detect",
     "detect_presets",

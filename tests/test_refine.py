@@ -9,10 +9,11 @@ torch = pytest.importorskip("torch")
 from faces import write_faces
 from lineament import Predictor
 from lineament.data import clip_cache
-from lineament.data.clip_cache import TrainingWindows, made_clips, video_clips
+from lineament.data.clip_cache import ANCHORS, TrainingWindows, made_clips, video_clips
 from lineament.data.clips import ClipSettings
 from lineament.data.mixture import read_mixture
 from lineament.errors import DataError, ExportError, ModelError, RecipeError, ShapeError, TrainError
+from lineament.geometry import compose, crop_affine, fit_similarity
 from lineament.learn import refine
 from lineament.learn.build import load_any, load_trained
 from lineament.learn.checkpoint import load_checkpoint
@@ -22,7 +23,10 @@ from lineament.learn.refine import Refiner, follow_plain
 from lineament.learn.train import Trainer
 from lineament.models.backbones import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
+from lineament.models.refinement import between
+from lineament.remembered import Memory, scale_and_shift
 from lineament.runtime import Model, load_model
+from lineament.schemes import scheme
 from scenes import scene
 from tiny import Tiny
 
@@ -127,17 +131,40 @@ def test_windows_are_runs_of_one_clip_whose_landmarks_lie_on_what_they_show(clip
     for position in range(8):
         crops, landmarks = windows.make(0, position, 0, 7)
         assert crops.shape == (4, 64, 64, 3)
-        assert landmarks.shape == (4, 68, 2)
+        assert landmarks.shape == (4, 68 + ANCHORS, 2)
         again = windows.make(0, position, 0, 7)
         np.testing.assert_array_equal(crops, again[0])
         np.testing.assert_array_equal(landmarks, again[1])
         # in the scheme's order the right eye is at the left of the picture, mirrored or not
         assert (landmarks[:, 36, 0] < landmarks[:, 45, 0]).all()
-        assert 15 < np.ptp(landmarks[0, :, 0]) < 64
+        assert 15 < np.ptp(landmarks[0, :-ANCHORS, 0]) < 64
         mirrored.add(bool(np.abs(landmarks[0].mean(0) - windows.make(0, 0, 0, 7)[1][0].mean(0)).max() > 1e-6))
     assert mirrored == {False, True}
     with pytest.raises(DataError, match=r"no clip has 7 frames in a row; lower refine\.window"):
         TrainingWindows([clips], "ibug68", 7, 64, 1.3, 1)
+
+
+def test_anchors_tell_how_the_cut_moves(clips):
+    windows, mirror, mirrored = TrainingWindows([clips], "ibug68", 4, 64, 1.3, 1), scheme("ibug68").mirror, set()
+    for position in range(6):
+        points = windows.make(0, position, 0, 6)[1].astype(float)
+        cached = clips.cache.landmarks[6:10]
+        if np.random.default_rng([1, 0, position]).random() < 0.5:  # as make draws first
+            mirrored.add(True)
+            points[..., 0] = 63 - points[..., 0]
+            points[:, :-ANCHORS] = points[:, mirror]
+        # from the clip's pictures to each crop
+        cuts = [
+            compose(fit_similarity(c, p), a)
+            for c, p, a in zip(cached, points[:, :-ANCHORS], clips.affines[6:10], strict=True)
+        ]
+        anchors = torch.from_numpy(points[:, -ANCHORS:])
+        for t in range(1, 4):
+            scale, shift = between(anchors[None, t - 1], anchors[None, t], 64)
+            wanted = scale_and_shift(cuts[t - 1], cuts[t], 64)
+            assert scale.item() == pytest.approx(wanted[0], abs=1e-4)
+            assert shift[0].tolist() == pytest.approx(wanted[1].tolist(), abs=0.02)
+    assert mirrored
 
 
 def write_video(path, frames):
@@ -203,11 +230,15 @@ def test_validation_follows_each_clip_with_its_own_memory(root, detector, tmp_pa
     trainer.run()
     model, clips = trainer.model.eval(), trainer.held_clips
     together = follow_plain(model, clips, 1.3)
-    memory = None
+    memory, before = None, None
     crops = np.concatenate([c for c, _ in refine.plain_crops(clips.cache, 64, 1.3, 64)])
     for k in np.flatnonzero(clips.clip == 1):
+        now = compose(crop_affine(clips.cache.boxes[k], 64, 1.3), clips.affines[k])[None]
+        if memory is not None:  # as a tracker does
+            memory = torch.from_numpy(Memory(memory.numpy(), before).seen_by(now, 64))
         with torch.no_grad():
             raw, memory = model.follow(torch.from_numpy(crops[k : k + 1]), memory)
+        before = now
         np.testing.assert_allclose(raw.landmarks.numpy()[0], together[k], atol=1e-3)
     assert np.abs(together - follow_plain(model, clips, 1.3, remember=False)).max() > 1e-3
 
@@ -270,6 +301,8 @@ def test_a_model_without_a_memory_refuses_one():
             RecipeError,
             r"model\.length is 2\.0, of the start .* None; give the recipe the detector",
         ),
+        ({"sigma": 2.0}, RecipeError, r"sigma is 2\.0, of the start .* 1\.2; give the recipe the detector's model"),
+        ({"model.padding": 1.5}, RecipeError, r"model\.padding is 1\.5, of the start .* 1\.3; give the recipe"),
         ({"model.head": "attentive1d"}, RecipeError, r"model\.head is 'attentive1d', of the start .*'attentive1d-gaus"),
         ({"model.channels": 24}, ModelError, r"checkpoint\.pt: no weights of the recipe's model; give the detector's"),
         ({"refine.clips": 0}, RecipeError, "has neither clips nor videos to learn from; set refine.clips above 0"),

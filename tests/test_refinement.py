@@ -1,13 +1,16 @@
 """refinement.py: equation 13 as a recursion, and a network that is refined."""
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
+from lineament.geometry import apply_affine, crop_affine
 from lineament.models.attentive_1d import LENGTHS, AxisSettings
 from lineament.models.landmark_net import LandmarkNet
-from lineament.models.refinement import WIDTH, RefinedNet, Refinement
+from lineament.models.refinement import WIDTH, RefinedNet, Refinement, between, moved_memory
+from lineament.remembered import Memory, scale_and_shift
 
 pytestmark = pytest.mark.torch
 
@@ -73,6 +76,32 @@ def test_heatmaps_of_every_length_are_seen_as_widely(length):
     reached = torch.nonzero(maps.grad.abs().sum((0, 1)))[:, 0]
     far = (reached - cells // 2).abs().max().item() / length
     assert 16 <= far <= 32
+
+
+def test_what_is_remembered_stays_where_it_was_in_the_picture():
+    """A peak along each axis lies, after the crop moved, where the crop now shows what was under it."""
+    size, length = 64, 128
+    before = crop_affine([10, 20, 60, 70], size, 1.3)
+    now = crop_affine([13, 18, 68, 73], size, 1.3, 4.0)
+    place = np.array([36.0, 44.0])
+    cells = (apply_affine(before, place) + 0.5) * length / size - 0.5
+    maps = np.exp(-((np.arange(length) - cells[:, None]) ** 2) / 50)[None, :, None].astype(np.float32)
+    moved = Memory(maps, before[None]).seen_by(now[None], size)[0, :, 0]
+    peaks = (moved * np.arange(length)).sum(1) / moved.sum(1)
+    wanted = (apply_affine(now, place) + 0.5) * length / size - 0.5
+    # about the middle of the crop a turn of 4 degrees, which is left out, moves little
+    assert np.abs(peaks - wanted).max() < 0.07 * np.abs(wanted - length / 2).max() + 0.2
+    corners = np.array([[0.0, 0.0], [90.0, 80.0]])
+    told = between(*(torch.from_numpy(apply_affine(a, corners)[None]) for a in (before, now)), size)
+    assert told[0].item() == pytest.approx(scale_and_shift(before, now, size)[0])
+    assert told[1][0].tolist() == pytest.approx(scale_and_shift(before, now, size)[1].tolist())
+    by_torch = moved_memory(torch.from_numpy(maps), told[0].float(), told[1].float(), size)[0, :, 0]
+    np.testing.assert_allclose(by_torch, moved, atol=1e-4)
+
+
+def test_nothing_moves_with_a_crop_that_stays():
+    memory = torch.randn(3, 2, 4, 16)
+    assert torch.allclose(moved_memory(memory, torch.ones(3), torch.zeros(3, 2), 64), memory, atol=1e-5)
 
 
 def test_zeros_are_what_is_remembered_before_the_first_frame():

@@ -353,7 +353,7 @@ def test_each_face_is_seen_with_what_the_model_remembers_of_it():
     alone = scene(("astronaut", 110, 90, 120))
 
     def seen():
-        return {t.number: None if t.memory is None else t.memory.max() for t in follow._tracks}
+        return {t.number: None if t.memory is None else t.memory.maps.max() for t in follow._tracks}
 
     for _ in range(3):
         follow(both)
@@ -367,7 +367,7 @@ def test_each_face_is_seen_with_what_the_model_remembers_of_it():
     for frame in (both, both, both):
         wanted, found = follow(frame), other(frame)
         np.testing.assert_array_equal(wanted.landmarks, found.landmarks)
-    assert [t.memory.max() for t in other._tracks] == [t.memory.max() for t in follow._tracks]
+    assert [t.memory.maps.max() for t in other._tracks] == [t.memory.maps.max() for t in follow._tracks]
     assert seen()[1] == 8
     assert seen()[2] < 4
     follow.reset()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .crop import warp
 from .geometry import Array, box_center, box_side, crop_affine, landmark_box
 from .predict import Found
+from .remembered import Memory
 from .smooth import Smoother
 
 LOOK, AROUND = 12, 1.8
@@ -40,7 +41,8 @@ class Seen:
     landmarks: Array
     scores: Array
     sigma_px: Array
-    memory: NDArray[np.float32] | None = None
+    memory: Memory | None = None
+    """Of this one face."""
 
     @cached_property
     def box(self) -> Array:
@@ -50,8 +52,11 @@ class Seen:
     @classmethod
     def all_of(cls, found: Found) -> "list[Seen]":
         """One for each face of `found`."""
-        memories = [None] * len(found.landmarks) if found.memory is None else list(found.memory)
-        return [cls(*row) for row in zip(found.landmarks, found.scores, found.sigma_px, memories, strict=True)]
+        rows = zip(found.landmarks, found.scores, found.sigma_px, strict=True)
+        if found.memory is None:
+            return [cls(*row) for row in rows]
+        maps, affines = found.memory
+        return [cls(*row, Memory(maps[k : k + 1], affines[k : k + 1])) for k, row in enumerate(rows)]
 
 
 @dataclass(eq=False)
@@ -75,8 +80,8 @@ class Followed:
     """Seconds since it was lost; 0 while it is followed."""
     cut_off: bool = False
     """Whether it was lost at a cut: where it was then says nothing of where it is."""
-    memory: NDArray[np.float32] | None = None
-    """(2, W, L): of a model that remembers what it saw of the face, while it is followed."""
+    memory: Memory | None = None
+    """Of a model that remembers what it saw of this one face, while it is followed."""
     unlearnt_s: float = 0.0
     """Seconds since what it looks like was last learnt from."""
 
@@ -165,14 +170,17 @@ def _normal(picture: Array) -> Array:
     return np.asarray((picture - picture.mean()) / max(float(picture.std()), 1e-6))
 
 
-def _packed(memory: NDArray[np.float32] | None) -> dict[str, Any] | None:
-    """`memory` for JSON, as bytes in base64: numbers spelt out would be thrice as long."""
+def _packed(memory: Memory | None) -> dict[str, Any] | None:
+    """`memory` for JSON, its maps as bytes in base64: numbers spelt out would be thrice as long."""
     if memory is None:
         return None
-    return {"shape": memory.shape, "float32": b64encode(memory.astype("<f4").tobytes()).decode()}
+    maps, affines = memory
+    told = b64encode(maps.astype("<f4").tobytes()).decode()
+    return {"shape": maps.shape, "float32": told, "affines": affines.tolist()}
 
 
-def _unpacked(packed: Mapping[str, Any] | None) -> NDArray[np.float32] | None:
+def _unpacked(packed: Mapping[str, Any] | None) -> Memory | None:
     if packed is None:
         return None
-    return np.frombuffer(b64decode(packed["float32"]), "<f4").reshape(packed["shape"])
+    maps = np.frombuffer(b64decode(packed["float32"]), "<f4").reshape(packed["shape"])
+    return Memory(maps, np.array(packed["affines"], np.float64))

@@ -31,6 +31,7 @@ from .geometry import (
     upright_box,
 )
 from .image import Source, read_image
+from .remembered import Memory
 from .runtime import Heads, load_model
 from .schemes import convert, scheme
 from .schemes import scheme as scheme_of
@@ -92,8 +93,13 @@ class Found(NamedTuple):
     """(F, N) in [0, 1]."""
     sigma_px: Array
     """(F, N), pixels of the image."""
-    memory: NDArray[np.float32] | None = None
-    """(F, 2, W, L): what a model that remembers is to be given with the next frame; None of another."""
+    memory: Memory | None = None
+    """What a model that remembers is to be given with the next frame; None of another."""
+
+    def take(self, row: int, other: "Found", k: int) -> None:
+        """Puts the face `k` of `other` in the place of the face `row`."""
+        for mine, theirs in zip((*self[:3], *(self.memory or ())), (*other[:3], *(other.memory or ())), strict=True):
+            mine[row] = theirs[k]
 
 
 class Predictor:
@@ -205,11 +211,11 @@ class Predictor:
         images: list[NDArray[np.uint8]],
         cuts: list[Cut],
         rules: Recut | None = None,
-        memory: NDArray[np.float32] | None = None,
+        memory: Memory | None = None,
     ) -> Found:
         """What the model says of the faces in `cuts`; some are cut again, by `rules` or the predictor's own.
 
-        memory: (F, 2, W, L) that `Found` held for the frame before; a face that is cut again is seen without it.
+        memory: of the same faces, as `Found` held it for the frame before; a face that is cut again is seen without it.
         """
         best, rules = self.look(images, cuts, memory), rules or self.recut
         if rules is None:
@@ -232,23 +238,21 @@ class Predictor:
     def _keep_better(best: Found, rows: list[int], other: Found) -> None:
         for k, row in enumerate(rows):
             if other.scores[k].mean() > best.scores[row].mean():
-                for kept, part in zip(best, other, strict=True):
-                    if kept is not None and part is not None:
-                        kept[row] = part[k]
+                best.take(row, other, k)
 
-    def look(
-        self, images: list[NDArray[np.uint8]], cuts: list[Cut], memory: NDArray[np.float32] | None = None
-    ) -> Found:
+    def look(self, images: list[NDArray[np.uint8]], cuts: list[Cut], memory: Memory | None = None) -> Found:
         """As `find`, by one cut of each face."""
         model = self.model
         if not cuts:
             return Found(np.zeros((0, model.points, 2)), np.zeros((0, model.points)), np.zeros((0, model.points)))
-        affines = [crop_affine(t.box, model.size, model.padding, t.roll_deg) for t in cuts]
-        crops = warp_all([images[t.image] for t in cuts], affines, model.size, self.threads)
-        heads: Heads = self.heads(crops) if memory is None else self.model.heads(crops, memory)
+        affines = np.stack([crop_affine(t.box, model.size, model.padding, t.roll_deg) for t in cuts])
+        crops = warp_all([images[t.image] for t in cuts], list(affines), model.size, self.threads)
+        seen = None if memory is None else memory.seen_by(affines, model.size)
+        heads: Heads = self.heads(crops) if seen is None else self.model.heads(crops, seen)
         points = [apply_affine(invert_affine(a), p) for a, p in zip(affines, heads.landmarks_crop, strict=True)]
         scales = np.array([affine_scale(a) for a in affines])
-        return Found(np.stack(points), heads.scores.astype(np.float64), heads.sigma_px / scales[:, None], heads.memory)
+        kept = None if heads.memory is None else Memory(heads.memory, affines)
+        return Found(np.stack(points), heads.scores.astype(np.float64), heads.sigma_px / scales[:, None], kept)
 
     def _second_cuts(self, rules: Recut, cut: Cut, landmarks: Array, scores: Array) -> list[Cut]:
         """Other cuts worth trying for a face, by what the first one found; mostly none."""

@@ -20,6 +20,7 @@ from .followed import BORDER, Followed, Seen, look_of
 from .geometry import Array, box_center, box_side, iou
 from .image import read_image
 from .predict import RECUT, Found, LandmarkModel, Predictor, first_cuts
+from .remembered import Memory
 from .schemes import scheme
 from .smooth import DEFAULT, Smoother
 
@@ -220,10 +221,10 @@ class Tracker:
         return {track: points for track, points in seen.items() if track not in gone}
 
     @staticmethod
-    def _remembered(followed: list[Followed]) -> NDArray[np.float32] | None:
-        """What the model remembers of the faces (F, 2, W, L); None where it remembers nothing."""
+    def _remembered(followed: list[Followed]) -> Memory | None:
+        """What the model remembers of the faces; None where it remembers nothing."""
         memories = [track.memory for track in followed if track.memory is not None]
-        return np.stack(memories) if memories else None
+        return Memory(*(np.concatenate(part) for part in zip(*memories, strict=True))) if memories else None
 
     def _goes_on(self, track: Followed, points: Seen) -> bool:
         """Whether `points` may be the face of `track` one frame later."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..crop import warp
 from ..errors import DataError
-from ..geometry import Array, apply_affine, box_side, crop_affine, upright_box
+from ..geometry import Array, apply_affine, box_side, crop_affine, invert_affine, upright_box
 from ..runtime import find_model
 from ..schemes import scheme
 from ..smooth import zero_phase
@@ -26,14 +26,20 @@ from .batch import CropCache
 from .clips import ClipSettings, make_clip
 from .self_labels import Limits, frames_of, moved
 
-SIZE, CONTEXT = 160, 1.75
+SIZE, CONTEXT = 192, 1.75
 """Side of a cached frame in pixels, and in sides of the face as it was in the frame before."""
 SHIFT, SCALE, TURN_DEG = 0.012, 0.012, 1.0
 """Deviations of what a tracker's own errors do to a cut: along x and y in sides, in scale, in degrees."""
+TREMBLE = 0.2
+"""The part of them that differs from frame to frame; the rest stays: a tracker errs alike in frames that are alike."""
 LARGEST = 720
 """Longer side in pixels to which frames of videos are shrunk: those of one video are held in memory."""
 LABEL_FRAMES = 1.0
 """Deviation in frames of the Gaussian that smooths a video's labels; it looks ahead as far as back."""
+
+
+ANCHORS = 2
+"""Points behind the landmarks that tell how the cut moves."""
 
 
 class Shot(NamedTuple):
@@ -55,6 +61,8 @@ class Clips:
     """The frames, cut around where the face was in the frame before; the boxes are those of that frame."""
     clip: NDArray[np.int64]
     """(M,): the number of the clip of each frame."""
+    affines: Array
+    """(M, 2, 3): from the pixels of the clip's own pictures to those of the cached frames."""
 
     def starts(self, frames: int) -> NDArray[np.int64]:
         """The frames at which so many frames of one clip begin."""
@@ -134,7 +142,7 @@ def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _stamp(parts: list[object]) -> str:
     """What changes with any change of what is cached, or of how."""
-    return hashlib.sha256(json.dumps([SIZE, CONTEXT, LABEL_FRAMES, *parts]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(["affines", SIZE, CONTEXT, LABEL_FRAMES, *parts]).encode()).hexdigest()[:16]
 
 
 def _cached(clips: Iterable[Iterable[Shot]], name: str, stem: Path) -> Clips:
@@ -143,17 +151,17 @@ def _cached(clips: Iterable[Iterable[Shot]], name: str, stem: Path) -> Clips:
     if not rest.exists():
         _write(clips, name, crops, rest)
     with np.load(rest, allow_pickle=False) as kept:
-        landmarks, clip = kept["landmarks"], kept["clip"]
+        landmarks, clip, affines = kept["landmarks"], kept["clip"], kept["affines"]
     half = SIZE / CONTEXT / 2
     box = (SIZE - 1) / 2 + np.array([-half, -half, half, half])
     frames = np.memmap(crops, np.uint8, "r").reshape(-1, SIZE, SIZE, 3)
-    return Clips(CropCache(frames, landmarks, np.tile(box, (len(frames), 1))), clip)
+    return Clips(CropCache(frames, landmarks, np.tile(box, (len(frames), 1))), clip, affines)
 
 
 def _write(clips: Iterable[Iterable[Shot]], name: str, crops: Path, rest: Path) -> None:
     crops.parent.mkdir(parents=True, exist_ok=True)
     mean = scheme(name).mean_shape
-    landmarks, numbers = [], []
+    landmarks, numbers, affines = [], [], []
     with whole(crops) as beside:
         with beside.open("wb") as file:
             for number, shots in enumerate(clips):
@@ -165,18 +173,20 @@ def _write(clips: Iterable[Iterable[Shot]], name: str, crops: Path, rest: Path) 
                     file.write(warp(shot.image, affine, SIZE).tobytes())
                     landmarks.append(np.where(shot.known[:, None], apply_affine(affine, shot.landmarks), np.nan))
                     numbers.append(number)
+                    affines.append(affine)
                     before = shot.landmarks
         if not landmarks:
             raise DataError("no face is followed long enough in the videos; give longer ones, or other videos")
     # written last: without it the frames are made anew
     with whole(rest) as beside, beside.open("wb") as file:
-        np.savez(file, landmarks=np.stack(landmarks), clip=np.array(numbers))
+        np.savez(file, landmarks=np.stack(landmarks), clip=np.array(numbers), affines=np.stack(affines))
 
 
 class TrainingWindows:
     """Runs of frames by epoch and position; the same for the same seed, whoever asks and in whatever order.
 
-    Every frame is cut with an error of its own, as by a tracker; half of the windows are mirrored.
+    Frames are cut with errors such as a tracker makes; half of the windows are mirrored. Behind the landmarks come
+    ANCHORS more points, which stay where they are in the clip's pictures: they tell how the cut moves.
     """
 
     def __init__(
@@ -184,7 +194,8 @@ class TrainingWindows:
     ) -> None:
         """Raises: DataError where no clip has so many frames."""
         self.sources, self.frames, self.size, self.padding, self.seed = tuple(sources), frames, size, padding, seed
-        self.mirror = scheme(scheme_name).mirror
+        mirror = scheme(scheme_name).mirror
+        self.mirror = np.concatenate([mirror, len(mirror) + np.arange(ANCHORS)])
         self.starts = [clips.starts(frames) for clips in self.sources]
         if not sum(map(len, self.starts)):
             raise DataError(f"no clip has {frames} frames in a row; lower refine.window")
@@ -195,13 +206,17 @@ class TrainingWindows:
         return pairs[np.random.default_rng([self.seed, epoch]).permutation(len(pairs))]
 
     def make(self, epoch: int, position: int, source: int, first: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Crops (T, S, S, 3) and their landmarks (T, N, 2) in pixels of each crop."""
+        """Crops (T, S, S, 3), and their landmarks and anchors (T, N + ANCHORS, 2) in pixels of each crop."""
         rng = np.random.default_rng([self.seed, epoch, position])
-        cache, mirrored = self.sources[source].cache, rng.random() < 0.5
+        clips, mirrored = self.sources[source], rng.random() < 0.5
+        cache, lasting = clips.cache, rng.standard_normal(4)
+        corners = np.array([[0.0, 0.0], [SIZE - 1.0, SIZE - 1.0]])
+        anchors = apply_affine(invert_affine(clips.affines[first]), corners)
         crops, landmarks = [], []
         for k in range(first, first + self.frames):
-            affine = self._cut(rng, cache.boxes[k])
+            affine = self._cut(lasting + TREMBLE * rng.standard_normal(4), cache.boxes[k])
             crop, points = warp(np.ascontiguousarray(cache.crops[k]), affine, self.size), cache.landmarks[k]
+            points = np.concatenate([points, apply_affine(clips.affines[k], anchors)])
             points = apply_affine(affine, points)
             if mirrored:
                 crop, points = crop[:, ::-1], points[self.mirror]
@@ -210,7 +225,7 @@ class TrainingWindows:
             landmarks.append(points)
         return np.stack(crops), np.stack(landmarks).astype(np.float32)
 
-    def _cut(self, rng: np.random.Generator, box: Array) -> Array:
-        """The cut (2, 3) around `box` (4,) with a tracker's errors."""
-        x, y, scale, turn = rng.standard_normal(4) * (SHIFT, SHIFT, SCALE, TURN_DEG)
-        return crop_affine(moved(box, x, y, float(np.exp(scale))), self.size, self.padding, turn)
+    def _cut(self, errors: Array, box: Array) -> Array:
+        """The cut (2, 3) around `box` (4,) with `errors` (4,) in deviations."""
+        x, y, scale, turn = errors * (SHIFT, SHIFT, SCALE, TURN_DEG)
+        return crop_affine(moved(box, x, y, float(np.exp(scale))), self.size, self.padding, float(turn))

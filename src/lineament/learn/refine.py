@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batch import plain_crops, plain_landmarks
-from ..data.clip_cache import Clips, TrainingWindows, made_clips, video_clips
+from ..data.clip_cache import ANCHORS, Clips, TrainingWindows, made_clips, video_clips
 from ..data.clips import ClipSettings
 from ..errors import ModelError, RecipeError
+from ..geometry import compose, crop_affine
 from ..models.heads import STRIDE
 from ..models.landmark_net import LandmarkNet
-from ..models.refinement import RefinedNet
+from ..models.refinement import RefinedNet, between, moved_memory
+from ..remembered import scale_and_shift
 from ..schemes import scheme
 from ..video import VIDEO_SUFFIXES
 from .build import build_model, read_trained
@@ -26,11 +28,11 @@ from .recipe import Recipe, RefineSettings
 from .train import Crops, Trainer
 from .validate import interocular_nme
 
-MADE = ClipSettings(size=224)
+MADE = ClipSettings(size=256)
 """The clips that are made; the recipe says how long they are and how often something passes."""
 HELD_BACK, HELD_BACK_FRAMES = 16, 48
 """Clips made of validation faces, and their frames."""
-SAME = ("head", "length", "attention", "decoder")
+SAME = ("head", "length", "attention", "decoder", "size", "padding")
 """Of the detector's model, what its weights do not tell."""
 TEST_VIDEO = "talking_face"
 """The one video with known landmarks is to test on."""
@@ -62,12 +64,12 @@ class Refiner(Trainer):
     def _fill(self, net: LandmarkNet, start: Path) -> None:
         """Gives `net`, which learns no more, all the weights of the detector at `start`."""
         if start.suffix == ".pt":
-            given, own = read_trained(start)[1].model, self.recipe.model
-            for key in SAME:
-                if getattr(given, key) != getattr(own, key):
+            given = read_trained(start)[1]
+            pairs = {f"model.{key}": (getattr(self.recipe.model, key), getattr(given.model, key)) for key in SAME}
+            for key, (own, theirs) in (pairs | {"sigma": (self.recipe.sigma, given.sigma)}).items():
+                if own != theirs:
                     raise RecipeError(
-                        f"model.{key} is {getattr(own, key)!r}, of the start {start} {getattr(given, key)!r}; "
-                        "give the recipe the detector's model"
+                        f"{key} is {own!r}, of the start {start} {theirs!r}; give the recipe the detector's model"
                     )
         try:
             net.load_state_dict(load_weights(start))
@@ -122,7 +124,7 @@ class Refiner(Trainer):
     def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int) -> dict[str, Tensor]:
         """The weighted losses by name, averaged over the frames (Yin et al., eq. 14), and their sum as "total".
 
-        crops: (B, T, S, S, 3).    landmarks_crop: (B, T, N, 2).
+        crops: (B, T, S, S, 3).    landmarks_crop: (B, T, N + ANCHORS, 2).
         """
         assert isinstance(self.model, RefinedNet)
         memory: Tensor | None = None
@@ -131,12 +133,21 @@ class Refiner(Trainer):
         with bf16:
             maps = self.model.detected(self.model.net.normalize(crops.flatten(0, 1)))
         maps_x, maps_y = (part.reshape(*crops.shape[:2], *part.shape[1:]) for part in maps)
+        landmarks_crop, anchors = self.annotated(landmarks_crop), landmarks_crop[:, :, -ANCHORS:]
         for t in range(crops.shape[1]):
+            if memory is not None:
+                memory = moved_memory(
+                    memory, *between(anchors[:, t - 1], anchors[:, t], self.model.size), self.model.size
+                )
             with bf16:
                 raw, memory = self.model.refined(maps_x[:, t], maps_y[:, t], memory)
             parts = total_loss(raw, landmarks_crop[:, t], self.recipe.losses, STRIDE, self.recipe.sigma, count)
             sums = {name: sums.get(name, torch.zeros(())) + value for name, value in parts.items()}
         return sums
+
+    def annotated(self, landmarks_crop: Tensor) -> Tensor:
+        """The landmarks, without the anchors that come with them."""
+        return landmarks_crop[:, :, :-ANCHORS]
 
     def validate(self) -> dict[str, float]:
         """The NME on clips made of faces held back, of the frames as refined and as the detector alone finds them."""
@@ -159,6 +170,10 @@ def follow_plain(model: RefinedNet, clips: Clips, padding: float, remember: bool
     """
     device = next(model.parameters()).device
     crops = np.concatenate([part for part, _ in plain_crops(clips.cache, model.size, padding, 64)])
+    affines = [
+        compose(crop_affine(box, model.size, padding), affine)
+        for box, affine in zip(clips.cache.boxes, clips.affines, strict=True)
+    ]
     found = np.zeros(clips.cache.landmarks.shape, np.float32)
     numbers = np.unique(clips.clip)
     rows = [np.flatnonzero(clips.clip == number) for number in numbers]
@@ -170,7 +185,14 @@ def follow_plain(model: RefinedNet, clips: Clips, padding: float, remember: bool
         if not remember:
             raw = model.net(seen)
         else:
-            before = torch.stack([memory[k] for k in going]) if memory else None
+            before = None
+            if memory:
+                steps = [scale_and_shift(affines[row - 1], affines[row], model.size) for row in at]
+                scale, shift = (
+                    torch.tensor(np.array(part), dtype=torch.float32, device=device)
+                    for part in zip(*steps, strict=True)
+                )
+                before = moved_memory(torch.stack([memory[k] for k in going]), scale, shift, model.size)
             raw, after = model.follow(seen, before)
             memory = dict(zip(going, after, strict=True))
         found[at] = raw.landmarks.cpu().numpy()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import RecipeError
+from ..remembered import old_cells
 from .attentive_1d import Attentive1D
 from .heads import Raw
 from .landmark_net import LandmarkNet
@@ -95,6 +96,37 @@ class RefinedNet(nn.Module):
         assert isinstance(self.net.head, Attentive1D)
         refined_x, refined_y, memory = self.refine(maps_x, maps_y, memory)
         return self.net.head.read(refined_x.float(), refined_y.float()), memory
+
+
+def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Tensor:
+    """The memory (B, 2, W, L) at the cells of crops to which a point of the old ones comes at scale x + shift.
+
+    scale: (B,).    shift: (B, 2).    size: side of the crops. The same as `Memory.seen_by`, with gradients.
+    """
+    length = memory.shape[-1]
+    here = torch.arange(length, device=memory.device, dtype=torch.float32)
+    cells = old_cells(here, length, size, scale[:, None, None], shift[:, :, None]).clamp(0, length - 1)  # (B, 2, L)
+    low = cells.floor()
+    rest = (cells - low)[:, :, None].to(memory.dtype)
+    low = low.long()
+    high = (low + 1).clamp(max=length - 1)
+    a, b = (memory.gather(-1, index[:, :, None].expand_as(memory)) for index in (low, high))
+    moved: Tensor = a * (1 - rest) + b * rest
+    return moved
+
+
+def between(before: Tensor, now: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The scale (B,) and shift (B, 2) for `moved_memory`, by two points (B, 2, 2) as each of two crops shows them."""
+    old, new = (points[:, 1] - points[:, 0] for points in (before, now))
+    # the similarity through both, as a complex number: turn and scale
+    lengths = old.square().sum(-1)
+    real = (old * new).sum(-1) / lengths
+    imaginary = (old[:, 0] * new[:, 1] - old[:, 1] * new[:, 0]) / lengths
+    scale = torch.hypot(real, imaginary)
+    middle = (size - 1) / 2
+    x, y = (middle - before[:, 0]).unbind(-1)
+    there = now[:, 0] + torch.stack([real * x - imaginary * y, imaginary * x + real * y], -1)
+    return scale, there - scale[:, None] * middle
 
 
 def _axis_layers(channels_in: int, channels_out: int, apart: int, last: bool = False) -> nn.Sequential:

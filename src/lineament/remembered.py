@@ -1,0 +1,53 @@
+"""What a model remembers of faces, moved with their crops: it stays where it was in the picture.
+
+Models that remember keep features along the axes of the crop. The next frame's crop is another one, a little aside,
+larger or turned; the turn, which two axes cannot follow, is left out.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .geometry import Array, affine_scale, apply_affine, compose, invert_affine
+
+
+class Memory(NamedTuple):
+    """What is remembered of F faces."""
+
+    maps: NDArray[np.float32]
+    """(F, 2, W, L): W features at L cells along x and along y of each crop."""
+    affines: Array
+    """(F, 2, 3): image_to_crop of the crops that they are of."""
+
+    def seen_by(self, affines: Array, size: int) -> NDArray[np.float32]:
+        """`maps` at the cells of the crops of `affines` (F, 2, 3), of `size` pixels a side."""
+        moved = np.empty_like(self.maps)
+        for k, (before, now) in enumerate(zip(self.affines, affines, strict=True)):
+            scale, shift = scale_and_shift(before, now, size)
+            for axis in range(2):
+                cells = old_cells(np.arange(self.maps.shape[-1]), self.maps.shape[-1], size, scale, shift[axis])
+                cells = cells.clip(0, self.maps.shape[-1] - 1)
+                low = cells.astype(np.intp)
+                high = np.minimum(low + 1, self.maps.shape[-1] - 1)
+                rest = (cells - low).astype(np.float32)
+                row = self.maps[k, axis]
+                moved[k, axis] = row[:, low] * (1 - rest) + row[:, high] * rest
+        return moved
+
+
+def scale_and_shift(before: Array, now: Array, size: int) -> tuple[float, Array]:
+    """By which a point of one crop is at x' = scale x + shift in the other, along both axes (2,), without the turn.
+
+    before, now: their image_to_crop affines (2, 3).    size: their side in pixels; about their middle is turned.
+    """
+    between = compose(now, invert_affine(before))
+    middle = np.full(2, (size - 1) / 2)
+    scale = affine_scale(between)
+    return scale, apply_affine(between, middle) - scale * middle
+
+
+def old_cells(cells: Any, length: int, size: int, scale: Any, shift: Any) -> Any:
+    """Where the `cells` of an axis of `length` cells were before the crop of `size` pixels moved; arrays or tensors."""
+    pixels = size / length
+    return (((cells + 0.5) * pixels - 0.5 - shift) / scale + 0.5) / pixels - 0.5
