@@ -60,16 +60,19 @@ class CoAttention(nn.Module):
 
 
 class Squeeze(nn.Module):
-    """CNN1 of an axis: a map (B, C, h, w) -> (B, K, ROWS, w), its rows squeezed by strides of 2."""
+    """CNN1 of an axis: a map (B, C, h, w) -> (B, K, ROWS, w), its rows squeezed by strides of 2.
+
+    What it gives ends at 6, as in MobileNetV2: affinities are of the second order, and one loud place would take all.
+    """
 
     def __init__(self, channels: int, width: int, height: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         while height > ROWS:
-            layers += [nn.Conv2d(channels, width, (2, 3), (2, 1), (0, 1), bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            layers += [nn.Conv2d(channels, width, (2, 3), (2, 1), (0, 1), bias=False), nn.BatchNorm2d(width), nn.ReLU6()]
             channels, height = width, height // 2
         if not layers:
-            layers = [nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            layers = [nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU6()]
         self.rows = height
         self.layers = nn.Sequential(*layers)
 
