@@ -69,7 +69,11 @@ class Squeeze(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         while height > ROWS:
-            layers += [nn.Conv2d(channels, width, (2, 3), (2, 1), (0, 1), bias=False), nn.BatchNorm2d(width), nn.ReLU6()]
+            layers += [
+                nn.Conv2d(channels, width, (2, 3), (2, 1), (0, 1), bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU6(),
+            ]
             channels, height = width, height // 2
         if not layers:
             layers = [nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU6()]
