@@ -260,6 +260,10 @@ def test_steadiness_is_told_of_videos_and_tracks(video, tmp_path):
     assert head.split()[:4] == ["track", "face", "frames", "gaps"]
     assert "as measured" in raw
     assert "one-euro" in smooth
+    assert call("stability", video, "--flip", "--smooth", "none")[1].count("as measured") == 1
+    code, _, err = call("stability", video, "--detector", tmp_path / "none.onnx")
+    assert code != 0
+    assert "none.onnx" in err
     assert (tmp_path / "s.png").stat().st_size > 5000
     call("track", video, "--out", tmp_path / "a.jsonl")
     call("track", video, "--out", tmp_path / "raw.jsonl", "--smooth", "none")

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, need_package, note, progress_bar, show_table
-from .faces import Smooth
+from .faces import DetectorName, Flip, Smooth, named_detector
 
 if TYPE_CHECKING:
+    from ..track import Tracker
     from ..tracks import Tracks
 
 
@@ -22,6 +23,8 @@ def stability(
         Path | None, typer.Option(help="Tracks with the true numbers: counts switched, lost and ghost faces.")
     ] = None,
     model: Annotated[str, typer.Option("--model", help="For videos: a model by name, or an .onnx file.")] = "fast",
+    detector: DetectorName = "default",
+    flip: Flip = False,
     smooth: Annotated[Smooth, typer.Option(help="For videos: the filter over time.")] = Smooth.one_euro,
     plot: Annotated[Path | None, typer.Option(help="A .png file: motion and jitter over time.")] = None,
 ) -> None:
@@ -31,6 +34,7 @@ def stability(
     second difference of the points, in percent of the distance between the outer eye corners.
     """
     from ..score.stability import compare_numbers, measure_tracks
+    from ..track import Tracker
     from ..tracks import read_tracks, smoothed
 
     if (reference or truth) and len(paths) != 1:
@@ -39,13 +43,14 @@ def stability(
         raise typer.BadParameter("--reference is for a file of tracks; a video is its own, tracked without a filter")
     if plot is not None:
         need_package("matplotlib", "report")
-    rows, drawn, counted = [], [], []
+    rows, drawn, counted, tracker = [], [], [], None
     for path in paths:
         if _is_tracks(path):
             raw = read_tracks(reference) if reference else None
             pairs = [(path.name, read_tracks(path), raw)]
         else:
-            raw = _measured(path, model)
+            tracker = tracker or Tracker(model, smooth=None, detector=named_detector(detector), flip=flip)
+            raw = _measured(path, tracker)
             pairs = [(f"{path.name}, as measured", raw, None)]
             if smooth.filter:
                 pairs.append((f"{path.name}, {smooth.value}", smoothed(raw, smooth.filter), raw))
@@ -78,11 +83,11 @@ def _number(value: float, digits: int) -> str:
     return "-" if value != value else f"{value:.{digits}f}"
 
 
-def _measured(path: Path, model: str) -> "Tracks":
-    """The tracks of a video without a filter."""
-    from ..track import Tracker
+def _measured(path: Path, tracker: "Tracker") -> "Tracks":
+    """The tracks of a video as a `tracker` without a filter finds them."""
     from ..tracks import track_all
     from ..video import VideoReader
 
+    tracker.reset()
     with VideoReader(str(path)) as reader, progress_bar("frames", reader.frames, speed=True) as step:
-        return track_all(reader, Tracker(model, smooth=None), step)
+        return track_all(reader, tracker, step)
