@@ -73,7 +73,7 @@ class Before(NamedTuple):
     command: str
     name: str
     recipe: str = ""
-    """Of the same folder of recipes; empty: called as the run."""
+    """Of the same folder of recipes, or beside it; empty: called as the run."""
     changes: tuple[str, ...] = ()
     scales: tuple[str, ...] = ("cpu", "paper")
 
@@ -83,7 +83,11 @@ TEACHER, SUPERNET = Before("train", "s1-teacher"), Before("slim", "hr-supernet")
 LEARNT_AGAIN = (*TABLES["s4"][1]["no distillation"], "train.seed=1")
 S_HRNET = Before("distill", "s-hrnet", TABLES["s4"][0], (f"start={CUT}", *LEARNT_AGAIN), ("cpu",))
 """The cut network after it learnt again; without that the rows of s4 would tell how they mend what the cut broke."""
-BEFORE = {"s1": [TEACHER], "s4": [TEACHER, SUPERNET, S_HRNET]}
+ACCURATE = [
+    Before("train", name, f"../{name}.toml", (), ("cpu",)) for name in ("accurate-128", "accurate-192", "accurate")
+]
+"""Half a day of two cores, so that a checkpoint in runs/accurate is taken as it is."""
+BEFORE = {"s1": [TEACHER], "s4": [TEACHER._replace(scales=("paper",)), *ACCURATE, SUPERNET, S_HRNET]}
 
 
 def train(command: str, recipe: Path, changes: tuple[str, ...], folder: Path, options: argparse.Namespace) -> Path:
@@ -163,6 +167,7 @@ def main() -> None:
     recipes, runs = RECIPES / options.scale, Path("runs") if options.scale == "cpu" else Path("runs") / options.scale
     for before in BEFORE[options.table]:
         done = before.command == "slim" and (runs / before.name / "pareto.csv").exists()
+        done |= before in ACCURATE and (runs / ACCURATE[-1].name / "checkpoint.pt").exists()
         if options.scale in before.scales and not done:
             file = recipes / (before.recipe or f"{before.name}.toml")
             train(before.command, file, before.changes, runs / before.name, options)
