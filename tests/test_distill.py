@@ -1,5 +1,7 @@
 """Distillation: without a teacher it is training, resumed equals unbroken, what cannot be compared is refused first."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -13,10 +15,11 @@ from lineament.data.batch import plain_crops
 from lineament.errors import RecipeError, TrainError
 from lineament.learn.build import load_trained
 from lineament.learn.checkpoint import load_checkpoint, load_weights
-from lineament.learn.distill import Distiller, Said, hide, rescaled, resized, said, spots_at_size
+from lineament.learn.distill import Distiller, hide
 from lineament.learn.export import export_checkpoint
 from lineament.learn.recipe import make_recipe
 from lineament.learn.target import gaussian_2d
+from lineament.learn.taught import Said, rescaled, resized, said, spots_at_size
 from lineament.learn.train import Trainer
 from lineament.models.backbones import BACKBONES
 from lineament.models.heads import Raw
@@ -233,6 +236,20 @@ def test_pixels_of_distributions_can_agree_across_sizes(faces, tmp_path):
     flat = Raw(torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 16, 16))
     theirs = Raw(torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 24, 24))
     assert distiller._pixels(Said(flat, {}), Said(theirs, {})).abs().max() < 1e-9
+
+
+def test_what_a_teacher_is_worth_is_told_before_training(faces, tmp_path):
+    lines = []
+    spotted = {"model": {"head": "gaussian2d"}, "steps": 1}
+    path = run(Trainer, small(faces, **spotted).model_copy(update={"losses": {"mse": 1.0}}), tmp_path / "teacher")
+    recipe = small(faces, {"teacher": str(path), "heatmap_kl": 1.0}, **spotted)
+    recipe = recipe.model_copy(update={"losses": {"mse": 1.0}, "start": str(path)})
+    Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache", note=lines.append).run()
+    (told,) = [line for line in lines if "squared error of a map" in line]
+    theirs, own = (float(word) for word in re.findall(r"\d+\.\d+", told))
+    assert theirs == own > 1  # one network, which has learnt nothing: the truth's own spots have 4.5
+    Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache", True, lines.append).run()
+    assert sum("squared error of a map" in line for line in lines) == 1  # a resumed run has told it
 
 
 def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, teacher, tmp_path):

@@ -8,36 +8,29 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..data.batch import plain_crops, plain_landmarks
 from ..errors import RecipeError
 from ..models.heads import STRIDE, Raw
 from ..models.landmark_net import TWO_D, LandmarkNet
-from ..runtime import Model
 from ..schemes import scheme
-from .build import build_model, load_trained, start_from
+from .build import build_model, start_from
 from .distill_losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensemble, pixel_wise, spots
 from .losses import smooth_l1, total_loss
 from .recipe import DistillSettings
+from .taught import Said, Teacher, at_size, rescaled, resized, said, spots_at_size
 from .told import with_teacher
-from .train import Trainer
+from .train import Progress, Trainer
 
+BATCH = 32
+"""Faces at once where nothing is learnt."""
 NEEDS_HEATMAPS = ("pixel_wise", "heatmap_kl")
 NEEDS_LEVELS = ("pair_wise", "mimicry")
-
-
-class Said(NamedTuple):
-    """What a network says of a batch of crops."""
-
-    raw: Raw
-    levels: dict[int, Tensor]
-    """Its decoder's maps (B, C, h, w) by stride; empty for an ONNX file."""
 
 
 class Students(nn.Module):
@@ -55,55 +48,6 @@ class Students(nn.Module):
         return self.students[0](crops)  # type: ignore[no-any-return]
 
 
-class Teacher:
-    """A frozen network: a checkpoint of `lineament train` or `distill`, or an ONNX file of `lineament export`.
-
-    An ONNX file tells landmarks only.    Raises: ModelError where the file is neither.
-    """
-
-    def __init__(self, path: Path, device: torch.device) -> None:
-        self.path, self.device = path, device
-        if path.suffix == ".onnx":
-            model = Model(path, threads=1)
-            self.net: LandmarkNet | None = None
-            self.scheme, self.size, self.padding = model.scheme, model.size, model.padding
-            self.heads = model.heads
-        else:
-            self.net, recipe = load_trained(path)
-            self.net.to(device)
-            self.scheme, self.size, self.padding = recipe.scheme, self.net.size, recipe.model.padding
-            self.head, self.sigma_px = recipe.model.head, STRIDE * recipe.sigma
-
-    @torch.no_grad()
-    def __call__(self, crops: Tensor) -> Said:
-        """uint8 crops (B, S, S, 3) of its own size -> Said."""
-        if self.net is None:
-            heads = self.heads(np.ascontiguousarray(crops.cpu().numpy()))
-            landmarks, sigma = (torch.from_numpy(a).to(self.device) for a in (heads.landmarks_crop, heads.sigma_px))
-            return Said(Raw(landmarks, sigma.square()), {})
-        return said(self.net, crops)
-
-
-def said(net: LandmarkNet, crops: Tensor) -> Said:
-    """What `net` says of uint8 `crops` (B, S, S, 3)."""
-    raw, levels = net.with_levels(crops)
-    return Said(raw, {net.size // level.shape[-1]: level for level in levels})
-
-
-def resized(crops: Tensor, size: int) -> Tensor:
-    """uint8 crops (B, S, S, 3) -> (B, size, size, 3), averaged at half the size and below, as crops of pictures are."""
-    if crops.shape[1] == size:
-        return crops
-    x = crops.permute(0, 3, 1, 2).float()
-    x = F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=2 * size <= crops.shape[1])
-    return x.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-
-
-def rescaled(landmarks: Tensor, scale: float) -> Tensor:
-    """Points (B, N, 2) of a crop, in pixels of the same crop at `scale` times its size."""
-    return landmarks if scale == 1 else (landmarks + 0.5) * scale - 0.5
-
-
 def hide(crops: Tensor, share: float, sides: tuple[float, float], generator: torch.Generator | None = None) -> Tensor:
     """Copies of uint8 crops (B, S, S, 3), a rectangle of random size and place hidden in about `share` of them.
 
@@ -119,21 +63,6 @@ def hide(crops: Tensor, share: float, sides: tuple[float, float], generator: tor
         x, y = (int(d * (size - side)) for d, side in zip(draw[3:5], across, strict=True))
         hidden[k, y : y + across[1], x : x + across[0]] = (draw[5:8] * 255).to(torch.uint8)
     return hidden
-
-
-def spots_at_size(maps: Tensor, like: Tensor) -> Tensor:
-    """Maps (B, N, h, w) of height 1 at the height and width of `like`, their peaks as high as before."""
-    if maps.shape[-2:] == like.shape[-2:]:
-        return maps
-    far = 2 * like.shape[-1] <= maps.shape[-1]
-    return F.interpolate(maps.float(), like.shape[-2:], mode="bicubic", align_corners=False, antialias=far)
-
-
-def at_size(maps: Tensor, like: Tensor) -> Tensor:
-    """Maps (B, C, h, w) at the height and width of `like`."""
-    if maps.shape[-2:] == like.shape[-2:]:
-        return maps
-    return F.interpolate(maps.float(), size=like.shape[-2:], mode="bilinear", align_corners=False, antialias=True)
 
 
 class Distiller(Trainer):
@@ -199,6 +128,37 @@ class Distiller(Trainer):
         ]
         if self.processes.first:
             self.processes.wait()
+
+    def run(self, report: Callable[[Progress], None] = lambda progress: None) -> Path:
+        """As of any training; says first what the teacher's maps are worth beside the students' own."""
+        if not self.resumed and self.settings.heatmap_kl + self.settings.pixel_wise and self.processes.first:
+            self._say_worth()
+        return super().run(report)
+
+    def _say_worth(self) -> None:
+        """Tells the squared errors of maps of height 1 on validation: a teacher that is no better has little to say."""
+        teacher, student = self.teacher, self._students()[0].eval()
+        assert teacher is not None
+        mine = _shapes(student).raw.maps
+        if mine is not None:
+            own = self._map_error(lambda crops: student(crops).maps, student.size)
+            theirs = self._map_error(lambda crops: _spots(self._in_kind(teacher(crops)), mine), teacher.size)
+            self.note(f"squared error of a map on validation: the teacher's {theirs:.3f}, the student's now {own:.3f}")
+        student.train()
+
+    @torch.no_grad()
+    def _map_error(self, say: Callable[[Tensor], Tensor], size: int) -> float:
+        """The mean `mse` loss of the maps that `say` makes of plain crops of `size`, at the students' cells."""
+        m, total, count = self.recipe.model, 0.0, 0
+        for cache in self.held_back.values():
+            truth = torch.from_numpy(plain_landmarks(cache, m.size, m.padding)).float()
+            for k, (crops, _) in enumerate(plain_crops(cache, size, m.padding, BATCH)):
+                landmarks = truth[k * BATCH : k * BATCH + len(crops)]
+                maps = say(torch.from_numpy(crops).to(self.device)).cpu()
+                raw = Raw(landmarks, landmarks[..., 0], maps=maps, stride=m.size / maps.shape[-1])
+                loss = total_loss(raw, landmarks, {"mse": 1.0}, STRIDE, self.recipe.sigma)["mse"]
+                total, count = total + float(loss) * len(crops), count + len(crops)
+        return total / max(count, 1)
 
     def _taught(self, crops: Tensor, landmarks_crop: Tensor) -> Said | None:
         """What the teacher says of the crops (B, S, S, 3), now or when it was asked once; None without a teacher."""
@@ -380,6 +340,12 @@ def _compared(answer: Said) -> Tensor:
     maps = answer.raw.heatmaps if answer.raw.maps is None else answer.raw.maps
     assert maps is not None
     return maps
+
+
+def _spots(answer: Said, like: Tensor) -> Tensor:
+    """The maps of height 1 (B, N, h, w) of `answer` at the height and width of `like`."""
+    assert answer.raw.maps is not None
+    return spots_at_size(answer.raw.maps, like)
 
 
 @torch.no_grad()
