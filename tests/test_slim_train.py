@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 
 from faces import write_faces
 from lineament.errors import RecipeError
-from lineament.learn.build import as_its_start, build_model, load_trained
-from lineament.learn.checkpoint import load_checkpoint, start_from
+from lineament.learn.build import as_its_start, build_model, load_trained, start_from
+from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.recipe import SlimSettings, make_recipe
 from lineament.learn.shapes import fit_shapes
 from lineament.learn.slim_channels import slimmed_channels
@@ -133,7 +133,7 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
     again = as_its_start(bare.model_copy(update={"start": cuts[1].checkpoint}))
     assert again.model.layout == recipe.model.layout
     fresh = build_model(again)
-    start_from(fresh, tmp_path / "run" / "threshold-0.1" / "checkpoint.pt")
+    start_from(fresh, again.model_copy(update={"start": str(tmp_path / "run/threshold-0.1/checkpoint.pt")}))
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), fresh.parameters(), strict=True))
     begun = bare.model_copy(update={"start": cuts[1].checkpoint})
     Trainer(begun, tmp_path / "more", tmp_path, tmp_path / "cache").run()
@@ -197,8 +197,9 @@ def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_p
     assert cuts[1].parameters < 0.5 * cuts[0].parameters
     path = cuts[1].checkpoint
     more = small(faces, steps=1, slim=False, model=model, start=path)
-    fresh = build_model(as_its_start(more))
-    start_from(fresh, Path(path))
+    again = as_its_start(more)
+    fresh = build_model(again)
+    start_from(fresh, again)
     assert all(
         torch.equal(a, b) for a, b in zip(load_trained(Path(path))[0].parameters(), fresh.parameters(), strict=True)
     )
