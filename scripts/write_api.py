@@ -7,9 +7,10 @@ import ast
 import dataclasses
 import inspect
 import re
-import sys
 import textwrap
 from pathlib import Path
+
+from pages import keep
 
 import lineament
 
@@ -77,11 +78,7 @@ def text(thing: object) -> list[str]:
 def main() -> None:
     names = sorted(lineament.__all__, key=lambda name: (name[0].isupper(), name.lower()))
     page = "\n".join([HEAD, *(entry(name) for name in names if not name.startswith("__"))])
-    if "--check" in sys.argv:
-        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:
-            sys.exit("docs/api.md is not what the docstrings say; type: python scripts/write_api.py")
-        return
-    PAGE.write_text(page, encoding="utf-8")
+    keep(PAGE, page, "docs/api.md is not what the docstrings say; type: python scripts/write_api.py")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 Usage: python scripts/write_recipes.py [--check]
 """
 
-import sys
 from collections.abc import Iterable, Sequence
 from inspect import getdoc
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from pages import keep
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -149,11 +149,7 @@ def main() -> None:
     for title, said, settings in SECTIONS:
         lines += [f"## {title}\n", *([said + "\n"] if said else []), *keys(settings), ""]
     page = "\n".join([*lines[:-1], *listed()]) + "\n"
-    if "--check" in sys.argv:
-        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:
-            sys.exit("docs/recipes.md is not what the code says; type: python scripts/write_recipes.py")
-        return
-    PAGE.write_text(page, encoding="utf-8")
+    keep(PAGE, page, "docs/recipes.md is not what the code says; type: python scripts/write_recipes.py")
 
 
 if __name__ == "__main__":

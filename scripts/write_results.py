@@ -4,8 +4,9 @@ Usage: python scripts/write_results.py [--check]
 """
 
 import re
-import sys
 from pathlib import Path
+
+from pages import keep
 
 from lineament.runtime import read_card, weights_folder
 
@@ -35,11 +36,7 @@ def main() -> None:
         old,
         flags=re.DOTALL,
     )
-    if "--check" in sys.argv:
-        if new != old:
-            sys.exit("README.md does not say what the cards say; type: python scripts/write_results.py")
-        return
-    README.write_text(new, encoding="utf-8")
+    keep(README, new, "README.md does not say what the cards say; type: python scripts/write_results.py")
 
 
 if __name__ == "__main__":

@@ -19,18 +19,17 @@ import torch
 from faces import write_faces
 from lineament.data.mixture import read_mixture, without
 from lineament.data.sample import Sample
-from lineament.errors import DataError, ModelError, RecipeError, TrainError
-from lineament.learn.build import build_model, start_from
+from lineament.errors import DataError, RecipeError, TrainError
+from lineament.learn.build import build_model
 from lineament.learn.checkpoint import load_checkpoint, save_checkpoint
 from lineament.learn.curves import draw_curves, read_log
 from lineament.learn.log import TrainLog
 from lineament.learn.parallel import GlobalBatchNorm2d, use_global_norms
-from lineament.learn.recipe import make_recipe
 from lineament.learn.train import Trainer, make_loader, make_optimizer
 from lineament.learn.validate import validate
 from lineament.models.backbones import BACKBONES
 from lineament.schemes import convert
-from tiny import Tiny
+from tiny import Tiny, small, trained
 
 pytestmark = [
     pytest.mark.torch,
@@ -56,25 +55,6 @@ def mixed(faces):
     """Two folders: faces of 68 points, and twelve of five."""
     write_faces(faces.parent / "five", 12, lambda landmarks: convert(landmarks, "ibug68", "five").points)
     return faces, faces.parent / "five"
-
-
-def small(faces, **changes):
-    """A recipe that trains a tiny network on drawn faces in fp32; a change "train.steps" sets one key."""
-    folders = faces if isinstance(faces, tuple) else (faces,)
-    values = {
-        "name": "small",
-        "data": [{"reader": "folder", "folder": str(folder)} for folder in folders],
-        "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64},
-        "train": {"steps": 10, "batch": 4, "warmup": 2, "bf16": False, "threads": 1, "loader": 0, "validate_every": 2},
-    }
-    for key, value in changes.items():
-        place, _, last = key.rpartition(".")
-        (values.setdefault(place, {}) if place else values)[last] = value
-    return make_recipe(values)
-
-
-def trained(recipe, folder, resume=False, kind=Trainer, **more):
-    return load_checkpoint(kind(recipe, folder, folder, folder.parent / "cache", resume, **more).run())
 
 
 def test_a_gpu_that_is_not_there_is_refused_by_name(faces, tmp_path, monkeypatch):
@@ -290,49 +270,6 @@ def test_a_loss_that_is_not_finite_ends_the_training(faces, tmp_path):
     with pytest.raises(TrainError, match=r"the loss is nan at step 0; lower train.lr or train.clip"):
         trainer.run()
     assert not (tmp_path / "run/checkpoint.pt").exists()
-
-
-def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_other_points(faces, tmp_path):
-    state = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
-    start = str(tmp_path / "first/checkpoint.pt")
-    same = Trainer(small(faces, start=start), tmp_path / "same", tmp_path, tmp_path / "cache")
-    assert torch.equal(same.model.head.out.weight, state["average"]["head.out.weight"])
-    other = Trainer(small(faces, start=start, scheme="five"), tmp_path / "five", tmp_path, tmp_path / "cache")
-    assert other.model.head.out.weight.shape[0] == 5
-    assert torch.equal(other.model.top[0].weight, state["average"]["top.0.weight"])
-
-
-@pytest.mark.parametrize(
-    "other", [{"model.head": "gaussian2d", "losses": {"mse": 1.0}}, {"scheme": "fgnet68"}], ids=["kind", "scheme"]
-)
-def test_a_head_of_another_kind_or_scheme_is_drawn_anew(other, faces, tmp_path):
-    trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
-    recipe = small(faces, start=str(tmp_path / "first/checkpoint.pt"), **other)
-    model, drawn = build_model(recipe), build_model(recipe)
-    before = torch.load(tmp_path / "first/checkpoint.pt", weights_only=True)["average"]
-    start_from(model, recipe)
-    assert torch.equal(model.head.out.weight, drawn.head.out.weight)
-    assert torch.equal(model.top[0].weight, before["top.0.weight"])
-    assert not torch.equal(model.top[0].weight, drawn.top[0].weight)
-
-
-def test_a_training_starts_from_safetensors(faces, tmp_path):
-    save_file = pytest.importorskip("safetensors.torch").save_file
-    state = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
-    save_file({key: value.contiguous() for key, value in state["average"].items()}, tmp_path / "start.safetensors")
-    model = build_model(small(faces))
-    start_from(model, small(faces, start=str(tmp_path / "start.safetensors")))
-    assert all(torch.equal(value, state["average"][key]) for key, value in model.state_dict().items())
-    (tmp_path / "broken.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(ModelError, match=r"broken.safetensors: no safetensors file \(.*\); give one with weights"):
-        start_from(model, small(faces, start=str(tmp_path / "broken.safetensors")))
-
-
-def test_weights_of_another_network_are_refused(faces, tmp_path):
-    trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
-    wider = small(faces, **{"model.channels": 24, "start": str(tmp_path / "first/checkpoint.pt")})
-    with pytest.raises(ModelError, match=r"top.0.weight is \(16, 16, 1, 1\), the recipe's model has \(24, 16, 1, 1\)"):
-        start_from(build_model(wider), wider)
 
 
 def test_norms_and_biases_do_not_decay_and_the_backbone_has_its_own_rate(faces):

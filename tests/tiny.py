@@ -1,7 +1,10 @@
-"""A backbone of four convolutions, for tests of training."""
+"""A backbone of four convolutions, and short trainings of it, for tests of training."""
 
 from torch import nn
 
+from lineament.learn.checkpoint import load_checkpoint
+from lineament.learn.recipe import make_recipe
+from lineament.learn.train import Trainer
 from lineament.models.backbones import BACKBONES
 
 
@@ -32,3 +35,23 @@ class Tiny(nn.Module):
 def register():
     """Makes the backbone known as "tiny"."""
     BACKBONES["tiny"] = Tiny
+
+
+def small(faces, **changes):
+    """A recipe that trains a tiny network on drawn faces in fp32; a change "train.steps" sets one key."""
+    folders = faces if isinstance(faces, tuple) else (faces,)
+    values = {
+        "name": "small",
+        "data": [{"reader": "folder", "folder": str(folder)} for folder in folders],
+        "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64},
+        "train": {"steps": 10, "batch": 4, "warmup": 2, "bf16": False, "threads": 1, "loader": 0, "validate_every": 2},
+    }
+    for key, value in changes.items():
+        place, _, last = key.rpartition(".")
+        (values.setdefault(place, {}) if place else values)[last] = value
+    return make_recipe(values)
+
+
+def trained(recipe, folder, resume=False, kind=Trainer, **more):
+    """The last checkpoint of a run by `recipe`."""
+    return load_checkpoint(kind(recipe, folder, folder, folder.parent / "cache", resume, **more).run())
