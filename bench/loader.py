@@ -11,9 +11,10 @@ from typing import Any
 
 from lineament.data.batch import TrainingCrops
 from lineament.data.sample import data_root
+from lineament.learn.batches import make_loader
 from lineament.learn.parallel import Processes
 from lineament.learn.recipe import read_recipe
-from lineament.learn.train import Progress, Trainer, make_loader
+from lineament.learn.train import Progress, Trainer
 
 
 class Enough(Exception):
@@ -49,8 +50,8 @@ def training_speed(trainer: Trainer, seconds: float) -> float:
     marks: list[tuple[float, int]] = []
     average = trainer.average.update
 
-    def update(model: Any, step: int) -> None:
-        average(model, step)
+    def update(step: int) -> None:
+        average(step)
         marks.append((time.perf_counter(), step))
         if len(marks) > 5 and marks[-1][0] - marks[4][0] > seconds:
             raise Enough

@@ -15,7 +15,7 @@ from lineament.data.batch import plain_crops
 from lineament.errors import RecipeError, TrainError
 from lineament.learn.build import load_trained
 from lineament.learn.checkpoint import load_checkpoint, load_weights
-from lineament.learn.distill import Distiller, hide
+from lineament.learn.distill import Distiller, cover, draw_covers
 from lineament.learn.export import export_checkpoint
 from lineament.learn.recipe import make_recipe
 from lineament.learn.target import gaussian_2d
@@ -223,8 +223,10 @@ def test_parts_of_a_batch_add_up_to_the_whole(head, faces, tmp_path):
     distiller.model.eval()
     crops = torch.randint(0, 255, (4, 64, 64, 3), dtype=torch.uint8)
     landmarks = torch.rand(4, 68, 2) * 60
-    whole = distiller.losses(crops, landmarks, 4 * 68)
-    halves = [distiller.losses(crops[part], landmarks[part], 4 * 68) for part in (slice(0, 2), slice(2, 4))]
+    whole, *halves = (
+        distiller.losses(crops[part], landmarks[part], 4 * 68, *distiller.beside(landmarks[part]))
+        for part in (slice(0, 4), slice(0, 2), slice(2, 4))
+    )
     for name, value in whole.items():
         assert sum(half[name].item() for half in halves) == pytest.approx(value.item(), rel=1e-4), name
 
@@ -260,9 +262,9 @@ def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, tea
 
 
 def test_hiding_covers_one_rectangle_in_the_share_asked_for():
-    torch.manual_seed(0)
     crops = torch.arange(64, dtype=torch.uint8).view(1, 64, 1, 1).expand(200, 64, 64, 3).contiguous()
-    hidden = hide(crops, 0.5, (0.15, 0.6))
+    landmarks = torch.rand(200, 68, 2, generator=torch.Generator().manual_seed(0)) * 64
+    hidden = cover(crops, draw_covers(landmarks, 0.5, (0.15, 0.6), 64, (1, 0)))
     changed = (hidden != crops).any(-1)
     # 200 draws of one half: four deviations are 28
     assert 72 <= changed.flatten(1).any(1).sum() <= 128
@@ -271,7 +273,7 @@ def test_hiding_covers_one_rectangle_in_the_share_asked_for():
         # a rectangle, but for rows of the picture that happen to have the colour that hides
         assert all(0.15 * 64 - 2 <= k[-1] - k[0] + 1 <= 0.6 * 64 for k in (rows, columns))
         assert mask.sum() >= 0.9 * (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
-    assert torch.equal(hide(crops, 0.0, (0.15, 0.6)), crops)
+    assert torch.equal(cover(crops, draw_covers(landmarks, 0.0, (0.15, 0.6), 64, (1, 0))), crops)
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,14 @@ from faces import write_faces
 from lineament.data.mixture import read_mixture, without
 from lineament.data.sample import Sample
 from lineament.errors import DataError, RecipeError, TrainError
+from lineament.learn.batches import make_loader
 from lineament.learn.build import build_model
 from lineament.learn.checkpoint import load_checkpoint, save_checkpoint
 from lineament.learn.curves import draw_curves, read_log
 from lineament.learn.log import TrainLog
+from lineament.learn.optimizer import make_optimizer
 from lineament.learn.parallel import GlobalBatchNorm2d, use_global_norms
-from lineament.learn.train import Trainer, make_loader, make_optimizer
+from lineament.learn.train import Trainer
 from lineament.learn.validate import validate
 from lineament.models.backbones import BACKBONES
 from lineament.schemes import convert

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,17 @@ from ..whole import whole
 from .augment import Augmentation, augment
 from .sample import Sample, read_pictures
 
+AT_ONCE = 256
+"""Faces that are cut before the next ones are read."""
 CONTEXT = 2.2  # the side of a cached crop in longer box sides: room for rotation, shift and scale
+
+
+def cached_size(crop: int, padding: float) -> int:
+    """The side of cached crops of which crops of the side `crop`, in pixels, lose nothing: 320 at least.
+
+    padding: side of the crop in longer sides of the landmark box.
+    """
+    return max(320, 32 * int(crop * CONTEXT / padding / 32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +77,16 @@ def _write_crops(samples: Sequence[Sample], affines: Sequence[Array], path: Path
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as beside:
         crops = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3))
-        for i, (_, picture) in enumerate(read_pictures(samples)):
-            crops[i] = warp(picture, affines[i], size)
+        if any(sample.frame is not None for sample in samples):  # frames of videos come in order
+            for i, (_, picture) in enumerate(read_pictures(samples)):
+                crops[i] = warp(picture, affines[i], size)
+        else:
+            with ThreadPoolExecutor() as pool:
+                for start in range(0, len(samples), AT_ONCE):
+                    part = slice(start, start + AT_ONCE)
+                    cut = pool.map(lambda s, a: warp(s.read(), a, size), samples[part], affines[part])
+                    for i, crop in enumerate(cut, start):
+                        crops[i] = crop
         crops.flush()
         del crops
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DataError, RecipeError
 from ..schemes import convert
-from .batch import CropCache, Source, cache_crops
+from .batch import CropCache, Source, cache_crops, cached_size
 from .readers import data_set, missing_data
 from .sample import Sample, bare_name, tight_box
 
@@ -100,17 +100,28 @@ def _label(part: Part, alone: bool) -> str:
     return part.reader if alone else "-".join([part.reader, *filter(None, more)])
 
 
+Mixture = tuple[list[Source], dict[str, CropCache]]
+
+
 def read_mixture(
-    parts: Sequence[Part], scheme_name: str, root: Path, cache: Path, note: Callable[[str], None] = _silent
-) -> tuple[list[Source], dict[str, CropCache]]:
+    parts: Sequence[Part],
+    scheme_name: str,
+    root: Path,
+    cache: Path,
+    note: Callable[[str], None] = _silent,
+    crop: tuple[int, float] = (128, 1.3),
+) -> Mixture:
     """The training sources, without the validation tenth, and the validation faces by data set.
 
     root: the data root.    cache: where crop caches live.    note: takes a plain line on each part that is short.
+    crop: side in pixels, and in longer sides of the landmark box, of the crops that are cut of the cached ones and lose
+    nothing by it.
     Raises: DataError, SchemeError, RecipeError.
     """
     if all(part.until < 1 for part in parts):
         last = max(part.until for part in parts)
         raise RecipeError(f"every data set ends at until = {last}; leave one without until, to train on to the end")
+    size = cached_size(*crop)
     readers = Counter(part.reader for part in parts)
     sources: list[Source] = []
     held_back: dict[str, CropCache] = {}
@@ -122,7 +133,7 @@ def read_mixture(
                 f"{part.reader}: all {len(samples)} faces are of the validation tenth; wanted some to train on"
             )
         boxes = [s.box for s in training if s.box is not None]
-        sources.append(Source(cache_crops(training, cache, boxes=boxes), part.repeat, part.until))
+        sources.append(Source(cache_crops(training, cache, size, boxes), part.repeat, part.until))
         validation = [s for s in samples if s.is_validation()]
         if validation:
             boxes = [s.box for s in validation if s.box is not None]
@@ -130,7 +141,7 @@ def read_mixture(
             # two folders may be called alike
             while label in held_back:
                 label += "-more"
-            held_back[label] = cache_crops(validation, cache, boxes=boxes)
+            held_back[label] = cache_crops(validation, cache, size, boxes)
     return sources, held_back
 
 

@@ -48,21 +48,32 @@ class Students(nn.Module):
         return self.students[0](crops)  # type: ignore[no-any-return]
 
 
-def hide(crops: Tensor, share: float, sides: tuple[float, float], generator: torch.Generator | None = None) -> Tensor:
-    """Copies of uint8 crops (B, S, S, 3), a rectangle of random size and place hidden in about `share` of them.
+def draw_covers(
+    landmarks_crop: Tensor, share: float, sides: tuple[float, float], size: int, seed: tuple[int, ...]
+) -> Tensor:
+    """What is hidden of each crop: (B, 7) corners x0, y0, x1, y1 of a rectangle, ends exclusive, and its colour.
 
-    sides: its shortest and longest side, as fractions of S.    Source: SD-HRNet, section 3.2, masked inputs.
+    landmarks_crop: (B, N, 2) on the CPU. What is drawn depends on `seed` and on a face as augmented, so that neither a
+    resumed run nor the split of a batch over parts and processes changes it.    share: of crops that lose a part; the
+    others have an empty rectangle.    sides: its shortest and longest side, as fractions of `size`, the crop's.
+    Source: SD-HRNet, section 3.2, masked inputs.
     """
-    hidden = crops.clone()
-    size = crops.shape[1]
-    for k in range(len(crops)):
-        draw = torch.rand(8, generator=generator)
-        if draw[0] >= share:
-            continue
-        across = ((sides[0] + (sides[1] - sides[0]) * draw[1:3]) * size).int().tolist()
-        x, y = (int(d * (size - side)) for d, side in zip(draw[3:5], across, strict=True))
-        hidden[k, y : y + across[1], x : x + across[0]] = (draw[5:8] * 255).to(torch.uint8)
-    return hidden
+    covers = np.zeros((len(landmarks_crop), 7), np.int32)
+    for k, landmarks in enumerate(landmarks_crop.numpy()):
+        rng = np.random.default_rng([*seed, zlib.crc32(np.ascontiguousarray(landmarks).tobytes())])
+        if rng.random() < share:
+            across = (rng.uniform(*sides, 2) * size).astype(int)
+            corner = (rng.random(2) * (size - across)).astype(int)
+            covers[k] = *corner, *(corner + across), *rng.integers(0, 256, 3)
+    return torch.from_numpy(covers)
+
+
+def cover(crops: Tensor, covers: Tensor) -> Tensor:
+    """Copies of uint8 crops (B, S, S, 3) with the rectangles of `draw_covers` in them."""
+    cells = torch.arange(crops.shape[1], device=crops.device)
+    x0, y0, x1, y1 = (corner[:, None] for corner in covers[:, :4].unbind(1))
+    inside = ((cells >= y0) & (cells < y1))[:, :, None] & ((cells >= x0) & (cells < x1))[:, None]
+    return torch.where(inside[..., None], covers[:, None, None, 4:].to(torch.uint8), crops)
 
 
 class Distiller(Trainer):
@@ -89,8 +100,6 @@ class Distiller(Trainer):
                     student.head.load_state_dict(drawn)
             students.append(student)
         self._comparable(students[0])
-        if settings.cached:
-            self._ask_once()
         return Students(students, self._adapted(students[0]))
 
     @property
@@ -109,8 +118,13 @@ class Distiller(Trainer):
         """The points that people annotated, without those that the teacher told before."""
         return landmarks_crop[:, : len(scheme(self.recipe.scheme))]
 
-    def _ask_once(self) -> None:
-        """Puts the teacher's landmarks behind the annotated ones of every source; the first process asks."""
+    def prepare_sources(self) -> None:
+        """Puts the landmarks of a teacher who is asked once behind the annotated ones of every source.
+
+        The first process asks.
+        """
+        if not self.settings.cached:
+            return
         teacher = self.teacher
         assert teacher is not None
 
@@ -186,14 +200,27 @@ class Distiller(Trainer):
         mine = self.recipe.model.head == "gaussian2d"
         return mine and self.teacher is not None and self.teacher.net is not None and self.teacher.head == "heatmap2d"
 
-    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int) -> dict[str, Tensor]:
-        """The weighted losses by name, averaged over the students, and their sum as "total"."""
+    def beside(self, landmarks_crop: Tensor) -> tuple[Tensor, ...]:
+        """What is hidden from each student: (B, 7) each."""
+        settings, students = self.settings, range(self.settings.students)
+        if not settings.hidden:
+            return ()
+        seed, size = self.recipe.train.seed, self.recipe.model.size
+        drawn = [(settings.hidden, settings.hidden_sides, size, (seed, student)) for student in students]
+        return tuple(draw_covers(landmarks_crop, *how) for how in drawn)
+
+    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor, *covers: Tensor) -> dict[str, Tensor]:
+        """The weighted losses by name, averaged over the students, and their sum as "total".
+
+        covers: what is hidden from each student, where something is.
+        """
         settings, students = self.settings, self._students()
         scale = self.recipe.model.size / crops.shape[1]
         small, landmarks = resized(crops, self.recipe.model.size), rescaled(self.annotated(landmarks_crop), scale)
+        seen = [cover(small, hidden) for hidden in covers] or [small] * len(students)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.train.bf16):
             taught = self._taught(crops, landmarks_crop)
-            answers = [said(net, self._hidden(small, landmarks_crop, k)) for k, net in enumerate(students)]
+            answers = [said(net, part) for net, part in zip(students, seen, strict=True)]
         sums: dict[str, Tensor] = {}
         for k, answer in enumerate(answers):
             parts = total_loss(answer.raw, landmarks, self.recipe.losses, STRIDE, self.recipe.sigma, count)
@@ -210,22 +237,6 @@ class Distiller(Trainer):
     def _students(self) -> list[LandmarkNet]:
         assert isinstance(self.model, Students)
         return list(self.model.students)  # type: ignore[arg-type]
-
-    def _hidden(self, crops: Tensor, landmarks_crop: Tensor, student: int) -> Tensor:
-        """The crops (B, S, S, 3) as one of the students sees them.
-
-        What is hidden is drawn from the face as augmented, so that neither a resumed run nor the split of a batch over
-        parts and processes changes it.
-        """
-        if not self.settings.hidden:
-            return crops
-        seen = []
-        for crop, landmarks in zip(crops, landmarks_crop.cpu().numpy(), strict=True):
-            face = zlib.crc32(np.ascontiguousarray(landmarks).tobytes())
-            drawn = np.random.SeedSequence([self.recipe.train.seed, student, face]).generate_state(1, np.uint64)[0]
-            generator = torch.Generator().manual_seed(int(drawn >> np.uint64(1)))
-            seen.append(hide(crop[None], self.settings.hidden, self.settings.hidden_sides, generator))
-        return torch.cat(seen)
 
     def _mean(self, each: Tensor) -> Tensor:
         """The mean of a value a face and point (B, N), or a face (B,), over the global batch."""

@@ -108,7 +108,7 @@ def peer_ensemble(peers: Sequence[Tensor], logits: bool = True) -> Tensor:
     if not logits:
         return stacked.mean(0)
     flat = stacked.flatten(3).log_softmax(-1)
-    mean = flat.logsumexp(0) - torch.log(torch.tensor(float(len(peers)), device=flat.device))
+    mean = flat.logsumexp(0) - math.log(len(peers))
     return mean.view_as(peers[0])
 
 

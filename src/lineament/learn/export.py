@@ -171,7 +171,8 @@ def export_checkpoint(
     model, recipe = load_any(checkpoint)
     if int8 and isinstance(model, RefinedNet):
         raise ExportError(f"{checkpoint}: a model that remembers frames is exported in fp32 alone; leave --int8 out")
-    sources, held_back = read_mixture(recipe.data, recipe.scheme, data_root, cache)
+    crop = recipe.model.size, recipe.model.padding
+    sources, held_back = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
     faces, truth = _to_compare_on(checkpoint, held_back, model.size, recipe)
     found, variances = predict_plain(model, faces, recipe.model.padding)
     landmarks = found.astype(np.float64)

@@ -20,9 +20,10 @@ def present(landmarks: Tensor) -> Tensor:
     return torch.isfinite(landmarks).all(-1)
 
 
-def mean_present(values: Tensor, mask: Tensor, count: int | None = None) -> Tensor:
+def mean_present(values: Tensor, mask: Tensor, count: int | Tensor | None = None) -> Tensor:
     """The mean of `values` (B, N) over the points of `mask`; 0 where there is none.    count: divides instead."""
-    return torch.where(mask, values, 0.0).sum() / max(int(mask.sum()) if count is None else count, 1)
+    count = mask.sum() if count is None else count
+    return torch.where(mask, values, 0.0).sum() / (count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1))
 
 
 def cross_entropy_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
@@ -139,7 +140,12 @@ LOSSES: dict[str, Loss] = {
 
 
 def total_loss(
-    raw: Raw, landmarks: Tensor, weights: dict[str, float], stride: float, sigma: float, count: int | None = None
+    raw: Raw,
+    landmarks: Tensor,
+    weights: dict[str, float],
+    stride: float,
+    sigma: float,
+    count: int | Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The weighted losses by name, and their sum as "total"; each the mean over the annotated points.
 

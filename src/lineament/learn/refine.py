@@ -21,11 +21,12 @@ from ..models.refinement import RefinedNet, between, moved_memory
 from ..remembered import scale_and_shift
 from ..schemes import scheme
 from ..video import VIDEO_SUFFIXES
+from .batches import Crops
 from .build import build_model, read_trained
 from .checkpoint import load_weights
 from .losses import total_loss
 from .recipe import Recipe, RefineSettings
-from .train import Crops, Trainer
+from .train import Trainer
 from .validate import interocular_nme
 
 MADE = ClipSettings(size=256)
@@ -121,7 +122,7 @@ class Refiner(Trainer):
             raise RecipeError(f"refine.videos names {name!r}, where no video is; give a video or a folder of them")
         return found
 
-    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int) -> dict[str, Tensor]:
+    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor) -> dict[str, Tensor]:
         """The weighted losses by name, averaged over the frames (Yin et al., eq. 14), and their sum as "total".
 
         crops: (B, T, S, S, 3).    landmarks_crop: (B, T, N + ANCHORS, 2).

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from ..errors import RecipeError
 from ..models.hr_supernet import FusionBlock
+from .optimizer import make_optimizer
 from .recipe import Recipe, SlimSettings
-from .train import Trainer, make_optimizer
+from .train import Trainer
 
 SUPERNET = "hr-supernet"
 
@@ -73,6 +74,10 @@ class Slimmer(Trainer):
         """Whether this step moves the factors; the others move the weights."""
         return self.step % self.settings.every == self.settings.every - 1
 
+    def kind_of_step(self) -> object:
+        """Whether factors or weights move."""
+        return self.moves_factors()
+
     def before_step(self) -> None:
         """Leaves the gradients of what this step moves."""
         known = {id(factor) for factor in self.factors()}
@@ -80,7 +85,7 @@ class Slimmer(Trainer):
             if (id(parameter) in known) != self.moves_factors():
                 parameter.grad = None
 
-    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int) -> dict[str, Tensor]:
+    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor) -> dict[str, Tensor]:
         """Those of the recipe, and "sparsity": the penalty on the factors."""
         losses = super().losses(crops, landmarks_crop, count)
         # each part of the batch carries its share of the penalty, so that the whole step has it once

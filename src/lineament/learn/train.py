@@ -5,33 +5,32 @@ resumed from a checkpoint gives the unbroken run's result. Several processes: st
 """
 
 import json
-import multiprocessing
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..data.batch import TrainingCrops
-from ..data.mixture import read_mixture
+from ..data.mixture import Mixture, read_mixture
 from ..errors import ExtraError, RecipeError, TrainError
 from ..models.heads import STRIDE
+from .batches import Crops, make_loader
 from .build import as_its_start, build_model, start_from
 from .checkpoint import load_checkpoint, save_checkpoint
 from .curves import draw_curves
+from .device import Captured, Place
 from .log import TrainLog
 from .losses import check_losses, present, total_loss
 from .memory import keep_freed_memory
-from .parallel import Processes, join, leave, use_global_norms
-from .recipe import Recipe, TrainSettings
+from .optimizer import Average, keep_rates_on, make_optimizer, set_rates
+from .parallel import join, leave, use_global_norms
+from .recipe import Recipe
 from .schedule import learning_rate
 from .validate import validate
 
@@ -58,113 +57,11 @@ class Progress:
     """NME by data set, as fractions, where a validation was just done."""
 
 
-Index = tuple[int, int, int, int]  # epoch, position, source, face
-
-
-class Crops(Protocol):
-    """What batches are made of: TrainingCrops, or TrainingWindows, whose crops and landmarks have an axis of time."""
-
-    def order(self, epoch: int, progress: float) -> NDArray[np.int64]: ...
-    def make(
-        self, epoch: int, position: int, source: int, face: int, /
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]: ...
-
-
-class _Crops(Dataset[tuple[Tensor, Tensor]]):
-    def __init__(self, crops: Crops) -> None:
-        self.crops = crops
-
-    def __getitem__(self, index: Index) -> tuple[Tensor, Tensor]:
-        crop, landmarks_crop = self.crops.make(*index)
-        return torch.from_numpy(crop), torch.from_numpy(landmarks_crop)
-
-
-class _Batches(Sampler[list[Index]]):
-    """The batches of one process from step `start` on; the global batch is dealt out in turn."""
-
-    def __init__(self, crops: Crops, train: TrainSettings, start: int, processes: Processes) -> None:
-        self.crops, self.train, self.start, self.processes = crops, train, start, processes
-
-    def __iter__(self) -> Iterator[list[Index]]:
-        step, epoch, rest = 0, 0, np.zeros((0, 4), np.int64)
-        batch = self.train.batch
-        while step < self.train.steps:
-            order = self.crops.order(epoch, step / self.train.steps)
-            numbered = np.column_stack([np.full(len(order), epoch), np.arange(len(order)), order])
-            rest = np.concatenate([rest, numbered])
-            epoch += 1
-            while len(rest) >= batch and step < self.train.steps:
-                chosen, rest = rest[:batch], rest[batch:]
-                if step >= self.start:
-                    mine = chosen[self.processes.rank :: self.processes.world]
-                    for part in np.array_split(mine, self.train.accumulate):
-                        yield [tuple(row) for row in part.tolist()]
-                step += 1
-
-
-def make_loader(crops: Crops, train: TrainSettings, start: int, processes: Processes) -> DataLoader[Any]:
-    """The batches from step `start` on: crops (B, S, S, 3) uint8 and landmarks (B, N, 2), for one of the processes."""
-    forks = "fork" in multiprocessing.get_all_start_methods()
-    # here and not in the loader's processes: OpenCV's threads do not live on in a fork, where it would wait for them
-    cv2.setNumThreads(1)
-    return DataLoader(
-        _Crops(crops),
-        batch_sampler=_Batches(crops, train, start, processes),
-        num_workers=train.loader,
-        prefetch_factor=8 if train.loader else None,
-        # a fork shares the mapped crops, which another start would copy
-        multiprocessing_context="fork" if train.loader and forks else None,
-    )
-
-
-class Average:
-    """Exponentially averaged weights, the norms' statistics included."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
-
-    def update(self, model: nn.Module, step: int) -> None:
-        """Moves the average towards `model`; faster in the first steps."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for key, value in model.state_dict().items():
-                if value.dtype.is_floating_point:
-                    self.state[key].lerp_(value, 1 - decay)
-                else:
-                    self.state[key].copy_(value)
-
-
-def make_optimizer(model: nn.Module, train: TrainSettings) -> torch.optim.Optimizer:
-    """AdamW or Adam; the backbone at its own rate, norms and biases without decay."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        groups.setdefault(("backbone." in name, parameter.ndim > 1), []).append(parameter)
-    listed = [
-        {
-            "params": parameters,
-            "factor": train.backbone_lr if backbone else 1.0,
-            "weight_decay": train.weight_decay * decays,
-        }
-        for (backbone, decays), parameters in sorted(groups.items())
-    ]
-    kind = torch.optim.AdamW if train.optimizer == "adamw" else torch.optim.Adam
-    return kind(listed, lr=train.lr, fused=True)
-
-
-def find_device(wanted: str) -> torch.device:
-    """The device that train.device means here.    Raises: RecipeError for a GPU that is not there."""
-    has_gpu = torch.cuda.is_available()
-    if wanted == "cuda" and not has_gpu:
-        raise RecipeError("train.device is 'cuda', and torch finds no GPU; set it to 'auto' or 'cpu'")
-    return torch.device("cuda" if has_gpu and wanted != "cpu" else "cpu")
-
-
 class Trainer:
     """One run: `Trainer(recipe, folder, data_root, cache).run()`.
 
     folder: the run's own folder.    cache: where crop caches live.    resume: go on from the folder's checkpoint.
-    note: takes plain lines, e.g. on data that are missing.
+    note: takes plain lines, e.g. on data that are missing.    read: read_mixture, or what stands for it.
     Raises: TrainError where the folder holds a run and `resume` was not asked for, or the other way round; RecipeError,
     DataError, ModelError.
     """
@@ -177,6 +74,7 @@ class Trainer:
         cache: Path,
         resume: bool = False,
         note: Callable[[str], None] = lambda line: None,
+        read: Callable[..., Mixture] = read_mixture,
     ) -> None:
         self.folder, self.path, self.resumed = folder, folder / "checkpoint.pt", resume
         check_losses(recipe.losses)
@@ -196,17 +94,30 @@ class Trainer:
         self.note = note if self.processes.first else lambda line: None
         if not self.processes.first:
             self.processes.wait()  # the first process makes the crop cache, the others find it made
-        self.sources, self.held_back = read_mixture(recipe.data, recipe.scheme, data_root, cache, self.note)
+        self.place = Place(train.device)
+        self.device = self.place.device
+        with self.place.here():
+            model = self.build()
+        crop = self.crop_size(), recipe.model.padding
+        self.sources, self.held_back = read(recipe.data, recipe.scheme, data_root, cache, self.note, crop)
         if self.processes.first:
             self.processes.wait()
         keep_freed_memory()
-        self.device = find_device(train.device)
-        self.model = self.build().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with self.place.here():
+            self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.prepare_sources()
         self.crops = self.training_crops()
         if self.processes.world > 1:
             use_global_norms(self.model)
-        self.average = Average(self.model, train.ema)
-        self.optimizer = self.make_optimizer()
+        with self.place.here():
+            self.average = Average(self.model, train.ema)
+            self.optimizer = self.make_optimizer()
+            keep_rates_on(self.device, self.optimizer)
+        # several passes a step, or gradients that go through other processes, are no graph
+        alone = self.processes.world == 1 and train.accumulate == 1
+        self.captured = Captured(self._pass, self.device) if self.place.on_gpu and alone else None
+        self.names: tuple[str, ...] = ()
+        """Of the losses, in the order in which a step gives them."""
         self.step = 0
         if resume:
             self._restore()
@@ -217,6 +128,9 @@ class Trainer:
         if self.recipe.start and not self.resumed:
             start_from(model, self.recipe)
         return model
+
+    def prepare_sources(self) -> None:
+        """Called when model and data are there, before batches are made of them."""
 
     def training_crops(self) -> Crops:
         """What batches are made of."""
@@ -232,6 +146,14 @@ class Trainer:
     def before_step(self) -> None:
         """Called when the gradients are whole, before the optimizer uses them."""
 
+    def kind_of_step(self) -> object:
+        """What tells steps apart that do not do the same with other numbers."""
+        return None
+
+    def beside(self, landmarks_crop: Tensor) -> tuple[Tensor, ...]:
+        """What `losses` takes beside the crops, of points (B, N, 2) that are not on the device yet."""
+        return ()
+
     def crop_size(self) -> int:
         """Side of the crops that are cut for training, in pixels."""
         return self.recipe.model.size
@@ -244,8 +166,11 @@ class Trainer:
         """Of the points (B, N, 2) that come with a batch, those that people annotated."""
         return landmarks_crop
 
-    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int) -> dict[str, Tensor]:
-        """The weighted losses by name and their sum as "total", of a part of a batch of `count` annotated points."""
+    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor) -> dict[str, Tensor]:
+        """The weighted losses by name and their sum as "total", of a part of a batch of `count` annotated points.
+
+        Nothing in it may wait for the device, or bring numbers there: on a GPU it becomes a graph.
+        """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.train.bf16):
             raw = self.model(crops)
         return total_loss(raw, landmarks_crop, self.recipe.losses, STRIDE, self.recipe.sigma, count)
@@ -258,7 +183,7 @@ class Trainer:
 
     def _restore(self) -> None:
         state = load_checkpoint(self.path)
-        changed = _changed(json.loads(state["recipe"]), self.recipe)
+        changed = changed_keys(json.loads(state["recipe"]), self.recipe)
         if changed:
             raise TrainError(
                 f"{self.path} was written by another recipe ({', '.join(changed)} differ); "
@@ -273,8 +198,9 @@ class Trainer:
                 )
         self.stands_on = begun_with
         self.model.load_state_dict(state["model"])
-        self.average.state = {key: value.to(self.device) for key, value in state["average"].items()}
+        self.average.load({key: value.to(self.device) for key, value in state["average"].items()}, self.model)
         self.optimizer.load_state_dict(state["optimizer"])
+        keep_rates_on(self.device, self.optimizer)
         torch.set_rng_state(state["rng"])
         self.step = state["step"]
 
@@ -298,7 +224,8 @@ class Trainer:
         Beside the checkpoint lie log.csv, a TensorBoard file and, at the end, curves.png.    Raises: TrainError.
         """
         try:
-            self._loop(report)
+            for _ in self.steps(report):
+                pass
             self.processes.wait()  # for the first one, which validates and writes
         finally:
             leave()
@@ -309,63 +236,97 @@ class Trainer:
                 self.note(f"no curves.png: {error}")
         return self.path
 
-    def _loop(self, report: Callable[[Progress], None]) -> None:
-        train = self.recipe.train
-        batches = iter(make_loader(self.crops, train, self.step, self.processes))
+    def batches(self) -> Iterable[list[Tensor]]:
+        """The batches from here to the end."""
+        return make_loader(self.crops, self.recipe.train, self.step, self.processes, self.place.on_gpu)
+
+    def steps(
+        self,
+        report: Callable[[Progress], None] = lambda progress: None,
+        batches: Iterable[list[Tensor]] | None = None,
+    ) -> Iterator[int]:
+        """Trains to the end, a step whenever the next number is asked for; the last one writes the checkpoint.
+
+        batches: those of `batches()`, where several trainings share them.    Raises: TrainError.
+        """
+        train, rest = self.recipe.train, iter(self.batches() if batches is None else batches)
         log = TrainLog(self.folder, self.step) if self.processes.first else None
         self.model.train()
-        losses: list[dict[str, float]] = []
+        losses: Tensor | None = None
         saved = reported = started = time.monotonic()
         first, last = self.step, self.step
         while self.step < train.steps:
-            losses.append(self._update(batches))
-            self.step += 1
-            self.average.update(self.model, self.step)
+            with self.place.here():
+                now_lost = self._update(rest).double()
+                losses = now_lost if losses is None else losses + now_lost
+                self.step += 1
+                self.average.update(self.step)
             validates = self.step % train.validate_every == 0 or self.step == train.steps
             now = time.monotonic()
             if log and (validates or self.step % 50 == 0):
+                mean = self._mean_losses(losses / (self.step - last))
                 validation = self._validate_average() if validates else None
                 speed = train.batch * (self.step - last) / max(now - reported, 1e-9)
                 left = (train.steps - self.step) * (now - started) / (self.step - first)
-                mean = {key: float(np.mean([entry[key] for entry in losses])) for key in losses[0]}
-                log.write(self.step, mean, self.optimizer.param_groups[0]["lr"], speed, validation)
+                log.write(self.step, mean, learning_rate(train, self.step - 1), speed, validation)
                 report(Progress(self.step, train.steps, mean["total"], speed, left, validation))
-                losses, reported, last = [], time.monotonic(), self.step
+                losses, reported, last = None, time.monotonic(), self.step
             if log and (now - saved > 60 * train.checkpoint_minutes or self.step == train.steps):
+                if losses is not None:
+                    self._mean_losses(losses)
                 self.save()
                 saved = time.monotonic()
+            yield self.step
         if log:
             log.close()
 
-    def _update(self, batches: Iterator[list[Tensor]]) -> dict[str, float]:
-        """One optimizer step; gives the losses by name."""
+    def _mean_losses(self, values: Tensor) -> dict[str, float]:
+        """The losses by name.    Raises: TrainError where they are no numbers."""
+        mean = dict(zip(self.names, values.tolist(), strict=True))
+        if not math.isfinite(mean["total"]):
+            raise TrainError(f"the loss is {mean['total']} at step {self.step}; lower train.lr or train.clip")
+        return mean
+
+    def _update(self, batches: Iterator[list[Tensor]]) -> Tensor:
+        """One optimizer step; gives the losses in the order of `names`, on the device."""
         train = self.recipe.train
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["factor"] * learning_rate(train, self.step)
-        self.optimizer.zero_grad()
+        set_rates(self.optimizer, learning_rate(train, self.step))
         parts = [next(batches) for _ in range(train.accumulate)]
         # every part counts by its annotated points, so that the split over parts and processes changes nothing
         points = torch.stack([present(self.annotated(landmarks_crop)).sum() for _, landmarks_crop in parts]).sum()
-        count = int(self.processes.total(points))
-        sums: dict[str, float] = {}
-        for crops, landmarks_crop in parts:
-            losses = self.losses(crops.to(self.device), landmarks_crop.to(self.device), count)
+        count = self.processes.total(points)
+        inputs = [tensor for crops, points in parts for tensor in (crops, points, *self.beside(points))]
+        if self.captured is not None:
+            return self.captured(self.kind_of_step(), [count, *inputs])
+        return self._pass(count.to(self.device), *(given.to(self.device) for given in inputs))
+
+    def _pass(self, count: Tensor, *inputs: Tensor) -> Tensor:
+        """One step on tensors that are on the device; gives the losses."""
+        self.optimizer.zero_grad()
+        each, sums = len(inputs) // self.recipe.train.accumulate, None
+        for start in range(0, len(inputs), each):
+            crops, landmarks_crop, *beside = inputs[start : start + each]
+            losses = self.losses(crops, landmarks_crop, count, *beside)
             losses["total"].backward()  # type: ignore[no-untyped-call]
-            sums = {name: sums.get(name, 0.0) + value.item() for name, value in losses.items()}
+            lost = torch.stack([value.detach() for value in losses.values()])
+            sums = lost if sums is None else sums + lost
+            self.names = tuple(losses)
+        assert sums is not None
         self.processes.sum_gradients(self.model)
-        sums = dict(zip(sums, self.processes.total(torch.tensor(list(sums.values()))).tolist(), strict=True))
-        if not np.isfinite(sums["total"]):
-            raise TrainError(f"the loss is {sums['total']} at step {self.step}; lower train.lr or train.clip")
+        sums = self.processes.total(sums)
+        if not self.place.on_gpu:  # where asking for it costs nothing; else it is asked for when losses are reported
+            self._mean_losses(sums)
         self.before_step()
-        nn.utils.clip_grad_norm_(self.model.parameters(), train.clip)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.train.clip)
         self.optimizer.step()
         return sums
 
     def _validate_average(self) -> dict[str, float]:
-        current = {key: value.clone() for key, value in self.model.state_dict().items()}
-        self.model.load_state_dict(self.average.state)
-        results = self.validate()
-        self.model.load_state_dict(current)
+        with self.place.here():
+            current = {key: value.clone() for key, value in self.model.state_dict().items()}
+            self.model.load_state_dict(self.average.state)
+            results = self.validate()
+            self.model.load_state_dict(current)
         return results
 
 
@@ -375,7 +336,7 @@ def digests(recipe: Recipe) -> dict[str, str]:
     return {name: sha256(Path(name).read_bytes()).hexdigest() for name in sorted(named) if Path(name).is_file()}
 
 
-def _changed(stored: dict[str, Any], recipe: Recipe) -> list[str]:
+def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
     """The keys in which the `stored` recipe, its absent keys taken as today's defaults, differs from `recipe`."""
     try:
         old = Recipe.model_validate(stored).model_dump()

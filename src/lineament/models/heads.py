@@ -64,7 +64,8 @@ class Heatmap2D(nn.Module):
         x, y = positions(width, self.stride, heatmaps), positions(height, self.stride, heatmaps)
         places = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)  # (h * w, 2)
         landmarks, variance = moments(heatmaps.flatten(2).softmax(-1), places)
-        middle = torch.tensor([width, height], device=heatmaps.device) * self.stride / 2 - 0.5
+        # no tensor of two numbers: it would have to be brought to the device at every step
+        middle = torch.cat([x.new_full((1,), side * self.stride / 2 - 0.5) for side in (width, height)])
         return Raw(landmarks + middle, variance / 2, heatmaps, stride=self.stride)
 
 

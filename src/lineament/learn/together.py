@@ -1,0 +1,141 @@
+"""Several trainings in one process, a step of each in turn: on a GPU, small networks run side by side.
+
+Stands on train.py. What each of them gives is what it gives alone.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.batch import TrainingCrops, cached_size
+from ..data.mixture import Mixture, read_mixture
+from ..errors import TrainError
+from .recipe import DataPart
+from .train import Progress, Trainer
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training among several."""
+
+    name: str
+    make: Callable[[Callable[..., Mixture]], Trainer]
+    """Makes it, given what reads its data."""
+    needs: tuple[str, ...] = ()
+    """The runs that are to end before it begins."""
+    after: Callable[[Trainer], None] | None = None
+    """What is done when it has ended, before what needs it begins."""
+    turns: int = 1
+    """Its steps to each step of the others: more for what others wait for."""
+
+
+Going = tuple[Run, Trainer, Iterator[int]]
+
+
+def train_together(
+    runs: Sequence[Run],
+    report: Callable[[str, Progress], None] = lambda name, progress: None,
+    failed: Callable[[str, Exception], None] | None = None,
+    enough: Callable[[], bool] = lambda: False,
+) -> list[str]:
+    """Trains all `runs`, each as soon as what it needs has ended; gives the names of those that ended.
+
+    Data sets are read once for all; runs that begin together and see the same crops share them.
+    failed: is told of a run that ended in an error; those that need it are left out. None: the error is raised.
+    enough: asked after each round; where it says so, what has not ended is left as it is.
+    Raises: TrainError where a run needs what is none of the runs, or itself in the end.
+    """
+    _check(runs)
+    read = _read_once()
+    waiting, done = list(runs), list[str]()
+    going: dict[str, Going] = {}
+    while (waiting or going) and not enough():
+        ready = [run for run in waiting if set(run.needs) <= set(done)]
+        if not ready and not going:
+            break  # what is left needs a run that failed
+        waiting = [run for run in waiting if run not in ready]
+        going |= _begin(ready, read, report, failed)
+        for name, (run, trainer, steps) in list(going.items()):
+            try:
+                if all(next(steps, None) is not None for _ in range(run.turns)):
+                    continue
+                if run.after is not None:
+                    run.after(trainer)
+                done.append(name)
+            except Exception as error:
+                if failed is None:
+                    raise
+                failed(name, error)
+            del going[name]
+    return done
+
+
+def _begin(
+    runs: Sequence[Run],
+    read: Callable[..., Mixture],
+    report: Callable[[str, Progress], None],
+    failed: Callable[[str, Exception], None] | None,
+) -> dict[str, Going]:
+    """The trainings of `runs` at their first step, with shared batches."""
+    made: list[tuple[Run, Trainer]] = []
+    for run in runs:
+        try:
+            made.append((run, run.make(read)))
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(run.name, error)
+    groups: dict[object, list[tuple[Run, Trainer]]] = {}
+    for run, trainer in made:
+        groups.setdefault(_crops_key(trainer), []).append((run, trainer))
+    going: dict[str, Going] = {}
+    for group in groups.values():
+        copies = itertools.tee(group[0][1].batches(), len(group))
+        for (run, trainer), batches in zip(group, copies, strict=True):
+            steps = trainer.steps(_named(report, run.name), batches)
+            going[run.name] = (run, trainer, steps)
+    return going
+
+
+def _named(report: Callable[[str, Progress], None], name: str) -> Callable[[Progress], None]:
+    return lambda progress: report(name, progress)
+
+
+def _crops_key(trainer: Trainer) -> object:
+    """Equal for trainings that see the same crops in the same order."""
+    crops, train = trainer.crops, trainer.recipe.train
+    if not isinstance(crops, TrainingCrops):
+        return id(trainer)
+    cut = (tuple(map(id, crops.sources)), tuple(crops.mirror), crops.size, crops.padding, crops.settings, crops.seed)
+    return (*cut, train.batch, train.accumulate, train.steps, trainer.step)
+
+
+def _read_once() -> Callable[..., Mixture]:
+    """read_mixture, but what it gave is given again for the same arguments."""
+    known: dict[object, Mixture] = {}
+
+    def read(
+        parts: Sequence[DataPart],
+        scheme: str,
+        root: Path,
+        cache: Path,
+        note: Callable[[str], None],
+        crop: tuple[int, float],
+    ) -> Mixture:
+        key = (tuple(parts), scheme, root, cache, cached_size(*crop))
+        if key not in known:
+            known[key] = read_mixture(parts, scheme, root, cache, note, crop)
+        return known[key]
+
+    return read
+
+
+def _check(runs: Sequence[Run]) -> None:
+    known: set[str] = set()
+    for run in runs:
+        absent = [name for name in run.needs if name not in known]
+        if absent or run.name in known:
+            told = f"needs {absent[0]!r}, which does not come before it" if absent else "comes twice"
+            raise TrainError(f"the run {run.name!r} {told}; list each run once, behind those it needs")
+        known.add(run.name)

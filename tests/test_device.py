@@ -1,0 +1,123 @@
+"""On a GPU a step becomes a graph: the law that lets it, held where there is none, and the rates it reads."""
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from faces import write_faces
+from lineament.learn.device import Place
+from lineament.learn.distill import Distiller
+from lineament.learn.optimizer import keep_rates_on, make_optimizer, set_rates
+from lineament.learn.slim_train import Slimmer
+from lineament.learn.train import Trainer
+from lineament.models.backbones import BACKBONES
+from tiny import Tiny, small, trained
+
+pytestmark = [
+    pytest.mark.torch,
+    # TensorBoard's own imports
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+WAITS = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique")
+"""Operations whose answer the program waits for."""
+BRINGS = ("lift_fresh", "lift_fresh_copy")
+"""What makes a tensor of numbers of the program, on a GPU brought there at each step."""
+
+
+class Watch(TorchDispatchMode):
+    """Lists the operations that a graph of the step would not hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name in (*WAITS, *BRINGS):
+            self.found.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "tiny", Tiny)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "faces"
+    write_faces(folder, 12)
+    return folder
+
+
+def watched(trainer):
+    """What of the losses of `trainer`, forward and backward, a graph would not hold."""
+    crops, points = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8), torch.rand(2, 68, 2) * 60
+    points[0, 3] = torch.nan
+    inputs = crops, points, torch.tensor(2 * 68 - 1), *trainer.beside(points)
+    with Watch() as watch:
+        trainer.losses(*inputs)["total"].backward()
+    return watch.found
+
+
+def test_the_watch_sees_what_waits_and_what_brings():
+    with Watch() as watch:
+        torch.tensor([1.0, 2.0])[torch.tensor([True, False])]
+        torch.ones(1).item()
+    assert watch.found >= {"lift_fresh", "_local_scalar_dense"}
+
+
+@pytest.mark.parametrize(
+    ("head", "losses"),
+    [
+        ("heatmap2d", {"cross_entropy": 1.0, "smooth_l1": 1.0, "gaussian_nll": 0.1}),
+        ("gaussian2d", {"mse": 1.0, "adaptive_wing": 1.0}),
+        ("heatmap1d", {"cross_entropy_1d": 1.0, "wing": 1.0}),
+        ("coordinates", {"l1": 1.0}),
+        ("attentive1d", {"cross_entropy_1d": 1.0, "smooth_l1": 1.0}),
+        ("attentive1d-gaussian", {"mse_1d": 1.0}),
+    ],
+)
+def test_a_step_neither_waits_for_the_device_nor_brings_numbers_there(head, losses, faces, tmp_path):
+    recipe = small(faces, losses=losses, **{"model.head": head})
+    assert watched(Trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")) == set()
+
+
+@pytest.mark.parametrize("head", ["heatmap2d", "gaussian2d"])
+def test_nor_does_a_step_of_distillation(head, faces, tmp_path):
+    losses = {"mse": 1.0} if head == "gaussian2d" else {"cross_entropy": 1.0}
+    trained(small(faces, **{"train.steps": 1}), tmp_path / "teacher")
+    distill = dict.fromkeys(("pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks", "peer_kl"), 1.0)
+    distill |= {"teacher": str(tmp_path / "teacher/checkpoint.pt"), "students": 2, "hidden": 0.8}
+    recipe = small(faces, losses=losses, distill=distill, **{"model.head": head})
+    assert watched(Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")) == set()
+
+
+@pytest.mark.parametrize(
+    "backbone", ["hr-supernet", "light-resnet50", "mobilenetv2", "efficientnet-lite0", "hrnet-w18"]
+)
+def test_nor_does_any_backbone(backbone, faces, tmp_path):
+    kind = Slimmer if backbone == "hr-supernet" else Trainer
+    more = {"slim": {}} if backbone == "hr-supernet" else {}
+    recipe = small(faces, **more, **{"model.backbone": backbone})
+    assert watched(kind(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")) == set()
+
+
+def test_rates_are_numbers_where_no_graph_reads_them(faces):
+    model, recipe = Tiny(), small(faces)
+    optimizer = make_optimizer(model, recipe.train)
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(3.0)  # as a checkpoint made on a GPU holds it
+    keep_rates_on(torch.device("cpu"), optimizer)
+    set_rates(optimizer, 0.25)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25] * len(optimizer.param_groups)
+
+
+def test_a_place_without_a_gpu_is_the_processor():
+    place = Place("cpu")
+    with place.here():
+        assert not place.on_gpu
+        assert torch.ones(1).device == place.device

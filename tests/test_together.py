@@ -1,0 +1,115 @@
+"""Trainings side by side: each gives what it gives alone, order follows needs, crops are made once."""
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from faces import write_faces
+from lineament.errors import TrainError
+from lineament.learn import together
+from lineament.learn.checkpoint import load_checkpoint
+from lineament.learn.distill import Distiller
+from lineament.learn.together import Run, train_together
+from lineament.learn.train import Trainer
+from lineament.models.backbones import BACKBONES
+from tiny import Tiny, small, trained
+
+pytestmark = [
+    pytest.mark.torch,
+    # TensorBoard's own imports
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "tiny", Tiny)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "faces"
+    write_faces(folder, 20)
+    return folder
+
+
+def plan(recipe, folder, kind=Trainer, **more):
+    root = folder.parent.parent
+    return Run(folder.name, lambda read: kind(recipe, folder, root, root / "cache", read=read), **more)
+
+
+def test_each_gives_what_it_gives_alone(faces, tmp_path):
+    recipes = {
+        "plain": small(faces, **{"train.steps": 4}),
+        "faster": small(faces, **{"train.steps": 4, "train.lr": 1e-2}),
+        "longer": small(faces, **{"train.steps": 6}),
+    }
+    alone = {name: trained(recipe, tmp_path / "alone" / name) for name, recipe in recipes.items()}
+    done = train_together([plan(recipe, tmp_path / "together" / name) for name, recipe in recipes.items()])
+    assert done == ["plain", "faster", "longer"]
+    for name, state in alone.items():
+        beside = load_checkpoint(tmp_path / "together" / name / "checkpoint.pt")
+        assert all(torch.equal(value, beside["average"][key]) for key, value in state["average"].items()), name
+
+
+def test_a_student_begins_when_its_teacher_has_ended(faces, tmp_path):
+    teacher = tmp_path / "runs" / "teacher"
+    recipe = small(faces, distill={"teacher": str(teacher / "checkpoint.pt"), "pixel_wise": 1.0}, **{"train.steps": 2})
+    steps, ended = [], []
+    done = train_together(
+        [
+            plan(small(faces, **{"train.steps": 4, "train.seed": 2}), teacher, after=lambda t: ended.append(t.step)),
+            plan(recipe, tmp_path / "runs" / "student", Distiller, needs=("teacher",)),
+        ],
+        lambda name, progress: steps.append((name, progress.step)),
+    )
+    assert (done, ended) == (["teacher", "student"], [4])
+    assert [name for name, _ in steps] == ["teacher", "teacher", "student"]
+
+
+def test_what_needs_a_failed_run_is_left_out_and_the_rest_goes_on(faces, tmp_path):
+    told = []
+    broken = small(faces, **{"train.lr": 1e30, "train.warmup": 0, "train.clip": 1e30})
+    done = train_together(
+        [
+            plan(broken, tmp_path / "runs" / "broken"),
+            plan(small(faces), tmp_path / "runs" / "behind", needs=("broken",)),
+            plan(small(faces, **{"train.steps": 2}), tmp_path / "runs" / "other"),
+        ],
+        failed=lambda name, error: told.append((name, str(error))),
+    )
+    assert done == ["other"]
+    ((name, message),) = told
+    assert name == "broken"
+    assert "lower train.lr" in message
+    with pytest.raises(TrainError, match=r"lower train\.lr"):
+        train_together([plan(broken, tmp_path / "runs" / "again")])
+
+
+def test_runs_that_see_the_same_crops_make_them_once(faces, tmp_path, monkeypatch):
+    made, read = [], []
+    monkeypatch.setattr(Trainer, "batches", lambda self: made.append(self.step) or original(self))
+    monkeypatch.setattr(together, "read_mixture", lambda *a, **k: read.append(a) or mixture(*a, **k))
+    recipes = [
+        small(faces, **{"train.steps": 2, "train.lr": lr, "train.seed": s}) for lr, s in ((1, 1), (2, 1), (1, 2))
+    ]
+    train_together([plan(recipe, tmp_path / "runs" / str(k)) for k, recipe in enumerate(recipes)])
+    assert len(made) == 2  # of seed 1 for two of them, of seed 2 for one
+    assert len(read) == 1
+
+
+original, mixture = Trainer.batches, together.read_mixture
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((("a", ()), ("a", ())), "'a' comes twice"),
+        ((("a", ("b",)), ("b", ())), "'a' needs 'b', which does not come be"),
+    ],
+)
+def test_a_plan_that_cannot_end_is_refused(names, message):
+    with pytest.raises(TrainError, match=message):
+        train_together([Run(name, lambda read: None, needs) for name, needs in names])
