@@ -11,11 +11,11 @@ a tenth of itself, and the mean of the same faces made harder: turned, blurred, 
 """
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
 from statistics import mean, median, stdev
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,9 +25,11 @@ from lineament.data.batch import Source, TrainingCrops, plain_landmarks
 from lineament.data.mixture import read_mixture
 from lineament.data.readers import read_data
 from lineament.data.sample import data_root
-from lineament.learn.build import load_trained
+from lineament.learn.build import as_its_start, load_trained, read_trained
 from lineament.learn.curves import read_log
 from lineament.learn.export import export_checkpoint
+from lineament.learn.recipe import read_recipe
+from lineament.learn.train import changed_keys
 from lineament.learn.validate import interocular_nmes, predict_plain
 from lineament.predict import Predictor
 from lineament.score.evaluate import evaluate
@@ -67,32 +69,23 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
 }  # fmt: skip
 
 
-class Before(NamedTuple):
-    """A run that a table stands on."""
-
-    command: str
-    name: str
-    recipe: str = ""
-    """Of the same folder of recipes, or beside it; empty: called as the run."""
-    changes: tuple[str, ...] = ()
-    scales: tuple[str, ...] = ("cpu", "paper")
-
-
 CUT = "runs/hr-supernet/threshold-0.01/checkpoint.pt"
-TEACHER, SUPERNET = Before("train", "s1-teacher"), Before("slim", "hr-supernet")
+SUPERNET = "hr-supernet"
 LEARNT_AGAIN = (*TABLES["s4"][1]["no distillation"], "train.seed=1")
-S_HRNET = Before("distill", "s-hrnet", TABLES["s4"][0], (f"start={CUT}", *LEARNT_AGAIN), ("cpu",))
-"""The cut network after it learnt again; without that the rows of s4 would tell how they mend what the cut broke."""
-ACCURATE = [
-    Before("train", name, f"../{name}.toml", (), ("cpu",)) for name in ("accurate-128", "accurate-192", "accurate")
-]
-"""Half a day of two cores, so that a checkpoint in runs/accurate is taken as it is."""
-BEFORE = {"s1": [TEACHER], "s4": [TEACHER._replace(scales=("paper",)), *ACCURATE, SUPERNET, S_HRNET]}
+TEACHERS = {
+    ("s1", "cpu"): "s1-teacher",
+    ("s4", "cpu"): "teacher",
+    ("s1", "paper"): "teacher",
+    ("s4", "paper"): "teacher",
+}
+"""Runs by table and scale, and their recipes."""
 
 
 def train(command: str, recipe: Path, changes: tuple[str, ...], folder: Path, options: argparse.Namespace) -> Path:
     """The checkpoint of one run, trained to its end; what is done is not done again, and another recipe is refused."""
     checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists() and ended(checkpoint, recipe, changes):
+        return checkpoint
     words = [sys.executable, "-m", "lineament", command, str(recipe), "--out", str(folder)]
     for change in changes:
         words += ["--set", change]
@@ -105,12 +98,25 @@ def train(command: str, recipe: Path, changes: tuple[str, ...], folder: Path, op
     return checkpoint
 
 
+def ended(checkpoint: Path, recipe: Path, changes: tuple[str, ...]) -> bool:
+    """Whether all steps are done: such a checkpoint may hold no more than the weights."""
+    state = read_trained(checkpoint)[0]
+    wanted = as_its_start(read_recipe(recipe, changes), checkpoint)
+    if state["step"] < wanted.train.steps:
+        return False
+    changed = changed_keys(json.loads(state["recipe"]), wanted)
+    if changed:
+        sys.exit(f"findings: {checkpoint} was trained by another recipe ({', '.join(changed)} differ); move it away")
+    return True
+
+
 @torch.no_grad()
 def validation(checkpoint: Path, options: argparse.Namespace) -> list[float]:
     """NME of the run's averaged weights on the 300W faces held back: mean, median, and mean of them made harder."""
     model, recipe = load_trained(checkpoint)
     cache = Path(options.cache) if options.cache else Path(".cache")
-    held_back = read_mixture(recipe.data, recipe.scheme, data_root(options.data), cache)[1]["300w"]
+    crop = recipe.model.size, recipe.model.padding
+    held_back = read_mixture(recipe.data, recipe.scheme, data_root(options.data), cache, crop=crop)[1]["300w"]
     found, _ = predict_plain(model, held_back, recipe.model.padding)
     nmes = interocular_nmes(found, plain_landmarks(held_back, model.size, recipe.model.padding), recipe.scheme)
     hard = TrainingCrops([Source(held_back)], recipe.scheme, model.size, recipe.model.padding, HARDER, 0)
@@ -165,12 +171,11 @@ def main() -> None:
     options = parser.parse_args()
     recipe, rows = TABLES[options.table]
     recipes, runs = RECIPES / options.scale, Path("runs") if options.scale == "cpu" else Path("runs") / options.scale
-    for before in BEFORE[options.table]:
-        done = before.command == "slim" and (runs / before.name / "pareto.csv").exists()
-        done |= before in ACCURATE and (runs / ACCURATE[-1].name / "checkpoint.pt").exists()
-        if options.scale in before.scales and not done:
-            file = recipes / (before.recipe or f"{before.name}.toml")
-            train(before.command, file, before.changes, runs / before.name, options)
+    teacher = TEACHERS[options.table, options.scale]
+    train("train", recipes / f"{teacher}.toml", (), runs / teacher, options)
+    # at both scales what is cut is the small supernet
+    if options.table == "s4" and not Path(CUT).parents[1].joinpath("pareto.csv").exists():
+        train("slim", RECIPES / "cpu" / f"{SUPERNET}.toml", (), Path(CUT).parents[1], options)
     found: dict[str, list[list[float]]] = {row: [] for row in rows}
     for seed in options.seeds:  # a whole table of one seed is worth more than one row of all seeds
         for number, (row, changes) in enumerate(rows.items()):

@@ -59,7 +59,8 @@ class Read(nn.Module):
 def by_decoder(checkpoint: Path, options: argparse.Namespace) -> tuple[dict[str, float], int]:
     """The validation NME of a run by each decoder, and the parameters of its head."""
     model, recipe = load_trained(checkpoint)
-    _, held_back = read_mixture(recipe.data, recipe.scheme, data_root(options.data), Path(options.cache or ".cache"))
+    crop, cache = (recipe.model.size, recipe.model.padding), Path(options.cache or ".cache")
+    _, held_back = read_mixture(recipe.data, recipe.scheme, data_root(options.data), cache, crop=crop)
     found = {}
     for decoder in DECODERS:
         seen: nn.Module = model

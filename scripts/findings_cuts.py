@@ -14,13 +14,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from findings import CUT, LEARNT_AGAIN, RECIPES, S_HRNET, SUPERNET, exported, train
+from findings import CUT, LEARNT_AGAIN, RECIPES, SUPERNET, TABLES, exported, train
 
 from lineament.errors import ExportError
 from lineament.learn.slim_sweep import NME, Cut, draw_pareto
 from lineament.speed import time_file
 
-SLIMMED = Path("runs") / SUPERNET.name
+SLIMMED = Path("runs") / SUPERNET
 SLIM = f"lineament slim recipes/cpu/hr-supernet.toml --out {SLIMMED}"
 
 
@@ -40,11 +40,19 @@ def read_cuts() -> dict[float, Cut]:
     }  # fmt: skip
 
 
+def run_of(checkpoint: str, amount: float, out: Path) -> tuple[tuple[str, ...], Path]:
+    """What the training of a cut changes in the recipe, and its folder; that of CUT is a row of `findings.py s4`."""
+    if checkpoint == CUT:
+        return LEARNT_AGAIN, out / "s4-0-seed1"
+    return (f"start={checkpoint}", *LEARNT_AGAIN), out / f"cut-{amount:g}"
+
+
 def learnt_again(cut: Cut, options: argparse.Namespace) -> Cut:
     """`cut` after its training, times and errors measured anew."""
-    folder = Path("runs") / S_HRNET.name if cut.checkpoint == CUT else options.out / f"cut-{cut.amount:g}"
-    changes = (f"start={cut.checkpoint}", *LEARNT_AGAIN)
-    checkpoint = train(S_HRNET.command, RECIPES / "cpu" / S_HRNET.recipe, changes, folder, options)
+    checkpoint = train(
+        "distill", RECIPES / "cpu" / TABLES["s4"][0], *run_of(cut.checkpoint, cut.amount, options.out), options
+    )
+    folder = checkpoint.parent
     ms, nme = [], []
     for name in ("fp32", "int8"):
         try:

@@ -57,7 +57,7 @@ def watched(trainer):
     """What of the losses of `trainer`, forward and backward, a graph would not hold."""
     crops, points = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8), torch.rand(2, 68, 2) * 60
     points[0, 3] = torch.nan
-    inputs = crops, points, torch.tensor(2 * 68 - 1), *trainer.beside(points)
+    inputs = crops, points, torch.tensor(2 * 68 - 1), *trainer.beside(crops)
     with Watch() as watch:
         trainer.losses(*inputs)["total"].backward()
     return watch.found

@@ -130,6 +130,19 @@ def test_a_resumed_distillation_is_the_unbroken_one(faces, teacher, tmp_path):
         assert all(torch.equal(whole[part][key], resumed[part][key]) for key in whole[part])
 
 
+def test_of_faces_that_nobody_annotated_a_student_learns_what_the_teacher_says(faces, teacher, tmp_path):
+    data = [{"reader": "folder", "folder": str(faces), "annotated": False}]
+    recipe = make_recipe(small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0}).model_dump() | {"data": data})
+    distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+    assert distiller.held_back == {}  # nothing is known to validate by
+    crops, landmarks = next(iter(distiller.batches()))
+    losses = distiller.losses(crops, landmarks, 0)
+    assert losses["cross_entropy"] == losses["smooth_l1"] == 0
+    assert losses["total"] == losses["heatmap_kl"] > 0
+    with pytest.raises(RecipeError, match=r"data\.0 \(folder\) is not annotated, and the recipe has no teacher"):
+        Trainer(make_recipe(small(faces).model_dump() | {"data": data}), tmp_path / "no", tmp_path, tmp_path / "cache")
+
+
 def test_a_run_goes_on_only_with_the_teacher_it_was_begun_with(faces, teacher, tmp_path):
     recipe = small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0}, steps=1)
     run(Distiller, recipe, tmp_path / "run")
@@ -224,7 +237,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(head, faces, tmp_path):
     crops = torch.randint(0, 255, (4, 64, 64, 3), dtype=torch.uint8)
     landmarks = torch.rand(4, 68, 2) * 60
     whole, *halves = (
-        distiller.losses(crops[part], landmarks[part], 4 * 68, *distiller.beside(landmarks[part]))
+        distiller.losses(crops[part], landmarks[part], 4 * 68, *distiller.beside(crops[part]))
         for part in (slice(0, 4), slice(0, 2), slice(2, 4))
     )
     for name, value in whole.items():
@@ -259,12 +272,16 @@ def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, tea
     first, second = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache").model.students
     assert torch.equal(first.top[0].weight, second.top[0].weight)
     assert not torch.equal(first.head.out.weight, second.head.out.weight)
+    recipe = recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"fresh_peers": True})})
+    begun, fresh = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache").model.students
+    assert torch.equal(begun.top[0].weight, first.top[0].weight)
+    assert not torch.equal(fresh.top[0].weight, first.top[0].weight)
 
 
 def test_hiding_covers_one_rectangle_in_the_share_asked_for():
     crops = torch.arange(64, dtype=torch.uint8).view(1, 64, 1, 1).expand(200, 64, 64, 3).contiguous()
-    landmarks = torch.rand(200, 68, 2, generator=torch.Generator().manual_seed(0)) * 64
-    hidden = cover(crops, draw_covers(landmarks, 0.5, (0.15, 0.6), 64, (1, 0)))
+    crops[:, 0, 0, 0] = torch.arange(200)  # no two alike
+    hidden = cover(crops, draw_covers(crops, 0.5, (0.15, 0.6), 64, (1, 0)))
     changed = (hidden != crops).any(-1)
     # 200 draws of one half: four deviations are 28
     assert 72 <= changed.flatten(1).any(1).sum() <= 128
@@ -273,7 +290,7 @@ def test_hiding_covers_one_rectangle_in_the_share_asked_for():
         # a rectangle, but for rows of the picture that happen to have the colour that hides
         assert all(0.15 * 64 - 2 <= k[-1] - k[0] + 1 <= 0.6 * 64 for k in (rows, columns))
         assert mask.sum() >= 0.9 * (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
-    assert torch.equal(cover(crops, draw_covers(landmarks, 0.0, (0.15, 0.6), 64, (1, 0))), crops)
+    assert torch.equal(cover(crops, draw_covers(crops, 0.0, (0.15, 0.6), 64, (1, 0))), crops)
 
 
 @pytest.mark.parametrize(

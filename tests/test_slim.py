@@ -32,11 +32,13 @@ def count(net):
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("threshold", [0.0, 0.2, 0.35, 0.5])
-def test_the_slimmed_network_is_the_gated_one_with_those_gates_at_zero(seed, threshold):
+@pytest.mark.parametrize(
+    ("threshold", "relative"), [(0.0, False), (0.2, False), (0.35, False), (0.5, False), (0.3, True), (0.9, True)]
+)
+def test_the_slimmed_network_is_the_gated_one_with_those_gates_at_zero(seed, threshold, relative):
     net = supernet(FOUR, seed)
     before = {key: value.clone() for key, value in net.state_dict().items()}
-    layout = surviving(net, threshold)
+    layout = surviving(net, threshold, relative)
     small = slimmed(net, layout)
     x = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
@@ -71,6 +73,19 @@ def test_a_block_that_nothing_takes_from_goes_but_for_the_last_stage():
     set_factors(net, 1, 0, [0.9, 0.01])
     set_factors(net, 1, 1, [-0.9, 0.01])  # the sign does not count
     assert surviving(net, 0.1) == [{0: [0]}, {0: [0], 1: [0]}]
+
+
+def test_in_parts_of_the_largest_no_block_goes_that_another_takes_from():
+    net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}])
+    set_factors(net, 0, 0, [0.9])
+    set_factors(net, 0, 1, [0.001])  # alone: its size says nothing
+    set_factors(net, 1, 0, [0.009, -0.03])
+    set_factors(net, 1, 1, [0.5, 0.1])
+    assert surviving(net, 0.25, relative=True) == [{0: [0], 1: [0]}, {0: [0, 1], 1: [0]}]
+    assert surviving(net, 0.35, relative=True) == [{0: [0], 1: [0]}, {0: [1], 1: [0]}]
+    # what nothing takes from goes all the same
+    set_factors(net, 1, 0, [0.03, 0.009])
+    assert surviving(net, 0.35, relative=True) == [{0: [0]}, {0: [0], 1: [0]}]
 
 
 def test_a_threshold_that_leaves_no_path_is_one_clear_line():

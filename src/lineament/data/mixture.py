@@ -30,6 +30,8 @@ class Part(Protocol):
     def exclude(self) -> Sequence[str]: ...
     @property
     def until(self) -> float: ...
+    @property
+    def annotated(self) -> bool: ...
 
 
 def _silent(line: str) -> None:
@@ -133,9 +135,10 @@ def read_mixture(
                 f"{part.reader}: all {len(samples)} faces are of the validation tenth; wanted some to train on"
             )
         boxes = [s.box for s in training if s.box is not None]
-        sources.append(Source(cache_crops(training, cache, size, boxes), part.repeat, part.until))
+        cached = cache_crops(training, cache, size, boxes)
+        sources.append(Source(cached if part.annotated else without_points(cached), part.repeat, part.until))
         validation = [s for s in samples if s.is_validation()]
-        if validation:
+        if validation and part.annotated:
             boxes = [s.box for s in validation if s.box is not None]
             label = _label(part, readers[part.reader] == 1)
             # two folders may be called alike
@@ -143,6 +146,11 @@ def read_mixture(
                 label += "-more"
             held_back[label] = cache_crops(validation, cache, size, boxes)
     return sources, held_back
+
+
+def without_points(cache: CropCache) -> CropCache:
+    """`cache` with its crops and boxes, no point annotated."""
+    return replace(cache, landmarks=np.full_like(cache.landmarks, np.nan))
 
 
 def without(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]:

@@ -3,6 +3,7 @@
 Stands on torch.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -49,7 +50,7 @@ class Captured:
     def __init__(self, step: Callable[..., Tensor], device: torch.device) -> None:
         self.step, self.device = step, device
         self.seen: dict[object, int] = {}
-        self.graphs: dict[object, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
+        self.graphs: dict[object, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor] | None] = {}
 
     def __call__(self, kind: object, inputs: Sequence[Tensor]) -> Tensor:
         """What the step gives for `inputs`, of the same shapes at every step of a `kind`; overwritten by the next."""
@@ -58,17 +59,24 @@ class Captured:
             return self.step(*(given.to(self.device, non_blocking=True) for given in inputs))
         if kind not in self.graphs:
             self.graphs[kind] = self._capture(inputs)
-        graph, own, output = self.graphs[kind]
+        captured = self.graphs[kind]
+        if captured is None:
+            return self.step(*(given.to(self.device, non_blocking=True) for given in inputs))
+        graph, own, output = captured
         for mine, given in zip(own, inputs, strict=True):
             mine.copy_(given, non_blocking=True)
         graph.replay()
         return output
 
-    def _capture(self, inputs: Sequence[Tensor]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
+    def _capture(self, inputs: Sequence[Tensor]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor] | None:
         own = [torch.empty_like(given, device=self.device) for given in inputs]
         graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.current_stream(self.device)
         # other threads, those that pin memory for batches, may go on
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            output = self.step(*own)
+        try:
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                output = self.step(*own)
+        except RuntimeError as error:  # of something that a graph cannot hold
+            warnings.warn(f"the steps of this training run as written, which is slower: {error}", stacklevel=2)
+            return None
         return graph, own, output

@@ -48,19 +48,17 @@ class Students(nn.Module):
         return self.students[0](crops)  # type: ignore[no-any-return]
 
 
-def draw_covers(
-    landmarks_crop: Tensor, share: float, sides: tuple[float, float], size: int, seed: tuple[int, ...]
-) -> Tensor:
+def draw_covers(crops: Tensor, share: float, sides: tuple[float, float], size: int, seed: tuple[int, ...]) -> Tensor:
     """What is hidden of each crop: (B, 7) corners x0, y0, x1, y1 of a rectangle, ends exclusive, and its colour.
 
-    landmarks_crop: (B, N, 2) on the CPU. What is drawn depends on `seed` and on a face as augmented, so that neither a
+    crops: (B, S, S, 3) on the CPU. What is drawn depends on `seed` and on a face as augmented, so that neither a
     resumed run nor the split of a batch over parts and processes changes it.    share: of crops that lose a part; the
-    others have an empty rectangle.    sides: its shortest and longest side, as fractions of `size`, the crop's.
+    others have an empty rectangle.    sides: its shortest and longest side, as fractions of `size`, the students'.
     Source: SD-HRNet, section 3.2, masked inputs.
     """
-    covers = np.zeros((len(landmarks_crop), 7), np.int32)
-    for k, landmarks in enumerate(landmarks_crop.numpy()):
-        rng = np.random.default_rng([*seed, zlib.crc32(np.ascontiguousarray(landmarks).tobytes())])
+    covers = np.zeros((len(crops), 7), np.int32)
+    for k, crop in enumerate(crops.numpy()):
+        rng = np.random.default_rng([*seed, zlib.crc32(np.ascontiguousarray(crop[::8, ::8]).tobytes())])
         if rng.random() < share:
             across = (rng.uniform(*sides, 2) * size).astype(int)
             corner = (rng.random(2) * (size - across)).astype(int)
@@ -85,7 +83,8 @@ class Distiller(Trainer):
     def build(self) -> nn.Module:
         """The students, the first drawn from the recipe's seed, the others from the seeds after it.
 
-        Where all start from one checkpoint, the heads of the others are drawn anew, or they would stay the same.
+        Where all start from one checkpoint, the heads of the others are drawn anew, or they would stay the same; with
+        `fresh_peers` all of the others is.
         """
         settings = self.settings
         self.teacher = Teacher(Path(settings.teacher), self.device) if settings.teacher else None
@@ -93,7 +92,7 @@ class Distiller(Trainer):
         for k in range(settings.students):
             train = self.recipe.train.model_copy(update={"seed": self.recipe.train.seed + k})
             student = build_model(self.recipe.model_copy(update={"train": train}))
-            if self.recipe.start and not self.resumed:
+            if self.recipe.start and not self.resumed and not (k and settings.fresh_peers):
                 drawn = {key: value.clone() for key, value in student.head.state_dict().items()}
                 start_from(student, self.recipe)
                 if k:
@@ -200,14 +199,14 @@ class Distiller(Trainer):
         mine = self.recipe.model.head == "gaussian2d"
         return mine and self.teacher is not None and self.teacher.net is not None and self.teacher.head == "heatmap2d"
 
-    def beside(self, landmarks_crop: Tensor) -> tuple[Tensor, ...]:
+    def beside(self, crops: Tensor) -> tuple[Tensor, ...]:
         """What is hidden from each student: (B, 7) each."""
         settings, students = self.settings, range(self.settings.students)
         if not settings.hidden:
             return ()
         seed, size = self.recipe.train.seed, self.recipe.model.size
         drawn = [(settings.hidden, settings.hidden_sides, size, (seed, student)) for student in students]
-        return tuple(draw_covers(landmarks_crop, *how) for how in drawn)
+        return tuple(draw_covers(crops, *how) for how in drawn)
 
     def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor, *covers: Tensor) -> dict[str, Tensor]:
         """The weighted losses by name, averaged over the students, and their sum as "total".

@@ -34,6 +34,9 @@ class DataPart(Settings):
         (), description="faces left out, by their name below the set's folder; suffixes do not count"
     )
     until: float = Field(1.0, gt=0, le=1, description="fraction of the training after which the set is left out")
+    annotated: bool = Field(
+        True, description="false: of its points only the boxes are taken, and a teacher says where they are"
+    )
 
 
 class ModelSettings(Settings):
@@ -111,6 +114,9 @@ class DistillSettings(Settings):
     )
     temperature: float = Field(1.0, gt=0, description="divides the logits of both sides of a divergence")
     students: int = Field(1, ge=1, description="students that learn together; the first is the one exported")
+    fresh_peers: bool = Field(
+        False, description="students after the first start from random weights, not from what `start` names"
+    )
     hidden: float = Field(0.0, ge=0, le=1, description="share of crops of which a student sees a part hidden")
     hidden_sides: tuple[Side, Side] = Field(
         (0.15, 0.6), description="shortest and longest side of what is hidden, as fractions of the crop's"
@@ -132,6 +138,9 @@ class SlimSettings(Settings):
     every: int = Field(2, ge=2, description="each so-manieth step moves the factors, the others the weights")
     thresholds: tuple[float, ...] = Field(
         (0.1, 0.2, 0.3, 0.4, 0.5), description="of a supernet: factors below go; one slimmed network each"
+    )
+    relative: bool = Field(
+        False, description="of a supernet: a factor counts in parts of the largest of its block, so no block goes first"
     )
     shares: tuple[float, ...] = Field(
         (0.2, 0.4, 0.6), description="of another network: shares of the channels that go; one slimmed network each"

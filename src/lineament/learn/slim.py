@@ -15,9 +15,11 @@ Layout = list[dict[int, list[int]]]
 """Of each stage after the first, the sources of each block by its resolution."""
 
 
-def surviving(net: HRSuperNet, threshold: float) -> Layout:
+def surviving(net: HRSuperNet, threshold: float, relative: bool = False) -> Layout:
     """The blocks and transforms of `net` that stay where an importance factor is at least `threshold` in size.
 
+    relative: in parts of the largest of its block, whose norms make up for what all its factors have in common; then a
+    block goes only where nothing takes from it.
     A block with no transform left goes whole, and so does what stood on it alone; then every block that nothing behind
     it takes from, but for the last stage's.    Raises: RecipeError where no path from the stem to the head is left.
     """
@@ -25,7 +27,7 @@ def surviving(net: HRSuperNet, threshold: float) -> Layout:
     alive = [0]
     for stage in net.stages:
         assert isinstance(stage, torch.nn.ModuleDict)
-        kept = {int(target): _kept(block, threshold, alive) for target, block in stage.items()}
+        kept = {int(target): _kept(block, threshold, relative, alive) for target, block in stage.items()}
         layout.append({target: sources for target, sources in kept.items() if sources})
         alive = list(layout[-1])
         if not alive:
@@ -37,10 +39,12 @@ def surviving(net: HRSuperNet, threshold: float) -> Layout:
     return layout
 
 
-def _kept(block: torch.nn.Module, threshold: float, alive: Sequence[int]) -> list[int]:
+def _kept(block: torch.nn.Module, threshold: float, relative: bool, alive: Sequence[int]) -> list[int]:
     assert isinstance(block, FusionBlock)
-    sizes = block.factors.detach().abs().tolist()
-    return [source for source, size in zip(block.sources, sizes, strict=True) if size >= threshold and source in alive]
+    sizes = dict(zip(block.sources, block.factors.detach().abs().tolist(), strict=True))
+    there = {source: size for source, size in sizes.items() if source in alive}
+    least = threshold * max(there.values(), default=0.0) if relative else threshold
+    return [source for source, size in there.items() if size >= least]
 
 
 def slimmed(net: HRSuperNet, layout: Layout) -> HRSuperNet:

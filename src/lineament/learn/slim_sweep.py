@@ -114,7 +114,7 @@ def _supernets(net: LandmarkNet, recipe: Recipe, slim: SlimSettings, note: Calla
     assert isinstance(supernet, HRSuperNet)
     for threshold in sorted({0.0, *slim.thresholds}):
         try:
-            layout = surviving(supernet, threshold)
+            layout = surviving(supernet, threshold, slim.relative)
         except RecipeError as error:
             note(str(error))
             continue

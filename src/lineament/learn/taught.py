@@ -40,7 +40,7 @@ class Teacher:
             self.heads = model.heads
         else:
             self.net, recipe = load_trained(path)
-            self.net.to(device)
+            self.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.scheme, self.size, self.padding = recipe.scheme, self.net.size, recipe.model.padding
             self.head, self.sigma_px = recipe.model.head, STRIDE * recipe.sigma
 

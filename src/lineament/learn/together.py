@@ -4,7 +4,7 @@ Stands on train.py. What each of them gives is what it gives alone.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,20 +37,20 @@ def train_together(
     runs: Sequence[Run],
     report: Callable[[str, Progress], None] = lambda name, progress: None,
     failed: Callable[[str, Exception], None] | None = None,
-    enough: Callable[[], bool] = lambda: False,
+    between: Callable[[Mapping[str, Trainer]], bool] = lambda going: True,
 ) -> list[str]:
     """Trains all `runs`, each as soon as what it needs has ended; gives the names of those that ended.
 
     Data sets are read once for all; runs that begin together and see the same crops share them.
     failed: is told of a run that ended in an error; those that need it are left out. None: the error is raised.
-    enough: asked after each round; where it says so, what has not ended is left as it is.
+    between: called after each round with the trainings under way; where it gives False they are left as they are.
     Raises: TrainError where a run needs what is none of the runs, or itself in the end.
     """
     _check(runs)
     read = _read_once()
     waiting, done = list(runs), list[str]()
     going: dict[str, Going] = {}
-    while (waiting or going) and not enough():
+    while waiting or going:
         ready = [run for run in waiting if set(run.needs) <= set(done)]
         if not ready and not going:
             break  # what is left needs a run that failed
@@ -68,6 +68,8 @@ def train_together(
                     raise
                 failed(name, error)
             del going[name]
+        if not between({name: trainer for name, (_, trainer, _) in going.items()}):
+            break
     return done
 
 

@@ -78,6 +78,13 @@ class Trainer:
     ) -> None:
         self.folder, self.path, self.resumed = folder, folder / "checkpoint.pt", resume
         check_losses(recipe.losses)
+        told = recipe.distill is not None and bool(recipe.distill.teacher)
+        for number, part in enumerate(recipe.data):
+            if not part.annotated and not told:
+                raise RecipeError(
+                    f"data.{number} ({part.reader}) is not annotated, and the recipe has no teacher to learn from; "
+                    "name one in [distill], or leave annotated out"
+                )
         self._check(resume)
         self.recipe = recipe = as_its_start(recipe, self.path if resume else None)
         self.stands_on = digests(recipe)
@@ -150,8 +157,8 @@ class Trainer:
         """What tells steps apart that do not do the same with other numbers."""
         return None
 
-    def beside(self, landmarks_crop: Tensor) -> tuple[Tensor, ...]:
-        """What `losses` takes beside the crops, of points (B, N, 2) that are not on the device yet."""
+    def beside(self, crops: Tensor) -> tuple[Tensor, ...]:
+        """What `losses` takes beside crops (B, S, S, 3) and points, made of crops that are not on the device yet."""
         return ()
 
     def crop_size(self) -> int:
@@ -249,13 +256,14 @@ class Trainer:
 
         batches: those of `batches()`, where several trainings share them.    Raises: TrainError.
         """
-        train, rest = self.recipe.train, iter(self.batches() if batches is None else batches)
+        rest = iter(self.batches() if batches is None else batches)
         log = TrainLog(self.folder, self.step) if self.processes.first else None
         self.model.train()
         losses: Tensor | None = None
         saved = reported = started = time.monotonic()
         first, last = self.step, self.step
-        while self.step < train.steps:
+        while self.step < self.recipe.train.steps:
+            train = self.recipe.train  # whose steps may become fewer on the way
             with self.place.here():
                 now_lost = self._update(rest).double()
                 losses = now_lost if losses is None else losses + now_lost
@@ -295,7 +303,7 @@ class Trainer:
         # every part counts by its annotated points, so that the split over parts and processes changes nothing
         points = torch.stack([present(self.annotated(landmarks_crop)).sum() for _, landmarks_crop in parts]).sum()
         count = self.processes.total(points)
-        inputs = [tensor for crops, points in parts for tensor in (crops, points, *self.beside(points))]
+        inputs = [tensor for crops, points in parts for tensor in (crops, points, *self.beside(crops))]
         if self.captured is not None:
             return self.captured(self.kind_of_step(), [count, *inputs])
         return self._pass(count.to(self.device), *(given.to(self.device) for given in inputs))
@@ -347,7 +355,7 @@ def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
         for key in FREE_ON_RESUME:
             del settings[key]
     for cuts in filter(None, (old["slim"], new["slim"])):
-        del cuts["thresholds"], cuts["shares"]
+        del cuts["thresholds"], cuts["shares"], cuts["relative"]
     nested = {key for key in ("model", "augment", "train") if old[key] != new[key]}
     names = [key for key in old if key not in nested and old[key] != new[key]]
     return names + [f"{key}.{name}" for key in sorted(nested) for name in old[key] if old[key][name] != new[key][name]]

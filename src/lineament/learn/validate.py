@@ -15,6 +15,9 @@ from ..errors import RecipeError
 from ..schemes import scheme
 from ..score.metrics import nme, norm_length
 
+BATCH = 32
+"""Faces at once."""
+
 
 @torch.no_grad()
 def predict_plain(
@@ -26,10 +29,13 @@ def predict_plain(
     """
     landmarks, variances, size = [], [], crop_size(model)
     device = next(model.parameters()).device
-    for crops, _ in plain_crops(cache, size, padding, 32):
-        raw = model(torch.from_numpy(crops).to(device))
-        landmarks.append(raw.landmarks.cpu().numpy())
-        variances.append(raw.variance.cpu().numpy())
+    for crops, _ in plain_crops(cache, size, padding, BATCH):
+        seen = crops
+        if device.type == "cuda":  # which chooses kernels anew for a last batch of another size, for seconds
+            seen = np.concatenate([crops, np.zeros((BATCH - len(crops), *crops.shape[1:]), np.uint8)])
+        raw = model(torch.from_numpy(seen).to(device))
+        landmarks.append(raw.landmarks[: len(crops)].cpu().numpy())
+        variances.append(raw.variance[: len(crops)].cpu().numpy())
     return np.concatenate(landmarks), np.concatenate(variances)
 
 
