@@ -1,6 +1,6 @@
 """What each cut of the supernet is worth once it has learnt again: size, time and error, fp32 and int8, and a plot.
 
-Usage: python scripts/findings_cuts.py [--thresholds 0 0.001 0.01 0.05 0.1 0.15] [--out DIR] [--data DIR] [--cache DIR]
+Usage: python scripts/findings_cuts.py [--thresholds 0.001 0.005 ...] [--out DIR] [--data DIR] [--cache DIR]
 
 Each of --thresholds, a cut of `lineament slim recipes/cpu/hr-supernet.toml --out runs/hr-supernet`, goes on for the
 steps of recipes/cpu/sd-hrnet.toml without a teacher, as the one that `findings.py s4` goes on with. The whole network,
@@ -68,7 +68,7 @@ def learnt_again(cut: Cut, options: argparse.Namespace) -> Cut:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--thresholds", nargs="+", type=float, default=[0, 0.001, 0.01, 0.05, 0.1, 0.15])
+    parser.add_argument("--thresholds", nargs="+", type=float, default=[0.001, 0.005, 0.011, 0.012, 0.013])
     parser.add_argument("--out", type=Path, default=Path("runs/findings"))
     parser.add_argument("--data")
     parser.add_argument("--cache")

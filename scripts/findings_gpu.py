@@ -28,7 +28,7 @@ from findings_cuts import read_cuts, run_of
 from lineament.data.batch import cached_size
 from lineament.data.mixture import Mixture, read_mixture
 from lineament.data.sample import data_root
-from lineament.learn.checkpoint import save_checkpoint
+from lineament.learn.checkpoint import save_checkpoint, student_weights
 from lineament.learn.distill import Distiller
 from lineament.learn.recipe import Recipe, read_recipe
 from lineament.learn.together import Run, train_together
@@ -37,7 +37,7 @@ from lineament.learn.train import Progress, Trainer
 KINDS = {"train": Trainer, "distill": Distiller}
 SEEDS = (1, 2, 3)
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
-CUTS = (0.001, 0.01, 0.05, 0.1, 0.15)
+CUTS = (0.001, 0.005, 0.011, 0.012, 0.013)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def recipe_of(row: Row, options: argparse.Namespace) -> Recipe:
 def keep(trainer: Trainer, path: Path) -> None:
     """Writes the averaged weights of a run, tables of numbers at half precision, with its recipe: a checkpoint that
     other runs start from and that exports, but not one to go on with."""
-    state = {key: value.cpu().half() if value.ndim > 1 else value.cpu() for key, value in trainer.average.state.items()}
+    average = student_weights(trainer.average.state)
+    state = {key: value.cpu().half() if value.ndim > 1 else value.cpu() for key, value in average.items()}
     kept: dict[str, Any] = {"average": state, "step": trainer.step, "scheme": trainer.recipe.scheme}
     save_checkpoint(path, kept | {"recipe": trainer.recipe.model_dump_json()})
 

@@ -58,8 +58,9 @@ def train_together(
         going |= _begin(ready, read, report, failed)
         for name, (run, trainer, steps) in list(going.items()):
             try:
-                if all(next(steps, None) is not None for _ in range(run.turns)):
+                if all(next(steps, None) is not None for _ in range(run.turns)) and not trainer.ended:
                     continue
+                next(steps, None)  # what is behind the last step
                 if run.after is not None:
                     run.after(trainer)
                 done.append(name)

@@ -262,7 +262,7 @@ class Trainer:
         losses: Tensor | None = None
         saved = reported = started = time.monotonic()
         first, last = self.step, self.step
-        while self.step < self.recipe.train.steps:
+        while not self.ended:
             train = self.recipe.train  # whose steps may become fewer on the way
             with self.place.here():
                 now_lost = self._update(rest).double()
@@ -287,6 +287,11 @@ class Trainer:
             yield self.step
         if log:
             log.close()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all steps are done."""
+        return self.step >= self.recipe.train.steps
 
     def _mean_losses(self, values: Tensor) -> dict[str, float]:
         """The losses by name.    Raises: TrainError where they are no numbers."""
