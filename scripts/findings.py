@@ -69,7 +69,7 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
 }  # fmt: skip
 
 
-CUT = "runs/hr-supernet/threshold-0.011/checkpoint.pt"
+CUT = "runs/hr-supernet/threshold-0.012/checkpoint.pt"
 SUPERNET = "hr-supernet"
 LEARNT_AGAIN = (*TABLES["s4"][1]["no distillation"], "train.seed=1")
 TEACHERS = {

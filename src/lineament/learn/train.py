@@ -78,13 +78,7 @@ class Trainer:
     ) -> None:
         self.folder, self.path, self.resumed = folder, folder / "checkpoint.pt", resume
         check_losses(recipe.losses)
-        told = recipe.distill is not None and bool(recipe.distill.teacher)
-        for number, part in enumerate(recipe.data):
-            if not part.annotated and not told:
-                raise RecipeError(
-                    f"data.{number} ({part.reader}) is not annotated, and the recipe has no teacher to learn from; "
-                    "name one in [distill], or leave annotated out"
-                )
+        check_annotated(recipe)
         self._check(resume)
         self.recipe = recipe = as_its_start(recipe, self.path if resume else None)
         self.stands_on = digests(recipe)
@@ -341,6 +335,18 @@ class Trainer:
             results = self.validate()
             self.model.load_state_dict(current)
         return results
+
+
+def check_annotated(recipe: Recipe) -> None:
+    """Raises: RecipeError where faces without points have no teacher to learn from."""
+    if recipe.distill is not None and recipe.distill.teacher:
+        return
+    for number, part in enumerate(recipe.data):
+        if not part.annotated:
+            raise RecipeError(
+                f"data.{number} ({part.reader}) is not annotated, and the recipe has no teacher to learn from; "
+                "name one in [distill], or leave annotated out"
+            )
 
 
 def digests(recipe: Recipe) -> dict[str, str]:
