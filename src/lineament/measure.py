@@ -22,6 +22,7 @@ RIGHT_EYE = (36, 37, 38, 39, 40, 41)  # of ibug68: outer corner, upper lid, inne
 LEFT_EYE = (45, 44, 43, 42, 47, 46)
 INNER_LIPS = (60, 61, 62, 63, 64, 65, 66, 67)
 OUTER_CORNERS = (36, 45)
+NO_DISTORTION = np.zeros(4)  # of the lens, in OpenCV's coefficients
 
 
 class Sides(NamedTuple):
@@ -82,8 +83,8 @@ def head_pose(
     if np.linalg.matrix_rank(landmarks - landmarks.mean(0), tol=1e-6 * (1 + np.abs(landmarks).max())) < 2:
         raise ShapeError("the landmarks lie on one line or point; wanted those of a face")
     try:
-        _, turn, shift = cv2.solvePnP(places, landmarks, camera, None, flags=cv2.SOLVEPNP_SQPNP)
-        turn, shift = cv2.solvePnPRefineLM(places, landmarks, camera, None, turn, shift)
+        _, turn, shift = cv2.solvePnP(places, landmarks, camera, NO_DISTORTION, flags=cv2.SOLVEPNP_SQPNP)
+        turn, shift = cv2.solvePnPRefineLM(places, landmarks, camera, NO_DISTORTION, turn, shift)
     except cv2.error as error:
         raise ShapeError("no head pose fits the landmarks; wanted those of a face") from error
     rotation, translation = np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64), shift.reshape(3).astype(np.float64)

@@ -159,10 +159,10 @@ def occlude(rng: Rng, crop: Crop) -> Crop:
         mask = np.zeros((size, size), np.uint8)
         angle = float(rng.uniform(0, 180))
         if rng.random() < 0.5:
-            cv2.ellipse(mask, (tuple(center.tolist()), tuple((2 * axes).tolist()), angle), 255, -1)
+            cv2.ellipse(mask, (tuple(center.tolist()), tuple((2 * axes).tolist()), angle), (255,), -1)
         else:
             corners = cv2.boxPoints((tuple(center.tolist()), tuple((2 * axes).tolist()), angle))
-            cv2.fillConvexPoly(mask, corners.astype(np.int32), 255)
+            cv2.fillConvexPoly(mask, corners.astype(np.int32), (255,))
         crop[mask > 0] = _filling(rng, crop)[mask > 0]
     return crop
 

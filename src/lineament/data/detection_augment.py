@@ -207,10 +207,10 @@ class SceneMaker:
         center = tuple(box_center(boxes[0]).tolist())
         extent = float((boxes[0, 2:] - boxes[0, :2]).max()) * random.uniform(1.3, 2.0)
         if random.random() < 0.5:
-            cv2.ellipse(mask, (center, (extent, extent * 1.2), float(rolls[0])), 1, -1)
+            cv2.ellipse(mask, (center, (extent, extent * 1.2), float(rolls[0])), (1,), -1)
         else:
             corners = cv2.boxPoints((center, (extent, extent * 1.1), float(rolls[0])))
-            cv2.fillPoly(mask, [corners.round().astype(np.int32)], 1)
+            cv2.fillPoly(mask, [corners.round().astype(np.int32)], (1,))
         self.draw(canvas, i, affine, (0, 0, self.size, self.size), mask)
 
     def draw(self, canvas: Canvas, i: int, affine: Array, window: tuple[int, int, int, int], mask: Picture) -> None:
@@ -222,14 +222,14 @@ class SceneMaker:
         reach = np.zeros(size[::-1], np.uint8)
         height, width = picture.shape[:2]
         corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
-        cv2.fillConvexPoly(reach, apply_affine(affine, corners).round().astype(np.int32), 1)
+        cv2.fillConvexPoly(reach, apply_affine(affine, corners).round().astype(np.int32), (1,))
         shown = mask & reach
         boxes, rolls = moved_faces(photo, affine)
         known = np.ones_like(shown)
         if photo.kind == "landmarks":
             known = np.zeros(size[::-1], np.uint8)
             extent = (boxes[0, 2:] - boxes[0, :2]) * KNOWN
-            cv2.ellipse(known, (tuple(box_center(boxes[0]).tolist()), tuple(extent.tolist()), 0.0), 1, -1)
+            cv2.ellipse(known, (tuple(box_center(boxes[0]).tolist()), tuple(extent.tolist()), 0.0), (1,), -1)
         canvas.layers += 1
         view = np.s_[y0:y1, x0:x1]
         cv2.copyTo(layer, shown, canvas.image[view])

@@ -40,9 +40,9 @@ def cover(image: Picture, center: Array, size: tuple[float, float], roll_deg: fl
     mask = np.zeros(image.shape[:2], np.uint8)
     turned = (tuple(center.tolist()), size, roll_deg + float(random.normal(0, 8)))
     if random.random() < 0.5:
-        cv2.ellipse(mask, turned, 255, -1)
+        cv2.ellipse(mask, turned, (255,), -1)
     else:
-        cv2.fillPoly(mask, [cv2.boxPoints(turned).round().astype(np.int32)], 255)
+        cv2.fillPoly(mask, [cv2.boxPoints(turned).round().astype(np.int32)], (255,))
     rows, columns = np.nonzero(mask)
     if len(rows) == 0:
         return
@@ -111,7 +111,7 @@ def motion_kernel(random: Random) -> NDArray[np.float32]:
     tip = np.array([np.cos(angle), np.sin(angle)]) * (length // 2)
     middle = length // 2
     ends = [tuple(np.round(middle + sign * tip).astype(int).tolist()) for sign in (-1, 1)]
-    cv2.line(kernel, ends[0], ends[1], 1.0)
+    cv2.line(kernel, ends[0], ends[1], (1.0,))
     return np.asarray(kernel / kernel.sum(), dtype=np.float32)
 
 

@@ -40,7 +40,7 @@ def hide_half(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
         [center + a * 4 * half * across + b * 4 * half * along for a, b in ((-1, 0), (1, 0), (1, 1), (-1, 1))]
     )
     plane, box = np.zeros(image.shape[:2], np.uint8), np.zeros(image.shape[:2], np.uint8)
-    cv2.fillConvexPoly(plane, np.round(corners).astype(np.int32), 1)
+    cv2.fillConvexPoly(plane, np.round(corners).astype(np.int32), (1,))
     x0, y0, x1, y1 = np.round([*(center - half), *(center + half)]).astype(int)
     box[max(y0, 0) : max(y1, 0) + 1, max(x0, 0) : max(x1, 0) + 1] = 1
     hidden = image.copy()
