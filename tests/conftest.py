@@ -1,4 +1,5 @@
-"""What several tests stand on: the data folder, skipped by name where it is absent, and one thread a library."""
+"""What several tests stand on: the data folder, skipped by name where it is absent, drawn faces and a tiny network to
+train, and one thread a library."""
 
 import os
 from pathlib import Path
@@ -7,6 +8,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import pytest
+
+from faces import write_faces
 
 cv2.setNumThreads(1)
 
@@ -18,3 +21,20 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"needs the data sets: no folder {root}; set LINEAMENT_DATA")
     return root
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory) -> Path:
+    """A folder of 30 drawn faces with their points."""
+    folder: Path = tmp_path_factory.mktemp("data") / "faces"
+    write_faces(folder, 30)
+    return folder
+
+
+@pytest.fixture
+def tiny(monkeypatch) -> None:
+    """Makes the backbone "tiny" known; for tests of training, which need torch."""
+    from lineament.models.backbones import BACKBONES
+    from tiny import Tiny
+
+    monkeypatch.setitem(BACKBONES, "tiny", Tiny)

@@ -7,17 +7,16 @@ pytest.importorskip("torch")
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from faces import write_faces
 from lineament.learn.device import Place
 from lineament.learn.distill import Distiller
 from lineament.learn.optimizer import keep_rates_on, make_optimizer, set_rates
 from lineament.learn.slim_train import Slimmer
 from lineament.learn.train import Trainer
-from lineament.models.backbones import BACKBONES
 from tiny import Tiny, small, trained
 
 pytestmark = [
     pytest.mark.torch,
+    pytest.mark.usefixtures("tiny"),
     # TensorBoard's own imports
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
@@ -39,18 +38,6 @@ class Watch(TorchDispatchMode):
         if name in (*WAITS, *BRINGS):
             self.found.add(name)
         return func(*args, **(kwargs or {}))
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    monkeypatch.setitem(BACKBONES, "tiny", Tiny)
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "faces"
-    write_faces(folder, 12)
-    return folder
 
 
 def watched(trainer):

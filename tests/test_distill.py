@@ -9,7 +9,6 @@ pytest.importorskip("torch")
 
 import torch
 
-from faces import write_faces
 from lineament.data.augment import Augmentation
 from lineament.data.batch import plain_crops
 from lineament.errors import RecipeError, TrainError
@@ -21,28 +20,15 @@ from lineament.learn.recipe import make_recipe
 from lineament.learn.target import gaussian_2d
 from lineament.learn.taught import Said, rescaled, resized, said, spots_at_size
 from lineament.learn.train import Trainer
-from lineament.models.backbones import BACKBONES
 from lineament.models.heads import Raw
 from lineament.schemes import scheme
-from tiny import Tiny
 
 pytestmark = [
     pytest.mark.torch,
+    pytest.mark.usefixtures("tiny"),
     # TensorBoard's own imports
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    monkeypatch.setitem(BACKBONES, "tiny", Tiny)
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "faces"
-    write_faces(folder, 20)
-    return folder
 
 
 def small(faces, distill=None, steps=4, model=None, **train):

@@ -8,7 +8,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from faces import write_faces
 from lineament.errors import RecipeError
 from lineament.learn.build import as_its_start, build_model, load_trained, start_from
 from lineament.learn.checkpoint import load_checkpoint
@@ -32,13 +31,6 @@ pytestmark = [
 
 # three stages of two resolutions: small enough for tests
 LAYOUT = "0:0 1:0 | 0:0,1 1:0,1 | 0:0,1 1:0,1"
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "faces"
-    write_faces(folder, 16)
-    return folder
 
 
 def small(faces, steps=4, slim=True, **changes):

@@ -6,30 +6,17 @@ pytest.importorskip("torch")
 
 import torch
 
-from faces import write_faces
 from lineament.errors import ModelError
 from lineament.learn.build import build_model, start_from
 from lineament.learn.train import Trainer
-from lineament.models.backbones import BACKBONES
-from tiny import Tiny, small, trained
+from tiny import small, trained
 
 pytestmark = [
     pytest.mark.torch,
+    pytest.mark.usefixtures("tiny"),
     # TensorBoard's own imports
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    monkeypatch.setitem(BACKBONES, "tiny", Tiny)
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "faces"
-    write_faces(folder, 30)
-    return folder
 
 
 def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_other_points(faces, tmp_path):

@@ -6,33 +6,20 @@ pytest.importorskip("torch")
 
 import torch
 
-from faces import write_faces
 from lineament.errors import TrainError
 from lineament.learn import together
 from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.distill import Distiller
 from lineament.learn.together import Run, train_together
 from lineament.learn.train import Trainer
-from lineament.models.backbones import BACKBONES
-from tiny import Tiny, small, trained
+from tiny import small, trained
 
 pytestmark = [
     pytest.mark.torch,
+    pytest.mark.usefixtures("tiny"),
     # TensorBoard's own imports
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    monkeypatch.setitem(BACKBONES, "tiny", Tiny)
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "faces"
-    write_faces(folder, 20)
-    return folder
 
 
 def plan(recipe, folder, kind=Trainer, **more):

@@ -29,27 +29,15 @@ from lineament.learn.optimizer import make_optimizer
 from lineament.learn.parallel import GlobalBatchNorm2d, use_global_norms
 from lineament.learn.train import Trainer
 from lineament.learn.validate import validate
-from lineament.models.backbones import BACKBONES
 from lineament.schemes import convert
-from tiny import Tiny, small, trained
+from tiny import small, trained
 
 pytestmark = [
     pytest.mark.torch,
+    pytest.mark.usefixtures("tiny"),
     # TensorBoard's own imports
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    monkeypatch.setitem(BACKBONES, "tiny", Tiny)
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "faces"
-    write_faces(folder, 30)
-    return folder
 
 
 @pytest.fixture(scope="module")
