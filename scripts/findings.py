@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import mean, median, stdev
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -69,22 +70,31 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
 }  # fmt: skip
 
 
-CUT = "runs/hr-supernet/threshold-0.012/checkpoint.pt"
-SUPERNET = "hr-supernet"
 LEARNT_AGAIN = (*TABLES["s4"][1]["no distillation"], "train.seed=1")
-TEACHERS = {
-    ("s1", "cpu"): "s1-teacher",
-    ("s4", "cpu"): "teacher",
-    ("s1", "paper"): "teacher",
-    ("s4", "paper"): "teacher",
-}
-"""Runs by table and scale, and their recipes."""
+
+
+class Before(NamedTuple):
+    """The checkpoints that a recipe names: each is of a run whose recipe is called as its folder."""
+
+    teacher: Path
+    start: Path | None
+    """A cut of the supernet."""
+
+
+def before(recipe: Path) -> Before:
+    """What is to be trained before `recipe`."""
+    told = read_recipe(recipe)
+    assert told.distill is not None
+    return Before(Path(told.distill.teacher), Path(told.start) if told.start else None)
+
+
+CUT = before(RECIPES / "cpu" / TABLES["s4"][0]).start
 
 
 def train(command: str, recipe: Path, changes: tuple[str, ...], folder: Path, options: argparse.Namespace) -> Path:
     """The checkpoint of one run, trained to its end; what is done is not done again, and another recipe is refused."""
     checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists() and ended(checkpoint, recipe, changes):
+    if checkpoint.exists() and command != "slim" and ended(checkpoint, recipe, changes):
         return checkpoint
     words = [sys.executable, "-m", "lineament", command, str(recipe), "--out", str(folder)]
     for change in changes:
@@ -171,11 +181,12 @@ def main() -> None:
     options = parser.parse_args()
     recipe, rows = TABLES[options.table]
     recipes, runs = RECIPES / options.scale, Path("runs") if options.scale == "cpu" else Path("runs") / options.scale
-    teacher = TEACHERS[options.table, options.scale]
-    train("train", recipes / f"{teacher}.toml", (), runs / teacher, options)
-    # at both scales what is cut is the small supernet
-    if options.table == "s4" and not Path(CUT).parents[1].joinpath("pareto.csv").exists():
-        train("slim", RECIPES / "cpu" / f"{SUPERNET}.toml", (), Path(CUT).parents[1], options)
+    teacher, start = before(recipes / recipe)
+    train("train", recipes / f"{teacher.parent.name}.toml", (), teacher.parent, options)
+    if start is not None:
+        slimmed = start.parents[1]
+        if not (slimmed / "pareto.csv").exists():
+            train("slim", recipes / f"{slimmed.name}.toml", (), slimmed, options)
     found: dict[str, list[list[float]]] = {row: [] for row in rows}
     for seed in options.seeds:  # a whole table of one seed is worth more than one row of all seeds
         for number, (row, changes) in enumerate(rows.items()):

@@ -14,13 +14,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from findings import CUT, LEARNT_AGAIN, RECIPES, SUPERNET, TABLES, exported, train
+from findings import CUT, LEARNT_AGAIN, RECIPES, TABLES, exported, train
 
 from lineament.errors import ExportError
 from lineament.learn.slim_sweep import NME, Cut, draw_pareto
 from lineament.speed import time_file
 
-SLIMMED = Path("runs") / SUPERNET
+SLIMMED = CUT.parents[1]
 SLIM = f"lineament slim recipes/cpu/hr-supernet.toml --out {SLIMMED}"
 
 
@@ -42,7 +42,7 @@ def read_cuts() -> dict[float, Cut]:
 
 def run_of(checkpoint: str, amount: float, out: Path) -> tuple[tuple[str, ...], Path]:
     """What the training of a cut changes in the recipe, and its folder; that of CUT is a row of `findings.py s4`."""
-    if checkpoint == CUT:
+    if Path(checkpoint) == CUT:
         return LEARNT_AGAIN, out / "s4-0-seed1"
     return (f"start={checkpoint}", *LEARNT_AGAIN), out / f"cut-{amount:g}"
 
@@ -68,7 +68,7 @@ def learnt_again(cut: Cut, options: argparse.Namespace) -> Cut:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--thresholds", nargs="+", type=float, default=[0.001, 0.005, 0.011, 0.012, 0.013])
+    parser.add_argument("--thresholds", nargs="+", type=float, default=[0.001, 0.011, 0.012, 0.013])
     parser.add_argument("--out", type=Path, default=Path("runs/findings"))
     parser.add_argument("--data")
     parser.add_argument("--cache")

@@ -1,4 +1,4 @@
-"""Trains on one GPU, side by side, what the tables of findings need, and the models of the papers' size.
+"""Trains on one GPU, side by side, what the tables of findings need, and recipes/gpu, models of the papers' size.
 
 Usage: python scripts/findings_gpu.py [--only START ...] [--runs DIR] [--kept DIR] [--minutes M] [--shrink S]
        [--loader N] [--data DIR] [--cache DIR]
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from findings import CUT, RECIPES, TABLES, TEACHERS
+from findings import CUT, RECIPES, TABLES, before
 from findings_1d import TWO
 from findings_cuts import read_cuts, run_of
 
@@ -58,21 +58,22 @@ def planned() -> list[Row]:
     """Everything, what others need first."""
     rows = [
         Row("teacher", "train", "cpu/teacher.toml", until=0.2),
-        Row("paper/teacher", "train", "paper/teacher.toml", until=0.32),
-        Row("paper/sd-hrnet", "distill", "paper/sd-hrnet.toml", needs=("paper/teacher",), turns=2, until=0.97),
-        Row("paper/light-resnet50", "distill", "paper/light-resnet50.toml", needs=("paper/teacher",), until=0.97),
-        Row("paper/attentive1d", "train", "paper/attentive1d.toml", needs=("paper/teacher",), until=0.97),
-        Row("fast-taught", "distill", "fast-taught.toml", needs=("paper/teacher",), turns=2, until=0.97),
+        Row("gpu/teacher", "train", "gpu/teacher.toml", until=0.32),
+        Row("gpu/sd-hrnet", "distill", "gpu/sd-hrnet.toml", needs=("gpu/teacher",), turns=2, until=0.97),
+        Row("gpu/light-resnet50", "distill", "gpu/light-resnet50.toml", needs=("gpu/teacher",), until=0.97),
+        Row("gpu/attentive1d", "train", "gpu/attentive1d.toml", needs=("gpu/teacher",), until=0.97),
+        Row("fast-taught", "distill", "fast-taught.toml", needs=("gpu/teacher",), turns=2, until=0.97),
         Row("s1-teacher", "train", "cpu/s1-teacher.toml", until=0.2),
     ]
     for table in ("s4", "s1"):
         recipe, lines = TABLES[table]
+        teacher = before(RECIPES / "cpu" / recipe).teacher.parent.name
         for number, changes in enumerate(lines.values()):
             for seed in SEEDS:  # those without a teacher wait for it, too, so that all rows have the same steps
                 seeded, name = (*changes, f"train.seed={seed}"), f"findings/{table}-{number}-seed{seed}"
-                rows.append(Row(name, "distill", f"cpu/{recipe}", seeded, (TEACHERS[table, "cpu"],), until=0.93))
+                rows.append(Row(name, "distill", f"cpu/{recipe}", seeded, (teacher,), until=0.93))
     for amount, cut in read_cuts().items():
-        if amount in CUTS and cut.checkpoint != CUT:
+        if amount in CUTS and Path(cut.checkpoint) != CUT:
             changes, folder = run_of(cut.checkpoint, amount, Path("findings"))
             rows.append(Row(str(folder), "distill", f"cpu/{TABLES['s4'][0]}", changes, ("teacher",), until=0.93))
     one = [(length, 0.3, 1) for length in LENGTHS]

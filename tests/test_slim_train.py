@@ -20,7 +20,7 @@ from lineament.learn.train import Trainer
 from lineament.models import backbones
 from lineament.models.count import multiply_adds, parameters
 from lineament.models.hr_supernet import FusionBlock, HRSuperNet, format_layout, parse_layout
-from lineament.models.landmark_net import LandmarkNet
+from lineament.models.landmark_net import ALL_HEADS, LandmarkNet
 from lineament.runtime import Model
 
 pytestmark = [
@@ -147,10 +147,16 @@ def test_a_supernet_trains_its_factors_and_another_network_does_not(faces, tmp_p
         trainer_for(small(faces, slim=False), tmp_path / "c", tmp_path, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("backbone", ["mobilenetv2", "efficientnet-lite0", "simple-baseline", "light-resnet50"])
-def test_whole_channels_go_and_the_network_given_stays(backbone):
+@pytest.mark.parametrize(
+    ("backbone", "head"),
+    [
+        *((name, "heatmap2d") for name in ("efficientnet-lite0", "simple-baseline", "light-resnet50", "hourglass")),
+        *(("mobilenetv2", head) for head in ALL_HEADS),
+    ],
+)
+def test_whole_channels_go_and_the_network_given_stays(backbone, head):
     pytest.importorskip("torch_pruning")
-    net = LandmarkNet(backbone, 5, "heatmap2d", 64, 32, imagenet=False).eval()
+    net = LandmarkNet(backbone, 5, head, 64, 32, imagenet=False).eval()
     before = {key: value.clone() for key, value in net.state_dict().items()}
     cut = slimmed_channels(net, 0.4)
     crops = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
@@ -159,7 +165,7 @@ def test_whole_channels_go_and_the_network_given_stays(backbone):
     with torch.no_grad():
         assert cut(crops).landmarks.shape == (2, 5, 2)
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
-    again = LandmarkNet(backbone, 5, "heatmap2d", 64, 32, imagenet=False).eval()
+    again = LandmarkNet(backbone, 5, head, 64, 32, imagenet=False).eval()
     fit_shapes(again, cut.state_dict())
     again.load_state_dict(cut.state_dict())
     with torch.no_grad():
@@ -195,9 +201,11 @@ def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_p
     assert all(
         torch.equal(a, b) for a, b in zip(load_trained(Path(path))[0].parameters(), fresh.parameters(), strict=True)
     )
-    assert parameters(load_trained(Trainer(more, tmp_path / "more", tmp_path, tmp_path / "cache").run())[0]) == (
-        cuts[1].parameters
-    )
+    ended = load_trained(Trainer(more, tmp_path / "more", tmp_path, tmp_path / "cache").run())[0]
+    assert parameters(ended) == cuts[1].parameters
+    Path(path).unlink()  # the run knows the sizes of its layers when it goes on
+    resumed = Trainer(more, tmp_path / "more", tmp_path, tmp_path / "cache", resume=True)
+    assert parameters(resumed.model) == cuts[1].parameters
 
 
 def test_a_cut_without_weights_is_refused(faces):

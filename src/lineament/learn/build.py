@@ -24,9 +24,10 @@ REFINEMENT = "refine."
 """What the names of a refinement's weights begin with."""
 
 
-def build_model(recipe: Recipe) -> LandmarkNet:
+def build_model(recipe: Recipe, begun: Path | None = None) -> LandmarkNet:
     """The network of `recipe`, its new layers drawn from the recipe's seed.
 
+    begun: the run's own checkpoint, which tells the sizes of a cut network's layers where there is one.
     Raises: RecipeError where `model.cut` comes without weights to start from.
     """
     torch.manual_seed(recipe.train.seed)
@@ -39,7 +40,7 @@ def build_model(recipe: Recipe) -> LandmarkNet:
             f"model.cut is {m.cut!r} without a start: layers of other sizes have no weights; set start too"
         )
     if m.cut:
-        fit_shapes(model, load_weights(Path(m.cut)))
+        fit_shapes(model, load_weights(begun or Path(m.cut)))
     return model
 
 

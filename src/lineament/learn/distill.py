@@ -91,7 +91,7 @@ class Distiller(Trainer):
         students = []
         for k in range(settings.students):
             train = self.recipe.train.model_copy(update={"seed": self.recipe.train.seed + k})
-            student = build_model(self.recipe.model_copy(update={"train": train}))
+            student = build_model(self.recipe.model_copy(update={"train": train}), self.begun)
             if self.recipe.start and not self.resumed and not (k and settings.fresh_peers):
                 drawn = {key: value.clone() for key, value in student.head.state_dict().items()}
                 start_from(student, self.recipe)
@@ -262,7 +262,8 @@ class Distiller(Trainer):
         """The pixel-wise loss (B, N) of the maps of height 1; where the heads give none, of the distributions."""
         mine, theirs = _compared(own), _compared(taught)
         if own.raw.maps is not None:
-            return pixel_wise(mine, spots_at_size(theirs, mine))
+            # as for mse: in cells of the usual size, so that a finer map has the same loss for the same error
+            return pixel_wise(mine, spots_at_size(theirs, mine)) * (own.raw.stride / STRIDE) ** 2
         theirs = at_size(theirs.flatten(2).softmax(-1).view_as(theirs), mine)
         # another number of cells: what is compared are distributions all the same
         return pixel_wise(mine.flatten(2).softmax(-1).view_as(mine), theirs / theirs.sum((-2, -1), keepdim=True))

@@ -56,7 +56,7 @@ class Refiner(Trainer):
         """The detector of the recipe's start and a new refinement."""
         if not self.recipe.start:
             raise RecipeError(f"the recipe {self.recipe.name!r} has no start; give it the checkpoint of the detector")
-        net = build_model(self.recipe)
+        net = build_model(self.recipe, self.begun)
         model = RefinedNet(net, len(scheme(self.recipe.scheme)), self.settings.fade)
         if not self.resumed:
             self._fill(net, Path(self.recipe.start))

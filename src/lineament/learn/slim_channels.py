@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import RecipeError, missing_extra
+from ..models.attentive_1d import Attentive1D
 from ..models.hr_supernet import HRSuperNet
 from ..models.landmark_net import LandmarkNet
 
@@ -52,11 +53,17 @@ def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
 
 
 class _Body(nn.Module):
-    """The network from normalized crops on: what has a gradient to be followed."""
+    """The network from normalized crops on: what has a gradient to be followed.
+
+    Of heads along axes the library cannot follow the attention; no channel goes behind their first layers anyway.
+    """
 
     def __init__(self, net: LandmarkNet) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net.head(self.net.levels(x)[0]).landmarks  # type: ignore[no-any-return]
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        features, head = self.net.levels(x)[0], self.net.head
+        if isinstance(head, Attentive1D):
+            return head.squeeze_x(features), head.squeeze_y(features.transpose(2, 3))
+        return (head(features).landmarks,)

@@ -10,7 +10,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..errors import ExportError, RecipeError
+from ..models.count import multiply_adds, parameters
 from ..models.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, format_layout
 from ..models.landmark_net import LandmarkNet
 from ..speed import time_file
@@ -42,7 +45,7 @@ class Cut:
     """On the validation faces, a fraction, before any further training."""
     milliseconds_int8: float
     nme_int8: float
-    """The same of the int8 file; nan where its gate was not passed."""
+    """The same of the int8 file; times and errors are nan of files whose gate was not passed."""
     checkpoint: str
 
 
@@ -80,29 +83,20 @@ def sweep(
     ):
         place = folder / small.folder
         written = _write_cut(checkpoint, small, recipe, place)
-        card = export_checkpoint(written, place, recipe.name, False, data_root, cache)
         if small.layout is not None:
             assert isinstance(net.backbone, HRSuperNet)
             draw_architecture(net.backbone, small.layout, place / "architecture.png")
-        try:
-            card_int8 = export_checkpoint(written, place, f"{recipe.name}-int8", True, data_root, cache)
-            ms_int8, nme_int8 = time_file(place / f"{recipe.name}-int8.onnx").least_ms, card_int8["gate"][NME]
-        except ExportError as error:
-            note(f"{small.folder}: no int8 file: {error}")
-            ms_int8, nme_int8 = float("nan"), float("nan")
-        cuts.append(
-            Cut(
-                small.amount,
-                small.what,
-                card["parameters"],
-                card["multiply_adds"],
-                time_file(place / f"{recipe.name}.onnx").least_ms,
-                card["gate"][NME],
-                ms_int8,
-                nme_int8,
-                str(written),
-            )
-        )
+        measured: list[float] = []
+        for name, quantize in ((recipe.name, False), (f"{recipe.name}-int8", True)):
+            try:
+                card = export_checkpoint(written, place, name, quantize, data_root, cache)
+                measured += [time_file(place / f"{name}.onnx").least_ms, card["gate"][NME]]
+            except ExportError as error:  # one file that its gate refuses ends no sweep
+                note(f"{small.folder}: no {name}.onnx: {error}")
+                measured += [float("nan"), float("nan")]
+        crop = torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8)
+        size = parameters(small.net), multiply_adds(small.net, crop)
+        cuts.append(Cut(small.amount, small.what, *size, *measured, str(written)))
     _write_table(cuts, folder / "pareto.csv")
     quantized = [replace(cut, nme=cut.nme_int8) for cut in cuts]
     draw_pareto({"fp32": cuts, "int8": quantized}, folder / "pareto.png")

@@ -80,7 +80,8 @@ class Trainer:
         check_losses(recipe.losses)
         check_annotated(recipe)
         self._check(resume)
-        self.recipe = recipe = as_its_start(recipe, self.path if resume else None)
+        self.begun = self.path if resume else None
+        self.recipe = recipe = as_its_start(recipe, self.begun)
         self.stands_on = digests(recipe)
         train = recipe.train
         if train.threads:
@@ -125,7 +126,7 @@ class Trainer:
 
     def build(self) -> nn.Module:
         """What is trained; a recipe's `start` is in it already, unless a checkpoint will take its place."""
-        model = build_model(self.recipe)
+        model = build_model(self.recipe, self.begun)
         if self.recipe.start and not self.resumed:
             start_from(model, self.recipe)
         return model
