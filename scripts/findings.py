@@ -3,10 +3,10 @@
 Usage: python scripts/findings.py s1|s4 [--scale cpu|paper] [--seeds 1 2 3] [--out DIR] [--final] [--data DIR]
        [--cache DIR]
 
-What a table needs before, its teacher, the cut supernet and what that learnt again, is trained first, below runs/. Runs
-that are done are kept and a killed one goes on, so the command may be given again and again. The table's figures are of
-the averaged weights on the validation faces, mean and median, as a face or two that are wholly missed move the mean by
-a tenth of itself, and the mean of the same faces made harder: turned, blurred, half of them with something in front.
+What a table needs before, its teacher and the cut supernet, is trained first, below runs/. Runs that are done are kept
+and a killed one goes on, so the command may be given again and again. The table's figures are of the averaged weights
+on the validation faces, mean and median, as a face or two that are wholly missed move the mean by a tenth of itself,
+and the mean of the same faces made harder: turned, blurred, half of them with something in front.
 --final adds 300W common, and its protocol with half of each face hidden, of exported fp32 files.
 """
 
@@ -29,7 +29,7 @@ from lineament.data.sample import data_root
 from lineament.learn.build import as_its_start, load_trained, read_trained
 from lineament.learn.curves import read_log
 from lineament.learn.export import export_checkpoint
-from lineament.learn.recipe import read_recipe
+from lineament.learn.recipe import Recipe, read_recipe
 from lineament.learn.train import changed_keys
 from lineament.learn.validate import interocular_nmes, predict_plain
 from lineament.predict import Predictor
@@ -94,7 +94,7 @@ CUT = before(RECIPES / "cpu" / TABLES["s4"][0]).start
 def train(command: str, recipe: Path, changes: tuple[str, ...], folder: Path, options: argparse.Namespace) -> Path:
     """The checkpoint of one run, trained to its end; what is done is not done again, and another recipe is refused."""
     checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists() and command != "slim" and ended(checkpoint, recipe, changes):
+    if command != "slim" and ended(checkpoint, read_recipe(recipe, changes)):
         return checkpoint
     words = [sys.executable, "-m", "lineament", command, str(recipe), "--out", str(folder)]
     for change in changes:
@@ -108,10 +108,12 @@ def train(command: str, recipe: Path, changes: tuple[str, ...], folder: Path, op
     return checkpoint
 
 
-def ended(checkpoint: Path, recipe: Path, changes: tuple[str, ...]) -> bool:
-    """Whether all steps are done: such a checkpoint may hold no more than the weights."""
+def ended(checkpoint: Path, recipe: Recipe) -> bool:
+    """Whether all steps of `recipe` are done: such a checkpoint may hold no more than the weights."""
+    if not checkpoint.exists():
+        return False
     state = read_trained(checkpoint)[0]
-    wanted = as_its_start(read_recipe(recipe, changes), checkpoint)
+    wanted = as_its_start(recipe, checkpoint)
     if state["step"] < wanted.train.steps:
         return False
     changed = changed_keys(json.loads(state["recipe"]), wanted)

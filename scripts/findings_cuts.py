@@ -3,8 +3,8 @@
 Usage: python scripts/findings_cuts.py [--thresholds 0.001 0.005 ...] [--out DIR] [--data DIR] [--cache DIR]
 
 Each of --thresholds, a cut of `lineament slim recipes/cpu/hr-supernet.toml --out runs/hr-supernet`, goes on for the
-steps of recipes/cpu/sd-hrnet.toml without a teacher, as the one that `findings.py s4` goes on with. The whole network,
-threshold 0, goes on as long. Errors are of the exported files on the validation faces.
+steps of recipes/cpu/sd-hrnet.toml without a teacher; that of the recipe is the first row of `findings.py s4`. Errors
+are of the exported files on the validation faces.
 """
 
 import argparse

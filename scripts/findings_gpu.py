@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from findings import CUT, RECIPES, TABLES, before
+from findings import CUT, RECIPES, TABLES, before, ended
 from findings_1d import TWO
 from findings_cuts import read_cuts, run_of
 
@@ -88,9 +88,18 @@ def planned() -> list[Row]:
     return rows
 
 
+def below(path: str, runs: Path) -> str:
+    """The path of what recipes name below runs/."""
+    return str(runs / Path(path).relative_to("runs")) if path else ""
+
+
 def recipe_of(row: Row, options: argparse.Namespace) -> Recipe:
     """The recipe of a run, its steps divided by --shrink; what it names below runs/ is below --runs."""
     recipe = read_recipe(RECIPES / row.recipe, row.changes)
+    recipe = recipe.model_copy(update={"start": below(recipe.start, options.runs)})
+    if recipe.distill is not None:
+        teacher = below(recipe.distill.teacher, options.runs)
+        recipe = recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"teacher": teacher})})
     steps = max(1, round(recipe.train.steps / options.shrink))
     train = {"steps": steps, "validate_every": steps, "checkpoint_minutes": 1e9, "threads": 0, "loader": options.loader}
     return recipe.model_copy(update={"train": recipe.train.model_copy(update=train)})
@@ -100,7 +109,8 @@ def keep(trainer: Trainer, path: Path) -> None:
     """Writes the averaged weights of a run, tables of numbers at half precision, with its recipe: a checkpoint that
     other runs start from and that exports, but not one to go on with."""
     average = student_weights(trainer.average.state)
-    state = {key: value.cpu().half() if value.ndim > 1 else value.cpu() for key, value in average.items()}
+    with trainer.place.here():
+        state = {key: value.cpu().half() if value.ndim > 1 else value.cpu() for key, value in average.items()}
     kept: dict[str, Any] = {"average": state, "step": trainer.step, "scheme": trainer.recipe.scheme}
     save_checkpoint(path, kept | {"recipe": trainer.recipe.model_dump_json()})
 
@@ -133,7 +143,7 @@ class Fit:
         train = trainer.recipe.train
         rounds = int((deadline - now) / each)
         steps = trainer.step + max(rounds, 1) * turns
-        # a shorter training is the same until its rate first falls
+        # a shorter training is the same until its rate first falls; but data with an `until` stay as long as planned
         falls = train.milestones[0] if train.schedule == "steps" else 0.0
         if steps < train.steps and trainer.step <= falls * steps:
             self.say(f"{name}: {steps} steps, not {train.steps}; a round takes {1e3 * each:.0f} ms")
@@ -160,9 +170,9 @@ def main() -> None:
     parser.add_argument("--cache")
     options = parser.parse_args()
     rows = [row for row in planned() if row.folder.startswith(tuple(options.only))]
-    rows = [row for row in rows if not (options.runs / row.folder / "checkpoint.pt").exists()]
-    names = {row.folder for row in rows}
     recipes = {row.folder: recipe_of(row, options) for row in rows}
+    rows = [row for row in rows if not ended(options.runs / row.folder / "checkpoint.pt", recipes[row.folder])]
+    recipes = {row.folder: recipes[row.folder] for row in rows}
     root, cache = data_root(options.data), Path(options.cache or ".cache")
 
     def say(line: str) -> None:
@@ -190,7 +200,7 @@ def main() -> None:
             if options.kept:
                 keep(trainer, options.kept / row.folder / "checkpoint.pt")
 
-        return Run(row.folder, make, tuple(need for need in row.needs if need in names), after, row.turns)
+        return Run(row.folder, make, tuple(need for need in row.needs if need in recipes), after, row.turns)
 
     told = time.monotonic()
     steps: dict[str, Progress] = {}

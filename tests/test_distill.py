@@ -1,6 +1,7 @@
 """Distillation: without a teacher it is training, resumed equals unbroken, what cannot be compared is refused first."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,8 +126,10 @@ def test_of_faces_that_nobody_annotated_a_student_learns_what_the_teacher_says(f
     losses = distiller.losses(crops, landmarks, 0)
     assert losses["cross_entropy"] == losses["smooth_l1"] == 0
     assert losses["total"] == losses["heatmap_kl"] > 0
-    with pytest.raises(RecipeError, match=r"data\.0 \(folder\) is not annotated, and the recipe has no teacher"):
+    with pytest.raises(RecipeError, match=r"data\.0 \(folder\) is not annotated, and there is no teacher"):
         Trainer(make_recipe(small(faces).model_dump() | {"data": data}), tmp_path / "no", tmp_path, tmp_path / "cache")
+    with pytest.raises(RecipeError, match=r"name one in .* and use lineament distill"):
+        Trainer(recipe, tmp_path / "no", tmp_path, tmp_path / "cache")
 
 
 def test_a_run_goes_on_only_with_the_teacher_it_was_begun_with(faces, teacher, tmp_path):
@@ -262,6 +265,26 @@ def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, tea
     begun, fresh = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache").model.students
     assert torch.equal(begun.top[0].weight, first.top[0].weight)
     assert not torch.equal(fresh.top[0].weight, first.top[0].weight)
+
+
+def test_of_each_peer_something_else_is_hidden(faces, tmp_path):
+    recipe = small(faces, {"students": 2, "peer_kl": 1.0, "hidden": 1.0})
+    distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+    first, second = distiller.beside(next(iter(distiller.batches()))[0])
+    assert (first[:, 2:4] > first[:, :2]).all()
+    assert (first != second).any(1).all()
+
+
+def test_a_finer_map_has_the_same_pixel_loss_for_the_same_error():
+    landmarks = torch.tensor([[[30.0, 34.0]]])
+
+    def loss(stride):
+        mine, theirs = (gaussian_2d(landmarks + away, 64 // stride, 64 // stride, stride, 6 / stride) for away in (0, 2))
+        mine, theirs = mine / mine.amax(), theirs / theirs.amax()
+        raw = Raw(landmarks, landmarks[..., 0], maps=mine, stride=stride)
+        return Distiller._pixels(Said(raw, {}), Said(replace(raw, maps=theirs), {})).item()
+
+    assert loss(2) == pytest.approx(loss(4), rel=0.05)
 
 
 def test_hiding_covers_one_rectangle_in_the_share_asked_for():

@@ -2,13 +2,15 @@
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from lineament.errors import RecipeError
+from lineament.errors import ExportError, RecipeError
+from lineament.learn import slim_sweep
 from lineament.learn.build import as_its_start, build_model, load_trained, start_from
 from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.recipe import SlimSettings, make_recipe
@@ -131,6 +133,24 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
     Trainer(begun, tmp_path / "more", tmp_path, tmp_path / "cache").run()
     Path(cuts[1].checkpoint).unlink()  # the run knows its own layout when it goes on
     Trainer(begun, tmp_path / "more", tmp_path, tmp_path / "cache", resume=True).run()
+
+
+def test_a_cut_that_the_gate_refuses_has_no_figures_and_ends_no_sweep(faces, tmp_path, monkeypatch):
+    def refuses(checkpoint, folder, name, *more):
+        if folder.name == "threshold-0.1":
+            raise ExportError("its points move")
+        return {"gate": {slim_sweep.NME: 0.5}}
+
+    monkeypatch.setattr(slim_sweep, "export_checkpoint", refuses)
+    monkeypatch.setattr(slim_sweep, "time_file", lambda path: SimpleNamespace(least_ms=1.0))
+    trainer = slimmer(faces, tmp_path / "run", steps=1)
+    lines = []
+    slim = SlimSettings(thresholds=(0.1,))
+    whole, cut = sweep(trainer.run(), tmp_path / "run", slim, tmp_path, tmp_path / "cache", lines.append)
+    assert (whole.nme, whole.nme_int8, whole.milliseconds) == (0.5, 0.5, 1.0)
+    assert np.isnan([cut.nme, cut.nme_int8, cut.milliseconds, cut.milliseconds_int8]).all()
+    assert lines == [f"threshold-0.1: no {name}.onnx: its points move" for name in ("small", "small-int8")]
+    assert (tmp_path / "run/pareto.csv").exists()
 
 
 def test_another_network_is_no_supernet(faces, tmp_path):

@@ -24,7 +24,7 @@ CONTEXT = 2.2  # the side of a cached crop in longer box sides: room for rotatio
 
 
 def cached_size(crop: int, padding: float) -> int:
-    """The side of cached crops of which crops of the side `crop`, in pixels, lose nothing: 320 at least.
+    """The side of cached crops that crops of the side `crop`, in pixels, hardly magnify: 320 at least.
 
     padding: side of the crop in longer sides of the landmark box.
     """

@@ -25,7 +25,10 @@ def find_device(wanted: str) -> torch.device:
 
 
 class Place:
-    """The device of one training and, on a GPU, a stream of its own there, so that several trainings run beside."""
+    """The device of one training and, on a GPU, a stream of its own there, so that several trainings run beside.
+
+    wanted: as train.device.    Raises: RecipeError for a GPU that is not there.
+    """
 
     def __init__(self, wanted: str) -> None:
         self.device = find_device(wanted)

@@ -67,7 +67,7 @@ def draw_covers(crops: Tensor, share: float, sides: tuple[float, float], size: i
 
 
 def cover(crops: Tensor, covers: Tensor) -> Tensor:
-    """Copies of uint8 crops (B, S, S, 3) with the rectangles of `draw_covers` in them."""
+    """Copies of uint8 crops (B, S, S, 3) with the rectangles (B, 7) of `draw_covers` in them."""
     cells = torch.arange(crops.shape[1], device=crops.device)
     x0, y0, x1, y1 = (corner[:, None] for corner in covers[:, :4].unbind(1))
     inside = ((cells >= y0) & (cells < y1))[:, :, None] & ((cells >= x0) & (cells < x1))[:, None]
@@ -79,6 +79,8 @@ class Distiller(Trainer):
 
     Raises also: RecipeError where the recipe has no [distill], or teacher and student cannot be compared.
     """
+
+    LEARNS_FROM_TEACHERS = True
 
     def build(self) -> nn.Module:
         """The students, the first drawn from the recipe's seed, the others from the seeds after it.
@@ -145,7 +147,8 @@ class Distiller(Trainer):
     def run(self, report: Callable[[Progress], None] = lambda progress: None) -> Path:
         """As of any training; says first what the teacher's maps are worth beside the students' own."""
         if not self.resumed and self.settings.heatmap_kl + self.settings.pixel_wise and self.processes.first:
-            self._say_worth()
+            with self.place.here():
+                self._say_worth()
         return super().run(report)
 
     def _say_worth(self) -> None:
@@ -153,7 +156,7 @@ class Distiller(Trainer):
         teacher, student = self.teacher, self._students()[0].eval()
         assert teacher is not None
         mine = _shapes(student).raw.maps
-        if mine is not None:
+        if mine is not None and self.held_back:
             own = self._map_error(lambda crops: student(crops).maps, student.size)
             theirs = self._map_error(lambda crops: _spots(self._in_kind(teacher(crops)), mine), teacher.size)
             self.note(f"squared error of a map on validation: the teacher's {theirs:.3f}, the student's now {own:.3f}")

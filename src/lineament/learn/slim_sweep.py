@@ -86,17 +86,19 @@ def sweep(
         if small.layout is not None:
             assert isinstance(net.backbone, HRSuperNet)
             draw_architecture(net.backbone, small.layout, place / "architecture.png")
-        measured: list[float] = []
+        times, errors = [], []
         for name, quantize in ((recipe.name, False), (f"{recipe.name}-int8", True)):
             try:
                 card = export_checkpoint(written, place, name, quantize, data_root, cache)
-                measured += [time_file(place / f"{name}.onnx").least_ms, card["gate"][NME]]
+                times.append(time_file(place / f"{name}.onnx").least_ms)
+                errors.append(float(card["gate"][NME]))
             except ExportError as error:  # one file that its gate refuses ends no sweep
                 note(f"{small.folder}: no {name}.onnx: {error}")
-                measured += [float("nan"), float("nan")]
+                times.append(float("nan"))
+                errors.append(float("nan"))
         crop = torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8)
         size = parameters(small.net), multiply_adds(small.net, crop)
-        cuts.append(Cut(small.amount, small.what, *size, *measured, str(written)))
+        cuts.append(Cut(small.amount, small.what, *size, times[0], errors[0], times[1], errors[1], str(written)))
     _write_table(cuts, folder / "pareto.csv")
     quantized = [replace(cut, nme=cut.nme_int8) for cut in cuts]
     draw_pareto({"fp32": cuts, "int8": quantized}, folder / "pareto.png")

@@ -1,6 +1,6 @@
 """Several trainings in one process, a step of each in turn: on a GPU, small networks run side by side.
 
-Stands on train.py. What each of them gives is what it gives alone.
+Stands on train.py. The checkpoint and the log of each are what it gives alone; no curves are drawn.
 """
 
 import itertools
@@ -42,6 +42,7 @@ def train_together(
     """Trains all `runs`, each as soon as what it needs has ended; gives the names of those that ended.
 
     Data sets are read once for all; runs that begin together and see the same crops share them.
+    report: takes the name of a run and where it stands.
     failed: is told of a run that ended in an error; those that need it are left out. None: the error is raised.
     between: called after each round with the trainings under way; where it gives False they are left as they are.
     Raises: TrainError where a run needs what is none of the runs, or itself in the end.
@@ -91,7 +92,7 @@ def _begin(
             failed(run.name, error)
     groups: dict[object, list[tuple[Run, Trainer]]] = {}
     for run, trainer in made:
-        groups.setdefault(_crops_key(trainer), []).append((run, trainer))
+        groups.setdefault((_crops_key(trainer), run.turns), []).append((run, trainer))
     going: dict[str, Going] = {}
     for group in groups.values():
         copies = itertools.tee(group[0][1].batches(), len(group))

@@ -66,6 +66,8 @@ class Trainer:
     DataError, ModelError.
     """
 
+    LEARNS_FROM_TEACHERS = False
+
     def __init__(
         self,
         recipe: Recipe,
@@ -78,7 +80,7 @@ class Trainer:
     ) -> None:
         self.folder, self.path, self.resumed = folder, folder / "checkpoint.pt", resume
         check_losses(recipe.losses)
-        check_annotated(recipe)
+        check_annotated(recipe, self.LEARNS_FROM_TEACHERS)
         self._check(resume)
         self.begun = self.path if resume else None
         self.recipe = recipe = as_its_start(recipe, self.begun)
@@ -107,7 +109,7 @@ class Trainer:
         keep_freed_memory()
         with self.place.here():
             self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.prepare_sources()
+            self.prepare_sources()
         self.crops = self.training_crops()
         if self.processes.world > 1:
             use_global_norms(self.model)
@@ -122,7 +124,8 @@ class Trainer:
         """Of the losses, in the order in which a step gives them."""
         self.step = 0
         if resume:
-            self._restore()
+            with self.place.here():
+                self._restore()
 
     def build(self) -> nn.Module:
         """What is trained; a recipe's `start` is in it already, unless a checkpoint will take its place."""
@@ -171,6 +174,7 @@ class Trainer:
     def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor) -> dict[str, Tensor]:
         """The weighted losses by name and their sum as "total", of a part of a batch of `count` annotated points.
 
+        crops: (B, S, S, 3) uint8.    landmarks_crop: (B, N, 2), pixels of the crop, nan where not annotated.
         Nothing in it may wait for the device, or bring numbers there: on a GPU it becomes a graph.
         """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.train.bf16):
@@ -185,6 +189,8 @@ class Trainer:
 
     def _restore(self) -> None:
         state = load_checkpoint(self.path)
+        if "optimizer" not in state:
+            raise TrainError(f"{self.path} holds weights alone, nothing to go on with; start anew with another --out")
         changed = changed_keys(json.loads(state["recipe"]), self.recipe)
         if changed:
             raise TrainError(
@@ -207,7 +213,7 @@ class Trainer:
         self.step = state["step"]
 
     def save(self) -> None:
-        """Writes the checkpoint, whole or not at all."""
+        """Writes the checkpoint, whole or not at all.    Call it within `place.here()`."""
         state: dict[str, Any] = {
             "model": self.model.state_dict(),
             "average": self.average.state,
@@ -259,26 +265,26 @@ class Trainer:
         first, last = self.step, self.step
         while not self.ended:
             train = self.recipe.train  # whose steps may become fewer on the way
-            with self.place.here():
+            with self.place.here():  # what reads tensors waits for what writes them
                 now_lost = self._update(rest).double()
                 losses = now_lost if losses is None else losses + now_lost
                 self.step += 1
                 self.average.update(self.step)
-            validates = self.step % train.validate_every == 0 or self.step == train.steps
-            now = time.monotonic()
-            if log and (validates or self.step % 50 == 0):
-                mean = self._mean_losses(losses / (self.step - last))
-                validation = self._validate_average() if validates else None
-                speed = train.batch * (self.step - last) / max(now - reported, 1e-9)
-                left = (train.steps - self.step) * (now - started) / (self.step - first)
-                log.write(self.step, mean, learning_rate(train, self.step - 1), speed, validation)
-                report(Progress(self.step, train.steps, mean["total"], speed, left, validation))
-                losses, reported, last = None, time.monotonic(), self.step
-            if log and (now - saved > 60 * train.checkpoint_minutes or self.step == train.steps):
-                if losses is not None:
-                    self._mean_losses(losses)
-                self.save()
-                saved = time.monotonic()
+                validates = self.step % train.validate_every == 0 or self.step == train.steps
+                now = time.monotonic()
+                if log and (validates or self.step % 50 == 0):
+                    mean = self._mean_losses(losses / (self.step - last))
+                    validation = self._validate_average() if validates else None
+                    speed = train.batch * (self.step - last) / max(now - reported, 1e-9)
+                    left = (train.steps - self.step) * (now - started) / (self.step - first)
+                    log.write(self.step, mean, learning_rate(train, self.step - 1), speed, validation)
+                    report(Progress(self.step, train.steps, mean["total"], speed, left, validation))
+                    losses, reported, last = None, time.monotonic(), self.step
+                if log and (now - saved > 60 * train.checkpoint_minutes or self.step == train.steps):
+                    if losses is not None:
+                        self._mean_losses(losses)
+                    self.save()
+                    saved = time.monotonic()
             yield self.step
         if log:
             log.close()
@@ -330,23 +336,22 @@ class Trainer:
         return sums
 
     def _validate_average(self) -> dict[str, float]:
-        with self.place.here():
-            current = {key: value.clone() for key, value in self.model.state_dict().items()}
-            self.model.load_state_dict(self.average.state)
-            results = self.validate()
-            self.model.load_state_dict(current)
+        current = {key: value.clone() for key, value in self.model.state_dict().items()}
+        self.model.load_state_dict(self.average.state)
+        results = self.validate()
+        self.model.load_state_dict(current)
         return results
 
 
-def check_annotated(recipe: Recipe) -> None:
-    """Raises: RecipeError where faces without points have no teacher to learn from."""
-    if recipe.distill is not None and recipe.distill.teacher:
+def check_annotated(recipe: Recipe, taught: bool) -> None:
+    """Raises: RecipeError where faces without points have no teacher to learn from.    taught: by the recipe's."""
+    if taught and recipe.distill is not None and recipe.distill.teacher:
         return
     for number, part in enumerate(recipe.data):
         if not part.annotated:
             raise RecipeError(
-                f"data.{number} ({part.reader}) is not annotated, and the recipe has no teacher to learn from; "
-                "name one in [distill], or leave annotated out"
+                f"data.{number} ({part.reader}) is not annotated, and there is no teacher to learn from; "
+                "name one in [distill] and use lineament distill, or leave annotated out"
             )
 
 
