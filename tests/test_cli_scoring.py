@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -45,14 +46,30 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
     card = {"name": "fast", "kind": "landmarks", "parameters": 1_234_000, "multiply_adds": 567_000_000}
     monkeypatch.setattr(lineament.runtime, "list_models", lambda: [card])
     monkeypatch.setattr("lineament.speed.load_model", lambda name, threads: Still())
-    code, out, _ = call("models", "--profile")
+    monkeypatch.setitem(sys.modules, "torch", None)  # what comes with the package is measured without it
+    monkeypatch.delitem(sys.modules, "lineament.models.sizes", raising=False)
+    code, out, err = call("models", "--profile")
     assert code == 0
+    assert "pip install 'lineament[train]'" in err
     _, size, head, *rows = out.splitlines()
     assert size.split() == ["fast", "1.234", "0.567", "1.134"]
     assert head.split()[:2] == ["model", "a"]
     assert [row.removeprefix("fast   ")[:6] for row in rows] == ["1 crop", "16 cro", "64 cro"]
     # 2 ms a call at least
     assert all(float(row.split()[-3]) >= 2 for row in rows)
+
+
+def test_the_networks_to_train_are_counted(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(lineament.runtime, "list_models", lambda: [])
+    from lineament.models.backbones import BACKBONES
+
+    monkeypatch.setattr("lineament.models.sizes.BACKBONES", {"light-resnet50": BACKBONES["light-resnet50"]})
+    code, out, _ = call("models", "--profile")
+    assert code == 0
+    (row,) = (line.split() for line in out.splitlines() if line.startswith("light-resnet50"))
+    assert row[1] == "2.808"  # million parameters, as published
+    assert float(row[3]) == pytest.approx(2 * float(row[2]), abs=2e-3)
 
 
 @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("absent", 0), ("failed", 1)])

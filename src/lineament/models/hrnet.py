@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .hr_supernet import WIDTHS
-
+WIDTHS = (18, 36, 72, 144)
+"""Channels at strides 4, 8, 16 and 32."""
 MODULES = (1, 4, 3)
 """Exchange modules of the stages of two, three and four resolutions."""
 BLOCKS = 4
@@ -46,11 +46,11 @@ class Residual(nn.Module):
 
 
 def exchange(source: int, target: int) -> nn.Module:
-    """From resolution `source` to `target`, 0 the finest: 1x1 and nearest, nothing, or 3x3 of stride 2 in a row."""
+    """From resolution `source` to `target`, 0 the finest: 1x1 and bilinear, nothing, or 3x3 of stride 2 in a row."""
     if source == target:
         return nn.Identity()
     if source > target:
-        up = nn.Upsample(scale_factor=2 ** (source - target), mode="nearest")
+        up = nn.Upsample(scale_factor=2 ** (source - target), mode="bilinear", align_corners=False)
         return nn.Sequential(unit(WIDTHS[source], WIDTHS[target], 1, relu=False), up)
     last = unit(WIDTHS[source], WIDTHS[target], 3, 2, relu=False)
     return nn.Sequential(*(unit(WIDTHS[source], WIDTHS[source], 3, 2) for _ in range(target - source - 1)), last)
