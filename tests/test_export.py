@@ -88,6 +88,19 @@ def test_the_file_predicts_what_torch_predicts(run, exported):
     assert card["gate"]["median_move_px"] == pytest.approx(np.median(moves), abs=2e-3)
 
 
+@pytest.mark.parametrize("backbone", ["light-resnet50", "simple-baseline", "hrnet-w18", "hr-supernet", "hourglass"])
+def test_the_networks_of_the_papers_pass_the_gate(backbone, run, tmp_path):
+    _, recipe, root = run
+    model = recipe.model.model_copy(update={"backbone": backbone})
+    train = recipe.train.model_copy(update={"steps": 1})
+    changed = recipe.model_copy(update={"model": model, "train": train})
+    checkpoint = Trainer(changed, tmp_path / "run", root, root / "cache").run()
+    card = export_checkpoint(checkpoint, tmp_path, "small", False, root, root / "cache", {"licence": "none"})
+    assert card["gate"]["largest_move_px"] < 0.01
+    if backbone == "light-resnet50":
+        assert 10.2 < card["bytes"] / 2**20 < 10.8  # MB in the paper
+
+
 def test_the_file_names_no_source_file_of_the_machine_that_made_it(exported):
     model, _, _ = exported
     assert b'.py", line' not in model.path.read_bytes()
