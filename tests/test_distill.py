@@ -20,7 +20,7 @@ from lineament.learn.export import export_checkpoint
 from lineament.learn.recipe import make_recipe
 from lineament.learn.target import gaussian_2d
 from lineament.learn.taught import Said, rescaled, resized, said, spots_at_size
-from lineament.learn.train import Trainer
+from lineament.learn.train import Trainer, changed_keys
 from lineament.models.heads import Raw
 from lineament.schemes import scheme
 
@@ -142,6 +142,14 @@ def test_a_run_goes_on_only_with_the_teacher_it_was_begun_with(faces, teacher, t
         TrainError, match=r"teacher/checkpoint\.pt is not the file that .*run was begun with; bring that"
     ):
         run(Distiller, recipe, tmp_path / "run", resume=True)
+
+
+def test_how_large_masks_are_is_nothing_where_nothing_is_hidden(faces):
+    bare, other = ({"peer_kl": 1.0, "students": 2, "hidden_sides": sides} for sides in ((0.2, 0.4), (0.3, 0.8)))
+    assert changed_keys(small(faces, bare).model_dump(mode="json"), small(faces, other)) == []
+    hiding = small(faces, bare | {"hidden": 0.5}).model_dump(mode="json")
+    assert changed_keys(hiding, small(faces, other | {"hidden": 0.5})) == ["distill"]
+    assert changed_keys(hiding, small(faces, other)) == ["distill"]
 
 
 def test_peers_differ_and_the_first_is_what_is_exported(faces, tmp_path):

@@ -373,6 +373,9 @@ def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
             del settings[key]
     for cuts in filter(None, (old["slim"], new["slim"])):
         del cuts["thresholds"], cuts["shares"], cuts["relative"]
+    for distill in filter(None, (old["distill"], new["distill"])):
+        if not distill["hidden"]:
+            del distill["hidden_sides"]
     nested = {key for key in ("model", "augment", "train") if old[key] != new[key]}
     names = [key for key in old if key not in nested and old[key] != new[key]]
     return names + [f"{key}.{name}" for key in sorted(nested) for name in old[key] if old[key][name] != new[key][name]]
