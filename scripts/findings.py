@@ -70,9 +70,6 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
 }  # fmt: skip
 
 
-LEARNT_AGAIN = (*TABLES["s4"][1]["no distillation"], "train.seed=1")
-
-
 class Before(NamedTuple):
     """The checkpoints that a recipe names: each is of a run whose recipe is called as its folder."""
 

@@ -3,8 +3,8 @@
 Usage: python scripts/findings_cuts.py [--thresholds 0.001 0.005 ...] [--out DIR] [--data DIR] [--cache DIR]
 
 Each of --thresholds, a cut of `lineament slim recipes/cpu/hr-supernet.toml --out runs/hr-supernet`, goes on for the
-steps of recipes/cpu/sd-hrnet.toml without a teacher; that of the recipe is the first row of `findings.py s4`. Errors
-are of the exported files on the validation faces.
+steps of recipes/cpu/sd-hrnet.toml without a teacher, augmented as the supernet was. Errors are of the exported files on
+the validation faces.
 """
 
 import argparse
@@ -14,14 +14,21 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from findings import CUT, LEARNT_AGAIN, RECIPES, TABLES, exported, train
+from findings import CUT, RECIPES, TABLES, exported, train
 
 from lineament.errors import ExportError
+from lineament.learn.recipe import read_recipe
 from lineament.learn.slim_sweep import NME, Cut, draw_pareto
 from lineament.speed import time_file
 
 SLIMMED = CUT.parents[1]
-SLIM = f"lineament slim recipes/cpu/hr-supernet.toml --out {SLIMMED}"
+SUPERNET = RECIPES / "cpu" / f"{SLIMMED.name}.toml"
+LEARNT_AGAIN = (
+    *TABLES["s4"][1]["no distillation"],
+    *(f"augment.{name}={value}" for name, value in read_recipe(SUPERNET).augment),
+    "train.seed=1",
+)
+SLIM = f"lineament slim recipes/cpu/{SUPERNET.name} --out {SLIMMED}"
 
 
 def read_cuts() -> dict[float, Cut]:
@@ -40,18 +47,14 @@ def read_cuts() -> dict[float, Cut]:
     }  # fmt: skip
 
 
-def run_of(checkpoint: str, amount: float, out: Path) -> tuple[tuple[str, ...], Path]:
-    """What the training of a cut changes in the recipe, and its folder; that of CUT is a row of `findings.py s4`."""
-    if Path(checkpoint) == CUT:
-        return LEARNT_AGAIN, out / "s4-0-seed1"
-    return (f"start={checkpoint}", *LEARNT_AGAIN), out / f"cut-{amount:g}"
+def run_of(cut: Cut, out: Path) -> tuple[tuple[str, ...], Path]:
+    """What the training of a cut changes in the recipe, and its folder."""
+    return (f"start={cut.checkpoint}", *LEARNT_AGAIN), out / f"cut-{cut.amount:g}"
 
 
 def learnt_again(cut: Cut, options: argparse.Namespace) -> Cut:
     """`cut` after its training, times and errors measured anew."""
-    checkpoint = train(
-        "distill", RECIPES / "cpu" / TABLES["s4"][0], *run_of(cut.checkpoint, cut.amount, options.out), options
-    )
+    checkpoint = train("distill", RECIPES / "cpu" / TABLES["s4"][0], *run_of(cut, options.out), options)
     folder = checkpoint.parent
     ms, nme = [], []
     for name in ("fp32", "int8"):
@@ -68,7 +71,7 @@ def learnt_again(cut: Cut, options: argparse.Namespace) -> Cut:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--thresholds", nargs="+", type=float, default=[0.001, 0.011, 0.012, 0.013])
+    parser.add_argument("--thresholds", nargs="+", type=float, default=[0.005, 0.011, 0.012, 0.013])
     parser.add_argument("--out", type=Path, default=Path("runs/findings"))
     parser.add_argument("--data")
     parser.add_argument("--cache")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from findings import CUT, RECIPES, TABLES, before, ended
+from findings import RECIPES, TABLES, before, ended
 from findings_1d import TWO
 from findings_cuts import read_cuts, run_of
 
@@ -37,7 +37,7 @@ from lineament.learn.train import Progress, Trainer
 KINDS = {"train": Trainer, "distill": Distiller}
 SEEDS = (1, 2, 3)
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
-CUTS = (0.001, 0.005, 0.011, 0.012, 0.013)
+CUTS = (0.005, 0.011, 0.012, 0.013)
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def planned() -> list[Row]:
                 seeded, name = (*changes, f"train.seed={seed}"), f"findings/{table}-{number}-seed{seed}"
                 rows.append(Row(name, "distill", f"cpu/{recipe}", seeded, (teacher,), until=0.93))
     for amount, cut in read_cuts().items():
-        if amount in CUTS and Path(cut.checkpoint) != CUT:
-            changes, folder = run_of(cut.checkpoint, amount, Path("findings"))
+        if amount in CUTS:
+            changes, folder = run_of(cut, Path("findings"))
             rows.append(Row(str(folder), "distill", f"cpu/{TABLES['s4'][0]}", changes, ("teacher",), until=0.93))
     one = [(length, 0.3, 1) for length in LENGTHS]
     one += [(3.0, gamma, seed) for seed in SEEDS for gamma in (0.0, 0.3) if (gamma, seed) != (0.3, 1)]

@@ -144,12 +144,14 @@ def test_a_run_goes_on_only_with_the_teacher_it_was_begun_with(faces, teacher, t
         run(Distiller, recipe, tmp_path / "run", resume=True)
 
 
-def test_how_large_masks_are_is_nothing_where_nothing_is_hidden(faces):
+def test_what_changes_nothing_is_no_other_recipe(faces):
     bare, other = ({"peer_kl": 1.0, "students": 2, "hidden_sides": sides} for sides in ((0.2, 0.4), (0.3, 0.8)))
     assert changed_keys(small(faces, bare).model_dump(mode="json"), small(faces, other)) == []
     hiding = small(faces, bare | {"hidden": 0.5}).model_dump(mode="json")
     assert changed_keys(hiding, small(faces, other | {"hidden": 0.5})) == ["distill"]
     assert changed_keys(hiding, small(faces, other)) == ["distill"]
+    alone = {"hidden": 0.5, "fresh_peers": True}
+    assert changed_keys(small(faces, alone).model_dump(mode="json"), small(faces, {"hidden": 0.5})) == []
 
 
 def test_peers_differ_and_the_first_is_what_is_exported(faces, tmp_path):

@@ -376,6 +376,8 @@ def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
     for distill in filter(None, (old["distill"], new["distill"])):
         if not distill["hidden"]:
             del distill["hidden_sides"]
+        if distill["students"] == 1:
+            del distill["fresh_peers"]
     nested = {key for key in ("model", "augment", "train") if old[key] != new[key]}
     names = [key for key in old if key not in nested and old[key] != new[key]]
     return names + [f"{key}.{name}" for key in sorted(nested) for name in old[key] if old[key][name] != new[key][name]]
