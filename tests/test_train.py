@@ -253,6 +253,15 @@ def test_a_recipe_stored_before_a_setting_existed_is_taken_with_its_default(face
         trained(recipe, tmp_path / "run", resume=True)
 
 
+def test_weights_alone_are_nothing_to_go_on_with(faces, tmp_path):
+    recipe = small(faces, **{"train.steps": 1})
+    state = trained(recipe, tmp_path / "run")
+    kept = {key: state[key] for key in ("average", "step", "scheme", "recipe")}
+    save_checkpoint(tmp_path / "run/checkpoint.pt", kept)
+    with pytest.raises(TrainError, match="holds weights alone, nothing to go on with; start anew with another --out"):
+        trained(recipe, tmp_path / "run", resume=True)
+
+
 def test_a_loss_that_is_not_finite_ends_the_training(faces, tmp_path):
     trainer = Trainer(small(faces), tmp_path / "run", tmp_path, tmp_path / "cache")
     with torch.no_grad():
