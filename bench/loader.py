@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lineament.data.batch import TrainingCrops
-from lineament.data.sample import data_root
+from lineament.data.sample import cache_root, data_root
 from lineament.learn.batches import make_loader
 from lineament.learn.parallel import Processes
 from lineament.learn.recipe import read_recipe
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
     parser.add_argument("--data", help="the data root; else $LINEAMENT_DATA or ../shared/data")
-    parser.add_argument("--cache", type=Path, default=Path(".cache/crops"), help="where crop caches live")
+    parser.add_argument("--cache", type=Path, help="where crop caches live; the user's cache by default")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="changes one setting")
     given = parser.parse_args()
     # long enough that no validation or checkpoint comes in between
@@ -81,7 +81,7 @@ def main() -> None:
     recipe = read_recipe(given.recipe, [*given.set, *rest])
     folder = Path(tempfile.mkdtemp(prefix="lineament-loader-"))
     try:
-        trainer = Trainer(recipe, folder, data_root(given.data), given.cache, note=print)
+        trainer = Trainer(recipe, folder, data_root(given.data), cache_root(given.cache), note=print)
         train = recipe.train
         print(f"{recipe.name}: {recipe.model.size} px crops, batch {train.batch}")
         print(f"augmentation, one process     {one_core_speed(trainer.crops, given.seconds):8.1f} faces/s")

@@ -25,7 +25,7 @@ from lineament.data.augment import Augmentation
 from lineament.data.batch import Source, TrainingCrops, plain_landmarks
 from lineament.data.mixture import read_mixture
 from lineament.data.readers import read_data
-from lineament.data.sample import data_root
+from lineament.data.sample import cache_root, data_root
 from lineament.learn.build import as_its_start, load_trained, read_trained
 from lineament.learn.curves import read_log
 from lineament.learn.export import export_checkpoint
@@ -123,9 +123,8 @@ def ended(checkpoint: Path, recipe: Recipe) -> bool:
 def validation(checkpoint: Path, options: argparse.Namespace) -> list[float]:
     """NME of the run's averaged weights on the 300W faces held back: mean, median, and mean of them made harder."""
     model, recipe = load_trained(checkpoint)
-    cache = Path(options.cache) if options.cache else Path(".cache")
-    crop = recipe.model.size, recipe.model.padding
-    held_back = read_mixture(recipe.data, recipe.scheme, data_root(options.data), cache, crop=crop)[1]["300w"]
+    places, crop = (data_root(options.data), cache_root(options.cache)), (recipe.model.size, recipe.model.padding)
+    held_back = read_mixture(recipe.data, recipe.scheme, *places, crop=crop)[1]["300w"]
     found, _ = predict_plain(model, held_back, recipe.model.padding)
     nmes = interocular_nmes(found, plain_landmarks(held_back, model.size, recipe.model.padding), recipe.scheme)
     hard = TrainingCrops([Source(held_back)], recipe.scheme, model.size, recipe.model.padding, HARDER, 0)
@@ -147,7 +146,7 @@ def exported(checkpoint: Path, options: argparse.Namespace, name: str = "final")
     """
     path = checkpoint.with_name(f"{name}.onnx")
     if not path.exists() or path.stat().st_mtime < checkpoint.stat().st_mtime:
-        places = data_root(options.data), Path(options.cache or ".cache")
+        places = data_root(options.data), cache_root(options.cache)
         export_checkpoint(checkpoint, checkpoint.parent, name, name == "int8", *places)
     return path
 

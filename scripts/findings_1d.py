@@ -19,7 +19,7 @@ from findings import last_validation, spread, train
 from torch import nn
 
 from lineament.data.mixture import read_mixture
-from lineament.data.sample import data_root
+from lineament.data.sample import cache_root, data_root
 from lineament.decode import decode_argmax, decode_dark
 from lineament.learn.build import load_trained
 from lineament.learn.curves import new_figure, save_figure
@@ -59,7 +59,7 @@ class Read(nn.Module):
 def by_decoder(checkpoint: Path, options: argparse.Namespace) -> tuple[dict[str, float], int]:
     """The validation NME of a run by each decoder, and the parameters of its head."""
     model, recipe = load_trained(checkpoint)
-    crop, cache = (recipe.model.size, recipe.model.padding), Path(options.cache or ".cache")
+    crop, cache = (recipe.model.size, recipe.model.padding), cache_root(options.cache)
     _, held_back = read_mixture(recipe.data, recipe.scheme, data_root(options.data), cache, crop=crop)
     found = {}
     for decoder in DECODERS:

@@ -28,6 +28,8 @@ LEARNT_AGAIN = (
     *(f"augment.{name}={value}" for name, value in read_recipe(SUPERNET).augment),
     "train.seed=1",
 )
+LEARNING = (0.005, 0.011, 0.012, 0.013)
+"""Thresholds of the cuts that go on."""
 SLIM = f"lineament slim recipes/cpu/{SUPERNET.name} --out {SLIMMED}"
 
 
@@ -71,7 +73,7 @@ def learnt_again(cut: Cut, options: argparse.Namespace) -> Cut:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--thresholds", nargs="+", type=float, default=[0.005, 0.011, 0.012, 0.013])
+    parser.add_argument("--thresholds", nargs="+", type=float, default=LEARNING)
     parser.add_argument("--out", type=Path, default=Path("runs/findings"))
     parser.add_argument("--data")
     parser.add_argument("--cache")

@@ -23,11 +23,11 @@ from typing import Any
 import torch
 from findings import RECIPES, TABLES, before, ended
 from findings_1d import TWO
-from findings_cuts import read_cuts, run_of
+from findings_cuts import LEARNING, read_cuts, run_of
 
 from lineament.data.batch import cached_size
 from lineament.data.mixture import Mixture, read_mixture
-from lineament.data.sample import data_root
+from lineament.data.sample import cache_root, data_root
 from lineament.learn.checkpoint import save_checkpoint, student_weights
 from lineament.learn.distill import Distiller
 from lineament.learn.recipe import Recipe, read_recipe
@@ -37,7 +37,6 @@ from lineament.learn.train import Progress, Trainer
 KINDS = {"train": Trainer, "distill": Distiller}
 SEEDS = (1, 2, 3)
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
-CUTS = (0.005, 0.011, 0.012, 0.013)
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def planned() -> list[Row]:
                 seeded, name = (*changes, f"train.seed={seed}"), f"findings/{table}-{number}-seed{seed}"
                 rows.append(Row(name, "distill", f"cpu/{recipe}", seeded, (teacher,), until=0.93))
     for amount, cut in read_cuts().items():
-        if amount in CUTS:
+        if amount in LEARNING:
             changes, folder = run_of(cut, Path("findings"))
             rows.append(Row(str(folder), "distill", f"cpu/{TABLES['s4'][0]}", changes, ("teacher",), until=0.93))
     one = [(length, 0.3, 1) for length in LENGTHS]
@@ -173,7 +172,7 @@ def main() -> None:
     recipes = {row.folder: recipe_of(row, options) for row in rows}
     rows = [row for row in rows if not ended(options.runs / row.folder / "checkpoint.pt", recipes[row.folder])]
     recipes = {row.folder: recipes[row.folder] for row in rows}
-    root, cache = data_root(options.data), Path(options.cache or ".cache")
+    root, cache = data_root(options.data), cache_root(options.cache)
 
     def say(line: str) -> None:
         print(f"{time.monotonic() - started:6.1f} s  {line}", flush=True)

@@ -24,7 +24,7 @@ from lineament import Tracker
 from lineament.data.clips import ClipSettings, make_clip
 from lineament.data.mixture import read_mixture
 from lineament.data.readers import read_data
-from lineament.data.sample import data_root
+from lineament.data.sample import cache_root, data_root
 from lineament.learn.build import load_trained
 from lineament.learn.recipe import read_recipe
 from lineament.learn.refine import SAME
@@ -44,7 +44,7 @@ SHORT = 3
 def on_clips(model: Path, options: argparse.Namespace) -> tuple[Any, Any]:
     """Interocular errors (T, N) of all frames of the clips, fractions, nan where the face was lost; what is hidden."""
     recipe = read_recipe(RECIPE)
-    cache = Path(options.cache or ".cache")
+    cache = cache_root(options.cache)
     stills = next(iter(read_mixture(recipe.data, recipe.scheme, data_root(options.data), cache)[1].values()))
     errors, hidden = [], []
     for number, k in enumerate(np.linspace(0, len(stills) - 1, options.clips).round().astype(int)):

@@ -54,3 +54,11 @@ def test_every_model_in_the_wheel_has_its_card_and_the_wheel_is_under_30_mb(whee
     models = {name.removesuffix(".onnx") for name in names if name.endswith(".onnx")}
     assert all(f"{name}.json" in names for name in models)
     assert size < 30e6
+
+
+def test_no_file_in_git_is_large():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("needs a checkout of git")
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert [path for path in files if path.exists() and path.stat().st_size > 12e6] == []

@@ -26,9 +26,7 @@ def version() -> None:
 def models(
     profile: Annotated[
         bool,
-        typer.Option(
-            "--profile", help="Also how large each is and how fast on this machine, and how large those to train are."
-        ),
+        typer.Option("--profile", help="Measure how fast each is on this machine; how large those to train are, too."),
     ] = False,
     cards: Annotated[bool, typer.Option("--json", help="Print the whole cards as JSON.")] = False,
 ) -> None:

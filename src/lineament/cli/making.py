@@ -117,7 +117,7 @@ def slim(
     and lies in the run's folder with a plot. Cut networks go on learning with train or distill.
     """
     _need_torch()
-    from ..data.sample import data_root
+    from ..data.sample import cache_root, data_root
     from ..learn.slim_sweep import sweep
     from ..learn.slim_train import trainer_for
 
@@ -125,7 +125,7 @@ def slim(
     if not _speaks():
         return
     assert settings.slim is not None  # or trainer_for had refused it
-    cuts = sweep(checkpoint, checkpoint.parent, settings.slim, data_root(data), cache or _cache(), note)
+    cuts = sweep(checkpoint, checkpoint.parent, settings.slim, data_root(data), cache_root(cache), note)
     rows = [
         [
             f"{cut.amount:g}",
@@ -178,12 +178,12 @@ def _train(
     cache: Path | None,
 ) -> "tuple[Path, Recipe]":
     """The checkpoint of the run, and its recipe."""
-    from ..data.sample import data_root
+    from ..data.sample import cache_root, data_root
     from ..learn.recipe import read_recipe
 
     settings = read_recipe(recipe, changes or ())
     folder = out or Path("runs") / settings.name
-    trainer = kind(settings, folder, data_root(data), cache or _cache(), resume, note)
+    trainer = kind(settings, folder, data_root(data), cache_root(cache), resume, note)
     with _training_report(settings.train.steps) as report:
         return trainer.run(report), settings
 
@@ -213,12 +213,12 @@ def export(
     Nothing is written where the file's landmarks move more than a stated bound from the trained model's.
     """
     _need_torch()
-    from ..data.sample import data_root
+    from ..data.sample import cache_root, data_root
     from ..learn.build import read_trained
     from ..learn.export import export_checkpoint
 
     called = name or read_trained(checkpoint)[1].name
-    card = export_checkpoint(checkpoint, out, called, int8, data_root(data), cache or _cache())
+    card = export_checkpoint(checkpoint, out, called, int8, data_root(data), cache_root(cache))
     gate = card["gate"]
     show(
         f"{out / called}.onnx  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  "
@@ -232,10 +232,6 @@ def _need_torch() -> None:
 
     if find_spec("torch") is None:
         raise missing_extra("torch", "train")
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineament"
 
 
 @contextmanager

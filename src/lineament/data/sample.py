@@ -153,6 +153,11 @@ def data_root(given: str | os.PathLike[str] | None = None) -> Path:
     return root
 
 
+def cache_root(given: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of prepared crops: `given`, else lineament in the user's cache; made where it is first written to."""
+    return Path(given or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineament")
+
+
 def check_count(samples: Sequence[Sample], official: int, what: str) -> str:
     """An empty text where `samples` are the `official` number of faces, else one plain line that says what is short."""
     if len(samples) == official:

@@ -82,7 +82,6 @@ class Trainer:
         check_losses(recipe.losses)
         check_annotated(recipe, self.LEARNS_FROM_TEACHERS)
         self._check(resume)
-        self.begun = self.path if resume else None
         self.recipe = recipe = as_its_start(recipe, self.begun)
         self.stands_on = digests(recipe)
         train = recipe.train
@@ -126,6 +125,11 @@ class Trainer:
         if resume:
             with self.place.here():
                 self._restore()
+
+    @property
+    def begun(self) -> Path | None:
+        """The checkpoint that a resumed run goes on from."""
+        return self.path if self.resumed else None
 
     def build(self) -> nn.Module:
         """What is trained; a recipe's `start` is in it already, unless a checkpoint will take its place."""
