@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -125,11 +126,38 @@ def test_whole_tracks_that_were_not_gathered_are_gathered_by_a_resume(video, tmp
     (tmp_path / "a.csv").unlink()  # as if killed between the two
     assert call(*words, "--resume")[0] == 0
     assert (tmp_path / "a.csv").read_bytes() == wanted
+    code, _, err = call(*words, "--resume")
+    assert (code, "a.csv" in err and "whole already" in err) == (0, True)
     (tmp_path / "a.csv").unlink()
     code, _, err = call(*words, "--resume", "--smooth", "kalman")
     assert code == 2
     assert "was made of another video or with other settings" in " ".join(err.split())
     assert not (tmp_path / "a.csv").exists()
+
+
+def test_what_was_gathered_of_replaced_tracks_goes_before_them(video, tmp_path, monkeypatch):
+    """Killed between the new tracks and what is gathered of them: no table of the old tracks stays beside the new."""
+    words = ("track", video, "--frames", "3", "--out", tmp_path / "a.csv", "--again")
+    assert call(*words)[0] == 0
+
+    def killed(source, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lineament.tracks.gather_tracks", killed)
+        assert call(*words, "--smooth", "none")[0] == 130
+    assert not (tmp_path / "a.csv").exists()
+    assert call(*words[:-1], "--smooth", "none", "--resume")[0] == 0
+    assert (tmp_path / "a.csv").exists()
+
+
+def test_a_video_without_a_frame_leaves_nothing_in_the_way(video, tmp_path):
+    (tmp_path / "v.mp4").write_bytes(video.read_bytes()[:1500])
+    for _ in range(2):  # the second time as the first
+        code, _, err = call("track", tmp_path / "v.mp4", "--out", tmp_path / "a.mp4")
+        assert code == 1
+        assert "no frame of it can be decoded" in err or "cannot be opened" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
 @pytest.mark.slow
@@ -186,11 +214,12 @@ def test_a_video_that_ends_too_soon_is_told(video, tmp_path):
     assert f"says that it holds 40 frames; {done} could be read" in err
 
 
-def test_a_camera_is_followed_until_ctrl_c(video, tmp_path, monkeypatch):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_camera_is_followed_until_it_is_told_to_end(video, tmp_path, monkeypatch, sent):
     from lineament.video import VideoReader as Reader
 
     class Endless(Reader):
-        """A camera: nothing says how long it is, and Ctrl-C comes at the sixth frame."""
+        """A camera: nothing says how long it is, and a signal comes at the sixth frame."""
 
         def __init__(self, source, rate):
             super().__init__(video)
@@ -199,16 +228,35 @@ def test_a_camera_is_followed_until_ctrl_c(video, tmp_path, monkeypatch):
         def __iter__(self):
             for frame in super().__iter__():
                 if frame.number == 5:
-                    signal.raise_signal(signal.SIGINT)
+                    signal.raise_signal(sent)
                 yield frame
 
     monkeypatch.setattr("lineament.video.VideoReader", Endless)
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(sent)
     code, _, err = call("track", "0", "--out", tmp_path / "a.mp4", "--format", "csv")
     assert (code, err.splitlines()[-1].split(" -> ")[0]) == (0, "6 frames")
     assert len(list(Reader(tmp_path / "a.mp4"))) == 6
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 7
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(sent) is before
+
+
+def test_a_live_address_that_falls_silent_ends_its_files_well(video, tmp_path, monkeypatch):
+    from lineament.video import VideoReader as Reader
+
+    class Silent(Reader):
+        def __init__(self, source, rate):
+            super().__init__(video)
+            self.live, self.frames = True, None
+
+        def _packets(self):
+            yield from islice(super()._packets(), 8)
+            raise OSError("Connection timed out")
+
+    monkeypatch.setattr("lineament.video.VideoReader", Silent)
+    code, _, err = call("track", "http://127.0.0.1/live", "--out", tmp_path / "a.csv")
+    assert (code, "nothing more came (Connection timed out); what came is whole" in " ".join(err.split())) == (0, True)
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 9
+    assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.csv", "a.jsonl"]
 
 
 # the command, with every frame slowed down and made safe at once
@@ -273,6 +321,10 @@ def test_steadiness_is_told_of_videos_and_tracks(video, tmp_path):
     assert out.splitlines()[-2].split()[-3:] == ["switches", "lost", "ghosts"]
     assert out.splitlines()[-1].split()[-4:] == ["40", "0", "0", "0"]
     (tmp_path / "short.jsonl").write_text("\n".join((tmp_path / "raw.jsonl").read_text().splitlines()[:6]) + "\n")
+    code, out, _ = call("stability", tmp_path / "a.jsonl")
+    assert (code, out.split()[-1]) == (0, "-")  # behind nothing that is known
+    code, _, err = call("stability", tmp_path / "a.csv")
+    assert (code, "does not tell the frames without a face" in " ".join(err.split())) == (2, True)
     code, out, _ = call("stability", tmp_path / "short.jsonl", "--truth", tmp_path / "short.jsonl")
     assert "no face of 30 frames or more" in out
     assert out.splitlines()[-1].split()[-4:] == ["5", "0", "0", "0"]

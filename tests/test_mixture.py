@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from faces import draw_face, write_faces
-from lineament.data.mixture import bring, read_part, tight_box
+from lineament.data.mixture import bring, read_mixture, read_part, tight_box
 from lineament.data.sample import Sample
-from lineament.errors import DataError, SchemeError
+from lineament.errors import DataError, RecipeError, SchemeError
 from lineament.geometry import landmark_box
 from lineament.schemes import convert, scheme
 
@@ -108,6 +108,14 @@ def test_a_part_without_a_face_is_refused_with_the_official_count(tmp_path):
     (tmp_path / "300w").mkdir()
     with pytest.raises(DataError, match=r"300W train: 0 of the official 3148 faces are here, in .*; put the data set"):
         read_part("300w", tmp_path, "train", "ibug68")
+
+
+def test_what_is_to_test_on_is_not_learnt_from(tmp_path):
+    write_faces(tmp_path / "Talking_Face", 2)
+    recipe = pytest.importorskip("lineament.learn.recipe")
+    part = recipe.DataPart(reader="folder", folder="Talking_Face")
+    with pytest.raises(RecipeError, match="folder holds frames of talking_face, which is to test on; leave it out"):
+        read_mixture([part], "ibug68", tmp_path, tmp_path / "cache")
 
 
 def test_unknown_readers_parts_and_schemes_are_refused(tmp_path):

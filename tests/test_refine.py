@@ -309,12 +309,15 @@ def test_a_model_without_a_memory_refuses_one():
         ({"refine.videos": ["nowhere"]}, RecipeError, "names 'nowhere', which is neither below .* nor a path"),
         ({"refine.videos": ["faces"]}, RecipeError, "names 'faces', where no video is; give a video or a folder"),
         ({"refine.videos": ["talking_face"]}, RecipeError, "and talking_face is to test on; leave it out"),
+        ({"refine.videos": ["copied"]}, RecipeError, "and talking_face is to test on; leave it out"),
         ({"refine.window": 9}, DataError, r"no clip has 9 frames in a row; lower refine\.window"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(root, detector, tmp_path, changes, error, message):
     (root / "talking_face").mkdir(exist_ok=True)
     (root / "talking_face/franck.webm").touch()
+    (root / "copied").mkdir(exist_ok=True)
+    (root / "copied/franck.webm").touch()
     with pytest.raises(error, match=message):
         Refiner(recipe(root, detector, **changes), tmp_path / "run", root, root / "cache")
 

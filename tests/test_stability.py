@@ -1,5 +1,7 @@
 """stability.py: jitter, lag and numbers are those that were put in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -129,6 +131,10 @@ def test_tracks_are_measured_by_face_where_they_are_long_enough():
     )
     tracks = Tracks("ibug68", {}, np.arange(80) / 30, frames)
     assert list(measure_tracks(tracks)) == [1]
+    assert np.isnan(measure_tracks(tracks)[1].lag)  # behind nothing that is known
+    assert abs(measure_tracks(tracks, tracks)[1].lag) < 0.1
+    others = tuple(replace(f, faces=tuple(replace(face, track_id=7) for face in f)) for f in frames)
+    assert np.isnan(measure_tracks(tracks, replace(tracks, faces=others))[1].lag)  # a reference without this face
     with pytest.raises(InputError, match="the tracks have 80 frames, the reference 79; wanted the same video"):
         measure_tracks(tracks, Tracks("ibug68", {}, np.arange(79) / 30, frames[:79]))
 

@@ -302,8 +302,12 @@ def test_time_has_to_go_on():
     follow(scene(), 1.0)
     with pytest.raises(InputError, match=r"timestamp 1\.0 does not come after 1\.0"):
         follow(scene(), 1.0)
-    with pytest.raises(InputError, match="timestamp is nan; wanted seconds"):
+    with pytest.raises(InputError, match="timestamp is nan; wanted seconds, as a number"):
         follow(scene(), float("nan"))
+    with pytest.raises(InputError, match="timestamp is '2'; wanted seconds, as a number"):
+        follow(scene(), "2")
+    follow(scene(), np.float32(2))
+    assert json.loads(json.dumps(follow.state()))["time"] == 2
 
 
 @pytest.mark.parametrize(

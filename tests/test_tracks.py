@@ -9,7 +9,7 @@ import pytest
 from lineament import Predictor, Tracker
 from lineament.errors import DataError, InputError
 from lineament.face import Face, Faces
-from lineament.tracks import Tracks, TrackWriter, gather_tracks, read_tracks, smoothed, track_all
+from lineament.tracks import Tracks, TrackWriter, gather_tracks, read_tracks, smoothed, track_all, unfinished
 from lineament.video import Frame
 from scenes import scene
 
@@ -46,6 +46,16 @@ def test_what_is_written_reads_back(tmp_path):
     np.testing.assert_allclose(path[3], face(2, 3).landmarks)
     np.testing.assert_allclose(tracks.faces[1][1].sigma_px, 1.5)
     assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*.state"))
+
+
+def test_what_a_kill_left_at_the_very_end_is_whole(tmp_path):
+    path = write(tmp_path / "a.jsonl")
+    (tmp_path / "a.jsonl.state").write_text("{}")  # killed behind the rename
+    assert not unfinished(path)
+    with pytest.raises(DataError, match="is there already"):
+        TrackWriter(path, SETTINGS, "five")
+    write(path, again=True)
     assert not list(tmp_path.glob("*.state"))
 
 

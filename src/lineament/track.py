@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +174,12 @@ class Tracker:
     def _step(self, timestamp: float | None) -> float:
         """Seconds since the last frame."""
         last = self._time
-        if timestamp is not None and not math.isfinite(timestamp):
-            raise InputError(f"the timestamp is {timestamp}; wanted seconds")
-        time = timestamp if timestamp is not None else (0.0 if last is None else last + 1 / 30)
+        if timestamp is None:
+            time = 0.0 if last is None else last + 1 / 30
+        elif isinstance(timestamp, Real) and math.isfinite(timestamp):
+            time = float(timestamp)
+        else:
+            raise InputError(f"the timestamp is {timestamp!r}; wanted seconds, as a number")
         if last is not None and time <= last:
             raise InputError(f"the timestamp {time} does not come after {last}; give frames in order, or call reset()")
         self._time = time

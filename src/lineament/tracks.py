@@ -32,9 +32,19 @@ def frame_line(number: int, timestamp: float, faces: Faces) -> str:
     return json.dumps(record, allow_nan=False)
 
 
+def part_path(path: Path) -> Path:
+    """What the tracks at `path` are called until they are whole."""
+    return path.with_name(path.name + ".part")
+
+
 def state_path(path: Path) -> Path:
     """Where the tracker's state lies while the tracks at `path` are being written, or were when the run was stopped."""
     return path.with_name(path.name + ".state")
+
+
+def unfinished(path: Path) -> bool:
+    """Whether a run that writes the tracks at `path` was stopped before its end."""
+    return state_path(path).exists() and part_path(path).exists()
 
 
 def rounded(faces: Faces) -> Faces:
@@ -60,14 +70,14 @@ class TrackWriter(Writing):
     def __init__(
         self, path: Path, settings: Mapping[str, Any], scheme_name: str, resume: bool = False, again: bool = False
     ) -> None:
-        self.path, self.part = path, path.with_name(path.name + ".part")
+        self.path, self.part = path, part_path(path)
         self.saved = state_path(path)
         self.head = head_line(settings, scheme_name)
         self.scheme = scheme_name
         self.frames, self.state = 0, None
-        if path.exists() and not again and not (resume and self.saved.exists()):
+        if path.exists() and not again and not (resume and unfinished(path)):
             raise DataError(f"{path} is there already; choose another --out, or add --again to make it anew")
-        if self.saved.exists() and not resume and not again:
+        if unfinished(path) and not resume and not again:
             raise DataError(
                 f"{self.part} is there, of a run that was stopped; add --resume to go on with it, or --again to make "
                 "it anew"
@@ -126,8 +136,11 @@ class TrackWriter(Writing):
         self.saved.unlink(missing_ok=True)
 
     def abandon(self) -> None:
-        """Lets go of the file; what was made safe can be gone on with."""
+        """Lets go of the file; what was made safe can be gone on with. Without a frame nothing stays."""
         self._file.close()
+        if not self.frames:
+            self.part.unlink(missing_ok=True)
+            self.saved.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,14 +53,16 @@ class VideoReader:
 
     source: a file, an address with ://, the number of a camera, or a folder of pictures (in the order of the numbers in
     their names, `rate` a second).    threads: of the decoder; 0 leaves it the choice.
-    Frames that cannot be decoded are left out and counted in `broken`.    `live`: it never shows the same again.
+    Frames that cannot be decoded are left out and counted in `broken`.    `live`: it never shows the same again; where
+    it falls silent it ends, and `silent` says why.
     `pixel_aspect`: the width of a pixel as shown, in heights, known with the first frame; landmarks count pixels.
-    Raises: ImageError where there is no video in it, or an address falls silent; ExtraError without PyAV.
+    Raises: ImageError where there is no video in it, or an address that is not live falls silent; ExtraError without
+    PyAV.
     """
 
     def __init__(self, source: str | Path | int, rate: float = FOLDER_RATE, threads: int = 0) -> None:
         self.name = str(source)
-        self.broken, self.live = 0, False
+        self.broken, self.live, self.silent = 0, False, ""
         self.pixel_aspect = Fraction(1)
         self._container: Any = None
         self._pictures: list[Path] = []
@@ -150,9 +152,12 @@ class VideoReader:
                 yield frame.time, upright(frame.to_ndarray(format="rgb24"), matrix)
             if packet is None:
                 break
-        if silent and self._remote:
+        if self.live:
+            self.silent = silent
+        elif silent and self._remote:
             raise ImageError(f"{self.name}: nothing more came ({silent}); go on when it is there again")
-        self.broken += bool(silent)
+        elif silent:
+            self.broken += 1
 
     def _packets(self) -> Iterator[Any]:
         """What the file or the camera gives, up to its end."""
@@ -200,7 +205,7 @@ def is_address(source: str | Path | int) -> bool:
 
 def is_camera(source: str | Path | int) -> bool:
     """Whether `source` is the number of a camera; a file or folder of that name goes before."""
-    return isinstance(source, int) or (str(source).isdigit() and not Path(source).exists())
+    return isinstance(source, int) or (str(source).isdecimal() and not Path(source).exists())
 
 
 def _camera(number: int) -> tuple[str, str]:
@@ -330,11 +335,13 @@ class VideoWriter(Writing):
             self.beside.unlink(missing_ok=True)
 
     def abandon(self) -> None:
-        """Lets go of the file, which stays beside its name as far as it was written."""
+        """Lets go of the file, which stays beside its name as far as it was written; without a frame it goes."""
         with suppress(Exception):
             self._container.mux(self._stream.encode(None))
         with suppress(Exception):
             self._container.close()
+        if self._stream is None:  # nothing to look at
+            self.beside.unlink(missing_ok=True)
 
 
 def fitted(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

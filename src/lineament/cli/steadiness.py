@@ -26,12 +26,14 @@ def stability(
     detector: DetectorName = "default",
     flip: Flip = False,
     smooth: Annotated[Smooth, typer.Option(help="For videos: the filter over time.")] = Smooth.one_euro,
+    rate: Annotated[float, typer.Option(help="Pictures a second, of a folder of frames.")] = 30.0,
     plot: Annotated[Path | None, typer.Option(help="A .png file: motion and jitter over time.")] = None,
 ) -> None:
     """Measure how steady and how late landmarks are in videos: jitter on still stretches, lag, gaps.
 
     A video is tracked without a filter and with one, and both are measured. Jitter is the root mean square of the
-    second difference of the points, in percent of the distance between the outer eye corners.
+    second difference of the points, in percent of the distance between the outer eye corners. Tracks without a
+    --reference have no lag.
     """
     from ..score.stability import compare_numbers, measure_tracks
     from ..track import Tracker
@@ -50,8 +52,8 @@ def stability(
             pairs = [(path.name, read_tracks(path), raw)]
         else:
             tracker = tracker or Tracker(model, smooth=None, detector=named_detector(detector), flip=flip)
-            raw = _measured(path, tracker)
-            pairs = [(f"{path.name}, as measured", raw, None)]
+            raw = _measured(path, tracker, rate)
+            pairs = [(f"{path.name}, as measured", raw, raw)]
             if smooth.filter:
                 pairs.append((f"{path.name}, {smooth.value}", smoothed(raw, smooth.filter), raw))
         for name, tracks, raw in pairs:
@@ -76,6 +78,9 @@ def stability(
 
 def _is_tracks(path: Path) -> bool:
     """Whether `path` holds tracks, finished or not."""
+    if path.suffix in (".csv", ".parquet"):
+        beside = path.with_suffix(".jsonl")
+        raise typer.BadParameter(f"{path} does not tell the frames without a face; give {beside}, written with it")
     return path.name.endswith((".jsonl", ".jsonl.part"))
 
 
@@ -83,11 +88,11 @@ def _number(value: float, digits: int) -> str:
     return "-" if value != value else f"{value:.{digits}f}"
 
 
-def _measured(path: Path, tracker: "Tracker") -> "Tracks":
+def _measured(path: Path, tracker: "Tracker", rate: float) -> "Tracks":
     """The tracks of a video as a `tracker` without a filter finds them."""
     from ..tracks import track_all
     from ..video import VideoReader
 
     tracker.reset()
-    with VideoReader(str(path)) as reader, progress_bar("frames", reader.frames, speed=True) as step:
+    with VideoReader(str(path), rate) as reader, progress_bar("frames", reader.frames, speed=True) as step:
         return track_all(reader, tracker, step)

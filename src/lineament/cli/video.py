@@ -84,7 +84,7 @@ def track(
     tracker = Tracker(model, faces=faces, smooth=smooth.filter, rules=rules, **options)
     settings = _settings(source, model) | {"faces": faces, "every": rules.every, "smooth": smooth.value}
     settings |= {"detector": identity(detector), "flip": flip} | ({"rate": rate} if Path(source).is_dir() else {})
-    if targets and resume and targets.only_gathers(settings, tracker.predictor.scheme):
+    if targets and resume and targets.whole_already(settings, tracker.predictor.scheme):
         return
     with VideoReader(source, rate) as reader:
         if resume and reader.live:
@@ -99,7 +99,9 @@ def track(
 
 
 def _tell_missing(reader: "VideoReader", done: int, wanted: int | None) -> None:
-    if wanted is None and done < 0.9 * (reader.frames or 0):
+    if reader.silent:
+        note(f"{reader.name}: nothing more came ({reader.silent}); what came is whole")
+    elif wanted is None and done < 0.9 * (reader.frames or 0):
         note(f"{reader.name} says that it holds {reader.frames} frames; {done} could be read")
     elif reader.broken:
         note(f"{reader.broken} frames of {reader.name} could not be decoded and were left out")
@@ -143,19 +145,19 @@ class _Targets:
             if path.exists() and Path(source).exists() and path.samefile(source):
                 raise typer.BadParameter(f"{path} is what is tracked, and would be written over; choose another --out")
 
-    def only_gathers(self, settings: dict[str, Any], scheme: str) -> bool:
-        """Whether a stopped run of these settings left whole tracks and only did not gather them; then that is done."""
-        from ..tracks import gather_tracks, head_line, state_path
+    def whole_already(self, settings: dict[str, Any], scheme: str) -> bool:
+        """Whether a run of these settings came to its end; what it may not have gathered, is."""
+        from ..tracks import gather_tracks, head_line, unfinished
 
         whole = [path for path in (self.tracks, self.video, self.recording) if path]
-        unfinished = state_path(self.tracks).exists()
-        if not self.gathered or self.gathered.exists() or unfinished or not all(p.exists() for p in whole):
+        if unfinished(self.tracks) or not all(path.exists() for path in whole):
             return False
         with self.tracks.open(encoding="utf-8") as lines:
             if lines.readline().rstrip("\n") != head_line(settings, scheme):
                 raise typer.BadParameter(f"{self.tracks} was made of another video or with other settings")
-        gather_tracks(self.tracks, self.gathered)
-        note(f"{self.tracks} was whole already -> {self.gathered}")
+        if self.gathered and not self.gathered.exists():
+            gather_tracks(self.tracks, self.gathered)
+        note(f"{', '.join(map(str, self.all()))}: whole already")
         return True
 
     def all(self) -> list[Path]:
@@ -188,10 +190,10 @@ def _show_tracks(reader: "VideoReader", tracker: "Tracker", frames: int | None) 
 
 
 @contextmanager
-def _ctrl_c(ends: bool) -> Iterator[Callable[[], bool]]:
-    """Gives what says whether Ctrl-C was pressed, which then interrupts nothing; a second one does.
+def _asked_to_end(ends: bool) -> Iterator[Callable[[], bool]]:
+    """Gives what says whether Ctrl-C or SIGTERM came, which then interrupts nothing; a second one does.
 
-    ends: whether that is so; else Ctrl-C interrupts as always.
+    ends: whether that is so; else they interrupt as always.
     """
     pressed = 0
 
@@ -201,12 +203,12 @@ def _ctrl_c(ends: bool) -> Iterator[Callable[[], bool]]:
         if pressed > 1:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, press) if ends else None
+    before = {number: signal.signal(number, press) for number in (signal.SIGINT, signal.SIGTERM) if ends}
     try:
         yield lambda: pressed > 0
     finally:
-        if ends:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _write_tracks(
@@ -220,9 +222,9 @@ def _write_tracks(
 ) -> int:
     """Writes all that is wanted; gives the number of frames."""
     from ..recording import Recording
-    from ..tracks import TrackWriter, gather_tracks, state_path
+    from ..tracks import TrackWriter, gather_tracks, unfinished
 
-    going_on = resume and state_path(targets.tracks).exists()
+    going_on = resume and unfinished(targets.tracks)
     for path in targets.all():
         if path.exists() and not again and not going_on:
             raise typer.BadParameter(f"{path} is there already; choose another --out, or add --again")
@@ -233,7 +235,7 @@ def _write_tracks(
         pictures += [stack.enter_context(Recording(targets.recording))] if targets.recording else []
         total = min(filter(None, (reader.frames, frames)), default=None)
         step = stack.enter_context(progress_bar("frames", total, speed=True))
-        stopped = stack.enter_context(_ctrl_c(ends=reader.live))  # as a camera has no end of its own
+        stopped = stack.enter_context(_asked_to_end(ends=reader.live))  # as a camera has no end of its own
         try:
             _follow(reader, tracker, tracks, pictures, frames, step, stopped)
         except KeyboardInterrupt:
@@ -241,6 +243,8 @@ def _write_tracks(
             more = "" if reader.live else f"; --resume goes on, from at most {SAVE_S:g} s before"
             note(f"stopped after {tracks.frames} frames{more}")
             raise
+        if targets.gathered:
+            targets.gathered.unlink(missing_ok=True)  # of tracks that are replaced now
     if targets.gathered:
         gather_tracks(targets.tracks, targets.gathered)
     return tracks.frames

@@ -13,6 +13,7 @@ from ..schemes import convert
 from .batch import CropCache, Source, cache_crops, cached_size
 from .readers import data_set, missing_data
 from .sample import Sample, bare_name, tight_box
+from .talking_face import FOLDER, is_talking_face
 
 
 class Part(Protocol):
@@ -129,6 +130,8 @@ def read_mixture(
     held_back: dict[str, CropCache] = {}
     for part in parts:
         samples = without(read_part(part.reader, root, part.part, scheme_name, part.folder, note), part.exclude)
+        if any(is_talking_face(path) for path in {s.image for s in samples}):
+            raise RecipeError(f"{part.reader} holds frames of {FOLDER}, which is to test on; leave it out")
         training = [s for s in samples if not s.is_validation()]
         if not training:
             raise DataError(

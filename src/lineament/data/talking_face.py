@@ -8,11 +8,17 @@ from ..errors import DataError, nearest
 from .pts import read_pts
 from .sample import Sample, check_count
 
-VIDEO = "franck.webm"
+VIDEO, FOLDER = "franck.webm", "talking_face"
 FRAMES = 4998
 BROKEN = (3977,)
 """Frames whose annotation has slipped from the face."""
 PARTS: dict[str, int] = {"test": FRAMES - len(BROKEN), "all": FRAMES}
+
+
+def is_talking_face(path: Path) -> bool:
+    """Whether `path` looks like the video or lies in its folder: what is to test on may not be learnt from."""
+    parts = [part.lower().replace("-", "_") for part in path.resolve().parts]
+    return FOLDER in parts or parts[-1] == VIDEO
 
 
 def read_talking_face(root: Path, part: str) -> list[Sample]:
@@ -34,7 +40,7 @@ def read_talking_face(root: Path, part: str) -> list[Sample]:
             continue
         landmarks = (read_pts(path) + 1.0) / 2 + np.array([4.0, 0.0])
         name = f"{VIDEO}#{frame:05d}"
-        samples.append(Sample(video, landmarks, "fgnet68", name, subset="test", frame=frame, photo="talking_face"))
+        samples.append(Sample(video, landmarks, "fgnet68", name, subset="test", frame=frame, photo=FOLDER))
     return samples
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..data.batch import plain_crops, plain_landmarks
 from ..data.clip_cache import ANCHORS, Clips, TrainingWindows, made_clips, video_clips
 from ..data.clips import ClipSettings
+from ..data.talking_face import FOLDER, is_talking_face
 from ..errors import ModelError, RecipeError
 from ..geometry import compose, crop_affine
 from ..models.heads import STRIDE
@@ -35,8 +36,6 @@ HELD_BACK, HELD_BACK_FRAMES = 16, 48
 """Clips made of validation faces, and their frames."""
 SAME = ("head", "length", "attention", "decoder", "size", "padding")
 """Of the detector's model, what its weights do not tell."""
-TEST_VIDEO = "talking_face"
-"""The one video with known landmarks is to test on."""
 
 
 def refine_settings(recipe: Recipe) -> RefineSettings:
@@ -116,8 +115,8 @@ class Refiner(Trainer):
             raise RecipeError(f"refine.videos names {name!r}, which is neither below {self.data_root} nor a path")
         below = [place] if place.is_file() else sorted(place.rglob("*"))
         found = [path for path in below if path.suffix.lower() in VIDEO_SUFFIXES]
-        if any(TEST_VIDEO in path.resolve().parts for path in found):
-            raise RecipeError(f"refine.videos names {name!r}, and {TEST_VIDEO} is to test on; leave it out")
+        if any(map(is_talking_face, found)):
+            raise RecipeError(f"refine.videos names {name!r}, and {FOLDER} is to test on; leave it out")
         if not found:
             raise RecipeError(f"refine.videos names {name!r}, where no video is; give a video or a folder of them")
         return found

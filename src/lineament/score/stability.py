@@ -45,7 +45,7 @@ class Stability:
     jitter: float
     """Root mean square of the points' second differences on still stretches; nan where nothing is still."""
     lag: float
-    """Frames behind the zero-phase reference; nan where nothing moves."""
+    """Frames behind the zero-phase reference; nan where nothing moves, or without a reference."""
 
 
 def interocular(path: Array, scheme_name: str) -> float:
@@ -128,18 +128,19 @@ def lag(path: Array, reference: Array) -> float:
 def measure(path: Array, scheme_name: str, reference: Array | None = None) -> Stability:
     """The stability of one face's track (T, N, 2), nan where it is not there.
 
-    reference: the same face as measured frame by frame; by it is told what is still and what is late. None: the track
-    itself, whose lag is then that of what smoothed nothing.
+    reference: the same face as measured frame by frame; by it is told what is still and what is late. None: what is
+    still is told by the track itself, and what is late by nothing: no track is behind itself.
     Raises: InputError.
     """
-    reference = path if reference is None else reference
+    alone, reference = reference is None, path if reference is None else reference
     if reference.shape != path.shape:
         raise InputError(f"the track has shape {path.shape}, its reference {reference.shape}; wanted the same frames")
     norm = interocular(reference, scheme_name)
     still = still_frames(reference, norm)
     parts = stretches(path)
     frames = sum(part.stop - part.start for part in parts)
-    return Stability(frames, max(len(parts) - 1, 0), int(still.sum()), jitter(path, norm, still), lag(path, reference))
+    late = float("nan") if alone else lag(path, reference)
+    return Stability(frames, max(len(parts) - 1, 0), int(still.sum()), jitter(path, norm, still), late)
 
 
 @dataclass(frozen=True)
@@ -192,15 +193,19 @@ def _paired(found: Faces, truth: Faces) -> Iterator[tuple[int, int]]:
 def measure_tracks(tracks: Tracks, reference: Tracks | None = None) -> dict[int, Stability]:
     """The stability of every face of at least 30 frames, by its number.
 
-    reference: the same video tracked without a filter, with the same numbers.    Raises: InputError.
+    reference: the same video tracked without a filter, with the same numbers; a face that it has not is measured alone.
+    Raises: InputError.
     """
     if reference is not None and len(reference.faces) != len(tracks.faces):
         raise InputError(
             f"the tracks have {len(tracks.faces)} frames, the reference {len(reference.faces)}; wanted the same video"
         )
     found = {}
+    known = [] if reference is None else reference.ids()
     for number in tracks.ids():
         path = tracks.landmarks(number)
         if np.isfinite(path).all((1, 2)).sum() >= SHORTEST:
-            found[number] = measure(path, tracks.scheme, None if reference is None else reference.landmarks(number))
+            found[number] = measure(
+                path, tracks.scheme, reference.landmarks(number) if reference and number in known else None
+            )
     return found
