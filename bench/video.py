@@ -68,6 +68,18 @@ def rate(path: Path, predictor: Predictor) -> tuple[float, float]:
     return float(np.median(rates)), float(np.mean(counted))
 
 
+def landmark_ms(path: Path, predictor: Predictor) -> float:
+    """The time of the landmarks of one face whose box is given, in ms: the median of many calls."""
+    with VideoReader(path) as reader:
+        image = next(iter(reader)).image
+    boxes, times = predictor(image)[0].box[None], []
+    for _ in range(100):
+        start = time.perf_counter()
+        predictor(image, boxes)
+        times.append(1000 * (time.perf_counter() - start))
+    return float(np.median(times))
+
+
 def speed(model: str) -> dict[str, Any]:
     """Frames a second for one to three faces."""
     predictor, rows = Predictor(model, threads=1), {}  # the decoder has the other core
@@ -78,14 +90,16 @@ def speed(model: str) -> dict[str, Any]:
             found, mean = rate(path, predictor)
             rows[faces] = found
             print(f"{model}, 640 x 480, {faces} faces ({mean:.2f} found): {found:.0f} frames a second")
+        alone = landmark_ms(path, predictor)
         with VideoReader(path, threads=2) as reader:
             start = time.perf_counter()
             frames = sum(1 for _ in reader)
             rows["decoding"] = frames / (time.perf_counter() - start)
     print(f"decoding alone: {rows['decoding']:.0f} frames a second")
     more = 1000 / rows[2] - 1000 / rows[1], 1000 / rows[3] - 1000 / rows[2]
-    print(f"a further face: {more[0]:.2f} and {more[1]:.2f} ms")
-    return {"frames_per_second": rows, "further_face_ms": more, "holds": rows[1] >= WANTED_RATE}
+    print(f"a further face: {more[0]:.2f} and {more[1]:.2f} ms; its landmarks alone: {alone:.2f} ms")
+    holds = rows[1] >= WANTED_RATE and max(more) <= alone
+    return {"frames_per_second": rows, "further_face_ms": more, "landmark_ms": alone, "holds": holds}
 
 
 def memory(model: str, frames: int) -> dict[str, Any]:
@@ -174,8 +188,7 @@ def main() -> None:
     options = parser.parse_args()
     clips = [Path(clip) for clip in options.clips or [data_root(options.data) / clip for clip in CLIPS]]
     file = options.out / "video.json"
-    report = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    made = {"date": today(), "machine": describe(), "model": options.model}
+    report, made = {}, {"date": today(), "machine": describe(), "model": options.model}
     if "speed" in options.parts:
         report["speed"] = made | speed(options.model)
     if "clips" in options.parts:
@@ -183,7 +196,8 @@ def main() -> None:
         report["clips"] = made | {"clips": found}
     if "memory" in options.parts:
         report["memory"] = made | memory(options.model, options.frames)
-    write_beside(file, json.dumps(report, indent=1) + "\n")
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    write_beside(file, json.dumps(before | report, indent=1) + "\n")
     bad = [part for part, key in (("speed", "holds"), ("memory", "flat")) if not report.get(part, {}).get(key, True)]
     sys.exit(f"missed: {', '.join(bad)}" if bad else 0)
 

@@ -3,11 +3,11 @@
 Usage: python scripts/choose_smoothing.py [--model NAME] [--clips 20] [--seconds 300] [--out DIR] [--data DIR]
 
 Landmarks of the clips are measured once and kept in --out; then settings are drawn for --seconds and filter, first at
-random, then about the best.
-Of those whose jitter on still stretches is at most 0.26 of the unsmoothed, the most accurate is printed, and the curve
-of the best at every jitter is drawn. Real clips without annotations may be added with --tracks: .jsonl files made by
-`lineament track --smooth none`, on which jitter is measured too. --seconds 0 measures the filters of
-smooth.py alone.
+random, then about the best. Real clips without annotations may be added with --tracks: .jsonl files made by
+`lineament track --smooth none --faces 1`. What stands for their truth is the track smoothed without a shift.
+Of the settings whose jitter on still stretches is at most 0.3 of the unsmoothed, on clips of both kinds, those are
+printed that add least to the error on made clips and to the distance from that smoothed track on real ones; the curve
+of the best at every jitter is drawn. --seconds 0 measures the filters of smooth.py alone.
 """
 
 import argparse
@@ -25,12 +25,15 @@ from lineament.data.readers import read_data
 from lineament.data.sample import data_root
 from lineament.learn.curves import new_figure, save_figure
 from lineament.score.stability import interocular, jitter, lag, still_frames
-from lineament.smooth import FILTERS, EuroSettings, KalmanSettings, Smoother
+from lineament.smooth import FILTERS, EuroSettings, KalmanSettings, Smoother, zero_phase
 from lineament.track import Tracker
 from lineament.tracks import read_tracks
+from lineament.whole import whole
 
-AT_MOST = 0.26
+AT_MOST = 0.3
 """Of the unsmoothed jitter: a third with room for other videos."""
+ZERO_PHASE = 1.0
+"""Deviation in frames of the Gaussian that smooths a real track without a shift."""
 FRAMES = 180
 
 
@@ -60,7 +63,8 @@ def measured(model: str, clips: int, data: str | None, file: Path) -> list[dict[
             arrays |= {f"{number} found": np.stack([faces[0].landmarks for _, faces in rows])}
             arrays |= {f"{number} sigma": np.stack([faces[0].sigma_px for _, faces in rows])}
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, **arrays)
+        with whole(file) as beside, beside.open("wb") as opened:
+            np.savez(opened, **arrays)
     kept = np.load(file)
     names = sorted({key.split()[0] for key in kept.files}, key=int)
     return [{part: kept[f"{name} {part}"] for part in ("truth", "found", "sigma")} | {"dt": 1 / 30} for name in names]
@@ -87,7 +91,10 @@ def smoothed(clip: dict[str, Any], kind: str, settings: Any) -> Any:
 
 
 def figures(clips: list[dict[str, Any]], kind: str, settings: Any) -> tuple[float, float, float]:
-    """NME, jitter as a part of the unsmoothed, and lag, each the mean over the clips that can tell."""
+    """NME, jitter as a part of the unsmoothed, and lag, each the mean over the clips that can tell.
+
+    Of a real clip the NME is the distance from its track, smoothed without a shift.
+    """
     nmes, parts, lags = [], [], []
     for clip in clips:
         path = clip["found"] if settings is None else smoothed(clip, kind, settings)
@@ -97,9 +104,9 @@ def figures(clips: list[dict[str, Any]], kind: str, settings: Any) -> tuple[floa
         if still.any():
             parts.append(jitter(path, norm, still) / jitter(clip["found"], norm, still))
         lags.append(lag(path, reference))
-        if "truth" in clip:
-            nmes.append(np.linalg.norm(path - clip["truth"], axis=-1).mean() / norm)
-    return float(np.mean(nmes)) if nmes else float("nan"), float(np.nanmean(parts)), float(np.nanmean(lags))
+        truth = clip["truth"] if "truth" in clip else zero_phase(clip["found"], ZERO_PHASE)
+        nmes.append(np.linalg.norm(path - truth, axis=-1).mean() / norm)
+    return float(np.mean(nmes)), float(np.nanmean(parts)), float(np.nanmean(lags))
 
 
 def draw(rng: np.random.Generator, kind: str) -> Any:
@@ -109,17 +116,24 @@ def draw(rng: np.random.Generator, kind: str) -> Any:
         return float(10 ** rng.uniform(low, high))
 
     if kind == "one-euro":
-        rate, trust = float(rng.choice([3, 5, 8])), float(rng.choice([0, 0.5, 1]))
-        pose = EuroSettings(about(-1.3, 0.2), about(2.3, 3.3), rate, trust)
-        return pose, EuroSettings(about(-1.3, 0.2), about(1.5, 2.7), rate, trust)
+
+        def euro() -> EuroSettings:
+            rate, power = about(-1.3, 0.6), float(rng.choice([1, 2, 3, 4]))
+            doubled_at = about(-2.5, -0.5)  # the speed, in sides a second
+            return EuroSettings(rate, rate / doubled_at**power, power, about(-0.3, 1), float(rng.choice([0.5, 1])))
+
+        return euro(), euro()
     memory = float(rng.choice([0.01, 0.1, 1]))
-    pose = KalmanSettings(about(-1.3, 0.5), about(-3, 0), about(1, 4.5), memory)
-    return pose, KalmanSettings(about(-1.3, 0.5), about(-3, 0), about(1, 4.5), memory)
+
+    def kalman() -> KalmanSettings:
+        return KalmanSettings(about(-1.3, 0.5), about(-3, 0), about(1, 4.5), float(rng.choice([2, 4])), memory)
+
+    return kalman(), kalman()
 
 
 def nearby(rng: np.random.Generator, settings: Any) -> Any:
     """Settings like these, each number another by about a third."""
-    kept = ("speed_rate", "trust", "memory")
+    kept = ("power", "trust", "memory")
     return tuple(
         replace(
             part,
@@ -133,16 +147,47 @@ def nearby(rng: np.random.Generator, settings: Any) -> Any:
     )
 
 
-def tried(clips: list[dict[str, Any]], more: list[dict[str, Any]], kind: str, seconds: float, seed: int) -> list[Any]:
-    """Settings and what they give: NME, the larger jitter of both kinds of clips, lag."""
-    rng, start, rows = np.random.default_rng(seed), time.monotonic(), []
+def judged(clips: list[dict[str, Any]], more: list[dict[str, Any]], kind: str, settings: Any) -> tuple[Any, ...]:
+    """Settings and what they give: the errors of both kinds of clips added, the larger jitter, the larger lag."""
+    kinds = [figures(group, kind, settings) for group in (clips, more) if group]
+    return settings, sum(row[0] for row in kinds), max(row[1] for row in kinds), max(row[2] for row in kinds)
+
+
+def tried(
+    clips: list[dict[str, Any]], more: list[dict[str, Any]], kind: str, seconds: float, seed: int
+) -> list[tuple[Any, ...]]:
+    """What `judged` says of settings drawn for so many seconds."""
+    rng, start = np.random.default_rng(seed), time.monotonic()
+    rows = [judged(clips, more, kind, FILTERS[kind])]
     while (gone := time.monotonic() - start) < seconds:
         fit = [row for row in rows if row[2] <= AT_MOST and row[3] <= 1]
         # first anywhere, then about the best
         settings = nearby(rng, min(fit, key=lambda row: row[1])[0]) if fit and gone > seconds / 3 else draw(rng, kind)
-        nme, part, late = figures(clips, kind, settings)
-        part = max([part, *(figures(more, kind, settings)[1:2] if more else ())])
-        rows.append((settings, nme, part, late))
+        rows.append(judged(clips, more, kind, settings))
+    return rows
+
+
+def tell(groups: dict[str, list[dict[str, Any]]], kind: str, settings: Any) -> None:
+    """Prints what settings give on each group of clips; None: what they are unsmoothed."""
+    for name, clips in groups.items():
+        error, part, late = figures(clips, kind, settings)
+        print(f"  {len(clips)} {name} clips: {100 * error:.3f} %, jitter {part:.3f}, lag {late:.2f} frames")
+
+
+def chosen(groups: dict[str, list[dict[str, Any]]], kind: str, options: argparse.Namespace) -> list[tuple[Any, ...]]:
+    """All settings tried, the best of them printed."""
+    clips, more = groups["made"], groups.get("real", [])
+    with ProcessPoolExecutor(options.workers) as pool:
+        # a fifth of the clips for the search, all for what is printed
+        jobs = [pool.submit(tried, clips[k::5], more, kind, options.seconds, k) for k in range(options.workers)]
+        rows = [row for job in jobs for row in job.result()]
+    fit = sorted((row for row in rows if row[2] <= AT_MOST and row[3] <= 1), key=lambda row: row[1])[:12]
+    if not fit:
+        sys.exit(f"{kind}: none of {len(rows)} settings jitter little enough; give more --seconds")
+    again = [judged(clips, more, kind, settings) for settings, *_ in fit]
+    best = min((row for row in again if row[2] <= AT_MOST), key=lambda row: row[1], default=again[0])[0]
+    print(f"{kind}: of {len(rows)} settings\n  pose  {best[0]}\n  shape {best[1]}")
+    tell(groups, kind, best)
     return rows
 
 
@@ -156,32 +201,22 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--data")
     options = parser.parse_args()
-    clips = measured(options.model, options.clips, options.data, options.out / f"{options.model}.npz")
-    more = real(options.tracks)
-    nme, _, late = figures(clips, "", None)
-    print(f"{len(clips)} clips, {len(more)} real ones; unsmoothed: NME {100 * nme:.3f} %, lag {late:.2f} frames")
+    kept = options.out / f"{Path(options.model).stem}-{options.clips}.npz"
+    groups = {"made": measured(options.model, options.clips, options.data, kept)}
+    if options.tracks:
+        groups["real"] = real(options.tracks)
+    print("unsmoothed; real clips: the distance from their tracks, smoothed without a shift")
+    tell(groups, "", None)
+    for kind in FILTERS:
+        print(f"{kind} of smooth.py")
+        tell(groups, kind, FILTERS[kind])
+    if not options.seconds:
+        return
     figure = new_figure(6, 4)
     axes, points = figure.subplots(), None
     for kind in FILTERS:
-        found, other = figures(clips, kind, FILTERS[kind]), figures(more, kind, FILTERS[kind]) if more else None
-        told = f"{kind} of smooth.py: NME {100 * found[0]:.3f} %, jitter {found[1]:.3f}, lag {found[2]:.2f} frames"
-        print(told + (f"; real clips: jitter {other[1]:.3f}, lag {other[2]:.2f} frames" if other else ""))
-    for kind in FILTERS if options.seconds else ():
-        with ProcessPoolExecutor(options.workers) as pool:
-            # a fifth of the clips for the search, all for what is printed
-            jobs = [pool.submit(tried, clips[k::5], more, kind, options.seconds, k) for k in range(options.workers)]
-            rows = [row for job in jobs for row in job.result()]
-        fit = sorted((row for row in rows if row[2] <= AT_MOST and row[3] <= 1), key=lambda row: row[1])[:12]
-        if not fit:
-            sys.exit(f"{kind}: none of {len(rows)} settings jitter little enough; give more --seconds")
-        again = [(settings, *figures(clips, kind, settings), figures(more, kind, settings)) for settings, *_ in fit]
-        best = min((row for row in again if row[2] <= AT_MOST), key=lambda row: row[1], default=again[0])
-        print(f"{kind}: of {len(rows)} settings\n  pose  {best[0][0]}\n  shape {best[0][1]}")
-        print(f"  NME {100 * best[1]:.3f} %, jitter {best[2]:.3f} of the unsmoothed, lag {best[3]:.2f} frames")
-        if more:
-            print(f"  real clips: jitter {best[4][1]:.3f}, lag {best[4][2]:.2f} frames")
         curve, least = [], np.inf
-        for row in sorted(rows, key=lambda row: row[2]):
+        for row in sorted(chosen(groups, kind, options), key=lambda row: row[2]):
             if row[1] < least:
                 curve.append(row)
                 least = row[1]
@@ -189,9 +224,7 @@ def main() -> None:
             [r[2] for r in curve], [100 * r[1] for r in curve], c=[r[3] for r in curve], vmin=0, vmax=2
         )
         axes.plot([r[2] for r in curve], [100 * r[1] for r in curve], label=kind)
-    if points is None:
-        return
-    axes.set(xlabel="jitter, part of the unsmoothed", ylabel="NME, %", xlim=(0, 1))
+    axes.set(xlabel="jitter, part of the unsmoothed", ylabel="error of all clips, %", xlim=(0, 1))
     figure.colorbar(points, label="lag, frames")
     axes.legend()
     save_figure(figure, options.out / "smoothing.png")

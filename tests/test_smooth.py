@@ -51,6 +51,32 @@ def test_a_steady_motion_is_followed_within_a_frame(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("speed", [0.03, 0.1, 0.3, 1.0])
+def test_a_slow_drift_trails_by_a_fifth_of_a_pixel_at_most(kind, speed):
+    path = FACE + speed * np.arange(300)[:, None, None] * np.array([1.0, 0.0])  # px a frame on a face of 100 px
+    behind = (path - run(kind, path))[150:, :, 0].mean()
+    assert 0 <= behind < min(0.2, 2.5 * speed)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_talking_lips_are_followed_at_their_full_width(kind):
+    wave = 3.0 * np.sin(2 * np.pi * 2 * np.arange(240) / 30)  # twice a second, 3 px on a face of 100 px
+    path = np.repeat(FACE[None], 240, 0)
+    path[:, 48:, 1] += wave[:, None]
+    moved = (run(kind, path)[:, 48:, 1] - FACE[48:, 1]).mean(1)[60:]
+    lag = min(range(-3, 4), key=lambda shift: np.abs(np.roll(wave[60:], shift) - moved)[5:-5].mean())
+    assert 0 <= lag <= 2
+    assert moved.std() > 0.85 * wave[60:].std()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_filter_runs_away_from_wild_landmarks(kind):
+    path = trembling(900, 25.0)  # a quarter of the face, in every point and frame
+    found = run(kind, path)
+    assert np.abs(found - FACE).max() < 1.5 * np.abs(path - FACE).max()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_turned_scaled_and_moved_landmarks_are_filtered_alike(kind):
     path = trembling(30)
     affine = similarity(3.0, 40.0, (0, 0), (-50, 700))

@@ -65,7 +65,9 @@ class EuroSettings:
     rate: float
     """The rate up to which changes pass while nothing moves: lower jitters less."""
     opening: float
-    """By how much that rate rises with the square of the speed: higher lags less."""
+    """By how much that rate rises with a power of the speed: higher lags less."""
+    power: float
+    """That power: with higher ones the filter opens later, and wider."""
     speed_rate: float = 4.0
     """The rate of the filter of the speed itself."""
     trust: float = 0.5
@@ -75,7 +77,7 @@ class EuroSettings:
 class OneEuro(_Kept):
     """A first-order low pass whose rate rises with the speed.
 
-    Source: Casiez, Roussel, Vogel 2012, section 3. Unlike there the rate rises with the square of the speed, so that
+    Source: Casiez, Roussel, Vogel 2012, section 3. Unlike there the rate may rise with a power of the speed, so that
     jitter opens it less and motion more, and falls with the point's uncertainty.
     """
 
@@ -93,7 +95,7 @@ class OneEuro(_Kept):
             self.value, self.speed = values.copy(), np.zeros_like(values)
             return self.value.copy()
         self.speed = self.speed + _share(s.speed_rate, dt) * ((values - self.value) / dt - self.speed)
-        rates = s.rate + s.opening * (self.speed**2).sum(1)
+        rates = s.rate + s.opening * (self.speed**2).sum(1) ** (s.power / 2)
         rates = rates * (REFERENCE / np.maximum(noise, TINY)) ** s.trust
         self.value = self.value + _share(rates[:, None], dt) * (values - self.value)
         return self.value.copy()
@@ -115,9 +117,11 @@ class KalmanSettings:
     noise: float
     """The deviation of a measurement from frame to frame, as a part of its stated uncertainty."""
     push: float
-    """Variance of the acceleration while nothing moves, per second to the fourth."""
+    """The power of the noise that accelerates while nothing moves: variance of the speed gained in a second."""
     opening: float
-    """By how much that variance rises with the fourth power of the speed."""
+    """By how much that rises with a power of the speed."""
+    power: float
+    """That power."""
     memory: float = 1.0
     """What is left of a speed after a second without a push."""
 
@@ -125,8 +129,9 @@ class KalmanSettings:
 class Kalman(_Kept):
     """A Kalman filter of constant velocity, driven by the uncertainty of each measurement.
 
-    Source: Bar-Shalom, Li, Kirubarajan 2001, section 6.2 (discrete white noise acceleration); the acceleration's
-    variance rises with the squared speed, as what moves also turns, and speeds die away.
+    Source: Bar-Shalom, Li, Kirubarajan 2001, section 6.2.2 (continuous white noise acceleration); its power rises with
+    the speed, as what moves also turns, and speeds die away. However large it grows, half of the speed known is kept:
+    noise that is constant between two samples would throw it over, to and fro, without end.
     """
 
     kept = ("value", "speed", "spread")
@@ -149,8 +154,8 @@ class Kalman(_Kept):
             return self.value.copy()
         keep = s.memory**dt
         step = np.array([[1.0, dt], [0.0, keep]])
-        push = s.push + s.opening * (self.speed**2).sum(1) ** 2
-        shape = np.array([[dt**4 / 4, dt**3 / 2], [dt**3 / 2, dt**2]])
+        push = s.push + s.opening * (self.speed**2).sum(1) ** (s.power / 2)
+        shape = np.array([[dt**3 / 3, dt**2 / 2], [dt**2 / 2, dt]])
         spread = step @ self.spread @ step.T + push[:, None, None] * shape
         gain = spread[:, :, 0] / (spread[:, 0, 0] + variance)[:, None]  # (M, 2)
         ahead = self.value + dt * self.speed
@@ -168,12 +173,12 @@ class Kalman(_Kept):
 
 FILTERS: dict[str, tuple[EuroSettings, EuroSettings] | tuple[KalmanSettings, KalmanSettings]] = {
     "one-euro": (
-        EuroSettings(rate=0.1, opening=250),
-        EuroSettings(rate=0.1, opening=90),
+        EuroSettings(rate=2.1, opening=1900, power=3, speed_rate=1.9, trust=1.0),
+        EuroSettings(rate=0.07, opening=24, power=1, speed_rate=3.0, trust=0.5),
     ),
     "kalman": (
-        KalmanSettings(noise=0.061, push=0.018, opening=2500, memory=1.0),
-        KalmanSettings(noise=2.1, push=0.69, opening=220, memory=1.0),
+        KalmanSettings(noise=0.35, push=0.04, opening=10_000, power=4, memory=0.01),
+        KalmanSettings(noise=3.0, push=0.76, opening=730, power=2, memory=0.01),
     ),
 }
 """The filters by name: of the pose and of the shape. Rounded from what `scripts/choose_smoothing.py` chose on clips of
