@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--lengths", nargs="*", type=float, default=[0.25, 0.5, 1.0, 2.0, 3.0])
     parser.add_argument("--two", nargs="*", type=float, default=[0.25, 0.5], help="lengths of heads in two dimensions")
     parser.add_argument("--weights", nargs="*", type=float, default=[0.0, 0.3])
-    parser.add_argument("--best", type=float, default=3.0, help="the length at which the attention is compared")
+    parser.add_argument("--best", type=float, default=1.0, help="the length at which the attention is compared")
     parser.add_argument("--out", type=Path, default=Path("runs/findings-1d"))
     parser.add_argument("--data")
     parser.add_argument("--cache")

@@ -249,7 +249,7 @@ def test_an_exported_model_remembers(root, detector, tmp_path):
     checkpoint = Refiner(recipe(root, detector, **{"train.lr": 0.01}), tmp_path / "run", root, root / "cache").run()
     card = export_checkpoint(checkpoint, tmp_path, "small", False, root, root / "cache")
     model, (net, _) = Model(tmp_path / "small.onnx", 1), load_any(checkpoint)
-    assert model.memory == tuple(card["memory"]) == (2, 64, net.cells)
+    assert model.memory == tuple(card["memory"]) == (2, 128, net.cells)
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 255, (3, 2, 64, 64, 3), dtype=np.uint8)
     memory, wanted = None, None
@@ -260,7 +260,7 @@ def test_an_exported_model_remembers(root, detector, tmp_path):
             raw, wanted = net.follow(torch.from_numpy(crops), wanted)
         np.testing.assert_allclose(heads.landmarks_crop, raw.landmarks.numpy(), atol=0.05)
     assert np.abs(heads.landmarks_crop - model.heads(frames[-1]).landmarks_crop).max() > 1e-3
-    with pytest.raises(ShapeError, match=r"memory is \(1, 2, 64, \d+\); wanted \(2, 2, 64, \d+\)"):
+    with pytest.raises(ShapeError, match=r"memory is \(1, 2, 128, \d+\); wanted \(2, 2, 128, \d+\)"):
         model.heads(frames[0], memory[:1])
     with pytest.raises(ExportError, match="a model that remembers frames is exported in fp32 alone; leave --int8 out"):
         export_checkpoint(checkpoint, tmp_path, "small", True, root, root / "cache")
@@ -287,7 +287,7 @@ def test_refined_heatmaps_are_trained_by_their_expectation(root, detector, tmp_p
 def test_a_model_without_a_memory_refuses_one():
     model = load_model("fast", threads=1)
     with pytest.raises(ShapeError, match="a memory is given, and the model 'fast' keeps none; leave it out"):
-        model.heads(np.zeros((1, model.size, model.size, 3), np.uint8), np.zeros((1, 2, 64, 64), np.float32))
+        model.heads(np.zeros((1, model.size, model.size, 3), np.uint8), np.zeros((1, 2, 128, 64), np.float32))
 
 
 @pytest.mark.parametrize(

@@ -87,10 +87,10 @@ class Squeeze(nn.Module):
 class Stretch(nn.Module):
     """CNN2 of an axis: (B, K, ROWS, w) -> heatmaps (B, N, w * times), rows squeezed away, then deconvolutions."""
 
-    def __init__(self, width: int, rows: int, points: int, times: int) -> None:
+    def __init__(self, channels: int, width: int, rows: int, points: int, times: int) -> None:
         super().__init__()
         self.flatten = nn.Sequential(
-            nn.Conv2d(width, width, (rows, 3), 1, (0, 1), bias=False), nn.BatchNorm2d(width), nn.ReLU()
+            nn.Conv2d(channels, width, (rows, 3), 1, (0, 1), bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
         layers: list[nn.Module] = []
         while times > 1:
@@ -116,6 +116,9 @@ class Attentive1D(nn.Module):
     """
 
     WIDTH = 64
+    """Channels while there are rows."""
+    WIDE = 256
+    """Channels along an axis alone, where they cost little: with fewer than there are points it learns slowly."""
     NARROWED = 1.0
     """The width of what is read, in widths of the target."""
 
@@ -133,7 +136,7 @@ class Attentive1D(nn.Module):
         times = round(ratio * stride)
         self.squeeze_x, self.squeeze_y = (Squeeze(channels, self.WIDTH, cells) for _ in range(2))
         rows = self.squeeze_x.rows
-        self.stretch_x, self.stretch_y = (Stretch(self.WIDTH, rows, points, times) for _ in range(2))
+        self.stretch_x, self.stretch_y = (Stretch(self.WIDTH, self.WIDE, rows, points, times) for _ in range(2))
         # made last, so that all else starts from the same numbers with it and without
         self.attend = CoAttention(rows, settings.attention) if settings.attention else None
 

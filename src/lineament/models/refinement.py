@@ -12,8 +12,8 @@ from .attentive_1d import Attentive1D
 from .heads import Raw
 from .landmark_net import LandmarkNet
 
-WIDTH = 64
-"""Channels of what is remembered of a frame."""
+WIDTH = 128
+"""Channels of what is remembered of a frame: more than most schemes have points."""
 REACH_PX = 2.5
 """About so far, in pixels of the crop, the taps of a convolution are apart, so that heatmaps of any length are seen as
 widely: 8 taps to each side, some 20 px."""
