@@ -44,9 +44,11 @@ class Recording(Writing):
         self._stream = self._rerun.RecordingStream("lineament")
         self._stream.save(str(self.beside))
         self._shown: set[int] = set()
+        self._frames = 0
 
     def add(self, image: NDArray[np.uint8], timestamp: float, faces: Faces) -> None:
         """One more frame: RGB (H, W, 3), its time in seconds, its faces."""
+        self._frames += 1
         log, rerun = self._stream.log, self._rerun
         self._stream.set_time("time", duration=timestamp)
         log("video", rerun.Image(image).compress(jpeg_quality=QUALITY))
@@ -70,5 +72,7 @@ class Recording(Writing):
         self.beside.replace(self.path)
 
     def abandon(self) -> None:
-        """Lets go of the file, which stays beside its name as far as it was written."""
+        """Lets go of the file, which stays beside its name as far as it was written; without a frame it goes."""
         self._stream.disconnect()
+        if not self._frames:
+            self.beside.unlink(missing_ok=True)

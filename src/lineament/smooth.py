@@ -130,8 +130,8 @@ class Kalman(_Kept):
     """A Kalman filter of constant velocity, driven by the uncertainty of each measurement.
 
     Source: Bar-Shalom, Li, Kirubarajan 2001, section 6.2.2 (continuous white noise acceleration); its power rises with
-    the speed, as what moves also turns, and speeds die away. However large it grows, half of the speed known is kept:
-    noise that is constant between two samples would throw it over, to and fro, without end.
+    the speed, as what moves also turns, and speeds die away. However large it grows, a wrong speed is at most half as
+    wrong a sample later; noise that is constant between two samples would throw it to and fro without end.
     """
 
     kept = ("value", "speed", "spread")

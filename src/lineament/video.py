@@ -63,6 +63,7 @@ class VideoReader:
     def __init__(self, source: str | Path | int, rate: float = FOLDER_RATE, threads: int = 0) -> None:
         self.name = str(source)
         self.broken, self.live, self.silent = 0, False, ""
+        self._ended = False
         self.pixel_aspect = Fraction(1)
         self._container: Any = None
         self._pictures: list[Path] = []
@@ -114,6 +115,8 @@ class VideoReader:
             yield Frame(index, time, image)
         if index < 0:
             self.close()
+            if self.live:
+                raise ImageError(f"{self.name}: no frame came{f' ({self.silent})' if self.silent else ''}")
             raise ImageError(f"{self.name}: no frame of it can be decoded; get the file again")
 
     def _pictured(self) -> Iterator[tuple[float | None, NDArray[np.uint8]]]:
@@ -163,7 +166,7 @@ class VideoReader:
         """What the file or the camera gives, up to its end."""
         av = import_av()
         packets = self._container.demux(self._stream)
-        while True:
+        while not self._ended:
             try:
                 packet = next(packets, None)
             except av.error.EOFError:
@@ -175,6 +178,10 @@ class VideoReader:
             if packet is None:
                 return
             yield packet
+
+    def end(self) -> None:
+        """No more is read: the frame that is awaited is the last. May be called from a signal's handler."""
+        self._ended = True
 
     def close(self) -> None:
         """Lets go of the file or the camera."""

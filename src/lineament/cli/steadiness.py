@@ -43,6 +43,10 @@ def stability(
         raise typer.BadParameter("--reference and --truth are for one file of tracks or one video")
     if reference and not _is_tracks(paths[0]):
         raise typer.BadParameter("--reference is for a file of tracks; a video is its own, tracked without a filter")
+    for path in paths:
+        if path.suffix in (".csv", ".parquet"):
+            whole = path.with_suffix(".jsonl")
+            raise typer.BadParameter(f"{path} does not tell the frames without a face; give {whole}, written with it")
     if plot is not None:
         need_package("matplotlib", "report")
     rows, drawn, counted, tracker = [], [], [], None
@@ -78,9 +82,6 @@ def stability(
 
 def _is_tracks(path: Path) -> bool:
     """Whether `path` holds tracks, finished or not."""
-    if path.suffix in (".csv", ".parquet"):
-        beside = path.with_suffix(".jsonl")
-        raise typer.BadParameter(f"{path} does not tell the frames without a face; give {beside}, written with it")
     return path.name.endswith((".jsonl", ".jsonl.part"))
 
 

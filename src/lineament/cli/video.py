@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -69,7 +69,7 @@ def track(
     """Follow the faces of a video, with steady landmarks and numbers.
 
     Without --out, every frame is one line of JSON on standard output. With it, tracks are written as they come; a run
-    that was stopped goes on with --resume and ends as if it had not been. A camera is followed until Ctrl-C.
+    that was stopped goes on with --resume and ends as if it had not been. A camera is followed until Ctrl-C or SIGTERM.
     """
     from ..track import RULES, Tracker, TrackRules
     from ..video import VideoReader, is_camera
@@ -84,7 +84,7 @@ def track(
     tracker = Tracker(model, faces=faces, smooth=smooth.filter, rules=rules, **options)
     settings = _settings(source, model) | {"faces": faces, "every": rules.every, "smooth": smooth.value}
     settings |= {"detector": identity(detector), "flip": flip} | ({"rate": rate} if Path(source).is_dir() else {})
-    if targets and resume and targets.whole_already(settings, tracker.predictor.scheme):
+    if targets and resume and targets.only_gathers(settings, tracker.predictor.scheme):
         return
     with VideoReader(source, rate) as reader:
         if resume and reader.live:
@@ -145,19 +145,20 @@ class _Targets:
             if path.exists() and Path(source).exists() and path.samefile(source):
                 raise typer.BadParameter(f"{path} is what is tracked, and would be written over; choose another --out")
 
-    def whole_already(self, settings: dict[str, Any], scheme: str) -> bool:
-        """Whether a run of these settings came to its end; what it may not have gathered, is."""
+    def only_gathers(self, settings: dict[str, Any], scheme: str) -> bool:
+        """Whether a stopped run of these settings left whole tracks and only did not gather them; then that is done."""
         from ..tracks import gather_tracks, head_line, unfinished
 
         whole = [path for path in (self.tracks, self.video, self.recording) if path]
-        if unfinished(self.tracks) or not all(path.exists() for path in whole):
+        if not self.gathered or self.gathered.exists() or unfinished(self.tracks) or not all(p.exists() for p in whole):
             return False
         with self.tracks.open(encoding="utf-8") as lines:
             if lines.readline().rstrip("\n") != head_line(settings, scheme):
-                raise typer.BadParameter(f"{self.tracks} was made of another video or with other settings")
-        if self.gathered and not self.gathered.exists():
-            gather_tracks(self.tracks, self.gathered)
-        note(f"{', '.join(map(str, self.all()))}: whole already")
+                raise typer.BadParameter(
+                    f"{self.tracks} was made of another video or with other settings; add --again to make it anew"
+                )
+        gather_tracks(self.tracks, self.gathered)
+        note(f"{self.tracks} was whole already -> {self.gathered}")
         return True
 
     def all(self) -> list[Path]:
@@ -190,22 +191,20 @@ def _show_tracks(reader: "VideoReader", tracker: "Tracker", frames: int | None) 
 
 
 @contextmanager
-def _asked_to_end(ends: bool) -> Iterator[Callable[[], bool]]:
-    """Gives what says whether Ctrl-C or SIGTERM came, which then interrupts nothing; a second one does.
+def _ended_by_signals(reader: "VideoReader") -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a live reader, which has no end of its own; a second Ctrl-C interrupts, as always."""
+    asked = False
 
-    ends: whether that is so; else they interrupt as always.
-    """
-    pressed = 0
-
-    def press(number: int, frame: Any) -> None:
-        nonlocal pressed
-        pressed += 1
-        if pressed > 1:
+    def end(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked and number == signal.SIGINT:
             raise KeyboardInterrupt
+        asked = True
+        reader.end()
 
-    before = {number: signal.signal(number, press) for number in (signal.SIGINT, signal.SIGTERM) if ends}
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM) if reader.live}
     try:
-        yield lambda: pressed > 0
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -229,18 +228,18 @@ def _write_tracks(
         if path.exists() and not again and not going_on:
             raise typer.BadParameter(f"{path} is there already; choose another --out, or add --again")
     with ExitStack() as stack:
+        stack.enter_context(_ended_by_signals(reader))  # until all files are closed
         tracks = TrackWriter(targets.tracks, settings, tracker.predictor.scheme, resume, again)
         stack.enter_context(tracks)
         pictures: list[Any] = [stack.enter_context(_Drawing(targets, reader))] if targets.video else []
         pictures += [stack.enter_context(Recording(targets.recording))] if targets.recording else []
         total = min(filter(None, (reader.frames, frames)), default=None)
         step = stack.enter_context(progress_bar("frames", total, speed=True))
-        stopped = stack.enter_context(_asked_to_end(ends=reader.live))  # as a camera has no end of its own
         try:
-            _follow(reader, tracker, tracks, pictures, frames, step, stopped)
+            _follow(reader, tracker, tracks, pictures, frames, step)
         except KeyboardInterrupt:
             # not saved here: the tracker may be in the middle of a frame
-            more = "" if reader.live else f"; --resume goes on, from at most {SAVE_S:g} s before"
+            more = "" if reader.live or not tracks.frames else f"; --resume goes on, from at most {SAVE_S:g} s before"
             note(f"stopped after {tracks.frames} frames{more}")
             raise
         if targets.gathered:
@@ -257,7 +256,6 @@ def _follow(
     pictures: list[Any],
     frames: int | None,
     step: Any,
-    stopped: Callable[[], bool],
 ) -> None:
     from ..errors import DataError
     from ..tracks import rounded
@@ -282,8 +280,6 @@ def _follow(
                 tracks.save(tracker.state())
                 saved = time.monotonic()
         step()
-        if stopped():
-            break
     if seen < before:
         raise DataError(
             f"{reader.name}: {seen} frames, and the stopped run has {before} already; go on with the same video and "

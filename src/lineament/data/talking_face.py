@@ -1,5 +1,6 @@
 """The FGNET Talking Face video: one person talking for 5,000 frames, 68 points in FGNET's order. For tests only."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,12 @@ PARTS: dict[str, int] = {"test": FRAMES - len(BROKEN), "all": FRAMES}
 
 
 def is_talking_face(path: Path) -> bool:
-    """Whether `path` looks like the video or lies in its folder: what is to test on may not be learnt from."""
-    parts = [part.lower().replace("-", "_") for part in path.resolve().parts]
-    return FOLDER in parts or parts[-1] == VIDEO
+    """Whether `path` is called as the video or one of its frames, or lies in its folder or just below.
+
+    What is to test on may not be learnt from.
+    """
+    around = {re.sub(r"[^a-z]", "", part.lower()) for part in path.resolve().parts[-3:-1]}
+    return "talkingface" in around or bool(re.fullmatch(r"franck(_\d+)?", path.stem.lower()))
 
 
 def read_talking_face(root: Path, part: str) -> list[Sample]:

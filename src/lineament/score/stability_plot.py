@@ -26,7 +26,7 @@ def draw_stability(rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path
             continue
         number = max(counted, key=lambda number: int(counted[number]))
         track = tracks.landmarks(number)
-        told = track if reference is None else reference.landmarks(number)
+        told = reference.landmarks(number) if reference and number in reference.ids() else track
         norm = interocular(told, tracks.scheme)
         speed = np.full(len(track), np.nan)
         for part in stretches(track, 3):
