@@ -326,6 +326,10 @@ def test_steadiness_is_told_of_videos_and_tracks(video, tmp_path):
     assert out.splitlines()[-2].split()[-3:] == ["switches", "lost", "ghosts"]
     assert out.splitlines()[-1].split()[-4:] == ["40", "0", "0", "0"]
     (tmp_path / "short.jsonl").write_text("\n".join((tmp_path / "raw.jsonl").read_text().splitlines()[:6]) + "\n")
+    others = tmp_path / "others.jsonl"
+    others.write_text((tmp_path / "raw.jsonl").read_text().replace('"track_id": 1', '"track_id": 7'))
+    code, out, _ = call("stability", tmp_path / "a.jsonl", "--reference", others, "--plot", tmp_path / "o.png")
+    assert (code, out.split()[-1], (tmp_path / "o.png").exists()) == (0, "-", True)
     (tmp_path / "in").mkdir()
     code, _, err = call("stability", tmp_path / "in", "--rate", "0")
     assert (code, "the rate is 0.0; wanted pictures a second" in err) == (1, True)
