@@ -39,14 +39,7 @@ def stability(
     from ..track import Tracker
     from ..tracks import read_tracks, smoothed
 
-    if (reference or truth) and len(paths) != 1:
-        raise typer.BadParameter("--reference and --truth are for one file of tracks or one video")
-    if reference and not _is_tracks(paths[0]):
-        raise typer.BadParameter("--reference is for a file of tracks; a video is its own, tracked without a filter")
-    for path in paths:
-        if path.suffix in (".csv", ".parquet"):
-            whole = path.with_suffix(".jsonl")
-            raise typer.BadParameter(f"{path} does not tell the frames without a face; give {whole}, written with it")
+    _check(paths, reference, truth)
     if plot is not None:
         need_package("matplotlib", "report")
     rows, drawn, counted, tracker = [], [], [], None
@@ -78,6 +71,18 @@ def stability(
 
         draw_stability(drawn, plot)
         note(f"motion and jitter over time -> {plot}")
+
+
+def _check(paths: list[Path], reference: Path | None, truth: Path | None) -> None:
+    """Raises: BadParameter for files that do not go together, or tell too little."""
+    if (reference or truth) and len(paths) != 1:
+        raise typer.BadParameter("--reference and --truth are for one file of tracks or one video")
+    if reference and not _is_tracks(paths[0]):
+        raise typer.BadParameter("--reference is for a file of tracks; a video is its own, tracked without a filter")
+    for path in paths:
+        if path.suffix in (".csv", ".parquet"):
+            whole = path.with_suffix(".jsonl")
+            raise typer.BadParameter(f"{path} does not tell the frames without a face; give {whole}, written with it")
 
 
 def _is_tracks(path: Path) -> bool:
