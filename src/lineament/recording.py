@@ -10,7 +10,7 @@ from .draw import part_colors
 from .errors import ImageError, missing_extra
 from .face import Faces
 from .schemes import scheme
-from .whole import Writing
+from .whole import Writing, part_path
 
 QUALITY = 75
 """Of the JPEG in which frames are kept."""
@@ -39,7 +39,7 @@ class Recording(Writing):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._rerun: Any = check_recording(self.path)
-        self.beside = self.path.with_name(self.path.name + ".part")
+        self.beside = part_path(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._stream = self._rerun.RecordingStream("lineament")
         self._stream.save(str(self.beside))

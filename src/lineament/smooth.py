@@ -181,8 +181,8 @@ FILTERS: dict[str, tuple[EuroSettings, EuroSettings] | tuple[KalmanSettings, Kal
         KalmanSettings(noise=3.0, push=0.76, opening=730, power=2, memory=0.01),
     ),
 }
-"""The filters by name: of the pose and of the shape. Rounded from what `scripts/choose_smoothing.py` chose on clips of
-validation faces; it prints what these give, too."""
+"""The filters by name: of the pose and of the shape. Rounded from a search by what `scripts/choose_smoothing.py`
+weighs, on clips of validation faces and real ones; it prints what these give."""
 DEFAULT = "one-euro"
 
 

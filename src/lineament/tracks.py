@@ -19,7 +19,7 @@ from .geometry import Array, landmark_box
 from .schemes import scheme
 from .smooth import Smoother
 from .video import Frame
-from .whole import Writing, whole
+from .whole import Writing, part_path, whole
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 DECIMALS = 4
@@ -30,11 +30,6 @@ def frame_line(number: int, timestamp: float, faces: Faces) -> str:
     """The JSON line of one frame, without its end."""
     record = {"frame": number, "time": round(timestamp, 6), "faces": faces_to_dict(faces, "", DECIMALS)["faces"]}
     return json.dumps(record, allow_nan=False)
-
-
-def part_path(path: Path) -> Path:
-    """What the tracks at `path` are called until they are whole."""
-    return path.with_name(path.name + ".part")
 
 
 def state_path(path: Path) -> Path:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from .errors import ImageError, missing_extra
 from .image import find_images, read_image
-from .whole import Writing
+from .whole import Writing, part_path
 
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .avi .webm .gif .mpg .mpeg .wmv .flv .ts .mts .3gp .ogv".split())  # noqa: SIM905
 """The suffixes, in lower case, by which a video is told from a picture."""
@@ -277,7 +277,7 @@ class VideoWriter(Writing):
 
     def __init__(self, path: str | Path, quality: int = 20) -> None:
         self.path = Path(path)
-        self.beside = self.path.with_name(self.path.name + ".part")
+        self.beside = part_path(self.path)
         suffix = self.path.suffix.lower()
         if suffix not in ENCODERS:
             raise ImageError(

@@ -26,6 +26,11 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def part_path(path: Path) -> Path:
+    """What a file that is written bit by bit is called until it is whole."""
+    return path.with_name(path.name + ".part")
+
+
 class Writing:
     """What is written bit by bit, in a with block: closed at its end, abandoned where an error ends it."""
 

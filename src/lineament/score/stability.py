@@ -190,6 +190,12 @@ def _paired(found: Faces, truth: Faces) -> Iterator[tuple[int, int]]:
         overlap[t], overlap[:, f] = -1, -1
 
 
+def path_in(reference: Tracks | None, number: int) -> Array | None:
+    """The points (T, N, 2) of the face of that number in `reference`; None where it has no such face."""
+    path = None if reference is None else reference.landmarks(number)
+    return path if path is not None and np.isfinite(path).any() else None
+
+
 def measure_tracks(tracks: Tracks, reference: Tracks | None = None) -> dict[int, Stability]:
     """The stability of every face of at least 30 frames, by its number.
 
@@ -201,11 +207,8 @@ def measure_tracks(tracks: Tracks, reference: Tracks | None = None) -> dict[int,
             f"the tracks have {len(tracks.faces)} frames, the reference {len(reference.faces)}; wanted the same video"
         )
     found = {}
-    known = [] if reference is None else reference.ids()
     for number in tracks.ids():
         path = tracks.landmarks(number)
         if np.isfinite(path).all((1, 2)).sum() >= SHORTEST:
-            found[number] = measure(
-                path, tracks.scheme, reference.landmarks(number) if reference and number in known else None
-            )
+            found[number] = measure(path, tracks.scheme, path_in(reference, number))
     return found

@@ -8,7 +8,7 @@ import numpy as np
 from ..smooth import zero_phase
 from ..tracks import Tracks
 from ..whole import whole
-from .stability import STILL_FRAMES, interocular, second_differences, still_frames, stretches
+from .stability import STILL_FRAMES, interocular, path_in, second_differences, still_frames, stretches
 
 
 def draw_stability(rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path) -> None:
@@ -26,7 +26,8 @@ def draw_stability(rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path
             continue
         number = max(counted, key=lambda number: int(counted[number]))
         track = tracks.landmarks(number)
-        told = reference.landmarks(number) if reference and number in reference.ids() else track
+        told = path_in(reference, number)
+        told = track if told is None else told
         norm = interocular(told, tracks.scheme)
         speed = np.full(len(track), np.nan)
         for part in stretches(track, 3):
