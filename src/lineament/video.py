@@ -272,10 +272,11 @@ class VideoWriter(Writing):
     The file appears under its name when it is closed; until then it is `path` with ".part" added.
     path: its suffix, of ENCODERS, says how it is encoded.    quality: 0 (best) to 51, as x264 counts.
     `pixel_aspect`, set before the first frame: the width of a pixel as shown, in heights; .webm cannot keep it.
+    The same frames and times give the same file, byte by byte, by the same version of PyAV on the same machine.
     Raises: ImageError for another suffix or a place that cannot be written, ExtraError without PyAV.
     """
 
-    def __init__(self, path: str | Path, quality: int = 20) -> None:
+    def __init__(self, path: str | Path, quality: int = 23) -> None:
         self.path = Path(path)
         self.beside = part_path(self.path)
         suffix = self.path.suffix.lower()
@@ -285,10 +286,11 @@ class VideoWriter(Writing):
             )
         av = import_av()
         kind = {".mkv": "matroska", ".webm": "webm", ".mov": "mov"}.get(suffix, "mp4")
-        # in fragments, so that a file without its end can be played
         options = {"flush_packets": "1"}
-        if kind in ("mp4", "mov"):
+        if kind in ("mp4", "mov"):  # in fragments, so that a file without its end can be played
             options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
+        else:  # without an identity drawn by chance
+            options["fflags"] = "+bitexact"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(str(self.beside.absolute()), "w", format=kind, options=options)
@@ -314,15 +316,15 @@ class VideoWriter(Writing):
             self._stream = self._container.add_stream(self._encoder, rate=Fraction(30))
             self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
             self._stream.codec_context.sample_aspect_ratio = self.pixel_aspect
-            # without frames that look ahead, whose times start after 0
-            self._stream.options = {"crf": str(self._quality), "g": "30", "bf": "0", "preset": "veryfast"}
-            if self._encoder != "libx264":
-                self._stream.options = {
-                    "crf": str(self._quality + 12),
-                    "b": "0",
-                    "deadline": "realtime",
-                    "cpu-used": "6",
-                }
+            if self._encoder == "libx264":
+                # bf: without frames that look ahead, whose times start after 0
+                options = {"crf": str(self._quality), "g": "30", "bf": "0", "preset": "veryfast"}
+                # mbtree, and threads that share a frame, give other bytes from run to run
+                self._stream.codec_context.thread_type = "FRAME"
+                self._stream.options = options | {"mbtree": "0"}
+            else:
+                crf = str(self._quality + 9)
+                self._stream.options = {"crf": crf, "b": "0", "deadline": "realtime", "cpu-used": "6"}
             self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, CLOCK)
         if (height, width) != image.shape[:2]:  # codecs want even sides
             image = np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)), mode="edge")
