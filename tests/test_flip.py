@@ -53,7 +53,7 @@ def test_an_error_to_one_side_cancels_and_one_downwards_stays():
 
 def test_scores_and_sigma_are_those_of_the_same_point_averaged():
     def told(crops):
-        row = np.arange(5, dtype=np.float32)[None]
+        row = np.tile(np.arange(5, dtype=np.float32), (len(crops), 1))
         return Heads(find_painted(crops).landmarks_crop, row / 10, row)
 
     found = flipped_heads(told, MIRROR)(painted(FIVE)[None])

@@ -168,6 +168,8 @@ def test_a_detector_that_cannot_be_called_and_threads_below_none_are_refused():
         Predictor(MeanShapeModel(), "zz")
     with pytest.raises(ModelError, match="threads is -1; wanted a number of threads"):
         Predictor(MeanShapeModel(), nothing, threads=-1)
+    with pytest.raises(ModelError, match="workers is -2; wanted a number of threads side by side"):
+        Predictor(MeanShapeModel(), nothing, workers=-2)
 
 
 class TurnedFaceModel(MeanShapeModel):

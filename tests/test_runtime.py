@@ -1,6 +1,8 @@
 """runtime.py: models that come with the package load, check what they are given, and foreign files are refused."""
 
 import hashlib
+import os
+import signal
 import threading
 
 import numpy as np
@@ -63,6 +65,45 @@ def test_many_threads_share_one_model(model):
     for results in found:
         for result in results:
             np.testing.assert_array_equal(result, wanted)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 150])
+def test_workers_give_what_one_gives(model, count):
+    crops = crops_of(model, count)
+    one, side_by_side = model.heads(crops), load_model(model.name, 1, workers=3).heads(crops)
+    np.testing.assert_allclose(side_by_side.landmarks_crop, one.landmarks_crop, atol=1e-3)
+    np.testing.assert_allclose(side_by_side.scores, one.scores, atol=1e-3)
+
+
+def test_workers_are_shared_by_many_threads_and_stay():
+    model = load_model("fast", 1, workers=2)
+    crops = crops_of(model, 3)
+    wanted, before = model.heads(crops).landmarks_crop, threading.active_count()
+    found = [None] * 4
+
+    def work(slot: int) -> None:
+        found[slot] = [model.heads(crops).landmarks_crop for _ in range(5)]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(result, wanted) for results in found for result in results)
+    assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forks with threads, which this is about
+def test_a_fork_has_workers_of_its_own():
+    model = load_model("fast", 1, workers=2)
+    crops = crops_of(model, 2)
+    wanted = model.heads(crops).landmarks_crop
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os._exit(0 if np.array_equal(model.heads(crops).landmarks_crop, wanted) else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_crops_of_another_size_or_type_are_refused(model):

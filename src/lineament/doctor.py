@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .runtime import load_model, weights_folder
+from .runtime import load_model, usable_cores, weights_folder
 
 PACKAGE = "lineament"
 OLDEST_PYTHON = (3, 11)
@@ -69,10 +69,9 @@ def _system() -> Iterator[Check]:
         "" if new_enough else f"wanted Python {wanted} or newer; make an environment with it",
     )
     yield Check("system", "platform", "ok", f"{platform.system()} {platform.release()}, {platform.machine()}")
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     limit = os.environ.get("OMP_NUM_THREADS")
     told = f", OMP_NUM_THREADS={limit}" if limit else ""
-    yield Check("system", "threads", "ok", f"{usable} of {os.cpu_count()} processors usable{told}")
+    yield Check("system", "threads", "ok", f"{usable_cores()} of {os.cpu_count()} processors usable{told}")
     yield _providers()
 
 

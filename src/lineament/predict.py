@@ -108,9 +108,10 @@ class Predictor:
     model: the name of a model that comes with the package ("fast", "accurate"), an .onnx file, or any LandmarkModel.
     detector: "default", or any callable image -> boxes (F, 4), (F, 5) with scores, or (boxes, scores).
     scheme: the points wanted; None: the model's own.    threads: of ONNX Runtime; 0 leaves it the choice.
+    workers: shares of several faces that a model by name or file sees side by side, each with `threads`; 0: one a core.
     recut: when faces are cut again around their own landmarks or at other angles; None: never.
     floor: detections whose landmarks have a lower mean score are dropped; given boxes never are.
-    flip: average what is found in each crop and its mirror image: twice the time, a little more accurate.
+    flip: average what is found in each crop and its mirror image: twice the work, a little more accurate.
     Raises: ModelError, SchemeError.
     """
 
@@ -123,10 +124,13 @@ class Predictor:
         recut: Recut | None = RECUT,
         floor: float = FLOOR,
         flip: bool = False,
+        workers: int = 1,
     ) -> None:
         if threads < 0:
             raise ModelError(f"threads is {threads}; wanted a number of threads, or 0 for ONNX Runtime's choice")
-        self.model = load_model(model, threads) if isinstance(model, str | Path) else model
+        if workers < 0:
+            raise ModelError(f"workers is {workers}; wanted a number of threads side by side, or 0 for one a core")
+        self.model = load_model(model, threads, workers) if isinstance(model, str | Path) else model
         self.threads = threads
         if flip and getattr(self.model, "memory", None):
             raise ModelError(f"model {self.model.name!r} remembers frames, and flip would forget them; leave flip out")

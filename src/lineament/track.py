@@ -76,8 +76,8 @@ class Tracker:
 
     model: as for Predictor, or a Predictor.    faces: at most so many are followed, the most certain; None: all.
     smooth: a filter by name, one-euro or kalman; None: landmarks as measured.    rules: when faces are lost and found.
-    options: detector, scheme, threads, floor, recut and flip of Predictor; one thread by default, which leaves the
-    others to the decoder of the video: more are slower there.
+    options: detector, scheme, threads, workers, floor, recut and flip of Predictor. By default one thread sees a face,
+    as more are slower from frame to frame, and every core has its share of several faces.
     What it holds does not grow with the number of frames.    Raises: ModelError, SchemeError, InputError.
     """
 
@@ -97,7 +97,8 @@ class Tracker:
             raise InputError(
                 f"the options {', '.join(options)} are a Predictor's, and one was given; make it with them"
             )
-        self.predictor = model if isinstance(model, Predictor) else Predictor(model, **{"threads": 1, **options})
+        own = {} if "threads" in options else {"threads": 1, "workers": 0}
+        self.predictor = model if isinstance(model, Predictor) else Predictor(model, **{**own, **options})
         self.faces, self.smooth, self.rules = faces, smooth, rules
         self._smoother()  # an unknown filter is refused here
         self.reset()

@@ -62,7 +62,7 @@ def track(
     rerun: Annotated[Path | None, typer.Option(help="An .rrd file for the viewer of rerun, besides --out.")] = None,
     rate: Annotated[float, typer.Option(help="Pictures a second, of a folder of frames.")] = 30.0,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Of the models, beside the decoder's; 0: all cores.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="Faces seen side by side, a core for each; 0: all cores.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Replace files that are there already.")] = False,
 ) -> None:
@@ -80,7 +80,7 @@ def track(
         raise typer.BadParameter(NOT_AGAIN)
     targets = None if out is None else _Targets(source, out, format, rerun, trails)
     rules = RULES if every is None else TrackRules(every=every)
-    options: dict[str, Any] = {"detector": named_detector(detector), "scheme": scheme, "threads": threads, "flip": flip}
+    options: dict[str, Any] = {"detector": named_detector(detector), "scheme": scheme, "workers": threads, "flip": flip}
     tracker = Tracker(model, faces=faces, smooth=smooth.filter, rules=rules, **options)
     settings = _settings(source, model) | {"faces": faces, "every": rules.every, "smooth": smooth.value}
     settings |= {"detector": identity(detector), "flip": flip} | ({"rate": rate} if Path(source).is_dir() else {})
