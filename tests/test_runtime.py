@@ -49,22 +49,26 @@ def test_no_crop_gives_empty_heads(model):
     assert heads.landmarks_crop.shape == (0, model.points, 2)
 
 
-def test_many_threads_share_one_model(model):
-    crops = crops_of(model, 2)
-    wanted = model.heads(crops).landmarks_crop
+def told_to_many_threads(model: Model, crops: np.ndarray, times: int) -> list[np.ndarray]:
+    """The landmarks that four threads are told at once, so many times each."""
     found = [None] * 4
 
     def work(slot: int) -> None:
-        found[slot] = [model.heads(crops).landmarks_crop for _ in range(3)]
+        found[slot] = [model.heads(crops).landmarks_crop for _ in range(times)]
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for results in found:
-        for result in results:
-            np.testing.assert_array_equal(result, wanted)
+    return [result for results in found for result in results]
+
+
+def test_many_threads_share_one_model(model):
+    crops = crops_of(model, 2)
+    wanted = model.heads(crops).landmarks_crop
+    for result in told_to_many_threads(model, crops, 3):
+        np.testing.assert_array_equal(result, wanted)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 150])
@@ -79,17 +83,8 @@ def test_workers_are_shared_by_many_threads_and_stay():
     model = load_model("fast", 1, workers=2)
     crops = crops_of(model, 3)
     wanted, before = model.heads(crops).landmarks_crop, threading.active_count()
-    found = [None] * 4
-
-    def work(slot: int) -> None:
-        found[slot] = [model.heads(crops).landmarks_crop for _ in range(5)]
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(np.array_equal(result, wanted) for results in found for result in results)
+    for result in told_to_many_threads(model, crops, 5):
+        np.testing.assert_array_equal(result, wanted)
     assert threading.active_count() == before
 
 

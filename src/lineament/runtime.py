@@ -6,10 +6,9 @@ Files are read with ONNX Runtime alone; nothing is unpickled. What a file predic
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -87,7 +86,7 @@ class Model:
         """Raises: ModelError where the file is missing, foreign or of another kind."""
         self.path = path
         self.workers = workers or usable_cores()
-        self._helpers: ThreadPoolExecutor | None = None
+        self._pool: ThreadPoolExecutor | None = None
         self._process = 0
         self.session = open_session(path, threads)
         metadata = read_metadata(self.session, path, "landmarks")
@@ -128,20 +127,18 @@ class Model:
         count = max(min(self.workers, len(crops)), math.ceil(len(crops) / CHUNK))
         shares = zip(*(np.array_split(part, count) for part in inputs.values()), strict=True)
         calls = [dict(zip(inputs, share, strict=True)) for share in shares]
-        rest = self._run_beside(calls[1:]) if self.workers > 1 else [self._run(call) for call in calls[1:]]
-        parts = [self._run(calls[0]), *rest]
+        run = partial(self.session.run, None)
+        rest = (self._helpers().map if self.workers > 1 else map)(run, calls[1:])  # helpers begin at once
+        parts = [run(calls[0]), *rest]
         return Heads(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     __call__ = heads
 
-    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
-        return self.session.run(None, inputs)  # type: ignore[no-any-return]
-
-    def _run_beside(self, calls: list[dict[str, NDArray[Any]]]) -> Iterator[list[NDArray[np.float32]]]:
-        """Starts the `calls` in other threads, which stay; what is given waits for them."""
-        if self._helpers is None or self._process != os.getpid():  # a fork has the threads of its parent no longer
-            self._helpers, self._process = ThreadPoolExecutor(self.workers - 1, "landmarks"), os.getpid()
-        return self._helpers.map(self._run, calls)
+    def _helpers(self) -> ThreadPoolExecutor:
+        """The threads for all shares but one; they stay from call to call."""
+        if self._pool is None or self._process != os.getpid():  # a fork has the threads of its parent no longer
+            self._pool, self._process = ThreadPoolExecutor(self.workers - 1, "landmarks"), os.getpid()
+        return self._pool
 
 
 def read_card(path: Path) -> dict[str, Any]:

@@ -318,13 +318,12 @@ class VideoWriter(Writing):
             self._stream.codec_context.sample_aspect_ratio = self.pixel_aspect
             if self._encoder == "libx264":
                 # bf: without frames that look ahead, whose times start after 0
-                options = {"crf": str(self._quality), "g": "30", "bf": "0", "preset": "veryfast"}
                 # mbtree, and threads that share a frame, give other bytes from run to run
+                crf, options = self._quality, {"g": "30", "bf": "0", "preset": "veryfast", "mbtree": "0"}
                 self._stream.codec_context.thread_type = "FRAME"
-                self._stream.options = options | {"mbtree": "0"}
             else:
-                crf = str(self._quality + 9)
-                self._stream.options = {"crf": crf, "b": "0", "deadline": "realtime", "cpu-used": "6"}
+                crf, options = self._quality + 9, {"b": "0", "deadline": "realtime", "cpu-used": "6"}
+            self._stream.options = options | {"crf": str(crf)}
             self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, CLOCK)
         if (height, width) != image.shape[:2]:  # codecs want even sides
             image = np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)), mode="edge")
