@@ -13,8 +13,8 @@ from lineament.data.batch import TrainingCrops
 from lineament.data.sample import cache_root, data_root
 from lineament.learn.batches import make_loader
 from lineament.learn.parallel import Processes
-from lineament.learn.recipe import read_recipe
 from lineament.learn.train import Progress, Trainer
+from lineament.recipe import read_recipe
 
 
 class Enough(Exception):

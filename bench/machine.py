@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lineament.whole import whole
+from lineament.atomic import whole
 
 BUSY_LOAD = 0.5
 

@@ -9,13 +9,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from lineament.atomic import whole
 from lineament.data.readers import read_data
 from lineament.data.sample import Sample, data_root
 from lineament.predict import Predictor
 from lineament.runtime import read_card, weights_folder
 from lineament.score.evaluate import evaluate
 from lineament.score.protocols import protocol
-from lineament.whole import whole
 
 WORDS = Path(__file__).parents[1] / "recipes" / "cards.toml"
 

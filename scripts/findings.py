@@ -29,10 +29,10 @@ from lineament.data.sample import cache_root, data_root
 from lineament.learn.build import as_its_start, load_trained, read_trained
 from lineament.learn.curves import read_log
 from lineament.learn.export import export_checkpoint
-from lineament.learn.recipe import Recipe, read_recipe
 from lineament.learn.train import changed_keys
 from lineament.learn.validate import interocular_nmes, predict_plain
 from lineament.predict import Predictor
+from lineament.recipe import Recipe, read_recipe
 from lineament.score.evaluate import evaluate
 from lineament.score.protocols import protocol
 

@@ -30,9 +30,9 @@ from lineament.data.mixture import Mixture, read_mixture
 from lineament.data.sample import cache_root, data_root
 from lineament.learn.checkpoint import save_checkpoint, student_weights
 from lineament.learn.distill import Distiller
-from lineament.learn.recipe import Recipe, read_recipe
 from lineament.learn.together import Run, train_together
 from lineament.learn.train import Progress, Trainer
+from lineament.recipe import Recipe, read_recipe
 
 KINDS = {"train": Trainer, "distill": Distiller}
 SEEDS = (1, 2, 3)

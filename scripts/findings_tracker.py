@@ -26,8 +26,8 @@ from lineament.data.mixture import read_mixture
 from lineament.data.readers import read_data
 from lineament.data.sample import cache_root, data_root
 from lineament.learn.build import load_trained
-from lineament.learn.recipe import read_recipe
 from lineament.learn.refine import SAME
+from lineament.recipe import read_recipe
 from lineament.score.evaluate import evaluate
 from lineament.score.protocols import protocol
 

@@ -15,7 +15,8 @@ from pydantic_core import PydanticUndefined
 from lineament.data.augment import Augmentation
 from lineament.data.readers import READERS
 from lineament.learn.losses import LOSSES
-from lineament.learn.recipe import (
+from lineament.models.backbones import BACKBONES, IMAGENET
+from lineament.recipe import (
     DataPart,
     DistillSettings,
     ModelSettings,
@@ -24,7 +25,6 @@ from lineament.learn.recipe import (
     SlimSettings,
     TrainSettings,
 )
-from lineament.models.backbones import BACKBONES, IMAGENET
 from lineament.schemes import NAMES, scheme
 from lineament.score.protocols import PROTOCOLS, protocol
 

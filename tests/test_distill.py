@@ -17,11 +17,11 @@ from lineament.learn.build import load_trained
 from lineament.learn.checkpoint import load_checkpoint, load_weights
 from lineament.learn.distill import Distiller, cover, draw_covers
 from lineament.learn.export import export_checkpoint
-from lineament.learn.recipe import make_recipe
 from lineament.learn.target import gaussian_2d
 from lineament.learn.taught import Said, rescaled, resized, said, spots_at_size
 from lineament.learn.train import Trainer, changed_keys
 from lineament.models.heads import Raw
+from lineament.recipe import make_recipe
 from lineament.schemes import scheme
 
 pytestmark = [

@@ -112,7 +112,7 @@ def test_a_part_without_a_face_is_refused_with_the_official_count(tmp_path):
 
 def test_what_is_to_test_on_is_not_learnt_from(tmp_path):
     write_faces(tmp_path / "Talking_Face", 2)
-    recipe = pytest.importorskip("lineament.learn.recipe")
+    recipe = pytest.importorskip("lineament.recipe")
     part = recipe.DataPart(reader="folder", folder="Talking_Face")
     with pytest.raises(RecipeError, match="folder holds frames of talking_face, which is to test on; leave it out"):
         read_mixture([part], "ibug68", tmp_path, tmp_path / "cache")

@@ -10,8 +10,8 @@ pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
 from lineament.learn.losses import check_losses
-from lineament.learn.recipe import make_recipe, read_recipe
 from lineament.learn.schedule import learning_rate
+from lineament.recipe import make_recipe, read_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 PLAIN = """

@@ -18,12 +18,12 @@ from lineament.learn import refine
 from lineament.learn.build import load_any, load_trained
 from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.export import export_checkpoint
-from lineament.learn.recipe import make_recipe
 from lineament.learn.refine import Refiner, follow_plain
 from lineament.learn.train import Trainer
 from lineament.models.backbones import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.refinement import between
+from lineament.recipe import make_recipe
 from lineament.remembered import Memory, scale_and_shift
 from lineament.runtime import Model, load_model
 from lineament.schemes import scheme

@@ -13,7 +13,6 @@ from lineament.errors import ExportError, RecipeError
 from lineament.learn import slim_sweep
 from lineament.learn.build import as_its_start, build_model, load_trained, start_from
 from lineament.learn.checkpoint import load_checkpoint
-from lineament.learn.recipe import SlimSettings, make_recipe
 from lineament.learn.shapes import fit_shapes
 from lineament.learn.slim_channels import slimmed_channels
 from lineament.learn.slim_sweep import sweep
@@ -23,6 +22,7 @@ from lineament.models import backbones
 from lineament.models.count import multiply_adds, parameters
 from lineament.models.hr_supernet import FusionBlock, HRSuperNet, format_layout, parse_layout
 from lineament.models.landmark_net import ALL_HEADS, LandmarkNet
+from lineament.recipe import SlimSettings, make_recipe
 from lineament.runtime import Model
 
 pytestmark = [

@@ -150,7 +150,7 @@ def test_accumulated_batches_add_up_to_the_gradient_of_the_whole(mixed, tmp_path
 TWO = """
 import json, sys
 from pathlib import Path
-from lineament.learn.recipe import make_recipe
+from lineament.recipe import make_recipe
 from lineament.learn.train import Trainer
 sys.path.insert(0, sys.argv[3])
 import tiny

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lineament.whole import whole
+from lineament.atomic import whole
 
 
 def test_the_file_takes_its_name_when_all_is_written(tmp_path):

@@ -3,9 +3,9 @@
 from torch import nn
 
 from lineament.learn.checkpoint import load_checkpoint
-from lineament.learn.recipe import make_recipe
 from lineament.learn.train import Trainer
 from lineament.models.backbones import BACKBONES
+from lineament.recipe import make_recipe
 
 
 class Tiny(nn.Module):

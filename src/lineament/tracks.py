@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from .atomic import Writing, part_path, whole
 from .errors import DataError, InputError
 from .face import Faces
 from .formats import VIDEO, faces_from_dict, faces_to_dict, write_csv, write_parquet
@@ -19,7 +20,6 @@ from .geometry import Array, landmark_box
 from .schemes import scheme
 from .smooth import Smoother
 from .video import Frame
-from .whole import Writing, part_path, whole
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 DECIMALS = 4

@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .atomic import Writing, part_path
 from .errors import ImageError, missing_extra
 from .image import find_images, read_image
-from .whole import Writing, part_path
 
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .avi .webm .gif .mpg .mpeg .wmv .flv .ts .mts .3gp .ogv".split())  # noqa: SIM905
 """The suffixes, in lower case, by which a video is told from a picture."""

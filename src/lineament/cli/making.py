@@ -14,8 +14,8 @@ from .app import app, note, progress_bar, show, show_table
 from .faces import Flip, ModelName, list_failures
 
 if TYPE_CHECKING:
-    from ..learn.recipe import Recipe
     from ..learn.train import Progress, Trainer
+    from ..recipe import Recipe
 
 Data = Annotated[Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")]
 Cache = Annotated[Path | None, typer.Option(help="A folder for prepared crops; the user's cache by default.")]
@@ -179,7 +179,7 @@ def _train(
 ) -> "tuple[Path, Recipe]":
     """The checkpoint of the run, and its recipe."""
     from ..data.sample import cache_root, data_root
-    from ..learn.recipe import read_recipe
+    from ..recipe import read_recipe
 
     settings = read_recipe(recipe, changes or ())
     folder = out or Path("runs") / settings.name

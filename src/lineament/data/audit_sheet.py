@@ -7,8 +7,8 @@ from html import escape
 import cv2
 import numpy as np
 
+from ..atomic import whole
 from ..errors import LineamentError
-from ..whole import whole
 from .audit import AuditReport
 from .audit_checks import SEVERITIES, Finding
 from .sample import Sample

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import whole
 from ..crop import warp
 from ..errors import DataError
 from ..geometry import Array, apply_affine, crop_affine
 from ..schemes import scheme
-from ..whole import whole
 from .augment import Augmentation, augment
 from .sample import Sample, read_pictures
 

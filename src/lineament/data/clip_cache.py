@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import whole
 from ..crop import warp
 from ..errors import DataError
 from ..geometry import Array, apply_affine, box_side, crop_affine, invert_affine, upright_box
@@ -21,7 +22,6 @@ from ..runtime import find_model
 from ..schemes import scheme
 from ..smooth import zero_phase
 from ..track import Tracker
-from ..whole import whole
 from .batch import CropCache
 from .clips import ClipSettings, make_clip
 from .self_labels import Limits, frames_of, moved

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import whole
 from ..errors import DataError
 from ..image import read_image
-from ..whole import whole
 from .detection import Photo
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import whole
 from ..crop import warp
 from ..draw import save_image
 from ..errors import ImageError
@@ -20,7 +21,6 @@ from ..geometry import Array, apply_affine, box_center, box_side, crop_affine, l
 from ..image import find_images, read_image
 from ..predict import Predictor
 from ..video import VIDEO_SUFFIXES
-from ..whole import whole
 from .batch import CONTEXT
 from .frames import VideoFrames
 from .sample import OF_ONE_PHOTO

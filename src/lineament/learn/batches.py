@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ..recipe import TrainSettings
 from .parallel import Processes
-from .recipe import TrainSettings
 
 Index = tuple[int, int, int, int]  # epoch, position, source, face
 

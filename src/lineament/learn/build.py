@@ -15,9 +15,9 @@ from ..models.attentive_1d import AxisSettings
 from ..models.heads import STRIDE
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet
+from ..recipe import Recipe, make_recipe
 from ..schemes import scheme
 from .checkpoint import load_checkpoint, load_weights, student_weights
-from .recipe import Recipe, make_recipe
 from .shapes import fit_shapes
 
 REFINEMENT = "refine."

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..recipe import Recipe
 from .calibrate import SigmaScale
 from .checkpoint import load_checkpoint
-from .recipe import Recipe
 
 
 def make_card(

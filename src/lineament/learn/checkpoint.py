@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..atomic import whole
 from ..errors import ModelError, missing_extra
-from ..whole import whole
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from ..atomic import whole
 from ..errors import TrainError, missing_extra
-from ..whole import whole
 
 
 def read_log(path: Path) -> tuple[list[tuple[int, float]], dict[str, list[tuple[int, float]]]]:

@@ -18,11 +18,11 @@ from ..data.batch import plain_crops, plain_landmarks
 from ..errors import RecipeError
 from ..models.heads import STRIDE, Raw
 from ..models.landmark_net import TWO_D, LandmarkNet
+from ..recipe import DistillSettings
 from ..schemes import scheme
 from .build import build_model, start_from
 from .distill_losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensemble, pixel_wise, spots
 from .losses import smooth_l1, total_loss
-from .recipe import DistillSettings
 from .taught import Said, Teacher, at_size, rescaled, resized, said, spots_at_size
 from .told import with_teacher
 from .train import Progress, Trainer

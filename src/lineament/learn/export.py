@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..atomic import whole
 from ..data.batch import CropCache, plain_crops
 from ..data.mixture import read_mixture
 from ..errors import DataError, ExportError, InputError, ModelError, missing_extra
@@ -28,14 +29,13 @@ from ..models.count import multiply_adds, parameters
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import WIDTH, RefinedNet
 from ..models.rows import RowStem, as_rows, can_become_rows, double_by_rows
+from ..recipe import NAME, Recipe
 from ..runtime import METADATA_KEY, Heads, Model
 from ..schemes import scheme
-from ..whole import whole
 from .build import load_any
 from .calibrate import SigmaScale, fit_sigma, near_exponent
 from .card import make_card
 from .quantize import quantize_file
-from .recipe import NAME, Recipe
 from .validate import interocular_nme, known_eyes, predict_plain
 
 NME_CHANGE = 0.01

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..atomic import whole
 from ..errors import ExportError, missing_extra
 from ..models.face_detector import FaceDetectorNet
-from ..whole import whole
 from .quantize import quantize_file
 
 LARGEST_DIFFERENCE = 0.02

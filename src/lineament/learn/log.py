@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from ..whole import whole
+from ..atomic import whole
 
 
 class TrainLog:

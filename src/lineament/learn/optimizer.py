@@ -6,7 +6,7 @@ Stands on torch.
 import torch
 from torch import Tensor, nn
 
-from .recipe import TrainSettings
+from ..recipe import TrainSettings
 
 
 class Average:

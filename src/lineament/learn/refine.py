@@ -19,6 +19,7 @@ from ..geometry import compose, crop_affine
 from ..models.heads import STRIDE
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet, between, moved_memory
+from ..recipe import Recipe, RefineSettings
 from ..remembered import scale_and_shift
 from ..schemes import scheme
 from ..video import VIDEO_SUFFIXES
@@ -26,7 +27,6 @@ from .batches import Crops
 from .build import build_model, read_trained
 from .checkpoint import load_weights
 from .losses import total_loss
-from .recipe import Recipe, RefineSettings
 from .train import Trainer
 from .validate import interocular_nme
 

@@ -2,7 +2,7 @@
 
 import math
 
-from .recipe import TrainSettings
+from ..recipe import TrainSettings
 
 
 def learning_rate(train: TrainSettings, step: int) -> float:

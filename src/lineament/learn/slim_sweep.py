@@ -12,17 +12,17 @@ from typing import Any
 
 import torch
 
+from ..atomic import whole
 from ..errors import ExportError, RecipeError
 from ..models.count import multiply_adds, parameters
 from ..models.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, format_layout
 from ..models.landmark_net import LandmarkNet
+from ..recipe import ModelSettings, Recipe, SlimSettings
 from ..speed import time_file
-from ..whole import whole
 from .build import load_trained
 from .checkpoint import load_checkpoint, save_checkpoint
 from .curves import new_figure, save_figure
 from .export import export_checkpoint
-from .recipe import ModelSettings, Recipe, SlimSettings
 from .slim import Layout, slimmed, surviving
 from .slim_channels import slimmed_channels
 

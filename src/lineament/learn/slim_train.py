@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..errors import RecipeError
 from ..models.hr_supernet import FusionBlock
+from ..recipe import Recipe, SlimSettings
 from .optimizer import make_optimizer
-from .recipe import Recipe, SlimSettings
 from .train import Trainer
 
 SUPERNET = "hr-supernet"

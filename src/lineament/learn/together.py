@@ -11,7 +11,7 @@ from pathlib import Path
 from ..data.batch import TrainingCrops, cached_size
 from ..data.mixture import Mixture, read_mixture
 from ..errors import TrainError
-from .recipe import DataPart
+from ..recipe import DataPart
 from .train import Progress, Trainer
 
 

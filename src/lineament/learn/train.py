@@ -20,6 +20,7 @@ from ..data.batch import TrainingCrops
 from ..data.mixture import Mixture, read_mixture
 from ..errors import ExtraError, RecipeError, TrainError
 from ..models.heads import STRIDE
+from ..recipe import Recipe
 from .batches import Crops, make_loader
 from .build import as_its_start, build_model, start_from
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -30,7 +31,6 @@ from .losses import check_losses, present, total_loss
 from .memory import keep_freed_memory
 from .optimizer import Average, keep_rates_on, make_optimizer, set_rates
 from .parallel import join, leave, use_global_norms
-from .recipe import Recipe
 from .schedule import learning_rate
 from .validate import validate
 

@@ -23,11 +23,11 @@ from ..data.detection_augment import Scene, SceneMaker
 from ..data.detection_cache import PictureCache
 from ..errors import RecipeError, TrainError
 from ..models.face_detector import Cells, FaceDetectorNet, all_centers
+from ..recipe import Settings
 from .checkpoint import load_checkpoint, save_checkpoint
 from .detector_loss import detector_loss
 from .detector_target import targets
 from .memory import keep_freed_memory
-from .recipe import Settings
 
 
 class DetectorRecipe(Settings):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..atomic import whole
 from ..data.sample import bare_name
 from ..errors import ProtocolError
-from ..whole import whole
 from .metrics import Calibration
 from .protocols import Protocol
 

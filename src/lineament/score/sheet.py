@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import whole
 from ..errors import missing_extra
-from ..whole import whole
 from .metrics import ced
 from .report import Report, format_report
 

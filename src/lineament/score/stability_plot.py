@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic import whole
 from ..smooth import zero_phase
 from ..tracks import Tracks
-from ..whole import whole
 from .stability import STILL_FRAMES, interocular, path_in, second_differences, still_frames, stretches
 
 

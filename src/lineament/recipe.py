@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ..data.augment import Augmentation
-from ..errors import RecipeError, nearest
+from .data.augment import Augmentation
+from .errors import RecipeError, nearest
 
 Side = Annotated[float, Field(gt=0, le=1)]
 
