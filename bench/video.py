@@ -14,9 +14,9 @@ import numpy as np
 from lineament import Predictor, Tracker, VideoReader, VideoWriter, convert, read_image
 from lineament.data.sample import data_root
 from lineament.face import Faces
+from lineament.io.track_files import smoothed, track_all
 from lineament.score.stability import interocular, jitter, lag, still_frames
 from lineament.smooth import DEFAULT
-from lineament.tracks import smoothed, track_all
 
 from .install import ROOT
 from .machine import describe, today, write_beside

@@ -24,11 +24,11 @@ from lineament.atomic import whole
 from lineament.data.clips import ClipSettings, make_clip
 from lineament.data.readers import read_data
 from lineament.data.sample import data_root
+from lineament.io.track_files import read_tracks
 from lineament.learn.curves import new_figure, save_figure
 from lineament.score.stability import interocular, jitter, lag, still_frames
 from lineament.smooth import FILTERS, EuroSettings, KalmanSettings, Smoother, zero_phase
 from lineament.track import Tracker
-from lineament.tracks import read_tracks
 
 AT_MOST = 0.3
 """Of the unsmoothed jitter: a third with room for other videos."""

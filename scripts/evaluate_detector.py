@@ -18,7 +18,7 @@ from lineament.data.w300 import read_300w
 from lineament.detect import FaceDetector, as_detector
 from lineament.detect_presets import to_tight
 from lineament.geometry import apply_affine, box_center, box_side, similarity
-from lineament.image import read_image
+from lineament.io.image import read_image
 from lineament.learn.export_detector import write_card
 from lineament.score.blazeface import TO_TIGHT, BlazeFace
 from lineament.score.detection import find_all, least_threshold, pictures_with_false_faces, recall, roll_errors_deg

@@ -144,7 +144,7 @@ def test_what_was_gathered_of_replaced_tracks_goes_before_them(video, tmp_path, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("lineament.tracks.gather_tracks", killed)
+        patch.setattr("lineament.io.track_files.gather_tracks", killed)
         assert call(*words, "--smooth", "none")[0] == 130
     assert not (tmp_path / "a.csv").exists()
     assert call(*words[:-1], "--smooth", "none", "--resume")[0] == 0
@@ -215,7 +215,7 @@ def test_a_video_that_ends_too_soon_is_told(video, tmp_path):
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_camera_is_followed_until_it_is_told_to_end(video, tmp_path, monkeypatch, sent):
-    from lineament.video import VideoReader as Reader
+    from lineament.io.video import VideoReader as Reader
 
     class Endless(Reader):
         """A camera: nothing says how long it is, and a signal comes at the sixth frame."""
@@ -230,7 +230,7 @@ def test_a_camera_is_followed_until_it_is_told_to_end(video, tmp_path, monkeypat
                     signal.raise_signal(sent)
                 yield frame
 
-    monkeypatch.setattr("lineament.video.VideoReader", Endless)
+    monkeypatch.setattr("lineament.io.video.VideoReader", Endless)
     before = signal.getsignal(sent)
     code, _, err = call("track", "0", "--out", tmp_path / "a.mp4", "--format", "csv")
     assert (code, err.splitlines()[-1].split(" -> ")[0]) == (0, "6 frames")
@@ -240,7 +240,7 @@ def test_a_camera_is_followed_until_it_is_told_to_end(video, tmp_path, monkeypat
 
 
 def test_a_live_address_that_falls_silent_ends_its_files_well(video, tmp_path, monkeypatch):
-    from lineament.video import VideoReader as Reader
+    from lineament.io.video import VideoReader as Reader
 
     sent = 8
 
@@ -253,7 +253,7 @@ def test_a_live_address_that_falls_silent_ends_its_files_well(video, tmp_path, m
             yield from islice(super()._packets(), sent)
             raise OSError("Connection timed out")
 
-    monkeypatch.setattr("lineament.video.VideoReader", Silent)
+    monkeypatch.setattr("lineament.io.video.VideoReader", Silent)
     code, _, err = call("track", "http://127.0.0.1/live", "--out", tmp_path / "a.csv")
     assert (code, "nothing more came (Connection timed out); what came is whole" in " ".join(err.split())) == (0, True)
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 1 + sent

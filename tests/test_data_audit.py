@@ -15,7 +15,7 @@ from lineament.data.audit_sheet import PICTURES_OF_A_KIND, audit_html, choose_wo
 from lineament.data.readers import read_folder
 from lineament.data.sample import Sample
 from lineament.errors import DataError
-from lineament.formats import format_pts
+from lineament.io.formats import format_pts
 from lineament.schemes import convert, scheme
 
 FACE = scheme("ibug68")

@@ -13,7 +13,7 @@ from lineament.data.dlib_xml import read_dlib_xml
 from lineament.data.readers import read_data, read_folder
 from lineament.data.sample import scheme_of_count
 from lineament.errors import DataError
-from lineament.formats import format_pts
+from lineament.io.formats import format_pts
 
 
 def shape(count: int, shift: float = 0.0) -> np.ndarray:
@@ -139,7 +139,7 @@ def test_csv_columns_of_several_spellings_give_the_points(columns: str, first: i
 
 def test_our_own_csv_is_read_back(tmp_path: Path) -> None:
     from lineament.face import Face, Faces
-    from lineament.formats import write_csv
+    from lineament.io.formats import write_csv
 
     face = Face(shape(68), np.ones(68), np.ones(68), np.array([1.0, 2, 30, 40]), 1.0, "ibug68")
     write_csv(tmp_path / "a.csv", [("a.jpg", Faces((face,), "ibug68", 68))], "ibug68")

@@ -12,7 +12,7 @@ from lineament.data import aflw, cofw, mtfl, scut86, talking_face, w300vw, wflw
 from lineament.data.readers import READERS, data_set, missing_data, read_data
 from lineament.data.sample import read_pictures
 from lineament.errors import DataError
-from lineament.formats import format_pts
+from lineament.io.formats import format_pts
 
 
 def shape(count: int, shift: float = 0.0) -> np.ndarray:

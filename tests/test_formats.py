@@ -10,7 +10,7 @@ import pytest
 
 from lineament.errors import DataError, ExtraError, SchemeError, ShapeError
 from lineament.face import Face, Faces
-from lineament.formats import (
+from lineament.io.formats import (
     csv_columns,
     csv_rows,
     faces_from_dict,
@@ -168,7 +168,7 @@ def test_a_failed_table_leaves_the_old_file_alone(tmp_path, write):
 @pytest.mark.parametrize("batch", [1, 4096])
 def test_parquet_written_and_read_again_is_the_same(tmp_path, monkeypatch, batch):
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("lineament.formats.ROWS_AT_ONCE", batch)
+    monkeypatch.setattr("lineament.io.formats.ROWS_AT_ONCE", batch)
     faces = some_faces()
     write_parquet(tmp_path / "f.parquet", [("a.jpg", faces), ("b.jpg", NONE), ("c.jpg", faces)], "five")
     rows = parquet.read_table(tmp_path / "f.parquet").to_pylist()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from lineament.errors import ImageError
-from lineament.image import MAX_PIXELS, find_images, read_image, read_images
+from lineament.io.image import MAX_PIXELS, find_images, read_image, read_images
 from odd_images import PICTURE, encoded, oriented, palette_png, png, write
 
 # -- things that are not files of pictures

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lineament.errors import DataError, InputError, ShapeError
 from lineament.face import Face, Faces
-from lineament.results import ResultFolder, find_jobs, predict_jobs, read_boxes
+from lineament.io.result_folder import ResultFolder, find_jobs, predict_jobs, read_boxes
 
 SETTINGS = {"model": "fast", "scheme": "five", "boxes": "detected"}
 

@@ -7,6 +7,7 @@ import pytest
 
 from lineament.errors import InputError, ProtocolError
 from lineament.face import Face, Faces
+from lineament.io.track_files import Tracks
 from lineament.schemes import scheme
 from lineament.score.stability import (
     compare_numbers,
@@ -19,7 +20,6 @@ from lineament.score.stability import (
     stretches,
     zero_phase,
 )
-from lineament.tracks import Tracks
 
 FACE = scheme("ibug68").mean_shape * 100 + 200
 EYES = float(np.linalg.norm(FACE[45] - FACE[36]))

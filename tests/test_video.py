@@ -13,7 +13,7 @@ from PIL import Image
 
 from lineament import VideoReader, VideoWriter, save_image
 from lineament.errors import ExtraError, ImageError
-from lineament.video import ENCODERS
+from lineament.io.video import ENCODERS
 
 av = pytest.importorskip("av")
 
@@ -220,7 +220,7 @@ class Camera:
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
 def test_a_camera_that_has_no_frame_yet_is_asked_again(platform, tmp_path, monkeypatch):
     camera, opened = Camera(write(tmp_path / "a.mp4", 5)), []
-    monkeypatch.setattr("lineament.video.sys.platform", platform)
+    monkeypatch.setattr("lineament.io.video.sys.platform", platform)
     monkeypatch.setattr(av, "open", lambda where, **options: opened.append((where, options)) or camera)
     reader = VideoReader(0)
     assert reader.live

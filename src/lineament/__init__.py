@@ -27,17 +27,21 @@ if TYPE_CHECKING:
     from .errors import WorkError as WorkError
     from .face import Face as Face
     from .face import Faces as Faces
-    from .formats import faces_from_json as faces_from_json
-    from .formats import faces_to_coco as faces_to_coco
-    from .formats import faces_to_json as faces_to_json
-    from .formats import faces_to_numpy as faces_to_numpy
-    from .formats import faces_to_pts as faces_to_pts
-    from .formats import faces_to_supervision as faces_to_supervision
-    from .formats import write_csv as write_csv
-    from .formats import write_parquet as write_parquet
-    from .image import find_images as find_images
-    from .image import read_image as read_image
-    from .image import read_images as read_images
+    from .io.formats import faces_from_json as faces_from_json
+    from .io.formats import faces_to_coco as faces_to_coco
+    from .io.formats import faces_to_json as faces_to_json
+    from .io.formats import faces_to_numpy as faces_to_numpy
+    from .io.formats import faces_to_pts as faces_to_pts
+    from .io.formats import faces_to_supervision as faces_to_supervision
+    from .io.formats import write_csv as write_csv
+    from .io.formats import write_parquet as write_parquet
+    from .io.image import find_images as find_images
+    from .io.image import read_image as read_image
+    from .io.image import read_images as read_images
+    from .io.track_files import Tracks as Tracks
+    from .io.track_files import read_tracks as read_tracks
+    from .io.video import VideoReader as VideoReader
+    from .io.video import VideoWriter as VideoWriter
     from .measure import HeadPose as HeadPose
     from .measure import eye_openness as eye_openness
     from .measure import eye_roll_deg as eye_roll_deg
@@ -54,10 +58,6 @@ if TYPE_CHECKING:
     from .schemes import scheme as scheme
     from .track import Tracker as Tracker
     from .track import TrackRules as TrackRules
-    from .tracks import Tracks as Tracks
-    from .tracks import read_tracks as read_tracks
-    from .video import VideoReader as VideoReader
-    from .video import VideoWriter as VideoWriter
 
 __version__ = "0.1.0"
 
@@ -66,18 +66,18 @@ _HOMES = {
     "Predictor": "predict",
     "Face": "face",
     "Faces": "face",
-    "read_image": "image",
-    "read_images": "image",
-    "find_images": "image",
+    "read_image": "io.image",
+    "read_images": "io.image",
+    "find_images": "io.image",
     "scheme": "schemes",
     "Scheme": "schemes",
     "Conversion": "schemes",
     "Tracker": "track",
     "TrackRules": "track",
-    "Tracks": "tracks",
-    "read_tracks": "tracks",
-    "VideoReader": "video",
-    "VideoWriter": "video",
+    "Tracks": "io.track_files",
+    "read_tracks": "io.track_files",
+    "VideoReader": "io.video",
+    "VideoWriter": "io.video",
     "convert": "schemes",
     "draw_faces": "draw",
     "save_image": "draw",
@@ -90,14 +90,14 @@ _HOMES = {
     "eye_roll_deg": "measure",
     "list_models": "runtime",
     "load_model": "runtime",
-    "faces_to_numpy": "formats",
-    "faces_to_json": "formats",
-    "faces_from_json": "formats",
-    "faces_to_pts": "formats",
-    "faces_to_coco": "formats",
-    "faces_to_supervision": "formats",
-    "write_csv": "formats",
-    "write_parquet": "formats",
+    "faces_to_numpy": "io.formats",
+    "faces_to_json": "io.formats",
+    "faces_from_json": "io.formats",
+    "faces_to_pts": "io.formats",
+    "faces_to_coco": "io.formats",
+    "faces_to_supervision": "io.formats",
+    "write_csv": "io.formats",
+    "write_parquet": "io.formats",
     "LineamentError": "errors",
     "InputError": "errors",
     "ImageError": "errors",

@@ -30,7 +30,7 @@ from .geometry import (
     landmark_box,
     upright_box,
 )
-from .image import Source, read_image
+from .io.image import Source, read_image
 from .remembered import Memory
 from .runtime import Heads, load_model
 from .schemes import convert, scheme

@@ -19,7 +19,7 @@ from .errors import InputError
 from .face import Face, Faces
 from .followed import BORDER, Followed, Seen, look_of
 from .geometry import Array, box_center, box_side, iou
-from .image import read_image
+from .io.image import read_image
 from .predict import RECUT, Found, LandmarkModel, Predictor, first_cuts
 from .remembered import Memory
 from .schemes import scheme

@@ -14,8 +14,8 @@ import typer
 from .app import app, complain, identity, need_package, note, progress_bar, show, show_table
 
 if TYPE_CHECKING:
+    from ..io.result_folder import Failure, Job, ResultFolder
     from ..predict import Predictor
-    from ..results import Failure, Job, ResultFolder
 
 Paths = Annotated[list[str], typer.Argument(help="Pictures, folders (searched through) or patterns.", metavar="PATH")]
 ModelName = Annotated[str, typer.Option("--model", help="A model by name (see `lineament models`), or an .onnx file.")]
@@ -88,7 +88,7 @@ def detect(
         raise typer.BadParameter(f"{what} needs --out, the folder for the results")
     if out is not None and format is Format.table:
         raise typer.BadParameter("--format table is printed only; leave --out out, or choose another format")
-    from ..results import ResultFolder, find_jobs
+    from ..io.result_folder import ResultFolder, find_jobs
 
     if format is Format.parquet:
         need_package("pyarrow", "report")
@@ -135,7 +135,7 @@ def named_detector(name: str) -> Any:
 
 def known_boxes(boxes: list[str] | None, jobs: "Sequence[Job]") -> dict[str, Any] | None:
     """The boxes of --boxes by picture, or None where it was not given."""
-    from ..results import read_boxes
+    from ..io.result_folder import read_boxes
 
     if not boxes:
         return None
@@ -151,8 +151,8 @@ def known_boxes(boxes: list[str] | None, jobs: "Sequence[Job]") -> dict[str, Any
 
 def _print_results(predictor: "Predictor", jobs: "Sequence[Job]", boxes: Any, format: Format) -> "list[Failure]":
     from ..errors import InputError
-    from ..formats import csv_columns, csv_rows
-    from ..results import DECIMALS, Failure, predict_jobs, record_of
+    from ..io.formats import csv_columns, csv_rows
+    from ..io.result_folder import DECIMALS, Failure, predict_jobs, record_of
 
     failures, rows = [], []
     if format is Format.csv:
@@ -200,7 +200,7 @@ def _write_results(
 ) -> "list[Failure]":
     from ..draw import draw_faces, save_image
     from ..errors import InputError
-    from ..results import Failure, predict_jobs
+    from ..io.result_folder import Failure, predict_jobs
 
     failures, todo = [], []
     for job in jobs:

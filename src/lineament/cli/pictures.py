@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..align import Template
     from ..face import Faces
-    from ..results import Job
+    from ..io.result_folder import Job
 
     Save = Callable[[Path, NDArray[np.uint8]], None]
     Each = Callable[[Job, NDArray[np.uint8], Faces, Save], None]
@@ -99,7 +99,7 @@ def _each_picture(
     """
     from ..draw import save_image
     from ..errors import DataError, InputError
-    from ..results import Failure, find_jobs, predict_jobs
+    from ..io.result_folder import Failure, find_jobs, predict_jobs
 
     jobs, failures = find_jobs(paths, out)
     given = {job.image.resolve() for job in jobs}

@@ -9,8 +9,8 @@ from .app import app, need_package, note, progress_bar, show_table
 from .faces import DetectorName, Flip, Smooth, named_detector
 
 if TYPE_CHECKING:
+    from ..io.track_files import Tracks
     from ..track import Tracker
-    from ..tracks import Tracks
 
 
 @app.command()
@@ -35,9 +35,9 @@ def stability(
     second difference of the points, in percent of the distance between the outer eye corners. Tracks without a
     --reference have no lag.
     """
+    from ..io.track_files import read_tracks, smoothed
     from ..score.stability import compare_numbers, measure_tracks
     from ..track import Tracker
-    from ..tracks import read_tracks, smoothed
 
     _check(paths, reference, truth)
     if plot is not None:
@@ -96,8 +96,8 @@ def _number(value: float, digits: int) -> str:
 
 def _measured(path: Path, tracker: "Tracker", rate: float) -> "Tracks":
     """The tracks of a video as a `tracker` without a filter finds them."""
-    from ..tracks import track_all
-    from ..video import VideoReader
+    from ..io.track_files import track_all
+    from ..io.video import VideoReader
 
     tracker.reset()
     with VideoReader(str(path), rate) as reader, progress_bar("frames", reader.frames, speed=True) as step:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..face import Faces
+    from ..io.track_files import TrackWriter
+    from ..io.video import Frame, VideoReader
     from ..track import Tracker
-    from ..tracks import TrackWriter
-    from ..video import Frame, VideoReader
 
 SAVE_S = 2.0
 """Seconds between two times at which all that is done is made safe."""
@@ -71,8 +71,8 @@ def track(
     Without --out, every frame is one line of JSON on standard output. With it, tracks are written as they come; a run
     that was stopped goes on with --resume and ends as if it had not been. A camera is followed until Ctrl-C or SIGTERM.
     """
+    from ..io.video import VideoReader, is_camera
     from ..track import RULES, Tracker, TrackRules
-    from ..video import VideoReader, is_camera
 
     if out is None and (resume or again or trails or rerun or format):
         raise typer.BadParameter("--resume, --again, --trails, --rerun and --format need --out, the file to write")
@@ -118,9 +118,9 @@ class _Targets:
 
     def __init__(self, source: str, out: Path, format: Written | None, recording: Path | None, trails: bool) -> None:
         """Raises: BadParameter for a suffix that names nothing; ExtraError where a file could not be written."""
+        from ..io.track_files import SUFFIXES
+        from ..io.video import ENCODERS, import_av
         from ..recording import check_recording
-        from ..tracks import SUFFIXES
-        from ..video import ENCODERS, import_av
 
         suffix = out.suffix.lower()
         if suffix not in ENCODERS and suffix not in SUFFIXES:
@@ -147,7 +147,7 @@ class _Targets:
 
     def only_gathers(self, settings: dict[str, Any], scheme: str) -> bool:
         """Whether a stopped run of these settings left whole tracks and only did not gather them; then that is done."""
-        from ..tracks import gather_tracks, head_line, unfinished
+        from ..io.track_files import gather_tracks, head_line, unfinished
 
         whole = [path for path in (self.tracks, self.video, self.recording) if path]
         if not self.gathered or self.gathered.exists() or unfinished(self.tracks) or not all(p.exists() for p in whole):
@@ -167,7 +167,7 @@ class _Targets:
 
 
 def _line(frame: "Frame", faces: "Faces") -> str:
-    from ..tracks import frame_line
+    from ..io.track_files import frame_line
 
     return frame_line(frame.number, frame.timestamp, faces)
 
@@ -220,8 +220,8 @@ def _write_tracks(
     again: bool,
 ) -> int:
     """Writes all that is wanted; gives the number of frames."""
+    from ..io.track_files import TrackWriter, gather_tracks, unfinished
     from ..recording import Recording
-    from ..tracks import TrackWriter, gather_tracks, unfinished
 
     going_on = resume and unfinished(targets.tracks)
     for path in targets.all():
@@ -258,7 +258,7 @@ def _follow(
     step: Any,
 ) -> None:
     from ..errors import DataError
-    from ..tracks import rounded
+    from ..io.track_files import rounded
 
     kept, saved = tracks.kept(), time.monotonic()
     before = tracks.frames
@@ -291,7 +291,7 @@ class _Drawing:
     """The video of a reader with the faces drawn on it."""
 
     def __init__(self, targets: _Targets, reader: "VideoReader") -> None:
-        from ..video import VideoWriter
+        from ..io.video import VideoWriter
 
         assert targets.video is not None
         self.writer, self.reader = VideoWriter(targets.video), reader

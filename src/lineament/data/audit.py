@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..errors import DataError, ImageError, InputError
 from ..geometry import Array
-from ..image import ORIENTATION_TAG, SUFFIXES
+from ..io.image import ORIENTATION_TAG, SUFFIXES
 from .audit_checks import (
     SEVERITIES,
     Finding,

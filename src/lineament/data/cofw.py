@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, ImageError, missing_extra, nearest
-from ..image import read_image
+from ..io.image import read_image
 from .sample import Picture, Sample, check_count
 
 PARTS: dict[str, int] = {"train": 1345, "test": 507, "test68": 507}

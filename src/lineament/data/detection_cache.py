@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..atomic import whole
 from ..errors import DataError
-from ..image import read_image
+from ..io.image import read_image
 from .detection import Photo
 
 

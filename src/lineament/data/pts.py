@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import DataError
-from ..formats import parse_pts
 from ..geometry import Array
+from ..io.formats import parse_pts
 from .sample import Sample
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, SchemeError
 from ..geometry import Array, apply_affine, fit_similarity, landmark_box
-from ..image import read_image
+from ..io.image import read_image
 from ..schemes import convert, scheme
 from .frames import close_video, read_video_frame
 

@@ -16,11 +16,11 @@ from ..atomic import whole
 from ..crop import warp
 from ..draw import save_image
 from ..errors import ImageError
-from ..formats import format_pts
 from ..geometry import Array, apply_affine, box_center, box_side, crop_affine, landmark_box
-from ..image import find_images, read_image
+from ..io.formats import format_pts
+from ..io.image import find_images, read_image
+from ..io.video import VIDEO_SUFFIXES
 from ..predict import Predictor
-from ..video import VIDEO_SUFFIXES
 from .batch import CONTEXT
 from .frames import VideoFrames
 from .sample import OF_ONE_PHOTO

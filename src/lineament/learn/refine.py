@@ -16,13 +16,13 @@ from ..data.clips import ClipSettings
 from ..data.talking_face import FOLDER, is_talking_face
 from ..errors import ModelError, RecipeError
 from ..geometry import compose, crop_affine
+from ..io.video import VIDEO_SUFFIXES
 from ..models.heads import STRIDE
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet, between, moved_memory
 from ..recipe import Recipe, RefineSettings
 from ..remembered import scale_and_shift
 from ..schemes import scheme
-from ..video import VIDEO_SUFFIXES
 from .batches import Crops
 from .build import build_model, read_trained
 from .checkpoint import load_weights

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ..errors import InputError, ProtocolError
 from ..face import Faces
 from ..geometry import Array, iou, landmark_box
+from ..io.track_files import Tracks
 from ..schemes import scheme
 from ..smooth import zero_phase
-from ..tracks import Tracks
 from .protocols import MATCH_IOU
 
 STILL_FRAMES = 4.0

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic import whole
+from ..io.track_files import Tracks
 from ..smooth import zero_phase
-from ..tracks import Tracks
 from .stability import STILL_FRAMES, interocular, path_in, second_differences, still_frames, stretches
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .atomic import whole
-from .errors import DataError, ImageError, InputError
-from .face import Faces
+from ..atomic import whole
+from ..errors import DataError, ImageError, InputError
+from ..face import Faces
+from ..geometry import as_boxes
 from .formats import faces_from_dict, faces_to_coco, faces_to_dict, faces_to_pts, write_csv, write_parquet
-from .geometry import as_boxes
 from .image import find_images, read_image
 
 FORMATS = ("json", "csv", "parquet", "pts", "coco")

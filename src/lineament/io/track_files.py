@@ -12,13 +12,13 @@ from typing import IO, Any
 
 import numpy as np
 
-from .atomic import Writing, part_path, whole
-from .errors import DataError, InputError
-from .face import Faces
+from ..atomic import Writing, part_path, whole
+from ..errors import DataError, InputError
+from ..face import Faces
+from ..geometry import Array, landmark_box
+from ..schemes import scheme
+from ..smooth import Smoother
 from .formats import VIDEO, faces_from_dict, faces_to_dict, write_csv, write_parquet
-from .geometry import Array, landmark_box
-from .schemes import scheme
-from .smooth import Smoother
 from .video import Frame
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")

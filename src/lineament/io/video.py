@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic import Writing, part_path
-from .errors import ImageError, missing_extra
+from ..atomic import Writing, part_path
+from ..errors import ImageError, missing_extra
 from .image import find_images, read_image
 
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .avi .webm .gif .mpg .mpeg .wmv .flv .ts .mts .3gp .ogv".split())  # noqa: SIM905

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .atomic import whole
-from .errors import DataError, InputError, SchemeError, missing_extra
-from .face import Face, Faces
-from .geometry import Array, as_points
-from .schemes import scheme as scheme_called
+from ..atomic import whole
+from ..errors import DataError, InputError, SchemeError, missing_extra
+from ..face import Face, Faces
+from ..geometry import Array, as_points
+from ..schemes import scheme as scheme_called
 
 FACE_KEYS = ("box", "score", "landmarks", "scores", "sigma_px")
 ROWS_AT_ONCE = 4096  # faces held in memory before they go to a Parquet file
