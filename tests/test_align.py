@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lineament.align import TEMPLATES, Square, Template, align, align_affine, load_template, named_point
-from lineament.draw import draw_faces
+from lineament.analysis.align import TEMPLATES, Square, Template, align, align_affine, load_template, named_point
+from lineament.analysis.draw import draw_faces
 from lineament.errors import ImageError, InputError, SchemeError, ShapeError
 from lineament.face import Face, Faces
 from lineament.geometry import (

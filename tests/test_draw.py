@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lineament.draw import FORMATS, PART_COLORS, draw_faces, draw_trails, part_colors, save_image
+from lineament.analysis.draw import FORMATS, PART_COLORS, draw_faces, draw_trails, part_colors, save_image
 from lineament.errors import ImageError
 from lineament.face import Face, Faces
 from lineament.geometry import Array

@@ -8,10 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineament.errors import InputError, SchemeError, ShapeError
-from lineament.face import Face
-from lineament.geometry import Array, apply_affine, flip_affine, similarity
-from lineament.measure import (
+from lineament.analysis.head_pose import (
     Sides,
     eye_openness,
     eye_roll_deg,
@@ -22,6 +19,9 @@ from lineament.measure import (
     rotation_angles,
     rotation_of,
 )
+from lineament.errors import InputError, SchemeError, ShapeError
+from lineament.face import Face
+from lineament.geometry import Array, apply_affine, flip_affine, similarity
 from lineament.schemes import convert, scheme
 
 IBUG68 = scheme("ibug68")

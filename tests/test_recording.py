@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from lineament.analysis.rerun_file import Recording
 from lineament.errors import ExtraError, ImageError
 from lineament.face import Face, Faces
-from lineament.recording import Recording
 
 IMAGE = np.zeros((20, 30, 3), np.uint8)
 

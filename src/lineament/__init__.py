@@ -9,9 +9,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .align import align as align
-    from .draw import draw_faces as draw_faces
-    from .draw import save_image as save_image
+    from .analysis.align import align as align
+    from .analysis.draw import draw_faces as draw_faces
+    from .analysis.draw import save_image as save_image
+    from .analysis.head_pose import HeadPose as HeadPose
+    from .analysis.head_pose import eye_openness as eye_openness
+    from .analysis.head_pose import eye_roll_deg as eye_roll_deg
+    from .analysis.head_pose import head_pose as head_pose
+    from .analysis.head_pose import interocular_px as interocular_px
+    from .analysis.head_pose import mouth_openness as mouth_openness
     from .errors import DataError as DataError
     from .errors import ExportError as ExportError
     from .errors import ExtraError as ExtraError
@@ -42,12 +48,6 @@ if TYPE_CHECKING:
     from .io.track_files import read_tracks as read_tracks
     from .io.video import VideoReader as VideoReader
     from .io.video import VideoWriter as VideoWriter
-    from .measure import HeadPose as HeadPose
-    from .measure import eye_openness as eye_openness
-    from .measure import eye_roll_deg as eye_roll_deg
-    from .measure import head_pose as head_pose
-    from .measure import interocular_px as interocular_px
-    from .measure import mouth_openness as mouth_openness
     from .predict import Predictor as Predictor
     from .predict import detect as detect
     from .runtime import list_models as list_models
@@ -79,15 +79,15 @@ _HOMES = {
     "VideoReader": "io.video",
     "VideoWriter": "io.video",
     "convert": "schemes",
-    "draw_faces": "draw",
-    "save_image": "draw",
-    "align": "align",
-    "HeadPose": "measure",
-    "head_pose": "measure",
-    "eye_openness": "measure",
-    "mouth_openness": "measure",
-    "interocular_px": "measure",
-    "eye_roll_deg": "measure",
+    "draw_faces": "analysis.draw",
+    "save_image": "analysis.draw",
+    "align": "analysis.align",
+    "HeadPose": "analysis.head_pose",
+    "head_pose": "analysis.head_pose",
+    "eye_openness": "analysis.head_pose",
+    "mouth_openness": "analysis.head_pose",
+    "interocular_px": "analysis.head_pose",
+    "eye_roll_deg": "analysis.head_pose",
     "list_models": "runtime",
     "load_model": "runtime",
     "faces_to_numpy": "io.formats",

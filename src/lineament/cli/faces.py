@@ -198,7 +198,7 @@ def _face_rows(faces: Any) -> list[list[str]]:
 def _write_results(
     predictor: "Predictor", jobs: "Sequence[Job]", boxes: Any, folder: "ResultFolder", format: Format, draw: bool
 ) -> "list[Failure]":
-    from ..draw import draw_faces, save_image
+    from ..analysis.draw import draw_faces, save_image
     from ..errors import InputError
     from ..io.result_folder import Failure, predict_jobs
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..align import Template
+    from ..analysis.align import Template
     from ..face import Faces
     from ..io.result_folder import Job
 
@@ -37,7 +37,7 @@ def draw(
     size: Annotated[float, typer.Option(min=0.1, max=100, help="A factor on lines, dots and letters.")] = 1.0,
 ) -> None:
     """Draw the landmarks of pictures on them."""
-    from ..draw import draw_faces
+    from ..analysis.draw import draw_faces
 
     def each(job: "Job", picture: "NDArray[np.uint8]", faces: "Faces", save: "Save") -> None:
         target = out if out.suffix else out / f"{job.name}.jpg"
@@ -60,8 +60,8 @@ def align(
     boxes: Boxes = None,
 ) -> None:
     """Cut the faces of pictures out in a canonical pose, one PNG a face."""
-    from ..align import align as cut_out
-    from ..align import load_template
+    from ..analysis.align import align as cut_out
+    from ..analysis.align import load_template
 
     chosen = _read_template(Path(template)) if template.endswith(".json") else load_template(template)
 
@@ -77,7 +77,7 @@ def align(
 
 
 def _read_template(path: Path) -> "Template":
-    from ..align import Template
+    from ..analysis.align import Template
     from ..errors import InputError
 
     try:
@@ -97,7 +97,7 @@ def _each_picture(
 
     several: `out` is a folder whatever it is called.
     """
-    from ..draw import save_image
+    from ..analysis.draw import save_image
     from ..errors import DataError, InputError
     from ..io.result_folder import Failure, find_jobs, predict_jobs
 

@@ -118,9 +118,9 @@ class _Targets:
 
     def __init__(self, source: str, out: Path, format: Written | None, recording: Path | None, trails: bool) -> None:
         """Raises: BadParameter for a suffix that names nothing; ExtraError where a file could not be written."""
+        from ..analysis.rerun_file import check_recording
         from ..io.track_files import SUFFIXES
         from ..io.video import ENCODERS, import_av
-        from ..recording import check_recording
 
         suffix = out.suffix.lower()
         if suffix not in ENCODERS and suffix not in SUFFIXES:
@@ -220,8 +220,8 @@ def _write_tracks(
     again: bool,
 ) -> int:
     """Writes all that is wanted; gives the number of frames."""
+    from ..analysis.rerun_file import Recording
     from ..io.track_files import TrackWriter, gather_tracks, unfinished
-    from ..recording import Recording
 
     going_on = resume and unfinished(targets.tracks)
     for path in targets.all():
@@ -300,7 +300,7 @@ class _Drawing:
 
     def add(self, image: "NDArray[np.uint8]", timestamp: float, faces: "Faces") -> None:
         """Draws one more frame."""
-        from ..draw import draw_faces, draw_trails
+        from ..analysis.draw import draw_faces, draw_trails
         from ..geometry import box_center
 
         if self.start is None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..analysis.draw import save_image
 from ..atomic import whole
 from ..crop import warp
-from ..draw import save_image
 from ..errors import ImageError
 from ..geometry import Array, apply_affine, box_center, box_side, crop_affine, landmark_box
 from ..io.formats import format_pts

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic import Writing, part_path
+from ..atomic import Writing, part_path
+from ..errors import ImageError, missing_extra
+from ..face import Faces
+from ..schemes import scheme
 from .draw import part_colors
-from .errors import ImageError, missing_extra
-from .face import Faces
-from .schemes import scheme
 
 QUALITY = 75
 """Of the JPEG in which frames are kept."""

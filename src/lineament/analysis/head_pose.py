@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .errors import InputError, SchemeError, ShapeError
-from .face import Face
-from .geometry import Array
-from .schemes import convert, scheme
+from ..errors import InputError, SchemeError, ShapeError
+from ..face import Face
+from ..geometry import Array
+from ..schemes import convert, scheme
 
 RIGHT_EYE = (36, 37, 38, 39, 40, 41)  # of ibug68: outer corner, upper lid, inner corner, lower lid
 LEFT_EYE = (45, 44, 43, 42, 47, 46)

@@ -12,11 +12,11 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .crop import warp
-from .errors import ImageError, InputError, SchemeError, ShapeError, nearest
-from .face import Face
-from .geometry import Array, apply_affine, fit_similarity, resize_affine, similarity
-from .schemes import NAMES, convert, scheme
+from ..crop import warp
+from ..errors import ImageError, InputError, SchemeError, ShapeError, nearest
+from ..face import Face
+from ..geometry import Array, apply_affine, fit_similarity, resize_affine, similarity
+from ..schemes import NAMES, convert, scheme
 
 TEMPLATES = ("arcface112", "ffhq256", "ffhq512", "ffhq1024")
 MAX_SIZE = 8192

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .atomic import whole
-from .errors import ImageError
-from .face import Face, Faces
-from .geometry import Array, box_side
-from .schemes import Scheme, scheme
+from ..atomic import whole
+from ..errors import ImageError
+from ..face import Face, Faces
+from ..geometry import Array, box_side
+from ..schemes import Scheme, scheme
 
 Color = tuple[int, int, int]
 
