@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from lineament.data.readers.w300 import missing_300w, read_300w
 from lineament.data.sample import Sample, data_root
-from lineament.data.w300 import missing_300w, read_300w
 
 from .install import OURS, PEERS, ROOT, PeerPlan, install_mb, python_of
 from .machine import BUSY_LOAD, describe, timing_cpus, today, write_beside

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from lineament.analysis.head_pose import eye_openness, head_pose, mean_face_3d, mouth_openness, rotation_angles
+from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import Sample, data_root
-from lineament.data.w300 import read_300w
 from lineament.face import Face
 from lineament.geometry import Array, box_center
 from lineament.schemes import scheme

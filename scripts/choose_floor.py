@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lineament.data.detection import read_detection
-from lineament.data.readers import read_data
+from lineament.data.readers.registry import read_data
 from lineament.data.sample import data_root
 from lineament.geometry import Array, iou
 from lineament.io.image import read_image

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import Sample, data_root
-from lineament.data.w300 import read_300w
 from lineament.geometry import Array, apply_affine, box_side, landmark_box
 from lineament.predict import Predictor, Recut
 from lineament.runtime import Heads, load_model

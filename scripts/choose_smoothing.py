@@ -22,7 +22,7 @@ import numpy as np
 
 from lineament.atomic import whole
 from lineament.data.clips import ClipSettings, make_clip
-from lineament.data.readers import read_data
+from lineament.data.readers.registry import read_data
 from lineament.data.sample import data_root
 from lineament.io.track_files import read_tracks
 from lineament.learn.curves import new_figure, save_figure

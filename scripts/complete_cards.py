@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lineament.atomic import whole
-from lineament.data.readers import read_data
+from lineament.data.readers.registry import read_data
 from lineament.data.sample import Sample, data_root
 from lineament.predict import Predictor
 from lineament.runtime import read_card, weights_folder

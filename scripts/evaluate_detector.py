@@ -13,8 +13,8 @@ import numpy as np
 
 from lineament.data.detection import Photo, photo_of_sample, read_detector_photos
 from lineament.data.detection_augment import moved_faces, warp_small
+from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import data_root
-from lineament.data.w300 import read_300w
 from lineament.detect import FaceDetector, as_detector
 from lineament.detect_presets import to_tight
 from lineament.geometry import apply_affine, box_center, box_side, similarity

@@ -24,7 +24,7 @@ import torch
 from lineament.data.augment import Augmentation
 from lineament.data.batch import Source, TrainingCrops, plain_landmarks
 from lineament.data.mixture import read_mixture
-from lineament.data.readers import read_data
+from lineament.data.readers.registry import read_data
 from lineament.data.sample import cache_root, data_root
 from lineament.learn.build import as_its_start, load_trained, read_trained
 from lineament.learn.curves import read_log

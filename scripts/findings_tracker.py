@@ -23,7 +23,7 @@ from findings import exported, spread, train
 from lineament import Tracker
 from lineament.data.clips import ClipSettings, make_clip
 from lineament.data.mixture import read_mixture
-from lineament.data.readers import read_data
+from lineament.data.readers.registry import read_data
 from lineament.data.sample import cache_root, data_root
 from lineament.learn.build import load_trained
 from lineament.learn.refine import SAME

@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 
+from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import data_root
-from lineament.data.w300 import read_300w
 from lineament.geometry import Array, apply_affine, box_center, box_side, fit_similarity, landmark_box
 from lineament.schemes import scheme
 

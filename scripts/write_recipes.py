@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from lineament.data.augment import Augmentation
-from lineament.data.readers import READERS
+from lineament.data.readers.registry import READERS
 from lineament.learn.losses import LOSSES
 from lineament.models.backbones import BACKBONES, IMAGENET
 from lineament.recipe import (

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lineament.data import cofw
-from lineament.data.readers import missing_data, read_data
+from lineament.data.readers import cofw
+from lineament.data.readers.registry import missing_data, read_data
 from lineament.errors import DataError, ExtraError, ImageError
 
 

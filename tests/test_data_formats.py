@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from lineament.data.coco import read_coco
-from lineament.data.csv_points import read_csv_points
-from lineament.data.dlib_xml import read_dlib_xml
-from lineament.data.readers import read_data, read_folder
+from lineament.data.readers.coco import read_coco
+from lineament.data.readers.csv_points import read_csv_points
+from lineament.data.readers.dlib_xml import read_dlib_xml
+from lineament.data.readers.registry import read_data, read_folder
 from lineament.data.sample import scheme_of_count
 from lineament.errors import DataError
 from lineament.io.formats import format_pts

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lineament.data import aflw, cofw, mtfl, scut86, talking_face, w300vw, wflw
-from lineament.data.readers import READERS, data_set, missing_data, read_data
+from lineament.data.readers import aflw, cofw, mtfl, scut86, talking_face, w300vw, wflw
+from lineament.data.readers.registry import READERS, data_set, missing_data, read_data
 from lineament.data.sample import read_pictures
 from lineament.errors import DataError
 from lineament.io.formats import format_pts

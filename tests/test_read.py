@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lineament.data.readers import data_set, read_data
-from lineament.data.wflw import ATTRIBUTES
+from lineament.data.readers.registry import data_set, read_data
+from lineament.data.readers.wflw import ATTRIBUTES
 from lineament.errors import ProtocolError
 from lineament.score.protocols import PROTOCOLS, count_note, protocol
 from lineament.score.read import read_protocol

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lineament.data.pts import read_pts
-from lineament.data.w300 import read_300w
+from lineament.data.readers.pts import read_pts
+from lineament.data.readers.w300 import read_300w
 from lineament.errors import SchemeError, ShapeError
 from lineament.geometry import apply_affine, box_center, box_side, fit_similarity, landmark_box
 from lineament.schemes import NAMES, check_scheme, convert, scheme

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lineament.data.readers import read_folder
+from lineament.data.readers.registry import read_folder
 from lineament.data.self_labels import Limits, find_media, frames_of, label_faces, label_into, moved
 from lineament.errors import ImageError
 from lineament.geometry import apply_affine, crop_affine, landmark_box

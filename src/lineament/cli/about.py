@@ -122,7 +122,7 @@ def audit(
     """
     from ..data.audit import audit as look
     from ..data.audit_sheet import write_audit_html
-    from ..data.readers import read_data
+    from ..data.readers.registry import read_data
 
     # a folder of .pts files is read file by file, so that one broken file does not hide the rest
     by_file = reader is None or (reader == "folder" and part == "all")

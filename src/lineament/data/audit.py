@@ -25,10 +25,10 @@ from .audit_checks import (
     find_duplicates,
     judge_duplicate,
 )
-from .pts import image_beside, read_pts
-from .readers import READERS
+from .readers.pts import image_beside, read_pts
+from .readers.registry import READERS
+from .readers.w300 import PARTS as W300_PARTS
 from .sample import SCHEME_OF_COUNT, Picture, Sample, photo_of_numbered
-from .w300 import PARTS as W300_PARTS
 
 Predict = Callable[[Picture, Sample], Array]
 

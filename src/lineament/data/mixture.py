@@ -11,9 +11,9 @@ import numpy as np
 from ..errors import DataError, RecipeError
 from ..schemes import convert
 from .batch import CropCache, Source, cache_crops, cached_size
-from .readers import data_set, missing_data
+from .readers.registry import data_set, missing_data
+from .readers.talking_face import FOLDER, is_talking_face
 from .sample import Sample, bare_name, tight_box
-from .talking_face import FOLDER, is_talking_face
 
 
 class Part(Protocol):

@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 
-from ..data.readers import read_data
+from ..data.readers.registry import read_data
 from ..data.sample import Sample, data_root
 from ..errors import ProtocolError
 from ..schemes import scheme

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError, nearest
+from ...errors import DataError, nearest
+from ..sample import Sample, check_count
 from .pts import read_pts
-from .sample import Sample, check_count
 
 VIDEO, FOLDER = "franck.webm", "talking_face"
 FRAMES = 4998

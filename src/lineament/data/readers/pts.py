@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import DataError
-from ..geometry import Array
-from ..io.formats import parse_pts
-from .sample import Sample
+from ...errors import DataError
+from ...geometry import Array
+from ...io.formats import parse_pts
+from ..sample import Sample
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 

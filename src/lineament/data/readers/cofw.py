@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, ImageError, missing_extra, nearest
-from ..io.image import read_image
-from .sample import Picture, Sample, check_count
+from ...errors import DataError, ImageError, missing_extra, nearest
+from ...io.image import read_image
+from ..sample import Picture, Sample, check_count
 
 PARTS: dict[str, int] = {"train": 1345, "test": 507, "test68": 507}
 VARIABLES = {"train": ("IsTr", "phisTr", "bboxesTr"), "test": ("IsT", "phisT", "bboxesT")}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError
-from .sample import Sample, scheme_of_count
+from ...errors import DataError
+from ..sample import Sample, scheme_of_count
 
 IMAGE_COLUMNS = ("image", "image_name", "image_path", "file", "file_name", "filename", "path", "name")
 BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError, nearest
-from .sample import Sample, check_count
+from ...errors import DataError, nearest
+from ..sample import Sample, check_count
 
 PARTS: dict[str, int] = {"train": 10000, "test": 2995}
 LISTS = {"train": "training.txt", "test": "testing.txt"}

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ..errors import DataError, nearest
+from ...errors import DataError, nearest
+from ..sample import Sample
 from .pts import read_pts
-from .sample import Sample
 
 CATEGORIES: dict[str, tuple[int, ...]] = {
     "1": (114, 124, 125, 126, 150, 158, 401, 402, 505, 506, 507, 508, 509, 510, 511, 514, 515, 518, 519, 520, 521, 522,

@@ -3,9 +3,9 @@
 import csv
 from pathlib import Path
 
-from ..errors import DataError, nearest
+from ...errors import DataError, nearest
+from ..sample import Sample, check_count
 from .pts import read_pts_folder
-from .sample import Sample, check_count
 
 ATTRIBUTES = ("turned", "occluded", "expressive", "tilted")
 PARTS: dict[str, int] = {"train": 210, "test": 200}

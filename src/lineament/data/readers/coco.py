@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
-from .sample import Sample, scheme_of_count
+from ...errors import DataError
+from ..sample import Sample, scheme_of_count
 
 
 def read_coco(path: Path, scheme: str | None = None) -> list[Sample]:

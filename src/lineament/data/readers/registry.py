@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DataError, nearest
+from ...errors import DataError, nearest
+from ..sample import OF_ONE_PHOTO, Sample, scheme_of_count
 from . import aflw, cofw, infanface, mtfl, scut86, talking_face, w300, w300vw, wflw, ytf
 from .coco import read_coco
 from .csv_points import read_csv_points
 from .dlib_xml import read_dlib_xml
 from .pts import image_beside, read_pts
-from .sample import OF_ONE_PHOTO, Sample, scheme_of_count
 
 
 @dataclass(frozen=True)

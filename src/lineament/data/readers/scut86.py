@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError, nearest
-from ..geometry import Array
-from .sample import Sample, check_count
+from ...errors import DataError, nearest
+from ...geometry import Array
+from ..sample import Sample, check_count
 
 PARTS: dict[str, int] = {"all": 5500, "train": 3300, "test": 2200}
 POINTS = 86

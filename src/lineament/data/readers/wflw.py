@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError, nearest
-from .sample import Sample, check_count
+from ...errors import DataError, nearest
+from ..sample import Sample, check_count
 
 ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
 """In the order of the list's columns: a large pose, an exaggerated expression, extreme light, and so on."""

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ..errors import DataError, nearest
+from ...errors import DataError, nearest
+from ..sample import Sample, check_count, photo_of_numbered
 from .pts import read_pts_folder
-from .sample import Sample, check_count, photo_of_numbered
 
 PARTS: dict[str, int] = {"training": 3462}
 

@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ..errors import DataError
-from .sample import Sample, scheme_of_count
+from ...errors import DataError
+from ..sample import Sample, scheme_of_count
 
 
 def read_dlib_xml(path: Path, scheme: str | None = None) -> list[Sample]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError, missing_extra, nearest
-from .sample import Sample, check_count
+from ...errors import DataError, missing_extra, nearest
+from ..sample import Sample, check_count
 
 PARTS: dict[str, int] = {"train": 20000, "full": 4386, "frontal": 1314, "all21": 25993}
 TRAIN = 20000
