@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lineament.data.batch import TrainingCrops
+from lineament.data.crop_cache import TrainingCrops
 from lineament.data.sample import cache_root, data_root
 from lineament.learn.batches import make_loader
 from lineament.learn.parallel import Processes

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lineament.data.detection import read_detection
+from lineament.data.detection.photos import read_detection
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import data_root
 from lineament.geometry import Array, iou

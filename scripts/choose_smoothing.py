@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from lineament.atomic import whole
-from lineament.data.clips import ClipSettings, make_clip
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import data_root
+from lineament.data.synthetic_clips import ClipSettings, make_clip
 from lineament.io.track_files import read_tracks
 from lineament.learn.curves import new_figure, save_figure
 from lineament.score.stability import interocular, jitter, lag, still_frames

@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lineament.data.detection import Photo, photo_of_sample, read_detector_photos
-from lineament.data.detection_augment import moved_faces, warp_small
+from lineament.data.detection.photos import Photo, photo_of_sample, read_detector_photos
+from lineament.data.detection.scenes import moved_faces, warp_small
 from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import data_root
 from lineament.detect import FaceDetector, as_detector

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lineament.data.detection import read_detector_photos
+from lineament.data.detection.photos import read_detector_photos
 from lineament.data.sample import data_root
 from lineament.detect import shrink_or_enlarge
 from lineament.io.image import read_image

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from lineament.data.augment import Augmentation
-from lineament.data.batch import Source, TrainingCrops, plain_landmarks
+from lineament.data.crop_cache import Source, TrainingCrops, plain_landmarks
 from lineament.data.mixture import read_mixture
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import cache_root, data_root

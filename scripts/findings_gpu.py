@@ -25,7 +25,7 @@ from findings import RECIPES, TABLES, before, ended
 from findings_1d import TWO
 from findings_cuts import LEARNING, read_cuts, run_of
 
-from lineament.data.batch import cached_size
+from lineament.data.crop_cache import cached_size
 from lineament.data.mixture import Mixture, read_mixture
 from lineament.data.sample import cache_root, data_root
 from lineament.learn.checkpoint import save_checkpoint, student_weights

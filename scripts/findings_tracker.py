@@ -21,10 +21,10 @@ import numpy as np
 from findings import exported, spread, train
 
 from lineament import Tracker
-from lineament.data.clips import ClipSettings, make_clip
 from lineament.data.mixture import read_mixture
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import cache_root, data_root
+from lineament.data.synthetic_clips import ClipSettings, make_clip
 from lineament.learn.build import load_trained
 from lineament.learn.refine import SAME
 from lineament.recipe import read_recipe

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lineament.data.jitter import fit_jitter
+from lineament.data.box_noise import fit_jitter
 from lineament.data.mixture import read_part
 from lineament.data.sample import data_root
 from lineament.detect import FaceDetector

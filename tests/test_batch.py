@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lineament.data import batch
+from lineament.data import crop_cache as batch
 from lineament.data.augment import Augmentation
-from lineament.data.batch import CropCache, Source, TrainingCrops, cache_crops, plain_crops, plain_landmarks
+from lineament.data.crop_cache import CropCache, Source, TrainingCrops, cache_crops, plain_crops, plain_landmarks
 from lineament.data.sample import Sample
 from lineament.errors import DataError, ImageError
 from lineament.schemes import scheme

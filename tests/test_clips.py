@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lineament import Predictor, read_image
-from lineament.data.clips import ClipSettings, make_clip
+from lineament.data.synthetic_clips import ClipSettings, make_clip
 from lineament.errors import InputError, ShapeError
 from scenes import PICTURES
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lineament.data.audit import audit, see
-from lineament.data.audit_checks import Finding, check_against, check_points, find_duplicates, mean_face
-from lineament.data.audit_sheet import PICTURES_OF_A_KIND, audit_html, choose_worst, write_audit_html
+from lineament.data.audit.audit import audit, see
+from lineament.data.audit.checks import Finding, check_against, check_points, find_duplicates, mean_face
+from lineament.data.audit.sheet import PICTURES_OF_A_KIND, audit_html, choose_worst, write_audit_html
 from lineament.data.readers.registry import read_folder
 from lineament.data.sample import Sample
 from lineament.errors import DataError

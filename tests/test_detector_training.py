@@ -8,9 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lineament.data.detection import TO_TIGHT, Photo, eye_roll_deg, inset, read_detection
-from lineament.data.detection_augment import SceneMaker, moved_faces, turned_boxes
-from lineament.data.detection_cache import PictureCache
+from lineament.data.detection.image_cache import PictureCache
+from lineament.data.detection.photos import TO_TIGHT, Photo, eye_roll_deg, inset, read_detection
+from lineament.data.detection.scenes import SceneMaker, moved_faces, turned_boxes
 from lineament.data.sample import in_validation
 from lineament.detect import FaceDetector
 from lineament.errors import DataError, RecipeError, TrainError

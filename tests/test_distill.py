@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 import torch
 
 from lineament.data.augment import Augmentation
-from lineament.data.batch import plain_crops
+from lineament.data.crop_cache import plain_crops
 from lineament.errors import RecipeError, TrainError
 from lineament.learn.build import load_trained
 from lineament.learn.checkpoint import load_checkpoint, load_weights

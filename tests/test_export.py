@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 from faces import write_faces
-from lineament.data.batch import plain_crops
+from lineament.data.crop_cache import plain_crops
 from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError, InputError
 from lineament.learn import export

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lineament.data.jitter import fit_jitter
+from lineament.data.box_noise import fit_jitter
 from lineament.errors import InputError
 
 

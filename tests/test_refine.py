@@ -10,8 +10,8 @@ from faces import write_faces
 from lineament import Predictor
 from lineament.data import clip_cache
 from lineament.data.clip_cache import ANCHORS, TrainingWindows, made_clips, video_clips
-from lineament.data.clips import ClipSettings
 from lineament.data.mixture import read_mixture
+from lineament.data.synthetic_clips import ClipSettings
 from lineament.errors import DataError, ExportError, ModelError, RecipeError, ShapeError, TrainError
 from lineament.geometry import compose, crop_affine, fit_similarity
 from lineament.learn import refine

@@ -10,7 +10,7 @@ import typer
 from .app import app, note, progress_bar, show, show_table
 
 if TYPE_CHECKING:
-    from ..data.audit import Predict
+    from ..data.audit.audit import Predict
     from ..data.sample import Sample
 
 
@@ -120,8 +120,8 @@ def audit(
 
     Prints a table and writes a sheet with pictures. Exit code 1 where figures made with the data would be wrong.
     """
-    from ..data.audit import audit as look
-    from ..data.audit_sheet import write_audit_html
+    from ..data.audit.audit import audit as look
+    from ..data.audit.sheet import write_audit_html
     from ..data.readers.registry import read_data
 
     # a folder of .pts files is read file by file, so that one broken file does not hide the rest

@@ -22,9 +22,9 @@ from ..runtime import find_model
 from ..schemes import scheme
 from ..smooth import zero_phase
 from ..track import Tracker
-from .batch import CropCache
-from .clips import ClipSettings, make_clip
+from .crop_cache import CropCache
 from .self_labels import Limits, frames_of, moved
+from .synthetic_clips import ClipSettings, make_clip
 
 SIZE, CONTEXT = 192, 1.75
 """Side of a cached frame in pixels, and in sides of the face as it was in the frame before."""

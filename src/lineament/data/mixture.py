@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DataError, RecipeError
 from ..schemes import convert
-from .batch import CropCache, Source, cache_crops, cached_size
+from .crop_cache import CropCache, Source, cache_crops, cached_size
 from .readers.registry import data_set, missing_data
 from .readers.talking_face import FOLDER, is_talking_face
 from .sample import Sample, bare_name, tight_box

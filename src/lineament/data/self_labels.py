@@ -21,7 +21,7 @@ from ..io.formats import format_pts
 from ..io.image import find_images, read_image
 from ..io.video import VIDEO_SUFFIXES
 from ..predict import Predictor
-from .batch import CONTEXT
+from .crop_cache import CONTEXT
 from .frames import VideoFrames
 from .sample import OF_ONE_PHOTO
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..data.batch import plain_crops, plain_landmarks
+from ..data.crop_cache import plain_crops, plain_landmarks
 from ..errors import RecipeError
 from ..models.heads import STRIDE, Raw
 from ..models.landmark_net import TWO_D, LandmarkNet

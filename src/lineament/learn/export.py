@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..atomic import whole
-from ..data.batch import CropCache, plain_crops
+from ..data.crop_cache import CropCache, plain_crops
 from ..data.mixture import read_mixture
 from ..errors import DataError, ExportError, InputError, ModelError, missing_extra
 from ..geometry import Array, apply_affine

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.batch import plain_crops, plain_landmarks
 from ..data.clip_cache import ANCHORS, Clips, TrainingWindows, made_clips, video_clips
-from ..data.clips import ClipSettings
+from ..data.crop_cache import plain_crops, plain_landmarks
 from ..data.readers.talking_face import FOLDER, is_talking_face
+from ..data.synthetic_clips import ClipSettings
 from ..errors import ModelError, RecipeError
 from ..geometry import compose, crop_affine
 from ..io.video import VIDEO_SUFFIXES

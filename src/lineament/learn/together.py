@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.batch import TrainingCrops, cached_size
+from ..data.crop_cache import TrainingCrops, cached_size
 from ..data.mixture import Mixture, read_mixture
 from ..errors import TrainError
 from ..recipe import DataPart

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import whole
-from ..data.batch import CropCache, Source, plain_crops
+from ..data.crop_cache import CropCache, Source, plain_crops
 from ..geometry import apply_affine, invert_affine
 
 Tell = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

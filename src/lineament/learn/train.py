@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..data.batch import TrainingCrops
+from ..data.crop_cache import TrainingCrops
 from ..data.mixture import Mixture, read_mixture
 from ..errors import ExtraError, RecipeError, TrainError
 from ..models.heads import STRIDE

@@ -18,9 +18,9 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from ..data.detection import read_detector_photos
-from ..data.detection_augment import Scene, SceneMaker
-from ..data.detection_cache import PictureCache
+from ..data.detection.image_cache import PictureCache
+from ..data.detection.photos import read_detector_photos
+from ..data.detection.scenes import Scene, SceneMaker
 from ..errors import RecipeError, TrainError
 from ..models.face_detector import Cells, FaceDetectorNet, all_centers
 from ..recipe import Settings

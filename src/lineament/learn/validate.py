@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..data.batch import CropCache, plain_crops, plain_landmarks
+from ..data.crop_cache import CropCache, plain_crops, plain_landmarks
 from ..errors import RecipeError
 from ..schemes import scheme
 from ..score.metrics import nme, norm_length

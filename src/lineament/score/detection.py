@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.detection import Photo
+from ..data.detection.photos import Photo
 from ..geometry import Array, iou
 
 RECALL_IOU = 0.35

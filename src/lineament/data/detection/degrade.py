@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import Array
+from ...geometry import Array
 
 Picture = NDArray[np.uint8]
 Random = np.random.Generator

@@ -10,10 +10,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..errors import DataError, ImageError, InputError
-from ..geometry import Array
-from ..io.image import ORIENTATION_TAG, SUFFIXES
-from .audit_checks import (
+from ...errors import DataError, ImageError, InputError
+from ...geometry import Array
+from ...io.image import ORIENTATION_TAG, SUFFIXES
+from ..readers.pts import image_beside, read_pts
+from ..readers.registry import READERS
+from ..readers.w300 import PARTS as W300_PARTS
+from ..sample import SCHEME_OF_COUNT, Picture, Sample, photo_of_numbered
+from .checks import (
     SEVERITIES,
     Finding,
     Seen,
@@ -25,10 +29,6 @@ from .audit_checks import (
     find_duplicates,
     judge_duplicate,
 )
-from .readers.pts import image_beside, read_pts
-from .readers.registry import READERS
-from .readers.w300 import PARTS as W300_PARTS
-from .sample import SCHEME_OF_COUNT, Picture, Sample, photo_of_numbered
 
 Predict = Callable[[Picture, Sample], Array]
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import (
+from ...geometry import (
     Array,
     affine_roll_deg,
     affine_scale,
@@ -21,9 +21,9 @@ from ..geometry import (
     invert_affine,
     similarity,
 )
-from .detection import Photo
-from .detection_cache import PictureCache
-from .detection_degrade import degrade, occlude
+from .degrade import degrade, occlude
+from .image_cache import PictureCache
+from .photos import Photo
 
 Picture = NDArray[np.uint8]
 Random = np.random.Generator

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError
-from ..geometry import Array, as_boxes
-from .readers.pts import read_pts_folder
-from .readers.w300 import read_300w
-from .sample import Sample, in_validation
+from ...errors import DataError
+from ...geometry import Array, as_boxes
+from ..readers.pts import read_pts_folder
+from ..readers.w300 import read_300w
+from ..sample import Sample, in_validation
 
 TO_TIGHT = {"wider": (0.01, 0.26, 0.01, 0.0), "masks": (0.0, 0.09, 0.02, 0.02), "background": (0.0, 0.0, 0.0, 0.0)}
 """Insets left, top, right, bottom from a set's box to the landmark box, in sides of its box.

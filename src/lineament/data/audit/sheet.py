@@ -7,11 +7,11 @@ from html import escape
 import cv2
 import numpy as np
 
-from ..atomic import whole
-from ..errors import LineamentError
+from ...atomic import whole
+from ...errors import LineamentError
+from ..sample import Sample
 from .audit import AuditReport
-from .audit_checks import SEVERITIES, Finding
-from .sample import Sample
+from .checks import SEVERITIES, Finding
 
 PICTURES = 48
 PICTURES_OF_A_KIND = 12

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import whole
-from ..errors import DataError
-from ..io.image import read_image
-from .detection import Photo
+from ...atomic import whole
+from ...errors import DataError
+from ...io.image import read_image
+from .photos import Photo
 
 
 class PictureCache:

@@ -8,10 +8,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SchemeError, ShapeError
-from ..geometry import Array, apply_affine, box_side, fit_similarity, iou
-from ..schemes import NAMES, convert, scheme
-from .sample import Sample
+from ...errors import SchemeError, ShapeError
+from ...geometry import Array, apply_affine, box_side, fit_similarity, iou
+from ...schemes import NAMES, convert, scheme
+from ..sample import Sample
 
 FAR = 0.1
 """Mean distance of a face's points from a model's, in box sides, that is worth a look: three times a usual error."""
