@@ -14,7 +14,7 @@ from lineament.io.image import read_image
 from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.export_detector import export_detector
 from lineament.learn.train_detector import load_detector
-from lineament.models.count import multiply_adds, parameters
+from lineament.models.profile import multiply_adds, parameters
 
 LIMITS = (
     "Faces under about 12 pixels are mostly missed. The roll was learnt from 2,000 faces with landmarks and turned "

@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 from lineament.data.augment import Augmentation
 from lineament.data.readers.registry import READERS
 from lineament.learn.losses import LOSSES
-from lineament.models.backbones import BACKBONES, IMAGENET
+from lineament.models.backbones.registry import BACKBONES, IMAGENET
 from lineament.recipe import (
     DataPart,
     DistillSettings,

@@ -34,7 +34,7 @@ def faces(tmp_path_factory) -> Path:
 @pytest.fixture
 def tiny(monkeypatch) -> None:
     """Makes the backbone "tiny" known; for tests of training, which need torch."""
-    from lineament.models.backbones import BACKBONES
+    from lineament.models.backbones.registry import BACKBONES
     from tiny import Tiny
 
     monkeypatch.setitem(BACKBONES, "tiny", Tiny)

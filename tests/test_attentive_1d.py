@@ -5,18 +5,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lineament.decode import decode_argmax_1d, decode_dark_1d, decode_expectation_1d
 from lineament.errors import RecipeError
 from lineament.learn.losses import cross_entropy_1d, mse_1d, mse_2d
 from lineament.learn.target import gaussian_1d, gaussian_2d
-from lineament.models.attentive_1d import (
+from lineament.models.decoders import decode_argmax_1d, decode_dark_1d, decode_expectation_1d
+from lineament.models.heads.attentive_1d import (
     LENGTHS,
     Attentive1D,
     AttentiveGaussian1D,
     AxisSettings,
     CoAttention,
 )
-from lineament.models.heads import Raw
+from lineament.models.heads.heatmap import Raw
 from lineament.models.landmark_net import LandmarkNet
 from lineament.runtime import open_session
 

@@ -62,7 +62,7 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
 def test_the_networks_to_train_are_counted(monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.setattr(lineament.runtime, "list_models", lambda: [])
-    from lineament.models.backbones import BACKBONES
+    from lineament.models.backbones.registry import BACKBONES
 
     monkeypatch.setattr("lineament.models.sizes.BACKBONES", {"light-resnet50": BACKBONES["light-resnet50"]})
     code, out, _ = call("models", "--profile")
@@ -198,7 +198,7 @@ def test_train_answers_an_unknown_key_with_the_nearest(tmp_path):
 def test_train_resumes_and_export_writes_a_model_that_loads(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     from faces import write_faces
-    from lineament.models.backbones import BACKBONES
+    from lineament.models.backbones.registry import BACKBONES
     from tiny import Tiny
 
     monkeypatch.setitem(BACKBONES, "tiny", Tiny)

@@ -4,8 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lineament.models.count import multiply_adds, parameters
-from lineament.models.mobilenetv2 import MobileNetV2
+from lineament.models.backbones.mobilenetv2 import MobileNetV2
+from lineament.models.profile import multiply_adds, parameters
 
 pytestmark = pytest.mark.torch
 

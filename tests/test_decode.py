@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lineament.decode import (
+from lineament.errors import ShapeError
+from lineament.models.decoders import (
     Decoded,
     decode_argmax,
     decode_argmax_1d,
@@ -16,7 +17,6 @@ from lineament.decode import (
     decode_quarter,
     decode_soft_argmax,
 )
-from lineament.errors import ShapeError
 
 STRIDE, CELLS, SIGMA = 4.0, 32, 1.2
 SIZE = STRIDE * CELLS  # 128 crop pixels: cell centres at 1.5, 5.5, ..., 125.5
@@ -257,7 +257,7 @@ def _agrees(raw, decoded: Decoded) -> None:
 @pytest.mark.torch
 def test_the_networks_heads_decode_as_the_expectations_here():
     torch = pytest.importorskip("torch")
-    from lineament.models.heads import Heatmap1D, Heatmap2D
+    from lineament.models.heads.heatmap import Heatmap1D, Heatmap2D
 
     torch.manual_seed(0)
     features = 3 * torch.randn(2, 8, 16, 16)

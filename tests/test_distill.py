@@ -20,7 +20,7 @@ from lineament.learn.export import export_checkpoint
 from lineament.learn.target import gaussian_2d
 from lineament.learn.taught import Said, rescaled, resized, said, spots_at_size
 from lineament.learn.train import Trainer, changed_keys
-from lineament.models.heads import Raw
+from lineament.models.heads.heatmap import Raw
 from lineament.recipe import make_recipe
 from lineament.schemes import scheme
 

@@ -18,7 +18,7 @@ from lineament.learn.calibrate import SigmaScale
 from lineament.learn.export import Gate, _Graph, even_normalization, export_checkpoint, write_fp32
 from lineament.learn.train import Trainer
 from lineament.learn.validate import predict_plain
-from lineament.models.backbones import BACKBONES
+from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
 from lineament.recipe import make_recipe
 from lineament.runtime import Model, open_session

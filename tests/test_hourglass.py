@@ -4,9 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lineament.models.count import parameters
-from lineament.models.hourglass import Hourglass, Residual, StackedHourglass
+from lineament.models.backbones.hourglass import Hourglass, Residual, StackedHourglass
 from lineament.models.landmark_net import LandmarkNet
+from lineament.models.profile import parameters
 
 pytestmark = pytest.mark.torch
 

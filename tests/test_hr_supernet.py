@@ -4,9 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lineament.models.count import multiply_adds, parameters
-from lineament.models.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, transform, whole_supernet
+from lineament.models.backbones.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, transform, whole_supernet
 from lineament.models.landmark_net import LandmarkNet
+from lineament.models.profile import multiply_adds, parameters
 
 pytestmark = pytest.mark.torch
 

@@ -4,10 +4,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lineament.models.count import multiply_adds, parameters
-from lineament.models.hr_supernet import WIDTHS
-from lineament.models.hrnet import Exchange, HRNet, exchange
+from lineament.models.backbones.hr_supernet import WIDTHS
+from lineament.models.backbones.hrnet import Exchange, HRNet, exchange
 from lineament.models.landmark_net import LandmarkNet
+from lineament.models.profile import multiply_adds, parameters
 
 pytestmark = pytest.mark.torch
 

@@ -19,7 +19,7 @@ from lineament.learn.losses import (
     wing,
 )
 from lineament.learn.target import gaussian_1d, gaussian_2d
-from lineament.models.heads import Raw
+from lineament.models.heads.heatmap import Raw
 
 pytestmark = pytest.mark.torch
 STRIDE, SIGMA = 4.0, 1.2

@@ -20,7 +20,7 @@ from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.export import export_checkpoint
 from lineament.learn.refine import Refiner, follow_plain
 from lineament.learn.train import Trainer
-from lineament.models.backbones import BACKBONES
+from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.refinement import between
 from lineament.recipe import make_recipe

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
 from lineament.geometry import apply_affine, crop_affine
-from lineament.models.attentive_1d import LENGTHS, AxisSettings
+from lineament.models.heads.attentive_1d import LENGTHS, AxisSettings
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.refinement import WIDTH, RefinedNet, Refinement, between, moved_memory
 from lineament.remembered import Memory, scale_and_shift

@@ -4,10 +4,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lineament.models.efficientnet_lite import EfficientNetLite
+from lineament.models.backbones.efficientnet_lite import EfficientNetLite
+from lineament.models.backbones.mobilenetv2 import MobileNetV2
 from lineament.models.face_detector import FaceDetectorNet
-from lineament.models.mobilenetv2 import MobileNetV2
-from lineament.models.rows import Double, RowStem, as_rows, can_become_rows, double_by_rows
+from lineament.models.layers.space_to_depth import Double, RowStem, as_rows, can_become_rows, double_by_rows
 
 pytestmark = pytest.mark.torch
 

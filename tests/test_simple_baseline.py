@@ -5,9 +5,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
-from lineament.models.backbones import make_backbone
+from lineament.models.backbones.registry import make_backbone
+from lineament.models.backbones.simple_baseline import LOUDEST, Bottleneck, SimpleBaseline
 from lineament.models.landmark_net import LandmarkNet
-from lineament.models.simple_baseline import LOUDEST, Bottleneck, SimpleBaseline
 
 pytestmark = pytest.mark.torch
 

@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
 from lineament.learn.slim import close, slimmed, surviving
-from lineament.models.hr_supernet import FusionBlock, HRSuperNet
+from lineament.models.backbones.hr_supernet import FusionBlock, HRSuperNet
 
 pytestmark = pytest.mark.torch
 

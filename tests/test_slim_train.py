@@ -18,10 +18,10 @@ from lineament.learn.slim_channels import slimmed_channels
 from lineament.learn.slim_sweep import sweep
 from lineament.learn.slim_train import Slimmer, trainer_for
 from lineament.learn.train import Trainer
-from lineament.models import backbones
-from lineament.models.count import multiply_adds, parameters
-from lineament.models.hr_supernet import FusionBlock, HRSuperNet, format_layout, parse_layout
+from lineament.models.backbones import registry as backbones
+from lineament.models.backbones.hr_supernet import FusionBlock, HRSuperNet, format_layout, parse_layout
 from lineament.models.landmark_net import ALL_HEADS, LandmarkNet
+from lineament.models.profile import multiply_adds, parameters
 from lineament.recipe import SlimSettings, make_recipe
 from lineament.runtime import Model
 

@@ -4,7 +4,7 @@ from torch import nn
 
 from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.train import Trainer
-from lineament.models.backbones import BACKBONES
+from lineament.models.backbones.registry import BACKBONES
 from lineament.recipe import make_recipe
 
 

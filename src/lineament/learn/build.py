@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, RecipeError
-from ..models.attentive_1d import AxisSettings
-from ..models.heads import STRIDE
+from ..models.heads.attentive_1d import AxisSettings
+from ..models.heads.heatmap import STRIDE
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet
 from ..recipe import Recipe, make_recipe

@@ -24,11 +24,11 @@ from ..data.crop_cache import CropCache, plain_crops
 from ..data.mixture import read_mixture
 from ..errors import DataError, ExportError, InputError, ModelError, missing_extra
 from ..geometry import Array, apply_affine
-from ..models.attentive_1d import Attentive1D
-from ..models.count import multiply_adds, parameters
+from ..models.heads.attentive_1d import Attentive1D
 from ..models.landmark_net import LandmarkNet
+from ..models.layers.space_to_depth import RowStem, as_rows, can_become_rows, double_by_rows
+from ..models.profile import multiply_adds, parameters
 from ..models.refinement import WIDTH, RefinedNet
-from ..models.rows import RowStem, as_rows, can_become_rows, double_by_rows
 from ..recipe import NAME, Recipe
 from ..runtime import METADATA_KEY, Heads, Model
 from ..schemes import scheme

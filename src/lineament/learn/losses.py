@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import RecipeError, nearest
-from ..models.heads import Raw
+from ..models.heads.heatmap import Raw
 from .target import gaussian_1d, gaussian_2d
 
 

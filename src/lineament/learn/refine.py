@@ -17,7 +17,7 @@ from ..data.synthetic_clips import ClipSettings
 from ..errors import ModelError, RecipeError
 from ..geometry import compose, crop_affine
 from ..io.video import VIDEO_SUFFIXES
-from ..models.heads import STRIDE
+from ..models.heads.heatmap import STRIDE
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet, between, moved_memory
 from ..recipe import Recipe, RefineSettings

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import RecipeError, missing_extra
-from ..models.attentive_1d import Attentive1D
-from ..models.hr_supernet import HRSuperNet
+from ..models.backbones.hr_supernet import HRSuperNet
+from ..models.heads.attentive_1d import Attentive1D
 from ..models.landmark_net import LandmarkNet
 
 ROUND = 8

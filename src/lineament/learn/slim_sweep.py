@@ -14,9 +14,9 @@ import torch
 
 from ..atomic import whole
 from ..errors import ExportError, RecipeError
-from ..models.count import multiply_adds, parameters
-from ..models.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, format_layout
+from ..models.backbones.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, format_layout
 from ..models.landmark_net import LandmarkNet
+from ..models.profile import multiply_adds, parameters
 from ..recipe import ModelSettings, Recipe, SlimSettings
 from ..speed import time_file
 from .build import load_trained

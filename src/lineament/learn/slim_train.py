@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import RecipeError
-from ..models.hr_supernet import FusionBlock
+from ..models.backbones.hr_supernet import FusionBlock
 from ..recipe import Recipe, SlimSettings
 from .optimizer import make_optimizer
 from .train import Trainer

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.heads import STRIDE, Raw
+from ..models.heads.heatmap import STRIDE, Raw
 from ..models.landmark_net import LandmarkNet
 from ..runtime import Model
 from .build import load_trained

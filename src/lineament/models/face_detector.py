@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .rows import Double, RowStem, as_rows, double_by_rows
+from .layers.space_to_depth import Double, RowStem, as_rows, double_by_rows
 
 STRIDES = (8, 16, 32, 64)
 MULTIPLE = 32

@@ -5,11 +5,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import RecipeError, nearest
-from .attentive_1d import Attentive1D, AttentiveGaussian1D, AxisSettings
-from .backbones import make_backbone
-from .depthwise import DepthwiseConv2d
-from .heads import HEADS, STRIDE, Gaussian2D, Heatmap2D, Raw
-from .rows import Double
+from .backbones.registry import make_backbone
+from .heads.attentive_1d import Attentive1D, AttentiveGaussian1D, AxisSettings
+from .heads.heatmap import HEADS, STRIDE, Gaussian2D, Heatmap2D, Raw
+from .layers.depthwise import DepthwiseConv2d
+from .layers.space_to_depth import Double
 
 AXIS_HEADS = {"attentive1d": Attentive1D, "attentive1d-gaussian": AttentiveGaussian1D}
 TWO_D = {"heatmap2d": Heatmap2D, "gaussian2d": Gaussian2D}

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from ..errors import RecipeError
 from ..remembered import old_cells
-from .attentive_1d import Attentive1D
-from .heads import Raw
+from .heads.attentive_1d import Attentive1D
+from .heads.heatmap import Raw
 from .landmark_net import LandmarkNet
 
 WIDTH = 128

@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
-from .backbones import BACKBONES
-from .count import multiply_adds, parameters
+from .backbones.registry import BACKBONES
 from .landmark_net import LandmarkNet
+from .profile import multiply_adds, parameters
 
 CROP, POINTS, CHANNELS = 256, 68, 96
 """The papers' crop, 300W's points, and the width of the pyramid that a recipe has by default."""

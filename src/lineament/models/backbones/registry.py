@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ..errors import ExtraError, RecipeError, nearest
+from ...errors import ExtraError, RecipeError, nearest
 from .efficientnet_lite import EfficientNetLite
 from .hourglass import StackedHourglass
 from .hr_supernet import HRSuperNet, parse_layout

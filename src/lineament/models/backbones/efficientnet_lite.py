@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .depthwise import DepthwiseConv2d
+from ..layers.depthwise import DepthwiseConv2d
 
 # repeats, kernel, stride, expansion, output channels: Tan and Le 2019, table 1
 STAGES = (

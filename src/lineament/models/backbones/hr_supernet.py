@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import RecipeError
-from .depthwise import DepthwiseConv2d
+from ...errors import RecipeError
+from ..layers.depthwise import DepthwiseConv2d
 
 WIDTHS = (18, 36, 72, 144)
 """Channels at strides 4, 8, 16 and 32: those of HRNet-W18."""

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..decode import STEP
-from ..errors import RecipeError
-from .heads import Raw, moments, positions, sharpened
+from ...errors import RecipeError
+from ..decoders import STEP
+from .heatmap import Raw, moments, positions, sharpened
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
 """Cells of a heatmap for each pixel of the crop: L / F of the paper."""

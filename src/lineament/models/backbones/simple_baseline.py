@@ -7,7 +7,7 @@ Both end in maps that need no pyramid: `decoded`.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .depthwise import DepthwiseConv2d
+from ..layers.depthwise import DepthwiseConv2d
 
 PLANES = (64, 128, 256, 512)
 REPEATS = (3, 4, 6, 3)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import ShapeError
-from .geometry import Array
+from ..errors import ShapeError
+from ..geometry import Array
 
 NEAR = 0.1  # a score counts the share of the distribution within this fraction of the crop's side
 TINY = 1e-12  # of the peak: what a cell counts at least where its logarithm is taken
