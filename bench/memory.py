@@ -12,7 +12,7 @@ import numpy as np
 
 from lineament.data.sample import data_root
 from lineament.errors import LineamentError
-from lineament.predict import Predictor
+from lineament.inference.predictor import Predictor
 
 from .beside import read_faces
 from .install import ROOT

@@ -66,7 +66,7 @@ def time_detector(samples: Sequence[Sample], rounds: int) -> float:
 
     Raises: LineamentError where no detector is there.
     """
-    from lineament.detect import FaceDetector
+    from lineament.inference.face_detector import FaceDetector
 
     cv2.setNumThreads(1)
     detector = FaceDetector(threads=1)

@@ -12,8 +12,8 @@ from lineament.data.detection.photos import read_detection
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import data_root
 from lineament.geometry import Array, iou
+from lineament.inference.predictor import Predictor
 from lineament.io.image import read_image
-from lineament.predict import Predictor
 
 FLOORS = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 

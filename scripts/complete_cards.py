@@ -12,8 +12,8 @@ from typing import Any
 from lineament.atomic import whole
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import Sample, data_root
-from lineament.predict import Predictor
-from lineament.runtime import read_card, weights_folder
+from lineament.inference.onnx_model import read_card, weights_folder
+from lineament.inference.predictor import Predictor
 from lineament.score.evaluate import evaluate
 from lineament.score.protocols import protocol
 

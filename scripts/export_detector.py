@@ -9,7 +9,7 @@ import torch
 
 from lineament.data.detection.photos import read_detector_photos
 from lineament.data.sample import data_root
-from lineament.detect import shrink_or_enlarge
+from lineament.inference.face_detector import shrink_or_enlarge
 from lineament.io.image import read_image
 from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.export_detector import export_detector

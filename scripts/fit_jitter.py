@@ -11,8 +11,8 @@ import numpy as np
 from lineament.data.box_noise import fit_jitter
 from lineament.data.mixture import read_part
 from lineament.data.sample import data_root
-from lineament.detect import FaceDetector
 from lineament.geometry import iou
+from lineament.inference.face_detector import FaceDetector
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import lineament.predict
-import lineament.runtime
+import lineament.inference.onnx_model
+import lineament.inference.predictor
 from commands import FakePredictor, call, chosen
 from lineament.cli import app
 from lineament.errors import ShapeError
@@ -19,7 +19,7 @@ from lineament.errors import ShapeError
 
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch):
-    monkeypatch.setattr(lineament.predict, "Predictor", FakePredictor)
+    monkeypatch.setattr(lineament.inference.predictor, "Predictor", FakePredictor)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_detect_writes_other_formats(pictures, tmp_path, kind, file):
 
 def test_detect_hands_on_the_detector_and_flip(pictures, monkeypatch):
     preset = object()
-    monkeypatch.setattr("lineament.detect_presets.mediapipe", lambda: preset)
+    monkeypatch.setattr("lineament.inference.detector_adapters.mediapipe", lambda: preset)
     assert call("detect", pictures / "a.png", "--detector", "mediapipe", "--flip")[0] == 0
     assert (chosen["detector"], chosen["flip"]) == (preset, True)
     code, _, err = call("detect", pictures / "a.png", "--detector", "nobody")

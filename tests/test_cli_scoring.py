@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import lineament.predict
-import lineament.runtime
+import lineament.inference.onnx_model
+import lineament.inference.predictor
 from commands import FakePredictor, call, run
 from lineament.doctor import Check
 
 
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch):
-    monkeypatch.setattr(lineament.predict, "Predictor", FakePredictor)
+    monkeypatch.setattr(lineament.inference.predictor, "Predictor", FakePredictor)
 
 
 def test_models_lists_the_cards(monkeypatch):
     card = {"name": "fast", "kind": "landmarks", "points": 68, "scheme": "ibug68", "size": 128, "bytes": 2_400_000}
-    monkeypatch.setattr(lineament.runtime, "list_models", lambda: [card])
+    monkeypatch.setattr(lineament.inference.onnx_model, "list_models", lambda: [card])
     code, out, _ = call("models")
     assert code == 0
     assert out.splitlines()[1].split() == ["fast", "landmarks", "68", "ibug68", "128", "-", "2.4"]
@@ -31,7 +31,7 @@ def test_models_lists_the_cards(monkeypatch):
 
 
 def test_models_says_where_none_is_installed(monkeypatch):
-    monkeypatch.setattr(lineament.runtime, "list_models", list)
+    monkeypatch.setattr(lineament.inference.onnx_model, "list_models", list)
     assert "no model is installed" in call("models")[2]
 
 
@@ -44,8 +44,8 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
             time.sleep(0.002)
 
     card = {"name": "fast", "kind": "landmarks", "parameters": 1_234_000, "multiply_adds": 567_000_000}
-    monkeypatch.setattr(lineament.runtime, "list_models", lambda: [card])
-    monkeypatch.setattr("lineament.speed.load_model", lambda name, threads: Still())
+    monkeypatch.setattr(lineament.inference.onnx_model, "list_models", lambda: [card])
+    monkeypatch.setattr("lineament.inference.speed.load_model", lambda name, threads: Still())
     monkeypatch.setitem(sys.modules, "torch", None)  # what comes with the package is measured without it
     monkeypatch.delitem(sys.modules, "lineament.models.sizes", raising=False)
     code, out, err = call("models", "--profile")
@@ -61,7 +61,7 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
 
 def test_the_networks_to_train_are_counted(monkeypatch):
     pytest.importorskip("torch")
-    monkeypatch.setattr(lineament.runtime, "list_models", lambda: [])
+    monkeypatch.setattr(lineament.inference.onnx_model, "list_models", lambda: [])
     from lineament.models.backbones.registry import BACKBONES
 
     monkeypatch.setattr("lineament.models.sizes.BACKBONES", {"light-resnet50": BACKBONES["light-resnet50"]})
@@ -222,7 +222,7 @@ def test_train_resumes_and_export_writes_a_model_that_loads(tmp_path, monkeypatc
     code, out, err = call("export", run_folder / "checkpoint.pt", "--out", tmp_path, *places)
     assert code == 0, err
     assert out.startswith(f"{tmp_path}/small.onnx")
-    model = lineament.runtime.load_model(tmp_path / "small.onnx")
+    model = lineament.inference.onnx_model.load_model(tmp_path / "small.onnx")
     assert model.heads(np.zeros((1, 64, 64, 3), np.uint8)).landmarks_crop.shape == (1, 68, 2)
 
 

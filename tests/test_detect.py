@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineament.detect import (
+from lineament.errors import ExtraError, ModelError, ShapeError
+from lineament.geometry import iou
+from lineament.inference.detector_adapters import mediapipe, to_tight, yunet
+from lineament.inference.face_detector import (
     Detections,
     FaceDetector,
     agreed,
@@ -22,9 +25,6 @@ from lineament.detect import (
     suppress,
     tile_spans,
 )
-from lineament.detect_presets import mediapipe, to_tight, yunet
-from lineament.errors import ExtraError, ModelError, ShapeError
-from lineament.geometry import iou
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from lineament.data.detection.image_cache import PictureCache
 from lineament.data.detection.photos import TO_TIGHT, Photo, eye_roll_deg, inset, read_detection
 from lineament.data.detection.scenes import SceneMaker, moved_faces, turned_boxes
 from lineament.data.sample import in_validation
-from lineament.detect import FaceDetector
 from lineament.errors import DataError, RecipeError, TrainError
 from lineament.geometry import compose, flip_affine, similarity
+from lineament.inference.face_detector import FaceDetector
 from lineament.learn.detector_loss import detector_loss, paired_iou
 from lineament.learn.detector_target import SMALLEST, assign, targets
 from lineament.learn.export_detector import export_detector

@@ -12,6 +12,7 @@ from faces import write_faces
 from lineament.data.crop_cache import plain_crops
 from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError, InputError
+from lineament.inference.onnx_model import Model, open_session
 from lineament.learn import export
 from lineament.learn.build import load_trained
 from lineament.learn.calibrate import SigmaScale
@@ -21,7 +22,6 @@ from lineament.learn.validate import predict_plain
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
 from lineament.recipe import make_recipe
-from lineament.runtime import Model, open_session
 from tiny import Tiny
 
 pytestmark = [

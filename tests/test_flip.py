@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lineament.errors import ShapeError
-from lineament.flip import flipped_heads
-from lineament.runtime import Heads
+from lineament.inference.flip import flipped_heads
+from lineament.inference.onnx_model import Heads
 from lineament.schemes import scheme
 
 MIRROR = scheme("five").mirror

@@ -7,8 +7,8 @@ import pytest
 
 from lineament.errors import ModelError, SchemeError, ShapeError
 from lineament.geometry import apply_affine, similarity
-from lineament.predict import Predictor
-from lineament.runtime import Heads
+from lineament.inference.onnx_model import Heads
+from lineament.inference.predictor import Predictor
 from lineament.schemes import scheme
 
 MEAN = scheme("ibug68").mean_shape

@@ -51,9 +51,9 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_detect_stays_a_function_whatever_was_imported_before():
     script = (
-        "import lineament.predict, lineament.detect\n"
+        "import lineament.inference.predictor, lineament.inference.face_detector\n"
         "from lineament import detect\nimport lineament\n"
-        "print(callable(detect), callable(lineament.detect), lineament.predict.FaceDetector is not None)"
+        "print(callable(detect), callable(lineament.inference.face_detector), lineament.inference.predictor.FaceDetector is not None)"
     )
     assert in_fresh_process(script).split() == ["True", "True", "True"]
 

@@ -14,6 +14,8 @@ from lineament.data.mixture import read_mixture
 from lineament.data.synthetic_clips import ClipSettings
 from lineament.errors import DataError, ExportError, ModelError, RecipeError, ShapeError, TrainError
 from lineament.geometry import compose, crop_affine, fit_similarity
+from lineament.inference.onnx_model import Model, load_model
+from lineament.inference.recurrent_state import Memory, scale_and_shift
 from lineament.learn import refine
 from lineament.learn.build import load_any, load_trained
 from lineament.learn.checkpoint import load_checkpoint
@@ -24,8 +26,6 @@ from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.refinement import between
 from lineament.recipe import make_recipe
-from lineament.remembered import Memory, scale_and_shift
-from lineament.runtime import Model, load_model
 from lineament.schemes import scheme
 from scenes import scene
 from tiny import Tiny

@@ -7,10 +7,10 @@ torch = pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
 from lineament.geometry import apply_affine, crop_affine
+from lineament.inference.recurrent_state import Memory, scale_and_shift
 from lineament.models.heads.attentive_1d import LENGTHS, AxisSettings
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.refinement import WIDTH, RefinedNet, Refinement, between, moved_memory
-from lineament.remembered import Memory, scale_and_shift
 
 pytestmark = pytest.mark.torch
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lineament.errors import ModelError, ShapeError
-from lineament.runtime import Model, find_model, list_models, load_model, weights_folder
+from lineament.inference.onnx_model import Model, find_model, list_models, load_model, weights_folder
 
 NAMES = ("accurate", "fast")
 

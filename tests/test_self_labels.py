@@ -8,8 +8,8 @@ from lineament.data.readers.registry import read_folder
 from lineament.data.self_labels import Limits, find_media, frames_of, label_faces, label_into, moved
 from lineament.errors import ImageError
 from lineament.geometry import apply_affine, crop_affine, landmark_box
-from lineament.predict import Predictor
-from lineament.runtime import Heads
+from lineament.inference.onnx_model import Heads
+from lineament.inference.predictor import Predictor
 from lineament.schemes import scheme
 
 MEAN = scheme("ibug68").mean_shape

@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lineament.errors import ExportError, RecipeError
+from lineament.inference.onnx_model import Model
 from lineament.learn import slim_sweep
 from lineament.learn.build import as_its_start, build_model, load_trained, start_from
 from lineament.learn.checkpoint import load_checkpoint
@@ -23,7 +24,6 @@ from lineament.models.backbones.hr_supernet import FusionBlock, HRSuperNet, form
 from lineament.models.landmark_net import ALL_HEADS, LandmarkNet
 from lineament.models.profile import multiply_adds, parameters
 from lineament.recipe import SlimSettings, make_recipe
-from lineament.runtime import Model
 
 pytestmark = [
     pytest.mark.torch,

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from .errors import WorkError as WorkError
     from .face import Face as Face
     from .face import Faces as Faces
+    from .inference.onnx_model import list_models as list_models
+    from .inference.onnx_model import load_model as load_model
+    from .inference.predictor import Predictor as Predictor
+    from .inference.predictor import detect as detect
     from .io.formats import faces_from_json as faces_from_json
     from .io.formats import faces_to_coco as faces_to_coco
     from .io.formats import faces_to_json as faces_to_json
@@ -48,10 +52,6 @@ if TYPE_CHECKING:
     from .io.track_files import read_tracks as read_tracks
     from .io.video import VideoReader as VideoReader
     from .io.video import VideoWriter as VideoWriter
-    from .predict import Predictor as Predictor
-    from .predict import detect as detect
-    from .runtime import list_models as list_models
-    from .runtime import load_model as load_model
     from .schemes import Conversion as Conversion
     from .schemes import Scheme as Scheme
     from .schemes import convert as convert
@@ -62,8 +62,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "detect": "predict",
-    "Predictor": "predict",
+    "detect": "inference.predictor",
+    "Predictor": "inference.predictor",
     "Face": "face",
     "Faces": "face",
     "read_image": "io.image",
@@ -88,8 +88,8 @@ _HOMES = {
     "mouth_openness": "analysis.head_pose",
     "interocular_px": "analysis.head_pose",
     "eye_roll_deg": "analysis.head_pose",
-    "list_models": "runtime",
-    "load_model": "runtime",
+    "list_models": "inference.onnx_model",
+    "load_model": "inference.onnx_model",
     "faces_to_numpy": "io.formats",
     "faces_to_json": "io.formats",
     "faces_from_json": "io.formats",
@@ -129,7 +129,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Keeps `lineament.detect` the function: importing the submodule of that name would bind it over the function."""
+    """Keeps `lineament.inference.face_detector` the function: importing the submodule of that name would bind it over the function."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _HOMES and isinstance(value, ModuleType)):

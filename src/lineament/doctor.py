@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .runtime import load_model, usable_cores, weights_folder
+from .inference.onnx_model import load_model, usable_cores, weights_folder
 
 PACKAGE = "lineament"
 OLDEST_PYTHON = (3, 11)
@@ -178,7 +178,7 @@ def _speed(checks: list[Check]) -> Iterator[Check]:
 
 
 def _detector_call() -> tuple[Callable[[], object], str]:
-    from .detect import FaceDetector
+    from .inference.face_detector import FaceDetector
 
     detector = FaceDetector(threads=1)
     image = np.random.default_rng(0).integers(0, 256, PICTURE, dtype=np.uint8)

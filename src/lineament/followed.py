@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from .crop import warp
 from .geometry import Array, box_center, box_side, crop_affine, landmark_box
-from .predict import Found
-from .remembered import Memory
+from .inference.predictor import Found
+from .inference.recurrent_state import Memory
 from .smooth import Smoother
 
 LOOK, AROUND = 12, 1.8

@@ -19,9 +19,9 @@ from .errors import InputError
 from .face import Face, Faces
 from .followed import BORDER, Followed, Seen, look_of
 from .geometry import Array, box_center, box_side, iou
+from .inference.predictor import RECUT, Found, LandmarkModel, Predictor, first_cuts
+from .inference.recurrent_state import Memory
 from .io.image import read_image
-from .predict import RECUT, Found, LandmarkModel, Predictor, first_cuts
-from .remembered import Memory
 from .schemes import scheme
 from .smooth import DEFAULT, Smoother
 

@@ -31,7 +31,7 @@ def models(
     cards: Annotated[bool, typer.Option("--json", help="Print the whole cards as JSON.")] = False,
 ) -> None:
     """List the models that come with the package."""
-    from ..runtime import list_models
+    from ..inference.onnx_model import list_models
 
     listed = list_models()
     if profile:
@@ -47,7 +47,7 @@ def models(
 
 
 def _show_speed(listed: list[dict[str, Any]]) -> None:
-    from ..speed import time_model
+    from ..inference.speed import time_model
 
     head = ["M parameters", "G multiply-adds", "GFLOPs (twice as many)"]
     show_table(["model", *head], [[str(card["name"]), *_size(card)] for card in listed])
@@ -142,7 +142,7 @@ def audit(
 
 
 def _predict_with(model: str) -> "Predict":
-    from ..predict import Predictor
+    from ..inference.predictor import Predictor
 
     predictors: dict[str, Predictor] = {}
 

@@ -14,8 +14,8 @@ import typer
 from .app import app, complain, identity, need_package, note, progress_bar, show, show_table
 
 if TYPE_CHECKING:
+    from ..inference.predictor import Predictor
     from ..io.result_folder import Failure, Job, ResultFolder
-    from ..predict import Predictor
 
 Paths = Annotated[list[str], typer.Argument(help="Pictures, folders (searched through) or patterns.", metavar="PATH")]
 ModelName = Annotated[str, typer.Option("--model", help="A model by name (see `lineament models`), or an .onnx file.")]
@@ -113,7 +113,7 @@ def detect(
 
 def make_predictor(model: str, scheme: str | None = None, detector: str = "default", flip: bool = False) -> "Predictor":
     """The predictor that the options ask for."""
-    from ..predict import Predictor
+    from ..inference.predictor import Predictor
 
     return Predictor(model, named_detector(detector), scheme, flip=flip)
 
@@ -123,11 +123,11 @@ def named_detector(name: str) -> Any:
     if name == "default":
         return "default"
     if name == "mediapipe":
-        from ..detect_presets import mediapipe
+        from ..inference.detector_adapters import mediapipe
 
         return mediapipe()
     if name.endswith(".onnx"):
-        from ..detect_presets import yunet
+        from ..inference.detector_adapters import yunet
 
         return yunet(name)
     raise typer.BadParameter(f"--detector {name!r}; wanted default, mediapipe, or the path of a YuNet .onnx file")

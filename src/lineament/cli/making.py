@@ -36,8 +36,8 @@ def label(
     """
     from ..data.self_labels import Limits, find_media, label_into
     from ..errors import InputError
+    from ..inference.predictor import Predictor
     from ..io.result_folder import Failure
-    from ..predict import Predictor
 
     files, predictor, limits = find_media(paths), Predictor(model, flip=flip), Limits()
     failures, count = [], 0

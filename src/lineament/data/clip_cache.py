@@ -18,7 +18,7 @@ from ..atomic import whole
 from ..crop import warp
 from ..errors import DataError
 from ..geometry import Array, apply_affine, box_side, crop_affine, invert_affine, upright_box
-from ..runtime import find_model
+from ..inference.onnx_model import find_model
 from ..schemes import scheme
 from ..smooth import zero_phase
 from ..track import Tracker

@@ -17,10 +17,10 @@ from ..atomic import whole
 from ..crop import warp
 from ..errors import ImageError
 from ..geometry import Array, apply_affine, box_center, box_side, crop_affine, landmark_box
+from ..inference.predictor import Predictor
 from ..io.formats import format_pts
 from ..io.image import find_images, read_image
 from ..io.video import VIDEO_SUFFIXES
-from ..predict import Predictor
 from .crop_cache import CONTEXT
 from .frames import VideoFrames
 from .sample import OF_ONE_PHOTO

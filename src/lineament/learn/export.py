@@ -24,13 +24,13 @@ from ..data.crop_cache import CropCache, plain_crops
 from ..data.mixture import read_mixture
 from ..errors import DataError, ExportError, InputError, ModelError, missing_extra
 from ..geometry import Array, apply_affine
+from ..inference.onnx_model import METADATA_KEY, Heads, Model
 from ..models.heads.attentive_1d import Attentive1D
 from ..models.landmark_net import LandmarkNet
 from ..models.layers.space_to_depth import RowStem, as_rows, can_become_rows, double_by_rows
 from ..models.profile import multiply_adds, parameters
 from ..models.refinement import WIDTH, RefinedNet
 from ..recipe import NAME, Recipe
-from ..runtime import METADATA_KEY, Heads, Model
 from ..schemes import scheme
 from .build import load_any
 from .calibrate import SigmaScale, fit_sigma, near_exponent

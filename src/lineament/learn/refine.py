@@ -16,12 +16,12 @@ from ..data.readers.talking_face import FOLDER, is_talking_face
 from ..data.synthetic_clips import ClipSettings
 from ..errors import ModelError, RecipeError
 from ..geometry import compose, crop_affine
+from ..inference.recurrent_state import scale_and_shift
 from ..io.video import VIDEO_SUFFIXES
 from ..models.heads.heatmap import STRIDE
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet, between, moved_memory
 from ..recipe import Recipe, RefineSettings
-from ..remembered import scale_and_shift
 from ..schemes import scheme
 from .batches import Crops
 from .build import build_model, read_trained

@@ -14,11 +14,11 @@ import torch
 
 from ..atomic import whole
 from ..errors import ExportError, RecipeError
+from ..inference.speed import time_file
 from ..models.backbones.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, format_layout
 from ..models.landmark_net import LandmarkNet
 from ..models.profile import multiply_adds, parameters
 from ..recipe import ModelSettings, Recipe, SlimSettings
-from ..speed import time_file
 from .build import load_trained
 from .checkpoint import load_checkpoint, save_checkpoint
 from .curves import new_figure, save_figure

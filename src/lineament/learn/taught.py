@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..inference.onnx_model import Model
 from ..models.heads.heatmap import STRIDE, Raw
 from ..models.landmark_net import LandmarkNet
-from ..runtime import Model
 from .build import load_trained
 
 

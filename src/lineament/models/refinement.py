@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import RecipeError
-from ..remembered import old_cells
+from ..inference.recurrent_state import old_cells
 from .heads.attentive_1d import Attentive1D
 from .heads.heatmap import Raw
 from .landmark_net import LandmarkNet

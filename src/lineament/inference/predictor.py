@@ -13,12 +13,10 @@ from typing import Any, Literal, NamedTuple, Protocol, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .crop import warp_all
-from .detect import Detections, FaceDetector, as_detector
-from .errors import ModelError, SchemeError, ShapeError
-from .face import Face, Faces
-from .flip import flipped_heads
-from .geometry import (
+from ..crop import warp_all
+from ..errors import ModelError, SchemeError, ShapeError
+from ..face import Face, Faces
+from ..geometry import (
     Array,
     affine_scale,
     apply_affine,
@@ -30,11 +28,13 @@ from .geometry import (
     landmark_box,
     upright_box,
 )
-from .io.image import Source, read_image
-from .remembered import Memory
-from .runtime import Heads, load_model
-from .schemes import convert, scheme
-from .schemes import scheme as scheme_of
+from ..io.image import Source, read_image
+from ..schemes import convert, scheme
+from ..schemes import scheme as scheme_of
+from .face_detector import Detections, FaceDetector, as_detector
+from .flip import flipped_heads
+from .onnx_model import Heads, load_model
+from .recurrent_state import Memory
 
 Batch = list[Any] | tuple[Any, ...]  # of Source
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .detect import Detections, Detector, as_detector, empty_detections
-from .errors import ModelError, missing_extra
-from .geometry import Array
+from ..errors import ModelError, missing_extra
+from ..geometry import Array
+from .face_detector import Detections, Detector, as_detector, empty_detections
 
 YUNET_TO_TIGHT = (0.01, 0.26, 0.01, 0.0)
 """Insets left, top, right, bottom: YuNet learnt WIDER FACE's boxes, which take in the forehead."""

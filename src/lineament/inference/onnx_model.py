@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ModelError, ShapeError, nearest
-from .schemes import check_scheme
+from ..errors import ModelError, ShapeError, nearest
+from ..schemes import check_scheme
 
 METADATA_KEY = "lineament"
 DETECTOR = "detector"

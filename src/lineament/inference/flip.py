@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import ShapeError
-from .runtime import Heads
+from ..errors import ShapeError
+from .onnx_model import Heads
 
 HeadsCallable = Callable[[NDArray[np.uint8]], Heads]
 

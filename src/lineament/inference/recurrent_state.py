@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import Array, affine_scale, apply_affine, compose, invert_affine
+from ..geometry import Array, affine_scale, apply_affine, compose, invert_affine
 
 
 class Memory(NamedTuple):

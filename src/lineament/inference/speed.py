@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .detect import FaceDetector
-from .runtime import load_model
+from .face_detector import FaceDetector
+from .onnx_model import load_model
 
 PICTURE = (480, 640, 3)
 

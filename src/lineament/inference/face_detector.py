@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import ModelError, ShapeError
-from .geometry import Array, as_boxes, iou
-from .runtime import find_model, open_session, read_card
+from ..errors import ModelError, ShapeError
+from ..geometry import Array, as_boxes, iou
+from .onnx_model import find_model, open_session, read_card
 
 MULTIPLE = 32
 TILE_OVERLAP = 160
