@@ -16,7 +16,7 @@ from lineament.data.sample import data_root
 from lineament.face import Faces
 from lineament.io.track_files import smoothed, track_all
 from lineament.score.stability import interocular, jitter, lag, still_frames
-from lineament.smooth import DEFAULT
+from lineament.tracking.filters import DEFAULT
 
 from .install import ROOT
 from .machine import describe, today, write_beside

@@ -27,8 +27,8 @@ from lineament.data.synthetic_clips import ClipSettings, make_clip
 from lineament.io.track_files import read_tracks
 from lineament.learn.curves import new_figure, save_figure
 from lineament.score.stability import interocular, jitter, lag, still_frames
-from lineament.smooth import FILTERS, EuroSettings, KalmanSettings, Smoother, zero_phase
-from lineament.track import Tracker
+from lineament.tracking.filters import FILTERS, EuroSettings, KalmanSettings, Smoother, zero_phase
+from lineament.tracking.tracker import Tracker
 
 AT_MOST = 0.3
 """Of the unsmoothed jitter: a third with room for other videos."""

@@ -268,7 +268,7 @@ def test_a_live_address_that_falls_silent_ends_its_files_well(video, tmp_path, m
 SLOWLY = """
 import time
 from lineament.cli import main, video
-from lineament.track import Tracker
+from lineament.tracking.tracker import Tracker
 video.SAVE_S = 0.0
 called = Tracker.__call__
 def slowly(self, *arguments):

@@ -8,7 +8,7 @@ import pytest
 from lineament.errors import InputError
 from lineament.geometry import apply_affine, similarity
 from lineament.schemes import scheme
-from lineament.smooth import FILTERS, GAP_S, Smoother, make_filter
+from lineament.tracking.filters import FILTERS, GAP_S, Smoother, make_filter
 
 FACE = scheme("ibug68").mean_shape * 100 + 200
 SIGMA = np.full(68, 2.0)
@@ -130,7 +130,7 @@ def test_a_filter_in_other_units_gives_the_same_in_those(kind):
 def test_a_scheme_without_a_mean_face_is_filtered_by_its_own_first_shape(kind, monkeypatch):
     from dataclasses import replace
 
-    import lineament.smooth as smooth
+    import lineament.tracking.filters as smooth
 
     monkeypatch.setattr(smooth, "scheme", lambda name: replace(scheme(name), mean_shape=None))
     path = trembling()

@@ -10,7 +10,7 @@ import pytest
 from lineament import Predictor, Tracker
 from lineament.errors import InputError
 from lineament.geometry import box_center
-from lineament.track import TrackRules
+from lineament.tracking.tracker import TrackRules
 from scenes import scene
 
 PREDICTOR = Predictor("fast", threads=1)

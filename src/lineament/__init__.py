@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from .schemes import Scheme as Scheme
     from .schemes import convert as convert
     from .schemes import scheme as scheme
-    from .track import Tracker as Tracker
-    from .track import TrackRules as TrackRules
+    from .tracking.tracker import Tracker as Tracker
+    from .tracking.tracker import TrackRules as TrackRules
 
 __version__ = "0.1.0"
 
@@ -72,8 +72,8 @@ _HOMES = {
     "scheme": "schemes",
     "Scheme": "schemes",
     "Conversion": "schemes",
-    "Tracker": "track",
-    "TrackRules": "track",
+    "Tracker": "tracking.tracker",
+    "TrackRules": "tracking.tracker",
     "Tracks": "io.track_files",
     "read_tracks": "io.track_files",
     "VideoReader": "io.video",

@@ -67,7 +67,7 @@ def evaluate(
     predict: Any = make_predictor(model, detector=detector, flip=flip)
     model += " with flip" if flip else ""
     if boxes is BoxSource.tracked:
-        from ..track import Tracker
+        from ..tracking.tracker import Tracker
 
         predict = Tracker(predict, smooth=smooth.filter)
         model += f", smooth {smooth.value}"

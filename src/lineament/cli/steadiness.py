@@ -10,7 +10,7 @@ from .faces import DetectorName, Flip, Smooth, named_detector
 
 if TYPE_CHECKING:
     from ..io.track_files import Tracks
-    from ..track import Tracker
+    from ..tracking.tracker import Tracker
 
 
 @app.command()
@@ -37,7 +37,7 @@ def stability(
     """
     from ..io.track_files import read_tracks, smoothed
     from ..score.stability import compare_numbers, measure_tracks
-    from ..track import Tracker
+    from ..tracking.tracker import Tracker
 
     _check(paths, reference, truth)
     if plot is not None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..face import Faces
     from ..io.track_files import TrackWriter
     from ..io.video import Frame, VideoReader
-    from ..track import Tracker
+    from ..tracking.tracker import Tracker
 
 SAVE_S = 2.0
 """Seconds between two times at which all that is done is made safe."""
@@ -72,7 +72,7 @@ def track(
     that was stopped goes on with --resume and ends as if it had not been. A camera is followed until Ctrl-C or SIGTERM.
     """
     from ..io.video import VideoReader, is_camera
-    from ..track import RULES, Tracker, TrackRules
+    from ..tracking.tracker import RULES, Tracker, TrackRules
 
     if out is None and (resume or again or trails or rerun or format):
         raise typer.BadParameter("--resume, --again, --trails, --rerun and --format need --out, the file to write")

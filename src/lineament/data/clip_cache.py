@@ -20,8 +20,8 @@ from ..errors import DataError
 from ..geometry import Array, apply_affine, box_side, crop_affine, invert_affine, upright_box
 from ..inference.onnx_model import find_model
 from ..schemes import scheme
-from ..smooth import zero_phase
-from ..track import Tracker
+from ..tracking.filters import zero_phase
+from ..tracking.tracker import Tracker
 from .crop_cache import CropCache
 from .self_labels import Limits, frames_of, moved
 from .synthetic_clips import ClipSettings, make_clip

@@ -17,7 +17,7 @@ from ..errors import DataError, InputError
 from ..face import Faces
 from ..geometry import Array, landmark_box
 from ..schemes import scheme
-from ..smooth import Smoother
+from ..tracking.filters import Smoother
 from .formats import VIDEO, faces_from_dict, faces_to_dict, write_csv, write_parquet
 from .video import Frame
 

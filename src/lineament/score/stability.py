@@ -14,7 +14,7 @@ from ..face import Faces
 from ..geometry import Array, iou, landmark_box
 from ..io.track_files import Tracks
 from ..schemes import scheme
-from ..smooth import zero_phase
+from ..tracking.filters import zero_phase
 from .protocols import MATCH_IOU
 
 STILL_FRAMES = 4.0

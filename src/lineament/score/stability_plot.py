@@ -7,7 +7,7 @@ import numpy as np
 
 from ..atomic import whole
 from ..io.track_files import Tracks
-from ..smooth import zero_phase
+from ..tracking.filters import zero_phase
 from .stability import STILL_FRAMES, interocular, path_in, second_differences, still_frames, stretches
 
 

@@ -15,15 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
-from .face import Face, Faces
-from .followed import BORDER, Followed, Seen, look_of
-from .geometry import Array, box_center, box_side, iou
-from .inference.predictor import RECUT, Found, LandmarkModel, Predictor, first_cuts
-from .inference.recurrent_state import Memory
-from .io.image import read_image
-from .schemes import scheme
-from .smooth import DEFAULT, Smoother
+from ..errors import InputError
+from ..face import Face, Faces
+from ..geometry import Array, box_center, box_side, iou
+from ..inference.predictor import RECUT, Found, LandmarkModel, Predictor, first_cuts
+from ..inference.recurrent_state import Memory
+from ..io.image import read_image
+from ..schemes import scheme
+from .filters import DEFAULT, Smoother
+from .tracked_face import BORDER, Followed, Seen, look_of
 
 FOLLOW = replace(RECUT, doubtful_score=0.0)
 """A face that is followed is cut again where it moved far, but no other angles are tried: it was upright before."""

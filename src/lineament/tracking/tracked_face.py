@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .crop import warp
-from .geometry import Array, box_center, box_side, crop_affine, landmark_box
-from .inference.predictor import Found
-from .inference.recurrent_state import Memory
-from .smooth import Smoother
+from ..crop import warp
+from ..geometry import Array, box_center, box_side, crop_affine, landmark_box
+from ..inference.predictor import Found
+from ..inference.recurrent_state import Memory
+from .filters import Smoother
 
 LOOK, AROUND = 12, 1.8
 """Side in pixels of the small picture by which a face is known again, and its side in sides of the face."""

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .errors import InputError, nearest
-from .geometry import Array, fit_similarity
-from .schemes import scheme
+from ..errors import InputError, nearest
+from ..geometry import Array, fit_similarity
+from ..schemes import scheme
 
 GAP_S = 0.5
 """After a longer gap a filter starts anew."""
