@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from lineament.data.readers.registry import read_folder
-from lineament.data.self_labels import Limits, find_media, frames_of, label_faces, label_into, moved
 from lineament.errors import ImageError
 from lineament.geometry import apply_affine, crop_affine, landmark_box
 from lineament.inference.onnx_model import Heads
 from lineament.inference.predictor import Predictor
+from lineament.labeling.pseudo_labels import Limits, find_media, frames_of, label_faces, label_into, moved
 from lineament.schemes import scheme
 
 MEAN = scheme("ibug68").mean_shape

@@ -34,10 +34,10 @@ def label(
     Each sure face becomes a crop and a .pts file, which a recipe reads with reader = "folder"; points the model is not
     sure of are nan and carry no weight. Check on validation faces whether training on them pays.
     """
-    from ..data.self_labels import Limits, find_media, label_into
     from ..errors import InputError
     from ..inference.predictor import Predictor
     from ..io.result_folder import Failure
+    from ..labeling.pseudo_labels import Limits, find_media, label_into
 
     files, predictor, limits = find_media(paths), Predictor(model, flip=flip), Limits()
     failures, count = [], 0

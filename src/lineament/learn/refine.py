@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.clip_cache import ANCHORS, Clips, TrainingWindows, made_clips, video_clips
 from ..data.crop_cache import plain_crops, plain_landmarks
 from ..data.readers.talking_face import FOLDER, is_talking_face
 from ..data.synthetic_clips import ClipSettings
@@ -18,6 +17,7 @@ from ..errors import ModelError, RecipeError
 from ..geometry import compose, crop_affine
 from ..inference.recurrent_state import scale_and_shift
 from ..io.video import VIDEO_SUFFIXES
+from ..labeling.clip_cache import ANCHORS, Clips, TrainingWindows, made_clips, video_clips
 from ..models.heads.heatmap import STRIDE
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet, between, moved_memory

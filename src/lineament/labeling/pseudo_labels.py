@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from ..analysis.draw import save_image
 from ..atomic import whole
 from ..crop import warp
+from ..data.crop_cache import CONTEXT
+from ..data.frames import VideoFrames
+from ..data.sample import OF_ONE_PHOTO
 from ..errors import ImageError
 from ..geometry import Array, apply_affine, box_center, box_side, crop_affine, landmark_box
 from ..inference.predictor import Predictor
 from ..io.formats import format_pts
 from ..io.image import find_images, read_image
 from ..io.video import VIDEO_SUFFIXES
-from .crop_cache import CONTEXT
-from .frames import VideoFrames
-from .sample import OF_ONE_PHOTO
 
 LOOKS = ((0.0, 0.0, 1.0), (0.04, 0.03, 1.05), (-0.04, 0.03, 0.96), (0.03, -0.04, 1.0), (-0.03, -0.03, 1.03))
 """How the crop is moved for each look at a face: along x and y in box sides, and in scale."""

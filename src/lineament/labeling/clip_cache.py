@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from ..atomic import whole
 from ..crop import warp
+from ..data.crop_cache import CropCache
+from ..data.synthetic_clips import ClipSettings, make_clip
 from ..errors import DataError
 from ..geometry import Array, apply_affine, box_side, crop_affine, invert_affine, upright_box
 from ..inference.onnx_model import find_model
 from ..schemes import scheme
 from ..tracking.filters import zero_phase
 from ..tracking.tracker import Tracker
-from .crop_cache import CropCache
-from .self_labels import Limits, frames_of, moved
-from .synthetic_clips import ClipSettings, make_clip
+from .pseudo_labels import Limits, frames_of, moved
 
 SIZE, CONTEXT = 192, 1.75
 """Side of a cached frame in pixels, and in sides of the face as it was in the frame before."""
