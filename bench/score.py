@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lineament.evaluation.metrics import failure_rate, mean_nme, norm_length
 from lineament.geometry import Array
 from lineament.schemes import convert, scheme
-from lineament.score.metrics import failure_rate, mean_nme, norm_length
 
 TARGET = "ibug68"
 Found = Sequence[Array | None]

@@ -13,9 +13,9 @@ import numpy as np
 
 from lineament import Predictor, Tracker, VideoReader, VideoWriter, convert, read_image
 from lineament.data.sample import data_root
+from lineament.evaluation.stability import interocular, jitter, lag, still_frames
 from lineament.face import Faces
 from lineament.io.track_files import smoothed, track_all
-from lineament.score.stability import interocular, jitter, lag, still_frames
 from lineament.tracking.filters import DEFAULT
 
 from .install import ROOT

@@ -11,11 +11,11 @@ import numpy as np
 
 from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import Sample, data_root
+from lineament.evaluation.metrics import nme, norm_length
 from lineament.geometry import Array, apply_affine, box_side, landmark_box
 from lineament.inference.onnx_model import Heads, load_model
 from lineament.inference.predictor import Predictor, Recut
 from lineament.schemes import scheme
-from lineament.score.metrics import nme, norm_length
 
 Turned = tuple[np.ndarray, Array, Array]  # image, true landmarks, box given
 

@@ -24,9 +24,9 @@ from lineament.atomic import whole
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import data_root
 from lineament.data.synthetic_clips import ClipSettings, make_clip
+from lineament.evaluation.stability import interocular, jitter, lag, still_frames
 from lineament.io.track_files import read_tracks
 from lineament.learn.curves import new_figure, save_figure
-from lineament.score.stability import interocular, jitter, lag, still_frames
 from lineament.tracking.filters import FILTERS, EuroSettings, KalmanSettings, Smoother, zero_phase
 from lineament.tracking.tracker import Tracker
 

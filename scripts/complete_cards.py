@@ -12,10 +12,10 @@ from typing import Any
 from lineament.atomic import whole
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import Sample, data_root
+from lineament.evaluation.evaluate import evaluate
+from lineament.evaluation.protocols import protocol
 from lineament.inference.onnx_model import read_card, weights_folder
 from lineament.inference.predictor import Predictor
-from lineament.score.evaluate import evaluate
-from lineament.score.protocols import protocol
 
 WORDS = Path(__file__).parents[1] / "recipes" / "cards.toml"
 

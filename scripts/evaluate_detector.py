@@ -15,13 +15,13 @@ from lineament.data.detection.photos import Photo, photo_of_sample, read_detecto
 from lineament.data.detection.scenes import moved_faces, warp_small
 from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import data_root
+from lineament.evaluation.blazeface import TO_TIGHT, BlazeFace
+from lineament.evaluation.detection import find_all, least_threshold, pictures_with_false_faces, recall, roll_errors_deg
 from lineament.geometry import apply_affine, box_center, box_side, similarity
 from lineament.inference.detector_adapters import to_tight
 from lineament.inference.face_detector import FaceDetector, as_detector
 from lineament.io.image import read_image
 from lineament.learn.export_detector import write_card
-from lineament.score.blazeface import TO_TIGHT, BlazeFace
-from lineament.score.detection import find_all, least_threshold, pictures_with_false_faces, recall, roll_errors_deg
 
 LOW = 0.15
 SMALLEST = {"wider": 16.0}

@@ -26,6 +26,8 @@ from lineament.data.crop_cache import Source, TrainingCrops, plain_landmarks
 from lineament.data.mixture import read_mixture
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import cache_root, data_root
+from lineament.evaluation.evaluate import evaluate
+from lineament.evaluation.protocols import protocol
 from lineament.inference.predictor import Predictor
 from lineament.learn.build import as_its_start, load_trained, read_trained
 from lineament.learn.curves import read_log
@@ -33,8 +35,6 @@ from lineament.learn.export import export_checkpoint
 from lineament.learn.train import changed_keys
 from lineament.learn.validate import interocular_nmes, predict_plain
 from lineament.recipe import Recipe, read_recipe
-from lineament.score.evaluate import evaluate
-from lineament.score.protocols import protocol
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 FINAL = ("300w-common", "300w-common-masked")

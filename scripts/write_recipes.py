@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from lineament.data.augment import Augmentation
 from lineament.data.readers.registry import READERS
+from lineament.evaluation.protocols import PROTOCOLS, protocol
 from lineament.learn.losses import LOSSES
 from lineament.models.backbones.registry import BACKBONES, IMAGENET
 from lineament.recipe import (
@@ -26,7 +27,6 @@ from lineament.recipe import (
     TrainSettings,
 )
 from lineament.schemes import NAMES, scheme
-from lineament.score.protocols import PROTOCOLS, protocol
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
 HEAD = """# What recipes, data sets and protocols may say

@@ -8,14 +8,14 @@ import pytest
 
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError
+from lineament.evaluation.accumulator import Tally
+from lineament.evaluation.evaluate import evaluate, match
+from lineament.evaluation.protocols import Protocol, protocol
+from lineament.evaluation.report import Report
+from lineament.evaluation.worst import draw_errors
 from lineament.face import Face, Faces
 from lineament.geometry import iou, landmark_box
 from lineament.schemes import convert, scheme
-from lineament.score.evaluate import evaluate, match
-from lineament.score.protocols import Protocol, protocol
-from lineament.score.report import Report
-from lineament.score.tally import Tally
-from lineament.score.worst import draw_errors
 from test_data_frames import video as made_video
 
 N = 68

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from lineament.data.sample import Sample
+from lineament.evaluation.evaluate import evaluate
+from lineament.evaluation.occlude import hide_half
+from lineament.evaluation.protocols import protocol
 from lineament.face import Face, Faces
 from lineament.schemes import scheme
-from lineament.score.evaluate import evaluate
-from lineament.score.hide import hide_half
-from lineament.score.protocols import protocol
 
 LANDMARKS = scheme("ibug68").mean_shape * 100 + [120.0, 100.0]
 SAMPLE = Sample(Path("a.png"), LANDMARKS, "ibug68", "a.png", subset="helen/testset")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineament.errors import InputError, ShapeError
-from lineament.score import metrics
+from lineament.evaluation import metrics
 
 CORNERS = ([36], [45])
 EYES = (list(range(36, 42)), list(range(42, 48)))

@@ -7,9 +7,9 @@ import pytest
 
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError
+from lineament.evaluation.perturb import ROLLS_DEG, SCALES, SHIFTS, changed_boxes, perturb, roll_picture
 from lineament.face import Face, Faces
 from lineament.geometry import box_center, box_side
-from lineament.score.perturb import ROLLS_DEG, SCALES, SHIFTS, changed_boxes, perturb, roll_picture
 
 N = 68
 

@@ -9,7 +9,7 @@ import pytest
 
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError
-from lineament.score.predictions import needs_samples, score_predictions
+from lineament.evaluation.predictions import needs_samples, score_predictions
 
 N = 68
 

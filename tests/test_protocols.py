@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError, SchemeError
+from lineament.evaluation.metrics import POINT_NORMS
+from lineament.evaluation.protocols import MISSED, PROTOCOLS, Subset, count_note, make_protocol, protocol
 from lineament.schemes import scheme
-from lineament.score.metrics import POINT_NORMS
-from lineament.score.protocols import MISSED, PROTOCOLS, Subset, count_note, make_protocol, protocol
 
 TABLES = Path(__file__).parents[1] / "src/lineament/tables/protocols"
 

@@ -9,8 +9,8 @@ import pytest
 from lineament.data.readers.registry import data_set, read_data
 from lineament.data.readers.wflw import ATTRIBUTES
 from lineament.errors import ProtocolError
-from lineament.score.protocols import PROTOCOLS, count_note, protocol
-from lineament.score.read import read_protocol
+from lineament.evaluation.protocol_data import read_protocol
+from lineament.evaluation.protocols import PROTOCOLS, count_note, protocol
 
 
 def write_face(folder: Path, name: str, points: np.ndarray) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from lineament.errors import ProtocolError
-from lineament.score.protocols import protocol
-from lineament.score.report import Perturbed, Report, compare, format_report, read_report, write_report
-from lineament.score.tally import Tally
+from lineament.evaluation.accumulator import Tally
+from lineament.evaluation.protocols import protocol
+from lineament.evaluation.report import Perturbed, Report, compare, format_report, read_report, write_report
 
 N = 68
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from lineament.errors import ExtraError
-from lineament.score.protocols import protocol
-from lineament.score.report import Perturbed, Report
-from lineament.score.tally import Tally
-from lineament.score.worst import SIDE, WorstFaces, draw_errors
+from lineament.evaluation.accumulator import Tally
+from lineament.evaluation.protocols import protocol
+from lineament.evaluation.report import Perturbed, Report
+from lineament.evaluation.worst import SIDE, WorstFaces, draw_errors
 
 pytest.importorskip("matplotlib")
 
-from lineament.score.sheet import draw_comparison, write_html, write_png
+from lineament.evaluation.report_html import draw_comparison, write_html, write_png
 
 N = 68
 

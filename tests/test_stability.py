@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from lineament.errors import InputError, ProtocolError
-from lineament.face import Face, Faces
-from lineament.io.track_files import Tracks
-from lineament.schemes import scheme
-from lineament.score.stability import (
+from lineament.evaluation.stability import (
     compare_numbers,
     interocular,
     jitter,
@@ -20,6 +17,9 @@ from lineament.score.stability import (
     stretches,
     zero_phase,
 )
+from lineament.face import Face, Faces
+from lineament.io.track_files import Tracks
+from lineament.schemes import scheme
 
 FACE = scheme("ibug68").mean_shape * 100 + 200
 EYES = float(np.linalg.norm(FACE[45] - FACE[36]))

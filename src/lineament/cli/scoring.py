@@ -11,7 +11,7 @@ from .app import app, need_package, note, progress_bar, show
 from .faces import DetectorName, Flip, ModelName, Smooth, make_predictor
 
 if TYPE_CHECKING:
-    from ..score.report import Report
+    from ..evaluation.report import Report
 
 ProtocolId = Annotated[
     str, typer.Option("--protocol", metavar="ID", help="300w-common, wflw, folder, ...; or a .toml file.")
@@ -59,9 +59,9 @@ def evaluate(
     _need_plots(report)
     if perturb and boxes is BoxSource.tracked:
         raise typer.BadParameter("--perturb changes boxes of single pictures; leave --boxes tracked out")
-    from ..score.evaluate import evaluate as measure
-    from ..score.perturb import perturb as measure_perturbed
-    from ..score.read import read_protocol
+    from ..evaluation.evaluate import evaluate as measure
+    from ..evaluation.perturb import perturb as measure_perturbed
+    from ..evaluation.protocol_data import read_protocol
 
     fixed, samples = read_protocol(protocol, data, scheme)
     predict: Any = make_predictor(model, detector=detector, flip=flip)
@@ -93,9 +93,9 @@ def score(
 ) -> None:
     """Score the predictions of any other system; truth that the file lacks comes from the protocol's data."""
     _need_plots(report)
-    from ..score.predictions import needs_samples, score_predictions
-    from ..score.protocols import protocol as known_protocol
-    from ..score.read import read_protocol
+    from ..evaluation.predictions import needs_samples, score_predictions
+    from ..evaluation.protocol_data import read_protocol
+    from ..evaluation.protocols import protocol as known_protocol
 
     fixed, samples = known_protocol(protocol), None
     called = fixed.for_scheme(scheme) if scheme else fixed
@@ -113,14 +113,14 @@ def compare(
 ) -> None:
     """Put reports of one protocol side by side; unlike protocols are refused."""
     _need_plots(out)
-    from ..score.report import compare as put_beside
-    from ..score.report import read_report
+    from ..evaluation.report import compare as put_beside
+    from ..evaluation.report import read_report
 
     found = [read_report(path / "report.json" if path.is_dir() else path) for path in reports]
     comparison = put_beside(found, _names(reports, found))
     show(comparison.table().rstrip())
     if out is not None:
-        from ..score.sheet import draw_comparison
+        from ..evaluation.report_html import draw_comparison
 
         out.parent.mkdir(parents=True, exist_ok=True)
         draw_comparison(comparison.reports, comparison.names).savefig(out)
@@ -142,11 +142,11 @@ def _names(paths: Sequence[Path], reports: "Sequence[Report]") -> list[str]:
 
 
 def _show_report(found: "Report", format: Printed, folder: Path | None) -> None:
-    from ..score.report import format_report, write_report
+    from ..evaluation.report import format_report, write_report
 
     if folder is not None:
         write_report(found, folder / "report.json")
-        from ..score.sheet import write_html, write_png
+        from ..evaluation.report_html import write_html, write_png
 
         write_html(found, folder / "report.html")
         write_png(found, folder / "report.png")

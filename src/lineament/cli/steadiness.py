@@ -35,8 +35,8 @@ def stability(
     second difference of the points, in percent of the distance between the outer eye corners. Tracks without a
     --reference have no lag.
     """
+    from ..evaluation.stability import compare_numbers, measure_tracks
     from ..io.track_files import read_tracks, smoothed
-    from ..score.stability import compare_numbers, measure_tracks
     from ..tracking.tracker import Tracker
 
     _check(paths, reference, truth)
@@ -67,7 +67,7 @@ def stability(
     if truth:
         show_table(["track", "true faces", "switches", "lost", "ghosts"], counted)
     if plot is not None:
-        from ..score.stability_plot import draw_stability
+        from ..evaluation.stability_plot import draw_stability
 
         draw_stability(drawn, plot)
         note(f"motion and jitter over time -> {plot}")

@@ -12,8 +12,8 @@ from torch import nn
 
 from ..data.crop_cache import CropCache, plain_crops, plain_landmarks
 from ..errors import RecipeError
+from ..evaluation.metrics import nme, norm_length
 from ..schemes import scheme
-from ..score.metrics import nme, norm_length
 
 BATCH = 32
 """Faces at once."""

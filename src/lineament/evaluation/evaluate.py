@@ -16,10 +16,10 @@ from ..errors import ProtocolError
 from ..face import Face, Faces
 from ..geometry import Array, iou
 from ..schemes import convert
-from .hide import shown
+from .accumulator import Tally
+from .occlude import shown
 from .protocols import MATCH_IOU, Protocol, chosen, count_note, named
 from .report import Report
-from .tally import Tally
 from .worst import WorstFaces
 
 Image = NDArray[np.uint8]

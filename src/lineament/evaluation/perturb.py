@@ -9,11 +9,11 @@ from ..crop import warp
 from ..data.sample import Sample, tight_box
 from ..errors import ProtocolError
 from ..geometry import Array, apply_affine, box_center, box_side, landmark_box, similarity
+from .accumulator import Tally
 from .evaluate import Fit, Predict, Read, match
-from .hide import shown
+from .occlude import shown
 from .protocols import Protocol, chosen, named
 from .report import Perturbed
-from .tally import Tally
 
 SHIFTS = (-0.2, -0.15, -0.1, -0.05, 0.05, 0.1, 0.15, 0.2)
 SCALES = (0.8, 0.9, 1.1, 1.2)

@@ -14,9 +14,9 @@ from ..data.sample import Sample
 from ..errors import InputError, ProtocolError
 from ..geometry import Array, as_boxes
 from ..schemes import scheme
+from .accumulator import Tally
 from .protocols import Protocol, chosen, named
 from .report import Report
-from .tally import Tally
 
 WANTED = 'wanted a JSON list of {"image": name, "pred": [[x, y], ...], "truth": [[x, y], ...]}'
 
