@@ -11,10 +11,10 @@ from typing import Any
 
 from lineament.data.crop_cache import TrainingCrops
 from lineament.data.sample import cache_root, data_root
-from lineament.learn.batches import make_loader
-from lineament.learn.parallel import Processes
-from lineament.learn.train import Progress, Trainer
 from lineament.recipe import read_recipe
+from lineament.training.loader import make_loader
+from lineament.training.parallel import Processes
+from lineament.training.trainer import Progress, Trainer
 
 
 class Enough(Exception):

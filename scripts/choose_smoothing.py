@@ -26,9 +26,9 @@ from lineament.data.sample import data_root
 from lineament.data.synthetic_clips import ClipSettings, make_clip
 from lineament.evaluation.stability import interocular, jitter, lag, still_frames
 from lineament.io.track_files import read_tracks
-from lineament.learn.curves import new_figure, save_figure
 from lineament.tracking.filters import FILTERS, EuroSettings, KalmanSettings, Smoother, zero_phase
 from lineament.tracking.tracker import Tracker
+from lineament.training.curves import new_figure, save_figure
 
 AT_MOST = 0.3
 """Of the unsmoothed jitter: a third with room for other videos."""

@@ -11,10 +11,10 @@ from lineament.data.detection.photos import read_detector_photos
 from lineament.data.sample import data_root
 from lineament.inference.face_detector import shrink_or_enlarge
 from lineament.io.image import read_image
-from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.export_detector import export_detector
-from lineament.learn.train_detector import load_detector
 from lineament.models.profile import multiply_adds, parameters
+from lineament.training.checkpoint import load_checkpoint
+from lineament.training.detector.trainer import load_detector
 
 LIMITS = (
     "Faces under about 12 pixels are mostly missed. The roll was learnt from 2,000 faces with landmarks and turned "

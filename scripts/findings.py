@@ -29,12 +29,12 @@ from lineament.data.sample import cache_root, data_root
 from lineament.evaluation.evaluate import evaluate
 from lineament.evaluation.protocols import protocol
 from lineament.inference.predictor import Predictor
-from lineament.learn.build import as_its_start, load_trained, read_trained
-from lineament.learn.curves import read_log
 from lineament.learn.export import export_checkpoint
-from lineament.learn.train import changed_keys
-from lineament.learn.validate import interocular_nmes, predict_plain
 from lineament.recipe import Recipe, read_recipe
+from lineament.training.build import as_its_start, load_trained, read_trained
+from lineament.training.curves import read_log
+from lineament.training.trainer import changed_keys
+from lineament.training.validate import interocular_nmes, predict_plain
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 FINAL = ("300w-common", "300w-common-masked")

@@ -20,14 +20,14 @@ from torch import nn
 
 from lineament.data.mixture import read_mixture
 from lineament.data.sample import cache_root, data_root
-from lineament.learn.build import load_trained
-from lineament.learn.curves import new_figure, save_figure
-from lineament.learn.losses import total_loss
-from lineament.learn.validate import validate
 from lineament.models.decoders import decode_argmax, decode_dark
 from lineament.models.heads.attentive_1d import Attentive1D, AxisSettings
 from lineament.models.heads.heatmap import STRIDE, Raw
 from lineament.models.landmark_net import LandmarkNet, make_head
+from lineament.training.build import load_trained
+from lineament.training.curves import new_figure, save_figure
+from lineament.training.losses import total_loss
+from lineament.training.validate import validate
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "cpu" / "attentive1d.toml"
 TWO = ("model.head=gaussian2d", "model.decoder=expectation", "losses={mse = 1.0}")

@@ -28,11 +28,11 @@ from findings_cuts import LEARNING, read_cuts, run_of
 from lineament.data.crop_cache import cached_size
 from lineament.data.mixture import Mixture, read_mixture
 from lineament.data.sample import cache_root, data_root
-from lineament.learn.checkpoint import save_checkpoint, student_weights
-from lineament.learn.distill import Distiller
-from lineament.learn.together import Run, train_together
-from lineament.learn.train import Progress, Trainer
 from lineament.recipe import Recipe, read_recipe
+from lineament.training.checkpoint import save_checkpoint, student_weights
+from lineament.training.distill.task import Distiller
+from lineament.training.scheduler import Run, train_together
+from lineament.training.trainer import Progress, Trainer
 
 KINDS = {"train": Trainer, "distill": Distiller}
 SEEDS = (1, 2, 3)

@@ -27,9 +27,9 @@ from lineament.data.sample import cache_root, data_root
 from lineament.data.synthetic_clips import ClipSettings, make_clip
 from lineament.evaluation.evaluate import evaluate
 from lineament.evaluation.protocols import protocol
-from lineament.learn.build import load_trained
-from lineament.learn.refine import SAME
 from lineament.recipe import read_recipe
+from lineament.training.build import load_trained
+from lineament.training.temporal.task import SAME
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "cpu" / "attentive1d-track.toml"
 SEED = 2_000_000

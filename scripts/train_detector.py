@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 
 from lineament.data.sample import data_root
-from lineament.learn.train_detector import read_detector_recipe, train_detector
+from lineament.training.detector.trainer import read_detector_recipe, train_detector
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("recipe", type=Path)

@@ -15,7 +15,6 @@ from pydantic_core import PydanticUndefined
 from lineament.data.augment import Augmentation
 from lineament.data.readers.registry import READERS
 from lineament.evaluation.protocols import PROTOCOLS, protocol
-from lineament.learn.losses import LOSSES
 from lineament.models.backbones.registry import BACKBONES, IMAGENET
 from lineament.recipe import (
     DataPart,
@@ -27,6 +26,7 @@ from lineament.recipe import (
     TrainSettings,
 )
 from lineament.schemes import NAMES, scheme
+from lineament.training.losses import LOSSES
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
 HEAD = """# What recipes, data sets and protocols may say

@@ -7,8 +7,6 @@ torch = pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
 from lineament.inference.onnx_model import open_session
-from lineament.learn.losses import cross_entropy_1d, mse_1d, mse_2d
-from lineament.learn.target import gaussian_1d, gaussian_2d
 from lineament.models.decoders import decode_argmax_1d, decode_dark_1d, decode_expectation_1d
 from lineament.models.heads.attentive_1d import (
     LENGTHS,
@@ -19,6 +17,8 @@ from lineament.models.heads.attentive_1d import (
 )
 from lineament.models.heads.heatmap import Raw
 from lineament.models.landmark_net import LandmarkNet
+from lineament.training.losses import cross_entropy_1d, mse_1d, mse_2d
+from lineament.training.targets import gaussian_1d, gaussian_2d
 
 pytestmark = pytest.mark.torch
 

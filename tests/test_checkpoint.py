@@ -9,8 +9,8 @@ pytest.importorskip("torch")
 import torch
 
 from lineament.errors import ModelError
-from lineament.learn.build import load_any
-from lineament.learn.checkpoint import load_checkpoint, save_checkpoint
+from lineament.training.build import load_any
+from lineament.training.checkpoint import load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.torch
 

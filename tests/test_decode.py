@@ -240,7 +240,7 @@ def test_axes_that_do_not_belong_together_or_are_too_short_are_refused():
 @pytest.mark.torch
 def test_the_targets_of_these_tests_are_those_of_training():
     torch = pytest.importorskip("torch")
-    from lineament.learn.target import gaussian_1d, gaussian_2d
+    from lineament.training.targets import gaussian_1d, gaussian_2d
 
     landmarks = spread_landmarks(-10, SIZE + 10)
     made = gaussian_2d(torch.from_numpy(landmarks), CELLS, CELLS, STRIDE, SIGMA).numpy()

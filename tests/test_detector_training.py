@@ -16,11 +16,11 @@ from lineament.errors import DataError, RecipeError, TrainError
 from lineament.evaluation.detection import Found, least_threshold, recall, roll_errors_deg
 from lineament.geometry import compose, flip_affine, similarity
 from lineament.inference.face_detector import FaceDetector
-from lineament.learn.detector_loss import detector_loss, paired_iou
-from lineament.learn.detector_target import SMALLEST, assign, targets
 from lineament.learn.export_detector import export_detector
-from lineament.learn.train_detector import DetectorRecipe, DetectorTrainer, load_detector, read_detector_recipe
 from lineament.models.face_detector import STRIDES, Cells, FaceDetectorNet, all_centers
+from lineament.training.detector.losses import detector_loss, paired_iou
+from lineament.training.detector.targets import SMALLEST, assign, targets
+from lineament.training.detector.trainer import DetectorRecipe, DetectorTrainer, load_detector, read_detector_recipe
 
 pytestmark = pytest.mark.torch
 TINY = {"widths": (8, 8, 16, 16, 16), "depths": (0, 1, 1, 0), "pyramid": 16}

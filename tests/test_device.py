@@ -7,11 +7,11 @@ pytest.importorskip("torch")
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lineament.learn.device import Place
-from lineament.learn.distill import Distiller
-from lineament.learn.optimizer import keep_rates_on, make_optimizer, set_rates
-from lineament.learn.slim_train import Slimmer
-from lineament.learn.train import Trainer
+from lineament.training.device import Place
+from lineament.training.distill.task import Distiller
+from lineament.training.optimizer import keep_rates_on, make_optimizer, set_rates
+from lineament.training.prune.task import Slimmer
+from lineament.training.trainer import Trainer
 from tiny import Tiny, small, trained
 
 pytestmark = [

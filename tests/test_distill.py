@@ -13,16 +13,16 @@ import torch
 from lineament.data.augment import Augmentation
 from lineament.data.crop_cache import plain_crops
 from lineament.errors import RecipeError, TrainError
-from lineament.learn.build import load_trained
-from lineament.learn.checkpoint import load_checkpoint, load_weights
-from lineament.learn.distill import Distiller, cover, draw_covers
 from lineament.learn.export import export_checkpoint
-from lineament.learn.target import gaussian_2d
-from lineament.learn.taught import Said, rescaled, resized, said, spots_at_size
-from lineament.learn.train import Trainer, changed_keys
 from lineament.models.heads.heatmap import Raw
 from lineament.recipe import make_recipe
 from lineament.schemes import scheme
+from lineament.training.build import load_trained
+from lineament.training.checkpoint import load_checkpoint, load_weights
+from lineament.training.distill.task import Distiller, cover, draw_covers
+from lineament.training.distill.teacher import Said, rescaled, resized, said, spots_at_size
+from lineament.training.targets import gaussian_2d
+from lineament.training.trainer import Trainer, changed_keys
 
 pytestmark = [
     pytest.mark.torch,

@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
-from lineament.learn.distill_losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensemble, pixel_wise
+from lineament.training.distill.losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensemble, pixel_wise
 
 pytestmark = pytest.mark.torch
 

@@ -14,14 +14,14 @@ from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError, InputError
 from lineament.inference.onnx_model import Model, open_session
 from lineament.learn import export
-from lineament.learn.build import load_trained
 from lineament.learn.calibrate import SigmaScale
 from lineament.learn.export import Gate, _Graph, even_normalization, export_checkpoint, write_fp32
-from lineament.learn.train import Trainer
-from lineament.learn.validate import predict_plain
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
 from lineament.recipe import make_recipe
+from lineament.training.build import load_trained
+from lineament.training.trainer import Trainer
+from lineament.training.validate import predict_plain
 from tiny import Tiny
 
 pytestmark = [

@@ -9,7 +9,8 @@ pytest.importorskip("torch")
 import torch
 
 from lineament.errors import RecipeError
-from lineament.learn.losses import (
+from lineament.models.heads.heatmap import Raw
+from lineament.training.losses import (
     LOSSES,
     adaptive_wing,
     check_losses,
@@ -18,8 +19,7 @@ from lineament.learn.losses import (
     total_loss,
     wing,
 )
-from lineament.learn.target import gaussian_1d, gaussian_2d
-from lineament.models.heads.heatmap import Raw
+from lineament.training.targets import gaussian_1d, gaussian_2d
 
 pytestmark = pytest.mark.torch
 STRIDE, SIGMA = 4.0, 1.2

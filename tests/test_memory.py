@@ -8,7 +8,7 @@ import pytest
 WATCH = """
 import resource, sys
 import numpy as np
-from lineament.learn.memory import keep_freed_memory
+from lineament.training.memory import keep_freed_memory
 kept = keep_freed_memory() if sys.argv[1] == "kept" else True
 for k in range(12):
     if k == 2:

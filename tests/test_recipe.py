@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
-from lineament.learn.losses import check_losses
-from lineament.learn.schedule import learning_rate
 from lineament.recipe import make_recipe, read_recipe
+from lineament.training.losses import check_losses
+from lineament.training.schedule import learning_rate
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 PLAIN = """

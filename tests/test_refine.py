@@ -16,17 +16,17 @@ from lineament.inference.onnx_model import Model, load_model
 from lineament.inference.recurrent_state import Memory, scale_and_shift
 from lineament.labeling import clip_cache
 from lineament.labeling.clip_cache import ANCHORS, TrainingWindows, made_clips, video_clips
-from lineament.learn import refine
-from lineament.learn.build import load_any, load_trained
-from lineament.learn.checkpoint import load_checkpoint
 from lineament.learn.export import export_checkpoint
-from lineament.learn.refine import Refiner, follow_plain
-from lineament.learn.train import Trainer
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.refinement import between
 from lineament.recipe import make_recipe
 from lineament.schemes import scheme
+from lineament.training.build import load_any, load_trained
+from lineament.training.checkpoint import load_checkpoint
+from lineament.training.temporal import task as refine
+from lineament.training.temporal.task import Refiner, follow_plain
+from lineament.training.trainer import Trainer
 from scenes import scene
 from tiny import Tiny
 

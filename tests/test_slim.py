@@ -5,8 +5,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
-from lineament.learn.slim import close, slimmed, surviving
 from lineament.models.backbones.hr_supernet import FusionBlock, HRSuperNet
+from lineament.training.prune.supernet import close, slimmed, surviving
 
 pytestmark = pytest.mark.torch
 

@@ -12,18 +12,18 @@ torch = pytest.importorskip("torch")
 from lineament.errors import ExportError, RecipeError
 from lineament.inference.onnx_model import Model
 from lineament.learn import slim_sweep
-from lineament.learn.build import as_its_start, build_model, load_trained, start_from
-from lineament.learn.checkpoint import load_checkpoint
-from lineament.learn.shapes import fit_shapes
-from lineament.learn.slim_channels import slimmed_channels
 from lineament.learn.slim_sweep import sweep
-from lineament.learn.slim_train import Slimmer, trainer_for
-from lineament.learn.train import Trainer
 from lineament.models.backbones import registry as backbones
 from lineament.models.backbones.hr_supernet import FusionBlock, HRSuperNet, format_layout, parse_layout
 from lineament.models.landmark_net import ALL_HEADS, LandmarkNet
 from lineament.models.profile import multiply_adds, parameters
 from lineament.recipe import SlimSettings, make_recipe
+from lineament.training.build import as_its_start, build_model, load_trained, start_from
+from lineament.training.checkpoint import load_checkpoint
+from lineament.training.layer_shapes import fit_shapes
+from lineament.training.prune.channels import slimmed_channels
+from lineament.training.prune.task import Slimmer, trainer_for
+from lineament.training.trainer import Trainer
 
 pytestmark = [
     pytest.mark.torch,

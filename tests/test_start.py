@@ -7,8 +7,8 @@ pytest.importorskip("torch")
 import torch
 
 from lineament.errors import ModelError
-from lineament.learn.build import build_model, start_from
-from lineament.learn.train import Trainer
+from lineament.training.build import build_model, start_from
+from lineament.training.trainer import Trainer
 from tiny import small, trained
 
 pytestmark = [

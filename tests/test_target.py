@@ -6,7 +6,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from lineament.learn.target import gaussian_1d, gaussian_2d
+from lineament.training.targets import gaussian_1d, gaussian_2d
 
 pytestmark = pytest.mark.torch
 

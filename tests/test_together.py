@@ -7,11 +7,11 @@ pytest.importorskip("torch")
 import torch
 
 from lineament.errors import TrainError
-from lineament.learn import together
-from lineament.learn.checkpoint import load_checkpoint
-from lineament.learn.distill import Distiller
-from lineament.learn.together import Run, train_together
-from lineament.learn.train import Trainer
+from lineament.training import scheduler as together
+from lineament.training.checkpoint import load_checkpoint
+from lineament.training.distill.task import Distiller
+from lineament.training.scheduler import Run, train_together
+from lineament.training.trainer import Trainer
 from tiny import small, trained
 
 pytestmark = [

@@ -20,16 +20,16 @@ from faces import write_faces
 from lineament.data.mixture import read_mixture, without
 from lineament.data.sample import Sample
 from lineament.errors import DataError, RecipeError, TrainError
-from lineament.learn.batches import make_loader
-from lineament.learn.build import build_model
-from lineament.learn.checkpoint import load_checkpoint, save_checkpoint
-from lineament.learn.curves import draw_curves, read_log
-from lineament.learn.log import TrainLog
-from lineament.learn.optimizer import make_optimizer
-from lineament.learn.parallel import GlobalBatchNorm2d, use_global_norms
-from lineament.learn.train import Trainer
-from lineament.learn.validate import validate
 from lineament.schemes import convert
+from lineament.training.build import build_model
+from lineament.training.checkpoint import load_checkpoint, save_checkpoint
+from lineament.training.curves import draw_curves, read_log
+from lineament.training.loader import make_loader
+from lineament.training.log import TrainLog
+from lineament.training.optimizer import make_optimizer
+from lineament.training.parallel import GlobalBatchNorm2d, use_global_norms
+from lineament.training.trainer import Trainer
+from lineament.training.validate import validate
 from tiny import small, trained
 
 pytestmark = [
@@ -151,7 +151,7 @@ TWO = """
 import json, sys
 from pathlib import Path
 from lineament.recipe import make_recipe
-from lineament.learn.train import Trainer
+from lineament.training.trainer import Trainer
 sys.path.insert(0, sys.argv[3])
 import tiny
 tiny.register()

@@ -2,10 +2,10 @@
 
 from torch import nn
 
-from lineament.learn.checkpoint import load_checkpoint
-from lineament.learn.train import Trainer
 from lineament.models.backbones.registry import BACKBONES
 from lineament.recipe import make_recipe
+from lineament.training.checkpoint import load_checkpoint
+from lineament.training.trainer import Trainer
 
 
 class Tiny(nn.Module):

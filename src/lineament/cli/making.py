@@ -14,8 +14,8 @@ from .app import app, note, progress_bar, show, show_table
 from .faces import Flip, ModelName, list_failures
 
 if TYPE_CHECKING:
-    from ..learn.train import Progress, Trainer
     from ..recipe import Recipe
+    from ..training.trainer import Progress, Trainer
 
 Data = Annotated[Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")]
 Cache = Annotated[Path | None, typer.Option(help="A folder for prepared crops; the user's cache by default.")]
@@ -75,7 +75,7 @@ def train(
     what the unbroken run would have given.
     """
     _need_torch()
-    from ..learn.train import Trainer
+    from ..training.trainer import Trainer
 
     checkpoint, settings = _train(Trainer, recipe, set, out, resume, data, cache)
     _say_next(checkpoint, settings.name)
@@ -96,7 +96,7 @@ def distill(
     by is refused before training starts. Otherwise as train.
     """
     _need_torch()
-    from ..learn.distill import Distiller
+    from ..training.distill.task import Distiller
 
     checkpoint, settings = _train(Distiller, recipe, set, out, resume, data, cache)
     _say_next(checkpoint, settings.name)
@@ -119,7 +119,7 @@ def slim(
     _need_torch()
     from ..data.sample import cache_root, data_root
     from ..learn.slim_sweep import sweep
-    from ..learn.slim_train import trainer_for
+    from ..training.prune.task import trainer_for
 
     checkpoint, settings = _train(trainer_for, recipe, set, out, resume, data, cache)
     if not _speaks():
@@ -162,7 +162,7 @@ def refine(
     track. Otherwise as train.
     """
     _need_torch()
-    from ..learn.refine import Refiner
+    from ..training.temporal.task import Refiner
 
     checkpoint, settings = _train(Refiner, recipe, set, out, resume, data, cache)
     _say_next(checkpoint, settings.name)
@@ -214,8 +214,8 @@ def export(
     """
     _need_torch()
     from ..data.sample import cache_root, data_root
-    from ..learn.build import read_trained
     from ..learn.export import export_checkpoint
+    from ..training.build import read_trained
 
     called = name or read_trained(checkpoint)[1].name
     card = export_checkpoint(checkpoint, out, called, int8, data_root(data), cache_root(cache))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..recipe import Recipe
+from ..training.checkpoint import load_checkpoint
 from .calibrate import SigmaScale
-from .checkpoint import load_checkpoint
 
 
 def make_card(

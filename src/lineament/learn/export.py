@@ -32,11 +32,11 @@ from ..models.profile import multiply_adds, parameters
 from ..models.refinement import WIDTH, RefinedNet
 from ..recipe import NAME, Recipe
 from ..schemes import scheme
-from .build import load_any
+from ..training.build import load_any
+from ..training.validate import interocular_nme, known_eyes, predict_plain
 from .calibrate import SigmaScale, fit_sigma, near_exponent
 from .card import make_card
 from .quantize import quantize_file
-from .validate import interocular_nme, known_eyes, predict_plain
 
 NME_CHANGE = 0.01
 """Largest change of the validation NME, as a fraction of itself."""

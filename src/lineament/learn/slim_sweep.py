@@ -19,12 +19,12 @@ from ..models.backbones.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, form
 from ..models.landmark_net import LandmarkNet
 from ..models.profile import multiply_adds, parameters
 from ..recipe import ModelSettings, Recipe, SlimSettings
-from .build import load_trained
-from .checkpoint import load_checkpoint, save_checkpoint
-from .curves import new_figure, save_figure
+from ..training.build import load_trained
+from ..training.checkpoint import load_checkpoint, save_checkpoint
+from ..training.curves import new_figure, save_figure
+from ..training.prune.channels import slimmed_channels
+from ..training.prune.supernet import Layout, slimmed, surviving
 from .export import export_checkpoint
-from .slim import Layout, slimmed, surviving
-from .slim_channels import slimmed_channels
 
 NME = "validation_nme_onnx"
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import torch
 
-from ..errors import RecipeError
-from ..models.backbones.hr_supernet import WIDTHS, FusionBlock, HRSuperNet
+from ...errors import RecipeError
+from ...models.backbones.hr_supernet import WIDTHS, FusionBlock, HRSuperNet
 
 Layout = list[dict[int, list[int]]]
 """Of each stage after the first, the sources of each block by its resolution."""

@@ -21,11 +21,11 @@ from ..data.mixture import Mixture, read_mixture
 from ..errors import ExtraError, RecipeError, TrainError
 from ..models.heads.heatmap import STRIDE
 from ..recipe import Recipe
-from .batches import Crops, make_loader
 from .build import as_its_start, build_model, start_from
 from .checkpoint import load_checkpoint, save_checkpoint
 from .curves import draw_curves
 from .device import Captured, Place
+from .loader import Crops, make_loader
 from .log import TrainLog
 from .losses import check_losses, present, total_loss
 from .memory import keep_freed_memory

@@ -18,7 +18,7 @@ from ..models.refinement import RefinedNet
 from ..recipe import Recipe, make_recipe
 from ..schemes import scheme
 from .checkpoint import load_checkpoint, load_weights, student_weights
-from .shapes import fit_shapes
+from .layer_shapes import fit_shapes
 
 REFINEMENT = "refine."
 """What the names of a refinement's weights begin with."""

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import whole
-from ..data.crop_cache import CropCache, Source, plain_crops
-from ..geometry import apply_affine, invert_affine
+from ...atomic import whole
+from ...data.crop_cache import CropCache, Source, plain_crops
+from ...geometry import apply_affine, invert_affine
 
 Tell = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Crops (B, S, S, 3) -> landmarks (B, N, 2) in pixels of them."""

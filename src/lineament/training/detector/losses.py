@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..models.face_detector import Cells
-from .detector_target import Targets
+from ...models.face_detector import Cells
+from .targets import Targets
 
 
 class DetectorLoss(NamedTuple):

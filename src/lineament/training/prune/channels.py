@@ -9,10 +9,10 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from ..errors import RecipeError, missing_extra
-from ..models.backbones.hr_supernet import HRSuperNet
-from ..models.heads.attentive_1d import Attentive1D
-from ..models.landmark_net import LandmarkNet
+from ...errors import RecipeError, missing_extra
+from ...models.backbones.hr_supernet import HRSuperNet
+from ...models.heads.attentive_1d import Attentive1D
+from ...models.landmark_net import LandmarkNet
 
 ROUND = 8
 """Channels stay a multiple of this, as fast kernels want them."""

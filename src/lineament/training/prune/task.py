@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import RecipeError
-from ..models.backbones.hr_supernet import FusionBlock
-from ..recipe import Recipe, SlimSettings
-from .optimizer import make_optimizer
-from .train import Trainer
+from ...errors import RecipeError
+from ...models.backbones.hr_supernet import FusionBlock
+from ...recipe import Recipe, SlimSettings
+from ..optimizer import make_optimizer
+from ..trainer import Trainer
 
 SUPERNET = "hr-supernet"
 

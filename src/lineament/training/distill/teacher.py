@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..inference.onnx_model import Model
-from ..models.heads.heatmap import STRIDE, Raw
-from ..models.landmark_net import LandmarkNet
-from .build import load_trained
+from ...inference.onnx_model import Model
+from ...models.heads.heatmap import STRIDE, Raw
+from ...models.landmark_net import LandmarkNet
+from ..build import load_trained
 
 
 class Said(NamedTuple):

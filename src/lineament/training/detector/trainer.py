@@ -18,16 +18,16 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from ..data.detection.image_cache import PictureCache
-from ..data.detection.photos import read_detector_photos
-from ..data.detection.scenes import Scene, SceneMaker
-from ..errors import RecipeError, TrainError
-from ..models.face_detector import Cells, FaceDetectorNet, all_centers
-from ..recipe import Settings
-from .checkpoint import load_checkpoint, save_checkpoint
-from .detector_loss import detector_loss
-from .detector_target import targets
-from .memory import keep_freed_memory
+from ...data.detection.image_cache import PictureCache
+from ...data.detection.photos import read_detector_photos
+from ...data.detection.scenes import Scene, SceneMaker
+from ...errors import RecipeError, TrainError
+from ...models.face_detector import Cells, FaceDetectorNet, all_centers
+from ...recipe import Settings
+from ..checkpoint import load_checkpoint, save_checkpoint
+from ..memory import keep_freed_memory
+from .losses import detector_loss
+from .targets import targets
 
 
 class DetectorRecipe(Settings):

@@ -12,7 +12,7 @@ from ..data.crop_cache import TrainingCrops, cached_size
 from ..data.mixture import Mixture, read_mixture
 from ..errors import TrainError
 from ..recipe import DataPart
-from .train import Progress, Trainer
+from .trainer import Progress, Trainer
 
 
 @dataclass(frozen=True)

@@ -10,25 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.crop_cache import plain_crops, plain_landmarks
-from ..data.readers.talking_face import FOLDER, is_talking_face
-from ..data.synthetic_clips import ClipSettings
-from ..errors import ModelError, RecipeError
-from ..geometry import compose, crop_affine
-from ..inference.recurrent_state import scale_and_shift
-from ..io.video import VIDEO_SUFFIXES
-from ..labeling.clip_cache import ANCHORS, Clips, TrainingWindows, made_clips, video_clips
-from ..models.heads.heatmap import STRIDE
-from ..models.landmark_net import LandmarkNet
-from ..models.refinement import RefinedNet, between, moved_memory
-from ..recipe import Recipe, RefineSettings
-from ..schemes import scheme
-from .batches import Crops
-from .build import build_model, read_trained
-from .checkpoint import load_weights
-from .losses import total_loss
-from .train import Trainer
-from .validate import interocular_nme
+from ...data.crop_cache import plain_crops, plain_landmarks
+from ...data.readers.talking_face import FOLDER, is_talking_face
+from ...data.synthetic_clips import ClipSettings
+from ...errors import ModelError, RecipeError
+from ...geometry import compose, crop_affine
+from ...inference.recurrent_state import scale_and_shift
+from ...io.video import VIDEO_SUFFIXES
+from ...labeling.clip_cache import ANCHORS, Clips, TrainingWindows, made_clips, video_clips
+from ...models.heads.heatmap import STRIDE
+from ...models.landmark_net import LandmarkNet
+from ...models.refinement import RefinedNet, between, moved_memory
+from ...recipe import Recipe, RefineSettings
+from ...schemes import scheme
+from ..build import build_model, read_trained
+from ..checkpoint import load_weights
+from ..loader import Crops
+from ..losses import total_loss
+from ..trainer import Trainer
+from ..validate import interocular_nme
 
 MADE = ClipSettings(size=256)
 """The clips that are made; the recipe says how long they are and how often something passes."""

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import RecipeError
+from ...errors import RecipeError
 
 
 def pixel_wise(student: Tensor, teacher: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import RecipeError, nearest
 from ..models.heads.heatmap import Raw
-from .target import gaussian_1d, gaussian_2d
+from .targets import gaussian_1d, gaussian_2d
 
 
 def present(landmarks: Tensor) -> Tensor:

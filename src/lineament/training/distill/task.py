@@ -14,18 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..data.crop_cache import plain_crops, plain_landmarks
-from ..errors import RecipeError
-from ..models.heads.heatmap import STRIDE, Raw
-from ..models.landmark_net import TWO_D, LandmarkNet
-from ..recipe import DistillSettings
-from ..schemes import scheme
-from .build import build_model, start_from
-from .distill_losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensemble, pixel_wise, spots
-from .losses import smooth_l1, total_loss
-from .taught import Said, Teacher, at_size, rescaled, resized, said, spots_at_size
-from .told import with_teacher
-from .train import Progress, Trainer
+from ...data.crop_cache import plain_crops, plain_landmarks
+from ...errors import RecipeError
+from ...models.heads.heatmap import STRIDE, Raw
+from ...models.landmark_net import TWO_D, LandmarkNet
+from ...recipe import DistillSettings
+from ...schemes import scheme
+from ..build import build_model, start_from
+from ..losses import smooth_l1, total_loss
+from ..trainer import Progress, Trainer
+from .losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensemble, pixel_wise, spots
+from .teacher import Said, Teacher, at_size, rescaled, resized, said, spots_at_size
+from .teacher_cache import with_teacher
 
 BATCH = 32
 """Faces at once where nothing is learnt."""
