@@ -17,11 +17,11 @@ from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import data_root
 from lineament.evaluation.blazeface import TO_TIGHT, BlazeFace
 from lineament.evaluation.detection import find_all, least_threshold, pictures_with_false_faces, recall, roll_errors_deg
+from lineament.export.detector import write_card
 from lineament.geometry import apply_affine, box_center, box_side, similarity
 from lineament.inference.detector_adapters import to_tight
 from lineament.inference.face_detector import FaceDetector, as_detector
 from lineament.io.image import read_image
-from lineament.learn.export_detector import write_card
 
 LOW = 0.15
 SMALLEST = {"wider": 16.0}

@@ -9,9 +9,9 @@ import torch
 
 from lineament.data.detection.photos import read_detector_photos
 from lineament.data.sample import data_root
+from lineament.export.detector import export_detector
 from lineament.inference.face_detector import shrink_or_enlarge
 from lineament.io.image import read_image
-from lineament.learn.export_detector import export_detector
 from lineament.models.profile import multiply_adds, parameters
 from lineament.training.checkpoint import load_checkpoint
 from lineament.training.detector.trainer import load_detector

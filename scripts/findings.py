@@ -28,8 +28,8 @@ from lineament.data.readers.registry import read_data
 from lineament.data.sample import cache_root, data_root
 from lineament.evaluation.evaluate import evaluate
 from lineament.evaluation.protocols import protocol
+from lineament.export.export import export_checkpoint
 from lineament.inference.predictor import Predictor
-from lineament.learn.export import export_checkpoint
 from lineament.recipe import Recipe, read_recipe
 from lineament.training.build import as_its_start, load_trained, read_trained
 from lineament.training.curves import read_log

@@ -18,8 +18,8 @@ from findings import CUT, RECIPES, TABLES, exported, train
 
 from lineament.errors import ExportError
 from lineament.inference.speed import time_file
-from lineament.learn.slim_sweep import NME, Cut, draw_pareto
 from lineament.recipe import read_recipe
+from lineament.study.prune_sweep import NME, Cut, draw_pareto
 
 SLIMMED = CUT.parents[1]
 SUPERNET = RECIPES / "cpu" / f"{SLIMMED.name}.toml"

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 from lineament.errors import DataError
-from lineament.learn.calibrate import COVERED, NEAR, SigmaScale, fit_sigma, near_exponent
+from lineament.export.calibrate import COVERED, NEAR, SigmaScale, fit_sigma, near_exponent
 
 pytestmark = pytest.mark.torch
 

@@ -14,9 +14,9 @@ from lineament.data.detection.scenes import SceneMaker, moved_faces, turned_boxe
 from lineament.data.sample import in_validation
 from lineament.errors import DataError, RecipeError, TrainError
 from lineament.evaluation.detection import Found, least_threshold, recall, roll_errors_deg
+from lineament.export.detector import export_detector
 from lineament.geometry import compose, flip_affine, similarity
 from lineament.inference.face_detector import FaceDetector
-from lineament.learn.export_detector import export_detector
 from lineament.models.face_detector import STRIDES, Cells, FaceDetectorNet, all_centers
 from lineament.training.detector.losses import detector_loss, paired_iou
 from lineament.training.detector.targets import SMALLEST, assign, targets

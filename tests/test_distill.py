@@ -13,7 +13,7 @@ import torch
 from lineament.data.augment import Augmentation
 from lineament.data.crop_cache import plain_crops
 from lineament.errors import RecipeError, TrainError
-from lineament.learn.export import export_checkpoint
+from lineament.export.export import export_checkpoint
 from lineament.models.heads.heatmap import Raw
 from lineament.recipe import make_recipe
 from lineament.schemes import scheme

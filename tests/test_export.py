@@ -12,10 +12,10 @@ from faces import write_faces
 from lineament.data.crop_cache import plain_crops
 from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError, InputError
+from lineament.export import export
+from lineament.export.calibrate import SigmaScale
+from lineament.export.export import Gate, _Graph, even_normalization, export_checkpoint, write_fp32
 from lineament.inference.onnx_model import Model, open_session
-from lineament.learn import export
-from lineament.learn.calibrate import SigmaScale
-from lineament.learn.export import Gate, _Graph, even_normalization, export_checkpoint, write_fp32
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
 from lineament.recipe import make_recipe

@@ -11,7 +11,7 @@ import onnxruntime
 import onnxruntime.quantization
 
 from lineament.errors import ExportError
-from lineament.learn.quantize import quantize_file, take_bytes
+from lineament.export.quantize import quantize_file, take_bytes
 
 pytestmark = [
     pytest.mark.torch,

@@ -11,12 +11,12 @@ from lineament import Predictor
 from lineament.data.mixture import read_mixture
 from lineament.data.synthetic_clips import ClipSettings
 from lineament.errors import DataError, ExportError, ModelError, RecipeError, ShapeError, TrainError
+from lineament.export.export import export_checkpoint
 from lineament.geometry import compose, crop_affine, fit_similarity
 from lineament.inference.onnx_model import Model, load_model
 from lineament.inference.recurrent_state import Memory, scale_and_shift
 from lineament.labeling import clip_cache
 from lineament.labeling.clip_cache import ANCHORS, TrainingWindows, made_clips, video_clips
-from lineament.learn.export import export_checkpoint
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.refinement import between

@@ -11,13 +11,13 @@ torch = pytest.importorskip("torch")
 
 from lineament.errors import ExportError, RecipeError
 from lineament.inference.onnx_model import Model
-from lineament.learn import slim_sweep
-from lineament.learn.slim_sweep import sweep
 from lineament.models.backbones import registry as backbones
 from lineament.models.backbones.hr_supernet import FusionBlock, HRSuperNet, format_layout, parse_layout
 from lineament.models.landmark_net import ALL_HEADS, LandmarkNet
 from lineament.models.profile import multiply_adds, parameters
 from lineament.recipe import SlimSettings, make_recipe
+from lineament.study import prune_sweep as slim_sweep
+from lineament.study.prune_sweep import sweep
 from lineament.training.build import as_its_start, build_model, load_trained, start_from
 from lineament.training.checkpoint import load_checkpoint
 from lineament.training.layer_shapes import fit_shapes

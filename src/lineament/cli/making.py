@@ -118,7 +118,7 @@ def slim(
     """
     _need_torch()
     from ..data.sample import cache_root, data_root
-    from ..learn.slim_sweep import sweep
+    from ..study.prune_sweep import sweep
     from ..training.prune.task import trainer_for
 
     checkpoint, settings = _train(trainer_for, recipe, set, out, resume, data, cache)
@@ -214,7 +214,7 @@ def export(
     """
     _need_torch()
     from ..data.sample import cache_root, data_root
-    from ..learn.export import export_checkpoint
+    from ..export.export import export_checkpoint
     from ..training.build import read_trained
 
     called = name or read_trained(checkpoint)[1].name

@@ -14,6 +14,7 @@ import torch
 
 from ..atomic import whole
 from ..errors import ExportError, RecipeError
+from ..export.export import export_checkpoint
 from ..inference.speed import time_file
 from ..models.backbones.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, format_layout
 from ..models.landmark_net import LandmarkNet
@@ -24,7 +25,6 @@ from ..training.checkpoint import load_checkpoint, save_checkpoint
 from ..training.curves import new_figure, save_figure
 from ..training.prune.channels import slimmed_channels
 from ..training.prune.supernet import Layout, slimmed, surviving
-from .export import export_checkpoint
 
 NME = "validation_nme_onnx"
 
