@@ -15,8 +15,8 @@ from lineament import Predictor, Tracker, VideoReader, VideoWriter, convert, rea
 from lineament.data.sample import data_root
 from lineament.evaluation.stability import interocular, jitter, lag, still_frames
 from lineament.face import Faces
-from lineament.io.track_files import smoothed, track_all
 from lineament.tracking.filters import DEFAULT
+from lineament.tracking.offline import smoothed, track_all
 
 from .install import ROOT
 from .machine import describe, today, write_beside

@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from lineament.data.augment import Augmentation
 from lineament.data.crop_cache import Source, TrainingCrops, plain_landmarks
 from lineament.data.mixture import read_mixture
 from lineament.data.readers.registry import read_data
@@ -30,7 +29,7 @@ from lineament.evaluation.evaluate import evaluate
 from lineament.evaluation.protocols import protocol
 from lineament.export.export import export_checkpoint
 from lineament.inference.predictor import Predictor
-from lineament.recipe import Recipe, read_recipe
+from lineament.recipe import Augmentation, Recipe, read_recipe
 from lineament.training.build import as_its_start, load_trained, read_trained
 from lineament.training.curves import read_log
 from lineament.training.trainer import changed_keys

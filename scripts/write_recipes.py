@@ -12,11 +12,11 @@ from pages import keep
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from lineament.data.augment import Augmentation
 from lineament.data.readers.registry import READERS
 from lineament.evaluation.protocols import PROTOCOLS, protocol
 from lineament.models.backbones.registry import BACKBONES, IMAGENET
 from lineament.recipe import (
+    Augmentation,
     DataPart,
     DistillSettings,
     ModelSettings,

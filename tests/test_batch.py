@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from lineament.data import crop_cache as batch
-from lineament.data.augment import Augmentation
 from lineament.data.crop_cache import CropCache, Source, TrainingCrops, cache_crops, plain_crops, plain_landmarks
 from lineament.data.sample import Sample
 from lineament.errors import DataError, ImageError
+from lineament.recipe import Augmentation
 from lineament.schemes import scheme
 
 STILL = Augmentation(flip=0, rotation_deg=0, wild_rotation=0, scale=0, shift=0, color=0, grey=0, blur=0)

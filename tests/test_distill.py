@@ -10,12 +10,11 @@ pytest.importorskip("torch")
 
 import torch
 
-from lineament.data.augment import Augmentation
 from lineament.data.crop_cache import plain_crops
 from lineament.errors import RecipeError, TrainError
 from lineament.export.export import export_checkpoint
 from lineament.models.heads.heatmap import Raw
-from lineament.recipe import make_recipe
+from lineament.recipe import Augmentation, make_recipe
 from lineament.schemes import scheme
 from lineament.training.build import load_trained
 from lineament.training.checkpoint import load_checkpoint, load_weights

@@ -11,41 +11,31 @@ ROOT = Path(__file__).parents[1] / "src" / "lineament"
 # A file imports only from lines above its own, or from its own line where that is a folder, but never in a circle.
 ORDER = (
     "errors",
-    "whole",
+    "atomic",
     "geometry",
     "schemes",
     "face",
-    "formats",
-    "image",
-    "video",
     "crop",
-    "decode",
-    "runtime",
-    "remembered",
-    "flip",
-    "detect",
-    "detect_presets",
-    "predict",
-    "smooth",
-    "followed",
-    "track",
-    "tracks",
-    "draw",
-    "recording",
-    "align",
-    "measure",
-    "results",
-    "speed",
-    "doctor",
+    "recipe",
+    "estimator",
+    "io",
+    "analysis",
     "data",
     "models",
     "classic",
-    "score",  # before learn, which validates by its metrics
-    "learn",
+    "inference",
+    "tracking",
+    "labeling",
+    "evaluation",  # before training, which validates by its metrics
+    "training",
+    "export",
+    "study",
+    "serving",
+    "doctor",
     "cli",
     "__main__",
 )
-NEEDS_TORCH = ("models", "learn")
+NEEDS_TORCH = ("models", "training", "export", "study")
 CHAIN = 8
 FILE_LINES, FUNCTION_LINES = 400, 60
 

@@ -8,13 +8,14 @@ torch = pytest.importorskip("torch")
 
 from faces import write_faces
 from lineament import Predictor
+from lineament.crop import scale_and_shift
 from lineament.data.mixture import read_mixture
 from lineament.data.synthetic_clips import ClipSettings
 from lineament.errors import DataError, ExportError, ModelError, RecipeError, ShapeError, TrainError
 from lineament.export.export import export_checkpoint
 from lineament.geometry import compose, crop_affine, fit_similarity
 from lineament.inference.onnx_model import Model, load_model
-from lineament.inference.recurrent_state import Memory, scale_and_shift
+from lineament.inference.recurrent_state import Memory
 from lineament.labeling import clip_cache
 from lineament.labeling.clip_cache import ANCHORS, TrainingWindows, made_clips, video_clips
 from lineament.models.backbones.registry import BACKBONES

@@ -5,9 +5,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from lineament.crop import scale_and_shift
 from lineament.errors import RecipeError
 from lineament.geometry import apply_affine, crop_affine
-from lineament.inference.recurrent_state import Memory, scale_and_shift
+from lineament.inference.recurrent_state import Memory
 from lineament.models.heads.attentive_1d import LENGTHS, AxisSettings
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.refinement import WIDTH, RefinedNet, Refinement, between, moved_memory

@@ -20,7 +20,9 @@ class Slow:
 
 def test_a_landmark_model_is_timed_alone_and_in_batches(monkeypatch):
     asked = []
-    monkeypatch.setattr("lineament.inference.speed.load_model", lambda name, threads: asked.append((name, threads)) or Slow())
+    monkeypatch.setattr(
+        "lineament.inference.speed.load_model", lambda name, threads: asked.append((name, threads)) or Slow()
+    )
     timings = time_model({"name": "fast", "kind": "landmarks"}, seconds=0.02)
     assert asked == [("fast", 1), ("fast", 1), ("fast", 2)]
     assert [(t.threads, t.items, t.what) for t in timings] == [
@@ -35,7 +37,9 @@ def test_a_landmark_model_is_timed_alone_and_in_batches(monkeypatch):
 
 def test_a_detector_is_timed_on_one_picture(monkeypatch):
     seen = []
-    monkeypatch.setattr("lineament.inference.speed.FaceDetector", lambda threads: lambda picture: seen.append(picture.shape))
+    monkeypatch.setattr(
+        "lineament.inference.speed.FaceDetector", lambda threads: lambda picture: seen.append(picture.shape)
+    )
     (timing,) = time_model({"name": "detector", "kind": "detector"}, seconds=0.0)
     assert (timing.threads, timing.items, timing.what) == (1, 1, "a picture of 640 x 480")
     # once to warm up, then at least three times

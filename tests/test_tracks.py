@@ -9,8 +9,9 @@ import pytest
 from lineament import Predictor, Tracker
 from lineament.errors import DataError, InputError
 from lineament.face import Face, Faces
-from lineament.io.track_files import Tracks, TrackWriter, gather_tracks, read_tracks, smoothed, track_all, unfinished
+from lineament.io.track_files import Tracks, TrackWriter, gather_tracks, read_tracks, unfinished
 from lineament.io.video import Frame
+from lineament.tracking.offline import smoothed, track_all
 from scenes import scene
 
 SETTINGS = {"source": "a.mp4", "every": 15}

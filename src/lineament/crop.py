@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
@@ -95,3 +96,20 @@ def cut_crops(
     rolls = np.broadcast_to(np.asarray(rolls_deg, dtype=np.float64), (len(checked),))
     affines = [crop_affine(box, size, padding, roll) for box, roll in zip(checked, rolls, strict=True)]
     return warp_all([image] * len(affines), affines, size), np.asarray(affines).reshape(-1, 2, 3)
+
+
+def scale_and_shift(before: Array, now: Array, size: int) -> tuple[float, Array]:
+    """By which a point of one crop is at x' = scale x + shift in the other, along both axes (2,), without the turn.
+
+    before, now: their image_to_crop affines (2, 3).    size: their side in pixels; about their middle is turned.
+    """
+    between = compose(now, invert_affine(before))
+    middle = np.full(2, (size - 1) / 2)
+    scale = affine_scale(between)
+    return scale, apply_affine(between, middle) - scale * middle
+
+
+def old_cells(cells: Any, length: int, size: int, scale: Any, shift: Any) -> Any:
+    """Where the `cells` of an axis of `length` cells were before the crop of `size` pixels moved; arrays or tensors."""
+    pixels = size / length
+    return (((cells + 0.5) * pixels - 0.5 - shift) / scale + 0.5) / pixels - 0.5

@@ -51,7 +51,7 @@ def load_template(name: str) -> Template:
     """The template called `name`, one of TEMPLATES.    Raises: InputError, with the nearest name."""
     if name not in TEMPLATES:
         raise InputError(f"no template is called {name!r}; {nearest(str(name), TEMPLATES)}")
-    text = files(__package__).joinpath(f"tables/templates/{name}.toml").read_text(encoding="utf-8")
+    text = files("lineament").joinpath(f"tables/templates/{name}.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)
     if "square" in table:
         return Template(table["size"], square=Square(**table["square"]))

@@ -53,7 +53,7 @@ class HeadPose:
 @cache
 def mean_face_3d() -> tuple[tuple[str, ...], Array]:
     """The names (N,) and places (N, 3) in millimetres of the mean face's points; its table states axes and source."""
-    table = tomllib.loads(files(__package__).joinpath("tables/mean_face_3d.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(files("lineament").joinpath("tables/mean_face_3d.toml").read_text(encoding="utf-8"))
     places = np.array(list(table["points"].values()), dtype=np.float64)
     places.flags.writeable = False
     return tuple(table["points"]), places

@@ -36,7 +36,8 @@ def stability(
     --reference have no lag.
     """
     from ..evaluation.stability import compare_numbers, measure_tracks
-    from ..io.track_files import read_tracks, smoothed
+    from ..io.track_files import read_tracks
+    from ..tracking.offline import smoothed
     from ..tracking.tracker import Tracker
 
     _check(paths, reference, truth)
@@ -96,8 +97,8 @@ def _number(value: float, digits: int) -> str:
 
 def _measured(path: Path, tracker: "Tracker", rate: float) -> "Tracks":
     """The tracks of a video as a `tracker` without a filter finds them."""
-    from ..io.track_files import track_all
     from ..io.video import VideoReader
+    from ..tracking.offline import track_all
 
     tracker.reset()
     with VideoReader(str(path), rate) as reader, progress_bar("frames", reader.frames, speed=True) as step:

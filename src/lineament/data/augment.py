@@ -6,34 +6,13 @@ Every draw comes from the generator given, so a sample's augmentation depends on
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from ..crop import warp
 from ..geometry import Array, apply_affine, box_center, box_side, compose, crop_affine, flip_affine
+from ..recipe import Augmentation
 
 Crop = NDArray[np.uint8]
 Rng = np.random.Generator
-
-
-class Augmentation(BaseModel):
-    """How far a training crop may differ from the plain one. Probabilities are per sample."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring")
-    rotation_deg: float = Field(18.0, ge=0, description="standard deviation of the small rotations")
-    wild_rotation: float = Field(0.2, ge=0, le=1, description="probability of a rotation drawn evenly instead")
-    wild_rotation_deg: float = Field(60.0, ge=0, le=180, description="largest of the evenly drawn rotations")
-    scale: float = Field(0.09, ge=0, description="standard deviation of the log of the scale, cut at 2.5 of it")
-    shift: float = Field(0.05, ge=0, description="standard deviation of the shift in box sides, cut at 2.5 of it")
-    color: float = Field(0.8, ge=0, le=1, description="probability of changed brightness, contrast, gamma and tint")
-    grey: float = Field(0.1, ge=0, le=1, description="probability of a picture without colour")
-    blur: float = Field(0.15, ge=0, le=1, description="probability of Gaussian or motion blur")
-    low_resolution: float = Field(0.15, ge=0, le=1, description="probability of shrinking and growing again")
-    jpeg: float = Field(0.1, ge=0, le=1, description="probability of strong JPEG artefacts")
-    noise: float = Field(0.12, ge=0, le=1, description="probability of sensor noise")
-    dark: float = Field(0.08, ge=0, le=1, description="probability of a very dark picture or a hard shadow")
-    occlusion: float = Field(0.35, ge=0, le=1, description="probability of one to three occluders")
 
 
 def draw_affine(rng: Rng, box: Array, size: int, padding: float, settings: Augmentation) -> tuple[Array, bool]:

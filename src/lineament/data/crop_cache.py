@@ -14,8 +14,9 @@ from ..atomic import whole
 from ..crop import warp
 from ..errors import DataError
 from ..geometry import Array, apply_affine, crop_affine
+from ..recipe import Augmentation
 from ..schemes import scheme
-from .augment import Augmentation, augment
+from .augment import augment
 from .sample import Sample, read_pictures
 
 AT_ONCE = 256

@@ -157,7 +157,7 @@ def read_card(path: Path) -> dict[str, Any]:
 
 def weights_folder() -> Path:
     """Where the models that come with the package lie."""
-    return Path(str(files(__package__).joinpath("weights")))
+    return Path(str(files("lineament").joinpath("weights")))
 
 
 def list_models() -> list[dict[str, Any]]:

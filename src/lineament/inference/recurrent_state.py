@@ -4,12 +4,13 @@ Models that remember keep features along the axes of the crop. The next frame's 
 larger or turned; the turn, which two axes cannot follow, is left out.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import Array, affine_scale, apply_affine, compose, invert_affine
+from ..crop import old_cells, scale_and_shift
+from ..geometry import Array
 
 
 class Memory(NamedTuple):
@@ -34,20 +35,3 @@ class Memory(NamedTuple):
                 row = self.maps[k, axis]
                 moved[k, axis] = row[:, low] * (1 - rest) + row[:, high] * rest
         return moved
-
-
-def scale_and_shift(before: Array, now: Array, size: int) -> tuple[float, Array]:
-    """By which a point of one crop is at x' = scale x + shift in the other, along both axes (2,), without the turn.
-
-    before, now: their image_to_crop affines (2, 3).    size: their side in pixels; about their middle is turned.
-    """
-    between = compose(now, invert_affine(before))
-    middle = np.full(2, (size - 1) / 2)
-    scale = affine_scale(between)
-    return scale, apply_affine(between, middle) - scale * middle
-
-
-def old_cells(cells: Any, length: int, size: int, scale: Any, shift: Any) -> Any:
-    """Where the `cells` of an axis of `length` cells were before the crop of `size` pixels moved; arrays or tensors."""
-    pixels = size / length
-    return (((cells + 0.5) * pixels - 0.5 - shift) / scale + 0.5) / pixels - 0.5

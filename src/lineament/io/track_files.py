@@ -5,8 +5,8 @@ The first line says what the rest depends on; every other is a frame. A second f
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,11 +15,9 @@ import numpy as np
 from ..atomic import Writing, part_path, whole
 from ..errors import DataError, InputError
 from ..face import Faces
-from ..geometry import Array, landmark_box
+from ..geometry import Array
 from ..schemes import scheme
-from ..tracking.filters import Smoother
 from .formats import VIDEO, faces_from_dict, faces_to_dict, write_csv, write_parquet
-from .video import Frame
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 DECIMALS = 4
@@ -222,39 +220,3 @@ def _head(path: Path, line: str) -> dict[str, Any]:
 def _frame(record: Mapping[str, Any], scheme_name: str) -> tuple[int, float, Faces]:
     faces = faces_from_dict({"faces": record["faces"], "scheme": scheme_name})
     return int(record["frame"]), float(record["time"]), faces
-
-
-def track_all(
-    frames: Iterable[Frame], tracker: Callable[[Any, float], Faces], step: Callable[[], None] = lambda: None
-) -> Tracks:
-    """The tracks that `tracker` finds in `frames`, held in memory.    step: called for each frame.
-
-    Raises: DataError where there is no frame.
-    """
-    times, found = [], []
-    for frame in frames:
-        times.append(frame.timestamp)
-        found.append(tracker(frame.image, frame.timestamp))
-        step()
-    if not times:
-        raise DataError("there is no frame to track in; wanted a video of at least one")
-    return Tracks(found[0].scheme, {}, np.array(times, np.float64), tuple(found))
-
-
-def smoothed(tracks: Tracks, kind: str) -> Tracks:
-    """`tracks`, made without a filter, as they are behind the filter called `kind`; a face that was away starts anew.
-
-    A Tracker with that filter gives the same, but for faces that it doubts at first and whose filter then runs already.
-    Raises: InputError for an unknown filter.
-    """
-    filters: dict[int | None, Smoother] = {}
-    steps = np.diff(tracks.times, prepend=tracks.times[:1] - 1 / 30)  # the first is used by no filter
-    frames = []
-    for faces, dt in zip(tracks.faces, steps.tolist(), strict=True):
-        filters = {face.track_id: filters.get(face.track_id) or Smoother(kind, tracks.scheme) for face in faces}
-        shown = []
-        for face in faces:
-            landmarks = filters[face.track_id](face.landmarks, face.sigma_px, dt)
-            shown.append(replace(face, landmarks=landmarks, box=landmark_box(landmarks)))
-        frames.append(replace(faces, faces=tuple(shown)))
-    return replace(tracks, faces=tuple(frames))

@@ -6,8 +6,8 @@ Stands on torch. Source: Yin et al. 2020, section 4.2.
 import torch
 from torch import Tensor, nn
 
+from ..crop import old_cells
 from ..errors import RecipeError
-from ..inference.recurrent_state import old_cells
 from .heads.attentive_1d import Attentive1D
 from .heads.heatmap import Raw
 from .landmark_net import LandmarkNet

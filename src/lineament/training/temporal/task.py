@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...crop import scale_and_shift
 from ...data.crop_cache import plain_crops, plain_landmarks
 from ...data.readers.talking_face import FOLDER, is_talking_face
 from ...data.synthetic_clips import ClipSettings
 from ...errors import ModelError, RecipeError
 from ...geometry import compose, crop_affine
-from ...inference.recurrent_state import scale_and_shift
 from ...io.video import VIDEO_SUFFIXES
 from ...labeling.clip_cache import ANCHORS, Clips, TrainingWindows, made_clips, video_clips
 from ...models.heads.heatmap import STRIDE
