@@ -26,7 +26,7 @@ def loader_speed(trainer: Trainer, seconds: float) -> float:
     train = trainer.recipe.train
     batches: Iterator[Any] = iter(make_loader(trainer.crops, train, 0, Processes()))
     # what was made while this process slept is no speed: take more than the loader holds ready before counting
-    for _ in range(1 + 8 * max(train.loader, 1)):
+    for _ in range(1 + 8 * max(train.num_workers, 1)):
         next(batches)
     faces, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
@@ -57,7 +57,7 @@ def training_speed(trainer: Trainer, seconds: float) -> float:
             raise Enough
 
     trainer.average.update = update  # type: ignore[method-assign]
-    with contextlib.suppress(Enough):
+    with contextlib.nms(Enough):
         trainer.run(_silent)
     (start, first), (end, last) = marks[4], marks[-1]
     return trainer.recipe.train.batch * (last - first) / (end - start)
@@ -85,7 +85,7 @@ def main() -> None:
         train = recipe.train
         print(f"{recipe.name}: {recipe.model.size} px crops, batch {train.batch}")
         print(f"augmentation, one process     {one_core_speed(trainer.crops, given.seconds):8.1f} faces/s")
-        print(f"loader, {train.loader} process(es)        {loader_speed(trainer, given.seconds):8.1f} faces/s")
+        print(f"loader, {train.num_workers} process(es)        {loader_speed(trainer, given.seconds):8.1f} faces/s")
         print(f"training                      {training_speed(trainer, given.seconds):8.1f} faces/s")
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lineament.atomic import whole
+from lineament.atomic import atomic_path
 
 BUSY_LOAD = 0.5
 
@@ -43,5 +43,5 @@ def timing_cpus() -> tuple[list[int], list[int]]:
 def write_beside(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as beside:
+    with atomic_path(path) as beside:
         beside.write_text(text, encoding="utf-8")

@@ -11,10 +11,11 @@ import numpy as np
 
 from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import Sample, data_root
+from lineament.estimator import CropLandmarks
 from lineament.evaluation.metrics import nme, norm_length
 from lineament.geometry import Array, apply_affine, box_side, landmark_box
-from lineament.inference.onnx_model import Heads, load_model
-from lineament.inference.predictor import Predictor, Recut
+from lineament.inference.onnx_model import load_model
+from lineament.inference.predictor import Predictor, RecropPolicy
 from lineament.schemes import scheme
 
 Turned = tuple[np.ndarray, Array, Array]  # image, true landmarks, box given
@@ -28,9 +29,9 @@ class CountingModel:
         self.name, self.scheme, self.points = name, self.inner.scheme, self.inner.points
         self.size, self.padding = self.inner.size, self.inner.padding
 
-    def heads(self, crops: np.ndarray) -> Heads:
+    def predict(self, crops: np.ndarray) -> CropLandmarks:
         self.crops += len(crops)
-        return self.inner.heads(crops)
+        return self.inner.predict(crops)
 
 
 def plain(sample: Sample, rng: np.random.Generator) -> Turned:
@@ -63,14 +64,14 @@ CASES: dict[str, Callable[[Sample, np.random.Generator], Turned]] = {
     "scale 0.8/1.25": scaled,
     "any roll": turned,
 }
-RULES: dict[str, Recut | None] = {
+RULES: dict[str, RecropPolicy | None] = {
     "never": None,
-    "doubtful 0.5, misplaced 0.15": Recut(0.5, 25, 0.15),
-    "doubtful 0.7, misplaced 0.15": Recut(0.7, 25, 0.15),
-    "doubtful 0.8, misplaced 0.15": Recut(0.8, 25, 0.15),
-    "doubtful 0.7, misplaced 0.1": Recut(0.7, 25, 0.1),
-    "doubtful 0.7, misplaced 0.06": Recut(0.7, 25, 0.06),
-    "doubtful 0.7, turned 15": Recut(0.7, 15, 0.15),
+    "doubtful 0.5, max_box_error 0.15": RecropPolicy(0.5, 25, 0.15),
+    "doubtful 0.7, max_box_error 0.15": RecropPolicy(0.7, 25, 0.15),
+    "doubtful 0.8, max_box_error 0.15": RecropPolicy(0.8, 25, 0.15),
+    "doubtful 0.7, max_box_error 0.1": RecropPolicy(0.7, 25, 0.1),
+    "doubtful 0.7, max_box_error 0.06": RecropPolicy(0.7, 25, 0.06),
+    "doubtful 0.7, turned 15": RecropPolicy(0.7, 15, 0.15),
 }
 
 
@@ -87,7 +88,7 @@ def main() -> None:
         cells = []
         for case in CASES.values():
             model, rng = CountingModel(options.model), np.random.default_rng(7)
-            predictor = Predictor(model, lambda image: np.zeros((0, 4)), recut=rule)
+            predictor = Predictor(model, lambda image: np.zeros((0, 4)), recrop=rule)
             errors = []
             for sample in samples:
                 image, truth, box = case(sample, rng)

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from lineament.atomic import whole
+from lineament.atomic import atomic_path
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import data_root
 from lineament.data.synthetic_clips import ClipSettings, make_clip
@@ -63,7 +63,7 @@ def measured(model: str, clips: int, data: str | None, file: Path) -> list[dict[
             arrays |= {f"{number} found": np.stack([faces[0].landmarks for _, faces in rows])}
             arrays |= {f"{number} sigma": np.stack([faces[0].sigma_px for _, faces in rows])}
         file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as beside, beside.open("wb") as opened:
+        with atomic_path(file) as beside, beside.open("wb") as opened:
             np.savez(opened, **arrays)
     kept = np.load(file)
     names = sorted({key.split()[0] for key in kept.files}, key=int)

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from lineament.atomic import whole
+from lineament.atomic import atomic_path
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import Sample, data_root
 from lineament.evaluation.evaluate import evaluate
@@ -64,7 +64,7 @@ def main() -> None:
         for title, found in figures.items():
             print(name, title, json.dumps(found), flush=True)
         card = read_card(path) | said | {"figures": figures}
-        with whole(path.with_suffix(".json")) as beside:
+        with atomic_path(path.with_suffix(".json")) as beside:
             beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 

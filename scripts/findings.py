@@ -123,11 +123,11 @@ def validation(checkpoint: Path, options: argparse.Namespace) -> list[float]:
     """NME of the run's averaged weights on the 300W faces held back: mean, median, and mean of them made harder."""
     model, recipe = load_trained(checkpoint)
     places, crop = (data_root(options.data), cache_root(options.cache)), (recipe.model.size, recipe.model.padding)
-    held_back = read_mixture(recipe.data, recipe.scheme, *places, crop=crop)[1]["300w"]
-    found, _ = predict_plain(model, held_back, recipe.model.padding)
-    nmes = interocular_nmes(found, plain_landmarks(held_back, model.size, recipe.model.padding), recipe.scheme)
-    hard = TrainingCrops([Source(held_back)], recipe.scheme, model.size, recipe.model.padding, HARDER, 0)
-    made = [hard.make(0, draw, 0, face) for draw, face in enumerate(list(range(len(held_back))) * DRAWS)]
+    validation_faces = read_mixture(recipe.data, recipe.scheme, *places, crop=crop)[1]["300w"]
+    found, _ = predict_plain(model, validation_faces, recipe.model.padding)
+    nmes = interocular_nmes(found, plain_landmarks(validation_faces, model.size, recipe.model.padding), recipe.scheme)
+    hard = TrainingCrops([Source(validation_faces)], recipe.scheme, model.size, recipe.model.padding, HARDER, 0)
+    made = [hard.make(0, draw, 0, face) for draw, face in enumerate(list(range(len(validation_faces))) * DRAWS)]
     hard_found = [model(torch.from_numpy(crop[None])).landmarks[0].numpy() for crop, _ in made]
     harder = interocular_nmes(np.stack(hard_found), np.stack([points for _, points in made]), recipe.scheme)
     return [float(nmes.mean()), float(median(nmes.tolist())), float(harder.mean())]

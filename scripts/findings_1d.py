@@ -22,7 +22,7 @@ from lineament.data.mixture import read_mixture
 from lineament.data.sample import cache_root, data_root
 from lineament.models.decoders import decode_argmax, decode_dark
 from lineament.models.heads.attentive_1d import Attentive1D, AxisSettings
-from lineament.models.heads.heatmap import STRIDE, Raw
+from lineament.models.heads.heatmap import STRIDE, HeadOutput
 from lineament.models.landmark_net import LandmarkNet, make_head
 from lineament.training.build import load_trained
 from lineament.training.curves import new_figure, save_figure
@@ -47,7 +47,7 @@ class Read(nn.Module):
         super().__init__()
         self.net, self.decoder, self.sigma, self.size = net, decoder, sigma, net.size
 
-    def forward(self, crops: torch.Tensor) -> Raw:
+    def forward(self, crops: torch.Tensor) -> HeadOutput:
         raw = self.net(crops)
         if self.decoder == "argmax":
             decoded = decode_argmax(raw.maps.numpy(), raw.stride)
@@ -60,7 +60,7 @@ def by_decoder(checkpoint: Path, options: argparse.Namespace) -> tuple[dict[str,
     """The validation NME of a run by each decoder, and the parameters of its head."""
     model, recipe = load_trained(checkpoint)
     crop, cache = (recipe.model.size, recipe.model.padding), cache_root(options.cache)
-    _, held_back = read_mixture(recipe.data, recipe.scheme, data_root(options.data), cache, crop=crop)
+    _, validation_faces = read_mixture(recipe.data, recipe.scheme, data_root(options.data), cache, crop=crop)
     found = {}
     for decoder in DECODERS:
         seen: nn.Module = model
@@ -68,7 +68,7 @@ def by_decoder(checkpoint: Path, options: argparse.Namespace) -> tuple[dict[str,
             model.head.decoder = decoder
         elif decoder != "expectation":
             seen = Read(model.eval(), decoder, recipe.sigma)
-        found[decoder] = validate(seen, held_back, recipe.scheme, recipe.model.padding)["300w"]
+        found[decoder] = validate(seen, validation_faces, recipe.scheme, recipe.model.padding)["300w"]
     return found, sum(parameter.numel() for parameter in model.head.parameters())
 
 

@@ -95,12 +95,18 @@ def below(path: str, runs: Path) -> str:
 def recipe_of(row: Row, options: argparse.Namespace) -> Recipe:
     """The recipe of a run, its steps divided by --shrink; what it names below runs/ is below --runs."""
     recipe = read_recipe(RECIPES / row.recipe, row.changes)
-    recipe = recipe.model_copy(update={"start": below(recipe.start, options.runs)})
+    recipe = recipe.model_copy(update={"start": below(recipe.init_from, options.runs)})
     if recipe.distill is not None:
         teacher = below(recipe.distill.teacher, options.runs)
         recipe = recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"teacher": teacher})})
     steps = max(1, round(recipe.train.steps / options.shrink))
-    train = {"steps": steps, "validate_every": steps, "checkpoint_minutes": 1e9, "threads": 0, "loader": options.loader}
+    train = {
+        "steps": steps,
+        "validate_every": steps,
+        "checkpoint_minutes": 1e9,
+        "threads": 0,
+        "num_workers": options.loader,
+    }
     return recipe.model_copy(update={"train": recipe.train.model_copy(update=train)})
 
 
@@ -211,7 +217,7 @@ def main() -> None:
             told = time.monotonic()
             say("  ".join(f"{name} {p.step}/{p.steps} {p.loss:.3f}" for name, p in steps.items() if p.step < p.steps))
 
-    fit = Fit({row.folder: (started + 60 * options.minutes * row.until, row.turns) for row in rows}, say)
+    fit = Fit({row.folder: (started + 60 * options.minutes * row.use_until, row.turns) for row in rows}, say)
     done = train_together(
         [as_run(row) for row in rows],
         report,

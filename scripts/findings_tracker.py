@@ -95,7 +95,7 @@ def main() -> None:
     for fade in options.fades:
         models[fade] = []
         for seed in options.seeds:
-            changes = (*same, f"refine.fade={fade}", f"start={options.detector}", f"train.seed={seed}")
+            changes = (*same, f"refine.decay={fade}", f"start={options.detector}", f"train.seed={seed}")
             folder = options.out / f"{detector}-fade-{fade:g}-seed{seed}"
             models[fade].append(exported(train("refine", RECIPE, changes, folder, options), options))
     seen = {path: on_clips(path, options) for paths in models.values() for path in paths}

@@ -15,7 +15,7 @@ from lineament.models.heads.attentive_1d import (
     AxisSettings,
     CoAttention,
 )
-from lineament.models.heads.heatmap import Raw
+from lineament.models.heads.heatmap import HeadOutput
 from lineament.models.landmark_net import LandmarkNet
 from lineament.training.losses import cross_entropy_1d, mse_1d, mse_2d
 from lineament.training.targets import gaussian_1d, gaussian_2d
@@ -191,7 +191,7 @@ def test_the_same_error_costs_the_same_at_every_length():
     for length in (0.25, 1.0):
         cells = round(64 * length)
         target = gaussian_2d(truth, cells, cells, 1 / length, 4.8 * length)
-        raw = Raw(truth, torch.ones(1, 1), maps=target / target.amax(), stride=1 / length)
+        raw = HeadOutput(truth, torch.ones(1, 1), maps=target / target.amax(), stride=1 / length)
         two.append(mse_2d(raw, truth + 3.0, 4.0, 1.2).item())
     assert two[1] == pytest.approx(two[0], rel=0.15)
 
@@ -251,6 +251,6 @@ def test_heads_of_two_dimensions_may_be_finer_too(head):
 def test_squared_errors_are_least_at_the_truth_at_every_length(length):
     cells, truth = round(64 * length), torch.tensor([[[20.3, 41.7]]])
     target = gaussian_2d(truth, cells, cells, 1 / length, 4.8 * length)
-    perfect = Raw(truth, torch.ones(1, 1), maps=target / target.amax(), stride=1 / length)
+    perfect = HeadOutput(truth, torch.ones(1, 1), maps=target / target.amax(), stride=1 / length)
     assert mse_2d(perfect, truth, 4.0, 1.2).item() == pytest.approx(0, abs=1e-9)
     assert mse_2d(perfect, truth + 2, 4.0, 1.2).item() > 0.1

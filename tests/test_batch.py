@@ -103,7 +103,9 @@ def caches(*counts):
 
 def training(seed=1):
     first, second = caches(4, 3)
-    return TrainingCrops([Source(first, repeat=2), Source(second, until=0.5)], "five", 64, 1.3, Augmentation(), seed)
+    return TrainingCrops(
+        [Source(first, repeat=2), Source(second, use_until=0.5)], "five", 64, 1.3, Augmentation(), seed
+    )
 
 
 def test_an_epoch_holds_every_face_as_often_as_its_source_says():

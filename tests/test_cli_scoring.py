@@ -39,7 +39,7 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
     class Still:
         size = 8
 
-        def heads(self, crops):
+        def predict(self, crops):
             assert crops.shape[1:] == (8, 8, 3)
             time.sleep(0.002)
 
@@ -207,7 +207,7 @@ def test_train_resumes_and_export_writes_a_model_that_loads(tmp_path, monkeypatc
     recipe.write_text(
         'name = "small"\n[[data]]\nreader = "folder"\nfolder = "faces"\n'
         '[model]\nbackbone = "tiny"\nimagenet = false\nchannels = 16\nsize = 64\n'
-        "[train]\nsteps = 4\nbatch = 4\nbf16 = false\nthreads = 1\nloader = 0\n"
+        "[train]\nsteps = 4\nbatch = 4\nbf16 = false\nthreads = 1\nnum_workers = 0\n"
     )
     run_folder, places = tmp_path / "run", ("--data", tmp_path, "--cache", tmp_path / "cache")
     code, out, err = call("train", recipe, "--out", run_folder, "--set", "train.validate_every=2", *places)
@@ -223,7 +223,7 @@ def test_train_resumes_and_export_writes_a_model_that_loads(tmp_path, monkeypatc
     assert code == 0, err
     assert out.startswith(f"{tmp_path}/small.onnx")
     model = lineament.inference.onnx_model.load_model(tmp_path / "small.onnx")
-    assert model.heads(np.zeros((1, 64, 64, 3), np.uint8)).landmarks_crop.shape == (1, 68, 2)
+    assert model.predict(np.zeros((1, 64, 64, 3), np.uint8)).landmarks_crop.shape == (1, 68, 2)
 
 
 def test_doctor_says_what_an_extra_lacks_in_one_line(monkeypatch):

@@ -78,7 +78,7 @@ def test_nor_does_a_step_of_distillation(head, faces, tmp_path):
     losses = {"mse": 1.0} if head == "gaussian2d" else {"cross_entropy": 1.0}
     trained(small(faces, **{"train.steps": 1}), tmp_path / "teacher")
     distill = dict.fromkeys(("pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks", "peer_kl"), 1.0)
-    distill |= {"teacher": str(tmp_path / "teacher/checkpoint.pt"), "students": 2, "hidden": 0.8}
+    distill |= {"teacher": str(tmp_path / "teacher/checkpoint.pt"), "students": 2, "mask_prob": 0.8}
     recipe = small(faces, losses=losses, distill=distill, **{"model.head": head})
     assert watched(Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")) == set()
 

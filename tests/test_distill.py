@@ -13,13 +13,13 @@ import torch
 from lineament.data.crop_cache import plain_crops
 from lineament.errors import RecipeError, TrainError
 from lineament.export.export import export_checkpoint
-from lineament.models.heads.heatmap import Raw
+from lineament.models.heads.heatmap import HeadOutput
 from lineament.recipe import Augmentation, make_recipe
 from lineament.schemes import scheme
 from lineament.training.build import load_trained
 from lineament.training.checkpoint import load_checkpoint, load_weights
 from lineament.training.distill.task import Distiller, cover, draw_covers
-from lineament.training.distill.teacher import Said, rescaled, resized, said, spots_at_size
+from lineament.training.distill.teacher import TeacherOutput, rescaled, resized, said, spots_at_size
 from lineament.training.targets import gaussian_2d
 from lineament.training.trainer import Trainer, changed_keys
 
@@ -36,7 +36,7 @@ def small(faces, distill=None, steps=4, model=None, **train):
         "name": "small",
         "data": [{"reader": "folder", "folder": str(faces)}],
         "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64} | (model or {}),
-        "train": {"steps": steps, "batch": 4, "warmup": 2, "bf16": False, "threads": 1, "loader": 0} | train,
+        "train": {"steps": steps, "batch": 4, "warmup": 2, "bf16": False, "threads": 1, "num_workers": 0} | train,
     }
     return make_recipe(values | ({} if distill is None else {"distill": distill}))
 
@@ -75,13 +75,13 @@ def test_distributions_teach_maps_of_height_1(faces, tmp_path, size):
     landmarks = torch.tensor([[[30.0, 25.0], [22.4, 40.8]]])
     there = ((landmarks + 0.5) * size / 64 - 0.5).repeat(1, 34, 1)
     target = gaussian_2d(there, size // 4, size // 4, 4.0, 1.2)
-    taught = distiller._in_kind(Said(Raw(there, torch.ones(1, 68), (target + 1e-12).log()), {}))
+    taught = distiller._in_kind(TeacherOutput(HeadOutput(there, torch.ones(1, 68), (target + 1e-12).log()), {}))
     own = gaussian_2d(landmarks.repeat(1, 34, 1), 16, 16, 4.0, 1.5)
     own = own * (2 * np.pi * 1.5**2)
     found = spots_at_size(taught.raw.maps, own)
     assert found.shape == own.shape
     assert (found - own).abs().max() < 0.03  # what cells of another size cost, and pixels of the peak
-    assert distiller._pixels(Said(Raw(landmarks, torch.ones(1, 68), own, own), {}), taught).max() < 0.02
+    assert distiller._pixels(TeacherOutput(HeadOutput(landmarks, torch.ones(1, 68), own, own), {}), taught).max() < 0.02
 
 
 @pytest.mark.parametrize("loss", ["pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks"])
@@ -98,7 +98,7 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn_from_it(loss, faces,
 
 
 def test_a_resumed_distillation_is_the_unbroken_one(faces, teacher, tmp_path):
-    distill = {"teacher": str(teacher), "heatmap_kl": 1.0, "peer_kl": 2.0, "students": 2, "hidden": 0.7}
+    distill = {"teacher": str(teacher), "heatmap_kl": 1.0, "peer_kl": 2.0, "students": 2, "mask_prob": 0.7}
     whole = load_checkpoint(run(Distiller, small(faces, distill, steps=6), tmp_path / "whole"))
 
     class Stops(Distiller):
@@ -120,7 +120,7 @@ def test_of_faces_that_nobody_annotated_a_student_learns_what_the_teacher_says(f
     data = [{"reader": "folder", "folder": str(faces), "annotated": False}]
     recipe = make_recipe(small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0}).model_dump() | {"data": data})
     distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
-    assert distiller.held_back == {}  # nothing is known to validate by
+    assert distiller.validation_faces == {}  # nothing is known to validate by
     crops, landmarks = next(iter(distiller.batches()))
     losses = distiller.losses(crops, landmarks, 0)
     assert losses["cross_entropy"] == losses["smooth_l1"] == 0
@@ -144,17 +144,17 @@ def test_a_run_goes_on_only_with_the_teacher_it_was_begun_with(faces, teacher, t
 
 
 def test_what_changes_nothing_is_no_other_recipe(faces):
-    bare, other = ({"peer_kl": 1.0, "students": 2, "hidden_sides": sides} for sides in ((0.2, 0.4), (0.3, 0.8)))
+    bare, other = ({"peer_kl": 1.0, "students": 2, "mask_size": sides} for sides in ((0.2, 0.4), (0.3, 0.8)))
     assert changed_keys(small(faces, bare).model_dump(mode="json"), small(faces, other)) == []
-    hiding = small(faces, bare | {"hidden": 0.5}).model_dump(mode="json")
-    assert changed_keys(hiding, small(faces, other | {"hidden": 0.5})) == ["distill"]
+    hiding = small(faces, bare | {"mask_prob": 0.5}).model_dump(mode="json")
+    assert changed_keys(hiding, small(faces, other | {"mask_prob": 0.5})) == ["distill"]
     assert changed_keys(hiding, small(faces, other)) == ["distill"]
-    alone = {"hidden": 0.5, "fresh_peers": True}
-    assert changed_keys(small(faces, alone).model_dump(mode="json"), small(faces, {"hidden": 0.5})) == []
+    alone = {"mask_prob": 0.5, "random_init_peers": True}
+    assert changed_keys(small(faces, alone).model_dump(mode="json"), small(faces, {"mask_prob": 0.5})) == []
 
 
 def test_peers_differ_and_the_first_is_what_is_exported(faces, tmp_path):
-    checkpoint = run(Distiller, small(faces, {"peer_kl": 1.0, "students": 2, "hidden": 0.5}), tmp_path / "run")
+    checkpoint = run(Distiller, small(faces, {"peer_kl": 1.0, "students": 2, "mask_prob": 0.5}), tmp_path / "run")
     state = load_checkpoint(checkpoint)["average"]
     first, second = (state[f"students.{k}.head.out.weight"] for k in (0, 1))
     assert not torch.equal(first, second)
@@ -229,7 +229,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(head, faces, tmp_path):
     recipe = small(faces, model=model, steps=1).model_copy(update=losses)
     teacher = run(Trainer, recipe, tmp_path / "teacher")
     distill = {"teacher": str(teacher), "pixel_wise": 1, "pair_wise": 1, "heatmap_kl": 1, "mimicry": 1, "landmarks": 1}
-    more = small(faces, distill | {"peer_kl": 1.0, "students": 2, "hidden": 0.8}, model=model)
+    more = small(faces, distill | {"peer_kl": 1.0, "students": 2, "mask_prob": 0.8}, model=model)
     distiller = Distiller(more.model_copy(update=losses), tmp_path / "run", tmp_path, tmp_path / "cache")
     distiller.model.eval()
     crops = torch.randint(0, 255, (4, 64, 64, 3), dtype=torch.uint8)
@@ -246,9 +246,9 @@ def test_pixels_of_distributions_can_agree_across_sizes(faces, tmp_path):
     teacher = run(Trainer, small(faces, model={"size": 96}, steps=1), tmp_path / "teacher")
     recipe = small(faces, {"teacher": str(teacher), "pixel_wise": 1.0})
     distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
-    flat = Raw(torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 16, 16))
-    theirs = Raw(torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 24, 24))
-    assert distiller._pixels(Said(flat, {}), Said(theirs, {})).abs().max() < 1e-9
+    flat = HeadOutput(torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 16, 16))
+    theirs = HeadOutput(torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 24, 24))
+    assert distiller._pixels(TeacherOutput(flat, {}), TeacherOutput(theirs, {})).abs().max() < 1e-9
 
 
 def test_what_a_teacher_is_worth_is_told_before_training(faces, tmp_path):
@@ -256,7 +256,7 @@ def test_what_a_teacher_is_worth_is_told_before_training(faces, tmp_path):
     spotted = {"model": {"head": "gaussian2d"}, "steps": 1}
     path = run(Trainer, small(faces, **spotted).model_copy(update={"losses": {"mse": 1.0}}), tmp_path / "teacher")
     recipe = small(faces, {"teacher": str(path), "heatmap_kl": 1.0}, **spotted)
-    recipe = recipe.model_copy(update={"losses": {"mse": 1.0}, "start": str(path)})
+    recipe = recipe.model_copy(update={"losses": {"mse": 1.0}, "init_from": str(path)})
     Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache", note=lines.append).run()
     (told,) = [line for line in lines if "squared error of a map" in line]
     theirs, own = (float(word) for word in re.findall(r"\d+\.\d+", told))
@@ -266,18 +266,18 @@ def test_what_a_teacher_is_worth_is_told_before_training(faces, tmp_path):
 
 
 def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, teacher, tmp_path):
-    recipe = small(faces, {"peer_kl": 1.0, "students": 2}).model_copy(update={"start": str(teacher)})
+    recipe = small(faces, {"peer_kl": 1.0, "students": 2}).model_copy(update={"init_from": str(teacher)})
     first, second = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache").model.students
     assert torch.equal(first.top[0].weight, second.top[0].weight)
     assert not torch.equal(first.head.out.weight, second.head.out.weight)
-    recipe = recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"fresh_peers": True})})
+    recipe = recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"random_init_peers": True})})
     begun, fresh = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache").model.students
     assert torch.equal(begun.top[0].weight, first.top[0].weight)
     assert not torch.equal(fresh.top[0].weight, first.top[0].weight)
 
 
 def test_of_each_peer_something_else_is_hidden(faces, tmp_path):
-    recipe = small(faces, {"students": 2, "peer_kl": 1.0, "hidden": 1.0})
+    recipe = small(faces, {"students": 2, "peer_kl": 1.0, "mask_prob": 1.0})
     distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
     first, second = distiller.beside(next(iter(distiller.batches()))[0])
     assert (first[:, 2:4] > first[:, :2]).all()
@@ -292,8 +292,8 @@ def test_a_finer_map_has_the_same_pixel_loss_for_the_same_error():
             gaussian_2d(landmarks + away, 64 // stride, 64 // stride, stride, 6 / stride) for away in (0, 2)
         )
         mine, theirs = mine / mine.amax(), theirs / theirs.amax()
-        raw = Raw(landmarks, landmarks[..., 0], maps=mine, stride=stride)
-        return Distiller._pixels(Said(raw, {}), Said(replace(raw, maps=theirs), {})).item()
+        raw = HeadOutput(landmarks, landmarks[..., 0], maps=mine, stride=stride)
+        return Distiller._pixels(TeacherOutput(raw, {}), TeacherOutput(replace(raw, maps=theirs), {})).item()
 
     assert loss(2) == pytest.approx(loss(4), rel=0.1)  # finer cells hold the peak better; cells alone would give 4
 

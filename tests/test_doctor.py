@@ -185,7 +185,7 @@ def test_a_speed_check_gives_the_median_milliseconds(
     class FakeModel:
         size = 64
 
-        def heads(self, crops: Any) -> None:
+        def predict(self, crops: Any) -> None:
             crops_seen.append(crops.shape)
 
     monkeypatch.setattr(doctor, "SPEED_SECONDS", 0.01)

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from lineament import errors
-from lineament.errors import ExtraError, InputError, LineamentError, WorkError, missing_extra, nearest
+from lineament.errors import ExtraError, InputError, LineamentError, WorkError, did_you_mean, missing_extra
 
 ALL = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == errors.__name__]
 
@@ -55,4 +55,4 @@ def test_a_missing_extra_is_an_import_error_that_says_what_to_type():
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest_or_with_all(name, said):
-    assert nearest(name, {"sherry", "apple", "cherry"}) == said
+    assert did_you_mean(name, {"sherry", "apple", "cherry"}) == said

@@ -57,7 +57,7 @@ def run(tmp_path_factory):
             "name": "small",
             "data": [{"reader": "folder", "folder": str(root / "faces")}],
             "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64},
-            "train": {"steps": 30, "batch": 8, "warmup": 2, "bf16": False, "threads": 1, "loader": 0},
+            "train": {"steps": 30, "batch": 8, "warmup": 2, "bf16": False, "threads": 1, "num_workers": 0},
         }
     )
     return Trainer(recipe, root / "run", root, root / "cache").run(), recipe, root
@@ -78,11 +78,11 @@ def exported(request, run):
 def test_the_file_predicts_what_torch_predicts(run, exported):
     checkpoint, recipe, root = run
     model, card, _ = exported
-    _, held_back = read_mixture(recipe.data, recipe.scheme, root, root / "cache")
-    faces = next(iter(held_back.values()))
+    _, validation_faces = read_mixture(recipe.data, recipe.scheme, root, root / "cache")
+    faces = next(iter(validation_faces.values()))
     wanted, _ = predict_plain(load_trained(checkpoint)[0], faces, recipe.model.padding)
     crops = np.concatenate([c for c, _ in plain_crops(faces, 64, recipe.model.padding, 8)])
-    moves = np.linalg.norm(model.heads(crops).landmarks_crop - wanted, axis=-1)
+    moves = np.linalg.norm(model.predict(crops).landmarks_crop - wanted, axis=-1)
     if card["precision"] == "fp32":
         assert moves.max() < 0.01
     assert card["gate"]["median_move_px"] == pytest.approx(np.median(moves), abs=2e-3)
@@ -109,7 +109,7 @@ def test_the_file_names_no_source_file_of_the_machine_that_made_it(exported):
 def test_the_batch_is_free(exported):
     model, _, _ = exported
     for count in (1, 3, 17):
-        assert model.heads(np.zeros((count, 64, 64, 3), np.uint8)).landmarks_crop.shape == (count, 68, 2)
+        assert model.predict(np.zeros((count, 64, 64, 3), np.uint8)).landmarks_crop.shape == (count, 68, 2)
 
 
 def test_the_card_says_what_lies_beside_it(run, exported):
@@ -124,7 +124,7 @@ def test_the_card_says_what_lies_beside_it(run, exported):
 def test_scores_and_sigma_follow_each_other(exported):
     model, _, _ = exported
     rng = np.random.default_rng(0)
-    heads = model.heads(rng.integers(0, 255, (4, 64, 64, 3), dtype=np.uint8))
+    heads = model.predict(rng.integers(0, 255, (4, 64, 64, 3), dtype=np.uint8))
     order = np.argsort(heads.sigma_px.ravel())
     assert (np.diff(heads.scores.ravel()[order]) <= 1e-6).all()
     assert (heads.sigma_px > 0).all()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lineament.errors import ShapeError
-from lineament.inference.flip import flipped_heads
-from lineament.inference.onnx_model import Heads
+from lineament.estimator import CropLandmarks
+from lineament.inference.flip import predict_with_flip
 from lineament.schemes import scheme
 
 MIRROR = scheme("five").mirror
@@ -15,7 +15,7 @@ MOVE = np.array([3, 5], np.float32)
 
 def answers(landmarks, scores=0.5, sigma=1.0):
     shape = landmarks.shape[:2]
-    return Heads(landmarks, np.full(shape, scores, np.float32), np.full(shape, sigma, np.float32))
+    return CropLandmarks(landmarks, np.full(shape, scores, np.float32), np.full(shape, sigma, np.float32))
 
 
 def painted(landmarks, side=64):
@@ -38,7 +38,7 @@ def find_painted(crops):
 
 def test_a_perfect_model_stays_perfect():
     crops = np.stack([painted(FIVE), painted(FIVE + MOVE)])
-    found = flipped_heads(find_painted, MIRROR)(crops)
+    found = predict_with_flip(find_painted, MIRROR)(crops)
     assert np.array_equal(found.landmarks_crop, np.stack([FIVE, FIVE + MOVE]).astype(np.float32))
 
 
@@ -47,16 +47,16 @@ def test_an_error_to_one_side_cancels_and_one_downwards_stays():
         plain = find_painted(crops)
         return answers(plain.landmarks_crop + np.float32([2, 3]))
 
-    found = flipped_heads(biased, MIRROR)(painted(FIVE)[None])
+    found = predict_with_flip(biased, MIRROR)(painted(FIVE)[None])
     assert np.allclose(found.landmarks_crop[0], FIVE + np.array([0, 3]))
 
 
 def test_scores_and_sigma_are_those_of_the_same_point_averaged():
     def told(crops):
         row = np.tile(np.arange(5, dtype=np.float32), (len(crops), 1))
-        return Heads(find_painted(crops).landmarks_crop, row / 10, row)
+        return CropLandmarks(find_painted(crops).landmarks_crop, row / 10, row)
 
-    found = flipped_heads(told, MIRROR)(painted(FIVE)[None])
+    found = predict_with_flip(told, MIRROR)(painted(FIVE)[None])
     assert np.allclose(found.sigma_px[0], (np.arange(5) + MIRROR) / 2)
     assert np.allclose(found.scores[0], (np.arange(5) + MIRROR) / 20)
 
@@ -65,15 +65,15 @@ def test_no_crop_gives_no_face():
     def nothing(crops):
         return answers(np.zeros((len(crops), 5, 2), np.float32))
 
-    assert flipped_heads(nothing, MIRROR)(np.zeros((0, 64, 64, 3), np.uint8)).landmarks_crop.shape == (0, 5, 2)
+    assert predict_with_flip(nothing, MIRROR)(np.zeros((0, 64, 64, 3), np.uint8)).landmarks_crop.shape == (0, 5, 2)
 
 
 def test_the_result_does_not_depend_on_the_batch():
     crops = np.stack([painted(FIVE), painted(FIVE + MOVE)])
-    heads = flipped_heads(find_painted, MIRROR)
+    heads = predict_with_flip(find_painted, MIRROR)
     assert np.array_equal(heads(crops).landmarks_crop[1], heads(crops[1:]).landmarks_crop[0])
 
 
 def test_a_mirror_of_another_scheme_is_refused():
     with pytest.raises(ShapeError, match="the model predicts 5 points, mirror has 68; give its own scheme's mirror"):
-        flipped_heads(find_painted, scheme("ibug68").mirror)(painted(FIVE)[None])
+        predict_with_flip(find_painted, scheme("ibug68").mirror)(painted(FIVE)[None])

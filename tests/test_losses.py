@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 import torch
 
 from lineament.errors import RecipeError
-from lineament.models.heads.heatmap import Raw
+from lineament.models.heads.heatmap import HeadOutput
 from lineament.training.losses import (
     LOSSES,
     adaptive_wing,
@@ -31,7 +31,7 @@ def raw_at(landmarks, variance=4.0):
     batch, points, _ = landmarks.shape
     heatmaps = gaussian_2d(landmarks, 16, 16, STRIDE, SIGMA).clamp(min=1e-12).log()
     along = [gaussian_1d(landmarks[..., i], 64, 1.0, SIGMA * 4).clamp(min=1e-12).log() for i in (0, 1)]
-    return Raw(landmarks.clone(), torch.full((batch, points), variance), heatmaps, None, *along)
+    return HeadOutput(landmarks.clone(), torch.full((batch, points), variance), heatmaps, None, *along)
 
 
 TRUTH = torch.tensor([[[20.0, 31.0], [40.5, 12.0]], [[30.0, 30.0], [22.0, 41.0]]])
@@ -51,7 +51,7 @@ def test_a_loss_of_heatmaps_is_zero_where_the_map_is_a_gaussian_of_height_one(na
     along = [gaussian_1d(TRUTH[..., i], 64, 1.0, SIGMA * 4) for i in (0, 1)]
     along = [maps / maps.amax(-1, keepdim=True) for maps in along]
     high = target / target.amax((-2, -1), keepdim=True)
-    perfect = Raw(TRUTH, torch.ones(2, 2), maps=high, maps_x=along[0], maps_y=along[1])
+    perfect = HeadOutput(TRUTH, torch.ones(2, 2), maps=high, maps_x=along[0], maps_y=along[1])
     assert LOSSES[name](perfect, TRUTH, STRIDE, SIGMA).abs().max() < 1e-6
     assert (LOSSES[name](perfect, TRUTH + 3, STRIDE, SIGMA) > 1e-3).all()
 
@@ -71,17 +71,17 @@ def test_cross_entropy_is_least_at_the_entropy_of_the_target():
     ],
 )
 def test_wing_is_that_of_its_paper(gap, wanted):
-    raw = Raw(TRUTH + torch.tensor([gap, 0.0]), torch.ones(2, 2))
+    raw = HeadOutput(TRUTH + torch.tensor([gap, 0.0]), torch.ones(2, 2))
     assert torch.allclose(wing(raw, TRUTH, STRIDE, SIGMA), torch.full((2, 2), wanted), rtol=1e-5)
 
 
 def test_wing_and_adaptive_wing_are_continuous_where_their_pieces_meet():
     for at in (10 - 1e-4, 10 + 1e-4):
-        raw = Raw(TRUTH + torch.tensor([at, 0.0]), torch.ones(2, 2))
+        raw = HeadOutput(TRUTH + torch.tensor([at, 0.0]), torch.ones(2, 2))
         assert wing(raw, TRUTH, STRIDE, SIGMA)[0, 0].item() == pytest.approx(10 * math.log(6), abs=1e-3)
     target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
     target = target / target.amax((-2, -1), keepdim=True)
-    maps = [Raw(TRUTH, torch.ones(2, 2), maps=target + delta) for delta in (0.4999, 0.5001)]
+    maps = [HeadOutput(TRUTH, torch.ones(2, 2), maps=target + delta) for delta in (0.4999, 0.5001)]
     below, above = (adaptive_wing(raw, TRUTH, STRIDE, SIGMA) for raw in maps)
     assert torch.allclose(below, above, atol=0.02)
     # a background pixel, y = 0: 14 ln(1 + 0.5^2.1) = 14 ln 1.2333 = 2.935, and most pixels are background
@@ -91,14 +91,16 @@ def test_wing_and_adaptive_wing_are_continuous_where_their_pieces_meet():
 def test_smooth_l1_is_quadratic_below_beta_and_linear_above():
     # beta = 0.25 strides = 1 px: 0.5 px = 0.125 strides -> 0.125^2 / 2 / 0.25 = 0.03125; 8 px = 2 -> 2 - 0.125
     for gap, wanted in ((0.5, 0.03125), (8.0, 1.875)):
-        raw = Raw(TRUTH + torch.tensor([0.0, gap]), torch.ones(2, 2))
+        raw = HeadOutput(TRUTH + torch.tensor([0.0, gap]), torch.ones(2, 2))
         assert torch.allclose(smooth_l1(raw, TRUTH, STRIDE, SIGMA), torch.full((2, 2), wanted))
 
 
 def test_the_likelihood_is_best_where_the_variance_is_the_mean_squared_error_an_axis():
     # an error of (3, 5) px: (9 + 25) / 2 = 17 px^2 an axis
     losses = [
-        gaussian_nll(Raw(TRUTH + torch.tensor([3.0, 5.0]), torch.full((2, 2), v)), TRUTH, STRIDE, SIGMA)[0, 0].item()
+        gaussian_nll(HeadOutput(TRUTH + torch.tensor([3.0, 5.0]), torch.full((2, 2), v)), TRUTH, STRIDE, SIGMA)[
+            0, 0
+        ].item()
         for v in (12.0, 17.0, 24.0)
     ]
     assert losses[1] == min(losses)
@@ -107,7 +109,7 @@ def test_the_likelihood_is_best_where_the_variance_is_the_mean_squared_error_an_
 def test_the_likelihood_teaches_the_variance_alone():
     landmarks = (TRUTH + 1).requires_grad_()
     variance = torch.full((2, 2), 4.0, requires_grad=True)
-    gaussian_nll(Raw(landmarks, variance), TRUTH, STRIDE, SIGMA).sum().backward()
+    gaussian_nll(HeadOutput(landmarks, variance), TRUTH, STRIDE, SIGMA).sum().backward()
     assert landmarks.grad is None
     assert (variance.grad != 0).all()
 
@@ -117,7 +119,7 @@ def test_points_that_are_not_annotated_do_not_count_and_send_no_gradient():
     holes[0, 1] = math.nan
     landmarks = (TRUTH + 2).requires_grad_()
     heatmaps = torch.randn(2, 2, 16, 16, requires_grad=True)
-    raw = Raw(landmarks, torch.ones(2, 2), heatmaps)
+    raw = HeadOutput(landmarks, torch.ones(2, 2), heatmaps)
     losses = total_loss(raw, holes, {"cross_entropy": 1.0, "l1": 0.5}, STRIDE, SIGMA)
     losses["total"].backward()
     # three points are left, each off by 2 + 2 px = 1 stride: a mean of 1, times 0.5
@@ -140,7 +142,9 @@ def test_halves_of_a_batch_under_the_count_of_the_whole_add_up_to_it():
     raw, weights = raw_at(TRUTH + 2), {"l1": 1.0}
     whole = total_loss(raw, holes, weights, STRIDE, SIGMA)["total"]
     halves = [
-        total_loss(Raw(raw.landmarks[i : i + 1], raw.variance[i : i + 1]), holes[i : i + 1], weights, STRIDE, SIGMA, 3)
+        total_loss(
+            HeadOutput(raw.landmarks[i : i + 1], raw.variance[i : i + 1]), holes[i : i + 1], weights, STRIDE, SIGMA, 3
+        )
         for i in (0, 1)
     ]
     assert torch.allclose(halves[0]["total"] + halves[1]["total"], whole)
@@ -160,7 +164,7 @@ def test_a_loss_without_its_head_says_which_head_it_wants(name):
         RecipeError,
         match=f"the loss '{name}' wants the head '(heatmap2d|gaussian2d|attentive1d(-gaussian)?)'; choose that head or",
     ):
-        LOSSES[name](Raw(TRUTH, torch.ones(2, 2)), TRUTH, STRIDE, SIGMA)
+        LOSSES[name](HeadOutput(TRUTH, torch.ones(2, 2)), TRUTH, STRIDE, SIGMA)
 
 
 def test_unknown_absent_and_negative_losses_are_refused():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from faces import draw_face, write_faces
-from lineament.data.mixture import bring, read_mixture, read_part, tight_box
+from lineament.data.mixture import read_mixture, read_part, tight_box, to_scheme
 from lineament.data.sample import Sample
 from lineament.errors import DataError, RecipeError, SchemeError
 from lineament.geometry import landmark_box
@@ -65,10 +65,10 @@ def test_one_known_point_gives_no_mean_face():
 def test_the_same_scheme_keeps_points_and_what_is_visible():
     landmarks = draw_face(5)[1]
     sample = Sample(None, landmarks, "ibug68", "x", visible=np.ones(68, bool))
-    brought = bring(sample, "ibug68")
+    brought = to_scheme(sample, "ibug68")
     assert brought.landmarks is landmarks
     assert brought.visible is sample.visible
-    assert bring(sample, "five").visible is None
+    assert to_scheme(sample, "five").visible is None
 
 
 def test_faces_of_fewer_than_two_points_are_left_out(tmp_path):

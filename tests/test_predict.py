@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lineament.errors import ModelError, SchemeError, ShapeError
+from lineament.estimator import CropLandmarks
 from lineament.geometry import apply_affine, similarity
-from lineament.inference.onnx_model import Heads
 from lineament.inference.predictor import Predictor
 from lineament.schemes import scheme
 
@@ -30,12 +30,12 @@ class MeanShapeModel:
         self.batches: list[int] = []
         self.crops: list[np.ndarray] = []
 
-    def heads(self, crops):
+    def predict(self, crops):
         self.batches.append(len(crops))
         self.crops.append(crops)
         landmarks = MEAN * self.size / self.padding + (self.size - 1) / 2
         count = len(crops)
-        return Heads(
+        return CropLandmarks(
             np.repeat(landmarks[None], count, 0).astype(np.float32),
             np.full((count, 68), self.score, np.float32),
             np.full((count, 68), 2.0, np.float32),
@@ -48,7 +48,7 @@ def nothing(image):
 
 def test_landmarks_are_where_the_crop_shows_them():
     model = MeanShapeModel()
-    faces = Predictor(model, nothing, recut=None)(ramp(), [[60, 50, 140, 130]])
+    faces = Predictor(model, nothing, recrop=None)(ramp(), [[60, 50, 140, 130]])
     crop = model.crops[0][0]
     inside = MEAN * model.size / model.padding + (model.size - 1) / 2
     for k in (0, 8, 16, 27, 36, 45, 57):
@@ -60,12 +60,12 @@ def test_landmarks_are_where_the_crop_shows_them():
 
 def test_a_box_gives_the_mean_shape_in_that_box():
     box = np.array([60.0, 50.0, 140.0, 130.0])
-    found = Predictor(MeanShapeModel(), nothing, recut=None)(ramp(), box).landmarks[0]
+    found = Predictor(MeanShapeModel(), nothing, recrop=None)(ramp(), box).landmarks[0]
     np.testing.assert_allclose(found, MEAN * 80 + [100, 90], atol=1e-4)
 
 
 def test_sigma_is_told_in_pixels_of_the_image():
-    faces = Predictor(MeanShapeModel(), nothing, recut=None)(ramp(), [60, 50, 140, 130])
+    faces = Predictor(MeanShapeModel(), nothing, recrop=None)(ramp(), [60, 50, 140, 130])
     # 2 px of a 96 px crop that shows 80 * 1.25 = 100 px of the image
     np.testing.assert_allclose(faces.sigma_px, 2 * 100 / 96, rtol=1e-6)
 
@@ -73,15 +73,15 @@ def test_sigma_is_told_in_pixels_of_the_image():
 class OneSided(MeanShapeModel):
     """Errs to the right by 3 pixels of every crop, mirrored or not."""
 
-    def heads(self, crops):
-        found = super().heads(crops)
-        return Heads(found.landmarks_crop + np.float32([3, 0]), found.scores, found.sigma_px)
+    def predict(self, crops):
+        found = super().predict(crops)
+        return CropLandmarks(found.landmarks_crop + np.float32([3, 0]), found.scores, found.sigma_px)
 
 
 def test_with_flip_an_error_to_one_side_averages_out():
     box = np.array([60.0, 50.0, 140.0, 130.0])
-    plain = Predictor(OneSided(), nothing, recut=None)(ramp(), box).landmarks[0]
-    flipped = Predictor(OneSided(), nothing, recut=None, flip=True)(ramp(), box).landmarks[0]
+    plain = Predictor(OneSided(), nothing, recrop=None)(ramp(), box).landmarks[0]
+    flipped = Predictor(OneSided(), nothing, recrop=None, flip=True)(ramp(), box).landmarks[0]
     even = (MEAN + (MEAN * [-1, 1])[scheme("ibug68").mirror]) / 2  # the mean shape is not quite even
     np.testing.assert_allclose(plain, MEAN * 80 + [100 + 3 * 100 / 96, 90], atol=1e-4)
     np.testing.assert_allclose(flipped, even * 80 + [100, 90], atol=1e-4)
@@ -97,7 +97,7 @@ def test_no_face_is_an_empty_result_of_the_same_kind():
 def test_the_model_sees_all_faces_of_all_images_in_one_batch():
     model = MeanShapeModel()
     boxes = [[[10, 10, 60, 60], [80, 20, 160, 100]], np.zeros((0, 4)), [[30, 30, 90, 90]]]
-    results = Predictor(model, nothing, recut=None)([ramp(), ramp(), ramp()], boxes)
+    results = Predictor(model, nothing, recrop=None)([ramp(), ramp(), ramp()], boxes)
     assert model.batches == [3]
     assert [len(faces) for faces in results] == [2, 0, 1]
 
@@ -145,8 +145,8 @@ def test_a_detection_whose_landmarks_score_low_is_no_face_but_a_given_box_is():
 def test_two_boxes_that_end_in_one_face_are_one_face_unless_they_were_given():
     # the model finds the mean shape in the middle of each crop: boxes with one centre and side end in one face
     boxes = np.array([[60.0, 50, 140, 130], [61, 50, 141, 130], [20, 20, 60, 60]])
-    assert len(Predictor(MeanShapeModel(), lambda image: boxes, recut=None)(ramp())) == 2
-    assert len(Predictor(MeanShapeModel(), recut=None)(ramp(), boxes)) == 3
+    assert len(Predictor(MeanShapeModel(), lambda image: boxes, recrop=None)(ramp())) == 2
+    assert len(Predictor(MeanShapeModel(), recrop=None)(ramp(), boxes)) == 3
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ class TurnedFaceModel(MeanShapeModel):
         super().__init__()
         self.roll_deg = roll_deg
 
-    def heads(self, crops):
-        heads = super().heads(crops)
+    def predict(self, crops):
+        heads = super().predict(crops)
         for k, crop in enumerate(crops):
             middle = self.size // 2
             # the image's x and y at two pixels of a row tell how the crop is turned

@@ -21,7 +21,7 @@ reader = "300w"
 part = "train"
 [[data]]
 reader = "ytf"
-until = 0.4
+use_until = 0.4
 [train]
 steps = 100
 """
@@ -47,7 +47,7 @@ def test_a_name_that_leads_elsewhere_is_refused(name):
 def test_a_recipe_lists_only_what_differs(path):
     recipe = read_recipe(path)
     assert recipe.train.steps == 100
-    assert recipe.data[1].until == 0.4
+    assert recipe.data[1].use_until == 0.4
     assert recipe.scheme == "ibug68"
     assert recipe.model.backbone == "mobilenetv2"
 
@@ -100,7 +100,7 @@ def test_an_override_without_a_value_is_refused(path):
         (plain(train={"steps": 0}), "train.steps (given 0): Input should be greater than or equal to 1; mend that key"),
         (plain(train={"steps": 1, "lr": float("inf")}), "train.lr (given inf): Input should be a finite number"),
         (plain(train={}), "train.steps: Field required; mend that key"),
-        (plain(distill={"hidden_sides": [0.6, 0.2]}), "the sides are [0.6, 0.2]; wanted the shorter first"),
+        (plain(distill={"mask_size": [0.6, 0.2]}), "the sides are [0.6, 0.2]; wanted the shorter first"),
         (plain(data=[]), "data (given []): "),
         (
             plain(model={"head": "heat"}),

@@ -63,7 +63,15 @@ def detector_recipe(root, **model):
         "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64, "head": "attentive1d-gaussian"}
         | model,
         "losses": {"mse_1d": 1.0},
-        "train": {"steps": 4, "batch": 4, "warmup": 0, "bf16": False, "threads": 1, "loader": 0, "validate_every": 4},
+        "train": {
+            "steps": 4,
+            "batch": 4,
+            "warmup": 0,
+            "bf16": False,
+            "threads": 1,
+            "num_workers": 0,
+            "validate_every": 4,
+        },
     }
 
 
@@ -76,7 +84,7 @@ def detector(root):
 
 
 def recipe(root, detector, **changes):
-    values = detector_recipe(root) | {"start": str(detector), "refine": {"window": 3, "clips": 4, "frames": 6}}
+    values = detector_recipe(root) | {"init_from": str(detector), "refine": {"window": 3, "clips": 4, "frames": 6}}
     for key, value in changes.items():
         place, _, last = key.rpartition(".")
         (values.setdefault(place, {}) if place else values)[last] = value
@@ -255,14 +263,14 @@ def test_an_exported_model_remembers(root, detector, tmp_path):
     frames = rng.integers(0, 255, (3, 2, 64, 64, 3), dtype=np.uint8)
     memory, wanted = None, None
     for crops in frames:
-        heads = model.heads(crops, memory)
+        heads = model.predict(crops, memory)
         memory = heads.memory
         with torch.no_grad():
             raw, wanted = net.follow(torch.from_numpy(crops), wanted)
         np.testing.assert_allclose(heads.landmarks_crop, raw.landmarks.numpy(), atol=0.05)
-    assert np.abs(heads.landmarks_crop - model.heads(frames[-1]).landmarks_crop).max() > 1e-3
+    assert np.abs(heads.landmarks_crop - model.predict(frames[-1]).landmarks_crop).max() > 1e-3
     with pytest.raises(ShapeError, match=r"memory is \(1, 2, 128, \d+\); wanted \(2, 2, 128, \d+\)"):
-        model.heads(frames[0], memory[:1])
+        model.predict(frames[0], memory[:1])
     with pytest.raises(ExportError, match="a model that remembers frames is exported in fp32 alone; leave --int8 out"):
         export_checkpoint(checkpoint, tmp_path, "small", True, root, root / "cache")
 
@@ -288,23 +296,23 @@ def test_refined_heatmaps_are_trained_by_their_expectation(root, detector, tmp_p
 def test_a_model_without_a_memory_refuses_one():
     model = load_model("fast", threads=1)
     with pytest.raises(ShapeError, match="a memory is given, and the model 'fast' keeps none; leave it out"):
-        model.heads(np.zeros((1, model.size, model.size, 3), np.uint8), np.zeros((1, 2, 128, 64), np.float32))
+        model.predict(np.zeros((1, model.size, model.size, 3), np.uint8), np.zeros((1, 2, 128, 64), np.float32))
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
         ({"refine": None}, RecipeError, r"the recipe 'small' has no \[refine\]; add it, or use lineament train"),
-        ({"start": ""}, RecipeError, "the recipe 'small' has no start; give it the checkpoint of the detector"),
+        ({"init_from": ""}, RecipeError, "the recipe 'small' has no init_from; give it the checkpoint of the detector"),
         ({"model.head": "heatmap2d"}, RecipeError, "only heatmaps along axes are refined"),
         (
             {"model.length": 2.0},
             RecipeError,
-            r"model\.length is 2\.0, of the start .* None; give the recipe the detector",
+            r"model\.length is 2\.0, of init_from .* None; give the recipe the detector",
         ),
-        ({"sigma": 2.0}, RecipeError, r"sigma is 2\.0, of the start .* 1\.2; give the recipe the detector's model"),
-        ({"model.padding": 1.5}, RecipeError, r"model\.padding is 1\.5, of the start .* 1\.3; give the recipe"),
-        ({"model.head": "attentive1d"}, RecipeError, r"model\.head is 'attentive1d', of the start .*'attentive1d-gaus"),
+        ({"sigma": 2.0}, RecipeError, r"sigma is 2\.0, of init_from .* 1\.2; give the recipe the detector's model"),
+        ({"model.padding": 1.5}, RecipeError, r"model\.padding is 1\.5, of init_from .* 1\.3; give the recipe"),
+        ({"model.head": "attentive1d"}, RecipeError, r"model\.head is 'attentive1d', of init_from .*'attentive1d-gaus"),
         ({"model.channels": 24}, ModelError, r"checkpoint\.pt: no weights of the recipe's model; give the detector's"),
         ({"refine.clips": 0}, RecipeError, "has neither clips nor videos to learn from; set refine.clips above 0"),
         ({"refine.videos": ["nowhere"]}, RecipeError, "names 'nowhere', which is neither below .* nor a path"),

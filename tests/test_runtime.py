@@ -28,7 +28,7 @@ def crops_of(model: Model, count: int) -> np.ndarray:
 
 
 def test_heads_have_one_row_a_crop_and_sane_values(model):
-    heads = model.heads(crops_of(model, 3))
+    heads = model.predict(crops_of(model, 3))
     assert heads.landmarks_crop.shape == (3, model.points, 2)
     assert heads.scores.shape == heads.sigma_px.shape == (3, model.points)
     assert ((heads.scores >= 0) & (heads.scores <= 1)).all()
@@ -37,15 +37,15 @@ def test_heads_have_one_row_a_crop_and_sane_values(model):
 
 def test_a_batch_gives_what_single_crops_give(model):
     crops = crops_of(model, 5)
-    together = model.heads(crops)
-    apart = [model.heads(crops[i : i + 1]) for i in range(5)]
+    together = model.predict(crops)
+    apart = [model.predict(crops[i : i + 1]) for i in range(5)]
     # sums run in another order in another batch size; a thousandth of a pixel is far below any use
     np.testing.assert_allclose(together.landmarks_crop, np.concatenate([h.landmarks_crop for h in apart]), atol=1e-3)
     np.testing.assert_allclose(together.sigma_px, np.concatenate([h.sigma_px for h in apart]), atol=1e-3)
 
 
 def test_no_crop_gives_empty_heads(model):
-    heads = model.heads(np.zeros((0, model.size, model.size, 3), np.uint8))
+    heads = model.predict(np.zeros((0, model.size, model.size, 3), np.uint8))
     assert heads.landmarks_crop.shape == (0, model.points, 2)
 
 
@@ -54,7 +54,7 @@ def told_to_many_threads(model: Model, crops: np.ndarray, times: int) -> list[np
     found = [None] * 4
 
     def work(slot: int) -> None:
-        found[slot] = [model.heads(crops).landmarks_crop for _ in range(times)]
+        found[slot] = [model.predict(crops).landmarks_crop for _ in range(times)]
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for thread in threads:
@@ -66,7 +66,7 @@ def told_to_many_threads(model: Model, crops: np.ndarray, times: int) -> list[np
 
 def test_many_threads_share_one_model(model):
     crops = crops_of(model, 2)
-    wanted = model.heads(crops).landmarks_crop
+    wanted = model.predict(crops).landmarks_crop
     for result in told_to_many_threads(model, crops, 3):
         np.testing.assert_array_equal(result, wanted)
 
@@ -74,7 +74,7 @@ def test_many_threads_share_one_model(model):
 @pytest.mark.parametrize("count", [1, 2, 5, 150])
 def test_workers_give_what_one_gives(model, count):
     crops = crops_of(model, count)
-    one, side_by_side = model.heads(crops), load_model(model.name, 1, workers=3).heads(crops)
+    one, side_by_side = model.predict(crops), load_model(model.name, 1, workers=3).predict(crops)
     np.testing.assert_allclose(side_by_side.landmarks_crop, one.landmarks_crop, atol=1e-3)
     np.testing.assert_allclose(side_by_side.scores, one.scores, atol=1e-3)
 
@@ -82,7 +82,7 @@ def test_workers_give_what_one_gives(model, count):
 def test_workers_are_shared_by_many_threads_and_stay():
     model = load_model("fast", 1, workers=2)
     crops = crops_of(model, 3)
-    wanted, before = model.heads(crops).landmarks_crop, threading.active_count()
+    wanted, before = model.predict(crops).landmarks_crop, threading.active_count()
     for result in told_to_many_threads(model, crops, 5):
         np.testing.assert_array_equal(result, wanted)
     assert threading.active_count() == before
@@ -93,19 +93,19 @@ def test_workers_are_shared_by_many_threads_and_stay():
 def test_a_fork_has_workers_of_its_own():
     model = load_model("fast", 1, workers=2)
     crops = crops_of(model, 2)
-    wanted = model.heads(crops).landmarks_crop
+    wanted = model.predict(crops).landmarks_crop
     child = os.fork()
     if not child:
         signal.alarm(20)
-        os._exit(0 if np.array_equal(model.heads(crops).landmarks_crop, wanted) else 1)
+        os._exit(0 if np.array_equal(model.predict(crops).landmarks_crop, wanted) else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 
 def test_crops_of_another_size_or_type_are_refused(model):
     with pytest.raises(ShapeError, match=r"crops are uint8 \(1, 7, 7, 3\); wanted uint8 \(F, "):
-        model.heads(np.zeros((1, 7, 7, 3), np.uint8))
+        model.predict(np.zeros((1, 7, 7, 3), np.uint8))
     with pytest.raises(ShapeError, match="crops are float32"):
-        model.heads(np.zeros((1, model.size, model.size, 3), np.float32))
+        model.predict(np.zeros((1, model.size, model.size, 3), np.float32))
 
 
 def test_the_same_model_is_loaded_once():

@@ -6,8 +6,8 @@ import pytest
 
 from lineament.data.readers.registry import read_folder
 from lineament.errors import ImageError
+from lineament.estimator import CropLandmarks
 from lineament.geometry import apply_affine, crop_affine, landmark_box
-from lineament.inference.onnx_model import Heads
 from lineament.inference.predictor import Predictor
 from lineament.labeling.pseudo_labels import Limits, find_media, frames_of, label_faces, label_into, moved
 from lineament.schemes import scheme
@@ -24,7 +24,7 @@ class Knows:
     def __init__(self, score=0.9, sigma_px=0.5, wrong=()):
         self.score, self.sigma_px, self.wrong = score, sigma_px, list(wrong)
 
-    def heads(self, crops):
+    def predict(self, crops):
         found = []
         for crop in crops:
             middle = crop[24:72, 24:72, :2].astype(float)
@@ -35,7 +35,7 @@ class Knows:
             found.append(points)
         count = len(crops)
         sigma = np.full((count, 68), self.sigma_px, np.float32)
-        return Heads(np.array(found, np.float32), np.full((count, 68), self.score, np.float32), sigma)
+        return CropLandmarks(np.array(found, np.float32), np.full((count, 68), self.score, np.float32), sigma)
 
 
 def ramp():
@@ -48,7 +48,7 @@ def at_place(image):
 
 
 def test_the_points_of_a_crop_are_those_of_the_picture():
-    ((crop, points),) = label_faces(Predictor(Knows(), at_place, recut=None), ramp(), Limits())
+    ((crop, points),) = label_faces(Predictor(Knows(), at_place, recrop=None), ramp(), Limits())
     assert crop.shape[0] == pytest.approx(2.2 * 80, rel=0.04)  # the mean shape's box has side 1
     assert np.isfinite(points).all()
     shown = np.array([crop[round(y), round(x), :2] for x, y in points], float)
@@ -56,7 +56,7 @@ def test_the_points_of_a_crop_are_those_of_the_picture():
 
 
 def test_a_point_that_moves_with_the_crop_is_nan():
-    ((_, points),) = label_faces(Predictor(Knows(wrong=[7]), at_place, recut=None), ramp(), Limits())
+    ((_, points),) = label_faces(Predictor(Knows(wrong=[7]), at_place, recrop=None), ramp(), Limits())
     assert np.flatnonzero(~np.isfinite(points).all(1)).tolist() == [7]
 
 
@@ -70,7 +70,7 @@ def test_a_point_that_moves_with_the_crop_is_nan():
     ids=["small", "low score", "uncertain"],
 )
 def test_a_face_that_is_not_sure_is_left_out(model, limits):
-    assert label_faces(Predictor(model, at_place, recut=None), ramp(), limits) == []
+    assert label_faces(Predictor(model, at_place, recrop=None), ramp(), limits) == []
 
 
 def test_a_box_moves_by_its_side_and_scales_about_its_centre():
@@ -81,7 +81,7 @@ def test_labels_are_read_back_as_a_folder_of_faces(tmp_path):
     cv2.imwrite(str(tmp_path / "face.png"), ramp()[:, :, ::-1])
     assert (
         label_into(
-            Predictor(Knows(wrong=[7]), at_place, recut=None),
+            Predictor(Knows(wrong=[7]), at_place, recrop=None),
             tmp_path / "face.png",
             tmp_path / "out" / "my.face",
             Limits(),

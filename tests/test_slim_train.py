@@ -39,8 +39,8 @@ def small(faces, steps=4, slim=True, **changes):
     values = {
         "name": "small",
         "data": [{"reader": "folder", "folder": str(faces)}],
-        "model": {"backbone": "hr-supernet", "layout": LAYOUT, "imagenet": False, "size": 64},
-        "train": {"steps": steps, "batch": 4, "warmup": 0, "bf16": False, "threads": 1, "loader": 0},
+        "model": {"backbone": "hr-supernet", "architecture": LAYOUT, "imagenet": False, "size": 64},
+        "train": {"steps": steps, "batch": 4, "warmup": 0, "bf16": False, "threads": 1, "num_workers": 0},
     }
     if slim:
         values["slim"] = {"sparsity": 0.01, "factor_lr": 0.1, "every": 2}
@@ -121,15 +121,15 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
         assert (tmp_path / "run" / name).read_bytes().startswith(b"\x89PNG")
     assert Model(tmp_path / "run" / "threshold-0.1" / "small.onnx").points == 68
     net, recipe = load_trained(tmp_path / "run" / "threshold-0.1" / "checkpoint.pt")
-    assert recipe.model.layout == "0:0 | 0:0 | 0:0 1:0"
+    assert recipe.model.architecture == "0:0 | 0:0 | 0:0 1:0"
     # a recipe that only says where it starts takes the layout from there
     bare = small(faces, steps=1, slim=False, model={"backbone": "hr-supernet", "imagenet": False, "size": 64})
-    again = as_its_start(bare.model_copy(update={"start": cuts[1].checkpoint}))
-    assert again.model.layout == recipe.model.layout
+    again = as_its_start(bare.model_copy(update={"init_from": cuts[1].checkpoint}))
+    assert again.model.architecture == recipe.model.architecture
     fresh = build_model(again)
-    start_from(fresh, again.model_copy(update={"start": str(tmp_path / "run/threshold-0.1/checkpoint.pt")}))
+    start_from(fresh, again.model_copy(update={"init_from": str(tmp_path / "run/threshold-0.1/checkpoint.pt")}))
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), fresh.parameters(), strict=True))
-    begun = bare.model_copy(update={"start": cuts[1].checkpoint})
+    begun = bare.model_copy(update={"init_from": cuts[1].checkpoint})
     Trainer(begun, tmp_path / "more", tmp_path, tmp_path / "cache").run()
     Path(cuts[1].checkpoint).unlink()  # the run knows its own layout when it goes on
     Trainer(begun, tmp_path / "more", tmp_path, tmp_path / "cache", resume=True).run()
@@ -214,7 +214,7 @@ def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_p
     assert [cut.what for cut in cuts] == ["0 % of the channels went", "50 % of the channels went"]
     assert cuts[1].parameters < 0.5 * cuts[0].parameters
     path = cuts[1].checkpoint
-    more = small(faces, steps=1, slim=False, model=model, start=path)
+    more = small(faces, steps=1, slim=False, model=model, init_from=path)
     again = as_its_start(more)
     fresh = build_model(again)
     start_from(fresh, again)
@@ -229,8 +229,10 @@ def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_p
 
 
 def test_a_cut_without_weights_is_refused(faces):
-    model = {"backbone": "mobilenetv2", "imagenet": False, "size": 64, "cut": "runs/some/checkpoint.pt"}
-    with pytest.raises(RecipeError, match="without a start: layers of other sizes have no weights; set start too"):
+    model = {"backbone": "mobilenetv2", "imagenet": False, "size": 64, "pruned_from": "runs/some/checkpoint.pt"}
+    with pytest.raises(
+        RecipeError, match="without init_from: layers of other sizes have no weights; set init_from too"
+    ):
         build_model(small(faces, slim=False, model=model))
 
 

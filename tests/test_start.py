@@ -22,9 +22,9 @@ pytestmark = [
 def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_other_points(faces, tmp_path):
     state = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     start = str(tmp_path / "first/checkpoint.pt")
-    same = Trainer(small(faces, start=start), tmp_path / "same", tmp_path, tmp_path / "cache")
+    same = Trainer(small(faces, init_from=start), tmp_path / "same", tmp_path, tmp_path / "cache")
     assert torch.equal(same.model.head.out.weight, state["average"]["head.out.weight"])
-    other = Trainer(small(faces, start=start, scheme="five"), tmp_path / "five", tmp_path, tmp_path / "cache")
+    other = Trainer(small(faces, init_from=start, scheme="five"), tmp_path / "five", tmp_path, tmp_path / "cache")
     assert other.model.head.out.weight.shape[0] == 5
     assert torch.equal(other.model.top[0].weight, state["average"]["top.0.weight"])
 
@@ -34,7 +34,7 @@ def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_other_points(fa
 )
 def test_a_head_of_another_kind_or_scheme_is_drawn_anew(other, faces, tmp_path):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
-    recipe = small(faces, start=str(tmp_path / "first/checkpoint.pt"), **other)
+    recipe = small(faces, init_from=str(tmp_path / "first/checkpoint.pt"), **other)
     model, drawn = build_model(recipe), build_model(recipe)
     before = torch.load(tmp_path / "first/checkpoint.pt", weights_only=True)["average"]
     start_from(model, recipe)
@@ -48,15 +48,15 @@ def test_a_training_starts_from_safetensors(faces, tmp_path):
     state = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     save_file({key: value.contiguous() for key, value in state["average"].items()}, tmp_path / "start.safetensors")
     model = build_model(small(faces))
-    start_from(model, small(faces, start=str(tmp_path / "start.safetensors")))
+    start_from(model, small(faces, init_from=str(tmp_path / "start.safetensors")))
     assert all(torch.equal(value, state["average"][key]) for key, value in model.state_dict().items())
     (tmp_path / "broken.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ModelError, match=r"broken.safetensors: no safetensors file \(.*\); give one with weights"):
-        start_from(model, small(faces, start=str(tmp_path / "broken.safetensors")))
+        start_from(model, small(faces, init_from=str(tmp_path / "broken.safetensors")))
 
 
 def test_weights_of_another_network_are_refused(faces, tmp_path):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
-    wider = small(faces, **{"model.channels": 24, "start": str(tmp_path / "first/checkpoint.pt")})
+    wider = small(faces, **{"model.channels": 24, "init_from": str(tmp_path / "first/checkpoint.pt")})
     with pytest.raises(ModelError, match=r"top.0.weight is \(16, 16, 1, 1\), the recipe's model has \(24, 16, 1, 1\)"):
         start_from(build_model(wider), wider)

@@ -345,10 +345,10 @@ class Remembering:
         self.name, self.scheme, self.points = "counts", model.scheme, model.points
         self.size, self.padding = model.size, model.padding
 
-    def heads(self, crops, memory=None):
+    def predict(self, crops, memory=None):
         before = np.zeros((len(crops), 2, 3, 4), np.float32) if memory is None else memory
         assert len(before) == len(crops)
-        return replace(PREDICTOR.model.heads(crops), memory=before + 1)
+        return replace(PREDICTOR.model.predict(crops), memory=before + 1)
 
 
 def test_each_face_is_seen_with_what_the_model_remembers_of_it():

@@ -104,7 +104,7 @@ def test_a_loader_process_changes_nothing_and_survives_opencvs_threads(faces, tm
     alone = trained(small(faces, **{"train.steps": 3}), tmp_path / "alone")
     cv2.setNumThreads(2)
     cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 3)  # now OpenCV holds threads, which no fork inherits
-    assert_same(trained(small(faces, **{"train.steps": 3, "train.loader": 1}), tmp_path / "beside"), alone)
+    assert_same(trained(small(faces, **{"train.steps": 3, "train.num_workers": 1}), tmp_path / "beside"), alone)
     assert cv2.getNumThreads() == 1
 
 
@@ -317,10 +317,10 @@ def test_a_log_cut_by_a_kill_loses_its_last_row_alone(tmp_path):
 def test_a_mixture_holds_back_a_tenth_and_counts_the_points_present(mixed, tmp_path):
     recipe = small(mixed)
     notes = []
-    sources, held_back = read_mixture(recipe.data, recipe.scheme, tmp_path, tmp_path / "cache", notes.append)
+    sources, validation_faces = read_mixture(recipe.data, recipe.scheme, tmp_path, tmp_path / "cache", notes.append)
     # face1, face2 and face18 are of the validation tenth
     assert [len(s.cache) for s in sources] == [27, 10]
-    assert {name: len(cache) for name, cache in held_back.items()} == {"folder-faces": 3, "folder-five": 2}
+    assert {name: len(cache) for name, cache in validation_faces.items()} == {"folder-faces": 3, "folder-five": 2}
     assert np.isfinite(sources[1].cache.landmarks).all(2).sum(1).tolist() == [3] * 10
     assert notes == []
 
@@ -335,18 +335,20 @@ def test_two_folders_of_one_name_both_hold_faces_back(tmp_path):
     for site in "ab":
         write_faces(tmp_path / site / "train", 30)
     recipe = small((tmp_path / "a" / "train", tmp_path / "b" / "train"))
-    _, held_back = read_mixture(recipe.data, recipe.scheme, tmp_path, tmp_path / "cache")
-    assert {name: len(cache) for name, cache in held_back.items()} == {"folder-train": 3, "folder-train-more": 3}
+    _, validation_faces = read_mixture(recipe.data, recipe.scheme, tmp_path, tmp_path / "cache")
+    assert {name: len(cache) for name, cache in validation_faces.items()} == {"folder-train": 3, "folder-train-more": 3}
 
 
 def test_validation_measures_faces_whose_eyes_are_known(mixed, tmp_path):
     trainer = Trainer(small(mixed), tmp_path / "run", tmp_path, tmp_path / "cache")
-    assert list(validate(trainer.model, trainer.held_back, "ibug68", trainer.recipe.model.padding)) == ["folder-faces"]
+    assert list(validate(trainer.model, trainer.validation_faces, "ibug68", trainer.recipe.model.padding)) == [
+        "folder-faces"
+    ]
 
 
 def test_data_that_end_before_the_training_are_refused(faces, tmp_path):
-    data = [{"reader": "folder", "folder": str(faces), "until": 0.5}]
-    with pytest.raises(RecipeError, match=r"every data set ends at until = 0.5; leave one without until"):
+    data = [{"reader": "folder", "folder": str(faces), "use_until": 0.5}]
+    with pytest.raises(RecipeError, match=r"every data set ends at use_until = 0.5; leave one without use_until"):
         read_mixture(small(faces, data=data).data, "ibug68", tmp_path, tmp_path / "cache")
 
 

@@ -82,7 +82,7 @@ def test_an_unfinished_file_holds_what_was_written(tmp_path):
     copied.write_bytes(part.read_bytes())  # as a killed program leaves it
     assert 60 < len(list(VideoReader(copied))) <= 120
     assert not (tmp_path / "a.mp4").exists()
-    writer.abandon()
+    writer.discard()
 
 
 def test_an_error_leaves_no_file_under_the_name(tmp_path):

@@ -44,7 +44,15 @@ def small(faces, **changes):
         "name": "small",
         "data": [{"reader": "folder", "folder": str(folder)} for folder in folders],
         "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64},
-        "train": {"steps": 10, "batch": 4, "warmup": 2, "bf16": False, "threads": 1, "loader": 0, "validate_every": 2},
+        "train": {
+            "steps": 10,
+            "batch": 4,
+            "warmup": 2,
+            "bf16": False,
+            "threads": 1,
+            "num_workers": 0,
+            "validate_every": 2,
+        },
     }
     for key, value in changes.items():
         place, _, last = key.rpartition(".")

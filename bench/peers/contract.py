@@ -101,8 +101,8 @@ def answer(peer: Peer, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def serve(make: Callable[[list[str]], Peer]) -> None:
-    """Answer requests from standard input until it ends or says stop; errors are answers too."""
-    # native libraries print where they like: only answers may reach the pipe
+    """Answer requests from standard input until it ends or says stop; errors are in_scale_range too."""
+    # native libraries print where they like: only in_scale_range may reach the pipe
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 

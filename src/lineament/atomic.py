@@ -10,7 +10,7 @@ from typing import Self
 
 
 @contextmanager
-def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a path beside `path` to write to; the file there takes its name when the block ends, and goes if it fails.
 
     Two processes may write the same file: one of theirs stays.
@@ -26,19 +26,19 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
-def part_path(path: Path) -> Path:
+def partial_path(path: Path) -> Path:
     """What a file that is written bit by bit is called until it is whole."""
     return path.with_name(path.name + ".part")
 
 
-class Writing:
+class AtomicWriter:
     """What is written bit by bit, in a with block: closed at its end, abandoned where an error ends it."""
 
     def close(self) -> None:
         """Gives what was written its name."""
         raise NotImplementedError
 
-    def abandon(self) -> None:
+    def discard(self) -> None:
         """Lets go of what was written, without its name."""
         raise NotImplementedError
 
@@ -49,4 +49,4 @@ class Writing:
         if kind is None:
             self.close()
         else:
-            self.abandon()
+            self.discard()

@@ -188,7 +188,7 @@ def _detector_call() -> tuple[Callable[[], object], str]:
 def _landmark_call(name: str) -> tuple[Callable[[], object], str]:
     model = load_model(name, threads=1)
     crop = np.random.default_rng(0).integers(0, 256, (1, model.size, model.size, 3), dtype=np.uint8)
-    return lambda: model.heads(crop), "one face, one thread"
+    return lambda: model.predict(crop), "one face, one thread"
 
 
 def _median_ms(call: Callable[[], object], seconds: float) -> float:

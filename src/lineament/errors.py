@@ -78,7 +78,7 @@ def missing_extra(package: str, extra: str) -> ExtraError:
     return ExtraError(f"{package} is not installed; type: pip install 'lineament[{extra}]'")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown `name`: the nearest known ones, or all of them."""
     known = sorted(known)
     close = get_close_matches(name, known, n=2, cutoff=0.5)

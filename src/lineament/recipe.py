@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .errors import RecipeError, nearest
+from .errors import RecipeError, did_you_mean
 
 Side = Annotated[float, Field(gt=0, le=1)]
 
@@ -32,7 +32,7 @@ class DataPart(Settings):
     exclude: tuple[str, ...] = Field(
         (), description="faces left out, by their name below the set's folder; suffixes do not count"
     )
-    until: float = Field(1.0, gt=0, le=1, description="fraction of the training after which the set is left out")
+    use_until: float = Field(1.0, gt=0, le=1, description="fraction of the training after which the set is left out")
     annotated: bool = Field(
         True, description="false: of its points only the boxes are taken, and a teacher says where they are"
     )
@@ -61,10 +61,10 @@ class ModelSettings(Settings):
     """The network."""
 
     backbone: str = Field("mobilenetv2", description="a backbone by name")
-    layout: str = Field(
+    architecture: str = Field(
         "", description="the blocks of a slimmed hr-supernet, as lineament slim writes them; empty: all"
     )
-    cut: str = Field("", description="a checkpoint of lineament slim whose numbers of channels the network has")
+    pruned_from: str = Field("", description="a checkpoint of lineament slim whose numbers of channels the network has")
     imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
     head: Literal["heatmap2d", "gaussian2d", "heatmap1d", "coordinates", "attentive1d", "attentive1d-gaussian"] = Field(
         "heatmap2d", description="the kind of head"
@@ -103,7 +103,7 @@ class TrainSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is a GPU where torch finds one")
     bf16: bool = Field(True, description="bfloat16 autocast")
     threads: int = Field(0, ge=0, description="torch threads; 0: torch's own choice")
-    loader: int = Field(1, ge=0, description="processes that make crops; 0: in the training process")
+    num_workers: int = Field(1, ge=0, description="processes that make crops; 0: in the training process")
     checkpoint_minutes: float = Field(3.0, ge=0, description="minutes between checkpoints")
     validate_every: int = Field(1000, ge=1, description="steps between validations")
     seed: int = Field(1, ge=0, description="seed of order, augmentation and new layers")
@@ -132,15 +132,15 @@ class DistillSettings(Settings):
     )
     temperature: float = Field(1.0, gt=0, description="divides the logits of both sides of a divergence")
     students: int = Field(1, ge=1, description="students that learn together; the first is the one exported")
-    fresh_peers: bool = Field(
-        False, description="students after the first start from random weights, not from what `start` names"
+    random_init_peers: bool = Field(
+        False, description="students after the first start from random weights, not from `init_from`"
     )
-    hidden: float = Field(0.0, ge=0, le=1, description="share of crops of which a student sees a part hidden")
-    hidden_sides: tuple[Side, Side] = Field(
+    mask_prob: float = Field(0.0, ge=0, le=1, description="share of crops of which a student sees a part hidden")
+    mask_size: tuple[Side, Side] = Field(
         (0.15, 0.6), description="shortest and longest side of what is hidden, as fractions of the crop's"
     )
 
-    @field_validator("hidden_sides")
+    @field_validator("mask_size")
     @classmethod
     def _rising(cls, sides: tuple[float, float]) -> tuple[float, float]:
         if sides[0] > sides[1]:
@@ -168,7 +168,7 @@ class SlimSettings(Settings):
 class RefineSettings(Settings):
     """How the heatmaps of a frame are refined by those before it, and the clips from which that is learnt."""
 
-    fade: float = Field(
+    decay: float = Field(
         0.3, gt=0, lt=1, description="what is left of a frame's weight one frame later (Yin et al., eq. 13)"
     )
     window: int = Field(8, ge=2, description="frames in a row that are seen at once; train.batch counts windows")
@@ -191,7 +191,7 @@ class Recipe(Settings):
 
     name: str = Field(pattern=NAME, description="how the run and its files are called")
     scheme: str = Field("ibug68", description="the points the model predicts")
-    start: str = Field("", description="a checkpoint or .safetensors file to start from; empty: none")
+    init_from: str = Field("", description="a checkpoint or .safetensors file to start from; empty: none")
     data: tuple[DataPart, ...] = Field(min_length=1, description="the mixture")
     model: ModelSettings = Field(default=ModelSettings.model_validate({}), description="the network")
     augment: Augmentation = Field(default=Augmentation.model_validate({}), description="the augmentation")
@@ -268,4 +268,4 @@ def _nearest_key(location: tuple[int | str, ...]) -> str:
             # of `DistillSettings | None`, the settings
             settings = next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
             model = DataPart if part == "data" else settings
-    return nearest(str(location[-1]), model.model_fields)
+    return did_you_mean(str(location[-1]), model.model_fields)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import SchemeError, nearest
+from .errors import SchemeError, did_you_mean
 from .geometry import Array, as_points
 
 NAMES = (
@@ -88,7 +88,7 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 def check_scheme(name: str) -> str:
     """`name`, where a scheme is called so.    Raises: SchemeError, with the nearest name."""
     if name not in NAMES:
-        raise SchemeError(f"no scheme is called {name!r}; {nearest(str(name), NAMES)}")
+        raise SchemeError(f"no scheme is called {name!r}; {did_you_mean(str(name), NAMES)}")
     return name
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..crop import warp
-from ..errors import ImageError, InputError, SchemeError, ShapeError, nearest
+from ..errors import ImageError, InputError, SchemeError, ShapeError, did_you_mean
 from ..face import Face
 from ..geometry import Array, apply_affine, fit_similarity, resize_affine, similarity
 from ..schemes import NAMES, convert, scheme
@@ -50,7 +50,7 @@ class Template:
 def load_template(name: str) -> Template:
     """The template called `name`, one of TEMPLATES.    Raises: InputError, with the nearest name."""
     if name not in TEMPLATES:
-        raise InputError(f"no template is called {name!r}; {nearest(str(name), TEMPLATES)}")
+        raise InputError(f"no template is called {name!r}; {did_you_mean(str(name), TEMPLATES)}")
     text = files("lineament").joinpath(f"tables/templates/{name}.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)
     if "square" in table:
@@ -143,7 +143,7 @@ def named_point(face: Face, name: str) -> Array:
                 return np.asarray(point)
     raise SchemeError(
         f"no point of {face.scheme} or of what it converts to is called {name!r}; "
-        f"{nearest(name, {*scheme(face.scheme).points, *scheme('five').points})}"
+        f"{did_you_mean(name, {*scheme(face.scheme).points, *scheme('five').points})}"
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..errors import ImageError
 from ..face import Face, Faces
 from ..geometry import Array, box_side
@@ -201,7 +201,7 @@ def save_image(path: str | os.PathLike[str], image: NDArray[np.uint8], quality: 
     picture = Image.fromarray(_copied(image))
     options: dict[str, int] = {"quality": quality} if name in ("JPEG", "WEBP") else {}
     try:
-        with whole(target) as beside:
+        with atomic_path(target) as beside:
             picture.save(beside, format=name, **options)
     except (OSError, ValueError) as error:  # a format that holds no such size says so as it likes
         reason = getattr(error, "strerror", None) or error

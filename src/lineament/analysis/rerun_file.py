@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import Writing, part_path
+from ..atomic import AtomicWriter, partial_path
 from ..errors import ImageError, missing_extra
 from ..face import Faces
 from ..schemes import scheme
@@ -30,7 +30,7 @@ def check_recording(path: Path) -> Any:
     return rerun
 
 
-class Recording(Writing):
+class Recording(AtomicWriter):
     """Writes an .rrd file: the frames, the landmarks of every face by number, and their mean uncertainty over time.
 
     Raises: ImageError for another suffix, ExtraError without rerun.
@@ -39,7 +39,7 @@ class Recording(Writing):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._rerun: Any = check_recording(self.path)
-        self.beside = part_path(self.path)
+        self.beside = partial_path(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._stream = self._rerun.RecordingStream("lineament")
         self._stream.save(str(self.beside))
@@ -71,7 +71,7 @@ class Recording(Writing):
         self._stream.disconnect()
         self.beside.replace(self.path)
 
-    def abandon(self) -> None:
+    def discard(self) -> None:
         """Lets go of the file, which stays beside its name as far as it was written; without a frame it goes."""
         self._stream.disconnect()
         if not self._frames:

@@ -30,7 +30,7 @@ Boxes = Annotated[
 ]
 
 
-Flip = Annotated[bool, typer.Option("--flip", help="Average each crop with its mirror image: twice the work.")]
+Flip = Annotated[bool, typer.Option("--flip", help="EMA each crop with its mirror image: twice the work.")]
 DetectorName = Annotated[
     str,
     typer.Option("--detector", help="default, mediapipe (where it is installed), or the path of OpenCV's YuNet file."),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..crop import warp
 from ..errors import DataError
 from ..geometry import Array, apply_affine, crop_affine
@@ -76,7 +76,7 @@ def _stamp(samples: Sequence[Sample], affines: Sequence[Array], size: int) -> st
 
 def _write_crops(samples: Sequence[Sample], affines: Sequence[Array], path: Path, size: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as beside:
+    with atomic_path(path) as beside:
         crops = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3))
         if any(sample.frame is not None for sample in samples):  # frames of videos come in order
             for i, (_, picture) in enumerate(read_pictures(samples)):
@@ -99,7 +99,7 @@ class Source:
     cache: CropCache
     repeat: int = 1
     """How often each face comes in an epoch."""
-    until: float = 1.0
+    use_until: float = 1.0
     """The fraction of the training after which the source is left out."""
 
 
@@ -121,7 +121,7 @@ class TrainingCrops:
         pairs = [
             np.stack([np.full(len(s.cache) * s.repeat, i), np.tile(np.arange(len(s.cache)), s.repeat)], axis=1)
             for i, s in enumerate(self.sources)
-            if progress < s.until
+            if progress < s.use_until
         ]
         joined = np.concatenate(pairs)
         return joined[np.random.default_rng([self.seed, epoch]).permutation(len(joined))]

@@ -4,35 +4,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from ..errors import DataError, RecipeError
+from ..recipe import DataPart
 from ..schemes import convert
 from .crop_cache import CropCache, Source, cache_crops, cached_size
 from .readers.registry import data_set, missing_data
 from .readers.talking_face import FOLDER, is_talking_face
 from .sample import Sample, bare_name, tight_box
-
-
-class Part(Protocol):
-    """One data set of a mixture, as a recipe tells it."""
-
-    @property
-    def reader(self) -> str: ...
-    @property
-    def part(self) -> str: ...
-    @property
-    def folder(self) -> str: ...
-    @property
-    def repeat(self) -> int: ...
-    @property
-    def exclude(self) -> Sequence[str]: ...
-    @property
-    def until(self) -> float: ...
-    @property
-    def annotated(self) -> bool: ...
 
 
 def _silent(line: str) -> None:
@@ -59,7 +40,7 @@ def read_part(
     short = missing_data(reader, samples, part)
     if short:
         note(f"{short} (in {place})")
-    kept = [bring(sample, scheme_name) for sample in samples if np.isfinite(sample.landmarks).all(1).sum() >= 2]
+    kept = [to_scheme(sample, scheme_name) for sample in samples if np.isfinite(sample.landmarks).all(1).sum() >= 2]
     if not kept:
         what = short or f"{reader} {part}: no face is here"
         raise DataError(f"{what}, in {place}; put the data set there, name its folder in the recipe or leave it out")
@@ -88,7 +69,7 @@ def _place(reader: str, root: Path, folder: str) -> Path:
     raise DataError(f"no folder {folder!r}, neither at {tried}; give the path of your data in the recipe")
 
 
-def bring(sample: Sample, scheme_name: str) -> Sample:
+def to_scheme(sample: Sample, scheme_name: str) -> Sample:
     """`sample` with its points in `scheme_name` and the tight box of its 68 points."""
     box = tight_box(sample.landmarks, sample.scheme)
     if sample.scheme == scheme_name:
@@ -97,7 +78,7 @@ def bring(sample: Sample, scheme_name: str) -> Sample:
     return replace(sample, landmarks=landmarks, scheme=scheme_name, visible=None, box=box)
 
 
-def _label(part: Part, alone: bool) -> str:
+def _label(part: DataPart, alone: bool) -> str:
     """How logs call the faces that `part` holds back."""
     more = [part.part, Path(part.folder).name if part.folder else ""]
     return part.reader if alone else "-".join([part.reader, *filter(None, more)])
@@ -107,7 +88,7 @@ Mixture = tuple[list[Source], dict[str, CropCache]]
 
 
 def read_mixture(
-    parts: Sequence[Part],
+    parts: Sequence[DataPart],
     scheme_name: str,
     root: Path,
     cache: Path,
@@ -121,13 +102,15 @@ def read_mixture(
     nothing by it.
     Raises: DataError, SchemeError, RecipeError.
     """
-    if all(part.until < 1 for part in parts):
-        last = max(part.until for part in parts)
-        raise RecipeError(f"every data set ends at until = {last}; leave one without until, to train on to the end")
+    if all(part.use_until < 1 for part in parts):
+        last = max(part.use_until for part in parts)
+        raise RecipeError(
+            f"every data set ends at use_until = {last}; leave one without use_until, to train on to the end"
+        )
     size = cached_size(*crop)
     readers = Counter(part.reader for part in parts)
     sources: list[Source] = []
-    held_back: dict[str, CropCache] = {}
+    validation_faces: dict[str, CropCache] = {}
     for part in parts:
         samples = without(read_part(part.reader, root, part.part, scheme_name, part.folder, note), part.exclude)
         if any(is_talking_face(path) for path in {s.image for s in samples}):
@@ -139,16 +122,16 @@ def read_mixture(
             )
         boxes = [s.box for s in training if s.box is not None]
         cached = cache_crops(training, cache, size, boxes)
-        sources.append(Source(cached if part.annotated else without_points(cached), part.repeat, part.until))
+        sources.append(Source(cached if part.annotated else without_points(cached), part.repeat, part.use_until))
         validation = [s for s in samples if s.is_validation()]
         if validation and part.annotated:
             boxes = [s.box for s in validation if s.box is not None]
             label = _label(part, readers[part.reader] == 1)
             # two folders may be called alike
-            while label in held_back:
+            while label in validation_faces:
                 label += "-more"
-            held_back[label] = cache_crops(validation, cache, size, boxes)
-    return sources, held_back
+            validation_faces[label] = cache_crops(validation, cache, size, boxes)
+    return sources, validation_faces
 
 
 def without_points(cache: CropCache) -> CropCache:

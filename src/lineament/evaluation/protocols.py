@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..data.sample import Sample
-from ..errors import ProtocolError, nearest
+from ..errors import ProtocolError, did_you_mean
 from ..schemes import scheme
 from .metrics import POINT_NORMS
 
@@ -223,7 +223,7 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
         if first["type"] == "extra_forbidden":
             tables: dict[str, type[_Frozen]] = {"subsets": Subset, "also": AlsoNorm}
             within = tables.get(str(first["loc"][0]), Protocol)
-            hint = nearest(str(first["loc"][-1]), within.model_fields)
+            hint = did_you_mean(str(first["loc"][-1]), within.model_fields)
             raise ProtocolError(f"{source}: unknown key {where!r}; {hint}") from error
         raise ProtocolError(f"{source}: {where + ': ' if where else ''}{first['msg']}; mend the protocol") from error
 
@@ -247,7 +247,7 @@ def protocol(name: str) -> Protocol:
         return _load(Path(str(files("lineament").joinpath(f"tables/protocols/{name}.toml"))))
     if name.endswith(".toml"):
         return _load(Path(name).absolute())
-    raise ProtocolError(f"no protocol is called {name!r}; {nearest(name, PROTOCOLS)}")
+    raise ProtocolError(f"no protocol is called {name!r}; {did_you_mean(name, PROTOCOLS)}")
 
 
 def named(given: str | Protocol) -> Protocol:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..data.sample import bare_name
 from ..errors import ProtocolError
 from .metrics import Calibration
@@ -159,7 +159,7 @@ def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
     """Where `report` was written as JSON: beside, then renamed."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with whole(target) as beside:
+    with atomic_path(target) as beside:
         beside.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return target
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..errors import missing_extra
 from .metrics import ced
 from .report import Report, format_report
@@ -180,7 +180,7 @@ def _png(figure: "Figure") -> bytes:
 def _write(path: str | os.PathLike[str], content: bytes) -> Path:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with whole(target) as beside:
+    with atomic_path(target) as beside:
         beside.write_bytes(content)
     return target
 

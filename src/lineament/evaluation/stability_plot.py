@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..io.track_files import Tracks
 from ..tracking.filters import zero_phase
 from .stability import STILL_FRAMES, interocular, path_in, second_differences, still_frames, stretches
@@ -43,5 +43,5 @@ def draw_stability(rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path
     motion.legend(loc="upper right", fontsize="small")
     shaking.set(ylabel="jitter, %", xlabel="seconds", yscale="log")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as beside:
+    with atomic_path(path) as beside:
         figure.savefig(beside, format="png")

@@ -51,7 +51,7 @@ def _without_places(recipe: Recipe) -> dict[str, Any]:
         return "/".join(Path(path).parts[-2:])
 
     told = recipe.model_dump(mode="json", exclude_none=True)
-    told["start"], told["model"]["cut"] = short(recipe.start), short(recipe.model.cut)
+    told["init_from"], told["model"]["pruned_from"] = short(recipe.init_from), short(recipe.model.pruned_from)
     for part in told["data"]:
         part["folder"] = short(part["folder"])
     if recipe.refine:

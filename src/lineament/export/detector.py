@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..errors import ExportError, missing_extra
 from ..models.face_detector import FaceDetectorNet
 from .quantize import quantize_file
@@ -64,7 +64,7 @@ def export_detector(
             check_int8(model, file, pictures)
         content = file.read_bytes()
     made = {"precision": "int8" if pictures else "fp32", "sha256": hashlib.sha256(content).hexdigest()}
-    with whole(path) as beside:
+    with atomic_path(path) as beside:
         beside.write_bytes(content)
     write_card(path.with_suffix(".json"), card | made | {"bytes": len(content)})
 
@@ -136,7 +136,7 @@ def without_notes(model: Any) -> Any:
 
 def write_card(path: Path, card: dict[str, Any]) -> None:
     """Write the card, whole or not at all."""
-    with whole(path) as beside:
+    with atomic_path(path) as beside:
         beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 

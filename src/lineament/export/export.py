@@ -19,12 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..data.crop_cache import CropCache, plain_crops
 from ..data.mixture import read_mixture
 from ..errors import DataError, ExportError, InputError, ModelError, missing_extra
+from ..estimator import CropLandmarks
 from ..geometry import Array, apply_affine
-from ..inference.onnx_model import METADATA_KEY, Heads, Model
+from ..inference.onnx_model import METADATA_KEY, Model
 from ..models.heads.attentive_1d import Attentive1D
 from ..models.landmark_net import LandmarkNet
 from ..models.layers.space_to_depth import RowStem, as_rows, can_become_rows, double_by_rows
@@ -172,8 +173,8 @@ def export_checkpoint(
     if int8 and isinstance(model, RefinedNet):
         raise ExportError(f"{checkpoint}: a model that remembers frames is exported in fp32 alone; leave --int8 out")
     crop = recipe.model.size, recipe.model.padding
-    sources, held_back = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
-    faces, truth = _to_compare_on(checkpoint, held_back, model.size, recipe)
+    sources, validation_faces = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
+    faces, truth = _to_compare_on(checkpoint, validation_faces, model.size, recipe)
     found, variances = predict_plain(model, faces, recipe.model.padding)
     landmarks = found.astype(np.float64)
     scale = fit_sigma(np.linalg.norm(landmarks - truth, axis=-1), variances)
@@ -214,13 +215,13 @@ def export_checkpoint(
 
 
 def _to_compare_on(
-    checkpoint: Path, held_back: dict[str, CropCache], size: int, recipe: Recipe
+    checkpoint: Path, validation_faces: dict[str, CropCache], size: int, recipe: Recipe
 ) -> tuple[CropCache, Array]:
     """The first validation faces whose eyes are known, and their true landmarks (M, N, 2) in pixels of the crop.
 
     Raises: DataError where there is none.
     """
-    for faces in held_back.values():
+    for faces in validation_faces.values():
         truth = crop_truth(faces, size, recipe.model.padding)
         if known_eyes(truth, recipe.scheme).any():
             return faces, truth
@@ -295,10 +296,12 @@ def set_metadata(path: Path, metadata: dict[str, Any]) -> None:
     onnx.save(model, str(path))
 
 
-def run_plain(model: Model, faces: CropCache) -> Heads:
+def run_plain(model: Model, faces: CropCache) -> CropLandmarks:
     """The heads of an exported model on plain crops of `faces`."""
-    parts = [model.heads(crops) for crops, _ in plain_crops(faces, model.size, model.padding, 32)]
-    return Heads(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("landmarks_crop", "scores", "sigma_px")))
+    parts = [model.predict(crops) for crops, _ in plain_crops(faces, model.size, model.padding, 32)]
+    return CropLandmarks(
+        *(np.concatenate([getattr(p, f) for p in parts]) for f in ("landmarks_crop", "scores", "sigma_px"))
+    )
 
 
 def compare(model: Model, faces: CropCache, truth: Array, landmarks: Array, recipe: Recipe) -> Gate:
@@ -316,7 +319,7 @@ def _compare_second_look(exported: Model, model: RefinedNet, faces: CropCache) -
     with torch.no_grad():
         _, memory = model.follow(torch.from_numpy(crops), None)
         wanted = model.follow(torch.from_numpy(later), memory)[0].landmarks.numpy()
-    found = exported.heads(later, exported.heads(crops).memory).landmarks_crop
+    found = exported.predict(later, exported.predict(crops).memory).landmarks_crop
     move = float(np.linalg.norm(found - wanted, axis=-1).max())
     if move > MOVE_FP32:
         raise ExportError(f"a point moves {move:.3f} px of the crop in the second frame; at most {MOVE_FP32} allowed")
@@ -349,7 +352,7 @@ def _rescale(
 def write_whole(path: Path, data: bytes) -> None:
     """Writes `data` to `path`, whole or not at all."""
     try:
-        with whole(path) as beside:
+        with atomic_path(path) as beside:
             beside.write_bytes(data)
     except OSError as error:
         raise ModelError(f"{path}: cannot be written ({error}); choose another folder") from error

@@ -20,12 +20,12 @@ MULTIPLE = 32
 TILE_OVERLAP = 160
 """Pixels that neighboring tiles share: faces up to this side are whole in one of them."""
 SMALLEST, LARGEST = 32, 224
-"""Sides of faces, in pixels as seen, that a look answers for; the finest also for smaller, the coarsest for larger."""
-MOST = 1000
+"""Sides of faces, in pixels as seen, that a look in_scale_range for; the finest also for smaller, the coarsest for larger."""
+PRE_NMS_TOP_K = 1000
 """Candidates that suppression looks at, best first."""
 SAME_IOU = 0.5
 """Candidates that overlap a face more than this speak for it."""
-FAINT = 0.15
+MIN_CANDIDATE_SCORE = 0.15
 """Candidates below this score are not looked at."""
 
 
@@ -56,7 +56,7 @@ class FaceDetector:
         coarse_sides: tuple[int, ...] = (256, 128),
         finest_side: int = 1280,
         enlarge: float = 2.0,
-        suppress_iou: float = 0.4,
+        nms_iou: float = 0.4,
         support: int | None = None,
         threads: int = 1,
     ) -> None:
@@ -68,7 +68,7 @@ class FaceDetector:
         faces are clearest there, and what only looks like a face at one scale is found out.
         finest_side: larger images are searched again at twice, four times ... `side`, up to this longer side, one tile
         of `side` at a time, for small faces; memory does not grow with the image.
-        suppress_iou: of two boxes that overlap more, the worse one goes.
+        nms_iou: of two boxes that overlap more, the worse one goes.
         support: cells of one look whose mean is the score of a face; None: the card's.
         threads: of ONNX Runtime.
         Raises: ModelError where the file is missing, foreign or broken.
@@ -79,7 +79,7 @@ class FaceDetector:
         self.threshold = float(self.card.get("threshold", 0.5)) if threshold is None else threshold
         self.support = int(self.card.get("support", 1)) if support is None else support
         self.side, self.coarse_sides, self.finest_side = side, coarse_sides, finest_side
-        self.enlarge, self.suppress_iou = enlarge, suppress_iou
+        self.enlarge, self.nms_iou = enlarge, nms_iou
 
     def __call__(self, image: NDArray[np.uint8]) -> Detections:
         """The faces of an RGB uint8 image (H, W, 3).    Raises: ShapeError."""
@@ -93,19 +93,19 @@ class FaceDetector:
         for scale in scales:  # finest first: each picture is made from the one before
             seen = look(seen, image.shape[:2], scale)
             looks.append((scale, self.search(seen, image.shape[:2])))
-        found = [agreed(looks, self.support, self.suppress_iou, self.threshold)]
+        found = [fuse_scales(looks, self.support, self.nms_iou, self.threshold)]
         finer = 2 * self.side
         while self.side * 1.25 < longest and finer <= self.finest_side:
             found += self.search_tiles(image, min(1.0, finer / longest))
             finer *= 2
-        together = found[0] if len(found) == 1 else suppress(concatenate(found), self.suppress_iou)
+        together = found[0] if len(found) == 1 else nms(concatenate(found), self.nms_iou)
         return rows(together, together.scores > self.threshold)
 
     def search(self, seen: NDArray[np.uint8], shape: tuple[int, ...]) -> Detections:
         """Every candidate in the picture `seen` of an image of `shape`, in the image's pixels, before suppression."""
         padded = pad_to_multiple(seen)
         scores, boxes, directions = (a[0] for a in self.session.run(None, {"image": padded[None]}))
-        keep = scores > min(self.threshold, FAINT)
+        keep = scores > min(self.threshold, MIN_CANDIDATE_SCORE)
         kept, turned = boxes[keep].astype(np.float64), directions[keep].astype(np.float64)
         # back by the area rule of geometry, each side by its own rounded factor
         factors = np.array([shape[1] / seen.shape[1], shape[0] / seen.shape[0]] * 2)
@@ -124,7 +124,7 @@ class FaceDetector:
             for x, left, right in tile_spans(width, reach, overlap):
                 tile = image[y : y + reach, x : x + reach]
                 candidates = self.search(look(tile, tile.shape[:2], scale), tile.shape[:2])
-                found = agreed([(scale, candidates)], self.support, self.suppress_iou, self.threshold)
+                found = fuse_scales([(scale, candidates)], self.support, self.nms_iou, self.threshold)
                 boxes = found.boxes + np.array([x, y, x, y])
                 center = (boxes[:, :2] + boxes[:, 2:]) / 2
                 mine = ((center >= (left, top)) & (center < (right, bottom))).all(1)
@@ -143,7 +143,7 @@ def concatenate(parts: list[Detections]) -> Detections:
 
 
 def tile_spans(length: int, reach: int, overlap: int) -> list[tuple[int, float, float]]:
-    """Tiles of `reach` over `length`: (start, first and last coordinate that this tile answers for) each."""
+    """Tiles of `reach` over `length`: (start, first and last coordinate that this tile in_scale_range for) each."""
     if length <= reach:
         return [(0, -np.inf, np.inf)]
     count = -(-(length - overlap) // (reach - overlap))
@@ -178,8 +178,8 @@ def pad_to_multiple(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return padded
 
 
-def suppress(found: Detections, suppress_iou: float) -> Detections:
-    """The best of each heap of boxes that overlap more than `suppress_iou`, best first; ties keep their order."""
+def nms(found: Detections, nms_iou: float) -> Detections:
+    """The best of each heap of boxes that overlap more than `nms_iou`, best first; ties keep their order."""
     order = np.argsort(-found.scores, kind="stable")
     # row by row and on bare columns: heaps are few, and the matrix of all overlaps is most of the time of a large face
     x0, y0, x1, y1 = np.ascontiguousarray(found.boxes[order].T)
@@ -192,38 +192,38 @@ def suppress(found: Detections, suppress_iou: float) -> Detections:
         width = np.minimum(x1, x1[i]) - np.maximum(x0, x0[i])
         height = np.minimum(y1, y1[i]) - np.maximum(y0, y0[i])
         inner = np.maximum(width, 0) * np.maximum(height, 0)
-        # inner / union > suppress_iou, without dividing; a box without area overlaps nothing
-        alive &= inner * (1 + suppress_iou) <= suppress_iou * (area + area[i])
+        # inner / union > nms_iou, without dividing; a box without area overlaps nothing
+        alive &= inner * (1 + nms_iou) <= nms_iou * (area + area[i])
     return rows(found, order[kept])
 
 
-def agreed(looks: list[tuple[float, Detections]], count: int, suppress_iou: float, least: float = 0.0) -> Detections:
+def fuse_scales(looks: list[tuple[float, Detections]], count: int, nms_iou: float, least: float = 0.0) -> Detections:
     """The faces of one image seen at several scales, finest first, scored by how far the looks and cells agree.
 
     looks: scale and candidates of each. A face's score is the mean, over the looks that answer for its size, of its
-    best `count` candidates there, absent ones `FAINT`.
+    best `count` candidates there, absent ones `MIN_CANDIDATE_SCORE`.
     least: faces that no candidate above this score speaks for are left out, as theirs cannot be above it either.
     """
-    own = [rows(found, answers(found.boxes, scale, i, len(looks))) for i, (scale, found) in enumerate(looks)]
+    own = [rows(found, in_scale_range(found.boxes, scale, i, len(looks))) for i, (scale, found) in enumerate(looks)]
     candidates = concatenate(own)
-    kept = suppress(rows(candidates, np.argsort(-candidates.scores, kind="stable")[:MOST]), suppress_iou)
-    if least > FAINT:
+    kept = nms(rows(candidates, np.argsort(-candidates.scores, kind="stable")[:PRE_NMS_TOP_K]), nms_iou)
+    if least > MIN_CANDIDATE_SCORE:
         strong = np.concatenate([found.boxes[found.scores > least] for _, found in looks])
         kept = rows(kept, (iou(kept.boxes, strong) > SAME_IOU).any(1))
     total, asked = np.zeros(len(kept.boxes)), np.zeros(len(kept.boxes))
     for i, (scale, found) in enumerate(looks):
-        mine = answers(kept.boxes, scale, i, len(looks))
-        voices = np.where(iou(kept.boxes, found.boxes) > SAME_IOU, found.scores, FAINT)
-        voices = np.concatenate([voices, np.full((len(voices), count), FAINT)], axis=1)
-        total += mine * -np.sort(-voices, axis=1)[:, :count].mean(1)
+        mine = in_scale_range(kept.boxes, scale, i, len(looks))
+        votes = np.where(iou(kept.boxes, found.boxes) > SAME_IOU, found.scores, MIN_CANDIDATE_SCORE)
+        votes = np.concatenate([votes, np.full((len(votes), count), MIN_CANDIDATE_SCORE)], axis=1)
+        total += mine * -np.sort(-votes, axis=1)[:, :count].mean(1)
         asked += mine
     scores = total / np.maximum(asked, 1)
     order = np.argsort(-scores, kind="stable")
     return Detections(kept.boxes[order], scores[order], kept.roll_deg[order])
 
 
-def answers(boxes: Array, scale: float, look: int, looks: int) -> NDArray[np.bool_]:
-    """(F,) whether look number `look` of `looks`, finest first, answers for faces of the size of `boxes`."""
+def in_scale_range(boxes: Array, scale: float, look: int, looks: int) -> NDArray[np.bool_]:
+    """(F,) whether look number `look` of `looks`, finest first, in_scale_range for faces of the size of `boxes`."""
     sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1)) * scale
     return np.asarray(((sides >= SMALLEST) | (look == 0)) & ((sides <= LARGEST) | (look == looks - 1)))
 

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ShapeError
-from .onnx_model import Heads
+from ..estimator import CropLandmarks
 
-HeadsCallable = Callable[[NDArray[np.uint8]], Heads]
+PredictCallable = Callable[[NDArray[np.uint8]], CropLandmarks]
 
 
-def flipped_heads(heads: HeadsCallable, mirror: ArrayLike) -> HeadsCallable:
-    """A callable like `heads`, crops (F, S, S, 3) -> Heads: the average of what it says of a crop and its mirror image.
+def predict_with_flip(heads: PredictCallable, mirror: ArrayLike) -> PredictCallable:
+    """A callable like `heads`, crops (F, S, S, 3) -> CropLandmarks: the average of what it says of a crop and its mirror image.
 
     mirror: (N,), the `mirror` of the scheme that `heads` predicts.    It is twice the work.
     Scores and sigma_px are averaged too: the two errors of a point are of one model and far from independent.
@@ -20,7 +20,7 @@ def flipped_heads(heads: HeadsCallable, mirror: ArrayLike) -> HeadsCallable:
     """
     swap = np.asarray(mirror, dtype=np.intp)
 
-    def both(crops: NDArray[np.uint8]) -> Heads:
+    def both(crops: NDArray[np.uint8]) -> CropLandmarks:
         # in one call, of which workers may see the halves side by side
         seen, count = heads(np.concatenate([crops, crops[:, :, ::-1]])), len(crops)
         points = seen.landmarks_crop.shape[1]
@@ -31,7 +31,7 @@ def flipped_heads(heads: HeadsCallable, mirror: ArrayLike) -> HeadsCallable:
         # x' = width - 1 - x, and point i of a mirror image is point mirror[i]
         back = seen.landmarks_crop[count:, swap].copy()
         back[..., 0] = crops.shape[2] - 1 - back[..., 0]
-        return Heads(
+        return CropLandmarks(
             _mean(seen.landmarks_crop[:count], back),
             _mean(seen.scores[:count], seen.scores[count:, swap]),
             _mean(seen.sigma_px[:count], seen.sigma_px[count:, swap]),

@@ -1,4 +1,4 @@
-"""ONNX file -> the callable that Predictor takes: crops -> Heads. No torch.
+"""ONNX file -> the callable that Predictor takes: crops -> CropLandmarks. No torch.
 
 Files are read with ONNX Runtime alone; nothing is unpickled. What a file predicts is written in its own metadata.
 """
@@ -7,7 +7,6 @@ import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
@@ -16,27 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError, ShapeError, nearest
+from ..errors import ModelError, ShapeError, did_you_mean
+from ..estimator import CropLandmarks
 from ..schemes import check_scheme
 
 METADATA_KEY = "lineament"
 DETECTOR = "detector"
 """What the face detector of the package is called; no landmark model is."""
 CHUNK = 64  # crops a call: more would only take memory
-
-
-@dataclass(frozen=True, eq=False)
-class Heads:
-    """What a landmark model says of F crops."""
-
-    landmarks_crop: NDArray[np.float32]
-    """(F, N, 2), pixels of the crop."""
-    scores: NDArray[np.float32]
-    """(F, N) in [0, 1]."""
-    sigma_px: NDArray[np.float32]
-    """(F, N), pixels of the crop."""
-    memory: NDArray[np.float32] | None = None
-    """(F, 2, W, L): what the faces' next frames are to be seen with; None: the model remembers nothing."""
 
 
 def usable_cores() -> int:
@@ -105,8 +91,8 @@ class Model:
         """What is known of the file: data, licences, figures, limits; empty where no card lies beside it."""
         return read_card(self.path)
 
-    def heads(self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None) -> Heads:
-        """Heads of uint8 RGB `crops` (F, S, S, 3).
+    def predict(self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None) -> CropLandmarks:
+        """CropLandmarks of uint8 RGB `crops` (F, S, S, 3).
 
         memory: (F, 2, W, L), what the model gave for the frame before of each face's video; None: these are the first.
         Raises: ShapeError where a shape or type differs, or the model remembers nothing.
@@ -123,16 +109,16 @@ class Model:
             raise ShapeError(f"memory is {inputs['memory'].shape}; wanted {(len(crops), *self.memory)}")
         if not len(crops):
             empty = np.zeros((0, self.points), np.float32)
-            return Heads(np.zeros((0, self.points, 2), np.float32), empty, empty, inputs.get("memory"))
+            return CropLandmarks(np.zeros((0, self.points, 2), np.float32), empty, empty, inputs.get("memory"))
         count = max(min(self.workers, len(crops)), math.ceil(len(crops) / CHUNK))
         shares = zip(*(np.array_split(part, count) for part in inputs.values()), strict=True)
         calls = [dict(zip(inputs, share, strict=True)) for share in shares]
         run = partial(self.session.run, None)
         rest = (self._helpers().map if self.workers > 1 else map)(run, calls[1:])  # helpers begin at once
         parts = [run(calls[0]), *rest]
-        return Heads(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return CropLandmarks(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    __call__ = heads
+    __call__ = predict
 
     def _helpers(self) -> ThreadPoolExecutor:
         """The threads for all shares but one; they stay from call to call."""
@@ -175,7 +161,7 @@ def find_model(name: str) -> Path:
         return weights_folder() / f"{name}.onnx"
     known = [other for other in known if other != DETECTOR]
     if name not in known:
-        raise ModelError(f"no model is called {name!r}; {nearest(name, known)}, or give the path of an .onnx file")
+        raise ModelError(f"no model is called {name!r}; {did_you_mean(name, known)}, or give the path of an .onnx file")
     return weights_folder() / f"{name}.onnx"
 
 

@@ -1,6 +1,6 @@
 """Images -> Faces: detect, crop, model, back to the image; many faces and images in one batch.
 
-A face whose first crop was turned or misplaced is cut again around its own landmarks. What is found for a face does not
+A face whose first crop was turned or max_box_error is cut again around its own landmarks. What is found for a face does not
 depend on the other faces or images of the call.
 """
 
@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..crop import warp_all
 from ..errors import ModelError, SchemeError, ShapeError
+from ..estimator import CropLandmarks, CropRequest, LandmarkModel
 from ..face import Face, Faces
 from ..geometry import (
     Array,
@@ -32,8 +33,8 @@ from ..io.image import Source, read_image
 from ..schemes import convert, scheme
 from ..schemes import scheme as scheme_of
 from .face_detector import Detections, FaceDetector, as_detector
-from .flip import flipped_heads
-from .onnx_model import Heads, load_model
+from .flip import predict_with_flip
+from .onnx_model import load_model
 from .recurrent_state import Memory
 
 Batch = list[Any] | tuple[Any, ...]  # of Source
@@ -42,18 +43,18 @@ SEARCH_ROLLS_DEG = (90.0, 180.0, -90.0)
 
 
 @dataclass(frozen=True)
-class Recut:
+class RecropPolicy:
     """When a face is cut again. The numbers are chosen on the validation faces by `scripts/choose_recut.py`."""
 
-    doubtful_score: float = 0.7
-    """Below this mean score a crop is likely turned or misplaced: other angles are tried."""
-    turned_deg: float = 25.0
+    min_score: float = 0.7
+    """Below this mean score a crop is likely turned or max_box_error: other angles are tried."""
+    max_roll_deg: float = 25.0
     """A face found turned by more than this in its crop is cut again, upright."""
-    misplaced: float = 0.15
+    max_box_error: float = 0.15
     """A box farther than this from that of its landmarks, in sides and in the log of its side, is replaced by it."""
 
 
-RECUT = Recut()
+DEFAULT_RECROP = RecropPolicy()
 FLOOR = 0.4
 """A detection whose landmarks score less than this in the mean is no face; chosen by `scripts/choose_floor.py`."""
 
@@ -62,29 +63,7 @@ SAME = 0.1
 """Two faces whose landmarks are nearer than this in the mean, in box sides, are one."""
 
 
-class LandmarkModel(Protocol):
-    """What Predictor asks of a model, ONNX or torch: crops -> Heads, and how crops are cut for it."""
-
-    name: str
-    scheme: str
-    size: int
-    padding: float
-    points: int
-
-    def heads(self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None, /) -> Heads:
-        """Heads of uint8 RGB `crops` (F, S, S, 3).    memory: is given only to a model whose Heads hold one."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """One face to look at: in which image, where, and how far it is turned."""
-
-    image: int
-    box: Array
-    roll_deg: float
-
-
-class Found(NamedTuple):
+class FaceLandmarks(NamedTuple):
     """What a model says of F faces, in its own scheme."""
 
     landmarks: Array
@@ -96,7 +75,7 @@ class Found(NamedTuple):
     memory: Memory | None = None
     """What a model that remembers is to be given with the next frame; None of another."""
 
-    def take(self, row: int, other: "Found", k: int) -> None:
+    def take(self, row: int, other: "FaceLandmarks", k: int) -> None:
         """Puts the face `k` of `other` in the place of the face `row`."""
         for mine, theirs in zip((*self[:3], *(self.memory or ())), (*other[:3], *(other.memory or ())), strict=True):
             mine[row] = theirs[k]
@@ -109,7 +88,7 @@ class Predictor:
     detector: "default", or any callable image -> boxes (F, 4), (F, 5) with scores, or (boxes, scores).
     scheme: the points wanted; None: the model's own.    threads: of ONNX Runtime; 0 leaves it the choice.
     workers: shares of several faces that a model by name or file sees side by side, each with `threads`; 0: one a core.
-    recut: when faces are cut again around their own landmarks or at other angles; None: never.
+    recrop: when faces are cut again around their own landmarks or at other angles; None: never.
     floor: detections whose landmarks have a lower mean score are dropped; given boxes never are.
     flip: average what is found in each crop and its mirror image: twice the work, a little more accurate.
     Raises: ModelError, SchemeError.
@@ -121,7 +100,7 @@ class Predictor:
         detector: Literal["default"] | Callable[[NDArray[np.uint8]], Any] = "default",
         scheme: str | None = None,
         threads: int = 0,
-        recut: Recut | None = RECUT,
+        recrop: RecropPolicy | None = DEFAULT_RECROP,
         floor: float = FLOOR,
         flip: bool = False,
         workers: int = 1,
@@ -135,10 +114,10 @@ class Predictor:
         if flip and getattr(self.model, "memory", None):
             raise ModelError(f"model {self.model.name!r} remembers frames, and flip would forget them; leave flip out")
         mirror = scheme_of(self.model.scheme).mirror
-        self.heads = flipped_heads(self.model.heads, mirror) if flip else self.model.heads
+        self.predict_crops = predict_with_flip(self.model.predict, mirror) if flip else self.model.predict
         self.detector = self._default_detector if detector == "default" else as_detector(detector)
         self.scheme = scheme or self.model.scheme
-        self.recut, self.floor = recut, floor
+        self.recrop, self.floor = recrop, floor
         # a pair of schemes without a conversion is refused here, not at the first face
         made = convert(np.zeros((self.model.points, 2)), self.model.scheme, self.scheme)
         missing = int((made.status == "missing").sum())
@@ -177,31 +156,31 @@ class Predictor:
             if boxes is None
             else [_given(b, i) for b, i in zip(boxes, images, strict=True)]
         )
-        cuts = [cut for i, detections in enumerate(found) for cut in first_cuts(detections, i)]
-        points = self.find(images, cuts)
+        cuts = [cut for i, detections in enumerate(found) for cut in first_crops(detections, i)]
+        points = self.predict_boxes(images, cuts)
         results, start = [], 0
         for image, detections in zip(images, found, strict=True):
             rows = list(range(start, start + len(detections.boxes)))
             faces = [
-                self.make_face(points, k, cuts[k].box, detections.scores[k - start])
-                for k in (rows if boxes is not None else self.believed(points, rows))
+                self.to_face(points, k, cuts[k].box, detections.scores[k - start])
+                for k in (rows if boxes is not None else self.keep_confident(points, rows))
             ]
             start += len(detections.boxes)
             size = (image.shape[1], image.shape[0])
             results.append(Faces(tuple(faces), self.scheme, len(scheme(self.scheme)), size))
         return results
 
-    def believed(self, points: Found, rows: list[int]) -> list[int]:
+    def keep_confident(self, points: FaceLandmarks, rows: list[int]) -> list[int]:
         """Those of `rows` that are faces by their landmarks, each face once, in the order given."""
         kept: list[int] = []
         for row in sorted(rows, key=lambda row: -float(points.scores[row].mean())):
-            # two boxes of a turned face become one when it is recut
+            # two boxes of a turned face become one when it is recrop
             same = any(are_one(points.landmarks[row], points.landmarks[other]) for other in kept)
             if points.scores[row].mean() >= self.floor and not same:
                 kept.append(row)
         return sorted(kept)
 
-    def make_face(self, points: Found, row: int, box: Array, score: float, track_id: int | None = None) -> Face:
+    def to_face(self, points: FaceLandmarks, row: int, box: Array, score: float, track_id: int | None = None) -> Face:
         """The Face of what the model says in `row`, in the scheme that is wanted."""
         landmarks, scores, sigma_px = points.landmarks[row], points.scores[row], points.sigma_px[row]
         if self.scheme != self.model.scheme:
@@ -210,74 +189,80 @@ class Predictor:
             landmarks, scores, sigma_px = made, rest[:, 0], rest[:, 1]
         return Face(landmarks, np.clip(scores, 0, 1), sigma_px, box, float(np.clip(score, 0, 1)), self.scheme, track_id)
 
-    def find(
+    def predict_boxes(
         self,
         images: list[NDArray[np.uint8]],
-        cuts: list[Cut],
-        rules: Recut | None = None,
+        cuts: list[CropRequest],
+        rules: RecropPolicy | None = None,
         memory: Memory | None = None,
-    ) -> Found:
+    ) -> FaceLandmarks:
         """What the model says of the faces in `cuts`; some are cut again, by `rules` or the predictor's own.
 
-        memory: of the same faces, as `Found` held it for the frame before; a face that is cut again is seen without it.
+        memory: of the same faces, as `FaceLandmarks` held it for the frame before; a face that is cut again is seen without it.
         """
-        best, rules = self.look(images, cuts, memory), rules or self.recut
+        best, rules = self.run_model(images, cuts, memory), rules or self.recrop
         if rules is None:
             return best
         again = [
             (k, t)
             for k, cut in enumerate(cuts)
-            for t in self._second_cuts(rules, cut, best.landmarks[k], best.scores[k])
+            for t in self._second_crops(rules, cut, best.landmarks[k], best.scores[k])
         ]
         if again:
-            self._keep_better(best, [k for k, _ in again], self.look(images, [t for _, t in again]))
+            self._keep_better(best, [k for k, _ in again], self.run_model(images, [t for _, t in again]))
             # where angles were searched, the best of them is now cut around its own landmarks
             rows = [k for k, _ in again]
             searched = sorted({k for k in rows if rows.count(k) > 1})
-            last = [self.cut_around(cuts[k].image, best.landmarks[k]) for k in searched]
-            self._keep_better(best, searched, self.look(images, last))
+            last = [self.crop_around(cuts[k].image, best.landmarks[k]) for k in searched]
+            self._keep_better(best, searched, self.run_model(images, last))
         return best
 
     @staticmethod
-    def _keep_better(best: Found, rows: list[int], other: Found) -> None:
+    def _keep_better(best: FaceLandmarks, rows: list[int], other: FaceLandmarks) -> None:
         for k, row in enumerate(rows):
             if other.scores[k].mean() > best.scores[row].mean():
                 best.take(row, other, k)
 
-    def look(self, images: list[NDArray[np.uint8]], cuts: list[Cut], memory: Memory | None = None) -> Found:
+    def run_model(
+        self, images: list[NDArray[np.uint8]], cuts: list[CropRequest], memory: Memory | None = None
+    ) -> FaceLandmarks:
         """As `find`, by one cut of each face."""
         model = self.model
         if not cuts:
-            return Found(np.zeros((0, model.points, 2)), np.zeros((0, model.points)), np.zeros((0, model.points)))
+            return FaceLandmarks(
+                np.zeros((0, model.points, 2)), np.zeros((0, model.points)), np.zeros((0, model.points))
+            )
         affines = np.stack([crop_affine(t.box, model.size, model.padding, t.roll_deg) for t in cuts])
         crops = warp_all([images[t.image] for t in cuts], list(affines), model.size, self.threads)
         seen = None if memory is None else memory.seen_by(affines, model.size)
-        heads: Heads = self.heads(crops) if seen is None else self.model.heads(crops, seen)
+        heads: CropLandmarks = self.predict_crops(crops) if seen is None else self.model.predict(crops, seen)
         points = [apply_affine(invert_affine(a), p) for a, p in zip(affines, heads.landmarks_crop, strict=True)]
         scales = np.array([affine_scale(a) for a in affines])
         kept = None if heads.memory is None else Memory(heads.memory, affines)
-        return Found(np.stack(points), heads.scores.astype(np.float64), heads.sigma_px / scales[:, None], kept)
+        return FaceLandmarks(np.stack(points), heads.scores.astype(np.float64), heads.sigma_px / scales[:, None], kept)
 
-    def _second_cuts(self, rules: Recut, cut: Cut, landmarks: Array, scores: Array) -> list[Cut]:
+    def _second_crops(
+        self, rules: RecropPolicy, cut: CropRequest, landmarks: Array, scores: Array
+    ) -> list[CropRequest]:
         """Other cuts worth trying for a face, by what the first one found; mostly none."""
-        if scores.mean() < rules.doubtful_score:
+        if scores.mean() < rules.min_score:
             rolls = [cut.roll_deg + roll for roll in SEARCH_ROLLS_DEG]
-            return [Cut(cut.image, cut.box, roll) for roll in rolls] + [self.cut_around(cut.image, landmarks)]
+            return [CropRequest(cut.image, cut.box, roll) for roll in rolls] + [self.crop_around(cut.image, landmarks)]
         roll_deg = fit_roll_deg(scheme(self.model.scheme).mean_shape, landmarks)
-        turned = abs((roll_deg - cut.roll_deg + 180) % 360 - 180) > rules.turned_deg
-        if turned or _off(cut.box, landmark_box(landmarks)) > rules.misplaced:
-            return [self.cut_around(cut.image, landmarks)]
+        turned = abs((roll_deg - cut.roll_deg + 180) % 360 - 180) > rules.max_roll_deg
+        if turned or _off(cut.box, landmark_box(landmarks)) > rules.max_box_error:
+            return [self.crop_around(cut.image, landmarks)]
         return []
 
-    def cut_around(self, image: int, landmarks: Array) -> Cut:
+    def crop_around(self, image: int, landmarks: Array) -> CropRequest:
         """The cut around `landmarks`, upright: their roll, and their tight box as seen at that roll."""
-        return Cut(image, *upright_box(landmarks, scheme(self.model.scheme).mean_shape))
+        return CropRequest(image, *upright_box(landmarks, scheme(self.model.scheme).mean_shape))
 
 
-def first_cuts(detections: Detections, image: int = 0) -> list[Cut]:
+def first_crops(detections: Detections, image: int = 0) -> list[CropRequest]:
     """The cuts that `detections` in the image of that number ask for first."""
-    rolls = [float(roll) if abs(roll) > RECUT.turned_deg else 0.0 for roll in detections.roll_deg]
-    return [Cut(image, box, roll) for box, roll in zip(detections.boxes, rolls, strict=True)]
+    rolls = [float(roll) if abs(roll) > DEFAULT_RECROP.max_roll_deg else 0.0 for roll in detections.roll_deg]
+    return [CropRequest(image, box, roll) for box, roll in zip(detections.boxes, rolls, strict=True)]
 
 
 def are_one(landmarks: Array, other: Array) -> bool:

@@ -50,7 +50,7 @@ def time_model(card: dict[str, Any], seconds: float = 0.5) -> list[Timing]:
         model = load_model(name, threads)
         crops = noise.integers(0, 256, (batch, model.size, model.size, 3), dtype=np.uint8)
         what = f"{batch} crop{'' if batch == 1 else 's'} of {model.size} px"
-        timings.append(_timed(name, what, threads, batch, _call(model.heads, crops), seconds))
+        timings.append(_timed(name, what, threads, batch, _call(model.predict, crops), seconds))
     return timings
 
 
@@ -58,7 +58,7 @@ def time_file(path: Path, seconds: float = 0.5) -> Timing:
     """The timing of one crop on one thread by the landmark model in the file at `path`.    Raises: ModelError."""
     model = load_model(path, 1)
     crop = np.random.default_rng(0).integers(0, 256, (1, model.size, model.size, 3), dtype=np.uint8)
-    return _timed(model.name, f"1 crop of {model.size} px", 1, 1, _call(model.heads, crop), seconds)
+    return _timed(model.name, f"1 crop of {model.size} px", 1, 1, _call(model.predict, crop), seconds)
 
 
 def _call(heads: Callable[[Any], Any], crops: Any) -> Callable[[], Any]:

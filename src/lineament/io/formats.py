@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..errors import DataError, InputError, SchemeError, missing_extra
 from ..face import Face, Faces
 from ..geometry import Array, as_points
@@ -174,7 +174,7 @@ def write_csv(
     lead: what the first columns are called; with frame and time, results are ((frame, time), faces) pairs.
     Raises: SchemeError where faces are of another scheme.
     """
-    with whole(path) as beside, beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as text:
+    with atomic_path(path) as beside, beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as text:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(csv_columns(scheme, lead))
         for where, faces in _of_scheme(results, scheme):
@@ -203,7 +203,7 @@ def write_parquet(
     columns |= {"face": pyarrow.int32(), "scheme": text, "track_id": pyarrow.int64(), "score": number}
     columns |= dict.fromkeys(("box", "x", "y", "scores", "sigma_px"), values)
     schema = pyarrow.schema(list(columns.items()))
-    with whole(path) as beside, pyarrow.parquet.ParquetWriter(beside, schema) as writer:
+    with atomic_path(path) as beside, pyarrow.parquet.ParquetWriter(beside, schema) as writer:
         rows: list[dict[str, Any]] = []
         for where, faces in _of_scheme(results, scheme):
             first: dict[str, Any] = dict(zip(lead, _lead(where), strict=True))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..errors import DataError, ImageError, InputError
 from ..face import Faces
 from ..geometry import as_boxes
@@ -305,7 +305,7 @@ class ResultFolder:
     def _write(self, path: Path, text: str) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with whole(path) as beside:
+            with atomic_path(path) as beside:
                 # a file name may hold bytes that are no text: JSON has an escape for them
                 beside.write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError as error:

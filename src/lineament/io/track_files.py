@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..atomic import Writing, part_path, whole
+from ..atomic import AtomicWriter, atomic_path, partial_path
 from ..errors import DataError, InputError
 from ..face import Faces
 from ..geometry import Array
@@ -37,7 +37,7 @@ def state_path(path: Path) -> Path:
 
 def unfinished(path: Path) -> bool:
     """Whether a run that writes the tracks at `path` was stopped before its end."""
-    return state_path(path).exists() and part_path(path).exists()
+    return state_path(path).exists() and partial_path(path).exists()
 
 
 def rounded(faces: Faces) -> Faces:
@@ -50,7 +50,7 @@ def head_line(settings: Mapping[str, Any], scheme_name: str) -> str:
     return json.dumps({"kind": KIND, "scheme": scheme_name, "settings": dict(settings)}, allow_nan=False)
 
 
-class TrackWriter(Writing):
+class TrackWriter(AtomicWriter):
     """Writes tracks to `path`.part as they come, and gives the file its name when all is done.
 
     path: a .jsonl file.    settings: what the tracks depend on.    resume: go on with what a stopped run left.
@@ -63,7 +63,7 @@ class TrackWriter(Writing):
     def __init__(
         self, path: Path, settings: Mapping[str, Any], scheme_name: str, resume: bool = False, again: bool = False
     ) -> None:
-        self.path, self.part = path, part_path(path)
+        self.path, self.part = path, partial_path(path)
         self.saved = state_path(path)
         self.head = head_line(settings, scheme_name)
         self.scheme = scheme_name
@@ -111,7 +111,7 @@ class TrackWriter(Writing):
         self._file.flush()
         os.fsync(self._file.fileno())
         saved = {"frames": self.frames, "length": self._file.tell(), "state": dict(state)}
-        with whole(self.saved) as beside:
+        with atomic_path(self.saved) as beside:
             beside.write_text(json.dumps(saved), encoding="utf-8")
 
     def kept(self) -> Iterator[Faces]:
@@ -128,7 +128,7 @@ class TrackWriter(Writing):
         self.part.replace(self.path)
         self.saved.unlink(missing_ok=True)
 
-    def abandon(self) -> None:
+    def discard(self) -> None:
         """Lets go of the file; what was made safe can be gone on with. Without a frame nothing stays."""
         self._file.close()
         if not self.frames:

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import Writing, part_path
+from ..atomic import AtomicWriter, partial_path
 from ..errors import ImageError, missing_extra
 from .image import find_images, read_image
 
@@ -266,7 +266,7 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(text).split())[:120]
 
 
-class VideoWriter(Writing):
+class VideoWriter(AtomicWriter):
     """Frames with times -> a video file without sound; what is written stays readable when the program is killed.
 
     The file appears under its name when it is closed; until then it is `path` with ".part" added.
@@ -278,7 +278,7 @@ class VideoWriter(Writing):
 
     def __init__(self, path: str | Path, quality: int = 23) -> None:
         self.path = Path(path)
-        self.beside = part_path(self.path)
+        self.beside = partial_path(self.path)
         suffix = self.path.suffix.lower()
         if suffix not in ENCODERS:
             raise ImageError(
@@ -342,7 +342,7 @@ class VideoWriter(Writing):
         else:
             self.beside.unlink(missing_ok=True)
 
-    def abandon(self) -> None:
+    def discard(self) -> None:
         """Lets go of the file, which stays beside its name as far as it was written; without a frame it goes."""
         with suppress(Exception):
             self._container.mux(self._stream.encode(None))

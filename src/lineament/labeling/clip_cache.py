@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..crop import warp
 from ..data.crop_cache import CropCache
 from ..data.synthetic_clips import ClipSettings, make_clip
@@ -162,7 +162,7 @@ def _write(clips: Iterable[Iterable[Shot]], name: str, crops: Path, rest: Path) 
     crops.parent.mkdir(parents=True, exist_ok=True)
     mean = scheme(name).mean_shape
     landmarks, numbers, affines = [], [], []
-    with whole(crops) as beside:
+    with atomic_path(crops) as beside:
         with beside.open("wb") as file:
             for number, shots in enumerate(clips):
                 before = None
@@ -178,7 +178,7 @@ def _write(clips: Iterable[Iterable[Shot]], name: str, crops: Path, rest: Path) 
         if not landmarks:
             raise DataError("no face is followed long enough in the videos; give longer ones, or other videos")
     # written last: without it the frames are made anew
-    with whole(rest) as beside, beside.open("wb") as file:
+    with atomic_path(rest) as beside, beside.open("wb") as file:
         np.savez(file, landmarks=np.stack(landmarks), clip=np.array(numbers), affines=np.stack(affines))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis.draw import save_image
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..crop import warp
 from ..data.crop_cache import CONTEXT
 from ..data.frames import VideoFrames
@@ -115,7 +115,7 @@ def label_into(predictor: Predictor, path: Path, stem: Path, limits: Limits, eve
             name = f"{stem.name}{OF_ONE_PHOTO}{frame}{number}"
             stem.parent.mkdir(parents=True, exist_ok=True)
             save_image(stem.with_name(f"{name}.jpg"), crop)
-            with whole(stem.with_name(f"{name}.pts")) as beside:
+            with atomic_path(stem.with_name(f"{name}.pts")) as beside:
                 beside.write_text(format_pts(points), encoding="utf-8")
             count += 1
     return count

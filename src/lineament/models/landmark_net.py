@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import RecipeError, nearest
+from ..errors import RecipeError, did_you_mean
 from .backbones.registry import make_backbone
 from .heads.attentive_1d import Attentive1D, AttentiveGaussian1D, AxisSettings
-from .heads.heatmap import HEADS, STRIDE, Gaussian2D, Heatmap2D, Raw
+from .heads.heatmap import HEADS, STRIDE, Gaussian2D, HeadOutput, Heatmap2D
 from .layers.depthwise import DepthwiseConv2d
 from .layers.space_to_depth import Double
 
@@ -26,7 +26,7 @@ def make_head(name: str, channels: int, points: int, size: int, axes: AxisSettin
             raise RecipeError(f"model.length is {axes.length}; wanted 0.25, 0.5, 1 or 2 of the head {name!r}")
         return TWO_D[name](channels, points, STRIDE, size, round(finer))
     if name not in HEADS:
-        raise RecipeError(f"no head is called {name!r}; {nearest(name, ALL_HEADS)}")
+        raise RecipeError(f"no head is called {name!r}; {did_you_mean(name, ALL_HEADS)}")
     made: nn.Module = HEADS[name](channels, points, STRIDE, size)
     return made
 
@@ -51,7 +51,7 @@ class PyramidBlock(nn.Module):
 
 
 class LandmarkNet(nn.Module):
-    """uint8 RGB crops (B, S, S, 3) -> Raw.
+    """uint8 RGB crops (B, S, S, 3) -> HeadOutput.
 
     channels: width of the pyramid, where the backbone needs one.    head: one of ALL_HEADS.    size: S, a multiple of
     32.    layout: the blocks of a slimmed hr-supernet.    axes: of heads with a heatmap along each axis.
@@ -103,11 +103,11 @@ class LandmarkNet(nn.Module):
         """uint8 crops (B, S, S, 3) -> normalized float (B, 3, S, S) in channels-last memory."""
         return (crops.permute(0, 3, 1, 2).float() - self.mean) / self.std
 
-    def forward(self, crops: Tensor) -> Raw:
-        """uint8 RGB crops (B, S, S, 3) -> Raw."""
+    def forward(self, crops: Tensor) -> HeadOutput:
+        """uint8 RGB crops (B, S, S, 3) -> HeadOutput."""
         return self.with_levels(crops)[0]
 
-    def with_levels(self, crops: Tensor) -> tuple[Raw, list[Tensor]]:
+    def with_levels(self, crops: Tensor) -> tuple[HeadOutput, list[Tensor]]:
         """As `forward`, and the decoder's levels, for losses between networks."""
         levels = self.levels(self.normalize(crops))
         return self.head(levels[0]), levels

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..crop import old_cells
 from ..errors import RecipeError
 from .heads.attentive_1d import Attentive1D
-from .heads.heatmap import Raw
+from .heads.heatmap import HeadOutput
 from .landmark_net import LandmarkNet
 
 WIDTH = 128
@@ -32,7 +32,7 @@ class Refinement(nn.Module):
         super().__init__()
         if not 0 <= fade < 1:
             raise RecipeError(f"the fade of the past is {fade}; wanted 0 to below 1")
-        self.fade = fade
+        self.decay = fade
         apart = max(1, round(REACH_PX / cell))
         self.encode_x, self.encode_y = (_axis_layers(points, WIDTH, apart) for _ in range(2))
         self.decode_x, self.decode_y = (_axis_layers(WIDTH, points, apart, last=True) for _ in range(2))
@@ -44,8 +44,8 @@ class Refinement(nn.Module):
         """
         now = torch.stack([self.encode_x(maps_x), self.encode_y(maps_y)], 1)
         if memory is not None:
-            now = now + self.fade * memory
-        if self.fade == 0:
+            now = now + self.decay * memory
+        if self.decay == 0:
             return maps_x, maps_y, now
         return maps_x + self.decode_x(now[:, 0]), maps_y + self.decode_y(now[:, 1]), now
 
@@ -73,15 +73,15 @@ class RefinedNet(nn.Module):
         self.net.head.training = mode  # what it reads of refined heatmaps is trained as of its own: the expectation
         return self
 
-    def forward(self, crops: Tensor) -> Raw:
-        """uint8 RGB crops (B, S, S, 3), each the first of its video -> Raw."""
+    def forward(self, crops: Tensor) -> HeadOutput:
+        """uint8 RGB crops (B, S, S, 3), each the first of its video -> HeadOutput."""
         return self.follow(crops, None)[0]
 
-    def follow(self, crops: Tensor, memory: Tensor | None) -> tuple[Raw, Tensor]:
-        """Crops of the next frame of B videos, and what was remembered before -> Raw and what to remember."""
+    def follow(self, crops: Tensor, memory: Tensor | None) -> tuple[HeadOutput, Tensor]:
+        """Crops of the next frame of B videos, and what was remembered before -> HeadOutput and what to remember."""
         return self.read(self.net.normalize(crops), memory)
 
-    def read(self, x: Tensor, memory: Tensor | None) -> tuple[Raw, Tensor]:
+    def read(self, x: Tensor, memory: Tensor | None) -> tuple[HeadOutput, Tensor]:
         """As `follow`, of normalized pictures (B, 3, S, S)."""
         return self.refined(*self.detected(x), memory)
 
@@ -91,7 +91,7 @@ class RefinedNet(nn.Module):
         assert isinstance(self.net.head, Attentive1D)
         return self.net.head.heatmaps(self.net.levels(x)[0])
 
-    def refined(self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None) -> tuple[Raw, Tensor]:
+    def refined(self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None) -> tuple[HeadOutput, Tensor]:
         """As `follow`, of the detector's heatmaps (B, N, L)."""
         assert isinstance(self.net.head, Attentive1D)
         refined_x, refined_y, memory = self.refine(maps_x, maps_y, memory)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..errors import ExportError, RecipeError
 from ..export.export import export_checkpoint
 from ..inference.speed import time_file
@@ -117,7 +117,7 @@ def _supernets(net: LandmarkNet, recipe: Recipe, slim: SlimSettings, note: Calla
         small = copy.deepcopy(net)
         small.backbone = slimmed(supernet, layout)
         blocks, transforms = sum(map(len, layout)), sum(len(s) for stage in layout for s in stage.values())
-        model = recipe.model.model_copy(update={"layout": format_layout(layout)})
+        model = recipe.model.model_copy(update={"architecture": format_layout(layout)})
         what = f"{blocks} blocks, {transforms} transforms"
         yield _Small(threshold, what, f"threshold-{threshold:g}", small, model, layout)
 
@@ -132,7 +132,7 @@ def _write_cut(checkpoint: Path, small: _Small, recipe: Recipe, place: Path) -> 
     """The path of a checkpoint of the slimmed network alone."""
     path = place / "checkpoint.pt"
     # a network whose channels were slimmed is told by the checkpoint it starts from
-    model = small.model if small.layout is not None else small.model.model_copy(update={"cut": str(path)})
+    model = small.model if small.layout is not None else small.model.model_copy(update={"pruned_from": str(path)})
     weights = small.net.state_dict()
     state: dict[str, Any] = {
         "model": weights,
@@ -146,7 +146,7 @@ def _write_cut(checkpoint: Path, small: _Small, recipe: Recipe, place: Path) -> 
 
 
 def _write_table(cuts: Sequence[Cut], path: Path) -> None:
-    with whole(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Cut)])
         writer.writeheader()
         writer.writerows(asdict(cut) for cut in cuts)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import InputError, nearest
+from ..errors import InputError, did_you_mean
 from ..geometry import Array, fit_similarity
 from ..schemes import scheme
 
@@ -205,7 +205,7 @@ class Smoother:
         settings: tuple[EuroSettings | KalmanSettings, EuroSettings | KalmanSettings] | None = None,
     ) -> None:
         if kind not in FILTERS:
-            raise InputError(f"no filter is called {kind!r}; {nearest(kind, FILTERS)}")
+            raise InputError(f"no filter is called {kind!r}; {did_you_mean(kind, FILTERS)}")
         self.settings = settings or FILTERS[kind]
         self.mean = scheme(scheme_name).mean_shape
         self.shape: Array | None = None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..crop import warp
 from ..geometry import Array, box_center, box_side, crop_affine, landmark_box
-from ..inference.predictor import Found
+from ..inference.predictor import FaceLandmarks
 from ..inference.recurrent_state import Memory
 from .filters import Smoother
 
@@ -50,7 +50,7 @@ class Seen:
         return landmark_box(self.landmarks)
 
     @classmethod
-    def all_of(cls, found: Found) -> "list[Seen]":
+    def all_of(cls, found: FaceLandmarks) -> "list[Seen]":
         """One for each face of `found`."""
         rows = zip(found.landmarks, found.scores, found.sigma_px, strict=True)
         if found.memory is None:

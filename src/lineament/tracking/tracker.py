@@ -16,16 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..estimator import LandmarkModel
 from ..face import Face, Faces
 from ..geometry import Array, box_center, box_side, iou
-from ..inference.predictor import RECUT, Found, LandmarkModel, Predictor, first_cuts
+from ..inference.predictor import DEFAULT_RECROP, FaceLandmarks, Predictor, first_crops
 from ..inference.recurrent_state import Memory
 from ..io.image import read_image
 from ..schemes import scheme
 from .filters import DEFAULT, Smoother
 from .tracked_face import BORDER, Followed, Seen, look_of
 
-FOLLOW = replace(RECUT, doubtful_score=0.0)
+FOLLOW = replace(DEFAULT_RECROP, min_score=0.0)
 """A face that is followed is cut again where it moved far, but no other angles are tried: it was upright before."""
 THUMB = (24, 18)
 """Width and height of the small picture in which cuts are seen."""
@@ -76,7 +77,7 @@ class Tracker:
 
     model: as for Predictor, or a Predictor.    faces: at most so many are followed, the most certain; None: all.
     smooth: a filter by name, one-euro or kalman; None: landmarks as measured.    rules: when faces are lost and found.
-    options: detector, scheme, threads, workers, floor, recut and flip of Predictor. By default one thread sees a face,
+    options: detector, scheme, threads, workers, floor, recrop and flip of Predictor. By default one thread sees a face,
     as more are slower from frame to frame, and every core has its share of several faces.
     What it holds does not grow with the number of frames.    Raises: ModelError, SchemeError, InputError.
     """
@@ -213,8 +214,8 @@ class Tracker:
     def _follow(self, image: NDArray[np.uint8]) -> dict[Followed, Seen]:
         """What the model says of each face that was there in the last frame, where it goes on."""
         followed = [track for track in self._tracks if not track.lost_s]
-        cuts = [self.predictor.cut_around(0, track.landmarks) for track in followed]
-        found = self.predictor.find([image], cuts, FOLLOW, self._remembered(followed))
+        cuts = [self.predictor.crop_around(0, track.landmarks) for track in followed]
+        found = self.predictor.predict_boxes([image], cuts, FOLLOW, self._remembered(followed))
         seen = dict(zip(followed, Seen.all_of(found), strict=True))
         gone = [track for track in followed if not self._goes_on(track, seen[track])]
         for one, other in combinations([track for track in followed if track not in gone], 2):
@@ -260,9 +261,9 @@ class Tracker:
         for k, track in enumerate(boxes):
             self._judge(track, seen, detections.scores[same[:, k]])
         unknown = [k for k in range(len(same)) if not same[k].any()]
-        cuts = [first_cuts(detections)[k] for k in unknown]
-        found = self.predictor.find([image], cuts)
-        rows = self.predictor.believed(found, list(range(len(cuts))))
+        cuts = [first_crops(detections)[k] for k in unknown]
+        found = self.predictor.predict_boxes([image], cuts)
+        rows = self.predictor.keep_confident(found, list(range(len(cuts))))
         seen_now = Seen.all_of(found)
         rows = [row for row in rows if not any(_overlap(seen_now[row].box, box) for box in boxes.values())]
         points = [seen_now[row] for row in rows]
@@ -318,8 +319,8 @@ class Tracker:
         return track.strangeness(points, image)
 
     def _face(self, track: Followed, points: Seen) -> Face:
-        one = Found(points.landmarks[None], points.scores[None], points.sigma_px[None])
-        return self.predictor.make_face(one, 0, points.box, track.score, track.number)
+        one = FaceLandmarks(points.landmarks[None], points.scores[None], points.sigma_px[None])
+        return self.predictor.to_face(one, 0, points.box, track.score, track.number)
 
 
 def _overlap(box: Array, known: Array) -> bool:

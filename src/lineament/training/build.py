@@ -28,19 +28,21 @@ def build_model(recipe: Recipe, begun: Path | None = None) -> LandmarkNet:
     """The network of `recipe`, its new layers drawn from the recipe's seed.
 
     begun: the run's own checkpoint, which tells the sizes of a cut network's layers where there is one.
-    Raises: RecipeError where `model.cut` comes without weights to start from.
+    Raises: RecipeError where `model.pruned_from` comes without weights to start from.
     """
     torch.manual_seed(recipe.train.seed)
     m = recipe.model
-    imagenet = m.imagenet and not recipe.start
+    imagenet = m.imagenet and not recipe.init_from
     axes = AxisSettings(m.length, m.attention, m.decoder, recipe.sigma * STRIDE)
-    model = LandmarkNet(m.backbone, len(scheme(recipe.scheme)), m.head, m.size, m.channels, imagenet, m.layout, axes)
-    if m.cut and not recipe.start:
+    model = LandmarkNet(
+        m.backbone, len(scheme(recipe.scheme)), m.head, m.size, m.channels, imagenet, m.architecture, axes
+    )
+    if m.pruned_from and not recipe.init_from:
         raise RecipeError(
-            f"model.cut is {m.cut!r} without a start: layers of other sizes have no weights; set start too"
+            f"model.pruned_from is {m.pruned_from!r} without init_from: layers of other sizes have no weights; set init_from too"
         )
-    if m.cut:
-        fit_shapes(model, load_weights(begun or Path(m.cut)))
+    if m.pruned_from:
+        fit_shapes(model, load_weights(begun or Path(m.pruned_from)))
     return model
 
 
@@ -49,13 +51,13 @@ def as_its_start(recipe: Recipe, begun: Path | None = None) -> Recipe:
 
     begun: the run's own checkpoint, which tells that where there is one; what it started from may be gone.
     """
-    source, m = begun or Path(recipe.start), recipe.model
-    if not recipe.start or source.suffix != ".pt" or not source.is_file() or m.layout or m.cut:
+    source, m = begun or Path(recipe.init_from), recipe.model
+    if not recipe.init_from or source.suffix != ".pt" or not source.is_file() or m.architecture or m.pruned_from:
         return recipe
     given = read_trained(source)[1].model
-    if given.backbone != m.backbone or not (given.layout or given.cut):
+    if given.backbone != m.backbone or not (given.architecture or given.pruned_from):
         return recipe
-    update = {"layout": given.layout, "cut": recipe.start if given.cut else ""}
+    update = {"architecture": given.architecture, "pruned_from": recipe.init_from if given.pruned_from else ""}
     return recipe.model_copy(update={"model": m.model_copy(update=update)})
 
 
@@ -65,7 +67,7 @@ def start_from(model: nn.Module, recipe: Recipe) -> None:
     So does the whole head where the checkpoint has one of another kind or scheme: what it says would mislead.
     Raises: ModelError where the file is no such thing, or layers before the head do not fit.
     """
-    path = Path(recipe.start)
+    path = Path(recipe.init_from)
     weights, own = load_weights(path), model.state_dict()
     if path.suffix != ".safetensors":
         given = read_trained(path)[1]
@@ -84,8 +86,8 @@ def start_from(model: nn.Module, recipe: Recipe) -> None:
 
 def _plain(recipe: Recipe) -> Recipe:
     """`recipe` for a network whose weights come later."""
-    update = {"imagenet": False, "cut": ""}
-    return recipe.model_copy(update={"model": recipe.model.model_copy(update=update), "start": ""})
+    update = {"imagenet": False, "pruned_from": ""}
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update=update), "init_from": ""})
 
 
 def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
@@ -109,9 +111,9 @@ def load_any(checkpoint: Path) -> tuple[LandmarkNet | RefinedNet, Recipe]:
     net = build_model(_plain(recipe))
     model: LandmarkNet | RefinedNet = net
     if recipe.refine is not None and any(key.startswith(REFINEMENT) for key in weights):
-        model = RefinedNet(net, len(scheme(recipe.scheme)), recipe.refine.fade)
+        model = RefinedNet(net, len(scheme(recipe.scheme)), recipe.refine.decay)
     try:
-        if recipe.model.cut:
+        if recipe.model.pruned_from:
             fit_shapes(model, weights)
         model.load_state_dict(weights)
     except (RuntimeError, KeyError, AttributeError) as error:

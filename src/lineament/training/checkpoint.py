@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..errors import ModelError, missing_extra
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Writes `state` (tensors, numbers, texts, lists and dicts of them) to `path`, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as beside:
+    with atomic_path(path) as beside:
         torch.save(state, beside)
 
 

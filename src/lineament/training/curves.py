@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from ..atomic import whole
+from ..atomic import atomic_path
 from ..errors import TrainError, missing_extra
 
 
@@ -59,5 +59,5 @@ def new_figure(width: float, height: float) -> Any:
 
 def save_figure(figure: Any, path: Path) -> None:
     """Writes `figure` to `path` as PNG, whole or not at all."""
-    with whole(path) as beside:
+    with atomic_path(path) as beside:
         figure.savefig(beside, format="png", dpi=120)

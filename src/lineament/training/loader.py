@@ -74,9 +74,9 @@ def make_loader(
     return DataLoader(
         _Crops(crops),
         batch_sampler=_Batches(crops, train, start, processes),
-        num_workers=train.loader,
+        num_workers=train.num_workers,
         pin_memory=pinned,
-        prefetch_factor=8 if train.loader else None,
+        prefetch_factor=8 if train.num_workers else None,
         # a fork shares the mapped crops, which another start would copy
-        multiprocessing_context="fork" if train.loader and forks else None,
+        multiprocessing_context="fork" if train.num_workers and forks else None,
     )

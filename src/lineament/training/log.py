@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from ..atomic import whole
+from ..atomic import atomic_path
 
 
 class TrainLog:
@@ -16,7 +16,7 @@ class TrainLog:
         kept = [row for row in self._rows() if int(row["step"]) <= step] if step else []
         self.fields = list(kept[0]) if kept else []
         if kept:
-            with whole(self.path) as beside:
+            with atomic_path(self.path) as beside:
                 self._write(beside, kept, "w")
         else:
             self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Losses of landmarks: each takes Raw and the truth and counts only the points that are annotated.
+"""Losses of landmarks: each takes HeadOutput and the truth and counts only the points that are annotated.
 
 Stands on torch.
 """
@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import RecipeError, nearest
-from ..models.heads.heatmap import Raw
+from ..errors import RecipeError, did_you_mean
+from ..models.heads.heatmap import HeadOutput
 from .targets import gaussian_1d, gaussian_2d
 
 
@@ -26,19 +26,19 @@ def mean_present(values: Tensor, mask: Tensor, count: int | Tensor | None = None
     return torch.where(mask, values, 0.0).sum() / (count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1))
 
 
-def cross_entropy_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+def cross_entropy_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     """(B, N): cross-entropy between the softmax of each heatmap and a Gaussian around the truth."""
     heatmaps = _need(raw.heatmaps, "cross_entropy", "heatmap2d")
     target = _target_2d(raw, heatmaps, landmarks, stride * sigma)
     return -(target * heatmaps.flatten(2).log_softmax(-1).view_as(heatmaps)).sum((-2, -1))
 
 
-def _target_2d(raw: Raw, heatmaps: Tensor, landmarks: Tensor, sigma_px: float) -> Tensor:
+def _target_2d(raw: HeadOutput, heatmaps: Tensor, landmarks: Tensor, sigma_px: float) -> Tensor:
     """The distributions that `heatmaps` (B, N, h, w) of a head are to be."""
     return gaussian_2d(landmarks, heatmaps.shape[-2], heatmaps.shape[-1], raw.stride, sigma_px / raw.stride)
 
 
-def mse_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+def mse_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     """(B, N): squared error between each map of a gaussian2d head and a Gaussian of height 1, integrated over it.
 
     The unit of length is `stride`, that of a map of the usual size, whose cells are added up; a finer map has the same
@@ -51,7 +51,13 @@ def mse_2d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
 
 
 def adaptive_wing(
-    raw: Raw, landmarks: Tensor, stride: float, sigma: float, omega: float = 14, theta: float = 0.5, alpha: float = 2.1
+    raw: HeadOutput,
+    landmarks: Tensor,
+    stride: float,
+    sigma: float,
+    omega: float = 14,
+    theta: float = 0.5,
+    alpha: float = 2.1,
 ) -> Tensor:
     """(B, N): adaptive wing loss between each map of a gaussian2d head and a Gaussian of height 1, averaged.
 
@@ -67,7 +73,7 @@ def adaptive_wing(
     return torch.where(delta < theta, omega * torch.log1p(delta**power), slope * delta - offset).mean((-2, -1))
 
 
-def cross_entropy_1d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+def cross_entropy_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     """(B, N): cross-entropy along x and y to Gaussians around the truth, averaged; `stride`, in which `sigma` is given,
     is that of a 2D map.
 
@@ -81,7 +87,7 @@ def cross_entropy_1d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -
     return total  # type: ignore[return-value]
 
 
-def mse_1d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+def mse_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     """(B, N): squared error between the maps along x and y and Gaussians of height 1, integrated over both.
 
     The unit of length, of `sigma`, too, is `stride`, that of a 2D map: maps of any length have the same loss for the
@@ -95,17 +101,19 @@ def mse_1d(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     return total  # type: ignore[return-value]
 
 
-def l1(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+def l1(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     """(B, N): absolute error of the coordinates in units of `stride`, x and y added."""
     return ((raw.landmarks - landmarks) / stride).abs().sum(-1)
 
 
-def smooth_l1(raw: Raw, landmarks: Tensor, stride: float, sigma: float, beta: float = 0.25) -> Tensor:
+def smooth_l1(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float, beta: float = 0.25) -> Tensor:
     """(B, N): smooth L1 of the coordinates in units of `stride`, quadratic below `beta`, x and y added."""
     return F.smooth_l1_loss(raw.landmarks / stride, landmarks / stride, reduction="none", beta=beta).sum(-1)
 
 
-def wing(raw: Raw, landmarks: Tensor, stride: float, sigma: float, omega: float = 10, epsilon: float = 2) -> Tensor:
+def wing(
+    raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float, omega: float = 10, epsilon: float = 2
+) -> Tensor:
     """(B, N): wing loss of the coordinates in pixels of the crop, x and y added.
 
     Source: Feng et al. 2018, eq. 5.
@@ -115,7 +123,7 @@ def wing(raw: Raw, landmarks: Tensor, stride: float, sigma: float, omega: float 
     return torch.where(delta < omega, omega * torch.log1p(delta / epsilon), delta - offset).sum(-1)
 
 
-def gaussian_nll(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+def gaussian_nll(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     """(B, N): negative log likelihood of the truth under the head's own variance, in units of `stride`, x and y added.
 
     The gradient reaches the variance alone: coordinates are learnt by their own loss.
@@ -125,7 +133,7 @@ def gaussian_nll(raw: Raw, landmarks: Tensor, stride: float, sigma: float) -> Te
     return squared / (2 * variance) + variance.log()
 
 
-Loss = Callable[[Raw, Tensor, float, float], Tensor]
+Loss = Callable[[HeadOutput, Tensor, float, float], Tensor]
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy_2d,
     "mse": mse_2d,
@@ -140,7 +148,7 @@ LOSSES: dict[str, Loss] = {
 
 
 def total_loss(
-    raw: Raw,
+    raw: HeadOutput,
     landmarks: Tensor,
     weights: dict[str, float],
     stride: float,
@@ -167,7 +175,7 @@ def check_losses(weights: dict[str, float]) -> None:
         raise RecipeError("the recipe names no loss; wanted at least one of " + ", ".join(sorted(LOSSES)))
     for name in weights:
         if name not in LOSSES:
-            raise RecipeError(f"no loss is called {name!r}; {nearest(name, LOSSES)}")
+            raise RecipeError(f"no loss is called {name!r}; {did_you_mean(name, LOSSES)}")
         if not weights[name] > 0:
             raise RecipeError(f"the weight of the loss {name!r} is {weights[name]}; wanted a number above 0")
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..recipe import TrainSettings
 
 
-class Average:
+class EMA:
     """Exponentially averaged weights, the norms' statistics included."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:

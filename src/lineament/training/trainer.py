@@ -29,7 +29,7 @@ from .loader import Crops, make_loader
 from .log import TrainLog
 from .losses import check_losses, present, total_loss
 from .memory import keep_freed_memory
-from .optimizer import Average, keep_rates_on, make_optimizer, set_rates
+from .optimizer import EMA, keep_rates_on, make_optimizer, set_rates
 from .parallel import join, leave, use_global_norms
 from .schedule import learning_rate
 from .validate import validate
@@ -37,7 +37,7 @@ from .validate import validate
 FREE_ON_RESUME = (
     "device",
     "threads",
-    "loader",
+    "num_workers",
     "checkpoint_minutes",
     "validate_every",
 )  # settings that change no result
@@ -83,7 +83,7 @@ class Trainer:
         check_annotated(recipe, self.LEARNS_FROM_TEACHERS)
         self._check(resume)
         self.recipe = recipe = as_its_start(recipe, self.begun)
-        self.stands_on = digests(recipe)
+        self.input_digests = digests(recipe)
         train = recipe.train
         if train.threads:
             torch.set_num_threads(train.threads)
@@ -102,7 +102,7 @@ class Trainer:
         with self.place.here():
             model = self.build()
         crop = self.crop_size(), recipe.model.padding
-        self.sources, self.held_back = read(recipe.data, recipe.scheme, data_root, cache, self.note, crop)
+        self.sources, self.validation_faces = read(recipe.data, recipe.scheme, data_root, cache, self.note, crop)
         if self.processes.first:
             self.processes.wait()
         keep_freed_memory()
@@ -113,7 +113,7 @@ class Trainer:
         if self.processes.world > 1:
             use_global_norms(self.model)
         with self.place.here():
-            self.average = Average(self.model, train.ema)
+            self.average = EMA(self.model, train.ema)
             self.optimizer = self.make_optimizer()
             keep_rates_on(self.device, self.optimizer)
         # several passes a step, or gradients that go through other processes, are no graph
@@ -134,7 +134,7 @@ class Trainer:
     def build(self) -> nn.Module:
         """What is trained; a recipe's `start` is in it already, unless a checkpoint will take its place."""
         model = build_model(self.recipe, self.begun)
-        if self.recipe.start and not self.resumed:
+        if self.recipe.init_from and not self.resumed:
             start_from(model, self.recipe)
         return model
 
@@ -155,7 +155,7 @@ class Trainer:
     def before_step(self) -> None:
         """Called when the gradients are whole, before the optimizer uses them."""
 
-    def kind_of_step(self) -> object:
+    def graph_key(self) -> object:
         """What tells steps apart that do not do the same with other numbers."""
         return None
 
@@ -169,7 +169,7 @@ class Trainer:
 
     def validate(self) -> dict[str, float]:
         """The NME by data set, fractions, of the model as it is."""
-        return validate(self.model, self.held_back, self.recipe.scheme, self.recipe.model.padding)
+        return validate(self.model, self.validation_faces, self.recipe.scheme, self.recipe.model.padding)
 
     def annotated(self, landmarks_crop: Tensor) -> Tensor:
         """Of the points (B, N, 2) that come with a batch, those that people annotated."""
@@ -201,14 +201,14 @@ class Trainer:
                 f"{self.path} was written by another recipe ({', '.join(changed)} differ); "
                 "resume with that recipe, or start anew with another --out"
             )
-        begun_with = state.get("stands_on", self.stands_on)
-        for path in begun_with.keys() & self.stands_on.keys():
-            if begun_with[path] != self.stands_on[path]:
+        begun_with = state.get("input_digests", self.input_digests)
+        for path in begun_with.keys() & self.input_digests.keys():
+            if begun_with[path] != self.input_digests[path]:
                 raise TrainError(
                     f"{path} is not the file that {self.folder} was begun with; bring that back, or start anew with "
                     "another --out"
                 )
-        self.stands_on = begun_with
+        self.input_digests = begun_with
         self.model.load_state_dict(state["model"])
         self.average.load({key: value.to(self.device) for key, value in state["average"].items()}, self.model)
         self.optimizer.load_state_dict(state["optimizer"])
@@ -226,7 +226,7 @@ class Trainer:
             "step": self.step,
             "scheme": self.recipe.scheme,
             "recipe": self.recipe.model_dump_json(),
-            "stands_on": self.stands_on,
+            "input_digests": self.input_digests,
         }
         save_checkpoint(self.path, state)
 
@@ -315,7 +315,7 @@ class Trainer:
         count = self.processes.total(points)
         inputs = [tensor for crops, points in parts for tensor in (crops, points, *self.beside(crops))]
         if self.captured is not None:
-            return self.captured(self.kind_of_step(), [count, *inputs])
+            return self.captured(self.graph_key(), [count, *inputs])
         return self._pass(count.to(self.device), *(given.to(self.device) for given in inputs))
 
     def _pass(self, count: Tensor, *inputs: Tensor) -> Tensor:
@@ -361,7 +361,7 @@ def check_annotated(recipe: Recipe, taught: bool) -> None:
 
 def digests(recipe: Recipe) -> dict[str, str]:
     """The SHA-256 of the start and the teacher of `recipe`, by path, as far as they are there."""
-    named = {recipe.start, recipe.distill.teacher if recipe.distill else ""} - {""}
+    named = {recipe.init_from, recipe.distill.teacher if recipe.distill else ""} - {""}
     return {name: sha256(Path(name).read_bytes()).hexdigest() for name in sorted(named) if Path(name).is_file()}
 
 
@@ -378,10 +378,10 @@ def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
     for cuts in filter(None, (old["slim"], new["slim"])):
         del cuts["thresholds"], cuts["shares"], cuts["relative"]
     for distill in filter(None, (old["distill"], new["distill"])):
-        if not distill["hidden"]:
-            del distill["hidden_sides"]
+        if not distill["mask_prob"]:
+            del distill["mask_size"]
         if distill["students"] == 1:
-            del distill["fresh_peers"]
+            del distill["random_init_peers"]
     nested = {key for key in ("model", "augment", "train") if old[key] != new[key]}
     names = [key for key in old if key not in nested and old[key] != new[key]]
     return names + [f"{key}.{name}" for key in sorted(nested) for name in old[key] if old[key][name] != new[key][name]]

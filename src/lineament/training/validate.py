@@ -25,7 +25,7 @@ def predict_plain(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Landmarks (M, N, 2) and variances (M, N) in pixels of the crop, and of the crop squared, without augmentation.
 
-    model: uint8 crops (B, S, S, 3) -> Raw, with its `size` S.
+    model: uint8 crops (B, S, S, 3) -> HeadOutput, with its `size` S.
     """
     landmarks, variances, size = [], [], crop_size(model)
     device = next(model.parameters()).device
@@ -39,14 +39,16 @@ def predict_plain(
     return np.concatenate(landmarks), np.concatenate(variances)
 
 
-def validate(model: nn.Module, held_back: dict[str, CropCache], scheme_name: str, padding: float) -> dict[str, float]:
+def validate(
+    model: nn.Module, validation_faces: dict[str, CropCache], scheme_name: str, padding: float
+) -> dict[str, float]:
     """Interocular NME by data set, a fraction, of the faces held back whose eyes are annotated.
 
     padding: side of the crop in longer sides of the landmark box.
     """
     model.eval()
     results = {}
-    for name, cache in held_back.items():
+    for name, cache in validation_faces.items():
         predicted, _ = predict_plain(model, cache, padding)
         truth = plain_landmarks(cache, crop_size(model), padding)
         if known_eyes(truth, scheme_name).any():

@@ -7,7 +7,7 @@ from html import escape
 import cv2
 import numpy as np
 
-from ...atomic import whole
+from ...atomic import atomic_path
 from ...errors import LineamentError
 from ..sample import Sample
 from .audit import AuditReport
@@ -30,7 +30,7 @@ figure.two { width: 500px; } figcaption { font-size: 13px; overflow-wrap: anywhe
 
 def write_audit_html(report: AuditReport, path: str | os.PathLike[str]) -> None:
     """Write the sheet of `report` as one file that needs no other; it appears when complete."""
-    with whole(path) as beside:
+    with atomic_path(path) as beside:
         beside.write_text(audit_html(report), encoding="utf-8")
 
 

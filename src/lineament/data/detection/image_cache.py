@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import whole
+from ...atomic import atomic_path
 from ...errors import DataError
 from ...io.image import read_image
 from .photos import Photo
@@ -46,10 +46,10 @@ class PictureCache:
 def write_pictures(pixels: Path, index: Path, photos: Sequence[Photo]) -> None:
     """Write both files of a cache; the index comes last, so half a cache is no cache."""
     shapes = []
-    with whole(pixels) as beside, beside.open("wb") as file:
+    with atomic_path(pixels) as beside, beside.open("wb") as file:
         for photo in photos:
             picture = read_image(photo.image)
             shapes.append(list(picture.shape[:2]))
             file.write(picture.tobytes())
-    with whole(index) as beside:
+    with atomic_path(index) as beside:
         beside.write_text(json.dumps(shapes), encoding="utf-8")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import DataError, missing_extra, nearest
+from ...errors import DataError, did_you_mean, missing_extra
 from ..sample import Sample, check_count
 
 PARTS: dict[str, int] = {"train": 20000, "full": 4386, "frontal": 1314, "all21": 25993}
@@ -20,7 +20,7 @@ def read_aflw(root: Path, part: str) -> list[Sample]:
     Raises: DataError for an unknown part, a missing or broken file; ExtraError without scipy.
     """
     if part not in PARTS:
-        raise DataError(f"AFLW has no part {part!r}; {nearest(part, PARTS)}")
+        raise DataError(f"AFLW has no part {part!r}; {did_you_mean(part, PARTS)}")
     return _read_21(root) if part == "all21" else _read_19(root, part)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError, ImageError, missing_extra, nearest
+from ...errors import DataError, ImageError, did_you_mean, missing_extra
 from ...io.image import read_image
 from ..sample import Picture, Sample, check_count
 
@@ -26,7 +26,7 @@ def read_cofw(root: Path, part: str) -> list[Sample]:
     Raises: DataError for an unknown part, a missing or broken file; ExtraError without scipy or h5py.
     """
     if part not in PARTS:
-        raise DataError(f"COFW has no part {part!r}; {nearest(part, PARTS)}")
+        raise DataError(f"COFW has no part {part!r}; {did_you_mean(part, PARTS)}")
     split = part.removesuffix("68")
     path = _find(root, split)
     _, phis, boxes = VARIABLES[split]

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from ...errors import DataError, nearest
+from ...errors import DataError, did_you_mean
 from ..sample import Sample, check_count
 from .pts import read_pts_folder
 
@@ -17,7 +17,7 @@ def read_infanface(root: Path, part: str) -> list[Sample]:
     Raises: DataError for an unknown part, a broken file or a table without the wanted columns.
     """
     if part not in PARTS:
-        raise DataError(f"InfAnFace has no part {part!r}; {nearest(part, PARTS)}")
+        raise DataError(f"InfAnFace has no part {part!r}; {did_you_mean(part, PARTS)}")
     beside = (root / part / f"{part}.csv", root / f"{part}.csv")
     table = next((path for path in beside if path.is_file()), None)
     return read_pts_folder(root, "ibug68", part, attributes=_attributes(table) if table else None)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import DataError, nearest
+from ...errors import DataError, did_you_mean
 from ..sample import Sample, check_count
 
 PARTS: dict[str, int] = {"train": 10000, "test": 2995}
@@ -19,7 +19,7 @@ def read_mtfl(root: Path, part: str) -> list[Sample]:
     Raises: DataError for an unknown part, a missing list or a broken line.
     """
     if part not in PARTS:
-        raise DataError(f"MTFL has no part {part!r}; {nearest(part, PARTS)}")
+        raise DataError(f"MTFL has no part {part!r}; {did_you_mean(part, PARTS)}")
     path = root / LISTS[part]
     if not path.is_file():
         raise DataError(f"{path}: absent; wanted training.txt, testing.txt and their pictures in {root}")

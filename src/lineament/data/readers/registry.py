@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import DataError, nearest
+from ...errors import DataError, did_you_mean
 from ..sample import OF_ONE_PHOTO, Sample, scheme_of_count
 from . import aflw, cofw, infanface, mtfl, scut86, talking_face, w300, w300vw, wflw, ytf
 from .coco import read_coco
@@ -129,7 +129,7 @@ READERS: dict[str, DataSet] = {
 def data_set(name: str) -> DataSet:
     """The data set called `name`.    Raises: DataError, with the nearest name."""
     if name not in READERS:
-        raise DataError(f"no data set is called {name!r}; {nearest(name, READERS)}")
+        raise DataError(f"no data set is called {name!r}; {did_you_mean(name, READERS)}")
     return READERS[name]
 
 

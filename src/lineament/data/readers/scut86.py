@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import DataError, nearest
+from ...errors import DataError, did_you_mean
 from ...geometry import Array
 from ..sample import Sample, check_count
 
@@ -29,7 +29,7 @@ def read_scut86(root: Path, part: str) -> list[Sample]:
     Raises: DataError for an unknown part, a missing folder or list, or a broken file.
     """
     if part not in PARTS:
-        raise DataError(f"SCUT-FBP5500 has no part {part!r}; {nearest(part, PARTS)}")
+        raise DataError(f"SCUT-FBP5500 has no part {part!r}; {did_you_mean(part, PARTS)}")
     images, points = root / "Images", root / "facial landmark"
     if not points.is_dir():
         raise DataError(f"{points}: absent; wanted 'Images' and 'facial landmark' of the official download in {root}")

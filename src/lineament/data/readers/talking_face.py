@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import DataError, nearest
+from ...errors import DataError, did_you_mean
 from ..sample import Sample, check_count
 from .pts import read_pts
 
@@ -33,7 +33,7 @@ def read_talking_face(root: Path, part: str) -> list[Sample]:
     Raises: DataError for an unknown part, a missing video or a broken file.
     """
     if part not in PARTS:
-        raise DataError(f"Talking Face has no part {part!r}; {nearest(part, PARTS)}")
+        raise DataError(f"Talking Face has no part {part!r}; {did_you_mean(part, PARTS)}")
     video = root / VIDEO
     if not video.is_file():
         raise DataError(f"{video}: absent; wanted the video beside its folder points")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...errors import DataError, nearest
+from ...errors import DataError, did_you_mean
 from ..sample import Sample
 from .pts import read_pts
 
@@ -25,7 +25,7 @@ def read_300vw(root: Path, part: str) -> list[Sample]:
     Raises: DataError for an unknown part, a video without annotations or a broken file.
     """
     if part not in PARTS:
-        raise DataError(f"300VW has no part {part!r}; {nearest(part, PARTS)}")
+        raise DataError(f"300VW has no part {part!r}; {did_you_mean(part, PARTS)}")
     if (root / INNER).is_dir():
         root = root / INNER
     test = {f"{video:03d}": category for category, videos in CATEGORIES.items() for video in videos}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import DataError, nearest
+from ...errors import DataError, did_you_mean
 from ..sample import Sample, check_count
 
 ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
@@ -30,7 +30,7 @@ def read_wflw(root: Path, part: str) -> list[Sample]:
     Raises: DataError for an unknown part, a missing list or a broken line.
     """
     if part not in PARTS:
-        raise DataError(f"WFLW has no part {part!r}; {nearest(part, PARTS)}")
+        raise DataError(f"WFLW has no part {part!r}; {did_you_mean(part, PARTS)}")
     split, _, attribute = part.partition("-")
     path = root / LISTS.format(split)
     if not path.is_file():

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...errors import DataError, nearest
+from ...errors import DataError, did_you_mean
 from ..sample import Sample, check_count, photo_of_numbered
 from .pts import read_pts_folder
 
@@ -15,7 +15,7 @@ def read_ytf(root: Path, part: str) -> list[Sample]:
     Raises: DataError for an unknown part or a broken file.
     """
     if part not in PARTS:
-        raise DataError(f"YouTube Faces has no part {part!r}; {nearest(part, PARTS)}")
+        raise DataError(f"YouTube Faces has no part {part!r}; {did_you_mean(part, PARTS)}")
     return read_pts_folder(root, "ibug68", part, photo_of_numbered)
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ...errors import ExtraError, RecipeError, nearest
+from ...errors import ExtraError, RecipeError, did_you_mean
 from .efficientnet_lite import EfficientNetLite
 from .hourglass import StackedHourglass
 from .hr_supernet import HRSuperNet, parse_layout
@@ -67,9 +67,11 @@ def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
     weights is not installed.
     """
     if name not in BACKBONES:
-        raise RecipeError(f"no backbone is called {name!r}; {nearest(name, BACKBONES)}")
+        raise RecipeError(f"no backbone is called {name!r}; {did_you_mean(name, BACKBONES)}")
     if layout and name != "hr-supernet":
-        raise RecipeError(f"model.layout is that of a slimmed hr-supernet, the backbone is {name!r}; leave it out")
+        raise RecipeError(
+            f"model.architecture is that of a slimmed hr-supernet, the backbone is {name!r}; leave it out"
+        )
     backbone = HRSuperNet(parse_layout(layout)) if layout else BACKBONES[name]()
     if imagenet:
         if name not in IMAGENET:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...errors import RecipeError
 from ..decoders import STEP
-from .heatmap import Raw, moments, positions, sharpened
+from .heatmap import HeadOutput, moments, positions, sharpened
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
 """Cells of a heatmap for each pixel of the crop: L / F of the paper."""
@@ -140,7 +140,7 @@ class Attentive1D(nn.Module):
         # made last, so that all else starts from the same numbers with it and without
         self.attend = CoAttention(rows, settings.attention) if settings.attention else None
 
-    def forward(self, features: Tensor) -> Raw:
+    def forward(self, features: Tensor) -> HeadOutput:
         return self.read(*self.heatmaps(features))
 
     def heatmaps(self, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,12 +151,12 @@ class Attentive1D(nn.Module):
             along_x, along_y = self.attend(along_x, along_y)
         return self.stretch_x(along_x.transpose(2, 3)).float(), self.stretch_y(along_y).float()
 
-    def read(self, heatmaps_x: Tensor, heatmaps_y: Tensor) -> Raw:
-        """Raw of the heatmaps (B, N, L), whatever they hold."""
+    def read(self, heatmaps_x: Tensor, heatmaps_y: Tensor) -> HeadOutput:
+        """HeadOutput of the heatmaps (B, N, L), whatever they hold."""
         return self.place(heatmaps_x, heatmaps_y)
 
-    def place(self, logits_x: Tensor, logits_y: Tensor) -> Raw:
-        """Raw of logits (B, N, L): where the landmarks are, by the decoder, and how far the places are spread."""
+    def place(self, logits_x: Tensor, logits_y: Tensor) -> HeadOutput:
+        """HeadOutput of logits (B, N, L): where the landmarks are, by the decoder, and how far the places are spread."""
         places = positions(logits_x.shape[-1], self.cell, logits_x)[:, None]
         found, variances = [], []
         for logits in (logits_x, logits_y):
@@ -172,7 +172,7 @@ class Attentive1D(nn.Module):
             variances.append(variance)
         landmarks = torch.cat(found, -1) + (logits_x.shape[-1] * self.cell / 2 - 0.5)
         spread = (variances[0] + variances[1]) / 2
-        return Raw(landmarks, spread, heatmaps_x=logits_x, heatmaps_y=logits_y, cell=self.cell)
+        return HeadOutput(landmarks, spread, heatmaps_x=logits_x, heatmaps_y=logits_y, cell=self.cell)
 
 
 class AttentiveGaussian1D(Attentive1D):
@@ -183,8 +183,8 @@ class AttentiveGaussian1D(Attentive1D):
 
     NARROWED = 0.5
 
-    def read(self, heatmaps_x: Tensor, heatmaps_y: Tensor) -> Raw:
-        """Raw of the maps (B, N, L)."""
+    def read(self, heatmaps_x: Tensor, heatmaps_y: Tensor) -> HeadOutput:
+        """HeadOutput of the maps (B, N, L)."""
         raw = self.place(sharpened(heatmaps_x), sharpened(heatmaps_y))
         return replace(raw, maps_x=heatmaps_x, maps_y=heatmaps_y)
 

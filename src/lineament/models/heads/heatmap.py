@@ -15,7 +15,7 @@ FLOOR, TINY = 0.03, 1.2346e-4
 
 
 @dataclass(frozen=True)
-class Raw:
+class HeadOutput:
     """What a network says of a batch of crops before decoding; a head fills what it predicts."""
 
     landmarks: Tensor
@@ -55,18 +55,18 @@ class Heatmap2D(nn.Module):
         self.stretch = nn.Sequential(*layers)
         self.out = nn.Conv2d(channels, points, 1)
 
-    def forward(self, features: Tensor) -> Raw:
+    def forward(self, features: Tensor) -> HeadOutput:
         return self.read(self.out(self.stretch(features)).float())
 
-    def read(self, heatmaps: Tensor) -> Raw:
-        """Raw of the logits (B, N, h, w)."""
+    def read(self, heatmaps: Tensor) -> HeadOutput:
+        """HeadOutput of the logits (B, N, h, w)."""
         height, width = heatmaps.shape[-2:]
         x, y = positions(width, self.stride, heatmaps), positions(height, self.stride, heatmaps)
         places = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)  # (h * w, 2)
         landmarks, variance = moments(heatmaps.flatten(2).softmax(-1), places)
         # no tensor of two numbers: it would have to be brought to the device at every step
         middle = torch.cat([x.new_full((1,), side * self.stride / 2 - 0.5) for side in (width, height)])
-        return Raw(landmarks + middle, variance / 2, heatmaps, stride=self.stride)
+        return HeadOutput(landmarks + middle, variance / 2, heatmaps, stride=self.stride)
 
 
 class Gaussian2D(Heatmap2D):
@@ -76,10 +76,10 @@ class Gaussian2D(Heatmap2D):
     together count next to nothing, even beside a weak peak.
     """
 
-    def forward(self, features: Tensor) -> Raw:
+    def forward(self, features: Tensor) -> HeadOutput:
         maps = self.out(self.stretch(features)).float()
         raw = self.read(sharpened(maps))
-        return Raw(raw.landmarks, raw.variance, raw.heatmaps, maps, stride=self.stride)
+        return HeadOutput(raw.landmarks, raw.variance, raw.heatmaps, maps, stride=self.stride)
 
 
 def sharpened(maps: Tensor) -> Tensor:
@@ -113,13 +113,15 @@ class Heatmap1D(nn.Module):
         self.along_x = nn.Linear(length * length, length * upscale)
         self.along_y = nn.Linear(length * length, length * upscale)
 
-    def forward(self, features: Tensor) -> Raw:
+    def forward(self, features: Tensor) -> HeadOutput:
         flat = self.squeeze(features).flatten(2)  # (B, N, h * w)
         logits_x, logits_y = self.along_x(flat).float(), self.along_y(flat).float()
         places = positions(logits_x.shape[-1], self.stride, logits_x)[:, None]
         (x, variance_x), (y, variance_y) = (moments(logits.softmax(-1), places) for logits in (logits_x, logits_y))
         landmarks = torch.cat([x, y], -1) + (logits_x.shape[-1] * self.stride / 2 - 0.5)
-        return Raw(landmarks, (variance_x + variance_y) / 2, heatmaps_x=logits_x, heatmaps_y=logits_y, cell=self.stride)
+        return HeadOutput(
+            landmarks, (variance_x + variance_y) / 2, heatmaps_x=logits_x, heatmaps_y=logits_y, cell=self.stride
+        )
 
 
 class Coordinates(nn.Module):
@@ -131,12 +133,12 @@ class Coordinates(nn.Module):
         self.reduce = nn.Conv2d(channels, 32, 1)
         self.out = nn.Linear(32 * cells * cells, 3 * points)
 
-    def forward(self, features: Tensor) -> Raw:
+    def forward(self, features: Tensor) -> HeadOutput:
         kernel = features.shape[-1] // self.cells
         pooled = F.avg_pool2d(self.reduce(features), kernel)
         out = self.out(pooled.flatten(1)).float().view(-1, self.points, 3)
         landmarks = (out[..., :2] + 0.5) * self.size - 0.5
-        return Raw(landmarks, (out[..., 2].clamp(-12, 4)).exp() * self.size**2)
+        return HeadOutput(landmarks, (out[..., 2].clamp(-12, 4)).exp() * self.size**2)
 
 
 HEADS = {"heatmap2d": Heatmap2D, "gaussian2d": Gaussian2D, "heatmap1d": Heatmap1D, "coordinates": Coordinates}

@@ -34,7 +34,7 @@ class DetectorRecipe(Settings):
     """A training of the face detector."""
 
     name: str = Field("detector", description="how the run and its files are called")
-    start: str = Field("", description="a checkpoint whose averaged weights to start from; empty: random weights")
+    init_from: str = Field("", description="a checkpoint whose averaged weights to start from; empty: random weights")
     widths: tuple[int, ...] = Field((16, 32, 64, 96, 160), description="channels at strides 2, 4, 8, 16, 32")
     depths: tuple[int, ...] = Field((1, 3, 4, 3), description="further blocks at strides 4, 8, 16, 32")
     pyramid: int = Field(48, ge=8, description="channels of the feature pyramid")
@@ -128,23 +128,25 @@ class DetectorTrainer:
     """Network, averaged network and optimizer of a run; `run` goes on from the last checkpoint."""
 
     def __init__(
-        self, recipe: DetectorRecipe, maker: SceneMaker, folder: Path, held_back: Sequence[Scene] = ()
+        self, recipe: DetectorRecipe, maker: SceneMaker, folder: Path, validation_faces: Sequence[Scene] = ()
     ) -> None:
-        """maker: makes scenes of side recipe.size.    folder: for checkpoints and log.    held_back: never learnt."""
+        """maker: makes scenes of side recipe.size.    folder: for checkpoints and log.    validation_faces: never learnt."""
         keep_freed_memory()
         torch.manual_seed(recipe.seed)
         self.recipe, self.maker, self.folder = recipe, maker, folder
         self.net = new_net(recipe).train()
         self.averaged = new_net(recipe).eval().requires_grad_(False)
-        if recipe.start:
-            self.net.load_state_dict(load_detector(Path(recipe.start)).state_dict())
+        if recipe.init_from:
+            self.net.load_state_dict(load_detector(Path(recipe.init_from)).state_dict())
         self.averaged.load_state_dict(self.net.state_dict())
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         plain = [p for p in self.net.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
         self.centers, self.strides = all_centers(recipe.size, recipe.size)
-        self.held_back = [Batch(held_back[i : i + 25], self.centers) for i in range(0, len(held_back), 25)]
+        self.validation_faces = [
+            Batch(validation_faces[i : i + 25], self.centers) for i in range(0, len(validation_faces), 25)
+        ]
         self.step = 0
 
     @property
@@ -202,9 +204,9 @@ class DetectorTrainer:
     def look(self) -> dict[str, float]:
         """Of the averaged network on held-back scenes: losses, share of faces found, cells that cry wolf a scene."""
         total, found, faces, wolves, scenes = torch.zeros(3), 0, 0, 0, 0
-        for batch in self.held_back:
+        for batch in self.validation_faces:
             losses, cells = self.losses(self.averaged, batch)
-            total += losses / len(self.held_back)
+            total += losses / len(self.validation_faces)
             wanted = targets(batch.boxes, batch.whole, batch.counted, self.centers, self.strides)
             loud = cells.logits.sigmoid() > 0.5
             wolves += int((loud & wanted.counted & (wanted.face < 0)).sum())
@@ -260,9 +262,9 @@ class RunLog:
             writer.writeheader()
             writer.writerows(rows)
 
-    def write(self, step: int, losses: Tensor, rate: float, lr: float, held_back: dict[str, float]) -> None:
+    def write(self, step: int, losses: Tensor, rate: float, lr: float, validation_faces: dict[str, float]) -> None:
         """One row."""
-        numbers = dict(zip(self.fields, (step, *losses.tolist(), rate, lr), strict=True)) | held_back
+        numbers = dict(zip(self.fields, (step, *losses.tolist(), rate, lr), strict=True)) | validation_faces
         with self.path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.fields + self.looks, restval="")
             writer.writerow({k: v if isinstance(v, int) else f"{v:.5g}" for k, v in numbers.items()})

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...data.crop_cache import plain_crops, plain_landmarks
 from ...errors import RecipeError
-from ...models.heads.heatmap import STRIDE, Raw
+from ...models.heads.heatmap import STRIDE, HeadOutput
 from ...models.landmark_net import TWO_D, LandmarkNet
 from ...recipe import DistillSettings
 from ...schemes import scheme
@@ -24,7 +24,7 @@ from ..build import build_model, start_from
 from ..losses import smooth_l1, total_loss
 from ..trainer import Progress, Trainer
 from .losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensemble, pixel_wise, spots
-from .teacher import Said, Teacher, at_size, rescaled, resized, said, spots_at_size
+from .teacher import Teacher, TeacherOutput, at_size, rescaled, resized, said, spots_at_size
 from .teacher_cache import with_teacher
 
 BATCH = 32
@@ -43,8 +43,8 @@ class Students(nn.Module):
         self.adapt = nn.ModuleList([nn.Conv2d(*adapt, 1) for _ in students] if adapt else [])
         self.size = students[0].size
 
-    def forward(self, crops: Tensor) -> Raw:
-        """uint8 RGB crops (B, S, S, 3) -> Raw of the first student."""
+    def forward(self, crops: Tensor) -> HeadOutput:
+        """uint8 RGB crops (B, S, S, 3) -> HeadOutput of the first student."""
         return self.students[0](crops)  # type: ignore[no-any-return]
 
 
@@ -86,7 +86,7 @@ class Distiller(Trainer):
         """The students, the first drawn from the recipe's seed, the others from the seeds after it.
 
         Where all start from one checkpoint, the heads of the others are drawn anew, or they would stay the same; with
-        `fresh_peers` all of the others is.
+        `random_init_peers` all of the others is.
         """
         settings = self.settings
         self.teacher = Teacher(Path(settings.teacher), self.device) if settings.teacher else None
@@ -94,7 +94,7 @@ class Distiller(Trainer):
         for k in range(settings.students):
             train = self.recipe.train.model_copy(update={"seed": self.recipe.train.seed + k})
             student = build_model(self.recipe.model_copy(update={"train": train}), self.begun)
-            if self.recipe.start and not self.resumed and not (k and settings.fresh_peers):
+            if self.recipe.init_from and not self.resumed and not (k and settings.random_init_peers):
                 drawn = {key: value.clone() for key, value in student.head.state_dict().items()}
                 start_from(student, self.recipe)
                 if k:
@@ -156,7 +156,7 @@ class Distiller(Trainer):
         teacher, student = self.teacher, self._students()[0].eval()
         assert teacher is not None
         mine = _shapes(student).raw.maps
-        if mine is not None and self.held_back:
+        if mine is not None and self.validation_faces:
             own = self._map_error(lambda crops: student(crops).maps, student.size)
             theirs = self._map_error(lambda crops: _spots(self._in_kind(teacher(crops)), mine), teacher.size)
             self.note(f"squared error of a map on validation: the teacher's {theirs:.3f}, the student's now {own:.3f}")
@@ -166,26 +166,28 @@ class Distiller(Trainer):
     def _map_error(self, say: Callable[[Tensor], Tensor], size: int) -> float:
         """The mean `mse` loss of the maps that `say` makes of plain crops of `size`, at the students' cells."""
         m, total, count = self.recipe.model, 0.0, 0
-        for cache in self.held_back.values():
+        for cache in self.validation_faces.values():
             truth = torch.from_numpy(plain_landmarks(cache, m.size, m.padding)).float()
             for k, (crops, _) in enumerate(plain_crops(cache, size, m.padding, BATCH)):
                 landmarks = truth[k * BATCH : k * BATCH + len(crops)]
                 maps = say(torch.from_numpy(crops).to(self.device)).cpu()
-                raw = Raw(landmarks, landmarks[..., 0], maps=maps, stride=m.size / maps.shape[-1])
+                raw = HeadOutput(landmarks, landmarks[..., 0], maps=maps, stride=m.size / maps.shape[-1])
                 loss = total_loss(raw, landmarks, {"mse": 1.0}, STRIDE, self.recipe.sigma)["mse"]
                 total, count = total + float(loss) * len(crops), count + len(crops)
         return total / max(count, 1)
 
-    def _taught(self, crops: Tensor, landmarks_crop: Tensor) -> Said | None:
+    def _taught(self, crops: Tensor, landmarks_crop: Tensor) -> TeacherOutput | None:
         """What the teacher says of the crops (B, S, S, 3), now or when it was asked once; None without a teacher."""
         if self.teacher is None:
             return None
         if not self.settings.cached:
             return self._in_kind(self.teacher(resized(crops, self.teacher.size)))
         told = landmarks_crop[:, len(scheme(self.recipe.scheme)) :]
-        return Said(Raw(rescaled(told, self.teacher.size / crops.shape[1]), torch.ones_like(told[..., 0])), {})
+        return TeacherOutput(
+            HeadOutput(rescaled(told, self.teacher.size / crops.shape[1]), torch.ones_like(told[..., 0])), {}
+        )
 
-    def _in_kind(self, taught: Said) -> Said:
+    def _in_kind(self, taught: TeacherOutput) -> TeacherOutput:
         """What the teacher says, its distributions as maps of height 1 where those are what the students make."""
         logits = taught.raw.heatmaps
         if not self._makes_spots() or logits is None or taught.raw.maps is not None:
@@ -193,7 +195,7 @@ class Distiller(Trainer):
         assert self.teacher is not None
         cell = self.teacher.size / logits.shape[-1]
         wanted_px = STRIDE * self.recipe.sigma * self.teacher.size / self.recipe.model.size
-        return Said(
+        return TeacherOutput(
             replace(taught.raw, maps=spots(logits, self.teacher.sigma_px / cell, wanted_px / cell)), taught.levels
         )
 
@@ -205,10 +207,10 @@ class Distiller(Trainer):
     def beside(self, crops: Tensor) -> tuple[Tensor, ...]:
         """What is hidden from each student: (B, 7) each."""
         settings, students = self.settings, range(self.settings.students)
-        if not settings.hidden:
+        if not settings.mask_prob:
             return ()
         seed, size = self.recipe.train.seed, self.recipe.model.size
-        drawn = [(settings.hidden, settings.hidden_sides, size, (seed, student)) for student in students]
+        drawn = [(settings.mask_prob, settings.mask_size, size, (seed, student)) for student in students]
         return tuple(draw_covers(crops, *how) for how in drawn)
 
     def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor, *covers: Tensor) -> dict[str, Tensor]:
@@ -244,7 +246,7 @@ class Distiller(Trainer):
         """The mean of a value a face and point (B, N), or a face (B,), over the global batch."""
         return each.sum() / (self.recipe.train.batch * (each[0].numel()))
 
-    def _from_teacher(self, k: int, own: Said, taught: Said) -> dict[str, Tensor]:
+    def _from_teacher(self, k: int, own: TeacherOutput, taught: TeacherOutput) -> dict[str, Tensor]:
         settings = self.settings
         parts: dict[str, Callable[[], Tensor]] = {
             "pixel_wise": lambda: self._mean(self._pixels(own, taught)),
@@ -256,12 +258,12 @@ class Distiller(Trainer):
         return {name: weight * parts[name]() for name in parts if (weight := getattr(settings, name))}
 
     @staticmethod
-    def _pair(own: Said, taught: Said) -> tuple[Tensor, Tensor]:
+    def _pair(own: TeacherOutput, taught: TeacherOutput) -> tuple[Tensor, Tensor]:
         mine, theirs = _compared(own), _compared(taught)
         return mine, at_size(theirs, mine) if own.raw.maps is None else spots_at_size(theirs, mine)
 
     @staticmethod
-    def _pixels(own: Said, taught: Said) -> Tensor:
+    def _pixels(own: TeacherOutput, taught: TeacherOutput) -> Tensor:
         """The pixel-wise loss (B, N) of the maps of height 1; where the heads give none, of the distributions."""
         mine, theirs = _compared(own), _compared(taught)
         if own.raw.maps is not None:
@@ -272,20 +274,20 @@ class Distiller(Trainer):
         return pixel_wise(mine.flatten(2).softmax(-1).view_as(mine), theirs / theirs.sum((-2, -1), keepdim=True))
 
     @staticmethod
-    def _levels(own: Said, taught: Said) -> Tensor:
+    def _levels(own: TeacherOutput, taught: TeacherOutput) -> Tensor:
         """The pair-wise losses (B,) of the decoders' levels, added up: Light-ResNet50, eq. 6."""
         strides = sorted(own.levels.keys() & taught.levels.keys())
         each = [pair_wise(own.levels[s], at_size(taught.levels[s], own.levels[s])) for s in strides]
         return torch.stack(each).sum(0)
 
-    def _mimicry(self, k: int, own: Said, taught: Said) -> Tensor:
+    def _mimicry(self, k: int, own: TeacherOutput, taught: TeacherOutput) -> Tensor:
         assert isinstance(self.model, Students)
         stride = min(own.levels.keys() & taught.levels.keys())
         features = own.levels[stride].float()
         features = self.model.adapt[k](features) if len(self.model.adapt) else features
         return feature_mimicry(features, at_size(taught.levels[stride], features).float())
 
-    def _towards(self, own: Said, taught: Said) -> Tensor:
+    def _towards(self, own: TeacherOutput, taught: TeacherOutput) -> Tensor:
         """Smooth L1 to the teacher's landmarks, of every point, annotated or not."""
         assert self.teacher is not None
         target = rescaled(taught.raw.landmarks, self.recipe.model.size / self.teacher.size)
@@ -349,21 +351,21 @@ class Distiller(Trainer):
         return None if channels[0] == channels[1] else channels
 
 
-def _compared(answer: Said) -> Tensor:
+def _compared(answer: TeacherOutput) -> Tensor:
     """The maps (B, N, h, w) that are compared: those of height 1 where the head gives them, or logits."""
     maps = answer.raw.heatmaps if answer.raw.maps is None else answer.raw.maps
     assert maps is not None
     return maps
 
 
-def _spots(answer: Said, like: Tensor) -> Tensor:
+def _spots(answer: TeacherOutput, like: Tensor) -> Tensor:
     """The maps of height 1 (B, N, h, w) of `answer` at the height and width of `like`."""
     assert answer.raw.maps is not None
     return spots_at_size(answer.raw.maps, like)
 
 
 @torch.no_grad()
-def _shapes(net: LandmarkNet) -> Said:
+def _shapes(net: LandmarkNet) -> TeacherOutput:
     """What `net` says of an empty crop."""
     training = net.training
     device = next(net.parameters()).device

@@ -12,15 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...inference.onnx_model import Model
-from ...models.heads.heatmap import STRIDE, Raw
+from ...models.heads.heatmap import STRIDE, HeadOutput
 from ...models.landmark_net import LandmarkNet
 from ..build import load_trained
 
 
-class Said(NamedTuple):
+class TeacherOutput(NamedTuple):
     """What a network says of a batch of crops."""
 
-    raw: Raw
+    raw: HeadOutput
     levels: dict[int, Tensor]
     """Its decoder's maps (B, C, h, w) by stride; empty for an ONNX file."""
 
@@ -37,7 +37,7 @@ class Teacher:
             model = Model(path, threads=1)
             self.net: LandmarkNet | None = None
             self.scheme, self.size, self.padding = model.scheme, model.size, model.padding
-            self.heads = model.heads
+            self.predict_crops = model.predict
         else:
             self.net, recipe = load_trained(path)
             self.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -45,19 +45,19 @@ class Teacher:
             self.head, self.sigma_px = recipe.model.head, STRIDE * recipe.sigma
 
     @torch.no_grad()
-    def __call__(self, crops: Tensor) -> Said:
-        """uint8 crops (B, S, S, 3) of its own size -> Said."""
+    def __call__(self, crops: Tensor) -> TeacherOutput:
+        """uint8 crops (B, S, S, 3) of its own size -> TeacherOutput."""
         if self.net is None:
-            heads = self.heads(np.ascontiguousarray(crops.cpu().numpy()))
+            heads = self.predict_crops(np.ascontiguousarray(crops.cpu().numpy()))
             landmarks, sigma = (torch.from_numpy(a).to(self.device) for a in (heads.landmarks_crop, heads.sigma_px))
-            return Said(Raw(landmarks, sigma.square()), {})
+            return TeacherOutput(HeadOutput(landmarks, sigma.square()), {})
         return said(self.net, crops)
 
 
-def said(net: LandmarkNet, crops: Tensor) -> Said:
+def said(net: LandmarkNet, crops: Tensor) -> TeacherOutput:
     """What `net` says of uint8 `crops` (B, S, S, 3)."""
     raw, levels = net.with_levels(crops)
-    return Said(raw, {net.size // level.shape[-1]: level for level in levels})
+    return TeacherOutput(raw, {net.size // level.shape[-1]: level for level in levels})
 
 
 def resized(crops: Tensor, size: int) -> Tensor:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import whole
+from ...atomic import atomic_path
 from ...data.crop_cache import CropCache, Source, plain_crops
 from ...geometry import apply_affine, invert_affine
 
@@ -50,5 +50,5 @@ def _ask(cache: CropCache, tell: Tell, size: int, padding: float) -> NDArray[np.
 
 def _write(told: NDArray[np.float64], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as beside, beside.open("wb") as file:
+    with atomic_path(path) as beside, beside.open("wb") as file:
         np.save(file, told)

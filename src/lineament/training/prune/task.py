@@ -74,7 +74,7 @@ class Slimmer(Trainer):
         """Whether this step moves the factors; the others move the weights."""
         return self.step % self.settings.every == self.settings.every - 1
 
-    def kind_of_step(self) -> object:
+    def graph_key(self) -> object:
         """Whether factors or weights move."""
         return self.moves_factors()
 

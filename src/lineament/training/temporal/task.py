@@ -53,12 +53,14 @@ class Refiner(Trainer):
 
     def build(self) -> nn.Module:
         """The detector of the recipe's start and a new refinement."""
-        if not self.recipe.start:
-            raise RecipeError(f"the recipe {self.recipe.name!r} has no start; give it the checkpoint of the detector")
+        if not self.recipe.init_from:
+            raise RecipeError(
+                f"the recipe {self.recipe.name!r} has no init_from; give it the checkpoint of the detector"
+            )
         net = build_model(self.recipe, self.begun)
-        model = RefinedNet(net, len(scheme(self.recipe.scheme)), self.settings.fade)
+        model = RefinedNet(net, len(scheme(self.recipe.scheme)), self.settings.decay)
         if not self.resumed:
-            self._fill(net, Path(self.recipe.start))
+            self._fill(net, Path(self.recipe.init_from))
         return model
 
     def _fill(self, net: LandmarkNet, start: Path) -> None:
@@ -69,7 +71,7 @@ class Refiner(Trainer):
             for key, (own, theirs) in (pairs | {"sigma": (self.recipe.sigma, given.sigma)}).items():
                 if own != theirs:
                     raise RecipeError(
-                        f"{key} is {own!r}, of the start {start} {theirs!r}; give the recipe the detector's model"
+                        f"{key} is {own!r}, of init_from {start} {theirs!r}; give the recipe the detector's model"
                     )
         try:
             net.load_state_dict(load_weights(start))
@@ -102,7 +104,7 @@ class Refiner(Trainer):
             raise RecipeError("[refine] has neither clips nor videos to learn from; set refine.clips above 0")
         held = replace(MADE, frames=HELD_BACK_FRAMES, occluders=1)
         # other seeds than those of the clips to train on
-        stills = list(self.held_back.values())
+        stills = list(self.validation_faces.values())
         self.held_clips = made_clips(stills, self.recipe.scheme, self.cache, HELD_BACK, held, 1_000_000)
         if self.processes.first:
             self.processes.wait()
