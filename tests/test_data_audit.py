@@ -1,5 +1,6 @@
 """The audit finds each planted fault, is silent on a clean set, and writes a sheet that shows the worst."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -347,14 +348,21 @@ def test_the_sheet_shows_a_few_of_each_kind_and_survives_unreadable_pictures() -
 @pytest.mark.slow
 def test_300w_has_two_photos_in_both_splits_and_no_fault_of_annotation(data_root: Path, tmp_path: Path) -> None:
     report = audit(data_root / "300w")
-    assert report.faces == 2568
+    # the data README: 3,101 training faces and the 554 of 300W common
+    assert report.faces == 3101 + 554
     errors = [f for f in report.findings if f.severity == "error"]
     # both pairs were looked at: they are the same photographs, encoded apart
     assert {(f.kind, f.file, f.samples[1].name) for f in errors} == {
         ("duplicate", "lfpw/trainset/image_0828.jpg", "lfpw/testset/image_0096.jpg"),
         ("duplicate", "lfpw/trainset/image_0862.jpg", "lfpw/testset/image_0007.jpg"),
     }
-    assert {f.kind for f in report.findings} == {"duplicate", "count"}
+    # annotations refitted to small photos run past the edge of a few of those, by a pixel or so
+    with (data_root / "300w/helen/refitted.csv").open(encoding="utf-8", newline="") as file:
+        refitted = {f"helen/trainset/{row['name']}.jpg" for row in csv.DictReader(file)}
+    assert len(refitted) == 1088
+    assert {f.kind for f in report.findings} == {"duplicate", "count", "outside", "offset"}
+    beyond = [f for f in report.findings if f.kind in ("outside", "offset")]
+    assert all(f.severity == "warning" and f.file in refitted for f in beyond)
     write_audit_html(report, tmp_path / "sheet.html")
     assert (tmp_path / "sheet.html").stat().st_size > 100_000
 
