@@ -42,7 +42,7 @@ def video(path: Path, frames: int) -> Path:
 
 def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
     assert set(READERS) == {
-        *("300w", "wflw", "cofw", "aflw", "300vw", "talking-face", "infanface", "ytf", "scut86", "mtfl"),
+        *("300w", "wflw", "cofw", "aflw", "300vw", "talking-face", "infanface", "scut86", "mtfl"),
         *("dlib", "coco", "csv", "folder"),
     }
     for known in READERS.values():
@@ -54,7 +54,7 @@ def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
 def test_an_unknown_data_set_or_part_offers_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no data set is called 'wflv'; did you mean 'wflw'"):
         data_set("wflv")
-    for name in ("300w", "wflw", "cofw", "aflw", "300vw", "talking-face", "infanface", "ytf", "scut86", "mtfl"):
+    for name in ("300w", "wflw", "cofw", "aflw", "300vw", "talking-face", "infanface", "scut86", "mtfl"):
         with pytest.raises(DataError, match=r"has no part 'tset'; (did you mean|choose one of) "):
             read_data(name, tmp_path, "tset")
 
@@ -80,7 +80,6 @@ def test_official_counts_are_those_of_the_papers() -> None:
         ("300w", "common", 554, ""),
         ("300w", "challenging", 0, "300W challenging: 0 of the official 135 faces are here"),
         ("infanface", "train", 210, ""),
-        ("ytf", "training", 3462, ""),
         ("talking-face", "all", 4998, ""),
         ("talking-face", "test", 4997, ""),
     ],
@@ -286,11 +285,11 @@ def test_infanface_without_its_columns_is_an_error(tmp_path: Path) -> None:
         read_data("infanface", tmp_path, "train")
 
 
-def test_faces_of_one_person_stay_on_one_side_of_the_split(tmp_path: Path) -> None:
-    for name in ("Ann_Lee_01", "Ann_Lee_22"):
-        picture(tmp_path / f"training/{name}.jpg")
-        (tmp_path / f"training/{name}.pts").write_text(format_pts(shape(68)))
-    assert {s.photo for s in read_data("ytf", tmp_path, "training")} == {"Ann_Lee"}
+def test_faces_of_one_photo_stay_on_one_side_of_the_split(tmp_path: Path) -> None:
+    for name in ("107635070_1", "107635070_2"):
+        picture(tmp_path / f"helen/trainset/{name}.jpg")
+        (tmp_path / f"helen/trainset/{name}.pts").write_text(format_pts(shape(68)))
+    assert {s.photo for s in read_data("300w", tmp_path, "train")} == {"107635070"}
 
 
 def test_scut86_reads_binary_points_and_official_lists(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ name = "small"
 reader = "300w"
 part = "train"
 [[data]]
-reader = "ytf"
+reader = "infanface"
 until = 0.4
 [train]
 steps = 100

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError, nearest
-from . import aflw, cofw, infanface, mtfl, scut86, talking_face, w300, w300vw, wflw, ytf
+from . import aflw, cofw, infanface, mtfl, scut86, talking_face, w300, w300vw, wflw
 from .coco import read_coco
 from .csv_points import read_csv_points
 from .dlib_xml import read_dlib_xml
@@ -106,10 +106,6 @@ READERS: dict[str, DataSet] = {
     "infanface": DataSet(
         "InfAnFace: 68 points on infants at any roll angle, with attributes",
         infanface.read_infanface, infanface.PARTS, infanface.missing_infanface, "infanface",
-    ),
-    "ytf": DataSet(
-        "YouTube Faces frames with 68 points made by a network; for pre-training only",
-        ytf.read_ytf, ytf.PARTS, ytf.missing_ytf, "ytf_pseudo68",
     ),
     "scut86": DataSet(
         "SCUT-FBP5500: 86 points on portraits",
