@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from lineament.data import aflw, cofw, mtfl, scut86, talking_face, w300vw, wflw
+from lineament.data.mixture import read_part
 from lineament.data.readers import READERS, data_set, missing_data, read_data
 from lineament.data.sample import read_pictures
 from lineament.errors import DataError
 from lineament.formats import format_pts
+from lineament.schemes import scheme
 
 
 def shape(count: int, shift: float = 0.0) -> np.ndarray:
@@ -43,6 +45,7 @@ def video(path: Path, frames: int) -> Path:
 def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
     assert set(READERS) == {
         *("300w", "wflw", "cofw", "aflw", "300vw", "talking-face", "infanface", "scut86", "mtfl"),
+        *("cfp30", "helen194"),
         *("dlib", "coco", "csv", "folder"),
     }
     for known in READERS.values():
@@ -54,7 +57,19 @@ def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
 def test_an_unknown_data_set_or_part_offers_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no data set is called 'wflv'; did you mean 'wflw'"):
         data_set("wflv")
-    for name in ("300w", "wflw", "cofw", "aflw", "300vw", "talking-face", "infanface", "scut86", "mtfl"):
+    for name in (
+        "300w",
+        "wflw",
+        "cofw",
+        "aflw",
+        "300vw",
+        "talking-face",
+        "infanface",
+        "scut86",
+        "mtfl",
+        "cfp30",
+        "helen194",
+    ):
         with pytest.raises(DataError, match=r"has no part 'tset'; (did you mean|choose one of) "):
             read_data(name, tmp_path, "tset")
 
@@ -80,6 +95,8 @@ def test_official_counts_are_those_of_the_papers() -> None:
         ("300w", "common", 554, ""),
         ("300w", "challenging", 0, "300W challenging: 0 of the official 135 faces are here"),
         ("infanface", "train", 210, ""),
+        ("helen194", "train", 1960, "Helen, 194 points, train: 1960 of the official 2000 faces are here"),
+        ("helen194", "both", 1960, "Helen, 194 points, both: 1960 of the official 2000 faces are here"),
         ("talking-face", "all", 4998, ""),
         ("talking-face", "test", 4997, ""),
     ],
@@ -90,6 +107,20 @@ def test_the_real_sets_have_their_counts(name: str, part: str, count: int, messa
     assert missing_data(name, samples, part) == message
     assert len({sample.name for sample in samples}) == count
     assert all(np.isfinite(sample.landmarks).all() for sample in samples)
+
+
+@pytest.mark.data
+def test_cfp_has_its_counts_and_its_persons_on_one_side_of_the_split(data_root: Path) -> None:
+    parts = {part: read_data("cfp30", data_root, part) for part in ("profile", "frontal", "train")}
+    # by the data README
+    assert {part: len(samples) for part, samples in parts.items()} == {
+        "profile": 1782, "frontal": 334, "train": 1782 + 334
+    }  # fmt: skip
+    assert len({s.photo for s in parts["train"]}) == 450
+    assert all(np.isfinite(s.landmarks).all(1).sum() == 30 for s in parts["train"])
+    held = {s.photo for s in parts["train"] if s.is_validation()}
+    assert held
+    assert not held & {s.photo for s in parts["train"] if not s.is_validation()}
 
 
 @pytest.mark.data
@@ -290,6 +321,77 @@ def test_faces_of_one_photo_stay_on_one_side_of_the_split(tmp_path: Path) -> Non
         picture(tmp_path / f"helen/trainset/{name}.jpg")
         (tmp_path / f"helen/trainset/{name}.pts").write_text(format_pts(shape(68)))
     assert {s.photo for s in read_data("300w", tmp_path, "train")} == {"107635070"}
+
+
+def test_cfp_points_become_those_of_the_half_that_is_shown(tmp_path: Path) -> None:
+    for name in ("profile/007_01", "profile/007_02", "frontal/123_05"):
+        picture(tmp_path / f"{name}.jpg")
+        (tmp_path / f"{name}.pts").write_text(format_pts(shape(30)))
+    table = tmp_path / "faces.csv"
+    rows = ["name,kind,side_shown", "profile/007_01,profile,right", "profile/007_02,profile,left"]
+    table.write_text("\n".join([*rows, "frontal/123_05,frontal,right"]))
+    right, left, frontal = read_data("cfp30", tmp_path, "train")
+    assert [s.photo for s in (right, left, frontal)] == ["007", "007", "123"]
+    assert [s.attributes["profile"] for s in (right, left, frontal)] == [True, True, False]
+    mirror = scheme("ibug68").mirror
+    assert np.array_equal(right.landmarks[mirror], left.landmarks, equal_nan=True)
+    # the README of the set: the first point is jaw 0, the tenth the outer end of the brow, the last the lower lip
+    assert right.landmarks[[0, 17, 66]].tolist() == shape(30)[[0, 9, 29]].tolist()
+    assert left.landmarks[[16, 26, 66]].tolist() == shape(30)[[0, 9, 29]].tolist()
+    # a profile's points span x 10..39, y 5..63; a mean face completes the frontal one
+    assert right.box is not None
+    assert right.box.tolist() == [10, 5, 39, 63]
+    assert frontal.box is not None
+    assert frontal.box.tolist() != [10, 5, 39, 63]
+    assert [s.name for s in read_data("cfp30", tmp_path, "frontal")] == ["frontal/123_05.jpg"]
+    table.write_text("\n".join(rows))
+    with pytest.raises(DataError, match=r"faces.csv: the side shown of frontal/123_05 is ''; wanted right or left"):
+        read_data("cfp30", tmp_path, "train")
+    table.write_text("name,kind\n")
+    with pytest.raises(DataError, match=r"faces.csv: no column side_shown; wanted name, side_shown"):
+        read_data("cfp30", tmp_path, "train")
+    table.write_text("\n".join(rows))
+    (tmp_path / "profile/007_01.pts").write_text(format_pts(shape(29)))
+    with pytest.raises(DataError, match=r"007_01.jpg: 29 points; wanted 30"):
+        read_data("cfp30", tmp_path, "profile")
+
+
+def test_a_box_of_the_set_itself_outlives_the_mixture(tmp_path: Path) -> None:
+    picture(tmp_path / "cfp30/profile/007_01.jpg")
+    (tmp_path / "cfp30/profile/007_01.pts").write_text(format_pts(shape(30)))
+    (tmp_path / "cfp30/faces.csv").write_text("name,side_shown\nprofile/007_01,right\n")
+    (sample,) = read_part("cfp30", tmp_path, "profile", "ibug68_helen194")
+    assert sample.box is not None
+    assert sample.box.tolist() == [10, 5, 39, 63]
+    assert np.isfinite(sample.landmarks).all(1).sum() == 30
+
+
+def test_helen194_reads_its_points_alone_and_after_those_of_300w(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"helen194.npz: absent; wanted Helen's 194 points"):
+        read_data("helen194", tmp_path, "train")
+    for name in ("107635070_1", "107635070_2"):
+        picture(tmp_path / f"helen/trainset/{name}.jpg")
+        (tmp_path / f"helen/trainset/{name}.pts").write_text(format_pts(shape(68)))
+    # 1/32 px, counting from 1
+    points = np.stack([(shape(194, 0.25 * k) + 1) * 32 for k in range(2)]).astype(np.int16)
+    path = tmp_path / "helen194.npz"
+    np.savez(path, names=np.array(["107635070_1", "107635070_2"]), points=points)
+    alone = read_data("helen194", tmp_path, "train")
+    assert [s.scheme for s in alone] == ["helen194"] * 2
+    assert {s.photo for s in alone} == {"107635070"}
+    assert np.array_equal(alone[1].landmarks, shape(194, 0.25))
+    both = read_data("helen194", tmp_path, "both")
+    assert [s.scheme for s in both] == ["ibug68_helen194"] * 2
+    assert np.array_equal(both[1].landmarks, np.concatenate([shape(68), shape(194, 0.25)]))
+    np.savez(path, names=np.array(["107635070_1", "gone"]), points=points)
+    with pytest.raises(DataError, match=r"no image of 'gone'; wanted helen/trainset/gone.jpg or .png"):
+        read_data("helen194", tmp_path, "train")
+    np.savez(path, names=np.array(["107635070_1"]), points=points)
+    with pytest.raises(DataError, match=r"points \(2, 194, 2\) of 1 names; wanted \(F, 194, 2\)"):
+        read_data("helen194", tmp_path, "train")
+    path.write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"helen194.npz: cannot be read .*; wanted the arrays names and points"):
+        read_data("helen194", tmp_path, "train")
 
 
 def test_scut86_reads_binary_points_and_official_lists(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lineament.data.helen194 import read_helen194
 from lineament.data.pts import read_pts
 from lineament.data.w300 import read_300w
 from lineament.errors import SchemeError, ShapeError
@@ -24,6 +25,8 @@ COUNTS = {
     "fgnet68": 68,
     "wflw98": 98,
     "lapa106": 106,
+    "helen194": 194,
+    "ibug68_helen194": 68 + 194,
     "mediapipe478": 478,
 }
 # the maps that the systems in use agree on, as they are printed; a dash is an inclusive run
@@ -34,6 +37,9 @@ OFFICIAL = {
     "aflw19": "5-0 11-6 14-12 17-15 18",
     "lapa106": "32-0 46-42 50-47 37-33 41-38 51-54 65-55 79-75 82-80 83 70-66 73-71 74 90-84 95-91 100-96 103-101"
     " 105 104",
+    # outlines run around: a lip's from a corner over the upper edge to the other corner and back, an eye's and a brow's
+    # from the inner end
+    "helen194": "40-0 57-41 71-58 85-72 100-86 113-101 134-153 114-133 174-193 154-173",
 }
 
 
@@ -263,6 +269,36 @@ def test_real_ibug68_faces_are_mirror_symmetric_on_average(data_root):
     shapes = np.stack([apply_affine(fit_similarity(f.landmarks, s.mean_shape), f.landmarks) for f in faces])
     assert looks_mirrored(shapes, s.mirror) < 0.03
     assert (shapes.mean(0)[[i for i, p in enumerate(s.points) if p.startswith("right_")], 0] < 0).all()
+
+
+@pytest.mark.data
+def test_real_helen194_faces_are_mirror_symmetric_and_on_their_sides(data_root):
+    joined, s = scheme("ibug68_helen194"), scheme("helen194")
+    shapes = []
+    for face in read_helen194(data_root / "300w", "both")[::20]:
+        first, second = (face.landmarks[list(points)] for points in joined.heads.values())
+        shapes.append(apply_affine(fit_similarity(first, scheme("ibug68").mean_shape), second))
+    shapes = np.stack(shapes)
+    assert looks_mirrored(shapes, s.mirror) < 0.03
+    # the mean face of ibug68 is upright, the subject's right on the left of the image
+    for name, x in zip(s.points, shapes.mean(0)[:, 0], strict=True):
+        if name.startswith(("right_", "left_")):
+            assert (x < 0) == name.startswith("right_"), name
+
+
+def test_a_scheme_that_joins_two_has_the_points_of_both():
+    joined = scheme("ibug68_helen194")
+    assert {name: len(points) for name, points in joined.heads.items()} == {"ibug68": 68, "helen194": 194}
+    assert sorted(i for points in joined.heads.values() for i in points) == list(range(262))
+    first, second = cloud("ibug68"), cloud("helen194", 1)
+    both = np.concatenate([first, second])
+    assert np.array_equal(convert(both, joined.name, "ibug68").points, first)
+    assert np.array_equal(convert(both, joined.name, "helen194").points, second)
+    # a set that has one of the two says nothing of the other
+    assert np.array_equal(convert(first, "ibug68", joined.name).points[:68], first)
+    assert convert(first, "ibug68", joined.name).having("missing").tolist() == list(range(68, 262))
+    assert convert(second, "helen194", joined.name).having("missing").tolist() == list(range(68))
+    assert all(not scheme(name).heads for name in NAMES if name != joined.name)
 
 
 @pytest.mark.data

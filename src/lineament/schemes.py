@@ -4,7 +4,7 @@ All of it is read from tables/schemes/<name>.toml. Left and right are the subjec
 """
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -27,6 +27,8 @@ NAMES = (
     "fgnet68",
     "wflw98",
     "lapa106",
+    "helen194",
+    "ibug68_helen194",
     "mediapipe478",
 )
 HUBS = ("ibug68", "wflw98")  # a pair without a rule of its own goes by way of one of these
@@ -53,6 +55,8 @@ class Scheme:
     """By normalizer rule: two groups of points, the distance of whose centres is the norm."""
     mean_shape: Array | None = None
     """(N, 2) in units of the tight box's longer side around its centre, or None where it was not learnt."""
+    heads: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """By name, the schemes joined in this one and the indices of their points here; empty for one that joins none."""
 
     def __len__(self) -> int:
         return len(self.points)
@@ -106,6 +110,7 @@ def _load(name: str) -> Scheme:
         parts={part: tuple(points) for part, points in table["parts"].items()},
         norm_points={rule: (tuple(a), tuple(b)) for rule, (a, b) in table["norm_points"].items()},
         mean_shape=None if mean is None else _frozen(np.array(mean, dtype=np.float64)),
+        heads={head: tuple(points) for head, points in table.get("heads", {}).items()},
     )
 
 

@@ -45,7 +45,7 @@ def read_part(
     """The faces of `part` of the data set `reader`, in `scheme_name`, points that the set does not have being nan.
 
     The `box` of each is the tight box of its 68 points, as far as it has them, else of a mean face fitted to those it
-    has; a face of fewer than two points is left out.
+    has, unless the set's own boxes are such; a face of fewer than two points is left out.
     root: the data root.    part: empty for the set's training part, or its only one.
     folder: absolute, or below the data root or the current directory; empty for the set's usual one.
     note: takes one plain line where faces are missing.
@@ -59,7 +59,8 @@ def read_part(
     short = missing_data(reader, samples, part)
     if short:
         note(f"{short} (in {place})")
-    kept = [bring(sample, scheme_name) for sample in samples if np.isfinite(sample.landmarks).all(1).sum() >= 2]
+    known_two = [sample for sample in samples if np.isfinite(sample.landmarks).all(1).sum() >= 2]
+    kept = [bring(sample, scheme_name, known.own_boxes) for sample in known_two]
     if not kept:
         what = short or f"{reader} {part}: no face is here"
         raise DataError(f"{what}, in {place}; put the data set there, name its folder in the recipe or leave it out")
@@ -88,9 +89,12 @@ def _place(reader: str, root: Path, folder: str) -> Path:
     raise DataError(f"no folder {folder!r}, neither at {tried}; give the path of your data in the recipe")
 
 
-def bring(sample: Sample, scheme_name: str) -> Sample:
-    """`sample` with its points in `scheme_name` and the tight box of its 68 points."""
-    box = tight_box(sample.landmarks, sample.scheme)
+def bring(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample:
+    """`sample` with its points in `scheme_name` and the tight box of its 68 points.
+
+    own_box: the box that the sample has is that one.
+    """
+    box = sample.box if own_box else tight_box(sample.landmarks, sample.scheme)
     if sample.scheme == scheme_name:
         return replace(sample, box=box)
     landmarks = convert(sample.landmarks, sample.scheme, scheme_name).points

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError, nearest
-from . import aflw, cofw, infanface, mtfl, scut86, talking_face, w300, w300vw, wflw
+from . import aflw, cfp30, cofw, helen194, infanface, mtfl, scut86, talking_face, w300, w300vw, wflw
 from .coco import read_coco
 from .csv_points import read_csv_points
 from .dlib_xml import read_dlib_xml
@@ -27,6 +27,8 @@ class DataSet:
     """One plain line where samples are fewer than official, else an empty text."""
     folder: str = ""
     """Its folder below the data root."""
+    own_boxes: bool = False
+    """Whether the boxes its reader gives are those of all 68 points, annotated or not."""
 
 
 def read_folder(root: Path, part: str = "all") -> list[Sample]:
@@ -106,6 +108,14 @@ READERS: dict[str, DataSet] = {
     "infanface": DataSet(
         "InfAnFace: 68 points on infants at any roll angle, with attributes",
         infanface.read_infanface, infanface.PARTS, infanface.missing_infanface, "infanface",
+    ),
+    "cfp30": DataSet(
+        "CFP: 30 of the 68 points, on the shown half of celebrities' profiles and frontal faces",
+        cfp30.read_cfp30, cfp30.PARTS, cfp30.missing_cfp30, "cfp30", own_boxes=True,
+    ),
+    "helen194": DataSet(
+        "Helen: 194 points on 300W's HELEN training photos, alone or with the 68 before them",
+        helen194.read_helen194, helen194.PARTS, helen194.missing_helen194, "300w",
     ),
     "scut86": DataSet(
         "SCUT-FBP5500: 86 points on portraits",

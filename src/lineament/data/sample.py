@@ -30,6 +30,8 @@ SCHEME_OF_COUNT = {
     68: "ibug68",
     98: "wflw98",
     106: "lapa106",
+    194: "helen194",
+    262: "ibug68_helen194",
     478: "mediapipe478",
 }
 """What points that come without a scheme are taken for, by their number."""
