@@ -43,6 +43,18 @@ def test_a_head_of_another_kind_or_scheme_is_drawn_anew(other, faces, tmp_path):
     assert not torch.equal(model.top[0].weight, drawn.top[0].weight)
 
 
+@pytest.mark.parametrize(("name", "points"), [("ibug68", slice(0, 68)), ("helen194", slice(68, 262))])
+def test_a_head_of_two_joined_schemes_gives_the_points_of_either(name, points, faces, tmp_path):
+    joined = small(faces, scheme="ibug68_helen194", **{"train.steps": 1})
+    before = trained(joined, tmp_path / "first")["average"]
+    recipe = small(faces, start=str(tmp_path / "first/checkpoint.pt"), scheme=name)
+    model = build_model(recipe)
+    start_from(model, recipe)
+    assert torch.equal(model.head.out.weight, before["head.out.weight"][points])
+    assert torch.equal(model.head.out.bias, before["head.out.bias"][points])
+    assert torch.equal(model.top[0].weight, before["top.0.weight"])
+
+
 def test_a_training_starts_from_safetensors(faces, tmp_path):
     save_file = pytest.importorskip("safetensors.torch").save_file
     state = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")

@@ -17,6 +17,7 @@ pytest.importorskip("torch")
 import torch
 
 from faces import write_faces
+from lineament.data.batch import plain_landmarks
 from lineament.data.mixture import read_mixture, without
 from lineament.data.sample import Sample
 from lineament.errors import DataError, RecipeError, TrainError
@@ -28,7 +29,7 @@ from lineament.learn.log import TrainLog
 from lineament.learn.optimizer import make_optimizer
 from lineament.learn.parallel import GlobalBatchNorm2d, use_global_norms
 from lineament.learn.train import Trainer
-from lineament.learn.validate import validate
+from lineament.learn.validate import interocular_nme, predict_plain, validate
 from lineament.schemes import convert
 from tiny import small, trained
 
@@ -342,6 +343,29 @@ def test_two_folders_of_one_name_both_hold_faces_back(tmp_path):
 def test_validation_measures_faces_whose_eyes_are_known(mixed, tmp_path):
     trainer = Trainer(small(mixed), tmp_path / "run", tmp_path, tmp_path / "cache")
     assert list(validate(trainer.model, trainer.held_back, "ibug68", trainer.recipe.model.padding)) == ["folder-faces"]
+
+
+def test_validation_counts_each_of_two_joined_schemes_by_itself(tmp_path):
+    def both(landmarks):
+        """The 68 and 194 more, of which the eyes' corners alone lie apart."""
+        more = np.tile(landmarks[30], (194, 1))
+        more[[144, 124]] = landmarks[[36, 45]]
+        return np.concatenate([landmarks, more])
+
+    write_faces(tmp_path / "first", 30)
+    write_faces(tmp_path / "both", 30, both)
+    recipe = small((tmp_path / "first", tmp_path / "both"), scheme="ibug68_helen194")
+    trainer = Trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+    found = validate(trainer.model, trainer.held_back, recipe.scheme, recipe.model.padding)
+    assert list(found) == ["folder-first", "folder-both", "folder-both:helen194"]
+    trainer.model.eval()
+    cache = trainer.held_back["folder-both"]
+    predicted, _ = predict_plain(trainer.model, cache, recipe.model.padding)
+    truth = plain_landmarks(cache, recipe.model.size, recipe.model.padding)
+    assert found["folder-both"] == interocular_nme(predicted[:, :68], truth[:, :68], "ibug68")
+    assert found["folder-both:helen194"] == interocular_nme(predicted[:, 68:], truth[:, 68:], "helen194")
+    # the same faces, of which one folder lacks the 194
+    assert found["folder-first"] == pytest.approx(found["folder-both"], rel=1e-6)
 
 
 def test_data_that_end_before_the_training_are_refused(faces, tmp_path):

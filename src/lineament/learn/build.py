@@ -62,14 +62,18 @@ def as_its_start(recipe: Recipe, begun: Path | None = None) -> Recipe:
 def start_from(model: nn.Module, recipe: Recipe) -> None:
     """Fills `model` with the weights that `recipe` starts from; layers of a head that do not fit stay as they are.
 
-    So does the whole head where the checkpoint has one of another kind or scheme: what it says would mislead.
+    So does the whole head where the checkpoint has one of another kind or scheme: what it says would mislead. Of a
+    scheme that joins the recipe's with others, the recipe's points are taken.
     Raises: ModelError where the file is no such thing, or layers before the head do not fit.
     """
     path = Path(recipe.start)
     weights, own = load_weights(path), model.state_dict()
     if path.suffix != ".safetensors":
         given = read_trained(path)[1]
-        if (given.model.head, given.scheme) != (recipe.model.head, recipe.scheme):
+        joined = scheme(given.scheme).heads
+        if given.model.head == recipe.model.head and recipe.scheme in joined:
+            weights = _points_of_head(weights, len(scheme(given.scheme)), joined[recipe.scheme])
+        elif (given.model.head, given.scheme) != (recipe.model.head, recipe.scheme):
             weights = {key: value for key, value in weights.items() if not key.startswith("head.")}
     fitting = {key: weights[key] for key in own if key in weights and weights[key].shape == own[key].shape}
     misfit = [key for key in own if key not in fitting and not key.startswith("head.")]
@@ -80,6 +84,15 @@ def start_from(model: nn.Module, recipe: Recipe) -> None:
             "give the recipe the backbone and channels that the weights were trained with"
         )
     model.load_state_dict(own | fitting)
+
+
+def _points_of_head(weights: dict[str, Any], count: int, points: tuple[int, ...]) -> dict[str, Any]:
+    """Return `weights`, where head layers with a row per point, `count` in all, keep the rows of `points`."""
+    kept = dict(weights)
+    for key, value in weights.items():
+        if key.startswith("head.") and value.ndim and value.shape[0] == count:
+            kept[key] = value[list(points)]
+    return kept
 
 
 def _plain(recipe: Recipe) -> Recipe:

@@ -42,15 +42,21 @@ def predict_plain(
 def validate(model: nn.Module, held_back: dict[str, CropCache], scheme_name: str, padding: float) -> dict[str, float]:
     """Interocular NME by data set, a fraction, of the faces held back whose eyes are annotated.
 
+    In a scheme that joins several, the points of the first count for "set", those of another for "set:scheme".
     padding: side of the crop in longer sides of the landmark box.
     """
+    joined = scheme(scheme_name).heads or {scheme_name: tuple(range(len(scheme(scheme_name))))}
+    first = next(iter(joined))
     model.eval()
     results = {}
     for name, cache in held_back.items():
         predicted, _ = predict_plain(model, cache, padding)
         truth = plain_landmarks(cache, crop_size(model), padding)
-        if known_eyes(truth, scheme_name).any():
-            results[name] = interocular_nme(predicted, truth, scheme_name)
+        for head, points in joined.items():
+            chosen = list(points)
+            if known_eyes(truth[:, chosen], head).any():
+                label = name if head == first else f"{name}:{head}"
+                results[label] = interocular_nme(predicted[:, chosen], truth[:, chosen], head)
     model.train()
     return results
 
