@@ -56,10 +56,14 @@ def write_faces(samples: list[Sample], folder: Path) -> list[dict[str, Any]]:
     return faces
 
 
-def start(plans: list[PeerPlan], cache: Path, logs: Path, stack: ExitStack) -> tuple[list[Row], list[str]]:
+def start(
+    plans: list[PeerPlan], cache: Path, logs: Path, stack: ExitStack
+) -> tuple[list[Row], list[str]]:
     """Every peer that starts, and one line for each that does not."""
     failed = cache / "failed.json"
-    reasons: dict[str, str] = json.loads(failed.read_text(encoding="utf-8")) if failed.is_file() else {}
+    reasons: dict[str, str] = (
+        json.loads(failed.read_text(encoding="utf-8")) if failed.is_file() else {}
+    )
     rows, skipped = [], []
     for number, plan in enumerate(plans):
         if plan.environment in reasons:
@@ -95,7 +99,10 @@ def measure(row: Row, faces: list[dict[str, Any]], options: argparse.Namespace, 
 
 
 def run_rounds(
-    rows: list[Row], faces: list[dict[str, Any]], options: argparse.Namespace, first: tuple[str, ...] = ("predict",)
+    rows: list[Row],
+    faces: list[dict[str, Any]],
+    options: argparse.Namespace,
+    first: tuple[str, ...] = ("predict",),
 ) -> tuple[list[Row], list[str]]:
     """The `first` steps, then the timed ones, the peers taking turns; one that fails is left out with its reason."""
     lost: dict[str, str] = {}
@@ -147,7 +154,10 @@ def bare_mb(cache: Path) -> float:
 
 def plans_of(options: argparse.Namespace) -> list[PeerPlan]:
     """The peers to run: those asked for, ours with the models asked for."""
-    ours = [PeerPlan(f"lineament {Path(m).stem}", "lineament", "ours.py", (m,), OURS) for m in options.ours]
+    ours = [
+        PeerPlan(f"lineament {Path(m).stem}", "lineament", "ours.py", (m,), OURS)
+        for m in options.ours
+    ]
     plans = [*ours, *(plan for plan in PEERS if plan.script != "ours.py")]
     wanted = [w.lower() for w in options.peers or [""]]
     return [replace(plan) for plan in plans if any(w in plan.name.lower() for w in wanted)]
@@ -156,12 +166,20 @@ def plans_of(options: argparse.Namespace) -> list[PeerPlan]:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
-    parser.add_argument("--part", choices=("common", "val"), default="common", help="val: the validation tenth")
-    parser.add_argument("--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".venv-bench", help="where the environments are")
+    parser.add_argument(
+        "--part", choices=("common", "val"), default="common", help="val: the validation tenth"
+    )
+    parser.add_argument(
+        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=ROOT / ".venv-bench", help="where the environments are"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument("--peers", nargs="*", help="parts of names; all where none is given")
-    parser.add_argument("--ours", nargs="*", default=["fast", "accurate"], help="our models: names or .onnx files")
+    parser.add_argument(
+        "--ours", nargs="*", default=["fast", "accurate"], help="our models: names or .onnx files"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--faces", type=int, default=60, help="faces timed in each round")
     parser.add_argument("--limit", type=int, help="the first so many faces only, for a quick look")
@@ -182,7 +200,10 @@ def main() -> None:
         rows, lost = run_rounds(rows, faces, options)
         if not rows:
             sys.exit("\n".join(["no peer could be measured:", *skipped, *lost]))
-        found = {r.plan.name: [None if p is None else np.array(p, dtype=float) for p in r.points] for r in rows}
+        found = {
+            r.plan.name: [None if p is None else np.array(p, dtype=float) for p in r.points]
+            for r in rows
+        }
         schemes = {r.plan.name: r.process.hello["scheme"] for r in rows}
         shared, figures = score_peers(found, schemes, [s.landmarks for s in samples])
         peers = [describe_row(row, figures[row.plan.name], options.cache) for row in rows]

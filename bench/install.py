@@ -42,7 +42,11 @@ ENVIRONMENTS = (
     Environment("lineament", (f"{ROOT}[video]",), ("lineament", "onnxruntime", "av")),
     Environment("dlib", ("dlib-bin==20.0.1.post1", "numpy"), ("dlib",)),
     Environment("mediapipe", ("mediapipe==0.10.21", "numpy<2"), ("mediapipe",)),
-    Environment("litert", ("ai-edge-litert==2.3.0", "opencv-python-headless", "numpy"), ("ai_edge_litert", "cv2")),
+    Environment(
+        "litert",
+        ("ai-edge-litert==2.3.0", "opencv-python-headless", "numpy"),
+        ("ai_edge_litert", "cv2"),
+    ),
 )
 OURS = "code MIT; models trained on research-only data"
 PEERS = (
@@ -94,7 +98,11 @@ def _stamp(environment: Environment) -> str:
     parts = [*environment.requirements, sys.version]
     if environment.name == "lineament":
         watched = [ROOT / "pyproject.toml", *sorted((ROOT / "src").rglob("*"))]
-        parts += [f"{p}{p.stat().st_mtime_ns}" for p in watched if p.is_file() and "__pycache__" not in p.parts]
+        parts += [
+            f"{p}{p.stat().st_mtime_ns}"
+            for p in watched
+            if p.is_file() and "__pycache__" not in p.parts
+        ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -118,9 +126,7 @@ def make_environment(environment: Environment, cache: Path) -> str:
     for step in steps:
         done = subprocess.run(step, capture_output=True, text=True, check=False)
         if done.returncode:
-            return (
-                f"{environment.name}: {' '.join(step[1:4])} failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}"
-            )
+            return f"{environment.name}: {' '.join(step[1:4])} failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}"
     stamped.write_text(stamp, encoding="utf-8")
     return ""
 
@@ -146,7 +152,9 @@ def fetch_dlib_data(cache: Path) -> str:
                 subprocess.run(get, cwd=folder, capture_output=True, check=False)
             packages = list(Path(folder).glob("*.deb"))
             if not packages:
-                return "dlib: `apt-get download libdlib-data` failed; its predictor comes from there"
+                return (
+                    "dlib: `apt-get download libdlib-data` failed; its predictor comes from there"
+                )
             subprocess.run(["dpkg", "-x", str(packages[0]), folder], check=True)
             source = Path(folder) / "usr/share/dlib" / wanted.name
         shutil.copy(source, wanted.with_suffix(".part"))
@@ -156,7 +164,9 @@ def fetch_dlib_data(cache: Path) -> str:
 
 def folder_mb(path: Path) -> float:
     """The sizes of all files below `path`, in MB, links not followed."""
-    return sum(p.lstat().st_size for p in path.rglob("*") if not p.is_symlink() and p.is_file()) / 1e6
+    return (
+        sum(p.lstat().st_size for p in path.rglob("*") if not p.is_symlink() and p.is_file()) / 1e6
+    )
 
 
 def install_mb(plan: PeerPlan, cache: Path) -> float:

@@ -73,20 +73,32 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
     parser.add_argument("--data", help="the data root; else $LINEAMENT_DATA or ../shared/data")
-    parser.add_argument("--cache", type=Path, help="where crop caches live; the user's cache by default")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="changes one setting")
+    parser.add_argument(
+        "--cache", type=Path, help="where crop caches live; the user's cache by default"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="changes one setting"
+    )
     given = parser.parse_args()
     # long enough that no validation or checkpoint comes in between
     rest = ["train.validate_every=1000000", "train.checkpoint_minutes=1000", "train.steps=1000000"]
     recipe = read_recipe(given.recipe, [*given.set, *rest])
     folder = Path(tempfile.mkdtemp(prefix="lineament-loader-"))
     try:
-        trainer = Trainer(recipe, folder, data_root(given.data), cache_root(given.cache), note=print)
+        trainer = Trainer(
+            recipe, folder, data_root(given.data), cache_root(given.cache), note=print
+        )
         train = recipe.train
         print(f"{recipe.name}: {recipe.model.size} px crops, batch {train.batch}")
-        print(f"augmentation, one process     {one_core_speed(trainer.crops, given.seconds):8.1f} faces/s")
-        print(f"loader, {train.num_workers} process(es)        {loader_speed(trainer, given.seconds):8.1f} faces/s")
-        print(f"training                      {training_speed(trainer, given.seconds):8.1f} faces/s")
+        print(
+            f"augmentation, one process     {one_core_speed(trainer.crops, given.seconds):8.1f} faces/s"
+        )
+        print(
+            f"loader, {train.num_workers} process(es)        {loader_speed(trainer, given.seconds):8.1f} faces/s"
+        )
+        print(
+            f"training                      {training_speed(trainer, given.seconds):8.1f} faces/s"
+        )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

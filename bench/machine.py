@@ -14,9 +14,16 @@ BUSY_LOAD = 0.5
 def describe() -> dict[str, Any]:
     """This machine, in plain words and numbers. `load_before` is that of the last minute."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    cpu = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), platform.machine())
+    cpu = next(
+        (line.split(":", 1)[1].strip() for line in info if line.startswith("model name")),
+        platform.machine(),
+    )
     flags = next((line.split(":", 1)[1].split() for line in info if line.startswith("flags")), [])
-    vectors = [name for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile") if name in flags]
+    vectors = [
+        name
+        for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
+        if name in flags
+    ]
     load = os.getloadavg()[0]
     return {
         "cpu": f"{cpu} ({', '.join(vectors) or 'no AVX2'})",

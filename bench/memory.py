@@ -37,7 +37,10 @@ def judge(curve: Sequence[tuple[int, float]], peak: float) -> tuple[bool, str]:
     """
     values = np.array([mb for _, mb in curve])
     quarter = max(1, len(values) // 4)
-    early, late = float(np.median(values[quarter : 2 * quarter])), float(np.median(values[-quarter:]))
+    early, late = (
+        float(np.median(values[quarter : 2 * quarter])),
+        float(np.median(values[-quarter:])),
+    )
     good = peak < BAR_MB and late - early <= FLAT_MB
     return good, (
         f"{'holds' if good else 'MISSED'}: peak {peak:.0f} MB (wanted under {BAR_MB:.0f}); "
@@ -48,7 +51,9 @@ def judge(curve: Sequence[tuple[int, float]], peak: float) -> tuple[bool, str]:
 def draw(curve: Sequence[tuple[int, float]], lines: int = 20) -> str:
     """The curve as bars, at most so many `lines`."""
     step = max(1, len(curve) // lines)
-    return "\n".join(f"{images:>7} images {mb:7.1f} MB {'#' * round(mb / 10)}" for images, mb in curve[::step])
+    return "\n".join(
+        f"{images:>7} images {mb:7.1f} MB {'#' * round(mb / 10)}" for images, mb in curve[::step]
+    )
 
 
 def no_faces(image: np.ndarray) -> np.ndarray:
@@ -59,7 +64,9 @@ def no_faces(image: np.ndarray) -> np.ndarray:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(prog="bench/run memory", description=__doc__)
-    parser.add_argument("--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data")
+    parser.add_argument(
+        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data"
+    )
     parser.add_argument("--cache", type=Path, help="not used; every part of bench/run takes it")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument("--model", default="accurate")
@@ -90,10 +97,24 @@ def main() -> None:
             curve.append((done, resident_mb()))
     good, verdict = judge(curve, peak_mb())
     seconds = time.perf_counter() - begin
-    report = {"date": today(), "machine": describe(), "model": options.model, "boxes": options.boxes, "images": done}
-    report |= {"seconds": seconds, "peak_mb": peak_mb(), "curve": curve, "flat": good, "verdict": verdict}
+    report = {
+        "date": today(),
+        "machine": describe(),
+        "model": options.model,
+        "boxes": options.boxes,
+        "images": done,
+    }
+    report |= {
+        "seconds": seconds,
+        "peak_mb": peak_mb(),
+        "curve": curve,
+        "flat": good,
+        "verdict": verdict,
+    }
     write_beside(options.out / "memory.json", json.dumps(report) + "\n")
-    print(f"{draw(curve)}\n{done} images, {options.model}, {options.boxes} boxes, {seconds:.0f} s\n{verdict}")
+    print(
+        f"{draw(curve)}\n{done} images, {options.model}, {options.boxes} boxes, {seconds:.0f} s\n{verdict}"
+    )
     sys.exit(0 if good else 1)
 
 

@@ -21,7 +21,9 @@ def parse_answer(line: str, name: str) -> dict[str, Any]:
     except json.JSONDecodeError:
         reply = None
     if not isinstance(reply, dict):
-        raise PeerError(f"{name}: {line.strip()[:80]!r} is no answer; wanted one JSON object on a line")
+        raise PeerError(
+            f"{name}: {line.strip()[:80]!r} is no answer; wanted one JSON object on a line"
+        )
     if "error" in reply:
         raise PeerError(f"{name}: {reply['error']}")
     return reply
@@ -36,7 +38,12 @@ class PeerProcess:
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | ONE_THREAD
         with log.open("w", encoding="utf-8") as errors:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=environment,
             )
         try:
             self.hello = self._read()
@@ -51,7 +58,9 @@ class PeerProcess:
             raise PeerError(f"{self.name}: no answer in {self.timeout_s:g} s; it was ended")
         line = self.process.stdout.readline()
         if not line:
-            tail = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["nothing on stderr"]
+            tail = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [
+                "nothing on stderr"
+            ]
             raise PeerError(f"{self.name}: it ended without an answer ({tail[-1][:160]})")
         return parse_answer(line, self.name)
 
@@ -62,7 +71,9 @@ class PeerProcess:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            raise PeerError(f"{self.name}: it ended before it was asked to {request.get('do')}") from None
+            raise PeerError(
+                f"{self.name}: it ended before it was asked to {request.get('do')}"
+            ) from None
         return self._read()
 
     def close(self) -> None:

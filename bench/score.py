@@ -35,7 +35,9 @@ def to_target(found: Found, source: str) -> tuple[list[Array | None], NDArray[np
 def shared_points(statuses: Sequence[NDArray[np.str_]]) -> SharedPoints:
     """The points that no peer lacks.    statuses: (68,) of each peer."""
     table = np.array(statuses)
-    return SharedPoints(np.flatnonzero((table == "exact").all(0)), np.flatnonzero((table != "missing").all(0)))
+    return SharedPoints(
+        np.flatnonzero((table == "exact").all(0)), np.flatnonzero((table != "missing").all(0))
+    )
 
 
 def face_errors(found: Found, truths: Sequence[Array], points: NDArray[np.intp]) -> Array:
@@ -45,7 +47,8 @@ def face_errors(found: Found, truths: Sequence[Array], points: NDArray[np.intp])
         [
             np.inf
             if pred is None
-            else np.hypot(*(pred - truth)[points].T).mean() / norm_length("interocular", truth, norm_points)
+            else np.hypot(*(pred - truth)[points].T).mean()
+            / norm_length("interocular", truth, norm_points)
             for pred, truth in zip(found, truths, strict=True)
         ]
     )
@@ -73,7 +76,9 @@ def without_offsets(found: Found, truths: Sequence[Array]) -> list[Array | None]
 
 def _eye_frame(truth: Array) -> Array:
     """Rows: one eye distance along the line of the outer eye corners, and one across it, in pixels."""
-    right, left = (truth[list(group)].mean(0) for group in scheme(TARGET).norm_points["interocular"])
+    right, left = (
+        truth[list(group)].mean(0) for group in scheme(TARGET).norm_points["interocular"]
+    )
     along = left - right
     return np.array([along, [-along[1], along[0]]])
 
@@ -98,6 +103,8 @@ def score_peers(
         for label, errors in sets.items():
             row[f"nme_{label}"] = mean_nme(errors)
             for threshold in (0.08, 0.10):
-                row[f"failure_rate_{label}_{round(100 * threshold)}"] = failure_rate(errors, threshold)
+                row[f"failure_rate_{label}_{round(100 * threshold)}"] = failure_rate(
+                    errors, threshold
+                )
         rows[name] = row
     return shared, rows

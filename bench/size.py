@@ -22,22 +22,34 @@ def wheel_mb(python: Path) -> tuple[float, list[str]]:
         command = [str(python), "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, str(ROOT)]
         subprocess.run(command, check=True, capture_output=True)
         wheel = next(Path(folder).glob("*.whl"))
-        listing = subprocess.run([str(python), "-m", "zipfile", "-l", str(wheel)], capture_output=True, text=True)
+        listing = subprocess.run(
+            [str(python), "-m", "zipfile", "-l", str(wheel)], capture_output=True, text=True
+        )
         models = [line.split()[0] for line in listing.stdout.splitlines() if ".onnx" in line]
         return wheel.stat().st_size / 1e6, models
 
 
 def largest(site: Path, count: int = 10) -> list[tuple[str, float]]:
     """The heaviest entries of a site-packages folder, in MB."""
-    sizes = [(p.name, folder_mb(p) if p.is_dir() else p.lstat().st_size / 1e6) for p in site.iterdir()]
+    sizes = [
+        (p.name, folder_mb(p) if p.is_dir() else p.lstat().st_size / 1e6) for p in site.iterdir()
+    ]
     return sorted(sizes, key=lambda entry: -entry[1])[:count]
 
 
 def import_seconds(python: Path, runs: int = 7) -> float:
     """The median time of the first import in a fresh process."""
-    times = [float(subprocess.run([str(python), "-c", IMPORT], capture_output=True, text=True, check=True).stdout)]
+    times = [
+        float(
+            subprocess.run(
+                [str(python), "-c", IMPORT], capture_output=True, text=True, check=True
+            ).stdout
+        )
+    ]
     while len(times) < runs:
-        done = subprocess.run([str(python), "-c", IMPORT], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [str(python), "-c", IMPORT], capture_output=True, text=True, check=True
+        )
         times.append(float(done.stdout))
     return sorted(times)[runs // 2]
 
@@ -45,13 +57,18 @@ def import_seconds(python: Path, runs: int = 7) -> float:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="bench/run size", description=__doc__)
-    parser.add_argument("--cache", type=Path, default=ROOT / ".venv-bench", help="where the environments are")
+    parser.add_argument(
+        "--cache", type=Path, default=ROOT / ".venv-bench", help="where the environments are"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
     cache = options.cache.absolute()
     python = python_of(cache, "lineament")
     wheel, models = wheel_mb(python)
-    whole, beyond = folder_mb(cache / "lineament"), folder_mb(cache / "lineament") - folder_mb(cache / "bare")
+    whole, beyond = (
+        folder_mb(cache / "lineament"),
+        folder_mb(cache / "lineament") - folder_mb(cache / "bare"),
+    )
     seconds, heavy = import_seconds(python), largest(cache / "lineament" / SITE)
     bars = [
         (
@@ -66,8 +83,19 @@ def main() -> None:
         (seconds < IMPORT_BAR_S, f"import lineament {seconds:.3f} s; wanted < {IMPORT_BAR_S:g}"),
     ]
     lines = [f"{'holds' if good else 'MISSED'}: {text}" for good, text in bars]
-    report = {"date": today(), "machine": describe(), "wheel_mb": wheel, "models": models, "environment_mb": beyond}
-    report |= {"environment_whole_mb": whole, "import_s": seconds, "largest_mb": dict(heavy), "bars": lines}
+    report = {
+        "date": today(),
+        "machine": describe(),
+        "wheel_mb": wheel,
+        "models": models,
+        "environment_mb": beyond,
+    }
+    report |= {
+        "environment_whole_mb": whole,
+        "import_s": seconds,
+        "largest_mb": dict(heavy),
+        "bars": lines,
+    }
     write_beside(options.out / "size.json", json.dumps(report, indent=1) + "\n")
     print("\n".join([*lines, "largest:", *(f"  {mb:7.1f} MB {name}" for name, mb in heavy)]))
     sys.exit(0 if all(good for good, _ in bars) else 1)

@@ -45,10 +45,14 @@ def judge(rows: Mapping[str, Mapping[str, Any]], detector_ms: float | None) -> l
         if name in rows:
             found = rows[name]["faces_per_second"]
             held = "holds" if found >= wanted else "MISSED"
-            lines.append(f"{held}: {name}, 64 faces on two threads, {found:.0f} faces/s; wanted at least {wanted:.0f}")
+            lines.append(
+                f"{held}: {name}, 64 faces on two threads, {found:.0f} faces/s; wanted at least {wanted:.0f}"
+            )
     if detector_ms is not None:
         held = "holds" if detector_ms <= DETECTOR_BAR_MS else "MISSED"
-        lines.append(f"{held}: detector, 640 x 480, one thread, {detector_ms:.2f} ms; wanted at most {DETECTOR_BAR_MS}")
+        lines.append(
+            f"{held}: detector, 640 x 480, one thread, {detector_ms:.2f} ms; wanted at most {DETECTOR_BAR_MS}"
+        )
     return lines
 
 
@@ -87,10 +91,16 @@ def time_detector(samples: Sequence[Sample], rounds: int) -> float:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(prog="bench/run speed", description=__doc__)
-    parser.add_argument("--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".venv-bench", help="where the environments are")
+    parser.add_argument(
+        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=ROOT / ".venv-bench", help="where the environments are"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
-    parser.add_argument("--ours", nargs="*", default=["fast", "accurate"], help="our models: names or .onnx files")
+    parser.add_argument(
+        "--ours", nargs="*", default=["fast", "accurate"], help="our models: names or .onnx files"
+    )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--faces", type=int, default=64, help="faces timed in each round")
     return parser.parse_args(arguments)
@@ -112,10 +122,17 @@ def main() -> None:
     except (LineamentError, ImportError) as error:
         detector_ms, skipped = None, [*skipped, f"detector: {error}"]
     machine["load_after"] = os.getloadavg()[0]
-    report: dict[str, Any] = {"date": today(), "machine": machine, "rows": times, "detector_ms": detector_ms}
+    report: dict[str, Any] = {
+        "date": today(),
+        "machine": machine,
+        "rows": times,
+        "detector_ms": detector_ms,
+    }
     report |= {"bars": judge(times, detector_ms), "skipped": [*skipped, *lost]}
     write_beside(options.out / "speed.json", json.dumps(report, indent=1) + "\n")
-    print(f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_before']:.2f}, {report['date']}")
+    print(
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_before']:.2f}, {report['date']}"
+    )
     if machine["busy"]:
         print("another program was using the processor: these times are not for the record")
     for name, row in times.items():

@@ -54,7 +54,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"{machine['load_after']:.2f} after.",
     ]
     if machine["busy"]:
-        lines.append("**Another program was using the processor: these times are not for the record.**")
+        lines.append(
+            "**Another program was using the processor: these times are not for the record.**"
+        )
     lines += [
         "",
         markdown_table(report["peers"]),
@@ -77,7 +79,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     lines += [
-        f"| {p['name']} | {p['version']} | {p['batching']} | {p['license']} | {p['note']} |" for p in report["peers"]
+        f"| {p['name']} | {p['version']} | {p['batching']} | {p['license']} | {p['note']} |"
+        for p in report["peers"]
     ]
     if report["skipped"]:
         lines += ["", "Not measured:", *(f"- {why}" for why in report["skipped"])]

@@ -42,7 +42,9 @@ def synthetic(path: Path, faces: int) -> None:
     import cv2
 
     x0, y0, x1, y1 = HEAD
-    head = cv2.resize(read_image(ROOT / "docs" / "pictures" / "astronaut.jpg")[y0:y1, x0:x1], (160, 203))
+    head = cv2.resize(
+        read_image(ROOT / "docs" / "pictures" / "astronaut.jpg")[y0:y1, x0:x1], (160, 203)
+    )
     texture = np.random.default_rng(0).uniform(60, 180, (13, 17, 3)).astype(np.float32)
     ground = cv2.resize(texture, SIZE, interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
     with VideoWriter(path) as writer:
@@ -89,8 +91,12 @@ def speed(model: str) -> dict[str, Any]:
             synthetic(path, faces)
             found, mean = rate(path, predictor)
             rows[faces] = found
-            print(f"{model}, 640 x 480, {faces} faces ({mean:.2f} found): {found:.0f} frames a second")
-        rows["flip"] = rate(Path(folder) / "1.mp4", Predictor(model, threads=1, workers=2, flip=True))[0]
+            print(
+                f"{model}, 640 x 480, {faces} faces ({mean:.2f} found): {found:.0f} frames a second"
+            )
+        rows["flip"] = rate(
+            Path(folder) / "1.mp4", Predictor(model, threads=1, workers=2, flip=True)
+        )[0]
         print(f"one face and its mirror image: {rows['flip']:.0f} frames a second")
         alone = landmark_ms(path, predictor)
         with VideoReader(path, threads=2) as reader:
@@ -99,9 +105,16 @@ def speed(model: str) -> dict[str, Any]:
             rows["decoding"] = frames / (time.perf_counter() - start)
     print(f"decoding alone: {rows['decoding']:.0f} frames a second")
     more = 1000 / rows[2] - 1000 / rows[1], 1000 / rows[3] - 1000 / rows[2]
-    print(f"a further face: {more[0]:.2f} and {more[1]:.2f} ms; its landmarks alone: {alone:.2f} ms")
+    print(
+        f"a further face: {more[0]:.2f} and {more[1]:.2f} ms; its landmarks alone: {alone:.2f} ms"
+    )
     holds = rows[1] >= WANTED_RATE and max(more) <= alone
-    return {"frames_per_second": rows, "further_face_ms": more, "landmark_ms": alone, "holds": holds}
+    return {
+        "frames_per_second": rows,
+        "further_face_ms": more,
+        "landmark_ms": alone,
+        "holds": holds,
+    }
 
 
 def memory(model: str, frames: int) -> dict[str, Any]:
@@ -110,7 +123,10 @@ def memory(model: str, frames: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.mp4"
         synthetic(path, 2)
-        pictures = [frame.image[::2, ::2].copy() for frame, _ in zip(VideoReader(path), range(120), strict=False)]
+        pictures = [
+            frame.image[::2, ::2].copy()
+            for frame, _ in zip(VideoReader(path), range(120), strict=False)
+        ]
     nothing = np.zeros_like(pictures[0])
     for k in range(frames):
         # faces that go and come back give new numbers all the time
@@ -145,16 +161,25 @@ def beside(clip: Path, model: str, cache: Path) -> dict[str, Any]:
         out = Path(folder) / "mesh.npy"
         script = ROOT / "bench" / "peers" / "mediapipe_video.py"
         done = subprocess.run(
-            [cache / "mediapipe/bin/python", script, clip, out], capture_output=True, text=True, check=False
+            [cache / "mediapipe/bin/python", script, clip, out],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode == 0:
             mesh = np.load(out)
-            mesh = np.concatenate([mesh, np.full((max(len(raw.faces) - len(mesh), 0), 478, 2), np.nan)])[
-                : len(raw.faces)
-            ]
-            paths["MediaPipe"] = np.stack([convert(points, "mediapipe478", raw.scheme).points for points in mesh])
+            mesh = np.concatenate(
+                [mesh, np.full((max(len(raw.faces) - len(mesh), 0), 478, 2), np.nan)]
+            )[: len(raw.faces)]
+            paths["MediaPipe"] = np.stack(
+                [convert(points, "mediapipe478", raw.scheme).points for points in mesh]
+            )
     still = still_frames(paths["unsmoothed"], norm)
-    row: dict[str, Any] = {"clip": clip.name, "frames": len(raw.faces), "still_frames": int(still.sum())}
+    row: dict[str, Any] = {
+        "clip": clip.name,
+        "frames": len(raw.faces),
+        "still_frames": int(still.sum()),
+    }
     for name, path in paths.items():
         there = np.isfinite(path[:, shared]).all((1, 2))
         row[name] = {
@@ -163,7 +188,8 @@ def beside(clip: Path, model: str, cache: Path) -> dict[str, Any]:
             "lost": int((~there).sum()),
         }
     told = "; ".join(
-        f"{n} {100 * row[n]['jitter']:.3f} %, lag {row[n]['lag']:.2f}, lost {row[n]['lost']}" for n in paths
+        f"{n} {100 * row[n]['jitter']:.3f} %, lag {row[n]['lag']:.2f}, lost {row[n]['lost']}"
+        for n in paths
     )
     print(f"{clip.name}, {row['frames']} frames, {row['still_frames']} still: {told}", flush=True)
     return row
@@ -172,23 +198,32 @@ def beside(clip: Path, model: str, cache: Path) -> dict[str, Any]:
 def first(frames: tuple[Faces, ...]) -> Any:
     """The points (T, N, 2) of the first face, nan where there is none."""
     points = frames[0].points
-    return np.stack([faces[0].landmarks if len(faces) else np.full((points, 2), np.nan) for faces in frames])
+    return np.stack(
+        [faces[0].landmarks if len(faces) else np.full((points, 2), np.nan) for faces in frames]
+    )
 
 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="bench/run video", description=__doc__)
-    parser.add_argument("--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data")
+    parser.add_argument(
+        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data"
+    )
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument("--model", default="fast")
     parser.add_argument("--frames", type=int, default=100_000, help="of the memory's curve")
     parser.add_argument(
-        "--parts", nargs="+", choices=("speed", "clips", "memory"), default=["speed", "clips", "memory"]
+        "--parts",
+        nargs="+",
+        choices=("speed", "clips", "memory"),
+        default=["speed", "clips", "memory"],
     )
     parser.add_argument("--clips", nargs="*", help="videos instead of those of the data folder")
     options = parser.parse_args()
-    clips = [Path(clip) for clip in options.clips or [data_root(options.data) / clip for clip in CLIPS]]
+    clips = [
+        Path(clip) for clip in options.clips or [data_root(options.data) / clip for clip in CLIPS]
+    ]
     file = options.out / "video.json"
     report, made = {}, {"date": today(), "machine": describe(), "model": options.model}
     if "speed" in options.parts:
@@ -200,7 +235,11 @@ def main() -> None:
         report["memory"] = made | memory(options.model, options.frames)
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     write_beside(file, json.dumps(before | report, indent=1) + "\n")
-    bad = [part for part, key in (("speed", "holds"), ("memory", "flat")) if not report.get(part, {}).get(key, True)]
+    bad = [
+        part
+        for part, key in (("speed", "holds"), ("memory", "flat"))
+        if not report.get(part, {}).get(key, True)
+    ]
     sys.exit(f"missed: {', '.join(bad)}" if bad else 0)
 
 

@@ -13,7 +13,13 @@ import sys
 import cv2
 import numpy as np
 
-from lineament.analysis.head_pose import eye_openness, head_pose, mean_face_3d, mouth_openness, rotation_angles
+from lineament.analysis.head_pose import (
+    eye_openness,
+    head_pose,
+    mean_face_3d,
+    mouth_openness,
+    rotation_angles,
+)
 from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import Sample, data_root
 from lineament.face import Face
@@ -52,14 +58,18 @@ def factored(shapes: Array, rounds: int = 60) -> Array:
     for _ in range(rounds):
         cameras, seen = [], []
         for shape in shapes:
-            u, s, vt = np.linalg.svd(np.linalg.lstsq(places, shape, rcond=None)[0].T, full_matrices=False)
+            u, s, vt = np.linalg.svd(
+                np.linalg.lstsq(places, shape, rcond=None)[0].T, full_matrices=False
+            )
             cameras.append(u @ vt)
             seen.append(shape.T / s.mean())
         places = np.linalg.lstsq(np.vstack(cameras), np.vstack(seen), rcond=None)[0].T
         places = (places + places[MIRROR] * [-1, 1, 1]) / 2
         places *= np.linalg.norm(mean - mean.mean(0)) / np.linalg.norm(places)
     target = mean - mean.mean(0)
-    u, _, vt = np.linalg.svd(target[:, 1:].T @ places[:, 1:])  # only a turn about x keeps the symmetry
+    u, _, vt = np.linalg.svd(
+        target[:, 1:].T @ places[:, 1:]
+    )  # only a turn about x keeps the symmetry
     places[:, 1:] = places[:, 1:] @ (u @ vt).T
     return places + mean.mean(0)
 
@@ -77,10 +87,14 @@ def report_pose(samples: list[Sample], rng: np.random.Generator) -> None:
     print(
         f"{len(shapes)} faces; yaw, pitch, roll: mean {at_rest.mean(0).round(1)}, sd {at_rest.std(0).round(1)} degrees"
     )
-    print(f"{'difference in degrees, root mean square / 95th percentile':64s}    yaw           pitch          roll")
+    print(
+        f"{'difference in degrees, root mean square / 95th percentile':64s}    yaw           pitch          roll"
+    )
     for nme in (0.03, 0.06):
         norm = np.linalg.norm(shapes[:, 36] - shapes[:, 45], axis=-1)[:, None, None]
-        noise = rng.normal(size=shapes.shape) * norm * nme / np.sqrt(np.pi / 2)  # a 2D Gaussian's mean length
+        noise = (
+            rng.normal(size=shapes.shape) * norm * nme / np.sqrt(np.pi / 2)
+        )  # a 2D Gaussian's mean length
         new = np.stack([angles(s, 4.0) for s in shapes + noise])
         print_row(f"landmarks off by {nme:.0%} of the interocular distance", new - at_rest)
     for size in (2.2, 20.0):
@@ -89,9 +103,13 @@ def report_pose(samples: list[Sample], rng: np.random.Generator) -> None:
     places = factored(shapes[:, ROWS])
     new = np.stack([angles(s, 4.0, places) for s in shapes])
     print_row("the factored shape instead of the mean face", new - at_rest)
-    print(f"  of which constant: {(new - at_rest).mean(0).round(1)}; the rest: {(new - at_rest).std(0).round(1)}")
+    print(
+        f"  of which constant: {(new - at_rest).mean(0).round(1)}; the rest: {(new - at_rest).std(0).round(1)}"
+    )
     off = np.linalg.norm(places - mean_face_3d()[1], axis=1)
-    print(f"  the shapes are {np.sqrt((off**2).mean()):.1f} mm apart (root mean square), {off.max():.1f} mm at most")
+    print(
+        f"  the shapes are {np.sqrt((off**2).mean()):.1f} mm apart (root mean square), {off.max():.1f} mm at most"
+    )
     mouths = np.array([mouth_openness(face_of(s)) for s in shapes])
     slope = np.polyfit(mouths, at_rest[:, 1], 1)[0]
     print(f"pitch changes by {slope:.1f} degrees as mouth openness goes from 0 to 1")
@@ -110,7 +128,10 @@ def report_openness(samples: list[Sample], rng: np.random.Generator) -> None:
     print(f"right against left eye: correlation {np.corrcoef(truth[:, 0], truth[:, 1])[0, 1]:.2f}")
     norm = np.linalg.norm(shapes[:, 36] - shapes[:, 45], axis=-1)[:, None, None]
     for nme in (0.01, 0.02, 0.03):
-        away = measured(shapes + rng.normal(size=shapes.shape) * norm * nme / np.sqrt(np.pi / 2)) - truth
+        away = (
+            measured(shapes + rng.normal(size=shapes.shape) * norm * nme / np.sqrt(np.pi / 2))
+            - truth
+        )
         print_row(f"landmarks off by {nme:.0%}: eye right, left, mouth", away)
 
 

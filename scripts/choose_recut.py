@@ -53,7 +53,9 @@ def scaled(sample: Sample, rng: np.random.Generator) -> Turned:
 def turned(sample: Sample, rng: np.random.Generator) -> Turned:
     image = sample.read()
     height, width = image.shape[:2]
-    affine = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), rng.uniform(-180, 180), 1.0)
+    affine = cv2.getRotationMatrix2D(
+        ((width - 1) / 2, (height - 1) / 2), rng.uniform(-180, 180), 1.0
+    )
     landmarks = apply_affine(affine, sample.landmarks)
     return cv2.warpAffine(image, affine, (width, height)), landmarks, landmark_box(landmarks)
 

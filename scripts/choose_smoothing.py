@@ -67,7 +67,10 @@ def measured(model: str, clips: int, data: str | None, file: Path) -> list[dict[
             np.savez(opened, **arrays)
     kept = np.load(file)
     names = sorted({key.split()[0] for key in kept.files}, key=int)
-    return [{part: kept[f"{name} {part}"] for part in ("truth", "found", "sigma")} | {"dt": 1 / 30} for name in names]
+    return [
+        {part: kept[f"{name} {part}"] for part in ("truth", "found", "sigma")} | {"dt": 1 / 30}
+        for name in names
+    ]
 
 
 def real(files: list[Path]) -> list[dict[str, Any]]:
@@ -75,11 +78,22 @@ def real(files: list[Path]) -> list[dict[str, Any]]:
     clips = []
     for file in files:
         tracks = read_tracks(file)
-        path = [next((face for face in faces if face.track_id == 1), None) for faces in tracks.faces]
-        rows = [face for face in path[: next((k for k, face in enumerate(path) if face is None), len(path))] if face]
+        path = [
+            next((face for face in faces if face.track_id == 1), None) for faces in tracks.faces
+        ]
+        rows = [
+            face
+            for face in path[: next((k for k, face in enumerate(path) if face is None), len(path))]
+            if face
+        ]
         if len(rows) > 60:
-            found, sigma = np.stack([f.landmarks for f in rows]), np.stack([f.sigma_px for f in rows])
-            clips.append({"found": found, "sigma": sigma, "dt": float(np.diff(tracks.times).mean())})
+            found, sigma = (
+                np.stack([f.landmarks for f in rows]),
+                np.stack([f.sigma_px for f in rows]),
+            )
+            clips.append(
+                {"found": found, "sigma": sigma, "dt": float(np.diff(tracks.times).mean())}
+            )
     return clips
 
 
@@ -120,13 +134,17 @@ def draw(rng: np.random.Generator, kind: str) -> Any:
         def euro() -> EuroSettings:
             rate, power = about(-1.3, 0.6), float(rng.choice([1, 2, 3, 4]))
             doubled_at = about(-2.5, -0.5)  # the speed, in sides a second
-            return EuroSettings(rate, rate / doubled_at**power, power, about(-0.3, 1), float(rng.choice([0.5, 1])))
+            return EuroSettings(
+                rate, rate / doubled_at**power, power, about(-0.3, 1), float(rng.choice([0.5, 1]))
+            )
 
         return euro(), euro()
     memory = float(rng.choice([0.01, 0.1, 1]))
 
     def kalman() -> KalmanSettings:
-        return KalmanSettings(about(-1.3, 0.5), about(-3, 0), about(1, 4.5), float(rng.choice([2, 4])), memory)
+        return KalmanSettings(
+            about(-1.3, 0.5), about(-3, 0), about(1, 4.5), float(rng.choice([2, 4])), memory
+        )
 
     return kalman(), kalman()
 
@@ -147,10 +165,17 @@ def nearby(rng: np.random.Generator, settings: Any) -> Any:
     )
 
 
-def judged(clips: list[dict[str, Any]], more: list[dict[str, Any]], kind: str, settings: Any) -> tuple[Any, ...]:
+def judged(
+    clips: list[dict[str, Any]], more: list[dict[str, Any]], kind: str, settings: Any
+) -> tuple[Any, ...]:
     """Settings and what they give: the errors of both kinds of clips added, the larger jitter, the larger lag."""
     kinds = [figures(group, kind, settings) for group in (clips, more) if group]
-    return settings, sum(row[0] for row in kinds), max(row[1] for row in kinds), max(row[2] for row in kinds)
+    return (
+        settings,
+        sum(row[0] for row in kinds),
+        max(row[1] for row in kinds),
+        max(row[2] for row in kinds),
+    )
 
 
 def tried(
@@ -162,7 +187,11 @@ def tried(
     while (gone := time.monotonic() - start) < seconds:
         fit = [row for row in rows if row[2] <= AT_MOST and row[3] <= 1]
         # first anywhere, then about the best
-        settings = nearby(rng, min(fit, key=lambda row: row[1])[0]) if fit and gone > seconds / 3 else draw(rng, kind)
+        settings = (
+            nearby(rng, min(fit, key=lambda row: row[1])[0])
+            if fit and gone > seconds / 3
+            else draw(rng, kind)
+        )
         rows.append(judged(clips, more, kind, settings))
     return rows
 
@@ -171,28 +200,41 @@ def tell(groups: dict[str, list[dict[str, Any]]], kind: str, settings: Any) -> N
     """Prints what settings give on each group of clips; None: what they are unsmoothed."""
     for name, clips in groups.items():
         error, part, late = figures(clips, kind, settings)
-        print(f"  {len(clips)} {name} clips: {100 * error:.3f} %, jitter {part:.3f}, lag {late:.2f} frames")
+        print(
+            f"  {len(clips)} {name} clips: {100 * error:.3f} %, jitter {part:.3f}, lag {late:.2f} frames"
+        )
 
 
-def chosen(groups: dict[str, list[dict[str, Any]]], kind: str, options: argparse.Namespace) -> list[tuple[Any, ...]]:
+def chosen(
+    groups: dict[str, list[dict[str, Any]]], kind: str, options: argparse.Namespace
+) -> list[tuple[Any, ...]]:
     """All settings tried, the best of them printed."""
     clips, more = groups["made"], groups.get("real", [])
     with ProcessPoolExecutor(options.workers) as pool:
         # a fifth of the clips for the search, all for what is printed
-        jobs = [pool.submit(tried, clips[k::5], more, kind, options.seconds, k) for k in range(options.workers)]
+        jobs = [
+            pool.submit(tried, clips[k::5], more, kind, options.seconds, k)
+            for k in range(options.workers)
+        ]
         rows = [row for job in jobs for row in job.result()]
-    fit = sorted((row for row in rows if row[2] <= AT_MOST and row[3] <= 1), key=lambda row: row[1])[:12]
+    fit = sorted(
+        (row for row in rows if row[2] <= AT_MOST and row[3] <= 1), key=lambda row: row[1]
+    )[:12]
     if not fit:
         sys.exit(f"{kind}: none of {len(rows)} settings jitter little enough; give more --seconds")
     again = [judged(clips, more, kind, settings) for settings, *_ in fit]
-    best = min((row for row in again if row[2] <= AT_MOST), key=lambda row: row[1], default=again[0])[0]
+    best = min(
+        (row for row in again if row[2] <= AT_MOST), key=lambda row: row[1], default=again[0]
+    )[0]
     print(f"{kind}: of {len(rows)} settings\n  pose  {best[0]}\n  shape {best[1]}")
     tell(groups, kind, best)
     return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="fast")
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=300)
@@ -221,7 +263,11 @@ def main() -> None:
                 curve.append(row)
                 least = row[1]
         points = axes.scatter(
-            [r[2] for r in curve], [100 * r[1] for r in curve], c=[r[3] for r in curve], vmin=0, vmax=2
+            [r[2] for r in curve],
+            [100 * r[1] for r in curve],
+            c=[r[3] for r in curve],
+            vmin=0,
+            vmax=2,
         )
         axes.plot([r[2] for r in curve], [100 * r[1] for r in curve], label=kind)
     axes.set(xlabel="jitter, part of the unsmoothed", ylabel="error of all clips, %", xlim=(0, 1))

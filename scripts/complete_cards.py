@@ -20,7 +20,9 @@ from lineament.inference.predictor import Predictor
 WORDS = Path(__file__).parents[1] / "recipes" / "cards.toml"
 
 
-def figure(name: str, which: str, boxes: str, samples: list[Sample], flip: bool = False) -> dict[str, Any]:
+def figure(
+    name: str, which: str, boxes: str, samples: list[Sample], flip: bool = False
+) -> dict[str, Any]:
     """What the model `name` reaches on `samples` under the protocol `which`."""
     report = evaluate(Predictor(name, flip=flip), which, samples, boxes=boxes, model=name)
     command = f"lineament evaluate --protocol {which} --model {name} --boxes {boxes}"
@@ -54,10 +56,18 @@ def main() -> None:
             samples = read_data(fixed.data, root, fixed.part)
             for boxes in ("truth", "detected"):
                 figures[f"{which}, {boxes} boxes"] = figure(name, which, boxes, samples)
-            figures[f"{which}, truth boxes, flip"] = figure(name, which, "truth", samples, flip=True)
-            unseen = [sample for sample in samples if Path(sample.name).with_suffix("").as_posix() not in seen]
+            figures[f"{which}, truth boxes, flip"] = figure(
+                name, which, "truth", samples, flip=True
+            )
+            unseen = [
+                sample
+                for sample in samples
+                if Path(sample.name).with_suffix("").as_posix() not in seen
+            ]
             if len(unseen) < len(samples):
-                title = f"{which} less {len(samples) - len(unseen)} faces seen in training, truth boxes"
+                title = (
+                    f"{which} less {len(samples) - len(unseen)} faces seen in training, truth boxes"
+                )
                 figures[title] = figure(name, which, "truth", unseen) | {
                     "command": f"python scripts/complete_cards.py {name}"
                 }

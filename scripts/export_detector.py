@@ -29,11 +29,18 @@ LICENCE = (
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("checkpoint", type=Path)
 parser.add_argument("out", type=Path)
-parser.add_argument("--threshold", type=float, default=0.5, help="least score of a face, chosen on validation photos")
+parser.add_argument(
+    "--threshold",
+    type=float,
+    default=0.5,
+    help="least score of a face, chosen on validation photos",
+)
 parser.add_argument("--support", type=int, default=1, help="cells a look whose mean scores a face")
 parser.add_argument("--int8", action="store_true", help="quantize, calibrated on training photos")
 parser.add_argument("--data", type=Path, help="the folder of the data sets, for --int8")
-parser.add_argument("--history", default="", help="a sentence on how the run departed from its recipe")
+parser.add_argument(
+    "--history", default="", help="a sentence on how the run departed from its recipe"
+)
 args = parser.parse_args()
 
 
@@ -53,7 +60,9 @@ def calibration_pictures(root, count=64, side=512):
 
 net = load_detector(args.checkpoint)
 state = load_checkpoint(args.checkpoint)
-commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+commit = subprocess.run(
+    ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+).stdout.strip()
 card = {
     "name": "detector",
     "kind": "face detector: scores, tight landmark boxes (brows to chin) and roll, strides 8-64",
@@ -63,7 +72,9 @@ card = {
     "support": args.support,
     "threshold_rule": "the least score with at most 1 false face in the held-back background pictures, rounded up",
     "parameters": parameters(net),
-    "multiply_adds": multiply_adds(net, torch.zeros((1, 480, 640, 3), dtype=torch.uint8)),  # at 640 x 480
+    "multiply_adds": multiply_adds(
+        net, torch.zeros((1, 480, 640, 3), dtype=torch.uint8)
+    ),  # at 640 x 480
     "data": "detection/wider, detection/masks, detection/background, 300W train, infanface/train, "
     "without the held-back tenth (SHA-1 of the photo's name 0 modulo 10)",
     "licence": LICENCE,
@@ -73,4 +84,6 @@ card = {
     "commit": commit,
     "limits": LIMITS,
 }
-export_detector(net, args.out, card, calibration_pictures(data_root(args.data)) if args.int8 else ())
+export_detector(
+    net, args.out, card, calibration_pictures(data_root(args.data)) if args.int8 else ()
+)

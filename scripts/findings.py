@@ -38,7 +38,14 @@ from lineament.training.validate import interocular_nmes, predict_plain
 RECIPES = Path(__file__).parents[1] / "recipes"
 FINAL = ("300w-common", "300w-common-masked")
 HARDER = Augmentation(
-    rotation_deg=13, wild_rotation=0.5, wild_rotation_deg=45, scale=0.08, shift=0.04, blur=0.1, jpeg=0.1, occlusion=0.5
+    rotation_deg=13,
+    wild_rotation=0.5,
+    wild_rotation_deg=45,
+    scale=0.08,
+    shift=0.04,
+    blur=0.1,
+    jpeg=0.1,
+    occlusion=0.5,
 )
 """How validation faces are made harder."""
 DRAWS = 3
@@ -87,7 +94,9 @@ def before(recipe: Path) -> Before:
 CUT = before(RECIPES / "cpu" / TABLES["s4"][0]).start
 
 
-def train(command: str, recipe: Path, changes: tuple[str, ...], folder: Path, options: argparse.Namespace) -> Path:
+def train(
+    command: str, recipe: Path, changes: tuple[str, ...], folder: Path, options: argparse.Namespace
+) -> Path:
     """The checkpoint of one run, trained to its end; what is done is not done again, and another recipe is refused."""
     checkpoint = folder / "checkpoint.pt"
     if command != "slim" and ended(checkpoint, read_recipe(recipe, changes)):
@@ -114,7 +123,9 @@ def ended(checkpoint: Path, recipe: Recipe) -> bool:
         return False
     changed = changed_keys(json.loads(state["recipe"]), wanted)
     if changed:
-        sys.exit(f"findings: {checkpoint} was trained by another recipe ({', '.join(changed)} differ); move it away")
+        sys.exit(
+            f"findings: {checkpoint} was trained by another recipe ({', '.join(changed)} differ); move it away"
+        )
     return True
 
 
@@ -122,14 +133,26 @@ def ended(checkpoint: Path, recipe: Recipe) -> bool:
 def validation(checkpoint: Path, options: argparse.Namespace) -> list[float]:
     """NME of the run's averaged weights on the 300W faces held back: mean, median, and mean of them made harder."""
     model, recipe = load_trained(checkpoint)
-    places, crop = (data_root(options.data), cache_root(options.cache)), (recipe.model.size, recipe.model.padding)
+    places, crop = (
+        (data_root(options.data), cache_root(options.cache)),
+        (recipe.model.size, recipe.model.padding),
+    )
     validation_faces = read_mixture(recipe.data, recipe.scheme, *places, crop=crop)[1]["300w"]
     found, _ = predict_plain(model, validation_faces, recipe.model.padding)
-    nmes = interocular_nmes(found, plain_landmarks(validation_faces, model.size, recipe.model.padding), recipe.scheme)
-    hard = TrainingCrops([Source(validation_faces)], recipe.scheme, model.size, recipe.model.padding, HARDER, 0)
-    made = [hard.make(0, draw, 0, face) for draw, face in enumerate(list(range(len(validation_faces))) * DRAWS)]
+    nmes = interocular_nmes(
+        found, plain_landmarks(validation_faces, model.size, recipe.model.padding), recipe.scheme
+    )
+    hard = TrainingCrops(
+        [Source(validation_faces)], recipe.scheme, model.size, recipe.model.padding, HARDER, 0
+    )
+    made = [
+        hard.make(0, draw, 0, face)
+        for draw, face in enumerate(list(range(len(validation_faces))) * DRAWS)
+    ]
     hard_found = [model(torch.from_numpy(crop[None])).landmarks[0].numpy() for crop, _ in made]
-    harder = interocular_nmes(np.stack(hard_found), np.stack([points for _, points in made]), recipe.scheme)
+    harder = interocular_nmes(
+        np.stack(hard_found), np.stack([points for _, points in made]), recipe.scheme
+    )
     return [float(nmes.mean()), float(median(nmes.tolist())), float(harder.mean())]
 
 
@@ -156,7 +179,11 @@ def final_figures(checkpoint: Path, options: argparse.Namespace) -> list[float]:
     figures = []
     for which in FINAL:
         fixed = protocol(which)
-        figures.append(evaluate(predictor, which, read_data(fixed.data, data_root(options.data), fixed.part)).nme)
+        figures.append(
+            evaluate(
+                predictor, which, read_data(fixed.data, data_root(options.data), fixed.part)
+            ).nme
+        )
     return figures
 
 
@@ -167,17 +194,26 @@ def spread(values: list[float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--scale", choices=("cpu", "paper"), default="cpu")
-    parser.add_argument("--out", type=Path, help="a folder for the rows; findings, beside what they need, by default")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="a folder for the rows; findings, beside what they need, by default",
+    )
     parser.add_argument("--final", action="store_true")
     parser.add_argument("--data")
     parser.add_argument("--cache")
     options = parser.parse_args()
     recipe, rows = TABLES[options.table]
-    recipes, runs = RECIPES / options.scale, Path("runs") if options.scale == "cpu" else Path("runs") / options.scale
+    recipes, runs = (
+        RECIPES / options.scale,
+        Path("runs") if options.scale == "cpu" else Path("runs") / options.scale,
+    )
     teacher, start = before(recipes / recipe)
     train("train", recipes / f"{teacher.parent.name}.toml", (), teacher.parent, options)
     if start is not None:
@@ -188,14 +224,31 @@ def main() -> None:
     for seed in options.seeds:  # a whole table of one seed is worth more than one row of all seeds
         for number, (row, changes) in enumerate(rows.items()):
             folder = (options.out or runs / "findings") / f"{options.table}-{number}-seed{seed}"
-            checkpoint = train("distill", recipes / recipe, (*changes, f"train.seed={seed}"), folder, options)
-            figures = validation(checkpoint, options) + (final_figures(checkpoint, options) if options.final else [])
+            checkpoint = train(
+                "distill", recipes / recipe, (*changes, f"train.seed={seed}"), folder, options
+            )
+            figures = validation(checkpoint, options) + (
+                final_figures(checkpoint, options) if options.final else []
+            )
             found[row].append(figures)
-            print(f"{row}, seed {seed}: " + "  ".join(f"{100 * figure:.3f} %" for figure in figures), flush=True)
-    head = ["row", "validation NME %", "its median", "made harder", *(FINAL if options.final else ())]
+            print(
+                f"{row}, seed {seed}: " + "  ".join(f"{100 * figure:.3f} %" for figure in figures),
+                flush=True,
+            )
+    head = [
+        "row",
+        "validation NME %",
+        "its median",
+        "made harder",
+        *(FINAL if options.final else ()),
+    ]
     print("\n| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for row, runs in found.items():
-        print(f"| {row} | " + " | ".join(spread(list(column)) for column in zip(*runs, strict=True)) + " |")
+        print(
+            f"| {row} | "
+            + " | ".join(spread(list(column)) for column in zip(*runs, strict=True))
+            + " |"
+        )
 
 
 if __name__ == "__main__":

@@ -60,7 +60,9 @@ def by_decoder(checkpoint: Path, options: argparse.Namespace) -> tuple[dict[str,
     """The validation NME of a run by each decoder, and the parameters of its head."""
     model, recipe = load_trained(checkpoint)
     crop, cache = (recipe.model.size, recipe.model.padding), cache_root(options.cache)
-    _, validation_faces = read_mixture(recipe.data, recipe.scheme, data_root(options.data), cache, crop=crop)
+    _, validation_faces = read_mixture(
+        recipe.data, recipe.scheme, data_root(options.data), cache, crop=crop
+    )
     found = {}
     for decoder in DECODERS:
         seen: nn.Module = model
@@ -68,7 +70,9 @@ def by_decoder(checkpoint: Path, options: argparse.Namespace) -> tuple[dict[str,
             model.head.decoder = decoder
         elif decoder != "expectation":
             seen = Read(model.eval(), decoder, recipe.sigma)
-        found[decoder] = validate(seen, validation_faces, recipe.scheme, recipe.model.padding)["300w"]
+        found[decoder] = validate(seen, validation_faces, recipe.scheme, recipe.model.padding)[
+            "300w"
+        ]
     return found, sum(parameter.numel() for parameter in model.head.parameters())
 
 
@@ -108,27 +112,47 @@ def memory_table(size: int, lengths: list[float]) -> list[str]:
             other, other_kept = held("gaussian2d", size, length)
             assert other == closed
             kept = f"{other_kept / 1e6:.1f} MB"
-        lines.append(f"| {length:g} | {own / 1e6:.3f} MB | {closed / 1e6:.2f} MB | {own_kept / 1e6:.1f} MB | {kept} |")
+        lines.append(
+            f"| {length:g} | {own / 1e6:.3f} MB | {closed / 1e6:.2f} MB | {own_kept / 1e6:.1f} MB | {kept} |"
+        )
     return lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--lengths", nargs="*", type=float, default=[0.25, 0.5, 1.0, 2.0, 3.0])
-    parser.add_argument("--two", nargs="*", type=float, default=[0.25, 0.5], help="lengths of heads in two dimensions")
+    parser.add_argument(
+        "--two",
+        nargs="*",
+        type=float,
+        default=[0.25, 0.5],
+        help="lengths of heads in two dimensions",
+    )
     parser.add_argument("--weights", nargs="*", type=float, default=[0.0, 0.3])
-    parser.add_argument("--best", type=float, default=1.0, help="the length at which the attention is compared")
+    parser.add_argument(
+        "--best", type=float, default=1.0, help="the length at which the attention is compared"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/findings-1d"))
     parser.add_argument("--data")
     parser.add_argument("--cache")
     options = parser.parse_args()
-    print("\n".join(memory_table(128, options.lengths) + memory_table(256, options.lengths)), flush=True)
-    lines = ["\n| head, L / F | its parameters | " + " | ".join(DECODERS) + " |", "|---|---|---|---|---|"]
+    print(
+        "\n".join(memory_table(128, options.lengths) + memory_table(256, options.lengths)),
+        flush=True,
+    )
+    lines = [
+        "\n| head, L / F | its parameters | " + " | ".join(DECODERS) + " |",
+        "|---|---|---|---|---|",
+    ]
     one: dict[float, dict[str, float]] = {}
     two: dict[float, dict[str, float]] = {}
     for length in options.two:
-        checkpoint = run(f"two-{length:g}-seed1", (*TWO, f"model.length={length}", "train.seed=1"), options)
+        checkpoint = run(
+            f"two-{length:g}-seed1", (*TWO, f"model.length={length}", "train.seed=1"), options
+        )
         two[length] = add_row(lines, f"2D, {length:g}", *by_decoder(checkpoint, options))
     for length in options.lengths:
         changes = (f"model.length={length}", "model.attention=0.3", "train.seed=1")
@@ -137,7 +161,11 @@ def main() -> None:
     attention: dict[float, list[float]] = {weight: [] for weight in options.weights}
     for seed in options.seeds:
         for weight in options.weights:
-            changes = (f"model.length={options.best}", f"model.attention={weight}", f"train.seed={seed}")
+            changes = (
+                f"model.length={options.best}",
+                f"model.attention={weight}",
+                f"train.seed={seed}",
+            )
             name = f"one-{options.best:g}-{weight:g}-seed{seed}"
             attention[weight].append(last_validation(run(name, changes, options).parent))
             print(f"gamma {weight:g}, seed {seed}: {100 * attention[weight][-1]:.3f} %", flush=True)
@@ -147,13 +175,21 @@ def main() -> None:
         print(f"| {weight:g} | {spread(values)} |")
     if len(options.weights) > 1 and len(options.seeds) > 1:  # of one seed both start and go alike
         pairs = zip(attention[options.weights[0]], attention[options.weights[-1]], strict=True)
-        print(f"| what it takes away, seed by seed | {spread([without - with_it for without, with_it in pairs])} |")
+        print(
+            f"| what it takes away, seed by seed | {spread([without - with_it for without, with_it in pairs])} |"
+        )
     draw(one, two, attention, options.out)
 
 
-def add_row(lines: list[str], name: str, found: dict[str, float], parameters: int) -> dict[str, float]:
+def add_row(
+    lines: list[str], name: str, found: dict[str, float], parameters: int
+) -> dict[str, float]:
     """Puts what was `found` by each decoder into the table, and prints it."""
-    cells = [name, f"{parameters / 1e6:.3f} M", *(f"{100 * found[decoder]:.3f} %" for decoder in DECODERS)]
+    cells = [
+        name,
+        f"{parameters / 1e6:.3f} M",
+        *(f"{100 * found[decoder]:.3f} %" for decoder in DECODERS),
+    ]
     lines.append("| " + " | ".join(cells) + " |")
     print(lines[-1], flush=True)
     return found
@@ -169,13 +205,22 @@ def draw(
     figure = new_figure(9, 4)
     axes, beside = figure.subplots(1, 2)
     for decoder in DECODERS:
-        axes.plot(list(one), [100 * row[decoder] for row in one.values()], marker=".", label=f"1D, {decoder}")
+        axes.plot(
+            list(one),
+            [100 * row[decoder] for row in one.values()],
+            marker=".",
+            label=f"1D, {decoder}",
+        )
     for decoder in DECODERS:
-        axes.plot(list(two), [100 * row[decoder] for row in two.values()], "s--", label=f"2D, {decoder}")
+        axes.plot(
+            list(two), [100 * row[decoder] for row in two.values()], "s--", label=f"2D, {decoder}"
+        )
     axes.set(xlabel="L / F", ylabel="validation NME, %")
     axes.legend()
     for weight, values in attention.items():
-        beside.plot([weight] * len(values), [100 * value for value in values], "o", color="tab:blue")
+        beside.plot(
+            [weight] * len(values), [100 * value for value in values], "o", color="tab:blue"
+        )
     beside.plot(list(attention), [100 * mean(values) for values in attention.values() if values])
     beside.set(xlabel="gamma")
     folder.mkdir(parents=True, exist_ok=True)

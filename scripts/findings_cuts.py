@@ -56,13 +56,17 @@ def run_of(cut: Cut, out: Path) -> tuple[tuple[str, ...], Path]:
 
 def learnt_again(cut: Cut, options: argparse.Namespace) -> Cut:
     """`cut` after its training, times and errors measured anew."""
-    checkpoint = train("distill", RECIPES / "cpu" / TABLES["s4"][0], *run_of(cut, options.out), options)
+    checkpoint = train(
+        "distill", RECIPES / "cpu" / TABLES["s4"][0], *run_of(cut, options.out), options
+    )
     folder = checkpoint.parent
     ms, nme = [], []
     for name in ("fp32", "int8"):
         try:
             path = exported(checkpoint, options, name)
-            nme.append(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["gate"][NME])
+            nme.append(
+                json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["gate"][NME]
+            )
             ms.append(time_file(path).least_ms)
         except ExportError as error:
             print(f"{folder}: {error}", flush=True)
@@ -72,7 +76,9 @@ def learnt_again(cut: Cut, options: argparse.Namespace) -> Cut:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--thresholds", nargs="+", type=float, default=LEARNING)
     parser.add_argument("--out", type=Path, default=Path("runs/findings"))
     parser.add_argument("--data")
@@ -85,7 +91,17 @@ def main() -> None:
             f"findings: {SLIMMED} is not cut at {absent}; type: {SLIM} "
             f"--resume --set 'slim.thresholds={sorted({*before, *options.thresholds})}'"
         )
-    head = ["threshold", "what stays", "parameters", "multiply-adds", "ms", "NME as cut", "NME", "int8 ms", "int8 NME"]
+    head = [
+        "threshold",
+        "what stays",
+        "parameters",
+        "multiply-adds",
+        "ms",
+        "NME as cut",
+        "NME",
+        "int8 ms",
+        "int8 NME",
+    ]
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for threshold in sorted(options.thresholds, reverse=True):  # the small ones are soonest done
         cut = learnt_again(before[threshold], options)

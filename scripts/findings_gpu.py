@@ -58,32 +58,70 @@ def planned() -> list[Row]:
     rows = [
         Row("teacher", "train", "cpu/teacher.toml", until=0.2),
         Row("gpu/teacher", "train", "gpu/teacher.toml", until=0.32),
-        Row("gpu/sd-hrnet", "distill", "gpu/sd-hrnet.toml", needs=("gpu/teacher",), turns=2, until=0.97),
-        Row("gpu/light-resnet50", "distill", "gpu/light-resnet50.toml", needs=("gpu/teacher",), until=0.97),
+        Row(
+            "gpu/sd-hrnet",
+            "distill",
+            "gpu/sd-hrnet.toml",
+            needs=("gpu/teacher",),
+            turns=2,
+            until=0.97,
+        ),
+        Row(
+            "gpu/light-resnet50",
+            "distill",
+            "gpu/light-resnet50.toml",
+            needs=("gpu/teacher",),
+            until=0.97,
+        ),
         Row("gpu/attentive1d", "train", "gpu/attentive1d.toml", needs=("gpu/teacher",), until=0.97),
-        Row("fast-taught", "distill", "fast-taught.toml", needs=("gpu/teacher",), turns=2, until=0.97),
+        Row(
+            "fast-taught",
+            "distill",
+            "fast-taught.toml",
+            needs=("gpu/teacher",),
+            turns=2,
+            until=0.97,
+        ),
         Row("s1-teacher", "train", "cpu/s1-teacher.toml", until=0.2),
     ]
     for table in ("s4", "s1"):
         recipe, lines = TABLES[table]
         teacher = before(RECIPES / "cpu" / recipe).teacher.parent.name
         for number, changes in enumerate(lines.values()):
-            for seed in SEEDS:  # those without a teacher wait for it, too, so that all rows have the same steps
-                seeded, name = (*changes, f"train.seed={seed}"), f"findings/{table}-{number}-seed{seed}"
+            for seed in (
+                SEEDS
+            ):  # those without a teacher wait for it, too, so that all rows have the same steps
+                seeded, name = (
+                    (*changes, f"train.seed={seed}"),
+                    f"findings/{table}-{number}-seed{seed}",
+                )
                 rows.append(Row(name, "distill", f"cpu/{recipe}", seeded, (teacher,), until=0.93))
     for amount, cut in read_cuts().items():
         if amount in LEARNING:
             changes, folder = run_of(cut, Path("findings"))
-            rows.append(Row(str(folder), "distill", f"cpu/{TABLES['s4'][0]}", changes, ("teacher",), until=0.93))
+            rows.append(
+                Row(
+                    str(folder),
+                    "distill",
+                    f"cpu/{TABLES['s4'][0]}",
+                    changes,
+                    ("teacher",),
+                    until=0.93,
+                )
+            )
     one = [(length, 0.3, 1) for length in LENGTHS]
-    one += [(3.0, gamma, seed) for seed in SEEDS for gamma in (0.0, 0.3) if (gamma, seed) != (0.3, 1)]
+    one += [
+        (3.0, gamma, seed) for seed in SEEDS for gamma in (0.0, 0.3) if (gamma, seed) != (0.3, 1)
+    ]
     for length, gamma, seed in one:
         changes = (f"model.length={length}", f"model.attention={gamma:g}", f"train.seed={seed}")
         name = f"findings-1d/one-{length:g}-{gamma:g}-seed{seed}"
         rows.append(Row(name, "train", "cpu/attentive1d.toml", changes))
     for length in (0.25, 0.5):
         changes = (*TWO, f"model.length={length}", "train.seed=1")
-        rows.append(Row(f"findings-1d/two-{length:g}-seed1", "train", "cpu/attentive1d.toml", changes))
+        rows.append(
+            Row(f"findings-1d/two-{length:g}-seed1", "train", "cpu/attentive1d.toml", changes)
+        )
     return rows
 
 
@@ -98,7 +136,9 @@ def recipe_of(row: Row, options: argparse.Namespace) -> Recipe:
     recipe = recipe.model_copy(update={"start": below(recipe.init_from, options.runs)})
     if recipe.distill is not None:
         teacher = below(recipe.distill.teacher, options.runs)
-        recipe = recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"teacher": teacher})})
+        recipe = recipe.model_copy(
+            update={"distill": recipe.distill.model_copy(update={"teacher": teacher})}
+        )
     steps = max(1, round(recipe.train.steps / options.shrink))
     train = {
         "steps": steps,
@@ -115,7 +155,10 @@ def keep(trainer: Trainer, path: Path) -> None:
     other runs start from and that exports, but not one to go on with."""
     average = student_weights(trainer.average.state)
     with trainer.place.here():
-        state = {key: value.cpu().half() if value.ndim > 1 else value.cpu() for key, value in average.items()}
+        state = {
+            key: value.cpu().half() if value.ndim > 1 else value.cpu()
+            for key, value in average.items()
+        }
     kept: dict[str, Any] = {"average": state, "step": trainer.step, "scheme": trainer.recipe.scheme}
     save_checkpoint(path, kept | {"recipe": trainer.recipe.model_dump_json()})
 
@@ -164,31 +207,44 @@ def warm(job: tuple[Any, str, Path, Path, tuple[int, float]]) -> None:
 
 def main() -> None:
     started = time.monotonic()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", nargs="+", default=[""], help="runs whose folders begin so")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--kept", type=Path)
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--shrink", type=float, default=1.0)
-    parser.add_argument("--loader", type=int, default=2, help="processes that make crops, for each set of them")
+    parser.add_argument(
+        "--loader", type=int, default=2, help="processes that make crops, for each set of them"
+    )
     parser.add_argument("--data")
     parser.add_argument("--cache")
     options = parser.parse_args()
     rows = [row for row in planned() if row.folder.startswith(tuple(options.only))]
     recipes = {row.folder: recipe_of(row, options) for row in rows}
-    rows = [row for row in rows if not ended(options.runs / row.folder / "checkpoint.pt", recipes[row.folder])]
+    rows = [
+        row
+        for row in rows
+        if not ended(options.runs / row.folder / "checkpoint.pt", recipes[row.folder])
+    ]
     recipes = {row.folder: recipes[row.folder] for row in rows}
     root, cache = data_root(options.data), cache_root(options.cache)
 
     def say(line: str) -> None:
         print(f"{time.monotonic() - started:6.1f} s  {line}", flush=True)
 
-    say(f"{len(rows)} runs, {torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'}")
+    say(
+        f"{len(rows)} runs, {torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'}"
+    )
     jobs = {}
     for recipe in recipes.values():
         crop = recipe.model.size, recipe.model.padding
         whole = [part.model_copy(update={"until": 1.0}) for part in recipe.data]
-        jobs |= {(p.reader, p.folder, cached_size(*crop)): (p, recipe.scheme, root, cache, crop) for p in whole}
+        jobs |= {
+            (p.reader, p.folder, cached_size(*crop)): (p, recipe.scheme, root, cache, crop)
+            for p in whole
+        }
     with ProcessPoolExecutor() as pool:
         list(pool.map(warm, jobs.values()))
     say("crops are cut")
@@ -205,7 +261,9 @@ def main() -> None:
             if options.kept:
                 keep(trainer, options.kept / row.folder / "checkpoint.pt")
 
-        return Run(row.folder, make, tuple(need for need in row.needs if need in recipes), after, row.turns)
+        return Run(
+            row.folder, make, tuple(need for need in row.needs if need in recipes), after, row.turns
+        )
 
     told = time.monotonic()
     steps: dict[str, Progress] = {}
@@ -215,9 +273,18 @@ def main() -> None:
         steps[name] = progress
         if time.monotonic() - told > 15:
             told = time.monotonic()
-            say("  ".join(f"{name} {p.step}/{p.steps} {p.loss:.3f}" for name, p in steps.items() if p.step < p.steps))
+            say(
+                "  ".join(
+                    f"{name} {p.step}/{p.steps} {p.loss:.3f}"
+                    for name, p in steps.items()
+                    if p.step < p.steps
+                )
+            )
 
-    fit = Fit({row.folder: (started + 60 * options.minutes * row.use_until, row.turns) for row in rows}, say)
+    fit = Fit(
+        {row.folder: (started + 60 * options.minutes * row.use_until, row.turns) for row in rows},
+        say,
+    )
     done = train_together(
         [as_run(row) for row in rows],
         report,

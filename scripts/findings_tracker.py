@@ -45,13 +45,17 @@ def on_clips(model: Path, options: argparse.Namespace) -> tuple[Any, Any]:
     """Interocular errors (T, N) of all frames of the clips, fractions, nan where the face was lost; what is hidden."""
     recipe = read_recipe(RECIPE)
     cache = cache_root(options.cache)
-    stills = next(iter(read_mixture(recipe.data, recipe.scheme, data_root(options.data), cache)[1].values()))
+    stills = next(
+        iter(read_mixture(recipe.data, recipe.scheme, data_root(options.data), cache)[1].values())
+    )
     errors, hidden = [], []
     for number, k in enumerate(np.linspace(0, len(stills) - 1, options.clips).round().astype(int)):
         tracker = Tracker(model, faces=1, smooth=None)
         settings = ClipSettings(frames=options.frames, occluders=options.frames // 50 or 1)
         picture = np.ascontiguousarray(stills.crops[k])
-        for frame in make_clip(picture, stills.landmarks[k], recipe.scheme, SEED + number, settings):
+        for frame in make_clip(
+            picture, stills.landmarks[k], recipe.scheme, SEED + number, settings
+        ):
             faces = tracker(frame.image, frame.timestamp)
             eyes = np.linalg.norm(frame.landmarks[36] - frame.landmarks[45])
             found = faces[0].landmarks if len(faces) else np.full_like(frame.landmarks, np.nan)
@@ -78,7 +82,9 @@ def on_talking_face(model: Path, options: argparse.Namespace) -> tuple[float, in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--fades", nargs="+", type=float, default=[0.001, 0.3])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--clips", type=int, default=24)
@@ -90,14 +96,25 @@ def main() -> None:
     options = parser.parse_args()
     models = {0.0: [exported(options.detector, options)]}
     given = load_trained(options.detector)[1].model
-    same = tuple(f"model.{key}={getattr(given, key)}" for key in SAME if getattr(given, key) is not None)
-    detector = hashlib.sha256(options.detector.read_bytes()).hexdigest()[:8]  # another detector, other runs
+    same = tuple(
+        f"model.{key}={getattr(given, key)}" for key in SAME if getattr(given, key) is not None
+    )
+    detector = hashlib.sha256(options.detector.read_bytes()).hexdigest()[
+        :8
+    ]  # another detector, other runs
     for fade in options.fades:
         models[fade] = []
         for seed in options.seeds:
-            changes = (*same, f"refine.decay={fade}", f"start={options.detector}", f"train.seed={seed}")
+            changes = (
+                *same,
+                f"refine.decay={fade}",
+                f"start={options.detector}",
+                f"train.seed={seed}",
+            )
             folder = options.out / f"{detector}-fade-{fade:g}-seed{seed}"
-            models[fade].append(exported(train("refine", RECIPE, changes, folder, options), options))
+            models[fade].append(
+                exported(train("refine", RECIPE, changes, folder, options), options)
+            )
     seen = {path: on_clips(path, options) for paths in models.values() for path in paths}
     # means over other frames could not be compared; nan is not below
     followed = {path: errors.mean(1) < LOST for path, (errors, _) in seen.items()}
@@ -105,13 +122,21 @@ def main() -> None:
     hidden = next(iter(seen.values()))[1]
     shortly = hidden & ~kept_hidden(hidden, options.frames)
     print(f"{len(common)} frames of clips, of which all models followed {common.sum()}\n")
-    head = ["fade", "clips, NME %", "points hidden", f"hidden for {SHORT} frames at most", "frames lost"]
+    head = [
+        "fade",
+        "clips, NME %",
+        "points hidden",
+        f"hidden for {SHORT} frames at most",
+        "frames lost",
+    ]
     head += ["Talking Face, 7 points", "frames lost"]
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for fade, paths in models.items():
         figures = []
         for points in (np.ones_like(hidden), hidden, shortly):
-            figures.append(spread([float(seen[path][0][common][points[common]].mean()) for path in paths]))
+            figures.append(
+                spread([float(seen[path][0][common][points[common]].mean()) for path in paths])
+            )
         figures.append(", ".join(str(int((~followed[path]).sum())) for path in paths))
         nmes, missed = zip(*(on_talking_face(path, options) for path in paths), strict=True)
         figures += [spread(list(nmes)), ", ".join(map(str, missed))]

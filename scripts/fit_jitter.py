@@ -16,12 +16,18 @@ from lineament.inference.face_detector import FaceDetector
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, help="an .onnx file; default: the package's detector")
     parser.add_argument("--data")
     options = parser.parse_args()
     detector = FaceDetector(options.model)
-    samples = [s for s in read_part("300w", data_root(options.data), "train", "ibug68") if s.is_validation()]
+    samples = [
+        s
+        for s in read_part("300w", data_root(options.data), "train", "ibug68")
+        if s.is_validation()
+    ]
     detected, truth = [], []
     for sample in samples:
         found = detector(sample.read()).boxes
@@ -30,7 +36,9 @@ def main() -> None:
             detected.append(found[overlaps.argmax()])
             truth.append(sample.face_box())
     shift, scale = fit_jitter(detected, truth)
-    print(f"{len(detected)} of {len(samples)} faces found: shift = {shift:.3f}, scale = {scale:.3f}")
+    print(
+        f"{len(detected)} of {len(samples)} faces found: shift = {shift:.3f}, scale = {scale:.3f}"
+    )
 
 
 if __name__ == "__main__":

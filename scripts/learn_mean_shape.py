@@ -1,16 +1,25 @@
-"""Prints the mean shape of ibug68, learnt from the 300W training faces, as the lines of tables/schemes/ibug68.toml.
+"""Prints the mean shape of ibug68, learnt from 300W training faces, as the lines of tables/schemes/ibug68.toml.
 
 LINEAMENT_DATA=../shared/data python scripts/learn_mean_shape.py [--check]
 """
 
 import argparse
+import csv
 import sys
+from pathlib import Path
 
 import numpy as np
 
 from lineament.data.readers.w300 import read_300w
-from lineament.data.sample import data_root
-from lineament.geometry import Array, apply_affine, box_center, box_side, fit_similarity, landmark_box
+from lineament.data.sample import Sample, bare_name, data_root
+from lineament.geometry import (
+    Array,
+    apply_affine,
+    box_center,
+    box_side,
+    fit_similarity,
+    landmark_box,
+)
 from lineament.schemes import scheme
 
 
@@ -39,15 +48,33 @@ def mean_shape(shapes: Array, mirror: np.ndarray, rounds: int = 5) -> Array:
     return mean
 
 
+def learnt_from(root: Path) -> list[Sample]:
+    """Return the 300W training faces below `root` that the committed table was learnt from.
+
+    The shipped models depend on that table, so it does not follow the data: the faces in helen/refitted.csv came
+    later and are left out.
+    """
+    refitted: set[str] = set()
+    table = root / "helen/refitted.csv"
+    if table.is_file():
+        with table.open(encoding="utf-8", newline="") as file:
+            refitted = {f"helen/trainset/{row['name']}" for row in csv.DictReader(file)}
+    return [face for face in read_300w(root, "train") if bare_name(face.name) not in refitted]
+
+
 def main() -> int:
     """Print the table's lines, or with --check compare with the table; the exit code says whether they agree."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare with the committed table instead of printing")
+    parser.add_argument(
+        "--check", action="store_true", help="compare with the committed table instead of printing"
+    )
     ibug68 = scheme("ibug68")
-    shapes = np.stack([sample.landmarks for sample in read_300w(data_root() / "300w", "train")])
+    shapes = np.stack([face.landmarks for face in learnt_from(data_root() / "300w")])
     mean = mean_shape(shapes, ibug68.mirror)
     if parser.parse_args().check:
-        away = np.inf if ibug68.mean_shape is None else float(np.abs(ibug68.mean_shape - mean).max())
+        away = (
+            np.inf if ibug68.mean_shape is None else float(np.abs(ibug68.mean_shape - mean).max())
+        )
         print(f"{len(shapes)} faces; the table is at most {away:.1e} box sides away")
         return int(away > 1e-3)
     print("mean_shape = [")

@@ -51,7 +51,11 @@ def signature(thing: object) -> str:
         found = inspect.signature(thing)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return "()"
-    bare = [p.replace(annotation=inspect.Parameter.empty) for p in found.parameters.values() if p.name != "self"]
+    bare = [
+        p.replace(annotation=inspect.Parameter.empty)
+        for p in found.parameters.values()
+        if p.name != "self"
+    ]
     shown = str(found.replace(parameters=bare, return_annotation=inspect.Signature.empty))
     return re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "...", shown)
 
@@ -65,8 +69,14 @@ def fields(thing: type) -> list[str]:
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             default = f" = {ast.unparse(node.value)}" if node.value else ""
-            said = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
-            listed.append(f"- `.{node.target.id}{default}`{': ' if said else ''}{' '.join(str(said).split())}")
+            said = (
+                after.value.value
+                if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                else ""
+            )
+            listed.append(
+                f"- `.{node.target.id}{default}`{': ' if said else ''}{' '.join(str(said).split())}"
+            )
     return ["", *listed]
 
 
@@ -78,7 +88,9 @@ def text(thing: object) -> list[str]:
 def main() -> None:
     names = sorted(lineament.__all__, key=lambda name: (name[0].isupper(), name.lower()))
     page = "\n".join([HEAD, *(entry(name) for name in names if not name.startswith("__"))])
-    keep(PAGE, page, "docs/api.md is not what the docstrings say; type: python scripts/write_api.py")
+    keep(
+        PAGE, page, "docs/api.md is not what the docstrings say; type: python scripts/write_api.py"
+    )
 
 
 if __name__ == "__main__":

@@ -87,12 +87,18 @@ def default(field: Any) -> str:
 def keys(settings: type[BaseModel]) -> list[str]:
     """The keys of one part of a recipe."""
     fields = settings.model_fields.items()
-    return table(["key", "default", "what it is"], [(f"`{k}`", default(f), told(f)) for k, f in fields])
+    return table(
+        ["key", "default", "what it is"], [(f"`{k}`", default(f), told(f)) for k, f in fields]
+    )
 
 
 def told(field: Any) -> str:
     """What a field is, and what it may be where that is one of a few words."""
-    choices = [str(choice) for choice in get_args(field.annotation)] if get_origin(field.annotation) is Literal else []
+    choices = (
+        [str(choice) for choice in get_args(field.annotation)]
+        if get_origin(field.annotation) is Literal
+        else []
+    )
     return f"{field.description or ''}{': ' if choices else ''}{', '.join(choices)}"
 
 
@@ -113,16 +119,23 @@ def listed() -> list[str]:
     schemes = [scheme(name) for name in NAMES]
     return [
         "\n## Losses\n",
-        *table(["`[losses]`", "what it is"], [(f"`{name}`", first_sentence(LOSSES[name])) for name in LOSSES]),
+        *table(
+            ["`[losses]`", "what it is"],
+            [(f"`{name}`", first_sentence(LOSSES[name])) for name in LOSSES],
+        ),
         "\n## Backbones\n",
         *table(
-            ["`model.backbone`", "ImageNet weights"], [(f"`{b}`", "yes" if b in IMAGENET else "") for b in BACKBONES]
+            ["`model.backbone`", "ImageNet weights"],
+            [(f"`{b}`", "yes" if b in IMAGENET else "") for b in BACKBONES],
         ),
         "\n## Data sets\n",
         "Where a set lies: [CONTRIBUTING](../CONTRIBUTING.md). Counts are official ones.\n",
         *table(
             ["`reader`", "what it reads", "parts"],
-            [(f"`{name}`", known.sentence, counts(known.parts.items())) for name, known in READERS.items()],
+            [
+                (f"`{name}`", known.sentence, counts(known.parts.items()))
+                for name, known in READERS.items()
+            ],
         ),
         "\n## Protocols\n",
         "For `lineament evaluate --protocol`; a path that ends in .toml is read as one's own.\n",
@@ -140,7 +153,10 @@ def listed() -> list[str]:
             ],
         ),
         "\n## Point schemes\n",
-        *table(["`scheme`", "points", "what they are"], [(f"`{s.name}`", str(len(s)), s.title) for s in schemes]),
+        *table(
+            ["`scheme`", "points", "what they are"],
+            [(f"`{s.name}`", str(len(s)), s.title) for s in schemes],
+        ),
     ]
 
 
@@ -149,7 +165,11 @@ def main() -> None:
     for title, said, settings in SECTIONS:
         lines += [f"## {title}\n", *([said + "\n"] if said else []), *keys(settings), ""]
     page = "\n".join([*lines[:-1], *listed()]) + "\n"
-    keep(PAGE, page, "docs/recipes.md is not what the code says; type: python scripts/write_recipes.py")
+    keep(
+        PAGE,
+        page,
+        "docs/recipes.md is not what the code says; type: python scripts/write_recipes.py",
+    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,11 @@ def table(which: str) -> str:
             rates = [f"{100 * found[key]:.2f}" for key in ("nme", "failure_rate", "auc")]
             under = f"{100 * found['under_2_sigma']:.1f}"
             model = f"{name} --flip" if how.endswith("flip") else name
-            rows.append(f"| {model} | {how.split()[0]} | " + " | ".join([*rates, f"{found['missed']}", under]) + " |")
+            rows.append(
+                f"| {model} | {how.split()[0]} | "
+                + " | ".join([*rates, f"{found['missed']}", under])
+                + " |"
+            )
     return "\n".join(rows)
 
 
@@ -36,7 +40,11 @@ def main() -> None:
         old,
         flags=re.DOTALL,
     )
-    keep(README, new, "README.md does not say what the cards say; type: python scripts/write_results.py")
+    keep(
+        README,
+        new,
+        "README.md does not say what the cards say; type: python scripts/write_results.py",
+    )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ class FakePredictor:
     def __call__(self, images, boxes=None):
         if not isinstance(images, list):
             return self([images], None if boxes is None else [boxes])[0]
-        return [self.find(image, None if boxes is None else boxes[i]) for i, image in enumerate(images)]
+        return [
+            self.find(image, None if boxes is None else boxes[i]) for i, image in enumerate(images)
+        ]
 
     def find(self, image, boxes):
         count = len(scheme_called(self.scheme))
@@ -34,8 +36,12 @@ class FakePredictor:
             boxes = [[10, 10, 40, 40]] if image.any() else []
         made = []
         for box in np.asarray(boxes, dtype=float).reshape(-1, 4):
-            points = np.column_stack([np.linspace(box[0], box[2], count), np.linspace(box[1], box[3], count)])
-            made.append(Face(points, np.full(count, 0.9), np.full(count, 1.5), box, 0.75, self.scheme))
+            points = np.column_stack(
+                [np.linspace(box[0], box[2], count), np.linspace(box[1], box[3], count)]
+            )
+            made.append(
+                Face(points, np.full(count, 0.9), np.full(count, 1.5), box, 0.75, self.scheme)
+            )
         return Faces(tuple(made), self.scheme, count, (image.shape[1], image.shape[0]))
 
 

@@ -11,7 +11,9 @@ def draw_face(seed, side=120):
     rng = np.random.default_rng(seed)
     angle, size = rng.normal(0, 0.15), side * rng.uniform(0.4, 0.5)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    landmarks = scheme("ibug68").mean_shape @ turn.T * size + side / 2 + rng.normal(0, side * 0.03, 2)
+    landmarks = (
+        scheme("ibug68").mean_shape @ turn.T * size + side / 2 + rng.normal(0, side * 0.03, 2)
+    )
     image = np.full((side, side, 3), rng.integers(0, 100, 3), np.uint8)
     cv2.fillConvexPoly(image, cv2.convexHull(landmarks.astype(np.int32)), (200, 160, 140))
     for a, b in scheme("ibug68").edges:
@@ -28,4 +30,6 @@ def write_faces(folder, count, points=None):
         cv2.imwrite(str(folder / f"face{seed}.png"), image[..., ::-1])
         rows = points(landmarks) if points else landmarks
         # .pts counts from 1
-        (folder / f"face{seed}.pts").write_text("\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in rows))
+        (folder / f"face{seed}.pts").write_text(
+            "\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in rows)
+        )

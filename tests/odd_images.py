@@ -94,7 +94,9 @@ def lab_rgb() -> np.ndarray:
 DEEP = np.array([[0, 257, 32768, 65535]], dtype=np.uint16)
 DEEP_RGB = np.repeat(np.array([[0, 1, 128, 255]], dtype=np.uint8)[:, :, None], 3, axis=2)
 PICTURE = lopsided()
-ALPHA = np.dstack([np.zeros((2, 3, 3), np.uint8), np.array([[0, 128, 255], [0, 128, 255]], np.uint8)])
+ALPHA = np.dstack(
+    [np.zeros((2, 3, 3), np.uint8), np.array([[0, 128, 255], [0, 128, 255]], np.uint8)]
+)
 # black of alpha 0, 128, 255 on white: 255, 255 - 128 = 127, 0
 ALPHA_RGB = np.repeat(np.array([[255, 127, 0], [255, 127, 0]], np.uint8)[:, :, None], 3, axis=2)
 
@@ -106,7 +108,12 @@ SOUND = {
         PICTURE,
         12,
     ),
-    "upper-case suffix": ("A.JPEG", lambda: encoded(PICTURE, "JPEG", quality=95, subsampling=0), PICTURE, 12),
+    "upper-case suffix": (
+        "A.JPEG",
+        lambda: encoded(PICTURE, "JPEG", quality=95, subsampling=0),
+        PICTURE,
+        12,
+    ),
     "png named jpg": ("png.jpg", lambda: encoded(PICTURE, "PNG"), PICTURE, 0),
     "png without suffix": ("picture", lambda: encoded(PICTURE, "PNG"), PICTURE, 0),
     "webp lossless": ("a.webp", lambda: encoded(PICTURE, "WEBP", lossless=True), PICTURE, 0),
@@ -114,8 +121,18 @@ SOUND = {
     "tiff": ("a.tiff", lambda: encoded(PICTURE, "TIFF", compression="tiff_lzw"), PICTURE, 0),
     "ppm": ("a.ppm", lambda: encoded(PICTURE, "PPM"), PICTURE, 0),
     "jpeg 2000": ("a.jp2", lambda: encoded(PICTURE, "JPEG2000"), PICTURE, 0),
-    "ico": ("a.ico", lambda: encoded(Image.new("RGB", (32, 32), RED), "ICO", sizes=[(32, 32)]), solid(RED, 32, 32), 0),
-    "grey jpeg": ("g.jpg", lambda: encoded(Image.new("L", (9, 8), 77), "JPEG"), solid((77, 77, 77), 8, 9), 2),
+    "ico": (
+        "a.ico",
+        lambda: encoded(Image.new("RGB", (32, 32), RED), "ICO", sizes=[(32, 32)]),
+        solid(RED, 32, 32),
+        0,
+    ),
+    "grey jpeg": (
+        "g.jpg",
+        lambda: encoded(Image.new("L", (9, 8), 77), "JPEG"),
+        solid((77, 77, 77), 8, 9),
+        2,
+    ),
     "one bit": ("1.png", lambda: encoded(Image.new("1", (5, 3), 1), "PNG"), solid(WHITE, 3, 5), 0),
     "one pixel": ("1x1.png", lambda: encoded(solid(RED, 1, 1), "PNG"), solid(RED, 1, 1), 0),
     "one row": ("1xn.png", lambda: encoded(PICTURE[:1], "PNG"), PICTURE[:1], 0),
@@ -127,9 +144,19 @@ SOUND = {
         ALPHA_RGB,
         0,
     ),
-    "webp with alpha": ("a.webp", lambda: encoded(ALPHA, "WEBP", lossless=True, exact=True), ALPHA_RGB, 0),
+    "webp with alpha": (
+        "a.webp",
+        lambda: encoded(ALPHA, "WEBP", lossless=True, exact=True),
+        ALPHA_RGB,
+        0,
+    ),
     "palette": ("p.png", palette_png, palette_pixels((0, 0, 255)), 0),
-    "palette with one clear entry": ("p.png", lambda: palette_png(transparency=0), palette_pixels(WHITE), 0),
+    "palette with one clear entry": (
+        "p.png",
+        lambda: palette_png(transparency=0),
+        palette_pixels(WHITE),
+        0,
+    ),
     "palette with alpha bytes": (
         "p.png",
         lambda: palette_png(transparency=bytes([128, 255])),
@@ -170,7 +197,12 @@ SOUND = {
     ),
     "cmyk jpeg with Adobe marker": ("cmyk.jpg", cmyk_jpeg, solid(RED, 16, 16), 4),
     "ycck jpeg": ("ycck.jpg", ycck_jpeg, solid(WHITE, 16, 16), 4),
-    "cmyk tiff": ("c.tif", lambda: encoded(Image.new("CMYK", (3, 2), (0, 0, 0, 255)), "TIFF"), solid(BLACK, 2, 3), 0),
+    "cmyk tiff": (
+        "c.tif",
+        lambda: encoded(Image.new("CMYK", (3, 2), (0, 0, 0, 255)), "TIFF"),
+        solid(BLACK, 2, 3),
+        0,
+    ),
     "ycbcr tiff": (
         "y.tif",
         lambda: encoded(Image.new("YCbCr", (3, 2), (255, 128, 128)), "TIFF"),
@@ -191,7 +223,12 @@ SOUND = {
     ),
     "exif orientation 9": ("x.png", lambda: encoded(PICTURE, "PNG", exif=oriented(9)), PICTURE, 0),
     "line break in the name": ("two\nlines.png", lambda: encoded(PICTURE, "PNG"), PICTURE, 0),
-    "odd letters in the name": ("ñ 顔 🙂 \u202e#%.png", lambda: encoded(PICTURE, "PNG"), PICTURE, 0),
+    "odd letters in the name": (
+        "ñ 顔 🙂 \u202e#%.png",
+        lambda: encoded(PICTURE, "PNG"),
+        PICTURE,
+        0,
+    ),
     "pattern signs in the name": ("a[1]*.png", lambda: encoded(PICTURE, "PNG"), PICTURE, 0),
 }
 
@@ -215,7 +252,9 @@ def zipped() -> bytes:
 
 
 def lab_tiff() -> bytes:
-    change = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    change = ImageCms.buildTransform(
+        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+    )
     return encoded(ImageCms.applyTransform(Image.fromarray(lab_rgb()), change), "TIFF")
 
 
@@ -226,7 +265,9 @@ def inflating(kind: bytes, start: bytes) -> bytes:
     return png(1, 1, 8, 2, b"\0\1\2\3", chunk(kind, start + packed))
 
 
-BMP_HUGE = b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 60000, 60000, 1, 24, 0, 0, 0, 0, 0, 0)
+BMP_HUGE = b"BM" + struct.pack(
+    "<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 60000, 60000, 1, 24, 0, 0, 0, 0, 0, 0
+)
 GIF_HUGE = (
     b"GIF89a"
     + struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0)
@@ -239,20 +280,48 @@ CUT = r"broken or truncated \(.+\); get the file again"
 
 BROKEN = {
     "empty": ("e.jpg", lambda: b"", r"e\.jpg: empty; wanted JPEG"),
-    "text named jpg": ("t.jpg", lambda: b"this is no picture\n", r"not a picture but text; wanted JPEG"),
-    "web page": ("h.jpg", lambda: b"<!DOCTYPE html><html>404</html>", "not a picture but a web page"),
-    "svg": ("s.png", lambda: b'<?xml version="1.0"?>\n<svg xmlns="x"/>', "not a picture but an SVG drawing"),
+    "text named jpg": (
+        "t.jpg",
+        lambda: b"this is no picture\n",
+        r"not a picture but text; wanted JPEG",
+    ),
+    "web page": (
+        "h.jpg",
+        lambda: b"<!DOCTYPE html><html>404</html>",
+        "not a picture but a web page",
+    ),
+    "svg": (
+        "s.png",
+        lambda: b'<?xml version="1.0"?>\n<svg xmlns="x"/>',
+        "not a picture but an SVG drawing",
+    ),
     "pdf": ("d.png", lambda: b"%PDF-1.7\n\xe2\xe3", "not a picture but a PDF document"),
     "mp4": ("v.jpg", lambda: b"\0\0\0\x18ftypmp42\0\0\0\0", "not a picture but a video"),
     "webm": ("v.png", lambda: b"\x1aE\xdf\xa3\x01\0\0", "not a picture but a video"),
-    "heic": ("p.jpg", lambda: b"\0\0\0\x18ftypheic\0\0\0\0", "not a picture but a HEIC photo; save it as JPEG"),
+    "heic": (
+        "p.jpg",
+        lambda: b"\0\0\0\x18ftypheic\0\0\0\0",
+        "not a picture but a HEIC photo; save it as JPEG",
+    ),
     "zip": ("z.jpg", zipped, "not a picture but an archive; unpack it"),
     "gzip": ("z.png", lambda: b"\x1f\x8b\x08\0\0", "not a picture but an archive"),
-    "postscript": ("p.jpg", lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "a PostScript document"),
+    "postscript": (
+        "p.jpg",
+        lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        "a PostScript document",
+    ),
     "photoshop": ("p.jpg", lambda: b"8BPS\0\1" + bytes(20), "a Photoshop document"),
-    "git lfs pointer": ("l.jpg", lambda: b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+    "git lfs pointer": (
+        "l.jpg",
+        lambda: b"version https://git-lfs.github.com/spec/v1\n",
+        "a Git LFS pointer",
+    ),
     "zeros": ("0.jpg", lambda: bytes(3000), "not a picture but zeros"),
-    "random bytes": ("r.jpg", lambda: np.random.default_rng(1).bytes(3000), "not a picture but unknown bytes"),
+    "random bytes": (
+        "r.jpg",
+        lambda: np.random.default_rng(1).bytes(3000),
+        "not a picture but unknown bytes",
+    ),
     "one byte": ("b.jpg", lambda: b"\xff", "not a picture but unknown bytes"),
     "jpeg start alone": ("c.jpg", lambda: b"\xff\xd8\xff", "broken or truncated"),
     "jpeg cut in its header": ("c.jpg", lambda: jpeg_cut(0.05), "broken or truncated"),
@@ -266,18 +335,30 @@ BROKEN = {
         lambda: encoded(PICTURE, "PNG").replace(b"IHDR\0\0\0\x28", b"IHDR\0\0\0\x29"),
         "broken or truncated",
     ),
-    "png of zero width": ("w.png", lambda: png(0, 5, 8, 2, b""), "not a picture|broken or truncated|0 x 5 pixels"),
+    "png of zero width": (
+        "w.png",
+        lambda: png(0, 5, 8, 2, b""),
+        "not a picture|broken or truncated|0 x 5 pixels",
+    ),
     "gif cut": ("c.gif", lambda: animation("GIF")[:30], "broken or truncated"),
     "bmp cut": ("c.bmp", lambda: encoded(PICTURE, "BMP")[:400], CUT),
     "tiff cut": ("c.tif", lambda: encoded(PICTURE, "TIFF")[:100], "broken or truncated"),
-    "webp cut": ("c.webp", lambda: encoded(PICTURE, "WEBP", lossless=True)[:40], "broken or truncated"),
+    "webp cut": (
+        "c.webp",
+        lambda: encoded(PICTURE, "WEBP", lossless=True)[:40],
+        "broken or truncated",
+    ),
     "ppm cut": ("c.ppm", lambda: b"P6 9 9 255\nabc", CUT),
     "png that claims 50000 x 50000": (
         "bomb.png",
         lambda: png(50000, 50000, 8, 2, b"\0"),
         r"claims 2,500,000,000 pixels, more than the 128,000,000 that are opened; shrink it first",
     ),
-    "png just over the limit": ("big.png", lambda: png(12801, 10000, 1, 0, b"\0"), "claims 128,010,000 pixels"),
+    "png just over the limit": (
+        "big.png",
+        lambda: png(12801, 10000, 1, 0, b"\0"),
+        "claims 128,010,000 pixels",
+    ),
     "bmp that claims 60000 x 60000": ("bomb.bmp", lambda: BMP_HUGE, "claims 3,600,000,000 pixels"),
     "gif that claims 65535 x 65535": ("bomb.gif", lambda: GIF_HUGE, "claims 4,294,836,225 pixels"),
     "png whose profile inflates": ("iccp.png", lambda: inflating(b"iCCP", b"p\0\0"), CUT),

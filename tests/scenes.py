@@ -38,8 +38,12 @@ def scene(*faces, seed=0):
     for name, height, x, y in faces:
         small, mask = head(name, height)
         # sub-pixel: warped to its place, not pasted
-        shift = np.array([[1, 0, x - (small.shape[1] - 1) / 2], [0, 1, y - (small.shape[0] - 1) / 2]], np.float32)
+        shift = np.array(
+            [[1, 0, x - (small.shape[1] - 1) / 2], [0, 1, y - (small.shape[0] - 1) / 2]], np.float32
+        )
         size = (WIDTH, HEIGHT)
         cover = cv2.warpAffine(mask, shift, size, flags=cv2.INTER_LINEAR)[..., None]
-        canvas = canvas * (1 - cover) + cover * cv2.warpAffine(small, shift, size, flags=cv2.INTER_LINEAR)
+        canvas = canvas * (1 - cover) + cover * cv2.warpAffine(
+            small, shift, size, flags=cv2.INTER_LINEAR
+        )
     return np.rint(canvas).clip(0, 255).astype(np.uint8)

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from lineament.analysis.align import TEMPLATES, Square, Template, align, align_affine, load_template, named_point
+from lineament.analysis.align import (
+    TEMPLATES,
+    Square,
+    Template,
+    align,
+    align_affine,
+    load_template,
+    named_point,
+)
 from lineament.analysis.draw import draw_faces
 from lineament.errors import ImageError, InputError, SchemeError, ShapeError
 from lineament.face import Face, Faces
@@ -26,7 +34,9 @@ def _face(landmarks: Array, of: str) -> Face:
     return Face(landmarks, np.ones(count), np.ones(count), landmark_box(landmarks), 1.0, of)
 
 
-def _ibug68(scale: float = 140.0, angle_deg: float = 0.0, at: tuple[float, float] = (160.0, 150.0)) -> Face:
+def _ibug68(
+    scale: float = 140.0, angle_deg: float = 0.0, at: tuple[float, float] = (160.0, 150.0)
+) -> Face:
     mean = scheme("ibug68").mean_shape
     assert mean is not None
     lopsided = mean + 0.01 * np.sin(np.arange(136)).reshape(68, 2)
@@ -68,7 +78,10 @@ def test_other_schemes_are_aligned_where_they_have_the_points(of: str) -> None:
 @pytest.mark.parametrize("size", [None, 96])
 def test_the_crop_of_a_turned_face_shows_the_upright_one(template: str, size: int | None) -> None:
     upright, turned = _ibug68(), _ibug68(60.0, 71.0, (310.0, 95.0))
-    shown = [apply_affine(align_affine(face, template, size), face.landmarks) for face in (upright, turned)]
+    shown = [
+        apply_affine(align_affine(face, template, size), face.landmarks)
+        for face in (upright, turned)
+    ]
     assert np.allclose(shown[0], shown[1], atol=1e-9)
 
 
@@ -114,10 +127,14 @@ def _ffhq_corners(points: Array) -> Array:
 
 @pytest.mark.parametrize("stretch", [(1.0, 1.0), (0.6, 1.0), (1.0, 0.6)])
 @pytest.mark.parametrize("size", [256, 512, 1024])
-def test_the_ffhq_square_is_the_one_of_its_own_tool(stretch: tuple[float, float], size: int) -> None:
+def test_the_ffhq_square_is_the_one_of_its_own_tool(
+    stretch: tuple[float, float], size: int
+) -> None:
     # the narrow face is measured by eyes to mouth, the flat one by eye to eye
     points = _ibug68(150.0, 23.0).landmarks * stretch
-    corners = apply_affine(align_affine(_face(points, "ibug68"), f"ffhq{size}"), _ffhq_corners(points))
+    corners = apply_affine(
+        align_affine(_face(points, "ibug68"), f"ffhq{size}"), _ffhq_corners(points)
+    )
     low, high = -0.5, size - 0.5
     assert np.allclose(corners, [[low, low], [low, high], [high, high], [high, low]], atol=1e-6)
 
@@ -128,7 +145,9 @@ def test_a_template_of_ones_own_is_names_and_points() -> None:
     affine = align_affine(face, wanted, 100)
     # two points fix a similarity: both land where they are wanted
     assert np.allclose(apply_affine(affine, face.landmarks[8]), wanted["chin"], atol=1e-9)
-    assert np.allclose(apply_affine(affine, face.landmarks[36]), wanted["right_eye_outer"], atol=1e-9)
+    assert np.allclose(
+        apply_affine(affine, face.landmarks[36]), wanted["right_eye_outer"], atol=1e-9
+    )
 
 
 def test_a_template_of_ones_own_may_mix_schemes() -> None:
@@ -159,22 +178,30 @@ def test_beyond_the_image_the_crop_is_black() -> None:
 
 
 def test_an_unknown_template_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(InputError, match=r"no template is called 'arcface'; did you mean 'arcface112'\?"):
+    with pytest.raises(
+        InputError, match=r"no template is called 'arcface'; did you mean 'arcface112'\?"
+    ):
         align_affine(_ibug68(), "arcface")
 
 
 @pytest.mark.parametrize("size", [0, -5, 8193, 2.5, True])
 def test_a_size_out_of_range_is_refused(size: object) -> None:
-    with pytest.raises(InputError, match=r"wanted the side of the crop, a whole number from 1 to 8192"):
+    with pytest.raises(
+        InputError, match=r"wanted the side of the crop, a whole number from 1 to 8192"
+    ):
         align_affine(_ibug68(), "arcface112", size)  # type: ignore[arg-type]
 
 
 def test_a_mapping_needs_a_size_two_points_and_finite_numbers() -> None:
-    with pytest.raises(InputError, match="is a mapping of points and size is None; give the side of its crop"):
+    with pytest.raises(
+        InputError, match="is a mapping of points and size is None; give the side of its crop"
+    ):
         align_affine(_ibug68(), {"chin": (1, 2), "nose_tip": (3, 4)})
     with pytest.raises(ShapeError, match="the template has 1 points; wanted at least 2"):
         align_affine(_ibug68(), {"chin": (1, 2)}, 100)
-    with pytest.raises(ShapeError, match=r"point 'chin' is \(1, nan\); wanted finite x, y in pixels of the crop"):
+    with pytest.raises(
+        ShapeError, match=r"point 'chin' is \(1, nan\); wanted finite x, y in pixels of the crop"
+    ):
         align_affine(_ibug68(), {"chin": (1, float("nan")), "nose_tip": (3, 4)}, 100)
 
 
@@ -184,14 +211,19 @@ def test_a_template_without_content_is_refused() -> None:
 
 
 def test_a_point_the_face_does_not_have_is_named() -> None:
-    with pytest.raises(SchemeError, match=r"converts to is called 'nose_tipp'; did you mean 'nose_tip'"):
+    with pytest.raises(
+        SchemeError, match=r"converts to is called 'nose_tipp'; did you mean 'nose_tip'"
+    ):
         named_point(_ibug68(), "nose_tipp")
-    with pytest.raises(SchemeError, match="no point of five or of what it converts to is called 'chin'"):
+    with pytest.raises(
+        SchemeError, match="no point of five or of what it converts to is called 'chin'"
+    ):
         align_affine(_face(_arcface(), "five"), {"chin": (1, 2), "nose_tip": (3, 4)}, 100)
 
 
 @pytest.mark.parametrize(
-    ("template", "wanted"), [("arcface112", "all source points are one point"), ("ffhq256", "eyes and mouth are one")]
+    ("template", "wanted"),
+    [("arcface112", "all source points are one point"), ("ffhq256", "eyes and mouth are one")],
 )
 def test_a_face_of_one_point_is_refused(template: str, wanted: str) -> None:
     face = Face(np.full((5, 2), 7.0), np.ones(5), np.ones(5), np.array([0, 0, 9, 9]), 1.0, "five")
@@ -200,7 +232,9 @@ def test_a_face_of_one_point_is_refused(template: str, wanted: str) -> None:
 
 
 def test_another_kind_of_picture_is_refused() -> None:
-    with pytest.raises(ImageError, match=r"the image is uint8 \(20, 20\); wanted RGB uint8 \(H, W, 3\)"):
+    with pytest.raises(
+        ImageError, match=r"the image is uint8 \(20, 20\); wanted RGB uint8 \(H, W, 3\)"
+    ):
         align(np.zeros((20, 20), np.uint8), _ibug68())
     with pytest.raises(ImageError, match="the image is str; wanted RGB"):
         align("a.jpg", _ibug68())  # type: ignore[arg-type]

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.torch
 
 def net(head="attentive1d", size=64, **axes):
     torch.manual_seed(0)
-    return LandmarkNet("mobilenetv2", 5, head, size, 16, imagenet=False, axes=AxisSettings(**axes)).eval()
+    return LandmarkNet(
+        "mobilenetv2", 5, head, size, 16, imagenet=False, axes=AxisSettings(**axes)
+    ).eval()
 
 
 def test_co_attention_is_equations_9_and_10_channel_by_channel():
@@ -90,7 +92,9 @@ def test_the_branches_compress_the_axis_that_is_not_theirs():
 
 @pytest.mark.parametrize("length", [0.25, 3.0])
 def test_all_but_the_attention_starts_from_the_same_numbers_with_it_and_without(length):
-    with_it, without = (net(length=length, attention=weight).head.state_dict() for weight in (0.3, 0.0))
+    with_it, without = (
+        net(length=length, attention=weight).head.state_dict() for weight in (0.3, 0.0)
+    )
     assert set(with_it) - set(without) == {"attend.p", "attend.q"}
     assert all(torch.equal(with_it[key], value) for key, value in without.items())
 
@@ -161,10 +165,17 @@ def test_maps_are_read_in_onnx_as_in_torch(decoder, tmp_path):
     maps = []
     for _ in range(2):
         target = gaussian_1d(torch.rand(8, 6, generator=generator) * 120 + 4, 384, 1 / 3, 14.4)
-        maps.append(target / target.amax(-1, keepdim=True) + torch.rand(8, 6, 384, generator=generator) * 0.05)
-    program = torch.onnx.export(Reads().eval(), tuple(maps), input_names=["x", "y"], dynamo=True, verbose=False)
+        maps.append(
+            target / target.amax(-1, keepdim=True)
+            + torch.rand(8, 6, 384, generator=generator) * 0.05
+        )
+    program = torch.onnx.export(
+        Reads().eval(), tuple(maps), input_names=["x", "y"], dynamo=True, verbose=False
+    )
     program.save(str(tmp_path / "a.onnx"))
-    found = open_session(tmp_path / "a.onnx", 1).run(None, {"x": maps[0].numpy(), "y": maps[1].numpy()})[0]
+    found = open_session(tmp_path / "a.onnx", 1).run(
+        None, {"x": maps[0].numpy(), "y": maps[1].numpy()}
+    )[0]
     np.testing.assert_allclose(found, head.read(*maps).landmarks.numpy(), atol=0.01)
 
 
@@ -186,7 +197,9 @@ def test_the_same_error_costs_the_same_at_every_length():
             .read(*(t / t.amax(-1, keepdim=True) for t in target))
         )
         losses.append(mse_1d(raw, truth + 3.0, 4.0, 1.2).item())
-    np.testing.assert_allclose(losses, losses[0], rtol=0.08)  # a target of a coarse map peaks between cells
+    np.testing.assert_allclose(
+        losses, losses[0], rtol=0.08
+    )  # a target of a coarse map peaks between cells
     two = []
     for length in (0.25, 1.0):
         cells = round(64 * length)
@@ -208,9 +221,15 @@ def test_the_losses_are_least_at_maps_of_the_truth(length):
     assert torch.linalg.norm(raw.landmarks - truth, dim=-1).max() < 0.3 * max(cell, 1)
     moved = mse_1d(raw, truth + 1.0, 4.0, 1.2).item()
     assert moved > 0.01
-    spread = Attentive1D(4, 1, 4, 64, AxisSettings(length)).eval().place(*(t.clamp(min=1e-30).log() for t in target))
+    spread = (
+        Attentive1D(4, 1, 4, 64, AxisSettings(length))
+        .eval()
+        .place(*(t.clamp(min=1e-30).log() for t in target))
+    )
     entropy = [-(t * t.clamp(min=1e-30).log()).sum(-1) for t in target]
-    assert cross_entropy_1d(spread, truth, 4.0, 1.2).item() == pytest.approx(float(sum(entropy)) / 2, rel=1e-4)
+    assert cross_entropy_1d(spread, truth, 4.0, 1.2).item() == pytest.approx(
+        float(sum(entropy)) / 2, rel=1e-4
+    )
 
 
 def test_the_output_is_2nl_numbers_where_two_dimensions_have_nl_squared():
@@ -220,14 +239,23 @@ def test_the_output_is_2nl_numbers_where_two_dimensions_have_nl_squared():
         cells = round(size * length)
         assert raw.heatmaps_x.numel() + raw.heatmaps_y.numel() == 2 * points * cells
     two = LandmarkNet("mobilenetv2", points, "heatmap2d", size, 16, imagenet=False).eval()
-    assert two(torch.zeros(1, size, size, 3, dtype=torch.uint8)).heatmaps.numel() == points * (size // 4) ** 2
+    assert (
+        two(torch.zeros(1, size, size, 3, dtype=torch.uint8)).heatmaps.numel()
+        == points * (size // 4) ** 2
+    )
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: net(length=0.7), r"model\.length is 0\.7; wanted one of 0\.25, 0\.5, 1\.0, 2\.0, 3\.0"),
-        (lambda: net(decoder="mean"), r"model\.decoder is 'mean'; wanted expectation, argmax or dark"),
+        (
+            lambda: net(length=0.7),
+            r"model\.length is 0\.7; wanted one of 0\.25, 0\.5, 1\.0, 2\.0, 3\.0",
+        ),
+        (
+            lambda: net(decoder="mean"),
+            r"model\.decoder is 'mean'; wanted expectation, argmax or dark",
+        ),
         (lambda: net("attentive2d"), "no head is called 'attentive2d'; did you mean 'attentive1d'"),
     ],
 )
@@ -243,7 +271,9 @@ def test_heads_of_two_dimensions_may_be_finer_too(head):
     fine = net(head, length=1.0)(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
     assert (fine.heatmaps.shape[-1], fine.stride) == (64, 1)
     assert fine.landmarks.shape == plain.landmarks.shape
-    with pytest.raises(RecipeError, match=r"model\.length is 3\.0; wanted 0\.25, 0\.5, 1 or 2 of the head"):
+    with pytest.raises(
+        RecipeError, match=r"model\.length is 3\.0; wanted 0\.25, 0\.5, 1 or 2 of the head"
+    ):
         net(head, length=3.0)
 
 

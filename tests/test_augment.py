@@ -21,7 +21,9 @@ from lineament.data.augment import (
 from lineament.geometry import affine_roll_deg, affine_scale, apply_affine, crop_affine
 from lineament.schemes import scheme
 
-STILL = dict.fromkeys(("color", "grey", "blur", "low_resolution", "jpeg", "noise", "dark", "occlusion"), 0.0)
+STILL = dict.fromkeys(
+    ("color", "grey", "blur", "low_resolution", "jpeg", "noise", "dark", "occlusion"), 0.0
+)
 FIVE = np.array([[85.3, 80.2], [133.1, 78.7], [112.4, 108.8], [92.9, 131.6], [130.6, 128.4]])
 BOX = np.array([80.0, 70, 140, 135])
 
@@ -45,7 +47,9 @@ def test_landmarks_move_with_their_pixels(seed, flip):
     mirror = scheme("five").mirror
     for i in range(5):
         image = picture_of_blob(FIVE[i])
-        crop, landmarks_crop = augment(np.random.default_rng(seed), image, FIVE, BOX, mirror, 128, 2.4, settings)
+        crop, landmarks_crop = augment(
+            np.random.default_rng(seed), image, FIVE, BOX, mirror, 128, 2.4, settings
+        )
         row = int(np.flatnonzero(mirror == i)[0]) if flip else i
         # warpAffine rounds positions to 1/32 px
         assert np.abs(centroid(crop) - landmarks_crop[row]).max() < 0.06
@@ -66,7 +70,16 @@ def test_a_mirror_swaps_the_sides_and_keeps_subject_left_in_its_row():
 def test_the_same_seed_gives_the_same_crop_and_another_seed_another():
     image = np.random.default_rng(0).integers(0, 256, (220, 220, 3), dtype=np.uint8)
     made = [
-        augment(np.random.default_rng(seed), image, FIVE, BOX, scheme("five").mirror, 96, 1.3, Augmentation())
+        augment(
+            np.random.default_rng(seed),
+            image,
+            FIVE,
+            BOX,
+            scheme("five").mirror,
+            96,
+            1.3,
+            Augmentation(),
+        )
         for seed in (7, 7, 8)
     ]
     assert np.array_equal(made[0][0], made[1][0])
@@ -80,7 +93,14 @@ def test_a_point_that_is_not_annotated_stays_so_and_spoils_no_other():
     points[0] = np.nan
     mirror = scheme("five").mirror
     _, landmarks_crop = augment(
-        np.random.default_rng(0), np.zeros((220, 220, 3), np.uint8), points, BOX, mirror, 128, 1.6, settings
+        np.random.default_rng(0),
+        np.zeros((220, 220, 3), np.uint8),
+        points,
+        BOX,
+        mirror,
+        128,
+        1.6,
+        settings,
     )
     assert np.isnan(landmarks_crop).all(1).tolist() == (mirror == 0).tolist()
 
@@ -93,11 +113,15 @@ def test_jitter_spreads_as_the_settings_say():
     logs = np.log([affine_scale(a) / affine_scale(plain) for a, _ in drawn])
     angles = [affine_roll_deg(a) for a, mirrored in drawn if not mirrored]
     # the crop's centre lies in the image where the box's centre was shifted to
-    moved = [np.linalg.solve(a[:, :2], np.array([63.5, 63.5]) - a[:, 2]) - (110, 102.5) for a, _ in drawn]
+    moved = [
+        np.linalg.solve(a[:, :2], np.array([63.5, 63.5]) - a[:, 2]) - (110, 102.5) for a, _ in drawn
+    ]
     # 4000 draws: a relative standard error of 1.1 %; clipping at 2.5 takes another 1.1 %
     assert np.std(logs) == pytest.approx(0.1, rel=0.05)
     assert np.std(angles) == pytest.approx(10, rel=0.05)
-    assert np.std(moved, axis=0) / 65 == pytest.approx([0.08, 0.08], rel=0.05)  # the longer side of BOX is 65
+    assert np.std(moved, axis=0) / 65 == pytest.approx(
+        [0.08, 0.08], rel=0.05
+    )  # the longer side of BOX is 65
     assert np.mean([mirrored for _, mirrored in drawn]) == pytest.approx(0.25, abs=0.03)
 
 
@@ -109,20 +133,35 @@ def test_changes_of_the_picture_move_no_point(change):
     for seed in range(60):
         crop = change(np.random.default_rng(seed), image)
         ground = np.median(crop)
-        gaps.append(centroid(np.abs(crop.astype(float) - ground) * (np.abs(crop - ground) > 25)) - center)
+        gaps.append(
+            centroid(np.abs(crop.astype(float) - ground) * (np.abs(crop - ground) > 25)) - center
+        )
     # a systematic shift of half a pixel, of an even kernel or a nearest neighbour, would show
     assert np.abs(np.mean(gaps, axis=0)).max() < 0.12
 
 
 @pytest.mark.parametrize(
-    "change", [blur, lower_resolution, compress, change_color, make_grey, darken, add_noise, occlude, photometric]
+    "change",
+    [
+        blur,
+        lower_resolution,
+        compress,
+        change_color,
+        make_grey,
+        darken,
+        add_noise,
+        occlude,
+        photometric,
+    ],
 )
 def test_changes_keep_shape_and_type_and_leave_the_picture_given_alone(change):
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     kept = image.copy()
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        crop = photometric(rng, image, Augmentation()) if change is photometric else change(rng, image)
+        crop = (
+            photometric(rng, image, Augmentation()) if change is photometric else change(rng, image)
+        )
         assert crop.shape == image.shape
         assert crop.dtype == np.uint8
     assert np.array_equal(image, kept)
@@ -130,7 +169,9 @@ def test_changes_keep_shape_and_type_and_leave_the_picture_given_alone(change):
 
 def test_a_change_of_probability_one_always_happens_and_of_zero_never():
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    assert np.array_equal(photometric(np.random.default_rng(0), image, Augmentation(**STILL)), image)
+    assert np.array_equal(
+        photometric(np.random.default_rng(0), image, Augmentation(**STILL)), image
+    )
     grey = photometric(np.random.default_rng(0), image, Augmentation(**(STILL | {"grey": 1.0})))
     assert np.array_equal(grey[..., 0], grey[..., 1])
 

@@ -7,14 +7,25 @@ import numpy as np
 import pytest
 
 from lineament.data import crop_cache as batch
-from lineament.data.crop_cache import CropCache, Source, TrainingCrops, cache_crops, plain_crops, plain_landmarks
+from lineament.data.crop_cache import (
+    CropCache,
+    Source,
+    TrainingCrops,
+    cache_crops,
+    plain_crops,
+    plain_landmarks,
+)
 from lineament.data.sample import Sample
 from lineament.errors import DataError, ImageError
 from lineament.recipe import Augmentation
 from lineament.schemes import scheme
 
-STILL = Augmentation(flip=0, rotation_deg=0, wild_rotation=0, scale=0, shift=0, color=0, grey=0, blur=0)
-STILL = STILL.model_copy(update={"low_resolution": 0, "jpeg": 0, "noise": 0, "dark": 0, "occlusion": 0})
+STILL = Augmentation(
+    flip=0, rotation_deg=0, wild_rotation=0, scale=0, shift=0, color=0, grey=0, blur=0
+)
+STILL = STILL.model_copy(
+    update={"low_resolution": 0, "jpeg": 0, "noise": 0, "dark": 0, "occlusion": 0}
+)
 
 
 @pytest.fixture
@@ -24,7 +35,9 @@ def samples(tmp_path):
     for i in range(3):
         points = np.array([[60.0, 50], [90, 52], [75.4, 66.7], [64, 81], [88, 80]]) + 7 * i
         rows, columns = np.mgrid[0:150, 0:170]
-        bump = 255 * np.exp(-((columns - points[2, 0]) ** 2 + (rows - points[2, 1]) ** 2) / (2 * 3.0**2))
+        bump = 255 * np.exp(
+            -((columns - points[2, 0]) ** 2 + (rows - points[2, 1]) ** 2) / (2 * 3.0**2)
+        )
         path = tmp_path / f"{i}.png"
         cv2.imwrite(str(path), np.repeat(np.round(bump).astype(np.uint8)[..., None], 3, axis=2))
         made.append(Sample(path, points, "five", path.name))
@@ -64,7 +77,9 @@ def test_boxes_given_place_the_crops(samples, tmp_path):
     assert np.abs(centroid(cache.crops[0]) - cache.landmarks[0, 2]).max() < 0.05
 
 
-def test_the_cache_is_made_once_and_anew_when_a_picture_or_point_changes(samples, tmp_path, monkeypatch):
+def test_the_cache_is_made_once_and_anew_when_a_picture_or_point_changes(
+    samples, tmp_path, monkeypatch
+):
     written = []
     plain = batch._write_crops
     monkeypatch.setattr(batch, "_write_crops", lambda *given: (written.append(1), plain(*given)))
@@ -90,13 +105,18 @@ def test_a_picture_that_cannot_be_read_leaves_no_half_written_cache(samples, tmp
 
 
 def test_no_samples_are_refused(tmp_path):
-    with pytest.raises(DataError, match="no samples to cache; wanted at least one face: check the data set's folder"):
+    with pytest.raises(
+        DataError,
+        match="no samples to cache; wanted at least one face: check the data set's folder",
+    ):
         cache_crops([], tmp_path)
 
 
 def caches(*counts):
     return [
-        CropCache(np.zeros((n, 8, 8, 3), np.uint8), np.zeros((n, 5, 2)), np.tile([0, 0, 4, 4.0], (n, 1)))
+        CropCache(
+            np.zeros((n, 8, 8, 3), np.uint8), np.zeros((n, 5, 2)), np.tile([0, 0, 4, 4.0], (n, 1))
+        )
         for n in counts
     ]
 
@@ -104,7 +124,12 @@ def caches(*counts):
 def training(seed=1):
     first, second = caches(4, 3)
     return TrainingCrops(
-        [Source(first, repeat=2), Source(second, use_until=0.5)], "five", 64, 1.3, Augmentation(), seed
+        [Source(first, repeat=2), Source(second, use_until=0.5)],
+        "five",
+        64,
+        1.3,
+        Augmentation(),
+        seed,
     )
 
 
@@ -127,7 +152,9 @@ def test_the_order_hangs_on_seed_and_epoch_alone():
 
 def test_a_crop_hangs_on_its_place_in_the_epoch_and_not_on_what_was_made_before(samples, tmp_path):
     cache = cache_crops(samples, tmp_path / "cache", size=160)
-    makers = [TrainingCrops([Source(cache)], "five", 64, 1.3, Augmentation(), seed=1) for _ in range(2)]
+    makers = [
+        TrainingCrops([Source(cache)], "five", 64, 1.3, Augmentation(), seed=1) for _ in range(2)
+    ]
     for position in range(5):
         makers[0].make(0, position, 0, 1)
     for a, b in zip(makers[0].make(2, 7, 0, 1), makers[1].make(2, 7, 0, 1), strict=True):
@@ -137,6 +164,8 @@ def test_a_crop_hangs_on_its_place_in_the_epoch_and_not_on_what_was_made_before(
 
 def test_crops_come_as_the_network_takes_them(samples, tmp_path):
     cache = cache_crops(samples, tmp_path / "cache", size=160)
-    crop, points = TrainingCrops([Source(cache)], "five", 64, 1.3, Augmentation(), seed=1).make(0, 0, 0, 0)
+    crop, points = TrainingCrops([Source(cache)], "five", 64, 1.3, Augmentation(), seed=1).make(
+        0, 0, 0, 0
+    )
     assert (crop.shape, crop.dtype) == ((64, 64, 3), np.uint8)
     assert (points.shape, points.dtype) == ((len(scheme("five")), 2), np.float32)

@@ -45,7 +45,9 @@ def mean_face(shift=(0.0, 0.0), scale=100.0):
 
 def test_a_prediction_is_answered_with_points_and_a_miss_with_none(face):
     assert contract.answer(Still(), {"do": "predict", **face})["points"] == [[1.0, 2.0], [3.0, 4.0]]
-    missed = contract.answer(Still(), {"do": "predict", "image": face["image"], "box": [-1, 1, 5, 5]})
+    missed = contract.answer(
+        Still(), {"do": "predict", "image": face["image"], "box": [-1, 1, 5, 5]}
+    )
     assert missed["points"] is None
     assert missed["ms"] >= 0
 
@@ -58,7 +60,9 @@ def test_timing_answers_one_time_a_face_and_a_batch_one_for_all(face):
 
 
 def test_an_unknown_request_names_those_there_are():
-    with pytest.raises(ValueError, match="request 'fly'; wanted predict, time, batch, memory or stop"):
+    with pytest.raises(
+        ValueError, match="request 'fly'; wanted predict, time, batch, memory or stop"
+    ):
         contract.answer(Still(), {"do": "fly"})
 
 
@@ -98,10 +102,17 @@ serve(lambda arguments: P())
 
 
 def test_a_process_that_does_not_start_gives_its_last_word(tmp_path):
-    with pytest.raises(PeerError, match=r"p: it ended without an answer \(ModuleNotFoundError.*nosuch"):
+    with pytest.raises(
+        PeerError, match=r"p: it ended without an answer \(ModuleNotFoundError.*nosuch"
+    ):
         PeerProcess("p", [sys.executable, "-c", "import nosuch"], tmp_path / "log", timeout_s=60)
     with pytest.raises(PeerError, match=r"p: no answer in 0\.2 s; it was ended"):
-        PeerProcess("p", [sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log", timeout_s=0.2)
+        PeerProcess(
+            "p",
+            [sys.executable, "-c", "import time; time.sleep(60)"],
+            tmp_path / "log",
+            timeout_s=0.2,
+        )
 
 
 def test_a_peer_that_cannot_be_made_says_why(tmp_path):
@@ -195,7 +206,14 @@ def test_spans_are_short_and_nothing_is_none():
 
 def test_the_page_says_where_it_was_measured_and_who_is_missing():
     marked = machine.describe() | {"load_after": 0.0, "bare_mb": 27.0, "busy": True}
-    peer = {"name": "x", "version": "1", "batching": "none", "license": "MIT", "note": "", "nme_exact": 0.03}
+    peer = {
+        "name": "x",
+        "version": "1",
+        "batching": "none",
+        "license": "MIT",
+        "note": "",
+        "nme_exact": 0.03,
+    }
     report = {
         "protocol": "300w-val",
         "images": 3,
@@ -227,7 +245,13 @@ def test_the_warp_of_a_square_takes_corners_for_centres_as_the_graph_does():
     assert (roi.warp_square(image, 21.5, 19.5, 20, 20) == 200).all()
     # a ramp of 5 a pixel, 4 pixels a step: right would be the steps' middles, 13.5 + 4 j; the graph reads 12 + 4 j
     ramp = np.repeat(np.arange(40, dtype=np.uint8)[None, :, None] * 5, 40, 0).repeat(3, 2)
-    assert roi.warp_square(ramp, 21.5, 19.5, 20, 5)[0, :, 0].tolist() == [60, 80, 100, 120, 140]  # 5 * (12 + 4 j)
+    assert roi.warp_square(ramp, 21.5, 19.5, 20, 5)[0, :, 0].tolist() == [
+        60,
+        80,
+        100,
+        120,
+        140,
+    ]  # 5 * (12 + 4 j)
 
 
 def test_speed_bars_are_judged_by_the_stage_and_say_what_was_wanted():
@@ -272,7 +296,9 @@ def test_install_size_counts_model_files_that_come_apart(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "f").write_bytes(bytes(1000 * kilobytes))
     plan = install.PeerPlan("p", "p", "p.py", ("{cache}/data/f", "{cache}/p/f", "fast"), "MIT")
-    assert install.install_mb(plan, tmp_path) == pytest.approx(0.15)  # 110 - 10 + 50 kB; what lies inside counts once
+    assert install.install_mb(plan, tmp_path) == pytest.approx(
+        0.15
+    )  # 110 - 10 + 50 kB; what lies inside counts once
 
 
 def test_an_environment_that_cannot_be_made_gives_its_reason(tmp_path, monkeypatch):

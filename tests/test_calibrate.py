@@ -46,7 +46,9 @@ def test_points_that_are_not_annotated_do_not_count():
     variance = np.random.default_rng(1).uniform(0.5, 30, 5000)
     errors = rayleigh_errors(variance)
     with_gaps = np.concatenate([errors, np.full(100, np.nan)])
-    assert fit_sigma(with_gaps, np.concatenate([variance, np.ones(100)])) == fit_sigma(errors, variance)
+    assert fit_sigma(with_gaps, np.concatenate([variance, np.ones(100)])) == fit_sigma(
+        errors, variance
+    )
 
 
 def test_too_few_points_are_refused():
@@ -58,7 +60,9 @@ def test_a_score_is_the_chance_of_lying_near_the_truth():
     size, padding, sigma_px = 130, 1.3, 4.0
     score = 1 - math.exp(-near_exponent(size, padding) / sigma_px**2)
     # the same sigma drawn: Rayleigh parameter 2 sigma / 2.448, near means within 0.05 * 130 / 1.3 = 5 px
-    drawn = np.random.default_rng(0).rayleigh(2 * sigma_px / math.sqrt(-2 * math.log(0.05)), 200_000)
+    drawn = np.random.default_rng(0).rayleigh(
+        2 * sigma_px / math.sqrt(-2 * math.log(0.05)), 200_000
+    )
     assert score == pytest.approx(np.mean(drawn < NEAR * size / padding), abs=0.005)
 
 

@@ -46,7 +46,11 @@ def test_detect_prints_one_json_document_a_picture(pictures):
 def test_detect_goes_on_after_a_broken_picture_lists_it_at_the_end_and_fails(pictures):
     code, out, err = call("detect", pictures, pictures / "absent.png")
     assert code == 1
-    assert [Path(json.loads(line)["image"]).name for line in out.splitlines()] == ["a.png", "black.png", "b.jpg"]
+    assert [Path(json.loads(line)["image"]).name for line in out.splitlines()] == [
+        "a.png",
+        "black.png",
+        "b.jpg",
+    ]
     lines = err.splitlines()
     assert all(line.startswith("lineament: ") for line in lines)
     assert "absent.png: no such file or folder" in lines[0]
@@ -91,7 +95,9 @@ def test_detect_with_again_or_other_settings_does_not_keep(pictures, tmp_path):
     assert "holds results of model accurate" in err
 
 
-@pytest.mark.parametrize(("kind", "file"), [("csv", "faces.csv"), ("coco", "faces.coco.json"), ("pts", "a.pts")])
+@pytest.mark.parametrize(
+    ("kind", "file"), [("csv", "faces.csv"), ("coco", "faces.coco.json"), ("pts", "a.pts")]
+)
 def test_detect_writes_other_formats(pictures, tmp_path, kind, file):
     assert call("detect", pictures / "a.png", "--out", tmp_path, "--format", kind)[0] == 0
     assert (tmp_path / file).stat().st_size > 200
@@ -179,7 +185,9 @@ def test_pictures_are_never_written_over(pictures, tmp_path):
 
 def test_a_picture_that_cannot_be_written_is_one_failure(pictures, tmp_path):
     Image.fromarray(np.full((9, 66_000, 3), 200, np.uint8)).save(pictures / "wide.png")
-    code, _, err = call("detect", pictures / "a.png", pictures / "wide.png", "--draw", "--out", tmp_path / "out")
+    code, _, err = call(
+        "detect", pictures / "a.png", pictures / "wide.png", "--draw", "--out", tmp_path / "out"
+    )
     assert code == 1
     assert "wide.png" in err.splitlines()[-2]
     assert (tmp_path / "out" / "a.drawn.jpg").exists()
@@ -203,7 +211,10 @@ def test_names_that_are_no_text_are_written_everywhere(pictures, tmp_path):
 
 def test_a_place_that_cannot_be_written_is_one_line(pictures, tmp_path):
     (tmp_path / "file").write_text("")
-    for words in (("draw", pictures / "a.png", "--out"), ("detect", pictures / "a.png", "--draw", "--out")):
+    for words in (
+        ("draw", pictures / "a.png", "--out"),
+        ("detect", pictures / "a.png", "--draw", "--out"),
+    ):
         code, _, err = call(*words, tmp_path / "file" / "below")
         assert code == 1
         assert err.count("\n") == 1
@@ -220,7 +231,9 @@ def test_ctrl_c_ends_with_130(pictures, monkeypatch):
 
 
 def test_draw_writes_a_file_or_a_folder(pictures, tmp_path):
-    code, out, _ = call("draw", pictures / "a.png", "--out", tmp_path / "deep" / "one.png", "--sigmas")
+    code, out, _ = call(
+        "draw", pictures / "a.png", "--out", tmp_path / "deep" / "one.png", "--sigmas"
+    )
     assert code == 0
     assert out == f"{pictures}/a.png: 1 face -> {tmp_path}/deep/one.png\n"
     with Image.open(tmp_path / "deep" / "one.png") as drawn:
@@ -228,19 +241,34 @@ def test_draw_writes_a_file_or_a_folder(pictures, tmp_path):
         assert np.ptp(np.asarray(drawn)) > 0
     code, out, err = call("draw", pictures, "--out", tmp_path / "drawn", "--no-labels")
     assert code == 1
-    assert {path.name for path in (tmp_path / "drawn").rglob("*.jpg")} == {"a.jpg", "black.jpg", "b.jpg"}
+    assert {path.name for path in (tmp_path / "drawn").rglob("*.jpg")} == {
+        "a.jpg",
+        "black.jpg",
+        "b.jpg",
+    }
     assert "broken.jpg" in err
 
 
 def test_align_writes_one_crop_a_face(pictures, tmp_path):
-    words = ("align", pictures / "a.png", "--out", tmp_path, "--boxes", "1,2,30,40", "--boxes", "5,6,50,60.5")
+    words = (
+        "align",
+        pictures / "a.png",
+        "--out",
+        tmp_path,
+        "--boxes",
+        "1,2,30,40",
+        "--boxes",
+        "5,6,50,60.5",
+    )
     code, out, _ = call(*words)
     assert code == 0
     assert out.splitlines()[1] == f"{pictures}/a.png: face 2 -> {tmp_path}/a_2.png"
     with Image.open(tmp_path / "a_1.png") as crop:
         assert crop.size == (112, 112)
     template = tmp_path / "mine.json"
-    template.write_text('{"size": 64, "points": {"right_eye_center": [20, 20], "left_eye_center": [44, 20]}}')
+    template.write_text(
+        '{"size": 64, "points": {"right_eye_center": [20, 20], "left_eye_center": [44, 20]}}'
+    )
     code, out, _ = call("align", pictures, "--out", tmp_path, "--template", template, "--size", 32)
     assert code == 1
     assert f"{pictures}/black.png: no face" in out
@@ -280,6 +308,10 @@ def test_a_missing_extra_is_said_before_the_work(words, package, pictures, tmp_p
 
 def test_printed_csv_has_as_many_digits_as_written(pictures):
     _, out, _ = call("detect", pictures / "a.png", "--format", "csv")
-    numbers = [cell for cell in out.splitlines()[1].split(",") if "." in cell and cell.replace(".", "").isdigit()]
+    numbers = [
+        cell
+        for cell in out.splitlines()[1].split(",")
+        if "." in cell and cell.replace(".", "").isdigit()
+    ]
     assert numbers
     assert max(len(number.partition(".")[2]) for number in numbers) <= 4

@@ -36,13 +36,18 @@ def test_help_of_every_command_needs_no_heavy_library():
         "heavy = {'torch', 'cv2', 'onnxruntime', 'numpy', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(f'{codes} {heavy}' if any(codes) or heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_closed_pipe_is_quiet():
     process = subprocess.Popen(
-        [sys.executable, "-m", "lineament", "version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "lineament", "version"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     process.stdout.close()
     assert process.stderr.read() == ""
@@ -70,4 +75,6 @@ def test_an_interrupted_process_ends_with_130_and_no_traceback():
 
 
 def test_the_version_is_an_option_too():
-    assert CliRunner().invoke(app, ["--version"]).stdout == CliRunner().invoke(app, ["version"]).stdout
+    assert (
+        CliRunner().invoke(app, ["--version"]).stdout == CliRunner().invoke(app, ["version"]).stdout
+    )

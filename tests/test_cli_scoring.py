@@ -22,7 +22,14 @@ def _fake(monkeypatch):
 
 
 def test_models_lists_the_cards(monkeypatch):
-    card = {"name": "fast", "kind": "landmarks", "points": 68, "scheme": "ibug68", "size": 128, "bytes": 2_400_000}
+    card = {
+        "name": "fast",
+        "kind": "landmarks",
+        "points": 68,
+        "scheme": "ibug68",
+        "size": 128,
+        "bytes": 2_400_000,
+    }
     monkeypatch.setattr(lineament.inference.onnx_model, "list_models", lambda: [card])
     code, out, _ = call("models")
     assert code == 0
@@ -43,10 +50,17 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
             assert crops.shape[1:] == (8, 8, 3)
             time.sleep(0.002)
 
-    card = {"name": "fast", "kind": "landmarks", "parameters": 1_234_000, "multiply_adds": 567_000_000}
+    card = {
+        "name": "fast",
+        "kind": "landmarks",
+        "parameters": 1_234_000,
+        "multiply_adds": 567_000_000,
+    }
     monkeypatch.setattr(lineament.inference.onnx_model, "list_models", lambda: [card])
     monkeypatch.setattr("lineament.inference.speed.load_model", lambda name, threads: Still())
-    monkeypatch.setitem(sys.modules, "torch", None)  # what comes with the package is measured without it
+    monkeypatch.setitem(
+        sys.modules, "torch", None
+    )  # what comes with the package is measured without it
     monkeypatch.delitem(sys.modules, "lineament.models.sizes", raising=False)
     code, out, err = call("models", "--profile")
     assert code == 0
@@ -64,7 +78,9 @@ def test_the_networks_to_train_are_counted(monkeypatch):
     monkeypatch.setattr(lineament.inference.onnx_model, "list_models", lambda: [])
     from lineament.models.backbones.registry import BACKBONES
 
-    monkeypatch.setattr("lineament.models.sizes.BACKBONES", {"light-resnet50": BACKBONES["light-resnet50"]})
+    monkeypatch.setattr(
+        "lineament.models.sizes.BACKBONES", {"light-resnet50": BACKBONES["light-resnet50"]}
+    )
     code, out, _ = call("models", "--profile")
     assert code == 0
     (row,) = (line.split() for line in out.splitlines() if line.startswith("light-resnet50"))
@@ -74,11 +90,17 @@ def test_the_networks_to_train_are_counted(monkeypatch):
 
 @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("absent", 0), ("failed", 1)])
 def test_doctor_prints_every_check_and_fails_where_one_does(monkeypatch, status, code):
-    checks = [Check("packages", "numpy", "ok", "2.4.6"), Check("weights", "fast", status, "as it is", "type: this")]
+    checks = [
+        Check("packages", "numpy", "ok", "2.4.6"),
+        Check("weights", "fast", status, "as it is", "type: this"),
+    ]
     monkeypatch.setattr("lineament.doctor.diagnose", lambda speed: checks)
     found, out, err = call("doctor", "--no-speed")
     assert found == code
-    assert [line.split()[:3] for line in out.splitlines()] == [["packages", "numpy", "ok"], ["weights", "fast", status]]
+    assert [line.split()[:3] for line in out.splitlines()] == [
+        ["packages", "numpy", "ok"],
+        ["weights", "fast", status],
+    ]
     assert err == "fast: type: this\n"
     assert json.loads(call("doctor", "--json")[1])[0]["found"] == "2.4.6"
 
@@ -99,7 +121,16 @@ def test_evaluate_prints_a_table_or_json_and_compare_puts_reports_beside(tmp_pat
     report = json.loads(out)
     assert code == 0
     assert report["nme"] == pytest.approx(0, abs=1e-6)
-    required = {"protocol", "images", "missed", "nme", "failure_rate", "auc", "per_part", "ms_per_face"}
+    required = {
+        "protocol",
+        "images",
+        "missed",
+        "nme",
+        "failure_rate",
+        "auc",
+        "per_part",
+        "ms_per_face",
+    }
     assert required <= report.keys()
     assert report["boxes"] == "truth"
     for name in ("a", "b"):
@@ -130,7 +161,9 @@ def test_score_takes_points_of_any_scheme_without_data(tmp_path):
     points = np.linspace(10, 90, 196).reshape(98, 2).tolist()
     path = tmp_path / "w98.json"
     path.write_text(json.dumps([{"image": "a.jpg", "pred": points, "truth": points}]))
-    code, out, err = call("score", path, "--protocol", "folder", "--scheme", "wflw98", "--format", "json")
+    code, out, err = call(
+        "score", path, "--protocol", "folder", "--scheme", "wflw98", "--format", "json"
+    )
     assert (code, err) == (0, "")
     assert json.loads(out)["nme"] == 0
 
@@ -143,7 +176,9 @@ def test_the_protocol_folder_has_to_be_given_one():
 
 def test_audit_prints_what_it_found_and_writes_a_sheet(tmp_path):
     data = write_points(tmp_path / "data")
-    (data / "face.pts").write_text((data / "face.pts").read_text().replace("11.000000 11.000000", "-30.0 11.0"))
+    (data / "face.pts").write_text(
+        (data / "face.pts").read_text().replace("11.000000 11.000000", "-30.0 11.0")
+    )
     sheet = tmp_path / "deep" / "sheet.html"
     code, out, err = call("audit", data, "--reader", "folder", "--out", sheet)
     assert out.splitlines()[0].split() == ["severity", "kind", "file", "finding"]
@@ -210,7 +245,9 @@ def test_train_resumes_and_export_writes_a_model_that_loads(tmp_path, monkeypatc
         "[train]\nsteps = 4\nbatch = 4\nbf16 = false\nthreads = 1\nnum_workers = 0\n"
     )
     run_folder, places = tmp_path / "run", ("--data", tmp_path, "--cache", tmp_path / "cache")
-    code, out, err = call("train", recipe, "--out", run_folder, "--set", "train.validate_every=2", *places)
+    code, out, err = call(
+        "train", recipe, "--out", run_folder, "--set", "train.validate_every=2", *places
+    )
     assert code == 0, err
     assert out == f"{run_folder}/checkpoint.pt\n"
     assert "step 4/4" in err
@@ -229,7 +266,8 @@ def test_train_resumes_and_export_writes_a_model_that_loads(tmp_path, monkeypatc
 def test_doctor_says_what_an_extra_lacks_in_one_line(monkeypatch):
     advice = "type: pip install 'lineament[train]'"
     checks = [
-        Check("extras", f"train: {name}", "absent", "not installed", advice) for name in ("torch", "onnx", "scipy")
+        Check("extras", f"train: {name}", "absent", "not installed", advice)
+        for name in ("torch", "onnx", "scipy")
     ]
     monkeypatch.setattr("lineament.doctor.diagnose", lambda speed: checks)
     code, _, err = call("doctor")

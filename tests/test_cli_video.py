@@ -40,10 +40,22 @@ def test_without_out_every_frame_is_a_line(video):
 
 
 def test_a_drawn_video_comes_with_its_tracks(video, tmp_path):
-    code, _, err = call("track", video, "--out", tmp_path / "drawn.mp4", "--format", "csv", "--trails", "--frames", "8")
+    code, _, err = call(
+        "track",
+        video,
+        "--out",
+        tmp_path / "drawn.mp4",
+        "--format",
+        "csv",
+        "--trails",
+        "--frames",
+        "8",
+    )
     assert (code, err.splitlines()[-1].split(" -> ")[0]) == (0, "8 frames")
     drawn, plain = list(VideoReader(tmp_path / "drawn.mp4")), list(VideoReader(video))[:8]
-    assert [frame.timestamp for frame in drawn] == pytest.approx([frame.timestamp for frame in plain], abs=2e-3)
+    assert [frame.timestamp for frame in drawn] == pytest.approx(
+        [frame.timestamp for frame in plain], abs=2e-3
+    )
     changed = np.abs(drawn[5].image.astype(int) - plain[5].image).max(-1) > 60
     assert 0.005 < changed.mean() < 0.3
     assert read_tracks(tmp_path / "drawn.jsonl").ids() == [1]
@@ -85,12 +97,15 @@ def test_a_killed_run_goes_on_and_ends_as_if_unbroken(video, tmp_path):
     words = [sys.executable, "-c", SLOWLY, "track", str(video), "--threads", "1"]
     for number in range(2):
         run = subprocess.Popen(
-            [*words, "--out", str(tmp_path / "a.mp4"), *(["--resume"] if number else [])], stderr=subprocess.DEVNULL
+            [*words, "--out", str(tmp_path / "a.mp4"), *(["--resume"] if number else [])],
+            stderr=subprocess.DEVNULL,
         )
         saved = tmp_path / "a.jsonl.state"
         before = saved.stat().st_mtime_ns if saved.exists() else 0
         until = time.monotonic() + 60
-        while time.monotonic() < until and not (saved.exists() and saved.stat().st_mtime_ns > before):
+        while time.monotonic() < until and not (
+            saved.exists() and saved.stat().st_mtime_ns > before
+        ):
             time.sleep(0.02)
         run.send_signal(signal.SIGKILL)
         run.wait()
@@ -105,11 +120,23 @@ def test_a_killed_run_goes_on_and_ends_as_if_unbroken(video, tmp_path):
 
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on(video, tmp_path):
-    words = [sys.executable, "-c", SLOWLY, "track", str(video), "--threads", "1", "--out", str(tmp_path / "a.jsonl")]
+    words = [
+        sys.executable,
+        "-c",
+        SLOWLY,
+        "track",
+        str(video),
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path / "a.jsonl"),
+    ]
     run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     saved = tmp_path / "a.jsonl.state"
-    while time.monotonic() < until and not (saved.exists() and json.loads(saved.read_text())["frames"]):
+    while time.monotonic() < until and not (
+        saved.exists() and json.loads(saved.read_text())["frames"]
+    ):
         time.sleep(0.02)
     run.send_signal(signal.SIGINT)
     assert "--resume goes on" in run.communicate()[1]
@@ -166,7 +193,9 @@ def test_a_stopped_run_is_not_lost_by_a_slip(video, tmp_path):
     words = ["track", str(source), "--threads", "1", "--out", str(tmp_path / "a.jsonl")]
     run = subprocess.Popen([sys.executable, "-c", SLOWLY, *words], stderr=subprocess.DEVNULL)
     state, until = tmp_path / "a.jsonl.state", time.monotonic() + 60
-    while time.monotonic() < until and not (state.exists() and json.loads(state.read_text())["frames"] > 5):
+    while time.monotonic() < until and not (
+        state.exists() and json.loads(state.read_text())["frames"] > 5
+    ):
         time.sleep(0.02)
     run.kill()
     run.wait()
@@ -255,7 +284,10 @@ def test_a_live_address_that_falls_silent_ends_its_files_well(video, tmp_path, m
 
     monkeypatch.setattr("lineament.io.video.VideoReader", Silent)
     code, _, err = call("track", "http://127.0.0.1/live", "--out", tmp_path / "a.csv")
-    assert (code, "nothing more came (Connection timed out); what came is whole" in " ".join(err.split())) == (0, True)
+    assert (
+        code,
+        "nothing more came (Connection timed out); what came is whole" in " ".join(err.split()),
+    ) == (0, True)
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 1 + sent
     assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.csv", "a.jsonl"]
     sent = 0
@@ -287,7 +319,10 @@ main()
         (("--format", "csv", "--out", "a.jsonl"), "--format and --trails are for a video as --out"),
         (("--out", "a.txt"), "the suffix '.txt' names no file that is written; wanted .mp4"),
         (("--smooth", "median"), "'median' is not one of"),
-        (("--resume", "--out", "b.jsonl"), "--resume is for what can be seen again; a camera or a live address"),
+        (
+            ("--resume", "--out", "b.jsonl"),
+            "--resume is for what can be seen again; a camera or a live address",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_told(words, message, video):
@@ -325,10 +360,16 @@ def test_steadiness_is_told_of_videos_and_tracks(video, tmp_path):
     assert code == 0
     assert out.splitlines()[-2].split()[-3:] == ["switches", "lost", "ghosts"]
     assert out.splitlines()[-1].split()[-4:] == ["40", "0", "0", "0"]
-    (tmp_path / "short.jsonl").write_text("\n".join((tmp_path / "raw.jsonl").read_text().splitlines()[:6]) + "\n")
+    (tmp_path / "short.jsonl").write_text(
+        "\n".join((tmp_path / "raw.jsonl").read_text().splitlines()[:6]) + "\n"
+    )
     others = tmp_path / "others.jsonl"
-    others.write_text((tmp_path / "raw.jsonl").read_text().replace('"track_id": 1', '"track_id": 7'))
-    code, out, _ = call("stability", tmp_path / "a.jsonl", "--reference", others, "--plot", tmp_path / "o.png")
+    others.write_text(
+        (tmp_path / "raw.jsonl").read_text().replace('"track_id": 1', '"track_id": 7')
+    )
+    code, out, _ = call(
+        "stability", tmp_path / "a.jsonl", "--reference", others, "--plot", tmp_path / "o.png"
+    )
     assert (code, out.split()[-1], (tmp_path / "o.png").exists()) == (0, "-", True)
     (tmp_path / "in").mkdir()
     code, _, err = call("stability", tmp_path / "in", "--rate", "0")

@@ -73,7 +73,9 @@ def test_points_behind_an_occluder_are_told():
     for frame, bare in zip(frames[::10], plain[::10], strict=True):
         x, y = frame.landmarks.round().astype(int).clip(0, 159).T
         changed = np.abs(frame.image.astype(int) - bare.image)[y, x].max(-1) > 0
-        assert (changed >= frame.hidden).mean() > 0.95  # but for points on an occluder of the color behind it
+        assert (
+            changed >= frame.hidden
+        ).mean() > 0.95  # but for points on an occluder of the color behind it
         assert not bare.hidden.any()
 
 
@@ -82,12 +84,16 @@ def test_other_schemes_move_without_an_expression():
 
     five = convert(LANDMARKS, "ibug68", "five").points
     path = np.stack([frame.landmarks for frame in make_clip(IMAGE, five, "five", 0, PLAIN)])
-    lengths = np.linalg.norm(path[:, 0] - path[:, 1], axis=-1) / np.linalg.norm(path[:, 3] - path[:, 4], axis=-1)
+    lengths = np.linalg.norm(path[:, 0] - path[:, 1], axis=-1) / np.linalg.norm(
+        path[:, 3] - path[:, 4], axis=-1
+    )
     assert lengths == pytest.approx(lengths[0])  # a similarity keeps the ratios of lengths
 
 
 def test_what_makes_no_clip_is_refused():
-    with pytest.raises(ShapeError, match="5 landmarks, some perhaps not finite; wanted all 68 of ibug68"):
+    with pytest.raises(
+        ShapeError, match="5 landmarks, some perhaps not finite; wanted all 68 of ibug68"
+    ):
         next(iter(make_clip(IMAGE, LANDMARKS[:5], "ibug68", 0)))
     with pytest.raises(InputError, match="0 frames of 160 px; wanted at least 1 frame of 32 px"):
         clip(frames=0)

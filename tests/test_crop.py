@@ -35,7 +35,12 @@ def test_a_blob_lands_where_the_affine_says_under_strong_shrink(shrink):
     center, size = np.array([1203.7, 841.2]), 64
     side = size / (1.3 * shrink)  # so that the crop's scale is `shrink`
     image = picture_of_blob(center, 3 / shrink, 2000, 1500)
-    box = (center[0] - 0.4 * side, center[1] - 0.6 * side, center[0] + 0.6 * side, center[1] + 0.4 * side)
+    box = (
+        center[0] - 0.4 * side,
+        center[1] - 0.6 * side,
+        center[0] + 0.6 * side,
+        center[1] + 0.4 * side,
+    )
     affine = crop_affine(box, size, 1.3, 20.0)
     assert np.abs(centroid(warp(image, affine, size)) - apply_affine(affine, center)).max() < 0.05
 
@@ -60,7 +65,9 @@ def test_shrinking_only_the_part_shown_gives_what_shrinking_the_whole_image_give
 
 def test_a_point_goes_to_the_crop_and_back_to_itself():
     points = np.random.default_rng(0).uniform(-50, 400, (30, 2))
-    _, affines = cut_crops(np.zeros((50, 60, 3), np.uint8), [[3, 4, 40, 30], [10, 5, 30, 45]], 96, 1.7, [15, -170])
+    _, affines = cut_crops(
+        np.zeros((50, 60, 3), np.uint8), [[3, 4, 40, 30], [10, 5, 30, 45]], 96, 1.7, [15, -170]
+    )
     for affine in affines:
         back = apply_affine(invert_affine(affine), apply_affine(affine, points))
         assert np.abs(back - points).max() < 1e-9
@@ -116,7 +123,9 @@ def test_many_crops_are_those_of_one_at_a_time_whatever_the_threads():
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (40 + 3 * i, 60, 3)).astype(np.uint8) for i in range(11)]
     affines = [crop_affine([5, 6, 30 + i, 40], 32, 1.3, 7.0 * i) for i in range(11)]
-    one_by_one = np.stack([warp(image, affine, 32) for image, affine in zip(images, affines, strict=True)])
+    one_by_one = np.stack(
+        [warp(image, affine, 32) for image, affine in zip(images, affines, strict=True)]
+    )
     for threads in (0, 1, 3):
         np.testing.assert_array_equal(warp_all(images, affines, 32, threads), one_by_one)
     assert warp_all([], [], 32).shape == (0, 32, 32, 3)

@@ -1,5 +1,6 @@
 """The audit finds each planted fault, is silent on a clean set, and writes a sheet that shows the worst."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -10,8 +11,19 @@ import pytest
 from PIL import Image
 
 from lineament.data.audit.audit import audit, see
-from lineament.data.audit.checks import Finding, check_against, check_points, find_duplicates, mean_face
-from lineament.data.audit.sheet import PICTURES_OF_A_KIND, audit_html, choose_worst, write_audit_html
+from lineament.data.audit.checks import (
+    Finding,
+    check_against,
+    check_points,
+    find_duplicates,
+    mean_face,
+)
+from lineament.data.audit.sheet import (
+    PICTURES_OF_A_KIND,
+    audit_html,
+    choose_worst,
+    write_audit_html,
+)
 from lineament.data.readers.registry import read_folder
 from lineament.data.sample import Sample
 from lineament.errors import DataError
@@ -33,7 +45,9 @@ def picture(seed: int, size: int = 160) -> np.ndarray:
     return np.asarray(cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC))
 
 
-def put(root: Path, name: str, landmarks: np.ndarray | str, image: np.ndarray | None = None) -> Path:
+def put(
+    root: Path, name: str, landmarks: np.ndarray | str, image: np.ndarray | None = None
+) -> Path:
     """A picture and its .pts below `root`."""
     path = root / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +78,9 @@ def test_a_clean_set_has_no_findings(clean: Path) -> None:
     assert report.findings == ()
     assert (report.faces, report.pictures) == (6, 6)
     assert report.splits == {"test": 3, "train": 3}
-    assert report.summary().endswith("6 faces on 6 pictures in 2 splits; 0 errors, 0 warnings, 0 notes")
+    assert report.summary().endswith(
+        "6 faces on 6 pictures in 2 splits; 0 errors, 0 warnings, 0 notes"
+    )
 
 
 def test_swapped_sides_are_found(clean: Path) -> None:
@@ -107,7 +123,9 @@ def test_points_outside_the_picture_are_counted_and_measured(clean: Path) -> Non
     put(clean, "train/9", face(100, (130, 80)))
     found = only(clean)
     assert (found.severity, found.kind) == ("warning", "outside")
-    assert re.search(r"\d+ of 68 points outside the 160 x 160 picture, by up to 20\.5 px; check", found.message)
+    assert re.search(
+        r"\d+ of 68 points outside the 160 x 160 picture, by up to 20\.5 px; check", found.message
+    )
 
 
 def test_a_face_wholly_outside_is_an_error(clean: Path) -> None:
@@ -128,7 +146,9 @@ def test_a_file_that_counts_from_zero_shows_at_the_left_edge(clean: Path) -> Non
 def test_points_counted_from_one_show_at_the_right_edge(tmp_path: Path) -> None:
     image = tmp_path / "a.png"
     Image.fromarray(picture(0)).save(image)
-    sample = Sample(image, face(100, (109.8, 80)), "ibug68", "a")  # the last point at 159.8 of 159.5
+    sample = Sample(
+        image, face(100, (109.8, 80)), "ibug68", "a"
+    )  # the last point at 159.8 of 159.5
     (found,) = audit([sample]).findings
     assert (found.severity, found.kind) == ("warning", "offset")
     assert "seem to count from 1, not from 0" in found.message
@@ -160,8 +180,12 @@ def test_a_mirrored_copy_tells_a_wrong_origin(tmp_path: Path) -> None:
         put(root, "train/b", flipped + shift, np.ascontiguousarray(picture(3)[:, ::-1]))
         findings = audit(root).findings
         assert {f.kind for f in findings} == kinds
-        assert any("the same pixels, mirrored as train/a.png; keep one" in f.message for f in findings)
-    assert any("+2.0 px aside: both seem to count from 1, not from 0" in f.message for f in findings)
+        assert any(
+            "the same pixels, mirrored as train/a.png; keep one" in f.message for f in findings
+        )
+    assert any(
+        "+2.0 px aside: both seem to count from 1, not from 0" in f.message for f in findings
+    )
 
 
 def test_a_split_beside_a_model_by_a_pixel_is_found(clean: Path) -> None:
@@ -174,7 +198,8 @@ def test_a_split_beside_a_model_by_a_pixel_is_found(clean: Path) -> None:
     (found,) = audit(clean, predict).findings
     assert (found.kind, found.file) == ("offset", "train")
     assert (
-        "over 43 faces the points lie (+1.00, +1.00) px beside the model's: they seem to count from 1" in found.message
+        "over 43 faces the points lie (+1.00, +1.00) px beside the model's: they seem to count from 1"
+        in found.message
     )
     assert list(check_against({"few": [np.ones(2)] * 5})) == []
 
@@ -183,7 +208,9 @@ def test_pictures_in_two_splits_are_an_error_also_when_encoded_again(clean: Path
     put(clean, "test/same", face(), picture(60))
     put(clean, "train/same", face(), picture(60))
     put(clean, "test/again", face(90), picture(70))
-    again = cv2.imdecode(cv2.imencode(".jpg", picture(70), [cv2.IMWRITE_JPEG_QUALITY, 85])[1], cv2.IMREAD_COLOR)
+    again = cv2.imdecode(
+        cv2.imencode(".jpg", picture(70), [cv2.IMWRITE_JPEG_QUALITY, 85])[1], cv2.IMREAD_COLOR
+    )
     put(clean, "train/again", face(95), np.asarray(again))
     found = {f.file: f for f in audit(clean).findings}
     assert set(found) == {"train/same.png", "train/again.png"}
@@ -207,7 +234,10 @@ def test_the_same_face_twice_in_a_split_is_a_warning(clean: Path) -> None:
     put(clean, "train/a", face(), picture(80))
     put(clean, "train/b", face(), picture(80))
     found = only(clean)
-    assert (found.severity, found.message) == ("warning", "the same pixels as train/a.png; keep one")
+    assert (found.severity, found.message) == (
+        "warning",
+        "the same pixels as train/a.png; keep one",
+    )
 
 
 def test_different_pictures_are_no_duplicates() -> None:
@@ -225,9 +255,15 @@ def test_an_exif_turn_is_reported_and_points_made_before_it_are_an_error(clean: 
         path.with_suffix(".pts").write_text(format_pts(landmarks))
     found = {f.file: f for f in audit(clean).findings if f.kind == "exif"}
     assert found["train/upright.png"].severity == "warning"
-    assert "EXIF orientation 6: it is applied here, other tools may not" in found["train/upright.png"].message
+    assert (
+        "EXIF orientation 6: it is applied here, other tools may not"
+        in found["train/upright.png"].message
+    )
     assert found["train/stored.png"].severity == "error"
-    assert "the points fit the picture as stored, not upright; turn them" in found["train/stored.png"].message
+    assert (
+        "the points fit the picture as stored, not upright; turn them"
+        in found["train/stored.png"].message
+    )
 
 
 def test_headerless_files_are_counted_by_folder(clean: Path) -> None:
@@ -235,7 +271,9 @@ def test_headerless_files_are_counted_by_folder(clean: Path) -> None:
         put(clean, f"train/h{i}", "\n".join(format_pts(face()).splitlines()[3:-1]))
     found = only(clean)
     assert (found.severity, found.kind, found.file) == ("note", "header", "train")
-    assert found.message == "2 of 5 .pts files have no header, e.g. h0.pts; they are read all the same"
+    assert (
+        found.message == "2 of 5 .pts files have no header, e.g. h0.pts; they are read all the same"
+    )
 
 
 def test_wrong_numbers_of_points_are_found_in_the_header_and_in_the_set(clean: Path) -> None:
@@ -320,7 +358,9 @@ def test_the_worst_come_first_and_progress_is_told(clean: Path) -> None:
     assert json.loads(json.dumps(report.to_dict()))["findings"][0]["kind"] == "swapped"
 
 
-def test_the_sheet_holds_every_finding_and_pictures_and_escapes_names(clean: Path, tmp_path: Path) -> None:
+def test_the_sheet_holds_every_finding_and_pictures_and_escapes_names(
+    clean: Path, tmp_path: Path
+) -> None:
     put(clean, "train/<b>&9", face()[FACE.mirror])
     report = audit(clean)
     path = tmp_path / "sheet.html"
@@ -337,7 +377,10 @@ def test_the_sheet_holds_every_finding_and_pictures_and_escapes_names(clean: Pat
 def test_the_sheet_shows_a_few_of_each_kind_and_survives_unreadable_pictures() -> None:
     gone = Sample(Path("gone.png"), face(), "ibug68", "gone")
     many = tuple(Finding("error", "swapped", f"{i}", "x", (gone,)) for i in range(40))
-    one = (Finding("note", "duplicate", "a", "y", (gone, gone)), Finding("note", "header", "b", "z"))
+    one = (
+        Finding("note", "duplicate", "a", "y", (gone, gone)),
+        Finding("note", "header", "b", "z"),
+    )
     chosen = choose_worst(many + one)
     assert len(chosen) == PICTURES_OF_A_KIND + 1
     assert chosen[-1].kind == "duplicate"
@@ -345,16 +388,25 @@ def test_the_sheet_shows_a_few_of_each_kind_and_survives_unreadable_pictures() -
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_300w_has_two_photos_in_both_splits_and_no_fault_of_annotation(data_root: Path, tmp_path: Path) -> None:
+def test_300w_has_two_photos_in_both_splits_and_no_fault_of_annotation(
+    data_root: Path, tmp_path: Path
+) -> None:
     report = audit(data_root / "300w")
-    assert report.faces == 2568
+    # the data README: 3,101 training faces and the 554 of 300W common
+    assert report.faces == 3101 + 554
     errors = [f for f in report.findings if f.severity == "error"]
     # both pairs were looked at: they are the same photographs, encoded apart
     assert {(f.kind, f.file, f.samples[1].name) for f in errors} == {
         ("duplicate", "lfpw/trainset/image_0828.jpg", "lfpw/testset/image_0096.jpg"),
         ("duplicate", "lfpw/trainset/image_0862.jpg", "lfpw/testset/image_0007.jpg"),
     }
-    assert {f.kind for f in report.findings} == {"duplicate", "count"}
+    # annotations refitted to small photos run past the edge of a few of those, by a pixel or so
+    with (data_root / "300w/helen/refitted.csv").open(encoding="utf-8", newline="") as file:
+        refitted = {f"helen/trainset/{row['name']}.jpg" for row in csv.DictReader(file)}
+    assert len(refitted) == 1088
+    assert {f.kind for f in report.findings} == {"duplicate", "count", "outside", "offset"}
+    beyond = [f for f in report.findings if f.kind in ("outside", "offset")]
+    assert all(f.severity == "warning" and f.file in refitted for f in beyond)
     write_audit_html(report, tmp_path / "sheet.html")
     assert (tmp_path / "sheet.html").stat().st_size > 100_000
 
@@ -364,7 +416,9 @@ def test_a_single_face_far_from_the_model_is_found(clean):
 
     def predict(_: object, sample: Sample) -> np.ndarray:
         side = np.ptp(sample.landmarks, axis=0).max()
-        return sample.landmarks + (0.2 * side if sample.name == first else 0.02 * side) * np.array([0.6, 0.8])
+        return sample.landmarks + (0.2 * side if sample.name == first else 0.02 * side) * np.array(
+            [0.6, 0.8]
+        )
 
     (found,) = audit(clean, predict).findings
     assert (found.severity, found.kind, found.file) == ("warning", "far", first)

@@ -47,7 +47,9 @@ def check_cofw(root: Path) -> None:
     assert samples[1].read().shape == (4, 5, 3)  # a grey picture
     again = pickle.loads(pickle.dumps(samples[0]))  # loaders send samples to other processes
     assert np.array_equal(again.read(), lopsided())
-    assert missing_data("cofw", samples, "test") == "COFW test: 2 of the official 507 faces are here"
+    assert (
+        missing_data("cofw", samples, "test") == "COFW test: 2 of the official 507 faces are here"
+    )
 
 
 def make_old_cofw(root: Path) -> None:
@@ -74,7 +76,9 @@ def write_hdf5(path: Path) -> None:
             file.create_dataset(f"#refs#/{i}", data=a.T).ref
             for i, a in enumerate((lopsided(), np.full((4, 5), 77, np.uint8)))
         ]
-        file.create_dataset("IsT", data=np.array(refs, dtype=h5py.ref_dtype)[None], dtype=h5py.ref_dtype)
+        file.create_dataset(
+            "IsT", data=np.array(refs, dtype=h5py.ref_dtype)[None], dtype=h5py.ref_dtype
+        )
         file.create_dataset("phisT", data=phis.T)
         file.create_dataset("bboxesT", data=boxes.T)
     with path.open("r+b") as file:
@@ -86,23 +90,33 @@ def test_cofw_is_read_from_mat_7_3(tmp_path: Path) -> None:
     check_cofw(tmp_path)
 
 
-def test_mat_7_3_without_h5py_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mat_7_3_without_h5py_says_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "COFW_train_color.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(600))
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ExtraError, match=r"h5py is not installed; type: pip install 'lineament\[data\]'"):
+    with pytest.raises(
+        ExtraError, match=r"h5py is not installed; type: pip install 'lineament\[data\]'"
+    ):
         read_data("cofw", tmp_path, "train")
 
 
 def test_cofw_says_what_is_absent_or_broken(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no COFW_test_color\.mat; wanted the official COFW_color download"):
+    with pytest.raises(
+        DataError, match=r"no COFW_test_color\.mat; wanted the official COFW_color download"
+    ):
         read_data("cofw", tmp_path, "test")
     scipy_io = pytest.importorskip("scipy.io")
     scipy_io.savemat(tmp_path / "COFW_test_color.mat", {"phisT": np.zeros((2, 29))})
     with pytest.raises(DataError, match=r"no variable bboxesT; wanted the official COFW file"):
         read_data("cofw", tmp_path, "test")
-    scipy_io.savemat(tmp_path / "COFW_train_color.mat", {"phisTr": np.zeros((2, 29)), "bboxesTr": np.zeros((2, 4))})
+    scipy_io.savemat(
+        tmp_path / "COFW_train_color.mat",
+        {"phisTr": np.zeros((2, 29)), "bboxesTr": np.zeros((2, 4))},
+    )
     with pytest.raises(
-        DataError, match=r"phisTr has shape \(2, 29\), bboxesTr \(2, 4\); wanted \(N, 87\) and \(N, 4\)"
+        DataError,
+        match=r"phisTr has shape \(2, 29\), bboxesTr \(2, 4\); wanted \(N, 87\) and \(N, 4\)",
     ):
         read_data("cofw", tmp_path, "train")
     (tmp_path / "COFW_test_color.mat").write_bytes(b"no mat file at all" * 20)
@@ -120,8 +134,13 @@ def test_cofw68_gives_ibug68_on_the_test_pictures(tmp_path: Path) -> None:
     hidden = np.zeros((1, 68))
     hidden[0, 3] = 1
     for number in (1, 2):
-        scipy_io.savemat(folder / f"{number}_points.mat", {"Points": shape(68, number) + 1, "Occ": hidden})
-    scipy_io.savemat(tmp_path / cofw.COFW68 / "cofw68_test_bboxes.mat", {"bboxes": np.array([[2.0, 3, 4, 5]] * 2)})
+        scipy_io.savemat(
+            folder / f"{number}_points.mat", {"Points": shape(68, number) + 1, "Occ": hidden}
+        )
+    scipy_io.savemat(
+        tmp_path / cofw.COFW68 / "cofw68_test_bboxes.mat",
+        {"bboxes": np.array([[2.0, 3, 4, 5]] * 2)},
+    )
     samples = read_data("cofw", tmp_path, "test68")
     assert [s.frame for s in samples] == [0, 1]
     assert np.array_equal(samples[1].landmarks, shape(68, 2))

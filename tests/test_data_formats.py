@@ -53,7 +53,10 @@ def test_dlib_xml_sorts_parts_by_number_and_counts_boxes(tmp_path: Path) -> None
     [
         ("<dataset>", "broken XML"),
         ("<dataset/>", "no box with parts"),
-        ("<!DOCTYPE x [<!ENTITY a 'b'>]><dataset>&a;</dataset>", "declares entities, which are not expanded"),
+        (
+            "<!DOCTYPE x [<!ENTITY a 'b'>]><dataset>&a;</dataset>",
+            "declares entities, which are not expanded",
+        ),
         (
             "<d><image file='a'><box left='1'><part name='0' x='1' y='1'/></box></image></d>",
             "1 points, of no known scheme",
@@ -69,8 +72,12 @@ def test_broken_dlib_xml_is_one_line(text: str, message: str, tmp_path: Path) ->
 
 
 def test_dlib_xml_without_box_numbers_names_the_box(tmp_path: Path) -> None:
-    (tmp_path / "a.xml").write_text("<d><image file='a'><box left='1'><part name='0' x='1' y='1'/></box></image></d>")
-    with pytest.raises(DataError, match="box 1 of 'a': 'top'; wanted left, top, width, height, x, y"):
+    (tmp_path / "a.xml").write_text(
+        "<d><image file='a'><box left='1'><part name='0' x='1' y='1'/></box></image></d>"
+    )
+    with pytest.raises(
+        DataError, match="box 1 of 'a': 'top'; wanted left, top, width, height, x, y"
+    ):
         read_dlib_xml(tmp_path / "a.xml", "five")
 
 
@@ -80,7 +87,12 @@ def test_coco_keeps_visibility_and_leaves_unlabelled_points_open(tmp_path: Path)
     table = {
         "images": [{"id": 5, "file_name": "a.jpg"}],
         "annotations": [
-            {"id": 1, "image_id": 5, "bbox": [1, 2, 30, 40], "keypoints": keypoints.ravel().tolist()},
+            {
+                "id": 1,
+                "image_id": 5,
+                "bbox": [1, 2, 30, 40],
+                "keypoints": keypoints.ravel().tolist(),
+            },
             {"id": 2, "image_id": 5, "bbox": [1, 2, 30, 40], "keypoints": [0] * 204},
             {"id": 3, "image_id": 5, "keypoints": keypoints.ravel().tolist()},
         ],
@@ -126,7 +138,9 @@ def test_broken_coco_is_one_line(table: str, message: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("columns", ["x_{0},y_{0}", "x{0},y{0}", "original_{0}_x,original_{0}_y"])
 @pytest.mark.parametrize("first", [0, 1])
-def test_csv_columns_of_several_spellings_give_the_points(columns: str, first: int, tmp_path: Path) -> None:
+def test_csv_columns_of_several_spellings_give_the_points(
+    columns: str, first: int, tmp_path: Path
+) -> None:
     header = ",".join(["image_name", "scale", *(columns.format(i + first) for i in range(5))])
     row = ",".join(["a.jpg", "1.5", *(f"{v}" for v in shape(5).ravel())])
     (tmp_path / "a.csv").write_text(f"{header}\n{row}\n{row.replace('10.0', '', 1)}\n")
@@ -168,7 +182,9 @@ def test_a_broken_csv_is_one_line(text: str, message: str, tmp_path: Path) -> No
 
 
 def test_a_folder_of_several_tables_wants_one_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"0 \.csv files; wanted one, or the name of one as the part"):
+    with pytest.raises(
+        DataError, match=r"0 \.csv files; wanted one, or the name of one as the part"
+    ):
         read_data("csv", tmp_path, "all")
 
 
@@ -187,5 +203,7 @@ def test_any_folder_of_pts_takes_its_scheme_from_the_number_of_points(tmp_path: 
 
 def test_unknown_numbers_of_points_have_no_scheme() -> None:
     assert scheme_of_count(106, "x") == "lapa106"
-    with pytest.raises(DataError, match=r"x: 67 points, of no known scheme; .*68 \(ibug68\).*: name the scheme"):
+    with pytest.raises(
+        DataError, match=r"x: 67 points, of no known scheme; .*68 \(ibug68\).*: name the scheme"
+    ):
         scheme_of_count(67, "x")

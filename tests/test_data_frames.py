@@ -42,7 +42,9 @@ def test_videos_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"v\.avi: cannot be opened as a video; wanted a codec"):
         VideoFrames(tmp_path / "v.avi")
     with VideoFrames(video(tmp_path / "w.avi", 2)) as frames:
-        with pytest.raises(ImageError, match=r"w\.avi: ends before frame 9 \(frames count from 0\)"):
+        with pytest.raises(
+            ImageError, match=r"w\.avi: ends before frame 9 \(frames count from 0\)"
+        ):
             frames.read(9)
         with pytest.raises(ImageError, match="frame -1; wanted a number from 0"):
             frames.read(-1)

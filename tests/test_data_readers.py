@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
+from lineament.data.mixture import read_part
 from lineament.data.readers import aflw, cofw, mtfl, scut86, talking_face, w300vw, wflw
 from lineament.data.readers.registry import READERS, data_set, missing_data, read_data
 from lineament.data.sample import read_pictures
 from lineament.errors import DataError
 from lineament.io.formats import format_pts
+from lineament.schemes import scheme
 
 
 def shape(count: int, shift: float = 0.0) -> np.ndarray:
@@ -42,7 +44,8 @@ def video(path: Path, frames: int) -> Path:
 
 def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
     assert set(READERS) == {
-        *("300w", "wflw", "cofw", "aflw", "300vw", "talking-face", "infanface", "ytf", "scut86", "mtfl"),
+        *("300w", "wflw", "cofw", "aflw", "300vw", "talking-face", "infanface", "scut86", "mtfl"),
+        *("cfp30", "helen194"),
         *("dlib", "coco", "csv", "folder"),
     }
     for known in READERS.values():
@@ -54,7 +57,19 @@ def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
 def test_an_unknown_data_set_or_part_offers_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no data set is called 'wflv'; did you mean 'wflw'"):
         data_set("wflv")
-    for name in ("300w", "wflw", "cofw", "aflw", "300vw", "talking-face", "infanface", "ytf", "scut86", "mtfl"):
+    for name in (
+        "300w",
+        "wflw",
+        "cofw",
+        "aflw",
+        "300vw",
+        "talking-face",
+        "infanface",
+        "scut86",
+        "mtfl",
+        "cfp30",
+        "helen194",
+    ):
         with pytest.raises(DataError, match=r"has no part 'tset'; (did you mean|choose one of) "):
             read_data(name, tmp_path, "tset")
 
@@ -75,21 +90,49 @@ def test_official_counts_are_those_of_the_papers() -> None:
 @pytest.mark.parametrize(
     ("name", "part", "count", "message"),
     [
-        ("300w", "train", 2014, "300W train: 2014 of the official 3148 faces are here"),
+        # HELEN 1,960, LFPW 804 and AFW 337, by the data README
+        ("300w", "train", 3101, "300W train: 3101 of the official 3148 faces are here"),
         ("300w", "common", 554, ""),
         ("300w", "challenging", 0, "300W challenging: 0 of the official 135 faces are here"),
         ("infanface", "train", 210, ""),
-        ("ytf", "training", 3462, ""),
+        (
+            "helen194",
+            "train",
+            1960,
+            "Helen, 194 points, train: 1960 of the official 2000 faces are here",
+        ),
+        (
+            "helen194",
+            "both",
+            1960,
+            "Helen, 194 points, both: 1960 of the official 2000 faces are here",
+        ),
         ("talking-face", "all", 4998, ""),
         ("talking-face", "test", 4997, ""),
     ],
 )
-def test_the_real_sets_have_their_counts(name: str, part: str, count: int, message: str, data_root: Path) -> None:
+def test_the_real_sets_have_their_counts(
+    name: str, part: str, count: int, message: str, data_root: Path
+) -> None:
     samples = read_data(name, data_root, part)
     assert len(samples) == count
     assert missing_data(name, samples, part) == message
     assert len({sample.name for sample in samples}) == count
     assert all(np.isfinite(sample.landmarks).all() for sample in samples)
+
+
+@pytest.mark.data
+def test_cfp_has_its_counts_and_its_persons_on_one_side_of_the_split(data_root: Path) -> None:
+    parts = {part: read_data("cfp30", data_root, part) for part in ("profile", "frontal", "train")}
+    # by the data README
+    assert {part: len(samples) for part, samples in parts.items()} == {
+        "profile": 1782, "frontal": 334, "train": 1782 + 334
+    }  # fmt: skip
+    assert len({s.photo for s in parts["train"]}) == 450
+    assert all(np.isfinite(s.landmarks).all(1).sum() == 30 for s in parts["train"])
+    held = {s.photo for s in parts["train"] if s.is_validation()}
+    assert held
+    assert not held & {s.photo for s in parts["train"] if not s.is_validation()}
 
 
 @pytest.mark.data
@@ -137,12 +180,16 @@ def test_wflw_gives_points_box_attributes_and_two_faces_of_one_picture(tmp_path:
     make_wflw(tmp_path)
     samples = read_data("wflw", tmp_path, "test")
     assert [s.name for s in samples] == ["0--Parade/a.jpg", "0--Parade/a.jpg#2", "1--Dance/b.jpg"]
-    assert np.array_equal(samples[1].landmarks, shape(98, 50))  # WFLW counts from 0: nothing is moved
+    assert np.array_equal(
+        samples[1].landmarks, shape(98, 50)
+    )  # WFLW counts from 0: nothing is moved
     assert samples[0].box is not None
     assert samples[0].box.tolist() == [1, 2, 30, 40]
     assert [k for k, v in samples[1].attributes.items() if v] == ["makeup", "occlusion"]
     assert [s.name for s in read_data("wflw", tmp_path, "test-pose")] == ["0--Parade/a.jpg"]
-    assert missing_data("wflw", samples, "test") == "WFLW test: 3 of the official 2500 faces are here"
+    assert (
+        missing_data("wflw", samples, "test") == "WFLW test: 3 of the official 2500 faces are here"
+    )
     decoded = list(read_pictures(samples))
     assert decoded[0][1] is decoded[1][1]  # one picture, two faces: decoded once
 
@@ -151,16 +198,23 @@ def test_wflw_names_a_broken_line_and_an_absent_list(tmp_path: Path) -> None:
     make_wflw(tmp_path)
     path = tmp_path / wflw.LISTS.format("test")
     path.write_text(wflw_line("a.jpg", 0, "1 0 0 0 0 1") + "1 2 3 b.jpg\n")
-    with pytest.raises(DataError, match=r"test\.txt:2: 4 columns; wanted 196 coordinates, 4 of the box, 6 attributes"):
+    with pytest.raises(
+        DataError,
+        match=r"test\.txt:2: 4 columns; wanted 196 coordinates, 4 of the box, 6 attributes",
+    ):
         read_data("wflw", tmp_path, "test")
-    with pytest.raises(DataError, match=r"train\.txt: absent; wanted WFLW_annotations and WFLW_images"):
+    with pytest.raises(
+        DataError, match=r"train\.txt: absent; wanted WFLW_annotations and WFLW_images"
+    ):
         read_data("wflw", tmp_path, "train")
 
 
 # -- AFLW
 
 
-def test_aflw_splits_by_ra_and_sorts_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aflw_splits_by_ra_and_sorts_the_box(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scipy_io = pytest.importorskip("scipy.io")
     names = np.empty((4, 1), object)
     for i in range(4):
@@ -192,16 +246,22 @@ def test_aflw_splits_by_ra_and_sorts_the_box(tmp_path: Path, monkeypatch: pytest
 
 
 def test_aflw_says_what_is_absent(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"AFLWinfo_release\.mat: absent; wanted the annotations of Zhu"):
+    with pytest.raises(
+        DataError, match=r"AFLWinfo_release\.mat: absent; wanted the annotations of Zhu"
+    ):
         read_data("aflw", tmp_path, "full")
     with pytest.raises(DataError, match=r"no aflw\.sqlite; wanted AFLW's own data base"):
         read_data("aflw", tmp_path, "all21")
     scipy_io = pytest.importorskip("scipy.io")
     scipy_io.savemat(tmp_path / "AFLWinfo_release.mat", {"bbox": np.zeros((1, 4))})
-    with pytest.raises(DataError, match=r"no variable data, mask_new, nameList, ra; wanted the official"):
+    with pytest.raises(
+        DataError, match=r"no variable data, mask_new, nameList, ra; wanted the official"
+    ):
         read_data("aflw", tmp_path, "full")
     (tmp_path / "aflw.sqlite").write_bytes(b"not a data base, by far" * 50)
-    with pytest.raises(DataError, match=r"aflw\.sqlite: file is not a database; wanted AFLW's own data base"):
+    with pytest.raises(
+        DataError, match=r"aflw\.sqlite: file is not a database; wanted AFLW's own data base"
+    ):
         read_data("aflw", tmp_path, "all21")
 
 
@@ -261,16 +321,22 @@ def test_a_video_without_annotations_is_named(tmp_path: Path) -> None:
 
 
 def test_talking_face_halves_and_moves_its_points(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"franck\.webm: absent; wanted the video beside its folder points"):
+    with pytest.raises(
+        DataError, match=r"franck\.webm: absent; wanted the video beside its folder points"
+    ):
         read_data("talking-face", tmp_path, "test")
     (tmp_path / talking_face.VIDEO).write_bytes(b"")
     (tmp_path / "points").mkdir()
     for frame in (0, 3977, 4999):
-        (tmp_path / "points" / f"franck_{frame:05d}.pts").write_text("version: 1\nn_points: 1\n{\n100 50\n}\n")
+        (tmp_path / "points" / f"franck_{frame:05d}.pts").write_text(
+            "version: 1\nn_points: 1\n{\n100 50\n}\n"
+        )
     assert [s.frame for s in read_data("talking-face", tmp_path, "test")] == [0]
     both = read_data("talking-face", tmp_path, "all")
     assert [s.frame for s in both] == [0, 3977]
-    assert both[0].landmarks.tolist() == [[54.0, 25.0]]  # 100 / 2 + 4, 50 / 2: the numbers of the file as they stand
+    assert both[0].landmarks.tolist() == [
+        [54.0, 25.0]
+    ]  # 100 / 2 + 4, 50 / 2: the numbers of the file as they stand
 
 
 # -- pictures with points beside them
@@ -281,15 +347,96 @@ def test_infanface_without_its_columns_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "train/a.pts").write_text(format_pts(shape(68)))
     assert dict(read_data("infanface", tmp_path, "train")[0].attributes) == {}
     (tmp_path / "train.csv").write_text("name,turned\na,1\n")
-    with pytest.raises(DataError, match=r"no column expressive, occluded, tilted; wanted name, turned"):
+    with pytest.raises(
+        DataError, match=r"no column expressive, occluded, tilted; wanted name, turned"
+    ):
         read_data("infanface", tmp_path, "train")
 
 
-def test_faces_of_one_person_stay_on_one_side_of_the_split(tmp_path: Path) -> None:
-    for name in ("Ann_Lee_01", "Ann_Lee_22"):
-        picture(tmp_path / f"training/{name}.jpg")
-        (tmp_path / f"training/{name}.pts").write_text(format_pts(shape(68)))
-    assert {s.photo for s in read_data("ytf", tmp_path, "training")} == {"Ann_Lee"}
+def test_faces_of_one_photo_stay_on_one_side_of_the_split(tmp_path: Path) -> None:
+    for name in ("107635070_1", "107635070_2"):
+        picture(tmp_path / f"helen/trainset/{name}.jpg")
+        (tmp_path / f"helen/trainset/{name}.pts").write_text(format_pts(shape(68)))
+    assert {s.photo for s in read_data("300w", tmp_path, "train")} == {"107635070"}
+
+
+def test_cfp_points_become_those_of_the_half_that_is_shown(tmp_path: Path) -> None:
+    for name in ("profile/007_01", "profile/007_02", "frontal/123_05"):
+        picture(tmp_path / f"{name}.jpg")
+        (tmp_path / f"{name}.pts").write_text(format_pts(shape(30)))
+    table = tmp_path / "faces.csv"
+    rows = ["name,kind,side_shown", "profile/007_01,profile,right", "profile/007_02,profile,left"]
+    table.write_text("\n".join([*rows, "frontal/123_05,frontal,right"]))
+    right, left, frontal = read_data("cfp30", tmp_path, "train")
+    assert [s.photo for s in (right, left, frontal)] == ["007", "007", "123"]
+    assert [s.attributes["profile"] for s in (right, left, frontal)] == [True, True, False]
+    mirror = scheme("ibug68").mirror
+    assert np.array_equal(right.landmarks[mirror], left.landmarks, equal_nan=True)
+    # the README of the set: the first point is jaw 0, the tenth the outer end of the brow, the last the lower lip
+    assert right.landmarks[[0, 17, 66]].tolist() == shape(30)[[0, 9, 29]].tolist()
+    assert left.landmarks[[16, 26, 66]].tolist() == shape(30)[[0, 9, 29]].tolist()
+    # a profile's points span x 10..39, y 5..63; a mean face completes the frontal one
+    assert right.box is not None
+    assert right.box.tolist() == [10, 5, 39, 63]
+    assert frontal.box is not None
+    assert frontal.box.tolist() != [10, 5, 39, 63]
+    assert [s.name for s in read_data("cfp30", tmp_path, "frontal")] == ["frontal/123_05.jpg"]
+    table.write_text("\n".join(rows))
+    with pytest.raises(
+        DataError, match=r"faces.csv: the side shown of frontal/123_05 is ''; wanted right or left"
+    ):
+        read_data("cfp30", tmp_path, "train")
+    table.write_text("name,kind\n")
+    with pytest.raises(
+        DataError, match=r"faces.csv: no column side_shown; wanted name, side_shown"
+    ):
+        read_data("cfp30", tmp_path, "train")
+    table.write_text("\n".join(rows))
+    (tmp_path / "profile/007_01.pts").write_text(format_pts(shape(29)))
+    with pytest.raises(DataError, match=r"007_01.jpg: 29 points; wanted 30"):
+        read_data("cfp30", tmp_path, "profile")
+
+
+def test_a_box_of_the_set_itself_outlives_the_mixture(tmp_path: Path) -> None:
+    picture(tmp_path / "cfp30/profile/007_01.jpg")
+    (tmp_path / "cfp30/profile/007_01.pts").write_text(format_pts(shape(30)))
+    (tmp_path / "cfp30/faces.csv").write_text("name,side_shown\nprofile/007_01,right\n")
+    (sample,) = read_part("cfp30", tmp_path, "profile", "ibug68_helen194")
+    assert sample.box is not None
+    assert sample.box.tolist() == [10, 5, 39, 63]
+    assert np.isfinite(sample.landmarks).all(1).sum() == 30
+
+
+def test_helen194_reads_its_points_alone_and_after_those_of_300w(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"helen194.npz: absent; wanted Helen's 194 points"):
+        read_data("helen194", tmp_path, "train")
+    for name in ("107635070_1", "107635070_2"):
+        picture(tmp_path / f"helen/trainset/{name}.jpg")
+        (tmp_path / f"helen/trainset/{name}.pts").write_text(format_pts(shape(68)))
+    # 1/32 px, counting from 1
+    points = np.stack([(shape(194, 0.25 * k) + 1) * 32 for k in range(2)]).astype(np.int16)
+    path = tmp_path / "helen194.npz"
+    np.savez(path, names=np.array(["107635070_1", "107635070_2"]), points=points)
+    alone = read_data("helen194", tmp_path, "train")
+    assert [s.scheme for s in alone] == ["helen194"] * 2
+    assert {s.photo for s in alone} == {"107635070"}
+    assert np.array_equal(alone[1].landmarks, shape(194, 0.25))
+    both = read_data("helen194", tmp_path, "both")
+    assert [s.scheme for s in both] == ["ibug68_helen194"] * 2
+    assert np.array_equal(both[1].landmarks, np.concatenate([shape(68), shape(194, 0.25)]))
+    np.savez(path, names=np.array(["107635070_1", "gone"]), points=points)
+    with pytest.raises(
+        DataError, match=r"no image of 'gone'; wanted helen/trainset/gone.jpg or .png"
+    ):
+        read_data("helen194", tmp_path, "train")
+    np.savez(path, names=np.array(["107635070_1"]), points=points)
+    with pytest.raises(DataError, match=r"points \(2, 194, 2\) of 1 names; wanted \(F, 194, 2\)"):
+        read_data("helen194", tmp_path, "train")
+    path.write_bytes(b"nothing")
+    with pytest.raises(
+        DataError, match=r"helen194.npz: cannot be read .*; wanted the arrays names and points"
+    ):
+        read_data("helen194", tmp_path, "train")
 
 
 def test_scut86_reads_binary_points_and_official_lists(tmp_path: Path) -> None:
@@ -302,22 +449,24 @@ def test_scut86_reads_binary_points_and_official_lists(tmp_path: Path) -> None:
     samples = read_data("scut86", tmp_path, "all")
     assert [s.name for s in samples] == ["Images/AF1.jpg", "Images/AF2.jpg"]
     assert np.array_equal(samples[0].landmarks, shape(86))
-    with pytest.raises(DataError, match=r"train\.txt: absent; wanted the official lists, or the part 'all'"):
+    with pytest.raises(
+        DataError, match=r"train\.txt: absent; wanted the official lists, or the part 'all'"
+    ):
         read_data("scut86", tmp_path, "train")
     path = tmp_path / scut86.LISTS.format("train")
     path.parent.mkdir(parents=True)
     path.write_text("AF2.jpg 3.5\n")
     assert [s.name for s in read_data("scut86", tmp_path, "train")] == ["Images/AF2.jpg"]
     (folder / "AF1.pts").write_text("version: 1")
-    with pytest.raises(DataError, match=r"AF1\.pts: 10 bytes; wanted 692: the number 86, then 86 pairs"):
+    with pytest.raises(
+        DataError, match=r"AF1\.pts: 10 bytes; wanted 692: the number 86, then 86 pairs"
+    ):
         read_data("scut86", tmp_path, "all")
 
 
 def test_mtfl_reads_windows_paths_points_and_attributes(tmp_path: Path) -> None:
     picture(tmp_path / "lfw_5590/Aaron_Eckhart_0001.jpg")
-    line = (
-        r"lfw_5590\Aaron_Eckhart_0001.jpg 106.25 146.75 125.25 110.25 142.75 107.75 112.75 127.75 157.75 155.25 1 2 2 3"
-    )
+    line = r"lfw_5590\Aaron_Eckhart_0001.jpg 106.25 146.75 125.25 110.25 142.75 107.75 112.75 127.75 157.75 155.25 1 2 2 3"
     (tmp_path / "training.txt").write_text(line + "\n \n")
     (sample,) = read_data("mtfl", tmp_path, "train")
     assert sample.landmarks[0].tolist() == [106.25, 107.75]
@@ -325,9 +474,14 @@ def test_mtfl_reads_windows_paths_points_and_attributes(tmp_path: Path) -> None:
     assert {k for k, v in sample.attributes.items() if v} == {"male", "frontal"}
     for broken in (line + " 9", line.replace(" 3", " 8"), line.replace("106.25", "x")):
         (tmp_path / "training.txt").write_text(broken)
-        with pytest.raises(DataError, match=r"training\.txt:1: .*; wanted a path, 5 x, 5 y, gender"):
+        with pytest.raises(
+            DataError, match=r"training\.txt:1: .*; wanted a path, 5 x, 5 y, gender"
+        ):
             read_data("mtfl", tmp_path, "train")
     with pytest.raises(DataError, match=r"testing\.txt: absent; wanted training\.txt"):
         read_data("mtfl", tmp_path, "test")
-    assert missing_data("mtfl", [sample], "train") == "MTFL train: 1 of the official 10000 faces are here"
+    assert (
+        missing_data("mtfl", [sample], "train")
+        == "MTFL train: 1 of the official 10000 faces are here"
+    )
     assert len(mtfl.POSES) == 5

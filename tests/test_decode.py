@@ -116,7 +116,9 @@ def test_a_peak_at_the_border_is_decoded_inside_the_crop_within_its_bound(name, 
 def test_dark_without_smoothing_is_exact_up_to_the_border_in_both_axes():
     # from the inner neighbor of a border cell the parabola of the log reaches -0.5 exactly
     landmarks = np.array([[[-0.5, 127.5], [0.0, 60.3], [1.5, 125.0], [64.1, -0.2]]])
-    assert decode_dark(target(landmarks), STRIDE, 0.0).landmarks_crop == pytest.approx(landmarks, abs=1e-6)
+    assert decode_dark(target(landmarks), STRIDE, 0.0).landmarks_crop == pytest.approx(
+        landmarks, abs=1e-6
+    )
     along = [axis_target(landmarks[..., k]) for k in (0, 1)]
     assert decode_dark_1d(*along, STRIDE, 0.0).landmarks_crop == pytest.approx(landmarks, abs=1e-6)
 
@@ -151,7 +153,9 @@ def test_a_flat_map_gives_a_landmark_in_the_crop_a_low_score_and_a_wide_sigma(na
     decoded = DECODERS_2D[name](maps((2, 3, CELLS, CELLS)), STRIDE, logits)
     assert ((decoded.landmarks_crop >= -0.5) & (decoded.landmarks_crop <= SIZE - 0.5)).all()
     assert decoded.scores.max() < 0.06  # at most (2 x 3.2 + 1) cells of 32 along each axis: 0.054
-    assert decoded.sigma_px.min() > SIZE / np.sqrt(12) - 0.1  # an even distribution's, from its mean
+    assert (
+        decoded.sigma_px.min() > SIZE / np.sqrt(12) - 0.1
+    )  # an even distribution's, from its mean
 
 
 @pytest.mark.parametrize("name", DECODERS_2D)
@@ -159,7 +163,9 @@ def test_negative_values_do_not_count_beside_positive_ones(name):
     maps = target(spread_landmarks(24, 103)[:2])
     dirty = np.where(maps < 1e-9, -0.2, maps)
     clean = np.where(maps < 1e-9, 0.0, maps)
-    assert (DECODERS_2D[name](dirty, 4.0).landmarks_crop == DECODERS_2D[name](clean, 4.0).landmarks_crop).all()
+    assert (
+        DECODERS_2D[name](dirty, 4.0).landmarks_crop == DECODERS_2D[name](clean, 4.0).landmarks_crop
+    ).all()
 
 
 @pytest.mark.parametrize("name", DECODERS_2D)
@@ -209,7 +215,9 @@ def test_the_log_of_a_map_taken_as_logits_decodes_like_the_map():
     maps = target(spread_landmarks(24, 103)[:3])
     for name, decoder in DECODERS_2D.items():
         as_logits = decoder(np.log(maps) + 3.0, STRIDE, True)
-        assert as_logits.landmarks_crop == pytest.approx(decoder(maps, STRIDE).landmarks_crop, abs=1e-6), name
+        assert as_logits.landmarks_crop == pytest.approx(
+            decoder(maps, STRIDE).landmarks_crop, abs=1e-6
+        ), name
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,10 @@ def bright_detector(tmp_path_factory):
         nodes[:4] + nodes[6:],
         "bright",
         [helper.make_tensor_value_info("image", tensor.UINT8, [1, None, None, 3])],
-        [helper.make_tensor_value_info(n, tensor.FLOAT, None) for n in ("scores", "boxes", "directions")],
+        [
+            helper.make_tensor_value_info(n, tensor.FLOAT, None)
+            for n in ("scores", "boxes", "directions")
+        ],
         [onnx.numpy_helper.from_array(v, k) for k, v in values.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -86,7 +89,9 @@ def white_at(height, width, *corners):
     return image
 
 
-def test_a_white_cell_is_found_where_it_lies_when_the_image_is_neither_shrunk_nor_enlarged(bright_detector):
+def test_a_white_cell_is_found_where_it_lies_when_the_image_is_neither_shrunk_nor_enlarged(
+    bright_detector,
+):
     found = FaceDetector(bright_detector, enlarge=1.0, coarse_sides=())(white_at(100, 70, (16, 40)))
     # cell of pixels 16..23 and 40..47 covers [15.5, 23.5] x [39.5, 47.5]
     assert found.boxes.tolist() == [[15.5, 39.5, 23.5, 47.5]]
@@ -102,7 +107,11 @@ def test_boxes_come_back_to_the_image_after_enlarging(bright_detector):
 
 
 def test_an_image_without_a_face_gives_empty_arrays_of_the_right_shapes(bright_detector):
-    for image in (np.zeros((64, 64, 3), np.uint8), np.zeros((0, 5, 3), np.uint8), np.zeros((1, 1, 3), np.uint8)):
+    for image in (
+        np.zeros((64, 64, 3), np.uint8),
+        np.zeros((0, 5, 3), np.uint8),
+        np.zeros((1, 1, 3), np.uint8),
+    ):
         found = FaceDetector(bright_detector)(image)
         assert [a.shape for a in found] == [(0, 4), (0,), (0,)]
 
@@ -111,12 +120,21 @@ def test_a_small_face_in_a_huge_image_is_found_once_by_tiles_and_lost_without_th
     # at 160 of 320 pixels a lone white cell is a quarter of a cell: too dark; the tiles see it whole
     corners = [(8, 8), (152, 152), (160, 160), (312, 8), (200, 304)]
     image = white_at(320, 320, *corners)
-    tiled = FaceDetector(bright_detector, side=160, finest_side=320, enlarge=1.0, coarse_sides=())(image)
+    tiled = FaceDetector(bright_detector, side=160, finest_side=320, enlarge=1.0, coarse_sides=())(
+        image
+    )
     wanted = sorted([x - 0.5, y - 0.5, x + 7.5, y + 7.5] for x, y in corners)
     tile_starts = {start for start, _, _ in tile_spans(320, 160, 80)}
     assert tile_starts == {0, 80, 160}  # multiples of 8, so cells are cut alike in every tile
     assert sorted(tiled.boxes.tolist()) == wanted
-    assert len(FaceDetector(bright_detector, side=160, finest_side=160, enlarge=1.0, coarse_sides=())(image).boxes) == 0
+    assert (
+        len(
+            FaceDetector(bright_detector, side=160, finest_side=160, enlarge=1.0, coarse_sides=())(
+                image
+            ).boxes
+        )
+        == 0
+    )
 
 
 @given(st.integers(1, 5000), st.integers(64, 700), st.integers(0, 60))
@@ -200,7 +218,9 @@ def test_threads_share_a_detector_and_get_the_same_faces(bright_detector):
 
 def test_wrong_images_and_files_are_refused_with_what_to_do(bright_detector, tmp_path):
     detector = FaceDetector(bright_detector)
-    with pytest.raises(ShapeError, match=r"image is float64 \(4, 4, 3\); wanted uint8 \(H, W, 3\) in RGB"):
+    with pytest.raises(
+        ShapeError, match=r"image is float64 \(4, 4, 3\); wanted uint8 \(H, W, 3\) in RGB"
+    ):
         detector(np.zeros((4, 4, 3)))
     with pytest.raises(ShapeError, match="image is str; wanted uint8"):
         detector("photo.jpg")
@@ -216,10 +236,17 @@ def test_wrong_images_and_files_are_refused_with_what_to_do(bright_detector, tmp
 
 def test_a_network_of_another_kind_is_refused(tmp_path):
     onnx = pytest.importorskip("onnx")
-    info = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in ("image", "other")]
-    graph = onnx.helper.make_graph([onnx.helper.make_node("Neg", ["image"], ["other"])], "g", info[:1], info[1:])
+    info = [
+        onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1])
+        for n in ("image", "other")
+    ]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Neg", ["image"], ["other"])], "g", info[:1], info[1:]
+    )
     opset = [onnx.helper.make_opsetid("", 18)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), str(tmp_path / "o.onnx"))
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), str(tmp_path / "o.onnx")
+    )
     with pytest.raises(ModelError, match=r"has the outputs \['other'\]; wanted a face detector"):
         FaceDetector(tmp_path / "o.onnx")
 
@@ -253,7 +280,9 @@ def test_scores_that_do_not_fit_the_boxes_are_refused():
 
 def test_insets_move_each_end_by_its_share():
     # a box 100 wide and 50 high: left +10, top +10, right -20, bottom +5
-    assert to_tight(np.array([[0.0, 0, 100, 50]]), (0.1, 0.2, 0.2, -0.1)).tolist() == [[10, 10, 80, 55]]
+    assert to_tight(np.array([[0.0, 0, 100, 50]]), (0.1, 0.2, 0.2, -0.1)).tolist() == [
+        [10, 10, 80, 55]
+    ]
 
 
 def test_yunet_boxes_and_eyes_become_tight_boxes_and_rolls(tmp_path, monkeypatch):
@@ -304,7 +333,9 @@ def test_mediapipe_boxes_become_tight_boxes_in_pixels(monkeypatch):
         def process(self, image):
             return types.SimpleNamespace(detections=[face] if image.any() else None)
 
-    solutions = types.SimpleNamespace(face_detection=types.SimpleNamespace(FaceDetection=FakeDetection))
+    solutions = types.SimpleNamespace(
+        face_detection=types.SimpleNamespace(FaceDetection=FakeDetection)
+    )
     package = types.ModuleType("mediapipe")
     package.solutions = solutions
     monkeypatch.setitem(__import__("sys").modules, "mediapipe", package)

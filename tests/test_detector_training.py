@@ -20,7 +20,12 @@ from lineament.inference.face_detector import FaceDetector
 from lineament.models.face_detector import STRIDES, Cells, FaceDetectorNet, all_centers
 from lineament.training.detector.losses import detector_loss, paired_iou
 from lineament.training.detector.targets import SMALLEST, assign, targets
-from lineament.training.detector.trainer import DetectorRecipe, DetectorTrainer, load_detector, read_detector_recipe
+from lineament.training.detector.trainer import (
+    DetectorRecipe,
+    DetectorTrainer,
+    load_detector,
+    read_detector_recipe,
+)
 
 pytestmark = pytest.mark.torch
 TINY = {"widths": (8, 8, 16, 16, 16), "depths": (0, 1, 1, 0), "pyramid": 16}
@@ -39,7 +44,9 @@ def draw_face(image, center, side, roll_deg=0.0):
     to_image = similarity(side, roll_deg, (0, 0), center)
 
     def fill(x0, y0, x1, y1, color):
-        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) @ to_image[:, :2].T + to_image[:, 2]
+        corners = (
+            np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) @ to_image[:, :2].T + to_image[:, 2]
+        )
         cv2.fillPoly(image, [corners.round().astype(np.int32)], color)
 
     fill(-0.5, -0.5, 0.5, 0.5, (230, 200, 170))
@@ -88,7 +95,9 @@ def test_the_network_says_one_thing_of_every_cell_in_the_order_of_all_centers():
             head[-1].weight.data.zero_()
             head[-1].bias.data.zero_()
         boxes = net(torch.zeros(1, height, width, 3, dtype=torch.uint8)).boxes[0]
-        assert torch.allclose(boxes, torch.cat([centers - strides[:, None], centers + strides[:, None]], 1))
+        assert torch.allclose(
+            boxes, torch.cat([centers - strides[:, None], centers + strides[:, None]], 1)
+        )
 
 
 def test_a_picture_in_a_batch_gets_what_it_gets_alone():
@@ -114,7 +123,9 @@ def test_every_face_in_the_picture_has_cells_of_a_stride_that_suits_its_size(sid
     centers, strides = all_centers(256, 256)
     for x, y in ((128.0, 128.0), (131.3, 119.9), (15.5, 255 - 15.5)):
         box = torch.tensor([[x - side / 2, y - side / 2, x + side / 2, y + side / 2]])
-        face, counted = assign(box, torch.tensor([True]), torch.ones(len(centers), dtype=torch.bool), centers, strides)
+        face, counted = assign(
+            box, torch.tensor([True]), torch.ones(len(centers), dtype=torch.bool), centers, strides
+        )
         own = face == 0
         assert own.any()
         assert counted[own].all()
@@ -138,9 +149,17 @@ def test_ignored_tiny_and_unknown_places_are_neither_face_nor_background():
 def test_two_faces_share_no_cell_and_each_keeps_its_nearest():
     centers, strides = all_centers(128, 128)
     boxes = torch.tensor([[20.0, 20, 44, 44], [40.0, 20, 64, 44]])
-    face, _ = assign(boxes, torch.tensor([True, True]), torch.ones(len(centers), dtype=torch.bool), centers, strides)
+    face, _ = assign(
+        boxes,
+        torch.tensor([True, True]),
+        torch.ones(len(centers), dtype=torch.bool),
+        centers,
+        strides,
+    )
     for i, x in enumerate((32, 52)):
-        nearest = (centers - torch.tensor([x, 32.0])).abs().sum(1).masked_fill(strides != 8, 1e9).argmin()
+        nearest = (
+            (centers - torch.tensor([x, 32.0])).abs().sum(1).masked_fill(strides != 8, 1e9).argmin()
+        )
         assert face[nearest] == i
 
 
@@ -230,7 +249,9 @@ def test_a_killed_run_resumed_equals_the_unbroken_one(maker, tmp_path):
     second.resume()
     assert second.step == 5
     second.run()
-    for a, b in zip(whole.averaged.state_dict().values(), second.averaged.state_dict().values(), strict=True):
+    for a, b in zip(
+        whole.averaged.state_dict().values(), second.averaged.state_dict().values(), strict=True
+    ):
         assert torch.allclose(a, b, atol=1e-5)
     rows = (tmp_path / "b/log.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["step", "5", "6", "12"]
@@ -238,7 +259,9 @@ def test_a_killed_run_resumed_equals_the_unbroken_one(maker, tmp_path):
 
 def test_a_checkpoint_of_another_recipe_is_refused(maker, tmp_path):
     DetectorTrainer(recipe(), maker, tmp_path).save()
-    with pytest.raises(TrainError, match="is of another recipe; give that recipe or another folder"):
+    with pytest.raises(
+        TrainError, match="is of another recipe; give that recipe or another folder"
+    ):
         DetectorTrainer(recipe(lr=1e-3), maker, tmp_path).resume()
 
 
@@ -264,12 +287,18 @@ def test_a_tiny_network_learns_one_picture_and_says_the_same_as_onnx(tmp_path):
     net = FaceDetectorNet(**TINY).train()
     centers, strides = all_centers(128, 128)
     wanted = targets(
-        [boxes], [torch.tensor([True, True])], torch.ones(1, len(centers), dtype=torch.bool), centers, strides
+        [boxes],
+        [torch.tensor([True, True])],
+        torch.ones(1, len(centers), dtype=torch.bool),
+        centers,
+        strides,
     )
     optimizer = torch.optim.Adam(net.parameters(), 0.02)
     batch = torch.from_numpy(image)[None]
     for _ in range(120):
-        loss = detector_loss(net(batch), wanted, [boxes], [torch.tensor([0.0, 90.0])], [torch.ones(2)])
+        loss = detector_loss(
+            net(batch), wanted, [boxes], [torch.tensor([0.0, 90.0])], [torch.ones(2)]
+        )
         optimizer.zero_grad()
         loss.weighted().sum().backward()
         optimizer.step()
@@ -317,8 +346,12 @@ def test_annotations_become_tight_boxes_of_each_kind(tmp_path):
     assert wider.roll_deg().tolist() == [0]
     assert background.boxes.shape == (0, 4)
     assert wider.is_validation() == in_validation("a")
-    (tmp_path / "annotations.json").write_text('{"images": [{"file": "other/c.jpg", "boxes_xyxy": []}]}')
-    with pytest.raises(DataError, match=r"other/c.jpg is of no known kind; wanted a folder of wider"):
+    (tmp_path / "annotations.json").write_text(
+        '{"images": [{"file": "other/c.jpg", "boxes_xyxy": []}]}'
+    )
+    with pytest.raises(
+        DataError, match=r"other/c.jpg is of no known kind; wanted a folder of wider"
+    ):
         read_detection(tmp_path)
     (tmp_path / "annotations.json").write_text("{}")
     with pytest.raises(DataError, match="cannot be read"):

@@ -42,7 +42,10 @@ class Watch(TorchDispatchMode):
 
 def watched(trainer):
     """What of the losses of `trainer`, forward and backward, a graph would not hold."""
-    crops, points = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8), torch.rand(2, 68, 2) * 60
+    crops, points = (
+        torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8),
+        torch.rand(2, 68, 2) * 60,
+    )
     points[0, 3] = torch.nan
     inputs = crops, points, torch.tensor(2 * 68 - 1), *trainer.beside(crops)
     with Watch() as watch:
@@ -68,7 +71,9 @@ def test_the_watch_sees_what_waits_and_what_brings():
         ("attentive1d-gaussian", {"mse_1d": 1.0}),
     ],
 )
-def test_a_step_neither_waits_for_the_device_nor_brings_numbers_there(head, losses, faces, tmp_path):
+def test_a_step_neither_waits_for_the_device_nor_brings_numbers_there(
+    head, losses, faces, tmp_path
+):
     recipe = small(faces, losses=losses, **{"model.head": head})
     assert watched(Trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")) == set()
 
@@ -77,7 +82,9 @@ def test_a_step_neither_waits_for_the_device_nor_brings_numbers_there(head, loss
 def test_nor_does_a_step_of_distillation(head, faces, tmp_path):
     losses = {"mse": 1.0} if head == "gaussian2d" else {"cross_entropy": 1.0}
     trained(small(faces, **{"train.steps": 1}), tmp_path / "teacher")
-    distill = dict.fromkeys(("pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks", "peer_kl"), 1.0)
+    distill = dict.fromkeys(
+        ("pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks", "peer_kl"), 1.0
+    )
     distill |= {"teacher": str(tmp_path / "teacher/checkpoint.pt"), "students": 2, "mask_prob": 0.8}
     recipe = small(faces, losses=losses, distill=distill, **{"model.head": head})
     assert watched(Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")) == set()

@@ -35,8 +35,17 @@ def small(faces, distill=None, steps=4, model=None, **train):
     values = {
         "name": "small",
         "data": [{"reader": "folder", "folder": str(faces)}],
-        "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64} | (model or {}),
-        "train": {"steps": steps, "batch": 4, "warmup": 2, "bf16": False, "threads": 1, "num_workers": 0} | train,
+        "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64}
+        | (model or {}),
+        "train": {
+            "steps": steps,
+            "batch": 4,
+            "warmup": 2,
+            "bf16": False,
+            "threads": 1,
+            "num_workers": 0,
+        }
+        | train,
     }
     return make_recipe(values | ({} if distill is None else {"distill": distill}))
 
@@ -59,10 +68,20 @@ def test_without_a_teacher_it_is_training(faces, tmp_path):
 
 
 def test_maps_of_height_1_teach_no_distributions(faces, tmp_path):
-    recipe = small(faces, steps=1, model={"head": "gaussian2d"}).model_copy(update={"losses": {"mse": 1.0}})
+    recipe = small(faces, steps=1, model={"head": "gaussian2d"}).model_copy(
+        update={"losses": {"mse": 1.0}}
+    )
     spotted = run(Trainer, recipe, tmp_path / "teacher")
-    with pytest.raises(RecipeError, match=r"have height 1, the student's are distributions; set model\.head = 'gaussi"):
-        Distiller(small(faces, {"teacher": str(spotted), "pixel_wise": 1.0}), tmp_path / "run", tmp_path, tmp_path)
+    with pytest.raises(
+        RecipeError,
+        match=r"have height 1, the student's are distributions; set model\.head = 'gaussi",
+    ):
+        Distiller(
+            small(faces, {"teacher": str(spotted), "pixel_wise": 1.0}),
+            tmp_path / "run",
+            tmp_path,
+            tmp_path,
+        )
 
 
 @pytest.mark.parametrize("size", [64, 96])
@@ -75,13 +94,22 @@ def test_distributions_teach_maps_of_height_1(faces, tmp_path, size):
     landmarks = torch.tensor([[[30.0, 25.0], [22.4, 40.8]]])
     there = ((landmarks + 0.5) * size / 64 - 0.5).repeat(1, 34, 1)
     target = gaussian_2d(there, size // 4, size // 4, 4.0, 1.2)
-    taught = distiller._in_kind(TeacherOutput(HeadOutput(there, torch.ones(1, 68), (target + 1e-12).log()), {}))
+    taught = distiller._in_kind(
+        TeacherOutput(HeadOutput(there, torch.ones(1, 68), (target + 1e-12).log()), {})
+    )
     own = gaussian_2d(landmarks.repeat(1, 34, 1), 16, 16, 4.0, 1.5)
     own = own * (2 * np.pi * 1.5**2)
     found = spots_at_size(taught.raw.maps, own)
     assert found.shape == own.shape
-    assert (found - own).abs().max() < 0.03  # what cells of another size cost, and pixels of the peak
-    assert distiller._pixels(TeacherOutput(HeadOutput(landmarks, torch.ones(1, 68), own, own), {}), taught).max() < 0.02
+    assert (
+        found - own
+    ).abs().max() < 0.03  # what cells of another size cost, and pixels of the peak
+    assert (
+        distiller._pixels(
+            TeacherOutput(HeadOutput(landmarks, torch.ones(1, 68), own, own), {}), taught
+        ).max()
+        < 0.02
+    )
 
 
 @pytest.mark.parametrize("loss", ["pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks"])
@@ -98,7 +126,13 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn_from_it(loss, faces,
 
 
 def test_a_resumed_distillation_is_the_unbroken_one(faces, teacher, tmp_path):
-    distill = {"teacher": str(teacher), "heatmap_kl": 1.0, "peer_kl": 2.0, "students": 2, "mask_prob": 0.7}
+    distill = {
+        "teacher": str(teacher),
+        "heatmap_kl": 1.0,
+        "peer_kl": 2.0,
+        "students": 2,
+        "mask_prob": 0.7,
+    }
     whole = load_checkpoint(run(Distiller, small(faces, distill, steps=6), tmp_path / "whole"))
 
     class Stops(Distiller):
@@ -110,23 +144,36 @@ def test_a_resumed_distillation_is_the_unbroken_one(faces, teacher, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(Stops, small(faces, distill, steps=6), tmp_path / "killed")
-    resumed = load_checkpoint(run(Distiller, small(faces, distill, steps=6), tmp_path / "killed", resume=True))
+    resumed = load_checkpoint(
+        run(Distiller, small(faces, distill, steps=6), tmp_path / "killed", resume=True)
+    )
     assert whole["step"] == resumed["step"] == 6
     for part in ("model", "average"):
         assert all(torch.equal(whole[part][key], resumed[part][key]) for key in whole[part])
 
 
-def test_of_faces_that_nobody_annotated_a_student_learns_what_the_teacher_says(faces, teacher, tmp_path):
+def test_of_faces_that_nobody_annotated_a_student_learns_what_the_teacher_says(
+    faces, teacher, tmp_path
+):
     data = [{"reader": "folder", "folder": str(faces), "annotated": False}]
-    recipe = make_recipe(small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0}).model_dump() | {"data": data})
+    recipe = make_recipe(
+        small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0}).model_dump() | {"data": data}
+    )
     distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
     assert distiller.validation_faces == {}  # nothing is known to validate by
     crops, landmarks = next(iter(distiller.batches()))
     losses = distiller.losses(crops, landmarks, 0)
     assert losses["cross_entropy"] == losses["smooth_l1"] == 0
     assert losses["total"] == losses["heatmap_kl"] > 0
-    with pytest.raises(RecipeError, match=r"data\.0 \(folder\) is not annotated, and there is no teacher"):
-        Trainer(make_recipe(small(faces).model_dump() | {"data": data}), tmp_path / "no", tmp_path, tmp_path / "cache")
+    with pytest.raises(
+        RecipeError, match=r"data\.0 \(folder\) is not annotated, and there is no teacher"
+    ):
+        Trainer(
+            make_recipe(small(faces).model_dump() | {"data": data}),
+            tmp_path / "no",
+            tmp_path,
+            tmp_path / "cache",
+        )
     with pytest.raises(RecipeError, match=r"name one in .* and use lineament distill"):
         Trainer(recipe, tmp_path / "no", tmp_path, tmp_path / "cache")
 
@@ -138,23 +185,31 @@ def test_a_run_goes_on_only_with_the_teacher_it_was_begun_with(faces, teacher, t
     other = run(Trainer, small(faces, seed=6, steps=1), tmp_path / "other")
     teacher.write_bytes(other.read_bytes())
     with pytest.raises(
-        TrainError, match=r"teacher/checkpoint\.pt is not the file that .*run was begun with; bring that"
+        TrainError,
+        match=r"teacher/checkpoint\.pt is not the file that .*run was begun with; bring that",
     ):
         run(Distiller, recipe, tmp_path / "run", resume=True)
 
 
 def test_what_changes_nothing_is_no_other_recipe(faces):
-    bare, other = ({"peer_kl": 1.0, "students": 2, "mask_size": sides} for sides in ((0.2, 0.4), (0.3, 0.8)))
+    bare, other = (
+        {"peer_kl": 1.0, "students": 2, "mask_size": sides} for sides in ((0.2, 0.4), (0.3, 0.8))
+    )
     assert changed_keys(small(faces, bare).model_dump(mode="json"), small(faces, other)) == []
     hiding = small(faces, bare | {"mask_prob": 0.5}).model_dump(mode="json")
     assert changed_keys(hiding, small(faces, other | {"mask_prob": 0.5})) == ["distill"]
     assert changed_keys(hiding, small(faces, other)) == ["distill"]
     alone = {"mask_prob": 0.5, "random_init_peers": True}
-    assert changed_keys(small(faces, alone).model_dump(mode="json"), small(faces, {"mask_prob": 0.5})) == []
+    assert (
+        changed_keys(small(faces, alone).model_dump(mode="json"), small(faces, {"mask_prob": 0.5}))
+        == []
+    )
 
 
 def test_peers_differ_and_the_first_is_what_is_exported(faces, tmp_path):
-    checkpoint = run(Distiller, small(faces, {"peer_kl": 1.0, "students": 2, "mask_prob": 0.5}), tmp_path / "run")
+    checkpoint = run(
+        Distiller, small(faces, {"peer_kl": 1.0, "students": 2, "mask_prob": 0.5}), tmp_path / "run"
+    )
     state = load_checkpoint(checkpoint)["average"]
     first, second = (state[f"students.{k}.head.out.weight"] for k in (0, 1))
     assert not torch.equal(first, second)
@@ -164,7 +219,14 @@ def test_peers_differ_and_the_first_is_what_is_exported(faces, tmp_path):
 def test_teacher_and_student_may_differ_in_size(faces, tmp_path):
     model = {"size": 96, "channels": 24}
     teacher = run(Trainer, small(faces, model=model, steps=1), tmp_path / "teacher")
-    distill = {"teacher": str(teacher), "pixel_wise": 1, "pair_wise": 1, "heatmap_kl": 1, "mimicry": 1, "landmarks": 1}
+    distill = {
+        "teacher": str(teacher),
+        "pixel_wise": 1,
+        "pair_wise": 1,
+        "heatmap_kl": 1,
+        "mimicry": 1,
+        "landmarks": 1,
+    }
     checkpoint = run(Distiller, small(faces, distill, steps=2), tmp_path / "run")
     assert load_trained(checkpoint)[0].size == 64
 
@@ -173,7 +235,10 @@ def test_an_onnx_file_teaches_landmarks(faces, teacher, tmp_path):
     export_checkpoint(teacher, tmp_path, "told", False, tmp_path, tmp_path / "cache")
     onnx, torch_one = (
         Distiller(
-            small(faces, {"teacher": str(path), "landmarks": 1.0}), tmp_path / path.suffix, tmp_path, tmp_path / "cache"
+            small(faces, {"teacher": str(path), "landmarks": 1.0}),
+            tmp_path / path.suffix,
+            tmp_path,
+            tmp_path / "cache",
         )
         for path in (tmp_path / "told.onnx", teacher)
     )
@@ -187,7 +252,9 @@ STILL = dict.fromkeys(Augmentation.model_fields, 0.0)
 
 
 @pytest.mark.parametrize("augment", [STILL, STILL | {"flip": 1.0}], ids=["still", "mirrored"])
-def test_what_a_teacher_told_once_is_what_it_says_of_the_plain_face(augment, faces, teacher, tmp_path):
+def test_what_a_teacher_told_once_is_what_it_says_of_the_plain_face(
+    augment, faces, teacher, tmp_path
+):
     distill = {"teacher": str(teacher), "landmarks": 1.0}
     recipe = small(faces, distill | {"cached": True}).model_copy(
         update={"augment": Augmentation.model_validate(augment)}
@@ -216,9 +283,13 @@ def test_a_landmark_stays_on_its_face_when_the_crop_is_resized():
     crops[0, 30:33, 60:63] = 255  # its centre is (61, 31)
     small_crop = resized(crops, 32)[0, :, :, 0].float()
     rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
-    centre = torch.stack([(small_crop * columns).sum(), (small_crop * rows).sum()]) / small_crop.sum()
+    centre = (
+        torch.stack([(small_crop * columns).sum(), (small_crop * rows).sum()]) / small_crop.sum()
+    )
     # (61 + 0.5) / 3 - 0.5 and (31 + 0.5) / 3 - 0.5
-    assert rescaled(torch.tensor([[[61.0, 31.0]]]), 1 / 3).flatten().tolist() == pytest.approx([20, 10])
+    assert rescaled(torch.tensor([[[61.0, 31.0]]]), 1 / 3).flatten().tolist() == pytest.approx(
+        [20, 10]
+    )
     assert centre.tolist() == pytest.approx([20, 10], abs=0.02)
 
 
@@ -228,9 +299,18 @@ def test_parts_of_a_batch_add_up_to_the_whole(head, faces, tmp_path):
     model = {"head": head}
     recipe = small(faces, model=model, steps=1).model_copy(update=losses)
     teacher = run(Trainer, recipe, tmp_path / "teacher")
-    distill = {"teacher": str(teacher), "pixel_wise": 1, "pair_wise": 1, "heatmap_kl": 1, "mimicry": 1, "landmarks": 1}
+    distill = {
+        "teacher": str(teacher),
+        "pixel_wise": 1,
+        "pair_wise": 1,
+        "heatmap_kl": 1,
+        "mimicry": 1,
+        "landmarks": 1,
+    }
     more = small(faces, distill | {"peer_kl": 1.0, "students": 2, "mask_prob": 0.8}, model=model)
-    distiller = Distiller(more.model_copy(update=losses), tmp_path / "run", tmp_path, tmp_path / "cache")
+    distiller = Distiller(
+        more.model_copy(update=losses), tmp_path / "run", tmp_path, tmp_path / "cache"
+    )
     distiller.model.eval()
     crops = torch.randint(0, 255, (4, 64, 64, 3), dtype=torch.uint8)
     landmarks = torch.rand(4, 68, 2) * 60
@@ -239,7 +319,9 @@ def test_parts_of_a_batch_add_up_to_the_whole(head, faces, tmp_path):
         for part in (slice(0, 4), slice(0, 2), slice(2, 4))
     )
     for name, value in whole.items():
-        assert sum(half[name].item() for half in halves) == pytest.approx(value.item(), rel=1e-4), name
+        assert sum(half[name].item() for half in halves) == pytest.approx(value.item(), rel=1e-4), (
+            name
+        )
 
 
 def test_pixels_of_distributions_can_agree_across_sizes(faces, tmp_path):
@@ -254,23 +336,33 @@ def test_pixels_of_distributions_can_agree_across_sizes(faces, tmp_path):
 def test_what_a_teacher_is_worth_is_told_before_training(faces, tmp_path):
     lines = []
     spotted = {"model": {"head": "gaussian2d"}, "steps": 1}
-    path = run(Trainer, small(faces, **spotted).model_copy(update={"losses": {"mse": 1.0}}), tmp_path / "teacher")
+    path = run(
+        Trainer,
+        small(faces, **spotted).model_copy(update={"losses": {"mse": 1.0}}),
+        tmp_path / "teacher",
+    )
     recipe = small(faces, {"teacher": str(path), "heatmap_kl": 1.0}, **spotted)
     recipe = recipe.model_copy(update={"losses": {"mse": 1.0}, "init_from": str(path)})
     Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache", note=lines.append).run()
     (told,) = [line for line in lines if "squared error of a map" in line]
     theirs, own = (float(word) for word in re.findall(r"\d+\.\d+", told))
-    assert theirs == own > 1  # one network, which has learnt nothing: the truth's own spots have 4.5
+    assert (
+        theirs == own > 1
+    )  # one network, which has learnt nothing: the truth's own spots have 4.5
     Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache", True, lines.append).run()
     assert sum("squared error of a map" in line for line in lines) == 1  # a resumed run has told it
 
 
 def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, teacher, tmp_path):
-    recipe = small(faces, {"peer_kl": 1.0, "students": 2}).model_copy(update={"init_from": str(teacher)})
+    recipe = small(faces, {"peer_kl": 1.0, "students": 2}).model_copy(
+        update={"init_from": str(teacher)}
+    )
     first, second = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache").model.students
     assert torch.equal(first.top[0].weight, second.top[0].weight)
     assert not torch.equal(first.head.out.weight, second.head.out.weight)
-    recipe = recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"random_init_peers": True})})
+    recipe = recipe.model_copy(
+        update={"distill": recipe.distill.model_copy(update={"random_init_peers": True})}
+    )
     begun, fresh = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache").model.students
     assert torch.equal(begun.top[0].weight, first.top[0].weight)
     assert not torch.equal(fresh.top[0].weight, first.top[0].weight)
@@ -289,17 +381,24 @@ def test_a_finer_map_has_the_same_pixel_loss_for_the_same_error():
 
     def loss(stride):
         mine, theirs = (
-            gaussian_2d(landmarks + away, 64 // stride, 64 // stride, stride, 6 / stride) for away in (0, 2)
+            gaussian_2d(landmarks + away, 64 // stride, 64 // stride, stride, 6 / stride)
+            for away in (0, 2)
         )
         mine, theirs = mine / mine.amax(), theirs / theirs.amax()
         raw = HeadOutput(landmarks, landmarks[..., 0], maps=mine, stride=stride)
-        return Distiller._pixels(TeacherOutput(raw, {}), TeacherOutput(replace(raw, maps=theirs), {})).item()
+        return Distiller._pixels(
+            TeacherOutput(raw, {}), TeacherOutput(replace(raw, maps=theirs), {})
+        ).item()
 
-    assert loss(2) == pytest.approx(loss(4), rel=0.1)  # finer cells hold the peak better; cells alone would give 4
+    assert loss(2) == pytest.approx(
+        loss(4), rel=0.1
+    )  # finer cells hold the peak better; cells alone would give 4
 
 
 def test_hiding_covers_one_rectangle_in_the_share_asked_for():
-    crops = torch.arange(64, dtype=torch.uint8).view(1, 64, 1, 1).expand(200, 64, 64, 3).contiguous()
+    crops = (
+        torch.arange(64, dtype=torch.uint8).view(1, 64, 1, 1).expand(200, 64, 64, 3).contiguous()
+    )
     crops[:, 0, 0, 0] = torch.arange(200)  # no two alike
     hidden = cover(crops, draw_covers(crops, 0.5, (0.15, 0.6), 64, (1, 0)))
     changed = (hidden != crops).any(-1)
@@ -319,30 +418,43 @@ def test_hiding_covers_one_rectangle_in_the_share_asked_for():
         ({"heatmap_kl": 1.0}, {}, "and the teacher ''; give both or neither"),
         ({"teacher": "T"}, {}, "give both or neither"),
         ({"peer_kl": 1.0}, {}, "peer_kl and one student; set students = 2"),
-        ({"teacher": "T", "pixel_wise": 1.0}, {"head": "coordinates"}, "without heatmaps; set model.head"),
+        (
+            {"teacher": "T", "pixel_wise": 1.0},
+            {"head": "coordinates"},
+            "without heatmaps; set model.head",
+        ),
         ({"teacher": "T", "landmarks": 1.0}, {"padding": 1.5}, "set model.padding = 1.3"),
     ],
     ids=["no teacher", "no loss", "one peer", "no heatmaps", "padding"],
 )
-def test_what_cannot_be_compared_is_refused_before_training(distill, model, message, faces, teacher, tmp_path):
+def test_what_cannot_be_compared_is_refused_before_training(
+    distill, model, message, faces, teacher, tmp_path
+):
     given = {key: str(teacher) if value == "T" else value for key, value in distill.items()}
     with pytest.raises(RecipeError, match=message):
         Distiller(small(faces, given, model=model), tmp_path / "run", tmp_path, tmp_path / "cache")
 
 
 def test_a_teacher_without_heatmaps_tells_no_heatmaps(faces, tmp_path):
-    coordinates = small(faces, model={"head": "coordinates"}, steps=1).model_copy(update={"losses": {"l1": 1.0}})
+    coordinates = small(faces, model={"head": "coordinates"}, steps=1).model_copy(
+        update={"losses": {"l1": 1.0}}
+    )
     teacher = run(Trainer, coordinates, tmp_path / "teacher")
     with pytest.raises(RecipeError, match="has no heatmaps; leave pixel_wise and heatmap_kl out"):
         Distiller(
-            small(faces, {"teacher": str(teacher), "pixel_wise": 1.0}), tmp_path / "run", tmp_path, tmp_path / "cache"
+            small(faces, {"teacher": str(teacher), "pixel_wise": 1.0}),
+            tmp_path / "run",
+            tmp_path,
+            tmp_path / "cache",
         )
 
 
 def test_an_onnx_teacher_cannot_be_compared_by_heatmaps(faces, teacher, tmp_path):
     export_checkpoint(teacher, tmp_path, "told", False, tmp_path, tmp_path / "cache")
     given = {"teacher": str(tmp_path / "told.onnx"), "heatmap_kl": 1.0}
-    with pytest.raises(RecipeError, match="is an ONNX file and tells landmarks only, not heatmap_kl"):
+    with pytest.raises(
+        RecipeError, match="is an ONNX file and tells landmarks only, not heatmap_kl"
+    ):
         Distiller(small(faces, given), tmp_path / "run", tmp_path, tmp_path / "cache")
 
 
@@ -354,4 +466,9 @@ def test_a_recipe_without_distill_is_refused(faces, tmp_path):
 def test_said_names_the_levels_by_stride(faces, teacher):
     net, _ = load_trained(teacher)
     answer = said(net, torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
-    assert {stride: level.shape[-1] for stride, level in answer.levels.items()} == {4: 16, 8: 8, 16: 4, 32: 2}
+    assert {stride: level.shape[-1] for stride, level in answer.levels.items()} == {
+        4: 16,
+        8: 8,
+        16: 4,
+        32: 2,
+    }

@@ -6,7 +6,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
-from lineament.training.distill.losses import feature_mimicry, heatmap_kl, pair_wise, peer_ensemble, pixel_wise
+from lineament.training.distill.losses import (
+    feature_mimicry,
+    heatmap_kl,
+    pair_wise,
+    peer_ensemble,
+    pixel_wise,
+)
 
 pytestmark = pytest.mark.torch
 
@@ -61,7 +67,9 @@ def test_the_divergence_is_that_of_two_known_distributions():
     teacher, student = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.75]).log()
     given = heatmap_kl(student.view(1, 1, 1, 2), teacher.view(1, 1, 1, 2))
     assert given.item() == pytest.approx(0.5 * np.log(2) + 0.5 * np.log(2 / 3), rel=1e-6)
-    assert heatmap_kl(teacher.view(1, 1, 1, 2) + 7, teacher.view(1, 1, 1, 2)).item() == pytest.approx(0, abs=1e-7)
+    assert heatmap_kl(
+        teacher.view(1, 1, 1, 2) + 7, teacher.view(1, 1, 1, 2)
+    ).item() == pytest.approx(0, abs=1e-7)
 
 
 def test_a_high_temperature_keeps_the_size_of_the_gradient():
@@ -91,7 +99,9 @@ def test_no_loss_has_a_gradient_towards_the_teacher(loss):
 
 def test_maps_of_two_sizes_are_one_clear_line():
     for loss in (pixel_wise, pair_wise, heatmap_kl, feature_mimicry):
-        with pytest.raises(RecipeError, match=r"the student's .* are \(1, 3, 4, 4\), the teacher's \(1, 3, 8, 8\)"):
+        with pytest.raises(
+            RecipeError, match=r"the student's .* are \(1, 3, 4, 4\), the teacher's \(1, 3, 8, 8\)"
+        ):
             loss(maps(1, 3, 4, 4), maps(1, 3, 8, 8))
     assert pair_wise(maps(1, 3, 4, 4), maps(1, 5, 4, 4)).shape == (1,)
     with pytest.raises(RecipeError, match="the student's feature maps"):

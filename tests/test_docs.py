@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_page_of_public_names_is_what_the_docstrings_say():
     checked = subprocess.run(
-        [sys.executable, ROOT / "scripts/write_api.py", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "scripts/write_api.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert checked.returncode == 0, checked.stderr
 
@@ -19,13 +22,19 @@ def test_the_page_of_public_names_is_what_the_docstrings_say():
 def test_the_page_of_recipes_is_what_the_settings_say():
     pytest.importorskip("torch")
     checked = subprocess.run(
-        [sys.executable, ROOT / "scripts/write_recipes.py", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "scripts/write_recipes.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert checked.returncode == 0, checked.stderr
 
 
 def test_the_result_tables_of_the_readme_are_what_the_cards_say():
     checked = subprocess.run(
-        [sys.executable, ROOT / "scripts/write_results.py", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "scripts/write_results.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert checked.returncode == 0, checked.stderr

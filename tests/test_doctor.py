@@ -76,7 +76,9 @@ def test_a_failed_check_says_what_to_type(versions: dict[str, str], weights: Pat
 
 
 @pytest.mark.parametrize("version", ["1.25.3", "3.0.0", "3.1rc1"])
-def test_a_version_out_of_range_fails_with_both_versions(version: str, versions: dict[str, str], weights: Path) -> None:
+def test_a_version_out_of_range_fails_with_both_versions(
+    version: str, versions: dict[str, str], weights: Path
+) -> None:
     versions["numpy"] = version
     check = _named(diagnose(), "numpy")
     assert check.status == "failed"
@@ -89,21 +91,31 @@ def test_a_version_in_range_is_ok(version: str, versions: dict[str, str], weight
     assert _named(diagnose(), "numpy").status == "ok"
 
 
-def test_an_absent_extra_is_no_failure_and_says_what_to_type(versions: dict[str, str], weights: Path) -> None:
+def test_an_absent_extra_is_no_failure_and_says_what_to_type(
+    versions: dict[str, str], weights: Path
+) -> None:
     check = _named(diagnose(), "backbones: no-such-package")
     assert (check.group, check.status) == ("extras", "absent")
     assert check.advice == "type: pip install 'lineament[backbones]'"
     assert healthy([check])
 
 
-def test_another_package_of_opencv_will_do_but_two_are_a_conflict(versions: dict[str, str], weights: Path) -> None:
+def test_another_package_of_opencv_will_do_but_two_are_a_conflict(
+    versions: dict[str, str], weights: Path
+) -> None:
     del versions["opencv-python-headless"]
     versions["opencv-python"] = "4.12.0.88"
     assert _named(diagnose(), "opencv-python-headless").status == "ok"
     versions["opencv-contrib-python"] = "4.12.0.88"
     check = _named(diagnose(), "opencv")
-    assert (check.status, check.found) == ("failed", "2 packages: opencv-python, opencv-contrib-python")
-    assert "pip uninstall opencv-python opencv-contrib-python, then pip install opencv-python" in check.advice
+    assert (check.status, check.found) == (
+        "failed",
+        "2 packages: opencv-python, opencv-contrib-python",
+    )
+    assert (
+        "pip uninstall opencv-python opencv-contrib-python, then pip install opencv-python"
+        in check.advice
+    )
 
 
 def test_running_from_a_folder_without_installing_is_told(
@@ -116,10 +128,15 @@ def test_running_from_a_folder_without_installing_is_told(
     assert check.advice == "type: pip install lineament"
 
 
-def test_an_old_python_fails(monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], weights: Path) -> None:
+def test_an_old_python_fails(
+    monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], weights: Path
+) -> None:
     monkeypatch.setattr(doctor, "OLDEST_PYTHON", (9, 1))
     check = _named(diagnose(), "python")
-    assert (check.status, check.advice) == ("failed", "wanted Python 9.1 or newer; make an environment with it")
+    assert (check.status, check.advice) == (
+        "failed",
+        "wanted Python 9.1 or newer; make an environment with it",
+    )
 
 
 def test_a_runtime_that_cannot_be_imported_is_told_and_not_raised(monkeypatch):
@@ -127,7 +144,11 @@ def test_a_runtime_that_cannot_be_imported_is_told_and_not_raised(monkeypatch):
     checks = diagnose(True)
     assert _named(checks, "providers").status == "failed"
     # a model that an earlier call loaded needs no import any more
-    assert [check.name for check in checks if check.group == "speed"] == ["accurate", "detector", "fast"]
+    assert [check.name for check in checks if check.group == "speed"] == [
+        "accurate",
+        "detector",
+        "fast",
+    ]
 
 
 def test_a_broken_runtime_is_a_failed_check(

@@ -7,7 +7,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lineament.analysis.draw import FORMATS, PART_COLORS, draw_faces, draw_trails, part_colors, save_image
+from lineament.analysis.draw import (
+    FORMATS,
+    PART_COLORS,
+    draw_faces,
+    draw_trails,
+    part_colors,
+    save_image,
+)
 from lineament.errors import ImageError
 from lineament.face import Face, Faces
 from lineament.geometry import Array
@@ -16,9 +23,13 @@ from lineament.schemes import NAMES, scheme
 ONLY = {"points": False, "edges": False, "boxes": False, "labels": False}
 
 
-def _faces(*landmarks: Array, of: str = "five", side: float = 100.0, sigma: float = 1.0, score: float = 1.0) -> Faces:
+def _faces(
+    *landmarks: Array, of: str = "five", side: float = 100.0, sigma: float = 1.0, score: float = 1.0
+) -> Faces:
     box = np.array([10.0, 30.0, 10.0 + side, 30.0 + side])
-    made = tuple(Face(p, np.ones(len(p)), np.full(len(p), sigma), box, score, of) for p in landmarks)
+    made = tuple(
+        Face(p, np.ones(len(p)), np.full(len(p), sigma), box, score, of) for p in landmarks
+    )
     return Faces(made, of, len(scheme(of)))
 
 
@@ -36,7 +47,9 @@ def test_the_middle_of_a_dot_is_the_landmark(side: float, bound_px: float) -> No
     for point in FIVE:
         points = away_from_others.copy()
         points[2] = point
-        light = draw_faces(_black(), _faces(points, side=side), **{**ONLY, "points": True}).sum(-1, dtype=float)
+        light = draw_faces(_black(), _faces(points, side=side), **{**ONLY, "points": True}).sum(
+            -1, dtype=float
+        )
         rows, columns = np.indices(light.shape)
         middle = np.array([(columns * light).sum(), (rows * light).sum()]) / light.sum()
         assert np.abs(middle - point).max() < bound_px
@@ -88,7 +101,9 @@ def test_a_sigma_without_a_sensible_circle_draws_none(sigma: float) -> None:
 
 def test_dots_grow_with_the_face() -> None:
     lit = [
-        np.count_nonzero(draw_faces(_black(), _faces(FIVE, side=side), **{**ONLY, "points": True}).any(-1))
+        np.count_nonzero(
+            draw_faces(_black(), _faces(FIVE, side=side), **{**ONLY, "points": True}).any(-1)
+        )
         for side in (30.0, 200.0, 800.0)
     ]
     assert lit[0] < lit[1] < lit[2]
@@ -96,7 +111,9 @@ def test_dots_grow_with_the_face() -> None:
 
 def test_size_scales_what_is_drawn() -> None:
     large = draw_faces(_black(), _faces(FIVE), size=3.0)
-    assert np.count_nonzero(large.any(-1)) > 1.5 * np.count_nonzero(draw_faces(_black(), _faces(FIVE)).any(-1))
+    assert np.count_nonzero(large.any(-1)) > 1.5 * np.count_nonzero(
+        draw_faces(_black(), _faces(FIVE)).any(-1)
+    )
 
 
 @pytest.mark.parametrize("far", [1e5, -1e7, 1e12])
@@ -113,7 +130,15 @@ def test_a_box_far_outside_is_no_error() -> None:
 
 def test_the_label_stays_within_the_picture() -> None:
     # the box touches the right and the upper end: the label, some 10 px high, moves in and down
-    face = Face(FIVE, np.ones(5), np.ones(5), np.array([150.0, 0.0, 239.0, 90.0]), 0.98, "five", track_id=123)
+    face = Face(
+        FIVE,
+        np.ones(5),
+        np.ones(5),
+        np.array([150.0, 0.0, 239.0, 90.0]),
+        0.98,
+        "five",
+        track_id=123,
+    )
     drawn = draw_faces(_black(), Faces((face,), "five", 5), **{**ONLY, "labels": True})
     rows, columns = np.nonzero((drawn > 200).all(-1))
     assert rows.size > 20
@@ -138,7 +163,9 @@ def test_every_part_of_every_scheme_has_a_color(name: str) -> None:
     for part, indices in of.parts.items():
         if part in PART_COLORS:
             assert PART_COLORS[part] in {colors[i] for i in indices}
-    assert set(PART_COLORS.values()) >= {colors[i] for part in ("nose", "mouth") for i in of.parts.get(part, ())}
+    assert set(PART_COLORS.values()) >= {
+        colors[i] for part in ("nose", "mouth") for i in of.parts.get(part, ())
+    }
 
 
 @pytest.mark.parametrize(
@@ -176,13 +203,18 @@ def test_the_suffix_decides_the_format(suffix: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["picture.xyz", "picture", "picture.png.gz"])
 def test_an_unknown_suffix_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"names no format; wanted \.jpg, \.jpeg, \.png, \.webp, \.bmp, \.tif, \.tiff"):
+    with pytest.raises(
+        ImageError,
+        match=r"names no format; wanted \.jpg, \.jpeg, \.png, \.webp, \.bmp, \.tif, \.tiff",
+    ):
         save_image(tmp_path / name, _smooth())
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_absent_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"a\.png: cannot be written \(No such file or directory\); choose another"):
+    with pytest.raises(
+        ImageError, match=r"a\.png: cannot be written \(No such file or directory\); choose another"
+    ):
         save_image(tmp_path / "absent" / "a.png", _smooth())
 
 
@@ -197,7 +229,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", half)
-    with pytest.raises(ImageError, match=r"cannot be written \(No space left on device\); choose another place"):
+    with pytest.raises(
+        ImageError, match=r"cannot be written \(No space left on device\); choose another place"
+    ):
         save_image(path, _smooth())
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
@@ -205,7 +239,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside(
 
 def test_a_trail_leads_from_place_to_place_and_is_thickest_at_its_end() -> None:
     canvas = _black()
-    draw_trails(canvas, [[np.array([20.0, 50.0]), np.array([100.0, 50.0]), np.array([200.0, 50.0])]])
+    draw_trails(
+        canvas, [[np.array([20.0, 50.0]), np.array([100.0, 50.0]), np.array([200.0, 50.0])]]
+    )
     lit = canvas.max(-1) > 100
     assert lit[50, 20:200].all()
     assert lit[:, 180].sum() > lit[:, 40].sum() >= 1

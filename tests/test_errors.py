@@ -5,7 +5,14 @@ import inspect
 import pytest
 
 from lineament import errors
-from lineament.errors import ExtraError, InputError, LineamentError, WorkError, did_you_mean, missing_extra
+from lineament.errors import (
+    ExtraError,
+    InputError,
+    LineamentError,
+    WorkError,
+    did_you_mean,
+    missing_extra,
+)
 
 ALL = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == errors.__name__]
 

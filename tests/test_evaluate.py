@@ -46,7 +46,9 @@ def picture(_: Sample) -> np.ndarray:
 
 def face(landmarks: np.ndarray, sigma: float = 2.0, scheme: str = "ibug68") -> Face:
     box = np.concatenate([landmarks.min(0), landmarks.max(0)])
-    return Face(landmarks, np.ones(len(landmarks)), np.full(len(landmarks), sigma), box, 0.9, scheme)
+    return Face(
+        landmarks, np.ones(len(landmarks)), np.full(len(landmarks), sigma), box, 0.9, scheme
+    )
 
 
 def faces(*found: Face) -> Faces:
@@ -56,7 +58,9 @@ def faces(*found: Face) -> Faces:
 class Oracle:
     """Predicts the true points of the samples in turn, moved by `shift`, and remembers its calls."""
 
-    def __init__(self, samples: list[Sample], shift: Callable[[int], tuple[float, float]] = lambda i: (0, 0)) -> None:
+    def __init__(
+        self, samples: list[Sample], shift: Callable[[int], tuple[float, float]] = lambda i: (0, 0)
+    ) -> None:
         self.samples, self.shift = samples, shift
         self.calls: list[np.ndarray | None] = []
 
@@ -67,7 +71,10 @@ class Oracle:
 
 
 def score(
-    predict: Callable[..., Faces], samples: list[Sample], name: str | Protocol = COMMON, **options: object
+    predict: Callable[..., Faces],
+    samples: list[Sample],
+    name: str | Protocol = COMMON,
+    **options: object,
 ) -> Report:
     return evaluate(predict, name, samples, read=picture, **options)  # type: ignore[arg-type]
 
@@ -78,7 +85,13 @@ def score(
 def test_a_perfect_predictor_has_no_error() -> None:
     samples = [sample(i) for i in range(4)]
     report = score(Oracle(samples), samples)
-    assert (report.images, report.missed, report.nme, report.failure_rate, report.auc) == (4, 0, 0, 0, 1)
+    assert (report.images, report.missed, report.nme, report.failure_rate, report.auc) == (
+        4,
+        0,
+        0,
+        0,
+        1,
+    )
     assert report.per_part.keys() == COMMON.parts().keys()
     assert set(report.per_part.values()) == {0}
 
@@ -99,7 +112,12 @@ def test_every_figure_follows_from_the_shifts() -> None:
     assert report.per_landmark == pytest.approx([0.06] * N)
     assert [f.nme for f in report.per_image] == pytest.approx([0.02, 0.04, 0.06, 0.12])
     assert report.also["diagonal"].nme == pytest.approx(
-        np.mean([s / np.hypot(*np.ptp(x.landmarks, 0)) for s, x in zip((1, 2, 3, 6), samples, strict=True)])
+        np.mean(
+            [
+                s / np.hypot(*np.ptp(x.landmarks, 0))
+                for s, x in zip((1, 2, 3, 6), samples, strict=True)
+            ]
+        )
     )
 
 
@@ -112,7 +130,9 @@ def test_the_worst_faces_come_first_and_are_drawn() -> None:
 
 def test_the_stated_sigma_is_held_against_the_error() -> None:
     samples = [sample(i) for i in range(3)]
-    found = score(Oracle(samples, lambda i: (3, 0)), samples).reliability  # every error 3 px, every sigma 2 px
+    found = score(
+        Oracle(samples, lambda i: (3, 0)), samples
+    ).reliability  # every error 3 px, every sigma 2 px
     assert found is not None
     assert (found.points, found.under[1.0], found.under[2.0]) == (3 * N, 0, 1)
     assert found.ece == pytest.approx(1 / 50)
@@ -154,7 +174,8 @@ def test_detected_boxes_are_left_to_the_predictor() -> None:
 
 def test_faces_of_one_picture_are_predicted_together_and_read_once() -> None:
     samples = [
-        sample(i, f"x.jpg#{i}", image=Path("x.jpg"), landmarks=shape(i, at)) for i, at in enumerate([(0, 0), (99, 99)])
+        sample(i, f"x.jpg#{i}", image=Path("x.jpg"), landmarks=shape(i, at))
+        for i, at in enumerate([(0, 0), (99, 99)])
     ]
     reads, calls = [], []
 
@@ -192,7 +213,10 @@ def test_the_border_of_a_match_is_an_iou_of_three_tenths() -> None:
         shift = np.array([width * (1 - share) / (1 + share), 0])
         moved = face(one.landmarks + shift)
         assert iou(box[None], moved.box[None])[0, 0] == pytest.approx(share)
-        assert score(lambda image, boxes, moved=moved: faces(moved), [one], boxes="detected").missed == missed
+        assert (
+            score(lambda image, boxes, moved=moved: faces(moved), [one], boxes="detected").missed
+            == missed
+        )
 
 
 def test_no_face_found_at_all_is_a_report_not_an_error() -> None:
@@ -205,7 +229,8 @@ def test_no_face_found_at_all_is_a_report_not_an_error() -> None:
 
 def test_given_boxes_answered_by_fewer_faces_are_matched_by_overlap() -> None:
     samples = [
-        sample(i, f"x#{i}", image=Path("x"), landmarks=shape(i, at)) for i, at in enumerate([(0, 0), (110, 110)])
+        sample(i, f"x#{i}", image=Path("x"), landmarks=shape(i, at))
+        for i, at in enumerate([(0, 0), (110, 110)])
     ]
     report = score(lambda image, boxes: faces(face(samples[1].landmarks)), samples)
     assert [f.nme for f in report.per_image] == [None, 0]
@@ -256,7 +281,9 @@ def test_points_hidden_count_or_not_as_the_protocol_says() -> None:
     moved[:34] += [5, 0]  # only hidden points are wrong, by a tenth of the norm
     for rule, error in (("annotated", 0.05), ("visible", 0.0)):
         fixed = COMMON.model_copy(update={"visibility": rule})
-        assert score(lambda image, boxes: faces(face(moved)), [one], fixed).nme == pytest.approx(error)
+        assert score(lambda image, boxes: faces(face(moved)), [one], fixed).nme == pytest.approx(
+            error
+        )
 
 
 def test_validation_keeps_only_the_tenth_on_which_everything_is_chosen() -> None:
@@ -272,19 +299,32 @@ def test_validation_keeps_only_the_tenth_on_which_everything_is_chosen() -> None
 
 
 def test_samples_that_do_not_fit_the_protocol_are_refused() -> None:
-    with pytest.raises(ProtocolError, match="'300w-common' selects none of the 0 faces given; give the 'common' part"):
+    with pytest.raises(
+        ProtocolError,
+        match="'300w-common' selects none of the 0 faces given; give the 'common' part",
+    ):
         score(Oracle([]), [])
-    with pytest.raises(ProtocolError, match="has fgnet68 points, protocol '300w-common' is scored on ibug68; give"):
+    with pytest.raises(
+        ProtocolError, match="has fgnet68 points, protocol '300w-common' is scored on ibug68; give"
+    ):
         score(Oracle([]), [sample(0, scheme="fgnet68")])
-    with pytest.raises(ProtocolError, match="boxes are 'mine'; choose 'truth', 'detected' or 'tracked'"):
+    with pytest.raises(
+        ProtocolError, match="boxes are 'mine'; choose 'truth', 'detected' or 'tracked'"
+    ):
         score(Oracle([]), [sample(0)], boxes="mine")
     short = sample(0, "a.jpg", landmarks=shape(0)[:51])
-    with pytest.raises(ProtocolError, match=r"a.jpg: the truth has 51 points, ibug68 has 68; protocol '300w-common'"):
+    with pytest.raises(
+        ProtocolError,
+        match=r"a.jpg: the truth has 51 points, ibug68 has 68; protocol '300w-common'",
+    ):
         score(lambda image, boxes: faces(face(shape(0))), [short])
 
 
 def test_predictions_of_the_wrong_length_are_refused() -> None:
-    with pytest.raises(ProtocolError, match=r"51 landmarks were predicted, protocol '300w-common' has 68 \(ibug68\)"):
+    with pytest.raises(
+        ProtocolError,
+        match=r"51 landmarks were predicted, protocol '300w-common' has 68 \(ibug68\)",
+    ):
         score(lambda image, boxes: faces(face(shape(0)[:51])), [sample(0)])
 
 
@@ -337,10 +377,13 @@ def test_tracked_boxes_want_a_tracker_and_frames_in_order(tmp_path: Path) -> Non
     with pytest.raises(ProtocolError, match="want a Tracker, not a Predictor"):
         score(Oracle([]), frames_of(path, [0]), "300vw-1", boxes="tracked")
     with pytest.raises(
-        ProtocolError, match=r"a\.avi#0 does not come after a\.avi#2; tracked boxes want frames in order"
+        ProtocolError,
+        match=r"a\.avi#0 does not come after a\.avi#2; tracked boxes want frames in order",
     ):
         score(Following(), frames_of(path, [2, 0]), "300vw-1", boxes="tracked")
-    with pytest.raises(ProtocolError, match="tracked boxes are for videos, these faces are of pictures"):
+    with pytest.raises(
+        ProtocolError, match="tracked boxes are for videos, these faces are of pictures"
+    ):
         score(Following(), [sample(1)], boxes="tracked")
 
 
@@ -373,5 +416,7 @@ def test_a_norm_that_a_face_lacks_is_left_out_for_it_and_said():
 
 
 def test_a_protocol_of_one_point_draws_its_worst_faces():
-    drawn = draw_errors(np.zeros((80, 80, 3), np.uint8), np.array([[40.0, 40.0]]), np.array([[44.0, 40.0]]))
+    drawn = draw_errors(
+        np.zeros((80, 80, 3), np.uint8), np.array([[40.0, 40.0]]), np.array([[44.0, 40.0]])
+    )
     assert drawn.max() > 200

@@ -57,7 +57,14 @@ def run(tmp_path_factory):
             "name": "small",
             "data": [{"reader": "folder", "folder": str(root / "faces")}],
             "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64},
-            "train": {"steps": 30, "batch": 8, "warmup": 2, "bf16": False, "threads": 1, "num_workers": 0},
+            "train": {
+                "steps": 30,
+                "batch": 8,
+                "warmup": 2,
+                "bf16": False,
+                "threads": 1,
+                "num_workers": 0,
+            },
         }
     )
     return Trainer(recipe, root / "run", root, root / "cache").run(), recipe, root
@@ -71,7 +78,9 @@ def exported(request, run):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export, "NME_CHANGE", 0.2)
         patch.setattr(export, "MOVE_INT8", 3.0)
-        card = export_checkpoint(checkpoint, out, "small", request.param, root, root / "cache", {"licence": "none"})
+        card = export_checkpoint(
+            checkpoint, out, "small", request.param, root, root / "cache", {"licence": "none"}
+        )
     return Model(out / "small.onnx", 1), card, out
 
 
@@ -88,14 +97,18 @@ def test_the_file_predicts_what_torch_predicts(run, exported):
     assert card["gate"]["median_move_px"] == pytest.approx(np.median(moves), abs=2e-3)
 
 
-@pytest.mark.parametrize("backbone", ["light-resnet50", "simple-baseline", "hrnet-w18", "hr-supernet", "hourglass"])
+@pytest.mark.parametrize(
+    "backbone", ["light-resnet50", "simple-baseline", "hrnet-w18", "hr-supernet", "hourglass"]
+)
 def test_the_networks_of_the_papers_pass_the_gate(backbone, run, tmp_path):
     _, recipe, root = run
     model = recipe.model.model_copy(update={"backbone": backbone})
     train = recipe.train.model_copy(update={"steps": 1})
     changed = recipe.model_copy(update={"model": model, "train": train})
     checkpoint = Trainer(changed, tmp_path / "run", root, root / "cache").run()
-    card = export_checkpoint(checkpoint, tmp_path, "small", False, root, root / "cache", {"licence": "none"})
+    card = export_checkpoint(
+        checkpoint, tmp_path, "small", False, root, root / "cache", {"licence": "none"}
+    )
     assert card["gate"]["largest_move_px"] < 0.01
     if backbone == "light-resnet50":
         assert 10.2 < card["bytes"] / 2**20 < 10.8  # MB in the paper
@@ -109,7 +122,11 @@ def test_the_file_names_no_source_file_of_the_machine_that_made_it(exported):
 def test_the_batch_is_free(exported):
     model, _, _ = exported
     for count in (1, 3, 17):
-        assert model.predict(np.zeros((count, 64, 64, 3), np.uint8)).landmarks_crop.shape == (count, 68, 2)
+        assert model.predict(np.zeros((count, 64, 64, 3), np.uint8)).landmarks_crop.shape == (
+            count,
+            68,
+            2,
+        )
 
 
 def test_the_card_says_what_lies_beside_it(run, exported):
@@ -132,14 +149,18 @@ def test_scores_and_sigma_follow_each_other(exported):
 
 def test_one_normalization_for_all_channels_changes_the_border_alone(run):
     checkpoint, _, _ = run
-    crops = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    crops = torch.randint(
+        0, 255, (2, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     with torch.no_grad():
         plain, _ = load_trained(checkpoint)
         first = plain.backbone.levels[0](plain.normalize(crops))
         even = even_normalization(load_trained(checkpoint)[0])
         second = even.backbone.levels[0](even.normalize(crops))
     assert len(set(even.mean.flatten().tolist())) == 1
-    torch.testing.assert_close(first[..., 1:-1, 1:-1], second[..., 1:-1, 1:-1], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        first[..., 1:-1, 1:-1], second[..., 1:-1, 1:-1], atol=1e-4, rtol=1e-4
+    )
 
 
 def test_nan_passes_no_gate():
@@ -160,7 +181,9 @@ def test_a_name_that_leads_elsewhere_is_refused(run, name, tmp_path):
 def test_nothing_is_written_where_points_move(run, tmp_path, monkeypatch):
     checkpoint, _, root = run
     monkeypatch.setattr(export, "MOVE_FP32", -1.0)
-    with pytest.raises(ExportError, match=r"a point moves 0\.000 px of the crop in ONNX; at most -1\.0 allowed"):
+    with pytest.raises(
+        ExportError, match=r"a point moves 0\.000 px of the crop in ONNX; at most -1\.0 allowed"
+    ):
         export_checkpoint(checkpoint, tmp_path / "out", "small", False, root, root / "cache")
     assert not (tmp_path / "out").exists()
 
@@ -168,10 +191,13 @@ def test_nothing_is_written_where_points_move(run, tmp_path, monkeypatch):
 def test_the_gate_refuses_a_worse_error_and_lets_a_better_one_pass():
     Gate(0.01, 0.001, 0.04, 0.0403).check(int8=False)
     Gate(2.0, 0.1, 0.04, 0.0390).check(int8=True)
-    with pytest.raises(ExportError, match=r"the validation NME goes from 0\.04000 to 0\.04050 \(\+1\.25%\)"):
+    with pytest.raises(
+        ExportError, match=r"the validation NME goes from 0\.04000 to 0\.04050 \(\+1\.25%\)"
+    ):
         Gate(0.01, 0.001, 0.04, 0.0405).check(int8=True)
     with pytest.raises(
-        ExportError, match=r"the median point moves 0\.700 px of the crop in ONNX; at most 0\.5 allowed"
+        ExportError,
+        match=r"the median point moves 0\.700 px of the crop in ONNX; at most 0\.5 allowed",
     ):
         Gate(2.0, 0.7, 0.04, 0.04).check(int8=True)
 

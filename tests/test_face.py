@@ -23,7 +23,9 @@ def a_face(points=5, shift=0.0, **changes):
 
 def test_a_face_keeps_what_it_was_given_as_float64():
     face = a_face(landmarks=np.ones((5, 2), np.float32), scores=[0, 1, 0, 1, 1], box=(0, 0, 3, 4))
-    assert all(a.dtype == np.float64 for a in (face.landmarks, face.scores, face.sigma_px, face.box))
+    assert all(
+        a.dtype == np.float64 for a in (face.landmarks, face.scores, face.sigma_px, face.box)
+    )
     assert face.box.tolist() == [0, 0, 3, 4]
     assert face.score == 0.75
     assert face.track_id is None
@@ -51,8 +53,14 @@ def test_a_face_does_not_change_with_the_array_it_was_made_from():
     ("changes", "message"),
     [
         ({"landmarks": np.zeros((5, 3))}, r"landmarks have shape \(5, 3\); wanted \(N, 2\)"),
-        ({"landmarks": [[0, 0]] * 3 + [[np.nan, 1], [2, np.inf]]}, "2 landmarks are not finite; wanted numbers"),
-        ({"scores": np.zeros(4)}, r"scores have shape \(4,\); wanted \(5,\), one for each landmark"),
+        (
+            {"landmarks": [[0, 0]] * 3 + [[np.nan, 1], [2, np.inf]]},
+            "2 landmarks are not finite; wanted numbers",
+        ),
+        (
+            {"scores": np.zeros(4)},
+            r"scores have shape \(4,\); wanted \(5,\), one for each landmark",
+        ),
         ({"sigma_px": np.zeros((5, 2))}, r"sigma_px have shape \(5, 2\); wanted \(5,\)"),
         ({"box": [0, 0, 3]}, r"boxes have shape \(3,\); wanted \(F, 4\)"),
         ({"box": [5, 0, 5, 9]}, "box 0 is .*; wanted finite x0 < x1 and y0 < y1"),
@@ -83,9 +91,9 @@ def test_no_face_is_an_empty_result_of_the_same_shape():
     assert none.scores.shape == none.sigma_px.shape == (0, 68)
     assert none.boxes.shape == (0, 4)
     assert none.box_scores.shape == (0,)
-    assert {a.dtype for a in (none.landmarks, none.scores, none.sigma_px, none.boxes, none.box_scores)} == {
-        np.dtype(np.float64)
-    }
+    assert {
+        a.dtype for a in (none.landmarks, none.scores, none.sigma_px, none.boxes, none.box_scores)
+    } == {np.dtype(np.float64)}
 
 
 def test_faces_of_two_schemes_do_not_go_together():

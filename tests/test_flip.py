@@ -15,7 +15,9 @@ MOVE = np.array([3, 5], np.float32)
 
 def answers(landmarks, scores=0.5, sigma=1.0):
     shape = landmarks.shape[:2]
-    return CropLandmarks(landmarks, np.full(shape, scores, np.float32), np.full(shape, sigma, np.float32))
+    return CropLandmarks(
+        landmarks, np.full(shape, scores, np.float32), np.full(shape, sigma, np.float32)
+    )
 
 
 def painted(landmarks, side=64):
@@ -65,7 +67,9 @@ def test_no_crop_gives_no_face():
     def nothing(crops):
         return answers(np.zeros((len(crops), 5, 2), np.float32))
 
-    assert predict_with_flip(nothing, MIRROR)(np.zeros((0, 64, 64, 3), np.uint8)).landmarks_crop.shape == (0, 5, 2)
+    assert predict_with_flip(nothing, MIRROR)(
+        np.zeros((0, 64, 64, 3), np.uint8)
+    ).landmarks_crop.shape == (0, 5, 2)
 
 
 def test_the_result_does_not_depend_on_the_batch():
@@ -75,5 +79,7 @@ def test_the_result_does_not_depend_on_the_batch():
 
 
 def test_a_mirror_of_another_scheme_is_refused():
-    with pytest.raises(ShapeError, match="the model predicts 5 points, mirror has 68; give its own scheme's mirror"):
+    with pytest.raises(
+        ShapeError, match="the model predicts 5 points, mirror has 68; give its own scheme's mirror"
+    ):
         predict_with_flip(find_painted, scheme("ibug68").mirror)(painted(FIVE)[None])

@@ -59,7 +59,9 @@ def assert_same(a, b):
     assert [f.track_id for f in a] == [f.track_id for f in b]
 
 
-@pytest.mark.parametrize("faces", [some_faces(), some_faces(1, "ibug68"), NONE], ids=["two", "one68", "none"])
+@pytest.mark.parametrize(
+    "faces", [some_faces(), some_faces(1, "ibug68"), NONE], ids=["two", "one68", "none"]
+)
 def test_json_written_and_read_again_is_the_same_to_the_last_bit(faces):
     text = faces_to_json(faces, "a/ü.jpg")
     image, again = faces_from_json(text)
@@ -72,7 +74,14 @@ def test_the_dict_has_exactly_the_agreed_keys():
     given = faces_to_dict(some_faces(), "x.jpg")
     assert list(given) == ["image", "faces", "scheme"]
     assert list(given["faces"][0]) == ["box", "score", "landmarks", "scores", "sigma_px"]
-    assert list(given["faces"][1]) == ["box", "score", "landmarks", "scores", "sigma_px", "track_id"]
+    assert list(given["faces"][1]) == [
+        "box",
+        "score",
+        "landmarks",
+        "scores",
+        "sigma_px",
+        "track_id",
+    ]
     assert faces_to_dict(NONE, "x.jpg") == {"image": "x.jpg", "faces": [], "scheme": "five"}
 
 
@@ -85,7 +94,11 @@ def test_json_rounds_when_asked_and_stays_within_half_a_unit():
 
 def test_a_sigma_that_is_not_finite_is_null_in_json_and_nan_again():
     face = some_faces(1)[0]
-    odd = Faces((Face(face.landmarks, face.scores, [1, np.nan, 2, np.inf, 3], face.box, 1, "five"),), "five", 5)
+    odd = Faces(
+        (Face(face.landmarks, face.scores, [1, np.nan, 2, np.inf, 3], face.box, 1, "five"),),
+        "five",
+        5,
+    )
     text = faces_to_json(odd)
     assert "NaN" not in text
     assert json.loads(text)["faces"][0]["sigma_px"] == [1, None, 2, None, 3]
@@ -105,12 +118,18 @@ def broken(**changes):
         ({"faces": {}, "scheme": "five"}, r"these are not faces \(faces, scheme\)"),
         ({"faces": [], "scheme": "fife"}, "the faces' scheme is unknown: .*did you mean 'five'"),
         ({"faces": [3], "scheme": "five"}, "face 0 is a int; wanted an object with box, score"),
-        ({"faces": [{"box": []}], "scheme": "five"}, "face 0 has no score, landmarks, scores, sigma_px; wanted"),
+        (
+            {"faces": [{"box": []}], "scheme": "five"},
+            "face 0 has no score, landmarks, scores, sigma_px; wanted",
+        ),
         (broken(landmarks=[[1, 2]] * 4), r"face 0: scores have shape \(5,\); wanted \(4,\)"),
         (broken(landmarks=[[1, None]] * 5), "face 0: 5 landmarks are not finite"),
         (broken(box="here"), "face 0: could not convert string to float"),
         (broken(box=[]), "face 0: index 0 is out of bounds"),
-        (broken(landmarks=[[1, 2]] * 4, scores=[1] * 4, sigma_px=[1] * 4), "face 0 has 4 landmarks; wanted 5 of"),
+        (
+            broken(landmarks=[[1, 2]] * 4, scores=[1] * 4, sigma_px=[1] * 4),
+            "face 0 has 4 landmarks; wanted 5 of",
+        ),
     ],
 )
 def test_faces_that_are_not_are_one_clear_error(given, message):
@@ -119,7 +138,9 @@ def test_faces_that_are_not_are_one_clear_error(given, message):
 
 
 def test_text_that_is_not_json_is_one_clear_error():
-    with pytest.raises(DataError, match=r"not JSON \(.*\); wanted the text that faces_to_json writes"):
+    with pytest.raises(
+        DataError, match=r"not JSON \(.*\); wanted the text that faces_to_json writes"
+    ):
         faces_from_json("{")
 
 
@@ -144,7 +165,9 @@ def test_csv_has_a_row_for_each_face_under_its_columns(tmp_path):
     assert float(rows[1]["y_0"]) == faces[1].landmarks[0, 1]
     assert float(rows[0]["score_3"]) == faces[0].scores[3]
     assert float(rows[0]["sigma_px_2"]) == faces[0].sigma_px[2]
-    assert [float(rows[0][f"box_{end}"]) for end in ("x0", "y0", "x1", "y1")] == faces[0].box.tolist()
+    assert [float(rows[0][f"box_{end}"]) for end in ("x0", "y0", "x1", "y1")] == faces[
+        0
+    ].box.tolist()
     assert [path.name for path in tmp_path.iterdir()] == ["f.csv"]  # nothing half-written is left
 
 
@@ -159,7 +182,9 @@ def test_a_failed_table_leaves_the_old_file_alone(tmp_path, write):
     if write is write_parquet:
         pytest.importorskip("pyarrow")
     (tmp_path / "f").write_text("old")
-    with pytest.raises(SchemeError, match="the faces of 'b' are five, not ibug68; write one file for each scheme"):
+    with pytest.raises(
+        SchemeError, match="the faces of 'b' are five, not ibug68; write one file for each scheme"
+    ):
         write(tmp_path / "f", [("a", some_faces(1, "ibug68")), ("b", some_faces(1))], "ibug68")
     assert (tmp_path / "f").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
@@ -170,7 +195,9 @@ def test_parquet_written_and_read_again_is_the_same(tmp_path, monkeypatch, batch
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr("lineament.io.formats.ROWS_AT_ONCE", batch)
     faces = some_faces()
-    write_parquet(tmp_path / "f.parquet", [("a.jpg", faces), ("b.jpg", NONE), ("c.jpg", faces)], "five")
+    write_parquet(
+        tmp_path / "f.parquet", [("a.jpg", faces), ("b.jpg", NONE), ("c.jpg", faces)], "five"
+    )
     rows = parquet.read_table(tmp_path / "f.parquet").to_pylist()
     assert [(row["image"], row["face"], row["track_id"]) for row in rows] == [
         ("a.jpg", 0, None),
@@ -201,7 +228,9 @@ def test_parquet_of_no_face_has_columns_and_no_rows(tmp_path):
 )
 def test_a_missing_extra_says_what_to_type(tmp_path, monkeypatch, package, extra, call):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ExtraError, match=rf"{package} is not installed; type: pip install 'lineament\[{extra}\]'"):
+    with pytest.raises(
+        ExtraError, match=rf"{package} is not installed; type: pip install 'lineament\[{extra}\]'"
+    ):
         call(tmp_path)
 
 
@@ -222,7 +251,10 @@ def test_pts_without_a_header_is_read():
         ("", "f.pts: no points; wanted one line of x and y for each point"),
         ("1 2\n3\n", "f.pts:2: '3'; wanted two numbers, x and y, counted from 1"),
         ("1 2\n3 four\n", "f.pts:2: '3 four'; wanted two numbers"),
-        ("version: 1\nn_points: 3\n{\n1 2\n}\n", "f.pts: the header says 3 points, 1 follow; mend the header"),
+        (
+            "version: 1\nn_points: 3\n{\n1 2\n}\n",
+            "f.pts: the header says 3 points, 1 follow; mend the header",
+        ),
     ],
 )
 def test_a_broken_pts_says_where(text, message):
@@ -241,7 +273,9 @@ def test_pts_files_are_numbered_only_where_several():
     assert list(faces_to_pts(two, "photo")) == ["photo_1.pts", "photo_2.pts"]
     assert faces_to_pts(NONE, "photo") == {}
     written = faces_to_pts(two, "photo")["photo_2.pts"]
-    np.testing.assert_allclose(parse_pts(written), two[1].landmarks, atol=0.0005 + 1e-9)  # three decimals
+    np.testing.assert_allclose(
+        parse_pts(written), two[1].landmarks, atol=0.0005 + 1e-9
+    )  # three decimals
 
 
 def test_coco_has_flat_keypoints_counted_ids_and_a_skeleton_from_one():
@@ -251,7 +285,10 @@ def test_coco_has_flat_keypoints_counted_ids_and_a_skeleton_from_one():
         {"id": 1, "file_name": "none.jpg", "width": 64, "height": 48},
         {"id": 2, "file_name": "a.jpg", "width": 640, "height": 480},
     ]
-    assert [(a["id"], a["image_id"], a["category_id"]) for a in given["annotations"]] == [(1, 2, 1), (2, 2, 1)]
+    assert [(a["id"], a["image_id"], a["category_id"]) for a in given["annotations"]] == [
+        (1, 2, 1),
+        (2, 2, 1),
+    ]
     first = given["annotations"][0]
     np.testing.assert_array_equal(np.reshape(first["keypoints"], (5, 3))[:, :2], faces[0].landmarks)
     assert first["keypoints"][2::3] == [2] * 5
@@ -269,7 +306,9 @@ def test_coco_of_nothing_is_a_data_set_without_images():
 
 
 def test_coco_leaves_out_an_unknown_image_size_and_refuses_another_scheme():
-    assert faces_to_coco([("x", Faces((), "five", 5))], "five")["images"] == [{"id": 1, "file_name": "x"}]
+    assert faces_to_coco([("x", Faces((), "five", 5))], "five")["images"] == [
+        {"id": 1, "file_name": "x"}
+    ]
     with pytest.raises(SchemeError, match="the faces of 'x' are five, not wflw98"):
         faces_to_coco([("x", NONE)], "wflw98")
 
@@ -283,5 +322,7 @@ def test_supervision_gets_points_confidences_and_boxes():
     np.testing.assert_allclose(points.data["xyxy"], faces.boxes, rtol=1e-6)
     np.testing.assert_allclose(points.data["score"], faces.box_scores, rtol=1e-6)
     confidence = getattr(points, "keypoint_confidence", None)
-    np.testing.assert_allclose(points.confidence if confidence is None else confidence, faces.scores, rtol=1e-6)
+    np.testing.assert_allclose(
+        points.confidence if confidence is None else confidence, faces.scores, rtol=1e-6
+    )
     assert faces_to_supervision(NONE).xy.shape == (0, 5, 2)

@@ -30,7 +30,9 @@ from lineament.geometry import (
 near = st.floats(-500, 500)
 lengths = st.floats(1, 400)
 points_2d = st.tuples(near, near).map(np.array)
-boxes = st.tuples(near, near, lengths, lengths).map(lambda b: np.array([b[0], b[1], b[0] + b[2], b[1] + b[3]]))
+boxes = st.tuples(near, near, lengths, lengths).map(
+    lambda b: np.array([b[0], b[1], b[0] + b[2], b[1] + b[3]])
+)
 sizes = st.integers(16, 512)
 paddings = st.floats(0.5, 3)
 rolls = st.floats(-179.9, 179.9)
@@ -51,7 +53,9 @@ def test_points_are_x_then_y_and_boxes_are_corners_on_the_outline():
 
 def test_points_that_are_not_finite_do_not_count_for_the_box():
     assert landmark_box([[1, 2], [np.nan, 99], [5, np.inf], [3, 4]]).tolist() == [1, 2, 3, 4]
-    with pytest.raises(ShapeError, match="no landmark is finite; wanted at least one to draw a box around"):
+    with pytest.raises(
+        ShapeError, match="no landmark is finite; wanted at least one to draw a box around"
+    ):
         landmark_box([[np.nan, 1]])
 
 
@@ -66,7 +70,10 @@ def test_one_box_or_no_box_becomes_rows_of_four():
     [
         ([1, 2, 3], r"boxes have shape \(3,\); wanted \(F, 4\): x0, y0, x1, y1 for each face"),
         ([[1, 2, 3, 4, 5]], r"boxes have shape \(1, 5\)"),
-        ([[0, 0, 1, 1], [5, 0, 5, 1]], r"box 1 is \[5.0, 0.0, 5.0, 1.0\]; wanted finite x0 < x1 and y0 < y1"),
+        (
+            [[0, 0, 1, 1], [5, 0, 5, 1]],
+            r"box 1 is \[5.0, 0.0, 5.0, 1.0\]; wanted finite x0 < x1 and y0 < y1",
+        ),
         ([[0, 3, 1, 2]], r"box 0 is \[0.0, 3.0, 1.0, 2.0\]"),
         ([[0, 0, np.nan, 1]], "box 0 is .*wanted finite"),
         ([[0, 0, np.inf, 1]], "box 0 is .*wanted finite"),
@@ -79,7 +86,9 @@ def test_a_wrong_box_is_an_error_that_shows_it(given_boxes, message):
 
 def test_points_of_another_shape_are_an_error_that_names_them():
     assert as_points([[1, 2]]).dtype == np.float64
-    with pytest.raises(ShapeError, match=r"source points have shape \(2,\); wanted \(N, 2\): one row of x, y"):
+    with pytest.raises(
+        ShapeError, match=r"source points have shape \(2,\); wanted \(N, 2\): one row of x, y"
+    ):
         as_points([1, 2], "source points")
 
 
@@ -107,7 +116,9 @@ def test_an_image_covers_half_a_pixel_beyond_its_outer_centres_and_resizing_keep
 
 def test_a_heatmap_of_stride_4_has_its_first_pixel_over_the_first_four_of_the_crop():
     # crop pixels 0 1 2 3 have their middle at 1.5; 60 61 62 63 at 61.5; (1.5 + 0.5) / 4 - 0.5 = 0, (62) / 4 - 0.5 = 15
-    close(apply_affine(resize_affine(1 / 4, 1 / 4), [[1.5, 61.5], [0, 3]]), [[0, 15], [-0.375, 0.375]])
+    close(
+        apply_affine(resize_affine(1 / 4, 1 / 4), [[1.5, 61.5], [0, 3]]), [[0, 15], [-0.375, 0.375]]
+    )
 
 
 def test_resizing_is_what_opencv_does_to_pixels():
@@ -147,7 +158,10 @@ def test_a_crop_shows_the_padded_box_from_edge_to_edge():
     # the box 10 20 50 100 is 80 long: the square is 1.5 * 80 = 120 wide around (30, 60), from (-30, 0) to (90, 120);
     # 60 crop pixels cover [-0.5, 59.5]
     affine = crop_affine([10, 20, 50, 100], 60, 1.5)
-    close(apply_affine(affine, [[-30, 0], [90, 120], [30, 60]]), [[-0.5, -0.5], [59.5, 59.5], [29.5, 29.5]])
+    close(
+        apply_affine(affine, [[-30, 0], [90, 120], [30, 60]]),
+        [[-0.5, -0.5], [59.5, 59.5], [29.5, 29.5]],
+    )
     assert affine_scale(affine) == pytest.approx(0.5)
 
 
@@ -182,7 +196,11 @@ def test_a_crop_centres_the_box_at_its_scale_and_turns_it_back(box, size, paddin
 
 @given(crops, crops, points_2d)
 def test_composing_is_doing_the_first_then_the_second(second, first, point):
-    close(apply_affine(compose(second, first), point), apply_affine(second, apply_affine(first, point)), 1e-3)
+    close(
+        apply_affine(compose(second, first), point),
+        apply_affine(second, apply_affine(first, point)),
+        1e-3,
+    )
 
 
 @given(crops)
@@ -238,7 +256,11 @@ def test_a_fit_is_the_best_in_least_squares():
     [
         ([[0, 0]], [[1, 1]], "1 source and 1 target points; wanted the same number, at least 2"),
         ([[0, 0], [1, 1]], [[1, 1]], "2 source and 1 target points"),
-        ([[3, 3], [3, 3]], [[0, 0], [1, 1]], "all source points are one point; wanted at least two different ones"),
+        (
+            [[3, 3], [3, 3]],
+            [[0, 0], [1, 1]],
+            "all source points are one point; wanted at least two different ones",
+        ),
         ([[0, 0, 0]], [[1, 1]], r"source points have shape \(1, 3\)"),
     ],
 )
@@ -251,5 +273,9 @@ def test_a_fit_without_enough_points_is_an_error(source, target, message):
 def test_the_roll_alone_is_that_of_the_whole_similarity(roll_deg):
     rng = np.random.default_rng(0)
     source = rng.uniform(-1, 1, (68, 2))
-    target = apply_affine(similarity(30.0, roll_deg, (0, 0), (50, 90)), source) + rng.normal(0, 0.5, (68, 2))
-    assert fit_roll_deg(source, target) == pytest.approx(affine_roll_deg(fit_similarity(source, target)), abs=1e-9)
+    target = apply_affine(similarity(30.0, roll_deg, (0, 0), (50, 90)), source) + rng.normal(
+        0, 0.5, (68, 2)
+    )
+    assert fit_roll_deg(source, target) == pytest.approx(
+        affine_roll_deg(fit_similarity(source, target)), abs=1e-9
+    )

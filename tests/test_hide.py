@@ -34,7 +34,10 @@ def test_half_of_the_face_is_hidden_and_nothing_far_from_it(name):
 
 
 def test_a_copy_of_the_set_in_another_format_has_the_same_half_hidden():
-    for names in (("lfpw/testset/image_0001.jpg", "lfpw/testset/image_0001.png"), ("v.webm#00012", "v.mp4#00012")):
+    for names in (
+        ("lfpw/testset/image_0001.jpg", "lfpw/testset/image_0001.png"),
+        ("v.webm#00012", "v.mp4#00012"),
+    ):
         one, other = (hidden_part(replace(SAMPLE, name=name)) for name in names)
         assert np.array_equal(one, other)
     assert not np.array_equal(one, hidden_part(replace(SAMPLE, name="v.webm#00013")))
@@ -60,9 +63,13 @@ def test_the_masked_protocol_shows_the_model_a_hidden_half_and_differs_in_nothin
         return Faces((face,), "ibug68", 68, (240, 200))
 
     for which in ("300w-common", "300w-common-masked"):
-        assert evaluate(predict, which, [SAMPLE], read=lambda sample: NOISE).nme == pytest.approx(0, abs=1e-9)
+        assert evaluate(predict, which, [SAMPLE], read=lambda sample: NOISE).nme == pytest.approx(
+            0, abs=1e-9
+        )
     assert np.array_equal(seen[0], NOISE)
     assert np.array_equal(seen[1], hide_half(NOISE, SAMPLE))
-    plain, masked = (protocol(which).model_dump() for which in ("300w-common", "300w-common-masked"))
+    plain, masked = (
+        protocol(which).model_dump() for which in ("300w-common", "300w-common-masked")
+    )
     assert {key for key in plain if plain[key] != masked[key]} == {"id", "title", "hidden"}
     assert any("half of every face" in line for line in protocol("300w-val-masked").describe())

@@ -4,7 +4,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lineament.models.backbones.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, transform, whole_supernet
+from lineament.models.backbones.hr_supernet import (
+    WIDTHS,
+    FusionBlock,
+    HRSuperNet,
+    transform,
+    whole_supernet,
+)
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.profile import multiply_adds, parameters
 
@@ -14,7 +20,9 @@ pytestmark = pytest.mark.torch
 def test_parameters_and_multiply_adds_are_the_papers_within_three_hundredths():
     net = LandmarkNet("hr-supernet", 68, "heatmap2d", 256, 96, imagenet=False).eval()
     assert parameters(net) == pytest.approx(3.27e6, rel=0.03)
-    assert multiply_adds(net, torch.zeros(1, 256, 256, 3, dtype=torch.uint8)) == pytest.approx(1.25e9, rel=0.03)
+    assert multiply_adds(net, torch.zeros(1, 256, 256, 3, dtype=torch.uint8)) == pytest.approx(
+        1.25e9, rel=0.03
+    )
 
 
 def test_the_whole_supernet_has_nine_stages_of_four_blocks_after_the_first():

@@ -44,7 +44,9 @@ def test_missing_folder_pipe_device_and_odd_paths_are_one_line(tmp_path: Path) -
         assert len(str(caught.value)) < 400
 
 
-def test_a_file_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_may_not_be_read_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write(tmp_path, "secret.jpg", encoded(PICTURE, "JPEG"))
     path.chmod(0)
     if os.geteuid() == 0:  # permissions do not bind the superuser: deny by hand
@@ -68,7 +70,10 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest
         (io.StringIO("text"), "gives str, not bytes; open it with mode 'rb'"),
         (np.zeros((0, 5, 3), np.uint8), r"shape \(0, 5, 3\), no pixels"),
         (np.zeros((5, 0), np.uint8), r"shape \(5, 0\), no pixels"),
-        (np.zeros((3, 8, 9), np.uint8), r"shape \(3, 8, 9\); wanted .* move the channels to the end"),
+        (
+            np.zeros((3, 8, 9), np.uint8),
+            r"shape \(3, 8, 9\); wanted .* move the channels to the end",
+        ),
         (np.zeros((2, 8, 9, 3), np.uint8), r"shape \(2, 8, 9, 3\); wanted"),
         (np.zeros((8, 9, 2), np.uint8), r"shape \(8, 9, 2\); wanted"),
         (np.zeros(7, np.uint8), r"shape \(7,\); wanted"),
@@ -78,7 +83,10 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest
         (np.full((4, 4), None), "dtype object"),
         (np.full((4, 4, 3), np.nan), "holds nan or infinity"),
         (np.full((4, 4, 3), np.inf, np.float32), "holds nan or infinity"),
-        (np.full((4, 4, 3), 128.0), r"floats from 128 to 128; wanted \[0, 1\]: scale it, or cast it to uint8"),
+        (
+            np.full((4, 4, 3), 128.0),
+            r"floats from 128 to 128; wanted \[0, 1\]: scale it, or cast it to uint8",
+        ),
         (np.full((4, 4, 3), -0.5), r"floats from -0\.5"),
         (Image.new("RGB", (0, 3)), "0 x 3 pixels; wanted at least 1 x 1"),
     ],
@@ -96,7 +104,8 @@ def test_a_closed_file_object_is_one_clear_line(tmp_path: Path) -> None:
     with path.open("rb") as file:
         pass
     with pytest.raises(
-        ImageError, match=r"a\.png: cannot be read \(.*closed.*\); wanted a file open for reading bytes"
+        ImageError,
+        match=r"a\.png: cannot be read \(.*closed.*\); wanted a file open for reading bytes",
     ):
         read_image(file)
 
@@ -131,7 +140,9 @@ def test_path_text_bytes_file_and_pil_image_give_the_same(tmp_path: Path) -> Non
 
 
 def test_a_pil_image_is_turned_by_its_exif_too() -> None:
-    with Image.open(io.BytesIO(encoded(np.ascontiguousarray(np.rot90(PICTURE)), "PNG", exif=oriented(6)))) as opened:
+    with Image.open(
+        io.BytesIO(encoded(np.ascontiguousarray(np.rot90(PICTURE)), "PNG", exif=oriented(6)))
+    ) as opened:
         assert np.array_equal(read_image(opened), PICTURE)
 
 
@@ -157,7 +168,9 @@ def test_the_order_of_an_array_is_said_not_guessed() -> None:
         (np.broadcast_to(np.array([1.0, 0.0, 0.0, 0.0]), (2, 3, 4)), (255, 255, 255)),
     ],
 )
-def test_arrays_of_every_allowed_kind_become_rgb_bytes(array: np.ndarray, expected: tuple[int, int, int]) -> None:
+def test_arrays_of_every_allowed_kind_become_rgb_bytes(
+    array: np.ndarray, expected: tuple[int, int, int]
+) -> None:
     pixels = read_image(array)
     assert pixels.shape == (2, 3, 3)
     assert pixels.dtype == np.uint8
@@ -230,14 +243,24 @@ def test_a_text_chunk_of_ordinary_size_is_no_bomb() -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    for name in ("b.PNG", "a.jpg", "sub/c.webp", "sub/deep/d.tiff", ".hidden.png", ".cache/e.png", "notes.txt"):
+    for name in (
+        "b.PNG",
+        "a.jpg",
+        "sub/c.webp",
+        "sub/deep/d.tiff",
+        ".hidden.png",
+        ".cache/e.png",
+        "notes.txt",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         write(tmp_path, name, encoded(PICTURE, "PNG"))
     (tmp_path / "sub" / "loop").symlink_to(tmp_path)
     return tmp_path
 
 
-def test_a_folder_gives_its_pictures_sorted_without_hidden_ones_or_endless_links(tree: Path) -> None:
+def test_a_folder_gives_its_pictures_sorted_without_hidden_ones_or_endless_links(
+    tree: Path,
+) -> None:
     names = [p.relative_to(tree).as_posix() for p in find_images(tree)]
     assert names == ["a.jpg", "b.PNG", "sub/c.webp", "sub/deep/d.tiff"]
 
@@ -248,7 +271,9 @@ def test_files_folders_and_patterns_mix_and_each_picture_comes_once(tree: Path) 
     assert names == ["sub/deep/d.tiff", "a.jpg", "b.PNG", "sub/c.webp", "notes.txt"]
 
 
-def test_patterns_reach_below_and_leave_out_hidden_names(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patterns_reach_below_and_leave_out_hidden_names(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert {p.name for p in find_images(tree / "**" / "*.[tw][ie]*")} == {"c.webp", "d.tiff"}
     with pytest.raises(ImageError, match="no file matches this pattern"):
         find_images(str(tree / "*.png"))  # only the hidden one would
@@ -278,12 +303,16 @@ def test_a_path_that_gives_nothing_is_an_error(name: str, message: str, tmp_path
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_folder_that_may_not_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_may_not_be_listed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def deny(path: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(os, "scandir", deny)
-    with pytest.raises(ImageError, match=r"cannot be listed \(Permission denied\); check its permissions"):
+    with pytest.raises(
+        ImageError, match=r"cannot be listed \(Permission denied\); check its permissions"
+    ):
         find_images(tmp_path)
 
 

@@ -34,7 +34,9 @@ def test_every_exif_orientation_comes_out_upright(value: int, form: str) -> None
         8: np.rot90(PICTURE, -1),
     }[value]
     quality = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}.get(form, {})
-    pixels = read_image(encoded(np.ascontiguousarray(stored), form, exif=oriented(value), **quality))
+    pixels = read_image(
+        encoded(np.ascontiguousarray(stored), form, exif=oriented(value), **quality)
+    )
     assert pixels.shape == PICTURE.shape
     assert pixels.flags.c_contiguous
     assert np.abs(pixels.astype(int) - PICTURE).max() <= 12
@@ -44,7 +46,9 @@ def test_every_exif_orientation_comes_out_upright(value: int, form: str) -> None
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_file_is_one_clear_line(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_file_is_one_clear_line(
+    kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     name, make, message = BROKEN[kind]
     with pytest.raises(ImageError, match=message) as caught:
         read_image(write(tmp_path, name, make()))
@@ -64,7 +68,9 @@ def test_a_jpeg_cut_anywhere_is_an_error_or_whole_but_never_another_exception() 
     refused = 0
     for end in range(1, len(whole), 7):
         try:
-            assert np.array_equal(read_image(whole[:end]), expected)  # only the end marker may be absent
+            assert np.array_equal(
+                read_image(whole[:end]), expected
+            )  # only the end marker may be absent
         except ImageError:
             refused += 1
     assert refused >= len(range(1, len(whole), 7)) - 1
@@ -76,4 +82,6 @@ def test_a_png_with_flipped_bytes_never_raises_anything_else() -> None:
         damaged = whole.copy()
         damaged[at] ^= 0x55
         ((_, result),) = read_images([bytes(damaged)])
-        assert "\n" not in str(result) if isinstance(result, ImageError) else result.dtype == np.uint8
+        assert (
+            "\n" not in str(result) if isinstance(result, ImageError) else result.dtype == np.uint8
+        )

@@ -58,7 +58,10 @@ def targets(node: ast.ImportFrom, path: Path) -> set[str]:
     folder = path.relative_to(ROOT).parent.parts
     start = [*folder[: len(folder) - node.level + 1], *(node.module or "").split(".")]
     base = ".".join(part for part in start if part)
-    return {inner if (inner := f"{base}.{alias.name}".strip(".")) in FILES else base for alias in node.names}
+    return {
+        inner if (inner := f"{base}.{alias.name}".strip(".")) in FILES else base
+        for alias in node.names
+    }
 
 
 @cache
@@ -99,7 +102,9 @@ def test_no_import_points_up(name):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_files_of_the_top_folder_import_in_order_strictly(name):
-    level = [other for other in imports(name) if "." not in name and line_of(other) == line_of(name)]
+    level = [
+        other for other in imports(name) if "." not in name and line_of(other) == line_of(name)
+    ]
     assert [other for other in level if not other.startswith(f"{name}.")] == []
 
 
@@ -116,13 +121,26 @@ def test_there_is_no_circle_and_no_chain_has_more_than_eight_arrows():
 
     for name in MODULES:
         depth(name, ())
-    long = {name: chain for name, chain in finished.items() if chain > CHAIN and not name.startswith(("cli", "__"))}
+    long = {
+        name: chain
+        for name, chain in finished.items()
+        if chain > CHAIN and not name.startswith(("cli", "__"))
+    }
     assert long == {}
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_heavy_libraries_are_loaded_only_where_they_are_the_point(name):
-    forbidden = {"torch", "matplotlib", "scipy", "pyarrow", "onnx", "onnxscript", "tensorboard", "supervision"}
+    forbidden = {
+        "torch",
+        "matplotlib",
+        "scipy",
+        "pyarrow",
+        "onnx",
+        "onnxscript",
+        "tensorboard",
+        "supervision",
+    }
     if name.startswith(NEEDS_TORCH):
         forbidden -= {"torch"}
     assert foreign_at_top(name) & forbidden == set()
@@ -145,9 +163,13 @@ def test_no_file_reaches_the_network_or_unpickles(name):
     assert loaded & {"socket", "urllib", "http", "requests", "pickle", "shelve", "marshal"} == set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
-            assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
+            assert any(
+                k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords
+            )
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load"):
-            assert not any(k.arg == "allow_pickle" and ast.unparse(k.value) == "True" for k in node.keywords)
+            assert not any(
+                k.arg == "allow_pickle" and ast.unparse(k.value) == "True" for k in node.keywords
+            )
 
 
 @pytest.mark.parametrize("name", list(FILES))
@@ -165,7 +187,9 @@ def test_files_and_functions_stay_short_and_say_what_they_are(name):
 def test_every_public_function_and_class_says_what_comes_back(name):
     tree = ast.parse(FILES[name].read_text(encoding="utf-8"))
     public = [
-        node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
     ]
     assert [node.name for node in public if not ast.get_docstring(node)] == []
 
@@ -176,6 +200,11 @@ def test_library_code_does_not_print_or_exit():
         if name.startswith("cli"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "sys.exit", "exit", "quit"):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "print",
+                "sys.exit",
+                "exit",
+                "quit",
+            ):
                 said.append(f"{name}:{node.lineno}")
     assert said == []

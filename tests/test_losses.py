@@ -30,8 +30,12 @@ def raw_at(landmarks, variance=4.0):
     """What a network says that is sure of `landmarks`, with every kind of output."""
     batch, points, _ = landmarks.shape
     heatmaps = gaussian_2d(landmarks, 16, 16, STRIDE, SIGMA).clamp(min=1e-12).log()
-    along = [gaussian_1d(landmarks[..., i], 64, 1.0, SIGMA * 4).clamp(min=1e-12).log() for i in (0, 1)]
-    return HeadOutput(landmarks.clone(), torch.full((batch, points), variance), heatmaps, None, *along)
+    along = [
+        gaussian_1d(landmarks[..., i], 64, 1.0, SIGMA * 4).clamp(min=1e-12).log() for i in (0, 1)
+    ]
+    return HeadOutput(
+        landmarks.clone(), torch.full((batch, points), variance), heatmaps, None, *along
+    )
 
 
 TRUTH = torch.tensor([[[20.0, 31.0], [40.5, 12.0]], [[30.0, 30.0], [22.0, 41.0]]])
@@ -59,7 +63,9 @@ def test_a_loss_of_heatmaps_is_zero_where_the_map_is_a_gaussian_of_height_one(na
 def test_cross_entropy_is_least_at_the_entropy_of_the_target():
     target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
     entropy = -(target * target.clamp(min=1e-30).log()).sum((-2, -1))
-    assert torch.allclose(LOSSES["cross_entropy"](raw_at(TRUTH), TRUTH, STRIDE, SIGMA), entropy, atol=1e-4)
+    assert torch.allclose(
+        LOSSES["cross_entropy"](raw_at(TRUTH), TRUTH, STRIDE, SIGMA), entropy, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,9 @@ def test_wing_is_that_of_its_paper(gap, wanted):
 def test_wing_and_adaptive_wing_are_continuous_where_their_pieces_meet():
     for at in (10 - 1e-4, 10 + 1e-4):
         raw = HeadOutput(TRUTH + torch.tensor([at, 0.0]), torch.ones(2, 2))
-        assert wing(raw, TRUTH, STRIDE, SIGMA)[0, 0].item() == pytest.approx(10 * math.log(6), abs=1e-3)
+        assert wing(raw, TRUTH, STRIDE, SIGMA)[0, 0].item() == pytest.approx(
+            10 * math.log(6), abs=1e-3
+        )
     target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
     target = target / target.amax((-2, -1), keepdim=True)
     maps = [HeadOutput(TRUTH, torch.ones(2, 2), maps=target + delta) for delta in (0.4999, 0.5001)]
@@ -98,9 +106,12 @@ def test_smooth_l1_is_quadratic_below_beta_and_linear_above():
 def test_the_likelihood_is_best_where_the_variance_is_the_mean_squared_error_an_axis():
     # an error of (3, 5) px: (9 + 25) / 2 = 17 px^2 an axis
     losses = [
-        gaussian_nll(HeadOutput(TRUTH + torch.tensor([3.0, 5.0]), torch.full((2, 2), v)), TRUTH, STRIDE, SIGMA)[
-            0, 0
-        ].item()
+        gaussian_nll(
+            HeadOutput(TRUTH + torch.tensor([3.0, 5.0]), torch.full((2, 2), v)),
+            TRUTH,
+            STRIDE,
+            SIGMA,
+        )[0, 0].item()
         for v in (12.0, 17.0, 24.0)
     ]
     assert losses[1] == min(losses)
@@ -133,7 +144,12 @@ def test_points_that_are_not_annotated_do_not_count_and_send_no_gradient():
 
 def test_a_batch_without_a_point_costs_nothing():
     nothing = torch.full_like(TRUTH, math.nan)
-    assert total_loss(raw_at(TRUTH), nothing, {"l1": 1.0, "cross_entropy": 1.0}, STRIDE, SIGMA)["total"] == 0
+    assert (
+        total_loss(raw_at(TRUTH), nothing, {"l1": 1.0, "cross_entropy": 1.0}, STRIDE, SIGMA)[
+            "total"
+        ]
+        == 0
+    )
 
 
 def test_halves_of_a_batch_under_the_count_of_the_whole_add_up_to_it():
@@ -143,7 +159,12 @@ def test_halves_of_a_batch_under_the_count_of_the_whole_add_up_to_it():
     whole = total_loss(raw, holes, weights, STRIDE, SIGMA)["total"]
     halves = [
         total_loss(
-            HeadOutput(raw.landmarks[i : i + 1], raw.variance[i : i + 1]), holes[i : i + 1], weights, STRIDE, SIGMA, 3
+            HeadOutput(raw.landmarks[i : i + 1], raw.variance[i : i + 1]),
+            holes[i : i + 1],
+            weights,
+            STRIDE,
+            SIGMA,
+            3,
         )
         for i in (0, 1)
     ]
@@ -168,9 +189,15 @@ def test_a_loss_without_its_head_says_which_head_it_wants(name):
 
 
 def test_unknown_absent_and_negative_losses_are_refused():
-    with pytest.raises(RecipeError, match=r"no loss is called 'smoothl1'; did you mean 'smooth_l1'"):
+    with pytest.raises(
+        RecipeError, match=r"no loss is called 'smoothl1'; did you mean 'smooth_l1'"
+    ):
         check_losses({"smoothl1": 1.0})
-    with pytest.raises(RecipeError, match="the recipe names no loss; wanted at least one of adaptive_wing, "):
+    with pytest.raises(
+        RecipeError, match="the recipe names no loss; wanted at least one of adaptive_wing, "
+    ):
         check_losses({})
-    with pytest.raises(RecipeError, match=r"the weight of the loss 'l1' is -1.0; wanted a number above 0"):
+    with pytest.raises(
+        RecipeError, match=r"the weight of the loss 'l1' is -1.0; wanted a number above 0"
+    ):
         check_losses({"l1": -1.0})

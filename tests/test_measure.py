@@ -46,10 +46,14 @@ def _lopsided() -> Array:
     return apply_affine(similarity(170.0, 12.0, (0, 0), (300.0, 260.0)), shape)
 
 
-def _posed(yaw: float, pitch: float, roll: float, focal: float = 640.0, shift: Array | None = None) -> Face:
+def _posed(
+    yaw: float, pitch: float, roll: float, focal: float = 640.0, shift: Array | None = None
+) -> Face:
     """The mean face before the camera, at (40, -30, 600) mm unless told; other landmarks lie on its nose."""
     names, places = mean_face_3d()
-    seen = places @ rotation_of(yaw, pitch, roll).T + (np.array([40.0, -30.0, 600.0]) if shift is None else shift)
+    seen = places @ rotation_of(yaw, pitch, roll).T + (
+        np.array([40.0, -30.0, 600.0]) if shift is None else shift
+    )
     landmarks = np.tile(focal * seen[3, :2] / seen[3, 2] + CAMERA_CENTER, (68, 1))
     for name, point in zip(names, seen, strict=True):
         landmarks[IBUG68.points.index(name)] = focal * point[:2] / point[2] + CAMERA_CENTER
@@ -60,7 +64,9 @@ def _posed(yaw: float, pitch: float, roll: float, focal: float = 640.0, shift: A
 @given(st.floats(-75, 75), st.floats(-60, 60), st.floats(-179, 179))
 def test_a_known_pose_comes_back(yaw: float, pitch: float, roll: float) -> None:
     pose = head_pose(_posed(yaw, pitch, roll), SIZE)
-    away = (np.array([pose.yaw_deg, pose.pitch_deg, pose.roll_deg]) - [yaw, pitch, roll] + 180) % 360 - 180
+    away = (
+        np.array([pose.yaw_deg, pose.pitch_deg, pose.roll_deg]) - [yaw, pitch, roll] + 180
+    ) % 360 - 180
     assert np.abs(away).max() < 0.01
     assert np.allclose(pose.translation_mm, [40, -30, 600], atol=0.05)
     assert np.allclose(pose.rotation, rotation_of(yaw, pitch, roll), atol=1e-3)
@@ -70,7 +76,9 @@ def test_a_known_pose_comes_back(yaw: float, pitch: float, roll: float) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.floats(-89, 89), st.floats(-179, 179), st.floats(-179, 179))
 def test_angles_and_rotation_are_inverses(yaw: float, pitch: float, roll: float) -> None:
-    assert np.allclose(rotation_angles(rotation_of(yaw, pitch, roll)), (yaw, pitch, roll), atol=1e-6)
+    assert np.allclose(
+        rotation_angles(rotation_of(yaw, pitch, roll)), (yaw, pitch, roll), atol=1e-6
+    )
 
 
 def test_a_face_that_looks_at_the_camera_has_no_angle() -> None:
@@ -98,7 +106,9 @@ def test_roll_is_positive_where_the_chin_points_to_the_left_edge() -> None:
     assert landmarks[8, 0] < landmarks[27, 0]
     upright = _posed(0, 0, 0, shift=np.array([0.0, 0.0, 600.0])).landmarks
     turned = apply_affine(similarity(1.0, 30.0, CAMERA_CENTER, CAMERA_CENTER), upright)
-    assert np.allclose(turned, _posed(0, 0, 30, shift=np.array([0.0, 0.0, 600.0])).landmarks, atol=1e-9)
+    assert np.allclose(
+        turned, _posed(0, 0, 30, shift=np.array([0.0, 0.0, 600.0])).landmarks, atol=1e-9
+    )
 
 
 def test_the_three_angles_turn_in_the_order_pitch_yaw_roll() -> None:
@@ -125,7 +135,9 @@ def test_a_mirrored_face_has_mirrored_yaw_and_roll_and_swapped_eyes() -> None:
     mirrored = _face(apply_affine(flip_affine(SIZE[0]), shape)[IBUG68.mirror])
     a, b = head_pose(face, SIZE), head_pose(mirrored, SIZE)
     assert abs(a.yaw_deg) > 1
-    assert np.allclose([b.yaw_deg, b.pitch_deg, b.roll_deg], [-a.yaw_deg, a.pitch_deg, -a.roll_deg], atol=0.01)
+    assert np.allclose(
+        [b.yaw_deg, b.pitch_deg, b.roll_deg], [-a.yaw_deg, a.pitch_deg, -a.roll_deg], atol=0.01
+    )
     assert np.allclose(eye_openness(mirrored), eye_openness(face)[::-1])
     assert mouth_openness(mirrored) == pytest.approx(mouth_openness(face))
     assert interocular_px(mirrored) == pytest.approx(interocular_px(face))
@@ -203,7 +215,9 @@ def test_openness_and_distance_do_not_depend_on_roll_and_eye_roll_is_the_roll(an
     face = _with_eyes(9, 3)
     turned = _face(apply_affine(similarity(2.0, angle, (0, 0), (300, 200)), face.landmarks))
     assert eye_openness(turned) == pytest.approx(eye_openness(face))
-    assert interocular_px(turned) == pytest.approx(180)  # 90 px between the outer corners, twice as large
+    assert interocular_px(turned) == pytest.approx(
+        180
+    )  # 90 px between the outer corners, twice as large
     assert eye_roll_deg(turned) == pytest.approx(angle)
 
 
@@ -214,36 +228,56 @@ def test_schemes_that_convert_are_measured_too() -> None:
     assert interocular_px(other) == interocular_px(face)
 
 
-@pytest.mark.parametrize("measure", [eye_openness, mouth_openness, lambda face: head_pose(face, SIZE)])
+@pytest.mark.parametrize(
+    "measure", [eye_openness, mouth_openness, lambda face: head_pose(face, SIZE)]
+)
 def test_a_scheme_without_the_points_is_refused_by_name(measure: Callable[[Face], object]) -> None:
-    with pytest.raises(SchemeError, match=r"five has no .*, which this measure needs; predict with a model of ibug68"):
+    with pytest.raises(
+        SchemeError,
+        match=r"five has no .*, which this measure needs; predict with a model of ibug68",
+    ):
         measure(_face(np.random.default_rng(0).random((5, 2)) * 100, "five"))
 
 
 def test_head_pose_says_that_inner_points_lack_the_chin() -> None:
     points = convert(_mean() * 170 + 250, "ibug68", "ibug51").points
-    with pytest.raises(SchemeError, match="ibug51 has no chin, which this measure needs; predict with a model"):
+    with pytest.raises(
+        SchemeError, match="ibug51 has no chin, which this measure needs; predict with a model"
+    ):
         head_pose(_face(points, "ibug51"), SIZE)
 
 
 def test_points_without_extent_are_refused() -> None:
-    with pytest.raises(ShapeError, match="the landmarks lie on one line or point; wanted those of a face"):
+    with pytest.raises(
+        ShapeError, match="the landmarks lie on one line or point; wanted those of a face"
+    ):
         head_pose(_face(np.full((68, 2), 5.0)), SIZE)
     with pytest.raises(ShapeError, match="the landmarks lie on one line or point"):
         head_pose(_face(np.arange(136.0).reshape(68, 2)), SIZE)
-    with pytest.raises(ShapeError, match="the corners of the right eye are one point; wanted two, to measure by"):
+    with pytest.raises(
+        ShapeError, match="the corners of the right eye are one point; wanted two, to measure by"
+    ):
         eye_openness(_face(np.zeros((68, 2))))
-    with pytest.raises(ShapeError, match="the corners of the mouth are one point; wanted two, to measure by"):
+    with pytest.raises(
+        ShapeError, match="the corners of the mouth are one point; wanted two, to measure by"
+    ):
         mouth_openness(_face(np.zeros((68, 2))))
 
 
 def test_a_camera_that_cannot_be_is_refused() -> None:
     face = _posed(0, 0, 0)
-    with pytest.raises(InputError, match=r"image_size is \(0, 480\); wanted width and height of the image in pixels"):
+    with pytest.raises(
+        InputError,
+        match=r"image_size is \(0, 480\); wanted width and height of the image in pixels",
+    ):
         head_pose(face, (0, 480))
-    with pytest.raises(InputError, match=r"focal_px is -1\.0; wanted a focal length in pixels, above 0"):
+    with pytest.raises(
+        InputError, match=r"focal_px is -1\.0; wanted a focal length in pixels, above 0"
+    ):
         head_pose(face, SIZE, focal_px=-1.0)
-    with pytest.raises(InputError, match=r"center_px is \(1, 2, 3\); wanted x, y in pixels of the image"):
+    with pytest.raises(
+        InputError, match=r"center_px is \(1, 2, 3\); wanted x, y in pixels of the image"
+    ):
         head_pose(face, SIZE, center_px=(1, 2, 3))
 
 

@@ -23,7 +23,9 @@ print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_blocks_of_80_mb_are_not_fetched_anew():
     found = {}
     for which in ("kept", "handed back"):
-        done = subprocess.run([sys.executable, "-c", WATCH, which], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", WATCH, which], capture_output=True, text=True, check=True
+        )
         kept, faults = done.stdout.split()
         if kept == "False":
             pytest.skip("the C library has no mallopt")

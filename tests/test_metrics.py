@@ -49,17 +49,25 @@ def test_a_face_without_any_annotated_point_is_refused() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(0.2, 5), st.floats(-3, 3), st.floats(-500, 500))
-def test_nme_is_the_same_when_the_image_is_scaled_turned_and_moved(scale: float, angle: float, shift: float) -> None:
+def test_nme_is_the_same_when_the_image_is_scaled_turned_and_moved(
+    scale: float, angle: float, shift: float
+) -> None:
     truth, pred = face(1), face(1) + np.random.default_rng(2).normal(0, 2, (68, 2))
-    turn = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    turn = scale * np.array(
+        [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    )
     moved_truth, moved_pred = truth @ turn.T + shift, pred @ turn.T + shift
     before = metrics.nme(pred, truth, metrics.norm_length("interocular", truth, CORNERS))
-    after = metrics.nme(moved_pred, moved_truth, metrics.norm_length("interocular", moved_truth, CORNERS))
+    after = metrics.nme(
+        moved_pred, moved_truth, metrics.norm_length("interocular", moved_truth, CORNERS)
+    )
     assert after == pytest.approx(before, rel=1e-9)
 
 
 def test_unlike_counts_and_predictions_that_are_not_finite_are_refused() -> None:
-    with pytest.raises(ShapeError, match="5 landmarks were predicted, the truth has 68; wanted the same number"):
+    with pytest.raises(
+        ShapeError, match="5 landmarks were predicted, the truth has 68; wanted the same number"
+    ):
         metrics.point_errors(np.zeros((5, 2)), face())
     pred = face()
     pred[7, 1] = np.nan
@@ -75,7 +83,9 @@ def test_each_norm_is_the_length_its_name_says() -> None:
     truth[0], truth[1] = (-10, -20), (90, 30)  # the tight box is 100 wide, 50 high
     truth[36], truth[45] = (10, 5), (40, 45)  # a 3-4-5 triangle: 50
     assert metrics.norm_length("interocular", truth, CORNERS) == pytest.approx(50)
-    assert metrics.norm_length("box", truth) == pytest.approx(math.sqrt(100 * 65))  # y now goes from -20 to 45
+    assert metrics.norm_length("box", truth) == pytest.approx(
+        math.sqrt(100 * 65)
+    )  # y now goes from -20 to 45
     assert metrics.norm_length("diagonal", truth) == pytest.approx(math.hypot(100, 65))
     assert metrics.norm_length("given-box", truth, box=[0, 0, 8, 2]) == pytest.approx(4)
     eyes = np.zeros((68, 2))
@@ -86,7 +96,9 @@ def test_each_norm_is_the_length_its_name_says() -> None:
 @pytest.mark.parametrize("rule", ["interocular", "interpupil", "box", "diagonal"])
 def test_a_degenerate_face_has_no_norm(rule: str) -> None:
     points = CORNERS if rule == "interocular" else EYES
-    with pytest.raises(InputError, match=f"the {rule} norm of a/b.jpg is 0 px; wanted a finite length above 0"):
+    with pytest.raises(
+        InputError, match=f"the {rule} norm of a/b.jpg is 0 px; wanted a finite length above 0"
+    ):
         metrics.norm_length(rule, np.full((68, 2), 7.0), points, name="a/b.jpg")
 
 
@@ -102,7 +114,9 @@ def test_norms_that_lack_their_source_say_what_is_missing() -> None:
         metrics.norm_length("interpupil", face())
     with pytest.raises(InputError, match="given-box norm needs the box that the data set gives"):
         metrics.norm_length("given-box", face())
-    with pytest.raises(InputError, match="no norm is called 'pupil'; choose one of interocular, interpupil, box"):
+    with pytest.raises(
+        InputError, match="no norm is called 'pupil'; choose one of interocular, interpupil, box"
+    ):
         metrics.norm_length("pupil", face())
 
 
@@ -131,18 +145,24 @@ def integral_of_the_ced(errors: list[float], threshold: float) -> float:
 @settings(max_examples=150, deadline=None)
 @given(ERRORS, st.sampled_from([0.05, 0.08, 0.1]))
 def test_auc_equals_the_integral_of_the_ced(errors: list[float], threshold: float) -> None:
-    assert metrics.auc(errors, threshold) == pytest.approx(integral_of_the_ced(errors, threshold), abs=1e-12)
+    assert metrics.auc(errors, threshold) == pytest.approx(
+        integral_of_the_ced(errors, threshold), abs=1e-12
+    )
 
 
 @settings(max_examples=100, deadline=None)
 @given(ERRORS, st.sampled_from([0.05, 0.08, 0.1]))
-def test_the_ced_staircase_counts_what_does_not_fail_and_has_the_auc_under_it(errors: list[float], a: float) -> None:
+def test_the_ced_staircase_counts_what_does_not_fail_and_has_the_auc_under_it(
+    errors: list[float], a: float
+) -> None:
     x, y = metrics.ced(errors, a)
     assert x[0] == 0
     assert x[-1] == a
     assert y[-1] == pytest.approx(1 - metrics.failure_rate(errors, a))
     assert (np.diff(y) >= 0).all()
-    assert float((np.diff(x) * y[:-1]).sum() / a) == pytest.approx(metrics.auc(errors, a), abs=1e-12)
+    assert float((np.diff(x) * y[:-1]).sum() / a) == pytest.approx(
+        metrics.auc(errors, a), abs=1e-12
+    )
 
 
 def test_auc_by_a_fine_quadrature_agrees() -> None:
@@ -171,14 +191,21 @@ def test_the_mean_of_missed_faces_alone_is_nan() -> None:
 
 
 def test_summaries_refuse_nothing_nan_negative_errors_and_bad_thresholds() -> None:
-    with pytest.raises(InputError, match="there are no errors to summarize; wanted those of at least one face"):
+    with pytest.raises(
+        InputError, match="there are no errors to summarize; wanted those of at least one face"
+    ):
         metrics.mean_nme([])
-    with pytest.raises(InputError, match="error 1 is nan; wanted fractions of the norm, inf for a missed face"):
+    with pytest.raises(
+        InputError, match="error 1 is nan; wanted fractions of the norm, inf for a missed face"
+    ):
         metrics.auc([0.1, math.nan], 0.08)
     with pytest.raises(InputError, match=r"error 0 is -0.1; wanted fractions"):
         metrics.failure_rate([-0.1], 0.08)
     for threshold in (0.0, -1.0, math.inf, math.nan):
-        with pytest.raises(InputError, match=r"the threshold is .*; wanted a fraction of the norm above 0, e.g. 0.08"):
+        with pytest.raises(
+            InputError,
+            match=r"the threshold is .*; wanted a fraction of the norm above 0, e.g. 0.08",
+        ):
             metrics.ced([0.1], threshold)
 
 
@@ -231,7 +258,9 @@ def test_calibration_gathered_in_pieces_equals_that_of_all_at_once() -> None:
 def test_calibration_refuses_bad_sigmas_and_nothing() -> None:
     with pytest.raises(ShapeError, match="2 errors and 1 sigmas; wanted one sigma for each point"):
         metrics.calibration([0.1, 0.2], [0.1])
-    with pytest.raises(ShapeError, match="sigma 1 is nan; wanted a finite expected error, 0 or more"):
+    with pytest.raises(
+        ShapeError, match="sigma 1 is nan; wanted a finite expected error, 0 or more"
+    ):
         metrics.calibration([0.1, 0.2], [0.1, math.nan])
     with pytest.raises(InputError, match="there are no errors to calibrate"):
         metrics.calibration([], [])
@@ -252,7 +281,8 @@ def golden(data_root: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 def test_the_published_figures_of_300w_come_out_to_the_last_digit(data_root: Path) -> None:
     pred, truth = golden(data_root, "300w_public.json")
     errors = [
-        metrics.nme(p, t, metrics.norm_length("interocular", t, CORNERS)) for p, t in zip(pred, truth, strict=True)
+        metrics.nme(p, t, metrics.norm_length("interocular", t, CORNERS))
+        for p, t in zip(pred, truth, strict=True)
     ]
     # 554 common faces come first, then 135 challenging
     for part, figure in ((errors, "2.994"), (errors[:554], "2.587"), (errors[554:], "4.662")):
@@ -265,5 +295,8 @@ def test_the_published_figures_of_300w_come_out_to_the_last_digit(data_root: Pat
 def test_the_published_figures_of_cofw68_come_out_to_the_last_digit(data_root: Path) -> None:
     pred, truth = golden(data_root, "cofw68.json")
     for rule, figure in (("interocular", "3.935"), ("box", "2.517")):
-        found = [metrics.nme(p, t, metrics.norm_length(rule, t, CORNERS)) for p, t in zip(pred, truth, strict=True)]
+        found = [
+            metrics.nme(p, t, metrics.norm_length(rule, t, CORNERS))
+            for p, t in zip(pred, truth, strict=True)
+        ]
         assert f"{100 * metrics.mean_nme(found):.3f}" == figure

@@ -23,7 +23,9 @@ def test_points_the_set_does_not_have_are_missing(tmp_path):
     for sample, (_, landmarks) in zip(samples, map(draw_face, range(3)), strict=True):
         known = np.isfinite(sample.landmarks).all(1)
         assert np.flatnonzero(known).tolist() == [30, 48, 54]
-        assert np.abs(sample.landmarks[known] - landmarks[known]).max() < 1e-3  # .pts keeps three digits
+        assert (
+            np.abs(sample.landmarks[known] - landmarks[known]).max() < 1e-3
+        )  # .pts keeps three digits
 
 
 def test_many_points_become_five(tmp_path):
@@ -83,7 +85,9 @@ def test_a_folder_is_found_below_the_data_root_here_or_anywhere(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     for folder in ("faces", "root/faces", str(tmp_path / "root/faces")):
         assert len(read_part("folder", tmp_path / "root", "", "ibug68", folder)) == 1
-    with pytest.raises(DataError, match=r"no folder 'elsewhere', neither at .*elsewhere nor at elsewhere; give"):
+    with pytest.raises(
+        DataError, match=r"no folder 'elsewhere', neither at .*elsewhere nor at elsewhere; give"
+    ):
         read_part("folder", tmp_path / "root", "", "ibug68", "elsewhere")
 
 
@@ -93,7 +97,9 @@ def test_own_data_need_no_data_root(tmp_path):
 
 
 def test_a_reader_without_a_folder_of_its_own_asks_for_one(tmp_path):
-    with pytest.raises(DataError, match="the data set 'folder' has no folder of its own; give one: folder ="):
+    with pytest.raises(
+        DataError, match="the data set 'folder' has no folder of its own; give one: folder ="
+    ):
         read_part("folder", tmp_path, "", "ibug68")
 
 
@@ -106,7 +112,10 @@ def test_what_is_missing_of_a_part_is_noted_with_the_official_count(tmp_path):
 
 def test_a_part_without_a_face_is_refused_with_the_official_count(tmp_path):
     (tmp_path / "300w").mkdir()
-    with pytest.raises(DataError, match=r"300W train: 0 of the official 3148 faces are here, in .*; put the data set"):
+    with pytest.raises(
+        DataError,
+        match=r"300W train: 0 of the official 3148 faces are here, in .*; put the data set",
+    ):
         read_part("300w", tmp_path, "train", "ibug68")
 
 
@@ -114,7 +123,9 @@ def test_what_is_to_test_on_is_not_learnt_from(tmp_path):
     write_faces(tmp_path / "Talking_Face", 2)
     recipe = pytest.importorskip("lineament.recipe")
     part = recipe.DataPart(reader="folder", folder="Talking_Face")
-    with pytest.raises(RecipeError, match="folder holds frames of talking_face, which is to test on; leave it out"):
+    with pytest.raises(
+        RecipeError, match="folder holds frames of talking_face, which is to test on; leave it out"
+    ):
         read_mixture([part], "ibug68", tmp_path, tmp_path / "cache")
 
 
@@ -124,7 +135,9 @@ def test_unknown_readers_parts_and_schemes_are_refused(tmp_path):
         read_part("300vv", tmp_path, "", "ibug68")
     with pytest.raises(DataError, match=r"no part 'trian'; did you mean 'train'\?"):
         read_part("300w", tmp_path, "trian", "ibug68")
-    with pytest.raises(DataError, match="the data set 'talking-face' was named without a part; choose one of"):
+    with pytest.raises(
+        DataError, match="the data set 'talking-face' was named without a part; choose one of"
+    ):
         read_part("talking-face", tmp_path, "", "ibug68")
     with pytest.raises(SchemeError, match="no rule makes mediapipe478 of ibug68"):
         read_part("folder", tmp_path, "", "mediapipe478", "faces")

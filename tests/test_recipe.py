@@ -20,7 +20,7 @@ name = "small"
 reader = "300w"
 part = "train"
 [[data]]
-reader = "ytf"
+reader = "infanface"
 use_until = 0.4
 [train]
 steps = 100
@@ -69,19 +69,31 @@ def test_overrides_change_numbers_texts_booleans_and_items_of_lists(path):
             "train.lr = 1e-4",
         ],
     )
-    assert (recipe.train.steps, recipe.name, recipe.model.imagenet, recipe.data[1].repeat) == (7, "other", False, 3)
+    assert (recipe.train.steps, recipe.name, recipe.model.imagenet, recipe.data[1].repeat) == (
+        7,
+        "other",
+        False,
+        3,
+    )
     assert recipe.losses == {"wing": 0.5}
     assert recipe.train.lr == 1e-4
 
 
-@pytest.mark.parametrize("override", ["data.9.repeat=1", "data.first.repeat=1", "name.x=1", "name.x.y=2"])
+@pytest.mark.parametrize(
+    "override", ["data.9.repeat=1", "data.first.repeat=1", "name.x=1", "name.x.y=2"]
+)
 def test_an_override_of_no_place_is_refused(path, override):
-    with pytest.raises(RecipeError, match=re.escape(f"--set {override!r}: no such place in the recipe; wanted a key")):
+    with pytest.raises(
+        RecipeError,
+        match=re.escape(f"--set {override!r}: no such place in the recipe; wanted a key"),
+    ):
         read_recipe(path, [override])
 
 
 def test_an_override_without_a_value_is_refused(path):
-    with pytest.raises(RecipeError, match=r"--set 'train.steps'; wanted key=value, e.g. train.steps=100"):
+    with pytest.raises(
+        RecipeError, match=r"--set 'train.steps'; wanted key=value, e.g. train.steps=100"
+    ):
         read_recipe(path, ["train.steps"])
 
 
@@ -89,18 +101,39 @@ def test_an_override_without_a_value_is_refused(path):
     ("values", "message"),
     [
         (plain(nam="y"), "unknown key 'nam'; did you mean 'name'?"),
-        (plain(train={"steps": 1, "learning_rate": 1}), "unknown key 'train.learning_rate'; choose one of accumulate"),
-        (plain(train={"steps": 1, "warm_up": 1}), "unknown key 'train.warm_up'; did you mean 'warmup'?"),
-        (plain(model={"back_bone": "x"}), "unknown key 'model.back_bone'; did you mean 'backbone'?"),
-        (plain(augment={"rotation": 3}), "unknown key 'augment.rotation'; did you mean 'rotation_deg' or"),
+        (
+            plain(train={"steps": 1, "learning_rate": 1}),
+            "unknown key 'train.learning_rate'; choose one of accumulate",
+        ),
+        (
+            plain(train={"steps": 1, "warm_up": 1}),
+            "unknown key 'train.warm_up'; did you mean 'warmup'?",
+        ),
+        (
+            plain(model={"back_bone": "x"}),
+            "unknown key 'model.back_bone'; did you mean 'backbone'?",
+        ),
+        (
+            plain(augment={"rotation": 3}),
+            "unknown key 'augment.rotation'; did you mean 'rotation_deg' or",
+        ),
         (
             plain(data=[{"reader": "300w", "repeats": 2}]),
             "unknown key 'data.0.repeats'; did you mean 'repeat' or",
         ),
-        (plain(train={"steps": 0}), "train.steps (given 0): Input should be greater than or equal to 1; mend that key"),
-        (plain(train={"steps": 1, "lr": float("inf")}), "train.lr (given inf): Input should be a finite number"),
+        (
+            plain(train={"steps": 0}),
+            "train.steps (given 0): Input should be greater than or equal to 1; mend that key",
+        ),
+        (
+            plain(train={"steps": 1, "lr": float("inf")}),
+            "train.lr (given inf): Input should be a finite number",
+        ),
         (plain(train={}), "train.steps: Field required; mend that key"),
-        (plain(distill={"mask_size": [0.6, 0.2]}), "the sides are [0.6, 0.2]; wanted the shorter first"),
+        (
+            plain(distill={"mask_size": [0.6, 0.2]}),
+            "the sides are [0.6, 0.2]; wanted the shorter first",
+        ),
         (plain(data=[]), "data (given []): "),
         (
             plain(model={"head": "heat"}),
@@ -125,7 +158,9 @@ def test_a_file_that_is_no_toml_or_is_absent_is_refused(tmp_path):
 def test_a_folder_is_found_from_the_recipe_where_it_is_not_from_here(tmp_path):
     (tmp_path / "faces").mkdir()
     path = tmp_path / "own.toml"
-    path.write_text('name = "own"\n[[data]]\nreader = "folder"\nfolder = "faces"\n[train]\nsteps = 1\n')
+    path.write_text(
+        'name = "own"\n[[data]]\nreader = "folder"\nfolder = "faces"\n[train]\nsteps = 1\n'
+    )
     assert read_recipe(path).data[0].folder == str(tmp_path / "faces")
     assert read_recipe(path, ["data.0.folder=elsewhere"]).data[0].folder == "elsewhere"
 
@@ -144,23 +179,33 @@ def test_the_cosine_falls_from_the_highest_rate_to_nothing():
 
 def test_the_warm_up_rises_in_equal_steps():
     train = settings(warmup=4, schedule="steps")
-    assert [learning_rate(train, step) for step in range(5)] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
+    assert [learning_rate(train, step) for step in range(5)] == pytest.approx(
+        [0.25, 0.5, 0.75, 1, 1]
+    )
 
 
 def test_steps_divide_the_rate_by_ten():
     train = settings(schedule="steps", milestones=[0.5, 0.9])
-    assert [learning_rate(train, step) for step in (0, 499, 500, 899, 900)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+    assert [learning_rate(train, step) for step in (0, 499, 500, 899, 900)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01]
+    )
 
 
 @pytest.mark.parametrize("part", ["distill", "slim"])
 def test_an_unknown_key_of_a_part_that_may_be_absent_is_named(part):
     with pytest.raises(RecipeError, match=f"unknown key '{part}.hiden'"):
-        make_recipe({"name": "a", "data": [{"reader": "300w"}], "train": {"steps": 1}, part: {"hiden": 1}})
+        make_recipe(
+            {"name": "a", "data": [{"reader": "300w"}], "train": {"steps": 1}, part: {"hiden": 1}}
+        )
 
 
 @pytest.mark.parametrize(
     "path",
-    sorted(p for p in RECIPES.rglob("*.toml") if p.stem != "cards" and not p.stem.startswith("detector")),
+    sorted(
+        p
+        for p in RECIPES.rglob("*.toml")
+        if p.stem != "cards" and not p.stem.startswith("detector")
+    ),
     ids=lambda path: path.relative_to(RECIPES).as_posix(),
 )
 def test_every_recipe_of_the_repository_is_one(path):

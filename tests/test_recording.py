@@ -14,7 +14,10 @@ IMAGE = np.zeros((20, 30, 3), np.uint8)
 
 
 def faces(*numbers):
-    made = [Face(np.full((5, 2), 3.0), np.ones(5), np.full(5, 1.5), (0, 0, 9, 9), 1.0, "five", n) for n in numbers]
+    made = [
+        Face(np.full((5, 2), 3.0), np.ones(5), np.full(5, 1.5), (0, 0, 9, 9), 1.0, "five", n)
+        for n in numbers
+    ]
     return Faces(tuple(made), "five", 5)
 
 
@@ -46,7 +49,12 @@ def rerun(monkeypatch):
     made = SimpleNamespace(
         RecordingStream=Stream,
         Image=lambda image: SimpleNamespace(compress=lambda jpeg_quality: ("image", image.shape)),
-        Points2D=lambda points, colors, radii: ("points", points.tolist(), len(colors), radii.tolist()),
+        Points2D=lambda points, colors, radii: (
+            "points",
+            points.tolist(),
+            len(colors),
+            radii.tolist(),
+        ),
         Scalars=lambda value: ("number", value),
         Clear=lambda recursive: "clear",
     )
@@ -74,10 +82,14 @@ def test_an_error_leaves_no_file_under_the_name(rerun, tmp_path):
 
 
 def test_another_suffix_and_a_missing_package_are_told(tmp_path, monkeypatch):
-    with pytest.raises(ImageError, match=r"the suffix '\.mp4' is not that of a recording; wanted \.rrd"):
+    with pytest.raises(
+        ImageError, match=r"the suffix '\.mp4' is not that of a recording; wanted \.rrd"
+    ):
         Recording(tmp_path / "a.mp4")
     monkeypatch.setitem(sys.modules, "rerun", None)
-    with pytest.raises(ExtraError, match=r"rerun is not installed; type: pip install 'lineament\[rerun\]'"):
+    with pytest.raises(
+        ExtraError, match=r"rerun is not installed; type: pip install 'lineament\[rerun\]'"
+    ):
         Recording(tmp_path / "a.rrd")
 
 

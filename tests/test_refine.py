@@ -60,7 +60,13 @@ def detector_recipe(root, **model):
     return {
         "name": "small",
         "data": [{"reader": "folder", "folder": str(root / "faces")}],
-        "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64, "head": "attentive1d-gaussian"}
+        "model": {
+            "backbone": "tiny",
+            "imagenet": False,
+            "channels": 16,
+            "size": 64,
+            "head": "attentive1d-gaussian",
+        }
         | model,
         "losses": {"mse_1d": 1.0},
         "train": {
@@ -80,11 +86,16 @@ def detector(root):
     """The checkpoint of a detector that has hardly learnt anything."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES, "tiny", Tiny)
-        return Trainer(make_recipe(detector_recipe(root)), root / "detector", root, root / "cache").run()
+        return Trainer(
+            make_recipe(detector_recipe(root)), root / "detector", root, root / "cache"
+        ).run()
 
 
 def recipe(root, detector, **changes):
-    values = detector_recipe(root) | {"init_from": str(detector), "refine": {"window": 3, "clips": 4, "frames": 6}}
+    values = detector_recipe(root) | {
+        "init_from": str(detector),
+        "refine": {"window": 3, "clips": 4, "frames": 6},
+    }
     for key, value in changes.items():
         place, _, last = key.rpartition(".")
         (values.setdefault(place, {}) if place else values)[last] = value
@@ -107,7 +118,9 @@ def test_frames_are_cut_around_where_the_face_was_before(clips):
     assert clips.cache.crops.shape == (18, clip_cache.SIZE, clip_cache.SIZE, 3)
     middle = (clips.cache.landmarks.min(1) + clips.cache.landmarks.max(1)) / 2
     away = np.abs(middle - (clip_cache.SIZE - 1) / 2).max(1)
-    assert away[[0, 6, 12]].max() < 4  # the first frame of a clip is cut around its own face, roll apart
+    assert (
+        away[[0, 6, 12]].max() < 4
+    )  # the first frame of a clip is cut around its own face, roll apart
     assert 0 < away.max() < 0.2 * clip_cache.SIZE
     assert len(np.unique(clips.cache.boxes, axis=0)) == 1
 
@@ -147,14 +160,20 @@ def test_windows_are_runs_of_one_clip_whose_landmarks_lie_on_what_they_show(clip
         # in the scheme's order the right eye is at the left of the picture, mirrored or not
         assert (landmarks[:, 36, 0] < landmarks[:, 45, 0]).all()
         assert 15 < np.ptp(landmarks[0, :-ANCHORS, 0]) < 64
-        mirrored.add(bool(np.abs(landmarks[0].mean(0) - windows.make(0, 0, 0, 7)[1][0].mean(0)).max() > 1e-6))
+        mirrored.add(
+            bool(np.abs(landmarks[0].mean(0) - windows.make(0, 0, 0, 7)[1][0].mean(0)).max() > 1e-6)
+        )
     assert mirrored == {False, True}
     with pytest.raises(DataError, match=r"no clip has 7 frames in a row; lower refine\.window"):
         TrainingWindows([clips], "ibug68", 7, 64, 1.3, 1)
 
 
 def test_anchors_tell_how_the_cut_moves(clips):
-    windows, mirror, mirrored = TrainingWindows([clips], "ibug68", 4, 64, 1.3, 1), scheme("ibug68").mirror, set()
+    windows, mirror, mirrored = (
+        TrainingWindows([clips], "ibug68", 4, 64, 1.3, 1),
+        scheme("ibug68").mirror,
+        set(),
+    )
     for position in range(6):
         points = windows.make(0, position, 0, 6)[1].astype(float)
         cached = clips.cache.landmarks[6:10]
@@ -194,7 +213,9 @@ def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     assert known.mean() > 0.9
     # labels lie where a predictor finds the points of the cached picture
     k = 2
-    found = Predictor("fast", threads=1)(np.ascontiguousarray(clips.cache.crops[k]), clips.cache.boxes[k][None])
+    found = Predictor("fast", threads=1)(
+        np.ascontiguousarray(clips.cache.crops[k]), clips.cache.boxes[k][None]
+    )
     away = np.linalg.norm(found[0].landmarks - clips.cache.landmarks[k], axis=1)
     assert np.nanmean(away) < 2.5  # of 160 px
     with pytest.raises(DataError, match="no face is followed long enough"):
@@ -227,7 +248,11 @@ def test_a_run_trains_the_refinement_alone_and_resumes_exactly(root, detector, t
     start = load_checkpoint(detector)["average"]
     for key, value in start.items():
         assert torch.equal(whole["model"][f"net.{key}"], value), key
-    moved = [key for key in whole["model"] if key.startswith("refine.decode") and whole["model"][key].abs().sum() > 0]
+    moved = [
+        key
+        for key in whole["model"]
+        if key.startswith("refine.decode") and whole["model"][key].abs().sum() > 0
+    ]
     assert moved
     log = (tmp_path / "whole/log.csv").read_text()
     assert "clips" in log
@@ -235,7 +260,9 @@ def test_a_run_trains_the_refinement_alone_and_resumes_exactly(root, detector, t
 
 
 def test_validation_follows_each_clip_with_its_own_memory(root, detector, tmp_path):
-    trainer = Refiner(recipe(root, detector, **{"train.lr": 0.01}), tmp_path / "run", root, root / "cache")
+    trainer = Refiner(
+        recipe(root, detector, **{"train.lr": 0.01}), tmp_path / "run", root, root / "cache"
+    )
     trainer.run()
     model, clips = trainer.model.eval(), trainer.held_clips
     together = follow_plain(model, clips, 1.3)
@@ -255,7 +282,9 @@ def test_validation_follows_each_clip_with_its_own_memory(root, detector, tmp_pa
 @pytest.mark.slow
 def test_an_exported_model_remembers(root, detector, tmp_path):
     pytest.importorskip("onnxscript")
-    checkpoint = Refiner(recipe(root, detector, **{"train.lr": 0.01}), tmp_path / "run", root, root / "cache").run()
+    checkpoint = Refiner(
+        recipe(root, detector, **{"train.lr": 0.01}), tmp_path / "run", root, root / "cache"
+    ).run()
     card = export_checkpoint(checkpoint, tmp_path, "small", False, root, root / "cache")
     model, (net, _) = Model(tmp_path / "small.onnx", 1), load_any(checkpoint)
     assert model.memory == tuple(card["memory"]) == (2, 128, net.cells)
@@ -269,15 +298,24 @@ def test_an_exported_model_remembers(root, detector, tmp_path):
             raw, wanted = net.follow(torch.from_numpy(crops), wanted)
         np.testing.assert_allclose(heads.landmarks_crop, raw.landmarks.numpy(), atol=0.05)
     assert np.abs(heads.landmarks_crop - model.predict(frames[-1]).landmarks_crop).max() > 1e-3
-    with pytest.raises(ShapeError, match=r"memory is \(1, 2, 128, \d+\); wanted \(2, 2, 128, \d+\)"):
+    with pytest.raises(
+        ShapeError, match=r"memory is \(1, 2, 128, \d+\); wanted \(2, 2, 128, \d+\)"
+    ):
         model.predict(frames[0], memory[:1])
-    with pytest.raises(ExportError, match="a model that remembers frames is exported in fp32 alone; leave --int8 out"):
+    with pytest.raises(
+        ExportError,
+        match="a model that remembers frames is exported in fp32 alone; leave --int8 out",
+    ):
         export_checkpoint(checkpoint, tmp_path, "small", True, root, root / "cache")
 
 
 def test_a_checkpoint_says_what_it_is(root, detector, tmp_path):
-    tracker = Refiner(recipe(root, detector, **{"train.steps": 1}), tmp_path / "run", root, root / "cache").run()
-    with pytest.raises(ModelError, match=r"a tracker, which remembers frames; give the checkpoint of its detector"):
+    tracker = Refiner(
+        recipe(root, detector, **{"train.steps": 1}), tmp_path / "run", root, root / "cache"
+    ).run()
+    with pytest.raises(
+        ModelError, match=r"a tracker, which remembers frames; give the checkpoint of its detector"
+    ):
         load_trained(tracker)
     # the recipe of a detector may have the part for its tracker
     plain = make_recipe(detector_recipe(root) | {"refine": {}, "name": "both"})
@@ -288,37 +326,88 @@ def test_a_checkpoint_says_what_it_is(root, detector, tmp_path):
 def test_refined_heatmaps_are_trained_by_their_expectation(root, detector, tmp_path):
     values = detector_recipe(root, decoder="argmax") | {"name": "argmax"}
     start = Trainer(make_recipe(values), tmp_path / "start", root, root / "cache").run()
-    made = recipe(root, start, losses={"smooth_l1": 1.0}, **{"model.decoder": "argmax", "train.steps": 2})
+    made = recipe(
+        root, start, losses={"smooth_l1": 1.0}, **{"model.decoder": "argmax", "train.steps": 2}
+    )
     state = load_checkpoint(Refiner(made, tmp_path / "run", root, root / "cache").run())
     assert state["model"]["refine.decode_x.2.weight"].abs().sum() > 0
 
 
 def test_a_model_without_a_memory_refuses_one():
     model = load_model("fast", threads=1)
-    with pytest.raises(ShapeError, match="a memory is given, and the model 'fast' keeps none; leave it out"):
-        model.predict(np.zeros((1, model.size, model.size, 3), np.uint8), np.zeros((1, 2, 128, 64), np.float32))
+    with pytest.raises(
+        ShapeError, match="a memory is given, and the model 'fast' keeps none; leave it out"
+    ):
+        model.predict(
+            np.zeros((1, model.size, model.size, 3), np.uint8),
+            np.zeros((1, 2, 128, 64), np.float32),
+        )
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"refine": None}, RecipeError, r"the recipe 'small' has no \[refine\]; add it, or use lineament train"),
-        ({"init_from": ""}, RecipeError, "the recipe 'small' has no init_from; give it the checkpoint of the detector"),
+        (
+            {"refine": None},
+            RecipeError,
+            r"the recipe 'small' has no \[refine\]; add it, or use lineament train",
+        ),
+        (
+            {"init_from": ""},
+            RecipeError,
+            "the recipe 'small' has no init_from; give it the checkpoint of the detector",
+        ),
         ({"model.head": "heatmap2d"}, RecipeError, "only heatmaps along axes are refined"),
         (
             {"model.length": 2.0},
             RecipeError,
             r"model\.length is 2\.0, of init_from .* None; give the recipe the detector",
         ),
-        ({"sigma": 2.0}, RecipeError, r"sigma is 2\.0, of init_from .* 1\.2; give the recipe the detector's model"),
-        ({"model.padding": 1.5}, RecipeError, r"model\.padding is 1\.5, of init_from .* 1\.3; give the recipe"),
-        ({"model.head": "attentive1d"}, RecipeError, r"model\.head is 'attentive1d', of init_from .*'attentive1d-gaus"),
-        ({"model.channels": 24}, ModelError, r"checkpoint\.pt: no weights of the recipe's model; give the detector's"),
-        ({"refine.clips": 0}, RecipeError, "has neither clips nor videos to learn from; set refine.clips above 0"),
-        ({"refine.videos": ["nowhere"]}, RecipeError, "names 'nowhere', which is neither below .* nor a path"),
-        ({"refine.videos": ["faces"]}, RecipeError, "names 'faces', where no video is; give a video or a folder"),
-        ({"refine.videos": ["talking_face"]}, RecipeError, "and talking_face is to test on; leave it out"),
-        ({"refine.videos": ["copied"]}, RecipeError, "and talking_face is to test on; leave it out"),
+        (
+            {"sigma": 2.0},
+            RecipeError,
+            r"sigma is 2\.0, of init_from .* 1\.2; give the recipe the detector's model",
+        ),
+        (
+            {"model.padding": 1.5},
+            RecipeError,
+            r"model\.padding is 1\.5, of init_from .* 1\.3; give the recipe",
+        ),
+        (
+            {"model.head": "attentive1d"},
+            RecipeError,
+            r"model\.head is 'attentive1d', of init_from .*'attentive1d-gaus",
+        ),
+        (
+            {"model.channels": 24},
+            ModelError,
+            r"checkpoint\.pt: no weights of the recipe's model; give the detector's",
+        ),
+        (
+            {"refine.clips": 0},
+            RecipeError,
+            "has neither clips nor videos to learn from; set refine.clips above 0",
+        ),
+        (
+            {"refine.videos": ["nowhere"]},
+            RecipeError,
+            "names 'nowhere', which is neither below .* nor a path",
+        ),
+        (
+            {"refine.videos": ["faces"]},
+            RecipeError,
+            "names 'faces', where no video is; give a video or a folder",
+        ),
+        (
+            {"refine.videos": ["talking_face"]},
+            RecipeError,
+            "and talking_face is to test on; leave it out",
+        ),
+        (
+            {"refine.videos": ["copied"]},
+            RecipeError,
+            "and talking_face is to test on; leave it out",
+        ),
         ({"refine.window": 9}, DataError, r"no clip has 9 frames in a row; lower refine\.window"),
     ],
 )

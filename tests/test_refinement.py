@@ -18,7 +18,9 @@ pytestmark = pytest.mark.torch
 
 def frames(count, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return [tuple(torch.randn(2, 5, 32, generator=generator) for _ in range(2)) for _ in range(count)]
+    return [
+        tuple(torch.randn(2, 5, 32, generator=generator) for _ in range(2)) for _ in range(count)
+    ]
 
 
 def stirred(refine):
@@ -40,7 +42,9 @@ def refined(head="attentive1d-gaussian", fade=0.3):
 
 
 def pictures(seed, count=2):
-    return torch.randint(0, 255, (count, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    return torch.randint(
+        0, 255, (count, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
+    )
 
 
 def test_the_recursion_is_the_sum_of_equation_13_over_all_past_frames():
@@ -48,10 +52,15 @@ def test_the_recursion_is_the_sum_of_equation_13_over_all_past_frames():
     for t, (x, y) in enumerate(seen):
         found_x, found_y, memory = refine(x, y, memory)
         for axis, (maps, found, encode, decode) in enumerate(
-            [(x, found_x, refine.encode_x, refine.decode_x), (y, found_y, refine.encode_y, refine.decode_y)]
+            [
+                (x, found_x, refine.encode_x, refine.decode_x),
+                (y, found_y, refine.encode_y, refine.decode_y),
+            ]
         ):
             past = [encode(frame[axis]) for frame in seen[: t + 1]]
-            summed = past[t] + sum((0.3 ** (t - tau) * past[tau] for tau in range(t)), torch.zeros(()))
+            summed = past[t] + sum(
+                (0.3 ** (t - tau) * past[tau] for tau in range(t)), torch.zeros(())
+            )
             torch.testing.assert_close(found, maps + decode(summed), atol=1e-5, rtol=1e-5)
         assert memory.shape == (2, 2, WIDTH, 32)  # of the first frame as of the last
 
@@ -86,7 +95,9 @@ def test_what_is_remembered_stays_where_it_was_in_the_picture():
     now = crop_affine([13, 18, 68, 73], size, 1.3, 4.0)
     place = np.array([36.0, 44.0])
     cells = (apply_affine(before, place) + 0.5) * length / size - 0.5
-    maps = np.exp(-((np.arange(length) - cells[:, None]) ** 2) / 50)[None, :, None].astype(np.float32)
+    maps = np.exp(-((np.arange(length) - cells[:, None]) ** 2) / 50)[None, :, None].astype(
+        np.float32
+    )
     moved = Memory(maps, before[None]).seen_by(now[None], size)[0, :, 0]
     peaks = (moved * np.arange(length)).sum(1) / moved.sum(1)
     wanted = (apply_affine(now, place) + 0.5) * length / size - 0.5
@@ -102,7 +113,9 @@ def test_what_is_remembered_stays_where_it_was_in_the_picture():
 
 def test_nothing_moves_with_a_crop_that_stays():
     memory = torch.randn(3, 2, 4, 16)
-    assert torch.allclose(moved_memory(memory, torch.ones(3), torch.zeros(3, 2), 64), memory, atol=1e-5)
+    assert torch.allclose(
+        moved_memory(memory, torch.ones(3), torch.zeros(3, 2), 64), memory, atol=1e-5
+    )
 
 
 def test_zeros_are_what_is_remembered_before_the_first_frame():
@@ -128,7 +141,9 @@ def test_a_network_is_refined_by_the_frames_before_and_each_video_by_its_own(hea
 
 def test_the_network_itself_learns_nothing_and_keeps_its_norms():
     model = refined().train()
-    assert [name for name, module in model.net.named_modules() if module.training] == ["head"]  # which only reads
+    assert [name for name, module in model.net.named_modules() if module.training] == [
+        "head"
+    ]  # which only reads
     before = {key: value.clone() for key, value in model.net.state_dict().items()}
     raw, memory = model.follow(pictures(1), None)
     raw, _ = model.follow(pictures(2), memory)
@@ -143,7 +158,10 @@ def test_the_network_itself_learns_nothing_and_keeps_its_norms():
     ("make", "message"),
     [
         (lambda: Refinement(5, 1.0, 1.0), r"the fade of the past is 1\.0; wanted 0 to below 1"),
-        (lambda: refined("heatmap2d"), "only heatmaps along axes are refined; set model.head = 'attentive1d'"),
+        (
+            lambda: refined("heatmap2d"),
+            "only heatmaps along axes are refined; set model.head = 'attentive1d'",
+        ),
     ],
 )
 def test_what_cannot_be_refined_is_refused(make, message):

@@ -9,7 +9,14 @@ import pytest
 from lineament.errors import ProtocolError
 from lineament.evaluation.accumulator import Tally
 from lineament.evaluation.protocols import protocol
-from lineament.evaluation.report import Perturbed, Report, compare, format_report, read_report, write_report
+from lineament.evaluation.report import (
+    Perturbed,
+    Report,
+    compare,
+    format_report,
+    read_report,
+    write_report,
+)
 
 N = 68
 
@@ -21,7 +28,10 @@ def shape(seed: int = 0) -> np.ndarray:
 
 
 def report(
-    shifts: tuple[float | None, ...] = (1, 2, 6), name: str = "folder", sigma: float | None = 2, **facts: object
+    shifts: tuple[float | None, ...] = (1, 2, 6),
+    name: str = "folder",
+    sigma: float | None = 2,
+    **facts: object,
 ) -> Report:
     """Faces whose points are all moved by so many pixels; None: missed."""
     tally = Tally(protocol(name))
@@ -61,7 +71,9 @@ def test_a_report_without_a_found_face_is_still_json(tmp_path: Path) -> None:
     assert "Infinity" not in path.read_text()
 
 
-def test_a_failed_write_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_report(report(), tmp_path / "r.json")
     before = path.read_bytes()
 
@@ -77,7 +89,10 @@ def test_a_failed_write_leaves_the_old_report(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"r.json: not a report \(Invalid JSON.*\); wanted the JSON file written by evaluate or score"),
+        (
+            "",
+            r"r.json: not a report \(Invalid JSON.*\); wanted the JSON file written by evaluate or score",
+        ),
         ("{}", r"r.json: not a report \(protocol: Field required\)"),
         ("[]", r"r.json: not a report \(Input should be an object\)"),
     ],
@@ -89,7 +104,9 @@ def test_what_is_not_a_report_is_one_clear_error(tmp_path: Path, text: str, mess
 
 
 def test_an_absent_report_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ProtocolError, match=r"r.json: cannot be read \(.*\); wanted a report written by evaluate"):
+    with pytest.raises(
+        ProtocolError, match=r"r.json: cannot be read \(.*\); wanted a report written by evaluate"
+    ):
         read_report(tmp_path / "r.json")
 
 
@@ -119,8 +136,14 @@ def test_the_table_has_the_reliability_and_the_changed_boxes() -> None:
     changed = (Perturbed(kind="shift_x", amount=0.1, nme=0.035, failure_rate=0.0),)
     text = format_report(report(sigma=2.5).model_copy(update={"perturbation": changed}))
     # Errors of 1, 2 and 6 px, sigma 2.5: two thirds are under 1 sigma, all under 2.5
-    assert next(line for line in text.splitlines() if line.startswith("under 1 sigma")).split()[3] == "66.7"
-    assert next(line for line in text.splitlines() if line.startswith("under 2.5 sigma")).split()[3] == "100.0"
+    assert (
+        next(line for line in text.splitlines() if line.startswith("under 1 sigma")).split()[3]
+        == "66.7"
+    )
+    assert (
+        next(line for line in text.splitlines() if line.startswith("under 2.5 sigma")).split()[3]
+        == "100.0"
+    )
     assert next(line for line in text.splitlines() if line.startswith("shift_x")).split() == [
         *("shift_x", "0.1", "3.500", "0.000")
     ]
@@ -141,13 +164,18 @@ def test_reports_of_one_protocol_stand_side_by_side() -> None:
 def test_what_keeps_figures_from_being_quite_alike_is_noted() -> None:
     a, b = report(boxes="truth"), report(boxes="detected", notes=("3 points are interpolated",))
     notes = compare([a, b], ["a", "b"]).notes
-    assert notes == ("b: 3 points are interpolated", "the boxes differ: truth boxes flatter a model")
+    assert notes == (
+        "b: 3 points are interpolated",
+        "the boxes differ: truth boxes flatter a model",
+    )
 
 
 def test_the_same_faces_in_other_pixels_compare_with_a_note() -> None:
     a = report(name="300w-common")
     b = a.model_copy(update={"fingerprint": "0" * 32})
-    assert compare([a, b]).notes == ("the true points are not the same numbers (other copies of the images?)",)
+    assert compare([a, b]).notes == (
+        "the true points are not the same numbers (other copies of the images?)",
+    )
 
 
 def test_unlike_protocols_are_refused() -> None:
@@ -161,25 +189,35 @@ def test_unlike_protocols_are_refused() -> None:
 def test_one_protocol_in_two_versions_is_refused() -> None:
     a = report()
     b = a.model_copy(update={"settings": a.settings.model_copy(update={"thresholds": (0.05,)})})
-    with pytest.raises(ProtocolError, match="but their thresholds differ; evaluate both anew on one version of it"):
+    with pytest.raises(
+        ProtocolError, match="but their thresholds differ; evaluate both anew on one version of it"
+    ):
         compare([a, b], ["a", "b"])
 
 
 def test_unlike_faces_are_refused() -> None:
-    with pytest.raises(ProtocolError, match="'a' has 3 faces, 'b' has 2; figures of unlike faces do not compare"):
+    with pytest.raises(
+        ProtocolError, match="'a' has 3 faces, 'b' has 2; figures of unlike faces do not compare"
+    ):
         compare([report(), report((1, 2))], ["a", "b"])
     other = report().model_copy(update={"fingerprint": "0" * 32})
-    with pytest.raises(ProtocolError, match="are of protocol 'folder' on different faces; evaluate both"):
+    with pytest.raises(
+        ProtocolError, match="are of protocol 'folder' on different faces; evaluate both"
+    ):
         compare([report(), other], ["a", "b"])
 
 
 def test_a_comparison_wants_two_reports_and_a_name_for_each() -> None:
-    with pytest.raises(ProtocolError, match="1 reports and 1 names; wanted two reports or more, each with one name"):
+    with pytest.raises(
+        ProtocolError, match="1 reports and 1 names; wanted two reports or more, each with one name"
+    ):
         compare([report()])
     with pytest.raises(ProtocolError, match="2 reports and 1 names"):
         compare([report(), report()], ["a"])
 
 
 def test_a_tally_without_faces_has_no_report() -> None:
-    with pytest.raises(ProtocolError, match="protocol 'folder' has no face to score; give its data with --data"):
+    with pytest.raises(
+        ProtocolError, match="protocol 'folder' has no face to score; give its data with --data"
+    ):
         Tally(protocol("folder")).report(boxes="truth")

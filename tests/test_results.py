@@ -100,11 +100,14 @@ def test_the_record_of_another_picture_is_not_taken_for_this_one_s(pictures, tmp
     other.parent.mkdir()
     other.write_bytes(job.image.read_bytes())
     with pytest.raises(
-        DataError, match=r"0\.json is the result of .*a/0\.png, not of .*other/0\.png; choose another --out"
+        DataError,
+        match=r"0\.json is the result of .*a/0\.png, not of .*other/0\.png; choose another --out",
     ):
         folder.has(find_jobs([other])[0][0])
     folder.path(job).write_text('{"mine": 1}')
-    with pytest.raises(DataError, match=r"0\.json is no result of .*0\.png; choose another --out, or add --again"):
+    with pytest.raises(
+        DataError, match=r"0\.json is no result of .*0\.png; choose another --out, or add --again"
+    ):
         folder.has(job)
 
 
@@ -124,7 +127,9 @@ def test_pts_files_of_others_stay_and_old_ones_go(pictures, tmp_path):
     os.utime(out / "0.pts", (1, 1))
     folder = ResultFolder(out, SETTINGS)
     folder.write(job, faces_of(face()))
-    with pytest.raises(DataError, match=r"0\.pts is older than these results; choose another --out, or add --again"):
+    with pytest.raises(
+        DataError, match=r"0\.pts is older than these results; choose another --out, or add --again"
+    ):
         folder.gather([job], "pts", "five")
     assert (out / "0.pts").read_text() == "mine"
     (out / "0.pts").unlink()
@@ -217,7 +222,9 @@ def test_a_record_older_than_its_picture_does_not_count(pictures, tmp_path):
 def test_a_folder_of_other_settings_is_refused_unless_made_again(tmp_path):
     ResultFolder(tmp_path, SETTINGS)
     ResultFolder(tmp_path, SETTINGS)
-    with pytest.raises(DataError, match=r"holds results of model fast.*this run is model accurate.*--again"):
+    with pytest.raises(
+        DataError, match=r"holds results of model fast.*this run is model accurate.*--again"
+    ):
         ResultFolder(tmp_path, {**SETTINGS, "model": "accurate"})
     ResultFolder(tmp_path, {**SETTINGS, "model": "accurate"}, again=True)
     (tmp_path / "lineament.json").write_text("broken")
@@ -231,7 +238,10 @@ def test_other_settings_may_not_be_mixed_in_one_folder(pictures, tmp_path):
     for job in jobs:
         old.write(job, faces_of(face()))
     other = {**SETTINGS, "model": "accurate"}
-    with pytest.raises(DataError, match=r"holds 1\.json, made with other settings, and its picture is not named now"):
+    with pytest.raises(
+        DataError,
+        match=r"holds 1\.json, made with other settings, and its picture is not named now",
+    ):
         ResultFolder(tmp_path / "out", other, again=True, jobs=jobs[:1])
     # the same settings, or every picture: nothing is mixed
     ResultFolder(tmp_path / "out", SETTINGS, again=True, jobs=jobs[:1])
@@ -269,7 +279,11 @@ def test_records_are_gathered_as_csv_coco_and_pts(pictures, tmp_path):
     coco = json.loads(folder.gather(jobs, "coco", "five").read_text())
     assert [(image["width"], image["height"]) for image in coco["images"]] == [(40, 30), (40, 30)]
     assert len(coco["annotations"]) == 2
-    assert folder.gather(jobs, "pts", "five") == folder.gather(jobs, "json", "five") == tmp_path / "out"
+    assert (
+        folder.gather(jobs, "pts", "five")
+        == folder.gather(jobs, "json", "five")
+        == tmp_path / "out"
+    )
     assert sorted(path.name for path in (tmp_path / "out").glob("*.pts")) == ["0_1.pts", "0_2.pts"]
     # .pts counts from 1
     assert (tmp_path / "out" / "0_1.pts").read_text().splitlines()[3] == "11.000 11.000"

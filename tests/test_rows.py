@@ -7,7 +7,13 @@ torch = pytest.importorskip("torch")
 from lineament.models.backbones.efficientnet_lite import EfficientNetLite
 from lineament.models.backbones.mobilenetv2 import MobileNetV2
 from lineament.models.face_detector import FaceDetectorNet
-from lineament.models.layers.space_to_depth import Double, RowStem, as_rows, can_become_rows, double_by_rows
+from lineament.models.layers.space_to_depth import (
+    Double,
+    RowStem,
+    as_rows,
+    can_become_rows,
+    double_by_rows,
+)
 
 pytestmark = pytest.mark.torch
 
@@ -15,7 +21,11 @@ pytestmark = pytest.mark.torch
 def trained(stem):
     """`stem` with statistics as after a training, none of them trivial."""
     norm = stem[1]
-    for part, low, high in ((norm.running_mean, -1, 1), (norm.running_var, 0.5, 2), (norm.bias.data, -1, 1)):
+    for part, low, high in (
+        (norm.running_mean, -1, 1),
+        (norm.running_var, 0.5, 2),
+        (norm.bias.data, -1, 1),
+    ):
         torch.nn.init.uniform_(part, low, high)
     torch.nn.init.uniform_(norm.weight.data, 0.5, 2)
     return stem.eval()

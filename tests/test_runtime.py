@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from lineament.errors import ModelError, ShapeError
-from lineament.inference.onnx_model import Model, find_model, list_models, load_model, weights_folder
+from lineament.inference.onnx_model import (
+    Model,
+    find_model,
+    list_models,
+    load_model,
+    weights_folder,
+)
 
 NAMES = ("accurate", "fast")
 
@@ -22,9 +28,9 @@ def model(request):
 def crops_of(model: Model, count: int) -> np.ndarray:
     rng = np.random.default_rng(5)
     coarse = rng.integers(0, 255, (count, 6, 6, 3), dtype=np.uint8)
-    return np.ascontiguousarray(coarse.repeat(model.size // 6 + 1, 1).repeat(model.size // 6 + 1, 2))[
-        :, : model.size, : model.size
-    ].copy()
+    return np.ascontiguousarray(
+        coarse.repeat(model.size // 6 + 1, 1).repeat(model.size // 6 + 1, 2)
+    )[:, : model.size, : model.size].copy()
 
 
 def test_heads_have_one_row_a_crop_and_sane_values(model):
@@ -40,8 +46,12 @@ def test_a_batch_gives_what_single_crops_give(model):
     together = model.predict(crops)
     apart = [model.predict(crops[i : i + 1]) for i in range(5)]
     # sums run in another order in another batch size; a thousandth of a pixel is far below any use
-    np.testing.assert_allclose(together.landmarks_crop, np.concatenate([h.landmarks_crop for h in apart]), atol=1e-3)
-    np.testing.assert_allclose(together.sigma_px, np.concatenate([h.sigma_px for h in apart]), atol=1e-3)
+    np.testing.assert_allclose(
+        together.landmarks_crop, np.concatenate([h.landmarks_crop for h in apart]), atol=1e-3
+    )
+    np.testing.assert_allclose(
+        together.sigma_px, np.concatenate([h.sigma_px for h in apart]), atol=1e-3
+    )
 
 
 def test_no_crop_gives_empty_heads(model):
@@ -89,7 +99,9 @@ def test_workers_are_shared_by_many_threads_and_stay():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forks with threads, which this is about
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # of forks with threads, which this is about
 def test_a_fork_has_workers_of_its_own():
     model = load_model("fast", 1, workers=2)
     crops = crops_of(model, 2)
@@ -114,14 +126,18 @@ def test_the_same_model_is_loaded_once():
 
 
 def test_the_face_detector_is_no_landmark_model_and_not_offered_as_one():
-    with pytest.raises(ModelError, match="'detector' is the face detector and finds no landmarks; choose accurate"):
+    with pytest.raises(
+        ModelError, match="'detector' is the face detector and finds no landmarks; choose accurate"
+    ):
         load_model("detector")
     with pytest.raises(ModelError, match="choose one of accurate, fast, or give"):
         load_model("xyz")
 
 
 def test_an_unknown_name_gets_the_nearest():
-    with pytest.raises(ModelError, match=r"no model is called 'fats'; did you mean 'fast'\?.*path of an .onnx file"):
+    with pytest.raises(
+        ModelError, match=r"no model is called 'fats'; did you mean 'fast'\?.*path of an .onnx file"
+    ):
         find_model("fats")
 
 
@@ -151,7 +167,10 @@ def test_a_foreign_onnx_model_is_refused(tmp_path):
 
 
 def test_the_detector_is_not_taken_for_a_landmark_model():
-    with pytest.raises(ModelError, match=r"detector\.onnx: an ONNX model, but not one that `lineament export` wrote"):
+    with pytest.raises(
+        ModelError,
+        match=r"detector\.onnx: an ONNX model, but not one that `lineament export` wrote",
+    ):
         Model(weights_folder() / "detector.onnx")
 
 

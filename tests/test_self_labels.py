@@ -9,7 +9,14 @@ from lineament.errors import ImageError
 from lineament.estimator import CropLandmarks
 from lineament.geometry import apply_affine, crop_affine, landmark_box
 from lineament.inference.predictor import Predictor
-from lineament.labeling.pseudo_labels import Limits, find_media, frames_of, label_faces, label_into, moved
+from lineament.labeling.pseudo_labels import (
+    Limits,
+    find_media,
+    frames_of,
+    label_faces,
+    label_into,
+    moved,
+)
 from lineament.schemes import scheme
 
 MEAN = scheme("ibug68").mean_shape
@@ -28,14 +35,19 @@ class Knows:
         found = []
         for crop in crops:
             middle = crop[24:72, 24:72, :2].astype(float)
-            x, y = middle[..., 0].mean(), middle[..., 1].mean()  # of the picture, at the crop's centre
+            x, y = (
+                middle[..., 0].mean(),
+                middle[..., 1].mean(),
+            )  # of the picture, at the crop's centre
             scale = (middle[:, -1, 0].mean() - middle[:, 0, 0].mean()) / 47
             points = (PLACE - [x, y]) / scale + 47.5
             points[self.wrong] = [10.0, 10.0]  # stays with the crop, not with the face
             found.append(points)
         count = len(crops)
         sigma = np.full((count, 68), self.sigma_px, np.float32)
-        return CropLandmarks(np.array(found, np.float32), np.full((count, 68), self.score, np.float32), sigma)
+        return CropLandmarks(
+            np.array(found, np.float32), np.full((count, 68), self.score, np.float32), sigma
+        )
 
 
 def ramp():
@@ -56,7 +68,9 @@ def test_the_points_of_a_crop_are_those_of_the_picture():
 
 
 def test_a_point_that_moves_with_the_crop_is_nan():
-    ((_, points),) = label_faces(Predictor(Knows(wrong=[7]), at_place, recrop=None), ramp(), Limits())
+    ((_, points),) = label_faces(
+        Predictor(Knows(wrong=[7]), at_place, recrop=None), ramp(), Limits()
+    )
     assert np.flatnonzero(~np.isfinite(points).all(1)).tolist() == [7]
 
 
@@ -74,7 +88,9 @@ def test_a_face_that_is_not_sure_is_left_out(model, limits):
 
 
 def test_a_box_moves_by_its_side_and_scales_about_its_centre():
-    assert moved(np.array([10.0, 20.0, 30.0, 60.0]), 0.5, 0.0, 0.5) == pytest.approx([35, 30, 45, 50])
+    assert moved(np.array([10.0, 20.0, 30.0, 60.0]), 0.5, 0.0, 0.5) == pytest.approx(
+        [35, 30, 45, 50]
+    )
 
 
 def test_labels_are_read_back_as_a_folder_of_faces(tmp_path):
@@ -105,7 +121,11 @@ def test_a_video_gives_each_nth_frame_under_its_number(tmp_path):
     for _ in range(7):
         writer.write(np.zeros((64, 64, 3), np.uint8))
     writer.release()
-    assert [name for name, _ in frames_of(tmp_path / "v.mp4", 3)] == ["000000_", "000003_", "000006_"]
+    assert [name for name, _ in frames_of(tmp_path / "v.mp4", 3)] == [
+        "000000_",
+        "000003_",
+        "000006_",
+    ]
 
 
 def test_media_of_a_folder_are_its_pictures_and_videos(tmp_path):
@@ -115,7 +135,10 @@ def test_media_of_a_folder_are_its_pictures_and_videos(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.jpg").touch()
     (tmp_path / "a.mp4").touch()
-    found = {path.relative_to(tmp_path).as_posix(): place.as_posix() for path, place in find_media([tmp_path]).items()}
+    found = {
+        path.relative_to(tmp_path).as_posix(): place.as_posix()
+        for path, place in find_media([tmp_path]).items()
+    }
     # places differ though names are alike
     assert found == {"a.jpg": "a", "a.mp4": "a.mp4", "b.mp4": "b", "deep/a.jpg": "deep/a"}
     (tmp_path / "empty").mkdir()

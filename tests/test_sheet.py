@@ -30,12 +30,17 @@ def report(missed: bool = False, sigma: bool = True, name: str = "a<b>.jpg") -> 
         worst.offer(error, f"{seed}{name}", np.full((150, 150, 3), 120, np.uint8), truth, pred)
     kinds = [("none", 0.0), ("shift_x", 0.1), ("shift_x", -0.1), ("scale", 1.1), ("roll", 30.0)]
     changed = tuple(Perturbed(kind=k, amount=a, nme=0.03, failure_rate=0.0) for k, a in kinds)
-    return tally.report(boxes="truth", model="m & n", worst=worst.faces()).model_copy(update={"perturbation": changed})
+    return tally.report(boxes="truth", model="m & n", worst=worst.faces()).model_copy(
+        update={"perturbation": changed}
+    )
 
 
 def test_the_page_holds_all_it_shows_and_escapes_names(tmp_path: Path) -> None:
     page = write_html(report(), tmp_path / "out" / "r.html").read_text()
-    assert set(re.findall(r'(?:src|href)="([^",]*)', page)) == {"data:image/png;base64", "data:image/jpeg;base64"}
+    assert set(re.findall(r'(?:src|href)="([^",]*)', page)) == {
+        "data:image/png;base64",
+        "data:image/jpeg;base64",
+    }
     assert page.count('src="data:image/jpeg') == 2
     assert "2a&lt;b&gt;.jpg" in page
     assert "m &amp; n on folder, boxes: truth" in page
@@ -46,7 +51,9 @@ def test_the_page_holds_all_it_shows_and_escapes_names(tmp_path: Path) -> None:
 def test_the_picture_is_one_png_with_charts_above_faces(tmp_path: Path) -> None:
     path = write_png(report(), tmp_path / "r.png")
     picture = cv2.imread(str(path))
-    without = cv2.imread(str(write_png(report().model_copy(update={"worst": ()}), tmp_path / "s.png")))
+    without = cv2.imread(
+        str(write_png(report().model_copy(update={"worst": ()}), tmp_path / "s.png"))
+    )
     assert picture.shape[0] > without.shape[0] > 1000
     assert picture.shape[1] == without.shape[1]
     assert (picture[: len(without)] == without).all()
@@ -65,9 +72,13 @@ def test_a_comparison_draws_one_curve_for_each_report() -> None:
     assert [label.split(":")[0] for label in labels] == ["one", "two"]
 
 
-def test_without_matplotlib_the_error_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_the_error_says_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ExtraError, match=r"matplotlib is not installed; type: pip install 'lineament\[report\]'"):
+    with pytest.raises(
+        ExtraError, match=r"matplotlib is not installed; type: pip install 'lineament\[report\]'"
+    ):
         write_html(report(), tmp_path / "r.html")
     assert not list(tmp_path.iterdir())
 

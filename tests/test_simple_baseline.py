@@ -32,7 +32,9 @@ def test_every_deconvolution_is_a_level_finest_first(light):
     net = SimpleBaseline(light).eval()
     with torch.no_grad():
         levels = net(torch.zeros(1, 3, 64, 96))
-    assert [tuple(level.shape) for level in levels] == [(1, 256, 64 // s, 96 // s) for s in net.strides]
+    assert [tuple(level.shape) for level in levels] == [
+        (1, 256, 64 // s, 96 // s) for s in net.strides
+    ]
 
 
 def test_the_light_bottleneck_keeps_its_width_and_looks_at_each_channel_alone():
@@ -54,7 +56,9 @@ def test_the_heatmaps_come_straight_from_the_last_deconvolution():
 
 
 def test_imagenet_weights_that_nobody_has_are_one_clear_line():
-    with pytest.raises(RecipeError, match=r"no ImageNet weights for 'light-resnet50'; set model.imagenet = false"):
+    with pytest.raises(
+        RecipeError, match=r"no ImageNet weights for 'light-resnet50'; set model.imagenet = false"
+    ):
         make_backbone("light-resnet50", imagenet=True)
 
 

@@ -33,7 +33,8 @@ def count(net):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(
-    ("threshold", "relative"), [(0.0, False), (0.2, False), (0.35, False), (0.5, False), (0.3, True), (0.9, True)]
+    ("threshold", "relative"),
+    [(0.0, False), (0.2, False), (0.35, False), (0.5, False), (0.3, True), (0.9, True)],
 )
 def test_the_slimmed_network_is_the_gated_one_with_those_gates_at_zero(seed, threshold, relative):
     net = supernet(FOUR, seed)

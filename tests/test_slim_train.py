@@ -12,7 +12,12 @@ torch = pytest.importorskip("torch")
 from lineament.errors import ExportError, RecipeError
 from lineament.inference.onnx_model import Model
 from lineament.models.backbones import registry as backbones
-from lineament.models.backbones.hr_supernet import FusionBlock, HRSuperNet, format_layout, parse_layout
+from lineament.models.backbones.hr_supernet import (
+    FusionBlock,
+    HRSuperNet,
+    format_layout,
+    parse_layout,
+)
 from lineament.models.landmark_net import ALL_HEADS, LandmarkNet
 from lineament.models.profile import multiply_adds, parameters
 from lineament.recipe import SlimSettings, make_recipe
@@ -40,7 +45,14 @@ def small(faces, steps=4, slim=True, **changes):
         "name": "small",
         "data": [{"reader": "folder", "folder": str(faces)}],
         "model": {"backbone": "hr-supernet", "architecture": LAYOUT, "imagenet": False, "size": 64},
-        "train": {"steps": steps, "batch": 4, "warmup": 0, "bf16": False, "threads": 1, "num_workers": 0},
+        "train": {
+            "steps": steps,
+            "batch": 4,
+            "warmup": 0,
+            "bf16": False,
+            "threads": 1,
+            "num_workers": 0,
+        },
     }
     if slim:
         values["slim"] = {"sparsity": 0.01, "factor_lr": 0.1, "every": 2}
@@ -55,9 +67,14 @@ def moved(trainer, step):
     """Which parts of the network differ after one step with that number."""
     trainer.step = step
     before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
-    crops, landmarks = torch.randint(0, 255, (4, 64, 64, 3), dtype=torch.uint8), torch.rand(4, 68, 2) * 64
+    crops, landmarks = (
+        torch.randint(0, 255, (4, 64, 64, 3), dtype=torch.uint8),
+        torch.rand(4, 68, 2) * 64,
+    )
     trainer._update(iter([[crops, landmarks]]))
-    changed = {name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])}
+    changed = {
+        name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])
+    }
     return {"factors" if name.endswith(".factors") else "weights" for name in changed}
 
 
@@ -75,7 +92,9 @@ def test_the_penalty_is_the_sum_of_the_factors_times_its_weight(faces, tmp_path)
     # ten transforms, each of factor 1, at 0.01
     assert losses["sparsity"].item() == pytest.approx(0.1)
     # half of the batch carries half of it
-    assert trainer.losses(crops[:2], landmarks[:2], 4 * 68)["sparsity"].item() == pytest.approx(0.05)
+    assert trainer.losses(crops[:2], landmarks[:2], 4 * 68)["sparsity"].item() == pytest.approx(
+        0.05
+    )
 
 
 def test_a_resumed_slimming_is_the_unbroken_one(faces, tmp_path):
@@ -92,7 +111,9 @@ def test_a_resumed_slimming_is_the_unbroken_one(faces, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         Stops(small(faces), folder, folder, tmp_path / "cache").run()
     resumed = load_checkpoint(Slimmer(small(faces), folder, folder, tmp_path / "cache", True).run())
-    assert all(torch.equal(whole["average"][key], resumed["average"][key]) for key in whole["average"])
+    assert all(
+        torch.equal(whole["average"][key], resumed["average"][key]) for key in whole["average"]
+    )
 
 
 def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
@@ -101,7 +122,9 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
         for module in trainer.model.modules():
             if isinstance(module, FusionBlock) and len(module.factors) == 2:
                 module.factors.copy_(torch.tensor([0.9, 0.05]))
-    trainer.average.state = {key: value.clone() for key, value in trainer.model.state_dict().items()}
+    trainer.average.state = {
+        key: value.clone() for key, value in trainer.model.state_dict().items()
+    }
     trainer.save()
     lines = []
     slim = SlimSettings(thresholds=(0.1, 5.0))
@@ -112,7 +135,9 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
     # blocks of resolution 1 take from resolution 0 alone, and nothing takes from them but the head
     assert cuts[1].what == "4 blocks, 4 transforms"
     for cut in cuts:  # of a network that has learnt nothing, the gate may refuse the int8 file
-        assert Path(cut.checkpoint).with_name("small-int8.onnx").exists() == np.isfinite(cut.nme_int8)
+        assert Path(cut.checkpoint).with_name("small-int8.onnx").exists() == np.isfinite(
+            cut.nme_int8
+        )
     assert cuts[1].parameters < cuts[0].parameters
     assert cuts[1].multiply_adds < cuts[0].multiply_adds
     with (tmp_path / "run" / "pareto.csv").open() as file:
@@ -123,11 +148,16 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
     net, recipe = load_trained(tmp_path / "run" / "threshold-0.1" / "checkpoint.pt")
     assert recipe.model.architecture == "0:0 | 0:0 | 0:0 1:0"
     # a recipe that only says where it starts takes the layout from there
-    bare = small(faces, steps=1, slim=False, model={"backbone": "hr-supernet", "imagenet": False, "size": 64})
+    bare = small(
+        faces, steps=1, slim=False, model={"backbone": "hr-supernet", "imagenet": False, "size": 64}
+    )
     again = as_its_start(bare.model_copy(update={"init_from": cuts[1].checkpoint}))
     assert again.model.architecture == recipe.model.architecture
     fresh = build_model(again)
-    start_from(fresh, again.model_copy(update={"init_from": str(tmp_path / "run/threshold-0.1/checkpoint.pt")}))
+    start_from(
+        fresh,
+        again.model_copy(update={"init_from": str(tmp_path / "run/threshold-0.1/checkpoint.pt")}),
+    )
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), fresh.parameters(), strict=True))
     begun = bare.model_copy(update={"init_from": cuts[1].checkpoint})
     Trainer(begun, tmp_path / "more", tmp_path, tmp_path / "cache").run()
@@ -146,20 +176,30 @@ def test_a_cut_that_the_gate_refuses_has_no_figures_and_ends_no_sweep(faces, tmp
     trainer = slimmer(faces, tmp_path / "run", steps=1)
     lines = []
     slim = SlimSettings(thresholds=(0.1,))
-    whole, cut = sweep(trainer.run(), tmp_path / "run", slim, tmp_path, tmp_path / "cache", lines.append)
+    whole, cut = sweep(
+        trainer.run(), tmp_path / "run", slim, tmp_path, tmp_path / "cache", lines.append
+    )
     assert (whole.nme, whole.nme_int8, whole.milliseconds) == (0.5, 0.5, 1.0)
     assert np.isnan([cut.nme, cut.nme_int8, cut.milliseconds, cut.milliseconds_int8]).all()
-    assert lines == [f"threshold-0.1: no {name}.onnx: its points move" for name in ("small", "small-int8")]
+    assert lines == [
+        f"threshold-0.1: no {name}.onnx: its points move" for name in ("small", "small-int8")
+    ]
     assert (tmp_path / "run/pareto.csv").exists()
 
 
 def test_another_network_is_no_supernet(faces, tmp_path):
     with pytest.raises(RecipeError, match="'mobilenetv2' has no importance factors; set model"):
-        slimmer(faces, tmp_path / "run", model={"backbone": "mobilenetv2", "imagenet": False, "size": 64})
+        slimmer(
+            faces,
+            tmp_path / "run",
+            model={"backbone": "mobilenetv2", "imagenet": False, "size": 64},
+        )
 
 
 def test_a_supernet_trains_its_factors_and_another_network_does_not(faces, tmp_path):
-    assert isinstance(trainer_for(small(faces), tmp_path / "a", tmp_path, tmp_path / "cache"), Slimmer)
+    assert isinstance(
+        trainer_for(small(faces), tmp_path / "a", tmp_path, tmp_path / "cache"), Slimmer
+    )
     model = {"backbone": "mobilenetv2", "imagenet": False, "size": 64}
     other = trainer_for(small(faces, model=model), tmp_path / "b", tmp_path, tmp_path / "cache")
     assert type(other) is Trainer
@@ -170,7 +210,10 @@ def test_a_supernet_trains_its_factors_and_another_network_does_not(faces, tmp_p
 @pytest.mark.parametrize(
     ("backbone", "head"),
     [
-        *((name, "heatmap2d") for name in ("efficientnet-lite0", "simple-baseline", "light-resnet50", "hourglass")),
+        *(
+            (name, "heatmap2d")
+            for name in ("efficientnet-lite0", "simple-baseline", "light-resnet50", "hourglass")
+        ),
         *(("mobilenetv2", head) for head in ALL_HEADS),
     ],
 )
@@ -210,7 +253,9 @@ def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_p
     model = {"backbone": "mobilenetv2", "imagenet": False, "channels": 16, "size": 64}
     recipe = small(faces, steps=1, model=model)
     trainer = trainer_for(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
-    cuts = sweep(trainer.run(), tmp_path / "run", SlimSettings(shares=(0.5,)), tmp_path, tmp_path / "cache")
+    cuts = sweep(
+        trainer.run(), tmp_path / "run", SlimSettings(shares=(0.5,)), tmp_path, tmp_path / "cache"
+    )
     assert [cut.what for cut in cuts] == ["0 % of the channels went", "50 % of the channels went"]
     assert cuts[1].parameters < 0.5 * cuts[0].parameters
     path = cuts[1].checkpoint
@@ -219,7 +264,8 @@ def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_p
     fresh = build_model(again)
     start_from(fresh, again)
     assert all(
-        torch.equal(a, b) for a, b in zip(load_trained(Path(path))[0].parameters(), fresh.parameters(), strict=True)
+        torch.equal(a, b)
+        for a, b in zip(load_trained(Path(path))[0].parameters(), fresh.parameters(), strict=True)
     )
     ended = load_trained(Trainer(more, tmp_path / "more", tmp_path, tmp_path / "cache").run())[0]
     assert parameters(ended) == cuts[1].parameters
@@ -229,9 +275,15 @@ def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_p
 
 
 def test_a_cut_without_weights_is_refused(faces):
-    model = {"backbone": "mobilenetv2", "imagenet": False, "size": 64, "pruned_from": "runs/some/checkpoint.pt"}
+    model = {
+        "backbone": "mobilenetv2",
+        "imagenet": False,
+        "size": 64,
+        "pruned_from": "runs/some/checkpoint.pt",
+    }
     with pytest.raises(
-        RecipeError, match="without init_from: layers of other sizes have no weights; set init_from too"
+        RecipeError,
+        match="without init_from: layers of other sizes have no weights; set init_from too",
     ):
         build_model(small(faces, slim=False, model=model))
 
@@ -245,7 +297,9 @@ def test_a_share_beyond_the_whole_is_refused(share):
 
 def test_a_supernet_does_not_lose_channels():
     net = LandmarkNet("hr-supernet", 5, "heatmap2d", 64, 32, imagenet=False, layout=LAYOUT)
-    with pytest.raises(RecipeError, match=r"slimmed by its importance factors; give slim\.thresholds"):
+    with pytest.raises(
+        RecipeError, match=r"slimmed by its importance factors; give slim\.thresholds"
+    ):
         slimmed_channels(net, 0.5)
 
 

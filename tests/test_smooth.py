@@ -39,32 +39,43 @@ def test_a_still_face_trembles_a_third_at_most(kind):
     found = run(kind, path)
     before, after = (np.sqrt((np.diff(p[20:], 2, axis=0) ** 2).mean()) for p in (path, found))
     assert after < before / 3
-    assert np.linalg.norm(found[20:] - FACE, axis=-1).mean() < np.linalg.norm(path[20:] - FACE, axis=-1).mean() / 1.5
+    assert (
+        np.linalg.norm(found[20:] - FACE, axis=-1).mean()
+        < np.linalg.norm(path[20:] - FACE, axis=-1).mean() / 1.5
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_steady_motion_is_followed_within_a_frame(kind):
     steps = np.arange(60)[:, None, None] * np.array([3.0, 1.0])  # 3 px a frame on a face of 100 px
     found = run(kind, FACE + steps)
-    behind = ((FACE + steps - found)[30:] @ np.array([3.0, 1.0])) / 10  # in frames: along the motion, by its length
+    behind = (
+        (FACE + steps - found)[30:] @ np.array([3.0, 1.0])
+    ) / 10  # in frames: along the motion, by its length
     assert np.abs(behind).max() < 1.0
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("speed", [0.03, 0.1, 0.3, 1.0])
 def test_a_slow_drift_trails_by_a_fifth_of_a_pixel_at_most(kind, speed):
-    path = FACE + speed * np.arange(300)[:, None, None] * np.array([1.0, 0.0])  # px a frame on a face of 100 px
+    path = FACE + speed * np.arange(300)[:, None, None] * np.array(
+        [1.0, 0.0]
+    )  # px a frame on a face of 100 px
     behind = (path - run(kind, path))[150:, :, 0].mean()
     assert 0 <= behind < min(0.2, 2.5 * speed)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_talking_lips_are_followed_at_their_full_width(kind):
-    wave = 3.0 * np.sin(2 * np.pi * 2 * np.arange(240) / 30)  # twice a second, 3 px on a face of 100 px
+    wave = 3.0 * np.sin(
+        2 * np.pi * 2 * np.arange(240) / 30
+    )  # twice a second, 3 px on a face of 100 px
     path = np.repeat(FACE[None], 240, 0)
     path[:, 48:, 1] += wave[:, None]
     moved = (run(kind, path)[:, 48:, 1] - FACE[48:, 1]).mean(1)[60:]
-    lag = min(range(-3, 4), key=lambda shift: np.abs(np.roll(wave[60:], shift) - moved)[5:-5].mean())
+    lag = min(
+        range(-3, 4), key=lambda shift: np.abs(np.roll(wave[60:], shift) - moved)[5:-5].mean()
+    )
     assert 0 <= lag <= 2
     assert moved.std() > 0.85 * wave[60:].std()
 
@@ -96,10 +107,15 @@ def test_an_uncertain_point_is_held_more_than_a_sure_one(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_full_turn_of_the_head_is_no_jump(kind):
     path = np.stack(
-        [apply_affine(similarity(1, angle, (200, 200), (200, 200)), FACE) for angle in np.arange(0, 720, 6)]
+        [
+            apply_affine(similarity(1, angle, (200, 200), (200, 200)), FACE)
+            for angle in np.arange(0, 720, 6)
+        ]
     )
     found = run(kind, path)
-    assert np.linalg.norm(found - path, axis=-1).max() < 8  # 6 degrees are 5 px at the rim of the face
+    assert (
+        np.linalg.norm(found - path, axis=-1).max() < 8
+    )  # 6 degrees are 5 px at the rim of the face
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -123,7 +139,9 @@ def test_a_filter_in_other_units_gives_the_same_in_those(kind):
         if k == 6:
             other.rescale(factors)
             other.rescale(1 / factors)
-        np.testing.assert_allclose(plain(row, np.ones(4), 0.1), other(row, np.ones(4), 0.1), rtol=1e-9)
+        np.testing.assert_allclose(
+            plain(row, np.ones(4), 0.1), other(row, np.ones(4), 0.1), rtol=1e-9
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -139,5 +157,7 @@ def test_a_scheme_without_a_mean_face_is_filtered_by_its_own_first_shape(kind, m
 
 
 def test_an_unknown_filter_is_refused():
-    with pytest.raises(InputError, match="no filter is called 'boxcar'; choose one of kalman, one-euro"):
+    with pytest.raises(
+        InputError, match="no filter is called 'boxcar'; choose one of kalman, one-euro"
+    ):
         Smoother("boxcar", "ibug68")

@@ -21,7 +21,8 @@ class Slow:
 def test_a_landmark_model_is_timed_alone_and_in_batches(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "lineament.inference.speed.load_model", lambda name, threads: asked.append((name, threads)) or Slow()
+        "lineament.inference.speed.load_model",
+        lambda name, threads: asked.append((name, threads)) or Slow(),
     )
     timings = time_model({"name": "fast", "kind": "landmarks"}, seconds=0.02)
     assert asked == [("fast", 1), ("fast", 1), ("fast", 2)]
@@ -31,14 +32,17 @@ def test_a_landmark_model_is_timed_alone_and_in_batches(monkeypatch):
         (2, 64, "64 crops of 16 px"),
     ]
     # 1 ms, 1.6 ms and 6.4 ms a call at least
-    assert [t.least_ms >= least for t, least in zip(timings, (1, 1.6, 6.4), strict=True)] == [True] * 3
+    assert [t.least_ms >= least for t, least in zip(timings, (1, 1.6, 6.4), strict=True)] == [
+        True
+    ] * 3
     assert all(t.least_ms <= t.median_ms for t in timings)
 
 
 def test_a_detector_is_timed_on_one_picture(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "lineament.inference.speed.FaceDetector", lambda threads: lambda picture: seen.append(picture.shape)
+        "lineament.inference.speed.FaceDetector",
+        lambda threads: lambda picture: seen.append(picture.shape),
     )
     (timing,) = time_model({"name": "detector", "kind": "detector"}, seconds=0.0)
     assert (timing.threads, timing.items, timing.what) == (1, 1, "a picture of 640 x 480")

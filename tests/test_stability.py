@@ -52,7 +52,9 @@ def test_jitter_counts_on_still_stretches_alone():
 
 
 def test_a_head_that_shakes_fast_is_not_still():
-    shaking = FACE + 4 * np.sin(np.arange(200))[:, None, None]  # 6 frames to and fro, 4 px: more than 1.5 % of 57 px
+    shaking = (
+        FACE + 4 * np.sin(np.arange(200))[:, None, None]
+    )  # 6 frames to and fro, 4 px: more than 1.5 % of 57 px
     shaking[:100] = FACE
     still = still_frames(shaking, EYES)
     assert still[:90].all()
@@ -64,7 +66,9 @@ def test_a_track_that_comes_later_lags_by_so_many_frames(frames):
     time = np.arange(300.0)
 
     def swing(at):
-        return FACE + (np.sin(at / 23) + 0.4 * np.sin(at / 9 + 1))[:, None, None] * np.array([12.0, 5.0])
+        return FACE + (np.sin(at / 23) + 0.4 * np.sin(at / 9 + 1))[:, None, None] * np.array(
+            [12.0, 5.0]
+        )
 
     assert lag(swing(time - frames), swing(time)) == pytest.approx(frames, abs=0.1)
 
@@ -97,7 +101,15 @@ def test_a_zero_phase_filter_shifts_nothing_and_keeps_lines():
 def faces_of(*numbered):
     return Faces(
         tuple(
-            Face(FACE + np.array([x, 0]), np.ones(68), np.ones(68), (x, 0, x + 10, 10), 1.0, "ibug68", number)
+            Face(
+                FACE + np.array([x, 0]),
+                np.ones(68),
+                np.ones(68),
+                (x, 0, x + 10, 10),
+                1.0,
+                "ibug68",
+                number,
+            )
             for number, x in numbered
         ),
         "ibug68",
@@ -116,7 +128,9 @@ def test_switched_lost_and_ghost_faces_are_counted():
     ]
     counted = compare_numbers(found, truth)
     assert (counted.frames, counted.switches, counted.lost, counted.ghosts) == (9, 2, 1, 1)
-    with pytest.raises(ProtocolError, match="4 frames of tracks, 5 of truth; wanted the same video"):
+    with pytest.raises(
+        ProtocolError, match="4 frames of tracks, 5 of truth; wanted the same video"
+    ):
         compare_numbers(found[:4], truth)
     with pytest.raises(ProtocolError, match="a true face has no track_id"):
         compare_numbers(found[:1], [faces_of((None, 0))])
@@ -125,7 +139,13 @@ def test_switched_lost_and_ghost_faces_are_counted():
 def test_tracks_are_measured_by_face_where_they_are_long_enough():
     path = motion(80)
     frames = tuple(
-        Faces(tuple(Face(points, np.ones(68), np.ones(68), (0, 0, 9, 9), 1.0, "ibug68", n) for n in who), "ibug68", 68)
+        Faces(
+            tuple(
+                Face(points, np.ones(68), np.ones(68), (0, 0, 9, 9), 1.0, "ibug68", n) for n in who
+            ),
+            "ibug68",
+            68,
+        )
         for k, points in enumerate(path)
         for who in [(1, 2) if k < 20 else (1,)]
     )
@@ -134,8 +154,12 @@ def test_tracks_are_measured_by_face_where_they_are_long_enough():
     assert np.isnan(measure_tracks(tracks)[1].lag)  # behind nothing that is known
     assert abs(measure_tracks(tracks, tracks)[1].lag) < 0.1
     others = tuple(replace(f, faces=tuple(replace(face, track_id=7) for face in f)) for f in frames)
-    assert np.isnan(measure_tracks(tracks, replace(tracks, faces=others))[1].lag)  # a reference without this face
-    with pytest.raises(InputError, match="the tracks have 80 frames, the reference 79; wanted the same video"):
+    assert np.isnan(
+        measure_tracks(tracks, replace(tracks, faces=others))[1].lag
+    )  # a reference without this face
+    with pytest.raises(
+        InputError, match="the tracks have 80 frames, the reference 79; wanted the same video"
+    ):
         measure_tracks(tracks, Tracks("ibug68", {}, np.arange(79) / 30, frames[:79]))
 
 

@@ -34,8 +34,12 @@ def test_a_target_in_two_dimensions_is_the_product_of_two_in_one_x_along_columns
     target = gaussian_2d(landmarks, 24, 32, 4.0, 1.0)
     assert target.shape == (1, 1, 24, 32)
     assert torch.allclose(target.sum(), torch.tensor(1.0))
-    assert torch.allclose(target[0, 0].sum(0), gaussian_1d(torch.tensor(20.0), 32, 4.0, 1.0), atol=1e-7)
-    assert torch.allclose(target[0, 0].sum(1), gaussian_1d(torch.tensor(50.0), 24, 4.0, 1.0), atol=1e-7)
+    assert torch.allclose(
+        target[0, 0].sum(0), gaussian_1d(torch.tensor(20.0), 32, 4.0, 1.0), atol=1e-7
+    )
+    assert torch.allclose(
+        target[0, 0].sum(1), gaussian_1d(torch.tensor(50.0), 24, 4.0, 1.0), atol=1e-7
+    )
 
 
 @pytest.mark.parametrize(("position", "cell"), [(-500.0, 0), (900.0, 31)])

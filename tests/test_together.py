@@ -24,7 +24,9 @@ pytestmark = [
 
 def plan(recipe, folder, kind=Trainer, **more):
     root = folder.parent.parent
-    return Run(folder.name, lambda read: kind(recipe, folder, root, root / "cache", read=read), **more)
+    return Run(
+        folder.name, lambda read: kind(recipe, folder, root, root / "cache", read=read), **more
+    )
 
 
 def test_each_gives_what_it_gives_alone(faces, tmp_path):
@@ -34,20 +36,32 @@ def test_each_gives_what_it_gives_alone(faces, tmp_path):
         "longer": small(faces, **{"train.steps": 6}),
     }
     alone = {name: trained(recipe, tmp_path / "alone" / name) for name, recipe in recipes.items()}
-    done = train_together([plan(recipe, tmp_path / "together" / name) for name, recipe in recipes.items()])
+    done = train_together(
+        [plan(recipe, tmp_path / "together" / name) for name, recipe in recipes.items()]
+    )
     assert done == ["plain", "faster", "longer"]
     for name, state in alone.items():
         beside = load_checkpoint(tmp_path / "together" / name / "checkpoint.pt")
-        assert all(torch.equal(value, beside["average"][key]) for key, value in state["average"].items()), name
+        assert all(
+            torch.equal(value, beside["average"][key]) for key, value in state["average"].items()
+        ), name
 
 
 def test_a_student_begins_when_its_teacher_has_ended(faces, tmp_path):
     teacher = tmp_path / "runs" / "teacher"
-    recipe = small(faces, distill={"teacher": str(teacher / "checkpoint.pt"), "pixel_wise": 1.0}, **{"train.steps": 2})
+    recipe = small(
+        faces,
+        distill={"teacher": str(teacher / "checkpoint.pt"), "pixel_wise": 1.0},
+        **{"train.steps": 2},
+    )
     steps, ended = [], []
     done = train_together(
         [
-            plan(small(faces, **{"train.steps": 4, "train.seed": 2}), teacher, after=lambda t: ended.append(t.step)),
+            plan(
+                small(faces, **{"train.steps": 4, "train.seed": 2}),
+                teacher,
+                after=lambda t: ended.append(t.step),
+            ),
             plan(recipe, tmp_path / "runs" / "student", Distiller, needs=("teacher",)),
         ],
         lambda name, progress: steps.append((name, progress.step)),
@@ -78,9 +92,12 @@ def test_what_needs_a_failed_run_is_left_out_and_the_rest_goes_on(faces, tmp_pat
 def test_runs_that_see_the_same_crops_make_them_once(faces, tmp_path, monkeypatch):
     made, read = [], []
     monkeypatch.setattr(Trainer, "batches", lambda self: made.append(self.step) or original(self))
-    monkeypatch.setattr(together, "read_mixture", lambda *a, **k: read.append(a) or mixture(*a, **k))
+    monkeypatch.setattr(
+        together, "read_mixture", lambda *a, **k: read.append(a) or mixture(*a, **k)
+    )
     recipes = [
-        small(faces, **{"train.steps": 2, "train.lr": lr, "train.seed": s}) for lr, s in ((1, 1), (2, 1), (1, 2))
+        small(faces, **{"train.steps": 2, "train.lr": lr, "train.seed": s})
+        for lr, s in ((1, 1), (2, 1), (1, 2))
     ]
     train_together([plan(recipe, tmp_path / "runs" / str(k)) for k, recipe in enumerate(recipes)])
     assert len(made) == 2  # of seed 1 for two of them, of seed 2 for one

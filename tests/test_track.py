@@ -47,7 +47,9 @@ def test_a_moving_face_keeps_its_number_and_is_where_the_predictor_finds_it():
         faces = follow(frame)
         assert ids(faces) == [1]
         away = np.linalg.norm(faces.landmarks[0] - PREDICTOR(frame).landmarks[0], axis=1).mean()
-        assert away < 1.5  # cut a little differently: well under a tenth of the eyes' distance, 28 px
+        assert (
+            away < 1.5
+        )  # cut a little differently: well under a tenth of the eyes' distance, 28 px
         seen.append(box_center(faces[0].box)[0])
     # 160 px of way in 19 steps
     assert np.diff(seen) == pytest.approx(160 / 19, abs=2.5)
@@ -156,7 +158,10 @@ def test_the_detector_may_look_at_every_frame():
 
 
 def test_options_of_a_predictor_that_was_given_are_refused():
-    with pytest.raises(InputError, match="the options scheme are a Predictor's, and one was given; make it with them"):
+    with pytest.raises(
+        InputError,
+        match="the options scheme are a Predictor's, and one was given; make it with them",
+    ):
         tracker(scheme="five")
 
 
@@ -191,7 +196,10 @@ def test_a_face_of_which_the_detector_is_unsure_is_told_when_it_was_seen_again()
         return found.boxes, np.full(len(found.boxes), 0.55)
 
     follow = Tracker("fast", detector=unsure, threads=1)
-    shown = [len(follow(scene())), *(len(follow(scene(("astronaut", 110, 150, 120)))) for _ in range(8))]
+    shown = [
+        len(follow(scene())),
+        *(len(follow(scene(("astronaut", 110, 150, 120)))) for _ in range(8)),
+    ]
     # the detector looks at frames 0, 1, where the picture changes, 3, 5; the third look at the face makes it sure
     assert shown == [0, 0, 0, 0, 0, 1, 1, 1, 1]
     follow.reset()
@@ -223,7 +231,10 @@ def test_at_most_so_many_faces_are_followed():
 
 def test_smoothing_lessens_tremble_and_changes_nothing_else():
     rng = np.random.default_rng(0)
-    frames = [np.clip(scene(("astronaut", 110, 150, 120)) + rng.normal(0, 8, (240, 320, 3)), 0, 255) for _ in range(20)]
+    frames = [
+        np.clip(scene(("astronaut", 110, 150, 120)) + rng.normal(0, 8, (240, 320, 3)), 0, 255)
+        for _ in range(20)
+    ]
     found = {}
     for smooth in (None, "one-euro", "kalman"):
         follow = tracker(smooth=smooth)
@@ -235,7 +246,10 @@ def test_smoothing_lessens_tremble_and_changes_nothing_else():
 
 
 def test_a_tracker_restored_from_its_state_goes_on_as_if_unbroken():
-    frames = [scene(("astronaut", 110, x, 120), ("grace_hopper", 110, 250, 122)) for x in walk(60, 120, 14)]
+    frames = [
+        scene(("astronaut", 110, x, 120), ("grace_hopper", 110, 250, 122))
+        for x in walk(60, 120, 14)
+    ]
     for smooth in ("one-euro", "kalman", None):
         whole, first, second = (tracker(smooth=smooth) for _ in range(3))
         wanted = [whole(frame) for frame in frames]
@@ -329,10 +343,19 @@ def test_doubtful_faces_take_no_place_of_those_wanted():
 
     def detector(image):
         shown.append(1)
-        found = [(boxes["doubtful"][0], 0.5)] + ([(PREDICTOR.detector(image).boxes[0], 0.95)] if len(shown) > 2 else [])
+        found = [(boxes["doubtful"][0], 0.5)] + (
+            [(PREDICTOR.detector(image).boxes[0], 0.95)] if len(shown) > 2 else []
+        )
         return np.array([box for box, _ in found]), np.array([score for _, score in found])
 
-    follow = Tracker("fast", faces=1, detector=detector, threads=1, floor=0.0, rules=TrackRules(every=2, sure=0.7))
+    follow = Tracker(
+        "fast",
+        faces=1,
+        detector=detector,
+        threads=1,
+        floor=0.0,
+        rules=TrackRules(every=2, sure=0.7),
+    )
     told = [len(follow(scene(("astronaut", 110, 240, 120)))) for _ in range(12)]
     assert told[-1] == 1
 
@@ -371,7 +394,9 @@ def test_each_face_is_seen_with_what_the_model_remembers_of_it():
     for frame in (both, both, both):
         wanted, found = follow(frame), other(frame)
         np.testing.assert_array_equal(wanted.landmarks, found.landmarks)
-    assert [t.memory.maps.max() for t in other._tracks] == [t.memory.maps.max() for t in follow._tracks]
+    assert [t.memory.maps.max() for t in other._tracks] == [
+        t.memory.maps.max() for t in follow._tracks
+    ]
     assert seen()[1] == 8
     assert seen()[2] < 4
     follow.reset()

@@ -91,7 +91,9 @@ def test_a_file_that_is_there_is_kept_unless_it_is_made_again(tmp_path):
 
 def test_a_stopped_run_is_not_wiped_by_a_new_one(tmp_path):
     stopped(tmp_path / "a.jsonl")
-    with pytest.raises(DataError, match="of a run that was stopped; add --resume to go on with it, or --again"):
+    with pytest.raises(
+        DataError, match="of a run that was stopped; add --resume to go on with it, or --again"
+    ):
         write(tmp_path / "a.jsonl")
     write(tmp_path / "a.jsonl", again=True)
     assert len(read_tracks(tmp_path / "a.jsonl").times) == len(FRAMES)
@@ -100,7 +102,9 @@ def test_a_stopped_run_is_not_wiped_by_a_new_one(tmp_path):
 
 def test_tracks_of_one_frame_are_smoothed_as_they_are(tmp_path):
     one = Tracks("five", {}, np.zeros(1), (faces(1),))
-    assert np.array_equal(smoothed(one, "one-euro").faces[0][0].landmarks, one.faces[0][0].landmarks)
+    assert np.array_equal(
+        smoothed(one, "one-euro").faces[0][0].landmarks, one.faces[0][0].landmarks
+    )
 
 
 def test_there_has_to_be_a_run_of_the_same_settings_to_go_on_with(tmp_path):
@@ -115,7 +119,12 @@ def test_tables_have_a_row_a_face_with_frame_and_time(tmp_path):
     gather_tracks(write(tmp_path / "a.jsonl"), tmp_path / "a.csv")
     with (tmp_path / "a.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["frame"], row["track_id"]) for row in rows] == [("0", "1"), ("1", "1"), ("1", "2"), ("3", "2")]
+    assert [(row["frame"], row["track_id"]) for row in rows] == [
+        ("0", "1"),
+        ("1", "1"),
+        ("1", "2"),
+        ("3", "2"),
+    ]
     assert float(rows[3]["time"]) == 0.1
     assert float(rows[3]["y_4"]) == 12.0
     pyarrow = pytest.importorskip("pyarrow.parquet")
@@ -130,8 +139,14 @@ def test_tables_have_a_row_a_face_with_frame_and_time(tmp_path):
     [
         ("", "not a file of tracks"),
         ('{"image": "a.jpg", "faces": []}\n', "not a file of tracks; wanted the .jsonl file"),
-        (json.dumps({"kind": "lineament tracks", "scheme": "five", "settings": {}}) + "\n{}\n", r":2: a broken line"),
-        (json.dumps({"kind": "lineament tracks", "scheme": "five", "settings": {}}) + "\nx\n", r":2: a broken line"),
+        (
+            json.dumps({"kind": "lineament tracks", "scheme": "five", "settings": {}}) + "\n{}\n",
+            r":2: a broken line",
+        ),
+        (
+            json.dumps({"kind": "lineament tracks", "scheme": "five", "settings": {}}) + "\nx\n",
+            r":2: a broken line",
+        ),
     ],
 )
 def test_a_file_that_is_none_or_broken_is_refused(text, message, tmp_path):

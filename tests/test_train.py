@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from lineament.data.batch import plain_landmarks
 
 from faces import write_faces
 from lineament.data.mixture import read_mixture, without
@@ -29,7 +30,7 @@ from lineament.training.log import TrainLog
 from lineament.training.optimizer import make_optimizer
 from lineament.training.parallel import GlobalBatchNorm2d, use_global_norms
 from lineament.training.trainer import Trainer
-from lineament.training.validate import validate
+from lineament.training.validate import interocular_nme, predict_plain, validate
 from tiny import small, trained
 
 pytestmark = [
@@ -43,13 +44,17 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def mixed(faces):
     """Two folders: faces of 68 points, and twelve of five."""
-    write_faces(faces.parent / "five", 12, lambda landmarks: convert(landmarks, "ibug68", "five").points)
+    write_faces(
+        faces.parent / "five", 12, lambda landmarks: convert(landmarks, "ibug68", "five").points
+    )
     return faces, faces.parent / "five"
 
 
 def test_a_gpu_that_is_not_there_is_refused_by_name(faces, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(RecipeError, match="is 'cuda', and torch finds no GPU; set it to 'auto' or 'cpu'"):
+    with pytest.raises(
+        RecipeError, match="is 'cuda', and torch finds no GPU; set it to 'auto' or 'cpu'"
+    ):
         trained(small(faces, **{"train.device": "cuda"}), tmp_path / "run")
 
 
@@ -103,20 +108,37 @@ def rows(folder):
 def test_a_loader_process_changes_nothing_and_survives_opencvs_threads(faces, tmp_path):
     alone = trained(small(faces, **{"train.steps": 3}), tmp_path / "alone")
     cv2.setNumThreads(2)
-    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 3)  # now OpenCV holds threads, which no fork inherits
-    assert_same(trained(small(faces, **{"train.steps": 3, "train.num_workers": 1}), tmp_path / "beside"), alone)
+    cv2.GaussianBlur(
+        np.zeros((2000, 2000, 3), np.uint8), (0, 0), 3
+    )  # now OpenCV holds threads, which no fork inherits
+    assert_same(
+        trained(small(faces, **{"train.steps": 3, "train.num_workers": 1}), tmp_path / "beside"),
+        alone,
+    )
     assert cv2.getNumThreads() == 1
 
 
 def test_another_seed_gives_another_model(faces, tmp_path):
-    states = [trained(small(faces, **{"train.steps": 1, "train.seed": s}), tmp_path / str(s)) for s in (1, 2)]
+    states = [
+        trained(small(faces, **{"train.steps": 1, "train.seed": s}), tmp_path / str(s))
+        for s in (1, 2)
+    ]
     assert not torch.equal(*(state["model"]["head.out.weight"] for state in states))
 
 
 @pytest.mark.slow
 def test_a_few_faces_are_learnt_by_heart(tmp_path):
     write_faces(tmp_path / "faces", 6)  # two of them held back
-    still = {"flip": 0, "rotation_deg": 0, "wild_rotation": 0, "scale": 0, "shift": 0, "color": 0, "grey": 0, "blur": 0}
+    still = {
+        "flip": 0,
+        "rotation_deg": 0,
+        "wild_rotation": 0,
+        "scale": 0,
+        "shift": 0,
+        "color": 0,
+        "grey": 0,
+        "blur": 0,
+    }
     still |= {"low_resolution": 0, "jpeg": 0, "noise": 0, "dark": 0, "occlusion": 0}
     recipe = small(
         tmp_path / "faces",
@@ -124,19 +146,27 @@ def test_a_few_faces_are_learnt_by_heart(tmp_path):
         **{"train.steps": 250, "train.lr": 1e-2, "train.ema": 0.9, "train.validate_every": 250},
     )
     trainer = Trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
-    before = validate(trainer.model, {"train": trainer.sources[0].cache}, recipe.scheme, recipe.model.padding)["train"]
+    before = validate(
+        trainer.model, {"train": trainer.sources[0].cache}, recipe.scheme, recipe.model.padding
+    )["train"]
     trainer.run()
     trainer.model.load_state_dict(trainer.average.state)
-    after = validate(trainer.model, {"train": trainer.sources[0].cache}, recipe.scheme, recipe.model.padding)["train"]
+    after = validate(
+        trainer.model, {"train": trainer.sources[0].cache}, recipe.scheme, recipe.model.padding
+    )["train"]
     # a random network points at the middle of the crop; learnt by heart is below the width of a cell
     assert before > 0.3
     assert after < 0.04
 
 
 @pytest.mark.parametrize("accumulate", [2, 3])
-def test_accumulated_batches_add_up_to_the_gradient_of_the_whole(mixed, tmp_path, accumulate, monkeypatch):
+def test_accumulated_batches_add_up_to_the_gradient_of_the_whole(
+    mixed, tmp_path, accumulate, monkeypatch
+):
     # norms with fixed statistics: those of a batch do depend on how it is split
-    monkeypatch.setattr(torch.nn.BatchNorm2d, "train", lambda self, mode=True: torch.nn.Module.train(self, False))
+    monkeypatch.setattr(
+        torch.nn.BatchNorm2d, "train", lambda self, mode=True: torch.nn.Module.train(self, False)
+    )
     gradients = []
     for parts in (1, accumulate):
         recipe = small(mixed, **{"train.batch": 7, "train.accumulate": parts, "train.clip": 1e9})
@@ -164,18 +194,40 @@ Trainer(make_recipe(json.loads(sys.argv[1])), out, out, out.parent / "cache").ru
 def test_two_processes_equal_one_on_the_same_global_batch(mixed, tmp_path):
     # 5 faces a step are dealt out 3 to 2, and faces of 5 points are among them: unlike counts in every respect.
     # A small rate: Adam divides a gradient by its size, so rounding of a gradient near 0 can turn a whole first step
-    recipe = small(mixed, **{"train.steps": 4, "train.batch": 5, "train.warmup": 0, "train.lr": 1e-5})
+    recipe = small(
+        mixed, **{"train.steps": 4, "train.batch": 5, "train.warmup": 0, "train.lr": 1e-5}
+    )
     alone = trained(recipe, tmp_path / "alone")
     (tmp_path / "two.py").write_text(TWO)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    arguments = [str(tmp_path / "two.py"), recipe.model_dump_json(), str(tmp_path / "two"), str(Path(__file__).parent)]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
+    arguments = [
+        str(tmp_path / "two.py"),
+        recipe.model_dump_json(),
+        str(tmp_path / "two"),
+        str(Path(__file__).parent),
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     for _attempt in range(3):
         done = subprocess.run(
-            [*launch, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
+            [*launch, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         # torch aborts now and then while a process that has done its work is being closed; nothing of ours is at stake
-        if done.returncode == 0 or "terminate called without an active exception" not in done.stderr:
+        if (
+            done.returncode == 0
+            or "terminate called without an active exception" not in done.stderr
+        ):
             break
         shutil.rmtree(tmp_path / "two", ignore_errors=True)
     assert done.returncode == 0, (_attempt, done.stderr[-3000:])
@@ -197,7 +249,10 @@ def parameter_names(recipe):
     """The names of the parameters in the order of the optimizer's state."""
     model = build_model(recipe)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return [[names[id(p)] for p in group["params"]] for group in make_optimizer(model, recipe.train).param_groups]
+    return [
+        [names[id(p)] for p in group["params"]]
+        for group in make_optimizer(model, recipe.train).param_groups
+    ]
 
 
 def test_the_global_norm_of_one_process_is_the_plain_norm(monkeypatch):
@@ -212,7 +267,9 @@ def test_the_global_norm_of_one_process_is_the_plain_norm(monkeypatch):
         leaf = x.clone().requires_grad_()
         y = norm(leaf)
         (y * torch.linspace(-1, 2, y.numel()).view_as(y)).sum().backward()
-        outputs.append((y, leaf.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var))
+        outputs.append(
+            (y, leaf.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var)
+        )
         assert int(norm.num_batches_tracked) == 1
         outputs[-1] += (norm.eval()(x),)
     for a, b in zip(*outputs, strict=True):
@@ -220,24 +277,44 @@ def test_the_global_norm_of_one_process_is_the_plain_norm(monkeypatch):
 
 
 def test_a_batch_smaller_than_its_parts_is_refused(faces, tmp_path):
-    with pytest.raises(RecipeError, match=r"train.batch is 4, less than 1 processes x 5 accumulated batches; wanted"):
-        Trainer(small(faces, **{"train.accumulate": 5}), tmp_path / "run", tmp_path, tmp_path / "cache")
+    with pytest.raises(
+        RecipeError,
+        match=r"train.batch is 4, less than 1 processes x 5 accumulated batches; wanted",
+    ):
+        Trainer(
+            small(faces, **{"train.accumulate": 5}), tmp_path / "run", tmp_path, tmp_path / "cache"
+        )
 
 
 def test_a_run_is_neither_overwritten_nor_resumed_from_nothing(faces, tmp_path):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
-    with pytest.raises(TrainError, match="run holds a run already; give --resume to go on with it, or another --out"):
+    with pytest.raises(
+        TrainError,
+        match="run holds a run already; give --resume to go on with it, or another --out",
+    ):
         trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
-    with pytest.raises(TrainError, match="other holds no checkpoint to resume from; start without --resume"):
+    with pytest.raises(
+        TrainError, match="other holds no checkpoint to resume from; start without --resume"
+    ):
         trained(small(faces), tmp_path / "other", resume=True)
 
 
 def test_a_run_is_resumed_by_its_own_recipe_alone_but_with_any_loader(faces, tmp_path):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
-    with pytest.raises(TrainError, match=r"by another recipe \(sigma, train.lr differ\); resume with that recipe, or"):
-        trained(small(faces, sigma=2.0, **{"train.steps": 1, "train.lr": 1.0}), tmp_path / "run", resume=True)
+    with pytest.raises(
+        TrainError,
+        match=r"by another recipe \(sigma, train.lr differ\); resume with that recipe, or",
+    ):
+        trained(
+            small(faces, sigma=2.0, **{"train.steps": 1, "train.lr": 1.0}),
+            tmp_path / "run",
+            resume=True,
+        )
     free = {"train.checkpoint_minutes": 9, "train.validate_every": 7}
-    assert trained(small(faces, **{"train.steps": 1}, **free), tmp_path / "run", resume=True)["step"] == 1
+    assert (
+        trained(small(faces, **{"train.steps": 1}, **free), tmp_path / "run", resume=True)["step"]
+        == 1
+    )
 
 
 def test_a_recipe_stored_before_a_setting_existed_is_taken_with_its_default(faces, tmp_path):
@@ -249,7 +326,9 @@ def test_a_recipe_stored_before_a_setting_existed_is_taken_with_its_default(face
     assert trained(recipe, tmp_path / "run", resume=True)["step"] == 1
     stored["forgotten"] = 1
     save_checkpoint(tmp_path / "run/checkpoint.pt", state | {"recipe": json.dumps(stored)})
-    with pytest.raises(TrainError, match=r"another recipe \(keys that are no longer known differ\)"):
+    with pytest.raises(
+        TrainError, match=r"another recipe \(keys that are no longer known differ\)"
+    ):
         trained(recipe, tmp_path / "run", resume=True)
 
 
@@ -258,7 +337,10 @@ def test_weights_alone_are_nothing_to_go_on_with(faces, tmp_path):
     state = trained(recipe, tmp_path / "run")
     kept = {key: state[key] for key in ("average", "step", "scheme", "recipe")}
     save_checkpoint(tmp_path / "run/checkpoint.pt", kept)
-    with pytest.raises(TrainError, match="holds weights alone, nothing to go on with; start anew with another --out"):
+    with pytest.raises(
+        TrainError,
+        match="holds weights alone, nothing to go on with; start anew with another --out",
+    ):
         trained(recipe, tmp_path / "run", resume=True)
 
 
@@ -266,7 +348,9 @@ def test_a_loss_that_is_not_finite_ends_the_training(faces, tmp_path):
     trainer = Trainer(small(faces), tmp_path / "run", tmp_path, tmp_path / "cache")
     with torch.no_grad():
         trainer.model.head.out.weight.fill_(float("nan"))
-    with pytest.raises(TrainError, match=r"the loss is nan at step 0; lower train.lr or train.clip"):
+    with pytest.raises(
+        TrainError, match=r"the loss is nan at step 0; lower train.lr or train.clip"
+    ):
         trainer.run()
     assert not (tmp_path / "run/checkpoint.pt").exists()
 
@@ -275,7 +359,9 @@ def test_norms_and_biases_do_not_decay_and_the_backbone_has_its_own_rate(faces):
     recipe = small(faces, **{"train.backbone_lr": 0.1, "train.weight_decay": 0.5})
     model = build_model(recipe)
     groups = make_optimizer(model, recipe.train).param_groups
-    found = {id(p): (group["factor"], group["weight_decay"]) for group in groups for p in group["params"]}
+    found = {
+        id(p): (group["factor"], group["weight_decay"]) for group in groups for p in group["params"]
+    }
     assert len(found) == len(list(model.parameters()))
     assert found[id(model.backbone.levels[0][0].weight)] == (0.1, 0.5)
     assert found[id(model.backbone.levels[0][1].weight)] == (0.1, 0)
@@ -285,7 +371,9 @@ def test_norms_and_biases_do_not_decay_and_the_backbone_has_its_own_rate(faces):
 
 def test_progress_counts_down_and_carries_the_validation(faces, tmp_path):
     seen = []
-    Trainer(small(faces, **{"train.steps": 5}), tmp_path / "run", tmp_path, tmp_path / "cache").run(seen.append)
+    Trainer(small(faces, **{"train.steps": 5}), tmp_path / "run", tmp_path, tmp_path / "cache").run(
+        seen.append
+    )
     assert [p.step for p in seen] == [2, 4, 5]
     assert {p.steps for p in seen} == {5}
     assert seen[-1].seconds_left == 0
@@ -317,18 +405,32 @@ def test_a_log_cut_by_a_kill_loses_its_last_row_alone(tmp_path):
 def test_a_mixture_holds_back_a_tenth_and_counts_the_points_present(mixed, tmp_path):
     recipe = small(mixed)
     notes = []
-    sources, validation_faces = read_mixture(recipe.data, recipe.scheme, tmp_path, tmp_path / "cache", notes.append)
+    sources, validation_faces = read_mixture(
+        recipe.data, recipe.scheme, tmp_path, tmp_path / "cache", notes.append
+    )
     # face1, face2 and face18 are of the validation tenth
     assert [len(s.cache) for s in sources] == [27, 10]
-    assert {name: len(cache) for name, cache in validation_faces.items()} == {"folder-faces": 3, "folder-five": 2}
+    assert {name: len(cache) for name, cache in validation_faces.items()} == {
+        "folder-faces": 3,
+        "folder-five": 2,
+    }
     assert np.isfinite(sources[1].cache.landmarks).all(2).sum(1).tolist() == [3] * 10
     assert notes == []
 
 
 def test_five_points_are_trained_by_the_distance_of_the_pupils(mixed, tmp_path):
-    trainer = Trainer(small(mixed, scheme="five", train={"steps": 2}), tmp_path / "run", tmp_path, tmp_path / "cache")
+    trainer = Trainer(
+        small(mixed, scheme="five", train={"steps": 2}),
+        tmp_path / "run",
+        tmp_path,
+        tmp_path / "cache",
+    )
     trainer.run()
-    assert all(0 < nme < 10 for _, found in read_log(tmp_path / "run" / "log.csv")[1].items() for _, nme in found)
+    assert all(
+        0 < nme < 10
+        for _, found in read_log(tmp_path / "run" / "log.csv")[1].items()
+        for _, nme in found
+    )
 
 
 def test_two_folders_of_one_name_both_hold_faces_back(tmp_path):
@@ -336,19 +438,49 @@ def test_two_folders_of_one_name_both_hold_faces_back(tmp_path):
         write_faces(tmp_path / site / "train", 30)
     recipe = small((tmp_path / "a" / "train", tmp_path / "b" / "train"))
     _, validation_faces = read_mixture(recipe.data, recipe.scheme, tmp_path, tmp_path / "cache")
-    assert {name: len(cache) for name, cache in validation_faces.items()} == {"folder-train": 3, "folder-train-more": 3}
+    assert {name: len(cache) for name, cache in validation_faces.items()} == {
+        "folder-train": 3,
+        "folder-train-more": 3,
+    }
 
 
 def test_validation_measures_faces_whose_eyes_are_known(mixed, tmp_path):
     trainer = Trainer(small(mixed), tmp_path / "run", tmp_path, tmp_path / "cache")
-    assert list(validate(trainer.model, trainer.validation_faces, "ibug68", trainer.recipe.model.padding)) == [
-        "folder-faces"
-    ]
+    assert list(
+        validate(trainer.model, trainer.validation_faces, "ibug68", trainer.recipe.model.padding)
+    ) == ["folder-faces"]
+
+
+def test_validation_counts_each_of_two_joined_schemes_by_itself(tmp_path):
+    def both(landmarks):
+        """The 68 and 194 more, of which the eyes' corners alone lie apart."""
+        more = np.tile(landmarks[30], (194, 1))
+        more[[144, 124]] = landmarks[[36, 45]]
+        return np.concatenate([landmarks, more])
+
+    write_faces(tmp_path / "first", 30)
+    write_faces(tmp_path / "both", 30, both)
+    recipe = small((tmp_path / "first", tmp_path / "both"), scheme="ibug68_helen194")
+    trainer = Trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+    found = validate(trainer.model, trainer.validation_faces, recipe.scheme, recipe.model.padding)
+    assert list(found) == ["folder-first", "folder-both", "folder-both:helen194"]
+    trainer.model.eval()
+    cache = trainer.validation_faces["folder-both"]
+    predicted, _ = predict_plain(trainer.model, cache, recipe.model.padding)
+    truth = plain_landmarks(cache, recipe.model.size, recipe.model.padding)
+    assert found["folder-both"] == interocular_nme(predicted[:, :68], truth[:, :68], "ibug68")
+    assert found["folder-both:helen194"] == interocular_nme(
+        predicted[:, 68:], truth[:, 68:], "helen194"
+    )
+    # the same faces, of which one folder lacks the 194
+    assert found["folder-first"] == pytest.approx(found["folder-both"], rel=1e-6)
 
 
 def test_data_that_end_before_the_training_are_refused(faces, tmp_path):
     data = [{"reader": "folder", "folder": str(faces), "use_until": 0.5}]
-    with pytest.raises(RecipeError, match=r"every data set ends at use_until = 0.5; leave one without use_until"):
+    with pytest.raises(
+        RecipeError, match=r"every data set ends at use_until = 0.5; leave one without use_until"
+    ):
         read_mixture(small(faces, data=data).data, "ibug68", tmp_path, tmp_path / "cache")
 
 
@@ -356,7 +488,9 @@ def test_faces_that_are_all_of_the_validation_tenth_are_refused(tmp_path):
     write_faces(tmp_path / "faces", 3)
     for name in ("face0.pts", "face0.png"):
         (tmp_path / "faces" / name).unlink()
-    with pytest.raises(DataError, match="folder: all 2 faces are of the validation tenth; wanted some to train on"):
+    with pytest.raises(
+        DataError, match="folder: all 2 faces are of the validation tenth; wanted some to train on"
+    ):
         read_mixture(small(tmp_path / "faces").data, "ibug68", tmp_path, tmp_path / "cache")
 
 
@@ -365,5 +499,8 @@ def test_faces_can_be_left_out_by_name(tmp_path):
     other = Sample(tmp_path / "b.jpg", np.zeros((68, 2)), "ibug68", "set/b.jpg")
     assert without([sample, other], ["set/a.jpg"]) == [other]
     assert without([sample, other], ["set/a.png"]) == [other]  # as the official download has it
-    with pytest.raises(RecipeError, match=r"exclude names 'set/c\.jpg', which no face has; give names such as 'set/a"):
+    with pytest.raises(
+        RecipeError,
+        match=r"exclude names 'set/c\.jpg', which no face has; give names such as 'set/a",
+    ):
         without([sample, other], ["set/c.jpg"])

@@ -40,7 +40,9 @@ def test_what_is_written_reads_back(suffix, tmp_path):
     path = write(tmp_path / f"a{suffix}")
     frames = list(VideoReader(path))
     assert [frame.number for frame in frames] == list(range(12))
-    assert [frame.timestamp for frame in frames] == pytest.approx([k / 25 for k in range(12)], abs=1e-3)
+    assert [frame.timestamp for frame in frames] == pytest.approx(
+        [k / 25 for k in range(12)], abs=1e-3
+    )
     for k, frame in enumerate(frames):
         # a codec loses little on plain areas
         assert np.abs(frame.image.astype(int) - picture(k)).mean() < 6
@@ -56,7 +58,9 @@ def test_the_same_frames_give_the_same_file(suffix, tmp_path):
     written = set()
     for _ in range(6):
         other = [random.bytes(int(size)) for size in random.integers(1_000, 400_000, 20)]
-        del other[::2]  # what memory held before is seen by an encoder that reads more than it was given
+        del other[
+            ::2
+        ]  # what memory held before is seen by an encoder that reads more than it was given
         written.add(write(tmp_path / f"a{suffix}", 24, width=320, height=240).read_bytes())
     assert len(written) == 1
 
@@ -99,7 +103,9 @@ def test_an_error_leaves_no_file_under_the_name(tmp_path):
 def turned(path, matrix):
     """The video at `path` with the display matrix of its track header replaced."""
     data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 4 + 4 + 20 + 8 + 4 + 4  # version 0: times and ids, reserved, layer and volume
+    at = (
+        data.index(b"tkhd") + 4 + 4 + 20 + 8 + 4 + 4
+    )  # version 0: times and ids, reserved, layer and volume
     data[at : at + 36] = struct.pack(">9i", *matrix)
     path.write_bytes(data)
     return path
@@ -187,7 +193,9 @@ def test_an_address_that_falls_silent_is_an_error_behind_its_frames(tmp_path):
     threading.Thread(target=serve, daemon=True).start()
     frames = []
     reader = VideoReader(f"http://127.0.0.1:{server.getsockname()[1]}/a.mkv")
-    with pytest.raises(ImageError, match=r"a\.mkv: nothing more came \(.+\); go on when it is there again"):
+    with pytest.raises(
+        ImageError, match=r"a\.mkv: nothing more came \(.+\); go on when it is there again"
+    ):
         frames.extend(reader)
     server.close()
     assert 5 < len(frames) < 60
@@ -221,7 +229,9 @@ class Camera:
 def test_a_camera_that_has_no_frame_yet_is_asked_again(platform, tmp_path, monkeypatch):
     camera, opened = Camera(write(tmp_path / "a.mp4", 5)), []
     monkeypatch.setattr("lineament.io.video.sys.platform", platform)
-    monkeypatch.setattr(av, "open", lambda where, **options: opened.append((where, options)) or camera)
+    monkeypatch.setattr(
+        av, "open", lambda where, **options: opened.append((where, options)) or camera
+    )
     reader = VideoReader(0)
     assert reader.live
     assert len(list(reader)) == 5
@@ -262,7 +272,9 @@ def test_a_folder_of_pictures_is_a_video_in_the_order_of_its_numbers(tmp_path):
 def test_a_clock_that_falls_back_goes_on_and_one_that_repeats_creeps(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mp4", 3)
     times = [5.0, 5.04, 5.04, 5.08, 0.0, 0.04, 0.5]
-    monkeypatch.setattr(VideoReader, "_decoded", lambda self: iter([(time, picture(0)) for time in times]))
+    monkeypatch.setattr(
+        VideoReader, "_decoded", lambda self: iter([(time, picture(0)) for time in times])
+    )
     with VideoReader(path) as reader:
         step = 1 / reader.rate
         found = [frame.timestamp for frame in reader]
@@ -287,7 +299,10 @@ def test_frames_that_cannot_be_decoded_are_left_out_and_counted(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: p / "none.mp4", "no such video; wanted a file, a folder of pictures, an address or a camera"),
+        (
+            lambda p: p / "none.mp4",
+            "no such video; wanted a file, a folder of pictures, an address or a camera",
+        ),
         (lambda p: text(p / "a.mp4"), r"a\.mp4: cannot be opened as a video"),
         (lambda p: sound(p / "a.wav"), r"a\.wav: holds no pictures that move"),
         (lambda p: p, "no picture in this folder"),
@@ -317,7 +332,9 @@ def sound(path):
 
 
 def test_a_suffix_that_names_no_video_is_refused(tmp_path):
-    with pytest.raises(ImageError, match=r"the suffix '\.txt' names no video that is written; wanted \.mp4"):
+    with pytest.raises(
+        ImageError, match=r"the suffix '\.txt' names no video that is written; wanted \.mp4"
+    ):
         VideoWriter(tmp_path / "a.txt")
 
 
@@ -326,5 +343,7 @@ def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / "a.mp4").write_bytes(b"x")
-    with pytest.raises(ExtraError, match=r"PyAV is not installed; type: pip install 'lineament\[video\]'"):
+    with pytest.raises(
+        ExtraError, match=r"PyAV is not installed; type: pip install 'lineament\[video\]'"
+    ):
         VideoReader(tmp_path / "a.mp4")

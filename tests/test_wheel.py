@@ -16,20 +16,28 @@ def wheel(tmp_path_factory):
     pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("wheel")
     script = f"from hatchling.build import build_wheel; print(build_wheel({str(folder)!r}))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     path = folder / done.stdout.splitlines()[-1]
     with zipfile.ZipFile(path) as archive:
-        return {entry.filename: entry.file_size for entry in archive.infolist()}, path.stat().st_size
+        return {
+            entry.filename: entry.file_size for entry in archive.infolist()
+        }, path.stat().st_size
 
 
 def test_every_file_of_the_package_is_in_the_wheel(wheel):
     names, _ = wheel
     source = ROOT / "src"
     wanted = {
-        p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file() and "__pycache__" not in p.parts
+        p.relative_to(source).as_posix()
+        for p in source.rglob("*")
+        if p.is_file() and "__pycache__" not in p.parts
     }
-    wanted = {name for name in wanted if name.startswith("lineament/") and not name.endswith(".part")}
+    wanted = {
+        name for name in wanted if name.startswith("lineament/") and not name.endswith(".part")
+    }
     assert wanted <= names.keys()
     assert any(name.startswith("lineament/tables/protocols/") for name in names)
 
@@ -57,7 +65,9 @@ def test_every_model_in_the_wheel_has_its_card_and_the_wheel_is_under_30_mb(whee
 
 
 def test_no_file_in_git_is_large():
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if listed.returncode:
         pytest.skip("needs a checkout of git")
     files = [ROOT / name for name in listed.stdout.split("\0") if name]

@@ -62,4 +62,6 @@ def small(faces, **changes):
 
 def trained(recipe, folder, resume=False, kind=Trainer, **more):
     """The last checkpoint of a run by `recipe`."""
-    return load_checkpoint(kind(recipe, folder, folder, folder.parent / "cache", resume, **more).run())
+    return load_checkpoint(
+        kind(recipe, folder, folder, folder.parent / "cache", resume, **more).run()
+    )

@@ -80,7 +80,10 @@ def answer(peer: Peer, request: dict[str, Any]) -> dict[str, Any]:
         start = time.perf_counter()
         points = peer.points(image, request["box"])
         ms = (time.perf_counter() - start) * 1e3
-        return {"points": None if points is None else np.asarray(points, dtype=float).tolist(), "ms": ms}
+        return {
+            "points": None if points is None else np.asarray(points, dtype=float).tolist(),
+            "ms": ms,
+        }
     if do == "time":
         images, boxes = _load(request["faces"])
         pairs = list(zip(images, boxes, strict=True))
@@ -112,7 +115,14 @@ def serve(make: Callable[[list[str]], Peer]) -> None:
 
     try:
         peer = make(sys.argv[1:])
-        say({"ready": True, "scheme": peer.scheme, "version": peer.version, "batching": peer.batching})
+        say(
+            {
+                "ready": True,
+                "scheme": peer.scheme,
+                "version": peer.version,
+                "batching": peer.batching,
+            }
+        )
     except Exception as error:
         say({"error": f"{type(error).__name__}: {error}"})
         return

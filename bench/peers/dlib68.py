@@ -18,21 +18,27 @@ SIDE, DOWN = 1.15, -0.1
 def rectangle(box: Sequence[float]) -> dlib.rectangle:
     """The square that its predictor starts from, in whole pixels."""
     x, y, side = square(box, SIDE, DOWN)
-    return dlib.rectangle(*(round(v) for v in (x - side / 2, y - side / 2, x + side / 2, y + side / 2)))
+    return dlib.rectangle(
+        *(round(v) for v in (x - side / 2, y - side / 2, x + side / 2, y + side / 2))
+    )
 
 
 class Dlib:
     """The predictor on a given box."""
 
     scheme = "ibug68"
-    batching = "no batch; 2 Python threads, which take turns: the binding holds the interpreter lock"
+    batching = (
+        "no batch; 2 Python threads, which take turns: the binding holds the interpreter lock"
+    )
 
     def __init__(self, model: str) -> None:
         self.version = f"dlib {dlib.__version__}"
         self.predictor = dlib.shape_predictor(model)
 
     def points(self, image: np.ndarray, box: Sequence[float]) -> np.ndarray:
-        return np.array([(p.x, p.y) for p in self.predictor(image, rectangle(box)).parts()], dtype=float)
+        return np.array(
+            [(p.x, p.y) for p in self.predictor(image, rectangle(box)).parts()], dtype=float
+        )
 
     def network(self, image: np.ndarray, box: Sequence[float]) -> Callable[[], object]:
         where = rectangle(box)

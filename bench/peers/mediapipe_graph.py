@@ -47,9 +47,15 @@ class Mesh:
 
     def _graph(self) -> SolutionBase:
         config = text_format.Parse(GRAPH, calculator_pb2.CalculatorGraphConfig())
-        return SolutionBase(graph_config=config, side_inputs={"with_attention": self.attention}, outputs=["landmarks"])
+        return SolutionBase(
+            graph_config=config,
+            side_inputs={"with_attention": self.attention},
+            outputs=["landmarks"],
+        )
 
-    def _run(self, graph: SolutionBase, image: np.ndarray, roi: rect_pb2.NormalizedRect) -> np.ndarray | None:
+    def _run(
+        self, graph: SolutionBase, image: np.ndarray, roi: rect_pb2.NormalizedRect
+    ) -> np.ndarray | None:
         found = graph.process({"image": image, "roi": roi}).landmarks
         if found is None:  # the mesh's own score lies below its threshold
             return None
@@ -58,7 +64,9 @@ class Mesh:
         unit = np.array([(p.x, p.y) for p in found.landmark])
         return unit * (width, height) - 0.5
 
-    def points(self, image: np.ndarray, box: Sequence[float], graph: SolutionBase | None = None) -> np.ndarray | None:
+    def points(
+        self, image: np.ndarray, box: Sequence[float], graph: SolutionBase | None = None
+    ) -> np.ndarray | None:
         found = self._run(graph or self.graphs[0], image, roi_of(image, square(box, SIDE, DOWN)))
         if found is None or len(found) == 478:
             return found
@@ -87,7 +95,10 @@ def roi_of(image: np.ndarray, wanted: tuple[float, float, float]) -> rect_pb2.No
     height, width = image.shape[:2]
     x, y, side = wanted
     return rect_pb2.NormalizedRect(
-        x_center=(x + 0.5) / width, y_center=(y + 0.5) / height, width=side / width, height=side / height
+        x_center=(x + 0.5) / width,
+        y_center=(y + 0.5) / height,
+        width=side / width,
+        height=side / height,
     )
 
 

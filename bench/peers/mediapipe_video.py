@@ -16,7 +16,9 @@ def main() -> None:
     """Track, write, print."""
     video, out = sys.argv[1:]
     capture, rows, seconds = cv2.VideoCapture(video), [], 0.0
-    with mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=False, refine_landmarks=True) as mesh:
+    with mediapipe.solutions.face_mesh.FaceMesh(
+        static_image_mode=False, refine_landmarks=True
+    ) as mesh:
         while True:
             there, frame = capture.read()
             if not there:

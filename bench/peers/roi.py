@@ -15,7 +15,9 @@ def square(box: Sequence[float], side: float, down: float) -> tuple[float, float
     return (x0 + x1) / 2, (y0 + y1) / 2 + down * longer, side * longer
 
 
-def warp_square(image: np.ndarray, center_x: float, center_y: float, side: float, size: int) -> np.ndarray:
+def warp_square(
+    image: np.ndarray, center_x: float, center_y: float, side: float, size: int
+) -> np.ndarray:
     """That square of `image` as (size, size, 3) uint8, sampled as MediaPipe's graph does on the CPU.
 
     The graph takes corners for pixel centres, repeats the outermost pixels and does not smooth: with the half pixel put
@@ -25,5 +27,9 @@ def warp_square(image: np.ndarray, center_x: float, center_y: float, side: float
 
     scale = size / side
     offset = (size - scale) / 2
-    matrix = np.array([[scale, 0, offset - scale * center_x], [0, scale, offset - scale * center_y]])
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    matrix = np.array(
+        [[scale, 0, offset - scale * center_x], [0, scale, offset - scale * center_y]]
+    )
+    return cv2.warpAffine(
+        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )

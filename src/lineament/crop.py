@@ -37,14 +37,20 @@ def warp(image: NDArray[np.uint8], image_to_crop: ArrayLike, size: int) -> NDArr
         image, affine = _shrink_by_area(image, affine, int(1 / scale))
     if image.size == 0:
         return np.zeros((size, size, 3), np.uint8)
-    crop = cv2.warpAffine(image, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    crop = cv2.warpAffine(
+        image, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+    )
     return np.asarray(crop, dtype=np.uint8)
 
 
-def _part_shown(image: NDArray[np.uint8], affine: Array, size: int) -> tuple[NDArray[np.uint8], Array]:
+def _part_shown(
+    image: NDArray[np.uint8], affine: Array, size: int
+) -> tuple[NDArray[np.uint8], Array]:
     """The part of `image` that the crop shows, and the affine from it."""
     far = size - 1.0
-    corners = apply_affine(invert_affine(affine), np.array([[0, 0], [far, 0], [0, far], [far, far]]))
+    corners = apply_affine(
+        invert_affine(affine), np.array([[0, 0], [far, 0], [0, far], [far, far]])
+    )
     margin = 2 / affine_scale(affine) + 2  # two crop pixels: what bilinear and area weights reach
     height, width = image.shape[:2]
     x0, y0 = np.clip(np.floor(corners.min(0) - margin), 0, (width, height)).astype(int)
@@ -52,14 +58,18 @@ def _part_shown(image: NDArray[np.uint8], affine: Array, size: int) -> tuple[NDA
     return image[y0:y1, x0:x1], compose(affine, [[1, 0, x0], [0, 1, y0]])
 
 
-def _shrink_by_area(image: NDArray[np.uint8], affine: Array, factor: int) -> tuple[NDArray[np.uint8], Array]:
+def _shrink_by_area(
+    image: NDArray[np.uint8], affine: Array, factor: int
+) -> tuple[NDArray[np.uint8], Array]:
     """`image` shrunk by a whole `factor`, which is several times faster than by any other, and the affine from it."""
     width, height = image.shape[1] // factor, image.shape[0] // factor
     if width == 0 or height == 0:
         return image[:0], affine
     whole = image[: height * factor, : width * factor]
     small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.uint8), compose(affine, invert_affine(resize_affine(1 / factor, 1 / factor)))
+    return np.asarray(small, dtype=np.uint8), compose(
+        affine, invert_affine(resize_affine(1 / factor, 1 / factor))
+    )
 
 
 def warp_all(
@@ -85,7 +95,11 @@ def warp_all(
 
 
 def cut_crops(
-    image: NDArray[np.uint8], boxes: ArrayLike, size: int, padding: float, rolls_deg: ArrayLike = 0.0
+    image: NDArray[np.uint8],
+    boxes: ArrayLike,
+    size: int,
+    padding: float,
+    rolls_deg: ArrayLike = 0.0,
 ) -> tuple[NDArray[np.uint8], Array]:
     """The crops (F, size, size, 3) around `boxes` (F, 4) of `image`, and their image_to_crop affines (F, 2, 3).
 
@@ -94,7 +108,9 @@ def cut_crops(
     """
     checked = as_boxes(boxes)
     rolls = np.broadcast_to(np.asarray(rolls_deg, dtype=np.float64), (len(checked),))
-    affines = [crop_affine(box, size, padding, roll) for box, roll in zip(checked, rolls, strict=True)]
+    affines = [
+        crop_affine(box, size, padding, roll) for box, roll in zip(checked, rolls, strict=True)
+    ]
     return warp_all([image] * len(affines), affines, size), np.asarray(affines).reshape(-1, 2, 3)
 
 

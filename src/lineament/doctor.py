@@ -19,8 +19,16 @@ from .inference.onnx_model import load_model, usable_cores, weights_folder
 
 PACKAGE = "lineament"
 OLDEST_PYTHON = (3, 11)
-MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL"}  # where the module is not called as its package is
-OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+MODULES = {
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+}  # where the module is not called as its package is
+OPENCV = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
 REINSTALL = f"type: pip install --force-reinstall --no-deps {PACKAGE}"
 SPEED_SECONDS = 1.0
 PICTURE = (480, 640, 3)
@@ -68,10 +76,17 @@ def _system() -> Iterator[Check]:
         f"{platform.python_version()} ({platform.python_implementation()}), {sys.executable}",
         "" if new_enough else f"wanted Python {wanted} or newer; make an environment with it",
     )
-    yield Check("system", "platform", "ok", f"{platform.system()} {platform.release()}, {platform.machine()}")
+    yield Check(
+        "system",
+        "platform",
+        "ok",
+        f"{platform.system()} {platform.release()}, {platform.machine()}",
+    )
     limit = os.environ.get("OMP_NUM_THREADS")
     told = f", OMP_NUM_THREADS={limit}" if limit else ""
-    yield Check("system", "threads", "ok", f"{usable_cores()} of {os.cpu_count()} processors usable{told}")
+    yield Check(
+        "system", "threads", "ok", f"{usable_cores()} of {os.cpu_count()} processors usable{told}"
+    )
     yield _providers()
 
 
@@ -80,24 +95,42 @@ def _providers() -> Check:
         import onnxruntime  # type: ignore[import-untyped, unused-ignore]
 
         listed = onnxruntime.get_available_providers()
-    except Exception as error:  # a broken binary fails in many ways; the doctor tells instead of failing with it
-        return Check("system", "providers", "failed", _told(error), "type: pip install --force-reinstall onnxruntime")
+    except (
+        Exception
+    ) as error:  # a broken binary fails in many ways; the doctor tells instead of failing with it
+        return Check(
+            "system",
+            "providers",
+            "failed",
+            _told(error),
+            "type: pip install --force-reinstall onnxruntime",
+        )
     return Check("system", "providers", "ok", ", ".join(listed) + "; used: CPUExecutionProvider")
 
 
 def _packages() -> Iterator[Check]:
     try:
-        yield Check("packages", PACKAGE, "ok", f"{metadata.version(PACKAGE)}, {Path(__file__).parent}")
+        yield Check(
+            "packages", PACKAGE, "ok", f"{metadata.version(PACKAGE)}, {Path(__file__).parent}"
+        )
         required = metadata.requires(PACKAGE) or []
     except metadata.PackageNotFoundError:
         advice = f"type: pip install {PACKAGE}"
-        yield Check("packages", PACKAGE, "failed", f"not installed, run from {Path(__file__).parent}", advice)
+        yield Check(
+            "packages",
+            PACKAGE,
+            "failed",
+            f"not installed, run from {Path(__file__).parent}",
+            advice,
+        )
         return
     yield from (_package(line, None) for line in required if "extra ==" not in line)
     rivals = [name for name in OPENCV if _version(name)]
     if len(rivals) > 1:
         advice = f"they overwrite each other; type: pip uninstall {' '.join(rivals)}, then pip install {rivals[0]}"
-        yield Check("packages", "opencv", "failed", f"{len(rivals)} packages: {', '.join(rivals)}", advice)
+        yield Check(
+            "packages", "opencv", "failed", f"{len(rivals)} packages: {', '.join(rivals)}", advice
+        )
     for line in required:
         if extra := re.search(r"extra == ['\"]([\w-]+)['\"]", line):
             yield _package(line, extra[1])
@@ -116,7 +149,9 @@ def _package(requirement: str, extra: str | None) -> Check:
     if version is None or not _importable(name):
         return Check(group, label, "absent" if extra else "failed", "not installed", advice)
     if not all(_holds(version, sign, limit) for sign, limit in limits):
-        return Check(group, label, "failed", f"{version}; wanted {text.removeprefix(name).strip()}", advice)
+        return Check(
+            group, label, "failed", f"{version}; wanted {text.removeprefix(name).strip()}", advice
+        )
     return Check(group, label, "ok", version)
 
 
@@ -134,14 +169,18 @@ def _importable(name: str) -> bool:
 
 
 def _holds(version: str, sign: str, limit: str) -> bool:
-    a, b = (tuple(map(int, re.findall(r"\d+", text.split("+")[0])[:3])) for text in (version, limit))
+    a, b = (
+        tuple(map(int, re.findall(r"\d+", text.split("+")[0])[:3])) for text in (version, limit)
+    )
     length = max(len(a), len(b))
     a, b = a + (0,) * (length - len(a)), b + (0,) * (length - len(b))
     return {"<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b, "==": a == b}[sign]
 
 
 def _weights() -> Iterator[Check]:
-    stems = sorted({path.stem for path in weights_folder().glob("*.*") if path.suffix in (".onnx", ".json")})
+    stems = sorted(
+        {path.stem for path in weights_folder().glob("*.*") if path.suffix in (".onnx", ".json")}
+    )
     if not stems:
         yield Check("weights", "models", "failed", f"none in {weights_folder()}", REINSTALL)
     for stem in stems:
@@ -160,8 +199,15 @@ def _weight(path: Path) -> Check:
         return Check(*failed, f"no readable card states its sha256 ({_told(error)})", REINSTALL)
     given = hashlib.sha256(content).hexdigest()
     if given != wanted:
-        return Check(*failed, f"its sha256 is {given[:12]}..., its card's {str(wanted)[:12]}...", REINSTALL)
-    return Check("weights", path.stem, "ok", f"{len(content) / 1e6:.2f} MB, sha256 {given[:12]}... as its card says")
+        return Check(
+            *failed, f"its sha256 is {given[:12]}..., its card's {str(wanted)[:12]}...", REINSTALL
+        )
+    return Check(
+        "weights",
+        path.stem,
+        "ok",
+        f"{len(content) / 1e6:.2f} MB, sha256 {given[:12]}... as its card says",
+    )
 
 
 def _speed(checks: list[Check]) -> Iterator[Check]:

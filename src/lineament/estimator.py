@@ -32,7 +32,9 @@ class LandmarkModel(Protocol):
     padding: float
     points: int
 
-    def predict(self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None, /) -> CropLandmarks:
+    def predict(
+        self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None, /
+    ) -> CropLandmarks:
         """CropLandmarks of uint8 RGB `crops` (F, S, S, 3).    memory: is given only to a model whose CropLandmarks hold one."""
 
 

@@ -37,10 +37,14 @@ class Face:
         landmarks = as_points(self.landmarks)
         scores, sigma_px = (np.asarray(a, dtype=np.float64) for a in (self.scores, self.sigma_px))
         if not np.isfinite(landmarks).all():
-            raise ShapeError(f"{int((~np.isfinite(landmarks)).any(1).sum())} landmarks are not finite; wanted numbers")
+            raise ShapeError(
+                f"{int((~np.isfinite(landmarks)).any(1).sum())} landmarks are not finite; wanted numbers"
+            )
         for name, array in (("scores", scores), ("sigma_px", sigma_px)):
             if array.shape != (len(landmarks),):
-                raise ShapeError(f"{name} have shape {array.shape}; wanted ({len(landmarks)},), one for each landmark")
+                raise ShapeError(
+                    f"{name} have shape {array.shape}; wanted ({len(landmarks)},), one for each landmark"
+                )
         for name, array in (("landmarks", landmarks), ("scores", scores), ("sigma_px", sigma_px)):
             array = array.copy()
             array.flags.writeable = False
@@ -73,9 +77,13 @@ class Faces(Sequence[Face]):
         object.__setattr__(self, "faces", tuple(self.faces))
         for number, face in enumerate(self.faces):
             if face.scheme != self.scheme:
-                raise SchemeError(f"face {number} is {face.scheme}, not {self.scheme}; wanted faces of one scheme")
+                raise SchemeError(
+                    f"face {number} is {face.scheme}, not {self.scheme}; wanted faces of one scheme"
+                )
             if len(face) != self.points:
-                raise ShapeError(f"face {number} has {len(face)} landmarks; wanted {self.points}, as stated")
+                raise ShapeError(
+                    f"face {number} has {len(face)} landmarks; wanted {self.points}, as stated"
+                )
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -93,17 +101,25 @@ class Faces(Sequence[Face]):
     @property
     def landmarks(self) -> Array:
         """(F, N, 2), pixels of the image."""
-        return np.stack([f.landmarks for f in self.faces]) if self.faces else np.zeros((0, self.points, 2))
+        return (
+            np.stack([f.landmarks for f in self.faces])
+            if self.faces
+            else np.zeros((0, self.points, 2))
+        )
 
     @property
     def scores(self) -> Array:
         """(F, N) in [0, 1]."""
-        return np.stack([f.scores for f in self.faces]) if self.faces else np.zeros((0, self.points))
+        return (
+            np.stack([f.scores for f in self.faces]) if self.faces else np.zeros((0, self.points))
+        )
 
     @property
     def sigma_px(self) -> Array:
         """(F, N), pixels of the image."""
-        return np.stack([f.sigma_px for f in self.faces]) if self.faces else np.zeros((0, self.points))
+        return (
+            np.stack([f.sigma_px for f in self.faces]) if self.faces else np.zeros((0, self.points))
+        )
 
     @property
     def boxes(self) -> Array:

@@ -25,7 +25,9 @@ def as_points(points: ArrayLike, name: str = "landmarks") -> Array:
     """`points` as float64 (N, 2).    Raises: ShapeError where the shape differs."""
     array = np.asarray(points, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 2:
-        raise ShapeError(f"{name} have shape {array.shape}; wanted (N, 2): one row of x, y for each point")
+        raise ShapeError(
+            f"{name} have shape {array.shape}; wanted (N, 2): one row of x, y for each point"
+        )
     return array
 
 
@@ -37,17 +39,23 @@ def as_boxes(boxes: ArrayLike) -> Array:
     try:
         array = np.asarray(boxes, dtype=np.float64)
     except (ValueError, TypeError) as error:
-        raise ShapeError(f"boxes are {str(boxes)[:60]!r}; wanted numbers x0, y0, x1, y1 for each face") from error
+        raise ShapeError(
+            f"boxes are {str(boxes)[:60]!r}; wanted numbers x0, y0, x1, y1 for each face"
+        ) from error
     if array.size == 0:
         return np.zeros((0, 4))
     if array.shape == (4,):
         array = array[None]
     if array.ndim != 2 or array.shape[1] != 4:
-        raise ShapeError(f"boxes have shape {array.shape}; wanted (F, 4): x0, y0, x1, y1 for each face")
+        raise ShapeError(
+            f"boxes have shape {array.shape}; wanted (F, 4): x0, y0, x1, y1 for each face"
+        )
     bad = ~np.isfinite(array).all(1) | (array[:, 2] <= array[:, 0]) | (array[:, 3] <= array[:, 1])
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise ShapeError(f"box {row} is {array[row].tolist()}; wanted finite x0 < x1 and y0 < y1, in pixels")
+        raise ShapeError(
+            f"box {row} is {array[row].tolist()}; wanted finite x0 < x1 and y0 < y1, in pixels"
+        )
     return array
 
 
@@ -119,8 +127,15 @@ def invert_affine(affine: ArrayLike) -> Array:
     (a, b, x), (c, d, y) = np.asarray(affine, dtype=np.float64).tolist()
     area = a * d - b * c
     if area == 0:
-        raise ShapeError(f"the affine {[[a, b, x], [c, d, y]]} flattens the plane; wanted one that can be undone")
-    return np.array([[d / area, -b / area, (b * y - d * x) / area], [-c / area, a / area, (c * x - a * y) / area]])
+        raise ShapeError(
+            f"the affine {[[a, b, x], [c, d, y]]} flattens the plane; wanted one that can be undone"
+        )
+    return np.array(
+        [
+            [d / area, -b / area, (b * y - d * x) / area],
+            [-c / area, a / area, (c * x - a * y) / area],
+        ]
+    )
 
 
 def compose(second: ArrayLike, first: ArrayLike) -> Array:
@@ -178,7 +193,9 @@ def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
     """
     a, b = as_points(source, "source points"), as_points(target, "target points")
     if len(a) != len(b) or len(a) < 2:
-        raise ShapeError(f"{len(a)} source and {len(b)} target points; wanted the same number, at least 2")
+        raise ShapeError(
+            f"{len(a)} source and {len(b)} target points; wanted the same number, at least 2"
+        )
     mean_a, mean_b = a.mean(0), b.mean(0)
     z, w = (a - mean_a) @ (1, 1j), (b - mean_b) @ (1, 1j)
     spread = np.vdot(z, z).real

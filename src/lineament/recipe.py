@@ -21,7 +21,9 @@ class Settings(BaseModel):
 class DataPart(Settings):
     """One data set of the mixture."""
 
-    reader: str = Field(description="a reader by name, e.g. 300w; folder: pictures with a .pts file beside each")
+    reader: str = Field(
+        description="a reader by name, e.g. 300w; folder: pictures with a .pts file beside each"
+    )
     part: str = Field("", description="the part of the data set; empty: the one to train on")
     folder: str = Field(
         "",
@@ -30,11 +32,15 @@ class DataPart(Settings):
     )
     repeat: int = Field(1, ge=1, description="how often each face comes in an epoch")
     exclude: tuple[str, ...] = Field(
-        (), description="faces left out, by their name below the set's folder; suffixes do not count"
+        (),
+        description="faces left out, by their name below the set's folder; suffixes do not count",
     )
-    use_until: float = Field(1.0, gt=0, le=1, description="fraction of the training after which the set is left out")
+    use_until: float = Field(
+        1.0, gt=0, le=1, description="fraction of the training after which the set is left out"
+    )
     annotated: bool = Field(
-        True, description="false: of its points only the boxes are taken, and a teacher says where they are"
+        True,
+        description="false: of its points only the boxes are taken, and a teacher says where they are",
     )
 
 
@@ -43,17 +49,31 @@ class Augmentation(Settings):
 
     flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring")
     rotation_deg: float = Field(18.0, ge=0, description="standard deviation of the small rotations")
-    wild_rotation: float = Field(0.2, ge=0, le=1, description="probability of a rotation drawn evenly instead")
-    wild_rotation_deg: float = Field(60.0, ge=0, le=180, description="largest of the evenly drawn rotations")
-    scale: float = Field(0.09, ge=0, description="standard deviation of the log of the scale, cut at 2.5 of it")
-    shift: float = Field(0.05, ge=0, description="standard deviation of the shift in box sides, cut at 2.5 of it")
-    color: float = Field(0.8, ge=0, le=1, description="probability of changed brightness, contrast, gamma and tint")
+    wild_rotation: float = Field(
+        0.2, ge=0, le=1, description="probability of a rotation drawn evenly instead"
+    )
+    wild_rotation_deg: float = Field(
+        60.0, ge=0, le=180, description="largest of the evenly drawn rotations"
+    )
+    scale: float = Field(
+        0.09, ge=0, description="standard deviation of the log of the scale, cut at 2.5 of it"
+    )
+    shift: float = Field(
+        0.05, ge=0, description="standard deviation of the shift in box sides, cut at 2.5 of it"
+    )
+    color: float = Field(
+        0.8, ge=0, le=1, description="probability of changed brightness, contrast, gamma and tint"
+    )
     grey: float = Field(0.1, ge=0, le=1, description="probability of a picture without colour")
     blur: float = Field(0.15, ge=0, le=1, description="probability of Gaussian or motion blur")
-    low_resolution: float = Field(0.15, ge=0, le=1, description="probability of shrinking and growing again")
+    low_resolution: float = Field(
+        0.15, ge=0, le=1, description="probability of shrinking and growing again"
+    )
     jpeg: float = Field(0.1, ge=0, le=1, description="probability of strong JPEG artefacts")
     noise: float = Field(0.12, ge=0, le=1, description="probability of sensor noise")
-    dark: float = Field(0.08, ge=0, le=1, description="probability of a very dark picture or a hard shadow")
+    dark: float = Field(
+        0.08, ge=0, le=1, description="probability of a very dark picture or a hard shadow"
+    )
     occlusion: float = Field(0.35, ge=0, le=1, description="probability of one to three occluders")
 
 
@@ -62,48 +82,67 @@ class ModelSettings(Settings):
 
     backbone: str = Field("mobilenetv2", description="a backbone by name")
     architecture: str = Field(
-        "", description="the blocks of a slimmed hr-supernet, as lineament slim writes them; empty: all"
+        "",
+        description="the blocks of a slimmed hr-supernet, as lineament slim writes them; empty: all",
     )
-    pruned_from: str = Field("", description="a checkpoint of lineament slim whose numbers of channels the network has")
+    pruned_from: str = Field(
+        "", description="a checkpoint of lineament slim whose numbers of channels the network has"
+    )
     imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
-    head: Literal["heatmap2d", "gaussian2d", "heatmap1d", "coordinates", "attentive1d", "attentive1d-gaussian"] = Field(
-        "heatmap2d", description="the kind of head"
-    )
+    head: Literal[
+        "heatmap2d", "gaussian2d", "heatmap1d", "coordinates", "attentive1d", "attentive1d-gaussian"
+    ] = Field("heatmap2d", description="the kind of head")
     length: float | None = Field(
         None,
         description="cells of a heatmap for each pixel of the crop: 0.25, 0.5, 1, 2 or, in one dimension, 3; unset: "
         "0.25 in two dimensions, 1 in one",
     )
-    attention: float = Field(0.3, ge=0, description="what an axis takes from the other, of attentive1d heads")
+    attention: float = Field(
+        0.3, ge=0, description="what an axis takes from the other, of attentive1d heads"
+    )
     decoder: Literal["expectation", "argmax", "dark"] = Field(
         "expectation", description="how attentive1d heads find the place in a heatmap"
     )
     channels: int = Field(96, ge=8, description="width of the feature pyramid")
     size: int = Field(128, ge=32, description="side of the crop in pixels, a multiple of 32")
-    padding: float = Field(1.3, gt=1, description="side of the crop in longer sides of the landmark box")
+    padding: float = Field(
+        1.3, gt=1, description="side of the crop in longer sides of the landmark box"
+    )
 
 
 class TrainSettings(Settings):
     """The schedule."""
 
     steps: int = Field(ge=1, description="optimizer steps in all")
-    batch: int = Field(32, ge=1, description="faces a step, over all processes and accumulated batches")
+    batch: int = Field(
+        32, ge=1, description="faces a step, over all processes and accumulated batches"
+    )
     accumulate: int = Field(1, ge=1, description="backward passes a step")
     optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimizer")
     lr: float = Field(1.5e-3, gt=0, description="highest learning rate")
-    backbone_lr: float = Field(1.0, gt=0, description="the backbone's learning rate as a factor of lr")
+    backbone_lr: float = Field(
+        1.0, gt=0, description="the backbone's learning rate as a factor of lr"
+    )
     weight_decay: float = Field(0.01, ge=0, description="weight decay, not on norms and biases")
-    schedule: Literal["cosine", "steps"] = Field("cosine", description="how the learning rate falls")
+    schedule: Literal["cosine", "steps"] = Field(
+        "cosine", description="how the learning rate falls"
+    )
     milestones: tuple[float, ...] = Field(
         (0.625, 0.875), description="fractions of the training where steps divide by 10"
     )
     warmup: int = Field(200, ge=0, description="steps over which the learning rate rises")
     clip: float = Field(5.0, gt=0, description="largest norm of the gradient")
-    ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, which are those kept")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is a GPU where torch finds one")
+    ema: float = Field(
+        0.999, ge=0, lt=1, description="decay of the averaged weights, which are those kept"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto is a GPU where torch finds one"
+    )
     bf16: bool = Field(True, description="bfloat16 autocast")
     threads: int = Field(0, ge=0, description="torch threads; 0: torch's own choice")
-    num_workers: int = Field(1, ge=0, description="processes that make crops; 0: in the training process")
+    num_workers: int = Field(
+        1, ge=0, description="processes that make crops; 0: in the training process"
+    )
     checkpoint_minutes: float = Field(3.0, ge=0, description="minutes between checkpoints")
     validate_every: int = Field(1000, ge=1, description="steps between validations")
     seed: int = Field(1, ge=0, description="seed of order, augmentation and new layers")
@@ -112,32 +151,55 @@ class TrainSettings(Settings):
 class DistillSettings(Settings):
     """What the students learn from, beside the truth; a weight of 0 leaves a loss out."""
 
-    teacher: str = Field("", description="a checkpoint, or an .onnx file, which tells landmarks only; empty: none")
+    teacher: str = Field(
+        "", description="a checkpoint, or an .onnx file, which tells landmarks only; empty: none"
+    )
     cached: bool = Field(
-        False, description="the teacher sees each face once, plain; its landmarks, kept on disk, move with the crops"
+        False,
+        description="the teacher sees each face once, plain; its landmarks, kept on disk, move with the crops",
     )
     pixel_wise: float = Field(
-        0.0, ge=0, description="weight of the squared difference of heatmaps (Light-ResNet50, eq. 3)"
+        0.0,
+        ge=0,
+        description="weight of the squared difference of heatmaps (Light-ResNet50, eq. 3)",
     )
     pair_wise: float = Field(
-        0.0, ge=0, description="weight of the differences of self-similarities (Light-ResNet50, eq. 4-6)"
+        0.0,
+        ge=0,
+        description="weight of the differences of self-similarities (Light-ResNet50, eq. 4-6)",
     )
     heatmap_kl: float = Field(
-        0.0, ge=0, description="weight of the divergence from the teacher's heatmaps (SD-HRNet, eq. 3)"
+        0.0,
+        ge=0,
+        description="weight of the divergence from the teacher's heatmaps (SD-HRNet, eq. 3)",
     )
-    mimicry: float = Field(0.0, ge=0, description="weight of the squared difference of features at stride 4")
-    landmarks: float = Field(0.0, ge=0, description="weight of the smooth L1 distance to the teacher's landmarks")
+    mimicry: float = Field(
+        0.0, ge=0, description="weight of the squared difference of features at stride 4"
+    )
+    landmarks: float = Field(
+        0.0, ge=0, description="weight of the smooth L1 distance to the teacher's landmarks"
+    )
     peer_kl: float = Field(
-        0.0, ge=0, description="weight of the divergence from the mean of the students (SD-HRNet, eq. 4)"
+        0.0,
+        ge=0,
+        description="weight of the divergence from the mean of the students (SD-HRNet, eq. 4)",
     )
-    temperature: float = Field(1.0, gt=0, description="divides the logits of both sides of a divergence")
-    students: int = Field(1, ge=1, description="students that learn together; the first is the one exported")
+    temperature: float = Field(
+        1.0, gt=0, description="divides the logits of both sides of a divergence"
+    )
+    students: int = Field(
+        1, ge=1, description="students that learn together; the first is the one exported"
+    )
     random_init_peers: bool = Field(
-        False, description="students after the first start from random weights, not from `init_from`"
+        False,
+        description="students after the first start from random weights, not from `init_from`",
     )
-    mask_prob: float = Field(0.0, ge=0, le=1, description="share of crops of which a student sees a part hidden")
+    mask_prob: float = Field(
+        0.0, ge=0, le=1, description="share of crops of which a student sees a part hidden"
+    )
     mask_size: tuple[Side, Side] = Field(
-        (0.15, 0.6), description="shortest and longest side of what is hidden, as fractions of the crop's"
+        (0.15, 0.6),
+        description="shortest and longest side of what is hidden, as fractions of the crop's",
     )
 
     @field_validator("mask_size")
@@ -151,17 +213,26 @@ class DistillSettings(Settings):
 class SlimSettings(Settings):
     """How a supernet learns which of its transforms it can do without."""
 
-    sparsity: float = Field(5e-5, ge=0, description="weight of the sum of the importance factors (SD-HRNet, eq. 2)")
-    factor_lr: float = Field(1.8e-4, gt=0, description="highest learning rate of the importance factors")
-    every: int = Field(2, ge=2, description="each so-manieth step moves the factors, the others the weights")
+    sparsity: float = Field(
+        5e-5, ge=0, description="weight of the sum of the importance factors (SD-HRNet, eq. 2)"
+    )
+    factor_lr: float = Field(
+        1.8e-4, gt=0, description="highest learning rate of the importance factors"
+    )
+    every: int = Field(
+        2, ge=2, description="each so-manieth step moves the factors, the others the weights"
+    )
     thresholds: tuple[float, ...] = Field(
-        (0.1, 0.2, 0.3, 0.4, 0.5), description="of a supernet: factors below go; one slimmed network each"
+        (0.1, 0.2, 0.3, 0.4, 0.5),
+        description="of a supernet: factors below go; one slimmed network each",
     )
     relative: bool = Field(
-        False, description="of a supernet: a factor counts in parts of the largest of its block, so no block goes first"
+        False,
+        description="of a supernet: a factor counts in parts of the largest of its block, so no block goes first",
     )
     shares: tuple[float, ...] = Field(
-        (0.2, 0.4, 0.6), description="of another network: shares of the channels that go; one slimmed network each"
+        (0.2, 0.4, 0.6),
+        description="of another network: shares of the channels that go; one slimmed network each",
     )
 
 
@@ -169,12 +240,19 @@ class RefineSettings(Settings):
     """How the heatmaps of a frame are refined by those before it, and the clips from which that is learnt."""
 
     decay: float = Field(
-        0.3, gt=0, lt=1, description="what is left of a frame's weight one frame later (Yin et al., eq. 13)"
+        0.3,
+        gt=0,
+        lt=1,
+        description="what is left of a frame's weight one frame later (Yin et al., eq. 13)",
     )
-    window: int = Field(8, ge=2, description="frames in a row that are seen at once; train.batch counts windows")
+    window: int = Field(
+        8, ge=2, description="frames in a row that are seen at once; train.batch counts windows"
+    )
     clips: int = Field(160, ge=0, description="clips made of stills of the data")
     frames: int = Field(40, ge=2, description="frames of a made clip")
-    occluders: int = Field(1, ge=0, description="things that pass in front of the face of a made clip")
+    occluders: int = Field(
+        1, ge=0, description="things that pass in front of the face of a made clip"
+    )
     videos: tuple[str, ...] = Field(
         (), description="unlabelled videos, or folders of them: a path, or below the data root"
     )
@@ -191,17 +269,32 @@ class Recipe(Settings):
 
     name: str = Field(pattern=NAME, description="how the run and its files are called")
     scheme: str = Field("ibug68", description="the points the model predicts")
-    init_from: str = Field("", description="a checkpoint or .safetensors file to start from; empty: none")
-    data: tuple[DataPart, ...] = Field(min_length=1, description="the mixture")
-    model: ModelSettings = Field(default=ModelSettings.model_validate({}), description="the network")
-    augment: Augmentation = Field(default=Augmentation.model_validate({}), description="the augmentation")
-    losses: dict[str, float] = Field(
-        default_factory=lambda: {"cross_entropy": 1.0, "smooth_l1": 1.0}, description="weights of the losses by name"
+    init_from: str = Field(
+        "", description="a checkpoint or .safetensors file to start from; empty: none"
     )
-    distill: DistillSettings | None = Field(None, description="for lineament distill: what the students learn from")
-    slim: SlimSettings | None = Field(None, description="for lineament slim: how transforms are weighed and cut")
-    refine: RefineSettings | None = Field(None, description="for lineament refine: what is learnt from clips")
-    sigma: float = Field(1.2, gt=0, description="width of the target Gaussian in cells of a map of stride 4")
+    data: tuple[DataPart, ...] = Field(min_length=1, description="the mixture")
+    model: ModelSettings = Field(
+        default=ModelSettings.model_validate({}), description="the network"
+    )
+    augment: Augmentation = Field(
+        default=Augmentation.model_validate({}), description="the augmentation"
+    )
+    losses: dict[str, float] = Field(
+        default_factory=lambda: {"cross_entropy": 1.0, "smooth_l1": 1.0},
+        description="weights of the losses by name",
+    )
+    distill: DistillSettings | None = Field(
+        None, description="for lineament distill: what the students learn from"
+    )
+    slim: SlimSettings | None = Field(
+        None, description="for lineament slim: how transforms are weighed and cut"
+    )
+    refine: RefineSettings | None = Field(
+        None, description="for lineament refine: what is learnt from clips"
+    )
+    sigma: float = Field(
+        1.2, gt=0, description="width of the target Gaussian in cells of a map of stride 4"
+    )
     train: TrainSettings = Field(description="the schedule")
 
 
@@ -213,11 +306,15 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read as a recipe ({error}); wanted a TOML file") from error
+        raise RecipeError(
+            f"{path}: cannot be read as a recipe ({error}); wanted a TOML file"
+        ) from error
     for override in overrides:
         _set(values, override)
     recipe = make_recipe(values, str(path))
-    return recipe.model_copy(update={"data": tuple(_beside(part, path.parent) for part in recipe.data)})
+    return recipe.model_copy(
+        update={"data": tuple(_beside(part, path.parent) for part in recipe.data)}
+    )
 
 
 def _beside(part: DataPart, home: Path) -> DataPart:
@@ -235,7 +332,9 @@ def make_recipe(values: dict[str, Any], source: str = "recipe") -> Recipe:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise RecipeError(f"{source}: unknown key {key!r}; {_nearest_key(first['loc'])}") from error
+            raise RecipeError(
+                f"{source}: unknown key {key!r}; {_nearest_key(first['loc'])}"
+            ) from error
         given = "" if first["type"] == "missing" else f" (given {str(first['input'])[:60]})"
         raise RecipeError(f"{source}: {key}{given}: {first['msg']}; mend that key") from error
 
@@ -266,6 +365,8 @@ def _nearest_key(location: tuple[int | str, ...]) -> str:
         if isinstance(part, str):
             annotation = model.model_fields[part].annotation
             # of `DistillSettings | None`, the settings
-            settings = next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
+            settings = next(
+                (kind for kind in get_args(annotation) if kind is not type(None)), annotation
+            )
             model = DataPart if part == "data" else settings
     return did_you_mean(str(location[-1]), model.model_fields)

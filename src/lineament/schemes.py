@@ -4,7 +4,7 @@ All of it is read from tables/schemes/<name>.toml. Left and right are the subjec
 """
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -27,10 +27,16 @@ NAMES = (
     "fgnet68",
     "wflw98",
     "lapa106",
+    "helen194",
+    "ibug68_helen194",
     "mediapipe478",
 )
 HUBS = ("ibug68", "wflw98")  # a pair without a rule of its own goes by way of one of these
-STATUSES = ("missing", "interpolated", "exact")  # in rising order: a chain of rules is as good as its worst link
+STATUSES = (
+    "missing",
+    "interpolated",
+    "exact",
+)  # in rising order: a chain of rules is as good as its worst link
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +59,8 @@ class Scheme:
     """By normalizer rule: two groups of points, the distance of whose centres is the norm."""
     mean_shape: Array | None = None
     """(N, 2) in units of the tight box's longer side around its centre, or None where it was not learnt."""
+    heads: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """By name, the schemes joined in this one and the indices of their points here; empty for one that joins none."""
 
     def __len__(self) -> int:
         return len(self.points)
@@ -77,7 +85,9 @@ class Conversion:
 
 
 def _table(name: str) -> dict[str, Any]:
-    return tomllib.loads(files(__package__).joinpath(f"tables/schemes/{name}.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(
+        files(__package__).joinpath(f"tables/schemes/{name}.toml").read_text(encoding="utf-8")
+    )
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -106,6 +116,7 @@ def _load(name: str) -> Scheme:
         parts={part: tuple(points) for part, points in table["parts"].items()},
         norm_points={rule: (tuple(a), tuple(b)) for rule, (a, b) in table["norm_points"].items()},
         mean_shape=None if mean is None else _frozen(np.array(mean, dtype=np.float64)),
+        heads={head: tuple(points) for head, points in table.get("heads", {}).items()},
     )
 
 
@@ -166,7 +177,9 @@ def convert(points: ArrayLike, source: str, target: str) -> Conversion:
     path = _path(source, target)
     if path is None:
         known = sorted(name for name in NAMES if _path(source, name) is not None)
-        raise SchemeError(f"no rule makes {target} of {source}; {source} can become {', '.join(known)}")
+        raise SchemeError(
+            f"no rule makes {target} of {source}; {source} can become {', '.join(known)}"
+        )
     weights, rank = path
     finite = np.isfinite(array[:, 0]) & np.isfinite(array[:, 1])
     rank = np.where((weights != 0) @ ~finite, 0, rank)

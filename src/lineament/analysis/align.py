@@ -55,7 +55,9 @@ def load_template(name: str) -> Template:
     table = tomllib.loads(text)
     if "square" in table:
         return Template(table["size"], square=Square(**table["square"]))
-    return Template(table["size"], points={point: (x, y) for point, (x, y) in table["points"].items()})
+    return Template(
+        table["size"], points={point: (x, y) for point, (x, y) in table["points"].items()}
+    )
 
 
 def align(
@@ -69,16 +71,29 @@ def align(
     image: RGB uint8 (H, W, 3), the one `face` is of.    template, size: as in `align_affine`.
     Raises: ImageError where the image is of another type or shape; else as `align_affine`.
     """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ImageError(f"the image is {given}; wanted RGB uint8 (H, W, 3): read it with read_image")
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+    ):
+        given = (
+            f"{image.dtype} {image.shape}"
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
+        raise ImageError(
+            f"the image is {given}; wanted RGB uint8 (H, W, 3): read it with read_image"
+        )
     chosen, size = _chosen(template, size)
     affine = _affine(face, chosen, size)
     return warp(image, affine, size), affine
 
 
 def align_affine(
-    face: Face, template: str | Template | Mapping[str, ArrayLike] = "arcface112", size: int | None = None
+    face: Face,
+    template: str | Template | Mapping[str, ArrayLike] = "arcface112",
+    size: int | None = None,
 ) -> Array:
     """The image_to_crop affine (2, 3) that brings `face` to `template` in least squares, without mirroring.
 
@@ -91,16 +106,26 @@ def align_affine(
     return _affine(face, *_chosen(template, size))
 
 
-def _chosen(template: str | Template | Mapping[str, ArrayLike], size: int | None) -> tuple[Template, int]:
+def _chosen(
+    template: str | Template | Mapping[str, ArrayLike], size: int | None
+) -> tuple[Template, int]:
     if isinstance(template, Mapping):
         if size is None:
-            raise InputError("the template is a mapping of points and size is None; give the side of its crop")
+            raise InputError(
+                "the template is a mapping of points and size is None; give the side of its crop"
+            )
         template = Template(size, points=_as_named_points(template))
     elif not isinstance(template, Template):
         template = load_template(template)
     size = template.size if size is None else size
-    if isinstance(size, bool) or not isinstance(size, int | np.integer) or not 1 <= size <= MAX_SIZE:
-        raise InputError(f"size is {size!r}; wanted the side of the crop, a whole number from 1 to {MAX_SIZE}")
+    if (
+        isinstance(size, bool)
+        or not isinstance(size, int | np.integer)
+        or not 1 <= size <= MAX_SIZE
+    ):
+        raise InputError(
+            f"size is {size!r}; wanted the side of the crop, a whole number from 1 to {MAX_SIZE}"
+        )
     return template, int(size)
 
 
@@ -109,7 +134,9 @@ def _as_named_points(template: Mapping[str, ArrayLike]) -> dict[str, tuple[float
     for name, point in template.items():
         array = np.asarray(point, dtype=np.float64)
         if array.shape != (2,) or not np.isfinite(array).all():
-            raise ShapeError(f"the template's point {name!r} is {point!r}; wanted finite x, y in pixels of the crop")
+            raise ShapeError(
+                f"the template's point {name!r} is {point!r}; wanted finite x, y in pixels of the crop"
+            )
         named[name] = (float(array[0]), float(array[1]))
     if len(named) < 2:
         raise ShapeError(f"the template has {len(named)} points; wanted at least 2")
@@ -151,13 +178,25 @@ def _square_affine(face: Face, rule: Square, size: int) -> Array:
     """Source: Karras et al. 2019, appendix A; without its mirrored and blurred margin."""
     right_eye, left_eye, right_corner, left_corner = (
         named_point(face, name)
-        for name in ("right_eye_center", "left_eye_center", "right_mouth_corner", "left_mouth_corner")
+        for name in (
+            "right_eye_center",
+            "left_eye_center",
+            "right_mouth_corner",
+            "left_mouth_corner",
+        )
     )
     eyes, mouth = (right_eye + left_eye) / 2, (right_corner + left_corner) / 2
     across, down = left_eye - right_eye, mouth - eyes
     axis = across + np.array([down[1], -down[0]])  # what is down, turned to run across
     half = max(rule.eyes * np.hypot(*across), rule.mouth * np.hypot(*down))
     if half == 0 or not axis.any():
-        raise ShapeError("eyes and mouth are one point, or upside down to each other; wanted a face")
+        raise ShapeError(
+            "eyes and mouth are one point, or upside down to each other; wanted a face"
+        )
     middle = np.full(2, (size - 1) / 2)
-    return similarity(size / (2 * half), -np.rad2deg(np.arctan2(axis[1], axis[0])), eyes + rule.drop * down, middle)
+    return similarity(
+        size / (2 * half),
+        -np.rad2deg(np.arctan2(axis[1], axis[0])),
+        eyes + rule.drop * down,
+        middle,
+    )

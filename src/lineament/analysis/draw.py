@@ -43,7 +43,9 @@ FORMATS: dict[str, str] = {
 }
 
 SHIFT = 6  # fractional bits of OpenCV's drawing: 1/64 px
-FAR_PX = 2.0**20  # beyond it OpenCV's fixed-point coordinates could overflow; no picture reaches so far
+FAR_PX = (
+    2.0**20
+)  # beyond it OpenCV's fixed-point coordinates could overflow; no picture reaches so far
 RIM_FROM_PX = 2.0  # below this radius the dark rims of neighboring dots would hide the face
 LABEL_FROM_PX = 40.0  # below this box side a label would hide the face
 LABEL_DIVISOR = 14.0  # box side over height of the label
@@ -85,7 +87,9 @@ def draw_faces(
     return canvas
 
 
-def draw_trails(canvas: NDArray[np.uint8], trails: Sequence[Sequence[Array]], color: Color = TRAIL_COLOR) -> None:
+def draw_trails(
+    canvas: NDArray[np.uint8], trails: Sequence[Sequence[Array]], color: Color = TRAIL_COLOR
+) -> None:
     """Draws on `canvas`, in place, the way of each face: a line through points (2,), the latest last and thickest."""
     for trail in trails:
         for number, (start, end) in enumerate(pairwise(trail), 1):
@@ -95,9 +99,20 @@ def draw_trails(canvas: NDArray[np.uint8], trails: Sequence[Sequence[Array]], co
 
 
 def _copied(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ImageError(f"the image is {given}; wanted RGB uint8 (H, W, 3): read it with read_image")
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+    ):
+        given = (
+            f"{image.dtype} {image.shape}"
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
+        raise ImageError(
+            f"the image is {given}; wanted RGB uint8 (H, W, 3): read it with read_image"
+        )
     return np.array(image, order="C")
 
 
@@ -124,7 +139,9 @@ def part_colors(of: Scheme) -> list[Color]:
     return colors
 
 
-def _paint(canvas: NDArray[np.uint8], center: Array, outer: float, inner: float, color: Color) -> None:
+def _paint(
+    canvas: NDArray[np.uint8], center: Array, outer: float, inner: float, color: Color
+) -> None:
     """Fill the ring between two radii, each pixel by how much of it is covered.
 
     By hand, since OpenCV draws circles of few pixels as diamonds.
@@ -170,7 +187,9 @@ def _draw_sigmas(canvas: NDArray[np.uint8], face: Face) -> None:
 
 def _draw_box(canvas: NDArray[np.uint8], box: Array, thickness: int) -> None:
     corners = box.clip(-FAR_PX, FAR_PX)
-    cv2.rectangle(canvas, _fixed(corners[:2]), _fixed(corners[2:]), BOX_COLOR, thickness, cv2.LINE_AA, SHIFT)
+    cv2.rectangle(
+        canvas, _fixed(corners[:2]), _fixed(corners[2:]), BOX_COLOR, thickness, cv2.LINE_AA, SHIFT
+    )
 
 
 def _draw_label(canvas: NDArray[np.uint8], face: Face, size: float) -> None:
@@ -180,12 +199,18 @@ def _draw_label(canvas: NDArray[np.uint8], face: Face, size: float) -> None:
     thickness = max(1, round(height / 12))
     width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)[0][0]
     pad = 0.35 * height
-    bottom = float(np.clip(face.box[1] - 0.5 * height, height + 2 * pad, canvas.shape[0]))  # within the picture
+    bottom = float(
+        np.clip(face.box[1] - 0.5 * height, height + 2 * pad, canvas.shape[0])
+    )  # within the picture
     left = float(np.clip(face.box[0], 0, max(canvas.shape[1] - width - 2 * pad, 0)))
     top_left = round(left), round(bottom - height - 2 * pad)
-    cv2.rectangle(canvas, top_left, (round(left + width + 2 * pad), round(bottom)), RIM_COLOR, cv2.FILLED)
+    cv2.rectangle(
+        canvas, top_left, (round(left + width + 2 * pad), round(bottom)), RIM_COLOR, cv2.FILLED
+    )
     origin = (round(left + pad), round(bottom - pad))
-    cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, BOX_COLOR, thickness, cv2.LINE_AA)
+    cv2.putText(
+        canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, BOX_COLOR, thickness, cv2.LINE_AA
+    )
 
 
 def save_image(path: str | os.PathLike[str], image: NDArray[np.uint8], quality: int = 95) -> Path:
@@ -197,7 +222,9 @@ def save_image(path: str | os.PathLike[str], image: NDArray[np.uint8], quality: 
     target = Path(path)
     name = FORMATS.get(target.suffix.lower())
     if name is None:
-        raise ImageError(f"{target}: the suffix {target.suffix!r} names no format; wanted {', '.join(FORMATS)}")
+        raise ImageError(
+            f"{target}: the suffix {target.suffix!r} names no format; wanted {', '.join(FORMATS)}"
+        )
     picture = Image.fromarray(_copied(image))
     options: dict[str, int] = {"quality": quality} if name in ("JPEG", "WEBP") else {}
     try:
@@ -205,5 +232,7 @@ def save_image(path: str | os.PathLike[str], image: NDArray[np.uint8], quality: 
             picture.save(beside, format=name, **options)
     except (OSError, ValueError) as error:  # a format that holds no such size says so as it likes
         reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{target}: cannot be written ({reason}); choose another place or format") from error
+        raise ImageError(
+            f"{target}: cannot be written ({reason}); choose another place or format"
+        ) from error
     return target

@@ -53,14 +53,19 @@ class HeadPose:
 @cache
 def mean_face_3d() -> tuple[tuple[str, ...], Array]:
     """The names (N,) and places (N, 3) in millimetres of the mean face's points; its table states axes and source."""
-    table = tomllib.loads(files("lineament").joinpath("tables/mean_face_3d.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(
+        files("lineament").joinpath("tables/mean_face_3d.toml").read_text(encoding="utf-8")
+    )
     places = np.array(list(table["points"].values()), dtype=np.float64)
     places.flags.writeable = False
     return tuple(table["points"]), places
 
 
 def head_pose(
-    face: Face, image_size: tuple[int, int], focal_px: float | None = None, center_px: ArrayLike | None = None
+    face: Face,
+    image_size: tuple[int, int],
+    focal_px: float | None = None,
+    center_px: ArrayLike | None = None,
 ) -> HeadPose:
     """Yaw, pitch and roll of `face`, by fitting the mean face to 14 landmarks in perspective.
 
@@ -80,18 +85,35 @@ def head_pose(
     names, places = mean_face_3d()
     points = scheme("ibug68").points
     landmarks = _landmarks(face, [points.index(name) for name in names])
-    if np.linalg.matrix_rank(landmarks - landmarks.mean(0), tol=1e-6 * (1 + np.abs(landmarks).max())) < 2:
+    if (
+        np.linalg.matrix_rank(
+            landmarks - landmarks.mean(0), tol=1e-6 * (1 + np.abs(landmarks).max())
+        )
+        < 2
+    ):
         raise ShapeError("the landmarks lie on one line or point; wanted those of a face")
     try:
-        _, turn, shift = cv2.solvePnP(places, landmarks, camera, NO_DISTORTION, flags=cv2.SOLVEPNP_SQPNP)
+        _, turn, shift = cv2.solvePnP(
+            places, landmarks, camera, NO_DISTORTION, flags=cv2.SOLVEPNP_SQPNP
+        )
         turn, shift = cv2.solvePnPRefineLM(places, landmarks, camera, NO_DISTORTION, turn, shift)
     except cv2.error as error:
         raise ShapeError("no head pose fits the landmarks; wanted those of a face") from error
-    rotation, translation = np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64), shift.reshape(3).astype(np.float64)
+    rotation, translation = (
+        np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64),
+        shift.reshape(3).astype(np.float64),
+    )
     shown = (places @ rotation.T + translation) @ camera.T
     away = np.sqrt((((shown[:, :2] / shown[:, 2:]) - landmarks) ** 2).sum(1).mean())
     yaw, pitch, roll = rotation_angles(rotation)
-    return HeadPose(yaw, pitch, roll, rotation, translation, _ratio(float(away), interocular_px(face), "the eyes"))
+    return HeadPose(
+        yaw,
+        pitch,
+        roll,
+        rotation,
+        translation,
+        _ratio(float(away), interocular_px(face), "the eyes"),
+    )
 
 
 def rotation_angles(rotation: ArrayLike) -> tuple[float, float, float]:
@@ -104,17 +126,23 @@ def rotation_angles(rotation: ArrayLike) -> tuple[float, float, float]:
 
 def rotation_of(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Array:
     """The rotation (3, 3) that turns a head by pitch, then yaw, then roll, with HeadPose's signs."""
-    (cy, cp, cr), (sy, sp, sr) = (f(np.deg2rad([yaw_deg, pitch_deg, roll_deg])) for f in (np.cos, np.sin))
+    (cy, cp, cr), (sy, sp, sr) = (
+        f(np.deg2rad([yaw_deg, pitch_deg, roll_deg])) for f in (np.cos, np.sin)
+    )
     by_pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
     by_yaw = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
     by_roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
     return np.asarray(by_roll @ by_yaw @ by_pitch)
 
 
-def _camera(image_size: tuple[int, int], focal_px: float | None, center_px: ArrayLike | None) -> Array:
+def _camera(
+    image_size: tuple[int, int], focal_px: float | None, center_px: ArrayLike | None
+) -> Array:
     size = np.asarray(image_size, dtype=np.float64)
     if size.shape != (2,) or not np.isfinite(size).all() or (size <= 0).any():
-        raise InputError(f"image_size is {image_size!r}; wanted width and height of the image in pixels")
+        raise InputError(
+            f"image_size is {image_size!r}; wanted width and height of the image in pixels"
+        )
     focal = float(size[0]) if focal_px is None else float(focal_px)
     if not 0 < focal < np.inf:
         raise InputError(f"focal_px is {focal_px!r}; wanted a focal length in pixels, above 0")
@@ -156,12 +184,16 @@ def eye_openness(face: Face) -> Sides:
     Raises: SchemeError where the scheme lacks the points; ShapeError where an eye has no width.
     Source: Soukupova and Cech 2016, eq. 1.
     """
-    return Sides(_openness(face, RIGHT_EYE, "the right eye"), _openness(face, LEFT_EYE, "the left eye"))
+    return Sides(
+        _openness(face, RIGHT_EYE, "the right eye"), _openness(face, LEFT_EYE, "the left eye")
+    )
 
 
 def _openness(face: Face, eye: tuple[int, ...], what: str) -> float:
     outer, upper_1, upper_2, inner, lower_2, lower_1 = _landmarks(face, eye)
-    return _ratio((_length(upper_1, lower_1) + _length(upper_2, lower_2)) / 2, _length(outer, inner), what)
+    return _ratio(
+        (_length(upper_1, lower_1) + _length(upper_2, lower_2)) / 2, _length(outer, inner), what
+    )
 
 
 def mouth_openness(face: Face) -> float:

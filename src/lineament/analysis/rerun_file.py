@@ -22,7 +22,9 @@ def check_recording(path: Path) -> Any:
     Raises: ImageError for another suffix, ExtraError without rerun.
     """
     if path.suffix != ".rrd":
-        raise ImageError(f"{path}: the suffix {path.suffix!r} is not that of a recording; wanted .rrd")
+        raise ImageError(
+            f"{path}: the suffix {path.suffix!r} is not that of a recording; wanted .rrd"
+        )
     try:
         import rerun
     except ImportError as error:
@@ -61,7 +63,12 @@ class Recording(AtomicWriter):
                 continue
             name = f"video/face_{face.track_id}"
             # its centres of pixels are ours and a half
-            log(name, rerun.Points2D(face.landmarks + 0.5, colors=colors, radii=np.maximum(face.sigma_px, 0.5)))
+            log(
+                name,
+                rerun.Points2D(
+                    face.landmarks + 0.5, colors=colors, radii=np.maximum(face.sigma_px, 0.5)
+                ),
+            )
             log(f"sigma_px/face_{face.track_id}", rerun.Scalars(float(face.sigma_px.mean())))
         self._shown = present
 

@@ -26,7 +26,10 @@ def version() -> None:
 def models(
     profile: Annotated[
         bool,
-        typer.Option("--profile", help="Measure how fast each is on this machine; how large those to train are, too."),
+        typer.Option(
+            "--profile",
+            help="Measure how fast each is on this machine; how large those to train are, too.",
+        ),
     ] = False,
     cards: Annotated[bool, typer.Option("--json", help="Print the whole cards as JSON.")] = False,
 ) -> None:
@@ -40,8 +43,13 @@ def models(
     if cards:
         show(json.dumps(listed, indent=1))
     elif listed:
-        show_table(["name", "kind", "points", "crop px", "precision", "MB"], [_model_row(card) for card in listed])
-        note("research-only training data: the whole cards, with terms and limits: lineament models --json")
+        show_table(
+            ["name", "kind", "points", "crop px", "precision", "MB"],
+            [_model_row(card) for card in listed],
+        )
+        note(
+            "research-only training data: the whole cards, with terms and limits: lineament models --json"
+        )
     else:
         note("no model is installed with this copy of the package")
 
@@ -54,13 +62,22 @@ def _show_speed(listed: list[dict[str, Any]]) -> None:
     try:
         from ..models.sizes import trainable_sizes
     except ImportError:
-        note("the networks to train are counted too where the extra is: pip install 'lineament[train]'")
+        note(
+            "the networks to train are counted too where the extra is: pip install 'lineament[train]'"
+        )
     else:
         rows = [[str(card["name"]), *_size(card)] for card in trainable_sizes()]
         show_table(["backbone to train, 256 x 256, 68 points", *head], rows)
     timings = [timing for card in listed for timing in time_model(card)]
     rows = [
-        [t.model, t.what, str(t.threads), f"{t.least_ms:.2f}", f"{t.median_ms:.2f}", f"{t.per_second:.0f}"]
+        [
+            t.model,
+            t.what,
+            str(t.threads),
+            f"{t.least_ms:.2f}",
+            f"{t.median_ms:.2f}",
+            f"{t.per_second:.0f}",
+        ]
         for t in timings
     ]
     show_table(["model", "a call", "threads", "least ms", "median ms", "a second"], rows)
@@ -84,7 +101,9 @@ def _model_row(card: dict[str, Any]) -> list[str]:
 
 @app.command()
 def doctor(
-    speed: Annotated[bool, typer.Option(help="Also time each model, about one second in all.")] = True,
+    speed: Annotated[
+        bool, typer.Option(help="Also time each model, about one second in all.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
     """Check this installation: versions, providers, extras, weights, speed. Exit code 1 where something is broken."""
@@ -108,11 +127,18 @@ def doctor(
 @app.command()
 def audit(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The root of a data set.")],
-    out: Annotated[Path, typer.Option(help="The sheet of the worst, one HTML file.")] = Path("audit.html"),
-    reader: Annotated[str | None, typer.Option(help="Read it as this data set: 300w, folder, coco, ...")] = None,
+    out: Annotated[Path, typer.Option(help="The sheet of the worst, one HTML file.")] = Path(
+        "audit.html"
+    ),
+    reader: Annotated[
+        str | None, typer.Option(help="Read it as this data set: 300w, folder, coco, ...")
+    ] = None,
     part: Annotated[str, typer.Option(help="With --reader: the part of the data set.")] = "all",
     model: Annotated[
-        str | None, typer.Option(help="Compare with this model too: finds faces far from it, splits moved a pixel.")
+        str | None,
+        typer.Option(
+            help="Compare with this model too: finds faces far from it, splits moved a pixel."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:

@@ -89,7 +89,8 @@ def _say_version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True),
     ] = False,
 ) -> None:
     """Facial landmarks in photos and video, and the workshop that makes the models."""
@@ -109,7 +110,9 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints columns, flush left, under their heads, where there are any."""
     lines = [head, *rows] if any(head) else rows
     whole = [[*row, *[""] * (len(head) - len(row))] for row in lines]
-    widths = [max(len(row[column]) for row in whole) for column in range(len(head))] if whole else []
+    widths = (
+        [max(len(row[column]) for row in whole) for column in range(len(head))] if whole else []
+    )
     for row in whole:
         show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
@@ -133,7 +136,9 @@ def need_package(package: str, extra: str) -> None:
 
 
 @contextmanager
-def progress_bar(what: str, total: int | None, done: int = 0, speed: bool = False) -> Iterator[Callable[..., None]]:
+def progress_bar(
+    what: str, total: int | None, done: int = 0, speed: bool = False
+) -> Iterator[Callable[..., None]]:
     """Gives a function: step() counts one more, step(done, total) says where things stand.
 
     speed: show how many a second, too.
@@ -141,14 +146,27 @@ def progress_bar(what: str, total: int | None, done: int = 0, speed: bool = Fals
     The bar shows on a terminal only, on standard error, and not for a single thing.    total: None where unknown yet.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
-    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+    ]
     columns += [_speed_column()] if speed else []
     columns += [TimeRemainingColumn()]
     hidden = total in (0, 1) or not console.is_terminal
-    with Progress(*columns, console=console, redirect_stdout=False, transient=True, disable=hidden) as bar:
+    with Progress(
+        *columns, console=console, redirect_stdout=False, transient=True, disable=hidden
+    ) as bar:
         task = bar.add_task(what, total=total, completed=done)
 
         def step(at: int | None = None, of: int | None = None) -> None:
@@ -175,6 +193,8 @@ def _speed_column() -> Any:
 def main() -> None:
     """The `lineament` command."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a file name may hold bytes that are no text; in JSON this is its escape
+        if isinstance(
+            stream, TextIOWrapper
+        ):  # a file name may hold bytes that are no text; in JSON this is its escape
             stream.reconfigure(errors="backslashreplace")
     app()

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
     from ..inference.predictor import Predictor
     from ..io.result_folder import Failure, Job, ResultFolder
 
-Paths = Annotated[list[str], typer.Argument(help="Pictures, folders (searched through) or patterns.", metavar="PATH")]
-ModelName = Annotated[str, typer.Option("--model", help="A model by name (see `lineament models`), or an .onnx file.")]
-SchemeName = Annotated[str | None, typer.Option("--scheme", help="The points wanted; the model's own by default.")]
+Paths = Annotated[
+    list[str],
+    typer.Argument(help="Pictures, folders (searched through) or patterns.", metavar="PATH"),
+]
+ModelName = Annotated[
+    str, typer.Option("--model", help="A model by name (see `lineament models`), or an .onnx file.")
+]
+SchemeName = Annotated[
+    str | None, typer.Option("--scheme", help="The points wanted; the model's own by default.")
+]
 Boxes = Annotated[
     list[str] | None,
     typer.Option(
@@ -30,10 +37,15 @@ Boxes = Annotated[
 ]
 
 
-Flip = Annotated[bool, typer.Option("--flip", help="EMA each crop with its mirror image: twice the work.")]
+Flip = Annotated[
+    bool, typer.Option("--flip", help="EMA each crop with its mirror image: twice the work.")
+]
 DetectorName = Annotated[
     str,
-    typer.Option("--detector", help="default, mediapipe (where it is installed), or the path of OpenCV's YuNet file."),
+    typer.Option(
+        "--detector",
+        help="default, mediapipe (where it is installed), or the path of OpenCV's YuNet file.",
+    ),
 ]
 
 
@@ -67,15 +79,23 @@ PRINTED = (Format.json, Format.csv, Format.table)
 @app.command()
 def detect(
     paths: Paths,
-    out: Annotated[Path | None, typer.Option(help="A folder for the results; without it they are printed.")] = None,
-    format: Annotated[Format, typer.Option(help="json, csv, table are printed; others need --out.")] = Format.json,
-    draw: Annotated[bool, typer.Option("--draw", help="Draw the landmarks of each picture, in --out.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for the results; without it they are printed.")
+    ] = None,
+    format: Annotated[
+        Format, typer.Option(help="json, csv, table are printed; others need --out.")
+    ] = Format.json,
+    draw: Annotated[
+        bool, typer.Option("--draw", help="Draw the landmarks of each picture, in --out.")
+    ] = False,
     model: ModelName = "accurate",
     scheme: SchemeName = None,
     boxes: Boxes = None,
     detector: DetectorName = "default",
     flip: Flip = False,
-    again: Annotated[bool, typer.Option("--again", help="Make results anew that --out already holds.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make results anew that --out already holds.")
+    ] = False,
 ) -> None:
     """Find the faces of pictures and their landmarks.
 
@@ -87,7 +107,9 @@ def detect(
         what = "--draw" if draw else f"--format {format}"
         raise typer.BadParameter(f"{what} needs --out, the folder for the results")
     if out is not None and format is Format.table:
-        raise typer.BadParameter("--format table is printed only; leave --out out, or choose another format")
+        raise typer.BadParameter(
+            "--format table is printed only; leave --out out, or choose another format"
+        )
     from ..io.result_folder import ResultFolder, find_jobs
 
     if format is Format.parquet:
@@ -111,7 +133,9 @@ def detect(
     list_failures(failures, total)
 
 
-def make_predictor(model: str, scheme: str | None = None, detector: str = "default", flip: bool = False) -> "Predictor":
+def make_predictor(
+    model: str, scheme: str | None = None, detector: str = "default", flip: bool = False
+) -> "Predictor":
     """The predictor that the options ask for."""
     from ..inference.predictor import Predictor
 
@@ -130,7 +154,9 @@ def named_detector(name: str) -> Any:
         from ..inference.detector_adapters import yunet
 
         return yunet(name)
-    raise typer.BadParameter(f"--detector {name!r}; wanted default, mediapipe, or the path of a YuNet .onnx file")
+    raise typer.BadParameter(
+        f"--detector {name!r}; wanted default, mediapipe, or the path of a YuNet .onnx file"
+    )
 
 
 def known_boxes(boxes: list[str] | None, jobs: "Sequence[Job]") -> dict[str, Any] | None:
@@ -142,14 +168,20 @@ def known_boxes(boxes: list[str] | None, jobs: "Sequence[Job]") -> dict[str, Any
     if len(boxes) == 1 and boxes[0].endswith(".json"):
         return read_boxes(Path(boxes[0]))
     if len(jobs) != 1:
-        raise typer.BadParameter(f"--boxes as numbers are for one picture, not {len(jobs)}; give a JSON file of boxes")
+        raise typer.BadParameter(
+            f"--boxes as numbers are for one picture, not {len(jobs)}; give a JSON file of boxes"
+        )
     try:
         return {str(jobs[0].image): [[float(number) for number in box.split(",")] for box in boxes]}
     except ValueError as error:
-        raise typer.BadParameter(f"--boxes {' '.join(boxes)!r}; wanted x0,y0,x1,y1 or a .json file") from error
+        raise typer.BadParameter(
+            f"--boxes {' '.join(boxes)!r}; wanted x0,y0,x1,y1 or a .json file"
+        ) from error
 
 
-def _print_results(predictor: "Predictor", jobs: "Sequence[Job]", boxes: Any, format: Format) -> "list[Failure]":
+def _print_results(
+    predictor: "Predictor", jobs: "Sequence[Job]", boxes: Any, format: Format
+) -> "list[Failure]":
     from ..errors import InputError
     from ..io.formats import csv_columns, csv_rows
     from ..io.result_folder import DECIMALS, Failure, predict_jobs, record_of
@@ -167,11 +199,31 @@ def _print_results(predictor: "Predictor", jobs: "Sequence[Job]", boxes: Any, fo
                 show(json.dumps(record_of(job, faces), allow_nan=False, ensure_ascii=False))
             elif format is Format.csv:
                 for row in csv_rows(faces, str(job.image)):
-                    show(_csv_line([round(value, DECIMALS) if isinstance(value, float) else value for value in row]))
+                    show(
+                        _csv_line(
+                            [
+                                round(value, DECIMALS) if isinstance(value, float) else value
+                                for value in row
+                            ]
+                        )
+                    )
             else:
-                rows += [[str(job.image), *row] for row in _face_rows(faces)] or [[str(job.image), "no face"]]
+                rows += [[str(job.image), *row] for row in _face_rows(faces)] or [
+                    [str(job.image), "no face"]
+                ]
     if format is Format.table:
-        show_table(["picture", "face", "score", "box x0, y0, x1, y1", "points", "mean score", "mean sigma px"], rows)
+        show_table(
+            [
+                "picture",
+                "face",
+                "score",
+                "box x0, y0, x1, y1",
+                "points",
+                "mean score",
+                "mean sigma px",
+            ],
+            rows,
+        )
     return failures
 
 
@@ -196,7 +248,12 @@ def _face_rows(faces: Any) -> list[list[str]]:
 
 
 def _write_results(
-    predictor: "Predictor", jobs: "Sequence[Job]", boxes: Any, folder: "ResultFolder", format: Format, draw: bool
+    predictor: "Predictor",
+    jobs: "Sequence[Job]",
+    boxes: Any,
+    folder: "ResultFolder",
+    format: Format,
+    draw: bool,
 ) -> "list[Failure]":
     from ..analysis.draw import draw_faces, save_image
     from ..errors import InputError
@@ -233,7 +290,11 @@ def _write_results(
 def list_failures(failures: "Sequence[Failure]", total: int) -> None:
     """Prints what failed, and ends with exit code 1 where anything did."""
     for failure in failures:
-        complain(failure.reason if failure.path in failure.reason else f"{failure.path}: {failure.reason}")
+        complain(
+            failure.reason
+            if failure.path in failure.reason
+            else f"{failure.path}: {failure.reason}"
+        )
     if failures and total > 1:
         complain(f"{len(failures)} of {total} failed; they are listed above")
     if failures:

@@ -17,17 +17,25 @@ if TYPE_CHECKING:
     from ..recipe import Recipe
     from ..training.trainer import Progress, Trainer
 
-Data = Annotated[Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")]
-Cache = Annotated[Path | None, typer.Option(help="A folder for prepared crops; the user's cache by default.")]
+Data = Annotated[
+    Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")
+]
+Cache = Annotated[
+    Path | None, typer.Option(help="A folder for prepared crops; the user's cache by default.")
+]
 
 
 @app.command()
 def label(
-    paths: Annotated[list[str], typer.Argument(help="Pictures, videos, or folders of them.", metavar="PATH")],
+    paths: Annotated[
+        list[str], typer.Argument(help="Pictures, videos, or folders of them.", metavar="PATH")
+    ],
     out: Annotated[Path, typer.Option(help="The folder for the crops and their .pts files.")],
     model: ModelName = "accurate",
     flip: Flip = False,
-    every: Annotated[int, typer.Option(min=1, help="Of a video, take each frame whose number is a multiple.")] = 10,
+    every: Annotated[
+        int, typer.Option(min=1, help="Of a video, take each frame whose number is a multiple.")
+    ] = 10,
 ) -> None:
     """Label the faces of pictures and videos by a model, to train on.
 
@@ -54,15 +62,22 @@ def label(
 
 Set = Annotated[
     list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="Change a key, as TOML; may be repeated: train.steps=100, data.0.repeat=2."),
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="Change a key, as TOML; may be repeated: train.steps=100, data.0.repeat=2.",
+    ),
 ]
 RunFolder = Annotated[Path | None, typer.Option(help="The run's folder; runs/<name> by default.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the run's folder.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the checkpoint in the run's folder.")
+]
 
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A TOML file; see recipes/.", metavar="RECIPE.toml")],
+    recipe: Annotated[
+        Path, typer.Argument(help="A TOML file; see recipes/.", metavar="RECIPE.toml")
+    ],
     set: Set = None,
     out: RunFolder = None,
     resume: Resume = False,
@@ -83,7 +98,9 @@ def train(
 
 @app.command()
 def distill(
-    recipe: Annotated[Path, typer.Argument(help="A TOML file with a [distill] part.", metavar="RECIPE.toml")],
+    recipe: Annotated[
+        Path, typer.Argument(help="A TOML file with a [distill] part.", metavar="RECIPE.toml")
+    ],
     set: Set = None,
     out: RunFolder = None,
     resume: Resume = False,
@@ -104,7 +121,9 @@ def distill(
 
 @app.command()
 def slim(
-    recipe: Annotated[Path, typer.Argument(help="A TOML file with a [slim] part.", metavar="RECIPE.toml")],
+    recipe: Annotated[
+        Path, typer.Argument(help="A TOML file with a [slim] part.", metavar="RECIPE.toml")
+    ],
     set: Set = None,
     out: RunFolder = None,
     resume: Resume = False,
@@ -125,7 +144,9 @@ def slim(
     if not _speaks():
         return
     assert settings.slim is not None  # or trainer_for had refused it
-    cuts = sweep(checkpoint, checkpoint.parent, settings.slim, data_root(data), cache_root(cache), note)
+    cuts = sweep(
+        checkpoint, checkpoint.parent, settings.slim, data_root(data), cache_root(cache), note
+    )
     rows = [
         [
             f"{cut.amount:g}",
@@ -140,15 +161,28 @@ def slim(
         for cut in cuts
     ]
     show_table(
-        ["cut", "what stayed", "M parameters", "M multiply-adds", "ms", "validation NME %", "ms int8", "NME % int8"],
+        [
+            "cut",
+            "what stayed",
+            "M parameters",
+            "M multiply-adds",
+            "ms",
+            "validation NME %",
+            "ms int8",
+            "NME % int8",
+        ],
         rows,
     )
-    note(f"next: lineament distill or train a recipe with --set start={cuts[min(1, len(cuts) - 1)].checkpoint}")
+    note(
+        f"next: lineament distill or train a recipe with --set start={cuts[min(1, len(cuts) - 1)].checkpoint}"
+    )
 
 
 @app.command()
 def refine(
-    recipe: Annotated[Path, typer.Argument(help="A TOML file with a [refine] part.", metavar="RECIPE.toml")],
+    recipe: Annotated[
+        Path, typer.Argument(help="A TOML file with a [refine] part.", metavar="RECIPE.toml")
+    ],
     set: Set = None,
     out: RunFolder = None,
     resume: Resume = False,
@@ -203,8 +237,12 @@ def _say_next(checkpoint: Path, name: str) -> None:
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="The checkpoint.pt of a run.")],
     out: Annotated[Path, typer.Option(help="The folder for the .onnx file and its card.")] = Path(),
-    name: Annotated[str | None, typer.Option(help="What the model is called; the recipe's name by default.")] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training faces.")] = False,
+    name: Annotated[
+        str | None, typer.Option(help="What the model is called; the recipe's name by default.")
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training faces.")
+    ] = False,
     data: Data = None,
     cache: Cache = None,
 ) -> None:
@@ -242,9 +280,16 @@ def _training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}"))
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]}"),
+    )
     told = 0.0
-    with Bar(*columns, console=console, redirect_stdout=False, disable=not console.is_terminal) as bar:
+    with Bar(
+        *columns, console=console, redirect_stdout=False, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task("training", total=steps, state="starting")
 
         def report(progress: "Progress") -> None:
@@ -252,8 +297,12 @@ def _training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
             bar.update(task, completed=progress.step, state=_state(progress))
             line = f"step {progress.step}/{progress.steps}  {_state(progress)}"
             if progress.validation:
-                shown = "  ".join(f"{name} {100 * nme:.3f} %" for name, nme in progress.validation.items())
-                bar.console.print(f"{line}  validation NME: {shown}", highlight=False, soft_wrap=True)
+                shown = "  ".join(
+                    f"{name} {100 * nme:.3f} %" for name, nme in progress.validation.items()
+                )
+                bar.console.print(
+                    f"{line}  validation NME: {shown}", highlight=False, soft_wrap=True
+                )
             elif not console.is_terminal and time.monotonic() - told > 60:
                 note(line)
                 told = time.monotonic()

@@ -27,21 +27,29 @@ TEMPLATE_HELP = 'arcface112, ffhq256, ffhq512, ffhq1024, or a JSON file {"size":
 @app.command()
 def draw(
     paths: Paths,
-    out: Annotated[Path, typer.Option(help="A folder for the drawn pictures, or the file for a single one.")],
+    out: Annotated[
+        Path, typer.Option(help="A folder for the drawn pictures, or the file for a single one.")
+    ],
     model: ModelName = "accurate",
     scheme: SchemeName = None,
     boxes: Boxes = None,
-    sigmas: Annotated[bool, typer.Option("--sigmas", help="Draw the circle of 2 sigma_px around each point.")] = False,
+    sigmas: Annotated[
+        bool, typer.Option("--sigmas", help="Draw the circle of 2 sigma_px around each point.")
+    ] = False,
     edges: Annotated[bool, typer.Option(help="Draw the lines between the points.")] = True,
     labels: Annotated[bool, typer.Option(help="Write the detector's score at each box.")] = True,
-    size: Annotated[float, typer.Option(min=0.1, max=100, help="A factor on lines, dots and letters.")] = 1.0,
+    size: Annotated[
+        float, typer.Option(min=0.1, max=100, help="A factor on lines, dots and letters.")
+    ] = 1.0,
 ) -> None:
     """Draw the landmarks of pictures on them."""
     from ..analysis.draw import draw_faces
 
     def each(job: "Job", picture: "NDArray[np.uint8]", faces: "Faces", save: "Save") -> None:
         target = out if out.suffix else out / f"{job.name}.jpg"
-        save(target, draw_faces(picture, faces, sigmas=sigmas, edges=edges, labels=labels, size=size))
+        save(
+            target, draw_faces(picture, faces, sigmas=sigmas, edges=edges, labels=labels, size=size)
+        )
         show(f"{job.image}: {len(faces)} {'face' if len(faces) == 1 else 'faces'} -> {target}")
 
     _each_picture(paths, model, scheme, boxes, each, out)
@@ -52,10 +60,14 @@ def align(
     paths: Paths,
     template: Annotated[
         str,
-        typer.Option(help='arcface112, ffhq256, ffhq512, ffhq1024, or a JSON file {"size", "points": {name: [x, y]}}.'),
+        typer.Option(
+            help='arcface112, ffhq256, ffhq512, ffhq1024, or a JSON file {"size", "points": {name: [x, y]}}.'
+        ),
     ] = "arcface112",
     out: Annotated[Path, typer.Option(help="A folder for the crops.")] = Path("aligned"),
-    size: Annotated[int | None, typer.Option(min=1, help="Side of the crops; the template's own by default.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Side of the crops; the template's own by default.")
+    ] = None,
     model: ModelName = "accurate",
     boxes: Boxes = None,
 ) -> None:
@@ -63,7 +75,9 @@ def align(
     from ..analysis.align import align as cut_out
     from ..analysis.align import load_template
 
-    chosen = _read_template(Path(template)) if template.endswith(".json") else load_template(template)
+    chosen = (
+        _read_template(Path(template)) if template.endswith(".json") else load_template(template)
+    )
 
     def each(job: "Job", picture: "NDArray[np.uint8]", faces: "Faces", save: "Save") -> None:
         for number, face in enumerate(faces, 1):
@@ -91,7 +105,13 @@ def _read_template(path: Path) -> "Template":
 
 
 def _each_picture(
-    paths: list[str], model: str, scheme: str | None, boxes: Any, each: "Each", out: Path, several: bool = False
+    paths: list[str],
+    model: str,
+    scheme: str | None,
+    boxes: Any,
+    each: "Each",
+    out: Path,
+    several: bool = False,
 ) -> None:
     """Calls `each` with every picture and its faces, and lists those that failed.
 
@@ -106,7 +126,9 @@ def _each_picture(
 
     def save(target: Path, image: "NDArray[np.uint8]") -> None:
         if target.resolve() in given:
-            raise DataError(f"{target} is one of the pictures, and would be written over; choose another --out")
+            raise DataError(
+                f"{target} is one of the pictures, and would be written over; choose another --out"
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         save_image(target, image)
 

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
     from ..evaluation.report import Report
 
 ProtocolId = Annotated[
-    str, typer.Option("--protocol", metavar="ID", help="300w-common, wflw, folder, ...; or a .toml file.")
+    str,
+    typer.Option(
+        "--protocol", metavar="ID", help="300w-common, wflw, folder, ...; or a .toml file."
+    ),
 ]
-Data = Annotated[Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")]
+Data = Annotated[
+    Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")
+]
 
 
 class Printed(StrEnum):
@@ -35,8 +40,12 @@ class BoxSource(StrEnum):
 
 
 Format = Annotated[Printed, typer.Option(help="A table in percent, or JSON in fractions.")]
-ReportFolder = Annotated[Path | None, typer.Option(help="A folder for report.json, report.html and report.png.")]
-SchemeName = Annotated[str | None, typer.Option(help="The points of --data, for the protocol 'folder'.")]
+ReportFolder = Annotated[
+    Path | None, typer.Option(help="A folder for report.json, report.html and report.png.")
+]
+SchemeName = Annotated[
+    str | None, typer.Option(help="The points of --data, for the protocol 'folder'.")
+]
 
 
 @app.command()
@@ -46,19 +55,26 @@ def evaluate(
     data: Data = None,
     scheme: SchemeName = None,
     boxes: Annotated[
-        BoxSource, typer.Option(help="Boxes of the annotations, of the detector, or of a tracker (videos).")
+        BoxSource,
+        typer.Option(help="Boxes of the annotations, of the detector, or of a tracker (videos)."),
     ] = BoxSource.truth,
     detector: DetectorName = "default",
     flip: Flip = False,
-    smooth: Annotated[Smooth, typer.Option(help="The tracker's filter over time.")] = Smooth.one_euro,
+    smooth: Annotated[
+        Smooth, typer.Option(help="The tracker's filter over time.")
+    ] = Smooth.one_euro,
     format: Format = Printed.table,
     report: ReportFolder = None,
-    perturb: Annotated[bool, typer.Option("--perturb", help="Also measure shifted, scaled and rolled boxes.")] = False,
+    perturb: Annotated[
+        bool, typer.Option("--perturb", help="Also measure shifted, scaled and rolled boxes.")
+    ] = False,
 ) -> None:
     """Score a model under a protocol: NME, failures, AUC, by part, subset and landmark."""
     _need_plots(report)
     if perturb and boxes is BoxSource.tracked:
-        raise typer.BadParameter("--perturb changes boxes of single pictures; leave --boxes tracked out")
+        raise typer.BadParameter(
+            "--perturb changes boxes of single pictures; leave --boxes tracked out"
+        )
     from ..evaluation.evaluate import evaluate as measure
     from ..evaluation.perturb import perturb as measure_perturbed
     from ..evaluation.protocol_data import read_protocol
@@ -71,9 +87,13 @@ def evaluate(
 
         predict = Tracker(predict, smooth=smooth.filter)
         model += f", smooth {smooth.value}"
-    model += f", detector {detector}" if boxes is BoxSource.detected and detector != "default" else ""
+    model += (
+        f", detector {detector}" if boxes is BoxSource.detected and detector != "default" else ""
+    )
     with progress_bar("faces", len(samples)) as step:
-        found = measure(predict, fixed, samples, boxes=boxes.value, model=model, progress=lambda done: step())
+        found = measure(
+            predict, fixed, samples, boxes=boxes.value, model=model, progress=lambda done: step()
+        )
     if perturb:
         with progress_bar("boxes changed", min(200, len(samples))) as step:
             changed = measure_perturbed(predict, fixed, samples, progress=lambda done: step())
@@ -87,7 +107,9 @@ def score(
     protocol: ProtocolId,
     data: Data = None,
     scheme: SchemeName = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Score a file that lacks faces, and say so.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Score a file that lacks faces, and say so.")
+    ] = False,
     format: Format = Printed.table,
     report: ReportFolder = None,
 ) -> None:
@@ -108,8 +130,12 @@ def score(
 
 @app.command()
 def compare(
-    reports: Annotated[list[Path], typer.Argument(help="Two reports or more, as evaluate and score write them.")],
-    out: Annotated[Path | None, typer.Option(help="A .png file for the error curves in one chart.")] = None,
+    reports: Annotated[
+        list[Path], typer.Argument(help="Two reports or more, as evaluate and score write them.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="A .png file for the error curves in one chart.")
+    ] = None,
 ) -> None:
     """Put reports of one protocol side by side; unlike protocols are refused."""
     _need_plots(out)

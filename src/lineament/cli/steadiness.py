@@ -15,19 +15,30 @@ if TYPE_CHECKING:
 
 @app.command()
 def stability(
-    paths: Annotated[list[Path], typer.Argument(help="Videos, or .jsonl files of lineament track.", metavar="PATH")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Videos, or .jsonl files of lineament track.", metavar="PATH"),
+    ],
     reference: Annotated[
-        Path | None, typer.Option(help="For a file of tracks: the same video tracked with --smooth none.")
+        Path | None,
+        typer.Option(help="For a file of tracks: the same video tracked with --smooth none."),
     ] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="Tracks with the true numbers: counts switched, lost and ghost faces.")
+        Path | None,
+        typer.Option(help="Tracks with the true numbers: counts switched, lost and ghost faces."),
     ] = None,
-    model: Annotated[str, typer.Option("--model", help="For videos: a model by name, or an .onnx file.")] = "fast",
+    model: Annotated[
+        str, typer.Option("--model", help="For videos: a model by name, or an .onnx file.")
+    ] = "fast",
     detector: DetectorName = "default",
     flip: Flip = False,
-    smooth: Annotated[Smooth, typer.Option(help="For videos: the filter over time.")] = Smooth.one_euro,
+    smooth: Annotated[
+        Smooth, typer.Option(help="For videos: the filter over time.")
+    ] = Smooth.one_euro,
     rate: Annotated[float, typer.Option(help="Pictures a second, of a folder of frames.")] = 30.0,
-    plot: Annotated[Path | None, typer.Option(help="A .png file: motion and jitter over time.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="A .png file: motion and jitter over time.")
+    ] = None,
 ) -> None:
     """Measure how steady and how late landmarks are in videos: jitter on still stretches, lag, gaps.
 
@@ -49,7 +60,9 @@ def stability(
             raw = read_tracks(reference) if reference else None
             pairs = [(path.name, read_tracks(path), raw)]
         else:
-            tracker = tracker or Tracker(model, smooth=None, detector=named_detector(detector), flip=flip)
+            tracker = tracker or Tracker(
+                model, smooth=None, detector=named_detector(detector), flip=flip
+            )
             raw = _measured(path, tracker, rate)
             pairs = [(f"{path.name}, as measured", raw, raw)]
             if smooth.filter:
@@ -57,7 +70,12 @@ def stability(
         for name, tracks, raw in pairs:
             if truth:
                 numbers = compare_numbers(tracks.faces, read_tracks(truth).faces)
-                counted.append([name, *map(str, (numbers.frames, numbers.switches, numbers.lost, numbers.ghosts))])
+                counted.append(
+                    [
+                        name,
+                        *map(str, (numbers.frames, numbers.switches, numbers.lost, numbers.ghosts)),
+                    ]
+                )
             for number, found in measure_tracks(tracks, raw).items():
                 shown = [str(found.frames), str(found.gaps), str(found.still_frames)]
                 shown += [_number(100 * found.jitter, 3), _number(found.lag, 2)]
@@ -79,11 +97,15 @@ def _check(paths: list[Path], reference: Path | None, truth: Path | None) -> Non
     if (reference or truth) and len(paths) != 1:
         raise typer.BadParameter("--reference and --truth are for one file of tracks or one video")
     if reference and not _is_tracks(paths[0]):
-        raise typer.BadParameter("--reference is for a file of tracks; a video is its own, tracked without a filter")
+        raise typer.BadParameter(
+            "--reference is for a file of tracks; a video is its own, tracked without a filter"
+        )
     for path in paths:
         if path.suffix in (".csv", ".parquet"):
             whole = path.with_suffix(".jsonl")
-            raise typer.BadParameter(f"{path} does not tell the frames without a face; give {whole}, written with it")
+            raise typer.BadParameter(
+                f"{path} does not tell the frames without a face; give {whole}, written with it"
+            )
 
 
 def _is_tracks(path: Path) -> bool:
@@ -101,5 +123,8 @@ def _measured(path: Path, tracker: "Tracker", rate: float) -> "Tracks":
     from ..tracking.offline import track_all
 
     tracker.reset()
-    with VideoReader(str(path), rate) as reader, progress_bar("frames", reader.frames, speed=True) as step:
+    with (
+        VideoReader(str(path), rate) as reader,
+        progress_bar("frames", reader.frames, speed=True) as step,
+    ):
         return track_all(reader, tracker, step)

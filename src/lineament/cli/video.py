@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 SAVE_S = 2.0
 """Seconds between two times at which all that is done is made safe."""
-NOT_AGAIN = "--resume is for what can be seen again; a camera or a live address shows something else now"
+NOT_AGAIN = (
+    "--resume is for what can be seen again; a camera or a live address shows something else now"
+)
 
 
 class Written(StrEnum):
@@ -39,32 +41,52 @@ class Written(StrEnum):
 
 @app.command()
 def track(
-    source: Annotated[str, typer.Argument(help="A video, a folder of frames, an address, or a camera's number.")],
+    source: Annotated[
+        str, typer.Argument(help="A video, a folder of frames, an address, or a camera's number.")
+    ],
     out: Annotated[
         Path | None,
-        typer.Option(help="A video file to draw on, with the tracks beside it; or a .jsonl, .csv or .parquet file."),
+        typer.Option(
+            help="A video file to draw on, with the tracks beside it; or a .jsonl, .csv or .parquet file."
+        ),
     ] = None,
     format: Annotated[
-        Written | None, typer.Option(help="How the tracks beside a video as --out are written; jsonl by default.")
+        Written | None,
+        typer.Option(help="How the tracks beside a video as --out are written; jsonl by default."),
     ] = None,
-    model: Annotated[str, typer.Option("--model", help="A model by name, or an .onnx file.")] = "fast",
+    model: Annotated[
+        str, typer.Option("--model", help="A model by name, or an .onnx file.")
+    ] = "fast",
     scheme: SchemeName = None,
     detector: DetectorName = "default",
-    faces: Annotated[int | None, typer.Option(min=1, help="Follow at most so many faces; all by default.")] = None,
+    faces: Annotated[
+        int | None, typer.Option(min=1, help="Follow at most so many faces; all by default.")
+    ] = None,
     every: Annotated[
-        int | None, typer.Option(min=1, help="Frames between two looks for new faces; 15 by default.")
+        int | None,
+        typer.Option(min=1, help="Frames between two looks for new faces; 15 by default."),
     ] = None,
     flip: Flip = False,
-    smooth: Annotated[Smooth, typer.Option(help="The filter over time; none: every frame as measured.")] = (
-        Smooth.one_euro
-    ),
-    trails: Annotated[bool, typer.Option("--trails", help="Draw the way each face came, in a video as --out.")] = False,
-    rerun: Annotated[Path | None, typer.Option(help="An .rrd file for the viewer of rerun, besides --out.")] = None,
+    smooth: Annotated[
+        Smooth, typer.Option(help="The filter over time; none: every frame as measured.")
+    ] = (Smooth.one_euro),
+    trails: Annotated[
+        bool, typer.Option("--trails", help="Draw the way each face came, in a video as --out.")
+    ] = False,
+    rerun: Annotated[
+        Path | None, typer.Option(help="An .rrd file for the viewer of rerun, besides --out.")
+    ] = None,
     rate: Annotated[float, typer.Option(help="Pictures a second, of a folder of frames.")] = 30.0,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Faces seen side by side, a core for each; 0: all cores.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Replace files that are there already.")] = False,
+    threads: Annotated[
+        int, typer.Option(min=0, help="Faces seen side by side, a core for each; 0: all cores.")
+    ] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a stopped run left off.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Replace files that are there already.")
+    ] = False,
 ) -> None:
     """Follow the faces of a video, with steady landmarks and numbers.
 
@@ -75,15 +97,28 @@ def track(
     from ..tracking.tracker import RULES, Tracker, TrackRules
 
     if out is None and (resume or again or trails or rerun or format):
-        raise typer.BadParameter("--resume, --again, --trails, --rerun and --format need --out, the file to write")
+        raise typer.BadParameter(
+            "--resume, --again, --trails, --rerun and --format need --out, the file to write"
+        )
     if resume and is_camera(source):
         raise typer.BadParameter(NOT_AGAIN)
     targets = None if out is None else _Targets(source, out, format, rerun, trails)
     rules = RULES if every is None else TrackRules(every=every)
-    options: dict[str, Any] = {"detector": named_detector(detector), "scheme": scheme, "workers": threads, "flip": flip}
+    options: dict[str, Any] = {
+        "detector": named_detector(detector),
+        "scheme": scheme,
+        "workers": threads,
+        "flip": flip,
+    }
     tracker = Tracker(model, faces=faces, smooth=smooth.filter, rules=rules, **options)
-    settings = _settings(source, model) | {"faces": faces, "every": rules.every, "smooth": smooth.value}
-    settings |= {"detector": identity(detector), "flip": flip} | ({"rate": rate} if Path(source).is_dir() else {})
+    settings = _settings(source, model) | {
+        "faces": faces,
+        "every": rules.every,
+        "smooth": smooth.value,
+    }
+    settings |= {"detector": identity(detector), "flip": flip} | (
+        {"rate": rate} if Path(source).is_dir() else {}
+    )
     if targets and resume and targets.only_gathers(settings, tracker.predictor.scheme):
         return
     with VideoReader(source, rate) as reader:
@@ -116,7 +151,9 @@ def _settings(source: str, model: str) -> dict[str, Any]:
 class _Targets:
     """The files that --out and --format ask for."""
 
-    def __init__(self, source: str, out: Path, format: Written | None, recording: Path | None, trails: bool) -> None:
+    def __init__(
+        self, source: str, out: Path, format: Written | None, recording: Path | None, trails: bool
+    ) -> None:
         """Raises: BadParameter for a suffix that names nothing; ExtraError where a file could not be written."""
         from ..analysis.rerun_file import check_recording
         from ..io.track_files import SUFFIXES
@@ -130,7 +167,9 @@ class _Targets:
             )
         self.video = out if suffix in ENCODERS else None
         if not self.video and (format or trails):
-            raise typer.BadParameter(f"--format and --trails are for a video as --out; {out} is a file of tracks")
+            raise typer.BadParameter(
+                f"--format and --trails are for a video as --out; {out} is a file of tracks"
+            )
         self.tracks, self.trails = out.with_suffix(".jsonl"), trails
         kind = (format or Written.jsonl).value if self.video else suffix[1:]
         self.recording = recording
@@ -143,14 +182,21 @@ class _Targets:
             import_av()
         for path in self.all():
             if path.exists() and Path(source).exists() and path.samefile(source):
-                raise typer.BadParameter(f"{path} is what is tracked, and would be written over; choose another --out")
+                raise typer.BadParameter(
+                    f"{path} is what is tracked, and would be written over; choose another --out"
+                )
 
     def only_gathers(self, settings: dict[str, Any], scheme: str) -> bool:
         """Whether a stopped run of these settings left whole tracks and only did not gather them; then that is done."""
         from ..io.track_files import gather_tracks, head_line, unfinished
 
         whole = [path for path in (self.tracks, self.video, self.recording) if path]
-        if not self.gathered or self.gathered.exists() or unfinished(self.tracks) or not all(p.exists() for p in whole):
+        if (
+            not self.gathered
+            or self.gathered.exists()
+            or unfinished(self.tracks)
+            or not all(p.exists() for p in whole)
+        ):
             return False
         with self.tracks.open(encoding="utf-8") as lines:
             if lines.readline().rstrip("\n") != head_line(settings, scheme):
@@ -202,7 +248,11 @@ def _ended_by_signals(reader: "VideoReader") -> Iterator[None]:
         asked = True
         reader.end()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM) if reader.live}
+    before = {
+        number: signal.signal(number, end)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if reader.live
+    }
     try:
         yield
     finally:
@@ -226,12 +276,16 @@ def _write_tracks(
     going_on = resume and unfinished(targets.tracks)
     for path in targets.all():
         if path.exists() and not again and not going_on:
-            raise typer.BadParameter(f"{path} is there already; choose another --out, or add --again")
+            raise typer.BadParameter(
+                f"{path} is there already; choose another --out, or add --again"
+            )
     with ExitStack() as stack:
         stack.enter_context(_ended_by_signals(reader))  # until all files are closed
         tracks = TrackWriter(targets.tracks, settings, tracker.predictor.scheme, resume, again)
         stack.enter_context(tracks)
-        pictures: list[Any] = [stack.enter_context(_Drawing(targets, reader))] if targets.video else []
+        pictures: list[Any] = (
+            [stack.enter_context(_Drawing(targets, reader))] if targets.video else []
+        )
         pictures += [stack.enter_context(Recording(targets.recording))] if targets.recording else []
         total = min(filter(None, (reader.frames, frames)), default=None)
         step = stack.enter_context(progress_bar("frames", total, speed=True))
@@ -239,7 +293,11 @@ def _write_tracks(
             _follow(reader, tracker, tracks, pictures, frames, step)
         except KeyboardInterrupt:
             # not saved here: the tracker may be in the middle of a frame
-            more = "" if reader.live or not tracks.frames else f"; --resume goes on, from at most {SAVE_S:g} s before"
+            more = (
+                ""
+                if reader.live or not tracks.frames
+                else f"; --resume goes on, from at most {SAVE_S:g} s before"
+            )
             note(f"stopped after {tracks.frames} frames{more}")
             raise
         if targets.gathered:
@@ -306,7 +364,9 @@ class _Drawing:
         if self.start is None:
             self.start, self.writer.pixel_aspect = timestamp, self.reader.pixel_aspect
         if self.trails is not None:
-            present = {face.track_id: box_center(face.box) for face in faces if face.track_id is not None}
+            present = {
+                face.track_id: box_center(face.box) for face in faces if face.track_id is not None
+            }
             self.trails = {number: self.trails.get(number, deque(maxlen=45)) for number in present}
             for number, center in present.items():
                 self.trails[number].append(center)

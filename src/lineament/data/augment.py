@@ -15,7 +15,9 @@ Crop = NDArray[np.uint8]
 Rng = np.random.Generator
 
 
-def draw_affine(rng: Rng, box: Array, size: int, padding: float, settings: Augmentation) -> tuple[Array, bool]:
+def draw_affine(
+    rng: Rng, box: Array, size: int, padding: float, settings: Augmentation
+) -> tuple[Array, bool]:
     """A jittered image_to_crop affine (2, 3) around `box`, and whether it mirrors."""
     side = box_side(box)
     angle = rng.normal(0, settings.rotation_deg)
@@ -69,7 +71,9 @@ def change_color(rng: Rng, crop: Crop) -> Crop:
     """Brightness, contrast, gamma and a tint of each channel, by a look-up table."""
     levels = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.25))
     gains = np.exp(rng.normal(0, 0.2)) * np.exp(rng.normal(0, 0.08, 3))
-    table = np.clip(((levels - 0.5) * gains + 0.5 + rng.normal(0, 0.1)) * 255, 0, 255).astype(np.uint8)
+    table = np.clip(((levels - 0.5) * gains + 0.5 + rng.normal(0, 0.1)) * 255, 0, 255).astype(
+        np.uint8
+    )
     return np.asarray(cv2.LUT(crop, table[:, None, :]), dtype=np.uint8)
 
 
@@ -87,7 +91,11 @@ def darken(rng: Rng, crop: Crop) -> Crop:
     normal = rng.normal(size=2)
     normal /= np.linalg.norm(normal) + 1e-9
     rows, columns = np.mgrid[0:size, 0:size]
-    side = (columns - size / 2) * normal[0] + (rows - size / 2) * normal[1] + rng.uniform(-0.2, 0.2) * size
+    side = (
+        (columns - size / 2) * normal[0]
+        + (rows - size / 2) * normal[1]
+        + rng.uniform(-0.2, 0.2) * size
+    )
     lit = np.clip(side / rng.uniform(1, 0.1 * size) + 0.5, 0, 1)[..., None]
     return np.asarray(crop * (lit + (1 - lit) * strength), dtype=np.uint8)
 
@@ -96,12 +104,18 @@ def blur(rng: Rng, crop: Crop) -> Crop:
     """Gaussian blur, or blur along a line."""
     size = crop.shape[0]
     if rng.random() < 0.5:
-        return np.asarray(cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.005, 0.022) * size), dtype=np.uint8)
-    length = max(3, int(rng.uniform(0.02, 0.09) * size)) | 1  # odd: an even kernel would shift the picture
+        return np.asarray(
+            cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.005, 0.022) * size), dtype=np.uint8
+        )
+    length = (
+        max(3, int(rng.uniform(0.02, 0.09) * size)) | 1
+    )  # odd: an even kernel would shift the picture
     kernel = np.zeros((length, length), np.float32)
     kernel[length // 2] = 1 / length
     center = ((length - 1) / 2, (length - 1) / 2)
-    turned = cv2.warpAffine(kernel, cv2.getRotationMatrix2D(center, rng.uniform(0, 180), 1), (length, length))
+    turned = cv2.warpAffine(
+        kernel, cv2.getRotationMatrix2D(center, rng.uniform(0, 180), 1), (length, length)
+    )
     return np.asarray(cv2.filter2D(crop, -1, turned / max(turned.sum(), 1e-6)), dtype=np.uint8)
 
 
@@ -138,7 +152,9 @@ def occlude(rng: Rng, crop: Crop) -> Crop:
         mask = np.zeros((size, size), np.uint8)
         angle = float(rng.uniform(0, 180))
         if rng.random() < 0.5:
-            cv2.ellipse(mask, (tuple(center.tolist()), tuple((2 * axes).tolist()), angle), (255,), -1)
+            cv2.ellipse(
+                mask, (tuple(center.tolist()), tuple((2 * axes).tolist()), angle), (255,), -1
+            )
         else:
             corners = cv2.boxPoints((tuple(center.tolist()), tuple((2 * axes).tolist()), angle))
             cv2.fillConvexPoly(mask, corners.astype(np.int32), (255,))

@@ -19,7 +19,9 @@ def fit_jitter(detected_boxes: ArrayLike, truth_boxes: ArrayLike) -> tuple[float
     """
     detected, truth = as_boxes(detected_boxes), as_boxes(truth_boxes)
     if len(detected) != len(truth) or len(truth) < 2:
-        raise InputError(f"{len(detected)} detected and {len(truth)} true boxes; wanted pairs, at least 2")
+        raise InputError(
+            f"{len(detected)} detected and {len(truth)} true boxes; wanted pairs, at least 2"
+        )
     sides = (truth[:, 2:] - truth[:, :2]).max(1)
     shifts = (detected[:, :2] + detected[:, 2:] - truth[:, :2] - truth[:, 2:]) / 2 / sides[:, None]
     scales = np.log((detected[:, 2:] - detected[:, :2]).max(1) / sides)

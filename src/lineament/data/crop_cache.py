@@ -56,28 +56,43 @@ def cache_crops(
     Raises: DataError where there is no sample, ImageError where a picture cannot be read.
     """
     if not samples:
-        raise DataError("no samples to cache; wanted at least one face: check the data set's folder and part")
+        raise DataError(
+            "no samples to cache; wanted at least one face: check the data set's folder and part"
+        )
     boxes = [s.face_box() for s in samples] if boxes is None else boxes
     affines = [crop_affine(box, size, CONTEXT) for box in boxes]
     path = folder / f"crops-{_stamp(samples, affines, size)}.npy"
     if not path.exists():
         _write_crops(samples, affines, path, size)
-    landmarks = np.stack([apply_affine(a, s.landmarks) for a, s in zip(affines, samples, strict=True)])
-    boxes_crop = [apply_affine(a, np.reshape(box, (2, 2))).ravel() for a, box in zip(affines, boxes, strict=True)]
-    return CropCache(np.load(path, mmap_mode="r", allow_pickle=False), landmarks, np.stack(boxes_crop))
+    landmarks = np.stack(
+        [apply_affine(a, s.landmarks) for a, s in zip(affines, samples, strict=True)]
+    )
+    boxes_crop = [
+        apply_affine(a, np.reshape(box, (2, 2))).ravel()
+        for a, box in zip(affines, boxes, strict=True)
+    ]
+    return CropCache(
+        np.load(path, mmap_mode="r", allow_pickle=False), landmarks, np.stack(boxes_crop)
+    )
 
 
 def _stamp(samples: Sequence[Sample], affines: Sequence[Array], size: int) -> str:
     """What changes with any change of pictures or of how they are cut."""
-    pictures = [[str(s.image), s.frame, s.image.stat().st_size, s.image.stat().st_mtime_ns] for s in samples]
+    pictures = [
+        [str(s.image), s.frame, s.image.stat().st_size, s.image.stat().st_mtime_ns] for s in samples
+    ]
     text = json.dumps([size, pictures, [affine.round(6).tolist() for affine in affines]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _write_crops(samples: Sequence[Sample], affines: Sequence[Array], path: Path, size: int) -> None:
+def _write_crops(
+    samples: Sequence[Sample], affines: Sequence[Array], path: Path, size: int
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as beside:
-        crops = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3))
+        crops = np.lib.format.open_memmap(
+            beside, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3)
+        )
         if any(sample.frame is not None for sample in samples):  # frames of videos come in order
             for i, (_, picture) in enumerate(read_pictures(samples)):
                 crops[i] = warp(picture, affines[i], size)
@@ -85,7 +100,9 @@ def _write_crops(samples: Sequence[Sample], affines: Sequence[Array], path: Path
             with ThreadPoolExecutor() as pool:
                 for start in range(0, len(samples), AT_ONCE):
                     part = slice(start, start + AT_ONCE)
-                    cut = pool.map(lambda s, a: warp(s.read(), a, size), samples[part], affines[part])
+                    cut = pool.map(
+                        lambda s, a: warp(s.read(), a, size), samples[part], affines[part]
+                    )
                     for i, crop in enumerate(cut, start):
                         crops[i] = crop
         crops.flush()
@@ -107,7 +124,13 @@ class TrainingCrops:
     """Augmented crops by epoch and position; the same for the same seed, whoever asks and in whatever order."""
 
     def __init__(
-        self, sources: Sequence[Source], scheme_name: str, size: int, padding: float, settings: Augmentation, seed: int
+        self,
+        sources: Sequence[Source],
+        scheme_name: str,
+        size: int,
+        padding: float,
+        settings: Augmentation,
+        seed: int,
     ) -> None:
         self.sources = tuple(sources)
         mirror = scheme(scheme_name).mirror
@@ -119,14 +142,19 @@ class TrainingCrops:
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
         """The (source, face) pairs (M, 2) of one epoch, shuffled.    progress: fraction of the training done before."""
         pairs = [
-            np.stack([np.full(len(s.cache) * s.repeat, i), np.tile(np.arange(len(s.cache)), s.repeat)], axis=1)
+            np.stack(
+                [np.full(len(s.cache) * s.repeat, i), np.tile(np.arange(len(s.cache)), s.repeat)],
+                axis=1,
+            )
             for i, s in enumerate(self.sources)
             if progress < s.use_until
         ]
         joined = np.concatenate(pairs)
         return joined[np.random.default_rng([self.seed, epoch]).permutation(len(joined))]
 
-    def make(self, epoch: int, position: int, source: int, face: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def make(
+        self, epoch: int, position: int, source: int, face: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """A crop (S, S, 3) and its landmarks (N, 2) in pixels of the crop."""
         rng = np.random.default_rng([self.seed, epoch, position])
         cache = self.sources[source].cache
@@ -143,16 +171,23 @@ class TrainingCrops:
         return crop, landmarks_crop.astype(np.float32)
 
 
-def plain_crops(cache: CropCache, size: int, padding: float, batch: int) -> Iterator[tuple[NDArray[np.uint8], Array]]:
+def plain_crops(
+    cache: CropCache, size: int, padding: float, batch: int
+) -> Iterator[tuple[NDArray[np.uint8], Array]]:
     """Crops (B, S, S, 3) without augmentation and their image_to_crop affines (B, 2, 3), batch after batch."""
     for start in range(0, len(cache), batch):
         faces = range(start, min(start + batch, len(cache)))
         affines = [crop_affine(cache.boxes[i], size, padding) for i in faces]
-        crops = [warp(np.ascontiguousarray(cache.crops[i]), a, size) for i, a in zip(faces, affines, strict=True)]
+        crops = [
+            warp(np.ascontiguousarray(cache.crops[i]), a, size)
+            for i, a in zip(faces, affines, strict=True)
+        ]
         yield np.stack(crops), np.stack(affines)
 
 
 def plain_landmarks(cache: CropCache, size: int, padding: float) -> Array:
     """The landmarks (M, N, 2) of the faces in pixels of the crops that `plain_crops` gives."""
     affines = [crop_affine(box, size, padding) for box in cache.boxes]
-    return np.stack([apply_affine(a, points) for a, points in zip(affines, cache.landmarks, strict=True)])
+    return np.stack(
+        [apply_affine(a, points) for a, points in zip(affines, cache.landmarks, strict=True)]
+    )

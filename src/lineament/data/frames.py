@@ -27,7 +27,9 @@ class VideoFrames:
     def _open(self) -> Any:
         capture = cv2.VideoCapture(str(self.path))
         if not capture.isOpened():
-            raise ImageError(f"{self.path}: cannot be opened as a video; wanted a codec that OpenCV's FFmpeg reads")
+            raise ImageError(
+                f"{self.path}: cannot be opened as a video; wanted a codec that OpenCV's FFmpeg reads"
+            )
         return capture
 
     def read(self, frame: int) -> NDArray[np.uint8]:
@@ -41,7 +43,9 @@ class VideoFrames:
             self._at += 1
         found, picture = self._capture.read() if self._at == frame else (False, None)
         if not found:
-            raise ImageError(f"{self.path}: ends before frame {frame} (frames count from 0); check the annotations")
+            raise ImageError(
+                f"{self.path}: ends before frame {frame} (frames count from 0); check the annotations"
+            )
         self._at += 1
         return np.asarray(cv2.cvtColor(np.asarray(picture), cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
@@ -52,7 +56,12 @@ class VideoFrames:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.close()
 
 

@@ -21,12 +21,17 @@ def _silent(line: str) -> None:
 
 
 def read_part(
-    reader: str, root: Path, part: str, scheme_name: str, folder: str = "", note: Callable[[str], None] = _silent
+    reader: str,
+    root: Path,
+    part: str,
+    scheme_name: str,
+    folder: str = "",
+    note: Callable[[str], None] = _silent,
 ) -> list[Sample]:
     """The faces of `part` of the data set `reader`, in `scheme_name`, points that the set does not have being nan.
 
     The `box` of each is the tight box of its 68 points, as far as it has them, else of a mean face fitted to those it
-    has; a face of fewer than two points is left out.
+    has, unless the set's own boxes are such; a face of fewer than two points is left out.
     root: the data root.    part: empty for the set's training part, or its only one.
     folder: absolute, or below the data root or the current directory; empty for the set's usual one.
     note: takes one plain line where faces are missing.
@@ -40,10 +45,13 @@ def read_part(
     short = missing_data(reader, samples, part)
     if short:
         note(f"{short} (in {place})")
-    kept = [to_scheme(sample, scheme_name) for sample in samples if np.isfinite(sample.landmarks).all(1).sum() >= 2]
+    known_two = [sample for sample in samples if np.isfinite(sample.landmarks).all(1).sum() >= 2]
+    kept = [to_scheme(sample, scheme_name, known.own_boxes) for sample in known_two]
     if not kept:
         what = short or f"{reader} {part}: no face is here"
-        raise DataError(f"{what}, in {place}; put the data set there, name its folder in the recipe or leave it out")
+        raise DataError(
+            f"{what}, in {place}; put the data set there, name its folder in the recipe or leave it out"
+        )
     return kept
 
 
@@ -52,26 +60,35 @@ def _usual_part(reader: str) -> str:
     for usual in parts if len(parts) == 1 else ("train",):
         if usual in parts:
             return usual
-    raise DataError(f"the data set {reader!r} was named without a part; choose one of {', '.join(parts)}")
+    raise DataError(
+        f"the data set {reader!r} was named without a part; choose one of {', '.join(parts)}"
+    )
 
 
 def _place(reader: str, root: Path, folder: str) -> Path:
     usual = data_set(reader).folder
     if not folder:
         if not usual:
-            raise DataError(f"the data set {reader!r} has no folder of its own; give one: folder = '/path/to/faces'")
+            raise DataError(
+                f"the data set {reader!r} has no folder of its own; give one: folder = '/path/to/faces'"
+            )
         return root / usual if (root / usual).is_dir() or not root.is_dir() else root
     candidates = [root / folder, Path(folder)]  # an absolute folder is both
     for path in candidates:
         if path.exists():
             return path
     tried = " nor at ".join(dict.fromkeys(str(path) for path in candidates))
-    raise DataError(f"no folder {folder!r}, neither at {tried}; give the path of your data in the recipe")
+    raise DataError(
+        f"no folder {folder!r}, neither at {tried}; give the path of your data in the recipe"
+    )
 
 
-def to_scheme(sample: Sample, scheme_name: str) -> Sample:
-    """`sample` with its points in `scheme_name` and the tight box of its 68 points."""
-    box = tight_box(sample.landmarks, sample.scheme)
+def to_scheme(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample:
+    """`sample` with its points in `scheme_name` and the tight box of its 68 points.
+
+    own_box: the box that the sample has is that one.
+    """
+    box = sample.box if own_box else tight_box(sample.landmarks, sample.scheme)
     if sample.scheme == scheme_name:
         return replace(sample, box=box)
     landmarks = convert(sample.landmarks, sample.scheme, scheme_name).points
@@ -112,9 +129,13 @@ def read_mixture(
     sources: list[Source] = []
     validation_faces: dict[str, CropCache] = {}
     for part in parts:
-        samples = without(read_part(part.reader, root, part.part, scheme_name, part.folder, note), part.exclude)
+        samples = without(
+            read_part(part.reader, root, part.part, scheme_name, part.folder, note), part.exclude
+        )
         if any(is_talking_face(path) for path in {s.image for s in samples}):
-            raise RecipeError(f"{part.reader} holds frames of {FOLDER}, which is to test on; leave it out")
+            raise RecipeError(
+                f"{part.reader} holds frames of {FOLDER}, which is to test on; leave it out"
+            )
         training = [s for s in samples if not s.is_validation()]
         if not training:
             raise DataError(
@@ -122,7 +143,11 @@ def read_mixture(
             )
         boxes = [s.box for s in training if s.box is not None]
         cached = cache_crops(training, cache, size, boxes)
-        sources.append(Source(cached if part.annotated else without_points(cached), part.repeat, part.use_until))
+        sources.append(
+            Source(
+                cached if part.annotated else without_points(cached), part.repeat, part.use_until
+            )
+        )
         validation = [s for s in samples if s.is_validation()]
         if validation and part.annotated:
             boxes = [s.box for s in validation if s.box is not None]

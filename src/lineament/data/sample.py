@@ -30,6 +30,8 @@ SCHEME_OF_COUNT = {
     68: "ibug68",
     98: "wflw98",
     106: "lapa106",
+    194: "helen194",
+    262: "ibug68_helen194",
     478: "mediapipe478",
 }
 """What points that come without a scheme are taken for, by their number."""
@@ -73,7 +75,11 @@ class Sample:
 
     def read(self) -> Picture:
         """The picture: RGB (H, W, 3).    Raises: ImageError."""
-        return read_image(self.image) if self.frame is None else self.read_frame(self.image, self.frame)
+        return (
+            read_image(self.image)
+            if self.frame is None
+            else self.read_frame(self.image, self.frame)
+        )
 
     def is_validation(self) -> bool:
         """Whether the face is in the tenth of the training faces on which everything is chosen."""
@@ -128,7 +134,9 @@ def scheme_of_count(count: int, where: object) -> str:
     """The scheme that `count` points without a name are taken for.    Raises: DataError, naming `where`, for others."""
     if count not in SCHEME_OF_COUNT:
         known = ", ".join(f"{n} ({name})" for n, name in SCHEME_OF_COUNT.items())
-        raise DataError(f"{where}: {count} points, of no known scheme; wanted {known}: name the scheme")
+        raise DataError(
+            f"{where}: {count} points, of no known scheme; wanted {known}: name the scheme"
+        )
     return SCHEME_OF_COUNT[count]
 
 
@@ -149,13 +157,17 @@ def data_root(given: str | os.PathLike[str] | None = None) -> Path:
     """
     root = Path(given or os.environ.get("LINEAMENT_DATA") or "../shared/data")
     if not root.is_dir():
-        raise DataError(f"no data folder at {root}; wanted the data sets' folder: set LINEAMENT_DATA or give --data")
+        raise DataError(
+            f"no data folder at {root}; wanted the data sets' folder: set LINEAMENT_DATA or give --data"
+        )
     return root
 
 
 def cache_root(given: str | os.PathLike[str] | None = None) -> Path:
     """The folder of prepared crops: `given`, else lineament in the user's cache; made where it is first written to."""
-    return Path(given or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineament")
+    return Path(
+        given or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineament"
+    )
 
 
 def check_count(samples: Sequence[Sample], official: int, what: str) -> str:

@@ -80,7 +80,11 @@ class ClipFrame:
 
 
 def make_clip(
-    image: NDArray[np.uint8], landmarks: Array, name: str, seed: int, settings: ClipSettings | None = None
+    image: NDArray[np.uint8],
+    landmarks: Array,
+    name: str,
+    seed: int,
+    settings: ClipSettings | None = None,
 ) -> Iterator[ClipFrame]:
     """The frames of a clip made of one still.
 
@@ -90,9 +94,13 @@ def make_clip(
     chosen = settings or ClipSettings()
     points = as_points(landmarks)
     if len(points) != len(scheme(name)) or not np.isfinite(points).all():
-        raise ShapeError(f"{len(points)} landmarks, some perhaps not finite; wanted all {len(scheme(name))} of {name}")
+        raise ShapeError(
+            f"{len(points)} landmarks, some perhaps not finite; wanted all {len(scheme(name))} of {name}"
+        )
     if chosen.frames < 1 or chosen.size < 32:
-        raise InputError(f"{chosen.frames} frames of {chosen.size} px; wanted at least 1 frame of 32 px")
+        raise InputError(
+            f"{chosen.frames} frames of {chosen.size} px; wanted at least 1 frame of 32 px"
+        )
     return _Scene(image, points, name, seed, chosen).frames()
 
 
@@ -134,7 +142,12 @@ class _Scene:
     """A face that moves before a camera."""
 
     def __init__(
-        self, image: NDArray[np.uint8], landmarks: Array, name: str, seed: int, settings: ClipSettings
+        self,
+        image: NDArray[np.uint8],
+        landmarks: Array,
+        name: str,
+        seed: int,
+        settings: ClipSettings,
     ) -> None:
         self.settings = settings
         rng = np.random.default_rng([seed, 1])
@@ -149,7 +162,9 @@ class _Scene:
         self.light = [_Wave(rng, 0.5) for _ in range(2)]
         self.flicker = rng.uniform(0, 0.01)
         self.lean = rng.uniform(0, 2 * math.pi)
-        self.faces = _expressions(self.points, size, rng) if name == "ibug68" and settings.expression else []
+        self.faces = (
+            _expressions(self.points, size, rng) if name == "ibug68" and settings.expression else []
+        )
         self.occluders = [_Occluder(rng, self, settings) for _ in range(settings.occluders)]
         rows, columns = np.mgrid[:size, :size].astype(np.float32)
         self.grid = np.stack([columns, rows], -1)
@@ -176,8 +191,13 @@ class _Scene:
     def _deformed(self, moves: list[float]) -> Array:
         """The landmarks (N, 2) of the still with its expressions."""
         ends = self.points.copy()
-        for _ in range(12):  # the field is given where pixels end up, so where a point ends up solves an equation
-            step = sum((m * face.field_at(ends) for m, face in zip(moves, self.faces, strict=True)), np.zeros(2))
+        for _ in range(
+            12
+        ):  # the field is given where pixels end up, so where a point ends up solves an equation
+            step = sum(
+                (m * face.field_at(ends) for m, face in zip(moves, self.faces, strict=True)),
+                np.zeros(2),
+            )
             ends = self.points + step
         return ends
 
@@ -193,25 +213,40 @@ class _Scene:
             # the exposure is centered on the time for which the landmarks are given
             offset = (part - (parts - 1) / 2) / parts * SHUTTER / s.rate
             picture += self._sharp(*self._state(time + offset)) / parts
-        gain = 1 + s.light * self.light[0](time) + self.flicker * math.sin(2 * math.pi * 12.3 * time)
-        side = self.grid @ np.array([math.cos(self.lean), math.sin(self.lean)], np.float32) / s.size - 0.5
-        return np.asarray(picture * (gain + s.light * self.light[1](time) * side)[..., None], dtype=np.float32)
+        gain = (
+            1 + s.light * self.light[0](time) + self.flicker * math.sin(2 * math.pi * 12.3 * time)
+        )
+        side = (
+            self.grid @ np.array([math.cos(self.lean), math.sin(self.lean)], np.float32) / s.size
+            - 0.5
+        )
+        return np.asarray(
+            picture * (gain + s.light * self.light[1](time) * side)[..., None], dtype=np.float32
+        )
 
     def _sharp(self, affine: Array, moves: list[float]) -> NDArray[np.float32]:
         back = invert_affine(affine)
-        source = (self.grid @ back[:, :2].T.astype(np.float32) + back[:, 2].astype(np.float32)).astype(np.float32)
+        source = (
+            self.grid @ back[:, :2].T.astype(np.float32) + back[:, 2].astype(np.float32)
+        ).astype(np.float32)
         if any(moves):
             field = np.zeros((*self.grid.shape[:2], 2), np.float32)
             for strength, face in zip(moves, self.faces, strict=True):
                 field += np.float32(strength) * face.field
-            source = source - cv2.remap(field, *_both(source), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        shown = cv2.remap(self.still, *_both(source), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+            source = source - cv2.remap(
+                field, *_both(source), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+            )
+        shown = cv2.remap(
+            self.still, *_both(source), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
         return np.asarray(shown, dtype=np.float32)
 
     def _sensed(self, picture: NDArray[np.float32]) -> NDArray[np.uint8]:
         s = self.settings
         if s.noise:
-            picture = picture + self.noise_rng.standard_normal(picture.shape, np.float32) * np.float32(s.noise)
+            picture = picture + self.noise_rng.standard_normal(
+                picture.shape, np.float32
+            ) * np.float32(s.noise)
         levels = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
         if not s.quality:
             return levels
@@ -234,17 +269,23 @@ def _filled(image: NDArray[np.uint8], affine: Array, size: int) -> NDArray[np.ui
     if (x0, y0, x1, y1) == (0, 0, size, size):
         return crop
     edges = (y0, size - y1, x0, size - x1)
-    return np.asarray(cv2.copyMakeBorder(crop[y0:y1, x0:x1], *edges, cv2.BORDER_REFLECT), dtype=np.uint8)
+    return np.asarray(
+        cv2.copyMakeBorder(crop[y0:y1, x0:x1], *edges, cv2.BORDER_REFLECT), dtype=np.uint8
+    )
 
 
 class _Expression:
     """A smooth field of displacements of the still, and how strong it is at a time."""
 
-    def __init__(self, points: Array, shifts: Array, reach: float, size: int, strength: "_Pulses | _Talk") -> None:
+    def __init__(
+        self, points: Array, shifts: Array, reach: float, size: int, strength: "_Pulses | _Talk"
+    ) -> None:
         self.strength = strength
         self.reach = reach
         # far points that stay where they are keep the field inside the face
-        ring = size * np.array([[x, y] for x in (0, 0.5, 1) for y in (0, 0.5, 1) if (x, y) != (0.5, 0.5)])
+        ring = size * np.array(
+            [[x, y] for x in (0, 0.5, 1) for y in (0, 0.5, 1) if (x, y) != (0.5, 0.5)]
+        )
         self.centers = np.concatenate([points, ring])
         wanted = np.concatenate([shifts, np.zeros_like(ring)])
         weights = self._near(self.centers)
@@ -252,7 +293,9 @@ class _Expression:
         coarse = np.stack(np.meshgrid(np.arange(0, size, 4.0), np.arange(0, size, 4.0)), -1)
         field = self.field_at(coarse.reshape(-1, 2)).reshape(coarse.shape).astype(np.float32)
         rows, columns = np.mgrid[:size, :size].astype(np.float32) / 4
-        self.field = cv2.remap(field, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        self.field = cv2.remap(
+            field, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
 
     def _near(self, points: Array) -> Array:
         away = ((points[:, None] - self.centers) ** 2).sum(-1)
@@ -290,7 +333,10 @@ def _expressions(points: Array, size: int, rng: np.random.Generator) -> list[_Ex
     eyes = float(np.linalg.norm(points[45] - points[36]))
     mean = scheme("ibug68").mean_shape
     roll = math.radians(fit_roll_deg(mean, points))
-    right, down = np.array([math.cos(roll), math.sin(roll)]), np.array([-math.sin(roll), math.cos(roll)])
+    right, down = (
+        np.array([math.cos(roll), math.sin(roll)]),
+        np.array([-math.sin(roll), math.cos(roll)]),
+    )
 
     def moved(shifts: dict[int, Array]) -> Array:
         field = np.zeros((68, 2))
@@ -298,11 +344,21 @@ def _expressions(points: Array, size: int, rng: np.random.Generator) -> list[_Ex
             field[index] = shift
         return field
 
-    jaw = dict.fromkeys((56, 57, 58, 65, 66, 67), down * eyes * 0.3) | dict.fromkeys((55, 59), down * eyes * 0.22)
-    jaw |= dict.fromkeys(range(6, 11), down * eyes * 0.26) | dict.fromkeys((4, 5, 11, 12), down * eyes * 0.12)
-    lids = {upper: 0.85 * (points[lower] - points[upper]) for upper, lower in ((37, 41), (38, 40), (43, 47), (44, 46))}
+    jaw = dict.fromkeys((56, 57, 58, 65, 66, 67), down * eyes * 0.3) | dict.fromkeys(
+        (55, 59), down * eyes * 0.22
+    )
+    jaw |= dict.fromkeys(range(6, 11), down * eyes * 0.26) | dict.fromkeys(
+        (4, 5, 11, 12), down * eyes * 0.12
+    )
+    lids = {
+        upper: 0.85 * (points[lower] - points[upper])
+        for upper, lower in ((37, 41), (38, 40), (43, 47), (44, 46))
+    }
     brows = dict.fromkeys(range(17, 27), -down * eyes * 0.1)
-    smile = {48: -right * eyes * 0.10 - down * eyes * 0.06, 54: right * eyes * 0.10 - down * eyes * 0.06}
+    smile = {
+        48: -right * eyes * 0.10 - down * eyes * 0.06,
+        54: right * eyes * 0.10 - down * eyes * 0.06,
+    }
     reach = REACH * eyes
     return [
         _Expression(points, moved(jaw), reach, size, _Talk(rng, 3.0)),
@@ -327,17 +383,23 @@ class _Occluder:
         self.angle_deg = float(rng.uniform(0, 180))
         self.color = rng.uniform(10, 245, 3)
 
-    def paint(self, picture: NDArray[np.float32], time: float, landmarks: Array) -> NDArray[np.bool_]:
+    def paint(
+        self, picture: NDArray[np.float32], time: float, landmarks: Array
+    ) -> NDArray[np.bool_]:
         """Paints itself; gives which of the landmarks (N, 2) lie behind."""
         part = (time - self.start) / self.lasts
         if not 0 < part < 1:
             return np.zeros(len(landmarks), bool)
         # quick at both ends, slow before the face
         center = self.from_ + (self.to - self.from_) * (0.5 + 4 * (part - 0.5) ** 3)
-        place = tuple(round(float(v) * 16) for v in center), tuple(round(float(v) * 16) for v in self.axes)
+        place = (
+            tuple(round(float(v) * 16) for v in center),
+            tuple(round(float(v) * 16) for v in self.axes),
+        )
         color = tuple(float(v) for v in self.color)
         cv2.ellipse(picture, *place, self.angle_deg, 0, 360, color, cv2.FILLED, cv2.LINE_AA, 4)
         turn = compose(
-            [[1 / self.axes[0], 0, 0], [0, 1 / self.axes[1], 0]], similarity(1.0, -self.angle_deg, center, (0, 0))
+            [[1 / self.axes[0], 0, 0], [0, 1 / self.axes[1], 0]],
+            similarity(1.0, -self.angle_deg, center, (0, 0)),
         )
         return np.asarray((apply_affine(turn, landmarks) ** 2).sum(1) < 1)

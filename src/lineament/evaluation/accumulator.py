@@ -12,7 +12,15 @@ from .. import __version__
 from ..errors import InputError, ProtocolError
 from ..geometry import Array, as_points
 from ..schemes import scheme
-from .metrics import CalibrationSum, auc, failure_rate, mean_nme, norm_length, per_part, point_errors
+from .metrics import (
+    CalibrationSum,
+    auc,
+    failure_rate,
+    mean_nme,
+    norm_length,
+    per_part,
+    point_errors,
+)
 from .protocols import Protocol
 from .report import ImageScore, Rates, Reliability, Report, SubsetScore
 
@@ -66,7 +74,9 @@ class Tally:
         Raises: ProtocolError for a wrong count or no counting point; InputError for a norm that cannot be divided by.
         """
         counting = self._counting(name, truth, visible)
-        norms: dict[str, float] = {self.protocol.norm: self._norm(self.protocol.norm, name, truth, box)}
+        norms: dict[str, float] = {
+            self.protocol.norm: self._norm(self.protocol.norm, name, truth, box)
+        }
         for rule in self._also:
             with suppress(InputError):  # a point that only this norm wants may be missing
                 norms[rule] = self._norm(rule, name, truth, box)
@@ -106,7 +116,9 @@ class Tally:
             points[~np.asarray(visible, dtype=bool)] = np.nan
         points = points[self._points]
         if not np.isfinite(points).all(1).any():
-            raise ProtocolError(f"{name}: none of the points that count is annotated; leave this face out of the data")
+            raise ProtocolError(
+                f"{name}: none of the points that count is annotated; leave this face out of the data"
+            )
         return points
 
     def _norm(self, rule: str, name: str, truth: ArrayLike, box: ArrayLike | None) -> float:
@@ -137,7 +149,9 @@ class Tally:
         Raises: ProtocolError where there is no face.
         """
         if not self._errors:
-            raise ProtocolError(f"protocol {self.protocol.id!r} has no face to score; give its data with --data")
+            raise ProtocolError(
+                f"protocol {self.protocol.id!r} has no face to score; give its data with --data"
+            )
         with np.errstate(invalid="ignore"):
             per_landmark = np.where(self._count > 0, self._sum / np.maximum(self._count, 1), np.nan)
         whole = np.full(len(scheme(self.protocol.scheme)), np.nan)
@@ -154,7 +168,9 @@ class Tally:
             threshold=lead.threshold,
             per_part=per_part(whole, self.protocol.parts()),
             per_landmark=tuple(None if np.isnan(v) else float(v) for v in per_landmark),
-            per_subset={name: self._subset(errors) for name, errors in self._subsets.items() if errors},
+            per_subset={
+                name: self._subset(errors) for name, errors in self._subsets.items() if errors
+            },
             at=tuple(rates(self._errors, threshold) for threshold in self.protocol.thresholds),
             also={
                 also.norm: rates(self._also[also.norm], also.threshold)
@@ -176,7 +192,11 @@ class Tally:
     def _short(self) -> list[str]:
         """What is to be said of norms that some faces lack."""
         lacking = {rule: len(self._errors) - len(errors) for rule, errors in self._also.items()}
-        return [f"{count} faces lack the points of the {rule} norm" for rule, count in lacking.items() if count]
+        return [
+            f"{count} faces lack the points of the {rule} norm"
+            for rule, count in lacking.items()
+            if count
+        ]
 
     def _subset(self, errors: list[float]) -> SubsetScore:
         found = rates(errors, self.protocol.threshold)

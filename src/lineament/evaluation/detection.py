@@ -42,7 +42,8 @@ class Recall:
 
 
 def find_all(
-    detect: Callable[[NDArray[np.uint8]], tuple[Array, Array, Array]], images: Sequence[NDArray[np.uint8]]
+    detect: Callable[[NDArray[np.uint8]], tuple[Array, Array, Array]],
+    images: Sequence[NDArray[np.uint8]],
 ) -> tuple[list[Found], float]:
     """What the detector says of each image, and its median milliseconds an image."""
     found, times = [], []
@@ -60,7 +61,9 @@ def counted_faces(photo: Photo, smallest: float) -> NDArray[np.bool_]:
     return np.asarray(heights >= smallest)
 
 
-def recall(photos: Sequence[Photo], found: Sequence[Found], threshold: float, smallest: float = 0.0) -> Recall:
+def recall(
+    photos: Sequence[Photo], found: Sequence[Found], threshold: float, smallest: float = 0.0
+) -> Recall:
     """Faces found at `threshold`: each box may find one face, boxes with higher scores choose first."""
     faces = hits = false = 0
     for photo, one in zip(photos, found, strict=True):

@@ -74,7 +74,11 @@ def evaluate(
                 subsets=[subset.name for subset in fixed.subsets if subset.has(sample)],
             )
             kept.offer(
-                error, sample.name, image, sample.landmarks[fit.points], None if pred is None else pred[fit.points]
+                error,
+                sample.name,
+                image,
+                sample.landmarks[fit.points],
+                None if pred is None else pred[fit.points],
             )
             if progress:
                 progress(len(tally))
@@ -95,9 +99,13 @@ class _Following:
     def __init__(self, tracker: Any, samples: Sequence[Sample]) -> None:
         """Raises: ProtocolError where `samples` are no frames of videos in order, or `tracker` is none."""
         if not hasattr(tracker, "reset"):
-            raise ProtocolError("tracked boxes want a Tracker, not a Predictor; give one, or choose 'detected'")
+            raise ProtocolError(
+                "tracked boxes want a Tracker, not a Predictor; give one, or choose 'detected'"
+            )
         for before, after in pairwise(samples):
-            if before.image == after.image and (before.frame is None or (after.frame or 0) < before.frame):
+            if before.image == after.image and (
+                before.frame is None or (after.frame or 0) < before.frame
+            ):
                 raise ProtocolError(
                     f"{after.name} does not come after {before.name}; tracked boxes want frames in order"
                 )
@@ -139,7 +147,9 @@ def match(faces: Faces, samples: Sequence[Sample], ordered: bool) -> list[Face |
     overlap = iou(np.stack([sample.face_box() for sample in samples]), faces.boxes)
     found: list[Face | None] = [None] * len(samples)
     taken: set[int] = set()
-    for place in np.argsort(-overlap, axis=None, kind="stable"):  # of equal ones the more certain comes first
+    for place in np.argsort(
+        -overlap, axis=None, kind="stable"
+    ):  # of equal ones the more certain comes first
         row, column = np.unravel_index(int(place), overlap.shape)
         if overlap[row, column] < MATCH_IOU:
             break
@@ -179,7 +189,9 @@ class Fit:
         self.source = face.scheme
         mixed = [point for point in self.points if made.status[point] == "interpolated"]
         if mixed:
-            self.note = f"{len(mixed)} of {len(self.points)} points are interpolated from {face.scheme}"
+            self.note = (
+                f"{len(mixed)} of {len(self.points)} points are interpolated from {face.scheme}"
+            )
         # Sigma goes by the same weights as the points: exact for the same point, an upper bound for a mean of points.
         sigma = convert(np.repeat(face.sigma_px[:, None], 2, 1), face.scheme, target).points[:, 0]
         return np.nan_to_num(made.points), np.nan_to_num(sigma)

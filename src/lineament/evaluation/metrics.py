@@ -15,7 +15,9 @@ from ..geometry import Array, as_boxes, as_points, landmark_box
 NORMS = ("interocular", "interpupil", "box", "diagonal", "given-box")
 POINT_NORMS = ("interocular", "interpupil")  # those that a scheme's norm points make
 MIN_NORM_PX = 1e-6
-SIGMA_EDGES: Array = 0.001 * 2.0 ** (np.arange(15) / 2)  # 0.1 % to 12.8 % of the norm, two bins an octave
+SIGMA_EDGES: Array = 0.001 * 2.0 ** (
+    np.arange(15) / 2
+)  # 0.1 % to 12.8 % of the norm, two bins an octave
 SIGMA_COUNTS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
 
@@ -23,7 +25,9 @@ def check_norm(norm: float, what: str = "the norm") -> float:
     """`norm`, where it can be divided by.    Raises: InputError where it is not finite or (near) zero."""
     value = float(norm)
     if not np.isfinite(value) or value < MIN_NORM_PX:
-        raise InputError(f"{what} is {value:g} px; wanted a finite length above 0: mend the annotation or leave it out")
+        raise InputError(
+            f"{what} is {value:g} px; wanted a finite length above 0: mend the annotation or leave it out"
+        )
     return value
 
 
@@ -45,7 +49,9 @@ def norm_length(
     landmarks = as_points(truth, "truth")
     if rule in POINT_NORMS:
         if points is None:
-            raise InputError(f"{whose} needs the points it is measured between; this scheme states none for it")
+            raise InputError(
+                f"{whose} needs the points it is measured between; this scheme states none for it"
+            )
         a, b = (landmarks[list(group)].mean(0) for group in points)
         return check_norm(float(np.hypot(*(a - b))), whose)
     if rule == "given-box":
@@ -55,7 +61,9 @@ def norm_length(
     if rule not in NORMS:
         raise InputError(f"no norm is called {rule!r}; choose one of {', '.join(NORMS)}")
     tight = landmark_box(landmarks)
-    return check_norm(_root_area(tight) if rule == "box" else float(np.hypot(*(tight[2:] - tight[:2]))), whose)
+    return check_norm(
+        _root_area(tight) if rule == "box" else float(np.hypot(*(tight[2:] - tight[:2]))), whose
+    )
 
 
 def _root_area(box: Array) -> float:
@@ -69,10 +77,14 @@ def point_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
     """
     found, wanted = as_points(pred, "predicted landmarks"), as_points(truth, "true landmarks")
     if len(found) != len(wanted):
-        raise ShapeError(f"{len(found)} landmarks were predicted, the truth has {len(wanted)}; wanted the same number")
+        raise ShapeError(
+            f"{len(found)} landmarks were predicted, the truth has {len(wanted)}; wanted the same number"
+        )
     if not np.isfinite(found).all():
         rows = np.flatnonzero(~np.isfinite(found).all(1))
-        raise ShapeError(f"predicted landmark {rows[0]} is not finite ({len(rows)} are not); wanted two numbers each")
+        raise ShapeError(
+            f"predicted landmark {rows[0]} is not finite ({len(rows)} are not); wanted two numbers each"
+        )
     gap = found - wanted
     return np.asarray(np.hypot(gap[:, 0], gap[:, 1]))
 
@@ -86,7 +98,9 @@ def nme(pred: ArrayLike, truth: ArrayLike, norm: float) -> float:
     errors = point_errors(pred, truth)
     annotated = np.isfinite(errors)
     if not annotated.any():
-        raise InputError("no point of this face is annotated; wanted at least one to measure an error by")
+        raise InputError(
+            "no point of this face is annotated; wanted at least one to measure an error by"
+        )
     return float(errors[annotated].mean() / check_norm(norm))
 
 
@@ -96,13 +110,17 @@ def _errors(errors: ArrayLike) -> Array:
         raise InputError("there are no errors to summarize; wanted those of at least one face")
     if np.isnan(array).any() or (array < 0).any():
         row = int(np.flatnonzero(np.isnan(array) | (array < 0))[0])
-        raise InputError(f"error {row} is {array[row]}; wanted fractions of the norm, inf for a missed face")
+        raise InputError(
+            f"error {row} is {array[row]}; wanted fractions of the norm, inf for a missed face"
+        )
     return array
 
 
 def _threshold(threshold: float) -> float:
     if not 0 < threshold < np.inf:
-        raise InputError(f"the threshold is {threshold}; wanted a fraction of the norm above 0, e.g. 0.08")
+        raise InputError(
+            f"the threshold is {threshold}; wanted a fraction of the norm above 0, e.g. 0.08"
+        )
     return float(threshold)
 
 
@@ -191,10 +209,14 @@ class CalibrationSum:
         """
         error, sigma = (np.asarray(a, dtype=np.float64).reshape(-1) for a in (errors, sigmas))
         if error.shape != sigma.shape:
-            raise ShapeError(f"{len(error)} errors and {len(sigma)} sigmas; wanted one sigma for each point")
+            raise ShapeError(
+                f"{len(error)} errors and {len(sigma)} sigmas; wanted one sigma for each point"
+            )
         if not (np.isfinite(sigma) & (sigma >= 0)).all():
             row = int(np.flatnonzero(~(np.isfinite(sigma) & (sigma >= 0)))[0])
-            raise ShapeError(f"sigma {row} is {sigma[row]}; wanted a finite expected error, 0 or more")
+            raise ShapeError(
+                f"sigma {row} is {sigma[row]}; wanted a finite expected error, 0 or more"
+            )
         error, sigma = error[np.isfinite(error)], sigma[np.isfinite(error)]
         place = np.searchsorted(SIGMA_EDGES, sigma, side="right")
         for total, weights in ((self._sigma, sigma), (self._error, error)):

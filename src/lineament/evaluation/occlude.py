@@ -16,7 +16,9 @@ MARGIN = 1.1
 """How far the hidden half reaches beyond the box, as a factor."""
 
 
-def shown(image: NDArray[np.uint8], samples: Sequence[Sample], hidden: Literal["nothing", "half"]) -> NDArray[np.uint8]:
+def shown(
+    image: NDArray[np.uint8], samples: Sequence[Sample], hidden: Literal["nothing", "half"]
+) -> NDArray[np.uint8]:
     """The picture (H, W, 3) as a protocol with that `hidden` shows it, with the faces `samples` in it."""
     if hidden == "half":
         for sample in samples:
@@ -34,10 +36,16 @@ def hide_half(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
     rng = np.random.default_rng([SEED, *digest[:8]])
     angle, color = rng.uniform(0, 2 * np.pi), rng.integers(0, 256, 3)
     center, half = box_center(sample.face_box()), MARGIN * box_side(sample.face_box()) / 2
-    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    along, across = (
+        np.array([np.cos(angle), np.sin(angle)]),
+        np.array([-np.sin(angle), np.cos(angle)]),
+    )
     # the half-plane, as a rectangle far larger than the box, and the box: hidden is where both are
     corners = np.stack(
-        [center + a * 4 * half * across + b * 4 * half * along for a, b in ((-1, 0), (1, 0), (1, 1), (-1, 1))]
+        [
+            center + a * 4 * half * across + b * 4 * half * along
+            for a, b in ((-1, 0), (1, 0), (1, 1), (-1, 1))
+        ]
     )
     plane, box = np.zeros(image.shape[:2], np.uint8), np.zeros(image.shape[:2], np.uint8)
     cv2.fillConvexPoly(plane, np.round(corners).astype(np.int32), (1,))

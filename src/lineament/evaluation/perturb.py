@@ -29,11 +29,15 @@ def changed_boxes(box: Array) -> dict[tuple[str, float], Array]:
         boxes["shift_x", amount] = box + amount * side * np.array([1, 0, 1, 0])
         boxes["shift_y", amount] = box + amount * side * np.array([0, 1, 0, 1])
     for amount in SCALES:
-        boxes["scale", amount] = np.concatenate([center, center]) + amount * (box - np.concatenate([center, center]))
+        boxes["scale", amount] = np.concatenate([center, center]) + amount * (
+            box - np.concatenate([center, center])
+        )
     return boxes
 
 
-def roll_picture(image: NDArray[np.uint8], landmarks: Array, roll_deg: float) -> tuple[NDArray[np.uint8], Array]:
+def roll_picture(
+    image: NDArray[np.uint8], landmarks: Array, roll_deg: float
+) -> tuple[NDArray[np.uint8], Array]:
     """A square picture around the face in which it is turned by `roll_deg`, and the landmarks (N, 2) in it.
 
     image: RGB (H, W, 3).    landmarks: (N, 2), pixels of it.
@@ -69,13 +73,22 @@ def perturb(
     for done, sample in enumerate(samples, 1):
         image = shown(read(sample), [sample], fixed.hidden)
         boxes = changed_boxes(sample.face_box())
-        faces = match(predict(image, np.stack(list(boxes.values()))), [sample] * len(boxes), ordered=True)
+        faces = match(
+            predict(image, np.stack(list(boxes.values()))), [sample] * len(boxes), ordered=True
+        )
         for change, face in zip(boxes, faces, strict=True):
             _count(tallies, change, fixed, sample, sample.landmarks, fit(face)[0] if face else None)
         for amount in ROLLS_DEG:
             turned, landmarks = roll_picture(image, sample.landmarks, amount)
             found = predict(turned, tight_box(landmarks, sample.scheme)[None])
-            _count(tallies, ("roll", amount), fixed, sample, landmarks, fit(found[0])[0] if len(found) else None)
+            _count(
+                tallies,
+                ("roll", amount),
+                fixed,
+                sample,
+                landmarks,
+                fit(found[0])[0] if len(found) else None,
+            )
         if progress:
             progress(done)
     return tuple(_summary(change, tallies[change]) for change in sorted(tallies))
@@ -95,4 +108,6 @@ def _count(
 
 def _summary(change: tuple[str, float], tally: Tally) -> Perturbed:
     found = tally.report(boxes="truth")
-    return Perturbed(kind=change[0], amount=change[1], nme=found.nme, failure_rate=found.failure_rate)
+    return Perturbed(
+        kind=change[0], amount=change[1], nme=found.nme, failure_rate=found.failure_rate
+    )

@@ -46,7 +46,9 @@ def read_predictions(path: str | os.PathLike[str], fixed: Protocol) -> list[Pred
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ProtocolError(f"{path}: cannot be read as JSON ({error}); {WANTED}") from error
     if not isinstance(rows, list) or not rows:
-        given = f"a list of {len(rows)} rows" if isinstance(rows, list) else f"a {type(rows).__name__}"
+        given = (
+            f"a list of {len(rows)} rows" if isinstance(rows, list) else f"a {type(rows).__name__}"
+        )
         raise ProtocolError(f"{path}: holds {given}; {WANTED}")
     found = [_row(row, f"{path}: row {number}", fixed) for number, row in enumerate(rows)]
     found = _numbered(found)
@@ -84,7 +86,9 @@ def _row(row: Any, where: str, fixed: Protocol) -> Prediction:
     if not isinstance(image, str) or not image:
         raise ProtocolError(f'{where} has no "image"; {WANTED}')
     if "pred" not in row:
-        raise ProtocolError(f'{where} ({image}) has no "pred"; wanted its points, or null for a missed face')
+        raise ProtocolError(
+            f'{where} ({image}) has no "pred"; wanted its points, or null for a missed face'
+        )
     where, count = f"{where} ({image})", len(scheme(fixed.scheme))
     visible = _numbers(row.get("visible"), (count,), f"{where}: visible", fixed)
     try:
@@ -101,7 +105,9 @@ def _row(row: Any, where: str, fixed: Protocol) -> Prediction:
     )
 
 
-def _numbers(value: Any, shape: tuple[int, ...], where: str, fixed: Protocol, gaps: bool = False) -> Array | None:
+def _numbers(
+    value: Any, shape: tuple[int, ...], where: str, fixed: Protocol, gaps: bool = False
+) -> Array | None:
     """`value` as an array of `shape`, None for null.    gaps: whether points may be null or nan."""
     if value is None:
         return None
@@ -110,7 +116,9 @@ def _numbers(value: Any, shape: tuple[int, ...], where: str, fixed: Protocol, ga
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ProtocolError(f"{where} is not an array of numbers ({error}); wanted {_shape(shape)}") from error
+        raise ProtocolError(
+            f"{where} is not an array of numbers ({error}); wanted {_shape(shape)}"
+        ) from error
     if array.shape != shape:
         raise ProtocolError(
             f"{where} has shape {_shape(array.shape)}; protocol {fixed.id!r} wants {_shape(shape)}, "
@@ -118,7 +126,9 @@ def _numbers(value: Any, shape: tuple[int, ...], where: str, fixed: Protocol, ga
         )
     bad = np.isinf(array) if gaps else ~np.isfinite(array)
     if bad.any():
-        raise ProtocolError(f"{where} has {int(bad.sum())} values that are not finite; wanted numbers in pixels")
+        raise ProtocolError(
+            f"{where} has {int(bad.sum())} values that are not finite; wanted numbers in pixels"
+        )
     return array
 
 
@@ -129,7 +139,9 @@ def _shape(shape: tuple[int, ...]) -> str:
 def _list(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:3])
     return (
-        f"{shown} and {len(names) - 3} more are" if len(names) > 3 else shown + (" is" if len(names) == 1 else " are")
+        f"{shown} and {len(names) - 3} more are"
+        if len(names) > 3
+        else shown + (" is" if len(names) == 1 else " are")
     )
 
 
@@ -179,7 +191,9 @@ def score_predictions(
         truth = row.truth if row.truth is not None else sample.landmarks if sample else None
         if truth is None:
             lacking = f"{path}: {row.image!r} has no truth"
-            raise ProtocolError(f"{lacking}; give it in the file, or the data of protocol {fixed.id!r} with --data")
+            raise ProtocolError(
+                f"{lacking}; give it in the file, or the data of protocol {fixed.id!r} with --data"
+            )
         visible = row.visible if row.visible is not None else sample.visible if sample else None
         tally.add(
             sample.name if sample else row.image,
@@ -190,7 +204,9 @@ def score_predictions(
             box=row.box if row.box is not None else sample.box if sample else None,
             subsets=[subset.name for subset in fixed.subsets if sample and subset.has(sample)],
         )
-    return tally.report(boxes="file", model=model or Path(path).stem, notes=(short,) if short else ())
+    return tally.report(
+        boxes="file", model=model or Path(path).stem, notes=(short,) if short else ()
+    )
 
 
 def needs_samples(protocol: str | Protocol, path: str | os.PathLike[str]) -> bool:
@@ -202,11 +218,16 @@ def needs_samples(protocol: str | Protocol, path: str | os.PathLike[str]) -> boo
     fixed = named(protocol)
     rows = read_predictions(path, fixed)
     boxed = fixed.norm == "given-box"
-    return fixed.select != "all" or any(row.truth is None or (boxed and row.box is None) for row in rows)
+    return fixed.select != "all" or any(
+        row.truth is None or (boxed and row.box is None) for row in rows
+    )
 
 
 def _pair(
-    rows: Sequence[Prediction], known: Sequence[Sample] | None, fixed: Protocol, path: str | os.PathLike[str]
+    rows: Sequence[Prediction],
+    known: Sequence[Sample] | None,
+    fixed: Protocol,
+    path: str | os.PathLike[str],
 ) -> list[tuple[Prediction, Sample | None]]:
     """Each row with its sample.    Raises: ProtocolError for a row without either truth, or for two of one face."""
     if known is None:

@@ -11,7 +11,9 @@ from .protocols import Protocol, chosen, named
 
 
 def read_protocol(
-    given: str | Protocol, root: str | os.PathLike[str] | None = None, scheme_name: str | None = None
+    given: str | Protocol,
+    root: str | os.PathLike[str] | None = None,
+    scheme_name: str | None = None,
 ) -> tuple[Protocol, list[Sample]]:
     """The protocol, and its faces below `root` ($LINEAMENT_DATA where None), only those that are here.
 
@@ -20,7 +22,9 @@ def read_protocol(
     """
     fixed = named(given)
     if fixed.any_scheme and root is None:
-        raise ProtocolError(f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data")
+        raise ProtocolError(
+            f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data"
+        )
     samples = read_data(fixed.data, data_root(root), fixed.part)
     if fixed.any_scheme and samples:
         fixed = fixed.for_scheme(scheme_name or samples[0].scheme)
@@ -32,4 +36,8 @@ def read_protocol(
 
 def _called(sample: Sample, name: str | None) -> Sample:
     """`sample` with its points called `name`, where they are as many."""
-    return replace(sample, scheme=name) if name and len(scheme(name)) == len(sample.landmarks) else sample
+    return (
+        replace(sample, scheme=name)
+        if name and len(scheme(name)) == len(sample.landmarks)
+        else sample
+    )

@@ -129,7 +129,9 @@ class Protocol(_Frozen):
         groups = [point for pair in self.norm_points.values() for group in pair for point in group]
         beyond = [point for point in (*used, *groups) if not 0 <= point < count]
         if beyond:
-            raise ValueError(f"point {beyond[0]} is not in {self.scheme}, whose points are 0 to {count - 1}")
+            raise ValueError(
+                f"point {beyond[0]} is not in {self.scheme}, whose points are 0 to {count - 1}"
+            )
         for rule in (self.norm, *(also.norm for also in self.also)):
             if rule in POINT_NORMS and rule not in self.norm_points:
                 raise ValueError(f"norm_points has no {rule!r}, which the protocol divides by")
@@ -149,7 +151,10 @@ class Protocol(_Frozen):
     def parts(self) -> dict[str, tuple[int, ...]]:
         """The points that count, by part of the face; parts without any are left out."""
         used = set(self.indices())
-        parts = {part: tuple(p for p in points if p in used) for part, points in scheme(self.scheme).parts.items()}
+        parts = {
+            part: tuple(p for p in points if p in used)
+            for part, points in scheme(self.scheme).parts.items()
+        }
         return {part: points for part, points in parts.items() if points}
 
     def for_scheme(self, name: str) -> "Protocol":
@@ -167,15 +172,30 @@ class Protocol(_Frozen):
             )
         known = {rule: pair for rule, pair in wanted.norm_points.items() if rule in POINT_NORMS}
         norm = self.norm if self.norm not in POINT_NORMS or self.norm in known else "box"
-        also = tuple(other for other in self.also if other.norm not in POINT_NORMS or other.norm in known)
-        settings = self.model_dump() | {"scheme": name, "norm": norm, "norm_points": known, "also": also}
+        also = tuple(
+            other for other in self.also if other.norm not in POINT_NORMS or other.norm in known
+        )
+        settings = self.model_dump() | {
+            "scheme": name,
+            "norm": norm,
+            "norm_points": known,
+            "also": also,
+        }
         return Protocol.model_validate(settings)
 
     def describe(self) -> list[str]:
         """The lines that every printed report opens with."""
         chosen = ", the validation tenth" if self.select == "validation" else ""
-        count = f"{self.faces:,} faces" if self.faces else f"{self.videos} videos" if self.videos else "any number"
-        used = "all points" if self.points == "all" else f"points {', '.join(map(str, self.points))}"
+        count = (
+            f"{self.faces:,} faces"
+            if self.faces
+            else f"{self.videos} videos"
+            if self.videos
+            else "any number"
+        )
+        used = (
+            "all points" if self.points == "all" else f"points {', '.join(map(str, self.points))}"
+        )
         limits = ", ".join(f"{100 * threshold:g} %" for threshold in self.thresholds)
         return [
             f"{self.id}: {self.title}",
@@ -192,7 +212,9 @@ class Protocol(_Frozen):
         ]
 
 
-def describe_norm(rule: str, norm_points: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]) -> str:
+def describe_norm(
+    rule: str, norm_points: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+) -> str:
     """The words for a normalizer."""
     if rule in POINT_NORMS:
         a, b = (", ".join(map(str, group)) for group in norm_points[rule])
@@ -209,7 +231,9 @@ def _load(path: Path) -> Protocol:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ProtocolError(f"{path}: cannot be read as a protocol ({error}); wanted a TOML file") from error
+        raise ProtocolError(
+            f"{path}: cannot be read as a protocol ({error}); wanted a TOML file"
+        ) from error
     return make_protocol({"id": path.stem, **table}, str(path))
 
 
@@ -225,14 +249,20 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
             within = tables.get(str(first["loc"][0]), Protocol)
             hint = did_you_mean(str(first["loc"][-1]), within.model_fields)
             raise ProtocolError(f"{source}: unknown key {where!r}; {hint}") from error
-        raise ProtocolError(f"{source}: {where + ': ' if where else ''}{first['msg']}; mend the protocol") from error
+        raise ProtocolError(
+            f"{source}: {where + ': ' if where else ''}{first['msg']}; mend the protocol"
+        ) from error
 
 
 def count_note(protocol: Protocol, samples: Sequence[Sample]) -> str:
     """An empty text where `samples` are as many as the protocol fixes, else one plain line that says what is short."""
     if protocol.videos is not None:
         videos = len({sample.image for sample in samples})
-        return "" if videos == protocol.videos else f"{videos} of the official {protocol.videos} videos are here"
+        return (
+            ""
+            if videos == protocol.videos
+            else f"{videos} of the official {protocol.videos} videos are here"
+        )
     if protocol.faces is None or len(samples) == protocol.faces:
         return ""
     return f"{len(samples)} of the official {protocol.faces} faces are here"

@@ -65,7 +65,12 @@ class Reliability(_Frozen):
     @classmethod
     def of(cls, found: Calibration) -> "Reliability":
         """The same figures, as they are written."""
-        rows = zip(found.bin_points.tolist(), found.bin_sigma.tolist(), found.bin_error.tolist(), strict=True)
+        rows = zip(
+            found.bin_points.tolist(),
+            found.bin_sigma.tolist(),
+            found.bin_error.tolist(),
+            strict=True,
+        )
         return cls(
             points=found.points,
             under=found.under,
@@ -211,10 +216,27 @@ def format_report(report: Report) -> str:
     lines += [f"NOTE: {note}" for note in report.notes]
     lines.append("")
     head = ["faces", "images", "missed", "NME %", *_rates_head(report.settings.thresholds)]
-    rows = [["all", str(report.images), str(report.missed), _percent(report.nme), *_rates_cells(report.at)]]
+    rows = [
+        [
+            "all",
+            str(report.images),
+            str(report.missed),
+            _percent(report.nme),
+            *_rates_cells(report.at),
+        ]
+    ]
     for name, score in report.per_subset.items():
         blank = [""] * (2 * len(report.at) - 2)
-        rows.append([name, str(score.images), str(score.missed), _percent(score.nme), *_rates_cells([score]), *blank])
+        rows.append(
+            [
+                name,
+                str(score.images),
+                str(score.missed),
+                _percent(score.nme),
+                *_rates_cells([score]),
+                *blank,
+            ]
+        )
     lines += [*_table(head, rows), ""]
     if report.also:
         rows = [
@@ -222,11 +244,19 @@ def format_report(report: Report) -> str:
             for rule, rate in report.also.items()
         ]
         lines += [*_table(["other norm", "NME %", "at %", "FR", "AUC"], rows), ""]
-    lines += [*_table(["part", "NME %"], [[part, _percent(value)] for part, value in report.per_part.items()]), ""]
+    lines += [
+        *_table(
+            ["part", "NME %"], [[part, _percent(value)] for part, value in report.per_part.items()]
+        ),
+        "",
+    ]
     if report.reliability:
         lines += _reliability_lines(report.reliability)
     if report.perturbation:
-        rows = [[p.kind, f"{p.amount:g}", _percent(p.nme), _percent(p.failure_rate)] for p in report.perturbation]
+        rows = [
+            [p.kind, f"{p.amount:g}", _percent(p.nme), _percent(p.failure_rate)]
+            for p in report.perturbation
+        ]
         lines += [*_table(["box changed", "by", "NME %", "FR %"], rows), ""]
     if report.ms_per_face is not None:
         lines.append(f"{report.ms_per_face:.2f} ms a face (median, of the whole call)")
@@ -235,7 +265,8 @@ def format_report(report: Report) -> str:
 
 def _reliability_lines(found: Reliability) -> list[str]:
     rows = [
-        [f"under {k:g} sigma", _percent(v, 1), _percent(found.expected_under[k], 1)] for k, v in found.under.items()
+        [f"under {k:g} sigma", _percent(v, 1), _percent(found.expected_under[k], 1)]
+        for k, v in found.under.items()
     ]
     return [
         *_table([f"{found.points:,} points", "%", "Gaussian %"], rows),
@@ -258,13 +289,24 @@ class Comparison:
         """The comparison as text; errors and rates are percentages."""
         first = self.reports[0]
         parts = list(first.per_part)
-        head = ["model", "boxes", "images", "missed", "NME %", *_rates_head(first.settings.thresholds), "ms", *parts]
+        head = [
+            "model",
+            "boxes",
+            "images",
+            "missed",
+            "NME %",
+            *_rates_head(first.settings.thresholds),
+            "ms",
+            *parts,
+        ]
         rows = []
         for name, report in zip(self.names, self.reports, strict=True):
             ms = "-" if report.ms_per_face is None else f"{report.ms_per_face:.2f}"
             by_part = [_percent(report.per_part.get(part), 2) for part in parts]
             counts = [report.boxes, str(report.images), str(report.missed)]
-            rows.append([name, *counts, _percent(report.nme), *_rates_cells(report.at), ms, *by_part])
+            rows.append(
+                [name, *counts, _percent(report.nme), *_rates_cells(report.at), ms, *by_part]
+            )
         notes = [f"NOTE: {note}" for note in self.notes]
         return "\n".join([*first.settings.describe(), *notes, "", *_table(head, rows), ""])
 
@@ -274,7 +316,9 @@ def compare(reports: Sequence[Report], names: Sequence[str] | None = None) -> Co
 
     Raises: ProtocolError for fewer than two, for unlike protocols, or for unlike faces.
     """
-    called = tuple(names) if names else tuple(r.model or f"report {i}" for i, r in enumerate(reports, 1))
+    called = (
+        tuple(names) if names else tuple(r.model or f"report {i}" for i, r in enumerate(reports, 1))
+    )
     if len(reports) < 2 or len(called) != len(reports):
         raise ProtocolError(
             f"{len(reports)} reports and {len(called)} names; wanted two reports or more, each with one name"
@@ -282,7 +326,11 @@ def compare(reports: Sequence[Report], names: Sequence[str] | None = None) -> Co
     first = reports[0]
     for name, report in zip(called[1:], reports[1:], strict=True):
         _check_alike(called[0], first, name, report)
-    notes = [f"{name}: {note}" for name, report in zip(called, reports, strict=True) for note in report.notes]
+    notes = [
+        f"{name}: {note}"
+        for name, report in zip(called, reports, strict=True)
+        for note in report.notes
+    ]
     if len({report.boxes for report in reports}) > 1:
         notes.append("the boxes differ: truth boxes flatter a model")
     if len({report.fingerprint for report in reports}) > 1:
@@ -293,18 +341,26 @@ def compare(reports: Sequence[Report], names: Sequence[str] | None = None) -> Co
 def _check_alike(first_name: str, first: Report, name: str, report: Report) -> None:
     both = f"{first_name!r} is of protocol {first.protocol!r}, {name!r} of {report.protocol!r}"
     if report.protocol != first.protocol:
-        raise ProtocolError(f"{both}; figures of unlike protocols do not compare: evaluate both on one")
+        raise ProtocolError(
+            f"{both}; figures of unlike protocols do not compare: evaluate both on one"
+        )
     if report.settings != first.settings:
         a, b = first.settings.model_dump(), report.settings.model_dump()
         differ = [key for key in a if a[key] != b[key]]
-        raise ProtocolError(f"{both}, but their {', '.join(differ)} differ; evaluate both anew on one version of it")
+        raise ProtocolError(
+            f"{both}, but their {', '.join(differ)} differ; evaluate both anew on one version of it"
+        )
     if report.images != first.images:
         counts = f"{first_name!r} has {first.images} faces, {name!r} has {report.images}"
-        raise ProtocolError(f"{counts}; figures of unlike faces do not compare: evaluate both on the same data")
+        raise ProtocolError(
+            f"{counts}; figures of unlike faces do not compare: evaluate both on the same data"
+        )
     # other copies of the images have other numbers: then all faces are there, or they are called the same
     whole = first.settings.faces == first.images
     official = first.settings.faces is not None or first.settings.videos is not None
-    alike = {bare_name(one.image) for one in report.per_image} == {bare_name(one.image) for one in first.per_image}
+    alike = {bare_name(one.image) for one in report.per_image} == {
+        bare_name(one.image) for one in first.per_image
+    }
     if report.fingerprint != first.fingerprint and not whole and not (official and alike):
         raise ProtocolError(
             f"{first_name!r} and {name!r} are of protocol {first.protocol!r} on different faces; "

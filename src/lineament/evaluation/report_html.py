@@ -84,7 +84,8 @@ def _draw_reliability(axes: "Axes", report: Report) -> None:
     if found is None:
         return
     sigma, error = (
-        [100 * v for v in values] for values in ([b.sigma for b in found.bins], [b.error for b in found.bins])
+        [100 * v for v in values]
+        for values in ([b.sigma for b in found.bins], [b.error for b in found.bins])
     )
     size = [8 + 180 * b.points / found.points for b in found.bins]
     positive = [v for v in (*sigma, *error) if v > 0] or [0.1, 1.0]
@@ -132,9 +133,18 @@ def _draw_perturbation(axes: "Axes", report: Report, kind: str) -> None:
         axes.axhline(100 * base.nme, color=GREY, linewidth=0.8, linestyle="--")
     found.sort()
     axes.plot(
-        [factor * amount for amount, _ in found], [100 * nme for _, nme in found], "o-", color=RED, markersize=3.5
+        [factor * amount for amount, _ in found],
+        [100 * nme for _, nme in found],
+        "o-",
+        color=RED,
+        markersize=3.5,
     )
-    _dress(axes, "Box " + kind.replace("_", " along ") if kind != "roll" else "Face rolled", KINDS[kind], "NME, %")
+    _dress(
+        axes,
+        "Box " + kind.replace("_", " along ") if kind != "roll" else "Face rolled",
+        KINDS[kind],
+        "NME, %",
+    )
 
 
 def draw_charts(report: Report) -> "Figure":
@@ -159,7 +169,9 @@ def draw_charts(report: Report) -> "Figure":
         for axes, kind in zip(row, kinds, strict=True):
             _draw_perturbation(axes, report, kind)
             # Box changes share one height; a roll, which may be far worse, has its own.
-            of = [p.nme or 0.0 for p in report.perturbation if (p.kind == "roll") == (kind == "roll")]
+            of = [
+                p.nme or 0.0 for p in report.perturbation if (p.kind == "roll") == (kind == "roll")
+            ]
             axes.set_ylim(0, 110 * max(of) or 1)
     return figure
 
@@ -207,7 +219,11 @@ def write_png(report: Report, path: str | os.PathLike[str]) -> Path:
         for axes, face in zip(grid, report.worst, strict=False):
             axes.imshow(_picture(face.picture))
             axes.set_title(_said(face.nme), fontsize=8)
-        rows.append(np.asarray(cv2.imdecode(np.frombuffer(_png(strip), np.uint8), cv2.IMREAD_COLOR), dtype=np.uint8))
+        rows.append(
+            np.asarray(
+                cv2.imdecode(np.frombuffer(_png(strip), np.uint8), cv2.IMREAD_COLOR), dtype=np.uint8
+            )
+        )
     return _write(path, cv2.imencode(".png", np.vstack(rows))[1].tobytes())
 
 
@@ -224,7 +240,9 @@ def write_html(report: Report, path: str | os.PathLike[str]) -> Path:
     }
     if report.ms_per_face is not None:
         figures["ms a face"] = f"{report.ms_per_face:.2f}"
-    shown = "".join(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in figures.items())
+    shown = "".join(
+        f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in figures.items()
+    )
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in report.notes)
     worst = "".join(
         f'<figure><img alt="" src="data:image/jpeg;base64,{face.picture}">'
@@ -236,7 +254,11 @@ def write_html(report: Report, path: str | os.PathLike[str]) -> Path:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
         f'<h1>{escape(title)}</h1><p>{escape(report.settings.title)}</p>{notes}<div class="figures">{shown}</div>'
         f'<img class="chart" alt="charts" src="data:image/png;base64,{charts}">'
-        + (f'<h2>Greatest errors (truth green, prediction red)</h2><div class="faces">{worst}</div>' if worst else "")
+        + (
+            f'<h2>Greatest errors (truth green, prediction red)</h2><div class="faces">{worst}</div>'
+            if worst
+            else ""
+        )
         + f"<h2>Protocol and tables</h2><pre>{escape(format_report(report))}</pre></html>\n"
     )
     return _write(path, page.encode())

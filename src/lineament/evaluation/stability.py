@@ -55,7 +55,9 @@ def interocular(path: Array, scheme_name: str) -> float:
     """
     points = scheme(scheme_name)
     if "interocular" not in points.norm_points:
-        raise InputError(f"{scheme_name} has no eye corners to measure by; track with a scheme that has, as ibug68")
+        raise InputError(
+            f"{scheme_name} has no eye corners to measure by; track with a scheme that has, as ibug68"
+        )
     right, left = (path[:, list(group)].mean(1) for group in points.norm_points["interocular"])
     lengths = np.linalg.norm(right - left, axis=-1)
     if not np.isfinite(lengths).any():
@@ -67,7 +69,11 @@ def stretches(path: Array, shortest: int = 1) -> list[slice]:
     """The runs of frames in which a track (T, N, 2) is there without a gap, those of at least `shortest` frames."""
     there = np.concatenate([[False], np.isfinite(path).all((1, 2)), [False]]).astype(int)
     starts, stops = np.flatnonzero(np.diff(there) > 0), np.flatnonzero(np.diff(there) < 0)
-    return [slice(a, b) for a, b in zip(starts.tolist(), stops.tolist(), strict=True) if b - a >= shortest]
+    return [
+        slice(a, b)
+        for a, b in zip(starts.tolist(), stops.tolist(), strict=True)
+        if b - a >= shortest
+    ]
 
 
 def still_frames(path: Array, norm: float) -> NDArray[np.bool_]:
@@ -108,7 +114,9 @@ def lag(path: Array, reference: Array) -> float:
     sums = np.zeros((3, 2 * FARTHEST + 1))
     for part in stretches(both, 2 * SHORTEST):
         own = np.gradient(path[part], axis=0).reshape(part.stop - part.start, -1)
-        other = np.gradient(zero_phase(reference[part], REFERENCE_FRAMES), axis=0).reshape(len(own), -1)
+        other = np.gradient(zero_phase(reference[part], REFERENCE_FRAMES), axis=0).reshape(
+            len(own), -1
+        )
         still = other[FARTHEST:-FARTHEST]
         for k, shift in enumerate(range(-FARTHEST, FARTHEST + 1)):
             moved = own[FARTHEST + shift : len(own) - FARTHEST + shift]
@@ -134,13 +142,17 @@ def measure(path: Array, scheme_name: str, reference: Array | None = None) -> St
     """
     alone, reference = reference is None, path if reference is None else reference
     if reference.shape != path.shape:
-        raise InputError(f"the track has shape {path.shape}, its reference {reference.shape}; wanted the same frames")
+        raise InputError(
+            f"the track has shape {path.shape}, its reference {reference.shape}; wanted the same frames"
+        )
     norm = interocular(reference, scheme_name)
     still = still_frames(reference, norm)
     parts = stretches(path)
     frames = sum(part.stop - part.start for part in parts)
     late = float("nan") if alone else lag(path, reference)
-    return Stability(frames, max(len(parts) - 1, 0), int(still.sum()), jitter(path, norm, still), late)
+    return Stability(
+        frames, max(len(parts) - 1, 0), int(still.sum()), jitter(path, norm, still), late
+    )
 
 
 @dataclass(frozen=True)
@@ -163,12 +175,18 @@ def compare_numbers(found: Sequence[Faces], truth: Sequence[Faces]) -> Numbers:
     Raises: ProtocolError where the numbers of frames differ, or a true face has no number.
     """
     if len(found) != len(truth):
-        raise ProtocolError(f"{len(found)} frames of tracks, {len(truth)} of truth; wanted the same video")
+        raise ProtocolError(
+            f"{len(found)} frames of tracks, {len(truth)} of truth; wanted the same video"
+        )
     last: dict[int, int | None] = {}
     frames = switches = lost = ghosts = 0
     for own, true in zip(found, truth, strict=True):
         pairs = dict(_paired(own, true))
-        frames, lost, ghosts = frames + len(true), lost + len(true) - len(pairs), ghosts + len(own) - len(pairs)
+        frames, lost, ghosts = (
+            frames + len(true),
+            lost + len(true) - len(pairs),
+            ghosts + len(own) - len(pairs),
+        )
         for t, f in pairs.items():
             number = true[t].track_id
             if number is None:

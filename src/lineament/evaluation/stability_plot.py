@@ -8,7 +8,14 @@ import numpy as np
 from ..atomic import atomic_path
 from ..io.track_files import Tracks
 from ..tracking.filters import zero_phase
-from .stability import STILL_FRAMES, interocular, path_in, second_differences, still_frames, stretches
+from .stability import (
+    STILL_FRAMES,
+    interocular,
+    path_in,
+    second_differences,
+    still_frames,
+    stretches,
+)
 
 
 def draw_stability(rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path) -> None:
@@ -21,7 +28,10 @@ def draw_stability(rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path
     figure = Figure(figsize=(10, 5), layout="constrained")
     motion, shaking = figure.subplots(2, 1, sharex=True)
     for index, (name, tracks, reference) in enumerate(rows):
-        counted = {number: np.isfinite(tracks.landmarks(number)).all((1, 2)).sum() for number in tracks.ids()}
+        counted = {
+            number: np.isfinite(tracks.landmarks(number)).all((1, 2)).sum()
+            for number in tracks.ids()
+        }
         if not counted:
             continue
         number = max(counted, key=lambda number: int(counted[number]))
@@ -38,7 +48,15 @@ def draw_stability(rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path
         if index == 0:
             still = still_frames(told, norm)
             for axes in (motion, shaking):
-                axes.fill_between(tracks.times, 0, 1, still, transform=axes.get_xaxis_transform(), alpha=0.12, lw=0)
+                axes.fill_between(
+                    tracks.times,
+                    0,
+                    1,
+                    still,
+                    transform=axes.get_xaxis_transform(),
+                    alpha=0.12,
+                    lw=0,
+                )
     motion.set(ylabel="motion, %")
     motion.legend(loc="upper right", fontsize="small")
     shaking.set(ylabel="jitter, %", xlabel="seconds", yscale="log")

@@ -33,7 +33,9 @@ def draw_errors(image: NDArray[np.uint8], truth: Array, pred: Array | None) -> N
     for a, b in zip(wanted, found, strict=True):
         if not np.isfinite(a).all():
             continue
-        start, end = (tuple(int(v) for v in np.clip(np.round(p * 8), -(2**15), 2**15)) for p in (a, b))
+        start, end = (
+            tuple(int(v) for v in np.clip(np.round(p * 8), -(2**15), 2**15)) for p in (a, b)
+        )
         if pred is not None:
             cv2.line(picture, start, end, PREDICTION, 1, cv2.LINE_AA, shift=3)
             cv2.circle(picture, end, 12, PREDICTION, -1, cv2.LINE_AA, shift=3)
@@ -49,12 +51,16 @@ class WorstFaces:
         self._heap: list[tuple[float, int, str, str]] = []
         self._offered = 0
 
-    def offer(self, error: float, name: str, image: NDArray[np.uint8], truth: Array, pred: Array | None) -> None:
+    def offer(
+        self, error: float, name: str, image: NDArray[np.uint8], truth: Array, pred: Array | None
+    ) -> None:
         """Keep this face if it is among the worst so far; of equal errors the earlier one stays."""
         self._offered += 1
         if self.count < 1 or (len(self._heap) == self.count and error <= self._heap[0][0]):
             return
-        encoded = cv2.imencode(".jpg", cv2.cvtColor(draw_errors(image, truth, pred), cv2.COLOR_RGB2BGR))[1]
+        encoded = cv2.imencode(
+            ".jpg", cv2.cvtColor(draw_errors(image, truth, pred), cv2.COLOR_RGB2BGR)
+        )[1]
         entry = (error, -self._offered, name, base64.b64encode(encoded.tobytes()).decode("ascii"))
         (heapq.heappush if len(self._heap) < self.count else heapq.heapreplace)(self._heap, entry)
 

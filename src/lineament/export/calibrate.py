@@ -40,7 +40,9 @@ def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
     kept = np.isfinite(distance) & np.isfinite(variance)
     distance, variance = distance[kept], variance[kept]
     if len(distance) < 20:
-        raise DataError(f"{len(distance)} points to calibrate on; wanted at least 20: give more validation faces")
+        raise DataError(
+            f"{len(distance)} points to calibrate on; wanted at least 20: give more validation faces"
+        )
     best: tuple[float, float, float] | None = None
     typical = float(np.mean(distance**2)) / 2
     for slope in typical / max(float(variance.mean()), 1e-9) * np.geomspace(0.02, 4, 40):

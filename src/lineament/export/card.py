@@ -38,7 +38,9 @@ def make_card(
 
 def _commit() -> str:
     try:
-        done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
@@ -51,7 +53,10 @@ def _without_places(recipe: Recipe) -> dict[str, Any]:
         return "/".join(Path(path).parts[-2:])
 
     told = recipe.model_dump(mode="json", exclude_none=True)
-    told["init_from"], told["model"]["pruned_from"] = short(recipe.init_from), short(recipe.model.pruned_from)
+    told["init_from"], told["model"]["pruned_from"] = (
+        short(recipe.init_from),
+        short(recipe.model.pruned_from),
+    )
     for part in told["data"]:
         part["folder"] = short(part["folder"])
     if recipe.refine:

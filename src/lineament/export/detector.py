@@ -39,7 +39,10 @@ class Exported(nn.Module):
 
 
 def export_detector(
-    net: FaceDetectorNet, path: Path, card: dict[str, Any], pictures: Sequence[NDArray[np.uint8]] = ()
+    net: FaceDetectorNet,
+    path: Path,
+    card: dict[str, Any],
+    pictures: Sequence[NDArray[np.uint8]] = (),
 ) -> None:
     """Write `path` (.onnx) and its card beside it, with sha256, bytes and precision added.
 
@@ -57,13 +60,20 @@ def export_detector(
         onnx.save(without_notes(write_graph(Exported(net, rows=bool(pictures)).eval())), str(file))
         difference = largest_difference(model, file)
         if not difference <= LARGEST_DIFFERENCE:
-            raise ExportError(f"ONNX differs from torch by {difference:.3g}; wanted at most {LARGEST_DIFFERENCE}")
+            raise ExportError(
+                f"ONNX differs from torch by {difference:.3g}; wanted at most {LARGEST_DIFFERENCE}"
+            )
         if pictures:
-            file = quantize_file(file, "image", pictures, from_heads, mean=0, std=1.0, percentile=PERCENTILE)
+            file = quantize_file(
+                file, "image", pictures, from_heads, mean=0, std=1.0, percentile=PERCENTILE
+            )
             onnx.save(without_notes(onnx.load(str(file))), str(file))
             check_int8(model, file, pictures)
         content = file.read_bytes()
-    made = {"precision": "int8" if pictures else "fp32", "sha256": hashlib.sha256(content).hexdigest()}
+    made = {
+        "precision": "int8" if pictures else "fp32",
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
     with atomic_path(path) as beside:
         beside.write_bytes(content)
     write_card(path.with_suffix(".json"), card | made | {"bytes": len(content)})
@@ -72,7 +82,10 @@ def export_detector(
 def write_graph(model: Exported) -> Any:
     """The ONNX model of `model`, for pictures of any size."""
     example = torch.zeros(1, 256, 320, 3, dtype=torch.uint8)
-    rows, columns = torch.export.Dim("rows", min=1, max=512), torch.export.Dim("columns", min=1, max=512)
+    rows, columns = (
+        torch.export.Dim("rows", min=1, max=512),
+        torch.export.Dim("columns", min=1, max=512),
+    )
     with warnings.catch_warnings():
         # torch's exporter calls its own deprecated functions
         warnings.simplefilter("ignore")
@@ -119,15 +132,26 @@ def check_int8(model: nn.Module, path: Path, pictures: Sequence[NDArray[np.uint8
         sides = (boxes[faces, 2:] - boxes[faces, :2]).max(1, initial=1)
         score_moves.append(np.abs(found[0][0][faces] - scores[faces]))
         box_moves.append(np.abs(found[1][0][faces] - boxes[faces]).max(1, initial=0) / sides)
-    moves = [float(np.concatenate(part).mean()) if part else 0.0 for part in (score_moves, box_moves)]
-    for move, bound, what in zip(moves, (SCORE_MOVE, BOX_MOVE), ("score", "side, in box sides,"), strict=True):
+    moves = [
+        float(np.concatenate(part).mean()) if part else 0.0 for part in (score_moves, box_moves)
+    ]
+    for move, bound, what in zip(
+        moves, (SCORE_MOVE, BOX_MOVE), ("score", "side, in box sides,"), strict=True
+    ):
         if not move <= bound:
-            raise ExportError(f"int8 moves the mean {what} of a face by {move:.3f}; wanted at most {bound}: fp32 it is")
+            raise ExportError(
+                f"int8 moves the mean {what} of a face by {move:.3f}; wanted at most {bound}: fp32 it is"
+            )
 
 
 def without_notes(model: Any) -> Any:
     """The ONNX `model` without the notes on every node of where it came from: a quarter of the file."""
-    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+    for part in (
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+    ):
         part.doc_string = ""
         del part.metadata_props[:]
     del model.graph.value_info[:], model.graph.metadata_props[:], model.metadata_props[:]

@@ -71,7 +71,9 @@ class Gate:
 
         cell: pixels of the crop by which rounding moves a point that is read to whole cells.
         """
-        move, bound = (self.median_move_px, MOVE_INT8) if int8 else (self.largest_move_px, MOVE_FP32)
+        move, bound = (
+            (self.median_move_px, MOVE_INT8) if int8 else (self.largest_move_px, MOVE_FP32)
+        )
         bound += math.sqrt(2) * cell
         which = "the median point" if int8 else "a point"
         if not move <= bound:  # nor nan
@@ -92,7 +94,9 @@ class _Graph(nn.Module):
     rows: the model's first convolution is a RowStem.
     """
 
-    def __init__(self, model: LandmarkNet | RefinedNet, scale: SigmaScale, padding: float, rows: bool = False) -> None:
+    def __init__(
+        self, model: LandmarkNet | RefinedNet, scale: SigmaScale, padding: float, rows: bool = False
+    ) -> None:
         super().__init__()
         self.model, self.rows = model, rows
         net = _detector(model)
@@ -171,9 +175,13 @@ def export_checkpoint(
         raise InputError(f"the name {name!r}; wanted letters, digits, dots, + and - as in fast-128")
     model, recipe = load_any(checkpoint)
     if int8 and isinstance(model, RefinedNet):
-        raise ExportError(f"{checkpoint}: a model that remembers frames is exported in fp32 alone; leave --int8 out")
+        raise ExportError(
+            f"{checkpoint}: a model that remembers frames is exported in fp32 alone; leave --int8 out"
+        )
     crop = recipe.model.size, recipe.model.padding
-    sources, validation_faces = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
+    sources, validation_faces = read_mixture(
+        recipe.data, recipe.scheme, data_root, cache, crop=crop
+    )
     faces, truth = _to_compare_on(checkpoint, validation_faces, model.size, recipe)
     found, variances = predict_plain(model, faces, recipe.model.padding)
     landmarks = found.astype(np.float64)
@@ -207,10 +215,14 @@ def export_checkpoint(
             _compare_second_look(Model(path, 1), model, faces)
         example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
         size = {"parameters": parameters(model), "multiply_adds": multiply_adds(model, example)}
-        card = make_card(path, metadata | size, recipe, checkpoint, gate.as_dict(), scale, about or {})
+        card = make_card(
+            path, metadata | size, recipe, checkpoint, gate.as_dict(), scale, about or {}
+        )
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / f"{name}.onnx", path.read_bytes())
-        write_whole(out / f"{name}.json", (json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
+        write_whole(
+            out / f"{name}.json", (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()
+        )
     return card
 
 
@@ -225,13 +237,17 @@ def _to_compare_on(
         truth = crop_truth(faces, size, recipe.model.padding)
         if known_eyes(truth, recipe.scheme).any():
             return faces, truth
-    raise DataError(f"{checkpoint}: none of its data sets has a validation face to compare on; add faces")
+    raise DataError(
+        f"{checkpoint}: none of its data sets has a validation face to compare on; add faces"
+    )
 
 
 def crop_truth(faces: CropCache, size: int, padding: float) -> Array:
     """The true landmarks (M, N, 2) in pixels of the plain crops."""
     affines = np.concatenate([a for _, a in plain_crops(faces, size, padding, 64)])
-    return np.stack([apply_affine(a, points) for a, points in zip(affines, faces.landmarks, strict=True)])
+    return np.stack(
+        [apply_affine(a, points) for a, points in zip(affines, faces.landmarks, strict=True)]
+    )
 
 
 def write_fp32(graph: _Graph, size: int, path: Path) -> None:
@@ -241,7 +257,9 @@ def write_fp32(graph: _Graph, size: int, path: Path) -> None:
     except ImportError as error:
         raise missing_extra("onnxscript", "train") from error
     crops = torch.zeros((2, size, size, 3), dtype=torch.uint8)
-    chatter = logging.getLogger("torch.onnx")  # says at length that torchvision, which nothing here needs, is absent
+    chatter = logging.getLogger(
+        "torch.onnx"
+    )  # says at length that torchvision, which nothing here needs, is absent
     level = chatter.level
     chatter.setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -255,7 +273,8 @@ def write_fp32(graph: _Graph, size: int, path: Path) -> None:
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},) * len(inputs),
             input_names=list(inputs),
-            output_names=["landmarks_crop", "scores", "sigma_px"] + ["memory_after"] * (len(inputs) - 1),
+            output_names=["landmarks_crop", "scores", "sigma_px"]
+            + ["memory_after"] * (len(inputs) - 1),
             opset_version=OPSET,
             verbose=False,
         )
@@ -278,7 +297,9 @@ def quantize(path: Path, crops: list[NDArray[np.uint8]], mean: int, std: float) 
     return quantize_file(path, "crops", crops, decoding, mean, std, percentile=99.999)
 
 
-def calibration_crops(faces: CropCache, size: int, padding: float, count: int = 256) -> list[NDArray[np.uint8]]:
+def calibration_crops(
+    faces: CropCache, size: int, padding: float, count: int = 256
+) -> list[NDArray[np.uint8]]:
     """Plain training crops in batches of one, spread evenly over the set; the percentiles want batches of one size."""
     chosen = np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(int)
     part = CropCache(faces.crops[chosen], faces.landmarks[chosen], faces.boxes[chosen])
@@ -300,7 +321,10 @@ def run_plain(model: Model, faces: CropCache) -> CropLandmarks:
     """The heads of an exported model on plain crops of `faces`."""
     parts = [model.predict(crops) for crops, _ in plain_crops(faces, model.size, model.padding, 32)]
     return CropLandmarks(
-        *(np.concatenate([getattr(p, f) for p in parts]) for f in ("landmarks_crop", "scores", "sigma_px"))
+        *(
+            np.concatenate([getattr(p, f) for p in parts])
+            for f in ("landmarks_crop", "scores", "sigma_px")
+        )
     )
 
 
@@ -315,18 +339,27 @@ def compare(model: Model, faces: CropCache, truth: Array, landmarks: Array, reci
 def _compare_second_look(exported: Model, model: RefinedNet, faces: CropCache) -> None:
     """Raises: ExportError where the exported model remembers anything else than `model` does."""
     crops = next(crops for crops, _ in plain_crops(faces, exported.size, exported.padding, 32))
-    later = np.ascontiguousarray(crops[::-1])  # each face is followed by another one: no memory fits better by chance
+    later = np.ascontiguousarray(
+        crops[::-1]
+    )  # each face is followed by another one: no memory fits better by chance
     with torch.no_grad():
         _, memory = model.follow(torch.from_numpy(crops), None)
         wanted = model.follow(torch.from_numpy(later), memory)[0].landmarks.numpy()
     found = exported.predict(later, exported.predict(crops).memory).landmarks_crop
     move = float(np.linalg.norm(found - wanted, axis=-1).max())
     if move > MOVE_FP32:
-        raise ExportError(f"a point moves {move:.3f} px of the crop in the second frame; at most {MOVE_FP32} allowed")
+        raise ExportError(
+            f"a point moves {move:.3f} px of the crop in the second frame; at most {MOVE_FP32} allowed"
+        )
 
 
 def _rescale(
-    path: Path, metadata: dict[str, Any], faces: CropCache, truth: Array, padding: float, scale: SigmaScale
+    path: Path,
+    metadata: dict[str, Any],
+    faces: CropCache,
+    truth: Array,
+    padding: float,
+    scale: SigmaScale,
 ) -> SigmaScale:
     """Fits sigma anew to the errors of the quantized graph and writes the new numbers into it."""
     import onnx
@@ -337,14 +370,21 @@ def _rescale(
     fitted = fit_sigma(np.linalg.norm(heads.landmarks_crop - truth, axis=-1), variances)
     model = onnx.load(str(path))
     replaced = 0
-    for tensor in [*model.graph.initializer, *(a.t for n in model.graph.node for a in n.attribute if a.HasField("t"))]:
+    for tensor in [
+        *model.graph.initializer,
+        *(a.t for n in model.graph.node for a in n.attribute if a.HasField("t")),
+    ]:
         values = onnx.numpy_helper.to_array(tensor)
         for old, new in ((scale.slope, fitted.slope), (scale.floor, fitted.floor)):
             if values.size == 1 and values.dtype == np.float32 and values.item() == np.float32(old):
-                tensor.CopyFrom(onnx.numpy_helper.from_array(np.full_like(values, new), tensor.name))
+                tensor.CopyFrom(
+                    onnx.numpy_helper.from_array(np.full_like(values, new), tensor.name)
+                )
                 replaced += 1
     if replaced != 2:
-        raise ExportError(f"{replaced} calibration constants found in the int8 graph, wanted 2; export fp32 instead")
+        raise ExportError(
+            f"{replaced} calibration constants found in the int8 graph, wanted 2; export fp32 instead"
+        )
     onnx.save(model, str(path))
     return fitted
 

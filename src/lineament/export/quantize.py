@@ -42,7 +42,9 @@ def quantize_file(
 
     class Inputs(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.rest: Iterator[dict[str, NDArray[np.uint8]]] = iter([{input_name: batch} for batch in inputs])
+            self.rest: Iterator[dict[str, NDArray[np.uint8]]] = iter(
+                [{input_name: batch} for batch in inputs]
+            )
 
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
             return next(self.rest, None)
@@ -62,7 +64,9 @@ def quantize_file(
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=keep(nodes),
-                calibrate_method=CalibrationMethod.MinMax if percentile is None else CalibrationMethod.Percentile,
+                calibrate_method=CalibrationMethod.MinMax
+                if percentile is None
+                else CalibrationMethod.Percentile,
                 extra_options={} if percentile is None else {"CalibPercentile": percentile},
             )
     except ValueError as error:
@@ -91,8 +95,14 @@ def take_bytes(path: Path, mean: int, std: float) -> None:
     while node is not None and (not chain or chain[-1].op_type != "Cast"):
         chain.append(node)
         node = maker.get(node.input[0])
-    if not chain or chain[-1].op_type != "Cast" or {n.op_type for n in chain[1:]} - {"Cast", "Sub", "Div"}:
-        raise ExportError("the int8 graph does not start with its bytes, normalized and quantized; export fp32 instead")
+    if (
+        not chain
+        or chain[-1].op_type != "Cast"
+        or {n.op_type for n in chain[1:]} - {"Cast", "Sub", "Div"}
+    ):
+        raise ExportError(
+            "the int8 graph does not start with its bytes, normalized and quantized; export fp32 instead"
+        )
     graph.initializer.append(numpy_helper.from_array(np.array(1 / std, np.float32), "bytes_scale"))
     graph.initializer.append(numpy_helper.from_array(np.array(mean, np.uint8), "bytes_zero_point"))
     for reader in graph.node:

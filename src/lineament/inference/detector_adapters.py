@@ -35,11 +35,15 @@ def eyes_roll_deg(right_eye: Array, left_eye: Array) -> Array:
 def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:
     """OpenCV's YuNet from its own ONNX file, e.g. face_detection_yunet_2023mar.onnx.    Raises: ModelError."""
     if not Path(path).is_file():
-        raise ModelError(f"no YuNet at {path}; wanted face_detection_yunet_2023mar.onnx of OpenCV's model zoo")
+        raise ModelError(
+            f"no YuNet at {path}; wanted face_detection_yunet_2023mar.onnx of OpenCV's model zoo"
+        )
     try:
         net: Any = cv2.FaceDetectorYN.create(str(path), "", (320, 320), threshold)
     except cv2.error as error:
-        raise ModelError(f"{path}: OpenCV cannot open it as YuNet ({error}); wanted its ONNX file") from error
+        raise ModelError(
+            f"{path}: OpenCV cannot open it as YuNet ({error}); wanted its ONNX file"
+        ) from error
     # the input size is a state of the net, so two threads must not interleave
     lock = threading.Lock()
 
@@ -49,9 +53,13 @@ def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:
             rows = net.detect(np.ascontiguousarray(image[..., ::-1]))[1]
         if rows is None or len(rows) == 0:
             return empty_detections()
-        rows = np.asarray(rows, dtype=np.float64)  # x, y, w, h, five points (subject's right eye first), score
+        rows = np.asarray(
+            rows, dtype=np.float64
+        )  # x, y, w, h, five points (subject's right eye first), score
         boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1)
-        return Detections(to_tight(boxes, YUNET_TO_TIGHT), rows[:, 14], eyes_roll_deg(rows[:, 4:6], rows[:, 6:8]))
+        return Detections(
+            to_tight(boxes, YUNET_TO_TIGHT), rows[:, 14], eyes_roll_deg(rows[:, 4:6], rows[:, 6:8])
+        )
 
     return as_detector(detect)
 
@@ -66,7 +74,9 @@ def mediapipe(threshold: float = 0.5, far: bool = True) -> Detector:
 
         net: Any = solutions.face_detection.FaceDetection(int(far), threshold)
     except (ImportError, AttributeError) as error:
-        raise missing_extra("mediapipe (0.10.21 or older, which carries its models)", "mediapipe") from error
+        raise missing_extra(
+            "mediapipe (0.10.21 or older, which carries its models)", "mediapipe"
+        ) from error
     lock = threading.Lock()
 
     def detect(image: NDArray[np.uint8]) -> Detections:
@@ -77,7 +87,9 @@ def mediapipe(threshold: float = 0.5, far: bool = True) -> Detector:
         size = np.array([image.shape[1], image.shape[0]])
         areas = [face.location_data.relative_bounding_box for face in found]
         boxes = (
-            np.array([[a.xmin, a.ymin, a.xmin + a.width, a.ymin + a.height] for a in areas]) * np.tile(size, 2) - 0.5
+            np.array([[a.xmin, a.ymin, a.xmin + a.width, a.ymin + a.height] for a in areas])
+            * np.tile(size, 2)
+            - 0.5
         )
         points = [face.location_data.relative_keypoints for face in found]
         right, left = (np.array([[p[k].x, p[k].y] for p in points]) * size for k in (0, 1))

@@ -88,7 +88,9 @@ class FaceDetector:
         if min(image.shape[:2]) == 0:
             return empty_detections()
         scale = min(self.side / longest, self.enlarge)
-        scales = [scale] + [side / longest for side in self.coarse_sides if side / longest < 0.75 * scale]
+        scales = [scale] + [
+            side / longest for side in self.coarse_sides if side / longest < 0.75 * scale
+        ]
         looks, seen = [], image
         for scale in scales:  # finest first: each picture is made from the one before
             seen = look(seen, image.shape[:2], scale)
@@ -124,7 +126,9 @@ class FaceDetector:
             for x, left, right in tile_spans(width, reach, overlap):
                 tile = image[y : y + reach, x : x + reach]
                 candidates = self.search(look(tile, tile.shape[:2], scale), tile.shape[:2])
-                found = fuse_scales([(scale, candidates)], self.support, self.nms_iou, self.threshold)
+                found = fuse_scales(
+                    [(scale, candidates)], self.support, self.nms_iou, self.threshold
+                )
                 boxes = found.boxes + np.array([x, y, x, y])
                 center = (boxes[:, :2] + boxes[:, 2:]) / 2
                 mine = ((center >= (left, top)) & (center < (right, bottom))).all(1)
@@ -155,7 +159,11 @@ def tile_spans(length: int, reach: int, overlap: int) -> list[tuple[int, float, 
 def look(picture: NDArray[np.uint8], shape: tuple[int, ...], scale: float) -> NDArray[np.uint8]:
     """An image of `shape` (height, width) as seen at `scale`, made from a larger or equal `picture` of it."""
     size = (max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale)))
-    return picture if size == (picture.shape[1], picture.shape[0]) else shrink_or_enlarge(picture, size)
+    return (
+        picture
+        if size == (picture.shape[1], picture.shape[0])
+        else shrink_or_enlarge(picture, size)
+    )
 
 
 def shrink_or_enlarge(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -173,7 +181,9 @@ def pad_to_multiple(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     if height % MULTIPLE == 0 and width % MULTIPLE == 0:
         return np.ascontiguousarray(image)
-    padded = np.zeros((-(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE, 3), np.uint8)
+    padded = np.zeros(
+        (-(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE, 3), np.uint8
+    )
     padded[:height, :width] = image
     return padded
 
@@ -197,16 +207,23 @@ def nms(found: Detections, nms_iou: float) -> Detections:
     return rows(found, order[kept])
 
 
-def fuse_scales(looks: list[tuple[float, Detections]], count: int, nms_iou: float, least: float = 0.0) -> Detections:
+def fuse_scales(
+    looks: list[tuple[float, Detections]], count: int, nms_iou: float, least: float = 0.0
+) -> Detections:
     """The faces of one image seen at several scales, finest first, scored by how far the looks and cells agree.
 
     looks: scale and candidates of each. A face's score is the mean, over the looks that answer for its size, of its
     best `count` candidates there, absent ones `MIN_CANDIDATE_SCORE`.
     least: faces that no candidate above this score speaks for are left out, as theirs cannot be above it either.
     """
-    own = [rows(found, in_scale_range(found.boxes, scale, i, len(looks))) for i, (scale, found) in enumerate(looks)]
+    own = [
+        rows(found, in_scale_range(found.boxes, scale, i, len(looks)))
+        for i, (scale, found) in enumerate(looks)
+    ]
     candidates = concatenate(own)
-    kept = nms(rows(candidates, np.argsort(-candidates.scores, kind="stable")[:PRE_NMS_TOP_K]), nms_iou)
+    kept = nms(
+        rows(candidates, np.argsort(-candidates.scores, kind="stable")[:PRE_NMS_TOP_K]), nms_iou
+    )
     if least > MIN_CANDIDATE_SCORE:
         strong = np.concatenate([found.boxes[found.scores > least] for _, found in looks])
         kept = rows(kept, (iou(kept.boxes, strong) > SAME_IOU).any(1))
@@ -225,7 +242,9 @@ def fuse_scales(looks: list[tuple[float, Detections]], count: int, nms_iou: floa
 def in_scale_range(boxes: Array, scale: float, look: int, looks: int) -> NDArray[np.bool_]:
     """(F,) whether look number `look` of `looks`, finest first, in_scale_range for faces of the size of `boxes`."""
     sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1)) * scale
-    return np.asarray(((sides >= SMALLEST) | (look == 0)) & ((sides <= LARGEST) | (look == looks - 1)))
+    return np.asarray(
+        ((sides >= SMALLEST) | (look == 0)) & ((sides <= LARGEST) | (look == looks - 1))
+    )
 
 
 def empty_detections() -> Detections:
@@ -235,9 +254,20 @@ def empty_detections() -> Detections:
 
 def check_image(image: NDArray[np.uint8]) -> None:
     """Raises ShapeError unless `image` is RGB uint8 (H, W, 3)."""
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ShapeError(f"image is {given}; wanted uint8 (H, W, 3) in RGB: read it with lineament.read_image")
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+    ):
+        given = (
+            f"{image.dtype} {image.shape}"
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
+        raise ShapeError(
+            f"image is {given}; wanted uint8 (H, W, 3) in RGB: read it with lineament.read_image"
+        )
 
 
 def open_detector(file: Path, threads: int) -> Any:
@@ -245,7 +275,9 @@ def open_detector(file: Path, threads: int) -> Any:
     session = open_session(file, threads)
     names = [output.name for output in session.get_outputs()]
     if names != ["scores", "boxes", "directions"]:
-        raise ModelError(f"{file} has the outputs {names}; wanted a face detector with scores, boxes, directions")
+        raise ModelError(
+            f"{file} has the outputs {names}; wanted a face detector with scores, boxes, directions"
+        )
     return session
 
 
@@ -272,7 +304,12 @@ def normalized(given: Any) -> Detections:
     scores: ArrayLike | None = None
     roll_deg: ArrayLike | None = None
     boxes = given
-    if isinstance(given, tuple) and 2 <= len(given) <= 3 and np.ndim(given[1]) == 1 and np.ndim(given[0]) == 2:
+    if (
+        isinstance(given, tuple)
+        and 2 <= len(given) <= 3
+        and np.ndim(given[1]) == 1
+        and np.ndim(given[0]) == 2
+    ):
         boxes, scores = given[0], given[1]
         roll_deg = given[2] if len(given) == 3 else None
     rows = np.asarray([] if boxes is None else boxes, dtype=np.float64)
@@ -280,8 +317,12 @@ def normalized(given: Any) -> Detections:
         rows, scores = rows[:, :4], rows[:, 4]
     valid = as_boxes(rows)
     sure = np.ones(len(valid)) if scores is None else np.asarray(scores, dtype=np.float64)
-    rolls = np.full(len(valid), np.nan) if roll_deg is None else np.asarray(roll_deg, dtype=np.float64)
+    rolls = (
+        np.full(len(valid), np.nan) if roll_deg is None else np.asarray(roll_deg, dtype=np.float64)
+    )
     if sure.shape != (len(valid),) or rolls.shape != (len(valid),):
-        raise ShapeError(f"{len(valid)} boxes came with scores {sure.shape} and rolls {rolls.shape}; wanted one a box")
+        raise ShapeError(
+            f"{len(valid)} boxes came with scores {sure.shape} and rolls {rolls.shape}; wanted one a box"
+        )
     order = np.argsort(-sure, kind="stable")
     return Detections(valid[order], sure[order], rolls[order])

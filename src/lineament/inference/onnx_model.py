@@ -47,14 +47,18 @@ def open_session(path: Path, threads: int = 0) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise ModelError(f"{path}: not an ONNX model that can be run ({reason}); export it again") from error
+        raise ModelError(
+            f"{path}: not an ONNX model that can be run ({reason}); export it again"
+        ) from error
 
 
 def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
     """What the file at `path` says of itself.    Raises: ModelError where it is of another `kind` or foreign."""
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
-        raise ModelError(f"{path}: an ONNX model, but not one that `lineament export` wrote; export it with lineament")
+        raise ModelError(
+            f"{path}: an ONNX model, but not one that `lineament export` wrote; export it with lineament"
+        )
     metadata: dict[str, Any] = json.loads(text)
     if metadata.get("kind") != kind:
         raise ModelError(f"{path}: a {metadata.get('kind')} model; wanted a {kind} model")
@@ -83,7 +87,9 @@ class Model:
         self.padding: float = metadata["padding"]
         """Side of the crop in longer sides of the landmark box."""
         self.points: int = metadata["points"]
-        self.memory: tuple[int, ...] | None = tuple(metadata["memory"]) if "memory" in metadata else None
+        self.memory: tuple[int, ...] | None = (
+            tuple(metadata["memory"]) if "memory" in metadata else None
+        )
         """(2, W, L): what it remembers of a face from frame to frame; None: nothing."""
 
     @property
@@ -91,7 +97,9 @@ class Model:
         """What is known of the file: data, licences, figures, limits; empty where no card lies beside it."""
         return read_card(self.path)
 
-    def predict(self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None) -> CropLandmarks:
+    def predict(
+        self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None
+    ) -> CropLandmarks:
         """CropLandmarks of uint8 RGB `crops` (F, S, S, 3).
 
         memory: (F, 2, W, L), what the model gave for the frame before of each face's video; None: these are the first.
@@ -99,22 +107,34 @@ class Model:
         """
         wanted = (self.size, self.size, 3)
         if crops.ndim != 4 or crops.shape[1:] != wanted or crops.dtype != np.uint8:
-            raise ShapeError(f"crops are {crops.dtype} {crops.shape}; wanted uint8 (F, {', '.join(map(str, wanted))})")
+            raise ShapeError(
+                f"crops are {crops.dtype} {crops.shape}; wanted uint8 (F, {', '.join(map(str, wanted))})"
+            )
         inputs: dict[str, NDArray[Any]] = {"crops": crops}
         if self.memory is not None:
-            inputs["memory"] = np.zeros((len(crops), *self.memory), np.float32) if memory is None else memory
+            inputs["memory"] = (
+                np.zeros((len(crops), *self.memory), np.float32) if memory is None else memory
+            )
         elif memory is not None:
-            raise ShapeError(f"a memory is given, and the model {self.name!r} keeps none; leave it out")
+            raise ShapeError(
+                f"a memory is given, and the model {self.name!r} keeps none; leave it out"
+            )
         if self.memory is not None and inputs["memory"].shape != (len(crops), *self.memory):
-            raise ShapeError(f"memory is {inputs['memory'].shape}; wanted {(len(crops), *self.memory)}")
+            raise ShapeError(
+                f"memory is {inputs['memory'].shape}; wanted {(len(crops), *self.memory)}"
+            )
         if not len(crops):
             empty = np.zeros((0, self.points), np.float32)
-            return CropLandmarks(np.zeros((0, self.points, 2), np.float32), empty, empty, inputs.get("memory"))
+            return CropLandmarks(
+                np.zeros((0, self.points, 2), np.float32), empty, empty, inputs.get("memory")
+            )
         count = max(min(self.workers, len(crops)), math.ceil(len(crops) / CHUNK))
         shares = zip(*(np.array_split(part, count) for part in inputs.values()), strict=True)
         calls = [dict(zip(inputs, share, strict=True)) for share in shares]
         run = partial(self.session.run, None)
-        rest = (self._helpers().map if self.workers > 1 else map)(run, calls[1:])  # helpers begin at once
+        rest = (self._helpers().map if self.workers > 1 else map)(
+            run, calls[1:]
+        )  # helpers begin at once
         parts = [run(calls[0]), *rest]
         return CropLandmarks(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
@@ -122,8 +142,13 @@ class Model:
 
     def _helpers(self) -> ThreadPoolExecutor:
         """The threads for all shares but one; they stay from call to call."""
-        if self._pool is None or self._process != os.getpid():  # a fork has the threads of its parent no longer
-            self._pool, self._process = ThreadPoolExecutor(self.workers - 1, "landmarks"), os.getpid()
+        if (
+            self._pool is None or self._process != os.getpid()
+        ):  # a fork has the threads of its parent no longer
+            self._pool, self._process = (
+                ThreadPoolExecutor(self.workers - 1, "landmarks"),
+                os.getpid(),
+            )
         return self._pool
 
 
@@ -138,7 +163,9 @@ def read_card(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(card.read_text(encoding="utf-8")))
     except (ValueError, OSError) as error:
-        raise ModelError(f"{card}: not a card ({error}); wanted the JSON file written with the model") from error
+        raise ModelError(
+            f"{card}: not a card ({error}); wanted the JSON file written with the model"
+        ) from error
 
 
 def weights_folder() -> Path:
@@ -161,7 +188,9 @@ def find_model(name: str) -> Path:
         return weights_folder() / f"{name}.onnx"
     known = [other for other in known if other != DETECTOR]
     if name not in known:
-        raise ModelError(f"no model is called {name!r}; {did_you_mean(name, known)}, or give the path of an .onnx file")
+        raise ModelError(
+            f"no model is called {name!r}; {did_you_mean(name, known)}, or give the path of an .onnx file"
+        )
     return weights_folder() / f"{name}.onnx"
 
 
@@ -176,5 +205,7 @@ def load_model(name: str | Path, threads: int = 0, workers: int = 1) -> Model:
     Raises: ModelError where there is none.
     """
     if str(name) == DETECTOR:
-        raise ModelError(f"{DETECTOR!r} is the face detector and finds no landmarks; choose accurate or fast")
+        raise ModelError(
+            f"{DETECTOR!r} is the face detector and finds no landmarks; choose accurate or fast"
+        )
     return _shared(find_model(str(name)).resolve(), threads, workers)

@@ -77,7 +77,9 @@ class FaceLandmarks(NamedTuple):
 
     def take(self, row: int, other: "FaceLandmarks", k: int) -> None:
         """Puts the face `k` of `other` in the place of the face `row`."""
-        for mine, theirs in zip((*self[:3], *(self.memory or ())), (*other[:3], *(other.memory or ())), strict=True):
+        for mine, theirs in zip(
+            (*self[:3], *(self.memory or ())), (*other[:3], *(other.memory or ())), strict=True
+        ):
             mine[row] = theirs[k]
 
 
@@ -106,15 +108,23 @@ class Predictor:
         workers: int = 1,
     ) -> None:
         if threads < 0:
-            raise ModelError(f"threads is {threads}; wanted a number of threads, or 0 for ONNX Runtime's choice")
+            raise ModelError(
+                f"threads is {threads}; wanted a number of threads, or 0 for ONNX Runtime's choice"
+            )
         if workers < 0:
-            raise ModelError(f"workers is {workers}; wanted a number of threads side by side, or 0 for one a core")
+            raise ModelError(
+                f"workers is {workers}; wanted a number of threads side by side, or 0 for one a core"
+            )
         self.model = load_model(model, threads, workers) if isinstance(model, str | Path) else model
         self.threads = threads
         if flip and getattr(self.model, "memory", None):
-            raise ModelError(f"model {self.model.name!r} remembers frames, and flip would forget them; leave flip out")
+            raise ModelError(
+                f"model {self.model.name!r} remembers frames, and flip would forget them; leave flip out"
+            )
         mirror = scheme_of(self.model.scheme).mirror
-        self.predict_crops = predict_with_flip(self.model.predict, mirror) if flip else self.model.predict
+        self.predict_crops = (
+            predict_with_flip(self.model.predict, mirror) if flip else self.model.predict
+        )
         self.detector = self._default_detector if detector == "default" else as_detector(detector)
         self.scheme = scheme or self.model.scheme
         self.recrop, self.floor = recrop, floor
@@ -146,11 +156,15 @@ class Predictor:
         """
         if isinstance(images, list | tuple):
             if boxes is not None and len(boxes) != len(images):
-                raise ShapeError(f"{len(boxes)} sets of boxes for {len(images)} images; wanted one set for each image")
+                raise ShapeError(
+                    f"{len(boxes)} sets of boxes for {len(images)} images; wanted one set for each image"
+                )
             return self._predict([read_image(image) for image in images], boxes)
         return self._predict([read_image(images)], None if boxes is None else [boxes])[0]
 
-    def _predict(self, images: list[NDArray[np.uint8]], boxes: Sequence[ArrayLike] | None) -> list[Faces]:
+    def _predict(
+        self, images: list[NDArray[np.uint8]], boxes: Sequence[ArrayLike] | None
+    ) -> list[Faces]:
         found = (
             [self.detector(image) for image in images]
             if boxes is None
@@ -180,14 +194,31 @@ class Predictor:
                 kept.append(row)
         return sorted(kept)
 
-    def to_face(self, points: FaceLandmarks, row: int, box: Array, score: float, track_id: int | None = None) -> Face:
+    def to_face(
+        self, points: FaceLandmarks, row: int, box: Array, score: float, track_id: int | None = None
+    ) -> Face:
         """The Face of what the model says in `row`, in the scheme that is wanted."""
-        landmarks, scores, sigma_px = points.landmarks[row], points.scores[row], points.sigma_px[row]
+        landmarks, scores, sigma_px = (
+            points.landmarks[row],
+            points.scores[row],
+            points.sigma_px[row],
+        )
         if self.scheme != self.model.scheme:
             packed = np.column_stack([landmarks, scores, sigma_px])
-            made, rest = (convert(p, self.model.scheme, self.scheme).points for p in (packed[:, :2], packed[:, 2:]))
+            made, rest = (
+                convert(p, self.model.scheme, self.scheme).points
+                for p in (packed[:, :2], packed[:, 2:])
+            )
             landmarks, scores, sigma_px = made, rest[:, 0], rest[:, 1]
-        return Face(landmarks, np.clip(scores, 0, 1), sigma_px, box, float(np.clip(score, 0, 1)), self.scheme, track_id)
+        return Face(
+            landmarks,
+            np.clip(scores, 0, 1),
+            sigma_px,
+            box,
+            float(np.clip(score, 0, 1)),
+            self.scheme,
+            track_id,
+        )
 
     def predict_boxes(
         self,
@@ -209,7 +240,9 @@ class Predictor:
             for t in self._second_crops(rules, cut, best.landmarks[k], best.scores[k])
         ]
         if again:
-            self._keep_better(best, [k for k, _ in again], self.run_model(images, [t for _, t in again]))
+            self._keep_better(
+                best, [k for k, _ in again], self.run_model(images, [t for _, t in again])
+            )
             # where angles were searched, the best of them is now cut around its own landmarks
             rows = [k for k, _ in again]
             searched = sorted({k for k in rows if rows.count(k) > 1})
@@ -230,16 +263,30 @@ class Predictor:
         model = self.model
         if not cuts:
             return FaceLandmarks(
-                np.zeros((0, model.points, 2)), np.zeros((0, model.points)), np.zeros((0, model.points))
+                np.zeros((0, model.points, 2)),
+                np.zeros((0, model.points)),
+                np.zeros((0, model.points)),
             )
-        affines = np.stack([crop_affine(t.box, model.size, model.padding, t.roll_deg) for t in cuts])
+        affines = np.stack(
+            [crop_affine(t.box, model.size, model.padding, t.roll_deg) for t in cuts]
+        )
         crops = warp_all([images[t.image] for t in cuts], list(affines), model.size, self.threads)
         seen = None if memory is None else memory.seen_by(affines, model.size)
-        heads: CropLandmarks = self.predict_crops(crops) if seen is None else self.model.predict(crops, seen)
-        points = [apply_affine(invert_affine(a), p) for a, p in zip(affines, heads.landmarks_crop, strict=True)]
+        heads: CropLandmarks = (
+            self.predict_crops(crops) if seen is None else self.model.predict(crops, seen)
+        )
+        points = [
+            apply_affine(invert_affine(a), p)
+            for a, p in zip(affines, heads.landmarks_crop, strict=True)
+        ]
         scales = np.array([affine_scale(a) for a in affines])
         kept = None if heads.memory is None else Memory(heads.memory, affines)
-        return FaceLandmarks(np.stack(points), heads.scores.astype(np.float64), heads.sigma_px / scales[:, None], kept)
+        return FaceLandmarks(
+            np.stack(points),
+            heads.scores.astype(np.float64),
+            heads.sigma_px / scales[:, None],
+            kept,
+        )
 
     def _second_crops(
         self, rules: RecropPolicy, cut: CropRequest, landmarks: Array, scores: Array
@@ -247,7 +294,9 @@ class Predictor:
         """Other cuts worth trying for a face, by what the first one found; mostly none."""
         if scores.mean() < rules.min_score:
             rolls = [cut.roll_deg + roll for roll in SEARCH_ROLLS_DEG]
-            return [CropRequest(cut.image, cut.box, roll) for roll in rolls] + [self.crop_around(cut.image, landmarks)]
+            return [CropRequest(cut.image, cut.box, roll) for roll in rolls] + [
+                self.crop_around(cut.image, landmarks)
+            ]
         roll_deg = fit_roll_deg(scheme(self.model.scheme).mean_shape, landmarks)
         turned = abs((roll_deg - cut.roll_deg + 180) % 360 - 180) > rules.max_roll_deg
         if turned or _off(cut.box, landmark_box(landmarks)) > rules.max_box_error:
@@ -261,13 +310,20 @@ class Predictor:
 
 def first_crops(detections: Detections, image: int = 0) -> list[CropRequest]:
     """The cuts that `detections` in the image of that number ask for first."""
-    rolls = [float(roll) if abs(roll) > DEFAULT_RECROP.max_roll_deg else 0.0 for roll in detections.roll_deg]
-    return [CropRequest(image, box, roll) for box, roll in zip(detections.boxes, rolls, strict=True)]
+    rolls = [
+        float(roll) if abs(roll) > DEFAULT_RECROP.max_roll_deg else 0.0
+        for roll in detections.roll_deg
+    ]
+    return [
+        CropRequest(image, box, roll) for box, roll in zip(detections.boxes, rolls, strict=True)
+    ]
 
 
 def are_one(landmarks: Array, other: Array) -> bool:
     """Whether two sets of landmarks (N, 2) of one scheme lie on the same face."""
-    return float(np.linalg.norm(landmarks - other, axis=1).mean()) < SAME * box_side(landmark_box(landmarks))
+    return float(np.linalg.norm(landmarks - other, axis=1).mean()) < SAME * box_side(
+        landmark_box(landmarks)
+    )
 
 
 def _off(box: Array, tight: Array) -> float:
@@ -300,7 +356,12 @@ def _default(model: str, scheme_name: str | None) -> Predictor:
     return Predictor(model, scheme=scheme_name)
 
 
-def detect(image: Source, model: str = "accurate", scheme: str | None = None, boxes: ArrayLike | None = None) -> Faces:
+def detect(
+    image: Source,
+    model: str = "accurate",
+    scheme: str | None = None,
+    boxes: ArrayLike | None = None,
+) -> Faces:
     """The faces of one image, most certain first; the models are loaded once.
 
     image: a path, bytes, a file object, a PIL image or an RGB array.    boxes: (F, 4) where the faces are known.

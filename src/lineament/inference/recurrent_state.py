@@ -27,7 +27,9 @@ class Memory(NamedTuple):
         for k, (before, now) in enumerate(zip(self.affines, affines, strict=True)):
             scale, shift = scale_and_shift(before, now, size)
             for axis in range(2):
-                cells = old_cells(np.arange(self.maps.shape[-1]), self.maps.shape[-1], size, scale, shift[axis])
+                cells = old_cells(
+                    np.arange(self.maps.shape[-1]), self.maps.shape[-1], size, scale, shift[axis]
+                )
                 cells = cells.clip(0, self.maps.shape[-1] - 1)
                 low = cells.astype(np.intp)
                 high = np.minimum(low + 1, self.maps.shape[-1] - 1)

@@ -58,14 +58,18 @@ def time_file(path: Path, seconds: float = 0.5) -> Timing:
     """The timing of one crop on one thread by the landmark model in the file at `path`.    Raises: ModelError."""
     model = load_model(path, 1)
     crop = np.random.default_rng(0).integers(0, 256, (1, model.size, model.size, 3), dtype=np.uint8)
-    return _timed(model.name, f"1 crop of {model.size} px", 1, 1, _call(model.predict, crop), seconds)
+    return _timed(
+        model.name, f"1 crop of {model.size} px", 1, 1, _call(model.predict, crop), seconds
+    )
 
 
 def _call(heads: Callable[[Any], Any], crops: Any) -> Callable[[], Any]:
     return lambda: heads(crops)
 
 
-def _timed(name: str, what: str, threads: int, items: int, call: Callable[[], Any], seconds: float) -> Timing:
+def _timed(
+    name: str, what: str, threads: int, items: int, call: Callable[[], Any], seconds: float
+) -> Timing:
     call()  # the first call also lays out memory
     times: list[float] = []
     end = time.perf_counter() + seconds

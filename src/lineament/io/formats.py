@@ -34,7 +34,9 @@ def faces_to_numpy(faces: Faces) -> dict[str, NDArray[Any]]:
         "sigma_px": faces.sigma_px,
         "boxes": faces.boxes,
         "box_scores": faces.box_scores,
-        "track_ids": np.array([-1 if f.track_id is None else f.track_id for f in faces], dtype=np.int64),
+        "track_ids": np.array(
+            [-1 if f.track_id is None else f.track_id for f in faces], dtype=np.int64
+        ),
         "scheme": np.array(faces.scheme),
     }
 
@@ -81,7 +83,11 @@ def faces_to_json(faces: Faces, image: str = "", decimals: int | None = None) ->
 
 def _face_from(entry: Any, number: int, scheme: str) -> Face:
     if not isinstance(entry, Mapping) or (absent := [key for key in FACE_KEYS if key not in entry]):
-        what = f"has no {', '.join(absent)}" if isinstance(entry, Mapping) else f"is a {type(entry).__name__}"
+        what = (
+            f"has no {', '.join(absent)}"
+            if isinstance(entry, Mapping)
+            else f"is a {type(entry).__name__}"
+        )
         raise DataError(f"face {number} {what}; wanted an object with {', '.join(FACE_KEYS)}")
     try:
         arrays = {key: np.array(entry[key], dtype=np.float64) for key in FACE_KEYS}
@@ -95,23 +101,35 @@ def _face_from(entry: Any, number: int, scheme: str) -> Face:
             track_id=entry.get("track_id"),
         )
     except (InputError, ValueError, TypeError, IndexError) as error:
-        raise DataError(f"face {number}: {error}; mend that face or write the file again") from error
+        raise DataError(
+            f"face {number}: {error}; mend that face or write the file again"
+        ) from error
     wanted = len(scheme_called(scheme))
     if len(face) != wanted:
-        raise DataError(f"face {number} has {len(face)} landmarks; wanted {wanted} of scheme {scheme}")
+        raise DataError(
+            f"face {number} has {len(face)} landmarks; wanted {wanted} of scheme {scheme}"
+        )
     return face
 
 
 def faces_from_dict(given: Mapping[str, Any]) -> Faces:
     """The Faces that faces_to_dict wrote.    Raises: DataError where something is missing or of a wrong shape."""
-    if not isinstance(given, Mapping) or not isinstance(given.get("faces"), list) or "scheme" not in given:
+    if (
+        not isinstance(given, Mapping)
+        or not isinstance(given.get("faces"), list)
+        or "scheme" not in given
+    ):
         keys = ", ".join(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
-        raise DataError(f"these are not faces ({keys}); wanted an object with image, faces and scheme")
+        raise DataError(
+            f"these are not faces ({keys}); wanted an object with image, faces and scheme"
+        )
     try:
         points = len(scheme_called(given["scheme"]))
     except SchemeError as error:
         raise DataError(f"the faces' scheme is unknown: {error}") from error
-    faces = [_face_from(entry, number, given["scheme"]) for number, entry in enumerate(given["faces"])]
+    faces = [
+        _face_from(entry, number, given["scheme"]) for number, entry in enumerate(given["faces"])
+    ]
     return Faces(tuple(faces), given["scheme"], points)
 
 
@@ -146,7 +164,9 @@ def csv_rows(faces: Faces, where: Where = "") -> list[list[str | int | float]]:
     for number, face in enumerate(faces):
         of_points = np.column_stack([face.landmarks, face.scores, face.sigma_px]).ravel().tolist()
         track = "" if face.track_id is None else face.track_id
-        rows.append([*_lead(where), number, face.scheme, track, face.score, *face.box.tolist(), *of_points])
+        rows.append(
+            [*_lead(where), number, face.scheme, track, face.score, *face.box.tolist(), *of_points]
+        )
     return rows
 
 
@@ -174,7 +194,10 @@ def write_csv(
     lead: what the first columns are called; with frame and time, results are ((frame, time), faces) pairs.
     Raises: SchemeError where faces are of another scheme.
     """
-    with atomic_path(path) as beside, beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as text:
+    with (
+        atomic_path(path) as beside,
+        beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as text,
+    ):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(csv_columns(scheme, lead))
         for where, faces in _of_scheme(results, scheme):
@@ -200,7 +223,12 @@ def write_parquet(
         raise missing_extra("pyarrow", "report") from error
     text, number, values = pyarrow.string(), pyarrow.float64(), pyarrow.list_(pyarrow.float64())
     columns = dict(zip(lead, (text,) if lead == IMAGE else (pyarrow.int64(), number), strict=True))
-    columns |= {"face": pyarrow.int32(), "scheme": text, "track_id": pyarrow.int64(), "score": number}
+    columns |= {
+        "face": pyarrow.int32(),
+        "scheme": text,
+        "track_id": pyarrow.int64(),
+        "score": number,
+    }
     columns |= dict.fromkeys(("box", "x", "y", "scores", "sigma_px"), values)
     schema = pyarrow.schema(list(columns.items()))
     with atomic_path(path) as beside, pyarrow.parquet.ParquetWriter(beside, schema) as writer:
@@ -255,12 +283,16 @@ def parse_pts(text: str, name: str = "this text") -> Array:
         except ValueError:
             row = []
         if len(row) != 2:
-            raise DataError(f"{name}:{number}: {line.strip()[:60]!r}; wanted two numbers, x and y, counted from 1")
+            raise DataError(
+                f"{name}:{number}: {line.strip()[:60]!r}; wanted two numbers, x and y, counted from 1"
+            )
         rows.append(row)
     if not rows:
         raise DataError(f"{name}: no points; wanted one line of x and y for each point")
     if stated is not None and stated.isdigit() and int(stated) != len(rows):
-        raise DataError(f"{name}: the header says {stated} points, {len(rows)} follow; mend the header or the points")
+        raise DataError(
+            f"{name}: the header says {stated} points, {len(rows)} follow; mend the header or the points"
+        )
     return np.array(rows) - 1.0
 
 
@@ -268,7 +300,9 @@ def faces_to_pts(faces: Faces, stem: str) -> dict[str, str]:
     """File names and texts, one .pts a face: `stem`.pts where there is one face, `stem`_1.pts and on where several."""
     if len(faces) == 1:
         return {f"{stem}.pts": format_pts(faces[0].landmarks)}
-    return {f"{stem}_{number}.pts": format_pts(face.landmarks) for number, face in enumerate(faces, 1)}
+    return {
+        f"{stem}_{number}.pts": format_pts(face.landmarks) for number, face in enumerate(faces, 1)
+    }
 
 
 def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str, Any]:
@@ -286,7 +320,9 @@ def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str
         if faces.image_size is not None:
             images[-1] |= {"width": faces.image_size[0], "height": faces.image_size[1]}
         for face in faces:
-            annotations.append({"id": len(annotations) + 1, "image_id": len(images), **_coco_face(face)})
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": len(images), **_coco_face(face)}
+            )
     category = {
         "id": 1,
         "name": "face",

@@ -22,7 +22,9 @@ from PIL import Image, UnidentifiedImageError
 from ..errors import ImageError
 
 Picture = NDArray[np.uint8]
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | NDArray[Any]
+Source = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | NDArray[Any]
+)
 
 MAX_PIXELS = 128_000_000
 """The largest picture opened: width x height. 12,000 x 9,000 of a telephone fits; decoded it takes 384 MB."""
@@ -40,7 +42,10 @@ ORIENTATION_TAG = 0x0112
 KNOWN_STARTS = rb"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|II\*\0|MM\0\*|P[1-6]\s|\x00\x00\x01\x00"
 SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (rb"%PDF", "a PDF document"),
-    (rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg", "an SVG drawing"),
+    (
+        rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg",
+        "an SVG drawing",
+    ),
     (rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)", "a web page"),
     (rb"....ftyp(heic|heix|hevc|heim|heis|mif1|msf1)", "a HEIC photo; save it as JPEG"),
     (rb"....ftyp", "a video"),
@@ -65,7 +70,9 @@ def read_image(source: Source, order: str = "rgb") -> Picture:
     Raises: ImageError, of one line, whatever is wrong.
     """
     if order not in ("rgb", "bgr"):
-        raise ImageError(f"order is {order!r}; wanted 'rgb' or 'bgr', how the channels of an array are sorted")
+        raise ImageError(
+            f"order is {order!r}; wanted 'rgb' or 'bgr', how the channels of an array are sorted"
+        )
     if isinstance(source, np.ndarray):
         return _from_array(source, order, "array")
     if isinstance(source, Image.Image):
@@ -91,7 +98,9 @@ def read_images(sources: Iterable[Source]) -> Iterator[tuple[Any, Picture | Imag
         sources = [sources]
     for source in sources:
         try:
-            found: list[Any] = find_images([source]) if isinstance(source, str | os.PathLike) else [source]
+            found: list[Any] = (
+                find_images([source]) if isinstance(source, str | os.PathLike) else [source]
+            )
         except ImageError as error:
             yield source, error
             continue
@@ -121,7 +130,9 @@ def _expand(path: Path) -> list[Path]:
     try:
         exists, is_folder = os.path.lexists(path), path.is_dir()
     except (OSError, ValueError) as error:
-        raise ImageError(f"{_shown(path)}: not a path ({error}); wanted a file, a folder or a pattern") from error
+        raise ImageError(
+            f"{_shown(path)}: not a path ({error}); wanted a file, a folder or a pattern"
+        ) from error
     if is_folder:
         if pictures := _folder_images(path):
             return pictures
@@ -134,11 +145,15 @@ def _expand(path: Path) -> list[Path]:
         try:
             matches = sorted(m for m in base.glob(pattern) if not _hidden_below(m, path))
         except (ValueError, OSError) as error:
-            raise ImageError(f"{_shown(path)}: not a pattern ({error}); wanted *, ?, [] or ** in a path") from error
+            raise ImageError(
+                f"{_shown(path)}: not a pattern ({error}); wanted *, ?, [] or ** in a path"
+            ) from error
         pictures = [m for m in matches if not m.is_dir()]
         if pictures:
             return pictures
-        raise ImageError(f"{_shown(path)}: no file matches this pattern; check it, or give a folder")
+        raise ImageError(
+            f"{_shown(path)}: no file matches this pattern; check it, or give a folder"
+        )
     raise ImageError(f"{_shown(path)}: no such file or folder; check the path")
 
 
@@ -152,14 +167,18 @@ def _hidden_below(match: Path, pattern: Path) -> bool:
 
 def _folder_images(folder: Path) -> list[Path]:
     def stop(error: OSError) -> None:
-        raise ImageError(f"{_shown(error.filename)}: cannot be listed ({error.strerror}); check its permissions")
+        raise ImageError(
+            f"{_shown(error.filename)}: cannot be listed ({error.strerror}); check its permissions"
+        )
 
     pictures = []
     # os.walk does not follow linked folders, so a loop of links ends.
     for at, folders, names in os.walk(folder, onerror=stop):
         folders[:] = [name for name in folders if not name.startswith(".")]
         pictures += [
-            Path(at, name) for name in names if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+            Path(at, name)
+            for name in names
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
         ]
     return sorted(pictures)
 
@@ -169,10 +188,14 @@ def _from_path(path: str | os.PathLike[str]) -> Picture:
     try:
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):
-            raise ImageError(f"{name}: a folder, not a picture; give a file, or find_images(folder)")
+            raise ImageError(
+                f"{name}: a folder, not a picture; give a file, or find_images(folder)"
+            )
         if not stat.S_ISREG(status.st_mode):
             # A pipe would be waited for without end.
-            raise ImageError(f"{name}: a pipe, socket or device, not a file; read its bytes and give those")
+            raise ImageError(
+                f"{name}: a pipe, socket or device, not a file; read its bytes and give those"
+            )
         with Path(path).open("rb") as file:
             return _decode(file, name)
     except FileNotFoundError as error:
@@ -183,7 +206,9 @@ def _from_path(path: str | os.PathLike[str]) -> Picture:
     except (OSError, ValueError) as error:
         if isinstance(error, ImageError):
             raise
-        raise ImageError(f"{name}: cannot be opened ({_reason(error)}); wanted the path of a picture") from error
+        raise ImageError(
+            f"{name}: cannot be opened ({_reason(error)}); wanted the path of a picture"
+        ) from error
 
 
 def _from_file(file: IO[bytes]) -> Picture:
@@ -191,7 +216,9 @@ def _from_file(file: IO[bytes]) -> Picture:
     try:
         data = file.read()
     except (OSError, ValueError) as error:
-        raise ImageError(f"{name}: cannot be read ({_reason(error)}); wanted a file open for reading bytes") from error
+        raise ImageError(
+            f"{name}: cannot be read ({_reason(error)}); wanted a file open for reading bytes"
+        ) from error
     if not isinstance(data, bytes | bytearray | memoryview):
         raise ImageError(f"{name}: gives {type(data).__name__}, not bytes; open it with mode 'rb'")
     return _decode(io.BytesIO(data), name)
@@ -212,7 +239,10 @@ def _decode(file: IO[bytes], name: str) -> Picture:
                 raise ImageError(
                     f"{name}: broken or truncated (its header does not hold); get the file again"
                 ) from error
-            kind = next((k for p, k in SIGNATURES if re.match(p, start, re.DOTALL | re.IGNORECASE)), "unknown bytes")
+            kind = next(
+                (k for p, k in SIGNATURES if re.match(p, start, re.DOTALL | re.IGNORECASE)),
+                "unknown bytes",
+            )
             raise ImageError(f"{name}: not a picture but {kind}; {WANTED}") from error
         except Image.DecompressionBombError as error:
             count = re.search(r"\d+", str(error))
@@ -221,7 +251,9 @@ def _decode(file: IO[bytes], name: str) -> Picture:
             raise
         except Exception as error:
             # Decoders of hostile bytes raise nearly every class there is; this is the border.
-            raise ImageError(f"{name}: broken or truncated ({_reason(error)}); get the file again") from error
+            raise ImageError(
+                f"{name}: broken or truncated ({_reason(error)}); get the file again"
+            ) from error
 
 
 def _from_picture(picture: Image.Image, name: str) -> Picture:
@@ -236,7 +268,9 @@ def _from_picture(picture: Image.Image, name: str) -> Picture:
     except ImageError:
         raise
     except Exception as error:
-        raise ImageError(f"{name}: broken or truncated ({_reason(error)}); get the file again") from error
+        raise ImageError(
+            f"{name}: broken or truncated ({_reason(error)}); get the file again"
+        ) from error
     try:
         orientation = picture.getexif().get(ORIENTATION_TAG, 1)
     except Exception:
@@ -290,7 +324,9 @@ def _from_array(array: NDArray[Any], order: str, name: str) -> Picture:
     shape = array.shape
     if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))):
         hint = "; move the channels to the end" if len(shape) == 3 and shape[0] in (1, 3, 4) else ""
-        raise ImageError(f"{name} has shape {shape}; wanted (H, W), (H, W, 1), (H, W, 3) or (H, W, 4){hint}")
+        raise ImageError(
+            f"{name} has shape {shape}; wanted (H, W), (H, W, 1), (H, W, 3) or (H, W, 4){hint}"
+        )
     if array.size == 0:
         raise ImageError(f"{name} has shape {shape}, no pixels; wanted at least 1 x 1")
     pixels = _to_bytes(array, name)
@@ -313,18 +349,24 @@ def _to_bytes(array: NDArray[Any], name: str) -> Picture:
     if array.dtype == np.uint16:
         return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if array.dtype.kind != "f":
-        raise ImageError(f"{name} has dtype {array.dtype}; wanted uint8, uint16, bool, or float in [0, 1]")
+        raise ImageError(
+            f"{name} has dtype {array.dtype}; wanted uint8, uint16, bool, or float in [0, 1]"
+        )
     if not np.isfinite(array).all():
         raise ImageError(f"{name} holds nan or infinity; wanted finite values in [0, 1]")
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
-        raise ImageError(f"{name} holds floats from {low:g} to {high:g}; wanted [0, 1]: scale it, or cast it to uint8")
+        raise ImageError(
+            f"{name} holds floats from {low:g} to {high:g}; wanted [0, 1]: scale it, or cast it to uint8"
+        )
     return (array * 255 + 0.5).astype(np.uint8)
 
 
 def _too_large(name: str, pixels: int) -> ImageError:
     limit = min(MAX_PIXELS, 2 * Image.MAX_IMAGE_PIXELS) if Image.MAX_IMAGE_PIXELS else MAX_PIXELS
-    return ImageError(f"{name}: claims {pixels:,} pixels, more than the {limit:,} that are opened; shrink it first")
+    return ImageError(
+        f"{name}: claims {pixels:,} pixels, more than the {limit:,} that are opened; shrink it first"
+    )
 
 
 def _shown(path: object) -> str:

@@ -17,7 +17,14 @@ from ..atomic import atomic_path
 from ..errors import DataError, ImageError, InputError
 from ..face import Faces
 from ..geometry import as_boxes
-from .formats import faces_from_dict, faces_to_coco, faces_to_dict, faces_to_pts, write_csv, write_parquet
+from .formats import (
+    faces_from_dict,
+    faces_to_coco,
+    faces_to_dict,
+    faces_to_pts,
+    write_csv,
+    write_parquet,
+)
 from .image import find_images, read_image
 
 FORMATS = ("json", "csv", "parquet", "pts", "coco")
@@ -46,7 +53,9 @@ class Failure:
     """One line."""
 
 
-def find_jobs(paths: Sequence[str | os.PathLike[str]], out: Path | None = None) -> tuple[list[Job], list[Failure]]:
+def find_jobs(
+    paths: Sequence[str | os.PathLike[str]], out: Path | None = None
+) -> tuple[list[Job], list[Failure]]:
     """A job for each picture that `paths` (files, folders, patterns) name, and a failure for each that names none.
 
     A picture in a folder keeps its place below it.    out: where results go; pictures that folders and patterns find
@@ -71,7 +80,9 @@ def find_jobs(paths: Sequence[str | os.PathLike[str]], out: Path | None = None) 
 
 def _is_result(image: Path, results: Path, root: Path) -> bool:
     """Whether a picture found below `root` was made by a run whose results go below `results`."""
-    return results in image.parents and (image.name.endswith(DRAWN) or (results != root and root in results.parents))
+    return results in image.parents and (
+        image.name.endswith(DRAWN) or (results != root and root in results.parents)
+    )
 
 
 def _root(path: Path) -> Path | None:
@@ -141,7 +152,9 @@ def predict_jobs(
 
 
 def _predicted(
-    predict: Predict, batch: list[tuple[Job, NDArray[np.uint8]]], boxes: Mapping[str, ArrayLike] | None
+    predict: Predict,
+    batch: list[tuple[Job, NDArray[np.uint8]]],
+    boxes: Mapping[str, ArrayLike] | None,
 ) -> Iterator[tuple[Job, NDArray[np.uint8] | None, Faces | InputError]]:
     if not batch:
         return
@@ -164,7 +177,9 @@ def boxes_of(job: Job, boxes: Mapping[str, ArrayLike]) -> ArrayLike:
     for key in (str(job.image), job.image.name, job.image.stem):
         if key in boxes:
             return boxes[key]
-    raise DataError(f"{job.image}: no boxes given for it; name it in the file of boxes, or leave --boxes out")
+    raise DataError(
+        f"{job.image}: no boxes given for it; name it in the file of boxes, or leave --boxes out"
+    )
 
 
 def read_boxes(path: Path) -> dict[str, ArrayLike]:
@@ -172,9 +187,13 @@ def read_boxes(path: Path) -> dict[str, ArrayLike]:
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as boxes ({error}); wanted a JSON file of boxes by picture") from error
+        raise DataError(
+            f"{path}: cannot be read as boxes ({error}); wanted a JSON file of boxes by picture"
+        ) from error
     if not isinstance(given, dict):
-        raise DataError(f'{path}: a {type(given).__name__}; wanted an object {{"picture.jpg": [[x0, y0, x1, y1]]}}')
+        raise DataError(
+            f'{path}: a {type(given).__name__}; wanted an object {{"picture.jpg": [[x0, y0, x1, y1]]}}'
+        )
     return given
 
 
@@ -236,7 +255,9 @@ class ResultFolder:
         if record is None or (draw and not drawn.is_file()):
             return False
         if not isinstance(record, dict) or not {"image", "faces"} <= record.keys():
-            raise DataError(f"{path} is no result of {job.image}; choose another --out, or add --again to replace it")
+            raise DataError(
+                f"{path} is no result of {job.image}; choose another --out, or add --again to replace it"
+            )
         if Path(str(record["image"])).resolve() != job.image.resolve():
             raise DataError(
                 f"{path} is the result of {record['image']}, not of {job.image}; choose another --out, or add --again"
@@ -265,9 +286,14 @@ class ResultFolder:
         try:
             given = json.loads(path.read_text(encoding="utf-8"))
             size = given.get("image_size")
-            faces = replace(faces_from_dict(given), image_size=None if size is None else (int(size[0]), int(size[1])))
+            faces = replace(
+                faces_from_dict(given),
+                image_size=None if size is None else (int(size[0]), int(size[1])),
+            )
         except (OSError, ValueError, AttributeError, TypeError) as error:
-            raise DataError(f"{path}: a broken record ({error}); delete it and run again") from error
+            raise DataError(
+                f"{path}: a broken record ({error}); delete it and run again"
+            ) from error
         return str(given["image"]), faces
 
     def gather(self, jobs: Sequence[Job], kind: str, scheme: str) -> Path:
@@ -281,7 +307,9 @@ class ResultFolder:
                 texts = faces_to_pts(faces, job.name)
                 for path in self._pts_of(job):
                     if not self.again and path.stat().st_mtime_ns < self.begun_ns:
-                        raise DataError(f"{path} is older than these results; choose another --out, or add --again")
+                        raise DataError(
+                            f"{path} is older than these results; choose another --out, or add --again"
+                        )
                     path.unlink()
                 for name, text in texts.items():
                     self._write(self.folder / name, text)
@@ -309,7 +337,9 @@ class ResultFolder:
                 # a file name may hold bytes that are no text: JSON has an escape for them
                 beside.write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
-            raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+            raise DataError(
+                f"{path}: cannot be written ({error.strerror}); choose another folder"
+            ) from error
 
 
 def _settings_of(record: Path) -> Any:
@@ -323,7 +353,11 @@ def _settings_of(record: Path) -> Any:
 def _check_settings(record: Path, settings: Mapping[str, Any]) -> None:
     before = _settings_of(record)
     if before != dict(settings):
-        told = ", ".join(f"{k} {v}" for k, v in before.items()) if isinstance(before, dict) else "unknown settings"
+        told = (
+            ", ".join(f"{k} {v}" for k, v in before.items())
+            if isinstance(before, dict)
+            else "unknown settings"
+        )
         wanted = ", ".join(f"{k} {v}" for k, v in settings.items())
         raise DataError(
             f"{record.parent} holds results of {told}; this run is {wanted}: choose another --out, or add --again"

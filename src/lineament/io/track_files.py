@@ -26,7 +26,11 @@ KIND = "lineament tracks"
 
 def frame_line(number: int, timestamp: float, faces: Faces) -> str:
     """The JSON line of one frame, without its end."""
-    record = {"frame": number, "time": round(timestamp, 6), "faces": faces_to_dict(faces, "", DECIMALS)["faces"]}
+    record = {
+        "frame": number,
+        "time": round(timestamp, 6),
+        "faces": faces_to_dict(faces, "", DECIMALS)["faces"],
+    }
     return json.dumps(record, allow_nan=False)
 
 
@@ -47,7 +51,9 @@ def rounded(faces: Faces) -> Faces:
 
 def head_line(settings: Mapping[str, Any], scheme_name: str) -> str:
     """The JSON line that a file of tracks begins with, without its end.    settings: what the tracks depend on."""
-    return json.dumps({"kind": KIND, "scheme": scheme_name, "settings": dict(settings)}, allow_nan=False)
+    return json.dumps(
+        {"kind": KIND, "scheme": scheme_name, "settings": dict(settings)}, allow_nan=False
+    )
 
 
 class TrackWriter(AtomicWriter):
@@ -61,7 +67,12 @@ class TrackWriter(AtomicWriter):
     """
 
     def __init__(
-        self, path: Path, settings: Mapping[str, Any], scheme_name: str, resume: bool = False, again: bool = False
+        self,
+        path: Path,
+        settings: Mapping[str, Any],
+        scheme_name: str,
+        resume: bool = False,
+        again: bool = False,
     ) -> None:
         self.path, self.part = path, partial_path(path)
         self.saved = state_path(path)
@@ -69,7 +80,9 @@ class TrackWriter(AtomicWriter):
         self.scheme = scheme_name
         self.frames, self.state = 0, None
         if path.exists() and not again and not (resume and unfinished(path)):
-            raise DataError(f"{path} is there already; choose another --out, or add --again to make it anew")
+            raise DataError(
+                f"{path} is there already; choose another --out, or add --again to make it anew"
+            )
         if unfinished(path) and not resume and not again:
             raise DataError(
                 f"{self.part} is there, of a run that was stopped; add --resume to go on with it, or --again to make "
@@ -87,10 +100,16 @@ class TrackWriter(AtomicWriter):
         """The file that a stopped run left, cut behind the last frame whose tracker's state is known."""
         try:
             saved = json.loads(self.saved.read_text(encoding="utf-8"))
-            self.frames, self.state, length = int(saved["frames"]), saved["state"], int(saved["length"])
+            self.frames, self.state, length = (
+                int(saved["frames"]),
+                saved["state"],
+                int(saved["length"]),
+            )
             file = self.part.open("r+b")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{self.part}: no stopped run to go on with; start without --resume") from error
+            raise DataError(
+                f"{self.part}: no stopped run to go on with; start without --resume"
+            ) from error
         if file.readline().decode().rstrip("\n") != self.head or self.part.stat().st_size < length:
             file.close()
             raise DataError(
@@ -150,7 +169,9 @@ class Tracks:
 
     def ids(self) -> list[int]:
         """The track ids, in order."""
-        return sorted({face.track_id for faces in self.faces for face in faces if face.track_id is not None})
+        return sorted(
+            {face.track_id for faces in self.faces for face in faces if face.track_id is not None}
+        )
 
     def landmarks(self, track_id: int) -> Array:
         """(T, N, 2), pixels: the points of one face, nan where it is not there."""
@@ -173,7 +194,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, float, Faces]]:
             try:
                 yield _frame(json.loads(line), head["scheme"])
             except (ValueError, KeyError, TypeError, InputError) as error:
-                raise DataError(f"{path}:{row}: a broken line ({error}); make the file again") from error
+                raise DataError(
+                    f"{path}:{row}: a broken line ({error}); make the file again"
+                ) from error
 
 
 def read_tracks(path: str | os.PathLike[str]) -> Tracks:
@@ -194,7 +217,9 @@ def gather_tracks(source: Path, target: Path) -> None:
     with _opened(source) as lines:
         name = _head(source, lines.readline())["scheme"]
     write = write_parquet if target.suffix == ".parquet" else write_csv
-    write(target, (((number, time), faces) for number, time, faces in read_lines(source)), name, VIDEO)
+    write(
+        target, (((number, time), faces) for number, time, faces in read_lines(source)), name, VIDEO
+    )
 
 
 def _opened(path: Path) -> IO[str]:
@@ -209,11 +234,17 @@ def _opened(path: Path) -> IO[str]:
 def _head(path: Path, line: str) -> dict[str, Any]:
     try:
         head = json.loads(line)
-        known = isinstance(head, dict) and head.get("kind") == KIND and {"scheme", "settings"} <= head.keys()
+        known = (
+            isinstance(head, dict)
+            and head.get("kind") == KIND
+            and {"scheme", "settings"} <= head.keys()
+        )
     except ValueError:
         known = False
     if not known:
-        raise DataError(f"{path}: not a file of tracks; wanted the .jsonl file that lineament track writes")
+        raise DataError(
+            f"{path}: not a file of tracks; wanted the .jsonl file that lineament track writes"
+        )
     return dict(head)
 
 

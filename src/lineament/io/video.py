@@ -22,13 +22,27 @@ from ..atomic import AtomicWriter, partial_path
 from ..errors import ImageError, missing_extra
 from .image import find_images, read_image
 
-VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .avi .webm .gif .mpg .mpeg .wmv .flv .ts .mts .3gp .ogv".split())  # noqa: SIM905
+VIDEO_SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .mkv .avi .webm .gif .mpg .mpeg .wmv .flv .ts .mts .3gp .ogv".split()
+)  # noqa: SIM905
 """The suffixes, in lower case, by which a video is told from a picture."""
-CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
-CAMERA_OPTIONS = {"darwin": {"framerate": "30"}}  # its default, 29.97, is one that built-in cameras refuse
+CAMERAS = {
+    "linux": ("v4l2", "/dev/video{}"),
+    "darwin": ("avfoundation", "{}:none"),
+    "win32": ("dshow", "video={}"),
+}
+CAMERA_OPTIONS = {
+    "darwin": {"framerate": "30"}
+}  # its default, 29.97, is one that built-in cameras refuse
 WAIT_S = 30.0
 """How long an address may be silent."""
-ENCODERS = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
+ENCODERS = {
+    ".mp4": "libx264",
+    ".m4v": "libx264",
+    ".mov": "libx264",
+    ".mkv": "libx264",
+    ".webm": "libvpx-vp9",
+}
 """What a written video is encoded with, by its suffix."""
 CLOCK = 90_000
 """Units of a second in which a written video counts time: what MPEG counts in."""
@@ -60,7 +74,9 @@ class VideoReader:
     PyAV.
     """
 
-    def __init__(self, source: str | Path | int, rate: float = FOLDER_RATE, threads: int = 0) -> None:
+    def __init__(
+        self, source: str | Path | int, rate: float = FOLDER_RATE, threads: int = 0
+    ) -> None:
         self.name = str(source)
         self.broken, self.live, self.silent = 0, False, ""
         self._ended = False
@@ -70,7 +86,9 @@ class VideoReader:
         self._remote = is_address(source)
         if is_camera(source):
             self.live = True
-            self._open(*_camera(int(str(source))), threads, options=CAMERA_OPTIONS.get(sys.platform, {}))
+            self._open(
+                *_camera(int(str(source))), threads, options=CAMERA_OPTIONS.get(sys.platform, {})
+            )
         elif self._remote:
             self._open(str(source), None, threads, timeout=WAIT_S)
             self.live = self._length is None
@@ -81,16 +99,22 @@ class VideoReader:
             self.frames: int | None = len(self._pictures)
             self.rate: float | None = rate
         elif not Path(str(source)).is_file():
-            raise ImageError(f"{source}: no such video; wanted a file, a folder of pictures, an address or a camera")
+            raise ImageError(
+                f"{source}: no such video; wanted a file, a folder of pictures, an address or a camera"
+            )
         else:
-            self._open(str(Path(str(source)).absolute()), None, threads)  # a name may hold a colon, as an address does
+            self._open(
+                str(Path(str(source)).absolute()), None, threads
+            )  # a name may hold a colon, as an address does
 
     def _open(self, where: str, kind: str | None, threads: int, **more: Any) -> None:
         av = import_av()
         try:
             self._container = av.open(where, format=kind, metadata_errors="replace", **more)
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise ImageError(f"{self.name}: cannot be opened as a video ({_reason(error)})") from error
+            raise ImageError(
+                f"{self.name}: cannot be opened as a video ({_reason(error)})"
+            ) from error
         if not self._container.streams.video:
             self._container.close()
             raise ImageError(f"{self.name}: holds no pictures that move; wanted a video")
@@ -104,10 +128,14 @@ class VideoReader:
     def __iter__(self) -> Iterator[Frame]:
         last, behind, index = -1.0, 0.0, -1
         step = 1 / self.rate if self.rate else 1 / FOLDER_RATE
-        for index, (timestamp, image) in enumerate(self._pictured() if self._pictures else self._decoded()):
+        for index, (timestamp, image) in enumerate(
+            self._pictured() if self._pictures else self._decoded()
+        ):
             # some files repeat a time, or have none
             time = timestamp + behind if timestamp is not None else last + step if index else 0.0
-            if index and time < last - FALLS_S:  # files put together, a stream begun anew: their clock starts again
+            if (
+                index and time < last - FALLS_S
+            ):  # files put together, a stream begun anew: their clock starts again
                 behind += last + step - time
                 time = last + step
             time = time if time > last or not index else last + step / 100
@@ -116,7 +144,9 @@ class VideoReader:
         if index < 0:
             self.close()
             if self.live:
-                raise ImageError(f"{self.name}: no frame came{f' ({self.silent})' if self.silent else ''}")
+                raise ImageError(
+                    f"{self.name}: no frame came{f' ({self.silent})' if self.silent else ''}"
+                )
             raise ImageError(f"{self.name}: no frame of it can be decoded; get the file again")
 
     def _pictured(self) -> Iterator[tuple[float | None, NDArray[np.uint8]]]:
@@ -140,7 +170,9 @@ class VideoReader:
             except (av.error.FFmpegError, OSError) as error:
                 packet, silent = None, _reason(error)
             try:
-                frames = packet.decode() if packet is not None else codec.decode(None) if silent else []
+                frames = (
+                    packet.decode() if packet is not None else codec.decode(None) if silent else []
+                )
             except av.error.EOFError:
                 frames = []
             except av.error.FFmpegError:
@@ -158,7 +190,9 @@ class VideoReader:
         if self.live:
             self.silent = silent
         elif silent and self._remote:
-            raise ImageError(f"{self.name}: nothing more came ({silent}); go on when it is there again")
+            raise ImageError(
+                f"{self.name}: nothing more came ({silent}); go on when it is there again"
+            )
         elif silent:
             self.broken += 1
 
@@ -191,7 +225,12 @@ class VideoReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.close()
 
 
@@ -220,7 +259,11 @@ def _camera(number: int) -> tuple[str, str]:
     kind, name = CAMERAS.get(sys.platform, CAMERAS["linux"])
     if kind != "dshow":
         return name.format(number), kind
-    devices = [device for device in import_av().enumerate_input_devices(kind) if "video" in device.media_types]
+    devices = [
+        device
+        for device in import_av().enumerate_input_devices(kind)
+        if "video" in device.media_types
+    ]
     if number >= len(devices):
         raise ImageError(f"{number}: no such camera; there are {len(devices)}")
     return name.format(devices[number].description), kind
@@ -293,9 +336,13 @@ class VideoWriter(AtomicWriter):
             options["fflags"] = "+bitexact"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._container = av.open(str(self.beside.absolute()), "w", format=kind, options=options)
+            self._container = av.open(
+                str(self.beside.absolute()), "w", format=kind, options=options
+            )
         except (av.error.FFmpegError, OSError) as error:
-            raise ImageError(f"{path}: cannot be written ({_reason(error)}); choose another place") from error
+            raise ImageError(
+                f"{path}: cannot be written ({_reason(error)}); choose another place"
+            ) from error
         self._encoder, self._quality = ENCODERS[suffix], quality
         self.pixel_aspect = Fraction(1)
         self._stream: Any = None
@@ -319,14 +366,24 @@ class VideoWriter(AtomicWriter):
             if self._encoder == "libx264":
                 # bf: without frames that look ahead, whose times start after 0
                 # mbtree, and threads that share a frame, give other bytes from run to run
-                crf, options = self._quality, {"g": "30", "bf": "0", "preset": "veryfast", "mbtree": "0"}
+                crf, options = (
+                    self._quality,
+                    {"g": "30", "bf": "0", "preset": "veryfast", "mbtree": "0"},
+                )
                 self._stream.codec_context.thread_type = "FRAME"
             else:
-                crf, options = self._quality + 9, {"b": "0", "deadline": "realtime", "cpu-used": "6"}
+                crf, options = (
+                    self._quality + 9,
+                    {"b": "0", "deadline": "realtime", "cpu-used": "6"},
+                )
             self._stream.options = options | {"crf": str(crf)}
             self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, CLOCK)
         if (height, width) != image.shape[:2]:  # codecs want even sides
-            image = np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)), mode="edge")
+            image = np.pad(
+                image,
+                ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)),
+                mode="edge",
+            )
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         self._last = max(round(timestamp * CLOCK), self._last + 1)
         frame.pts, frame.time_base = self._last, Fraction(1, CLOCK)

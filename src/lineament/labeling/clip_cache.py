@@ -71,15 +71,26 @@ class Clips:
 
 
 def made_clips(
-    stills: Sequence[CropCache], name: str, folder: Path, count: int, settings: ClipSettings, seed: int
+    stills: Sequence[CropCache],
+    name: str,
+    folder: Path,
+    count: int,
+    settings: ClipSettings,
+    seed: int,
 ) -> Clips:
     """`count` clips made of `stills`, of the scheme called `name`, spread evenly over them; cached below `folder`.
 
     Raises: DataError where no still has all its landmarks.
     """
-    complete = [(cache, k) for cache in stills for k in np.flatnonzero(np.isfinite(cache.landmarks).all((1, 2)))]
+    complete = [
+        (cache, k)
+        for cache in stills
+        for k in np.flatnonzero(np.isfinite(cache.landmarks).all((1, 2)))
+    ]
     if not complete:
-        raise DataError("no still has all its landmarks, as clips are made of; add a data set that has")
+        raise DataError(
+            "no still has all its landmarks, as clips are made of; add a data set that has"
+        )
     chosen = [complete[k] for k in np.linspace(0, len(complete) - 1, count).round().astype(int)]
 
     def shots(number: int, cache: CropCache, face: int) -> Iterator[Shot]:
@@ -89,10 +100,16 @@ def made_clips(
 
     points = b"".join(cache.landmarks[face].tobytes() for cache, face in chosen)
     stamp = _stamp([name, seed, asdict(settings), hashlib.sha256(points).hexdigest()])
-    return _cached((shots(i, cache, face) for i, (cache, face) in enumerate(chosen)), name, folder / f"made-{stamp}")
+    return _cached(
+        (shots(i, cache, face) for i, (cache, face) in enumerate(chosen)),
+        name,
+        folder / f"made-{stamp}",
+    )
 
 
-def video_clips(videos: Sequence[Path], model: str, name: str, folder: Path, frames: int, shortest: int) -> Clips:
+def video_clips(
+    videos: Sequence[Path], model: str, name: str, folder: Path, frames: int, shortest: int
+) -> Clips:
     """The faces that a tracker of the model called `model` follows in the first `frames` of each of `videos`.
 
     name: of the scheme wanted. The labels are the tracker's landmarks, smoothed without a shift in time; points it is
@@ -112,7 +129,11 @@ def video_clips(videos: Sequence[Path], model: str, name: str, folder: Path, fra
 def followed(path: Path, tracker: Tracker, frames: int, shortest: int) -> Iterator[list[Shot]]:
     """The clips of one video, as for `video_clips`."""
     tracker.reset()
-    limits, open_, images = Limits(), dict[int, list[tuple[int, Array, NDArray[np.bool_]]]](), list[NDArray[np.uint8]]()
+    limits, open_, images = (
+        Limits(),
+        dict[int, list[tuple[int, Array, NDArray[np.bool_]]]](),
+        list[NDArray[np.uint8]](),
+    )
     for number, (_, image) in enumerate(frames_of(path, 1)):
         if number == frames:
             break
@@ -128,7 +149,10 @@ def followed(path: Path, tracker: Tracker, frames: int, shortest: int) -> Iterat
             if len(run) < shortest:
                 continue
             path_ = zero_phase(np.stack([seen[k][1] for k in run]), LABEL_FRAMES)
-            yield [Shot(images[seen[k][0]], points, seen[k][2]) for k, points in zip(run, path_, strict=True)]
+            yield [
+                Shot(images[seen[k][0]], points, seen[k][2])
+                for k, points in zip(run, path_, strict=True)
+            ]
 
 
 def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -142,7 +166,9 @@ def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _stamp(parts: list[object]) -> str:
     """What changes with any change of what is cached, or of how."""
-    return hashlib.sha256(json.dumps(["affines", SIZE, CONTEXT, LABEL_FRAMES, *parts]).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        json.dumps(["affines", SIZE, CONTEXT, LABEL_FRAMES, *parts]).encode()
+    ).hexdigest()[:16]
 
 
 def _cached(clips: Iterable[Iterable[Shot]], name: str, stem: Path) -> Clips:
@@ -171,15 +197,21 @@ def _write(clips: Iterable[Iterable[Shot]], name: str, crops: Path, rest: Path) 
                     box, roll = upright_box(before, mean)
                     affine = crop_affine(box, SIZE, CONTEXT, roll)
                     file.write(warp(shot.image, affine, SIZE).tobytes())
-                    landmarks.append(np.where(shot.known[:, None], apply_affine(affine, shot.landmarks), np.nan))
+                    landmarks.append(
+                        np.where(shot.known[:, None], apply_affine(affine, shot.landmarks), np.nan)
+                    )
                     numbers.append(number)
                     affines.append(affine)
                     before = shot.landmarks
         if not landmarks:
-            raise DataError("no face is followed long enough in the videos; give longer ones, or other videos")
+            raise DataError(
+                "no face is followed long enough in the videos; give longer ones, or other videos"
+            )
     # written last: without it the frames are made anew
     with atomic_path(rest) as beside, beside.open("wb") as file:
-        np.savez(file, landmarks=np.stack(landmarks), clip=np.array(numbers), affines=np.stack(affines))
+        np.savez(
+            file, landmarks=np.stack(landmarks), clip=np.array(numbers), affines=np.stack(affines)
+        )
 
 
 class TrainingWindows:
@@ -190,10 +222,22 @@ class TrainingWindows:
     """
 
     def __init__(
-        self, sources: Sequence[Clips], scheme_name: str, frames: int, size: int, padding: float, seed: int
+        self,
+        sources: Sequence[Clips],
+        scheme_name: str,
+        frames: int,
+        size: int,
+        padding: float,
+        seed: int,
     ) -> None:
         """Raises: DataError where no clip has so many frames."""
-        self.sources, self.frames, self.size, self.padding, self.seed = tuple(sources), frames, size, padding, seed
+        self.sources, self.frames, self.size, self.padding, self.seed = (
+            tuple(sources),
+            frames,
+            size,
+            padding,
+            seed,
+        )
         mirror = scheme(scheme_name).mirror
         self.mirror = np.concatenate([mirror, len(mirror) + np.arange(ANCHORS)])
         self.starts = [clips.starts(frames) for clips in self.sources]
@@ -202,10 +246,14 @@ class TrainingWindows:
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
         """The (source, first frame) pairs (M, 2) of one epoch, shuffled."""
-        pairs = np.concatenate([np.column_stack([np.full(len(s), i), s]) for i, s in enumerate(self.starts)])
+        pairs = np.concatenate(
+            [np.column_stack([np.full(len(s), i), s]) for i, s in enumerate(self.starts)]
+        )
         return pairs[np.random.default_rng([self.seed, epoch]).permutation(len(pairs))]
 
-    def make(self, epoch: int, position: int, source: int, first: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def make(
+        self, epoch: int, position: int, source: int, first: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Crops (T, S, S, 3), and their landmarks and anchors (T, N + ANCHORS, 2) in pixels of each crop."""
         rng = np.random.default_rng([self.seed, epoch, position])
         clips, mirrored = self.sources[source], rng.random() < 0.5
@@ -215,7 +263,10 @@ class TrainingWindows:
         crops, landmarks = [], []
         for k in range(first, first + self.frames):
             affine = self._cut(lasting + TREMBLE * rng.standard_normal(4), cache.boxes[k])
-            crop, points = warp(np.ascontiguousarray(cache.crops[k]), affine, self.size), cache.landmarks[k]
+            crop, points = (
+                warp(np.ascontiguousarray(cache.crops[k]), affine, self.size),
+                cache.landmarks[k],
+            )
             points = np.concatenate([points, apply_affine(clips.affines[k], anchors)])
             points = apply_affine(affine, points)
             if mirrored:
@@ -228,4 +279,6 @@ class TrainingWindows:
     def _cut(self, errors: Array, box: Array) -> Array:
         """The cut (2, 3) around `box` (4,) with `errors` (4,) in deviations."""
         x, y, scale, turn = errors * (SHIFT, SHIFT, SCALE, TURN_DEG)
-        return crop_affine(moved(box, x, y, float(np.exp(scale))), self.size, self.padding, float(turn))
+        return crop_affine(
+            moved(box, x, y, float(np.exp(scale))), self.size, self.padding, float(turn)
+        )

@@ -25,7 +25,13 @@ from ..io.formats import format_pts
 from ..io.image import find_images, read_image
 from ..io.video import VIDEO_SUFFIXES
 
-LOOKS = ((0.0, 0.0, 1.0), (0.04, 0.03, 1.05), (-0.04, 0.03, 0.96), (0.03, -0.04, 1.0), (-0.03, -0.03, 1.03))
+LOOKS = (
+    (0.0, 0.0, 1.0),
+    (0.04, 0.03, 1.05),
+    (-0.04, 0.03, 0.96),
+    (0.03, -0.04, 1.0),
+    (-0.03, -0.03, 1.03),
+)
 """How the crop is moved for each look at a face: along x and y in box sides, and in scale."""
 
 
@@ -54,7 +60,11 @@ def label_faces(
     A crop is 2.2 box sides wide, at the resolution of the picture, at most 320 pixels.    Raises: nothing of its own.
     """
     made = []
-    found = [face for face in predictor(picture) if box_side(landmark_box(face.landmarks)) >= limits.smallest_px]
+    found = [
+        face
+        for face in predictor(picture)
+        if box_side(landmark_box(face.landmarks)) >= limits.smallest_px
+    ]
     for face in found:
         box = landmark_box(face.landmarks)
         looks = predictor(picture, [moved(box, *look) for look in LOOKS])
@@ -102,7 +112,9 @@ def frames_of(path: Path, every: int) -> Iterator[tuple[str, NDArray[np.uint8]]]
             number += every
 
 
-def label_into(predictor: Predictor, path: Path, stem: Path, limits: Limits, every: int = 10) -> int:
+def label_into(
+    predictor: Predictor, path: Path, stem: Path, limits: Limits, every: int = 10
+) -> int:
     """Labels the faces of one file: a JPEG and a .pts file each, called `stem`__<frame>_<face>; gives how many.
 
     `read_folder` takes what comes before the two lines for the photo's name, so that the validation tenth holds all
@@ -133,7 +145,11 @@ def find_media(paths: Sequence[str | os.PathLike[str]]) -> dict[Path, Path]:
         if path.is_file():
             found.setdefault(path, Path(path.name))
             continue
-        videos = [p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES] if path.is_dir() else []
+        videos = (
+            [p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES]
+            if path.is_dir()
+            else []
+        )
         try:
             images = find_images(path)
         except ImageError:
@@ -141,11 +157,17 @@ def find_media(paths: Sequence[str | os.PathLike[str]]) -> dict[Path, Path]:
                 raise
             images = []
         for file in sorted({*videos, *images}):
-            found.setdefault(file, file.relative_to(path) if path in file.parents else Path(file.name))
+            found.setdefault(
+                file, file.relative_to(path) if path in file.parents else Path(file.name)
+            )
     taken: set[Path] = set()
     places = {}
     for number, (file, below) in enumerate(found.items()):
-        free = (p for p in (below.with_suffix(""), below, below.with_name(f"{below.name}-{number}")) if p not in taken)
+        free = (
+            p
+            for p in (below.with_suffix(""), below, below.with_name(f"{below.name}-{number}"))
+            if p not in taken
+        )
         places[file] = next(free)
         taken.add(places[file])
     return places

@@ -66,21 +66,31 @@ def decode_dark(heatmaps: ArrayLike, stride: float, sigma: float, logits: bool =
     maps = _distributions(heatmaps, 4, logits)
     height, width = maps.shape[2:]
     if min(height, width) < 3:
-        raise ShapeError(f"heatmaps have {height} x {width} cells; wanted at least 3 x 3 for a second derivative")
+        raise ShapeError(
+            f"heatmaps have {height} x {width} cells; wanted at least 3 x 3 for a second derivative"
+        )
     smooth = _kernel(height, sigma) @ maps @ _kernel(width, sigma)
-    close = np.any(_close(_highest(smooth), np.array([width, height]), sigma), axis=-1, keepdims=True)
+    close = np.any(
+        _close(_highest(smooth), np.array([width, height]), sigma), axis=-1, keepdims=True
+    )
     smooth = np.where(close[..., None], maps, smooth)
     highest = _highest(smooth)
     cells = np.clip(highest, 1, [width - 2, height - 2])
     floor = np.maximum(smooth.max((2, 3)) * TINY, np.finfo(np.float64).tiny)
-    near = {(x, y): np.log(np.maximum(_at(smooth, cells, x, y), floor)) for x in (-1, 0, 1) for y in (-1, 0, 1)}
+    near = {
+        (x, y): np.log(np.maximum(_at(smooth, cells, x, y), floor))
+        for x in (-1, 0, 1)
+        for y in (-1, 0, 1)
+    }
     slope_x, slope_y = (near[1, 0] - near[-1, 0]) / 2, (near[0, 1] - near[0, -1]) / 2
     xx, yy = near[1, 0] - 2 * near[0, 0] + near[-1, 0], near[0, 1] - 2 * near[0, 0] + near[0, -1]
     xy = (near[1, 1] - near[1, -1] - near[-1, 1] + near[-1, -1]) / 4
     determinant = xx * yy - xy**2
     concave = (xx < 0) & (yy < 0) & (determinant > 1e-12)
     safe = np.where(concave, determinant, 1.0)
-    step = np.stack([xy * slope_y - yy * slope_x, xy * slope_x - xx * slope_y], -1) / safe[..., None]
+    step = (
+        np.stack([xy * slope_y - yy * slope_x, xy * slope_x - xx * slope_y], -1) / safe[..., None]
+    )
     peak = np.where(concave[..., None], cells + np.clip(step, -STEP, STEP), highest)
     return _decoded(maps, peak, stride)
 
@@ -92,7 +102,9 @@ def decode_soft_argmax(heatmaps: ArrayLike, stride: float, logits: bool = False)
     return _decoded(maps, mean, stride)
 
 
-def decode_argmax_1d(heatmaps_x: ArrayLike, heatmaps_y: ArrayLike, stride: float, logits: bool = False) -> Decoded:
+def decode_argmax_1d(
+    heatmaps_x: ArrayLike, heatmaps_y: ArrayLike, stride: float, logits: bool = False
+) -> Decoded:
     """Decoded centre of the highest cell of each axis, the first of equals: at most half a cell off.
 
     heatmaps_x, heatmaps_y: (B, N, L), in proportion to distributions along x and y.
@@ -114,7 +126,9 @@ def decode_dark_1d(
     return _decoded_1d(axes, [_dark_axis(axis, sigma) for axis in axes], stride)
 
 
-def decode_expectation_1d(heatmaps_x: ArrayLike, heatmaps_y: ArrayLike, stride: float, logits: bool = False) -> Decoded:
+def decode_expectation_1d(
+    heatmaps_x: ArrayLike, heatmaps_y: ArrayLike, stride: float, logits: bool = False
+) -> Decoded:
     """Decoded mean of the distribution along each axis. Arguments and errors as for decode_argmax_1d."""
     axes = _pair(heatmaps_x, heatmaps_y, logits)
     return _decoded_1d(axes, [_mean(axis) for axis in axes], stride)
@@ -125,9 +139,13 @@ def _distributions(heatmaps: ArrayLike, ndim: int, logits: bool) -> Array:
     maps = np.asarray(heatmaps, dtype=np.float64)
     if maps.ndim != ndim or 0 in maps.shape[2:]:
         wanted = "(B, N, h, w)" if ndim == 4 else "(B, N, L)"
-        raise ShapeError(f"heatmaps have shape {maps.shape}; wanted {wanted}, one map for each landmark of each crop")
+        raise ShapeError(
+            f"heatmaps have shape {maps.shape}; wanted {wanted}, one map for each landmark of each crop"
+        )
     if not np.isfinite(maps).all():
-        raise ShapeError(f"heatmaps hold {int((~np.isfinite(maps)).sum())} values that are not finite; wanted numbers")
+        raise ShapeError(
+            f"heatmaps hold {int((~np.isfinite(maps)).sum())} values that are not finite; wanted numbers"
+        )
     axes = tuple(range(2, ndim))
     if logits:
         weights = np.exp(maps - maps.max(axes, keepdims=True))
@@ -143,13 +161,17 @@ def _distributions(heatmaps: ArrayLike, ndim: int, logits: bool) -> Array:
 def _pair(heatmaps_x: ArrayLike, heatmaps_y: ArrayLike, logits: bool) -> list[Array]:
     axes = [_distributions(heatmaps, 3, logits) for heatmaps in (heatmaps_x, heatmaps_y)]
     if axes[0].shape[:2] != axes[1].shape[:2]:
-        raise ShapeError(f"heatmaps_x have shape {axes[0].shape}, heatmaps_y {axes[1].shape}; wanted the same (B, N)")
+        raise ShapeError(
+            f"heatmaps_x have shape {axes[0].shape}, heatmaps_y {axes[1].shape}; wanted the same (B, N)"
+        )
     return axes
 
 
 def _highest(maps: Array) -> NDArray[np.intp]:
     """x and y (B, N, 2) of the highest cell of maps (B, N, h, w)."""
-    row, column = np.divmod(maps.reshape(*maps.shape[:2], maps.shape[2] * maps.shape[3]).argmax(-1), maps.shape[3])
+    row, column = np.divmod(
+        maps.reshape(*maps.shape[:2], maps.shape[2] * maps.shape[3]).argmax(-1), maps.shape[3]
+    )
     return np.stack([column, row], -1)
 
 
@@ -169,7 +191,9 @@ def _kernel(length: int, sigma: float) -> Array:
     return np.exp(-((cells[:, None] - cells) ** 2) / (2 * sigma**2))
 
 
-def _close(cells: NDArray[np.intp], length: int | NDArray[np.intp], sigma: float) -> NDArray[np.bool_]:
+def _close(
+    cells: NDArray[np.intp], length: int | NDArray[np.intp], sigma: float
+) -> NDArray[np.bool_]:
     return np.asarray((cells < 3 * sigma) | (cells > length - 1 - 3 * sigma))
 
 
@@ -183,7 +207,8 @@ def _dark_axis(axis: Array, sigma: float) -> Array:
     cells = np.clip(highest, 1, length - 2)
     floor = np.maximum(smooth.max(-1) * TINY, np.finfo(np.float64).tiny)
     low, middle, high = (
-        np.log(np.maximum(np.take_along_axis(smooth, (cells + d)[..., None], -1)[..., 0], floor)) for d in (-1, 0, 1)
+        np.log(np.maximum(np.take_along_axis(smooth, (cells + d)[..., None], -1)[..., 0], floor))
+        for d in (-1, 0, 1)
     )
     curve = high - 2 * middle + low
     concave = curve < -1e-9

@@ -27,7 +27,9 @@ class Cells(NamedTuple):
     """(B, P, 2): cosine and sine of the roll, not normalized."""
 
 
-def conv_bn(channels_in: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+def conv_bn(
+    channels_in: int, channels: int, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
     """Convolution without bias, batch normalization."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, groups=groups, bias=False),
@@ -123,12 +125,19 @@ class FaceDetectorNet(nn.Module):
         return [p8, p16, p32, self.coarsen(p32)]
 
     def forward(self, image: Tensor) -> Cells:
-        maps = [head(feature) for head, feature in zip(self.heads, self.features(image), strict=True)]
+        maps = [
+            head(feature) for head, feature in zip(self.heads, self.features(image), strict=True)
+        ]
         # all strides in a row before anything is computed: the fewer nodes, the faster a small picture
         rows = torch.cat([raw.flatten(2) for raw in maps], 2).transpose(1, 2)  # (B, P, 7)
-        centers = torch.cat([cell_centers(raw, stride) for stride, raw in zip(STRIDES, maps, strict=True)])
+        centers = torch.cat(
+            [cell_centers(raw, stride) for stride, raw in zip(STRIDES, maps, strict=True)]
+        )
         strides = torch.cat(
-            [torch.full_like(raw[0, 0], stride).flatten() for stride, raw in zip(STRIDES, maps, strict=True)]
+            [
+                torch.full_like(raw[0, 0], stride).flatten()
+                for stride, raw in zip(STRIDES, maps, strict=True)
+            ]
         )
         reach = strides[:, None] * rows[..., 1:5].clamp(-4.0, 4.0).exp()
         boxes = torch.cat([centers - reach[..., :2], centers + reach[..., 2:]], -1)

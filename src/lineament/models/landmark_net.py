@@ -23,7 +23,9 @@ def make_head(name: str, channels: int, points: int, size: int, axes: AxisSettin
     if name in TWO_D:
         finer = 1 if axes.length is None else axes.length * STRIDE
         if finer not in (1, 2, 4, 8):
-            raise RecipeError(f"model.length is {axes.length}; wanted 0.25, 0.5, 1 or 2 of the head {name!r}")
+            raise RecipeError(
+                f"model.length is {axes.length}; wanted 0.25, 0.5, 1 or 2 of the head {name!r}"
+            )
         return TWO_D[name](channels, points, STRIDE, size, round(finer))
     if name not in HEADS:
         raise RecipeError(f"no head is called {name!r}; {did_you_mean(name, ALL_HEADS)}")
@@ -73,7 +75,9 @@ class LandmarkNet(nn.Module):
     ) -> None:
         super().__init__()
         if size % 32:
-            raise RecipeError(f"the crop's size is {size}; wanted a multiple of 32, the coarsest stride")
+            raise RecipeError(
+                f"the crop's size is {size}; wanted a multiple of 32, the coarsest stride"
+            )
         body = make_backbone(backbone, imagenet, layout)
         self.backbone = body
         self.size = size
@@ -83,7 +87,9 @@ class LandmarkNet(nn.Module):
             channels = finest
         else:
             *finer, coarsest = finest, *coarser
-            self.top = nn.Sequential(nn.Conv2d(coarsest, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
+            self.top = nn.Sequential(
+                nn.Conv2d(coarsest, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+            )
             self.pyramid = nn.ModuleList([PyramidBlock(c, channels) for c in reversed(finer)])
         self.head = make_head(head, channels, points, size, axes)
         self.register_buffer("mean", torch.tensor(body.mean).view(1, 3, 1, 1) * 255)

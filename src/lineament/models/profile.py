@@ -30,7 +30,11 @@ def multiply_adds(model: nn.Module, example: Tensor) -> int:
         places = given[0][0].numel() if isinstance(layer, TRANSPOSED) else made[0].numel()
         found += places * prod(weight.shape[1:])
 
-    hooks = [layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, COUNTED)]
+    hooks = [
+        layer.register_forward_hook(count)
+        for layer in model.modules()
+        if isinstance(layer, COUNTED)
+    ]
     training = model.training
     try:
         with torch.no_grad():

@@ -35,9 +35,13 @@ class Refinement(nn.Module):
         self.decay = fade
         apart = max(1, round(REACH_PX / cell))
         self.encode_x, self.encode_y = (_axis_layers(points, WIDTH, apart) for _ in range(2))
-        self.decode_x, self.decode_y = (_axis_layers(WIDTH, points, apart, last=True) for _ in range(2))
+        self.decode_x, self.decode_y = (
+            _axis_layers(WIDTH, points, apart, last=True) for _ in range(2)
+        )
 
-    def forward(self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The refined heatmaps along x and y (B, N, L), and the memory (B, 2, WIDTH, L) for the next frame.
 
         memory: what the frame before gave; None, as zeros, before the first.
@@ -59,7 +63,9 @@ class RefinedNet(nn.Module):
     def __init__(self, net: LandmarkNet, points: int, fade: float) -> None:
         super().__init__()
         if not isinstance(net.head, Attentive1D):
-            raise RecipeError("only heatmaps along axes are refined; set model.head = 'attentive1d' or its gaussian")
+            raise RecipeError(
+                "only heatmaps along axes are refined; set model.head = 'attentive1d' or its gaussian"
+            )
         self.net = net.requires_grad_(False)
         self.refine = Refinement(points, fade, net.head.cell)
         self.size = net.size
@@ -70,7 +76,9 @@ class RefinedNet(nn.Module):
         """As of any module, but that the network stays as it is when it predicts."""
         super().train(mode)
         self.net.eval()
-        self.net.head.training = mode  # what it reads of refined heatmaps is trained as of its own: the expectation
+        self.net.head.training = (
+            mode  # what it reads of refined heatmaps is trained as of its own: the expectation
+        )
         return self
 
     def forward(self, crops: Tensor) -> HeadOutput:
@@ -91,7 +99,9 @@ class RefinedNet(nn.Module):
         assert isinstance(self.net.head, Attentive1D)
         return self.net.head.heatmaps(self.net.levels(x)[0])
 
-    def refined(self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None) -> tuple[HeadOutput, Tensor]:
+    def refined(
+        self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None
+    ) -> tuple[HeadOutput, Tensor]:
         """As `follow`, of the detector's heatmaps (B, N, L)."""
         assert isinstance(self.net.head, Attentive1D)
         refined_x, refined_y, memory = self.refine(maps_x, maps_y, memory)
@@ -105,7 +115,9 @@ def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Ten
     """
     length = memory.shape[-1]
     here = torch.arange(length, device=memory.device, dtype=torch.float32)
-    cells = old_cells(here, length, size, scale[:, None, None], shift[:, :, None]).clamp(0, length - 1)  # (B, 2, L)
+    cells = old_cells(here, length, size, scale[:, None, None], shift[:, :, None]).clamp(
+        0, length - 1
+    )  # (B, 2, L)
     low = cells.floor()
     rest = (cells - low)[:, :, None].to(memory.dtype)
     low = low.long()
@@ -129,7 +141,9 @@ def between(before: Tensor, now: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return scale, there - scale[:, None] * middle
 
 
-def _axis_layers(channels_in: int, channels_out: int, apart: int, last: bool = False) -> nn.Sequential:
+def _axis_layers(
+    channels_in: int, channels_out: int, apart: int, last: bool = False
+) -> nn.Sequential:
     """Two convolutions along an axis, their taps so many cells apart.
 
     The last one of a decoder starts at 0, so that at first nothing is refined.

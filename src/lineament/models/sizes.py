@@ -18,5 +18,7 @@ def trainable_sizes() -> list[dict[str, Any]]:
     sizes = []
     for name in BACKBONES:
         net = LandmarkNet(name, POINTS, "heatmap2d", CROP, CHANNELS, imagenet=False)
-        sizes.append({"name": name, "parameters": parameters(net), "multiply_adds": multiply_adds(net, crop)})
+        sizes.append(
+            {"name": name, "parameters": parameters(net), "multiply_adds": multiply_adds(net, crop)}
+        )
     return sizes

@@ -79,7 +79,9 @@ def sweep(
     net, recipe = load_trained(checkpoint)
     cuts = []
     for small in (
-        _supernets(net, recipe, slim, note) if isinstance(net.backbone, HRSuperNet) else _channels(net, slim, recipe)
+        _supernets(net, recipe, slim, note)
+        if isinstance(net.backbone, HRSuperNet)
+        else _channels(net, slim, recipe)
     ):
         place = folder / small.folder
         written = _write_cut(checkpoint, small, recipe, place)
@@ -98,14 +100,27 @@ def sweep(
                 errors.append(float("nan"))
         crop = torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8)
         size = parameters(small.net), multiply_adds(small.net, crop)
-        cuts.append(Cut(small.amount, small.what, *size, times[0], errors[0], times[1], errors[1], str(written)))
+        cuts.append(
+            Cut(
+                small.amount,
+                small.what,
+                *size,
+                times[0],
+                errors[0],
+                times[1],
+                errors[1],
+                str(written),
+            )
+        )
     _write_table(cuts, folder / "pareto.csv")
     quantized = [replace(cut, nme=cut.nme_int8) for cut in cuts]
     draw_pareto({"fp32": cuts, "int8": quantized}, folder / "pareto.png")
     return cuts
 
 
-def _supernets(net: LandmarkNet, recipe: Recipe, slim: SlimSettings, note: Callable[[str], None]) -> Iterator[_Small]:
+def _supernets(
+    net: LandmarkNet, recipe: Recipe, slim: SlimSettings, note: Callable[[str], None]
+) -> Iterator[_Small]:
     supernet = net.backbone
     assert isinstance(supernet, HRSuperNet)
     for threshold in sorted({0.0, *slim.thresholds}):
@@ -116,7 +131,10 @@ def _supernets(net: LandmarkNet, recipe: Recipe, slim: SlimSettings, note: Calla
             continue
         small = copy.deepcopy(net)
         small.backbone = slimmed(supernet, layout)
-        blocks, transforms = sum(map(len, layout)), sum(len(s) for stage in layout for s in stage.values())
+        blocks, transforms = (
+            sum(map(len, layout)),
+            sum(len(s) for stage in layout for s in stage.values()),
+        )
         model = recipe.model.model_copy(update={"architecture": format_layout(layout)})
         what = f"{blocks} blocks, {transforms} transforms"
         yield _Small(threshold, what, f"threshold-{threshold:g}", small, model, layout)
@@ -132,7 +150,11 @@ def _write_cut(checkpoint: Path, small: _Small, recipe: Recipe, place: Path) -> 
     """The path of a checkpoint of the slimmed network alone."""
     path = place / "checkpoint.pt"
     # a network whose channels were slimmed is told by the checkpoint it starts from
-    model = small.model if small.layout is not None else small.model.model_copy(update={"pruned_from": str(path)})
+    model = (
+        small.model
+        if small.layout is not None
+        else small.model.model_copy(update={"pruned_from": str(path)})
+    )
     weights = small.net.state_dict()
     state: dict[str, Any] = {
         "model": weights,
@@ -159,13 +181,24 @@ def draw_pareto(curves: Mapping[str, Sequence[Cut]], path: Path) -> None:
     """
     figure = new_figure(9, 4)
     axes = figure.subplots(1, 2, sharey=True)
-    for panel, name, label in zip(axes, ("parameters", "multiply_adds"), ("parameters", "multiply-adds"), strict=True):
+    for panel, name, label in zip(
+        axes, ("parameters", "multiply_adds"), ("parameters", "multiply-adds"), strict=True
+    ):
         for number, (curve, cuts) in enumerate(curves.items()):
             points = [(getattr(cut, name) / 1e6, 100 * cut.nme) for cut in cuts]
-            panel.plot(*zip(*points, strict=True), marker="o" if number else ".", markerfacecolor="none", label=curve)
-            for place, (cut, point) in enumerate(zip(cuts, points, strict=True) if number == 0 else ()):
+            panel.plot(
+                *zip(*points, strict=True),
+                marker="o" if number else ".",
+                markerfacecolor="none",
+                label=curve,
+            )
+            for place, (cut, point) in enumerate(
+                zip(cuts, points, strict=True) if number == 0 else ()
+            ):
                 above = (4, -12 if place % 2 else 5)  # neighbours may lie close together
-                panel.annotate(f"{cut.amount:g}", point, xytext=above, textcoords="offset points", fontsize=8)
+                panel.annotate(
+                    f"{cut.amount:g}", point, xytext=above, textcoords="offset points", fontsize=8
+                )
         panel.set(xlabel=f"{label}, millions", yscale="log")
         panel.margins(0.1)
         panel.yaxis.set_major_formatter("{x:g}")
@@ -182,19 +215,33 @@ def draw_architecture(net: HRSuperNet, layout: Layout, path: Path) -> None:
     """
     figure = new_figure(9, 3.6)
     axes = figure.subplots()
-    factors = [abs(f) for m in net.modules() if isinstance(m, FusionBlock) for f in m.factors.detach().tolist()]
+    factors = [
+        abs(f)
+        for m in net.modules()
+        if isinstance(m, FusionBlock)
+        for f in m.factors.detach().tolist()
+    ]
     largest = max(factors)
     axes.scatter([1], [0], s=160, color="tab:blue", zorder=3)
     for number, (stage, complete) in enumerate(zip(layout, net.stages, strict=True), 2):
         for target in range(len(WIDTHS)):
             stays = target in stage
-            color = {"color": "tab:blue"} if stays else {"facecolors": "white", "edgecolors": "lightgray"}
+            color = (
+                {"color": "tab:blue"}
+                if stays
+                else {"facecolors": "white", "edgecolors": "lightgray"}
+            )
             axes.scatter([number], [target], s=160, zorder=3, **color)
         for target, sources in stage.items():
             block = complete[str(target)]  # type: ignore[index]
             for source in sources:
                 size = abs(block.factors.tolist()[block.sources.index(source)]) / largest
-                arrow = {"arrowstyle": "->", "color": str(0.85 * (1 - size)), "shrinkA": 7, "shrinkB": 7}
+                arrow = {
+                    "arrowstyle": "->",
+                    "color": str(0.85 * (1 - size)),
+                    "shrinkA": 7,
+                    "shrinkB": 7,
+                }
                 axes.annotate("", (number, target), (number - 1, source), arrowprops=arrow)
     axes.set(xlabel="stage", xticks=range(1, len(layout) + 2), yticks=range(len(WIDTHS)))
     axes.set_yticklabels([f"1/{4 * 2**k}" for k in range(len(WIDTHS))])

@@ -94,7 +94,9 @@ class OneEuro(_Kept):
         if self.value is None or self.speed is None:
             self.value, self.speed = values.copy(), np.zeros_like(values)
             return self.value.copy()
-        self.speed = self.speed + _share(s.speed_rate, dt) * ((values - self.value) / dt - self.speed)
+        self.speed = self.speed + _share(s.speed_rate, dt) * (
+            (values - self.value) / dt - self.speed
+        )
         rates = s.rate + s.opening * (self.speed**2).sum(1) ** (s.power / 2)
         rates = rates * (REFERENCE / np.maximum(noise, TINY)) ** s.trust
         self.value = self.value + _share(rates[:, None], dt) * (values - self.value)
@@ -223,12 +225,18 @@ class Smoother:
         """The smoothed (N, 2) of `landmarks` (N, 2) with uncertainties `sigma_px` (N,), `dt` seconds after the last."""
         if dt > GAP_S:
             self.reset()
-        if self.shape is None:  # a scheme without a mean face: its own first shape, of side 1 about the origin
-            self.shape = (landmarks - landmarks.mean(0)) / max(float(np.ptp(landmarks, axis=0).max()), TINY)
+        if (
+            self.shape is None
+        ):  # a scheme without a mean face: its own first shape, of side 1 about the origin
+            self.shape = (landmarks - landmarks.mean(0)) / max(
+                float(np.ptp(landmarks, axis=0).max()), TINY
+            )
         affine = fit_similarity(self.shape, landmarks)
         scale = max(math.hypot(affine[0, 0], affine[1, 0]), TINY)
         # no jump where angles wrap
-        angle = self.angle + math.remainder(math.atan2(affine[1, 0], affine[0, 0]) - self.angle, 2 * math.pi)
+        angle = self.angle + math.remainder(
+            math.atan2(affine[1, 0], affine[0, 0]) - self.angle, 2 * math.pi
+        )
         # lengths are in sides of the face, so that near and far faces are filtered alike
         grown = self.scale / scale
         self.pose.rescale(np.array([grown, 1.0]))
@@ -243,7 +251,9 @@ class Smoother:
         if first:
             return landmarks.copy()
         cos, sin = math.exp(size) * math.cos(angle), math.exp(size) * math.sin(angle)
-        return np.asarray((self.shape + beside) @ np.array([[cos, sin], [-sin, cos]]) + center * scale)
+        return np.asarray(
+            (self.shape + beside) @ np.array([[cos, sin], [-sin, cos]]) + center * scale
+        )
 
     def state(self) -> dict[str, Any]:
         """All that the next landmarks depend on, fit for JSON."""

@@ -15,7 +15,9 @@ from .filters import Smoother
 
 
 def track_all(
-    frames: Iterable[Frame], tracker: Callable[[Any, float], Faces], step: Callable[[], None] = lambda: None
+    frames: Iterable[Frame],
+    tracker: Callable[[Any, float], Faces],
+    step: Callable[[], None] = lambda: None,
 ) -> Tracks:
     """The tracks that `tracker` finds in `frames`, held in memory.    step: called for each frame.
 
@@ -38,10 +40,15 @@ def smoothed(tracks: Tracks, kind: str) -> Tracks:
     Raises: InputError for an unknown filter.
     """
     filters: dict[int | None, Smoother] = {}
-    steps = np.diff(tracks.times, prepend=tracks.times[:1] - 1 / 30)  # the first is used by no filter
+    steps = np.diff(
+        tracks.times, prepend=tracks.times[:1] - 1 / 30
+    )  # the first is used by no filter
     frames = []
     for faces, dt in zip(tracks.faces, steps.tolist(), strict=True):
-        filters = {face.track_id: filters.get(face.track_id) or Smoother(kind, tracks.scheme) for face in faces}
+        filters = {
+            face.track_id: filters.get(face.track_id) or Smoother(kind, tracks.scheme)
+            for face in faces
+        }
         shown = []
         for face in faces:
             landmarks = filters[face.track_id](face.landmarks, face.sigma_px, dt)

@@ -56,7 +56,9 @@ class Seen:
         if found.memory is None:
             return [cls(*row) for row in rows]
         maps, affines = found.memory
-        return [cls(*row, Memory(maps[k : k + 1], affines[k : k + 1])) for k, row in enumerate(rows)]
+        return [
+            cls(*row, Memory(maps[k : k + 1], affines[k : k + 1])) for k, row in enumerate(rows)
+        ]
 
 
 @dataclass(eq=False)
@@ -121,7 +123,9 @@ class Followed:
         """The face of which `state` was told, with a new smoother of the same kind."""
         if smoother is not None:
             smoother.restore(state["smoother"])
-        arrays: dict[str, Any] = {name: np.array(state[name], np.float64) for name in ("landmarks", "look", "velocity")}
+        arrays: dict[str, Any] = {
+            name: np.array(state[name], np.float64) for name in ("landmarks", "look", "velocity")
+        }
         numbers: dict[str, Any] = {name: state[name] for name in NUMBERS}
         return cls(**arrays, **numbers, smoother=smoother, memory=_unpacked(state["memory"]))
 
@@ -150,7 +154,12 @@ class Followed:
         # the face went on as it moved: what is left of the way is what its velocity lacks
         moved = box_center(points.box) - box_center(self.box)
         self.velocity = self.velocity + min(dt / SPEED_S, 1.0) * moved / dt
-        self.landmarks, self.box, self.memory, self.lost_s = points.landmarks, points.box, points.memory, 0.0
+        self.landmarks, self.box, self.memory, self.lost_s = (
+            points.landmarks,
+            points.box,
+            points.memory,
+            0.0,
+        )
         self.unlearnt_s += dt
         if self.unlearnt_s >= LOOK_S:
             kept = math.exp(-self.unlearnt_s / LEARN_S)

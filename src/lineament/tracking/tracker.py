@@ -93,13 +93,17 @@ class Tracker:
         if faces is not None and faces < 1:
             raise InputError(f"faces is {faces}; wanted at least 1, or None for all")
         if rules.every < 1 or rules.search < 1:
-            raise InputError(f"every is {rules.every} and search {rules.search}; wanted at least 1 frame each")
+            raise InputError(
+                f"every is {rules.every} and search {rules.search}; wanted at least 1 frame each"
+            )
         if isinstance(model, Predictor) and options:
             raise InputError(
                 f"the options {', '.join(options)} are a Predictor's, and one was given; make it with them"
             )
         own = {} if "threads" in options else {"threads": 1, "workers": 0}
-        self.predictor = model if isinstance(model, Predictor) else Predictor(model, **{**own, **options})
+        self.predictor = (
+            model if isinstance(model, Predictor) else Predictor(model, **{**own, **options})
+        )
         self.faces, self.smooth, self.rules = faces, smooth, rules
         self._smoother()  # an unknown filter is refused here
         self.reset()
@@ -140,11 +144,15 @@ class Tracker:
         for track in self._tracks:
             if track not in seen:
                 track.miss(dt)
-        self._tracks = [t for t in self._tracks if t.lost_s <= (self.rules.keep_s if t.number else 0)]
+        self._tracks = [
+            t for t in self._tracks if t.lost_s <= (self.rules.keep_s if t.number else 0)
+        ]
         for track in self._tracks:
             if track in seen:
                 seen[track] = track.take_in(seen[track], image, dt)
-        told = sorted((track for track in seen if track.number), key=lambda track: track.number or 0)
+        told = sorted(
+            (track for track in seen if track.number), key=lambda track: track.number or 0
+        )
         faces = [self._face(track, seen[track]) for track in told]
         return Faces(tuple(faces), self.predictor.scheme, len(scheme(self.predictor.scheme)), size)
 
@@ -165,7 +173,11 @@ class Tracker:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from what `state` gave; model and settings have to be the same."""
         self._tracks = [Followed.restored(track, self._smoother()) for track in state["tracks"]]
-        self._next, self._since_look, self._look_now = state["next"], state["since_look"], state["look_now"]
+        self._next, self._since_look, self._look_now = (
+            state["next"],
+            state["since_look"],
+            state["look_now"],
+        )
         self._first, self._time, self._change = state["first"], state["time"], state["change"]
         self._size = None if state["size"] is None else (state["size"][0], state["size"][1])
         self._thumb = None if state["thumb"] is None else np.array(state["thumb"], np.float64)
@@ -183,14 +195,20 @@ class Tracker:
         else:
             raise InputError(f"the timestamp is {timestamp!r}; wanted seconds, as a number")
         if last is not None and time <= last:
-            raise InputError(f"the timestamp {time} does not come after {last}; give frames in order, or call reset()")
+            raise InputError(
+                f"the timestamp {time} does not come after {last}; give frames in order, or call reset()"
+            )
         self._time = time
         return 1 / 30 if last is None else time - last
 
     def _sudden_change(self, image: NDArray[np.uint8]) -> float:
         """How much of the picture changed, if far more than from frame to frame before, else 0."""
-        step = max(min(image.shape[:2]) // 96, 1)  # averaging all pixels would take longer than the model
-        small = cv2.resize(np.ascontiguousarray(image[::step, ::step]), THUMB, interpolation=cv2.INTER_AREA)
+        step = max(
+            min(image.shape[:2]) // 96, 1
+        )  # averaging all pixels would take longer than the model
+        small = cv2.resize(
+            np.ascontiguousarray(image[::step, ::step]), THUMB, interpolation=cv2.INTER_AREA
+        )
         thumb = np.asarray(small, np.float64) / 255
         # a change of exposure is no cut
         thumb -= thumb.mean((0, 1))
@@ -222,7 +240,9 @@ class Tracker:
             away = float(np.linalg.norm(seen[one].landmarks - seen[other].landmarks, axis=1).mean())
             if away < self.rules.apart * min(one.side, other.side):
                 # both landed on the face in front: it keeps the number it fits better
-                gone.append(max((one, other), key=lambda track: track.strangeness(seen[track], image)))
+                gone.append(
+                    max((one, other), key=lambda track: track.strangeness(seen[track], image))
+                )
         self._look_now |= bool(gone)
         return {track: points for track, points in seen.items() if track not in gone}
 
@@ -230,7 +250,11 @@ class Tracker:
     def _remembered(followed: list[Followed]) -> Memory | None:
         """What the model remembers of the faces; None where it remembers nothing."""
         memories = [track.memory for track in followed if track.memory is not None]
-        return Memory(*(np.concatenate(part) for part in zip(*memories, strict=True))) if memories else None
+        return (
+            Memory(*(np.concatenate(part) for part in zip(*memories, strict=True)))
+            if memories
+            else None
+        )
 
     def _goes_on(self, track: Followed, points: Seen) -> bool:
         """Whether `points` may be the face of `track` one frame later."""
@@ -240,12 +264,19 @@ class Tracker:
         assert self._size is not None
         inside = bool((center > 0).all() and (center < np.array(self._size)).all())
         score = float(points.scores.mean())
-        return inside and score >= self.predictor.floor and moved <= self.rules.jump and grown <= self.rules.grow
+        return (
+            inside
+            and score >= self.predictor.floor
+            and moved <= self.rules.jump
+            and grown <= self.rules.grow
+        )
 
     def _wants_look(self) -> bool:
         """Whether the detector looks at this frame."""
         self._since_look += 1
-        searching = not self._tracks or any(track.lost_s or not track.number for track in self._tracks)
+        searching = not self._tracks or any(
+            track.lost_s or not track.number for track in self._tracks
+        )
         pause = min(self.rules.search, self.rules.every) if searching else self.rules.every
         wanted = self._look_now or self._since_look >= pause
         if wanted:
@@ -256,7 +287,9 @@ class Tracker:
         """Lets the detector find faces that are new or came back, and end those it no longer sees."""
         detections = self.predictor.detector(image)
         boxes = {track: points.box for track, points in seen.items()}
-        same = np.array([[_overlap(box, known) for known in boxes.values()] for box in detections.boxes], bool)
+        same = np.array(
+            [[_overlap(box, known) for known in boxes.values()] for box in detections.boxes], bool
+        )
         same = same.reshape(len(detections.boxes), len(boxes))
         for k, track in enumerate(boxes):
             self._judge(track, seen, detections.scores[same[:, k]])
@@ -265,7 +298,11 @@ class Tracker:
         found = self.predictor.predict_boxes([image], cuts)
         rows = self.predictor.keep_confident(found, list(range(len(cuts))))
         seen_now = Seen.all_of(found)
-        rows = [row for row in rows if not any(_overlap(seen_now[row].box, box) for box in boxes.values())]
+        rows = [
+            row
+            for row in rows
+            if not any(_overlap(seen_now[row].box, box) for box in boxes.values())
+        ]
         points = [seen_now[row] for row in rows]
         self._name(image, points, [float(detections.scores[unknown[row]]) for row in rows], seen)
 
@@ -274,7 +311,9 @@ class Tracker:
         rules, landmarks_score = self.rules, float(seen[track].scores.mean())
         if not len(scores):
             track.looks = min(track.looks, 0) - 1
-            if not track.number or (track.looks <= -rules.missed and landmarks_score < rules.confirm):
+            if not track.number or (
+                track.looks <= -rules.missed and landmarks_score < rules.confirm
+            ):
                 del seen[track]
             return
         track.score, track.looks = float(scores.max()), max(track.looks, 0) + 1
@@ -284,18 +323,26 @@ class Tracker:
 
     def _full(self, seen: dict[Followed, Seen]) -> bool:
         """Whether as many faces are followed as are wanted; those in doubt do not count."""
-        return self.faces is not None and sum(track.number is not None for track in seen) >= self.faces
+        return (
+            self.faces is not None and sum(track.number is not None for track in seen) >= self.faces
+        )
 
     def _number(self, track: Followed) -> None:
         track.number = self._next
         self._next += 1
 
     def _name(
-        self, image: NDArray[np.uint8], found: list[Seen], scores: list[float], seen: dict[Followed, Seen]
+        self,
+        image: NDArray[np.uint8],
+        found: list[Seen],
+        scores: list[float],
+        seen: dict[Followed, Seen],
     ) -> None:
         """Follows the faces `found`, under their old numbers or new ones."""
         lost = [track for track in self._tracks if track not in seen and track.number]
-        fits = {(t, k): self._fits(t, points, image) for t in lost for k, points in enumerate(found)}
+        fits = {
+            (t, k): self._fits(t, points, image) for t in lost for k, points in enumerate(found)
+        }
         back: dict[int, Followed] = {}
         for track, k in sorted(fits, key=lambda pair: fits[pair]):
             if math.isfinite(fits[track, k]) and k not in back and track not in back.values():
@@ -303,7 +350,9 @@ class Tracker:
         for k, (points, score) in enumerate(zip(found, scores, strict=True)):
             if self._full(seen):
                 return
-            track = back.get(k) or Followed(None, points.landmarks, score, look_of(image, points.box), None)
+            track = back.get(k) or Followed(
+                None, points.landmarks, score, look_of(image, points.box), None
+            )
             track.come_back(points, score, self._smoother())
             if track not in self._tracks:
                 self._tracks.append(track)

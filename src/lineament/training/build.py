@@ -35,7 +35,14 @@ def build_model(recipe: Recipe, begun: Path | None = None) -> LandmarkNet:
     imagenet = m.imagenet and not recipe.init_from
     axes = AxisSettings(m.length, m.attention, m.decoder, recipe.sigma * STRIDE)
     model = LandmarkNet(
-        m.backbone, len(scheme(recipe.scheme)), m.head, m.size, m.channels, imagenet, m.architecture, axes
+        m.backbone,
+        len(scheme(recipe.scheme)),
+        m.head,
+        m.size,
+        m.channels,
+        imagenet,
+        m.architecture,
+        axes,
     )
     if m.pruned_from and not recipe.init_from:
         raise RecipeError(
@@ -52,28 +59,43 @@ def as_its_start(recipe: Recipe, begun: Path | None = None) -> Recipe:
     begun: the run's own checkpoint, which tells that where there is one; what it started from may be gone.
     """
     source, m = begun or Path(recipe.init_from), recipe.model
-    if not recipe.init_from or source.suffix != ".pt" or not source.is_file() or m.architecture or m.pruned_from:
+    if (
+        not recipe.init_from
+        or source.suffix != ".pt"
+        or not source.is_file()
+        or m.architecture
+        or m.pruned_from
+    ):
         return recipe
     given = read_trained(source)[1].model
     if given.backbone != m.backbone or not (given.architecture or given.pruned_from):
         return recipe
-    update = {"architecture": given.architecture, "pruned_from": recipe.init_from if given.pruned_from else ""}
+    update = {
+        "architecture": given.architecture,
+        "pruned_from": recipe.init_from if given.pruned_from else "",
+    }
     return recipe.model_copy(update={"model": m.model_copy(update=update)})
 
 
 def start_from(model: nn.Module, recipe: Recipe) -> None:
     """Fills `model` with the weights that `recipe` starts from; layers of a head that do not fit stay as they are.
 
-    So does the whole head where the checkpoint has one of another kind or scheme: what it says would mislead.
+    So does the whole head where the checkpoint has one of another kind or scheme: what it says would mislead. Of a
+    scheme that joins the recipe's with others, the recipe's points are taken.
     Raises: ModelError where the file is no such thing, or layers before the head do not fit.
     """
     path = Path(recipe.init_from)
     weights, own = load_weights(path), model.state_dict()
     if path.suffix != ".safetensors":
         given = read_trained(path)[1]
-        if (given.model.head, given.scheme) != (recipe.model.head, recipe.scheme):
+        joined = scheme(given.scheme).heads
+        if given.model.head == recipe.model.head and recipe.scheme in joined:
+            weights = _points_of_head(weights, len(scheme(given.scheme)), joined[recipe.scheme])
+        elif (given.model.head, given.scheme) != (recipe.model.head, recipe.scheme):
             weights = {key: value for key, value in weights.items() if not key.startswith("head.")}
-    fitting = {key: weights[key] for key in own if key in weights and weights[key].shape == own[key].shape}
+    fitting = {
+        key: weights[key] for key in own if key in weights and weights[key].shape == own[key].shape
+    }
     misfit = [key for key in own if key not in fitting and not key.startswith("head.")]
     if misfit:
         told = tuple(weights[misfit[0]].shape) if misfit[0] in weights else "absent"
@@ -84,10 +106,21 @@ def start_from(model: nn.Module, recipe: Recipe) -> None:
     model.load_state_dict(own | fitting)
 
 
+def _points_of_head(weights: dict[str, Any], count: int, points: tuple[int, ...]) -> dict[str, Any]:
+    """Return `weights`, where head layers with a row per point, `count` in all, keep the rows of `points`."""
+    kept = dict(weights)
+    for key, value in weights.items():
+        if key.startswith("head.") and value.ndim and value.shape[0] == count:
+            kept[key] = value[list(points)]
+    return kept
+
+
 def _plain(recipe: Recipe) -> Recipe:
     """`recipe` for a network whose weights come later."""
     update = {"imagenet": False, "pruned_from": ""}
-    return recipe.model_copy(update={"model": recipe.model.model_copy(update=update), "init_from": ""})
+    return recipe.model_copy(
+        update={"model": recipe.model.model_copy(update=update), "init_from": ""}
+    )
 
 
 def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
@@ -100,7 +133,9 @@ def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
             f"{checkpoint}: no checkpoint of `lineament train` ({error}); give one that it wrote"
         ) from error
     if not isinstance(average, dict):
-        raise ModelError(f"{checkpoint}: holds no weights; give a checkpoint that `lineament train` wrote")
+        raise ModelError(
+            f"{checkpoint}: holds no weights; give a checkpoint that `lineament train` wrote"
+        )
     return state, make_recipe(told, str(checkpoint))
 
 
@@ -117,7 +152,9 @@ def load_any(checkpoint: Path) -> tuple[LandmarkNet | RefinedNet, Recipe]:
             fit_shapes(model, weights)
         model.load_state_dict(weights)
     except (RuntimeError, KeyError, AttributeError) as error:
-        raise ModelError(f"{checkpoint}: its weights are not of its recipe's model; train again") from error
+        raise ModelError(
+            f"{checkpoint}: its weights are not of its recipe's model; train again"
+        ) from error
     return model.eval(), recipe
 
 
@@ -125,5 +162,7 @@ def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:
     """As `load_any`, of a network without a memory.    Raises: ModelError for a tracker."""
     model, recipe = load_any(checkpoint)
     if isinstance(model, RefinedNet):
-        raise ModelError(f"{checkpoint}: a tracker, which remembers frames; give the checkpoint of its detector")
+        raise ModelError(
+            f"{checkpoint}: a tracker, which remembers frames; give the checkpoint of its detector"
+        )
     return model, recipe

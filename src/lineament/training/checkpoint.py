@@ -27,9 +27,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ModelError(f"{path}: not a checkpoint, or a broken one ({type(error).__name__}); train again") from error
+        raise ModelError(
+            f"{path}: not a checkpoint, or a broken one ({type(error).__name__}); train again"
+        ) from error
     if not isinstance(state, dict) or "recipe" not in state:
-        raise ModelError(f"{path}: a torch file, but no checkpoint of `lineament train`; give one that it wrote")
+        raise ModelError(
+            f"{path}: a torch file, but no checkpoint of `lineament train`; give one that it wrote"
+        )
     return state
 
 
@@ -38,7 +42,11 @@ FIRST_STUDENT = "students.0."
 
 def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a network on its own: of students that learnt together, the first one's."""
-    first = {k.removeprefix(FIRST_STUDENT): value for k, value in state.items() if k.startswith(FIRST_STUDENT)}
+    first = {
+        k.removeprefix(FIRST_STUDENT): value
+        for k, value in state.items()
+        if k.startswith(FIRST_STUDENT)
+    }
     return first or dict(state)
 
 
@@ -56,4 +64,6 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     try:
         return dict(load_file(path))
     except Exception as error:
-        raise ModelError(f"{path}: no safetensors file ({type(error).__name__}); give one with weights") from error
+        raise ModelError(
+            f"{path}: no safetensors file ({type(error).__name__}); give one with weights"
+        ) from error

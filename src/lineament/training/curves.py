@@ -39,8 +39,17 @@ def draw_curves(folder: Path) -> Path:
     left.set(xlabel="step", ylabel="loss", title="training loss")
     for name, points in errors.items():
         steps, values = zip(*points, strict=True)
-        right.plot(steps, [100 * value for value in values], marker=".", label=f"{name} ({100 * values[-1]:.2f} %)")
-    right.set(xlabel="step", ylabel="NME, % of the interocular distance", title="validation, averaged weights")
+        right.plot(
+            steps,
+            [100 * value for value in values],
+            marker=".",
+            label=f"{name} ({100 * values[-1]:.2f} %)",
+        )
+    right.set(
+        xlabel="step",
+        ylabel="NME, % of the interocular distance",
+        title="validation, averaged weights",
+    )
     if errors:
         right.legend()
     path = folder / "curves.png"

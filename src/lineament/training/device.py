@@ -20,7 +20,9 @@ def find_device(wanted: str) -> torch.device:
     """The device that train.device means here.    Raises: RecipeError for a GPU that is not there."""
     has_gpu = torch.cuda.is_available()
     if wanted == "cuda" and not has_gpu:
-        raise RecipeError("train.device is 'cuda', and torch finds no GPU; set it to 'auto' or 'cpu'")
+        raise RecipeError(
+            "train.device is 'cuda', and torch finds no GPU; set it to 'auto' or 'cpu'"
+        )
     return torch.device("cuda" if has_gpu and wanted != "cpu" else "cpu")
 
 
@@ -71,7 +73,9 @@ class Captured:
         graph.replay()
         return output
 
-    def _capture(self, inputs: Sequence[Tensor]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor] | None:
+    def _capture(
+        self, inputs: Sequence[Tensor]
+    ) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor] | None:
         own = [torch.empty_like(given, device=self.device) for given in inputs]
         graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.current_stream(self.device)
@@ -80,6 +84,8 @@ class Captured:
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 output = self.step(*own)
         except RuntimeError as error:  # of something that a graph cannot hold
-            warnings.warn(f"the steps of this training run as written, which is slower: {error}", stacklevel=2)
+            warnings.warn(
+                f"the steps of this training run as written, which is slower: {error}", stacklevel=2
+            )
             return None
         return graph, own, output

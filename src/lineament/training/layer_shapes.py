@@ -14,12 +14,17 @@ def fit_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
     """
     for name, module in model.named_modules():
         weight = state.get(f"{name}.weight")
-        if weight is None or not isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
+        if weight is None or not isinstance(
+            module, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d
+        ):
             continue
         assert isinstance(module.weight, Tensor)
         if weight.shape == module.weight.shape:
             continue
-        for key, own in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+        for key, own in [
+            *module.named_parameters(recurse=False),
+            *module.named_buffers(recurse=False),
+        ]:
             shape = state[f"{name}.{key}"].shape
             fresh = torch.zeros(shape, dtype=own.dtype)
             setattr(module, key, nn.Parameter(fresh) if isinstance(own, nn.Parameter) else fresh)

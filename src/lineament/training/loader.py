@@ -41,7 +41,9 @@ class _Crops(Dataset[tuple[Tensor, Tensor]]):
 class _Batches(Sampler[list[Index]]):
     """The batches of one process from step `start` on; the global batch is dealt out in turn."""
 
-    def __init__(self, crops: Crops, train: TrainSettings, start: int, processes: Processes) -> None:
+    def __init__(
+        self, crops: Crops, train: TrainSettings, start: int, processes: Processes
+    ) -> None:
         self.crops, self.train, self.start, self.processes = crops, train, start, processes
 
     def __iter__(self) -> Iterator[list[Index]]:

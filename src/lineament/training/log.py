@@ -31,20 +31,34 @@ class TrainLog:
 
     def _write(self, path: Path, rows: list[dict[str, Any]], mode: str) -> None:
         with path.open(mode, newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.fields, restval="", extrasaction="ignore", lineterminator="\n")
+            writer = csv.DictWriter(
+                file, self.fields, restval="", extrasaction="ignore", lineterminator="\n"
+            )
             if file.tell() == 0:
                 writer.writeheader()
             writer.writerows(rows)
 
     def write(
-        self, step: int, losses: dict[str, float], lr: float, speed: float, validation: dict[str, float] | None
+        self,
+        step: int,
+        losses: dict[str, float],
+        lr: float,
+        speed: float,
+        validation: dict[str, float] | None,
     ) -> None:
         """One row; `validation`: NME by data set, as fractions, or None."""
-        scalars = {f"loss_{name}": value for name, value in losses.items()} | {"lr": lr, "faces_per_second": speed}
+        scalars = {f"loss_{name}": value for name, value in losses.items()} | {
+            "lr": lr,
+            "faces_per_second": speed,
+        }
         nmes = {f"nme_{name}": value for name, value in (validation or {}).items()}
         rounded = {name: f"{value:.6g}" for name, value in scalars.items()}
         # one column for all data sets, so that the header is whole from the first row on
-        row = {"step": step, **rounded, "validation": " ".join(f"{k}={v:.6f}" for k, v in nmes.items())}
+        row = {
+            "step": step,
+            **rounded,
+            "validation": " ".join(f"{k}={v:.6f}" for k, v in nmes.items()),
+        }
         self.fields = self.fields or list(row)
         self._write(self.path, [row], "a")
         if self.board:

@@ -23,7 +23,9 @@ def present(landmarks: Tensor) -> Tensor:
 def mean_present(values: Tensor, mask: Tensor, count: int | Tensor | None = None) -> Tensor:
     """The mean of `values` (B, N) over the points of `mask`; 0 where there is none.    count: divides instead."""
     count = mask.sum() if count is None else count
-    return torch.where(mask, values, 0.0).sum() / (count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1))
+    return torch.where(mask, values, 0.0).sum() / (
+        count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
+    )
 
 
 def cross_entropy_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
@@ -35,7 +37,9 @@ def cross_entropy_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: f
 
 def _target_2d(raw: HeadOutput, heatmaps: Tensor, landmarks: Tensor, sigma_px: float) -> Tensor:
     """The distributions that `heatmaps` (B, N, h, w) of a head are to be."""
-    return gaussian_2d(landmarks, heatmaps.shape[-2], heatmaps.shape[-1], raw.stride, sigma_px / raw.stride)
+    return gaussian_2d(
+        landmarks, heatmaps.shape[-2], heatmaps.shape[-1], raw.stride, sigma_px / raw.stride
+    )
 
 
 def mse_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
@@ -70,7 +74,9 @@ def adaptive_wing(
     delta = (heatmaps - target).abs()
     slope = omega / (1 + theta**power) * power * theta ** (power - 1)
     offset = theta * slope - omega * torch.log1p(theta**power)
-    return torch.where(delta < theta, omega * torch.log1p(delta**power), slope * delta - offset).mean((-2, -1))
+    return torch.where(
+        delta < theta, omega * torch.log1p(delta**power), slope * delta - offset
+    ).mean((-2, -1))
 
 
 def cross_entropy_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
@@ -80,7 +86,10 @@ def cross_entropy_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: f
     Source: Li et al. 2022 (SimCC), section 3.2.
     """
     total: Tensor | float = 0.0
-    for logits, positions in ((raw.heatmaps_x, landmarks[..., 0]), (raw.heatmaps_y, landmarks[..., 1])):
+    for logits, positions in (
+        (raw.heatmaps_x, landmarks[..., 0]),
+        (raw.heatmaps_y, landmarks[..., 1]),
+    ):
         logits = _need(logits, "cross_entropy_1d", "attentive1d")
         target = gaussian_1d(positions, logits.shape[-1], raw.cell, sigma * stride / raw.cell)
         total = total - (target * logits.log_softmax(-1)).sum(-1) / 2
@@ -97,7 +106,10 @@ def mse_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> T
     for maps, positions in ((raw.maps_x, landmarks[..., 0]), (raw.maps_y, landmarks[..., 1])):
         maps = _need(maps, "mse_1d", "attentive1d-gaussian")
         target = gaussian_1d(positions, maps.shape[-1], raw.cell, sigma * stride / raw.cell)
-        total = total + (maps - target / target.amax(-1, keepdim=True)).square().sum(-1) * raw.cell / stride
+        total = (
+            total
+            + (maps - target / target.amax(-1, keepdim=True)).square().sum(-1) * raw.cell / stride
+        )
     return total  # type: ignore[return-value]
 
 
@@ -106,13 +118,22 @@ def l1(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tenso
     return ((raw.landmarks - landmarks) / stride).abs().sum(-1)
 
 
-def smooth_l1(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float, beta: float = 0.25) -> Tensor:
+def smooth_l1(
+    raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float, beta: float = 0.25
+) -> Tensor:
     """(B, N): smooth L1 of the coordinates in units of `stride`, quadratic below `beta`, x and y added."""
-    return F.smooth_l1_loss(raw.landmarks / stride, landmarks / stride, reduction="none", beta=beta).sum(-1)
+    return F.smooth_l1_loss(
+        raw.landmarks / stride, landmarks / stride, reduction="none", beta=beta
+    ).sum(-1)
 
 
 def wing(
-    raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float, omega: float = 10, epsilon: float = 2
+    raw: HeadOutput,
+    landmarks: Tensor,
+    stride: float,
+    sigma: float,
+    omega: float = 10,
+    epsilon: float = 2,
 ) -> Tensor:
     """(B, N): wing loss of the coordinates in pixels of the crop, x and y added.
 
@@ -172,15 +193,21 @@ def total_loss(
 def check_losses(weights: dict[str, float]) -> None:
     """Raises: RecipeError for a loss nobody knows, a weight not above 0, or no loss at all."""
     if not weights:
-        raise RecipeError("the recipe names no loss; wanted at least one of " + ", ".join(sorted(LOSSES)))
+        raise RecipeError(
+            "the recipe names no loss; wanted at least one of " + ", ".join(sorted(LOSSES))
+        )
     for name in weights:
         if name not in LOSSES:
             raise RecipeError(f"no loss is called {name!r}; {did_you_mean(name, LOSSES)}")
         if not weights[name] > 0:
-            raise RecipeError(f"the weight of the loss {name!r} is {weights[name]}; wanted a number above 0")
+            raise RecipeError(
+                f"the weight of the loss {name!r} is {weights[name]}; wanted a number above 0"
+            )
 
 
 def _need(part: Tensor | None, loss: str, head: str) -> Tensor:
     if part is None:
-        raise RecipeError(f"the loss {loss!r} wants the head {head!r}; choose that head or another loss")
+        raise RecipeError(
+            f"the loss {loss!r} wants the head {head!r}; choose that head or another loss"
+        )
     return part

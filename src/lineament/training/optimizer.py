@@ -23,9 +23,13 @@ class EMA:
         Each list moves at one call; some hundred counters of norms, one by one, took longer than the rest of a step.
         """
         own = model.state_dict()
-        keys = {floats: [k for k, v in own.items() if v.dtype.is_floating_point is floats] for floats in (True, False)}
+        keys = {
+            floats: [k for k, v in own.items() if v.dtype.is_floating_point is floats]
+            for floats in (True, False)
+        }
         self._moved, self._copied = (
-            ([self.state[key] for key in keys[floats]], [own[key] for key in keys[floats]]) for floats in (True, False)
+            ([self.state[key] for key in keys[floats]], [own[key] for key in keys[floats]])
+            for floats in (True, False)
         )
 
     def load(self, state: dict[str, Tensor], model: nn.Module) -> None:
@@ -64,7 +68,9 @@ def keep_rates_on(device: torch.device, optimizer: torch.optim.Optimizer) -> Non
     captured = device.type == "cuda"
     for group in optimizer.param_groups:
         group["capturable"] = captured
-        group["lr"] = torch.tensor(float(group["lr"]), device=device) if captured else float(group["lr"])
+        group["lr"] = (
+            torch.tensor(float(group["lr"]), device=device) if captured else float(group["lr"])
+        )
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -36,7 +36,9 @@ class Processes:
             return
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         joined = self.total(torch.cat([g.reshape(-1) for g in gradients]))
-        for gradient, part in zip(gradients, torch.split(joined, [g.numel() for g in gradients]), strict=True):
+        for gradient, part in zip(
+            gradients, torch.split(joined, [g.numel() for g in gradients]), strict=True
+        ):
             gradient.copy_(part.view_as(gradient))
 
     def wait(self) -> None:

@@ -59,7 +59,10 @@ def train_together(
         going |= _begin(ready, read, report, failed)
         for name, (run, trainer, steps) in list(going.items()):
             try:
-                if all(next(steps, None) is not None for _ in range(run.turns)) and not trainer.ended:
+                if (
+                    all(next(steps, None) is not None for _ in range(run.turns))
+                    and not trainer.ended
+                ):
                     continue
                 next(steps, None)  # what is behind the last step
                 if run.after is not None:
@@ -111,7 +114,14 @@ def _crops_key(trainer: Trainer) -> object:
     crops, train = trainer.crops, trainer.recipe.train
     if not isinstance(crops, TrainingCrops):
         return id(trainer)
-    cut = (tuple(map(id, crops.sources)), tuple(crops.mirror), crops.size, crops.padding, crops.settings, crops.seed)
+    cut = (
+        tuple(map(id, crops.sources)),
+        tuple(crops.mirror),
+        crops.size,
+        crops.padding,
+        crops.settings,
+        crops.seed,
+    )
     return (*cut, train.batch, train.accumulate, train.steps, trainer.step)
 
 
@@ -140,6 +150,10 @@ def _check(runs: Sequence[Run]) -> None:
     for run in runs:
         absent = [name for name in run.needs if name not in known]
         if absent or run.name in known:
-            told = f"needs {absent[0]!r}, which does not come before it" if absent else "comes twice"
-            raise TrainError(f"the run {run.name!r} {told}; list each run once, behind those it needs")
+            told = (
+                f"needs {absent[0]!r}, which does not come before it" if absent else "comes twice"
+            )
+            raise TrainError(
+                f"the run {run.name!r} {told}; list each run once, behind those it needs"
+            )
         known.add(run.name)

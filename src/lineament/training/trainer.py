@@ -102,7 +102,9 @@ class Trainer:
         with self.place.here():
             model = self.build()
         crop = self.crop_size(), recipe.model.padding
-        self.sources, self.validation_faces = read(recipe.data, recipe.scheme, data_root, cache, self.note, crop)
+        self.sources, self.validation_faces = read(
+            recipe.data, recipe.scheme, data_root, cache, self.note, crop
+        )
         if self.processes.first:
             self.processes.wait()
         keep_freed_memory()
@@ -145,7 +147,12 @@ class Trainer:
         """What batches are made of."""
         recipe = self.recipe
         return TrainingCrops(
-            self.sources, recipe.scheme, self.crop_size(), recipe.model.padding, recipe.augment, recipe.train.seed
+            self.sources,
+            recipe.scheme,
+            self.crop_size(),
+            recipe.model.padding,
+            recipe.augment,
+            recipe.train.seed,
         )
 
     def make_optimizer(self) -> torch.optim.Optimizer:
@@ -169,13 +176,17 @@ class Trainer:
 
     def validate(self) -> dict[str, float]:
         """The NME by data set, fractions, of the model as it is."""
-        return validate(self.model, self.validation_faces, self.recipe.scheme, self.recipe.model.padding)
+        return validate(
+            self.model, self.validation_faces, self.recipe.scheme, self.recipe.model.padding
+        )
 
     def annotated(self, landmarks_crop: Tensor) -> Tensor:
         """Of the points (B, N, 2) that come with a batch, those that people annotated."""
         return landmarks_crop
 
-    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor
+    ) -> dict[str, Tensor]:
         """The weighted losses by name and their sum as "total", of a part of a batch of `count` annotated points.
 
         crops: (B, S, S, 3) uint8.    landmarks_crop: (B, N, 2), pixels of the crop, nan where not annotated.
@@ -187,14 +198,20 @@ class Trainer:
 
     def _check(self, resume: bool) -> None:
         if self.path.exists() and not resume:
-            raise TrainError(f"{self.folder} holds a run already; give --resume to go on with it, or another --out")
+            raise TrainError(
+                f"{self.folder} holds a run already; give --resume to go on with it, or another --out"
+            )
         if resume and not self.path.exists():
-            raise TrainError(f"{self.folder} holds no checkpoint to resume from; start without --resume")
+            raise TrainError(
+                f"{self.folder} holds no checkpoint to resume from; start without --resume"
+            )
 
     def _restore(self) -> None:
         state = load_checkpoint(self.path)
         if "optimizer" not in state:
-            raise TrainError(f"{self.path} holds weights alone, nothing to go on with; start anew with another --out")
+            raise TrainError(
+                f"{self.path} holds weights alone, nothing to go on with; start anew with another --out"
+            )
         changed = changed_keys(json.loads(state["recipe"]), self.recipe)
         if changed:
             raise TrainError(
@@ -210,7 +227,9 @@ class Trainer:
                 )
         self.input_digests = begun_with
         self.model.load_state_dict(state["model"])
-        self.average.load({key: value.to(self.device) for key, value in state["average"].items()}, self.model)
+        self.average.load(
+            {key: value.to(self.device) for key, value in state["average"].items()}, self.model
+        )
         self.optimizer.load_state_dict(state["optimizer"])
         keep_rates_on(self.device, self.optimizer)
         torch.set_rng_state(state["rng"])
@@ -250,7 +269,9 @@ class Trainer:
 
     def batches(self) -> Iterable[list[Tensor]]:
         """The batches from here to the end."""
-        return make_loader(self.crops, self.recipe.train, self.step, self.processes, self.place.on_gpu)
+        return make_loader(
+            self.crops, self.recipe.train, self.step, self.processes, self.place.on_gpu
+        )
 
     def steps(
         self,
@@ -281,10 +302,14 @@ class Trainer:
                     validation = self._validate_average() if validates else None
                     speed = train.batch * (self.step - last) / max(now - reported, 1e-9)
                     left = (train.steps - self.step) * (now - started) / (self.step - first)
-                    log.write(self.step, mean, learning_rate(train, self.step - 1), speed, validation)
+                    log.write(
+                        self.step, mean, learning_rate(train, self.step - 1), speed, validation
+                    )
                     report(Progress(self.step, train.steps, mean["total"], speed, left, validation))
                     losses, reported, last = None, time.monotonic(), self.step
-                if log and (now - saved > 60 * train.checkpoint_minutes or self.step == train.steps):
+                if log and (
+                    now - saved > 60 * train.checkpoint_minutes or self.step == train.steps
+                ):
                     if losses is not None:
                         self._mean_losses(losses)
                     self.save()
@@ -302,7 +327,9 @@ class Trainer:
         """The losses by name.    Raises: TrainError where they are no numbers."""
         mean = dict(zip(self.names, values.tolist(), strict=True))
         if not math.isfinite(mean["total"]):
-            raise TrainError(f"the loss is {mean['total']} at step {self.step}; lower train.lr or train.clip")
+            raise TrainError(
+                f"the loss is {mean['total']} at step {self.step}; lower train.lr or train.clip"
+            )
         return mean
 
     def _update(self, batches: Iterator[list[Tensor]]) -> Tensor:
@@ -311,9 +338,13 @@ class Trainer:
         set_rates(self.optimizer, learning_rate(train, self.step))
         parts = [next(batches) for _ in range(train.accumulate)]
         # every part counts by its annotated points, so that the split over parts and processes changes nothing
-        points = torch.stack([present(self.annotated(landmarks_crop)).sum() for _, landmarks_crop in parts]).sum()
+        points = torch.stack(
+            [present(self.annotated(landmarks_crop)).sum() for _, landmarks_crop in parts]
+        ).sum()
         count = self.processes.total(points)
-        inputs = [tensor for crops, points in parts for tensor in (crops, points, *self.beside(crops))]
+        inputs = [
+            tensor for crops, points in parts for tensor in (crops, points, *self.beside(crops))
+        ]
         if self.captured is not None:
             return self.captured(self.graph_key(), [count, *inputs])
         return self._pass(count.to(self.device), *(given.to(self.device) for given in inputs))
@@ -332,7 +363,9 @@ class Trainer:
         assert sums is not None
         self.processes.sum_gradients(self.model)
         sums = self.processes.total(sums)
-        if not self.place.on_gpu:  # where asking for it costs nothing; else it is asked for when losses are reported
+        if (
+            not self.place.on_gpu
+        ):  # where asking for it costs nothing; else it is asked for when losses are reported
             self._mean_losses(sums)
         self.before_step()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.train.clip)
@@ -362,7 +395,11 @@ def check_annotated(recipe: Recipe, taught: bool) -> None:
 def digests(recipe: Recipe) -> dict[str, str]:
     """The SHA-256 of the start and the teacher of `recipe`, by path, as far as they are there."""
     named = {recipe.init_from, recipe.distill.teacher if recipe.distill else ""} - {""}
-    return {name: sha256(Path(name).read_bytes()).hexdigest() for name in sorted(named) if Path(name).is_file()}
+    return {
+        name: sha256(Path(name).read_bytes()).hexdigest()
+        for name in sorted(named)
+        if Path(name).is_file()
+    }
 
 
 def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
@@ -384,4 +421,9 @@ def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
             del distill["random_init_peers"]
     nested = {key for key in ("model", "augment", "train") if old[key] != new[key]}
     names = [key for key in old if key not in nested and old[key] != new[key]]
-    return names + [f"{key}.{name}" for key in sorted(nested) for name in old[key] if old[key][name] != new[key][name]]
+    return names + [
+        f"{key}.{name}"
+        for key in sorted(nested)
+        for name in old[key]
+        if old[key][name] != new[key][name]
+    ]

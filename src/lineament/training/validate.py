@@ -31,8 +31,12 @@ def predict_plain(
     device = next(model.parameters()).device
     for crops, _ in plain_crops(cache, size, padding, BATCH):
         seen = crops
-        if device.type == "cuda":  # which chooses kernels anew for a last batch of another size, for seconds
-            seen = np.concatenate([crops, np.zeros((BATCH - len(crops), *crops.shape[1:]), np.uint8)])
+        if (
+            device.type == "cuda"
+        ):  # which chooses kernels anew for a last batch of another size, for seconds
+            seen = np.concatenate(
+                [crops, np.zeros((BATCH - len(crops), *crops.shape[1:]), np.uint8)]
+            )
         raw = model(torch.from_numpy(seen).to(device))
         landmarks.append(raw.landmarks[: len(crops)].cpu().numpy())
         variances.append(raw.variance[: len(crops)].cpu().numpy())
@@ -44,15 +48,21 @@ def validate(
 ) -> dict[str, float]:
     """Interocular NME by data set, a fraction, of the faces held back whose eyes are annotated.
 
+    In a scheme that joins several, the points of the first count for "set", those of another for "set:scheme".
     padding: side of the crop in longer sides of the landmark box.
     """
+    joined = scheme(scheme_name).heads or {scheme_name: tuple(range(len(scheme(scheme_name))))}
+    first = next(iter(joined))
     model.eval()
     results = {}
     for name, cache in validation_faces.items():
         predicted, _ = predict_plain(model, cache, padding)
         truth = plain_landmarks(cache, crop_size(model), padding)
-        if known_eyes(truth, scheme_name).any():
-            results[name] = interocular_nme(predicted, truth, scheme_name)
+        for head, points in joined.items():
+            chosen = list(points)
+            if known_eyes(truth[:, chosen], head).any():
+                label = name if head == first else f"{name}:{head}"
+                results[label] = interocular_nme(predicted[:, chosen], truth[:, chosen], head)
     model.train()
     return results
 
@@ -60,7 +70,9 @@ def validate(
 def known_eyes(truth: NDArray[np.floating], scheme_name: str) -> NDArray[np.bool_]:
     """(M,): the faces of `truth` (M, N, 2) that have the points between which their norm is measured."""
     _, eyes = point_norm(scheme_name)
-    return np.asarray(np.isfinite(truth[:, [i for group in eyes for i in group]]).all((1, 2)), dtype=np.bool_)
+    return np.asarray(
+        np.isfinite(truth[:, [i for group in eyes for i in group]]).all((1, 2)), dtype=np.bool_
+    )
 
 
 def point_norm(scheme_name: str) -> tuple[str, tuple[Sequence[int], Sequence[int]]]:
@@ -72,7 +84,9 @@ def point_norm(scheme_name: str) -> tuple[str, tuple[Sequence[int], Sequence[int
     for rule in ("interocular", "interpupil"):
         if rule in norms:
             return rule, norms[rule]
-    raise RecipeError(f"the scheme {scheme_name} has no eyes to measure errors by; train in one that has")
+    raise RecipeError(
+        f"the scheme {scheme_name} has no eyes to measure errors by; train in one that has"
+    )
 
 
 def interocular_nmes(
@@ -87,7 +101,9 @@ def interocular_nmes(
     return np.array([nme(p, t, norm_length(rule, t, eyes)) for p, t in pairs], np.float64)
 
 
-def interocular_nme(predicted: NDArray[np.floating], truth: NDArray[np.floating], scheme_name: str) -> float:
+def interocular_nme(
+    predicted: NDArray[np.floating], truth: NDArray[np.floating], scheme_name: str
+) -> float:
     """The mean of `interocular_nmes`."""
     return float(interocular_nmes(predicted, truth, scheme_name).mean())
 

@@ -44,7 +44,10 @@ MARKS: dict[str, tuple[str, ...]] = {
     "mtfl": ("training.txt", "testing.txt"),
 }
 """Files and folders by which an official layout is known."""
-PTS_SETS = ("300w", "infanface")  # read file by file, so that one broken file does not hide the rest
+PTS_SETS = (
+    "300w",
+    "infanface",
+)  # read file by file, so that one broken file does not hide the rest
 WHOLE_PARTS: dict[str, tuple[str, ...]] = {
     "wflw": ("train", "test"),
     "cofw": ("train", "test"),
@@ -87,7 +90,9 @@ class AuditReport:
 
     def summary(self) -> str:
         """One line."""
-        counts = ", ".join(f"{self.count(s)} {s}{'' if self.count(s) == 1 else 's'}" for s in SEVERITIES)
+        counts = ", ".join(
+            f"{self.count(s)} {s}{'' if self.count(s) == 1 else 's'}" for s in SEVERITIES
+        )
         return f"{self.root}: {self.faces} faces on {self.pictures} pictures in {len(self.splits)} splits; {counts}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -136,7 +141,9 @@ def _gather(root: Path) -> tuple[str, list[Sample], list[Finding]]:
     """The layout's name, the faces that can be read, and what is wrong with the files."""
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; wanted the root of a data set")
-    name = next((n for n, marks in MARKS.items() if any((root / mark).exists() for mark in marks)), "")
+    name = next(
+        (n for n, marks in MARKS.items() if any((root / mark).exists() for mark in marks)), ""
+    )
     if name and name not in PTS_SETS:
         samples, findings = _read_parts(name, root)
     elif any(root.rglob("*.pts")):
@@ -146,7 +153,9 @@ def _gather(root: Path) -> tuple[str, list[Sample], list[Finding]]:
         name = ""
         samples, findings = _read_table(root)
     if not samples and not findings:
-        raise DataError(f"{root}: no annotation; wanted .pts files beside pictures, a known layout, XML, JSON or CSV")
+        raise DataError(
+            f"{root}: no annotation; wanted .pts files beside pictures, a known layout, XML, JSON or CSV"
+        )
     return name, samples, findings
 
 
@@ -161,7 +170,11 @@ def _read_parts(name: str, root: Path) -> tuple[list[Sample], list[Finding]]:
             continue
         samples += faces
         if text := READERS[name].missing(faces, part):
-            findings.append(Finding("warning", "count", part, f"{text}; get the rest, or say so beside your figures"))
+            findings.append(
+                Finding(
+                    "warning", "count", part, f"{text}; get the rest, or say so beside your figures"
+                )
+            )
     return samples, findings
 
 
@@ -185,7 +198,11 @@ def _official(name: str, samples: list[Sample]) -> list[Finding]:
         faces = [sample for sample in samples if sample.subset.startswith(folders)]
         if text := READERS[name].missing(faces, part):
             grave = "warning" if faces else "note"
-            findings.append(Finding(grave, "count", part, f"{text}; get the rest, or say so beside your figures"))
+            findings.append(
+                Finding(
+                    grave, "count", part, f"{text}; get the rest, or say so beside your figures"
+                )
+            )
     return findings
 
 
@@ -213,7 +230,16 @@ def _read_files(root: Path) -> tuple[list[Sample], list[Finding]]:
         numbered = folder.startswith(("helen", "afw"))
         photo = photo_of_numbered(path.stem) if numbered else ""
         scheme = SCHEME_OF_COUNT.get(len(landmarks), "")
-        samples.append(Sample(image, landmarks, scheme, image.relative_to(root).as_posix(), subset=folder, photo=photo))
+        samples.append(
+            Sample(
+                image,
+                landmarks,
+                scheme,
+                image.relative_to(root).as_posix(),
+                subset=folder,
+                photo=photo,
+            )
+        )
     findings += _other_counts(samples)
     for folder, names in headerless.items():
         text = f"{len(names)} of {files[folder]} .pts files have no header, e.g. {names[0]}; they are read all the same"
@@ -230,10 +256,14 @@ def _without_points(root: Path) -> list[Finding]:
     findings = []
     for folder in sorted({path.parent for path in root.rglob("*.pts")}):
         bare = sorted(
-            p.name for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.with_suffix(".pts").exists()
+            p.name
+            for p in folder.iterdir()
+            if p.suffix.lower() in SUFFIXES and not p.with_suffix(".pts").exists()
         )
         if bare:
-            text = f"{len(bare)} pictures have no .pts file, e.g. {bare[0]}; annotate or remove them"
+            text = (
+                f"{len(bare)} pictures have no .pts file, e.g. {bare[0]}; annotate or remove them"
+            )
             findings.append(Finding("note", "file", folder.relative_to(root).as_posix(), text))
     return findings
 
@@ -275,7 +305,11 @@ def _look(
     """Every picture once: what is kept of it, and what its faces and header tell."""
     by_picture: dict[tuple[Path, int | None], list[Sample]] = defaultdict(list)
     for sample in samples:
-        if sample.frame is None or sample.image.suffix == ".mat" or sample.frame % VIDEO_STRIDE == 0:
+        if (
+            sample.frame is None
+            or sample.image.suffix == ".mat"
+            or sample.frame % VIDEO_STRIDE == 0
+        ):
             by_picture[sample.image, sample.frame].append(sample)
     seen: list[Seen] = []
     findings: list[Finding] = []

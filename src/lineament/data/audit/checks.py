@@ -17,7 +17,9 @@ FAR = 0.1
 """Mean distance of a face's points from a model's, in box sides, that is worth a look: three times a usual error."""
 SEVERITIES = ("error", "warning", "note")
 SWAPPED = 1.5  # mirrored points fit this much better; on 2,568 faces of 300W the ratio stays under 0.4, on infants 0.8
-UNLIKE = 0.2  # mean distance to the mean face, in box sides; 300W stays under 0.13, infants under 0.17
+UNLIKE = (
+    0.2  # mean distance to the mean face, in box sides; 300W stays under 0.13, infants under 0.17
+)
 SAME_HASH = 3  # of 64 bits
 SAME_TINY = 3.0  # grey levels, mean over 32 x 32
 SIDES = {"right_brow": "brows", "right_eye": "eyes"}
@@ -129,7 +131,9 @@ def _against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
         if before > 0.1 and before > SWAPPED * after:
             swapped = True
             text = f"the {called} are swapped: exchange left and right, the subject's own sides"
-            yield Finding("error", "swapped", sample.name, text, (sample,), float(before / max(after, 1e-9)))
+            yield Finding(
+                "error", "swapped", sample.name, text, (sample,), float(before / max(after, 1e-9))
+            )
     if own > UNLIKE and not swapped:
         text = f"unlike a face: {own:.2f} box sides from the mean face, usual is under {UNLIKE}; look at it"
         yield Finding("warning", "shape", sample.name, text, (sample,), own)
@@ -159,7 +163,9 @@ def check_outside(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
             f"{int(beyond.sum())} of {len(points)} points outside the {width} x {height} picture, by up to {far:.1f} px"
             "; check the picture's size and the file"
         )
-        yield Finding(grave, "outside", sample.name, text, (sample,), far / box_side([0, 0, width, height]))
+        yield Finding(
+            grave, "outside", sample.name, text, (sample,), far / box_side([0, 0, width, height])
+        )
 
 
 def check_offset(one: Sample, two: Sample) -> Iterator[Finding]:
@@ -188,7 +194,11 @@ def find_duplicates(seen: Sequence[Seen]) -> Iterator[tuple[Seen, Seen, bool]]:
     found: set[tuple[int, int]] = set()
     for number, picture in enumerate(seen):
         for mirrored, bits in ((False, picture.bits), (True, picture.bits_flipped)):
-            near = {other for at in range(4) for other in words.get((at, (bits >> (16 * at)) & 0xFFFF), ())}
+            near = {
+                other
+                for at in range(4)
+                for other in words.get((at, (bits >> (16 * at)) & 0xFFFF), ())
+            }
             for other in sorted(near):
                 if (other, number) in found or (seen[other].bits ^ bits).bit_count() > SAME_HASH:
                     continue
@@ -212,7 +222,9 @@ def judge_duplicate(one: Seen, two: Seen, mirrored: bool) -> Iterator[Finding]:
         text = f"{how} as {a.name}, with another face annotated; split by photo, not by face"
         yield Finding("note", "duplicate", b.name, text, (b, a))
     else:
-        yield Finding("warning", "duplicate", b.name, f"{how} as {a.name}; keep one", (b, a), float(pixels))
+        yield Finding(
+            "warning", "duplicate", b.name, f"{how} as {a.name}; keep one", (b, a), float(pixels)
+        )
     if one.size == two.size:
         yield from _check_mirrored_offset(a, b, one.size[0]) if mirrored else check_offset(a, b)
 

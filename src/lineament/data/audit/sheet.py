@@ -41,9 +41,15 @@ def audit_html(report: AuditReport) -> str:
         f"<td>{_shown(f.message)}</td></tr>"
         for f in report.findings
     )
-    splits = "\n".join(f"<tr><td>{_shown(name or '.')}</td><td>{n}</td></tr>" for name, n in report.splits.items())
+    splits = "\n".join(
+        f"<tr><td>{_shown(name or '.')}</td><td>{n}</td></tr>" for name, n in report.splits.items()
+    )
     worst = "\n".join(_figure(finding) for finding in choose_worst(report.findings))
-    table = f"<table><tr><th></th><th>kind</th><th>where</th><th>what</th></tr>\n{rows}\n</table>" if rows else ""
+    table = (
+        f"<table><tr><th></th><th>kind</th><th>where</th><th>what</th></tr>\n{rows}\n</table>"
+        if rows
+        else ""
+    )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f"<title>Audit of {_shown(report.root)}</title>\n<style>{STYLE}</style></head><body>\n"
@@ -61,7 +67,11 @@ def choose_worst(findings: tuple[Finding, ...]) -> list[Finding]:
     for severity in SEVERITIES:
         for finding in findings:
             key = (severity, finding.kind)
-            if finding.severity == severity and finding.samples and taken.get(key, 0) < PICTURES_OF_A_KIND:
+            if (
+                finding.severity == severity
+                and finding.samples
+                and taken.get(key, 0) < PICTURES_OF_A_KIND
+            ):
                 taken[key] = taken.get(key, 0) + 1
                 chosen.append(finding)
     return chosen[:PICTURES]
@@ -92,12 +102,19 @@ def _thumbnail(sample: Sample) -> str:
     size = tuple(int(v) for v in np.ceil((high - low + 1) * scale))
     affine = np.array([[scale, 0, -low[0] * scale], [0, scale, -low[1] * scale]])
     canvas = cv2.warpAffine(
-        picture, affine, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_CONSTANT, borderValue=(225, 225, 225)
+        picture,
+        affine,
+        size,
+        flags=cv2.INTER_AREA,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(225, 225, 225),
     )
     for x, y in (points - low) * scale:
         if -1e4 < x < 1e4 and -1e4 < y < 1e4:
             cv2.circle(canvas, (round(x), round(y)), 2, (0, 200, 60), -1, cv2.LINE_AA)
-    encoded = cv2.imencode(".jpg", np.ascontiguousarray(canvas[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    encoded = cv2.imencode(
+        ".jpg", np.ascontiguousarray(canvas[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 80]
+    )[1]
     data = base64.b64encode(encoded.tobytes()).decode("ascii")
     return f'<img alt="{_shown(sample.name)}" src="data:image/jpeg;base64,{data}">'
 

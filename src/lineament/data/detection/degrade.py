@@ -25,9 +25,15 @@ def occlude(image: Picture, boxes: Array, roll_deg: Array, random: Random) -> Pi
         down = np.array([-np.sin(np.deg2rad(roll)), np.cos(np.deg2rad(roll))])
         side = float(np.sqrt(size.prod()))
         if what < 0.10:
-            middle, extent = center + down * side * random.uniform(0.22, 0.3), (0.75, random.uniform(0.5, 0.6))
+            middle, extent = (
+                center + down * side * random.uniform(0.22, 0.3),
+                (0.75, random.uniform(0.5, 0.6)),
+            )
         elif what < 0.16:
-            middle, extent = center - down * side * random.uniform(0.1, 0.3), (random.uniform(0.8, 1.2), 0.25)
+            middle, extent = (
+                center - down * side * random.uniform(0.1, 0.3),
+                (random.uniform(0.8, 1.2), 0.25),
+            )
         else:
             middle = center + size * random.uniform(-0.5, 0.5, 2)
             extent = tuple(random.uniform(0.2, 0.6, 2).tolist())
@@ -35,7 +41,9 @@ def occlude(image: Picture, boxes: Array, roll_deg: Array, random: Random) -> Pi
     return image
 
 
-def cover(image: Picture, center: Array, size: tuple[float, float], roll_deg: float, random: Random) -> None:
+def cover(
+    image: Picture, center: Array, size: tuple[float, float], roll_deg: float, random: Random
+) -> None:
     """Draw a shaded ellipse or a turned rectangle of one color, in place."""
     mask = np.zeros(image.shape[:2], np.uint8)
     turned = (tuple(center.tolist()), size, roll_deg + float(random.normal(0, 8)))
@@ -50,7 +58,11 @@ def cover(image: Picture, center: Array, size: tuple[float, float], roll_deg: fl
     if random.random() < 0.4:
         # skin and cloth are near the colors that are there
         color = image[rows[0], columns[0]].astype(np.int64)
-    shade = 1 + random.uniform(-0.25, 0.25) * np.linspace(-1, 1, len(rows))[:, None] + random.normal(0, 0.03)
+    shade = (
+        1
+        + random.uniform(-0.25, 0.25) * np.linspace(-1, 1, len(rows))[:, None]
+        + random.normal(0, 0.03)
+    )
     image[rows, columns] = np.clip(color * shade, 0, 255).astype(np.uint8)
 
 
@@ -64,7 +76,9 @@ def degrade(image: Picture, random: Random) -> tuple[Picture, float]:
         factor = float(np.exp(random.uniform(np.log(0.12), np.log(0.8))))
         least = 6 / factor
         small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        image = np.asarray(cv2.resize(small, (width, height), interpolation=int(random.integers(0, 3))), np.uint8)
+        image = np.asarray(
+            cv2.resize(small, (width, height), interpolation=int(random.integers(0, 3))), np.uint8
+        )
     chance = random.random()
     if chance < 0.12:
         sigma = float(np.exp(random.uniform(np.log(0.5), np.log(4.5))))
@@ -90,10 +104,15 @@ def recolor(image: Picture, random: Random) -> Picture:
     gamma = float(np.exp(random.normal(0, 0.3)))
     gain = random.uniform(0.7, 1.3)
     if random.random() < 0.15:
-        gain, gamma = float(np.exp(random.uniform(np.log(0.07), np.log(0.5)))), random.uniform(1.0, 1.8)
+        gain, gamma = (
+            float(np.exp(random.uniform(np.log(0.07), np.log(0.5)))),
+            random.uniform(1.0, 1.8),
+        )
     shift = random.uniform(-0.12, 0.12) * min(gain, 1.0)
     cast = random.uniform(0.85, 1.15, 3)
-    table = np.stack([((levels**gamma - 0.5) * gain * c + 0.5 * min(gain, 1.0) + shift) * 255 for c in cast], 1)
+    table = np.stack(
+        [((levels**gamma - 0.5) * gain * c + 0.5 * min(gain, 1.0) + shift) * 255 for c in cast], 1
+    )
     image = np.asarray(cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8)[None]), np.uint8)
     if random.random() < 0.25:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

@@ -32,7 +32,9 @@ class PictureCache:
         sizes = [height * width * 3 for height, width in self.shapes]
         self.starts = np.concatenate([[0], np.cumsum(sizes)])
         if pixels.stat().st_size != self.starts[-1]:
-            raise DataError(f"{pixels} holds {pixels.stat().st_size} bytes, wanted {self.starts[-1]}; delete {folder}")
+            raise DataError(
+                f"{pixels} holds {pixels.stat().st_size} bytes, wanted {self.starts[-1]}; delete {folder}"
+            )
         self.pixels = np.memmap(pixels, np.uint8, "r")
 
     def __len__(self) -> int:

@@ -15,7 +15,11 @@ from ..readers.pts import read_pts_folder
 from ..readers.w300 import read_300w
 from ..sample import Sample, in_validation
 
-TO_TIGHT = {"wider": (0.01, 0.26, 0.01, 0.0), "masks": (0.0, 0.09, 0.02, 0.02), "background": (0.0, 0.0, 0.0, 0.0)}
+TO_TIGHT = {
+    "wider": (0.01, 0.26, 0.01, 0.0),
+    "masks": (0.0, 0.09, 0.02, 0.02),
+    "background": (0.0, 0.0, 0.0, 0.0),
+}
 """Insets left, top, right, bottom from a set's box to the landmark box, in sides of its box.
 
 Fitted on the training photos through BlazeFace: its boxes against the landmark boxes of 300W train, then against the
@@ -76,15 +80,21 @@ def read_detection(root: Path) -> list[Photo]:
         rows = [(str(entry["file"]), entry["boxes_xyxy"]) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         wanted = 'wanted {"images": [{"file": ..., "boxes_xyxy": [[x0, y0, x1, y1]]}]}'
-        raise DataError(f"{path}: cannot be read ({type(error).__name__}: {error}); {wanted}") from error
+        raise DataError(
+            f"{path}: cannot be read ({type(error).__name__}: {error}); {wanted}"
+        ) from error
     photos = []
     for file, given in rows:
         kind = file.split("/")[0]
         if kind not in TO_TIGHT:
-            raise DataError(f"{path}: {file} is of no known kind; wanted a folder of " + ", ".join(TO_TIGHT))
+            raise DataError(
+                f"{path}: {file} is of no known kind; wanted a folder of " + ", ".join(TO_TIGHT)
+            )
         boxes = as_boxes([box for box in given if box[2] > box[0] and box[3] > box[1]])
         heights = boxes[:, 3] - boxes[:, 1]
-        photos.append(Photo(root / file, kind, inset(boxes, TO_TIGHT[kind]), Path(file).stem, heights=heights))
+        photos.append(
+            Photo(root / file, kind, inset(boxes, TO_TIGHT[kind]), Path(file).stem, heights=heights)
+        )
     return photos
 
 
@@ -101,5 +111,7 @@ def photo_of_sample(sample: Sample) -> Photo:
 
 def read_detector_photos(root: Path) -> list[Photo]:
     """Everything the detector may learn from or be chosen on, below the data folder `root`: never 300W's tests."""
-    samples = read_300w(root / "300w", "train") + read_pts_folder(root / "infanface", "ibug68", "train")
+    samples = read_300w(root / "300w", "train") + read_pts_folder(
+        root / "infanface", "ibug68", "train"
+    )
     return read_detection(root / "detection") + [photo_of_sample(sample) for sample in samples]

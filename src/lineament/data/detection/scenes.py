@@ -98,7 +98,10 @@ def random_affine(photo: Photo, size: tuple[int, int], side: float, random: Rand
         center, (width, height) = box_center(box), box[2:] - box[:2]
         scale = side / max(1.0, float(np.sqrt(width * height)))
     else:
-        center, scale = random.uniform(0, 150, 2), float(np.exp(random.uniform(np.log(0.8), np.log(3.0))))
+        center, scale = (
+            random.uniform(0, 150, 2),
+            float(np.exp(random.uniform(np.log(0.8), np.log(3.0)))),
+        )
     # beyond this there is nothing to see in the source
     scale = float(np.clip(scale, 0.05, 3.0))
     angles = [random.normal(0, 12), random.uniform(-60, 60), random.uniform(-180, 180)]
@@ -110,7 +113,9 @@ def random_affine(photo: Photo, size: tuple[int, int], side: float, random: Rand
     return compose(affine, flip_affine(int(2 * center[0]) + 1)) if random.random() < 0.5 else affine
 
 
-def warp_small(picture: Picture, affine: Array, size: tuple[int, int], border: int = cv2.BORDER_CONSTANT) -> Picture:
+def warp_small(
+    picture: Picture, affine: Array, size: tuple[int, int], border: int = cv2.BORDER_CONSTANT
+) -> Picture:
     """`picture` warped into a window of (width, height); strong shrinking averages first, as a camera would."""
     scale = affine_scale(affine)
     if scale < 0.6:
@@ -120,14 +125,20 @@ def warp_small(picture: Picture, affine: Array, size: tuple[int, int], border: i
         small = (max(1, round(width * half)), max(1, round(height * half)))
         picture = np.asarray(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), np.uint8)
         sx, sy = small[0] / width, small[1] / height
-        affine = compose(affine, np.array([[1 / sx, 0, (1 / sx - 1) / 2], [0, 1 / sy, (1 / sy - 1) / 2]]))
-    return np.asarray(cv2.warpAffine(picture, affine, size, flags=cv2.INTER_LINEAR, borderMode=border), np.uint8)
+        affine = compose(
+            affine, np.array([[1 / sx, 0, (1 / sx - 1) / 2], [0, 1 / sy, (1 / sy - 1) / 2]])
+        )
+    return np.asarray(
+        cv2.warpAffine(picture, affine, size, flags=cv2.INTER_LINEAR, borderMode=border), np.uint8
+    )
 
 
 def seen_part(picture: Picture, affine: Array, size: tuple[int, int]) -> tuple[Picture, Array]:
     """The part of `picture` that a window of (width, height) shows, with some room, and its affine."""
     width, height = size
-    corners = apply_affine(invert_affine(affine), [[0, 0], [width, 0], [width, height], [0, height]])
+    corners = apply_affine(
+        invert_affine(affine), [[0, 0], [width, 0], [width, height], [0, height]]
+    )
     room = 2 / affine_scale(affine)
     limit = picture.shape[1::-1]
     x0, y0 = np.clip(np.floor(corners.min(0) - room), 0, np.array(limit) - 1).astype(int).tolist()
@@ -138,7 +149,9 @@ def seen_part(picture: Picture, affine: Array, size: tuple[int, int]) -> tuple[P
 class SceneMaker:
     """maker(index) -> Scene; the same index gives the same scene, whoever asks and whenever."""
 
-    def __init__(self, photos: Sequence[Photo], cache: PictureCache, size: int = 256, seed: int = 0) -> None:
+    def __init__(
+        self, photos: Sequence[Photo], cache: PictureCache, size: int = 256, seed: int = 0
+    ) -> None:
         """photos: those of `cache`, in its order.    size: side of the scenes."""
         self.photos, self.cache, self.size, self.seed = list(photos), cache, size, seed
         self.by_kind: dict[str, list[int]] = {}
@@ -175,7 +188,9 @@ class SceneMaker:
             picture = self.cache[i]
             scale = random.uniform(1.0, 2.2) * size / min(picture.shape[:2])
             center = np.array(picture.shape[1::-1]) / 2
-            affine = similarity(scale, float(random.uniform(-180, 180)), center, np.array([size / 2, size / 2]))
+            affine = similarity(
+                scale, float(random.uniform(-180, 180)), center, np.array([size / 2, size / 2])
+            )
             image = warp_small(picture, affine, (size, size), cv2.BORDER_REFLECT)
             if random.random() < 0.7:
                 # the pictures without faces are grey, so color must not tell that there is a face
@@ -188,12 +203,16 @@ class SceneMaker:
         smallest, largest = (20.0, 1.1 * extent) if kind == "landmarks" else (9.0, 0.6 * extent)
         return float(np.exp(random.uniform(np.log(smallest), np.log(max(largest, smallest + 1)))))
 
-    def lay(self, canvas: Canvas, kind: str, window: tuple[int, int, int, int], random: Random) -> None:
+    def lay(
+        self, canvas: Canvas, kind: str, window: tuple[int, int, int, int], random: Random
+    ) -> None:
         """Fill the window (x0, y0, x1, y1) of the canvas with a photo of `kind`, as far as it reaches."""
         i = self.pick(kind, random)
         x0, y0, x1, y1 = window
         size = (x1 - x0, y1 - y0)
-        affine = random_affine(self.photos[i], size, self.face_side(kind, min(size), random), random)
+        affine = random_affine(
+            self.photos[i], size, self.face_side(kind, min(size), random), random
+        )
         self.draw(canvas, i, affine, window, np.ones(size[::-1], np.uint8))
 
     def paste(self, canvas: Canvas, random: Random) -> None:
@@ -213,7 +232,14 @@ class SceneMaker:
             cv2.fillPoly(mask, [corners.round().astype(np.int32)], (1,))
         self.draw(canvas, i, affine, (0, 0, self.size, self.size), mask)
 
-    def draw(self, canvas: Canvas, i: int, affine: Array, window: tuple[int, int, int, int], mask: Picture) -> None:
+    def draw(
+        self,
+        canvas: Canvas,
+        i: int,
+        affine: Array,
+        window: tuple[int, int, int, int],
+        mask: Picture,
+    ) -> None:
         """Lay photo i, moved by `affine` into the window, over the canvas where `mask` (h, w) and the photo reach."""
         photo, picture = self.photos[i], self.cache[i]
         x0, y0, x1, y1 = window
@@ -229,7 +255,9 @@ class SceneMaker:
         if photo.kind == "landmarks":
             known = np.zeros(size[::-1], np.uint8)
             extent = (boxes[0, 2:] - boxes[0, :2]) * KNOWN
-            cv2.ellipse(known, (tuple(box_center(boxes[0]).tolist()), tuple(extent.tolist()), 0.0), (1,), -1)
+            cv2.ellipse(
+                known, (tuple(box_center(boxes[0]).tolist()), tuple(extent.tolist()), 0.0), (1,), -1
+            )
         canvas.layers += 1
         view = np.s_[y0:y1, x0:x1]
         cv2.copyTo(layer, shown, canvas.image[view])
@@ -243,10 +271,17 @@ class SceneMaker:
     def finish(self, canvas: Canvas, random: Random) -> Scene:
         """The scene of a canvas: faces that show are kept, then things in front of them, then a worse camera."""
         boxes = np.array(canvas.boxes).reshape(-1, 4)
-        share = np.array([shown_share(canvas, box, n) for box, n in zip(boxes, canvas.layer_of, strict=True)])
+        share = np.array(
+            [shown_share(canvas, box, n) for box, n in zip(boxes, canvas.layer_of, strict=True)]
+        )
         keep = share > 0.02
         boxes, share = boxes[keep], share[keep]
-        image = occlude(canvas.image, boxes[share >= VISIBLE], np.array(canvas.rolls)[keep][share >= VISIBLE], random)
+        image = occlude(
+            canvas.image,
+            boxes[share >= VISIBLE],
+            np.array(canvas.rolls)[keep][share >= VISIBLE],
+            random,
+        )
         image, least = degrade(image, random)
         sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1))
         return Scene(

@@ -26,13 +26,18 @@ def read_aflw(root: Path, part: str) -> list[Sample]:
 
 def _pictures(root: Path, first: str) -> Path:
     """The folder the names of the pictures start from."""
-    return next((root / folder for folder in FOLDERS if (root / folder / first).is_file()), root / FOLDERS[0])
+    return next(
+        (root / folder for folder in FOLDERS if (root / folder / first).is_file()),
+        root / FOLDERS[0],
+    )
 
 
 def _read_19(root: Path, part: str) -> list[Sample]:
     path = root / "AFLWinfo_release.mat"
     if not path.is_file():
-        raise DataError(f"{path}: absent; wanted the annotations of Zhu et al. 2016 beside AFLW's pictures")
+        raise DataError(
+            f"{path}: absent; wanted the annotations of Zhu et al. 2016 beside AFLW's pictures"
+        )
     try:
         from scipy.io import loadmat
     except ImportError as error:
@@ -40,16 +45,25 @@ def _read_19(root: Path, part: str) -> list[Sample]:
     table = loadmat(path)
     absent = [key for key in ("bbox", "data", "mask_new", "nameList", "ra") if key not in table]
     if absent:
-        raise DataError(f"{path}: no variable {', '.join(absent)}; wanted the official AFLWinfo_release.mat")
+        raise DataError(
+            f"{path}: no variable {', '.join(absent)}; wanted the official AFLWinfo_release.mat"
+        )
     order = np.asarray(table["ra"]).ravel().astype(np.intp) - 1
     rows = order[:TRAIN] if part == "train" else order[TRAIN:]
     visible = np.asarray(table["mask_new"]) == 1
     if part == "frontal":
         rows = rows[visible[rows].all(1)]
     names = [str(np.asarray(cell).ravel()[0]) for cell in np.asarray(table["nameList"]).ravel()]
-    landmarks = np.asarray(table["data"], np.float64).reshape(-1, 2, 19).transpose(0, 2, 1)  # all x, then all y
-    boxes = np.asarray(table["bbox"], np.float64)[:, [0, 2, 1, 3]]  # xmin, xmax, ymin, ymax -> x0, y0, x1, y1
-    folder = next((_pictures(root, n) for n in names if _pictures(root, n).joinpath(n).is_file()), root / FOLDERS[0])
+    landmarks = (
+        np.asarray(table["data"], np.float64).reshape(-1, 2, 19).transpose(0, 2, 1)
+    )  # all x, then all y
+    boxes = np.asarray(table["bbox"], np.float64)[
+        :, [0, 2, 1, 3]
+    ]  # xmin, xmax, ymin, ymax -> x0, y0, x1, y1
+    folder = next(
+        (_pictures(root, n) for n in names if _pictures(root, n).joinpath(n).is_file()),
+        root / FOLDERS[0],
+    )
     return [
         Sample(
             image=folder / names[i],
@@ -69,7 +83,9 @@ def _read_19(root: Path, part: str) -> list[Sample]:
 def _read_21(root: Path) -> list[Sample]:
     path = next((p for p in (root / "data/aflw.sqlite", root / "aflw.sqlite") if p.is_file()), None)
     if path is None:
-        raise DataError(f"{root}: no aflw.sqlite; wanted AFLW's own data base in it or in its folder data")
+        raise DataError(
+            f"{root}: no aflw.sqlite; wanted AFLW's own data base in it or in its folder data"
+        )
     base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
         faces = base.execute(
@@ -77,7 +93,9 @@ def _read_21(root: Path) -> list[Sample]:
             "LEFT JOIN FaceRect r ON f.face_id = r.face_id ORDER BY f.face_id"
         ).fetchall()
         points: dict[int, list[tuple[int, float, float]]] = {}
-        for face, feature, x, y in base.execute("SELECT face_id, feature_id, x, y FROM FeatureCoords"):
+        for face, feature, x, y in base.execute(
+            "SELECT face_id, feature_id, x, y FROM FeatureCoords"
+        ):
             points.setdefault(face, []).append((feature, x, y))
     except sqlite3.Error as error:
         raise DataError(f"{path}: {error}; wanted AFLW's own data base") from error

@@ -19,10 +19,14 @@ def read_coco(path: Path, scheme: str | None = None) -> list[Sample]:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         images = {image["id"]: str(image["file_name"]) for image in table["images"]}
-        annotations = [a for a in table["annotations"] if a.get("keypoints") and any(a["keypoints"][2::3])]
+        annotations = [
+            a for a in table["annotations"] if a.get("keypoints") and any(a["keypoints"][2::3])
+        ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"{type(error).__name__}: {error}"
-        raise DataError(f"{path}: not COCO keypoints ({what}); wanted images, annotations, categories") from error
+        raise DataError(
+            f"{path}: not COCO keypoints ({what}); wanted images, annotations, categories"
+        ) from error
     if not annotations:
         raise DataError(f"{path}: no annotation has keypoints; wanted x, y, v for each landmark")
     faces: dict[str, int] = {}
@@ -30,7 +34,11 @@ def read_coco(path: Path, scheme: str | None = None) -> list[Sample]:
 
 
 def _face(
-    path: Path, images: dict[Any, str], annotation: dict[str, Any], scheme: str | None, faces: dict[str, int]
+    path: Path,
+    images: dict[Any, str],
+    annotation: dict[str, Any],
+    scheme: str | None,
+    faces: dict[str, int],
 ) -> Sample:
     where = f"{path}: annotation {annotation.get('id')}"
     try:
@@ -40,7 +48,9 @@ def _face(
         if box is not None:
             box = np.append(box[:2], box[:2] + box[2:4]).reshape(4)
     except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{where}: {error}; wanted image_id, bbox x, y, w, h and keypoints x, y, v") from error
+        raise DataError(
+            f"{where}: {error}; wanted image_id, bbox x, y, w, h and keypoints x, y, v"
+        ) from error
     faces[name] = faces.get(name, 0) + 1
     landmarks = np.where(table[:, 2:] > 0, table[:, :2], np.nan)
     beside = path.parent / name

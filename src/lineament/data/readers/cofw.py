@@ -63,14 +63,18 @@ def _find(root: Path, split: str) -> Path:
         for name in names:
             if (folder / name).is_file():
                 return folder / name
-    raise DataError(f"{root}: no {names[0]}; wanted the official COFW_color download in this folder")
+    raise DataError(
+        f"{root}: no {names[0]}; wanted the official COFW_color download in this folder"
+    )
 
 
 def _with_68(root: Path, path: Path, count: int) -> list[Sample]:
     folder = root / COFW68 / "test_annotations"
     found = sorted(folder.glob("[0-9]*_points.mat"), key=lambda p: (len(p.name), p.name))
     if not found:
-        raise DataError(f"{folder}: no <n>_points.mat; wanted COFW68_Data of the cofw68-benchmark in {root}")
+        raise DataError(
+            f"{folder}: no <n>_points.mat; wanted COFW68_Data of the cofw68-benchmark in {root}"
+        )
     boxes_path = root / COFW68 / "cofw68_test_bboxes.mat"
     boxes = _arrays(boxes_path, ("bboxes",))["bboxes"] if boxes_path.is_file() else None
     samples = []
@@ -79,8 +83,14 @@ def _with_68(root: Path, path: Path, count: int) -> list[Sample]:
         table = _arrays(file, ("Points", "Occ"))
         points = table["Points"]
         if points.shape != (68, 2) or not 1 <= number <= count:
-            raise DataError(f"{file}: Points of shape {points.shape} for picture {number} of {count}; wanted (68, 2)")
-        box = None if boxes is None else np.append(boxes[number - 1, :2], boxes[number - 1, :2] + boxes[number - 1, 2:])
+            raise DataError(
+                f"{file}: Points of shape {points.shape} for picture {number} of {count}; wanted (68, 2)"
+            )
+        box = (
+            None
+            if boxes is None
+            else np.append(boxes[number - 1, :2], boxes[number - 1, :2] + boxes[number - 1, 2:])
+        )
         samples.append(
             Sample(
                 image=path,
@@ -125,7 +135,9 @@ def _old_mat(path: Path) -> dict[str, Any]:
         return dict(loadmat(path))
     except Exception as error:
         # scipy raises whatever its parser meets in a broken file
-        raise DataError(f"{path}: cannot be read as a .mat file ({error}); get the file again") from error
+        raise DataError(
+            f"{path}: cannot be read as a .mat file ({error}); get the file again"
+        ) from error
 
 
 def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
@@ -134,7 +146,9 @@ def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]
         with _hdf5(path) as file:
             table = {name: np.asarray(file[name], np.float64).T for name in names if name in file}
     else:
-        table = {name: np.asarray(a, np.float64) for name, a in _old_mat(path).items() if name in names}
+        table = {
+            name: np.asarray(a, np.float64) for name, a in _old_mat(path).items() if name in names
+        }
     absent = [name for name in names if name not in table]
     if absent:
         raise DataError(f"{path}: no variable {', '.join(absent)}; wanted the official COFW file")
@@ -147,12 +161,16 @@ def read_cofw_picture(path: Path, frame: int) -> Picture:
     if _is_hdf5(path):
         with _hdf5(path) as file:
             cells = np.asarray(file[name]).ravel() if name in file else np.zeros(0)
-            picture = np.asarray(file[cells[frame]]).T if 0 <= frame < len(cells) else None  # (3, W, H) -> (H, W, 3)
+            picture = (
+                np.asarray(file[cells[frame]]).T if 0 <= frame < len(cells) else None
+            )  # (3, W, H) -> (H, W, 3)
     else:
         cells = np.asarray(_old_mat(path).get(name, ())).ravel()
         picture = np.asarray(cells[frame]) if 0 <= frame < len(cells) else None
     if picture is None:
-        raise ImageError(f"{path}: no picture {frame} among the {len(cells)} of {name}; check the file")
+        raise ImageError(
+            f"{path}: no picture {frame} among the {len(cells)} of {name}; check the file"
+        )
     return read_image(picture)
 
 

@@ -9,9 +9,20 @@ import numpy as np
 from ...errors import DataError
 from ..sample import Sample, scheme_of_count
 
-IMAGE_COLUMNS = ("image", "image_name", "image_path", "file", "file_name", "filename", "path", "name")
+IMAGE_COLUMNS = (
+    "image",
+    "image_name",
+    "image_path",
+    "file",
+    "file_name",
+    "filename",
+    "path",
+    "name",
+)
 BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
-POINT_COLUMN = re.compile(r"(?:original_|landmark_|point_)?(?:([xy])_?(\d+)|(\d+)_([xy]))", re.IGNORECASE)
+POINT_COLUMN = re.compile(
+    r"(?:original_|landmark_|point_)?(?:([xy])_?(\d+)|(\d+)_([xy]))", re.IGNORECASE
+)
 
 
 def read_csv_points(path: Path, scheme: str | None = None) -> list[Sample]:
@@ -29,23 +40,33 @@ def read_csv_points(path: Path, scheme: str | None = None) -> list[Sample]:
             rows.fieldnames = header
             return _faces(path, header, list(rows), scheme)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a table ({error}); wanted a CSV with a header") from error
+        raise DataError(
+            f"{path}: cannot be read as a table ({error}); wanted a CSV with a header"
+        ) from error
 
 
-def _faces(path: Path, header: list[str], rows: list[dict[str, str]], scheme: str | None) -> list[Sample]:
+def _faces(
+    path: Path, header: list[str], rows: list[dict[str, str]], scheme: str | None
+) -> list[Sample]:
     image_column = next((name for name in IMAGE_COLUMNS if name in header), None)
     columns = _point_columns(header)
     if image_column is None or not columns:
-        raise DataError(f"{path}: columns {', '.join(header[:6])}...; wanted image, x_0, y_0, x_1, y_1 and so on")
+        raise DataError(
+            f"{path}: columns {', '.join(header[:6])}...; wanted image, x_0, y_0, x_1, y_1 and so on"
+        )
     absent = [i for i, pair in enumerate(columns) if pair is None]
     if absent:
-        raise DataError(f"{path}: point {absent[0]} lacks its x or y column; wanted both for each point")
+        raise DataError(
+            f"{path}: point {absent[0]} lacks its x or y column; wanted both for each point"
+        )
     pairs = [pair for pair in columns if pair is not None]
     faces: dict[str, int] = {}
     samples = []
     for number, row in enumerate(rows, 2):
         where = f"{path}:{number}"
-        landmarks = np.array([[_number(row.get(x), where), _number(row.get(y), where)] for x, y in pairs])
+        landmarks = np.array(
+            [[_number(row.get(x), where), _number(row.get(y), where)] for x, y in pairs]
+        )
         box = np.array([_number(row.get(name), where) for name in BOX_COLUMNS])
         name = (row.get(image_column) or "").replace("\\", "/")
         if not name:
@@ -86,4 +107,6 @@ def _number(cell: str | None, where: str) -> float:
     try:
         return float(cell)
     except ValueError as error:
-        raise DataError(f"{where}: {cell[:40]!r} is no number; wanted a coordinate in pixels") from error
+        raise DataError(
+            f"{where}: {cell[:40]!r} is no number; wanted a coordinate in pixels"
+        ) from error

@@ -25,13 +25,19 @@ def read_dlib_xml(path: Path, scheme: str | None = None) -> list[Sample]:
         tree = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise DataError(f"{path}: broken XML ({error}); write it again") from error
-    boxes = [(image, number, box) for image in tree.iter("image") for number, box in enumerate(image.iter("box"), 1)]
+    boxes = [
+        (image, number, box)
+        for image in tree.iter("image")
+        for number, box in enumerate(image.iter("box"), 1)
+    ]
     names = sorted({part.get("name", "") for _, _, box in boxes for part in box.iter("part")})
     if not names:
         raise DataError(f"{path}: no box with parts; wanted <part name= x= y=> for each landmark")
     if scheme is None:
         scheme = scheme_of_count(len(names), path)
-    by_number = sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else name))
+    by_number = sorted(
+        names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else name)
+    )
     order = {name: i for i, name in enumerate(by_number)}
     faces: list[Sample] = []
     for image, number, box in boxes:
@@ -40,14 +46,23 @@ def read_dlib_xml(path: Path, scheme: str | None = None) -> list[Sample]:
     return faces
 
 
-def _face(path: Path, name: str, number: int, box: ElementTree.Element, order: dict[str, int], scheme: str) -> Sample:
+def _face(
+    path: Path, name: str, number: int, box: ElementTree.Element, order: dict[str, int], scheme: str
+) -> Sample:
     landmarks = np.full((len(order), 2), np.nan)
     try:
         for part in box.iter("part"):
-            landmarks[order[part.get("name", "")]] = float(part.attrib["x"]), float(part.attrib["y"])
-        left, top, width, height = (float(box.attrib[key]) for key in ("left", "top", "width", "height"))
+            landmarks[order[part.get("name", "")]] = (
+                float(part.attrib["x"]),
+                float(part.attrib["y"]),
+            )
+        left, top, width, height = (
+            float(box.attrib[key]) for key in ("left", "top", "width", "height")
+        )
     except (KeyError, ValueError) as error:
-        raise DataError(f"{path}: box {number} of {name!r}: {error}; wanted left, top, width, height, x, y") from error
+        raise DataError(
+            f"{path}: box {number} of {name!r}: {error}; wanted left, top, width, height, x, y"
+        ) from error
     name = name.replace("\\", "/")
     return Sample(
         image=path.parent / name,

@@ -28,7 +28,9 @@ def _attributes(path: Path) -> dict[str, dict[str, bool]]:
         rows = csv.DictReader(file)
         absent = {"name", *ATTRIBUTES} - set(rows.fieldnames or ())
         if absent:
-            raise DataError(f"{path}: no column {', '.join(sorted(absent))}; wanted name, {', '.join(ATTRIBUTES)}")
+            raise DataError(
+                f"{path}: no column {', '.join(sorted(absent))}; wanted name, {', '.join(ATTRIBUTES)}"
+            )
         return {row["name"]: {key: row[key] == "1" for key in ATTRIBUTES} for row in rows}
 
 

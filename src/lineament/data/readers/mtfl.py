@@ -22,7 +22,9 @@ def read_mtfl(root: Path, part: str) -> list[Sample]:
         raise DataError(f"MTFL has no part {part!r}; {did_you_mean(part, PARTS)}")
     path = root / LISTS[part]
     if not path.is_file():
-        raise DataError(f"{path}: absent; wanted training.txt, testing.txt and their pictures in {root}")
+        raise DataError(
+            f"{path}: absent; wanted training.txt, testing.txt and their pictures in {root}"
+        )
     samples = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.strip():
@@ -40,7 +42,9 @@ def _face(words: list[str], root: Path, where: str, part: str) -> Sample:
         male, smiling, glasses = (int(n) == 1 for n in numbers[10:13])
         pose = POSES[int(numbers[13]) - 1]
     except (ValueError, IndexError) as error:
-        raise DataError(f"{where}: {error}; wanted a path, 5 x, 5 y, gender, smile, glasses and pose") from error
+        raise DataError(
+            f"{where}: {error}; wanted a path, 5 x, 5 y, gender, smile, glasses and pose"
+        ) from error
     name = words[0].replace("\\", "/")  # the lists were written on Windows
     return Sample(
         image=root / name,
@@ -48,7 +52,12 @@ def _face(words: list[str], root: Path, where: str, part: str) -> Sample:
         scheme="five",
         name=name,
         subset=part,
-        attributes={"male": male, "smiling": smiling, "glasses": glasses, **{p: p == pose for p in POSES}},
+        attributes={
+            "male": male,
+            "smiling": smiling,
+            "glasses": glasses,
+            **{p: p == pose for p in POSES},
+        },
     )
 
 

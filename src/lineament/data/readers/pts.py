@@ -46,7 +46,9 @@ def read_pts_folder(
     for path in sorted((root / folder).rglob("*.pts")):
         image = image_beside(path)
         if image is None:
-            raise DataError(f"{path}: no image beside it; wanted {path.stem}.jpg or .png in the same folder")
+            raise DataError(
+                f"{path}: no image beside it; wanted {path.stem}.jpg or .png in the same folder"
+            )
         samples.append(
             Sample(
                 image=image,

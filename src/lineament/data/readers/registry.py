@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...errors import DataError, did_you_mean
 from ..sample import OF_ONE_PHOTO, Sample, scheme_of_count
-from . import aflw, cofw, infanface, mtfl, scut86, talking_face, w300, w300vw, wflw, ytf
+from . import aflw, cfp30, cofw, helen194, infanface, mtfl, scut86, talking_face, w300, w300vw, wflw
 from .coco import read_coco
 from .csv_points import read_csv_points
 from .dlib_xml import read_dlib_xml
@@ -27,6 +27,8 @@ class DataSet:
     """One plain line where samples are fewer than official, else an empty text."""
     folder: str = ""
     """Its folder below the data root."""
+    own_boxes: bool = False
+    """Whether the boxes its reader gives are those of all 68 points, annotated or not."""
 
 
 def read_folder(root: Path, part: str = "all") -> list[Sample]:
@@ -40,7 +42,9 @@ def read_folder(root: Path, part: str = "all") -> list[Sample]:
     for path in sorted(folder.rglob("*.pts")):
         image = image_beside(path)
         if image is None:
-            raise DataError(f"{path}: no image beside it; wanted {path.stem}.jpg or .png in the same folder")
+            raise DataError(
+                f"{path}: no image beside it; wanted {path.stem}.jpg or .png in the same folder"
+            )
         landmarks = read_pts(path)
         name = image.relative_to(root).as_posix()
         subset = path.parent.relative_to(root).as_posix()
@@ -59,7 +63,9 @@ def _file_in(root: Path, part: str, suffix: str) -> Path:
         return root / (part if part.endswith(suffix) else part + suffix)
     found = sorted(root.glob(f"*{suffix}"))
     if len(found) != 1:
-        raise DataError(f"{root}: {len(found)} {suffix} files; wanted one, or the name of one as the part")
+        raise DataError(
+            f"{root}: {len(found)} {suffix} files; wanted one, or the name of one as the part"
+        )
     return found[0]
 
 
@@ -107,9 +113,13 @@ READERS: dict[str, DataSet] = {
         "InfAnFace: 68 points on infants at any roll angle, with attributes",
         infanface.read_infanface, infanface.PARTS, infanface.missing_infanface, "infanface",
     ),
-    "ytf": DataSet(
-        "YouTube Faces frames with 68 points made by a network; for pre-training only",
-        ytf.read_ytf, ytf.PARTS, ytf.missing_ytf, "ytf_pseudo68",
+    "cfp30": DataSet(
+        "CFP: 30 of the 68 points, on the shown half of celebrities' profiles and frontal faces",
+        cfp30.read_cfp30, cfp30.PARTS, cfp30.missing_cfp30, "cfp30", own_boxes=True,
+    ),
+    "helen194": DataSet(
+        "Helen: 194 points on 300W's HELEN training photos, alone or with the 68 before them",
+        helen194.read_helen194, helen194.PARTS, helen194.missing_helen194, "300w",
     ),
     "scut86": DataSet(
         "SCUT-FBP5500: 86 points on portraits",

@@ -19,7 +19,9 @@ def read_scut_pts(path: Path) -> Array:
     """The points (86, 2) of a binary .pts file, as they stand.    Raises: DataError where it is another file."""
     data = path.read_bytes()
     if len(data) != struct.calcsize(LAYOUT) or struct.unpack_from("<i", data)[0] != POINTS:
-        raise DataError(f"{path}: {len(data)} bytes; wanted 692: the number 86, then 86 pairs of 32-bit floats")
+        raise DataError(
+            f"{path}: {len(data)} bytes; wanted 692: the number 86, then 86 pairs of 32-bit floats"
+        )
     return np.array(struct.unpack(LAYOUT, data)[1:], dtype=np.float64).reshape(POINTS, 2)
 
 
@@ -32,20 +34,26 @@ def read_scut86(root: Path, part: str) -> list[Sample]:
         raise DataError(f"SCUT-FBP5500 has no part {part!r}; {did_you_mean(part, PARTS)}")
     images, points = root / "Images", root / "facial landmark"
     if not points.is_dir():
-        raise DataError(f"{points}: absent; wanted 'Images' and 'facial landmark' of the official download in {root}")
+        raise DataError(
+            f"{points}: absent; wanted 'Images' and 'facial landmark' of the official download in {root}"
+        )
     wanted = None if part == "all" else _listed(root / LISTS.format(part))
     samples = []
     for path in sorted(points.glob("*.pts")):
         image = images / f"{path.stem}.jpg"
         if image.is_file() and (wanted is None or image.name in wanted):
-            samples.append(Sample(image, read_scut_pts(path), "scut86", f"Images/{image.name}", subset=part))
+            samples.append(
+                Sample(image, read_scut_pts(path), "scut86", f"Images/{image.name}", subset=part)
+            )
     return samples
 
 
 def _listed(path: Path) -> set[str]:
     if not path.is_file():
         raise DataError(f"{path}: absent; wanted the official lists, or the part 'all'")
-    return {line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+    return {
+        line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+    }
 
 
 def missing_scut86(samples: list[Sample], part: str) -> str:

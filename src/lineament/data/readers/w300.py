@@ -27,7 +27,9 @@ def read_300w(root: Path, part: str) -> list[Sample]:
     samples: list[Sample] = []
     for folder in PARTS[part][0]:
         numbered = folder.startswith(("helen", "afw"))
-        samples += read_pts_folder(root, "ibug68", folder, photo_of_numbered if numbered else lambda stem: stem)
+        samples += read_pts_folder(
+            root, "ibug68", folder, photo_of_numbered if numbered else lambda stem: stem
+        )
     return samples
 
 

@@ -40,7 +40,9 @@ def read_300vw(root: Path, part: str) -> list[Sample]:
 def _frames(root: Path, video: Path, category: str) -> list[Sample]:
     annotations = sorted(video.parent.glob("annot/*.pts"))
     if not annotations:
-        raise DataError(f"{video.parent}/annot: no .pts files; wanted one for each frame of vid.avi, from 000001.pts")
+        raise DataError(
+            f"{video.parent}/annot: no .pts files; wanted one for each frame of vid.avi, from 000001.pts"
+        )
     return [
         Sample(
             image=video,
@@ -58,4 +60,8 @@ def _frames(root: Path, video: Path, category: str) -> list[Sample]:
 def missing_300vw(samples: list[Sample], part: str) -> str:
     """One plain line where `samples` are of fewer videos than `part` officially has, else an empty text."""
     videos = len({sample.image for sample in samples})
-    return "" if videos == PARTS[part] else f"300VW {part}: {videos} of the official {PARTS[part]} videos are here"
+    return (
+        ""
+        if videos == PARTS[part]
+        else f"300VW {part}: {videos} of the official {PARTS[part]} videos are here"
+    )

@@ -34,7 +34,9 @@ def read_wflw(root: Path, part: str) -> list[Sample]:
     split, _, attribute = part.partition("-")
     path = root / LISTS.format(split)
     if not path.is_file():
-        raise DataError(f"{path}: absent; wanted WFLW_annotations and WFLW_images of the official download in {root}")
+        raise DataError(
+            f"{path}: absent; wanted WFLW_annotations and WFLW_images of the official download in {root}"
+        )
     faces: dict[str, int] = {}
     samples = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -52,9 +54,13 @@ def _face(words: list[str], root: Path, where: str, split: str, faces: dict[str,
             raise ValueError(f"{len(words)} columns")
         numbers = np.array(words[:-1], dtype=np.float64)
     except ValueError as error:
-        raise DataError(f"{where}: {error}; wanted 196 coordinates, 4 of the box, 6 attributes and a path") from error
+        raise DataError(
+            f"{where}: {error}; wanted 196 coordinates, 4 of the box, 6 attributes and a path"
+        ) from error
     name = words[-1]
-    faces[name] = faces.get(name, 0) + 1  # one picture may hold several faces: they differ by their number
+    faces[name] = (
+        faces.get(name, 0) + 1
+    )  # one picture may hold several faces: they differ by their number
     return Sample(
         image=root / "WFLW_images" / name,
         landmarks=numbers[:196].reshape(98, 2),

@@ -60,13 +60,17 @@ class SameDepthwise(DepthwiseConv2d):
 class MBConv(nn.Module):
     """1x1 expansion, depthwise, linear 1x1: (B, C_in, H, W) -> (B, C, H / stride, W / stride)."""
 
-    def __init__(self, channels_in: int, channels: int, kernel: int, stride: int, expansion: int) -> None:
+    def __init__(
+        self, channels_in: int, channels: int, kernel: int, stride: int, expansion: int
+    ) -> None:
         super().__init__()
         hidden = channels_in * expansion
         if expansion != 1:
             self._expand_conv = nn.Conv2d(channels_in, hidden, 1, bias=False)
             self._bn0 = nn.BatchNorm2d(hidden, eps=1e-3)
-        self._depthwise_conv = SameDepthwise(hidden, kernel) if stride == 2 else DepthwiseConv2d(hidden, kernel)
+        self._depthwise_conv = (
+            SameDepthwise(hidden, kernel) if stride == 2 else DepthwiseConv2d(hidden, kernel)
+        )
         self._bn1 = nn.BatchNorm2d(hidden, eps=1e-3)
         self._project_conv = nn.Conv2d(hidden, channels, 1, bias=False)
         self._bn2 = nn.BatchNorm2d(channels, eps=1e-3)
@@ -104,7 +108,9 @@ class EfficientNetLite(nn.Module):
             channels = round_channels(channels * width)
             repeats = repeats if i in (0, len(STAGES) - 1) else math.ceil(repeats * depth)
             for j in range(repeats):
-                blocks.append(MBConv(channels_in, channels, kernel, first if j == 0 else 1, expansion))
+                blocks.append(
+                    MBConv(channels_in, channels, kernel, first if j == 0 else 1, expansion)
+                )
                 channels_in = channels
         taps.append(len(blocks) - 1)
         self.channels += (channels_in,)

@@ -19,7 +19,11 @@ class Residual(nn.Module):
             nn.BatchNorm2d(half), nn.ReLU(), nn.Conv2d(half, half, 3, padding=1, bias=False),
             nn.BatchNorm2d(half), nn.ReLU(), nn.Conv2d(half, channels, 1, bias=False),
         )  # fmt: skip
-        self.skip = nn.Identity() if channels_in == channels else nn.Conv2d(channels_in, channels, 1, bias=False)
+        self.skip = (
+            nn.Identity()
+            if channels_in == channels
+            else nn.Conv2d(channels_in, channels, 1, bias=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.skip(x) + self.layers(x)  # type: ignore[no-any-return]

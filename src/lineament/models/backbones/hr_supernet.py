@@ -31,7 +31,10 @@ class MBConv(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.depthwise, self.depthwise_norm = DepthwiseConv2d(channels, 3), nn.BatchNorm2d(channels)
-        self.pointwise, self.pointwise_norm = nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels)
+        self.pointwise, self.pointwise_norm = (
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu6(self.depthwise_norm(self.depthwise(x)))
@@ -63,7 +66,10 @@ def transform(source: int, target: int) -> nn.Module:
     for step in range(source, target):
         last = step == target - 1
         channels = WIDTHS[target] if last else WIDTHS[source]
-        layers += [nn.Conv2d(WIDTHS[source], channels, 3, 2, 1, bias=False), nn.BatchNorm2d(channels)]
+        layers += [
+            nn.Conv2d(WIDTHS[source], channels, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        ]
         layers += [] if last else [nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
@@ -85,7 +91,9 @@ class FusionBlock(nn.Module):
         """maps: what each block of the stage before gives, by resolution.    With every factor at 0 it gives zeros."""
         parts = zip(self.factors, self.sources, self.transforms, strict=True)
         # one by one: a stack would lose the order of channels that the convolutions want
-        y: Tensor = reduce(torch.add, (factor * move(maps[source]) for factor, source, move in parts))
+        y: Tensor = reduce(
+            torch.add, (factor * move(maps[source]) for factor, source, move in parts)
+        )
         return self.encode(y) * self.factors.ne(0).any()  # type: ignore[no-any-return]
 
 
@@ -115,12 +123,16 @@ class HRSuperNet(nn.Module):
         )
         self.first = nn.Sequential(*(MBConv(WIDTHS[0]) for _ in range(ENCODERS)))
         self.stages = nn.ModuleList(
-            nn.ModuleDict({str(target): FusionBlock(sources, target) for target, sources in stage.items()})
+            nn.ModuleDict(
+                {str(target): FusionBlock(sources, target) for target, sources in stage.items()}
+            )
             for stage in self.layout
         )
         self.last = sorted(self.layout[-1])
         width, mixed = sum(WIDTHS[k] for k in self.last), self.channels[0]
-        self.mix = nn.Sequential(nn.Conv2d(width, mixed, 1, bias=False), nn.BatchNorm2d(mixed), nn.ReLU(inplace=True))
+        self.mix = nn.Sequential(
+            nn.Conv2d(width, mixed, 1, bias=False), nn.BatchNorm2d(mixed), nn.ReLU(inplace=True)
+        )
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps: dict[int, Tensor] = {0: self.first(self.stem(x))}
@@ -130,7 +142,9 @@ class HRSuperNet(nn.Module):
         finest = maps[self.last[0]]
         size = [finest.shape[2] * 2 ** self.last[0], finest.shape[3] * 2 ** self.last[0]]
         grown = [
-            maps[k] if k == 0 else F.interpolate(maps[k], size=size, mode="bilinear", align_corners=False)
+            maps[k]
+            if k == 0
+            else F.interpolate(maps[k], size=size, mode="bilinear", align_corners=False)
             for k in self.last
         ]
         return [self.mix(torch.cat(grown, 1))]
@@ -143,7 +157,9 @@ def format_layout(layout: Sequence[Mapping[int, Sequence[int]]]) -> str:
     '0:0 1:0 | 0:0,1'
     """
     return " | ".join(
-        " ".join(f"{target}:{','.join(map(str, sources))}" for target, sources in sorted(stage.items()))
+        " ".join(
+            f"{target}:{','.join(map(str, sources))}" for target, sources in sorted(stage.items())
+        )
         for stage in layout
     )
 
@@ -157,7 +173,9 @@ def parse_layout(text: str) -> list[dict[int, list[int]]]:
         for block in part.split():
             parsed = BLOCK.fullmatch(block)
             sources = [int(source) for source in parsed[2].split(",")] if parsed else []
-            doubled = len(set(sources)) < len(sources) or (parsed is not None and int(parsed[1]) in stage)
+            doubled = len(set(sources)) < len(sources) or (
+                parsed is not None and int(parsed[1]) in stage
+            )
             if parsed is None or doubled or not known.issuperset(sources):
                 raise RecipeError(
                     f"model.architecture: {block!r} in stage {number}; wanted resolution:sources, of 0 to {len(WIDTHS) - 1}, "

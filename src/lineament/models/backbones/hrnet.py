@@ -18,7 +18,9 @@ BLOCKS = 4
 """Residual blocks of each branch of a module, and bottlenecks of the first stage."""
 
 
-def unit(channels_in: int, channels: int, kernel: int, stride: int = 1, relu: bool = True) -> nn.Sequential:
+def unit(
+    channels_in: int, channels: int, kernel: int, stride: int = 1, relu: bool = True
+) -> nn.Sequential:
     """Convolution, norm and, where `relu`, the activation."""
     layers: list[nn.Module] = [
         nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=False),
@@ -33,10 +35,14 @@ class Residual(nn.Module):
     def __init__(self, channels_in: int, channels: int, middle: int | None = None) -> None:
         super().__init__()
         if middle is None:
-            self.path = nn.Sequential(unit(channels_in, channels, 3), unit(channels, channels, 3, relu=False))
+            self.path = nn.Sequential(
+                unit(channels_in, channels, 3), unit(channels, channels, 3, relu=False)
+            )
         else:
             self.path = nn.Sequential(
-                unit(channels_in, middle, 1), unit(middle, middle, 3), unit(middle, channels, 1, relu=False)
+                unit(channels_in, middle, 1),
+                unit(middle, middle, 3),
+                unit(middle, channels, 1, relu=False),
             )
         same = channels_in == channels
         self.short = nn.Identity() if same else unit(channels_in, channels, 1, relu=False)
@@ -53,7 +59,9 @@ def exchange(source: int, target: int) -> nn.Module:
         up = nn.Upsample(scale_factor=2 ** (source - target), mode="bilinear", align_corners=False)
         return nn.Sequential(unit(WIDTHS[source], WIDTHS[target], 1, relu=False), up)
     last = unit(WIDTHS[source], WIDTHS[target], 3, 2, relu=False)
-    return nn.Sequential(*(unit(WIDTHS[source], WIDTHS[source], 3, 2) for _ in range(target - source - 1)), last)
+    return nn.Sequential(
+        *(unit(WIDTHS[source], WIDTHS[source], 3, 2) for _ in range(target - source - 1)), last
+    )
 
 
 class Exchange(nn.Module):
@@ -62,10 +70,12 @@ class Exchange(nn.Module):
     def __init__(self, count: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            nn.Sequential(*(Residual(width, width) for _ in range(BLOCKS))) for width in WIDTHS[:count]
+            nn.Sequential(*(Residual(width, width) for _ in range(BLOCKS)))
+            for width in WIDTHS[:count]
         )
         self.fuse = nn.ModuleList(
-            nn.ModuleList(exchange(source, target) for source in range(count)) for target in range(count)
+            nn.ModuleList(exchange(source, target) for source in range(count))
+            for target in range(count)
         )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
@@ -91,7 +101,9 @@ class HRNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(unit(3, 64, 3, 2), unit(64, 64, 3, 2))
-        self.first = nn.Sequential(*(Residual(64 if k == 0 else 256, 256, 64) for k in range(BLOCKS)))
+        self.first = nn.Sequential(
+            *(Residual(64 if k == 0 else 256, 256, 64) for k in range(BLOCKS))
+        )
         # the first maps of the first two resolutions, then one more resolution at each later stage
         self.start = nn.ModuleList([unit(256, WIDTHS[0], 3), unit(256, WIDTHS[1], 3, 2)])
         self.coarser = nn.ModuleList([unit(WIDTHS[k], WIDTHS[k + 1], 3, 2) for k in (1, 2)])
@@ -109,5 +121,8 @@ class HRNet(nn.Module):
                 maps = [*maps, self.coarser[number - 1](maps[-1])]
             maps = stage(maps)
         size = maps[0].shape[-2:]
-        grown = [maps[0], *(F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in maps[1:])]
+        grown = [
+            maps[0],
+            *(F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in maps[1:]),
+        ]
         return [self.mix(torch.cat(grown, 1))]

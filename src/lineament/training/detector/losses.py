@@ -24,10 +24,19 @@ class DetectorLoss(NamedTuple):
 
 def paired_iou(boxes_a: Tensor, boxes_b: Tensor) -> tuple[Tensor, Tensor]:
     """IoU and generalized IoU of row with row: (K, 4) twice -> (K,) twice.    Source: Rezatofighi 2019, alg. 1."""
-    inner = (torch.minimum(boxes_a[:, 2:], boxes_b[:, 2:]) - torch.maximum(boxes_a[:, :2], boxes_b[:, :2])).clamp(min=0)
-    outer = torch.maximum(boxes_a[:, 2:], boxes_b[:, 2:]) - torch.minimum(boxes_a[:, :2], boxes_b[:, :2])
+    inner = (
+        torch.minimum(boxes_a[:, 2:], boxes_b[:, 2:])
+        - torch.maximum(boxes_a[:, :2], boxes_b[:, :2])
+    ).clamp(min=0)
+    outer = torch.maximum(boxes_a[:, 2:], boxes_b[:, 2:]) - torch.minimum(
+        boxes_a[:, :2], boxes_b[:, :2]
+    )
     shared = inner.prod(1)
-    union = (boxes_a[:, 2:] - boxes_a[:, :2]).prod(1) + (boxes_b[:, 2:] - boxes_b[:, :2]).prod(1) - shared
+    union = (
+        (boxes_a[:, 2:] - boxes_a[:, :2]).prod(1)
+        + (boxes_b[:, 2:] - boxes_b[:, :2]).prod(1)
+        - shared
+    )
     iou = shared / union
     return iou, iou - (1 - union / outer.prod(1))
 
@@ -39,7 +48,11 @@ def quality_focal(logits: Tensor, quality: Tensor) -> Tensor:
 
 
 def detector_loss(
-    cells: Cells, targets: Targets, boxes: list[Tensor], roll_deg: list[Tensor], roll_weight: list[Tensor]
+    cells: Cells,
+    targets: Targets,
+    boxes: list[Tensor],
+    roll_deg: list[Tensor],
+    roll_weight: list[Tensor],
 ) -> DetectorLoss:
     """The three means for a batch.
 

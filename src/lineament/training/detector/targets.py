@@ -25,7 +25,9 @@ class Targets(NamedTuple):
     """(B, P) bool: whether the cell's score is learnt."""
 
 
-def assign(boxes: Tensor, whole: Tensor, counted: Tensor, centers: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
+def assign(
+    boxes: Tensor, whole: Tensor, counted: Tensor, centers: Tensor, strides: Tensor
+) -> tuple[Tensor, Tensor]:
     """The face of every cell (P,), -1 for none, and whether the cell's score is learnt (P,).
 
     boxes: (F, 4) pixels.    whole: (F,) bool, False for faces to be ignored.    counted: (P,) bool, False where nobody
@@ -55,7 +57,11 @@ def assign(boxes: Tensor, whole: Tensor, counted: Tensor, centers: Tensor, strid
     return torch.where(positive, face, -1), counted
 
 
-def targets(boxes: list[Tensor], whole: list[Tensor], counted: Tensor, centers: Tensor, strides: Tensor) -> Targets:
+def targets(
+    boxes: list[Tensor], whole: list[Tensor], counted: Tensor, centers: Tensor, strides: Tensor
+) -> Targets:
     """`assign` for every picture of a batch; counted: (B, P) bool."""
-    pairs = [assign(b, w, c, centers, strides) for b, w, c in zip(boxes, whole, counted, strict=True)]
+    pairs = [
+        assign(b, w, c, centers, strides) for b, w, c in zip(boxes, whole, counted, strict=True)
+    ]
     return Targets(torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs]))

@@ -34,22 +34,38 @@ class DetectorRecipe(Settings):
     """A training of the face detector."""
 
     name: str = Field("detector", description="how the run and its files are called")
-    init_from: str = Field("", description="a checkpoint whose averaged weights to start from; empty: random weights")
-    widths: tuple[int, ...] = Field((16, 32, 64, 96, 160), description="channels at strides 2, 4, 8, 16, 32")
-    depths: tuple[int, ...] = Field((1, 3, 4, 3), description="further blocks at strides 4, 8, 16, 32")
+    init_from: str = Field(
+        "", description="a checkpoint whose averaged weights to start from; empty: random weights"
+    )
+    widths: tuple[int, ...] = Field(
+        (16, 32, 64, 96, 160), description="channels at strides 2, 4, 8, 16, 32"
+    )
+    depths: tuple[int, ...] = Field(
+        (1, 3, 4, 3), description="further blocks at strides 4, 8, 16, 32"
+    )
     pyramid: int = Field(48, ge=8, description="channels of the feature pyramid")
-    size: int = Field(256, ge=64, multiple_of=64, description="side of the training scenes in pixels")
+    size: int = Field(
+        256, ge=64, multiple_of=64, description="side of the training scenes in pixels"
+    )
     batch: int = Field(16, ge=1, description="scenes a step")
     steps: int = Field(ge=1, description="optimizer steps in all")
     lr: float = Field(2e-3, gt=0, description="highest learning rate, AdamW")
     weight_decay: float = Field(0.02, ge=0, description="weight decay, not on norms and biases")
-    warmup: int = Field(300, ge=0, description="steps over which the learning rate rises; then a half cosine")
+    warmup: int = Field(
+        300, ge=0, description="steps over which the learning rate rises; then a half cosine"
+    )
     clip: float = Field(10.0, gt=0, description="largest norm of the gradient")
-    ema: float = Field(0.9985, ge=0, lt=1, description="decay of the averaged weights, which are those exported")
+    ema: float = Field(
+        0.9985, ge=0, lt=1, description="decay of the averaged weights, which are those exported"
+    )
     threads: int = Field(1, ge=1, description="torch threads")
-    ahead: int = Field(4, ge=0, description="batches made ahead by a thread; 0: none, made when needed")
+    ahead: int = Field(
+        4, ge=0, description="batches made ahead by a thread; 0: none, made when needed"
+    )
     checkpoint_minutes: float = Field(2.0, ge=0, description="minutes between checkpoints")
-    validate_every: int = Field(2000, ge=1, description="steps between looks at the held-back scenes")
+    validate_every: int = Field(
+        2000, ge=1, description="steps between looks at the held-back scenes"
+    )
     seed: int = Field(1, ge=0, description="seed of scenes and weights")
 
 
@@ -58,12 +74,16 @@ def read_detector_recipe(path: Path) -> DetectorRecipe:
     try:
         return DetectorRecipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read as a recipe ({error}); wanted a TOML file") from error
+        raise RecipeError(
+            f"{path}: cannot be read as a recipe ({error}); wanted a TOML file"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         known = ", ".join(DetectorRecipe.model_fields)
-        raise RecipeError(f"{path}: {key}: {first['msg']}; a detector's recipe may set {known}") from error
+        raise RecipeError(
+            f"{path}: {key}: {first['msg']}; a detector's recipe may set {known}"
+        ) from error
 
 
 class Batch:
@@ -77,10 +97,14 @@ class Batch:
         self.roll_weight = [torch.from_numpy(scene.roll_weight).float() for scene in scenes]
         size = self.images.shape[1]
         column, row = centers.round().long().clamp(0, size - 1).T
-        self.counted = torch.from_numpy(np.stack([scene.counted for scene in scenes]))[:, row, column]  # (B, P)
+        self.counted = torch.from_numpy(np.stack([scene.counted for scene in scenes]))[
+            :, row, column
+        ]  # (B, P)
 
 
-def batches(maker: SceneMaker, batch: int, first: int, last: int, ahead: int, centers: Tensor) -> Iterator[Batch]:
+def batches(
+    maker: SceneMaker, batch: int, first: int, last: int, ahead: int, centers: Tensor
+) -> Iterator[Batch]:
     """The batches of steps first..last - 1, made up to `ahead` steps in advance by a thread."""
 
     def make(step: int) -> Batch:
@@ -128,7 +152,11 @@ class DetectorTrainer:
     """Network, averaged network and optimizer of a run; `run` goes on from the last checkpoint."""
 
     def __init__(
-        self, recipe: DetectorRecipe, maker: SceneMaker, folder: Path, validation_faces: Sequence[Scene] = ()
+        self,
+        recipe: DetectorRecipe,
+        maker: SceneMaker,
+        folder: Path,
+        validation_faces: Sequence[Scene] = (),
     ) -> None:
         """maker: makes scenes of side recipe.size.    folder: for checkpoints and log.    validation_faces: never learnt."""
         keep_freed_memory()
@@ -141,11 +169,15 @@ class DetectorTrainer:
         self.averaged.load_state_dict(self.net.state_dict())
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         plain = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        groups = [
+            {"params": decayed, "weight_decay": recipe.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
         self.optimizer = torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
         self.centers, self.strides = all_centers(recipe.size, recipe.size)
         self.validation_faces = [
-            Batch(validation_faces[i : i + 25], self.centers) for i in range(0, len(validation_faces), 25)
+            Batch(validation_faces[i : i + 25], self.centers)
+            for i in range(0, len(validation_faces), 25)
         ]
         self.step = 0
 
@@ -169,7 +201,9 @@ class DetectorTrainer:
         """Go back to the last checkpoint.    Raises: ModelError; TrainError where it is of another recipe."""
         state = load_checkpoint(self.checkpoint)
         if DetectorRecipe.model_validate_json(state["recipe"]) != self.recipe:
-            raise TrainError(f"{self.checkpoint} is of another recipe; give that recipe or another folder")
+            raise TrainError(
+                f"{self.checkpoint} is of another recipe; give that recipe or another folder"
+            )
         self.net.load_state_dict(state["net"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -194,7 +228,9 @@ class DetectorTrainer:
         # young averages forget faster, so that the weights it began with do not linger
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for kept, new in zip(self.averaged.state_dict().values(), self.net.state_dict().values(), strict=True):
+            for kept, new in zip(
+                self.averaged.state_dict().values(), self.net.state_dict().values(), strict=True
+            ):
                 if kept.is_floating_point():
                     kept.lerp_(new, 1 - decay)
         self.step += 1
@@ -236,7 +272,13 @@ class DetectorTrainer:
             if self.step % 100 == 0 or looks or self.step == last:
                 steps = self.step - since
                 rate = steps * recipe.batch / max(now - began, 1e-9)
-                log.write(self.step, mean / steps, rate, learning_rate(recipe, self.step), self.look() if looks else {})
+                log.write(
+                    self.step,
+                    mean / steps,
+                    rate,
+                    learning_rate(recipe, self.step),
+                    self.look() if looks else {},
+                )
                 mean, since, began = torch.zeros(3), self.step, time.monotonic()
             if now - saved > 60 * recipe.checkpoint_minutes:
                 self.save()
@@ -262,12 +304,19 @@ class RunLog:
             writer.writeheader()
             writer.writerows(rows)
 
-    def write(self, step: int, losses: Tensor, rate: float, lr: float, validation_faces: dict[str, float]) -> None:
+    def write(
+        self, step: int, losses: Tensor, rate: float, lr: float, validation_faces: dict[str, float]
+    ) -> None:
         """One row."""
-        numbers = dict(zip(self.fields, (step, *losses.tolist(), rate, lr), strict=True)) | validation_faces
+        numbers = (
+            dict(zip(self.fields, (step, *losses.tolist(), rate, lr), strict=True))
+            | validation_faces
+        )
         with self.path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.fields + self.looks, restval="")
-            writer.writerow({k: v if isinstance(v, int) else f"{v:.5g}" for k, v in numbers.items()})
+            writer.writerow(
+                {k: v if isinstance(v, int) else f"{v:.5g}" for k, v in numbers.items()}
+            )
 
 
 def new_net(recipe: DetectorRecipe) -> FaceDetectorNet:
@@ -275,7 +324,9 @@ def new_net(recipe: DetectorRecipe) -> FaceDetectorNet:
     return FaceDetectorNet(recipe.widths, recipe.depths, recipe.pyramid)
 
 
-def train_detector(recipe: DetectorRecipe, data: Path, cache: Path, folder: Path) -> DetectorTrainer:
+def train_detector(
+    recipe: DetectorRecipe, data: Path, cache: Path, folder: Path
+) -> DetectorTrainer:
     """Train on the photos below `data`, or go on where `folder` has a checkpoint; pictures are kept in `cache`."""
     photos = read_detector_photos(data)
     learnt = [photo for photo in photos if not photo.is_validation()]

@@ -32,7 +32,10 @@ def pair_wise(student: Tensor, teacher: Tensor) -> Tensor:
     channels, where a map of 64 x 64 would take 67 MB a matrix; the sum is the same.
     """
     _same_maps(student, teacher, "feature maps", channels=False)
-    a, b = (F.normalize(m.permute(0, 2, 3, 1).flatten(1, 2).float(), dim=2) for m in (student, teacher.detach()))
+    a, b = (
+        F.normalize(m.permute(0, 2, 3, 1).flatten(1, 2).float(), dim=2)
+        for m in (student, teacher.detach())
+    )
     total: Tensor = _Similarities.apply(a, b)  # type: ignore[no-untyped-call]
     return total / a.shape[1] ** 2
 
@@ -46,11 +49,15 @@ class _Similarities(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        with torch.autocast(a.device.type, enabled=False):  # the difference of large sums wants every digit
+        with torch.autocast(
+            a.device.type, enabled=False
+        ):  # the difference of large sums wants every digit
             own, mixed, theirs = (x.transpose(1, 2) @ y for x, y in ((a, a), (a, b), (b, b)))
             slope = torch.baddbmm(a @ own, b, mixed.transpose(1, 2), beta=4, alpha=-4)
         ctx.save_for_backward(slope)
-        total = own.square().sum((1, 2)) - 2 * mixed.square().sum((1, 2)) + theirs.square().sum((1, 2))
+        total = (
+            own.square().sum((1, 2)) - 2 * mixed.square().sum((1, 2)) + theirs.square().sum((1, 2))
+        )
         return total.clamp(min=0)
 
     @staticmethod

@@ -48,7 +48,9 @@ class Students(nn.Module):
         return self.students[0](crops)  # type: ignore[no-any-return]
 
 
-def draw_covers(crops: Tensor, share: float, sides: tuple[float, float], size: int, seed: tuple[int, ...]) -> Tensor:
+def draw_covers(
+    crops: Tensor, share: float, sides: tuple[float, float], size: int, seed: tuple[int, ...]
+) -> Tensor:
     """What is hidden of each crop: (B, 7) corners x0, y0, x1, y1 of a rectangle, ends exclusive, and its colour.
 
     crops: (B, S, S, 3) on the CPU. What is drawn depends on `seed` and on a face as augmented, so that neither a
@@ -58,7 +60,9 @@ def draw_covers(crops: Tensor, share: float, sides: tuple[float, float], size: i
     """
     covers = np.zeros((len(crops), 7), np.int32)
     for k, crop in enumerate(crops.numpy()):
-        rng = np.random.default_rng([*seed, zlib.crc32(np.ascontiguousarray(crop[::8, ::8]).tobytes())])
+        rng = np.random.default_rng(
+            [*seed, zlib.crc32(np.ascontiguousarray(crop[::8, ::8]).tobytes())]
+        )
         if rng.random() < share:
             across = (rng.uniform(*sides, 2) * size).astype(int)
             corner = (rng.random(2) * (size - across)).astype(int)
@@ -94,7 +98,11 @@ class Distiller(Trainer):
         for k in range(settings.students):
             train = self.recipe.train.model_copy(update={"seed": self.recipe.train.seed + k})
             student = build_model(self.recipe.model_copy(update={"train": train}), self.begun)
-            if self.recipe.init_from and not self.resumed and not (k and settings.random_init_peers):
+            if (
+                self.recipe.init_from
+                and not self.resumed
+                and not (k and settings.random_init_peers)
+            ):
                 drawn = {key: value.clone() for key, value in student.head.state_dict().items()}
                 start_from(student, self.recipe)
                 if k:
@@ -107,7 +115,9 @@ class Distiller(Trainer):
     def settings(self) -> DistillSettings:
         """The [distill] part of the recipe."""
         if self.recipe.distill is None:
-            raise RecipeError(f"the recipe {self.recipe.name!r} has no [distill]; add it, or use lineament train")
+            raise RecipeError(
+                f"the recipe {self.recipe.name!r} has no [distill]; add it, or use lineament train"
+            )
         return self.recipe.distill
 
     def crop_size(self) -> int:
@@ -146,7 +156,11 @@ class Distiller(Trainer):
 
     def run(self, report: Callable[[Progress], None] = lambda progress: None) -> Path:
         """As of any training; says first what the teacher's maps are worth beside the students' own."""
-        if not self.resumed and self.settings.heatmap_kl + self.settings.pixel_wise and self.processes.first:
+        if (
+            not self.resumed
+            and self.settings.heatmap_kl + self.settings.pixel_wise
+            and self.processes.first
+        ):
             with self.place.here():
                 self._say_worth()
         return super().run(report)
@@ -158,8 +172,12 @@ class Distiller(Trainer):
         mine = _shapes(student).raw.maps
         if mine is not None and self.validation_faces:
             own = self._map_error(lambda crops: student(crops).maps, student.size)
-            theirs = self._map_error(lambda crops: _spots(self._in_kind(teacher(crops)), mine), teacher.size)
-            self.note(f"squared error of a map on validation: the teacher's {theirs:.3f}, the student's now {own:.3f}")
+            theirs = self._map_error(
+                lambda crops: _spots(self._in_kind(teacher(crops)), mine), teacher.size
+            )
+            self.note(
+                f"squared error of a map on validation: the teacher's {theirs:.3f}, the student's now {own:.3f}"
+            )
         student.train()
 
     @torch.no_grad()
@@ -171,7 +189,9 @@ class Distiller(Trainer):
             for k, (crops, _) in enumerate(plain_crops(cache, size, m.padding, BATCH)):
                 landmarks = truth[k * BATCH : k * BATCH + len(crops)]
                 maps = say(torch.from_numpy(crops).to(self.device)).cpu()
-                raw = HeadOutput(landmarks, landmarks[..., 0], maps=maps, stride=m.size / maps.shape[-1])
+                raw = HeadOutput(
+                    landmarks, landmarks[..., 0], maps=maps, stride=m.size / maps.shape[-1]
+                )
                 loss = total_loss(raw, landmarks, {"mse": 1.0}, STRIDE, self.recipe.sigma)["mse"]
                 total, count = total + float(loss) * len(crops), count + len(crops)
         return total / max(count, 1)
@@ -184,7 +204,10 @@ class Distiller(Trainer):
             return self._in_kind(self.teacher(resized(crops, self.teacher.size)))
         told = landmarks_crop[:, len(scheme(self.recipe.scheme)) :]
         return TeacherOutput(
-            HeadOutput(rescaled(told, self.teacher.size / crops.shape[1]), torch.ones_like(told[..., 0])), {}
+            HeadOutput(
+                rescaled(told, self.teacher.size / crops.shape[1]), torch.ones_like(told[..., 0])
+            ),
+            {},
         )
 
     def _in_kind(self, taught: TeacherOutput) -> TeacherOutput:
@@ -196,13 +219,19 @@ class Distiller(Trainer):
         cell = self.teacher.size / logits.shape[-1]
         wanted_px = STRIDE * self.recipe.sigma * self.teacher.size / self.recipe.model.size
         return TeacherOutput(
-            replace(taught.raw, maps=spots(logits, self.teacher.sigma_px / cell, wanted_px / cell)), taught.levels
+            replace(taught.raw, maps=spots(logits, self.teacher.sigma_px / cell, wanted_px / cell)),
+            taught.levels,
         )
 
     def _makes_spots(self) -> bool:
         """Whether the students' maps have height 1 and the teacher's are distributions."""
         mine = self.recipe.model.head == "gaussian2d"
-        return mine and self.teacher is not None and self.teacher.net is not None and self.teacher.head == "heatmap2d"
+        return (
+            mine
+            and self.teacher is not None
+            and self.teacher.net is not None
+            and self.teacher.head == "heatmap2d"
+        )
 
     def beside(self, crops: Tensor) -> tuple[Tensor, ...]:
         """What is hidden from each student: (B, 7) each."""
@@ -210,32 +239,46 @@ class Distiller(Trainer):
         if not settings.mask_prob:
             return ()
         seed, size = self.recipe.train.seed, self.recipe.model.size
-        drawn = [(settings.mask_prob, settings.mask_size, size, (seed, student)) for student in students]
+        drawn = [
+            (settings.mask_prob, settings.mask_size, size, (seed, student)) for student in students
+        ]
         return tuple(draw_covers(crops, *how) for how in drawn)
 
-    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor, *covers: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor, *covers: Tensor
+    ) -> dict[str, Tensor]:
         """The weighted losses by name, averaged over the students, and their sum as "total".
 
         covers: what is hidden from each student, where something is.
         """
         settings, students = self.settings, self._students()
         scale = self.recipe.model.size / crops.shape[1]
-        small, landmarks = resized(crops, self.recipe.model.size), rescaled(self.annotated(landmarks_crop), scale)
+        small, landmarks = (
+            resized(crops, self.recipe.model.size),
+            rescaled(self.annotated(landmarks_crop), scale),
+        )
         seen = [cover(small, hidden) for hidden in covers] or [small] * len(students)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.train.bf16):
             taught = self._taught(crops, landmarks_crop)
             answers = [said(net, part) for net, part in zip(students, seen, strict=True)]
         sums: dict[str, Tensor] = {}
         for k, answer in enumerate(answers):
-            parts = total_loss(answer.raw, landmarks, self.recipe.losses, STRIDE, self.recipe.sigma, count)
+            parts = total_loss(
+                answer.raw, landmarks, self.recipe.losses, STRIDE, self.recipe.sigma, count
+            )
             del parts["total"]
             if taught is not None:
                 parts |= self._from_teacher(k, answer, taught)
             if settings.peer_kl:
-                ensemble = peer_ensemble([_compared(other) for other in answers], answer.raw.maps is None)
+                ensemble = peer_ensemble(
+                    [_compared(other) for other in answers], answer.raw.maps is None
+                )
                 each = heatmap_kl(_compared(answer), ensemble, settings.temperature)
                 parts["peer_kl"] = settings.peer_kl * self._mean(each)
-            sums = {name: sums.get(name, torch.zeros(())) + value / len(answers) for name, value in parts.items()}
+            sums = {
+                name: sums.get(name, torch.zeros(())) + value / len(answers)
+                for name, value in parts.items()
+            }
         return sums | {"total": torch.stack(list(sums.values())).sum()}
 
     def _students(self) -> list[LandmarkNet]:
@@ -250,12 +293,16 @@ class Distiller(Trainer):
         settings = self.settings
         parts: dict[str, Callable[[], Tensor]] = {
             "pixel_wise": lambda: self._mean(self._pixels(own, taught)),
-            "heatmap_kl": lambda: self._mean(heatmap_kl(*self._pair(own, taught), settings.temperature)),
+            "heatmap_kl": lambda: self._mean(
+                heatmap_kl(*self._pair(own, taught), settings.temperature)
+            ),
             "pair_wise": lambda: self._mean(self._levels(own, taught)),
             "mimicry": lambda: self._mean(self._mimicry(k, own, taught)),
             "landmarks": lambda: self._towards(own, taught),
         }
-        return {name: weight * parts[name]() for name in parts if (weight := getattr(settings, name))}
+        return {
+            name: weight * parts[name]() for name in parts if (weight := getattr(settings, name))
+        }
 
     @staticmethod
     def _pair(own: TeacherOutput, taught: TeacherOutput) -> tuple[Tensor, Tensor]:
@@ -271,7 +318,9 @@ class Distiller(Trainer):
             return pixel_wise(mine, spots_at_size(theirs, mine)) * (own.raw.stride / STRIDE) ** 2
         theirs = at_size(theirs.flatten(2).softmax(-1).view_as(theirs), mine)
         # another number of cells: what is compared are distributions all the same
-        return pixel_wise(mine.flatten(2).softmax(-1).view_as(mine), theirs / theirs.sum((-2, -1), keepdim=True))
+        return pixel_wise(
+            mine.flatten(2).softmax(-1).view_as(mine), theirs / theirs.sum((-2, -1), keepdim=True)
+        )
 
     @staticmethod
     def _levels(own: TeacherOutput, taught: TeacherOutput) -> Tensor:
@@ -296,23 +345,37 @@ class Distiller(Trainer):
     def _comparable(self, student: LandmarkNet) -> None:
         """Raises: RecipeError where a loss of the recipe cannot compare what there is."""
         settings, teacher, m = self.settings, self.teacher, self.recipe.model
-        wanted = [name for name in (*NEEDS_HEATMAPS, *NEEDS_LEVELS, "landmarks") if getattr(settings, name)]
+        wanted = [
+            name
+            for name in (*NEEDS_HEATMAPS, *NEEDS_LEVELS, "landmarks")
+            if getattr(settings, name)
+        ]
         if bool(wanted) != bool(teacher):
             raise RecipeError(
                 f"[distill] has the losses {wanted} towards a teacher and the teacher {settings.teacher!r}; "
                 "give both or neither"
             )
         if settings.cached and wanted != ["landmarks"]:
-            raise RecipeError(f"[distill] is cached, which keeps landmarks only, and has {wanted}; leave cached out")
+            raise RecipeError(
+                f"[distill] is cached, which keeps landmarks only, and has {wanted}; leave cached out"
+            )
         if settings.peer_kl and settings.students < 2:
-            raise RecipeError("[distill] has peer_kl and one student; set students = 2 or more, or leave peer_kl out")
-        if (settings.peer_kl or any(name in wanted for name in NEEDS_HEATMAPS)) and m.head not in TWO_D:
-            raise RecipeError(f"the student's head is {m.head!r}, without heatmaps; set model.head = 'heatmap2d'")
+            raise RecipeError(
+                "[distill] has peer_kl and one student; set students = 2 or more, or leave peer_kl out"
+            )
+        if (
+            settings.peer_kl or any(name in wanted for name in NEEDS_HEATMAPS)
+        ) and m.head not in TWO_D:
+            raise RecipeError(
+                f"the student's head is {m.head!r}, without heatmaps; set model.head = 'heatmap2d'"
+            )
         if teacher is None:
             return
         where = f"the teacher {teacher.path}"
         if teacher.scheme != self.recipe.scheme:
-            raise RecipeError(f"{where} knows {teacher.scheme}, the student {self.recipe.scheme}; choose one scheme")
+            raise RecipeError(
+                f"{where} knows {teacher.scheme}, the student {self.recipe.scheme}; choose one scheme"
+            )
         if teacher.padding != m.padding:
             raise RecipeError(
                 f"{where} sees crops of padding {teacher.padding}, the student of {m.padding}; "
@@ -320,7 +383,9 @@ class Distiller(Trainer):
             )
         more = [name for name in wanted if name != "landmarks"]
         if teacher.net is None and more:
-            raise RecipeError(f"{where} is an ONNX file and tells landmarks only, not {more[0]}; give its checkpoint")
+            raise RecipeError(
+                f"{where} is an ONNX file and tells landmarks only, not {more[0]}; give its checkpoint"
+            )
         if teacher.net is not None:
             self._same_places(student, teacher, wanted)
 
@@ -329,14 +394,19 @@ class Distiller(Trainer):
         theirs = _shapes(teacher.net)
         mine = _shapes(student)
         if theirs.raw.heatmaps is None and any(name in NEEDS_HEATMAPS for name in wanted):
-            raise RecipeError(f"the teacher {teacher.path} has no heatmaps; leave {' and '.join(NEEDS_HEATMAPS)} out")
+            raise RecipeError(
+                f"the teacher {teacher.path} has no heatmaps; leave {' and '.join(NEEDS_HEATMAPS)} out"
+            )
         two_kinds = (mine.raw.maps is None) != (theirs.raw.maps is None) and not self._makes_spots()
         if any(name in NEEDS_HEATMAPS for name in wanted) and two_kinds:
             raise RecipeError(
                 f"the maps of the teacher {teacher.path} have height 1, the student's are distributions; "
                 "set model.head = 'gaussian2d'"
             )
-        if any(name in NEEDS_LEVELS for name in wanted) and not theirs.levels.keys() & mine.levels.keys():
+        if (
+            any(name in NEEDS_LEVELS for name in wanted)
+            and not theirs.levels.keys() & mine.levels.keys()
+        ):
             raise RecipeError(
                 f"the teacher {teacher.path} and the student have no stride in common; leave out pair_wise"
             )
@@ -369,6 +439,8 @@ def _shapes(net: LandmarkNet) -> TeacherOutput:
     """What `net` says of an empty crop."""
     training = net.training
     device = next(net.parameters()).device
-    answer = said(net.eval(), torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8, device=device))
+    answer = said(
+        net.eval(), torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8, device=device)
+    )
     net.train(training)
     return answer

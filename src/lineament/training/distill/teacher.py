@@ -41,7 +41,11 @@ class Teacher:
         else:
             self.net, recipe = load_trained(path)
             self.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self.scheme, self.size, self.padding = recipe.scheme, self.net.size, recipe.model.padding
+            self.scheme, self.size, self.padding = (
+                recipe.scheme,
+                self.net.size,
+                recipe.model.padding,
+            )
             self.head, self.sigma_px = recipe.model.head, STRIDE * recipe.sigma
 
     @torch.no_grad()
@@ -49,7 +53,9 @@ class Teacher:
         """uint8 crops (B, S, S, 3) of its own size -> TeacherOutput."""
         if self.net is None:
             heads = self.predict_crops(np.ascontiguousarray(crops.cpu().numpy()))
-            landmarks, sigma = (torch.from_numpy(a).to(self.device) for a in (heads.landmarks_crop, heads.sigma_px))
+            landmarks, sigma = (
+                torch.from_numpy(a).to(self.device) for a in (heads.landmarks_crop, heads.sigma_px)
+            )
             return TeacherOutput(HeadOutput(landmarks, sigma.square()), {})
         return said(self.net, crops)
 
@@ -65,7 +71,9 @@ def resized(crops: Tensor, size: int) -> Tensor:
     if crops.shape[1] == size:
         return crops
     x = crops.permute(0, 3, 1, 2).float()
-    x = F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=2 * size <= crops.shape[1])
+    x = F.interpolate(
+        x, (size, size), mode="bilinear", align_corners=False, antialias=2 * size <= crops.shape[1]
+    )
     return x.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
@@ -79,11 +87,15 @@ def spots_at_size(maps: Tensor, like: Tensor) -> Tensor:
     if maps.shape[-2:] == like.shape[-2:]:
         return maps
     far = 2 * like.shape[-1] <= maps.shape[-1]
-    return F.interpolate(maps.float(), like.shape[-2:], mode="bicubic", align_corners=False, antialias=far)
+    return F.interpolate(
+        maps.float(), like.shape[-2:], mode="bicubic", align_corners=False, antialias=far
+    )
 
 
 def at_size(maps: Tensor, like: Tensor) -> Tensor:
     """Maps (B, C, h, w) at the height and width of `like`."""
     if maps.shape[-2:] == like.shape[-2:]:
         return maps
-    return F.interpolate(maps.float(), size=like.shape[-2:], mode="bilinear", align_corners=False, antialias=True)
+    return F.interpolate(
+        maps.float(), size=like.shape[-2:], mode="bilinear", align_corners=False, antialias=True
+    )

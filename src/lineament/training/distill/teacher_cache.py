@@ -19,7 +19,9 @@ Tell = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Crops (B, S, S, 3) -> landmarks (B, N, 2) in pixels of them."""
 
 
-def with_teacher(source: Source, teacher: Path, tell: Tell, size: int, padding: float, folder: Path) -> Source:
+def with_teacher(
+    source: Source, teacher: Path, tell: Tell, size: int, padding: float, folder: Path
+) -> Source:
     """`source` with the teacher's landmarks behind the annotated ones: (M, 2 N, 2), in pixels of the cached crops.
 
     teacher: its file, whose content names the answers.    size, padding: of the crops it sees, which are plain.
@@ -30,7 +32,9 @@ def with_teacher(source: Source, teacher: Path, tell: Tell, size: int, padding: 
     if not path.exists():
         _write(_ask(cache, tell, size, padding), path)
     told = np.load(path, allow_pickle=False)
-    return replace(source, cache=replace(cache, landmarks=np.concatenate([cache.landmarks, told], axis=1)))
+    return replace(
+        source, cache=replace(cache, landmarks=np.concatenate([cache.landmarks, told], axis=1))
+    )
 
 
 def _stamp(cache: CropCache, teacher: Path, padding: float) -> str:

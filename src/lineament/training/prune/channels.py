@@ -26,9 +26,13 @@ def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
     is not installed.    Source: Fang et al. 2023 (DepGraph), section 3.
     """
     if not 0 <= share < 1:
-        raise RecipeError(f"slim.shares has {share}; wanted the share of channels that go, from 0 to below 1")
+        raise RecipeError(
+            f"slim.shares has {share}; wanted the share of channels that go, from 0 to below 1"
+        )
     if isinstance(net.backbone, HRSuperNet):
-        raise RecipeError("a supernet is slimmed by its importance factors; give slim.thresholds, not slim.shares")
+        raise RecipeError(
+            "a supernet is slimmed by its importance factors; give slim.thresholds, not slim.shares"
+        )
     try:
         import torch_pruning
     except ImportError as error:

@@ -27,11 +27,15 @@ def surviving(net: HRSuperNet, threshold: float, relative: bool = False) -> Layo
     alive = [0]
     for stage in net.stages:
         assert isinstance(stage, torch.nn.ModuleDict)
-        kept = {int(target): _kept(block, threshold, relative, alive) for target, block in stage.items()}
+        kept = {
+            int(target): _kept(block, threshold, relative, alive) for target, block in stage.items()
+        }
         layout.append({target: sources for target, sources in kept.items() if sources})
         alive = list(layout[-1])
         if not alive:
-            raise RecipeError(f"with a threshold of {threshold} stage {len(layout) + 1} has no block left; lower it")
+            raise RecipeError(
+                f"with a threshold of {threshold} stage {len(layout) + 1} has no block left; lower it"
+            )
     for here, behind in zip(layout[-2::-1], layout[:0:-1], strict=True):
         taken = {source for sources in behind.values() for source in sources}
         for target in set(here) - taken:
@@ -39,7 +43,9 @@ def surviving(net: HRSuperNet, threshold: float, relative: bool = False) -> Layo
     return layout
 
 
-def _kept(block: torch.nn.Module, threshold: float, relative: bool, alive: Sequence[int]) -> list[int]:
+def _kept(
+    block: torch.nn.Module, threshold: float, relative: bool, alive: Sequence[int]
+) -> list[int]:
     assert isinstance(block, FusionBlock)
     sizes = dict(zip(block.sources, block.factors.detach().abs().tolist(), strict=True))
     there = {source: size for source, size in sizes.items() if source in alive}
@@ -67,7 +73,9 @@ def _copy_block(block: torch.nn.Module, whole: torch.nn.Module) -> None:
     assert isinstance(block, FusionBlock)
     assert isinstance(whole, FusionBlock)
     places = [whole.sources.index(source) for source in block.sources]
-    block.transforms = torch.nn.ModuleList([copy.deepcopy(whole.transforms[place]) for place in places])
+    block.transforms = torch.nn.ModuleList(
+        [copy.deepcopy(whole.transforms[place]) for place in places]
+    )
     block.encode = copy.deepcopy(whole.encode)
     with torch.no_grad():
         block.factors.copy_(whole.factors[places])
@@ -95,7 +103,11 @@ def close(net: HRSuperNet, layout: Layout) -> HRSuperNet:
         assert isinstance(stage, torch.nn.ModuleDict)
         for target, block in stage.items():
             assert isinstance(block, FusionBlock)
-            gone = [i for i, source in enumerate(block.sources) if source not in kept.get(int(target), [])]
+            gone = [
+                i
+                for i, source in enumerate(block.sources)
+                if source not in kept.get(int(target), [])
+            ]
             with torch.no_grad():
                 block.factors[gone] = 0
     return closed

@@ -20,7 +20,9 @@ SUPERNET = "hr-supernet"
 def slim_settings(recipe: Recipe) -> SlimSettings:
     """The [slim] part of `recipe`.    Raises: RecipeError where it has none."""
     if recipe.slim is None:
-        raise RecipeError(f"the recipe {recipe.name!r} has no [slim]; add it, or use lineament train")
+        raise RecipeError(
+            f"the recipe {recipe.name!r} has no [slim]; add it, or use lineament train"
+        )
     return recipe.slim
 
 
@@ -65,7 +67,9 @@ class Slimmer(Trainer):
         factors = self.factors()
         known = {id(factor) for factor in factors}
         for group in optimizer.param_groups:
-            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in known]
+            group["params"] = [
+                parameter for parameter in group["params"] if id(parameter) not in known
+            ]
         share = self.settings.factor_lr / self.recipe.train.lr
         optimizer.add_param_group({"params": factors, "factor": share, "weight_decay": 0.0})
         return optimizer
@@ -85,7 +89,9 @@ class Slimmer(Trainer):
             if (id(parameter) in known) != self.moves_factors():
                 parameter.grad = None
 
-    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor
+    ) -> dict[str, Tensor]:
         """Those of the recipe, and "sparsity": the penalty on the factors."""
         losses = super().losses(crops, landmarks_crop, count)
         # each part of the batch carries its share of the penalty, so that the whole step has it once

@@ -41,7 +41,9 @@ SAME = ("head", "length", "attention", "decoder", "size", "padding")
 def refine_settings(recipe: Recipe) -> RefineSettings:
     """The [refine] part of `recipe`.    Raises: RecipeError where it has none."""
     if recipe.refine is None:
-        raise RecipeError(f"the recipe {recipe.name!r} has no [refine]; add it, or use lineament train")
+        raise RecipeError(
+            f"the recipe {recipe.name!r} has no [refine]; add it, or use lineament train"
+        )
     return recipe.refine
 
 
@@ -67,7 +69,10 @@ class Refiner(Trainer):
         """Gives `net`, which learns no more, all the weights of the detector at `start`."""
         if start.suffix == ".pt":
             given = read_trained(start)[1]
-            pairs = {f"model.{key}": (getattr(self.recipe.model, key), getattr(given.model, key)) for key in SAME}
+            pairs = {
+                f"model.{key}": (getattr(self.recipe.model, key), getattr(given.model, key))
+                for key in SAME
+            }
             for key, (own, theirs) in (pairs | {"sigma": (self.recipe.sigma, given.sigma)}).items():
                 if own != theirs:
                     raise RecipeError(
@@ -76,7 +81,9 @@ class Refiner(Trainer):
         try:
             net.load_state_dict(load_weights(start))
         except RuntimeError as error:
-            raise ModelError(f"{start}: no weights of the recipe's model; give the detector's checkpoint") from error
+            raise ModelError(
+                f"{start}: no weights of the recipe's model; give the detector's checkpoint"
+            ) from error
 
     @property
     def settings(self) -> RefineSettings:
@@ -92,38 +99,59 @@ class Refiner(Trainer):
         if settings.clips:
             made = replace(MADE, frames=settings.frames, occluders=settings.occluders)
             stills = [source.cache for source in self.sources]
-            sources.append(made_clips(stills, self.recipe.scheme, self.cache, settings.clips, made, 0))
+            sources.append(
+                made_clips(stills, self.recipe.scheme, self.cache, settings.clips, made, 0)
+            )
         if settings.videos:
             videos = [path for name in settings.videos for path in self._videos(name)]
             sources.append(
                 video_clips(
-                    videos, settings.labels, self.recipe.scheme, self.cache, settings.video_frames, settings.window
+                    videos,
+                    settings.labels,
+                    self.recipe.scheme,
+                    self.cache,
+                    settings.video_frames,
+                    settings.window,
                 )
             )
         if not sources:
-            raise RecipeError("[refine] has neither clips nor videos to learn from; set refine.clips above 0")
+            raise RecipeError(
+                "[refine] has neither clips nor videos to learn from; set refine.clips above 0"
+            )
         held = replace(MADE, frames=HELD_BACK_FRAMES, occluders=1)
         # other seeds than those of the clips to train on
         stills = list(self.validation_faces.values())
-        self.held_clips = made_clips(stills, self.recipe.scheme, self.cache, HELD_BACK, held, 1_000_000)
+        self.held_clips = made_clips(
+            stills, self.recipe.scheme, self.cache, HELD_BACK, held, 1_000_000
+        )
         if self.processes.first:
             self.processes.wait()
-        return TrainingWindows(sources, self.recipe.scheme, settings.window, m.size, m.padding, self.recipe.train.seed)
+        return TrainingWindows(
+            sources, self.recipe.scheme, settings.window, m.size, m.padding, self.recipe.train.seed
+        )
 
     def _videos(self, name: str) -> list[Path]:
         """The videos that `name` of refine.videos means."""
         place = next((path for path in (self.data_root / name, Path(name)) if path.exists()), None)
         if place is None:
-            raise RecipeError(f"refine.videos names {name!r}, which is neither below {self.data_root} nor a path")
+            raise RecipeError(
+                f"refine.videos names {name!r}, which is neither below {self.data_root} nor a path"
+            )
         below = [place] if place.is_file() else sorted(place.rglob("*"))
         found = [path for path in below if path.suffix.lower() in VIDEO_SUFFIXES]
         if any(map(is_talking_face, found)):
-            raise RecipeError(f"refine.videos names {name!r}, and {FOLDER} is to test on; leave it out")
+            raise RecipeError(
+                f"refine.videos names {name!r}, and {FOLDER} is to test on; leave it out"
+            )
         if not found:
-            raise RecipeError(f"refine.videos names {name!r}, where no video is; give a video or a folder of them")
+            raise RecipeError(
+                f"refine.videos names {name!r}, where no video is; give a video or a folder of them"
+            )
         return found
 
-    def losses(self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor
+    ) -> dict[str, Tensor]:
         """The weighted losses by name, averaged over the frames (Yin et al., eq. 14), and their sum as "total".
 
         crops: (B, T, S, S, 3).    landmarks_crop: (B, T, N + ANCHORS, 2).
@@ -139,11 +167,15 @@ class Refiner(Trainer):
         for t in range(crops.shape[1]):
             if memory is not None:
                 memory = moved_memory(
-                    memory, *between(anchors[:, t - 1], anchors[:, t], self.model.size), self.model.size
+                    memory,
+                    *between(anchors[:, t - 1], anchors[:, t], self.model.size),
+                    self.model.size,
                 )
             with bf16:
                 raw, memory = self.model.refined(maps_x[:, t], maps_y[:, t], memory)
-            parts = total_loss(raw, landmarks_crop[:, t], self.recipe.losses, STRIDE, self.recipe.sigma, count)
+            parts = total_loss(
+                raw, landmarks_crop[:, t], self.recipe.losses, STRIDE, self.recipe.sigma, count
+            )
             sums = {name: sums.get(name, torch.zeros(())) + value for name, value in parts.items()}
         return sums
 
@@ -157,15 +189,22 @@ class Refiner(Trainer):
         self.model.eval()
         found = {
             "clips": follow_plain(self.model, self.held_clips, self.recipe.model.padding),
-            "detector": follow_plain(self.model, self.held_clips, self.recipe.model.padding, remember=False),
+            "detector": follow_plain(
+                self.model, self.held_clips, self.recipe.model.padding, remember=False
+            ),
         }
         truth = plain_landmarks(self.held_clips.cache, self.model.size, self.recipe.model.padding)
         self.model.train()
-        return {name: interocular_nme(landmarks, truth, self.recipe.scheme) for name, landmarks in found.items()}
+        return {
+            name: interocular_nme(landmarks, truth, self.recipe.scheme)
+            for name, landmarks in found.items()
+        }
 
 
 @torch.no_grad()
-def follow_plain(model: RefinedNet, clips: Clips, padding: float, remember: bool = True) -> np.ndarray:
+def follow_plain(
+    model: RefinedNet, clips: Clips, padding: float, remember: bool = True
+) -> np.ndarray:
     """Landmarks (M, N, 2), pixels of the crop, of the frames of `clips` in order, each cut where the face was before.
 
     remember: False for what the detector says of each frame.
@@ -194,7 +233,9 @@ def follow_plain(model: RefinedNet, clips: Clips, padding: float, remember: bool
                     torch.tensor(np.array(part), dtype=torch.float32, device=device)
                     for part in zip(*steps, strict=True)
                 )
-                before = moved_memory(torch.stack([memory[k] for k in going]), scale, shift, model.size)
+                before = moved_memory(
+                    torch.stack([memory[k] for k in going]), scale, shift, model.size
+                )
             raw, after = model.follow(seen, before)
             memory = dict(zip(going, after, strict=True))
         found[at] = raw.landmarks.cpu().numpy()
