@@ -56,7 +56,7 @@ def test_a_head_of_another_kind_or_scheme_is_drawn_anew(other, faces, tmp_path):
 def test_a_head_of_two_joined_schemes_gives_the_points_of_either(name, points, faces, tmp_path):
     joined = small(faces, scheme="ibug68_helen194", **{"train.steps": 1})
     before = trained(joined, tmp_path / "first")["average"]
-    recipe = small(faces, start=str(tmp_path / "first/checkpoint.pt"), scheme=name)
+    recipe = small(faces, init_from=str(tmp_path / "first/checkpoint.pt"), scheme=name)
     model = build_model(recipe)
     start_from(model, recipe)
     assert torch.equal(model.head.out.weight, before["head.out.weight"][points])

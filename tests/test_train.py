@@ -15,9 +15,9 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from lineament.data.batch import plain_landmarks
 
 from faces import write_faces
+from lineament.data.crop_cache import plain_landmarks
 from lineament.data.mixture import read_mixture, without
 from lineament.data.sample import Sample
 from lineament.errors import DataError, RecipeError, TrainError
