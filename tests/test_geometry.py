@@ -68,7 +68,7 @@ def test_one_box_or_no_box_becomes_rows_of_four():
 @pytest.mark.parametrize(
     ("given_boxes", "message"),
     [
-        ([1, 2, 3], r"boxes have shape \(3,\); wanted \(F, 4\): x0, y0, x1, y1 for each face"),
+        ([1, 2, 3], r"boxes have shape \(3,\); wanted \(F, 4\): x0, y0, x1, y1 per face"),
         ([[1, 2, 3, 4, 5]], r"boxes have shape \(1, 5\)"),
         (
             [[0, 0, 1, 1], [5, 0, 5, 1]],
