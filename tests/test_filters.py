@@ -1,4 +1,4 @@
-"""smooth.py: filters keep what moves, quiet what trembles, and do not depend on place, size, turn or units."""
+"""Filters over time keep motion, remove jitter, and do not depend on place, size, roll or units."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 from lineament.errors import InputError
 from lineament.geometry import apply_affine, similarity
 from lineament.schemes import scheme
-from lineament.tracking.filters import FILTERS, GAP_S, Smoother, make_filter
+from lineament.tracking.filters import FILTERS, MAX_GAP_S, Smoother, make_filter
 
 FACE = scheme("ibug68").mean_shape * 100 + 200
 SIGMA = np.full(68, 2.0)
@@ -30,7 +30,7 @@ def test_the_first_landmarks_and_those_after_a_gap_come_out_as_they_went_in(kind
     smoother = Smoother(kind, "ibug68")
     np.testing.assert_array_equal(smoother(path[0], SIGMA, 1 / 30), path[0])
     assert np.abs(smoother(path[1], SIGMA, 1 / 30) - path[1]).max() > 0.01
-    np.testing.assert_array_equal(smoother(path[2], SIGMA, GAP_S + 0.01), path[2])
+    np.testing.assert_array_equal(smoother(path[2], SIGMA, MAX_GAP_S + 0.01), path[2])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -17,7 +17,6 @@ from lineament.analysis.head_pose import (
     mean_face_3d,
     mouth_openness,
     rotation_angles,
-    rotation_of,
 )
 from lineament.errors import InputError, SchemeError, ShapeError
 from lineament.face import Face
@@ -27,6 +26,16 @@ from lineament.schemes import convert, scheme
 IBUG68 = scheme("ibug68")
 SIZE = (640, 480)
 CAMERA_CENTER = np.array([319.5, 239.5])  # (640 - 1) / 2, (480 - 1) / 2
+
+
+def rotation_of(yaw_deg, pitch_deg, roll_deg):
+    """The rotation (3, 3) by pitch, then yaw, then roll, with the signs of HeadPose."""
+    angles = np.deg2rad([yaw_deg, pitch_deg, roll_deg])
+    (cy, cp, cr), (sy, sp, sr) = np.cos(angles), np.sin(angles)
+    by_pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+    by_yaw = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
+    by_roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return np.asarray(by_roll @ by_yaw @ by_pitch)
 
 
 def _face(landmarks: Array, of: str = "ibug68") -> Face:
@@ -255,11 +264,11 @@ def test_points_without_extent_are_refused() -> None:
     with pytest.raises(ShapeError, match="the landmarks lie on one line or point"):
         head_pose(_face(np.arange(136.0).reshape(68, 2)), SIZE)
     with pytest.raises(
-        ShapeError, match="the corners of the right eye are one point; wanted two, to measure by"
+        ShapeError, match="the corners of the right eye are one point; wanted two different ones"
     ):
         eye_openness(_face(np.zeros((68, 2))))
     with pytest.raises(
-        ShapeError, match="the corners of the mouth are one point; wanted two, to measure by"
+        ShapeError, match="the corners of the mouth are one point; wanted two different ones"
     ):
         mouth_openness(_face(np.zeros((68, 2))))
 

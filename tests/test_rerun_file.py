@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lineament.analysis.rerun_file import Recording
+from lineament.analysis.rerun_file import RerunWriter
 from lineament.errors import ExtraError, ImageError
 from lineament.face import Face, Faces
 
@@ -62,7 +62,7 @@ def rerun(monkeypatch):
 
 
 def test_the_viewer_is_told_of_frames_faces_and_those_that_went(rerun, tmp_path):
-    with Recording(tmp_path / "a.rrd") as recording:
+    with RerunWriter(tmp_path / "a.rrd") as recording:
         recording.add(IMAGE, 0.5, faces(1, 2))
         recording.add(IMAGE, 0.6, faces(2))
         told = recording._stream.told
@@ -76,7 +76,7 @@ def test_the_viewer_is_told_of_frames_faces_and_those_that_went(rerun, tmp_path)
 
 
 def test_an_error_leaves_no_file_under_the_name(rerun, tmp_path):
-    with pytest.raises(KeyError), Recording(tmp_path / "a.rrd"):
+    with pytest.raises(KeyError), RerunWriter(tmp_path / "a.rrd"):
         raise KeyError
     assert not (tmp_path / "a.rrd").exists()
 
@@ -85,17 +85,17 @@ def test_another_suffix_and_a_missing_package_are_told(tmp_path, monkeypatch):
     with pytest.raises(
         ImageError, match=r"the suffix '\.mp4' is not that of a recording; wanted \.rrd"
     ):
-        Recording(tmp_path / "a.mp4")
+        RerunWriter(tmp_path / "a.mp4")
     monkeypatch.setitem(sys.modules, "rerun", None)
     with pytest.raises(
         ExtraError, match=r"rerun is not installed; type: pip install 'lineament\[rerun\]'"
     ):
-        Recording(tmp_path / "a.rrd")
+        RerunWriter(tmp_path / "a.rrd")
 
 
 def test_the_real_package_writes_a_recording(tmp_path):
     pytest.importorskip("rerun")
-    with Recording(tmp_path / "a.rrd") as recording:
+    with RerunWriter(tmp_path / "a.rrd") as recording:
         for k in range(3):
             recording.add(IMAGE, k / 30, faces(1) if k != 1 else faces())
     assert (tmp_path / "a.rrd").stat().st_size > 500

@@ -1,4 +1,4 @@
-"""track.py: faces keep their numbers through motion, loss, cuts and crossing; state is whole and does not grow."""
+"""Tracker: faces keep their track ids through motion, loss, cuts and crossing."""
 
 import json
 import threading
@@ -10,7 +10,8 @@ import pytest
 from lineament import Predictor, Tracker
 from lineament.errors import InputError
 from lineament.geometry import box_center
-from lineament.tracking.tracker import TrackRules
+from lineament.inference.recrop import RecropPolicy
+from lineament.tracking.rules import TrackRules
 from scenes import scene
 
 PREDICTOR = Predictor("fast", threads=1)
@@ -62,10 +63,54 @@ def test_the_detector_looks_seldom_at_a_face_that_stays():
         looks.append(1)
         return PREDICTOR.detector(image).boxes
 
-    follow = Tracker("fast", detector=detector, threads=1, rules=TrackRules(every=5))
+    follow = Tracker("fast", detector=detector, threads=1, rules=TrackRules(detect_every=5))
     for _ in range(16):
         assert len(follow(scene(("astronaut", 110, 150, 120)))) == 1
     assert len(looks) == 4  # frames 0, 5, 10, 15
+
+
+class Counting:
+    """The model `fast`, which counts the crops of each call."""
+
+    def __init__(self):
+        model = PREDICTOR.model
+        self.name, self.scheme, self.points = "counts", model.scheme, model.points
+        self.size, self.padding, self.calls = model.size, model.padding, []
+
+    def predict(self, crops):
+        self.calls.append(len(crops))
+        return PREDICTOR.model.predict(crops)
+
+
+@pytest.mark.parametrize(
+    ("recrop", "crops"), [(None, 1), (RecropPolicy(), 2), (RecropPolicy(max_box_error=9), 1)]
+)
+def test_a_followed_face_is_cropped_again_by_the_rules_of_the_predictor(recrop, crops):
+    model = Counting()
+    follow = Tracker(model, recrop=recrop, smooth=None)
+    for _ in range(3):
+        follow(scene(("astronaut", 110, 110, 120)))
+    before = len(model.calls)
+    # by a quarter of its side, so that the box of the first crop is wrong
+    assert len(follow(scene(("astronaut", 110, 122, 120)))) == 1
+    assert model.calls[before:] == [1] * crops
+
+
+def test_a_followed_face_is_not_searched_at_other_angles():
+    model = Counting()
+    follow = Tracker(model, recrop=RecropPolicy(min_score=1.0, max_box_error=9))
+    for x in (110, 112, 114):
+        follow(scene(("astronaut", 110, x, 120)))
+    # three rolls and a crop around the landmarks, then around the best; and one crop per frame
+    assert model.calls == [1, 4, 1, 1, 1]
+
+
+def test_faces_below_the_landmark_score_of_the_predictor_are_not_tracked():
+    lenient, strict = (
+        Tracker(Predictor("fast", threads=1, min_landmark_score=limit)) for limit in (0.0, 0.99)
+    )
+    frame = scene(("astronaut", 110, 150, 120))
+    assert [len(lenient(frame)), len(strict(frame))] == [1, 0]
 
 
 def test_frames_without_a_face_give_empty_faces_and_leave_nothing_behind():
@@ -91,7 +136,7 @@ def test_a_face_that_leaves_and_returns_has_its_number_again():
 
 
 def test_a_face_that_returns_too_late_is_a_new_one():
-    follow = tracker(rules=TrackRules(keep_s=0.2))
+    follow = tracker(rules=TrackRules(max_lost_s=0.2))
     follow(scene(("astronaut", 110, 150, 120)))
     for _ in range(12):
         follow(scene())
@@ -110,7 +155,7 @@ def test_after_a_cut_another_face_at_the_same_place_is_another():
 
 
 def panned(by, frames, dark=1.0):
-    """A face that stays where it is before a background of hard edges that moves on by so many pixels a frame."""
+    """A still face before a background of hard edges that moves by `by` pixels per frame."""
     colors = np.random.default_rng(0).integers(0, 255, (6, 80, 3), dtype=np.uint8)
     wide = np.kron(colors, np.ones((40, 40, 1), np.uint8))
     front, behind = scene(("astronaut", 110, 150, 120)), scene()
@@ -151,7 +196,7 @@ def test_the_detector_may_look_at_every_frame():
         looks.append(1)
         return np.zeros((0, 4)), np.zeros(0)
 
-    follow = Tracker("fast", detector=detector, rules=TrackRules(every=1))
+    follow = Tracker("fast", detector=detector, rules=TrackRules(detect_every=1))
     for _ in range(5):
         follow(scene())
     assert len(looks) == 5
@@ -183,7 +228,7 @@ def test_two_faces_that_cross_keep_their_numbers():
 
 
 def test_a_second_face_that_enters_gets_the_next_number():
-    follow = tracker(rules=TrackRules(every=3))
+    follow = tracker(rules=TrackRules(detect_every=3))
     follow(scene(("astronaut", 110, 90, 120)))
     for _ in range(4):
         faces = follow(scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120)))
@@ -200,7 +245,7 @@ def test_a_face_of_which_the_detector_is_unsure_is_told_when_it_was_seen_again()
         len(follow(scene())),
         *(len(follow(scene(("astronaut", 110, 150, 120)))) for _ in range(8)),
     ]
-    # the detector looks at frames 0, 1, where the picture changes, 3, 5; the third look at the face makes it sure
+    # the detector runs on frames 0, 1, where the image changes, 3 and 5; its third hit confirms
     assert shown == [0, 0, 0, 0, 0, 1, 1, 1, 1]
     follow.reset()
     assert len(follow(scene(("astronaut", 110, 150, 120)))) == 1  # as in a picture
@@ -221,7 +266,7 @@ def test_a_false_face_that_the_detector_sees_once_is_never_told():
 
 def test_at_most_so_many_faces_are_followed():
     frame = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
-    follow = tracker(faces=1, rules=TrackRules(every=2))
+    follow = tracker(faces=1, rules=TrackRules(detect_every=2))
     wanted = PREDICTOR(frame)[0]
     for _ in range(6):
         faces = follow(frame)
@@ -261,7 +306,7 @@ def test_a_tracker_restored_from_its_state_goes_on_as_if_unbroken():
 
 
 def test_what_it_holds_does_not_grow():
-    follow = tracker(rules=TrackRules(every=3, keep_s=0.3))
+    follow = tracker(rules=TrackRules(detect_every=3, max_lost_s=0.3))
     sizes = []
     for k in range(60):
         # faces come and go all the time
@@ -329,7 +374,10 @@ def test_time_has_to_go_on():
     [
         ({"faces": 0}, "faces is 0; wanted at least 1"),
         ({"smooth": "one-eurp"}, "no filter is called 'one-eurp'; did you mean 'one-euro'"),
-        ({"rules": TrackRules(every=0)}, "every is 0 and search 2; wanted at least 1 frame each"),
+        (
+            {"rules": TrackRules(detect_every=0)},
+            "detect_every is 0 and detect_every_when_lost 2; wanted at least 1 frame each",
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(options, message):
@@ -353,8 +401,8 @@ def test_doubtful_faces_take_no_place_of_those_wanted():
         faces=1,
         detector=detector,
         threads=1,
-        floor=0.0,
-        rules=TrackRules(every=2, sure=0.7),
+        min_landmark_score=0.0,
+        rules=TrackRules(detect_every=2, new_face_score=0.7),
     )
     told = [len(follow(scene(("astronaut", 110, 240, 120)))) for _ in range(12)]
     assert told[-1] == 1
@@ -380,7 +428,10 @@ def test_each_face_is_seen_with_what_the_model_remembers_of_it():
     alone = scene(("astronaut", 110, 90, 120))
 
     def seen():
-        return {t.number: None if t.memory is None else t.memory.maps.max() for t in follow._tracks}
+        return {
+            t.track_id: None if t.recurrent_state is None else t.recurrent_state.maps.max()
+            for t in follow._tracks
+        }
 
     for _ in range(3):
         follow(both)
@@ -394,8 +445,8 @@ def test_each_face_is_seen_with_what_the_model_remembers_of_it():
     for frame in (both, both, both):
         wanted, found = follow(frame), other(frame)
         np.testing.assert_array_equal(wanted.landmarks, found.landmarks)
-    assert [t.memory.maps.max() for t in other._tracks] == [
-        t.memory.maps.max() for t in follow._tracks
+    assert [t.recurrent_state.maps.max() for t in other._tracks] == [
+        t.recurrent_state.maps.max() for t in follow._tracks
     ]
     assert seen()[1] == 8
     assert seen()[2] < 4

@@ -72,7 +72,7 @@ def _show_speed(listed: list[dict[str, Any]]) -> None:
     rows = [
         [
             t.model,
-            t.what,
+            t.workload,
             str(t.threads),
             f"{t.least_ms:.2f}",
             f"{t.median_ms:.2f}",

@@ -94,7 +94,8 @@ def track(
     that was stopped goes on with --resume and ends as if it had not been. A camera is followed until Ctrl-C or SIGTERM.
     """
     from ..io.video import VideoReader, is_camera
-    from ..tracking.tracker import RULES, Tracker, TrackRules
+    from ..tracking.rules import RULES, TrackRules
+    from ..tracking.tracker import Tracker
 
     if out is None and (resume or again or trails or rerun or format):
         raise typer.BadParameter(
@@ -103,7 +104,7 @@ def track(
     if resume and is_camera(source):
         raise typer.BadParameter(NOT_AGAIN)
     targets = None if out is None else _Targets(source, out, format, rerun, trails)
-    rules = RULES if every is None else TrackRules(every=every)
+    rules = RULES if every is None else TrackRules(detect_every=every)
     options: dict[str, Any] = {
         "detector": named_detector(detector),
         "scheme": scheme,
@@ -113,7 +114,7 @@ def track(
     tracker = Tracker(model, faces=faces, smooth=smooth.filter, rules=rules, **options)
     settings = _settings(source, model) | {
         "faces": faces,
-        "every": rules.every,
+        "every": rules.detect_every,
         "smooth": smooth.value,
     }
     settings |= {"detector": identity(detector), "flip": flip} | (
@@ -155,7 +156,7 @@ class _Targets:
         self, source: str, out: Path, format: Written | None, recording: Path | None, trails: bool
     ) -> None:
         """Raises: BadParameter for a suffix that names nothing; ExtraError where a file could not be written."""
-        from ..analysis.rerun_file import check_recording
+        from ..analysis.rerun_file import import_rerun
         from ..io.track_files import SUFFIXES
         from ..io.video import ENCODERS, import_av
 
@@ -174,7 +175,7 @@ class _Targets:
         kind = (format or Written.jsonl).value if self.video else suffix[1:]
         self.recording = recording
         if recording:
-            check_recording(recording)
+            import_rerun(recording)
         self.gathered = out.with_suffix(f".{kind}") if kind != "jsonl" else None
         if kind == "parquet":
             need_package("pyarrow", "report")
@@ -270,7 +271,7 @@ def _write_tracks(
     again: bool,
 ) -> int:
     """Writes all that is wanted; gives the number of frames."""
-    from ..analysis.rerun_file import Recording
+    from ..analysis.rerun_file import RerunWriter
     from ..io.track_files import TrackWriter, gather_tracks, unfinished
 
     going_on = resume and unfinished(targets.tracks)
@@ -286,7 +287,8 @@ def _write_tracks(
         pictures: list[Any] = (
             [stack.enter_context(_Drawing(targets, reader))] if targets.video else []
         )
-        pictures += [stack.enter_context(Recording(targets.recording))] if targets.recording else []
+        if targets.recording:
+            pictures.append(stack.enter_context(RerunWriter(targets.recording)))
         total = min(filter(None, (reader.frames, frames)), default=None)
         step = stack.enter_context(progress_bar("frames", total, speed=True))
         try:
