@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all: written under a temporary name, then renamed."""
+"""Atomic files: written under a temporary name, then renamed."""
 
 import os
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def partial_path(path: Path) -> Path:
 
 
 class AtomicWriter:
-    """Base of incremental writers: a with block closes them, or discards them on error."""
+    """Base of incremental writers: closed by a with block, or discarded on error."""
 
     def close(self) -> None:
         """Finish the file and give it its final name."""

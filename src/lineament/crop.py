@@ -1,4 +1,4 @@
-"""Crops of images: one similarity transform each, at any rotation, sub-pixel both ways."""
+"""Crops of images: one similarity each, at any rotation, sub-pixel both ways."""
 
 import os
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .geometry import (
     Array,
+    Image,
     affine_scale,
     apply_affine,
     as_boxes,
@@ -21,10 +22,10 @@ from .geometry import (
 )
 
 LONGEST_SIDE = 32_000  # OpenCV warps no image with a side of 32,767 pixels or more
-MIN_THREADED_CROPS = 8  # with fewer crops per call, starting threads costs more than it saves
+MIN_THREADED_CROPS = 8  # for fewer, starting threads costs more than it saves
 
 
-def warp(image: NDArray[np.uint8], image_to_crop: ArrayLike, size: int) -> NDArray[np.uint8]:
+def warp(image: Image, image_to_crop: ArrayLike, size: int) -> Image:
     """Return the crop (size, size, 3) of `image` (H, W, 3), black outside the image.
 
     At half size and below, the image is first shrunk by area, to avoid aliasing.
@@ -48,9 +49,7 @@ def warp(image: NDArray[np.uint8], image_to_crop: ArrayLike, size: int) -> NDArr
     return np.asarray(crop, dtype=np.uint8)
 
 
-def _visible_part(
-    image: NDArray[np.uint8], affine: Array, size: int
-) -> tuple[NDArray[np.uint8], Array]:
+def _visible_part(image: Image, affine: Array, size: int) -> tuple[Image, Array]:
     """Return the part of `image` that the crop shows, and the affine from that part."""
     far = size - 1.0
     corners = apply_affine(
@@ -63,10 +62,8 @@ def _visible_part(
     return image[y0:y1, x0:x1], compose(affine, [[1, 0, x0], [0, 1, y0]])
 
 
-def _shrink_by_area(
-    image: NDArray[np.uint8], affine: Array, factor: int
-) -> tuple[NDArray[np.uint8], Array]:
-    """Return `image` shrunk by an integer factor, and the affine from it; others are slower."""
+def _shrink_by_area(image: Image, affine: Array, factor: int) -> tuple[Image, Array]:
+    """Return `image` shrunk by an integer factor, which is fast, and its affine."""
     width, height = image.shape[1] // factor, image.shape[0] // factor
     if width == 0 or height == 0:
         return image[:0], affine
@@ -78,9 +75,9 @@ def _shrink_by_area(
 
 
 def warp_all(
-    images: Sequence[NDArray[np.uint8]], affines: Sequence[ArrayLike], size: int, threads: int = 1
+    images: Sequence[Image], affines: Sequence[ArrayLike], size: int, threads: int = 1
 ) -> NDArray[np.uint8]:
-    """Return the crops (F, size, size, 3), one per affine, each of the image at its index.
+    """Return one crop per affine, of the image at its index: (F, size, size, 3).
 
     Args:
         images: F images, RGB, (H, W, 3) each.
@@ -104,13 +101,9 @@ def warp_all(
 
 
 def crop_boxes(
-    image: NDArray[np.uint8],
-    boxes: ArrayLike,
-    size: int,
-    padding: float,
-    rolls_deg: ArrayLike = 0.0,
+    image: Image, boxes: ArrayLike, size: int, padding: float, rolls_deg: ArrayLike = 0.0
 ) -> tuple[NDArray[np.uint8], Array]:
-    """Return the crops (F, size, size, 3) around boxes, and image_to_crop affines (F, 2, 3).
+    """Return crops (F, size, size, 3) around boxes, and their affines (F, 2, 3).
 
     Args:
         image: RGB, (H, W, 3).

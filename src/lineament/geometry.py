@@ -1,14 +1,14 @@
 """Boxes, affines and flips, and the pixel conventions of the package.
 
-- The center of the top-left pixel is (0, 0); x runs right, y runs down. An image of W x H
-  pixels covers [-0.5, W - 0.5] x [-0.5, H - 0.5].
-- A box is (x0, y0, x1, y1) in the same coordinates, with real numbers on its outline: width =
-  x1 - x0, without + 1. The box of a face is the tight box of its 68 landmarks, brows to chin.
-- Resizing by s maps pixel areas: x' = (x + 0.5) s - 0.5. A heatmap of stride s maps to its
-  crop by the same rule.
+- The center of the top-left pixel is (0, 0); x runs right, y runs down. An image of W x
+  H pixels covers [-0.5, W - 0.5] x [-0.5, H - 0.5].
+- A box is (x0, y0, x1, y1) in the same coordinates, with real numbers on its outline:
+  width = x1 - x0, without + 1. A face has the tight box of its 68 landmarks.
+- Resizing by s maps pixel areas: x' = (x + 0.5) s - 0.5. A heatmap of stride s maps to
+  its crop by the same rule.
 - A horizontal flip maps x' = W - 1 - x.
-- An affine is 2x3 float64 and maps column vectors (x, y, 1). Angles are in degrees, clockwise
-  as seen: a face of roll +30 has its chin turned towards the left edge of the image.
+- An affine is 2x3 float64 and maps column vectors (x, y, 1). Angles are in degrees,
+  clockwise as seen: a face of roll +30 has its chin turned to the left edge.
 """
 
 import math
@@ -19,6 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import ShapeError
 
 Array = NDArray[np.float64]
+Image = NDArray[np.uint8]
+"""RGB, (H, W, 3)."""
 
 
 def as_points(points: ArrayLike, name: str = "landmarks") -> Array:
@@ -36,7 +38,7 @@ def as_points(points: ArrayLike, name: str = "landmarks") -> Array:
 
 
 def as_boxes(boxes: ArrayLike) -> Array:
-    """Return `boxes` as float64 (F, 4); one box (4,) becomes (1, 4), an empty list (0, 4).
+    """Return `boxes` as float64 (F, 4); a box (4,) becomes (1, 4), no box (0, 4).
 
     Raises:
         ShapeError: If the shape differs, a number is not finite, or a box has no area.
@@ -63,7 +65,7 @@ def as_boxes(boxes: ArrayLike) -> Array:
 
 
 def landmark_box(landmarks: ArrayLike) -> Array:
-    """Return the tight box (4,) around the finite ones of `landmarks` (N, 2), in their frame.
+    """Return the tight box (4,) of the finite ones of `landmarks` (N, 2).
 
     Raises:
         ShapeError: If the shape differs, or no landmark is finite.
@@ -92,7 +94,7 @@ def box_side(box: ArrayLike) -> float:
 
 
 def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
-    """Return the intersection over union (A, B) of each pair of boxes (A, 4) and (B, 4)."""
+    """Return the intersection over union (A, B) of boxes (A, 4) and (B, 4)."""
     a = np.asarray(boxes_a, dtype=np.float64).reshape(-1, 4)
     b = np.asarray(boxes_b, dtype=np.float64).reshape(-1, 4)
     ax0, ay0, ax1, ay1 = a.T[:, :, None]
@@ -105,7 +107,7 @@ def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
 
 
 def similarity(scale: float, angle_deg: float, source: ArrayLike, target: ArrayLike) -> Array:
-    """Return the affine (2, 3) that scales, rotates and maps point `source` to point `target`."""
+    """Return the affine that scales, rotates and takes point `source` to `target`."""
     angle = math.radians(angle_deg)
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     x, y = np.asarray(source, dtype=np.float64).tolist()
@@ -159,7 +161,7 @@ def compose(second: ArrayLike, first: ArrayLike) -> Array:
 
 
 def affine_scale(affine: ArrayLike) -> float:
-    """Return target pixels per source pixel of `affine`: the square root of its area factor."""
+    """Return target pixels per source pixel: the square root of the area factor."""
     (a, b, _), (c, d, _) = np.asarray(affine, dtype=np.float64).tolist()
     return math.sqrt(abs(a * d - b * c))
 
@@ -170,7 +172,7 @@ def resize_affine(scale_x: float, scale_y: float) -> Array:
 
 
 def flip_affine(width: int) -> Array:
-    """Return the affine (2, 3) of mirroring an image `width` pixels wide: x' = width - 1 - x."""
+    """Return the affine (2, 3) of mirroring an image: x' = width - 1 - x."""
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
 
 
@@ -183,8 +185,8 @@ def fit_roll_deg(source: ArrayLike | None, target: ArrayLike) -> float:
     """
     if source is None:
         return 0.0
-    # in complex numbers rotation and scale are the product of the centered sets; to center
-    # one of them is enough
+    # in complex numbers rotation and scale are the product of the centered sets; to
+    # center one of them is enough
     start = np.ascontiguousarray(source, np.float64).view(np.complex128)[:, 0]
     end = np.ascontiguousarray(target, np.float64).view(np.complex128)[:, 0]
     product = np.vdot(start - start.sum() / len(start), end)
@@ -192,34 +194,35 @@ def fit_roll_deg(source: ArrayLike | None, target: ArrayLike) -> float:
 
 
 def upright_box(landmarks: ArrayLike, mean: ArrayLike | None) -> tuple[Array, float]:
-    """Return the box of a crop that shows `landmarks` upright, and their roll in degrees.
+    """Return the box of an upright crop of `landmarks`, and their roll in degrees.
 
     Args:
         landmarks: (N, 2), image pixels.
-        mean: Upright mean face, (N, 2), in any unit; None: the landmarks count as upright.
+        mean: Upright mean face, (N, 2), in any unit; None: landmarks are upright.
 
     Returns:
-        A square (4,) in image pixels with the center and longer side of the tight box at that
-        roll, and the roll.
+        A square (4,) in image pixels with the center and longer side of the tight box
+        at that roll, and the roll.
     """
     roll_deg = fit_roll_deg(mean, landmarks)
     turned = similarity(1.0, -roll_deg, (0, 0), (0, 0))
     box = landmark_box(apply_affine(turned, landmarks))
-    center, half = apply_affine(invert_affine(turned), box_center(box)), box_side(box) / 2
+    center, half = (apply_affine(invert_affine(turned), box_center(box)), box_side(box) / 2)
     return np.concatenate([center - half, center + half]), roll_deg
 
 
 def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
-    """Return the similarity (2, 3) from `source` to `target` in least squares, without mirroring.
+    """Return the least-squares similarity (2, 3), without mirroring.
 
     Args:
         source: (N, 2), N >= 2.
         target: (N, 2).
 
     Raises:
-        ShapeError: If the numbers of points differ or are below 2, or all source points are one.
+        ShapeError: If the numbers of points differ or are below 2, or all source points
+            are one.
 
-    Source: Umeyama 1991, eq. 40-43; in the plane they are one division of complex numbers.
+    Source: Umeyama 1991, eq. 40-43; in the plane a division of complex numbers.
     """
     a, b = as_points(source, "source points"), as_points(target, "target points")
     if len(a) != len(b) or len(a) < 2:

@@ -1,4 +1,4 @@
-"""Alignment of faces: a canonical crop by one similarity from the landmarks to a template.
+"""Alignment of faces: a canonical crop by a similarity from landmarks to a template.
 
 Templates are read from tables/templates/<name>.toml or given as named points.
 """
@@ -10,12 +10,12 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..crop import warp
 from ..errors import InputError, SchemeError, ShapeError, did_you_mean
 from ..face import Face
-from ..geometry import Array, apply_affine, fit_similarity, resize_affine, similarity
+from ..geometry import Array, Image, apply_affine, fit_similarity, resize_affine, similarity
 from ..schemes import NAMES, convert, scheme
 from .draw import check_rgb
 
@@ -66,23 +66,25 @@ def load_template(name: str) -> Template:
 
 
 def align(
-    image: NDArray[np.uint8],
+    image: Image,
     face: Face,
     template: str | Template | Mapping[str, ArrayLike] = "arcface112",
     size: int | None = None,
-) -> tuple[NDArray[np.uint8], Array]:
+) -> tuple[Image, Array]:
     """Return the canonical crop of a face and its affine.
 
     Args:
         image: Image of the face, RGB uint8 (H, W, 3).
         face: The face.
-        template: One of "arcface112", "ffhq256", "ffhq512", "ffhq1024", a Template, or at least
-            two named points with x, y in pixels of a crop of `size`. Names are those of the
-            face's scheme or of a scheme it converts to: ibug68 has the five points of ArcFace.
+        template: One of "arcface112", "ffhq256", "ffhq512", "ffhq1024", a Template, or
+            at least two named points with x, y in pixels of a crop of `size`. Names are
+            those of the face's scheme or of a scheme it converts to: ibug68 has the
+            five points of ArcFace.
         size: Side of the crop, pixels; None: the template's.
 
     Returns:
-        The crop (size, size, 3), black outside the image, and the image_to_crop affine (2, 3).
+        The crop (size, size, 3), black outside the image, and the image_to_crop affine
+        (2, 3).
 
     Raises:
         ImageError: If the image has another type or shape.
@@ -101,7 +103,7 @@ def align_affine(
     template: str | Template | Mapping[str, ArrayLike] = "arcface112",
     size: int | None = None,
 ) -> Array:
-    """Return the image_to_crop affine (2, 3) of `align`; arguments and errors are the same."""
+    """Return the affine (2, 3) of `align`, with the same arguments and errors."""
     return _affine(face, *_chosen(template, size))
 
 
@@ -151,7 +153,7 @@ def _affine(face: Face, template: Template, size: int) -> Array:
 
 
 def named_point(face: Face, name: str) -> Array:
-    """Return the landmark (2,) called `name` in the face's scheme, or in one it converts to.
+    """Return the landmark (2,) called `name` in a scheme that the face converts to.
 
     Raises:
         SchemeError: If there is none; the message offers the nearest names.

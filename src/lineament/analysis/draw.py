@@ -1,4 +1,4 @@
-"""Drawing of faces on images, anti-aliased and sub-pixel, and writing of image files."""
+"""Drawing of faces on images, anti-aliased and sub-pixel; writing of images."""
 
 import os
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image as PILImage
 
 from ..atomic import atomic_path
 from ..errors import ImageError
 from ..face import Face, Faces
-from ..geometry import Array, box_side
+from ..geometry import Array, Image, box_side
 from ..schemes import Scheme, scheme
 
 Color = tuple[int, int, int]
@@ -44,13 +44,13 @@ FORMATS: dict[str, str] = {
 
 SHIFT = 6  # fractional bits of OpenCV's drawing: 1/64 px
 FAR_PX = 2.0**20  # farther out OpenCV's fixed-point coordinates could overflow
-RIM_FROM_PX = 2.0  # below this radius the dark rims of neighboring dots would cover the face
+RIM_FROM_PX = 2.0  # below this radius the dark rims of dots would cover the face
 LABEL_FROM_PX = 40.0  # below this box side a label would cover the face
 LABEL_DIVISOR = 14.0  # box side over height of the label
 
 
 def draw_faces(
-    image: NDArray[np.uint8],
+    image: Image,
     faces: Faces,
     *,
     points: bool = True,
@@ -59,7 +59,7 @@ def draw_faces(
     labels: bool = True,
     sigmas: bool = False,
     size: float = 1.0,
-) -> NDArray[np.uint8]:
+) -> Image:
     """Return a copy of `image` with the faces drawn on it.
 
     Args:
@@ -70,7 +70,7 @@ def draw_faces(
         boxes: Draw the boxes.
         labels: Write track id and detector score above boxes of at least 40 px.
         sigmas: Draw a circle of 2 sigma around each landmark.
-        size: Factor on the sizes of lines, dots and letters, which also grow with the face.
+        size: Factor on lines, dots and letters, which also grow with the face.
 
     Raises:
         ImageError: If the image has another type or shape.
@@ -94,13 +94,13 @@ def draw_faces(
 
 
 def draw_trails(
-    canvas: NDArray[np.uint8], trails: Sequence[Sequence[Array]], color: Color = TRAIL_COLOR
+    canvas: Image, trails: Sequence[Sequence[Array]], color: Color = TRAIL_COLOR
 ) -> None:
     """Draw trails on `canvas`, in place.
 
     Args:
         canvas: RGB uint8 (H, W, 3).
-        trails: Past positions (2,) of each face, the latest last; the line gets thicker.
+        trails: Past positions (2,) of each face, the latest last.
         color: RGB.
     """
     for trail in trails:
@@ -110,7 +110,7 @@ def draw_trails(
                 cv2.line(canvas, _fixed(start), _fixed(end), color, thickness, cv2.LINE_AA, SHIFT)
 
 
-def check_rgb(image: NDArray[np.uint8]) -> None:
+def check_rgb(image: Image) -> None:
     """Raise ImageError unless `image` is RGB uint8 (H, W, 3)."""
     is_array = isinstance(image, np.ndarray)
     if is_array and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
@@ -142,9 +142,7 @@ def part_colors(of: Scheme) -> list[Color]:
     return colors
 
 
-def _paint(
-    canvas: NDArray[np.uint8], center: Array, outer: float, inner: float, color: Color
-) -> None:
+def _paint(canvas: Image, center: Array, outer: float, inner: float, color: Color) -> None:
     """Fill the ring between two radii, each pixel by its covered fraction.
 
     OpenCV draws circles of few pixels as diamonds.
@@ -162,7 +160,7 @@ def _paint(
     part[:] = np.rint(part + cover[..., None] * (np.array(color) - part)).astype(np.uint8)
 
 
-def _draw_points(canvas: NDArray[np.uint8], face: Face, radius: float) -> None:
+def _draw_points(canvas: Image, face: Face, radius: float) -> None:
     near = _near(face.landmarks)
     for index, color in enumerate(part_colors(scheme(face.scheme))):
         if near[index]:
@@ -171,7 +169,7 @@ def _draw_points(canvas: NDArray[np.uint8], face: Face, radius: float) -> None:
             _paint(canvas, face.landmarks[index], radius, 0.0, color)
 
 
-def _draw_edges(canvas: NDArray[np.uint8], face: Face, thickness: int) -> None:
+def _draw_edges(canvas: Image, face: Face, thickness: int) -> None:
     of = scheme(face.scheme)
     colors, near = part_colors(of), _near(face.landmarks)
     for a, b in of.edges:
@@ -180,7 +178,7 @@ def _draw_edges(canvas: NDArray[np.uint8], face: Face, thickness: int) -> None:
             cv2.line(canvas, *ends, colors[a], thickness, cv2.LINE_AA, SHIFT)
 
 
-def _draw_sigmas(canvas: NDArray[np.uint8], face: Face) -> None:
+def _draw_sigmas(canvas: Image, face: Face) -> None:
     near, side = _near(face.landmarks), box_side(face.box)
     for index, color in enumerate(part_colors(scheme(face.scheme))):
         radius = 2 * face.sigma_px[index]
@@ -188,14 +186,14 @@ def _draw_sigmas(canvas: NDArray[np.uint8], face: Face) -> None:
             _paint(canvas, face.landmarks[index], radius + 0.5, radius - 0.5, color)
 
 
-def _draw_box(canvas: NDArray[np.uint8], box: Array, thickness: int) -> None:
+def _draw_box(canvas: Image, box: Array, thickness: int) -> None:
     corners = box.clip(-FAR_PX, FAR_PX)
     cv2.rectangle(
         canvas, _fixed(corners[:2]), _fixed(corners[2:]), BOX_COLOR, thickness, cv2.LINE_AA, SHIFT
     )
 
 
-def _draw_label(canvas: NDArray[np.uint8], face: Face, size: float) -> None:
+def _draw_label(canvas: Image, face: Face, size: float) -> None:
     text = f"{face.score:.2f}" if face.track_id is None else f"#{face.track_id} {face.score:.2f}"
     height = min(max(box_side(face.box) / LABEL_DIVISOR, 8.0), 400.0) * size
     scale = height / 21.0  # a capital of this font is 21 px high at scale 1
@@ -213,7 +211,7 @@ def _draw_label(canvas: NDArray[np.uint8], face: Face, size: float) -> None:
     cv2.putText(canvas, text, origin, *style)
 
 
-def save_image(path: str | os.PathLike[str], image: NDArray[np.uint8], quality: int = 95) -> Path:
+def save_image(path: str | os.PathLike[str], image: Image, quality: int = 95) -> Path:
     """Write an image file atomically and return its path.
 
     Args:
@@ -222,8 +220,8 @@ def save_image(path: str | os.PathLike[str], image: NDArray[np.uint8], quality: 
         quality: Quality of JPEG and WebP, 1 to 100.
 
     Raises:
-        ImageError: If the suffix is unknown, the image has another type or shape, or the file
-            cannot be written.
+        ImageError: If the suffix is unknown, the image has another type or shape, or
+            the file cannot be written.
     """
     target = Path(path)
     name = FORMATS.get(target.suffix.lower())
@@ -235,8 +233,8 @@ def save_image(path: str | os.PathLike[str], image: NDArray[np.uint8], quality: 
     options: dict[str, int] = {"quality": quality} if name in ("JPEG", "WEBP") else {}
     try:
         with atomic_path(target) as temporary:
-            Image.fromarray(image).save(temporary, format=name, **options)
-    except (OSError, ValueError) as error:  # Pillow raises either if a format lacks this size
+            PILImage.fromarray(image).save(temporary, format=name, **options)
+    except (OSError, ValueError) as error:  # either, if a format lacks this size
         reason = getattr(error, "strerror", None) or error
         raise ImageError(
             f"{target}: cannot be written ({reason}); choose another place or format"

@@ -18,7 +18,8 @@ from ..face import Face
 from ..geometry import Array
 from ..schemes import convert, scheme
 
-RIGHT_EYE = (36, 37, 38, 39, 40, 41)  # of ibug68: outer corner, upper lid, inner corner, lower lid
+# of ibug68: outer corner, upper lid, inner corner, lower lid
+RIGHT_EYE = (36, 37, 38, 39, 40, 41)
 LEFT_EYE = (45, 44, 43, 42, 47, 46)
 INNER_LIPS = (60, 61, 62, 63, 64, 65, 66, 67)
 OUTER_CORNERS = (36, 45)
@@ -34,25 +35,25 @@ class Sides(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class HeadPose:
-    """Orientation and position of a head. The angles apply in the order pitch, yaw, roll."""
+    """Orientation and position of a head; angles apply as pitch, then yaw, then roll."""
 
     yaw_deg: float
     """In [-90, 90]; positive if the face is turned to the right edge of the image."""
     pitch_deg: float
     """In (-180, 180]; positive if the face looks up."""
     roll_deg: float
-    """In (-180, 180]; positive if the chin points to the left edge of the image: clockwise."""
+    """In (-180, 180]; positive if the chin points to the left edge of the image."""
     rotation: Array
-    """(3, 3): mean face to camera, both with x right, y down, z away from the camera."""
+    """(3, 3): mean face to camera, both with x right, y down, z forwards."""
     translation_mm: Array
-    """(3,): nasion in the camera frame, for a head of average size and a true focal length."""
+    """(3,): nasion in the camera frame, for a head of average size."""
     error: float
-    """RMS distance of the fitted mean face from the landmarks, in interocular distances."""
+    """RMS distance of the fitted face from the landmarks, in interocular distances."""
 
 
 @cache
 def mean_face_3d() -> tuple[tuple[str, ...], Array]:
-    """Return names (N,) and positions (N, 3) of the mean face's points, mm; see its table."""
+    """Return names (N,) and positions (N, 3) of the mean face's points, mm."""
     table = tomllib.loads(
         files("lineament").joinpath("tables/mean_face_3d.toml").read_text(encoding="utf-8")
     )
@@ -67,21 +68,22 @@ def head_pose(
     focal_px: float | None = None,
     center_px: ArrayLike | None = None,
 ) -> HeadPose:
-    """Return the head pose of a face, by fitting a mean face to 14 landmarks in perspective.
+    """Return the head pose, by fitting a mean face to 14 landmarks in perspective.
 
-    No true poses were available, so no absolute accuracy is claimed. Every head is taken for the
-    mean adult one: another plausible mean face moves pitch by about 8 degrees, nearly the same for
-    all faces, and yaw by less than 1, so trust differences in pitch more than its zero. Landmark
-    errors of 3 % of the interocular distance move yaw and pitch by 2 degrees and roll by 1 (RMS);
-    a focal length wrong by a factor of two to five costs 2 degrees, a wide open mouth about 10
-    degrees of pitch. It was tested up to 45 degrees of yaw; beyond, occluded landmarks are guesses.
+    No true poses were available, so no absolute accuracy is claimed. Every head is
+    taken for the mean adult one: another plausible mean face moves pitch by about 8
+    degrees, nearly the same for all faces, and yaw by less than 1, so trust differences
+    in pitch more than its zero. Landmark errors of 3 % of the interocular distance move
+    yaw and pitch by 2 degrees and roll by 1 (RMS); a focal length wrong by a factor of
+    two to five costs 2 degrees, a wide open mouth about 10 degrees of pitch. It was
+    tested up to 45 degrees of yaw; beyond, occluded landmarks are guesses.
 
     Args:
         face: The face.
         image_size: Width and height of the image, pixels.
         focal_px: Focal length, pixels; None: the width of the image.
-        center_px: Principal point (2,), pixels; None: the middle of the image. For a cropped
-            image give focal length and center of the original.
+        center_px: Principal point (2,), pixels; None: the middle of the image. For a
+            cropped image give focal length and center of the original.
 
     Raises:
         SchemeError: If the scheme lacks the points.
@@ -111,7 +113,7 @@ def head_pose(
 
 
 def rotation_angles(rotation: ArrayLike) -> tuple[float, float, float]:
-    """Return yaw, pitch and roll of `rotation` (3, 3), degrees, with the signs of HeadPose."""
+    """Return yaw, pitch and roll of `rotation` (3, 3), degrees, as in HeadPose."""
     r = np.asarray(rotation, dtype=np.float64)
     yaw = np.arctan2(r[2, 0], np.hypot(r[0, 0], r[1, 0]))
     pitch, roll = np.arctan2(-r[2, 1], r[2, 2]), np.arctan2(r[1, 0], r[0, 0])
@@ -160,11 +162,12 @@ def _ratio(length: float, width: float, what: str) -> float:
 
 
 def eye_openness(face: Face) -> Sides:
-    """Return the aspect ratio of each eye: mean height between the lids over corner distance.
+    """Return the aspect ratio of each eye: mean lid distance over corner distance.
 
-    About 0.1 or less for a closed eye and 0.2 to 0.4 for an open one, by person; yaw raises it,
-    nodding lowers it. Landmark errors of 3 % of the interocular distance move it by 0.10 (RMS),
-    of 1 % by 0.03: to detect a blink, compare with the same person's range over frames.
+    About 0.1 or less for a closed eye and 0.2 to 0.4 for an open one, by person; yaw
+    raises it, nodding lowers it. Landmark errors of 3 % of the interocular distance
+    move it by 0.10 (RMS), of 1 % by 0.03: to detect a blink, compare with the same
+    person's range over frames.
 
     Raises:
         SchemeError: If the scheme lacks the points.
@@ -183,7 +186,7 @@ def _openness(face: Face, eye: tuple[int, ...], what: str) -> float:
 
 
 def mouth_openness(face: Face) -> float:
-    """Return the mean height between the inner lips, at three places, over corner distance.
+    """Return the mean distance of the inner lips over that of their corners.
 
     0 for closed lips, 0.1 to 0.3 while talking, above 0.5 wide open; yaw raises it.
 
@@ -206,10 +209,10 @@ def interocular_px(face: Face) -> float:
 
 
 def eye_roll_deg(face: Face) -> float:
-    """Return the angle of the line from the right to the left eye, degrees in (-180, 180].
+    """Return the angle of the line between the eyes, degrees in (-180, 180].
 
-    It equals the roll of `head_pose` for a face that looks at the camera, and differs from it if
-    yaw and pitch combine.
+    It equals the roll of `head_pose` for a face that looks at the camera, and differs
+    from it if yaw and pitch combine.
 
     Raises:
         SchemeError: If the scheme lacks the points.

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..atomic import AtomicWriter, partial_path
 from ..errors import ImageError, missing_extra
 from ..face import Faces
+from ..geometry import Image
 from ..schemes import scheme
 from .draw import part_colors
 
@@ -34,7 +34,7 @@ def import_rerun(path: Path) -> Any:
 
 
 class RerunWriter(AtomicWriter):
-    """Write an .rrd file: frames, landmarks by track id, and mean uncertainty over time.
+    """Write an .rrd file: frames, landmarks by track id, mean uncertainty over time.
 
     Args:
         path: The file to write.
@@ -54,7 +54,7 @@ class RerunWriter(AtomicWriter):
         self._shown: set[int] = set()
         self._frames = 0
 
-    def add(self, image: NDArray[np.uint8], timestamp: float, faces: Faces) -> None:
+    def add(self, image: Image, timestamp: float, faces: Faces) -> None:
         """Add a frame: RGB (H, W, 3), its time in seconds, its faces."""
         self._frames += 1
         log, rerun = self._stream.log, self._rerun

@@ -1,11 +1,11 @@
-"""Acceptance of detected faces: drops doubtful and duplicate ones by their landmarks."""
+"""Acceptance of faces: drops doubtful and duplicate ones by their landmarks."""
 
 import numpy as np
 
 from ..geometry import Array, box_side, landmark_box
 
 MIN_LANDMARK_SCORE = 0.4
-"""Mean landmark score below which a detection is no face; chosen by `scripts/choose_floor.py`."""
+"""Mean landmark score of a face, at least; chosen by `scripts/choose_floor.py`."""
 SAME_FACE_DISTANCE = 0.1
 """Mean distance of the landmarks of one face found twice, in box sides."""
 
@@ -30,6 +30,6 @@ def keep_confident(landmarks: Array, scores: Array, min_landmark_score: float) -
 
 
 def is_same_face(landmarks: Array, other: Array) -> bool:
-    """Return whether two sets of landmarks (N, 2) of one scheme belong to the same face."""
+    """Return whether two sets of landmarks (N, 2) belong to the same face."""
     distance = float(np.linalg.norm(landmarks - other, axis=1).mean())
     return distance < SAME_FACE_DISTANCE * box_side(landmark_box(landmarks))

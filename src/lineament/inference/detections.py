@@ -1,14 +1,14 @@
-"""Detections: the face boxes of one image, as detectors return them; any callable as a detector."""
+"""Detections: the faces that a detector finds; any callable as a detector."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import ModelError, SchemeError, ShapeError
-from ..geometry import Array, as_boxes
+from ..geometry import Array, Image, as_boxes
 from ..schemes import scheme as load_scheme
 
 
@@ -37,7 +37,7 @@ class Detections:
         return Detections(*kept, landmarks, self.scheme)
 
 
-Detector = Callable[[NDArray[np.uint8]], Detections]
+Detector = Callable[[Image], Detections]
 """Maps an RGB uint8 image (H, W, 3) to its Detections."""
 
 
@@ -69,7 +69,7 @@ def concatenate(parts: list[Detections]) -> Detections:
     )
 
 
-def check_image(image: NDArray[np.uint8]) -> None:
+def check_image(image: Image) -> None:
     """Raise ShapeError unless `image` is RGB uint8 (H, W, 3)."""
     is_array = isinstance(image, np.ndarray)
     if is_array and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
@@ -83,10 +83,10 @@ def check_image(image: NDArray[np.uint8]) -> None:
 class CallableDetector:
     """A detector made of any callable; checks its images and what it returns."""
 
-    def __init__(self, function: Callable[[NDArray[np.uint8]], Any], scheme: str | None) -> None:
+    def __init__(self, function: Callable[[Image], Any], scheme: str | None) -> None:
         self.function, self.scheme = function, scheme
 
-    def __call__(self, image: NDArray[np.uint8]) -> Detections:
+    def __call__(self, image: Image) -> Detections:
         """Detect the faces of an RGB uint8 image (H, W, 3).
 
         Raises:
@@ -104,16 +104,14 @@ class CallableDetector:
         return found
 
 
-def as_detector(
-    function: Callable[[NDArray[np.uint8]], Any], scheme: str | None = None
-) -> CallableDetector:
+def as_detector(function: Callable[[Image], Any], scheme: str | None = None) -> CallableDetector:
     """Make a detector of any callable.
 
     Args:
-        function: Maps an RGB image to boxes (F, 4), boxes with scores (F, 5), (boxes, scores),
-            (boxes, scores, rolls) or Detections. Boxes must be tight landmark boxes, image
-            pixels. Scores default to 1, rolls to nan.
-        scheme: Scheme of the landmarks in its Detections; None: its attribute `scheme`, if any.
+        function: Maps an RGB image to boxes (F, 4), boxes with scores (F, 5), (boxes,
+            scores), (boxes, scores, rolls) or Detections. Boxes must be tight landmark
+            boxes, image pixels. Scores default to 1, rolls to nan.
+        scheme: Scheme of its landmarks; None: its attribute `scheme`, if any.
 
     Raises:
         ModelError: If `function` is not callable.
@@ -174,8 +172,8 @@ def _checked_landmarks(found: Detections, count: int) -> Array | None:
     return landmarks
 
 
-def given_boxes(boxes: ArrayLike, image: NDArray[np.uint8]) -> Detections:
-    """Return boxes that a user gave for `image` as Detections of score 1, in their order.
+def given_boxes(boxes: ArrayLike, image: Image) -> Detections:
+    """Return given boxes of `image` as Detections of score 1, in their order.
 
     Raises:
         ShapeError: If they are not boxes, or one lies outside the image.

@@ -7,16 +7,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import ModelError, missing_extra
-from ..geometry import Array
+from ..geometry import Array, Image
 from .detections import Detections, Detector, as_detector, empty_detections
 
 YUNET_TO_TIGHT = (0.01, 0.26, 0.01, 0.0)
-"""Insets left, top, right, bottom: YuNet learned WIDER FACE's boxes, which include the forehead."""
+"""Insets left, top, right, bottom: WIDER FACE's boxes include the forehead."""
 MEDIAPIPE_TO_TIGHT = (0.036, 0.113, 0.036, -0.017)
-"""Insets: medians between BlazeFace's and the landmark boxes of every third 300W train face."""
+"""Insets: medians on every third 300W train face."""
 
 
 def to_tight(boxes: Array, insets: tuple[float, float, float, float]) -> Array:
@@ -38,7 +37,7 @@ def eyes_roll_deg(right_eye: Array, left_eye: Array) -> Array:
 
 
 def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:
-    """Open OpenCV's YuNet from its own ONNX file, e.g. face_detection_yunet_2023mar.onnx.
+    """Open OpenCV's YuNet from its ONNX file, face_detection_yunet_2023mar.onnx.
 
     Its five points are kept as landmarks of the scheme "five".
 
@@ -62,7 +61,7 @@ def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:
     # the input size is a state of the net, so two threads must not interleave
     lock = threading.Lock()
 
-    def detect(image: NDArray[np.uint8]) -> Detections:
+    def detect(image: Image) -> Detections:
         with lock:
             net.setInputSize((image.shape[1], image.shape[0]))
             rows = net.detect(np.ascontiguousarray(image[..., ::-1]))[1]
@@ -100,7 +99,7 @@ def mediapipe(threshold: float = 0.5, far: bool = True) -> Detector:
         ) from error
     lock = threading.Lock()
 
-    def detect(image: NDArray[np.uint8]) -> Detections:
+    def detect(image: Image) -> Detections:
         with lock:
             found = net.process(np.ascontiguousarray(image)).detections or []
         if not found:

@@ -10,16 +10,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import ModelError
+from ..geometry import Image
 from .detections import Detections, check_image, concatenate, empty_detections
 from .nms import MIN_CANDIDATE_SCORE, fuse_scales, nms
 from .onnx_model import find_model, open_session, read_card
 
 MULTIPLE = 32
 TILE_OVERLAP = 160
-"""Pixels that neighboring tiles share: a face up to this side is complete in one of them."""
+"""Pixels that neighboring tiles share: faces up to this side fit into one."""
 
 
 class FaceDetector:
@@ -42,17 +42,19 @@ class FaceDetector:
 
         Args:
             path: The .onnx file, next to its card; None: the detector of the package.
-            threshold: Minimum score of a face; None: the card's, chosen on validation images.
-            side: Longer side that images are resized to, pixels; none is enlarged more than
-                `enlarge` times.
-            coarse_sides: Longer sides of further passes, for a fifth of the time. Large, blurred
-                and dark faces are clearest there, and false positives of one scale are rejected.
-            finest_side: Larger images are also searched for small faces at 2, 4 ... times
-                `side`, up to this longer side, in tiles of `side`; memory does not grow with
-                the image.
+            threshold: Minimum score of a face; None: the card's.
+            side: Longer side that images are resized to, pixels; none is enlarged more
+                than `enlarge` times.
+            coarse_sides: Longer sides of further passes, for a fifth of the time.
+                Large, blurred and dark faces are clearest there, and false positives of
+                one scale are rejected.
+            finest_side: Larger images are also searched for small faces at 2, 4 ...
+                times `side`, up to this longer side, in tiles of `side`; memory does
+                not grow with the image.
             enlarge: Limit of enlarging small images.
-            nms_iou: Of two boxes that overlap more, the one with the lower score is dropped.
-            support: Candidates per pass whose mean is the score of a face; None: the card's.
+            nms_iou: Overlap above which the lower-scored box is dropped.
+            support: Candidates per pass whose mean is the score of a face; None: the
+                card's.
             threads: Threads of ONNX Runtime.
 
         Raises:
@@ -66,7 +68,7 @@ class FaceDetector:
         self.side, self.coarse_sides, self.finest_side = side, coarse_sides, finest_side
         self.enlarge, self.nms_iou = enlarge, nms_iou
 
-    def __call__(self, image: NDArray[np.uint8]) -> Detections:
+    def __call__(self, image: Image) -> Detections:
         """Detect the faces of an RGB uint8 image (H, W, 3).
 
         Raises:
@@ -93,7 +95,7 @@ class FaceDetector:
         fused = found[0] if len(found) == 1 else nms(concatenate(found), self.nms_iou)
         return fused.take(fused.scores > self.threshold)
 
-    def candidates(self, resized: NDArray[np.uint8], shape: tuple[int, ...]) -> Detections:
+    def candidates(self, resized: Image, shape: tuple[int, ...]) -> Detections:
         """Return every candidate in a resized image, before suppression.
 
         Args:
@@ -104,7 +106,7 @@ class FaceDetector:
         outputs = self.session.run(None, {"image": padded[None]})
         scores, boxes, directions = (output[0] for output in outputs)
         keep = scores > min(self.threshold, MIN_CANDIDATE_SCORE)
-        kept, direction = boxes[keep].astype(np.float64), directions[keep].astype(np.float64)
+        kept, direction = (boxes[keep].astype(np.float64), directions[keep].astype(np.float64))
         # back by the area rule of geometry, each side by its own rounded factor
         factors = np.array([shape[1] / resized.shape[1], shape[0] / resized.shape[0]] * 2)
         return Detections(
@@ -113,7 +115,7 @@ class FaceDetector:
             roll_deg=np.rad2deg(np.arctan2(direction[:, 1], direction[:, 0])),
         )
 
-    def tile_candidates(self, image: NDArray[np.uint8], scale: float) -> Iterator[Detections]:
+    def tile_candidates(self, image: Image, scale: float) -> Iterator[Detections]:
         """Yield the small faces of each tile of `image`, resized by `scale`.
 
         A face belongs to the tile that its center falls in.
@@ -153,18 +155,16 @@ def tile_spans(length: int, reach: int, overlap: int) -> list[tuple[int, float, 
     return list(zip(starts.tolist(), [-np.inf, *borders], [*borders, np.inf], strict=True))
 
 
-def resize_to_scale(
-    image: NDArray[np.uint8], shape: tuple[int, ...], scale: float
-) -> NDArray[np.uint8]:
-    """Return an image resized to `scale` times the `shape` (height, width) of its original."""
+def resize_to_scale(image: Image, shape: tuple[int, ...], scale: float) -> Image:
+    """Return an image at `scale` times the `shape` (height, width) of its original."""
     size = (max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale)))
     if size == (image.shape[1], image.shape[0]):
         return image
     return shrink_or_enlarge(image, size)
 
 
-def shrink_or_enlarge(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return `image` resized to (width, height); shrinking is by area, to avoid aliasing."""
+def shrink_or_enlarge(image: Image, size: tuple[int, int]) -> Image:
+    """Return `image` resized to (width, height), shrinking by area against aliasing."""
     while size[0] * 2 <= image.shape[1] and size[1] * 2 <= image.shape[0]:
         # halving is ten times faster than odd factors
         half = (-(-image.shape[1] // 2), -(-image.shape[0] // 2))
@@ -173,8 +173,8 @@ def shrink_or_enlarge(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArra
     return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
 
 
-def pad_to_multiple(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return `image` with black at the right and bottom; both sides are multiples of 32."""
+def pad_to_multiple(image: Image) -> Image:
+    """Return `image` padded with black to multiples of 32, right and bottom."""
     height, width = image.shape[:2]
     if height % MULTIPLE == 0 and width % MULTIPLE == 0:
         return np.ascontiguousarray(image)

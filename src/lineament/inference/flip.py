@@ -1,4 +1,4 @@
-"""Flip test-time augmentation: the average of a crop's landmarks and those of its mirror image."""
+"""Flip test-time augmentation: averages a crop with its mirror image."""
 
 from collections.abc import Callable
 
@@ -14,8 +14,8 @@ PredictCallable = Callable[[NDArray[np.uint8]], CropLandmarks]
 def predict_with_flip(predict: PredictCallable, mirror: ArrayLike) -> PredictCallable:
     """Return a callable like `predict` that averages each crop with its mirror image.
 
-    It is twice the work. Scores and sigma are averaged too, as both errors of a landmark come
-    from one model and are far from independent.
+    It is twice the work. Scores and sigma are averaged too, as both errors of a
+    landmark come from one model and are far from independent.
 
     Args:
         predict: Maps crops (F, S, S, 3) to CropLandmarks.

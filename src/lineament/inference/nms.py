@@ -1,4 +1,4 @@
-"""Non-maximum suppression of face boxes, and the fusion of detections at several scales."""
+"""Non-maximum suppression of face boxes, and fusion of several scales."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,14 @@ def nms(found: Detections, max_iou: float) -> Detections:
 
     Args:
         found: Detections in any order; ties keep their order.
-        max_iou: Of two boxes with a greater overlap, the one with the lower score is dropped.
+        max_iou: Overlap above which the lower-scored box is dropped.
 
     Returns:
         The kept detections, best first.
     """
     order = np.argsort(-found.scores, kind="stable")
-    # row by row on bare columns: few boxes are kept, and a matrix of all overlaps would take
-    # most of the time of a large face
+    # row by row on bare columns: few boxes are kept, and a matrix of all overlaps would
+    # take most of the time of a large face
     x0, y0, x1, y1 = np.ascontiguousarray(found.boxes[order].T)
     area = (x1 - x0) * (y1 - y0)
     alive, kept = np.ones(len(order), bool), []
@@ -39,7 +39,8 @@ def nms(found: Detections, max_iou: float) -> Detections:
         width = np.minimum(x1, x1[i]) - np.maximum(x0, x0[i])
         height = np.minimum(y1, y1[i]) - np.maximum(y0, y0[i])
         inner = np.maximum(width, 0) * np.maximum(height, 0)
-        # inner / union > max_iou without a division; a box without area overlaps nothing
+        # inner / union > max_iou without a division; a box without area overlaps
+        # nothing
         alive &= inner * (1 + max_iou) <= max_iou * (area + area[i])
     return found.take(order[kept])
 
@@ -56,8 +57,8 @@ def fuse_scales(
         scales: Scale and candidates of each pass, finest first.
         votes: Number of candidates per scale that enter the mean.
         max_iou: Overlap above which candidates are one face.
-        min_score: Faces without a candidate above this score are left out early; their own
-            score could not be above it either.
+        min_score: Faces without a candidate above this score are left out early; their
+            own score could not be above it either.
 
     Returns:
         The faces, best first.
@@ -90,8 +91,8 @@ def in_scale_range(boxes: Array, scale: float, index: int, count: int) -> NDArra
     Args:
         boxes: (F, 4), pixels of the image.
         scale: Pixels of the resized image per image pixel.
-        index: Place of the scale among all, finest first; the finest also takes smaller faces,
-            the coarsest larger ones.
+        index: Place of the scale among all, finest first; the finest also takes smaller
+            faces, the coarsest larger ones.
         count: Number of scales.
     """
     sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1)) * scale

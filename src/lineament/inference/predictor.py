@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..crop import warp_all
 from ..errors import ModelError, SchemeError, ShapeError
 from ..estimator import CropRequest, LandmarkModel
 from ..face import Face, Faces
-from ..geometry import Array, affine_scale, apply_affine, crop_affine, invert_affine
+from ..geometry import Array, Image, affine_scale, apply_affine, crop_affine, invert_affine
 from ..io.image import Source, read_image
 from ..schemes import convert
 from ..schemes import scheme as load_scheme
@@ -54,27 +54,28 @@ class Predictor:
 
     Args:
         model: Name of a packaged model ("fast", "accurate"), an .onnx file, or any
-            LandmarkModel. None: return the detector's own landmarks, each with the score of its
-            detection and a sigma of nan.
+            LandmarkModel. None: return the detector's own landmarks, each with the
+            score of its detection and a sigma of nan.
         detector: "default", or any callable that `as_detector` takes.
         scheme: Landmark scheme wanted; None: the model's own.
         threads: Threads of ONNX Runtime; 0 leaves it the choice.
-        recrop: When to crop faces again, around their landmarks or at other angles; None: never.
-        min_landmark_score: Detections with a lower mean landmark score are dropped; given boxes
-            never are.
-        flip: Average each crop with its mirror image: twice the work, a little more accurate.
-        workers: Parts of a batch that a model by name or file runs in parallel, with `threads`
-            each; 0: one per core.
+        recrop: When to crop faces again, around their landmarks or at other angles;
+            None: never.
+        min_landmark_score: Detections with a lower mean landmark score are dropped;
+            given boxes never are.
+        flip: Average each crop with its mirror image, for twice the work.
+        workers: Parts of a batch that a model by name or file runs in parallel, with
+            `threads` each; 0: one per core.
 
     Raises:
-        ModelError: If the model or detector cannot be used, or settings contradict each other.
+        ModelError: If the model, the detector or their combination is unusable.
         SchemeError: If the scheme is unknown, or cannot be made from the model's.
     """
 
     def __init__(
         self,
         model: str | Path | LandmarkModel | None = "accurate",
-        detector: Literal["default"] | Callable[[NDArray[np.uint8]], Any] = "default",
+        detector: Literal["default"] | Callable[[Image], Any] = "default",
         scheme: str | None = None,
         threads: int = 0,
         recrop: RecropPolicy | None = DEFAULT_RECROP,
@@ -85,7 +86,7 @@ class Predictor:
         for name, value in (("threads", threads), ("workers", workers)):
             if value < 0:
                 raise ModelError(f"{name} is {value}; wanted a number, or 0 for the default")
-        self.threads, self.recrop, self.min_landmark_score = threads, recrop, min_landmark_score
+        self.threads, self.recrop, self.min_landmark_score = (threads, recrop, min_landmark_score)
         self.detector: Detector = self._default_detector
         if detector != "default":
             self.detector = as_detector(detector)
@@ -99,7 +100,10 @@ class Predictor:
             self._source, points = self._model.scheme, self._model.points
             origin = f"model {self._model.name!r}"
             self.predict_crops = _with_flip(self._model) if flip else self._model.predict
-        self.scheme, self.mean_shape = scheme or self._source, load_scheme(self._source).mean_shape
+        self.scheme, self.mean_shape = (
+            scheme or self._source,
+            load_scheme(self._source).mean_shape,
+        )
         _check_conversion(origin, points, self._source, self.scheme)
 
     @property
@@ -113,7 +117,7 @@ class Predictor:
             raise ModelError("this predictor has no landmark model; make it with one, e.g. 'fast'")
         return self._model
 
-    def _default_detector(self, image: NDArray[np.uint8]) -> Detections:
+    def _default_detector(self, image: Image) -> Detections:
         # opened at the first image without boxes, as given boxes need no detector
         return _packaged_detector(self.threads)(image)
 
@@ -128,8 +132,8 @@ class Predictor:
 
         Args:
             images: Anything that `read_image` takes, or a list or tuple of it.
-            boxes: Boxes (F, 4) of one image, or one such array per image of a list, image
-                pixels; then no detector runs.
+            boxes: Boxes (F, 4) of one image, or one such array per image of a list,
+                image pixels; then no detector runs.
 
         Returns:
             Faces per image: best first, or in the order of the given boxes.
@@ -147,9 +151,7 @@ class Predictor:
             return self._predict([read_image(image) for image in images], boxes)
         return self._predict([read_image(images)], None if boxes is None else [boxes])[0]
 
-    def _predict(
-        self, images: list[NDArray[np.uint8]], boxes: Sequence[ArrayLike] | None
-    ) -> list[Faces]:
+    def _predict(self, images: list[Image], boxes: Sequence[ArrayLike] | None) -> list[Faces]:
         if self._model is None and boxes is None:
             return [self._detector_faces(image) for image in images]
         detections: list[Detections] = []
@@ -175,7 +177,7 @@ class Predictor:
             start += len(found)
         return results
 
-    def _detector_faces(self, image: NDArray[np.uint8]) -> Faces:
+    def _detector_faces(self, image: Image) -> Faces:
         found = self.detector(image)
         assert found.landmarks is not None  # checked with the detector's scheme
         scores = np.repeat(found.scores[:, None], found.landmarks.shape[1], 1)
@@ -185,7 +187,7 @@ class Predictor:
             faces.append(self.to_face(predicted, row, box, float(found.scores[row])))
         return self._faces(faces, image)
 
-    def _faces(self, faces: list[Face], image: NDArray[np.uint8]) -> Faces:
+    def _faces(self, faces: list[Face], image: Image) -> Faces:
         size = (image.shape[1], image.shape[0])
         return Faces(tuple(faces), self.scheme, len(load_scheme(self.scheme)), size)
 
@@ -203,13 +205,13 @@ class Predictor:
         if self.scheme != self._source:
             made = convert(landmarks, self._source, self.scheme)
             landmarks = made.points
-            scores, sigma_px = made.convert_values(scores), made.convert_values(sigma_px)
+            scores, sigma_px = (made.convert_values(scores), made.convert_values(sigma_px))
         score = float(np.clip(score, 0, 1))
         return Face(landmarks, np.clip(scores, 0, 1), sigma_px, box, score, self.scheme, track_id)
 
     def predict_boxes(
         self,
-        images: list[NDArray[np.uint8]],
+        images: list[Image],
         requests: list[CropRequest],
         recrop: RecropPolicy | None,
         state: RecurrentState | None = None,
@@ -220,8 +222,8 @@ class Predictor:
             images: RGB images, (H, W, 3) each.
             requests: First crop of each face.
             recrop: When to crop again; None: never.
-            state: State of the same faces after the frame before. Crops made again start
-                without it.
+            state: State of the same faces after the frame before. Crops made again
+                start without it.
         """
         best = self.run_model(images, requests, state)
         if recrop is None:
@@ -237,19 +239,17 @@ class Predictor:
         if not others:
             return best
         _keep_better(best, rows, self.run_model(images, others))
-        # where angles were searched, the best one is now cropped around its own landmarks
+        # where angles were searched, the best one is now cropped around its own
+        # landmarks
         searched = sorted({row for row in rows if rows.count(row) > 1})
         last = [self.crop_around(requests[row].image, best.landmarks[row]) for row in searched]
         _keep_better(best, searched, self.run_model(images, last))
         return best
 
     def run_model(
-        self,
-        images: list[NDArray[np.uint8]],
-        requests: list[CropRequest],
-        state: RecurrentState | None = None,
+        self, images: list[Image], requests: list[CropRequest], state: RecurrentState | None = None
     ) -> FaceLandmarks:
-        """Run the model once per face, without re-cropping; arguments as of `predict_boxes`."""
+        """Run the model once per face, without re-cropping; see `predict_boxes`."""
         model = self.model
         if not requests:
             none = np.zeros((0, model.points))
@@ -279,7 +279,7 @@ class Predictor:
 
 
 def _keep_better(best: FaceLandmarks, rows: list[int], other: FaceLandmarks) -> None:
-    """Replace each of the `rows` of `best` by the row of `other` if its mean score is higher."""
+    """Replace `rows` of `best` by the rows of `other` with a higher mean score."""
     for k, row in enumerate(rows):
         if other.scores[k].mean() > best.scores[row].mean():
             best.replace_row(row, other, k)

@@ -13,14 +13,14 @@ SEARCH_ROLLS_DEG = (90.0, 180.0, -90.0)
 
 @dataclass(frozen=True)
 class RecropPolicy:
-    """Rules for cropping a face again; chosen on validation faces by `scripts/choose_recut.py`."""
+    """Rules for cropping a face again, chosen by `scripts/choose_recut.py`."""
 
     min_score: float = 0.7
     """Mean landmark score below which other angles are tried."""
     max_roll_deg: float = 25.0
     """Roll in the crop, in degrees, above which a face is cropped again upright."""
     max_box_error: float = 0.15
-    """Error of a box, in sides or in the log of its side, above which a face is cropped again."""
+    """Box error, see `box_error`, above which a face is cropped again."""
 
     def second_crops(
         self, first: CropRequest, landmarks: Array, scores: Array, mean_shape: Array | None
@@ -54,8 +54,8 @@ def first_crops(
 
     Args:
         detections: Faces of one image.
-        policy: Faces with a greater roll than its `max_roll_deg` are cropped at their roll,
-            others upright; None: by the default policy.
+        policy: Faces with a greater roll than its `max_roll_deg` are cropped at their
+            roll, others upright; None: by the default policy.
         image: Index of the image.
     """
     max_roll_deg = (policy or DEFAULT_RECROP).max_roll_deg
@@ -66,12 +66,12 @@ def first_crops(
 
 
 def crop_around(image: int, landmarks: Array, mean_shape: Array | None) -> CropRequest:
-    """Return the crop around `landmarks` (N, 2) at their roll, as large as their tight box."""
+    """Return the upright crop around `landmarks` (N, 2)."""
     return CropRequest(image, *upright_box(landmarks, mean_shape))
 
 
 def box_error(box: Array, tight: Array) -> float:
-    """Return how far `box` is from the tight box: in its sides, or in the log of its side."""
+    """Return the error of `box`, in sides of the tight box or the log of its side."""
     side = box_side(tight)
     shift = np.hypot(*((box[:2] + box[2:] - tight[:2] - tight[2:]) / 2)) / side
     return float(max(shift, abs(np.log(box_side(box) / side))))

@@ -1,6 +1,7 @@
 """Recurrent state of models that use earlier frames: features along a crop's axes.
 
-The next frame's crop is shifted, scaled or turned; the state moves along, except for the turn.
+The next frame's crop is shifted, scaled or turned; the state moves along, except for
+the turn.
 """
 
 from typing import NamedTuple

@@ -35,7 +35,7 @@ class Timing:
 
 
 def time_model(card: dict[str, Any], seconds: float = 0.5) -> list[Timing]:
-    """Time a packaged model: one item on one thread, then batches on one and two threads.
+    """Time a packaged model: one item, then batches on one and two threads.
 
     Args:
         card: The model's card.

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..geometry import Array, box_center, box_side, iou
+from ..geometry import Array, Image, box_center, box_side, iou
 from .rules import TrackRules
 from .tracked_face import FaceObservation, TrackedFace
 
@@ -31,9 +30,9 @@ def is_plausible(
 
 
 def find_duplicates(
-    followed: dict[TrackedFace, FaceObservation], image: NDArray[np.uint8], rules: TrackRules
+    followed: dict[TrackedFace, FaceObservation], image: Image, rules: TrackRules
 ) -> list[TrackedFace]:
-    """Return the tracks that landed on the face of another track, which matches it better."""
+    """Return the tracks that landed on a face which another track matches better."""
     duplicates = []
     for pair in combinations(followed, 2):
         one, other = (followed[face].landmarks for face in pair)
@@ -44,10 +43,7 @@ def find_duplicates(
 
 
 def match_lost(
-    lost: Sequence[TrackedFace],
-    found: Sequence[FaceObservation],
-    image: NDArray[np.uint8],
-    rules: TrackRules,
+    lost: Sequence[TrackedFace], found: Sequence[FaceObservation], image: Image, rules: TrackRules
 ) -> dict[int, TrackedFace]:
     """Return which lost face is which new observation, by index; best matches first."""
     mismatches: list[tuple[float, int, int]] = []
@@ -62,9 +58,7 @@ def match_lost(
     return matched
 
 
-def _may_return(
-    face: TrackedFace, seen: FaceObservation, image: NDArray[np.uint8], rules: TrackRules
-) -> bool:
+def _may_return(face: TrackedFace, seen: FaceObservation, image: Image, rules: TrackRules) -> bool:
     nearby = not face.lost_at_cut and face.distance(seen) < 0.5 + face.lost_s
     limit = rules.reid_similarity_nearby if nearby else rules.reid_similarity
     return face.similarity(seen, image) > limit

@@ -1,7 +1,7 @@
 """Filters of a face's landmarks over time: pose and shape are filtered apart.
 
-The pose, a similarity fitted to all landmarks, is known better than any of them and is hardly
-filtered; the rest of each landmark is smoothed by its uncertainty.
+The pose, a similarity fitted to all landmarks, is known better than any of them and is
+hardly filtered; the rest of each landmark is smoothed by its uncertainty.
 """
 
 import math
@@ -36,8 +36,8 @@ FILTERS: dict[str, tuple[Settings, Settings]] = {
         ),
     ),
 }
-"""Filters of pose and shape by name; rounded from a search by `scripts/choose_smoothing.py` on
-clips of validation faces and real ones."""
+"""Filters of pose and shape by name; rounded from a search by
+`scripts/choose_smoothing.py` on clips of validation faces and real ones."""
 DEFAULT = "one-euro"
 
 
@@ -47,7 +47,9 @@ def make_filter(settings: Settings) -> TemporalFilter:
 
 
 class Smoother:
-    """Smooth the landmarks of one face, frame by frame; the first are returned as they are.
+    """Smooth the landmarks of one face, frame by frame.
+
+    The first landmarks are returned as they are.
 
     Args:
         kind: A key of FILTERS.
@@ -98,12 +100,14 @@ class Smoother:
         # unwrapped, as a jump from 180 to -180 degrees is no motion
         turn = math.atan2(affine[1, 0], affine[0, 0]) - self.angle
         angle = self.angle + math.remainder(turn, 2 * math.pi)
-        # lengths are in sides of the face, so that near and far faces are filtered alike
+        # lengths are in sides of the face, so that near and far faces are filtered
+        # alike
         self.pose_filter.rescale(np.array([self.scale / scale, 1.0]))
         self.scale, self.angle = scale, angle
         noise = np.asarray(sigma_px, dtype=np.float64) / scale
         pose = np.array([affine[:, 2] / scale, [math.log(scale), angle]])
-        # errors of neighbors are correlated: the pose is about as uncertain as one landmark
+        # errors of neighbors are correlated: the pose is about as uncertain as one
+        # landmark
         pose_noise = np.full(2, np.sqrt((noise**2).mean()))
         center, (log_scale, angle) = self.pose_filter(pose, pose_noise, dt)
         offsets = (landmarks - affine[:, 2]) @ affine[:, :2] / scale**2 - self.shape
@@ -111,7 +115,7 @@ class Smoother:
         first, self.started = not self.started, True
         if first:
             return landmarks.copy()
-        cos, sin = math.exp(log_scale) * math.cos(angle), math.exp(log_scale) * math.sin(angle)
+        cos, sin = (math.exp(log_scale) * math.cos(angle), math.exp(log_scale) * math.sin(angle))
         rotation = np.array([[cos, sin], [-sin, cos]])
         return np.asarray((self.shape + offsets) @ rotation + center * scale)
 
@@ -129,7 +133,7 @@ class Smoother:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state`."""
         self.shape = None if state["shape"] is None else np.array(state["shape"], np.float64)
-        self.scale, self.angle, self.started = state["scale"], state["angle"], state["started"]
+        self.scale, self.angle, self.started = (state["scale"], state["angle"], state["started"])
         self.pose_filter.restore(state["pose_filter"])
         self.shape_filter.restore(state["shape_filter"])
 

@@ -1,4 +1,4 @@
-"""The Kalman filter: constant velocity, driven by the uncertainty of each measurement."""
+"""The Kalman filter: constant velocity, weighted by measurement uncertainty."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from .temporal_filter import MIN_NOISE, TemporalFilter
 
 @dataclass(frozen=True)
 class KalmanSettings:
-    """Settings of Kalman. Lengths are in sides of the face; the pose also has radians and logs."""
+    """Settings of Kalman. Lengths are in sides of the face, or in radians and logs."""
 
     measurement_noise: float
     """Standard deviation of a measurement, as a fraction of its stated uncertainty."""
@@ -27,9 +27,9 @@ class KalmanSettings:
 class Kalman(TemporalFilter):
     """A Kalman filter of constant velocity with white-noise acceleration.
 
-    Its process noise rises with the speed, as what moves also turns, and speeds decay. However
-    large it gets, a wrong speed is at most half as wrong a sample later; noise that is constant
-    between two samples would make it oscillate without end.
+    Its process noise rises with the speed, as what moves also turns, and speeds decay.
+    However large it gets, a wrong speed is at most half as wrong a sample later; noise
+    that is constant between two samples would make it oscillate without end.
 
     Source: Bar-Shalom, Li, Kirubarajan 2001, section 6.2.2.
     """
@@ -67,5 +67,5 @@ class Kalman(TemporalFilter):
 
     def rescale(self, factors: Array) -> None:
         if self.value is not None and self.speed is not None and self.covariance is not None:
-            self.value, self.speed = self.value * factors[:, None], self.speed * factors[:, None]
+            self.value, self.speed = (self.value * factors[:, None], self.speed * factors[:, None])
             self.covariance = self.covariance * (factors**2)[:, None, None]

@@ -1,4 +1,4 @@
-"""Offline tracking: all frames of a recorded video at once, and filters over stored tracks."""
+"""Offline tracking of recorded videos, and filters over stored tracks."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -40,10 +40,10 @@ def track_all(
 
 
 def smoothed(tracks: Tracks, kind: str) -> Tracks:
-    """Return unfiltered tracks smoothed over time; a face that was away starts a new filter.
+    """Return tracks smoothed over time; a face that was away starts a new filter.
 
-    A Tracker with that filter gives the same, except for faces that were doubtful at first, as
-    their filter is running when they are confirmed.
+    A Tracker with that filter gives the same, except for faces that were doubtful at
+    first, as their filter is running when they are confirmed.
 
     Args:
         tracks: Tracks made without a filter.

@@ -10,12 +10,13 @@ from ..geometry import Array
 from .temporal_filter import MIN_NOISE, TemporalFilter
 
 REFERENCE_NOISE = 0.02
-"""Uncertainty that the cutoffs are stated for, that of a usual landmark, in sides of the face."""
+"""Uncertainty that the cutoffs are stated for, that of a usual landmark, in sides of
+the face."""
 
 
 @dataclass(frozen=True)
 class EuroSettings:
-    """Settings of OneEuro. Lengths are in sides of the face; the pose also has radians and logs."""
+    """Settings of OneEuro. Lengths are in sides of the face, or in radians and logs."""
 
     min_cutoff_hz: float
     """Cutoff frequency at rest: lower jitters less."""
@@ -32,8 +33,8 @@ class EuroSettings:
 class OneEuro(TemporalFilter):
     """A first-order low pass whose cutoff rises with speed and falls with uncertainty.
 
-    Unlike in the source the cutoff may rise with a power of the speed, so that jitter raises it
-    less and motion more.
+    Unlike in the source the cutoff may rise with a power of the speed, so that jitter
+    raises it less and motion more.
 
     Source: Casiez, Roussel, Vogel 2012, section 3.
     """
@@ -60,7 +61,7 @@ class OneEuro(TemporalFilter):
 
     def rescale(self, factors: Array) -> None:
         if self.value is not None and self.speed is not None:
-            self.value, self.speed = self.value * factors[:, None], self.speed * factors[:, None]
+            self.value, self.speed = (self.value * factors[:, None], self.speed * factors[:, None])
 
 
 def _weight(cutoff_hz: Any, dt: float) -> Any:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrackRules:
-    """When a face is followed, lost and found again. Lengths are in sides of its landmark box."""
+    """Rules of following, losing and finding faces. Lengths are in box sides."""
 
     detect_every: int = 15
     """Frames between two runs of the detector while every face is followed."""
     detect_every_when_lost: int = 2
-    """Frames between two runs while there is no face, or one was lost or is doubtful."""
+    """The same while there is no face, or one is lost or doubtful."""
     max_lost_s: float = 2.0
     """Seconds for which a lost face keeps its track id."""
     max_step: float = 0.6
@@ -20,8 +20,8 @@ class TrackRules:
     duplicate_distance: float = 0.25
     """Mean landmark distance below which two tracks follow the same face."""
     new_face_score: float = 0.7
-    """Detector score below which a new face is doubtful, except in the first frame; doubtful
-    faces are not reported until they are confirmed."""
+    """Detector score below which a new face is doubtful, except in the first frame;
+    doubtful faces are not reported until they are confirmed."""
     min_hits: int = 3
     """Consecutive detections that confirm a doubtful face."""
     confirm_score: float = 0.8
@@ -29,15 +29,15 @@ class TrackRules:
     keep_score: float = 0.7
     """Mean landmark score that keeps a face which the detector no longer finds."""
     max_misses: int = 2
-    """Consecutive runs of the detector without a face of a lower score that end its track."""
+    """Consecutive misses that end the track of a face of a lower score."""
     reid_similarity: float = 0.85
-    """Correlation of two appearances above which they may show the same face anywhere."""
+    """Correlation of appearances above which a face may have returned anywhere."""
     reid_similarity_nearby: float = 0.6
-    """The same for a face near where it was lost; 95 % of different people are below it."""
+    """The same near where it was lost; 95 % of different people are below it."""
     flash_change: float = 0.12
-    """Sudden mean color change, in standard deviations, at which appearances are compared."""
+    """Sudden color change, in standard deviations, that faces must survive."""
     cut_change: float = 0.5
-    """The same at which the scene is another; positions before the cut no longer count."""
+    """The same for a new scene; positions before the cut no longer count."""
 
 
 RULES = TrackRules()

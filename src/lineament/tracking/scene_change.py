@@ -1,18 +1,17 @@
-"""Scene change: sudden changes between frames, by which flashes and cuts are detected."""
+"""Scene change: sudden changes between frames, such as flashes and cuts."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from ..geometry import Array
+from ..geometry import Array, Image
 
 THUMBNAIL = (24, 18)
 """Width and height of the thumbnails that are compared."""
 MIN_DEVIATION = 0.02
-"""Lower bound of a thumbnail's standard deviation: changes of a plain image are noise."""
+"""Minimum deviation of a thumbnail: changes of a plain image are noise."""
 SUDDEN = 4
 """A change is sudden if it exceeds the usual one by this factor."""
 
@@ -24,7 +23,7 @@ class SceneChange:
         self.thumbnail: Array | None = None
         self.usual = 0.0
 
-    def __call__(self, image: NDArray[np.uint8]) -> float:
+    def __call__(self, image: Image) -> float:
         """Return the mean color change since the last frame, 0 if it is not sudden.
 
         Args:

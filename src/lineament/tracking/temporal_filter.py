@@ -1,4 +1,4 @@
-"""TemporalFilter: the interface of the filters over time, and how their state is stored."""
+"""TemporalFilter: the interface of filters over time, with their stored state."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

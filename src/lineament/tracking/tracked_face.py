@@ -8,15 +8,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..crop import warp
-from ..geometry import Array, box_center, box_side, crop_affine, landmark_box
+from ..geometry import Array, Image, box_center, box_side, crop_affine, landmark_box
 from ..inference.recurrent_state import RecurrentState
 from .filters import Smoother
 
 APPEARANCE_PX, APPEARANCE_PADDING = 12, 1.8
-"""Side of the thumbnail that describes a face, and its side in the image in box sides."""
+"""Side of a face's thumbnail, and its side in the image in box sides."""
 BORDER = 2
 """Border pixels of the thumbnail that mostly show the background."""
 APPEARANCE_EVERY_S = 0.09
@@ -93,7 +92,7 @@ class TrackedFace:
         return box_side(self.box)
 
     def predict(self, dt: float, size: tuple[int, int]) -> None:
-        """Move the face on by its velocity; a lost one slows down and stops at the image border.
+        """Move on by the velocity; a lost face slows down and stops at the border.
 
         Args:
             dt: Seconds since the last frame.
@@ -108,8 +107,8 @@ class TrackedFace:
             self.velocity = self.velocity * math.exp(-dt / COAST_S)
         self.landmarks, self.box = self.landmarks + step, self.box + np.tile(step, 2)
 
-    def update(self, seen: FaceObservation, image: NDArray[np.uint8], dt: float) -> FaceObservation:
-        """Take in an observation `dt` seconds after the last, and return it smoothed."""
+    def update(self, seen: FaceObservation, image: Image, dt: float) -> FaceObservation:
+        """Take in an observation after `dt` seconds, and return it smoothed."""
         # the landmarks were moved by the velocity: the rest is what the velocity lacks
         moved = box_center(seen.box) - box_center(self.box)
         self.velocity = self.velocity + min(dt / VELOCITY_MEAN_S, 1.0) * moved / dt
@@ -137,17 +136,17 @@ class TrackedFace:
         self.lost_at_cut = False
 
     def distance(self, seen: FaceObservation) -> float:
-        """Return the distance of an observation from the predicted position, in box sides."""
+        """Return the distance from the predicted position, in box sides."""
         return float(np.hypot(*(box_center(seen.box) - box_center(self.box))) / self.side)
 
-    def similarity(self, seen: FaceObservation, image: NDArray[np.uint8], border: int = 0) -> float:
-        """Return the correlation of the appearance with an observation, without `border` pixels."""
+    def similarity(self, seen: FaceObservation, image: Image, border: int = 0) -> float:
+        """Return the correlation of the appearances, without `border` pixels."""
         inner = slice(border, APPEARANCE_PX - border)
         known = self.appearance[inner, inner]
         shown = appearance_of(image, seen.box)[inner, inner]
         return float((_normalized(known) * _normalized(shown)).mean())
 
-    def mismatch(self, seen: FaceObservation, image: NDArray[np.uint8]) -> float:
+    def mismatch(self, seen: FaceObservation, image: Image) -> float:
         """Return how badly an observation matches, by position, size and appearance."""
         size = abs(math.log(box_side(seen.box) / self.side))
         return self.distance(seen) + size + 2 * (1 - self.similarity(seen, image))
@@ -170,7 +169,7 @@ class TrackedFace:
         return cls(**parts, smoother=smoother, recurrent_state=_unpacked(state["recurrent"]))
 
 
-def appearance_of(image: NDArray[np.uint8], box: Array) -> Array:
+def appearance_of(image: Image, box: Array) -> Array:
     """Return the thumbnail (12, 12, 3) of a face, without brightness and contrast."""
     affine = crop_affine(box, APPEARANCE_PX, APPEARANCE_PADDING)
     return _normalized(warp(image, affine, APPEARANCE_PX).astype(np.float64))
@@ -181,7 +180,7 @@ def _normalized(thumbnail: Array) -> Array:
 
 
 def _packed(state: RecurrentState | None) -> dict[str, Any] | None:
-    """Return a state as JSON values, its maps in base64, which is a third as long as digits."""
+    """Return a state as JSON values; base64 is a third as long as digits."""
     if state is None:
         return None
     maps = b64encode(state.maps.astype("<f4").tobytes()).decode()

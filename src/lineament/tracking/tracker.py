@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..estimator import LandmarkModel
 from ..face import Face, Faces
-from ..geometry import Array
+from ..geometry import Array, Image
 from ..inference.acceptance import keep_confident
 from ..inference.predictor import FaceLandmarks, Predictor
 from ..inference.recrop import first_crops
@@ -37,8 +36,9 @@ Seen = dict[TrackedFace, FaceObservation]
 class Tracker:
     """Track the faces of one video, frame by frame. Its memory does not grow with time.
 
-    Each video needs a tracker of its own; trackers share models. By default a face runs on one
-    thread, as more are slower for single faces, and several faces run in parallel on all cores.
+    Each video needs a tracker of its own; trackers share models. By default a face runs
+    on one thread, as more are slower for single faces, and several faces run in
+    parallel on all cores.
 
     Args:
         model: As of Predictor, or a Predictor, whose rules the tracker follows.
@@ -81,8 +81,8 @@ class Tracker:
             self.predictor = model
         self.faces, self.smooth, self.rules = faces, smooth, rules
         self._model_scheme = self.predictor.model.scheme
-        # a followed face is upright already: it is cropped again if it moved far, but other
-        # angles are not searched
+        # a followed face is upright already: it is cropped again if it moved far, but
+        # other angles are not searched
         recrop = self.predictor.recrop
         self._recrop = None if recrop is None else replace(recrop, min_score=0.0)
         self._new_smoother()  # an unknown filter is refused here
@@ -103,11 +103,12 @@ class Tracker:
         """Track the faces into the next frame.
 
         Args:
-            frame: Anything that `read_image` takes. A frame of another size starts a new scene.
+            frame: Anything that `read_image` takes. A frame of another size starts a
+                new scene.
             timestamp: Seconds, after the last one; None: 1/30 s after it.
 
         Returns:
-            The faces, by track id. Those of the first frame are what the Predictor finds.
+            The faces, by track id; in the first frame those of the Predictor.
 
         Raises:
             InputError: If the timestamp is not after the last one.
@@ -153,7 +154,7 @@ class Tracker:
             TrackedFace.restored(face, self._new_smoother()) for face in state["tracks"]
         ]
         self._next_id = state["next_id"]
-        self._since_detection, self._detect_now = state["since_detection"], state["detect_now"]
+        self._since_detection, self._detect_now = (state["since_detection"], state["detect_now"])
         self._first, self._time = state["first"], state["time"]
         self._size = None if state["size"] is None else (state["size"][0], state["size"][1])
         self._scene.restore(state["scene"])
@@ -178,8 +179,8 @@ class Tracker:
         self._time = time
         return FRAME_S if last is None else time - last
 
-    def _follow(self, image: NDArray[np.uint8], size: tuple[int, int]) -> Seen:
-        """Observe each face of the last frame where it is expected, and drop implausible ones."""
+    def _follow(self, image: Image, size: tuple[int, int]) -> Seen:
+        """Observe each face where it is expected, and drop implausible ones."""
         followed = [face for face in self._tracks if not face.lost_s]
         requests = [self.predictor.crop_around(0, face.landmarks) for face in followed]
         state = self._recurrent_state(followed)
@@ -203,8 +204,8 @@ class Tracker:
         maps = np.concatenate([state.maps for state in states])
         return RecurrentState(maps, np.concatenate([state.image_to_crop for state in states]))
 
-    def _check_appearance(self, image: NDArray[np.uint8], seen: Seen, is_cut: bool) -> None:
-        """Lose the faces that look different after a sudden change; a flash loses none."""
+    def _check_appearance(self, image: Image, seen: Seen, is_cut: bool) -> None:
+        """Lose the faces that look different after a sudden change, not at a flash."""
         for face, observation in list(seen.items()):
             if (
                 not face.track_id
@@ -227,8 +228,8 @@ class Tracker:
             self._since_detection, self._detect_now = 0, False
         return due
 
-    def _detect(self, image: NDArray[np.uint8], seen: Seen) -> None:
-        """Run the detector: add new and returning faces, and end tracks that it contradicts."""
+    def _detect(self, image: Image, seen: Seen) -> None:
+        """Run the detector: add new faces, and end tracks that it contradicts."""
         detections = self.predictor.detector(image)
         boxes = {face: observation.box for face, observation in seen.items()}
         same = np.zeros((len(detections), len(boxes)), bool)
@@ -265,7 +266,7 @@ class Tracker:
             self._assign_id(face)
 
     def _is_full(self, seen: Seen) -> bool:
-        """Return whether the maximum number of faces is followed; doubtful ones do not count."""
+        """Return whether the maximum of faces is followed, without doubtful ones."""
         if self.faces is None:
             return False
         return sum(face.track_id is not None for face in seen) >= self.faces
@@ -275,11 +276,7 @@ class Tracker:
         self._next_id += 1
 
     def _add(
-        self,
-        image: NDArray[np.uint8],
-        new: list[FaceObservation],
-        scores: list[float],
-        seen: Seen,
+        self, image: Image, new: list[FaceObservation], scores: list[float], seen: Seen
     ) -> None:
         """Follow newly detected faces, under their old track ids if they returned."""
         lost = [face for face in self._tracks if face not in seen and face.track_id]
@@ -297,8 +294,8 @@ class Tracker:
             face.reacquire(observation, score, self._new_smoother())
             seen[face] = observation
 
-    def _update(self, image: NDArray[np.uint8], seen: Seen, dt: float) -> None:
-        """Update the tracks by what was seen, smooth it, and drop tracks lost for too long."""
+    def _update(self, image: Image, seen: Seen, dt: float) -> None:
+        """Update the tracks, smooth the observations, and drop tracks lost too long."""
         kept = []
         for face in self._tracks:
             if face in seen:
