@@ -1,4 +1,4 @@
-"""Alignment: points of any scheme reach the template, crops map back, the rules equal their published formulas."""
+"""Alignment: any scheme reaches the template, crops map back, rules equal their formulas."""
 
 import numpy as np
 import pytest
@@ -229,7 +229,7 @@ def test_a_face_of_one_point_is_refused(template: str, wanted: str) -> None:
         align_affine(face, template)
 
 
-def test_another_kind_of_picture_is_refused() -> None:
+def test_another_kind_of_image_is_refused() -> None:
     with pytest.raises(
         ImageError, match=r"the image is uint8 \(20, 20\); wanted RGB uint8 \(H, W, 3\)"
     ):

@@ -75,7 +75,7 @@ def test_a_point_goes_to_the_crop_and_back_to_itself():
 
 def test_the_identity_crop_is_the_image():
     image = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    # the box that covers all pixel areas: centres 0..39 reach from -0.5 to 39.5
+    # the box that covers all pixel areas: centers 0..39 reach from -0.5 to 39.5
     crops, affines = crop_boxes(image, [-0.5, -0.5, 39.5, 39.5], 40, 1.0)
     assert np.array_equal(crops[0], image)
     assert np.allclose(affines[0], [[1, 0, 0], [0, 1, 0]])

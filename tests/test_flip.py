@@ -1,4 +1,4 @@
-"""Flip test-time augmentation: a mirrored answer is brought back and averaged."""
+"""Flip test-time augmentation: mirrored landmarks are mapped back and averaged."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The pixel conventions, pinned by lopsided inputs that tell the conventions apart, and there-and-back laws."""
+"""Pixel conventions, by lopsided inputs that tell them apart, and round trips."""
 
 import cv2
 import numpy as np
@@ -107,7 +107,7 @@ def test_iou_is_symmetric_and_between_0_and_1(a, b):
     close(iou([a], [a])[0, 0], 1)
 
 
-def test_an_image_covers_half_a_pixel_beyond_its_outer_centres_and_resizing_keeps_its_area():
+def test_an_image_covers_half_a_pixel_beyond_its_outer_centers_and_resizing_keeps_its_area():
     # 3 x 5 pixels cover [-0.5, 2.5] x [-0.5, 4.5]; twice and four times as large: [-0.5, 5.5] x [-0.5, 19.5]
     moved = apply_affine(resize_affine(2, 4), [[-0.5, -0.5], [2.5, 4.5], [0, 0], [1, 3]])
     # x' = (x + 0.5) s - 0.5: 0 -> 0.5 and 1.5; 1 -> 2.5; 3 -> 13.5
@@ -122,7 +122,7 @@ def test_a_heatmap_of_stride_4_has_its_first_pixel_over_the_first_four_of_the_cr
 
 
 def test_resizing_is_what_opencv_does_to_pixels():
-    # one bright pixel at x = 3, y = 1, three times as large: its centre is the middle of pixels 9 10 11 and 3 4 5
+    # one bright pixel at x = 3, y = 1, three times as large: its center is the middle of pixels 9 10 11 and 3 4 5
     image = np.zeros((4, 6), np.uint8)
     image[1, 3] = 255
     large = cv2.resize(image, (18, 12), interpolation=cv2.INTER_AREA)
@@ -141,7 +141,7 @@ def test_warping_by_an_affine_moves_pixels_where_it_moves_points():
     assert [x, y] == [17, 19] == apply_affine(affine, [[7, 12]])[0].astype(int).tolist()
 
 
-def test_a_flip_maps_the_first_pixel_centre_to_the_last():
+def test_a_flip_maps_the_first_pixel_center_to_the_last():
     close(apply_affine(flip_affine(7), [[0, 3], [6, 1], [2.25, 0]]), [[6, 3], [0, 1], [3.75, 0]])
     image = np.zeros((2, 7), np.uint8)
     image[1, 5] = 1
@@ -187,7 +187,7 @@ def test_a_crop_there_and_back_is_where_it_was(image_to_crop, point):
 
 
 @given(boxes, sizes, paddings, rolls)
-def test_a_crop_centres_the_box_at_its_scale_and_turns_it_back(box, size, padding, roll_deg):
+def test_a_crop_centers_the_box_at_its_scale_and_turns_it_back(box, size, padding, roll_deg):
     affine = crop_affine(box, size, padding, roll_deg)
     close(apply_affine(affine, box_center(box)), [(size - 1) / 2] * 2)
     assert affine_scale(affine) == pytest.approx(size / (padding * box_side(box)))

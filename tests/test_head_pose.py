@@ -1,4 +1,4 @@
-"""Measures: known poses come back with their signs, mirrors swap sides, missing points are named."""
+"""Head pose and openness: signs, mirrors, and errors that name missing points."""
 
 from collections.abc import Callable
 
@@ -128,7 +128,7 @@ def test_the_three_angles_turn_in_the_order_pitch_yaw_roll() -> None:
 
 
 @pytest.mark.parametrize("angle", [-120.0, 15.0, 90.0])
-def test_turning_the_picture_about_its_middle_changes_roll_alone(angle: float) -> None:
+def test_turning_the_image_about_its_middle_changes_roll_alone(angle: float) -> None:
     shape = _lopsided()
     before = head_pose(_face(shape), SIZE, 700.0)
     turn = similarity(1.0, angle, CAMERA_CENTER, CAMERA_CENTER)
@@ -248,7 +248,7 @@ def test_a_scheme_without_the_points_is_refused_by_name(measure: Callable[[Face]
         measure(_face(np.random.default_rng(0).random((5, 2)) * 100, "five"))
 
 
-def test_head_pose_says_that_inner_points_lack_the_chin() -> None:
+def test_head_pose_names_the_chin_that_inner_points_lack() -> None:
     points = convert(_mean() * 170 + 250, "ibug68", "ibug51").points
     with pytest.raises(
         SchemeError, match="ibug51 has no chin, which this measure needs; predict with a model"

@@ -67,7 +67,7 @@ def test_a_box_gives_the_mean_shape_in_that_box():
     np.testing.assert_allclose(found, MEAN * 80 + [100, 90], atol=1e-4)
 
 
-def test_sigma_is_told_in_pixels_of_the_image():
+def test_sigma_is_in_pixels_of_the_image():
     faces = Predictor(MeanShapeModel(), nothing, recrop=None)(ramp(), [60, 50, 140, 130])
     # 2 px of a 96 px crop that shows 80 * 1.25 = 100 px of the image
     np.testing.assert_allclose(faces.sigma_px, 2 * 100 / 96, rtol=1e-6)
@@ -203,7 +203,7 @@ class TurnedFaceModel(MeanShapeModel):
 
 
 @pytest.mark.parametrize("roll_deg", [0, 40, -50, 95, 180, -120])
-def test_a_face_at_any_angle_is_cut_again_upright(roll_deg):
+def test_a_face_at_any_angle_is_cropped_again_upright(roll_deg):
     model = TurnedFaceModel(roll_deg)
     face = Predictor(model, nothing)(ramp(), [80, 60, 160, 140])[0]
     assert face.scores.mean() == pytest.approx(0.95)
@@ -217,7 +217,7 @@ def test_a_face_at_any_angle_is_cut_again_upright(roll_deg):
     assert cosine > 0.98
 
 
-def test_points_of_another_scheme_are_made_of_the_models_own():
+def test_landmarks_of_another_scheme_are_converted_from_the_models_own():
     own = Predictor(MeanShapeModel(), nothing)(ramp(), [60, 50, 140, 130])[0]
     five = Predictor(MeanShapeModel(), nothing, scheme="five")(ramp(), [60, 50, 140, 130])[0]
     assert five.scheme == "five"

@@ -1,4 +1,4 @@
-"""Every scheme's table obeys the laws of left and right; conversions commute with mirrors and affines."""
+"""Schemes obey the laws of left and right; conversions commute with mirrors and affines."""
 
 import subprocess
 import sys
@@ -163,7 +163,7 @@ def test_the_mean_shape_is_symmetric_upright_and_in_its_unit():
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "ibug68"])
-def test_a_mean_shape_is_absent_where_none_was_learnt(name):
+def test_a_mean_shape_is_absent_if_none_was_learned(name):
     assert scheme(name).mean_shape is None
 
 
@@ -176,7 +176,7 @@ def test_converting_to_the_same_scheme_changes_nothing(name):
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
-def test_a_conversion_says_of_every_point_what_it_is(source, target):
+def test_a_conversion_states_the_status_of_every_point(source, target):
     got = convert(cloud(source), source, target)
     assert got.points.shape == (COUNTS[target], 2)
     assert got.status.shape == (COUNTS[target],)

@@ -1,4 +1,4 @@
-"""Timings of models: what a call is, and how many items a second come of it."""
+"""Timings of models: the work per call, and items per second."""
 
 import time
 
@@ -38,7 +38,7 @@ def test_a_landmark_model_is_timed_alone_and_in_batches(monkeypatch):
     assert all(t.least_ms <= t.median_ms for t in timings)
 
 
-def test_a_detector_is_timed_on_one_picture(monkeypatch):
+def test_a_detector_is_timed_on_one_image(monkeypatch):
     seen = []
     monkeypatch.setattr(
         "lineament.inference.speed.FaceDetector",
