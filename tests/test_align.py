@@ -68,7 +68,8 @@ def test_other_schemes_are_aligned_where_they_have_the_points(of: str) -> None:
     face = _ibug68()
     points = convert(face.landmarks, "ibug68", of).points
     points = np.where(np.isfinite(points), points, face.landmarks.mean(0))
-    # the points differ a little in meaning (pupils, outlines): the crops agree within 3 % of their side
+    # the points differ a little in meaning (pupils, outlines): the crops agree within 3 % of
+    # their side
     center = face.landmarks[36:48].mean(0)
     ours, theirs = align_affine(face), align_affine(_face(points, of))
     assert np.abs(apply_affine(ours, center) - apply_affine(theirs, center)).max() < 0.03 * 112
@@ -112,7 +113,7 @@ def test_what_is_seen_in_the_crop_maps_back_to_the_image(template: str, angle_de
 
 
 def _ffhq_corners(points: Array) -> Array:
-    """The quad of FFHQ's recreate_aligned_images, word for word: left-top, left-bottom, right-bottom, right-top."""
+    """FFHQ's recreate_aligned_images quad: left-top, left-bottom, right-bottom, right-top."""
     eye_left, eye_right = points[36:42].mean(0), points[42:48].mean(0)
     eye_avg, eye_to_eye = (eye_left + eye_right) * 0.5, eye_right - eye_left
     mouth_avg = (points[48] + points[54]) * 0.5
@@ -166,7 +167,8 @@ def test_the_crop_shows_no_mirror_image_and_one_scale() -> None:
     affine = align_affine(_ibug68(140.0, 30.0))
     assert np.linalg.det(affine[:, :2]) > 0
     assert np.allclose(affine[:, :2] @ affine[:, :2].T, affine_scale(affine) ** 2 * np.eye(2))
-    # the face is turned by 30 degrees: the crop turns it back, but for what the five points are lopsided
+    # the face is turned by 30 degrees: the crop turns it back, but for what the five points are
+    # lopsided
     assert abs(affine_roll_deg(affine) + 30) < 3
 
 

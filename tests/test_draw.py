@@ -76,7 +76,8 @@ def test_an_image_that_is_a_view_can_be_drawn_on() -> None:
 
 
 def test_an_edge_has_the_color_of_its_part() -> None:
-    # five's edge 3-4 joins the mouth corners; both in row 120, so that row is all mouth between them
+    # five's edge 3-4 joins the mouth corners; both in row 120, so that row is all mouth between
+    # them
     points = np.array([[30.0, 40.0], [90.0, 40.0], [60.0, 70.0], [30.0, 120.0], [90.0, 120.0]])
     drawn = draw_faces(_black(), _faces(points), **{**ONLY, "edges": True})
     # OpenCV's anti-aliasing gives a line one pixel wide nine tenths of its color

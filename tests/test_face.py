@@ -1,4 +1,4 @@
-"""A face is checked when made and frozen afterwards; no face is an empty result of the same type."""
+"""A face is checked when made and frozen; no face is an empty result of the same type."""
 
 from dataclasses import FrozenInstanceError
 

@@ -58,7 +58,7 @@ def _lopsided() -> Array:
 def _posed(
     yaw: float, pitch: float, roll: float, focal: float = 640.0, shift: Array | None = None
 ) -> Face:
-    """The mean face before the camera, at (40, -30, 600) mm unless told; other landmarks lie on its nose."""
+    """The mean face before the camera; other landmarks are on its nose."""
     names, places = mean_face_3d()
     seen = places @ rotation_of(yaw, pitch, roll).T + (
         np.array([40.0, -30.0, 600.0]) if shift is None else shift
@@ -121,8 +121,8 @@ def test_roll_is_positive_where_the_chin_points_to_the_left_edge() -> None:
 
 
 def test_the_three_angles_turn_in_the_order_pitch_yaw_roll() -> None:
-    # a quarter of yaw after a quarter of pitch: the chin (down, y) is brought before the face (-z) by looking up,
-    # then to the right edge (+x) by looking there
+    # a quarter of yaw after a quarter of pitch: the chin (down, y) is brought before the face
+    # (-z) by looking up, then to the right edge (+x) by looking there
     assert np.allclose(rotation_of(90, 90, 0) @ [0, 1, 0], [1, 0, 0], atol=1e-12)
     assert np.allclose(rotation_of(90, 90, 90) @ [0, 1, 0], [0, 1, 0], atol=1e-12)
 
