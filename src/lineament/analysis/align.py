@@ -178,10 +178,8 @@ def _square_affine(face: Face, rule: Square, size: int) -> Array:
 
     Source: Karras et al. 2019, appendix A.
     """
-    right_eye, left_eye = (
-        named_point(face, "right_eye_center"),
-        named_point(face, "left_eye_center"),
-    )
+    right_eye = named_point(face, "right_eye_center")
+    left_eye = named_point(face, "left_eye_center")
     corners = named_point(face, "right_mouth_corner") + named_point(face, "left_mouth_corner")
     eyes, mouth = (right_eye + left_eye) / 2, corners / 2
     across, down = left_eye - right_eye, mouth - eyes

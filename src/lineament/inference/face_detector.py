@@ -176,13 +176,10 @@ def shrink_or_enlarge(image: Image, size: tuple[int, int]) -> Image:
 def pad_to_multiple(image: Image) -> Image:
     """Return `image` padded with black to multiples of 32, right and bottom."""
     height, width = image.shape[:2]
-    if height % MULTIPLE == 0 and width % MULTIPLE == 0:
+    bottom, right = -height % MULTIPLE, -width % MULTIPLE
+    if bottom == right == 0:
         return np.ascontiguousarray(image)
-    padded_height, padded_width = (
-        -(-height // MULTIPLE) * MULTIPLE,
-        -(-width // MULTIPLE) * MULTIPLE,
-    )
-    padded = np.zeros((padded_height, padded_width, 3), np.uint8)
+    padded = np.zeros((height + bottom, width + right, 3), np.uint8)
     padded[:height, :width] = image
     return padded
 

@@ -86,13 +86,14 @@ class Predictor:
         for name, value in (("threads", threads), ("workers", workers)):
             if value < 0:
                 raise ModelError(f"{name} is {value}; wanted a number, or 0 for the default")
-        self.threads, self.recrop, self.min_landmark_score = (threads, recrop, min_landmark_score)
+        self.threads, self.recrop = threads, recrop
+        self.min_landmark_score = min_landmark_score
         self.detector: Detector = self._default_detector
         if detector != "default":
             self.detector = as_detector(detector)
-        self._model = (
-            load_model(model, threads, workers) if isinstance(model, str | Path) else model
-        )
+        if isinstance(model, str | Path):
+            model = load_model(model, threads, workers)
+        self._model = model
         if self._model is None:
             self._source = _scheme_of_detector(self.detector, flip)
             origin, points = "the detector", len(load_scheme(self._source))
@@ -100,10 +101,8 @@ class Predictor:
             self._source, points = self._model.scheme, self._model.points
             origin = f"model {self._model.name!r}"
             self.predict_crops = _with_flip(self._model) if flip else self._model.predict
-        self.scheme, self.mean_shape = (
-            scheme or self._source,
-            load_scheme(self._source).mean_shape,
-        )
+        self.scheme = scheme or self._source
+        self.mean_shape = load_scheme(self._source).mean_shape
         _check_conversion(origin, points, self._source, self.scheme)
 
     @property
@@ -163,17 +162,12 @@ class Predictor:
         predicted = self.predict_boxes(images, requests, self.recrop)
         results, start = [], 0
         for image, found in zip(images, detections, strict=True):
-            rows = list(range(start, start + len(found)))
+            own = slice(start, start + len(found))
+            rows = list(range(len(found)))
             if boxes is None:
-                kept = keep_confident(
-                    predicted.landmarks[rows], predicted.scores[rows], self.min_landmark_score
-                )
-                rows = [start + row for row in kept]
-            faces = []
-            for row in rows:
-                score = float(found.scores[row - start])
-                faces.append(self.to_face(predicted, row, found.boxes[row - start], score))
-            results.append(self._faces(faces, image))
+                landmarks, scores = predicted.landmarks[own], predicted.scores[own]
+                rows = keep_confident(landmarks, scores, self.min_landmark_score)
+            results.append(self._faces(image, found, predicted, rows, start))
             start += len(found)
         return results
 
@@ -182,12 +176,21 @@ class Predictor:
         assert found.landmarks is not None  # checked with the detector's scheme
         scores = np.repeat(found.scores[:, None], found.landmarks.shape[1], 1)
         predicted = FaceLandmarks(found.landmarks, scores, np.full_like(scores, np.nan))
-        faces = []
-        for row, box in enumerate(found.boxes):
-            faces.append(self.to_face(predicted, row, box, float(found.scores[row])))
-        return self._faces(faces, image)
+        return self._faces(image, found, predicted, list(range(len(found))), 0)
 
-    def _faces(self, faces: list[Face], image: Image) -> Faces:
+    def _faces(
+        self,
+        image: Image,
+        found: Detections,
+        predicted: FaceLandmarks,
+        rows: list[int],
+        start: int,
+    ) -> Faces:
+        """Return `rows` of the detections as Faces; row 0 is row `start` of `predicted`."""
+        faces = []
+        for row in rows:
+            score = float(found.scores[row])
+            faces.append(self.to_face(predicted, start + row, found.boxes[row], score))
         size = (image.shape[1], image.shape[0])
         return Faces(tuple(faces), self.scheme, len(load_scheme(self.scheme)), size)
 
@@ -205,7 +208,8 @@ class Predictor:
         if self.scheme != self._source:
             made = convert(landmarks, self._source, self.scheme)
             landmarks = made.points
-            scores, sigma_px = (made.convert_values(scores), made.convert_values(sigma_px))
+            scores = made.convert_values(scores)
+            sigma_px = made.convert_values(sigma_px)
         score = float(np.clip(score, 0, 1))
         return Face(landmarks, np.clip(scores, 0, 1), sigma_px, box, score, self.scheme, track_id)
 
@@ -239,8 +243,7 @@ class Predictor:
         if not others:
             return best
         _keep_better(best, rows, self.run_model(images, others))
-        # where angles were searched, the best one is now cropped around its own
-        # landmarks
+        # where angles were searched, the best is now cropped around its own landmarks
         searched = sorted({row for row in rows if rows.count(row) > 1})
         last = [self.crop_around(requests[row].image, best.landmarks[row]) for row in searched]
         _keep_better(best, searched, self.run_model(images, last))

@@ -115,7 +115,8 @@ class Smoother:
         first, self.started = not self.started, True
         if first:
             return landmarks.copy()
-        cos, sin = (math.exp(log_scale) * math.cos(angle), math.exp(log_scale) * math.sin(angle))
+        size = math.exp(log_scale)
+        cos, sin = size * math.cos(angle), size * math.sin(angle)
         rotation = np.array([[cos, sin], [-sin, cos]])
         return np.asarray((self.shape + offsets) @ rotation + center * scale)
 
@@ -133,7 +134,8 @@ class Smoother:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state`."""
         self.shape = None if state["shape"] is None else np.array(state["shape"], np.float64)
-        self.scale, self.angle, self.started = (state["scale"], state["angle"], state["started"])
+        self.scale, self.angle = state["scale"], state["angle"]
+        self.started = state["started"]
         self.pose_filter.restore(state["pose_filter"])
         self.shape_filter.restore(state["shape_filter"])
 

@@ -67,5 +67,6 @@ class Kalman(TemporalFilter):
 
     def rescale(self, factors: Array) -> None:
         if self.value is not None and self.speed is not None and self.covariance is not None:
-            self.value, self.speed = (self.value * factors[:, None], self.speed * factors[:, None])
+            self.value = self.value * factors[:, None]
+            self.speed = self.speed * factors[:, None]
             self.covariance = self.covariance * (factors**2)[:, None, None]

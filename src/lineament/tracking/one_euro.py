@@ -61,7 +61,8 @@ class OneEuro(TemporalFilter):
 
     def rescale(self, factors: Array) -> None:
         if self.value is not None and self.speed is not None:
-            self.value, self.speed = (self.value * factors[:, None], self.speed * factors[:, None])
+            self.value = self.value * factors[:, None]
+            self.speed = self.speed * factors[:, None]
 
 
 def _weight(cutoff_hz: Any, dt: float) -> Any:

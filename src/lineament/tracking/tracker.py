@@ -154,7 +154,8 @@ class Tracker:
             TrackedFace.restored(face, self._new_smoother()) for face in state["tracks"]
         ]
         self._next_id = state["next_id"]
-        self._since_detection, self._detect_now = (state["since_detection"], state["detect_now"])
+        self._since_detection = state["since_detection"]
+        self._detect_now = state["detect_now"]
         self._first, self._time = state["first"], state["time"]
         self._size = None if state["size"] is None else (state["size"][0], state["size"][1])
         self._scene.restore(state["scene"])
