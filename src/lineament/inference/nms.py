@@ -39,8 +39,7 @@ def nms(found: Detections, max_iou: float) -> Detections:
         width = np.minimum(x1, x1[i]) - np.maximum(x0, x0[i])
         height = np.minimum(y1, y1[i]) - np.maximum(y0, y0[i])
         inner = np.maximum(width, 0) * np.maximum(height, 0)
-        # inner / union > max_iou without a division; a box without area overlaps
-        # nothing
+        # inner / union > max_iou without dividing; empty boxes overlap nothing
         alive &= inner * (1 + max_iou) <= max_iou * (area + area[i])
     return found.take(order[kept])
 

@@ -100,14 +100,12 @@ class Smoother:
         # unwrapped, as a jump from 180 to -180 degrees is no motion
         turn = math.atan2(affine[1, 0], affine[0, 0]) - self.angle
         angle = self.angle + math.remainder(turn, 2 * math.pi)
-        # lengths are in sides of the face, so that near and far faces are filtered
-        # alike
+        # in sides of the face, so that near and far faces are filtered alike
         self.pose_filter.rescale(np.array([self.scale / scale, 1.0]))
         self.scale, self.angle = scale, angle
         noise = np.asarray(sigma_px, dtype=np.float64) / scale
         pose = np.array([affine[:, 2] / scale, [math.log(scale), angle]])
-        # errors of neighbors are correlated: the pose is about as uncertain as one
-        # landmark
+        # errors of neighbors are correlated: a pose is as uncertain as a landmark
         pose_noise = np.full(2, np.sqrt((noise**2).mean()))
         center, (log_scale, angle) = self.pose_filter(pose, pose_noise, dt)
         offsets = (landmarks - affine[:, 2]) @ affine[:, :2] / scale**2 - self.shape
