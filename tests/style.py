@@ -44,7 +44,9 @@ def python_files() -> list[Path]:
 def text_files() -> list[Path]:
     """Return the files whose words users read: the package, the pages, the recipes."""
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    recipes = sorted((ROOT / "recipes").rglob("*.toml")) + sorted((ROOT / "studies").rglob("*.toml"))
+    recipes = sorted((ROOT / "recipes").rglob("*.toml")) + sorted(
+        (ROOT / "studies").rglob("*.toml")
+    )
     tables = sorted(SOURCE.rglob("*.toml"))
     return [*python_files(), *pages, *recipes, *tables]
 
@@ -138,7 +140,9 @@ def main() -> None:
     print(f"source lines: {every}, non-blank {lines}")
     print(f"over {SOFT_WIDTH} columns: {100 * len(soft) / lines:.1f} %; over {WIDTH}: {len(hard)}")
     print(f"comprehensions per 1,000 source lines: {1000 * comprehensions() / every:.1f}")
-    print(f"docstrings with a bad opening: {len(bad_openings())}; banned words: {len(banned_words())}")
+    print(
+        f"docstrings with a bad opening: {len(bad_openings())}; banned words: {len(banned_words())}"
+    )
     print(f"modules at the root: {len(root_modules())}; lines in scripts/: {script_lines()}")
     print(f"distinct lines of recipes: {100 * distinct / recipes:.0f} % of {recipes}")
     for place in [*hard, *bad_openings(), *banned_words()]:
