@@ -209,7 +209,7 @@ def test_an_unknown_protocol_is_answered_with_the_nearest():
 
 
 def test_train_without_torch_says_what_to_type(tmp_path, monkeypatch):
-    monkeypatch.setattr("lineament.cli.making.find_spec", lambda name: None)
+    monkeypatch.setattr("lineament.cli.train.find_spec", lambda name: None)
     for words in (["train", tmp_path / "recipe.toml"], ["export", tmp_path / "checkpoint.pt"]):
         code, _, err = call(*words)
         assert code == 1

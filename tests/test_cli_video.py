@@ -299,9 +299,9 @@ def test_a_live_address_that_falls_silent_ends_its_files_well(video, tmp_path, m
 # the command, with every frame slowed down and made safe at once
 SLOWLY = """
 import time
-from lineament.cli import main, video
+from lineament.cli import main, track
 from lineament.tracking.tracker import Tracker
-video.SAVE_S = 0.0
+track.SAVE_S = 0.0
 called = Tracker.__call__
 def slowly(self, *arguments):
     time.sleep(0.05)

@@ -1,6 +1,6 @@
-"""The command line: parse, call, print. One file a group of commands; heavy imports happen inside the commands."""
+"""The command line: parse, call, print. Files are named for their commands and import heavy modules when called."""
 
-from . import about, faces, making, pictures, scoring, steadiness, video
+from . import detect, draw, evaluate, models, stability, track, train
 from .app import app, main
 
-__all__ = ["about", "app", "faces", "main", "making", "pictures", "scoring", "steadiness", "video"]
+__all__ = ["app", "detect", "draw", "evaluate", "main", "models", "stability", "track", "train"]

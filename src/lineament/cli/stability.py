@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, need_package, note, progress_bar, show_table
-from .faces import DetectorName, Flip, Smooth, named_detector
+from .detect import DetectorName, Flip, Smooth, named_detector
 
 if TYPE_CHECKING:
     from ..io.track_files import Tracks

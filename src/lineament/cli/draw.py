@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import app, progress_bar, show
-from .faces import Boxes, ModelName, Paths, SchemeName, known_boxes, list_failures, make_predictor
+from .detect import Boxes, ModelName, Paths, SchemeName, known_boxes, list_failures, make_predictor
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import app, identity, need_package, note, progress_bar, show
-from .faces import DetectorName, Flip, SchemeName, Smooth, named_detector
+from .detect import DetectorName, Flip, SchemeName, Smooth, named_detector
 
 if TYPE_CHECKING:
     import numpy as np

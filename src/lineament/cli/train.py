@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, note, progress_bar, show, show_table
-from .faces import Flip, ModelName, list_failures
+from .detect import Flip, ModelName, list_failures
 
 if TYPE_CHECKING:
     from ..recipe import Recipe

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import app, need_package, note, progress_bar, show
-from .faces import DetectorName, Flip, ModelName, Smooth, make_predictor
+from .detect import DetectorName, Flip, ModelName, Smooth, make_predictor
 
 if TYPE_CHECKING:
     from ..evaluation.report import Report
