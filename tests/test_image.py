@@ -12,7 +12,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from lineament.errors import ImageError
-from lineament.io.image import MAX_PIXELS, find_images, read_image, read_images
+from lineament.io.image import MAX_PIXELS, read_image
+from lineament.io.input_images import read_images
+from lineament.io.media_files import find_images
 from odd_images import PICTURE, encoded, oriented, palette_png, png, write
 
 # -- things that are not files of pictures
@@ -29,13 +31,13 @@ def test_missing_folder_pipe_device_and_odd_paths_are_one_line(tmp_path: Path) -
         tmp_path / "none.jpg": r"none\.jpg: no such file; check the path",
         dangling: "no such file",
         "https://example.org/a.jpg": "no such file; this is an address: download it first",
-        tmp_path: "a folder, not a picture; give a file",
+        tmp_path: "a folder, not an image; give a file",
         pipe: "a pipe, socket or device, not a file",
         Path("/dev/zero"): "a pipe, socket or device",
         loop: "cannot be opened",
         tmp_path / ("x" * 4000): "cannot be opened",
         "a\0b.jpg": "cannot be opened",
-        "": "a folder, not a picture|no such file",
+        "": "a folder, not an image|no such file",
     }
     for path, message in cases.items():
         with pytest.raises(ImageError, match=message) as caught:
@@ -62,9 +64,9 @@ def test_a_file_that_may_not_be_read_says_so(
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (None, "cannot read a picture from NoneType; wanted a path, bytes"),
-        (3, "cannot read a picture from int"),
-        ([[1, 2]], "cannot read a picture from list"),
+        (None, "cannot read an image from NoneType; wanted a path, bytes"),
+        (3, "cannot read an image from int"),
+        ([[1, 2]], "cannot read an image from list"),
         (b"", "0 bytes: empty"),
         (io.BytesIO(b""), "BytesIO object: empty"),
         (io.StringIO("text"), "gives str, not bytes; open it with mode 'rb'"),
@@ -292,7 +294,7 @@ def test_a_file_named_like_a_pattern_is_that_file(tmp_path: Path) -> None:
     [
         ("none.jpg", r"none\.jpg: no such file or folder; check the path"),
         ("*.xyz", r"\*\.xyz: no file matches this pattern; check it"),
-        ("void", "void: no picture in this folder or below it; wanted JPEG"),
+        ("void", "void: no image in this folder or below it; wanted JPEG"),
         ("x\0y", "not a path|no such file"),
     ],
 )

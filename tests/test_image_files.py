@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lineament.errors import ImageError
-from lineament.io.image import read_image, read_images
+from lineament.io.image import read_image
+from lineament.io.input_images import read_images
 from odd_images import BROKEN, PICTURE, SOUND, encoded, oriented, write
 
 
