@@ -1,6 +1,22 @@
-"""The command line: parse, call, print. Files are named for their commands and import heavy modules when called."""
+"""The command line: parse, call, print. Heavy modules are imported when a command runs."""
 
-from . import detect, draw, evaluate, models, stability, track, train
+# ruff: noqa: F401, importing a file registers its commands
+from . import (
+    align,
+    audit,
+    compare,
+    detect,
+    doctor,
+    draw,
+    evaluate,
+    export,
+    label,
+    models,
+    score,
+    stability,
+    track,
+    train,
+)
 from .app import app, main
 
-__all__ = ["app", "detect", "draw", "evaluate", "main", "models", "stability", "track", "train"]
+__all__ = ["app", "main"]

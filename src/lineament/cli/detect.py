@@ -1,4 +1,4 @@
-"""detect: pictures -> faces, printed or written down."""
+"""detect: finds the faces of images and their landmarks, printed or written to a folder."""
 
 import csv
 import io
@@ -11,59 +11,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import app, complain, identity, need_package, note, progress_bar, show, show_table
+from .app import app, need_package, note, progress_bar, report_failures, show, show_table
+from .options import (
+    Boxes,
+    DetectorName,
+    Flip,
+    ImagePaths,
+    ModelName,
+    SchemeName,
+    known_boxes,
+    make_predictor,
+    with_digest,
+)
 
 if TYPE_CHECKING:
+    from ..face import Faces
     from ..inference.predictor import Predictor
-    from ..io.result_folder import Failure, Job, ResultFolder
-
-Paths = Annotated[
-    list[str],
-    typer.Argument(help="Pictures, folders (searched through) or patterns.", metavar="PATH"),
-]
-ModelName = Annotated[
-    str, typer.Option("--model", help="A model by name (see `lineament models`), or an .onnx file.")
-]
-SchemeName = Annotated[
-    str | None, typer.Option("--scheme", help="The points wanted; the model's own by default.")
-]
-Boxes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--boxes",
-        metavar="X0,Y0,X1,Y1|FILE",
-        help="Where the faces are: a box (repeatable, for one picture), or a JSON file of boxes by picture.",
-    ),
-]
-
-
-Flip = Annotated[
-    bool, typer.Option("--flip", help="EMA each crop with its mirror image: twice the work.")
-]
-DetectorName = Annotated[
-    str,
-    typer.Option(
-        "--detector",
-        help="default, mediapipe (where it is installed), or the path of OpenCV's YuNet file.",
-    ),
-]
-
-
-class Smooth(StrEnum):
-    """Filters over time."""
-
-    one_euro = "one-euro"
-    kalman = "kalman"
-    none = "none"
-
-    @property
-    def filter(self) -> str | None:
-        """What Tracker takes."""
-        return None if self is Smooth.none else self.value
+    from ..io.input_images import FailedInput, InputImage
+    from ..io.result_folder import ResultFolder
 
 
 class Format(StrEnum):
-    """How results are printed or written."""
+    """Formats in which faces are printed or written."""
 
     json = "json"
     csv = "csv"
@@ -74,157 +43,121 @@ class Format(StrEnum):
 
 
 PRINTED = (Format.json, Format.csv, Format.table)
+TABLE_HEAD = ("image", "face", "score", "box x0, y0, x1, y1", "points", "mean score", "sigma px")
 
 
 @app.command()
 def detect(
-    paths: Paths,
+    paths: ImagePaths,
     out: Annotated[
-        Path | None, typer.Option(help="A folder for the results; without it they are printed.")
+        Path | None, typer.Option(help="Folder for the results; without it they are printed.")
     ] = None,
     format: Annotated[
-        Format, typer.Option(help="json, csv, table are printed; others need --out.")
+        Format, typer.Option(help="Format of the results; parquet, pts and coco need --out.")
     ] = Format.json,
     draw: Annotated[
-        bool, typer.Option("--draw", help="Draw the landmarks of each picture, in --out.")
+        bool,
+        typer.Option("--draw", help="Also write each image with its landmarks drawn to --out."),
     ] = False,
     model: ModelName = "accurate",
     scheme: SchemeName = None,
     boxes: Boxes = None,
     detector: DetectorName = "default",
     flip: Flip = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="Make results anew that --out already holds.")
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that --out already holds.")
     ] = False,
 ) -> None:
-    """Find the faces of pictures and their landmarks.
+    """Find faces in images and their landmarks.
 
-    Without --out, each picture is one line of JSON on standard output. With it, each is a JSON file in that folder,
-    from which the other formats are gathered; results it already holds are kept, so that an interrupted run goes on
-    where it stopped. Pictures that fail are listed at the end, and the exit code is 1.
+    Without --out, prints one line of JSON per image. With --out, writes one JSON file
+    per image to that folder and, from those, the other formats. Results that are up to
+    date are kept, so an interrupted run continues where it stopped. An animated GIF
+    counts as its first frame. Images that fail are listed at the end; the exit code is
+    then 1.
     """
+    _check_format(out, format, draw)
+    from ..io.input_images import find_inputs
+    from ..io.result_folder import ResultFolder
+
+    if format is Format.parquet:
+        need_package("pyarrow", "report")
+    images, failures = find_inputs(paths, out)
+    total = len(images) + len(failures)
+    if images:
+        known, predictor = known_boxes(boxes, images), make_predictor(model, scheme, detector, flip)
+        if out is None:
+            failures += _print_results(predictor, images, known, format)
+        else:
+            settings = _settings(model, predictor.scheme, detector, flip, bool(boxes))
+            folder = ResultFolder(out, settings, overwrite, images, known)
+            failures += _write_results(predictor, images, known, folder, format, draw)
+    report_failures(failures, total)
+
+
+def _check_format(out: Path | None, format: Format, draw: bool) -> None:
+    """Raise BadParameter if the format or --draw does not fit --out."""
     if out is None and (draw or format not in PRINTED):
-        what = "--draw" if draw else f"--format {format}"
-        raise typer.BadParameter(f"{what} needs --out, the folder for the results")
+        option = "--draw" if draw else f"--format {format}"
+        raise typer.BadParameter(f"{option} needs --out, the folder for the results")
     if out is not None and format is Format.table:
         raise typer.BadParameter(
             "--format table is printed only; leave --out out, or choose another format"
         )
-    from ..io.result_folder import ResultFolder, find_jobs
-
-    if format is Format.parquet:
-        need_package("pyarrow", "report")
-    jobs, failures = find_jobs(paths, out)
-    total = len(jobs) + len(failures)
-    if jobs:
-        known, predictor = known_boxes(boxes, jobs), make_predictor(model, scheme, detector, flip)
-        if out is None:
-            failures += _print_results(predictor, jobs, known, format)
-        else:
-            settings: dict[str, Any] = {
-                "model": identity(model),
-                "scheme": predictor.scheme,
-                "boxes": "given" if boxes else "detected",
-            }
-            settings |= {"detector": identity(detector)} if detector != "default" else {}
-            settings |= {"flip": True} if flip else {}
-            folder = ResultFolder(out, settings, again, jobs, known)
-            failures += _write_results(predictor, jobs, known, folder, format, draw)
-    list_failures(failures, total)
 
 
-def make_predictor(
-    model: str, scheme: str | None = None, detector: str = "default", flip: bool = False
-) -> "Predictor":
-    """The predictor that the options ask for."""
-    from ..inference.predictor import Predictor
-
-    return Predictor(model, named_detector(detector), scheme, flip=flip)
-
-
-def named_detector(name: str) -> Any:
-    """What Predictor takes for the detector called `name`."""
-    if name == "default":
-        return "default"
-    if name == "mediapipe":
-        from ..inference.detector_adapters import mediapipe
-
-        return mediapipe()
-    if name.endswith(".onnx"):
-        from ..inference.detector_adapters import yunet
-
-        return yunet(name)
-    raise typer.BadParameter(
-        f"--detector {name!r}; wanted default, mediapipe, or the path of a YuNet .onnx file"
-    )
-
-
-def known_boxes(boxes: list[str] | None, jobs: "Sequence[Job]") -> dict[str, Any] | None:
-    """The boxes of --boxes by picture, or None where it was not given."""
-    from ..io.result_folder import read_boxes
-
-    if not boxes:
-        return None
-    if len(boxes) == 1 and boxes[0].endswith(".json"):
-        return read_boxes(Path(boxes[0]))
-    if len(jobs) != 1:
-        raise typer.BadParameter(
-            f"--boxes as numbers are for one picture, not {len(jobs)}; give a JSON file of boxes"
-        )
-    try:
-        return {str(jobs[0].image): [[float(number) for number in box.split(",")] for box in boxes]}
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"--boxes {' '.join(boxes)!r}; wanted x0,y0,x1,y1 or a .json file"
-        ) from error
+def _settings(
+    model: str, scheme: str, detector: str, flip: bool, given_boxes: bool
+) -> dict[str, Any]:
+    """Return everything but the images that the results depend on."""
+    settings: dict[str, Any] = {
+        "model": with_digest(model),
+        "scheme": scheme,
+        "boxes": "given" if given_boxes else "detected",
+    }
+    if not given_boxes:
+        settings["detector"] = with_digest("detector" if detector == "default" else detector)
+    if flip:
+        settings["flip"] = True
+    return settings
 
 
 def _print_results(
-    predictor: "Predictor", jobs: "Sequence[Job]", boxes: Any, format: Format
-) -> "list[Failure]":
+    predictor: "Predictor", images: "Sequence[InputImage]", boxes: Any, format: Format
+) -> "list[FailedInput]":
     from ..errors import InputError
-    from ..io.formats import csv_columns, csv_rows
-    from ..io.result_folder import DECIMALS, Failure, predict_jobs, record_of
+    from ..io.formats import csv_columns
+    from ..io.input_images import FailedInput, predict_images
 
     failures, rows = [], []
     if format is Format.csv:
         show(_csv_line(csv_columns(predictor.scheme)))
     # on one terminal a bar would run through the results
-    with progress_bar("pictures", 0 if sys.stdout.isatty() else len(jobs)) as step:
-        for job, _, faces in predict_jobs(predictor, jobs, boxes):
+    with progress_bar("images", 0 if sys.stdout.isatty() else len(images)) as step:
+        for image, _, faces in predict_images(predictor, images, boxes):
             step()
             if isinstance(faces, InputError):
-                failures.append(Failure(str(job.image), str(faces)))
-            elif format is Format.json:
-                show(json.dumps(record_of(job, faces), allow_nan=False, ensure_ascii=False))
-            elif format is Format.csv:
-                for row in csv_rows(faces, str(job.image)):
-                    show(
-                        _csv_line(
-                            [
-                                round(value, DECIMALS) if isinstance(value, float) else value
-                                for value in row
-                            ]
-                        )
-                    )
+                failures.append(FailedInput(str(image.path), str(faces)))
+            elif format is Format.table:
+                rows += _table_rows(image, faces)
             else:
-                rows += [[str(job.image), *row] for row in _face_rows(faces)] or [
-                    [str(job.image), "no face"]
-                ]
+                _print_faces(image, faces, format)
     if format is Format.table:
-        show_table(
-            [
-                "picture",
-                "face",
-                "score",
-                "box x0, y0, x1, y1",
-                "points",
-                "mean score",
-                "mean sigma px",
-            ],
-            rows,
-        )
+        show_table(TABLE_HEAD, rows)
     return failures
+
+
+def _print_faces(image: "InputImage", faces: "Faces", format: Format) -> None:
+    """Print the faces of one image as a line of JSON, or a line of CSV per face."""
+    from ..io.formats import csv_rows
+    from ..io.result_folder import DECIMALS, to_record
+
+    if format is Format.json:
+        show(json.dumps(to_record(image, faces), allow_nan=False, ensure_ascii=False))
+        return
+    for row in csv_rows(faces, str(image.path)):
+        cells = [round(cell, DECIMALS) if isinstance(cell, float) else cell for cell in row]
+        show(_csv_line(cells))
 
 
 def _csv_line(row: Sequence[Any]) -> str:
@@ -233,9 +166,11 @@ def _csv_line(row: Sequence[Any]) -> str:
     return text.getvalue()
 
 
-def _face_rows(faces: Any) -> list[list[str]]:
-    return [
-        [
+def _table_rows(image: "InputImage", faces: "Faces") -> list[list[str]]:
+    rows = []
+    for number, face in enumerate(faces, 1):
+        row = [
+            str(image.path),
             str(number),
             f"{face.score:.3f}",
             ", ".join(f"{value:.1f}" for value in face.box),
@@ -243,59 +178,51 @@ def _face_rows(faces: Any) -> list[list[str]]:
             f"{face.scores.mean():.3f}",
             f"{face.sigma_px.mean():.2f}",
         ]
-        for number, face in enumerate(faces, 1)
-    ]
+        rows.append(row)
+    return rows or [[str(image.path), "no face"]]
 
 
 def _write_results(
     predictor: "Predictor",
-    jobs: "Sequence[Job]",
+    images: "Sequence[InputImage]",
     boxes: Any,
     folder: "ResultFolder",
     format: Format,
     draw: bool,
-) -> "list[Failure]":
-    from ..analysis.draw import draw_faces, save_image
+) -> "list[FailedInput]":
     from ..errors import InputError
-    from ..io.result_folder import Failure, predict_jobs
+    from ..io.input_images import FailedInput, predict_images
 
-    failures, todo = [], []
-    for job in jobs:
+    failures, missing = [], []
+    for image in images:
         try:
-            todo += [] if folder.has(job, draw) else [job]
+            if not folder.has(image, draw):
+                missing.append(image)
         except InputError as error:
-            failures.append(Failure(str(job.image), str(error)))
-    kept = len(jobs) - len(todo) - len(failures)
-    with progress_bar("pictures", len(jobs), kept) as step:
-        for job, picture, faces in predict_jobs(predictor, todo, boxes):
-            if isinstance(faces, InputError):
-                failures.append(Failure(str(job.image), str(faces)))
-                step()
-                continue
+            failures.append(FailedInput(str(image.path), str(error)))
+    kept = len(images) - len(missing) - len(failures)
+    with progress_bar("images", len(images), kept) as step:
+        for image, pixels, faces in predict_images(predictor, missing, boxes):
             try:
-                if draw and picture is not None:
-                    folder.drawn(job).parent.mkdir(parents=True, exist_ok=True)
-                    save_image(folder.drawn(job), draw_faces(picture, faces))
-                folder.write(job, faces)
+                if isinstance(faces, InputError):
+                    raise faces
+                _write_result(folder, image, pixels if draw else None, faces)
             except (InputError, OSError) as error:
-                failures.append(Failure(str(job.image), str(error)))
+                failures.append(FailedInput(str(image.path), str(error)))
             step()
     failed = {failure.path for failure in failures}
-    done = [job for job in jobs if str(job.image) not in failed]
-    path = folder.gather(done, format.value, predictor.scheme)
-    note(f"{len(done)} of {len(jobs)} pictures ({kept} kept from an earlier run) -> {path}")
+    done = [image for image in images if str(image.path) not in failed]
+    path = folder.export(done, format.value, predictor.scheme)
+    note(f"{len(done)} of {len(images)} images ({kept} kept from an earlier run) -> {path}")
     return failures
 
 
-def list_failures(failures: "Sequence[Failure]", total: int) -> None:
-    """Prints what failed, and ends with exit code 1 where anything did."""
-    for failure in failures:
-        complain(
-            failure.reason
-            if failure.path in failure.reason
-            else f"{failure.path}: {failure.reason}"
-        )
-    if failures and total > 1:
-        complain(f"{len(failures)} of {total} failed; they are listed above")
-    if failures:
-        raise typer.Exit(1)
+def _write_result(folder: "ResultFolder", image: "InputImage", pixels: Any, faces: "Faces") -> None:
+    """Write the record of one image and, if `pixels` are given, their drawing before it."""
+    from ..analysis.draw import draw_faces, save_image
+
+    if pixels is not None:
+        target = folder.drawn_path(image)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_image(target, draw_faces(pixels, faces))
+    folder.write(image, faces, drawn=pixels is not None)

@@ -1,154 +1,138 @@
-"""label, train, distill, slim, export: pictures -> labels; recipe -> checkpoint -> ONNX file."""
+"""train, distill, slim, refine: train a model from a recipe, up to its checkpoint."""
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import app, note, progress_bar, show, show_table
-from .detect import Flip, ModelName, list_failures
+from .app import app, need_torch, note, show, show_table
+from .options import Cache, Data
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
+    from ..study.prune_sweep import Cut
     from ..training.trainer import Progress, Trainer
 
-Data = Annotated[
-    Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")
+RecipePath = Annotated[Path, typer.Argument(help="A recipe.", metavar="RECIPE.toml")]
+DistillPath = Annotated[
+    Path, typer.Argument(help="A recipe with a [distill] table.", metavar="RECIPE.toml")
 ]
-Cache = Annotated[
-    Path | None, typer.Option(help="A folder for prepared crops; the user's cache by default.")
+SlimPath = Annotated[
+    Path, typer.Argument(help="A recipe with a [slim] table.", metavar="RECIPE.toml")
 ]
-
-
-@app.command()
-def label(
-    paths: Annotated[
-        list[str], typer.Argument(help="Pictures, videos, or folders of them.", metavar="PATH")
-    ],
-    out: Annotated[Path, typer.Option(help="The folder for the crops and their .pts files.")],
-    model: ModelName = "accurate",
-    flip: Flip = False,
-    every: Annotated[
-        int, typer.Option(min=1, help="Of a video, take each frame whose number is a multiple.")
-    ] = 10,
-) -> None:
-    """Label the faces of pictures and videos by a model, to train on.
-
-    Each sure face becomes a crop and a .pts file, which a recipe reads with reader = "folder"; points the model is not
-    sure of are nan and carry no weight. Check on validation faces whether training on them pays.
-    """
-    from ..errors import InputError
-    from ..inference.predictor import Predictor
-    from ..io.result_folder import Failure
-    from ..labeling.pseudo_labels import Limits, find_media, label_into
-
-    files, predictor, limits = find_media(paths), Predictor(model, flip=flip), Limits()
-    failures, count = [], 0
-    with progress_bar("files", len(files)) as step:
-        for path, place in files.items():
-            try:
-                count += label_into(predictor, path, out / place, limits, every)
-            except InputError as error:
-                failures.append(Failure(str(path), str(error)))
-            step()
-    note(f"{count} faces of {len(files)} files -> {out}")
-    list_failures(failures, len(files))
-
-
-Set = Annotated[
+RefinePath = Annotated[
+    Path, typer.Argument(help="A recipe with a [refine] table.", metavar="RECIPE.toml")
+]
+Changes = Annotated[
     list[str] | None,
     typer.Option(
+        "--set",
         metavar="KEY=VALUE",
-        help="Change a key, as TOML; may be repeated: train.steps=100, data.0.repeat=2.",
+        help="Override a recipe key, e.g. train.steps=100; repeatable.",
     ),
 ]
-RunFolder = Annotated[Path | None, typer.Option(help="The run's folder; runs/<name> by default.")]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on from the checkpoint in the run's folder.")
+RunFolder = Annotated[
+    Path | None, typer.Option(help="Folder of the run; default: runs/<name of the recipe>.")
 ]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue an interrupted run in its folder.")
+]
+REPORT_EVERY_S = 60.0
+CUT_HEAD = (
+    "amount",
+    "kept",
+    "M parameters",
+    "M multiply-adds",
+    "ms",
+    "validation NME %",
+    "ms int8",
+    "NME % int8",
+)
 
 
 @app.command()
 def train(
-    recipe: Annotated[
-        Path, typer.Argument(help="A TOML file; see recipes/.", metavar="RECIPE.toml")
-    ],
-    set: Set = None,
+    recipe: RecipePath,
+    changes: Changes = None,
     out: RunFolder = None,
     resume: Resume = False,
     data: Data = None,
     cache: Cache = None,
 ) -> None:
-    """Train a landmark model by a recipe.
+    """Train a landmark model from a recipe.
 
-    Checkpoints, the log and the curves go to the run's folder. A run that was killed goes on with --resume and gives
-    what the unbroken run would have given.
+    Checkpoints, the log and the curves go to the run's folder. An interrupted run
+    continues with --resume and gives the result of an uninterrupted one.
     """
-    _need_torch()
+    need_torch()
     from ..training.trainer import Trainer
 
-    checkpoint, settings = _train(Trainer, recipe, set, out, resume, data, cache)
-    _say_next(checkpoint, settings.name)
+    checkpoint, settings = _train(Trainer, recipe, changes, out, resume, data, cache)
+    _show_next(checkpoint, settings.name)
 
 
 @app.command()
 def distill(
-    recipe: Annotated[
-        Path, typer.Argument(help="A TOML file with a [distill] part.", metavar="RECIPE.toml")
-    ],
-    set: Set = None,
+    recipe: DistillPath,
+    changes: Changes = None,
     out: RunFolder = None,
     resume: Resume = False,
     data: Data = None,
     cache: Cache = None,
 ) -> None:
-    """Train a small landmark model by a recipe, from the truth and from what a teacher or its peers say.
+    """Distill a small model from a teacher or from peers.
 
-    The teacher is a checkpoint or, for its landmarks alone, an .onnx file. What teacher and student cannot be compared
-    by is refused before training starts. Otherwise as train.
+    Peers are trained at the same time. The teacher is a checkpoint or, for its
+    landmarks alone, a .onnx file. A teacher whose outputs cannot be compared with the
+    student's is refused before training starts. Checkpoints, log and --resume are those
+    of train.
     """
-    _need_torch()
+    need_torch()
     from ..training.distill.task import Distiller
 
-    checkpoint, settings = _train(Distiller, recipe, set, out, resume, data, cache)
-    _say_next(checkpoint, settings.name)
+    checkpoint, settings = _train(Distiller, recipe, changes, out, resume, data, cache)
+    _show_next(checkpoint, settings.name)
 
 
 @app.command()
 def slim(
-    recipe: Annotated[
-        Path, typer.Argument(help="A TOML file with a [slim] part.", metavar="RECIPE.toml")
-    ],
-    set: Set = None,
+    recipe: SlimPath,
+    changes: Changes = None,
     out: RunFolder = None,
     resume: Resume = False,
     data: Data = None,
     cache: Cache = None,
 ) -> None:
-    """Train a network, then cut it: a supernet at thresholds of its factors, any other by shares of its channels.
+    """Train a network, then prune it to several sizes.
 
-    Each cut is a smaller network with its checkpoint and its ONNX file; the table of size, time and error is printed
-    and lies in the run's folder with a plot. Cut networks go on learning with train or distill.
+    A supernet is pruned at thresholds of its importance factors, any other network by
+    shares of its channels. Each pruned network has a checkpoint and an ONNX file; the
+    table of sizes, times and errors is printed and written to the run's folder with a
+    plot. Fine-tune pruned networks with train or distill.
     """
-    _need_torch()
+    need_torch()
     from ..data.sample import cache_root, data_root
     from ..study.prune_sweep import sweep
     from ..training.prune.task import trainer_for
 
-    checkpoint, settings = _train(trainer_for, recipe, set, out, resume, data, cache)
-    if not _speaks():
+    checkpoint, settings = _train(trainer_for, recipe, changes, out, resume, data, cache)
+    if not _is_main_process():
         return
     assert settings.slim is not None  # or trainer_for had refused it
     cuts = sweep(
         checkpoint, checkpoint.parent, settings.slim, data_root(data), cache_root(cache), note
     )
-    rows = [
-        [
+    _show_cuts(cuts)
+
+
+def _show_cuts(cuts: "Sequence[Cut]") -> None:
+    rows = []
+    for cut in cuts:
+        row = [
             f"{cut.amount:g}",
             cut.what,
             f"{cut.parameters / 1e6:.3f}",
@@ -158,48 +142,34 @@ def slim(
             f"{cut.milliseconds_int8:.2f}",
             f"{100 * cut.nme_int8:.3f}",
         ]
-        for cut in cuts
-    ]
-    show_table(
-        [
-            "cut",
-            "what stayed",
-            "M parameters",
-            "M multiply-adds",
-            "ms",
-            "validation NME %",
-            "ms int8",
-            "NME % int8",
-        ],
-        rows,
-    )
-    note(
-        f"next: lineament distill or train a recipe with --set start={cuts[min(1, len(cuts) - 1)].checkpoint}"
-    )
+        rows.append(row)
+    show_table(CUT_HEAD, rows)
+    first = cuts[min(1, len(cuts) - 1)].checkpoint
+    note(f"next: lineament distill or train a recipe with --set init_from={first}")
 
 
 @app.command()
 def refine(
-    recipe: Annotated[
-        Path, typer.Argument(help="A TOML file with a [refine] part.", metavar="RECIPE.toml")
-    ],
-    set: Set = None,
+    recipe: RefinePath,
+    changes: Changes = None,
     out: RunFolder = None,
     resume: Resume = False,
     data: Data = None,
     cache: Cache = None,
 ) -> None:
-    """Train a tracker on clips: a detector's heatmaps, refined by those of the frames before.
+    """Train a model that refines landmarks over video frames.
 
-    The recipe's start is a trained detector with heatmaps along axes; it learns no more. Clips are made of the
-    recipe's faces and taken from unlabelled videos. The exported model remembers from frame to frame in lineament
-    track. Otherwise as train.
+    It refines each frame's heatmaps with those of the frames before. The recipe starts
+    from a trained model with 1D heatmaps, which is frozen. Clips are synthesized from
+    the recipe's faces and taken from unlabeled videos. In lineament track the exported
+    model keeps a recurrent state per face. Checkpoints, log and --resume are those of
+    train.
     """
-    _need_torch()
+    need_torch()
     from ..training.temporal.task import Refiner
 
-    checkpoint, settings = _train(Refiner, recipe, set, out, resume, data, cache)
-    _say_next(checkpoint, settings.name)
+    checkpoint, settings = _train(Refiner, recipe, changes, out, resume, data, cache)
+    _show_next(checkpoint, settings.name)
 
 
 def _train(
@@ -211,7 +181,7 @@ def _train(
     data: Path | None,
     cache: Path | None,
 ) -> "tuple[Path, Recipe]":
-    """The checkpoint of the run, and its recipe."""
+    """Return the checkpoint of the run and its recipe."""
     from ..data.sample import cache_root, data_root
     from ..recipe import read_recipe
 
@@ -222,59 +192,20 @@ def _train(
         return trainer.run(report), settings
 
 
-def _speaks() -> bool:
-    """Whether this is the one, of several processes that torch's launcher started, that prints and writes."""
+def _is_main_process() -> bool:
+    """Return whether this is the one process, of a torch launch, that prints and writes."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def _say_next(checkpoint: Path, name: str) -> None:
-    if _speaks():
+def _show_next(checkpoint: Path, name: str) -> None:
+    if _is_main_process():
         show(f"{checkpoint}")
         note(f"next: lineament export {checkpoint} --name {name}")
 
 
-@app.command()
-def export(
-    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint.pt of a run.")],
-    out: Annotated[Path, typer.Option(help="The folder for the .onnx file and its card.")] = Path(),
-    name: Annotated[
-        str | None, typer.Option(help="What the model is called; the recipe's name by default.")
-    ] = None,
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training faces.")
-    ] = False,
-    data: Data = None,
-    cache: Cache = None,
-) -> None:
-    """Write a trained model as ONNX, with its card beside it.
-
-    Nothing is written where the file's landmarks move more than a stated bound from the trained model's.
-    """
-    _need_torch()
-    from ..data.sample import cache_root, data_root
-    from ..export.export import export_checkpoint
-    from ..training.build import read_trained
-
-    called = name or read_trained(checkpoint)[1].name
-    card = export_checkpoint(checkpoint, out, called, int8, data_root(data), cache_root(cache))
-    gate = card["gate"]
-    show(
-        f"{out / called}.onnx  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  "
-        f"validation NME {100 * gate['validation_nme_onnx']:.3f} % (torch {100 * gate['validation_nme_torch']:.3f} %), "
-        f"points move at most {gate['largest_move_px']} px of the crop"
-    )
-
-
-def _need_torch() -> None:
-    from ..errors import missing_extra
-
-    if find_spec("torch") is None:
-        raise missing_extra("torch", "train")
-
-
 @contextmanager
 def _training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
-    """Gives the callback that shows a training: a live bar on a terminal, else a line a minute, on standard error."""
+    """Yield a progress callback: a live bar on a terminal, else one line per minute."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
@@ -286,26 +217,23 @@ def _training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
         MofNCompleteColumn(),
         TextColumn("{task.fields[state]}"),
     )
-    told = 0.0
+    noted = 0.0
     with Bar(
         *columns, console=console, redirect_stdout=False, disable=not console.is_terminal
     ) as bar:
         task = bar.add_task("training", total=steps, state="starting")
 
         def report(progress: "Progress") -> None:
-            nonlocal told
+            nonlocal noted
             bar.update(task, completed=progress.step, state=_state(progress))
             line = f"step {progress.step}/{progress.steps}  {_state(progress)}"
             if progress.validation:
-                shown = "  ".join(
-                    f"{name} {100 * nme:.3f} %" for name, nme in progress.validation.items()
-                )
-                bar.console.print(
-                    f"{line}  validation NME: {shown}", highlight=False, soft_wrap=True
-                )
-            elif not console.is_terminal and time.monotonic() - told > 60:
+                errors = [f"{name} {100 * nme:.3f} %" for name, nme in progress.validation.items()]
+                line += f"  validation NME: {'  '.join(errors)}"
+                bar.console.print(line, highlight=False, soft_wrap=True)
+            elif not console.is_terminal and time.monotonic() - noted > REPORT_EVERY_S:
                 note(line)
-                told = time.monotonic()
+                noted = time.monotonic()
 
         yield report
 
