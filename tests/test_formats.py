@@ -226,7 +226,7 @@ def test_parquet_of_no_face_has_columns_and_no_rows(tmp_path):
         ("supervision", "supervision", lambda _: faces_to_supervision(NONE)),
     ],
 )
-def test_a_missing_extra_says_what_to_type(tmp_path, monkeypatch, package, extra, call):
+def test_a_missing_extra_names_the_command_to_type(tmp_path, monkeypatch, package, extra, call):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(
         ExtraError, match=rf"{package} is not installed; type: pip install 'lineament\[{extra}\]'"
@@ -257,7 +257,7 @@ def test_pts_without_a_header_is_read():
         ),
     ],
 )
-def test_a_broken_pts_says_where(text, message):
+def test_a_broken_pts_names_the_line(text, message):
     with pytest.raises(DataError, match=message):
         parse_pts(text, "f.pts")
 

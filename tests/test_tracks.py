@@ -50,7 +50,7 @@ def test_what_is_written_reads_back(tmp_path):
     assert not list(tmp_path.glob("*.state"))
 
 
-def test_what_a_kill_left_at_the_very_end_is_whole(tmp_path):
+def test_tracks_killed_at_the_very_end_are_complete(tmp_path):
     path = write(tmp_path / "a.jsonl")
     (tmp_path / "a.jsonl.state").write_text("{}")  # killed behind the rename
     assert not is_partial(path)
@@ -72,7 +72,7 @@ def stopped(path, after=2, more=1):
     writer._file.close()
 
 
-def test_a_killed_run_goes_on_behind_the_last_state_and_ends_as_if_unbroken(tmp_path):
+def test_a_killed_run_resumes_after_the_last_state_and_ends_as_if_uninterrupted(tmp_path):
     stopped(tmp_path / "a.jsonl")
     writer = TrackWriter(tmp_path / "a.jsonl", SETTINGS, "five", resume=True)
     assert (writer.frames, writer.state) == (2, {"next": 2})
@@ -82,14 +82,14 @@ def test_a_killed_run_goes_on_behind_the_last_state_and_ends_as_if_unbroken(tmp_
     assert (tmp_path / "a.jsonl").read_bytes() == write(tmp_path / "b.jsonl").read_bytes()
 
 
-def test_a_file_that_is_there_is_kept_unless_it_is_made_again(tmp_path):
+def test_an_existing_file_is_kept_without_overwrite(tmp_path):
     path = write(tmp_path / "a.jsonl")
     with pytest.raises(DataError, match="exists; choose another --out, or add --overwrite"):
         TrackWriter(path, SETTINGS, "five")
     assert len(read_tracks(write(path, FRAMES[:1], overwrite=True)).faces) == 1
 
 
-def test_a_stopped_run_is_not_wiped_by_a_new_one(tmp_path):
+def test_an_interrupted_run_is_not_replaced_by_a_new_one(tmp_path):
     stopped(tmp_path / "a.jsonl")
     with pytest.raises(
         DataError, match="left of an interrupted run; add --resume to continue it, or --overwrite"
@@ -107,7 +107,7 @@ def test_tracks_of_one_frame_are_smoothed_as_they_are(tmp_path):
     )
 
 
-def test_there_has_to_be_a_run_of_the_same_settings_to_go_on_with(tmp_path):
+def test_only_a_run_of_the_same_settings_is_resumed(tmp_path):
     with pytest.raises(DataError, match="no interrupted run to resume; start without --resume"):
         TrackWriter(tmp_path / "a.jsonl", SETTINGS, "five", resume=True)
     stopped(tmp_path / "a.jsonl")
@@ -115,7 +115,7 @@ def test_there_has_to_be_a_run_of_the_same_settings_to_go_on_with(tmp_path):
         TrackWriter(tmp_path / "a.jsonl", SETTINGS | {"every": 3}, "five", resume=True)
 
 
-def test_tables_have_a_row_a_face_with_frame_and_time(tmp_path):
+def test_tables_have_a_row_per_face_with_frame_and_time(tmp_path):
     convert_tracks(write(tmp_path / "a.jsonl"), tmp_path / "a.csv")
     with (tmp_path / "a.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -149,7 +149,7 @@ def test_tables_have_a_row_a_face_with_frame_and_time(tmp_path):
         ),
     ],
 )
-def test_a_file_that_is_none_or_broken_is_refused(text, message, tmp_path):
+def test_a_foreign_or_broken_file_is_refused(text, message, tmp_path):
     (tmp_path / "a.jsonl").write_text(text)
     with pytest.raises(DataError, match=message):
         read_tracks(tmp_path / "a.jsonl")

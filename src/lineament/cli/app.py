@@ -16,26 +16,10 @@ from ..errors import LineamentError, missing_extra
 if TYPE_CHECKING:
     from ..io.input_images import FailedInput
 
-LISTED = [
-    "detect",
-    "track",
-    "draw",
-    "align",
-    "models",
-    "evaluate",
-    "score",
-    "compare",
-    "stability",
-    "audit",
-    "label",
-    "train",
-    "distill",
-    "slim",
-    "refine",
-    "export",
-    "doctor",
-    "version",
-]
+LISTED = (
+    *("detect", "track", "draw", "align", "models", "evaluate", "score", "compare", "stability"),
+    *("audit", "label", "train", "distill", "slim", "refine", "export", "doctor", "version"),
+)
 """The commands in the order of --help."""
 ABOUT = "Find facial landmarks in images and video; train, evaluate and export the models that do."
 

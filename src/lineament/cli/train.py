@@ -17,15 +17,12 @@ if TYPE_CHECKING:
     from ..study.prune_sweep import Cut
     from ..training.trainer import Progress, Trainer
 
-RecipePath = Annotated[Path, typer.Argument(help="A recipe.", metavar="RECIPE.toml")]
-DistillPath = Annotated[
-    Path, typer.Argument(help="A recipe with a [distill] table.", metavar="RECIPE.toml")
-]
-SlimPath = Annotated[
-    Path, typer.Argument(help="A recipe with a [slim] table.", metavar="RECIPE.toml")
-]
-RefinePath = Annotated[
-    Path, typer.Argument(help="A recipe with a [refine] table.", metavar="RECIPE.toml")
+RecipePath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RECIPE.toml",
+        help="A recipe; distill, slim and refine need its table [distill], [slim] or [refine].",
+    ),
 ]
 Changes = Annotated[
     list[str] | None,
@@ -77,7 +74,7 @@ def train(
 
 @app.command()
 def distill(
-    recipe: DistillPath,
+    recipe: RecipePath,
     changes: Changes = None,
     out: RunFolder = None,
     resume: Resume = False,
@@ -100,7 +97,7 @@ def distill(
 
 @app.command()
 def slim(
-    recipe: SlimPath,
+    recipe: RecipePath,
     changes: Changes = None,
     out: RunFolder = None,
     resume: Resume = False,
@@ -150,7 +147,7 @@ def _show_cuts(cuts: "Sequence[Cut]") -> None:
 
 @app.command()
 def refine(
-    recipe: RefinePath,
+    recipe: RecipePath,
     changes: Changes = None,
     out: RunFolder = None,
     resume: Resume = False,
