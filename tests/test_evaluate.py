@@ -16,7 +16,7 @@ from lineament.evaluation.worst import draw_errors
 from lineament.face import Face, Faces
 from lineament.geometry import iou, landmark_box
 from lineament.schemes import convert, scheme
-from test_data_frames import video as made_video
+from test_video_reader import video as made_video
 
 N = 68
 COMMON = protocol("300w-common")

@@ -142,5 +142,5 @@ def test_media_of_a_folder_are_its_pictures_and_videos(tmp_path):
     # places differ though names are alike
     assert found == {"a.jpg": "a", "a.mp4": "a.mp4", "b.mp4": "b", "deep/a.jpg": "deep/a"}
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ImageError, match="no picture in this folder"):
+    with pytest.raises(ImageError, match="no image in this folder"):
         find_media([tmp_path / "empty"])

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..errors import DataError, SchemeError
 from ..geometry import Array, apply_affine, fit_similarity, landmark_box
 from ..io.image import read_image
+from ..io.video_reader import close_video, read_video_frame
 from ..schemes import convert, scheme
-from .frames import close_video, read_video_frame
 
 Picture = NDArray[np.uint8]
 
@@ -151,11 +151,12 @@ def photo_of_numbered(stem: str) -> str:
 
 
 def data_root(given: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of the data sets: `given`, else $LINEAMENT_DATA, else ../shared/data.
+    """Return the folder of the data sets: `given`, else $LINEAMENT_DATA, else `data` in the current directory.
 
-    Raises: DataError where that folder is absent.
+    Raises:
+        DataError: If that folder does not exist.
     """
-    root = Path(given or os.environ.get("LINEAMENT_DATA") or "../shared/data")
+    root = Path(given or os.environ.get("LINEAMENT_DATA") or "data")
     if not root.is_dir():
         raise DataError(
             f"no data folder at {root}; wanted the data sets' folder: set LINEAMENT_DATA or give --data"

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.frames import frame_rate
 from ..data.sample import Sample
 from ..errors import ProtocolError
 from ..face import Face, Faces
 from ..geometry import Array, iou
+from ..io.video_reader import frame_rate
 from ..schemes import convert
 from .accumulator import Tally
 from .occlude import shown

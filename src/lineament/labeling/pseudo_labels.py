@@ -16,14 +16,14 @@ from ..analysis.draw import save_image
 from ..atomic import atomic_path
 from ..crop import warp
 from ..data.crop_cache import CONTEXT
-from ..data.frames import VideoFrames
 from ..data.sample import OF_ONE_PHOTO
 from ..errors import ImageError
 from ..geometry import Array, apply_affine, box_center, box_side, crop_affine, landmark_box
 from ..inference.predictor import Predictor
 from ..io.formats import format_pts
-from ..io.image import find_images, read_image
-from ..io.video import VIDEO_SUFFIXES
+from ..io.image import read_image
+from ..io.media_files import find_images, find_videos, is_video
+from ..io.video_reader import VideoReader
 
 LOOKS = (
     (0.0, 0.0, 1.0),
@@ -96,10 +96,10 @@ def frames_of(path: Path, every: int) -> Iterator[tuple[str, NDArray[np.uint8]]]
 
     Raises: ImageError where the file is neither.
     """
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
+    if not is_video(path):
         yield "", read_image(path)
         return
-    with VideoFrames(path) as video:
+    with VideoReader(path, exact_times=False) as video:
         number = 0
         while True:
             try:
@@ -145,11 +145,7 @@ def find_media(paths: Sequence[str | os.PathLike[str]]) -> dict[Path, Path]:
         if path.is_file():
             found.setdefault(path, Path(path.name))
             continue
-        videos = (
-            [p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES]
-            if path.is_dir()
-            else []
-        )
+        videos = find_videos(path) if path.is_dir() else []
         try:
             images = find_images(path)
         except ImageError:

@@ -12,8 +12,9 @@ from PIL import Image
 
 from ...errors import DataError, ImageError, InputError
 from ...geometry import Array
-from ...io.image import ORIENTATION_TAG, SUFFIXES
-from ..readers.pts import image_beside, read_pts
+from ...io.image import ORIENTATION_TAG
+from ...io.media_files import has_image_suffix, image_next_to
+from ..readers.pts import read_pts
 from ..readers.registry import READERS
 from ..readers.w300 import PARTS as W300_PARTS
 from ..sample import SCHEME_OF_COUNT, Picture, Sample, photo_of_numbered
@@ -223,7 +224,7 @@ def _read_files(root: Path) -> tuple[list[Sample], list[Finding]]:
             continue
         if not path.read_text(encoding="utf-8").lstrip("\ufeff \r\n").startswith("version"):
             headerless[folder].append(path.name)
-        image = image_beside(path)
+        image = image_next_to(path)
         if image is None:
             alone[folder].append(path.name)
             continue
@@ -258,7 +259,7 @@ def _without_points(root: Path) -> list[Finding]:
         bare = sorted(
             p.name
             for p in folder.iterdir()
-            if p.suffix.lower() in SUFFIXES and not p.with_suffix(".pts").exists()
+            if has_image_suffix(p) and not p.with_suffix(".pts").exists()
         )
         if bare:
             text = (

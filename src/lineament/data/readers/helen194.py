@@ -7,8 +7,9 @@ import numpy as np
 
 from ...errors import DataError, did_you_mean
 from ...geometry import Array
+from ...io.media_files import image_next_to
 from ..sample import Sample, check_count, photo_of_numbered
-from .pts import image_beside, read_pts
+from .pts import read_pts
 
 PARTS: dict[str, int] = {"train": 2000, "both": 2000}
 """The same faces: "train" in the scheme helen194, "both" in ibug68_helen194."""
@@ -35,7 +36,7 @@ def read_helen194(root: Path, part: str) -> list[Sample]:
     samples = []
     for name, points in _read_points(path).items():
         pts = root / FOLDER / f"{name}.pts"
-        image = image_beside(pts)
+        image = image_next_to(pts)
         if image is None:
             raise DataError(f"{path}: no image of {name!r}; wanted {FOLDER}/{name}.jpg or .png")
         both = part == "both"

@@ -6,9 +6,8 @@ from pathlib import Path
 from ...errors import DataError
 from ...geometry import Array
 from ...io.formats import parse_pts
+from ...io.media_files import image_next_to
 from ..sample import Sample
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 
 
 def read_pts(path: Path) -> Array:
@@ -18,16 +17,6 @@ def read_pts(path: Path) -> Array:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error}); wanted a .pts file") from error
     return parse_pts(text, str(path))
-
-
-def image_beside(path: Path) -> Path | None:
-    """The image with the same stem as `path`, or None."""
-    for suffix in IMAGE_SUFFIXES:
-        for spelled in (suffix, suffix.upper()):
-            image = path.with_suffix(spelled)
-            if image.exists():
-                return image
-    return None
 
 
 def read_pts_folder(
@@ -40,14 +29,14 @@ def read_pts_folder(
     """Every face with a .pts file below `root/folder`, in the order of the names; an empty list where there is none.
 
     photo_of: takes a file stem to the photo's name.    attributes: by file stem.
-    Raises: DataError where a .pts file is broken or has no image beside it.
+    Raises: DataError where a .pts file is broken or has no image next to it.
     """
     samples = []
     for path in sorted((root / folder).rglob("*.pts")):
-        image = image_beside(path)
+        image = image_next_to(path)
         if image is None:
             raise DataError(
-                f"{path}: no image beside it; wanted {path.stem}.jpg or .png in the same folder"
+                f"{path}: no image next to it; wanted {path.stem}.jpg or .png in the same folder"
             )
         samples.append(
             Sample(

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError, did_you_mean
+from ...io.media_files import image_next_to
 from ..sample import OF_ONE_PHOTO, Sample, scheme_of_count
 from . import aflw, cfp30, cofw, helen194, infanface, mtfl, scut86, talking_face, w300, w300vw, wflw
 from .coco import read_coco
 from .csv_points import read_csv_points
 from .dlib_xml import read_dlib_xml
-from .pts import image_beside, read_pts
+from .pts import read_pts
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def read_folder(root: Path, part: str = "all") -> list[Sample]:
     folder = root if part == "all" else root / part
     samples = []
     for path in sorted(folder.rglob("*.pts")):
-        image = image_beside(path)
+        image = image_next_to(path)
         if image is None:
             raise DataError(
                 f"{path}: no image beside it; wanted {path.stem}.jpg or .png in the same folder"

@@ -16,7 +16,7 @@ from ...data.readers.talking_face import FOLDER, is_talking_face
 from ...data.synthetic_clips import ClipSettings
 from ...errors import ModelError, RecipeError
 from ...geometry import compose, crop_affine
-from ...io.video import VIDEO_SUFFIXES
+from ...io.media_files import find_videos, is_video
 from ...labeling.clip_cache import ANCHORS, Clips, TrainingWindows, made_clips, video_clips
 from ...models.heads.heatmap import STRIDE
 from ...models.landmark_net import LandmarkNet
@@ -137,8 +137,7 @@ class Refiner(Trainer):
             raise RecipeError(
                 f"refine.videos names {name!r}, which is neither below {self.data_root} nor a path"
             )
-        below = [place] if place.is_file() else sorted(place.rglob("*"))
-        found = [path for path in below if path.suffix.lower() in VIDEO_SUFFIXES]
+        found = [place] if place.is_file() and is_video(place) else find_videos(place)
         if any(map(is_talking_face, found)):
             raise RecipeError(
                 f"refine.videos names {name!r}, and {FOLDER} is to test on; leave it out"
