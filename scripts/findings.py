@@ -29,7 +29,8 @@ from lineament.evaluation.evaluate import evaluate
 from lineament.evaluation.protocols import protocol
 from lineament.export.export import export_checkpoint
 from lineament.inference.predictor import Predictor
-from lineament.recipe import Augmentation, Recipe, read_recipe
+from lineament.recipe import Augmentation, Recipe
+from lineament.recipe_file import read_recipe
 from lineament.training.build import as_its_start, load_trained, read_trained
 from lineament.training.curves import read_log
 from lineament.training.trainer import changed_keys

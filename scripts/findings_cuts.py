@@ -18,7 +18,7 @@ from findings import CUT, RECIPES, TABLES, exported, train
 
 from lineament.errors import ExportError
 from lineament.inference.speed import time_file
-from lineament.recipe import read_recipe
+from lineament.recipe_file import read_recipe
 from lineament.study.prune_sweep import NME, Cut, draw_pareto
 
 SLIMMED = CUT.parents[1]

@@ -28,7 +28,8 @@ from findings_cuts import LEARNING, read_cuts, run_of
 from lineament.data.crop_cache import cached_size
 from lineament.data.mixture import Mixture, read_mixture
 from lineament.data.sample import cache_root, data_root
-from lineament.recipe import Recipe, read_recipe
+from lineament.recipe import Recipe
+from lineament.recipe_file import read_recipe
 from lineament.training.checkpoint import save_checkpoint, student_weights
 from lineament.training.distill.task import Distiller
 from lineament.training.scheduler import Run, train_together

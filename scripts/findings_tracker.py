@@ -27,7 +27,7 @@ from lineament.data.sample import cache_root, data_root
 from lineament.data.synthetic_clips import ClipSettings, make_clip
 from lineament.evaluation.evaluate import evaluate
 from lineament.evaluation.protocols import protocol
-from lineament.recipe import read_recipe
+from lineament.recipe_file import read_recipe
 from lineament.training.build import load_trained
 from lineament.training.temporal.task import SAME
 
