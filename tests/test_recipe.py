@@ -85,7 +85,7 @@ def test_overrides_change_numbers_texts_booleans_and_items_of_lists(path):
 def test_an_override_of_no_place_is_refused(path, override):
     with pytest.raises(
         RecipeError,
-        match=re.escape(f"--set {override!r}: no such place in the recipe; wanted a key"),
+        match=re.escape(f"{override}: no such place in the recipe; wanted a key"),
     ):
         read_recipe(path, [override])
 

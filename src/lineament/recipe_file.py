@@ -1,7 +1,7 @@
 """Read recipes from TOML files: `extends`, overrides from the command line, and errors that name the key."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +17,9 @@ REPLACED = ("losses",)
 Values = dict[str, Any]
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def read_recipe(
+    path: Path, overrides: Sequence[str] = (), changes: Mapping[str, Any] | None = None
+) -> Recipe:
     """Read a recipe.
 
     A file may extend others: `extends = "base/cpu.toml"`, or a list of paths, relative to the file.
@@ -27,13 +29,16 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Args:
         path: A TOML file.
         overrides: Changes such as "train.steps=100" or "data.0.repeat=2", with values in TOML.
+        changes: Further changes by key, such as {"train.steps": 100}.
 
     Raises:
         RecipeError: If a file, a key or a value is wrong, or files extend each other in a circle.
     """
     values = read_values(path)
     for override in overrides:
-        _override(values, override)
+        _change(values, *parse_override(override))
+    for key, value in (changes or {}).items():
+        _change(values, key, value)
     return make_recipe(values, str(path))
 
 
@@ -113,15 +118,19 @@ def _find_folders(values: Values, home: Path) -> None:
             part["folder"] = str(home / folder)
 
 
-def _override(values: Values, override: str) -> None:
-    """Set one key of `values`, in place, from text such as "train.steps=100"."""
+def parse_override(override: str) -> tuple[str, Any]:
+    """Return the key and value of text such as "train.steps=100"."""
     key, equals, text = override.partition("=")
     if not equals:
         raise RecipeError(f"--set {override!r}; wanted key=value, e.g. train.steps=100")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return key, tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text
+        return key, text
+
+
+def _change(values: Values, key: str, value: Any) -> None:
+    """Set the `key` of `values`, such as "data.0.repeat", in place."""
     *path, last = key.strip().split(".")
     place: Any = values
     try:
@@ -130,7 +139,7 @@ def _override(values: Values, override: str) -> None:
         place[int(last) if isinstance(place, list) else last] = value
     except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise RecipeError(
-            f"--set {override!r}: no such place in the recipe; wanted a key as in "
+            f"{key}={value!r}: no such place in the recipe; wanted a key as in "
             "train.steps=100 or data.0.repeat=2"
         ) from error
 

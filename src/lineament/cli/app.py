@@ -31,6 +31,7 @@ LISTED = [
     "distill",
     "slim",
     "refine",
+    "study",
     "export",
     "doctor",
     "version",
