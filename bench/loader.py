@@ -11,7 +11,7 @@ from typing import Any
 
 from lineament.data.crop_cache import TrainingCrops
 from lineament.data.sample import cache_root, data_root
-from lineament.recipe import read_recipe
+from lineament.recipe_file import read_recipe
 from lineament.training.loader import make_loader
 from lineament.training.parallel import Processes
 from lineament.training.trainer import Progress, Trainer

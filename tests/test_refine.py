@@ -21,7 +21,7 @@ from lineament.labeling.clip_cache import ANCHORS, TrainingWindows, made_clips, 
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.refinement import between
-from lineament.recipe import make_recipe
+from lineament.recipe_file import make_recipe
 from lineament.schemes import scheme
 from lineament.training.build import load_any, load_trained
 from lineament.training.checkpoint import load_checkpoint

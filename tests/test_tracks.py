@@ -9,7 +9,7 @@ import pytest
 from lineament import Predictor, Tracker
 from lineament.errors import DataError, InputError
 from lineament.face import Face, Faces
-from lineament.io.track_files import Tracks, TrackWriter, convert_tracks, read_tracks, is_partial
+from lineament.io.track_files import Tracks, TrackWriter, convert_tracks, is_partial, read_tracks
 from lineament.io.video_reader import Frame
 from lineament.tracking.offline import smoothed, track_all
 from scenes import scene

@@ -180,7 +180,7 @@ def test_accumulated_batches_add_up_to_the_gradient_of_the_whole(
 TWO = """
 import json, sys
 from pathlib import Path
-from lineament.recipe import make_recipe
+from lineament.recipe_file import make_recipe
 from lineament.training.trainer import Trainer
 sys.path.insert(0, sys.argv[3])
 import tiny

@@ -14,6 +14,7 @@ from . import (
     models,
     score,
     stability,
+    study,
     track,
     train,
 )

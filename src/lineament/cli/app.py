@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
 LISTED = (
     *("detect", "track", "draw", "align", "models", "evaluate", "score", "compare", "stability"),
-    *("audit", "label", "train", "distill", "slim", "refine", "export", "doctor", "version"),
+    *(
+        "audit",
+        "label",
+        "train",
+        "distill",
+        "slim",
+        "refine",
+        "study",
+        "export",
+        "doctor",
+        "version",
+    ),
 )
 """The commands in the order of --help."""
 ABOUT = "Find facial landmarks in images and video; train, evaluate and export the models that do."

@@ -185,7 +185,7 @@ def _train(
     settings = read_recipe(recipe, changes or ())
     folder = out or Path("runs") / settings.name
     trainer = kind(settings, folder, data_root(data), cache_root(cache), resume, note)
-    with _training_report(settings.train.steps) as report:
+    with training_report(settings.train.steps) as report:
         return trainer.run(report), settings
 
 
@@ -201,7 +201,7 @@ def _show_next(checkpoint: Path, name: str) -> None:
 
 
 @contextmanager
-def _training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
+def training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
     """Yield a progress callback: a live bar on a terminal, else one line per minute."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn

@@ -1,13 +1,13 @@
-"""Chooses the filters of smooth.py: accuracy, jitter and lag of many settings on clips made of validation faces.
+"""Choose the settings of the filters: accuracy, jitter and lag of many settings on synthetic clips of validation faces.
 
-Usage: python scripts/choose_smoothing.py [--model NAME] [--clips 20] [--seconds 300] [--out DIR] [--data DIR]
+Usage: python -m bench.choose_filters [--model NAME] [--clips 20] [--seconds 300] [--out DIR] [--data DIR]
 
-Landmarks of the clips are measured once and kept in --out; then settings are drawn for --seconds and filter, first at
-random, then about the best. Real clips without annotations may be added with --tracks: .jsonl files made by
-`lineament track --smooth none --faces 1`. What stands for their truth is the track smoothed without a shift.
-Of the settings whose jitter on still stretches is at most 0.3 of the unsmoothed, on clips of both kinds, those are
-printed that add least to the error on made clips and to the distance from that smoothed track on real ones; the curve
-of the best at every jitter is drawn. --seconds 0 measures the filters of smooth.py alone.
+Landmarks of the clips are predicted once and kept in --out. Then settings are drawn for --seconds per filter, first at random,
+then around the best. --tracks adds real clips without annotation: .jsonl files of `lineament track --smooth none --faces 1`,
+whose reference is the track smoothed without a shift. Of the settings whose jitter on still stretches is at most 0.3 of the
+unfiltered jitter, on both kinds of clips, those are printed that add least to the error on synthetic clips and to the
+distance from the reference on real ones. The curve of the best settings at each jitter is drawn. --seconds 0 measures the
+default settings alone.
 """
 
 import argparse

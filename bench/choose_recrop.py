@@ -1,6 +1,6 @@
-"""Prints, for rules of cutting faces again, the NME and the crops a face on 300W's validation faces.
+"""Print NME and crops per face of several re-crop policies on the validation faces of 300W.
 
-Usage: python scripts/choose_recut.py [MODEL] [--data DIR]
+Usage: python -m bench.choose_recrop [MODEL] [--data DIR]
 """
 
 import argparse
@@ -18,7 +18,7 @@ from lineament.inference.onnx_model import load_model
 from lineament.inference.predictor import Predictor, RecropPolicy
 from lineament.schemes import scheme
 
-Turned = tuple[np.ndarray, Array, Array]  # image, true landmarks, box given
+Case = tuple[np.ndarray, Array, Array]  # image, true landmarks, box given
 
 
 class CountingModel:
@@ -34,23 +34,23 @@ class CountingModel:
         return self.inner.predict(crops)
 
 
-def plain(sample: Sample, rng: np.random.Generator) -> Turned:
+def plain(sample: Sample, rng: np.random.Generator) -> Case:
     return sample.read(), sample.landmarks, sample.face_box()
 
 
-def shifted(sample: Sample, rng: np.random.Generator) -> Turned:
+def shifted(sample: Sample, rng: np.random.Generator) -> Case:
     angle = rng.uniform(0, 2 * np.pi)
     offset = 0.1 * box_side(sample.face_box()) * np.array([np.cos(angle), np.sin(angle)])
     return sample.read(), sample.landmarks, sample.face_box() + np.tile(offset, 2)
 
 
-def scaled(sample: Sample, rng: np.random.Generator) -> Turned:
+def scaled(sample: Sample, rng: np.random.Generator) -> Case:
     box = sample.face_box()
     center, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * rng.choice([0.8, 1.25])
     return sample.read(), sample.landmarks, np.concatenate([center - half, center + half])
 
 
-def turned(sample: Sample, rng: np.random.Generator) -> Turned:
+def rolled(sample: Sample, rng: np.random.Generator) -> Case:
     image = sample.read()
     height, width = image.shape[:2]
     affine = cv2.getRotationMatrix2D(
@@ -60,20 +60,20 @@ def turned(sample: Sample, rng: np.random.Generator) -> Turned:
     return cv2.warpAffine(image, affine, (width, height)), landmarks, landmark_box(landmarks)
 
 
-CASES: dict[str, Callable[[Sample, np.random.Generator], Turned]] = {
+CASES: dict[str, Callable[[Sample, np.random.Generator], Case]] = {
     "plain": plain,
     "shift 10 %": shifted,
     "scale 0.8/1.25": scaled,
-    "any roll": turned,
+    "any roll": rolled,
 }
-RULES: dict[str, RecropPolicy | None] = {
+POLICIES: dict[str, RecropPolicy | None] = {
     "never": None,
-    "doubtful 0.5, max_box_error 0.15": RecropPolicy(0.5, 25, 0.15),
-    "doubtful 0.7, max_box_error 0.15": RecropPolicy(0.7, 25, 0.15),
-    "doubtful 0.8, max_box_error 0.15": RecropPolicy(0.8, 25, 0.15),
-    "doubtful 0.7, max_box_error 0.1": RecropPolicy(0.7, 25, 0.1),
-    "doubtful 0.7, max_box_error 0.06": RecropPolicy(0.7, 25, 0.06),
-    "doubtful 0.7, turned 15": RecropPolicy(0.7, 15, 0.15),
+    "min_score 0.5, max_box_error 0.15": RecropPolicy(0.5, 25, 0.15),
+    "min_score 0.7, max_box_error 0.15": RecropPolicy(0.7, 25, 0.15),
+    "min_score 0.8, max_box_error 0.15": RecropPolicy(0.8, 25, 0.15),
+    "min_score 0.7, max_box_error 0.1": RecropPolicy(0.7, 25, 0.1),
+    "min_score 0.7, max_box_error 0.06": RecropPolicy(0.7, 25, 0.06),
+    "min_score 0.7, max_roll_deg 15": RecropPolicy(0.7, 15, 0.15),
 }
 
 
@@ -84,13 +84,13 @@ def main() -> None:
     options = parser.parse_args()
     samples = [s for s in read_300w(data_root(options.data) / "300w", "train") if s.is_validation()]
     eyes = scheme("ibug68").norm_points["interocular"]
-    print(f"{options.model}, {len(samples)} validation faces: NME % (crops a face)")
-    print(f"{'rule':32s}" + "".join(f"{case:>20s}" for case in CASES))
-    for name, rule in RULES.items():
+    print(f"{options.model}, {len(samples)} validation faces: NME % (crops per face)")
+    print(f"{'policy':32s}" + "".join(f"{case:>20s}" for case in CASES))
+    for name, policy in POLICIES.items():
         cells = []
         for case in CASES.values():
             model, rng = CountingModel(options.model), np.random.default_rng(7)
-            predictor = Predictor(model, lambda image: np.zeros((0, 4)), recrop=rule)
+            predictor = Predictor(model, lambda image: np.zeros((0, 4)), recrop=policy)
             errors = []
             for sample in samples:
                 image, truth, box = case(sample, rng)

@@ -1,10 +1,10 @@
-"""Prints what head pose and openness are worth, measured on the landmarks of the 300W training faces.
+"""Print the accuracy of head pose and openness, measured on the landmarks of the 300W training faces.
 
-LINEAMENT_DATA=../shared/data python scripts/check_head_pose.py [--faces 2014]
+LINEAMENT_DATA=../shared/data python -m bench.check_head_pose [--faces 2014]
 
-No data set here states true poses. What can be measured: how the pose reacts to errors in the landmarks and in the
-focal length, and how far the mean face of anthropometry leads from one that is factored from the very landmarks (scaled
-orthographic, mirror-symmetric, iterated least squares).
+No data set here has true poses. This measures how the pose reacts to errors in the landmarks and in the focal length, and how
+far the anthropometric mean face is from one factored from the landmarks themselves (scaled orthographic, mirror-symmetric,
+iterated least squares).
 """
 
 import argparse
