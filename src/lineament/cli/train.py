@@ -180,7 +180,7 @@ def _train(
 ) -> "tuple[Path, Recipe]":
     """Return the checkpoint of the run and its recipe."""
     from ..data.sample import cache_root, data_root
-    from ..recipe import read_recipe
+    from ..recipe_file import read_recipe
 
     settings = read_recipe(recipe, changes or ())
     folder = out or Path("runs") / settings.name
