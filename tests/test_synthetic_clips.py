@@ -67,16 +67,16 @@ def test_the_same_seed_gives_the_same_clip_and_another_one_another():
 
 def test_points_behind_an_occluder_are_told():
     frames = clip(frames=150, occluders=2)
-    hidden = np.stack([frame.hidden for frame in frames])
+    hidden = np.stack([frame.occluded for frame in frames])
     assert 0 < hidden.mean() < 0.5
     plain = clip(frames=150)
     for frame, bare in zip(frames[::10], plain[::10], strict=True):
         x, y = frame.landmarks.round().astype(int).clip(0, 159).T
         changed = np.abs(frame.image.astype(int) - bare.image)[y, x].max(-1) > 0
         assert (
-            changed >= frame.hidden
+            changed >= frame.occluded
         ).mean() > 0.95  # but for points on an occluder of the color behind it
-        assert not bare.hidden.any()
+        assert not bare.occluded.any()
 
 
 def test_other_schemes_move_without_an_expression():
