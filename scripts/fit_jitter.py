@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lineament.data.box_noise import fit_jitter
+from lineament.data.box_noise import fit_box_noise
 from lineament.data.mixture import read_part
 from lineament.data.sample import data_root
 from lineament.geometry import iou
@@ -35,7 +35,7 @@ def main() -> None:
         if overlaps.max(initial=0) > 0.3:
             detected.append(found[overlaps.argmax()])
             truth.append(sample.face_box())
-    shift, scale = fit_jitter(detected, truth)
+    shift, scale = fit_box_noise(detected, truth)
     print(
         f"{len(detected)} of {len(samples)} faces found: shift = {shift:.3f}, scale = {scale:.3f}"
     )
