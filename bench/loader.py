@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lineament.data.crop_cache import TrainingCrops
 from lineament.data.sample import cache_root, data_root
+from lineament.data.training_crops import TrainingCrops
 from lineament.recipe import read_recipe
 from lineament.training.loader import make_loader
 from lineament.training.parallel import Processes

@@ -4,18 +4,18 @@ import cv2
 import numpy as np
 import pytest
 
-from lineament.data.readers.registry import read_folder
+from lineament.data.readers.folder import read_folder
+from lineament.data.box_noise import move_box
 from lineament.errors import ImageError
 from lineament.estimator import CropLandmarks
 from lineament.geometry import apply_affine, crop_affine, landmark_box
 from lineament.inference.predictor import Predictor
 from lineament.labeling.pseudo_labels import (
-    Limits,
+    LabelThresholds,
     find_media,
-    frames_of,
+    iter_frames,
     label_faces,
-    label_into,
-    moved,
+    write_labels,
 )
 from lineament.schemes import scheme
 
@@ -60,7 +60,9 @@ def at_place(image):
 
 
 def test_the_points_of_a_crop_are_those_of_the_picture():
-    ((crop, points),) = label_faces(Predictor(Knows(), at_place, recrop=None), ramp(), Limits())
+    ((crop, points),) = label_faces(
+        Predictor(Knows(), at_place, recrop=None), ramp(), LabelThresholds()
+    )
     assert crop.shape[0] == pytest.approx(2.2 * 80, rel=0.04)  # the mean shape's box has side 1
     assert np.isfinite(points).all()
     shown = np.array([crop[round(y), round(x), :2] for x, y in points], float)
@@ -69,7 +71,7 @@ def test_the_points_of_a_crop_are_those_of_the_picture():
 
 def test_a_point_that_moves_with_the_crop_is_nan():
     ((_, points),) = label_faces(
-        Predictor(Knows(wrong=[7]), at_place, recrop=None), ramp(), Limits()
+        Predictor(Knows(wrong=[7]), at_place, recrop=None), ramp(), LabelThresholds()
     )
     assert np.flatnonzero(~np.isfinite(points).all(1)).tolist() == [7]
 
@@ -77,9 +79,9 @@ def test_a_point_that_moves_with_the_crop_is_nan():
 @pytest.mark.parametrize(
     ("model", "limits"),
     [
-        (Knows(), Limits(smallest_px=100)),
-        (Knows(score=0.4), Limits()),
-        (Knows(sigma_px=20.0), Limits()),
+        (Knows(), LabelThresholds(min_box_px=100)),
+        (Knows(score=0.4), LabelThresholds()),
+        (Knows(sigma_px=20.0), LabelThresholds()),
     ],
     ids=["small", "low score", "uncertain"],
 )
@@ -88,7 +90,7 @@ def test_a_face_that_is_not_sure_is_left_out(model, limits):
 
 
 def test_a_box_moves_by_its_side_and_scales_about_its_centre():
-    assert moved(np.array([10.0, 20.0, 30.0, 60.0]), 0.5, 0.0, 0.5) == pytest.approx(
+    assert move_box(np.array([10.0, 20.0, 30.0, 60.0]), 0.5, 0.0, 0.5) == pytest.approx(
         [35, 30, 45, 50]
     )
 
@@ -96,11 +98,11 @@ def test_a_box_moves_by_its_side_and_scales_about_its_centre():
 def test_labels_are_read_back_as_a_folder_of_faces(tmp_path):
     cv2.imwrite(str(tmp_path / "face.png"), ramp()[:, :, ::-1])
     assert (
-        label_into(
+        write_labels(
             Predictor(Knows(wrong=[7]), at_place, recrop=None),
             tmp_path / "face.png",
             tmp_path / "out" / "my.face",
-            Limits(),
+            LabelThresholds(),
         )
         == 1
     )
@@ -121,7 +123,7 @@ def test_a_video_gives_each_nth_frame_under_its_number(tmp_path):
     for _ in range(7):
         writer.write(np.zeros((64, 64, 3), np.uint8))
     writer.release()
-    assert [name for name, _ in frames_of(tmp_path / "v.mp4", 3)] == [
+    assert [name for name, _ in iter_frames(tmp_path / "v.mp4", 3)] == [
         "000000_",
         "000003_",
         "000006_",

@@ -1,0 +1,121 @@
+"""Clips of faces in unlabeled videos, labeled by a tracker, to train what remembers over time.
+
+Depends on the tracker and on data/clip_cache.py.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.array_cache import file_state
+from ..data.clip_cache import Clips, Shot, cache_clips
+from ..errors import DataError
+from ..geometry import Array, box_side
+from ..inference.onnx_model import find_model
+from ..tracking.filters import zero_phase
+from ..tracking.tracker import Tracker
+from .pseudo_labels import LabelThresholds, iter_frames
+
+MAX_SIDE_PX = 720
+"""Longer side to which frames are shrunk: those of one video are kept in memory."""
+LABEL_SMOOTHING = 1.0
+"""Deviation in frames of the Gaussian that smooths labels; it is centered, so it shifts nothing in time."""
+
+
+class Labeled(NamedTuple):
+    """One tracked face of one frame."""
+
+    frame: int
+    landmarks: Array
+    """(N, 2), pixels of the frame."""
+    known: NDArray[np.bool_]
+    """(N,): landmarks that the model is sure of."""
+
+
+def clips_from_videos(
+    videos: Sequence[Path], model: str, scheme_name: str, folder: Path, frames: int, min_length: int
+) -> Clips:
+    """Return clips of the faces that a tracker follows in videos; the first call makes them.
+
+    The labels are the tracker's landmarks, smoothed over time; landmarks that it is not sure of are
+    nan. A face that is lost and found again is two clips.
+
+    Args:
+        videos: The video files.
+        model: Name or path of the tracker's model.
+        scheme_name: The scheme wanted.
+        folder: Where the cache is kept.
+        frames: Frames read of each video, from its start.
+        min_length: Clips of fewer frames are left out.
+
+    Raises:
+        ImageError: If a file is no video.
+        DataError: If no face is followed for `min_length` frames.
+        ModelError: If the model cannot be loaded.
+        SchemeError: If the model's landmarks do not convert to the scheme.
+    """
+    weights = hashlib.sha256(find_model(model).read_bytes()).hexdigest()
+    settings = asdict(LabelThresholds()), MAX_SIDE_PX, LABEL_SMOOTHING, frames, min_length
+    files = [file_state(path) for path in videos]
+    tracker = Tracker(model, smooth=None, scheme=scheme_name)
+
+    def clips() -> Iterator[list[Shot]]:
+        found = False
+        for path in videos:
+            for clip in label_video(path, tracker, frames, min_length):
+                found = True
+                yield clip
+        if not found:
+            raise DataError(
+                "no face is followed long enough in the videos; give longer ones, or other videos"
+            )
+
+    return cache_clips(clips, scheme_name, folder, weights, settings, files)
+
+
+def label_video(path: Path, tracker: Tracker, frames: int, min_length: int) -> Iterator[list[Shot]]:
+    """Yield the clips of one video; arguments as for `clips_from_videos`."""
+    tracker.reset()
+    thresholds = LabelThresholds()
+    images: list[NDArray[np.uint8]] = []
+    tracks: dict[int, list[Labeled]] = {}
+    for number, (_, image) in enumerate(iter_frames(path, 1)):
+        if number == frames:
+            break
+        images.append(_shrink(image))
+        for face in tracker(images[-1]):
+            side = box_side(face.box)
+            if face.scores.mean() >= thresholds.min_score and side >= thresholds.min_box_px:
+                known = face.sigma_px < thresholds.max_sigma * side
+                labeled = Labeled(number, face.landmarks, known)
+                tracks.setdefault(face.track_id or 0, []).append(labeled)
+    for track in tracks.values():
+        for run in _unbroken(track):
+            if len(run) >= min_length:
+                path_of_face = zero_phase(np.stack([f.landmarks for f in run]), LABEL_SMOOTHING)
+                pairs = zip(run, path_of_face, strict=True)
+                yield [Shot(images[f.frame], landmarks, f.known) for f, landmarks in pairs]
+
+
+def _unbroken(track: list[Labeled]) -> Iterator[list[Labeled]]:
+    """Yield the runs of `track` that miss no frame."""
+    start = 0
+    for end in range(1, len(track) + 1):
+        if end == len(track) or track[end].frame > track[end - 1].frame + 1:
+            yield track[start:end]
+            start = end
+
+
+def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    factor = MAX_SIDE_PX / max(height, width)
+    if factor >= 1:
+        return image
+    size = round(width * factor), round(height * factor)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
