@@ -1,4 +1,4 @@
-"""The audit finds each planted fault, is silent on a clean set, and writes a sheet that shows the worst."""
+"""The audit finds each planted fault, is silent on a clean set, and reports the worst in HTML."""
 
 import csv
 import json
@@ -102,7 +102,7 @@ def test_swapped_eyes_alone_are_found_and_named(clean: Path) -> None:
 
 
 @pytest.mark.parametrize("turn", [0, 45, 90, 180, -120])
-def test_a_turned_face_is_not_taken_for_a_swapped_one(turn: int) -> None:
+def test_a_rotated_face_is_not_a_swapped_one(turn: int) -> None:
     a = np.deg2rad(turn)
     landmarks = face() @ np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]).T
     assert list(check_points(Sample(Path("a"), landmarks, "ibug68", "a"))) == []
@@ -119,7 +119,7 @@ def test_swapped_sides_are_found_in_other_schemes(name: str) -> None:
     assert np.array_equal(mean, convert(FACE.mean_shape, "ibug68", name).points, equal_nan=True)
 
 
-def test_points_outside_the_picture_are_counted_and_measured(clean: Path) -> None:
+def test_points_outside_the_image_are_counted_and_measured(clean: Path) -> None:
     # the face of side 100 is centered on x = 130 of a picture that ends at 159.5; the jaw's last point is at x = 180
     put(clean, "train/9", face(100, (130, 80)))
     found = only(clean)
@@ -173,7 +173,7 @@ def test_two_annotations_of_one_picture_one_pixel_apart_are_found(tmp_path: Path
     assert "moved by (+1, +1) px: one of the two counts from 0, the other from 1" in found.message
 
 
-def test_a_mirrored_copy_tells_a_wrong_origin(tmp_path: Path) -> None:
+def test_a_mirrored_copy_shows_a_wrong_origin(tmp_path: Path) -> None:
     flipped = face()[FACE.mirror] * [-1, 1] + [159, 0]
     for shift, kinds in ((0.0, {"duplicate"}), (1.0, {"duplicate", "offset"})):
         root = tmp_path / f"{shift}"
@@ -187,7 +187,7 @@ def test_a_mirrored_copy_tells_a_wrong_origin(tmp_path: Path) -> None:
     assert any("+2.0 px off: both seem to count from 1, not from 0" in f.message for f in findings)
 
 
-def test_a_split_beside_a_model_by_a_pixel_is_found(clean: Path) -> None:
+def test_a_split_a_pixel_off_a_model_is_found(clean: Path) -> None:
     def predict(_: object, sample: Sample) -> np.ndarray:
         return sample.landmarks - (1.0 if sample.subset == "train" else 0.0)
 
@@ -203,7 +203,7 @@ def test_a_split_beside_a_model_by_a_pixel_is_found(clean: Path) -> None:
     assert list(check_against({"few": [np.ones(2)] * 5})) == []
 
 
-def test_pictures_in_two_splits_are_an_error_also_when_encoded_again(clean: Path) -> None:
+def test_images_in_two_splits_are_an_error_even_if_encoded_differently(clean: Path) -> None:
     put(clean, "test/same", face(), picture(60))
     put(clean, "train/same", face(), picture(60))
     put(clean, "test/again", face(90), picture(70))
@@ -239,12 +239,14 @@ def test_the_same_face_twice_in_a_split_is_a_warning(clean: Path) -> None:
     )
 
 
-def test_different_pictures_are_no_duplicates() -> None:
+def test_different_images_are_not_duplicates() -> None:
     sample = Sample(Path("a"), face(), "ibug68", "a")
     assert list(find_duplicates([summarize(sample, picture(i)) for i in range(300)])) == []
 
 
-def test_an_exif_turn_is_reported_and_points_made_before_it_are_an_error(clean: Path) -> None:
+def test_an_exif_rotation_is_reported_and_points_of_the_stored_image_are_an_error(
+    clean: Path,
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     wide = np.ascontiguousarray(picture(90, 240)[:160])  # stored 240 x 160, upright 160 x 240
@@ -346,18 +348,18 @@ def test_a_folder_without_annotations_or_none_at_all_is_an_error(tmp_path: Path)
         audit(tmp_path / "none")
 
 
-def test_the_worst_come_first_and_progress_is_told(clean: Path) -> None:
+def test_the_worst_come_first_and_progress_is_reported(clean: Path) -> None:
     put(clean, "train/8", face(100, (130, 80)))
     put(clean, "train/9", face()[FACE.mirror])
-    told: list[tuple[int, int]] = []
-    report = audit(clean, progress=lambda done, total: told.append((done, total)))
+    calls: list[tuple[int, int]] = []
+    report = audit(clean, progress=lambda done, total: calls.append((done, total)))
     assert [f.severity for f in report.findings] == ["error", "warning"]
-    assert told == [(i, 8) for i in range(1, 9)]
+    assert calls == [(i, 8) for i in range(1, 9)]
     assert report.rows()[0][:3] == ("error", "swapped", "train/9.png")
     assert json.loads(json.dumps(report.to_dict()))["findings"][0]["kind"] == "swapped"
 
 
-def test_the_sheet_holds_every_finding_and_pictures_and_escapes_names(
+def test_the_report_has_every_finding_and_images_and_escapes_names(
     clean: Path, tmp_path: Path
 ) -> None:
     put(clean, "train/<b>&9", face()[FACE.mirror])
@@ -373,7 +375,7 @@ def test_the_sheet_holds_every_finding_and_pictures_and_escapes_names(
     assert "Nothing to show." in audit_html(audit([]))
 
 
-def test_the_sheet_shows_a_few_of_each_kind_and_survives_unreadable_pictures() -> None:
+def test_the_report_shows_a_few_of_each_kind_and_survives_unreadable_images() -> None:
     gone = Sample(Path("gone.png"), face(), "ibug68", "gone")
     many = tuple(Finding("error", "swapped", f"{i}", "x", (gone,)) for i in range(40))
     one = (

@@ -1,4 +1,4 @@
-"""COFW and COFW68 from .mat files of both formats, pictures included."""
+"""COFW and COFW68 from .mat files of both formats, with their images."""
 
 import pickle
 import sys
@@ -102,7 +102,7 @@ def test_mat_7_3_without_h5py_says_what_to_type(
         read_data("cofw", tmp_path, "train")
 
 
-def test_cofw_says_what_is_absent_or_broken(tmp_path: Path) -> None:
+def test_cofw_names_absent_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"no COFW_test_color\.mat; wanted the official COFW_color download"
     ):
@@ -125,7 +125,7 @@ def test_cofw_says_what_is_absent_or_broken(tmp_path: Path) -> None:
         read_data("cofw", tmp_path, "test")
 
 
-def test_cofw68_gives_ibug68_on_the_test_pictures(tmp_path: Path) -> None:
+def test_cofw68_gives_ibug68_on_the_test_images(tmp_path: Path) -> None:
     make_old_cofw(tmp_path)
     with pytest.raises(DataError, match=r"no <n>_points\.mat; wanted COFW68_Data"):
         read_data("cofw", tmp_path, "test68")

@@ -82,7 +82,7 @@ def test_dlib_xml_without_box_numbers_names_the_box(tmp_path: Path) -> None:
         read_dlib_xml(tmp_path / "a.xml", "five")
 
 
-def test_coco_keeps_visibility_and_leaves_unlabelled_points_open(tmp_path: Path) -> None:
+def test_coco_keeps_visibility_and_unlabeled_points_are_nan(tmp_path: Path) -> None:
     keypoints = np.column_stack([shape(68), np.full(68, 2)])
     keypoints[3, 2], keypoints[4] = 1, 0
     table = {
@@ -152,7 +152,7 @@ def test_csv_columns_of_several_spellings_give_the_points(
     assert (one.name, two.name) == ("a.jpg", "a.jpg#2")
 
 
-def test_our_own_csv_is_read_back(tmp_path: Path) -> None:
+def test_csv_of_predictions_is_read_back(tmp_path: Path) -> None:
     from lineament.face import Face, Faces
     from lineament.io.formats import write_csv
 
@@ -200,6 +200,17 @@ def test_any_folder_of_pts_takes_its_scheme_from_the_number_of_points(tmp_path: 
         read_folder(tmp_path)
     with pytest.raises(DataError, match=r"c: no \.pts file in it or below"):
         read_folder(tmp_path, "c")
+
+
+@pytest.mark.parametrize("suffix", [".ppm", ".JPG", ".tif", ".webp"])
+def test_the_image_of_a_pts_file_may_have_any_suffix_that_is_read(
+    suffix: str, tmp_path: Path
+) -> None:
+    picture(tmp_path / f"a{suffix}")
+    (tmp_path / "a.pts").write_text(format_pts(shape(68)))
+    (sample,) = read_folder(tmp_path)
+    assert sample.name == f"a{suffix}"
+    assert sample.read().shape == (12, 16, 3)
 
 
 def test_unknown_numbers_of_points_have_no_scheme() -> None:

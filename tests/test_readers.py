@@ -1,4 +1,4 @@
-"""Every data-set reader on tiny files in the official layout, and on the real sets where they are."""
+"""Every reader of a data set on tiny files in the official layout, and on the real sets if they exist."""
 
 import sqlite3
 import struct
@@ -37,9 +37,6 @@ def video(path: Path, frames: int) -> Path:
         out.write(np.full((24, 32, 3), 10 + 20 * k, np.uint8))
     out.release()
     return path
-
-
-# -- the registry
 
 
 def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
@@ -122,7 +119,7 @@ def test_the_real_sets_have_their_counts(
 
 
 @pytest.mark.data
-def test_cfp_has_its_counts_and_its_persons_on_one_side_of_the_split(data_root: Path) -> None:
+def test_cfp_has_its_counts_and_splits_by_person(data_root: Path) -> None:
     parts = {part: read_data("cfp30", data_root, part) for part in ("profile", "frontal", "train")}
     # by the data README
     assert {part: len(samples) for part, samples in parts.items()} == {
@@ -136,7 +133,7 @@ def test_cfp_has_its_counts_and_its_persons_on_one_side_of_the_split(data_root: 
 
 
 @pytest.mark.data
-def test_talking_face_points_lie_on_the_video(data_root: Path) -> None:
+def test_talking_face_points_fit_the_video(data_root: Path) -> None:
     samples = read_data("talking-face", data_root, "test")
     assert 3977 not in {sample.frame for sample in samples}
     ((sample, frame),) = iter_images(samples[1000:1001])
@@ -153,9 +150,6 @@ def test_infanface_attributes_come_from_the_table(data_root: Path) -> None:
     assert dict(samples["ads-1072.Still005"].attributes) == {
         "turned": True, "occluded": False, "expressive": True, "tilted": True
     }  # fmt: skip
-
-
-# -- WFLW
 
 
 def wflw_line(name: str, shift: float, attributes: str) -> str:
@@ -176,7 +170,7 @@ def make_wflw(root: Path) -> None:
     )
 
 
-def test_wflw_gives_points_box_attributes_and_two_faces_of_one_picture(tmp_path: Path) -> None:
+def test_wflw_gives_points_box_attributes_and_two_faces_of_one_image(tmp_path: Path) -> None:
     make_wflw(tmp_path)
     samples = read_data("wflw", tmp_path, "test")
     assert [s.name for s in samples] == ["0--Parade/a.jpg", "0--Parade/a.jpg#2", "1--Dance/b.jpg"]
@@ -205,12 +199,9 @@ def test_wflw_names_a_broken_line_and_an_absent_list(tmp_path: Path) -> None:
     ):
         read_data("wflw", tmp_path, "test")
     with pytest.raises(
-        DataError, match=r"train\.txt: absent; wanted WFLW_annotations and WFLW_images"
+        DataError, match=r"train\.txt: absent; wanted the official WFLW_annotations"
     ):
         read_data("wflw", tmp_path, "train")
-
-
-# -- AFLW
 
 
 def test_aflw_splits_by_ra_and_sorts_the_box(
@@ -268,7 +259,7 @@ def test_aflw_says_what_is_absent(tmp_path: Path) -> None:
         read_data("aflw", tmp_path, "all21")
 
 
-def test_aflw_21_leaves_points_without_coordinates_open(tmp_path: Path) -> None:
+def test_aflw_21_points_without_coordinates_are_nan(tmp_path: Path) -> None:
     picture(tmp_path / "data/flickr/0/a.jpg")
     base = sqlite3.connect(tmp_path / "aflw.sqlite")
     base.executescript(
@@ -287,9 +278,6 @@ def test_aflw_21_leaves_points_without_coordinates_open(tmp_path: Path) -> None:
     assert np.isnan(sample.landmarks[1:20]).all()
     assert sample.box is not None
     assert sample.box.tolist() == [1, 2, 11, 22]
-
-
-# -- videos
 
 
 def make_300vw(root: Path, number: str, frames: int) -> None:
@@ -345,9 +333,6 @@ def test_talking_face_halves_and_moves_its_points(tmp_path: Path) -> None:
     ]  # 100 / 2 + 4, 50 / 2: the numbers of the file as they stand
 
 
-# -- pictures with points beside them
-
-
 def test_infanface_without_its_columns_is_an_error(tmp_path: Path) -> None:
     picture(tmp_path / "train/a.jpg")
     (tmp_path / "train/a.pts").write_text(format_pts(shape(68)))
@@ -359,14 +344,14 @@ def test_infanface_without_its_columns_is_an_error(tmp_path: Path) -> None:
         read_data("infanface", tmp_path, "train")
 
 
-def test_faces_of_one_photo_stay_on_one_side_of_the_split(tmp_path: Path) -> None:
+def test_faces_of_one_photo_are_one_group(tmp_path: Path) -> None:
     for name in ("107635070_1", "107635070_2"):
         picture(tmp_path / f"helen/trainset/{name}.jpg")
         (tmp_path / f"helen/trainset/{name}.pts").write_text(format_pts(shape(68)))
     assert {s.group for s in read_data("300w", tmp_path, "train")} == {"107635070"}
 
 
-def test_cfp_points_become_those_of_the_half_that_is_shown(tmp_path: Path) -> None:
+def test_cfp_points_become_those_of_the_shown_half(tmp_path: Path) -> None:
     for name in ("profile/007_01", "profile/007_02", "frontal/123_05"):
         picture(tmp_path / f"{name}.jpg")
         (tmp_path / f"{name}.pts").write_text(format_pts(shape(30)))
@@ -403,7 +388,7 @@ def test_cfp_points_become_those_of_the_half_that_is_shown(tmp_path: Path) -> No
         read_data("cfp30", tmp_path, "profile")
 
 
-def test_a_box_of_the_set_itself_outlives_the_mixture(tmp_path: Path) -> None:
+def test_a_mixture_keeps_a_set_s_own_boxes_of_68_points(tmp_path: Path) -> None:
     picture(tmp_path / "cfp30/profile/007_01.jpg")
     (tmp_path / "cfp30/profile/007_01.pts").write_text(format_pts(shape(30)))
     (tmp_path / "cfp30/faces.csv").write_text("name,side_shown\nprofile/007_01,right\n")

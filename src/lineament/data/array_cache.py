@@ -1,7 +1,4 @@
-"""Arrays on disk under a digest of their inputs: made once, written atomically, mapped when read.
-
-Depends on NumPy only. Crops, clips and the detector's images are kept this way.
-"""
+"""Arrays on disk under a digest of their inputs: made once, written atomically, mapped."""
 
 import hashlib
 import json
@@ -20,18 +17,18 @@ Columns = dict[str, NDArray[Any]]
 
 
 def digest(*inputs: object) -> str:
-    """Return 16 hexadecimal digits that depend on all `inputs`, which JSON must be able to hold."""
+    """Return 16 hexadecimal digits that depend on all `inputs`, which JSON can hold."""
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
 
 def file_state(path: Path, *place: object) -> list[object]:
-    """Return what tells a changed file: its path, the place inside it, its size and its time."""
+    """Return what changes with a file: its path, the place inside it, its size and time."""
     stat = path.stat()
     return [str(path), *place, stat.st_size, stat.st_mtime_ns]
 
 
 def cached_rows(path: Path, make: Callable[[], Iterable[Rows]]) -> Rows:
-    """Return the array stored at `path`, mapped read-only; the first call makes and stores it.
+    """Return the array stored at `path`, mapped read-only; the first call makes it.
 
     Args:
         path: The .npy file, named for the digest of what the rows are made from.
@@ -44,7 +41,7 @@ def cached_rows(path: Path, make: Callable[[], Iterable[Rows]]) -> Rows:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             if not _write_blocks(file, make()):
-                raise DataError(f"{path}: nothing to store; wanted at least one block of rows")
+                raise DataError(f"{path}: nothing to store; wanted at least one block")
     try:
         rows: Rows = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
@@ -55,11 +52,11 @@ def cached_rows(path: Path, make: Callable[[], Iterable[Rows]]) -> Rows:
 def cached_table(
     stem: Path, make: Callable[[], Iterable[tuple[Rows, Mapping[str, ArrayLike]]]]
 ) -> tuple[Rows, Columns]:
-    """Return the array stored at `stem`.npy, as `cached_rows` does, and the columns next to it.
+    """Return the array of `cached_rows`, and named columns with one value per block.
 
     Args:
         stem: The path of both files, without suffix.
-        make: Yields each block with one value per column; the values of a column are stacked.
+        make: Yields each block with its value of every column.
     """
     rows, columns = stem.with_suffix(".npy"), stem.with_suffix(".npz")
     if not (rows.exists() and columns.exists()):
@@ -84,7 +81,7 @@ def _collect(
 
 
 def _write_blocks(file: IO[bytes], blocks: Iterable[Rows]) -> int:
-    """Write a .npy file whose number of rows is known only at its end; return that number."""
+    """Write a .npy file of as many rows as the blocks have; return their number."""
     count = 0
     header: dict[str, Any] = {}
     for block in blocks:

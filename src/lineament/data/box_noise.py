@@ -1,4 +1,4 @@
-"""Noise of face boxes: moving a box, and fitting the noise of training crops to a detector's errors."""
+"""Noise of face boxes: moving a box, and fitting the noise to a detector's errors."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,10 +20,10 @@ def move_box(box: Array, x: float, y: float, scale: float) -> Array:
 
 
 def fit_box_noise(detected_boxes: ArrayLike, true_boxes: ArrayLike) -> tuple[float, float]:
-    """Return the `shift` and `scale` of an Augmentation that spreads crops as a detector spreads boxes.
+    """Return the `shift` and `scale` of an Augmentation that spreads crops like a detector's boxes.
 
-    Both are root mean squares about zero error, so that a detector's bias counts. An error beyond 2.5
-    of them, such as the box of another face, counts as 2.5.
+    Both are root mean squares about zero error, so that a bias counts. An error beyond 2.5 of
+    them, such as the box of another face, counts as 2.5.
 
     Args:
         detected_boxes: Boxes of the detector, (F, 4), pixels.
@@ -31,7 +31,6 @@ def fit_box_noise(detected_boxes: ArrayLike, true_boxes: ArrayLike) -> tuple[flo
 
     Raises:
         InputError: If the boxes are not pairs, or fewer than two.
-        ShapeError: If a box is not four numbers.
     """
     detected, true = as_boxes(detected_boxes), as_boxes(true_boxes)
     if len(detected) != len(true) or len(true) < 2:
@@ -45,7 +44,7 @@ def fit_box_noise(detected_boxes: ArrayLike, true_boxes: ArrayLike) -> tuple[flo
 
 
 def _fit_clipped_sd(errors: Array) -> float:
-    """Return the deviation of the normal whose clipped draws have the mean square of clipped `errors`."""
+    """Return the deviation of the normal whose clipped draws spread like clipped `errors`."""
     sd = float(np.sqrt(np.mean(errors**2)))
     for _ in range(50):
         clipped = np.clip(errors, -CLIP * sd, CLIP * sd)

@@ -1,6 +1,6 @@
-"""Frames of clips, each cropped around where the face was in the frame before, mapped from disk.
+"""Frames of clips on disk, each cropped around the face of the frame before.
 
-Depends on array_cache.py and synthetic_clips.py. Clips labeled by a tracker are made in labeling/video_clips.py.
+Depends on array_cache.py and synthetic_clips.py; labeling/video_clips.py labels real videos.
 """
 
 import hashlib

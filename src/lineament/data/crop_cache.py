@@ -1,6 +1,6 @@
 """Crops of annotated faces, warped once from their images and mapped from disk.
 
-Depends on array_cache.py. Training draws its augmented crops from these, validation its plain ones.
+Depends on array_cache.py. Training and validation make their own crops from these.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,4 @@
-"""Random motion of a face over time: smooth paths, pauses, talking, blinks and expressions of ibug68.
-
-Depends on NumPy and OpenCV. All draws come from the generator given.
-"""
+"""Random motion of a face: smooth paths, pauses, talking, blinks, expressions of ibug68."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The data sets of a training: each face in the model's scheme, with the box that all schemes share."""
+"""The data sets of a training, each face in the model's scheme."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -40,7 +40,7 @@ def read_mixture(
         scheme_name: The scheme of the model.
         root: The data root.
         cache: Where crops are cached.
-        note: Takes one line on each part that lacks faces.
+        note: Takes one line per part that lacks faces.
         crop: Side of the model's crops in pixels, and in longer sides of the landmark box.
 
     Raises:
@@ -50,9 +50,8 @@ def read_mixture(
     """
     if all(part.use_until < 1 for part in parts):
         last = max(part.use_until for part in parts)
-        raise RecipeError(
-            f"every data set ends at use_until = {last}; leave one without use_until, to train on to the end"
-        )
+        problem = f"every data set ends at use_until = {last}"
+        raise RecipeError(f"{problem}; leave one without use_until, to train on to the end")
     size = cached_size(*crop)
     sources: list[Source] = []
     validation_faces: dict[str, CropCache] = {}
@@ -61,14 +60,13 @@ def read_mixture(
         samples = exclude_faces(samples, part.exclude)
         if any(is_talking_face(path) for path in {sample.image for sample in samples}):
             raise RecipeError(
-                f"{part.reader} holds frames of {FOLDER}, which is to test on; leave it out"
+                f"{part.reader} holds frames of {FOLDER}, which is test data; leave it out"
             )
         training = [sample for sample in samples if not sample.is_validation()]
         validation = [sample for sample in samples if sample.is_validation()]
         if not training:
-            raise DataError(
-                f"{part.reader}: all {len(samples)} faces are of the validation tenth; wanted some to train on"
-            )
+            count = f"all {len(samples)} faces are for validation"
+            raise DataError(f"{part.reader}: {count}; wanted some to train on")
         faces = _cache_faces(training, cache, size)
         if not part.annotated:
             faces = replace(faces, landmarks=np.full_like(faces.landmarks, np.nan))
@@ -93,9 +91,7 @@ def _label(part: DataPart, parts: Sequence[DataPart]) -> str:
 
 
 def exclude_faces(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]:
-    """Return `samples` without those named in `exclude`.
-
-    Suffixes of files are ignored, because copies of a set differ in them.
+    """Return `samples` without those named in `exclude`, whatever the suffixes of their files.
 
     Raises:
         RecipeError: If a name is of no sample.
@@ -104,7 +100,8 @@ def exclude_faces(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]
     absent = names.keys() - {bare_name(sample.name) for sample in samples}
     if absent:
         raise RecipeError(
-            f"exclude names {names[min(absent)]!r}, which no face has; give names such as {samples[0].name!r}"
+            f"exclude names {names[min(absent)]!r}, which no face has; "
+            f"give names such as {samples[0].name!r}"
         )
     return [sample for sample in samples if bare_name(sample.name) not in names]
 
@@ -119,16 +116,16 @@ def read_part(
 ) -> list[Sample]:
     """Read the faces of one part of a data set in `scheme_name`.
 
-    Points that the set does not have are nan. The box of each face is the tight box of its 68 points,
-    completed by a mean face, unless the set's own boxes are that. Faces of fewer than two points are
-    left out.
+    Points that the set does not have are nan. The box of each face is the tight box of its 68
+    points, completed by a mean face, unless the set's own boxes are that. Faces of fewer than two
+    points are left out.
 
     Args:
         reader: Name of the data set.
         root: The data root.
         part: Name of the part; empty: the training part, or the only one.
         scheme_name: The scheme wanted.
-        folder: Absolute, or below the data root or the current directory; empty: the set's usual one.
+        folder: Absolute, or below the data root or the current directory; empty: the usual one.
         note: Takes one line if faces are missing.
 
     Raises:
@@ -167,9 +164,8 @@ def _usual_part(reader: str, known: DataSet) -> str:
 def _find_folder(reader: str, known: DataSet, root: Path, folder: str) -> Path:
     if not folder:
         if not known.folder:
-            raise DataError(
-                f"the data set {reader!r} has no folder of its own; give one: folder = '/path/to/faces'"
-            )
+            problem = f"the data set {reader!r} has no folder of its own"
+            raise DataError(f"{problem}; give one: folder = '/path/to/faces'")
         usual = root / known.folder
         return usual if usual.is_dir() or not root.is_dir() else root
     # an absolute folder is both

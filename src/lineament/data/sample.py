@@ -1,4 +1,4 @@
-"""One annotated face of any data set, the box that every protocol uses, and the validation rule."""
+"""One annotated face of any data set, the box of every protocol, and the validation rule."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ from .frames import close_video, read_video_frame
 Image = NDArray[np.uint8]
 
 GROUP_SEPARATOR = "__"
-"""Files of a folder whose names are equal up to this text show one photo, person or video."""
+"""Files whose names are equal up to this text show one photo, person or video."""
 SCHEME_OF_COUNT = {
     5: "five",
     19: "aflw19",
@@ -47,11 +47,11 @@ class Sample:
     image: Path
     """The file of the image, or the video or .mat file that contains it."""
     landmarks: Array
-    """(N, 2), pixels of the image after EXIF, center of the first pixel (0, 0); nan if not annotated."""
+    """(N, 2), pixels of the upright image, first center (0, 0); nan if not annotated."""
     scheme: str
     """What the rows of `landmarks` mean."""
     name: str
-    """Path of the image below the data set's root, with "#2" and so on for further faces of an image."""
+    """Path of the image below the data set's root, with "#2" for its second face."""
     box: Array | None = None
     """Face box (4,) of the data set, pixels of the image; None if it has none."""
     visible: NDArray[np.bool_] | None = None
@@ -63,12 +63,12 @@ class Sample:
     frame: int | None = None
     """Number of the image, from 0, in a file of many; None for an image file."""
     group: str = ""
-    """Photo, person or video that the face shares with others; empty: the stem of the file."""
+    """Photo, person or video, equal for all its faces; empty: the stem of the file."""
     read_frame: Callable[[Path, int], Image] = read_video_frame
     """Reads image number `frame` from the file `image`."""
 
     def face_box(self) -> Array:
-        """Return the tight box (4,) of the 68 landmarks, pixels: the `truth` box of every protocol."""
+        """Return the tight box (4,) of the 68 landmarks: `truth` in every protocol."""
         try:
             return tight_box(self.landmarks, self.scheme)
         except SchemeError:
@@ -86,19 +86,18 @@ class Sample:
         return self.read_frame(self.image, self.frame)
 
     def is_validation(self) -> bool:
-        """Return True for the tenth of the training faces on which every choice is made."""
+        """Return True for the tenth of the faces on which every choice is made."""
         return in_validation((self.group or self.image.stem).partition(GROUP_SEPARATOR)[0])
 
 
 def in_validation(group: str) -> bool:
     """Return True if the SHA-1 of the group's name, as an integer, is 0 modulo 10."""
-    return int(hashlib.sha1(group.encode(), usedforsecurity=False).hexdigest(), 16) % 10 == 0
+    digest = hashlib.sha1(group.encode(), usedforsecurity=False).hexdigest()
+    return int(digest, 16) % 10 == 0
 
 
 def tight_box(landmarks: Array, scheme_name: str) -> Array:
-    """Return the tight box (4,) of the 68 landmarks of a face of which some may be unknown.
-
-    Unknown landmarks are those of the mean face, fitted to the known ones by a similarity.
+    """Return the tight box (4,) of 68 landmarks, completed by a mean face.
 
     Args:
         landmarks: (N, 2), nan if unknown.
@@ -117,7 +116,7 @@ def tight_box(landmarks: Array, scheme_name: str) -> Array:
 
 
 def bare_name(name: str) -> str:
-    """Return the name of a face without the suffix of its file, because copies of a set differ in it.
+    """Return the name of a face without the suffix of its file.
 
     >>> bare_name("lfpw/testset/image_0001.png"), bare_name("talk.webm#00012")
     ('lfpw/testset/image_0001', 'talk#00012')
@@ -126,7 +125,7 @@ def bare_name(name: str) -> str:
 
 
 def numbered_name(name: str, faces: Counter[str]) -> str:
-    """Return the name of the next face of the image `name`, and count the face in `faces`.
+    """Return the name of the next face of the image `name`, counted in `faces`.
 
     >>> faces = Counter()
     >>> numbered_name("a.jpg", faces), numbered_name("a.jpg", faces)
@@ -137,12 +136,12 @@ def numbered_name(name: str, faces: Counter[str]) -> str:
 
 
 def group_of_numbered(stem: str) -> str:
-    """Return the photo of a file stem that ends in the number of a face, `_<n>`, as in HELEN and AFW."""
+    """Return a file stem without the number of the face, `_<n>`, as in HELEN and AFW."""
     return re.sub(r"_\d+$", "", stem)
 
 
 def iter_images(samples: Iterable[Sample]) -> Iterator[tuple[Sample, Image]]:
-    """Yield each sample with its image, in order; neighbors of one image or video are decoded once.
+    """Yield each sample with its image; a repeated image is decoded once.
 
     Raises:
         ImageError: If an image cannot be read.
@@ -167,9 +166,8 @@ def scheme_of_count(count: int, source: object) -> str:
     """
     if count not in SCHEME_OF_COUNT:
         known = ", ".join(f"{n} ({name})" for n, name in SCHEME_OF_COUNT.items())
-        raise DataError(
-            f"{source}: {count} points, of no known scheme; wanted {known}: name the scheme"
-        )
+        found = f"{source}: {count} points, of no known scheme"
+        raise DataError(f"{found}; wanted {known}: name the scheme")
     return SCHEME_OF_COUNT[count]
 
 
@@ -181,14 +179,11 @@ def data_root(given: str | os.PathLike[str] | None = None) -> Path:
     """
     root = Path(given or os.environ.get("LINEAMENT_DATA") or "data")
     if not root.is_dir():
-        raise DataError(
-            f"no data folder at {root}; wanted the data sets' folder: set LINEAMENT_DATA or give --data"
-        )
+        raise DataError(f"no data folder at {root}; set LINEAMENT_DATA or give --data")
     return root
 
 
 def cache_root(given: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder of prepared crops: `given`, else `lineament` in the user's cache."""
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineament"
+    """Return the folder of cached crops: `given`, else `lineament` in the user's cache."""
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(given) if given else user_cache / "lineament"

@@ -1,6 +1,6 @@
-"""A still with its landmarks -> a clip with known landmarks: motion, expression, blur, occluders, lighting.
+"""A still with its landmarks -> a clip with known landmarks: motion, blur, occluders, lighting.
 
-Depends on face_motion.py. For training over time and for choosing filters; equal seeds give equal clips.
+Depends on face_motion.py. Equal seeds give equal clips.
 """
 
 import math
@@ -38,7 +38,7 @@ SUBFRAMES = 4
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """What happens in a clip. Lengths are in sides of the image, rates in 1/s."""
+    """Events of a clip. Lengths are in sides of the image, rates in 1/s."""
 
     frames: int = 150
     size: int = 288
@@ -178,7 +178,7 @@ class _Scene:
         return apply_affine(self._still_to_frame(time), landmarks)
 
     def _expose(self, time: float, landmarks: Array) -> NDArray[np.float32]:
-        """Return the image of one exposure, blurred by the motion during it, in the light of that time."""
+        """Return the image of one exposure, blurred by the motion during it."""
         s = self.settings
         blur = float(np.abs(self._landmarks_at(time + SHUTTER / s.rate) - landmarks).max())
         parts = min(max(math.ceil(blur), 1), SUBFRAMES)

@@ -1,7 +1,4 @@
-"""Augmented crops of a training, drawn from cached ones by seed, epoch and position alone.
-
-Depends on crop_cache.py and augment.py.
-"""
+"""Augmented crops, drawn from cached ones by seed, epoch and position alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +24,7 @@ class Source:
 
 
 class TrainingCrops:
-    """Augmented crops by epoch and position; equal for equal seeds, in whatever order they are made."""
+    """Augmented crops by epoch and position, equal for equal seeds."""
 
     def __init__(
         self,

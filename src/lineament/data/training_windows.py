@@ -1,7 +1,4 @@
-"""Runs of frames of a clip, drawn by seed, epoch and position alone, to train what remembers over time.
-
-Depends on clip_cache.py.
-"""
+"""Runs of frames of clips, drawn by seed, epoch and position alone."""
 
 from collections.abc import Sequence
 
@@ -16,17 +13,17 @@ from .box_noise import move_box
 from .clip_cache import FRAME_SIZE, Clips
 
 TRACKER_NOISE = (0.012, 0.012, 0.012, 1.0)
-"""Standard deviations of a tracker's crop errors: x and y in box sides, log scale, degrees."""
+"""Deviations of a tracker's crop errors: x, y in box sides, log scale, degrees."""
 FRAME_NOISE = 0.2
-"""Part of these errors that changes per frame; the rest lasts, because similar frames give similar errors."""
+"""Part of the errors that changes per frame; similar frames give similar errors."""
 ANCHORS = 2
 """Points after the landmarks that show how the crop moves."""
 
 
 class TrainingWindows:
-    """Runs of frames by epoch and position; equal for equal seeds, in whatever order they are made.
+    """Runs of frames by epoch and position, equal for equal seeds.
 
-    Frames are cropped with errors like those of a tracker, and half of the windows are mirrored. The
+    Frames are cropped with errors like a tracker's, and half of the windows are mirrored. The
     landmarks are followed by ANCHORS points that are fixed in the images of the clip.
     """
 
@@ -63,7 +60,7 @@ class TrainingWindows:
     def make(
         self, epoch: int, position: int, source: int, first: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return crops (T, S, S, 3), and landmarks and anchors (T, N + ANCHORS, 2), pixels of each crop."""
+        """Return crops (T, S, S, 3), and their landmarks and anchors (T, N + ANCHORS, 2)."""
         rng = np.random.default_rng([self.seed, epoch, position])
         clips, mirrored = self.sources[source], rng.random() < 0.5
         cache, lasting = clips.cache, rng.standard_normal(4)
@@ -84,7 +81,7 @@ class TrainingWindows:
         return np.stack(crops), np.stack(landmarks).astype(np.float32)
 
     def _noisy_affine(self, errors: Array, box: Array) -> Array:
-        """Return cached frame to crop (2, 3) for `box` (4,) with `errors` (4,) in deviations."""
+        """Return cached frame to crop (2, 3) for `box` (4,), moved by `errors` (4,)."""
         x, y, scale, roll_deg = errors * TRACKER_NOISE
         moved = move_box(box, x, y, float(np.exp(scale)))
         return crop_affine(moved, self.size, self.padding, float(roll_deg))

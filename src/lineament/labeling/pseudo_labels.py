@@ -1,7 +1,7 @@
-"""Unlabeled images and videos -> a folder of face crops with .pts files, labeled by a model: self-training.
+"""Unlabeled images and videos -> face crops with .pts files, labeled by a model: self-training.
 
-Depends on the predictor. Landmarks that the model is unsure of, or that move when the crop moves, are nan
-and carry no weight in training.
+Depends on the predictor. Landmarks that the model is unsure of, or that move when the crop
+moves, are nan and carry no weight in training.
 """
 
 import os
@@ -41,7 +41,7 @@ MAX_CROP = 320
 
 @dataclass(frozen=True)
 class LabelThresholds:
-    """Which faces and landmarks are sure enough to train on; lengths are in sides of the landmark box."""
+    """Thresholds of faces and landmarks to train on; lengths are in landmark box sides."""
 
     min_box_px: float = 40.0
     """Faces with a smaller box side, in pixels, are left out."""
@@ -68,8 +68,8 @@ def label_faces(
         thresholds: What is sure enough.
 
     Returns:
-        Crops (S, S, 3) of 2.2 box sides, at the resolution of the image but of at most 320 pixels, and
-        the landmarks (N, 2) in pixels of each crop, nan where not sure.
+        Crops (S, S, 3) of 2.2 box sides, of at most 320 pixels, and their landmarks (N, 2), pixels
+        of the crop, nan where not sure.
     """
     labeled = []
     for face in predictor(image):
@@ -96,12 +96,7 @@ def label_faces(
 def iter_frames(path: Path, every: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Yield the image of an image file, or every N-th frame of a video.
 
-    Args:
-        path: An image or video file.
-        every: N, from 1.
-
-    Yields:
-        The number of the frame as text that ends in "_", empty for an image, and RGB (H, W, 3).
+    Each comes with the number of the frame as text that ends in "_", empty for an image.
 
     Raises:
         ImageError: If the file is neither.
@@ -125,10 +120,10 @@ def iter_frames(path: Path, every: int) -> Iterator[tuple[str, NDArray[np.uint8]
 def write_labels(
     predictor: Predictor, path: Path, stem: Path, thresholds: LabelThresholds, every: int = 10
 ) -> int:
-    """Label the faces of one file: a JPEG and a .pts file each, named `stem`__<frame>_<face>.
+    """Label the faces of one file: a JPEG and a .pts file each, `stem`__<frame>_<face>.
 
-    `read_folder` groups faces by the name before the "__", so that all faces of an image or video are
-    validation or none is. The .pts file is written last: readers ignore a crop without one.
+    `read_folder` groups faces by the name before the "__". The .pts file is written last, because
+    readers ignore a crop without one.
 
     Args:
         predictor: The labeling model.
@@ -162,7 +157,7 @@ def find_media(paths: Sequence[str | os.PathLike[str]]) -> dict[Path, Path]:
         paths: Files and folders.
 
     Returns:
-        By file, in order: its path below the given folder, without suffix; with it if that is taken.
+        By file: its path below the given folder, without suffix unless that is taken.
 
     Raises:
         ImageError: If a path names neither an image nor a video.

@@ -1,4 +1,4 @@
-"""Clips of faces in unlabeled videos, labeled by a tracker, to train what remembers over time.
+"""Clips of faces in unlabeled videos, labeled by a tracker.
 
 Depends on the tracker and on data/clip_cache.py.
 """
@@ -25,7 +25,7 @@ from .pseudo_labels import LabelThresholds, iter_frames
 MAX_SIDE_PX = 720
 """Longer side to which frames are shrunk: those of one video are kept in memory."""
 LABEL_SMOOTHING = 1.0
-"""Deviation in frames of the Gaussian that smooths labels; it is centered, so it shifts nothing in time."""
+"""Deviation in frames of the centered Gaussian that smooths labels."""
 
 
 class Labeled(NamedTuple):
@@ -41,10 +41,10 @@ class Labeled(NamedTuple):
 def clips_from_videos(
     videos: Sequence[Path], model: str, scheme_name: str, folder: Path, frames: int, min_length: int
 ) -> Clips:
-    """Return clips of the faces that a tracker follows in videos; the first call makes them.
+    """Return clips of the faces in videos; the first call makes them.
 
-    The labels are the tracker's landmarks, smoothed over time; landmarks that it is not sure of are
-    nan. A face that is lost and found again is two clips.
+    The labels are the tracker's landmarks, smoothed over time, nan where it is not sure. A face
+    that is lost and found again is two clips.
 
     Args:
         videos: The video files.
@@ -72,9 +72,7 @@ def clips_from_videos(
                 found = True
                 yield clip
         if not found:
-            raise DataError(
-                "no face is followed long enough in the videos; give longer ones, or other videos"
-            )
+            raise DataError("no face is followed long enough in the videos; give other videos")
 
     return cache_clips(clips, scheme_name, folder, weights, settings, files)
 

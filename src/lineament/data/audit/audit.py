@@ -1,4 +1,4 @@
-"""Audit of a data set: faults of its annotations and images, as a list of findings, the worst first.
+"""Audit of a data set: the faults of its annotations and images, the worst first.
 
 Depends on files.py, which reads the set, and on checks.py.
 """
@@ -42,7 +42,7 @@ VIDEO_STRIDE = 100
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What an audit read and found."""
+    """The result of an audit."""
 
     root: str
     """The folder, or the number of samples."""
@@ -97,10 +97,9 @@ def audit(
     """Find what is wrong with a data set; a broken file is a finding, not an error.
 
     Args:
-        source: A folder of a known layout, of .pts files next to images, or of a dlib XML, COCO or CSV
-            file; or samples.
-        predict: Maps an image and a sample to landmarks in its scheme. With it, faces far from a model
-            and splits that are off by a pixel are found.
+        source: Samples, or a folder of a known layout, of .pts files or of a table.
+        predict: Maps an image and a sample to landmarks in its scheme; finds faces far from a
+            model and splits that are off by a pixel.
         progress: Called with the number of checked images and of all.
 
     Raises:
@@ -149,7 +148,7 @@ def _is_checked(sample: Sample) -> bool:
 def _check_images(
     samples: Sequence[Sample], predict: Predict | None, progress: Progress | None
 ) -> tuple[list[ImageSummary], list[Finding]]:
-    """Read every image once; return its summary, and the findings about its faces and header."""
+    """Read every image once; return the summaries, and the findings about faces and headers."""
     groups = _by_image(filter(_is_checked, samples))
     summaries: list[ImageSummary] = []
     findings: list[Finding] = []
@@ -180,7 +179,7 @@ def _check_images(
 
 
 def check_exif(faces: Sequence[Sample], size: tuple[int, int]) -> Iterator[Finding]:
-    """Find an image that its EXIF header rotates, and faces annotated on the image as stored.
+    """Find an EXIF header that rotates the image, and faces annotated on the image as stored.
 
     Args:
         faces: The faces of one image.
@@ -196,14 +195,15 @@ def check_exif(faces: Sequence[Sample], size: tuple[int, int]) -> Iterator[Findi
         return
     if orientation not in range(2, 9):
         return
+    header = f"EXIF orientation {orientation}"
     stored_size = size[::-1] if orientation >= 5 else size
     for face in faces:
         points = face.landmarks[known_rows(face.landmarks)]
         fits_upright = bool((points <= np.array(size) - 0.5).all())
         fits_stored = bool((points <= np.array(stored_size) - 0.5).all())
         if fits_stored and not fits_upright:
-            text = f"EXIF orientation {orientation}, and the points fit the image as stored, not upright; rotate them"
-            yield finding_of("error", "exif", face, text, 2.0)
+            text = "and the points fit the image as stored, not upright; rotate them"
+            yield finding_of("error", "exif", face, f"{header}, {text}", 2.0)
         else:
-            text = f"EXIF orientation {orientation}: applied here, other tools may not; store the image upright"
-            yield finding_of("warning", "exif", face, text, 1.0)
+            text = "applied here, other tools may not; store the image upright"
+            yield finding_of("warning", "exif", face, f"{header}: {text}", 1.0)

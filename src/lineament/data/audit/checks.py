@@ -1,4 +1,4 @@
-"""The single checks of an audit: each takes samples, or summaries of their images, and yields findings."""
+"""The single checks of an audit, which yield findings about samples and their images."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,13 +17,13 @@ from ..sample import Image, Sample
 
 SEVERITIES = ("error", "warning", "note")
 FAR = 0.1
-"""Mean distance of a face's points from a model's, in box sides, that is reported: three times a usual error."""
+"""Mean distance from a model's points, in box sides: three times a usual error."""
 SWAPPED = 1.5
-"""Mirrored points fit better by this factor; on 2,568 faces of 300W the ratio stays under 0.4, on infants 0.8."""
+"""Factor by which mirrored points fit better; at most 0.4 on 300W, 0.8 on infants."""
 UNLIKE = 0.2
-"""Mean distance to the mean face, in box sides; 300W stays under 0.13, infants under 0.17."""
+"""Mean distance to the mean face, in box sides; below 0.13 on 300W, 0.17 on infants."""
 SIDES = {"right_brow": "brows", "right_eye": "eyes"}
-"""Parts that are also checked for swapped sides by themselves, and their names in messages."""
+"""Parts that are also checked for swapped sides by themselves, by their names."""
 SAME_HASH = 3
 """Bits of 64 by which the hashes of copies may differ."""
 SAME_TINY = 3.0
@@ -37,7 +37,7 @@ class Finding:
     """One fault that an audit found."""
 
     severity: str
-    """"error": measurements with the data are wrong; "warning": check it; "note": good to know."""
+    """"error": results are wrong; "warning": check it; "note": good to know."""
     kind: str
     """offset, far, swapped, outside, shape, count, duplicate, exif, header, image or file."""
     file: str
@@ -57,7 +57,7 @@ def finding_of(severity: str, kind: str, sample: Sample, message: str, weight: f
 
 @dataclass(frozen=True)
 class ImageSummary:
-    """What is kept of an image after it was read."""
+    """The part of an image that is kept after it was read."""
 
     sample: Sample
     """The first face of the image."""
@@ -94,7 +94,8 @@ def check_points(sample: Sample) -> Iterator[Finding]:
     landmarks = sample.landmarks
     if sample.scheme in NAMES and len(landmarks) != len(scheme(sample.scheme)):
         wanted = len(scheme(sample.scheme))
-        text = f"{len(landmarks)} points; {sample.scheme} has {wanted}: correct the file or name its scheme"
+        count = f"{len(landmarks)} points; {sample.scheme} has {wanted}"
+        text = f"{count}: correct the file or name its scheme"
         yield finding_of("error", "count", sample, text, 1.0)
         return
     known = known_rows(landmarks)
@@ -109,7 +110,7 @@ def check_points(sample: Sample) -> Iterator[Finding]:
 
 @cache
 def mean_face(name: str) -> Array | None:
-    """Return the mean face (N, 2) of a scheme, nan where unknown; None if too little of it is known."""
+    """Return the mean face (N, 2) of a scheme, nan where unknown; None if most of it is."""
     if name not in NAMES:
         return None
     own, common = scheme(name).mean_shape, scheme("ibug68").mean_shape
@@ -123,7 +124,7 @@ def mean_face(name: str) -> Array | None:
 
 
 def _distances(landmarks: Array, mean: Array) -> Array:
-    """Return the distance (N,) of each point to the fitted mean face, in box sides; nan where unknown."""
+    """Return the distances (N,) to the fitted mean face, in box sides, nan where unknown."""
     known = known_rows(landmarks, mean)
     out = np.full(len(mean), np.nan)
     if known.sum() >= 4:
@@ -143,18 +144,19 @@ def _check_against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
         return
     own, other = float(np.nanmean(plain)), float(np.nanmean(mirrored))
     if own > SWAPPED * other:
-        text = "left and right are swapped: the points fit a mirrored face; they are the subject's own sides"
+        text = "the points fit a mirrored face; they are the subject's own sides"
+        text = f"left and right are swapped: {text}"
         yield finding_of("error", "swapped", sample, text, own / max(other, 1e-9))
         return
     swapped = list(_check_parts(sample, mean, plain))
     yield from swapped
     if own > UNLIKE and not swapped:
-        text = f"unlike a face: {own:.2f} box sides from the mean face, usual is under {UNLIKE}; check it"
-        yield finding_of("warning", "shape", sample, text, own)
+        text = f"{own:.2f} box sides from the mean face, usual is under {UNLIKE}; check it"
+        yield finding_of("warning", "shape", sample, f"unlike a face: {text}", own)
 
 
 def _check_parts(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]:
-    """Find brows or eyes whose sides are swapped, given the distances `plain` (N,) to the mean face."""
+    """Find brows or eyes of swapped sides, given the distances `plain` (N,) to the mean face."""
     known = scheme(sample.scheme)
     for part, called in SIDES.items():
         right = np.array(known.parts.get(part, ()), dtype=np.intp)
@@ -166,12 +168,12 @@ def _check_parts(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]
         before = float(np.nanmean(plain[both]))
         after = float(np.nanmean(_distances(changed, mean)[both]))
         if before > 0.1 and before > SWAPPED * after:
-            text = f"the {called} are swapped: exchange left and right, the subject's own sides"
+            text = f"the {called} are swapped: exchange left and right, the subject's own"
             yield finding_of("error", "swapped", sample, text, before / max(after, 1e-9))
 
 
 def check_outside(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
-    """Find points outside an image of `size` (width, height); by half a pixel, their origin is wrong."""
+    """Find points outside an image of `size` (width, height), or a wrong origin."""
     points = sample.landmarks[known_rows(sample.landmarks)]
     if len(points) == 0:
         return
@@ -180,25 +182,24 @@ def check_outside(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
     if before <= 0 and after <= 0:
         return
     if before <= 0.5 and after <= 0:
-        text = "a point is half a pixel left of or above the image: the file seems to count from 0, not from 1"
-        yield finding_of("warning", "offset", sample, text, 1.0)
+        text = f"left of or above the image: the file seems to count from {_origin(-1)}"
+        yield finding_of("warning", "offset", sample, f"a point is half a pixel {text}", 1.0)
     elif after <= 0.5 and before <= 0:
-        text = "a point is half a pixel right of or below the image: the points seem to count from 1, not from 0"
-        yield finding_of("warning", "offset", sample, text, 1.0)
+        text = f"right of or below the image: the points seem to count from {_origin(1)}"
+        yield finding_of("warning", "offset", sample, f"a point is half a pixel {text}", 1.0)
     else:
         beyond = ((points < -0.5) | (points > end)).any(1)
         far = max(before, after)
-        width, height = size
         text = (
-            f"{int(beyond.sum())} of {len(points)} points outside the {width} x {height} image, "
+            f"{int(beyond.sum())} of {len(points)} points outside the {size[0]} x {size[1]} image, "
             f"by up to {far:.1f} px; check the image's size and the file"
         )
         severity = "error" if beyond.all() else "warning"
-        yield finding_of(severity, "outside", sample, text, far / box_side([0, 0, width, height]))
+        yield finding_of(severity, "outside", sample, text, far / max(size))
 
 
 def _constant_shift(one: Array, two: Array) -> Array | None:
-    """Return the mean (2,) of two - one, if it is the same for all known points, else None."""
+    """Return the mean (2,) of two - one if all known points agree, else None."""
     shift = (two - one)[known_rows(one, two)]
     if len(shift) == 0 or shift.std(0).max() > 0.05:
         return None
@@ -224,10 +225,10 @@ def check_offset(one: Sample, two: Sample) -> Iterator[Finding]:
 def find_duplicates(
     images: Sequence[ImageSummary],
 ) -> Iterator[tuple[ImageSummary, ImageSummary, bool]]:
-    """Yield each pair of images that look the same once, and whether the second is mirrored.
+    """Yield each pair of equal images once, and whether the second is mirrored.
 
-    The hashes of candidates differ in at most 3 of 64 bits, so that one of four 16-bit words is equal;
-    then 32 x 32 pixels decide.
+    The hashes of candidates differ in at most 3 of 64 bits, so that one of four 16-bit words is
+    equal; then 32 x 32 pixels decide.
     """
     by_word: dict[tuple[int, int], list[int]] = defaultdict(list)
     found: set[tuple[int, int]] = set()
@@ -254,7 +255,7 @@ def _words(bits: int) -> list[tuple[int, int]]:
 
 
 def judge_duplicate(one: ImageSummary, two: ImageSummary, mirrored: bool) -> Iterator[Finding]:
-    """Judge two equal images: a leak between splits, two faces of one photo, or a shifted copy."""
+    """Judge two equal images: a leak between splits, two faces of a photo, a shifted copy."""
     a, b = one.sample, two.sample
     equal = _pixels_equal(a, b, mirrored)
     how = "the same pixels" if equal else "nearly the same image"
@@ -279,7 +280,7 @@ def _pixels_equal(a: Sample, b: Sample, mirrored: bool) -> bool:
 
 
 def _check_mirrored_offset(a: Sample, b: Sample, width: int) -> Iterator[Finding]:
-    """Find a mirrored copy of a wrong origin: x + 1 is mirrored to W - 1 - (x + 1), 2 px off."""
+    """Find a mirrored copy of a wrong origin: x + 1 becomes W - 1 - (x + 1), 2 px off."""
     if a.scheme != b.scheme or a.scheme not in NAMES or len(a.landmarks) != len(b.landmarks):
         return
     mirrored = a.landmarks[scheme(a.scheme).mirror] * [-1, 1] + [width - 1, 0]
@@ -297,32 +298,22 @@ def _origin(shift: float) -> str:
 
 
 def check_far(sample: Sample, apart: Array) -> Iterator[Finding]:
-    """Find a face far from a model's landmarks.
-
-    Args:
-        sample: The face.
-        apart: Truth - prediction, (N, 2), pixels, nan where not annotated.
-    """
+    """Find a face far from a model's landmarks; apart is truth - prediction (N, 2), pixels."""
     distance = float(np.nanmean(np.linalg.norm(apart, axis=1))) / box_side(sample.face_box())
     if distance > FAR:
-        text = f"its points are {100 * distance:.0f} % of the box's side from the model's on average: check it"
-        yield finding_of("warning", "far", sample, text, distance)
+        text = f"its points are {100 * distance:.0f} % of the box's side from the model's"
+        yield finding_of("warning", "far", sample, f"{text} on average: check it", distance)
 
 
 def check_against(residuals: Mapping[str, Sequence[Array]]) -> Iterator[Finding]:
-    """Find splits whose points are a pixel off a model's.
-
-    Args:
-        residuals: By split, the mean truth - prediction (2,) of each face, pixels.
-    """
+    """Find splits a pixel off a model: residuals are truth - prediction (2,) of each face."""
     for subset, rows in residuals.items():
         if len(rows) < MIN_FACES:
             continue
         mean, error = np.mean(rows, 0), np.std(rows, 0) / np.sqrt(len(rows))
         one_pixel = (np.abs(np.abs(mean) - 1) < 0.35).all() and mean[0] * mean[1] > 0
         if one_pixel and error.max() < 0.15:
-            text = (
-                f"over {len(rows)} faces the points are ({mean[0]:+.2f}, {mean[1]:+.2f}) px off the "
-                f"model's: they seem to count from {_origin(mean[0])}"
-            )
+            off = f"({mean[0]:+.2f}, {mean[1]:+.2f}) px off the model's"
+            origin = f"they seem to count from {_origin(mean[0])}"
+            text = f"over {len(rows)} faces the points are {off}: {origin}"
             yield Finding("warning", "offset", subset or ".", text, (), 3.0)

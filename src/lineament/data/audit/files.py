@@ -1,6 +1,6 @@
 """The faces of a folder of any known layout, and what is wrong with its files.
 
-Depends on the readers. A broken file is a finding, not an error, so that the rest is still read.
+Depends on the readers. A broken file is a finding, so that the rest is still read.
 """
 
 from collections import Counter, defaultdict
@@ -27,7 +27,7 @@ MARKS: dict[str, tuple[str, ...]] = {
 }
 """Files and folders by which an official layout is recognized."""
 PTS_SETS = ("300w", "infanface")
-"""Sets that are read file by file, so that the rest of a set with a broken file is read."""
+"""Sets that are read file by file, because one broken file would end a reader."""
 DISJOINT_PARTS: dict[str, tuple[str, ...]] = {
     "wflw": ("train", "test"),
     "cofw": ("train", "test"),
@@ -68,9 +68,8 @@ def read_any(root: Path) -> tuple[str, list[Sample], list[Finding]]:
         name = ""
         samples, findings = _read_tables(root)
     if not samples and not findings:
-        raise DataError(
-            f"{root}: no annotation; wanted .pts files next to images, a known layout, XML, JSON or CSV"
-        )
+        wanted = ".pts files next to images, a known layout, XML, JSON or CSV"
+        raise DataError(f"{root}: no annotation; wanted {wanted}")
     return name, samples, findings
 
 
@@ -96,7 +95,7 @@ def _read_parts(name: str, root: Path) -> Read:
 
 
 def _short_parts(name: str, samples: list[Sample]) -> list[Finding]:
-    """Find parts of a set of .pts files with fewer faces than officially; absent parts are notes."""
+    """Find parts with fewer faces than officially; wholly absent ones are notes."""
     findings = []
     for part in DISJOINT_PARTS[name]:
         folders = FOLDERS[part] if name == "300w" else (part,)
@@ -126,7 +125,7 @@ def _read_tables(root: Path) -> Read:
 
 
 def _read_pts_files(root: Path) -> Read:
-    """Read a tree of .pts files; find those that are broken, without image, header or usual count."""
+    """Read a tree of .pts files; find broken, headerless, lone and unusual ones."""
     samples: list[Sample] = []
     findings: list[Finding] = []
     alone: dict[str, list[str]] = defaultdict(list)
@@ -159,10 +158,12 @@ def _read_pts_files(root: Path) -> Read:
         )
     findings += _unusual_counts(samples)
     for folder, names in headerless.items():
-        text = f"{len(names)} of {files[folder]} .pts files have no header, e.g. {names[0]}; they are read all the same"
+        text = f"have no header, e.g. {names[0]}; they are read all the same"
+        text = f"{len(names)} of {files[folder]} .pts files {text}"
         findings.append(Finding("note", "header", folder, text))
     for folder, names in alone.items():
-        text = f"{len(names)} of {files[folder]} .pts files have no image next to them, e.g. {names[0]}; add or remove"
+        text = f"have no image next to them, e.g. {names[0]}; add or remove"
+        text = f"{len(names)} of {files[folder]} .pts files {text}"
         findings.append(Finding("warning", "file", folder, text))
     return samples, findings + _images_without_points(root, list(files))
 
@@ -187,6 +188,6 @@ def _unusual_counts(samples: list[Sample]) -> list[Finding]:
     for sample in samples:
         usual, faces = counts.most_common(1)[0]
         if len(sample.landmarks) != usual:
-            text = f"{len(sample.landmarks)} points, {faces} other files have {usual}; correct the file"
-            findings.append(finding_of("error", "count", sample, text, 1.0))
+            text = f"{len(sample.landmarks)} points, {faces} other files have {usual}"
+            findings.append(finding_of("error", "count", sample, f"{text}; correct the file", 1.0))
     return findings

@@ -1,4 +1,4 @@
-"""The HTML report of an audit: a summary, a table of all findings, and images of the worst with their points."""
+"""The HTML report of an audit: a summary, images of the worst, and all findings."""
 
 import base64
 import os
@@ -19,14 +19,18 @@ MAX_SHOWN_OF_KIND = 12
 THUMBNAIL = 240
 """Longer side of a thumbnail, pixels."""
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; }
+body { padding: 0 1rem; color: #222; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; }
 td, th { text-align: left; padding: .25rem .6rem; vertical-align: top; }
-tr { border-bottom: 1px solid #ddd; } td.file { font-family: ui-monospace, monospace; font-size: 13px; }
-.error { color: #a40000; font-weight: 600; } .warning { color: #8a5a00; font-weight: 600; } .note { color: #555; }
+tr { border-bottom: 1px solid #ddd; }
+td.file { font-family: ui-monospace, monospace; font-size: 13px; }
+.error, .warning { color: #a40000; font-weight: 600; }
+.warning { color: #8a5a00; } .note { color: #555; }
 .sheet { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; width: 250px; }
-figure.two { width: 500px; } figcaption { font-size: 13px; overflow-wrap: anywhere; } img { max-width: 240px; }
+figure.two { width: 500px; } img { max-width: 240px; }
+figcaption { font-size: 13px; overflow-wrap: anywhere; }
 """
 
 

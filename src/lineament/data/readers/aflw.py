@@ -1,4 +1,4 @@
-"""AFLW (Koestinger et al. 2011): 19 points by Zhu et al. 2016 (.mat), or the original 21 (SQLite)."""
+"""AFLW (Koestinger et al. 2011): 19 points of Zhu et al. 2016, or its own 21."""
 
 import sqlite3
 from pathlib import Path
@@ -18,15 +18,9 @@ VARIABLES = ("bbox", "data", "mask_new", "nameList", "ra")
 
 
 def read_aflw(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part of AFLW, aflw19, or aflw21 for "all21"; only existing images.
+    """Read the faces of one part, aflw19, or aflw21 for "all21"; only existing images.
 
-    Args:
-        root: The folder of AFLWinfo_release.mat, aflw.sqlite and the images.
-        part: "train"; "full", the test set; "frontal", its faces of 19 visible points; or "all21".
-
-    Raises:
-        DataError: If a file does not exist or is broken.
-        ExtraError: If scipy is not installed.
+    "full" is the test set, "frontal" its faces of 19 visible points.
     """
     return _read_21(root) if part == "all21" else _read_19(root, part)
 
@@ -42,15 +36,11 @@ def _image_folder(root: Path, name: str) -> Path | None:
 def _read_19(root: Path, part: str) -> list[Sample]:
     path = root / "AFLWinfo_release.mat"
     if not path.is_file():
-        raise DataError(
-            f"{path}: absent; wanted the annotations of Zhu et al. 2016 next to AFLW's images"
-        )
+        raise DataError(f"{path}: absent; wanted the annotations of Zhu et al. 2016")
     table = read_mat(path)
     absent = [key for key in VARIABLES if key not in table]
     if absent:
-        raise DataError(
-            f"{path}: no variable {', '.join(absent)}; wanted the official AFLWinfo_release.mat"
-        )
+        raise DataError(f"{path}: no variable {', '.join(absent)}; wanted the official file")
     order = np.asarray(table["ra"]).ravel().astype(np.intp) - 1
     rows = order[:TRAIN] if part == "train" else order[TRAIN:]
     visible = np.asarray(table["mask_new"]) == 1
@@ -84,9 +74,7 @@ def _read_19(root: Path, part: str) -> list[Sample]:
 def _read_21(root: Path) -> list[Sample]:
     path = next((p for p in (root / "data/aflw.sqlite", root / "aflw.sqlite") if p.is_file()), None)
     if path is None:
-        raise DataError(
-            f"{root}: no aflw.sqlite; wanted AFLW's own database in it or in its folder data"
-        )
+        raise DataError(f"{root}: no aflw.sqlite; wanted AFLW's own database here or in data")
     faces, points = _query(path)
     samples = []
     for face, name, x, y, width, height in faces:

@@ -1,4 +1,4 @@
-"""CFP with 30 points (Sengupta et al. 2016): profiles and frontal faces, annotated on the shown half."""
+"""CFP (Sengupta et al. 2016): profiles and frontal faces, 30 points on the shown half."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,18 +27,11 @@ SHOWN: dict[str, tuple[int, ...]] = {
 
 
 def read_cfp30(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part of CFP as ibug68, with nan for the 38 points that are not annotated.
+    """Read the faces of one part as ibug68; the 38 points that are not annotated are nan.
 
-    The faces of one person are one group, so that each person is for training or for validation. The box
-    of a frontal face is that of its 68 points, completed by a mean face. In a profile the shown half
-    occludes the other, so the annotated points span the box.
-
-    Args:
-        root: The folder of `profile`, `frontal` and `faces.csv`.
-        part: "train", "profile" or "frontal".
-
-    Raises:
-        DataError: If a file is broken or a face is not in the table.
+    The faces of one person are one group. The box of a frontal face is that of its 68 points,
+    completed by a mean face. In a profile the shown half occludes the other, so the annotated
+    points span the box.
     """
     table = root / "faces.csv"
     sides: dict[str, str] = {}
@@ -57,14 +50,10 @@ def _to_ibug68(sample: Sample, sides: dict[str, str], table: Path) -> Sample:
     name = Path(sample.name).with_suffix("").as_posix()
     side = sides.get(name, "")
     if side not in SHOWN:
-        raise DataError(
-            f"{table}: the side shown of {name} is {side!r}; wanted right or left in its row"
-        )
+        raise DataError(f"{table}: the side shown of {name} is {side!r}; wanted right or left")
     indices = list(SHOWN[side])
     if len(sample.landmarks) != len(indices):
-        raise DataError(
-            f"{sample.image}: {len(sample.landmarks)} points; wanted {len(indices)} in its .pts file"
-        )
+        raise DataError(f"{sample.image}: {len(sample.landmarks)} points; wanted {len(indices)}")
     landmarks = np.full((68, 2), np.nan)
     landmarks[indices] = sample.landmarks
     profile = sample.subset == "profile"

@@ -1,4 +1,4 @@
-"""COCO keypoints in one JSON file: images, annotations and categories; a keypoint of v = 0 is not annotated."""
+"""COCO keypoints in one JSON file; v = 0 is not annotated, v = 1 occluded."""
 
 import json
 from collections import Counter
@@ -15,7 +15,7 @@ from .table import image_of_table
 def read_coco(path: Path, scheme: str | None = None) -> list[Sample]:
     """Read the annotations of a JSON file that have keypoints, coordinates unchanged.
 
-    Images are relative to the file, or below `images` next to it. Keypoints of v = 1 are occluded.
+    Images are relative to the file, or below `images` next to it.
 
     Args:
         path: The file.

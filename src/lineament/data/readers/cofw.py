@@ -1,7 +1,4 @@
-"""COFW (Burgos-Artizzu et al. 2013): 29 points with occlusion, images inside .mat files; and COFW68.
-
-MATLAB counts pixels from 1.
-"""
+"""COFW (Burgos-Artizzu et al. 2013): 29 points with occlusion; and COFW68."""
 
 from pathlib import Path
 
@@ -20,16 +17,7 @@ COFW68 = "COFW68_Data"
 
 
 def read_cofw(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part of COFW, cofw29 with visibility, or ibug68 for "test68".
-
-    Args:
-        root: The folder of the .mat files and of COFW68_Data.
-        part: One of PARTS.
-
-    Raises:
-        DataError: If a file does not exist or is broken.
-        ExtraError: If scipy or h5py is not installed.
-    """
+    """Read the faces of one part, cofw29 with visibility, or ibug68 for "test68"."""
     split = part.removesuffix("68")
     path = _find_mat(root, split)
     _, phis, bboxes = VARIABLES[split]
@@ -68,13 +56,11 @@ def _find_mat(root: Path, split: str) -> Path:
         for name in names:
             if (folder / name).is_file():
                 return folder / name
-    raise DataError(
-        f"{root}: no {names[0]}; wanted the official COFW_color download in this folder"
-    )
+    raise DataError(f"{root}: no {names[0]}; wanted the official COFW_color download here")
 
 
 def _corners(box: Array) -> Array:
-    """Return x0, y0, x1, y1 from 0 for x, y, width, height from 1."""
+    """Return x0, y0, x1, y1 from 0 of x, y, width, height from 1, as MATLAB counts."""
     return np.append(box[:2], box[:2] + box[2:]) - 1.0
 
 
@@ -82,9 +68,7 @@ def _read_68(root: Path, path: Path, count: int) -> list[Sample]:
     folder = root / COFW68 / "test_annotations"
     files = sorted(folder.glob("[0-9]*_points.mat"), key=lambda p: (len(p.name), p.name))
     if not files:
-        raise DataError(
-            f"{folder}: no <n>_points.mat; wanted COFW68_Data of the cofw68-benchmark in {root}"
-        )
+        raise DataError(f"{folder}: no <n>_points.mat; wanted COFW68_Data in {root}")
     boxes_path = root / COFW68 / "cofw68_test_bboxes.mat"
     boxes = read_arrays(boxes_path, ("bboxes",))["bboxes"] if boxes_path.is_file() else None
     samples = []
@@ -93,9 +77,8 @@ def _read_68(root: Path, path: Path, count: int) -> list[Sample]:
         table = read_arrays(file, ("Points", "Occ"))
         points = table["Points"]
         if points.shape != (68, 2) or not 1 <= number <= count:
-            raise DataError(
-                f"{file}: Points of shape {points.shape} for image {number} of {count}; wanted (68, 2)"
-            )
+            found = f"Points of shape {points.shape} for image {number} of {count}"
+            raise DataError(f"{file}: {found}; wanted (68, 2)")
         samples.append(
             Sample(
                 image=path,

@@ -1,4 +1,4 @@
-"""A CSV with a column for the image and x, y columns for each point, 0-based: ours, HRNet's and similar ones."""
+"""A CSV with an image column and x, y columns per point: ours, HRNet's and similar."""
 
 import re
 from collections import Counter
@@ -23,9 +23,8 @@ POINT_COLUMN = re.compile(
 def read_csv_points(path: Path, scheme: str | None = None) -> list[Sample]:
     """Read the faces of a table, one per row.
 
-    Images are relative to the table, or below `images` next to it. Points are columns x_0, y_0, ..., or
-    x0, y0, or original_0_x, original_0_y, and the first is number 0 or 1. An empty cell is not
-    annotated. A box is box_x0, box_y0, box_x1, box_y1.
+    Images are relative to the table, or below `images` next to it. Points are columns x_0, y_0 or
+    x0, y0 or original_0_x, original_0_y, counted from 0 or 1; an empty cell is not annotated.
 
     Args:
         path: The file.
@@ -38,9 +37,8 @@ def read_csv_points(path: Path, scheme: str | None = None) -> list[Sample]:
     image_column = next((name for name in IMAGE_COLUMNS if name in header), None)
     points = _point_columns(path, header)
     if image_column is None or not points:
-        raise DataError(
-            f"{path}: columns {', '.join(header[:6])}...; wanted image, x_0, y_0, x_1, y_1 and so on"
-        )
+        found = ", ".join(header[:6])
+        raise DataError(f"{path}: columns {found}...; wanted image, x_0, y_0, x_1, y_1 and so on")
     faces: Counter[str] = Counter()
     samples = []
     for number, row in enumerate(rows, 2):
@@ -77,9 +75,7 @@ def _point_columns(path: Path, header: list[str]) -> list[tuple[str, str]]:
     for index in range(first, max(found) + 1):
         pair = found.get(index, {})
         if len(pair) < 2:
-            raise DataError(
-                f"{path}: point {index - first} lacks its x or y column; wanted both for each point"
-            )
+            raise DataError(f"{path}: point {index - first} lacks its x or y column; wanted both")
         columns.append((pair["x"], pair["y"]))
     return columns
 
@@ -91,6 +87,5 @@ def _number(row: Row, column: str, place: str) -> float:
     try:
         return float(cell)
     except ValueError as error:
-        raise DataError(
-            f"{place}: {cell[:40]!r} is not a number; wanted a coordinate in pixels"
-        ) from error
+        message = f"{place}: {cell[:40]!r} is not a number; wanted a coordinate in pixels"
+        raise DataError(message) from error

@@ -1,4 +1,4 @@
-"""Helen with its own 194 points (Le et al. 2012) on the training photos of 300W, alone or after the 68."""
+"""Helen's own 194 points (Le et al. 2012), alone or after the 68 of 300W."""
 
 import zipfile
 from pathlib import Path
@@ -18,15 +18,7 @@ UNIT = 32
 
 
 def read_helen194(root: Path, part: str) -> list[Sample]:
-    """Read Helen's training faces with 194 points, or with those of 300W before them.
-
-    Args:
-        root: 300W's folder, with `helen194.npz` and `helen/trainset`.
-        part: "train" or "both".
-
-    Raises:
-        DataError: If a file does not exist or is broken.
-    """
+    """Read the training faces with 194 points; "both" has those of 300W before them."""
     path = root / "helen194.npz"
     if not path.is_file():
         raise DataError(f"{path}: absent; wanted Helen's 194 points, next to 300W's folder helen")

@@ -1,4 +1,4 @@
-"""InfAnFace (Wan et al. 2022): infants with 68 points, and attributes such as turned and occluded."""
+"""InfAnFace (Wan et al. 2022): infants with 68 points and four attributes."""
 
 from pathlib import Path
 
@@ -11,15 +11,7 @@ PARTS: dict[str, int] = {"train": 210, "test": 200}
 
 
 def read_infanface(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part of InfAnFace, ibug68, with the attributes in <part>.csv if it exists.
-
-    Args:
-        root: The folder of `train` and `test`.
-        part: One of PARTS.
-
-    Raises:
-        DataError: If a file is broken or the table lacks a column.
-    """
+    """Read the faces of one part, ibug68, with the attributes of <part>.csv, if it exists."""
     attributes: dict[str, dict[str, bool]] = {}
     for table in (root / f"{part}.csv", root / part / f"{part}.csv"):
         if table.is_file():

@@ -13,12 +13,7 @@ from ...errors import DataError, missing_extra
 
 @lru_cache(maxsize=1)
 def read_mat(path: Path) -> dict[str, Any]:
-    """Read all variables of a file older than 7.3.
-
-    Raises:
-        DataError: If the file is broken.
-        ExtraError: If scipy is not installed.
-    """
+    """Read all variables of a file older than 7.3."""
     try:
         from scipy.io import loadmat
     except ImportError as error:
@@ -27,9 +22,8 @@ def read_mat(path: Path) -> dict[str, Any]:
         return dict(loadmat(path))
     except Exception as error:
         # scipy raises whatever its parser meets in a broken file
-        raise DataError(
-            f"{path}: cannot be read as a .mat file ({error}); get the file again"
-        ) from error
+        message = f"{path}: cannot be read as a .mat file ({error}); get the file again"
+        raise DataError(message) from error
 
 
 def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
@@ -58,7 +52,7 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.floa
 
 
 def read_cell(path: Path, name: str, number: int) -> tuple[NDArray[Any] | None, int]:
-    """Return element `number`, from 0, of the cell array `name`, None if there is none, and the length."""
+    """Return element `number`, from 0, or None, and the length of the cell array `name`."""
     if not is_hdf5(path):
         cells = np.asarray(read_mat(path).get(name, ())).ravel()
         return np.asarray(cells[number]) if 0 <= number < len(cells) else None, len(cells)
@@ -70,18 +64,13 @@ def read_cell(path: Path, name: str, number: int) -> tuple[NDArray[Any] | None, 
 
 
 def is_hdf5(path: Path) -> bool:
-    """Return True for format 7.3, whose HDF5 signature follows 512 bytes of MATLAB's own."""
+    """Return True for format 7.3, whose HDF5 signature comes after 512 bytes."""
     with path.open("rb") as file:
         return b"MATLAB 7.3" in file.read(128)
 
 
 def open_hdf5(path: Path) -> Any:
-    """Open a file of format 7.3.
-
-    Raises:
-        DataError: If it is broken.
-        ExtraError: If h5py is not installed.
-    """
+    """Open a file of format 7.3."""
     try:
         h5py: Any = import_module("h5py")
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""MTFL (Zhang et al. 2014): 5 points, gender, smile, glasses and head pose of 12,995 faces."""
+"""MTFL (Zhang et al. 2014): 5 points and four attributes of 12,995 faces."""
 
 from pathlib import Path
 
@@ -13,22 +13,10 @@ POSES = ("left_profile", "left", "frontal", "right", "right_profile")
 
 
 def read_mtfl(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part of MTFL, five points; only existing images.
-
-    The attributes are male, smiling and glasses, and one of POSES.
-
-    Args:
-        root: The folder of `training.txt`, `testing.txt` and their images.
-        part: One of PARTS.
-
-    Raises:
-        DataError: If the list does not exist or a line is broken.
-    """
+    """Read the faces of one part, five points, with attributes; only existing images."""
     path = root / LISTS[part]
     if not path.is_file():
-        raise DataError(
-            f"{path}: absent; wanted training.txt, testing.txt and their images in {root}"
-        )
+        raise DataError(f"{path}: absent; wanted training.txt, testing.txt and their images")
     samples = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.strip():

@@ -1,4 +1,4 @@
-"""The .pts format of 300W: one file of points next to each image, counted from 1, with or without header."""
+"""The .pts format of 300W: a file of points next to each image, counted from 1."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -53,9 +53,6 @@ def read_pts_folder(
         group_of: Maps the stem of a file to its group.
         attributes: Attributes by file stem.
 
-    Returns:
-        The faces; none if there is no .pts file.
-
     Raises:
         DataError: If a .pts file is broken or has no image.
     """
@@ -63,9 +60,7 @@ def read_pts_folder(
     for path in sorted((root / folder).rglob("*.pts")):
         image = find_image(path)
         if image is None:
-            raise DataError(
-                f"{path}: no image next to it; wanted {path.stem}.jpg or .png in the same folder"
-            )
+            raise DataError(f"{path}: no image next to it; wanted {path.stem}.jpg or .png")
         landmarks = read_pts(path)
         samples.append(
             Sample(

@@ -1,4 +1,4 @@
-"""Every data set by name: its reader, its parts with their official counts, and its usual folder."""
+"""Every data set by name: reader, parts with official counts, usual folder."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from .csv_points import read_csv_points
 from .dlib_xml import read_dlib_xml
 from .folder import read_folder
 
-
 ANY: dict[str, None] = {"all": None}
 
 
@@ -25,7 +24,10 @@ class DataSet:
     contents: str
     """One line about what it holds."""
     reader: Callable[[Path, str], list[Sample]]
-    """Reads the faces of a part from the set's own folder."""
+    """Reads the faces of a part from the set's own folder.
+
+    Raises DataError for a missing or broken file, ExtraError if a package is not installed.
+    """
     parts: Mapping[str, int | None]
     """Official number of faces of each part; ANY if a part may be any file or folder."""
     folder: str = ""
@@ -37,25 +39,22 @@ class DataSet:
 
     @property
     def sentence(self) -> str:
-        """What the set is, in one line."""
+        """Title and contents in one line."""
         return f"{self.title}: {self.contents}"
 
     def read(self, folder: Path, part: str) -> list[Sample]:
-        """Read the faces of one part.
-
-        Args:
-            folder: The set's own folder.
-            part: One of `parts`.
+        """Read the faces of one part from the set's own folder.
 
         Raises:
             DataError: If the part is unknown, or a file is missing or broken.
         """
         if part not in self.parts and self.parts is not ANY:
-            raise DataError(f"{self.title} has no part {part!r}; {did_you_mean(part, self.parts)}")
+            hint = did_you_mean(part, self.parts)
+            raise DataError(f"{self.title} has no part {part!r}; {hint}")
         return self.reader(folder, part)
 
     def missing(self, samples: list[Sample], part: str) -> str:
-        """Return a line if fewer samples than the official number of `part` exist, else an empty text."""
+        """Return a line on how many samples of `part` are missing, or an empty text."""
         unit, count = "faces", len(samples)
         if self.counts_videos:
             unit, count = "videos", len({sample.image for sample in samples})
@@ -68,7 +67,7 @@ class DataSet:
 def _file_reader(
     read: Callable[[Path], list[Sample]], suffix: str
 ) -> Callable[[Path, str], list[Sample]]:
-    """Return a reader whose part is the name of a file, or "all" for the only file of a folder."""
+    """Return a reader whose part is the name of a file, or "all" for the only one."""
 
     def read_file(root: Path, part: str) -> list[Sample]:
         if root.is_file():
@@ -77,9 +76,8 @@ def _file_reader(
             return read(root / (part if part.endswith(suffix) else part + suffix))
         found = sorted(root.glob(f"*{suffix}"))
         if len(found) != 1:
-            raise DataError(
-                f"{root}: {len(found)} {suffix} files; wanted one, or the name of one as the part"
-            )
+            count = f"{root}: {len(found)} {suffix} files"
+            raise DataError(f"{count}; wanted one, or the name of one as the part")
         return read(found[0])
 
     return read_file
@@ -87,7 +85,7 @@ def _file_reader(
 
 READERS: dict[str, DataSet] = {
     "300w": DataSet(
-        "300W", "68 points on photos from HELEN, LFPW, AFW and iBUG, and the official test",
+        "300W", "68 points on HELEN, LFPW, AFW and iBUG, and the official test",
         w300.read_300w, w300.PARTS, "300w",
     ),
     "wflw": DataSet(
@@ -103,7 +101,7 @@ READERS: dict[str, DataSet] = {
         aflw.read_aflw, aflw.PARTS, "aflw",
     ),
     "300vw": DataSet(
-        "300VW", "114 videos with 68 points per frame, in three categories; counts are of videos",
+        "300VW", "114 videos with 68 points per frame; counts are of videos",
         w300vw.read_300vw, w300vw.PARTS, "300vw", counts_videos=True,
     ),
     "talking-face": DataSet(
@@ -115,11 +113,11 @@ READERS: dict[str, DataSet] = {
         infanface.read_infanface, infanface.PARTS, "infanface",
     ),
     "cfp30": DataSet(
-        "CFP", "30 of the 68 points, on the shown half of celebrities' profiles and frontal faces",
+        "CFP", "30 of the 68 points, on the shown half of profiles and frontal faces",
         cfp30.read_cfp30, cfp30.PARTS, "cfp30", own_boxes=True,
     ),
     "helen194": DataSet(
-        "Helen", "194 points on 300W's HELEN training photos, alone or with the 68 before them",
+        "Helen", "194 points on 300W's HELEN training photos, alone or after the 68",
         helen194.read_helen194, helen194.PARTS, "300w",
     ),
     "scut86": DataSet(

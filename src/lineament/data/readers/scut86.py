@@ -16,20 +16,10 @@ LISTS = "train_test_files/split_of_60%training and 40%testing/{}.txt"
 
 
 def read_scut86(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part of SCUT-FBP5500, scut86; only those with both files.
-
-    Args:
-        root: The folder of `Images` and `facial landmark`.
-        part: One of PARTS.
-
-    Raises:
-        DataError: If a folder or list does not exist or a file is broken.
-    """
+    """Read the faces of one part, scut86; only those with both files."""
     points = root / "facial landmark"
     if not points.is_dir():
-        raise DataError(
-            f"{points}: absent; wanted 'Images' and 'facial landmark' of the official download in {root}"
-        )
+        raise DataError(f"{points}: absent; wanted the official 'Images' and 'facial landmark'")
     names = None if part == "all" else _read_list(root / LISTS.format(part))
     samples = []
     for path in sorted(points.glob("*.pts")):
@@ -48,9 +38,8 @@ def read_scut_pts(path: Path) -> Array:
     """
     data = path.read_bytes()
     if len(data) != struct.calcsize(LAYOUT) or struct.unpack_from("<i", data)[0] != POINTS:
-        raise DataError(
-            f"{path}: {len(data)} bytes; wanted 692: the number 86, then 86 pairs of 32-bit floats"
-        )
+        wanted = "692: the number 86, then 86 pairs of 32-bit floats"
+        raise DataError(f"{path}: {len(data)} bytes; wanted {wanted}")
     return np.array(struct.unpack(LAYOUT, data)[1:], dtype=np.float64).reshape(POINTS, 2)
 
 

@@ -10,11 +10,7 @@ Row = dict[str, str]
 
 
 def read_table(path: Path, columns: Sequence[str] = ()) -> tuple[list[str], list[Row]]:
-    """Read the header of a CSV file and its rows by column.
-
-    Args:
-        path: The file.
-        columns: Columns that it must have.
+    """Read the header of a CSV file, which must have `columns`, and its rows by column.
 
     Raises:
         DataError: If the file cannot be read or lacks one of `columns`.
@@ -26,9 +22,8 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> tuple[list[str], list
             reader.fieldnames = header
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{path}: cannot be read as a table ({error}); wanted a CSV with a header"
-        ) from error
+        message = f"{path}: cannot be read as a table ({error}); wanted a CSV with a header"
+        raise DataError(message) from error
     absent = sorted(set(columns).difference(header))
     if absent:
         raise DataError(f"{path}: no column {', '.join(absent)}; wanted {', '.join(columns)}")
@@ -36,6 +31,6 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> tuple[list[str], list
 
 
 def image_of_table(table: Path, name: str) -> Path:
-    """Return the image `name` relative to the file `table`, or below `images` next to it."""
+    """Return the image `name` relative to `table`, or below `images` next to it."""
     image = table.parent / name
     return image if image.exists() else table.parent / "images" / name

@@ -1,4 +1,4 @@
-"""The FGNET Talking Face video: one person for 5,000 frames, 68 points in FGNET's order. For tests only."""
+"""FGNET's Talking Face video: one person for 5,000 frames, 68 points; for tests only."""
 
 import re
 from pathlib import Path
@@ -17,26 +17,18 @@ PARTS: dict[str, int] = {"test": FRAMES - len(BROKEN), "all": FRAMES}
 
 
 def is_talking_face(path: Path) -> bool:
-    """Return True if `path` is named like the video or a frame of it, or is at most two folders below its own.
-
-    Test data must not be trained on.
-    """
-    around = {re.sub(r"[^a-z]", "", part.lower()) for part in path.resolve().parts[-3:-1]}
-    return "talkingface" in around or bool(re.fullmatch(r"franck(_\d+)?", path.stem.lower()))
+    """Return True if `path` or one of its two folders is named like the video, a test set."""
+    for folder in path.resolve().parts[-3:-1]:
+        if re.sub(r"[^a-z]", "", folder.lower()) == "talkingface":
+            return True
+    return bool(re.fullmatch(r"franck(_\d+)?", path.stem.lower()))
 
 
 def read_talking_face(root: Path, part: str) -> list[Sample]:
-    """Read the frames of the video, fgnet68.
+    """Read the frames of the video, fgnet68; "test" leaves out the broken one.
 
-    The files points/franck_<frame>.pts annotate the 720 x 576 original. Halved and moved right by 4
-    pixels, without the shift from 1-based pixels, they fit the 360 x 288 video.
-
-    Args:
-        root: The folder of the video and `points`.
-        part: "all", or "test" without the broken frame.
-
-    Raises:
-        DataError: If the video does not exist or a file is broken.
+    The points are those of the 720 x 576 original. Halved and moved right by 4 pixels, without
+    the shift from 1-based pixels, they fit the 360 x 288 video.
     """
     video = root / VIDEO
     if not video.is_file():
@@ -46,15 +38,9 @@ def read_talking_face(root: Path, part: str) -> list[Sample]:
         frame = int(path.stem.rpartition("_")[2])
         if frame >= FRAMES or (part == "test" and frame in BROKEN):
             continue
+        landmarks = (read_pts(path) + 1.0) / 2 + np.array([4.0, 0.0])
+        name = f"{VIDEO}#{frame:05d}"
         samples.append(
-            Sample(
-                image=video,
-                landmarks=(read_pts(path) + 1.0) / 2 + np.array([4.0, 0.0]),
-                scheme="fgnet68",
-                name=f"{VIDEO}#{frame:05d}",
-                subset="test",
-                frame=frame,
-                group=FOLDER,
-            )
+            Sample(video, landmarks, "fgnet68", name, subset="test", frame=frame, group=FOLDER)
         )
     return samples

@@ -1,4 +1,4 @@
-"""300W: 68 points on HELEN, LFPW, AFW, iBUG and the official test, in the official folders."""
+"""300W: 68 points on HELEN, LFPW, AFW, iBUG and the official test."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,15 +28,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
 
 
 def read_300w(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part of 300W, ibug68; only those whose files exist.
-
-    Args:
-        root: The folder of `helen`, `lfpw`, `afw`, `ibug` and `300W`.
-        part: One of PARTS.
-
-    Raises:
-        DataError: If a file is broken.
-    """
+    """Read the faces of one part of 300W, ibug68; only those whose files exist."""
     samples: list[Sample] = []
     for folder in FOLDERS[part]:
         samples += read_pts_folder(root, "ibug68", folder, group_in(folder))

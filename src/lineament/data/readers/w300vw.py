@@ -1,4 +1,4 @@
-"""300VW (Shen et al. 2015): 114 videos with 68 points per frame, in three categories of difficulty."""
+"""300VW (Shen et al. 2015): 114 videos with 68 points per frame."""
 
 from pathlib import Path
 
@@ -7,9 +7,10 @@ from ..sample import Sample
 from .pts import read_pts
 
 CATEGORIES: dict[str, tuple[int, ...]] = {
-    "1": (114, 124, 125, 126, 150, 158, 401, 402, 505, 506, 507, 508, 509, 510, 511, 514, 515, 518, 519, 520, 521, 522,
-          524, 525, 537, 538, 540, 541, 546, 547, 548),
-    "2": (203, 208, 211, 212, 213, 214, 218, 224, 403, 404, 405, 406, 407, 408, 409, 412, 550, 551, 553),
+    "1": (114, 124, 125, 126, 150, 158, 401, 402, 505, 506, 507, 508, 509, 510, 511, 514,
+          515, 518, 519, 520, 521, 522, 524, 525, 537, 538, 540, 541, 546, 547, 548),
+    "2": (203, 208, 211, 212, 213, 214, 218, 224, 403, 404, 405, 406, 407, 408, 409, 412,
+          550, 551, 553),
     "3": (410, 411, 516, 517, 526, 528, 529, 530, 531, 533, 557, 558, 559, 562),
 }  # fmt: skip
 """Test videos: well lit, under any light, in the wild."""
@@ -19,15 +20,7 @@ INNER = "300VW_Dataset_2015_12_14"
 
 
 def read_300vw(root: Path, part: str) -> list[Sample]:
-    """Read the annotated frames of one part of 300VW, ibug68, video by video; only existing videos.
-
-    Args:
-        root: The folder of <id>/vid.avi and <id>/annot/000001.pts, which is the first frame.
-        part: One of PARTS.
-
-    Raises:
-        DataError: If a video has no annotations or a file is broken.
-    """
+    """Read the annotated frames of the existing videos of one part, ibug68."""
     if (root / INNER).is_dir():
         root = root / INNER
     samples: list[Sample] = []
@@ -48,9 +41,7 @@ def _category(video: int) -> str:
 def _read_frames(root: Path, video: Path, category: str) -> list[Sample]:
     annotations = sorted(video.parent.glob("annot/*.pts"))
     if not annotations:
-        raise DataError(
-            f"{video.parent}/annot: no .pts files; wanted one per frame of vid.avi, from 000001.pts"
-        )
+        raise DataError(f"{video.parent}/annot: no .pts files; wanted one per frame of vid.avi")
     samples = []
     for path in annotations:
         samples.append(

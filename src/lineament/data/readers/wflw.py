@@ -1,4 +1,4 @@
-"""WFLW (Wu et al. 2018): 98 points, box and six attributes of 10,000 faces, from the official lists."""
+"""WFLW (Wu et al. 2018): 98 points, box and six attributes of 10,000 faces."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,7 +9,7 @@ from ...errors import DataError
 from ..sample import Sample, numbered_name
 
 ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
-"""In the order of the list's columns: large pose, exaggerated expression, extreme light, and so on."""
+"""In the order of the list's columns."""
 PARTS: dict[str, int] = {
     "train": 7500,
     "test": 2500,
@@ -25,20 +25,12 @@ COLUMNS = 196 + 4 + 6 + 1  # points, box, attributes, image
 
 
 def read_wflw(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part of WFLW, wflw98, with attributes and boxes; only existing images.
-
-    Args:
-        root: The folder of `WFLW_annotations` and `WFLW_images`.
-        part: One of PARTS.
-
-    Raises:
-        DataError: If the list does not exist or a line is broken.
-    """
+    """Read the faces of one part, wflw98, with boxes and attributes; only existing images."""
     split, _, attribute = part.partition("-")
     path = root / LISTS.format(split)
     if not path.is_file():
         raise DataError(
-            f"{path}: absent; wanted WFLW_annotations and WFLW_images of the official download in {root}"
+            f"{path}: absent; wanted the official WFLW_annotations and WFLW_images in {root}"
         )
     faces: Counter[str] = Counter()
     samples = []
@@ -60,7 +52,7 @@ def _parse_face(
         numbers = np.array(words[:-1], dtype=np.float64)
     except ValueError as error:
         raise DataError(
-            f"{place}: {error}; wanted 196 coordinates, 4 of the box, 6 attributes and a path"
+            f"{place}: {error}; wanted 196 coordinates, 4 of the box, 6 attributes, a path"
         ) from error
     name = words[-1]
     return Sample(
