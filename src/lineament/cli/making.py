@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..training.trainer import Progress, Trainer
 
 Data = Annotated[
-    Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")
+    Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else data.")
 ]
 Cache = Annotated[
     Path | None, typer.Option(help="A folder for prepared crops; the user's cache by default.")

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from ..data.array_cache import file_state
 from ..data.clip_cache import Clips, Shot, cache_clips
 from ..errors import DataError
-from ..geometry import Array, box_side
+from ..geometry import box_side
 from ..inference.onnx_model import find_model
 from ..tracking.filters import zero_phase
 from ..tracking.tracker import Tracker
@@ -26,16 +25,6 @@ MAX_SIDE_PX = 720
 """Longer side to which frames are shrunk: those of one video are kept in memory."""
 LABEL_SMOOTHING = 1.0
 """Deviation in frames of the centered Gaussian that smooths labels."""
-
-
-class Labeled(NamedTuple):
-    """One tracked face of one frame."""
-
-    frame: int
-    landmarks: Array
-    """(N, 2), pixels of the frame."""
-    known: NDArray[np.bool_]
-    """(N,): landmarks that the model is sure of."""
 
 
 def clips_from_videos(
@@ -81,33 +70,36 @@ def label_video(path: Path, tracker: Tracker, frames: int, min_length: int) -> I
     """Yield the clips of one video; arguments as for `clips_from_videos`."""
     tracker.reset()
     thresholds = LabelThresholds()
-    images: list[NDArray[np.uint8]] = []
-    tracks: dict[int, list[Labeled]] = {}
+    tracks: dict[int, list[tuple[int, Shot]]] = {}
     for number, (_, image) in enumerate(iter_frames(path, 1)):
         if number == frames:
             break
-        images.append(_shrink(image))
-        for face in tracker(images[-1]):
+        image = _shrink(image)
+        for face in tracker(image):
             side = box_side(face.box)
-            if face.scores.mean() >= thresholds.min_score and side >= thresholds.min_box_px:
-                known = face.sigma_px < thresholds.max_sigma * side
-                labeled = Labeled(number, face.landmarks, known)
-                tracks.setdefault(face.track_id or 0, []).append(labeled)
+            if face.scores.mean() < thresholds.min_score or side < thresholds.min_box_px:
+                continue
+            known = face.sigma_px < thresholds.max_sigma * side
+            track = tracks.setdefault(face.track_id or 0, [])
+            track.append((number, Shot(image, face.landmarks, known)))
     for track in tracks.values():
         for run in _unbroken(track):
             if len(run) >= min_length:
-                path_of_face = zero_phase(np.stack([f.landmarks for f in run]), LABEL_SMOOTHING)
-                pairs = zip(run, path_of_face, strict=True)
-                yield [Shot(images[f.frame], landmarks, f.known) for f, landmarks in pairs]
+                smooth = zero_phase(np.stack([shot.landmarks for shot in run]), LABEL_SMOOTHING)
+                yield [shot._replace(landmarks=smooth[i]) for i, shot in enumerate(run)]
 
 
-def _unbroken(track: list[Labeled]) -> Iterator[list[Labeled]]:
-    """Yield the runs of `track` that miss no frame."""
-    start = 0
-    for end in range(1, len(track) + 1):
-        if end == len(track) or track[end].frame > track[end - 1].frame + 1:
-            yield track[start:end]
-            start = end
+def _unbroken(track: list[tuple[int, Shot]]) -> Iterator[list[Shot]]:
+    """Yield the runs of consecutive frames of `track`."""
+    run: list[Shot] = []
+    last = -1
+    for number, shot in track:
+        if run and number > last + 1:
+            yield run
+            run = []
+        run.append(shot)
+        last = number
+    yield run
 
 
 def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
