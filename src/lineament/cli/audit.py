@@ -40,7 +40,7 @@ def audit(
     make figures measured on the data wrong.
     """
     from ..data.audit.audit import audit as find_faults
-    from ..data.audit.sheet import write_audit_html
+    from ..data.audit.report_html import write_audit_html
     from ..data.readers.registry import read_data
 
     # a folder of .pts files is read file by file, so that one broken file does not hide the rest

@@ -30,14 +30,15 @@ def label(
     from ..errors import InputError
     from ..inference.predictor import Predictor
     from ..io.input_images import FailedInput
-    from ..labeling.pseudo_labels import Limits, find_media, label_into
+    from ..labeling.pseudo_labels import LabelThresholds, find_media, write_labels
 
-    files, predictor, limits = find_media(paths), Predictor(model, flip=flip), Limits()
+    files, predictor = find_media(paths), Predictor(model, flip=flip)
+    thresholds = LabelThresholds()
     failures, count = [], 0
     with progress_bar("files", len(files)) as step:
         for path, place in files.items():
             try:
-                count += label_into(predictor, path, out / place, limits, every)
+                count += write_labels(predictor, path, out / place, thresholds, every)
             except InputError as error:
                 failures.append(FailedInput(str(path), str(error)))
             step()

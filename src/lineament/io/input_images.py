@@ -14,6 +14,7 @@ from ..face import Faces
 from ..geometry import as_boxes
 from .image import RGB, Source, read_image
 from .media_files import find_images
+from .unique_names import unique_name
 
 RESERVED_NAMES = frozenset({"lineament", "faces", "faces.coco"})
 """Names that a folder of results uses for its own files."""
@@ -125,14 +126,13 @@ def _named(found: Mapping[Path, Path]) -> list[InputImage]:
     """
     taken: set[str] = set(RESERVED_NAMES)
     of_faces: set[str] = set()
+
+    def is_free(name: str) -> bool:
+        return not {name, image_of_face(name)} & taken and name not in of_faces
+
     images = []
     for path, below in found.items():
-        candidates = [below.with_suffix("").as_posix(), below.as_posix()]
-        number = 2
-        while (name := candidates.pop(0)) in taken | of_faces or image_of_face(name) in taken:
-            if not candidates:
-                candidates.append(f"{below.as_posix()}-{number}")
-                number += 1
+        name = unique_name((below.with_suffix("").as_posix(), below.as_posix()), is_free)
         taken.add(name)
         of_faces.add(image_of_face(name))
         images.append(InputImage(path, name))

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..data.crop_cache import CropCache, Source, TrainingCrops, plain_landmarks
+from ..data.crop_cache import CropCache, plain_landmarks
 from ..data.mixture import read_mixture
 from ..data.readers.registry import read_data
+from ..data.training_crops import Source, TrainingCrops
 from ..errors import ExportError, RecipeError, did_you_mean
 from ..evaluation.evaluate import evaluate
 from ..evaluation.protocols import PROTOCOLS, protocol

@@ -101,5 +101,5 @@ def _track(model: Path, run: "FinishedRun") -> ClipErrors:
             eyes = np.linalg.norm(truth[RIGHT_EYE] - truth[LEFT_EYE])
             landmarks = found[0].landmarks if len(found) else np.full_like(truth, np.nan)
             errors.append(np.linalg.norm(landmarks - truth, axis=1) / eyes)
-            occluded.append(frame.hidden)
+            occluded.append(frame.occluded)
     return ClipErrors(np.stack(errors), np.stack(occluded))
