@@ -15,7 +15,7 @@ from lineament.data.detection.photos import Photo, photo_of_sample, read_detecto
 from lineament.data.detection.scenes import moved_faces, warp_small
 from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import data_root
-from lineament.evaluation.blazeface import TO_TIGHT, BlazeFace
+from bench.peers.blazeface import TO_TIGHT, BlazeFace
 from lineament.evaluation.detection import (
     find_all,
     least_threshold,
