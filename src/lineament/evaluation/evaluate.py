@@ -183,6 +183,4 @@ class Fit:
             self.note = (
                 f"{len(mixed)} of {len(self.points)} points are interpolated from {face.scheme}"
             )
-        # Sigma goes by the same weights as the points: exact for the same point, an upper bound for a mean of points.
-        sigma = convert(np.repeat(face.sigma_px[:, None], 2, 1), face.scheme, target).points[:, 0]
-        return np.nan_to_num(made.points), np.nan_to_num(sigma)
+        return np.nan_to_num(made.points), made.convert_values(face.sigma_px, missing=0.0)
