@@ -78,7 +78,7 @@ def on_talking_face(model: Path, options: argparse.Namespace) -> tuple[float, in
     fixed = protocol(TALKING)
     samples = read_data(fixed.data, data_root(options.data), fixed.part)
     report = evaluate(Tracker(model, smooth=None), TALKING, samples, boxes="tracked")
-    return report.nme, report.missed
+    return report.nme, report.misses
 
 
 def main() -> None:

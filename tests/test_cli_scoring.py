@@ -124,7 +124,7 @@ def test_evaluate_prints_a_table_or_json_and_compare_puts_reports_beside(tmp_pat
     required = {
         "protocol",
         "images",
-        "missed",
+        "misses",
         "nme",
         "failure_rate",
         "auc",

@@ -77,7 +77,7 @@ def test_the_subsets_of_wflw_are_attributes_that_its_reader_gives() -> None:
 def test_300w_common_is_complete_here(data_root: Path) -> None:
     fixed, samples = read_protocol("300w-common", data_root)
     assert count_note(fixed, samples) == ""
-    assert [sum(subset.has(s) for s in samples) for subset in fixed.subsets] == [330, 224]
+    assert [sum(subset.contains(s) for s in samples) for subset in fixed.subsets] == [330, 224]
 
 
 @pytest.mark.data

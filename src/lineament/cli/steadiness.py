@@ -25,7 +25,9 @@ def stability(
     ] = None,
     truth: Annotated[
         Path | None,
-        typer.Option(help="Tracks with the true numbers: counts switched, lost and ghost faces."),
+        typer.Option(
+            help="Tracks with the true numbers: counts id switches, misses and false positives."
+        ),
     ] = None,
     model: Annotated[
         str, typer.Option("--model", help="For videos: a model by name, or an .onnx file.")
@@ -46,7 +48,7 @@ def stability(
     second difference of the points, in percent of the distance between the outer eye corners. Tracks without a
     --reference have no lag.
     """
-    from ..evaluation.stability import compare_numbers, measure_tracks
+    from ..evaluation.stability import count_id_errors, measure_tracks
     from ..io.track_files import read_tracks
     from ..tracking.offline import smoothed
     from ..tracking.tracker import Tracker
@@ -69,13 +71,9 @@ def stability(
                 pairs.append((f"{path.name}, {smooth.value}", smoothed(raw, smooth.filter), raw))
         for name, tracks, raw in pairs:
             if truth:
-                numbers = compare_numbers(tracks.faces, read_tracks(truth).faces)
-                counted.append(
-                    [
-                        name,
-                        *map(str, (numbers.frames, numbers.switches, numbers.lost, numbers.ghosts)),
-                    ]
-                )
+                errors = count_id_errors(tracks.faces, read_tracks(truth).faces)
+                counts = (errors.id_switches, errors.misses, errors.false_positives)
+                counted.append([name, str(errors.frames), *map(str, counts)])
             for number, found in measure_tracks(tracks, raw).items():
                 shown = [str(found.frames), str(found.gaps), str(found.still_frames)]
                 shown += [_number(100 * found.jitter, 3), _number(found.lag, 2)]
@@ -84,7 +82,7 @@ def stability(
     head = ["track", "face", "frames", "gaps", "still frames", "jitter %", "lag frames"]
     show_table(head, rows or [["no face of 30 frames or more"]])
     if truth:
-        show_table(["track", "true faces", "switches", "lost", "ghosts"], counted)
+        show_table(["track", "true faces", "id switches", "misses", "false positives"], counted)
     if plot is not None:
         from ..evaluation.stability_plot import draw_stability
 

@@ -7,7 +7,7 @@ from ..data.readers.registry import read_data
 from ..data.sample import Sample, data_root
 from ..errors import ProtocolError
 from ..schemes import scheme
-from .protocols import Protocol, chosen, named
+from .protocols import Protocol, select_samples, resolve_protocol
 
 
 def read_protocol(
@@ -20,7 +20,7 @@ def read_protocol(
     scheme_name: what the points of the protocol 'folder' are, where their number does not tell.
     Raises: ProtocolError for an unknown protocol, a scheme it does not take, or no face; DataError for broken data.
     """
-    fixed = named(given)
+    fixed = resolve_protocol(given)
     if fixed.any_scheme and root is None:
         raise ProtocolError(
             f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data"
@@ -31,7 +31,7 @@ def read_protocol(
         samples = [_called(sample, scheme_name) for sample in samples]
     elif scheme_name:
         fixed = fixed.for_scheme(scheme_name)
-    return fixed, chosen(fixed, samples)
+    return fixed, select_samples(fixed, samples)
 
 
 def _called(sample: Sample, name: str | None) -> Sample:
