@@ -195,7 +195,7 @@ def test_any_folder_of_pts_takes_its_scheme_from_the_number_of_points(tmp_path: 
     assert [s.scheme for s in read_folder(tmp_path)] == ["ibug68", "wflw98", "cofw29"]
     assert [s.name for s in read_folder(tmp_path, "b")] == ["b/3.png"]
     (tmp_path / "a/1.png").unlink()
-    with pytest.raises(DataError, match=r"1\.pts: no image beside it; wanted 1\.jpg or \.png"):
+    with pytest.raises(DataError, match=r"1\.pts: no image next to it; wanted 1\.jpg or \.png"):
         read_folder(tmp_path)
     with pytest.raises(DataError, match=r"c: no \.pts file in it or below"):
         read_folder(tmp_path, "c")

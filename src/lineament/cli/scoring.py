@@ -68,6 +68,9 @@ def evaluate(
     perturb: Annotated[
         bool, typer.Option("--perturb", help="Also measure shifted, scaled and rolled boxes.")
     ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Score the faces that are here if some are missing.")
+    ] = False,
 ) -> None:
     """Score a model under a protocol: NME, failures, AUC, by part, subset and landmark."""
     _need_plots(report)
@@ -79,7 +82,10 @@ def evaluate(
     from ..evaluation.perturb import perturb as measure_perturbed
     from ..evaluation.protocol_data import read_protocol
 
-    fixed, samples = read_protocol(protocol, data, scheme)
+    found_data = read_protocol(
+        protocol, data, scheme, partial=partial, missing_file=_missing_file(report)
+    )
+    fixed, samples, notes = found_data.protocol, found_data.samples, found_data.notes()
     predict: Any = make_predictor(model, detector=detector, flip=flip)
     model += " with flip" if flip else ""
     if boxes is BoxSource.tracked:
@@ -92,7 +98,13 @@ def evaluate(
     )
     with progress_bar("faces", len(samples)) as step:
         found = measure(
-            predict, fixed, samples, boxes=boxes.value, model=model, progress=lambda done: step()
+            predict,
+            fixed,
+            samples,
+            boxes=boxes.value,
+            model=model,
+            notes=notes,
+            progress=lambda done: step(),
         )
     if perturb:
         with progress_bar("boxes changed", min(200, len(samples))) as step:
@@ -119,13 +131,15 @@ def score(
     from ..evaluation.protocol_data import read_protocol
     from ..evaluation.protocols import protocol as known_protocol
 
-    fixed, samples = known_protocol(protocol), None
-    called = fixed.for_scheme(scheme) if scheme else fixed
-    if data is not None or needs_samples(called, file):
-        fixed, samples = read_protocol(fixed, data, scheme)
-    else:
-        fixed = called
-    _show_report(score_predictions(fixed, file, samples, partial=partial), format, report)
+    given, samples, notes = known_protocol(protocol), None, []
+    fixed = given.for_scheme(scheme) if scheme else given
+    if data is not None or needs_samples(fixed, file):
+        found = read_protocol(
+            given, data, scheme, partial=partial, missing_file=_missing_file(report)
+        )
+        fixed, samples, notes = found.protocol, found.samples, found.notes()
+    scored = score_predictions(fixed, file, samples, partial=partial, notes=notes)
+    _show_report(scored, format, report)
 
 
 @app.command()
@@ -151,6 +165,11 @@ def compare(
         out.parent.mkdir(parents=True, exist_ok=True)
         draw_comparison(comparison.reports, comparison.names).savefig(out)
         note(f"curves -> {out}")
+
+
+def _missing_file(report: Path | None) -> Path | None:
+    """Return the file for the list of missing faces, in the folder of the report."""
+    return report and report / "missing.txt"
 
 
 def _need_plots(wanted: Path | None) -> None:

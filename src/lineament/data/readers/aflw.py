@@ -14,11 +14,20 @@ FOLDERS = ("data/flickr", "flickr", "images", "aflw/data/flickr", "")
 
 
 def read_aflw(root: Path, part: str) -> list[Sample]:
-    """The faces of one `part` of AFLW below `root`: aflw19, or aflw21 for "all21"; only those whose picture is here.
+    """Read the faces of one `part` of AFLW below `root` whose image is here.
 
-    "full" is the test set, "frontal" those of it whose 19 points are all visible.
-    Raises: DataError for an unknown part, a missing or broken file; ExtraError without scipy.
+    They are aflw19, or aflw21 for "all21". "full" is the test set, "frontal" its faces with all
+    19 points visible.
+
+    Raises:
+        DataError: If the part is unknown, or a file is missing or broken.
+        ExtraError: If scipy is not installed.
     """
+    return [sample for sample in annotated_aflw(root, part) if sample.image.is_file()]
+
+
+def annotated_aflw(root: Path, part: str) -> list[Sample]:
+    """Read faces like `read_aflw`, also those whose image is absent."""
     if part not in PARTS:
         raise DataError(f"AFLW has no part {part!r}; {did_you_mean(part, PARTS)}")
     return _read_21(root) if part == "all21" else _read_19(root, part)
@@ -76,7 +85,6 @@ def _read_19(root: Path, part: str) -> list[Sample]:
             photo=Path(names[i]).stem,
         )
         for i in rows.tolist()
-        if (folder / names[i]).is_file()
     ]
 
 
@@ -107,7 +115,7 @@ def _read_21(root: Path) -> list[Sample]:
         for feature, px, py in points.get(face, ()):
             landmarks[feature - 1] = px, py  # features count from 1, in the order of aflw21
         image = _pictures(root, name) / name
-        if not image.is_file() or not np.isfinite(landmarks).any():
+        if not np.isfinite(landmarks).any():
             continue
         samples.append(
             Sample(

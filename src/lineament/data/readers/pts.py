@@ -1,6 +1,6 @@
 """The .pts format of 300W and its kin: one file of points beside each image, counted from 1, maybe with a header."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...errors import DataError
@@ -30,6 +30,24 @@ def image_beside(path: Path) -> Path | None:
     return None
 
 
+def with_images(samples: Sequence[Sample]) -> list[Sample]:
+    """Return `samples`, each of which must have its image.
+
+    Raises:
+        DataError: If images are absent; it names the first ten.
+    """
+    absent = [sample.image for sample in samples if not sample.image.is_file()]
+    if absent:
+        first, others = absent[0], ", ".join(path.with_suffix(".pts").name for path in absent[1:10])
+        more = f"; nor next to {others}" if others else ""
+        rest = f" and {len(absent) - 10} more" if len(absent) > 10 else ""
+        raise DataError(
+            f"{first.with_suffix('.pts')}: no image next to it; wanted {first.stem}.jpg or .png "
+            f"in the same folder{more}{rest}"
+        )
+    return list(samples)
+
+
 def read_pts_folder(
     root: Path,
     scheme: str,
@@ -37,18 +55,32 @@ def read_pts_folder(
     photo_of: Callable[[str], str] = lambda stem: stem,
     attributes: dict[str, dict[str, bool]] | None = None,
 ) -> list[Sample]:
-    """Every face with a .pts file below `root/folder`, in the order of the names; an empty list where there is none.
+    """Read every face with a .pts file below `root/folder`, in the order of the names.
 
-    photo_of: takes a file stem to the photo's name.    attributes: by file stem.
-    Raises: DataError where a .pts file is broken or has no image beside it.
+    Args:
+        root: Folder that names start from.
+        scheme: Scheme of the points.
+        folder: Folder below `root`.
+        photo_of: Takes a file stem to the photo's name.
+        attributes: Attributes by file stem.
+
+    Raises:
+        DataError: If a .pts file is broken or has no image next to it.
     """
+    return with_images(annotated_pts(root, scheme, folder, photo_of, attributes))
+
+
+def annotated_pts(
+    root: Path,
+    scheme: str,
+    folder: str = "",
+    photo_of: Callable[[str], str] = lambda stem: stem,
+    attributes: dict[str, dict[str, bool]] | None = None,
+) -> list[Sample]:
+    """Read faces like `read_pts_folder`, also those whose image is absent."""
     samples = []
     for path in sorted((root / folder).rglob("*.pts")):
-        image = image_beside(path)
-        if image is None:
-            raise DataError(
-                f"{path}: no image beside it; wanted {path.stem}.jpg or .png in the same folder"
-            )
+        image = image_beside(path) or path.with_suffix(".jpg")
         samples.append(
             Sample(
                 image=image,

@@ -10,7 +10,7 @@ from . import aflw, cfp30, cofw, helen194, infanface, mtfl, scut86, talking_face
 from .coco import read_coco
 from .csv_points import read_csv_points
 from .dlib_xml import read_dlib_xml
-from .pts import image_beside, read_pts
+from .pts import image_beside, read_pts, with_images
 
 
 @dataclass(frozen=True)
@@ -27,31 +27,42 @@ class DataSet:
     """One plain line where samples are fewer than official, else an empty text."""
     folder: str = ""
     """Its folder below the data root."""
+    layout: Callable[[str], tuple[str, ...]] = lambda part: ()
+    """Takes a part to the wildcards below that folder where its faces are looked for."""
+    annotated: Callable[[Path, str], list[Sample]] | None = None
+    """Like `read`, with the faces whose image is absent; None: `read` itself."""
     own_boxes: bool = False
     """Whether the boxes its reader gives are those of all 68 points, annotated or not."""
 
 
 def read_folder(root: Path, part: str = "all") -> list[Sample]:
-    """Every face with a .pts file below `root`, or below its folder `part` where that is not "all"; the scheme is taken
-    from the number of points. Files called photo__1, photo__2 are faces of one photo.
+    """Read every face with a .pts file below `root`; the scheme is taken from the number of points.
 
-    Raises: DataError where there is none, or a file is broken or without a picture.
+    Files called photo__1, photo__2 are faces of one photo.
+
+    Args:
+        root: Folder that names start from.
+        part: Folder below it; "all": `root` itself.
+
+    Raises:
+        DataError: If there is no .pts file, or one is broken or without an image.
     """
+    return with_images(annotated_folder(root, part))
+
+
+def annotated_folder(root: Path, part: str = "all") -> list[Sample]:
+    """Read faces like `read_folder`, also those whose image is absent."""
     folder = root if part == "all" else root / part
     samples = []
     for path in sorted(folder.rglob("*.pts")):
-        image = image_beside(path)
-        if image is None:
-            raise DataError(
-                f"{path}: no image beside it; wanted {path.stem}.jpg or .png in the same folder"
-            )
+        image = image_beside(path) or path.with_suffix(".jpg")
         landmarks = read_pts(path)
         name = image.relative_to(root).as_posix()
         subset = path.parent.relative_to(root).as_posix()
         kind, photo = scheme_of_count(len(landmarks), path), image.stem.partition(OF_ONE_PHOTO)[0]
         samples.append(Sample(image, landmarks, kind, name, subset=subset, photo=photo))
     if not samples:
-        raise DataError(f"{folder}: no .pts file in it or below; wanted one beside each picture")
+        raise DataError(f"{folder}: no .pts file in it or below; wanted one next to each image")
     return samples
 
 
@@ -88,10 +99,11 @@ READERS: dict[str, DataSet] = {
     "300w": DataSet(
         "300W: 68 points on photos from HELEN, LFPW, AFW and iBUG, and the official test",
         w300.read_300w, W300_PARTS, w300.missing_300w, "300w",
+        layout=lambda part: w300.PARTS[part][0], annotated=w300.annotated_300w,
     ),
     "wflw": DataSet(
         "WFLW: 98 points and six attributes on 10,000 faces",
-        wflw.read_wflw, wflw.PARTS, wflw.missing_wflw, "wflw",
+        wflw.read_wflw, wflw.PARTS, wflw.missing_wflw, "wflw", annotated=wflw.annotated_wflw,
     ),
     "cofw": DataSet(
         "COFW: 29 points with occlusion; its test also with 68",
@@ -99,11 +111,12 @@ READERS: dict[str, DataSet] = {
     ),
     "aflw": DataSet(
         "AFLW: 19 points on 24,386 faces of any pose, or the original 21",
-        aflw.read_aflw, aflw.PARTS, aflw.missing_aflw, "aflw",
+        aflw.read_aflw, aflw.PARTS, aflw.missing_aflw, "aflw", annotated=aflw.annotated_aflw,
     ),
     "300vw": DataSet(
         "300VW: 114 videos with 68 points a frame, in three categories; counts are of videos",
         w300vw.read_300vw, w300vw.PARTS, w300vw.missing_300vw, "300vw",
+        layout=lambda part: ("**/[0-9][0-9][0-9]/vid.avi",),
     ),
     "talking-face": DataSet(
         "Talking Face: one video of 5,000 frames, FGNET's 68 points; for tests only",
@@ -132,7 +145,10 @@ READERS: dict[str, DataSet] = {
     "dlib": DataSet("dlib XML: boxes and parts, as imglab writes them; the part is the file", _read_dlib, ANY),
     "coco": DataSet("COCO keypoints in one JSON file; the part is the file", _read_coco, ANY),
     "csv": DataSet("a CSV with a picture and x, y columns a row; the part is the file", _read_csv, ANY),
-    "folder": DataSet("pictures with a .pts file beside each; the part is a folder", read_folder, ANY),
+    "folder": DataSet(
+        "pictures with a .pts file beside each; the part is a folder", read_folder, ANY,
+        annotated=annotated_folder,
+    ),
 }  # fmt: skip
 
 
@@ -143,14 +159,31 @@ def data_set(name: str) -> DataSet:
     return READERS[name]
 
 
-def read_data(name: str, root: Path, part: str) -> list[Sample]:
-    """The faces of `part` of the data set `name`, in its own folder below `root`, else in `root` itself.
-
-    Raises: DataError for an unknown name or part, a missing or broken file.
-    """
+def data_folder(name: str, root: Path) -> Path:
+    """Return the own folder of the data set `name` below `root`, else `root` itself."""
     known = data_set(name)
     inner = root / known.folder
-    return known.read(inner if known.folder and inner.is_dir() else root, part)
+    return inner if known.folder and inner.is_dir() else root
+
+
+def read_data(name: str, root: Path, part: str) -> list[Sample]:
+    """Read the faces of `part` of the data set `name`.
+
+    Args:
+        name: Name of the data set.
+        root: Folder that holds the data set's own folder, or that folder.
+        part: Name of the part.
+
+    Raises:
+        DataError: If the name or part is unknown, or a file is missing or broken.
+    """
+    return data_set(name).read(data_folder(name, root), part)
+
+
+def read_annotations(name: str, root: Path, part: str) -> list[Sample]:
+    """Read faces like `read_data`, also those whose image is absent."""
+    known = data_set(name)
+    return (known.annotated or known.read)(data_folder(name, root), part)
 
 
 def missing_data(name: str, samples: list[Sample], part: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ...errors import DataError, did_you_mean
 from ..sample import Sample, check_count, photo_of_numbered
-from .pts import read_pts_folder
+from .pts import annotated_pts, with_images
 
 PARTS: dict[str, tuple[tuple[str, ...], int]] = {
     "train": (("helen/trainset", "lfpw/trainset", "afw"), 3148),
@@ -18,16 +18,22 @@ PARTS: dict[str, tuple[tuple[str, ...], int]] = {
 
 
 def read_300w(root: Path, part: str) -> list[Sample]:
-    """The faces of one `part` of 300W below `root`, ibug68; only those present.
+    """Read the faces of one `part` of 300W below `root`, ibug68; absent folders are skipped.
 
-    Raises: DataError for an unknown part or a broken file.
+    Raises:
+        DataError: If the part is unknown, a file is broken or an image is absent.
     """
+    return with_images(annotated_300w(root, part))
+
+
+def annotated_300w(root: Path, part: str) -> list[Sample]:
+    """Read faces like `read_300w`, also those whose image is absent."""
     if part not in PARTS:
         raise DataError(f"300W has no part {part!r}; {did_you_mean(part, PARTS)}")
     samples: list[Sample] = []
     for folder in PARTS[part][0]:
         numbered = folder.startswith(("helen", "afw"))
-        samples += read_pts_folder(
+        samples += annotated_pts(
             root, "ibug68", folder, photo_of_numbered if numbered else lambda stem: stem
         )
     return samples

@@ -25,10 +25,18 @@ COLUMNS = 196 + 4 + 6 + 1  # points, box, attributes, picture
 
 
 def read_wflw(root: Path, part: str) -> list[Sample]:
-    """The faces of one `part` of WFLW below `root`, wflw98, with attributes and boxes, whose picture is here.
+    """Read the faces of one `part` of WFLW below `root` whose image is here.
 
-    Raises: DataError for an unknown part, a missing list or a broken line.
+    They are wflw98, with attributes and boxes.
+
+    Raises:
+        DataError: If the part is unknown, or the list is missing or has a broken line.
     """
+    return [sample for sample in annotated_wflw(root, part) if sample.image.is_file()]
+
+
+def annotated_wflw(root: Path, part: str) -> list[Sample]:
+    """Read faces like `read_wflw`, also those whose image is absent."""
     if part not in PARTS:
         raise DataError(f"WFLW has no part {part!r}; {did_you_mean(part, PARTS)}")
     split, _, attribute = part.partition("-")
@@ -43,7 +51,7 @@ def read_wflw(root: Path, part: str) -> list[Sample]:
         if not line.strip():
             continue
         sample = _face(line.split(), root, f"{path}:{number}", split, faces)
-        if sample.image.is_file() and (not attribute or sample.attributes[attribute]):
+        if not attribute or sample.attributes[attribute]:
             samples.append(sample)
     return samples
 
