@@ -43,6 +43,9 @@ Format = Annotated[Printed, typer.Option(help="A table in percent, or JSON in fr
 ReportFolder = Annotated[
     Path | None, typer.Option(help="A folder for report.json, report.html and report.png.")
 ]
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Accept that faces are missing, and say so.")
+]
 SchemeName = Annotated[
     str | None, typer.Option(help="The points of --data, for the protocol 'folder'.")
 ]
@@ -68,9 +71,7 @@ def evaluate(
     perturb: Annotated[
         bool, typer.Option("--perturb", help="Also measure shifted, scaled and rolled boxes.")
     ] = False,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Score the faces that are here if some are missing.")
-    ] = False,
+    partial: Partial = False,
 ) -> None:
     """Score a model under a protocol: NME, failures, AUC, by part, subset and landmark."""
     _need_plots(report)
@@ -119,13 +120,11 @@ def score(
     protocol: ProtocolId,
     data: Data = None,
     scheme: SchemeName = None,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Score a file that lacks faces, and say so.")
-    ] = False,
+    partial: Partial = False,
     format: Format = Printed.table,
     report: ReportFolder = None,
 ) -> None:
-    """Score the predictions of any other system; truth that the file lacks comes from the protocol's data."""
+    """Score predictions of any other system; the data of the protocol supply missing truth."""
     _need_plots(report)
     from ..evaluation.predictions import needs_samples, score_predictions
     from ..evaluation.protocol_data import read_protocol

@@ -81,7 +81,7 @@ def read_protocol(
         _write_list(missing, missing_file)
     data = ProtocolData(fixed, here, tuple(missing))
     if not here or not partial:
-        _check_complete(data, missing_file)
+        _check_complete(data, len(samples), missing_file)
     return data
 
 
@@ -92,8 +92,8 @@ def _renamed(sample: Sample, name: str | None) -> Sample:
     return sample
 
 
-def _check_complete(data: ProtocolData, missing_file: Path | None) -> None:
-    """Check that no face is missing.
+def _check_complete(data: ProtocolData, annotated: int, missing_file: Path | None) -> None:
+    """Check that none of the official and the `annotated` faces is missing.
 
     Raises:
         ProtocolError: If one is.
@@ -104,7 +104,7 @@ def _check_complete(data: ProtocolData, missing_file: Path | None) -> None:
         short = ""  # more faces than official: nothing is missing, and the report says so
     if not short and not data.missing:
         return
-    facts = [short or f"{found} of {found + len(data.missing)} faces have their image"]
+    facts = [short or f"{found} of {annotated} faces have their image"]
     if data.missing:
         facts += data.notes()
         if missing_file is not None:
