@@ -229,7 +229,7 @@ def test_isotropic_gaussian_errors_with_their_mean_as_sigma_are_calibrated() -> 
         assert share == pytest.approx(found.expected_under[k], abs=0.01)
     assert found.expected_under[2.0] == pytest.approx(0.9568, abs=1e-4)  # 1 - exp(-pi)
     assert found.ece_relative < 0.02
-    assert found.bin_error == pytest.approx(found.bin_sigma, rel=0.15)
+    assert [b.error for b in found.bins] == pytest.approx([b.sigma for b in found.bins], rel=0.15)
 
 
 def test_a_sigma_of_half_the_error_is_off_by_half_of_it() -> None:
@@ -251,8 +251,8 @@ def test_calibration_accumulated_in_pieces_equals_that_of_all_at_once() -> None:
     assert piecewise is not None
     assert piecewise.points == at_once.points == int(np.isfinite(errors).sum())
     assert piecewise.ece == pytest.approx(at_once.ece)
-    assert piecewise.bin_points.sum() == at_once.points
-    assert piecewise.bin_error == pytest.approx(at_once.bin_error)
+    assert sum(b.points for b in piecewise.bins) == at_once.points
+    assert [b.error for b in piecewise.bins] == pytest.approx([b.error for b in at_once.bins])
 
 
 def test_calibration_refuses_bad_and_empty_sigmas() -> None:

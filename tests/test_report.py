@@ -95,7 +95,7 @@ def test_a_failed_write_leaves_the_old_report(
             "",
             r"r.json: not a report \(Invalid JSON.*\); wanted the JSON file written by evaluate or score",
         ),
-        ("{}", r"r.json: not a report \(protocol: Field required\)"),
+        ("{}", r"r.json: not a report \(threshold: Field required\)"),
         ("[]", r"r.json: not a report \(Input should be an object\)"),
     ],
 )

@@ -22,7 +22,7 @@ from .metrics import (
     point_errors,
 )
 from .protocols import Protocol
-from .report import ErrorRates, ImageScore, Reliability, Report, SubsetScore
+from .report import ErrorRates, ImageScore, Report, SubsetScore
 
 MISS_ERROR = float("inf")
 
@@ -173,18 +173,15 @@ class ErrorAccumulator:
         all_points[self._points] = per_landmark
         facts["notes"] = (*facts.get("notes", ()), *self._lacking_norms())
         rates = [error_rates(self._errors, threshold) for threshold in fixed.thresholds]
-        calibration = self._calibration.result()
         return Report(
             protocol=fixed.id,
-            images=len(self._errors),
-            misses=_count_misses(self._errors),
-            **rates[0].model_dump(),
+            **_score(self._errors, rates[0]).model_dump(),
             per_part=per_part(all_points, fixed.parts()),
             per_landmark=tuple(None if np.isnan(v) else float(v) for v in per_landmark),
             per_subset=self._subset_scores(),
             at_thresholds=tuple(rates),
             other_norms=self._other_rates(),
-            reliability=Reliability.of(calibration) if calibration else None,
+            reliability=self._calibration.result(),
             boxes=boxes,
             fingerprint=f"{self._fingerprint:032x}",
             version=__version__,
@@ -206,9 +203,7 @@ class ErrorAccumulator:
         scores = {}
         for name, errors in self._subsets.items():
             if errors:
-                rates = error_rates(errors, self.protocol.threshold).model_dump()
-                misses = _count_misses(errors)
-                scores[name] = SubsetScore(images=len(errors), misses=misses, **rates)
+                scores[name] = _score(errors, error_rates(errors, self.protocol.threshold))
         return scores
 
     def _other_rates(self) -> dict[str, ErrorRates]:
@@ -225,5 +220,6 @@ class ErrorAccumulator:
         return tuple(scores)
 
 
-def _count_misses(errors: list[float]) -> int:
-    return errors.count(MISS_ERROR)
+def _score(errors: list[float], rates: ErrorRates) -> SubsetScore:
+    misses = errors.count(MISS_ERROR)
+    return SubsetScore(images=len(errors), misses=misses, **rates.model_dump())

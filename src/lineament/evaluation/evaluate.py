@@ -103,7 +103,7 @@ class _Run:
         return faces
 
     def score(self, image: Image, sample: Sample, face: Face | None) -> None:
-        """Count the error of `face`, None if it was missed, and draw it if it is among the worst."""
+        """Count the error of `face`, None if missed, and draw it if it is among the worst."""
         points = self.convert.points
         pred, sigma_px = self.convert(face) if face else (None, None)
         subsets = [part.name for part in self.protocol.subsets if part.contains(sample)]
@@ -124,12 +124,7 @@ class _TrackedFrames:
     """Calls a tracker with the frames of videos, in order, in place of a predictor."""
 
     def __init__(self, tracker: Any, samples: Sequence[Sample]) -> None:
-        """Check the order of the frames.
-
-        Raises:
-            ProtocolError: If `samples` are not the frames of videos in order, or `tracker` is not
-                a Tracker.
-        """
+        """Raise ProtocolError unless `tracker` is a Tracker and `samples` are frames in order."""
         if not hasattr(tracker, "reset"):
             raise ProtocolError(
                 "tracked boxes want a Tracker, not a Predictor; give one, or choose 'detected'"

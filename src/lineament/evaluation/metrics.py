@@ -1,6 +1,6 @@
-"""Landmark errors, their norms, and summaries: mean, failure rate, AUC, CED, calibration; NumPy only.
+"""Landmark errors, their norms, and summaries: mean, failure rate, AUC, CED, calibration.
 
-An error is a fraction of its norm. A missed face has error inf: it fails every threshold and no mean counts it.
+An error is a fraction of its norm; that of a missed face is inf: it fails, and no mean counts it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import InputError, ShapeError
 from ..geometry import Array, as_boxes, as_points, landmark_box
@@ -25,11 +25,7 @@ SIGMA_COUNTS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
 
 def check_norm(norm: float, what: str = "the norm") -> float:
-    """Return `norm` as a float.
-
-    Args:
-        norm: Normalizing length, pixels.
-        what: Name of the norm in the error.
+    """Return the length `norm`, called `what` in the error, as a float.
 
     Raises:
         InputError: If it is not finite, or (nearly) zero.
@@ -178,10 +174,6 @@ def failure_rate(errors: ArrayLike, threshold: float) -> float:
 def auc(errors: ArrayLike, threshold: float) -> float:
     """Return the area under the CED up to `threshold` a, over a: exactly 1 - mean(min(e, a)) / a.
 
-    Args:
-        errors: Errors of faces, (M,), fractions; inf if missed.
-        threshold: Upper end of the area, a fraction > 0.
-
     >>> auc([0.0, 0.04, 0.5], 0.08)
     0.5
     """
@@ -190,11 +182,7 @@ def auc(errors: ArrayLike, threshold: float) -> float:
 
 
 def ced(errors: ArrayLike, threshold: float) -> tuple[Array, Array]:
-    """Return the cumulative error distribution as a right-continuous staircase.
-
-    Args:
-        errors: Errors of faces, (M,), fractions; inf if missed.
-        threshold: Last x.
+    """Return the cumulative error distribution of `errors` (M,) as a right-continuous staircase.
 
     Returns:
         Corners x (K,), from 0 to `threshold`, and the share of errors <= each of them, (K,).
@@ -209,7 +197,7 @@ def per_part(per_landmark: ArrayLike, parts: Mapping[str, Sequence[int]]) -> dic
 
     Args:
         per_landmark: Mean error of each point, (N,); nan if it does not count.
-        parts: Point indices by part of the face.
+        parts: Point indices by part.
     """
     values = np.asarray(per_landmark, dtype=np.float64)
     means: dict[str, float] = {}
@@ -221,7 +209,18 @@ def per_part(per_landmark: ArrayLike, parts: Mapping[str, Sequence[int]]) -> dic
     return means
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class CalibrationBin:
+    """The points in one bin of predicted sigma."""
+
+    points: int
+    sigma: float
+    """Mean predicted sigma."""
+    error: float
+    """Mean true error; equal to `sigma` if the calibration is perfect."""
+
+
+@dataclass(frozen=True)
 class Calibration:
     """Agreement of predicted sigma (the expected error of a point) with the true error.
 
@@ -234,12 +233,8 @@ class Calibration:
     """k -> share of points with an error below k sigma."""
     expected_under: dict[float, float]
     """k -> that share for isotropic Gaussian errors of that mean: 1 - exp(-pi k^2 / 4)."""
-    bin_points: NDArray[np.int64]
-    """Points in each bin of sigma, (K,); empty bins are left out."""
-    bin_sigma: Array
-    """Mean sigma in each bin, (K,)."""
-    bin_error: Array
-    """Mean error in each bin, (K,); equal to `bin_sigma` if calibration is perfect."""
+    bins: tuple[CalibrationBin, ...]
+    """Bins of sigma that have points, in rising order."""
     ece: float
     """Expected calibration error: mean over points of |mean error - mean sigma| of their bin."""
     ece_relative: float
@@ -256,11 +251,7 @@ class CalibrationAccumulator:
         self._under = np.zeros(len(SIGMA_COUNTS), dtype=np.int64)
 
     def add(self, errors: ArrayLike, sigmas: ArrayLike) -> None:
-        """Count points; those with error nan are ignored.
-
-        Args:
-            errors: True errors, (N,), fractions of one norm.
-            sigmas: Predicted sigmas, (N,), fractions of the same norm.
+        """Count points by their true errors and predicted sigmas, (N,); errors nan are ignored.
 
         Raises:
             ShapeError: If the shapes differ, or a sigma is negative or not finite.
@@ -288,17 +279,17 @@ class CalibrationAccumulator:
         total = int(self._count.sum())
         if not total:
             return None
-        used = self._count > 0
-        count, sigma, error = self._count[used], self._sigma[used], self._error[used]
-        ece = float(np.abs(error - sigma).sum() / total)
-        mean_error = float(error.sum() / total)
+        bins = []
+        for count, sigma, error in zip(self._count, self._sigma, self._error, strict=True):
+            if count:
+                bins.append(CalibrationBin(int(count), float(sigma / count), float(error / count)))
+        ece = float(np.abs(self._error - self._sigma).sum() / total)
+        mean_error = float(self._error.sum() / total)
         return Calibration(
             points=total,
             under={k: int(n) / total for k, n in zip(SIGMA_COUNTS, self._under, strict=True)},
             expected_under={k: float(1 - np.exp(-np.pi * k * k / 4)) for k in SIGMA_COUNTS},
-            bin_points=count,
-            bin_sigma=sigma / count,
-            bin_error=error / count,
+            bins=tuple(bins),
             ece=ece,
             ece_relative=ece / mean_error if mean_error else 0.0,
         )

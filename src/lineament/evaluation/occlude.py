@@ -19,13 +19,7 @@ MARGIN = 1.1
 def occlude_faces(
     image: NDArray[np.uint8], samples: Sequence[Sample], occluded: Literal["nothing", "half"]
 ) -> NDArray[np.uint8]:
-    """Return the image a protocol shows to a model.
-
-    Args:
-        image: RGB image, (H, W, 3).
-        samples: Faces in it.
-        occluded: What to cover of each face; "nothing" returns `image` itself.
-    """
+    """Return the image (H, W, 3) with its faces `samples` occluded as a protocol asks."""
     if occluded == "half":
         for sample in samples:
             image = occlude_half(image, sample)
@@ -33,14 +27,10 @@ def occlude_faces(
 
 
 def occlude_half(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
-    """Return a copy of `image` in which half of the face box of `sample` has a plain color.
+    """Return a copy of `image` (H, W, 3) with a plain color on half of the face box of `sample`.
 
     The line between the halves passes through the center of the box. Its angle and the color
     depend only on the sample's name without suffix, so copies in other formats look the same.
-
-    Args:
-        image: RGB image, (H, W, 3).
-        sample: The face to cover.
     """
     digest = hashlib.sha1(bare_name(sample.name).encode(), usedforsecurity=False).digest()
     rng = np.random.default_rng([SEED, *digest[:8]])

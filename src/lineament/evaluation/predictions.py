@@ -64,10 +64,7 @@ def read_predictions(path: PathLike, protocol: Protocol) -> list[Prediction]:
 
 
 def _numbered(rows: list[Prediction]) -> list[Prediction]:
-    """Return `rows`, the second face of an image renamed NAME#2 and so on.
-
-    Rows of one image keep their name unless all of them have different truths.
-    """
+    """Rename the second face of an image NAME#2 and so on, if all its rows have other truths."""
     by_name: dict[str, list[Prediction]] = {}
     for row in rows:
         by_name.setdefault(row.image, []).append(row)
@@ -82,11 +79,7 @@ def _numbered(rows: list[Prediction]) -> list[Prediction]:
 
 
 def _check_unique(names: Iterable[str], path: PathLike) -> None:
-    """Check that no name repeats.
-
-    Raises:
-        ProtocolError: If one does.
-    """
+    """Raise ProtocolError if a name repeats."""
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ProtocolError(
@@ -122,18 +115,7 @@ def _row(row: Any, where: str, protocol: Protocol) -> Prediction:
 def _numbers(
     value: Any, shape: tuple[int, ...], where: str, protocol: Protocol, gaps: bool = False
 ) -> Array | None:
-    """Return `value` as an array of `shape`, None for null.
-
-    Args:
-        value: Value in the JSON file.
-        shape: Shape wanted.
-        where: Place in the file, for errors.
-        protocol: The protocol, for errors.
-        gaps: Accept points that are null or nan.
-
-    Raises:
-        ProtocolError: If it is not such an array.
-    """
+    """Return `value` as an array of `shape`, None for null; with `gaps`, points may be null."""
     if value is None:
         return None
     if gaps and isinstance(value, list):
@@ -280,11 +262,7 @@ Pairs = list[tuple[Prediction, Sample | None]]
 def _pair(
     rows: Sequence[Prediction], known: Sequence[Sample] | None, protocol: Protocol, path: PathLike
 ) -> Pairs:
-    """Return each row with its sample.
-
-    Raises:
-        ProtocolError: If a row is not in the data, or two are of one face.
-    """
+    """Return each row with its sample; a row without one, or two of one face, are errors."""
     if known is None:
         return [(row, None) for row in rows]
     index = _SampleIndex(known)
@@ -306,11 +284,7 @@ def _check_complete(
     path: PathLike,
     partial: bool,
 ) -> str:
-    """Return a note on faces short of the official count, or an empty text.
-
-    Raises:
-        ProtocolError: If faces are missing without `partial`, or there are too many.
-    """
+    """Return a note on missing faces, which are an error without `partial`, or an empty text."""
     given = {sample.name for _, sample in paired if sample}
     missing = [sample.name for sample in known or () if sample.name not in given]
     if missing and not partial:

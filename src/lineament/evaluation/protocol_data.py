@@ -93,11 +93,7 @@ def _renamed(sample: Sample, name: str | None) -> Sample:
 
 
 def _check_complete(data: ProtocolData, annotated: int, missing_file: Path | None) -> None:
-    """Check that none of the official and the `annotated` faces is missing.
-
-    Raises:
-        ProtocolError: If one is.
-    """
+    """Raise ProtocolError if any of the official and the `annotated` faces is missing."""
     fixed, found = data.protocol, len(data.samples)
     short = count_note(fixed, data.samples)
     if fixed.videos is None and fixed.faces is not None and found > fixed.faces:

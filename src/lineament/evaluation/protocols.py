@@ -217,12 +217,7 @@ class Protocol(_Frozen):
 
 
 def describe_norm(rule: str, norm_points: NormPoints) -> str:
-    """Return the words for a norm.
-
-    Args:
-        rule: Its name, one of NORMS.
-        norm_points: The groups of points that the rules of POINT_NORMS measure between.
-    """
+    """Return the words for a norm, one of NORMS."""
     if rule in POINT_NORMS:
         first, second = (", ".join(map(str, group)) for group in norm_points[rule])
         return f"{rule}: from the center of {first} to that of {second}"
@@ -241,11 +236,7 @@ def _load(path: Path) -> Protocol:
 
 
 def make_protocol(table: dict[str, Any], source: str) -> Protocol:
-    """Return the protocol in `table`.
-
-    Args:
-        table: Fields of Protocol.
-        source: Name of the file, for errors.
+    """Return the protocol in `table`, read from the file `source`.
 
     Raises:
         ProtocolError: If a key is unknown (with the nearest one), missing or has a wrong value.

@@ -32,51 +32,12 @@ class ErrorRates(_Frozen):
 
 
 class SubsetScore(ErrorRates):
-    """Error rates of a part of the faces."""
+    """Error rates of some of the faces."""
 
     images: int
+    """Faces scored, each once."""
     misses: int
-
-
-class Bin(_Frozen):
-    """The points in one bin of predicted sigma."""
-
-    points: int
-    sigma: float
-    """Mean predicted sigma, a fraction of the norm."""
-    error: float
-    """Mean true error, a fraction of the norm."""
-
-
-class Reliability(_Frozen):
-    """Agreement of the predicted `sigma_px` with the error."""
-
-    points: int
-    under: dict[float, float]
-    """k -> share of points with an error below k sigma."""
-    expected_under: dict[float, float]
-    """k -> that share for isotropic Gaussian errors."""
-    bins: tuple[Bin, ...]
-    ece: float
-    """Expected calibration error, a fraction of the norm."""
-    ece_relative: float
-    """The same over the mean error."""
-
-    @classmethod
-    def of(cls, found: Calibration) -> "Reliability":
-        """Return the figures of `found` in the form of a report."""
-        points, sigmas, errors = found.bin_points, found.bin_sigma, found.bin_error
-        bins = []
-        for n, sigma, error in zip(points, sigmas, errors, strict=True):
-            bins.append(Bin(points=int(n), sigma=float(sigma), error=float(error)))
-        return cls(
-            points=found.points,
-            under=found.under,
-            expected_under=found.expected_under,
-            bins=tuple(bins),
-            ece=found.ece,
-            ece_relative=found.ece_relative,
-        )
+    """Faces that were not found."""
 
 
 class ImageScore(_Frozen):
@@ -104,23 +65,11 @@ class Perturbed(_Frozen):
     failure_rate: float
 
 
-class Report(_Frozen):
-    """Result of an evaluation. Every rate is a fraction."""
+class Report(SubsetScore):
+    """Result of an evaluation, at the protocol's first threshold. Every rate is a fraction."""
 
     protocol: str
     """Id of the protocol."""
-    images: int
-    """Faces scored, each once."""
-    misses: int
-    """Faces that were not found."""
-    nme: float | None
-    """Mean error over the faces found."""
-    failure_rate: float
-    """At `threshold`."""
-    auc: float
-    """At `threshold`."""
-    threshold: float
-    """The protocol's first threshold."""
     per_part: dict[str, float]
     """Mean error by part of the face."""
     per_landmark: tuple[float | None, ...]
@@ -132,7 +81,7 @@ class Report(_Frozen):
     """Rates at each threshold of the protocol."""
     other_norms: dict[str, ErrorRates]
     """Rates by the protocol's other norms."""
-    reliability: Reliability | None = None
+    reliability: Calibration | None = None
     """None if no sigma was predicted."""
     model: str = ""
     """Name of the model."""
@@ -219,7 +168,7 @@ def _rates_cells(rates: Sequence[ErrorRates]) -> list[str]:
     return cells
 
 
-def _score_cells(score: Report | SubsetScore, rates: Sequence[ErrorRates]) -> list[str]:
+def _score_cells(score: SubsetScore, rates: Sequence[ErrorRates]) -> list[str]:
     return [str(score.images), str(score.misses), _percent(score.nme), *_rates_cells(rates)]
 
 
@@ -253,7 +202,7 @@ def format_report(report: Report) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _reliability_lines(found: Reliability) -> list[str]:
+def _reliability_lines(found: Calibration) -> list[str]:
     rows = []
     for k, share in found.under.items():
         rows.append(
@@ -322,11 +271,7 @@ def compare(reports: Sequence[Report], names: Sequence[str] | None = None) -> Co
 
 
 def _check_alike(first_name: str, first: Report, name: str, report: Report) -> None:
-    """Check that two reports compare.
-
-    Raises:
-        ProtocolError: If they do not.
-    """
+    """Raise ProtocolError if two reports do not compare."""
     both = f"{first_name!r} is of protocol {first.protocol!r}, {name!r} of {report.protocol!r}"
     if report.protocol != first.protocol:
         raise ProtocolError(

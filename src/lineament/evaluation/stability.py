@@ -1,6 +1,7 @@
 """Measure tracks: jitter on still stretches, lag, gaps, id switches and misses.
 
-Lengths are fractions of the interocular distance, times are in frames.
+A track is the landmarks of a face per frame, (T, N, 2) pixels, nan without the face. Its norm is
+the interocular distance in pixels, of which results are fractions; times are in frames.
 """
 
 from collections.abc import Sequence
@@ -52,11 +53,7 @@ class Stability:
 
 
 def interocular(track: Array, scheme_name: str) -> float:
-    """Return the median distance between the outer eye corners, in pixels.
-
-    Args:
-        track: Landmarks per frame, (T, N, 2), pixels; nan without the face.
-        scheme_name: Their scheme.
+    """Return the median distance between the outer eye corners of a track, in pixels.
 
     Raises:
         InputError: If the scheme has no eye corners, or the face is in no frame.
@@ -75,7 +72,7 @@ def interocular(track: Array, scheme_name: str) -> float:
 
 
 def stretches(track: Array, min_frames: int = 1) -> list[slice]:
-    """Return the runs of at least `min_frames` frames in which a track (T, N, 2) has its face."""
+    """Return the runs of at least `min_frames` frames in which a track has its face."""
     present = np.concatenate([[False], np.isfinite(track).all((1, 2)), [False]]).astype(int)
     starts, stops = np.flatnonzero(np.diff(present) > 0), np.flatnonzero(np.diff(present) < 0)
     runs = []
@@ -86,12 +83,7 @@ def stretches(track: Array, min_frames: int = 1) -> list[slice]:
 
 
 def speeds(track: Array, min_frames: int) -> Array:
-    """Return the speed of the fastest point of the smoothed track in each frame, (T,).
-
-    Args:
-        track: Landmarks per frame, (T, N, 2), pixels; nan without the face.
-        min_frames: Length below which a stretch is nan.
-    """
+    """Return the speed of the fastest smoothed point, (T,) pixels; nan in shorter stretches."""
     found = np.full(len(track), np.nan)
     for part in stretches(track, min_frames):
         velocity = np.gradient(zero_phase(track[part], MOTION_SIGMA), axis=0)
@@ -100,12 +92,7 @@ def speeds(track: Array, min_frames: int) -> Array:
 
 
 def still_frames(track: Array, norm: float) -> NDArray[np.bool_]:
-    """Return the frames in which the face is still, apart from jitter, (T,).
-
-    Args:
-        track: Landmarks per frame, (T, N, 2), pixels; nan without the face.
-        norm: Interocular distance, pixels.
-    """
+    """Return the frames in which the face is still, apart from jitter, (T,)."""
     still = np.nan_to_num(speeds(track, MIN_FRAMES), nan=np.inf) < STILL_SPEED * norm
     for part in stretches(track, MIN_FRAMES):
         steps = np.linalg.norm(np.diff(track[part].mean(1), axis=0), axis=-1)
@@ -116,15 +103,7 @@ def still_frames(track: Array, norm: float) -> NDArray[np.bool_]:
 
 
 def second_differences(track: Array, norm: float) -> Array:
-    """Return the root mean square over points of the second difference per frame, (T,).
-
-    Args:
-        track: Landmarks per frame, (T, N, 2), pixels; nan without the face.
-        norm: Interocular distance, pixels.
-
-    Returns:
-        Fractions of `norm`; nan at ends and gaps.
-    """
+    """Return the root mean square of the points' second differences, (T,); nan at ends and gaps."""
     second = np.full(len(track), np.nan)
     differences = track[2:] - 2 * track[1:-1] + track[:-2]
     second[1:-1] = np.sqrt((differences**2).sum(-1).mean(1)) / norm
@@ -132,15 +111,9 @@ def second_differences(track: Array, norm: float) -> Array:
 
 
 def jitter(track: Array, norm: float, still: NDArray[np.bool_]) -> float:
-    """Return the root mean square of `second_differences` over frames between still ones.
+    """Return the root mean square of `second_differences` over frames between `still` (T,) ones.
 
-    Args:
-        track: Landmarks per frame, (T, N, 2), pixels; nan without the face.
-        norm: Interocular distance, pixels.
-        still: Still frames, (T,).
-
-    Returns:
-        A fraction of `norm`; nan without such a frame.
+    It is nan without such a frame.
     """
     inner = still.copy()
     inner[1:-1] &= still[:-2] & still[2:]
@@ -150,16 +123,9 @@ def jitter(track: Array, norm: float, still: NDArray[np.bool_]) -> float:
 
 
 def lag(track: Array, reference: Array) -> float:
-    """Return the frames by which `track` is later than `reference`.
+    """Return the frames by which `track` is later than `reference`; nan if too little moves.
 
-    It is the maximum of the cross-correlation of their motions, between frames by a parabola.
-
-    Args:
-        track: Landmarks per frame, (T, N, 2), pixels; nan without the face.
-        reference: The same without delay, (T, N, 2); it is smoothed without a shift.
-
-    Returns:
-        Frames, at most MAX_LAG either way; nan if too little moves.
+    It is the peak of the cross-correlation of their motions, between frames by a parabola.
     """
     correlation = _correlation(track, reference)
     if not np.isfinite(correlation).all() or correlation.max() < MIN_CORRELATION:
@@ -192,10 +158,10 @@ def measure_stability(track: Array, scheme_name: str, reference: Array | None = 
     """Measure one face's track.
 
     Args:
-        track: Landmarks per frame, (T, N, 2), pixels; nan without the face.
-        scheme_name: Their scheme.
-        reference: The same face measured frame by frame, (T, N, 2), which decides what is still
-            and what is late. None: the track itself decides what is still, and has no lag.
+        track: The track.
+        scheme_name: Its scheme.
+        reference: The same face measured frame by frame, which decides what is still and what is
+            late. None: the track itself decides what is still, and has no lag.
 
     Raises:
         InputError: If the numbers of frames differ, or the track has no eye corners.
@@ -240,10 +206,6 @@ def count_id_errors(found: Sequence[Faces], truth: Sequence[Faces]) -> IdErrors:
 
     Faces are matched if their landmark boxes have an IoU of at least 0.3.
 
-    Args:
-        found: Found faces of each frame, with track ids.
-        truth: True faces of each frame, with track ids.
-
     Raises:
         ProtocolError: If the numbers of frames differ, or a true face has no track id.
     """
@@ -273,7 +235,7 @@ def _boxes(faces: Faces) -> Array:
 
 
 def reference_track(reference: Tracks | None, track_id: int) -> Array | None:
-    """Return the landmarks (T, N, 2) of a face in `reference`; None if it has no such face."""
+    """Return the track of a face in `reference`; None if it has no such face."""
     track = None if reference is None else reference.landmarks(track_id)
     return track if track is not None and np.isfinite(track).any() else None
 

@@ -68,14 +68,9 @@ class WorstFaces:
     def add(
         self, error: float, name: str, image: NDArray[np.uint8], truth: Array, pred: Array | None
     ) -> None:
-        """Keep this face if it is among the worst so far; the earlier of equals is kept.
+        """Keep this face if it is among the worst so far; of equals, keep the earlier.
 
-        Args:
-            error: Its error; inf if it was missed.
-            name: Its name.
-            image: RGB image, (H, W, 3).
-            truth: True landmarks, (N, 2), pixels.
-            pred: Predicted landmarks, (N, 2), pixels; None for a missed face.
+        Arguments are those of `draw_errors`; `error` is inf if the face was missed.
         """
         self._added += 1
         if self.count < 1 or (len(self._heap) == self.count and error <= self._heap[0][0]):
