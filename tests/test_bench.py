@@ -243,7 +243,7 @@ def test_the_warp_of_a_square_takes_corners_for_centers_like_the_graph():
     image[10:30, 12:32] = 200
     # Pixels 12..31 and 10..29: the square of 20 pixels around (21.5, 19.5); scale 1 shifts nothing.
     assert (roi.warp_square(image, 21.5, 19.5, 20, 20) == 200).all()
-    # A ramp of 5 per pixel, steps of 4 pixels: their centers are 13.5 + 4 j; the graph reads 12 + 4 j.
+    # A ramp of 5 per pixel, steps of 4 pixels with centers 13.5 + 4 j; the graph reads 12 + 4 j.
     ramp = np.repeat(np.arange(40, dtype=np.uint8)[None, :, None] * 5, 40, 0).repeat(3, 2)
     assert roi.warp_square(ramp, 21.5, 19.5, 20, 5)[0, :, 0].tolist() == [
         60,

@@ -1,4 +1,4 @@
-"""Accumulate the errors of faces one by one into a Report; depends on metrics and a protocol."""
+"""Accumulate the errors of faces into a Report; depends on metrics and a protocol."""
 
 import hashlib
 from collections.abc import Iterable
@@ -75,7 +75,7 @@ class ErrorAccumulator:
 
         Args:
             name: Name of the face.
-            truth: Every point of the protocol's scheme, (N, 2), pixels; nan if not annotated.
+            truth: All points of the protocol's scheme, (N, 2), pixels; nan: not annotated.
             pred: Predicted landmarks, (N, 2), same frame; None for a missed face.
             sigma_px: Predicted expected errors, (N,), pixels.
             visible: True for visible points, (N,).
@@ -95,7 +95,8 @@ class ErrorAccumulator:
         self._names.append(name)
         self._errors.append(error_px / norm)
         for rule, errors in self._other.items():
-            with suppress(InputError):  # a point that only this norm needs may be missing
+            # A point that only this norm needs may be missing.
+            with suppress(InputError):
                 errors.append(error_px / self._norm(rule, name, truth, box))
         for subset in subsets:
             self._subsets[subset].append(error_px / norm)
@@ -133,7 +134,7 @@ class ErrorAccumulator:
         return norm_length(rule, truth, self.protocol.norm_points.get(rule), box, name)
 
     def _lengths(self, name: str, pred: ArrayLike, counted: Array) -> Array:
-        """Return the errors of the points of the protocol, (K,), pixels; nan if not counted."""
+        """Return the errors of the protocol's points, (K,), pixels; nan if not counted."""
         points = as_points(pred, f"{name}: predicted landmarks")
         wanted = len(scheme(self.protocol.scheme))
         if len(points) != wanted:
@@ -157,7 +158,7 @@ class ErrorAccumulator:
 
         Args:
             boxes: "truth", "detected", "tracked" or "file".
-            **facts: Fields of Report that only the caller knows.
+            **facts: Further fields of Report.
 
         Raises:
             ProtocolError: If there is no face.

@@ -10,7 +10,7 @@ from .protocols import Protocol
 
 
 class FaceConverter:
-    """Converts faces to the protocol's scheme, and keeps what the report has to say of it."""
+    """Converts faces to the protocol's scheme, and keeps a note for the report."""
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
@@ -21,7 +21,7 @@ class FaceConverter:
         """Note on interpolated points for the report."""
 
     def __call__(self, face: Face) -> tuple[Array, Array]:
-        """Return landmarks (N, 2) and sigma (N,) of `face` in the protocol's scheme, pixels.
+        """Return landmarks (N, 2) and sigma (N,) in the protocol's scheme, pixels.
 
         Points that do not count may be 0.
 

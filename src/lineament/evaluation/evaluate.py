@@ -1,4 +1,4 @@
-"""Evaluate a predictor on the faces of a protocol, image by image, in constant memory."""
+"""Evaluate a predictor on the faces of a protocol, image by image."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, pairwise
@@ -25,7 +25,7 @@ from .worst import WorstFaces
 
 Image = NDArray[np.uint8]
 Predict = Callable[[Image, Array | None], Faces]
-"""(image, boxes) -> one face per box of boxes (F, 4), in their order; boxes None: faces found."""
+"""(image, boxes (F, 4)) -> one face per box, in order; boxes None: the faces found."""
 Read = Callable[[Sample], Image]
 
 
@@ -47,9 +47,9 @@ def evaluate(
         predict: Predictor, or a Tracker if boxes are "tracked".
         protocol: Protocol, or its name.
         samples: Annotated faces; the frames of a video in order.
-        boxes: "truth" passes the tight boxes of the annotations, "detected" none; "tracked" calls
-            a Tracker with each frame and its time. Without boxes, found faces are matched with
-            annotated ones by their overlap; those without a match are missed.
+        boxes: "truth" passes the tight boxes of the annotations, "detected" none;
+            "tracked" calls a Tracker with each frame and its time. Without boxes, found
+            faces are matched with annotated ones by overlap; others are missed.
         model: Name of the model in the report.
         worst: Number of faces with the greatest errors to draw.
         notes: Further notes for the report.
@@ -103,7 +103,7 @@ class _Run:
         return faces
 
     def score(self, image: Image, sample: Sample, face: Face | None) -> None:
-        """Count the error of `face`, None if missed, and draw it if it is among the worst."""
+        """Count the error of `face`, None if missed, and draw it if among the worst."""
         points = self.convert.points
         pred, sigma_px = self.convert(face) if face else (None, None)
         subsets = [part.name for part in self.protocol.subsets if part.contains(sample)]
@@ -124,7 +124,7 @@ class _TrackedFrames:
     """Calls a tracker with the frames of videos, in order, in place of a predictor."""
 
     def __init__(self, tracker: Any, samples: Sequence[Sample]) -> None:
-        """Raise ProtocolError unless `tracker` is a Tracker and `samples` are frames in order."""
+        """Raise ProtocolError for another predictor, or frames out of order."""
         if not hasattr(tracker, "reset"):
             raise ProtocolError(
                 "tracked boxes want a Tracker, not a Predictor; give one, or choose 'detected'"
@@ -177,8 +177,8 @@ def match_faces(faces: Faces, samples: Sequence[Sample], ordered: bool) -> list[
     Args:
         faces: Faces found in the image of the samples.
         samples: Annotated faces.
-        ordered: True if boxes were given: as many faces as samples are then taken in order.
-            Otherwise each face goes to at most one sample, by the greatest IoU of their boxes.
+        ordered: True if boxes were given: as many faces as samples are taken in order.
+            Otherwise each face goes to at most one sample, by the IoU of their boxes.
     """
     if ordered and len(faces) == len(samples):
         return list(faces)

@@ -1,6 +1,6 @@
-"""Landmark errors, their norms, and summaries: mean, failure rate, AUC, CED, calibration.
+"""Landmark errors, norms, and summaries: mean, failure rate, AUC, CED, calibration.
 
-An error is a fraction of its norm; that of a missed face is inf: it fails, and no mean counts it.
+An error is a fraction of its norm. A missed face has error inf: no mean counts it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,9 +49,9 @@ def norm_length(
     """Return the length by which the errors of a face are divided, in pixels.
 
     Args:
-        rule: "interocular" or "interpupil": the distance between the centers of two groups of
-            points; "box": the square root of the area of the truth's tight box; "diagonal": the
-            diagonal of that box; "given-box": the square root of the area of `box`.
+        rule: "interocular" or "interpupil": distance between the centers of two groups
+            of points; "box": square root of the area of the truth's tight box;
+            "diagonal": diagonal of that box; "given-box": square root of `box`'s area.
         truth: Complete annotation, (N, 2), pixels.
         points: Indices of the two groups, for the first two rules.
         box: Box that the data set gives, (4,), pixels, for "given-box".
@@ -89,7 +89,7 @@ def _root_area(box: Array) -> float:
 
 
 def point_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
-    """Return the distance of each predicted point from the true one, (N,); nan if not annotated.
+    """Return the distance of each predicted point from the true one, (N,) pixels.
 
     Args:
         pred: Predicted landmarks, (N, 2), pixels.
@@ -116,7 +116,7 @@ def point_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
 
 
 def nme(pred: ArrayLike, truth: ArrayLike, norm: float) -> float:
-    """Return the mean error of the annotated landmarks of a face as a fraction of `norm`.
+    """Return the mean error of a face's annotated landmarks as a fraction of `norm`.
 
     Args:
         pred: Predicted landmarks, (N, 2), pixels.
@@ -167,12 +167,14 @@ def mean_nme(errors: ArrayLike) -> float:
 
 
 def failure_rate(errors: ArrayLike, threshold: float) -> float:
-    """Return the share of `errors`, (M,), strictly above `threshold`; missed faces fail."""
+    """Return the share of `errors`, (M,), strictly above `threshold`."""
     return float((_errors(errors) > _threshold(threshold)).mean())
 
 
 def auc(errors: ArrayLike, threshold: float) -> float:
-    """Return the area under the CED up to `threshold` a, over a: exactly 1 - mean(min(e, a)) / a.
+    """Return the area under the CED up to `threshold` a, over a.
+
+    It is exactly 1 - mean(min(e, a)) / a.
 
     >>> auc([0.0, 0.04, 0.5], 0.08)
     0.5
@@ -182,10 +184,10 @@ def auc(errors: ArrayLike, threshold: float) -> float:
 
 
 def ced(errors: ArrayLike, threshold: float) -> tuple[Array, Array]:
-    """Return the cumulative error distribution of `errors` (M,) as a right-continuous staircase.
+    """Return the cumulative error distribution of `errors`, (M,), as a staircase.
 
     Returns:
-        Corners x (K,), from 0 to `threshold`, and the share of errors <= each of them, (K,).
+        Corners x (K,), from 0 to `threshold`, and the share of errors <= each, (K,).
     """
     array, limit = np.sort(_errors(errors)), _threshold(threshold)
     x = np.unique(np.concatenate([[0.0, limit], array[array <= limit]]))
@@ -232,17 +234,17 @@ class Calibration:
     under: dict[float, float]
     """k -> share of points with an error below k sigma."""
     expected_under: dict[float, float]
-    """k -> that share for isotropic Gaussian errors of that mean: 1 - exp(-pi k^2 / 4)."""
+    """k -> that share for isotropic Gaussian errors: 1 - exp(-pi k^2 / 4)."""
     bins: tuple[CalibrationBin, ...]
     """Bins of sigma that have points, in rising order."""
     ece: float
-    """Expected calibration error: mean over points of |mean error - mean sigma| of their bin."""
+    """Expected calibration error: mean over points of their bin's |error - sigma|."""
     ece_relative: float
     """`ece` over the mean error."""
 
 
 class CalibrationAccumulator:
-    """Gathers errors and sigmas face by face, in constant memory, into a Calibration."""
+    """Gathers errors and sigmas, in constant memory, into a Calibration."""
 
     def __init__(self) -> None:
         bins = len(SIGMA_EDGES) + 1
@@ -251,7 +253,7 @@ class CalibrationAccumulator:
         self._under = np.zeros(len(SIGMA_COUNTS), dtype=np.int64)
 
     def add(self, errors: ArrayLike, sigmas: ArrayLike) -> None:
-        """Count points by their true errors and predicted sigmas, (N,); errors nan are ignored.
+        """Count points by errors and sigmas, (N,); those with error nan are ignored.
 
         Raises:
             ShapeError: If the shapes differ, or a sigma is negative or not finite.
@@ -296,7 +298,7 @@ class CalibrationAccumulator:
 
 
 def calibration(errors: ArrayLike, sigmas: ArrayLike) -> Calibration:
-    """Return the Calibration of `errors` and `sigmas`, both (M,), fractions of the norm.
+    """Return the Calibration of `errors` and `sigmas`, (M,), fractions of the norm.
 
     Raises:
         InputError: If there are none.

@@ -1,4 +1,4 @@
-"""Cover half of a face with a plain color drawn from the image's name; depends on OpenCV."""
+"""Cover half of a face, drawn from the image's name, with a plain color."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ MARGIN = 1.1
 def occlude_faces(
     image: NDArray[np.uint8], samples: Sequence[Sample], occluded: Literal["nothing", "half"]
 ) -> NDArray[np.uint8]:
-    """Return the image (H, W, 3) with its faces `samples` occluded as a protocol asks."""
+    """Return the image (H, W, 3) with its faces occluded as a protocol asks."""
     if occluded == "half":
         for sample in samples:
             image = occlude_half(image, sample)
@@ -27,10 +27,10 @@ def occlude_faces(
 
 
 def occlude_half(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
-    """Return a copy of `image` (H, W, 3) with a plain color on half of the face box of `sample`.
+    """Return a copy of `image` (H, W, 3) with a plain color on half of the face box.
 
-    The line between the halves passes through the center of the box. Its angle and the color
-    depend only on the sample's name without suffix, so copies in other formats look the same.
+    The line between the halves passes through the center of the box. Its angle and the
+    color depend only on the sample's name without suffix: copies of a data set agree.
     """
     digest = hashlib.sha1(bare_name(sample.name).encode(), usedforsecurity=False).digest()
     rng = np.random.default_rng([SEED, *digest[:8]])
@@ -46,7 +46,7 @@ def occlude_half(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
 def _half_plane(
     shape: tuple[int, ...], center: NDArray[np.float64], angle: float, reach: float
 ) -> NDArray[np.uint8]:
-    """Return a mask (H, W) of a rectangle, far larger than the box, on one side of `center`."""
+    """Return a mask (H, W) of a large rectangle on one side of `center`."""
     along = reach * np.array([np.cos(angle), np.sin(angle)])
     across = reach * np.array([-np.sin(angle), np.cos(angle)])
     corners = np.stack([-across, across, across + along, along - across]) + center

@@ -1,4 +1,4 @@
-"""Measure the error when boxes are shifted or scaled, or faces rolled; depends on evaluate."""
+"""Measure the error for shifted and scaled boxes and rolled faces."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,14 +20,14 @@ SHIFTS = (-0.2, -0.15, -0.1, -0.05, 0.05, 0.1, 0.15, 0.2)
 SCALES = (0.8, 0.9, 1.1, 1.2)
 ROLLS_DEG = (-60.0, -45.0, -30.0, -15.0, 15.0, 30.0, 45.0, 60.0)
 ROLLED_SIDES = 2.2
-"""Side of a rolled image in longer sides of the face box: what crops of the data sets show."""
+"""Side of a rolled image in longer sides of the face box, as in data sets' crops."""
 
 Change = tuple[str, float]
 """(kind, amount), as in Perturbed."""
 
 
 def perturbed_boxes(box: Array) -> dict[Change, Array]:
-    """Return `box` (4,) unchanged, shifted by fractions of its longer side, and scaled."""
+    """Return `box` (4,) unchanged, shifted by parts of its side, and scaled."""
     side, center = box_side(box), np.tile(box_center(box), 2)
     boxes = {("none", 0.0): box}
     for amount in SHIFTS:
@@ -41,7 +41,7 @@ def perturbed_boxes(box: Array) -> dict[Change, Array]:
 def roll_image(
     image: NDArray[np.uint8], landmarks: Array, roll_deg: float
 ) -> tuple[NDArray[np.uint8], Array]:
-    """Return a square image around the face rolled by `roll_deg`, and the landmarks in it.
+    """Return a square image around the rolled face, and the landmarks in it.
 
     Args:
         image: RGB image, (H, W, 3).
@@ -63,7 +63,7 @@ def perturb(
     read: Read = Sample.read,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Perturbed, ...]:
-    """Return the errors of `predict` for changed boxes, and for rolled faces in tight boxes.
+    """Return the errors of `predict` for changed boxes and for rolled faces.
 
     Args:
         predict: Predictor.

@@ -1,4 +1,4 @@
-"""Score predictions of any other system: a JSON list of {"image", "pred", "truth"} -> a Report."""
+"""Score predictions of any other system, a JSON list of {"image", "pred", "truth"}."""
 
 import json
 import os
@@ -25,7 +25,7 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """One row of the file, in pixels of the image; None for what the row does not give."""
+    """One row of the file, in pixels of the image; None for what it does not give."""
 
     image: str
     pred: Array | None
@@ -40,14 +40,14 @@ def read_predictions(path: PathLike, protocol: Protocol) -> list[Prediction]:
     """Read the rows of a file of predictions.
 
     Args:
-        path: JSON file. Each row has "image" and "pred" (null for a missed face), and may have
-            "truth" (points null if not annotated), "sigma_px", "visible" and "box" (the data
-            set's own). Other keys are ignored.
+        path: JSON file. Each row has "image" and "pred" (null for a missed face), and
+            may have "truth" (points null if not annotated), "sigma_px", "visible" and
+            "box" (the data set's own). Other keys are ignored.
         protocol: Protocol whose scheme the points have.
 
     Raises:
-        ProtocolError: If the file or a row is malformed, a number of points is wrong, a value is
-            not finite, or an image is named twice.
+        ProtocolError: If the file or a row is malformed, a number of points is wrong, a
+            value is not finite, or an image is named twice.
     """
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -64,7 +64,7 @@ def read_predictions(path: PathLike, protocol: Protocol) -> list[Prediction]:
 
 
 def _numbered(rows: list[Prediction]) -> list[Prediction]:
-    """Rename the second face of an image NAME#2 and so on, if all its rows have other truths."""
+    """Rename the second face of an image NAME#2 and so on, if all truths differ."""
     by_name: dict[str, list[Prediction]] = {}
     for row in rows:
         by_name.setdefault(row.image, []).append(row)
@@ -115,7 +115,7 @@ def _row(row: Any, where: str, protocol: Protocol) -> Prediction:
 def _numbers(
     value: Any, shape: tuple[int, ...], where: str, protocol: Protocol, gaps: bool = False
 ) -> Array | None:
-    """Return `value` as an array of `shape`, None for null; with `gaps`, points may be null."""
+    """Return `value` as an array, None for null; with `gaps`, points may be null."""
     if value is None:
         return None
     if gaps and isinstance(value, list):
@@ -148,7 +148,7 @@ def _list(names: Sequence[str]) -> str:
 
 
 class _SampleIndex:
-    """Finds the sample of a name: by the complete name, else by its end, else by the file name."""
+    """Finds the sample of a name, by the complete name or else by its end."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         self._by_end: dict[str, Sample | None] = {}
@@ -184,14 +184,14 @@ def score_predictions(
     Args:
         protocol: Protocol, or its name.
         path: JSON file, see `read_predictions`.
-        samples: The protocol's faces, needed only if a row has no truth (see `needs_samples`).
-            If given, each must be predicted, and the report has its subsets.
+        samples: The protocol's faces, see `needs_samples`. If given, each must be
+            predicted, and the report has its subsets.
         partial: Accept a file that lacks faces; the report says so.
         model: Name of the system in the report; the file's stem by default.
         notes: Further notes for the report.
 
     Raises:
-        ProtocolError: If the file, a row or the set of images does not fit the protocol.
+        ProtocolError: If the file, a row or the images do not fit the protocol.
     """
     fixed = resolve_protocol(protocol)
     rows = read_predictions(path, fixed)
@@ -207,7 +207,7 @@ def score_predictions(
 
 
 def _completed(row: Prediction, sample: Sample | None) -> Prediction:
-    """Return `row` with the truth, visibility and box of `sample` for those it lacks."""
+    """Return `row` with truth, visibility and box of `sample` if it lacks them."""
     if sample is None:
         return row
     visible = None if sample.visible is None else sample.visible.astype(np.float64)
@@ -243,8 +243,8 @@ def _add(errors: ErrorAccumulator, row: Prediction, sample: Sample | None, path:
 def needs_samples(protocol: str | Protocol, path: PathLike) -> bool:
     """Return True if scoring the file needs the data of the protocol.
 
-    It does if a row has no truth (or no box, for the norm "given-box"), or if the protocol
-    selects some of the faces of a data set.
+    It does if a row has no truth (or no box, for the norm "given-box"), or if the
+    protocol selects some of the faces of a data set.
 
     Raises:
         ProtocolError: As `read_predictions`.
@@ -262,7 +262,7 @@ Pairs = list[tuple[Prediction, Sample | None]]
 def _pair(
     rows: Sequence[Prediction], known: Sequence[Sample] | None, protocol: Protocol, path: PathLike
 ) -> Pairs:
-    """Return each row with its sample; a row without one, or two of one face, are errors."""
+    """Return each row with its sample; every row must have its own."""
     if known is None:
         return [(row, None) for row in rows]
     index = _SampleIndex(known)
@@ -284,13 +284,13 @@ def _check_complete(
     path: PathLike,
     partial: bool,
 ) -> str:
-    """Return a note on missing faces, which are an error without `partial`, or an empty text."""
+    """Return a note on missing faces, an error without `partial`, or an empty text."""
     given = {sample.name for _, sample in paired if sample}
     missing = [sample.name for sample in known or () if sample.name not in given]
     if missing and not partial:
         raise ProtocolError(
             f"{path}: {_list(missing)} missing of the {len(known or ())} faces of protocol "
-            f"{protocol.id!r}; predict every face (null for a missed one), or say --partial"
+            f"{protocol.id!r}; predict every face (null for a missed one), or give --partial"
         )
     if known is None and protocol.videos is not None:
         return (
@@ -302,6 +302,6 @@ def _check_complete(
     if len(paired) > protocol.faces or (known is None and not partial):
         raise ProtocolError(
             f"{path}: {len(paired)} faces, protocol {protocol.id!r} has {protocol.faces}; "
-            "predict each of them once (null for a missed one), or say --partial for fewer"
+            "predict each of them once (null for a missed one), or give --partial for fewer"
         )
     return f"{len(paired)} of the official {protocol.faces} faces are in the file"

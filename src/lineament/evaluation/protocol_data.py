@@ -1,4 +1,4 @@
-"""Read the faces of a protocol from its data set, and report what is missing of them."""
+"""Read the faces of a protocol from its data set, and list missing ones."""
 
 import os
 from dataclasses import dataclass, replace
@@ -24,10 +24,10 @@ class ProtocolData:
     samples: list[Sample]
     """Faces whose image is here."""
     missing: tuple[str, ...] = ()
-    """Names of the annotated faces whose image is not here, after the absent official folders."""
+    """Absent official folders, then names of annotated faces without their image."""
 
     def notes(self) -> list[str]:
-        """Return what a report has to say of the missing faces, besides their number."""
+        """Return the notes of a report on missing faces."""
         return [f"missing: {_shortened(self.missing)}"] if self.missing else []
 
 
@@ -44,13 +44,13 @@ def read_protocol(
     Args:
         given: Protocol, or its name.
         root: Folder of the data sets; None: $LINEAMENT_DATA.
-        scheme_name: Scheme of the points for the protocol 'folder', if their number is not enough.
+        scheme_name: Scheme of the points, for the protocol 'folder'.
         partial: Accept that faces are missing.
         missing_file: File for the complete list of what is missing, one name per line.
 
     Raises:
-        ProtocolError: If the protocol is unknown or does not take that scheme, if there is no
-            face, or, without `partial`, if some are missing.
+        ProtocolError: If the protocol is unknown or does not take that scheme, if there
+            is no face, or, without `partial`, if some are missing.
         DataError: If the data are broken.
     """
     fixed = resolve_protocol(given)
@@ -93,7 +93,7 @@ def _renamed(sample: Sample, name: str | None) -> Sample:
 
 
 def _check_complete(data: ProtocolData, annotated: int, missing_file: Path | None) -> None:
-    """Raise ProtocolError if any of the official and the `annotated` faces is missing."""
+    """Raise ProtocolError if an official or annotated face is missing."""
     fixed, found = data.protocol, len(data.samples)
     short = count_note(fixed, data.samples)
     if fixed.videos is None and fixed.faces is not None and found > fixed.faces:

@@ -1,4 +1,4 @@
-"""Protocols: which faces and points count, the norm that divides errors, the failure threshold.
+"""Protocols: faces and points that count, norm, failure thresholds.
 
 Read from tables/protocols/<id>.toml, and stored complete in every report.
 """
@@ -43,9 +43,9 @@ PROTOCOLS = (
 )
 
 MISS_RULE = (
-    "a face is found if the predicted box of greatest overlap has an IoU of at least 0.3 with the "
-    "tight box of its landmarks; a missed face counts as a failure and adds nothing to the area; "
-    "means are over the faces found"
+    "a face is found if the predicted box of greatest overlap has an IoU of at least 0.3 "
+    "with the tight box of its landmarks; a missed face counts as a failure and adds "
+    "nothing to the area; means are over the faces found"
 )
 MATCH_IOU = 0.3
 NORM_SENTENCES = {
@@ -88,7 +88,7 @@ class OtherNorm(_Frozen):
 
 
 class Protocol(_Frozen):
-    """Everything that gives a figure its meaning; figures compare only if all of it is equal."""
+    """The meaning of a figure; figures compare only if all of it is equal."""
 
     id: str
     """Its name in commands and reports."""
@@ -105,21 +105,21 @@ class Protocol(_Frozen):
     videos: int | None = None
     """Official number of videos, for a set of videos."""
     scheme: str
-    """Point scheme of the truth; predictions in another one are converted, and reports say so."""
+    """Point scheme of the truth, to which predictions in others are converted."""
     any_scheme: bool = False
     """True if the scheme may be chosen with the data."""
     points: tuple[int, ...] | Literal["all"] = "all"
     """Indices in the scheme of the points that count."""
     norm: Norm
-    """Rule of the length that errors are divided by, measured on the complete annotation."""
+    """Rule of the length that errors are divided by, of the complete annotation."""
     norm_points: NormPoints = {}
-    """For interocular and interpupil: the two groups of points between whose centers to measure."""
+    """For interocular and interpupil: two groups of points, measured between centers."""
     thresholds: tuple[float, ...] = Field(min_length=1)
-    """Failure thresholds and upper ends of the AUC, as fractions; reports lead with the first."""
+    """Failure thresholds and upper ends of the AUC, fractions; the main one first."""
     visibility: Literal["annotated", "visible"] = "annotated"
-    """"annotated": every annotated point counts; "visible": only those marked visible."""
+    """"visible": only points marked visible count; "annotated": all annotated ones."""
     occluded: Literal["nothing", "half"] = "nothing"
-    """"half": a plain color covers half of every face, along a line drawn from the image's name."""
+    """"half": a plain color covers half of every face, see occlude.py."""
     other_norms: tuple[OtherNorm, ...] = ()
     """Further norms to score."""
     subsets: tuple[Subset, ...] = ()
@@ -155,7 +155,7 @@ class Protocol(_Frozen):
         return tuple(range(len(scheme(self.scheme)))) if self.points == "all" else self.points
 
     def parts(self) -> dict[str, tuple[int, ...]]:
-        """Return the points that count by part of the face; parts without any are left out."""
+        """Return the points that count by part of the face; empty parts are left out."""
         used = set(self.indices())
         found = {}
         for part, points in scheme(self.scheme).parts.items():
@@ -239,7 +239,7 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
     """Return the protocol in `table`, read from the file `source`.
 
     Raises:
-        ProtocolError: If a key is unknown (with the nearest one), missing or has a wrong value.
+        ProtocolError: If a key is unknown (with the nearest one) or a value is wrong.
     """
     try:
         return Protocol.model_validate(table)

@@ -1,4 +1,4 @@
-"""Reports of evaluations: JSON (fractions), printed tables and comparisons (percent)."""
+"""Reports of evaluations: JSON in fractions, tables and comparisons in percent."""
 
 import os
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class ErrorRates(_Frozen):
     failure_rate: float
     """Share of all faces with an error above the threshold."""
     auc: float
-    """Area under the cumulative error distribution up to the threshold, over the threshold."""
+    """Area under the CED up to the threshold, over the threshold."""
 
 
 class SubsetScore(ErrorRates):
@@ -59,24 +59,24 @@ class Perturbed(_Frozen):
     """Error for one change of the boxes or roll of the faces."""
 
     kind: str
-    """none, shift_x, shift_y (fractions of the box's longer side), scale (factor), roll (deg)."""
+    """none, shift_x, shift_y (in longer sides of the box), scale, roll (degrees)."""
     amount: float
     nme: float | None
     failure_rate: float
 
 
 class Report(SubsetScore):
-    """Result of an evaluation, at the protocol's first threshold. Every rate is a fraction."""
+    """Result of an evaluation, at the first threshold; every rate is a fraction."""
 
     protocol: str
     """Id of the protocol."""
     per_part: dict[str, float]
     """Mean error by part of the face."""
     per_landmark: tuple[float | None, ...]
-    """Mean error of each point of the protocol, in its order; None if no face has it annotated."""
+    """Mean error of each point of the protocol; None if it is never annotated."""
     per_subset: dict[str, SubsetScore]
     ms_per_face: float | None = None
-    """Median time per face of predict, in ms, without its first call; None for a file."""
+    """Median time of predict per face, without the first call; None for a file."""
     at_thresholds: tuple[ErrorRates, ...]
     """Rates at each threshold of the protocol."""
     other_norms: dict[str, ErrorRates]
@@ -90,9 +90,9 @@ class Report(SubsetScore):
     converted_from: str = ""
     """Scheme of the predictions if it is not the protocol's."""
     notes: tuple[str, ...] = ()
-    """Caveats for the reader: a part of the data that is absent, interpolated points."""
+    """Caveats, such as missing data and interpolated points."""
     fingerprint: str
-    """Hash of the true points in any order; equal if two reports scored the same annotations."""
+    """Hash of the true points, in any order."""
     version: str
     """Version of this package."""
     settings: Protocol
@@ -103,7 +103,7 @@ class Report(SubsetScore):
     perturbation: tuple[Perturbed, ...] = ()
 
     def errors(self) -> list[float]:
-        """Return the error of each face, in the order of `per_image`; inf if it was missed."""
+        """Return the errors of `per_image`; inf for a missed face."""
         return [float("inf") if face.nme is None else face.nme for face in self.per_image]
 
 
@@ -138,7 +138,7 @@ def read_report(path: str | os.PathLike[str]) -> Report:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines of columns: the first aligned left, the others right; short rows are padded."""
+    """Return lines of columns, the first aligned left; short rows are padded."""
     padded = [[*row, *[""] * (len(head) - len(row))] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*padded, strict=True)]
     lines = []

@@ -40,7 +40,8 @@ h1 { font-size: 1.5em; margin-bottom: 0 } h2 { font-size: 1.1em; margin-top: 2em
 .figures { display: flex; gap: 2.2em; flex-wrap: wrap; margin: 1.2em 0 }
 .figures b { display: block; font-size: 1.7em }
 .note { background: #fff3cd; padding: .4em .8em; border-left: 4px solid #e0a800 }
-pre { background: #f6f7f8; padding: 1em; overflow-x: auto; font-size: 13px; line-height: 1.35 }
+pre { background: #f6f7f8; padding: 1em; overflow-x: auto }
+pre { font-size: 13px; line-height: 1.35 }
 img.chart { width: 100% } .faces { display: flex; flex-wrap: wrap; gap: 10px }
 .faces figure { margin: 0; width: 168px; font-size: 12px; overflow-wrap: anywhere }
 .faces img { width: 168px }
@@ -152,7 +153,7 @@ def _draw_perturbation(axes: "Axes", report: Report, kind: str) -> None:
 
 
 def draw_charts(report: Report) -> "Figure":
-    """Draw CED, reliability, parts and landmarks, and the perturbation curves if there are any.
+    """Draw CED, reliability, parts, landmarks, and the perturbation if measured.
 
     Raises:
         ExtraError: If matplotlib is not installed.

@@ -1,7 +1,7 @@
 """Measure tracks: jitter on still stretches, lag, gaps, id switches and misses.
 
-A track is the landmarks of a face per frame, (T, N, 2) pixels, nan without the face. Its norm is
-the interocular distance in pixels, of which results are fractions; times are in frames.
+A track is the landmarks of a face per frame, (T, N, 2) pixels, nan without the face.
+Lengths are fractions of its norm, the interocular distance in pixels; times are in frames.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ MOTION_SIGMA = 4.0
 STILL_SPEED = 0.005
 """A frame is still if no point of the smoothed track moves faster, per frame."""
 STILL_STEP = 0.015
-"""And if the mean of all points, which jitters little, moves less in every frame: a head may shake
-too fast for the smoothed track to show it."""
+"""And if the mean of all points, which jitters little, moves less in every frame: a head
+may shake too fast for the smoothed track to show it."""
 REFERENCE_SIGMA = 1.5
 """Sigma in frames of the Gaussian that makes the zero-phase reference for the lag."""
 MAX_LAG = 10
@@ -47,9 +47,9 @@ class Stability:
     still_frames: int
     """Frames in which the reference is still."""
     jitter: float
-    """Root mean square of the points' second differences in still frames; nan without any."""
+    """Root mean square of the second differences in still frames; nan without any."""
     lag: float
-    """Frames after the zero-phase reference; nan without motion or without a reference."""
+    """Frames after the zero-phase reference; nan without motion or reference."""
 
 
 def interocular(track: Array, scheme_name: str) -> float:
@@ -83,7 +83,7 @@ def stretches(track: Array, min_frames: int = 1) -> list[slice]:
 
 
 def speeds(track: Array, min_frames: int) -> Array:
-    """Return the speed of the fastest smoothed point, (T,) pixels; nan in shorter stretches."""
+    """Return the speed of the fastest smoothed point, (T,); nan below `min_frames`."""
     found = np.full(len(track), np.nan)
     for part in stretches(track, min_frames):
         velocity = np.gradient(zero_phase(track[part], MOTION_SIGMA), axis=0)
@@ -103,7 +103,7 @@ def still_frames(track: Array, norm: float) -> NDArray[np.bool_]:
 
 
 def second_differences(track: Array, norm: float) -> Array:
-    """Return the root mean square of the points' second differences, (T,); nan at ends and gaps."""
+    """Return the root mean square second difference of the points, (T,), or nan."""
     second = np.full(len(track), np.nan)
     differences = track[2:] - 2 * track[1:-1] + track[:-2]
     second[1:-1] = np.sqrt((differences**2).sum(-1).mean(1)) / norm
@@ -111,9 +111,9 @@ def second_differences(track: Array, norm: float) -> Array:
 
 
 def jitter(track: Array, norm: float, still: NDArray[np.bool_]) -> float:
-    """Return the root mean square of `second_differences` over frames between `still` (T,) ones.
+    """Return the root mean square of `second_differences` over `still` (T,) frames.
 
-    It is nan without such a frame.
+    Both neighbors must be still; it is nan without such a frame.
     """
     inner = still.copy()
     inner[1:-1] &= still[:-2] & still[2:]
@@ -123,9 +123,10 @@ def jitter(track: Array, norm: float, still: NDArray[np.bool_]) -> float:
 
 
 def lag(track: Array, reference: Array) -> float:
-    """Return the frames by which `track` is later than `reference`; nan if too little moves.
+    """Return by how many frames `track` is late; nan if too little moves.
 
-    It is the peak of the cross-correlation of their motions, between frames by a parabola.
+    It is the peak of the cross-correlation of its motion with the reference's, between
+    frames by a parabola.
     """
     correlation = _correlation(track, reference)
     if not np.isfinite(correlation).all() or correlation.max() < MIN_CORRELATION:
@@ -139,7 +140,7 @@ def lag(track: Array, reference: Array) -> float:
 
 
 def _correlation(track: Array, reference: Array) -> Array:
-    """Return the correlation of both motions at each lag of -MAX_LAG to MAX_LAG frames."""
+    """Return the correlation of both motions at lags of -MAX_LAG to MAX_LAG."""
     both = np.where(np.isfinite(track) & np.isfinite(reference), track, np.nan)
     sums = np.zeros((3, 2 * MAX_LAG + 1))
     for part in stretches(both, 2 * MIN_FRAMES):
@@ -160,7 +161,7 @@ def measure_stability(track: Array, scheme_name: str, reference: Array | None = 
     Args:
         track: The track.
         scheme_name: Its scheme.
-        reference: The same face measured frame by frame, which decides what is still and what is
+        reference: The same face measured frame by frame, to decide what is still and
             late. None: the track itself decides what is still, and has no lag.
 
     Raises:
@@ -245,8 +246,8 @@ def measure_tracks(tracks: Tracks, reference: Tracks | None = None) -> dict[int,
 
     Args:
         tracks: Tracks to measure.
-        reference: The same video tracked without a filter, with the same track ids; a face that
-            it lacks is measured alone.
+        reference: The same video tracked without a filter, with the same track ids; a
+            face that it lacks is measured alone.
 
     Raises:
         InputError: If the numbers of frames differ, or the scheme has no eye corners.

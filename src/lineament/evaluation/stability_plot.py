@@ -1,4 +1,4 @@
-"""Draw the motion and jitter of tracks over time; depends on matplotlib (extra `report`)."""
+"""Draw the motion and jitter of tracks over time; needs the extra `report`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ MIN_FRAMES = 3
 
 
 def draw_stability(rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path) -> None:
-    """Draw the motion and the jitter of the longest face of each row, in percent per frame.
+    """Draw motion and jitter of the longest face of each row, in percent per frame.
 
     Still frames of the first row are shaded.
 

@@ -20,7 +20,7 @@ SUBPIXEL_BITS = 3
 
 
 def draw_errors(image: NDArray[np.uint8], truth: Array, pred: Array | None) -> NDArray[np.uint8]:
-    """Return a crop (SIDE, SIDE, 3): true points green, predicted points red and joined to them.
+    """Return a crop (SIDE, SIDE, 3): true points green, predicted ones red, joined.
 
     Args:
         image: RGB image, (H, W, 3).
