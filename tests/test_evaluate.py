@@ -266,7 +266,8 @@ def test_a_model_that_lacks_points_of_the_protocol_is_refused() -> None:
     five = np.array([[80.0, 90], [130, 90], [105, 110], [85, 130], [125, 130]])
     with pytest.raises(
         ProtocolError,
-        match=r"5 landmarks \(five\), from which \d+ of the 68 points of protocol '300w-common'",
+        match=r"predicts 5 landmarks \(five\), from which \d+ of the 68 points of protocol "
+        r"'300w-common' \(ibug68\)",
     ):
         score(lambda image, boxes: faces(face(five, scheme="five")), [sample(0)])
 

@@ -93,7 +93,8 @@ def test_a_failed_write_leaves_the_old_report(
     [
         (
             "",
-            r"r.json: not a report \(Invalid JSON.*\); wanted the JSON file written by evaluate",
+            r"r.json: not a report \(Invalid JSON.*\); "
+            r"wanted the JSON file written by evaluate or score",
         ),
         ("{}", r"r.json: not a report \(threshold: Field required\)"),
         ("[]", r"r.json: not a report \(Input should be an object\)"),
@@ -185,7 +186,8 @@ def test_the_same_faces_in_other_pixels_compare_with_a_note() -> None:
 def test_unlike_protocols_are_refused() -> None:
     with pytest.raises(
         ProtocolError,
-        match=r"of protocol '300w-common', 'b' of '300w-challenging'; figures of unlike protocols",
+        match=r"'a' is of protocol '300w-common', 'b' of '300w-challenging'; "
+        r"figures of unlike protocols do not",
     ):
         compare([report(name="300w-common"), report(name="300w-challenging")], ["a", "b"])
 
