@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lineament.data.crop_cache import TrainingCrops
 from lineament.data.sample import cache_root, data_root
+from lineament.data.training_crops import TrainingCrops
 from lineament.recipe import read_recipe
 from lineament.training.loader import make_loader
 from lineament.training.parallel import Processes
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement")
     parser.add_argument(
-        "--data", help="folder of the data sets; default: LINEAMENT_DATA, else ../shared/data"
+        "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
     )
     parser.add_argument(
         "--cache", type=Path, help="folder of the crop caches; default: the user's cache"

@@ -67,7 +67,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(prog="bench/run memory", description=__doc__)
     parser.add_argument(
-        "--data", help="folder of the data sets; default: LINEAMENT_DATA, else ../shared/data"
+        "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
     )
     parser.add_argument("--cache", type=Path, help="not used; accepted by every part of bench/run")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")

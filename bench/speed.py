@@ -96,7 +96,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(prog="bench/run speed", description=__doc__)
     parser.add_argument(
-        "--data", help="folder of the data sets; default: LINEAMENT_DATA, else ../shared/data"
+        "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
     )
     parser.add_argument(
         "--cache", type=Path, default=ROOT / ".venv-bench", help="folder of the environments"

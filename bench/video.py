@@ -211,7 +211,7 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="bench/run video", description=__doc__)
     parser.add_argument(
-        "--data", help="folder of the data sets; default: LINEAMENT_DATA, else ../shared/data"
+        "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
     )
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")

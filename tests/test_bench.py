@@ -1,5 +1,6 @@
 """Parts of bench/ that need no peer: the contract, scores on shared points, the table, verdicts."""
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -231,6 +232,18 @@ def test_the_page_names_the_machine_and_the_peers_not_measured():
     assert "0-67" in page
     assert "- y: no model" in page
     assert "not for the record" not in markdown(report | {"machine": marked | {"busy": False}})
+
+
+PARTS = ("compare", "speed", "memory", "size", "video", "install", "loader")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_of_the_bench_can_be_imported(part):
+    if part == "loader":
+        pytest.importorskip("torch")
+    if part == "video":
+        pytest.importorskip("av")
+    assert callable(importlib.import_module(f"bench.{part}").main)
 
 
 def test_squares_grow_and_move_with_the_box():

@@ -286,7 +286,7 @@ def test_invisible_points_count_by_the_rule_of_the_protocol() -> None:
 
 
 def test_validation_keeps_only_the_validation_tenth() -> None:
-    samples = [sample(i, f"afw/{i}_1.jpg", photo=str(i), subset="afw") for i in range(60)]
+    samples = [sample(i, f"afw/{i}_1.jpg", group=str(i), subset="afw") for i in range(60)]
     tenth = [s for s in samples if s.is_validation()]
     report = score(Oracle(tenth), samples, "300w-val")
     assert 0 < len(tenth) < 20

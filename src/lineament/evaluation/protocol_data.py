@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..atomic import atomic_path
-from ..data.readers.registry import data_folder, data_set, read_annotations
+from ..data.readers.registry import data_folder, data_set
 from ..data.sample import Sample, data_root
 from ..errors import ProtocolError
 from ..schemes import scheme
@@ -58,9 +58,9 @@ def read_protocol(
         raise ProtocolError(
             f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data"
         )
-    folder = data_root(root)
-    samples = read_annotations(fixed.data, folder, fixed.part)
-    own_folder, places = data_folder(fixed.data, folder), data_set(fixed.data).layout(fixed.part)
+    known, own_folder = data_set(fixed.data), data_folder(fixed.data, data_root(root))
+    samples = known.read(own_folder, fixed.part, absent=True)
+    places = known.layout(fixed.part)
     if not samples:
         looked = " or ".join(str(own_folder / place) for place in places or [""])
         raise ProtocolError(
