@@ -29,7 +29,7 @@ def figure(
     return {
         "command": command + (" --flip" if flip else ""),
         "faces": report.images,
-        "missed": report.missed,
+        "missed": report.misses,
         "nme": report.nme,
         "failure_rate": report.failure_rate,
         "auc": report.auc,

@@ -124,7 +124,7 @@ def test_evaluate_prints_a_table_or_json_and_compare_shows_reports_side_by_side(
     required = {
         "protocol",
         "images",
-        "missed",
+        "misses",
         "nme",
         "failure_rate",
         "auc",
@@ -142,6 +142,30 @@ def test_evaluate_prints_a_table_or_json_and_compare_shows_reports_side_by_side(
     code, out, _ = call("compare", tmp_path / "a", tmp_path / "b" / "report.json")
     assert code == 0
     assert out.count("detected") == 2
+
+
+def test_a_protocol_with_missing_images_is_scored_only_if_partial(tmp_path):
+    data = write_points(tmp_path / "data")
+    (data / "other.pts").write_text((data / "face.pts").read_text())
+    words = ("evaluate", "--protocol", "folder", "--data", data)
+    code, out, err = call(*words)
+    assert (code, out) == (1, "")
+    assert "1 of 2 faces have their image; missing: other.jpg; get them, or score the rest" in err
+    code, out, _ = call(*words, "--partial", "--format", "json")
+    assert code == 0
+    report = json.loads(out)
+    assert (report["images"], report["notes"]) == (1, ["missing: other.jpg"])
+
+
+def test_the_report_folder_of_a_refused_protocol_lists_all_that_is_missing(tmp_path):
+    pytest.importorskip("matplotlib")
+    data = write_points(tmp_path / "data")
+    (data / "other.pts").write_text((data / "face.pts").read_text())
+    words = ("evaluate", "--protocol", "folder", "--data", data, "--report", tmp_path / "out")
+    code, _, err = call(*words)
+    assert code == 1
+    assert f"the complete list: {tmp_path}/out/missing.txt" in err
+    assert (tmp_path / "out" / "missing.txt").read_text() == "other.jpg\n"
 
 
 def test_score_takes_the_predictions_of_another_system(tmp_path):

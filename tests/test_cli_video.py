@@ -377,7 +377,7 @@ def test_stability_is_measured_of_videos_and_tracks(video, tmp_path):
     words = ("--reference", tmp_path / "raw.jsonl", "--truth", tmp_path / "raw.jsonl")
     code, out, _ = call("stability", tmp_path / "a.jsonl", *words)
     assert code == 0
-    assert out.splitlines()[-2].split()[-3:] == ["misses", "false", "positives"]
+    assert out.splitlines()[-2].split()[-5:] == ["id", "switches", "misses", "false", "positives"]
     assert out.splitlines()[-1].split()[-4:] == ["40", "0", "0", "0"]
     (tmp_path / "short.jsonl").write_text(
         "\n".join((tmp_path / "raw.jsonl").read_text().splitlines()[:6]) + "\n"

@@ -139,5 +139,5 @@ def test_unknown_readers_parts_and_schemes_are_refused(tmp_path):
         DataError, match="the data set 'talking-face' was named without a part; choose one of"
     ):
         read_part("talking-face", tmp_path, "", "ibug68")
-    with pytest.raises(SchemeError, match="no rule makes mediapipe478 of ibug68"):
+    with pytest.raises(SchemeError, match="cannot convert ibug68 to mediapipe478"):
         read_part("folder", tmp_path, "", "mediapipe478", "faces")

@@ -254,8 +254,45 @@ def test_a_conversion_by_way_of_another_scheme_keeps_the_worst_status():
     assert got.status[13] == "exact"  # ibug68 30, the nose tip
 
 
+def test_values_of_points_are_converted_by_the_sources_of_the_points():
+    values = np.linspace(0.1, 0.9, 98)
+    got = convert(cloud("wflw98"), "wflw98", "ibug68")
+    numbers = got.convert_values(values)
+    np.testing.assert_array_equal(numbers[48:], values[76:96])  # exact points keep their number
+    assert numbers[18] == pytest.approx((values[34] + values[41]) / 2)
+    assert numbers[37] == pytest.approx((2 * values[61] + values[62]) / 3)
+    absent = convert(cloud("aflw19"), "aflw19", "aflw21")
+    assert np.isnan(absent.convert_values(np.ones(19))).nonzero()[0].tolist() == [12, 16]
+    assert absent.convert_values(np.ones(19), missing=0.0)[[11, 12, 16]].tolist() == [1, 0, 0]
+
+
+def test_a_converted_sigma_is_no_smaller_than_the_error_it_stands_for():
+    rng = np.random.default_rng(0)
+    truth = cloud("wflw98")
+    # errors of neighbors: equal, opposite, and independent
+    for errors in (
+        np.ones((98, 2)),
+        rng.choice([-1.0, 1], (98, 1)) * [1, 1],
+        rng.normal(size=(98, 2)),
+    ):
+        moved = convert(truth + errors, "wflw98", "ibug68")
+        away = np.linalg.norm(moved.points - convert(truth, "wflw98", "ibug68").points, axis=1)
+        assert (moved.convert_values(np.linalg.norm(errors, axis=1)) >= away - 1e-9).all()
+
+
+def test_an_unknown_value_reaches_only_the_points_made_of_it():
+    values = np.ones(98)
+    values[34] = np.nan
+    got = convert(cloud("wflw98"), "wflw98", "ibug68").convert_values(values)
+    assert np.isnan(got).nonzero()[0].tolist() == [18]
+    with pytest.raises(
+        ShapeError, match=r"values have shape \(68,\); wanted \(98,\), one per wflw98"
+    ):
+        convert(cloud("wflw98"), "wflw98", "ibug68").convert_values(np.ones(68))
+
+
 def test_an_impossible_pair_is_an_error_that_lists_what_is_possible():
-    message = r"no rule makes mediapipe478 of ibug68; ibug68 can become aflw19, .*wflw98"
+    message = r"cannot convert ibug68 to mediapipe478; ibug68 converts to aflw19, .*wflw98"
     with pytest.raises(SchemeError, match=message):
         convert(cloud("ibug68"), "ibug68", "mediapipe478")
 

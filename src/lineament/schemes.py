@@ -1,6 +1,6 @@
-"""What landmark i is: names, mirror maps, edges, parts, normalizer points of every point set, and how to convert them.
+"""Landmark schemes: names, mirror maps, edges and norms of every point set, and conversions.
 
-All of it is read from tables/schemes/<name>.toml. Left and right are the subject's own.
+Read from tables/schemes/<name>.toml. Left and right are the subject's own.
 """
 
 import tomllib
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import SchemeError, did_you_mean
+from .errors import SchemeError, ShapeError, did_you_mean
 from .geometry import Array, as_points
 
 NAMES = (
@@ -31,36 +31,34 @@ NAMES = (
     "ibug68_helen194",
     "mediapipe478",
 )
-HUBS = ("ibug68", "wflw98")  # a pair without a rule of its own goes by way of one of these
-STATUSES = (
-    "missing",
-    "interpolated",
-    "exact",
-)  # in rising order: a chain of rules is as good as its worst link
+HUBS = ("ibug68", "wflw98")
+"""Schemes to convert through when a pair has no rule of its own."""
+STATUSES = ("missing", "interpolated", "exact")
+"""Worst first: a chain of rules is as good as its worst link."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scheme:
-    """A point set. Frozen; arrays are read-only."""
+    """A landmark scheme: the meaning of each landmark index. Arrays are read-only."""
 
     name: str
-    """How recipes, faces and files call it, e.g. "ibug68"."""
+    """Name in recipes, faces and files, e.g. "ibug68"."""
     title: str
-    """One sentence: which points, by whom."""
+    """One sentence: the points and their source."""
     points: tuple[str, ...]
-    """The name of each point, unique, with subject-left and -right spelled out."""
+    """Unique name of each point, with the subject's left and right spelled out."""
     mirror: NDArray[np.intp]
     """(N,): point i of a flipped image is point mirror[i] of the original."""
     edges: tuple[tuple[int, int], ...]
-    """The pairs of points that a drawing joins."""
+    """Pairs of points that a drawing joins."""
     parts: dict[str, tuple[int, ...]]
     """Point indices by part of the face."""
     norm_points: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
-    """By normalizer rule: two groups of points, the distance of whose centres is the norm."""
+    """Two groups of points per normalizer; the norm is the distance of their centers."""
     mean_shape: Array | None = None
-    """(N, 2) in units of the tight box's longer side around its centre, or None where it was not learnt."""
+    """(N, 2) about the center of its tight box, in longer sides of it; None if not learned."""
     heads: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """By name, the schemes joined in this one and the indices of their points here; empty for one that joins none."""
+    """Indices of the points of each scheme joined in this one; empty for a plain scheme."""
 
     def __len__(self) -> int:
         return len(self.points)
@@ -68,26 +66,57 @@ class Scheme:
 
 @dataclass(frozen=True, eq=False)
 class Conversion:
-    """Points of one scheme, made from another's."""
+    """Landmarks converted from one scheme to another."""
 
     points: Array
-    """(M, 2), the frame of the source; nan where missing."""
+    """(M, 2), in the frame of the source landmarks; nan if missing."""
     status: NDArray[np.str_]
-    """(M,): "exact", the same point by definition; "interpolated", of neighbors or the nearest point; or "missing"."""
+    """(M,): "exact", the same point by definition; "interpolated", from neighbors; "missing"."""
     source: str
-    """The scheme of the points that were given."""
+    """Scheme of the given landmarks."""
     target: str
-    """The scheme of `points`."""
+    """Scheme of `points`."""
+    weights: Array
+    """(M, N): weight of each source point in each target point, at least 0."""
 
     def having(self, status: str) -> NDArray[np.intp]:
-        """The indices of the target points of that `status`."""
+        """Return the indices of the target points with this `status`."""
         return np.flatnonzero(self.status == status)
+
+    def convert_values(self, values: ArrayLike, missing: float = np.nan) -> Array:
+        """Convert one number per landmark, such as scores or sigma, along with the landmarks.
+
+        An exact point keeps its number. An interpolated point takes the mean of its source
+        points' numbers, with the weights of their coordinates. For sigma that is an upper
+        bound, however the errors are correlated, without the error of the rule itself.
+
+        Args:
+            values: (N,), one number per source point.
+            missing: Value of missing points.
+
+        Returns:
+            (M,), one number per target point.
+
+        Raises:
+            ShapeError: If there is not one number per source point.
+        """
+        array = np.asarray(values, dtype=np.float64)
+        count = self.weights.shape[1]
+        if array.shape != (count,):
+            raise ShapeError(
+                f"values have shape {array.shape}; wanted ({count},), one per {self.source} point"
+            )
+        unknown = np.isnan(array)
+        # a nan must reach only the points it is a source of, and 0 * nan is nan
+        result = self.weights @ np.where(unknown, 0.0, array)
+        result[(self.weights != 0) @ unknown] = np.nan
+        result[self.status == "missing"] = missing
+        return np.asarray(result)
 
 
 def _table(name: str) -> dict[str, Any]:
-    return tomllib.loads(
-        files(__package__).joinpath(f"tables/schemes/{name}.toml").read_text(encoding="utf-8")
-    )
+    path = files(__package__).joinpath(f"tables/schemes/{name}.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -96,7 +125,11 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def check_scheme(name: str) -> str:
-    """`name`, where a scheme is called so.    Raises: SchemeError, with the nearest name."""
+    """Return `name` if it is the name of a scheme.
+
+    Raises:
+        SchemeError: If no scheme has this name; the message offers the nearest one.
+    """
     if name not in NAMES:
         raise SchemeError(f"no scheme is called {name!r}; {did_you_mean(str(name), NAMES)}")
     return name
@@ -105,7 +138,9 @@ def check_scheme(name: str) -> str:
 @cache
 def _load(name: str) -> Scheme:
     table = _table(name)
-    edges = [pair for chain in table["chains"] for pair in pairwise(chain)]
+    edges: list[tuple[int, int]] = []
+    for chain in table["chains"]:
+        edges += pairwise(chain)
     mean = table.get("mean_shape")
     return Scheme(
         name=name,
@@ -114,23 +149,27 @@ def _load(name: str) -> Scheme:
         mirror=_frozen(np.array(table["mirror"], dtype=np.intp)),
         edges=tuple(edges),
         parts={part: tuple(points) for part, points in table["parts"].items()},
-        norm_points={rule: (tuple(a), tuple(b)) for rule, (a, b) in table["norm_points"].items()},
+        norm_points={norm: (tuple(a), tuple(b)) for norm, (a, b) in table["norm_points"].items()},
         mean_shape=None if mean is None else _frozen(np.array(mean, dtype=np.float64)),
         heads={head: tuple(points) for head, points in table.get("heads", {}).items()},
     )
 
 
 def scheme(name: str) -> Scheme:
-    """The scheme called `name`.    Raises: SchemeError for an unknown name."""
+    """Return the scheme called `name`.
+
+    Raises:
+        SchemeError: If no scheme has this name.
+    """
     return _load(check_scheme(name))
 
 
 @cache
 def _rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
-    """The weights (M, N) that make target points of source points, and the rank (M,) of each in STATUSES."""
+    """Return the weights (M, N) of source in target points, and their ranks (M,) in STATUSES."""
     count = len(scheme(target))
     if source == target:
-        return np.eye(count), np.full(count, 2)
+        return _frozen(np.eye(count)), np.full(count, 2)
     table = _table(target).get("from", {}).get(source)
     if table is None:
         return None
@@ -141,12 +180,12 @@ def _rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
     for mixed in table.get("mixed", ()):
         weights[mixed["point"], mixed["sources"]] = mixed["weights"]
         rank[mixed["point"]] = 1
-    return weights, rank
+    return _frozen(weights), rank
 
 
 @cache
 def _path(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
-    """The rule of the pair, else the best one by way of a hub, else None."""
+    """Return the rule of the pair, else the best one through a hub, else None."""
     direct = _rule(source, target)
     if direct is not None:
         return direct
@@ -156,33 +195,44 @@ def _path(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
         if first is not None and second is not None:
             worst = np.where(second[0] != 0, first[1], len(STATUSES)).min(1)
             rank = np.minimum(second[1], worst)
-            chained.append(((second[0] @ first[0]) * (rank > 0)[:, None], rank))
+            chained.append((_frozen((second[0] @ first[0]) * (rank > 0)[:, None]), rank))
     return max(chained, key=lambda rule: int(rule[1].sum()), default=None)
 
 
 def convert(points: ArrayLike, source: str, target: str) -> Conversion:
-    """The `points` (N, 2) of scheme `source` as points of scheme `target`, in the same frame.
+    """Convert landmarks from one scheme to another.
 
-    A target point whose source points are not all finite is missing.
-    Raises: SchemeError for an unknown scheme or a pair without a rule; SchemeError for another number of points;
-    ShapeError where they are not (N, 2).
+    Args:
+        points: Landmarks in `source`, (N, 2), in any frame. Rows may be nan.
+        source: Scheme of `points`.
+        target: Scheme wanted.
+
+    Returns:
+        The landmarks in `target`, in the same frame. A point is missing if one of its source
+        points is not finite.
+
+    Raises:
+        SchemeError: If a scheme is unknown, the number of points is not that of `source`, or
+            no rule converts the pair.
+        ShapeError: If `points` are not (N, 2).
     """
     given = scheme(source)
     check_scheme(target)
     array = as_points(points)
     if len(array) != len(given):
         raise SchemeError(
-            f"{len(array)} points were given as {source}, which has {len(given)}; name the scheme they are of"
+            f"{len(array)} points were given as {source}, which has {len(given)}; "
+            "name the scheme they are of"
         )
     path = _path(source, target)
     if path is None:
         known = sorted(name for name in NAMES if _path(source, name) is not None)
         raise SchemeError(
-            f"no rule makes {target} of {source}; {source} can become {', '.join(known)}"
+            f"cannot convert {source} to {target}; {source} converts to {', '.join(known)}"
         )
     weights, rank = path
     finite = np.isfinite(array[:, 0]) & np.isfinite(array[:, 1])
     rank = np.where((weights != 0) @ ~finite, 0, rank)
     result = weights @ np.where(finite[:, None], array, 0.0)
     result[rank == 0] = np.nan
-    return Conversion(_frozen(result), _frozen(np.array(STATUSES)[rank]), source, target)
+    return Conversion(_frozen(result), _frozen(np.array(STATUSES)[rank]), source, target, weights)

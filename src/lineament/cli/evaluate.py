@@ -12,6 +12,7 @@ from .options import (
     DetectorName,
     Flip,
     ModelName,
+    Partial,
     Printed,
     ProtocolId,
     ReportFolder,
@@ -19,7 +20,7 @@ from .options import (
     Smooth,
     make_predictor,
 )
-from .reports import need_plots, show_report
+from .reports import missing_list, need_plots, show_report
 
 
 class BoxSource(StrEnum):
@@ -50,6 +51,7 @@ def evaluate(
     perturb: Annotated[
         bool, typer.Option("--perturb", help="Also measure with boxes shifted, scaled and rotated.")
     ] = False,
+    partial: Partial = False,
 ) -> None:
     """Evaluate a model under a fixed protocol.
 
@@ -64,7 +66,9 @@ def evaluate(
     from ..evaluation.perturb import perturb as measure_perturbed
     from ..evaluation.protocol_data import read_protocol
 
-    fixed, samples = read_protocol(protocol, data, scheme)
+    missing_file = missing_list(report)
+    found_data = read_protocol(protocol, data, scheme, partial=partial, missing_file=missing_file)
+    fixed, samples = found_data.protocol, found_data.samples
     predict: Any = make_predictor(model, detector=detector, flip=flip)
     if boxes is BoxSource.tracked:
         from ..tracking.tracker import Tracker
@@ -73,7 +77,13 @@ def evaluate(
     called = _described(model, boxes, detector, flip, smooth)
     with progress_bar("faces", len(samples)) as step:
         found = measure(
-            predict, fixed, samples, boxes=boxes.value, model=called, progress=lambda done: step()
+            predict,
+            fixed,
+            samples,
+            boxes=boxes.value,
+            model=called,
+            notes=found_data.notes(),
+            progress=lambda done: step(),
         )
     if perturb:
         with progress_bar("perturbed boxes", min(200, len(samples))) as step:

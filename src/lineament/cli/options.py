@@ -60,6 +60,9 @@ Boxes = Annotated[
         "(repeatable), or a JSON file of boxes per image.",
     ),
 ]
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Accept missing faces; the report states them.")
+]
 Flip = Annotated[
     bool,
     typer.Option(

@@ -16,6 +16,11 @@ def need_plots(wanted: Path | None) -> None:
         need_package("matplotlib", "report")
 
 
+def missing_list(folder: Path | None) -> Path | None:
+    """Return the file that lists missing faces, in the folder of the report."""
+    return folder and folder / "missing.txt"
+
+
 def show_report(report: "Report", format: Printed, folder: Path | None) -> None:
     """Print `report`, and write it with its plots to `folder` if one is given."""
     from ..evaluation.report import format_report, write_report

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from .app import app
-from .options import Data, DataScheme, Printed, ProtocolId, ReportFolder, ReportFormat
-from .reports import need_plots, show_report
+from .options import Data, DataScheme, Partial, Printed, ProtocolId, ReportFolder, ReportFormat
+from .reports import missing_list, need_plots, show_report
 
 
 @app.command()
@@ -18,10 +18,7 @@ def score(
     protocol: ProtocolId,
     data: Data = None,
     scheme: DataScheme = None,
-    partial: Annotated[
-        bool,
-        typer.Option("--partial", help="Accept a file that lacks faces; the report counts them."),
-    ] = False,
+    partial: Partial = False,
     format: ReportFormat = Printed.table,
     report: ReportFolder = None,
 ) -> None:
@@ -34,10 +31,11 @@ def score(
     from ..evaluation.protocol_data import read_protocol
     from ..evaluation.protocols import protocol as known_protocol
 
-    fixed, samples = known_protocol(protocol), None
-    called = fixed.for_scheme(scheme) if scheme else fixed
-    if data is not None or needs_samples(called, file):
-        fixed, samples = read_protocol(fixed, data, scheme)
-    else:
-        fixed = called
-    show_report(score_predictions(fixed, file, samples, partial=partial), format, report)
+    given = known_protocol(protocol)
+    fixed, samples, notes = given.for_scheme(scheme) if scheme else given, None, []
+    if data is not None or needs_samples(fixed, file):
+        missing_file = missing_list(report)
+        found = read_protocol(given, data, scheme, partial=partial, missing_file=missing_file)
+        fixed, samples, notes = found.protocol, found.samples, found.notes()
+    scored = score_predictions(fixed, file, samples, partial=partial, notes=notes)
+    show_report(scored, format, report)

@@ -51,7 +51,7 @@ def stability(
     percent of the interocular distance. Lag is in frames, against the tracks without a
     filter; a .jsonl file without --reference has none.
     """
-    from ..evaluation.stability import compare_numbers, measure_tracks
+    from ..evaluation.stability import count_id_errors, measure_tracks
     from ..io.track_files import read_tracks
 
     _check(paths, reference, truth)
@@ -61,8 +61,8 @@ def stability(
     rows, counts, measured = [], [], []
     for name, tracks, raw in _all_tracks(paths, reference, options):
         if truth:
-            found = compare_numbers(tracks.faces, read_tracks(truth).faces)
-            numbers = (found.frames, found.switches, found.lost, found.ghosts)
+            found = count_id_errors(tracks.faces, read_tracks(truth).faces)
+            numbers = (found.frames, found.id_switches, found.misses, found.false_positives)
             counts.append([name, *map(str, numbers)])
         for track_id, face in measure_tracks(tracks, raw).items():
             shown = [str(track_id), str(face.frames), str(face.gaps), str(face.still_frames)]

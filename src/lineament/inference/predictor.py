@@ -204,12 +204,9 @@ class Predictor:
             points.sigma_px[row],
         )
         if self.scheme != self.model.scheme:
-            packed = np.column_stack([landmarks, scores, sigma_px])
-            made, rest = (
-                convert(p, self.model.scheme, self.scheme).points
-                for p in (packed[:, :2], packed[:, 2:])
-            )
-            landmarks, scores, sigma_px = made, rest[:, 0], rest[:, 1]
+            made = convert(landmarks, self.model.scheme, self.scheme)
+            landmarks = made.points
+            scores, sigma_px = made.convert_values(scores), made.convert_values(sigma_px)
         return Face(
             landmarks,
             np.clip(scores, 0, 1),

@@ -22,15 +22,20 @@ def read_aflw(root: Path, part: str) -> list[Sample]:
 
     "full" is the test set, "frontal" its faces of 19 visible points.
     """
+    return [sample for sample in annotated_aflw(root, part) if sample.image.is_file()]
+
+
+def annotated_aflw(root: Path, part: str) -> list[Sample]:
+    """Read faces like `read_aflw`, also those whose image is absent."""
     return _read_21(root) if part == "all21" else _read_19(root, part)
 
 
-def _image_folder(root: Path, name: str) -> Path | None:
-    """Return the folder that has the image `name`, or None."""
+def _image_folder(root: Path, name: str) -> Path:
+    """Return the folder that has the image `name`, else the usual one."""
     for folder in FOLDERS:
         if (root / folder / name).is_file():
             return root / folder
-    return None
+    return root / FOLDERS[0]
 
 
 def _read_19(root: Path, part: str) -> list[Sample]:
@@ -53,12 +58,9 @@ def _read_19(root: Path, part: str) -> list[Sample]:
     boxes = np.asarray(table["bbox"], np.float64)[:, [0, 2, 1, 3]]
     samples = []
     for i in rows.tolist():
-        folder = _image_folder(root, names[i])
-        if folder is None:
-            continue
         samples.append(
             Sample(
-                image=folder / names[i],
+                image=_image_folder(root, names[i]) / names[i],
                 landmarks=landmarks[i],
                 scheme="aflw19",
                 name=f"{names[i]}#{i}",
@@ -82,13 +84,12 @@ def _read_21(root: Path) -> list[Sample]:
         for feature, px, py in points.get(face, ()):
             # features count from 1, in the order of aflw21
             landmarks[feature - 1] = px, py
-        folder = _image_folder(root, name)
-        if folder is None or not np.isfinite(landmarks).any():
+        if not np.isfinite(landmarks).any():
             continue
         box = None if x is None else np.array([x, y, x + width, y + height], np.float64)
         samples.append(
             Sample(
-                image=folder / name,
+                image=_image_folder(root, name) / name,
                 landmarks=landmarks,
                 scheme="aflw21",
                 name=f"{name}#{face}",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...errors import DataError
 from ..sample import GROUP_SEPARATOR, Sample
-from .pts import read_pts_folder
+from .pts import annotated_pts, with_images
 
 
 def read_folder(root: Path, part: str = "all") -> list[Sample]:
@@ -16,8 +16,13 @@ def read_folder(root: Path, part: str = "all") -> list[Sample]:
     Raises:
         DataError: If there is no .pts file, or one is broken or has no image.
     """
+    return with_images(annotated_folder(root, part))
+
+
+def annotated_folder(root: Path, part: str = "all") -> list[Sample]:
+    """Read faces like `read_folder`, also those whose image is absent."""
     folder = "" if part == "all" else part
-    faces = read_pts_folder(root, None, folder, lambda stem: stem.partition(GROUP_SEPARATOR)[0])
+    faces = annotated_pts(root, None, folder, lambda stem: stem.partition(GROUP_SEPARATOR)[0])
     if not faces:
         place = root / folder
         raise DataError(f"{place}: no .pts file in it or below; wanted one next to each image")

@@ -1,6 +1,6 @@
 """The .pts format of 300W: a file of points next to each image, counted from 1."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import DataError
@@ -23,6 +23,25 @@ def read_pts(path: Path) -> Array:
     return parse_pts(text, str(path))
 
 
+def with_images(samples: Sequence[Sample]) -> list[Sample]:
+    """Return `samples`, each of which must have its image.
+
+    Raises:
+        DataError: If images are absent; it names the first ten.
+    """
+    absent = [sample.image for sample in samples if not sample.image.is_file()]
+    if not absent:
+        return list(samples)
+    others = ", ".join(path.with_suffix(".pts").name for path in absent[1:10])
+    more = f"; nor next to {others}" if others else ""
+    rest = f" and {len(absent) - 10} more" if len(absent) > 10 else ""
+    first = absent[0]
+    raise DataError(
+        f"{first.with_suffix('.pts')}: no image next to it; "
+        f"wanted {first.stem}.jpg or .png{more}{rest}"
+    )
+
+
 def read_pts_folder(
     root: Path,
     scheme: str | None,
@@ -42,11 +61,20 @@ def read_pts_folder(
     Raises:
         DataError: If a .pts file is broken or has no image.
     """
+    return with_images(annotated_pts(root, scheme, folder, group_of, attributes))
+
+
+def annotated_pts(
+    root: Path,
+    scheme: str | None,
+    folder: str = "",
+    group_of: Callable[[str], str] = str,
+    attributes: Mapping[str, Mapping[str, bool]] | None = None,
+) -> list[Sample]:
+    """Read faces like `read_pts_folder`, also those whose image is absent."""
     samples = []
     for path in sorted((root / folder).rglob("*.pts")):
-        image = image_next_to(path)
-        if image is None:
-            raise DataError(f"{path}: no image next to it; wanted {path.stem}.jpg or .png")
+        image = image_next_to(path) or path.with_suffix(".jpg")
         landmarks = read_pts(path)
         samples.append(
             Sample(

@@ -10,7 +10,7 @@ from . import aflw, cfp30, cofw, helen194, infanface, mtfl, scut86, talking_face
 from .coco import read_coco
 from .csv_points import read_csv_points
 from .dlib_xml import read_dlib_xml
-from .folder import read_folder
+from .folder import annotated_folder, read_folder
 
 ANY: dict[str, None] = {"all": None}
 
@@ -32,6 +32,10 @@ class DataSet:
     """Official number of faces of each part; ANY if a part may be any file or folder."""
     folder: str = ""
     """Its folder below the data root."""
+    annotated: Callable[[Path, str], list[Sample]] | None = None
+    """Reads also faces whose image is absent; None: `reader`."""
+    layout: Callable[[str], tuple[str, ...]] = lambda part: ()
+    """Wildcards below that folder where the faces of a part are looked for."""
     own_boxes: bool = False
     """True if the boxes of its reader are those of all 68 points, annotated or not."""
     counts_videos: bool = False
@@ -42,8 +46,10 @@ class DataSet:
         """Title and contents in one line."""
         return f"{self.title}: {self.contents}"
 
-    def read(self, folder: Path, part: str) -> list[Sample]:
+    def read(self, folder: Path, part: str, absent: bool = False) -> list[Sample]:
         """Read the faces of one part from the set's own folder.
+
+        With `absent`, faces whose image is absent are read too.
 
         Raises:
             DataError: If the part is unknown, or a file is missing or broken.
@@ -51,7 +57,8 @@ class DataSet:
         if part not in self.parts and self.parts is not ANY:
             hint = did_you_mean(part, self.parts)
             raise DataError(f"{self.title} has no part {part!r}; {hint}")
-        return self.reader(folder, part)
+        reader = self.annotated if absent and self.annotated else self.reader
+        return reader(folder, part)
 
     def missing(self, samples: list[Sample], part: str) -> str:
         """Return a line on how many samples of `part` are missing, or an empty text."""
@@ -87,10 +94,11 @@ READERS: dict[str, DataSet] = {
     "300w": DataSet(
         "300W", "68 points on HELEN, LFPW, AFW and iBUG, and the official test",
         w300.read_300w, w300.PARTS, "300w",
+        annotated=w300.annotated_300w, layout=lambda part: w300.FOLDERS[part],
     ),
     "wflw": DataSet(
         "WFLW", "98 points and six attributes on 10,000 faces",
-        wflw.read_wflw, wflw.PARTS, "wflw",
+        wflw.read_wflw, wflw.PARTS, "wflw", annotated=wflw.annotated_wflw,
     ),
     "cofw": DataSet(
         "COFW", "29 points with occlusion; its test also with 68",
@@ -98,11 +106,12 @@ READERS: dict[str, DataSet] = {
     ),
     "aflw": DataSet(
         "AFLW", "19 points on 24,386 faces of any pose, or the original 21",
-        aflw.read_aflw, aflw.PARTS, "aflw",
+        aflw.read_aflw, aflw.PARTS, "aflw", annotated=aflw.annotated_aflw,
     ),
     "300vw": DataSet(
         "300VW", "114 videos with 68 points per frame; counts are of videos",
         w300vw.read_300vw, w300vw.PARTS, "300vw", counts_videos=True,
+        layout=lambda part: ("**/[0-9][0-9][0-9]/vid.avi",),
     ),
     "talking-face": DataSet(
         "Talking Face", "one video of 5,000 frames, FGNET's 68 points; for tests only",
@@ -142,7 +151,7 @@ READERS: dict[str, DataSet] = {
     ),
     "folder": DataSet(
         "Folder", "images with a .pts file next to each; the part is a folder",
-        read_folder, ANY,
+        read_folder, ANY, annotated=annotated_folder,
     ),
 }  # fmt: skip
 
@@ -169,6 +178,11 @@ def read_data(name: str, root: Path, part: str) -> list[Sample]:
     Raises:
         DataError: If the name or part is unknown, or a file is missing or broken.
     """
+    return data_set(name).read(data_folder(name, root), part)
+
+
+def data_folder(name: str, root: Path) -> Path:
+    """Return the own folder of the data set `name` below `root`, else `root` itself."""
     known = data_set(name)
     own = root / known.folder
-    return known.read(own if known.folder and own.is_dir() else root, part)
+    return own if known.folder and own.is_dir() else root

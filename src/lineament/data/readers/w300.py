@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..sample import Sample, group_of_numbered
-from .pts import read_pts_folder
+from .pts import annotated_pts, with_images
 
 PARTS: dict[str, int] = {
     "train": 3148,
@@ -28,10 +28,15 @@ FOLDERS: dict[str, tuple[str, ...]] = {
 
 
 def read_300w(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part of 300W, ibug68; only those whose files exist."""
+    """Read the faces of one part of 300W, ibug68; absent folders are skipped."""
+    return with_images(annotated_300w(root, part))
+
+
+def annotated_300w(root: Path, part: str) -> list[Sample]:
+    """Read faces like `read_300w`, also those whose image is absent."""
     samples: list[Sample] = []
     for folder in FOLDERS[part]:
-        samples += read_pts_folder(root, "ibug68", folder, group_in(folder))
+        samples += annotated_pts(root, "ibug68", folder, group_in(folder))
     return samples
 
 

@@ -26,6 +26,11 @@ COLUMNS = 196 + 4 + 6 + 1  # points, box, attributes, image
 
 def read_wflw(root: Path, part: str) -> list[Sample]:
     """Read the faces of one part, wflw98, with boxes and attributes; only existing images."""
+    return [sample for sample in annotated_wflw(root, part) if sample.image.is_file()]
+
+
+def annotated_wflw(root: Path, part: str) -> list[Sample]:
+    """Read faces like `read_wflw`, also those whose image is absent."""
     split, _, attribute = part.partition("-")
     path = root / LISTS.format(split)
     if not path.is_file():
@@ -38,7 +43,7 @@ def read_wflw(root: Path, part: str) -> list[Sample]:
         if not line.strip():
             continue
         sample = _parse_face(line.split(), root, f"{path}:{number}", split, faces)
-        if sample.image.is_file() and (not attribute or sample.attributes[attribute]):
+        if not attribute or sample.attributes[attribute]:
             samples.append(sample)
     return samples
 

@@ -1,4 +1,4 @@
-"""The sheets: one page that needs nothing beside it, one picture, and a plain error without matplotlib."""
+"""Drawn reports: one self-contained page, one image, and a plain error without matplotlib."""
 
 import re
 import sys
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from lineament.errors import ExtraError
-from lineament.evaluation.accumulator import Tally
+from lineament.evaluation.accumulator import ErrorAccumulator
 from lineament.evaluation.protocols import protocol
 from lineament.evaluation.report import Perturbed, Report
-from lineament.evaluation.worst import SIDE, WorstFaces, draw_errors
+from lineament.evaluation.worst import WorstFaces
 
 pytest.importorskip("matplotlib")
 
@@ -22,20 +22,22 @@ N = 68
 
 
 def report(missed: bool = False, sigma: bool = True, name: str = "a<b>.jpg") -> Report:
-    tally, worst = Tally(protocol("folder")), WorstFaces(2)
+    errors, worst = ErrorAccumulator(protocol("folder")), WorstFaces(2)
     for seed in range(3):
         truth = np.random.default_rng(seed).uniform(20, 120, (N, 2))
         pred = None if missed else truth + seed
-        error = tally.add(f"{seed}{name}", truth, pred, sigma_px=np.full(N, 2.0) if sigma else None)
-        worst.offer(error, f"{seed}{name}", np.full((150, 150, 3), 120, np.uint8), truth, pred)
+        error = errors.add(
+            f"{seed}{name}", truth, pred, sigma_px=np.full(N, 2.0) if sigma else None
+        )
+        worst.add(error, f"{seed}{name}", np.full((150, 150, 3), 120, np.uint8), truth, pred)
     kinds = [("none", 0.0), ("shift_x", 0.1), ("shift_x", -0.1), ("scale", 1.1), ("roll", 30.0)]
     changed = tuple(Perturbed(kind=k, amount=a, nme=0.03, failure_rate=0.0) for k, a in kinds)
-    return tally.report(boxes="truth", model="m & n", worst=worst.faces()).model_copy(
+    return errors.report(boxes="truth", model="m & n", worst=worst.faces()).model_copy(
         update={"perturbation": changed}
     )
 
 
-def test_the_page_holds_all_it_shows_and_escapes_names(tmp_path: Path) -> None:
+def test_the_page_is_self_contained_and_escapes_names(tmp_path: Path) -> None:
     page = write_html(report(), tmp_path / "out" / "r.html").read_text()
     assert set(re.findall(r'(?:src|href)="([^",]*)', page)) == {
         "data:image/png;base64",
@@ -48,31 +50,31 @@ def test_the_page_holds_all_it_shows_and_escapes_names(tmp_path: Path) -> None:
     assert "http" not in page
 
 
-def test_the_picture_is_one_png_with_charts_above_faces(tmp_path: Path) -> None:
+def test_the_image_is_one_png_with_charts_above_faces(tmp_path: Path) -> None:
     path = write_png(report(), tmp_path / "r.png")
-    picture = cv2.imread(str(path))
+    image = cv2.imread(str(path))
     without = cv2.imread(
         str(write_png(report().model_copy(update={"worst": ()}), tmp_path / "s.png"))
     )
-    assert picture.shape[0] > without.shape[0] > 1000
-    assert picture.shape[1] == without.shape[1]
-    assert (picture[: len(without)] == without).all()
+    assert image.shape[0] > without.shape[0] > 1000
+    assert image.shape[1] == without.shape[1]
+    assert (image[: len(without)] == without).all()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r.png", "s.png"]
 
 
-def test_a_report_of_missed_faces_without_sigma_or_changed_boxes_is_drawn(tmp_path: Path) -> None:
+def test_a_report_of_missed_faces_without_sigma_or_perturbed_boxes_is_drawn(tmp_path: Path) -> None:
     bare = report(missed=True, sigma=False).model_copy(update={"perturbation": ()})
     assert "missed" in write_html(bare, tmp_path / "r.html").read_text()
     assert write_png(bare, tmp_path / "r.png").stat().st_size > 1000
 
 
-def test_a_comparison_draws_one_curve_for_each_report() -> None:
+def test_a_comparison_draws_one_curve_per_report() -> None:
     figure = draw_comparison([report(), report()], ["one", "two"])
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert [label.split(":")[0] for label in labels] == ["one", "two"]
 
 
-def test_without_matplotlib_the_error_says_what_to_type(
+def test_without_matplotlib_the_error_names_the_command_to_type(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
@@ -81,25 +83,3 @@ def test_without_matplotlib_the_error_says_what_to_type(
     ):
         write_html(report(), tmp_path / "r.html")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_drawn_face_has_green_truth_and_red_prediction() -> None:
-    truth = np.array([[20.0, 20], [120, 120]])
-    grey = np.full((150, 150, 3), 120, np.uint8)
-    drawn = draw_errors(grey, truth, truth + np.array([20, 0])).astype(int)
-    assert drawn.shape == (SIDE, SIDE, 3)
-    red, green, _ = np.moveaxis(drawn, 2, 0)
-    assert ((red - green) > 120).sum() > 10
-    assert ((green - red) > 120).sum() > 10
-    missed = draw_errors(grey, truth, None).astype(int)
-    assert not ((missed[..., 0] - missed[..., 1]) > 120).any()
-
-
-def test_the_worst_are_kept_in_order_and_the_earlier_of_equals_stays() -> None:
-    worst, truth = WorstFaces(2), np.array([[20.0, 20], [120, 120]])
-    for number, error in enumerate([0.1, 0.3, 0.1, 0.3, float("inf"), 0.3]):
-        worst.offer(error, str(number), np.zeros((150, 150, 3), np.uint8), truth, truth)
-    assert [(face.image, face.nme) for face in worst.faces()] == [("4", None), ("1", 0.3)]
-    none = WorstFaces(0)
-    none.offer(0.1, "a", np.zeros((150, 150, 3), np.uint8), truth, truth)
-    assert none.faces() == ()

@@ -1,4 +1,4 @@
-"""Us and every peer on the same pixels and boxes: errors, times, throughput, memory, size. See bench/run."""
+"""Compare Lineament with its peers on the same pixels and boxes: errors, times, memory, size."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import Sample, data_root
 
 from .install import OURS, PEERS, ROOT, PeerPlan, install_mb, python_of
-from .machine import BUSY_LOAD, describe, timing_cpus, today, write_beside
+from .machine import BUSY_LOAD, describe, timing_cpus, today, write_text
 from .process import PeerError, PeerProcess
 from .score import score_peers
 from .table import markdown
@@ -28,7 +28,7 @@ BATCH = 64
 
 @dataclass
 class Row:
-    """One peer at work."""
+    """A running peer and its measurements."""
 
     plan: PeerPlan
     process: PeerProcess
@@ -41,14 +41,14 @@ class Row:
 
 
 def read_faces(part: str, root: Path) -> list[Sample]:
-    """The faces of 300W common, or of the validation tenth of its training faces."""
+    """Return the faces of 300W common, or the validation tenth of its training faces."""
     if part == "common":
         return read_300w(root / "300w", "common")
     return [sample for sample in read_300w(root / "300w", "train") if sample.is_validation()]
 
 
 def write_faces(samples: list[Sample], folder: Path) -> list[dict[str, Any]]:
-    """The faces as the contract wants them: .npy pixels and the truth box."""
+    """Write pixels as .npy files and return the faces in the contract's form."""
     faces = []
     for index, sample in enumerate(samples):
         path = folder / f"{index:05d}.npy"
@@ -60,7 +60,7 @@ def write_faces(samples: list[Sample], folder: Path) -> list[dict[str, Any]]:
 def start(
     plans: list[PeerPlan], cache: Path, logs: Path, stack: ExitStack
 ) -> tuple[list[Row], list[str]]:
-    """Every peer that starts, and one line for each that does not."""
+    """Start the peers; return those that run, and one line for each that does not."""
     failed = cache / "failed.json"
     reasons: dict[str, str] = (
         json.loads(failed.read_text(encoding="utf-8")) if failed.is_file() else {}
@@ -84,7 +84,7 @@ def start(
 
 
 def measure(row: Row, faces: list[dict[str, Any]], options: argparse.Namespace, step: str) -> None:
-    """One `step` of one peer: "predict", "time" or "batch"."""
+    """Measure one `step` of one peer: "predict", "time" or "batch"."""
     one, two = timing_cpus()
     if step == "predict":
         row.points = [row.process.ask(do="predict", cpus=one, **face)["points"] for face in faces]
@@ -105,22 +105,26 @@ def run_rounds(
     options: argparse.Namespace,
     first: tuple[str, ...] = ("predict",),
 ) -> tuple[list[Row], list[str]]:
-    """The `first` steps, then the timed ones, the peers taking turns; one that fails is left out with its reason."""
-    lost: dict[str, str] = {}
-    # one batch more than rounds: the first warms up and is dropped
+    """Run the `first` steps, then the timed ones, the peers taking turns.
+
+    Returns:
+        The peers without a failure, and one line for each of the others.
+    """
+    failed: dict[str, str] = {}
+    # One more batch than rounds: the first is a warm-up.
     for step in [*first, *["time"] * options.rounds, *["batch"] * (options.rounds + 1)]:
         for row in rows:
-            if row.plan.name in lost:
+            if row.plan.name in failed:
                 continue
             try:
                 measure(row, faces, options, step)
             except PeerError as error:
-                lost[row.plan.name] = f"{error} (while asked to {step})"
-    return [row for row in rows if row.plan.name not in lost], list(lost.values())
+                failed[row.plan.name] = f"{error} (while asked to {step})"
+    return [row for row in rows if row.plan.name not in failed], list(failed.values())
 
 
 def times_of(row: Row) -> dict[str, Any]:
-    """Medians, in ms, and faces a second of the batches after the first."""
+    """Return medians in ms, and faces per second of the batches after the first."""
     return {
         "ms_per_face": float(np.median(np.concatenate(row.ms))),
         "ms_per_face_rounds": [float(np.median(ms)) for ms in row.ms],
@@ -131,7 +135,7 @@ def times_of(row: Row) -> dict[str, Any]:
 
 
 def describe_row(row: Row, figures: dict[str, float], cache: Path) -> dict[str, Any]:
-    """The row of the report."""
+    """Return the row of the report."""
     return {
         "name": row.plan.name,
         "version": row.process.hello["version"],
@@ -147,14 +151,14 @@ def describe_row(row: Row, figures: dict[str, float], cache: Path) -> dict[str, 
 
 
 def bare_mb(cache: Path) -> float:
-    """The peak of a Python that has loaded NumPy and done nothing."""
+    """Return the peak memory of a Python process that has only loaded NumPy."""
     code = "import sys; sys.path.insert(0, sys.argv[1]); import contract; print(contract.peak_mb())"
     command = [str(python_of(cache, "lineament")), "-c", code, str(ROOT / "bench" / "peers")]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def plans_of(options: argparse.Namespace) -> list[PeerPlan]:
-    """The peers to run: those asked for, ours with the models asked for."""
+    """Return the peers to run, with our own models as given in the options."""
     ours = [
         PeerPlan(f"lineament {Path(m).stem}", "lineament", "ours.py", (m,), OURS)
         for m in options.ours
@@ -165,30 +169,30 @@ def plans_of(options: argparse.Namespace) -> list[PeerPlan]:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options."""
+    """Return the options."""
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
     parser.add_argument(
         "--part", choices=("common", "val"), default="common", help="val: the validation tenth"
     )
     parser.add_argument(
-        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else data"
+        "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
     )
     parser.add_argument(
-        "--cache", type=Path, default=ROOT / ".venv-bench", help="where the environments are"
+        "--cache", type=Path, default=ROOT / ".venv-bench", help="folder of the environments"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
-    parser.add_argument("--peers", nargs="*", help="parts of names; all where none is given")
+    parser.add_argument("--peers", nargs="*", help="parts of names; default: all")
     parser.add_argument(
-        "--ours", nargs="*", default=["fast", "accurate"], help="our models: names or .onnx files"
+        "--ours", nargs="*", default=["fast", "accurate"], help="own models: names or .onnx files"
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--faces", type=int, default=60, help="faces timed in each round")
-    parser.add_argument("--limit", type=int, help="the first so many faces only, for a quick look")
+    parser.add_argument("--faces", type=int, default=60, help="faces timed per round")
+    parser.add_argument("--limit", type=int, help="number of faces, for a quick run")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
-    """Measure, print the page, write it and its JSON."""
+    """Measure, print the page, and write it with its JSON."""
     options = parse()
     options.cache = options.cache.absolute()
     machine = describe()
@@ -198,9 +202,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         faces = write_faces(samples, Path(folder))
         rows, skipped = start(plans_of(options), options.cache, Path(folder), stack)
-        rows, lost = run_rounds(rows, faces, options)
+        rows, failed = run_rounds(rows, faces, options)
         if not rows:
-            sys.exit("\n".join(["no peer could be measured:", *skipped, *lost]))
+            sys.exit("\n".join(["no peer could be measured:", *skipped, *failed]))
         found = {
             r.plan.name: [None if p is None else np.array(p, dtype=float) for p in r.points]
             for r in rows
@@ -222,13 +226,13 @@ def main() -> None:
         },
         "points": {"exact": shared.exact.tolist(), "shared": shared.any.tolist()},
         "peers": peers,
-        "skipped": [*([note] if note else []), *skipped, *lost],
+        "skipped": [*([note] if note else []), *skipped, *failed],
     }
     page = markdown(report)
-    write_beside(options.out / f"beside-{options.part}.json", json.dumps(report, indent=1) + "\n")
-    write_beside(options.out / f"beside-{options.part}.md", page)
+    write_text(options.out / f"compare-{options.part}.json", json.dumps(report, indent=1) + "\n")
+    write_text(options.out / f"compare-{options.part}.md", page)
     print(page)
-    print(f"written: {options.out}/beside-{options.part}.md and .json")
+    print(f"written: {options.out}/compare-{options.part}.md and .json")
 
 
 if __name__ == "__main__":
