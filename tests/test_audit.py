@@ -301,7 +301,7 @@ def test_broken_and_lonely_files_are_findings_and_the_rest_is_read(clean: Path) 
     found = {f.file: f.message for f in report.findings}
     assert "wanted two numbers, x and y" in found["train/7.pts"]
     assert found["train"].startswith("1 of 6 .pts files have no image next to them, e.g. 8.pts")
-    assert "not a picture but text" in found["train/9.png"]
+    assert "not an image but text" in found["train/9.png"]
     assert found["test"] == "1 images have no .pts file, e.g. bare.png; annotate or remove them"
     assert report.faces == 7
 
