@@ -1,1 +1,1 @@
-"""Speed and accuracy beside installable peers: `bash bench/run`."""
+"""Compare speed and accuracy with installable peers: `bash bench/run`."""

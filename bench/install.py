@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, its models, and what they weigh. Kept in a cache folder, made once."""
+"""Make a virtual environment per peer with its models, once, in a cache folder."""
 
 import hashlib
 import json
@@ -21,19 +21,19 @@ class Environment:
     name: str
     requirements: tuple[str, ...]
     imports: tuple[str, ...]
-    """What must import for it to count as made."""
+    """Modules that must be importable."""
 
 
 @dataclass(frozen=True)
 class PeerPlan:
-    """How one row of the table is run."""
+    """Command and notes of one row of the table."""
 
     name: str
     environment: str
     script: str
     arguments: tuple[str, ...]
     license: str
-    """Of code and model, in one line of the table's notes."""
+    """License of code and model, for the table's notes."""
     note: str = ""
 
 
@@ -57,9 +57,9 @@ PEERS = (
         "dlib",
         "dlib68.py",
         ("{cache}/data/shape_predictor_68_face_landmarks.dat",),
-        "code BSL-1.0; predictor: Debian's libdlib-data states CC0, its author says that it was trained on 300W and "
-        "that 300W's terms exclude commercial use",
-        "which faces of 300W it was trained on is not said: on 300W its errors are a lower bound",
+        "code BSL-1.0; predictor: Debian's libdlib-data states CC0; its author states that it was "
+        "trained on 300W and that 300W's terms exclude commercial use",
+        "its training faces of 300W are not published: on 300W its errors are a lower bound",
     ),
     PeerPlan(
         "MediaPipe mesh, graph",
@@ -67,7 +67,8 @@ PEERS = (
         "mediapipe_graph.py",
         ("plain",),
         "Apache-2.0, code and model",
-        "FaceLandmarkCpu of the wheel on the given square; `model` is that graph on a crop of 192 x 192",
+        "FaceLandmarkCpu of the wheel on the given square; "
+        "`model` is that graph on a crop of 192 x 192",
     ),
     PeerPlan(
         "MediaPipe mesh + attention, graph",
@@ -89,12 +90,12 @@ PEERS = (
 
 
 def python_of(cache: Path, environment: str) -> Path:
-    """The interpreter of an environment."""
+    """Return the interpreter of an environment."""
     return cache / environment / "bin" / "python"
 
 
 def _stamp(environment: Environment) -> str:
-    """Changes with the requirements, and for our own with the sources and weights."""
+    """Return a hash of the requirements, for our own environment also of sources and weights."""
     parts = [*environment.requirements, sys.version]
     if environment.name == "lineament":
         watched = [ROOT / "pyproject.toml", *sorted((ROOT / "src").rglob("*"))]
@@ -107,13 +108,13 @@ def _stamp(environment: Environment) -> str:
 
 
 def make_environment(environment: Environment, cache: Path) -> str:
-    """Make or keep it; an empty text, or one line that says why it could not be made."""
+    """Make an environment unless it is up to date; return the reason if that failed, else ""."""
     folder, stamp = cache / environment.name, _stamp(environment)
     stamped = folder / "made"
     if stamped.is_file() and stamped.read_text(encoding="utf-8") == stamp:
         return ""
     python = python_of(cache, environment.name)
-    # our own dependencies stay where only our sources changed
+    # If only our sources changed, our dependencies are kept.
     if environment.name != "lineament" or not python.is_file():
         shutil.rmtree(folder, ignore_errors=True)
     steps = [] if python.is_file() else [[sys.executable, "-m", "venv", str(folder)]]
@@ -126,15 +127,16 @@ def make_environment(environment: Environment, cache: Path) -> str:
     for step in steps:
         done = subprocess.run(step, capture_output=True, text=True, check=False)
         if done.returncode:
-            return f"{environment.name}: {' '.join(step[1:4])} failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}"
+            reason = (done.stderr.strip().splitlines() or ["?"])[-1]
+            return f"{environment.name}: {' '.join(step[1:4])} failed: {reason}"
     stamped.write_text(stamp, encoding="utf-8")
     return ""
 
 
 def fetch_dlib_data(cache: Path) -> str:
-    """Put dlib's predictor of Debian's libdlib-data into the cache; an empty text or why that failed.
+    """Copy dlib's predictor of libdlib-data to the cache; return the reason if that failed.
 
-    The package is unpacked, not installed; where it is installed already, its file is taken.
+    The package is unpacked, not installed; if it is installed already, its file is used.
     """
     wanted = cache / "data" / "shape_predictor_68_face_landmarks.dat"
     if wanted.is_file():
@@ -146,7 +148,10 @@ def fetch_dlib_data(cache: Path) -> str:
         if not installed.is_file():
             get = ["apt-get", "download", "libdlib-data"]
             if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-                return "dlib: no apt-get and dpkg here; install libdlib-data's predictor under /usr/share/dlib"
+                return (
+                    "dlib: no apt-get and dpkg here; "
+                    "install libdlib-data's predictor under /usr/share/dlib"
+                )
             if subprocess.run(get, cwd=folder, capture_output=True, check=False).returncode:
                 subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
                 subprocess.run(get, cwd=folder, capture_output=True, check=False)
@@ -163,14 +168,14 @@ def fetch_dlib_data(cache: Path) -> str:
 
 
 def folder_mb(path: Path) -> float:
-    """The sizes of all files below `path`, in MB, links not followed."""
+    """Return the size of all files below `path`, in MB, without following links."""
     return (
         sum(p.lstat().st_size for p in path.rglob("*") if not p.is_symlink() and p.is_file()) / 1e6
     )
 
 
 def install_mb(plan: PeerPlan, cache: Path) -> float:
-    """What the peer adds to a bare environment, model files that come apart included, in MB."""
+    """Return what the peer adds to a bare environment, separate model files included, in MB."""
     size = folder_mb(cache / plan.environment) - folder_mb(cache / "bare")
     for argument in plan.arguments:
         path = Path(argument.format(cache=cache))
@@ -180,7 +185,7 @@ def install_mb(plan: PeerPlan, cache: Path) -> float:
 
 
 def install(cache: Path, names: set[str]) -> dict[str, str]:
-    """Make the `names`d environments; the reason for each that could not be made."""
+    """Make the environments in `names`; return the reason for each failure."""
     cache.mkdir(parents=True, exist_ok=True)
     failed = {}
     for environment in ENVIRONMENTS:
@@ -192,7 +197,7 @@ def install(cache: Path, names: set[str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Make every environment below the folder that is given; peers that cannot be made are listed in failed.json."""
+    """Make every environment below the folder given; failures are listed in failed.json."""
     cache = Path(sys.argv[1]).absolute()
     failed = install(cache, {environment.name for environment in ENVIRONMENTS})
     (cache / "failed.json").write_text(json.dumps(failed), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Faces a second of the loader alone and of training, for a recipe: python -m bench.loader recipes/fast-truth.toml"""
+"""Measure faces per second of the loader and of training: python -m bench.loader RECIPE.toml"""
 
 import argparse
 import contextlib
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lineament.data.crop_cache import TrainingCrops
 from lineament.data.sample import cache_root, data_root
-from lineament.recipe import read_recipe
+from lineament.data.training_crops import TrainingCrops
+from lineament.recipe_file import read_recipe
 from lineament.training.loader import make_loader
 from lineament.training.parallel import Processes
 from lineament.training.trainer import Progress, Trainer
@@ -22,10 +22,10 @@ class Enough(Exception):
 
 
 def loader_speed(trainer: Trainer, seconds: float) -> float:
-    """Faces a second of the loader of `trainer`'s recipe when nobody else works."""
+    """Return faces per second of the loader of `trainer`'s recipe on an idle machine."""
     train = trainer.recipe.train
     batches: Iterator[Any] = iter(make_loader(trainer.crops, train, 0, Processes()))
-    # what was made while this process slept is no speed: take more than the loader holds ready before counting
+    # Batches prepared in advance are not speed: take more than the loader prefetches first.
     for _ in range(1 + 8 * max(train.num_workers, 1)):
         next(batches)
     faces, start = 0, time.perf_counter()
@@ -35,7 +35,7 @@ def loader_speed(trainer: Trainer, seconds: float) -> float:
 
 
 def one_core_speed(crops: TrainingCrops, seconds: float) -> float:
-    """Faces a second that one process augments."""
+    """Return faces per second that one process augments."""
     order = crops.order(0, 0.0)
     faces, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
@@ -46,7 +46,7 @@ def one_core_speed(crops: TrainingCrops, seconds: float) -> float:
 
 
 def training_speed(trainer: Trainer, seconds: float) -> float:
-    """Faces a second of training, after the first steps."""
+    """Return faces per second of training, after the first steps."""
     marks: list[tuple[float, int]] = []
     average = trainer.average.update
 
@@ -57,30 +57,32 @@ def training_speed(trainer: Trainer, seconds: float) -> float:
             raise Enough
 
     trainer.average.update = update  # type: ignore[method-assign]
-    with contextlib.nms(Enough):
+    with contextlib.suppress(Enough):
         trainer.run(_silent)
     (start, first), (end, last) = marks[4], marks[-1]
     return trainer.recipe.train.batch * (last - first) / (end - start)
 
 
 def _silent(progress: Progress) -> None:
-    """Training reports to nobody here."""
+    """Ignore the progress of training."""
 
 
 def main() -> None:
-    """Parses, measures, prints."""
+    """Parse the options, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
-    parser.add_argument("--data", help="the data root; else $LINEAMENT_DATA or ../shared/data")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement")
     parser.add_argument(
-        "--cache", type=Path, help="where crop caches live; the user's cache by default"
+        "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="changes one setting"
+        "--cache", type=Path, help="folder of the crop caches; default: the user's cache"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting"
     )
     given = parser.parse_args()
-    # long enough that no validation or checkpoint comes in between
+    # Long enough that no validation or checkpoint interrupts.
     rest = ["train.validate_every=1000000", "train.checkpoint_minutes=1000", "train.steps=1000000"]
     recipe = read_recipe(given.recipe, [*given.set, *rest])
     folder = Path(tempfile.mkdtemp(prefix="lineament-loader-"))
@@ -90,15 +92,12 @@ def main() -> None:
         )
         train = recipe.train
         print(f"{recipe.name}: {recipe.model.size} px crops, batch {train.batch}")
-        print(
-            f"augmentation, one process     {one_core_speed(trainer.crops, given.seconds):8.1f} faces/s"
-        )
-        print(
-            f"loader, {train.num_workers} process(es)        {loader_speed(trainer, given.seconds):8.1f} faces/s"
-        )
-        print(
-            f"training                      {training_speed(trainer, given.seconds):8.1f} faces/s"
-        )
+        speed = one_core_speed(trainer.crops, given.seconds)
+        print(f"augmentation, one process     {speed:8.1f} faces/s")
+        speed = loader_speed(trainer, given.seconds)
+        print(f"loader, {train.num_workers} process(es)        {speed:8.1f} faces/s")
+        speed = training_speed(trainer, given.seconds)
+        print(f"training                      {speed:8.1f} faces/s")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

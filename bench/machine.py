@@ -1,4 +1,4 @@
-"""What every figure is marked with: the processor, its cores, memory, load; and the cores that timing is kept on."""
+"""Describe the machine of a measurement, and choose the cores for timing."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ BUSY_LOAD = 0.5
 
 
 def describe() -> dict[str, Any]:
-    """This machine, in plain words and numbers. `load_before` is that of the last minute."""
+    """Return a description of this machine; `load_before` is the load of the last minute."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     cpu = next(
         (line.split(":", 1)[1].strip() for line in info if line.startswith("model name")),
@@ -37,18 +37,18 @@ def describe() -> dict[str, Any]:
 
 
 def today() -> str:
-    """The date, UTC."""
+    """Return the date, UTC."""
     return datetime.now(UTC).date().isoformat()
 
 
 def timing_cpus() -> tuple[list[int], list[int]]:
-    """The one core and the two cores that timings are kept on: the last of those this process may use."""
+    """Return the core, and the two cores, for timing: the last ones this process may use."""
     cpus = sorted(os.sched_getaffinity(0))
     return cpus[-1:], cpus[-2:]
 
 
-def write_beside(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all; its folder is made."""
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` atomically, and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8")

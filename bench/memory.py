@@ -1,4 +1,4 @@
-"""Resident memory of a Predictor through which thousands of images are streamed: the curve, and whether it is flat."""
+"""Measure the resident memory of a Predictor over thousands of images; it must be flat."""
 
 import argparse
 import itertools
@@ -14,26 +14,27 @@ from lineament.data.sample import data_root
 from lineament.errors import LineamentError
 from lineament.inference.predictor import Predictor
 
-from .beside import read_faces
+from .compare import read_faces
 from .install import ROOT
-from .machine import describe, today, write_beside
+from .machine import describe, today, write_text
 from .peers.contract import peak_mb
 
 BAR_MB = 600.0
 FLAT_MB = 15.0
-"""What the second half may gain over the first after the warm-up: allocators breathe by a few MB."""
+"""Accepted growth from the second quarter to the last; allocators vary by a few MB."""
 
 
 def resident_mb() -> float:
-    """What this process holds now, in MB."""
+    """Return the resident memory of this process, MB."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmRSS"))
 
 
 def judge(curve: Sequence[tuple[int, float]], peak: float) -> tuple[bool, str]:
-    """Whether the curve of (images, MB) is flat and its `peak` below the bar, and one line that says so.
+    """Return True if the curve of (images, MB) is flat and `peak` below the bar, and a verdict.
 
-    Flat: the median of the last quarter is at most FLAT_MB above that of the second quarter; the first is warm-up.
+    Flat: the median of the last quarter is at most FLAT_MB above that of the second one; the first
+    is warm-up.
     """
     values = np.array([mb for _, mb in curve])
     quarter = max(1, len(values) // 4)
@@ -44,12 +45,13 @@ def judge(curve: Sequence[tuple[int, float]], peak: float) -> tuple[bool, str]:
     good = peak < BAR_MB and late - early <= FLAT_MB
     return good, (
         f"{'holds' if good else 'MISSED'}: peak {peak:.0f} MB (wanted under {BAR_MB:.0f}); "
-        f"second quarter {early:.0f} MB, last quarter {late:.0f} MB (wanted at most {FLAT_MB:.0f} more)"
+        f"second quarter {early:.0f} MB, last quarter {late:.0f} MB "
+        f"(wanted at most {FLAT_MB:.0f} more)"
     )
 
 
 def draw(curve: Sequence[tuple[int, float]], lines: int = 20) -> str:
-    """The curve as bars, at most so many `lines`."""
+    """Return the curve as text bars, in about `lines` lines."""
     step = max(1, len(curve) // lines)
     return "\n".join(
         f"{images:>7} images {mb:7.1f} MB {'#' * round(mb / 10)}" for images, mb in curve[::step]
@@ -57,31 +59,31 @@ def draw(curve: Sequence[tuple[int, float]], lines: int = 20) -> str:
 
 
 def no_faces(image: np.ndarray) -> np.ndarray:
-    """A detector that is never asked."""
+    """Stand in for the detector, which given boxes do not need."""
     return np.zeros((0, 4))
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options."""
+    """Return the options."""
     parser = argparse.ArgumentParser(prog="bench/run memory", description=__doc__)
     parser.add_argument(
-        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data"
+        "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
     )
-    parser.add_argument("--cache", type=Path, help="not used; every part of bench/run takes it")
+    parser.add_argument("--cache", type=Path, help="not used; accepted by every part of bench/run")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument("--model", default="accurate")
     parser.add_argument("--boxes", choices=("detected", "truth"), default="detected")
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--batch", type=int, default=8, help="images a call")
+    parser.add_argument("--batch", type=int, default=8, help="images per call")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
-    """Stream, print the curve, write it."""
+    """Stream the images, print the curve and write it."""
     options = parse()
     samples = read_faces("val", data_root(options.data))
     try:
-        # boxes that are given need no detector, not even the file of one
+        # Given boxes need no detector, not even its file.
         detected = options.boxes == "detected"
         predictor = Predictor(options.model) if detected else Predictor(options.model, no_faces)
     except LineamentError as error:
@@ -111,10 +113,10 @@ def main() -> None:
         "flat": good,
         "verdict": verdict,
     }
-    write_beside(options.out / "memory.json", json.dumps(report) + "\n")
-    print(
-        f"{draw(curve)}\n{done} images, {options.model}, {options.boxes} boxes, {seconds:.0f} s\n{verdict}"
-    )
+    write_text(options.out / "memory.json", json.dumps(report) + "\n")
+    print(draw(curve))
+    print(f"{done} images, {options.model}, {options.boxes} boxes, {seconds:.0f} s")
+    print(verdict)
     sys.exit(0 if good else 1)
 
 

@@ -1,4 +1,4 @@
-"""The parent's side of the contract: one process a peer, asked by JSON lines."""
+"""Run a peer as a process and exchange JSON lines with it: the parent's side of the contract."""
 
 import json
 import os
@@ -11,18 +11,22 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 
 class PeerError(Exception):
-    """A peer that did not start, died, was too slow or answered with an error."""
+    """A peer did not start, died, was too slow or answered with an error."""
 
 
 def parse_answer(line: str, name: str) -> dict[str, Any]:
-    """The answer of one line.    Raises: PeerError where it is no answer, or an error."""
+    """Return the answer in one line.
+
+    Raises:
+        PeerError: If it is not an answer, or an error.
+    """
     try:
         reply = json.loads(line)
     except json.JSONDecodeError:
         reply = None
     if not isinstance(reply, dict):
         raise PeerError(
-            f"{name}: {line.strip()[:80]!r} is no answer; wanted one JSON object on a line"
+            f"{name}: {line.strip()[:80]!r} is not an answer; wanted one JSON object on a line"
         )
     if "error" in reply:
         raise PeerError(f"{name}: {reply['error']}")
@@ -30,10 +34,10 @@ def parse_answer(line: str, name: str) -> dict[str, Any]:
 
 
 class PeerProcess:
-    """A running peer; use as a context."""
+    """A running peer; close it when done."""
 
     def __init__(self, name: str, command: list[str], log: Path, timeout_s: float = 120.0) -> None:
-        """Raises: PeerError where it does not start."""
+        """Start the peer; raises PeerError if that fails."""
         self.name, self.timeout_s, self.log = name, timeout_s, log
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | ONE_THREAD
         with log.open("w", encoding="utf-8") as errors:
@@ -65,7 +69,7 @@ class PeerProcess:
         return parse_answer(line, self.name)
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """The answer to `request`.    Raises: PeerError."""
+        """Return the answer to `request`; raises PeerError without one."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
@@ -77,9 +81,9 @@ class PeerProcess:
         return self._read()
 
     def close(self) -> None:
-        """Let it go."""
+        """End the process."""
         if self.process.stdin is not None:
-            self.process.stdin.close()  # the end of its input is the end of it
+            self.process.stdin.close()  # the peer ends with its input
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:

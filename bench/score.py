@@ -1,4 +1,4 @@
-"""From the points of several peers, each in its own scheme, to errors on the points that all of them have."""
+"""Score the points of several peers, each in its own scheme, on the points that all have."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ Found = Sequence[Array | None]
 
 @dataclass(frozen=True)
 class SharedPoints:
-    """Indices of ibug68 that every peer has."""
+    """Indices of the ibug68 points that every peer has."""
 
     exact: NDArray[np.intp]
-    """The same point by definition for every peer."""
+    """Points that are the same by definition for every peer."""
     any: NDArray[np.intp]
-    """Exact, interpolated or the nearest vertex."""
+    """Points that are exact, interpolated or the nearest vertex."""
 
 
 def to_target(found: Found, source: str) -> tuple[list[Array | None], NDArray[np.str_]]:
-    """The points as ibug68 (68, 2), None where missed, and the status (68,) of each point."""
+    """Return points as ibug68 (68, 2), None if missed, and the status (68,) of each point."""
     converted = [None if points is None else convert(points, source, TARGET) for points in found]
     first = next((c for c in converted if c is not None), None)
     status = np.full(len(scheme(TARGET)), "missing") if first is None else first.status
@@ -33,7 +33,7 @@ def to_target(found: Found, source: str) -> tuple[list[Array | None], NDArray[np
 
 
 def shared_points(statuses: Sequence[NDArray[np.str_]]) -> SharedPoints:
-    """The points that no peer lacks.    statuses: (68,) of each peer."""
+    """Return the points that no peer lacks; `statuses` has (68,) per peer."""
     table = np.array(statuses)
     return SharedPoints(
         np.flatnonzero((table == "exact").all(0)), np.flatnonzero((table != "missing").all(0))
@@ -41,32 +41,30 @@ def shared_points(statuses: Sequence[NDArray[np.str_]]) -> SharedPoints:
 
 
 def face_errors(found: Found, truths: Sequence[Array], points: NDArray[np.intp]) -> Array:
-    """The error (F,) of each face on `points`, by the distance of the outer eye corners; inf where missed."""
+    """Return the interocular NME of each face on `points`, (F,); inf if it was missed."""
     norm_points = scheme(TARGET).norm_points["interocular"]
-    return np.array(
-        [
-            np.inf
-            if pred is None
-            else np.hypot(*(pred - truth)[points].T).mean()
-            / norm_length("interocular", truth, norm_points)
-            for pred, truth in zip(found, truths, strict=True)
-        ]
-    )
+    errors = []
+    for pred, truth in zip(found, truths, strict=True):
+        error = np.inf
+        if pred is not None:
+            norm = norm_length("interocular", truth, norm_points)
+            error = np.hypot(*(pred - truth)[points].T).mean() / norm
+        errors.append(error)
+    return np.array(errors)
 
 
 def without_offsets(found: Found, truths: Sequence[Array]) -> list[Array | None]:
-    """The points, each moved by its median offset from the truth in the frame of the eyes: what remains of the error
-    when a peer means another spot by a point than the annotation does.
+    """Return the points, each less its median offset from the truth in the frame of the eyes.
 
-    The offsets for the faces at even places come from those at odd places, and the other way round.
+    This removes the error of a peer whose definition of a point differs from the annotation's.
+    Offsets for even faces are medians over odd ones, and vice versa.
     """
     frames = [_eye_frame(truth) for truth in truths]
-    offsets = [
-        None if pred is None else (pred - truth) @ np.linalg.inv(frame)
-        for pred, truth, frame in zip(found, truths, frames, strict=True)
-    ]
-    known = [[o for o in offsets[half::2] if o is not None] for half in (0, 1)]
-    medians = [np.median(o, axis=0) if o else None for o in known]
+    offsets: tuple[list[Array], list[Array]] = ([], [])
+    for index, (pred, truth) in enumerate(zip(found, truths, strict=True)):
+        if pred is not None:
+            offsets[index % 2].append((pred - truth) @ np.linalg.inv(frames[index]))
+    medians = [np.median(known, axis=0) if known else None for known in offsets]
     moved: list[Array | None] = []
     for index, (pred, frame) in enumerate(zip(found, frames, strict=True)):
         offset = medians[(index + 1) % 2]
@@ -75,7 +73,7 @@ def without_offsets(found: Found, truths: Sequence[Array]) -> list[Array | None]
 
 
 def _eye_frame(truth: Array) -> Array:
-    """Rows: one eye distance along the line of the outer eye corners, and one across it, in pixels."""
+    """Return rows of one eye distance along the outer eye corners, and across them, pixels."""
     right, left = (
         truth[list(group)].mean(0) for group in scheme(TARGET).norm_points["interocular"]
     )
@@ -86,7 +84,10 @@ def _eye_frame(truth: Array) -> Array:
 def score_peers(
     found: Mapping[str, Found], schemes: Mapping[str, str], truths: Sequence[Array]
 ) -> tuple[SharedPoints, dict[str, dict[str, float]]]:
-    """The shared points, and the figures of each peer, as fractions: nme_<set>, failure_rate_<set>_<threshold>."""
+    """Return the shared points, and the figures of each peer, as fractions.
+
+    They are nme_<set> and failure_rate_<set>_<threshold>, and the number of misses.
+    """
     converted, statuses = {}, []
     for name, points in found.items():
         converted[name], status = to_target(points, schemes[name])
@@ -99,7 +100,7 @@ def score_peers(
             "shared": face_errors(points, truths, shared.any),
             "shared_no_offset": face_errors(without_offsets(points, truths), truths, shared.any),
         }
-        row: dict[str, float] = {"missed": float(np.isinf(sets["exact"]).sum())}
+        row: dict[str, float] = {"misses": float(np.isinf(sets["exact"]).sum())}
         for label, errors in sets.items():
             row[f"nme_{label}"] = mean_nme(errors)
             for threshold in (0.08, 0.10):

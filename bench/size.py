@@ -1,4 +1,4 @@
-"""The wheel, the default environment and what fills it, and how long `import lineament` takes."""
+"""Measure the wheel, the default environment, and the time of `import lineament`."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from .install import ROOT, SITE, folder_mb, python_of
-from .machine import describe, today, write_beside
+from .machine import describe, today, write_text
 
 WHEEL_BAR_MB = 30.0
 ENVIRONMENT_BAR_MB = 350.0
@@ -17,7 +17,7 @@ IMPORT = "import time; t = time.perf_counter(); import lineament; print(time.per
 
 
 def wheel_mb(python: Path) -> tuple[float, list[str]]:
-    """The size of the wheel built from this tree, and the names of the models in it."""
+    """Return the size of the wheel built from this tree, and the names of its models."""
     with tempfile.TemporaryDirectory() as folder:
         command = [str(python), "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, str(ROOT)]
         subprocess.run(command, check=True, capture_output=True)
@@ -30,7 +30,7 @@ def wheel_mb(python: Path) -> tuple[float, list[str]]:
 
 
 def largest(site: Path, count: int = 10) -> list[tuple[str, float]]:
-    """The heaviest entries of a site-packages folder, in MB."""
+    """Return the largest entries of a site-packages folder, in MB."""
     sizes = [
         (p.name, folder_mb(p) if p.is_dir() else p.lstat().st_size / 1e6) for p in site.iterdir()
     ]
@@ -38,14 +38,8 @@ def largest(site: Path, count: int = 10) -> list[tuple[str, float]]:
 
 
 def import_seconds(python: Path, runs: int = 7) -> float:
-    """The median time of the first import in a fresh process."""
-    times = [
-        float(
-            subprocess.run(
-                [str(python), "-c", IMPORT], capture_output=True, text=True, check=True
-            ).stdout
-        )
-    ]
+    """Return the median time of the import in a fresh process."""
+    times: list[float] = []
     while len(times) < runs:
         done = subprocess.run(
             [str(python), "-c", IMPORT], capture_output=True, text=True, check=True
@@ -55,29 +49,29 @@ def import_seconds(python: Path, runs: int = 7) -> float:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="bench/run size", description=__doc__)
     parser.add_argument(
-        "--cache", type=Path, default=ROOT / ".venv-bench", help="where the environments are"
+        "--cache", type=Path, default=ROOT / ".venv-bench", help="folder of the environments"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
     cache = options.cache.absolute()
     python = python_of(cache, "lineament")
     wheel, models = wheel_mb(python)
-    whole, beyond = (
-        folder_mb(cache / "lineament"),
-        folder_mb(cache / "lineament") - folder_mb(cache / "bare"),
-    )
+    total = folder_mb(cache / "lineament")
+    added = total - folder_mb(cache / "bare")
     seconds, heavy = import_seconds(python), largest(cache / "lineament" / SITE)
     bars = [
         (
             wheel < WHEEL_BAR_MB,
-            f"wheel {wheel:.1f} MB with {', '.join(models) or 'no model'}; wanted < {WHEEL_BAR_MB:g}",
+            f"wheel {wheel:.1f} MB with {', '.join(models) or 'no model'}; "
+            f"wanted < {WHEEL_BAR_MB:g}",
         ),
         (
-            beyond < ENVIRONMENT_BAR_MB,
-            f"default environment {beyond:.0f} MB beyond an empty one ({whole:.0f} MB with pip and setuptools); "
+            added < ENVIRONMENT_BAR_MB,
+            f"default environment {added:.0f} MB more than an empty one "
+            f"({total:.0f} MB with pip and setuptools); "
             f"wanted < {ENVIRONMENT_BAR_MB:g}",
         ),
         (seconds < IMPORT_BAR_S, f"import lineament {seconds:.3f} s; wanted < {IMPORT_BAR_S:g}"),
@@ -88,15 +82,15 @@ def main() -> None:
         "machine": describe(),
         "wheel_mb": wheel,
         "models": models,
-        "environment_mb": beyond,
+        "environment_mb": added,
     }
     report |= {
-        "environment_whole_mb": whole,
+        "environment_total_mb": total,
         "import_s": seconds,
         "largest_mb": dict(heavy),
         "bars": lines,
     }
-    write_beside(options.out / "size.json", json.dumps(report, indent=1) + "\n")
+    write_text(options.out / "size.json", json.dumps(report, indent=1) + "\n")
     print("\n".join([*lines, "largest:", *(f"  {mb:7.1f} MB {name}" for name, mb in heavy)]))
     sys.exit(0 if all(good for good, _ in bars) else 1)
 

@@ -1,4 +1,4 @@
-"""Our landmark stage beside MediaPipe's mesh in one run, our batch of 64 on two threads, our detector on 640 x 480."""
+"""Time the landmark stage next to MediaPipe's mesh, batches of 64, and the detector."""
 
 import argparse
 import json
@@ -17,20 +17,20 @@ import numpy as np
 from lineament.data.sample import Sample, data_root
 from lineament.errors import LineamentError
 
-from .beside import plans_of, read_faces, run_rounds, start, times_of, write_faces
+from .compare import plans_of, read_faces, run_rounds, start, times_of, write_faces
 from .install import ROOT
-from .machine import describe, timing_cpus, today, write_beside
+from .machine import describe, timing_cpus, today, write_text
 from .peers.contract import pin
 
 MESH = "MediaPipe mesh, LiteRT"
 STAGE_BARS = {"lineament fast": 1.0, "lineament accurate": 4.0}
-"""How many times the mesh's landmark stage each model may take."""
+"""Accepted time of each model's landmark stage, in times of the mesh's."""
 BATCH_BARS = {"lineament fast": 1000.0, "lineament accurate": 500.0}
 DETECTOR_BAR_MS = 8.0
 
 
 def judge(rows: Mapping[str, Mapping[str, Any]], detector_ms: float | None) -> list[str]:
-    """One line a bar: what was wanted, what was found, and whether that holds.    rows: times by name."""
+    """Return one line per bar with the wanted and the measured value; `rows` has times by name."""
     lines = []
     for name, times in STAGE_BARS.items():
         if name in rows and MESH in rows:
@@ -38,7 +38,8 @@ def judge(rows: Mapping[str, Mapping[str, Any]], detector_ms: float | None) -> l
             models = rows[name]["ms_model"] / rows[MESH]["ms_model"]
             held = "holds" if ours <= times * mesh else "MISSED"
             lines.append(
-                f"{held}: {name}, one face on one thread, {ours:.2f} ms, {ours / mesh:.2f} x the mesh's {mesh:.2f} ms; "
+                f"{held}: {name}, one face on one thread, {ours:.2f} ms, "
+                f"{ours / mesh:.2f} x the mesh's {mesh:.2f} ms; "
                 f"wanted at most {times:g} x (the models alone: {models:.2f} x)"
             )
     for name, wanted in BATCH_BARS.items():
@@ -46,18 +47,20 @@ def judge(rows: Mapping[str, Mapping[str, Any]], detector_ms: float | None) -> l
             found = rows[name]["faces_per_second"]
             held = "holds" if found >= wanted else "MISSED"
             lines.append(
-                f"{held}: {name}, 64 faces on two threads, {found:.0f} faces/s; wanted at least {wanted:.0f}"
+                f"{held}: {name}, 64 faces on two threads, {found:.0f} faces/s; "
+                f"wanted at least {wanted:.0f}"
             )
     if detector_ms is not None:
         held = "holds" if detector_ms <= DETECTOR_BAR_MS else "MISSED"
         lines.append(
-            f"{held}: detector, 640 x 480, one thread, {detector_ms:.2f} ms; wanted at most {DETECTOR_BAR_MS}"
+            f"{held}: detector, 640 x 480, one thread, {detector_ms:.2f} ms; "
+            f"wanted at most {DETECTOR_BAR_MS}"
         )
     return lines
 
 
 def on_canvas(image: np.ndarray) -> np.ndarray:
-    """The picture as large as it fits on a grey canvas of 640 x 480."""
+    """Return the image scaled to fit a grey canvas of 640 x 480."""
     scale = min(640 / image.shape[1], 480 / image.shape[0])
     small = cv2.resize(image, (round(image.shape[1] * scale), round(image.shape[0] * scale)))
     canvas = np.full((480, 640, 3), 127, np.uint8)
@@ -66,48 +69,49 @@ def on_canvas(image: np.ndarray) -> np.ndarray:
 
 
 def time_detector(samples: Sequence[Sample], rounds: int) -> float:
-    """The median ms of the default detector, on one thread and one core, on pictures of 640 x 480.
+    """Return the median ms of the default detector on images of 640 x 480: one thread, one core.
 
-    Raises: LineamentError where no detector is there.
+    Raises:
+        LineamentError: If there is no detector.
     """
     from lineament.inference.face_detector import FaceDetector
 
     cv2.setNumThreads(1)
     detector = FaceDetector(threads=1)
-    pictures = [on_canvas(sample.read()) for sample in samples]
+    images = [on_canvas(sample.read()) for sample in samples]
     before = sorted(os.sched_getaffinity(0))
     pin(timing_cpus()[0])
     try:
         times = []
-        for picture in pictures[:1] * 3 + pictures * rounds:
-            begin = time.perf_counter()
-            detector(picture)
-            times.append((time.perf_counter() - begin) * 1e3)
+        for image in images[:1] * 3 + images * rounds:
+            start_s = time.perf_counter()
+            detector(image)
+            times.append((time.perf_counter() - start_s) * 1e3)
     finally:
         pin(before)
     return float(np.median(times[3:]))
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options."""
+    """Return the options."""
     parser = argparse.ArgumentParser(prog="bench/run speed", description=__doc__)
     parser.add_argument(
-        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data"
+        "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
     )
     parser.add_argument(
-        "--cache", type=Path, default=ROOT / ".venv-bench", help="where the environments are"
+        "--cache", type=Path, default=ROOT / ".venv-bench", help="folder of the environments"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument(
-        "--ours", nargs="*", default=["fast", "accurate"], help="our models: names or .onnx files"
+        "--ours", nargs="*", default=["fast", "accurate"], help="own models: names or .onnx files"
     )
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--faces", type=int, default=64, help="faces timed in each round")
+    parser.add_argument("--faces", type=int, default=64, help="faces timed per round")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and write."""
     options = parse()
     options.cache, options.peers = options.cache.absolute(), ["lineament", "MediaPipe mesh,"]
     machine = describe()
@@ -115,7 +119,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         faces = write_faces(samples, Path(folder))
         rows, skipped = start(plans_of(options), options.cache, Path(folder), stack)
-        rows, lost = run_rounds(rows, faces, options, first=())
+        rows, failed = run_rounds(rows, faces, options, first=())
         times = {row.plan.name: times_of(row) for row in rows}
     try:
         detector_ms = time_detector(samples[:32], options.rounds)
@@ -128,16 +132,17 @@ def main() -> None:
         "rows": times,
         "detector_ms": detector_ms,
     }
-    report |= {"bars": judge(times, detector_ms), "skipped": [*skipped, *lost]}
-    write_beside(options.out / "speed.json", json.dumps(report, indent=1) + "\n")
+    report |= {"bars": judge(times, detector_ms), "skipped": [*skipped, *failed]}
+    write_text(options.out / "speed.json", json.dumps(report, indent=1) + "\n")
     print(
-        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_before']:.2f}, {report['date']}"
+        f"{machine['cpu']}, {machine['cores']} cores, "
+        f"load {machine['load_before']:.2f}, {report['date']}"
     )
     if machine["busy"]:
         print("another program was using the processor: these times are not for the record")
     for name, row in times.items():
         print(
-            f"{name:36} {row['ms_per_face']:6.2f} ms a face, {row['ms_cpu']:6.2f} ms of CPU, "
+            f"{name:36} {row['ms_per_face']:6.2f} ms per face, {row['ms_cpu']:6.2f} ms of CPU, "
             f"{row['ms_model']:6.2f} ms model, {row['faces_per_second']:6.0f} faces/s"
         )
     print("\n".join([*report["bars"], *(f"not measured: {why}" for why in report["skipped"])]))

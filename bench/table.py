@@ -1,4 +1,4 @@
-"""The report of `beside` as a Markdown table: fractions become percentages only here."""
+"""Format the report of `compare` as a Markdown table; fractions become percentages only here."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,8 +9,8 @@ COLUMNS = (
     ("FR@10", "failure_rate_exact_10", 100, "{:.1f} %"),
     ("NME, all shared", "nme_shared", 100, "{:.2f} %"),
     ("less offsets", "nme_shared_no_offset", 100, "{:.2f} %"),
-    ("missed", "missed", 1, "{:.0f}"),
-    ("ms a face", "ms_per_face", 1, "{:.2f}"),
+    ("misses", "misses", 1, "{:.0f}"),
+    ("ms per face", "ms_per_face", 1, "{:.2f}"),
     ("CPU ms", "ms_cpu", 1, "{:.2f}"),
     ("ms, model", "ms_model", 1, "{:.2f}"),
     ("faces/s, 64 on 2 threads", "faces_per_second", 1, "{:.0f}"),
@@ -20,7 +20,7 @@ COLUMNS = (
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line a peer; a dash where a figure is missing."""
+    """Return one line per peer, with a dash for a missing figure."""
     heads = ["system", *(title for title, *_ in COLUMNS)]
     lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * len(COLUMNS) + "|"]
     for row in rows:
@@ -33,7 +33,7 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def spans(indices: Sequence[int]) -> str:
-    """Indices in short: [0, 1, 2, 5] -> "0-2, 5"; nothing: "none"."""
+    """Return indices as ranges: [0, 1, 2, 5] -> "0-2, 5"; without any, "none"."""
     runs: list[list[int]] = []
     for index in indices:
         if runs and index == runs[-1][1] + 1:
@@ -44,14 +44,14 @@ def spans(indices: Sequence[int]) -> str:
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """The whole page: what was measured, on what, the table, what each row is, who is missing."""
-    machine, settings, points = report["machine"], report["settings"], report["points"]
+    """Return the page: machine, table, notes on each row, and the peers not measured."""
+    machine = report["machine"]
     lines = [
-        f"# Beside the others: {report['protocol']}, {report['images']} faces, truth boxes",
+        f"# Comparison on {report['protocol']}, {report['images']} faces, truth boxes",
         "",
-        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']:.0f} GB, {machine['system']}, "
-        f"Python {machine['python']}; {report['date']}; load {machine['load_before']:.2f} before, "
-        f"{machine['load_after']:.2f} after.",
+        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']:.0f} GB, "
+        f"{machine['system']}, Python {machine['python']}; {report['date']}; "
+        f"load {machine['load_before']:.2f} before, {machine['load_after']:.2f} after.",
     ]
     if machine["busy"]:
         lines.append(
@@ -61,27 +61,35 @@ def markdown(report: Mapping[str, Any]) -> str:
         "",
         markdown_table(report["peers"]),
         "",
-        f"- Points of ibug68 that are exact for every system: {spans(points['exact'])}. All shared, the nearest "
-        f"vertex of a mesh included: {spans(points['shared'])}. Errors are divided by the distance of the outer eye "
-        "corners. `less offsets`: each point moved by its median offset from the annotation, learnt on the other half "
-        "of the faces; what a system loses before and not after is a matter of definition.",
-        f"- `ms a face`: from image and box to points in the image, its own crop included, one face a call; "
-        "`CPU ms`: the processor time of that, all threads together; `ms, model`: the model alone. "
-        f"Median of {settings['rounds']} rounds over {settings['timed_faces']} faces, "
-        f"the systems taking turns, every thread of a process kept on one core (number {settings['one_cpu']}) and "
-        "every library set to one thread. FR is on the exact points; a missed face fails.",
-        f"- `faces/s`: {settings['batch']} faces at once, crops included, the process kept on two cores. "
-        "`peak MB`: resident memory of a process that took the faces one at a time, Python and NumPy included "
-        f"(a bare Python with NumPy: {machine['bare_mb']:.0f} MB). `install MB`: beyond an empty environment, "
-        "model files included.",
+        *_explanations(report),
         "",
-        "| system | version | how it batches | licence | note |",
+        "| system | version | how it batches | license | note |",
         "|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {p['name']} | {p['version']} | {p['batching']} | {p['license']} | {p['note']} |"
-        for p in report["peers"]
-    ]
+    for peer in report["peers"]:
+        cells = [peer[key] for key in ("name", "version", "batching", "license", "note")]
+        lines.append(f"| {' | '.join(cells)} |")
     if report["skipped"]:
         lines += ["", "Not measured:", *(f"- {why}" for why in report["skipped"])]
     return "\n".join(lines) + "\n"
+
+
+def _explanations(report: Mapping[str, Any]) -> list[str]:
+    """Return the notes on the columns of the table."""
+    settings, points = report["settings"], report["points"]
+    return [
+        f"- Points of ibug68 that are exact for every system: {spans(points['exact'])}. "
+        f"All shared, with the nearest vertex of a mesh: {spans(points['shared'])}. "
+        "Errors are divided by the distance of the outer eye corners. `less offsets`: each point "
+        "less its median offset from the annotation on the other half of the faces, which removes "
+        "differences of definition.",
+        "- `ms per face`: from image and box to points in the image, crop included, one face per "
+        "call; `CPU ms`: its processor time over all threads; `ms, model`: the model alone. "
+        f"Median of {settings['rounds']} rounds over {settings['timed_faces']} faces, the systems "
+        f"taking turns, each process pinned to one core (number {settings['one_cpu']}) and each "
+        "library set to one thread. FR is on the exact points; a missed face fails.",
+        f"- `faces/s`: {settings['batch']} faces at once, crops included, the process pinned to "
+        "two cores. `peak MB`: peak resident memory of a process given one face at a time, Python "
+        f"and NumPy included (Python with NumPy alone: {report['machine']['bare_mb']:.0f} MB). "
+        "`install MB`: beyond an empty environment, model files included.",
+    ]

@@ -1,4 +1,4 @@
-"""Tracking in video: frames a second end to end, memory over many frames, and jitter beside MediaPipe's tracker."""
+"""Measure tracking in video: frames per second, memory, and jitter next to MediaPipe's tracker."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ from lineament.tracking.filters import DEFAULT
 from lineament.tracking.offline import smoothed, track_all
 
 from .install import ROOT
-from .machine import describe, today, write_beside
+from .machine import describe, today, write_text
 from .memory import draw, judge, resident_mb
 from .peers.contract import peak_mb
 
@@ -38,7 +38,7 @@ HEAD = (150, 20, 300, 210)  # of docs/pictures/astronaut.jpg
 
 
 def synthetic(path: Path, faces: int) -> None:
-    """A video, 640 x 480, of so many faces that swing to and fro."""
+    """Write a video of 640 x 480 with `faces` swinging faces."""
     import cv2
 
     x0, y0, x1, y1 = HEAD
@@ -58,7 +58,10 @@ def synthetic(path: Path, faces: int) -> None:
 
 
 def rate(path: Path, predictor: Predictor) -> tuple[float, float]:
-    """Frames a second of decoding and tracking, the median of three passes, and the mean number of faces."""
+    """Return frames per second of decoding and tracking, and the mean number of faces.
+
+    The rate is the median of three runs.
+    """
     rates, counted = [], []
     for _ in range(3):
         tracker, start, frames = Tracker(predictor), time.perf_counter(), 0
@@ -71,7 +74,7 @@ def rate(path: Path, predictor: Predictor) -> tuple[float, float]:
 
 
 def landmark_ms(path: Path, predictor: Predictor) -> float:
-    """The time of the landmarks of one face whose box is given, in ms: the median of many calls."""
+    """Return the median time of the landmarks of one face in a given box, in ms."""
     with VideoReader(path) as reader:
         image = next(iter(reader)).image
     boxes, times = predictor(image)[0].box[None], []
@@ -83,7 +86,7 @@ def landmark_ms(path: Path, predictor: Predictor) -> float:
 
 
 def speed(model: str) -> dict[str, Any]:
-    """Frames a second for one to three faces."""
+    """Measure frames per second for one to three faces."""
     predictor, rows = Predictor(model, threads=1, workers=2), {}
     with tempfile.TemporaryDirectory() as folder:
         for faces in (1, 2, 3):
@@ -91,23 +94,21 @@ def speed(model: str) -> dict[str, Any]:
             synthetic(path, faces)
             found, mean = rate(path, predictor)
             rows[faces] = found
-            print(
-                f"{model}, 640 x 480, {faces} faces ({mean:.2f} found): {found:.0f} frames a second"
-            )
+            counts = f"{faces} faces ({mean:.2f} found)"
+            print(f"{model}, 640 x 480, {counts}: {found:.0f} frames per second")
         rows["flip"] = rate(
             Path(folder) / "1.mp4", Predictor(model, threads=1, workers=2, flip=True)
         )[0]
-        print(f"one face and its mirror image: {rows['flip']:.0f} frames a second")
+        print(f"one face and its mirror image: {rows['flip']:.0f} frames per second")
         alone = landmark_ms(path, predictor)
         with VideoReader(path, threads=2) as reader:
             start = time.perf_counter()
             frames = sum(1 for _ in reader)
             rows["decoding"] = frames / (time.perf_counter() - start)
-    print(f"decoding alone: {rows['decoding']:.0f} frames a second")
+    print(f"decoding alone: {rows['decoding']:.0f} frames per second")
     more = 1000 / rows[2] - 1000 / rows[1], 1000 / rows[3] - 1000 / rows[2]
-    print(
-        f"a further face: {more[0]:.2f} and {more[1]:.2f} ms; its landmarks alone: {alone:.2f} ms"
-    )
+    extra = f"{more[0]:.2f} and {more[1]:.2f} ms"
+    print(f"each further face: {extra}; its landmarks alone: {alone:.2f} ms")
     holds = rows[1] >= WANTED_RATE and max(more) <= alone
     return {
         "frames_per_second": rows,
@@ -118,19 +119,19 @@ def speed(model: str) -> dict[str, Any]:
 
 
 def memory(model: str, frames: int) -> dict[str, Any]:
-    """What a tracker through which so many frames went holds."""
+    """Measure the memory of a tracker over `frames` frames."""
     tracker, curve = Tracker(model), [(0, resident_mb())]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.mp4"
         synthetic(path, 2)
-        pictures = [
+        images = [
             frame.image[::2, ::2].copy()
             for frame, _ in zip(VideoReader(path), range(120), strict=False)
         ]
-    nothing = np.zeros_like(pictures[0])
+    nothing = np.zeros_like(images[0])
     for k in range(frames):
-        # faces that go and come back give new numbers all the time
-        tracker(nothing if k % 400 > 320 else pictures[k % len(pictures)], k / 30)
+        # Faces that leave and return get new track ids all the time.
+        tracker(nothing if k % 400 > 320 else images[k % len(images)], k / 30)
         if (k + 1) % max(frames // 100, 1) == 0:
             curve.append((k + 1, resident_mb()))
     good, verdict = judge(curve, peak_mb())
@@ -144,8 +145,8 @@ def memory(model: str, frames: int) -> dict[str, Any]:
     }
 
 
-def beside(clip: Path, model: str, cache: Path) -> dict[str, Any]:
-    """Jitter and lag of one clip: ours unsmoothed and smoothed, and MediaPipe's, on the points that both have."""
+def compare_clip(clip: Path, model: str, cache: Path) -> dict[str, Any]:
+    """Measure jitter and lag of one clip, ours and MediaPipe's, on the points that both have."""
     predictor = Predictor(model, threads=1)
     with VideoReader(clip) as reader:
         raw = track_all(reader, Tracker(predictor, 1, smooth=None))
@@ -181,22 +182,25 @@ def beside(clip: Path, model: str, cache: Path) -> dict[str, Any]:
         "still_frames": int(still.sum()),
     }
     for name, path in paths.items():
-        there = np.isfinite(path[:, shared]).all((1, 2))
+        present = np.isfinite(path[:, shared]).all((1, 2))
         row[name] = {
             "jitter": jitter(path[:, shared], norm, still),
             "lag": lag(path[:, shared], paths["unsmoothed"][:, shared]),
-            "lost": int((~there).sum()),
+            "misses": int((~present).sum()),
         }
-    told = "; ".join(
-        f"{n} {100 * row[n]['jitter']:.3f} %, lag {row[n]['lag']:.2f}, lost {row[n]['lost']}"
-        for n in paths
-    )
-    print(f"{clip.name}, {row['frames']} frames, {row['still_frames']} still: {told}", flush=True)
+    figures = []
+    for name in paths:
+        jitter_percent, misses = 100 * row[name]["jitter"], row[name]["misses"]
+        figures.append(
+            f"{name} {jitter_percent:.3f} %, lag {row[name]['lag']:.2f}, misses {misses}"
+        )
+    head = f"{clip.name}, {row['frames']} frames, {row['still_frames']} still"
+    print(f"{head}: {'; '.join(figures)}", flush=True)
     return row
 
 
 def first(frames: tuple[Faces, ...]) -> Any:
-    """The points (T, N, 2) of the first face, nan where there is none."""
+    """Return the landmarks (T, N, 2) of the first face; nan without one."""
     points = frames[0].points
     return np.stack(
         [faces[0].landmarks if len(faces) else np.full((points, 2), np.nan) for faces in frames]
@@ -204,15 +208,15 @@ def first(frames: tuple[Faces, ...]) -> Any:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="bench/run video", description=__doc__)
     parser.add_argument(
-        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data"
+        "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
     )
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument("--model", default="fast")
-    parser.add_argument("--frames", type=int, default=100_000, help="of the memory's curve")
+    parser.add_argument("--frames", type=int, default=100_000, help="length of the memory curve")
     parser.add_argument(
         "--parts",
         nargs="+",
@@ -229,18 +233,20 @@ def main() -> None:
     if "speed" in options.parts:
         report["speed"] = made | speed(options.model)
     if "clips" in options.parts:
-        found = [beside(clip, options.model, options.cache) for clip in clips if clip.is_file()]
+        found = [
+            compare_clip(clip, options.model, options.cache) for clip in clips if clip.is_file()
+        ]
         report["clips"] = made | {"clips": found}
     if "memory" in options.parts:
         report["memory"] = made | memory(options.model, options.frames)
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    write_beside(file, json.dumps(before | report, indent=1) + "\n")
+    write_text(file, json.dumps(before | report, indent=1) + "\n")
     bad = [
         part
         for part, key in (("speed", "holds"), ("memory", "flat"))
         if not report.get(part, {}).get(key, True)
     ]
-    sys.exit(f"missed: {', '.join(bad)}" if bad else 0)
+    sys.exit(f"bars missed: {', '.join(bad)}" if bad else 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures the landmark models that ship under the protocols and completes their cards with figures and words.
+"""Measure the shipped landmark models under the protocols, and complete their cards with figures and words.
 
 Usage: python scripts/complete_cards.py [MODEL ...] [--protocols 300w-val 300w-common] [--data DIR]
 """
@@ -23,13 +23,13 @@ WORDS = Path(__file__).parents[1] / "recipes" / "cards.toml"
 def figure(
     name: str, which: str, boxes: str, samples: list[Sample], flip: bool = False
 ) -> dict[str, Any]:
-    """What the model `name` reaches on `samples` under the protocol `which`."""
+    """Measure the model `name` on `samples` under the protocol `which`."""
     report = evaluate(Predictor(name, flip=flip), which, samples, boxes=boxes, model=name)
     command = f"lineament evaluate --protocol {which} --model {name} --boxes {boxes}"
     return {
         "command": command + (" --flip" if flip else ""),
         "faces": report.images,
-        "missed": report.missed,
+        "missed": report.misses,
         "nme": report.nme,
         "failure_rate": report.failure_rate,
         "auc": report.auc,
@@ -48,8 +48,8 @@ def main() -> None:
     root = data_root(options.data)
     for name in options.models:
         path = weights_folder() / f"{name}.onnx"
-        said = words["common"] | words[name]
-        seen = said.pop("seen")
+        about = words["common"] | words[name]
+        seen = about.pop("seen")
         figures: dict[str, Any] = {}
         for which in options.protocols:
             fixed = protocol(which)
@@ -73,9 +73,9 @@ def main() -> None:
                 }
         for title, found in figures.items():
             print(name, title, json.dumps(found), flush=True)
-        card = read_card(path) | said | {"figures": figures}
-        with atomic_path(path.with_suffix(".json")) as beside:
-            beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        card = read_card(path) | about | {"figures": figures}
+        with atomic_path(path.with_suffix(".json")) as partial:
+            partial.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draws docs/pictures/drawn.jpg, the picture of the README: two free portraits with their landmarks.
+"""Draw docs/pictures/drawn.jpg, the image of the README: two free portraits with their landmarks.
 
 Usage: python scripts/draw_readme_picture.py
 """

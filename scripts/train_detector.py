@@ -14,7 +14,7 @@ parser.add_argument(
     "--out", type=Path, required=True, help="folder of checkpoints and log; a run there is resumed"
 )
 parser.add_argument(
-    "--data", type=Path, help="the data folder; default: $LINEAMENT_DATA, else ../shared/data"
+    "--data", type=Path, help="the data folder; default: $LINEAMENT_DATA, else data"
 )
 parser.add_argument(
     "--cache", type=Path, default=Path("cache/detector"), help="folder for decoded pictures, 2 GB"

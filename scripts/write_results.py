@@ -1,4 +1,4 @@
-"""Writes the result tables of README.md from the cards of the models that ship.
+"""Write the result tables of README.md from the cards of the shipped models.
 
 Usage: python scripts/write_results.py [--check]
 """
@@ -15,7 +15,7 @@ HEAD = "| model | boxes | NME % | FR@8 % | AUC@8 % | missed | errors under 2 sig
 
 
 def table(which: str) -> str:
-    """The rows of protocol `which`, from the figures in the cards."""
+    """Return the rows of protocol `which`, from the figures in the cards."""
     rows = [HEAD]
     for name in ("fast", "accurate"):
         figures = read_card(weights_folder() / f"{name}.onnx").get("figures", {})
@@ -43,7 +43,7 @@ def main() -> None:
     keep(
         README,
         new,
-        "README.md does not say what the cards say; type: python scripts/write_results.py",
+        "README.md differs from the cards; type: python scripts/write_results.py",
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line for tests, in this process or another, and what stands for the models."""
+"""The command line for tests, in this process or another, and a fake predictor."""
 
 import subprocess
 import sys
@@ -11,11 +11,11 @@ from lineament.errors import ModelError
 from lineament.face import Face, Faces
 from lineament.schemes import scheme as scheme_called
 
-chosen = {}  # what the last FakePredictor was made with
+chosen = {}  # arguments of the last FakePredictor
 
 
 class FakePredictor:
-    """Stands for the models: one face in every picture brighter than black, at the given boxes if there are any."""
+    """A fake Predictor: one face in every image that is not black, or one per given box."""
 
     def __init__(self, model="accurate", detector="default", scheme=None, threads=0, flip=False):
         chosen.update(detector=detector, flip=flip)
@@ -46,7 +46,7 @@ class FakePredictor:
 
 
 def call(*words):
-    """Exit code, standard output, standard error of `lineament words...`, in this process."""
+    """Run `lineament words...` in this process; return exit code, standard output and error."""
     result = CliRunner().invoke(app, [str(word) for word in words])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -54,6 +54,6 @@ def call(*words):
 
 
 def run(*words, **options):
-    """The finished process of `lineament words...`."""
+    """Run `lineament words...` in another process; return the completed process."""
     command = [sys.executable, "-m", "lineament", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)

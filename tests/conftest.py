@@ -1,5 +1,4 @@
-"""What several tests stand on: the data folder, skipped by name where it is absent, drawn faces and a tiny network to
-train, and one thread a library."""
+"""Fixtures: the data folder, drawn faces, a tiny network to train; one thread per library."""
 
 import os
 from pathlib import Path
@@ -16,7 +15,7 @@ cv2.setNumThreads(1)
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """The folder of the data sets."""
+    """The folder of the data sets; without it, tests that need it are skipped."""
     root = Path(os.environ.get("LINEAMENT_DATA") or Path(__file__).parents[1] / "../shared/data")
     if not root.is_dir():
         pytest.skip(f"needs the data sets: no folder {root}; set LINEAMENT_DATA")
@@ -25,7 +24,7 @@ def data_root() -> Path:
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory) -> Path:
-    """A folder of 30 drawn faces with their points."""
+    """A folder of 30 drawn faces with their landmarks."""
     folder: Path = tmp_path_factory.mktemp("data") / "faces"
     write_faces(folder, 30)
     return folder
@@ -33,7 +32,7 @@ def faces(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def tiny(monkeypatch) -> None:
-    """Makes the backbone "tiny" known; for tests of training, which need torch."""
+    """Register the backbone "tiny", for tests of training, which need torch."""
     from lineament.models.backbones.registry import BACKBONES
     from tiny import Tiny
 

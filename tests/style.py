@@ -44,7 +44,9 @@ def python_files() -> list[Path]:
 def text_files() -> list[Path]:
     """Return the files whose words users read: the package, the pages, the recipes."""
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    recipes = sorted((ROOT / "recipes").rglob("*.toml")) + sorted((ROOT / "studies").rglob("*.toml"))
+    recipes = sorted((ROOT / "recipes").rglob("*.toml")) + sorted(
+        (ROOT / "studies").rglob("*.toml")
+    )
     tables = sorted(SOURCE.rglob("*.toml"))
     return [*python_files(), *pages, *recipes, *tables]
 
@@ -107,12 +109,12 @@ def root_modules() -> list[str]:
 
 
 def recipe_lines() -> tuple[int, int]:
-    """Count the distinct and all lines of recipes, blank lines and comments aside."""
+    """Count the distinct and all non-blank lines of recipes."""
     counted: Counter[str] = Counter()
     for path in (ROOT / "recipes").rglob("*.toml"):
         for line in path.read_text(encoding="utf-8").splitlines():
             bare = line.strip()
-            if bare and not bare.startswith("#"):
+            if bare:
                 counted[bare] += 1
     return len(counted), sum(counted.values())
 
@@ -138,7 +140,9 @@ def main() -> None:
     print(f"source lines: {every}, non-blank {lines}")
     print(f"over {SOFT_WIDTH} columns: {100 * len(soft) / lines:.1f} %; over {WIDTH}: {len(hard)}")
     print(f"comprehensions per 1,000 source lines: {1000 * comprehensions() / every:.1f}")
-    print(f"docstrings with a bad opening: {len(bad_openings())}; banned words: {len(banned_words())}")
+    print(
+        f"docstrings with a bad opening: {len(bad_openings())}; banned words: {len(banned_words())}"
+    )
     print(f"modules at the root: {len(root_modules())}; lines in scripts/: {script_lines()}")
     print(f"distinct lines of recipes: {100 * distinct / recipes:.0f} % of {recipes}")
     for place in [*hard, *bad_openings(), *banned_words()]:

@@ -1,5 +1,6 @@
-"""The pure parts of bench/: the contract, scores on shared points, the table, the verdicts. No peer is installed."""
+"""Parts of bench/ that need no peer: the contract, scores on shared points, the table, verdicts."""
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from lineament.schemes import scheme
 
 
 class Still:
-    """A peer that always finds the same two points."""
+    """A peer that always finds the same two points, and none at negative x."""
 
     scheme, version, batching = "ibug68", "still 1", "none"
 
@@ -43,7 +44,7 @@ def mean_face(shift=(0.0, 0.0), scale=100.0):
     return scheme("ibug68").mean_shape * scale + np.array([200.0, 150.0]) + shift
 
 
-def test_a_prediction_is_answered_with_points_and_a_miss_with_none(face):
+def test_a_prediction_is_answered_with_points_and_a_miss_without(face):
     assert contract.answer(Still(), {"do": "predict", **face})["points"] == [[1.0, 2.0], [3.0, 4.0]]
     missed = contract.answer(
         Still(), {"do": "predict", "image": face["image"], "box": [-1, 1, 5, 5]}
@@ -52,14 +53,14 @@ def test_a_prediction_is_answered_with_points_and_a_miss_with_none(face):
     assert missed["ms"] >= 0
 
 
-def test_timing_answers_one_time_a_face_and_a_batch_one_for_all(face):
+def test_timing_answers_one_time_per_face_and_a_batch_one_for_all(face):
     timed = contract.answer(Still(), {"do": "time", "faces": [face] * 4})
     assert [len(timed[key]) for key in ("ms", "cpu_ms", "net_ms")] == [4, 4, 4]
     assert isinstance(contract.answer(Still(), {"do": "batch", "faces": [face] * 3})["ms"], float)
     assert contract.answer(Still(), {"do": "memory"})["peak_mb"] > 1
 
 
-def test_an_unknown_request_names_those_there_are():
+def test_an_unknown_request_is_answered_with_the_known_ones():
     with pytest.raises(
         ValueError, match="request 'fly'; wanted predict, time, batch, memory or stop"
     ):
@@ -68,15 +69,15 @@ def test_an_unknown_request_names_those_there_are():
 
 def test_an_answer_is_one_json_object_and_an_error_is_raised_with_the_name():
     assert parse_answer('{"ready": true}', "x") == {"ready": True}
-    with pytest.raises(PeerError, match="x: 'Hello' is no answer; wanted one JSON object"):
+    with pytest.raises(PeerError, match="x: 'Hello' is not an answer; wanted one JSON object"):
         parse_answer("Hello\n", "x")
-    with pytest.raises(PeerError, match=r"x: '\[1\]' is no answer"):
+    with pytest.raises(PeerError, match=r"x: '\[1\]' is not an answer"):
         parse_answer("[1]", "x")
     with pytest.raises(PeerError, match="x: no model"):
         parse_answer('{"error": "no model"}', "x")
 
 
-def test_a_process_answers_over_pipes_and_what_it_prints_does_not_disturb(tmp_path, face):
+def test_a_process_answers_over_pipes_whatever_it_prints(tmp_path, face):
     code = f"""
 import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from bench.peers.contract import serve
@@ -101,7 +102,7 @@ serve(lambda arguments: P())
     assert process.process.returncode == 0
 
 
-def test_a_process_that_does_not_start_gives_its_last_word(tmp_path):
+def test_a_process_that_does_not_start_gives_its_last_line(tmp_path):
     with pytest.raises(
         PeerError, match=r"p: it ended without an answer \(ModuleNotFoundError.*nosuch"
     ):
@@ -115,7 +116,7 @@ def test_a_process_that_does_not_start_gives_its_last_word(tmp_path):
         )
 
 
-def test_a_peer_that_cannot_be_made_says_why(tmp_path):
+def test_a_peer_that_cannot_be_made_gives_the_reason(tmp_path):
     code = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from bench.peers.contract import serve
@@ -127,7 +128,7 @@ serve(make)
         PeerProcess("p", [sys.executable, "-c", code], tmp_path / "log", timeout_s=60)
 
 
-def test_shared_points_are_those_that_nobody_lacks():
+def test_shared_points_are_those_that_no_peer_lacks():
     a = np.array(["exact", "exact", "interpolated", "missing"])
     b = np.array(["exact", "interpolated", "interpolated", "exact"])
     shared = shared_points([a, b])
@@ -151,7 +152,7 @@ def test_the_error_is_divided_by_the_distance_of_the_outer_eye_corners():
     assert face_errors([pred, None], [truth, truth], np.arange(68)) == pytest.approx([0.05, np.inf])
 
 
-def test_a_constant_offset_is_taken_off_at_any_angle_and_size():
+def test_a_constant_offset_is_removed_at_any_angle_and_size():
     # every point is off by 0.1 eye distances along the eye line: another definition, no error
     truths, found = [], []
     for k in range(6):
@@ -165,9 +166,9 @@ def test_a_constant_offset_is_taken_off_at_any_angle_and_size():
     assert face_errors(moved, truths, np.arange(68)) == pytest.approx([0.0] * 6, abs=1e-12)
 
 
-def test_an_error_that_is_no_offset_stays():
-    # the faces at even places are off to one side, those at odd places to the other: an offset learnt on one half
-    # doubles the error on the other
+def test_an_error_that_is_not_an_offset_is_not_removed():
+    # Even faces are off to one side, odd ones to the other: an offset from one half doubles the
+    # error on the other.
     truths = [mean_face()] * 4
     found = [mean_face((5.0 * (-1) ** k, 0.0)) for k in range(4)]
     before = face_errors(found, truths, np.arange(68))
@@ -181,7 +182,7 @@ def test_a_miss_fails_but_does_not_count_in_the_mean():
     found = {"a": [truth + np.array([0.09 * eyes, 0.0]), None], "b": [truth, truth]}
     shared, rows = score_peers(found, {"a": "ibug68", "b": "ibug68"}, [truth, truth])
     assert len(shared.exact) == 68
-    assert rows["a"]["missed"] == 1
+    assert rows["a"]["misses"] == 1
     assert rows["a"]["nme_exact"] == pytest.approx(0.09)
     assert rows["a"]["failure_rate_exact_8"] == 1.0  # 0.09 > 0.08, and the miss
     assert rows["a"]["failure_rate_exact_10"] == 0.5  # the miss alone
@@ -204,7 +205,7 @@ def test_spans_are_short_and_nothing_is_none():
     assert spans([]) == "none"
 
 
-def test_the_page_says_where_it_was_measured_and_who_is_missing():
+def test_the_page_names_the_machine_and_the_peers_not_measured():
     marked = machine.describe() | {"load_after": 0.0, "bare_mb": 27.0, "busy": True}
     peer = {
         "name": "x",
@@ -233,17 +234,29 @@ def test_the_page_says_where_it_was_measured_and_who_is_missing():
     assert "not for the record" not in markdown(report | {"machine": marked | {"busy": False}})
 
 
+PARTS = ("compare", "speed", "memory", "size", "video", "install", "loader")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_of_the_bench_can_be_imported(part):
+    if part == "loader":
+        pytest.importorskip("torch")
+    if part == "video":
+        pytest.importorskip("av")
+    assert callable(importlib.import_module(f"bench.{part}").main)
+
+
 def test_squares_grow_and_move_with_the_box():
     # box 40 x 20 around (30, 20): its longer side is 40
     assert roi.square((10, 10, 50, 30), 1.5, -0.1) == (30.0, 16.0, 60.0)
 
 
-def test_the_warp_of_a_square_takes_corners_for_centres_as_the_graph_does():
+def test_the_warp_of_a_square_takes_corners_for_centers_like_the_graph():
     image = np.zeros((40, 40, 3), np.uint8)
     image[10:30, 12:32] = 200
-    # pixels 12..31 and 10..29: the square around (21.5, 19.5), 20 pixels wide; at scale 1 nothing is off
+    # Pixels 12..31 and 10..29: the square of 20 pixels around (21.5, 19.5); scale 1 shifts nothing.
     assert (roi.warp_square(image, 21.5, 19.5, 20, 20) == 200).all()
-    # a ramp of 5 a pixel, 4 pixels a step: right would be the steps' middles, 13.5 + 4 j; the graph reads 12 + 4 j
+    # A ramp of 5 per pixel, steps of 4 pixels with centers 13.5 + 4 j; the graph reads 12 + 4 j.
     ramp = np.repeat(np.arange(40, dtype=np.uint8)[None, :, None] * 5, 40, 0).repeat(3, 2)
     assert roi.warp_square(ramp, 21.5, 19.5, 20, 5)[0, :, 0].tolist() == [
         60,
@@ -254,7 +267,7 @@ def test_the_warp_of_a_square_takes_corners_for_centres_as_the_graph_does():
     ]  # 5 * (12 + 4 j)
 
 
-def test_speed_bars_are_judged_by_the_stage_and_say_what_was_wanted():
+def test_speed_bars_are_judged_by_the_stage_and_name_the_wanted_value():
     times = {
         "lineament fast": {"ms_per_face": 1.2, "ms_model": 1.0, "faces_per_second": 1200.0},
         "lineament accurate": {"ms_per_face": 4.8, "ms_model": 4.0, "faces_per_second": 400.0},
@@ -283,7 +296,7 @@ def test_the_curve_is_drawn_in_a_few_lines():
     assert drawn[0].endswith("#" * 10)
 
 
-def test_every_peer_has_an_environment_a_script_and_a_licence():
+def test_every_peer_has_an_environment_a_script_and_a_license():
     names = {environment.name for environment in install.ENVIRONMENTS}
     for plan in install.PEERS:
         assert plan.environment in names
@@ -291,7 +304,7 @@ def test_every_peer_has_an_environment_a_script_and_a_licence():
         assert plan.license
 
 
-def test_install_size_counts_model_files_that_come_apart(tmp_path):
+def test_install_size_counts_separate_model_files_once(tmp_path):
     for name, kilobytes in (("bare", 10), ("p", 110), ("data", 50)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "f").write_bytes(bytes(1000 * kilobytes))
@@ -301,21 +314,21 @@ def test_install_size_counts_model_files_that_come_apart(tmp_path):
     )  # 110 - 10 + 50 kB; what lies inside counts once
 
 
-def test_an_environment_that_cannot_be_made_gives_its_reason(tmp_path, monkeypatch):
+def test_an_environment_that_cannot_be_made_gives_the_reason(tmp_path, monkeypatch):
     done = install.subprocess.CompletedProcess([], 1, "", "one\nno matching distribution")
     monkeypatch.setattr(install.subprocess, "run", lambda *_, **__: done)
     reason = install.make_environment(install.Environment("p", ("x",), ()), tmp_path)
     assert reason == "p: -m venv " + str(tmp_path / "p") + " failed: no matching distribution"
 
 
-def test_the_heaviest_parts_of_an_environment_come_first(tmp_path):
+def test_the_largest_parts_of_an_environment_come_first(tmp_path):
     (tmp_path / "big").mkdir()
     (tmp_path / "big" / "f").write_bytes(bytes(3000))
     (tmp_path / "small.py").write_bytes(bytes(1000))
     assert size.largest(tmp_path) == [("big", 0.003), ("small.py", 0.001)]
 
 
-def test_results_are_never_half_there(tmp_path):
-    machine.write_beside(tmp_path / "a" / "r.json", "{}")
+def test_results_are_written_atomically(tmp_path):
+    machine.write_text(tmp_path / "a" / "r.json", "{}")
     assert (tmp_path / "a" / "r.json").read_text() == "{}"
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["r.json"]

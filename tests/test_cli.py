@@ -1,4 +1,4 @@
-"""detect, draw and align on the command line: what they print where, and the exit code of every ending."""
+"""detect, draw and align on the command line: output, errors and exit codes."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def test_detect_prints_one_json_document_a_picture(pictures):
     assert second["faces"] == []
 
 
-def test_detect_goes_on_after_a_broken_picture_lists_it_at_the_end_and_fails(pictures):
+def test_detect_continues_after_a_broken_image_lists_it_at_the_end_and_fails(pictures):
     code, out, err = call("detect", pictures, pictures / "absent.png")
     assert code == 1
     assert [Path(json.loads(line)["image"]).name for line in out.splitlines()] == [
@@ -70,7 +70,7 @@ def test_detect_prints_csv_and_a_table(pictures):
     assert [len(line.split(",")) for line in out.splitlines()] == [9 + 4 * 68] * 2
     code, out, _ = call("detect", pictures / "a.png", pictures / "black.png", "--format", "table")
     head, face, none = out.splitlines()
-    assert head.split()[:3] == ["picture", "face", "score"]
+    assert head.split()[:3] == ["image", "face", "score"]
     assert "0.750  10.0, 10.0, 40.0, 40.0  68 ibug68  0.900       1.50" in face
     assert none.endswith("no face")
 
@@ -79,20 +79,32 @@ def test_detect_writes_a_folder_that_a_second_run_keeps(pictures, tmp_path, monk
     words = ("detect", pictures / "a.png", pictures / "more", "--out", tmp_path / "out", "--draw")
     code, out, err = call(*words)
     assert (code, out) == (0, "")
-    assert f"2 of 2 pictures (0 kept from an earlier run) -> {tmp_path}/out" in err
+    assert f"2 of 2 images (0 kept from an earlier run) -> {tmp_path}/out" in err
     names = {"a.json", "a.drawn.jpg", "b.json", "b.drawn.jpg", "lineament.json"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     monkeypatch.setattr(FakePredictor, "find", lambda *_: pytest.fail("predicted again"))
     assert "(2 kept from an earlier run)" in call(*words)[2]
 
 
-def test_detect_with_again_or_other_settings_does_not_keep(pictures, tmp_path):
+def test_detect_with_overwrite_or_other_settings_keeps_nothing(pictures, tmp_path):
     words = ("detect", pictures / "a.png", "--out", tmp_path / "out")
     call(*words)
-    assert "(0 kept" in call(*words, "--again")[2]
+    assert "(0 kept" in call(*words, "--overwrite")[2]
     code, _, err = call(*words, "--model", "fast")
     assert code == 1
     assert "holds results of model accurate" in err
+
+
+def test_detect_keeps_results_whose_folder_was_touched(pictures, tmp_path, monkeypatch):
+    words = ("detect", pictures / "a.png", pictures / "more", "--out", tmp_path / "out")
+    call(*words)
+    with monkeypatch.context() as patch:
+        patch.setattr(FakePredictor, "find", lambda *_: pytest.fail("predicted again"))
+        for path in (tmp_path / "out").rglob("*"):
+            os.utime(path, (2**32, 2**32) if path.name == "lineament.json" else (1, 1))
+        assert "(2 kept from an earlier run)" in call(*words)[2]
+    assert "(0 kept from an earlier run)" in call(*words, "--flip", "--overwrite")[2]
+    assert "(2 kept from an earlier run)" in call(*words, "--flip")[2]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +115,7 @@ def test_detect_writes_other_formats(pictures, tmp_path, kind, file):
     assert (tmp_path / file).stat().st_size > 200
 
 
-def test_detect_hands_on_the_detector_and_flip(pictures, monkeypatch):
+def test_detect_passes_on_the_detector_and_flip(pictures, monkeypatch):
     preset = object()
     monkeypatch.setattr("lineament.inference.detector_adapters.mediapipe", lambda: preset)
     assert call("detect", pictures / "a.png", "--detector", "mediapipe", "--flip")[0] == 0
@@ -118,7 +130,7 @@ def test_detect_converts_to_the_scheme_asked_for(pictures):
     assert len(json.loads(out)["faces"][0]["landmarks"]) == 5
 
 
-def test_boxes_are_numbers_for_one_picture_or_a_file_for_many(pictures, tmp_path):
+def test_boxes_are_numbers_for_one_image_or_a_file_for_many(pictures, tmp_path):
     _, out, _ = call("detect", pictures / "a.png", "--boxes", "1,2,30,40", "--boxes", "5,6,50,60.5")
     assert [face["box"] for face in json.loads(out)["faces"]] == [[1, 2, 30, 40], [5, 6, 50, 60.5]]
     file = tmp_path / "boxes.json"
@@ -137,14 +149,14 @@ def test_boxes_are_numbers_for_one_picture_or_a_file_for_many(pictures, tmp_path
         (["detect", "a.jpg", "--format", "coco"], "--format coco needs --out"),
         (["detect", "a.jpg", "--format", "table", "--out", "x"], "--format table is printed only"),
         (["detect", "a.jpg", "--format", "xml"], "xml"),
-        (["detect", "{p}/a.png", "{p}/black.png", "--boxes", "1,2,3,4"], "for one picture, not 2"),
+        (["detect", "{p}/a.png", "{p}/black.png", "--boxes", "1,2,3,4"], "for one image, not 2"),
         (["detect", "{p}/a.png", "--boxes", "1,2,x"], "wanted x0,y0,x1,y1"),
-        (["draw", "{p}", "--out", "x.png"], "one file for 4 pictures"),
+        (["draw", "{p}", "--out", "x.png"], "one file for 4 images"),
         (["nonsense"], "No such command"),
         (["detect", "a.jpg", "--nonsense"], "No such option"),
     ],
 )
-def test_wrong_usage_is_said_and_ends_with_two(pictures, words, message):
+def test_wrong_usage_is_explained_and_ends_with_two(pictures, words, message):
     code, out, err = call(*(word.replace("{p}", str(pictures)) for word in words))
     assert code == 2
     assert out == ""
@@ -171,19 +183,19 @@ def test_an_error_in_the_middle_of_a_batch_ends_in_one_line(pictures, monkeypatc
     assert json.loads(out)["image"].endswith("black.png")
 
 
-def test_pictures_are_never_written_over(pictures, tmp_path):
+def test_input_images_are_never_overwritten(pictures, tmp_path):
     wanted = (pictures / "more" / "b.jpg").read_bytes()
     for out in (pictures / "more", pictures / "more" / "b.jpg"):
         code, _, err = call("draw", pictures / "more" / "b.jpg", "--out", out)
         assert code == 1
-        assert "is one of the pictures, and would be written over; choose another --out" in err
+        assert "is an input image and would be overwritten; choose another --out" in err
     code, _, err = call("align", pictures / "a.png", "--out", pictures)
     assert code == 1
-    assert "is one of the pictures" in err
+    assert "is an input image" in err
     assert (pictures / "more" / "b.jpg").read_bytes() == wanted
 
 
-def test_a_picture_that_cannot_be_written_is_one_failure(pictures, tmp_path):
+def test_an_image_that_cannot_be_written_is_one_failure(pictures, tmp_path):
     Image.fromarray(np.full((9, 66_000, 3), 200, np.uint8)).save(pictures / "wide.png")
     code, _, err = call(
         "detect", pictures / "a.png", pictures / "wide.png", "--draw", "--out", tmp_path / "out"
@@ -200,7 +212,7 @@ def test_a_picture_that_cannot_be_written_is_one_failure(pictures, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
-def test_names_that_are_no_text_are_written_everywhere(pictures, tmp_path):
+def test_names_that_are_not_text_are_written_everywhere(pictures, tmp_path):
     odd = pictures / os.fsdecode(b"caf\xe9.png")
     odd.write_bytes((pictures / "a.png").read_bytes())
     for kind in ("json", "csv", "parquet", "coco"):
@@ -249,7 +261,7 @@ def test_draw_writes_a_file_or_a_folder(pictures, tmp_path):
     assert "broken.jpg" in err
 
 
-def test_align_writes_one_crop_a_face(pictures, tmp_path):
+def test_align_writes_one_crop_per_face(pictures, tmp_path):
     words = (
         "align",
         pictures / "a.png",
@@ -276,7 +288,7 @@ def test_align_writes_one_crop_a_face(pictures, tmp_path):
         assert crop.size == (32, 32)
 
 
-def test_align_refuses_a_template_that_is_none(pictures, tmp_path):
+def test_align_refuses_what_is_no_template(pictures, tmp_path):
     code, _, err = call("align", pictures / "a.png", "--template", "arcface")
     assert code == 1
     assert "did you mean 'arcface112'" in err
@@ -296,8 +308,10 @@ def test_align_refuses_a_template_that_is_none(pictures, tmp_path):
     ],
     ids=["parquet", "evaluate", "score", "compare"],
 )
-def test_a_missing_extra_is_said_before_the_work(words, package, pictures, tmp_path, monkeypatch):
-    # the package's `app` is the application: the module of that name is found by its full name alone
+def test_a_missing_extra_is_an_error_before_the_work(
+    words, package, pictures, tmp_path, monkeypatch
+):
+    # `lineament.cli.app` is the application; its module is found in sys.modules
     monkeypatch.setattr(sys.modules["lineament.cli.app"], "find_spec", lambda name: None)
     given = {"P": pictures, "O": tmp_path / "out", "F": tmp_path / "absent.json"}
     result = CliRunner().invoke(app, [str(given.get(word, word)) for word in words])

@@ -37,7 +37,7 @@ def test_models_lists_the_cards(monkeypatch):
     assert json.loads(call("models", "--json")[1]) == [card]
 
 
-def test_models_says_where_none_is_installed(monkeypatch):
+def test_models_notes_if_none_is_installed(monkeypatch):
     monkeypatch.setattr(lineament.inference.onnx_model, "list_models", list)
     assert "no model is installed" in call("models")[2]
 
@@ -67,7 +67,7 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
     assert "pip install 'lineament[train]'" in err
     _, size, head, *rows = out.splitlines()
     assert size.split() == ["fast", "1.234", "0.567", "1.134"]
-    assert head.split()[:2] == ["model", "a"]
+    assert head.split()[:2] == ["model", "per"]
     assert [row.removeprefix("fast   ")[:6] for row in rows] == ["1 crop", "16 cro", "64 cro"]
     # 2 ms a call at least
     assert all(float(row.split()[-3]) >= 2 for row in rows)
@@ -89,7 +89,7 @@ def test_the_networks_to_train_are_counted(monkeypatch):
 
 
 @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("absent", 0), ("failed", 1)])
-def test_doctor_prints_every_check_and_fails_where_one_does(monkeypatch, status, code):
+def test_doctor_prints_every_check_and_fails_if_one_does(monkeypatch, status, code):
     checks = [
         Check("packages", "numpy", "ok", "2.4.6"),
         Check("weights", "fast", status, "as it is", "type: this"),
@@ -106,7 +106,7 @@ def test_doctor_prints_every_check_and_fails_where_one_does(monkeypatch, status,
 
 
 def write_points(folder):
-    """A picture whose truth lies on the diagonal of (10, 10, 40, 40), where the fake finds it; .pts counts from 1."""
+    """Write an image with landmarks on the diagonal of (10, 10, 40, 40), where the fake finds them."""
     folder.mkdir(exist_ok=True)
     Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(folder / "face.png")
     points = "\n".join(f"{v + 1:.6f} {v + 1:.6f}" for v in np.linspace(10, 40, 68))
@@ -114,7 +114,7 @@ def write_points(folder):
     return folder
 
 
-def test_evaluate_prints_a_table_or_json_and_compare_puts_reports_beside(tmp_path):
+def test_evaluate_prints_a_table_or_json_and_compare_shows_reports_side_by_side(tmp_path):
     data = write_points(tmp_path / "data")
     words = ("evaluate", "--protocol", "folder", "--data", data)
     code, out, _ = call(*words, "--format", "json")
@@ -124,7 +124,7 @@ def test_evaluate_prints_a_table_or_json_and_compare_puts_reports_beside(tmp_pat
     required = {
         "protocol",
         "images",
-        "missed",
+        "misses",
         "nme",
         "failure_rate",
         "auc",
@@ -142,6 +142,30 @@ def test_evaluate_prints_a_table_or_json_and_compare_puts_reports_beside(tmp_pat
     code, out, _ = call("compare", tmp_path / "a", tmp_path / "b" / "report.json")
     assert code == 0
     assert out.count("detected") == 2
+
+
+def test_a_protocol_with_missing_images_is_scored_only_if_partial(tmp_path):
+    data = write_points(tmp_path / "data")
+    (data / "other.pts").write_text((data / "face.pts").read_text())
+    words = ("evaluate", "--protocol", "folder", "--data", data)
+    code, out, err = call(*words)
+    assert (code, out) == (1, "")
+    assert "1 of 2 faces have their image; missing: other.jpg; get them, or score the rest" in err
+    code, out, _ = call(*words, "--partial", "--format", "json")
+    assert code == 0
+    report = json.loads(out)
+    assert (report["images"], report["notes"]) == (1, ["missing: other.jpg"])
+
+
+def test_the_report_folder_of_a_refused_protocol_lists_all_that_is_missing(tmp_path):
+    pytest.importorskip("matplotlib")
+    data = write_points(tmp_path / "data")
+    (data / "other.pts").write_text((data / "face.pts").read_text())
+    words = ("evaluate", "--protocol", "folder", "--data", data, "--report", tmp_path / "out")
+    code, _, err = call(*words)
+    assert code == 1
+    assert f"the complete list: {tmp_path}/out/missing.txt" in err
+    assert (tmp_path / "out" / "missing.txt").read_text() == "other.jpg\n"
 
 
 def test_score_takes_the_predictions_of_another_system(tmp_path):
@@ -183,9 +207,9 @@ def test_audit_prints_what_it_found_and_writes_a_sheet(tmp_path):
     code, out, err = call("audit", data, "--reader", "folder", "--out", sheet)
     assert out.splitlines()[0].split() == ["severity", "kind", "file", "finding"]
     assert "face.png" in out
-    assert "1 faces on 1 pictures" in out
+    assert "1 faces on 1 images" in out
     assert sheet.read_text().lower().startswith("<!doctype html")
-    assert f"sheet -> {sheet}" in err
+    assert f"page of findings -> {sheet}" in err
     code, out, _ = call("audit", data, "--out", sheet, "--json", "--model", "fast")
     kinds = {finding["severity"] for finding in json.loads(out)["findings"]}
     assert code == int("error" in kinds)
@@ -194,7 +218,7 @@ def test_audit_prints_what_it_found_and_writes_a_sheet(tmp_path):
     assert "no such folder" in err
 
 
-def test_a_name_that_is_no_text_is_printed_as_json_escape(tmp_path):
+def test_a_name_that_is_not_text_is_printed_as_json_escape(tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff.jpg"
     Path(os.fsdecode(path)).write_bytes(b"no picture")
     done = run("detect", os.fsdecode(path), "--model", "absent.onnx")
@@ -208,8 +232,9 @@ def test_an_unknown_protocol_is_answered_with_the_nearest():
     assert "did you mean '300w-common'" in err
 
 
-def test_train_without_torch_says_what_to_type(tmp_path, monkeypatch):
-    monkeypatch.setattr("lineament.cli.making.find_spec", lambda name: None)
+def test_train_without_torch_names_the_command_to_install_it(tmp_path, monkeypatch):
+    # `lineament.cli.app` is the application; its module is found in sys.modules
+    monkeypatch.setattr(sys.modules["lineament.cli.app"], "find_spec", lambda name: None)
     for words in (["train", tmp_path / "recipe.toml"], ["export", tmp_path / "checkpoint.pt"]):
         code, _, err = call(*words)
         assert code == 1
@@ -263,7 +288,7 @@ def test_train_resumes_and_export_writes_a_model_that_loads(tmp_path, monkeypatc
     assert model.predict(np.zeros((1, 64, 64, 3), np.uint8)).landmarks_crop.shape == (1, 68, 2)
 
 
-def test_doctor_says_what_an_extra_lacks_in_one_line(monkeypatch):
+def test_doctor_names_the_missing_packages_of_an_extra_in_one_line(monkeypatch):
     advice = "type: pip install 'lineament[train]'"
     checks = [
         Check("extras", f"train: {name}", "absent", "not installed", advice)

@@ -1,4 +1,4 @@
-"""cli/video.py: a video becomes tracks and a drawn video; a stopped run goes on; steadiness is told in a table."""
+"""track and stability: tracks and drawn videos, interrupted runs that resume, tables of jitter."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ from scenes import scene
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
-    """A face that walks through the picture, 40 frames long."""
+    """A face that moves through the image, 40 frames long."""
     path = tmp_path_factory.mktemp("video") / "walk.mp4"
     with VideoWriter(path) as writer:
         for k, x in enumerate(np.linspace(90, 230, 40)):
@@ -63,6 +63,13 @@ def test_a_drawn_video_comes_with_its_tracks(video, tmp_path):
         assert len(list(csv.DictReader(file))) == 8
 
 
+def test_a_format_that_agrees_with_out_is_accepted(video, tmp_path):
+    for kind in ("jsonl", "csv"):
+        words = ("--out", tmp_path / f"a.{kind}", "--format", kind, "--frames", "2", "--overwrite")
+        assert call("track", video, *words)[0] == 0
+        assert (tmp_path / f"a.{kind}").exists()
+
+
 def test_a_drawn_video_keeps_the_shape_of_pixels(tmp_path):
     with VideoWriter(tmp_path / "wide.mp4") as writer:
         writer.pixel_aspect = Fraction(16, 11)
@@ -81,20 +88,22 @@ def test_a_folder_of_frames_is_a_video(tmp_path):
     assert read_tracks(tmp_path / "a.jsonl").times == pytest.approx([0, 0.1, 0.2])
 
 
-def test_what_is_there_is_kept_unless_asked(video, tmp_path):
+def test_existing_files_are_kept_without_overwrite(video, tmp_path):
     (tmp_path / "a.jsonl").write_text("mine")
     code, _, err = call("track", video, "--out", tmp_path / "a.jsonl")
     assert code == 2
-    assert "is there already; choose another --out, or add --again" in err
+    assert "exists; choose another --out, or add --overwrite" in err
     assert (tmp_path / "a.jsonl").read_text() == "mine"
-    assert call("track", video, "--frames", "2", "--out", tmp_path / "a.jsonl", "--again")[0] == 0
+    assert (
+        call("track", video, "--frames", "2", "--out", tmp_path / "a.jsonl", "--overwrite")[0] == 0
+    )
     assert len(read_tracks(tmp_path / "a.jsonl").times) == 2
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_as_if_unbroken(video, tmp_path):
-    """Killed from outside, twice, as the power does; the drawn video is whole, too."""
-    words = [sys.executable, "-c", SLOWLY, "track", str(video), "--threads", "1"]
+def test_a_killed_run_resumes_and_ends_as_if_uninterrupted(video, tmp_path):
+    """Killed from outside twice, as by a power cut; the drawn video is complete, too."""
+    words = [sys.executable, "-c", SLOWLY, "track", str(video), "--workers", "1"]
     for number in range(2):
         run = subprocess.Popen(
             [*words, "--out", str(tmp_path / "a.mp4"), *(["--resume"] if number else [])],
@@ -112,21 +121,21 @@ def test_a_killed_run_goes_on_and_ends_as_if_unbroken(video, tmp_path):
         assert not (tmp_path / "a.jsonl").exists()
     done = json.loads(saved.read_text())["frames"]
     assert 0 < done < 40
-    assert call("track", video, "--threads", "1", "--out", tmp_path / "a.mp4", "--resume")[0] == 0
-    assert call("track", video, "--threads", "1", "--out", tmp_path / "b.mp4")[0] == 0
+    assert call("track", video, "--workers", "1", "--out", tmp_path / "a.mp4", "--resume")[0] == 0
+    assert call("track", video, "--workers", "1", "--out", tmp_path / "b.mp4")[0] == 0
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_goes_on(video, tmp_path):
+def test_an_interrupted_run_resumes(video, tmp_path):
     words = [
         sys.executable,
         "-c",
         SLOWLY,
         "track",
         str(video),
-        "--threads",
+        "--workers",
         "1",
         "--out",
         str(tmp_path / "a.jsonl"),
@@ -139,14 +148,14 @@ def test_an_interrupted_run_goes_on(video, tmp_path):
     ):
         time.sleep(0.02)
     run.send_signal(signal.SIGINT)
-    assert "--resume goes on" in run.communicate()[1]
+    assert "--resume continues" in run.communicate()[1]
     assert run.returncode == 130
-    assert call("track", video, "--threads", "1", "--out", tmp_path / "a.jsonl", "--resume")[0] == 0
-    assert call("track", video, "--threads", "1", "--out", tmp_path / "b.jsonl")[0] == 0
+    assert call("track", video, "--workers", "1", "--out", tmp_path / "a.jsonl", "--resume")[0] == 0
+    assert call("track", video, "--workers", "1", "--out", tmp_path / "b.jsonl")[0] == 0
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
 
 
-def test_whole_tracks_that_were_not_gathered_are_gathered_by_a_resume(video, tmp_path):
+def test_complete_tracks_that_were_not_converted_are_converted_by_a_resume(video, tmp_path):
     words = ("track", video, "--frames", "3", "--out", tmp_path / "a.csv")
     assert call(*words)[0] == 0
     wanted = (tmp_path / "a.csv").read_bytes()
@@ -154,43 +163,43 @@ def test_whole_tracks_that_were_not_gathered_are_gathered_by_a_resume(video, tmp
     assert call(*words, "--resume")[0] == 0
     assert (tmp_path / "a.csv").read_bytes() == wanted
     code, _, err = call(*words, "--resume")
-    assert (code, "is there already" in " ".join(err.split())) == (2, True)
+    assert (code, "exists; choose" in " ".join(err.split())) == (2, True)
     (tmp_path / "a.csv").unlink()
     code, _, err = call(*words, "--resume", "--smooth", "kalman")
     assert code == 2
-    assert "was made of another video or with other settings" in " ".join(err.split())
+    assert "is of another video or other settings" in " ".join(err.split())
     assert not (tmp_path / "a.csv").exists()
 
 
-def test_what_was_gathered_of_replaced_tracks_goes_before_them(video, tmp_path, monkeypatch):
-    """Killed between the new tracks and what is gathered of them: no table of the old tracks stays beside the new."""
-    words = ("track", video, "--frames", "3", "--out", tmp_path / "a.csv", "--again")
+def test_a_table_of_replaced_tracks_is_deleted_before_them(video, tmp_path, monkeypatch):
+    """Killed before the new table is written: no table of the old tracks is left next to the new."""
+    words = ("track", video, "--frames", "3", "--out", tmp_path / "a.csv", "--overwrite")
     assert call(*words)[0] == 0
 
     def killed(source, target):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("lineament.io.track_files.gather_tracks", killed)
+        patch.setattr("lineament.io.track_files.convert_tracks", killed)
         assert call(*words, "--smooth", "none")[0] == 130
     assert not (tmp_path / "a.csv").exists()
     assert call(*words[:-1], "--smooth", "none", "--resume")[0] == 0
     assert (tmp_path / "a.csv").exists()
 
 
-def test_a_video_without_a_frame_leaves_nothing_in_the_way(video, tmp_path):
+def test_a_video_without_a_frame_leaves_no_files(video, tmp_path):
     (tmp_path / "v.mp4").write_bytes(video.read_bytes()[:1500])
     for _ in range(2):  # the second time as the first
         code, _, err = call("track", tmp_path / "v.mp4", "--out", tmp_path / "a.mp4")
-        assert (code, "no frame of it can be decoded" in err) == (1, True)
+        assert (code, "no frame can be decoded" in err) == (1, True)
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
 @pytest.mark.slow
-def test_a_stopped_run_is_not_lost_by_a_slip(video, tmp_path):
+def test_an_interrupted_run_survives_wrong_options(video, tmp_path):
     source = tmp_path / "in.mp4"
     source.write_bytes(video.read_bytes())
-    words = ["track", str(source), "--threads", "1", "--out", str(tmp_path / "a.jsonl")]
+    words = ["track", str(source), "--workers", "1", "--out", str(tmp_path / "a.jsonl")]
     run = subprocess.Popen([sys.executable, "-c", SLOWLY, *words], stderr=subprocess.DEVNULL)
     state, until = tmp_path / "a.jsonl.state", time.monotonic() + 60
     while time.monotonic() < until and not (
@@ -200,8 +209,8 @@ def test_a_stopped_run_is_not_lost_by_a_slip(video, tmp_path):
     run.kill()
     run.wait()
     for more, message in (
-        ([], "of a run that was stopped; add --resume"),
-        (["--resume", "--frames", "3"], "3 frames, and the stopped run has"),
+        ([], "left of an interrupted run; add --resume"),
+        (["--resume", "--frames", "3"], "3 frames, but the interrupted run has"),
         (["--rerun", str(tmp_path / "q.rec")], "is not that of a recording; wanted .rrd"),
     ):
         code, _, err = call(*words, *more)
@@ -211,20 +220,20 @@ def test_a_stopped_run_is_not_lost_by_a_slip(video, tmp_path):
         writer.write(scene(), 0.0)
     code, _, err = call(*words, "--resume")
     assert code == 1
-    assert "was made of another video or with other settings" in err
+    assert "is of another video or other settings" in err
     assert json.loads(state.read_text())["frames"] > 5
 
 
-def test_the_video_itself_is_never_written_over(video, tmp_path):
+def test_the_source_is_never_overwritten(video, tmp_path):
     own = tmp_path / "own.mp4"
     own.write_bytes(video.read_bytes())
-    code, _, err = call("track", own, "--out", own, "--again")
+    code, _, err = call("track", own, "--out", own, "--overwrite")
     assert code == 2
-    assert "is what is tracked, and would be written over" in " ".join(err.split())
+    assert "is the source and would be overwritten" in " ".join(err.split())
     assert own.read_bytes() == video.read_bytes()
 
 
-def test_a_video_that_ends_too_soon_is_told(video, tmp_path):
+def test_a_video_with_fewer_frames_than_it_states_is_noted(video, tmp_path):
     with (
         av.open(str(video)) as one,
         av.open(str(tmp_path / "whole.mp4"), "w", options={"movflags": "faststart"}) as other,
@@ -239,15 +248,15 @@ def test_a_video_that_ends_too_soon_is_told(video, tmp_path):
     code, out, err = call("track", tmp_path / "half.mp4")
     done = len(out.splitlines())
     assert (code, 0 < done < 36) == (0, True)
-    assert f"says that it holds 40 frames; {done} could be read" in err
+    assert f"states 40 frames; {done} could be read" in err
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_camera_is_followed_until_it_is_told_to_end(video, tmp_path, monkeypatch, sent):
-    from lineament.io.video import VideoReader as Reader
+def test_a_camera_is_tracked_until_a_signal_ends_it(video, tmp_path, monkeypatch, sent):
+    from lineament.io.video_reader import VideoReader as Reader
 
     class Endless(Reader):
-        """A camera: nothing says how long it is, and a signal comes at the sixth frame."""
+        """A camera: it states no length, and a signal comes at the sixth frame."""
 
         def __init__(self, source, rate):
             super().__init__(video)
@@ -259,7 +268,7 @@ def test_a_camera_is_followed_until_it_is_told_to_end(video, tmp_path, monkeypat
                     signal.raise_signal(sent)
                 yield frame
 
-    monkeypatch.setattr("lineament.io.video.VideoReader", Endless)
+    monkeypatch.setattr("lineament.io.video_reader.VideoReader", Endless)
     before = signal.getsignal(sent)
     code, _, err = call("track", "0", "--out", tmp_path / "a.mp4", "--format", "csv")
     assert (code, err.splitlines()[-1].split(" -> ")[0]) == (0, "6 frames")
@@ -268,25 +277,31 @@ def test_a_camera_is_followed_until_it_is_told_to_end(video, tmp_path, monkeypat
     assert signal.getsignal(sent) is before
 
 
-def test_a_live_address_that_falls_silent_ends_its_files_well(video, tmp_path, monkeypatch):
-    from lineament.io.video import VideoReader as Reader
+def test_a_live_address_that_falls_silent_completes_its_files(video, tmp_path, monkeypatch):
+    from lineament.io.video_reader import VideoReader as Reader
 
     sent = 8
 
     class Silent(Reader):
         def __init__(self, source, rate):
             super().__init__(video)
-            self.live, self._remote, self.frames = True, True, None
+            self.live = self._decoder.live = True
+            self._decoder._packets = self._silent(self._decoder._packets)
+            self.frames = None
 
-        def _packets(self):
-            yield from islice(super()._packets(), sent)
-            raise OSError("Connection timed out")
+        def _silent(self, packets):
+            def some():
+                yield from islice(packets(), sent)
+                raise OSError("Connection timed out")
 
-    monkeypatch.setattr("lineament.io.video.VideoReader", Silent)
+            return some
+
+    monkeypatch.setattr("lineament.io.video_reader.VideoReader", Silent)
     code, _, err = call("track", "http://127.0.0.1/live", "--out", tmp_path / "a.csv")
     assert (
         code,
-        "nothing more came (Connection timed out); what came is whole" in " ".join(err.split()),
+        "no more frames came (Connection timed out); the files are complete so far"
+        in " ".join(err.split()),
     ) == (0, True)
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 1 + sent
     assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.csv", "a.jsonl"]
@@ -296,12 +311,12 @@ def test_a_live_address_that_falls_silent_ends_its_files_well(video, tmp_path, m
     assert not list(tmp_path.glob("b.*"))
 
 
-# the command, with every frame slowed down and made safe at once
+# the command, with every frame slowed down and saved at once
 SLOWLY = """
 import time
-from lineament.cli import main, video
+from lineament.cli import main, track_output
 from lineament.tracking.tracker import Tracker
-video.SAVE_S = 0.0
+track_output.SAVE_S = 0.0
 called = Tracker.__call__
 def slowly(self, *arguments):
     time.sleep(0.05)
@@ -314,24 +329,28 @@ main()
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--resume",), "--resume, --again, --trails, --rerun and --format need --out"),
-        (("--format", "csv"), "--resume, --again, --trails, --rerun and --format need --out"),
-        (("--format", "csv", "--out", "a.jsonl"), "--format and --trails are for a video as --out"),
-        (("--out", "a.txt"), "the suffix '.txt' names no file that is written; wanted .mp4"),
+        (("--resume",), "--resume, --overwrite, --trails, --rerun and --format need --out"),
+        (("--format", "csv"), "--resume, --overwrite, --trails, --rerun and --format need --out"),
+        (
+            ("--format", "csv", "--out", "a.jsonl"),
+            "--format csv and --out a.jsonl name different formats",
+        ),
+        (("--trails", "--out", "a.jsonl"), "--trails needs a video as --out"),
+        (("--out", "a.txt"), "no file is written with the suffix '.txt'; wanted .mp4"),
         (("--smooth", "median"), "'median' is not one of"),
         (
             ("--resume", "--out", "b.jsonl"),
-            "--resume is for what can be seen again; a camera or a live address",
+            "--resume is for videos that can be read again; a camera or a live address",
         ),
     ],
 )
-def test_options_that_do_not_fit_are_told(words, message, video):
+def test_options_that_do_not_fit_are_usage_errors(words, message, video):
     code, _, err = call("track", "0" if "b.jsonl" in words else video, *words)
     assert code == 2
     assert message in " ".join(err.split())
 
 
-def test_what_is_no_video_is_one_line(tmp_path):
+def test_a_file_that_is_no_video_is_one_line(tmp_path):
     (tmp_path / "a.mp4").write_text("no")
     for path in (tmp_path / "a.mp4", tmp_path / "none.mp4"):
         code, _, err = call("track", path)
@@ -340,7 +359,7 @@ def test_what_is_no_video_is_one_line(tmp_path):
         assert len(err.splitlines()) == 1
 
 
-def test_steadiness_is_told_of_videos_and_tracks(video, tmp_path):
+def test_stability_is_measured_of_videos_and_tracks(video, tmp_path):
     pytest.importorskip("matplotlib")
     code, out, _ = call("stability", video, "--plot", tmp_path / "s.png")
     assert code == 0
@@ -358,7 +377,7 @@ def test_steadiness_is_told_of_videos_and_tracks(video, tmp_path):
     words = ("--reference", tmp_path / "raw.jsonl", "--truth", tmp_path / "raw.jsonl")
     code, out, _ = call("stability", tmp_path / "a.jsonl", *words)
     assert code == 0
-    assert out.splitlines()[-2].split()[-3:] == ["switches", "lost", "ghosts"]
+    assert out.splitlines()[-2].split()[-5:] == ["id", "switches", "misses", "false", "positives"]
     assert out.splitlines()[-1].split()[-4:] == ["40", "0", "0", "0"]
     (tmp_path / "short.jsonl").write_text(
         "\n".join((tmp_path / "raw.jsonl").read_text().splitlines()[:6]) + "\n"
@@ -373,11 +392,11 @@ def test_steadiness_is_told_of_videos_and_tracks(video, tmp_path):
     assert (code, out.split()[-1], (tmp_path / "o.png").exists()) == (0, "-", True)
     (tmp_path / "in").mkdir()
     code, _, err = call("stability", tmp_path / "in", "--rate", "0")
-    assert (code, "the rate is 0.0; wanted pictures a second" in err) == (1, True)
+    assert (code, "the rate is 0.0; wanted frames per second" in err) == (1, True)
     code, out, _ = call("stability", tmp_path / "a.jsonl")
-    assert (code, out.split()[-1]) == (0, "-")  # behind nothing that is known
+    assert (code, out.split()[-1]) == (0, "-")  # without a reference there is no lag
     code, _, err = call("stability", tmp_path / "a.csv")
-    assert (code, "does not tell the frames without a face" in " ".join(err.split())) == (2, True)
+    assert (code, "lacks the frames without a face" in " ".join(err.split())) == (2, True)
     code, out, _ = call("stability", tmp_path / "short.jsonl", "--truth", tmp_path / "short.jsonl")
     assert "no face of 30 frames or more" in out
     assert out.splitlines()[-1].split()[-4:] == ["5", "0", "0", "0"]

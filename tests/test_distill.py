@@ -14,7 +14,8 @@ from lineament.data.crop_cache import plain_crops
 from lineament.errors import RecipeError, TrainError
 from lineament.export.export import export_checkpoint
 from lineament.models.heads.heatmap import HeadOutput
-from lineament.recipe import Augmentation, make_recipe
+from lineament.recipe import Augmentation
+from lineament.recipe_file import make_recipe
 from lineament.schemes import scheme
 from lineament.training.build import load_trained
 from lineament.training.checkpoint import load_checkpoint, load_weights

@@ -68,7 +68,7 @@ def test_groups_come_in_a_fixed_order(versions: dict[str, str], weights: Path) -
     assert seen == ["system", "packages", "extras", "weights"]
 
 
-def test_a_failed_check_says_what_to_type(versions: dict[str, str], weights: Path) -> None:
+def test_a_failed_check_names_the_command_to_type(versions: dict[str, str], weights: Path) -> None:
     del versions["numpy"]
     check = _named(diagnose(), "numpy")
     assert (check.status, check.found) == ("failed", "not installed")
@@ -91,7 +91,7 @@ def test_a_version_in_range_is_ok(version: str, versions: dict[str, str], weight
     assert _named(diagnose(), "numpy").status == "ok"
 
 
-def test_an_absent_extra_is_no_failure_and_says_what_to_type(
+def test_an_absent_extra_is_no_failure_and_names_the_command(
     versions: dict[str, str], weights: Path
 ) -> None:
     check = _named(diagnose(), "backbones: no-such-package")
@@ -118,7 +118,7 @@ def test_another_package_of_opencv_will_do_but_two_are_a_conflict(
     )
 
 
-def test_running_from_a_folder_without_installing_is_told(
+def test_running_from_a_folder_without_installing_is_a_failed_check(
     monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], weights: Path
 ) -> None:
     del versions["lineament"]
@@ -139,7 +139,7 @@ def test_an_old_python_fails(
     )
 
 
-def test_a_runtime_that_cannot_be_imported_is_told_and_not_raised(monkeypatch):
+def test_a_runtime_that_cannot_be_imported_is_a_failed_check(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     checks = diagnose(True)
     assert _named(checks, "providers").status == "failed"
@@ -172,7 +172,9 @@ def test_no_weights_at_all_fail(versions: dict[str, str], weights: Path) -> None
     assert not healthy([check])
 
 
-def test_weights_as_their_card_says_are_ok(versions: dict[str, str], weights: Path) -> None:
+def test_weights_with_the_digest_of_their_card_are_ok(
+    versions: dict[str, str], weights: Path
+) -> None:
     _put(weights, "fast", b"a" * 1_500_000)
     assert _named(diagnose(speed=False), "fast").status == "ok"
     assert _named(diagnose(speed=False), "fast").found.startswith("1.50 MB, sha256 ")

@@ -1,4 +1,4 @@
-"""Evaluation against predictors that know the truth: every figure of the report can be derived by hand."""
+"""Evaluation of predictors made from the truth: every figure can be derived by hand."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,15 +8,13 @@ import pytest
 
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError
-from lineament.evaluation.accumulator import Tally
-from lineament.evaluation.evaluate import evaluate, match
+from lineament.evaluation.evaluate import evaluate, match_faces
 from lineament.evaluation.protocols import Protocol, protocol
 from lineament.evaluation.report import Report
-from lineament.evaluation.worst import draw_errors
 from lineament.face import Face, Faces
 from lineament.geometry import iou, landmark_box
 from lineament.schemes import convert, scheme
-from test_data_frames import video as made_video
+from test_video_reader import video as made_video
 
 N = 68
 COMMON = protocol("300w-common")
@@ -40,7 +38,7 @@ def sample(seed: int, name: str = "", **changes: object) -> Sample:
     return Sample(**(settings | changes))  # type: ignore[arg-type]
 
 
-def picture(_: Sample) -> np.ndarray:
+def grey_image(_: Sample) -> np.ndarray:
     return np.full((220, 220, 3), 90, np.uint8)
 
 
@@ -56,7 +54,7 @@ def faces(*found: Face) -> Faces:
 
 
 class Oracle:
-    """Predicts the true points of the samples in turn, moved by `shift`, and remembers its calls."""
+    """Predicts the true points of the samples in turn, moved by `shift`, and keeps its calls."""
 
     def __init__(
         self, samples: list[Sample], shift: Callable[[int], tuple[float, float]] = lambda i: (0, 0)
@@ -76,7 +74,7 @@ def score(
     name: str | Protocol = COMMON,
     **options: object,
 ) -> Report:
-    return evaluate(predict, name, samples, read=picture, **options)  # type: ignore[arg-type]
+    return evaluate(predict, name, samples, read=grey_image, **options)  # type: ignore[arg-type]
 
 
 # -- the figures
@@ -85,7 +83,7 @@ def score(
 def test_a_perfect_predictor_has_no_error() -> None:
     samples = [sample(i) for i in range(4)]
     report = score(Oracle(samples), samples)
-    assert (report.images, report.missed, report.nme, report.failure_rate, report.auc) == (
+    assert (report.images, report.misses, report.nme, report.failure_rate, report.auc) == (
         4,
         0,
         0,
@@ -103,15 +101,15 @@ def test_every_figure_follows_from_the_shifts() -> None:
     assert report.nme == pytest.approx(0.06)
     assert report.failure_rate == 0.25
     assert report.auc == pytest.approx(1 - (0.02 + 0.04 + 0.06 + 0.08) / 4 / 0.08)
-    assert [rate.threshold for rate in report.at] == [0.08, 0.1]
-    assert report.at[1].auc == pytest.approx(1 - (0.02 + 0.04 + 0.06 + 0.1) / 4 / 0.1)
+    assert [rate.threshold for rate in report.at_thresholds] == [0.08, 0.1]
+    assert report.at_thresholds[1].auc == pytest.approx(1 - (0.02 + 0.04 + 0.06 + 0.1) / 4 / 0.1)
     assert {name: score.nme for name, score in report.per_subset.items()} == {
         "helen": pytest.approx(0.03),
         "lfpw": pytest.approx(0.09),
     }
     assert report.per_landmark == pytest.approx([0.06] * N)
     assert [f.nme for f in report.per_image] == pytest.approx([0.02, 0.04, 0.06, 0.12])
-    assert report.also["diagonal"].nme == pytest.approx(
+    assert report.other_norms["diagonal"].nme == pytest.approx(
         np.mean(
             [
                 s / np.hypot(*np.ptp(x.landmarks, 0))
@@ -125,10 +123,10 @@ def test_the_worst_faces_come_first_and_are_drawn() -> None:
     samples = [sample(i) for i in range(6)]
     report = score(Oracle(samples, lambda i: ((3, 1, 6, 2, 5, 4)[i], 0)), samples, worst=3)
     assert [w.image for w in report.worst] == [samples[i].name for i in (2, 4, 5)]
-    assert all(len(w.picture) > 1000 for w in report.worst)
+    assert all(len(w.jpeg) > 1000 for w in report.worst)
 
 
-def test_the_stated_sigma_is_held_against_the_error() -> None:
+def test_predicted_sigma_is_compared_with_the_error() -> None:
     samples = [sample(i) for i in range(3)]
     found = score(
         Oracle(samples, lambda i: (3, 0)), samples
@@ -138,7 +136,7 @@ def test_the_stated_sigma_is_held_against_the_error() -> None:
     assert found.ece == pytest.approx(1 / 50)
 
 
-def test_the_time_of_a_face_and_the_progress_are_told() -> None:
+def test_the_time_per_face_and_the_progress_are_reported() -> None:
     samples, seen = [sample(i) for i in range(3)], []
     report = score(Oracle(samples), samples, progress=seen.append)
     assert seen == [1, 2, 3]
@@ -165,14 +163,14 @@ def test_truth_boxes_are_the_tight_boxes_of_the_landmarks() -> None:
         assert boxes.tolist() == [[*one.landmarks.min(0), *one.landmarks.max(0)]]
 
 
-def test_detected_boxes_are_left_to_the_predictor() -> None:
+def test_for_detected_boxes_the_predictor_gets_none() -> None:
     samples = [sample(0)]
     oracle = Oracle(samples)
     assert score(oracle, samples, boxes="detected").boxes == "detected"
     assert oracle.calls == [None]
 
 
-def test_faces_of_one_picture_are_predicted_together_and_read_once() -> None:
+def test_faces_of_one_image_are_predicted_together_and_read_once() -> None:
     samples = [
         sample(i, f"x.jpg#{i}", image=Path("x.jpg"), landmarks=shape(i, at))
         for i, at in enumerate([(0, 0), (99, 99)])
@@ -183,11 +181,11 @@ def test_faces_of_one_picture_are_predicted_together_and_read_once() -> None:
         calls.append(len(boxes))
         return faces(*(face(s.landmarks) for s in samples))
 
-    report = evaluate(predict, COMMON, samples, read=lambda s: reads.append(s) or picture(s))
+    report = evaluate(predict, COMMON, samples, read=lambda s: reads.append(s) or grey_image(s))
     assert (calls, len(reads), report.nme) == ([2], 1, 0)
 
 
-def test_of_many_detected_faces_the_one_over_the_annotation_counts() -> None:
+def test_the_detected_face_that_overlaps_the_annotation_counts() -> None:
     one = sample(0)
     far = face(shape(5, (400, 400)))
     near = face(one.landmarks + 3)
@@ -199,30 +197,30 @@ def test_a_face_without_an_overlapping_detection_is_missed_and_fails() -> None:
     samples = [sample(i) for i in range(2)]
     oracle = Oracle(samples, lambda i: (0, 0) if i else (500, 500))
     report = score(oracle, samples, boxes="detected")
-    assert (report.missed, report.nme, report.failure_rate, report.auc) == (1, 0, 0.5, 0.5)
+    assert (report.misses, report.nme, report.failure_rate, report.auc) == (1, 0, 0.5, 0.5)
     assert report.worst[0].image == samples[0].name
     assert report.worst[0].nme is None
 
 
-def test_the_border_of_a_match_is_an_iou_of_three_tenths() -> None:
+def test_a_match_needs_an_iou_of_three_tenths() -> None:
     one = sample(0)
     box = one.face_box()
     width = box[2] - box[0]
-    for share, missed in ((0.31, 0), (0.29, 1)):
+    for share, misses in ((0.31, 0), (0.29, 1)):
         # Two equal boxes shifted by s widths have IoU (1 - s) / (1 + s)
         shift = np.array([width * (1 - share) / (1 + share), 0])
         moved = face(one.landmarks + shift)
         assert iou(box[None], moved.box[None])[0, 0] == pytest.approx(share)
         assert (
-            score(lambda image, boxes, moved=moved: faces(moved), [one], boxes="detected").missed
-            == missed
+            score(lambda image, boxes, moved=moved: faces(moved), [one], boxes="detected").misses
+            == misses
         )
 
 
 def test_no_face_found_at_all_is_a_report_not_an_error() -> None:
     samples = [sample(i) for i in range(2)]
     report = score(lambda image, boxes: faces(), samples, boxes="detected")
-    assert (report.missed, report.nme, report.failure_rate, report.auc) == (2, None, 1, 0)
+    assert (report.misses, report.nme, report.failure_rate, report.auc) == (2, None, 1, 0)
     assert report.per_part == {}
     assert report.per_landmark == (None,) * N
 
@@ -239,7 +237,7 @@ def test_given_boxes_answered_by_fewer_faces_are_matched_by_overlap() -> None:
 # -- schemes, points, visibility
 
 
-def test_predictions_in_another_scheme_are_converted_and_the_report_says_so() -> None:
+def test_predictions_in_another_scheme_are_converted_with_a_note() -> None:
     fgnet = np.random.default_rng(0).uniform(0, 100, (N, 2))
     ibug = np.random.default_rng(1).uniform(0, 100, (N, 2))
     for a, b in ((36, 27), (39, 29), (42, 34), (45, 32), (30, 67), (48, 48), (54, 54)):
@@ -268,17 +266,18 @@ def test_a_model_that_lacks_points_of_the_protocol_is_refused() -> None:
     five = np.array([[80.0, 90], [130, 90], [105, 110], [85, 130], [125, 130]])
     with pytest.raises(
         ProtocolError,
-        match=r"predicts 5 landmarks \(five\), from which \d+ of the 68 points of protocol '300w-common' \(ibug68\)",
+        match=r"predicts 5 landmarks \(five\), from which \d+ of the 68 points of protocol "
+        r"'300w-common' \(ibug68\)",
     ):
         score(lambda image, boxes: faces(face(five, scheme="five")), [sample(0)])
 
 
-def test_points_hidden_count_or_not_as_the_protocol_says() -> None:
+def test_invisible_points_count_by_the_rule_of_the_protocol() -> None:
     visible = np.ones(N, dtype=bool)
     visible[:34] = False
     one = sample(0, visible=visible)
     moved = one.landmarks.copy()
-    moved[:34] += [5, 0]  # only hidden points are wrong, by a tenth of the norm
+    moved[:34] += [5, 0]  # only invisible points are wrong, by a tenth of the norm
     for rule, error in (("annotated", 0.05), ("visible", 0.0)):
         fixed = COMMON.model_copy(update={"visibility": rule})
         assert score(lambda image, boxes: faces(face(moved)), [one], fixed).nme == pytest.approx(
@@ -286,8 +285,8 @@ def test_points_hidden_count_or_not_as_the_protocol_says() -> None:
         )
 
 
-def test_validation_keeps_only_the_tenth_on_which_everything_is_chosen() -> None:
-    samples = [sample(i, f"afw/{i}_1.jpg", photo=str(i), subset="afw") for i in range(60)]
+def test_validation_keeps_only_the_validation_tenth() -> None:
+    samples = [sample(i, f"afw/{i}_1.jpg", group=str(i), subset="afw") for i in range(60)]
     tenth = [s for s in samples if s.is_validation()]
     report = score(Oracle(tenth), samples, "300w-val")
     assert 0 < len(tenth) < 20
@@ -335,7 +334,7 @@ def test_a_norm_of_zero_names_the_face() -> None:
         score(lambda image, boxes: faces(face(landmarks)), [sample(0, landmarks=landmarks)])
 
 
-def test_the_fingerprint_knows_the_annotations_not_their_order() -> None:
+def test_the_fingerprint_depends_on_the_annotations_not_their_order() -> None:
     samples = [sample(i) for i in range(3)]
     same = [score(Oracle(order), order).fingerprint for order in (samples, samples[::-1])]
     assert same[0] == same[1]
@@ -346,7 +345,7 @@ def test_the_fingerprint_knows_the_annotations_not_their_order() -> None:
 
 
 class Following:
-    """A tracker that notes what it was asked."""
+    """A tracker that keeps its calls."""
 
     def __init__(self) -> None:
         self.asked: list[float | str] = []
@@ -363,8 +362,8 @@ def frames_of(path: Path, numbers: list[int]) -> list[Sample]:
     return [sample(1, f"{path.name}#{k}", image=path, frame=k) for k in numbers]
 
 
-def test_a_tracker_sees_the_frames_of_each_video_in_order_and_at_their_time(tmp_path: Path) -> None:
-    videos = [made_video(tmp_path / f"{name}.avi", 6) for name in "ab"]  # of 25 frames a second
+def test_a_tracker_gets_the_frames_of_each_video_in_order_with_their_time(tmp_path: Path) -> None:
+    videos = [made_video(tmp_path / f"{name}.avi", 6) for name in "ab"]  # 25 frames per second
     samples = frames_of(videos[0], [0, 1, 4]) + frames_of(videos[1], [2, 3])
     tracker = Following()
     report = score(tracker, samples, "300vw-1", boxes="tracked")
@@ -372,7 +371,7 @@ def test_a_tracker_sees_the_frames_of_each_video_in_order_and_at_their_time(tmp_
     assert (report.boxes, report.nme) == ("tracked", pytest.approx(0))
 
 
-def test_tracked_boxes_want_a_tracker_and_frames_in_order(tmp_path: Path) -> None:
+def test_tracked_boxes_need_a_tracker_and_frames_in_order(tmp_path: Path) -> None:
     path = made_video(tmp_path / "a.avi", 3)
     with pytest.raises(ProtocolError, match="want a Tracker, not a Predictor"):
         score(Oracle([]), frames_of(path, [0]), "300vw-1", boxes="tracked")
@@ -382,41 +381,22 @@ def test_tracked_boxes_want_a_tracker_and_frames_in_order(tmp_path: Path) -> Non
     ):
         score(Following(), frames_of(path, [2, 0]), "300vw-1", boxes="tracked")
     with pytest.raises(
-        ProtocolError, match="tracked boxes are for videos, these faces are of pictures"
+        ProtocolError, match="tracked boxes are for videos, these faces are of images"
     ):
         score(Following(), [sample(1)], boxes="tracked")
 
 
-def test_five_points_are_found_by_the_box_of_the_whole_face():
+def test_five_points_are_matched_by_the_box_of_all_68():
     mean = scheme("ibug68").mean_shape * 100 + 60
     five = convert(mean, "ibug68", "five").points
     one = sample(0, landmarks=five, scheme="five")
     assert np.abs(one.face_box() - landmark_box(mean)).max() < 1
     face = Face(mean, np.ones(68), np.ones(68), landmark_box(mean), 1.0, "ibug68")
-    assert match(Faces((face,), "ibug68", 68), [one], ordered=False) == [face]
+    assert match_faces(Faces((face,), "ibug68", 68), [one], ordered=False) == [face]
 
 
 def test_one_detection_is_the_face_of_one_sample():
     mean = scheme("ibug68").mean_shape * 100 + 60
     near, own = sample(0, landmarks=mean + 15), sample(1, "b.jpg", landmarks=mean)
     face = Face(mean, np.ones(68), np.ones(68), landmark_box(mean), 1.0, "ibug68")
-    assert match(Faces((face,), "ibug68", 68), [near, own], ordered=False) == [None, face]
-
-
-def test_a_norm_that_a_face_lacks_is_left_out_for_it_and_said():
-    tally = Tally(protocol("folder"))
-    for number in range(2):
-        truth = shape(number).copy()
-        if number:
-            truth[37] = np.nan  # an eyelid: the pupil's place is not known, the corners are
-        tally.add(f"{number}.jpg", truth, shape(number))
-    report = tally.report(boxes="file")
-    assert (report.images, report.also["interpupil"].nme) == (2, 0)
-    assert report.notes == ("1 faces lack the points of the interpupil norm",)
-
-
-def test_a_protocol_of_one_point_draws_its_worst_faces():
-    drawn = draw_errors(
-        np.zeros((80, 80, 3), np.uint8), np.array([[40.0, 40.0]]), np.array([[44.0, 40.0]])
-    )
-    assert drawn.max() > 200
+    assert match_faces(Faces((face,), "ibug68", 68), [near, own], ordered=False) == [None, face]

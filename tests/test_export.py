@@ -18,7 +18,7 @@ from lineament.export.export import Gate, _Graph, even_normalization, export_che
 from lineament.inference.onnx_model import Model, open_session
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
-from lineament.recipe import make_recipe
+from lineament.recipe_file import make_recipe
 from lineament.training.build import load_trained
 from lineament.training.trainer import Trainer
 from lineament.training.validate import predict_plain

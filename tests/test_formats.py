@@ -183,7 +183,7 @@ def test_a_failed_table_leaves_the_old_file_alone(tmp_path, write):
         pytest.importorskip("pyarrow")
     (tmp_path / "f").write_text("old")
     with pytest.raises(
-        SchemeError, match="the faces of 'b' are five, not ibug68; write one file for each scheme"
+        SchemeError, match="the faces of 'b' are five, not ibug68; write one file per scheme"
     ):
         write(tmp_path / "f", [("a", some_faces(1, "ibug68")), ("b", some_faces(1))], "ibug68")
     assert (tmp_path / "f").read_text() == "old"
@@ -226,7 +226,7 @@ def test_parquet_of_no_face_has_columns_and_no_rows(tmp_path):
         ("supervision", "supervision", lambda _: faces_to_supervision(NONE)),
     ],
 )
-def test_a_missing_extra_says_what_to_type(tmp_path, monkeypatch, package, extra, call):
+def test_a_missing_extra_names_the_command_to_type(tmp_path, monkeypatch, package, extra, call):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(
         ExtraError, match=rf"{package} is not installed; type: pip install 'lineament\[{extra}\]'"
@@ -248,16 +248,16 @@ def test_pts_without_a_header_is_read():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "f.pts: no points; wanted one line of x and y for each point"),
+        ("", "f.pts: no points; wanted one line of x and y per point"),
         ("1 2\n3\n", "f.pts:2: '3'; wanted two numbers, x and y, counted from 1"),
         ("1 2\n3 four\n", "f.pts:2: '3 four'; wanted two numbers"),
         (
             "version: 1\nn_points: 3\n{\n1 2\n}\n",
-            "f.pts: the header says 3 points, 1 follow; mend the header",
+            "f.pts: the header says 3 points, 1 follow; correct the header",
         ),
     ],
 )
-def test_a_broken_pts_says_where(text, message):
+def test_a_broken_pts_names_the_line(text, message):
     with pytest.raises(DataError, match=message):
         parse_pts(text, "f.pts")
 

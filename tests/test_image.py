@@ -12,7 +12,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from lineament.errors import ImageError
-from lineament.io.image import MAX_PIXELS, find_images, read_image, read_images
+from lineament.io.image import MAX_PIXELS, read_image
+from lineament.io.input_images import read_images
+from lineament.io.media_files import find_images
 from odd_images import PICTURE, encoded, oriented, palette_png, png, write
 
 # -- things that are not files of pictures
@@ -29,13 +31,13 @@ def test_missing_folder_pipe_device_and_odd_paths_are_one_line(tmp_path: Path) -
         tmp_path / "none.jpg": r"none\.jpg: no such file; check the path",
         dangling: "no such file",
         "https://example.org/a.jpg": "no such file; this is an address: download it first",
-        tmp_path: "a folder, not a picture; give a file",
+        tmp_path: "a folder, not an image; give a file",
         pipe: "a pipe, socket or device, not a file",
         Path("/dev/zero"): "a pipe, socket or device",
         loop: "cannot be opened",
         tmp_path / ("x" * 4000): "cannot be opened",
         "a\0b.jpg": "cannot be opened",
-        "": "a folder, not a picture|no such file",
+        "": "a folder, not an image|no such file",
     }
     for path, message in cases.items():
         with pytest.raises(ImageError, match=message) as caught:
@@ -44,7 +46,7 @@ def test_missing_folder_pipe_device_and_odd_paths_are_one_line(tmp_path: Path) -
         assert len(str(caught.value)) < 400
 
 
-def test_a_file_that_may_not_be_read_says_so(
+def test_a_file_without_permission_is_one_clear_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, "secret.jpg", encoded(PICTURE, "JPEG"))
@@ -62,9 +64,9 @@ def test_a_file_that_may_not_be_read_says_so(
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (None, "cannot read a picture from NoneType; wanted a path, bytes"),
-        (3, "cannot read a picture from int"),
-        ([[1, 2]], "cannot read a picture from list"),
+        (None, "cannot read an image from NoneType; wanted a path, bytes"),
+        (3, "cannot read an image from int"),
+        ([[1, 2]], "cannot read an image from list"),
         (b"", "0 bytes: empty"),
         (io.BytesIO(b""), "BytesIO object: empty"),
         (io.StringIO("text"), "gives str, not bytes; open it with mode 'rb'"),
@@ -146,7 +148,7 @@ def test_a_pil_image_is_turned_by_its_exif_too() -> None:
         assert np.array_equal(read_image(opened), PICTURE)
 
 
-def test_the_order_of_an_array_is_said_not_guessed() -> None:
+def test_the_order_of_an_array_is_given_not_guessed() -> None:
     assert np.array_equal(read_image(PICTURE[:, :, ::-1], order="bgr"), PICTURE)
     assert np.array_equal(read_image(PICTURE), PICTURE)
     blue = np.zeros((1, 1, 4), np.uint8)
@@ -185,13 +187,13 @@ def test_an_rgb_array_is_shared_and_never_written_to() -> None:
     assert np.array_equal(frozen, before)
 
 
-def test_a_file_object_is_read_from_where_it_stands() -> None:
+def test_a_file_object_is_read_from_its_position() -> None:
     file = io.BytesIO(b"12345" + encoded(PICTURE, "PNG"))
     file.seek(5)
     assert np.array_equal(read_image(file), PICTURE)
 
 
-def test_the_limit_is_checked_before_decoding_and_holds_the_largest_telephone() -> None:
+def test_the_limit_is_checked_before_decoding_and_admits_the_largest_phone() -> None:
     assert MAX_PIXELS >= 12000 * 9000
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -258,20 +260,20 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_gives_its_pictures_sorted_without_hidden_ones_or_endless_links(
+def test_a_folder_gives_its_images_sorted_without_dot_files_or_endless_links(
     tree: Path,
 ) -> None:
     names = [p.relative_to(tree).as_posix() for p in find_images(tree)]
     assert names == ["a.jpg", "b.PNG", "sub/c.webp", "sub/deep/d.tiff"]
 
 
-def test_files_folders_and_patterns_mix_and_each_picture_comes_once(tree: Path) -> None:
+def test_files_folders_and_patterns_mix_and_each_image_comes_once(tree: Path) -> None:
     found = find_images([tree / "sub/deep/d.tiff", str(tree / "*.jpg"), tree, tree / "notes.txt"])
     names = [p.relative_to(tree).as_posix() for p in found]
     assert names == ["sub/deep/d.tiff", "a.jpg", "b.PNG", "sub/c.webp", "notes.txt"]
 
 
-def test_patterns_reach_below_and_leave_out_hidden_names(
+def test_patterns_reach_below_and_leave_out_dot_names(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {p.name for p in find_images(tree / "**" / "*.[tw][ie]*")} == {"c.webp", "d.tiff"}
@@ -292,11 +294,11 @@ def test_a_file_named_like_a_pattern_is_that_file(tmp_path: Path) -> None:
     [
         ("none.jpg", r"none\.jpg: no such file or folder; check the path"),
         ("*.xyz", r"\*\.xyz: no file matches this pattern; check it"),
-        ("void", "void: no picture in this folder or below it; wanted JPEG"),
+        ("void", "void: no image in this folder or below it; wanted JPEG"),
         ("x\0y", "not a path|no such file"),
     ],
 )
-def test_a_path_that_gives_nothing_is_an_error(name: str, message: str, tmp_path: Path) -> None:
+def test_a_path_that_names_no_image_is_an_error(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "void").mkdir()
     with pytest.raises(ImageError, match=message) as caught:
         find_images(str(tmp_path / name))
@@ -316,7 +318,7 @@ def test_a_folder_that_may_not_be_listed_is_an_error(
         find_images(tmp_path)
 
 
-def test_a_batch_lists_what_failed_and_goes_on(tmp_path: Path) -> None:
+def test_a_batch_lists_what_failed_and_continues(tmp_path: Path) -> None:
     good, bad = write(tmp_path, "1.png", encoded(PICTURE, "PNG")), write(tmp_path, "2.png", b"")
     last = write(tmp_path, "3.png", encoded(PICTURE, "PNG"))
     results = list(read_images([tmp_path, tmp_path / "absent.png", PICTURE]))

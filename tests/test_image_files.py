@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lineament.errors import ImageError
-from lineament.io.image import read_image, read_images
+from lineament.io.image import read_image
+from lineament.io.input_images import read_images
 from odd_images import BROKEN, PICTURE, SOUND, encoded, oriented, write
 
 
@@ -62,7 +63,7 @@ def test_there_are_at_least_forty_kinds_of_broken_and_odd_files() -> None:
     assert len(SOUND) >= 40
 
 
-def test_a_jpeg_cut_anywhere_is_an_error_or_whole_but_never_another_exception() -> None:
+def test_a_truncated_jpeg_is_an_image_or_an_image_error() -> None:
     whole = encoded(PICTURE, "JPEG", quality=95, subsampling=0)
     expected = read_image(whole)
     refused = 0
@@ -76,7 +77,7 @@ def test_a_jpeg_cut_anywhere_is_an_error_or_whole_but_never_another_exception() 
     assert refused >= len(range(1, len(whole), 7)) - 1
 
 
-def test_a_png_with_flipped_bytes_never_raises_anything_else() -> None:
+def test_a_png_with_flipped_bytes_is_an_image_or_an_image_error() -> None:
     whole = bytearray(encoded(PICTURE, "PNG"))
     for at in range(len(whole)):
         damaged = whole.copy()

@@ -17,6 +17,7 @@ ORDER = (
     "face",
     "crop",
     "recipe",
+    "recipe_file",
     "estimator",
     "io",
     "analysis",

@@ -78,14 +78,14 @@ def test_unlike_counts_and_predictions_that_are_not_finite_are_refused() -> None
 # -- norms
 
 
-def test_each_norm_is_the_length_its_name_says() -> None:
+def test_each_norm_is_the_length_of_its_name() -> None:
     truth = np.zeros((68, 2))
     truth[0], truth[1] = (-10, -20), (90, 30)  # the tight box is 100 wide, 50 high
     truth[36], truth[45] = (10, 5), (40, 45)  # a 3-4-5 triangle: 50
     assert metrics.norm_length("interocular", truth, CORNERS) == pytest.approx(50)
     assert metrics.norm_length("box", truth) == pytest.approx(
         math.sqrt(100 * 65)
-    )  # y now goes from -20 to 45
+    )  # y now spans -20 to 45
     assert metrics.norm_length("diagonal", truth) == pytest.approx(math.hypot(100, 65))
     assert metrics.norm_length("given-box", truth, box=[0, 0, 8, 2]) == pytest.approx(4)
     eyes = np.zeros((68, 2))
@@ -109,7 +109,7 @@ def test_a_norm_from_points_not_annotated_is_refused() -> None:
         metrics.norm_length("interocular", truth, CORNERS)
 
 
-def test_norms_that_lack_their_source_say_what_is_missing() -> None:
+def test_a_norm_that_lacks_its_points_or_box_is_refused() -> None:
     with pytest.raises(InputError, match="interpupil norm needs the points it is measured between"):
         metrics.norm_length("interpupil", face())
     with pytest.raises(InputError, match="given-box norm needs the box that the data set gives"):
@@ -134,7 +134,7 @@ def test_failure_is_strictly_above_the_threshold() -> None:
 
 
 def integral_of_the_ced(errors: list[float], threshold: float) -> float:
-    """The area by summing the staircase between its corners: knows nothing of 1 - mean(min(e, a)) / a."""
+    """Sum the area of the staircase between its corners, without the formula under test."""
     corners = sorted({0.0, threshold, *(e for e in errors if e < threshold)})
     area = 0.0
     for left, right in pairwise(corners):
@@ -152,7 +152,7 @@ def test_auc_equals_the_integral_of_the_ced(errors: list[float], threshold: floa
 
 @settings(max_examples=100, deadline=None)
 @given(ERRORS, st.sampled_from([0.05, 0.08, 0.1]))
-def test_the_ced_staircase_counts_what_does_not_fail_and_has_the_auc_under_it(
+def test_the_ced_ends_at_the_share_without_failure_and_has_the_auc_under_it(
     errors: list[float], a: float
 ) -> None:
     x, y = metrics.ced(errors, a)
@@ -179,7 +179,7 @@ def test_without_failures_auc_is_one_minus_nme_over_the_threshold(errors: list[f
     assert metrics.auc(errors, 0.08) == pytest.approx(1 - metrics.mean_nme(errors) / 0.08)
 
 
-def test_a_missed_face_fails_adds_no_area_and_leaves_the_mean_alone() -> None:
+def test_a_missed_face_fails_adds_no_area_and_does_not_change_the_mean() -> None:
     errors = [0.02, 0.04, math.inf]
     assert metrics.mean_nme(errors) == pytest.approx(0.03)
     assert metrics.failure_rate(errors, 0.1) == pytest.approx(1 / 3)
@@ -190,7 +190,7 @@ def test_the_mean_of_missed_faces_alone_is_nan() -> None:
     assert math.isnan(metrics.mean_nme([math.inf, math.inf]))
 
 
-def test_summaries_refuse_nothing_nan_negative_errors_and_bad_thresholds() -> None:
+def test_summaries_refuse_empty_nan_and_negative_errors_and_bad_thresholds() -> None:
     with pytest.raises(
         InputError, match="there are no errors to summarize; wanted those of at least one face"
     ):
@@ -218,10 +218,10 @@ def test_per_part_is_the_mean_of_its_counting_points() -> None:
 # -- calibration
 
 
-def test_round_gaussian_errors_with_their_mean_stated_are_calibrated() -> None:
+def test_isotropic_gaussian_errors_with_their_mean_as_sigma_are_calibrated() -> None:
     rng = np.random.default_rng(3)
     sigma = rng.uniform(0.005, 0.08, 60_000)
-    # The length of a round Gaussian of width s has mean s sqrt(pi / 2)
+    # The length of an isotropic Gaussian of width s has mean s sqrt(pi / 2)
     errors = np.hypot(*rng.normal(0, sigma / math.sqrt(math.pi / 2), (2, 60_000)))
     found = metrics.calibration(errors, sigma)
     assert found.points == 60_000
@@ -229,10 +229,10 @@ def test_round_gaussian_errors_with_their_mean_stated_are_calibrated() -> None:
         assert share == pytest.approx(found.expected_under[k], abs=0.01)
     assert found.expected_under[2.0] == pytest.approx(0.9568, abs=1e-4)  # 1 - exp(-pi)
     assert found.ece_relative < 0.02
-    assert found.bin_error == pytest.approx(found.bin_sigma, rel=0.15)
+    assert [b.error for b in found.bins] == pytest.approx([b.sigma for b in found.bins], rel=0.15)
 
 
-def test_a_sigma_half_too_small_is_off_by_half_of_the_error() -> None:
+def test_a_sigma_of_half_the_error_is_off_by_half_of_it() -> None:
     found = metrics.calibration(np.full(10, 0.04), np.full(10, 0.02))
     assert found.ece == pytest.approx(0.02)
     assert found.ece_relative == pytest.approx(0.5)
@@ -240,22 +240,22 @@ def test_a_sigma_half_too_small_is_off_by_half_of_the_error() -> None:
     assert found.under[2.5] == 1
 
 
-def test_calibration_gathered_in_pieces_equals_that_of_all_at_once() -> None:
+def test_calibration_accumulated_in_pieces_equals_that_of_all_at_once() -> None:
     rng = np.random.default_rng(5)
     errors, sigmas = rng.gamma(2, 0.02, 900), rng.uniform(0, 0.2, 900)
     errors[::7] = np.nan
-    gathered = metrics.CalibrationSum()
+    gathered = metrics.CalibrationAccumulator()
     for start in range(0, 900, 68):
         gathered.add(errors[start : start + 68], sigmas[start : start + 68])
-    piecewise, whole = gathered.result(), metrics.calibration(errors, sigmas)
+    piecewise, at_once = gathered.result(), metrics.calibration(errors, sigmas)
     assert piecewise is not None
-    assert piecewise.points == whole.points == int(np.isfinite(errors).sum())
-    assert piecewise.ece == pytest.approx(whole.ece)
-    assert piecewise.bin_points.sum() == whole.points
-    assert piecewise.bin_error == pytest.approx(whole.bin_error)
+    assert piecewise.points == at_once.points == int(np.isfinite(errors).sum())
+    assert piecewise.ece == pytest.approx(at_once.ece)
+    assert sum(b.points for b in piecewise.bins) == at_once.points
+    assert [b.error for b in piecewise.bins] == pytest.approx([b.error for b in at_once.bins])
 
 
-def test_calibration_refuses_bad_sigmas_and_nothing() -> None:
+def test_calibration_refuses_bad_and_empty_sigmas() -> None:
     with pytest.raises(ShapeError, match="2 errors and 1 sigmas; wanted one sigma for each point"):
         metrics.calibration([0.1, 0.2], [0.1])
     with pytest.raises(
@@ -278,7 +278,7 @@ def golden(data_root: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.data
-def test_the_published_figures_of_300w_come_out_to_the_last_digit(data_root: Path) -> None:
+def test_the_published_figures_of_300w_are_reproduced_to_the_last_digit(data_root: Path) -> None:
     pred, truth = golden(data_root, "300w_public.json")
     errors = [
         metrics.nme(p, t, metrics.norm_length("interocular", t, CORNERS))
@@ -292,7 +292,7 @@ def test_the_published_figures_of_300w_come_out_to_the_last_digit(data_root: Pat
 
 
 @pytest.mark.data
-def test_the_published_figures_of_cofw68_come_out_to_the_last_digit(data_root: Path) -> None:
+def test_the_published_figures_of_cofw68_are_reproduced_to_the_last_digit(data_root: Path) -> None:
     pred, truth = golden(data_root, "cofw68.json")
     for rule, figure in (("interocular", "3.935"), ("box", "2.517")):
         found = [

@@ -110,25 +110,29 @@ def test_same_padding_of_stride_two_takes_more_from_right_and_bottom(kernel):
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(
-    ("kernel", "padding", "side"), [(3, None, 8), (3, None, 9), (5, None, 8), (3, 0, 9), (5, 0, 7)]
+    ("kernel", "stride", "padding", "side"),
+    [
+        *((3, 2, None, 8), (3, 2, None, 9), (5, 2, None, 8), (3, 2, 0, 9), (5, 2, 0, 7)),
+        *((5, 1, None, 8), (5, 1, 0, 7), (7, 1, None, 9), (7, 2, None, 9)),
+    ],
 )
 def test_the_fast_depthwise_gradient_is_that_of_the_plain_convolution(
-    kernel, padding, side, layout
+    kernel, stride, padding, side, layout
 ):
     torch.manual_seed(0)
-    fast = DepthwiseConv2d(6, kernel, 2, padding)
+    fast = DepthwiseConv2d(6, kernel, stride, padding)
     # values that bfloat16 holds exactly, small enough that no sum is rounded by more than its last digit
     with torch.no_grad():
         fast.weight.copy_(torch.randint(-3, 4, fast.weight.shape) / 4)
     x = (torch.randint(-4, 5, (2, 6, side, side)) / 4).to(memory_format=layout).requires_grad_()
-    plain = torch.nn.functional.conv2d(x, fast.weight, None, 2, fast.padding, 1, 6)
+    plain = torch.nn.functional.conv2d(x, fast.weight, None, stride, fast.padding, 1, 6)
     upstream = torch.randint(-2, 3, plain.shape) / 2
     wanted = torch.autograd.grad(plain, (x, fast.weight), upstream)
     with torch.autocast("cpu", torch.bfloat16):
         given = fast(x)
     found = torch.autograd.grad(given, (x, fast.weight), upstream.to(given.dtype))
     assert given.dtype == torch.bfloat16
-    assert type(given.grad_fn).__name__.startswith("_StridedDepthwise")
+    assert type(given.grad_fn).__name__.startswith("_FastDepthwise")
     for a, b in zip(found, wanted, strict=True):
         assert torch.allclose(a.float(), b, rtol=2**-7, atol=2**-7)  # bfloat16 keeps 8 bits
 

@@ -1,4 +1,4 @@
-"""The perturbation curve: what each change does to a box, and what a predictor that trusts its box pays for it."""
+"""Perturbed boxes and rolled faces, and the error of predictors that depend on their box or not."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from lineament.evaluation.perturb import (
     ROLLS_DEG,
     SCALES,
     SHIFTS,
-    changed_boxes,
     perturb,
-    roll_picture,
+    perturbed_boxes,
+    roll_image,
 )
 from lineament.face import Face, Faces
 from lineament.geometry import box_center, box_side
@@ -31,12 +31,12 @@ def sample(seed: int = 0, side: float = 100) -> Sample:
     return Sample(Path("x.jpg"), points, "ibug68", f"{seed}.jpg")
 
 
-def picture(_: Sample) -> np.ndarray:
+def grey_image(_: Sample) -> np.ndarray:
     return np.full((220, 220, 3), 90, np.uint8)
 
 
 def placed(box: np.ndarray, shape: np.ndarray) -> Face:
-    """The face whose points have the same place in `box` as `shape` has in its own: one that trusts its box wholly."""
+    """Return `shape` moved from its own box into `box`: the answer of a predictor that trusts its box."""
     low, high = shape.min(0), shape.max(0)
     points = box[:2] + (shape - low) / (high - low) * (box[2:] - box[:2])
     return Face(points, np.ones(N), np.ones(N), box, 1.0, "ibug68")
@@ -44,7 +44,7 @@ def placed(box: np.ndarray, shape: np.ndarray) -> Face:
 
 def test_a_shift_is_a_share_of_the_longer_side_and_a_scale_keeps_the_center() -> None:
     box = np.array([10.0, 20.0, 110.0, 70.0])
-    boxes = changed_boxes(box)
+    boxes = perturbed_boxes(box)
     assert boxes["none", 0.0].tolist() == box.tolist()
     assert boxes["shift_x", 0.1].tolist() == [20, 20, 120, 70]  # a tenth of 100
     assert boxes["shift_y", -0.2].tolist() == [10, 0, 110, 50]
@@ -52,28 +52,28 @@ def test_a_shift_is_a_share_of_the_longer_side_and_a_scale_keeps_the_center() ->
     assert all(np.allclose(box_center(boxes["scale", s]), box_center(box)) for s in SCALES)
 
 
-def test_a_rolled_picture_shows_the_face_clockwise_and_as_large() -> None:
+def test_a_rolled_image_shows_the_face_clockwise_at_the_same_size() -> None:
     one = sample()
     image = np.zeros((220, 220, 3), np.uint8)
     x, y = 130, 90  # one lit pixel on landmark 45
     image[y, x] = 255
-    turned, landmarks = roll_picture(image, one.landmarks, 90)
+    turned, landmarks = roll_image(image, one.landmarks, 90)
     assert turned.shape == (220, 220, 3)  # 2.2 sides of 100
-    # A quarter clockwise takes what is right of landmark 36 to below it
+    # A quarter turn clockwise moves a point right of landmark 36 to below it
     assert landmarks[45] - landmarks[36] == pytest.approx([0, 50], abs=1e-9)
     found = np.unravel_index(turned[..., 0].argmax(), turned.shape[:2])
     assert found[::-1] == pytest.approx(landmarks[45], abs=1)
     assert box_side(np.concatenate([one.landmarks.min(0), one.landmarks.max(0)])) == 100
 
 
-def test_a_predictor_that_trusts_its_box_pays_the_whole_shift() -> None:
+def test_a_predictor_that_trusts_its_box_has_the_shift_as_error() -> None:
     one = sample()
 
     def trusting(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
         assert boxes is not None
         return Faces(tuple(placed(box, one.landmarks) for box in boxes), "ibug68", N)
 
-    found = {(p.kind, p.amount): p for p in perturb(trusting, "folder", [one], read=picture)}
+    found = {(p.kind, p.amount): p for p in perturb(trusting, "folder", [one], read=grey_image)}
     assert len(found) == 1 + 2 * len(SHIFTS) + len(SCALES) + len(ROLLS_DEG)
     assert found["none", 0.0].nme == pytest.approx(0)
     for amount in SHIFTS:
@@ -86,19 +86,21 @@ def test_a_predictor_that_trusts_its_box_pays_the_whole_shift() -> None:
     assert all(found["roll", amount].nme > 0.1 for amount in ROLLS_DEG)
 
 
-def test_a_predictor_that_knows_the_truth_pays_nothing_for_a_roll() -> None:
+def test_a_predictor_that_returns_the_truth_has_no_error_when_rolled() -> None:
     one = sample(3)
-    turned = iter([roll_picture(picture(one), one.landmarks, amount)[1] for amount in ROLLS_DEG])
+    turned = iter([roll_image(grey_image(one), one.landmarks, amount)[1] for amount in ROLLS_DEG])
 
     def knowing(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
         assert boxes is not None
         shapes = [next(turned)] if len(boxes) == 1 else [one.landmarks] * len(boxes)
         return Faces(tuple(placed(np.r_[s.min(0), s.max(0)], s) for s in shapes), "ibug68", N)
 
-    assert {round(p.nme or 0, 12) for p in perturb(knowing, "folder", [one], read=picture)} == {0.0}
+    assert {round(p.nme or 0, 12) for p in perturb(knowing, "folder", [one], read=grey_image)} == {
+        0.0
+    }
 
 
-def test_a_limit_takes_faces_evenly_and_says_how_far_it_is() -> None:
+def test_a_limit_takes_evenly_spaced_faces_and_reports_progress() -> None:
     samples, seen, read = [sample(i) for i in range(10)], [], []
 
     def trusting(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
@@ -107,7 +109,7 @@ def test_a_limit_takes_faces_evenly_and_says_how_far_it_is() -> None:
 
     def note(one: Sample) -> np.ndarray:
         read.append(one.name)
-        return picture(one)
+        return grey_image(one)
 
     perturb(trusting, "folder", samples, limit=4, read=note, progress=seen.append)
     assert read == ["0.jpg", "3.jpg", "6.jpg", "9.jpg"]
@@ -124,5 +126,7 @@ def test_a_face_that_is_not_found_when_rolled_fails() -> None:
         shapes = () if len(boxes) == 1 else tuple(placed(box, one.landmarks) for box in boxes)
         return Faces(shapes, "ibug68", N)
 
-    rolled = [p for p in perturb(upright_only, "folder", [one], read=picture) if p.kind == "roll"]
+    rolled = [
+        p for p in perturb(upright_only, "folder", [one], read=grey_image) if p.kind == "roll"
+    ]
     assert {(p.nme, p.failure_rate) for p in rolled} == {(None, 1)}

@@ -1,4 +1,4 @@
-"""Predictions of other systems: the published figures, and one clear line for every file that does not fit."""
+"""Predictions of other systems: published figures, and one clear error per malformed file."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def row(image: str = "a.jpg", seed: int = 0, **changes: Any) -> dict[str, Any]:
 
 def test_predictions_equal_to_the_truth_have_no_error(tmp_path: Path) -> None:
     report = score_predictions("folder", write(tmp_path, [row("a.jpg"), row("b.jpg", 1)]))
-    assert (report.images, report.missed, report.nme, report.failure_rate, report.auc) == (
+    assert (report.images, report.misses, report.nme, report.failure_rate, report.auc) == (
         2,
         0,
         0,
@@ -50,11 +50,11 @@ def test_null_is_a_missed_face_and_fails(tmp_path: Path) -> None:
     report = score_predictions(
         "folder", write(tmp_path, [row("a.jpg"), row("b.jpg", 1, pred=None)])
     )
-    assert (report.missed, report.nme, report.failure_rate, report.auc) == (1, 0, 0.5, 0.5)
+    assert (report.misses, report.nme, report.failure_rate, report.auc) == (1, 0, 0.5, 0.5)
     assert [face.nme for face in report.per_image] == [0, None]
 
 
-def test_truth_comes_from_the_data_where_the_file_has_none(tmp_path: Path) -> None:
+def test_truth_that_the_file_lacks_comes_from_the_data(tmp_path: Path) -> None:
     rows = [{"image": "a.jpg", "pred": (shape() + np.array([0, 5])).tolist()}]
     path = write(tmp_path, rows)
     assert needs_samples("folder", path)
@@ -96,7 +96,7 @@ def test_points_null_in_the_truth_do_not_count(tmp_path: Path) -> None:
     assert report.per_landmark[0] is None
 
 
-def test_sigma_in_the_file_is_held_against_the_error(tmp_path: Path) -> None:
+def test_sigma_in_the_file_is_compared_with_the_error(tmp_path: Path) -> None:
     pred = (shape() + np.array([3, 4])).tolist()
     report = score_predictions("folder", write(tmp_path, [row(pred=pred, sigma_px=[4.0] * N)]))
     assert report.reliability is not None
@@ -108,7 +108,7 @@ def test_sigma_in_the_file_is_held_against_the_error(tmp_path: Path) -> None:
 # -- the set as a whole
 
 
-def test_a_face_of_the_data_missing_from_the_file_is_refused_or_said(tmp_path: Path) -> None:
+def test_a_file_that_lacks_a_face_is_refused_or_noted(tmp_path: Path) -> None:
     path = write(tmp_path, [{"image": "a.jpg", "pred": shape().tolist()}])
     samples = [sample("a.jpg"), sample("b.jpg")]
     with pytest.raises(
@@ -133,7 +133,7 @@ def test_a_file_with_another_number_of_faces_than_the_protocol_is_refused(tmp_pa
         score_predictions("300w-challenging", many, partial=True)
 
 
-def test_one_image_named_twice_is_refused_also_under_two_spellings(tmp_path: Path) -> None:
+def test_an_image_named_twice_is_refused_under_two_spellings_too(tmp_path: Path) -> None:
     with pytest.raises(
         ProtocolError, match=r"'a.jpg' is named more than once; wanted one row for each face"
     ):
@@ -144,7 +144,7 @@ def test_one_image_named_twice_is_refused_also_under_two_spellings(tmp_path: Pat
         )
 
 
-def test_faces_of_one_picture_are_told_apart_by_their_truth(tmp_path: Path) -> None:
+def test_faces_of_one_image_are_distinguished_by_their_truth(tmp_path: Path) -> None:
     report = score_predictions(
         "folder", write(tmp_path, [row("a.jpg"), row("b.jpg"), row("a.jpg", 1)])
     )
@@ -157,7 +157,7 @@ def test_rows_that_the_protocol_does_not_select_are_refused(tmp_path: Path) -> N
         score_predictions("folder", path, [sample("set/a.jpg")])
     assert needs_samples(
         "300w-val", path
-    )  # truth or not: which faces are of the tenth only the data tell
+    )  # with or without truth: only the data give the validation tenth
     report = score_predictions("300vw-1", path, partial=True)
     assert "whether these are the 31 videos of the protocol was not checked" in report.notes[0]
 
@@ -205,7 +205,7 @@ def test_a_face_whose_eyes_coincide_has_no_norm(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_file_that_is_no_list_of_predictions_is_one_clear_error(
+def test_a_file_that_is_not_a_list_of_predictions_is_one_clear_error(
     tmp_path: Path, text: str, message: str
 ) -> None:
     with pytest.raises(ProtocolError, match=message):
@@ -244,7 +244,7 @@ def test_a_file_that_is_no_list_of_predictions_is_one_clear_error(
         ({"box": []}, r"row 0 \(a.jpg\): box: "),
     ],
 )
-def test_a_row_that_does_not_fit_says_which_and_what_was_wanted(
+def test_a_malformed_row_is_named_with_the_wanted_value(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ProtocolError, match=message):
@@ -272,7 +272,7 @@ def golden(data_root: Path, name: str) -> Path:
 def test_300w_full_reproduces_the_published_figures(data_root: Path) -> None:
     report = score_predictions("300w-full", golden(data_root, "300w_public.json"))
     assert report.nme is not None
-    assert (report.images, report.missed) == (689, 0)
+    assert (report.images, report.misses) == (689, 0)
     assert f"{100 * report.nme:.3f}" == "2.994"
     assert f"{100 * report.failure_rate:.3f}" == "0.726"
     assert f"{100 * report.auc:.2f}" == "62.72"
@@ -296,6 +296,6 @@ def test_the_parts_of_300w_reproduce_theirs(
 def test_cofw68_reproduces_both_of_its_published_norms(data_root: Path) -> None:
     report = score_predictions("cofw68", golden(data_root, "cofw68.json"))
     assert report.nme is not None
-    assert report.also["box"].nme is not None
+    assert report.other_norms["box"].nme is not None
     assert f"{100 * report.nme:.3f}" == "3.935"
-    assert f"{100 * report.also['box'].nme:.3f}" == "2.517"
+    assert f"{100 * report.other_norms['box'].nme:.3f}" == "2.517"

@@ -1,4 +1,4 @@
-"""Protocols: every table loads, agrees with its scheme, and says in its lines what a figure means."""
+"""Protocols: every table loads, agrees with its scheme and describes its figures."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from lineament.data.sample import Sample
 from lineament.errors import ProtocolError, SchemeError
 from lineament.evaluation.metrics import POINT_NORMS
 from lineament.evaluation.protocols import (
-    MISSED,
+    MISS_RULE,
     PROTOCOLS,
     Subset,
     count_note,
@@ -47,7 +47,7 @@ def test_every_table_is_listed_and_every_listed_name_has_its_table() -> None:
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_a_protocol_is_called_as_its_file_and_measures_between_its_schemes_own_points(
+def test_a_protocol_is_named_for_its_file_and_has_the_norm_points_of_its_scheme(
     name: str,
 ) -> None:
     found = protocol(name)
@@ -55,7 +55,7 @@ def test_a_protocol_is_called_as_its_file_and_measures_between_its_schemes_own_p
     for rule, groups in found.norm_points.items():
         assert rule in POINT_NORMS
         assert groups == scheme(found.scheme).norm_points[rule]
-    assert found.missed == MISSED
+    assert found.miss_rule == MISS_RULE
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -78,7 +78,7 @@ def test_the_printed_lines_state_data_points_norm_thresholds_and_missed(name: st
         found.norm,
         found.visibility,
         limits,
-        found.missed,
+        found.miss_rule,
     ):
         assert stated in text
 
@@ -121,7 +121,7 @@ def test_the_subsets_of_wflw_have_their_published_counts() -> None:
     }
 
 
-def test_the_two_camps_of_cofw_differ_in_their_norm_alone() -> None:
+def test_the_two_conventions_of_cofw_differ_only_in_their_norm() -> None:
     corner, pupil = protocol("cofw29-corner").model_dump(), protocol("cofw29-pupil").model_dump()
     assert {key for key in corner if corner[key] != pupil[key]} == {
         "id",
@@ -133,7 +133,7 @@ def test_the_two_camps_of_cofw_differ_in_their_norm_alone() -> None:
     assert pupil["norm_points"] == {"interpupil": ((16,), (17,))}
 
 
-def test_validation_is_on_training_faces_so_selection_never_sees_common() -> None:
+def test_validation_is_on_training_faces_and_never_on_common() -> None:
     found = protocol("300w-val")
     assert (found.part, found.select) == ("train", "validation")
     assert not {folder for subset in found.subsets for folder in subset.folders} & {
@@ -143,11 +143,11 @@ def test_validation_is_on_training_faces_so_selection_never_sees_common() -> Non
 
 
 def test_a_subset_is_a_set_of_folders_or_an_attribute() -> None:
-    assert Subset(name="ibug", folders=("ibug",)).has(sample("ibug"))
-    assert not Subset(name="ibug", folders=("ibug",)).has(sample("afw"))
-    assert Subset(name="blur", attribute="blur").has(sample(blur=True))
-    assert not Subset(name="blur", attribute="blur").has(sample(blur=False))
-    assert not Subset(name="blur", attribute="blur").has(sample("blur"))
+    assert Subset(name="ibug", folders=("ibug",)).contains(sample("ibug"))
+    assert not Subset(name="ibug", folders=("ibug",)).contains(sample("afw"))
+    assert Subset(name="blur", attribute="blur").contains(sample(blur=True))
+    assert not Subset(name="blur", attribute="blur").contains(sample(blur=False))
+    assert not Subset(name="blur", attribute="blur").contains(sample("blur"))
 
 
 def test_a_protocol_is_frozen() -> None:
@@ -155,7 +155,7 @@ def test_a_protocol_is_frozen() -> None:
         protocol("wflw").norm = "box"  # type: ignore[misc]
 
 
-def test_a_short_set_is_said_in_one_plain_line() -> None:
+def test_a_short_set_has_a_note_of_one_line() -> None:
     assert (
         count_note(protocol("300w-full"), [sample()] * 554)
         == "554 of the official 689 faces are here"
@@ -204,7 +204,7 @@ def test_an_unknown_protocol_is_offered_the_nearest() -> None:
         protocol("300w-comon")
 
 
-def test_a_protocol_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
+def test_a_users_own_protocol_is_read_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "inner.toml"
     path.write_text(
         (TABLES / "folder.toml")
@@ -243,7 +243,7 @@ def test_a_protocol_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
         ({"scheme": "ibug86"}, r"no scheme is called 'ibug86'; did you mean 'ibug68'"),
     ],
 )
-def test_a_broken_protocol_says_which_key_and_what_was_wanted(
+def test_a_broken_protocol_names_the_key_and_the_wanted_value(
     changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ProtocolError, match=message):

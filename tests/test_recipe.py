@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
-from lineament.recipe import make_recipe, read_recipe
+from lineament.recipe_file import make_recipe, read_recipe
 from lineament.training.losses import check_losses
 from lineament.training.schedule import learning_rate
 
@@ -85,7 +85,7 @@ def test_overrides_change_numbers_texts_booleans_and_items_of_lists(path):
 def test_an_override_of_no_place_is_refused(path, override):
     with pytest.raises(
         RecipeError,
-        match=re.escape(f"--set {override!r}: no such place in the recipe; wanted a key"),
+        match=re.escape(f"{override}: no such place in the recipe; wanted a key"),
     ):
         read_recipe(path, [override])
 
@@ -123,13 +123,13 @@ def test_an_override_without_a_value_is_refused(path):
         ),
         (
             plain(train={"steps": 0}),
-            "train.steps (given 0): Input should be greater than or equal to 1; mend that key",
+            "train.steps (given 0): Input should be greater than or equal to 1; correct that key",
         ),
         (
             plain(train={"steps": 1, "lr": float("inf")}),
             "train.lr (given inf): Input should be a finite number",
         ),
-        (plain(train={}), "train.steps: Field required; mend that key"),
+        (plain(train={}), "train.steps: Field required; correct that key"),
         (
             plain(distill={"mask_size": [0.6, 0.2]}),
             "the sides are [0.6, 0.2]; wanted the shorter first",
@@ -204,7 +204,7 @@ def test_an_unknown_key_of_a_part_that_may_be_absent_is_named(part):
     sorted(
         p
         for p in RECIPES.rglob("*.toml")
-        if p.stem != "cards" and not p.stem.startswith("detector")
+        if p.parent.name != "base" and p.stem != "cards" and not p.stem.startswith("detector")
     ),
     ids=lambda path: path.relative_to(RECIPES).as_posix(),
 )
@@ -212,3 +212,72 @@ def test_every_recipe_of_the_repository_is_one(path):
     recipe = read_recipe(path)
     assert recipe.name == path.stem
     check_losses(recipe.losses)
+
+
+def written(folder, name, text):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_recipe_extends_files_relative_to_itself_and_the_later_one_wins(tmp_path):
+    written(tmp_path, "base/deep.toml", "train.lr = 1.0\ntrain.batch = 5\nmodel.size = 96\n")
+    written(tmp_path, "base/first.toml", 'extends = "deep.toml"\ntrain.lr = 0.5\nsigma = 2.0\n')
+    written(tmp_path, "base/second.toml", "train.steps = 7\nsigma = 3.0\n")
+    text = 'extends = ["../base/first.toml", "../base/second.toml"]\nmodel.channels = 16\n'
+    recipe = read_recipe(written(tmp_path, "own/recipe.toml", text + PLAIN.replace("100", "9")))
+    assert (recipe.train.steps, recipe.train.lr, recipe.train.batch) == (9, 0.5, 5)
+    assert (recipe.model.size, recipe.model.channels, recipe.sigma) == (96, 16, 3.0)
+
+
+def test_data_and_losses_replace_those_of_the_file_extended(tmp_path):
+    base = PLAIN + "[losses]\ncross_entropy = 1.0\nsmooth_l1 = 2.0\n"
+    written(tmp_path, "base.toml", base)
+    text = 'extends = "base.toml"\nlosses = { mse = 1.0 }\ndata = [{ reader = "infanface" }]\n'
+    recipe = read_recipe(written(tmp_path, "recipe.toml", text))
+    assert recipe.losses == {"mse": 1.0}
+    assert [part.reader for part in recipe.data] == ["infanface"]
+    assert recipe.train.steps == 100
+
+
+def test_overrides_go_over_extended_files(tmp_path):
+    written(tmp_path, "base.toml", PLAIN)
+    path = written(tmp_path, "recipe.toml", 'extends = "base.toml"\n')
+    assert read_recipe(path, ["train.steps=3", "data.1.repeat=4"]).data[1].repeat == 4
+
+
+def test_files_that_extend_each_other_are_refused(tmp_path):
+    written(tmp_path, "a.toml", 'extends = "b.toml"\n')
+    written(tmp_path, "b.toml", 'extends = "a.toml"\n')
+    with pytest.raises(RecipeError, match=r"a.toml: extends itself \(a.toml -> b.toml -> a.toml\)"):
+        read_recipe(tmp_path / "a.toml")
+
+
+def test_a_file_extended_twice_without_a_circle_is_no_error(tmp_path):
+    written(tmp_path, "base.toml", PLAIN)
+    written(tmp_path, "a.toml", 'extends = "base.toml"\n')
+    path = written(tmp_path, "recipe.toml", 'extends = ["base.toml", "a.toml"]\n')
+    assert read_recipe(path).train.steps == 100
+
+
+@pytest.mark.parametrize("named", ["3", '["base.toml", 3]', "{ a = 1 }"])
+def test_extends_names_files(tmp_path, named):
+    path = written(tmp_path, "recipe.toml", f"extends = {named}\n")
+    with pytest.raises(RecipeError, match="wanted a path or a list of paths"):
+        read_recipe(path)
+
+
+def test_an_absent_file_to_extend_is_named(tmp_path):
+    path = written(tmp_path, "recipe.toml", 'extends = "none.toml"\n')
+    with pytest.raises(RecipeError, match=r"none.toml: cannot be read as a recipe"):
+        read_recipe(path)
+
+
+def test_a_data_folder_is_found_from_the_file_that_names_it(tmp_path):
+    (tmp_path / "base" / "faces").mkdir(parents=True)
+    base = PLAIN.replace('reader = "300w"', 'reader = "folder"\nfolder = "faces"')
+    written(tmp_path, "base/base.toml", base)
+    path = written(tmp_path, "own/recipe.toml", 'extends = "../base/base.toml"\n')
+    folder = Path(read_recipe(path).data[0].folder)
+    assert folder.resolve() == (tmp_path / "base" / "faces").resolve()

@@ -1,4 +1,4 @@
-"""Report: to JSON and back, as a table, side by side; what may not be compared is refused."""
+"""Reports: JSON and back, tables, comparisons, and the refusal of unlike ones."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lineament.errors import ProtocolError
-from lineament.evaluation.accumulator import Tally
+from lineament.evaluation.accumulator import ErrorAccumulator
 from lineament.evaluation.protocols import protocol
 from lineament.evaluation.report import (
     Perturbed,
@@ -33,13 +33,15 @@ def report(
     sigma: float | None = 2,
     **facts: object,
 ) -> Report:
-    """Faces whose points are all moved by so many pixels; None: missed."""
-    tally = Tally(protocol(name))
+    """Return the report of faces whose points are all moved by `shifts` pixels; None: missed."""
+    errors = ErrorAccumulator(protocol(name))
     for seed, shift in enumerate(shifts):
         truth = shape(seed)
         pred = None if shift is None else truth + np.array([shift, 0])
-        tally.add(f"{seed}.jpg", truth, pred, sigma_px=None if sigma is None else np.full(N, sigma))
-    return tally.report(**({"boxes": "truth", "model": "mine"} | facts))  # type: ignore[arg-type]
+        errors.add(
+            f"{seed}.jpg", truth, pred, sigma_px=None if sigma is None else np.full(N, sigma)
+        )
+    return errors.report(**({"boxes": "truth", "model": "mine"} | facts))  # type: ignore[arg-type]
 
 
 def test_a_report_written_and_read_is_the_same(tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_the_json_has_the_promised_fields_as_fractions(tmp_path: Path) -> None:
     found = json.loads(write_report(report(), tmp_path / "r.json").read_text())
     # shifts of 1, 2 and 6 px over 50 px: 0.02, 0.04, 0.12
     assert found["protocol"] == "folder"
-    assert (found["images"], found["missed"]) == (3, 0)
+    assert (found["images"], found["misses"]) == (3, 0)
     assert found["nme"] == pytest.approx(0.06)
     assert found["failure_rate"] == pytest.approx(1 / 3)
     assert found["auc"] == pytest.approx(1 - (0.02 + 0.04 + 0.08) / 3 / 0.08)
@@ -91,13 +93,16 @@ def test_a_failed_write_leaves_the_old_report(
     [
         (
             "",
-            r"r.json: not a report \(Invalid JSON.*\); wanted the JSON file written by evaluate or score",
+            r"r.json: not a report \(Invalid JSON.*\); "
+            r"wanted the JSON file written by evaluate or score",
         ),
-        ("{}", r"r.json: not a report \(protocol: Field required\)"),
+        ("{}", r"r.json: not a report \(threshold: Field required\)"),
         ("[]", r"r.json: not a report \(Input should be an object\)"),
     ],
 )
-def test_what_is_not_a_report_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_that_is_not_a_report_is_one_clear_error(
+    tmp_path: Path, text: str, message: str
+) -> None:
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(ProtocolError, match=message):
         read_report(tmp_path / "r.json")
@@ -110,20 +115,20 @@ def test_an_absent_report_is_one_clear_error(tmp_path: Path) -> None:
         read_report(tmp_path / "r.json")
 
 
-def test_the_table_states_the_protocol_and_prints_percentages() -> None:
+def test_the_table_has_the_protocol_and_percentages() -> None:
     lines = format_report(report(ms_per_face=1.234, notes=("a part is absent",))).splitlines()
     assert lines[: len(protocol("folder").describe())] == protocol("folder").describe()
     assert "mine, boxes: truth" in lines
     assert "NOTE: a part is absent" in lines
     assert next(line for line in lines if line.startswith("faces")).split() == [
-        *("faces", "images", "missed", "NME", "%", "FR@8", "AUC@8", "FR@10", "AUC@10")
+        *("faces", "images", "misses", "NME", "%", "FR@8", "AUC@8", "FR@10", "AUC@10")
     ]
     # 1 - (0.02 + 0.04 + 0.1) / 3 / 0.1 = 0.4667
     assert next(line for line in lines if line.startswith("all ")).split() == [
         *("all", "3", "0", "6.000", "33.333", "41.67", "33.333", "46.67")
     ]
     assert next(line for line in lines if line.startswith("mouth")).split() == ["mouth", "6.000"]
-    assert lines[-1] == "1.23 ms a face (median, of the whole call)"
+    assert lines[-1] == "1.23 ms per face (median of complete calls)"
 
 
 def test_the_table_of_a_report_without_sigma_or_found_faces_has_dashes() -> None:
@@ -132,7 +137,7 @@ def test_the_table_of_a_report_without_sigma_or_found_faces_has_dashes() -> None
     assert "sigma" not in text
 
 
-def test_the_table_has_the_reliability_and_the_changed_boxes() -> None:
+def test_the_table_has_the_reliability_and_the_perturbed_boxes() -> None:
     changed = (Perturbed(kind="shift_x", amount=0.1, nme=0.035, failure_rate=0.0),)
     text = format_report(report(sigma=2.5).model_copy(update={"perturbation": changed}))
     # Errors of 1, 2 and 6 px, sigma 2.5: two thirds are under 1 sigma, all under 2.5
@@ -152,7 +157,7 @@ def test_the_table_has_the_reliability_and_the_changed_boxes() -> None:
 # -- side by side
 
 
-def test_reports_of_one_protocol_stand_side_by_side() -> None:
+def test_reports_of_one_protocol_are_put_side_by_side() -> None:
     table = compare([report((1, 1, 1), model="a"), report((2, 2, 2), model="b")]).table()
     rows = [line.split() for line in table.splitlines()]
     assert next(row for row in rows if row[:1] == ["a"])[:5] == ["a", "truth", "3", "0", "2.000"]
@@ -161,7 +166,7 @@ def test_reports_of_one_protocol_stand_side_by_side() -> None:
     assert "failure" in table
 
 
-def test_what_keeps_figures_from_being_quite_alike_is_noted() -> None:
+def test_differences_that_limit_a_comparison_are_noted() -> None:
     a, b = report(boxes="truth"), report(boxes="detected", notes=("3 points are interpolated",))
     notes = compare([a, b], ["a", "b"]).notes
     assert notes == (
@@ -181,7 +186,8 @@ def test_the_same_faces_in_other_pixels_compare_with_a_note() -> None:
 def test_unlike_protocols_are_refused() -> None:
     with pytest.raises(
         ProtocolError,
-        match=r"'a' is of protocol '300w-common', 'b' of '300w-challenging'; figures of unlike protocols do not",
+        match=r"'a' is of protocol '300w-common', 'b' of '300w-challenging'; "
+        r"figures of unlike protocols do not",
     ):
         compare([report(name="300w-common"), report(name="300w-challenging")], ["a", "b"])
 
@@ -190,7 +196,8 @@ def test_one_protocol_in_two_versions_is_refused() -> None:
     a = report()
     b = a.model_copy(update={"settings": a.settings.model_copy(update={"thresholds": (0.05,)})})
     with pytest.raises(
-        ProtocolError, match="but their thresholds differ; evaluate both anew on one version of it"
+        ProtocolError,
+        match="but their thresholds differ; evaluate both again with one version of it",
     ):
         compare([a, b], ["a", "b"])
 
@@ -207,17 +214,10 @@ def test_unlike_faces_are_refused() -> None:
         compare([report(), other], ["a", "b"])
 
 
-def test_a_comparison_wants_two_reports_and_a_name_for_each() -> None:
+def test_a_comparison_needs_two_reports_and_a_name_for_each() -> None:
     with pytest.raises(
         ProtocolError, match="1 reports and 1 names; wanted two reports or more, each with one name"
     ):
         compare([report()])
     with pytest.raises(ProtocolError, match="2 reports and 1 names"):
         compare([report(), report()], ["a"])
-
-
-def test_a_tally_without_faces_has_no_report() -> None:
-    with pytest.raises(
-        ProtocolError, match="protocol 'folder' has no face to score; give its data with --data"
-    ):
-        Tally(protocol("folder")).report(boxes="truth")

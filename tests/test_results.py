@@ -1,4 +1,4 @@
-"""Result folders: one record a picture, kept between runs, gathered into other formats."""
+"""Result folders: one record per image, kept between runs, written in other formats."""
 
 import json
 import os
@@ -9,7 +9,8 @@ from PIL import Image
 
 from lineament.errors import DataError, InputError, ShapeError
 from lineament.face import Face, Faces
-from lineament.io.result_folder import ResultFolder, find_jobs, predict_jobs, read_boxes
+from lineament.io.input_images import find_inputs, predict_images, read_boxes
+from lineament.io.result_folder import ResultFolder
 
 SETTINGS = {"model": "fast", "scheme": "five", "boxes": "detected"}
 
@@ -24,7 +25,7 @@ def faces_of(*found, size=(40, 30)):
 
 
 class Counting:
-    """Finds one face in every picture, at the picture's first pixel's red value; remembers the sizes of its batches."""
+    """A predictor that finds one face per image, at its first red value; records batch sizes."""
 
     def __init__(self):
         self.batches = []
@@ -46,145 +47,146 @@ def pictures(tmp_path):
     return folder
 
 
-def test_pictures_keep_their_place_below_a_folder_and_no_two_share_a_name(pictures):
-    jobs, failures = find_jobs([pictures])
-    assert [job.name for job in jobs] == ["0", "b/1", "b/1.png", "broken"]
+def test_images_keep_their_place_below_a_folder_and_no_two_share_a_name(pictures):
+    images, failures = find_inputs([pictures])
+    assert [image.name for image in images] == ["0", "b/1", "b/1.png", "broken"]
     assert failures == []
 
 
-def test_files_of_one_name_from_two_folders_are_told_apart(pictures):
+def test_files_of_one_name_from_two_folders_get_different_names(pictures):
     other = pictures.parent / "0.png"
     other.write_bytes((pictures / "0.png").read_bytes())
     third = pictures / "b" / "0.png"
     third.write_bytes((pictures / "0.png").read_bytes())
-    jobs, _ = find_jobs([pictures / "0.png", other, third, pictures / "0.png"])
-    assert [job.name for job in jobs] == ["0", "0.png", "0.png-2"]
+    images, _ = find_inputs([pictures / "0.png", other, third, pictures / "0.png"])
+    assert [image.name for image in images] == ["0", "0.png", "0.png-2"]
 
 
 @pytest.mark.parametrize("order", [("IMG", "IMG_1"), ("IMG_1", "IMG")])
-def test_no_picture_is_called_as_a_face_of_another(order, tmp_path):
+def test_no_image_has_the_name_of_a_face_of_another(order, tmp_path):
     paths = [tmp_path / f"{name}.png" for name in order]
     for path in paths:
         Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(path)
-    assert [job.name for job in find_jobs(paths)[0]] == [order[0], f"{order[1]}.png"]
+    assert [image.name for image in find_inputs(paths)[0]] == [order[0], f"{order[1]}.png"]
 
 
-def test_results_below_a_folder_are_not_looked_at(pictures):
+def test_results_below_a_folder_are_no_inputs(pictures):
     drawn = pictures / "b" / "0.drawn.jpg"
     drawn.write_bytes((pictures / "b" / "1.jpg").read_bytes())
-    names = [job.name for job in find_jobs([pictures], pictures / "b")[0]]
+    names = [image.name for image in find_inputs([pictures], pictures / "b")[0]]
     assert names == ["0", "broken"]
-    assert "b/0.drawn" not in [job.name for job in find_jobs([pictures], pictures)[0]]
-    assert "b/1" in [job.name for job in find_jobs([pictures], pictures)[0]]
-    assert len(find_jobs([drawn], pictures / "b")[0]) == 1  # it was named
+    assert "b/0.drawn" not in [image.name for image in find_inputs([pictures], pictures)[0]]
+    assert "b/1" in [image.name for image in find_inputs([pictures], pictures)[0]]
+    assert len(find_inputs([drawn], pictures / "b")[0]) == 1  # it was named
 
 
-def test_one_bad_box_of_a_batch_is_that_picture_s_failure(pictures):
+def test_one_bad_box_of_a_batch_fails_its_image_only(pictures):
     def predict(images, boxes):
         if any(np.min(box) > 100 for box in boxes):
             raise ShapeError("box 0 is outside the picture")
         return [faces_of(face()) for _ in images]
 
-    jobs, _ = find_jobs([pictures / "0.png", pictures / "b"])
+    images, _ = find_inputs([pictures / "0.png", pictures / "b"])
     boxes = {"0.png": [[1, 2, 3, 4]], "1.png": [[500, 500, 520, 520]], "1.jpg": [[1, 2, 3, 4]]}
-    results = {job.image.name: found for job, _, found in predict_jobs(predict, jobs, boxes)}
+    results = {image.path.name: found for image, _, found in predict_images(predict, images, boxes)}
     assert "outside the picture" in str(results["1.png"])
     assert len(results["0.png"]) == len(results["1.jpg"]) == 1
 
 
-def test_the_record_of_another_picture_is_not_taken_for_this_one_s(pictures, tmp_path):
-    (job,), _ = find_jobs([pictures / "0.png"])
+def test_the_record_of_another_image_is_an_error(pictures, tmp_path):
+    (image,), _ = find_inputs([pictures / "0.png"])
     folder = ResultFolder(tmp_path / "out", SETTINGS)
-    folder.write(job, faces_of(face()))
+    folder.write(image, faces_of(face()))
     other = tmp_path / "other" / "0.png"
     other.parent.mkdir()
-    other.write_bytes(job.image.read_bytes())
+    other.write_bytes(image.path.read_bytes())
     with pytest.raises(
         DataError,
         match=r"0\.json is the result of .*a/0\.png, not of .*other/0\.png; choose another --out",
     ):
-        folder.has(find_jobs([other])[0][0])
-    folder.path(job).write_text('{"mine": 1}')
+        folder.has(find_inputs([other])[0][0])
+    folder.path(image).write_text('{"mine": 1}')
     with pytest.raises(
-        DataError, match=r"0\.json is no result of .*0\.png; choose another --out, or add --again"
+        DataError,
+        match=r"0\.json is not a result of .*0\.png; choose another --out, or add --overwrite",
     ):
-        folder.has(job)
+        folder.has(image)
 
 
 def test_other_boxes_make_another_result(pictures, tmp_path):
-    (job,), _ = find_jobs([pictures / "0.png"])
+    (image,), _ = find_inputs([pictures / "0.png"])
     for boxes, known in (([[1, 1, 9, 9]], False), ([[1, 1, 9, 9]], True), ([[3, 3, 9, 9]], False)):
         folder = ResultFolder(tmp_path / "out", SETTINGS, boxes={"0.png": boxes})
-        assert folder.has(job) is known
-        folder.write(job, faces_of(face()))
+        assert folder.has(image) is known
+        folder.write(image, faces_of(face()))
 
 
-def test_pts_files_of_others_stay_and_old_ones_go(pictures, tmp_path):
-    (job,), _ = find_jobs([pictures / "0.png"])
+def test_foreign_pts_files_stay_and_outdated_own_ones_are_deleted(pictures, tmp_path):
+    (image,), _ = find_inputs([pictures / "0.png"])
     out = tmp_path / "out"
     out.mkdir()
     (out / "0.pts").write_text("mine")
-    os.utime(out / "0.pts", (1, 1))
     folder = ResultFolder(out, SETTINGS)
-    folder.write(job, faces_of(face()))
+    folder.write(image, faces_of(face()))
     with pytest.raises(
-        DataError, match=r"0\.pts is older than these results; choose another --out, or add --again"
+        DataError,
+        match=r"0\.pts is no result of this folder; choose another --out, or add --overwrite",
     ):
-        folder.gather([job], "pts", "five")
+        folder.export([image], "pts", "five")
     assert (out / "0.pts").read_text() == "mine"
     (out / "0.pts").unlink()
     for found, names in (((face(), face(9)), ["0_1.pts", "0_2.pts"]), ((face(),), ["0.pts"])):
-        folder.write(job, faces_of(*found))
-        folder.gather([job], "pts", "five")
+        folder.write(image, faces_of(*found))
+        folder.export([image], "pts", "five")
         assert sorted(path.name for path in out.glob("*.pts")) == names
 
 
 def test_a_pattern_keeps_places_below_its_fixed_part(pictures):
-    jobs, _ = find_jobs([str(pictures / "*" / "1.*")])
-    assert [job.name for job in jobs] == ["b/1", "b/1.png"]
+    images, _ = find_inputs([str(pictures / "*" / "1.*")])
+    assert [image.name for image in images] == ["b/1", "b/1.png"]
 
 
-def test_a_path_without_pictures_is_a_failure_beside_the_others(pictures):
-    jobs, failures = find_jobs([pictures / "absent.jpg", pictures / "0.png"])
-    assert len(jobs) == 1
+def test_a_path_without_images_is_a_failure_among_the_results(pictures):
+    images, failures = find_inputs([pictures / "absent.jpg", pictures / "0.png"])
+    assert len(images) == 1
     assert "absent.jpg: no such file or folder" in failures[0].reason
 
 
-def test_a_picture_cannot_take_the_place_of_the_settings(pictures):
+def test_no_image_has_the_name_of_the_settings(pictures):
     (pictures / "lineament.png").write_bytes((pictures / "0.png").read_bytes())
-    names = [job.name for job in find_jobs([pictures / "lineament.png"])[0]]
+    names = [image.name for image in find_inputs([pictures / "lineament.png"])[0]]
     assert names == ["lineament.png"]
 
 
-def test_every_job_comes_back_in_order_with_its_own_faces_or_its_error(pictures):
-    jobs, _ = find_jobs([pictures])
-    results = list(predict_jobs(Counting(), jobs))
-    assert [job.name for job, _, _ in results] == ["0", "b/1", "b/1.png", "broken"]
+def test_every_image_comes_back_in_order_with_its_faces_or_its_error(pictures):
+    images, _ = find_inputs([pictures])
+    results = list(predict_images(Counting(), images))
+    assert [image.name for image, _, _ in results] == ["0", "b/1", "b/1.png", "broken"]
     assert isinstance(results[3][2], InputError)
     assert results[3][1] is None
     # a/0.png is all 0, a/b/1.png all 1, a/b/1.jpg all 2; .jpg sorts first
     assert [result[2][0].landmarks[0, 0] for result in results[:3]] == [10, 12, 11]
 
 
-def test_pictures_are_predicted_a_few_at_a_time(tmp_path):
+def test_images_are_predicted_in_small_batches(tmp_path):
     for number in range(19):
         Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(tmp_path / f"{number:02}.png")
     predict = Counting()
-    assert len(list(predict_jobs(predict, find_jobs([tmp_path])[0]))) == 19
+    assert len(list(predict_images(predict, find_inputs([tmp_path])[0]))) == 19
     assert predict.batches == [8, 8, 3]
 
 
-def test_boxes_go_with_their_pictures_and_a_picture_without_is_an_error(pictures):
+def test_boxes_are_given_per_image_and_an_image_without_is_an_error(pictures):
     predict = Counting()
-    jobs, _ = find_jobs([pictures / "0.png", pictures / "b"])
+    images, _ = find_inputs([pictures / "0.png", pictures / "b"])
     boxes = {"0.png": [[1, 2, 3, 4]], "1.png": [[5, 6, 7, 8]]}
-    results = list(predict_jobs(predict, jobs, boxes))
+    results = list(predict_images(predict, images, boxes))
     assert predict.boxes == [[[5, 6, 7, 8]]]
     assert [isinstance(found, InputError) for _, _, found in results] == [False, True, False]
     assert "1.jpg: no boxes given for it; name it in the file of boxes" in str(results[1][2])
 
 
-def test_a_file_of_boxes_is_an_object_by_picture(tmp_path):
+def test_a_file_of_boxes_is_an_object_per_image(tmp_path):
     path = tmp_path / "boxes.json"
     path.write_text('{"a.jpg": [[1, 2, 3, 4]]}')
     assert read_boxes(path) == {"a.jpg": [[1, 2, 3, 4]]}
@@ -195,93 +197,118 @@ def test_a_file_of_boxes_is_an_object_by_picture(tmp_path):
         read_boxes(tmp_path / "absent.json")
 
 
-def test_what_is_recorded_reads_back_with_the_size_of_the_picture(pictures, tmp_path):
-    jobs, _ = find_jobs([pictures / "0.png"])
+def test_a_record_reads_back_with_the_size_of_the_image(pictures, tmp_path):
+    images, _ = find_inputs([pictures / "0.png"])
     folder = ResultFolder(tmp_path / "out", SETTINGS)
-    assert not folder.has(jobs[0])
-    folder.write(jobs[0], faces_of(face(0.25)))
-    assert folder.has(jobs[0])
-    assert not folder.has(jobs[0], draw=True)
-    image, faces = folder.read(jobs[0])
+    assert not folder.has(images[0])
+    folder.write(images[0], faces_of(face(0.25)))
+    assert folder.has(images[0])
+    assert not folder.has(images[0], drawn=True)
+    image, faces = folder.read(images[0])
     assert image == str(pictures / "0.png")
     assert faces.image_size == (40, 30)
     assert (faces[0].landmarks == face(0.25).landmarks).all()
     assert not list((tmp_path / "out").rglob("*.part"))
 
 
-def test_a_record_older_than_its_picture_does_not_count(pictures, tmp_path):
-    jobs, _ = find_jobs([pictures / "0.png"])
+def test_a_record_of_other_bytes_of_its_image_does_not_count(pictures, tmp_path):
+    (image,), _ = find_inputs([pictures / "0.png"])
     folder = ResultFolder(tmp_path / "out", SETTINGS)
-    folder.write(jobs[0], faces_of(face()))
-    os.utime(folder.path(jobs[0]), (1, 1))
-    assert not folder.has(jobs[0])
-    folder.write(jobs[0], faces_of(face()))
-    assert not ResultFolder(tmp_path / "out", SETTINGS, again=True).has(jobs[0])
+    folder.write(image, faces_of(face()))
+    before = image.path.stat().st_mtime_ns
+    image.path.write_bytes((pictures / "b" / "1.png").read_bytes())
+    os.utime(image.path, ns=(before, before))  # as `cp --preserve` leaves it
+    assert not folder.has(image)
+    folder.write(image, faces_of(face()))
+    assert folder.has(image)
+    assert not ResultFolder(tmp_path / "out", SETTINGS, overwrite=True).has(image)
 
 
-def test_a_folder_of_other_settings_is_refused_unless_made_again(tmp_path):
+def test_touching_files_recomputes_nothing_and_changing_a_setting_everything(pictures, tmp_path):
+    images, _ = find_inputs([pictures / "0.png", pictures / "b" / "1.png"])
+    out = tmp_path / "out"
+    folder = ResultFolder(out, SETTINGS)
+    for image in images:
+        folder.write(image, faces_of(face()))
+    folder.export(images, "pts", "five")
+    for path in (out / "lineament.json", images[0].path):
+        for when in (1, 2**32):
+            os.utime(path, (when, when))
+            again = ResultFolder(out, SETTINGS)
+            assert all(again.has(image) for image in images)
+            again.export(images, "pts", "five")
+    (out / "lineament.json").unlink()
+    assert all(ResultFolder(out, SETTINGS).has(image) for image in images)
+    # a run of other settings that was interrupted has replaced one result of two
+    other = ResultFolder(out, {**SETTINGS, "model": "x"}, overwrite=True, images=images)
+    other.write(images[0], faces_of(face()))
+    other = ResultFolder(out, {**SETTINGS, "model": "x"})
+    assert [other.has(image) for image in images] == [True, False]
+
+
+def test_a_folder_of_other_settings_is_refused_unless_overwritten(tmp_path):
     ResultFolder(tmp_path, SETTINGS)
     ResultFolder(tmp_path, SETTINGS)
     with pytest.raises(
-        DataError, match=r"holds results of model fast.*this run is model accurate.*--again"
+        DataError, match=r"holds results of model fast.*this run is model accurate.*--overwrite"
     ):
         ResultFolder(tmp_path, {**SETTINGS, "model": "accurate"})
-    ResultFolder(tmp_path, {**SETTINGS, "model": "accurate"}, again=True)
+    ResultFolder(tmp_path, {**SETTINGS, "model": "accurate"}, overwrite=True)
     (tmp_path / "lineament.json").write_text("broken")
     with pytest.raises(DataError, match="holds results of unknown settings"):
         ResultFolder(tmp_path, SETTINGS)
 
 
-def test_other_settings_may_not_be_mixed_in_one_folder(pictures, tmp_path):
-    jobs, _ = find_jobs([pictures / "0.png", pictures / "b" / "1.png"])
+def test_results_of_different_settings_are_not_mixed_in_one_folder(pictures, tmp_path):
+    images, _ = find_inputs([pictures / "0.png", pictures / "b" / "1.png"])
     old = ResultFolder(tmp_path / "out", SETTINGS)
-    for job in jobs:
-        old.write(job, faces_of(face()))
+    for image in images:
+        old.write(image, faces_of(face()))
     other = {**SETTINGS, "model": "accurate"}
     with pytest.raises(
         DataError,
-        match=r"holds 1\.json, made with other settings, and its picture is not named now",
+        match=r"holds 1\.json, a result of other settings whose image is not named now",
     ):
-        ResultFolder(tmp_path / "out", other, again=True, jobs=jobs[:1])
+        ResultFolder(tmp_path / "out", other, overwrite=True, images=images[:1])
     # the same settings, or every picture: nothing is mixed
-    ResultFolder(tmp_path / "out", SETTINGS, again=True, jobs=jobs[:1])
-    ResultFolder(tmp_path / "out", other, again=True, jobs=jobs)
+    ResultFolder(tmp_path / "out", SETTINGS, overwrite=True, images=images[:1])
+    ResultFolder(tmp_path / "out", other, overwrite=True, images=images)
 
 
-def test_a_new_record_takes_an_older_drawing_away(pictures, tmp_path):
-    jobs, _ = find_jobs([pictures / "0.png"])
-    folder = ResultFolder(tmp_path / "out", SETTINGS, again=True)
-    folder.drawn(jobs[0]).write_bytes(b"old")
-    os.utime(folder.drawn(jobs[0]), (1, 1))
-    folder.write(jobs[0], faces_of(face()))
-    folder.write(jobs[0], faces_of(face()))
-    assert not folder.drawn(jobs[0]).exists()
+def test_a_new_record_deletes_an_older_drawing(pictures, tmp_path):
+    images, _ = find_inputs([pictures / "0.png"])
+    folder = ResultFolder(tmp_path / "out", SETTINGS, overwrite=True)
+    folder.drawn_path(images[0]).write_bytes(b"old")
+    folder.write(images[0], faces_of(face()), drawn=True)
+    assert folder.drawn_path(images[0]).exists()
+    folder.write(images[0], faces_of(face()))
+    assert not folder.drawn_path(images[0]).exists()
 
 
-def test_a_broken_record_and_a_place_that_cannot_be_written_are_said(pictures, tmp_path):
-    jobs, _ = find_jobs([pictures / "0.png"])
+def test_a_broken_record_and_a_place_that_cannot_be_written_are_errors(pictures, tmp_path):
+    images, _ = find_inputs([pictures / "0.png"])
     folder = ResultFolder(tmp_path / "out", SETTINGS)
-    folder.path(jobs[0]).write_text("{")
+    folder.path(images[0]).write_text("{")
     with pytest.raises(DataError, match=r"0\.json: a broken record .* delete it and run again"):
-        folder.read(jobs[0])
+        folder.read(images[0])
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file is a file; give --out a folder"):
         ResultFolder(tmp_path / "file", SETTINGS)
 
 
-def test_records_are_gathered_as_csv_coco_and_pts(pictures, tmp_path):
-    jobs, _ = find_jobs([pictures / "0.png", pictures / "b" / "1.png"])
+def test_records_are_exported_as_csv_coco_and_pts(pictures, tmp_path):
+    images, _ = find_inputs([pictures / "0.png", pictures / "b" / "1.png"])
     folder = ResultFolder(tmp_path / "out", SETTINGS)
-    folder.write(jobs[0], faces_of(face(), face(1.0)))
-    folder.write(jobs[1], faces_of())
-    rows = folder.gather(jobs, "csv", "five").read_text().splitlines()
+    folder.write(images[0], faces_of(face(), face(1.0)))
+    folder.write(images[1], faces_of())
+    rows = folder.export(images, "csv", "five").read_text().splitlines()
     assert len(rows) == 1 + 2
-    coco = json.loads(folder.gather(jobs, "coco", "five").read_text())
+    coco = json.loads(folder.export(images, "coco", "five").read_text())
     assert [(image["width"], image["height"]) for image in coco["images"]] == [(40, 30), (40, 30)]
     assert len(coco["annotations"]) == 2
     assert (
-        folder.gather(jobs, "pts", "five")
-        == folder.gather(jobs, "json", "five")
+        folder.export(images, "pts", "five")
+        == folder.export(images, "json", "five")
         == tmp_path / "out"
     )
     assert sorted(path.name for path in (tmp_path / "out").glob("*.pts")) == ["0_1.pts", "0_2.pts"]
@@ -289,9 +316,9 @@ def test_records_are_gathered_as_csv_coco_and_pts(pictures, tmp_path):
     assert (tmp_path / "out" / "0_1.pts").read_text().splitlines()[3] == "11.000 11.000"
 
 
-def test_records_are_gathered_as_parquet(pictures, tmp_path):
+def test_records_are_exported_as_parquet(pictures, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    jobs, _ = find_jobs([pictures / "0.png"])
+    images, _ = find_inputs([pictures / "0.png"])
     folder = ResultFolder(tmp_path / "out", SETTINGS)
-    folder.write(jobs[0], faces_of(face()))
-    assert parquet.read_table(folder.gather(jobs, "parquet", "five")).num_rows == 1
+    folder.write(images[0], faces_of(face()))
+    assert parquet.read_table(folder.export(images, "parquet", "five")).num_rows == 1

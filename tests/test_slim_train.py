@@ -20,7 +20,8 @@ from lineament.models.backbones.hr_supernet import (
 )
 from lineament.models.landmark_net import ALL_HEADS, LandmarkNet
 from lineament.models.profile import multiply_adds, parameters
-from lineament.recipe import SlimSettings, make_recipe
+from lineament.recipe import SlimSettings
+from lineament.recipe_file import make_recipe
 from lineament.study import prune_sweep as slim_sweep
 from lineament.study.prune_sweep import sweep
 from lineament.training.build import as_its_start, build_model, load_trained, start_from

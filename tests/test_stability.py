@@ -1,4 +1,4 @@
-"""stability.py: jitter, lag and numbers are those that were put in."""
+"""Jitter, lag and id errors equal those put into made tracks."""
 
 from dataclasses import replace
 
@@ -7,11 +7,11 @@ import pytest
 
 from lineament.errors import InputError, ProtocolError
 from lineament.evaluation.stability import (
-    compare_numbers,
+    count_id_errors,
     interocular,
     jitter,
     lag,
-    measure,
+    measure_stability,
     measure_tracks,
     still_frames,
     stretches,
@@ -26,20 +26,20 @@ EYES = float(np.linalg.norm(FACE[45] - FACE[36]))
 
 
 def motion(frames=240, size=30.0):
-    """A face that swings to and fro, every 60 frames, and keeps still in the second half."""
+    """Return a face that swings with a period of 60 frames, and is still in the second half."""
     time = np.minimum(np.arange(frames), frames // 2)
     return FACE + (np.sin(time / 60 * 2 * np.pi) * size)[:, None, None] * np.array([1.0, 0.3])
 
 
-def test_jitter_of_white_noise_is_what_its_second_difference_has():
+def test_jitter_of_white_noise_is_that_of_its_second_difference():
     noise = np.random.default_rng(0).normal(0, 0.5, (400, 68, 2))
-    found = measure(FACE + noise, "ibug68", np.repeat(FACE[None], 400, 0))
-    # the variance of x - 2 y + z is 6 times that of one, and two axes are added
+    found = measure_stability(FACE + noise, "ibug68", np.repeat(FACE[None], 400, 0))
+    # x - 2 y + z has 6 times the variance of x, and two axes are added
     assert found.jitter == pytest.approx(0.5 * np.sqrt(12) / EYES, rel=0.02)
     assert found.still_frames == 400
 
 
-def test_jitter_counts_on_still_stretches_alone():
+def test_jitter_counts_only_on_still_stretches():
     path = motion()
     still = still_frames(path, EYES)
     assert still[140:].all()
@@ -54,7 +54,7 @@ def test_jitter_counts_on_still_stretches_alone():
 def test_a_head_that_shakes_fast_is_not_still():
     shaking = (
         FACE + 4 * np.sin(np.arange(200))[:, None, None]
-    )  # 6 frames to and fro, 4 px: more than 1.5 % of 57 px
+    )  # period of 6 frames, 4 px: more than 1.5 % of 57 px
     shaking[:100] = FACE
     still = still_frames(shaking, EYES)
     assert still[:90].all()
@@ -62,7 +62,7 @@ def test_a_head_that_shakes_fast_is_not_still():
 
 
 @pytest.mark.parametrize("frames", [0, 1, 2.5, 6, -1])
-def test_a_track_that_comes_later_lags_by_so_many_frames(frames):
+def test_a_delayed_track_lags_by_its_delay(frames):
     time = np.arange(300.0)
 
     def swing(at):
@@ -83,7 +83,7 @@ def test_gaps_are_counted_and_not_measured_across():
     path = motion()
     path[100:110] = np.nan
     path[110:] += 500  # no speed, no second difference over the gap
-    found = measure(path, "ibug68")
+    found = measure_stability(path, "ibug68")
     assert (found.frames, found.gaps) == (230, 1)
     assert found.jitter == pytest.approx(0, abs=1e-9)
     assert [(part.start, part.stop) for part in stretches(path)] == [(0, 100), (110, 240)]
@@ -117,26 +117,31 @@ def faces_of(*numbered):
     )
 
 
-def test_switched_lost_and_ghost_faces_are_counted():
+def test_id_switches_misses_and_false_positives_are_counted():
     truth = [faces_of((1, 0), (2, 400))] * 4 + [faces_of((1, 0))]
     found = [
         faces_of((7, 2), (8, 401)),
-        faces_of((7, 2)),  # the second is lost
-        faces_of((7, 2), (8, 401), (9, 800)),  # a ghost
-        faces_of((8, 2), (7, 401)),  # two numbers change places
+        faces_of((7, 2)),  # the second is missed
+        faces_of((7, 2), (8, 401), (9, 800)),  # a false positive
+        faces_of((8, 2), (7, 401)),  # two ids are swapped
         faces_of((8, 2)),
     ]
-    counted = compare_numbers(found, truth)
-    assert (counted.frames, counted.switches, counted.lost, counted.ghosts) == (9, 2, 1, 1)
+    counted = count_id_errors(found, truth)
+    assert (counted.frames, counted.id_switches, counted.misses, counted.false_positives) == (
+        9,
+        2,
+        1,
+        1,
+    )
     with pytest.raises(
         ProtocolError, match="4 frames of tracks, 5 of truth; wanted the same video"
     ):
-        compare_numbers(found[:4], truth)
+        count_id_errors(found[:4], truth)
     with pytest.raises(ProtocolError, match="a true face has no track_id"):
-        compare_numbers(found[:1], [faces_of((None, 0))])
+        count_id_errors(found[:1], [faces_of((None, 0))])
 
 
-def test_tracks_are_measured_by_face_where_they_are_long_enough():
+def test_tracks_of_enough_frames_are_measured_per_face():
     path = motion(80)
     frames = tuple(
         Faces(
@@ -151,7 +156,7 @@ def test_tracks_are_measured_by_face_where_they_are_long_enough():
     )
     tracks = Tracks("ibug68", {}, np.arange(80) / 30, frames)
     assert list(measure_tracks(tracks)) == [1]
-    assert np.isnan(measure_tracks(tracks)[1].lag)  # behind nothing that is known
+    assert np.isnan(measure_tracks(tracks)[1].lag)  # no reference, no lag
     assert abs(measure_tracks(tracks, tracks)[1].lag) < 0.1
     others = tuple(replace(f, faces=tuple(replace(face, track_id=7) for face in f)) for f in frames)
     assert np.isnan(
@@ -163,8 +168,8 @@ def test_tracks_are_measured_by_face_where_they_are_long_enough():
         measure_tracks(tracks, Tracks("ibug68", {}, np.arange(79) / 30, frames[:79]))
 
 
-def test_what_has_no_eyes_or_no_face_is_refused():
+def test_tracks_without_a_face_and_unlike_references_are_refused():
     with pytest.raises(InputError, match="the face is in no frame"):
         interocular(np.full((3, 68, 2), np.nan), "ibug68")
     with pytest.raises(InputError, match="wanted the same frames"):
-        measure(motion(80), "ibug68", motion(81))
+        measure_stability(motion(80), "ibug68", motion(81))

@@ -9,8 +9,8 @@ import pytest
 from lineament import Predictor, Tracker
 from lineament.errors import DataError, InputError
 from lineament.face import Face, Faces
-from lineament.io.track_files import Tracks, TrackWriter, gather_tracks, read_tracks, unfinished
-from lineament.io.video import Frame
+from lineament.io.track_files import Tracks, TrackWriter, convert_tracks, is_partial, read_tracks
+from lineament.io.video_reader import Frame
 from lineament.tracking.offline import smoothed, track_all
 from scenes import scene
 
@@ -50,13 +50,13 @@ def test_what_is_written_reads_back(tmp_path):
     assert not list(tmp_path.glob("*.state"))
 
 
-def test_what_a_kill_left_at_the_very_end_is_whole(tmp_path):
+def test_tracks_killed_at_the_very_end_are_complete(tmp_path):
     path = write(tmp_path / "a.jsonl")
     (tmp_path / "a.jsonl.state").write_text("{}")  # killed behind the rename
-    assert not unfinished(path)
-    with pytest.raises(DataError, match="is there already"):
+    assert not is_partial(path)
+    with pytest.raises(DataError, match="exists"):
         TrackWriter(path, SETTINGS, "five")
-    write(path, again=True)
+    write(path, overwrite=True)
     assert not list(tmp_path.glob("*.state"))
 
 
@@ -72,30 +72,30 @@ def stopped(path, after=2, more=1):
     writer._file.close()
 
 
-def test_a_killed_run_goes_on_behind_the_last_state_and_ends_as_if_unbroken(tmp_path):
+def test_a_killed_run_resumes_after_the_last_state_and_ends_as_if_uninterrupted(tmp_path):
     stopped(tmp_path / "a.jsonl")
     writer = TrackWriter(tmp_path / "a.jsonl", SETTINGS, "five", resume=True)
     assert (writer.frames, writer.state) == (2, {"next": 2})
-    assert [len(kept) for kept in writer.kept()] == [1, 2]
+    assert [len(kept) for kept in writer.written()] == [1, 2]
     writer._file.close()
     write(tmp_path / "a.jsonl", resume=True)
     assert (tmp_path / "a.jsonl").read_bytes() == write(tmp_path / "b.jsonl").read_bytes()
 
 
-def test_a_file_that_is_there_is_kept_unless_it_is_made_again(tmp_path):
+def test_an_existing_file_is_kept_without_overwrite(tmp_path):
     path = write(tmp_path / "a.jsonl")
-    with pytest.raises(DataError, match="is there already; choose another --out, or add --again"):
+    with pytest.raises(DataError, match="exists; choose another --out, or add --overwrite"):
         TrackWriter(path, SETTINGS, "five")
-    assert len(read_tracks(write(path, FRAMES[:1], again=True)).faces) == 1
+    assert len(read_tracks(write(path, FRAMES[:1], overwrite=True)).faces) == 1
 
 
-def test_a_stopped_run_is_not_wiped_by_a_new_one(tmp_path):
+def test_an_interrupted_run_is_not_replaced_by_a_new_one(tmp_path):
     stopped(tmp_path / "a.jsonl")
     with pytest.raises(
-        DataError, match="of a run that was stopped; add --resume to go on with it, or --again"
+        DataError, match="left of an interrupted run; add --resume to continue it, or --overwrite"
     ):
         write(tmp_path / "a.jsonl")
-    write(tmp_path / "a.jsonl", again=True)
+    write(tmp_path / "a.jsonl", overwrite=True)
     assert len(read_tracks(tmp_path / "a.jsonl").times) == len(FRAMES)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]
 
@@ -107,16 +107,16 @@ def test_tracks_of_one_frame_are_smoothed_as_they_are(tmp_path):
     )
 
 
-def test_there_has_to_be_a_run_of_the_same_settings_to_go_on_with(tmp_path):
-    with pytest.raises(DataError, match="no stopped run to go on with; start without --resume"):
+def test_only_a_run_of_the_same_settings_is_resumed(tmp_path):
+    with pytest.raises(DataError, match="no interrupted run to resume; start without --resume"):
         TrackWriter(tmp_path / "a.jsonl", SETTINGS, "five", resume=True)
     stopped(tmp_path / "a.jsonl")
-    with pytest.raises(DataError, match="made of another video or with other settings"):
+    with pytest.raises(DataError, match="is of another video or other settings"):
         TrackWriter(tmp_path / "a.jsonl", SETTINGS | {"every": 3}, "five", resume=True)
 
 
-def test_tables_have_a_row_a_face_with_frame_and_time(tmp_path):
-    gather_tracks(write(tmp_path / "a.jsonl"), tmp_path / "a.csv")
+def test_tables_have_a_row_per_face_with_frame_and_time(tmp_path):
+    convert_tracks(write(tmp_path / "a.jsonl"), tmp_path / "a.csv")
     with (tmp_path / "a.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["frame"], row["track_id"]) for row in rows] == [
@@ -128,7 +128,7 @@ def test_tables_have_a_row_a_face_with_frame_and_time(tmp_path):
     assert float(rows[3]["time"]) == 0.1
     assert float(rows[3]["y_4"]) == 12.0
     pyarrow = pytest.importorskip("pyarrow.parquet")
-    gather_tracks(tmp_path / "a.jsonl", tmp_path / "a.parquet")
+    convert_tracks(tmp_path / "a.jsonl", tmp_path / "a.parquet")
     table = pyarrow.read_table(tmp_path / "a.parquet").to_pydict()
     assert table["frame"] == [0, 1, 1, 3]
     assert table["x"][3] == [3.0, 5.0, 7.0, 9.0, 11.0]
@@ -149,7 +149,7 @@ def test_tables_have_a_row_a_face_with_frame_and_time(tmp_path):
         ),
     ],
 )
-def test_a_file_that_is_none_or_broken_is_refused(text, message, tmp_path):
+def test_a_foreign_or_broken_file_is_refused(text, message, tmp_path):
     (tmp_path / "a.jsonl").write_text(text)
     with pytest.raises(DataError, match=message):
         read_tracks(tmp_path / "a.jsonl")

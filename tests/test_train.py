@@ -18,7 +18,7 @@ import torch
 
 from faces import write_faces
 from lineament.data.crop_cache import plain_landmarks
-from lineament.data.mixture import read_mixture, without
+from lineament.data.mixture import exclude_faces, read_mixture
 from lineament.data.sample import Sample
 from lineament.errors import DataError, RecipeError, TrainError
 from lineament.schemes import convert
@@ -180,7 +180,7 @@ def test_accumulated_batches_add_up_to_the_gradient_of_the_whole(
 TWO = """
 import json, sys
 from pathlib import Path
-from lineament.recipe import make_recipe
+from lineament.recipe_file import make_recipe
 from lineament.training.trainer import Trainer
 sys.path.insert(0, sys.argv[3])
 import tiny
@@ -497,10 +497,12 @@ def test_faces_that_are_all_of_the_validation_tenth_are_refused(tmp_path):
 def test_faces_can_be_left_out_by_name(tmp_path):
     sample = Sample(tmp_path / "a.jpg", np.zeros((68, 2)), "ibug68", "set/a.jpg")
     other = Sample(tmp_path / "b.jpg", np.zeros((68, 2)), "ibug68", "set/b.jpg")
-    assert without([sample, other], ["set/a.jpg"]) == [other]
-    assert without([sample, other], ["set/a.png"]) == [other]  # as the official download has it
+    assert exclude_faces([sample, other], ["set/a.jpg"]) == [other]
+    assert exclude_faces([sample, other], ["set/a.png"]) == [
+        other
+    ]  # as the official download has it
     with pytest.raises(
         RecipeError,
         match=r"exclude names 'set/c\.jpg', which no face has; give names such as 'set/a",
     ):
-        without([sample, other], ["set/c.jpg"])
+        exclude_faces([sample, other], ["set/c.jpg"])

@@ -1,4 +1,4 @@
-"""video.py: frames come upright, with their own times; what is written reads back, also when it was not finished."""
+"""Videos: frames come upright with their own times; written files read back, incomplete ones too."""
 
 import math
 import socket
@@ -13,13 +13,14 @@ from PIL import Image
 
 from lineament import VideoReader, VideoWriter, save_image
 from lineament.errors import ExtraError, ImageError
-from lineament.io.video import ENCODERS
+from lineament.io.video_decoders import AVDecoder
+from lineament.io.video_writer import ENCODERS
 
 av = pytest.importorskip("av")
 
 
 def picture(k, width=64, height=48):
-    """A lopsided frame: bright left part, and a bar that tells its number."""
+    """Return an asymmetric frame: a bright left part, and a bar whose color counts frames."""
     image = np.full((height, width, 3), 20, np.uint8)
     image[:, : width // 4] = (200, 60, 60)
     image[: height // 4, width // 2 :] = (30, min(10 * k, 255), 220)
@@ -51,16 +52,14 @@ def test_what_is_written_reads_back(suffix, tmp_path):
 
 @pytest.mark.parametrize("suffix", sorted(ENCODERS))
 def test_the_same_frames_give_the_same_file(suffix, tmp_path):
-    """Encoders that share a frame among threads, and containers with numbers by chance, give another each time."""
+    """Encoders with threads within a frame, and containers with random ids, would differ."""
     if ENCODERS[suffix] not in av.codecs_available:
         pytest.skip(f"this PyAV has no {ENCODERS[suffix]}")
     random = np.random.default_rng(0)
     written = set()
     for _ in range(6):
         other = [random.bytes(int(size)) for size in random.integers(1_000, 400_000, 20)]
-        del other[
-            ::2
-        ]  # what memory held before is seen by an encoder that reads more than it was given
+        del other[::2]  # an encoder that reads beyond its input sees what memory held before
         written.add(write(tmp_path / f"a{suffix}", 24, width=320, height=240).read_bytes())
     assert len(written) == 1
 
@@ -111,7 +110,7 @@ def turned(path, matrix):
     return path
 
 
-def test_frames_are_upright_as_the_file_says(tmp_path):
+def test_frames_are_upright_by_the_rotation_that_the_file_states(tmp_path):
     one, whole = 1 << 16, 1 << 30
     # display x' = H - y, y' = x: shown turned clockwise by 90 degrees, so that the left part comes out on top
     path = turned(write(tmp_path / "a.mp4", 3), (0, one, 0, -one, 0, 0, 48 * one, 0, whole))
@@ -151,7 +150,7 @@ def test_the_shape_of_pixels_is_kept(suffix, tmp_path):
     assert reader.pixel_aspect == Fraction(4, 3)
 
 
-def test_pixels_turn_with_the_picture(tmp_path):
+def test_pixels_turn_with_the_image(tmp_path):
     with VideoWriter(tmp_path / "a.mp4") as writer:
         writer.pixel_aspect = Fraction(4, 3)
         writer.write(picture(0), 0)
@@ -167,7 +166,7 @@ def test_odd_names_and_titles_are_read(tmp_path, monkeypatch):
     write(Path("talk:1.mp4"), 2)
     assert len(list(VideoReader("talk:1.mp4"))) == 2
     title = write(tmp_path / "a.mp4", 2).read_bytes()
-    at = title.index(b"Lavf")  # the name of the program, as the file tells it
+    at = title.index(b"Lavf")  # the name of the program, as the file states it
     (tmp_path / "b.mp4").write_bytes(title[:at] + b"\xe9\xe8\xe7\xe6" + title[at + 4 :])
     assert len(list(VideoReader(tmp_path / "b.mp4"))) == 2
     (tmp_path / "12").mkdir()
@@ -175,7 +174,7 @@ def test_odd_names_and_titles_are_read(tmp_path, monkeypatch):
     assert len(list(VideoReader("12"))) == 1
 
 
-def test_an_address_that_falls_silent_is_an_error_behind_its_frames(tmp_path):
+def test_an_address_that_falls_silent_is_an_error_after_its_frames(tmp_path):
     data = write(tmp_path / "a.mkv", 60).read_bytes()
     server = socket.create_server(("127.0.0.1", 0))
 
@@ -194,7 +193,7 @@ def test_an_address_that_falls_silent_is_an_error_behind_its_frames(tmp_path):
     frames = []
     reader = VideoReader(f"http://127.0.0.1:{server.getsockname()[1]}/a.mkv")
     with pytest.raises(
-        ImageError, match=r"a\.mkv: nothing more came \(.+\); go on when it is there again"
+        ImageError, match=r"a\.mkv: no more frames came \(.+\); resume when it is available again"
     ):
         frames.extend(reader)
     server.close()
@@ -202,7 +201,7 @@ def test_an_address_that_falls_silent_is_an_error_behind_its_frames(tmp_path):
 
 
 class Camera:
-    """What PyAV opens for a camera that has a frame at every second question only."""
+    """A container of PyAV whose camera has a frame at every second request only."""
 
     duration = None
 
@@ -226,9 +225,9 @@ class Camera:
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
-def test_a_camera_that_has_no_frame_yet_is_asked_again(platform, tmp_path, monkeypatch):
+def test_a_camera_that_has_no_frame_yet_is_polled(platform, tmp_path, monkeypatch):
     camera, opened = Camera(write(tmp_path / "a.mp4", 5)), []
-    monkeypatch.setattr("lineament.io.video.sys.platform", platform)
+    monkeypatch.setattr("lineament.io.video_decoders.sys.platform", platform)
     monkeypatch.setattr(
         av, "open", lambda where, **options: opened.append((where, options)) or camera
     )
@@ -249,18 +248,18 @@ def test_a_frame_of_another_size_is_fitted_into_the_first(tmp_path):
     assert images[1][24, 8].max() < 20
 
 
-def test_a_folder_without_a_sound_picture_is_an_error(tmp_path):
-    (tmp_path / "0.png").write_bytes(b"no picture")
-    with pytest.raises(ImageError, match="no frame of it can be decoded"):
+def test_a_folder_without_a_readable_image_is_an_error(tmp_path):
+    (tmp_path / "0.png").write_bytes(b"not an image")
+    with pytest.raises(ImageError, match="no frame can be decoded"):
         list(VideoReader(tmp_path))
-    with pytest.raises(ImageError, match="the rate is inf; wanted pictures a second, above 0"):
+    with pytest.raises(ImageError, match="the rate is inf; wanted frames per second, above 0"):
         VideoReader(tmp_path, rate=math.inf)
 
 
-def test_a_folder_of_pictures_is_a_video_in_the_order_of_its_numbers(tmp_path):
+def test_a_folder_of_images_is_a_video_in_the_order_of_its_numbers(tmp_path):
     for k in (10, 2, 1):
         save_image(tmp_path / f"frame{k}.png", picture(k))
-    (tmp_path / "frame3.png").write_bytes(b"no picture")
+    (tmp_path / "frame3.png").write_bytes(b"not an image")
     with VideoReader(tmp_path, rate=10) as reader:
         frames = list(reader)
     assert reader.broken == 1
@@ -269,11 +268,11 @@ def test_a_folder_of_pictures_is_a_video_in_the_order_of_its_numbers(tmp_path):
     assert [int(frame.image[0, -1, 1]) for frame in frames] == [10, 20, 100]
 
 
-def test_a_clock_that_falls_back_goes_on_and_one_that_repeats_creeps(tmp_path, monkeypatch):
+def test_times_always_increase_though_a_clock_restarts_or_repeats(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mp4", 3)
     times = [5.0, 5.04, 5.04, 5.08, 0.0, 0.04, 0.5]
     monkeypatch.setattr(
-        VideoReader, "_decoded", lambda self: iter([(time, picture(0)) for time in times])
+        AVDecoder, "decode", lambda self: iter([(time, lambda: picture(0)) for time in times])
     )
     with VideoReader(path) as reader:
         step = 1 / reader.rate
@@ -282,7 +281,7 @@ def test_a_clock_that_falls_back_goes_on_and_one_that_repeats_creeps(tmp_path, m
     assert found[4:] == pytest.approx([5.08 + step, 5.12 + step, 5.58 + step])
 
 
-def test_frames_that_cannot_be_decoded_are_left_out_and_counted(tmp_path):
+def test_frames_that_cannot_be_decoded_are_skipped_and_counted(tmp_path):
     path = write(tmp_path / "a.mp4", 90)
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
@@ -301,14 +300,14 @@ def test_frames_that_cannot_be_decoded_are_left_out_and_counted(tmp_path):
     [
         (
             lambda p: p / "none.mp4",
-            "no such video; wanted a file, a folder of pictures, an address or a camera",
+            "no such video; wanted a file, a folder of images, an address or a camera",
         ),
         (lambda p: text(p / "a.mp4"), r"a\.mp4: cannot be opened as a video"),
-        (lambda p: sound(p / "a.wav"), r"a\.wav: holds no pictures that move"),
-        (lambda p: p, "no picture in this folder"),
+        (lambda p: sound(p / "a.wav"), r"a\.wav: holds no moving images"),
+        (lambda p: p, "no image in this folder"),
     ],
 )
-def test_what_is_no_video_is_one_clear_line(make, message, tmp_path):
+def test_a_source_that_is_no_video_is_one_clear_line(make, message, tmp_path):
     with pytest.raises(ImageError, match=message) as error:
         list(VideoReader(make(tmp_path)))
     assert "\n" not in str(error.value)
@@ -331,14 +330,14 @@ def sound(path):
     return path
 
 
-def test_a_suffix_that_names_no_video_is_refused(tmp_path):
+def test_a_suffix_of_no_video_is_refused(tmp_path):
     with pytest.raises(
-        ImageError, match=r"the suffix '\.txt' names no video that is written; wanted \.mp4"
+        ImageError, match=r"no video is written with the suffix '\.txt'; wanted \.mp4"
     ):
         VideoWriter(tmp_path / "a.txt")
 
 
-def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):
+def test_without_pyav_exact_times_need_the_extra(tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "av", None)

@@ -1,1 +1,1 @@
-"""One adapter a peer; each runs as a script in its own environment and speaks contract.py."""
+"""One adapter per peer; each runs as a script in its own environment, see contract.py."""

@@ -1,7 +1,7 @@
-"""The contract of a peer: JSON lines in, JSON lines out, one process a peer. NumPy and the standard library only.
+"""The contract of a peer process: JSON lines in and out; NumPy and the standard library only.
 
-It runs in the peer's own environment. An image is a .npy file of RGB uint8 (H, W, 3), so that every peer sees the same
-pixels and none pays for a decoder; a box is the tight box of the 68 landmarks, (x0, y0, x1, y1), pixel centres whole.
+An image is a .npy file of RGB uint8 (H, W, 3), so every peer gets the same pixels and none pays for
+decoding; a box is the tight box of the 68 landmarks, (x0, y0, x1, y1), whole at pixel centers.
 """
 
 import json
@@ -16,27 +16,27 @@ import numpy as np
 
 
 class Peer(Protocol):
-    """What an adapter gives."""
+    """Interface of an adapter."""
 
     scheme: str
-    """What its points mean, a name of lineament.schemes."""
+    """Scheme of its points, a name of lineament.schemes."""
     version: str
-    """The package and its version, as printed in the table."""
+    """Package and version, as printed in the table."""
     batching: str
-    """How it spends two threads on 64 faces, in a few words."""
+    """Use of two threads for 64 faces, in a few words."""
 
     def points(self, image: np.ndarray, box: Sequence[float]) -> np.ndarray | None:
-        """The landmarks (N, 2) in pixels of `image`, or None for a miss: the landmark stage, crop included."""
+        """Run the landmark stage, crop included: landmarks (N, 2), pixels; None for a miss."""
 
     def network(self, image: np.ndarray, box: Sequence[float]) -> Callable[[], object]:
-        """A call that runs the model alone on this face, its input made beforehand."""
+        """Return a call that runs only the model on this face, its input prepared."""
 
     def batch(self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]) -> None:
-        """The landmark stage of all faces on two threads, as this peer does it best."""
+        """Run the landmark stage of all faces on two threads, in this peer's fastest way."""
 
 
 def pin(cpus: Sequence[int]) -> None:
-    """Keep every thread of this process, those of native pools too, on `cpus`."""
+    """Pin every thread of this process, also those of native pools, to `cpus`."""
     for thread in Path("/proc/self/task").iterdir():
         try:
             os.sched_setaffinity(int(thread.name), cpus)
@@ -45,9 +45,9 @@ def pin(cpus: Sequence[int]) -> None:
 
 
 def peak_mb() -> float:
-    """The most resident memory this process ever had, in MB.
+    """Return the peak resident memory of this process, in MB.
 
-    VmHWM and not ru_maxrss: the latter starts, across fork and exec, at the peak of the parent.
+    VmHWM and not ru_maxrss, which starts at the parent's peak after fork and exec.
     """
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM"):
@@ -66,11 +66,15 @@ def _ms(act: Callable[[], object], clock: Callable[[], float] = time.perf_counte
 
 
 def answer(peer: Peer, request: dict[str, Any]) -> dict[str, Any]:
-    """What `peer` says to one request.
+    """Return the answer of `peer` to one request.
 
     {"do": "predict", "image", "box"} -> {"points", "ms"};  {"do": "memory"} -> {"peak_mb"};
-    {"do": "time", "faces"} -> {"ms", "cpu_ms", "net_ms"}, one a face;  {"do": "batch", "faces"} -> {"ms"} of all.
-    "cpus" in a request pins the process first.    Raises: ValueError for another request.
+    {"do": "time", "faces"} -> {"ms", "cpu_ms", "net_ms"}, one per face;
+    {"do": "batch", "faces"} -> {"ms"} of all.
+    "cpus" in a request pins the process first.
+
+    Raises:
+        ValueError: If the request is unknown.
     """
     if "cpus" in request:
         pin(request["cpus"])
@@ -104,18 +108,18 @@ def answer(peer: Peer, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def serve(make: Callable[[list[str]], Peer]) -> None:
-    """Answer requests from standard input until it ends or says stop; errors are in_scale_range too."""
-    # native libraries print where they like: only in_scale_range may reach the pipe
+    """Answer requests from standard input until it ends or asks to stop; errors are answers too."""
+    # Native libraries print anywhere; only answers may reach the pipe.
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
-    def say(reply: dict[str, Any]) -> None:
+    def send(reply: dict[str, Any]) -> None:
         out.write(json.dumps(reply) + "\n")
         out.flush()
 
     try:
         peer = make(sys.argv[1:])
-        say(
+        send(
             {
                 "ready": True,
                 "scheme": peer.scheme,
@@ -124,13 +128,13 @@ def serve(make: Callable[[list[str]], Peer]) -> None:
             }
         )
     except Exception as error:
-        say({"error": f"{type(error).__name__}: {error}"})
+        send({"error": f"{type(error).__name__}: {error}"})
         return
     for line in sys.stdin:
         request = json.loads(line)
         if request.get("do") == "stop":
             return
         try:
-            say(answer(peer, request))
+            send(answer(peer, request))
         except Exception as error:
-            say({"error": f"{type(error).__name__}: {error}"})
+            send({"error": f"{type(error).__name__}: {error}"})

@@ -1,7 +1,7 @@
-"""dlib's ensemble of regression trees (Kazemi and Sullivan 2014), 68 points, from the file of Debian's libdlib-data.
+"""Run dlib's regression trees (Kazemi and Sullivan 2014), 68 points, file of Debian's libdlib-data.
 
-Debian states CC0 for the file; its author says that it was trained on 300W, whose terms exclude commercial use. Which
-of 300W's faces it saw is not said: its errors on 300W are a lower bound.
+Debian states CC0 for the file. Its author states that it was trained on 300W, whose terms exclude
+commercial use, but not on which faces: its errors on 300W are a lower bound.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ SIDE, DOWN = 1.15, -0.1
 
 
 def rectangle(box: Sequence[float]) -> dlib.rectangle:
-    """The square that its predictor starts from, in whole pixels."""
+    """Return the square that the predictor starts from, in whole pixels."""
     x, y, side = square(box, SIDE, DOWN)
     return dlib.rectangle(
         *(round(v) for v in (x - side / 2, y - side / 2, x + side / 2, y + side / 2))

@@ -1,6 +1,7 @@
-"""MediaPipe's face mesh by its own graph: the calculators FaceLandmarkCpu of the wheel on a given square.
+"""Run MediaPipe's face mesh by its own graph: FaceLandmarkCpu of the wheel on a given square.
 
-`plain` is face_landmark.tflite (468 points); `attention` face_landmark_with_attention.tflite (478, irises too).
+`plain` is face_landmark.tflite (468 points), `attention` face_landmark_with_attention.tflite (478,
+with irises).
 """
 
 from collections.abc import Callable, Sequence
@@ -57,10 +58,10 @@ class Mesh:
         self, graph: SolutionBase, image: np.ndarray, roi: rect_pb2.NormalizedRect
     ) -> np.ndarray | None:
         found = graph.process({"image": image, "roi": roi}).landmarks
-        if found is None:  # the mesh's own score lies below its threshold
+        if found is None:  # the mesh's own score is below its threshold
             return None
         height, width = image.shape[:2]
-        # its unit square covers the pixel areas; ours counts from the first pixel's centre
+        # Its unit square covers pixel areas; our pixels count from the center of the first.
         unit = np.array([(p.x, p.y) for p in found.landmark])
         return unit * (width, height) - 0.5
 
@@ -73,7 +74,7 @@ class Mesh:
         return np.vstack([found, np.full((478 - len(found), 2), np.nan)])
 
     def network(self, image: np.ndarray, box: Sequence[float]) -> Callable[[], object]:
-        """The graph on a crop that already has the model's size: the nearest to the model alone that it lets run."""
+        """Return a call of the graph on a crop of the model's size, close to the model alone."""
         crop = warp_square(image, *square(box, SIDE, DOWN), SIZE)
         whole = rect_pb2.NormalizedRect(x_center=0.5, y_center=0.5, width=1.0, height=1.0)
         return lambda: self.graphs[0].process({"image": crop, "roi": whole})
@@ -91,7 +92,7 @@ class Mesh:
 
 
 def roi_of(image: np.ndarray, wanted: tuple[float, float, float]) -> rect_pb2.NormalizedRect:
-    """MediaPipe's rectangle, in its unit square, of a square in our pixels."""
+    """Return a square in our pixels as MediaPipe's rectangle in its unit square."""
     height, width = image.shape[:2]
     x, y, side = wanted
     return rect_pb2.NormalizedRect(

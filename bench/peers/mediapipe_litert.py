@@ -1,4 +1,4 @@
-"""MediaPipe's face mesh model alone: the same face_landmark.tflite of its wheel, run by LiteRT (XNNPACK), no graph."""
+"""Run only MediaPipe's face mesh model: face_landmark.tflite of its wheel by LiteRT (XNNPACK)."""
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -31,11 +31,11 @@ class Mesh:
         return net
 
     @staticmethod
-    def _run(net: Interpreter, pictures: np.ndarray) -> np.ndarray:
-        net.set_tensor(net.get_input_details()[0]["index"], pictures)
+    def _run(net: Interpreter, inputs: np.ndarray) -> np.ndarray:
+        net.set_tensor(net.get_input_details()[0]["index"], inputs)
         net.invoke()
         mesh = max(net.get_output_details(), key=lambda d: int(np.prod(d["shape"])))
-        return net.get_tensor(mesh["index"]).reshape(len(pictures), 468, 3)[..., :2]
+        return net.get_tensor(mesh["index"]).reshape(len(inputs), 468, 3)[..., :2]
 
     @staticmethod
     def _input(image: np.ndarray, where: tuple[float, float, float]) -> np.ndarray:
@@ -44,7 +44,7 @@ class Mesh:
     @staticmethod
     def _to_image(mesh: np.ndarray, where: tuple[float, float, float]) -> np.ndarray:
         x, y, side = where
-        # the model counts pixels of its crop from the corner of the first
+        # The model counts pixels of its crop from the corner of the first.
         points = np.full((478, 2), np.nan)
         points[:468] = (mesh - SIZE / 2) * side / SIZE + (x, y)
         return points
@@ -54,15 +54,15 @@ class Mesh:
         return self._to_image(self._run(self.one, self._input(image, where)[None])[0], where)
 
     def network(self, image: np.ndarray, box: Sequence[float]) -> Callable[[], object]:
-        picture = self._input(image, square(box, SIDE, DOWN))[None]
-        return lambda: self._run(self.one, picture)
+        crop = self._input(image, square(box, SIDE, DOWN))[None]
+        return lambda: self._run(self.one, crop)
 
     def batch(self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]) -> None:
         if self.many is None:
             self.many = self._net(len(images), 2)
         where = [square(box, SIDE, DOWN) for box in boxes]
-        pictures = np.stack([self._input(image, w) for image, w in zip(images, where, strict=True)])
-        for mesh, w in zip(self._run(self.many, pictures), where, strict=True):
+        inputs = np.stack([self._input(image, w) for image, w in zip(images, where, strict=True)])
+        for mesh, w in zip(self._run(self.many, inputs), where, strict=True):
             self._to_image(mesh, w)
 
 

@@ -1,7 +1,7 @@
-"""MediaPipe's face mesh as its users run it on a video: its own detector, tracking and smoothing.
+"""Run MediaPipe's face mesh on a video as its users do: own detector, tracking and smoothing.
 
-python mediapipe_video.py VIDEO OUT.npy: writes the points (T, 478, 2) of the first face, nan where there is none, and
-prints the seconds taken, decoding left out.
+python mediapipe_video.py VIDEO OUT.npy writes the points (T, 478, 2) of the first face, nan without
+one, and prints the seconds taken without decoding.
 """
 
 import sys
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def main() -> None:
-    """Track, write, print."""
+    """Track, write and print."""
     video, out = sys.argv[1:]
     capture, rows, seconds = cv2.VideoCapture(video), [], 0.0
     with mediapipe.solutions.face_mesh.FaceMesh(
@@ -30,7 +30,7 @@ def main() -> None:
             points = np.full((478, 2), np.nan)
             if found:
                 size = np.array([image.shape[1], image.shape[0]])
-                # its unit square covers the pixel areas; ours counts from the first pixel's centre
+                # Its unit square covers pixel areas; our pixels count from the center of the first.
                 points[:] = np.array([(p.x, p.y) for p in found[0].landmark]) * size - 0.5
             rows.append(points)
     np.save(out, np.stack(rows))

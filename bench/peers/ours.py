@@ -1,4 +1,4 @@
-"""Lineament's own landmark stage: crop, model, back to the image, with the box given."""
+"""Run Lineament's own landmark stage in a given box: crop, model, back to the image."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from contract import serve
 
 
 class Ours:
-    """The model `name` on a given box: one crop, one pass."""
+    """The model `name` on a given box, without re-cropping."""
 
     batching = "one call of 64, crops cut by 2 threads, ONNX Runtime with 2 threads"
 

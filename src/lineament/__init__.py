@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from .io.formats import faces_to_supervision as faces_to_supervision
     from .io.formats import write_csv as write_csv
     from .io.formats import write_parquet as write_parquet
-    from .io.image import find_images as find_images
     from .io.image import read_image as read_image
-    from .io.image import read_images as read_images
+    from .io.input_images import read_images as read_images
+    from .io.media_files import find_images as find_images
     from .io.track_files import Tracks as Tracks
     from .io.track_files import read_tracks as read_tracks
-    from .io.video import VideoReader as VideoReader
-    from .io.video import VideoWriter as VideoWriter
+    from .io.video_reader import VideoReader as VideoReader
+    from .io.video_writer import VideoWriter as VideoWriter
     from .schemes import Conversion as Conversion
     from .schemes import Scheme as Scheme
     from .schemes import convert as convert
@@ -65,8 +65,8 @@ _HOMES = {
     "Face": "face",
     "Faces": "face",
     "read_image": "io.image",
-    "read_images": "io.image",
-    "find_images": "io.image",
+    "read_images": "io.input_images",
+    "find_images": "io.media_files",
     "scheme": "schemes",
     "Scheme": "schemes",
     "Conversion": "schemes",
@@ -74,8 +74,8 @@ _HOMES = {
     "TrackRules": "tracking.rules",
     "Tracks": "io.track_files",
     "read_tracks": "io.track_files",
-    "VideoReader": "io.video",
-    "VideoWriter": "io.video",
+    "VideoReader": "io.video_reader",
+    "VideoWriter": "io.video_writer",
     "convert": "schemes",
     "draw_faces": "analysis.draw",
     "save_image": "analysis.draw",

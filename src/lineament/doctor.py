@@ -1,4 +1,4 @@
-"""What this installation is made of and whether it works, as data: a list of checks for the CLI to print."""
+"""Checks of this installation: Python, packages, extras, weights, speed."""
 
 import hashlib
 import json
@@ -19,10 +19,8 @@ from .inference.onnx_model import load_model, usable_cores, weights_folder
 
 PACKAGE = "lineament"
 OLDEST_PYTHON = (3, 11)
-MODULES = {
-    "opencv-python-headless": "cv2",
-    "pillow": "PIL",
-}  # where the module is not called as its package is
+MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL"}
+"""Module of a package, if its name differs."""
 OPENCV = (
     "opencv-python",
     "opencv-python-headless",
@@ -31,38 +29,39 @@ OPENCV = (
 )
 REINSTALL = f"type: pip install --force-reinstall --no-deps {PACKAGE}"
 SPEED_SECONDS = 1.0
-PICTURE = (480, 640, 3)
+IMAGE_SHAPE = (480, 640, 3)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at."""
+    """The result of one check."""
 
     group: str
     """"system", "packages", "extras", "weights" or "speed"."""
     name: str
-    """What was looked at, e.g. "numpy"."""
+    """What was checked, e.g. "numpy"."""
     status: str
-    """"ok"; "absent", for what is optional and not here; or "failed"."""
+    """"ok"; "absent" of an optional package; or "failed"."""
     found: str
     """What was found, e.g. "2.4.1"."""
     advice: str = ""
-    """What to type or do next; empty where nothing is."""
+    """What to do next; empty if nothing."""
     milliseconds: float | None = None
-    """The median time of one call, of a speed check."""
+    """Median time per call, of a speed check."""
 
 
 def diagnose(speed: bool = True) -> list[Check]:
-    """Every check of this installation, in a fixed order of groups; it never fails by itself.
+    """Return every check of this installation, in a fixed order of groups; never raises.
 
-    speed: also time each model that comes with the package, about one second in all.
+    Args:
+        speed: Also time each shipped model, about one second in all.
     """
     checks = [*_system(), *_packages(), *_weights()]
     return [*checks, *_speed(checks)] if speed else checks
 
 
 def healthy(checks: list[Check]) -> bool:
-    """Whether no check failed; absent extras are no failure."""
+    """Return whether no check failed; an absent extra is no failure."""
     return all(check.status != "failed" for check in checks)
 
 
@@ -83,9 +82,12 @@ def _system() -> Iterator[Check]:
         f"{platform.system()} {platform.release()}, {platform.machine()}",
     )
     limit = os.environ.get("OMP_NUM_THREADS")
-    told = f", OMP_NUM_THREADS={limit}" if limit else ""
+    limited = f", OMP_NUM_THREADS={limit}" if limit else ""
     yield Check(
-        "system", "threads", "ok", f"{usable_cores()} of {os.cpu_count()} processors usable{told}"
+        "system",
+        "threads",
+        "ok",
+        f"{usable_cores()} of {os.cpu_count()} processors usable{limited}",
     )
     yield _providers()
 
@@ -95,14 +97,12 @@ def _providers() -> Check:
         import onnxruntime  # type: ignore[import-untyped, unused-ignore]
 
         listed = onnxruntime.get_available_providers()
-    except (
-        Exception
-    ) as error:  # a broken binary fails in many ways; the doctor tells instead of failing with it
+    except Exception as error:  # a broken binary fails in many ways
         return Check(
             "system",
             "providers",
             "failed",
-            _told(error),
+            _first_line(error),
             "type: pip install --force-reinstall onnxruntime",
         )
     return Check("system", "providers", "ok", ", ".join(listed) + "; used: CPUExecutionProvider")
@@ -127,7 +127,10 @@ def _packages() -> Iterator[Check]:
     yield from (_package(line, None) for line in required if "extra ==" not in line)
     rivals = [name for name in OPENCV if _version(name)]
     if len(rivals) > 1:
-        advice = f"they overwrite each other; type: pip uninstall {' '.join(rivals)}, then pip install {rivals[0]}"
+        advice = (
+            f"they overwrite each other; type: pip uninstall {' '.join(rivals)}, "
+            f"then pip install {rivals[0]}"
+        )
         yield Check(
             "packages", "opencv", "failed", f"{len(rivals)} packages: {', '.join(rivals)}", advice
         )
@@ -137,7 +140,7 @@ def _packages() -> Iterator[Check]:
 
 
 def _package(requirement: str, extra: str | None) -> Check:
-    """The check of one line of the package's requirements, e.g. "numpy<3,>=1.26"."""
+    """Check one line of the package's requirements, e.g. "numpy<3,>=1.26"."""
     text = requirement.split(";")[0].strip()
     name = re.split(r"[\s<>=!~\[(]", text, maxsplit=1)[0]
     limits = re.findall(r"(<=|>=|==|<|>)\s*([\w.]+)", text)
@@ -163,7 +166,7 @@ def _version(name: str) -> str | None:
 
 
 def _importable(name: str) -> bool:
-    """Whether the module is there; of packages whose module we do not know, the metadata is believed."""
+    """Return whether a package's module is there; if its name is unknown, trust the metadata."""
     module = MODULES.get(name, name.replace("-", "_"))
     return find_spec(module) is not None if name in MODULES or module.isalpha() else True
 
@@ -188,7 +191,7 @@ def _weights() -> Iterator[Check]:
 
 
 def _weight(path: Path) -> Check:
-    """Whether the file is there and its bytes are those that its card states."""
+    """Check that a weights file exists and has the digest that its card states."""
     failed = ("weights", path.stem, "failed")
     if not path.is_file():
         return Check(*failed, f"its card is here, {path.name} is not", REINSTALL)
@@ -196,7 +199,9 @@ def _weight(path: Path) -> Check:
         wanted = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
         content = path.read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return Check(*failed, f"no readable card states its sha256 ({_told(error)})", REINSTALL)
+        return Check(
+            *failed, f"no readable card states its sha256 ({_first_line(error)})", REINSTALL
+        )
     given = hashlib.sha256(content).hexdigest()
     if given != wanted:
         return Check(
@@ -206,19 +211,19 @@ def _weight(path: Path) -> Check:
         "weights",
         path.stem,
         "ok",
-        f"{len(content) / 1e6:.2f} MB, sha256 {given[:12]}... as its card says",
+        f"{len(content) / 1e6:.2f} MB, sha256 {given[:12]}... as on its card",
     )
 
 
 def _speed(checks: list[Check]) -> Iterator[Check]:
-    """The time of one call of each model whose file is right, on one thread."""
+    """Time one call of each model whose file is intact, on one thread."""
     names = [check.name for check in checks if check.group == "weights" and check.status == "ok"]
     for name in names:
         try:
             call, what = _detector_call() if name == "detector" else _landmark_call(name)
             took = _median_ms(call, SPEED_SECONDS / len(names))
-        except Exception as error:  # whatever is broken, the doctor tells
-            yield Check("speed", name, "failed", _told(error), REINSTALL)
+        except Exception as error:  # reported as a failed check, whatever it is
+            yield Check("speed", name, "failed", _first_line(error), REINSTALL)
             continue
         yield Check("speed", name, "ok", f"{took:.1f} ms for {what}", milliseconds=took)
 
@@ -227,8 +232,8 @@ def _detector_call() -> tuple[Callable[[], object], str]:
     from .inference.face_detector import FaceDetector
 
     detector = FaceDetector(threads=1)
-    image = np.random.default_rng(0).integers(0, 256, PICTURE, dtype=np.uint8)
-    return lambda: detector(image), f"a picture of {PICTURE[1]} x {PICTURE[0]}, one thread"
+    image = np.random.default_rng(0).integers(0, 256, IMAGE_SHAPE, dtype=np.uint8)
+    return lambda: detector(image), f"an image of {IMAGE_SHAPE[1]} x {IMAGE_SHAPE[0]}, one thread"
 
 
 def _landmark_call(name: str) -> tuple[Callable[[], object], str]:
@@ -248,7 +253,7 @@ def _median_ms(call: Callable[[], object], seconds: float) -> float:
     return float(np.median(times) * 1000)
 
 
-def _told(error: BaseException) -> str:
-    """The first line of an error."""
+def _first_line(error: BaseException) -> str:
+    """Return the first line of an error."""
     lines = str(error).splitlines()
     return lines[0][:160] if lines else type(error).__name__

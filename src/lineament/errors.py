@@ -17,6 +17,7 @@ LineamentError
 A message states what was given, what was wanted and what to do next.
 """
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -85,3 +86,20 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if close:
         return "did you mean " + " or ".join(repr(c) for c in close) + "?"
     return "choose one of " + ", ".join(known)
+
+
+def shown_path(path: object) -> str:
+    """Return a path as one printable line of at most 200 characters, for an error."""
+    try:
+        text = os.fsdecode(path)  # type: ignore[arg-type]
+    except TypeError:
+        text = str(path)
+    text = text if text.isprintable() and text else ascii(text)
+    return text if len(text) <= 200 else "..." + text[-197:]
+
+
+def short_reason(error: BaseException) -> str:
+    """Return the message of `error` as one short printable line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    line = " ".join(str(text).split())
+    return (line if line.isprintable() else ascii(line))[:120]

@@ -1,13 +1,8 @@
 """Recipe: everything a training needs, read from TOML; a file lists only what differs from these settings, and why."""
 
-import tomllib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
-from .errors import RecipeError, did_you_mean
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Side = Annotated[float, Field(gt=0, le=1)]
 
@@ -296,77 +291,3 @@ class Recipe(Settings):
         1.2, gt=0, description="width of the target Gaussian in cells of a map of stride 4"
     )
     train: TrainSettings = Field(description="the schedule")
-
-
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe in the TOML file at `path`, changed by `overrides` such as "train.steps=100".
-
-    Raises: RecipeError where the file, a key or a value is not right.
-    """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(
-            f"{path}: cannot be read as a recipe ({error}); wanted a TOML file"
-        ) from error
-    for override in overrides:
-        _set(values, override)
-    recipe = make_recipe(values, str(path))
-    return recipe.model_copy(
-        update={"data": tuple(_beside(part, path.parent) for part in recipe.data)}
-    )
-
-
-def _beside(part: DataPart, home: Path) -> DataPart:
-    """`part`, its folder found from the recipe's own folder `home` where it is not found from the current directory."""
-    if part.folder and not Path(part.folder).exists() and (home / part.folder).exists():
-        return part.model_copy(update={"folder": str(home / part.folder)})
-    return part
-
-
-def make_recipe(values: dict[str, Any], source: str = "recipe") -> Recipe:
-    """The recipe of `values`.    Raises: RecipeError that names the key and, for an unknown one, the nearest."""
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise RecipeError(
-                f"{source}: unknown key {key!r}; {_nearest_key(first['loc'])}"
-            ) from error
-        given = "" if first["type"] == "missing" else f" (given {str(first['input'])[:60]})"
-        raise RecipeError(f"{source}: {key}{given}: {first['msg']}; mend that key") from error
-
-
-def _set(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals:
-        raise RecipeError(f"--set {override!r}; wanted key=value, e.g. train.steps=100")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *path, last = key.strip().split(".")
-    place: Any = values
-    try:
-        for part in path:
-            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
-        place[int(last) if isinstance(place, list) else last] = value
-    except (ValueError, IndexError, TypeError, AttributeError) as error:
-        raise RecipeError(
-            f"--set {override!r}: no such place in the recipe; wanted a key as in train.steps=100 or data.0.repeat=2"
-        ) from error
-
-
-def _nearest_key(location: tuple[int | str, ...]) -> str:
-    model: Any = Recipe
-    for part in location[:-1]:
-        if isinstance(part, str):
-            annotation = model.model_fields[part].annotation
-            # of `DistillSettings | None`, the settings
-            settings = next(
-                (kind for kind in get_args(annotation) if kind is not type(None)), annotation
-            )
-            model = DataPart if part == "data" else settings
-    return did_you_mean(str(location[-1]), model.model_fields)

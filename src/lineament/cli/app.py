@@ -1,52 +1,49 @@
-"""The application that every command hangs on: errors become one line and an exit code."""
+"""The application that every command registers with: errors become one line and an exit code."""
 
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from importlib.util import find_spec
 from io import TextIOWrapper
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from ..errors import LineamentError, missing_extra
 
-LISTED = [
-    "detect",
-    "track",
-    "draw",
-    "align",
-    "models",
-    "evaluate",
-    "score",
-    "compare",
-    "stability",
-    "audit",
-    "label",
-    "train",
-    "distill",
-    "slim",
-    "refine",
-    "export",
-    "doctor",
-    "version",
-]
-"""The commands as --help lists them."""
+if TYPE_CHECKING:
+    from ..io.input_images import FailedInput
+
+LISTED = (
+    *("detect", "track", "draw", "align", "models", "evaluate", "score", "compare", "stability"),
+    *(
+        "audit",
+        "label",
+        "train",
+        "distill",
+        "slim",
+        "refine",
+        "study",
+        "export",
+        "doctor",
+        "version",
+    ),
+)
+"""The commands in the order of --help."""
+ABOUT = "Find facial landmarks in images and video; train, evaluate and export the models that do."
 
 
 class Commands(TyperGroup):
-    """Exit codes: 1 for an error of the package or a list of failures, 2 for usage, 130 when interrupted."""
+    """Exit codes: 1 for an error or failed inputs, 2 for wrong usage, 130 when interrupted."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The names of the commands, those that are used most first."""
+        """Return the names of the commands, the most used first."""
         return sorted(super().list_commands(ctx), key=LISTED.index)
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command that `ctx` names."""
+        """Run the command that `ctx` names."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -56,13 +53,12 @@ class Commands(TyperGroup):
         except KeyboardInterrupt as stop:
             raise typer.Exit(130) from stop
         except BrokenPipeError as closed:
-            # the reader has what it wanted; what is still buffered must not fail at exit
+            # the reader has all it wanted; the rest of the buffer must not fail at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from closed
         except OSError as error:
-            complain(
-                f"{error.filename or 'a file'}: {error.strerror or error}; check the path, its rights and the disk"
-            )
+            name, reason = error.filename or "a file", error.strerror or error
+            complain(f"{name}: {reason}; check the path, its permissions and the disk")
             raise typer.Exit(1) from error
         return result
 
@@ -74,76 +70,93 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Facial landmarks in photos and video, and the workshop that makes the models.",
+    help=ABOUT,
 )
 
 
-def _say_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:
     if wanted:
-        from .. import __version__
-
-        typer.echo(f"lineament {__version__}")
+        version()
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=ABOUT)
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True),
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Facial landmarks in photos and video, and the workshop that makes the models."""
+    """Accept the options that precede every command."""
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from .. import __version__
+
+    show(f"lineament {__version__}")
 
 
 def complain(message: str) -> None:
-    """Prints `message` as one line to standard error."""
+    """Print `message` as one line to standard error."""
     typer.echo("lineament: " + " ".join(message.split()), err=True)
 
 
 def show(text: str) -> None:
-    """Prints `text` to standard output."""
+    """Print `text` to standard output."""
     typer.echo(text)
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints columns, flush left, under their heads, where there are any."""
+    """Print left-aligned columns under `head`; no head line if all its cells are empty."""
     lines = [head, *rows] if any(head) else rows
-    whole = [[*row, *[""] * (len(head) - len(row))] for row in lines]
-    widths = (
-        [max(len(row[column]) for row in whole) for column in range(len(head))] if whole else []
-    )
-    for row in whole:
-        show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    padded = [[*row, *[""] * (len(head) - len(row))] for row in lines]
+    widths = [max(map(len, column)) for column in zip(*padded, strict=True)]
+    for row in padded:
+        cells = map(str.ljust, row, widths)
+        show("  ".join(cells).rstrip())
 
 
 def note(text: str) -> None:
-    """Prints `text` to standard error: what was done, beside the results."""
+    """Print `text` to standard error, apart from the results."""
     typer.echo(text, err=True)
 
 
-def identity(file: str) -> str:
-    """`file`, a name or a path, with the digest of what lies there, which may change."""
-    if not Path(file).is_file():
-        return file
-    return f"{file} {sha256(Path(file).read_bytes()).hexdigest()[:16]}"
+def report_failures(failures: "Sequence[FailedInput]", total: int) -> None:
+    """Print each of the failures among `total` inputs; exit with code 1 if there is any."""
+    for failure in failures:
+        named = failure.path in failure.reason
+        complain(failure.reason if named else f"{failure.path}: {failure.reason}")
+    if failures and total > 1:
+        complain(f"{len(failures)} of {total} failed; they are listed above")
+    if failures:
+        raise typer.Exit(1)
 
 
 def need_package(package: str, extra: str) -> None:
-    """Raises: ExtraError, before any work, where `package` of `lineament[extra]` is not installed."""
+    """Raise ExtraError, before any work, if `package` of `lineament[extra]` is not installed."""
     if find_spec(package) is None:
         raise missing_extra(package, extra)
 
 
+def need_torch() -> None:
+    """Raise ExtraError, before any work, if torch is not installed."""
+    need_package("torch", "train")
+
+
 @contextmanager
 def progress_bar(
-    what: str, total: int | None, done: int = 0, speed: bool = False
+    label: str, total: int | None, done: int = 0, speed: bool = False
 ) -> Iterator[Callable[..., None]]:
-    """Gives a function: step() counts one more, step(done, total) says where things stand.
+    """Yield a function that moves a bar: step() counts one, step(done, total) sets the state.
 
-    speed: show how many a second, too.
+    The bar is drawn on standard error, on a terminal only, and not for a single item.
 
-    The bar shows on a terminal only, on standard error, and not for a single thing.    total: None where unknown yet.
+    Args:
+        total: Number of items; None if not known yet.
+        done: Number of items done before.
+        speed: Whether to show items per second.
     """
     from rich.console import Console
     from rich.progress import (
@@ -163,11 +176,11 @@ def progress_bar(
     ]
     columns += [_speed_column()] if speed else []
     columns += [TimeRemainingColumn()]
-    hidden = total in (0, 1) or not console.is_terminal
+    disabled = total in (0, 1) or not console.is_terminal
     with Progress(
-        *columns, console=console, redirect_stdout=False, transient=True, disable=hidden
+        *columns, console=console, redirect_stdout=False, transient=True, disable=disabled
     ) as bar:
-        task = bar.add_task(what, total=total, completed=done)
+        task = bar.add_task(label, total=total, completed=done)
 
         def step(at: int | None = None, of: int | None = None) -> None:
             if at is None:
@@ -179,7 +192,7 @@ def progress_bar(
 
 
 def _speed_column() -> Any:
-    """What shows how many things are done in a second."""
+    """Return a column of items per second."""
     from rich.progress import ProgressColumn, Task
     from rich.text import Text
 
@@ -191,10 +204,9 @@ def _speed_column() -> Any:
 
 
 def main() -> None:
-    """The `lineament` command."""
+    """Run the `lineament` command."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, TextIOWrapper
-        ):  # a file name may hold bytes that are no text; in JSON this is its escape
+        if isinstance(stream, TextIOWrapper):
+            # a file name may hold bytes that are not text; these become JSON's escapes
             stream.reconfigure(errors="backslashreplace")
     app()

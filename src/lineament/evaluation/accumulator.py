@@ -1,4 +1,4 @@
-"""Tally: faces in one by one, a Report out; keeps one number a face, and sums. Stands on metrics and a protocol."""
+"""Accumulate the errors of faces into a Report; depends on metrics and a protocol."""
 
 import hashlib
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from ..errors import InputError, ProtocolError
 from ..geometry import Array, as_points
 from ..schemes import scheme
 from .metrics import (
-    CalibrationSum,
+    CalibrationAccumulator,
     auc,
     failure_rate,
     mean_nme,
@@ -22,15 +22,15 @@ from .metrics import (
     point_errors,
 )
 from .protocols import Protocol
-from .report import ImageScore, Rates, Reliability, Report, SubsetScore
+from .report import ErrorRates, ImageScore, Report, SubsetScore
 
-MISSED_ERROR = float("inf")
+MISS_ERROR = float("inf")
 
 
-def rates(errors: ArrayLike, threshold: float) -> Rates:
-    """What is said of `errors` (M,) at `threshold`."""
+def error_rates(errors: ArrayLike, threshold: float) -> ErrorRates:
+    """Return mean, failure rate and AUC of `errors`, (M,), at `threshold`."""
     mean = mean_nme(errors)
-    return Rates(
+    return ErrorRates(
         threshold=threshold,
         nme=None if np.isnan(mean) else mean,
         failure_rate=failure_rate(errors, threshold),
@@ -38,19 +38,23 @@ def rates(errors: ArrayLike, threshold: float) -> Rates:
     )
 
 
-class Tally:
-    """Gathers the errors of faces under one protocol."""
+class ErrorAccumulator:
+    """Gathers the errors of faces under one protocol: one number per face, and sums."""
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
         self._points = list(protocol.indices())
         self._names: list[str] = []
         self._errors: list[float] = []
-        self._also: dict[str, list[float]] = {also.norm: [] for also in protocol.also}
-        self._subsets: dict[str, list[float]] = {subset.name: [] for subset in protocol.subsets}
+        self._other: dict[str, list[float]] = {}
+        for other in protocol.other_norms:
+            self._other[other.norm] = []
+        self._subsets: dict[str, list[float]] = {}
+        for subset in protocol.subsets:
+            self._subsets[subset.name] = []
         self._sum = np.zeros(len(self._points))
         self._count = np.zeros(len(self._points), dtype=np.int64)
-        self._calibration = CalibrationSum()
+        self._calibration = CalibrationAccumulator()
         self._fingerprint = 0
 
     def __len__(self) -> int:
@@ -67,44 +71,48 @@ class Tally:
         box: ArrayLike | None = None,
         subsets: Iterable[str] = (),
     ) -> float:
-        """The error of one face, counted; inf where it was missed (`pred` None).
+        """Count one face and return its error, a fraction of the norm; inf if it was missed.
 
-        truth, pred: (N, 2), every point of the protocol's scheme, pixels of one frame.    sigma_px, visible: (N,).
-        box: (4,), the data set's own.    subsets: the names of those it belongs to.
-        Raises: ProtocolError for a wrong count or no counting point; InputError for a norm that cannot be divided by.
+        Args:
+            name: Name of the face.
+            truth: All points of the protocol's scheme, (N, 2), pixels; nan: not annotated.
+            pred: Predicted landmarks, (N, 2), same frame; None for a missed face.
+            sigma_px: Predicted expected errors, (N,), pixels.
+            visible: True for visible points, (N,).
+            box: The data set's own box, (4,), pixels.
+            subsets: Names of the subsets the face belongs to.
+
+        Raises:
+            ProtocolError: If the number of points is wrong, or no point counts.
+            InputError: If the norm is not a length.
         """
-        counting = self._counting(name, truth, visible)
-        norms: dict[str, float] = {
-            self.protocol.norm: self._norm(self.protocol.norm, name, truth, box)
-        }
-        for rule in self._also:
-            with suppress(InputError):  # a point that only this norm wants may be missing
-                norms[rule] = self._norm(rule, name, truth, box)
-        if pred is None:
-            lengths, error_px = None, MISSED_ERROR
-        else:
-            lengths = self._lengths(name, pred, counting)
+        counted = self._counted_points(name, truth, visible)
+        norm = self._norm(self.protocol.norm, name, truth, box)
+        lengths, error_px = None, MISS_ERROR
+        if pred is not None:
+            lengths = self._lengths(name, pred, counted)
             error_px = float(lengths[np.isfinite(lengths)].mean())
-        error = error_px / norms[self.protocol.norm]
         self._names.append(name)
-        self._errors.append(error)
-        for rule, errors in self._also.items():
-            if rule in norms:
-                errors.append(error_px / norms[rule])
+        self._errors.append(error_px / norm)
+        for rule, errors in self._other.items():
+            # A point that only this norm needs may be missing.
+            with suppress(InputError):
+                errors.append(error_px / self._norm(rule, name, truth, box))
         for subset in subsets:
-            self._subsets[subset].append(error)
-        self._mark(np.asarray(truth, dtype=np.float64))
+            self._subsets[subset].append(error_px / norm)
+        self._add_fingerprint(np.asarray(truth, dtype=np.float64))
         if lengths is not None:
-            relative = lengths / norms[self.protocol.norm]
-            self._sum += np.nan_to_num(relative)
-            self._count += np.isfinite(relative)
+            self._sum += np.nan_to_num(lengths / norm)
+            self._count += np.isfinite(lengths)
             if sigma_px is not None:
                 sigma = np.asarray(sigma_px, dtype=np.float64)[self._points]
-                self._calibration.add(relative, sigma / norms[self.protocol.norm])
-        return error
+                self._calibration.add(lengths / norm, sigma / norm)
+        return error_px / norm
 
-    def _counting(self, name: str, truth: ArrayLike, visible: NDArray[np.bool_] | None) -> Array:
-        """The true points (K, 2) of the protocol, nan where they do not count."""
+    def _counted_points(
+        self, name: str, truth: ArrayLike, visible: NDArray[np.bool_] | None
+    ) -> Array:
+        """Return the true points of the protocol, (K, 2); nan if they do not count."""
         points = as_points(truth, f"{name}: truth").copy()
         wanted = len(scheme(self.protocol.scheme))
         if len(points) != wanted:
@@ -117,91 +125,102 @@ class Tally:
         points = points[self._points]
         if not np.isfinite(points).all(1).any():
             raise ProtocolError(
-                f"{name}: none of the points that count is annotated; leave this face out of the data"
+                f"{name}: none of the points that count is annotated; "
+                "leave this face out of the data"
             )
         return points
 
     def _norm(self, rule: str, name: str, truth: ArrayLike, box: ArrayLike | None) -> float:
         return norm_length(rule, truth, self.protocol.norm_points.get(rule), box, name)
 
-    def _lengths(self, name: str, pred: ArrayLike, counting: Array) -> Array:
+    def _lengths(self, name: str, pred: ArrayLike, counted: Array) -> Array:
+        """Return the errors of the protocol's points, (K,), pixels; nan if not counted."""
         points = as_points(pred, f"{name}: predicted landmarks")
         wanted = len(scheme(self.protocol.scheme))
         if len(points) != wanted:
             raise ProtocolError(
-                f"{name}: {len(points)} landmarks were predicted, protocol {self.protocol.id!r} has {wanted} "
-                f"({self.protocol.scheme}); name the scheme they are in, or predict those"
+                f"{name}: {len(points)} landmarks were predicted, protocol {self.protocol.id!r} "
+                f"has {wanted} ({self.protocol.scheme}); name the scheme they are in, "
+                "or predict those"
             )
         try:
-            return point_errors(points[self._points], counting)
+            return point_errors(points[self._points], counted)
         except InputError as error:
             raise ProtocolError(f"{name}: {error}") from error
 
-    def _mark(self, truth: Array) -> None:
-        # A sum of hashes knows which annotations there were, not their order.
+    def _add_fingerprint(self, truth: Array) -> None:
+        # A sum of hashes depends on the annotations, not on their order.
         digest = hashlib.sha256((truth.round(3) + 0.0).tobytes()).digest()
         self._fingerprint = (self._fingerprint + int.from_bytes(digest[:16], "big")) % 2**128
 
     def report(self, *, boxes: str, **facts: Any) -> Report:
-        """The report of all faces so far.
+        """Return the report of all faces so far.
 
-        boxes: "truth", "detected" or "file".    facts: the fields of Report that only the caller knows.
-        Raises: ProtocolError where there is no face.
+        Args:
+            boxes: "truth", "detected", "tracked" or "file".
+            **facts: Further fields of Report.
+
+        Raises:
+            ProtocolError: If there is no face.
         """
+        fixed = self.protocol
         if not self._errors:
             raise ProtocolError(
-                f"protocol {self.protocol.id!r} has no face to score; give its data with --data"
+                f"protocol {fixed.id!r} has no face to score; give its data with --data"
             )
-        with np.errstate(invalid="ignore"):
-            per_landmark = np.where(self._count > 0, self._sum / np.maximum(self._count, 1), np.nan)
-        whole = np.full(len(scheme(self.protocol.scheme)), np.nan)
-        whole[self._points] = per_landmark
-        facts["notes"] = (*facts.get("notes", ()), *self._short())
-        lead, calibration = rates(self._errors, self.protocol.threshold), self._calibration.result()
+        per_landmark = np.full(len(self._points), np.nan)
+        np.divide(self._sum, self._count, out=per_landmark, where=self._count > 0)
+        all_points = np.full(len(scheme(fixed.scheme)), np.nan)
+        all_points[self._points] = per_landmark
+        facts["notes"] = (*facts.get("notes", ()), *self._lacking_norms())
+        rates = [error_rates(self._errors, threshold) for threshold in fixed.thresholds]
         return Report(
-            protocol=self.protocol.id,
-            images=len(self._errors),
-            missed=_missed(self._errors),
-            nme=lead.nme,
-            failure_rate=lead.failure_rate,
-            auc=lead.auc,
-            threshold=lead.threshold,
-            per_part=per_part(whole, self.protocol.parts()),
+            protocol=fixed.id,
+            **_score(self._errors, rates[0]).model_dump(),
+            per_part=per_part(all_points, fixed.parts()),
             per_landmark=tuple(None if np.isnan(v) else float(v) for v in per_landmark),
-            per_subset={
-                name: self._subset(errors) for name, errors in self._subsets.items() if errors
-            },
-            at=tuple(rates(self._errors, threshold) for threshold in self.protocol.thresholds),
-            also={
-                also.norm: rates(self._also[also.norm], also.threshold)
-                for also in self.protocol.also
-                if self._also[also.norm]
-            },
-            reliability=Reliability.of(calibration) if calibration else None,
+            per_subset=self._subset_scores(),
+            at_thresholds=tuple(rates),
+            other_norms=self._other_rates(),
+            reliability=self._calibration.result(),
             boxes=boxes,
             fingerprint=f"{self._fingerprint:032x}",
             version=__version__,
-            settings=self.protocol,
-            per_image=tuple(
-                ImageScore(image=name, nme=None if error == MISSED_ERROR else error)
-                for name, error in zip(self._names, self._errors, strict=True)
-            ),
+            settings=fixed,
+            per_image=self._image_scores(),
             **facts,
         )
 
-    def _short(self) -> list[str]:
-        """What is to be said of norms that some faces lack."""
-        lacking = {rule: len(self._errors) - len(errors) for rule, errors in self._also.items()}
-        return [
-            f"{count} faces lack the points of the {rule} norm"
-            for rule, count in lacking.items()
-            if count
-        ]
+    def _lacking_norms(self) -> list[str]:
+        """Return a note for each norm that some faces lack."""
+        notes = []
+        for rule, errors in self._other.items():
+            if len(errors) < len(self._errors):
+                lacking = len(self._errors) - len(errors)
+                notes.append(f"{lacking} faces lack the points of the {rule} norm")
+        return notes
 
-    def _subset(self, errors: list[float]) -> SubsetScore:
-        found = rates(errors, self.protocol.threshold)
-        return SubsetScore(images=len(errors), missed=_missed(errors), **found.model_dump())
+    def _subset_scores(self) -> dict[str, SubsetScore]:
+        scores = {}
+        for name, errors in self._subsets.items():
+            if errors:
+                scores[name] = _score(errors, error_rates(errors, self.protocol.threshold))
+        return scores
+
+    def _other_rates(self) -> dict[str, ErrorRates]:
+        rates: dict[str, ErrorRates] = {}
+        for other in self.protocol.other_norms:
+            if self._other[other.norm]:
+                rates[other.norm] = error_rates(self._other[other.norm], other.threshold)
+        return rates
+
+    def _image_scores(self) -> tuple[ImageScore, ...]:
+        scores = []
+        for name, error in zip(self._names, self._errors, strict=True):
+            scores.append(ImageScore(image=name, nme=None if error == MISS_ERROR else error))
+        return tuple(scores)
 
 
-def _missed(errors: list[float]) -> int:
-    return sum(error == MISSED_ERROR for error in errors)
+def _score(errors: list[float], rates: ErrorRates) -> SubsetScore:
+    misses = errors.count(MISS_ERROR)
+    return SubsetScore(images=len(errors), misses=misses, **rates.model_dump())

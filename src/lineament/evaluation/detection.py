@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..data.detection.photos import Photo
 from ..geometry import Array, iou
 from ..inference.detections import Detections
+from .matching import match_boxes
 
 RECALL_IOU = 0.35
 """A face counts as found where a box overlaps its tight box by at least this much."""
@@ -69,18 +70,12 @@ def recall(
     faces = hits = false = 0
     for photo, one in zip(photos, found, strict=True):
         keep = one.scores > threshold
-        boxes = one.boxes[keep][np.argsort(-one.scores[keep], kind="stable")]
+        pairs = match_boxes(photo.boxes, one.boxes[keep], RECALL_IOU, one.scores[keep])
         wanted = counted_faces(photo, smallest)
-        taken = np.zeros(len(photo.boxes), bool)
-        overlaps = iou(boxes, photo.boxes)
-        for row in overlaps:
-            free = np.where(taken, 0.0, row)
-            if len(free) and free.max() >= RECALL_IOU:
-                taken[free.argmax()] = True
-            elif not len(row) or row.max() < RECALL_IOU:
-                false += 1
+        overlaps = iou(photo.boxes, one.boxes[keep])
+        false += int((overlaps.max(0, initial=0.0) < RECALL_IOU).sum())
         faces += int(wanted.sum())
-        hits += int((taken & wanted).sum())
+        hits += sum(bool(wanted[face]) for face, _ in pairs)
     return Recall(faces, hits, false)
 
 
@@ -96,9 +91,8 @@ def roll_errors_deg(photos: Sequence[Photo], found: Sequence[Found], threshold: 
         keep = (one.scores > threshold) & np.isfinite(one.roll_deg)
         if photo.landmarks is None or not keep.any():
             continue
-        overlaps = iou(one.boxes[keep], photo.boxes)[:, 0]
-        if overlaps.max() >= RECALL_IOU:
-            miss = one.roll_deg[keep][overlaps.argmax()] - photo.roll_deg()[0]
+        for face, box in match_boxes(photo.boxes, one.boxes[keep], RECALL_IOU):
+            miss = one.roll_deg[keep][box] - photo.roll_deg()[face]
             errors.append(abs((miss + 180) % 360 - 180))
     return np.array(errors)
 

@@ -1,4 +1,4 @@
-"""A predictor and the faces of a protocol -> a Report, face by face in constant memory."""
+"""Evaluate a predictor on the faces of a protocol, image by image."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, pairwise
@@ -10,21 +10,22 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.frames import frame_rate
 from ..data.sample import Sample
 from ..errors import ProtocolError
 from ..face import Face, Faces
-from ..geometry import Array, iou
-from ..schemes import convert
-from .accumulator import Tally
-from .occlude import shown
-from .protocols import MATCH_IOU, Protocol, chosen, count_note, named
+from ..geometry import Array
+from ..io.video_reader import frame_rate
+from .accumulator import ErrorAccumulator
+from .conversion import FaceConverter
+from .matching import match_boxes
+from .occlude import occlude_faces
+from .protocols import MATCH_IOU, Protocol, count_note, resolve_protocol, select_samples
 from .report import Report
 from .worst import WorstFaces
 
 Image = NDArray[np.uint8]
 Predict = Callable[[Image, Array | None], Faces]
-"""(image, boxes) -> faces: one for each of the boxes (F, 4) in their order, or those it finds where boxes is None."""
+"""(image, boxes (F, 4)) -> one face per box, in order; boxes None: the faces found."""
 Read = Callable[[Sample], Image]
 
 
@@ -36,160 +37,152 @@ def evaluate(
     boxes: Literal["truth", "detected", "tracked"] = "truth",
     model: str = "",
     worst: int = 16,
+    notes: Sequence[str] = (),
     read: Read = Sample.read,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
-    """What `predict` reaches on `samples` under the protocol.
+    """Score `predict` on `samples` under a protocol.
 
-    boxes: "truth" hands over the tight boxes of the annotations, "detected" none; then the face of greatest overlap is
-    scored, and missed where its IoU is under 0.3; "tracked" hands over the frames of each video in order, to a Tracker
-    as `predict`.    model: what the report calls it.    worst: how many faces to draw.
-    progress: called with the number of faces done.
-    Raises: ProtocolError where samples or predictions do not fit the protocol.
+    Args:
+        predict: Predictor, or a Tracker if boxes are "tracked".
+        protocol: Protocol, or its name.
+        samples: Annotated faces; the frames of a video in order.
+        boxes: "truth" passes the tight boxes of the annotations, "detected" none;
+            "tracked" calls a Tracker with each frame and its time. Without boxes, found
+            faces are matched with annotated ones by overlap; others are missed.
+        model: Name of the model in the report.
+        worst: Number of faces with the greatest errors to draw.
+        notes: Further notes for the report.
+        read: Reads the image of a sample.
+        progress: Called with the number of faces done.
+
+    Raises:
+        ProtocolError: If samples or predictions do not fit the protocol.
     """
-    fixed = named(protocol)
-    samples = chosen(fixed, samples)
+    fixed = resolve_protocol(protocol)
+    samples = select_samples(fixed, samples)
     if boxes not in ("truth", "detected", "tracked"):
         raise ProtocolError(f"boxes are {boxes!r}; choose 'truth', 'detected' or 'tracked'")
     if boxes == "tracked":
-        predict = _Following(predict, samples)
-    tally, kept, fit, times = Tally(fixed), WorstFaces(worst), Fit(fixed), []
-    for image, group in _by_picture(samples, read):
-        image = shown(image, group, fixed.hidden)
-        given = np.stack([sample.face_box() for sample in group]) if boxes == "truth" else None
-        if isinstance(predict, _Following):
-            predict.goes_to(group[0])
-        start = perf_counter()
-        faces = predict(image, given)
-        times.append((perf_counter() - start) * 1000 / max(1, len(faces)))
-        for sample, face in zip(group, match(faces, group, given is not None), strict=True):
-            pred, sigma_px = fit(face) if face else (None, None)
-            error = tally.add(
-                sample.name,
-                sample.landmarks,
-                pred,
-                sigma_px=sigma_px,
-                visible=sample.visible,
-                box=sample.box,
-                subsets=[subset.name for subset in fixed.subsets if subset.has(sample)],
-            )
-            kept.offer(
-                error,
-                sample.name,
-                image,
-                sample.landmarks[fit.points],
-                None if pred is None else pred[fit.points],
-            )
+        predict = _TrackedFrames(predict, samples)
+    run = _Run(fixed, worst)
+    for image, group in _images(samples, read):
+        image = occlude_faces(image, group, fixed.occluded)
+        given = truth_boxes(group) if boxes == "truth" else None
+        found = match_faces(run.predict(predict, image, given), group, given is not None)
+        for sample, face in zip(group, found, strict=True):
+            run.score(image, sample, face)
             if progress:
-                progress(len(tally))
-    short = count_note(fixed, samples)
-    return tally.report(
+                progress(len(run.errors))
+    added = (count_note(fixed, samples), run.convert.note)
+    return run.errors.report(
         boxes=boxes,
         model=model,
-        ms_per_face=median(times[1:] or times),
-        converted_from=fit.source,
-        notes=tuple(note for note in (short, fit.note) if note),
-        worst=kept.faces(),
+        ms_per_face=median(run.times_ms[1:] or run.times_ms),
+        converted_from=run.convert.source,
+        notes=(*notes, *filter(None, added)),
+        worst=run.worst.faces(),
     )
 
 
-class _Following:
-    """A tracker called as evaluate calls a predictor."""
+class _Run:
+    """Errors, worst faces and times of one evaluation."""
+
+    def __init__(self, protocol: Protocol, worst: int) -> None:
+        self.protocol = protocol
+        self.errors = ErrorAccumulator(protocol)
+        self.worst = WorstFaces(worst)
+        self.convert = FaceConverter(protocol)
+        self.times_ms: list[float] = []
+
+    def predict(self, predict: Predict, image: Image, boxes: Array | None) -> Faces:
+        """Return the faces that `predict` finds, and keep its time per face."""
+        start = perf_counter()
+        faces = predict(image, boxes)
+        self.times_ms.append((perf_counter() - start) * 1000 / max(1, len(faces)))
+        return faces
+
+    def score(self, image: Image, sample: Sample, face: Face | None) -> None:
+        """Count the error of `face`, None if missed, and draw it if among the worst."""
+        points = self.convert.points
+        pred, sigma_px = self.convert(face) if face else (None, None)
+        subsets = [part.name for part in self.protocol.subsets if part.contains(sample)]
+        error = self.errors.add(
+            sample.name,
+            sample.landmarks,
+            pred,
+            sigma_px=sigma_px,
+            visible=sample.visible,
+            box=sample.box,
+            subsets=subsets,
+        )
+        drawn = None if pred is None else pred[points]
+        self.worst.add(error, sample.name, image, sample.landmarks[points], drawn)
+
+
+class _TrackedFrames:
+    """Calls a tracker with the frames of videos, in order, in place of a predictor."""
 
     def __init__(self, tracker: Any, samples: Sequence[Sample]) -> None:
-        """Raises: ProtocolError where `samples` are no frames of videos in order, or `tracker` is none."""
+        """Raise ProtocolError for another predictor, or frames out of order."""
         if not hasattr(tracker, "reset"):
             raise ProtocolError(
                 "tracked boxes want a Tracker, not a Predictor; give one, or choose 'detected'"
             )
         for before, after in pairwise(samples):
-            if before.image == after.image and (
-                before.frame is None or (after.frame or 0) < before.frame
-            ):
+            order = (before.frame or 0) <= (after.frame or 0) and before.frame is not None
+            if before.image == after.image and not order:
                 raise ProtocolError(
-                    f"{after.name} does not come after {before.name}; tracked boxes want frames in order"
+                    f"{after.name} does not come after {before.name}; "
+                    "tracked boxes want frames in order"
                 )
         if any(sample.frame is None for sample in samples):
             raise ProtocolError(
-                "tracked boxes are for videos, these faces are of pictures; choose 'truth' or 'detected'"
+                "tracked boxes are for videos, these faces are of images; "
+                "choose 'truth' or 'detected'"
             )
-        self.tracker, self.video, self.time, self.rate = tracker, Path(), 0.0, 30.0
-
-    def goes_to(self, sample: Sample) -> None:
-        """Says which frame comes next."""
-        if sample.image != self.video:
-            self.tracker.reset()
-            self.video, self.rate = sample.image, frame_rate(sample.image)
-        self.time = (sample.frame or 0) / self.rate
+        self.tracker = tracker
+        self._frames = (group[0] for group in _groups(samples))
+        self._video, self._rate = Path(), 0.0
 
     def __call__(self, image: Image, boxes: Array | None) -> Faces:
-        faces: Faces = self.tracker(image, self.time)
+        sample = next(self._frames)
+        if sample.image != self._video:
+            self.tracker.reset()
+            self._video, self._rate = sample.image, frame_rate(sample.image)
+        faces: Faces = self.tracker(image, (sample.frame or 0) / self._rate)
         return faces
 
 
-def _by_picture(samples: Sequence[Sample], read: Read) -> Iterator[tuple[Image, list[Sample]]]:
-    """Each picture once for the neighbouring samples that share it."""
+def _groups(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
+    """Yield the neighboring samples that share an image or frame."""
     for _, group in groupby(samples, key=lambda sample: (sample.image, sample.frame)):
-        sharing = list(group)
-        yield read(sharing[0]), sharing
+        yield list(group)
 
 
-def match(faces: Faces, samples: Sequence[Sample], ordered: bool) -> list[Face | None]:
-    """The face of each sample, or None where it was missed.
+def _images(samples: Sequence[Sample], read: Read) -> Iterator[tuple[Image, list[Sample]]]:
+    """Yield each image, read once, with the neighboring samples that share it."""
+    for group in _groups(samples):
+        yield read(group[0]), group
 
-    ordered: whether boxes were given: as many faces are then taken in their order. Otherwise boxes are given to
-    samples by falling IoU with the tight box of the sample's landmarks, each to one, as long as it is at least 0.3.
+
+def truth_boxes(samples: Sequence[Sample]) -> Array:
+    """Return the tight boxes of the annotations, (F, 4), pixels."""
+    return np.stack([sample.face_box() for sample in samples])
+
+
+def match_faces(faces: Faces, samples: Sequence[Sample], ordered: bool) -> list[Face | None]:
+    """Return the face of each sample, None if it was missed.
+
+    Args:
+        faces: Faces found in the image of the samples.
+        samples: Annotated faces.
+        ordered: True if boxes were given: as many faces as samples are taken in order.
+            Otherwise each face goes to at most one sample, by the IoU of their boxes.
     """
     if ordered and len(faces) == len(samples):
         return list(faces)
-    if not len(faces):
-        return [None] * len(samples)
-    overlap = iou(np.stack([sample.face_box() for sample in samples]), faces.boxes)
     found: list[Face | None] = [None] * len(samples)
-    taken: set[int] = set()
-    for place in np.argsort(
-        -overlap, axis=None, kind="stable"
-    ):  # of equal ones the more certain comes first
-        row, column = np.unravel_index(int(place), overlap.shape)
-        if overlap[row, column] < MATCH_IOU:
-            break
-        if found[row] is None and int(column) not in taken:
-            found[row] = faces[int(column)]
-            taken.add(int(column))
+    for row, column in match_boxes(truth_boxes(samples), faces.boxes, MATCH_IOU):
+        found[row] = faces[column]
     return found
-
-
-class Fit:
-    """Takes faces to the protocol's scheme, and remembers what that cost."""
-
-    def __init__(self, fixed: Protocol) -> None:
-        self.protocol = fixed
-        self.points = list(fixed.indices())
-        self.source = ""
-        """The scheme the predictions were in, where it is not the protocol's."""
-        self.note = ""
-        """What the report has to say of the conversion."""
-
-    def __call__(self, face: Face) -> tuple[Array, Array]:
-        """Landmarks (N, 2) and sigma (N,) of `face` in the protocol's scheme; points that do not count may be 0.
-
-        Raises: ProtocolError where a point that counts cannot be made; SchemeError for an unknown scheme.
-        """
-        target = self.protocol.scheme
-        if face.scheme == target:
-            return face.landmarks, face.sigma_px
-        made = convert(face.landmarks, face.scheme, target)
-        lacking = [point for point in self.points if made.status[point] == "missing"]
-        if lacking:
-            raise ProtocolError(
-                f"the model predicts {len(face)} landmarks ({face.scheme}), from which {len(lacking)} of the "
-                f"{len(self.points)} points of protocol {self.protocol.id!r} ({target}) cannot be made; "
-                f"choose a model trained on {target}"
-            )
-        self.source = face.scheme
-        mixed = [point for point in self.points if made.status[point] == "interpolated"]
-        if mixed:
-            self.note = (
-                f"{len(mixed)} of {len(self.points)} points are interpolated from {face.scheme}"
-            )
-        return np.nan_to_num(made.points), made.convert_values(face.sigma_px, missing=0.0)

@@ -1,32 +1,40 @@
-"""Errors, their norms, and what is said of many of them: mean, failure rate, area, curve, calibration. NumPy only.
+"""Landmark errors, norms, and summaries: mean, failure rate, AUC, CED, calibration.
 
-An error is a fraction of its norm; that of a missed face is inf: it fails at every threshold, and no mean counts it.
+An error is a fraction of its norm. A missed face has error inf: no mean counts it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import InputError, ShapeError
 from ..geometry import Array, as_boxes, as_points, landmark_box
 
-NORMS = ("interocular", "interpupil", "box", "diagonal", "given-box")
-POINT_NORMS = ("interocular", "interpupil")  # those that a scheme's norm points make
+Norm = Literal["interocular", "interpupil", "box", "diagonal", "given-box"]
+NORMS: tuple[str, ...] = get_args(Norm)
+POINT_NORMS = ("interocular", "interpupil")
+"""The norms measured between two groups of a scheme's points."""
 MIN_NORM_PX = 1e-6
-SIGMA_EDGES: Array = 0.001 * 2.0 ** (
-    np.arange(15) / 2
-)  # 0.1 % to 12.8 % of the norm, two bins an octave
+SIGMA_EDGES: Array = 0.001 * 2.0 ** (np.arange(15) / 2)
+"""Edges of the calibration bins: 0.1 % to 12.8 % of the norm, two bins per octave."""
 SIGMA_COUNTS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+"""Multiples of sigma at which the coverage is measured."""
 
 
 def check_norm(norm: float, what: str = "the norm") -> float:
-    """`norm`, where it can be divided by.    Raises: InputError where it is not finite or (near) zero."""
+    """Return the length `norm`, called `what` in the error, as a float.
+
+    Raises:
+        InputError: If it is not finite, or (nearly) zero.
+    """
     value = float(norm)
     if not np.isfinite(value) or value < MIN_NORM_PX:
         raise InputError(
-            f"{what} is {value:g} px; wanted a finite length above 0: mend the annotation or leave it out"
+            f"{what} is {value:g} px; wanted a finite length above 0: "
+            "mend the annotation or leave it out"
         )
     return value
 
@@ -38,32 +46,42 @@ def norm_length(
     box: ArrayLike | None = None,
     name: str = "",
 ) -> float:
-    """The length in pixels by which errors of a face are divided.
+    """Return the length by which the errors of a face are divided, in pixels.
 
-    rule: "interocular" and "interpupil" are the distance between the centres of two groups of `points`; "box" is the
-    root of the area of the tight box of the truth, "diagonal" its diagonal; "given-box" the root of the area of `box`.
-    truth: (N, 2), the whole annotation, pixels.    box: (4,), pixels.    name: the face, for the message.
-    Raises: InputError for an unknown rule, or a norm that is missing, not finite or zero.
+    Args:
+        rule: "interocular" or "interpupil": distance between the centers of two groups
+            of points; "box": square root of the area of the truth's tight box;
+            "diagonal": diagonal of that box; "given-box": square root of `box`'s area.
+        truth: Complete annotation, (N, 2), pixels.
+        points: Indices of the two groups, for the first two rules.
+        box: Box that the data set gives, (4,), pixels, for "given-box".
+        name: Name of the face, for the error.
+
+    Raises:
+        InputError: If the rule is unknown, or the norm is missing, not finite or zero.
     """
-    whose = f"the {rule} norm" + (f" of {name}" if name else "")
+    norm_name = f"the {rule} norm" + (f" of {name}" if name else "")
     landmarks = as_points(truth, "truth")
     if rule in POINT_NORMS:
         if points is None:
             raise InputError(
-                f"{whose} needs the points it is measured between; this scheme states none for it"
+                f"{norm_name} needs the points it is measured between; "
+                "this scheme states none for it"
             )
-        a, b = (landmarks[list(group)].mean(0) for group in points)
-        return check_norm(float(np.hypot(*(a - b))), whose)
+        first, second = (landmarks[list(group)].mean(0) for group in points)
+        return check_norm(float(np.hypot(*(first - second))), norm_name)
     if rule == "given-box":
         if box is None:
-            raise InputError(f"{whose} needs the box that the data set gives; this face has none")
-        return check_norm(_root_area(as_boxes(box)[0]), whose)
-    if rule not in NORMS:
-        raise InputError(f"no norm is called {rule!r}; choose one of {', '.join(NORMS)}")
+            raise InputError(
+                f"{norm_name} needs the box that the data set gives; this face has none"
+            )
+        return check_norm(_root_area(as_boxes(box)[0]), norm_name)
     tight = landmark_box(landmarks)
-    return check_norm(
-        _root_area(tight) if rule == "box" else float(np.hypot(*(tight[2:] - tight[:2]))), whose
-    )
+    if rule == "box":
+        return check_norm(_root_area(tight), norm_name)
+    if rule == "diagonal":
+        return check_norm(float(np.hypot(*(tight[2:] - tight[:2]))), norm_name)
+    raise InputError(f"no norm is called {rule!r}; choose one of {', '.join(NORMS)}")
 
 
 def _root_area(box: Array) -> float:
@@ -71,29 +89,45 @@ def _root_area(box: Array) -> float:
 
 
 def point_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
-    """The distance (N,) of each predicted point from the true one, in their pixels; nan where that is not annotated.
+    """Return the distance of each predicted point from the true one, (N,) pixels.
 
-    pred, truth: (N, 2), same frame.    Raises: ShapeError for unlike shapes or a prediction that is not finite.
+    Args:
+        pred: Predicted landmarks, (N, 2), pixels.
+        truth: Annotated landmarks, (N, 2), same frame; nan if not annotated.
+
+    Raises:
+        ShapeError: If the shapes differ, or a prediction is not finite.
     """
-    found, wanted = as_points(pred, "predicted landmarks"), as_points(truth, "true landmarks")
+    found = as_points(pred, "predicted landmarks")
+    wanted = as_points(truth, "true landmarks")
     if len(found) != len(wanted):
         raise ShapeError(
-            f"{len(found)} landmarks were predicted, the truth has {len(wanted)}; wanted the same number"
+            f"{len(found)} landmarks were predicted, the truth has {len(wanted)}; "
+            "wanted the same number"
         )
     if not np.isfinite(found).all():
         rows = np.flatnonzero(~np.isfinite(found).all(1))
         raise ShapeError(
-            f"predicted landmark {rows[0]} is not finite ({len(rows)} are not); wanted two numbers each"
+            f"predicted landmark {rows[0]} is not finite ({len(rows)} are not); "
+            "wanted two numbers each"
         )
     gap = found - wanted
     return np.asarray(np.hypot(gap[:, 0], gap[:, 1]))
 
 
 def nme(pred: ArrayLike, truth: ArrayLike, norm: float) -> float:
-    """Mean landmark error of one face as a fraction of `norm`, over the annotated points.
+    """Return the mean error of a face's annotated landmarks as a fraction of `norm`.
 
-    pred, truth: (N, 2), pixels, same frame.    norm: pixels, > 0.
-    Raises: ShapeError, InputError.    Source: Sagonas et al. 2016 (300 Faces In-The-Wild Challenge), section 4.
+    Args:
+        pred: Predicted landmarks, (N, 2), pixels.
+        truth: Annotated landmarks, (N, 2), same frame; nan if not annotated.
+        norm: Normalizing length, pixels, > 0.
+
+    Raises:
+        ShapeError: If the shapes differ, or a prediction is not finite.
+        InputError: If no point is annotated, or the norm is not a length.
+
+    Source: Sagonas et al. 2016 (300 Faces In-The-Wild Challenge), section 4.
     """
     errors = point_errors(pred, truth)
     annotated = np.isfinite(errors)
@@ -108,8 +142,9 @@ def _errors(errors: ArrayLike) -> Array:
     array = np.asarray(errors, dtype=np.float64).reshape(-1)
     if array.size == 0:
         raise InputError("there are no errors to summarize; wanted those of at least one face")
-    if np.isnan(array).any() or (array < 0).any():
-        row = int(np.flatnonzero(np.isnan(array) | (array < 0))[0])
+    bad = np.flatnonzero(np.isnan(array) | (array < 0))
+    if len(bad):
+        row = int(bad[0])
         raise InputError(
             f"error {row} is {array[row]}; wanted fractions of the norm, inf for a missed face"
         )
@@ -125,41 +160,46 @@ def _threshold(threshold: float) -> float:
 
 
 def mean_nme(errors: ArrayLike) -> float:
-    """The mean of the errors (M,) of the faces found; nan where every face was missed (inf)."""
+    """Return the mean of the finite `errors`, (M,); nan if every face was missed."""
     array = _errors(errors)
     found = array[np.isfinite(array)]
     return float(found.mean()) if len(found) else float("nan")
 
 
 def failure_rate(errors: ArrayLike, threshold: float) -> float:
-    """The share of `errors` (M,) above `threshold`, strictly; a missed face (inf) is above any."""
+    """Return the share of `errors`, (M,), strictly above `threshold`."""
     return float((_errors(errors) > _threshold(threshold)).mean())
 
 
 def auc(errors: ArrayLike, threshold: float) -> float:
-    """The area under the CED of `errors` (M,) from 0 to `threshold`, over `threshold`; exact: 1 - mean(min(e, a)) / a.
+    """Return the area under the CED up to `threshold` a, over a.
+
+    It is exactly 1 - mean(min(e, a)) / a.
 
     >>> auc([0.0, 0.04, 0.5], 0.08)
     0.5
     """
-    a = _threshold(threshold)
-    return float(1.0 - np.minimum(_errors(errors), a).mean() / a)
+    limit = _threshold(threshold)
+    return float(1.0 - np.minimum(_errors(errors), limit).mean() / limit)
 
 
 def ced(errors: ArrayLike, threshold: float) -> tuple[Array, Array]:
-    """The cumulative error distribution: corners x (K,) and shares y (K,) of a right-continuous staircase.
+    """Return the cumulative error distribution of `errors`, (M,), as a staircase.
 
-    y[i] is the share of `errors` <= x[i]; x starts at 0 and ends at `threshold`.
+    Returns:
+        Corners x (K,), from 0 to `threshold`, and the share of errors <= each, (K,).
     """
-    array, a = np.sort(_errors(errors)), _threshold(threshold)
-    x = np.unique(np.concatenate([[0.0, a], array[array <= a]]))
+    array, limit = np.sort(_errors(errors)), _threshold(threshold)
+    x = np.unique(np.concatenate([[0.0, limit], array[array <= limit]]))
     return x, np.searchsorted(array, x, side="right") / len(array)
 
 
 def per_part(per_landmark: ArrayLike, parts: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """The mean error of each part, of the mean errors (N,) of the points; points that are nan do not count.
+    """Return the mean error of each part; a part without a counted point is left out.
 
-    A part without a counting point is left out.
+    Args:
+        per_landmark: Mean error of each point, (N,); nan if it does not count.
+        parts: Point indices by part.
     """
     values = np.asarray(per_landmark, dtype=np.float64)
     means: dict[str, float] = {}
@@ -171,30 +211,40 @@ def per_part(per_landmark: ArrayLike, parts: Mapping[str, Sequence[int]]) -> dic
     return means
 
 
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """How well a stated sigma (the expected error of a point) foretells the true one; both in fractions of the norm."""
+@dataclass(frozen=True)
+class CalibrationBin:
+    """The points in one bin of predicted sigma."""
 
     points: int
-    """How many points of faces were counted."""
+    sigma: float
+    """Mean predicted sigma."""
+    error: float
+    """Mean true error; equal to `sigma` if the calibration is perfect."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Agreement of predicted sigma (the expected error of a point) with the true error.
+
+    Both are fractions of the norm.
+    """
+
+    points: int
+    """Points counted, over all faces."""
     under: dict[float, float]
-    """k -> the share of points whose error lies under k sigma."""
+    """k -> share of points with an error below k sigma."""
     expected_under: dict[float, float]
-    """k -> that share where errors are round Gaussians of that mean: 1 - exp(-pi k^2 / 4)."""
-    bin_points: NDArray[np.int64]
-    """(K,): points in each bin of sigma; the bins without any are left out."""
-    bin_sigma: Array
-    """(K,): mean sigma in each bin."""
-    bin_error: Array
-    """(K,): mean error in each bin: the diagonal is perfect."""
+    """k -> that share for isotropic Gaussian errors: 1 - exp(-pi k^2 / 4)."""
+    bins: tuple[CalibrationBin, ...]
+    """Bins of sigma that have points, in rising order."""
     ece: float
-    """Expected calibration error: mean over points of |mean error - mean sigma| of their bin."""
+    """Expected calibration error: mean over points of their bin's |error - sigma|."""
     ece_relative: float
     """`ece` over the mean error."""
 
 
-class CalibrationSum:
-    """Gathers errors and sigmas face by face in constant memory, and gives their Calibration."""
+class CalibrationAccumulator:
+    """Gathers errors and sigmas, in constant memory, into a Calibration."""
 
     def __init__(self) -> None:
         bins = len(SIGMA_EDGES) + 1
@@ -203,51 +253,57 @@ class CalibrationSum:
         self._under = np.zeros(len(SIGMA_COUNTS), dtype=np.int64)
 
     def add(self, errors: ArrayLike, sigmas: ArrayLike) -> None:
-        """Count `errors` with their `sigmas`, both (N,), fractions of one norm; errors that are nan do not count.
+        """Count points by errors and sigmas, (N,); those with error nan are ignored.
 
-        Raises: ShapeError for unlike shapes, a negative sigma or one that is not finite.
+        Raises:
+            ShapeError: If the shapes differ, or a sigma is negative or not finite.
         """
-        error, sigma = (np.asarray(a, dtype=np.float64).reshape(-1) for a in (errors, sigmas))
+        error = np.asarray(errors, dtype=np.float64).reshape(-1)
+        sigma = np.asarray(sigmas, dtype=np.float64).reshape(-1)
         if error.shape != sigma.shape:
             raise ShapeError(
                 f"{len(error)} errors and {len(sigma)} sigmas; wanted one sigma for each point"
             )
-        if not (np.isfinite(sigma) & (sigma >= 0)).all():
-            row = int(np.flatnonzero(~(np.isfinite(sigma) & (sigma >= 0)))[0])
+        bad = np.flatnonzero(~(np.isfinite(sigma) & (sigma >= 0)))
+        if len(bad):
             raise ShapeError(
-                f"sigma {row} is {sigma[row]}; wanted a finite expected error, 0 or more"
+                f"sigma {bad[0]} is {sigma[bad[0]]}; wanted a finite expected error, 0 or more"
             )
         error, sigma = error[np.isfinite(error)], sigma[np.isfinite(error)]
-        place = np.searchsorted(SIGMA_EDGES, sigma, side="right")
-        for total, weights in ((self._sigma, sigma), (self._error, error)):
-            total += np.bincount(place, weights, minlength=len(total))
-        self._count += np.bincount(place, minlength=len(self._count))
+        bins = np.searchsorted(SIGMA_EDGES, sigma, side="right")
+        self._sigma += np.bincount(bins, sigma, minlength=len(self._sigma))
+        self._error += np.bincount(bins, error, minlength=len(self._error))
+        self._count += np.bincount(bins, minlength=len(self._count))
         self._under += (error[None] < np.array(SIGMA_COUNTS)[:, None] * sigma[None]).sum(1)
 
     def result(self) -> Calibration | None:
-        """The calibration of all points so far, or None before the first."""
+        """Return the calibration of all points so far, or None before the first."""
         total = int(self._count.sum())
         if not total:
             return None
-        used = self._count > 0
-        count, sigma, error = self._count[used], self._sigma[used], self._error[used]
-        ece = float(np.abs(error - sigma).sum() / total)
-        mean_error = float(error.sum() / total)
+        bins = []
+        for count, sigma, error in zip(self._count, self._sigma, self._error, strict=True):
+            if count:
+                bins.append(CalibrationBin(int(count), float(sigma / count), float(error / count)))
+        ece = float(np.abs(self._error - self._sigma).sum() / total)
+        mean_error = float(self._error.sum() / total)
         return Calibration(
             points=total,
             under={k: int(n) / total for k, n in zip(SIGMA_COUNTS, self._under, strict=True)},
             expected_under={k: float(1 - np.exp(-np.pi * k * k / 4)) for k in SIGMA_COUNTS},
-            bin_points=count,
-            bin_sigma=sigma / count,
-            bin_error=error / count,
+            bins=tuple(bins),
             ece=ece,
             ece_relative=ece / mean_error if mean_error else 0.0,
         )
 
 
 def calibration(errors: ArrayLike, sigmas: ArrayLike) -> Calibration:
-    """The Calibration of `errors` and `sigmas`, both (M,), fractions of the norm.    Raises: InputError where empty."""
-    gathered = CalibrationSum()
+    """Return the Calibration of `errors` and `sigmas`, (M,), fractions of the norm.
+
+    Raises:
+        InputError: If there are none.
+    """
+    gathered = CalibrationAccumulator()
     gathered.add(errors, sigmas)
     result = gathered.result()
     if result is None:

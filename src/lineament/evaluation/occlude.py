@@ -1,4 +1,4 @@
-"""Half of a face hidden, drawn from the name of its picture alone: what protocols that hide a half show a model."""
+"""Cover half of a face, drawn from the image's name, with a plain color."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,44 +13,51 @@ from ..geometry import box_center, box_side
 
 SEED = 300
 MARGIN = 1.1
-"""How far the hidden half reaches beyond the box, as a factor."""
+"""Reach of the occluder beyond the face box, as a factor."""
 
 
-def shown(
-    image: NDArray[np.uint8], samples: Sequence[Sample], hidden: Literal["nothing", "half"]
+def occlude_faces(
+    image: NDArray[np.uint8], samples: Sequence[Sample], occluded: Literal["nothing", "half"]
 ) -> NDArray[np.uint8]:
-    """The picture (H, W, 3) as a protocol with that `hidden` shows it, with the faces `samples` in it."""
-    if hidden == "half":
+    """Return the image (H, W, 3) with its faces occluded as a protocol asks."""
+    if occluded == "half":
         for sample in samples:
-            image = hide_half(image, sample)
+            image = occlude_half(image, sample)
     return image
 
 
-def hide_half(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
-    """A copy of `image` (H, W, 3) in which one half of the tight box of the sample's landmarks has a plain color.
+def occlude_half(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
+    """Return a copy of `image` (H, W, 3) with a plain color on half of the face box.
 
-    The line between the halves goes through the box's centre at any angle; angle and color depend on the sample's name,
-    but for its suffix.
+    The line between the halves passes through the center of the box. Its angle and the
+    color depend only on the sample's name without suffix: copies of a data set agree.
     """
     digest = hashlib.sha1(bare_name(sample.name).encode(), usedforsecurity=False).digest()
     rng = np.random.default_rng([SEED, *digest[:8]])
     angle, color = rng.uniform(0, 2 * np.pi), rng.integers(0, 256, 3)
-    center, half = box_center(sample.face_box()), MARGIN * box_side(sample.face_box()) / 2
-    along, across = (
-        np.array([np.cos(angle), np.sin(angle)]),
-        np.array([-np.sin(angle), np.cos(angle)]),
-    )
-    # the half-plane, as a rectangle far larger than the box, and the box: hidden is where both are
-    corners = np.stack(
-        [
-            center + a * 4 * half * across + b * 4 * half * along
-            for a, b in ((-1, 0), (1, 0), (1, 1), (-1, 1))
-        ]
-    )
-    plane, box = np.zeros(image.shape[:2], np.uint8), np.zeros(image.shape[:2], np.uint8)
-    cv2.fillConvexPoly(plane, np.round(corners).astype(np.int32), (1,))
+    box = sample.face_box()
+    center, half = box_center(box), MARGIN * box_side(box) / 2
+    covered = _half_plane(image.shape, center, angle, 4 * half) & _square(image.shape, center, half)
+    occluded = image.copy()
+    occluded[covered.astype(bool)] = color
+    return occluded
+
+
+def _half_plane(
+    shape: tuple[int, ...], center: NDArray[np.float64], angle: float, reach: float
+) -> NDArray[np.uint8]:
+    """Return a mask (H, W) of a large rectangle on one side of `center`."""
+    along = reach * np.array([np.cos(angle), np.sin(angle)])
+    across = reach * np.array([-np.sin(angle), np.cos(angle)])
+    corners = np.stack([-across, across, across + along, along - across]) + center
+    mask = np.zeros(shape[:2], np.uint8)
+    cv2.fillConvexPoly(mask, np.round(corners).astype(np.int32), (1,))
+    return mask
+
+
+def _square(shape: tuple[int, ...], center: NDArray[np.float64], half: float) -> NDArray[np.uint8]:
+    """Return a mask (H, W) of the square around `center` with sides of 2 `half`."""
     x0, y0, x1, y1 = np.round([*(center - half), *(center + half)]).astype(int)
-    box[max(y0, 0) : max(y1, 0) + 1, max(x0, 0) : max(x1, 0) + 1] = 1
-    hidden = image.copy()
-    hidden[(plane & box).astype(bool)] = color
-    return hidden
+    mask = np.zeros(shape[:2], np.uint8)
+    mask[max(y0, 0) : max(y1, 0) + 1, max(x0, 0) : max(x1, 0) + 1] = 1
+    return mask

@@ -1,4 +1,4 @@
-"""What the error becomes when boxes are shifted or scaled, or faces rolled: how much a model leans on its detector."""
+"""Measure the error for shifted and scaled boxes and rolled faces."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,41 +9,47 @@ from ..crop import warp
 from ..data.sample import Sample, tight_box
 from ..errors import ProtocolError
 from ..geometry import Array, apply_affine, box_center, box_side, landmark_box, similarity
-from .accumulator import Tally
-from .evaluate import Fit, Predict, Read, match
-from .occlude import shown
-from .protocols import Protocol, chosen, named
+from .accumulator import ErrorAccumulator
+from .conversion import FaceConverter
+from .evaluate import Predict, Read, match_faces
+from .occlude import occlude_faces
+from .protocols import Protocol, resolve_protocol, select_samples
 from .report import Perturbed
 
 SHIFTS = (-0.2, -0.15, -0.1, -0.05, 0.05, 0.1, 0.15, 0.2)
 SCALES = (0.8, 0.9, 1.1, 1.2)
 ROLLS_DEG = (-60.0, -45.0, -30.0, -15.0, 15.0, 30.0, 45.0, 60.0)
-CONTEXT = 2.2  # the side of the turned picture, in longer sides of the box: what the crops of the data sets show
+ROLLED_SIDES = 2.2
+"""Side of a rolled image in longer sides of the face box, as in data sets' crops."""
+
+Change = tuple[str, float]
+"""(kind, amount), as in Perturbed."""
 
 
-def changed_boxes(box: Array) -> dict[tuple[str, float], Array]:
-    """`box` (4,) unchanged, shifted along x and y by fractions of its longer side, and scaled, by (kind, amount)."""
-    side, center = box_side(box), box_center(box)
+def perturbed_boxes(box: Array) -> dict[Change, Array]:
+    """Return `box` (4,) unchanged, shifted by parts of its side, and scaled."""
+    side, center = box_side(box), np.tile(box_center(box), 2)
     boxes = {("none", 0.0): box}
     for amount in SHIFTS:
         boxes["shift_x", amount] = box + amount * side * np.array([1, 0, 1, 0])
         boxes["shift_y", amount] = box + amount * side * np.array([0, 1, 0, 1])
     for amount in SCALES:
-        boxes["scale", amount] = np.concatenate([center, center]) + amount * (
-            box - np.concatenate([center, center])
-        )
+        boxes["scale", amount] = center + amount * (box - center)
     return boxes
 
 
-def roll_picture(
+def roll_image(
     image: NDArray[np.uint8], landmarks: Array, roll_deg: float
 ) -> tuple[NDArray[np.uint8], Array]:
-    """A square picture around the face in which it is turned by `roll_deg`, and the landmarks (N, 2) in it.
+    """Return a square image around the rolled face, and the landmarks in it.
 
-    image: RGB (H, W, 3).    landmarks: (N, 2), pixels of it.
+    Args:
+        image: RGB image, (H, W, 3).
+        landmarks: (N, 2), pixels of it.
+        roll_deg: Clockwise angle.
     """
     box = landmark_box(landmarks)
-    size = max(2, round(CONTEXT * box_side(box)))
+    size = max(2, round(ROLLED_SIDES * box_side(box)))
     affine = similarity(1.0, roll_deg, box_center(box), np.full(2, (size - 1) / 2))
     return warp(image, affine, size), apply_affine(affine, landmarks)
 
@@ -57,57 +63,70 @@ def perturb(
     read: Read = Sample.read,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Perturbed, ...]:
-    """The errors of `predict` when truth boxes are shifted, scaled, or the face rolled with its box fitted anew.
+    """Return the errors of `predict` for changed boxes and for rolled faces.
 
-    limit: as many faces, evenly spaced, stand for all; None: all.    progress: called with the number of faces done.
-    Raises: ProtocolError as `evaluate`.
+    Args:
+        predict: Predictor.
+        protocol: Protocol, or its name.
+        samples: Annotated faces.
+        limit: Number of faces to measure, evenly spaced; None: all.
+        read: Reads the image of a sample.
+        progress: Called with the number of faces done.
+
+    Raises:
+        ProtocolError: If samples or predictions do not fit the protocol.
     """
-    fixed = named(protocol)
-    samples = chosen(fixed, samples)
+    fixed = resolve_protocol(protocol)
+    samples = select_samples(fixed, samples)
     if limit is not None and limit < 1:
         raise ProtocolError(f"limit is {limit}; wanted at least 1 face, or None for all")
     if limit is not None and len(samples) > limit:
         samples = [samples[i] for i in np.linspace(0, len(samples) - 1, limit).round().astype(int)]
-    fit = Fit(fixed)
-    tallies: dict[tuple[str, float], Tally] = {}
+    run = _Run(fixed, predict)
     for done, sample in enumerate(samples, 1):
-        image = shown(read(sample), [sample], fixed.hidden)
-        boxes = changed_boxes(sample.face_box())
-        faces = match(
-            predict(image, np.stack(list(boxes.values()))), [sample] * len(boxes), ordered=True
-        )
-        for change, face in zip(boxes, faces, strict=True):
-            _count(tallies, change, fixed, sample, sample.landmarks, fit(face)[0] if face else None)
+        image = occlude_faces(read(sample), [sample], fixed.occluded)
+        run.change_boxes(image, sample)
         for amount in ROLLS_DEG:
-            turned, landmarks = roll_picture(image, sample.landmarks, amount)
-            found = predict(turned, tight_box(landmarks, sample.scheme)[None])
-            _count(
-                tallies,
-                ("roll", amount),
-                fixed,
-                sample,
-                landmarks,
-                fit(found[0])[0] if len(found) else None,
-            )
+            run.roll(image, sample, amount)
         if progress:
             progress(done)
-    return tuple(_summary(change, tallies[change]) for change in sorted(tallies))
+    return run.summary()
 
 
-def _count(
-    tallies: dict[tuple[str, float], Tally],
-    change: tuple[str, float],
-    fixed: Protocol,
-    sample: Sample,
-    landmarks: Array,
-    pred: Array | None,
-) -> None:
-    tally = tallies.setdefault(change, Tally(fixed))
-    tally.add(sample.name, landmarks, pred, visible=sample.visible, box=sample.box)
+class _Run:
+    """Errors by change of one measurement."""
 
+    def __init__(self, protocol: Protocol, predict: Predict) -> None:
+        self.protocol, self.predict = protocol, predict
+        self.convert = FaceConverter(protocol)
+        self.errors: dict[Change, ErrorAccumulator] = {}
 
-def _summary(change: tuple[str, float], tally: Tally) -> Perturbed:
-    found = tally.report(boxes="truth")
-    return Perturbed(
-        kind=change[0], amount=change[1], nme=found.nme, failure_rate=found.failure_rate
-    )
+    def change_boxes(self, image: NDArray[np.uint8], sample: Sample) -> None:
+        """Predict the face in each of its changed boxes."""
+        boxes = perturbed_boxes(sample.face_box())
+        faces = self.predict(image, np.stack(list(boxes.values())))
+        found = match_faces(faces, [sample] * len(boxes), ordered=True)
+        for change, face in zip(boxes, found, strict=True):
+            pred = self.convert(face)[0] if face else None
+            self._add(change, sample, sample.landmarks, pred)
+
+    def roll(self, image: NDArray[np.uint8], sample: Sample, roll_deg: float) -> None:
+        """Predict the rolled face in its tight box."""
+        rolled, landmarks = roll_image(image, sample.landmarks, roll_deg)
+        found = self.predict(rolled, tight_box(landmarks, sample.scheme)[None])
+        pred = self.convert(found[0])[0] if len(found) else None
+        self._add(("roll", roll_deg), sample, landmarks, pred)
+
+    def _add(self, change: Change, sample: Sample, landmarks: Array, pred: Array | None) -> None:
+        errors = self.errors.setdefault(change, ErrorAccumulator(self.protocol))
+        errors.add(sample.name, landmarks, pred, visible=sample.visible, box=sample.box)
+
+    def summary(self) -> tuple[Perturbed, ...]:
+        """Return the errors by change, sorted by kind and amount."""
+        rows = []
+        for kind, amount in sorted(self.errors):
+            found = self.errors[kind, amount].report(boxes="truth")
+            rows.append(
+                Perturbed(kind=kind, amount=amount, nme=found.nme, failure_rate=found.failure_rate)
+            )
+        return tuple(rows)

@@ -1,43 +1,126 @@
-"""The faces of a protocol, from the reader of its data set."""
+"""Read the faces of a protocol from its data set, and list missing ones."""
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from ..data.readers.registry import read_data
+from ..atomic import atomic_path
+from ..data.readers.registry import data_folder, data_set
 from ..data.sample import Sample, data_root
 from ..errors import ProtocolError
 from ..schemes import scheme
-from .protocols import Protocol, chosen, named
+from .protocols import Protocol, count_note, resolve_protocol, select_samples
+
+SHOWN = 10
+"""Missing images that messages name; the complete list goes to a file."""
+
+
+@dataclass(frozen=True)
+class ProtocolData:
+    """The faces of a protocol that are here."""
+
+    protocol: Protocol
+    """The protocol, on the scheme of the data."""
+    samples: list[Sample]
+    """Faces whose image is here."""
+    missing: tuple[str, ...] = ()
+    """Absent official folders, then names of annotated faces without their image."""
+
+    def notes(self) -> list[str]:
+        """Return the notes of a report on missing faces."""
+        return [f"missing: {_shortened(self.missing)}"] if self.missing else []
 
 
 def read_protocol(
     given: str | Protocol,
     root: str | os.PathLike[str] | None = None,
     scheme_name: str | None = None,
-) -> tuple[Protocol, list[Sample]]:
-    """The protocol, and its faces below `root` ($LINEAMENT_DATA where None), only those that are here.
+    *,
+    partial: bool = False,
+    missing_file: Path | None = None,
+) -> ProtocolData:
+    """Read the faces of a protocol.
 
-    scheme_name: what the points of the protocol 'folder' are, where their number does not tell.
-    Raises: ProtocolError for an unknown protocol, a scheme it does not take, or no face; DataError for broken data.
+    Args:
+        given: Protocol, or its name.
+        root: Folder of the data sets; None: $LINEAMENT_DATA.
+        scheme_name: Scheme of the points, for the protocol 'folder'.
+        partial: Accept that faces are missing.
+        missing_file: File for the complete list of what is missing, one name per line.
+
+    Raises:
+        ProtocolError: If the protocol is unknown or does not take that scheme, if there
+            is no face, or, without `partial`, if some are missing.
+        DataError: If the data are broken.
     """
-    fixed = named(given)
+    fixed = resolve_protocol(given)
     if fixed.any_scheme and root is None:
         raise ProtocolError(
             f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data"
         )
-    samples = read_data(fixed.data, data_root(root), fixed.part)
-    if fixed.any_scheme and samples:
+    known, own_folder = data_set(fixed.data), data_folder(fixed.data, data_root(root))
+    samples = known.read(own_folder, fixed.part, absent=True)
+    places = known.layout(fixed.part)
+    if not samples:
+        looked = " or ".join(str(own_folder / place) for place in places or [""])
+        raise ProtocolError(
+            f"protocol {fixed.id!r} finds no face of the data set {fixed.data!r} in {looked}; "
+            "give the folder that holds it with --data"
+        )
+    if fixed.any_scheme:
         fixed = fixed.for_scheme(scheme_name or samples[0].scheme)
-        samples = [_called(sample, scheme_name) for sample in samples]
+        samples = [_renamed(sample, scheme_name) for sample in samples]
     elif scheme_name:
         fixed = fixed.for_scheme(scheme_name)
-    return fixed, chosen(fixed, samples)
+    samples = select_samples(fixed, samples)
+    absent = {image for image in {sample.image for sample in samples} if not image.is_file()}
+    here = [sample for sample in samples if sample.image not in absent]
+    missing = [str(own_folder / place) for place in places if not any(own_folder.glob(place))]
+    missing += [sample.name for sample in samples if sample.image in absent]
+    if missing_file is not None:
+        _write_list(missing, missing_file)
+    data = ProtocolData(fixed, here, tuple(missing))
+    if not here or not partial:
+        _check_complete(data, len(samples), missing_file)
+    return data
 
 
-def _called(sample: Sample, name: str | None) -> Sample:
-    """`sample` with its points called `name`, where they are as many."""
-    return (
-        replace(sample, scheme=name)
-        if name and len(scheme(name)) == len(sample.landmarks)
-        else sample
-    )
+def _renamed(sample: Sample, name: str | None) -> Sample:
+    """Return `sample` with scheme `name` if that has as many points."""
+    if name and len(scheme(name)) == len(sample.landmarks):
+        return replace(sample, scheme=name)
+    return sample
+
+
+def _check_complete(data: ProtocolData, annotated: int, missing_file: Path | None) -> None:
+    """Raise ProtocolError if an official or annotated face is missing."""
+    fixed, found = data.protocol, len(data.samples)
+    short = count_note(fixed, data.samples)
+    if fixed.videos is None and fixed.faces is not None and found > fixed.faces:
+        short = ""  # more faces than official: nothing is missing, and the report says so
+    if not short and not data.missing:
+        return
+    facts = [short or f"{found} of {annotated} faces have their image"]
+    if data.missing:
+        facts += data.notes()
+        if missing_file is not None:
+            facts.append(f"the complete list: {missing_file}")
+        elif len(data.missing) > SHOWN:
+            facts.append("--report FOLDER writes the complete list")
+    remedy = "score the rest with --partial" if found else "give another folder with --data"
+    raise ProtocolError(f"protocol {fixed.id!r}: {'; '.join(facts)}; get them, or {remedy}")
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + rest
+
+
+def _write_list(names: list[str], path: Path) -> None:
+    """Write one name per line; without names, remove the list of an earlier run."""
+    if not names:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as partial:
+        partial.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Protocol: what a figure means: which faces, which points, divided by what, failed above what.
+"""Protocols: faces and points that count, norm, failure thresholds.
 
-Read from tables/protocols/<id>.toml, and printed in every report.
+Read from tables/protocols/<id>.toml, and stored complete in every report.
 """
 
 import tomllib
@@ -15,10 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..data.sample import Sample
 from ..errors import ProtocolError, did_you_mean
 from ..schemes import scheme
-from .metrics import POINT_NORMS
+from .metrics import POINT_NORMS, Norm
 
-Norm = Literal["interocular", "interpupil", "box", "diagonal", "given-box"]
-Threshold = float
+NormPoints = dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
 
 PROTOCOLS = (
     "300w-common",
@@ -43,11 +42,17 @@ PROTOCOLS = (
     "folder",
 )
 
-MISSED = (
-    "a face is found where the predicted box of greatest overlap has an IoU of at least 0.3 with the tight box of its "
-    "landmarks; a missed face counts as a failure and adds nothing to the area; means are over the faces found"
+MISS_RULE = (
+    "a face is found if the predicted box of greatest overlap has an IoU of at least 0.3 "
+    "with the tight box of its landmarks; a missed face counts as a failure and adds "
+    "nothing to the area; means are over the faces found"
 )
 MATCH_IOU = 0.3
+NORM_SENTENCES = {
+    "box": "box: root of the area of the tight box of the landmarks",
+    "diagonal": "diagonal of the tight box of the landmarks",
+    "given-box": "given-box: root of the area of the data set's own box",
+}
 
 
 class _Frozen(BaseModel):
@@ -55,87 +60,88 @@ class _Frozen(BaseModel):
 
 
 class Subset(_Frozen):
-    """A part of the faces that is also scored by itself."""
+    """A part of the faces that is also scored on its own."""
 
     name: str
-    """What the report calls it."""
+    """Its name in reports."""
     faces: int | None = None
-    """Its official count."""
+    """Its official number of faces."""
     attribute: str = ""
     """The attribute that its faces have."""
     folders: tuple[str, ...] = ()
-    """Or: the `Sample.subset`s that it consists of."""
+    """Or: the values of `Sample.subset` that make it up."""
 
-    def has(self, sample: Sample) -> bool:
-        """Whether `sample` belongs to it."""
+    def contains(self, sample: Sample) -> bool:
+        """Return True if `sample` belongs to the subset."""
         if self.attribute:
             return bool(sample.attributes.get(self.attribute, False))
         return sample.subset in self.folders
 
 
-class AlsoNorm(_Frozen):
-    """A second normalizer, scored beside the first."""
+class OtherNorm(_Frozen):
+    """A second norm, scored next to the first."""
 
     norm: Norm
-    """The rule of the length divided by."""
-    threshold: Threshold = Field(gt=0)
-    """Where its failures begin and its area ends."""
+    """Rule of the length that errors are divided by."""
+    threshold: float = Field(gt=0)
+    """Failure threshold and upper end of its AUC."""
 
 
 class Protocol(_Frozen):
-    """What a figure means. Two figures compare only where all of this is equal."""
+    """The meaning of a figure; figures compare only if all of it is equal."""
 
     id: str
-    """What reports and commands call it."""
+    """Its name in commands and reports."""
     title: str
-    """One sentence: which faces, as who reports them."""
+    """One sentence: which faces, and whose convention."""
     data: str
-    """The data set, by its reader's name."""
+    """Name of the data set, as readers call it."""
     part: str
-    """The part of the data set."""
+    """Part of the data set."""
     select: Literal["all", "validation"] = "all"
-    """"validation" keeps the tenth of the part on which everything is chosen."""
+    """"validation" keeps the validation tenth of the part."""
     faces: int | None = None
-    """The official number of faces; None where the protocol takes any."""
+    """Official number of faces; None accepts any number."""
     videos: int | None = None
-    """The official number of videos, for a set of videos."""
+    """Official number of videos, for a set of videos."""
     scheme: str
-    """The point set of the truth; predictions in another are converted, and the report says so."""
+    """Point scheme of the truth, to which predictions in others are converted."""
     any_scheme: bool = False
-    """Whether the scheme may be chosen with the data."""
+    """True if the scheme may be chosen with the data."""
     points: tuple[int, ...] | Literal["all"] = "all"
-    """The points that count, by their number in the scheme."""
+    """Indices in the scheme of the points that count."""
     norm: Norm
-    """The rule of the length that errors are divided by, measured on the whole true annotation."""
-    norm_points: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
-    """For interocular and interpupil: the two groups of points between whose centres is measured."""
-    thresholds: tuple[Threshold, ...] = Field(min_length=1)
-    """Where failures begin and areas end, as fractions; the first is the one reports lead with."""
+    """Rule of the length that errors are divided by, of the complete annotation."""
+    norm_points: NormPoints = {}
+    """For interocular and interpupil: two groups of points, measured between centers."""
+    thresholds: tuple[float, ...] = Field(min_length=1)
+    """Failure thresholds and upper ends of the AUC, fractions; the main one first."""
     visibility: Literal["annotated", "visible"] = "annotated"
-    """"annotated": every annotated point counts, hidden or not; "visible": only those marked visible."""
-    hidden: Literal["nothing", "half"] = "nothing"
-    """"half": a plain color covers half of every face, along a line drawn from the picture's name."""
-    also: tuple[AlsoNorm, ...] = ()
-    """Other normalizers scored beside."""
+    """"visible": only points marked visible count; "annotated": all annotated ones."""
+    occluded: Literal["nothing", "half"] = "nothing"
+    """"half": a plain color covers half of every face, see occlude.py."""
+    other_norms: tuple[OtherNorm, ...] = ()
+    """Further norms to score."""
     subsets: tuple[Subset, ...] = ()
-    """Parts of the faces that are also scored by themselves."""
-    missed: str = MISSED
-    """When a face counts as missed, and as what."""
+    """Parts of the faces that are also scored on their own."""
+    miss_rule: str = MISS_RULE
+    """When a face counts as missed, and what that costs."""
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _check(self) -> Self:
         count = len(scheme(self.scheme))
-        used = self.indices() if self.points != "all" else ()
-        groups = [point for pair in self.norm_points.values() for group in pair for point in group]
-        beyond = [point for point in (*used, *groups) if not 0 <= point < count]
-        if beyond:
-            raise ValueError(
-                f"point {beyond[0]} is not in {self.scheme}, whose points are 0 to {count - 1}"
-            )
-        for rule in (self.norm, *(also.norm for also in self.also)):
+        used = [] if self.points == "all" else list(self.points)
+        for groups in self.norm_points.values():
+            used += [*groups[0], *groups[1]]
+        for point in used:
+            if not 0 <= point < count:
+                raise ValueError(
+                    f"point {point} is not in {self.scheme}, whose points are 0 to {count - 1}"
+                )
+        for rule in (self.norm, *(other.norm for other in self.other_norms)):
             if rule in POINT_NORMS and rule not in self.norm_points:
                 raise ValueError(f"norm_points has no {rule!r}, which the protocol divides by")
-        if any(threshold <= 0 for threshold in self.thresholds):
+        if min(self.thresholds) <= 0:
             raise ValueError(f"thresholds are {list(self.thresholds)}; wanted fractions above 0")
         return self
 
@@ -145,85 +151,77 @@ class Protocol(_Frozen):
         return self.thresholds[0]
 
     def indices(self) -> tuple[int, ...]:
-        """The points that count, by their number in the scheme."""
+        """Return the indices in the scheme of the points that count."""
         return tuple(range(len(scheme(self.scheme)))) if self.points == "all" else self.points
 
     def parts(self) -> dict[str, tuple[int, ...]]:
-        """The points that count, by part of the face; parts without any are left out."""
+        """Return the points that count by part of the face; empty parts are left out."""
         used = set(self.indices())
-        parts = {
-            part: tuple(p for p in points if p in used)
-            for part, points in scheme(self.scheme).parts.items()
-        }
-        return {part: points for part, points in parts.items() if points}
+        found = {}
+        for part, points in scheme(self.scheme).parts.items():
+            counted = tuple(point for point in points if point in used)
+            if counted:
+                found[part] = counted
+        return found
 
     def for_scheme(self, name: str) -> "Protocol":
-        """This protocol on points of the scheme `name`; its own norm, or the box's where that scheme cannot measure it.
+        """Return this protocol on the points of scheme `name`.
 
-        Raises: ProtocolError where the protocol fixes its scheme; SchemeError for an unknown one.
+        It keeps its norm, or uses "box" if that scheme lacks the points of the norm.
+
+        Raises:
+            ProtocolError: If the protocol fixes its scheme.
+            SchemeError: If no scheme has that name.
         """
         wanted = scheme(name)
         if name == self.scheme:
             return self
         if not self.any_scheme:
             raise ProtocolError(
-                f"protocol {self.id!r} is scored on {self.scheme}, not on {name}; predictions are converted to it, "
-                "or choose the protocol 'folder'"
+                f"protocol {self.id!r} is scored on {self.scheme}, not on {name}; "
+                "predictions are converted to it, or choose the protocol 'folder'"
             )
         known = {rule: pair for rule, pair in wanted.norm_points.items() if rule in POINT_NORMS}
-        norm = self.norm if self.norm not in POINT_NORMS or self.norm in known else "box"
-        also = tuple(
-            other for other in self.also if other.norm not in POINT_NORMS or other.norm in known
-        )
-        settings = self.model_dump() | {
+        lacking = set(POINT_NORMS) - set(known)
+        changes = {
             "scheme": name,
-            "norm": norm,
+            "norm": "box" if self.norm in lacking else self.norm,
             "norm_points": known,
-            "also": also,
+            "other_norms": [other for other in self.other_norms if other.norm not in lacking],
         }
-        return Protocol.model_validate(settings)
+        return Protocol.model_validate(self.model_dump() | changes)
 
     def describe(self) -> list[str]:
-        """The lines that every printed report opens with."""
-        chosen = ", the validation tenth" if self.select == "validation" else ""
-        count = (
-            f"{self.faces:,} faces"
-            if self.faces
-            else f"{self.videos} videos"
-            if self.videos
-            else "any number"
-        )
-        used = (
-            "all points" if self.points == "all" else f"points {', '.join(map(str, self.points))}"
-        )
+        """Return the lines that every printed report opens with."""
+        validation = ", the validation tenth" if self.select == "validation" else ""
+        used = "all points"
+        if self.points != "all":
+            used = f"points {', '.join(map(str, self.points))}"
         limits = ", ".join(f"{100 * threshold:g} %" for threshold in self.thresholds)
-        return [
+        lines = [
             f"{self.id}: {self.title}",
-            f"data      {self.data} {self.part}{chosen} ({count})",
+            f"data      {self.data} {self.part}{validation} ({self._count()})",
             f"points    {self.scheme}, {used}; {self.visibility} points count",
             f"norm      {describe_norm(self.norm, self.norm_points)}, of the true annotation",
             f"failure   error above {limits}",
-            f"missed    {self.missed}",
-            *(
-                ["hidden    half of every face, along a line drawn from the picture's name"]
-                if self.hidden == "half"
-                else []
-            ),
+            f"missed    {self.miss_rule}",
         ]
+        if self.occluded == "half":
+            lines.append("occluded  half of every face, along a line drawn from the image's name")
+        return lines
+
+    def _count(self) -> str:
+        if self.faces:
+            return f"{self.faces:,} faces"
+        return f"{self.videos} videos" if self.videos else "any number"
 
 
-def describe_norm(
-    rule: str, norm_points: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
-) -> str:
-    """The words for a normalizer."""
+def describe_norm(rule: str, norm_points: NormPoints) -> str:
+    """Return the words for a norm, one of NORMS."""
     if rule in POINT_NORMS:
-        a, b = (", ".join(map(str, group)) for group in norm_points[rule])
-        return f"{rule}: from the center of {a} to that of {b}"
-    return {
-        "box": "box: root of the area of the tight box of the landmarks",
-        "diagonal": "diagonal of the tight box of the landmarks",
-        "given-box": "given-box: root of the area of the data set's own box",
-    }[rule]
+        first, second = (", ".join(map(str, group)) for group in norm_points[rule])
+        return f"{rule}: from the center of {first} to that of {second}"
+    return NORM_SENTENCES[rule]
 
 
 @cache
@@ -238,40 +236,42 @@ def _load(path: Path) -> Protocol:
 
 
 def make_protocol(table: dict[str, Any], source: str) -> Protocol:
-    """The protocol that `table` states.    Raises: ProtocolError, naming `source`, with the nearest key."""
+    """Return the protocol in `table`, read from the file `source`.
+
+    Raises:
+        ProtocolError: If a key is unknown (with the nearest one) or a value is wrong.
+    """
     try:
         return Protocol.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
+        key = ".".join(str(step) for step in first["loc"])
         if first["type"] == "extra_forbidden":
-            tables: dict[str, type[_Frozen]] = {"subsets": Subset, "also": AlsoNorm}
-            within = tables.get(str(first["loc"][0]), Protocol)
-            hint = did_you_mean(str(first["loc"][-1]), within.model_fields)
-            raise ProtocolError(f"{source}: unknown key {where!r}; {hint}") from error
+            tables: dict[str, type[_Frozen]] = {"subsets": Subset, "other_norms": OtherNorm}
+            known = tables.get(str(first["loc"][0]), Protocol).model_fields
+            hint = did_you_mean(str(first["loc"][-1]), known)
+            raise ProtocolError(f"{source}: unknown key {key!r}; {hint}") from error
         raise ProtocolError(
-            f"{source}: {where + ': ' if where else ''}{first['msg']}; mend the protocol"
+            f"{source}: {key + ': ' if key else ''}{first['msg']}; mend the protocol"
         ) from error
 
 
 def count_note(protocol: Protocol, samples: Sequence[Sample]) -> str:
-    """An empty text where `samples` are as many as the protocol fixes, else one plain line that says what is short."""
+    """Return one line if `samples` are not the official number, else an empty text."""
+    official, found, unit = protocol.faces, len(samples), "faces"
     if protocol.videos is not None:
-        videos = len({sample.image for sample in samples})
-        return (
-            ""
-            if videos == protocol.videos
-            else f"{videos} of the official {protocol.videos} videos are here"
-        )
-    if protocol.faces is None or len(samples) == protocol.faces:
+        official, unit = protocol.videos, "videos"
+        found = len({sample.image for sample in samples})
+    if official is None or found == official:
         return ""
-    return f"{len(samples)} of the official {protocol.faces} faces are here"
+    return f"{found} of the official {official} {unit} are here"
 
 
 def protocol(name: str) -> Protocol:
-    """The protocol called `name`, or that of a file that ends in .toml.
+    """Return the protocol called `name`, or the one in a file that ends in .toml.
 
-    Raises: ProtocolError for an unknown name or a broken file.
+    Raises:
+        ProtocolError: If no protocol has that name, or the file is broken.
     """
     if name in PROTOCOLS:
         return _load(Path(str(files("lineament").joinpath(f"tables/protocols/{name}.toml"))))
@@ -280,23 +280,32 @@ def protocol(name: str) -> Protocol:
     raise ProtocolError(f"no protocol is called {name!r}; {did_you_mean(name, PROTOCOLS)}")
 
 
-def named(given: str | Protocol) -> Protocol:
-    """`given` itself, or the protocol it names.    Raises: ProtocolError for an unknown name."""
+def resolve_protocol(given: str | Protocol) -> Protocol:
+    """Return `given`, or the protocol of that name.
+
+    Raises:
+        ProtocolError: If no protocol has that name.
+    """
     return given if isinstance(given, Protocol) else protocol(given)
 
 
-def chosen(fixed: Protocol, samples: Sequence[Sample]) -> list[Sample]:
-    """Those of `samples` that the protocol selects.    Raises: ProtocolError for none, or another scheme."""
-    kept = [sample for sample in samples if fixed.select == "all" or sample.is_validation()]
+def select_samples(protocol: Protocol, samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples that the protocol scores.
+
+    Raises:
+        ProtocolError: If there is none, or one has another scheme.
+    """
+    kept = [sample for sample in samples if protocol.select == "all" or sample.is_validation()]
     if not kept:
         raise ProtocolError(
-            f"protocol {fixed.id!r} selects none of the {len(samples)} faces given; "
-            f"give the {fixed.part!r} part of the data set {fixed.data!r}"
+            f"protocol {protocol.id!r} selects none of the {len(samples)} faces given; "
+            f"give the {protocol.part!r} part of the data set {protocol.data!r}"
         )
     for sample in kept:
-        if sample.scheme != fixed.scheme:
+        if sample.scheme != protocol.scheme:
             raise ProtocolError(
-                f"{sample.name} has {sample.scheme} points, protocol {fixed.id!r} is scored on {fixed.scheme}; "
-                "give the data of that protocol, or choose the protocol 'folder' with that scheme"
+                f"{sample.name} has {sample.scheme} points, protocol {protocol.id!r} is scored on "
+                f"{protocol.scheme}; give the data of that protocol, "
+                "or choose the protocol 'folder' with that scheme"
             )
     return kept

@@ -1,4 +1,4 @@
-"""Report: what an evaluation found. Written and read as JSON (fractions), printed and compared as tables (percents)."""
+"""Reports of evaluations: JSON in fractions, tables and comparisons in percent."""
 
 import os
 from collections.abc import Sequence
@@ -18,159 +18,110 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Rates(_Frozen):
-    """What is said of many errors at one threshold."""
+class ErrorRates(_Frozen):
+    """Summary of many errors at one threshold."""
 
     threshold: float
-    """Where failures begin and the area ends, a fraction of the norm."""
+    """Failure threshold and upper end of the AUC, a fraction of the norm."""
     nme: float | None
-    """Mean over the faces found; None where every one was missed."""
+    """Mean over the faces found; None if every one was missed."""
     failure_rate: float
-    """The share of all faces whose error is above the threshold."""
+    """Share of all faces with an error above the threshold."""
     auc: float
-    """The area under the cumulative error distribution up to the threshold, over the threshold."""
+    """Area under the CED up to the threshold, over the threshold."""
 
 
-class SubsetScore(Rates):
-    """The rates of a part of the faces."""
+class SubsetScore(ErrorRates):
+    """Error rates of some of the faces."""
 
     images: int
-    missed: int
-
-
-class Bin(_Frozen):
-    """The points whose stated sigma is much alike."""
-
-    points: int
-    sigma: float
-    """Mean stated sigma, a fraction of the norm."""
-    error: float
-    """Mean true error, a fraction of the norm."""
-
-
-class Reliability(_Frozen):
-    """Whether the stated `sigma_px` foretells the error."""
-
-    points: int
-    under: dict[float, float]
-    """k -> the share of points whose error lies under k sigma."""
-    expected_under: dict[float, float]
-    """k -> that share, were the errors round Gaussians."""
-    bins: tuple[Bin, ...]
-    ece: float
-    """Expected calibration error, a fraction of the norm."""
-    ece_relative: float
-    """The same over the mean error."""
-
-    @classmethod
-    def of(cls, found: Calibration) -> "Reliability":
-        """The same figures, as they are written."""
-        rows = zip(
-            found.bin_points.tolist(),
-            found.bin_sigma.tolist(),
-            found.bin_error.tolist(),
-            strict=True,
-        )
-        return cls(
-            points=found.points,
-            under=found.under,
-            expected_under=found.expected_under,
-            bins=tuple(Bin(points=n, sigma=sigma, error=error) for n, sigma, error in rows),
-            ece=found.ece,
-            ece_relative=found.ece_relative,
-        )
+    """Faces scored, each once."""
+    misses: int
+    """Faces that were not found."""
 
 
 class ImageScore(_Frozen):
-    """The error of one face."""
+    """Error of one face."""
 
     image: str
     nme: float | None
-    """None where the face was missed."""
+    """None if the face was missed."""
 
 
 class WorstFace(ImageScore):
-    """One of the faces with the greatest error, with its picture."""
+    """One of the faces with the greatest errors, drawn."""
 
-    picture: str
-    """A JPEG in base64: truth green, prediction red."""
+    jpeg: str
+    """Crop as a JPEG in base64: truth green, prediction red."""
 
 
 class Perturbed(_Frozen):
-    """What the error becomes when the boxes are changed."""
+    """Error for one change of the boxes or roll of the faces."""
 
     kind: str
-    """shift_x, shift_y (fractions of the box's longer side), scale (a factor) or roll (degrees)."""
+    """none, shift_x, shift_y (in longer sides of the box), scale, roll (degrees)."""
     amount: float
     nme: float | None
     failure_rate: float
 
 
-class Report(_Frozen):
-    """What an evaluation found. Every rate is a fraction."""
+class Report(SubsetScore):
+    """Result of an evaluation, at the first threshold; every rate is a fraction."""
 
     protocol: str
-    """The id of the protocol."""
-    images: int
-    """The faces scored, each once."""
-    missed: int
-    """How many of them were not found."""
-    nme: float | None
-    """The mean error over the faces found."""
-    failure_rate: float
-    """At `threshold`."""
-    auc: float
-    """At `threshold`."""
-    threshold: float
-    """The protocol's first threshold."""
+    """Id of the protocol."""
     per_part: dict[str, float]
-    """The mean error by part of the face."""
+    """Mean error by part of the face."""
     per_landmark: tuple[float | None, ...]
-    """The mean error of each point of the protocol, in its order; None where no face has it annotated."""
+    """Mean error of each point of the protocol; None if it is never annotated."""
     per_subset: dict[str, SubsetScore]
     ms_per_face: float | None = None
-    """The median of predict's time a face in milliseconds, without its first call; None for a file of predictions."""
-    at: tuple[Rates, ...]
-    """The rates at each threshold of the protocol."""
-    also: dict[str, Rates]
-    """The rates by the protocol's other norms."""
-    reliability: Reliability | None = None
-    """None where no sigma was stated."""
+    """Median time of predict per face, without the first call; None for a file."""
+    at_thresholds: tuple[ErrorRates, ...]
+    """Rates at each threshold of the protocol."""
+    other_norms: dict[str, ErrorRates]
+    """Rates by the protocol's other norms."""
+    reliability: Calibration | None = None
+    """None if no sigma was predicted."""
     model: str = ""
-    """What predicted."""
+    """Name of the model."""
     boxes: str
-    """"truth", "detected", or "file" for predictions made elsewhere."""
+    """"truth", "detected", "tracked", or "file" for predictions made elsewhere."""
     converted_from: str = ""
-    """The scheme the predictions were in, where it is not the protocol's."""
+    """Scheme of the predictions if it is not the protocol's."""
     notes: tuple[str, ...] = ()
-    """What a reader has to know: a part of the data that is absent, interpolated points."""
+    """Caveats, such as missing data and interpolated points."""
     fingerprint: str
-    """A hash of the true points, whatever their order: equal where two reports scored the same annotations."""
+    """Hash of the true points, in any order."""
     version: str
-    """The version of this package."""
+    """Version of this package."""
     settings: Protocol
-    """The whole protocol."""
+    """The complete protocol."""
     per_image: tuple[ImageScore, ...]
     worst: tuple[WorstFace, ...] = ()
     """Greatest error first; missed faces lead."""
     perturbation: tuple[Perturbed, ...] = ()
 
     def errors(self) -> list[float]:
-        """The error of each face, in the order of `per_image`; inf for a missed one."""
+        """Return the errors of `per_image`; inf for a missed face."""
         return [float("inf") if face.nme is None else face.nme for face in self.per_image]
 
 
 def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
-    """Where `report` was written as JSON: beside, then renamed."""
+    """Write `report` as JSON, atomically, and return its path."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(target) as beside:
-        beside.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    with atomic_path(target) as partial:
+        partial.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return target
 
 
 def read_report(path: str | os.PathLike[str]) -> Report:
-    """The report in the JSON file `path`.    Raises: ProtocolError where it is absent or not a report."""
+    """Read a report from its JSON file.
+
+    Raises:
+        ProtocolError: If the file is absent or not a report of this version.
+    """
     try:
         return Report.model_validate_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -179,20 +130,22 @@ def read_report(path: str | os.PathLike[str]) -> Report:
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
+        key = ".".join(str(step) for step in first["loc"])
         raise ProtocolError(
-            f"{path}: not a report ({where + ': ' if where else ''}{first['msg']}); "
+            f"{path}: not a report ({key + ': ' if key else ''}{first['msg']}); "
             "wanted the JSON file written by evaluate or score of this version"
         ) from error
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of columns: the first flush left, the others flush right."""
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    """Return lines of columns, the first aligned left; short rows are padded."""
+    padded = [[*row, *[""] * (len(head) - len(row))] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*padded, strict=True)]
     lines = []
-    for row in (head, *rows):
-        first, *rest = zip(row, widths, strict=True)
-        cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+    for row in padded:
+        cells = [row[0].ljust(widths[0])]
+        for cell, width in zip(row[1:], widths[1:], strict=True):
+            cells.append(cell.rjust(width))
         lines.append("  ".join(cells).rstrip())
     return lines
 
@@ -202,72 +155,59 @@ def _percent(value: float | None, digits: int = 3) -> str:
 
 
 def _rates_head(thresholds: Sequence[float]) -> list[str]:
-    return [f"{what}@{100 * t:g}" for t in thresholds for what in ("FR", "AUC")]
+    head = []
+    for threshold in thresholds:
+        head += [f"FR@{100 * threshold:g}", f"AUC@{100 * threshold:g}"]
+    return head
 
 
-def _rates_cells(rates: Sequence[Rates]) -> list[str]:
-    return [cell for rate in rates for cell in (_percent(rate.failure_rate), _percent(rate.auc, 2))]
+def _rates_cells(rates: Sequence[ErrorRates]) -> list[str]:
+    cells = []
+    for rate in rates:
+        cells += [_percent(rate.failure_rate), _percent(rate.auc, 2)]
+    return cells
+
+
+def _score_cells(score: SubsetScore, rates: Sequence[ErrorRates]) -> list[str]:
+    return [str(score.images), str(score.misses), _percent(score.nme), *_rates_cells(rates)]
 
 
 def format_report(report: Report) -> str:
-    """The report as a table; errors and rates are percentages."""
+    """Return the report as a table; errors and rates are percentages."""
     lines = [*report.settings.describe(), ""]
     lines.append(f"{report.model or 'predictions'}, boxes: {report.boxes}")
     lines += [f"NOTE: {note}" for note in report.notes]
-    lines.append("")
-    head = ["faces", "images", "missed", "NME %", *_rates_head(report.settings.thresholds)]
-    rows = [
-        [
-            "all",
-            str(report.images),
-            str(report.missed),
-            _percent(report.nme),
-            *_rates_cells(report.at),
-        ]
-    ]
+    head = ["faces", "images", "misses", "NME %", *_rates_head(report.settings.thresholds)]
+    rows = [["all", *_score_cells(report, report.at_thresholds)]]
     for name, score in report.per_subset.items():
-        blank = [""] * (2 * len(report.at) - 2)
-        rows.append(
-            [
-                name,
-                str(score.images),
-                str(score.missed),
-                _percent(score.nme),
-                *_rates_cells([score]),
-                *blank,
-            ]
-        )
-    lines += [*_table(head, rows), ""]
-    if report.also:
-        rows = [
-            [rule, _percent(rate.nme), f"{100 * rate.threshold:g}", *_rates_cells([rate])]
-            for rule, rate in report.also.items()
-        ]
+        rows.append([name, *_score_cells(score, [score])])
+    lines += ["", *_table(head, rows), ""]
+    if report.other_norms:
+        rows = []
+        for rule, rate in report.other_norms.items():
+            limit = f"{100 * rate.threshold:g}"
+            rows.append([rule, _percent(rate.nme), limit, *_rates_cells([rate])])
         lines += [*_table(["other norm", "NME %", "at %", "FR", "AUC"], rows), ""]
-    lines += [
-        *_table(
-            ["part", "NME %"], [[part, _percent(value)] for part, value in report.per_part.items()]
-        ),
-        "",
-    ]
+    rows = [[part, _percent(value)] for part, value in report.per_part.items()]
+    lines += [*_table(["part", "NME %"], rows), ""]
     if report.reliability:
         lines += _reliability_lines(report.reliability)
     if report.perturbation:
-        rows = [
-            [p.kind, f"{p.amount:g}", _percent(p.nme), _percent(p.failure_rate)]
-            for p in report.perturbation
-        ]
+        rows = []
+        for p in report.perturbation:
+            rows.append([p.kind, f"{p.amount:g}", _percent(p.nme), _percent(p.failure_rate)])
         lines += [*_table(["box changed", "by", "NME %", "FR %"], rows), ""]
     if report.ms_per_face is not None:
-        lines.append(f"{report.ms_per_face:.2f} ms a face (median, of the whole call)")
+        lines.append(f"{report.ms_per_face:.2f} ms per face (median of complete calls)")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _reliability_lines(found: Reliability) -> list[str]:
-    rows = [
-        [f"under {k:g} sigma", _percent(v, 1), _percent(found.expected_under[k], 1)]
-        for k, v in found.under.items()
-    ]
+def _reliability_lines(found: Calibration) -> list[str]:
+    rows = []
+    for k, share in found.under.items():
+        rows.append(
+            [f"under {k:g} sigma", _percent(share, 1), _percent(found.expected_under[k], 1)]
+        )
     return [
         *_table([f"{found.points:,} points", "%", "Gaussian %"], rows),
         f"expected calibration error {_percent(found.ece)} % of the norm, "
@@ -283,62 +223,55 @@ class Comparison:
     names: tuple[str, ...]
     reports: tuple[Report, ...]
     notes: tuple[str, ...]
-    """What keeps the figures from being quite alike."""
+    """Differences that limit the comparison."""
 
     def table(self) -> str:
-        """The comparison as text; errors and rates are percentages."""
+        """Return the comparison as text; errors and rates are percentages."""
         first = self.reports[0]
         parts = list(first.per_part)
-        head = [
-            "model",
-            "boxes",
-            "images",
-            "missed",
-            "NME %",
-            *_rates_head(first.settings.thresholds),
-            "ms",
-            *parts,
-        ]
+        rates = _rates_head(first.settings.thresholds)
+        head = ["model", "boxes", "images", "misses", "NME %", *rates, "ms", *parts]
         rows = []
         for name, report in zip(self.names, self.reports, strict=True):
             ms = "-" if report.ms_per_face is None else f"{report.ms_per_face:.2f}"
             by_part = [_percent(report.per_part.get(part), 2) for part in parts]
-            counts = [report.boxes, str(report.images), str(report.missed)]
-            rows.append(
-                [name, *counts, _percent(report.nme), *_rates_cells(report.at), ms, *by_part]
-            )
+            scores = _score_cells(report, report.at_thresholds)
+            rows.append([name, report.boxes, *scores, ms, *by_part])
         notes = [f"NOTE: {note}" for note in self.notes]
         return "\n".join([*first.settings.describe(), *notes, "", *_table(head, rows), ""])
 
 
 def compare(reports: Sequence[Report], names: Sequence[str] | None = None) -> Comparison:
-    """`reports` side by side, called by `names` or by their models.
+    """Put reports side by side.
 
-    Raises: ProtocolError for fewer than two, for unlike protocols, or for unlike faces.
+    Args:
+        reports: At least two reports of one protocol on the same faces.
+        names: A name for each; None: their models.
+
+    Raises:
+        ProtocolError: If there are fewer than two, or their protocols or faces differ.
     """
-    called = (
-        tuple(names) if names else tuple(r.model or f"report {i}" for i, r in enumerate(reports, 1))
-    )
-    if len(reports) < 2 or len(called) != len(reports):
+    if not names:
+        names = [report.model or f"report {i}" for i, report in enumerate(reports, 1)]
+    if len(reports) < 2 or len(names) != len(reports):
         raise ProtocolError(
-            f"{len(reports)} reports and {len(called)} names; wanted two reports or more, each with one name"
+            f"{len(reports)} reports and {len(names)} names; "
+            "wanted two reports or more, each with one name"
         )
-    first = reports[0]
-    for name, report in zip(called[1:], reports[1:], strict=True):
-        _check_alike(called[0], first, name, report)
-    notes = [
-        f"{name}: {note}"
-        for name, report in zip(called, reports, strict=True)
-        for note in report.notes
-    ]
+    for name, report in zip(names[1:], reports[1:], strict=True):
+        _check_alike(names[0], reports[0], name, report)
+    notes = []
+    for name, report in zip(names, reports, strict=True):
+        notes += [f"{name}: {note}" for note in report.notes]
     if len({report.boxes for report in reports}) > 1:
         notes.append("the boxes differ: truth boxes flatter a model")
     if len({report.fingerprint for report in reports}) > 1:
         notes.append("the true points are not the same numbers (other copies of the images?)")
-    return Comparison(called, tuple(reports), tuple(notes))
+    return Comparison(tuple(names), tuple(reports), tuple(notes))
 
 
 def _check_alike(first_name: str, first: Report, name: str, report: Report) -> None:
+    """Raise ProtocolError if two reports do not compare."""
     both = f"{first_name!r} is of protocol {first.protocol!r}, {name!r} of {report.protocol!r}"
     if report.protocol != first.protocol:
         raise ProtocolError(
@@ -348,21 +281,29 @@ def _check_alike(first_name: str, first: Report, name: str, report: Report) -> N
         a, b = first.settings.model_dump(), report.settings.model_dump()
         differ = [key for key in a if a[key] != b[key]]
         raise ProtocolError(
-            f"{both}, but their {', '.join(differ)} differ; evaluate both anew on one version of it"
+            f"{both}, but their {', '.join(differ)} differ; "
+            "evaluate both again with one version of it"
         )
     if report.images != first.images:
         counts = f"{first_name!r} has {first.images} faces, {name!r} has {report.images}"
         raise ProtocolError(
             f"{counts}; figures of unlike faces do not compare: evaluate both on the same data"
         )
-    # other copies of the images have other numbers: then all faces are there, or they are called the same
-    whole = first.settings.faces == first.images
-    official = first.settings.faces is not None or first.settings.videos is not None
-    alike = {bare_name(one.image) for one in report.per_image} == {
-        bare_name(one.image) for one in first.per_image
-    }
-    if report.fingerprint != first.fingerprint and not whole and not (official and alike):
+    if report.fingerprint != first.fingerprint and not _same_faces(first, report):
         raise ProtocolError(
             f"{first_name!r} and {name!r} are of protocol {first.protocol!r} on different faces; "
             "evaluate both on the same folder"
         )
+
+
+def _same_faces(first: Report, report: Report) -> bool:
+    """Return True if reports with other annotations are of copies of the same images.
+
+    That is so if both have all faces of the protocol, or official faces of equal names.
+    """
+    protocol = first.settings
+    if protocol.faces == first.images:
+        return True
+    official = protocol.faces is not None or protocol.videos is not None
+    names = [{bare_name(face.image) for face in r.per_image} for r in (first, report)]
+    return official and names[0] == names[1]

@@ -1,9 +1,10 @@
-"""Tracks -> how steady, how late and how whole they are: jitter on still stretches, lag, numbers lost and mixed up.
+"""Measure tracks: jitter on still stretches, lag, gaps, id switches and misses.
 
-Lengths are fractions of the interocular distance, times are in frames.
+A track is the landmarks of a face per frame, (T, N, 2) pixels, nan without the face.
+Lengths are fractions of its norm, the interocular distance in pixels; times are in frames.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,222 +12,255 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, ProtocolError
 from ..face import Faces
-from ..geometry import Array, iou, landmark_box
+from ..geometry import Array, landmark_box
 from ..io.track_files import Tracks
 from ..schemes import scheme
 from ..tracking.filters import zero_phase
+from .matching import match_boxes
 from .protocols import MATCH_IOU
 
-STILL_FRAMES = 4.0
-"""Deviation in frames of the Gaussian that tells motion from jitter."""
-STILL = 0.005
-"""A frame is still where no point of the smoothed track moves farther, in interocular distances."""
-SHAKE = 0.015
-"""Nor does the middle of all points, which jitters little, move farther in any frame: a head may shake too fast for
-the smoothed track to show it."""
-REFERENCE_FRAMES = 1.5
-"""Deviation in frames of the Gaussian that makes the zero-phase reference for the lag."""
-FARTHEST = 10
-"""Frames of lag that are looked for, either way."""
-SHORTEST = 3 * FARTHEST
-"""Frames that a stretch needs to be measured."""
+MOTION_SIGMA = 4.0
+"""Sigma in frames of the Gaussian that separates motion from jitter."""
+STILL_SPEED = 0.005
+"""A frame is still if no point of the smoothed track moves faster, per frame."""
+STILL_STEP = 0.015
+"""And if the mean of all points, which jitters little, moves less in every frame: a head
+may shake too fast for the smoothed track to show it."""
+REFERENCE_SIGMA = 1.5
+"""Sigma in frames of the Gaussian that makes the zero-phase reference for the lag."""
+MAX_LAG = 10
+"""Greatest lag that is searched, in either direction."""
+MIN_FRAMES = 3 * MAX_LAG
+"""Least length of a stretch that is measured."""
+MIN_CORRELATION = 0.2
+"""Below this peak of the cross-correlation there is no lag."""
 
 
 @dataclass(frozen=True)
 class Stability:
-    """What is said of one face's track."""
+    """Stability of one face's track."""
 
     frames: int
-    """Frames in which the face is there."""
+    """Frames with the face."""
     gaps: int
-    """Times it was lost and came back."""
+    """Interruptions of the track."""
     still_frames: int
-    """Frames that are still, by the reference."""
+    """Frames in which the reference is still."""
     jitter: float
-    """Root mean square of the points' second differences on still stretches; nan where nothing is still."""
+    """Root mean square of the second differences in still frames; nan without any."""
     lag: float
-    """Frames behind the zero-phase reference; nan where nothing moves, or without a reference."""
+    """Frames after the zero-phase reference; nan without motion or reference."""
 
 
-def interocular(path: Array, scheme_name: str) -> float:
-    """The median distance between the outer eye corners of a track (T, N, 2), in pixels.
+def interocular(track: Array, scheme_name: str) -> float:
+    """Return the median distance between the outer eye corners of a track, in pixels.
 
-    Raises: InputError where the scheme has no eye corners or the face is never there.
+    Raises:
+        InputError: If the scheme has no eye corners, or the face is in no frame.
     """
     points = scheme(scheme_name)
     if "interocular" not in points.norm_points:
         raise InputError(
-            f"{scheme_name} has no eye corners to measure by; track with a scheme that has, as ibug68"
+            f"{scheme_name} has no eye corners to measure by; track with a scheme that has, "
+            "as ibug68"
         )
-    right, left = (path[:, list(group)].mean(1) for group in points.norm_points["interocular"])
+    right, left = (track[:, list(group)].mean(1) for group in points.norm_points["interocular"])
     lengths = np.linalg.norm(right - left, axis=-1)
     if not np.isfinite(lengths).any():
         raise InputError("the face is in no frame; wanted a track of at least one")
     return float(np.nanmedian(lengths))
 
 
-def stretches(path: Array, shortest: int = 1) -> list[slice]:
-    """The runs of frames in which a track (T, N, 2) is there without a gap, those of at least `shortest` frames."""
-    there = np.concatenate([[False], np.isfinite(path).all((1, 2)), [False]]).astype(int)
-    starts, stops = np.flatnonzero(np.diff(there) > 0), np.flatnonzero(np.diff(there) < 0)
-    return [
-        slice(a, b)
-        for a, b in zip(starts.tolist(), stops.tolist(), strict=True)
-        if b - a >= shortest
-    ]
+def stretches(track: Array, min_frames: int = 1) -> list[slice]:
+    """Return the runs of at least `min_frames` frames in which a track has its face."""
+    present = np.concatenate([[False], np.isfinite(track).all((1, 2)), [False]]).astype(int)
+    starts, stops = np.flatnonzero(np.diff(present) > 0), np.flatnonzero(np.diff(present) < 0)
+    runs = []
+    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+        if stop - start >= min_frames:
+            runs.append(slice(start, stop))
+    return runs
 
 
-def still_frames(path: Array, norm: float) -> NDArray[np.bool_]:
-    """(T,): the frames of a track (T, N, 2) in which the face keeps still, jitter apart."""
-    still = np.zeros(len(path), bool)
-    for part in stretches(path, SHORTEST):
-        speed = np.linalg.norm(np.gradient(zero_phase(path[part], STILL_FRAMES), axis=0), axis=-1)
-        steps = np.linalg.norm(np.diff(path[part].mean(1), axis=0), axis=-1)
-        shakes = np.maximum(np.append(steps, 0), np.append(0, steps)) > SHAKE * norm
-        # a shake that has just turned round is no rest either
-        shakes = np.convolve(shakes, np.ones(9), "same") > 0
-        still[part] = (speed.max(1) < STILL * norm) & ~shakes
+def speeds(track: Array, min_frames: int) -> Array:
+    """Return the speed of the fastest smoothed point, (T,); nan below `min_frames`."""
+    found = np.full(len(track), np.nan)
+    for part in stretches(track, min_frames):
+        velocity = np.gradient(zero_phase(track[part], MOTION_SIGMA), axis=0)
+        found[part] = np.linalg.norm(velocity, axis=-1).max(1)
+    return found
+
+
+def still_frames(track: Array, norm: float) -> NDArray[np.bool_]:
+    """Return the frames in which the face is still, apart from jitter, (T,)."""
+    still = np.nan_to_num(speeds(track, MIN_FRAMES), nan=np.inf) < STILL_SPEED * norm
+    for part in stretches(track, MIN_FRAMES):
+        steps = np.linalg.norm(np.diff(track[part].mean(1), axis=0), axis=-1)
+        shakes = np.maximum(np.append(steps, 0), np.append(0, steps)) > STILL_STEP * norm
+        # A shaking head is not at rest either while it reverses.
+        still[part] &= np.convolve(shakes, np.ones(9), "same") == 0
     return still
 
 
-def second_differences(path: Array, norm: float) -> Array:
-    """(T,): root mean square over the points of the second difference around each frame; nan at ends and gaps."""
-    second = np.full(len(path), np.nan)
-    second[1:-1] = np.sqrt(((path[2:] - 2 * path[1:-1] + path[:-2]) ** 2).sum(-1).mean(1)) / norm
+def second_differences(track: Array, norm: float) -> Array:
+    """Return the root mean square second difference of the points, (T,), or nan."""
+    second = np.full(len(track), np.nan)
+    differences = track[2:] - 2 * track[1:-1] + track[:-2]
+    second[1:-1] = np.sqrt((differences**2).sum(-1).mean(1)) / norm
     return second
 
 
-def jitter(path: Array, norm: float, still: NDArray[np.bool_]) -> float:
-    """The root mean square of `second_differences` over the `still` (T,) frames between still ones; nan without any."""
+def jitter(track: Array, norm: float, still: NDArray[np.bool_]) -> float:
+    """Return the root mean square of `second_differences` over `still` (T,) frames.
+
+    Both neighbors must be still; it is nan without such a frame.
+    """
     inner = still.copy()
     inner[1:-1] &= still[:-2] & still[2:]
-    values = second_differences(path, norm)[inner]
+    values = second_differences(track, norm)[inner]
     values = values[np.isfinite(values)]
     return float(np.sqrt((values**2).mean())) if len(values) else float("nan")
 
 
-def lag(path: Array, reference: Array) -> float:
-    """Frames by which a track (T, N, 2) comes after `reference` (T, N, 2), by the cross-correlation of their motions.
+def lag(track: Array, reference: Array) -> float:
+    """Return by how many frames `track` is late; nan if too little moves.
 
-    The reference is smoothed without a shift. Between frames by a parabola; nan where too little moves.
+    It is the peak of the cross-correlation of its motion with the reference's, between
+    frames by a parabola.
     """
-    both = np.where(np.isfinite(path) & np.isfinite(reference), path, np.nan)
-    sums = np.zeros((3, 2 * FARTHEST + 1))
-    for part in stretches(both, 2 * SHORTEST):
-        own = np.gradient(path[part], axis=0).reshape(part.stop - part.start, -1)
-        other = np.gradient(zero_phase(reference[part], REFERENCE_FRAMES), axis=0).reshape(
-            len(own), -1
-        )
-        still = other[FARTHEST:-FARTHEST]
-        for k, shift in enumerate(range(-FARTHEST, FARTHEST + 1)):
-            moved = own[FARTHEST + shift : len(own) - FARTHEST + shift]
-            sums[:, k] += (moved * still).sum(), (moved**2).sum(), (still**2).sum()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = sums[0] / np.sqrt(sums[1] * sums[2])
-    if not np.isfinite(correlation).all() or correlation.max() < 0.2:
+    correlation = _correlation(track, reference)
+    if not np.isfinite(correlation).all() or correlation.max() < MIN_CORRELATION:
         return float("nan")
     best = int(correlation.argmax())
-    if not 0 < best < 2 * FARTHEST:
-        return float(best - FARTHEST)
+    if not 0 < best < 2 * MAX_LAG:
+        return float(best - MAX_LAG)
     before, peak, after = correlation[best - 1 : best + 2]
     bend = before - 2 * peak + after
-    return float(best - FARTHEST + (0.5 * (before - after) / bend if bend < 0 else 0.0))
+    return float(best - MAX_LAG + (0.5 * (before - after) / bend if bend < 0 else 0.0))
 
 
-def measure(path: Array, scheme_name: str, reference: Array | None = None) -> Stability:
-    """The stability of one face's track (T, N, 2), nan where it is not there.
+def _correlation(track: Array, reference: Array) -> Array:
+    """Return the correlation of both motions at lags of -MAX_LAG to MAX_LAG."""
+    both = np.where(np.isfinite(track) & np.isfinite(reference), track, np.nan)
+    sums = np.zeros((3, 2 * MAX_LAG + 1))
+    for part in stretches(both, 2 * MIN_FRAMES):
+        frames = part.stop - part.start
+        own = np.gradient(track[part], axis=0).reshape(frames, -1)
+        smooth = zero_phase(reference[part], REFERENCE_SIGMA)
+        fixed = np.gradient(smooth, axis=0).reshape(frames, -1)[MAX_LAG:-MAX_LAG]
+        for k in range(2 * MAX_LAG + 1):
+            moved = own[k : k + len(fixed)]
+            sums[:, k] += (moved * fixed).sum(), (moved**2).sum(), (fixed**2).sum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(sums[0] / np.sqrt(sums[1] * sums[2]))
 
-    reference: the same face as measured frame by frame; by it is told what is still and what is late. None: what is
-    still is told by the track itself, and what is late by nothing: no track is behind itself.
-    Raises: InputError.
+
+def measure_stability(track: Array, scheme_name: str, reference: Array | None = None) -> Stability:
+    """Measure one face's track.
+
+    Args:
+        track: The track.
+        scheme_name: Its scheme.
+        reference: The same face measured frame by frame, to decide what is still and
+            late. None: the track itself decides what is still, and has no lag.
+
+    Raises:
+        InputError: If the numbers of frames differ, or the track has no eye corners.
     """
-    alone, reference = reference is None, path if reference is None else reference
-    if reference.shape != path.shape:
+    late = float("nan")
+    if reference is None:
+        reference = track
+    elif reference.shape == track.shape:
+        late = lag(track, reference)
+    else:
         raise InputError(
-            f"the track has shape {path.shape}, its reference {reference.shape}; wanted the same frames"
+            f"the track has shape {track.shape}, its reference {reference.shape}; "
+            "wanted the same frames"
         )
     norm = interocular(reference, scheme_name)
     still = still_frames(reference, norm)
-    parts = stretches(path)
-    frames = sum(part.stop - part.start for part in parts)
-    late = float("nan") if alone else lag(path, reference)
     return Stability(
-        frames, max(len(parts) - 1, 0), int(still.sum()), jitter(path, norm, still), late
+        frames=int(np.isfinite(track).all((1, 2)).sum()),
+        gaps=max(len(stretches(track)) - 1, 0),
+        still_frames=int(still.sum()),
+        jitter=jitter(track, norm, still),
+        lag=late,
     )
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """How well faces keep their numbers, against the truth."""
+class IdErrors:
+    """Errors of track ids against the truth."""
 
     frames: int
-    """Faces that are there, counted in every frame."""
-    switches: int
-    """Times a true face went on under another number."""
-    lost: int
-    """Of `frames`, those without the face."""
-    ghosts: int
-    """Faces found where there is none, counted in every frame."""
+    """True faces, summed over frames."""
+    id_switches: int
+    """Changes of the track id of a true face."""
+    misses: int
+    """True faces that were not found, summed over frames."""
+    false_positives: int
+    """Faces found without a true one, summed over frames."""
 
 
-def compare_numbers(found: Sequence[Faces], truth: Sequence[Faces]) -> Numbers:
-    """Found faces against true ones, frame by frame; faces are paired where their landmark boxes overlap by 0.3.
+def count_id_errors(found: Sequence[Faces], truth: Sequence[Faces]) -> IdErrors:
+    """Compare found faces with true ones, frame by frame.
 
-    Raises: ProtocolError where the numbers of frames differ, or a true face has no number.
+    Faces are matched if their landmark boxes have an IoU of at least 0.3.
+
+    Raises:
+        ProtocolError: If the numbers of frames differ, or a true face has no track id.
     """
     if len(found) != len(truth):
         raise ProtocolError(
             f"{len(found)} frames of tracks, {len(truth)} of truth; wanted the same video"
         )
     last: dict[int, int | None] = {}
-    frames = switches = lost = ghosts = 0
+    frames = switches = misses = false_positives = 0
     for own, true in zip(found, truth, strict=True):
-        pairs = dict(_paired(own, true))
-        frames, lost, ghosts = (
-            frames + len(true),
-            lost + len(true) - len(pairs),
-            ghosts + len(own) - len(pairs),
-        )
-        for t, f in pairs.items():
-            number = true[t].track_id
-            if number is None:
+        pairs = match_boxes(_boxes(true), _boxes(own), MATCH_IOU)
+        frames += len(true)
+        misses += len(true) - len(pairs)
+        false_positives += len(own) - len(pairs)
+        for row, column in pairs:
+            true_id, own_id = true[row].track_id, own[column].track_id
+            if true_id is None:
                 raise ProtocolError("a true face has no track_id; wanted one for every face")
-            switches += number in last and last[number] != own[f].track_id
-            last[number] = own[f].track_id
-    return Numbers(frames, switches, lost, ghosts)
+            switches += true_id in last and last[true_id] != own_id
+            last[true_id] = own_id
+    return IdErrors(frames, switches, misses, false_positives)
 
 
-def _paired(found: Faces, truth: Faces) -> Iterator[tuple[int, int]]:
-    """Pairs of true and found faces, those that overlap most first, each once."""
-    if not len(found) or not len(truth):
-        return
-    boxes = [np.stack([landmark_box(face.landmarks) for face in faces]) for faces in (truth, found)]
-    overlap = iou(*boxes)
-    while overlap.max() >= MATCH_IOU:
-        t, f = np.unravel_index(int(overlap.argmax()), overlap.shape)
-        yield int(t), int(f)
-        overlap[t], overlap[:, f] = -1, -1
+def _boxes(faces: Faces) -> Array:
+    boxes = [landmark_box(face.landmarks) for face in faces]
+    return np.reshape(boxes, (-1, 4))
 
 
-def path_in(reference: Tracks | None, number: int) -> Array | None:
-    """The points (T, N, 2) of the face of that number in `reference`; None where it has no such face."""
-    path = None if reference is None else reference.landmarks(number)
-    return path if path is not None and np.isfinite(path).any() else None
+def reference_track(reference: Tracks | None, track_id: int) -> Array | None:
+    """Return the track of a face in `reference`; None if it has no such face."""
+    track = None if reference is None else reference.landmarks(track_id)
+    return track if track is not None and np.isfinite(track).any() else None
 
 
 def measure_tracks(tracks: Tracks, reference: Tracks | None = None) -> dict[int, Stability]:
-    """The stability of every face of at least 30 frames, by its number.
+    """Measure every face of at least MIN_FRAMES frames, by track id.
 
-    reference: the same video tracked without a filter, with the same numbers; a face that it has not is measured alone.
-    Raises: InputError.
+    Args:
+        tracks: Tracks to measure.
+        reference: The same video tracked without a filter, with the same track ids; a
+            face that it lacks is measured alone.
+
+    Raises:
+        InputError: If the numbers of frames differ, or the scheme has no eye corners.
     """
     if reference is not None and len(reference.faces) != len(tracks.faces):
         raise InputError(
-            f"the tracks have {len(tracks.faces)} frames, the reference {len(reference.faces)}; wanted the same video"
+            f"the tracks have {len(tracks.faces)} frames, the reference {len(reference.faces)}; "
+            "wanted the same video"
         )
     found = {}
-    for number in tracks.ids():
-        path = tracks.landmarks(number)
-        if np.isfinite(path).all((1, 2)).sum() >= SHORTEST:
-            found[number] = measure(path, tracks.scheme, path_in(reference, number))
+    for track_id in tracks.ids():
+        track = tracks.landmarks(track_id)
+        if np.isfinite(track).all((1, 2)).sum() >= MIN_FRAMES:
+            own = reference_track(reference, track_id)
+            found[track_id] = measure_stability(track, tracks.scheme, own)
     return found

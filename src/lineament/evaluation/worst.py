@@ -1,4 +1,4 @@
-"""The faces with the greatest errors, each drawn once, as many as are asked for."""
+"""Keep the faces with the greatest errors, drawn for the report; depends on OpenCV."""
 
 import base64
 import heapq
@@ -13,60 +13,78 @@ from .report import WorstFace
 
 SIDE = 224
 PADDING = 1.6
-LEAST = 32.0
-"""Pixels of the image that are shown at least."""
+MIN_BOX_SIDE_PX = 32.0
+"""Least side of the box that a crop is taken around, for protocols of one point."""
 TRUTH, PREDICTION = (60, 220, 90), (240, 60, 50)
+SUBPIXEL_BITS = 3
 
 
 def draw_errors(image: NDArray[np.uint8], truth: Array, pred: Array | None) -> NDArray[np.uint8]:
-    """The face (SIDE, SIDE, 3): true points green, predicted points red and joined to them.
+    """Return a crop (SIDE, SIDE, 3): true points green, predicted ones red, joined.
 
-    image: RGB.    truth, pred: (N, 2), pixels of the image; true points that are nan are not drawn.
+    Args:
+        image: RGB image, (H, W, 3).
+        truth: True landmarks, (N, 2), pixels; those that are nan are not drawn.
+        pred: Predicted landmarks, (N, 2), pixels; None for a missed face.
     """
     box = landmark_box(truth)
-    if box_side(box) < LEAST:  # a protocol of one point
-        box = box_center(box)[[0, 1, 0, 1]] + np.array([-1, -1, 1, 1]) * LEAST / 2
+    if box_side(box) < MIN_BOX_SIDE_PX:
+        half = MIN_BOX_SIDE_PX / 2
+        box = np.concatenate([box_center(box) - half, box_center(box) + half])
     affine = crop_affine(box, SIDE, PADDING)
-    picture = warp(image, affine, SIDE)
-    wanted = apply_affine(affine, truth)
-    found = wanted if pred is None else apply_affine(affine, pred)
-    for a, b in zip(wanted, found, strict=True):
-        if not np.isfinite(a).all():
+    crop = warp(image, affine, SIDE)
+    starts = apply_affine(affine, truth)
+    ends = starts if pred is None else apply_affine(affine, pred)
+    for start, end in zip(starts, ends, strict=True):
+        if not np.isfinite(start).all():
             continue
-        start, end = (
-            tuple(int(v) for v in np.clip(np.round(p * 8), -(2**15), 2**15)) for p in (a, b)
-        )
         if pred is not None:
-            cv2.line(picture, start, end, PREDICTION, 1, cv2.LINE_AA, shift=3)
-            cv2.circle(picture, end, 12, PREDICTION, -1, cv2.LINE_AA, shift=3)
-        cv2.circle(picture, start, 12, TRUTH, -1, cv2.LINE_AA, shift=3)
-    return picture
+            cv2.line(
+                crop, _fixed(start), _fixed(end), PREDICTION, 1, cv2.LINE_AA, shift=SUBPIXEL_BITS
+            )
+            _dot(crop, end, PREDICTION)
+        _dot(crop, start, TRUTH)
+    return crop
+
+
+def _fixed(point: Array) -> tuple[int, int]:
+    """Return a point as OpenCV's fixed-point numbers, inside its range."""
+    x, y = np.clip(np.round(point * 2**SUBPIXEL_BITS), -(2**15), 2**15)
+    return int(x), int(y)
+
+
+def _dot(image: NDArray[np.uint8], point: Array, color: tuple[int, int, int]) -> None:
+    cv2.circle(image, _fixed(point), 12, color, -1, cv2.LINE_AA, shift=SUBPIXEL_BITS)
 
 
 class WorstFaces:
-    """Keeps the `count` faces of greatest error; a face is drawn when it enters, so no picture is kept whole."""
+    """Keeps the `count` faces of greatest error, each drawn when it enters."""
 
     def __init__(self, count: int) -> None:
         self.count = count
         self._heap: list[tuple[float, int, str, str]] = []
-        self._offered = 0
+        self._added = 0
 
-    def offer(
+    def add(
         self, error: float, name: str, image: NDArray[np.uint8], truth: Array, pred: Array | None
     ) -> None:
-        """Keep this face if it is among the worst so far; of equal errors the earlier one stays."""
-        self._offered += 1
+        """Keep this face if it is among the worst so far; of equals, keep the earlier.
+
+        Arguments are those of `draw_errors`; `error` is inf if the face was missed.
+        """
+        self._added += 1
         if self.count < 1 or (len(self._heap) == self.count and error <= self._heap[0][0]):
             return
-        encoded = cv2.imencode(
-            ".jpg", cv2.cvtColor(draw_errors(image, truth, pred), cv2.COLOR_RGB2BGR)
-        )[1]
-        entry = (error, -self._offered, name, base64.b64encode(encoded.tobytes()).decode("ascii"))
-        (heapq.heappush if len(self._heap) < self.count else heapq.heapreplace)(self._heap, entry)
+        drawn = cv2.cvtColor(draw_errors(image, truth, pred), cv2.COLOR_RGB2BGR)
+        jpeg = base64.b64encode(cv2.imencode(".jpg", drawn)[1].tobytes()).decode("ascii")
+        heapq.heappush(self._heap, (error, -self._added, name, jpeg))
+        if len(self._heap) > self.count:
+            heapq.heappop(self._heap)
 
     def faces(self) -> tuple[WorstFace, ...]:
-        """Those kept, greatest error first."""
-        return tuple(
-            WorstFace(image=name, nme=None if error == float("inf") else error, picture=picture)
-            for error, _, name, picture in sorted(self._heap, reverse=True)
-        )
+        """Return the kept faces, greatest error first."""
+        found = []
+        for error, _, name, jpeg in sorted(self._heap, reverse=True):
+            nme = None if error == float("inf") else error
+            found.append(WorstFace(image=name, nme=nme, jpeg=jpeg))
+        return tuple(found)

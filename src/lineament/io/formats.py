@@ -1,6 +1,7 @@
-"""Faces written down as NumPy, JSON, CSV, Parquet, .pts, COCO and supervision's key points; JSON and .pts read back.
+"""Faces -> NumPy, JSON, CSV, Parquet, .pts, COCO, supervision; JSON and .pts -> faces.
 
-Coordinates stay in the image's frame (geometry.py), except in .pts, which counts pixels from 1.
+Coordinates are in the image's frame (geometry.py), except in .pts, which counts pixels
+from 1.
 """
 
 import csv
@@ -23,10 +24,11 @@ ROWS_AT_ONCE = 4096  # faces held in memory before they go to a Parquet file
 
 
 def faces_to_numpy(faces: Faces) -> dict[str, NDArray[Any]]:
-    """Arrays of F faces with N points, fit for numpy.savez.
+    """Return F faces with N landmarks as arrays, ready for numpy.savez.
 
-    landmarks (F, N, 2), scores and sigma_px (F, N), boxes (F, 4), box_scores (F,), track_ids (F,) with -1 for none,
-    scheme as text of shape ().
+    Returns:
+        landmarks (F, N, 2), scores and sigma_px (F, N), boxes (F, 4), box_scores (F,),
+        track_ids (F,) with -1 for none, scheme as text of shape ().
     """
     return {
         "landmarks": faces.landmarks,
@@ -42,7 +44,7 @@ def faces_to_numpy(faces: Faces) -> dict[str, NDArray[Any]]:
 
 
 def _numbers(array: Array, decimals: int | None) -> list[Any]:
-    """Nested lists; a value that is not finite becomes None, which JSON can write."""
+    """Return nested lists; a value that is not finite becomes None, which JSON can write."""
     rounded = array if decimals is None else array.round(decimals)
     if np.isfinite(rounded).all():
         return list(rounded.tolist())
@@ -52,10 +54,14 @@ def _numbers(array: Array, decimals: int | None) -> list[Any]:
 
 
 def faces_to_dict(faces: Faces, image: str = "", decimals: int | None = None) -> dict[str, Any]:
-    """{"image", "faces": [{"box", "score", "landmarks", "scores", "sigma_px"}], "scheme"}, of plain lists and numbers.
+    """Return faces as plain lists and numbers: {"image", "faces", "scheme"}.
 
-    image: the path or name to state.    decimals: round to so many; None writes every digit.
-    A tracked face also has "track_id".
+    Each face is {"box", "score", "landmarks", "scores", "sigma_px"}, with "track_id" if
+    it is tracked; units are those of Face.
+
+    Args:
+        image: Path or name of the image.
+        decimals: Digits after the decimal point; None keeps all.
     """
     listed = []
     for face in faces:
@@ -73,11 +79,7 @@ def faces_to_dict(faces: Faces, image: str = "", decimals: int | None = None) ->
 
 
 def faces_to_json(faces: Faces, image: str = "", decimals: int | None = None) -> str:
-    """One line of strict JSON, without NaN: {"image", "faces": [{"box", "score", "landmarks", "scores", "sigma_px"}],
-    "scheme"}; what each holds and its unit is as in Face. A tracked face also has "track_id".
-
-    image: the path or name to state.    decimals: round to so many; None writes every digit.
-    """
+    """Return faces_to_dict(...) as one line of strict JSON, without NaN."""
     return json.dumps(faces_to_dict(faces, image, decimals), allow_nan=False, ensure_ascii=False)
 
 
@@ -102,7 +104,7 @@ def _face_from(entry: Any, number: int, scheme: str) -> Face:
         )
     except (InputError, ValueError, TypeError, IndexError) as error:
         raise DataError(
-            f"face {number}: {error}; mend that face or write the file again"
+            f"face {number}: {error}; correct that face or write the file again"
         ) from error
     wanted = len(scheme_called(scheme))
     if len(face) != wanted:
@@ -113,7 +115,11 @@ def _face_from(entry: Any, number: int, scheme: str) -> Face:
 
 
 def faces_from_dict(given: Mapping[str, Any]) -> Faces:
-    """The Faces that faces_to_dict wrote.    Raises: DataError where something is missing or of a wrong shape."""
+    """Return the Faces that faces_to_dict wrote.
+
+    Raises:
+        DataError: If a key is missing or an array has the wrong shape.
+    """
     if (
         not isinstance(given, Mapping)
         or not isinstance(given.get("faces"), list)
@@ -134,7 +140,11 @@ def faces_from_dict(given: Mapping[str, Any]) -> Faces:
 
 
 def faces_from_json(text: str) -> tuple[str, Faces]:
-    """The image's name and its Faces, from the text of faces_to_json.    Raises: DataError where it is not that."""
+    """Return the image's name and its Faces from the text of faces_to_json.
+
+    Raises:
+        DataError: If the text is not that.
+    """
     try:
         given = json.loads(text)
     except json.JSONDecodeError as error:
@@ -145,13 +155,13 @@ def faces_from_json(text: str) -> tuple[str, Faces]:
 
 IMAGE = ("image",)
 VIDEO = ("frame", "time")
-"""What the first columns of a table are called: of faces in pictures, and in the frames of a video."""
+"""Names of the first columns of a table of faces: in images, and in the frames of a video."""
 Where = str | tuple[int, float]
-"""The values of those columns: a picture's name, or a frame's number and time in seconds."""
+"""Values of those columns: an image's name, or a frame's number and time in seconds."""
 
 
 def csv_columns(scheme: str, lead: tuple[str, ...] = IMAGE) -> list[str]:
-    """The header of a CSV of faces: what the face is, its box, then x, y, score and sigma_px of each point."""
+    """Return the header of a CSV: the face, its box, then x, y, score, sigma_px per landmark."""
     points = range(len(scheme_called(scheme)))
     box = ["box_x0", "box_y0", "box_x1", "box_y1"]
     of_points = [f"{what}_{i}" for i in points for what in ("x", "y", "score", "sigma_px")]
@@ -159,7 +169,7 @@ def csv_columns(scheme: str, lead: tuple[str, ...] = IMAGE) -> list[str]:
 
 
 def csv_rows(faces: Faces, where: Where = "") -> list[list[str | int | float]]:
-    """One row for each face, in the order of csv_columns; track_id is empty where there is none."""
+    """Return one row per face, in the order of csv_columns; track_id is empty if there is none."""
     rows: list[list[str | int | float]] = []
     for number, face in enumerate(faces):
         of_points = np.column_stack([face.landmarks, face.scores, face.sigma_px]).ravel().tolist()
@@ -178,7 +188,8 @@ def _of_scheme(results: Iterable[tuple[Any, Faces]], scheme: str) -> Iterable[tu
     for image, faces in results:
         if faces.scheme != scheme:
             raise SchemeError(
-                f"the faces of {image!r} are {faces.scheme}, not {scheme}; write one file for each scheme"
+                f"the faces of {image!r} are {faces.scheme}, not {scheme}; "
+                "write one file per scheme"
             )
         yield image, faces
 
@@ -189,14 +200,18 @@ def write_csv(
     scheme: str,
     lead: tuple[str, ...] = IMAGE,
 ) -> None:
-    """Write a CSV of the faces of (image, faces) pairs: a header, then one row a face; the file appears when complete.
+    """Write (image, faces) pairs as CSV, one row per face; the file appears when complete.
 
-    lead: what the first columns are called; with frame and time, results are ((frame, time), faces) pairs.
-    Raises: SchemeError where faces are of another scheme.
+    Args:
+        lead: Names of the first columns; with frame and time, results are ((frame,
+            time), faces) pairs.
+
+    Raises:
+        SchemeError: If faces are of another scheme.
     """
     with (
-        atomic_path(path) as beside,
-        beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as text,
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as text,
     ):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(csv_columns(scheme, lead))
@@ -210,11 +225,17 @@ def write_parquet(
     scheme: str,
     lead: tuple[str, ...] = IMAGE,
 ) -> None:
-    """Write a Parquet file of the faces of (image, faces) pairs, one row a face; the file appears when complete.
+    """Write (image, faces) pairs as Parquet, one row per face; the file appears when complete.
 
-    Columns: image, face, scheme, track_id, score, box [4], x [N], y [N], scores [N], sigma_px [N].    lead: as for
-    write_csv.
-    Raises: ExtraError without pyarrow; SchemeError where faces are of another scheme.
+    Columns: image, face, scheme, track_id, score, box [4], x [N], y [N], scores [N],
+        sigma_px [N].
+
+    Args:
+        lead: As in write_csv.
+
+    Raises:
+        ExtraError: If pyarrow is not installed.
+        SchemeError: If faces are of another scheme.
     """
     try:
         import pyarrow
@@ -231,11 +252,11 @@ def write_parquet(
     }
     columns |= dict.fromkeys(("box", "x", "y", "scores", "sigma_px"), values)
     schema = pyarrow.schema(list(columns.items()))
-    with atomic_path(path) as beside, pyarrow.parquet.ParquetWriter(beside, schema) as writer:
+    with atomic_path(path) as temporary, pyarrow.parquet.ParquetWriter(temporary, schema) as writer:
         rows: list[dict[str, Any]] = []
         for where, faces in _of_scheme(results, scheme):
             first: dict[str, Any] = dict(zip(lead, _lead(where), strict=True))
-            if isinstance(where, str):  # a file name may hold bytes that are no text
+            if isinstance(where, str):  # a file name may hold bytes that are not text
                 first[lead[0]] = where.encode("utf-8", "backslashreplace").decode()
             rows += [first | _parquet_row(i, face) for i, face in enumerate(faces)]
             if len(rows) >= ROWS_AT_ONCE:
@@ -259,15 +280,19 @@ def _parquet_row(number: int, face: Face) -> dict[str, Any]:
 
 
 def format_pts(landmarks: ArrayLike) -> str:
-    """The text of a .pts file for `landmarks` (N, 2), which it counts from 1."""
+    """Return `landmarks` (N, 2) as the text of a .pts file, which counts from 1."""
     lines = [f"{x + 1:.3f} {y + 1:.3f}" for x, y in as_points(landmarks)]
     return "\n".join(["version: 1", f"n_points: {len(lines)}", "{", *lines, "}", ""])
 
 
 def parse_pts(text: str, name: str = "this text") -> Array:
-    """The points (N, 2) of a .pts file's text, with or without header, moved to 0-based pixels.
+    """Return the points (N, 2) of a .pts file's text, with or without header, as 0-based pixels.
 
-    name: what an error calls the file.    Raises: DataError where a line or the stated count is wrong.
+    Args:
+        name: How errors call the file.
+
+    Raises:
+        DataError: If a line or the stated count is wrong.
     """
     stated = None
     rows: list[list[float]] = []
@@ -284,20 +309,22 @@ def parse_pts(text: str, name: str = "this text") -> Array:
             row = []
         if len(row) != 2:
             raise DataError(
-                f"{name}:{number}: {line.strip()[:60]!r}; wanted two numbers, x and y, counted from 1"
+                f"{name}:{number}: {line.strip()[:60]!r}; "
+                "wanted two numbers, x and y, counted from 1"
             )
         rows.append(row)
     if not rows:
-        raise DataError(f"{name}: no points; wanted one line of x and y for each point")
+        raise DataError(f"{name}: no points; wanted one line of x and y per point")
     if stated is not None and stated.isdigit() and int(stated) != len(rows):
         raise DataError(
-            f"{name}: the header says {stated} points, {len(rows)} follow; mend the header or the points"
+            f"{name}: the header says {stated} points, {len(rows)} follow; "
+            "correct the header or the points"
         )
     return np.array(rows) - 1.0
 
 
 def faces_to_pts(faces: Faces, stem: str) -> dict[str, str]:
-    """File names and texts, one .pts a face: `stem`.pts where there is one face, `stem`_1.pts and on where several."""
+    """Return file name -> .pts text: `stem`.pts of one face; `stem`_1.pts, ... of several."""
     if len(faces) == 1:
         return {f"{stem}.pts": format_pts(faces[0].landmarks)}
     return {
@@ -306,11 +333,14 @@ def faces_to_pts(faces: Faces, stem: str) -> dict[str, str]:
 
 
 def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str, Any]:
-    """A COCO keypoints data set (images, annotations, categories) of (image, faces) pairs, fit for json.dumps.
+    """Return (image, faces) pairs as a COCO keypoints data set, ready for json.dumps.
 
-    Ids count from 1, as do the points in "skeleton"; bbox is x, y, width, height; every keypoint has v = 2, its score
-    stands in "keypoint_scores". An image without a face is listed without annotations.
-    Raises: SchemeError where faces are of another scheme.
+    Ids count from 1, as do the points in "skeleton"; bbox is x, y, width, height; every
+    keypoint has v = 2 and its score in "keypoint_scores". An image without a face is
+    listed without annotations.
+
+    Raises:
+        SchemeError: If faces are of another scheme.
     """
     points = scheme_called(scheme)
     images: list[dict[str, Any]] = []
@@ -349,15 +379,16 @@ def _coco_face(face: Face) -> dict[str, Any]:
 
 
 def faces_to_supervision(faces: Faces) -> Any:
-    """supervision.KeyPoints of the faces: xy (F, N, 2) and keypoint confidence (F, N); boxes and scores are in `data`.
+    """Return faces as supervision.KeyPoints; boxes and their scores are in `data`.
 
-    Raises: ExtraError where supervision is not installed.
+    Raises:
+        ExtraError: If supervision is not installed.
     """
     try:
         import supervision
     except ImportError as error:
         raise missing_extra("supervision", "supervision") from error
-    # the confidence goes by position: its name changed between supervision's versions
+    # by position: the argument's name changed between supervision's versions
     return supervision.KeyPoints(
         faces.landmarks.astype(np.float32),
         np.zeros(len(faces), dtype=np.int_),

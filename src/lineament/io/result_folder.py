@@ -1,20 +1,20 @@
-"""Pictures -> result files, a few pictures at a time; what a folder already holds is not made again.
+"""A folder of results: one JSON record per image, kept between runs; exports of them.
 
-One JSON file a picture is the record; the other formats are gathered from those records at the end.
+A record states the digest of all that it depends on, so that a later run knows whether
+it is up to date.
 """
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..atomic import atomic_path
-from ..errors import DataError, ImageError, InputError
+from ..errors import DataError
 from ..face import Faces
 from ..geometry import as_boxes
 from .formats import (
@@ -25,297 +25,161 @@ from .formats import (
     write_csv,
     write_parquet,
 )
-from .image import find_images, read_image
+from .input_images import DRAWN, InputImage, boxes_of, image_of_face
 
-FORMATS = ("json", "csv", "parquet", "pts", "coco")
 SETTINGS = "lineament.json"
 DECIMALS = 4
-DRAWN = ".drawn.jpg"
-BATCH_IMAGES, BATCH_PIXELS = 8, 16_000_000
-Predict = Callable[[list[Any], Any], list[Faces]]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture to look at."""
-
-    image: Path
-    name: str
-    """Its place below the result folder, without suffix; unlike that of every other job."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A path that gave no result."""
-
-    path: str
-    reason: str
-    """One line."""
-
-
-def find_jobs(
-    paths: Sequence[str | os.PathLike[str]], out: Path | None = None
-) -> tuple[list[Job], list[Failure]]:
-    """A job for each picture that `paths` (files, folders, patterns) name, and a failure for each that names none.
-
-    A picture in a folder keeps its place below it.    out: where results go; pictures that folders and patterns find
-    there are results.
-    """
-    results = None if out is None else out.resolve()
-    found: dict[Path, Path] = {}
-    failures = []
-    for path in paths:
-        try:
-            images = find_images(path)
-        except ImageError as error:
-            failures.append(Failure(os.fspath(path), str(error)))
-            continue
-        root = _root(Path(path))
-        for image in images:
-            if root and results and _is_result(image.resolve(), results, root.resolve()):
-                continue
-            found.setdefault(image, image.relative_to(root) if root else Path(image.name))
-    return _named(found), failures
-
-
-def _is_result(image: Path, results: Path, root: Path) -> bool:
-    """Whether a picture found below `root` was made by a run whose results go below `results`."""
-    return results in image.parents and (
-        image.name.endswith(DRAWN) or (results != root and root in results.parents)
-    )
-
-
-def _root(path: Path) -> Path | None:
-    """The folder below which the pictures of `path` keep their place; None for a single file."""
-    if path.is_dir():
-        return path
-    if path.exists():
-        return None
-    fixed = []
-    for part in path.parts[:-1]:
-        if any(sign in part for sign in "*?["):
-            break
-        fixed.append(part)
-    return Path(*fixed)
-
-
-def _named(found: Mapping[Path, Path]) -> list[Job]:
-    """Jobs whose names differ: one taken already keeps its suffix, and is numbered where that is taken too.
-
-    Nor is one the name of a face of another: those of IMG are IMG_1, IMG_2.
-    """
-    taken: set[str] = {SETTINGS.removesuffix(".json"), "faces", "faces.coco"}
-    of_faces: set[str] = set()
-    jobs = []
-    for image, below in found.items():
-        candidates = [below.with_suffix("").as_posix(), below.as_posix()]
-        number = 2
-        while (name := candidates.pop(0)) in taken | of_faces or _whose(name) in taken:
-            if not candidates:
-                candidates.append(f"{below.as_posix()}-{number}")
-                number += 1
-        taken.add(name)
-        of_faces.add(_whose(name))
-        jobs.append(Job(image, name))
-    return jobs
-
-
-def _whose(name: str) -> str:
-    """The picture of which `name` would be a face, as IMG of IMG_2; else `name` with a sign that no path has."""
-    stem, _, number = name.rpartition("_")
-    return stem if number.isdigit() else f"{name}\0"
-
-
-def predict_jobs(
-    predict: Predict, jobs: Sequence[Job], boxes: Mapping[str, ArrayLike] | None = None
-) -> Iterator[tuple[Job, NDArray[np.uint8] | None, Faces | InputError]]:
-    """Each job, in order, with its picture and its faces, or with the error that says why there are none.
-
-    predict: a Predictor, or anything called like it.    boxes: (F, 4) by picture, under its path or its file name.
-    """
-    batch: list[tuple[Job, NDArray[np.uint8]]] = []
-    for job in jobs:
-        try:
-            picture = read_image(job.image)
-            if boxes is not None:
-                as_boxes(boxes_of(job, boxes))
-        except InputError as error:
-            yield from _predicted(predict, batch, boxes)
-            batch = []
-            yield job, None, error
-            continue
-        batch.append((job, picture))
-        if len(batch) == BATCH_IMAGES or sum(p.size // 3 for _, p in batch) > BATCH_PIXELS:
-            yield from _predicted(predict, batch, boxes)
-            batch = []
-    yield from _predicted(predict, batch, boxes)
-
-
-def _predicted(
-    predict: Predict,
-    batch: list[tuple[Job, NDArray[np.uint8]]],
-    boxes: Mapping[str, ArrayLike] | None,
-) -> Iterator[tuple[Job, NDArray[np.uint8] | None, Faces | InputError]]:
-    if not batch:
-        return
-    given = None if boxes is None else [boxes_of(job, boxes) for job, _ in batch]
-    try:
-        found = predict([picture for _, picture in batch], given)
-    except InputError as error:  # of one of them, such as a box outside its picture
-        if len(batch) == 1:
-            yield batch[0][0], None, error
-        else:
-            for entry in batch:
-                yield from _predicted(predict, [entry], boxes)
-        return
-    for (job, picture), faces in zip(batch, found, strict=True):
-        yield job, picture, faces
-
-
-def boxes_of(job: Job, boxes: Mapping[str, ArrayLike]) -> ArrayLike:
-    """The boxes of its picture among `boxes`, by path, file name or stem.    Raises: DataError where none is given."""
-    for key in (str(job.image), job.image.name, job.image.stem):
-        if key in boxes:
-            return boxes[key]
-    raise DataError(
-        f"{job.image}: no boxes given for it; name it in the file of boxes, or leave --boxes out"
-    )
-
-
-def read_boxes(path: Path) -> dict[str, ArrayLike]:
-    """Boxes by picture, from a JSON file {"picture.jpg": [[x0, y0, x1, y1], ...]}.    Raises: DataError."""
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(
-            f"{path}: cannot be read as boxes ({error}); wanted a JSON file of boxes by picture"
-        ) from error
-    if not isinstance(given, dict):
-        raise DataError(
-            f'{path}: a {type(given).__name__}; wanted an object {{"picture.jpg": [[x0, y0, x1, y1]]}}'
-        )
-    return given
 
 
 class ResultFolder:
-    """The results of one kind of run, below one folder.
+    """The results of runs with the same settings, below one folder.
 
-    settings: what the results depend on; a folder made with others is refused.    again: make every result anew.
-    jobs: what is made; with `again` and other settings they have to be all that the folder holds.
-    boxes: as they are given, (F, 4) by picture; a result of other boxes is made anew.
-    Raises: DataError where the folder holds results of other settings, is a file, or cannot be written.
+    Args:
+        folder: Made if it does not exist.
+        settings: Everything but the image and its boxes that a result depends on.
+        overwrite: Replace results, also those of other settings.
+        images: The images of this run; when settings change, they have to be all that
+            the folder holds.
+        boxes: Boxes given per image, (F, 4); None: detected.
+
+    Raises:
+        DataError: If the folder holds results of other settings, is a file, or cannot
+            be written.
     """
 
     def __init__(
         self,
         folder: Path,
         settings: Mapping[str, Any],
-        again: bool = False,
-        jobs: Sequence[Job] = (),
+        overwrite: bool = False,
+        images: Sequence[InputImage] = (),
         boxes: Mapping[str, ArrayLike] | None = None,
     ) -> None:
-        self.folder = folder
-        self.again, self.boxes = again, boxes
-        record = folder / SETTINGS
+        self.folder, self.settings = folder, dict(settings)
+        self.overwrite, self.boxes = overwrite, boxes
         if folder.exists() and not folder.is_dir():
             raise DataError(f"{folder} is a file; give --out a folder for the results")
-        if record.is_file() and not again:
-            _check_settings(record, settings)
-        elif record.is_file() and _settings_of(record) != dict(settings):
-            self._refuse_others(jobs)
-        if _settings_of(record) != dict(settings):
-            self._write(record, json.dumps(dict(settings), indent=1) + "\n")
-        self.begun_ns = record.stat().st_mtime_ns
+        path = folder / SETTINGS
+        before = _read_json(path)
+        if before == self.settings:
+            return
+        if path.is_file():
+            self._refuse_mixing(before, images)
+        self._write(path, json.dumps(self.settings, indent=1) + "\n")
 
-    def _refuse_others(self, jobs: Sequence[Job]) -> None:
-        """Raises: DataError where the folder holds a result that is not of `jobs`, and would keep its old settings."""
-        gathered = {self.folder / SETTINGS, self.folder / "faces.coco.json"}
-        others = set(self.folder.rglob("*.json")) - gathered - {self.path(job) for job in jobs}
+    def _refuse_mixing(self, before: Any, images: Sequence[InputImage]) -> None:
+        """Raise DataError if the folder would then hold results of other settings."""
+        if not self.overwrite:
+            held = _listed(before) if isinstance(before, dict) else "unknown settings"
+            raise DataError(
+                f"{self.folder} holds results of {held}; this run is {_listed(self.settings)}: "
+                "choose another --out, or add --overwrite"
+            )
+        own = {self.folder / SETTINGS, self.folder / "faces.coco.json"}
+        others = set(self.folder.rglob("*.json")) - own - set(map(self.path, images))
         if others:
             raise DataError(
-                f"{self.folder} holds {min(others).name}, made with other settings, and its picture is not named now; "
-                "name every picture with --again, or choose another --out"
+                f"{self.folder} holds {min(others).name}, a result of other settings whose image "
+                "is not named now; name every image with --overwrite, or choose another --out"
             )
 
-    def path(self, job: Job) -> Path:
-        """The record of `job`."""
-        return self.folder / f"{job.name}.json"
+    def path(self, image: InputImage) -> Path:
+        """Return the path of the record of `image`."""
+        return self.folder / f"{image.name}.json"
 
-    def drawn(self, job: Job) -> Path:
-        """The picture of `job` with its landmarks drawn."""
-        return self.folder / f"{job.name}{DRAWN}"
+    def drawn_path(self, image: InputImage) -> Path:
+        """Return the path of the copy of `image` with its landmarks drawn."""
+        return self.folder / f"{image.name}{DRAWN}"
 
-    def has(self, job: Job, draw: bool = False) -> bool:
-        """Whether `job` is done: recorded, after its picture was last changed, and drawn where that is wanted.
+    def has(self, image: InputImage, drawn: bool = False) -> bool:
+        """Return whether the record of `image` is up to date and, if `drawn`, its drawing exists.
 
-        Raises: DataError where the record is of another picture.
+        Raises:
+            DataError: If the record is of another image.
         """
-        path, drawn = self.path(job), self.drawn(job)
-        record = None if self.again else _settings_of(path)
-        if record is None or (draw and not drawn.is_file()):
+        path = self.path(image)
+        record = None if self.overwrite else _read_json(path)
+        if record is None or (drawn and not self.drawn_path(image).is_file()):
             return False
         if not isinstance(record, dict) or not {"image", "faces"} <= record.keys():
             raise DataError(
-                f"{path} is no result of {job.image}; choose another --out, or add --again to replace it"
+                f"{path} is not a result of {image.path}; choose another --out, or add --overwrite "
+                "to replace it"
             )
-        if Path(str(record["image"])).resolve() != job.image.resolve():
+        if Path(str(record["image"])).resolve() != image.path.resolve():
             raise DataError(
-                f"{path} is the result of {record['image']}, not of {job.image}; choose another --out, or add --again"
+                f"{path} is the result of {record['image']}, not of {image.path}; choose another "
+                "--out, or add --overwrite"
             )
-        changed = job.image.stat().st_mtime_ns if job.image.is_file() else 0
-        made = min(file.stat().st_mtime_ns for file in ([path, drawn] if draw else [path]))
-        return made >= max(changed, self.begun_ns) and record.get("given") == self._given(job)
+        return record.get("inputs_digest") == self._digest(image)
 
-    def _given(self, job: Job) -> Any:
-        """The boxes given for `job`, as they are recorded; None where they were detected."""
-        return None if self.boxes is None else as_boxes(boxes_of(job, self.boxes)).tolist()
+    def _digest(self, image: InputImage) -> str:
+        """Return the digest of the settings, the boxes given and the bytes of the image file."""
+        boxes = None if self.boxes is None else as_boxes(boxes_of(image, self.boxes)).tolist()
+        digest = sha256(json.dumps([self.settings, boxes], sort_keys=True).encode())
+        if image.path.is_file():
+            digest.update(image.path.read_bytes())
+        return digest.hexdigest()[:16]
 
-    def write(self, job: Job, faces: Faces) -> None:
-        """Records the faces of `job`.    Raises: DataError where it cannot be written."""
-        if self.path(job).is_file():
-            # an older drawing would show other landmarks than the record; a new one is later than the old record
-            drawn = self.drawn(job)
-            if drawn.is_file() and drawn.stat().st_mtime <= self.path(job).stat().st_mtime:
-                drawn.unlink()
-        record = record_of(job, faces) | ({} if self.boxes is None else {"given": self._given(job)})
-        self._write(self.path(job), json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n")
+    def write(self, image: InputImage, faces: Faces, drawn: bool = False) -> None:
+        """Write the record of `image`.
 
-    def read(self, job: Job) -> tuple[str, Faces]:
-        """The picture's path and its faces, as recorded.    Raises: DataError where the record is broken."""
-        path = self.path(job)
+        Args:
+            drawn: Whether these faces have just been drawn; if not, an older drawing is
+                deleted.
+
+        Raises:
+            DataError: If the record cannot be written.
+        """
+        record = to_record(image, faces) | {"inputs_digest": self._digest(image)}
+        before = _read_json(self.path(image))
+        if before is not None and not drawn:
+            self.drawn_path(image).unlink(missing_ok=True)
+        if isinstance(before, dict) and "pts" in before:
+            record["pts"] = before["pts"]
+        self._write_record(image, record)
+
+    def read(self, image: InputImage) -> tuple[str, Faces]:
+        """Return the image's path and its faces as recorded.
+
+        Raises:
+            DataError: If the record is broken.
+        """
+        path = self.path(image)
         try:
-            given = json.loads(path.read_text(encoding="utf-8"))
-            size = given.get("image_size")
+            record = json.loads(path.read_text(encoding="utf-8"))
+            size = record.get("image_size")
             faces = replace(
-                faces_from_dict(given),
+                faces_from_dict(record),
                 image_size=None if size is None else (int(size[0]), int(size[1])),
             )
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise DataError(
                 f"{path}: a broken record ({error}); delete it and run again"
             ) from error
-        return str(given["image"]), faces
+        return str(record["image"]), faces
 
-    def gather(self, jobs: Sequence[Job], kind: str, scheme: str) -> Path:
-        """Writes the records of `jobs` as `kind` (of FORMATS) too; gives the file, or the folder where it is several.
+    def export(self, images: Sequence[InputImage], kind: str, scheme: str) -> Path:
+        """Write the records of `images` in another format, too.
 
-        Raises: ExtraError for parquet without pyarrow.
+        Args:
+            kind: csv, parquet, coco: one file; pts: one per face; json: the records
+                themselves.
+            scheme: Landmark scheme of all faces.
+
+        Returns:
+            The file, or the folder if there are several.
+
+        Raises:
+            ExtraError: For parquet without pyarrow.
         """
-        results = (self.read(job) for job in jobs)
-        if kind == "pts":
-            for job, (_, faces) in zip(jobs, results, strict=True):
-                texts = faces_to_pts(faces, job.name)
-                for path in self._pts_of(job):
-                    if not self.again and path.stat().st_mtime_ns < self.begun_ns:
-                        raise DataError(
-                            f"{path} is older than these results; choose another --out, or add --again"
-                        )
-                    path.unlink()
-                for name, text in texts.items():
-                    self._write(self.folder / name, text)
-            return self.folder
         if kind == "json":
             return self.folder
+        if kind == "pts":
+            for image in images:
+                self._write_pts(image)
+            return self.folder
+        results = map(self.read, images)
         path = self.folder / ("faces.coco.json" if kind == "coco" else f"faces.{kind}")
         if kind == "coco":
             self._write(path, json.dumps(faces_to_coco(results, scheme), ensure_ascii=False) + "\n")
@@ -323,48 +187,64 @@ class ResultFolder:
             {"csv": write_csv, "parquet": write_parquet}[kind](path, results, scheme)
         return path
 
-    def _pts_of(self, job: Job) -> list[Path]:
-        """The .pts files that are there of the faces of `job`, who may have been more."""
-        place = self.folder / job.name
-        several = [path for path in place.parent.glob("*.pts") if _whose(path.stem) == place.name]
-        one = place.with_name(f"{place.name}.pts")
-        return [*several, *([one] if one.is_file() else [])]
+    def _write_pts(self, image: InputImage) -> None:
+        """Replace the .pts files of an image, only those that its record lists."""
+        _, faces = self.read(image)
+        texts = faces_to_pts(faces, image.name)
+        record = _read_json(self.path(image))
+        own = record.get("pts", [])
+        existing = self._existing_pts(image)
+        for path in existing:
+            if not self.overwrite and path.name not in own:
+                raise DataError(
+                    f"{path} is no result of this folder; choose another --out, or add --overwrite"
+                )
+        names = [Path(name).name for name in texts]
+        if own != names:
+            self._write_record(image, {**record, "pts": names})
+        for path in existing:
+            path.unlink()
+        for name, text in texts.items():
+            self._write(self.folder / name, text)
+
+    def _existing_pts(self, image: InputImage) -> list[Path]:
+        """Return the existing .pts files of faces of `image`, who may have been more."""
+        place = self.folder / image.name
+        found = []
+        for path in place.parent.glob("*.pts"):
+            if place.name in (path.stem, image_of_face(path.stem)):
+                found.append(path)
+        return found
+
+    def _write_record(self, image: InputImage, record: Mapping[str, Any]) -> None:
+        text = json.dumps(record, allow_nan=False, ensure_ascii=False)
+        self._write(self.path(image), text + "\n")
 
     def _write(self, path: Path, text: str) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(path) as beside:
-                # a file name may hold bytes that are no text: JSON has an escape for them
-                beside.write_text(text, encoding="utf-8", errors="backslashreplace")
+            with atomic_path(path) as temporary:
+                # a file name may hold bytes that are not text: JSON has an escape for them
+                temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be written ({error.strerror}); choose another folder"
             ) from error
 
 
-def _settings_of(record: Path) -> Any:
-    """What the folder's results were made with; None where that cannot be read."""
+def _read_json(path: Path) -> Any:
+    """Return the content of a JSON file; None if it cannot be read."""
     try:
-        return json.loads(record.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
 
-def _check_settings(record: Path, settings: Mapping[str, Any]) -> None:
-    before = _settings_of(record)
-    if before != dict(settings):
-        told = (
-            ", ".join(f"{k} {v}" for k, v in before.items())
-            if isinstance(before, dict)
-            else "unknown settings"
-        )
-        wanted = ", ".join(f"{k} {v}" for k, v in settings.items())
-        raise DataError(
-            f"{record.parent} holds results of {told}; this run is {wanted}: choose another --out, or add --again"
-        )
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
-def record_of(job: Job, faces: Faces) -> dict[str, Any]:
-    """What is written of one picture: faces_to_dict, and the picture's size where it is known."""
-    record = faces_to_dict(faces, str(job.image), DECIMALS)
+def to_record(image: InputImage, faces: Faces) -> dict[str, Any]:
+    """Return what is written of one image: faces_to_dict, and the image's size if it is known."""
+    record = faces_to_dict(faces, str(image.path), DECIMALS)
     return record if faces.image_size is None else {**record, "image_size": list(faces.image_size)}

@@ -1,6 +1,7 @@
-"""The faces of a video, written frame by frame as JSON lines, read back, and gone on with after a stop.
+"""Files of tracks: the faces of a video as JSON lines, written by frame, resumable.
 
-The first line says what the rest depends on; every other is a frame. A second file beside keeps the tracker's state.
+The first line states what the tracks depend on; each other line is a frame. While a
+file is written, `.part` is added to its name and the tracker's state lies next to it.
 """
 
 import json
@@ -25,7 +26,7 @@ KIND = "lineament tracks"
 
 
 def frame_line(number: int, timestamp: float, faces: Faces) -> str:
-    """The JSON line of one frame, without its end."""
+    """Return the JSON line of one frame, without its line end."""
     record = {
         "frame": number,
         "time": round(timestamp, 6),
@@ -35,35 +36,45 @@ def frame_line(number: int, timestamp: float, faces: Faces) -> str:
 
 
 def state_path(path: Path) -> Path:
-    """Where the tracker's state lies while the tracks at `path` are being written, or were when the run was stopped."""
+    """Return where the tracker's state lies while the tracks at `path` are incomplete."""
     return path.with_name(path.name + ".state")
 
 
-def unfinished(path: Path) -> bool:
-    """Whether a run that writes the tracks at `path` was stopped before its end."""
+def is_partial(path: Path) -> bool:
+    """Return whether a run that writes the tracks at `path` was stopped before its end."""
     return state_path(path).exists() and partial_path(path).exists()
 
 
 def rounded(faces: Faces) -> Faces:
-    """`faces` with as many digits as are written."""
+    """Return `faces` with the precision at which they are written."""
     return faces_from_dict(faces_to_dict(faces, "", DECIMALS))
 
 
 def head_line(settings: Mapping[str, Any], scheme_name: str) -> str:
-    """The JSON line that a file of tracks begins with, without its end.    settings: what the tracks depend on."""
-    return json.dumps(
-        {"kind": KIND, "scheme": scheme_name, "settings": dict(settings)}, allow_nan=False
-    )
+    """Return the first line of a file of tracks, without its line end.
+
+    Args:
+        settings: Everything that the tracks depend on.
+    """
+    head = {"kind": KIND, "scheme": scheme_name, "settings": dict(settings)}
+    return json.dumps(head, allow_nan=False)
 
 
 class TrackWriter(AtomicWriter):
-    """Writes tracks to `path`.part as they come, and gives the file its name when all is done.
+    """Write tracks frame by frame to `path`.part, which is named `path` when it is complete.
 
-    path: a .jsonl file.    settings: what the tracks depend on.    resume: go on with what a stopped run left.
-    again: replace a finished file.
-    After a resume `frames` is the number of frames kept and `state` the tracker's state behind them.
-    Raises: DataError where the file, or what a stopped run left, is there already, nothing was left to go on with, or
-    other settings made it.
+    After a resume, `frames` is the number of frames written before and `state` the
+    tracker's state after them.
+
+    Args:
+        path: A .jsonl file.
+        settings: Everything that the tracks depend on.
+        resume: Continue what an interrupted run left.
+        overwrite: Replace a complete file, or what an interrupted run left.
+
+    Raises:
+        DataError: If the file exists and may not be replaced, if there is nothing to
+            resume, or if it is of other settings.
     """
 
     def __init__(
@@ -72,48 +83,43 @@ class TrackWriter(AtomicWriter):
         settings: Mapping[str, Any],
         scheme_name: str,
         resume: bool = False,
-        again: bool = False,
+        overwrite: bool = False,
     ) -> None:
         self.path, self.part = path, partial_path(path)
-        self.saved = state_path(path)
+        self._state_path = state_path(path)
         self.head = head_line(settings, scheme_name)
         self.scheme = scheme_name
         self.frames, self.state = 0, None
-        if path.exists() and not again and not (resume and unfinished(path)):
+        if path.exists() and not overwrite and not (resume and is_partial(path)):
+            raise DataError(f"{path} exists; choose another --out, or add --overwrite")
+        if is_partial(path) and not resume and not overwrite:
             raise DataError(
-                f"{path} is there already; choose another --out, or add --again to make it anew"
-            )
-        if unfinished(path) and not resume and not again:
-            raise DataError(
-                f"{self.part} is there, of a run that was stopped; add --resume to go on with it, or --again to make "
-                "it anew"
+                f"{self.part} is left of an interrupted run; add --resume to continue it, or "
+                "--overwrite to start over"
             )
         if resume:
-            self._file = self._left()
+            self._file = self._reopened()
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.saved.unlink(missing_ok=True)
+            self._state_path.unlink(missing_ok=True)
             self._file = self.part.open("w+b")
             self._file.write(self.head.encode() + b"\n")
 
-    def _left(self) -> IO[bytes]:
-        """The file that a stopped run left, cut behind the last frame whose tracker's state is known."""
+    def _reopened(self) -> IO[bytes]:
+        """Open the file of an interrupted run, truncated after the last saved frame."""
         try:
-            saved = json.loads(self.saved.read_text(encoding="utf-8"))
-            self.frames, self.state, length = (
-                int(saved["frames"]),
-                saved["state"],
-                int(saved["length"]),
-            )
+            saved = json.loads(self._state_path.read_text(encoding="utf-8"))
+            self.frames, self.state = int(saved["frames"]), saved["state"]
+            length = int(saved["length"])
             file = self.part.open("r+b")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{self.part}: no stopped run to go on with; start without --resume"
+                f"{self.part}: no interrupted run to resume; start without --resume"
             ) from error
         if file.readline().decode().rstrip("\n") != self.head or self.part.stat().st_size < length:
             file.close()
             raise DataError(
-                f"{self.part} was made of another video or with other settings; go on with those, or start "
+                f"{self.part} is of another video or other settings; resume with those, or start "
                 "without --resume"
             )
         file.truncate(length)
@@ -121,20 +127,20 @@ class TrackWriter(AtomicWriter):
         return file
 
     def write(self, number: int, timestamp: float, faces: Faces) -> None:
-        """Adds one frame."""
+        """Add one frame."""
         self._file.write(frame_line(number, timestamp, faces).encode() + b"\n")
         self.frames += 1
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Makes all frames so far safe, with the tracker's state behind them."""
+        """Flush all frames so far to disk, with the tracker's state after them."""
         self._file.flush()
         os.fsync(self._file.fileno())
         saved = {"frames": self.frames, "length": self._file.tell(), "state": dict(state)}
-        with atomic_path(self.saved) as beside:
-            beside.write_text(json.dumps(saved), encoding="utf-8")
+        with atomic_path(self._state_path) as temporary:
+            temporary.write_text(json.dumps(saved), encoding="utf-8")
 
-    def kept(self) -> Iterator[Faces]:
-        """The faces of the frames kept, in order; read before the first frame is written."""
+    def written(self) -> Iterator[Faces]:
+        """Yield the faces of the frames written before; to be read before another is written."""
         end = self._file.tell()
         with self.part.open("rb") as file:
             file.readline()
@@ -142,17 +148,17 @@ class TrackWriter(AtomicWriter):
                 yield _frame(json.loads(file.readline()), self.scheme)[2]
 
     def close(self) -> None:
-        """Gives the file its name."""
+        """Give the complete file its name."""
         self._file.close()
         self.part.replace(self.path)
-        self.saved.unlink(missing_ok=True)
+        self._state_path.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Lets go of the file; what was made safe can be gone on with. Without a frame nothing stays."""
+        """Close the partial file, which can be resumed; without a frame it is deleted."""
         self._file.close()
         if not self.frames:
             self.part.unlink(missing_ok=True)
-            self.saved.unlink(missing_ok=True)
+            self._state_path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,20 +167,21 @@ class Tracks:
 
     scheme: str
     settings: Mapping[str, Any]
-    """What the tracks depend on, as stated when they were made."""
+    """Everything that the tracks depend on, as stated when they were made."""
     times: Array
     """(T,): seconds."""
     faces: tuple[Faces, ...]
     """The faces of each of the T frames."""
 
     def ids(self) -> list[int]:
-        """The track ids, in order."""
-        return sorted(
-            {face.track_id for faces in self.faces for face in faces if face.track_id is not None}
-        )
+        """Return the track ids, sorted."""
+        found = set()
+        for faces in self.faces:
+            found |= {face.track_id for face in faces}
+        return sorted(track_id for track_id in found if track_id is not None)
 
     def landmarks(self, track_id: int) -> Array:
-        """(T, N, 2), pixels: the points of one face, nan where it is not there."""
+        """Return the landmarks of one face, (T, N, 2), pixels, nan where it is absent."""
         path = np.full((len(self.faces), len(scheme(self.scheme)), 2), np.nan)
         for number, faces in enumerate(self.faces):
             for face in faces:
@@ -184,9 +191,10 @@ class Tracks:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, float, Faces]]:
-    """Frame number, time and faces of each frame of a .jsonl file of tracks, one at a time.
+    """Yield number, time and faces of each frame of a .jsonl file of tracks.
 
-    Raises: DataError where the file is none, or a line is broken.
+    Raises:
+        DataError: If the file is not one, or a line is broken.
     """
     with _opened(path) as file:
         head = _head(path, file.readline())
@@ -200,7 +208,11 @@ def read_lines(path: Path) -> Iterator[tuple[int, float, Faces]]:
 
 
 def read_tracks(path: str | os.PathLike[str]) -> Tracks:
-    """The tracks in a .jsonl file of `lineament track`; also an unfinished one.    Raises: DataError."""
+    """Read the tracks in a .jsonl file of `lineament track`, complete or partial.
+
+    Raises:
+        DataError: If the file is not one, or a line is broken.
+    """
     file = Path(path)
     with _opened(file) as lines:
         head = _head(file, lines.readline())
@@ -209,17 +221,18 @@ def read_tracks(path: str | os.PathLike[str]) -> Tracks:
     return Tracks(head["scheme"], head["settings"], times, tuple(faces for _, _, faces in rows))
 
 
-def gather_tracks(source: Path, target: Path) -> None:
-    """Writes the tracks of a .jsonl file as .csv or .parquet, one row a face, by the target's suffix.
+def convert_tracks(source: Path, target: Path) -> None:
+    """Write the tracks of a .jsonl file as .csv or .parquet, one row per face.
 
-    Raises: ExtraError for parquet without pyarrow; DataError.
+    Raises:
+        ExtraError: For parquet without pyarrow.
+        DataError: If the source is not a file of tracks.
     """
     with _opened(source) as lines:
-        name = _head(source, lines.readline())["scheme"]
+        scheme_name = _head(source, lines.readline())["scheme"]
     write = write_parquet if target.suffix == ".parquet" else write_csv
-    write(
-        target, (((number, time), faces) for number, time, faces in read_lines(source)), name, VIDEO
-    )
+    rows = (((number, time), faces) for number, time, faces in read_lines(source))
+    write(target, rows, scheme_name, VIDEO)
 
 
 def _opened(path: Path) -> IO[str]:
@@ -234,14 +247,10 @@ def _opened(path: Path) -> IO[str]:
 def _head(path: Path, line: str) -> dict[str, Any]:
     try:
         head = json.loads(line)
-        known = (
-            isinstance(head, dict)
-            and head.get("kind") == KIND
-            and {"scheme", "settings"} <= head.keys()
-        )
     except ValueError:
-        known = False
-    if not known:
+        head = None
+    known = isinstance(head, dict) and head.get("kind") == KIND
+    if not known or not {"scheme", "settings"} <= head.keys():
         raise DataError(
             f"{path}: not a file of tracks; wanted the .jsonl file that lineament track writes"
         )

@@ -10,7 +10,7 @@ from ..errors import DataError
 from ..face import Faces
 from ..geometry import landmark_box
 from ..io.track_files import Tracks
-from ..io.video import Frame
+from ..io.video_reader import Frame
 from .filters import Smoother
 
 

@@ -15,7 +15,8 @@ from ..models.heads.attentive_1d import AxisSettings
 from ..models.heads.heatmap import STRIDE
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet
-from ..recipe import Recipe, make_recipe
+from ..recipe import Recipe
+from ..recipe_file import make_recipe
 from ..schemes import scheme
 from .checkpoint import load_checkpoint, load_weights, student_weights
 from .layer_shapes import fit_shapes

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.crop_cache import TrainingCrops, cached_size
+from ..data.crop_cache import cached_size
 from ..data.mixture import Mixture, read_mixture
+from ..data.training_crops import TrainingCrops
 from ..errors import TrainError
 from ..recipe import DataPart
 from .trainer import Progress, Trainer

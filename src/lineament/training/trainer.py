@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..data.crop_cache import TrainingCrops
 from ..data.mixture import Mixture, read_mixture
+from ..data.training_crops import TrainingCrops
 from ..errors import ExtraError, RecipeError, TrainError
 from ..models.heads.heatmap import STRIDE
 from ..recipe import Recipe

@@ -104,7 +104,7 @@ def photo_of_sample(sample: Sample) -> Photo:
         image=sample.image,
         kind="landmarks",
         boxes=sample.face_box()[None],
-        photo=sample.photo or sample.image.stem,
+        photo=sample.group or sample.image.stem,
         landmarks=sample.landmarks,
     )
 

@@ -1,18 +1,21 @@
-"""The .pts format of 300W and its kin: one file of points beside each image, counted from 1, maybe with a header."""
+"""The .pts format of 300W: a file of points next to each image, counted from 1."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import DataError
 from ...geometry import Array
 from ...io.formats import parse_pts
-from ..sample import Sample
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+from ...io.media_files import image_next_to
+from ..sample import Sample, scheme_of_count
 
 
 def read_pts(path: Path) -> Array:
-    """The points (N, 2) of a .pts file, moved to 0-based pixels.    Raises: DataError where the file is broken."""
+    """Read the points (N, 2) of a .pts file, as 0-based pixels.
+
+    Raises:
+        DataError: If the file is broken.
+    """
     try:
         text = path.read_text(encoding="utf-8", errors="strict")
     except (OSError, UnicodeDecodeError) as error:
@@ -20,43 +23,67 @@ def read_pts(path: Path) -> Array:
     return parse_pts(text, str(path))
 
 
-def image_beside(path: Path) -> Path | None:
-    """The image with the same stem as `path`, or None."""
-    for suffix in IMAGE_SUFFIXES:
-        for spelled in (suffix, suffix.upper()):
-            image = path.with_suffix(spelled)
-            if image.exists():
-                return image
-    return None
+def with_images(samples: Sequence[Sample]) -> list[Sample]:
+    """Return `samples`, each of which must have its image.
+
+    Raises:
+        DataError: If images are absent; it names the first ten.
+    """
+    absent = [sample.image for sample in samples if not sample.image.is_file()]
+    if not absent:
+        return list(samples)
+    others = ", ".join(path.with_suffix(".pts").name for path in absent[1:10])
+    more = f"; nor next to {others}" if others else ""
+    rest = f" and {len(absent) - 10} more" if len(absent) > 10 else ""
+    first = absent[0]
+    raise DataError(
+        f"{first.with_suffix('.pts')}: no image next to it; "
+        f"wanted {first.stem}.jpg or .png{more}{rest}"
+    )
 
 
 def read_pts_folder(
     root: Path,
-    scheme: str,
+    scheme: str | None,
     folder: str = "",
-    photo_of: Callable[[str], str] = lambda stem: stem,
-    attributes: dict[str, dict[str, bool]] | None = None,
+    group_of: Callable[[str], str] = str,
+    attributes: Mapping[str, Mapping[str, bool]] | None = None,
 ) -> list[Sample]:
-    """Every face with a .pts file below `root/folder`, in the order of the names; an empty list where there is none.
+    """Read every face with a .pts file below `root/folder`, sorted by path.
 
-    photo_of: takes a file stem to the photo's name.    attributes: by file stem.
-    Raises: DataError where a .pts file is broken or has no image beside it.
+    Args:
+        root: Folder that the names of the faces are relative to.
+        scheme: Scheme of the points; None: by their number.
+        folder: The part of `root` to read.
+        group_of: Maps the stem of a file to its group.
+        attributes: Attributes by file stem.
+
+    Raises:
+        DataError: If a .pts file is broken or has no image.
     """
+    return with_images(annotated_pts(root, scheme, folder, group_of, attributes))
+
+
+def annotated_pts(
+    root: Path,
+    scheme: str | None,
+    folder: str = "",
+    group_of: Callable[[str], str] = str,
+    attributes: Mapping[str, Mapping[str, bool]] | None = None,
+) -> list[Sample]:
+    """Read faces like `read_pts_folder`, also those whose image is absent."""
     samples = []
     for path in sorted((root / folder).rglob("*.pts")):
-        image = image_beside(path)
-        if image is None:
-            raise DataError(
-                f"{path}: no image beside it; wanted {path.stem}.jpg or .png in the same folder"
-            )
+        image = image_next_to(path) or path.with_suffix(".jpg")
+        landmarks = read_pts(path)
         samples.append(
             Sample(
                 image=image,
-                landmarks=read_pts(path),
-                scheme=scheme,
+                landmarks=landmarks,
+                scheme=scheme or scheme_of_count(len(landmarks), path),
                 name=image.relative_to(root).as_posix(),
                 subset=folder,
-                photo=photo_of(path.stem),
+                group=group_of(path.stem),
                 attributes=(attributes or {}).get(path.stem, {}),
             )
         )

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from ...crop import scale_and_shift
+from ...data.clip_cache import Clips, clips_from_stills
 from ...data.crop_cache import plain_crops, plain_landmarks
 from ...data.readers.talking_face import FOLDER, is_talking_face
 from ...data.synthetic_clips import ClipSettings
+from ...data.training_windows import ANCHORS, TrainingWindows
 from ...errors import ModelError, RecipeError
 from ...geometry import compose, crop_affine
-from ...io.video import VIDEO_SUFFIXES
-from ...labeling.clip_cache import ANCHORS, Clips, TrainingWindows, made_clips, video_clips
+from ...io.media_files import find_videos, is_video
+from ...labeling.video_clips import clips_from_videos
 from ...models.heads.heatmap import STRIDE
 from ...models.landmark_net import LandmarkNet
 from ...models.refinement import RefinedNet, between, moved_memory
@@ -100,12 +102,12 @@ class Refiner(Trainer):
             made = replace(MADE, frames=settings.frames, occluders=settings.occluders)
             stills = [source.cache for source in self.sources]
             sources.append(
-                made_clips(stills, self.recipe.scheme, self.cache, settings.clips, made, 0)
+                clips_from_stills(stills, self.recipe.scheme, self.cache, settings.clips, made, 0)
             )
         if settings.videos:
             videos = [path for name in settings.videos for path in self._videos(name)]
             sources.append(
-                video_clips(
+                clips_from_videos(
                     videos,
                     settings.labels,
                     self.recipe.scheme,
@@ -121,7 +123,7 @@ class Refiner(Trainer):
         held = replace(MADE, frames=HELD_BACK_FRAMES, occluders=1)
         # other seeds than those of the clips to train on
         stills = list(self.validation_faces.values())
-        self.held_clips = made_clips(
+        self.held_clips = clips_from_stills(
             stills, self.recipe.scheme, self.cache, HELD_BACK, held, 1_000_000
         )
         if self.processes.first:
@@ -137,8 +139,7 @@ class Refiner(Trainer):
             raise RecipeError(
                 f"refine.videos names {name!r}, which is neither below {self.data_root} nor a path"
             )
-        below = [place] if place.is_file() else sorted(place.rglob("*"))
-        found = [path for path in below if path.suffix.lower() in VIDEO_SUFFIXES]
+        found = [place] if place.is_file() and is_video(place) else find_videos(place)
         if any(map(is_talking_face, found)):
             raise RecipeError(
                 f"refine.videos names {name!r}, and {FOLDER} is to test on; leave it out"

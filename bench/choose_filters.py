@@ -1,0 +1,280 @@
+"""Choose the settings of the filters: accuracy, jitter and lag of many settings on synthetic clips of validation faces.
+
+Usage: python -m bench.choose_filters [--model NAME] [--clips 20] [--seconds 300] [--out DIR] [--data DIR]
+
+Landmarks of the clips are predicted once and kept in --out. Then settings are drawn for --seconds per filter, first at random,
+then around the best. --tracks adds real clips without annotation: .jsonl files of `lineament track --smooth none --faces 1`,
+whose reference is the track smoothed without a shift. Of the settings whose jitter on still stretches is at most 0.3 of the
+unfiltered jitter, on both kinds of clips, those are printed that add least to the error on synthetic clips and to the
+distance from the reference on real ones. The curve of the best settings at each jitter is drawn. --seconds 0 measures the
+default settings alone.
+"""
+
+import argparse
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lineament.atomic import atomic_path
+from lineament.data.readers.registry import read_data
+from lineament.data.sample import data_root
+from lineament.data.synthetic_clips import ClipSettings, make_clip
+from lineament.evaluation.stability import interocular, jitter, lag, still_frames
+from lineament.io.track_files import read_tracks
+from lineament.tracking.filters import FILTERS, EuroSettings, KalmanSettings, Smoother, zero_phase
+from lineament.tracking.tracker import Tracker
+from lineament.training.curves import new_figure, save_figure
+
+AT_MOST = 0.3
+"""Of the unsmoothed jitter: a third with room for other videos."""
+ZERO_PHASE = 1.0
+"""Deviation in frames of the Gaussian that smooths a real track without a shift."""
+FRAMES = 180
+
+
+def measured(model: str, clips: int, data: str | None, file: Path) -> list[dict[str, Any]]:
+    """Truth and unsmoothed landmarks of clips of validation faces, with their uncertainties."""
+    if not file.exists():
+        faces = [s for s in read_data("300w", data_root(data), "train") if s.is_validation()]
+        arrays = {}
+        for number, sample in enumerate(faces[:: max(len(faces) // clips, 1)][:clips]):
+            rng = np.random.default_rng(number)
+            settings = ClipSettings(
+                frames=FRAMES,
+                size=int(rng.choice([200, 288, 400])),
+                noise=float(rng.uniform(1, 6)),
+                quality=int(rng.integers(30, 90)),
+                still=float(rng.uniform(0.3, 0.6)),
+                occluders=int(rng.integers(0, 2)),
+            )
+            tracker = Tracker(model, faces=1, smooth=None, threads=1)
+            rows = [
+                (f.landmarks, tracker(f.image, f.timestamp))
+                for f in make_clip(sample.read(), sample.landmarks, sample.scheme, number, settings)
+            ]
+            if not all(len(faces) == 1 for _, faces in rows):
+                continue  # lost behind its occluder: nothing to filter there
+            arrays |= {f"{number} truth": np.stack([truth for truth, _ in rows])}
+            arrays |= {f"{number} found": np.stack([faces[0].landmarks for _, faces in rows])}
+            arrays |= {f"{number} sigma": np.stack([faces[0].sigma_px for _, faces in rows])}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(file) as beside, beside.open("wb") as opened:
+            np.savez(opened, **arrays)
+    kept = np.load(file)
+    names = sorted({key.split()[0] for key in kept.files}, key=int)
+    return [
+        {part: kept[f"{name} {part}"] for part in ("truth", "found", "sigma")} | {"dt": 1 / 30}
+        for name in names
+    ]
+
+
+def real(files: list[Path]) -> list[dict[str, Any]]:
+    """Unsmoothed tracks of the first face of each file."""
+    clips = []
+    for file in files:
+        tracks = read_tracks(file)
+        path = [
+            next((face for face in faces if face.track_id == 1), None) for faces in tracks.faces
+        ]
+        rows = [
+            face
+            for face in path[: next((k for k, face in enumerate(path) if face is None), len(path))]
+            if face
+        ]
+        if len(rows) > 60:
+            found, sigma = (
+                np.stack([f.landmarks for f in rows]),
+                np.stack([f.sigma_px for f in rows]),
+            )
+            clips.append(
+                {"found": found, "sigma": sigma, "dt": float(np.diff(tracks.times).mean())}
+            )
+    return clips
+
+
+def smoothed(clip: dict[str, Any], kind: str, settings: Any) -> Any:
+    """The landmarks of the clip behind the filter."""
+    smoother = Smoother(kind, "ibug68", settings)
+    pairs = zip(clip["found"], clip["sigma"], strict=True)
+    return np.stack([smoother(landmarks, sigma, clip["dt"]) for landmarks, sigma in pairs])
+
+
+def figures(clips: list[dict[str, Any]], kind: str, settings: Any) -> tuple[float, float, float]:
+    """NME, jitter as a part of the unsmoothed, and lag, each the mean over the clips that can tell.
+
+    Of a real clip the NME is the distance from its track, smoothed without a shift.
+    """
+    nmes, parts, lags = [], [], []
+    for clip in clips:
+        path = clip["found"] if settings is None else smoothed(clip, kind, settings)
+        reference = clip.get("truth", clip["found"])
+        norm = interocular(reference, "ibug68")
+        still = still_frames(reference, norm)
+        if still.any():
+            parts.append(jitter(path, norm, still) / jitter(clip["found"], norm, still))
+        lags.append(lag(path, reference))
+        truth = clip["truth"] if "truth" in clip else zero_phase(clip["found"], ZERO_PHASE)
+        nmes.append(np.linalg.norm(path - truth, axis=-1).mean() / norm)
+    return float(np.mean(nmes)), float(np.nanmean(parts)), float(np.nanmean(lags))
+
+
+def draw(rng: np.random.Generator, kind: str) -> Any:
+    """Settings of pose and shape, drawn at random."""
+
+    def about(low: float, high: float) -> float:
+        return float(10 ** rng.uniform(low, high))
+
+    if kind == "one-euro":
+
+        def euro() -> EuroSettings:
+            rate, power = about(-1.3, 0.6), float(rng.choice([1, 2, 3, 4]))
+            doubled_at = about(-2.5, -0.5)  # the speed, in sides a second
+            return EuroSettings(
+                rate, rate / doubled_at**power, power, about(-0.3, 1), float(rng.choice([0.5, 1]))
+            )
+
+        return euro(), euro()
+    memory = float(rng.choice([0.01, 0.1, 1]))
+
+    def kalman() -> KalmanSettings:
+        return KalmanSettings(
+            about(-1.3, 0.5), about(-3, 0), about(1, 4.5), float(rng.choice([2, 4])), memory
+        )
+
+    return kalman(), kalman()
+
+
+def nearby(rng: np.random.Generator, settings: Any) -> Any:
+    """Settings like these, each number another by about a third."""
+    kept = ("power", "trust", "velocity_decay")
+    return tuple(
+        replace(
+            part,
+            **{
+                name: value * float(np.exp(rng.normal(0, 0.3)))
+                for name, value in asdict(part).items()
+                if name not in kept
+            },
+        )
+        for part in settings
+    )
+
+
+def judged(
+    clips: list[dict[str, Any]], more: list[dict[str, Any]], kind: str, settings: Any
+) -> tuple[Any, ...]:
+    """Settings and what they give: the errors of both kinds of clips added, the larger jitter, the larger lag."""
+    kinds = [figures(group, kind, settings) for group in (clips, more) if group]
+    return (
+        settings,
+        sum(row[0] for row in kinds),
+        max(row[1] for row in kinds),
+        max(row[2] for row in kinds),
+    )
+
+
+def tried(
+    clips: list[dict[str, Any]], more: list[dict[str, Any]], kind: str, seconds: float, seed: int
+) -> list[tuple[Any, ...]]:
+    """What `judged` says of settings drawn for so many seconds."""
+    rng, start = np.random.default_rng(seed), time.monotonic()
+    rows = [judged(clips, more, kind, FILTERS[kind])]
+    while (gone := time.monotonic() - start) < seconds:
+        fit = [row for row in rows if row[2] <= AT_MOST and row[3] <= 1]
+        # first anywhere, then about the best
+        settings = (
+            nearby(rng, min(fit, key=lambda row: row[1])[0])
+            if fit and gone > seconds / 3
+            else draw(rng, kind)
+        )
+        rows.append(judged(clips, more, kind, settings))
+    return rows
+
+
+def tell(groups: dict[str, list[dict[str, Any]]], kind: str, settings: Any) -> None:
+    """Prints what settings give on each group of clips; None: what they are unsmoothed."""
+    for name, clips in groups.items():
+        error, part, late = figures(clips, kind, settings)
+        print(
+            f"  {len(clips)} {name} clips: {100 * error:.3f} %, jitter {part:.3f}, lag {late:.2f} frames"
+        )
+
+
+def chosen(
+    groups: dict[str, list[dict[str, Any]]], kind: str, options: argparse.Namespace
+) -> list[tuple[Any, ...]]:
+    """All settings tried, the best of them printed."""
+    clips, more = groups["made"], groups.get("real", [])
+    with ProcessPoolExecutor(options.workers) as pool:
+        # a fifth of the clips for the search, all for what is printed
+        jobs = [
+            pool.submit(tried, clips[k::5], more, kind, options.seconds, k)
+            for k in range(options.workers)
+        ]
+        rows = [row for job in jobs for row in job.result()]
+    fit = sorted(
+        (row for row in rows if row[2] <= AT_MOST and row[3] <= 1), key=lambda row: row[1]
+    )[:12]
+    if not fit:
+        sys.exit(f"{kind}: none of {len(rows)} settings jitter little enough; give more --seconds")
+    again = [judged(clips, more, kind, settings) for settings, *_ in fit]
+    best = min(
+        (row for row in again if row[2] <= AT_MOST), key=lambda row: row[1], default=again[0]
+    )[0]
+    print(f"{kind}: of {len(rows)} settings\n  pose  {best[0]}\n  shape {best[1]}")
+    tell(groups, kind, best)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="fast")
+    parser.add_argument("--clips", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--out", type=Path, default=Path("runs/smoothing"))
+    parser.add_argument("--tracks", type=Path, nargs="*", default=[])
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--data")
+    options = parser.parse_args()
+    kept = options.out / f"{Path(options.model).stem}-{options.clips}.npz"
+    groups = {"made": measured(options.model, options.clips, options.data, kept)}
+    if options.tracks:
+        groups["real"] = real(options.tracks)
+    print("unsmoothed; real clips: the distance from their tracks, smoothed without a shift")
+    tell(groups, "", None)
+    for kind in FILTERS:
+        print(f"{kind} of smooth.py")
+        tell(groups, kind, FILTERS[kind])
+    if not options.seconds:
+        return
+    figure = new_figure(6, 4)
+    axes, points = figure.subplots(), None
+    for kind in FILTERS:
+        curve, least = [], np.inf
+        for row in sorted(chosen(groups, kind, options), key=lambda row: row[2]):
+            if row[1] < least:
+                curve.append(row)
+                least = row[1]
+        points = axes.scatter(
+            [r[2] for r in curve],
+            [100 * r[1] for r in curve],
+            c=[r[3] for r in curve],
+            vmin=0,
+            vmax=2,
+        )
+        axes.plot([r[2] for r in curve], [100 * r[1] for r in curve], label=kind)
+    axes.set(xlabel="jitter, part of the unsmoothed", ylabel="error of all clips, %", xlim=(0, 1))
+    figure.colorbar(points, label="lag, frames")
+    axes.legend()
+    save_figure(figure, options.out / "smoothing.png")
+
+
+if __name__ == "__main__":
+    main()

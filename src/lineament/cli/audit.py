@@ -1,0 +1,73 @@
+"""audit: finds the faults of a data set."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .app import app, note, progress_bar, show, show_table
+
+if TYPE_CHECKING:
+    from ..data.audit.audit import Predict
+    from ..data.sample import Sample
+
+
+@app.command()
+def audit(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Root folder of a data set.")],
+    out: Annotated[
+        Path, typer.Option(help="HTML file for the images of the worst findings.")
+    ] = Path("audit.html"),
+    reader: Annotated[
+        str | None,
+        typer.Option(help="Data set reader: 300w, coco, folder, ...; default: a folder of .pts."),
+    ] = None,
+    part: Annotated[str, typer.Option(help="Part of the data set; needs --reader.")] = "all",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Also compare with this model: finds faces far from it, and shifted annotations.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Find faults in the annotations of a data set.
+
+    Faults are offsets, swapped sides, duplicates, wrong counts and broken files. Prints
+    a table and writes an HTML page with images. The exit code is 1 if a finding would
+    make figures measured on the data wrong.
+    """
+    from ..data.audit.audit import audit as find_faults
+    from ..data.audit.report_html import write_audit_html
+    from ..data.readers.registry import read_data
+
+    # a folder of .pts files is read file by file, so that one broken file does not hide the rest
+    by_file = reader is None or (reader == "folder" and part == "all")
+    source: Path | list[Sample] = folder if by_file else read_data(str(reader), folder, part)
+    with progress_bar("images", None) as step:
+        found = find_faults(source, _predict_with(model) if model else None, step)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_audit_html(found, out)
+    if as_json:
+        show(json.dumps(found.to_dict(), indent=1))
+    else:
+        show_table(["severity", "kind", "file", "finding"], found.rows())
+        show(found.summary())
+    note(f"page of findings -> {out}")
+    if found.count("error"):
+        raise typer.Exit(1)
+
+
+def _predict_with(model: str) -> "Predict":
+    """Return a function from an image and its sample to landmarks in the sample's scheme."""
+    from ..inference.predictor import Predictor
+
+    predictors: dict[str, Predictor] = {}
+
+    def predict(image: Any, sample: "Sample") -> Any:
+        predictor = predictors.setdefault(sample.scheme, Predictor(model, scheme=sample.scheme))
+        return predictor(image, sample.face_box()).landmarks[0]
+
+    return predict

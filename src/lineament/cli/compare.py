@@ -1,0 +1,49 @@
+"""compare: shows reports of one protocol side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .app import app, note, show
+from .reports import need_plots
+
+if TYPE_CHECKING:
+    from ..evaluation.report import Report
+
+
+@app.command()
+def compare(
+    reports: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Two or more report.json files of evaluate or score, or their folders."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help=".png file for the error curves in one chart.")
+    ] = None,
+) -> None:
+    """Compare two or more reports of one protocol side by side."""
+    need_plots(out)
+    from ..evaluation.report import compare as compare_reports
+    from ..evaluation.report import read_report
+
+    found = [read_report(path / "report.json" if path.is_dir() else path) for path in reports]
+    comparison = compare_reports(found, _names(reports, found))
+    show(comparison.table().rstrip())
+    if out is not None:
+        from ..evaluation.report_html import draw_comparison
+
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draw_comparison(comparison.reports, comparison.names).savefig(out)
+        note(f"error curves -> {out}")
+
+
+def _names(paths: Sequence[Path], reports: "Sequence[Report]") -> list[str]:
+    """Return the models' names if they differ, else the paths of the reports."""
+    models = [report.model for report in reports]
+    if all(models) and len(set(models)) == len(models):
+        return models
+    return [str(path) for path in paths]

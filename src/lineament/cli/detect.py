@@ -1,0 +1,228 @@
+"""detect: finds the faces of images and their landmarks, printed or written to a folder."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .app import app, need_package, note, progress_bar, report_failures, show, show_table
+from .options import (
+    Boxes,
+    DetectorName,
+    Flip,
+    ImagePaths,
+    ModelName,
+    SchemeName,
+    known_boxes,
+    make_predictor,
+    with_digest,
+)
+
+if TYPE_CHECKING:
+    from ..face import Faces
+    from ..inference.predictor import Predictor
+    from ..io.input_images import FailedInput, InputImage
+    from ..io.result_folder import ResultFolder
+
+
+class Format(StrEnum):
+    """Formats in which faces are printed or written."""
+
+    json = "json"
+    csv = "csv"
+    table = "table"
+    parquet = "parquet"
+    pts = "pts"
+    coco = "coco"
+
+
+PRINTED = (Format.json, Format.csv, Format.table)
+TABLE_HEAD = ("image", "face", "score", "box x0, y0, x1, y1", "points", "mean score", "sigma px")
+
+
+@app.command()
+def detect(
+    paths: ImagePaths,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; without it they are printed.")
+    ] = None,
+    format: Annotated[
+        Format, typer.Option(help="Format of the results; parquet, pts and coco need --out.")
+    ] = Format.json,
+    draw: Annotated[
+        bool,
+        typer.Option("--draw", help="Also write each image with its landmarks drawn to --out."),
+    ] = False,
+    model: ModelName = "accurate",
+    scheme: SchemeName = None,
+    boxes: Boxes = None,
+    detector: DetectorName = "default",
+    flip: Flip = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that --out already holds.")
+    ] = False,
+) -> None:
+    """Find faces in images and their landmarks.
+
+    Without --out, prints one line of JSON per image. With --out, writes one JSON file
+    per image to that folder and, from those, the other formats. Results that are up to
+    date are kept, so an interrupted run continues where it stopped. An animated GIF
+    counts as its first frame. Images that fail are listed at the end; the exit code is
+    then 1.
+    """
+    _check_format(out, format, draw)
+    from ..io.input_images import find_inputs
+    from ..io.result_folder import ResultFolder
+
+    if format is Format.parquet:
+        need_package("pyarrow", "report")
+    images, failures = find_inputs(paths, out)
+    total = len(images) + len(failures)
+    if images:
+        known, predictor = known_boxes(boxes, images), make_predictor(model, scheme, detector, flip)
+        if out is None:
+            failures += _print_results(predictor, images, known, format)
+        else:
+            settings = _settings(model, predictor.scheme, detector, flip, bool(boxes))
+            folder = ResultFolder(out, settings, overwrite, images, known)
+            failures += _write_results(predictor, images, known, folder, format, draw)
+    report_failures(failures, total)
+
+
+def _check_format(out: Path | None, format: Format, draw: bool) -> None:
+    """Raise BadParameter if the format or --draw does not fit --out."""
+    if out is None and (draw or format not in PRINTED):
+        option = "--draw" if draw else f"--format {format}"
+        raise typer.BadParameter(f"{option} needs --out, the folder for the results")
+    if out is not None and format is Format.table:
+        raise typer.BadParameter(
+            "--format table is printed only; leave --out out, or choose another format"
+        )
+
+
+def _settings(
+    model: str, scheme: str, detector: str, flip: bool, given_boxes: bool
+) -> dict[str, Any]:
+    """Return everything but the images that the results depend on."""
+    settings: dict[str, Any] = {
+        "model": with_digest(model),
+        "scheme": scheme,
+        "boxes": "given" if given_boxes else "detected",
+    }
+    if not given_boxes:
+        settings["detector"] = with_digest("detector" if detector == "default" else detector)
+    if flip:
+        settings["flip"] = True
+    return settings
+
+
+def _print_results(
+    predictor: "Predictor", images: "Sequence[InputImage]", boxes: Any, format: Format
+) -> "list[FailedInput]":
+    from ..errors import InputError
+    from ..io.formats import csv_columns
+    from ..io.input_images import FailedInput, predict_images
+
+    failures, rows = [], []
+    if format is Format.csv:
+        show(_csv_line(csv_columns(predictor.scheme)))
+    # on one terminal a bar would run through the results
+    with progress_bar("images", 0 if sys.stdout.isatty() else len(images)) as step:
+        for image, _, faces in predict_images(predictor, images, boxes):
+            step()
+            if isinstance(faces, InputError):
+                failures.append(FailedInput(str(image.path), str(faces)))
+            elif format is Format.table:
+                rows += _table_rows(image, faces)
+            else:
+                _print_faces(image, faces, format)
+    if format is Format.table:
+        show_table(TABLE_HEAD, rows)
+    return failures
+
+
+def _print_faces(image: "InputImage", faces: "Faces", format: Format) -> None:
+    """Print the faces of one image as a line of JSON, or a line of CSV per face."""
+    from ..io.formats import csv_rows
+    from ..io.result_folder import DECIMALS, to_record
+
+    if format is Format.json:
+        show(json.dumps(to_record(image, faces), allow_nan=False, ensure_ascii=False))
+        return
+    for row in csv_rows(faces, str(image.path)):
+        cells = [round(cell, DECIMALS) if isinstance(cell, float) else cell for cell in row]
+        show(_csv_line(cells))
+
+
+def _csv_line(row: Sequence[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(row)
+    return text.getvalue()
+
+
+def _table_rows(image: "InputImage", faces: "Faces") -> list[list[str]]:
+    rows = []
+    for number, face in enumerate(faces, 1):
+        row = [
+            str(image.path),
+            str(number),
+            f"{face.score:.3f}",
+            ", ".join(f"{value:.1f}" for value in face.box),
+            f"{len(face)} {face.scheme}",
+            f"{face.scores.mean():.3f}",
+            f"{face.sigma_px.mean():.2f}",
+        ]
+        rows.append(row)
+    return rows or [[str(image.path), "no face"]]
+
+
+def _write_results(
+    predictor: "Predictor",
+    images: "Sequence[InputImage]",
+    boxes: Any,
+    folder: "ResultFolder",
+    format: Format,
+    draw: bool,
+) -> "list[FailedInput]":
+    from ..errors import InputError
+    from ..io.input_images import FailedInput, predict_images
+
+    failures, missing = [], []
+    for image in images:
+        try:
+            if not folder.has(image, draw):
+                missing.append(image)
+        except InputError as error:
+            failures.append(FailedInput(str(image.path), str(error)))
+    kept = len(images) - len(missing) - len(failures)
+    with progress_bar("images", len(images), kept) as step:
+        for image, pixels, faces in predict_images(predictor, missing, boxes):
+            try:
+                if isinstance(faces, InputError):
+                    raise faces
+                _write_result(folder, image, pixels if draw else None, faces)
+            except (InputError, OSError) as error:
+                failures.append(FailedInput(str(image.path), str(error)))
+            step()
+    failed = {failure.path for failure in failures}
+    done = [image for image in images if str(image.path) not in failed]
+    path = folder.export(done, format.value, predictor.scheme)
+    note(f"{len(done)} of {len(images)} images ({kept} kept from an earlier run) -> {path}")
+    return failures
+
+
+def _write_result(folder: "ResultFolder", image: "InputImage", pixels: Any, faces: "Faces") -> None:
+    """Write the record of one image and, if `pixels` are given, their drawing before it."""
+    from ..analysis.draw import draw_faces, save_image
+
+    if pixels is not None:
+        target = folder.drawn_path(image)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_image(target, draw_faces(pixels, faces))
+    folder.write(image, faces, drawn=pixels is not None)

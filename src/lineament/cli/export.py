@@ -1,0 +1,43 @@
+"""export: writes a trained model as an ONNX file with its card."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app, need_torch, show
+from .options import Cache, Data
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint.pt of a run.")],
+    out: Annotated[Path, typer.Option(help="Folder for the .onnx file and its card.")] = Path(),
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model; default: the recipe's name.")
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training faces.")
+    ] = False,
+    data: Data = None,
+    cache: Cache = None,
+) -> None:
+    """Export a trained model as an ONNX file with its card.
+
+    Writes nothing if landmarks of the file differ from the trained model's by more than
+    a stated bound.
+    """
+    need_torch()
+    from ..data.sample import cache_root, data_root
+    from ..export.export import export_checkpoint
+    from ..training.build import read_trained
+
+    called = name or read_trained(checkpoint)[1].name
+    card = export_checkpoint(checkpoint, out, called, int8, data_root(data), cache_root(cache))
+    gate = card["gate"]
+    show(
+        f"{out / called}.onnx  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  "
+        f"validation NME {100 * gate['validation_nme_onnx']:.3f} % "
+        f"(torch {100 * gate['validation_nme_torch']:.3f} %), "
+        f"landmarks differ by at most {gate['largest_move_px']} crop pixels"
+    )

@@ -1,0 +1,46 @@
+"""label: writes pseudo-labels of unlabeled images and videos, to train on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app, note, progress_bar, report_failures
+from .options import Flip, ModelName
+
+
+@app.command()
+def label(
+    paths: Annotated[
+        list[str], typer.Argument(help="Images, videos, or folders of them.", metavar="PATH")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the crops and their .pts files.")],
+    model: ModelName = "accurate",
+    flip: Flip = False,
+    every: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Label every N-th frame of a video.")
+    ] = 10,
+) -> None:
+    """Label faces of images and videos with a model, to train.
+
+    Each confident face becomes a crop and a .pts file, which a recipe reads with reader
+    = "folder". Landmarks of low confidence are nan and carry no weight. Measure on
+    validation faces whether training on the labels pays.
+    """
+    from ..errors import InputError
+    from ..inference.predictor import Predictor
+    from ..io.input_images import FailedInput
+    from ..labeling.pseudo_labels import LabelThresholds, find_media, write_labels
+
+    files, predictor = find_media(paths), Predictor(model, flip=flip)
+    thresholds = LabelThresholds()
+    failures, count = [], 0
+    with progress_bar("files", len(files)) as step:
+        for path, place in files.items():
+            try:
+                count += write_labels(predictor, path, out / place, thresholds, every)
+            except InputError as error:
+                failures.append(FailedInput(str(path), str(error)))
+            step()
+    note(f"{count} faces of {len(files)} files -> {out}")
+    report_failures(failures, len(files))

@@ -1,0 +1,80 @@
+"""models: lists the models that come with the package, and measures their size and speed."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from .app import app, note, show, show_table
+
+SIZE_HEAD = ("M parameters", "G multiply-adds", "GFLOPs (2 x)")
+
+
+@app.command()
+def models(
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile",
+            help="Print parameters, multiply-adds and measured speed; for backbones to train, too.",
+        ),
+    ] = False,
+    cards: Annotated[
+        bool, typer.Option("--json", help="Print the complete model cards as JSON.")
+    ] = False,
+) -> None:
+    """List the models that come with the package."""
+    from ..inference.onnx_model import list_models
+
+    listed = list_models()
+    if profile:
+        _show_profile(listed)
+    elif cards:
+        show(json.dumps(listed, indent=1))
+    elif listed:
+        head = ["name", "kind", "points", "crop px", "precision", "MB"]
+        show_table(head, [_model_row(card) for card in listed])
+        note(
+            "trained on data for research only; full cards, with terms and limits: "
+            "lineament models --json"
+        )
+    else:
+        note("no model is installed with this copy of the package")
+
+
+def _show_profile(listed: list[dict[str, Any]]) -> None:
+    from ..inference.speed import time_model
+
+    show_table(["model", *SIZE_HEAD], [_size_row(card) for card in listed])
+    try:
+        from ..models.sizes import trainable_sizes
+    except ImportError:
+        note("to list the sizes of backbones to train, too, type: pip install 'lineament[train]'")
+    else:
+        head = ["backbone to train, 256 x 256, 68 points", *SIZE_HEAD]
+        show_table(head, [_size_row(card) for card in trainable_sizes()])
+    rows = []
+    for card in listed:
+        for timing in time_model(card):
+            times = [
+                f"{timing.least_ms:.2f}",
+                f"{timing.median_ms:.2f}",
+                f"{timing.per_second:.0f}",
+            ]
+            rows.append([timing.model, timing.workload, str(timing.threads), *times])
+    show_table(["model", "per call", "threads", "min ms", "median ms", "per second"], rows)
+
+
+def _size_row(card: dict[str, Any]) -> list[str]:
+    name, adds = str(card["name"]), card.get("multiply_adds")
+    parameters = f"{card['parameters'] / 1e6:.3f}" if "parameters" in card else "-"
+    if not adds:
+        return [name, parameters, "-", "-"]
+    return [name, parameters, f"{adds / 1e9:.3f}", f"{2 * adds / 1e9:.3f}"]
+
+
+def _model_row(card: dict[str, Any]) -> list[str]:
+    points = f"{card['points']} {card['scheme']}" if "scheme" in card else "-"
+    size = f"{card['bytes'] / 1e6:.1f}" if "bytes" in card else "-"
+    row = [card.get("name"), card.get("kind"), points, card.get("size"), card.get("precision")]
+    return ["-" if cell is None else str(cell) for cell in row] + [size]

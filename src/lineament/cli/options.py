@@ -1,0 +1,169 @@
+"""Options that several commands share, and the objects that their values choose."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..inference.predictor import Predictor
+    from ..io.input_images import InputImage
+
+
+class Smooth(StrEnum):
+    """Filters over time."""
+
+    one_euro = "one-euro"
+    kalman = "kalman"
+    none = "none"
+
+    @property
+    def filter(self) -> str | None:
+        """The value that Tracker takes."""
+        return None if self is Smooth.none else self.value
+
+
+class Printed(StrEnum):
+    """Formats in which a report is printed."""
+
+    table = "table"
+    json = "json"
+
+
+ImagePaths = Annotated[
+    list[str],
+    typer.Argument(help="Image files, folders (searched recursively) or patterns.", metavar="PATH"),
+]
+ModelName = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="NAME|FILE",
+        help="A model that `lineament models` lists, or a .onnx file.",
+    ),
+]
+SchemeName = Annotated[
+    str | None,
+    typer.Option(
+        "--scheme", help="Landmark scheme of the results, such as five; default: the model's own."
+    ),
+]
+Boxes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--boxes",
+        metavar="X0,Y0,X1,Y1|FILE",
+        help="Face boxes in pixels, instead of the detector's: one box of a single image "
+        "(repeatable), or a JSON file of boxes per image.",
+    ),
+]
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Accept missing faces; the report states them.")
+]
+Flip = Annotated[
+    bool,
+    typer.Option(
+        "--flip", help="Average over each crop and its mirror image: more accurate, twice the work."
+    ),
+]
+DetectorName = Annotated[
+    str,
+    typer.Option(
+        "--detector",
+        metavar="NAME|FILE",
+        help="Face detector: default, mediapipe (if installed), or OpenCV's YuNet .onnx file.",
+    ),
+]
+FrameRate = Annotated[
+    float, typer.Option(help="Frames per second, if the video is a folder of images.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the data sets; default: $LINEAMENT_DATA, else ./data."),
+]
+Cache = Annotated[
+    Path | None, typer.Option(help="Folder of prepared crops; default: the user's cache folder.")
+]
+ProtocolId = Annotated[
+    str,
+    typer.Option(
+        "--protocol", metavar="ID|FILE", help="300w-common, wflw, folder, ..., or a .toml file."
+    ),
+]
+ReportFormat = Annotated[
+    Printed, typer.Option("--format", help="table: errors in percent; json: errors as fractions.")
+]
+ReportFolder = Annotated[
+    Path | None, typer.Option(help="Folder for report.json, report.html and report.png.")
+]
+DataScheme = Annotated[
+    str | None,
+    typer.Option(
+        "--scheme", help="Landmark scheme of the faces in --data, for the protocol 'folder'."
+    ),
+]
+
+
+def make_predictor(
+    model: str, scheme: str | None = None, detector: str = "default", flip: bool = False
+) -> "Predictor":
+    """Return the predictor that the options choose."""
+    from ..inference.predictor import Predictor
+
+    return Predictor(model, named_detector(detector), scheme, flip=flip)
+
+
+def named_detector(name: str) -> Any:
+    """Return what Predictor takes for the detector called `name`.
+
+    Raises:
+        BadParameter: If no detector has that name.
+    """
+    if name == "default":
+        return "default"
+    if name == "mediapipe":
+        from ..inference.detector_adapters import mediapipe
+
+        return mediapipe()
+    if name.endswith(".onnx"):
+        from ..inference.detector_adapters import yunet
+
+        return yunet(name)
+    raise typer.BadParameter(
+        f"--detector {name!r}; wanted default, mediapipe, or the path of a YuNet .onnx file"
+    )
+
+
+def with_digest(name: str) -> str:
+    """Return a model's name or path with the digest of its file, which may change."""
+    from ..inference.onnx_model import weights_folder
+
+    shipped = weights_folder() / f"{name}.onnx"
+    path = shipped if shipped.is_file() else Path(name)
+    if not path.is_file():
+        return name
+    return f"{name} {sha256(path.read_bytes()).hexdigest()[:16]}"
+
+
+def known_boxes(boxes: list[str] | None, images: "Sequence[InputImage]") -> dict[str, Any] | None:
+    """Return the boxes of --boxes per image, or None without that option."""
+    from ..io.input_images import read_boxes
+
+    if not boxes:
+        return None
+    if len(boxes) == 1 and boxes[0].endswith(".json"):
+        return read_boxes(Path(boxes[0]))
+    if len(images) != 1:
+        raise typer.BadParameter(
+            f"--boxes as numbers are for one image, not {len(images)}; give a JSON file of boxes"
+        )
+    try:
+        numbers = [list(map(float, box.split(","))) for box in boxes]
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"--boxes {' '.join(boxes)!r}; wanted x0,y0,x1,y1 or a .json file"
+        ) from error
+    return {str(images[0].path): numbers}

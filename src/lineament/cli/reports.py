@@ -1,0 +1,38 @@
+"""Printing and writing of evaluation reports; shared by evaluate, score and compare."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .app import need_package, note, show
+from .options import Printed
+
+if TYPE_CHECKING:
+    from ..evaluation.report import Report
+
+
+def need_plots(wanted: Path | None) -> None:
+    """Raise ExtraError, before any work, if a plot is wanted and matplotlib is not installed."""
+    if wanted is not None:
+        need_package("matplotlib", "report")
+
+
+def missing_list(folder: Path | None) -> Path | None:
+    """Return the file that lists missing faces, in the folder of the report."""
+    return folder and folder / "missing.txt"
+
+
+def show_report(report: "Report", format: Printed, folder: Path | None) -> None:
+    """Print `report`, and write it with its plots to `folder` if one is given."""
+    from ..evaluation.report import format_report, write_report
+
+    if folder is not None:
+        write_report(report, folder / "report.json")
+        from ..evaluation.report_html import write_html, write_png
+
+        write_html(report, folder / "report.html")
+        write_png(report, folder / "report.png")
+        note(f"report -> {folder}/report.json, .html, .png")
+    if format is Printed.json:
+        show(report.model_dump_json(indent=1, exclude={"worst"}))
+    else:
+        show(format_report(report).rstrip())

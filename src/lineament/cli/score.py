@@ -1,0 +1,41 @@
+"""score: measures the predictions of any other system under a fixed protocol."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app
+from .options import Data, DataScheme, Partial, Printed, ProtocolId, ReportFolder, ReportFormat
+from .reports import missing_list, need_plots, show_report
+
+
+@app.command()
+def score(
+    file: Annotated[
+        Path, typer.Argument(help='JSON file: a list of {"image", "pred"} with or without "truth".')
+    ],
+    protocol: ProtocolId,
+    data: Data = None,
+    scheme: DataScheme = None,
+    partial: Partial = False,
+    format: ReportFormat = Printed.table,
+    report: ReportFolder = None,
+) -> None:
+    """Score the predictions of any other system under a protocol.
+
+    Truth that the file lacks is read from the protocol's data.
+    """
+    need_plots(report)
+    from ..evaluation.predictions import needs_samples, score_predictions
+    from ..evaluation.protocol_data import read_protocol
+    from ..evaluation.protocols import protocol as known_protocol
+
+    given = known_protocol(protocol)
+    fixed, samples, notes = given.for_scheme(scheme) if scheme else given, None, []
+    if data is not None or needs_samples(fixed, file):
+        missing_file = missing_list(report)
+        found = read_protocol(given, data, scheme, partial=partial, missing_file=missing_file)
+        fixed, samples, notes = found.protocol, found.samples, found.notes()
+    scored = score_predictions(fixed, file, samples, partial=partial, notes=notes)
+    show_report(scored, format, report)

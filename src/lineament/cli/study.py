@@ -1,0 +1,83 @@
+"""`lineament study`: train the rows of a table and print it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .app import app, need_torch, note, show
+from .options import Cache, Data
+from .train import Changes, training_report
+
+
+@app.command()
+def study(
+    file: Annotated[Path, typer.Argument(help="A TOML file; see studies/.", metavar="STUDY.toml")],
+    seeds: Annotated[
+        str, typer.Option(help="Seeds of each row, such as 1,2,3; those of the study by default.")
+    ] = "",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROW", help="Only this row, by its name; may be repeated."),
+    ] = None,
+    budget_minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Leave out, and name, the trainings that do not fit in this time."
+        ),
+    ] = None,
+    final: Annotated[
+        bool, typer.Option("--final", help="Measure the columns on test data, too.")
+    ] = False,
+    together: Annotated[
+        int, typer.Option(min=1, help="Trainings at the same time; above 1 for a GPU.")
+    ] = 1,
+    runs: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option(metavar="PAGE.md", help="Also write the table and plot here.")
+    ] = None,
+    changes: Changes = None,
+    data: Data = None,
+    cache: Cache = None,
+) -> None:
+    """Train the rows of a study and print them as a table.
+
+    A study is a recipe, rows of changes to it, seeds and columns. Trainings that are done are kept and killed ones are
+    resumed, so the command may be repeated. The table is Markdown, with mean and standard deviation over the seeds.
+    """
+    need_torch()
+    from ..data.sample import cache_root, data_root
+    from ..recipe_file import parse_override
+    from ..study.run import StudyOptions, hardware, run_study
+    from ..study.settings import read_study
+    from ..study.table import write_page
+
+    parsed: dict[str, Any] = dict(parse_override(text) for text in changes or ())
+    options = StudyOptions(
+        data_root(data),
+        cache_root(cache),
+        runs,
+        _numbers(seeds),
+        only or (),
+        budget_minutes,
+        final,
+        together,
+        parsed,
+    )
+    settings = read_study(file)
+    with training_report(0) as report:
+        table = run_study(settings, file, options, note, lambda name, progress: report(progress))
+    show(table.markdown())
+    if out is not None:
+        used = ", ".join(str(seed) for seed in options.seeds or settings.seeds)
+        command = f"lineament study {file}{' --final' if final else ''}"
+        write_page(table, out, command, [f"Seeds {used}; {hardware()}."])
+        note(f"written: {out}")
+
+
+def _numbers(text: str) -> list[int]:
+    """Return the seeds in text such as "1,2,3"."""
+    try:
+        return [int(part) for part in text.replace(",", " ").split()]
+    except ValueError as error:
+        raise typer.BadParameter(f"--seeds {text!r}; wanted whole numbers such as 1,2,3") from error

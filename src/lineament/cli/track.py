@@ -1,0 +1,178 @@
+"""track: follows the faces of a video, printed or written to files."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .app import app, note, progress_bar, show
+from .options import DetectorName, Flip, FrameRate, SchemeName, Smooth, named_detector, with_digest
+from .track_output import NOT_RESUMABLE, TracksFormat, TrackTargets, until, write_tracks
+
+if TYPE_CHECKING:
+    from ..io.video_reader import VideoReader
+    from ..tracking.tracker import Tracker
+
+Source = Annotated[
+    str, typer.Argument(help="A video file, a folder of images, an address, or a camera's number.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="A video file (.mp4, ...) to draw on, with its tracks next to it; "
+        "or a .jsonl, .csv or .parquet file for the tracks alone."
+    ),
+]
+Format = Annotated[
+    TracksFormat | None,
+    typer.Option(help="Format of the tracks next to a drawn video; default: jsonl."),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="NAME|FILE",
+        help="A model that `lineament models` lists, or a .onnx file.",
+    ),
+]
+MaxFaces = Annotated[
+    int | None,
+    typer.Option("--faces", min=1, metavar="N", help="Track at most N faces; default: all."),
+]
+DetectEvery = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Search for new faces in every N-th frame; default: 15."),
+]
+Filter = Annotated[
+    Smooth, typer.Option(help="Filter over time; none keeps every frame as measured.")
+]
+Trails = Annotated[bool, typer.Option("--trails", help="Draw the path of each face.")]
+RerunFile = Annotated[
+    Path | None, typer.Option(help="An .rrd file for the viewer of rerun, in addition to --out.")
+]
+MaxFrames = Annotated[
+    int | None, typer.Option("--frames", min=1, metavar="N", help="Stop after N frames.")
+]
+Workers = Annotated[
+    int,
+    typer.Option(min=0, help="Faces of a frame processed at once, one core each; 0: all cores."),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue an interrupted run with the same options.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+
+
+@app.command()
+def track(
+    source: Source,
+    out: Out = None,
+    format: Format = None,
+    model: Model = "fast",
+    scheme: SchemeName = None,
+    detector: DetectorName = "default",
+    faces: MaxFaces = None,
+    detect_every: DetectEvery = None,
+    flip: Flip = False,
+    smooth: Filter = Smooth.one_euro,
+    trails: Trails = False,
+    rerun: RerunFile = None,
+    rate: FrameRate = 30.0,
+    frames: MaxFrames = None,
+    workers: Workers = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Track faces in a video, with steady landmarks and ids.
+
+    Without --out, prints one line of JSON per frame. With --out, writes tracks as they
+    come. An interrupted run continues with --resume and ends with the same files as an
+    uninterrupted one. A camera or a live address is tracked until Ctrl-C or SIGTERM. An
+    animated GIF is a video.
+    """
+    from ..io.video_reader import VideoReader, is_camera
+
+    if out is None and (resume or overwrite or trails or rerun or format):
+        raise typer.BadParameter(
+            "--resume, --overwrite, --trails, --rerun and --format need --out, the file to write"
+        )
+    if resume and is_camera(source):
+        raise typer.BadParameter(NOT_RESUMABLE)
+    targets = None if out is None else TrackTargets(source, out, format, rerun, trails)
+    tracker = _tracker(model, scheme, detector, faces, detect_every, flip, smooth, workers)
+    settings = _settings(source, model, detector, rate)
+    settings |= {"faces": faces, "detect_every": tracker.rules.detect_every, "smooth": smooth.value}
+    settings |= {"flip": flip}
+    if targets and resume and targets.finish_conversion(settings, tracker.predictor.scheme):
+        return
+    with VideoReader(source, rate) as reader:
+        if resume and reader.live:
+            raise typer.BadParameter(NOT_RESUMABLE)
+        if targets is None:
+            done = _print_tracks(reader, tracker, frames)
+        else:
+            done = write_tracks(reader, tracker, targets, settings, frames, resume, overwrite)
+    _note_missing_frames(reader, done, frames)
+    if targets:
+        note(f"{done} frames -> {', '.join(map(str, targets.all()))}")
+
+
+def _tracker(
+    model: str,
+    scheme: str | None,
+    detector: str,
+    faces: int | None,
+    detect_every: int | None,
+    flip: bool,
+    smooth: Smooth,
+    workers: int,
+) -> "Tracker":
+    from ..tracking.rules import RULES, TrackRules
+    from ..tracking.tracker import Tracker
+
+    return Tracker(
+        model,
+        faces=faces,
+        smooth=smooth.filter,
+        rules=RULES if detect_every is None else TrackRules(detect_every=detect_every),
+        detector=named_detector(detector),
+        scheme=scheme,
+        workers=workers,
+        flip=flip,
+    )
+
+
+def _settings(source: str, model: str, detector: str, rate: float) -> dict[str, Any]:
+    """Return the inputs that tracks depend on; files may change, so with size or digest."""
+    path = Path(source)
+    settings = {
+        "source": source,
+        "bytes": path.stat().st_size if path.is_file() else None,
+        "model": with_digest(model),
+        "detector": with_digest("detector" if detector == "default" else detector),
+    }
+    return settings | ({"rate": rate} if path.is_dir() else {})
+
+
+def _note_missing_frames(reader: "VideoReader", done: int, wanted: int | None) -> None:
+    if reader.silent:
+        note(f"{reader.name}: no more frames came ({reader.silent}); the files are complete so far")
+    elif wanted is None and done < 0.9 * (reader.frames or 0):
+        note(f"{reader.name} states {reader.frames} frames; {done} could be read")
+    elif reader.broken:
+        note(f"{reader.broken} frames of {reader.name} could not be decoded and were skipped")
+
+
+def _print_tracks(reader: "VideoReader", tracker: "Tracker", frames: int | None) -> int:
+    """Print a line of JSON per frame; return the number of frames."""
+    from ..io.track_files import frame_line
+
+    done = 0
+    with progress_bar("frames", None if sys.stdout.isatty() else reader.frames, speed=True) as step:
+        for frame in until(reader, frames):
+            faces = tracker(frame.image, frame.timestamp)
+            show(frame_line(frame.number, frame.timestamp, faces))
+            done += 1
+            step()
+    return done

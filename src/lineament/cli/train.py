@@ -1,0 +1,242 @@
+"""train, distill, slim, refine: train a model from a recipe, up to its checkpoint."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .app import app, need_torch, note, show, show_table
+from .options import Cache, Data
+
+if TYPE_CHECKING:
+    from ..recipe import Recipe
+    from ..study.prune_sweep import Cut
+    from ..training.trainer import Progress, Trainer
+
+RecipePath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RECIPE.toml",
+        help="A recipe; distill, slim and refine need its table [distill], [slim] or [refine].",
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a recipe key, e.g. train.steps=100; repeatable.",
+    ),
+]
+RunFolder = Annotated[
+    Path | None, typer.Option(help="Folder of the run; default: runs/<name of the recipe>.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue an interrupted run in its folder.")
+]
+REPORT_EVERY_S = 60.0
+CUT_HEAD = (
+    "amount",
+    "kept",
+    "M parameters",
+    "M multiply-adds",
+    "ms",
+    "validation NME %",
+    "ms int8",
+    "NME % int8",
+)
+
+
+@app.command()
+def train(
+    recipe: RecipePath,
+    changes: Changes = None,
+    out: RunFolder = None,
+    resume: Resume = False,
+    data: Data = None,
+    cache: Cache = None,
+) -> None:
+    """Train a landmark model from a recipe.
+
+    Checkpoints, the log and the curves go to the run's folder. An interrupted run
+    continues with --resume and gives the result of an uninterrupted one.
+    """
+    need_torch()
+    from ..training.trainer import Trainer
+
+    checkpoint, settings = _train(Trainer, recipe, changes, out, resume, data, cache)
+    _show_next(checkpoint, settings.name)
+
+
+@app.command()
+def distill(
+    recipe: RecipePath,
+    changes: Changes = None,
+    out: RunFolder = None,
+    resume: Resume = False,
+    data: Data = None,
+    cache: Cache = None,
+) -> None:
+    """Distill a small model from a teacher or from peers.
+
+    Peers are trained at the same time. The teacher is a checkpoint or, for its
+    landmarks alone, a .onnx file. A teacher whose outputs cannot be compared with the
+    student's is refused before training starts. Checkpoints, log and --resume are those
+    of train.
+    """
+    need_torch()
+    from ..training.distill.task import Distiller
+
+    checkpoint, settings = _train(Distiller, recipe, changes, out, resume, data, cache)
+    _show_next(checkpoint, settings.name)
+
+
+@app.command()
+def slim(
+    recipe: RecipePath,
+    changes: Changes = None,
+    out: RunFolder = None,
+    resume: Resume = False,
+    data: Data = None,
+    cache: Cache = None,
+) -> None:
+    """Train a network, then prune it to several sizes.
+
+    A supernet is pruned at thresholds of its importance factors, any other network by
+    shares of its channels. Each pruned network has a checkpoint and an ONNX file; the
+    table of sizes, times and errors is printed and written to the run's folder with a
+    plot. Fine-tune pruned networks with train or distill.
+    """
+    need_torch()
+    from ..data.sample import cache_root, data_root
+    from ..study.prune_sweep import sweep
+    from ..training.prune.task import trainer_for
+
+    checkpoint, settings = _train(trainer_for, recipe, changes, out, resume, data, cache)
+    if not _is_main_process():
+        return
+    assert settings.slim is not None  # or trainer_for had refused it
+    cuts = sweep(
+        checkpoint, checkpoint.parent, settings.slim, data_root(data), cache_root(cache), note
+    )
+    _show_cuts(cuts)
+
+
+def _show_cuts(cuts: "Sequence[Cut]") -> None:
+    rows = []
+    for cut in cuts:
+        row = [
+            f"{cut.amount:g}",
+            cut.what,
+            f"{cut.parameters / 1e6:.3f}",
+            f"{cut.multiply_adds / 1e6:.0f}",
+            f"{cut.milliseconds:.2f}",
+            f"{100 * cut.nme:.3f}",
+            f"{cut.milliseconds_int8:.2f}",
+            f"{100 * cut.nme_int8:.3f}",
+        ]
+        rows.append(row)
+    show_table(CUT_HEAD, rows)
+    first = cuts[min(1, len(cuts) - 1)].checkpoint
+    note(f"next: lineament distill or train a recipe with --set init_from={first}")
+
+
+@app.command()
+def refine(
+    recipe: RecipePath,
+    changes: Changes = None,
+    out: RunFolder = None,
+    resume: Resume = False,
+    data: Data = None,
+    cache: Cache = None,
+) -> None:
+    """Train a model that refines landmarks over video frames.
+
+    It refines each frame's heatmaps with those of the frames before. The recipe starts
+    from a trained model with 1D heatmaps, which is frozen. Clips are synthesized from
+    the recipe's faces and taken from unlabeled videos. In lineament track the exported
+    model keeps a recurrent state per face. Checkpoints, log and --resume are those of
+    train.
+    """
+    need_torch()
+    from ..training.temporal.task import Refiner
+
+    checkpoint, settings = _train(Refiner, recipe, changes, out, resume, data, cache)
+    _show_next(checkpoint, settings.name)
+
+
+def _train(
+    kind: "Callable[..., Trainer]",
+    recipe: Path,
+    changes: list[str] | None,
+    out: Path | None,
+    resume: bool,
+    data: Path | None,
+    cache: Path | None,
+) -> "tuple[Path, Recipe]":
+    """Return the checkpoint of the run and its recipe."""
+    from ..data.sample import cache_root, data_root
+    from ..recipe_file import read_recipe
+
+    settings = read_recipe(recipe, changes or ())
+    folder = out or Path("runs") / settings.name
+    trainer = kind(settings, folder, data_root(data), cache_root(cache), resume, note)
+    with training_report(settings.train.steps) as report:
+        return trainer.run(report), settings
+
+
+def _is_main_process() -> bool:
+    """Return whether this is the one process, of a torch launch, that prints and writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _show_next(checkpoint: Path, name: str) -> None:
+    if _is_main_process():
+        show(f"{checkpoint}")
+        note(f"next: lineament export {checkpoint} --name {name}")
+
+
+@contextmanager
+def training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
+    """Yield a progress callback: a live bar on a terminal, else one line per minute."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]}"),
+    )
+    noted = 0.0
+    with Bar(
+        *columns, console=console, redirect_stdout=False, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("training", total=steps, state="starting")
+
+        def report(progress: "Progress") -> None:
+            nonlocal noted
+            bar.update(task, completed=progress.step, state=_state(progress))
+            line = f"step {progress.step}/{progress.steps}  {_state(progress)}"
+            if progress.validation:
+                errors = [f"{name} {100 * nme:.3f} %" for name, nme in progress.validation.items()]
+                line += f"  validation NME: {'  '.join(errors)}"
+                bar.console.print(line, highlight=False, soft_wrap=True)
+            elif not console.is_terminal and time.monotonic() - noted > REPORT_EVERY_S:
+                note(line)
+                noted = time.monotonic()
+
+        yield report
+
+
+def _state(progress: "Progress") -> str:
+    minutes, seconds = divmod(round(progress.seconds_left), 60)
+    hours, minutes = divmod(minutes, 60)
+    left = f"{hours}:{minutes:02}:{seconds:02} left"
+    return f"loss {progress.loss:.4f}  {progress.faces_per_second:.0f} faces/s  {left}"

@@ -1,0 +1,48 @@
+"""Convert predicted faces to the point scheme of a protocol; depends on schemes."""
+
+import numpy as np
+
+from ..errors import ProtocolError
+from ..face import Face
+from ..geometry import Array
+from ..schemes import convert
+from .protocols import Protocol
+
+
+class FaceConverter:
+    """Converts faces to the protocol's scheme, and keeps a note for the report."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self.points = list(protocol.indices())
+        self.source = ""
+        """Scheme of the predictions if it is not the protocol's."""
+        self.note = ""
+        """Note on interpolated points for the report."""
+
+    def __call__(self, face: Face) -> tuple[Array, Array]:
+        """Return landmarks (N, 2) and sigma (N,) in the protocol's scheme, pixels.
+
+        Points that do not count may be 0.
+
+        Raises:
+            ProtocolError: If a point that counts cannot be made.
+            SchemeError: If the scheme is unknown.
+        """
+        target = self.protocol.scheme
+        if face.scheme == target:
+            return face.landmarks, face.sigma_px
+        made = convert(face.landmarks, face.scheme, target)
+        status = made.status[self.points]
+        lacking = int((status == "missing").sum())
+        if lacking:
+            raise ProtocolError(
+                f"the model predicts {len(face)} landmarks ({face.scheme}), from which {lacking} "
+                f"of the {len(self.points)} points of protocol {self.protocol.id!r} ({target}) "
+                f"cannot be made; choose a model trained on {target}"
+            )
+        self.source = face.scheme
+        mixed = int((status == "interpolated").sum())
+        if mixed:
+            self.note = f"{mixed} of {len(self.points)} points are interpolated from {face.scheme}"
+        return np.nan_to_num(made.points), made.convert_values(face.sigma_px, missing=0.0)

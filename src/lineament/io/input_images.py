@@ -1,0 +1,225 @@
+"""Input images of a batch: find, read, name the results, predict a few at a time."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from ..errors import DataError, ImageError, InputError
+from ..face import Faces
+from ..geometry import as_boxes
+from .image import RGB, Source, read_image
+from .media_files import find_images
+from .unique_names import unique_name
+
+RESERVED_NAMES = frozenset({"lineament", "faces", "faces.coco"})
+"""Names that a folder of results uses for its own files."""
+DRAWN = ".drawn.jpg"
+BATCH_IMAGES, BATCH_PIXELS = 8, 16_000_000
+Predict = Callable[[list[Any], Any], list[Faces]]
+
+
+@dataclass(frozen=True)
+class InputImage:
+    """One image to process."""
+
+    path: Path
+    name: str
+    """Path of its results below the result folder, without suffix; unique in a batch."""
+
+
+@dataclass(frozen=True)
+class FailedInput:
+    """A path that gave no result."""
+
+    path: str
+    reason: str
+    """One line."""
+
+
+Predicted = tuple[InputImage, RGB | None, Faces | InputError]
+"""An image, its pixels and its faces; without pixels, the error of an image that failed."""
+
+
+def read_images(sources: Iterable[Source]) -> Iterator[tuple[Any, RGB | ImageError]]:
+    """Yield each source with its image or the ImageError that it raised; a batch continues.
+
+    Args:
+        sources: As for `read_image`; folders and patterns are expanded as by
+            `find_images`.
+    """
+    if isinstance(sources, str | os.PathLike):
+        sources = [sources]
+    for source in sources:
+        found: list[Any] = [source]
+        try:
+            if isinstance(source, str | os.PathLike):
+                found = list(find_images(source))
+        except ImageError as error:
+            yield source, error
+            continue
+        for each in found:
+            try:
+                yield each, read_image(each)
+            except ImageError as error:
+                yield each, error
+
+
+def find_inputs(
+    paths: Sequence[str | os.PathLike[str]], out: Path | None = None
+) -> tuple[list[InputImage], list[FailedInput]]:
+    """Find the images that `paths` name; a path that names none is a failure.
+
+    Results of an image in a folder keep its place below that folder.
+
+    Args:
+        paths: Files, folders, patterns.
+        out: Folder of the results; images that folders and patterns find in it are
+            results, and left out.
+    """
+    results = None if out is None else out.resolve()
+    found: dict[Path, Path] = {}
+    failures = []
+    for path in paths:
+        try:
+            images = find_images(path)
+        except ImageError as error:
+            failures.append(FailedInput(os.fspath(path), str(error)))
+            continue
+        root = _root(Path(path))
+        for image in images:
+            if root and results and _is_result(image.resolve(), results, root.resolve()):
+                continue
+            found.setdefault(image, image.relative_to(root) if root else Path(image.name))
+    return _named(found), failures
+
+
+def _is_result(image: Path, results: Path, root: Path) -> bool:
+    """Return whether an image found below `root` was written by a run with the folder `results`."""
+    return results in image.parents and (
+        image.name.endswith(DRAWN) or (results != root and root in results.parents)
+    )
+
+
+def _root(path: Path) -> Path | None:
+    """Return the folder below which results of `path` keep their place; None for a single file."""
+    if path.is_dir():
+        return path
+    if path.exists():
+        return None
+    fixed = []
+    for part in path.parts[:-1]:
+        if any(sign in part for sign in "*?["):
+            break
+        fixed.append(part)
+    return Path(*fixed)
+
+
+def _named(found: Mapping[Path, Path]) -> list[InputImage]:
+    """Name each image by its path below its root; if taken, with its suffix, then a number.
+
+    No image gets the name of another's face: the faces of IMG are IMG_1, IMG_2.
+    """
+    taken: set[str] = set(RESERVED_NAMES)
+    of_faces: set[str] = set()
+
+    def is_free(name: str) -> bool:
+        return not {name, image_of_face(name)} & taken and name not in of_faces
+
+    images = []
+    for path, below in found.items():
+        name = unique_name((below.with_suffix("").as_posix(), below.as_posix()), is_free)
+        taken.add(name)
+        of_faces.add(image_of_face(name))
+        images.append(InputImage(path, name))
+    return images
+
+
+def image_of_face(name: str) -> str:
+    """Return the image whose face has that name: IMG of IMG_2; else a name of no image."""
+    stem, _, number = name.rpartition("_")
+    return stem if number.isdigit() else f"{name}\0"
+
+
+def predict_images(
+    predict: Predict, images: Sequence[InputImage], boxes: Mapping[str, ArrayLike] | None = None
+) -> Iterator[Predicted]:
+    """Yield each image, in order, with its pixels and its faces, or with the error that it raised.
+
+    Args:
+        predict: A Predictor, or any callable with its signature.
+        boxes: (F, 4) per image, under its path, file name or stem.
+    """
+    batch: list[tuple[InputImage, RGB]] = []
+    for image in images:
+        try:
+            pixels = read_image(image.path)
+            if boxes is not None:
+                as_boxes(boxes_of(image, boxes))
+        except InputError as error:
+            yield from _predicted(predict, batch, boxes)
+            batch = []
+            yield image, None, error
+            continue
+        batch.append((image, pixels))
+        if len(batch) == BATCH_IMAGES or sum(p.size // 3 for _, p in batch) > BATCH_PIXELS:
+            yield from _predicted(predict, batch, boxes)
+            batch = []
+    yield from _predicted(predict, batch, boxes)
+
+
+def _predicted(
+    predict: Predict, batch: list[tuple[InputImage, RGB]], boxes: Mapping[str, ArrayLike] | None
+) -> Iterator[Predicted]:
+    if not batch:
+        return
+    given = None if boxes is None else [boxes_of(image, boxes) for image, _ in batch]
+    try:
+        found = predict([pixels for _, pixels in batch], given)
+    except InputError as error:  # of one of them, such as a box outside its image
+        if len(batch) == 1:
+            yield batch[0][0], None, error
+        else:
+            for entry in batch:
+                yield from _predicted(predict, [entry], boxes)
+        return
+    for (image, pixels), faces in zip(batch, found, strict=True):
+        yield image, pixels, faces
+
+
+def boxes_of(image: InputImage, boxes: Mapping[str, ArrayLike]) -> ArrayLike:
+    """Return the boxes given for an image, by its path, file name or stem.
+
+    Raises:
+        DataError: If none are given.
+    """
+    for key in (str(image.path), image.path.name, image.path.stem):
+        if key in boxes:
+            return boxes[key]
+    raise DataError(
+        f"{image.path}: no boxes given for it; name it in the file of boxes, or leave --boxes out"
+    )
+
+
+def read_boxes(path: Path) -> dict[str, ArrayLike]:
+    """Read boxes per image from a JSON file {"image.jpg": [[x0, y0, x1, y1], ...]}.
+
+    Raises:
+        DataError: If the file is not that.
+    """
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(
+            f"{path}: cannot be read as boxes ({error}); wanted a JSON file of boxes per image"
+        ) from error
+    if not isinstance(given, dict):
+        raise DataError(
+            f"{path}: a {type(given).__name__}; wanted an object "
+            '{"image.jpg": [[x0, y0, x1, y1]]}'
+        )
+    return given

@@ -1,0 +1,133 @@
+"""Image and video files: the table of their suffixes; finding them by folder or pattern."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image
+
+from ..errors import ImageError, shown_path
+
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".ico", ".jp2", ".j2k", ".avif"),
+)
+"""Lower-case suffixes of images, the most common first; a file named itself may have any."""
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"),
+    *(".mts", ".3gp", ".ogv"),
+)
+"""Lower-case suffixes of videos. A .gif of more than one frame is a video, too."""
+
+
+def has_image_suffix(path: Path) -> bool:
+    """Return whether the name of `path` is that of an image."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_video(path: Path) -> bool:
+    """Return whether a file is a video: by its suffix, a .gif by its number of frames."""
+    if path.suffix.lower() == ".gif":
+        try:
+            with Image.open(path, formats=["GIF"]) as image:
+                return bool(getattr(image, "is_animated", False))
+        except (
+            Exception
+        ):  # decoders of broken bytes raise nearly any class; a broken file is no video
+            return False
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def image_next_to(path: Path) -> Path | None:
+    """Return the image with the stem of `path` in the same folder; None if there is none."""
+    for suffix in IMAGE_SUFFIXES:
+        for spelled in (suffix, suffix.upper()):
+            image = path.with_suffix(spelled)
+            if image.exists():
+                return image
+    return None
+
+
+def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Find the images that `paths` name, each once, in the order given and sorted within a folder.
+
+    Args:
+        paths: Files, taken whatever their suffix; folders, searched recursively for
+            image suffixes without names that begin with a dot; patterns with *, ?, []
+            and **.
+
+    Raises:
+        ImageError: If a path names no image.
+    """
+    if isinstance(paths, str | os.PathLike):
+        paths = [paths]
+    found: dict[Path, None] = {}
+    for path in paths:
+        found.update(dict.fromkeys(_expand(Path(path))))
+    return list(found)
+
+
+def find_videos(folder: Path) -> list[Path]:
+    """Return the videos in a folder and below it, sorted."""
+    return sorted(path for path in folder.rglob("*") if is_video(path))
+
+
+def _expand(path: Path) -> list[Path]:
+    try:
+        exists, is_folder = os.path.lexists(path), path.is_dir()
+    except (OSError, ValueError) as error:
+        raise ImageError(
+            f"{shown_path(path)}: not a path ({error}); wanted a file, a folder or a pattern"
+        ) from error
+    if is_folder:
+        if images := _folder_images(path):
+            return images
+        raise ImageError(
+            f"{shown_path(path)}: no image in this folder or below it; wanted JPEG, PNG, WebP, ..."
+        )
+    if exists:
+        return [path]
+    if any(sign in str(path) for sign in "*?["):
+        return _matches(path)
+    raise ImageError(f"{shown_path(path)}: no such file or folder; check the path")
+
+
+def _matches(pattern: Path) -> list[Path]:
+    base = Path(pattern.anchor)
+    below = str(pattern.relative_to(base)) if pattern.anchor else str(pattern)
+    try:
+        matches = sorted(match for match in base.glob(below) if not _is_dotted(match, pattern))
+    except (ValueError, OSError) as error:
+        raise ImageError(
+            f"{shown_path(pattern)}: not a pattern ({error}); wanted *, ?, [] or ** in a path"
+        ) from error
+    if files := [match for match in matches if not match.is_dir()]:
+        return files
+    raise ImageError(
+        f"{shown_path(pattern)}: no file matches this pattern; check it, or give a folder"
+    )
+
+
+def _is_dotted(match: Path, pattern: Path) -> bool:
+    """Return whether a wildcard, not the user, named a file or folder that begins with a dot."""
+    named = {part for part in pattern.parts if part.startswith(".")}
+    if named - {"..", "."}:
+        return False
+    return any(part.startswith(".") and part not in named for part in match.parts)
+
+
+def _folder_images(folder: Path) -> list[Path]:
+    def stop(error: OSError) -> None:
+        raise ImageError(
+            f"{shown_path(error.filename)}: cannot be listed ({error.strerror}); check its "
+            "permissions"
+        )
+
+    images = []
+    # os.walk does not follow linked folders, so a loop of links ends.
+    for at, folders, names in os.walk(folder, onerror=stop):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and has_image_suffix(Path(name)):
+                images.append(Path(at, name))
+    return sorted(images)

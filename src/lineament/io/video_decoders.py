@@ -1,0 +1,251 @@
+"""Decoders of videos: PyAV (extra `video`) and OpenCV; VideoReader chooses between them."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ImageError, missing_extra, short_reason
+
+CAMERAS = {
+    "linux": ("v4l2", "/dev/video{}"),
+    "darwin": ("avfoundation", "{}:none"),
+    "win32": ("dshow", "video={}"),
+}
+"""FFmpeg's input format and the address of a camera, by platform."""
+CAMERA_OPTIONS = {"darwin": {"framerate": "30"}}  # built-in cameras refuse its default, 29.97
+MAX_BROKEN = 1000
+RGB = NDArray[np.uint8]
+DecodedFrame = tuple[float | None, Callable[[], RGB]]
+"""Seconds, if the file states them, and a function that converts the frame to RGB."""
+
+
+class Decoder:
+    """One pass over the frames of a video.
+
+    Frames that cannot be decoded are skipped and counted in `broken`. `frames` and
+    `rate` are what the file states.
+    """
+
+    frames: int | None = None
+    rate: float | None = None
+    live = False
+    """Whether the source cannot be read again, as a camera."""
+    pixel_aspect = Fraction(1)
+    """Width of a pixel as displayed, in heights; known with the first frame."""
+    broken = 0
+    silent = ""
+    """Why a live source ended; empty if it did not."""
+    ended = False
+    """Set to end a live source after its next frame."""
+
+    def decode(self) -> Iterator[DecodedFrame]:
+        """Yield the frames in order; called once."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release the file or the camera."""
+
+
+class OpenCVDecoder(Decoder):
+    """A video file by OpenCV, which states no exact times."""
+
+    def __init__(self, path: Path) -> None:
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise ImageError(
+                f"{path}: cannot be opened as a video; wanted a codec that OpenCV's FFmpeg reads"
+            )
+        self.rate = float(self._capture.get(cv2.CAP_PROP_FPS)) or None
+
+    def decode(self) -> Iterator[DecodedFrame]:
+        """Yield the frames; one that is not converted costs no conversion."""
+        while self._capture.grab():
+            yield None, self._convert
+
+    def _convert(self) -> RGB:
+        _, image = self._capture.retrieve()
+        return np.asarray(cv2.cvtColor(np.asarray(image), cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._capture.release()
+
+
+class AVDecoder(Decoder):
+    """A file, an address or a camera by PyAV, upright by the rotation that the file states.
+
+    Args:
+        name: How errors call the video.
+        remote: Whether the source is an address, whose silence is an error if it is not
+            live.
+
+    Raises:
+        ImageError: If there is no video in it.
+        ExtraError: If PyAV is not installed.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        name: str,
+        threads: int,
+        kind: str | None = None,
+        remote: bool = False,
+        **options: Any,
+    ) -> None:
+        av = import_av()
+        self._name, self._remote = name, remote
+        try:
+            self._container = av.open(where, format=kind, metadata_errors="replace", **options)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise ImageError(
+                f"{name}: cannot be opened as a video ({short_reason(error)})"
+            ) from error
+        if not self._container.streams.video:
+            self._container.close()
+            raise ImageError(f"{name}: holds no moving images; wanted a video")
+        self.live = kind is not None or (remote and self._container.duration is None)
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self._stream.codec_context.thread_count = threads
+        self.frames = self._stream.frames or None
+        self.rate = float(self._stream.average_rate) if self._stream.average_rate else None
+
+    def decode(self) -> Iterator[DecodedFrame]:
+        """Yield the frames with the times that the file states."""
+        av = import_av()
+        silent = ""
+        packets = self._packets()
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.error.FFmpegError, OSError) as error:
+                packet, silent = None, short_reason(error)
+            for frame in self._decoded(packet, flush=bool(silent)):
+                matrix = _display_matrix(frame)
+                aspect = self._stream.sample_aspect_ratio or Fraction(1)
+                self.pixel_aspect = 1 / aspect if _is_sideways(matrix) else aspect
+                yield frame.time, partial(_to_rgb, frame, matrix)
+            if packet is None:
+                break
+        if self.live:
+            self.silent = silent
+        elif silent and self._remote:
+            raise ImageError(
+                f"{self._name}: no more frames came ({silent}); resume when it is available again"
+            )
+        elif silent:
+            self.broken += 1
+
+    def _decoded(self, packet: Any, flush: bool) -> list[Any]:
+        """Return the frames of a packet; of None, those that the codec still holds if `flush`."""
+        av = import_av()
+        codec = self._stream.codec_context
+        try:
+            if packet is not None:
+                return list(packet.decode())
+            return list(codec.decode(None)) if flush else []
+        except av.error.EOFError:
+            return []
+        except av.error.FFmpegError:
+            self.broken += 1
+            if self.broken > MAX_BROKEN and not codec.is_open:
+                self.ended = True
+            return []
+
+    def _packets(self) -> Iterator[Any]:
+        """Yield the packets of the file or the camera up to its end."""
+        av = import_av()
+        packets = self._container.demux(self._stream)
+        while not self.ended:
+            try:
+                packet = next(packets, None)
+            except av.error.EOFError:
+                return
+            except BlockingIOError:  # a camera that has no frame yet
+                time.sleep(0.002)
+                packets = self._container.demux(self._stream)
+                continue
+            if packet is None:
+                return
+            yield packet
+
+    def close(self) -> None:
+        """Release the file or the camera."""
+        self._container.close()
+
+
+def import_av() -> Any:
+    """Import PyAV.
+
+    Raises:
+        ExtraError: If it is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise missing_extra("PyAV", "video") from error
+    av.logging.set_level(None)
+    return av
+
+
+def open_camera(number: int, threads: int) -> AVDecoder:
+    """Open the camera of that number.
+
+    Raises:
+        ImageError: If there is none.
+    """
+    kind, address = CAMERAS.get(sys.platform, CAMERAS["linux"])
+    device: object = number
+    if kind == "dshow":
+        devices = []
+        for found in import_av().enumerate_input_devices(kind):
+            if "video" in found.media_types:
+                devices.append(found.description)
+        if number >= len(devices):
+            raise ImageError(f"{number}: no such camera; there are {len(devices)}")
+        device = devices[number]
+    options = CAMERA_OPTIONS.get(sys.platform, {})
+    return AVDecoder(address.format(device), str(number), threads, kind, options=options)
+
+
+def _display_matrix(frame: Any) -> NDArray[np.int32] | None:
+    """Return the display matrix (3, 3) that the file states for a frame, or None."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            return np.frombuffer(bytes(data), np.int32).reshape(3, 3)
+    return None
+
+
+def _to_rgb(frame: Any, matrix: NDArray[np.int32] | None) -> RGB:
+    return upright(frame.to_ndarray(format="rgb24"), matrix)
+
+
+def _is_sideways(matrix: NDArray[np.int32] | None) -> bool:
+    """Return whether the display `matrix` (3, 3) turns rows into columns."""
+    if matrix is None:
+        return False
+    (a, b), (c, d) = np.abs(matrix[:2, :2].astype(np.int64)).tolist()
+    return bool(b + c > a + d)
+
+
+def upright(image: RGB, matrix: NDArray[np.int32] | None) -> RGB:
+    """Rotate and mirror `image` by the nearest right angle of its display `matrix` (3, 3).
+
+    Source: ISO/IEC 14496-12, 8.3.2: x' = a x + c y, y' = b x + d y, with a, b and c, d
+        in the first two rows.
+    """
+    if matrix is None:
+        return image
+    (a, b), (c, d) = matrix[0, :2].tolist(), matrix[1, :2].tolist()
+    if _is_sideways(matrix):
+        image, a, d = image.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

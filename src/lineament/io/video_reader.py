@@ -1,0 +1,245 @@
+"""Video files, cameras, addresses, folders of images -> frames, in order or by number."""
+
+import math
+import os
+import re
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from ..errors import ImageError
+from .image import read_image
+from .media_files import find_images
+from .video_decoders import RGB, AVDecoder, DecodedFrame, Decoder, OpenCVDecoder, open_camera
+
+WAIT_S = 30.0
+"""Seconds that an address may be silent."""
+DEFAULT_RATE = 30.0
+MAX_BACKWARD_S = 1.0
+"""A clock that jumps back by more was restarted: its times continue from the frame before."""
+
+
+class Frame(NamedTuple):
+    """One frame of a video."""
+
+    number: int
+    """Counted from 0."""
+    timestamp: float
+    """Seconds, as the file states them; greater than the frame before's."""
+    image: RGB
+    """RGB (H, W, 3), upright by the rotation that the file states."""
+
+
+class FolderDecoder(Decoder):
+    """The images of a folder, in the order of the numbers in their names, `rate` per second."""
+
+    def __init__(self, folder: Path, rate: float) -> None:
+        self._paths = sorted(find_images(folder), key=_numbers_last)
+        self.frames, self.rate = len(self._paths), rate
+
+    def decode(self) -> Iterator[DecodedFrame]:
+        """Yield the images that can be read."""
+        assert self.rate is not None
+        for index, path in enumerate(self._paths):
+            try:
+                image = read_image(path)
+            except ImageError:
+                self.broken += 1
+                continue
+            yield index / self.rate, lambda image=image: image  # type: ignore[misc]
+
+
+def _numbers_last(path: Path) -> list[Any]:
+    """Return the key that sorts frame2 before frame10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [int(part) if part.isdigit() else part for part in parts]
+
+
+class VideoReader:
+    """Read the frames of a video: iterate once for all in order, or `read` single ones by number.
+
+    Frames that cannot be decoded are skipped and counted in `broken`. `live` sources
+    cannot be read again; one that falls silent ends, and `silent` gives the reason.
+    `frames` and `rate` (frames per second) are what the source states, or None.
+    `pixel_aspect` is the width of a pixel as displayed, in heights, known with the
+    first frame; landmarks count pixels.
+
+    Args:
+        source: A file, an address with ://, the number of a camera, or a folder of
+            images, in the order of the numbers in their names.
+        rate: Frames per second of a folder of images.
+        threads: Threads of the decoder; 0 lets it choose.
+        exact_times: Whether times matter. If not, a file is read without PyAV, too, by
+            OpenCV.
+
+    Raises:
+        ImageError: If the source is not a video, or an address that is not live falls
+            silent.
+        ExtraError: If PyAV is needed and not installed.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | int,
+        rate: float = DEFAULT_RATE,
+        threads: int = 0,
+        exact_times: bool = True,
+    ) -> None:
+        self.name = str(source)
+        self._source, self._rate, self._threads = source, rate, threads
+        self._exact_times = exact_times
+        self._restart()
+
+    def _restart(self) -> None:
+        self._decoder = self._open()
+        self._decoded: Iterator[DecodedFrame] = self._decoder.decode()
+        self._next = 0
+        self.live = self._decoder.live
+        self.frames, self.rate = self._decoder.frames, self._decoder.rate
+
+    def _open(self) -> Decoder:
+        """Choose the decoder of the source."""
+        path = Path(self.name)
+        if is_camera(self._source):
+            return open_camera(int(self.name), self._threads)
+        if is_address(self._source):
+            return AVDecoder(self.name, self.name, self._threads, remote=True, timeout=WAIT_S)
+        if path.is_dir():
+            if not 0 < self._rate < math.inf:
+                raise ImageError(f"the rate is {self._rate}; wanted frames per second, above 0")
+            return FolderDecoder(path, self._rate)
+        if not path.is_file():
+            raise ImageError(
+                f"{self.name}: no such video; wanted a file, a folder of images, an address or a "
+                "camera"
+            )
+        if not self._exact_times and find_spec("av") is None:
+            return OpenCVDecoder(path)
+        # absolute: a name may hold a colon, as an address does
+        return AVDecoder(str(path.absolute()), self.name, self._threads)
+
+    @property
+    def broken(self) -> int:
+        """Number of frames that could not be decoded so far."""
+        return self._decoder.broken
+
+    @property
+    def silent(self) -> str:
+        """Why a live source ended; empty if it did not fall silent."""
+        return self._decoder.silent
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a pixel as displayed, in heights."""
+        return self._decoder.pixel_aspect
+
+    def __iter__(self) -> Iterator[Frame]:
+        last, offset, index = -1.0, 0.0, -1
+        step = 1 / (self.rate or DEFAULT_RATE)
+        for index, (timestamp, convert) in enumerate(self._decoded):
+            # some files repeat a time, or have none
+            time = timestamp + offset if timestamp is not None else last + step if index else 0.0
+            if index and time < last - MAX_BACKWARD_S:  # joined files, a restarted stream
+                offset += last + step - time
+                time = last + step
+            time = time if time > last or not index else last + step / 100
+            last = time
+            yield Frame(index, time, convert())
+        if index < 0:
+            self.close()
+            if self.live:
+                why = f" ({self.silent})" if self.silent else ""
+                raise ImageError(f"{self.name}: no frame came{why}")
+            raise ImageError(f"{self.name}: no frame can be decoded; get the file again")
+
+    def read(self, number: int) -> RGB:
+        """Return frame `number` as RGB (H, W, 3); rising numbers decode each frame once.
+
+        Frames are counted by decoding, since seeking is inexact in many codecs.
+
+        Raises:
+            ImageError: If the video ends before that frame.
+        """
+        if number < 0:
+            raise ImageError(f"{self.name}: frame {number}; wanted a number from 0")
+        if number < self._next:
+            self._decoder.close()
+            self._restart()
+        for _, convert in self._decoded:
+            self._next += 1
+            if self._next > number:
+                return convert()
+        raise ImageError(
+            f"{self.name}: ends before frame {number} (frames count from 0); check the annotations"
+        )
+
+    def end(self) -> None:
+        """End after the frame that is awaited now; may be called from a signal handler."""
+        self._decoder.ended = True
+
+    def close(self) -> None:
+        """Release the file or the camera."""
+        self._decoder.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def is_address(source: str | Path | int) -> bool:
+    """Return whether `source` is an address, such as https://example.org/a.mp4."""
+    return "://" in str(source)
+
+
+def is_camera(source: str | Path | int) -> bool:
+    """Return whether `source` is a camera's number; a file of that name has priority."""
+    return isinstance(source, int) or (str(source).isdecimal() and not Path(source).exists())
+
+
+def frame_rate(path: Path) -> float:
+    """Return the frames per second that the video at `path` states; 30 if it states none.
+
+    Raises:
+        ImageError: If the file is not a video.
+    """
+    with VideoReader(path, exact_times=False) as video:
+        rate = video.rate or 0.0
+    return rate if 1 <= rate <= 1000 else DEFAULT_RATE
+
+
+_open = threading.local()  # one open video per thread: samples of a video mostly come in order
+
+
+def read_video_frame(path: Path, number: int) -> RGB:
+    """Return frame `number`, counted from 0, of the video at `path` as RGB (H, W, 3).
+
+    The video stays open for the next call of the same thread, so that rising numbers
+    decode each frame once.
+
+    Raises:
+        ImageError: If the file is not a video or ends before that frame.
+    """
+    key = (os.getpid(), path)  # a forked process must not share its parent's decoder
+    if getattr(_open, "key", None) != key:
+        close_video()
+        _open.video, _open.key = VideoReader(path, exact_times=False), key
+    video: VideoReader = _open.video
+    return video.read(number)
+
+
+def close_video() -> None:
+    """Close the video that this thread read last."""
+    if getattr(_open, "key", None) is not None and _open.key[0] == os.getpid():
+        _open.video.close()
+    _open.key = None

@@ -1,0 +1,148 @@
+"""Frames with times -> video files, by PyAV (extra `video`)."""
+
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atomic import AtomicWriter, partial_path
+from ..errors import ImageError, short_reason
+from .video_decoders import import_av
+
+ENCODERS = {
+    ".mp4": "libx264",
+    ".m4v": "libx264",
+    ".mov": "libx264",
+    ".mkv": "libx264",
+    ".webm": "libvpx-vp9",
+}
+"""Suffix of a written video -> its encoder."""
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+CLOCK = 90_000
+"""Ticks per second of the times in a written video: MPEG's."""
+
+
+class VideoWriter(AtomicWriter):
+    """Write frames with times to a video file without sound.
+
+    The file appears under its name when it is closed; until then it is `path` with
+    ".part" added, readable even if the program is killed. The same frames and times
+    give the same bytes, with the same version of PyAV on the same machine. Set
+    `pixel_aspect`, the width of a pixel as displayed in heights, before the first
+    frame; .webm cannot store it.
+
+    Args:
+        path: File to write; its suffix, of ENCODERS, chooses the encoding.
+        quality: 0 (best) to 51, x264's scale.
+
+    Raises:
+        ImageError: If the suffix is another or the place cannot be written.
+        ExtraError: If PyAV is not installed.
+    """
+
+    def __init__(self, path: str | Path, quality: int = 23) -> None:
+        self.path = Path(path)
+        self._partial = partial_path(self.path)
+        suffix = self.path.suffix.lower()
+        if suffix not in ENCODERS:
+            raise ImageError(
+                f"{path}: no video is written with the suffix {suffix!r}; wanted "
+                f"{', '.join(ENCODERS)}"
+            )
+        av = import_av()
+        options = {"flush_packets": "1"}
+        if CONTAINERS[suffix] in ("mp4", "mov"):
+            # in fragments, so that a file without its end can be played
+            options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
+        else:
+            options["fflags"] = "+bitexact"  # no random id
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._container = av.open(
+                str(self._partial.absolute()), "w", format=CONTAINERS[suffix], options=options
+            )
+        except (av.error.FFmpegError, OSError) as error:
+            raise ImageError(
+                f"{path}: cannot be written ({short_reason(error)}); choose another place"
+            ) from error
+        self._encoder, self._quality = ENCODERS[suffix], quality
+        self.pixel_aspect = Fraction(1)
+        self._stream: Any = None
+        self._size = (0, 0)
+        self._last = -1
+
+    def write(self, image: NDArray[np.uint8], timestamp: float) -> None:
+        """Add a frame; one of another size than the first is fitted into that, over black.
+
+        Args:
+            image: RGB (H, W, 3).
+            timestamp: Seconds from the first frame, increasing.
+        """
+        av = import_av()
+        if self._stream is not None:
+            image = fitted(image, self._size)
+        self._size = (image.shape[1], image.shape[0])
+        height, width = (side + side % 2 for side in image.shape[:2])
+        if self._stream is None:
+            self._stream = self._new_stream(width, height)
+        if (height, width) != image.shape[:2]:  # codecs want even sides
+            border = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
+            image = np.pad(image, border, mode="edge")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        self._last = max(round(timestamp * CLOCK), self._last + 1)
+        frame.pts, frame.time_base = self._last, Fraction(1, CLOCK)
+        self._container.mux(self._stream.encode(frame))
+
+    def _new_stream(self, width: int, height: int) -> Any:
+        stream = self._container.add_stream(self._encoder, rate=Fraction(30))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        codec = stream.codec_context
+        codec.sample_aspect_ratio = self.pixel_aspect
+        if self._encoder == "libx264":
+            # bf: frames that look ahead would have times that start after 0
+            # mbtree, and threads that share a frame, give other bytes from run to run
+            crf = self._quality
+            options = {"g": "30", "bf": "0", "preset": "veryfast", "mbtree": "0"}
+            codec.thread_type = "FRAME"
+        else:
+            crf = self._quality + 9
+            options = {"b": "0", "deadline": "realtime", "cpu-used": "6"}
+        stream.options = options | {"crf": str(crf)}
+        stream.time_base = codec.time_base = Fraction(1, CLOCK)
+        return stream
+
+    def close(self) -> None:
+        """Write what the encoder still holds and name the file; without a frame there is none."""
+        if self._stream is not None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+        if self._stream is not None:
+            self._partial.replace(self.path)
+        else:
+            self._partial.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Close the partial file, which keeps its ".part" name; without a frame it is deleted."""
+        with suppress(Exception):
+            self._container.mux(self._stream.encode(None))
+        with suppress(Exception):
+            self._container.close()
+        if self._stream is None:
+            self._partial.unlink(missing_ok=True)
+
+
+def fitted(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Scale `image` (H, W, 3) to fit into `size`, width and height, centered over black."""
+    width, height = size
+    if image.shape[:2] == (height, width):
+        return image
+    scale = min(width / image.shape[1], height / image.shape[0])
+    w, h = (max(round(side * scale), 1) for side in (image.shape[1], image.shape[0]))
+    x, y = (width - w) // 2, (height - h) // 2
+    framed = np.zeros((height, width, 3), np.uint8)
+    framed[y : y + h, x : x + w] = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
+    return framed

@@ -1,0 +1,161 @@
+"""Read recipes from TOML files: `extends`, overrides from the command line, and errors that name the key."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from .errors import RecipeError, did_you_mean
+from .recipe import DataPart, Recipe
+
+EXTENDS = "extends"
+REPLACED = ("losses",)
+"""Tables that a recipe replaces instead of merging: a recipe lists all of its losses."""
+
+Values = dict[str, Any]
+
+
+def read_recipe(
+    path: Path, overrides: Sequence[str] = (), changes: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Read a recipe.
+
+    A file may extend others: `extends = "base/cpu.toml"`, or a list of paths, relative to the file.
+    Its keys go over theirs, and those of a later file in the list over those of an earlier one. Tables are merged
+    key by key; arrays, such as `data`, and `losses` are replaced.
+
+    Args:
+        path: A TOML file.
+        overrides: Changes such as "train.steps=100" or "data.0.repeat=2", with values in TOML.
+        changes: Further changes by key, such as {"train.steps": 100}.
+
+    Raises:
+        RecipeError: If a file, a key or a value is wrong, or files extend each other in a circle.
+    """
+    values = read_values(path)
+    for override in overrides:
+        _change(values, *parse_override(override))
+    for key, value in (changes or {}).items():
+        _change(values, key, value)
+    return make_recipe(values, str(path))
+
+
+def read_values(path: Path, seen: tuple[Path, ...] = ()) -> Values:
+    """Return the keys of the file at `path` over those of the files that it extends.
+
+    Args:
+        path: A TOML file.
+        seen: The files that led here by `extends`, the first one first.
+
+    Raises:
+        RecipeError: If a file cannot be read or extends itself.
+    """
+    place = path.resolve()
+    if place in seen:
+        circle = " -> ".join(step.name for step in (*seen[seen.index(place) :], place))
+        raise RecipeError(f"{path}: extends itself ({circle}); remove one `extends`")
+    try:
+        own = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = f"{path}: cannot be read as a recipe ({error}); wanted a TOML file"
+        raise RecipeError(reason) from error
+    _find_folders(own, path.parent)
+    values: Values = {}
+    for base in _bases(own, path):
+        _merge(values, read_values(base, (*seen, place)))
+    _merge(values, own)
+    return values
+
+
+def make_recipe(values: Values, source: str = "recipe") -> Recipe:
+    """Check `values` and return them as a recipe.
+
+    Raises:
+        RecipeError: If a key or value is wrong. For an unknown key it offers the nearest ones.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            nearest = _nearest_key(first["loc"])
+            raise RecipeError(f"{source}: unknown key {key!r}; {nearest}") from error
+        given = "" if first["type"] == "missing" else f" (given {str(first['input'])[:60]})"
+        raise RecipeError(f"{source}: {key}{given}: {first['msg']}; correct that key") from error
+
+
+def _bases(values: Values, path: Path) -> list[Path]:
+    """Take `extends` out of `values` and return the files that it names."""
+    named = values.pop(EXTENDS, [])
+    names = [named] if isinstance(named, str) else named
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RecipeError(f"{path}: extends is {named!r}; wanted a path or a list of paths")
+    return [path.parent / name for name in names]
+
+
+def _merge(values: Values, over: Values) -> None:
+    """Put the keys of `over` over those of `values`, in place."""
+    for key, value in over.items():
+        known = values.get(key)
+        if isinstance(known, dict) and isinstance(value, dict) and key not in REPLACED:
+            _merge(known, value)
+        else:
+            values[key] = value
+
+
+def _find_folders(values: Values, home: Path) -> None:
+    """Make data folders relative to the recipe's folder `home` absolute, in place.
+
+    The current directory and the data root go first: such folders stay as they are.
+    """
+    parts = values.get("data")
+    for part in parts if isinstance(parts, list) else []:
+        folder = part.get("folder") if isinstance(part, dict) else None
+        if isinstance(folder, str) and not Path(folder).exists() and (home / folder).exists():
+            part["folder"] = str(home / folder)
+
+
+def parse_override(override: str) -> tuple[str, Any]:
+    """Return the key and value of text such as "train.steps=100"."""
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {override!r}; wanted key=value, e.g. train.steps=100")
+    try:
+        return key, tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, text
+
+
+def _change(values: Values, key: str, value: Any) -> None:
+    """Set the `key` of `values`, such as "data.0.repeat", in place."""
+    *path, last = key.strip().split(".")
+    place: Any = values
+    try:
+        for part in path:
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+        place[int(last) if isinstance(place, list) else last] = value
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
+        raise RecipeError(
+            f"{key}={value!r}: no such place in the recipe; wanted a key as in "
+            "train.steps=100 or data.0.repeat=2"
+        ) from error
+
+
+def _nearest_key(location: tuple[int | str, ...]) -> str:
+    """Return a hint at the known keys next to the unknown one at `location`."""
+    settings: Any = Recipe
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        if part == "data":
+            settings = DataPart
+            continue
+        annotation = settings.model_fields[part].annotation
+        settings = annotation
+        for kind in get_args(annotation):  # of `DistillSettings | None`, the settings
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                settings = kind
+    return did_you_mean(str(location[-1]), settings.model_fields)

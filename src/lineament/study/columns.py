@@ -1,0 +1,238 @@
+"""Columns of a study's table: what is measured of finished trainings."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..data.crop_cache import CropCache, plain_landmarks
+from ..data.mixture import read_mixture
+from ..data.readers.registry import read_data
+from ..data.training_crops import Source, TrainingCrops
+from ..errors import ExportError, RecipeError, did_you_mean
+from ..evaluation.evaluate import evaluate
+from ..evaluation.protocols import PROTOCOLS, protocol
+from ..export.export import export_checkpoint
+from ..inference.predictor import Predictor
+from ..inference.speed import time_file
+from ..models.landmark_net import LandmarkNet
+from ..models.profile import multiply_adds, parameters
+from ..recipe import Augmentation, Recipe
+from ..tracking.tracker import Tracker
+from ..training.build import load_any, load_trained
+from ..training.checkpoint import load_checkpoint
+from ..training.validate import interocular_nmes, predict_plain
+from .head_memory import output_bytes, training_bytes
+from .tracked_clips import clip_errors
+
+HARDER = Augmentation.model_validate(
+    {
+        "rotation_deg": 13,
+        "wild_rotation": 0.5,
+        "wild_rotation_deg": 45,
+        "scale": 0.08,
+        "shift": 0.04,
+        "blur": 0.1,
+        "jpeg": 0.1,
+        "occlusion": 0.5,
+    }
+)
+"""Augmentation of the validation faces in the column `harder`."""
+DRAWS = 3
+"""Augmented copies of each validation face in the column `harder`."""
+NME_KEY = "validation_nme_onnx"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished training and what columns need of it."""
+
+    name: str
+    checkpoint: Path
+    data_root: Path
+    cache: Path
+
+    @cached_property
+    def trained(self) -> tuple[LandmarkNet, Recipe]:
+        """Averaged network and recipe."""
+        return load_trained(self.checkpoint)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """Recipe of the run; that of a tracker, too."""
+        return load_any(self.checkpoint)[1]
+
+    @cached_property
+    def validation_faces(self) -> CropCache:
+        """Validation faces of the first data set that has some."""
+        recipe = self.recipe
+        crop = recipe.model.size, recipe.model.padding
+        found = read_mixture(recipe.data, recipe.scheme, self.data_root, self.cache, crop=crop)[1]
+        return next(iter(found.values()))
+
+    def validation_nmes(self, decoder: str | None = None) -> NDArray[np.float64]:
+        """NME of each validation face, fractions, with another decoder of the head if given."""
+        net, recipe = self.trained
+        head = net.head
+        own = getattr(head, "decoder", None)
+        if decoder is not None:
+            head.decoder = decoder  # type: ignore[assignment]
+        found, _ = predict_plain(net, self.validation_faces, recipe.model.padding)
+        if decoder is not None:
+            head.decoder = own  # type: ignore[assignment]
+        truth = plain_landmarks(self.validation_faces, net.size, recipe.model.padding)
+        return interocular_nmes(found, truth, recipe.scheme)
+
+    def exported(self, int8: bool = False) -> Path:
+        """ONNX file of the checkpoint, exported if it is missing or older than the checkpoint."""
+        name = "int8" if int8 else "final"
+        path = self.checkpoint.with_name(f"{name}.onnx")
+        if not path.exists() or path.stat().st_mtime < self.checkpoint.stat().st_mtime:
+            folder = self.checkpoint.parent
+            export_checkpoint(self.checkpoint, folder, name, int8, self.data_root, self.cache)
+        return path
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column."""
+
+    title: str
+    measure: Callable[[Sequence[FinishedRun]], list[float]]
+    """Measures all runs of a table at once: some columns compare runs on common frames."""
+    scale: float = 1.0
+    digits: int = 3
+    unit: str = ""
+
+
+def each(measure: Callable[[FinishedRun], float]) -> Callable[[Sequence[FinishedRun]], list[float]]:
+    """Return a measure of all runs from a measure of one."""
+    return lambda runs: [measure(run) for run in runs]
+
+
+@torch.no_grad()
+def harder_nme(run: FinishedRun) -> float:
+    """Measure the mean NME on validation faces that are rotated, blurred and occluded."""
+    net, recipe = run.trained
+    faces = run.validation_faces
+    padding = recipe.model.padding
+    maker = TrainingCrops([Source(faces)], recipe.scheme, net.size, padding, HARDER, 0)
+    found, truth = [], []
+    for draw, face in enumerate(list(range(len(faces))) * DRAWS):
+        crop, landmarks_crop = maker.make(0, draw, 0, face)
+        found.append(net(torch.from_numpy(crop[None])).landmarks[0].numpy())
+        truth.append(landmarks_crop)
+    return float(interocular_nmes(np.stack(found), np.stack(truth), recipe.scheme).mean())
+
+
+def exported_nme(run: FinishedRun, int8: bool = False) -> float:
+    """Read the validation NME of the exported file; nan if the export gate refuses it."""
+    try:
+        card = run.exported(int8).with_suffix(".json")
+    except ExportError:
+        return float("nan")
+    return float(json.loads(card.read_text(encoding="utf-8"))["gate"][NME_KEY])
+
+
+def exported_ms(run: FinishedRun, int8: bool = False) -> float:
+    """Time the exported file on one crop and one thread; nan if the export gate refuses it."""
+    try:
+        return time_file(run.exported(int8)).least_ms
+    except ExportError:
+        return float("nan")
+
+
+def initial_nme(run: FinishedRun) -> float:
+    """Measure the validation NME of the checkpoint that the run started from."""
+    start = FinishedRun(run.name, Path(run.recipe.init_from), run.data_root, run.cache)
+    return float(mean(start.validation_nmes().tolist()))
+
+
+def network_multiply_adds(run: FinishedRun) -> float:
+    """Count the multiply-adds of the network for one crop."""
+    net = run.trained[0]
+    return multiply_adds(net, torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8))
+
+
+def head_parameters(run: FinishedRun) -> float:
+    """Count the parameters of the head."""
+    return parameters(run.trained[0].head)
+
+
+def protocol_nme(run: FinishedRun, name: str) -> float:
+    """Measure the NME of the exported file under a protocol: in order for a video, else per image."""
+    fixed = protocol(name)
+    samples = read_data(fixed.data, run.data_root, fixed.part)
+    if fixed.data == "talking-face":
+        tracker: Any = Tracker(run.exported(), smooth=None)
+        nme = evaluate(tracker, name, samples, boxes="tracked").nme
+    else:
+        nme = evaluate(Predictor(run.exported(), threads=1), name, samples).nme
+    return float("nan") if nme is None else nme
+
+
+def steps_done(run: FinishedRun) -> float:
+    """Return the optimizer steps of the checkpoint."""
+    return float(load_checkpoint(run.checkpoint)["step"])
+
+
+COLUMNS: dict[str, Column] = {
+    "validation": Column(
+        "validation NME %", each(lambda run: float(run.validation_nmes().mean())), scale=100
+    ),
+    "validation_median": Column(
+        "median", each(lambda run: float(median(run.validation_nmes().tolist()))), scale=100
+    ),
+    "harder": Column("rotated, blurred, occluded", each(harder_nme), scale=100),
+    "expectation": Column(
+        "expectation", each(lambda run: float(run.validation_nmes("expectation").mean())), 100
+    ),
+    "argmax": Column("argmax", each(lambda run: float(run.validation_nmes("argmax").mean())), 100),
+    "dark": Column("DARK", each(lambda run: float(run.validation_nmes("dark").mean())), 100),
+    "before": Column("NME % before training", each(initial_nme), scale=100),
+    "exported": Column("NME %", each(exported_nme), scale=100),
+    "exported_int8": Column("int8 NME %", each(lambda run: exported_nme(run, True)), scale=100),
+    "ms": Column("ms, one thread", each(exported_ms), digits=1),
+    "ms_int8": Column("int8 ms", each(lambda run: exported_ms(run, True)), digits=1),
+    "parameters": Column(
+        "parameters", each(lambda run: float(parameters(run.trained[0]))), 1e-6, unit=" M"
+    ),
+    "multiply_adds": Column("multiply-adds", each(network_multiply_adds), 1e-6, 0, " M"),
+    "head_parameters": Column("parameters of the head", each(head_parameters), 1e-6, unit=" M"),
+    "output": Column(
+        "output per face", each(lambda run: output_bytes(run.recipe)), 1e-6, unit=" MB"
+    ),
+    "training": Column(
+        "head in training, per face", each(lambda run: training_bytes(run.recipe)), 1e-6, 1, " MB"
+    ),
+    "clips": Column("clips, NME %", lambda runs: clip_errors(runs, "all"), scale=100),
+    "clips_masked": Column(
+        "occluded points", lambda runs: clip_errors(runs, "occluded"), scale=100
+    ),
+    "clips_short": Column(
+        "occluded for at most 3 frames", lambda runs: clip_errors(runs, "short"), scale=100
+    ),
+    "clips_lost": Column("frames lost", lambda runs: clip_errors(runs, "lost"), digits=0),
+    "steps": Column("steps", each(steps_done), digits=0),
+}
+
+
+def column(name: str) -> Column:
+    """Return the column called `name`; a protocol's name is the NME under it.
+
+    Raises:
+        RecipeError: If there is neither.
+    """
+    if name in COLUMNS:
+        return COLUMNS[name]
+    if name in PROTOCOLS:
+        return Column(f"{name} NME %", each(lambda run: protocol_nme(run, name)), scale=100)
+    known = [*COLUMNS, *PROTOCOLS]
+    raise RecipeError(f"no column is called {name!r}; {did_you_mean(name, known)}")

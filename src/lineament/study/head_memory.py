@@ -1,0 +1,51 @@
+"""Memory of a head: bytes of its output, and bytes that it keeps for the backward pass."""
+
+import torch
+
+from ..models.heads.attentive_1d import AxisSettings
+from ..models.heads.heatmap import STRIDE
+from ..models.landmark_net import make_head
+from ..recipe import Recipe
+from ..schemes import scheme
+from ..training.losses import total_loss
+
+FACES = 2
+"""Faces of the measured batch; with one, batch norms have no variance."""
+
+
+def output_bytes(recipe: Recipe) -> float:
+    """Return the bytes of the heatmaps of one face."""
+    _, total = _measure(recipe)
+    return total
+
+
+def training_bytes(recipe: Recipe) -> float:
+    """Return the bytes per face that head and losses keep for the backward pass."""
+    kept, _ = _measure(recipe)
+    return kept
+
+
+def _measure(recipe: Recipe) -> tuple[float, float]:
+    """Run head and losses on random features of a batch of FACES."""
+    torch.manual_seed(0)
+    settings, points = recipe.model, len(scheme(recipe.scheme))
+    axes = AxisSettings(settings.length, settings.attention)
+    head = make_head(settings.head, settings.channels, points, settings.size, axes).train()
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    weights = sum(p.numel() * p.element_size() for p in head.parameters())
+    side = settings.size // STRIDE
+    features = torch.randn(FACES, settings.channels, side, side, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = head(features)
+        truth = torch.rand(FACES, points, 2) * settings.size
+        total_loss(output, truth, recipe.losses, STRIDE, recipe.sigma)
+    maps = (output.maps, output.maps_x, output.maps_y, output.heatmaps_x, output.heatmaps_y)
+    held = [part for part in maps if part is not None] or [output.heatmaps]
+    total = sum(part[0].numel() * part.element_size() for part in held)
+    return (sum(kept.values()) - weights) / FACES, total

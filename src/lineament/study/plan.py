@@ -1,0 +1,205 @@
+"""The trainings of a study: which there are, which are done, and which fit a budget of minutes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import RecipeError, TrainError, did_you_mean
+from ..recipe import Recipe
+from ..recipe_file import read_recipe
+from ..training.build import as_its_start, read_trained
+from ..training.trainer import changed_keys
+from .settings import Need, Row, Study
+
+MINUTES = "minutes.json"
+"""File in the folder of a study: measured minutes of its trainings, by need or row."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training of a study."""
+
+    name: str
+    """Unique name: of a need, or "row, seed N"."""
+    row: str
+    """Name of its row or need: runs of one row take equally long."""
+    recipe: Recipe
+    folder: Path
+    needs: tuple[str, ...]
+    minutes: float | None
+    """Measured or stated duration; None: unknown."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """Checkpoint of the run."""
+        return self.folder / "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trainings of a study, needs first."""
+
+    runs: tuple[PlannedRun, ...]
+    rows: Mapping[str, Mapping[int, Path]]
+    """Checkpoints by row and seed."""
+    folder: Path
+    """Folder of the study's own runs."""
+
+
+def plan_runs(
+    study: Study,
+    path: Path,
+    runs: Path,
+    seeds: Sequence[int] = (),
+    only: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
+) -> Plan:
+    """List the trainings of a study.
+
+    Args:
+        study: The study in the file `path`.
+        path: Its file, to which its recipes are relative.
+        runs: Folder of all runs. Recipes name teachers and checkpoints below "runs/", which stands for it.
+        seeds: Seeds of each row; empty: those of the study.
+        only: Names of rows; empty: all rows.
+        changes: Changes to every recipe, such as {"train.threads": 1}.
+
+    Raises:
+        RecipeError: If a row in `only` does not exist, or a recipe is wrong.
+    """
+    names = [row.name for row in study.rows]
+    for name in only:
+        if name not in names:
+            raise RecipeError(f"the study has no row {name!r}; {did_you_mean(name, names)}")
+    rows = [row for row in study.rows if not only or row.name in only]
+    folder = runs / study.name
+    minutes = read_minutes(folder)
+    planned: list[PlannedRun] = []
+    checkpoints: dict[str, dict[int, Path]] = {}
+    for need in _needed(study, rows):
+        planned.append(_need_run(need, path, runs, minutes, changes or {}))
+    homes = {run.name: run.checkpoint for run in planned}
+    for row in rows:
+        checkpoints[row.name] = {}
+    for seed in seeds or study.seeds:  # all rows of one seed first: a complete table of one seed
+        for row in rows:
+            if row.run:
+                checkpoints[row.name][0] = homes[row.run]
+                continue
+            run = _row_run(study, row, path, folder, seed, minutes, changes or {}, runs)
+            planned.append(run)
+            checkpoints[row.name][seed] = run.checkpoint
+    return Plan(tuple(planned), checkpoints, folder)
+
+
+def _needed(study: Study, rows: Sequence[Row]) -> list[Need]:
+    """Return the needs of `rows` and the needs of those, in the order of the study."""
+    wanted: set[str] = set()
+    for row in rows:
+        wanted.update(row.needs)
+        if row.run:
+            wanted.add(row.run)
+    for need in reversed(study.needs):  # a need comes after its own needs
+        if need.name in wanted:
+            wanted.update(need.needs)
+    return [need for need in study.needs if need.name in wanted]
+
+
+def _need_run(
+    need: Need, path: Path, runs: Path, minutes: Mapping[str, float], changes: Mapping[str, Any]
+) -> PlannedRun:
+    recipe = below(read_recipe(path.parent / need.recipe, changes={**need.set, **changes}), runs)
+    known = minutes.get(need.name, need.minutes)
+    return PlannedRun(need.name, need.name, recipe, runs / need.out, need.needs, known)
+
+
+def _row_run(
+    study: Study,
+    row: Row,
+    path: Path,
+    folder: Path,
+    seed: int,
+    minutes: Mapping[str, float],
+    changes: Mapping[str, Any],
+    runs: Path,
+) -> PlannedRun:
+    made = {**row.set, **changes, "train.seed": seed}
+    recipe = below(read_recipe(path.parent / (row.recipe or study.recipe), changes=made), runs)
+    number = [other.name for other in study.rows].index(row.name)
+    place = folder / f"row{number}-seed{seed}"
+    known = minutes.get(row.name, row.minutes)
+    return PlannedRun(f"{row.name}, seed {seed}", row.name, recipe, place, row.needs, known)
+
+
+def below(recipe: Recipe, runs: Path) -> Recipe:
+    """Return `recipe` with the files that it names below "runs/" in the folder `runs`."""
+
+    def moved(name: str) -> str:
+        path = Path(name)
+        return str(runs / path.relative_to("runs")) if path.parts[:1] == ("runs",) else name
+
+    update: dict[str, Any] = {"init_from": moved(recipe.init_from)}
+    if recipe.distill is not None:
+        teacher = {"teacher": moved(recipe.distill.teacher)}
+        update["distill"] = recipe.distill.model_copy(update=teacher)
+    return recipe.model_copy(update=update)
+
+
+def is_done(run: PlannedRun) -> bool:
+    """Return whether all steps of a run are done, and its network pruned if its recipe says so.
+
+    Raises:
+        TrainError: If its folder holds a training by another recipe.
+    """
+    if not run.checkpoint.exists():
+        return False
+    state = read_trained(run.checkpoint)[0]
+    recipe = as_its_start(run.recipe, run.checkpoint)
+    changed = changed_keys(json.loads(state["recipe"]), recipe)
+    if changed:
+        raise TrainError(
+            f"{run.checkpoint} was trained by another recipe ({', '.join(changed)} differ); "
+            "move it away, or give another --runs"
+        )
+    pruned = recipe.slim is None or (run.folder / "pareto.csv").exists()
+    return bool(state["step"] >= recipe.train.steps) and pruned
+
+
+def fit_budget(
+    runs: Sequence[PlannedRun], minutes: float
+) -> tuple[list[PlannedRun], list[PlannedRun]]:
+    """Split runs into those that fit a budget, taken in order, and those that do not.
+
+    A run also does not fit if it needs one that does not.
+
+    Args:
+        runs: Runs that are not done, needs first.
+        minutes: The budget.
+
+    Raises:
+        TrainError: If the duration of a run is unknown.
+    """
+    fitting: list[PlannedRun] = []
+    rest: list[PlannedRun] = []
+    spent = 0.0
+    for run in runs:
+        if run.minutes is None:
+            raise TrainError(
+                f"{run.name}: its duration is unknown, so it fits no budget; train it once without "
+                "--budget-minutes, or state `minutes` in the study"
+            )
+        blocked = any(other.name in run.needs for other in rest)
+        if blocked or spent + run.minutes > minutes:
+            rest.append(run)
+        else:
+            fitting.append(run)
+            spent += run.minutes
+    return fitting, rest
+
+
+def read_minutes(folder: Path) -> dict[str, float]:
+    """Return the measured minutes of a study's rows and needs."""
+    path = folder / MINUTES
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

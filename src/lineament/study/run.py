@@ -1,0 +1,193 @@
+"""Run a study: train what is missing, measure every row, print and write the table."""
+
+import json
+import time
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..atomic import atomic_path
+from ..data.mixture import Mixture
+from ..errors import LineamentError
+from ..training.distill.task import Distiller
+from ..training.prune.task import trainer_for
+from ..training.scheduler import Run, train_together
+from ..training.temporal.task import Refiner
+from ..training.trainer import Progress, Trainer
+from .columns import FinishedRun, column
+from .plan import MINUTES, Plan, PlannedRun, fit_budget, is_done, plan_runs, read_minutes
+from .prune_sweep import sweep
+from .settings import Study
+from .table import Table
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """How a study is run."""
+
+    data_root: Path
+    cache: Path
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+    seeds: Sequence[int] = ()
+    """Seeds of each row; empty: those of the study."""
+    only: Sequence[str] = ()
+    """Names of rows; empty: all rows."""
+    budget_minutes: float | None = None
+    """Rows that would take longer, all in all, are named and left out."""
+    final: bool = False
+    """Measure the columns on test data, too."""
+    together: int = 1
+    """Trainings at the same time, a step of each in turn: for a GPU."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Changes to every recipe."""
+
+
+def run_study(
+    study: Study,
+    path: Path,
+    options: StudyOptions,
+    note: Note = lambda line: None,
+    report: Callable[[str, Progress], None] = lambda name, progress: None,
+) -> Table:
+    """Train what is missing and measure every row.
+
+    Trainings that are done are kept and killed ones are resumed, so the command may be repeated.
+
+    Args:
+        study: The study in the file `path`.
+        path: Its file.
+        options: How it is run.
+        note: Takes plain lines: what fits the budget, what failed, each value.
+        report: Takes the name of a training and its progress.
+
+    Raises:
+        RecipeError: If the study or a recipe is wrong.
+        TrainError: If a folder holds another training, or a duration is unknown under a budget.
+    """
+    columns = tuple(study.columns) + (tuple(study.final) if options.final else ())
+    for name in columns:
+        column(name)  # a wrong name ends the study before it trains
+    plan = plan_runs(study, path, options.runs, options.seeds, options.only, options.changes)
+    waiting = [run for run in plan.runs if not is_done(run)]
+    note(f"{len(plan.runs)} trainings, {len(plan.runs) - len(waiting)} done")
+    if options.budget_minutes is not None:
+        waiting, rest = fit_budget(waiting, options.budget_minutes)
+        for run in rest:
+            note(f"does not fit {options.budget_minutes:g} minutes: {run.name} ({run.minutes:g})")
+    train_all(waiting, plan, options, note, report)
+    unfinished = {run.checkpoint for run in plan.runs if not is_done(run)}
+    return measure(study, plan, columns, options, note, unfinished)
+
+
+def train_all(
+    waiting: Sequence[PlannedRun],
+    plan: Plan,
+    options: StudyOptions,
+    note: Note,
+    report: Callable[[str, Progress], None],
+) -> None:
+    """Train the `waiting` runs, needs first, `options.together` of them at a time."""
+    rest = list(waiting)
+    failed: list[str] = []
+    while rest:
+        missing = {run.name for run in rest}
+        ready = [run for run in rest if not missing & set(run.needs)]
+        batch = ready[: options.together]
+        rest = [run for run in rest if run not in batch]
+        blocked = [run for run in rest if set(run.needs) & set(failed)]
+        for run in blocked:
+            note(f"left out: {run.name}, which needs {', '.join(run.needs)}")
+        rest = [run for run in rest if run not in blocked]
+        batch = [run for run in batch if not set(run.needs) & set(failed)]
+        started = time.monotonic()
+
+        def fail(name: str, error: Exception) -> None:
+            if not isinstance(error, LineamentError):
+                raise error
+            note(f"failed: {name}: {error}")
+            failed.append(name)
+
+        done = train_together([_as_run(run, options, note) for run in batch], report, fail)
+        minutes = (time.monotonic() - started) / 60
+        for run in batch:
+            if run.name in done:
+                _keep_minutes(plan.folder, run.row, minutes)
+
+
+def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
+    """Return a training for the scheduler; a recipe with [slim] is pruned at its end."""
+
+    def make(read: Callable[..., Mixture]) -> Trainer:
+        note(f"training {run.name} in {run.folder}")
+        return make_trainer(run, options, note, read)
+
+    def after(trainer: Trainer) -> None:
+        if run.recipe.slim is not None:
+            slim = run.recipe.slim
+            sweep(run.checkpoint, run.folder, slim, options.data_root, options.cache, note)
+
+    return Run(run.name, make, (), after)
+
+
+def make_trainer(
+    run: PlannedRun, options: StudyOptions, note: Note, read: Callable[..., Mixture]
+) -> Trainer:
+    """Return the trainer of a planned run, resumed if its folder holds a checkpoint."""
+    resume = run.checkpoint.exists()
+    places = run.folder, options.data_root, options.cache
+    kind: Callable[..., Trainer] = Trainer
+    if run.recipe.refine is not None:
+        kind = Refiner
+    elif run.recipe.slim is not None:
+        kind = trainer_for
+    elif run.recipe.distill is not None:
+        kind = Distiller
+    return kind(run.recipe, *places, resume=resume, note=note, read=read)
+
+
+def _keep_minutes(folder: Path, row: str, minutes: float) -> None:
+    """Keep the measured duration of a row, for the budgets of later calls."""
+    known = read_minutes(folder) | {row: round(minutes, 2)}
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / MINUTES) as partial:
+        partial.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(
+    study: Study,
+    plan: Plan,
+    columns: Sequence[str],
+    options: StudyOptions,
+    note: Note,
+    unfinished: Container[Path] = (),
+) -> Table:
+    """Measure every column of the rows whose checkpoints are not `unfinished`."""
+    rows: list[str] = []
+    finished: list[FinishedRun] = []
+    for row, checkpoints in plan.rows.items():
+        for seed, checkpoint in checkpoints.items():
+            if checkpoint not in unfinished:
+                name = f"{row}, seed {seed}"
+                rows.append(row)
+                finished.append(FinishedRun(name, checkpoint, options.data_root, options.cache))
+    values: dict[str, dict[str, list[float]]] = {row: {} for row in plan.rows}
+    for name in columns:
+        kind = column(name)
+        measured = kind.measure(finished) if finished else []
+        for row, run, value in zip(rows, finished, measured, strict=True):
+            note(f"{run.name}: {kind.title} {kind.scale * value:.{kind.digits}f}{kind.unit}")
+            values[row].setdefault(name, []).append(value)
+    return Table(study, tuple(columns), values)
+
+
+def hardware() -> str:
+    """Name the device that trainings use here."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads"

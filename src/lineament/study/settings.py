@@ -1,0 +1,104 @@
+"""A study as data: a base recipe, rows of changes, seeds, what must be trained first, and the columns to print."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from ..errors import RecipeError, did_you_mean
+from ..recipe import NAME, Settings
+
+Name = Annotated[str, Field(pattern=NAME)]
+
+
+class Need(Settings):
+    """A training that rows depend on, such as their teacher."""
+
+    name: Name = Field(description="name in `needs` of rows")
+    recipe: str = Field(description="recipe, relative to the study")
+    out: str = Field(description="run folder, below the folder of runs")
+    set: dict[str, Any] = Field(default_factory=dict, description="changes to the recipe, by key")
+    needs: tuple[str, ...] = Field((), description="needs that must be trained before")
+    minutes: float | None = Field(None, gt=0, description="measured duration, for budgets")
+
+
+class Row(Settings):
+    """A row of the table: one training per seed, or a need that is measured itself."""
+
+    name: str = Field(min_length=1, description="first cell of the row")
+    set: dict[str, Any] = Field(default_factory=dict, description="changes to the recipe, by key")
+    recipe: str = Field("", description="recipe, relative to the study; empty: that of the study")
+    needs: tuple[str, ...] = Field((), description="needs that must be trained before")
+    run: str = Field("", description="need whose checkpoint is measured; then nothing is trained")
+    series: str = Field("", description="line of the plot")
+    x: float | None = Field(None, description="position in the plot")
+    minutes: float | None = Field(None, gt=0, description="measured duration of a seed")
+
+
+class Plot(Settings):
+    """A plot of one column against the rows' `x`, one line per series."""
+
+    column: str = Field(description="column on the vertical axis")
+    x_label: str = Field(description="label of the horizontal axis")
+    log_x: bool = Field(False, description="logarithmic horizontal axis")
+
+
+class Study(Settings):
+    """A table of trainings."""
+
+    name: Name = Field(description="name of the result page and of the folder of runs")
+    title: str = Field(min_length=1, description="heading of the result page")
+    recipe: str = Field(description="recipe of the rows, relative to the study")
+    rows: tuple[Row, ...] = Field(min_length=1, description="rows, in the order of the table")
+    needs: tuple[Need, ...] = Field((), description="trainings that rows depend on")
+    seeds: tuple[int, ...] = Field((1,), min_length=1, description="seeds of each row")
+    columns: tuple[str, ...] = Field(("validation",), description="columns that are always printed")
+    final: tuple[str, ...] = Field(
+        ("300w-common",), description="protocols and columns that --final adds; test data"
+    )
+    plot: Plot | None = Field(None, description="plot next to the table")
+    notes: str = Field("", description="text below the table")
+
+    @model_validator(mode="after")
+    def _check_names(self) -> "Study":
+        known: list[str] = []
+        for need in self.needs:
+            _check_needs(need.needs, known, f"need {need.name!r}")
+            known.append(need.name)
+        for row in self.rows:
+            _check_needs((*row.needs, *([row.run] if row.run else [])), known, f"row {row.name!r}")
+        names = [row.name for row in self.rows]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two rows have one name: {names}")
+        return self
+
+
+def _check_needs(needs: tuple[str, ...], known: list[str], owner: str) -> None:
+    for name in needs:
+        if name not in known:
+            hint = did_you_mean(name, known) if known else "list it in [[needs]]"
+            raise ValueError(f"{owner} needs {name!r}, which is not listed before it; {hint}")
+
+
+def read_study(path: Path) -> Study:
+    """Read a study.
+
+    Args:
+        path: A TOML file.
+
+    Raises:
+        RecipeError: If the file cannot be read, or a key or value is wrong.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(
+            f"{path}: cannot be read as a study ({error}); wanted a TOML file"
+        ) from error
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "study"
+        raise RecipeError(f"{path}: {key}: {first['msg']}; correct that key") from error

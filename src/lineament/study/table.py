@@ -1,0 +1,96 @@
+"""The table of a study as Markdown, with mean and spread over seeds, and its plot."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+from ..atomic import atomic_path
+from ..errors import RecipeError
+from ..training.curves import new_figure, save_figure
+from .columns import column
+from .settings import Study
+
+Values = Mapping[str, Mapping[str, Sequence[float]]]
+"""Measured values by row and column, one per seed."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The measured values of a study."""
+
+    study: Study
+    columns: tuple[str, ...]
+    values: Values
+
+    def markdown(self) -> str:
+        """Return the table as Markdown; rows without a value are left out."""
+        titles = [column(name).title for name in self.columns]
+        lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
+        for row, measured in self.values.items():
+            if measured:
+                cells = [shown(name, measured[name]) for name in self.columns]
+                lines.append(f"| {row} | " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+
+def shown(name: str, values: Sequence[float]) -> str:
+    """Return the mean of `values` of a column, and their standard deviation if there are several."""
+    kind = column(name)
+    if not values or any(math.isnan(value) for value in values):
+        return "-"
+    scaled = [kind.scale * value for value in values]
+    spread = f" ± {stdev(scaled):.{kind.digits}f}" if len(scaled) > 1 else ""
+    return f"{mean(scaled):.{kind.digits}f}{spread}{kind.unit}"
+
+
+def write_page(table: Table, path: Path, command: str, facts: Sequence[str]) -> None:
+    """Write the result page of a study, atomically.
+
+    Args:
+        table: The measured values.
+        path: A Markdown file; the plot, if there is one, goes next to it.
+        command: The command that made the page.
+        facts: Lines such as the seeds and the hardware.
+    """
+    study = table.study
+    parts = [f"# {study.title}", f"`{command}`", *facts, table.markdown()]
+    if study.plot is not None:
+        plot = path.with_suffix(".png")
+        draw(table, plot)
+        parts.append(f"![{column(study.plot.column).title} by {study.plot.x_label}]({plot.name})")
+    if study.notes:
+        parts.append(study.notes.strip())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as partial:
+        partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def draw(table: Table, path: Path) -> None:
+    """Draw one column against the rows' `x`, a line per series, with a point per seed.
+
+    Raises:
+        RecipeError: If the study has no plot, or its column was not measured.
+        ExtraError: If matplotlib is not installed.
+    """
+    plot = table.study.plot
+    if plot is None or plot.column not in table.columns:
+        raise RecipeError(f"study {table.study.name!r}: the column of its plot is not measured")
+    lines: dict[str, list[tuple[float, Sequence[float]]]] = {}
+    for row in table.study.rows:
+        measured = table.values.get(row.name)
+        if measured and row.x is not None:
+            lines.setdefault(row.series, []).append((row.x, measured[plot.column]))
+    kind = column(plot.column)
+    figure = new_figure(6, 4)
+    axes = figure.subplots()
+    for series, points in lines.items():
+        means = [kind.scale * mean(values) for _, values in points]
+        axes.plot([x for x, _ in points], means, marker=".", label=series)
+        for x, values in points:
+            axes.plot([x] * len(values), [kind.scale * value for value in values], "k.", alpha=0.3)
+    axes.set(xlabel=plot.x_label, ylabel=kind.title, xscale="log" if plot.log_x else "linear")
+    if any(lines):
+        axes.legend()
+    save_figure(figure, path)

@@ -1,0 +1,105 @@
+"""Errors of trackers on synthetic clips of validation faces, over the frames that no tracker lost."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.synthetic_clips import ClipSettings, make_clip
+from ..geometry import Array
+from ..tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from .columns import FinishedRun
+
+SEED = 2_000_000
+"""First seed of the clips, apart from those of training and validation."""
+CLIPS, FRAMES = 24, 150
+LOST = 0.2
+"""Interocular error from which a frame counts as lost."""
+SHORT = 3
+"""Frames of a short occlusion."""
+RIGHT_EYE, LEFT_EYE = 36, 45
+
+Which = Literal["all", "occluded", "short", "lost"]
+
+
+class ClipErrors(NamedTuple):
+    """Errors on all frames of all clips."""
+
+    errors: Array
+    """(T, N), fractions of the interocular distance; nan where the face was not found."""
+    occluded: NDArray[np.bool_]
+    """(T, N): points behind an occluder."""
+
+
+def clip_errors(runs: Sequence["FinishedRun"], which: Which) -> list[float]:
+    """Return the mean error of each tracker, a fraction, or the number of frames that it lost.
+
+    Args:
+        runs: Finished trainings; each is exported and tracks the same clips.
+        which: "all" points, "occluded" ones, those occluded for at most SHORT frames, or "lost" frames.
+    """
+    measured = [_on_clips(run.exported(), run) for run in runs]
+    followed = [one.errors.mean(1) < LOST for one in measured]  # nan is not below
+    if which == "lost":
+        return [float((~found).sum()) for found in followed]
+    common = np.all(followed, axis=0)
+    points = _points(measured[0].occluded, which)[common]
+    return [float(one.errors[common][points].mean()) for one in measured]
+
+
+def _points(occluded: NDArray[np.bool_], which: Which) -> NDArray[np.bool_]:
+    """Return which points (T, N) count."""
+    if which == "all":
+        return np.ones_like(occluded)
+    if which == "occluded":
+        return occluded
+    return occluded & ~long_occluded(occluded, FRAMES)
+
+
+def long_occluded(occluded: NDArray[np.bool_], frames: int) -> NDArray[np.bool_]:
+    """Return the points (T, N) that have been occluded for more than SHORT frames of a clip.
+
+    Args:
+        occluded: Occluded points (T, N) of several clips in a row.
+        frames: Frames per clip.
+    """
+    count = np.zeros(occluded.shape[1], int)
+    longer = np.zeros_like(occluded)
+    for t in range(len(occluded)):
+        before = count if t % frames else np.zeros_like(count)
+        count = np.where(occluded[t], before + 1, 0)
+        longer[t] = count > SHORT
+    return longer
+
+
+_MEASURED: dict[Path, ClipErrors] = {}
+
+
+def _on_clips(model: Path, run: "FinishedRun") -> ClipErrors:
+    """Track every clip with the exported `model`; measured once per process."""
+    if model not in _MEASURED:
+        _MEASURED[model] = _track(model, run)
+    return _MEASURED[model]
+
+
+def _track(model: Path, run: "FinishedRun") -> ClipErrors:
+    faces = run.validation_faces
+    chosen = np.linspace(0, len(faces) - 1, CLIPS).round().astype(int)
+    settings = ClipSettings(frames=FRAMES, occluders=FRAMES // 50 or 1)
+    errors, occluded = [], []
+    for number, face in enumerate(chosen):
+        tracker = Tracker(model, faces=1, smooth=None)
+        still = np.ascontiguousarray(faces.crops[face])
+        clip = make_clip(still, faces.landmarks[face], run.recipe.scheme, SEED + number, settings)
+        for frame in clip:
+            found = tracker(frame.image, frame.timestamp)
+            truth = frame.landmarks
+            eyes = np.linalg.norm(truth[RIGHT_EYE] - truth[LEFT_EYE])
+            landmarks = found[0].landmarks if len(found) else np.full_like(truth, np.nan)
+            errors.append(np.linalg.norm(landmarks - truth, axis=1) / eyes)
+            occluded.append(frame.occluded)
+    return ClipErrors(np.stack(errors), np.stack(occluded))

@@ -1,0 +1,38 @@
+"""The conversion of faces to the scheme of a protocol: landmarks, sigma and notes."""
+
+import numpy as np
+import pytest
+
+from lineament.errors import ProtocolError
+from lineament.evaluation.conversion import FaceConverter
+from lineament.evaluation.protocols import protocol
+from lineament.face import Face
+
+
+def face(count: int, scheme: str) -> Face:
+    points = np.random.default_rng(0).uniform(0, 100, (count, 2))
+    return Face(points, np.ones(count), 1.0 + np.arange(count), (0, 0, 99, 99), 1.0, scheme)
+
+
+def test_a_face_in_the_scheme_of_the_protocol_is_not_changed() -> None:
+    convert, one = FaceConverter(protocol("300w-common")), face(68, "ibug68")
+    landmarks, sigma = convert(one)
+    assert np.array_equal(landmarks, one.landmarks)
+    assert np.array_equal(sigma, one.sigma_px)
+    assert (convert.source, convert.note) == ("", "")
+
+
+def test_exact_points_keep_their_landmarks_and_sigma() -> None:
+    convert, one = FaceConverter(protocol("talking-face-7")), face(68, "ibug68")
+    landmarks, sigma = convert(one)
+    # points of fgnet68 and the ibug68 points that are the same by definition
+    pairs = ((27, 36), (29, 39), (34, 42), (32, 45), (67, 30), (48, 48), (54, 54))
+    for target, source in pairs:
+        assert np.array_equal(landmarks[target], one.landmarks[source])
+        assert sigma[target] == one.sigma_px[source]
+    assert (convert.source, convert.note) == ("ibug68", "")
+
+
+def test_a_scheme_that_lacks_points_of_the_protocol_is_refused() -> None:
+    with pytest.raises(ProtocolError, match=r"predicts 5 landmarks \(five\), from which .* cannot"):
+        FaceConverter(protocol("300w-common"))(face(5, "five"))

@@ -1,0 +1,117 @@
+"""Image and video files: one table of suffixes for all; a .gif is a video if it moves."""
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from commands import FakePredictor, call
+from lineament import VideoReader, find_images
+from lineament.data.readers.registry import read_data
+from lineament.data.sample import data_root as find_data_root
+from lineament.errors import DataError
+from lineament.io.formats import format_pts
+from lineament.io.media_files import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    find_videos,
+    image_next_to,
+    is_video,
+)
+from lineament.labeling.pseudo_labels import find_media, frames_of
+
+PIXELS = np.full((24, 32, 3), 200, np.uint8)
+POINTS = np.column_stack([np.linspace(5, 25, 68), np.linspace(5, 20, 68)])
+
+
+def write_gif(path, frames):
+    """Write a .gif whose frame k is gray of value 40 k."""
+    images = [Image.fromarray(np.full((24, 32), 40 * k, np.uint8)) for k in range(frames)]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=40)
+    return path
+
+
+def test_no_suffix_is_both_an_image_and_a_video():
+    assert set(IMAGE_SUFFIXES) & set(VIDEO_SUFFIXES) == set()
+    assert len(set(IMAGE_SUFFIXES)) == len(IMAGE_SUFFIXES)
+    assert all(suffix == suffix.lower() for suffix in IMAGE_SUFFIXES + VIDEO_SUFFIXES)
+
+
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+def test_every_image_suffix_is_found_in_folders_and_next_to_points(suffix, tmp_path):
+    for name in (f"a{suffix}", f"b{suffix.upper()}"):
+        (tmp_path / name).write_bytes(b"x")
+        (tmp_path / name).with_suffix(".pts").write_text("")
+        assert image_next_to((tmp_path / name).with_suffix(".pts")) == tmp_path / name
+    assert [path.name for path in find_images(tmp_path)] == [f"a{suffix}", f"b{suffix.upper()}"]
+    (tmp_path / "c.pts").write_text("")
+    assert image_next_to(tmp_path / "c.pts") is None
+
+
+def test_a_ppm_image_next_to_its_points_is_read(tmp_path):
+    Image.fromarray(PIXELS).save(tmp_path / "a.ppm")
+    (tmp_path / "a.pts").write_text(format_pts(POINTS))
+    (sample,) = read_data("folder", tmp_path, "all")
+    assert sample.image == tmp_path / "a.ppm"
+    assert np.array_equal(sample.read(), PIXELS)
+
+
+def test_a_gif_is_a_video_if_it_has_more_than_one_frame(tmp_path):
+    still, moving = write_gif(tmp_path / "still.gif", 1), write_gif(tmp_path / "moving.GIF", 3)
+    (tmp_path / "broken.gif").write_bytes(b"GIF89a")
+    (tmp_path / "clip.webm").write_bytes(b"")
+    assert (is_video(still), is_video(moving), is_video(tmp_path / "broken.gif")) == (
+        False,
+        True,
+        False,
+    )
+    assert [path.name for path in find_videos(tmp_path)] == ["clip.webm", "moving.GIF"]
+
+
+@pytest.mark.parametrize("with_av", [True, False])
+def test_label_takes_every_nth_frame_of_a_moving_gif_and_the_image_of_a_still_one(
+    with_av, tmp_path, monkeypatch
+):
+    if with_av:
+        pytest.importorskip("av")
+    else:
+        monkeypatch.setitem(sys.modules, "av", None)
+    still, moving = write_gif(tmp_path / "still.gif", 1), write_gif(tmp_path / "moving.gif", 5)
+    assert list(find_media([tmp_path])) == [moving, still]
+    assert [name for name, _ in frames_of(still, 2)] == [""]
+    found = [(name, int(image[0, 0, 0])) for name, image in frames_of(moving, 2)]
+    assert found == [("000000_", 0), ("000002_", 80), ("000004_", 160)]
+
+
+def test_detect_takes_the_first_frame_of_a_gif_and_track_all(tmp_path, monkeypatch):
+    pytest.importorskip("av")
+    import lineament.inference.predictor
+
+    path = write_gif(tmp_path / "moving.gif", 3)
+    assert [int(frame.image[0, 0, 0]) for frame in VideoReader(path)] == [0, 40, 80]
+    assert len(call("track", path)[1].splitlines()) == 3
+    monkeypatch.setattr(lineament.inference.predictor, "Predictor", FakePredictor)
+    code, out, _ = call("detect", path)
+    # the first frame is black, where the fake finds no face
+    assert (code, len(out.splitlines()), '"faces": []' in out) == (0, 1, True)
+
+
+def test_the_data_root_is_the_option_the_variable_or_the_folder_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LINEAMENT_DATA", raising=False)
+    with pytest.raises(DataError, match=r"no data folder at data; wanted .* set LINEAMENT_DATA"):
+        find_data_root()
+    for name in ("data", "variable", "option"):
+        (tmp_path / name).mkdir()
+    assert find_data_root().resolve() == tmp_path / "data"
+    monkeypatch.setenv("LINEAMENT_DATA", str(tmp_path / "variable"))
+    assert find_data_root() == tmp_path / "variable"
+    assert find_data_root(tmp_path / "option") == tmp_path / "option"
+
+
+def test_help_names_no_folder_of_this_repository():
+    for command in ("train", "distill", "slim", "refine", "export", "evaluate", "score"):
+        text = " ".join(call(command, "--help")[1].split())
+        assert "shared/data" not in text
+        assert "$LINEAMENT_DATA, else ./data" in text

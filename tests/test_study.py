@@ -1,0 +1,283 @@
+"""Studies: rows are planned, trained once, resumed, kept within a budget, and measured into one table."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from faces import write_faces
+from lineament.errors import RecipeError, TrainError
+from lineament.study.columns import COLUMNS, Column, FinishedRun, column, each
+from lineament.study.plan import fit_budget, is_done, plan_runs
+from lineament.study.run import StudyOptions, run_study
+from lineament.study.settings import read_study
+from lineament.study.table import Table, shown, write_page
+from lineament.study.tracked_clips import long_occluded
+
+pytestmark = pytest.mark.torch
+
+ROOT = Path(__file__).parents[1]
+RECIPE = """
+name = "small"
+losses = { cross_entropy = 1.0 }
+model = { backbone = "tiny", imagenet = false, channels = 16, size = 64 }
+train = { steps = 3, batch = 4, warmup = 1, bf16 = false, threads = 1, num_workers = 0, validate_every = 3 }
+[[data]]
+reader = "folder"
+folder = "faces"
+"""
+STUDY = """
+name = "losses"
+title = "What a further loss adds"
+recipe = "small.toml"
+seeds = [1, 2]
+columns = ["steps", "validation"]
+final = []
+plot = { column = "validation", x_label = "weight" }
+notes = "Drawn faces."
+
+[[needs]]
+name = "first"
+recipe = "small.toml"
+out = "first"
+set = { "train.steps" = 2 }
+minutes = 2.0
+
+[[rows]]
+name = "alone"
+x = 0.0
+minutes = 5.0
+
+[[rows]]
+name = "from first"
+x = 1.0
+needs = ["first"]
+set = { init_from = "runs/first/checkpoint.pt", losses = { cross_entropy = 1.0, smooth_l1 = 1.0 } }
+minutes = 7.0
+
+[[rows]]
+name = "first itself"
+run = "first"
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    write_faces(tmp_path / "faces", 30)
+    (tmp_path / "small.toml").write_text(RECIPE, encoding="utf-8")
+    (tmp_path / "study.toml").write_text(STUDY, encoding="utf-8")
+    return tmp_path
+
+
+def read(place, text=STUDY):
+    path = place / "study.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_study(path), path
+
+
+def options(place, **more):
+    return StudyOptions(place, place / "cache", place / "runs", **more)
+
+
+def planned(place, **more):
+    return plan_runs(*read(place), place / "runs", **more)
+
+
+def test_needs_come_first_and_a_seed_of_all_rows_before_the_next_seed(place):
+    plan = planned(place)
+    assert [run.name for run in plan.runs] == [
+        "first",
+        "alone, seed 1",
+        "from first, seed 1",
+        "alone, seed 2",
+        "from first, seed 2",
+    ]
+    assert len({run.folder for run in plan.runs}) == 5
+    assert [run.recipe.train.seed for run in plan.runs[1:]] == [1, 1, 2, 2]
+
+
+def test_a_row_changes_the_recipe_and_names_runs_below_the_folder_of_runs(place):
+    row = planned(place).runs[2].recipe
+    assert row.losses == {"cross_entropy": 1.0, "smooth_l1": 1.0}
+    assert Path(row.init_from) == place / "runs" / "first" / "checkpoint.pt"
+
+
+def test_only_trains_the_rows_named_and_what_they_need(place):
+    assert [run.name for run in planned(place, only=["alone"], seeds=[3]).runs] == ["alone, seed 3"]
+    names = [run.name for run in planned(place, only=["from first"], seeds=[3]).runs]
+    assert names == ["first", "from first, seed 3"]
+
+
+def test_an_unknown_row_is_refused_with_the_nearest(place):
+    with pytest.raises(RecipeError, match="no row 'alon'; did you mean 'alone'"):
+        planned(place, only=["alon"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('needs = ["first"]', 'needs = ["frist"]', "did you mean 'first'"),
+        ('run = "first"', 'run = "third"', "not listed before it"),
+        ('name = "alone"', 'name = "from first"', "two rows have one name"),
+        ("x = 0.0", "why = 0.0", "Extra inputs are not permitted"),
+        ('name = "losses"', 'name = "../up"', "name"),
+    ],
+)
+def test_a_wrong_study_is_refused(place, old, new, message):
+    with pytest.raises(RecipeError, match=message):
+        read(place, STUDY.replace(old, new, 1))
+
+
+def test_a_study_that_cannot_be_read_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="cannot be read as a study"):
+        read_study(tmp_path / "none.toml")
+
+
+def test_a_budget_names_what_does_not_fit_and_what_needs_it(place):
+    runs = planned(place, seeds=[1]).runs  # minutes: 2, 5, 7
+    fitting, rest = fit_budget(runs, 7.5)
+    assert [run.name for run in fitting] == ["first", "alone, seed 1"]
+    assert [run.name for run in rest] == ["from first, seed 1"]
+    fitting, rest = fit_budget(runs, 1.0)
+    assert fitting == []
+    assert len(rest) == 3
+    # a run that would fit by itself waits for one that does not
+    fitting, rest = fit_budget([runs[0], runs[2]], 1.5)
+    assert [run.name for run in rest] == ["first", "from first, seed 1"]
+
+
+def test_a_run_of_unknown_duration_fits_no_budget(place):
+    plan = plan_runs(*read(place, STUDY.replace("minutes = 5.0", "")), place / "runs")
+    with pytest.raises(TrainError, match="alone, seed 1: its duration is unknown"):
+        fit_budget(plan.runs, 100)
+
+
+def test_a_budget_is_told_before_anything_is_trained(place, tiny):
+    notes = []
+    study, path = read(place)
+    run_study(study, path, options(place, budget_minutes=1.0), notes.append)
+    assert notes[0] == "5 trainings, 0 done"
+    assert "does not fit 1 minutes: first (2)" in notes
+    assert not (place / "runs" / "first").exists()
+
+
+def test_a_study_trains_every_row_once_and_measures_it(place, tiny):
+    notes = []
+    study, path = read(place)
+    table = run_study(study, path, options(place), notes.append)
+    assert sum(line.startswith("training ") for line in notes) == 5
+    assert table.values["alone"]["steps"] == [3.0, 3.0]
+    assert table.values["first itself"]["steps"] == [2.0]
+    errors = table.values["from first"]["validation"]
+    assert len(errors) == 2
+    assert errors[0] != errors[1]
+    assert all(math.isfinite(error) for error in errors)
+    minutes = json.loads((place / "runs" / "losses" / "minutes.json").read_text())
+    assert set(minutes) == {"first", "alone", "from first"}
+
+    again: list[str] = []
+    same = run_study(study, path, options(place), again.append)
+    assert again[0] == "5 trainings, 5 done"
+    assert not any(line.startswith("training ") for line in again)
+    assert same.values == table.values
+
+
+def test_a_killed_row_is_resumed_and_other_rows_stay_unmeasured(place, tiny):
+    study, path = read(place)
+    from lineament.training.checkpoint import load_checkpoint, save_checkpoint
+
+    run_study(study, path, options(place, seeds=[1], only=["alone"]))
+    run = planned(place, seeds=[1], only=["alone"]).runs[0]
+    whole = load_checkpoint(run.checkpoint)
+    shorter = options(place, seeds=[1], only=["alone"], changes={"train.checkpoint_minutes": 0.0})
+    state = dict(whole, step=2)
+    save_checkpoint(run.checkpoint, state)
+    assert not is_done(run)
+    notes: list[str] = []
+    table = run_study(study, path, shorter, notes.append)
+    assert any(line.startswith("training alone, seed 1") for line in notes)
+    assert table.values["alone"]["steps"] == [3.0]
+
+
+def test_a_folder_with_another_training_is_refused(place, tiny):
+    study, path = read(place)
+    run_study(study, path, options(place, seeds=[1], only=["alone"]))
+    other, path = read(place, STUDY.replace("x = 0.0", 'x = 0.0\nset = { "train.lr" = 0.1 }'))
+    with pytest.raises(TrainError, match=r"trained by another recipe \(train.lr differ\)"):
+        run_study(other, path, options(place, seeds=[1], only=["alone"]))
+
+
+def test_a_failed_need_leaves_out_what_needs_it_and_the_rest_is_trained(place, tiny):
+    broken = STUDY.replace('"train.steps" = 2', '"train.steps" = 2, "init_from" = "none.pt"')
+    study, path = read(place, broken)
+    notes: list[str] = []
+    table = run_study(study, path, options(place, seeds=[1]), notes.append)
+    assert any(line.startswith("failed: first: ") for line in notes)
+    assert "left out: from first, seed 1, which needs first" in notes
+    assert table.values["alone"]["steps"] == [3.0]
+    assert table.values["from first"] == {}
+    assert "from first" not in table.markdown()
+
+
+def test_an_unknown_column_ends_a_study_before_it_trains(place, tiny):
+    study, path = read(place, STUDY.replace('"validation"]', '"validaton"]'))
+    with pytest.raises(RecipeError, match="did you mean 'validation'"):
+        run_study(study, path, options(place))
+    assert not (place / "runs").exists()
+
+
+def test_a_protocol_is_a_column():
+    assert column("300w-common").title == "300w-common NME %"
+
+
+def test_cells_hold_mean_and_standard_deviation_of_the_seeds():
+    # 4 and 6 %: mean 5, standard deviation sqrt(2)
+    assert shown("validation", [0.04, 0.06]) == "5.000 ± 1.414"
+    assert shown("validation", [0.04]) == "4.000"
+    assert shown("validation", [float("nan")]) == "-"
+    assert shown("parameters", [2_500_000.0]) == "2.500 M"
+
+
+def test_the_page_holds_title_command_table_plot_and_notes(place):
+    study, _ = read(place)
+    values = {"alone": {"validation": [0.04, 0.06]}, "from first": {"validation": [0.03, 0.03]}}
+    table = Table(study, ("validation",), values)
+    write_page(table, place / "page.md", "lineament study x", ["Seeds 1, 2."])
+    page = (place / "page.md").read_text(encoding="utf-8")
+    assert page.startswith("# What a further loss adds\n\n`lineament study x`\n\nSeeds 1, 2.\n")
+    assert "| alone | 5.000 ± 1.414 |" in page
+    assert "(page.png)" in page
+    assert page.endswith("Drawn faces.\n")
+    assert (place / "page.png").stat().st_size > 1000
+
+
+def test_columns_measure_each_run(monkeypatch):
+    monkeypatch.setitem(COLUMNS, "length", Column("length", each(lambda run: len(run.name))))
+    runs = [FinishedRun(name, Path(), Path(), Path()) for name in ("a", "bcd")]
+    assert column("length").measure(runs) == [1, 3]
+
+
+def test_an_occlusion_is_long_from_its_fourth_frame_on_and_ends_with_its_clip():
+    occluded = np.array([1, 1, 1, 1, 1, 0, 1, 1], bool)[:, None]  # clips of 6 and 2 frames
+    longer = long_occluded(np.concatenate([occluded, occluded[:4]]), 6)
+    assert longer[:6, 0].tolist() == [False, False, False, True, True, False]
+    assert longer[6:12, 0].tolist() == [False, False, False, True, True, True]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_study_of_the_repository_can_be_planned(path, tmp_path):
+    study = read_study(path)
+    assert study.name == path.stem
+    plan = plan_runs(study, path, tmp_path)
+    assert all(column(name) for name in (*study.columns, *study.final))
+    for run in plan.runs:
+        for named in filter(
+            None, (run.recipe.init_from, getattr(run.recipe.distill, "teacher", ""))
+        ):
+            # whatever a recipe starts or learns from is trained by the study itself
+            homes = [other.folder for other in plan.runs if other.name in run.needs]
+            assert any(Path(named).is_relative_to(home) for home in homes), (run.name, named)
