@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 
 from lineament.errors import SchemeError, ShapeError
-from lineament.inference.detections import (
-    Detections,
-    as_detections,
-    as_detector,
-    concatenate,
-    empty_detections,
-)
+from lineament.inference.callable_detector import as_detections, as_detector
+from lineament.inference.detections import Detections, concatenate, empty_detections
 from lineament.inference.nms import nms
 
 BOXES = np.array([[0.0, 0, 20, 20], [1, 0, 21, 20], [50, 50, 80, 80]])
@@ -45,8 +40,8 @@ def test_landmarks_of_two_schemes_are_not_joined():
 
 
 def test_no_face_still_has_the_scheme():
-    assert empty_detections("five").landmarks.shape == (0, 5, 2)
-    assert as_detector(lambda image: [], "five")(IMAGE).scheme == "five"
+    none = as_detector(lambda image: [], "five")(IMAGE)
+    assert (none.scheme, none.landmarks.shape) == ("five", (0, 5, 2))
     assert as_detector(lambda image: None)(IMAGE).scheme is None
 
 

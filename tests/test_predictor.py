@@ -9,7 +9,8 @@ from lineament import Tracker, faces_from_json, faces_to_json
 from lineament.errors import ModelError, SchemeError, ShapeError
 from lineament.estimator import CropLandmarks
 from lineament.geometry import apply_affine, similarity
-from lineament.inference.detections import Detections, as_detector
+from lineament.inference.callable_detector import as_detector
+from lineament.inference.detections import Detections
 from lineament.inference.predictor import Predictor
 from lineament.inference.recrop import RecropPolicy
 from lineament.schemes import scheme

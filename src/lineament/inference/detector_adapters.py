@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import ModelError, missing_extra
 from ..geometry import Array, Image
-from .detections import Detections, Detector, as_detector, empty_detections
+from .callable_detector import as_detector
+from .detections import Detections, Detector, empty_detections
 
 YUNET_TO_TIGHT = (0.01, 0.26, 0.01, 0.0)
 """Insets left, top, right, bottom: WIDER FACE's boxes include the forehead."""
@@ -65,10 +66,8 @@ def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:
         with lock:
             net.setInputSize((image.shape[1], image.shape[0]))
             rows = net.detect(np.ascontiguousarray(image[..., ::-1]))[1]
-        if rows is None or len(rows) == 0:
-            return empty_detections("five")
         # x, y, width, height, five points in the order of the scheme, score
-        rows = np.asarray(rows, dtype=np.float64)
+        rows = np.zeros((0, 15)) if rows is None else np.asarray(rows, dtype=np.float64)
         boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1)
         five = rows[:, 4:14].reshape(-1, 5, 2)
         rolls = eyes_roll_deg(five[:, 0], five[:, 1])

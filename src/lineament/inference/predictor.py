@@ -20,7 +20,8 @@ from ..io.image import Source, read_image
 from ..schemes import convert
 from ..schemes import scheme as load_scheme
 from .acceptance import MIN_LANDMARK_SCORE, keep_confident
-from .detections import Detections, Detector, as_detector, given_boxes
+from .callable_detector import as_detector, given_boxes
+from .detections import Detections, Detector
 from .face_detector import FaceDetector
 from .flip import PredictCallable, predict_with_flip
 from .onnx_model import load_model

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..geometry import Array
 
 MIN_NOISE = 1e-6
 
@@ -21,7 +21,9 @@ class TemporalFilter(ABC):
         self.restore(dict.fromkeys(self.arrays))
 
     @abstractmethod
-    def __call__(self, values: Array, noise: Array, dt: float) -> Array:
+    def __call__(
+        self, values: NDArray[np.float64], noise: NDArray[np.float64], dt: float
+    ) -> NDArray[np.float64]:
         """Filter the next sample.
 
         Args:
@@ -34,7 +36,7 @@ class TemporalFilter(ABC):
         """
 
     @abstractmethod
-    def rescale(self, factors: Array) -> None:
+    def rescale(self, factors: NDArray[np.float64]) -> None:
         """Change the units: values become `factors` (M,) times as large."""
 
     def state(self) -> dict[str, Any]:
