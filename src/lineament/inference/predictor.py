@@ -57,7 +57,8 @@ class Predictor:
         model: Name of a packaged model ("fast", "accurate"), an .onnx file, or any
             LandmarkModel. None: return the detector's own landmarks, each with the
             score of its detection and a sigma of nan.
-        detector: "default", or any callable that `as_detector` takes.
+        detector: "default", or any callable from an RGB image to boxes (F, 4), boxes with
+            scores (F, 5), or Detections.
         scheme: Landmark scheme wanted; None: the model's own.
         threads: Threads of ONNX Runtime; 0 leaves it the choice.
         recrop: When to crop faces again, around their landmarks or at other angles;

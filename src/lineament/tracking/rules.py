@@ -35,9 +35,9 @@ class TrackRules:
     reid_similarity_nearby: float = 0.6
     """The same near where it was lost; 95 % of different people are below it."""
     flash_change: float = 0.12
-    """Sudden color change, in standard deviations, that faces must survive."""
+    """Sudden color change, in standard deviations, after which faces are checked."""
     cut_change: float = 0.5
-    """The same for a new scene; positions before the cut no longer count."""
+    """The same of a new scene, in which earlier positions no longer count."""
 
 
 RULES = TrackRules()

@@ -41,7 +41,7 @@ class Tracker:
     parallel on all cores.
 
     Args:
-        model: As of Predictor, or a Predictor, whose rules the tracker follows.
+        model: Model as in Predictor, or a Predictor, whose rules the tracker follows.
         faces: Maximum number of faces to follow; None: all.
         smooth: Filter over time, "one-euro" or "kalman"; None: landmarks as measured.
         rules: When faces are lost, confirmed and found again.
