@@ -151,7 +151,7 @@ def draw(rng: np.random.Generator, kind: str) -> Any:
 
 def nearby(rng: np.random.Generator, settings: Any) -> Any:
     """Settings like these, each number another by about a third."""
-    kept = ("power", "trust", "memory")
+    kept = ("power", "trust", "velocity_decay")
     return tuple(
         replace(
             part,

@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="accurate")
     parser.add_argument("--data")
     options = parser.parse_args()
-    predictor = Predictor(options.model, floor=0.0)
+    predictor = Predictor(options.model, min_landmark_score=0.0)
     found: dict[tuple[str, bool], list[float]] = {}
     for name, image, truth in photos(options.data):
         for face in predictor(image):

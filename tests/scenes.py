@@ -1,4 +1,4 @@
-"""Pictures with faces that move, made of the free photographs in docs/pictures, for tests of tracking."""
+"""Frames with moving faces, made of the free photographs in docs/pictures."""
 
 from functools import cache
 from pathlib import Path
@@ -27,13 +27,13 @@ def head(name, height):
 
 
 def background(seed=0):
-    """A smooth picture without a face."""
+    """A smooth image without a face."""
     noise = np.random.default_rng(seed).uniform(60, 180, (7, 9, 3)).astype(np.float32)
     return cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).clip(0, 255)
 
 
 def scene(*faces, seed=0):
-    """A frame (240, 320, 3): heads (name, height, centre x, centre y), the later before the earlier."""
+    """A frame (240, 320, 3) with heads (name, height, center x, center y), the last in front."""
     canvas = background(seed)
     for name, height, x, y in faces:
         small, mask = head(name, height)

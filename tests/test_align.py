@@ -1,4 +1,4 @@
-"""Alignment: points of any scheme reach the template, crops map back, the rules equal their published formulas."""
+"""Alignment: any scheme reaches the template, crops map back, rules equal their formulas."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,8 @@ def test_other_schemes_are_aligned_where_they_have_the_points(of: str) -> None:
     face = _ibug68()
     points = convert(face.landmarks, "ibug68", of).points
     points = np.where(np.isfinite(points), points, face.landmarks.mean(0))
-    # the points differ a little in meaning (pupils, outlines): the crops agree within 3 % of their side
+    # the points differ a little in meaning (pupils, outlines): the crops agree within 3 % of
+    # their side
     center = face.landmarks[36:48].mean(0)
     ours, theirs = align_affine(face), align_affine(_face(points, of))
     assert np.abs(apply_affine(ours, center) - apply_affine(theirs, center)).max() < 0.03 * 112
@@ -112,7 +113,7 @@ def test_what_is_seen_in_the_crop_maps_back_to_the_image(template: str, angle_de
 
 
 def _ffhq_corners(points: Array) -> Array:
-    """The quad of FFHQ's recreate_aligned_images, word for word: left-top, left-bottom, right-bottom, right-top."""
+    """FFHQ's recreate_aligned_images quad: left-top, left-bottom, right-bottom, right-top."""
     eye_left, eye_right = points[36:42].mean(0), points[42:48].mean(0)
     eye_avg, eye_to_eye = (eye_left + eye_right) * 0.5, eye_right - eye_left
     mouth_avg = (points[48] + points[54]) * 0.5
@@ -166,7 +167,8 @@ def test_the_crop_shows_no_mirror_image_and_one_scale() -> None:
     affine = align_affine(_ibug68(140.0, 30.0))
     assert np.linalg.det(affine[:, :2]) > 0
     assert np.allclose(affine[:, :2] @ affine[:, :2].T, affine_scale(affine) ** 2 * np.eye(2))
-    # the face is turned by 30 degrees: the crop turns it back, but for what the five points are lopsided
+    # the face is turned by 30 degrees: the crop turns it back, but for what the five points are
+    # lopsided
     assert abs(affine_roll_deg(affine) + 30) < 3
 
 
@@ -186,9 +188,7 @@ def test_an_unknown_template_is_refused_with_the_nearest_name() -> None:
 
 @pytest.mark.parametrize("size", [0, -5, 8193, 2.5, True])
 def test_a_size_out_of_range_is_refused(size: object) -> None:
-    with pytest.raises(
-        InputError, match=r"wanted the side of the crop, a whole number from 1 to 8192"
-    ):
+    with pytest.raises(InputError, match=r"wanted the side of the crop, an integer from 1 to 8192"):
         align_affine(_ibug68(), "arcface112", size)  # type: ignore[arg-type]
 
 
@@ -200,7 +200,7 @@ def test_a_mapping_needs_a_size_two_points_and_finite_numbers() -> None:
     with pytest.raises(ShapeError, match="the template has 1 points; wanted at least 2"):
         align_affine(_ibug68(), {"chin": (1, 2)}, 100)
     with pytest.raises(
-        ShapeError, match=r"point 'chin' is \(1, nan\); wanted finite x, y in pixels of the crop"
+        ShapeError, match=r"point 'chin' is \(1, nan\); wanted finite x, y in crop pixels"
     ):
         align_affine(_ibug68(), {"chin": (1, float("nan")), "nose_tip": (3, 4)}, 100)
 
@@ -231,7 +231,7 @@ def test_a_face_of_one_point_is_refused(template: str, wanted: str) -> None:
         align_affine(face, template)
 
 
-def test_another_kind_of_picture_is_refused() -> None:
+def test_another_kind_of_image_is_refused() -> None:
     with pytest.raises(
         ImageError, match=r"the image is uint8 \(20, 20\); wanted RGB uint8 \(H, W, 3\)"
     ):

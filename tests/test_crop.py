@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lineament.crop import cut_crops, warp, warp_all
+from lineament.crop import crop_boxes, warp, warp_all
 from lineament.errors import ShapeError
 from lineament.geometry import apply_affine, crop_affine, flip_affine, invert_affine
 
@@ -65,7 +65,7 @@ def test_shrinking_only_the_part_shown_gives_what_shrinking_the_whole_image_give
 
 def test_a_point_goes_to_the_crop_and_back_to_itself():
     points = np.random.default_rng(0).uniform(-50, 400, (30, 2))
-    _, affines = cut_crops(
+    _, affines = crop_boxes(
         np.zeros((50, 60, 3), np.uint8), [[3, 4, 40, 30], [10, 5, 30, 45]], 96, 1.7, [15, -170]
     )
     for affine in affines:
@@ -75,8 +75,8 @@ def test_a_point_goes_to_the_crop_and_back_to_itself():
 
 def test_the_identity_crop_is_the_image():
     image = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    # the box that covers all pixel areas: centres 0..39 reach from -0.5 to 39.5
-    crops, affines = cut_crops(image, [-0.5, -0.5, 39.5, 39.5], 40, 1.0)
+    # the box that covers all pixel areas: centers 0..39 reach from -0.5 to 39.5
+    crops, affines = crop_boxes(image, [-0.5, -0.5, 39.5, 39.5], 40, 1.0)
     assert np.array_equal(crops[0], image)
     assert np.allclose(affines[0], [[1, 0, 0], [0, 1, 0]])
 
@@ -89,13 +89,13 @@ def test_a_mirrored_affine_gives_the_mirrored_crop():
 def test_many_boxes_give_what_each_gives_alone():
     image = np.random.default_rng(4).integers(0, 256, (100, 120, 3), dtype=np.uint8)
     boxes = [[10, 10, 50, 60], [60, 20, 110, 90]]
-    together, _ = cut_crops(image, boxes, 32, 1.3, [5, 50])
+    together, _ = crop_boxes(image, boxes, 32, 1.3, [5, 50])
     for i, (box, roll) in enumerate(zip(boxes, (5, 50), strict=True)):
-        assert np.array_equal(together[i], cut_crops(image, [box], 32, 1.3, roll)[0][0])
+        assert np.array_equal(together[i], crop_boxes(image, [box], 32, 1.3, roll)[0][0])
 
 
 def test_no_box_gives_no_crop():
-    crops, affines = cut_crops(np.zeros((10, 10, 3), np.uint8), [], 32, 1.3)
+    crops, affines = crop_boxes(np.zeros((10, 10, 3), np.uint8), [], 32, 1.3)
     assert crops.shape == (0, 32, 32, 3)
     assert affines.shape == (0, 2, 3)
 
@@ -103,20 +103,20 @@ def test_no_box_gives_no_crop():
 @pytest.mark.parametrize("side", [10.0, 400.0])
 def test_a_box_far_beyond_the_image_gives_a_black_crop(side):
     white = np.full((30, 30, 3), 255, np.uint8)
-    crops, _ = cut_crops(white, [5000, 5000, 5000 + side, 5000 + side], 32, 1.3)
+    crops, _ = crop_boxes(white, [5000, 5000, 5000 + side, 5000 + side], 32, 1.3)
     assert crops.max() == 0
 
 
 def test_an_image_longer_than_opencv_warps_is_cropped_all_the_same():
     image = np.zeros((20, 40_000, 3), np.uint8)
     image[8:12, 35_000:35_004] = 255
-    crops, affines = cut_crops(image, [34_990, 0, 35_010, 19], 40, 1.0)
+    crops, affines = crop_boxes(image, [34_990, 0, 35_010, 19], 40, 1.0)
     assert np.abs(centroid(crops[0]) - apply_affine(affines[0], (35_001.5, 9.5))).max() < 0.1
 
 
 def test_a_box_without_area_is_refused():
     with pytest.raises(ShapeError, match=r"box 0 is .*wanted finite x0 < x1"):
-        cut_crops(np.zeros((10, 10, 3), np.uint8), [[5, 5, 5, 9]], 32, 1.3)
+        crop_boxes(np.zeros((10, 10, 3), np.uint8), [[5, 5, 5, 9]], 32, 1.3)
 
 
 def test_many_crops_are_those_of_one_at_a_time_whatever_the_threads():

@@ -13,18 +13,15 @@ from hypothesis import strategies as st
 
 from lineament.errors import ExtraError, ModelError, ShapeError
 from lineament.geometry import iou
-from lineament.inference.detector_adapters import mediapipe, to_tight, yunet
-from lineament.inference.face_detector import (
+from lineament.inference.detections import (
     Detections,
-    FaceDetector,
+    as_detections,
     as_detector,
     empty_detections,
-    fuse_scales,
-    nms,
-    normalized,
-    pad_to_multiple,
-    tile_spans,
 )
+from lineament.inference.detector_adapters import mediapipe, to_tight, yunet
+from lineament.inference.face_detector import FaceDetector, pad_to_multiple, tile_spans
+from lineament.inference.nms import fuse_scales, nms
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +110,8 @@ def test_an_image_without_a_face_gives_empty_arrays_of_the_right_shapes(bright_d
         np.zeros((1, 1, 3), np.uint8),
     ):
         found = FaceDetector(bright_detector)(image)
-        assert [a.shape for a in found] == [(0, 4), (0,), (0,)]
+        shapes = [a.shape for a in (found.boxes, found.scores, found.roll_deg)]
+        assert shapes == [(0, 4), (0,), (0,)]
 
 
 def test_a_small_face_in_a_huge_image_is_found_once_by_tiles_and_lost_without_them(bright_detector):
@@ -167,7 +165,8 @@ def test_suppression_keeps_the_best_parts_no_two_that_overlap_and_repeats_itself
     for box, score in zip(given_.boxes, given_.scores, strict=True):
         assert ((iou([box], kept.boxes)[0] > 0.4) & (kept.scores >= score)).any()
     again = nms(kept, 0.4)
-    assert all((a == b).all() for a, b in zip(kept, again, strict=True))
+    for name in ("boxes", "scores", "roll_deg"):
+        assert (getattr(kept, name) == getattr(again, name)).all()
 
 
 def test_a_face_is_scored_by_the_mean_of_the_cells_that_see_it_and_silence_counts_as_faint():
@@ -273,9 +272,9 @@ def test_any_callable_that_finds_boxes_is_a_detector(returned, scores):
 
 def test_scores_that_do_not_fit_the_boxes_are_refused():
     with pytest.raises(ShapeError, match=r"1 boxes came with scores \(2,\)"):
-        normalized((np.array([[0, 0, 1, 1]]), np.array([0.5, 0.5])))
+        as_detections((np.array([[0, 0, 1, 1]]), np.array([0.5, 0.5])))
     with pytest.raises(ShapeError, match="wanted finite x0 < x1"):
-        normalized([[3, 0, 3, 4]])
+        as_detections([[3, 0, 3, 4]])
 
 
 def test_insets_move_each_end_by_its_share():

@@ -1,4 +1,4 @@
-"""Drawing: dots sit where the landmarks are, sizes follow the face, files are whole or absent."""
+"""Drawing: dots are where the landmarks are, sizes follow the face, writes are atomic."""
 
 from pathlib import Path
 
@@ -55,14 +55,14 @@ def test_the_middle_of_a_dot_is_the_landmark(side: float, bound_px: float) -> No
         assert np.abs(middle - point).max() < bound_px
 
 
-def test_drawing_leaves_the_given_picture_as_it_was() -> None:
+def test_drawing_does_not_change_the_given_image() -> None:
     image = _black()
     drawn = draw_faces(image, _faces(FIVE))
     assert drawn.any()
     assert not image.any()
 
 
-def test_without_a_face_the_copy_equals_the_picture() -> None:
+def test_without_a_face_the_copy_equals_the_image() -> None:
     image = np.arange(200 * 240 * 3, dtype=np.uint8).reshape(200, 240, 3)
     drawn = draw_faces(image, Faces((), "ibug68", 68))
     assert np.array_equal(drawn, image)
@@ -70,13 +70,14 @@ def test_without_a_face_the_copy_equals_the_picture() -> None:
     assert drawn.base is not image
 
 
-def test_a_picture_that_is_a_view_can_be_drawn_on() -> None:
+def test_an_image_that_is_a_view_can_be_drawn_on() -> None:
     mirrored = _black()[:, ::-1]
     assert np.array_equal(draw_faces(mirrored, _faces(FIVE)), draw_faces(_black(), _faces(FIVE)))
 
 
 def test_an_edge_has_the_color_of_its_part() -> None:
-    # five's edge 3-4 joins the mouth corners; both in row 120, so that row is all mouth between them
+    # five's edge 3-4 joins the mouth corners; both in row 120, so that row is all mouth between
+    # them
     points = np.array([[30.0, 40.0], [90.0, 40.0], [60.0, 70.0], [30.0, 120.0], [90.0, 120.0]])
     drawn = draw_faces(_black(), _faces(points), **{**ONLY, "edges": True})
     # OpenCV's anti-aliasing gives a line one pixel wide nine tenths of its color
@@ -117,7 +118,7 @@ def test_size_scales_what_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("far", [1e5, -1e7, 1e12])
-def test_points_far_outside_the_picture_draw_nothing_and_break_nothing(far: float) -> None:
+def test_points_far_outside_the_image_draw_nothing_and_break_nothing(far: float) -> None:
     points = np.full((5, 2), far)
     options = {"points": True, "edges": True, "boxes": False, "labels": False, "sigmas": True}
     assert not draw_faces(_black(), _faces(points), **options).any()
@@ -128,7 +129,7 @@ def test_a_box_far_outside_is_no_error() -> None:
     draw_faces(_black(), Faces((face,), "five", 5), points=False, edges=False)
 
 
-def test_the_label_stays_within_the_picture() -> None:
+def test_the_label_is_within_the_image() -> None:
     # the box touches the right and the upper end: the label, some 10 px high, moves in and down
     face = Face(
         FIVE,
@@ -151,7 +152,7 @@ def test_faces_too_small_for_a_label_get_none() -> None:
     assert not draw_faces(_black(), _faces(FIVE, side=39.0), **{**ONLY, "labels": True}).any()
 
 
-def test_a_picture_smaller_than_the_label_is_no_error() -> None:
+def test_an_image_smaller_than_the_label_is_no_error() -> None:
     assert draw_faces(_black(3, 5), _faces(FIVE)).shape == (3, 5, 3)
 
 
@@ -177,7 +178,7 @@ def test_every_part_of_every_scheme_has_a_color(name: str) -> None:
         ("photo.jpg", "str"),
     ],
 )
-def test_another_kind_of_picture_is_refused(image: object, given: str, tmp_path: Path) -> None:
+def test_another_kind_of_image_is_refused(image: object, given: str, tmp_path: Path) -> None:
     wanted = rf"the image is {given}; wanted RGB uint8 \(H, W, 3\): read it with read_image"
     with pytest.raises(ImageError, match=wanted):
         draw_faces(image, _faces(FIVE))  # type: ignore[arg-type]
@@ -218,7 +219,7 @@ def test_a_folder_that_is_absent_is_one_clear_error(tmp_path: Path) -> None:
         save_image(tmp_path / "absent" / "a.png", _smooth())
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside(
+def test_a_write_that_fails_leaves_only_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save_image(tmp_path / "a.png", _smooth())

@@ -1,4 +1,4 @@
-"""Every error is caught by the one base and by the built-in it stands for, and the two helpers say what to do."""
+"""Errors derive from one base and a built-in; the helpers state what to do."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""A face is checked when made and frozen afterwards; no face is an empty result of the same type."""
+"""A face is checked when made and frozen; no face is an empty result of the same type."""
 
 from dataclasses import FrozenInstanceError
 
@@ -59,7 +59,7 @@ def test_a_face_does_not_change_with_the_array_it_was_made_from():
         ),
         (
             {"scores": np.zeros(4)},
-            r"scores have shape \(4,\); wanted \(5,\), one for each landmark",
+            r"scores have shape \(4,\); wanted \(5,\), one per landmark",
         ),
         ({"sigma_px": np.zeros((5, 2))}, r"sigma_px have shape \(5, 2\); wanted \(5,\)"),
         ({"box": [0, 0, 3]}, r"boxes have shape \(3,\); wanted \(F, 4\)"),

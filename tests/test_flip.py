@@ -1,4 +1,4 @@
-"""Flip test-time augmentation: a mirrored answer is brought back and averaged."""
+"""Flip test-time augmentation: mirrored landmarks are mapped back and averaged."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def painted(landmarks, side=64):
 
 
 def find_painted(crops):
-    """The points a perfect model sees: in a mirrored crop, subject-left is where the right one was painted."""
+    """The points of a perfect model: in a mirrored crop left and right change places."""
     found = []
     for crop in crops:
         places = [np.argwhere(crop[..., 0] == 100 + i)[0][::-1] for i in range(5)]

@@ -1,4 +1,4 @@
-"""The pixel conventions, pinned by lopsided inputs that tell the conventions apart, and there-and-back laws."""
+"""Pixel conventions, by lopsided inputs that tell them apart, and round trips."""
 
 import cv2
 import numpy as np
@@ -68,7 +68,7 @@ def test_one_box_or_no_box_becomes_rows_of_four():
 @pytest.mark.parametrize(
     ("given_boxes", "message"),
     [
-        ([1, 2, 3], r"boxes have shape \(3,\); wanted \(F, 4\): x0, y0, x1, y1 for each face"),
+        ([1, 2, 3], r"boxes have shape \(3,\); wanted \(F, 4\): x0, y0, x1, y1 per face"),
         ([[1, 2, 3, 4, 5]], r"boxes have shape \(1, 5\)"),
         (
             [[0, 0, 1, 1], [5, 0, 5, 1]],
@@ -107,22 +107,25 @@ def test_iou_is_symmetric_and_between_0_and_1(a, b):
     close(iou([a], [a])[0, 0], 1)
 
 
-def test_an_image_covers_half_a_pixel_beyond_its_outer_centres_and_resizing_keeps_its_area():
-    # 3 x 5 pixels cover [-0.5, 2.5] x [-0.5, 4.5]; twice and four times as large: [-0.5, 5.5] x [-0.5, 19.5]
+def test_an_image_covers_half_a_pixel_beyond_its_outer_centers_and_resizing_keeps_its_area():
+    # 3 x 5 pixels cover [-0.5, 2.5] x [-0.5, 4.5]; twice and four times as large: [-0.5, 5.5] x
+    # [-0.5, 19.5]
     moved = apply_affine(resize_affine(2, 4), [[-0.5, -0.5], [2.5, 4.5], [0, 0], [1, 3]])
     # x' = (x + 0.5) s - 0.5: 0 -> 0.5 and 1.5; 1 -> 2.5; 3 -> 13.5
     close(moved, [[-0.5, -0.5], [5.5, 19.5], [0.5, 1.5], [2.5, 13.5]])
 
 
 def test_a_heatmap_of_stride_4_has_its_first_pixel_over_the_first_four_of_the_crop():
-    # crop pixels 0 1 2 3 have their middle at 1.5; 60 61 62 63 at 61.5; (1.5 + 0.5) / 4 - 0.5 = 0, (62) / 4 - 0.5 = 15
+    # crop pixels 0 1 2 3 have their middle at 1.5; 60 61 62 63 at 61.5; (1.5 + 0.5) / 4 - 0.5 =
+    # 0, (62) / 4 - 0.5 = 15
     close(
         apply_affine(resize_affine(1 / 4, 1 / 4), [[1.5, 61.5], [0, 3]]), [[0, 15], [-0.375, 0.375]]
     )
 
 
 def test_resizing_is_what_opencv_does_to_pixels():
-    # one bright pixel at x = 3, y = 1, three times as large: its centre is the middle of pixels 9 10 11 and 3 4 5
+    # one bright pixel at x = 3, y = 1, three times as large: its center is the middle of pixels 9
+    # 10 11 and 3 4 5
     image = np.zeros((4, 6), np.uint8)
     image[1, 3] = 255
     large = cv2.resize(image, (18, 12), interpolation=cv2.INTER_AREA)
@@ -141,7 +144,7 @@ def test_warping_by_an_affine_moves_pixels_where_it_moves_points():
     assert [x, y] == [17, 19] == apply_affine(affine, [[7, 12]])[0].astype(int).tolist()
 
 
-def test_a_flip_maps_the_first_pixel_centre_to_the_last():
+def test_a_flip_maps_the_first_pixel_center_to_the_last():
     close(apply_affine(flip_affine(7), [[0, 3], [6, 1], [2.25, 0]]), [[6, 3], [0, 1], [3.75, 0]])
     image = np.zeros((2, 7), np.uint8)
     image[1, 5] = 1
@@ -155,8 +158,8 @@ def test_flipping_twice_changes_nothing(width, point):
 
 
 def test_a_crop_shows_the_padded_box_from_edge_to_edge():
-    # the box 10 20 50 100 is 80 long: the square is 1.5 * 80 = 120 wide around (30, 60), from (-30, 0) to (90, 120);
-    # 60 crop pixels cover [-0.5, 59.5]
+    # the box 10 20 50 100 is 80 long: the square is 1.5 * 80 = 120 wide around (30, 60), from
+    # (-30, 0) to (90, 120); 60 crop pixels cover [-0.5, 59.5]
     affine = crop_affine([10, 20, 50, 100], 60, 1.5)
     close(
         apply_affine(affine, [[-30, 0], [90, 120], [30, 60]]),
@@ -166,7 +169,8 @@ def test_a_crop_shows_the_padded_box_from_edge_to_edge():
 
 
 def test_a_face_of_positive_roll_has_its_chin_to_the_left_and_its_crop_is_upright():
-    # upright the chin is right below the brows; turned by +90 degrees the chin points to the left edge
+    # upright the chin is right below the brows; turned by +90 degrees the chin points to the left
+    # edge
     brows, chin = np.array([0.0, -10.0]), np.array([0.0, 10.0])
     turned = apply_affine(similarity(1, 90, [0, 0], [100, 100]), [brows, chin])
     close(turned, [[110, 100], [90, 100]])
@@ -187,7 +191,7 @@ def test_a_crop_there_and_back_is_where_it_was(image_to_crop, point):
 
 
 @given(boxes, sizes, paddings, rolls)
-def test_a_crop_centres_the_box_at_its_scale_and_turns_it_back(box, size, padding, roll_deg):
+def test_a_crop_centers_the_box_at_its_scale_and_turns_it_back(box, size, padding, roll_deg):
     affine = crop_affine(box, size, padding, roll_deg)
     close(apply_affine(affine, box_center(box)), [(size - 1) / 2] * 2)
     assert affine_scale(affine) == pytest.approx(size / (padding * box_side(box)))

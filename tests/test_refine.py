@@ -18,7 +18,7 @@ from lineament.errors import DataError, ExportError, ModelError, RecipeError, Sh
 from lineament.export.export import export_checkpoint
 from lineament.geometry import compose, crop_affine, fit_similarity
 from lineament.inference.onnx_model import Model, load_model
-from lineament.inference.recurrent_state import Memory
+from lineament.inference.recurrent_state import RecurrentState
 from lineament.labeling.video_clips import clips_from_videos
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
@@ -273,7 +273,7 @@ def test_validation_follows_each_clip_with_its_own_memory(root, detector, tmp_pa
     for k in np.flatnonzero(clips.clip == 1):
         now = compose(crop_affine(clips.cache.boxes[k], 64, 1.3), clips.affines[k])[None]
         if memory is not None:  # as a tracker does
-            memory = torch.from_numpy(Memory(memory.numpy(), before).seen_by(now, 64))
+            memory = torch.from_numpy(RecurrentState(memory.numpy(), before).moved_to(now, 64))
         with torch.no_grad():
             raw, memory = model.follow(torch.from_numpy(crops[k : k + 1]), memory)
         before = now

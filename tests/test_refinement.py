@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from lineament.crop import scale_and_shift
 from lineament.errors import RecipeError
 from lineament.geometry import apply_affine, crop_affine
-from lineament.inference.recurrent_state import Memory
+from lineament.inference.recurrent_state import RecurrentState
 from lineament.models.heads.attentive_1d import LENGTHS, AxisSettings
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.refinement import WIDTH, RefinedNet, Refinement, between, moved_memory
@@ -98,7 +98,7 @@ def test_what_is_remembered_stays_where_it_was_in_the_picture():
     maps = np.exp(-((np.arange(length) - cells[:, None]) ** 2) / 50)[None, :, None].astype(
         np.float32
     )
-    moved = Memory(maps, before[None]).seen_by(now[None], size)[0, :, 0]
+    moved = RecurrentState(maps, before[None]).moved_to(now[None], size)[0, :, 0]
     peaks = (moved * np.arange(length)).sum(1) / moved.sum(1)
     wanted = (apply_affine(now, place) + 0.5) * length / size - 0.5
     # about the middle of the crop a turn of 4 degrees, which is left out, moves little

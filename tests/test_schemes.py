@@ -1,4 +1,4 @@
-"""Every scheme's table obeys the laws of left and right; conversions commute with mirrors and affines."""
+"""Schemes obey the laws of left and right; conversions commute with mirrors and affines."""
 
 import subprocess
 import sys
@@ -31,14 +31,16 @@ COUNTS = {
 }
 # the maps that the systems in use agree on, as they are printed; a dash is an inclusive run
 OFFICIAL = {
-    "ibug68": "16-0 26-17 27 28 29 30 35-31 45 44 43 42 47 46 39 38 37 36 41 40 54-48 59-55 64-60 67 66 65",
-    "wflw98": "32-0 46-42 50-47 37-33 41-38 51-54 59-55 72-68 75-73 64-60 67-65 82-76 87-83 92-88 95-93 97 96",
+    "ibug68": "16-0 26-17 27 28 29 30 35-31 45 44 43 42 47 46 39 38 37 36 41 40 54-48 59-55 64-60"
+    " 67 66 65",
+    "wflw98": "32-0 46-42 50-47 37-33 41-38 51-54 59-55 72-68 75-73 64-60 67-65 82-76 87-83 92-88"
+    " 95-93 97 96",
     "cofw29": "1 0 3 2 6 7 4 5 9 8 11 10 14 15 12 13 17 16 19 18 20 21 23 22 24-28",
     "aflw19": "5-0 11-6 14-12 17-15 18",
-    "lapa106": "32-0 46-42 50-47 37-33 41-38 51-54 65-55 79-75 82-80 83 70-66 73-71 74 90-84 95-91 100-96 103-101"
-    " 105 104",
-    # outlines run around: a lip's from a corner over the upper edge to the other corner and back, an eye's and a brow's
-    # from the inner end
+    "lapa106": "32-0 46-42 50-47 37-33 41-38 51-54 65-55 79-75 82-80 83 70-66 73-71 74 90-84 95-91"
+    " 100-96 103-101 105 104",
+    # outlines run around: a lip's from a corner over the upper edge to the other corner and back,
+    # an eye's and a brow's from the inner end
     "helen194": "40-0 57-41 71-58 85-72 100-86 113-101 134-153 114-133 174-193 154-173",
 }
 
@@ -163,7 +165,7 @@ def test_the_mean_shape_is_symmetric_upright_and_in_its_unit():
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "ibug68"])
-def test_a_mean_shape_is_absent_where_none_was_learnt(name):
+def test_a_mean_shape_is_absent_if_none_was_learned(name):
     assert scheme(name).mean_shape is None
 
 
@@ -176,7 +178,7 @@ def test_converting_to_the_same_scheme_changes_nothing(name):
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
-def test_a_conversion_says_of_every_point_what_it_is(source, target):
+def test_a_conversion_states_the_status_of_every_point(source, target):
     got = convert(cloud(source), source, target)
     assert got.points.shape == (COUNTS[target], 2)
     assert got.status.shape == (COUNTS[target],)
@@ -402,5 +404,6 @@ def test_the_committed_mean_shape_is_what_the_script_learns(data_root):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    # 3,101 training faces less the 1,088 refitted ones; LFPW's image_0215, learnt from as well, left the set since
+    # 3,101 training faces less the 1,088 refitted ones; LFPW's image_0215, learnt from as well,
+    # left the set since
     assert done.stdout.startswith(f"{3101 - 1088} faces;")

@@ -1,4 +1,4 @@
-"""Timings of models: what a call is, and how many items a second come of it."""
+"""Timings of models: the work per call, and items per second."""
 
 import time
 
@@ -26,7 +26,7 @@ def test_a_landmark_model_is_timed_alone_and_in_batches(monkeypatch):
     )
     timings = time_model({"name": "fast", "kind": "landmarks"}, seconds=0.02)
     assert asked == [("fast", 1), ("fast", 1), ("fast", 2)]
-    assert [(t.threads, t.items, t.what) for t in timings] == [
+    assert [(t.threads, t.items, t.workload) for t in timings] == [
         (1, 1, "1 crop of 16 px"),
         (1, 16, "16 crops of 16 px"),
         (2, 64, "64 crops of 16 px"),
@@ -38,14 +38,14 @@ def test_a_landmark_model_is_timed_alone_and_in_batches(monkeypatch):
     assert all(t.least_ms <= t.median_ms for t in timings)
 
 
-def test_a_detector_is_timed_on_one_picture(monkeypatch):
+def test_a_detector_is_timed_on_one_image(monkeypatch):
     seen = []
     monkeypatch.setattr(
         "lineament.inference.speed.FaceDetector",
         lambda threads: lambda picture: seen.append(picture.shape),
     )
     (timing,) = time_model({"name": "detector", "kind": "detector"}, seconds=0.0)
-    assert (timing.threads, timing.items, timing.what) == (1, 1, "a picture of 640 x 480")
+    assert (timing.threads, timing.items, timing.workload) == (1, 1, "an image of 640 x 480")
     # once to warm up, then at least three times
     assert seen == [(480, 640, 3)] * 4
 

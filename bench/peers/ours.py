@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lineament.crop import cut_crops, warp_all
+from lineament.crop import crop_boxes, warp_all
 from lineament.geometry import apply_affine, crop_affine, invert_affine
 from lineament.inference.onnx_model import load_model
 
@@ -29,11 +29,11 @@ class Ours:
         self.scheme = self.one.scheme
 
     def points(self, image: np.ndarray, box: Sequence[float]) -> np.ndarray:
-        crops, affines = cut_crops(image, [box], self.one.size, self.one.padding)
+        crops, affines = crop_boxes(image, [box], self.one.size, self.one.padding)
         return apply_affine(invert_affine(affines[0]), self.one.predict(crops).landmarks_crop[0])
 
     def network(self, image: np.ndarray, box: Sequence[float]) -> Callable[[], object]:
-        crops, _ = cut_crops(image, [box], self.one.size, self.one.padding)
+        crops, _ = crop_boxes(image, [box], self.one.size, self.one.padding)
         return lambda: self.one.predict(crops)
 
     def batch(self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]) -> None:

@@ -1,6 +1,6 @@
-"""Facial landmarks in photos and video, and the workshop that makes the models.
+"""Facial landmarks in images and video, and the training of their models.
 
-The public names, listed by hand; each is loaded when it is first used.
+The public names are listed by hand; each is loaded when it is first used.
 """
 
 from importlib import import_module
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from .schemes import Scheme as Scheme
     from .schemes import convert as convert
     from .schemes import scheme as scheme
+    from .tracking.rules import TrackRules as TrackRules
     from .tracking.tracker import Tracker as Tracker
-    from .tracking.tracker import TrackRules as TrackRules
 
 __version__ = "0.1.0"
 
@@ -71,7 +71,7 @@ _HOMES = {
     "Scheme": "schemes",
     "Conversion": "schemes",
     "Tracker": "tracking.tracker",
-    "TrackRules": "tracking.tracker",
+    "TrackRules": "tracking.rules",
     "Tracks": "io.track_files",
     "read_tracks": "io.track_files",
     "VideoReader": "io.video_reader",

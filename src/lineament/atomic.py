@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside, then renamed."""
+"""Atomic files: written under a temporary name, then renamed."""
 
 import os
 from collections.abc import Iterator
@@ -11,35 +11,35 @@ from typing import Self
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a path beside `path` to write to; the file there takes its name when the block ends, and goes if it fails.
+    """Yield a temporary path that replaces `path` on success and is deleted on error.
 
-    Two processes may write the same file: one of theirs stays.
+    Processes may write the same file at once; the last one to finish replaces it.
     """
     target = Path(path)
-    # a name of its own length, which may be as long as names can be, would be too long
+    # hashed, as the name with a suffix may be longer than the file system allows
     short = sha256(os.fsencode(target.name)).hexdigest()[:16]
-    beside = target.with_name(f".{short}.{os.getpid()}.part")
+    temporary = target.with_name(f".{short}.{os.getpid()}.part")
     try:
-        yield beside
-        beside.replace(target)
+        yield temporary
+        temporary.replace(target)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def partial_path(path: Path) -> Path:
-    """What a file that is written bit by bit is called until it is whole."""
+    """Return the name of the file at `path` while it is being written."""
     return path.with_name(path.name + ".part")
 
 
 class AtomicWriter:
-    """What is written bit by bit, in a with block: closed at its end, abandoned where an error ends it."""
+    """Base of incremental writers: closed by a with block, or discarded on error."""
 
     def close(self) -> None:
-        """Gives what was written its name."""
+        """Finish the file and give it its final name."""
         raise NotImplementedError
 
     def discard(self) -> None:
-        """Lets go of what was written, without its name."""
+        """Stop writing, without giving the file its final name."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -49,7 +49,7 @@ class AtomicWriter:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        at: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
         if kind is None:
             self.close()

@@ -1,20 +1,20 @@
-"""Every error this package raises on purpose.
+"""Errors that this package raises on purpose.
 
 LineamentError
-├── InputError (ValueError)        what was given cannot be used
+├── InputError (ValueError)        the input cannot be used
 │   ├── ImageError                 not an image, truncated, too large
 │   ├── ShapeError                 an array of the wrong shape or with values that are not finite
-│   ├── SchemeError                points of another scheme, an unknown scheme
+│   ├── SchemeError                landmarks of another scheme, an unknown scheme
 │   ├── DataError                  a data set that is absent, short or badly annotated
 │   ├── RecipeError                a recipe with an unknown key or a value out of range
-│   └── ProtocolError              a report or prediction file that does not fit its protocol
+│   └── ProtocolError              a report or prediction file that does not match its protocol
 └── WorkError (RuntimeError)       the work could not be done
     ├── ModelError                 a model file that is missing, foreign or broken
     ├── ExportError                an export that would change the model's results
-    ├── TrainError                 a training that cannot start or go on
+    ├── TrainError                 a training that cannot start or resume
     └── ExtraError (ImportError)   an optional dependency is not installed
 
-A message says what was given, what was wanted and what to do next.
+A message states what was given, what was wanted and what to do next.
 """
 
 import os
@@ -23,11 +23,11 @@ from difflib import get_close_matches
 
 
 class LineamentError(Exception):
-    """The one base: catch it to catch everything this package raises on purpose."""
+    """Base of every error that this package raises on purpose."""
 
 
 class InputError(LineamentError, ValueError):
-    """What was given cannot be used."""
+    """The input cannot be used."""
 
 
 class ImageError(InputError):
@@ -39,7 +39,7 @@ class ShapeError(InputError):
 
 
 class SchemeError(InputError):
-    """Points of another scheme than wanted, or a scheme nobody knows."""
+    """Landmarks of another scheme than wanted, or an unknown scheme."""
 
 
 class DataError(InputError):
@@ -51,7 +51,7 @@ class RecipeError(InputError):
 
 
 class ProtocolError(InputError):
-    """A report or prediction file that does not fit its protocol."""
+    """A report or prediction file that does not match its protocol."""
 
 
 class WorkError(LineamentError, RuntimeError):
@@ -67,7 +67,7 @@ class ExportError(WorkError):
 
 
 class TrainError(WorkError):
-    """A training that cannot start or go on."""
+    """A training that cannot start or resume."""
 
 
 class ExtraError(WorkError, ImportError):
@@ -75,12 +75,12 @@ class ExtraError(WorkError, ImportError):
 
 
 def missing_extra(package: str, extra: str) -> ExtraError:
-    """The error for an optional `package` that comes with `lineament[extra]`."""
+    """Return the error for a missing `package`, which `lineament[extra]` installs."""
     return ExtraError(f"{package} is not installed; type: pip install 'lineament[{extra}]'")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown `name`: the nearest known ones, or all of them."""
+    """Return the end of a message about an unknown `name`: the nearest known names, or all."""
     known = sorted(known)
     close = get_close_matches(name, known, n=2, cutoff=0.5)
     if close:

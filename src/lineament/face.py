@@ -1,4 +1,4 @@
-"""Face: landmarks, scores, sigma, box and scheme of one face, frozen, checked when made; Faces: those of an image."""
+"""Face: the checked, frozen result for one face. Faces: the faces of one image."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,43 +15,42 @@ from .geometry import Array, as_boxes, as_points
 class Face:
     """One face of an image. Arrays are read-only.
 
-    Raises: ShapeError where an array has another shape, or a landmark is not finite.
+    Raises:
+        ShapeError: If an array has the wrong shape, or a landmark is not finite.
     """
 
     landmarks: Array
     """(N, 2), x then y, pixels of the image, sub-pixel."""
     scores: Array
-    """(N,) in [0, 1]: how sure the model is of each point."""
+    """(N,) in [0, 1]: confidence of the model in each landmark."""
     sigma_px: Array
-    """(N,): the expected error of each point, in pixels of the image."""
+    """(N,): expected error of each landmark, pixels of the image; nan if unknown."""
     box: Array
-    """(4,): the box the crop was cut around, in image pixels."""
+    """(4,): box that the first crop was made around, pixels of the image."""
     score: float
-    """In [0, 1]: how sure the detector is that this is a face; 1 where the box was given."""
+    """Confidence of the detector in [0, 1]; 1 if the box was given."""
     scheme: str
-    """What the rows mean, e.g. "ibug68"."""
+    """Name of the landmark scheme, e.g. "ibug68"."""
     track_id: int | None = None
-    """The number of the face in a video, or None."""
+    """Id of the face in a video, or None."""
 
     def __post_init__(self) -> None:
         landmarks = as_points(self.landmarks)
         scores, sigma_px = (np.asarray(a, dtype=np.float64) for a in (self.scores, self.sigma_px))
         if not np.isfinite(landmarks).all():
-            raise ShapeError(
-                f"{int((~np.isfinite(landmarks)).any(1).sum())} landmarks are not finite; wanted numbers"
-            )
+            count = int((~np.isfinite(landmarks)).any(1).sum())
+            raise ShapeError(f"{count} landmarks are not finite; wanted numbers")
         for name, array in (("scores", scores), ("sigma_px", sigma_px)):
             if array.shape != (len(landmarks),):
                 raise ShapeError(
-                    f"{name} have shape {array.shape}; wanted ({len(landmarks)},), one for each landmark"
+                    f"{name} have shape {array.shape}; wanted ({len(landmarks)},), one per landmark"
                 )
-        for name, array in (("landmarks", landmarks), ("scores", scores), ("sigma_px", sigma_px)):
+        box = as_boxes(self.box)[0]
+        arrays = {"landmarks": landmarks, "scores": scores, "sigma_px": sigma_px, "box": box}
+        for name, array in arrays.items():
             array = array.copy()
             array.flags.writeable = False
             object.__setattr__(self, name, array)
-        box = as_boxes(self.box)[0].copy()
-        box.flags.writeable = False
-        object.__setattr__(self, "box", box)
         object.__setattr__(self, "score", float(self.score))
 
     def __len__(self) -> int:
@@ -60,18 +59,20 @@ class Face:
 
 @dataclass(frozen=True, eq=False)
 class Faces(Sequence[Face]):
-    """The faces of one image, most certain first. Without a face it is empty, of the same type and shape.
+    """The faces of one image, best first; a sequence, empty if there is no face.
 
-    Raises: SchemeError, ShapeError where a face has another scheme or number of points than stated.
+    Raises:
+        SchemeError: If a face has another scheme.
+        ShapeError: If a face has another number of landmarks.
     """
 
     faces: tuple[Face, ...]
     scheme: str
-    """The scheme of every face, stated also where there is none."""
+    """Scheme of every face, also stated if there is no face."""
     points: int
-    """N, the number of landmarks of a face, stated also where there is none."""
+    """N, the number of landmarks per face."""
     image_size: tuple[int, int] | None = None
-    """Width and height of the image in pixels, where known."""
+    """Width and height of the image, pixels; None if unknown."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "faces", tuple(self.faces))
@@ -101,32 +102,24 @@ class Faces(Sequence[Face]):
     @property
     def landmarks(self) -> Array:
         """(F, N, 2), pixels of the image."""
-        return (
-            np.stack([f.landmarks for f in self.faces])
-            if self.faces
-            else np.zeros((0, self.points, 2))
-        )
+        return np.reshape([face.landmarks for face in self.faces], (-1, self.points, 2))
 
     @property
     def scores(self) -> Array:
         """(F, N) in [0, 1]."""
-        return (
-            np.stack([f.scores for f in self.faces]) if self.faces else np.zeros((0, self.points))
-        )
+        return np.reshape([face.scores for face in self.faces], (-1, self.points))
 
     @property
     def sigma_px(self) -> Array:
         """(F, N), pixels of the image."""
-        return (
-            np.stack([f.sigma_px for f in self.faces]) if self.faces else np.zeros((0, self.points))
-        )
+        return np.reshape([face.sigma_px for face in self.faces], (-1, self.points))
 
     @property
     def boxes(self) -> Array:
         """(F, 4), pixels of the image."""
-        return np.stack([f.box for f in self.faces]) if self.faces else np.zeros((0, 4))
+        return np.reshape([face.box for face in self.faces], (-1, 4))
 
     @property
     def box_scores(self) -> NDArray[np.float64]:
-        """(F,) in [0, 1]: the detector's score of each box."""
-        return np.array([f.score for f in self.faces], dtype=np.float64)
+        """(F,) in [0, 1]: the detector's score of each face."""
+        return np.array([face.score for face in self.faces], dtype=np.float64)

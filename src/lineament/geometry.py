@@ -1,14 +1,14 @@
-"""Boxes, affines and flips: the one home of pixel conventions.
+"""Boxes, affines and flips, and the pixel conventions of the package.
 
-- The origin is the centre of the top-left pixel: (0, 0). x runs right, y runs down. An image of W x H pixels covers
-  [-0.5, W - 0.5] x [-0.5, H - 0.5].
-- A box is (x0, y0, x1, y1) in the same coordinates, its ends real numbers on its outline: width = x1 - x0, without + 1.
-  The box of a face is the tight box of its 68 landmarks (brows to chin), whoever found it.
-- Resizing by s maps pixel areas: x' = (x + 0.5) s - 0.5. A heatmap of stride s sits on its crop by the same rule,
-  with 1/s for s.
+- The center of the top-left pixel is (0, 0); x runs right, y runs down. An image of W x
+  H pixels covers [-0.5, W - 0.5] x [-0.5, H - 0.5].
+- A box is (x0, y0, x1, y1) in the same coordinates, with real numbers on its outline:
+  width = x1 - x0, without + 1. A face has the tight box of its 68 landmarks.
+- Resizing by s maps pixel areas: x' = (x + 0.5) s - 0.5. A heatmap of stride s maps to
+  its crop by the same rule.
 - A horizontal flip maps x' = W - 1 - x.
-- An affine is 2x3 float64 and maps column vectors (x, y, 1). Angles are degrees; a face of roll +30 has its chin turned
-  towards the left edge of the image, that is: clockwise as one sees it.
+- An affine is 2x3 float64 and maps column vectors (x, y, 1). Angles are in degrees,
+  clockwise as seen: a face of roll +30 has its chin turned to the left edge.
 """
 
 import math
@@ -19,37 +19,42 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import ShapeError
 
 Array = NDArray[np.float64]
+Image = NDArray[np.uint8]
+"""RGB, (H, W, 3)."""
 
 
 def as_points(points: ArrayLike, name: str = "landmarks") -> Array:
-    """`points` as float64 (N, 2).    Raises: ShapeError where the shape differs."""
+    """Return `points` as float64 (N, 2).
+
+    Raises:
+        ShapeError: If they have another shape.
+    """
     array = np.asarray(points, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 2:
         raise ShapeError(
-            f"{name} have shape {array.shape}; wanted (N, 2): one row of x, y for each point"
+            f"{name} have shape {array.shape}; wanted (N, 2): one row of x, y per point"
         )
     return array
 
 
 def as_boxes(boxes: ArrayLike) -> Array:
-    """`boxes` as float64 (F, 4); one box of 4 numbers becomes (1, 4), nothing becomes (0, 4).
+    """Return `boxes` as float64 (F, 4); a box (4,) becomes (1, 4), no box (0, 4).
 
-    Raises: ShapeError where the shape differs, a number is not finite or a box has no area.
+    Raises:
+        ShapeError: If the shape differs, a number is not finite, or a box has no area.
     """
     try:
         array = np.asarray(boxes, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise ShapeError(
-            f"boxes are {str(boxes)[:60]!r}; wanted numbers x0, y0, x1, y1 for each face"
+            f"boxes are {str(boxes)[:60]!r}; wanted numbers x0, y0, x1, y1 per face"
         ) from error
     if array.size == 0:
         return np.zeros((0, 4))
     if array.shape == (4,):
         array = array[None]
     if array.ndim != 2 or array.shape[1] != 4:
-        raise ShapeError(
-            f"boxes have shape {array.shape}; wanted (F, 4): x0, y0, x1, y1 for each face"
-        )
+        raise ShapeError(f"boxes have shape {array.shape}; wanted (F, 4): x0, y0, x1, y1 per face")
     bad = ~np.isfinite(array).all(1) | (array[:, 2] <= array[:, 0]) | (array[:, 3] <= array[:, 1])
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
@@ -60,11 +65,15 @@ def as_boxes(boxes: ArrayLike) -> Array:
 
 
 def landmark_box(landmarks: ArrayLike) -> Array:
-    """The tight box (4,) around `landmarks` (N, 2), in their frame; points that are not finite do not count."""
+    """Return the tight box (4,) of the finite ones of `landmarks` (N, 2).
+
+    Raises:
+        ShapeError: If the shape differs, or no landmark is finite.
+    """
     points = as_points(landmarks)
     if len(points):
         box = np.concatenate([points.min(0), points.max(0)])
-        if np.isfinite(box).all():  # nearly always: a nan or inf anywhere would be in it
+        if np.isfinite(box).all():  # a nan or inf in any point would be in it
             return box
     points = points[np.isfinite(points).all(1)]
     if len(points) == 0:
@@ -73,19 +82,19 @@ def landmark_box(landmarks: ArrayLike) -> Array:
 
 
 def box_center(box: ArrayLike) -> Array:
-    """The centre (2,) of `box`."""
+    """Return the center (2,) of `box`."""
     x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
     return np.array([(x0 + x1) / 2, (y0 + y1) / 2])
 
 
 def box_side(box: ArrayLike) -> float:
-    """The longer side of `box`, in its pixels: the length a crop is measured by."""
+    """Return the longer side of `box`, in its pixels: the unit of crop sizes."""
     x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
     return float(max(x1 - x0, y1 - y0))
 
 
 def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
-    """Intersection over union of every pair: (A, 4), (B, 4) -> (A, B) in [0, 1]."""
+    """Return the intersection over union (A, B) of boxes (A, 4) and (B, 4)."""
     a = np.asarray(boxes_a, dtype=np.float64).reshape(-1, 4)
     b = np.asarray(boxes_b, dtype=np.float64).reshape(-1, 4)
     ax0, ay0, ax1, ay1 = a.T[:, :, None]
@@ -98,7 +107,7 @@ def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
 
 
 def similarity(scale: float, angle_deg: float, source: ArrayLike, target: ArrayLike) -> Array:
-    """The affine (2, 3) that scales by `scale`, turns by `angle_deg` and takes point `source` to point `target`."""
+    """Return the affine that scales, rotates and takes point `source` to `target`."""
     angle = math.radians(angle_deg)
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     x, y = np.asarray(source, dtype=np.float64).tolist()
@@ -107,28 +116,35 @@ def similarity(scale: float, angle_deg: float, source: ArrayLike, target: ArrayL
 
 
 def crop_affine(box: ArrayLike, size: int, padding: float, roll_deg: float = 0.0) -> Array:
-    """The image_to_crop affine (2, 3) of the square crop around `box`.
+    """Return the image_to_crop affine (2, 3) of the square crop around `box`.
 
-    box: (4,) in image pixels.    size: side of the crop in pixels.    padding: side of the square, in longer box sides.
-    roll_deg: how far the face is turned in the image; the crop shows it upright.
+    Args:
+        box: (4,), image pixels.
+        size: Side of the crop, pixels.
+        padding: Side of the square in the image, in longer box sides.
+        roll_deg: Roll of the face in the image, degrees; the crop shows it upright.
     """
     center_crop = np.array([(size - 1) / 2, (size - 1) / 2])
     return similarity(size / (padding * box_side(box)), -roll_deg, box_center(box), center_crop)
 
 
 def apply_affine(affine: ArrayLike, points: ArrayLike) -> Array:
-    """`points` (..., 2) moved by `affine` (2, 3)."""
+    """Return `points` (..., 2) mapped by `affine` (2, 3)."""
     matrix = np.asarray(affine, dtype=np.float64)
     return np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
 
 def invert_affine(affine: ArrayLike) -> Array:
-    """The affine (2, 3) that undoes `affine`.    Raises: ShapeError where it has no area."""
+    """Return the inverse (2, 3) of `affine`.
+
+    Raises:
+        ShapeError: If `affine` maps the plane to a line or point.
+    """
     (a, b, x), (c, d, y) = np.asarray(affine, dtype=np.float64).tolist()
     area = a * d - b * c
     if area == 0:
         raise ShapeError(
-            f"the affine {[[a, b, x], [c, d, y]]} flattens the plane; wanted one that can be undone"
+            f"the affine {[[a, b, x], [c, d, y]]} flattens the plane; wanted an invertible one"
         )
     return np.array(
         [
@@ -139,35 +155,38 @@ def invert_affine(affine: ArrayLike) -> Array:
 
 
 def compose(second: ArrayLike, first: ArrayLike) -> Array:
-    """The affine (2, 3) that does `first`, then `second`."""
+    """Return the affine (2, 3) that applies `first`, then `second`."""
     a, b = np.asarray(second, dtype=np.float64), np.asarray(first, dtype=np.float64)
     return np.hstack([a[:, :2] @ b[:, :2], a[:, :2] @ b[:, 2:] + a[:, 2:]])
 
 
 def affine_scale(affine: ArrayLike) -> float:
-    """Target pixels per source pixel of `affine`: the root of its area factor."""
+    """Return target pixels per source pixel: the square root of the area factor."""
     (a, b, _), (c, d, _) = np.asarray(affine, dtype=np.float64).tolist()
     return math.sqrt(abs(a * d - b * c))
 
 
 def resize_affine(scale_x: float, scale_y: float) -> Array:
-    """The affine of resizing an image by the two factors: pixel areas map to pixel areas."""
+    """Return the affine (2, 3) of resizing an image: pixel areas map to pixel areas."""
     return np.array([[scale_x, 0, (scale_x - 1) / 2], [0, scale_y, (scale_y - 1) / 2]])
 
 
 def flip_affine(width: int) -> Array:
-    """The affine of mirroring an image `width` pixels wide: x' = width - 1 - x."""
+    """Return the affine (2, 3) of mirroring an image: x' = width - 1 - x."""
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
 
 
 def fit_roll_deg(source: ArrayLike | None, target: ArrayLike) -> float:
-    """The roll of `fit_similarity(source, target)`, in degrees, without the rest of it; 0 without a source.
+    """Return the roll of `fit_similarity(source, target)`, degrees; 0 without a source.
 
-    source, target: (N, 2), N >= 2, not checked: for the inner loop. The source is a scheme's mean face, if it has one.
+    Args:
+        source: (N, 2), N >= 2, not checked; the mean face of a scheme, if it has one.
+        target: (N, 2), not checked.
     """
     if source is None:
         return 0.0
-    # as complex numbers the best turn and scale are the product of the centered sets; centering one of them is enough
+    # in complex numbers rotation and scale are the product of the centered sets; to
+    # center one of them is enough
     start = np.ascontiguousarray(source, np.float64).view(np.complex128)[:, 0]
     end = np.ascontiguousarray(target, np.float64).view(np.complex128)[:, 0]
     product = np.vdot(start - start.sum() / len(start), end)
@@ -175,21 +194,36 @@ def fit_roll_deg(source: ArrayLike | None, target: ArrayLike) -> float:
 
 
 def upright_box(landmarks: ArrayLike, mean: ArrayLike | None) -> tuple[Array, float]:
-    """The square (4,) about `landmarks` (N, 2) that a face is cut by, as large as their box at its roll, and the roll.
+    """Return the box of an upright crop of `landmarks`, and their roll in degrees.
 
-    mean: (N, 2), the mean face, against which the face is turned by so many degrees; None: it counts as upright.
+    Args:
+        landmarks: (N, 2), image pixels.
+        mean: Upright mean face, (N, 2), in any unit; None: landmarks are upright.
+
+    Returns:
+        A square (4,) in image pixels with the center and longer side of the tight box
+        at that roll, and the roll.
     """
     roll_deg = fit_roll_deg(mean, landmarks)
     turned = similarity(1.0, -roll_deg, (0, 0), (0, 0))
     box = landmark_box(apply_affine(turned, landmarks))
-    center, half = apply_affine(invert_affine(turned), box_center(box)), box_side(box) / 2
+    center = apply_affine(invert_affine(turned), box_center(box))
+    half = box_side(box) / 2
     return np.concatenate([center - half, center + half]), roll_deg
 
 
 def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
-    """The similarity (2, 3) that takes `source` (N, 2) nearest to `target` (N, 2) in least squares, without mirroring.
+    """Return the least-squares similarity (2, 3), without mirroring.
 
-    Source: Umeyama 1991, eq. 40-43, which in the plane are one division of complex numbers.
+    Args:
+        source: (N, 2), N >= 2.
+        target: (N, 2).
+
+    Raises:
+        ShapeError: If the numbers of points differ or are below 2, or all source points
+            are one.
+
+    Source: Umeyama 1991, eq. 40-43; in the plane a division of complex numbers.
     """
     a, b = as_points(source, "source points"), as_points(target, "target points")
     if len(a) != len(b) or len(a) < 2:
@@ -207,6 +241,6 @@ def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
 
 
 def affine_roll_deg(affine: ArrayLike) -> float:
-    """The angle by which a similarity turns, in degrees, in (-180, 180]."""
+    """Return the rotation of a similarity, degrees in (-180, 180]."""
     matrix = np.asarray(affine, dtype=np.float64)
     return float(np.rad2deg(np.arctan2(matrix[1, 0], matrix[0, 0])))

@@ -1,4 +1,4 @@
-"""Landmark schemes: names, mirror maps, edges and norms of every point set, and conversions.
+"""Landmark schemes: names, mirror maps, edges, norms, and conversions between them.
 
 Read from tables/schemes/<name>.toml. Left and right are the subject's own.
 """
@@ -54,11 +54,11 @@ class Scheme:
     parts: dict[str, tuple[int, ...]]
     """Point indices by part of the face."""
     norm_points: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
-    """Two groups of points per normalizer; the norm is the distance of their centers."""
+    """Two groups of points per normalizer, whose centers span the norm."""
     mean_shape: Array | None = None
-    """(N, 2) about the center of its tight box, in longer sides of it; None if not learned."""
+    """(N, 2) about the center of its tight box, in longer sides of it, or None."""
     heads: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Indices of the points of each scheme joined in this one; empty for a plain scheme."""
+    """Point indices of each scheme joined in this one; mostly empty."""
 
     def __len__(self) -> int:
         return len(self.points)
@@ -71,7 +71,8 @@ class Conversion:
     points: Array
     """(M, 2), in the frame of the source landmarks; nan if missing."""
     status: NDArray[np.str_]
-    """(M,): "exact", the same point by definition; "interpolated", from neighbors; "missing"."""
+    """(M,): "exact", the same point by definition; "interpolated", from neighbors;
+    "missing"."""
     source: str
     """Scheme of the given landmarks."""
     target: str
@@ -84,11 +85,11 @@ class Conversion:
         return np.flatnonzero(self.status == status)
 
     def convert_values(self, values: ArrayLike, missing: float = np.nan) -> Array:
-        """Convert one number per landmark, such as scores or sigma, along with the landmarks.
+        """Convert one number per landmark, such as scores or sigma.
 
-        An exact point keeps its number. An interpolated point takes the mean of its source
-        points' numbers, with the weights of their coordinates. For sigma that is an upper
-        bound, however the errors are correlated, without the error of the rule itself.
+        An exact point keeps its number. An interpolated point takes the mean of its
+        source points' numbers, with the weights of their coordinates. For sigma that is
+        an upper bound, without the error of the rule itself.
 
         Args:
             values: (N,), one number per source point.
@@ -166,14 +167,14 @@ def scheme(name: str) -> Scheme:
 
 @cache
 def _rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
-    """Return the weights (M, N) of source in target points, and their ranks (M,) in STATUSES."""
+    """Return weights (M, N) of source in target points, and ranks (M,) in STATUSES."""
     count = len(scheme(target))
     if source == target:
         return _frozen(np.eye(count)), np.full(count, 2)
     table = _table(target).get("from", {}).get(source)
     if table is None:
         return None
-    weights, rank = np.zeros((count, len(scheme(source)))), np.zeros(count, dtype=np.intp)
+    weights, rank = (np.zeros((count, len(scheme(source)))), np.zeros(count, dtype=np.intp))
     for point, index in enumerate(table["exact"]):
         if index >= 0:
             weights[point, index], rank[point] = 1.0, 2
@@ -208,12 +209,12 @@ def convert(points: ArrayLike, source: str, target: str) -> Conversion:
         target: Scheme wanted.
 
     Returns:
-        The landmarks in `target`, in the same frame. A point is missing if one of its source
-        points is not finite.
+        The landmarks in `target`, in the same frame. A point is missing if one of its
+        source points is not finite.
 
     Raises:
-        SchemeError: If a scheme is unknown, the number of points is not that of `source`, or
-            no rule converts the pair.
+        SchemeError: If a scheme is unknown, the number of points is not that of
+            `source`, or no rule converts the pair.
         ShapeError: If `points` are not (N, 2).
     """
     given = scheme(source)

@@ -1,6 +1,6 @@
-"""Face -> head pose in degrees, eye and mouth openness as ratios, interocular distance and roll.
+"""Head pose, eye and mouth openness, interocular distance and roll of a face.
 
-Left and right are the subject's own. Limits are measured by scripts/check_head_pose.py on annotations of people.
+Left and right are the subject's own. Limits are measured by scripts/check_head_pose.py.
 """
 
 import tomllib
@@ -18,15 +18,16 @@ from ..face import Face
 from ..geometry import Array
 from ..schemes import convert, scheme
 
-RIGHT_EYE = (36, 37, 38, 39, 40, 41)  # of ibug68: outer corner, upper lid, inner corner, lower lid
+# of ibug68: outer corner, upper lid, inner corner, lower lid
+RIGHT_EYE = (36, 37, 38, 39, 40, 41)
 LEFT_EYE = (45, 44, 43, 42, 47, 46)
 INNER_LIPS = (60, 61, 62, 63, 64, 65, 66, 67)
 OUTER_CORNERS = (36, 45)
-NO_DISTORTION = np.zeros(4)  # of the lens, in OpenCV's coefficients
+NO_DISTORTION = np.zeros(4)  # lens coefficients of OpenCV
 
 
 class Sides(NamedTuple):
-    """A value for each of the subject's sides."""
+    """One value per side of the subject."""
 
     right: float
     left: float
@@ -34,25 +35,25 @@ class Sides(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class HeadPose:
-    """How the head stands before the camera. The three angles turn it in the order pitch, yaw, roll."""
+    """Orientation and position of a head; angles apply as pitch, then yaw, then roll."""
 
     yaw_deg: float
-    """In [-90, 90]; positive where the face looks towards the right edge of the image, the subject's left."""
+    """In [-90, 90]; positive if the face is turned to the right edge of the image."""
     pitch_deg: float
-    """In (-180, 180]; positive where the face looks up."""
+    """In (-180, 180]; positive if the face looks up."""
     roll_deg: float
-    """In (-180, 180]; positive where the chin points to the left edge of the image: clockwise, as one sees it."""
+    """In (-180, 180]; positive if the chin points to the left edge of the image."""
     rotation: Array
-    """(3, 3): the mean face's axes to the camera's, both x right, y down, z away from the camera."""
+    """(3, 3): mean face to camera, both with x right, y down, z forwards."""
     translation_mm: Array
-    """(3,): the nasion in the camera's frame, if the head is of average size and the focal length is true."""
+    """(3,): nasion in the camera frame, for a head of average size."""
     error: float
-    """How far the mean face stays from the landmarks, root mean square, as a fraction of the interocular distance."""
+    """RMS distance of the fitted face from the landmarks, in interocular distances."""
 
 
 @cache
 def mean_face_3d() -> tuple[tuple[str, ...], Array]:
-    """The names (N,) and places (N, 3) in millimetres of the mean face's points; its table states axes and source."""
+    """Return names (N,) and positions (N, 3) of the mean face's points, mm."""
     table = tomllib.loads(
         files("lineament").joinpath("tables/mean_face_3d.toml").read_text(encoding="utf-8")
     )
@@ -67,30 +68,34 @@ def head_pose(
     focal_px: float | None = None,
     center_px: ArrayLike | None = None,
 ) -> HeadPose:
-    """Yaw, pitch and roll of `face`, by fitting the mean face to 14 landmarks in perspective.
+    """Return the head pose, by fitting a mean face to 14 landmarks in perspective.
 
-    image_size: width and height in pixels.    focal_px: focal length in pixels, by default the width of the image.
-    center_px: (2,), where the camera's axis meets the image, by default its middle.
-    Limits: no true poses were at hand, so no absolute accuracy is claimed. Every head is taken for the mean adult
-    one: another plausible mean face gives a pitch some 8 degrees apart, nearly the same for all faces, and a yaw
-    within 1, so trust differences in pitch more than its zero. Landmarks that are off by 3 % of the interocular
-    distance move yaw and pitch by 2 degrees and roll by 1 (root mean square); a focal length wrong by a factor of two
-    to five costs 2 degrees, a mouth opened wide some 10 of pitch. No face looked at was turned beyond 45 degrees of
-    yaw; farther, the landmarks of the hidden side are guesses. Of a cropped picture give focal length and center of
-    the whole.
-    Raises: SchemeError where the scheme lacks the points; InputError for an image size or focal length that is not
-    positive; ShapeError where the points fit no pose.
+    No true poses were available, so no absolute accuracy is claimed. Every head is
+    taken for the mean adult one: another plausible mean face moves pitch by about 8
+    degrees, nearly the same for all faces, and yaw by less than 1, so trust differences
+    in pitch more than its zero. Landmark errors of 3 % of the interocular distance move
+    yaw and pitch by 2 degrees and roll by 1 (RMS); a focal length wrong by a factor of
+    two to five costs 2 degrees, a wide open mouth about 10 degrees of pitch. It was
+    tested up to 45 degrees of yaw; beyond, occluded landmarks are guesses.
+
+    Args:
+        face: The face.
+        image_size: Width and height of the image, pixels.
+        focal_px: Focal length, pixels; None: the width of the image.
+        center_px: Principal point (2,), pixels; None: the middle of the image. For a
+            cropped image give focal length and center of the original.
+
+    Raises:
+        SchemeError: If the scheme lacks the points.
+        InputError: If the image size or focal length is not positive.
+        ShapeError: If the landmarks fit no pose.
     """
     camera = _camera(image_size, focal_px, center_px)
     names, places = mean_face_3d()
     points = scheme("ibug68").points
     landmarks = _landmarks(face, [points.index(name) for name in names])
-    if (
-        np.linalg.matrix_rank(
-            landmarks - landmarks.mean(0), tol=1e-6 * (1 + np.abs(landmarks).max())
-        )
-        < 2
-    ):
+    tolerance = 1e-6 * (1 + np.abs(landmarks).max())
+    if np.linalg.matrix_rank(landmarks - landmarks.mean(0), tol=tolerance) < 2:
         raise ShapeError("the landmarks lie on one line or point; wanted those of a face")
     try:
         _, turn, shift = cv2.solvePnP(
@@ -99,40 +104,20 @@ def head_pose(
         turn, shift = cv2.solvePnPRefineLM(places, landmarks, camera, NO_DISTORTION, turn, shift)
     except cv2.error as error:
         raise ShapeError("no head pose fits the landmarks; wanted those of a face") from error
-    rotation, translation = (
-        np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64),
-        shift.reshape(3).astype(np.float64),
-    )
+    rotation = np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64)
+    translation = shift.reshape(3).astype(np.float64)
     shown = (places @ rotation.T + translation) @ camera.T
-    away = np.sqrt((((shown[:, :2] / shown[:, 2:]) - landmarks) ** 2).sum(1).mean())
-    yaw, pitch, roll = rotation_angles(rotation)
-    return HeadPose(
-        yaw,
-        pitch,
-        roll,
-        rotation,
-        translation,
-        _ratio(float(away), interocular_px(face), "the eyes"),
-    )
+    distance = np.sqrt((((shown[:, :2] / shown[:, 2:]) - landmarks) ** 2).sum(1).mean())
+    misfit = _ratio(float(distance), interocular_px(face), "the eyes")
+    return HeadPose(*rotation_angles(rotation), rotation, translation, misfit)
 
 
 def rotation_angles(rotation: ArrayLike) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees of `rotation` (3, 3), with HeadPose's signs; the inverse of `rotation_of`."""
+    """Return yaw, pitch and roll of `rotation` (3, 3), degrees, as in HeadPose."""
     r = np.asarray(rotation, dtype=np.float64)
     yaw = np.arctan2(r[2, 0], np.hypot(r[0, 0], r[1, 0]))
     pitch, roll = np.arctan2(-r[2, 1], r[2, 2]), np.arctan2(r[1, 0], r[0, 0])
     return float(np.rad2deg(yaw)), float(np.rad2deg(pitch)), float(np.rad2deg(roll))
-
-
-def rotation_of(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Array:
-    """The rotation (3, 3) that turns a head by pitch, then yaw, then roll, with HeadPose's signs."""
-    (cy, cp, cr), (sy, sp, sr) = (
-        f(np.deg2rad([yaw_deg, pitch_deg, roll_deg])) for f in (np.cos, np.sin)
-    )
-    by_pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
-    by_yaw = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
-    by_roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return np.asarray(by_roll @ by_yaw @ by_pitch)
 
 
 def _camera(
@@ -153,14 +138,15 @@ def _camera(
 
 
 def _landmarks(face: Face, wanted: list[int] | tuple[int, ...]) -> Array:
-    """The landmarks of `face` at indices `wanted` of ibug68."""
+    """Return the landmarks of `face` at the indices `wanted` of ibug68."""
     points = convert(face.landmarks, face.scheme, "ibug68").points[list(wanted)]
     absent = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if len(absent):
         missing = [scheme("ibug68").points[wanted[i]] for i in absent]
+        more = " ..." if len(missing) > 3 else ""
         raise SchemeError(
-            f"{face.scheme} has no {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}, which this measure"
-            " needs; predict with a model of ibug68, wflw98 or another scheme that has them"
+            f"{face.scheme} has no {', '.join(missing[:3])}{more}, which this measure needs; "
+            "predict with a model of ibug68, wflw98 or another scheme that has them"
         )
     return points
 
@@ -171,55 +157,65 @@ def _length(a: Array, b: Array) -> float:
 
 def _ratio(length: float, width: float, what: str) -> float:
     if width == 0:
-        raise ShapeError(f"the corners of {what} are one point; wanted two, to measure by")
+        raise ShapeError(f"the corners of {what} are one point; wanted two different ones")
     return length / width
 
 
 def eye_openness(face: Face) -> Sides:
-    """The eye aspect ratio of each eye: mean height between the lids over the width between the corners.
+    """Return the aspect ratio of each eye: mean lid distance over corner distance.
 
-    About 0.1 or less for a closed eye and 0.2 to 0.4 for an open one, by person; a turned head narrows the eye and
-    raises the ratio, a nodding one lowers it. Landmarks that are off by 3 % of the interocular distance move it by 0.10
-    (root mean square), by 1 % still by 0.03: one photo hardly tells a blink, the same person's range over frames does.
-    Raises: SchemeError where the scheme lacks the points; ShapeError where an eye has no width.
+    About 0.1 or less for a closed eye and 0.2 to 0.4 for an open one, by person; yaw
+    raises it, nodding lowers it. Landmark errors of 3 % of the interocular distance
+    move it by 0.10 (RMS), of 1 % by 0.03: to detect a blink, compare with the same
+    person's range over frames.
+
+    Raises:
+        SchemeError: If the scheme lacks the points.
+        ShapeError: If an eye has no width.
+
     Source: Soukupova and Cech 2016, eq. 1.
     """
-    return Sides(
-        _openness(face, RIGHT_EYE, "the right eye"), _openness(face, LEFT_EYE, "the left eye")
-    )
+    right = _openness(face, RIGHT_EYE, "the right eye")
+    return Sides(right, _openness(face, LEFT_EYE, "the left eye"))
 
 
 def _openness(face: Face, eye: tuple[int, ...], what: str) -> float:
     outer, upper_1, upper_2, inner, lower_2, lower_1 = _landmarks(face, eye)
-    return _ratio(
-        (_length(upper_1, lower_1) + _length(upper_2, lower_2)) / 2, _length(outer, inner), what
-    )
+    height = (_length(upper_1, lower_1) + _length(upper_2, lower_2)) / 2
+    return _ratio(height, _length(outer, inner), what)
 
 
 def mouth_openness(face: Face) -> float:
-    """Mean height between the inner lips, at three places, over the width between the inner corners.
+    """Return the mean distance of the inner lips over that of their corners.
 
-    0 for closed lips, 0.1 to 0.3 while talking, above 0.5 wide open; a turned head raises it.
-    Raises: SchemeError where the scheme lacks the points; ShapeError where the mouth has no width.
+    0 for closed lips, 0.1 to 0.3 while talking, above 0.5 wide open; yaw raises it.
+
+    Raises:
+        SchemeError: If the scheme lacks the points.
+        ShapeError: If the mouth has no width.
     """
     right, upper_1, upper_2, upper_3, left, lower_3, lower_2, lower_1 = _landmarks(face, INNER_LIPS)
-    pairs = ((upper_1, lower_1), (upper_2, lower_2), (upper_3, lower_3))
-    return _ratio(sum(_length(*pair) for pair in pairs) / 3, _length(right, left), "the mouth")
+    height = _length(upper_1, lower_1) + _length(upper_2, lower_2) + _length(upper_3, lower_3)
+    return _ratio(height / 3, _length(right, left), "the mouth")
 
 
 def interocular_px(face: Face) -> float:
-    """The distance in pixels between the outer corners of the eyes; it shrinks as the head turns.
+    """Return the distance between the outer eye corners, pixels; it shrinks with yaw.
 
-    Raises: SchemeError where the scheme lacks the points.
+    Raises:
+        SchemeError: If the scheme lacks the points.
     """
     return _length(*_landmarks(face, OUTER_CORNERS))
 
 
 def eye_roll_deg(face: Face) -> float:
-    """The angle, in (-180, 180], of the line from the right eye's corners to the left's: HeadPose's roll, flat.
+    """Return the angle of the line between the eyes, degrees in (-180, 180].
 
-    Equal to the roll of head_pose for a face that looks at the camera, and apart from it where yaw meets pitch.
-    Raises: SchemeError where the scheme lacks the points.
+    It equals the roll of `head_pose` for a face that looks at the camera, and differs
+    from it if yaw and pitch combine.
+
+    Raises:
+        SchemeError: If the scheme lacks the points.
     """
     corners = _landmarks(face, (36, 39, 42, 45))
     x, y = corners[2:].mean(0) - corners[:2].mean(0)

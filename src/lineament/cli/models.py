@@ -61,7 +61,7 @@ def _show_profile(listed: list[dict[str, Any]]) -> None:
                 f"{timing.median_ms:.2f}",
                 f"{timing.per_second:.0f}",
             ]
-            rows.append([timing.model, timing.what, str(timing.threads), *times])
+            rows.append([timing.model, timing.workload, str(timing.threads), *times])
     show_table(["model", "per call", "threads", "min ms", "median ms", "per second"], rows)
 
 

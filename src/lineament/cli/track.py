@@ -102,7 +102,7 @@ def track(
     targets = None if out is None else TrackTargets(source, out, format, rerun, trails)
     tracker = _tracker(model, scheme, detector, faces, detect_every, flip, smooth, workers)
     settings = _settings(source, model, detector, rate)
-    settings |= {"faces": faces, "detect_every": tracker.rules.every, "smooth": smooth.value}
+    settings |= {"faces": faces, "detect_every": tracker.rules.detect_every, "smooth": smooth.value}
     settings |= {"flip": flip}
     if targets and resume and targets.finish_conversion(settings, tracker.predictor.scheme):
         return
@@ -128,13 +128,14 @@ def _tracker(
     smooth: Smooth,
     workers: int,
 ) -> "Tracker":
-    from ..tracking.tracker import RULES, Tracker, TrackRules
+    from ..tracking.rules import RULES, TrackRules
+    from ..tracking.tracker import Tracker
 
     return Tracker(
         model,
         faces=faces,
         smooth=smooth.filter,
-        rules=RULES if detect_every is None else TrackRules(every=detect_every),
+        rules=RULES if detect_every is None else TrackRules(detect_every=detect_every),
         detector=named_detector(detector),
         scheme=scheme,
         workers=workers,

@@ -49,7 +49,7 @@ class TrackTargets:
     def __init__(
         self, source: str, out: Path, format: TracksFormat | None, rerun: Path | None, trails: bool
     ) -> None:
-        from ..analysis.rerun_file import check_recording
+        from ..analysis.rerun_file import import_rerun
         from ..io.track_files import SUFFIXES
         from ..io.video_decoders import import_av
         from ..io.video_writer import ENCODERS
@@ -71,7 +71,7 @@ class TrackTargets:
         kind = (format or TracksFormat.jsonl).value if self.video else suffix[1:]
         self.converted = out.with_suffix(f".{kind}") if kind != "jsonl" else None
         if rerun:
-            check_recording(rerun)
+            import_rerun(rerun)
         if kind == "parquet":
             need_package("pyarrow", "report")
         if self.video:
@@ -131,7 +131,7 @@ def write_tracks(
     overwrite: bool,
 ) -> int:
     """Track the faces of a video, write every target, and return the number of frames."""
-    from ..analysis.rerun_file import Recording
+    from ..analysis.rerun_file import RerunWriter
     from ..io.track_files import TrackWriter, convert_tracks
 
     _refuse_existing(targets, resume, overwrite)
@@ -144,7 +144,7 @@ def write_tracks(
         if targets.video:
             drawings.append(stack.enter_context(_DrawnVideo(targets.video, targets.trails, reader)))
         if targets.rerun:
-            drawings.append(stack.enter_context(Recording(targets.rerun)))
+            drawings.append(stack.enter_context(RerunWriter(targets.rerun)))
         total = min(filter(None, (reader.frames, frames)), default=None)
         step = stack.enter_context(progress_bar("frames", total, speed=True))
         try:

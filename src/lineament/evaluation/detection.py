@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..data.detection.photos import Photo
 from ..geometry import Array, iou
+from ..inference.detections import Detections
 from .matching import match_boxes
 
 RECALL_IOU = 0.35
@@ -43,16 +44,16 @@ class Recall:
 
 
 def find_all(
-    detect: Callable[[NDArray[np.uint8]], tuple[Array, Array, Array]],
+    detect: Callable[[NDArray[np.uint8]], Detections],
     images: Sequence[NDArray[np.uint8]],
 ) -> tuple[list[Found], float]:
     """What the detector says of each image, and its median milliseconds an image."""
     found, times = [], []
     for image in images:
         began = time.perf_counter()
-        boxes, scores, roll_deg = detect(image)
+        seen = detect(image)
         times.append(1000 * (time.perf_counter() - began))
-        found.append(Found(boxes, scores, roll_deg))
+        found.append(Found(seen.boxes, seen.scores, seen.roll_deg))
     return found, float(np.median(times)) if times else float("nan")
 
 

@@ -1,4 +1,4 @@
-"""Detectors that users already have, as ours: OpenCV's YuNet file and MediaPipe, with boxes in our convention."""
+"""Adapters for detectors that users already have: OpenCV's YuNet and MediaPipe."""
 
 import threading
 from os import PathLike
@@ -7,33 +7,47 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import ModelError, missing_extra
-from ..geometry import Array
-from .face_detector import Detections, Detector, as_detector, empty_detections
+from ..geometry import Array, Image
+from .detections import Detections, Detector, as_detector, empty_detections
 
 YUNET_TO_TIGHT = (0.01, 0.26, 0.01, 0.0)
-"""Insets left, top, right, bottom: YuNet learnt WIDER FACE's boxes, which take in the forehead."""
+"""Insets left, top, right, bottom: WIDER FACE's boxes include the forehead."""
 MEDIAPIPE_TO_TIGHT = (0.036, 0.113, 0.036, -0.017)
-"""Insets: medians between BlazeFace's boxes and the landmark boxes of every third face of 300W train."""
+"""Insets: medians on every third 300W train face."""
 
 
 def to_tight(boxes: Array, insets: tuple[float, float, float, float]) -> Array:
-    """`boxes` (F, 4) with each end moved inwards by a share of its side: left, top, right, bottom."""
+    """Return `boxes` (F, 4) with each side moved inwards.
+
+    Args:
+        boxes: (F, 4), pixels.
+        insets: Left, top, right, bottom, as fractions of the width or height.
+    """
     size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     moved: Array = boxes + size * np.array([insets[0], insets[1], -insets[2], -insets[3]])
     return moved
 
 
 def eyes_roll_deg(right_eye: Array, left_eye: Array) -> Array:
-    """(F,) the roll of faces from the subject's right and left eye, (F, 2) each, pixels."""
+    """Return the rolls (F,) of faces from the subject's eyes, (F, 2) each, pixels."""
     x, y = (left_eye - right_eye).T
     return np.asarray(np.rad2deg(np.arctan2(y, x)), np.float64)
 
 
 def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:
-    """OpenCV's YuNet from its own ONNX file, e.g. face_detection_yunet_2023mar.onnx.    Raises: ModelError."""
+    """Open OpenCV's YuNet from its ONNX file, face_detection_yunet_2023mar.onnx.
+
+    Its five points are kept as landmarks of the scheme "five".
+
+    Args:
+        path: The file of OpenCV's model zoo.
+        threshold: Minimum score of a face.
+
+    Raises:
+        ModelError: If the file is missing or not YuNet.
+    """
     if not Path(path).is_file():
         raise ModelError(
             f"no YuNet at {path}; wanted face_detection_yunet_2023mar.onnx of OpenCV's model zoo"
@@ -47,27 +61,33 @@ def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:
     # the input size is a state of the net, so two threads must not interleave
     lock = threading.Lock()
 
-    def detect(image: NDArray[np.uint8]) -> Detections:
+    def detect(image: Image) -> Detections:
         with lock:
             net.setInputSize((image.shape[1], image.shape[0]))
             rows = net.detect(np.ascontiguousarray(image[..., ::-1]))[1]
         if rows is None or len(rows) == 0:
-            return empty_detections()
-        rows = np.asarray(
-            rows, dtype=np.float64
-        )  # x, y, w, h, five points (subject's right eye first), score
+            return empty_detections("five")
+        # x, y, width, height, five points in the order of the scheme, score
+        rows = np.asarray(rows, dtype=np.float64)
         boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1)
-        return Detections(
-            to_tight(boxes, YUNET_TO_TIGHT), rows[:, 14], eyes_roll_deg(rows[:, 4:6], rows[:, 6:8])
-        )
+        five = rows[:, 4:14].reshape(-1, 5, 2)
+        rolls = eyes_roll_deg(five[:, 0], five[:, 1])
+        return Detections(to_tight(boxes, YUNET_TO_TIGHT), rows[:, 14], rolls, five, "five")
 
-    return as_detector(detect)
+    return as_detector(detect, "five")
 
 
 def mediapipe(threshold: float = 0.5, far: bool = True) -> Detector:
-    """MediaPipe's face detection of the installed `mediapipe` package; far: its model for faces beyond two metres.
+    """Open the face detection of the installed `mediapipe` package.
 
-    Raises: ExtraError where MediaPipe is not installed or has no face detection of its own.
+    Its six points belong to no scheme of this package and only give the roll.
+
+    Args:
+        threshold: Minimum score of a face.
+        far: Use the model for faces more than two meters away.
+
+    Raises:
+        ExtraError: If MediaPipe is not installed or has no face detection of its own.
     """
     try:
         from mediapipe import solutions
@@ -79,21 +99,24 @@ def mediapipe(threshold: float = 0.5, far: bool = True) -> Detector:
         ) from error
     lock = threading.Lock()
 
-    def detect(image: NDArray[np.uint8]) -> Detections:
+    def detect(image: Image) -> Detections:
         with lock:
             found = net.process(np.ascontiguousarray(image)).detections or []
         if not found:
             return empty_detections()
-        size = np.array([image.shape[1], image.shape[0]])
-        areas = [face.location_data.relative_bounding_box for face in found]
-        boxes = (
-            np.array([[a.xmin, a.ymin, a.xmin + a.width, a.ymin + a.height] for a in areas])
-            * np.tile(size, 2)
-            - 0.5
+        boxes, eyes, scores = [], [], []
+        for face in found:
+            area, points = face.location_data.relative_bounding_box, face.location_data
+            boxes.append([area.xmin, area.ymin, area.xmin + area.width, area.ymin + area.height])
+            right, left = points.relative_keypoints[:2]
+            eyes.append([right.x, right.y, left.x, left.y])
+            scores.append(face.score[0])
+        size = np.array([image.shape[1], image.shape[0]] * 2)
+        eyes_px = np.array(eyes) * size
+        return Detections(
+            to_tight(np.array(boxes) * size - 0.5, MEDIAPIPE_TO_TIGHT),
+            np.array(scores, dtype=np.float64),
+            eyes_roll_deg(eyes_px[:, :2], eyes_px[:, 2:]),
         )
-        points = [face.location_data.relative_keypoints for face in found]
-        right, left = (np.array([[p[k].x, p[k].y] for p in points]) * size for k in (0, 1))
-        scores = np.array([face.score[0] for face in found], dtype=np.float64)
-        return Detections(to_tight(boxes, MEDIAPIPE_TO_TIGHT), scores, eyes_roll_deg(right, left))
 
     return as_detector(detect)

@@ -1,7 +1,7 @@
-"""What a model remembers of faces, moved with their crops: it stays where it was in the picture.
+"""Recurrent state of models that use earlier frames: features along a crop's axes.
 
-Models that remember keep features along the axes of the crop. The next frame's crop is another one, a little aside,
-larger or turned; the turn, which two axes cannot follow, is left out.
+The next frame's crop is shifted, scaled or turned; the state moves along, except for
+the turn.
 """
 
 from typing import NamedTuple
@@ -13,26 +13,30 @@ from ..crop import old_cells, scale_and_shift
 from ..geometry import Array
 
 
-class Memory(NamedTuple):
-    """What is remembered of F faces."""
+class RecurrentState(NamedTuple):
+    """State of F faces after a frame."""
 
     maps: NDArray[np.float32]
     """(F, 2, W, L): W features at L cells along x and along y of each crop."""
-    affines: Array
-    """(F, 2, 3): image_to_crop of the crops that they are of."""
+    image_to_crop: Array
+    """(F, 2, 3): affines of those crops."""
 
-    def seen_by(self, affines: Array, size: int) -> NDArray[np.float32]:
-        """`maps` at the cells of the crops of `affines` (F, 2, 3), of `size` pixels a side."""
+    def moved_to(self, image_to_crop: Array, size: int) -> NDArray[np.float32]:
+        """Return the maps (F, 2, W, L) at the cells of other crops.
+
+        Args:
+            image_to_crop: Affines of the other crops, (F, 2, 3).
+            size: Side of all crops, pixels.
+        """
         moved = np.empty_like(self.maps)
-        for k, (before, now) in enumerate(zip(self.affines, affines, strict=True)):
+        length = self.maps.shape[-1]
+        for k, (before, now) in enumerate(zip(self.image_to_crop, image_to_crop, strict=True)):
             scale, shift = scale_and_shift(before, now, size)
             for axis in range(2):
-                cells = old_cells(
-                    np.arange(self.maps.shape[-1]), self.maps.shape[-1], size, scale, shift[axis]
-                )
-                cells = cells.clip(0, self.maps.shape[-1] - 1)
+                cells = old_cells(np.arange(length), length, size, scale, shift[axis])
+                cells = cells.clip(0, length - 1)
                 low = cells.astype(np.intp)
-                high = np.minimum(low + 1, self.maps.shape[-1] - 1)
+                high = np.minimum(low + 1, length - 1)
                 rest = (cells - low).astype(np.float32)
                 row = self.maps[k, axis]
                 moved[k, axis] = row[:, low] * (1 - rest) + row[:, high] * rest

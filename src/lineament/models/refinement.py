@@ -111,7 +111,7 @@ class RefinedNet(nn.Module):
 def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Tensor:
     """The memory (B, 2, W, L) at the cells of crops to which a point of the old ones comes at scale x + shift.
 
-    scale: (B,).    shift: (B, 2).    size: side of the crops. The same as `Memory.seen_by`, with gradients.
+    scale: (B,).    shift: (B, 2).    size: side of the crops. The same as `RecurrentState.moved_to`, with gradients.
     """
     length = memory.shape[-1]
     here = torch.arange(length, device=memory.device, dtype=torch.float32)

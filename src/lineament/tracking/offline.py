@@ -1,4 +1,4 @@
-"""Tracking of recorded videos: all frames at once, and filters over stored tracks."""
+"""Offline tracking of recorded videos, and filters over stored tracks."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -19,9 +19,15 @@ def track_all(
     tracker: Callable[[Any, float], Faces],
     step: Callable[[], None] = lambda: None,
 ) -> Tracks:
-    """The tracks that `tracker` finds in `frames`, held in memory.    step: called for each frame.
+    """Track the faces of all frames and hold them in memory.
 
-    Raises: DataError where there is no frame.
+    Args:
+        frames: The frames of one video, in order.
+        tracker: A Tracker, or any callable (image, timestamp) -> Faces.
+        step: Called after each frame.
+
+    Raises:
+        DataError: If there is no frame.
     """
     times, found = [], []
     for frame in frames:
@@ -34,24 +40,29 @@ def track_all(
 
 
 def smoothed(tracks: Tracks, kind: str) -> Tracks:
-    """`tracks`, made without a filter, as they are behind the filter called `kind`; a face that was away starts anew.
+    """Return tracks smoothed over time; a face that was away starts a new filter.
 
-    A Tracker with that filter gives the same, but for faces that it doubts at first and whose filter then runs already.
-    Raises: InputError for an unknown filter.
+    A Tracker with that filter gives the same, except for faces that were doubtful at
+    first, as their filter is running when they are confirmed.
+
+    Args:
+        tracks: Tracks made without a filter.
+        kind: Name of the filter, "one-euro" or "kalman".
+
+    Raises:
+        InputError: If there is no filter of this kind.
     """
     filters: dict[int | None, Smoother] = {}
-    steps = np.diff(
-        tracks.times, prepend=tracks.times[:1] - 1 / 30
-    )  # the first is used by no filter
+    # no filter uses the first step
+    steps = np.diff(tracks.times, prepend=tracks.times[:1] - 1 / 30)
     frames = []
     for faces, dt in zip(tracks.faces, steps.tolist(), strict=True):
-        filters = {
-            face.track_id: filters.get(face.track_id) or Smoother(kind, tracks.scheme)
-            for face in faces
-        }
+        before, filters = filters, {}
         shown = []
         for face in faces:
-            landmarks = filters[face.track_id](face.landmarks, face.sigma_px, dt)
+            smoother = before.get(face.track_id) or Smoother(kind, tracks.scheme)
+            filters[face.track_id] = smoother
+            landmarks = smoother(face.landmarks, face.sigma_px, dt)
             shown.append(replace(face, landmarks=landmarks, box=landmark_box(landmarks)))
         frames.append(replace(faces, faces=tuple(shown)))
     return replace(tracks, faces=tuple(frames))

@@ -1,85 +1,57 @@
-"""Frames of a video, in order -> Faces with track ids: found once, then followed by their own landmarks, smoothed.
+"""Tracker: frames of a video, in order, to Faces with track ids and smoothed landmarks.
 
-Nothing here knows files or clocks: video.py brings the frames, and a tracker given the same frames says the same.
+Depends on no file or clock: the same frames and times give the same faces.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..estimator import LandmarkModel
 from ..face import Face, Faces
-from ..geometry import Array, box_center, box_side, iou
-from ..inference.predictor import DEFAULT_RECROP, FaceLandmarks, Predictor, first_crops
-from ..inference.recurrent_state import Memory
+from ..geometry import Array, Image
+from ..inference.acceptance import keep_confident
+from ..inference.predictor import FaceLandmarks, Predictor
+from ..inference.recrop import first_crops
+from ..inference.recurrent_state import RecurrentState
 from ..io.image import read_image
 from ..schemes import scheme
+from .association import find_duplicates, is_plausible, is_same_box, match_lost
 from .filters import DEFAULT, Smoother
-from .tracked_face import BORDER, Followed, Seen, look_of
+from .rules import RULES, TrackRules
+from .scene_change import SceneChange
+from .tracked_face import BORDER, FaceObservation, TrackedFace, appearance_of
 
-FOLLOW = replace(DEFAULT_RECROP, min_score=0.0)
-"""A face that is followed is cut again where it moved far, but no other angles are tried: it was upright before."""
-THUMB = (24, 18)
-"""Width and height of the small picture in which cuts are seen."""
-PLAIN = 0.02
-"""The least deviation of its colors, in parts of their range: what changes in a plain picture is noise."""
-
-
-@dataclass(frozen=True)
-class TrackRules:
-    """When a face is followed, lost and found again. Lengths are in sides of its landmark box."""
-
-    every: int = 15
-    """Frames between two looks of the detector while all goes well."""
-    search: int = 2
-    """Frames between two looks while there is no face, or one was lost."""
-    keep_s: float = 2.0
-    """Seconds for which a lost face keeps its number."""
-    jump: float = 0.6
-    """No face moves farther between two frames."""
-    grow: float = 1.4
-    """No face changes its size by more between two frames."""
-    apart: float = 0.25
-    """Two faces whose landmarks are nearer in the mean are one face seen twice."""
-    sure: float = 0.7
-    """A new face of a lower score of the detector is doubtful: but in the first frame, not told until seen again."""
-    proofs: int = 3
-    """So many looks of the detector in a row, with landmarks of a mean score of `proof`, make a doubtful face sure."""
-    proof: float = 0.8
-    confirm: float = 0.7
-    """A face that the detector no longer sees needs this mean score to stay."""
-    missed: int = 2
-    """So many looks of the detector without a face of a lower score end it."""
-    alike: float = 0.85
-    """Correlation of two small pictures from which they may show the same face wherever it is."""
-    alike_near: float = 0.6
-    """The same for a face near where it was lost; of different people's, 95 in 100 are below."""
-    suspect: float = 0.12
-    """Sudden mean change of a frame's colors, in parts of their deviation, at which faces have to look as before."""
-    cut: float = 0.5
-    """The same at which it is another scene: where faces were lost says nothing of where they are."""
-
-
-RULES = TrackRules()
+FRAME_S = 1 / 30
+"""Seconds between frames without timestamps."""
+Seen = dict[TrackedFace, FaceObservation]
 
 
 class Tracker:
-    """Frames of one video, in order -> Faces with stable ids. Each video needs its own; models are shared.
+    """Track the faces of one video, frame by frame. Its memory does not grow with time.
 
-    model: as for Predictor, or a Predictor.    faces: at most so many are followed, the most certain; None: all.
-    smooth: a filter by name, one-euro or kalman; None: landmarks as measured.    rules: when faces are lost and found.
-    options: detector, scheme, threads, workers, floor, recrop and flip of Predictor. By default one thread sees a face,
-    as more are slower from frame to frame, and every core has its share of several faces.
-    What it holds does not grow with the number of frames.    Raises: ModelError, SchemeError, InputError.
+    Each video needs a tracker of its own; trackers share models. By default a face runs
+    on one thread, as more are slower for single faces, and several faces run in
+    parallel on all cores.
+
+    Args:
+        model: As of Predictor, or a Predictor, whose rules the tracker follows.
+        faces: Maximum number of faces to follow; None: all.
+        smooth: Filter over time, "one-euro" or "kalman"; None: landmarks as measured.
+        rules: When faces are lost, confirmed and found again.
+        options: Other options of Predictor: detector, scheme, threads, workers, recrop,
+            min_landmark_score, flip.
+
+    Raises:
+        InputError: If a setting is out of range or options come with a Predictor.
+        ModelError: If the model or detector cannot be used.
+        SchemeError: If the scheme cannot be made from the model's.
     """
 
     def __init__(
@@ -92,288 +64,260 @@ class Tracker:
     ) -> None:
         if faces is not None and faces < 1:
             raise InputError(f"faces is {faces}; wanted at least 1, or None for all")
-        if rules.every < 1 or rules.search < 1:
+        if rules.detect_every < 1 or rules.detect_every_when_lost < 1:
             raise InputError(
-                f"every is {rules.every} and search {rules.search}; wanted at least 1 frame each"
+                f"detect_every is {rules.detect_every} and detect_every_when_lost "
+                f"{rules.detect_every_when_lost}; wanted at least 1 frame each"
             )
-        if isinstance(model, Predictor) and options:
+        if not isinstance(model, Predictor):
+            one_thread = {} if "threads" in options else {"threads": 1, "workers": 0}
+            self.predictor = Predictor(model, **{**one_thread, **options})
+        elif options:
             raise InputError(
-                f"the options {', '.join(options)} are a Predictor's, and one was given; make it with them"
+                f"the options {', '.join(options)} are a Predictor's, and one was given; "
+                "make it with them"
             )
-        own = {} if "threads" in options else {"threads": 1, "workers": 0}
-        self.predictor = (
-            model if isinstance(model, Predictor) else Predictor(model, **{**own, **options})
-        )
+        else:
+            self.predictor = model
         self.faces, self.smooth, self.rules = faces, smooth, rules
-        self._smoother()  # an unknown filter is refused here
+        self._model_scheme = self.predictor.model.scheme
+        # a followed face is upright already: it is cropped again if it moved far, but
+        # other angles are not searched
+        recrop = self.predictor.recrop
+        self._recrop = None if recrop is None else replace(recrop, min_score=0.0)
+        self._new_smoother()  # an unknown filter is refused here
         self.reset()
 
     def reset(self) -> None:
-        """Forgets every face: the next frame is the first of a video."""
-        self._tracks: list[Followed] = []
-        self._next = 1
-        self._since_look = 0
-        self._look_now = True
+        """Forget every face: the next frame is the first of a video."""
+        self._tracks: list[TrackedFace] = []
+        self._next_id = 1
+        self._since_detection = 0
+        self._detect_now = True
         self._first = True
         self._time: float | None = None
         self._size: tuple[int, int] | None = None
-        self._thumb: Array | None = None
-        self._change = 0.0
+        self._scene = SceneChange()
 
     def __call__(self, frame: Any, timestamp: float | None = None) -> Faces:
-        """The faces of the next frame, by track_id. Of the first frame they are those that the Predictor finds.
+        """Track the faces into the next frame.
 
-        frame: whatever `read_image` takes.    timestamp: in seconds, later than the last; None: 1/30 s later.
-        A frame of another size starts anew.    Raises: InputError where time does not go on, ImageError.
+        Args:
+            frame: Anything that `read_image` takes. A frame of another size starts a
+                new scene.
+            timestamp: Seconds, after the last one; None: 1/30 s after it.
+
+        Returns:
+            The faces, by track id; in the first frame those of the Predictor.
+
+        Raises:
+            InputError: If the timestamp is not after the last one.
+            ImageError: If the frame cannot be read.
         """
         image = read_image(frame)
-        dt = self._step(timestamp)
+        dt = self._advance(timestamp)
         size = (image.shape[1], image.shape[0])
         if self._size != size:
-            self._tracks, self._look_now, self._first = [], True, True
+            self._tracks, self._detect_now, self._first = [], True, True
         self._size = size
-        for track in self._tracks:
-            track.go_on(dt, size)
-        seen = self._follow(image)
-        change = self._sudden_change(image)
-        if change > self.rules.suspect:
-            self._doubt(image, seen, change > self.rules.cut)
-        if self._wants_look():
-            self._look(image, seen)
+        for face in self._tracks:
+            face.predict(dt, size)
+        seen = self._follow(image, size)
+        change = self._scene(image)
+        if change > self.rules.flash_change:
+            self._check_appearance(image, seen, is_cut=change > self.rules.cut_change)
+        if self._is_detection_due():
+            self._detect(image, seen)
         self._first = False
-        for track in self._tracks:
-            if track not in seen:
-                track.miss(dt)
-        self._tracks = [
-            t for t in self._tracks if t.lost_s <= (self.rules.keep_s if t.number else 0)
-        ]
-        for track in self._tracks:
-            if track in seen:
-                seen[track] = track.take_in(seen[track], image, dt)
-        told = sorted(
-            (track for track in seen if track.number), key=lambda track: track.number or 0
-        )
-        faces = [self._face(track, seen[track]) for track in told]
-        return Faces(tuple(faces), self.predictor.scheme, len(scheme(self.predictor.scheme)), size)
+        self._update(image, seen, dt)
+        confirmed = [face for face in seen if face.track_id]
+        confirmed.sort(key=lambda face: face.track_id or 0)
+        faces = tuple(self._to_face(face, seen[face]) for face in confirmed)
+        return Faces(faces, self.predictor.scheme, len(scheme(self.predictor.scheme)), size)
 
     def state(self) -> dict[str, Any]:
-        """All that the next frame depends on, fit for JSON."""
+        """Return all that the next frame depends on, as JSON values."""
         return {
-            "tracks": [track.state() for track in self._tracks],
-            "next": self._next,
-            "since_look": self._since_look,
-            "look_now": self._look_now,
+            "tracks": [face.state() for face in self._tracks],
+            "next_id": self._next_id,
+            "since_detection": self._since_detection,
+            "detect_now": self._detect_now,
             "first": self._first,
             "time": self._time,
             "size": self._size,
-            "thumb": None if self._thumb is None else self._thumb.tolist(),
-            "change": self._change,
+            "scene": self._scene.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what `state` gave; model and settings have to be the same."""
-        self._tracks = [Followed.restored(track, self._smoother()) for track in state["tracks"]]
-        self._next, self._since_look, self._look_now = (
-            state["next"],
-            state["since_look"],
-            state["look_now"],
-        )
-        self._first, self._time, self._change = state["first"], state["time"], state["change"]
+        """Continue from a `state` of a tracker with the same model and settings."""
+        self._tracks = [
+            TrackedFace.restored(face, self._new_smoother()) for face in state["tracks"]
+        ]
+        self._next_id = state["next_id"]
+        self._since_detection = state["since_detection"]
+        self._detect_now = state["detect_now"]
+        self._first, self._time = state["first"], state["time"]
         self._size = None if state["size"] is None else (state["size"][0], state["size"][1])
-        self._thumb = None if state["thumb"] is None else np.array(state["thumb"], np.float64)
+        self._scene.restore(state["scene"])
 
-    def _smoother(self) -> Smoother | None:
-        return Smoother(self.smooth, self.predictor.model.scheme) if self.smooth else None
+    def _new_smoother(self) -> Smoother | None:
+        return Smoother(self.smooth, self._model_scheme) if self.smooth else None
 
-    def _step(self, timestamp: float | None) -> float:
-        """Seconds since the last frame."""
+    def _advance(self, timestamp: float | None) -> float:
+        """Set the time of the frame and return the seconds since the last one."""
         last = self._time
         if timestamp is None:
-            time = 0.0 if last is None else last + 1 / 30
+            time = 0.0 if last is None else last + FRAME_S
         elif isinstance(timestamp, Real) and math.isfinite(timestamp):
             time = float(timestamp)
         else:
             raise InputError(f"the timestamp is {timestamp!r}; wanted seconds, as a number")
         if last is not None and time <= last:
             raise InputError(
-                f"the timestamp {time} does not come after {last}; give frames in order, or call reset()"
+                f"the timestamp {time} does not come after {last}; give frames in order, "
+                "or call reset()"
             )
         self._time = time
-        return 1 / 30 if last is None else time - last
+        return FRAME_S if last is None else time - last
 
-    def _sudden_change(self, image: NDArray[np.uint8]) -> float:
-        """How much of the picture changed, if far more than from frame to frame before, else 0."""
-        step = max(
-            min(image.shape[:2]) // 96, 1
-        )  # averaging all pixels would take longer than the model
-        small = cv2.resize(
-            np.ascontiguousarray(image[::step, ::step]), THUMB, interpolation=cv2.INTER_AREA
-        )
-        thumb = np.asarray(small, np.float64) / 255
-        # a change of exposure is no cut
-        thumb -= thumb.mean((0, 1))
-        thumb /= max(float(thumb.std()), PLAIN)
-        change = 0.0 if self._thumb is None else float(np.abs(thumb - self._thumb).mean())
-        sudden = change > 4 * self._change
-        self._thumb = thumb
-        self._change = 0.8 * self._change + 0.2 * change
-        return change if sudden else 0.0
-
-    def _doubt(self, image: NDArray[np.uint8], seen: dict[Followed, Seen], cut: bool) -> None:
-        """Loses the faces that do not look the same after a sudden change; a flash or a fast pan changes no face."""
-        for track in list(seen):
-            if not track.number or track.alike(seen[track], image, BORDER) < self.rules.alike:
-                del seen[track]
-                track.cut_off = True
-        for track in self._tracks:
-            track.cut_off |= cut and track not in seen
-        self._look_now, self._first = True, self._first or (cut and not seen)
-
-    def _follow(self, image: NDArray[np.uint8]) -> dict[Followed, Seen]:
-        """What the model says of each face that was there in the last frame, where it goes on."""
-        followed = [track for track in self._tracks if not track.lost_s]
-        cuts = [self.predictor.crop_around(0, track.landmarks) for track in followed]
-        found = self.predictor.predict_boxes([image], cuts, FOLLOW, self._remembered(followed))
-        seen = dict(zip(followed, Seen.all_of(found), strict=True))
-        gone = [track for track in followed if not self._goes_on(track, seen[track])]
-        for one, other in combinations([track for track in followed if track not in gone], 2):
-            away = float(np.linalg.norm(seen[one].landmarks - seen[other].landmarks, axis=1).mean())
-            if away < self.rules.apart * min(one.side, other.side):
-                # both landed on the face in front: it keeps the number it fits better
-                gone.append(
-                    max((one, other), key=lambda track: track.strangeness(seen[track], image))
-                )
-        self._look_now |= bool(gone)
-        return {track: points for track, points in seen.items() if track not in gone}
+    def _follow(self, image: Image, size: tuple[int, int]) -> Seen:
+        """Observe each face where it is expected, and drop implausible ones."""
+        followed = [face for face in self._tracks if not face.lost_s]
+        requests = [self.predictor.crop_around(0, face.landmarks) for face in followed]
+        state = self._recurrent_state(followed)
+        found = self.predictor.predict_boxes([image], requests, self._recrop, state)
+        seen = {}
+        for face, observation in zip(followed, _observations(found), strict=True):
+            is_face = observation.score >= self.predictor.min_landmark_score
+            if is_face and is_plausible(face, observation, size, self.rules):
+                seen[face] = observation
+        for face in find_duplicates(seen, image, self.rules):
+            seen.pop(face, None)
+        self._detect_now |= len(seen) < len(followed)
+        return seen
 
     @staticmethod
-    def _remembered(followed: list[Followed]) -> Memory | None:
-        """What the model remembers of the faces; None where it remembers nothing."""
-        memories = [track.memory for track in followed if track.memory is not None]
-        return (
-            Memory(*(np.concatenate(part) for part in zip(*memories, strict=True)))
-            if memories
-            else None
-        )
+    def _recurrent_state(followed: list[TrackedFace]) -> RecurrentState | None:
+        """Return the state of all faces; None if the model is not recurrent."""
+        states = [face.recurrent_state for face in followed if face.recurrent_state is not None]
+        if not states:
+            return None
+        maps = np.concatenate([state.maps for state in states])
+        return RecurrentState(maps, np.concatenate([state.image_to_crop for state in states]))
 
-    def _goes_on(self, track: Followed, points: Seen) -> bool:
-        """Whether `points` may be the face of `track` one frame later."""
-        center, side = box_center(points.box), box_side(points.box)
-        moved = np.hypot(*(center - box_center(track.box))) / track.side
-        grown = max(side / track.side, track.side / side)
-        assert self._size is not None
-        inside = bool((center > 0).all() and (center < np.array(self._size)).all())
-        score = float(points.scores.mean())
-        return (
-            inside
-            and score >= self.predictor.floor
-            and moved <= self.rules.jump
-            and grown <= self.rules.grow
-        )
-
-    def _wants_look(self) -> bool:
-        """Whether the detector looks at this frame."""
-        self._since_look += 1
-        searching = not self._tracks or any(
-            track.lost_s or not track.number for track in self._tracks
-        )
-        pause = min(self.rules.search, self.rules.every) if searching else self.rules.every
-        wanted = self._look_now or self._since_look >= pause
-        if wanted:
-            self._since_look, self._look_now = 0, False
-        return wanted
-
-    def _look(self, image: NDArray[np.uint8], seen: dict[Followed, Seen]) -> None:
-        """Lets the detector find faces that are new or came back, and end those it no longer sees."""
-        detections = self.predictor.detector(image)
-        boxes = {track: points.box for track, points in seen.items()}
-        same = np.array(
-            [[_overlap(box, known) for known in boxes.values()] for box in detections.boxes], bool
-        )
-        same = same.reshape(len(detections.boxes), len(boxes))
-        for k, track in enumerate(boxes):
-            self._judge(track, seen, detections.scores[same[:, k]])
-        unknown = [k for k in range(len(same)) if not same[k].any()]
-        cuts = [first_crops(detections)[k] for k in unknown]
-        found = self.predictor.predict_boxes([image], cuts)
-        rows = self.predictor.keep_confident(found, list(range(len(cuts))))
-        seen_now = Seen.all_of(found)
-        rows = [
-            row
-            for row in rows
-            if not any(_overlap(seen_now[row].box, box) for box in boxes.values())
-        ]
-        points = [seen_now[row] for row in rows]
-        self._name(image, points, [float(detections.scores[unknown[row]]) for row in rows], seen)
-
-    def _judge(self, track: Followed, seen: dict[Followed, Seen], scores: Array) -> None:
-        """Believes in a face more or less by the detector's `scores` (K,) of it, and ends it where it may not stay."""
-        rules, landmarks_score = self.rules, float(seen[track].scores.mean())
-        if not len(scores):
-            track.looks = min(track.looks, 0) - 1
-            if not track.number or (
-                track.looks <= -rules.missed and landmarks_score < rules.confirm
+    def _check_appearance(self, image: Image, seen: Seen, is_cut: bool) -> None:
+        """Lose the faces that look different after a sudden change, not at a flash."""
+        for face, observation in list(seen.items()):
+            if (
+                not face.track_id
+                or face.similarity(observation, image, BORDER) < self.rules.reid_similarity
             ):
-                del seen[track]
+                del seen[face]
+                face.lost_at_cut = True
+        for face in self._tracks:
+            face.lost_at_cut |= is_cut and face not in seen
+        self._detect_now, self._first = True, self._first or (is_cut and not seen)
+
+    def _is_detection_due(self) -> bool:
+        """Return whether the detector runs on this frame, and count the frame."""
+        self._since_detection += 1
+        every = self.rules.detect_every
+        if not self._tracks or any(face.lost_s or not face.track_id for face in self._tracks):
+            every = min(self.rules.detect_every_when_lost, every)
+        due = self._detect_now or self._since_detection >= every
+        if due:
+            self._since_detection, self._detect_now = 0, False
+        return due
+
+    def _detect(self, image: Image, seen: Seen) -> None:
+        """Run the detector: add new faces, and end tracks that it contradicts."""
+        detections = self.predictor.detector(image)
+        boxes = {face: observation.box for face, observation in seen.items()}
+        same = np.zeros((len(detections), len(boxes)), bool)
+        for row, box in enumerate(detections.boxes):
+            same[row] = [is_same_box(box, known) for known in boxes.values()]
+        for k, face in enumerate(boxes):
+            self._judge(face, seen, detections.scores[same[:, k]])
+        unknown = detections.take(~same.any(1))
+        requests = first_crops(unknown, self.predictor.recrop)
+        found = self.predictor.predict_boxes([image], requests, self.predictor.recrop)
+        observations = _observations(found)
+        new: list[FaceObservation] = []
+        scores: list[float] = []
+        for row in keep_confident(found.landmarks, found.scores, self.predictor.min_landmark_score):
+            box = observations[row].box
+            if not any(is_same_box(box, known) for known in boxes.values()):
+                new.append(observations[row])
+                scores.append(float(unknown.scores[row]))
+        self._add(image, new, scores, seen)
+
+    def _judge(self, face: TrackedFace, seen: Seen, scores: Array) -> None:
+        """Confirm or end a track by the scores (K,) of the detections of its face."""
+        rules, landmark_score = self.rules, seen[face].score
+        if not len(scores):
+            face.hits = min(face.hits, 0) - 1
+            ended = face.hits <= -rules.max_misses and landmark_score < rules.keep_score
+            if ended or not face.track_id:
+                del seen[face]
             return
-        track.score, track.looks = float(scores.max()), max(track.looks, 0) + 1
-        proved = track.looks >= rules.proofs and landmarks_score >= rules.proof
-        if not track.number and (track.score >= rules.sure or proved) and not self._full(seen):
-            self._number(track)
+        face.score, face.hits = float(scores.max()), max(face.hits, 0) + 1
+        confirmed = face.hits >= rules.min_hits and landmark_score >= rules.confirm_score
+        is_sure = confirmed or face.score >= rules.new_face_score
+        if is_sure and not face.track_id and not self._is_full(seen):
+            self._assign_id(face)
 
-    def _full(self, seen: dict[Followed, Seen]) -> bool:
-        """Whether as many faces are followed as are wanted; those in doubt do not count."""
-        return (
-            self.faces is not None and sum(track.number is not None for track in seen) >= self.faces
-        )
+    def _is_full(self, seen: Seen) -> bool:
+        """Return whether the maximum of faces is followed, without doubtful ones."""
+        if self.faces is None:
+            return False
+        return sum(face.track_id is not None for face in seen) >= self.faces
 
-    def _number(self, track: Followed) -> None:
-        track.number = self._next
-        self._next += 1
+    def _assign_id(self, face: TrackedFace) -> None:
+        face.track_id = self._next_id
+        self._next_id += 1
 
-    def _name(
-        self,
-        image: NDArray[np.uint8],
-        found: list[Seen],
-        scores: list[float],
-        seen: dict[Followed, Seen],
+    def _add(
+        self, image: Image, new: list[FaceObservation], scores: list[float], seen: Seen
     ) -> None:
-        """Follows the faces `found`, under their old numbers or new ones."""
-        lost = [track for track in self._tracks if track not in seen and track.number]
-        fits = {
-            (t, k): self._fits(t, points, image) for t in lost for k, points in enumerate(found)
-        }
-        back: dict[int, Followed] = {}
-        for track, k in sorted(fits, key=lambda pair: fits[pair]):
-            if math.isfinite(fits[track, k]) and k not in back and track not in back.values():
-                back[k] = track
-        for k, (points, score) in enumerate(zip(found, scores, strict=True)):
-            if self._full(seen):
+        """Follow newly detected faces, under their old track ids if they returned."""
+        lost = [face for face in self._tracks if face not in seen and face.track_id]
+        returned = match_lost(lost, new, image, self.rules)
+        for k, (observation, score) in enumerate(zip(new, scores, strict=True)):
+            if self._is_full(seen):
                 return
-            track = back.get(k) or Followed(
-                None, points.landmarks, score, look_of(image, points.box), None
-            )
-            track.come_back(points, score, self._smoother())
-            if track not in self._tracks:
-                self._tracks.append(track)
-                if score >= self.rules.sure or self._first:
-                    self._number(track)
-            seen[track] = points
+            face = returned.get(k)
+            if face is None:
+                appearance = appearance_of(image, observation.box)
+                face = TrackedFace(None, observation.landmarks, score, appearance, None)
+                self._tracks.append(face)
+                if score >= self.rules.new_face_score or self._first:
+                    self._assign_id(face)
+            face.reacquire(observation, score, self._new_smoother())
+            seen[face] = observation
 
-    def _fits(self, track: Followed, points: Seen, image: NDArray[np.uint8]) -> float:
-        """How little a face found looks like a lost one; inf where it cannot be it."""
-        near = not track.cut_off and track.away(points) < 0.5 + track.lost_s
-        if track.alike(points, image) <= (self.rules.alike_near if near else self.rules.alike):
-            return math.inf
-        return track.strangeness(points, image)
+    def _update(self, image: Image, seen: Seen, dt: float) -> None:
+        """Update the tracks, smooth the observations, and drop tracks lost too long."""
+        kept = []
+        for face in self._tracks:
+            if face in seen:
+                seen[face] = face.update(seen[face], image, dt)
+            else:
+                face.miss(dt)
+            if face.lost_s <= (self.rules.max_lost_s if face.track_id else 0):
+                kept.append(face)
+        self._tracks = kept
 
-    def _face(self, track: Followed, points: Seen) -> Face:
-        one = FaceLandmarks(points.landmarks[None], points.scores[None], points.sigma_px[None])
-        return self.predictor.to_face(one, 0, points.box, track.score, track.number)
+    def _to_face(self, face: TrackedFace, seen: FaceObservation) -> Face:
+        one = FaceLandmarks(seen.landmarks[None], seen.scores[None], seen.sigma_px[None])
+        return self.predictor.to_face(one, 0, seen.box, face.score, face.track_id)
 
 
-def _overlap(box: Array, known: Array) -> bool:
-    """Whether two boxes are of one face."""
-    center = box_center(box)
-    inside = bool((center > known[:2]).all() and (center < known[2:]).all())
-    return inside or float(iou(box, known)[0, 0]) > 0.3
+def _observations(found: FaceLandmarks) -> list[FaceObservation]:
+    """Return one observation per face."""
+    observations = []
+    for k, row in enumerate(zip(found.landmarks, found.scores, found.sigma_px, strict=True)):
+        state = found.recurrent_state
+        if state is not None:
+            state = RecurrentState(state.maps[k : k + 1], state.image_to_crop[k : k + 1])
+        observations.append(FaceObservation(*row, state))
+    return observations

@@ -1,4 +1,4 @@
-"""Measures: known poses come back with their signs, mirrors swap sides, missing points are named."""
+"""Head pose and openness: signs, mirrors, and errors that name missing points."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,6 @@ from lineament.analysis.head_pose import (
     mean_face_3d,
     mouth_openness,
     rotation_angles,
-    rotation_of,
 )
 from lineament.errors import InputError, SchemeError, ShapeError
 from lineament.face import Face
@@ -27,6 +26,16 @@ from lineament.schemes import convert, scheme
 IBUG68 = scheme("ibug68")
 SIZE = (640, 480)
 CAMERA_CENTER = np.array([319.5, 239.5])  # (640 - 1) / 2, (480 - 1) / 2
+
+
+def rotation_of(yaw_deg, pitch_deg, roll_deg):
+    """The rotation (3, 3) by pitch, then yaw, then roll, with the signs of HeadPose."""
+    angles = np.deg2rad([yaw_deg, pitch_deg, roll_deg])
+    (cy, cp, cr), (sy, sp, sr) = np.cos(angles), np.sin(angles)
+    by_pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+    by_yaw = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
+    by_roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return np.asarray(by_roll @ by_yaw @ by_pitch)
 
 
 def _face(landmarks: Array, of: str = "ibug68") -> Face:
@@ -49,7 +58,7 @@ def _lopsided() -> Array:
 def _posed(
     yaw: float, pitch: float, roll: float, focal: float = 640.0, shift: Array | None = None
 ) -> Face:
-    """The mean face before the camera, at (40, -30, 600) mm unless told; other landmarks lie on its nose."""
+    """The mean face before the camera; other landmarks are on its nose."""
     names, places = mean_face_3d()
     seen = places @ rotation_of(yaw, pitch, roll).T + (
         np.array([40.0, -30.0, 600.0]) if shift is None else shift
@@ -112,14 +121,14 @@ def test_roll_is_positive_where_the_chin_points_to_the_left_edge() -> None:
 
 
 def test_the_three_angles_turn_in_the_order_pitch_yaw_roll() -> None:
-    # a quarter of yaw after a quarter of pitch: the chin (down, y) is brought before the face (-z) by looking up,
-    # then to the right edge (+x) by looking there
+    # a quarter of yaw after a quarter of pitch: the chin (down, y) is brought before the face
+    # (-z) by looking up, then to the right edge (+x) by looking there
     assert np.allclose(rotation_of(90, 90, 0) @ [0, 1, 0], [1, 0, 0], atol=1e-12)
     assert np.allclose(rotation_of(90, 90, 90) @ [0, 1, 0], [0, 1, 0], atol=1e-12)
 
 
 @pytest.mark.parametrize("angle", [-120.0, 15.0, 90.0])
-def test_turning_the_picture_about_its_middle_changes_roll_alone(angle: float) -> None:
+def test_turning_the_image_about_its_middle_changes_roll_alone(angle: float) -> None:
     shape = _lopsided()
     before = head_pose(_face(shape), SIZE, 700.0)
     turn = similarity(1.0, angle, CAMERA_CENTER, CAMERA_CENTER)
@@ -239,7 +248,7 @@ def test_a_scheme_without_the_points_is_refused_by_name(measure: Callable[[Face]
         measure(_face(np.random.default_rng(0).random((5, 2)) * 100, "five"))
 
 
-def test_head_pose_says_that_inner_points_lack_the_chin() -> None:
+def test_head_pose_names_the_chin_that_inner_points_lack() -> None:
     points = convert(_mean() * 170 + 250, "ibug68", "ibug51").points
     with pytest.raises(
         SchemeError, match="ibug51 has no chin, which this measure needs; predict with a model"
@@ -255,11 +264,11 @@ def test_points_without_extent_are_refused() -> None:
     with pytest.raises(ShapeError, match="the landmarks lie on one line or point"):
         head_pose(_face(np.arange(136.0).reshape(68, 2)), SIZE)
     with pytest.raises(
-        ShapeError, match="the corners of the right eye are one point; wanted two, to measure by"
+        ShapeError, match="the corners of the right eye are one point; wanted two different ones"
     ):
         eye_openness(_face(np.zeros((68, 2))))
     with pytest.raises(
-        ShapeError, match="the corners of the mouth are one point; wanted two, to measure by"
+        ShapeError, match="the corners of the mouth are one point; wanted two different ones"
     ):
         mouth_openness(_face(np.zeros((68, 2))))
 

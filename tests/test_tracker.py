@@ -1,4 +1,4 @@
-"""track.py: faces keep their numbers through motion, loss, cuts and crossing; state is whole and does not grow."""
+"""Tracker: faces keep their track ids through motion, loss, cuts and crossing."""
 
 import json
 import threading
@@ -10,7 +10,8 @@ import pytest
 from lineament import Predictor, Tracker
 from lineament.errors import InputError
 from lineament.geometry import box_center
-from lineament.tracking.tracker import TrackRules
+from lineament.inference.recrop import RecropPolicy
+from lineament.tracking.rules import TrackRules
 from scenes import scene
 
 PREDICTOR = Predictor("fast", threads=1)
@@ -40,7 +41,7 @@ def test_the_first_frame_gives_what_the_predictor_gives_also_after_a_reset():
         follow.reset()
 
 
-def test_a_moving_face_keeps_its_number_and_is_where_the_predictor_finds_it():
+def test_a_moving_face_keeps_its_track_id_and_is_where_the_predictor_finds_it():
     follow, seen = tracker(smooth=None), []
     for x in walk(80, 240, 20):
         frame = scene(("astronaut", 110, x, 120))
@@ -55,20 +56,64 @@ def test_a_moving_face_keeps_its_number_and_is_where_the_predictor_finds_it():
     assert np.diff(seen) == pytest.approx(160 / 19, abs=2.5)
 
 
-def test_the_detector_looks_seldom_at_a_face_that_stays():
+def test_the_detector_runs_seldom_while_a_face_is_followed():
     looks = []
 
     def detector(image):
         looks.append(1)
         return PREDICTOR.detector(image).boxes
 
-    follow = Tracker("fast", detector=detector, threads=1, rules=TrackRules(every=5))
+    follow = Tracker("fast", detector=detector, threads=1, rules=TrackRules(detect_every=5))
     for _ in range(16):
         assert len(follow(scene(("astronaut", 110, 150, 120)))) == 1
     assert len(looks) == 4  # frames 0, 5, 10, 15
 
 
-def test_frames_without_a_face_give_empty_faces_and_leave_nothing_behind():
+class Counting:
+    """The model `fast`, which counts the crops of each call."""
+
+    def __init__(self):
+        model = PREDICTOR.model
+        self.name, self.scheme, self.points = "counts", model.scheme, model.points
+        self.size, self.padding, self.calls = model.size, model.padding, []
+
+    def predict(self, crops):
+        self.calls.append(len(crops))
+        return PREDICTOR.model.predict(crops)
+
+
+@pytest.mark.parametrize(
+    ("recrop", "crops"), [(None, 1), (RecropPolicy(), 2), (RecropPolicy(max_box_error=9), 1)]
+)
+def test_a_followed_face_is_cropped_again_by_the_rules_of_the_predictor(recrop, crops):
+    model = Counting()
+    follow = Tracker(model, recrop=recrop, smooth=None)
+    for _ in range(3):
+        follow(scene(("astronaut", 110, 110, 120)))
+    before = len(model.calls)
+    # by a quarter of its side, so that the box of the first crop is wrong
+    assert len(follow(scene(("astronaut", 110, 122, 120)))) == 1
+    assert model.calls[before:] == [1] * crops
+
+
+def test_a_followed_face_is_not_searched_at_other_angles():
+    model = Counting()
+    follow = Tracker(model, recrop=RecropPolicy(min_score=1.0, max_box_error=9))
+    for x in (110, 112, 114):
+        follow(scene(("astronaut", 110, x, 120)))
+    # three rolls and a crop around the landmarks, then around the best; and one crop per frame
+    assert model.calls == [1, 4, 1, 1, 1]
+
+
+def test_faces_below_the_landmark_score_of_the_predictor_are_not_tracked():
+    lenient, strict = (
+        Tracker(Predictor("fast", threads=1, min_landmark_score=limit)) for limit in (0.0, 0.99)
+    )
+    frame = scene(("astronaut", 110, 150, 120))
+    assert [len(lenient(frame)), len(strict(frame))] == [1, 0]
+
+
+def test_frames_without_a_face_give_empty_faces_and_drop_lost_tracks():
     follow = tracker()
     for _ in range(3):
         assert len(follow(scene(("astronaut", 110, 150, 120)))) == 1
@@ -80,7 +125,7 @@ def test_frames_without_a_face_give_empty_faces_and_leave_nothing_behind():
     assert follow.state()["tracks"] == []
 
 
-def test_a_face_that_leaves_and_returns_has_its_number_again():
+def test_a_face_that_leaves_and_returns_keeps_its_track_id():
     follow = tracker()
     for x in (*walk(200, 300, 8), *[380] * 6):
         faces = follow(scene(("astronaut", 110, x, 120)))
@@ -91,7 +136,7 @@ def test_a_face_that_leaves_and_returns_has_its_number_again():
 
 
 def test_a_face_that_returns_too_late_is_a_new_one():
-    follow = tracker(rules=TrackRules(keep_s=0.2))
+    follow = tracker(rules=TrackRules(max_lost_s=0.2))
     follow(scene(("astronaut", 110, 150, 120)))
     for _ in range(12):
         follow(scene())
@@ -100,7 +145,7 @@ def test_a_face_that_returns_too_late_is_a_new_one():
     assert ids(faces) == [2]
 
 
-def test_after_a_cut_another_face_at_the_same_place_is_another():
+def test_after_a_cut_another_face_at_the_same_place_is_a_new_track():
     follow = tracker()
     for _ in range(5):
         faces = follow(scene(("astronaut", 110, 150, 120)))
@@ -110,7 +155,7 @@ def test_after_a_cut_another_face_at_the_same_place_is_another():
 
 
 def panned(by, frames, dark=1.0):
-    """A face that stays where it is before a background of hard edges that moves on by so many pixels a frame."""
+    """A still face before a background of hard edges that moves by `by` pixels per frame."""
     colors = np.random.default_rng(0).integers(0, 255, (6, 80, 3), dtype=np.uint8)
     wide = np.kron(colors, np.ones((40, 40, 1), np.uint8))
     front, behind = scene(("astronaut", 110, 150, 120)), scene()
@@ -137,21 +182,21 @@ def test_a_flash_and_a_change_of_light_change_no_face():
 
 
 @pytest.mark.parametrize("light", [1.0, 0.4])
-def test_a_cut_between_people_before_the_same_wall_is_seen(light):
+def test_a_cut_between_people_before_the_same_wall_is_detected(light):
     follow = tracker()
     for name, number in (("astronaut", 1), ("grace_hopper", 2)):
         frame = (scene((name, 110, 160, 120)) * light).astype(np.uint8)
         assert [ids(follow(frame)) for _ in range(6)] == [[number]] * 6
 
 
-def test_the_detector_may_look_at_every_frame():
+def test_the_detector_may_run_on_every_frame():
     looks = []
 
     def detector(image):
         looks.append(1)
         return np.zeros((0, 4)), np.zeros(0)
 
-    follow = Tracker("fast", detector=detector, rules=TrackRules(every=1))
+    follow = Tracker("fast", detector=detector, rules=TrackRules(detect_every=1))
     for _ in range(5):
         follow(scene())
     assert len(looks) == 5
@@ -165,7 +210,7 @@ def test_options_of_a_predictor_that_was_given_are_refused():
         tracker(scheme="five")
 
 
-def test_two_faces_that_cross_keep_their_numbers():
+def test_two_faces_that_cross_keep_their_track_ids():
     follow = tracker()
     first = follow(scene(("astronaut", 110, 60, 120), ("grace_hopper", 110, 260, 122)))
     number = {"left": first[0].track_id, "right": first[1].track_id}
@@ -182,15 +227,15 @@ def test_two_faces_that_cross_keep_their_numbers():
     assert places[number["right"]] < 120
 
 
-def test_a_second_face_that_enters_gets_the_next_number():
-    follow = tracker(rules=TrackRules(every=3))
+def test_a_second_face_that_enters_gets_the_next_track_id():
+    follow = tracker(rules=TrackRules(detect_every=3))
     follow(scene(("astronaut", 110, 90, 120)))
     for _ in range(4):
         faces = follow(scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120)))
     assert ids(faces) == [1, 2]
 
 
-def test_a_face_of_which_the_detector_is_unsure_is_told_when_it_was_seen_again():
+def test_a_face_with_a_low_detector_score_is_reported_once_confirmed():
     def unsure(image):
         found = PREDICTOR.detector(image)
         return found.boxes, np.full(len(found.boxes), 0.55)
@@ -200,13 +245,13 @@ def test_a_face_of_which_the_detector_is_unsure_is_told_when_it_was_seen_again()
         len(follow(scene())),
         *(len(follow(scene(("astronaut", 110, 150, 120)))) for _ in range(8)),
     ]
-    # the detector looks at frames 0, 1, where the picture changes, 3, 5; the third look at the face makes it sure
+    # the detector runs on frames 0, 1, where the image changes, 3 and 5; its third hit confirms
     assert shown == [0, 0, 0, 0, 0, 1, 1, 1, 1]
     follow.reset()
     assert len(follow(scene(("astronaut", 110, 150, 120)))) == 1  # as in a picture
 
 
-def test_a_false_face_that_the_detector_sees_once_is_never_told():
+def test_a_single_false_positive_is_never_reported():
     looks = []
 
     def flickers(image):
@@ -219,9 +264,9 @@ def test_a_false_face_that_the_detector_sees_once_is_never_told():
     assert follow.state()["tracks"] == []
 
 
-def test_at_most_so_many_faces_are_followed():
+def test_no_more_faces_are_followed_than_wanted():
     frame = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
-    follow = tracker(faces=1, rules=TrackRules(every=2))
+    follow = tracker(faces=1, rules=TrackRules(detect_every=2))
     wanted = PREDICTOR(frame)[0]
     for _ in range(6):
         faces = follow(frame)
@@ -229,7 +274,7 @@ def test_at_most_so_many_faces_are_followed():
     assert np.linalg.norm(faces.landmarks[0] - wanted.landmarks, axis=1).mean() < 1.5
 
 
-def test_smoothing_lessens_tremble_and_changes_nothing_else():
+def test_smoothing_halves_the_jitter():
     rng = np.random.default_rng(0)
     frames = [
         np.clip(scene(("astronaut", 110, 150, 120)) + rng.normal(0, 8, (240, 320, 3)), 0, 255)
@@ -245,7 +290,7 @@ def test_smoothing_lessens_tremble_and_changes_nothing_else():
     assert found["kalman"] < found[None] / 2
 
 
-def test_a_tracker_restored_from_its_state_goes_on_as_if_unbroken():
+def test_a_tracker_restored_from_its_state_continues_as_if_unbroken():
     frames = [
         scene(("astronaut", 110, x, 120), ("grace_hopper", 110, 250, 122))
         for x in walk(60, 120, 14)
@@ -260,8 +305,8 @@ def test_a_tracker_restored_from_its_state_goes_on_as_if_unbroken():
             np.testing.assert_array_equal(second(frame).landmarks, faces.landmarks)
 
 
-def test_what_it_holds_does_not_grow():
-    follow = tracker(rules=TrackRules(every=3, keep_s=0.3))
+def test_its_state_does_not_grow():
+    follow = tracker(rules=TrackRules(detect_every=3, max_lost_s=0.3))
     sizes = []
     for k in range(60):
         # faces come and go all the time
@@ -295,7 +340,7 @@ def test_trackers_in_threads_share_a_model_and_do_not_mix():
             np.testing.assert_array_equal(own, wanted)
 
 
-def test_a_frame_of_another_size_starts_anew():
+def test_a_frame_of_another_size_starts_new_tracks():
     follow = tracker()
     follow(scene(("astronaut", 110, 150, 120)))
     faces = follow(scene(("astronaut", 110, 150, 120))[:, 20:])
@@ -311,7 +356,7 @@ def tracker_of_five():
     return Tracker("fast", scheme="five", threads=1)
 
 
-def test_time_has_to_go_on():
+def test_timestamps_must_increase():
     follow = tracker()
     follow(scene(), 1.0)
     with pytest.raises(InputError, match=r"timestamp 1\.0 does not come after 1\.0"):
@@ -329,7 +374,10 @@ def test_time_has_to_go_on():
     [
         ({"faces": 0}, "faces is 0; wanted at least 1"),
         ({"smooth": "one-eurp"}, "no filter is called 'one-eurp'; did you mean 'one-euro'"),
-        ({"rules": TrackRules(every=0)}, "every is 0 and search 2; wanted at least 1 frame each"),
+        (
+            {"rules": TrackRules(detect_every=0)},
+            "detect_every is 0 and detect_every_when_lost 2; wanted at least 1 frame each",
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(options, message):
@@ -337,7 +385,7 @@ def test_settings_out_of_range_are_refused(options, message):
         tracker(**options)
 
 
-def test_doubtful_faces_take_no_place_of_those_wanted():
+def test_doubtful_faces_do_not_count_towards_the_maximum():
     boxes = {"doubtful": [[20, 60, 100, 140]], "sure": [[200, 70, 290, 160]]}
     shown = []
 
@@ -353,15 +401,15 @@ def test_doubtful_faces_take_no_place_of_those_wanted():
         faces=1,
         detector=detector,
         threads=1,
-        floor=0.0,
-        rules=TrackRules(every=2, sure=0.7),
+        min_landmark_score=0.0,
+        rules=TrackRules(detect_every=2, new_face_score=0.7),
     )
     told = [len(follow(scene(("astronaut", 110, 240, 120)))) for _ in range(12)]
     assert told[-1] == 1
 
 
-class Remembering:
-    """The model `fast`, which counts the frames it saw of each face in its memory."""
+class Recurrent:
+    """The model `fast`, which counts the frames of each face in its state."""
 
     def __init__(self):
         model = PREDICTOR.model
@@ -374,13 +422,16 @@ class Remembering:
         return replace(PREDICTOR.model.predict(crops), memory=before + 1)
 
 
-def test_each_face_is_seen_with_what_the_model_remembers_of_it():
-    follow = Tracker(Remembering(), threads=1)
+def test_each_face_keeps_its_own_recurrent_state():
+    follow = Tracker(Recurrent(), threads=1)
     both = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
     alone = scene(("astronaut", 110, 90, 120))
 
     def seen():
-        return {t.number: None if t.memory is None else t.memory.maps.max() for t in follow._tracks}
+        return {
+            t.track_id: None if t.recurrent_state is None else t.recurrent_state.maps.max()
+            for t in follow._tracks
+        }
 
     for _ in range(3):
         follow(both)
@@ -389,13 +440,13 @@ def test_each_face_is_seen_with_what_the_model_remembers_of_it():
         follow(alone)
     assert seen() == {1: 5, 2: None}  # lost: forgotten
     saved = json.loads(json.dumps(follow.state()))
-    other = Tracker(Remembering(), threads=1)
+    other = Tracker(Recurrent(), threads=1)
     other.restore(saved)
     for frame in (both, both, both):
         wanted, found = follow(frame), other(frame)
         np.testing.assert_array_equal(wanted.landmarks, found.landmarks)
-    assert [t.memory.maps.max() for t in other._tracks] == [
-        t.memory.maps.max() for t in follow._tracks
+    assert [t.recurrent_state.maps.max() for t in other._tracks] == [
+        t.recurrent_state.maps.max() for t in follow._tracks
     ]
     assert seen()[1] == 8
     assert seen()[2] < 4

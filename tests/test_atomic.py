@@ -1,4 +1,4 @@
-"""whole.py: a file is there whole or not at all."""
+"""Files appear complete or not at all."""
 
 import pytest
 

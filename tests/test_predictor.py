@@ -1,14 +1,17 @@
-"""predict.py: image and boxes -> landmarks in the image, whatever the batch, the angle or the thread."""
+"""Predictor: landmarks are where the image has them, whatever the batch, angle or thread."""
 
 import threading
 
 import numpy as np
 import pytest
 
+from lineament import Tracker, faces_from_json, faces_to_json
 from lineament.errors import ModelError, SchemeError, ShapeError
 from lineament.estimator import CropLandmarks
 from lineament.geometry import apply_affine, similarity
+from lineament.inference.detections import Detections, as_detector
 from lineament.inference.predictor import Predictor
+from lineament.inference.recrop import RecropPolicy
 from lineament.schemes import scheme
 
 MEAN = scheme("ibug68").mean_shape
@@ -21,7 +24,7 @@ def ramp(width: int = 240, height: int = 200) -> np.ndarray:
 
 
 class MeanShapeModel:
-    """Puts the mean shape upright into the middle of every crop; its score falls with the blue of the crop."""
+    """Puts the mean shape upright into the middle of every crop."""
 
     name, scheme, size, padding, points = "mean", "ibug68", 96, 1.25, 68
 
@@ -53,7 +56,7 @@ def test_landmarks_are_where_the_crop_shows_them():
     inside = MEAN * model.size / model.padding + (model.size - 1) / 2
     for k in (0, 8, 16, 27, 36, 45, 57):
         column, row = np.round(inside[k]).astype(int)
-        # the crop's pixel nearest to the landmark shows, in red and green, where in the image it comes from
+        # red and green of the nearest pixel of the crop are its position in the image
         shown = crop[row, column, :2].astype(float)
         assert np.abs(faces.landmarks[0, k] - shown).max() < 0.5 * 80 * 1.25 / 96 + 0.51
 
@@ -64,7 +67,7 @@ def test_a_box_gives_the_mean_shape_in_that_box():
     np.testing.assert_allclose(found, MEAN * 80 + [100, 90], atol=1e-4)
 
 
-def test_sigma_is_told_in_pixels_of_the_image():
+def test_sigma_is_in_pixels_of_the_image():
     faces = Predictor(MeanShapeModel(), nothing, recrop=None)(ramp(), [60, 50, 140, 130])
     # 2 px of a 96 px crop that shows 80 * 1.25 = 100 px of the image
     np.testing.assert_allclose(faces.sigma_px, 2 * 100 / 96, rtol=1e-6)
@@ -141,13 +144,14 @@ def test_any_callable_is_a_detector():
 def test_a_detection_whose_landmarks_score_low_is_no_face_but_a_given_box_is():
     boxes = np.array([[60.0, 50, 140, 130]])
     model = MeanShapeModel(score=0.1)
-    assert len(Predictor(model, lambda image: boxes, floor=0.2)(ramp())) == 0
-    assert len(Predictor(model, lambda image: boxes, floor=0.05)(ramp())) == 1
-    assert len(Predictor(model, lambda image: boxes, floor=0.2)(ramp(), boxes)) == 1
+    assert len(Predictor(model, lambda image: boxes, min_landmark_score=0.2)(ramp())) == 0
+    assert len(Predictor(model, lambda image: boxes, min_landmark_score=0.05)(ramp())) == 1
+    assert len(Predictor(model, lambda image: boxes, min_landmark_score=0.2)(ramp(), boxes)) == 1
 
 
 def test_two_boxes_that_end_in_one_face_are_one_face_unless_they_were_given():
-    # the model finds the mean shape in the middle of each crop: boxes with one centre and side end in one face
+    # the model finds the mean shape in the middle of each crop: boxes with one center and side
+    # end in one face
     boxes = np.array([[60.0, 50, 140, 130], [61, 50, 141, 130], [20, 20, 60, 60]])
     assert len(Predictor(MeanShapeModel(), lambda image: boxes, recrop=None)(ramp())) == 2
     assert len(Predictor(MeanShapeModel(), recrop=None)(ramp(), boxes)) == 3
@@ -156,8 +160,8 @@ def test_two_boxes_that_end_in_one_face_are_one_face_unless_they_were_given():
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [
-        ([[-100, -100, -10, -10]], r"box 0 is \[-100.0, .*\], outside the picture of 240 x 200"),
-        ([[10, 10, 50, 50], [10, 300, 50, 350]], "box 1 is .* outside the picture"),
+        ([[-100, -100, -10, -10]], r"box 0 is \[-100.0, .*\], outside the image of 240 x 200"),
+        ([[10, 10, 50, 50], [10, 300, 50, 350]], "box 1 is .* outside the image"),
         ("abc", "boxes are 'abc'; wanted numbers"),
     ],
     ids=["left", "below", "text"],
@@ -170,14 +174,14 @@ def test_boxes_that_hold_no_face_are_refused(boxes, message):
 def test_a_detector_that_cannot_be_called_and_threads_below_none_are_refused():
     with pytest.raises(ModelError, match="the detector is 'zz'; wanted 'default' or a callable"):
         Predictor(MeanShapeModel(), "zz")
-    with pytest.raises(ModelError, match="threads is -1; wanted a number of threads"):
+    with pytest.raises(ModelError, match="threads is -1; wanted a number, or 0"):
         Predictor(MeanShapeModel(), nothing, threads=-1)
-    with pytest.raises(ModelError, match="workers is -2; wanted a number of threads side by side"):
+    with pytest.raises(ModelError, match="workers is -2; wanted a number, or 0"):
         Predictor(MeanShapeModel(), nothing, workers=-2)
 
 
 class TurnedFaceModel(MeanShapeModel):
-    """Sees a face that is turned by `roll_deg` in the image: sure when the crop shows it upright, else not."""
+    """Sees a face turned by `roll_deg` in the image: sure if the crop shows it upright."""
 
     def __init__(self, roll_deg: float) -> None:
         super().__init__()
@@ -199,7 +203,7 @@ class TurnedFaceModel(MeanShapeModel):
 
 
 @pytest.mark.parametrize("roll_deg", [0, 40, -50, 95, 180, -120])
-def test_a_face_at_any_angle_is_cut_again_upright(roll_deg):
+def test_a_face_at_any_angle_is_cropped_again_upright(roll_deg):
     model = TurnedFaceModel(roll_deg)
     face = Predictor(model, nothing)(ramp(), [80, 60, 160, 140])[0]
     assert face.scores.mean() == pytest.approx(0.95)
@@ -213,7 +217,7 @@ def test_a_face_at_any_angle_is_cut_again_upright(roll_deg):
     assert cosine > 0.98
 
 
-def test_points_of_another_scheme_are_made_of_the_models_own():
+def test_landmarks_of_another_scheme_are_converted_from_the_models_own():
     own = Predictor(MeanShapeModel(), nothing)(ramp(), [60, 50, 140, 130])[0]
     five = Predictor(MeanShapeModel(), nothing, scheme="five")(ramp(), [60, 50, 140, 130])[0]
     assert five.scheme == "five"
@@ -231,9 +235,7 @@ def test_a_scheme_that_cannot_be_made_is_refused_before_any_face():
 
 
 def test_boxes_for_another_number_of_images_are_refused():
-    with pytest.raises(
-        ShapeError, match="1 sets of boxes for 2 images; wanted one set for each image"
-    ):
+    with pytest.raises(ShapeError, match="1 sets of boxes for 2 images; wanted one set per image"):
         Predictor(MeanShapeModel(), nothing)([ramp(), ramp()], [[[1, 1, 5, 5]]])
 
 
@@ -242,3 +244,80 @@ def test_a_box_without_area_is_refused():
         ShapeError, match=r"box 0 is \[5\.0, 5\.0, 5\.0, 9\.0\]; wanted finite x0 < x1"
     ):
         Predictor(MeanShapeModel(), nothing)(ramp(), [5, 5, 5, 9])
+
+
+def rolled(image):
+    """A detector that states a roll of 20 degrees."""
+    return np.array([[80.0, 60, 160, 140]]), np.array([0.9]), np.array([20.0])
+
+
+@pytest.mark.parametrize(
+    ("recrop", "roll_deg"),
+    [(None, 0), (RecropPolicy(), 0), (RecropPolicy(max_roll_deg=10), 20)],
+)
+def test_the_first_crop_follows_the_rules_of_the_predictor(recrop, roll_deg):
+    model = TurnedFaceModel(roll_deg)  # sure only in a crop of that roll
+    assert len(Predictor(model, rolled, recrop=recrop)(ramp())) == 1
+    crop = model.crops[0][0].astype(float)
+    right = crop[48, 68, :2] - crop[48, 28, :2]
+    assert np.rad2deg(np.arctan2(right[1], right[0])) == pytest.approx(roll_deg, abs=2)
+
+
+RIGHT = np.array([100, 0])
+FIVE = np.array([[70.0, 60], [110, 62], [90, 80], [75, 105], [105, 106]])
+
+
+def five_points(image):
+    """A detector of two faces with five landmarks, the second one better."""
+    boxes = np.array([[160.0, 50, 220, 130], [60, 50, 120, 130]])
+    landmarks = np.stack([FIVE + RIGHT, FIVE])
+    return Detections(boxes, np.array([0.6, 0.9]), np.zeros(2), landmarks, "five")
+
+
+def test_without_a_model_the_landmarks_are_the_detectors_own():
+    faces = Predictor(None, as_detector(five_points, "five"))([ramp(), ramp()])[1]
+    assert (faces.scheme, faces.points, faces.image_size) == ("five", 5, (240, 200))
+    np.testing.assert_array_equal(faces.landmarks, [FIVE, FIVE + RIGHT])
+    # the detector scores faces, not points, and states no error of them
+    assert faces.scores.tolist() == [[0.9] * 5, [0.6] * 5]
+    assert np.isnan(faces.sigma_px).all()
+    _, again = faces_from_json(faces_to_json(faces))
+    np.testing.assert_array_equal(again.landmarks, faces.landmarks)
+    assert np.isnan(again.sigma_px).all()
+
+
+def test_without_a_model_no_face_is_an_empty_result_in_the_detectors_scheme():
+    faces = Predictor(None, as_detector(nothing, "five"))(ramp())
+    assert (len(faces), faces.scheme, faces.landmarks.shape) == (0, "five", (0, 5, 2))
+
+
+def test_without_a_model_a_detector_without_landmarks_is_refused():
+    for detector in ("default", nothing):
+        with pytest.raises(ModelError, match="this detector finds none; choose a model, or a det"):
+            Predictor(None, detector)
+    stated = as_detector(five_points, "five")
+    with pytest.raises(ModelError, match="flip averages two crops of a model"):
+        Predictor(None, stated, flip=True)
+    with pytest.raises(SchemeError, match="65 of the 68 points of ibug68 cannot be made"):
+        Predictor(None, stated, scheme="ibug68")
+    with pytest.raises(ModelError, match="this predictor has no landmark model"):
+        Predictor(None, stated)(ramp(), [[60, 50, 120, 130]])
+    with pytest.raises(ModelError, match="this predictor has no landmark model"):
+        Tracker(None, detector=stated)
+
+
+def test_scores_and_sigma_come_in_the_scheme_wanted():
+    class Graded(MeanShapeModel):
+        def predict(self, crops):
+            found = super().predict(crops)
+            found.scores[:] = np.linspace(0.5, 0.9, 68)
+            found.sigma_px[:] = np.linspace(1, 4, 68)
+            return found
+
+    box = [60, 50, 140, 130]
+    own = Predictor(Graded(), nothing)(ramp(), box)[0]
+    five = Predictor(Graded(), nothing, scheme="five")(ramp(), box)[0]
+    # the right eye is the mean of six points, the nose tip is one point
+    assert five.scores[0] == pytest.approx(own.scores[36:42].mean())
+    assert five.sigma_px[0] == pytest.approx(own.sigma_px[36:42].mean())
+    assert (five.scores[2], five.sigma_px[2]) == (own.scores[30], own.sigma_px[30])

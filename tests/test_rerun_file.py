@@ -1,4 +1,4 @@
-"""recording.py: what the viewer is told, and a file that appears whole."""
+"""Rerun file: the viewer gets frames and faces, and the file appears complete."""
 
 import sys
 from types import SimpleNamespace
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lineament.analysis.rerun_file import Recording
+from lineament.analysis.rerun_file import RerunWriter
 from lineament.errors import ExtraError, ImageError
 from lineament.face import Face, Faces
 
@@ -61,41 +61,41 @@ def rerun(monkeypatch):
     monkeypatch.setitem(sys.modules, "rerun", made)
 
 
-def test_the_viewer_is_told_of_frames_faces_and_those_that_went(rerun, tmp_path):
-    with Recording(tmp_path / "a.rrd") as recording:
+def test_the_viewer_gets_frames_faces_and_those_that_left(rerun, tmp_path):
+    with RerunWriter(tmp_path / "a.rrd") as recording:
         recording.add(IMAGE, 0.5, faces(1, 2))
         recording.add(IMAGE, 0.6, faces(2))
         told = recording._stream.told
         assert not (tmp_path / "a.rrd").exists()
     assert (tmp_path / "a.rrd").read_text() == "rrd"
     assert told[:2] == [("time", 0.5), ("video", ("image", (20, 30, 3)))]
-    # rerun counts from the corner of the first pixel, we from its centre
+    # rerun counts from the corner of the first pixel, we from its center
     assert told[2] == ("video/face_1", ("points", [[3.5, 3.5]] * 5, 5, [1.5] * 5))
     assert told[3] == ("sigma_px/face_1", ("number", 1.5))
     assert [name for name, what in told if what == "clear"] == ["video/face_1"]
 
 
 def test_an_error_leaves_no_file_under_the_name(rerun, tmp_path):
-    with pytest.raises(KeyError), Recording(tmp_path / "a.rrd"):
+    with pytest.raises(KeyError), RerunWriter(tmp_path / "a.rrd"):
         raise KeyError
     assert not (tmp_path / "a.rrd").exists()
 
 
-def test_another_suffix_and_a_missing_package_are_told(tmp_path, monkeypatch):
+def test_another_suffix_and_a_missing_package_are_errors(tmp_path, monkeypatch):
     with pytest.raises(
         ImageError, match=r"the suffix '\.mp4' is not that of a recording; wanted \.rrd"
     ):
-        Recording(tmp_path / "a.mp4")
+        RerunWriter(tmp_path / "a.mp4")
     monkeypatch.setitem(sys.modules, "rerun", None)
     with pytest.raises(
         ExtraError, match=r"rerun is not installed; type: pip install 'lineament\[rerun\]'"
     ):
-        Recording(tmp_path / "a.rrd")
+        RerunWriter(tmp_path / "a.rrd")
 
 
 def test_the_real_package_writes_a_recording(tmp_path):
     pytest.importorskip("rerun")
-    with Recording(tmp_path / "a.rrd") as recording:
+    with RerunWriter(tmp_path / "a.rrd") as recording:
         for k in range(3):
             recording.add(IMAGE, k / 30, faces(1) if k != 1 else faces())
     assert (tmp_path / "a.rrd").stat().st_size > 500

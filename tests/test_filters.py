@@ -1,4 +1,4 @@
-"""smooth.py: filters keep what moves, quiet what trembles, and do not depend on place, size, turn or units."""
+"""Filters over time keep motion and remove jitter, whatever the place, size, roll or unit."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 from lineament.errors import InputError
 from lineament.geometry import apply_affine, similarity
 from lineament.schemes import scheme
-from lineament.tracking.filters import FILTERS, GAP_S, Smoother, make_filter
+from lineament.tracking.filters import FILTERS, MAX_GAP_S, Smoother, make_filter
 
 FACE = scheme("ibug68").mean_shape * 100 + 200
 SIGMA = np.full(68, 2.0)
@@ -30,11 +30,11 @@ def test_the_first_landmarks_and_those_after_a_gap_come_out_as_they_went_in(kind
     smoother = Smoother(kind, "ibug68")
     np.testing.assert_array_equal(smoother(path[0], SIGMA, 1 / 30), path[0])
     assert np.abs(smoother(path[1], SIGMA, 1 / 30) - path[1]).max() > 0.01
-    np.testing.assert_array_equal(smoother(path[2], SIGMA, GAP_S + 0.01), path[2])
+    np.testing.assert_array_equal(smoother(path[2], SIGMA, MAX_GAP_S + 0.01), path[2])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_still_face_trembles_a_third_at_most(kind):
+def test_jitter_of_a_still_face_falls_to_a_third(kind):
     path = trembling()
     found = run(kind, path)
     before, after = (np.sqrt((np.diff(p[20:], 2, axis=0) ** 2).mean()) for p in (path, found))
@@ -96,7 +96,7 @@ def test_turned_scaled_and_moved_landmarks_are_filtered_alike(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_uncertain_point_is_held_more_than_a_sure_one(kind):
+def test_an_uncertain_landmark_is_smoothed_more(kind):
     sigma = SIGMA.copy()
     sigma[8] = 40.0
     found = run(kind, trembling(), sigma)
@@ -119,7 +119,7 @@ def test_a_full_turn_of_the_head_is_no_jump(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_filter_restored_from_its_state_goes_on_as_if_unbroken(kind):
+def test_a_filter_restored_from_its_state_continues_as_if_unbroken(kind):
     path = trembling(20)
     whole, first, second = (Smoother(kind, "ibug68") for _ in range(3))
     wanted = [whole(points, SIGMA, 1 / 30) for points in path]

@@ -1,0 +1,190 @@
+"""Detections: the faces that a detector finds; any callable as a detector."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import ModelError, SchemeError, ShapeError
+from ..geometry import Array, Image, as_boxes
+from ..schemes import scheme as load_scheme
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The faces that a detector found in one image, best first."""
+
+    boxes: Array
+    """(F, 4): tight landmark boxes, pixels of the image."""
+    scores: Array
+    """(F,) in [0, 1]."""
+    roll_deg: Array
+    """(F,): clockwise roll of each face, in (-180, 180]; nan if unknown."""
+    landmarks: Array | None = None
+    """(F, K, 2), pixels of the image; None if the detector finds none."""
+    scheme: str | None = None
+    """Scheme of `landmarks`."""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def take(self, rows: Any) -> "Detections":
+        """Return the faces that an index array or a mask selects."""
+        landmarks = None if self.landmarks is None else self.landmarks[rows]
+        kept = self.boxes[rows], self.scores[rows], self.roll_deg[rows]
+        return Detections(*kept, landmarks, self.scheme)
+
+
+Detector = Callable[[Image], Detections]
+"""Maps an RGB uint8 image (H, W, 3) to its Detections."""
+
+
+def empty_detections(scheme: str | None = None) -> Detections:
+    """Return the Detections of an image without a face, by a detector of `scheme`."""
+    landmarks = None if scheme is None else np.zeros((0, len(load_scheme(scheme)), 2))
+    return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0), landmarks, scheme)
+
+
+def concatenate(parts: list[Detections]) -> Detections:
+    """Return the faces of all parts, in order.
+
+    Raises:
+        SchemeError: If the parts hold landmarks of different schemes.
+    """
+    schemes = {part.scheme for part in parts}
+    if len(schemes) > 1:
+        raise SchemeError(
+            f"detections of the schemes {', '.join(sorted(map(str, schemes)))} cannot be joined; "
+            "convert their landmarks to one scheme"
+        )
+    landmarks = [part.landmarks for part in parts if part.landmarks is not None]
+    return Detections(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.roll_deg for part in parts]),
+        np.concatenate(landmarks) if landmarks else None,
+        parts[0].scheme,
+    )
+
+
+def check_image(image: Image) -> None:
+    """Raise ShapeError unless `image` is RGB uint8 (H, W, 3)."""
+    is_array = isinstance(image, np.ndarray)
+    if is_array and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+        return
+    given = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
+    raise ShapeError(
+        f"image is {given}; wanted uint8 (H, W, 3) in RGB: read it with lineament.read_image"
+    )
+
+
+class CallableDetector:
+    """A detector made of any callable; checks its images and what it returns."""
+
+    def __init__(self, function: Callable[[Image], Any], scheme: str | None) -> None:
+        self.function, self.scheme = function, scheme
+
+    def __call__(self, image: Image) -> Detections:
+        """Detect the faces of an RGB uint8 image (H, W, 3).
+
+        Raises:
+            ShapeError: If the image or what the callable returns has a wrong shape.
+            SchemeError: If its landmarks are not of the stated scheme.
+        """
+        check_image(image)
+        found = as_detections(self.function(image))
+        if not len(found):
+            return empty_detections(self.scheme)
+        if self.scheme is not None and found.scheme != self.scheme:
+            raise SchemeError(
+                f"the detector found landmarks of {found.scheme}; wanted {self.scheme}, as stated"
+            )
+        return found
+
+
+def as_detector(function: Callable[[Image], Any], scheme: str | None = None) -> CallableDetector:
+    """Make a detector of any callable.
+
+    Args:
+        function: Maps an RGB image to boxes (F, 4), boxes with scores (F, 5), (boxes,
+            scores), (boxes, scores, rolls) or Detections. Boxes must be tight landmark
+            boxes, image pixels. Scores default to 1, rolls to nan.
+        scheme: Scheme of its landmarks; None: its attribute `scheme`, if any.
+
+    Raises:
+        ModelError: If `function` is not callable.
+    """
+    if not callable(function):
+        raise ModelError(
+            f"the detector is {function!r}; wanted 'default' or a callable image -> boxes, "
+            "such as those of lineament.inference.detector_adapters"
+        )
+    return CallableDetector(function, scheme or getattr(function, "scheme", None))
+
+
+def as_detections(given: Any) -> Detections:
+    """Return what a callable returned as checked Detections, best first.
+
+    Raises:
+        ShapeError: If the arrays do not have one row per box.
+    """
+    found = given if isinstance(given, Detections) else _from_arrays(given)
+    boxes = as_boxes(found.boxes)
+    scores = np.asarray(found.scores, dtype=np.float64)
+    rolls = np.asarray(found.roll_deg, dtype=np.float64)
+    if scores.shape != (len(boxes),) or rolls.shape != (len(boxes),):
+        raise ShapeError(
+            f"{len(boxes)} boxes came with scores {scores.shape} and rolls {rolls.shape}; "
+            "wanted one per box"
+        )
+    landmarks = _checked_landmarks(found, len(boxes))
+    checked = Detections(boxes, scores, rolls, landmarks, found.scheme)
+    return checked.take(np.argsort(-scores, kind="stable"))
+
+
+def _from_arrays(given: Any) -> Detections:
+    boxes, scores, rolls = given, None, None
+    is_tuple = isinstance(given, tuple) and 2 <= len(given) <= 3
+    if is_tuple and np.ndim(given[0]) == 2 and np.ndim(given[1]) == 1:
+        boxes, scores, rolls = (*given, None)[:3]
+    rows = np.asarray([] if boxes is None else boxes, dtype=np.float64)
+    if rows.ndim == 2 and rows.shape[1] == 5 and scores is None:
+        rows, scores = rows[:, :4], rows[:, 4]
+    boxes = as_boxes(rows)
+    scores = np.ones(len(boxes)) if scores is None else scores
+    return Detections(boxes, scores, np.full(len(boxes), np.nan) if rolls is None else rolls)
+
+
+def _checked_landmarks(found: Detections, count: int) -> Array | None:
+    if found.scheme is None and found.landmarks is None:
+        return None
+    if found.scheme is None or found.landmarks is None:
+        raise ShapeError("detections have a scheme or landmarks alone; wanted both, or neither")
+    landmarks = np.asarray(found.landmarks, dtype=np.float64)
+    wanted = (count, len(load_scheme(found.scheme)), 2)
+    if landmarks.shape != wanted or not np.isfinite(landmarks).all():
+        raise ShapeError(
+            f"landmarks of detections have shape {landmarks.shape}; wanted finite {wanted}, "
+            f"the points of {found.scheme} per box"
+        )
+    return landmarks
+
+
+def given_boxes(boxes: ArrayLike, image: Image) -> Detections:
+    """Return given boxes of `image` as Detections of score 1, in their order.
+
+    Raises:
+        ShapeError: If they are not boxes, or one lies outside the image.
+    """
+    array = as_boxes(boxes)
+    height, width = image.shape[:2]
+    outside = (array[:, :2] > (width, height)).any(1) | (array[:, 2:] < 0).any(1)
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        raise ShapeError(
+            f"box {row} is {array[row].tolist()}, outside the image of {width} x {height}; "
+            "wanted x0, y0, x1, y1 in its pixels"
+        )
+    return Detections(array, np.ones(len(array)), np.zeros(len(array)))

@@ -1,0 +1,99 @@
+"""Non-maximum suppression of face boxes, and fusion of several scales."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geometry import Array, iou
+from .detections import Detections, concatenate
+
+SMALLEST_PX, LARGEST_PX = 32, 224
+"""Sides of the faces that one scale finds reliably, in pixels of the resized image."""
+PRE_NMS_TOP_K = 1000
+"""Candidates that enter the suppression, best first."""
+SAME_IOU = 0.5
+"""Overlap from which a candidate votes for a face."""
+MIN_CANDIDATE_SCORE = 0.15
+"""Candidates with lower scores are ignored; it stands in for absent votes."""
+
+
+def nms(found: Detections, max_iou: float) -> Detections:
+    """Keep the best of overlapping detections.
+
+    Args:
+        found: Detections in any order; ties keep their order.
+        max_iou: Overlap above which the lower-scored box is dropped.
+
+    Returns:
+        The kept detections, best first.
+    """
+    order = np.argsort(-found.scores, kind="stable")
+    # row by row on bare columns: few boxes are kept, and a matrix of all overlaps would
+    # take most of the time of a large face
+    x0, y0, x1, y1 = np.ascontiguousarray(found.boxes[order].T)
+    area = (x1 - x0) * (y1 - y0)
+    alive, kept = np.ones(len(order), bool), []
+    for i in range(len(order)):
+        if not alive[i]:
+            continue
+        kept.append(i)
+        width = np.minimum(x1, x1[i]) - np.maximum(x0, x0[i])
+        height = np.minimum(y1, y1[i]) - np.maximum(y0, y0[i])
+        inner = np.maximum(width, 0) * np.maximum(height, 0)
+        # inner / union > max_iou without dividing; empty boxes overlap nothing
+        alive &= inner * (1 + max_iou) <= max_iou * (area + area[i])
+    return found.take(order[kept])
+
+
+def fuse_scales(
+    scales: list[tuple[float, Detections]], votes: int, max_iou: float, min_score: float = 0.0
+) -> Detections:
+    """Fuse the candidates of one image at several scales, scored by their agreement.
+
+    The score of a face is the mean, over the scales in range of its size, of its best
+    candidates there; an absent one counts as `MIN_CANDIDATE_SCORE`.
+
+    Args:
+        scales: Scale and candidates of each pass, finest first.
+        votes: Number of candidates per scale that enter the mean.
+        max_iou: Overlap above which candidates are one face.
+        min_score: Faces without a candidate above this score are left out early; their
+            own score could not be above it either.
+
+    Returns:
+        The faces, best first.
+    """
+    in_range = []
+    for index, (scale, found) in enumerate(scales):
+        in_range.append(found.take(in_scale_range(found.boxes, scale, index, len(scales))))
+    candidates = concatenate(in_range)
+    best = np.argsort(-candidates.scores, kind="stable")[:PRE_NMS_TOP_K]
+    kept = nms(candidates.take(best), max_iou)
+    if min_score > MIN_CANDIDATE_SCORE:
+        strong = np.concatenate([found.boxes[found.scores > min_score] for _, found in scales])
+        kept = kept.take((iou(kept.boxes, strong) > SAME_IOU).any(1))
+    total, asked = np.zeros(len(kept)), np.zeros(len(kept))
+    for index, (scale, found) in enumerate(scales):
+        mine = in_scale_range(kept.boxes, scale, index, len(scales))
+        cast = np.where(iou(kept.boxes, found.boxes) > SAME_IOU, found.scores, MIN_CANDIDATE_SCORE)
+        absent = np.full((len(cast), votes), MIN_CANDIDATE_SCORE)
+        cast = np.concatenate([cast, absent], axis=1)
+        total += mine * -np.sort(-cast, axis=1)[:, :votes].mean(1)
+        asked += mine
+    scores = total / np.maximum(asked, 1)
+    scored = Detections(kept.boxes, scores, kept.roll_deg, kept.landmarks, kept.scheme)
+    return scored.take(np.argsort(-scores, kind="stable"))
+
+
+def in_scale_range(boxes: Array, scale: float, index: int, count: int) -> NDArray[np.bool_]:
+    """Return which boxes (F,) have a size that a scale finds reliably.
+
+    Args:
+        boxes: (F, 4), pixels of the image.
+        scale: Pixels of the resized image per image pixel.
+        index: Place of the scale among all, finest first; the finest also takes smaller
+            faces, the coarsest larger ones.
+        count: Number of scales.
+    """
+    sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1)) * scale
+    large_enough = (sides >= SMALLEST_PX) | (index == 0)
+    return np.asarray(large_enough & ((sides <= LARGEST_PX) | (index == count - 1)))

@@ -1,0 +1,43 @@
+"""Rules of the tracker: when a face is followed, lost, confirmed and found again."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrackRules:
+    """Rules of following, losing and finding faces. Lengths are in box sides."""
+
+    detect_every: int = 15
+    """Frames between two runs of the detector while every face is followed."""
+    detect_every_when_lost: int = 2
+    """The same while there is no face, or one is lost or doubtful."""
+    max_lost_s: float = 2.0
+    """Seconds for which a lost face keeps its track id."""
+    max_step: float = 0.6
+    """Distance that a face moves between two frames, at most."""
+    max_scale_change: float = 1.4
+    """Factor by which the size of a face changes between two frames, at most."""
+    duplicate_distance: float = 0.25
+    """Mean landmark distance below which two tracks follow the same face."""
+    new_face_score: float = 0.7
+    """Detector score below which a new face is doubtful, except in the first frame;
+    doubtful faces are not reported until they are confirmed."""
+    min_hits: int = 3
+    """Consecutive detections that confirm a doubtful face."""
+    confirm_score: float = 0.8
+    """Mean landmark score that confirming a doubtful face also needs."""
+    keep_score: float = 0.7
+    """Mean landmark score that keeps a face which the detector no longer finds."""
+    max_misses: int = 2
+    """Consecutive misses that end the track of a face of a lower score."""
+    reid_similarity: float = 0.85
+    """Correlation of appearances above which a face may have returned anywhere."""
+    reid_similarity_nearby: float = 0.6
+    """The same near where it was lost; 95 % of different people are below it."""
+    flash_change: float = 0.12
+    """Sudden color change, in standard deviations, that faces must survive."""
+    cut_change: float = 0.5
+    """The same for a new scene; positions before the cut no longer count."""
+
+
+RULES = TrackRules()

@@ -1,0 +1,36 @@
+"""Acceptance: detections with doubtful landmarks and duplicates are dropped."""
+
+import numpy as np
+
+from lineament.inference.acceptance import is_same_face, keep_confident
+from lineament.schemes import scheme
+
+FACE = scheme("ibug68").mean_shape * 100 + 200
+
+
+def moved(x):
+    return FACE + np.array([x, 0])
+
+
+def scored(*means):
+    return np.repeat(np.array(means)[:, None], 68, 1)
+
+
+def test_faces_below_the_score_threshold_are_dropped_and_the_order_is_kept():
+    faces = np.stack([FACE, FACE + 300, FACE + 600])
+    assert keep_confident(faces, scored(0.5, 0.3, 0.9), 0.4) == [0, 2]
+    assert keep_confident(faces, scored(0.5, 0.3, 0.9), 0.0) == [0, 1, 2]
+    # a mean at the threshold is enough
+    assert keep_confident(faces, scored(0.75, 0.5, 0.25), 0.5) == [0, 1]
+
+
+def test_of_two_boxes_of_one_face_the_better_one_is_kept():
+    # 5 px apart on a face with a box side of 100 px, where the limit is 10
+    faces = np.stack([FACE, moved(5), moved(20)])
+    assert keep_confident(faces, scored(0.6, 0.8, 0.7), 0.4) == [1, 2]
+    assert is_same_face(FACE, moved(9))
+    assert not is_same_face(FACE, moved(11))
+
+
+def test_no_face_gives_no_rows():
+    assert keep_confident(np.zeros((0, 68, 2)), np.zeros((0, 68)), 0.4) == []

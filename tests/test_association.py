@@ -1,0 +1,70 @@
+"""Association: each lost face returns once, as the new face it matches best."""
+
+import numpy as np
+import pytest
+
+from lineament.schemes import scheme
+from lineament.tracking.association import (
+    find_duplicates,
+    is_plausible,
+    is_same_box,
+    match_lost,
+)
+from lineament.tracking.rules import TrackRules
+from lineament.tracking.tracked_face import FaceObservation, TrackedFace, appearance_of
+from scenes import scene
+
+RULES = TrackRules()
+SIZE = (320, 240)
+FRAME = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
+AT = {"astronaut": (90, 125), "grace_hopper": (230, 125)}
+
+
+def seen(x, y, side=70):
+    landmarks = scheme("ibug68").mean_shape * side + [x, y]
+    return FaceObservation(landmarks, np.full(68, 0.9), np.ones(68))
+
+
+def tracked(name):
+    here = seen(*AT[name])
+    return TrackedFace(1, here.landmarks, 0.9, appearance_of(FRAME, here.box), None)
+
+
+@pytest.mark.parametrize(
+    ("x", "side", "plausible"),
+    [(90, 70, True), (130, 70, True), (140, 70, False), (90, 95, True), (90, 105, False)],
+)
+def test_a_face_neither_jumps_nor_changes_its_size_suddenly(x, side, plausible):
+    # limits: 0.6 sides of 70 px are 42 px; 1.4 times 70 px are 98 px
+    assert is_plausible(tracked("astronaut"), seen(x, 125, side), SIZE, RULES) == plausible
+
+
+def test_a_face_whose_center_left_the_image_is_not_plausible():
+    face = TrackedFace(1, seen(10, 125).landmarks, 0.9, np.zeros((12, 12, 3)), None)
+    assert is_plausible(face, seen(5, 125), SIZE, RULES)
+    assert not is_plausible(face, seen(-5, 125), SIZE, RULES)
+
+
+def test_of_two_tracks_on_one_face_the_one_that_matches_worse_is_the_duplicate():
+    here = {name: tracked(name) for name in AT}
+    on_one = {here["astronaut"]: seen(90, 125), here["grace_hopper"]: seen(95, 125)}
+    assert find_duplicates(on_one, FRAME, RULES) == [here["grace_hopper"]]
+    apart = {here["astronaut"]: seen(90, 125), here["grace_hopper"]: seen(230, 125)}
+    assert find_duplicates(apart, FRAME, RULES) == []
+
+
+def test_lost_faces_return_as_the_faces_they_look_like_whatever_the_order():
+    lost = [tracked("astronaut"), tracked("grace_hopper")]
+    for face in lost:
+        face.lost_at_cut = True  # the last position says nothing
+    new = [seen(*AT["grace_hopper"]), seen(*AT["astronaut"])]
+    assert match_lost(lost, new, FRAME, RULES) == {0: lost[1], 1: lost[0]}
+    assert match_lost(lost[:1], new, FRAME, RULES) == {1: lost[0]}
+    assert match_lost([], new, FRAME, RULES) == {}
+
+
+def test_boxes_of_one_face_overlap_or_hold_its_center():
+    box = np.array([0.0, 0, 10, 10])
+    assert is_same_box(box, np.array([4.0, 4, 40, 40]))  # its center is in the other
+    assert is_same_box(box, np.array([5.5, 0, 12, 10]))  # an overlap of 45 / 120
+    assert not is_same_box(box, np.array([7.0, 0, 17, 10]))  # of 30 / 170

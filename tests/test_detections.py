@@ -1,0 +1,82 @@
+"""Detections: landmarks of detectors are kept with their scheme through every step."""
+
+import numpy as np
+import pytest
+
+from lineament.errors import SchemeError, ShapeError
+from lineament.inference.detections import (
+    Detections,
+    as_detections,
+    as_detector,
+    concatenate,
+    empty_detections,
+)
+from lineament.inference.nms import nms
+
+BOXES = np.array([[0.0, 0, 20, 20], [1, 0, 21, 20], [50, 50, 80, 80]])
+FIVE = np.array([[5.0, 6], [15, 6], [10, 10], [6, 15], [14, 15]])
+IMAGE = np.zeros((90, 90, 3), np.uint8)
+
+
+def found(scores=(0.5, 0.9, 0.7), scheme="five"):
+    landmarks = None if scheme is None else FIVE + BOXES[:, None, :2]
+    return Detections(BOXES, np.array(scores), np.zeros(3), landmarks, scheme)
+
+
+def test_landmarks_stay_with_their_boxes_through_sorting_suppression_and_joining():
+    # the second box overlaps the first and is better
+    kept = nms(as_detections(found()), 0.4)
+    assert kept.boxes[:, 0].tolist() == [1, 50]
+    both = concatenate([kept, as_detections(found())])
+    for part in (as_detections(found()), kept, both, both.take([1, 0])):
+        assert part.scheme == "five"
+        np.testing.assert_array_equal(part.landmarks, FIVE + part.boxes[:, None, :2])
+
+
+def test_detections_without_landmarks_stay_without():
+    kept = nms(as_detections(found(scheme=None)), 0.4)
+    assert (kept.landmarks, kept.scheme, len(kept)) == (None, None, 2)
+    assert concatenate([kept, empty_detections()]).landmarks is None
+
+
+def test_landmarks_of_two_schemes_are_not_joined():
+    with pytest.raises(SchemeError, match="the schemes None, five cannot be joined"):
+        concatenate([found(), found(scheme=None)])
+
+
+def test_no_face_still_has_the_scheme():
+    assert empty_detections("five").landmarks.shape == (0, 5, 2)
+    assert as_detector(lambda image: [], "five")(IMAGE).scheme == "five"
+    assert as_detector(lambda image: None)(IMAGE).scheme is None
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "scheme", "message"),
+    [
+        (np.zeros((3, 4, 2)), "five", r"shape \(3, 4, 2\); wanted finite \(3, 5, 2\)"),
+        (np.full((3, 5, 2), np.nan), "five", r"wanted finite \(3, 5, 2\), the points of five"),
+        (np.zeros((3, 5, 2)), None, "have a scheme or landmarks alone; wanted both"),
+        (None, "five", "have a scheme or landmarks alone; wanted both"),
+    ],
+)
+def test_landmarks_that_do_not_fit_the_boxes_or_the_scheme_are_refused(landmarks, scheme, message):
+    with pytest.raises(ShapeError, match=message):
+        as_detections(Detections(BOXES, np.ones(3), np.zeros(3), landmarks, scheme))
+
+
+def test_a_detector_keeps_to_the_scheme_it_states():
+    assert as_detector(lambda image: found(), "five")(IMAGE).scheme == "five"
+    with pytest.raises(SchemeError, match="found landmarks of None; wanted five, as stated"):
+        as_detector(lambda image: BOXES, "five")(IMAGE)
+
+
+def test_a_detector_object_states_its_scheme_by_an_attribute():
+    class OfFive:
+        scheme = "five"
+
+        def __call__(self, image):
+            return found()
+
+    assert as_detector(OfFive()).scheme == "five"
+    assert as_detector(OfFive(), "ibug68").scheme == "ibug68"
+    assert as_detector(lambda image: BOXES).scheme is None
