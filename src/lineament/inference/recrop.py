@@ -13,7 +13,7 @@ SEARCH_ROLLS_DEG = (90.0, 180.0, -90.0)
 
 @dataclass(frozen=True)
 class RecropPolicy:
-    """Rules for cropping a face again, chosen by `scripts/choose_recut.py`."""
+    """Rules for cropping a face again, chosen by `bench/choose_recrop.py`."""
 
     min_score: float = 0.7
     """Mean landmark score below which other angles are tried."""

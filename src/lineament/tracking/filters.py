@@ -37,7 +37,7 @@ FILTERS: dict[str, tuple[Settings, Settings]] = {
     ),
 }
 """Filters of pose and shape by name; rounded from a search by
-`scripts/choose_smoothing.py` on clips of validation faces and real ones."""
+`bench/choose_filters.py` on clips of validation faces and real ones."""
 DEFAULT = "one-euro"
 
 
