@@ -25,8 +25,8 @@ from lineament.evaluation.detection import (
 )
 from lineament.export.detector import write_card
 from lineament.geometry import apply_affine, box_center, box_side, similarity
-from lineament.inference.detector_adapters import to_tight
 from lineament.inference.callable_detector import as_detector
+from lineament.inference.detector_adapters import to_tight
 from lineament.inference.face_detector import FaceDetector
 from lineament.io.image import read_image
 

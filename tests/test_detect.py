@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from lineament.errors import ExtraError, ModelError, ShapeError
 from lineament.geometry import iou
-from lineament.inference.detector_adapters import mediapipe, to_tight, yunet
 from lineament.inference.callable_detector import as_detections, as_detector
 from lineament.inference.detections import Detections, empty_detections
+from lineament.inference.detector_adapters import mediapipe, to_tight, yunet
 from lineament.inference.face_detector import FaceDetector, pad_to_multiple, tile_spans
 from lineament.inference.nms import fuse_scales, nms
 

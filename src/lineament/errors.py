@@ -3,11 +3,11 @@
 LineamentError
 ├── InputError (ValueError)        the input cannot be used
 │   ├── ImageError                 not an image, truncated, too large
-│   ├── ShapeError                 an array of the wrong shape or with values that are not finite
+│   ├── ShapeError                 an array of the wrong shape, or not finite
 │   ├── SchemeError                landmarks of another scheme, an unknown scheme
 │   ├── DataError                  a data set that is absent, short or badly annotated
 │   ├── RecipeError                a recipe with an unknown key or a value out of range
-│   └── ProtocolError              a report or prediction file that does not match its protocol
+│   └── ProtocolError              a report or prediction file unlike its protocol
 └── WorkError (RuntimeError)       the work could not be done
     ├── ModelError                 a model file that is missing, foreign or broken
     ├── ExportError                an export that would change the model's results

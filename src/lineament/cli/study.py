@@ -1,13 +1,16 @@
 """`lineament study`: train the rows of a table and print it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .app import app, need_torch, note, show
 from .options import Cache, Data
 from .train import Changes, training_report
+
+if TYPE_CHECKING:
+    from ..study.run import StudyOptions
 
 
 @app.command()
@@ -48,11 +51,8 @@ def study(
     need_torch()
     from ..data.sample import cache_root, data_root
     from ..recipe_file import parse_override
-    from ..study.run import StudyOptions, hardware, run_study
-    from ..study.settings import read_study
-    from ..study.table import write_page
+    from ..study.run import StudyOptions
 
-    parsed: dict[str, Any] = dict(parse_override(text) for text in changes or ())
     options = StudyOptions(
         data_root(data),
         cache_root(cache),
@@ -62,17 +62,26 @@ def study(
         budget_minutes,
         final,
         together,
-        parsed,
+        dict(parse_override(text) for text in changes or ()),
     )
-    settings = read_study(file)
+    _run(file, options, out)
+
+
+def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
+    """Run the study in `file`, print its table, and write its page to `out`."""
+    from ..study.run import hardware, run_study
+    from ..study.settings import read_study
+    from ..study.table import write_page
+
+    study = read_study(file)
     with training_report(0) as report:
-        table = run_study(settings, file, options, note, lambda name, progress: report(progress))
+        table = run_study(study, file, options, note, lambda name, progress: report(progress))
     show(table.markdown())
     if out is not None:
-        used = ", ".join(str(seed) for seed in options.seeds or settings.seeds)
-        command = f"lineament study {file}{' --final' if final else ''}"
-        write_page(table, out, command, [f"Seeds {used}; {hardware()}."])
-        note(f"written: {out}")
+        seeds = ", ".join(str(seed) for seed in options.seeds or study.seeds)
+        command = f"lineament study {file}{' --final' if options.final else ''}"
+        write_page(table, out, command, [f"Seeds {seeds}; {hardware()}."])
+        note(f"page -> {out}")
 
 
 def _numbers(text: str) -> list[int]:
