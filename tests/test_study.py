@@ -11,7 +11,8 @@ pytest.importorskip("torch")
 
 from faces import write_faces
 from lineament.errors import RecipeError, TrainError
-from lineament.study.columns import COLUMNS, Column, FinishedRun, column, each
+from lineament.study.columns import COLUMNS, Column, column, each
+from lineament.study.finished_run import FinishedRun
 from lineament.study.plan import fit_budget, is_done, plan_runs
 from lineament.study.run import StudyOptions, run_study
 from lineament.study.settings import read_study

@@ -3,32 +3,26 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from ..data.crop_cache import CropCache, plain_landmarks
-from ..data.mixture import read_mixture
 from ..data.readers.registry import read_data
 from ..data.training_crops import Source, TrainingCrops
 from ..errors import ExportError, RecipeError, did_you_mean
 from ..evaluation.evaluate import evaluate
 from ..evaluation.protocols import PROTOCOLS, protocol
-from ..export.export import export_checkpoint
 from ..inference.predictor import Predictor
 from ..inference.speed import time_file
-from ..models.landmark_net import LandmarkNet
 from ..models.profile import multiply_adds, parameters
-from ..recipe import Augmentation, Recipe
+from ..recipe import Augmentation
 from ..tracking.tracker import Tracker
-from ..training.build import load_any, load_trained
 from ..training.checkpoint import load_checkpoint
-from ..training.validate import interocular_nmes, predict_plain
+from ..training.validate import interocular_nmes
+from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
 from .tracked_clips import clip_errors
 
@@ -48,56 +42,6 @@ HARDER = Augmentation.model_validate(
 DRAWS = 3
 """Augmented copies of each validation face in the column `harder`."""
 NME_KEY = "validation_nme_onnx"
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """A finished training and what columns need of it."""
-
-    name: str
-    checkpoint: Path
-    data_root: Path
-    cache: Path
-
-    @cached_property
-    def trained(self) -> tuple[LandmarkNet, Recipe]:
-        """Averaged network and recipe."""
-        return load_trained(self.checkpoint)
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        """Recipe of the run; that of a tracker, too."""
-        return load_any(self.checkpoint)[1]
-
-    @cached_property
-    def validation_faces(self) -> CropCache:
-        """Validation faces of the first data set that has some."""
-        recipe = self.recipe
-        crop = recipe.model.size, recipe.model.padding
-        found = read_mixture(recipe.data, recipe.scheme, self.data_root, self.cache, crop=crop)[1]
-        return next(iter(found.values()))
-
-    def validation_nmes(self, decoder: str | None = None) -> NDArray[np.float64]:
-        """NME of each validation face, fractions, with another decoder of the head if given."""
-        net, recipe = self.trained
-        head = net.head
-        own = getattr(head, "decoder", None)
-        if decoder is not None:
-            head.decoder = decoder  # type: ignore[assignment]
-        found, _ = predict_plain(net, self.validation_faces, recipe.model.padding)
-        if decoder is not None:
-            head.decoder = own  # type: ignore[assignment]
-        truth = plain_landmarks(self.validation_faces, net.size, recipe.model.padding)
-        return interocular_nmes(found, truth, recipe.scheme)
-
-    def exported(self, int8: bool = False) -> Path:
-        """ONNX file of the checkpoint, exported if it is missing or older than the checkpoint."""
-        name = "int8" if int8 else "final"
-        path = self.checkpoint.with_name(f"{name}.onnx")
-        if not path.exists() or path.stat().st_mtime < self.checkpoint.stat().st_mtime:
-            folder = self.checkpoint.parent
-            export_checkpoint(self.checkpoint, folder, name, int8, self.data_root, self.cache)
-        return path
 
 
 @dataclass(frozen=True)

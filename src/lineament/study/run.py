@@ -17,7 +17,8 @@ from ..training.prune.task import trainer_for
 from ..training.scheduler import Run, train_together
 from ..training.temporal.task import Refiner
 from ..training.trainer import Progress, Trainer
-from .columns import FinishedRun, column
+from .columns import column
+from .finished_run import FinishedRun
 from .plan import MINUTES, Plan, PlannedRun, fit_budget, is_done, plan_runs, read_minutes
 from .prune_sweep import sweep
 from .settings import Study

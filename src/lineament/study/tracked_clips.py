@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from ..data.synthetic_clips import ClipSettings, make_clip
 from ..geometry import Array
 from ..tracking.tracker import Tracker
-
-if TYPE_CHECKING:
-    from .columns import FinishedRun
+from .finished_run import FinishedRun
 
 SEED = 2_000_000
 """First seed of the clips, apart from those of training and validation."""
@@ -35,7 +33,7 @@ class ClipErrors(NamedTuple):
     """(T, N): points behind an occluder."""
 
 
-def clip_errors(runs: Sequence["FinishedRun"], which: Which) -> list[float]:
+def clip_errors(runs: Sequence[FinishedRun], which: Which) -> list[float]:
     """Return the mean error of each tracker, a fraction, or the number of frames that it lost.
 
     Args:
@@ -79,14 +77,14 @@ def long_occluded(occluded: NDArray[np.bool_], frames: int) -> NDArray[np.bool_]
 _MEASURED: dict[Path, ClipErrors] = {}
 
 
-def _on_clips(model: Path, run: "FinishedRun") -> ClipErrors:
+def _on_clips(model: Path, run: FinishedRun) -> ClipErrors:
     """Track every clip with the exported `model`; measured once per process."""
     if model not in _MEASURED:
         _MEASURED[model] = _track(model, run)
     return _MEASURED[model]
 
 
-def _track(model: Path, run: "FinishedRun") -> ClipErrors:
+def _track(model: Path, run: FinishedRun) -> ClipErrors:
     faces = run.validation_faces
     chosen = np.linspace(0, len(faces) - 1, CLIPS).round().astype(int)
     settings = ClipSettings(frames=FRAMES, occluders=FRAMES // 50 or 1)
