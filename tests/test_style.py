@@ -60,7 +60,7 @@ def test_one_job_has_one_home(pattern):
 @pytest.mark.parametrize(
     ("question", "file", "word"),
     [
-        ("where is the Kalman filter", "tracking/filters.py", "class Kalman"),
+        ("where is the Kalman filter", "tracking/kalman.py", "class Kalman"),
         ("where is the ONNX gate", "export/gate.py", "class Gate"),
         ("where are channels pruned", "training/prune/channels.py", "def "),
         ("how is a COCO file read", "data/readers/coco.py", "def read_coco"),
