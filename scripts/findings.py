@@ -30,7 +30,7 @@ from lineament.evaluation.protocols import protocol
 from lineament.export.export import export_checkpoint
 from lineament.inference.predictor import Predictor
 from lineament.recipe import Augmentation, Recipe, read_recipe
-from lineament.training.build import as_its_start, load_trained, read_trained
+from lineament.training.build import adopt_architecture, load_trained, read_trained
 from lineament.training.curves import read_log
 from lineament.training.resume import changed_keys
 from lineament.training.validate import interocular_nmes, predict_plain
@@ -118,7 +118,7 @@ def ended(checkpoint: Path, recipe: Recipe) -> bool:
     if not checkpoint.exists():
         return False
     state = read_trained(checkpoint)[0]
-    wanted = as_its_start(recipe, checkpoint)
+    wanted = adopt_architecture(recipe, checkpoint)
     if state["step"] < wanted.train.steps:
         return False
     changed = changed_keys(json.loads(state["recipe"]), wanted)

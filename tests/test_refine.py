@@ -302,7 +302,7 @@ def test_a_checkpoint_says_what_it_is(root, detector, tmp_path):
     made = recipe(root, detector, **{"train.steps": 1})
     tracker = trainer(root, made, tmp_path / "run").run()
     with pytest.raises(
-        ModelError, match=r"a tracker, which remembers frames; give the checkpoint of its detector"
+        ModelError, match=r"a tracker, which carries state from frame to frame; give"
     ):
         load_trained(tracker)
     # the recipe of a detector may have the part for its tracker

@@ -24,7 +24,12 @@ from lineament.recipe import SlimSettings, make_recipe
 from lineament.study import prune_sweep as slim_sweep
 from lineament.study.prune_sweep import sweep
 from lineament.training.batch import Batch
-from lineament.training.build import as_its_start, build_model, load_trained, start_from
+from lineament.training.build import (
+    adopt_architecture,
+    build_model,
+    load_initial_weights,
+    load_trained,
+)
 from lineament.training.checkpoint import load_checkpoint
 from lineament.training.landmark_task import LandmarkTask
 from lineament.training.layer_shapes import fit_shapes
@@ -147,10 +152,10 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
     bare = small(
         faces, steps=1, slim=False, model={"backbone": "hr-supernet", "imagenet": False, "size": 64}
     )
-    again = as_its_start(bare.model_copy(update={"init_from": cuts[1].checkpoint}))
+    again = adopt_architecture(bare.model_copy(update={"init_from": cuts[1].checkpoint}))
     assert again.model.architecture == recipe.model.architecture
     fresh = build_model(again)
-    start_from(
+    load_initial_weights(
         fresh,
         again.model_copy(update={"init_from": str(tmp_path / "run/threshold-0.1/checkpoint.pt")}),
     )
@@ -249,9 +254,9 @@ def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_p
     assert cuts[1].parameters < 0.5 * cuts[0].parameters
     path = cuts[1].checkpoint
     more = small(faces, steps=1, slim=False, model=model, init_from=path)
-    again = as_its_start(more)
+    again = adopt_architecture(more)
     fresh = build_model(again)
-    start_from(fresh, again)
+    load_initial_weights(fresh, again)
     assert all(
         torch.equal(a, b)
         for a, b in zip(load_trained(Path(path))[0].parameters(), fresh.parameters(), strict=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -57,9 +58,9 @@ class Batch:
                 changed[part] = change(tensor)
         return Batch(**changed)
 
-    def to(self, device: object) -> "Batch":
+    def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`; copies from pinned memory do not wait."""
-        return self.map(lambda tensor: tensor.to(device, non_blocking=True))  # type: ignore[call-overload]
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
         """Return the batch in memory that a GPU copies from; called by torch's loader."""

@@ -33,8 +33,9 @@ class Place:
     def __init__(self, wanted: str) -> None:
         self.device = find_device(wanted)
         self.on_gpu = self.device.type == "cuda"
-        self.stream = torch.cuda.Stream(self.device) if self.on_gpu else None  # type: ignore[no-untyped-call]
-        if self.stream is not None:
+        self.stream: torch.cuda.Stream | None = None
+        if self.on_gpu:
+            self.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
             self.stream.wait_stream(torch.cuda.current_stream(self.device))
 
     def here(self) -> AbstractContextManager[object]:

@@ -8,7 +8,7 @@ from ..errors import RecipeError
 from ..models.heads.heatmap import STRIDE
 from ..recipe import Recipe
 from .batch import Batch
-from .build import as_its_start, build_model, start_from
+from .build import adopt_architecture, build_model, load_initial_weights
 from .losses import check_losses, present, total_loss
 from .task import Context, Samples, Task
 from .validate import validate
@@ -38,14 +38,14 @@ class LandmarkTask(Task):
         return (self.recipe.init_from, *self.recipe.init_parts.values())
 
     def build(self, context: Context) -> nn.Module:
-        self.recipe = as_its_start(self.recipe, context.resume_from)
+        self.recipe = adopt_architecture(self.recipe, context.resume_from)
         return self.new_network(context)
 
     def new_network(self, context: Context) -> nn.Module:
         """Return a network of the recipe; the checkpoint of a resumed run will fill it."""
         model = build_model(self.recipe, context.resume_from)
         if context.resume_from is None:
-            start_from(model, self.recipe)
+            load_initial_weights(model, self.recipe)
         return model
 
     def samples(self, context: Context) -> Samples:

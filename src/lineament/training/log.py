@@ -1,4 +1,4 @@
-"""The log of a training: a CSV file that any tool reads, and TensorBoard where it is installed."""
+"""Log of a training: a CSV file, and TensorBoard if it is installed."""
 
 import csv
 import time
@@ -12,7 +12,7 @@ from ..recipe import TrainSettings
 
 
 class TrainLog:
-    """Appends to `folder`/log.csv; rows after `step`, left by a killed run, are dropped first."""
+    """Append to `folder`/log.csv; rows after `step`, left by a killed run, are dropped first."""
 
     def __init__(self, folder: Path, step: int, metric: str = "nme") -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -20,8 +20,8 @@ class TrainLog:
         kept = [row for row in self._rows() if int(row["step"]) <= step] if step else []
         self.fields = list(kept[0]) if kept else []
         if kept:
-            with atomic_path(self.path) as beside:
-                self._write(beside, kept, "w")
+            with atomic_path(self.path) as partial:
+                self._write(partial, kept, "w")
         else:
             self.path.unlink(missing_ok=True)
         self.board = _tensorboard(folder, step)
@@ -30,8 +30,8 @@ class TrainLog:
         if not self.path.exists():
             return []
         text = self.path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]  # a kill may have cut the last row
-        return list(csv.DictReader(whole.splitlines()))
+        complete = text[: text.rfind("\n") + 1]  # a killed run may have broken off in its last row
+        return list(csv.DictReader(complete.splitlines()))
 
     def _write(self, path: Path, rows: list[dict[str, Any]], mode: str) -> None:
         with path.open(mode, newline="", encoding="utf-8") as file:
@@ -50,19 +50,14 @@ class TrainLog:
         speed: float,
         validation: dict[str, float] | None,
     ) -> None:
-        """One row; `validation`: NME by data set, as fractions, or None."""
-        scalars = {f"loss_{name}": value for name, value in losses.items()} | {
-            "lr": lr,
-            "faces_per_second": speed,
-        }
+        """Write a row, with the validation results by name if there are any."""
+        scalars = {f"loss_{name}": value for name, value in losses.items()}
+        scalars |= {"lr": lr, "faces_per_second": speed}
         results = {f"{self.metric}_{name}": value for name, value in (validation or {}).items()}
         rounded = {name: f"{value:.6g}" for name, value in scalars.items()}
-        # one column for all data sets, so that the header is whole from the first row on
-        row = {
-            "step": step,
-            **rounded,
-            "validation": " ".join(f"{k}={v:.6f}" for k, v in results.items()),
-        }
+        # one column for all results, so that the header is complete from the first row on
+        text = " ".join(f"{name}={value:.6f}" for name, value in results.items())
+        row = {"step": step, **rounded, "validation": text}
         self.fields = self.fields or list(row)
         self._write(self.path, [row], "a")
         if self.board:
@@ -70,7 +65,7 @@ class TrainLog:
                 self.board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Ends the TensorBoard file."""
+        """End the TensorBoard file."""
         if self.board:
             self.board.close()
 

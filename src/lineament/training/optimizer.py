@@ -7,34 +7,30 @@ from ..recipe import TrainSettings
 
 
 def make_optimizer(model: nn.Module, train: TrainSettings) -> torch.optim.Optimizer:
-    """AdamW or Adam; the backbone at its own rate, norms and biases without decay."""
+    """Return AdamW or Adam; the backbone has its own rate, norms and biases do not decay."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         groups.setdefault(("backbone." in name, parameter.ndim > 1), []).append(parameter)
-    listed = [
-        {
-            "params": parameters,
-            "factor": train.backbone_lr if backbone else 1.0,
-            "weight_decay": train.weight_decay * decays,
-        }
-        for (backbone, decays), parameters in sorted(groups.items())
-    ]
+    listed = []
+    for (backbone, decays), parameters in sorted(groups.items()):
+        factor = train.backbone_lr if backbone else 1.0
+        decay = train.weight_decay * decays
+        listed.append({"params": parameters, "factor": factor, "weight_decay": decay})
     kind = torch.optim.AdamW if train.optimizer == "adamw" else torch.optim.Adam
     return kind(listed, lr=train.lr, fused=True)
 
 
 def keep_rates_on(device: torch.device, optimizer: torch.optim.Optimizer) -> None:
-    """Makes the learning rates of `optimizer` what its steps may read: of a CUDA graph, numbers on the device."""
+    """Keep the learning rates where a step reads them: on a GPU, as tensors for CUDA graphs."""
     captured = device.type == "cuda"
     for group in optimizer.param_groups:
+        rate = float(group["lr"])
         group["capturable"] = captured
-        group["lr"] = (
-            torch.tensor(float(group["lr"]), device=device) if captured else float(group["lr"])
-        )
+        group["lr"] = torch.tensor(rate, device=device) if captured else rate
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Gives each group of `optimizer` its part of the learning rate `rate`."""
+    """Set the learning rate of each group to its factor of `rate`."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(group["factor"] * rate)

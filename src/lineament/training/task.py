@@ -20,7 +20,6 @@ from ..recipe import Recipe
 from .batch import Batch
 from .optimizer import make_optimizer
 
-
 Mixture = tuple[list[Source], dict[str, CropCache]]
 """Sources to train on, and the validation faces by data set."""
 
@@ -43,6 +42,7 @@ class Context:
     """The surroundings of a run."""
 
     data_root: Path
+    """Folder of the data sets."""
     cache: Path
     """Folder for prepared crops, clips and teacher landmarks."""
     device: torch.device
@@ -51,6 +51,7 @@ class Context:
     resume_from: Path | None = None
     """The run's own checkpoint, if it is resumed: its weights replace those that `build` gives."""
     note: Callable[[str], None] = lambda line: None
+    """Takes plain lines, e.g. about missing data."""
 
 
 class Task(ABC):

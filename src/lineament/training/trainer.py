@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.mixture import Mixture, read_mixture
-from ..errors import ExtraError, RecipeError, TrainError
+from ..errors import ExtraError, TrainError
 from .batch import Batch
 from .checkpoint import load_checkpoint, save_checkpoint
 from .curves import draw_curves
@@ -68,11 +68,8 @@ class Trainer:
         Args:
             task: What is trained, by its recipe.
             folder: The run's own folder.
-            data_root: Folder of the data sets.
-            cache: Folder for crops and other prepared data.
             resume: Continue from the checkpoint in `folder`.
-            note: Takes plain lines, e.g. about missing data.
-            read: Replaces read_mixture.
+            data_root, cache, note, read: As in Context.
 
         Raises:
             TrainError: If `folder` holds a run without `resume`, or none with it.
@@ -86,38 +83,31 @@ class Trainer:
         if train.threads:
             torch.set_num_threads(train.threads)
         self.processes = join()
-        if train.batch < self.processes.world * train.accumulate:
-            raise RecipeError(
-                f"train.batch is {train.batch}, less than {self.processes.world} processes x "
-                f"{train.accumulate} accumulated batches; wanted at least one face in each: "
-                "raise train.batch"
-            )
+        self.processes.check_batch(train)
         self.note = note if self.processes.first else lambda line: None
         self.place = Place(train.device)
         self.device = self.place.device
-        resume_from = self.path if resume else None
-        context = Context(data_root, cache, self.device, read, resume_from, self.note)
-        with self.place.here():
-            model = task.build(context)
-            self.frozen_norms = freeze(model, train.freeze)
-            self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            with self.processes.first_ahead():
-                self.samples = task.samples(context)
-        self.recipe = task.recipe
-        keep_freed_memory()
-        if self.processes.world > 1:
-            use_global_norms(self.model)
-        with self.place.here():
-            self.average = EMA(self.model, train.ema)
-            self.optimizer = task.make_optimizer(self.model)
-            keep_rates_on(self.device, self.optimizer)
         # no graph holds several passes per step, or gradients that go through other processes
         alone = self.processes.world == 1 and train.accumulate == 1
         self.captured = Captured(self._step, self.device) if self.place.on_gpu and alone else None
         self.loss_names: tuple[str, ...] = ()
         self.step = 0
-        if resume:
-            with self.place.here():
+        resume_from = self.path if resume else None
+        context = Context(data_root, cache, self.device, read, resume_from, self.note)
+        with self.place.here():
+            self.model = task.build(context)
+            self.frozen_norms = freeze(self.model, train.freeze)
+            self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            with self.processes.first_ahead():
+                self.samples = task.samples(context)
+            self.recipe = task.recipe
+            keep_freed_memory()
+            if self.processes.world > 1:
+                use_global_norms(self.model)
+            self.average = EMA(self.model, train.ema)
+            self.optimizer = task.make_optimizer(self.model)
+            keep_rates_on(self.device, self.optimizer)
+            if resume:
                 self._restore()
 
     @property

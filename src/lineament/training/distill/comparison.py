@@ -178,7 +178,7 @@ def pixel_loss(own: TeacherOutput, taught: TeacherOutput) -> Tensor:
 
 
 def level_loss(own: TeacherOutput, taught: TeacherOutput) -> Tensor:
-    """Return the sum (B,) of the pair-wise losses of all levels.    Source: Light-ResNet50, eq. 6."""
+    """Return the sum (B,) of the pair-wise losses of all levels (Light-ResNet50, eq. 6)."""
     each = []
     for stride in sorted(own.levels.keys() & taught.levels.keys()):
         level = own.levels[stride]

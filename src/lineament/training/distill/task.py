@@ -16,7 +16,7 @@ from ...models.heads.heatmap import STRIDE, HeadOutput
 from ...models.landmark_net import LandmarkNet
 from ...recipe import DistillSettings, Recipe
 from ..batch import Batch
-from ..build import build_model, start_from
+from ..build import build_model, load_initial_weights
 from ..landmark_task import LandmarkTask
 from ..losses import total_loss
 from ..task import Context
@@ -90,7 +90,7 @@ class DistillTask(LandmarkTask):
             starts = k == 0 or not settings.random_init_peers
             if context.resume_from is None and starts:
                 drawn = {key: value.clone() for key, value in student.head.state_dict().items()}
-                start_from(student, recipe)
+                load_initial_weights(student, recipe)
                 if k > 0:
                     student.head.load_state_dict(drawn)
             students.append(student)

@@ -1,4 +1,4 @@
-"""A teacher's outputs, and maps, crops and landmarks at another network's size. Depends on torch."""
+"""Outputs of a teacher, and maps, crops and landmarks at another size. Depends on torch."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -86,7 +86,7 @@ def output_shapes(net: LandmarkNet) -> TeacherOutput:
 
 
 def resize_crops(crops: Tensor, size: int) -> Tensor:
-    """Return uint8 `crops` (B, S, S, 3) at `size`, averaged at half the size and below as `warp` does."""
+    """Return uint8 `crops` (B, S, S, 3) at `size`; as in `warp`, half the size averages."""
     if crops.shape[1] == size:
         return crops
     x = crops.permute(0, 3, 1, 2).float()
