@@ -1,4 +1,4 @@
-"""On a GPU a step becomes a graph: the law that lets it, held where there is none, and the rates it reads."""
+"""Steps can become CUDA graphs: they neither wait for the device nor copy numbers to it."""
 
 import pytest
 
@@ -19,13 +19,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 WAITS = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique")
-"""Operations whose answer the program waits for."""
+"""Operations whose result the program waits for."""
 BRINGS = ("lift_fresh", "lift_fresh_copy")
-"""What makes a tensor of numbers of the program, on a GPU brought there at each step."""
+"""Operations that make a tensor of Python numbers, copied to a GPU in each step."""
 
 
 class Watch(TorchDispatchMode):
-    """Lists the operations that a graph of the step would not hold."""
+    """Record the operations that a graph cannot hold."""
 
     def __init__(self):
         super().__init__()
@@ -39,7 +39,7 @@ class Watch(TorchDispatchMode):
 
 
 def watched(run):
-    """What of the losses of `run`, forward and backward, a graph would not hold."""
+    """Return the operations of the losses, forward and backward, that a graph cannot hold."""
     crops, points = (
         torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8),
         torch.rand(2, 68, 2) * 60,
@@ -51,7 +51,7 @@ def watched(run):
     return watch.found
 
 
-def test_the_watch_sees_what_waits_and_what_brings():
+def test_the_watch_sees_waits_and_copies():
     with Watch() as watch:
         torch.tensor([1.0, 2.0])[torch.tensor([True, False])]
         torch.ones(1).item()
@@ -69,7 +69,7 @@ def test_the_watch_sees_what_waits_and_what_brings():
         ("attentive1d-gaussian", {"mse_1d": 1.0}),
     ],
 )
-def test_a_step_neither_waits_for_the_device_nor_brings_numbers_there(
+def test_a_step_neither_waits_for_the_device_nor_copies_numbers_to_it(
     head, losses, faces, tmp_path
 ):
     recipe = small(faces, losses=losses, **{"model.head": head})
@@ -98,7 +98,7 @@ def test_nor_does_any_backbone(backbone, faces, tmp_path):
     assert watched(trainer(recipe, tmp_path / "run", kind=kind)) == set()
 
 
-def test_rates_are_numbers_where_no_graph_reads_them(faces):
+def test_rates_are_plain_numbers_on_a_cpu(faces):
     model, recipe = Tiny(), small(faces)
     optimizer = make_optimizer(model, recipe.train)
     for group in optimizer.param_groups:
