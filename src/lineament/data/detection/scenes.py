@@ -21,7 +21,7 @@ from ...geometry import (
     invert_affine,
     similarity,
 )
-from .degrade import degrade, occlude
+from ..degrade import degrade_scene, occlude_faces, turned_shape
 from .image_cache import PictureCache
 from .photos import Photo
 
@@ -222,14 +222,10 @@ class SceneMaker:
         side = float(np.exp(random.uniform(np.log(12), np.log(0.4 * self.size))))
         affine = random_affine(self.photos[i], size, side, random)
         boxes, rolls = moved_faces(self.photos[i], affine)
-        mask = np.zeros(size, np.uint8)
-        center = tuple(box_center(boxes[0]).tolist())
         extent = float((boxes[0, 2:] - boxes[0, :2]).max()) * random.uniform(1.3, 2.0)
-        if random.random() < 0.5:
-            cv2.ellipse(mask, (center, (extent, extent * 1.2), float(rolls[0])), (1,), -1)
-        else:
-            corners = cv2.boxPoints((center, (extent, extent * 1.1), float(rolls[0])))
-            cv2.fillPoly(mask, [corners.round().astype(np.int32)], (1,))
+        ellipse = bool(random.random() < 0.5)
+        shape = np.array([extent, extent * (1.2 if ellipse else 1.1)])
+        mask = turned_shape(size, box_center(boxes[0]), shape, float(rolls[0]), ellipse)
         self.draw(canvas, i, affine, (0, 0, self.size, self.size), mask)
 
     def draw(
@@ -276,19 +272,16 @@ class SceneMaker:
         )
         keep = share > 0.02
         boxes, share = boxes[keep], share[keep]
-        image = occlude(
-            canvas.image,
-            boxes[share >= VISIBLE],
-            np.array(canvas.rolls)[keep][share >= VISIBLE],
-            random,
-        )
-        image, least = degrade(image, random)
+        rolls = np.array(canvas.rolls)[keep]
+        seen = share >= VISIBLE
+        image = occlude_faces(random, canvas.image, boxes[seen], rolls[seen])
+        image, min_side = degrade_scene(random, image)
         sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1))
         return Scene(
             image=image,
             boxes=boxes,
-            whole=(share >= VISIBLE) & (sides >= least),
-            roll_deg=np.array(canvas.rolls)[keep],
+            whole=seen & (sides >= min_side),
+            roll_deg=rolls,
             roll_weight=np.array(canvas.weights)[keep],
             counted=canvas.counted > 0,
         )
