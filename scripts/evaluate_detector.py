@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from lineament.data.detection.photos import Photo, photo_of_sample, read_detector_photos
-from lineament.data.detection.scenes import moved_faces, warp_small
+from lineament.data.detection.scenes import move_faces, warp_window
 from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import data_root
 from bench.peers.blazeface import TO_TIGHT, BlazeFace
@@ -41,9 +41,9 @@ def turned(photo, picture, angle, scale=1.0):
     moved = apply_affine(affine, corners)
     affine[:, 2] -= moved.min(0)
     size = tuple(np.ceil(np.ptp(moved, axis=0)).astype(int).tolist())
-    boxes, _ = moved_faces(photo, affine)
+    boxes, _ = move_faces(photo, affine)
     landmarks = apply_affine(affine, photo.landmarks)
-    return Photo(photo.image, "landmarks", boxes, photo.photo, landmarks), warp_small(
+    return Photo(photo.image, "landmarks", boxes, photo.name, landmarks), warp_window(
         picture, affine, size
     )
 
@@ -62,9 +62,9 @@ def close_up(photo, picture):
     box = photo.boxes[0]
     side = box_side(box) * 1.2
     affine = similarity(480 / side, 0.0, box_center(box), np.array([240.0, 240.0]))
-    boxes, _ = moved_faces(photo, affine)
+    boxes, _ = move_faces(photo, affine)
     landmarks = apply_affine(affine, photo.landmarks)
-    return Photo(photo.image, "landmarks", boxes, photo.photo, landmarks), warp_small(
+    return Photo(photo.image, "landmarks", boxes, photo.name, landmarks), warp_window(
         picture, affine, (480, 480)
     )
 
@@ -73,9 +73,9 @@ def small_in_scene(photo, picture, side, size=(640, 480)):
     """The photo shrunk until its face is `side` pixels, in the middle of a grey picture of 640 x 480."""
     scale = side / box_side(photo.boxes[0])
     affine = similarity(scale, 0.0, box_center(photo.boxes[0]), np.array(size) / 2)
-    boxes, _ = moved_faces(photo, affine)
+    boxes, _ = move_faces(photo, affine)
     landmarks = apply_affine(affine, photo.landmarks)
-    return Photo(photo.image, "landmarks", boxes, photo.photo, landmarks), warp_small(
+    return Photo(photo.image, "landmarks", boxes, photo.name, landmarks), warp_window(
         picture, affine, size
     )
 

@@ -8,9 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lineament.data.detection.image_cache import PictureCache
-from lineament.data.detection.photos import TO_TIGHT, Photo, eye_roll_deg, inset, read_detection
-from lineament.data.detection.scenes import SceneMaker, moved_faces, turned_boxes
+from lineament.data.detection.image_cache import ImageCache
+from lineament.data.detection.photos import INSETS, Photo, eye_roll_deg, inset, read_detection
+from lineament.data.detection.scenes import SceneMaker, move_faces, turn_boxes
 from lineament.data.sample import in_validation
 from lineament.errors import DataError, RecipeError, TrainError
 from lineament.evaluation.detection import Found, least_threshold, recall, roll_errors_deg
@@ -28,6 +28,7 @@ from lineament.training.detector.trainer import (
 )
 
 pytestmark = pytest.mark.torch
+SHARES = {"landmarks": 0.3, "background": 0.18}
 TINY = {"widths": (8, 8, 16, 16, 16), "depths": (0, 1, 1, 0), "pyramid": 16}
 
 
@@ -78,7 +79,9 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def maker(photos, tmp_path_factory):
-    return SceneMaker(photos, PictureCache(tmp_path_factory.mktemp("cache"), photos), size=128)
+    return SceneMaker(
+        photos, ImageCache(tmp_path_factory.mktemp("cache"), photos), SHARES, size=128
+    )
 
 
 def test_the_network_says_one_thing_of_every_cell_in_the_order_of_all_centers():
@@ -192,11 +195,11 @@ def test_generalized_iou_of_distant_boxes_is_negative():
 
 def test_a_turned_ellipse_fills_a_box_between_those_of_its_axes():
     box = np.array([[10.0, 10, 30, 50]])  # half axes 10 and 20 around (20, 30)
-    quarter = turned_boxes(box, similarity(1.0, 90.0, (20, 30), (20, 30)))
+    quarter = turn_boxes(box, similarity(1.0, 90.0, (20, 30), (20, 30)))
     assert quarter == pytest.approx(np.array([[0, 20, 40, 40]]))
     # at 45 degrees both half sides are sqrt((100 + 400) / 2)
     half = np.sqrt(250)
-    slanted = turned_boxes(box, similarity(1.0, 45.0, (20, 30), (20, 30)))
+    slanted = turn_boxes(box, similarity(1.0, 45.0, (20, 30), (20, 30)))
     assert slanted == pytest.approx(np.array([[20 - half, 30 - half, 20 + half, 30 + half]]))
 
 
@@ -207,7 +210,7 @@ def test_rolls_follow_turning_and_mirroring(photos, mirror, angle):
     photo = Photo(photos[0].image, "landmarks", np.array([[30.0, 30, 70, 70]]), "x", points)
     affine = similarity(1.5, angle, (50, 50), (64, 64))
     affine = compose(affine, flip_affine(100)) if mirror else affine
-    _, rolls = moved_faces(photo, affine)
+    _, rolls = move_faces(photo, affine)
     # a mirrored face of roll 20 has roll -20 before it is turned
     assert (rolls[0] - (angle + (-20 if mirror else 20))) % 360 == pytest.approx(0, abs=1e-6) or (
         rolls[0] - (angle + (-20 if mirror else 20))
@@ -221,8 +224,13 @@ def test_a_scene_is_the_same_whenever_it_is_made_and_labels_what_it_shows(maker)
         assert (scene.boxes == again.boxes).all()
         assert scene.image.shape == (128, 128, 3)
         assert scene.image.dtype == np.uint8
-        assert len(scene.boxes) == len(scene.whole) == len(scene.roll_deg) == len(scene.roll_weight)
-        centers = (scene.boxes[:, :2] + scene.boxes[:, 2:])[scene.whole] / 2
+        assert (
+            len(scene.boxes)
+            == len(scene.recognizable)
+            == len(scene.roll_deg)
+            == len(scene.roll_weight)
+        )
+        centers = (scene.boxes[:, :2] + scene.boxes[:, 2:])[scene.recognizable] / 2
         assert ((centers > -64) & (centers < 192)).all()
     assert (maker(0).image != maker(1).image).any()
 
@@ -342,7 +350,7 @@ def test_annotations_become_tight_boxes_of_each_kind(tmp_path):
     wider, background = read_detection(tmp_path)
     # 100 x 200: left +1, top +52, right -1, bottom 0; a box without area is no face
     assert wider.boxes == pytest.approx(np.array([[1.0, 52, 99, 200]]))
-    assert wider.heights == pytest.approx([200])
+    assert wider.given_heights == pytest.approx([200])
     assert wider.roll_deg().tolist() == [0]
     assert background.boxes.shape == (0, 4)
     assert wider.is_validation() == in_validation("a")
@@ -361,20 +369,20 @@ def test_annotations_become_tight_boxes_of_each_kind(tmp_path):
 def test_the_roll_of_landmarks_is_that_of_the_line_between_the_eyes():
     for roll in (-150.0, -20.0, 0.0, 60.0):
         assert eye_roll_deg(face_landmarks((3, 4), 50, roll)) == pytest.approx(roll)
-    assert inset(np.array([[0.0, 0, 10, 10]]), TO_TIGHT["background"]).tolist() == [[0, 0, 10, 10]]
+    assert inset(np.array([[0.0, 0, 10, 10]]), INSETS["background"]).tolist() == [[0, 0, 10, 10]]
 
 
 def test_a_cache_gives_back_every_pixel_and_notices_a_broken_file(photos, tmp_path):
-    cache = PictureCache(tmp_path, photos)
+    cache = ImageCache(tmp_path, photos)
     assert len(cache) == len(photos)
     for i, photo in enumerate(photos):
         assert (cache[i] == cv2.imread(str(photo.image))[..., ::-1]).all()
     (pixels,) = tmp_path.glob("*.pixels")
     pixels.write_bytes(pixels.read_bytes()[:-1])
     with pytest.raises(DataError, match="bytes, wanted"):
-        PictureCache(tmp_path, photos)
+        ImageCache(tmp_path, photos)
     with pytest.raises(DataError, match="no photos to cache"):
-        PictureCache(tmp_path, [])
+        ImageCache(tmp_path, [])
 
 
 def test_recall_gives_each_face_one_box_and_counts_the_rest_as_false(photos):

@@ -58,7 +58,7 @@ def find_all(
 
 def counted_faces(photo: Photo, smallest: float) -> NDArray[np.bool_]:
     """(F,) which faces must be found: those whose box, as the set gives it, is at least `smallest` pixels high."""
-    heights = photo.boxes[:, 3] - photo.boxes[:, 1] if photo.heights is None else photo.heights
+    heights = photo.boxes[:, 3] - photo.boxes[:, 1] if photo.given_heights is None else photo.given_heights
     return np.asarray(heights >= smallest)
 
 

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from ...data.detection.image_cache import PictureCache
+from ...data.detection.image_cache import ImageCache
 from ...data.detection.photos import read_detector_photos
 from ...data.detection.scenes import Scene, SceneMaker
 from ...errors import RecipeError, TrainError
@@ -28,6 +28,9 @@ from ..checkpoint import load_checkpoint, save_checkpoint
 from ..memory import keep_freed_memory
 from .losses import detector_loss
 from .targets import targets
+
+
+SHARES = {"wider": 0.3, "masks": 0.22, "landmarks": 0.3, "background": 0.18}
 
 
 class DetectorRecipe(Settings):
@@ -92,12 +95,12 @@ class Batch:
     def __init__(self, scenes: Sequence[Scene], centers: Tensor) -> None:
         self.images = torch.from_numpy(np.stack([scene.image for scene in scenes]))
         self.boxes = [torch.from_numpy(scene.boxes).float() for scene in scenes]
-        self.whole = [torch.from_numpy(scene.whole) for scene in scenes]
+        self.whole = [torch.from_numpy(scene.recognizable) for scene in scenes]
         self.roll_deg = [torch.from_numpy(scene.roll_deg).float() for scene in scenes]
         self.roll_weight = [torch.from_numpy(scene.roll_weight).float() for scene in scenes]
         size = self.images.shape[1]
         column, row = centers.round().long().clamp(0, size - 1).T
-        self.counted = torch.from_numpy(np.stack([scene.counted for scene in scenes]))[
+        self.counted = torch.from_numpy(np.stack([scene.labeled for scene in scenes]))[
             :, row, column
         ]  # (B, P)
 
@@ -331,8 +334,8 @@ def train_detector(
     photos = read_detector_photos(data)
     learnt = [photo for photo in photos if not photo.is_validation()]
     kept = [photo for photo in photos if photo.is_validation()]
-    maker = SceneMaker(learnt, PictureCache(cache, learnt), recipe.size, recipe.seed)
-    judge = SceneMaker(kept, PictureCache(cache, kept), recipe.size, recipe.seed)
+    maker = SceneMaker(learnt, ImageCache(cache, learnt), SHARES, recipe.size, recipe.seed)
+    judge = SceneMaker(kept, ImageCache(cache, kept), SHARES, recipe.size, recipe.seed)
     trainer = DetectorTrainer(recipe, maker, folder, [judge(i) for i in range(400)])
     if trainer.checkpoint.exists():
         trainer.resume()
