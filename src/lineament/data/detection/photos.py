@@ -4,12 +4,13 @@ Boxes of every source are brought to the tight box of the 68 landmarks.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ...errors import DataError
+from ...errors import DataError, did_you_mean
 from ...geometry import Array, as_boxes
 from ..readers.pts import read_pts_folder
 from ..readers.w300 import read_300w
@@ -27,6 +28,8 @@ then against the boxes of each set. Medians: wider .012 .274 .008 -.006, masks .
 rounded and made nearly symmetrical. At the bottom of masks BlazeFace stops at the mask, so the chin
 was estimated by eye.
 """
+
+KINDS = (*INSETS, "landmarks")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +116,20 @@ def photo_of_sample(sample: Sample) -> Photo:
     )
 
 
-def read_detector_photos(root: Path) -> list[Photo]:
-    """Read all photos for training and validation below the data folder `root`, no test photos."""
-    samples = read_300w(root / "300w", "train")
-    samples += read_pts_folder(root / "infanface", "ibug68", "train")
-    return read_detection(root / "detection") + [photo_of_sample(sample) for sample in samples]
+def read_detector_photos(root: Path, kinds: Iterable[str] = KINDS) -> list[Photo]:
+    """Read the photos of `kinds` below the data folder `root`: training and validation, no tests.
+
+    Raises: DataError: If a data set that these kinds need is missing.
+    """
+    wanted = set(kinds)
+    unknown = sorted(wanted - set(KINDS))
+    if unknown:
+        raise DataError(f"no kind of photo {unknown[0]!r}; {did_you_mean(unknown[0], KINDS)}")
+    photos: list[Photo] = []
+    if wanted & set(INSETS):
+        photos += [photo for photo in read_detection(root / "detection") if photo.kind in wanted]
+    if "landmarks" in wanted:
+        samples = read_300w(root / "300w", "train")
+        samples += read_pts_folder(root / "infanface", "ibug68", "train")
+        photos += [photo_of_sample(sample) for sample in samples]
+    return photos
