@@ -6,10 +6,9 @@ pytest.importorskip("torch")
 
 import torch
 
-from lineament.errors import ModelError
+from lineament.errors import ModelError, RecipeError, TrainError
 from lineament.training.build import build_model, start_from
-from lineament.training.trainer import Trainer
-from tiny import small, trained
+from tiny import small, trained, trainer
 
 pytestmark = [
     pytest.mark.torch,
@@ -22,14 +21,9 @@ pytestmark = [
 def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_other_points(faces, tmp_path):
     state = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     start = str(tmp_path / "first/checkpoint.pt")
-    same = Trainer(small(faces, init_from=start), tmp_path / "same", tmp_path, tmp_path / "cache")
+    same = trainer(small(faces, init_from=start), tmp_path / "same")
     assert torch.equal(same.model.head.out.weight, state["average"]["head.out.weight"])
-    other = Trainer(
-        small(faces, init_from=start, scheme="five"),
-        tmp_path / "five",
-        tmp_path,
-        tmp_path / "cache",
-    )
+    other = trainer(small(faces, init_from=start, scheme="five"), tmp_path / "five")
     assert other.model.head.out.weight.shape[0] == 5
     assert torch.equal(other.model.top[0].weight, state["average"]["top.0.weight"])
 
@@ -93,3 +87,34 @@ def test_weights_of_another_network_are_refused(faces, tmp_path):
         match=r"top.0.weight is \(16, 16, 1, 1\), the recipe's model has \(24, 16, 1, 1\)",
     ):
         start_from(build_model(wider), wider)
+
+
+def test_parts_start_from_checkpoints_of_their_own(faces, tmp_path):
+    states = {}
+    for seed in (1, 2):
+        run = small(faces, **{"train.steps": 1, "train.seed": seed})
+        states[seed] = trained(run, tmp_path / str(seed))["average"]
+    first, second = (str(tmp_path / f"{seed}/checkpoint.pt") for seed in (1, 2))
+    recipe = small(faces, init_from=first, init_parts={"head": second}, **{"train.steps": 2})
+    run = trainer(recipe, tmp_path / "run")
+    for key, value in run.model.state_dict().items():
+        assert torch.equal(value, states[2 if key.startswith("head.") else 1][key]), key
+    run.run()
+    (tmp_path / "2/checkpoint.pt").write_bytes((tmp_path / "1/checkpoint.pt").read_bytes())
+    with pytest.raises(TrainError, match=r"2/checkpoint\.pt is not the file that"):
+        trainer(recipe, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("haed", "init_parts names 'haed', which the network has not; did you mean 'head'"),
+        ("pyramid.0", r"pyramid\.0\.lateral\.weight is \(16, .*has \(24, .* same pyramid\.0"),
+    ],
+)
+def test_a_part_that_does_not_fit_is_refused_by_name(part, message, faces, tmp_path):
+    trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
+    parts = {part: str(tmp_path / "first/checkpoint.pt")}
+    recipe = small(faces, init_parts=parts, **{"model.channels": 24})
+    with pytest.raises((RecipeError, ModelError), match=message):
+        trainer(recipe, tmp_path / "run")

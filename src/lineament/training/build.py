@@ -18,6 +18,7 @@ from ..models.refinement import RefinedNet
 from ..recipe import Recipe, make_recipe
 from ..schemes import scheme
 from .checkpoint import load_checkpoint, load_weights, student_weights
+from .freeze import check_parts, in_part
 from .layer_shapes import fit_shapes
 
 REFINEMENT = "refine."
@@ -32,7 +33,7 @@ def build_model(recipe: Recipe, begun: Path | None = None) -> LandmarkNet:
     """
     torch.manual_seed(recipe.train.seed)
     m = recipe.model
-    imagenet = m.imagenet and not recipe.init_from
+    imagenet = m.imagenet and not recipe.init_from and "backbone" not in recipe.init_parts
     axes = AxisSettings(m.length, m.attention, m.decoder, recipe.sigma * STRIDE)
     model = LandmarkNet(
         m.backbone,
@@ -84,6 +85,13 @@ def start_from(model: nn.Module, recipe: Recipe) -> None:
     scheme that joins the recipe's with others, the recipe's points are taken.
     Raises: ModelError where the file is no such thing, or layers before the head do not fit.
     """
+    if recipe.init_from:
+        _load_network(model, recipe)
+    for part, file in recipe.init_parts.items():
+        _load_part(model, part, Path(file))
+
+
+def _load_network(model: nn.Module, recipe: Recipe) -> None:
     path = Path(recipe.init_from)
     weights, own = load_weights(path), model.state_dict()
     if path.suffix != ".safetensors":
@@ -106,6 +114,25 @@ def start_from(model: nn.Module, recipe: Recipe) -> None:
     model.load_state_dict(own | fitting)
 
 
+def _load_part(model: nn.Module, part: str, path: Path) -> None:
+    """Fill `part` of `model` with the weights of the same names in the file at `path`."""
+    weights, own = load_weights(path), model.state_dict()
+    check_parts([part], own, "init_parts")
+    chosen = {}
+    for key, value in own.items():
+        if not in_part(key, part):
+            continue
+        given = weights.get(key)
+        if given is None or given.shape != value.shape:
+            shape = "absent" if given is None else tuple(given.shape)
+            raise ModelError(
+                f"{path}: {key} is {shape}, the recipe's model has {tuple(value.shape)}; "
+                f"give init_parts.{part} a checkpoint with the same {part}"
+            )
+        chosen[key] = given
+    model.load_state_dict(own | chosen)
+
+
 def _points_of_head(weights: dict[str, Any], count: int, points: tuple[int, ...]) -> dict[str, Any]:
     """Return `weights`, where head layers with a row per point, `count` in all, keep the rows of `points`."""
     kept = dict(weights)
@@ -118,9 +145,8 @@ def _points_of_head(weights: dict[str, Any], count: int, points: tuple[int, ...]
 def _plain(recipe: Recipe) -> Recipe:
     """`recipe` for a network whose weights come later."""
     update = {"imagenet": False, "pruned_from": ""}
-    return recipe.model_copy(
-        update={"model": recipe.model.model_copy(update=update), "init_from": ""}
-    )
+    model = recipe.model.model_copy(update=update)
+    return recipe.model_copy(update={"model": model, "init_from": "", "init_parts": {}})
 
 
 def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:

@@ -1,18 +1,22 @@
 """The log of a training: a CSV file that any tool reads, and TensorBoard where it is installed."""
 
 import csv
+import time
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ..atomic import atomic_path
+from ..recipe import TrainSettings
 
 
 class TrainLog:
     """Appends to `folder`/log.csv; rows after `step`, left by a killed run, are dropped first."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, metric: str = "nme") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / "log.csv"
+        self.path, self.metric = folder / "log.csv", metric
         kept = [row for row in self._rows() if int(row["step"]) <= step] if step else []
         self.fields = list(kept[0]) if kept else []
         if kept:
@@ -51,18 +55,18 @@ class TrainLog:
             "lr": lr,
             "faces_per_second": speed,
         }
-        nmes = {f"nme_{name}": value for name, value in (validation or {}).items()}
+        results = {f"{self.metric}_{name}": value for name, value in (validation or {}).items()}
         rounded = {name: f"{value:.6g}" for name, value in scalars.items()}
         # one column for all data sets, so that the header is whole from the first row on
         row = {
             "step": step,
             **rounded,
-            "validation": " ".join(f"{k}={v:.6f}" for k, v in nmes.items()),
+            "validation": " ".join(f"{k}={v:.6f}" for k, v in results.items()),
         }
         self.fields = self.fields or list(row)
         self._write(self.path, [row], "a")
         if self.board:
-            for name, value in (scalars | nmes).items():
+            for name, value in (scalars | results).items():
                 self.board.add_scalar(name, value, step)
 
     def close(self) -> None:
@@ -77,3 +81,33 @@ def _tensorboard(folder: Path, step: int) -> Any:
     except ImportError:
         return None
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+
+class Meter:
+    """Mean losses and speed since the last row of the log."""
+
+    def __init__(self, step: int) -> None:
+        self.losses: Tensor | None = None
+        """Their sum since the last row."""
+        self._first = step
+        self._started = time.monotonic()
+        self.restart(step)
+
+    def restart(self, step: int) -> None:
+        """Begin the next row after `step`."""
+        self.losses, self._last, self._since = None, step, time.monotonic()
+
+    def add(self, losses: Tensor) -> None:
+        """Add the losses of a step."""
+        self.losses = losses.double() if self.losses is None else self.losses + losses.double()
+
+    def mean(self, step: int) -> Tensor:
+        """Return the mean of the losses since the last row."""
+        assert self.losses is not None
+        return self.losses / (step - self._last)
+
+    def speed(self, step: int, train: TrainSettings) -> tuple[float, float]:
+        """Return the faces per second since the last row, and the seconds left."""
+        now = time.monotonic()
+        speed = train.batch * (step - self._last) / max(now - self._since, 1e-9)
+        return speed, (train.steps - step) * (now - self._started) / (step - self._first)

@@ -1,10 +1,13 @@
-"""Several processes that train one model: what they add up is what one process has on the whole batch.
+"""Several processes that train one model and add up to one process with the global batch.
 
-Stands on torch.distributed with gloo; torch's own launcher starts the processes and names them in the environment.
+Depends on torch.distributed with gloo; torch's own launcher starts and numbers the processes.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -42,9 +45,18 @@ class Processes:
             gradient.copy_(part.view_as(gradient))
 
     def wait(self) -> None:
-        """Returns when every process has come here."""
+        """Return when every process has called this."""
         if self.world > 1:
             dist.barrier()
+
+    @contextmanager
+    def first_ahead(self) -> Iterator[None]:
+        """Run the block in the first process, then in the others, which find its files."""
+        if not self.first:
+            self.wait()
+        yield
+        if self.first:
+            self.wait()
 
 
 def join() -> Processes:
@@ -53,7 +65,8 @@ def join() -> Processes:
     if world == 1:
         return Processes()
     if not dist.is_initialized():
-        dist.init_process_group("gloo")
+        # the others wait while the first one prepares crops, clips and teacher landmarks
+        dist.init_process_group("gloo", timeout=timedelta(hours=12))
     return Processes(dist.get_rank(), dist.get_world_size())
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.crop_cache import TrainingCrops, cached_size
+from ..data.crop_cache import cached_size
 from ..data.mixture import Mixture, read_mixture
 from ..errors import TrainError
 from ..recipe import DataPart
@@ -95,7 +95,7 @@ def _begin(
             failed(run.name, error)
     groups: dict[object, list[tuple[Run, Trainer]]] = {}
     for run, trainer in made:
-        groups.setdefault((_crops_key(trainer), run.turns), []).append((run, trainer))
+        groups.setdefault((_batches_key(trainer), run.turns), []).append((run, trainer))
     going: dict[str, Going] = {}
     for group in groups.values():
         copies = itertools.tee(group[0][1].batches(), len(group))
@@ -109,20 +109,11 @@ def _named(report: Callable[[str, Progress], None], name: str) -> Callable[[Prog
     return lambda progress: report(name, progress)
 
 
-def _crops_key(trainer: Trainer) -> object:
-    """Equal for trainings that see the same crops in the same order."""
-    crops, train = trainer.crops, trainer.recipe.train
-    if not isinstance(crops, TrainingCrops):
-        return id(trainer)
-    cut = (
-        tuple(map(id, crops.sources)),
-        tuple(crops.mirror),
-        crops.size,
-        crops.padding,
-        crops.settings,
-        crops.seed,
-    )
-    return (*cut, train.batch, train.accumulate, train.steps, trainer.step)
+def _batches_key(trainer: Trainer) -> object:
+    """Return a value that is equal for trainings that take the same batches."""
+    train = trainer.recipe.train
+    key = trainer.samples.key()
+    return key, train.batch, train.accumulate, train.steps, trainer.step
 
 
 def _read_once() -> Callable[..., Mixture]:

@@ -53,6 +53,7 @@ def validate(
     """
     joined = scheme(scheme_name).heads or {scheme_name: tuple(range(len(scheme(scheme_name))))}
     first = next(iter(joined))
+    training = model.training
     model.eval()
     results = {}
     for name, cache in validation_faces.items():
@@ -63,7 +64,7 @@ def validate(
             if known_eyes(truth[:, chosen], head).any():
                 label = name if head == first else f"{name}:{head}"
                 results[label] = interocular_nme(predicted[:, chosen], truth[:, chosen], head)
-    model.train()
+    model.train(training)
     return results
 
 

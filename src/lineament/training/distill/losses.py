@@ -78,7 +78,7 @@ def heatmap_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Te
     return (log_teacher.exp() * (log_teacher - log_student)).sum(-1) * temperature**2
 
 
-def spots(logits: Tensor, sigma: float, wanted: float) -> Tensor:
+def to_peaks(logits: Tensor, sigma: float, wanted: float) -> Tensor:
     """Maps (B, N, h, w) with spots of height 1 and width `wanted`, of the distributions that `logits` are of.
 
     sigma: width of the Gaussians that the distributions were trained towards; both in cells. Such a distribution is
