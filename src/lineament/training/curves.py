@@ -7,6 +7,8 @@ from typing import Any
 from ..atomic import atomic_path
 from ..errors import TrainError, missing_extra
 
+NME_AXIS = "NME, % of the interocular distance"
+
 
 def read_log(path: Path) -> tuple[list[tuple[int, float]], dict[str, list[tuple[int, float]]]]:
     """(step, total loss) of every row of a log.csv, and (step, NME) of every validation by data set.
@@ -27,8 +29,8 @@ def read_log(path: Path) -> tuple[list[tuple[int, float]], dict[str, list[tuple[
     return losses, errors
 
 
-def draw_curves(folder: Path) -> Path:
-    """The path of `folder`/curves.png, drawn from `folder`/log.csv.
+def draw_curves(folder: Path, metric: str = "nme") -> Path:
+    """The path of `folder`/curves.png, drawn from `folder`/log.csv.    metric: of the task.
 
     Raises: TrainError where there is no log, ExtraError where matplotlib is not installed.
     """
@@ -37,19 +39,12 @@ def draw_curves(folder: Path) -> Path:
     left, right = figure.subplots(1, 2)
     left.plot([step for step, _ in losses], [loss for _, loss in losses], color="tab:gray")
     left.set(xlabel="step", ylabel="loss", title="training loss")
+    scale, unit, axis = (100, " %", NME_AXIS) if metric == "nme" else (1, "", "result")
     for name, points in errors.items():
-        steps, values = zip(*points, strict=True)
-        right.plot(
-            steps,
-            [100 * value for value in values],
-            marker=".",
-            label=f"{name} ({100 * values[-1]:.2f} %)",
-        )
-    right.set(
-        xlabel="step",
-        ylabel="NME, % of the interocular distance",
-        title="validation, averaged weights",
-    )
+        steps = [step for step, _ in points]
+        values = [scale * value for _, value in points]
+        right.plot(steps, values, marker=".", label=f"{name} ({values[-1]:.2f}{unit})")
+    right.set(xlabel="step", ylabel=axis, title="validation, averaged weights")
     if errors:
         right.legend()
     path = folder / "curves.png"
