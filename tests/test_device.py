@@ -7,9 +7,11 @@ pytest.importorskip("torch")
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lineament.data.synthetic_clips import ClipSettings
 from lineament.training.batch import Batch
 from lineament.training.device import Place
 from lineament.training.optimizer import keep_rates_on, make_optimizer, set_rates
+from lineament.training.temporal import task as temporal
 from tiny import Tiny, small, trained, trainer
 
 pytestmark = [
@@ -40,12 +42,10 @@ class Watch(TorchDispatchMode):
 
 def watched(run):
     """Return the operations of the losses, forward and backward, that a graph cannot hold."""
-    crops, points = (
-        torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8),
-        torch.rand(2, 68, 2) * 60,
-    )
-    points[0, 3] = torch.nan
-    batch, count = run.task.prepare(Batch(crops, points)), torch.tensor(2 * 68 - 1)
+    batch = run.task.prepare(next(iter(run.batches())))
+    batch.landmarks[0, ..., 3, :] = torch.nan
+    count = run.task.count(batch)
+    run.model.train()
     with Watch() as watch:
         run.task.losses(run.model, batch, count)["total"].backward()
     return watch.found
@@ -86,6 +86,30 @@ def test_nor_does_a_step_of_distillation(head, faces, tmp_path):
     distill |= {"teacher": str(tmp_path / "teacher/checkpoint.pt"), "students": 2, "mask_prob": 0.8}
     recipe = small(faces, losses=losses, distill=distill, **{"model.head": head})
     assert watched(trainer(recipe, tmp_path / "run", kind="distill")) == set()
+
+
+def test_nor_does_a_step_of_temporal_refinement(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(temporal, "CLIP", ClipSettings(frames=6, size=96, expression=0))
+    monkeypatch.setattr(temporal, "VALIDATION_CLIPS", 1)
+    monkeypatch.setattr(temporal, "VALIDATION_FRAMES", 3)
+    head = {"losses": {"mse_1d": 1.0}, "model.head": "attentive1d-gaussian"}
+    trained(small(faces, **head, **{"train.steps": 1}), tmp_path / "detector")
+    start = str(tmp_path / "detector/checkpoint.pt")
+    refine = {"window": 3, "clips": 4, "frames": 4}
+    recipe = small(faces, init_from=start, refine=refine, **head)
+    assert watched(trainer(recipe, tmp_path / "run", kind="refine")) == set()
+
+
+def test_a_batch_keeps_its_names_when_its_tensors_change():
+    batch = Batch(
+        torch.zeros(2, 4, 4, 3), boxes=torch.ones(2, 1, 4), attributes={"a": torch.ones(2)}
+    )
+    assert list(batch.tensors()) == ["crops", "boxes", "attributes.a"]
+    moved = batch.map(lambda tensor: tensor[:1] * 2)
+    assert len(moved) == 1
+    assert moved.landmarks is None
+    assert moved.boxes.tolist() == [[[2.0] * 4]]
+    assert moved.attributes["a"].tolist() == [2.0]
 
 
 @pytest.mark.parametrize(
