@@ -111,9 +111,9 @@ def test_a_cache_gives_back_every_pixel_and_notices_a_broken_file(photos, tmp_pa
     assert len(cache) == len(photos)
     for i, photo in enumerate(photos):
         assert (cache[i] == cv2.imread(str(photo.image))[..., ::-1]).all()
-    (pixels,) = tmp_path.glob("*.pixels")
+    (pixels,) = tmp_path.glob("*.npy")
     pixels.write_bytes(pixels.read_bytes()[:-1])
-    with pytest.raises(DataError, match="bytes, wanted"):
+    with pytest.raises(DataError, match=r"a broken cache .*; delete it and run again"):
         ImageCache(tmp_path, photos)
     with pytest.raises(DataError, match="no photos to cache"):
         ImageCache(tmp_path, [])

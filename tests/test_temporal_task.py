@@ -9,15 +9,17 @@ torch = pytest.importorskip("torch")
 from faces import write_faces
 from lineament import Predictor
 from lineament.crop import scale_and_shift
+from lineament.data import clip_cache
+from lineament.data.clip_cache import clips_from_stills
 from lineament.data.mixture import read_mixture
 from lineament.data.synthetic_clips import ClipSettings
+from lineament.data.training_windows import TrainingWindows
 from lineament.errors import DataError, ExportError, ModelError, RecipeError, ShapeError, TrainError
 from lineament.export.export import export_checkpoint
 from lineament.geometry import compose, crop_affine, fit_similarity, flip_affine
 from lineament.inference.onnx_model import Model, load_model
 from lineament.inference.recurrent_state import Memory
-from lineament.labeling import clip_cache
-from lineament.labeling.clip_cache import TrainingWindows, made_clips, video_clips
+from lineament.labeling.video_clips import clips_from_videos
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
 from lineament.recipe import make_recipe
@@ -112,28 +114,28 @@ def sources(root):
 
 @pytest.fixture(scope="module")
 def clips(root, sources):
-    return made_clips(sources, "ibug68", root / "cache", 3, CLIP, 0)
+    return clips_from_stills(sources, "ibug68", root / "cache", 3, CLIP, 0)
 
 
 def test_frames_are_cropped_around_the_face_of_the_frame_before(clips):
     assert clips.clip.tolist() == [0] * 6 + [1] * 6 + [2] * 6
-    assert clips.cache.crops.shape == (18, clip_cache.SIZE, clip_cache.SIZE, 3)
+    assert clips.cache.crops.shape == (18, clip_cache.FRAME_SIZE, clip_cache.FRAME_SIZE, 3)
     middle = (clips.cache.landmarks.min(1) + clips.cache.landmarks.max(1)) / 2
-    away = np.abs(middle - (clip_cache.SIZE - 1) / 2).max(1)
+    away = np.abs(middle - (clip_cache.FRAME_SIZE - 1) / 2).max(1)
     assert (
         away[[0, 6, 12]].max() < 4
     )  # the first frame of a clip is cut around its own face, roll apart
-    assert 0 < away.max() < 0.2 * clip_cache.SIZE
+    assert 0 < away.max() < 0.2 * clip_cache.FRAME_SIZE
     assert len(np.unique(clips.cache.boxes, axis=0)) == 1
 
 
 def test_clips_are_made_once(root, sources, clips, monkeypatch):
     monkeypatch.setattr(clip_cache, "make_clip", None)
-    again = made_clips(sources, "ibug68", root / "cache", 3, CLIP, 0)
+    again = clips_from_stills(sources, "ibug68", root / "cache", 3, CLIP, 0)
     np.testing.assert_array_equal(again.cache.crops, clips.cache.crops)
     np.testing.assert_array_equal(again.cache.landmarks, clips.cache.landmarks)
     with pytest.raises(TypeError):
-        made_clips(sources, "ibug68", root / "cache", 3, CLIP, 1)
+        clips_from_stills(sources, "ibug68", root / "cache", 3, CLIP, 1)
 
 
 def test_killed_clip_making_leaves_no_files(tmp_path, sources, monkeypatch):
@@ -142,7 +144,7 @@ def test_killed_clip_making_leaves_no_files(tmp_path, sources, monkeypatch):
 
     monkeypatch.setattr(clip_cache, "make_clip", dies)
     with pytest.raises(KeyboardInterrupt):
-        made_clips(sources, "ibug68", tmp_path, 3, CLIP, 0)
+        clips_from_stills(sources, "ibug68", tmp_path, 3, CLIP, 0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -212,7 +214,7 @@ def write_video(path, frames):
 def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     shown = [scene(("astronaut", 110, 100 + 2 * k, 120)) for k in range(6)]
     write_video(tmp_path / "walk.avi", [*shown, *[scene()] * 3, *shown])
-    clips = video_clips([tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 4)
+    clips = clips_from_videos([tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 4)
     assert np.unique(clips.clip).tolist() == [0, 1]  # it was away in between
     assert (np.bincount(clips.clip) >= 4).all()
     known = np.isfinite(clips.cache.landmarks).all(2)
@@ -225,8 +227,8 @@ def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     away = np.linalg.norm(found[0].landmarks - clips.cache.landmarks[k], axis=1)
     assert np.nanmean(away) < 2.5  # of 160 px
     with pytest.raises(DataError, match="no face is followed long enough"):
-        video_clips([tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 12)
-    five = video_clips([tmp_path / "walk.avi"], "fast", "five", tmp_path / "cache", 15, 4)
+        clips_from_videos([tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 12)
+    five = clips_from_videos([tmp_path / "walk.avi"], "fast", "five", tmp_path / "cache", 15, 4)
     assert five.cache.landmarks.shape[1:] == (5, 2)
 
 

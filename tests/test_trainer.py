@@ -18,7 +18,7 @@ import torch
 
 from faces import write_faces
 from lineament.data.crop_cache import plain_landmarks
-from lineament.data.mixture import read_mixture, without
+from lineament.data.mixture import exclude_faces, read_mixture
 from lineament.data.sample import Sample
 from lineament.errors import DataError, RecipeError, TrainError
 from lineament.schemes import convert
@@ -417,7 +417,7 @@ def test_two_folders_of_one_name_both_have_validation_faces(tmp_path):
     _, validation_faces = read_mixture(recipe.data, recipe.scheme, tmp_path, tmp_path / "cache")
     assert {name: len(cache) for name, cache in validation_faces.items()} == {
         "folder-train": 3,
-        "folder-train-more": 3,
+        "folder-train-2": 3,
     }
 
 
@@ -464,7 +464,7 @@ def test_faces_that_are_all_of_the_validation_tenth_are_refused(tmp_path):
     for name in ("face0.pts", "face0.png"):
         (tmp_path / "faces" / name).unlink()
     with pytest.raises(
-        DataError, match="folder: all 2 faces are of the validation tenth; wanted some to train on"
+        DataError, match="folder: all 2 faces are for validation; wanted some to train on"
     ):
         read_mixture(small(tmp_path / "faces").data, "ibug68", tmp_path, tmp_path / "cache")
 
@@ -472,10 +472,12 @@ def test_faces_that_are_all_of_the_validation_tenth_are_refused(tmp_path):
 def test_faces_can_be_left_out_by_name(tmp_path):
     sample = Sample(tmp_path / "a.jpg", np.zeros((68, 2)), "ibug68", "set/a.jpg")
     other = Sample(tmp_path / "b.jpg", np.zeros((68, 2)), "ibug68", "set/b.jpg")
-    assert without([sample, other], ["set/a.jpg"]) == [other]
-    assert without([sample, other], ["set/a.png"]) == [other]  # as the official download has it
+    assert exclude_faces([sample, other], ["set/a.jpg"]) == [other]
+    assert exclude_faces([sample, other], ["set/a.png"]) == [
+        other
+    ]  # as the official download has it
     with pytest.raises(
         RecipeError,
         match=r"exclude names 'set/c\.jpg', which no face has; give names such as 'set/a",
     ):
-        without([sample, other], ["set/c.jpg"])
+        exclude_faces([sample, other], ["set/c.jpg"])
