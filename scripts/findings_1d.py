@@ -22,7 +22,7 @@ from lineament.data.mixture import read_mixture
 from lineament.data.sample import cache_root, data_root
 from lineament.models.decoders import decode_argmax, decode_dark
 from lineament.models.heads.attentive_1d import Attentive1D, AxisSettings
-from lineament.models.heads.heatmap import STRIDE, HeadOutput
+from lineament.models.heads.heatmap_2d import STRIDE, HeadOutput
 from lineament.models.landmark_net import LandmarkNet, make_head
 from lineament.training.build import load_trained
 from lineament.training.curves import new_figure, save_figure

@@ -15,7 +15,7 @@ from lineament.models.heads.attentive_1d import (
     AxisSettings,
     CoAttention,
 )
-from lineament.models.heads.heatmap import HeadOutput
+from lineament.models.heads.heatmap_2d import HeadOutput
 from lineament.models.landmark_net import LandmarkNet
 from lineament.training.losses import cross_entropy_1d, mse_1d, mse_2d
 from lineament.training.targets import gaussian_1d, gaussian_2d

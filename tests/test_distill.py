@@ -13,7 +13,7 @@ import torch
 from lineament.data.crop_cache import plain_crops
 from lineament.errors import RecipeError, TrainError
 from lineament.export.export import export_checkpoint
-from lineament.models.heads.heatmap import HeadOutput
+from lineament.models.heads.heatmap_2d import HeadOutput
 from lineament.recipe import Augmentation, make_recipe
 from lineament.schemes import scheme
 from lineament.training.build import load_trained

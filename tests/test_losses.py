@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 import torch
 
 from lineament.errors import RecipeError
-from lineament.models.heads.heatmap import HeadOutput
+from lineament.models.heads.heatmap_2d import HeadOutput
 from lineament.training.losses import (
     LOSSES,
     adaptive_wing,

@@ -12,7 +12,7 @@ from lineament.errors import ExtraError, RecipeError
 from lineament.models.backbones import registry as backbones
 from lineament.models.backbones.efficientnet_lite import SameConv2d, round_channels
 from lineament.models.backbones.registry import BACKBONES, IMAGENET, make_backbone
-from lineament.models.heads.heatmap import Gaussian2D
+from lineament.models.heads.heatmap_2d import Gaussian2D
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.layers.depthwise import DepthwiseConv2d
 from lineament.training.targets import gaussian_2d

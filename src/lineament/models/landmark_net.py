@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ..errors import RecipeError, did_you_mean
 from .backbones.registry import make_backbone
 from .heads.attentive_1d import Attentive1D, AttentiveGaussian1D, AxisSettings
-from .heads.heatmap import HEADS, STRIDE, Gaussian2D, HeadOutput, Heatmap2D
+from .heads.heatmap_2d import HEADS, STRIDE, Gaussian2D, HeadOutput, Heatmap2D
 from .layers.depthwise import DepthwiseConv2d
 from .layers.space_to_depth import Double
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..crop import old_cells
 from ..errors import RecipeError
 from .heads.attentive_1d import Attentive1D
-from .heads.heatmap import HeadOutput
+from .heads.heatmap_2d import HeadOutput
 from .landmark_net import LandmarkNet
 
 WIDTH = 128

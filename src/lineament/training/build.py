@@ -12,7 +12,7 @@ from torch import nn
 
 from ..errors import ModelError, RecipeError
 from ..models.heads.attentive_1d import AxisSettings
-from ..models.heads.heatmap import STRIDE
+from ..models.heads.heatmap_2d import STRIDE
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet
 from ..recipe import Recipe, make_recipe

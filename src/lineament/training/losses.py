@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import RecipeError, did_you_mean
-from ..models.heads.heatmap import HeadOutput
+from ..models.heads.heatmap_2d import HeadOutput
 from .targets import gaussian_1d, gaussian_2d
 
 

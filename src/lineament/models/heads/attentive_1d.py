@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...errors import RecipeError
 from ..decoders import STEP
-from .heatmap import HeadOutput, moments, positions, sharpened
+from .heatmap_2d import HeadOutput, moments, positions, sharpened
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
 """Cells of a heatmap for each pixel of the crop: L / F of the paper."""

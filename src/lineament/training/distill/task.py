@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...data.crop_cache import plain_crops, plain_landmarks
 from ...errors import RecipeError
-from ...models.heads.heatmap import STRIDE, HeadOutput
+from ...models.heads.heatmap_2d import STRIDE, HeadOutput
 from ...models.landmark_net import TWO_D, LandmarkNet
 from ...recipe import DistillSettings
 from ...schemes import scheme

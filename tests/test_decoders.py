@@ -265,7 +265,7 @@ def _agrees(raw, decoded: Decoded) -> None:
 @pytest.mark.torch
 def test_the_networks_heads_decode_as_the_expectations_here():
     torch = pytest.importorskip("torch")
-    from lineament.models.heads.heatmap import Heatmap1D, Heatmap2D
+    from lineament.models.heads.heatmap_2d import Heatmap1D, Heatmap2D
 
     torch.manual_seed(0)
     features = 3 * torch.randn(2, 8, 16, 16)
