@@ -90,7 +90,7 @@ class ModelSettings(Settings):
     )
     imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
     head: Literal[
-        "heatmap2d", "gaussian2d", "heatmap1d", "coordinates", "attentive1d", "attentive1d-gaussian"
+        "heatmap2d", "gaussian2d", "coordinates", "attentive1d", "attentive1d-gaussian"
     ] = Field("heatmap2d", description="the kind of head")
     length: float | None = Field(
         None,
@@ -100,8 +100,8 @@ class ModelSettings(Settings):
     attention: float = Field(
         0.3, ge=0, description="what an axis takes from the other, of attentive1d heads"
     )
-    decoder: Literal["expectation", "argmax", "dark"] = Field(
-        "expectation", description="how attentive1d heads find the place in a heatmap"
+    decoder: Literal["expectation", "argmax", "quarter", "dark"] = Field(
+        "expectation", description="how landmarks are read from heatmaps, except in training"
     )
     channels: int = Field(96, ge=8, description="width of the feature pyramid")
     size: int = Field(128, ge=32, description="side of the crop in pixels, a multiple of 32")

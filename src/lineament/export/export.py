@@ -210,7 +210,7 @@ def export_checkpoint(
         set_metadata(path, metadata)
         gate = compare(Model(path, 1), faces, truth, landmarks, recipe)
         to_cells = isinstance(net.head, Attentive1D) and net.head.decoder == "argmax"
-        gate.check(int8, float(net.head.cell) if to_cells else 0.0)  # type: ignore[arg-type]
+        gate.check(int8, float(net.head.stride) if to_cells else 0.0)  # type: ignore[arg-type]
         if isinstance(model, RefinedNet):
             _compare_second_look(Model(path, 1), model, faces)
         example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)

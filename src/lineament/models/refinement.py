@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..crop import old_cells
 from ..errors import RecipeError
 from .heads.attentive_1d import Attentive1D
-from .heads.heatmap_2d import HeadOutput
+from .heads.output import HeadOutput
 from .landmark_net import LandmarkNet
 
 WIDTH = 128
@@ -67,9 +67,9 @@ class RefinedNet(nn.Module):
                 "only heatmaps along axes are refined; set model.head = 'attentive1d' or its gaussian"
             )
         self.net = net.requires_grad_(False)
-        self.refine = Refinement(points, fade, net.head.cell)
+        self.refine = Refinement(points, fade, net.head.stride)
         self.size = net.size
-        self.cells = round(net.size / net.head.cell)
+        self.cells = round(net.size / net.head.stride)
         """Of a heatmap."""
 
     def train(self, mode: bool = True) -> "RefinedNet":
@@ -97,7 +97,7 @@ class RefinedNet(nn.Module):
     def detected(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The detector's heatmaps (B, N, L) of normalized pictures (B, 3, S, S)."""
         assert isinstance(self.net.head, Attentive1D)
-        return self.net.head.heatmaps(self.net.levels(x)[0])
+        return self.net.head.maps(self.net.levels(x)[0])
 
     def refined(
         self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None

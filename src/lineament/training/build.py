@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, RecipeError
-from ..models.heads.attentive_1d import AxisSettings
-from ..models.heads.heatmap_2d import STRIDE
+from ..models.heads.output import STRIDE, HeadSettings
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet
 from ..recipe import Recipe, make_recipe
@@ -33,7 +32,7 @@ def build_model(recipe: Recipe, begun: Path | None = None) -> LandmarkNet:
     torch.manual_seed(recipe.train.seed)
     m = recipe.model
     imagenet = m.imagenet and not recipe.init_from
-    axes = AxisSettings(m.length, m.attention, m.decoder, recipe.sigma * STRIDE)
+    head = HeadSettings(m.length, m.attention, m.decoder, recipe.sigma * STRIDE)
     model = LandmarkNet(
         m.backbone,
         len(scheme(recipe.scheme)),
@@ -42,7 +41,7 @@ def build_model(recipe: Recipe, begun: Path | None = None) -> LandmarkNet:
         m.channels,
         imagenet,
         m.architecture,
-        axes,
+        head,
     )
     if m.pruned_from and not recipe.init_from:
         raise RecipeError(

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import RecipeError, did_you_mean
-from ..models.heads.heatmap_2d import HeadOutput
+from ..models.heads.output import HeadOutput
 from .targets import gaussian_1d, gaussian_2d
 
 
@@ -30,7 +30,7 @@ def mean_present(values: Tensor, mask: Tensor, count: int | Tensor | None = None
 
 def cross_entropy_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     """(B, N): cross-entropy between the softmax of each heatmap and a Gaussian around the truth."""
-    heatmaps = _need(raw.heatmaps, "cross_entropy", "heatmap2d")
+    heatmaps = _need(raw.heatmap_logits, "cross_entropy", "heatmap2d")
     target = _target_2d(raw, heatmaps, landmarks, stride * sigma)
     return -(target * heatmaps.flatten(2).log_softmax(-1).view_as(heatmaps)).sum((-2, -1))
 
@@ -48,7 +48,7 @@ def mse_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> T
     The unit of length is `stride`, that of a map of the usual size, whose cells are added up; a finer map has the same
     loss for the same error. Source: Xiao et al. 2018, section 2.
     """
-    heatmaps = _need(raw.maps, "mse", "gaussian2d")
+    heatmaps = _need(raw.heatmaps, "mse", "gaussian2d")
     target = _target_2d(raw, heatmaps, landmarks, stride * sigma)
     away = (heatmaps - target / target.amax((-2, -1), keepdim=True)).square().sum((-2, -1))
     return away * (raw.stride / stride) ** 2
@@ -67,7 +67,7 @@ def adaptive_wing(
 
     Source: Wang et al. 2019, eq. 3, with epsilon = 1.
     """
-    heatmaps = _need(raw.maps, "adaptive_wing", "gaussian2d")
+    heatmaps = _need(raw.heatmaps, "adaptive_wing", "gaussian2d")
     target = _target_2d(raw, heatmaps, landmarks, stride * sigma)
     target = target / target.amax((-2, -1), keepdim=True)
     power = alpha - target
@@ -87,11 +87,11 @@ def cross_entropy_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: f
     """
     total: Tensor | float = 0.0
     for logits, positions in (
-        (raw.heatmaps_x, landmarks[..., 0]),
-        (raw.heatmaps_y, landmarks[..., 1]),
+        (raw.heatmap_logits_x, landmarks[..., 0]),
+        (raw.heatmap_logits_y, landmarks[..., 1]),
     ):
         logits = _need(logits, "cross_entropy_1d", "attentive1d")
-        target = gaussian_1d(positions, logits.shape[-1], raw.cell, sigma * stride / raw.cell)
+        target = gaussian_1d(positions, logits.shape[-1], raw.stride, sigma * stride / raw.stride)
         total = total - (target * logits.log_softmax(-1)).sum(-1) / 2
     return total  # type: ignore[return-value]
 
@@ -103,12 +103,15 @@ def mse_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> T
     same error. Source: Yin et al. 2020, eq. 11 and 12: the marginals of a Gaussian are Gaussians.
     """
     total: Tensor | float = 0.0
-    for maps, positions in ((raw.maps_x, landmarks[..., 0]), (raw.maps_y, landmarks[..., 1])):
+    for maps, positions in (
+        (raw.heatmaps_x, landmarks[..., 0]),
+        (raw.heatmaps_y, landmarks[..., 1]),
+    ):
         maps = _need(maps, "mse_1d", "attentive1d-gaussian")
-        target = gaussian_1d(positions, maps.shape[-1], raw.cell, sigma * stride / raw.cell)
+        target = gaussian_1d(positions, maps.shape[-1], raw.stride, sigma * stride / raw.stride)
         total = (
             total
-            + (maps - target / target.amax(-1, keepdim=True)).square().sum(-1) * raw.cell / stride
+            + (maps - target / target.amax(-1, keepdim=True)).square().sum(-1) * raw.stride / stride
         )
     return total  # type: ignore[return-value]
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..data.crop_cache import TrainingCrops
 from ..data.mixture import Mixture, read_mixture
 from ..errors import ExtraError, RecipeError, TrainError
-from ..models.heads.heatmap_2d import STRIDE
+from ..models.heads.output import STRIDE
 from ..recipe import Recipe
 from .build import as_its_start, build_model, start_from
 from .checkpoint import load_checkpoint, save_checkpoint

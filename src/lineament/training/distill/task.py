@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from ...data.crop_cache import plain_crops, plain_landmarks
 from ...errors import RecipeError
-from ...models.heads.heatmap_2d import STRIDE, HeadOutput
-from ...models.landmark_net import TWO_D, LandmarkNet
+from ...models.heads.output import STRIDE, HeadOutput
+from ...models.heads.registry import TWO_D
+from ...models.landmark_net import LandmarkNet
 from ...recipe import DistillSettings
 from ...schemes import scheme
 from ..build import build_model, start_from
@@ -169,7 +170,7 @@ class Distiller(Trainer):
         """Tells the squared errors of maps of height 1 on validation: a teacher that is no better has little to say."""
         teacher, student = self.teacher, self._students()[0].eval()
         assert teacher is not None
-        mine = _shapes(student).raw.maps
+        mine = _shapes(student).raw.heatmaps
         if mine is not None and self.validation_faces:
             own = self._map_error(lambda crops: student(crops).maps, student.size)
             theirs = self._map_error(
@@ -190,7 +191,7 @@ class Distiller(Trainer):
                 landmarks = truth[k * BATCH : k * BATCH + len(crops)]
                 maps = say(torch.from_numpy(crops).to(self.device)).cpu()
                 raw = HeadOutput(
-                    landmarks, landmarks[..., 0], maps=maps, stride=m.size / maps.shape[-1]
+                    landmarks, landmarks[..., 0], heatmaps=maps, stride=m.size / maps.shape[-1]
                 )
                 loss = total_loss(raw, landmarks, {"mse": 1.0}, STRIDE, self.recipe.sigma)["mse"]
                 total, count = total + float(loss) * len(crops), count + len(crops)
@@ -212,14 +213,16 @@ class Distiller(Trainer):
 
     def _in_kind(self, taught: TeacherOutput) -> TeacherOutput:
         """What the teacher says, its distributions as maps of height 1 where those are what the students make."""
-        logits = taught.raw.heatmaps
-        if not self._makes_spots() or logits is None or taught.raw.maps is not None:
+        logits = taught.raw.heatmap_logits
+        if not self._makes_spots() or logits is None or taught.raw.heatmaps is not None:
             return taught
         assert self.teacher is not None
         cell = self.teacher.size / logits.shape[-1]
         wanted_px = STRIDE * self.recipe.sigma * self.teacher.size / self.recipe.model.size
         return TeacherOutput(
-            replace(taught.raw, maps=spots(logits, self.teacher.sigma_px / cell, wanted_px / cell)),
+            replace(
+                taught.raw, heatmaps=spots(logits, self.teacher.sigma_px / cell, wanted_px / cell)
+            ),
             taught.levels,
         )
 
@@ -271,7 +274,7 @@ class Distiller(Trainer):
                 parts |= self._from_teacher(k, answer, taught)
             if settings.peer_kl:
                 ensemble = peer_ensemble(
-                    [_compared(other) for other in answers], answer.raw.maps is None
+                    [_compared(other) for other in answers], answer.raw.heatmaps is None
                 )
                 each = heatmap_kl(_compared(answer), ensemble, settings.temperature)
                 parts["peer_kl"] = settings.peer_kl * self._mean(each)
@@ -307,13 +310,15 @@ class Distiller(Trainer):
     @staticmethod
     def _pair(own: TeacherOutput, taught: TeacherOutput) -> tuple[Tensor, Tensor]:
         mine, theirs = _compared(own), _compared(taught)
-        return mine, at_size(theirs, mine) if own.raw.maps is None else spots_at_size(theirs, mine)
+        return mine, at_size(theirs, mine) if own.raw.heatmaps is None else spots_at_size(
+            theirs, mine
+        )
 
     @staticmethod
     def _pixels(own: TeacherOutput, taught: TeacherOutput) -> Tensor:
         """The pixel-wise loss (B, N) of the maps of height 1; where the heads give none, of the distributions."""
         mine, theirs = _compared(own), _compared(taught)
-        if own.raw.maps is not None:
+        if own.raw.heatmaps is not None:
             # as for mse: in cells of the usual size, so that a finer map has the same loss for the same error
             return pixel_wise(mine, spots_at_size(theirs, mine)) * (own.raw.stride / STRIDE) ** 2
         theirs = at_size(theirs.flatten(2).softmax(-1).view_as(theirs), mine)
@@ -393,11 +398,13 @@ class Distiller(Trainer):
         assert teacher.net is not None
         theirs = _shapes(teacher.net)
         mine = _shapes(student)
-        if theirs.raw.heatmaps is None and any(name in NEEDS_HEATMAPS for name in wanted):
+        if theirs.raw.heatmap_logits is None and any(name in NEEDS_HEATMAPS for name in wanted):
             raise RecipeError(
                 f"the teacher {teacher.path} has no heatmaps; leave {' and '.join(NEEDS_HEATMAPS)} out"
             )
-        two_kinds = (mine.raw.maps is None) != (theirs.raw.maps is None) and not self._makes_spots()
+        two_kinds = (mine.raw.heatmaps is None) != (
+            theirs.raw.heatmaps is None
+        ) and not self._makes_spots()
         if any(name in NEEDS_HEATMAPS for name in wanted) and two_kinds:
             raise RecipeError(
                 f"the maps of the teacher {teacher.path} have height 1, the student's are distributions; "
@@ -423,15 +430,15 @@ class Distiller(Trainer):
 
 def _compared(answer: TeacherOutput) -> Tensor:
     """The maps (B, N, h, w) that are compared: those of height 1 where the head gives them, or logits."""
-    maps = answer.raw.heatmaps if answer.raw.maps is None else answer.raw.maps
+    maps = answer.raw.heatmap_logits if answer.raw.heatmaps is None else answer.raw.heatmaps
     assert maps is not None
     return maps
 
 
 def _spots(answer: TeacherOutput, like: Tensor) -> Tensor:
     """The maps of height 1 (B, N, h, w) of `answer` at the height and width of `like`."""
-    assert answer.raw.maps is not None
-    return spots_at_size(answer.raw.maps, like)
+    assert answer.raw.heatmaps is not None
+    return spots_at_size(answer.raw.heatmaps, like)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...inference.onnx_model import Model
-from ...models.heads.heatmap_2d import STRIDE, HeadOutput
+from ...models.heads.output import STRIDE, HeadOutput
 from ...models.landmark_net import LandmarkNet
 from ..build import load_trained
 

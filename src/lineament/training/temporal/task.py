@@ -18,7 +18,7 @@ from ...errors import ModelError, RecipeError
 from ...geometry import compose, crop_affine
 from ...io.video import VIDEO_SUFFIXES
 from ...labeling.clip_cache import ANCHORS, Clips, TrainingWindows, made_clips, video_clips
-from ...models.heads.heatmap_2d import STRIDE
+from ...models.heads.output import STRIDE
 from ...models.landmark_net import LandmarkNet
 from ...models.refinement import RefinedNet, between, moved_memory
 from ...recipe import Recipe, RefineSettings

@@ -1,0 +1,279 @@
+"""Heatmaps -> landmarks: expectation, argmax, quarter offset and DARK, along axes or in two dimensions.
+
+The inverse of training/targets.py: cell c is crop pixel (c + 0.5) stride - 0.5. Depends on torch.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..errors import RecipeError
+
+STEP = 1.5
+"""Cells within which a Taylor expansion is trusted; from a border cell the peak may lie one cell further."""
+FLAT = 1e-6
+"""A second derivative of the log nearer to 0 than this is rounding."""
+JUMP = {"argmax": 1.0, "quarter": 0.5}
+"""Cells by which rounding alone may move a landmark; 0 for decoders that are not listed."""
+
+
+class Smoothing(NamedTuple):
+    """The Gaussian that DARK smooths a heatmap by before it takes the logarithm."""
+
+    sigma: float = 0.0
+    """Cells; 0 smooths nothing."""
+    border: float = 0.0
+    """Cells from an edge within which nothing is smoothed, as that would pull the peak inwards."""
+
+
+UNSMOOTHED = Smoothing()
+
+
+def decode_1d(
+    logits_x: Tensor,
+    logits_y: Tensor,
+    stride: float,
+    decoder: str = "expectation",
+    smoothing: Smoothing = UNSMOOTHED,
+) -> tuple[Tensor, Tensor]:
+    """Decode one heatmap along each axis.
+
+    Args:
+        logits_x, logits_y: (B, N, L).
+        stride: Crop pixels per cell.
+        decoder: One of DECODERS.
+        smoothing: Used by dark.
+
+    Returns:
+        Landmarks (B, N, 2) in pixels of the crop, and the variance around them (B, N), mean of both
+        axes, in crop pixels squared.
+    """
+    length = logits_x.shape[-1]
+    places = positions(length, stride, logits_x)[:, None]
+    found, variances = [], []
+    for logits in (logits_x, logits_y):
+        probability = logits.softmax(-1)
+        at, variance = moments(probability, places)
+        if decoder != "expectation":
+            cells = PEAKS_1D[decoder](probability, smoothing)
+            cells = _if_peaked(probability, cells, length)
+            peak = ((cells + 0.5) * stride - length * stride / 2)[..., None]
+            variance = variance + (at - peak).square().squeeze(-1)
+            at = peak
+        found.append(at)
+        variances.append(variance)
+    landmarks = torch.cat(found, -1) + (length * stride / 2 - 0.5)
+    return landmarks, (variances[0] + variances[1]) / 2
+
+
+def decode_2d(
+    logits: Tensor,
+    stride: float,
+    decoder: str = "expectation",
+    smoothing: Smoothing = UNSMOOTHED,
+) -> tuple[Tensor, Tensor]:
+    """Decode heatmaps in two dimensions.
+
+    Args:
+        logits: (B, N, h, w), at least 3 x 3 for dark.
+        stride: Crop pixels per cell.
+        decoder: One of DECODERS.
+        smoothing: Used by dark.
+
+    Returns:
+        As decode_1d.
+    """
+    height, width = logits.shape[-2:]
+    x, y = positions(width, stride, logits), positions(height, stride, logits)
+    places = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)  # (h * w, 2)
+    probability = logits.flatten(2).softmax(-1)
+    at, variance = moments(probability, places)
+    if decoder != "expectation":
+        column, row = PEAKS_2D[decoder](probability.view_as(logits), smoothing)
+        column = _if_peaked(probability, column, width)
+        row = _if_peaked(probability, row, height)
+        # the middle of the peak's cell, from the middle of the crop
+        peak_x = (column + 0.5) * stride - width * stride / 2
+        peak_y = (row + 0.5) * stride - height * stride / 2
+        peak = torch.stack([peak_x, peak_y], -1)
+        variance = variance + (at - peak).square().sum(-1)
+        at = peak
+    # no tensor of two numbers: it would have to be brought to the device at every step
+    middle = torch.cat([x.new_full((1,), side * stride / 2 - 0.5) for side in (width, height)])
+    return at + middle, variance / 2
+
+
+def positions(length: int, stride: float, like: Tensor) -> Tensor:
+    """Return the positions (L,) of the cells in crop pixels from the middle.
+
+    From the middle, because variances then keep their digits.
+    """
+    cells = torch.arange(length, dtype=like.dtype, device=like.device)
+    return (cells - (length - 1) / 2) * stride
+
+
+def moments(probability: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean (B, N, D) and variance (B, N), added over the D axes.
+
+    Args:
+        probability: (B, N, L), each row a distribution.
+        places: (L, D), where its cells are.
+    """
+    powers = torch.cat([places, places.square().sum(-1, keepdim=True)], -1)
+    # autocast would round the product to bfloat16
+    with torch.autocast(probability.device.type, enabled=False):
+        moments = probability @ powers
+    mean = moments[..., :-1]
+    return mean, moments[..., -1] - mean.square().sum(-1)
+
+
+def check_decoder(name: str) -> str:
+    """Return `name`. Raises: RecipeError if it is not a decoder."""
+    if name not in DECODERS:
+        raise RecipeError(f"model.decoder is {name!r}; wanted one of {', '.join(DECODERS)}")
+    return name
+
+
+def _if_peaked(probability: Tensor, cells: Tensor, length: int) -> Tensor:
+    """Return `cells` (B, N) along an axis of `length`, or its middle if the distribution is even.
+
+    Rounding would otherwise choose among equal cells.
+    """
+    even = probability.amax(-1) <= probability.amin(-1) * (1 + 1e-5)
+    return torch.where(even, (length - 1) / 2, cells)
+
+
+def _argmax_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
+    """Return the highest cell (B, N), the first of equals: at most half a cell off."""
+    return probability.argmax(-1).to(probability.dtype)
+
+
+def _quarter_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
+    """Return the highest cell moved a quarter of a cell towards its higher neighbor.
+
+    At most a quarter of a cell off; a border cell is not moved.
+    Source: Newell, Yang, Deng 2016, section 3.2.
+    """
+    length = probability.shape[-1]
+    highest = probability.argmax(-1)
+    low = _at(probability, (highest - 1).clamp(min=0))
+    high = _at(probability, (highest + 1).clamp(max=length - 1))
+    inner = (highest > 0) & (highest < length - 1)
+    offset = torch.where(inner, 0.25 * (high - low).sign(), 0.0)
+    return highest.to(probability.dtype) + offset
+
+
+def _dark_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
+    """Return the peak of the Gaussian through the log around the highest cell, by one Newton step.
+
+    A border cell is expanded from its inner neighbor. A map that is not concave there keeps its
+    highest cell.
+    Source: Zhang et al. 2020 (DARK), eq. 5-10; smoothed without rescaling, which does not change
+    the slope of a logarithm.
+    """
+    length = probability.shape[-1]
+    if smoothing.sigma > 0:
+        blurred = _blurred(probability, smoothing.sigma)
+        close = _close(blurred.argmax(-1), length, smoothing.border)
+        probability = torch.where(close[..., None], probability, blurred)
+    highest = probability.argmax(-1)
+    middle = highest.clamp(1, length - 2)
+    log = _log(probability)
+    low, mid, high = (_at(log, middle + step) for step in (-1, 0, 1))
+    curve = high - 2 * mid + low
+    concave = curve < -FLAT
+    step = ((low - high) / 2 / torch.where(concave, curve, -1.0)).clamp(-STEP, STEP)
+    return torch.where(concave, middle + step, highest.to(step.dtype))
+
+
+def _argmax_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]:
+    """Return the column and row (B, N) of the highest cell, the first of equals."""
+    column, row = _highest(probability)
+    return column.to(probability.dtype), row.to(probability.dtype)
+
+
+def _quarter_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]:
+    """Return the highest cell, moved along its row and its column as _quarter_1d does."""
+    column, row = _highest(probability)
+    along_row = _line(probability, row, 2)
+    along_column = _line(probability, column, 3)
+    return _quarter_1d(along_row, smoothing), _quarter_1d(along_column, smoothing)
+
+
+def _dark_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]:
+    """Return the peak as _dark_1d does, with the mixed second derivative."""
+    height, width = probability.shape[-2:]
+    if smoothing.sigma > 0:
+        blurred = _blurred(probability, smoothing.sigma)
+        blurred = _blurred(blurred.transpose(2, 3), smoothing.sigma).transpose(2, 3)
+        column, row = _highest(blurred)
+        close = _close(column, width, smoothing.border) | _close(row, height, smoothing.border)
+        probability = torch.where(close[..., None, None], probability, blurred)
+    column, row = _highest(probability)
+    middle_x, middle_y = column.clamp(1, width - 2), row.clamp(1, height - 2)
+    log = _log(probability.flatten(2))
+
+    def near(dx: int, dy: int) -> Tensor:
+        return _at(log, (middle_y + dy) * width + middle_x + dx)
+
+    mid, left, right, above, below = near(0, 0), near(-1, 0), near(1, 0), near(0, -1), near(0, 1)
+    slope_x, slope_y = (right - left) / 2, (below - above) / 2
+    xx, yy = right - 2 * mid + left, below - 2 * mid + above
+    xy = (near(1, 1) - near(1, -1) - near(-1, 1) + near(-1, -1)) / 4
+    determinant = xx * yy - xy.square()
+    concave = (xx < -FLAT) & (yy < -FLAT) & (determinant > FLAT**2)
+    safe = torch.where(concave, determinant, 1.0)
+    step_x = ((xy * slope_y - yy * slope_x) / safe).clamp(-STEP, STEP)
+    step_y = ((xy * slope_x - xx * slope_y) / safe).clamp(-STEP, STEP)
+    return (
+        torch.where(concave, middle_x + step_x, column.to(step_x.dtype)),
+        torch.where(concave, middle_y + step_y, row.to(step_y.dtype)),
+    )
+
+
+Peak1D = Callable[[Tensor, Smoothing], Tensor]
+Peak2D = Callable[[Tensor, Smoothing], tuple[Tensor, Tensor]]
+PEAKS_1D: dict[str, Peak1D] = {"argmax": _argmax_1d, "quarter": _quarter_1d, "dark": _dark_1d}
+PEAKS_2D: dict[str, Peak2D] = {"argmax": _argmax_2d, "quarter": _quarter_2d, "dark": _dark_2d}
+DECODERS = ("expectation", *PEAKS_1D)
+
+
+def _blurred(probability: Tensor, sigma: float) -> Tensor:
+    """Smooth (..., L) along its last axis, without rescaling."""
+    length = probability.shape[-1]
+    cells = torch.arange(length, dtype=probability.dtype, device=probability.device)
+    # autocast would round the product to bfloat16
+    with torch.autocast(probability.device.type, enabled=False):
+        return probability @ torch.exp(-((cells[:, None] - cells) ** 2) / (2 * sigma**2))
+
+
+def _close(cells: Tensor, length: int, border: float) -> Tensor:
+    return (cells < border) | (cells > length - 1 - border)
+
+
+def _log(probability: Tensor) -> Tensor:
+    """Return the log of (B, N, L), finite where a cell is 0."""
+    floor = probability.amax(-1, keepdim=True) * 1e-12 + 1e-30
+    return torch.maximum(probability, floor).log()
+
+
+def _at(values: Tensor, index: Tensor) -> Tensor:
+    """Return the values (B, N) of (B, N, L) at `index` (B, N)."""
+    return values.gather(-1, index[..., None]).squeeze(-1)
+
+
+def _highest(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the column and row (B, N) of the highest cell of maps (B, N, h, w)."""
+    width = maps.shape[-1]
+    index = maps.flatten(2).argmax(-1)
+    row = torch.div(index, width, rounding_mode="floor")
+    return index - row * width, row
+
+
+def _line(maps: Tensor, index: Tensor, axis: int) -> Tensor:
+    """Return the row (axis 2) or column (axis 3) of maps (B, N, h, w) at `index` (B, N)."""
+    shape = list(maps.shape)
+    shape[axis] = 1
+    return maps.gather(axis, index[..., None, None].expand(shape)).squeeze(axis)
