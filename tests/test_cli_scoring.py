@@ -61,7 +61,7 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
     monkeypatch.setitem(
         sys.modules, "torch", None
     )  # what comes with the package is measured without it
-    monkeypatch.delitem(sys.modules, "lineament.models.sizes", raising=False)
+    monkeypatch.delitem(sys.modules, "lineament.models.profile", raising=False)
     code, out, err = call("models", "--profile")
     assert code == 0
     assert "pip install 'lineament[train]'" in err
@@ -79,7 +79,7 @@ def test_the_networks_to_train_are_counted(monkeypatch):
     from lineament.models.backbones.registry import BACKBONES
 
     monkeypatch.setattr(
-        "lineament.models.sizes.BACKBONES", {"light-resnet50": BACKBONES["light-resnet50"]}
+        "lineament.models.profile.BACKBONES", {"light-resnet50": BACKBONES["light-resnet50"]}
     )
     code, out, _ = call("models", "--profile")
     assert code == 0

@@ -60,7 +60,7 @@ def _show_speed(listed: list[dict[str, Any]]) -> None:
     head = ["M parameters", "G multiply-adds", "GFLOPs (twice as many)"]
     show_table(["model", *head], [[str(card["name"]), *_size(card)] for card in listed])
     try:
-        from ..models.sizes import trainable_sizes
+        from ..models.profile import trainable_sizes
     except ImportError:
         note(
             "the networks to train are counted too where the extra is: pip install 'lineament[train]'"

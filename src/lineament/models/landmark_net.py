@@ -1,15 +1,18 @@
 """Crop -> head output: a backbone, a feature pyramid and a head over it. Depends on torch."""
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import RecipeError
 from .backbones.registry import make_backbone
+from .export_form import ExportForm, even_normalization
 from .heads.output import HeadOutput, HeadSettings
-from .heads.registry import make_head
+from .heads.registry import make_head, rounding_px
 from .layers.depthwise import DepthwiseConv2d
-from .layers.space_to_depth import Double
+from .layers.space_to_depth import Double, double_by_rows
 
 USUAL = HeadSettings()
 
@@ -108,3 +111,30 @@ class LandmarkNet(nn.Module):
         """Predict `crops`, and return the pyramid's maps too, for losses between networks."""
         levels = self.levels(self.normalize(crops))
         return self.head(levels[0]), levels
+
+    def for_export(self, int8: bool = False) -> ExportForm:
+        """Return the form to export.
+
+        Args:
+            int8: The same function in layers that int8 kernels compute fast.
+        """
+        net = copy.deepcopy(self).eval()
+        if not int8:
+            return _LandmarkForm(net)
+        even_normalization(net.mean, net.std, net.backbone)
+        double_by_rows(net)
+        use_row_stem = getattr(net.backbone, "use_row_stem", None)
+        if use_row_stem is not None:
+            use_row_stem()
+        return _LandmarkForm(net, by_rows=use_row_stem is not None)
+
+
+class _LandmarkForm(ExportForm):
+    def __init__(self, net: LandmarkNet, by_rows: bool = False) -> None:
+        super().__init__(net.size, net.mean, net.std, by_rows)
+        self.net = net
+        self.rounding_px = rounding_px(net.head)
+
+    def forward(self, crops: Tensor, memory: Tensor | None = None) -> tuple[Tensor, ...]:
+        output = self.net.head(self.net.levels(self.normalize(crops))[0])
+        return output.landmarks, output.variance

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from ..layers.depthwise import DepthwiseConv2d
+from ..layers.space_to_depth import RowStem
 
 # expansion, output channels, repeats, stride of the first: Sandler et al. 2018, table 2
 STAGES = (
@@ -84,3 +85,7 @@ class MobileNetV2(nn.Module):
             x = block(x)
             if i in self.taps:
                 yield x
+
+    def use_row_stem(self) -> None:
+        """Turn the first convolution into its form by rows, which int8 kernels compute faster."""
+        self.features[0] = RowStem.of(self.features[0])

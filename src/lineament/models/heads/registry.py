@@ -3,6 +3,7 @@
 from torch import nn
 
 from ...errors import RecipeError, did_you_mean
+from ..decoders import JUMP
 from .attentive_1d import Attentive1D, AttentiveGaussian1D
 from .coordinates import Coordinates
 from .heatmap_2d import Gaussian2D, Heatmap2D
@@ -34,3 +35,8 @@ def make_head(
     if name not in HEADS:
         raise RecipeError(f"no head is called {name!r}; {did_you_mean(name, HEADS)}")
     return HEADS[name](channels, points, size, settings)
+
+
+def rounding_px(head: nn.Module) -> float:
+    """Return the crop pixels by which rounding alone may move a landmark that `head` decodes."""
+    return JUMP.get(str(getattr(head, "decoder", "")), 0.0) * float(getattr(head, "stride", 0.0))

@@ -88,19 +88,3 @@ def as_rows(image: Tensor) -> Tensor:
     """uint8 RGB (B, H, W, 3), W a multiple of four -> (B, 12, H, W / 4)."""
     height, width = image.shape[1:3]
     return image.reshape(-1, height, width // PIXELS, 3 * PIXELS).permute(0, 3, 1, 2)
-
-
-def can_become_rows(stem: nn.Module) -> bool:
-    """Whether `stem` starts as a RowStem may: 3x3, stride 2, padding 1, three channels without bias, a norm, an
-    activation."""
-    parts = list(stem.children())
-    if len(parts) != 3:
-        return False
-    first, norm, _ = parts
-    return (
-        isinstance(first, nn.Conv2d)
-        and isinstance(norm, nn.BatchNorm2d)
-        and (first.in_channels, first.kernel_size, first.stride, first.padding)
-        == (3, (3, 3), (2, 2), (1, 1))
-        and first.bias is None
-    )
