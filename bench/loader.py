@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lineament.data.crop_cache import TrainingCrops
 from lineament.data.sample import cache_root, data_root
 from lineament.recipe import read_recipe
 from lineament.training.loader import make_loader
 from lineament.training.parallel import Processes
+from lineament.training.registry import task_for
+from lineament.training.task import Samples
 from lineament.training.trainer import Progress, Trainer
 
 
@@ -24,23 +25,23 @@ class Enough(Exception):
 def loader_speed(trainer: Trainer, seconds: float) -> float:
     """Faces a second of the loader of `trainer`'s recipe when nobody else works."""
     train = trainer.recipe.train
-    batches: Iterator[Any] = iter(make_loader(trainer.crops, train, 0, Processes()))
+    batches: Iterator[Any] = iter(make_loader(trainer.samples, train, 0, Processes()))
     # what was made while this process slept is no speed: take more than the loader holds ready before counting
     for _ in range(1 + 8 * max(train.num_workers, 1)):
         next(batches)
     faces, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        faces += len(next(batches)[0])
+        faces += len(next(batches))
     return faces / (time.perf_counter() - start)
 
 
-def one_core_speed(crops: TrainingCrops, seconds: float) -> float:
+def one_core_speed(samples: Samples, seconds: float) -> float:
     """Faces a second that one process augments."""
-    order = crops.order(0, 0.0)
+    order = samples.order(0, 0.0)
     faces, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         source, face = order[faces % len(order)]
-        crops.make(0, faces, int(source), int(face))
+        samples.make(0, faces, int(source), int(face))
         faces += 1
     return faces / (time.perf_counter() - start)
 
@@ -57,7 +58,7 @@ def training_speed(trainer: Trainer, seconds: float) -> float:
             raise Enough
 
     trainer.average.update = update  # type: ignore[method-assign]
-    with contextlib.nms(Enough):
+    with contextlib.suppress(Enough):
         trainer.run(_silent)
     (start, first), (end, last) = marks[4], marks[-1]
     return trainer.recipe.train.batch * (last - first) / (end - start)
@@ -86,12 +87,12 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="lineament-loader-"))
     try:
         trainer = Trainer(
-            recipe, folder, data_root(given.data), cache_root(given.cache), note=print
+            task_for(recipe), folder, data_root(given.data), cache_root(given.cache), note=print
         )
         train = recipe.train
         print(f"{recipe.name}: {recipe.model.size} px crops, batch {train.batch}")
         print(
-            f"augmentation, one process     {one_core_speed(trainer.crops, given.seconds):8.1f} faces/s"
+            f"augmentation, one process     {one_core_speed(trainer.samples, given.seconds):8.1f} faces/s"
         )
         print(
             f"loader, {train.num_workers} process(es)        {loader_speed(trainer, given.seconds):8.1f} faces/s"

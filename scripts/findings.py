@@ -30,9 +30,9 @@ from lineament.evaluation.protocols import protocol
 from lineament.export.export import export_checkpoint
 from lineament.inference.predictor import Predictor
 from lineament.recipe import Augmentation, Recipe, read_recipe
-from lineament.training.build import as_its_start, load_trained, read_trained
+from lineament.training.build import adopt_architecture, load_trained, read_trained
 from lineament.training.curves import read_log
-from lineament.training.trainer import changed_keys
+from lineament.training.resume import changed_keys
 from lineament.training.validate import interocular_nmes, predict_plain
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -118,7 +118,7 @@ def ended(checkpoint: Path, recipe: Recipe) -> bool:
     if not checkpoint.exists():
         return False
     state = read_trained(checkpoint)[0]
-    wanted = as_its_start(recipe, checkpoint)
+    wanted = adopt_architecture(recipe, checkpoint)
     if state["step"] < wanted.train.steps:
         return False
     changed = changed_keys(json.loads(state["recipe"]), wanted)
@@ -149,9 +149,11 @@ def validation(checkpoint: Path, options: argparse.Namespace) -> list[float]:
         hard.make(0, draw, 0, face)
         for draw, face in enumerate(list(range(len(validation_faces))) * DRAWS)
     ]
-    hard_found = [model(torch.from_numpy(crop[None])).landmarks[0].numpy() for crop, _ in made]
+    hard_found = [
+        model(torch.from_numpy(each["crops"][None])).landmarks[0].numpy() for each in made
+    ]
     harder = interocular_nmes(
-        np.stack(hard_found), np.stack([points for _, points in made]), recipe.scheme
+        np.stack(hard_found), np.stack([each["landmarks"] for each in made]), recipe.scheme
     )
     return [float(nmes.mean()), float(median(nmes.tolist())), float(harder.mean())]
 

@@ -30,11 +30,10 @@ from lineament.data.mixture import Mixture, read_mixture
 from lineament.data.sample import cache_root, data_root
 from lineament.recipe import Recipe, read_recipe
 from lineament.training.checkpoint import save_checkpoint, student_weights
-from lineament.training.distill.task import Distiller
+from lineament.training.registry import task_for
 from lineament.training.scheduler import Run, train_together
 from lineament.training.trainer import Progress, Trainer
 
-KINDS = {"train": Trainer, "distill": Distiller}
 SEEDS = (1, 2, 3)
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
 
@@ -253,7 +252,9 @@ def main() -> None:
         folder = options.runs / row.folder
 
         def make(read: Callable[..., Mixture]) -> Trainer:
-            return KINDS[row.command](recipes[row.folder], folder, root, cache, read=read)
+            return Trainer(
+                task_for(recipes[row.folder], row.command), folder, root, cache, read=read
+            )
 
         def after(trainer: Trainer) -> None:
             validation = read_last(folder)

@@ -29,7 +29,7 @@ from lineament.evaluation.evaluate import evaluate
 from lineament.evaluation.protocols import protocol
 from lineament.recipe import read_recipe
 from lineament.training.build import load_trained
-from lineament.training.temporal.task import SAME
+from lineament.training.temporal.task import MODEL_KEYS
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "cpu" / "attentive1d-track.toml"
 SEED = 2_000_000
@@ -97,7 +97,7 @@ def main() -> None:
     models = {0.0: [exported(options.detector, options)]}
     given = load_trained(options.detector)[1].model
     same = tuple(
-        f"model.{key}={getattr(given, key)}" for key in SAME if getattr(given, key) is not None
+        f"model.{key}={getattr(given, key)}" for key in MODEL_KEYS if getattr(given, key) is not None
     )
     detector = hashlib.sha256(options.detector.read_bytes()).hexdigest()[
         :8

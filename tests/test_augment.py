@@ -47,7 +47,7 @@ def test_landmarks_move_with_their_pixels(seed, flip):
     mirror = scheme("five").mirror
     for i in range(5):
         image = picture_of_blob(FIVE[i])
-        crop, landmarks_crop = augment(
+        crop, landmarks_crop, _ = augment(
             np.random.default_rng(seed), image, FIVE, BOX, mirror, 128, 2.4, settings
         )
         row = int(np.flatnonzero(mirror == i)[0]) if flip else i
@@ -59,7 +59,7 @@ def test_a_mirror_swaps_the_sides_and_keeps_subject_left_in_its_row():
     settings = Augmentation(flip=1, rotation_deg=0, wild_rotation=0, scale=0, shift=0, **STILL)
     image = np.zeros((220, 220, 3), np.uint8)
     mirror = scheme("five").mirror
-    _, mirrored = augment(np.random.default_rng(0), image, FIVE, BOX, mirror, 128, 1.6, settings)
+    _, mirrored, _ = augment(np.random.default_rng(0), image, FIVE, BOX, mirror, 128, 1.6, settings)
     plain = apply_affine(crop_affine(BOX, 128, 1.6), FIVE)
     # x' = 127 - x, and the row of each eye holds the other eye's pixels
     assert np.allclose(mirrored[:, 0], 127 - plain[mirror, 0])
@@ -92,7 +92,7 @@ def test_a_point_that_is_not_annotated_stays_so_and_spoils_no_other():
     points = FIVE.copy()
     points[0] = np.nan
     mirror = scheme("five").mirror
-    _, landmarks_crop = augment(
+    _, landmarks_crop, _ = augment(
         np.random.default_rng(0),
         np.zeros((220, 220, 3), np.uint8),
         points,

@@ -7,12 +7,10 @@ pytest.importorskip("torch")
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lineament.training.batch import Batch
 from lineament.training.device import Place
-from lineament.training.distill.task import Distiller
 from lineament.training.optimizer import keep_rates_on, make_optimizer, set_rates
-from lineament.training.prune.task import Slimmer
-from lineament.training.trainer import Trainer
-from tiny import Tiny, small, trained
+from tiny import Tiny, small, trained, trainer
 
 pytestmark = [
     pytest.mark.torch,
@@ -40,16 +38,16 @@ class Watch(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def watched(trainer):
-    """What of the losses of `trainer`, forward and backward, a graph would not hold."""
+def watched(run):
+    """What of the losses of `run`, forward and backward, a graph would not hold."""
     crops, points = (
         torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8),
         torch.rand(2, 68, 2) * 60,
     )
     points[0, 3] = torch.nan
-    inputs = crops, points, torch.tensor(2 * 68 - 1), *trainer.beside(crops)
+    batch, count = run.task.prepare(Batch(crops, points)), torch.tensor(2 * 68 - 1)
     with Watch() as watch:
-        trainer.losses(*inputs)["total"].backward()
+        run.task.losses(run.model, batch, count)["total"].backward()
     return watch.found
 
 
@@ -74,7 +72,7 @@ def test_a_step_neither_waits_for_the_device_nor_brings_numbers_there(
     head, losses, faces, tmp_path
 ):
     recipe = small(faces, losses=losses, **{"model.head": head})
-    assert watched(Trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")) == set()
+    assert watched(trainer(recipe, tmp_path / "run")) == set()
 
 
 @pytest.mark.parametrize("head", ["heatmap2d", "gaussian2d"])
@@ -86,17 +84,17 @@ def test_nor_does_a_step_of_distillation(head, faces, tmp_path):
     )
     distill |= {"teacher": str(tmp_path / "teacher/checkpoint.pt"), "students": 2, "mask_prob": 0.8}
     recipe = small(faces, losses=losses, distill=distill, **{"model.head": head})
-    assert watched(Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")) == set()
+    assert watched(trainer(recipe, tmp_path / "run", kind="distill")) == set()
 
 
 @pytest.mark.parametrize(
     "backbone", ["hr-supernet", "light-resnet50", "mobilenetv2", "efficientnet-lite0", "hrnet-w18"]
 )
 def test_nor_does_any_backbone(backbone, faces, tmp_path):
-    kind = Slimmer if backbone == "hr-supernet" else Trainer
+    kind = "slim" if backbone == "hr-supernet" else "train"
     more = {"slim": {}} if backbone == "hr-supernet" else {}
     recipe = small(faces, **more, **{"model.backbone": backbone})
-    assert watched(kind(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")) == set()
+    assert watched(trainer(recipe, tmp_path / "run", kind=kind)) == set()
 
 
 def test_rates_are_numbers_where_no_graph_reads_them(faces):

@@ -23,6 +23,7 @@ from lineament.models.export_form import even_normalization
 from lineament.models.landmark_net import LandmarkNet
 from lineament.recipe import make_recipe
 from lineament.training.build import load_trained
+from lineament.training.registry import task_for
 from lineament.training.trainer import Trainer
 from lineament.training.validate import predict_plain
 from tiny import Tiny
@@ -70,7 +71,7 @@ def run(tmp_path_factory):
             },
         }
     )
-    return Trainer(recipe, root / "run", root, root / "cache").run(), recipe, root
+    return Trainer(task_for(recipe), root / "run", root, root / "cache").run(), recipe, root
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["fp32", "int8"])
@@ -108,7 +109,7 @@ def test_the_networks_of_the_papers_pass_the_gate(backbone, run, tmp_path):
     model = recipe.model.model_copy(update={"backbone": backbone})
     train = recipe.train.model_copy(update={"steps": 1})
     changed = recipe.model_copy(update={"model": model, "train": train})
-    checkpoint = Trainer(changed, tmp_path / "run", root, root / "cache").run()
+    checkpoint = Trainer(task_for(changed), tmp_path / "run", root, root / "cache").run()
     card = export_checkpoint(
         checkpoint, tmp_path, "small", False, root, root / "cache", {"licence": "none"}
     )

@@ -135,6 +135,11 @@ class TrainSettings(Settings):
     ema: float = Field(
         0.999, ge=0, lt=1, description="decay of the averaged weights, which are those kept"
     )
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="parts whose weights and norm statistics stay as they are: the names of weights "
+        'up to a dot, e.g. "backbone" or "head.out"',
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto is a GPU where torch finds one"
     )
@@ -271,6 +276,11 @@ class Recipe(Settings):
     scheme: str = Field("ibug68", description="the points the model predicts")
     init_from: str = Field(
         "", description="a checkpoint or .safetensors file to start from; empty: none"
+    )
+    init_parts: dict[str, str] = Field(
+        default_factory=dict,
+        description="parts of the network that start from other files, after init_from: "
+        'head = "runs/other/checkpoint.pt"',
     )
     data: tuple[DataPart, ...] = Field(min_length=1, description="the mixture")
     model: ModelSettings = Field(

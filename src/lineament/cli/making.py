@@ -15,7 +15,7 @@ from .faces import Flip, ModelName, list_failures
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
-    from ..training.trainer import Progress, Trainer
+    from ..training.trainer import Progress
 
 Data = Annotated[
     Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")
@@ -89,10 +89,7 @@ def train(
     Checkpoints, the log and the curves go to the run's folder. A run that was killed goes on with --resume and gives
     what the unbroken run would have given.
     """
-    _need_torch()
-    from ..training.trainer import Trainer
-
-    checkpoint, settings = _train(Trainer, recipe, set, out, resume, data, cache)
+    checkpoint, settings = _train("train", recipe, set, out, resume, data, cache)
     _say_next(checkpoint, settings.name)
 
 
@@ -112,10 +109,7 @@ def distill(
     The teacher is a checkpoint or, for its landmarks alone, an .onnx file. What teacher and student cannot be compared
     by is refused before training starts. Otherwise as train.
     """
-    _need_torch()
-    from ..training.distill.task import Distiller
-
-    checkpoint, settings = _train(Distiller, recipe, set, out, resume, data, cache)
+    checkpoint, settings = _train("distill", recipe, set, out, resume, data, cache)
     _say_next(checkpoint, settings.name)
 
 
@@ -138,12 +132,11 @@ def slim(
     _need_torch()
     from ..data.sample import cache_root, data_root
     from ..study.prune_sweep import sweep
-    from ..training.prune.task import trainer_for
 
-    checkpoint, settings = _train(trainer_for, recipe, set, out, resume, data, cache)
+    checkpoint, settings = _train("slim", recipe, set, out, resume, data, cache)
     if not _speaks():
         return
-    assert settings.slim is not None  # or trainer_for had refused it
+    assert settings.slim is not None  # or its task had refused it
     cuts = sweep(
         checkpoint, checkpoint.parent, settings.slim, data_root(data), cache_root(cache), note
     )
@@ -174,7 +167,7 @@ def slim(
         rows,
     )
     note(
-        f"next: lineament distill or train a recipe with --set start={cuts[min(1, len(cuts) - 1)].checkpoint}"
+        f"next: lineament distill or train a recipe with --set init_from={cuts[min(1, len(cuts) - 1)].checkpoint}"
     )
 
 
@@ -195,15 +188,12 @@ def refine(
     recipe's faces and taken from unlabelled videos. The exported model remembers from frame to frame in lineament
     track. Otherwise as train.
     """
-    _need_torch()
-    from ..training.temporal.task import Refiner
-
-    checkpoint, settings = _train(Refiner, recipe, set, out, resume, data, cache)
+    checkpoint, settings = _train("refine", recipe, set, out, resume, data, cache)
     _say_next(checkpoint, settings.name)
 
 
 def _train(
-    kind: "Callable[..., Trainer]",
+    kind: str,
     recipe: Path,
     changes: list[str] | None,
     out: Path | None,
@@ -211,13 +201,17 @@ def _train(
     data: Path | None,
     cache: Path | None,
 ) -> "tuple[Path, Recipe]":
-    """The checkpoint of the run, and its recipe."""
+    """Train by `recipe` the task called `kind`; return the run's checkpoint and the recipe."""
+    _need_torch()
     from ..data.sample import cache_root, data_root
     from ..recipe import read_recipe
+    from ..training.registry import task_for
+    from ..training.trainer import Trainer
 
     settings = read_recipe(recipe, changes or ())
     folder = out or Path("runs") / settings.name
-    trainer = kind(settings, folder, data_root(data), cache_root(cache), resume, note)
+    task = task_for(settings, kind)
+    trainer = Trainer(task, folder, data_root(data), cache_root(cache), resume, note)
     with _training_report(settings.train.steps) as report:
         return trainer.run(report), settings
 

@@ -41,12 +41,15 @@ def augment(
     size: int,
     padding: float,
     settings: Augmentation,
-) -> tuple[Crop, Array]:
-    """An augmented crop (size, size, 3) of `image` and its landmarks (N, 2) in pixels of the crop."""
+) -> tuple[Crop, Array, bool]:
+    """An augmented crop (size, size, 3) of `image`, its landmarks (..., N, 2) in pixels of the crop, and whether it is
+    mirrored."""
     affine, mirrored = draw_affine(rng, box, size, padding, settings)
     landmarks_crop = apply_affine(affine, landmarks)
     crop = photometric(rng, warp(image, affine, size), settings)
-    return crop, landmarks_crop[mirror] if mirrored else landmarks_crop
+    if mirrored:
+        landmarks_crop = landmarks_crop[..., mirror, :]
+    return crop, landmarks_crop, mirrored
 
 
 def photometric(rng: Rng, crop: Crop, settings: Augmentation) -> Crop:

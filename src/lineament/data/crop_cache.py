@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,12 @@ class CropCache:
     """(M, N, 2), pixels of the cached crop; nan where not annotated."""
     boxes: NDArray[np.float64]
     """(M, 4): tight boxes of the landmarks, pixels of the cached crop."""
+    teacher_landmarks: NDArray[np.float64] | None = None
+    """(M, N, 2), pixels of the cached crop: landmarks that a teacher predicts."""
+    visible: NDArray[np.bool_] | None = None
+    """(M, N), or None if the data set does not state it."""
+    attributes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """(M,) by name, nan where not stated."""
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -71,9 +78,37 @@ def cache_crops(
         apply_affine(a, np.reshape(box, (2, 2))).ravel()
         for a, box in zip(affines, boxes, strict=True)
     ]
+    crops = np.load(path, mmap_mode="r", allow_pickle=False)
     return CropCache(
-        np.load(path, mmap_mode="r", allow_pickle=False), landmarks, np.stack(boxes_crop)
+        crops,
+        landmarks,
+        np.stack(boxes_crop),
+        visible=_visible(samples),
+        attributes=_attributes(samples),
     )
+
+
+def _visible(samples: Sequence[Sample]) -> NDArray[np.bool_] | None:
+    """Return the visibility (M, N) of all points; None if no sample states it."""
+    if all(sample.visible is None for sample in samples):
+        return None
+    rows = []
+    for sample in samples:
+        annotated = np.isfinite(sample.landmarks).all(1)
+        rows.append(annotated if sample.visible is None else sample.visible)
+    return np.stack(rows)
+
+
+def _attributes(samples: Sequence[Sample]) -> dict[str, NDArray[np.float32]]:
+    """Return the attributes (M,) by name, nan where a sample does not state it."""
+    names: set[str] = set()
+    for sample in samples:
+        names.update(sample.attributes)
+    found = {}
+    for name in sorted(names):
+        values = [sample.attributes.get(name, np.nan) for sample in samples]
+        found[name] = np.array(values, np.float32)
+    return found
 
 
 def _stamp(samples: Sequence[Sample], affines: Sequence[Array], size: int) -> str:
@@ -133,11 +168,18 @@ class TrainingCrops:
         seed: int,
     ) -> None:
         self.sources = tuple(sources)
-        mirror = scheme(scheme_name).mirror
-        # behind the annotated points others may stand, in the same order: those of a teacher
-        sets = self.sources[0].cache.landmarks.shape[1] // len(mirror)
-        self.mirror = np.concatenate([mirror + k * len(mirror) for k in range(sets)])
+        self.mirror = scheme(scheme_name).mirror
         self.size, self.padding, self.settings, self.seed = size, padding, settings, seed
+        self.states_visible = any(source.cache.visible is not None for source in self.sources)
+        names: set[str] = set()
+        for source in self.sources:
+            names.update(source.cache.attributes)
+        self.attributes = sorted(names)
+
+    def key(self) -> object:
+        """Return a value that is equal for those that make the same crops."""
+        sources = tuple(map(id, self.sources))
+        return (sources, tuple(self.mirror), self.size, self.padding, self.settings, self.seed)
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
         """The (source, face) pairs (M, 2) of one epoch, shuffled.    progress: fraction of the training done before."""
@@ -152,23 +194,42 @@ class TrainingCrops:
         joined = np.concatenate(pairs)
         return joined[np.random.default_rng([self.seed, epoch]).permutation(len(joined))]
 
-    def make(
-        self, epoch: int, position: int, source: int, face: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """A crop (S, S, 3) and its landmarks (N, 2) in pixels of the crop."""
+    def make(self, epoch: int, position: int, source: int, face: int) -> dict[str, Any]:
+        """Return an augmented crop (S, S, 3) and what comes with it, by the names of a Batch.
+
+        `landmarks` and, if a teacher predicted them, `teacher_landmarks` (N, 2) are in pixels of
+        the crop; `visible` (N,) and `attributes` are there if a source states them. Points of the
+        other sources count as visible if annotated, their attributes are nan.
+        """
         rng = np.random.default_rng([self.seed, epoch, position])
         cache = self.sources[source].cache
-        crop, landmarks_crop = augment(
+        points = cache.landmarks[None, face]
+        if cache.teacher_landmarks is not None:
+            points = np.stack([cache.landmarks[face], cache.teacher_landmarks[face]])
+        image = np.ascontiguousarray(cache.crops[face])
+        crop, points_crop, mirrored = augment(
             rng,
-            np.ascontiguousarray(cache.crops[face]),
-            cache.landmarks[face],
+            image,
+            points,
             cache.boxes[face],
             self.mirror,
             self.size,
             self.padding,
             self.settings,
         )
-        return crop, landmarks_crop.astype(np.float32)
+        points_crop = points_crop.astype(np.float32)
+        made: dict[str, Any] = {"crops": crop, "landmarks": points_crop[0]}
+        if cache.teacher_landmarks is not None:
+            made["teacher_landmarks"] = points_crop[1]
+        if self.states_visible:
+            annotated = np.isfinite(cache.landmarks[face]).all(1)
+            visible = annotated if cache.visible is None else cache.visible[face]
+            made["visible"] = visible[self.mirror] if mirrored else visible
+        attributes = {}
+        for name in self.attributes:
+            values = cache.attributes.get(name)
+            attributes[name] = np.array(np.nan if values is None else values[face], np.float32)
+        return made | {"attributes": attributes}
 
 
 def plain_crops(

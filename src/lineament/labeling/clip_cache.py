@@ -8,18 +8,18 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import atomic_path
-from ..crop import warp
+from ..crop import scale_and_shift, warp
 from ..data.crop_cache import CropCache
 from ..data.synthetic_clips import ClipSettings, make_clip
 from ..errors import DataError
-from ..geometry import Array, apply_affine, box_side, crop_affine, invert_affine, upright_box
+from ..geometry import Array, apply_affine, box_side, compose, crop_affine, flip_affine, upright_box
 from ..inference.onnx_model import find_model
 from ..schemes import scheme
 from ..tracking.filters import zero_phase
@@ -36,10 +36,6 @@ LARGEST = 720
 """Longer side in pixels to which frames of videos are shrunk: those of one video are held in memory."""
 LABEL_FRAMES = 1.0
 """Deviation in frames of the Gaussian that smooths a video's labels; it looks ahead as far as back."""
-
-
-ANCHORS = 2
-"""Points behind the landmarks that tell how the cut moves."""
 
 
 class Shot(NamedTuple):
@@ -217,8 +213,7 @@ def _write(clips: Iterable[Iterable[Shot]], name: str, crops: Path, rest: Path) 
 class TrainingWindows:
     """Runs of frames by epoch and position; the same for the same seed, whoever asks and in whatever order.
 
-    Frames are cut with errors such as a tracker makes; half of the windows are mirrored. Behind the landmarks come
-    ANCHORS more points, which stay where they are in the clip's pictures: they tell how the cut moves.
+    Frames are cropped with errors such as a tracker makes; half of the windows are mirrored.
     """
 
     def __init__(
@@ -238,8 +233,7 @@ class TrainingWindows:
             padding,
             seed,
         )
-        mirror = scheme(scheme_name).mirror
-        self.mirror = np.concatenate([mirror, len(mirror) + np.arange(ANCHORS)])
+        self.mirror = scheme(scheme_name).mirror
         self.starts = [clips.starts(frames) for clips in self.sources]
         if not sum(map(len, self.starts)):
             raise DataError(f"no clip has {frames} frames in a row; lower refine.window")
@@ -251,30 +245,43 @@ class TrainingWindows:
         )
         return pairs[np.random.default_rng([self.seed, epoch]).permutation(len(pairs))]
 
-    def make(
-        self, epoch: int, position: int, source: int, first: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Crops (T, S, S, 3), and their landmarks and anchors (T, N + ANCHORS, 2) in pixels of each crop."""
+    def key(self) -> object:
+        """Return a value that differs from that of any other windows."""
+        return id(self)
+
+    def make(self, epoch: int, position: int, source: int, first: int) -> dict[str, Any]:
+        """Return a window by the names of a Batch.
+
+        crops: (T, S, S, 3). landmarks: (T, N, 2), pixels of each crop. crop_motion: (T, 3), the
+        scale and shift by which a point of the crop before appears in this one, about its middle.
+        """
         rng = np.random.default_rng([self.seed, epoch, position])
         clips, mirrored = self.sources[source], rng.random() < 0.5
         cache, lasting = clips.cache, rng.standard_normal(4)
-        corners = np.array([[0.0, 0.0], [SIZE - 1.0, SIZE - 1.0]])
-        anchors = apply_affine(invert_affine(clips.affines[first]), corners)
-        crops, landmarks = [], []
+        crops, landmarks, motion = [], [], []
+        before: Array | None = None
         for k in range(first, first + self.frames):
             affine = self._cut(lasting + TREMBLE * rng.standard_normal(4), cache.boxes[k])
-            crop, points = (
-                warp(np.ascontiguousarray(cache.crops[k]), affine, self.size),
-                cache.landmarks[k],
-            )
-            points = np.concatenate([points, apply_affine(clips.affines[k], anchors)])
-            points = apply_affine(affine, points)
+            crop = warp(np.ascontiguousarray(cache.crops[k]), affine, self.size)
+            points = apply_affine(affine, cache.landmarks[k])
+            to_crop = compose(affine, clips.affines[k])  # from the clip's own images
             if mirrored:
                 crop, points = crop[:, ::-1], points[self.mirror]
                 points[:, 0] = self.size - 1 - points[:, 0]
+                to_crop = compose(flip_affine(self.size), to_crop)
             crops.append(crop)
             landmarks.append(points)
-        return np.stack(crops), np.stack(landmarks).astype(np.float32)
+            if before is None:
+                motion.append([1.0, 0.0, 0.0])
+            else:
+                scale, shift = scale_and_shift(before, to_crop, self.size)
+                motion.append([scale, *shift])
+            before = to_crop
+        return {
+            "crops": np.stack(crops),
+            "landmarks": np.stack(landmarks).astype(np.float32),
+            "crop_motion": np.array(motion, np.float32),
+        }
 
     def _cut(self, errors: Array, box: Array) -> Array:
         """The cut (2, 3) around `box` (4,) with `errors` (4,) in deviations."""

@@ -9,7 +9,7 @@ import torch
 from lineament.errors import TrainError
 from lineament.training import scheduler as together
 from lineament.training.checkpoint import load_checkpoint
-from lineament.training.distill.task import Distiller
+from lineament.training.registry import task_for
 from lineament.training.scheduler import Run, train_together
 from lineament.training.trainer import Trainer
 from tiny import small, trained
@@ -22,11 +22,13 @@ pytestmark = [
 ]
 
 
-def plan(recipe, folder, kind=Trainer, **more):
+def plan(recipe, folder, kind="train", **more):
     root = folder.parent.parent
-    return Run(
-        folder.name, lambda read: kind(recipe, folder, root, root / "cache", read=read), **more
-    )
+
+    def make(read):
+        return Trainer(task_for(recipe, kind), folder, root, root / "cache", read=read)
+
+    return Run(folder.name, make, **more)
 
 
 def test_each_gives_what_it_gives_alone(faces, tmp_path):
@@ -62,7 +64,7 @@ def test_a_student_begins_when_its_teacher_has_ended(faces, tmp_path):
                 teacher,
                 after=lambda t: ended.append(t.step),
             ),
-            plan(recipe, tmp_path / "runs" / "student", Distiller, needs=("teacher",)),
+            plan(recipe, tmp_path / "runs" / "student", "distill", needs=("teacher",)),
         ],
         lambda name, progress: steps.append((name, progress.step)),
     )

@@ -29,9 +29,8 @@ from lineament.training.loader import make_loader
 from lineament.training.log import TrainLog
 from lineament.training.optimizer import make_optimizer
 from lineament.training.parallel import GlobalBatchNorm2d, use_global_norms
-from lineament.training.trainer import Trainer
 from lineament.training.validate import interocular_nme, predict_plain, validate
-from tiny import small, trained
+from tiny import killed, small, trained, trainer
 
 pytestmark = [
     pytest.mark.torch,
@@ -67,27 +66,11 @@ def assert_same(state, other):
             assert torch.equal(value, other["optimizer"]["state"][number][key])
 
 
-class Killed(Exception):
-    pass
-
-
-class KilledAtStep8(Trainer):
-    """Writes a checkpoint after step 5 and dies in step 8."""
-
-    def _update(self, batches):
-        if self.step == 5:
-            self.save()
-        if self.step == 7:
-            raise Killed
-        return super()._update(batches)
-
-
 def test_a_killed_and_resumed_training_equals_the_unbroken_one_exactly(faces, tmp_path):
     # 27 faces to train on, batches of 4: step 5 lies in the first epoch, step 8 in the second
     recipe = small(faces)
     whole = trained(recipe, tmp_path / "whole")
-    with pytest.raises(Killed):
-        trained(recipe, tmp_path / "killed", kind=KilledAtStep8)
+    killed(trainer(recipe, tmp_path / "killed"), saved=5, dies=7)
     assert load_checkpoint(tmp_path / "killed/checkpoint.pt")["step"] == 5
     # the dead run logged step 6, which the resumed one must log anew
     assert [row["step"] for row in rows(tmp_path / "killed")] == ["2", "4", "6"]
@@ -145,15 +128,12 @@ def test_a_few_faces_are_learnt_by_heart(tmp_path):
         augment=still,
         **{"train.steps": 250, "train.lr": 1e-2, "train.ema": 0.9, "train.validate_every": 250},
     )
-    trainer = Trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
-    before = validate(
-        trainer.model, {"train": trainer.sources[0].cache}, recipe.scheme, recipe.model.padding
-    )["train"]
-    trainer.run()
-    trainer.model.load_state_dict(trainer.average.state)
-    after = validate(
-        trainer.model, {"train": trainer.sources[0].cache}, recipe.scheme, recipe.model.padding
-    )["train"]
+    run = trainer(recipe, tmp_path / "run")
+    faces = {"train": run.task.sources[0].cache}
+    before = validate(run.model, faces, recipe.scheme, recipe.model.padding)["train"]
+    run.run()
+    run.model.load_state_dict(run.average.state)
+    after = validate(run.model, faces, recipe.scheme, recipe.model.padding)["train"]
     # a random network points at the middle of the crop; learnt by heart is below the width of a cell
     assert before > 0.3
     assert after < 0.04
@@ -170,10 +150,10 @@ def test_accumulated_batches_add_up_to_the_gradient_of_the_whole(
     gradients = []
     for parts in (1, accumulate):
         recipe = small(mixed, **{"train.batch": 7, "train.accumulate": parts, "train.clip": 1e9})
-        trainer = Trainer(recipe, tmp_path / str(parts), tmp_path, tmp_path / "cache")
-        trainer.model.train()
-        trainer._update(iter(make_loader(trainer.crops, recipe.train, 0, trainer.processes)))
-        gradients.append(torch.cat([p.grad.flatten() for p in trainer.model.parameters()]))
+        run = trainer(recipe, tmp_path / str(parts))
+        run.model.train()
+        run.update(iter(make_loader(run.samples, recipe.train, 0, run.processes)))
+        gradients.append(torch.cat([p.grad.flatten() for p in run.model.parameters()]))
     assert torch.allclose(*gradients, rtol=1e-3, atol=1e-5 * gradients[0].abs().max().item())
 
 
@@ -181,12 +161,10 @@ TWO = """
 import json, sys
 from pathlib import Path
 from lineament.recipe import make_recipe
-from lineament.training.trainer import Trainer
 sys.path.insert(0, sys.argv[3])
 import tiny
 tiny.register()
-out = Path(sys.argv[2])
-Trainer(make_recipe(json.loads(sys.argv[1])), out, out, out.parent / "cache").run()
+tiny.trainer(make_recipe(json.loads(sys.argv[1])), Path(sys.argv[2])).run()
 """
 
 
@@ -281,16 +259,14 @@ def test_a_batch_smaller_than_its_parts_is_refused(faces, tmp_path):
         RecipeError,
         match=r"train.batch is 4, less than 1 processes x 5 accumulated batches; wanted",
     ):
-        Trainer(
-            small(faces, **{"train.accumulate": 5}), tmp_path / "run", tmp_path, tmp_path / "cache"
-        )
+        trainer(small(faces, **{"train.accumulate": 5}), tmp_path / "run")
 
 
 def test_a_run_is_neither_overwritten_nor_resumed_from_nothing(faces, tmp_path):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
     with pytest.raises(
         TrainError,
-        match="run holds a run already; give --resume to go on with it, or another --out",
+        match="run already holds a run; give --resume to continue it, or another --out",
     ):
         trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
     with pytest.raises(
@@ -339,19 +315,19 @@ def test_weights_alone_are_nothing_to_go_on_with(faces, tmp_path):
     save_checkpoint(tmp_path / "run/checkpoint.pt", kept)
     with pytest.raises(
         TrainError,
-        match="holds weights alone, nothing to go on with; start anew with another --out",
+        match="holds weights alone, which cannot be resumed; start over with another --out",
     ):
         trained(recipe, tmp_path / "run", resume=True)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(faces, tmp_path):
-    trainer = Trainer(small(faces), tmp_path / "run", tmp_path, tmp_path / "cache")
+    run = trainer(small(faces), tmp_path / "run")
     with torch.no_grad():
-        trainer.model.head.out.weight.fill_(float("nan"))
+        run.model.head.out.weight.fill_(float("nan"))
     with pytest.raises(
         TrainError, match=r"the loss is nan at step 0; lower train.lr or train.clip"
     ):
-        trainer.run()
+        run.run()
     assert not (tmp_path / "run/checkpoint.pt").exists()
 
 
@@ -371,9 +347,7 @@ def test_norms_and_biases_do_not_decay_and_the_backbone_has_its_own_rate(faces):
 
 def test_progress_counts_down_and_carries_the_validation(faces, tmp_path):
     seen = []
-    Trainer(small(faces, **{"train.steps": 5}), tmp_path / "run", tmp_path, tmp_path / "cache").run(
-        seen.append
-    )
+    trainer(small(faces, **{"train.steps": 5}), tmp_path / "run").run(seen.append)
     assert [p.step for p in seen] == [2, 4, 5]
     assert {p.steps for p in seen} == {5}
     assert seen[-1].seconds_left == 0
@@ -419,13 +393,7 @@ def test_a_mixture_holds_back_a_tenth_and_counts_the_points_present(mixed, tmp_p
 
 
 def test_five_points_are_trained_by_the_distance_of_the_pupils(mixed, tmp_path):
-    trainer = Trainer(
-        small(mixed, scheme="five", train={"steps": 2}),
-        tmp_path / "run",
-        tmp_path,
-        tmp_path / "cache",
-    )
-    trainer.run()
+    trainer(small(mixed, scheme="five", train={"steps": 2}), tmp_path / "run").run()
     assert all(
         0 < nme < 10
         for _, found in read_log(tmp_path / "run" / "log.csv")[1].items()
@@ -445,10 +413,8 @@ def test_two_folders_of_one_name_both_hold_faces_back(tmp_path):
 
 
 def test_validation_measures_faces_whose_eyes_are_known(mixed, tmp_path):
-    trainer = Trainer(small(mixed), tmp_path / "run", tmp_path, tmp_path / "cache")
-    assert list(
-        validate(trainer.model, trainer.validation_faces, "ibug68", trainer.recipe.model.padding)
-    ) == ["folder-faces"]
+    run = trainer(small(mixed), tmp_path / "run")
+    assert list(run.task.validate(run.model)) == ["folder-faces"]
 
 
 def test_validation_counts_each_of_two_joined_schemes_by_itself(tmp_path):
@@ -461,12 +427,12 @@ def test_validation_counts_each_of_two_joined_schemes_by_itself(tmp_path):
     write_faces(tmp_path / "first", 30)
     write_faces(tmp_path / "both", 30, both)
     recipe = small((tmp_path / "first", tmp_path / "both"), scheme="ibug68_helen194")
-    trainer = Trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
-    found = validate(trainer.model, trainer.validation_faces, recipe.scheme, recipe.model.padding)
+    run = trainer(recipe, tmp_path / "run")
+    found = run.task.validate(run.model)
     assert list(found) == ["folder-first", "folder-both", "folder-both:helen194"]
-    trainer.model.eval()
-    cache = trainer.validation_faces["folder-both"]
-    predicted, _ = predict_plain(trainer.model, cache, recipe.model.padding)
+    run.model.eval()
+    cache = run.task.validation_faces["folder-both"]
+    predicted, _ = predict_plain(run.model, cache, recipe.model.padding)
     truth = plain_landmarks(cache, recipe.model.size, recipe.model.padding)
     assert found["folder-both"] == interocular_nme(predicted[:, :68], truth[:, :68], "ibug68")
     assert found["folder-both:helen194"] == interocular_nme(

@@ -1,4 +1,6 @@
-"""slim.py: surgery gives a smaller network that says what the gated one says."""
+"""Pruning a supernet gives a smaller network with the outputs of the gated one."""
+
+import copy
 
 import pytest
 
@@ -6,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
 from lineament.models.backbones.hr_supernet import FusionBlock, HRSuperNet
-from lineament.training.prune.supernet import close, slimmed, surviving
+from lineament.training.prune.supernet import slimmed, surviving
 
 pytestmark = pytest.mark.torch
 
@@ -49,6 +51,18 @@ def test_the_slimmed_network_is_the_gated_one_with_those_gates_at_zero(seed, thr
             assert count(small) < count(net)
             assert (net(x)[0] - wanted).abs().max() > 1e-3
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+def close(net, layout):
+    """Return a copy of `net` of the same size in which every factor outside `layout` is 0."""
+    closed = copy.deepcopy(net)
+    for stage, kept in zip(closed.stages, layout, strict=True):
+        for target, block in stage.items():
+            with torch.no_grad():
+                for k, source in enumerate(block.sources):
+                    if source not in kept.get(int(target), []):
+                        block.factors[k] = 0
+    return closed
 
 
 def set_factors(net, stage, target, values):

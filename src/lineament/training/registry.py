@@ -1,0 +1,34 @@
+"""Kinds of training by name. Depends on torch."""
+
+from collections.abc import Callable
+
+from ..recipe import Recipe
+from .distill.task import DistillTask
+from .landmark_task import LandmarkTask
+from .prune.task import prune_task
+from .task import Task
+from .temporal.task import TemporalTask
+
+TASKS: dict[str, Callable[[Recipe], Task]] = {
+    "train": LandmarkTask,
+    "distill": DistillTask,
+    "slim": prune_task,
+    "refine": TemporalTask,
+}
+"""By the command that runs it, and by the part of a recipe that it needs."""
+
+
+def task_for(recipe: Recipe, kind: str = "") -> Task:
+    """Return the task of `recipe`.
+
+    Args:
+        kind: A key of TASKS; empty for the one whose part the recipe has.
+
+    Raises: RecipeError: If the recipe lacks a part of the task.
+    """
+    if not kind:
+        parts = [
+            name for name in TASKS if getattr(recipe, name, None) is not None and name != "train"
+        ]
+        kind = parts[0] if parts else "train"
+    return TASKS[kind](recipe)
