@@ -18,6 +18,7 @@ from lineament.models.backbones.registry import BACKBONES, IMAGENET
 from lineament.recipe import (
     Augmentation,
     DataPart,
+    DetectorSettings,
     DistillSettings,
     ModelSettings,
     Recipe,
@@ -55,6 +56,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("`[[data]]`, once for each data set", "", DataPart),
     ("`[model]`", "", ModelSettings),
     ("`[augment]`", "Probabilities are per face.", Augmentation),
+    ("`[detector]`", "A face detector in place of a landmark model.", DetectorSettings),
     ("`[train]`", "", TrainSettings),
     ("`[distill]`", "See [distillation](distillation.md).", DistillSettings),
     ("`[slim]`", "See [slimming](slimming.md).", SlimSettings),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from .errors import RecipeError, did_you_mean
 
@@ -215,6 +215,30 @@ class DistillSettings(Settings):
         return sides
 
 
+class DetectorSettings(Settings):
+    """A face detector, and the scenes it is trained on."""
+
+    widths: tuple[int, int, int, int, int] = Field(
+        (16, 32, 64, 96, 160), description="channels at strides 2, 4, 8, 16, 32"
+    )
+    depths: tuple[int, int, int, int] = Field(
+        (1, 3, 4, 3), description="further blocks at strides 4, 8, 16, 32"
+    )
+    pyramid: int = Field(48, ge=8, description="channels of the feature pyramid")
+    size: int = Field(256, ge=64, multiple_of=64, description="side of a training scene in pixels")
+    shares: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=lambda: {
+            "wider": 0.3,
+            "masks": 0.22,
+            "landmarks": 0.3,
+            "background": 0.18,
+        },
+        description="relative frequencies of the kinds of photos in scenes: folders of detection/, "
+        "and landmarks for faces of 300w and infanface",
+    )
+    validation_scenes: int = Field(400, ge=1, description="scenes made of validation photos")
+
+
 class SlimSettings(Settings):
     """How a supernet learns which of its transforms it can do without."""
 
@@ -282,7 +306,12 @@ class Recipe(Settings):
         description="parts of the network that start from other files, after init_from: "
         'head = "runs/other/checkpoint.pt"',
     )
-    data: tuple[DataPart, ...] = Field(min_length=1, description="the mixture")
+    detector: DetectorSettings | None = Field(
+        None, description="a face detector in place of landmarks: its network and scenes"
+    )
+    data: tuple[DataPart, ...] = Field(
+        (), validate_default=True, description="the mixture; not for a face detector"
+    )
     model: ModelSettings = Field(
         default=ModelSettings.model_validate({}), description="the network"
     )
@@ -306,6 +335,18 @@ class Recipe(Settings):
         1.2, gt=0, description="width of the target Gaussian in cells of a map of stride 4"
     )
     train: TrainSettings = Field(description="the schedule")
+
+    @property
+    def kind(self) -> str:
+        """The kind of model: landmarks or detector."""
+        return "detector" if self.detector else "landmarks"
+
+    @field_validator("data")
+    @classmethod
+    def _some_data(cls, data: tuple[DataPart, ...], info: ValidationInfo) -> tuple[DataPart, ...]:
+        if not data and not info.data.get("detector"):
+            raise ValueError("wanted at least one [[data]] part, or a [detector] part")
+        return data
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

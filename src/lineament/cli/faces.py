@@ -44,7 +44,7 @@ DetectorName = Annotated[
     str,
     typer.Option(
         "--detector",
-        help="default, mediapipe (where it is installed), or the path of OpenCV's YuNet file.",
+        help="default, mediapipe (if installed), or an .onnx file of lineament export or YuNet.",
     ),
 ]
 
@@ -151,11 +151,12 @@ def named_detector(name: str) -> Any:
 
         return mediapipe()
     if name.endswith(".onnx"):
-        from ..inference.detector_adapters import yunet
+        from ..inference.detector_adapters import detector_of_file
 
-        return yunet(name)
+        return detector_of_file(name)
     raise typer.BadParameter(
-        f"--detector {name!r}; wanted default, mediapipe, or the path of a YuNet .onnx file"
+        f"--detector {name!r}; wanted default, mediapipe, or the path of an .onnx file of "
+        "lineament export or of YuNet"
     )
 
 

@@ -84,7 +84,7 @@ def train(
     data: Data = None,
     cache: Cache = None,
 ) -> None:
-    """Train a landmark model by a recipe.
+    """Train a landmark model, or a face detector, by a recipe.
 
     Checkpoints, the log and the curves go to the run's folder. A run that was killed goes on with --resume and gives
     what the unbroken run would have given.
@@ -246,17 +246,13 @@ def export(
     """
     _need_torch()
     from ..data.sample import cache_root, data_root
-    from ..export.export import export_checkpoint
+    from ..export.registry import export_trained
     from ..training.build import read_trained
 
     called = name or read_trained(checkpoint)[1].name
-    card = export_checkpoint(checkpoint, out, called, int8, data_root(data), cache_root(cache))
-    gate = card["gate"]
-    show(
-        f"{out / called}.onnx  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  "
-        f"validation NME {100 * gate['validation_nme_onnx']:.3f} % (torch {100 * gate['validation_nme_torch']:.3f} %), "
-        f"points move at most {gate['largest_move_px']} px of the crop"
-    )
+    card = export_trained(checkpoint, out, called, int8, data_root(data), cache_root(cache))
+    gate = "  ".join(f"{key} {value}" for key, value in card["gate"].items())
+    show(f"{out / called}.onnx  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}")
 
 
 def _need_torch() -> None:
@@ -291,12 +287,8 @@ def _training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
             bar.update(task, completed=progress.step, state=_state(progress))
             line = f"step {progress.step}/{progress.steps}  {_state(progress)}"
             if progress.validation:
-                shown = "  ".join(
-                    f"{name} {100 * nme:.3f} %" for name, nme in progress.validation.items()
-                )
-                bar.console.print(
-                    f"{line}  validation NME: {shown}", highlight=False, soft_wrap=True
-                )
+                line = f"{line}  {progress.results()}"
+                bar.console.print(line, highlight=False, soft_wrap=True)
             elif not console.is_terminal and time.monotonic() - told > 60:
                 note(line)
                 told = time.monotonic()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import app, need_package, note, progress_bar, show
+from .evaluate_detection import evaluate_detection
 from .faces import DetectorName, Flip, ModelName, Smooth, make_predictor
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 ProtocolId = Annotated[
     str,
     typer.Option(
-        "--protocol", metavar="ID", help="300w-common, wflw, folder, ...; or a .toml file."
+        "--protocol",
+        metavar="ID",
+        help="300w-common, wflw, folder, detection-val, ...; or a .toml file.",
     ),
 ]
 Data = Annotated[
@@ -69,12 +72,21 @@ def evaluate(
         bool, typer.Option("--perturb", help="Also measure shifted, scaled and rolled boxes.")
     ] = False,
 ) -> None:
-    """Score a model under a protocol: NME, failures, AUC, by part, subset and landmark."""
+    """Score a model under a protocol: NME, failures, AUC, by part, subset and landmark.
+
+    detection-val and detection-300w-common score the face detector: recall and false positives.
+    """
     _need_plots(report)
     if perturb and boxes is BoxSource.tracked:
         raise typer.BadParameter(
             "--perturb changes boxes of single pictures; leave --boxes tracked out"
         )
+    from ..evaluation.detection import DETECTION_PROTOCOLS
+
+    if protocol in DETECTION_PROTOCOLS:
+        predictor = make_predictor(model, detector=detector, flip=flip)
+        evaluate_detection(protocol, predictor, model, data, format is Printed.json)
+        return
     from ..evaluation.evaluate import evaluate as measure
     from ..evaluation.perturb import perturb as measure_perturbed
     from ..evaluation.protocol_data import read_protocol

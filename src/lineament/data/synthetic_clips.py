@@ -27,6 +27,7 @@ from ..geometry import (
     similarity,
 )
 from ..schemes import scheme
+from .degrade import jpeg, to_bytes
 
 FACE = 0.42
 """Side of the landmark box in sides of the picture, before it moves."""
@@ -247,12 +248,10 @@ class _Scene:
             picture = picture + self.noise_rng.standard_normal(
                 picture.shape, np.float32
             ) * np.float32(s.noise)
-        levels = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        levels = to_bytes(np.rint(picture))
         if not s.quality:
             return levels
-        _, data = cv2.imencode(".jpg", levels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, s.quality])
-        decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
-        return np.ascontiguousarray(decoded[..., ::-1])
+        return np.ascontiguousarray(jpeg(levels[..., ::-1], s.quality)[..., ::-1])
 
 
 def _both(places: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -14,9 +14,10 @@ from ..data.frames import frame_rate
 from ..data.sample import Sample
 from ..errors import ProtocolError
 from ..face import Face, Faces
-from ..geometry import Array, iou
+from ..geometry import Array
 from ..schemes import convert
 from .accumulator import Tally
+from .matching import match_boxes
 from .occlude import shown
 from .protocols import MATCH_IOU, Protocol, chosen, count_note, named
 from .report import Report
@@ -142,20 +143,10 @@ def match(faces: Faces, samples: Sequence[Sample], ordered: bool) -> list[Face |
     """
     if ordered and len(faces) == len(samples):
         return list(faces)
-    if not len(faces):
-        return [None] * len(samples)
-    overlap = iou(np.stack([sample.face_box() for sample in samples]), faces.boxes)
+    truth = np.stack([sample.face_box() for sample in samples])
     found: list[Face | None] = [None] * len(samples)
-    taken: set[int] = set()
-    for place in np.argsort(
-        -overlap, axis=None, kind="stable"
-    ):  # of equal ones the more certain comes first
-        row, column = np.unravel_index(int(place), overlap.shape)
-        if overlap[row, column] < MATCH_IOU:
-            break
-        if found[row] is None and int(column) not in taken:
-            found[row] = faces[int(column)]
-            taken.add(int(column))
+    for row, column in match_boxes(truth, faces.boxes, MATCH_IOU):
+        found[row] = faces[column]
     return found
 
 

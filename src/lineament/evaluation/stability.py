@@ -3,7 +3,7 @@
 Lengths are fractions of the interocular distance, times are in frames.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, ProtocolError
 from ..face import Faces
-from ..geometry import Array, iou, landmark_box
+from ..geometry import Array, landmark_box
 from ..io.track_files import Tracks
 from ..schemes import scheme
 from ..tracking.filters import zero_phase
+from .matching import match_boxes
 from .protocols import MATCH_IOU
 
 STILL_FRAMES = 4.0
@@ -196,16 +197,13 @@ def compare_numbers(found: Sequence[Faces], truth: Sequence[Faces]) -> Numbers:
     return Numbers(frames, switches, lost, ghosts)
 
 
-def _paired(found: Faces, truth: Faces) -> Iterator[tuple[int, int]]:
+def _paired(found: Faces, truth: Faces) -> list[tuple[int, int]]:
     """Pairs of true and found faces, those that overlap most first, each once."""
     if not len(found) or not len(truth):
-        return
-    boxes = [np.stack([landmark_box(face.landmarks) for face in faces]) for faces in (truth, found)]
-    overlap = iou(*boxes)
-    while overlap.max() >= MATCH_IOU:
-        t, f = np.unravel_index(int(overlap.argmax()), overlap.shape)
-        yield int(t), int(f)
-        overlap[t], overlap[:, f] = -1, -1
+        return []
+    true_boxes = [landmark_box(face.landmarks) for face in truth]
+    found_boxes = [landmark_box(face.landmarks) for face in found]
+    return match_boxes(np.array(true_boxes), np.array(found_boxes), MATCH_IOU)
 
 
 def path_in(reference: Tracks | None, number: int) -> Array | None:

@@ -30,18 +30,25 @@ def make_card(
         gate: Differences from the trained network.
         about: Further entries: data, license, limits.
     """
-    data = path.read_bytes()
     return {
         **metadata,
+        **file_entries(path, checkpoint),
+        "recipe": _without_places(recipe),
+        "sigma": scale.as_dict(),
+        "gate": gate,
+        **about,
+    }
+
+
+def file_entries(path: Path, checkpoint: Path) -> dict[str, Any]:
+    """Return the entries of a card on the file at `path` and the checkpoint it was made from."""
+    data = path.read_bytes()
+    return {
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
         "made": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
-        "recipe": _without_places(recipe),
         "steps_done": load_checkpoint(checkpoint)["step"],
-        "sigma": scale.as_dict(),
-        "gate": gate,
-        **about,
     }
 
 

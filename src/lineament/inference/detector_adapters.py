@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError, missing_extra
 from ..geometry import Array
-from .face_detector import Detections, Detector, as_detector, empty_detections
+from .face_detector import Detections, Detector, FaceDetector, as_detector, empty_detections
 
 YUNET_TO_TIGHT = (0.01, 0.26, 0.01, 0.0)
 """Insets left, top, right, bottom: YuNet learnt WIDER FACE's boxes, which take in the forehead."""
@@ -30,6 +30,14 @@ def eyes_roll_deg(right_eye: Array, left_eye: Array) -> Array:
     """(F,) the roll of faces from the subject's right and left eye, (F, 2) each, pixels."""
     x, y = (left_eye - right_eye).T
     return np.asarray(np.rad2deg(np.arctan2(y, x)), np.float64)
+
+
+def detector_of_file(path: str | PathLike[str]) -> Detector:
+    """Open an .onnx file of a Lineament detector, or else OpenCV's YuNet.    Raises: ModelError."""
+    try:
+        return FaceDetector(path)
+    except ModelError:
+        return yunet(path)
 
 
 def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:

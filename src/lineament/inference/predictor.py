@@ -56,7 +56,7 @@ class RecropPolicy:
 
 DEFAULT_RECROP = RecropPolicy()
 FLOOR = 0.4
-"""A detection whose landmarks score less than this in the mean is no face; chosen by `scripts/choose_floor.py`."""
+"""A detection whose landmarks score less than this in the mean is no face; chosen on the photos of protocol detection-val."""
 
 
 SAME = 0.1

@@ -33,6 +33,17 @@ class Batch:
     masks: Tensor | None = None
     """(B, K, 7): a rectangle drawn over the input of each of K networks, and its color."""
 
+    cell_face: Tensor | None = None
+    """(B, P) int64: the face that each cell of a detector is trained on, -1 for none."""
+    cell_scored: Tensor | None = None
+    """(B, P) bool: True if the score of the cell is trained."""
+    cell_boxes: Tensor | None = None
+    """(B, P, 4), pixels of the scene: the box of the cell's face, zeros for none."""
+    cell_directions: Tensor | None = None
+    """(B, P, 2): cosine and sine of the roll of the cell's face."""
+    cell_direction_weights: Tensor | None = None
+    """(B, P): weight of the direction, 0 without a face."""
+
     def __len__(self) -> int:
         return len(self.crops)
 

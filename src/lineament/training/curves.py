@@ -9,6 +9,7 @@ from ..errors import TrainError, missing_extra
 
 Curve = list[tuple[int, float]]
 """Values by step."""
+NME_AXIS = "NME, % of the interocular distance"
 
 
 def read_log(path: Path) -> tuple[Curve, dict[str, Curve]]:
@@ -30,8 +31,11 @@ def read_log(path: Path) -> tuple[Curve, dict[str, Curve]]:
     return losses, errors
 
 
-def draw_curves(folder: Path) -> Path:
+def draw_curves(folder: Path, metric: str = "nme") -> Path:
     """Draw `folder`/log.csv into `folder`/curves.png; return its path.
+
+    Args:
+        metric: Of the task.
 
     Raises:
         TrainError: If there is no log.
@@ -42,12 +46,12 @@ def draw_curves(folder: Path) -> Path:
     left, right = figure.subplots(1, 2)
     left.plot(*zip(*losses, strict=True), color="tab:gray")
     left.set(xlabel="step", ylabel="loss", title="training loss")
+    scale, unit, axis = (100, " %", NME_AXIS) if metric == "nme" else (1, "", "result")
     for name, curve in errors.items():
         steps, values = zip(*curve, strict=True)
-        percent = [100 * value for value in values]
-        right.plot(steps, percent, marker=".", label=f"{name} ({percent[-1]:.2f} %)")
-    title = "validation, averaged weights"
-    right.set(xlabel="step", ylabel="NME, % of the interocular distance", title=title)
+        scaled = [scale * value for value in values]
+        right.plot(steps, scaled, marker=".", label=f"{name} ({scaled[-1]:.2f}{unit})")
+    right.set(xlabel="step", ylabel=axis, title="validation, averaged weights")
     if errors:
         right.legend()
     path = folder / "curves.png"

@@ -3,14 +3,17 @@
 from collections.abc import Callable
 
 from ..recipe import Recipe
+from .detector.task import DetectorTask
 from .distill.task import DistillTask
 from .landmark_task import LandmarkTask
 from .prune.task import prune_task
 from .task import Task
 from .temporal.task import TemporalTask
 
+TRAINED: dict[str, type[Task]] = {"landmarks": LandmarkTask, "detector": DetectorTask}
+"""What `lineament train` trains, by the kind of model."""
 TASKS: dict[str, Callable[[Recipe], Task]] = {
-    "train": LandmarkTask,
+    "train": lambda recipe: TRAINED[recipe.kind](recipe),
     "distill": DistillTask,
     "slim": prune_task,
     "refine": TemporalTask,

@@ -92,7 +92,7 @@ class Task(ABC):
 
     @abstractmethod
     def count(self, batch: Batch) -> Tensor:
-        """Return the number () of annotated points (or faces) in the batch."""
+        """Return the number () of annotated points in the batch, or several numbers (K,)."""
 
     def graph_key(self, step: int) -> object:
         """Return a value that differs for steps that do not run the same operations."""

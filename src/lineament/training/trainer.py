@@ -48,6 +48,17 @@ class Progress:
     seconds_left: float
     validation: dict[str, float] | None = None
     """Results by name, if the model was just validated."""
+    metric: str = "nme"
+    """Of the task that gave the results."""
+
+    def results(self) -> str:
+        """Return the results of the validation in words; NMEs in percent."""
+        given = (self.validation or {}).items()
+        if self.metric == "nme":
+            return "validation NME: " + "  ".join(
+                f"{name} {100 * nme:.3f} %" for name, nme in given
+            )
+        return "validation: " + "  ".join(f"{name} {value:.4g}" for name, value in given)
 
 
 class Trainer:
@@ -137,7 +148,7 @@ class Trainer:
             leave()
         if self.processes.first:
             try:
-                draw_curves(self.folder)
+                draw_curves(self.folder, self.task.metric)
             except ExtraError as error:
                 self.note(f"no curves.png: {error}")
         return self.path
@@ -192,7 +203,7 @@ class Trainer:
         set_rates(self.optimizer, learning_rate(train, self.step))
         parts = [self.task.prepare(next(batches)) for _ in range(train.accumulate)]
         # divided by the count of the global batch, losses do not depend on how it is split
-        count = torch.stack([self.task.count(part) for part in parts]).sum()
+        count = torch.stack([self.task.count(part) for part in parts]).sum(0)
         count = self.processes.total(count)
         if self.captured is not None:
             return self.captured(self.task.graph_key(self.step), count, parts[0])
@@ -232,7 +243,15 @@ class Trainer:
         validation = self._validate_average() if validates else None
         log.write(self.step, losses, learning_rate(train, self.step - 1), speed, validation)
         meter.restart(self.step)
-        return Progress(self.step, train.steps, losses["total"], speed, seconds_left, validation)
+        return Progress(
+            self.step,
+            train.steps,
+            losses["total"],
+            speed,
+            seconds_left,
+            validation,
+            self.task.metric,
+        )
 
     def _validate_average(self) -> dict[str, float]:
         current = {key: value.clone() for key, value in self.model.state_dict().items()}

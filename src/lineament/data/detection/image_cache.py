@@ -1,4 +1,4 @@
-"""Decoded photos in one memory-mapped file, so that a training loop never waits for JPEG."""
+"""Decoded photos in one memory-mapped file, so that training does not wait for JPEG."""
 
 import hashlib
 import json
@@ -14,11 +14,14 @@ from ...io.image import read_image
 from .photos import Photo
 
 
-class PictureCache:
-    """cache[i] -> RGB (H, W, 3), read-only, of photo i; written once for each list of photos."""
+class ImageCache:
+    """Gives the image of photo i, RGB (H, W, 3), read-only; written once per list of photos."""
 
     def __init__(self, folder: Path, photos: Sequence[Photo]) -> None:
-        """folder: where the file lies or will lie; about 0.6 MB a photo.    Raises: DataError, ImageError."""
+        """Open the cache in `folder`, or write it there: about 0.6 MB per photo.
+
+        Raises: DataError, ImageError.
+        """
         if not photos:
             raise DataError("no photos to cache; wanted at least one")
         stats = [(photo.image, photo.image.stat()) for photo in photos]
@@ -27,14 +30,13 @@ class PictureCache:
         pixels, index = folder / f"{stem}.pixels", folder / f"{stem}.json"
         if not index.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            write_pictures(pixels, index, photos)
+            _write_images(pixels, index, photos)
         self.shapes: list[list[int]] = json.loads(index.read_text(encoding="utf-8"))
         sizes = [height * width * 3 for height, width in self.shapes]
         self.starts = np.concatenate([[0], np.cumsum(sizes)])
-        if pixels.stat().st_size != self.starts[-1]:
-            raise DataError(
-                f"{pixels} holds {pixels.stat().st_size} bytes, wanted {self.starts[-1]}; delete {folder}"
-            )
+        size = pixels.stat().st_size
+        if size != self.starts[-1]:
+            raise DataError(f"{pixels} has {size} bytes, wanted {self.starts[-1]}; delete {folder}")
         self.pixels = np.memmap(pixels, np.uint8, "r")
 
     def __len__(self) -> int:
@@ -45,13 +47,13 @@ class PictureCache:
         return self.pixels[self.starts[i] : self.starts[i + 1]].reshape(height, width, 3)
 
 
-def write_pictures(pixels: Path, index: Path, photos: Sequence[Photo]) -> None:
-    """Write both files of a cache; the index comes last, so half a cache is no cache."""
+def _write_images(pixels: Path, index: Path, photos: Sequence[Photo]) -> None:
+    """Write both files; the index comes last, so an interrupted cache is written again."""
     shapes = []
-    with atomic_path(pixels) as beside, beside.open("wb") as file:
+    with atomic_path(pixels) as temporary, temporary.open("wb") as file:
         for photo in photos:
-            picture = read_image(photo.image)
-            shapes.append(list(picture.shape[:2]))
-            file.write(picture.tobytes())
-    with atomic_path(index) as beside:
-        beside.write_text(json.dumps(shapes), encoding="utf-8")
+            image = read_image(photo.image)
+            shapes.append(list(image.shape[:2]))
+            file.write(image.tobytes())
+    with atomic_path(index) as temporary:
+        temporary.write_text(json.dumps(shapes), encoding="utf-8")

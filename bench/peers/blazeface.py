@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError, missing_extra
-from ..geometry import Array, iou
+from lineament.errors import ModelError, missing_extra
+from lineament.geometry import Array, iou
 
 SIZE = 256
 MIN_SCORE = 0.5
