@@ -50,3 +50,8 @@ def write_photos(folder, count=6):
             photos.append(Photo(path, "background", np.zeros((0, 4)), str(i)))
         cv2.imwrite(str(path), image[..., ::-1])
     return photos
+
+
+def files_of(photos):
+    """Return the files of `photos`, as ImageCache takes them."""
+    return [photo.image for photo in photos]

@@ -12,9 +12,10 @@ from lineament.training.registry import task_for
 
 import lineament.export.detector as export_module
 import lineament.training.detector.task as task_module
-from detector_photos import SHARES, draw_face, write_photos
+from detector_photos import SHARES, draw_face, files_of, write_photos
 from lineament.data.detection.image_cache import ImageCache
-from lineament.data.detection.scenes import Scene, SceneMaker
+from lineament.data.detection.scene import Scene
+from lineament.data.detection.scenes import SceneMaker
 from lineament.errors import ExportError, ModelError, RecipeError, TrainError
 from lineament.export.detector import export_detector, write_detector
 from lineament.export.registry import export_trained
@@ -219,7 +220,7 @@ def trainer(recipe, root, name="run", resume=False):
 
 
 def test_a_scene_of_the_training_is_the_same_whenever_it_is_made(photos, tmp_path):
-    images = ImageCache(tmp_path, photos)
+    images = ImageCache(tmp_path, files_of(photos))
     scenes = TrainingScenes(SceneMaker(photos, images, SHARES, size=128))
     batch = collate([scenes.make(0, position, 0, 0) for position in (3, 4)])
     again = collate([scenes.make(0, 4, 0, 0)])
