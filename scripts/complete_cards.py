@@ -14,9 +14,8 @@ from lineament.data.readers.registry import read_data
 from lineament.data.sample import Sample, data_root
 from lineament.evaluation.evaluate import evaluate
 from lineament.evaluation.protocols import protocol
-from lineament.inference.model_card import read_card
+from lineament.inference.model_files import read_card, weights_folder
 from lineament.inference.predictor import Predictor
-from lineament.inference.registry import weights_folder
 
 WORDS = Path(__file__).parents[1] / "recipes" / "cards.toml"
 

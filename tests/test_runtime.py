@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from lineament.errors import ModelError, ShapeError
+from lineament.inference.model_files import find_model, list_models, weights_folder
 from lineament.inference.onnx_model import Model
-from lineament.inference.registry import find_model, list_models, load_model, weights_folder
+from lineament.inference.registry import load_model
 
 NAMES = ("accurate", "fast")
 

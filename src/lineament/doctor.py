@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .inference.model_files import weights_folder
 from .inference.onnx_model import usable_cores
-from .inference.registry import load_model, weights_folder
+from .inference.registry import load_model
 
 PACKAGE = "lineament"
 OLDEST_PYTHON = (3, 11)

@@ -1,4 +1,4 @@
-"""The mean shape of a scheme, placed into the crop: the simplest model, and a baseline of errors."""
+"""The mean shape of a scheme, placed into the crop: the simplest model, a baseline of errors."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

@@ -1,4 +1,4 @@
-"""Landmark models without a network: settings and arrays in a .safetensors file, read without torch.
+"""Landmark models without a network: settings and arrays in a .safetensors file, without torch.
 
 The settings are JSON in the header of the file, under the key METADATA_KEY, as in ONNX files.
 """

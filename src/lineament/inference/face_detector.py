@@ -14,9 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ModelError, ShapeError
 from ..geometry import Array, as_boxes, iou
-from .model_card import read_card
+from .model_files import find_model, read_card
 from .onnx_model import open_session
-from .registry import find_model
 
 MULTIPLE = 32
 TILE_OVERLAP = 160

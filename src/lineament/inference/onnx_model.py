@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks
 from ..schemes import check_scheme
-from .model_card import read_card
+from .model_files import read_card
 
 METADATA_KEY = "lineament"
 CHUNK = 64  # crops per call: more would only take memory

@@ -1,19 +1,33 @@
-"""The models by name, and the loader of each kind of file."""
+"""The loader of each kind of model file."""
 
 from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from ..classic.registry import load_numpy_model
+from ..classic.mean_shape import MeanShape
+from ..classic.numpy_model import NumpyModel, read_numpy_file
 from ..errors import ModelError, did_you_mean
 from ..estimator import LandmarkModel
-from .model_card import read_card
+from .model_files import DETECTOR, find_model
 from .onnx_model import Model
 
-DETECTOR = "detector"
-"""Name of the package's face detector, which no landmark model has."""
+NUMPY_MODELS: dict[str, type[NumpyModel]] = {"mean-shape": MeanShape}
+"""Models without a network, by the kind that their file states; classic/ holds one per file."""
+
+
+def load_numpy_model(path: Path) -> NumpyModel:
+    """Load a .safetensors file.
+
+    Raises:
+        ModelError: If the file is missing, broken, or of an unknown kind.
+    """
+    settings, arrays = read_numpy_file(path)
+    kind = str(settings.get("kind"))
+    if kind not in NUMPY_MODELS:
+        raise ModelError(f"{path}: a {kind} model; {did_you_mean(kind, NUMPY_MODELS)}")
+    return NUMPY_MODELS[kind](settings, arrays)
+
+
 Loader = Callable[[Path, int, int], LandmarkModel]
 LOADERS: dict[str, Loader] = {
     ".onnx": Model,
@@ -43,32 +57,3 @@ def load_model(name: str | Path, threads: int = 0, workers: int = 1) -> Landmark
 @cache
 def _load(path: Path, threads: int, workers: int) -> LandmarkModel:
     return LOADERS[path.suffix](path, threads, workers)
-
-
-def find_model(name: str) -> Path:
-    """Return the file of a model that comes with the package, or the path that `name` is.
-
-    Raises:
-        ModelError: If it is neither.
-    """
-    path = Path(name)
-    if path.suffix in LOADERS:
-        return path
-    known = sorted(path.stem for path in weights_folder().glob("*.onnx"))
-    if name in known:
-        return weights_folder() / f"{name}.onnx"
-    landmark_models = [other for other in known if other != DETECTOR]
-    raise ModelError(
-        f"no model is called {name!r}; {did_you_mean(name, landmark_models)}, or give the path of "
-        "an .onnx file"
-    )
-
-
-def list_models() -> list[dict[str, Any]]:
-    """Return the cards of the models that come with the package, by name."""
-    return [read_card(path) for path in sorted(weights_folder().glob("*.onnx"))]
-
-
-def weights_folder() -> Path:
-    """Return the folder of the models that come with the package."""
-    return Path(str(files("lineament").joinpath("weights")))
