@@ -7,9 +7,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lineament.training.batch import collate
-from lineament.training.registry import task_for
-
 import lineament.export.detector as export_module
 import lineament.training.detector.task as task_module
 from detector_photos import SHARES, draw_face, files_of, write_photos
@@ -22,6 +19,7 @@ from lineament.export.registry import export_trained
 from lineament.inference.face_detector import FaceDetector
 from lineament.models.face_detector import STRIDES, Cells, FaceDetectorNet, all_centers
 from lineament.recipe import make_recipe
+from lineament.training.batch import collate
 from lineament.training.checkpoint import load_checkpoint
 from lineament.training.detector.losses import detector_loss, paired_iou
 from lineament.training.detector.targets import MIN_SIDE, assign, scene_targets
@@ -31,6 +29,7 @@ from lineament.training.detector.task import (
     cell_targets,
     load_detector,
 )
+from lineament.training.registry import task_for
 from lineament.training.trainer import Trainer
 
 pytestmark = pytest.mark.torch

@@ -14,8 +14,9 @@ from lineament.data.synthetic_clips import ClipSettings
 from lineament.errors import DataError, ExportError, ModelError, RecipeError, ShapeError, TrainError
 from lineament.export.export import export_checkpoint
 from lineament.geometry import compose, crop_affine, fit_similarity, flip_affine
-from lineament.inference.onnx_model import Model, load_model
+from lineament.inference.onnx_model import Model
 from lineament.inference.recurrent_state import Memory
+from lineament.inference.registry import load_model
 from lineament.labeling import clip_cache
 from lineament.labeling.clip_cache import TrainingWindows, made_clips, video_clips
 from lineament.models.backbones.registry import BACKBONES

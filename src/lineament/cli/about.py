@@ -34,7 +34,7 @@ def models(
     cards: Annotated[bool, typer.Option("--json", help="Print the whole cards as JSON.")] = False,
 ) -> None:
     """List the models that come with the package."""
-    from ..inference.onnx_model import list_models
+    from ..inference.model_files import list_models
 
     listed = list_models()
     if profile:

@@ -32,7 +32,7 @@ class SigmaScale:
 
 
 def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
-    """Fit the scale under which the errors are most likely, then cover `COVERED` of them by 2 sigma.
+    """Fit the scale under which the errors are most likely, then cover `COVERED` by 2 sigma.
 
     Errors count as Rayleigh: lengths of isotropic Gaussian steps.
 

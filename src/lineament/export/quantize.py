@@ -14,6 +14,7 @@ from ..errors import ExportError
 
 MOVED = ("Concat", "Reshape", "Transpose")
 """Operators by which layers/space_to_depth.py moves pixels."""
+QUANTIZED = ["Conv", "Add", "Relu", "Clip", "Resize", *MOVED]
 PERCENTILE = 99.999
 """Absolute activations that the ranges of a landmark model hold. Of 99.9, 99.99, 99.999 and 100 %,
 over 64 and 256 crops, this moves the landmarks of both shipped models least."""
@@ -45,17 +46,15 @@ def quantize_file(
         ExportError: If an activation has no range, or the graph does not start with its bytes.
     """
     import onnx
-    from onnxruntime.quantization import (
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared, out = path.with_suffix(".prepared.onnx"), path.with_suffix(".int8.onnx")
     quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
     nodes = list(onnx.load(str(prepared)).graph.node)
+    method, more = CalibrationMethod.MinMax, {}
+    if percentile is not None:
+        method, more = CalibrationMethod.Percentile, {"CalibPercentile": percentile}
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints each tensor's percentile
             quantize_static(
@@ -63,20 +62,18 @@ def quantize_file(
                 str(out),
                 _Inputs(input_name, inputs),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["Conv", "Add", "Relu", "Clip", "Resize", *MOVED],
+                op_types_to_quantize=QUANTIZED,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=keep(nodes),
-                calibrate_method=CalibrationMethod.MinMax
-                if percentile is None
-                else CalibrationMethod.Percentile,
-                extra_options={} if percentile is None else {"CalibPercentile": percentile},
+                calibrate_method=method,
+                extra_options=more,
             )
     except ValueError as error:
         raise ExportError(
-            f"{path.name}: its activations have no range to calibrate ({error}); train it "
-            "further, or export fp32"
+            f"{path.name}: its activations have no range to calibrate ({error}); "
+            "train it further, or export fp32"
         ) from error
     take_bytes(out, mean, std)
     return out

@@ -20,7 +20,7 @@ from ..data.crop_cache import CropCache
 from ..data.synthetic_clips import ClipSettings, make_clip
 from ..errors import DataError
 from ..geometry import Array, apply_affine, box_side, compose, crop_affine, flip_affine, upright_box
-from ..inference.onnx_model import find_model
+from ..inference.model_files import find_model
 from ..schemes import scheme
 from ..tracking.filters import zero_phase
 from ..tracking.tracker import Tracker

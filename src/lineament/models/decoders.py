@@ -1,4 +1,4 @@
-"""Heatmaps -> landmarks: expectation, argmax, quarter offset and DARK, along axes or in two dimensions.
+"""Heatmaps -> landmarks: expectation, argmax, quarter offset and DARK, in one dimension or two.
 
 The inverse of training/targets.py: cell c is crop pixel (c + 0.5) stride - 0.5. Depends on torch.
 """
@@ -12,11 +12,16 @@ from torch import Tensor
 from ..errors import RecipeError
 
 STEP = 1.5
-"""Cells within which a Taylor expansion is trusted; from a border cell the peak may lie one cell further."""
+"""Cells within which a Taylor expansion is trusted; from a border cell, one further."""
 FLAT = 1e-6
 """A second derivative of the log nearer to 0 than this is rounding."""
 JUMP = {"argmax": 1.0, "quarter": 0.5}
 """Cells by which rounding alone may move a landmark; 0 for decoders that are not listed."""
+
+FLOOR = 0.03
+"""Height below which a map of Gaussians carries no information."""
+TINY = 1.2346e-4
+"""Weight of everything below the floor, in fourth powers of it."""
 
 
 class Smoothing(NamedTuple):
@@ -103,6 +108,12 @@ def decode_2d(
     # no tensor of two numbers: it would have to be brought to the device at every step
     middle = torch.cat([x.new_full((1,), side * stride / 2 - 0.5) for side in (width, height)])
     return at + middle, variance / 2
+
+
+def sharpened(heatmaps: Tensor) -> Tensor:
+    """Return the logits of what the fourth power of `heatmaps` has above that of the floor."""
+    # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would meet it
+    return ((heatmaps / FLOOR).clamp(min=1) ** 4 - 1 + TINY).log()
 
 
 def positions(length: int, stride: float, like: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The form of a network that is exported: bytes in, landmarks and variance out. Depends on torch."""
+"""The form of a network to export: bytes in, landmarks and variance out. Depends on torch."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from .layers.space_to_depth import as_rows
 
 
 class ExportForm(nn.Module):
-    """uint8 RGB crops (B, S, S, 3) -> landmarks (B, N, 2) and variance (B, N), as HeadOutput has them.
+    """uint8 RGB crops (B, S, S, 3) -> landmarks (B, N, 2) and variance (B, N), as in HeadOutput.
 
     A network that remembers frames takes its memory next to the crops, and gives it last. What a
     quantizer must find again in the file are buffers, which keep their names.

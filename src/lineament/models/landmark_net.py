@@ -90,7 +90,7 @@ class LandmarkNet(nn.Module):
         self.register_buffer("std", torch.tensor(body.std).view(1, 3, 1, 1) * 255)
 
     def levels(self, x: Tensor) -> list[Tensor]:
-        """Return the pyramid's maps at strides 4, 8, 16 ..., finest first: (B, C, S / 4, S / 4) ..."""
+        """Return the pyramid's maps, finest first: (B, C, S / 4, S / 4) and coarser."""
         maps: list[Tensor] = self.backbone(x)
         if self.decoded:
             return maps
@@ -100,7 +100,7 @@ class LandmarkNet(nn.Module):
         return decoded[::-1]
 
     def normalize(self, crops: Tensor) -> Tensor:
-        """Turn uint8 crops (B, S, S, 3) into normalized floats (B, 3, S, S), channels last in memory."""
+        """Normalize uint8 crops (B, S, S, 3) to floats (B, 3, S, S), channels last in memory."""
         return (crops.permute(0, 3, 1, 2).float() - self.mean) / self.std
 
     def forward(self, crops: Tensor) -> HeadOutput:

@@ -145,7 +145,7 @@ class _RefinedForm(ExportForm):
 
 
 def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Tensor:
-    """Move a memory to the cells of new crops, with gradients, as inference's `Memory.seen_by` does.
+    """Move a memory to the cells of new crops, with gradients, as inference's Memory does.
 
     Args:
         memory: (B, 2, W, L), of the old crops.

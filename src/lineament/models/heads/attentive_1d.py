@@ -1,4 +1,4 @@
-"""Attentive one-dimensional heatmaps: one per axis, whose features attend to those of the other axis.
+"""Attentive 1D heatmaps: one per axis, whose features attend to those of the other axis.
 
 Source: Yin et al. 2020, sections 4.1 and 4.2 (DARK in one dimension: section 5.5). The branch of x
 squeezes the rows of the feature map away, the branch of y its columns.
@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RecipeError
-from ..decoders import Smoothing, check_decoder, decode_1d
-from .heatmap_2d import sharpened
+from ..decoders import Smoothing, check_decoder, decode_1d, sharpened
 from .output import STRIDE, HeadOutput, HeadSettings
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
@@ -22,7 +21,7 @@ ROWS = 8
 
 
 class CoAttention(nn.Module):
-    """Features along x (B, K, a, b) and along y (B, K, b, a) -> the same, each informed by the other.
+    """Features along x (B, K, a, b) and y (B, K, b, a) -> the same, each informed by the other.
 
     There are `a` places along an axis and b = `rows` numbers at each. An affinity weighs every
     place along x against every place along y.

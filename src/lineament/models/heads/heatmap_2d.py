@@ -5,15 +5,11 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from ...errors import RecipeError
-from ..decoders import Smoothing, check_decoder, decode_2d
+from ..decoders import Smoothing, check_decoder, decode_2d, sharpened
 from .output import STRIDE, HeadOutput, HeadSettings
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0)
 """Heatmap cells per crop pixel."""
-FLOOR = 0.03
-"""Height below which a map of Gaussians carries no information."""
-TINY = 1.2346e-4
-"""Weight of everything below the floor, in fourth powers of it."""
 
 
 class Heatmap2D(nn.Module):
@@ -70,9 +66,3 @@ class Gaussian2D(Heatmap2D):
     def read(self, heatmaps: Tensor) -> HeadOutput:
         """Decode maps (B, N, h, w) of height 1."""
         return replace(super().read(sharpened(heatmaps)), heatmaps=heatmaps)
-
-
-def sharpened(heatmaps: Tensor) -> Tensor:
-    """Return the logits of what the fourth power of `heatmaps` has above that of the floor."""
-    # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would meet it
-    return ((heatmaps / FLOOR).clamp(min=1) ** 4 - 1 + TINY).log()

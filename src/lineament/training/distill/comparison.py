@@ -39,7 +39,7 @@ class Comparison:
 
     def __init__(self, recipe: Recipe, settings: DistillSettings, teacher: Teacher) -> None:
         self.recipe, self.settings, self.teacher = recipe, settings, teacher
-        self.makes_peaks = recipe.model.head == "gaussian2d" and teacher.head == "heatmap2d"
+        self.makes_peaks = recipe.landmark_net.head == "gaussian2d" and teacher.head == "heatmap2d"
         """Whether the teacher's distributions become maps of peak 1, as the students make."""
 
     def output(self, batch: Batch) -> TeacherOutput:
@@ -139,7 +139,7 @@ class Comparison:
 
 def check_settings(recipe: Recipe, settings: DistillSettings) -> None:
     """Raises: RecipeError: If the settings of [distill] contradict one another."""
-    wanted, head = wanted_losses(settings), recipe.model.head
+    wanted, head = wanted_losses(settings), recipe.landmark_net.head
     if bool(wanted) != bool(settings.teacher):
         raise RecipeError(
             f"[distill] has the losses {wanted} towards a teacher and the teacher "

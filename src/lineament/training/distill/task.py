@@ -87,6 +87,7 @@ class DistillTask(LandmarkTask):
         for k in range(settings.students):
             train = recipe.train.model_copy(update={"seed": recipe.train.seed + k})
             student = build_model(recipe.model_copy(update={"train": train}), context.resume_from)
+            assert isinstance(student, LandmarkNet)  # with heatmaps, as Comparison requires
             starts = k == 0 or not settings.random_init_peers
             if context.resume_from is None and starts:
                 drawn = {key: value.clone() for key, value in student.head.state_dict().items()}

@@ -50,7 +50,7 @@ class Teacher:
             self.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.scheme, self.size = recipe.scheme, self.net.size
             self.padding = recipe.model.padding
-            self.head, self.sigma_px = recipe.model.head, STRIDE * recipe.sigma
+            self.head, self.sigma_px = recipe.landmark_net.head, STRIDE * recipe.sigma
 
     @torch.no_grad()
     def __call__(self, crops: Tensor) -> TeacherOutput:
