@@ -12,7 +12,7 @@ SHARES = {"landmarks": 0.3, "background": 0.18}
 def face_landmarks(center, side, roll_deg=0.0):
     """68 points on an upright square of `side` with the eyes in a row, turned."""
     points = np.zeros((68, 2))
-    points[0], points[1], points[2], points[3] = (-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)
+    points[:4] = (-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)
     points[36:42], points[42:48] = (-0.25, -0.2), (0.25, -0.2)
     return points @ similarity(side, roll_deg, (0, 0), (0, 0))[:, :2].T + center
 
