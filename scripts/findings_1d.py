@@ -10,20 +10,16 @@ for all seeds. Two pictures are drawn beside.
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
 import torch
 from findings import last_validation, spread, train
-from torch import nn
 
 from lineament.data.mixture import read_mixture
 from lineament.data.sample import cache_root, data_root
-from lineament.models.decoders import decode_argmax, decode_dark
-from lineament.models.heads.attentive_1d import Attentive1D, AxisSettings
-from lineament.models.heads.heatmap import STRIDE, HeadOutput
-from lineament.models.landmark_net import LandmarkNet, make_head
+from lineament.models.heads.output import STRIDE, HeadSettings
+from lineament.models.heads.registry import make_head
 from lineament.training.build import load_trained
 from lineament.training.curves import new_figure, save_figure
 from lineament.training.losses import total_loss
@@ -40,22 +36,6 @@ def run(name: str, changes: tuple[str, ...], options: argparse.Namespace) -> Pat
     return train("train", RECIPE, changes, options.out / name, options)
 
 
-class Read(nn.Module):
-    """A network with maps of height 1 in two dimensions, whose landmarks are read from them by a decoder."""
-
-    def __init__(self, net: LandmarkNet, decoder: str, sigma: float) -> None:
-        super().__init__()
-        self.net, self.decoder, self.sigma, self.size = net, decoder, sigma, net.size
-
-    def forward(self, crops: torch.Tensor) -> HeadOutput:
-        raw = self.net(crops)
-        if self.decoder == "argmax":
-            decoded = decode_argmax(raw.maps.numpy(), raw.stride)
-        else:
-            decoded = decode_dark(raw.maps.numpy(), raw.stride, self.sigma * STRIDE / raw.stride)
-        return replace(raw, landmarks=torch.from_numpy(decoded.landmarks_crop))
-
-
 def by_decoder(checkpoint: Path, options: argparse.Namespace) -> tuple[dict[str, float], int]:
     """The validation NME of a run by each decoder, and the parameters of its head."""
     model, recipe = load_trained(checkpoint)
@@ -65,12 +45,8 @@ def by_decoder(checkpoint: Path, options: argparse.Namespace) -> tuple[dict[str,
     )
     found = {}
     for decoder in DECODERS:
-        seen: nn.Module = model
-        if isinstance(model.head, Attentive1D):
-            model.head.decoder = decoder
-        elif decoder != "expectation":
-            seen = Read(model.eval(), decoder, recipe.sigma)
-        found[decoder] = validate(seen, validation_faces, recipe.scheme, recipe.model.padding)[
+        model.head.decoder = decoder
+        found[decoder] = validate(model, validation_faces, recipe.scheme, recipe.model.padding)[
             "300w"
         ]
     return found, sum(parameter.numel() for parameter in model.head.parameters())
@@ -79,7 +55,7 @@ def by_decoder(checkpoint: Path, options: argparse.Namespace) -> tuple[dict[str,
 def held(kind: str, size: int, length: float) -> tuple[int, int]:
     """Bytes of the output of one image, and of all that the head keeps of it for the backward pass, loss included."""
     torch.manual_seed(0)
-    head = make_head(kind, CHANNELS, POINTS, size, AxisSettings(length)).train()
+    head = make_head(kind, CHANNELS, POINTS, size, HeadSettings(length)).train()
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -90,9 +66,9 @@ def held(kind: str, size: int, length: float) -> tuple[int, int]:
     features = torch.randn(2, CHANNELS, size // STRIDE, size // STRIDE, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         raw = head(features)
-        loss = {"mse": 1.0} if raw.maps is not None else {"mse_1d": 1.0}
+        loss = {"mse": 1.0} if raw.heatmaps is not None else {"mse_1d": 1.0}
         total_loss(raw, torch.rand(2, POINTS, 2) * size, loss, STRIDE, 1.2)
-    maps = (raw.maps,) if raw.maps is not None else (raw.maps_x, raw.maps_y)
+    maps = (raw.heatmaps,) if raw.heatmaps is not None else (raw.heatmaps_x, raw.heatmaps_y)
     return sum(m[0].numel() * m.element_size() for m in maps), (sum(kept.values()) - weights) // 2
 
 

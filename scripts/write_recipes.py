@@ -20,7 +20,7 @@ from lineament.recipe import (
     DataPart,
     DetectorSettings,
     DistillSettings,
-    ModelSettings,
+    LandmarkNetSettings,
     Recipe,
     RefineSettings,
     SlimSettings,
@@ -54,7 +54,7 @@ steps = 3000
 SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("The recipe itself", "", Recipe),
     ("`[[data]]`, once for each data set", "", DataPart),
-    ("`[model]`", "", ModelSettings),
+    ("`[model]`", "", LandmarkNetSettings),
     ("`[augment]`", "Probabilities are per face.", Augmentation),
     ("`[detector]`", "A face detector in place of a landmark model.", DetectorSettings),
     ("`[train]`", "", TrainSettings),

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import lineament.inference.onnx_model
 import lineament.inference.predictor
+import lineament.inference.model_files
 from commands import FakePredictor, call, chosen
 from lineament.cli import app
 from lineament.errors import ShapeError

@@ -13,7 +13,7 @@ import torch
 from lineament.data.crop_cache import plain_crops
 from lineament.errors import RecipeError, TrainError
 from lineament.export.export import export_checkpoint
-from lineament.models.heads.heatmap import HeadOutput
+from lineament.models.heads.output import HeadOutput
 from lineament.recipe import Augmentation, make_recipe
 from lineament.schemes import scheme
 from lineament.training.batch import Batch
@@ -110,7 +110,7 @@ def test_distributions_teach_maps_of_height_1(faces, tmp_path, size):
     )
     own = gaussian_2d(landmarks.repeat(1, 34, 1), 16, 16, 4.0, 1.5)
     own = own * (2 * np.pi * 1.5**2)
-    found = resize_peaks(taught.raw.maps, own)
+    found = resize_peaks(taught.raw.heatmaps, own)
     assert found.shape == own.shape
     assert (
         found - own
@@ -374,9 +374,9 @@ def test_a_finer_map_has_the_same_pixel_loss_for_the_same_error():
             for away in (0, 2)
         )
         mine, theirs = mine / mine.amax(), theirs / theirs.amax()
-        raw = HeadOutput(landmarks, landmarks[..., 0], maps=mine, stride=stride)
+        raw = HeadOutput(landmarks, landmarks[..., 0], heatmaps=mine, stride=stride)
         return pixel_loss(
-            TeacherOutput(raw, {}), TeacherOutput(replace(raw, maps=theirs), {})
+            TeacherOutput(raw, {}), TeacherOutput(replace(raw, heatmaps=theirs), {})
         ).item()
 
     assert loss(2) == pytest.approx(

@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 import torch
 
 from lineament.errors import RecipeError
-from lineament.models.heads.heatmap import HeadOutput
+from lineament.models.heads.output import HeadOutput
 from lineament.training.losses import (
     LOSSES,
     adaptive_wing,
@@ -31,7 +31,7 @@ def raw_at(landmarks, variance=4.0):
     batch, points, _ = landmarks.shape
     heatmaps = gaussian_2d(landmarks, 16, 16, STRIDE, SIGMA).clamp(min=1e-12).log()
     along = [
-        gaussian_1d(landmarks[..., i], 64, 1.0, SIGMA * 4).clamp(min=1e-12).log() for i in (0, 1)
+        gaussian_1d(landmarks[..., i], 16, STRIDE, SIGMA).clamp(min=1e-12).log() for i in (0, 1)
     ]
     return HeadOutput(
         landmarks.clone(), torch.full((batch, points), variance), heatmaps, None, *along
@@ -52,10 +52,12 @@ def test_a_loss_is_least_at_the_truth(name):
 @pytest.mark.parametrize("name", OF_MAPS)
 def test_a_loss_of_heatmaps_is_zero_for_a_gaussian_of_height_one(name):
     target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
-    along = [gaussian_1d(TRUTH[..., i], 64, 1.0, SIGMA * 4) for i in (0, 1)]
+    along = [gaussian_1d(TRUTH[..., i], 16, STRIDE, SIGMA) for i in (0, 1)]
     along = [maps / maps.amax(-1, keepdim=True) for maps in along]
     high = target / target.amax((-2, -1), keepdim=True)
-    perfect = HeadOutput(TRUTH, torch.ones(2, 2), maps=high, maps_x=along[0], maps_y=along[1])
+    perfect = HeadOutput(
+        TRUTH, torch.ones(2, 2), heatmaps=high, heatmaps_x=along[0], heatmaps_y=along[1]
+    )
     assert LOSSES[name](perfect, TRUTH, STRIDE, SIGMA).abs().max() < 1e-6
     assert (LOSSES[name](perfect, TRUTH + 3, STRIDE, SIGMA) > 1e-3).all()
 
@@ -90,7 +92,9 @@ def test_wing_and_adaptive_wing_are_continuous_where_their_pieces_meet():
         )
     target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
     target = target / target.amax((-2, -1), keepdim=True)
-    maps = [HeadOutput(TRUTH, torch.ones(2, 2), maps=target + delta) for delta in (0.4999, 0.5001)]
+    maps = [
+        HeadOutput(TRUTH, torch.ones(2, 2), heatmaps=target + delta) for delta in (0.4999, 0.5001)
+    ]
     below, above = (adaptive_wing(raw, TRUTH, STRIDE, SIGMA) for raw in maps)
     assert torch.allclose(below, above, atol=0.02)
     # most pixels are background, y = 0: 14 ln(1 + 0.5^2.1) = 14 ln 1.2333 = 2.935

@@ -18,7 +18,8 @@ from lineament.models.backbones.hr_supernet import (
     format_layout,
     parse_layout,
 )
-from lineament.models.landmark_net import ALL_HEADS, LandmarkNet
+from lineament.models.heads.registry import HEADS
+from lineament.models.landmark_net import LandmarkNet
 from lineament.models.profile import multiply_adds, parameters
 from lineament.recipe import SlimSettings, make_recipe
 from lineament.study import prune_sweep as slim_sweep
@@ -208,7 +209,7 @@ def test_a_supernet_trains_its_factors_and_another_network_does_not(faces, tmp_p
             (name, "heatmap2d")
             for name in ("efficientnet-lite0", "simple-baseline", "light-resnet50", "hourglass")
         ),
-        *(("mobilenetv2", head) for head in ALL_HEADS),
+        *(("mobilenetv2", head) for head in HEADS),
     ],
 )
 def test_channels_go_and_the_given_network_stays(backbone, head):

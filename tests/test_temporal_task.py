@@ -17,8 +17,9 @@ from lineament.data.training_windows import TrainingWindows
 from lineament.errors import DataError, ExportError, ModelError, RecipeError, ShapeError, TrainError
 from lineament.export.export import export_checkpoint
 from lineament.geometry import compose, crop_affine, fit_similarity, flip_affine
-from lineament.inference.onnx_model import Model, load_model
+from lineament.inference.onnx_model import Model
 from lineament.inference.recurrent_state import Memory
+from lineament.inference.registry import load_model
 from lineament.labeling.video_clips import clips_from_videos
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet

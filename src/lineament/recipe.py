@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from .errors import RecipeError, did_you_mean
 
@@ -80,36 +89,64 @@ class Augmentation(Settings):
 
 
 class ModelSettings(Settings):
-    """The network."""
+    """Settings of every kind of landmark model: how crops are made for it, and how it starts."""
 
-    backbone: str = Field("mobilenetv2", description="a backbone by name")
-    architecture: str = Field(
-        "",
-        description="the blocks of a slimmed hr-supernet, as lineament slim writes them; empty: all",
-    )
-    pruned_from: str = Field(
-        "", description="a checkpoint of lineament slim whose numbers of channels the network has"
-    )
-    imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
-    head: Literal[
-        "heatmap2d", "gaussian2d", "heatmap1d", "coordinates", "attentive1d", "attentive1d-gaussian"
-    ] = Field("heatmap2d", description="the kind of head")
-    length: float | None = Field(
-        None,
-        description="cells of a heatmap for each pixel of the crop: 0.25, 0.5, 1, 2 or, in one dimension, 3; unset: "
-        "0.25 in two dimensions, 1 in one",
-    )
-    attention: float = Field(
-        0.3, ge=0, description="what an axis takes from the other, of attentive1d heads"
-    )
-    decoder: Literal["expectation", "argmax", "dark"] = Field(
-        "expectation", description="how attentive1d heads find the place in a heatmap"
-    )
-    channels: int = Field(96, ge=8, description="width of the feature pyramid")
+    kind: str = Field(description="the kind of model")
     size: int = Field(128, ge=32, description="side of the crop in pixels, a multiple of 32")
     padding: float = Field(
         1.3, gt=1, description="side of the crop in longer sides of the landmark box"
     )
+    imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
+    pruned_from: str = Field(
+        "", description="a checkpoint of lineament slim whose numbers of channels the network has"
+    )
+
+
+class LandmarkNetSettings(ModelSettings):
+    """A network of a backbone, a feature pyramid and a head."""
+
+    kind: Literal["landmark-net", "refined-net"] = Field(
+        "landmark-net",
+        description="refined-net: its heatmaps are refined by earlier frames, see [refine]; of",
+    )
+    backbone: str = Field("mobilenetv2", description="a backbone by name")
+    architecture: str = Field(
+        "",
+        description="the blocks of a slimmed hr-supernet, as lineament slim writes them; empty: "
+        "all",
+    )
+    head: Literal[
+        "heatmap2d", "gaussian2d", "coordinates", "attentive1d", "attentive1d-gaussian"
+    ] = Field("heatmap2d", description="the kind of head")
+    length: float | None = Field(
+        None,
+        description="cells of a heatmap per pixel of the crop: 0.25, 0.5, 1, 2 or, in one "
+        "dimension, 3; unset: 0.25 in two dimensions, 1 in one",
+    )
+    attention: float = Field(
+        0.3, ge=0, description="what an axis takes from the other, in attentive1d heads"
+    )
+    decoder: Literal["expectation", "argmax", "quarter", "dark"] = Field(
+        "expectation", description="how landmarks are read from heatmaps, except in training"
+    )
+    channels: int = Field(96, ge=8, description="width of the feature pyramid")
+
+
+MODEL_KINDS: dict[str, type[ModelSettings]] = {
+    "landmark-net": LandmarkNetSettings,
+    "refined-net": LandmarkNetSettings,
+}
+"""The [model] part of a recipe by its kind; models/registry.py builds them."""
+
+
+def _of_its_kind(values: object) -> object:
+    """Read the [model] part by the settings of its kind, landmark-net if it names none."""
+    if not isinstance(values, dict):
+        return values
+    kind = values.get("kind", "landmark-net")
+    if kind not in MODEL_KINDS:
+        raise ValueError(f"no kind of model is called {kind!r}; {did_you_mean(kind, MODEL_KINDS)}")
+    return MODEL_KINDS[kind].model_validate(values)
 
 
 class TrainSettings(Settings):
@@ -316,8 +353,8 @@ class Recipe(Settings):
     data: tuple[DataPart, ...] = Field(
         (), validate_default=True, description="the mixture; not for a face detector"
     )
-    model: ModelSettings = Field(
-        default=ModelSettings.model_validate({}), description="the network"
+    model: Annotated[SerializeAsAny[ModelSettings], BeforeValidator(_of_its_kind)] = Field(
+        default=LandmarkNetSettings.model_validate({}), description="the network"
     )
     augment: Augmentation = Field(
         default=Augmentation.model_validate({}), description="the augmentation"
@@ -342,8 +379,22 @@ class Recipe(Settings):
 
     @property
     def kind(self) -> str:
-        """The kind of model: landmarks or detector."""
-        return "detector" if self.detector else "landmarks"
+        """The kind of model, a key of KINDS in models/registry.py."""
+        return "face-detector" if self.detector else self.model.kind
+
+    @property
+    def landmark_net(self) -> LandmarkNetSettings:
+        """The settings of a landmark network. Raises: RecipeError for a model of another kind."""
+        if not isinstance(self.model, LandmarkNetSettings):
+            raise RecipeError(
+                f"the recipe {self.name!r} has a model of kind {self.model.kind!r}; wanted a "
+                "landmark-net"
+            )
+        return self.model
+
+    def with_model(self, **changes: Any) -> "Recipe":
+        """Return the recipe with some settings of [model] changed."""
+        return self.model_copy(update={"model": self.model.model_copy(update=changes)})
 
     @field_validator("data")
     @classmethod
@@ -388,7 +439,7 @@ def make_recipe(values: dict[str, Any], source: str = "recipe") -> Recipe:
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise RecipeError(
-                f"{source}: unknown key {key!r}; {_nearest_key(first['loc'])}"
+                f"{source}: unknown key {key!r}; {_nearest_key(first['loc'], values)}"
             ) from error
         given = "" if first["type"] == "missing" else f" (given {str(first['input'])[:60]})"
         raise RecipeError(f"{source}: {key}{given}: {first['msg']}; mend that key") from error
@@ -414,7 +465,7 @@ def _set(values: dict[str, Any], override: str) -> None:
         ) from error
 
 
-def _nearest_key(location: tuple[int | str, ...]) -> str:
+def _nearest_key(location: tuple[int | str, ...], values: dict[str, Any]) -> str:
     model: Any = Recipe
     for part in location[:-1]:
         if isinstance(part, str):
@@ -424,4 +475,6 @@ def _nearest_key(location: tuple[int | str, ...]) -> str:
                 (kind for kind in get_args(annotation) if kind is not type(None)), annotation
             )
             model = DataPart if part == "data" else settings
+    if location[0] == "model":
+        model = MODEL_KINDS[values["model"].get("kind", "landmark-net")]
     return did_you_mean(str(location[-1]), model.model_fields)

@@ -34,7 +34,7 @@ def models(
     cards: Annotated[bool, typer.Option("--json", help="Print the whole cards as JSON.")] = False,
 ) -> None:
     """List the models that come with the package."""
-    from ..inference.onnx_model import list_models
+    from ..inference.model_files import list_models
 
     listed = list_models()
     if profile:
@@ -60,7 +60,7 @@ def _show_speed(listed: list[dict[str, Any]]) -> None:
     head = ["M parameters", "G multiply-adds", "GFLOPs (twice as many)"]
     show_table(["model", *head], [[str(card["name"]), *_size(card)] for card in listed])
     try:
-        from ..models.sizes import trainable_sizes
+        from ..models.profile import trainable_sizes
     except ImportError:
         note(
             "the networks to train are counted too where the extra is: pip install 'lineament[train]'"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..models.registry import KINDS
 from ..training.build import read_trained
 from .detector import export_detector
 from .export import export_checkpoint
@@ -11,6 +12,7 @@ from .export import export_checkpoint
 Exporter = Callable[[Path, Path, str, bool, Path, Path, dict[str, Any] | None], dict[str, Any]]
 """checkpoint, folder, name, int8, data root, cache, further entries of the card -> the card."""
 EXPORTERS: dict[str, Exporter] = {"landmarks": export_checkpoint, "detector": export_detector}
+"""By the kind of file that models/registry.py gives for a kind of model."""
 
 
 def export_trained(
@@ -31,5 +33,5 @@ def export_trained(
         ExportError: If the file differs from the trained network by more than stated bounds.
         ModelError: If `checkpoint` is no checkpoint.
     """
-    kind = read_trained(checkpoint)[1].kind
-    return EXPORTERS[kind](checkpoint, out, name, int8, data_root, cache, about)
+    file = KINDS[read_trained(checkpoint)[1].kind].file
+    return EXPORTERS[file](checkpoint, out, name, int8, data_root, cache, about)

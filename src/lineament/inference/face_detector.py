@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ModelError, ShapeError
 from ..geometry import Array, as_boxes, iou
-from .onnx_model import find_model, open_session, read_card
+from .model_files import find_model, read_card
+from .onnx_model import open_session
 
 MULTIPLE = 32
 TILE_OVERLAP = 160

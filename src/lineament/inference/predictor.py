@@ -34,8 +34,8 @@ from ..schemes import convert, scheme
 from ..schemes import scheme as scheme_of
 from .face_detector import Detections, FaceDetector, as_detector
 from .flip import predict_with_flip
-from .onnx_model import load_model
 from .recurrent_state import Memory
+from .registry import load_model
 
 Batch = list[Any] | tuple[Any, ...]  # of Source
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .face_detector import FaceDetector
-from .onnx_model import load_model
+from .registry import load_model
 
 PICTURE = (480, 640, 3)
 

@@ -23,7 +23,7 @@ from ..errors import ImageError, missing_extra
 from .image import find_images, read_image
 
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .avi .webm .gif .mpg .mpeg .wmv .flv .ts .mts .3gp .ogv".split()
+    [".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".gif", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv"]
 )  # noqa: SIM905
 """The suffixes, in lower case, by which a video is told from a picture."""
 CAMERAS = {

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError, RecipeError
-from ..models.heads.attentive_1d import AxisSettings
-from ..models.heads.heatmap import STRIDE
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet
-from ..recipe import Recipe, make_recipe
+from ..models.registry import build_network
+from ..recipe import LandmarkNetSettings, Recipe, make_recipe
 from ..schemes import scheme
 from .checkpoint import load_checkpoint, load_weights, student_weights
 from .freeze import check_parts, in_part
@@ -22,7 +21,7 @@ REFINEMENT = "refine."
 """Prefix of the names of a refinement's weights."""
 
 
-def build_model(recipe: Recipe, resume_from: Path | None = None) -> LandmarkNet:
+def build_model(recipe: Recipe, resume_from: Path | None = None) -> nn.Module:
     """Return the network of `recipe`, its new layers drawn from the recipe's seed.
 
     Args:
@@ -37,12 +36,8 @@ def build_model(recipe: Recipe, resume_from: Path | None = None) -> LandmarkNet:
             f"model.pruned_from is {m.pruned_from!r} without init_from: layers of other sizes have "
             "no weights; set init_from too"
         )
-    imagenet = m.imagenet and not recipe.init_from and "backbone" not in recipe.init_parts
-    axes = AxisSettings(m.length, m.attention, m.decoder, recipe.sigma * STRIDE)
-    points = len(scheme(recipe.scheme))
-    model = LandmarkNet(
-        m.backbone, points, m.head, m.size, m.channels, imagenet, m.architecture, axes
-    )
+    other_weights = recipe.init_from or "backbone" in recipe.init_parts
+    model: nn.Module = build_network(recipe.with_model(imagenet=m.imagenet and not other_weights))
     if m.pruned_from:
         fit_shapes(model, load_weights(resume_from or Path(m.pruned_from)))
     return model
@@ -59,14 +54,15 @@ def adopt_architecture(recipe: Recipe, resume_from: Path | None = None) -> Recip
     source, m = resume_from or Path(recipe.init_from), recipe.model
     if not recipe.init_from or source.suffix != ".pt" or not source.is_file():
         return recipe
+    if not isinstance(m, LandmarkNetSettings):
+        return recipe
     if m.architecture or m.pruned_from:
         return recipe
-    given = read_trained(source)[1].model
+    given = read_trained(source)[1].landmark_net
     if given.backbone != m.backbone or not (given.architecture or given.pruned_from):
         return recipe
     pruned_from = recipe.init_from if given.pruned_from else ""
-    update = {"architecture": given.architecture, "pruned_from": pruned_from}
-    return recipe.model_copy(update={"model": m.model_copy(update=update)})
+    return recipe.with_model(architecture=given.architecture, pruned_from=pruned_from)
 
 
 def load_initial_weights(model: nn.Module, recipe: Recipe) -> None:
@@ -90,9 +86,10 @@ def _load_network(model: nn.Module, recipe: Recipe) -> None:
     if path.suffix != ".safetensors":
         given = read_trained(path)[1]
         joined = scheme(given.scheme).heads
-        if given.model.head == recipe.model.head and recipe.scheme in joined:
+        same_head = _head(given) == _head(recipe)
+        if same_head and recipe.scheme in joined:
             weights = _points_of_head(weights, len(scheme(given.scheme)), joined[recipe.scheme])
-        elif (given.model.head, given.scheme) != (recipe.model.head, recipe.scheme):
+        elif not same_head or given.scheme != recipe.scheme:
             weights = {key: value for key, value in weights.items() if not in_part(key, "head")}
     fitting = {}
     for key, value in own.items():
@@ -101,6 +98,11 @@ def _load_network(model: nn.Module, recipe: Recipe) -> None:
         elif not in_part(key, "head"):
             raise _misfit(path, key, weights.get(key), value, "backbone and channels")
     model.load_state_dict(own | fitting)
+
+
+def _head(recipe: Recipe) -> str:
+    """Return the kind of head, or of model if its settings name no head."""
+    return str(getattr(recipe.model, "head", recipe.kind))
 
 
 def _load_part(model: nn.Module, part: str, path: Path) -> None:
@@ -149,18 +151,17 @@ def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
     return state, make_recipe(values, str(checkpoint))
 
 
-def load_any(checkpoint: Path) -> tuple[LandmarkNet | RefinedNet, Recipe]:
+def load_any(checkpoint: Path) -> tuple[Any, Recipe]:
     """Return the averaged network of a checkpoint, ready to predict, and its recipe.
 
     Raises: ModelError, RecipeError.
     """
     state, recipe = read_trained(checkpoint)
     weights = student_weights(state["average"])
-    plain = recipe.model.model_copy(update={"imagenet": False, "pruned_from": ""})
-    net = build_model(recipe.model_copy(update={"model": plain, "init_from": ""}))
-    model: LandmarkNet | RefinedNet = net
-    if recipe.refine is not None and any(key.startswith(REFINEMENT) for key in weights):
-        model = RefinedNet(net, len(scheme(recipe.scheme)), recipe.refine.decay)
+    if any(key.startswith(REFINEMENT) for key in weights):
+        recipe = recipe.with_model(kind="refined-net")  # which earlier checkpoints do not state
+    plain = recipe.with_model(imagenet=False, pruned_from="")
+    model = build_model(plain.model_copy(update={"init_from": ""}))
     try:
         if recipe.model.pruned_from:
             fit_shapes(model, weights)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..atomic import atomic_path
-from ..errors import ModelError, missing_extra
+from ..errors import ModelError
 
 FIRST_STUDENT = "students.0."
 """Prefix of the names of the first student's weights."""
@@ -57,14 +57,11 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
     Raises:
         ModelError: If the file is missing, foreign or broken.
-        ExtraError: If safetensors is not installed.
     """
     if path.suffix != ".safetensors":
         return student_weights(load_checkpoint(path)["average"])
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise missing_extra("safetensors", "train") from error
+    from safetensors.torch import load_file
+
     try:
         return dict(load_file(path))
     except Exception as error:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from ..data.crop_cache import CropCache
 from ..data.training_crops import Source, TrainingCrops
 from ..errors import RecipeError
-from ..models.heads.heatmap import STRIDE
+from ..models.heads.output import STRIDE
 from ..recipe import Recipe
 from .batch import Batch
 from .build import adopt_architecture, build_model, load_initial_weights

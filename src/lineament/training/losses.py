@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import RecipeError, did_you_mean
-from ..models.heads.heatmap import HeadOutput
+from ..models.heads.output import HeadOutput
 from .targets import gaussian_1d, gaussian_2d
 
 
@@ -30,7 +30,7 @@ def mean_present(values: Tensor, mask: Tensor, count: int | Tensor | None = None
 
 def cross_entropy_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     """Return the cross-entropy between the softmax of each heatmap and a Gaussian."""
-    heatmaps = _need(raw.heatmaps, "cross_entropy", "heatmap2d")
+    heatmaps = _need(raw.heatmap_logits, "cross_entropy", "heatmap2d")
     target = _target_2d(raw, heatmaps, landmarks, stride * sigma)
     return -(target * heatmaps.flatten(2).log_softmax(-1).view_as(heatmaps)).sum((-2, -1))
 
@@ -53,7 +53,7 @@ def mse_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> T
     Cells of the usual size are added up; a finer map has the same loss for the same error.
     Source: Xiao et al. 2018, section 2.
     """
-    maps = _need(raw.maps, "mse", "gaussian2d")
+    maps = _need(raw.heatmaps, "mse", "gaussian2d")
     squared = (maps - _peaks_2d(raw, maps, landmarks, stride * sigma)).square()
     return squared.sum((-2, -1)) * (raw.stride / stride) ** 2
 
@@ -71,7 +71,7 @@ def adaptive_wing(
 
     Source: Wang et al. 2019, eq. 3, with epsilon = 1.
     """
-    maps = _need(raw.maps, "adaptive_wing", "gaussian2d")
+    maps = _need(raw.heatmaps, "adaptive_wing", "gaussian2d")
     target = _peaks_2d(raw, maps, landmarks, stride * sigma)
     power = alpha - target
     delta = (maps - target).abs()
@@ -87,7 +87,7 @@ def cross_entropy_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: f
     Source: Li et al. 2022 (SimCC), section 3.2.
     """
     total = torch.zeros_like(landmarks[..., 0])
-    for axis, given in enumerate((raw.heatmaps_x, raw.heatmaps_y)):
+    for axis, given in enumerate((raw.heatmap_logits_x, raw.heatmap_logits_y)):
         logits = _need(given, "cross_entropy_1d", "attentive1d")
         target = _target_1d(raw, logits, landmarks[..., axis], stride * sigma)
         total = total - (target * logits.log_softmax(-1)).sum(-1) / 2
@@ -96,7 +96,7 @@ def cross_entropy_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: f
 
 def _target_1d(raw: HeadOutput, maps: Tensor, positions: Tensor, sigma_px: float) -> Tensor:
     """Return the target distributions (B, N, L) of `maps` along one axis."""
-    return gaussian_1d(positions, maps.shape[-1], raw.cell, sigma_px / raw.cell)
+    return gaussian_1d(positions, maps.shape[-1], raw.stride, sigma_px / raw.stride)
 
 
 def mse_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
@@ -106,11 +106,11 @@ def mse_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> T
     Source: Yin et al. 2020, eq. 11 and 12: the marginals of a Gaussian are Gaussians.
     """
     total = torch.zeros_like(landmarks[..., 0])
-    for axis, given in enumerate((raw.maps_x, raw.maps_y)):
+    for axis, given in enumerate((raw.heatmaps_x, raw.heatmaps_y)):
         maps = _need(given, "mse_1d", "attentive1d-gaussian")
         target = _target_1d(raw, maps, landmarks[..., axis], stride * sigma)
         squared = (maps - target / target.amax(-1, keepdim=True)).square()
-        total = total + squared.sum(-1) * raw.cell / stride
+        total = total + squared.sum(-1) * raw.stride / stride
     return total
 
 

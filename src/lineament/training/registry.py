@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ..models.registry import KINDS
 from ..recipe import Recipe
 from .detector.task import DetectorTask
 from .distill.task import DistillTask
@@ -10,10 +11,14 @@ from .prune.task import prune_task
 from .task import Task
 from .temporal.task import TemporalTask
 
-TRAINED: dict[str, type[Task]] = {"landmarks": LandmarkTask, "detector": DetectorTask}
-"""What `lineament train` trains, by the kind of model."""
+TRAINED: dict[str, type[Task]] = {
+    "landmarks": LandmarkTask,
+    "refine": TemporalTask,
+    "detector": DetectorTask,
+}
+"""Tasks of `lineament train`, by the name that models/registry.py gives for a kind of model."""
 TASKS: dict[str, Callable[[Recipe], Task]] = {
-    "train": lambda recipe: TRAINED[recipe.kind](recipe),
+    "train": lambda recipe: TRAINED[KINDS[recipe.kind].task](recipe),
     "distill": DistillTask,
     "slim": prune_task,
     "refine": TemporalTask,

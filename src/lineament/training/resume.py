@@ -67,6 +67,8 @@ def _compared(recipe: Recipe) -> dict[str, Any]:
     values = recipe.model_dump()
     for key in FREE_ON_RESUME:
         del values["train"][key]
+    # the task determines it, and checkpoints from before there were kinds do not state it
+    del values["model"]["kind"]
     if values["slim"]:  # only used after the training
         del values["slim"]["thresholds"], values["slim"]["shares"], values["slim"]["relative"]
     distill = values["distill"]

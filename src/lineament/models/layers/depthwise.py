@@ -1,7 +1,7 @@
-"""A depthwise convolution whose backward pass is fast on a CPU in bfloat16: same numbers, other route.
+"""A depthwise convolution whose backward pass is fast on a CPU in bfloat16, with the same numbers.
 
-Stands on torch. oneDNN's input gradient of a stride-2 depthwise convolution in bfloat16 takes about 50 times the
-forward pass; putting zeros between the outputs and convolving once more takes about 2 times.
+oneDNN's input gradient of a stride-2 depthwise convolution in bfloat16 takes about 50 times the
+forward pass; zeros between the outputs and one more convolution take about 2 times.
 """
 
 from typing import Any
@@ -27,7 +27,8 @@ class _StridedDepthwise(torch.autograd.Function):
         padding, reach = ctx.padding, weight.shape[-1] - 1
         grad_x = None
         if ctx.needs_input_grad[0]:
-            # x[i] met output j by weight[i - 2 j + padding]: convolve the spread gradient with the turned kernel
+            # x[i] met output j by weight[i - 2 j + padding]: the spread gradient is convolved with
+            # the turned kernel
             height, width = (side + 2 * padding - reach for side in x.shape[-2:])
             shape = (*x.shape[:2], height, width)
             spread = torch.empty(
@@ -65,14 +66,12 @@ def _layout(x: Tensor) -> torch.memory_format:
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """nn.Conv2d with groups = channels; its stride-2 case trains fast in bfloat16 on a CPU.
-
-    padding: None for kernel // 2.
-    """
+    """nn.Conv2d with groups = channels, whose stride-2 case trains fast in bfloat16 on a CPU."""
 
     def __init__(
         self, channels: int, kernel: int, stride: int = 1, padding: int | None = None
     ) -> None:
+        """Build it; a `padding` of None is kernel // 2."""
         padding = kernel // 2 if padding is None else padding
         super().__init__(channels, channels, kernel, stride, padding, groups=channels, bias=False)
 
@@ -82,4 +81,5 @@ class DepthwiseConv2d(nn.Conv2d):
             return super().forward(x)
         dtype = torch.get_autocast_dtype("cpu")
         padding = int(self.padding[0])
-        return _StridedDepthwise.apply(x.to(dtype), self.weight.to(dtype), padding)  # type: ignore[no-any-return, no-untyped-call]
+        weight = self.weight.to(dtype)
+        return _StridedDepthwise.apply(x.to(dtype), weight, padding)  # type: ignore[no-any-return, no-untyped-call]

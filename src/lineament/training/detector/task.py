@@ -14,6 +14,7 @@ from ...data.detection.photos import Photo, read_detector_photos
 from ...data.detection.scenes import SceneMaker
 from ...errors import ModelError, RecipeError
 from ...models.face_detector import Cells, FaceDetectorNet, all_centers
+from ...models.registry import build_face_detector
 from ...recipe import DetectorSettings, Recipe
 from ..batch import Batch, collate
 from ..build import read_trained
@@ -37,7 +38,7 @@ class TrainingScenes(Samples):
         self.centers, self.strides = all_centers(maker.size, maker.size)
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
-        """Return one row per scene; scenes are told apart by epoch and position alone."""
+        """Return one row per scene; epoch and position alone decide the scene."""
         return np.zeros((EPOCH, 2), np.int64)
 
     def make(self, epoch: int, position: int, source: int, item: int, /) -> dict[str, Any]:
@@ -72,7 +73,7 @@ class DetectorTask(Task):
 
     def build(self, context: Context) -> nn.Module:
         torch.manual_seed(self.recipe.train.seed)
-        net = new_network(self.settings)
+        net = build_face_detector(self.recipe)
         if self.recipe.init_from and context.resume_from is None:
             _fill(net, Path(self.recipe.init_from))
         return net
@@ -88,7 +89,7 @@ class DetectorTask(Task):
 
     def _scenes(self, photos: Sequence[Photo], cache: Path) -> TrainingScenes:
         settings = self.settings
-        images = ImageCache(cache, photos)
+        images = ImageCache(cache, [photo.image for photo in photos])
         seed = self.recipe.train.seed
         return TrainingScenes(SceneMaker(photos, images, settings.shares, settings.size, seed))
 
@@ -139,11 +140,6 @@ def cell_targets(batch: Batch) -> CellTargets:
     return CellTargets(*values)
 
 
-def new_network(settings: DetectorSettings) -> FaceDetectorNet:
-    """Return the network of a recipe with random weights."""
-    return FaceDetectorNet(settings.widths, settings.depths, settings.pyramid)
-
-
 def load_detector(checkpoint: Path) -> tuple[FaceDetectorNet, Recipe]:
     """Return the averaged network of a checkpoint, ready to use, and its recipe.
 
@@ -152,7 +148,7 @@ def load_detector(checkpoint: Path) -> tuple[FaceDetectorNet, Recipe]:
     recipe = read_trained(checkpoint)[1]
     if recipe.detector is None:
         raise ModelError(f"{checkpoint} is no checkpoint of a face detector; give one")
-    net = new_network(recipe.detector)
+    net = build_face_detector(recipe)
     _fill(net, checkpoint)
     return net.eval(), recipe
 

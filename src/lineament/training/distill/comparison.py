@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RecipeError
-from ...models.heads.heatmap import STRIDE, HeadOutput
-from ...models.landmark_net import TWO_D, LandmarkNet
+from ...models.heads.output import STRIDE, HeadOutput
+from ...models.heads.registry import TWO_D
+from ...models.landmark_net import LandmarkNet
 from ...recipe import DistillSettings, Recipe
 from ..batch import Batch
 from ..losses import smooth_l1
@@ -38,7 +39,7 @@ class Comparison:
 
     def __init__(self, recipe: Recipe, settings: DistillSettings, teacher: Teacher) -> None:
         self.recipe, self.settings, self.teacher = recipe, settings, teacher
-        self.makes_peaks = recipe.model.head == "gaussian2d" and teacher.head == "heatmap2d"
+        self.makes_peaks = recipe.landmark_net.head == "gaussian2d" and teacher.head == "heatmap2d"
         """Whether the teacher's distributions become maps of peak 1, as the students make."""
 
     def output(self, batch: Batch) -> TeacherOutput:
@@ -52,14 +53,14 @@ class Comparison:
 
     def in_kind(self, taught: TeacherOutput) -> TeacherOutput:
         """Return `taught` with its distributions as maps of peak 1, if the students make those."""
-        logits = taught.raw.heatmaps
-        if not self.makes_peaks or logits is None or taught.raw.maps is not None:
+        logits = taught.raw.heatmap_logits
+        if not self.makes_peaks or logits is None or taught.raw.heatmaps is not None:
             return taught
         size = self.teacher.size
         cell = size / logits.shape[-1]  # pixels of the teacher's crop
         wanted_px = STRIDE * self.recipe.sigma * size / self.recipe.model.size
         maps = to_peaks(logits, self.teacher.sigma_px / cell, wanted_px / cell)
-        return TeacherOutput(replace(taught.raw, maps=maps), taught.levels)
+        return TeacherOutput(replace(taught.raw, heatmaps=maps), taught.levels)
 
     def losses(
         self, own: TeacherOutput, taught: TeacherOutput, adapt: nn.Module
@@ -112,9 +113,9 @@ class Comparison:
     def _check_outputs(self, own: TeacherOutput, taught: TeacherOutput, wanted: list[str]) -> None:
         where = f"the teacher {self.teacher.path}"
         if any(name in NEEDS_MAPS for name in wanted):
-            if taught.raw.heatmaps is None:
+            if taught.raw.heatmap_logits is None:
                 raise RecipeError(f"{where} has no heatmaps; leave {' and '.join(NEEDS_MAPS)} out")
-            two_kinds = (own.raw.maps is None) != (taught.raw.maps is None)
+            two_kinds = (own.raw.heatmaps is None) != (taught.raw.heatmaps is None)
             if two_kinds and not self.makes_peaks:
                 raise RecipeError(
                     f"the maps of {where} have height 1, the student's are distributions; "
@@ -138,7 +139,7 @@ class Comparison:
 
 def check_settings(recipe: Recipe, settings: DistillSettings) -> None:
     """Raises: RecipeError: If the settings of [distill] contradict one another."""
-    wanted, head = wanted_losses(settings), recipe.model.head
+    wanted, head = wanted_losses(settings), recipe.landmark_net.head
     if bool(wanted) != bool(settings.teacher):
         raise RecipeError(
             f"[distill] has the losses {wanted} towards a teacher and the teacher "
@@ -161,13 +162,13 @@ def check_settings(recipe: Recipe, settings: DistillSettings) -> None:
 
 def kl_loss(own: TeacherOutput, taught: TeacherOutput, temperature: float) -> Tensor:
     """Return the divergence (B, N) of the student's maps from the teacher's at the same size."""
-    resize = resize_maps if own.raw.maps is None else resize_peaks
+    resize = resize_maps if own.raw.heatmaps is None else resize_peaks
     return heatmap_kl(own.maps, resize(taught.maps, own.maps), temperature)
 
 
 def pixel_loss(own: TeacherOutput, taught: TeacherOutput) -> Tensor:
     """Return the pixel-wise loss (B, N) of maps of peak 1, or else of distributions."""
-    if own.raw.maps is not None:
+    if own.raw.heatmaps is not None:
         # in cells of the usual size, as for mse: a finer map has the same loss for the same error
         unit = (own.raw.stride / STRIDE) ** 2
         return pixel_wise(own.maps, resize_peaks(taught.maps, own.maps)) * unit

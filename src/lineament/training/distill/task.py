@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...data.crop_cache import plain_crops, plain_landmarks
 from ...errors import RecipeError
-from ...models.heads.heatmap import STRIDE, HeadOutput
+from ...models.heads.output import STRIDE, HeadOutput
 from ...models.landmark_net import LandmarkNet
 from ...recipe import DistillSettings, Recipe
 from ..batch import Batch
@@ -87,6 +87,7 @@ class DistillTask(LandmarkTask):
         for k in range(settings.students):
             train = recipe.train.model_copy(update={"seed": recipe.train.seed + k})
             student = build_model(recipe.model_copy(update={"train": train}), context.resume_from)
+            assert isinstance(student, LandmarkNet)  # with heatmaps, as Comparison requires
             starts = k == 0 or not settings.random_init_peers
             if context.resume_from is None and starts:
                 drawn = {key: value.clone() for key, value in student.head.state_dict().items()}
@@ -166,7 +167,7 @@ class DistillTask(LandmarkTask):
 
     def _from_peers(self, output: TeacherOutput, outputs: list[TeacherOutput]) -> Tensor:
         settings = self.settings
-        ensemble = peer_ensemble([peer.maps for peer in outputs], output.raw.maps is None)
+        ensemble = peer_ensemble([peer.maps for peer in outputs], output.raw.heatmaps is None)
         each = heatmap_kl(output.maps, ensemble, settings.temperature)
         return settings.peer_kl * self._mean(each)
 
@@ -184,14 +185,14 @@ class DistillTask(LandmarkTask):
             return
         assert isinstance(model, Students)
         student: LandmarkNet = model.students[0].eval()  # type: ignore[assignment]
-        own_maps = output_shapes(student).raw.maps
+        own_maps = output_shapes(student).raw.heatmaps
         if own_maps is not None and self.validation_faces:
             teacher = comparison.teacher
 
             def teacher_maps(crops: Tensor) -> Tensor:
                 return resize_peaks(comparison.in_kind(teacher(crops)).maps, own_maps)
 
-            own = self._map_error(lambda crops: student(crops).maps, student.size, teacher.device)
+            own = self._map_error(lambda crops: student(crops).heatmaps, student.size, teacher.device)
             theirs = self._map_error(teacher_maps, teacher.size, teacher.device)
             note(
                 f"squared error of a map on validation: the teacher's {theirs:.3f}, "
@@ -211,7 +212,7 @@ class DistillTask(LandmarkTask):
                 landmarks = truth[k * BATCH : k * BATCH + len(crops)]
                 maps = predict(torch.from_numpy(crops).to(device)).cpu()
                 stride = m.size / maps.shape[-1]
-                raw = HeadOutput(landmarks, landmarks[..., 0], maps=maps, stride=stride)
+                raw = HeadOutput(landmarks, landmarks[..., 0], heatmaps=maps, stride=stride)
                 loss = total_loss(raw, landmarks, {"mse": 1.0}, STRIDE, self.recipe.sigma)["mse"]
                 total, count = total + float(loss) * len(crops), count + len(crops)
         return total / max(count, 1)

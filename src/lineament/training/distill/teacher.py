@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...inference.onnx_model import Model
-from ...models.heads.heatmap import STRIDE, HeadOutput
+from ...models.heads.output import STRIDE, HeadOutput
 from ...models.landmark_net import LandmarkNet
 from ..build import load_trained
 
@@ -25,7 +25,7 @@ class TeacherOutput(NamedTuple):
     @property
     def maps(self) -> Tensor:
         """Compared maps (B, N, h, w): those of peak 1 if the head has them, else logits."""
-        maps = self.raw.heatmaps if self.raw.maps is None else self.raw.maps
+        maps = self.raw.heatmap_logits if self.raw.heatmaps is None else self.raw.heatmaps
         assert maps is not None
         return maps
 
@@ -50,7 +50,7 @@ class Teacher:
             self.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.scheme, self.size = recipe.scheme, self.net.size
             self.padding = recipe.model.padding
-            self.head, self.sigma_px = recipe.model.head, STRIDE * recipe.sigma
+            self.head, self.sigma_px = recipe.landmark_net.head, STRIDE * recipe.sigma
 
     @torch.no_grad()
     def __call__(self, crops: Tensor) -> TeacherOutput:

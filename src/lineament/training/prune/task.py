@@ -33,16 +33,16 @@ def prune_task(recipe: Recipe) -> LandmarkTask:
     Raises: RecipeError: If the recipe has no [slim].
     """
     slim_settings(recipe)
-    return (PruneTask if recipe.model.backbone == SUPERNET else LandmarkTask)(recipe)
+    return (PruneTask if recipe.landmark_net.backbone == SUPERNET else LandmarkTask)(recipe)
 
 
 class PruneTask(LandmarkTask):
     """Train the weights of a supernet and the importance factors of its transforms."""
 
     def __init__(self, recipe: Recipe) -> None:
-        if recipe.model.backbone != SUPERNET:
+        if recipe.landmark_net.backbone != SUPERNET:
             raise RecipeError(
-                f"the backbone {recipe.model.backbone!r} has no importance factors; "
+                f"the backbone {recipe.landmark_net.backbone!r} has no importance factors; "
                 f"set model.backbone = {SUPERNET!r}"
             )
         self.settings = slim_settings(recipe)

@@ -21,11 +21,10 @@ from ...errors import ModelError, RecipeError
 from ...geometry import compose, crop_affine
 from ...io.video import VIDEO_SUFFIXES
 from ...labeling.video_clips import clips_from_videos
-from ...models.heads.heatmap import STRIDE
+from ...models.heads.output import STRIDE
 from ...models.landmark_net import LandmarkNet
 from ...models.refinement import RefinedNet, moved_memory
 from ...recipe import Recipe
-from ...schemes import scheme
 from ..batch import Batch
 from ..build import build_model, read_trained
 from ..checkpoint import load_weights
@@ -58,15 +57,15 @@ class TemporalTask(LandmarkTask):
                 "give it the checkpoint of the detector"
             )
         self.settings = recipe.refine
-        super().__init__(recipe)
+        super().__init__(recipe.with_model(kind="refined-net"))
 
     def new_network(self, context: Context) -> nn.Module:
         """Return the detector with a new refinement."""
         recipe = self.recipe
-        net = build_model(recipe, context.resume_from)
-        model = RefinedNet(net, len(scheme(recipe.scheme)), self.settings.decay)
+        model = build_model(recipe, context.resume_from)
+        assert isinstance(model, RefinedNet)
         if context.resume_from is None:
-            self._load_detector(net, Path(recipe.init_from))
+            self._load_detector(model.net, Path(recipe.init_from))
         return model
 
     def _load_detector(self, net: LandmarkNet, path: Path) -> None:
