@@ -14,8 +14,8 @@ from lineament.data.sample import Sample, data_root
 from lineament.estimator import CropLandmarks
 from lineament.evaluation.metrics import nme, norm_length
 from lineament.geometry import Array, apply_affine, box_side, landmark_box
-from lineament.inference.onnx_model import load_model
 from lineament.inference.predictor import Predictor, RecropPolicy
+from lineament.inference.registry import load_model
 from lineament.schemes import scheme
 
 Case = tuple[np.ndarray, Array, Array]  # image, true landmarks, box given

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lineament.data.sample import cache_root, data_root
-from lineament.data.training_crops import TrainingCrops
 from lineament.recipe_file import read_recipe
 from lineament.training.loader import make_loader
 from lineament.training.parallel import Processes
+from lineament.training.registry import task_for
+from lineament.training.task import Samples
 from lineament.training.trainer import Progress, Trainer
 
 
@@ -24,23 +25,23 @@ class Enough(Exception):
 def loader_speed(trainer: Trainer, seconds: float) -> float:
     """Return faces per second of the loader of `trainer`'s recipe on an idle machine."""
     train = trainer.recipe.train
-    batches: Iterator[Any] = iter(make_loader(trainer.crops, train, 0, Processes()))
+    batches: Iterator[Any] = iter(make_loader(trainer.samples, train, 0, Processes()))
     # Batches prepared in advance are not speed: take more than the loader prefetches first.
     for _ in range(1 + 8 * max(train.num_workers, 1)):
         next(batches)
     faces, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        faces += len(next(batches)[0])
+        faces += len(next(batches))
     return faces / (time.perf_counter() - start)
 
 
-def one_core_speed(crops: TrainingCrops, seconds: float) -> float:
+def one_core_speed(samples: Samples, seconds: float) -> float:
     """Return faces per second that one process augments."""
-    order = crops.order(0, 0.0)
+    order = samples.order(0, 0.0)
     faces, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         source, face = order[faces % len(order)]
-        crops.make(0, faces, int(source), int(face))
+        samples.make(0, faces, int(source), int(face))
         faces += 1
     return faces / (time.perf_counter() - start)
 
@@ -88,11 +89,11 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="lineament-loader-"))
     try:
         trainer = Trainer(
-            recipe, folder, data_root(given.data), cache_root(given.cache), note=print
+            task_for(recipe), folder, data_root(given.data), cache_root(given.cache), note=print
         )
         train = recipe.train
         print(f"{recipe.name}: {recipe.model.size} px crops, batch {train.batch}")
-        speed = one_core_speed(trainer.crops, given.seconds)
+        speed = one_core_speed(trainer.samples, given.seconds)
         print(f"augmentation, one process     {speed:8.1f} faces/s")
         speed = loader_speed(trainer, given.seconds)
         print(f"loader, {train.num_workers} process(es)        {speed:8.1f} faces/s")

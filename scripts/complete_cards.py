@@ -14,7 +14,7 @@ from lineament.data.readers.registry import read_data
 from lineament.data.sample import Sample, data_root
 from lineament.evaluation.evaluate import evaluate
 from lineament.evaluation.protocols import protocol
-from lineament.inference.onnx_model import read_card, weights_folder
+from lineament.inference.model_files import read_card, weights_folder
 from lineament.inference.predictor import Predictor
 
 WORDS = Path(__file__).parents[1] / "recipes" / "cards.toml"

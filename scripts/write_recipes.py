@@ -18,8 +18,9 @@ from lineament.models.backbones.registry import BACKBONES, IMAGENET
 from lineament.recipe import (
     Augmentation,
     DataPart,
+    DetectorSettings,
     DistillSettings,
-    ModelSettings,
+    LandmarkNetSettings,
     Recipe,
     RefineSettings,
     SlimSettings,
@@ -54,8 +55,9 @@ steps = 3000
 SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Top level", "", Recipe),
     ("`[[data]]`, once per data set", "", DataPart),
-    ("`[model]`", "", ModelSettings),
+    ("`[model]`", "", LandmarkNetSettings),
     ("`[augment]`", "Probabilities are per face.", Augmentation),
+    ("`[detector]`", "A face detector in place of a landmark model.", DetectorSettings),
     ("`[train]`", "", TrainSettings),
     ("`[distill]`", "See [distillation](distill.md).", DistillSettings),
     ("`[slim]`", "See [slimming](slim.md).", SlimSettings),

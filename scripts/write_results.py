@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pages import keep
 
-from lineament.inference.onnx_model import read_card, weights_folder
+from lineament.inference.model_files import read_card, weights_folder
 
 README = Path(__file__).parents[1] / "README.md"
 HEAD = "| model | boxes | NME % | FR@8 % | AUC@8 % | missed | errors under 2 sigma % |\n|---|---|---|---|---|---|---|"

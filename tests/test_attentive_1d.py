@@ -1,21 +1,20 @@
-"""attentive_1d.py: its equations, its decoders against those of decode.py."""
+"""attentive_1d.py: its equations, its decoders against those of the oracle."""
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from decode_oracle import decode_argmax_1d, decode_dark_1d, decode_expectation_1d
 from lineament.errors import RecipeError
 from lineament.inference.onnx_model import open_session
-from lineament.models.decoders import decode_argmax_1d, decode_dark_1d, decode_expectation_1d
 from lineament.models.heads.attentive_1d import (
     LENGTHS,
     Attentive1D,
     AttentiveGaussian1D,
-    AxisSettings,
     CoAttention,
 )
-from lineament.models.heads.heatmap import HeadOutput
+from lineament.models.heads.output import HeadOutput, HeadSettings
 from lineament.models.landmark_net import LandmarkNet
 from lineament.training.losses import cross_entropy_1d, mse_1d, mse_2d
 from lineament.training.targets import gaussian_1d, gaussian_2d
@@ -23,10 +22,10 @@ from lineament.training.targets import gaussian_1d, gaussian_2d
 pytestmark = pytest.mark.torch
 
 
-def net(head="attentive1d", size=64, **axes):
+def net(head="attentive1d", size=64, **settings):
     torch.manual_seed(0)
     return LandmarkNet(
-        "mobilenetv2", 5, head, size, 16, imagenet=False, axes=AxisSettings(**axes)
+        "mobilenetv2", 5, head, size, 16, imagenet=False, settings=HeadSettings(**settings)
     ).eval()
 
 
@@ -46,7 +45,7 @@ def test_co_attention_is_equations_9_and_10_channel_by_channel():
 
 def test_a_place_along_x_learns_from_every_place_along_y():
     """A row of the map says something to all columns, and the same wherever it is, as long as nothing is learnt."""
-    head = Attentive1D(4, 3, 4, 128, AxisSettings(0.25, 0.3))
+    head = Attentive1D(4, 3, 128, HeadSettings(0.25, 0.3))
     with torch.no_grad():
         head.attend.p.zero_(), head.attend.q.zero_()
     x, y = torch.zeros(1, 64, 32, 8), torch.zeros(1, 64, 8, 32)
@@ -68,26 +67,26 @@ def test_without_weight_there_is_no_attention():
 @pytest.mark.parametrize("head", ["attentive1d", "attentive1d-gaussian"])
 def test_the_heatmaps_have_so_many_cells_a_pixel(head, length):
     raw = net(head, length=length)(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
-    assert raw.heatmaps_x.shape == raw.heatmaps_y.shape == (2, 5, round(64 * length))
+    assert raw.heatmap_logits_x.shape == raw.heatmap_logits_y.shape == (2, 5, round(64 * length))
     assert raw.landmarks.shape == (2, 5, 2)
-    assert raw.cell == pytest.approx(1 / length)
+    assert raw.stride == pytest.approx(1 / length)
     assert torch.isfinite(raw.landmarks).all()
     assert (raw.variance >= 0).all()
-    assert (raw.maps_x is not None) == (head == "attentive1d-gaussian")
+    assert (raw.heatmaps_x is not None) == (head == "attentive1d-gaussian")
 
 
 def test_the_branches_compress_the_axis_that_is_not_theirs():
     """A map that changes along x alone says all there is to the branch of x, and the same everywhere to that of y."""
-    head = Attentive1D(4, 3, 4, 128, AxisSettings(0.25, 0.0)).eval()
+    head = Attentive1D(4, 3, 128, HeadSettings(0.25, 0.0)).eval()
     features = torch.zeros(1, 4, 32, 32)
     features[..., 20] = 3.0  # a column
     raw = head(features)
     inside = slice(4, -4)  # the zeros that convolutions pad with count at the ends
-    assert raw.heatmaps_y[..., inside].std(-1).max() < 1e-5
-    assert raw.heatmaps_x[..., inside].std(-1).max() > 1e-3
+    assert raw.heatmap_logits_y[..., inside].std(-1).max() < 1e-5
+    assert raw.heatmap_logits_x[..., inside].std(-1).max() > 1e-3
     turned = head(features.transpose(2, 3))
-    assert turned.heatmaps_x[..., inside].std(-1).max() < 1e-5
-    assert turned.heatmaps_y[..., inside].std(-1).max() > 1e-3
+    assert turned.heatmap_logits_x[..., inside].std(-1).max() < 1e-5
+    assert turned.heatmap_logits_y[..., inside].std(-1).max() > 1e-3
 
 
 @pytest.mark.parametrize("length", [0.25, 3.0])
@@ -110,16 +109,16 @@ def logits(length, seed=0):
 @pytest.mark.parametrize(
     ("decoder", "other"),
     [
-        ("expectation", lambda x, y, cell, sigma: decode_expectation_1d(x, y, cell, True)),
-        ("argmax", lambda x, y, cell, sigma: decode_argmax_1d(x, y, cell, True)),
-        ("dark", lambda x, y, cell, sigma: decode_dark_1d(x, y, cell, sigma, True)),
+        ("expectation", lambda x, y, cell, sigma: decode_expectation_1d(x, y, cell)),
+        ("argmax", lambda x, y, cell, sigma: decode_argmax_1d(x, y, cell)),
+        ("dark", lambda x, y, cell, sigma: decode_dark_1d(x, y, cell, sigma)),
     ],
 )
-def test_the_decoders_are_those_of_the_package(decoder, other, length):
-    head = Attentive1D(4, 6, 4, 64, AxisSettings(length, 0.3, decoder, sigma_px=3.0)).eval()
+def test_the_decoders_are_those_of_the_oracle(decoder, other, length):
+    head = Attentive1D(4, 6, 64, HeadSettings(length, 0.3, decoder, sigma_px=3.0)).eval()
     x, y = logits(round(64 * length), 1), logits(round(64 * length), 2)
-    raw = head.place(x, y)
-    decoded = other(x.numpy(), y.numpy(), head.cell, 3.0 / head.cell)
+    raw = head.read(x, y)
+    decoded = other(x.numpy(), y.numpy(), head.stride, 3.0 / head.stride)
     np.testing.assert_allclose(raw.landmarks.numpy(), decoded.landmarks_crop, atol=2e-3)
     np.testing.assert_allclose(raw.variance.sqrt().numpy(), decoded.sigma_px, rtol=2e-3, atol=2e-3)
 
@@ -127,7 +126,7 @@ def test_the_decoders_are_those_of_the_package(decoder, other, length):
 @pytest.mark.parametrize("decoder", ["argmax", "dark"])
 def test_an_even_map_is_read_in_its_middle(decoder):
     """Where rounding would choose among equal cells."""
-    head = AttentiveGaussian1D(4, 2, 4, 64, AxisSettings(3.0, 0.3, decoder)).eval()
+    head = AttentiveGaussian1D(4, 2, 64, HeadSettings(3.0, 0.3, decoder)).eval()
     nothing = torch.full((1, 2, 192), 0.01)
     raw = head.read(nothing, nothing)
     torch.testing.assert_close(raw.landmarks, torch.full((1, 2, 2), 31.5))
@@ -135,7 +134,7 @@ def test_an_even_map_is_read_in_its_middle(decoder):
 
 def test_dark_smooths_where_the_outermost_points_of_a_face_lie():
     """A noisy Gaussian 10 to 14 px from the border, of sigma 4.8 px: unsmoothed it is read 0.3 px off in the mean."""
-    head = AttentiveGaussian1D(4, 1, 4, 128, AxisSettings(3.0, 0.3, "dark", 4.8)).eval()
+    head = AttentiveGaussian1D(4, 1, 128, HeadSettings(3.0, 0.3, "dark", 4.8)).eval()
     generator = torch.Generator().manual_seed(0)
     places = torch.rand(200, 1, generator=generator) * 4 + 10
     target = gaussian_1d(places, 384, 1 / 3, 14.4)
@@ -151,7 +150,7 @@ def test_dark_smooths_where_the_outermost_points_of_a_face_lie():
 @pytest.mark.parametrize("decoder", ["expectation", "argmax", "dark"])
 def test_maps_are_read_in_onnx_as_in_torch(decoder, tmp_path):
     pytest.importorskip("onnxscript")
-    head = AttentiveGaussian1D(4, 6, 4, 128, AxisSettings(3.0, 0.3, decoder, 4.8)).eval()
+    head = AttentiveGaussian1D(4, 6, 128, HeadSettings(3.0, 0.3, decoder, 4.8)).eval()
 
     class Reads(torch.nn.Module):
         def __init__(self):
@@ -180,9 +179,9 @@ def test_maps_are_read_in_onnx_as_in_torch(decoder, tmp_path):
 
 
 def test_training_always_sees_the_expectation_whose_gradient_it_needs():
-    head = Attentive1D(4, 6, 4, 64, AxisSettings(1.0, 0.3, "argmax"))
+    head = Attentive1D(4, 6, 64, HeadSettings(1.0, 0.3, "argmax"))
     x = logits(64).requires_grad_()
-    head.train().place(x, x).landmarks.sum().backward()
+    head.train().read(x, x).landmarks.sum().backward()
     assert x.grad.abs().max() > 0
 
 
@@ -192,7 +191,7 @@ def test_the_same_error_costs_the_same_at_every_length():
         cell, cells = 1 / length, round(64 * length)
         target = [gaussian_1d(truth[..., k], cells, cell, 4.8 / cell) for k in range(2)]
         raw = (
-            AttentiveGaussian1D(4, 1, 4, 64, AxisSettings(length))
+            AttentiveGaussian1D(4, 1, 64, HeadSettings(length))
             .eval()
             .read(*(t / t.amax(-1, keepdim=True) for t in target))
         )
@@ -204,7 +203,9 @@ def test_the_same_error_costs_the_same_at_every_length():
     for length in (0.25, 1.0):
         cells = round(64 * length)
         target = gaussian_2d(truth, cells, cells, 1 / length, 4.8 * length)
-        raw = HeadOutput(truth, torch.ones(1, 1), maps=target / target.amax(), stride=1 / length)
+        raw = HeadOutput(
+            truth, torch.ones(1, 1), heatmaps=target / target.amax(), stride=1 / length
+        )
         two.append(mse_2d(raw, truth + 3.0, 4.0, 1.2).item())
     assert two[1] == pytest.approx(two[0], rel=0.15)
 
@@ -214,7 +215,7 @@ def test_the_losses_are_least_at_maps_of_the_truth(length):
     cells, truth = round(64 * length), torch.tensor([[[20.3, 41.7]]])
     cell = 1 / length
     target = [gaussian_1d(truth[..., k], cells, cell, 1.2 * 4 / cell) for k in range(2)]
-    head = AttentiveGaussian1D(4, 1, 4, 64, AxisSettings(length)).eval()
+    head = AttentiveGaussian1D(4, 1, 64, HeadSettings(length)).eval()
     raw = head.read(*(t / t.amax(-1, keepdim=True) for t in target))
     assert mse_1d(raw, truth, 4.0, 1.2).item() == pytest.approx(0, abs=1e-10)
     # a peak of height 1 a cell of 4 px away: the places are sharpened, the middle stays
@@ -222,9 +223,9 @@ def test_the_losses_are_least_at_maps_of_the_truth(length):
     moved = mse_1d(raw, truth + 1.0, 4.0, 1.2).item()
     assert moved > 0.01
     spread = (
-        Attentive1D(4, 1, 4, 64, AxisSettings(length))
+        Attentive1D(4, 1, 64, HeadSettings(length))
         .eval()
-        .place(*(t.clamp(min=1e-30).log() for t in target))
+        .read(*(t.clamp(min=1e-30).log() for t in target))
     )
     entropy = [-(t * t.clamp(min=1e-30).log()).sum(-1) for t in target]
     assert cross_entropy_1d(spread, truth, 4.0, 1.2).item() == pytest.approx(
@@ -237,10 +238,10 @@ def test_the_output_is_2nl_numbers_where_two_dimensions_have_nl_squared():
     for length in (0.25, 1.0):
         raw = net(length=length)(torch.zeros(1, size, size, 3, dtype=torch.uint8))
         cells = round(size * length)
-        assert raw.heatmaps_x.numel() + raw.heatmaps_y.numel() == 2 * points * cells
+        assert raw.heatmap_logits_x.numel() + raw.heatmap_logits_y.numel() == 2 * points * cells
     two = LandmarkNet("mobilenetv2", points, "heatmap2d", size, 16, imagenet=False).eval()
     assert (
-        two(torch.zeros(1, size, size, 3, dtype=torch.uint8)).heatmaps.numel()
+        two(torch.zeros(1, size, size, 3, dtype=torch.uint8)).heatmap_logits.numel()
         == points * (size // 4) ** 2
     )
 
@@ -254,7 +255,7 @@ def test_the_output_is_2nl_numbers_where_two_dimensions_have_nl_squared():
         ),
         (
             lambda: net(decoder="mean"),
-            r"model\.decoder is 'mean'; wanted expectation, argmax or dark",
+            r"model\.decoder is 'mean'; wanted one of expectation, argmax, quarter, dark",
         ),
         (lambda: net("attentive2d"), "no head is called 'attentive2d'; did you mean 'attentive1d'"),
     ],
@@ -267,12 +268,13 @@ def test_settings_out_of_range_are_refused(make, message):
 @pytest.mark.parametrize("head", ["heatmap2d", "gaussian2d"])
 def test_heads_of_two_dimensions_may_be_finer_too(head):
     plain = net(head)(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
-    assert (plain.heatmaps.shape[-1], plain.stride) == (16, 4)
+    assert (plain.heatmap_logits.shape[-1], plain.stride) == (16, 4)
     fine = net(head, length=1.0)(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
-    assert (fine.heatmaps.shape[-1], fine.stride) == (64, 1)
+    assert (fine.heatmap_logits.shape[-1], fine.stride) == (64, 1)
     assert fine.landmarks.shape == plain.landmarks.shape
     with pytest.raises(
-        RecipeError, match=r"model\.length is 3\.0; wanted 0\.25, 0\.5, 1 or 2 of the head"
+        RecipeError,
+        match=r"model\.length is 3\.0; wanted one of 0\.25, 0\.5, 1\.0, 2\.0 for heads of two dim",
     ):
         net(head, length=3.0)
 
@@ -281,6 +283,8 @@ def test_heads_of_two_dimensions_may_be_finer_too(head):
 def test_squared_errors_are_least_at_the_truth_at_every_length(length):
     cells, truth = round(64 * length), torch.tensor([[[20.3, 41.7]]])
     target = gaussian_2d(truth, cells, cells, 1 / length, 4.8 * length)
-    perfect = HeadOutput(truth, torch.ones(1, 1), maps=target / target.amax(), stride=1 / length)
+    perfect = HeadOutput(
+        truth, torch.ones(1, 1), heatmaps=target / target.amax(), stride=1 / length
+    )
     assert mse_2d(perfect, truth, 4.0, 1.2).item() == pytest.approx(0, abs=1e-9)
     assert mse_2d(perfect, truth + 2, 4.0, 1.2).item() > 0.1

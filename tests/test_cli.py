@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import lineament.inference.onnx_model
+import lineament.inference.model_files
 import lineament.inference.predictor
 from commands import FakePredictor, call, chosen
 from lineament.cli import app

@@ -60,8 +60,8 @@ def test_an_interrupted_process_ends_with_130_and_no_traceback():
     script = (
         "import time\n"
         "from lineament.cli import main\n"
-        "import lineament.inference.onnx_model\n"
-        "lineament.inference.onnx_model.list_models = lambda: (print('ready', flush=True), time.sleep(30))\n"
+        "import lineament.inference.model_files\n"
+        "lineament.inference.model_files.list_models = lambda: (print('ready', flush=True), time.sleep(30))\n"
         "import sys; sys.argv = ['lineament', 'models']; main()"
     )
     process = subprocess.Popen(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import lineament.inference.onnx_model
+import lineament.inference.model_files
 import lineament.inference.predictor
 from commands import FakePredictor, call, run
 from lineament.doctor import Check
@@ -30,7 +30,7 @@ def test_models_lists_the_cards(monkeypatch):
         "size": 128,
         "bytes": 2_400_000,
     }
-    monkeypatch.setattr(lineament.inference.onnx_model, "list_models", lambda: [card])
+    monkeypatch.setattr(lineament.inference.model_files, "list_models", lambda: [card])
     code, out, _ = call("models")
     assert code == 0
     assert out.splitlines()[1].split() == ["fast", "landmarks", "68", "ibug68", "128", "-", "2.4"]
@@ -38,7 +38,7 @@ def test_models_lists_the_cards(monkeypatch):
 
 
 def test_models_notes_if_none_is_installed(monkeypatch):
-    monkeypatch.setattr(lineament.inference.onnx_model, "list_models", list)
+    monkeypatch.setattr(lineament.inference.model_files, "list_models", list)
     assert "no model is installed" in call("models")[2]
 
 
@@ -56,12 +56,12 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
         "parameters": 1_234_000,
         "multiply_adds": 567_000_000,
     }
-    monkeypatch.setattr(lineament.inference.onnx_model, "list_models", lambda: [card])
+    monkeypatch.setattr(lineament.inference.model_files, "list_models", lambda: [card])
     monkeypatch.setattr("lineament.inference.speed.load_model", lambda name, threads: Still())
     monkeypatch.setitem(
         sys.modules, "torch", None
     )  # what comes with the package is measured without it
-    monkeypatch.delitem(sys.modules, "lineament.models.sizes", raising=False)
+    monkeypatch.delitem(sys.modules, "lineament.models.profile", raising=False)
     code, out, err = call("models", "--profile")
     assert code == 0
     assert "pip install 'lineament[train]'" in err
@@ -75,11 +75,11 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
 
 def test_the_networks_to_train_are_counted(monkeypatch):
     pytest.importorskip("torch")
-    monkeypatch.setattr(lineament.inference.onnx_model, "list_models", lambda: [])
+    monkeypatch.setattr(lineament.inference.model_files, "list_models", lambda: [])
     from lineament.models.backbones.registry import BACKBONES
 
     monkeypatch.setattr(
-        "lineament.models.sizes.BACKBONES", {"light-resnet50": BACKBONES["light-resnet50"]}
+        "lineament.models.profile.BACKBONES", {"light-resnet50": BACKBONES["light-resnet50"]}
     )
     code, out, _ = call("models", "--profile")
     assert code == 0
@@ -284,7 +284,7 @@ def test_train_resumes_and_export_writes_a_model_that_loads(tmp_path, monkeypatc
     code, out, err = call("export", run_folder / "checkpoint.pt", "--out", tmp_path, *places)
     assert code == 0, err
     assert out.startswith(f"{tmp_path}/small.onnx")
-    model = lineament.inference.onnx_model.load_model(tmp_path / "small.onnx")
+    model = lineament.inference.registry.load_model(tmp_path / "small.onnx")
     assert model.predict(np.zeros((1, 64, 64, 3), np.uint8)).landmarks_crop.shape == (1, 68, 2)
 
 

@@ -12,14 +12,18 @@ from faces import write_faces
 from lineament.data.crop_cache import plain_crops
 from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError, InputError
-from lineament.export import export
+from lineament.export import gate
 from lineament.export.calibrate import SigmaScale
-from lineament.export.export import Gate, _Graph, even_normalization, export_checkpoint, write_fp32
+from lineament.export.export import export_checkpoint
+from lineament.export.gate import Gate
+from lineament.export.graph import LandmarkGraph, write_onnx
 from lineament.inference.onnx_model import Model, open_session
 from lineament.models.backbones.registry import BACKBONES
+from lineament.models.export_form import even_normalization
 from lineament.models.landmark_net import LandmarkNet
 from lineament.recipe_file import make_recipe
 from lineament.training.build import load_trained
+from lineament.training.registry import task_for
 from lineament.training.trainer import Trainer
 from lineament.training.validate import predict_plain
 from tiny import Tiny
@@ -67,7 +71,7 @@ def run(tmp_path_factory):
             },
         }
     )
-    return Trainer(recipe, root / "run", root, root / "cache").run(), recipe, root
+    return Trainer(task_for(recipe), root / "run", root, root / "cache").run(), recipe, root
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["fp32", "int8"])
@@ -76,8 +80,8 @@ def exported(request, run):
     out = root / ("int8" if request.param else "fp32")
     # a barely trained network has nothing to lose by quantization; the bounds are tested below
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "NME_CHANGE", 0.2)
-        patch.setattr(export, "MOVE_INT8", 3.0)
+        patch.setattr(gate, "NME_CHANGE", 0.2)
+        patch.setattr(gate, "MOVE_INT8", 3.0)
         card = export_checkpoint(
             checkpoint, out, "small", request.param, root, root / "cache", {"licence": "none"}
         )
@@ -105,7 +109,7 @@ def test_the_networks_of_the_papers_pass_the_gate(backbone, run, tmp_path):
     model = recipe.model.model_copy(update={"backbone": backbone})
     train = recipe.train.model_copy(update={"steps": 1})
     changed = recipe.model_copy(update={"model": model, "train": train})
-    checkpoint = Trainer(changed, tmp_path / "run", root, root / "cache").run()
+    checkpoint = Trainer(task_for(changed), tmp_path / "run", root, root / "cache").run()
     card = export_checkpoint(
         checkpoint, tmp_path, "small", False, root, root / "cache", {"licence": "none"}
     )
@@ -155,7 +159,8 @@ def test_one_normalization_for_all_channels_changes_the_border_alone(run):
     with torch.no_grad():
         plain, _ = load_trained(checkpoint)
         first = plain.backbone.levels[0](plain.normalize(crops))
-        even = even_normalization(load_trained(checkpoint)[0])
+        even = load_trained(checkpoint)[0]
+        even_normalization(even.mean, even.std, even.backbone)
         second = even.backbone.levels[0](even.normalize(crops))
     assert len(set(even.mean.flatten().tolist())) == 1
     torch.testing.assert_close(
@@ -164,10 +169,10 @@ def test_one_normalization_for_all_channels_changes_the_border_alone(run):
 
 
 def test_nan_passes_no_gate():
-    for gate in (Gate(np.nan, np.nan, 0.04, 0.04), Gate(0.0, 0.0, 0.04, np.nan)):
+    for measured in (Gate(np.nan, np.nan, 0.04, 0.04), Gate(0.0, 0.0, 0.04, np.nan)):
         for int8 in (False, True):
             with pytest.raises(ExportError, match="nan"):
-                gate.check(int8)
+                measured.check(int8)
 
 
 @pytest.mark.parametrize("name", ["../up", "/abs", "a/b", "", ".hidden"])
@@ -180,7 +185,7 @@ def test_a_name_that_leads_elsewhere_is_refused(run, name, tmp_path):
 
 def test_nothing_is_written_where_points_move(run, tmp_path, monkeypatch):
     checkpoint, _, root = run
-    monkeypatch.setattr(export, "MOVE_FP32", -1.0)
+    monkeypatch.setattr(gate, "MOVE_FP32", -1.0)
     with pytest.raises(
         ExportError, match=r"a point moves 0\.000 px of the crop in ONNX; at most -1\.0 allowed"
     ):
@@ -207,7 +212,7 @@ def test_maps_below_the_floor_stay_finite_in_the_file(tmp_path):
     with torch.no_grad():
         net.head.out.weight.zero_()
         net.head.out.bias.fill_(-1.0)
-    write_fp32(_Graph(net, SigmaScale(1.0, 1.0), 1.3), 32, tmp_path / "flat.onnx")
+    write_onnx(LandmarkGraph(net.for_export(), SigmaScale(1.0, 1.0), 1.3), tmp_path / "flat.onnx")
     session = open_session(tmp_path / "flat.onnx")
     landmarks, scores, sigma_px = session.run(None, {"crops": np.zeros((1, 32, 32, 3), np.uint8)})
     # nothing is said of any place, so the mean of all: the middle of the crop

@@ -12,7 +12,9 @@ from lineament.errors import ExtraError, RecipeError
 from lineament.models.backbones import registry as backbones
 from lineament.models.backbones.efficientnet_lite import SameConv2d, round_channels
 from lineament.models.backbones.registry import BACKBONES, IMAGENET, make_backbone
-from lineament.models.heads.heatmap import Gaussian2D
+from lineament.models.heads.heatmap_2d import Gaussian2D
+from lineament.models.heads.output import HeadSettings
+from lineament.models.heads.registry import HEADS, TWO_D
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.layers.depthwise import DepthwiseConv2d
 from lineament.training.targets import gaussian_2d
@@ -143,7 +145,7 @@ def test_the_depthwise_convolution_in_fp32_is_the_plain_one():
     assert torch.equal(layer(x), torch.nn.functional.conv2d(x, layer.weight, None, 2, 1, 1, 4))
 
 
-@pytest.mark.parametrize("head", ["heatmap2d", "gaussian2d", "heatmap1d", "coordinates"])
+@pytest.mark.parametrize("head", HEADS)
 def test_every_head_fills_the_contract(head):
     torch.manual_seed(0)
     model = LandmarkNet("mobilenetv2", 5, head, 64, 16, imagenet=False).eval()
@@ -154,13 +156,15 @@ def test_every_head_fills_the_contract(head):
     assert raw.landmarks.shape == (3, 5, 2)
     assert raw.variance.shape == (3, 5)
     assert (raw.variance > 0).all()
-    assert (raw.heatmaps is not None) == head.endswith("2d")
-    assert (raw.maps is not None) == (head == "gaussian2d")
-    assert (raw.heatmaps_x is not None) == (raw.heatmaps_y is not None) == (head == "heatmap1d")
-    if head.endswith("2d"):
-        assert raw.heatmaps.shape == (3, 5, 16, 16)
-    if head == "heatmap1d":
-        assert raw.heatmaps_x.shape == raw.heatmaps_y.shape == (3, 5, 64)
+    along_axes, of_height_1 = head.startswith("attentive1d"), "gaussian" in head
+    assert (raw.heatmap_logits is not None) == (head in TWO_D)
+    assert (raw.heatmaps is not None) == (head in TWO_D and of_height_1)
+    assert (raw.heatmap_logits_x is not None) == (raw.heatmap_logits_y is not None) == along_axes
+    assert (raw.heatmaps_x is not None) == (along_axes and of_height_1)
+    if head in TWO_D:
+        assert raw.heatmap_logits.shape == (3, 5, 16, 16)
+    if along_axes:
+        assert raw.heatmap_logits_x.shape == raw.heatmap_logits_y.shape == (3, 5, 64)
     assert torch.allclose(raw.landmarks[1:2], single.landmarks, atol=1e-3)
 
 
@@ -206,7 +210,7 @@ def test_crops_are_normalized_as_the_backbone_was_trained():
 
 def test_an_unknown_head_or_a_size_off_the_grid_is_refused():
     with pytest.raises(
-        RecipeError, match=r"no head is called 'heatmap'; did you mean 'heatmap2d' or 'heatmap1d'\?"
+        RecipeError, match=r"no head is called 'heatmap'; did you mean 'heatmap2d'\?"
     ):
         LandmarkNet("mobilenetv2", 5, "heatmap", 64, 8, imagenet=False)
     with pytest.raises(RecipeError, match="the crop's size is 100; wanted a multiple of 32"):
@@ -216,7 +220,7 @@ def test_an_unknown_head_or_a_size_off_the_grid_is_refused():
 def test_a_map_of_height_one_is_read_where_its_peak_is():
     truth = torch.tensor([[[20.0, 31.0], [40.5, 12.0]], [[30.0, 30.0], [22.0, 41.0]]])
     target = gaussian_2d(truth, 16, 16, 4, 1.2)
-    head = Gaussian2D(2, 2, 4, 64)
+    head = Gaussian2D(2, 2, 64, HeadSettings())
     with torch.no_grad():
         head.out.weight.copy_(torch.eye(2)[..., None, None])
         head.out.bias.zero_()
@@ -231,7 +235,7 @@ def test_a_weak_and_wide_peak_is_not_drawn_to_the_middle(height):
     # as a network that is unsure draws it: lower and, of the same mass, wider; at an edge of a map of 64 x 64 cells
     truth = torch.tensor([[[30.0, 30.0]]])
     target = gaussian_2d(truth, 64, 64, 4, 1.2 / height**0.5)
-    head = Gaussian2D(1, 1, 4, 256)
+    head = Gaussian2D(1, 1, 256, HeadSettings())
     with torch.no_grad():
         head.out.weight.fill_(1)
         head.out.bias.zero_()

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from lineament.cli import app
-from lineament.inference.onnx_model import weights_folder
+from lineament.inference.model_files import weights_folder
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

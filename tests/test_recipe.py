@@ -137,7 +137,7 @@ def test_an_override_without_a_value_is_refused(path):
         (plain(data=[]), "data (given []): "),
         (
             plain(model={"head": "heat"}),
-            "model.head (given heat): Input should be 'heatmap2d', 'gaussian2d', 'heatmap1d', 'coordinates'",
+            "model.head (given heat): Input should be 'heatmap2d', 'gaussian2d', 'coordinates'",
         ),
         (plain(losses={"l1": "much"}), "losses.l1 (given much): Input should be a valid number"),
     ],

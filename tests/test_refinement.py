@@ -9,7 +9,8 @@ from lineament.crop import scale_and_shift
 from lineament.errors import RecipeError
 from lineament.geometry import apply_affine, crop_affine
 from lineament.inference.recurrent_state import RecurrentState
-from lineament.models.heads.attentive_1d import LENGTHS, AxisSettings
+from lineament.models.heads.attentive_1d import LENGTHS
+from lineament.models.heads.output import HeadSettings
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.refinement import WIDTH, RefinedNet, Refinement, between, moved_memory
 
@@ -37,7 +38,7 @@ def refinement(fade):
 
 def refined(head="attentive1d-gaussian", fade=0.3):
     torch.manual_seed(0)
-    net = LandmarkNet("mobilenetv2", 5, head, 64, 16, imagenet=False, axes=AxisSettings(1.0))
+    net = LandmarkNet("mobilenetv2", 5, head, 64, 16, imagenet=False, settings=HeadSettings(1.0))
     return RefinedNet(net, 5, fade)
 
 
@@ -147,7 +148,7 @@ def test_the_network_itself_learns_nothing_and_keeps_its_norms():
     before = {key: value.clone() for key, value in model.net.state_dict().items()}
     raw, memory = model.follow(pictures(1), None)
     raw, _ = model.follow(pictures(2), memory)
-    raw.maps_x.square().sum().backward()
+    raw.heatmaps_x.square().sum().backward()
     learning = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
     assert learning
     assert all(name.startswith("refine.") for name in learning)

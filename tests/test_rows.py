@@ -4,14 +4,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lineament.models.backbones.efficientnet_lite import EfficientNetLite
 from lineament.models.backbones.mobilenetv2 import MobileNetV2
 from lineament.models.face_detector import FaceDetectorNet
 from lineament.models.layers.space_to_depth import (
     Double,
     RowStem,
     as_rows,
-    can_become_rows,
     double_by_rows,
 )
 
@@ -52,13 +50,6 @@ def test_a_detector_with_a_row_stem_finds_the_same():
     with torch.no_grad():
         for given, wanted in zip(net.folded(rows=True)(image), net(image), strict=True):
             torch.testing.assert_close(given, wanted, atol=1e-4, rtol=1e-4)
-
-
-def test_only_a_padded_convolution_of_three_channels_becomes_rows():
-    assert can_become_rows(MobileNetV2().features[0])
-    assert not can_become_rows(MobileNetV2().features[1])
-    assert not can_become_rows(EfficientNetLite(0))
-    assert not can_become_rows(torch.nn.Conv2d(3, 8, 3, 2, 1))
 
 
 def test_doubled_by_rows_every_pixel_is_there_four_times():

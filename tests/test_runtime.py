@@ -9,13 +9,9 @@ import numpy as np
 import pytest
 
 from lineament.errors import ModelError, ShapeError
-from lineament.inference.onnx_model import (
-    Model,
-    find_model,
-    list_models,
-    load_model,
-    weights_folder,
-)
+from lineament.inference.model_files import find_model, list_models, weights_folder
+from lineament.inference.onnx_model import Model
+from lineament.inference.registry import load_model
 
 NAMES = ("accurate", "fast")
 

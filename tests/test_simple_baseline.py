@@ -50,8 +50,8 @@ def test_the_heatmaps_come_straight_from_the_last_deconvolution():
     crops = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     with torch.no_grad():
         raw, levels = net(crops), net.backbone(net.normalize(crops))
-        torch.testing.assert_close(raw.heatmaps, net.head.out(levels[0]))
-    assert raw.heatmaps.shape == (2, 68, 16, 16)
+        torch.testing.assert_close(raw.heatmap_logits, net.head.out(levels[0]))
+    assert raw.heatmap_logits.shape == (2, 68, 16, 16)
     assert not hasattr(net, "pyramid")
 
 

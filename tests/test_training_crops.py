@@ -1,5 +1,7 @@
 """Training crops: order and augmentation depend on seed, epoch and position alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,8 @@ def test_augmented_crops_show_the_landmarks_where_they_are(samples, tmp_path):
     jittered = STILL.model_copy(update={"flip": 0.5, "rotation_deg": 20.0, "shift": 0.04})
     training = TrainingCrops([Source(cache)], "five", 96, 1.6, jittered, seed=3)
     for position in range(8):
-        crop, points = training.make(0, position, 0, position % 3)
+        made = training.make(0, position, 0, position % 3)
+        crop, points = made["crops"], made["landmarks"]
         assert np.abs(centroid(crop) - points[2]).max() < 0.06
 
 
@@ -76,15 +79,41 @@ def test_a_crop_depends_on_its_position_and_not_on_earlier_crops(samples, tmp_pa
     ]
     for position in range(5):
         makers[0].make(0, position, 0, 1)
-    for a, b in zip(makers[0].make(2, 7, 0, 1), makers[1].make(2, 7, 0, 1), strict=True):
-        assert np.array_equal(a, b)
-    assert not np.array_equal(makers[0].make(2, 8, 0, 1)[1], makers[1].make(2, 7, 0, 1)[1])
+    made, other = (maker.make(2, 7, 0, 1) for maker in makers)
+    for name in ("crops", "landmarks"):
+        assert np.array_equal(made[name], other[name])
+    assert not np.array_equal(makers[0].make(2, 8, 0, 1)["landmarks"], made["landmarks"])
 
 
 def test_crops_have_the_shape_and_type_of_network_inputs(samples, tmp_path):
     cache = cache_crops(samples, tmp_path / "cache", size=160)
-    crop, points = TrainingCrops([Source(cache)], "five", 64, 1.3, Augmentation(), seed=1).make(
-        0, 0, 0, 0
-    )
+    training = TrainingCrops([Source(cache)], "five", 64, 1.3, Augmentation(), seed=1)
+    made = training.make(0, 0, 0, 0)
+    assert made.keys() == {"crops", "landmarks", "attributes"}
+    crop, points = made["crops"], made["landmarks"]
     assert (crop.shape, crop.dtype) == ((64, 64, 3), np.uint8)
     assert (points.shape, points.dtype) == ((len(scheme("five")), 2), np.float32)
+
+
+def test_a_crop_carries_what_the_data_set_states(samples, tmp_path):
+    """Attributes and visibility follow the face; of sets that state none, nan and the annotated."""
+    stated = []
+    for k, sample in enumerate(samples):
+        visible = np.arange(len(sample.landmarks)) != k
+        attributes = {"occluded": k == 1} | ({"child": True} if k == 2 else {})
+        stated.append(replace(sample, attributes=attributes, visible=visible))
+    mirror = scheme("five").mirror
+    flipped = STILL.model_copy(update={"flip": 1.0})
+    sources = [
+        Source(cache_crops(part, tmp_path / "cache", size=160)) for part in (stated, samples)
+    ]
+    training = TrainingCrops(sources, "five", 64, 1.3, flipped, seed=1)
+    for k in range(3):
+        made = training.make(0, 0, 0, k)
+        assert made["visible"].tolist() == (mirror != k).tolist()
+        assert float(made["attributes"]["occluded"]) == (k == 1)
+        child = float(made["attributes"]["child"])
+        assert child == 1 if k == 2 else np.isnan(child)
+    unstated = training.make(0, 0, 1, 0)
+    assert unstated["visible"].all()
+    assert all(np.isnan(value) for value in unstated["attributes"].values())

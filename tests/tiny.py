@@ -1,10 +1,11 @@
-"""A backbone of four convolutions, and short trainings of it, for tests of training."""
+"""A backbone of four convolutions and short trainings of it."""
 
 from torch import nn
 
 from lineament.models.backbones.registry import BACKBONES
 from lineament.recipe_file import make_recipe
 from lineament.training.checkpoint import load_checkpoint
+from lineament.training.registry import task_for
 from lineament.training.trainer import Trainer
 
 
@@ -33,12 +34,12 @@ class Tiny(nn.Module):
 
 
 def register():
-    """Makes the backbone known as "tiny"."""
+    """Register the backbone "tiny"."""
     BACKBONES["tiny"] = Tiny
 
 
 def small(faces, **changes):
-    """A recipe that trains a tiny network on drawn faces in fp32; a change "train.steps" sets one key."""
+    """Return a recipe for a tiny network on drawn faces in fp32; "train.steps" changes one key."""
     folders = faces if isinstance(faces, tuple) else (faces,)
     values = {
         "name": "small",
@@ -60,8 +61,20 @@ def small(faces, **changes):
     return make_recipe(values)
 
 
-def trained(recipe, folder, resume=False, kind=Trainer, **more):
-    """The last checkpoint of a run by `recipe`."""
-    return load_checkpoint(
-        kind(recipe, folder, folder, folder.parent / "cache", resume, **more).run()
-    )
+def trainer(recipe, folder, resume=False, kind="train", **more):
+    """Return the trainer of the task called `kind`, in `folder`."""
+    return Trainer(task_for(recipe, kind), folder, folder, folder.parent / "cache", resume, **more)
+
+
+def trained(recipe, folder, resume=False, kind="train", **more):
+    """Return the last checkpoint of a run by `recipe`."""
+    return load_checkpoint(trainer(recipe, folder, resume, kind, **more).run())
+
+
+def killed(run, saved, dies):
+    """Train until step `dies`, the last checkpoint being that after step `saved`."""
+    for step in run.steps():
+        if step == saved:
+            run.save()
+        if step == dies:
+            return

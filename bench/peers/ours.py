@@ -10,7 +10,7 @@ import numpy as np
 
 from lineament.crop import crop_boxes, warp_all
 from lineament.geometry import apply_affine, crop_affine, invert_affine
-from lineament.inference.onnx_model import load_model
+from lineament.inference.registry import load_model
 
 sys.path.insert(0, str(Path(__file__).parent))
 from contract import serve

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from .errors import WorkError as WorkError
     from .face import Face as Face
     from .face import Faces as Faces
-    from .inference.onnx_model import list_models as list_models
-    from .inference.onnx_model import load_model as load_model
+    from .inference.model_files import list_models as list_models
     from .inference.predictor import Predictor as Predictor
     from .inference.predictor import detect as detect
+    from .inference.registry import load_model as load_model
     from .io.formats import faces_from_json as faces_from_json
     from .io.formats import faces_to_coco as faces_to_coco
     from .io.formats import faces_to_json as faces_to_json
@@ -86,8 +86,8 @@ _HOMES = {
     "mouth_openness": "analysis.head_pose",
     "interocular_px": "analysis.head_pose",
     "eye_roll_deg": "analysis.head_pose",
-    "list_models": "inference.onnx_model",
-    "load_model": "inference.onnx_model",
+    "list_models": "inference.model_files",
+    "load_model": "inference.registry",
     "faces_to_numpy": "io.formats",
     "faces_to_json": "io.formats",
     "faces_from_json": "io.formats",

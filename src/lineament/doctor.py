@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .inference.onnx_model import load_model, usable_cores, weights_folder
+from .inference.model_files import weights_folder
+from .inference.onnx_model import usable_cores
+from .inference.registry import load_model
 
 PACKAGE = "lineament"
 OLDEST_PYTHON = (3, 11)

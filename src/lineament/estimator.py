@@ -1,4 +1,4 @@
-"""The contract between crops and landmarks: what `Predictor` asks of a model, and what it answers."""
+"""The contract between crops and landmarks: the models that `Predictor` runs."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +11,7 @@ from .geometry import Array
 
 @dataclass(frozen=True, eq=False)
 class CropLandmarks:
-    """What a landmark model says of F crops."""
+    """The landmarks of F crops."""
 
     landmarks_crop: NDArray[np.float32]
     """(F, N, 2), pixels of the crop."""
@@ -20,27 +20,33 @@ class CropLandmarks:
     sigma_px: NDArray[np.float32]
     """(F, N), pixels of the crop."""
     memory: NDArray[np.float32] | None = None
-    """(F, 2, W, L): what the faces' next frames are to be seen with; None: the model remembers nothing."""
+    """(F, 2, W, L): to be given with the faces' next frames; None: the model keeps none."""
 
 
 class LandmarkModel(Protocol):
-    """What Predictor asks of a model, ONNX or torch: crops -> CropLandmarks, and how crops are cut for it."""
+    """A model that Predictor runs: ONNX, NumPy or torch."""
 
     name: str
     scheme: str
     size: int
+    """Side of the crop, pixels."""
     padding: float
+    """Side of the crop in longer sides of the landmark box."""
     points: int
 
     def predict(
         self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None, /
     ) -> CropLandmarks:
-        """CropLandmarks of uint8 RGB `crops` (F, S, S, 3).    memory: is given only to a model whose CropLandmarks hold one."""
+        """Predict uint8 RGB crops (F, S, S, 3).
+
+        Args:
+            memory: Given only to a model whose CropLandmarks hold one.
+        """
 
 
 @dataclass(frozen=True)
 class CropRequest:
-    """One face to look at: in which image, where, and how far it is turned."""
+    """One face to crop: its image, its box, and its roll."""
 
     image: int
     box: Array

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from .app import app, progress_bar
+from .evaluate_detection import evaluate_detection
 from .options import (
     Data,
     DataScheme,
@@ -55,8 +56,16 @@ def evaluate(
 ) -> None:
     """Evaluate a model under a fixed protocol.
 
-    Prints NME, failure rate and AUC, and the error per part, subset and landmark.
+    Prints NME, failure rate and AUC, and the error per part, subset and landmark. The
+    protocols detection-val and detection-300w-common score the face detector instead:
+    recall and false positives.
     """
+    from ..evaluation.detection import DETECTION_PROTOCOLS
+
+    if protocol in DETECTION_PROTOCOLS:
+        predictor = make_predictor(model, detector=detector, flip=flip)
+        evaluate_detection(protocol, predictor, model, data, format is Printed.json)
+        return
     need_plots(report)
     if perturb and boxes is BoxSource.tracked:
         raise typer.BadParameter(

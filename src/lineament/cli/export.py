@@ -29,15 +29,10 @@ def export(
     """
     need_torch()
     from ..data.sample import cache_root, data_root
-    from ..export.export import export_checkpoint
+    from ..export.registry import export_trained
     from ..training.build import read_trained
 
     called = name or read_trained(checkpoint)[1].name
-    card = export_checkpoint(checkpoint, out, called, int8, data_root(data), cache_root(cache))
-    gate = card["gate"]
-    show(
-        f"{out / called}.onnx  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  "
-        f"validation NME {100 * gate['validation_nme_onnx']:.3f} % "
-        f"(torch {100 * gate['validation_nme_torch']:.3f} %), "
-        f"landmarks differ by at most {gate['largest_move_px']} crop pixels"
-    )
+    card = export_trained(checkpoint, out, called, int8, data_root(data), cache_root(cache))
+    gate = "  ".join(f"{key} {value}" for key, value in card["gate"].items())
+    show(f"{out / called}.onnx  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}")

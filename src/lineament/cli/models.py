@@ -24,7 +24,7 @@ def models(
     ] = False,
 ) -> None:
     """List the models that come with the package."""
-    from ..inference.onnx_model import list_models
+    from ..inference.model_files import list_models
 
     listed = list_models()
     if profile:
@@ -47,7 +47,7 @@ def _show_profile(listed: list[dict[str, Any]]) -> None:
 
     show_table(["model", *SIZE_HEAD], [_size_row(card) for card in listed])
     try:
-        from ..models.sizes import trainable_sizes
+        from ..models.profile import trainable_sizes
     except ImportError:
         note("to list the sizes of backbones to train, too, type: pip install 'lineament[train]'")
     else:

@@ -129,17 +129,18 @@ def named_detector(name: str) -> Any:
 
         return mediapipe()
     if name.endswith(".onnx"):
-        from ..inference.detector_adapters import yunet
+        from ..inference.detector_adapters import detector_of_file
 
-        return yunet(name)
+        return detector_of_file(name)
     raise typer.BadParameter(
-        f"--detector {name!r}; wanted default, mediapipe, or the path of a YuNet .onnx file"
+        f"--detector {name!r}; wanted default, mediapipe, or the path of an .onnx file of "
+        "lineament export or of YuNet"
     )
 
 
 def with_digest(name: str) -> str:
     """Return a model's name or path with the digest of its file, which may change."""
-    from ..inference.onnx_model import weights_folder
+    from ..inference.model_files import weights_folder
 
     shipped = weights_folder() / f"{name}.onnx"
     path = shipped if shipped.is_file() else Path(name)

@@ -15,7 +15,7 @@ from .options import Cache, Data
 if TYPE_CHECKING:
     from ..recipe import Recipe
     from ..study.prune_sweep import Cut
-    from ..training.trainer import Progress, Trainer
+    from ..training.trainer import Progress
 
 RecipePath = Annotated[
     Path,
@@ -60,15 +60,12 @@ def train(
     data: Data = None,
     cache: Cache = None,
 ) -> None:
-    """Train a landmark model from a recipe.
+    """Train a landmark model or a face detector from a recipe.
 
     Checkpoints, the log and the curves go to the run's folder. An interrupted run
     continues with --resume and gives the result of an uninterrupted one.
     """
-    need_torch()
-    from ..training.trainer import Trainer
-
-    checkpoint, settings = _train(Trainer, recipe, changes, out, resume, data, cache)
+    checkpoint, settings = _train("train", recipe, changes, out, resume, data, cache)
     _show_next(checkpoint, settings.name)
 
 
@@ -88,10 +85,7 @@ def distill(
     student's is refused before training starts. Checkpoints, log and --resume are those
     of train.
     """
-    need_torch()
-    from ..training.distill.task import Distiller
-
-    checkpoint, settings = _train(Distiller, recipe, changes, out, resume, data, cache)
+    checkpoint, settings = _train("distill", recipe, changes, out, resume, data, cache)
     _show_next(checkpoint, settings.name)
 
 
@@ -114,9 +108,8 @@ def slim(
     need_torch()
     from ..data.sample import cache_root, data_root
     from ..study.prune_sweep import sweep
-    from ..training.prune.task import trainer_for
 
-    checkpoint, settings = _train(trainer_for, recipe, changes, out, resume, data, cache)
+    checkpoint, settings = _train("slim", recipe, changes, out, resume, data, cache)
     if not _is_main_process():
         return
     assert settings.slim is not None  # or trainer_for had refused it
@@ -162,15 +155,12 @@ def refine(
     model keeps a recurrent state per face. Checkpoints, log and --resume are those of
     train.
     """
-    need_torch()
-    from ..training.temporal.task import Refiner
-
-    checkpoint, settings = _train(Refiner, recipe, changes, out, resume, data, cache)
+    checkpoint, settings = _train("refine", recipe, changes, out, resume, data, cache)
     _show_next(checkpoint, settings.name)
 
 
 def _train(
-    kind: "Callable[..., Trainer]",
+    kind: str,
     recipe: Path,
     changes: list[str] | None,
     out: Path | None,
@@ -178,13 +168,17 @@ def _train(
     data: Path | None,
     cache: Path | None,
 ) -> "tuple[Path, Recipe]":
-    """Return the checkpoint of the run and its recipe."""
+    """Run the task called `kind`; return the checkpoint of the run and its recipe."""
+    need_torch()
     from ..data.sample import cache_root, data_root
     from ..recipe_file import read_recipe
+    from ..training.registry import task_for
+    from ..training.trainer import Trainer
 
     settings = read_recipe(recipe, changes or ())
     folder = out or Path("runs") / settings.name
-    trainer = kind(settings, folder, data_root(data), cache_root(cache), resume, note)
+    task = task_for(settings, kind)
+    trainer = Trainer(task, folder, data_root(data), cache_root(cache), resume, note)
     with training_report(settings.train.steps) as report:
         return trainer.run(report), settings
 

@@ -3,9 +3,9 @@
 Depends on array_cache.py. Training and validation make their own crops from these.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,12 @@ class CropCache:
     """(M, N, 2), pixels of the cached crop; nan where not annotated."""
     boxes: NDArray[np.float64]
     """(M, 4): tight boxes of the landmarks, pixels of the cached crop."""
+    teacher_landmarks: NDArray[np.float64] | None = None
+    """(M, N, 2), pixels of the cached crop: landmarks that a teacher predicts."""
+    visible: NDArray[np.bool_] | None = None
+    """(M, N), or None if the data set does not state it."""
+    attributes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """(M,) by name, nan where not stated."""
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -76,7 +82,36 @@ def cache_crops(
     for sample, box, affine in zip(samples, boxes, affines, strict=True):
         landmarks.append(apply_affine(affine, sample.landmarks))
         boxes_crop.append(apply_affine(affine, np.reshape(box, (2, 2))).ravel())
-    return CropCache(crops, np.stack(landmarks), np.stack(boxes_crop))
+    return CropCache(
+        crops,
+        np.stack(landmarks),
+        np.stack(boxes_crop),
+        visible=_visible(samples),
+        attributes=_attributes(samples),
+    )
+
+
+def _visible(samples: Sequence[Sample]) -> NDArray[np.bool_] | None:
+    """Return the visibility (M, N) of all points; None if no sample states it."""
+    if all(sample.visible is None for sample in samples):
+        return None
+    rows = []
+    for sample in samples:
+        annotated = np.isfinite(sample.landmarks).all(1)
+        rows.append(annotated if sample.visible is None else sample.visible)
+    return np.stack(rows)
+
+
+def _attributes(samples: Sequence[Sample]) -> dict[str, NDArray[np.float32]]:
+    """Return the attributes (M,) by name, nan where a sample does not state it."""
+    names: set[str] = set()
+    for sample in samples:
+        names.update(sample.attributes)
+    found = {}
+    for name in sorted(names):
+        values = [sample.attributes.get(name, np.nan) for sample in samples]
+        found[name] = np.array(values, np.float32)
+    return found
 
 
 def _warped(

@@ -26,6 +26,7 @@ from ..geometry import (
     similarity,
 )
 from ..schemes import scheme
+from .degrade import jpeg, to_bytes
 from .face_motion import Expression, MovingTime, Wave, ibug68_expressions
 
 FACE = 0.42
@@ -212,12 +213,10 @@ class _Scene:
             picture = picture + self.noise_rng.standard_normal(
                 picture.shape, np.float32
             ) * np.float32(s.noise)
-        levels = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        levels = to_bytes(np.rint(picture))
         if not s.quality:
             return levels
-        _, data = cv2.imencode(".jpg", levels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, s.quality])
-        decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
-        return np.ascontiguousarray(decoded[..., ::-1])
+        return np.ascontiguousarray(jpeg(levels[..., ::-1], s.quality)[..., ::-1])
 
 
 def _remap(image: NDArray[Any], source: NDArray[np.float32], border: int) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +37,18 @@ class TrainingCrops:
         seed: int,
     ) -> None:
         self.sources = tuple(sources)
-        mirror = scheme(scheme_name).mirror
-        # a teacher's points may follow the annotated ones, in the same order
-        sets = self.sources[0].cache.landmarks.shape[1] // len(mirror)
-        self.mirror = np.concatenate([mirror + k * len(mirror) for k in range(sets)])
+        self.mirror = scheme(scheme_name).mirror
         self.size, self.padding, self.settings, self.seed = size, padding, settings, seed
+        self.states_visible = any(source.cache.visible is not None for source in self.sources)
+        names: set[str] = set()
+        for source in self.sources:
+            names.update(source.cache.attributes)
+        self.attributes = sorted(names)
+
+    def key(self) -> object:
+        """Return a value that is equal for those that make the same crops."""
+        sources = tuple(map(id, self.sources))
+        return (sources, tuple(self.mirror), self.size, self.padding, self.settings, self.seed)
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
         """Return the (source, face) pairs (M, 2) of one epoch, shuffled.
@@ -57,20 +65,39 @@ class TrainingCrops:
         joined = np.concatenate(pairs)
         return joined[np.random.default_rng([self.seed, epoch]).permutation(len(joined))]
 
-    def make(
-        self, epoch: int, position: int, source: int, face: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return a crop (S, S, 3) and its landmarks (N, 2), pixels of the crop."""
+    def make(self, epoch: int, position: int, source: int, face: int) -> dict[str, Any]:
+        """Return an augmented crop (S, S, 3) and what comes with it, by the names of a Batch.
+
+        `landmarks` and, if a teacher predicted them, `teacher_landmarks` (N, 2) are in pixels of
+        the crop; `visible` (N,) and `attributes` are there if a source states them. Points of the
+        other sources count as visible if annotated, their attributes are nan.
+        """
         rng = np.random.default_rng([self.seed, epoch, position])
         cache = self.sources[source].cache
-        crop, landmarks_crop = augment(
+        points = cache.landmarks[None, face]
+        if cache.teacher_landmarks is not None:
+            points = np.stack([cache.landmarks[face], cache.teacher_landmarks[face]])
+        image = np.ascontiguousarray(cache.crops[face])
+        crop, points_crop, mirrored = augment(
             rng,
-            np.ascontiguousarray(cache.crops[face]),
-            cache.landmarks[face],
+            image,
+            points,
             cache.boxes[face],
             self.mirror,
             self.size,
             self.padding,
             self.settings,
         )
-        return crop, landmarks_crop.astype(np.float32)
+        points_crop = points_crop.astype(np.float32)
+        made: dict[str, Any] = {"crops": crop, "landmarks": points_crop[0]}
+        if cache.teacher_landmarks is not None:
+            made["teacher_landmarks"] = points_crop[1]
+        if self.states_visible:
+            annotated = np.isfinite(cache.landmarks[face]).all(1)
+            visible = annotated if cache.visible is None else cache.visible[face]
+            made["visible"] = visible[self.mirror] if mirrored else visible
+        attributes = {}
+        for name in self.attributes:
+            values = cache.attributes.get(name)
+            attributes[name] = np.array(np.nan if values is None else values[face], np.float32)
+        return made | {"attributes": attributes}

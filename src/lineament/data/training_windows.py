@@ -1,30 +1,28 @@
 """Runs of frames of clips, drawn by seed, epoch and position alone."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..crop import warp
+from ..crop import scale_and_shift, warp
 from ..errors import DataError
-from ..geometry import Array, apply_affine, crop_affine, invert_affine
+from ..geometry import Array, apply_affine, compose, crop_affine, flip_affine
 from ..schemes import scheme
 from .box_noise import move_box
-from .clip_cache import FRAME_SIZE, Clips
+from .clip_cache import Clips
 
 TRACKER_NOISE = (0.012, 0.012, 0.012, 1.0)
 """Deviations of a tracker's crop errors: x, y in box sides, log scale, degrees."""
 FRAME_NOISE = 0.2
 """Part of the errors that changes per frame; similar frames give similar errors."""
-ANCHORS = 2
-"""Points after the landmarks that show how the crop moves."""
 
 
 class TrainingWindows:
     """Runs of frames by epoch and position, equal for equal seeds.
 
-    Frames are cropped with errors like a tracker's, and half of the windows are mirrored. The
-    landmarks are followed by ANCHORS points that are fixed in the images of the clip.
+    Frames are cropped with errors like a tracker's, and half of the windows are mirrored.
     """
 
     def __init__(
@@ -43,8 +41,7 @@ class TrainingWindows:
         """
         self.sources = tuple(sources)
         self.frames, self.size, self.padding, self.seed = frames, size, padding, seed
-        mirror = scheme(scheme_name).mirror
-        self.mirror = np.concatenate([mirror, len(mirror) + np.arange(ANCHORS)])
+        self.mirror = scheme(scheme_name).mirror
         self.starts = [clips.starts(frames) for clips in self.sources]
         if not any(map(len, self.starts)):
             raise DataError(f"no clip has {frames} frames in a row; lower refine.window")
@@ -57,28 +54,44 @@ class TrainingWindows:
         joined = np.concatenate(pairs)
         return joined[np.random.default_rng([self.seed, epoch]).permutation(len(joined))]
 
-    def make(
-        self, epoch: int, position: int, source: int, first: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return crops (T, S, S, 3), and their landmarks and anchors (T, N + ANCHORS, 2)."""
+    def key(self) -> object:
+        """Return a value that differs from that of any other windows."""
+        return id(self)
+
+    def make(self, epoch: int, position: int, source: int, first: int) -> dict[str, Any]:
+        """Return a window by the names of a Batch.
+
+        crops: (T, S, S, 3). landmarks: (T, N, 2), pixels of each crop. crop_motion: (T, 3), the
+        scale and shift by which a point of the crop before appears in this one, about its middle.
+        """
         rng = np.random.default_rng([self.seed, epoch, position])
         clips, mirrored = self.sources[source], rng.random() < 0.5
         cache, lasting = clips.cache, rng.standard_normal(4)
-        corners = np.array([[0.0, 0.0], [FRAME_SIZE - 1.0, FRAME_SIZE - 1.0]])
-        anchors = apply_affine(invert_affine(clips.affines[first]), corners)
-        crops, landmarks = [], []
+        crops, landmarks, motion = [], [], []
+        before: Array | None = None
         for k in range(first, first + self.frames):
             errors = lasting + FRAME_NOISE * rng.standard_normal(4)
             affine = self._noisy_affine(errors, cache.boxes[k])
             crop = warp(np.ascontiguousarray(cache.crops[k]), affine, self.size)
-            points = np.concatenate([cache.landmarks[k], apply_affine(clips.affines[k], anchors)])
-            points = apply_affine(affine, points)
+            points = apply_affine(affine, cache.landmarks[k])
+            to_crop = compose(affine, clips.affines[k])  # from the clip's own images
             if mirrored:
                 crop, points = crop[:, ::-1], points[self.mirror]
                 points[:, 0] = self.size - 1 - points[:, 0]
+                to_crop = compose(flip_affine(self.size), to_crop)
             crops.append(crop)
             landmarks.append(points)
-        return np.stack(crops), np.stack(landmarks).astype(np.float32)
+            if before is None:
+                motion.append([1.0, 0.0, 0.0])
+            else:
+                scale, shift = scale_and_shift(before, to_crop, self.size)
+                motion.append([scale, *shift])
+            before = to_crop
+        return {
+            "crops": np.stack(crops),
+            "landmarks": np.stack(landmarks).astype(np.float32),
+            "crop_motion": np.array(motion, np.float32),
+        }
 
     def _noisy_affine(self, errors: Array, box: Array) -> Array:
         """Return cached frame to crop (2, 3) for `box` (4,), moved by `errors` (4,)."""

@@ -1,103 +1,144 @@
-"""How well a face detector finds faces: recall by set, false faces on pictures without a face, milliseconds."""
+"""Measure face detectors: recall and roll per set of photos, false positives, the threshold."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.detection.photos import Photo
+from ..data.detection.photos import Photo, photo_of_sample, read_detector_photos
+from ..data.readers.w300 import read_300w
+from ..face import Faces
 from ..geometry import Array, iou
-from ..inference.detections import Detections
+from ..inference.detections import Detections, Detector
+from ..io.image import read_image
 from .matching import match_boxes
 
 RECALL_IOU = 0.35
-"""A face counts as found where a box overlaps its tight box by at least this much."""
+"""Least IoU of a detection with the tight box of a face that it finds."""
+MIN_HEIGHTS = {"wider": 16.0}
+"""Least height in pixels of the faces that must be found, by kind of photo."""
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What a detector said of one photo, at a low threshold."""
+def _validation_photos(data_root: Path) -> list[Photo]:
+    return [photo for photo in read_detector_photos(data_root) if photo.is_validation()]
 
-    boxes: Array
-    """(F, 4) tight boxes."""
-    scores: Array
-    """(F,)"""
-    roll_deg: Array
-    """(F,) nan where not said."""
+
+def _common_photos(data_root: Path) -> list[Photo]:
+    return [photo_of_sample(sample) for sample in read_300w(data_root / "300w", "common")]
+
+
+DETECTION_PROTOCOLS: dict[str, Callable[[Path], list[Photo]]] = {
+    "detection-val": _validation_photos,
+    "detection-300w-common": _common_photos,
+}
+"""Reader of each protocol's photos; 300W common is for the final figure."""
 
 
 @dataclass(frozen=True)
-class Recall:
-    """Of one set at one threshold."""
+class DetectionResult:
+    """Result of a detector on one set of photos."""
 
+    photos: int
     faces: int
+    """Faces that must be found."""
     found: int
-    false: int
-    """Boxes on no labeled face, small or large; in photos with unlabeled faces this says little."""
+    false_positives: int
+    """Boxes on no labeled face; not meaningful in photos with unlabeled faces."""
+    roll_error_deg: float = float("nan")
+    """Median over the found faces with landmarks, in [0, 180]; nan without any."""
 
     @property
-    def share(self) -> float:
-        """found / faces; nan without faces."""
+    def recall(self) -> float:
+        """The fraction of faces found; nan without faces."""
         return self.found / self.faces if self.faces else float("nan")
 
 
-def find_all(
-    detect: Callable[[NDArray[np.uint8]], Detections],
-    images: Sequence[NDArray[np.uint8]],
-) -> tuple[list[Found], float]:
-    """What the detector says of each image, and its median milliseconds an image."""
-    found, times = [], []
-    for image in images:
-        began = time.perf_counter()
-        seen = detect(image)
-        times.append(1000 * (time.perf_counter() - began))
-        found.append(Found(seen.boxes, seen.scores, seen.roll_deg))
-    return found, float(np.median(times)) if times else float("nan")
+def evaluate_detector(
+    detect: Detector,
+    photos: Iterable[Photo],
+    change: Callable[[Photo, NDArray[np.uint8]], tuple[Photo, NDArray[np.uint8]]] | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, DetectionResult]:
+    """Return the result by kind of photo.
+
+    Args:
+        change: Alters each photo and its image before detection, e.g. turns both.
+        progress: Called after each photo.
+    """
+    seen: dict[str, tuple[list[Photo], list[Detections]]] = {}
+    for photo in photos:
+        image = read_image(photo.image)
+        if change is not None:
+            photo, image = change(photo, image)
+        group, detections = seen.setdefault(photo.kind, ([], []))
+        group.append(photo)
+        detections.append(detect(image))
+        progress()
+    return {
+        kind: score_detections(group, detections, MIN_HEIGHTS.get(kind, 0.0))
+        for kind, (group, detections) in seen.items()
+    }
 
 
-def counted_faces(photo: Photo, smallest: float) -> NDArray[np.bool_]:
-    """(F,) which faces must be found: those whose box, as the set gives it, is at least `smallest` pixels high."""
-    heights = photo.boxes[:, 3] - photo.boxes[:, 1] if photo.heights is None else photo.heights
-    return np.asarray(heights >= smallest)
+def score_detections(
+    photos: Sequence[Photo], detections: Sequence[Detections], min_height: float = 0.0
+) -> DetectionResult:
+    """Match detections with faces, each with at most one; higher scores choose first.
+
+    Args:
+        min_height: Least height, pixels, of the given box of a face that must be found.
+    """
+    faces = found = false_positives = 0
+    for photo, detected in zip(photos, detections, strict=True):
+        pairs = match_boxes(photo.boxes, detected.boxes, RECALL_IOU, detected.scores)
+        required = must_be_found(photo, min_height)
+        overlaps = iou(photo.boxes, detected.boxes)
+        false_positives += int((overlaps.max(0, initial=0.0) < RECALL_IOU).sum())
+        faces += int(required.sum())
+        found += sum(bool(required[face]) for face, _ in pairs)
+    rolls = roll_errors_deg(photos, detections)
+    roll = float(np.median(rolls)) if len(rolls) else float("nan")
+    return DetectionResult(len(photos), faces, found, false_positives, roll)
 
 
-def recall(
-    photos: Sequence[Photo], found: Sequence[Found], threshold: float, smallest: float = 0.0
-) -> Recall:
-    """Faces found at `threshold`: each box may find one face, boxes with higher scores choose first."""
-    faces = hits = false = 0
-    for photo, one in zip(photos, found, strict=True):
-        keep = one.scores > threshold
-        pairs = match_boxes(photo.boxes, one.boxes[keep], RECALL_IOU, one.scores[keep])
-        wanted = counted_faces(photo, smallest)
-        overlaps = iou(photo.boxes, one.boxes[keep])
-        false += int((overlaps.max(0, initial=0.0) < RECALL_IOU).sum())
-        faces += int(wanted.sum())
-        hits += sum(bool(wanted[face]) for face, _ in pairs)
-    return Recall(faces, hits, false)
+def must_be_found(photo: Photo, min_height: float) -> NDArray[np.bool_]:
+    """Return (F,) True for faces whose box, as the data set gives it, is high enough."""
+    heights = photo.given_heights
+    if heights is None:
+        heights = photo.boxes[:, 3] - photo.boxes[:, 1]
+    return np.asarray(heights >= min_height)
 
 
-def pictures_with_false_faces(found: Sequence[Found], threshold: float) -> int:
-    """How many false faces pictures without a face got in all."""
-    return int(sum((one.scores > threshold).sum() for one in found))
-
-
-def roll_errors_deg(photos: Sequence[Photo], found: Sequence[Found], threshold: float) -> Array:
-    """Absolute errors of the roll, degrees in [0, 180], on the faces found that have landmarks."""
+def roll_errors_deg(photos: Sequence[Photo], detections: Sequence[Detections]) -> Array:
+    """Return the absolute errors of the roll, in [0, 180], on the found faces with landmarks."""
     errors = []
-    for photo, one in zip(photos, found, strict=True):
-        keep = (one.scores > threshold) & np.isfinite(one.roll_deg)
-        if photo.landmarks is None or not keep.any():
+    for photo, detected in zip(photos, detections, strict=True):
+        if photo.landmarks is None:
             continue
-        for face, box in match_boxes(photo.boxes, one.boxes[keep], RECALL_IOU):
-            miss = one.roll_deg[keep][box] - photo.roll_deg()[face]
-            errors.append(abs((miss + 180) % 360 - 180))
+        known = np.isfinite(detected.roll_deg)
+        for face, row in match_boxes(photo.boxes, detected.boxes[known], RECALL_IOU):
+            difference = detected.roll_deg[known][row] - photo.roll_deg()[face]
+            errors.append(abs((difference + 180) % 360 - 180))
     return np.array(errors)
 
 
-def least_threshold(found: Sequence[Found], allowed: int) -> float:
-    """The least threshold at which pictures without a face get at most `allowed` false faces in all."""
-    scores = np.sort(np.concatenate([one.scores for one in found] + [np.zeros(allowed + 1)]))[::-1]
-    return float(scores[allowed])
+def faces_as_detections(
+    predict: Callable[[NDArray[np.uint8]], Faces], image: NDArray[np.uint8]
+) -> Detections:
+    """Return the faces that a predictor finds in `image`, as a detector gives them."""
+    faces = predict(image)
+    scores = np.array([face.score for face in faces])
+    return Detections(faces.boxes, scores, np.full(len(faces), np.nan))
+
+
+def above(detections: Detections, threshold: float) -> Detections:
+    """Return the detections that score more than `threshold`."""
+    return detections.take(detections.scores > threshold)
+
+
+def lowest_threshold(detections: Sequence[Detections], allowed: int) -> float:
+    """Return the lowest threshold with at most `allowed` detections in all."""
+    scores = np.concatenate([detected.scores for detected in detections] + [np.zeros(allowed + 1)])
+    return float(np.sort(scores)[::-1][allowed])

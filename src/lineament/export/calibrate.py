@@ -1,17 +1,18 @@
-"""The variance of a head -> `sigma_px` and `scores` that can be believed, fitted on the validation faces."""
+"""The variance of a head -> calibrated `sigma_px` and `scores`, fitted on the validation faces."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import DataError
+from ..errors import DataError, ExportError
 from ..geometry import Array
 
 COVERED = 0.95
-"""The share of errors that shall lie under 2 sigma_px."""
+"""Share of errors that shall lie under 2 sigma_px."""
 NEAR = 0.05
-"""A score is the chance that the point lies within this many box sides of the truth."""
+"""A score is the probability that the landmark is within this many box sides of the truth."""
 
 
 @dataclass(frozen=True)
@@ -22,26 +23,33 @@ class SigmaScale:
     floor: float
 
     def as_dict(self) -> dict[str, float]:
-        """For a model's metadata and card."""
+        """Return the entries of a card."""
         return asdict(self)
 
     def sigma_px(self, variance: ArrayLike) -> Array:
-        """Calibrated sigma of `variance` in crop pixels squared; any shape."""
+        """Return the calibrated sigma of `variance`, crop pixels squared, of any shape."""
         return np.asarray(np.sqrt(self.slope * np.asarray(variance, dtype=np.float64) + self.floor))
 
 
 def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
-    """The scale under which the errors are most likely, then stretched until `COVERED` of them lie under 2 sigma.
+    """Fit the scale under which the errors are most likely, then cover `COVERED` by 2 sigma.
 
-    errors: distances from the truth in crop pixels.    variances: the head's, crop pixels squared, same shape.
-    The errors are taken as lengths of round Gaussian steps (Rayleigh) when comparing scales.
+    Errors count as Rayleigh: lengths of isotropic Gaussian steps.
+
+    Args:
+        errors: Distances from the truth, crop pixels.
+        variances: Of the head, crop pixels squared, same shape.
+
+    Raises:
+        DataError: If fewer than 20 are finite.
     """
     distance, variance = (np.asarray(a, dtype=np.float64).ravel() for a in (errors, variances))
     kept = np.isfinite(distance) & np.isfinite(variance)
     distance, variance = distance[kept], variance[kept]
     if len(distance) < 20:
         raise DataError(
-            f"{len(distance)} points to calibrate on; wanted at least 20: give more validation faces"
+            f"{len(distance)} points to calibrate on; wanted at least 20: give more validation "
+            "faces"
         )
     best: tuple[float, float, float] | None = None
     typical = float(np.mean(distance**2)) / 2
@@ -59,9 +67,30 @@ def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
 
 
 def near_exponent(size: int, padding: float) -> float:
-    """k in score = 1 - exp(-k / sigma_px^2): the chance of lying within `NEAR` box sides, errors taken as Rayleigh.
+    """Return k of score = 1 - exp(-k / sigma_px^2), the probability of an error below `NEAR` sides.
 
-    Under 2 sigma_px lie 95 %, so the Rayleigh parameter is 2 sigma_px / sqrt(-2 ln 0.05).
+    95 % of the errors lie under 2 sigma_px, so the Rayleigh parameter is
+    2 sigma_px / sqrt(-2 ln 0.05).
     """
     radius = NEAR * size / padding
     return float(radius**2 * -np.log(1 - COVERED) / 4)
+
+
+def write_scale(path: Path, scale: SigmaScale) -> None:
+    """Replace the calibration in the ONNX file at `path`.
+
+    Raises:
+        ExportError: If the graph does not hold it under the names of LandmarkGraph's buffers.
+    """
+    import onnx
+
+    model = onnx.load(str(path))
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name, value in (("sigma_slope", scale.slope), ("sigma_floor", scale.floor)):
+        if name not in tensors:
+            raise ExportError(
+                f"{path.name}: no constant {name!r} in the graph; export fp32 instead"
+            )
+        replaced = onnx.numpy_helper.from_array(np.array(value, np.float32), name)
+        tensors[name].CopyFrom(replaced)
+    onnx.save(model, str(path))

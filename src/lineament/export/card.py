@@ -1,11 +1,14 @@
-"""The card of an exported model: what is known of the file that lies beside it."""
+"""The card of an exported model: its data, figures and terms, in a JSON file next to it."""
 
 import hashlib
+import json
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..atomic import atomic_path
+from ..errors import ModelError
 from ..recipe import Recipe
 from ..training.checkpoint import load_checkpoint
 from .calibrate import SigmaScale
@@ -20,19 +23,32 @@ def make_card(
     scale: SigmaScale,
     about: dict[str, Any],
 ) -> dict[str, Any]:
-    """What is known of the exported file, as JSON-able values.    gate: how far it is from the trained network."""
-    data = path.read_bytes()
+    """Return the card of the exported file at `path`.
+
+    Args:
+        metadata: What the file states about itself.
+        gate: Differences from the trained network.
+        about: Further entries: data, license, limits.
+    """
     return {
         **metadata,
+        **file_entries(path, checkpoint),
+        "recipe": _without_places(recipe),
+        "sigma": scale.as_dict(),
+        "gate": gate,
+        **about,
+    }
+
+
+def file_entries(path: Path, checkpoint: Path) -> dict[str, Any]:
+    """Return the entries of a card on the file at `path` and the checkpoint it was made from."""
+    data = path.read_bytes()
+    return {
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
         "made": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
-        "recipe": _without_places(recipe),
         "steps_done": load_checkpoint(checkpoint)["step"],
-        "sigma": scale.as_dict(),
-        "gate": gate,
-        **about,
     }
 
 
@@ -47,21 +63,42 @@ def _commit() -> str:
 
 
 def _without_places(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as a card holds it: of the files it names, the last two parts."""
+    """Return the recipe as a card holds it: file names keep their last two parts."""
 
     def short(path: str) -> str:
         return "/".join(Path(path).parts[-2:])
 
-    told = recipe.model_dump(mode="json", exclude_none=True)
-    told["init_from"], told["model"]["pruned_from"] = (
+    kept = recipe.model_dump(mode="json", exclude_none=True)
+    kept["init_from"], kept["model"]["pruned_from"] = (
         short(recipe.init_from),
         short(recipe.model.pruned_from),
     )
-    for part in told["data"]:
+    for part in kept["data"]:
         part["folder"] = short(part["folder"])
     if recipe.refine:
-        told["refine"]["videos"] = [short(path) for path in recipe.refine.videos]
-        told["refine"]["labels"] = short(recipe.refine.labels)
+        kept["refine"]["videos"] = [short(path) for path in recipe.refine.videos]
+        kept["refine"]["labels"] = short(recipe.refine.labels)
     if recipe.distill:
-        told["distill"]["teacher"] = short(recipe.distill.teacher)
-    return told
+        kept["distill"]["teacher"] = short(recipe.distill.teacher)
+    return kept
+
+
+def write_model(folder: Path, name: str, data: bytes, card: dict[str, Any]) -> None:
+    """Write `name`.onnx and its card `name`.json into `folder`, each atomically.
+
+    Raises:
+        ModelError: If a file cannot be written.
+    """
+    text = json.dumps(card, indent=2, allow_nan=False) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, content in (
+        (folder / f"{name}.onnx", data),
+        (folder / f"{name}.json", text.encode()),
+    ):
+        try:
+            with atomic_path(path) as partial:
+                partial.write_bytes(content)
+        except OSError as error:
+            raise ModelError(
+                f"{path}: cannot be written ({error}); choose another folder"
+            ) from error

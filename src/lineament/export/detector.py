@@ -1,9 +1,10 @@
-"""A trained face detector -> ONNX with decoding inside, checked against torch, and its card."""
+"""Face detector -> ONNX with decoding inside the graph, compared with torch, and its card.
 
-import hashlib
-import json
+Depends on torch, onnx and ONNX Runtime.
+"""
+
+import math
 import tempfile
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,42 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..atomic import atomic_path
+from ..data.detection.photos import Photo, read_detector_photos
 from ..errors import ExportError, missing_extra
+from ..evaluation.detection import lowest_threshold
+from ..inference.face_detector import FaceDetector, shrink_or_enlarge
+from ..io.image import read_image
 from ..models.face_detector import FaceDetectorNet
+from ..models.profile import multiply_adds, parameters
+from ..training.detector.task import load_detector
+from .card import file_entries, write_model
+from .graph import trace
 from .quantize import quantize_file
 
-LARGEST_DIFFERENCE = 0.02
-"""Pixels of a box, and hundredths of a score, that ONNX Runtime may differ from torch in fp32."""
+MAX_DIFFERENCE = 0.02
+"""Largest difference of fp32 ONNX from torch: pixels of a box, hundredths of a score."""
 PERCENTILE = 99.999
-"""Of the activations that int8 ranges hold: whole ranges lose three of 109 small faces at as many false ones."""
-SCORE_MOVE, BOX_MOVE = 0.05, 0.05
-"""How far the scores and the sides of faces, in box sides, may move in the mean in int8."""
+"""Of the activations that int8 ranges cover; full ranges lose 3 of 109 small faces."""
+MAX_SCORE_MOVE, MAX_BOX_MOVE = 0.05, 0.05
+"""Largest mean move in int8 of the scores and of the sides of faces, in box sides."""
+SUPPORT = 3
+"""Cells of one scale whose mean score is the score of a face."""
+ALLOWED_FALSE_POSITIVES = 1
+"""In the validation photos without a face, at the threshold of the card."""
+CALIBRATION_IMAGES, CALIBRATION_SIDE = 64, 512
+OPSET = 18
+ENTRIES = {
+    "kind": "face detector: scores, tight landmark boxes (brows to chin) and roll, strides 8-64",
+    "input": "image: uint8 RGB (1, H, W, 3), H and W multiples of 32",
+    "outputs": "scores (1, P), boxes (1, P, 4) x0 y0 x1 y1 in pixels, "
+    "directions (1, P, 2) cosine and sine of the roll",
+    "support": SUPPORT,
+    "threshold_rule": f"the lowest score with at most {ALLOWED_FALSE_POSITIVES} false positive in "
+    "the validation photos without a face, rounded up to hundredths",
+}
 
 
-class Exported(nn.Module):
+class Graph(nn.Module):
     """uint8 RGB (1, H, W, 3) -> scores (1, P), boxes (1, P, 4), directions (1, P, 2)."""
 
     def __init__(self, net: FaceDetectorNet, rows: bool = False) -> None:
@@ -39,143 +62,195 @@ class Exported(nn.Module):
 
 
 def export_detector(
-    net: FaceDetectorNet,
-    path: Path,
-    card: dict[str, Any],
-    pictures: Sequence[NDArray[np.uint8]] = (),
-) -> None:
-    """Write `path` (.onnx) and its card beside it, with sha256, bytes and precision added.
+    checkpoint: Path,
+    out: Path,
+    name: str,
+    int8: bool,
+    data_root: Path,
+    cache: Path,
+    about: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write `out`/`name`.onnx and its card `name`.json; return the card.
 
-    pictures: uint8 RGB (1, H, W, 3) with faces, sides multiples of 32: then the file is int8, calibrated on them.
-    Raises: ExtraError without onnx; ExportError where ONNX Runtime's answers differ too much from torch's.
+    Args:
+        int8: Quantize, calibrated on training photos.
+        cache: Not used; a detector needs no crops.
+        about: Further entries of the card: data, license, limits.
+
+    Raises: ExportError: If the file differs from torch by more than the bounds; nothing is written.
+    """
+    net, recipe = load_detector(checkpoint)
+    assert recipe.detector is not None
+    photos = read_detector_photos(data_root, recipe.detector.shares)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.onnx"
+        images = calibration_images(photos) if int8 else ()
+        gate = write_detector(net, path, images)
+        without_face = [p for p in photos if p.is_validation() and p.has_no_face()]
+        example = torch.zeros((1, 480, 640, 3), dtype=torch.uint8)
+        kept = recipe.model_dump(mode="json", include={"name", "init_from", "detector", "train"})
+        card = {
+            "name": name,
+            **ENTRIES,
+            "threshold": choose_threshold(path, without_face),
+            "parameters": parameters(net),
+            "multiply_adds": multiply_adds(net, example),
+            "precision": "int8" if int8 else "fp32",
+            **file_entries(path, checkpoint),
+            "recipe": kept,
+            "gate": gate,
+            **(about or {}),
+        }
+        write_model(out, name, path.read_bytes(), card)
+    return card
+
+
+def calibration_images(photos: Sequence[Photo]) -> list[NDArray[np.uint8]]:
+    """Return training photos of every kind in (1, S, S, 3), spread evenly, shrunk into squares."""
+    training = [photo for photo in photos if not photo.is_validation()]
+    images = []
+    for photo in training[:: max(1, len(training) // CALIBRATION_IMAGES)]:
+        image = read_image(photo.image)
+        scale = CALIBRATION_SIDE / max(image.shape[:2])
+        width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
+        square = np.zeros((1, CALIBRATION_SIDE, CALIBRATION_SIDE, 3), np.uint8)
+        square[0, :height, :width] = shrink_or_enlarge(image, (width, height))
+        images.append(square)
+    return images
+
+
+def choose_threshold(path: Path, photos: Sequence[Photo]) -> float:
+    """Return the threshold of the file at `path` by the rule above; 0.5 without photos."""
+    if not photos:
+        return 0.5
+    detect = FaceDetector(path, threshold=0.15, support=SUPPORT)
+    detections = [detect(read_image(photo.image)) for photo in photos]
+    return math.ceil(100 * lowest_threshold(detections, ALLOWED_FALSE_POSITIVES)) / 100
+
+
+def write_detector(
+    net: FaceDetectorNet, path: Path, images: Sequence[NDArray[np.uint8]] = ()
+) -> dict[str, float]:
+    """Write `net` as ONNX; return how far it is from torch.
+
+    Args:
+        images: uint8 RGB (1, S, S, 3) with faces, S a multiple of 32: then the file is int8,
+            calibrated on them.
+
+    Raises:
+        ExtraError: If onnx is not installed.
+        ExportError: If ONNX Runtime differs too much from torch.
     """
     try:
         import onnx
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise missing_extra("onnx and onnxscript", "train") from error
-    model = Exported(net).eval()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "detector.onnx"
-        onnx.save(without_notes(write_graph(Exported(net, rows=bool(pictures)).eval())), str(file))
-        difference = largest_difference(model, file)
-        if not difference <= LARGEST_DIFFERENCE:
-            raise ExportError(
-                f"ONNX differs from torch by {difference:.3g}; wanted at most {LARGEST_DIFFERENCE}"
-            )
-        if pictures:
-            file = quantize_file(
-                file, "image", pictures, from_heads, mean=0, std=1.0, percentile=PERCENTILE
-            )
-            onnx.save(without_notes(onnx.load(str(file))), str(file))
-            check_int8(model, file, pictures)
-        content = file.read_bytes()
-    made = {
-        "precision": "int8" if pictures else "fp32",
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    with atomic_path(path) as beside:
-        beside.write_bytes(content)
-    write_card(path.with_suffix(".json"), card | made | {"bytes": len(content)})
-
-
-def write_graph(model: Exported) -> Any:
-    """The ONNX model of `model`, for pictures of any size."""
-    example = torch.zeros(1, 256, 320, 3, dtype=torch.uint8)
-    rows, columns = (
-        torch.export.Dim("rows", min=1, max=512),
-        torch.export.Dim("columns", min=1, max=512),
-    )
-    with warnings.catch_warnings():
-        # torch's exporter calls its own deprecated functions
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            model,
-            (example,),
-            input_names=["image"],
-            output_names=["scores", "boxes", "directions"],
-            dynamic_shapes={"image": {1: 32 * rows, 2: 32 * columns}},
-            opset_version=18,
-            dynamo=True,
-            verbose=False,
+    model = Graph(net).eval()
+    onnx.save(without_notes(_trace_any_size(Graph(net, rows=bool(images)))), str(path))
+    difference = max_difference(model, path)
+    if not difference <= MAX_DIFFERENCE:
+        raise ExportError(
+            f"ONNX differs from torch by {difference:.3g}; wanted at most {MAX_DIFFERENCE}"
         )
-        assert program is not None
-        program.optimize()
+    gate = {"max_difference": round(difference, 5)}
+    if images:
+        quantized = quantize_file(
+            path, "image", images, _heads, mean=0, std=1.0, percentile=PERCENTILE
+        )
+        onnx.save(without_notes(onnx.load(str(quantized))), str(path))
+        gate |= check_int8(model, path, images)
+    return gate
+
+
+def _trace_any_size(model: Graph) -> Any:
+    """The ONNX model of `model`, for images of any size."""
+    rows = torch.export.Dim("rows", min=1, max=512)
+    columns = torch.export.Dim("columns", min=1, max=512)
+    shapes = {"image": {1: 32 * rows, 2: 32 * columns}}
+    image = torch.zeros(1, 256, 320, 3, dtype=torch.uint8)
+    outputs = ["scores", "boxes", "directions"]
+    program = trace(model, {"image": image}, outputs, shapes, OPSET)
+    program.optimize()
     return program.model_proto
 
 
-def from_heads(nodes: list[Any]) -> list[str]:
-    """The names of all nodes that no convolution follows: the heads' last layers and the decoding."""
-    wanted: set[str] = set()  # tensors that a later convolution stands on
+def _heads(nodes: list[Any]) -> list[str]:
+    """The names of all nodes that no convolution follows: last layers of heads, and decoding."""
+    before_convolution: set[str] = set()  # tensors that a later convolution depends on
     kept = []
     for node in reversed(nodes):
-        if not wanted.isdisjoint(node.output):
-            wanted.update(node.input)
+        if not before_convolution.isdisjoint(node.output):
+            before_convolution.update(node.input)
         else:
             kept.append(node.name)
             if node.op_type == "Conv":
-                wanted.add(node.input[0])
+                before_convolution.add(node.input[0])
     return kept
 
 
-def check_int8(model: nn.Module, path: Path, pictures: Sequence[NDArray[np.uint8]]) -> None:
-    """Raises: ExportError where scores or boxes of faces in `pictures` are not near enough to torch's."""
-    import onnxruntime  # type: ignore[import-untyped, unused-ignore]
+def check_int8(
+    model: nn.Module, path: Path, images: Sequence[NDArray[np.uint8]]
+) -> dict[str, float]:
+    """Return the mean moves of scores and box sides of faces between torch and int8.
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    Raises: ExportError: If one is above its bound.
+    """
+    session = _open(path)
     score_moves, box_moves = [], []
-    for picture in pictures:
+    for image in images:
         with torch.no_grad():
-            scores, boxes, _ = (a[0].numpy() for a in model(torch.from_numpy(picture)))
-        found = session.run(None, {"image": picture})
+            scores, boxes, _ = (tensor[0].numpy() for tensor in model(torch.from_numpy(image)))
+        found = session.run(None, {"image": image})
         faces = scores > 0.3
         sides = (boxes[faces, 2:] - boxes[faces, :2]).max(1, initial=1)
         score_moves.append(np.abs(found[0][0][faces] - scores[faces]))
         box_moves.append(np.abs(found[1][0][faces] - boxes[faces]).max(1, initial=0) / sides)
-    moves = [
-        float(np.concatenate(part).mean()) if part else 0.0 for part in (score_moves, box_moves)
-    ]
-    for move, bound, what in zip(
-        moves, (SCORE_MOVE, BOX_MOVE), ("score", "side, in box sides,"), strict=True
+    moves = {}
+    for name, values, bound in (
+        ("score_move", score_moves, MAX_SCORE_MOVE),
+        ("side_move", box_moves, MAX_BOX_MOVE),
     ):
+        joined = np.concatenate(values)
+        move = float(joined.mean()) if len(joined) else 0.0
         if not move <= bound:
             raise ExportError(
-                f"int8 moves the mean {what} of a face by {move:.3f}; wanted at most {bound}: fp32 it is"
+                f"int8 has a mean {name} of {move:.3f} per face; wanted at most {bound}: "
+                "export fp32 instead"
             )
+        moves[name] = round(move, 5)
+    return moves
 
 
 def without_notes(model: Any) -> Any:
-    """The ONNX `model` without the notes on every node of where it came from: a quarter of the file."""
-    for part in (
-        *model.graph.node,
-        *model.graph.value_info,
-        *model.graph.input,
-        *model.graph.output,
-    ):
+    """Drop the notes in every node of an ONNX model about its origin, a quarter of the file."""
+    graph = model.graph
+    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output):
         part.doc_string = ""
         del part.metadata_props[:]
-    del model.graph.value_info[:], model.graph.metadata_props[:], model.metadata_props[:]
+    del graph.value_info[:], graph.metadata_props[:], model.metadata_props[:]
     return model
 
 
-def write_card(path: Path, card: dict[str, Any]) -> None:
-    """Write the card, whole or not at all."""
-    with atomic_path(path) as beside:
-        beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+def max_difference(model: nn.Module, path: Path) -> float:
+    """Return the largest difference between torch and ONNX Runtime on images of three shapes.
 
-
-def largest_difference(model: nn.Module, path: Path) -> float:
-    """Between torch and ONNX Runtime on pictures of three shapes: box pixels, and 100 times scores and directions."""
-    import onnxruntime  # type: ignore[import-untyped, unused-ignore]
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    random = np.random.default_rng(0)
+    In pixels of boxes, and in hundredths of scores and directions.
+    """
+    session = _open(path)
+    rng = np.random.default_rng(0)
     largest = 0.0
     for shape in ((1, 256, 320, 3), (1, 480, 640, 3), (1, 32, 96, 3)):
-        image = random.integers(0, 256, shape, dtype=np.uint8)
+        image = rng.integers(0, 256, shape, dtype=np.uint8)
         with torch.no_grad():
-            wanted = [a.numpy() for a in model(torch.from_numpy(image))]
+            expected = [tensor.numpy() for tensor in model(torch.from_numpy(image))]
         given = session.run(None, {"image": image})
-        for a, b, weight in zip(wanted, given, (100, 1, 100), strict=True):
+        for a, b, weight in zip(expected, given, (100, 1, 100), strict=True):
             largest = max(largest, float(np.abs(a - b).max()) * weight)
     return largest
+
+
+def _open(path: Path) -> Any:
+    import onnxruntime  # type: ignore[import-untyped, unused-ignore]
+
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -12,6 +12,7 @@ from ..errors import ModelError, missing_extra
 from ..geometry import Array, Image
 from .callable_detector import as_detector
 from .detections import Detections, Detector, empty_detections
+from .face_detector import FaceDetector
 
 YUNET_TO_TIGHT = (0.01, 0.26, 0.01, 0.0)
 """Insets left, top, right, bottom: WIDER FACE's boxes include the forehead."""
@@ -35,6 +36,14 @@ def eyes_roll_deg(right_eye: Array, left_eye: Array) -> Array:
     """Return the rolls (F,) of faces from the subject's eyes, (F, 2) each, pixels."""
     x, y = (left_eye - right_eye).T
     return np.asarray(np.rad2deg(np.arctan2(y, x)), np.float64)
+
+
+def detector_of_file(path: str | PathLike[str]) -> Detector:
+    """Open an .onnx file of a Lineament detector, or else OpenCV's YuNet.    Raises: ModelError."""
+    try:
+        return FaceDetector(path)
+    except ModelError:
+        return yunet(path)
 
 
 def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:

@@ -14,8 +14,9 @@ import numpy as np
 from ..errors import ModelError
 from ..geometry import Image
 from .detections import Detections, check_image, concatenate, empty_detections
+from .model_files import find_model, read_card
 from .nms import MIN_CANDIDATE_SCORE, fuse_scales, nms
-from .onnx_model import find_model, open_session, read_card
+from .onnx_model import open_session
 
 MULTIPLE = 32
 TILE_OVERLAP = 160

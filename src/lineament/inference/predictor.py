@@ -24,9 +24,9 @@ from .callable_detector import as_detector, given_boxes
 from .detections import Detections, Detector
 from .face_detector import FaceDetector
 from .flip import PredictCallable, predict_with_flip
-from .onnx_model import load_model
 from .recrop import DEFAULT_RECROP, RecropPolicy, crop_around, first_crops
 from .recurrent_state import RecurrentState
+from .registry import load_model
 
 
 class FaceLandmarks(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .face_detector import FaceDetector
-from .onnx_model import load_model
+from .registry import load_model
 
 IMAGE_SHAPE = (480, 640, 3)
 

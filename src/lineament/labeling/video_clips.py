@@ -16,7 +16,7 @@ from ..data.array_cache import file_state
 from ..data.clip_cache import Clips, Shot, cache_clips
 from ..errors import DataError
 from ..geometry import box_side
-from ..inference.onnx_model import find_model
+from ..inference.model_files import find_model
 from ..tracking.filters import zero_phase
 from ..tracking.tracker import Tracker
 from .pseudo_labels import LabelThresholds, iter_frames

@@ -1,250 +1,290 @@
-"""Heatmaps -> landmarks: argmax, quarter offset, DARK and expectation, in two dimensions or one an axis.
+"""Heatmaps -> landmarks: expectation, argmax, quarter offset and DARK, in one dimension or two.
 
-Each is the inverse of its target (learn/target.py): cell c is crop pixel (c + 0.5) stride - 0.5. NumPy only.
+The inverse of training/targets.py: cell c is crop pixel (c + 0.5) stride - 0.5. Depends on torch.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+import torch
+from torch import Tensor
 
-from ..errors import ShapeError
-from ..geometry import Array
+from ..errors import RecipeError
 
-NEAR = 0.1  # a score counts the share of the distribution within this fraction of the crop's side
-TINY = 1e-12  # of the peak: what a cell counts at least where its logarithm is taken
-STEP = 1.5  # cells: how far a Taylor expansion is trusted; from beside a border it may have to go one cell further
+STEP = 1.5
+"""Cells within which a Taylor expansion is trusted; from a border cell, one further."""
+FLAT = 1e-6
+"""A second derivative of the log nearer to 0 than this is rounding."""
+JUMP = {"argmax": 1.0, "quarter": 0.5}
+"""Cells by which rounding alone may move a landmark; 0 for decoders that are not listed."""
 
-
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """What heatmaps say of B crops."""
-
-    landmarks_crop: Array
-    """(B, N, 2), pixels of the crop, never beyond it."""
-    scores: Array
-    """(B, N): the share of the distribution within a tenth of the crop's side of the landmark, along each axis."""
-    sigma_px: Array
-    """(B, N): root mean square distance of the distribution from the landmark along an axis, pixels of the crop."""
+FLOOR = 0.03
+"""Height below which a map of Gaussians carries no information."""
+TINY = 1.2346e-4
+"""Weight of everything below the floor, in fourth powers of it."""
 
 
-def decode_argmax(heatmaps: ArrayLike, stride: float, logits: bool = False) -> Decoded:
-    """Decoded centre of the highest cell, the first of equals: at most half a cell off along an axis.
+class Smoothing(NamedTuple):
+    """The Gaussian that DARK smooths a heatmap by before it takes the logarithm."""
 
-    heatmaps: (B, N, h, w), in proportion to a distribution; values below 0 count as 0.    stride: crop pixels a cell.
-    logits: take the softmax of each map first.    Raises: ShapeError where the shape differs or a value is not finite.
+    sigma: float = 0.0
+    """Cells; 0 smooths nothing."""
+    border: float = 0.0
+    """Cells from an edge within which nothing is smoothed, as that would pull the peak inwards."""
+
+
+UNSMOOTHED = Smoothing()
+
+
+def decode_1d(
+    logits_x: Tensor,
+    logits_y: Tensor,
+    stride: float,
+    decoder: str = "expectation",
+    smoothing: Smoothing = UNSMOOTHED,
+) -> tuple[Tensor, Tensor]:
+    """Decode one heatmap along each axis.
+
+    Args:
+        logits_x, logits_y: (B, N, L).
+        stride: Crop pixels per cell.
+        decoder: One of DECODERS.
+        smoothing: Used by dark.
+
+    Returns:
+        Landmarks (B, N, 2) in pixels of the crop, and the variance around them (B, N), mean of both
+        axes, in crop pixels squared.
     """
-    maps = _distributions(heatmaps, 4, logits)
-    return _decoded(maps, _highest(maps).astype(np.float64), stride)
+    length = logits_x.shape[-1]
+    places = positions(length, stride, logits_x)[:, None]
+    found, variances = [], []
+    for logits in (logits_x, logits_y):
+        probability = logits.softmax(-1)
+        at, variance = moments(probability, places)
+        if decoder != "expectation":
+            cells = PEAKS_1D[decoder](probability, smoothing)
+            cells = _if_peaked(probability, cells, length)
+            peak = ((cells + 0.5) * stride - length * stride / 2)[..., None]
+            variance = variance + (at - peak).square().squeeze(-1)
+            at = peak
+        found.append(at)
+        variances.append(variance)
+    landmarks = torch.cat(found, -1) + (length * stride / 2 - 0.5)
+    return landmarks, (variances[0] + variances[1]) / 2
 
 
-def decode_quarter(heatmaps: ArrayLike, stride: float, logits: bool = False) -> Decoded:
-    """Decoded highest cell, moved a quarter of a cell towards the higher neighbor of each axis; at a border it stays.
+def decode_2d(
+    logits: Tensor,
+    stride: float,
+    decoder: str = "expectation",
+    smoothing: Smoothing = UNSMOOTHED,
+) -> tuple[Tensor, Tensor]:
+    """Decode heatmaps in two dimensions.
 
-    At most a quarter of a cell off along an axis. Arguments and errors as for decode_argmax.
+    Args:
+        logits: (B, N, h, w), at least 3 x 3 for dark.
+        stride: Crop pixels per cell.
+        decoder: One of DECODERS.
+        smoothing: Used by dark.
+
+    Returns:
+        As decode_1d.
+    """
+    height, width = logits.shape[-2:]
+    x, y = positions(width, stride, logits), positions(height, stride, logits)
+    places = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)  # (h * w, 2)
+    probability = logits.flatten(2).softmax(-1)
+    at, variance = moments(probability, places)
+    if decoder != "expectation":
+        column, row = PEAKS_2D[decoder](probability.view_as(logits), smoothing)
+        column = _if_peaked(probability, column, width)
+        row = _if_peaked(probability, row, height)
+        # the middle of the peak's cell, from the middle of the crop
+        peak_x = (column + 0.5) * stride - width * stride / 2
+        peak_y = (row + 0.5) * stride - height * stride / 2
+        peak = torch.stack([peak_x, peak_y], -1)
+        variance = variance + (at - peak).square().sum(-1)
+        at = peak
+    # no tensor of two numbers: it would have to be brought to the device at every step
+    middle = torch.cat([x.new_full((1,), side * stride / 2 - 0.5) for side in (width, height)])
+    return at + middle, variance / 2
+
+
+def sharpened(heatmaps: Tensor) -> Tensor:
+    """Return the logits of what the fourth power of `heatmaps` has above that of the floor."""
+    # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would meet it
+    return ((heatmaps / FLOOR).clamp(min=1) ** 4 - 1 + TINY).log()
+
+
+def positions(length: int, stride: float, like: Tensor) -> Tensor:
+    """Return the positions (L,) of the cells in crop pixels from the middle.
+
+    From the middle, because variances then keep their digits.
+    """
+    cells = torch.arange(length, dtype=like.dtype, device=like.device)
+    return (cells - (length - 1) / 2) * stride
+
+
+def moments(probability: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean (B, N, D) and variance (B, N), added over the D axes.
+
+    Args:
+        probability: (B, N, L), each row a distribution.
+        places: (L, D), where its cells are.
+    """
+    powers = torch.cat([places, places.square().sum(-1, keepdim=True)], -1)
+    # autocast would round the product to bfloat16
+    with torch.autocast(probability.device.type, enabled=False):
+        moments = probability @ powers
+    mean = moments[..., :-1]
+    return mean, moments[..., -1] - mean.square().sum(-1)
+
+
+def check_decoder(name: str) -> str:
+    """Return `name`. Raises: RecipeError if it is not a decoder."""
+    if name not in DECODERS:
+        raise RecipeError(f"model.decoder is {name!r}; wanted one of {', '.join(DECODERS)}")
+    return name
+
+
+def _if_peaked(probability: Tensor, cells: Tensor, length: int) -> Tensor:
+    """Return `cells` (B, N) along an axis of `length`, or its middle if the distribution is even.
+
+    Rounding would otherwise choose among equal cells.
+    """
+    even = probability.amax(-1) <= probability.amin(-1) * (1 + 1e-5)
+    return torch.where(even, (length - 1) / 2, cells)
+
+
+def _argmax_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
+    """Return the highest cell (B, N), the first of equals: at most half a cell off."""
+    return probability.argmax(-1).to(probability.dtype)
+
+
+def _quarter_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
+    """Return the highest cell moved a quarter of a cell towards its higher neighbor.
+
+    At most a quarter of a cell off; a border cell is not moved.
     Source: Newell, Yang, Deng 2016, section 3.2.
     """
-    maps = _distributions(heatmaps, 4, logits)
-    cells = _highest(maps)
-    offset = np.zeros(cells.shape)
-    for axis, (dx, dy) in enumerate(((1, 0), (0, 1))):
-        inner = (cells[..., axis] > 0) & (cells[..., axis] < maps.shape[3 - axis] - 1)
-        rise = _at(maps, cells, dx, dy) - _at(maps, cells, -dx, -dy)
-        offset[..., axis] = np.where(inner, 0.25 * np.sign(rise), 0.0)
-    return _decoded(maps, cells + offset, stride)
+    length = probability.shape[-1]
+    highest = probability.argmax(-1)
+    low = _at(probability, (highest - 1).clamp(min=0))
+    high = _at(probability, (highest + 1).clamp(max=length - 1))
+    inner = (highest > 0) & (highest < length - 1)
+    offset = torch.where(inner, 0.25 * (high - low).sign(), 0.0)
+    return highest.to(probability.dtype) + offset
 
 
-def decode_dark(heatmaps: ArrayLike, stride: float, sigma: float, logits: bool = False) -> Decoded:
-    """Decoded peak of the Gaussian through the log of the map around its highest cell, by one Newton step.
+def _dark_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
+    """Return the peak of the Gaussian through the log around the highest cell, by one Newton step.
 
-    sigma: width of the Gaussian the map is smoothed by first, in cells: that of the target; 0 smooths nothing.
-    Within 3 sigma of the border nothing is smoothed, as that would pull inwards; a border cell is expanded from its
-    inner neighbor. A map that is not concave there stays at its highest cell.
-    Other arguments and errors as for decode_argmax; a map has at least 3 x 3 cells.
-    Source: Zhang et al. 2020 (DARK), eq. 5-10; smoothed without rescaling, which a logarithm's slope does not see.
+    A border cell is expanded from its inner neighbor. A map that is not concave there keeps its
+    highest cell.
+    Source: Zhang et al. 2020 (DARK), eq. 5-10; smoothed without rescaling, which does not change
+    the slope of a logarithm.
     """
-    maps = _distributions(heatmaps, 4, logits)
-    height, width = maps.shape[2:]
-    if min(height, width) < 3:
-        raise ShapeError(
-            f"heatmaps have {height} x {width} cells; wanted at least 3 x 3 for a second derivative"
-        )
-    smooth = _kernel(height, sigma) @ maps @ _kernel(width, sigma)
-    close = np.any(
-        _close(_highest(smooth), np.array([width, height]), sigma), axis=-1, keepdims=True
+    length = probability.shape[-1]
+    if smoothing.sigma > 0:
+        blurred = _blurred(probability, smoothing.sigma)
+        close = _close(blurred.argmax(-1), length, smoothing.border)
+        probability = torch.where(close[..., None], probability, blurred)
+    highest = probability.argmax(-1)
+    middle = highest.clamp(1, length - 2)
+    log = _log(probability)
+    low, mid, high = (_at(log, middle + step) for step in (-1, 0, 1))
+    curve = high - 2 * mid + low
+    concave = curve < -FLAT
+    step = ((low - high) / 2 / torch.where(concave, curve, -1.0)).clamp(-STEP, STEP)
+    return torch.where(concave, middle + step, highest.to(step.dtype))
+
+
+def _argmax_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]:
+    """Return the column and row (B, N) of the highest cell, the first of equals."""
+    column, row = _highest(probability)
+    return column.to(probability.dtype), row.to(probability.dtype)
+
+
+def _quarter_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]:
+    """Return the highest cell, moved along its row and its column as _quarter_1d does."""
+    column, row = _highest(probability)
+    along_row = _line(probability, row, 2)
+    along_column = _line(probability, column, 3)
+    return _quarter_1d(along_row, smoothing), _quarter_1d(along_column, smoothing)
+
+
+def _dark_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]:
+    """Return the peak as _dark_1d does, with the mixed second derivative."""
+    height, width = probability.shape[-2:]
+    if smoothing.sigma > 0:
+        blurred = _blurred(probability, smoothing.sigma)
+        blurred = _blurred(blurred.transpose(2, 3), smoothing.sigma).transpose(2, 3)
+        column, row = _highest(blurred)
+        close = _close(column, width, smoothing.border) | _close(row, height, smoothing.border)
+        probability = torch.where(close[..., None, None], probability, blurred)
+    column, row = _highest(probability)
+    middle_x, middle_y = column.clamp(1, width - 2), row.clamp(1, height - 2)
+    log = _log(probability.flatten(2))
+
+    def near(dx: int, dy: int) -> Tensor:
+        return _at(log, (middle_y + dy) * width + middle_x + dx)
+
+    mid, left, right, above, below = near(0, 0), near(-1, 0), near(1, 0), near(0, -1), near(0, 1)
+    slope_x, slope_y = (right - left) / 2, (below - above) / 2
+    xx, yy = right - 2 * mid + left, below - 2 * mid + above
+    xy = (near(1, 1) - near(1, -1) - near(-1, 1) + near(-1, -1)) / 4
+    determinant = xx * yy - xy.square()
+    concave = (xx < -FLAT) & (yy < -FLAT) & (determinant > FLAT**2)
+    safe = torch.where(concave, determinant, 1.0)
+    step_x = ((xy * slope_y - yy * slope_x) / safe).clamp(-STEP, STEP)
+    step_y = ((xy * slope_x - xx * slope_y) / safe).clamp(-STEP, STEP)
+    return (
+        torch.where(concave, middle_x + step_x, column.to(step_x.dtype)),
+        torch.where(concave, middle_y + step_y, row.to(step_y.dtype)),
     )
-    smooth = np.where(close[..., None], maps, smooth)
-    highest = _highest(smooth)
-    cells = np.clip(highest, 1, [width - 2, height - 2])
-    floor = np.maximum(smooth.max((2, 3)) * TINY, np.finfo(np.float64).tiny)
-    near = {
-        (x, y): np.log(np.maximum(_at(smooth, cells, x, y), floor))
-        for x in (-1, 0, 1)
-        for y in (-1, 0, 1)
-    }
-    slope_x, slope_y = (near[1, 0] - near[-1, 0]) / 2, (near[0, 1] - near[0, -1]) / 2
-    xx, yy = near[1, 0] - 2 * near[0, 0] + near[-1, 0], near[0, 1] - 2 * near[0, 0] + near[0, -1]
-    xy = (near[1, 1] - near[1, -1] - near[-1, 1] + near[-1, -1]) / 4
-    determinant = xx * yy - xy**2
-    concave = (xx < 0) & (yy < 0) & (determinant > 1e-12)
-    safe = np.where(concave, determinant, 1.0)
-    step = (
-        np.stack([xy * slope_y - yy * slope_x, xy * slope_x - xx * slope_y], -1) / safe[..., None]
-    )
-    peak = np.where(concave[..., None], cells + np.clip(step, -STEP, STEP), highest)
-    return _decoded(maps, peak, stride)
 
 
-def decode_soft_argmax(heatmaps: ArrayLike, stride: float, logits: bool = False) -> Decoded:
-    """Decoded mean of the map as a distribution. Arguments and errors as for decode_argmax."""
-    maps = _distributions(heatmaps, 4, logits)
-    mean = np.stack([_mean(maps.sum(2)), _mean(maps.sum(3))], -1)
-    return _decoded(maps, mean, stride)
+Peak1D = Callable[[Tensor, Smoothing], Tensor]
+Peak2D = Callable[[Tensor, Smoothing], tuple[Tensor, Tensor]]
+PEAKS_1D: dict[str, Peak1D] = {"argmax": _argmax_1d, "quarter": _quarter_1d, "dark": _dark_1d}
+PEAKS_2D: dict[str, Peak2D] = {"argmax": _argmax_2d, "quarter": _quarter_2d, "dark": _dark_2d}
+DECODERS = ("expectation", *PEAKS_1D)
 
 
-def decode_argmax_1d(
-    heatmaps_x: ArrayLike, heatmaps_y: ArrayLike, stride: float, logits: bool = False
-) -> Decoded:
-    """Decoded centre of the highest cell of each axis, the first of equals: at most half a cell off.
-
-    heatmaps_x, heatmaps_y: (B, N, L), in proportion to distributions along x and y.
-    Other arguments and errors as for decode_argmax.
-    """
-    axes = _pair(heatmaps_x, heatmaps_y, logits)
-    return _decoded_1d(axes, [axis.argmax(-1).astype(np.float64) for axis in axes], stride)
+def _blurred(probability: Tensor, sigma: float) -> Tensor:
+    """Smooth (..., L) along its last axis, without rescaling."""
+    length = probability.shape[-1]
+    cells = torch.arange(length, dtype=probability.dtype, device=probability.device)
+    # autocast would round the product to bfloat16
+    with torch.autocast(probability.device.type, enabled=False):
+        return probability @ torch.exp(-((cells[:, None] - cells) ** 2) / (2 * sigma**2))
 
 
-def decode_dark_1d(
-    heatmaps_x: ArrayLike, heatmaps_y: ArrayLike, stride: float, sigma: float, logits: bool = False
-) -> Decoded:
-    """Decoded peak of the Gaussian through the log of each axis around its highest cell: decode_dark in one dimension.
-
-    heatmaps_x, heatmaps_y: (B, N, L), L at least 3.    sigma: as for decode_dark.
-    Other arguments and errors as for decode_argmax.
-    """
-    axes = _pair(heatmaps_x, heatmaps_y, logits)
-    return _decoded_1d(axes, [_dark_axis(axis, sigma) for axis in axes], stride)
+def _close(cells: Tensor, length: int, border: float) -> Tensor:
+    return (cells < border) | (cells > length - 1 - border)
 
 
-def decode_expectation_1d(
-    heatmaps_x: ArrayLike, heatmaps_y: ArrayLike, stride: float, logits: bool = False
-) -> Decoded:
-    """Decoded mean of the distribution along each axis. Arguments and errors as for decode_argmax_1d."""
-    axes = _pair(heatmaps_x, heatmaps_y, logits)
-    return _decoded_1d(axes, [_mean(axis) for axis in axes], stride)
+def _log(probability: Tensor) -> Tensor:
+    """Return the log of (B, N, L), finite where a cell is 0."""
+    floor = probability.amax(-1, keepdim=True) * 1e-12 + 1e-30
+    return torch.maximum(probability, floor).log()
 
 
-def _distributions(heatmaps: ArrayLike, ndim: int, logits: bool) -> Array:
-    """Each map as a distribution, float64; without a positive value one counts from its lowest, a flat one is even."""
-    maps = np.asarray(heatmaps, dtype=np.float64)
-    if maps.ndim != ndim or 0 in maps.shape[2:]:
-        wanted = "(B, N, h, w)" if ndim == 4 else "(B, N, L)"
-        raise ShapeError(
-            f"heatmaps have shape {maps.shape}; wanted {wanted}, one map for each landmark of each crop"
-        )
-    if not np.isfinite(maps).all():
-        raise ShapeError(
-            f"heatmaps hold {int((~np.isfinite(maps)).sum())} values that are not finite; wanted numbers"
-        )
-    axes = tuple(range(2, ndim))
-    if logits:
-        weights = np.exp(maps - maps.max(axes, keepdims=True))
-    else:
-        positive = maps.max(axes, keepdims=True) > 0
-        weights = np.where(positive, np.maximum(maps, 0), maps - maps.min(axes, keepdims=True))
-        # divided by its peak first, so that neither a tiny nor a huge map loses its sum
-        peak = weights.max(axes, keepdims=True)
-        weights = np.where(peak > 0, weights / np.where(peak > 0, peak, 1.0), 1.0)
-    return np.asarray(weights / weights.sum(axes, keepdims=True))
+def _at(values: Tensor, index: Tensor) -> Tensor:
+    """Return the values (B, N) of (B, N, L) at `index` (B, N)."""
+    return values.gather(-1, index[..., None]).squeeze(-1)
 
 
-def _pair(heatmaps_x: ArrayLike, heatmaps_y: ArrayLike, logits: bool) -> list[Array]:
-    axes = [_distributions(heatmaps, 3, logits) for heatmaps in (heatmaps_x, heatmaps_y)]
-    if axes[0].shape[:2] != axes[1].shape[:2]:
-        raise ShapeError(
-            f"heatmaps_x have shape {axes[0].shape}, heatmaps_y {axes[1].shape}; wanted the same (B, N)"
-        )
-    return axes
+def _highest(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the column and row (B, N) of the highest cell of maps (B, N, h, w)."""
+    width = maps.shape[-1]
+    index = maps.flatten(2).argmax(-1)
+    row = torch.div(index, width, rounding_mode="floor")
+    return index - row * width, row
 
 
-def _highest(maps: Array) -> NDArray[np.intp]:
-    """x and y (B, N, 2) of the highest cell of maps (B, N, h, w)."""
-    row, column = np.divmod(
-        maps.reshape(*maps.shape[:2], maps.shape[2] * maps.shape[3]).argmax(-1), maps.shape[3]
-    )
-    return np.stack([column, row], -1)
-
-
-def _at(maps: Array, cells: NDArray[np.intp], dx: int, dy: int) -> Array:
-    """The values (B, N) of maps (B, N, h, w) beside `cells` (B, N, 2), repeated beyond the border."""
-    height, width = maps.shape[2:]
-    x, y = np.clip(cells[..., 0] + dx, 0, width - 1), np.clip(cells[..., 1] + dy, 0, height - 1)
-    batch, point = np.ogrid[: maps.shape[0], : maps.shape[1]]
-    return np.asarray(maps[batch, point, y, x])
-
-
-def _kernel(length: int, sigma: float) -> Array:
-    """The symmetric matrix (L, L) that smooths along an axis."""
-    if sigma == 0:
-        return np.eye(length)
-    cells = np.arange(length)
-    return np.exp(-((cells[:, None] - cells) ** 2) / (2 * sigma**2))
-
-
-def _close(
-    cells: NDArray[np.intp], length: int | NDArray[np.intp], sigma: float
-) -> NDArray[np.bool_]:
-    return np.asarray((cells < 3 * sigma) | (cells > length - 1 - 3 * sigma))
-
-
-def _dark_axis(axis: Array, sigma: float) -> Array:
-    length = axis.shape[-1]
-    if length < 3:
-        raise ShapeError(f"heatmaps have {length} cells; wanted at least 3 for a second derivative")
-    smooth = axis @ _kernel(length, sigma)
-    smooth = np.where(_close(smooth.argmax(-1), length, sigma)[..., None], axis, smooth)
-    highest = smooth.argmax(-1)
-    cells = np.clip(highest, 1, length - 2)
-    floor = np.maximum(smooth.max(-1) * TINY, np.finfo(np.float64).tiny)
-    low, middle, high = (
-        np.log(np.maximum(np.take_along_axis(smooth, (cells + d)[..., None], -1)[..., 0], floor))
-        for d in (-1, 0, 1)
-    )
-    curve = high - 2 * middle + low
-    concave = curve < -1e-9
-    step = np.clip((low - high) / 2 / np.where(concave, curve, 1.0), -STEP, STEP)
-    return np.asarray(np.where(concave, cells + step, highest))
-
-
-def _mean(axis: Array) -> Array:
-    return axis @ np.arange(axis.shape[-1], dtype=np.float64)
-
-
-def _spread(axis: Array, cells: Array) -> Array:
-    """The mean square distance (B, N) of distributions (B, N, L) from `cells` (B, N), in cells squared."""
-    distance = np.arange(axis.shape[-1]) - cells[..., None]
-    return np.asarray((axis * distance**2).sum(-1))
-
-
-def _near(axis: Array, cells: Array) -> NDArray[np.bool_]:
-    length = axis.shape[-1]
-    return np.asarray(np.abs(np.arange(length) - cells[..., None]) <= max(0.5, NEAR * length))
-
-
-def _decoded(maps: Array, cells: Array, stride: float) -> Decoded:
-    height, width = maps.shape[2:]
-    along_x, along_y = maps.sum(2), maps.sum(3)
-    cells = np.clip(cells, -0.5, [width - 0.5, height - 0.5])
-    x, y = cells[..., 0], cells[..., 1]
-    rows = (maps @ _near(along_x, x)[..., None].astype(np.float64))[..., 0]
-    scores = (rows * _near(along_y, y)).sum(-1)
-    sigma = np.sqrt((_spread(along_x, x) + _spread(along_y, y)) / 2)
-    return Decoded((cells + 0.5) * stride - 0.5, np.minimum(scores, 1.0), sigma * stride)
-
-
-def _decoded_1d(axes: list[Array], cells: list[Array], stride: float) -> Decoded:
-    inside = [np.clip(c, -0.5, axis.shape[-1] - 0.5) for axis, c in zip(axes, cells, strict=True)]
-    shares = [(axis * _near(axis, c)).sum(-1) for axis, c in zip(axes, inside, strict=True)]
-    sigma = np.sqrt(sum(_spread(axis, c) for axis, c in zip(axes, inside, strict=True)) / 2)
-    landmarks_crop = (np.stack(inside, -1) + 0.5) * stride - 0.5
-    return Decoded(landmarks_crop, np.minimum(shares[0] * shares[1], 1.0), sigma * stride)
+def _line(maps: Tensor, index: Tensor, axis: int) -> Tensor:
+    """Return the row (axis 2) or column (axis 3) of maps (B, N, h, w) at `index` (B, N)."""
+    shape = list(maps.shape)
+    shape[axis] = 1
+    return maps.gather(axis, index[..., None, None].expand(shape)).squeeze(axis)

@@ -1,6 +1,7 @@
-"""The face detector: picture -> for each cell of four strides a score, a box and the direction of the face.
+"""Face detector: image -> a score, a box and a direction per cell of four strides.
 
-Depthwise-separable, single pass, anchor-free (Tian et al. 2019, FCOS), with a feature pyramid over strides 8-64.
+Depthwise-separable, one pass, anchor-free (Tian et al. 2019, FCOS), a feature pyramid over strides
+8 to 64. Depends on torch.
 """
 
 import copy
@@ -17,20 +18,20 @@ MULTIPLE = 32
 
 
 class Cells(NamedTuple):
-    """What the network says of every cell, all strides in a row, P cells; pixels of the input."""
+    """Output for P cells, the strides one after another; pixels of the input."""
 
     logits: Tensor
-    """(B, P): of the score, the chance of a face here times how well the box fits."""
+    """(B, P): of the score, the probability of a face times the fit of its box."""
     boxes: Tensor
     """(B, P, 4): x0, y0, x1, y1."""
     directions: Tensor
-    """(B, P, 2): cosine and sine of the roll, not normalized."""
+    """(B, P, 2): cosine and sine of the roll, not of unit length."""
 
 
 def conv_bn(
     channels_in: int, channels: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    """Convolution without bias, batch normalization."""
+    """Return a convolution without bias and a batch normalization."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(channels),
@@ -38,7 +39,7 @@ def conv_bn(
 
 
 class Separable(nn.Module):
-    """Depthwise, then 1x1, then ReLU, added to its input where the shapes agree."""
+    """Depthwise, then 1x1, then ReLU; added to its input if the shapes agree."""
 
     def __init__(self, channels_in: int, channels: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
@@ -60,9 +61,14 @@ class FaceDetectorNet(nn.Module):
         depths: tuple[int, ...] = (1, 3, 4, 3),
         pyramid: int = 48,
     ) -> None:
-        """widths: channels at strides 2-32.    depths: blocks after the first, strides 4-32.    pyramid: channels."""
+        """Set random weights.
+
+        Args:
+            widths: Channels at strides 2, 4, 8, 16, 32.
+            depths: Blocks after the first at strides 4, 8, 16, 32.
+            pyramid: Channels of the feature pyramid.
+        """
         super().__init__()
-        self.settings = {"widths": list(widths), "depths": list(depths), "pyramid": pyramid}
         self.takes_bytes = False
         self.stem: nn.Module = conv_bn(3, widths[0], 3, 2)
         self.stages = nn.ModuleList(
@@ -70,7 +76,7 @@ class FaceDetectorNet(nn.Module):
                 Separable(widths[i], widths[i + 1], kernel, 2),
                 *(Separable(widths[i + 1], widths[i + 1], kernel) for _ in range(depths[i])),
             )
-            # wider windows where they are cheap: a large face must be seen whole
+            # wider kernels where they are cheap: a large face must fit into the receptive field
             for i, kernel in enumerate((3, 3, 5, 5))
         )
         self.lateral = nn.ModuleList(conv_bn(channels, pyramid, 1) for channels in widths[2:])
@@ -84,13 +90,14 @@ class FaceDetectorNet(nn.Module):
             last = head[-1]  # type: ignore[index]
             nn.init.normal_(last.weight, std=0.01)
             nn.init.zeros_(last.bias)
-            # a cell holds a face about once in a hundred: Lin et al. 2017, section 4.1
+            # about one cell in a hundred has a face: Lin et al. 2017, section 4.1
             last.bias.data[0] = -4.6
 
     def folded(self, rows: bool = False) -> "FaceDetectorNet":
-        """A copy whose first convolution also divides by 127.5: the same function, one pass over the picture less.
+        """Return a copy whose first convolution also divides by 127.5, which saves a pass.
 
-        rows: its parts are in their forms by rows, which are faster in int8.
+        Args:
+            rows: Replace parts by their forms by rows, which are faster in int8.
         """
         copied = copy.deepcopy(self)
         parts = list(copied.stem.children())
@@ -102,7 +109,7 @@ class FaceDetectorNet(nn.Module):
         return copied
 
     def first(self, image: Tensor) -> Tensor:
-        """What the first convolution makes of the uint8 picture: (B, C, H / 2, W / 2)."""
+        """Run the first convolution on uint8 images: (B, C, H / 2, W / 2)."""
         y: Tensor
         if isinstance(self.stem, RowStem):
             y = self.stem(as_rows(image).float())
@@ -112,7 +119,7 @@ class FaceDetectorNet(nn.Module):
         return y
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """The pyramid: (B, C, h, w) for each stride."""
+        """Return the pyramid: (B, C, h, w) per stride."""
         x = self.first(image)
         taps = []
         for stage in self.stages:
@@ -128,24 +135,20 @@ class FaceDetectorNet(nn.Module):
         maps = [
             head(feature) for head, feature in zip(self.heads, self.features(image), strict=True)
         ]
-        # all strides in a row before anything is computed: the fewer nodes, the faster a small picture
+        # joined before anything is computed: the fewer nodes, the faster a small image
         rows = torch.cat([raw.flatten(2) for raw in maps], 2).transpose(1, 2)  # (B, P, 7)
-        centers = torch.cat(
-            [cell_centers(raw, stride) for stride, raw in zip(STRIDES, maps, strict=True)]
-        )
-        strides = torch.cat(
-            [
-                torch.full_like(raw[0, 0], stride).flatten()
-                for stride, raw in zip(STRIDES, maps, strict=True)
-            ]
-        )
-        reach = strides[:, None] * rows[..., 1:5].clamp(-4.0, 4.0).exp()
-        boxes = torch.cat([centers - reach[..., :2], centers + reach[..., 2:]], -1)
+        centers, strides = [], []
+        for stride, raw in zip(STRIDES, maps, strict=True):
+            centers.append(cell_centers(raw, stride))
+            strides.append(torch.full_like(raw[0, 0], stride).flatten())
+        center = torch.cat(centers)
+        reach = torch.cat(strides)[:, None] * rows[..., 1:5].clamp(-4.0, 4.0).exp()
+        boxes = torch.cat([center - reach[..., :2], center + reach[..., 2:]], -1)
         return Cells(rows[..., 0], boxes, rows[..., 5:7])
 
 
 def cell_centers(grid: Tensor, stride: int) -> Tensor:
-    """The centres (h * w, 2) of the cells of `grid` (B, C, h, w), in pixels of the input, row by row."""
+    """Return the centers (h * w, 2) of the cells of `grid` (B, C, h, w), pixels of the input."""
     # running sums of ones rather than ranges: they export to ONNX for every shape
     ones = torch.ones_like(grid[0, 0])
     indices = torch.stack([ones.cumsum(1), ones.cumsum(0)], -1) - 0.5
@@ -153,7 +156,7 @@ def cell_centers(grid: Tensor, stride: int) -> Tensor:
 
 
 def all_centers(height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The centres (P, 2) and strides (P,) of every cell of a picture, in the network's order."""
+    """Return the centers (P, 2) and strides (P,) of every cell, in the network's order."""
     centers, strides = [], []
     for stride in STRIDES:
         grid = torch.empty(1, 1, -(-height // stride), -(-width // stride))

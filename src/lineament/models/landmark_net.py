@@ -1,40 +1,24 @@
-"""Crop -> raw heads: a backbone, a feature pyramid and a head over it. Stands on torch."""
+"""Crop -> head output: a backbone, a feature pyramid and a head over it. Depends on torch."""
+
+import copy
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import RecipeError, did_you_mean
+from ..errors import RecipeError
 from .backbones.registry import make_backbone
-from .heads.attentive_1d import Attentive1D, AttentiveGaussian1D, AxisSettings
-from .heads.heatmap import HEADS, STRIDE, Gaussian2D, HeadOutput, Heatmap2D
+from .export_form import ExportForm, even_normalization
+from .heads.output import HeadOutput, HeadSettings
+from .heads.registry import make_head, rounding_px
 from .layers.depthwise import DepthwiseConv2d
-from .layers.space_to_depth import Double
+from .layers.space_to_depth import Double, double_by_rows
 
-AXIS_HEADS = {"attentive1d": Attentive1D, "attentive1d-gaussian": AttentiveGaussian1D}
-TWO_D = {"heatmap2d": Heatmap2D, "gaussian2d": Gaussian2D}
-ALL_HEADS = (*HEADS, *AXIS_HEADS)
-
-
-def make_head(name: str, channels: int, points: int, size: int, axes: AxisSettings) -> nn.Module:
-    """The head called `name` over a map of `channels` at stride 4.    Raises: RecipeError, with the nearest name."""
-    if name in AXIS_HEADS:
-        return AXIS_HEADS[name](channels, points, STRIDE, size, axes)
-    if name in TWO_D:
-        finer = 1 if axes.length is None else axes.length * STRIDE
-        if finer not in (1, 2, 4, 8):
-            raise RecipeError(
-                f"model.length is {axes.length}; wanted 0.25, 0.5, 1 or 2 of the head {name!r}"
-            )
-        return TWO_D[name](channels, points, STRIDE, size, round(finer))
-    if name not in HEADS:
-        raise RecipeError(f"no head is called {name!r}; {did_you_mean(name, ALL_HEADS)}")
-    made: nn.Module = HEADS[name](channels, points, STRIDE, size)
-    return made
+USUAL = HeadSettings()
 
 
 class PyramidBlock(nn.Module):
-    """Adds the coarser map to a lateral one and refines: 3x3 depthwise, 1x1; (B, C, h, w) at the finer stride."""
+    """Add the coarser map to a lateral one, refine by 3x3 depthwise and 1x1: (B, C, h, w)."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -55,8 +39,18 @@ class PyramidBlock(nn.Module):
 class LandmarkNet(nn.Module):
     """uint8 RGB crops (B, S, S, 3) -> HeadOutput.
 
-    channels: width of the pyramid, where the backbone needs one.    head: one of ALL_HEADS.    size: S, a multiple of
-    32.    layout: the blocks of a slimmed hr-supernet.    axes: of heads with a heatmap along each axis.
+    Args:
+        backbone: One of BACKBONES.
+        points: Landmarks to predict, N.
+        head: One of HEADS.
+        size: Side S of the crop, a multiple of 32.
+        channels: Width of the feature pyramid, for backbones that need one.
+        imagenet: Start the backbone from ImageNet weights.
+        layout: Blocks of a slimmed hr-supernet; empty: all.
+        settings: Settings of the head.
+
+    Raises:
+        RecipeError: If a name or a size is not one of these.
     """
 
     mean: Tensor
@@ -71,7 +65,7 @@ class LandmarkNet(nn.Module):
         channels: int,
         imagenet: bool,
         layout: str = "",
-        axes: AxisSettings = AxisSettings(),  # noqa: B008
+        settings: HeadSettings = USUAL,
     ) -> None:
         super().__init__()
         if size % 32:
@@ -91,12 +85,12 @@ class LandmarkNet(nn.Module):
                 nn.Conv2d(coarsest, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
             )
             self.pyramid = nn.ModuleList([PyramidBlock(c, channels) for c in reversed(finer)])
-        self.head = make_head(head, channels, points, size, axes)
+        self.head = make_head(head, channels, points, size, settings)
         self.register_buffer("mean", torch.tensor(body.mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(body.std).view(1, 3, 1, 1) * 255)
 
     def levels(self, x: Tensor) -> list[Tensor]:
-        """What the decoder gives at strides 4, 8, 16 ..., finest first: (B, C, S / 4, S / 4) and coarser."""
+        """Return the pyramid's maps, finest first: (B, C, S / 4, S / 4) and coarser."""
         maps: list[Tensor] = self.backbone(x)
         if self.decoded:
             return maps
@@ -106,14 +100,41 @@ class LandmarkNet(nn.Module):
         return decoded[::-1]
 
     def normalize(self, crops: Tensor) -> Tensor:
-        """uint8 crops (B, S, S, 3) -> normalized float (B, 3, S, S) in channels-last memory."""
+        """Normalize uint8 crops (B, S, S, 3) to floats (B, 3, S, S), channels last in memory."""
         return (crops.permute(0, 3, 1, 2).float() - self.mean) / self.std
 
     def forward(self, crops: Tensor) -> HeadOutput:
-        """uint8 RGB crops (B, S, S, 3) -> HeadOutput."""
+        """Predict uint8 RGB crops (B, S, S, 3)."""
         return self.with_levels(crops)[0]
 
     def with_levels(self, crops: Tensor) -> tuple[HeadOutput, list[Tensor]]:
-        """As `forward`, and the decoder's levels, for losses between networks."""
+        """Predict `crops`, and return the pyramid's maps too, for losses between networks."""
         levels = self.levels(self.normalize(crops))
         return self.head(levels[0]), levels
+
+    def for_export(self, int8: bool = False) -> ExportForm:
+        """Return the form to export.
+
+        Args:
+            int8: The same function in layers that int8 kernels compute fast.
+        """
+        net = copy.deepcopy(self).eval()
+        if not int8:
+            return _LandmarkForm(net)
+        even_normalization(net.mean, net.std, net.backbone)
+        double_by_rows(net)
+        use_row_stem = getattr(net.backbone, "use_row_stem", None)
+        if use_row_stem is not None:
+            use_row_stem()
+        return _LandmarkForm(net, by_rows=use_row_stem is not None)
+
+
+class _LandmarkForm(ExportForm):
+    def __init__(self, net: LandmarkNet, by_rows: bool = False) -> None:
+        super().__init__(net.size, net.mean, net.std, by_rows)
+        self.net = net
+        self.rounding_px = rounding_px(net.head)
+
+    def forward(self, crops: Tensor, memory: Tensor | None = None) -> tuple[Tensor, ...]:
+        output = self.net.head(self.net.levels(self.normalize(crops))[0])
+        return output.landmarks, output.variance

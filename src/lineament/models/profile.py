@@ -1,24 +1,31 @@
-"""The size of a network: parameters and multiply-adds. Stands on torch."""
+"""The size of networks: parameters and multiply-adds. Depends on torch."""
 
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .backbones.registry import BACKBONES
+from .landmark_net import LandmarkNet
+
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
 COUNTED = (nn.Conv1d, nn.Conv2d, nn.Linear, *TRANSPOSED)
+CROP, POINTS, CHANNELS = 256, 68, 96
+"""Crop side of the papers, points of 300W, and a recipe's default width of the pyramid."""
 
 
 def parameters(model: nn.Module) -> int:
-    """The trainable numbers of `model`."""
-    return sum(p.numel() for p in model.parameters())
+    """Return the number of trainable parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def multiply_adds(model: nn.Module, example: Tensor) -> int:
-    """The multiply-adds of convolutions and dense layers for the first item of the batch `example`.
+    """Return the multiply-adds of convolutions and dense layers per item of the batch `example`.
 
-    FLOPs, where a multiplication and an addition count as two, are twice as many; much of the literature prints
-    multiply-adds as FLOPs. Norms, activations, resizing and products of two inputs, as of an attention, do not count.
+    FLOPs, where a multiplication and an addition count as two, are twice as many; much of the
+    literature prints multiply-adds as FLOPs. Norms, activations, resizing and products of two
+    inputs, as in attention, do not count.
     """
     found = 0
 
@@ -26,7 +33,7 @@ def multiply_adds(model: nn.Module, example: Tensor) -> int:
         nonlocal found
         weight = layer.weight
         assert isinstance(weight, Tensor)
-        # each output is made of, in a transposed convolution each input goes to, as many products as a filter has
+        # a filter has one product per output, in a transposed convolution per input
         places = given[0][0].numel() if isinstance(layer, TRANSPOSED) else made[0].numel()
         found += places * prod(weight.shape[1:])
 
@@ -44,3 +51,15 @@ def multiply_adds(model: nn.Module, example: Tensor) -> int:
         for hook in hooks:
             hook.remove()
     return found
+
+
+def trainable_sizes() -> list[dict[str, Any]]:
+    """Return name, parameters and multiply-adds per crop of each backbone with a 2D head."""
+    crop = torch.zeros(1, CROP, CROP, 3, dtype=torch.uint8)
+    sizes = []
+    for name in BACKBONES:
+        net = LandmarkNet(name, POINTS, "heatmap2d", CROP, CHANNELS, imagenet=False)
+        sizes.append(
+            {"name": name, "parameters": parameters(net), "multiply_adds": multiply_adds(net, crop)}
+        )
+    return sizes

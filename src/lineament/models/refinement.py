@@ -1,50 +1,68 @@
-"""Heatmaps of a frame, refined by those of the frames before it: the tracker of attentive 1D heatmaps.
+"""Heatmaps of a frame refined by those of earlier frames: the tracker of attentive 1D heatmaps.
 
-Stands on torch. Source: Yin et al. 2020, section 4.2.
+Source: Yin et al. 2020, section 4.2. Depends on torch.
 """
+
+import copy
 
 import torch
 from torch import Tensor, nn
 
 from ..crop import old_cells
-from ..errors import RecipeError
+from ..errors import ExportError, RecipeError
+from .export_form import ExportForm
 from .heads.attentive_1d import Attentive1D
-from .heads.heatmap import HeadOutput
+from .heads.output import HeadOutput
+from .heads.registry import rounding_px
 from .landmark_net import LandmarkNet
 
 WIDTH = 128
-"""Channels of what is remembered of a frame: more than most schemes have points."""
+"""Channels of the memory of a frame: more than most schemes have points."""
 REACH_PX = 2.5
-"""About so far, in pixels of the crop, the taps of a convolution are apart, so that heatmaps of any length are seen as
-widely: 8 taps to each side, some 20 px."""
+"""Crop pixels between the taps of a convolution, so that heatmaps of any length are seen as widely:
+8 taps to each side, about 20 px."""
 
 
 class Refinement(nn.Module):
-    """Heatmaps of the frames of a video, in order -> the same, refined by what was there before.
+    """Heatmaps of the frames of a video, in order -> the same, refined by earlier frames.
 
-    What is remembered is V of eq. 13, V_t = U_t + fade V_(t-1) with U = CNN3(E): the sum over all frames before, each
-    with fade^(t - tau), whose size does not grow. What CNN4 makes of V is added to the heatmaps; with a `fade` of 0
-    nothing is, so that what the detector says stands.    cell: crop pixels a cell of the heatmaps.
-    Raises: RecipeError for a fade out of range.
+    The memory is V of eq. 13: V_t = U_t + fade V_(t-1) with U = CNN3(E), so the weight of a frame
+    decays as fade^(t - tau) and the memory does not grow. CNN4 of V is added to the heatmaps; with
+    a `fade` of 0 nothing is added and the detector's heatmaps remain.
     """
 
-    def __init__(self, points: int, fade: float, cell: float) -> None:
+    def __init__(self, points: int, fade: float, stride: float) -> None:
+        """Build the layers.
+
+        Args:
+            points: Landmarks, N.
+            fade: Weight of a frame one frame later, from 0 to below 1.
+            stride: Crop pixels per cell of the heatmaps.
+
+        Raises:
+            RecipeError: If `fade` is out of range.
+        """
         super().__init__()
         if not 0 <= fade < 1:
             raise RecipeError(f"the fade of the past is {fade}; wanted 0 to below 1")
         self.decay = fade
-        apart = max(1, round(REACH_PX / cell))
-        self.encode_x, self.encode_y = (_axis_layers(points, WIDTH, apart) for _ in range(2))
-        self.decode_x, self.decode_y = (
-            _axis_layers(WIDTH, points, apart, last=True) for _ in range(2)
-        )
+        apart = max(1, round(REACH_PX / stride))
+        self.encode_x = _axis_layers(points, WIDTH, apart)
+        self.encode_y = _axis_layers(points, WIDTH, apart)
+        self.decode_x = _axis_layers(WIDTH, points, apart, last=True)
+        self.decode_y = _axis_layers(WIDTH, points, apart, last=True)
 
     def forward(
         self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The refined heatmaps along x and y (B, N, L), and the memory (B, 2, WIDTH, L) for the next frame.
+        """Refine the heatmaps of one frame.
 
-        memory: what the frame before gave; None, as zeros, before the first.
+        Args:
+            maps_x, maps_y: (B, N, L), along x and y.
+            memory: (B, 2, WIDTH, L) of the frame before; None, as zeros, before the first frame.
+
+        Returns:
+            The refined heatmaps along x and y, and the memory for the next frame.
         """
         now = torch.stack([self.encode_x(maps_x), self.encode_y(maps_y)], 1)
         if memory is not None:
@@ -55,63 +73,85 @@ class Refinement(nn.Module):
 
 
 class RefinedNet(nn.Module):
-    """A network with an attentive1d head, which learns no more, and the refinement of its heatmaps.
-
-    Raises: RecipeError where the head is another one.
-    """
+    """A frozen network with heatmaps along axes, and the trainable refinement of its heatmaps."""
 
     def __init__(self, net: LandmarkNet, points: int, fade: float) -> None:
+        """Freeze `net` and build its refinement. Raises: RecipeError if its head is another one."""
         super().__init__()
         if not isinstance(net.head, Attentive1D):
             raise RecipeError(
-                "only heatmaps along axes are refined; set model.head = 'attentive1d' or its gaussian"
+                "only heatmaps along axes are refined; set model.head = 'attentive1d' or its "
+                "gaussian"
             )
         self.net = net.requires_grad_(False)
-        self.refine = Refinement(points, fade, net.head.cell)
+        self.refine = Refinement(points, fade, net.head.stride)
         self.size = net.size
-        self.cells = round(net.size / net.head.cell)
-        """Of a heatmap."""
+        self.cells = round(net.size / net.head.stride)
+        """Cells of a heatmap, L."""
 
     def train(self, mode: bool = True) -> "RefinedNet":
-        """As of any module, but that the network stays as it is when it predicts."""
+        """Set the mode of the refinement; the network's layers stay in evaluation mode."""
         super().train(mode)
         self.net.eval()
-        self.net.head.training = (
-            mode  # what it reads of refined heatmaps is trained as of its own: the expectation
-        )
+        # refined heatmaps are trained by their expectation, as the head's own are
+        self.net.head.training = mode
         return self
 
     def forward(self, crops: Tensor) -> HeadOutput:
-        """uint8 RGB crops (B, S, S, 3), each the first of its video -> HeadOutput."""
+        """Predict uint8 RGB crops (B, S, S, 3), each the first frame of its video."""
         return self.follow(crops, None)[0]
 
     def follow(self, crops: Tensor, memory: Tensor | None) -> tuple[HeadOutput, Tensor]:
-        """Crops of the next frame of B videos, and what was remembered before -> HeadOutput and what to remember."""
+        """Predict crops of the next frame of B videos; return the output and the new memory."""
         return self.read(self.net.normalize(crops), memory)
 
     def read(self, x: Tensor, memory: Tensor | None) -> tuple[HeadOutput, Tensor]:
-        """As `follow`, of normalized pictures (B, 3, S, S)."""
+        """Predict normalized crops (B, 3, S, S) as `follow` does."""
         return self.refined(*self.detected(x), memory)
 
     @torch.no_grad()
     def detected(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The detector's heatmaps (B, N, L) of normalized pictures (B, 3, S, S)."""
+        """Return the network's own heatmaps (B, N, L) of normalized crops (B, 3, S, S)."""
         assert isinstance(self.net.head, Attentive1D)
-        return self.net.head.heatmaps(self.net.levels(x)[0])
+        return self.net.head.maps(self.net.levels(x)[0])
 
     def refined(
         self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None
     ) -> tuple[HeadOutput, Tensor]:
-        """As `follow`, of the detector's heatmaps (B, N, L)."""
+        """Refine and decode heatmaps (B, N, L); return the output and the new memory."""
         assert isinstance(self.net.head, Attentive1D)
         refined_x, refined_y, memory = self.refine(maps_x, maps_y, memory)
         return self.net.head.read(refined_x.float(), refined_y.float()), memory
 
+    def for_export(self, int8: bool = False) -> ExportForm:
+        """Return the form to export. Raises: ExportError for int8."""
+        if int8:
+            raise ExportError(
+                "a model that remembers frames is exported in fp32 alone; leave --int8 out"
+            )
+        return _RefinedForm(copy.deepcopy(self).eval())
+
+
+class _RefinedForm(ExportForm):
+    def __init__(self, model: RefinedNet) -> None:
+        super().__init__(model.size, model.net.mean, model.net.std)
+        self.model = model
+        self.memory_shape = (2, WIDTH, model.cells)
+        self.rounding_px = rounding_px(model.net.head)
+
+    def forward(self, crops: Tensor, memory: Tensor | None = None) -> tuple[Tensor, ...]:
+        output, memory = self.model.read(self.normalize(crops), memory)
+        return output.landmarks, output.variance, memory
+
 
 def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Tensor:
-    """The memory (B, 2, W, L) at the cells of crops to which a point of the old ones comes at scale x + shift.
+    """Move a memory to the cells of new crops, with gradients, as RecurrentState.moved_to does.
 
-    scale: (B,).    shift: (B, 2).    size: side of the crops. The same as `RecurrentState.moved_to`, with gradients.
+    Args:
+        memory: (B, 2, W, L), of the old crops.
+        scale: (B,), and
+        shift: (B, 2): a point x of an old crop lies at scale x + shift in the new one.
+        size: Side of the crops, pixels.
     """
     length = memory.shape[-1]
     here = torch.arange(length, device=memory.device, dtype=torch.float32)
@@ -128,7 +168,12 @@ def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Ten
 
 
 def between(before: Tensor, now: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The scale (B,) and shift (B, 2) for `moved_memory`, by two points (B, 2, 2) as each of two crops shows them."""
+    """Return the scale (B,) and shift (B, 2) for `moved_memory`.
+
+    Args:
+        before, now: The same two points (B, 2, 2) in pixels of the old and of the new crop.
+        size: Side of the crops, pixels.
+    """
     old, new = (points[:, 1] - points[:, 0] for points in (before, now))
     # the similarity through both, as a complex number: turn and scale
     lengths = old.square().sum(-1)
@@ -144,7 +189,7 @@ def between(before: Tensor, now: Tensor, size: int) -> tuple[Tensor, Tensor]:
 def _axis_layers(
     channels_in: int, channels_out: int, apart: int, last: bool = False
 ) -> nn.Sequential:
-    """Two convolutions along an axis, their taps so many cells apart.
+    """Build two convolutions along an axis, their taps `apart` cells from each other.
 
     The last one of a decoder starts at 0, so that at first nothing is refined.
     """

@@ -70,9 +70,9 @@ def harder_nme(run: FinishedRun) -> float:
     maker = TrainingCrops([Source(faces)], recipe.scheme, net.size, padding, HARDER, 0)
     found, truth = [], []
     for draw, face in enumerate(list(range(len(faces))) * DRAWS):
-        crop, landmarks_crop = maker.make(0, draw, 0, face)
-        found.append(net(torch.from_numpy(crop[None])).landmarks[0].numpy())
-        truth.append(landmarks_crop)
+        made = maker.make(0, draw, 0, face)
+        found.append(net(torch.from_numpy(made["crops"][None])).landmarks[0].numpy())
+        truth.append(made["landmarks"])
     return float(interocular_nmes(np.stack(found), np.stack(truth), recipe.scheme).mean())
 
 

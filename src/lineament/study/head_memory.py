@@ -2,9 +2,8 @@
 
 import torch
 
-from ..models.heads.attentive_1d import AxisSettings
-from ..models.heads.heatmap import STRIDE
-from ..models.landmark_net import make_head
+from ..models.heads.output import STRIDE, HeadSettings
+from ..models.heads.registry import make_head
 from ..recipe import Recipe
 from ..schemes import scheme
 from ..training.losses import total_loss
@@ -28,9 +27,9 @@ def training_bytes(recipe: Recipe) -> float:
 def _measure(recipe: Recipe) -> tuple[float, float]:
     """Run head and losses on random features of a batch of FACES."""
     torch.manual_seed(0)
-    settings, points = recipe.model, len(scheme(recipe.scheme))
-    axes = AxisSettings(settings.length, settings.attention)
-    head = make_head(settings.head, settings.channels, points, settings.size, axes).train()
+    settings, points = recipe.landmark_net, len(scheme(recipe.scheme))
+    chosen = HeadSettings(settings.length, settings.attention)
+    head = make_head(settings.head, settings.channels, points, settings.size, chosen).train()
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -45,7 +44,10 @@ def _measure(recipe: Recipe) -> tuple[float, float]:
         output = head(features)
         truth = torch.rand(FACES, points, 2) * settings.size
         total_loss(output, truth, recipe.losses, STRIDE, recipe.sigma)
-    maps = (output.maps, output.maps_x, output.maps_y, output.heatmaps_x, output.heatmaps_y)
-    held = [part for part in maps if part is not None] or [output.heatmaps]
+    maps = (output.heatmaps, output.heatmaps_x, output.heatmaps_y)
+    logits = (output.heatmap_logits, output.heatmap_logits_x, output.heatmap_logits_y)
+    held = [part for part in maps if part is not None] or [
+        part for part in logits if part is not None
+    ]
     total = sum(part[0].numel() * part.element_size() for part in held)
     return (sum(kept.values()) - weights) / FACES, total

@@ -9,8 +9,8 @@ from typing import Any
 from ..errors import RecipeError, TrainError, did_you_mean
 from ..recipe import Recipe
 from ..recipe_file import read_recipe
-from ..training.build import as_its_start, read_trained
-from ..training.trainer import changed_keys
+from ..training.build import adopt_architecture, read_trained
+from ..training.resume import changed_keys
 from .settings import Need, Row, Study
 
 MINUTES = "minutes.json"
@@ -156,7 +156,7 @@ def is_done(run: PlannedRun) -> bool:
     if not run.checkpoint.exists():
         return False
     state = read_trained(run.checkpoint)[0]
-    recipe = as_its_start(run.recipe, run.checkpoint)
+    recipe = adopt_architecture(run.recipe, run.checkpoint)
     changed = changed_keys(json.loads(state["recipe"]), recipe)
     if changed:
         raise TrainError(

@@ -12,10 +12,8 @@ import torch
 from ..atomic import atomic_path
 from ..data.mixture import Mixture
 from ..errors import LineamentError
-from ..training.distill.task import Distiller
-from ..training.prune.task import trainer_for
+from ..training.registry import task_for
 from ..training.scheduler import Run, train_together
-from ..training.temporal.task import Refiner
 from ..training.trainer import Progress, Trainer
 from .columns import column
 from .finished_run import FinishedRun
@@ -142,14 +140,7 @@ def make_trainer(
     """Return the trainer of a planned run, resumed if its folder holds a checkpoint."""
     resume = run.checkpoint.exists()
     places = run.folder, options.data_root, options.cache
-    kind: Callable[..., Trainer] = Trainer
-    if run.recipe.refine is not None:
-        kind = Refiner
-    elif run.recipe.slim is not None:
-        kind = trainer_for
-    elif run.recipe.distill is not None:
-        kind = Distiller
-    return kind(run.recipe, *places, resume=resume, note=note, read=read)
+    return Trainer(task_for(run.recipe), *places, resume=resume, note=note, read=read)
 
 
 def _keep_minutes(folder: Path, row: str, minutes: float) -> None:

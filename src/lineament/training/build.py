@@ -1,134 +1,146 @@
-"""Recipe -> network, and checkpoint -> the network it holds.
-
-Stands on torch.
-"""
+"""Networks of recipes, with their initial weights, and of checkpoints. Depends on torch."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import ModelError, RecipeError
-from ..models.heads.attentive_1d import AxisSettings
-from ..models.heads.heatmap import STRIDE
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet
-from ..recipe import Recipe
+from ..models.registry import build_network
+from ..recipe import LandmarkNetSettings, Recipe
 from ..recipe_file import make_recipe
 from ..schemes import scheme
 from .checkpoint import load_checkpoint, load_weights, student_weights
+from .freeze import check_parts, in_part
 from .layer_shapes import fit_shapes
 
 REFINEMENT = "refine."
-"""What the names of a refinement's weights begin with."""
+"""Prefix of the names of a refinement's weights."""
 
 
-def build_model(recipe: Recipe, begun: Path | None = None) -> LandmarkNet:
-    """The network of `recipe`, its new layers drawn from the recipe's seed.
+def build_model(recipe: Recipe, resume_from: Path | None = None) -> nn.Module:
+    """Return the network of `recipe`, its new layers drawn from the recipe's seed.
 
-    begun: the run's own checkpoint, which tells the sizes of a cut network's layers where there is one.
-    Raises: RecipeError where `model.pruned_from` comes without weights to start from.
+    Args:
+        resume_from: The run's own checkpoint, from which a pruned network takes its layer shapes.
+
+    Raises: RecipeError: If `model.pruned_from` comes without weights to start from.
     """
     torch.manual_seed(recipe.train.seed)
     m = recipe.model
-    imagenet = m.imagenet and not recipe.init_from
-    axes = AxisSettings(m.length, m.attention, m.decoder, recipe.sigma * STRIDE)
-    model = LandmarkNet(
-        m.backbone,
-        len(scheme(recipe.scheme)),
-        m.head,
-        m.size,
-        m.channels,
-        imagenet,
-        m.architecture,
-        axes,
-    )
     if m.pruned_from and not recipe.init_from:
         raise RecipeError(
-            f"model.pruned_from is {m.pruned_from!r} without init_from: layers of other sizes have no weights; set init_from too"
+            f"model.pruned_from is {m.pruned_from!r} without init_from: layers of other sizes have "
+            "no weights; set init_from too"
         )
+    other_weights = recipe.init_from or "backbone" in recipe.init_parts
+    model: nn.Module = build_network(recipe.with_model(imagenet=m.imagenet and not other_weights))
     if m.pruned_from:
-        fit_shapes(model, load_weights(begun or Path(m.pruned_from)))
+        fit_shapes(model, load_weights(resume_from or Path(m.pruned_from)))
     return model
 
 
-def as_its_start(recipe: Recipe, begun: Path | None = None) -> Recipe:
-    """`recipe` with the layout or the cut of the slimmed network it starts from, where it names none itself.
+def adopt_architecture(recipe: Recipe, resume_from: Path | None = None) -> Recipe:
+    """Return `recipe` with the architecture of the slimmed network it starts from.
 
-    begun: the run's own checkpoint, which tells that where there is one; what it started from may be gone.
+    A recipe that names an architecture keeps it.
+
+    Args:
+        resume_from: The run's own checkpoint, read instead of `init_from`, which may be gone.
     """
-    source, m = begun or Path(recipe.init_from), recipe.model
-    if (
-        not recipe.init_from
-        or source.suffix != ".pt"
-        or not source.is_file()
-        or m.architecture
-        or m.pruned_from
-    ):
+    source, m = resume_from or Path(recipe.init_from), recipe.model
+    if not recipe.init_from or source.suffix != ".pt" or not source.is_file():
         return recipe
-    given = read_trained(source)[1].model
+    if not isinstance(m, LandmarkNetSettings):
+        return recipe
+    if m.architecture or m.pruned_from:
+        return recipe
+    given = read_trained(source)[1].landmark_net
     if given.backbone != m.backbone or not (given.architecture or given.pruned_from):
         return recipe
-    update = {
-        "architecture": given.architecture,
-        "pruned_from": recipe.init_from if given.pruned_from else "",
-    }
-    return recipe.model_copy(update={"model": m.model_copy(update=update)})
+    pruned_from = recipe.init_from if given.pruned_from else ""
+    return recipe.with_model(architecture=given.architecture, pruned_from=pruned_from)
 
 
-def start_from(model: nn.Module, recipe: Recipe) -> None:
-    """Fills `model` with the weights that `recipe` starts from; layers of a head that do not fit stay as they are.
+def load_initial_weights(model: nn.Module, recipe: Recipe) -> None:
+    """Fill `model` with the weights of `init_from`, then its parts with those of `init_parts`.
 
-    So does the whole head where the checkpoint has one of another kind or scheme: what it says would mislead. Of a
-    scheme that joins the recipe's with others, the recipe's points are taken.
-    Raises: ModelError where the file is no such thing, or layers before the head do not fit.
+    Layers of a head that do not fit keep their random weights, and so does a whole head of another
+    kind or scheme, which would mislead. Of a scheme that joins the recipe's with others, the
+    recipe's points are taken.
+
+    Raises: ModelError: If a file holds no weights, or layers before the head do not fit.
     """
+    if recipe.init_from:
+        _load_network(model, recipe)
+    for part, file in recipe.init_parts.items():
+        _load_part(model, part, Path(file))
+
+
+def _load_network(model: nn.Module, recipe: Recipe) -> None:
     path = Path(recipe.init_from)
     weights, own = load_weights(path), model.state_dict()
     if path.suffix != ".safetensors":
         given = read_trained(path)[1]
         joined = scheme(given.scheme).heads
-        if given.model.head == recipe.model.head and recipe.scheme in joined:
+        same_head = _head(given) == _head(recipe)
+        if same_head and recipe.scheme in joined:
             weights = _points_of_head(weights, len(scheme(given.scheme)), joined[recipe.scheme])
-        elif (given.model.head, given.scheme) != (recipe.model.head, recipe.scheme):
-            weights = {key: value for key, value in weights.items() if not key.startswith("head.")}
-    fitting = {
-        key: weights[key] for key in own if key in weights and weights[key].shape == own[key].shape
-    }
-    misfit = [key for key in own if key not in fitting and not key.startswith("head.")]
-    if misfit:
-        told = tuple(weights[misfit[0]].shape) if misfit[0] in weights else "absent"
-        raise ModelError(
-            f"{path}: {misfit[0]} is {told}, the recipe's model has {tuple(own[misfit[0]].shape)}; "
-            "give the recipe the backbone and channels that the weights were trained with"
-        )
+        elif not same_head or given.scheme != recipe.scheme:
+            weights = {key: value for key, value in weights.items() if not in_part(key, "head")}
+    fitting = {}
+    for key, value in own.items():
+        if key in weights and weights[key].shape == value.shape:
+            fitting[key] = weights[key]
+        elif not in_part(key, "head"):
+            raise _misfit(path, key, weights.get(key), value, "backbone and channels")
     model.load_state_dict(own | fitting)
 
 
+def _head(recipe: Recipe) -> str:
+    """Return the kind of head, or of model if its settings name no head."""
+    return str(getattr(recipe.model, "head", recipe.kind))
+
+
+def _load_part(model: nn.Module, part: str, path: Path) -> None:
+    weights, own = load_weights(path), model.state_dict()
+    check_parts([part], own, "init_parts")
+    chosen = {}
+    for key, value in own.items():
+        if not in_part(key, part):
+            continue
+        if key not in weights or weights[key].shape != value.shape:
+            raise _misfit(path, key, weights.get(key), value, part)
+        chosen[key] = weights[key]
+    model.load_state_dict(own | chosen)
+
+
+def _misfit(path: Path, key: str, given: Tensor | None, own: Tensor, parts: str) -> ModelError:
+    shape = "absent" if given is None else tuple(given.shape)
+    return ModelError(
+        f"{path}: {key} is {shape}, the recipe's model has {tuple(own.shape)}; "
+        f"give the recipe the {parts} that the weights were trained with"
+    )
+
+
 def _points_of_head(weights: dict[str, Any], count: int, points: tuple[int, ...]) -> dict[str, Any]:
-    """Return `weights`, where head layers with a row per point, `count` in all, keep the rows of `points`."""
+    """Return `weights`, where head layers with a row per point, `count` in all, keep `points`."""
     kept = dict(weights)
     for key, value in weights.items():
-        if key.startswith("head.") and value.ndim and value.shape[0] == count:
+        if in_part(key, "head") and value.ndim and value.shape[0] == count:
             kept[key] = value[list(points)]
     return kept
 
 
-def _plain(recipe: Recipe) -> Recipe:
-    """`recipe` for a network whose weights come later."""
-    update = {"imagenet": False, "pruned_from": ""}
-    return recipe.model_copy(
-        update={"model": recipe.model.model_copy(update=update), "init_from": ""}
-    )
-
-
 def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
-    """What a checkpoint holds, and the recipe it was trained by.    Raises: ModelError, RecipeError."""
+    """Return the state in a checkpoint and its recipe.    Raises: ModelError, RecipeError."""
     state = load_checkpoint(checkpoint)
     try:
-        told, average = json.loads(state["recipe"]), state["average"]
+        values, average = json.loads(state["recipe"]), state["average"]
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{checkpoint}: no checkpoint of `lineament train` ({error}); give one that it wrote"
@@ -137,33 +149,40 @@ def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
         raise ModelError(
             f"{checkpoint}: holds no weights; give a checkpoint that `lineament train` wrote"
         )
-    return state, make_recipe(told, str(checkpoint))
+    return state, make_recipe(values, str(checkpoint))
 
 
-def load_any(checkpoint: Path) -> tuple[LandmarkNet | RefinedNet, Recipe]:
-    """The averaged network of a checkpoint, ready to predict, and its recipe; a tracker's with its refinement."""
+def load_any(checkpoint: Path) -> tuple[Any, Recipe]:
+    """Return the averaged network of a checkpoint, ready to predict, and its recipe.
+
+    Raises: ModelError, RecipeError.
+    """
     state, recipe = read_trained(checkpoint)
     weights = student_weights(state["average"])
-    net = build_model(_plain(recipe))
-    model: LandmarkNet | RefinedNet = net
-    if recipe.refine is not None and any(key.startswith(REFINEMENT) for key in weights):
-        model = RefinedNet(net, len(scheme(recipe.scheme)), recipe.refine.decay)
+    if any(key.startswith(REFINEMENT) for key in weights):
+        recipe = recipe.with_model(kind="refined-net")  # which earlier checkpoints do not state
+    plain = recipe.with_model(imagenet=False, pruned_from="")
+    model = build_model(plain.model_copy(update={"init_from": ""}))
     try:
         if recipe.model.pruned_from:
             fit_shapes(model, weights)
         model.load_state_dict(weights)
     except (RuntimeError, KeyError, AttributeError) as error:
         raise ModelError(
-            f"{checkpoint}: its weights are not of its recipe's model; train again"
+            f"{checkpoint}: its weights do not fit its recipe's model; train again"
         ) from error
     return model.eval(), recipe
 
 
 def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:
-    """As `load_any`, of a network without a memory.    Raises: ModelError for a tracker."""
+    """Return the averaged network of a checkpoint that carries no state from frame to frame.
+
+    Raises: ModelError: If it does, as trackers do.
+    """
     model, recipe = load_any(checkpoint)
     if isinstance(model, RefinedNet):
         raise ModelError(
-            f"{checkpoint}: a tracker, which remembers frames; give the checkpoint of its detector"
+            f"{checkpoint}: a tracker, which carries state from frame to frame; "
+            "give the checkpoint of its detector"
         )
     return model, recipe

@@ -1,6 +1,6 @@
-"""Checkpoints: weights, averaged weights, optimizer, counters and recipe in one file, written whole or not at all.
+"""Checkpoints: weights, averaged weights, optimizer, counters and recipe in one file.
 
-Stands on torch; files load without unpickling code (`weights_only=True`).
+Depends on torch; files are written atomically and load without unpickling code.
 """
 
 from pathlib import Path
@@ -10,18 +10,24 @@ import torch
 from torch import Tensor
 
 from ..atomic import atomic_path
-from ..errors import ModelError, missing_extra
+from ..errors import ModelError
+
+FIRST_STUDENT = "students.0."
+"""Prefix of the names of the first student's weights."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes `state` (tensors, numbers, texts, lists and dicts of them) to `path`, atomically."""
+    """Write `state` (tensors, numbers, strings, lists and dicts of them) to `path`, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as beside:
-        torch.save(state, beside)
+    with atomic_path(path) as partial:
+        torch.save(state, partial)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The state that `save_checkpoint` wrote.    Raises: ModelError where the file is missing, foreign or broken."""
+    """Return the state that `save_checkpoint` wrote.
+
+    Raises: ModelError: If the file is missing, foreign or broken.
+    """
     if not path.is_file():
         raise ModelError(f"no checkpoint at {path}; wanted a file written by `lineament train`")
     try:
@@ -37,30 +43,25 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-FIRST_STUDENT = "students.0."
-
-
 def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a network on its own: of students that learnt together, the first one's."""
-    first = {
-        k.removeprefix(FIRST_STUDENT): value
-        for k, value in state.items()
-        if k.startswith(FIRST_STUDENT)
-    }
+    """Return the weights of a single network: of distilled students, those of the first one."""
+    first = {}
+    for key, value in state.items():
+        if key.startswith(FIRST_STUDENT):
+            first[key.removeprefix(FIRST_STUDENT)] = value
     return first or dict(state)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """The weights in a .safetensors file, or the averaged ones in a checkpoint.
+    """Return the weights in a .safetensors file, or the averaged ones in a checkpoint.
 
-    Raises: ModelError where the file is missing, foreign or broken; ExtraError where safetensors is not installed.
+    Raises:
+        ModelError: If the file is missing, foreign or broken.
     """
     if path.suffix != ".safetensors":
         return student_weights(load_checkpoint(path)["average"])
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise missing_extra("safetensors", "train") from error
+    from safetensors.torch import load_file
+
     try:
         return dict(load_file(path))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The curves of a training as a picture: loss and validation error by step, from its log.csv."""
+"""Plot of a training: loss and validation error by step, from its log.csv."""
 
 import csv
 from pathlib import Path
@@ -7,16 +7,20 @@ from typing import Any
 from ..atomic import atomic_path
 from ..errors import TrainError, missing_extra
 
+Curve = list[tuple[int, float]]
+"""Values by step."""
+NME_AXIS = "NME, % of the interocular distance"
 
-def read_log(path: Path) -> tuple[list[tuple[int, float]], dict[str, list[tuple[int, float]]]]:
-    """(step, total loss) of every row of a log.csv, and (step, NME) of every validation by data set.
 
-    Raises: TrainError where there is no such log.
+def read_log(path: Path) -> tuple[Curve, dict[str, Curve]]:
+    """Return the total loss in every row of a log.csv, and the validation results by data set.
+
+    Raises: TrainError: If there is no such log.
     """
     if not path.is_file():
         raise TrainError(f"no log at {path}; wanted the log.csv of a training")
-    losses: list[tuple[int, float]] = []
-    errors: dict[str, list[tuple[int, float]]] = {}
+    losses: Curve = []
+    errors: dict[str, Curve] = {}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             step = int(row["step"])
@@ -27,29 +31,27 @@ def read_log(path: Path) -> tuple[list[tuple[int, float]], dict[str, list[tuple[
     return losses, errors
 
 
-def draw_curves(folder: Path) -> Path:
-    """The path of `folder`/curves.png, drawn from `folder`/log.csv.
+def draw_curves(folder: Path, metric: str = "nme") -> Path:
+    """Draw `folder`/log.csv, with results of the task's `metric`, into `folder`/curves.png.
 
-    Raises: TrainError where there is no log, ExtraError where matplotlib is not installed.
+    Returns:
+        Path of the image.
+
+    Raises:
+        TrainError: If there is no log.
+        ExtraError: If matplotlib is not installed.
     """
     losses, errors = read_log(folder / "log.csv")
     figure = new_figure(9, 4)
     left, right = figure.subplots(1, 2)
-    left.plot([step for step, _ in losses], [loss for _, loss in losses], color="tab:gray")
+    left.plot(*zip(*losses, strict=True), color="tab:gray")
     left.set(xlabel="step", ylabel="loss", title="training loss")
-    for name, points in errors.items():
-        steps, values = zip(*points, strict=True)
-        right.plot(
-            steps,
-            [100 * value for value in values],
-            marker=".",
-            label=f"{name} ({100 * values[-1]:.2f} %)",
-        )
-    right.set(
-        xlabel="step",
-        ylabel="NME, % of the interocular distance",
-        title="validation, averaged weights",
-    )
+    scale, unit, axis = (100, " %", NME_AXIS) if metric == "nme" else (1, "", "result")
+    for name, curve in errors.items():
+        steps, values = zip(*curve, strict=True)
+        scaled = [scale * value for value in values]
+        right.plot(steps, scaled, marker=".", label=f"{name} ({scaled[-1]:.2f}{unit})")
+    right.set(xlabel="step", ylabel=axis, title="validation, averaged weights")
     if errors:
         right.legend()
     path = folder / "curves.png"
@@ -58,7 +60,7 @@ def draw_curves(folder: Path) -> Path:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure of so many inches.    Raises: ExtraError where matplotlib is not installed."""
+    """Return an empty figure; sizes in inches.    Raises: ExtraError: Without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -67,6 +69,6 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Writes `figure` to `path` as PNG, whole or not at all."""
-    with atomic_path(path) as beside:
-        figure.savefig(beside, format="png", dpi=120)
+    """Write `figure` to `path` as PNG, atomically."""
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)

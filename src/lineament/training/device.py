@@ -1,23 +1,24 @@
-"""Where a training computes, and a step of it as a CUDA graph.
-
-Stands on torch.
-"""
+"""The device of a training, and its steps as CUDA graphs. Depends on torch."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
 from ..errors import RecipeError
+from .batch import Batch
 
 EAGER_STEPS = 2
-"""So often a kind of step runs as it is written before it becomes a graph: kernels are chosen and states made then."""
+"""Steps per key before its graph: kernels are chosen and optimizer states are made in them."""
 
 
 def find_device(wanted: str) -> torch.device:
-    """The device that train.device means here.    Raises: RecipeError for a GPU that is not there."""
+    """Return the device that train.device means here.
+
+    Raises: RecipeError: If a GPU is wanted and absent.
+    """
     has_gpu = torch.cuda.is_available()
     if wanted == "cuda" and not has_gpu:
         raise RecipeError(
@@ -27,65 +28,79 @@ def find_device(wanted: str) -> torch.device:
 
 
 class Place:
-    """The device of one training and, on a GPU, a stream of its own there, so that several trainings run beside.
-
-    wanted: as train.device.    Raises: RecipeError for a GPU that is not there.
-    """
+    """The device of one training and its own stream on a GPU, so that trainings run in parallel."""
 
     def __init__(self, wanted: str) -> None:
         self.device = find_device(wanted)
         self.on_gpu = self.device.type == "cuda"
-        self.stream = torch.cuda.Stream(self.device) if self.on_gpu else None  # type: ignore[no-untyped-call]
-        if self.stream is not None:
+        self.stream: torch.cuda.Stream | None = None
+        if self.on_gpu:
+            self.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
             self.stream.wait_stream(torch.cuda.current_stream(self.device))
 
     def here(self) -> AbstractContextManager[object]:
-        """Within it, what is asked of the device is done in order, on its stream."""
+        """Return a context in which the device works in order, on this stream."""
         return nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
 
 
-class Captured:
-    """Steps as CUDA graphs, one for each kind: all kernels of a step start at one call.
+Graph = tuple[torch.cuda.CUDAGraph, Tensor, Batch, Tensor]
 
-    Small networks have a thousand kernels of a few microseconds, which take longer to start than to run.
-    step: tensors on the device -> one tensor. It may use no number that changes from step to step but through them, and
-    may not wait for the device.
+
+class Captured:
+    """Steps as CUDA graphs, one per key: all kernels of a step start with one call.
+
+    Small networks have a thousand kernels of a few microseconds, which take longer to start than to
+    run.
     """
 
-    def __init__(self, step: Callable[..., Tensor], device: torch.device) -> None:
+    def __init__(self, step: Callable[[Tensor, Batch], Tensor], device: torch.device) -> None:
+        """Args: step: Takes a count and a batch on the device, must not wait for the device, and
+        may use no other number that changes between the steps of a key.
+        """
         self.step, self.device = step, device
-        self.seen: dict[object, int] = {}
-        self.graphs: dict[object, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor] | None] = {}
+        self.runs: dict[object, int] = {}
+        self.graphs: dict[object, Graph | None] = {}
 
-    def __call__(self, kind: object, inputs: Sequence[Tensor]) -> Tensor:
-        """What the step gives for `inputs`, of the same shapes at every step of a `kind`; overwritten by the next."""
-        self.seen[kind] = self.seen.get(kind, 0) + 1
-        if self.seen[kind] <= EAGER_STEPS:
-            return self.step(*(given.to(self.device, non_blocking=True) for given in inputs))
-        if kind not in self.graphs:
-            self.graphs[kind] = self._capture(inputs)
-        captured = self.graphs[kind]
+    def __call__(self, key: object, count: Tensor, batch: Batch) -> Tensor:
+        """Return the output of the step; the next call overwrites it.
+
+        Args:
+            key: Differs for steps that run other operations; shapes are fixed per key.
+            count: First input, ().
+            batch: Second input.
+        """
+        self.runs[key] = self.runs.get(key, 0) + 1
+        if self.runs[key] <= EAGER_STEPS:
+            return self._eager(count, batch)
+        if key not in self.graphs:
+            self.graphs[key] = self._capture(count, batch)
+        captured = self.graphs[key]
         if captured is None:
-            return self.step(*(given.to(self.device, non_blocking=True) for given in inputs))
-        graph, own, output = captured
-        for mine, given in zip(own, inputs, strict=True):
-            mine.copy_(given, non_blocking=True)
+            return self._eager(count, batch)
+        graph, own_count, own_batch, output = captured
+        own_count.copy_(count, non_blocking=True)
+        given = batch.tensors()
+        for name, own in own_batch.tensors().items():
+            own.copy_(given[name], non_blocking=True)
         graph.replay()
         return output
 
-    def _capture(
-        self, inputs: Sequence[Tensor]
-    ) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor] | None:
-        own = [torch.empty_like(given, device=self.device) for given in inputs]
+    def _eager(self, count: Tensor, batch: Batch) -> Tensor:
+        return self.step(count.to(self.device, non_blocking=True), batch.to(self.device))
+
+    def _capture(self, count: Tensor, batch: Batch) -> Graph | None:
+        own_count = torch.empty_like(count, device=self.device)
+        own_batch = batch.map(lambda tensor: torch.empty_like(tensor, device=self.device))
         graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.current_stream(self.device)
-        # other threads, those that pin memory for batches, may go on
+        # thread_local: the threads that pin memory for batches may continue
         try:
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-                output = self.step(*own)
-        except RuntimeError as error:  # of something that a graph cannot hold
+                output = self.step(own_count, own_batch)
+        except RuntimeError as error:  # an operation that a graph cannot hold
             warnings.warn(
-                f"the steps of this training run as written, which is slower: {error}", stacklevel=2
+                f"the steps of this training do not run as a CUDA graph, which is slower: {error}",
+                stacklevel=2,
             )
             return None
-        return graph, own, output
+        return graph, own_count, own_batch, output

@@ -1,33 +1,27 @@
-"""A network with other numbers of channels: the shapes of its layers are those of given weights.
+"""Layers of a network resized to the channels of given weights. Depends on torch."""
 
-Stands on torch.
-"""
-
-import torch
 from torch import Tensor, nn
+
+RESIZED = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
 
 
 def fit_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Gives the convolutions and norms of `model` the channels that the weights `state` have; new numbers are 0.
+    """Give the convolutions and norms of `model` the channels of the weights `state`.
 
-    For weights of a network of the same kind that was slimmed.
+    The weights are those of a slimmed network of the same kind; resized layers are filled with 0.
     """
     for name, module in model.named_modules():
         weight = state.get(f"{name}.weight")
-        if weight is None or not isinstance(
-            module, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d
-        ):
+        if weight is None or not isinstance(module, RESIZED):
             continue
-        assert isinstance(module.weight, Tensor)
         if weight.shape == module.weight.shape:
             continue
-        for key, own in [
-            *module.named_parameters(recurse=False),
-            *module.named_buffers(recurse=False),
-        ]:
-            shape = state[f"{name}.{key}"].shape
-            fresh = torch.zeros(shape, dtype=own.dtype)
-            setattr(module, key, nn.Parameter(fresh) if isinstance(own, nn.Parameter) else fresh)
+        own = dict(module.named_parameters(recurse=False))
+        for key, parameter in own.items():
+            zeros = parameter.new_zeros(state[f"{name}.{key}"].shape)
+            setattr(module, key, nn.Parameter(zeros))
+        for key, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, key, buffer.new_zeros(state[f"{name}.{key}"].shape))
         _count_channels(module, weight)
 
 

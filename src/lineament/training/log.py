@@ -1,23 +1,27 @@
-"""The log of a training: a CSV file that any tool reads, and TensorBoard where it is installed."""
+"""Log of a training: a CSV file, and TensorBoard if it is installed."""
 
 import csv
+import time
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ..atomic import atomic_path
+from ..recipe import TrainSettings
 
 
 class TrainLog:
-    """Appends to `folder`/log.csv; rows after `step`, left by a killed run, are dropped first."""
+    """Append to `folder`/log.csv; rows after `step`, left by a killed run, are dropped first."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, metric: str = "nme") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / "log.csv"
+        self.path, self.metric = folder / "log.csv", metric
         kept = [row for row in self._rows() if int(row["step"]) <= step] if step else []
         self.fields = list(kept[0]) if kept else []
         if kept:
-            with atomic_path(self.path) as beside:
-                self._write(beside, kept, "w")
+            with atomic_path(self.path) as partial:
+                self._write(partial, kept, "w")
         else:
             self.path.unlink(missing_ok=True)
         self.board = _tensorboard(folder, step)
@@ -26,8 +30,8 @@ class TrainLog:
         if not self.path.exists():
             return []
         text = self.path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]  # a kill may have cut the last row
-        return list(csv.DictReader(whole.splitlines()))
+        complete = text[: text.rfind("\n") + 1]  # a killed run may have broken off in its last row
+        return list(csv.DictReader(complete.splitlines()))
 
     def _write(self, path: Path, rows: list[dict[str, Any]], mode: str) -> None:
         with path.open(mode, newline="", encoding="utf-8") as file:
@@ -46,27 +50,22 @@ class TrainLog:
         speed: float,
         validation: dict[str, float] | None,
     ) -> None:
-        """One row; `validation`: NME by data set, as fractions, or None."""
-        scalars = {f"loss_{name}": value for name, value in losses.items()} | {
-            "lr": lr,
-            "faces_per_second": speed,
-        }
-        nmes = {f"nme_{name}": value for name, value in (validation or {}).items()}
+        """Write a row, with the validation results by name if there are any."""
+        scalars = {f"loss_{name}": value for name, value in losses.items()}
+        scalars |= {"lr": lr, "faces_per_second": speed}
+        results = {f"{self.metric}_{name}": value for name, value in (validation or {}).items()}
         rounded = {name: f"{value:.6g}" for name, value in scalars.items()}
-        # one column for all data sets, so that the header is whole from the first row on
-        row = {
-            "step": step,
-            **rounded,
-            "validation": " ".join(f"{k}={v:.6f}" for k, v in nmes.items()),
-        }
+        # one column for all results, so that the header is complete from the first row on
+        text = " ".join(f"{name}={value:.6f}" for name, value in results.items())
+        row = {"step": step, **rounded, "validation": text}
         self.fields = self.fields or list(row)
         self._write(self.path, [row], "a")
         if self.board:
-            for name, value in (scalars | nmes).items():
+            for name, value in (scalars | results).items():
                 self.board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Ends the TensorBoard file."""
+        """End the TensorBoard file."""
         if self.board:
             self.board.close()
 
@@ -77,3 +76,33 @@ def _tensorboard(folder: Path, step: int) -> Any:
     except ImportError:
         return None
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+
+class Meter:
+    """Mean losses and speed since the last row of the log."""
+
+    def __init__(self, step: int) -> None:
+        self.losses: Tensor | None = None
+        """Their sum since the last row."""
+        self._first = step
+        self._started = time.monotonic()
+        self.restart(step)
+
+    def restart(self, step: int) -> None:
+        """Begin the next row after `step`."""
+        self.losses, self._last, self._since = None, step, time.monotonic()
+
+    def add(self, losses: Tensor) -> None:
+        """Add the losses of a step."""
+        self.losses = losses.double() if self.losses is None else self.losses + losses.double()
+
+    def mean(self, step: int) -> Tensor:
+        """Return the mean of the losses since the last row."""
+        assert self.losses is not None
+        return self.losses / (step - self._last)
+
+    def speed(self, step: int, train: TrainSettings) -> tuple[float, float]:
+        """Return the faces per second since the last row, and the seconds left."""
+        now = time.monotonic()
+        speed = train.batch * (step - self._last) / max(now - self._since, 1e-9)
+        return speed, (train.steps - step) * (now - self._started) / (step - self._first)

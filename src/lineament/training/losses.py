@@ -1,6 +1,7 @@
-"""Losses of landmarks: each takes HeadOutput and the truth and counts only the points that are annotated.
+"""Losses of landmarks: each compares a HeadOutput with the annotation, (B, N) per point.
 
-Stands on torch.
+Depends on torch. All take landmarks in pixels of the crop, and `stride`, crop pixels per cell of a
+usual 2D map, as their unit of length, in which `sigma` is given too.
 """
 
 import math
@@ -11,47 +12,50 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import RecipeError, did_you_mean
-from ..models.heads.heatmap import HeadOutput
+from ..models.heads.output import HeadOutput
 from .targets import gaussian_1d, gaussian_2d
 
 
 def present(landmarks: Tensor) -> Tensor:
-    """(B, N) bool: which of the `landmarks` (B, N, 2) are annotated, that is, not nan."""
+    """Return which of `landmarks` (..., N, 2) are annotated, i.e. not nan, (..., N)."""
     return torch.isfinite(landmarks).all(-1)
 
 
 def mean_present(values: Tensor, mask: Tensor, count: int | Tensor | None = None) -> Tensor:
-    """The mean of `values` (B, N) over the points of `mask`; 0 where there is none.    count: divides instead."""
+    """Return the sum of `values` where `mask`, divided by `count` or else by the mask's size."""
     count = mask.sum() if count is None else count
-    return torch.where(mask, values, 0.0).sum() / (
-        count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
-    )
+    at_least_1 = count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
+    return torch.where(mask, values, 0.0).sum() / at_least_1
 
 
 def cross_entropy_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """(B, N): cross-entropy between the softmax of each heatmap and a Gaussian around the truth."""
-    heatmaps = _need(raw.heatmaps, "cross_entropy", "heatmap2d")
+    """Return the cross-entropy between the softmax of each heatmap and a Gaussian."""
+    heatmaps = _need(raw.heatmap_logits, "cross_entropy", "heatmap2d")
     target = _target_2d(raw, heatmaps, landmarks, stride * sigma)
     return -(target * heatmaps.flatten(2).log_softmax(-1).view_as(heatmaps)).sum((-2, -1))
 
 
 def _target_2d(raw: HeadOutput, heatmaps: Tensor, landmarks: Tensor, sigma_px: float) -> Tensor:
-    """The distributions that `heatmaps` (B, N, h, w) of a head are to be."""
-    return gaussian_2d(
-        landmarks, heatmaps.shape[-2], heatmaps.shape[-1], raw.stride, sigma_px / raw.stride
-    )
+    """Return the target distributions (B, N, h, w) of `heatmaps`."""
+    height, width = heatmaps.shape[-2:]
+    return gaussian_2d(landmarks, height, width, raw.stride, sigma_px / raw.stride)
+
+
+def _peaks_2d(raw: HeadOutput, maps: Tensor, landmarks: Tensor, sigma_px: float) -> Tensor:
+    """Return the target maps (B, N, h, w) of peak 1."""
+    target = _target_2d(raw, maps, landmarks, sigma_px)
+    return target / target.amax((-2, -1), keepdim=True)
 
 
 def mse_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """(B, N): squared error between each map of a gaussian2d head and a Gaussian of height 1, integrated over it.
+    """Return the squared error of each map to a Gaussian of peak 1, integrated over the map.
 
-    The unit of length is `stride`, that of a map of the usual size, whose cells are added up; a finer map has the same
-    loss for the same error. Source: Xiao et al. 2018, section 2.
+    Cells of the usual size are added up; a finer map has the same loss for the same error.
+    Source: Xiao et al. 2018, section 2.
     """
-    heatmaps = _need(raw.maps, "mse", "gaussian2d")
-    target = _target_2d(raw, heatmaps, landmarks, stride * sigma)
-    away = (heatmaps - target / target.amax((-2, -1), keepdim=True)).square().sum((-2, -1))
-    return away * (raw.stride / stride) ** 2
+    maps = _need(raw.heatmaps, "mse", "gaussian2d")
+    squared = (maps - _peaks_2d(raw, maps, landmarks, stride * sigma)).square()
+    return squared.sum((-2, -1)) * (raw.stride / stride) ** 2
 
 
 def adaptive_wing(
@@ -63,68 +67,64 @@ def adaptive_wing(
     theta: float = 0.5,
     alpha: float = 2.1,
 ) -> Tensor:
-    """(B, N): adaptive wing loss between each map of a gaussian2d head and a Gaussian of height 1, averaged.
+    """Return the adaptive wing loss of each map to a Gaussian of peak 1, averaged over the map.
 
     Source: Wang et al. 2019, eq. 3, with epsilon = 1.
     """
-    heatmaps = _need(raw.maps, "adaptive_wing", "gaussian2d")
-    target = _target_2d(raw, heatmaps, landmarks, stride * sigma)
-    target = target / target.amax((-2, -1), keepdim=True)
+    maps = _need(raw.heatmaps, "adaptive_wing", "gaussian2d")
+    target = _peaks_2d(raw, maps, landmarks, stride * sigma)
     power = alpha - target
-    delta = (heatmaps - target).abs()
+    delta = (maps - target).abs()
     slope = omega / (1 + theta**power) * power * theta ** (power - 1)
     offset = theta * slope - omega * torch.log1p(theta**power)
-    return torch.where(
-        delta < theta, omega * torch.log1p(delta**power), slope * delta - offset
-    ).mean((-2, -1))
+    near = omega * torch.log1p(delta**power)
+    return torch.where(delta < theta, near, slope * delta - offset).mean((-2, -1))
 
 
 def cross_entropy_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """(B, N): cross-entropy along x and y to Gaussians around the truth, averaged; `stride`, in which `sigma` is given,
-    is that of a 2D map.
+    """Return the cross-entropy to Gaussians along x and y, averaged.
 
     Source: Li et al. 2022 (SimCC), section 3.2.
     """
-    total: Tensor | float = 0.0
-    for logits, positions in (
-        (raw.heatmaps_x, landmarks[..., 0]),
-        (raw.heatmaps_y, landmarks[..., 1]),
-    ):
-        logits = _need(logits, "cross_entropy_1d", "attentive1d")
-        target = gaussian_1d(positions, logits.shape[-1], raw.cell, sigma * stride / raw.cell)
+    total = torch.zeros_like(landmarks[..., 0])
+    for axis, given in enumerate((raw.heatmap_logits_x, raw.heatmap_logits_y)):
+        logits = _need(given, "cross_entropy_1d", "attentive1d")
+        target = _target_1d(raw, logits, landmarks[..., axis], stride * sigma)
         total = total - (target * logits.log_softmax(-1)).sum(-1) / 2
-    return total  # type: ignore[return-value]
+    return total
+
+
+def _target_1d(raw: HeadOutput, maps: Tensor, positions: Tensor, sigma_px: float) -> Tensor:
+    """Return the target distributions (B, N, L) of `maps` along one axis."""
+    return gaussian_1d(positions, maps.shape[-1], raw.stride, sigma_px / raw.stride)
 
 
 def mse_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """(B, N): squared error between the maps along x and y and Gaussians of height 1, integrated over both.
+    """Return the squared error to Gaussians of peak 1 along x and y, integrated over both.
 
-    The unit of length, of `sigma`, too, is `stride`, that of a 2D map: maps of any length have the same loss for the
-    same error. Source: Yin et al. 2020, eq. 11 and 12: the marginals of a Gaussian are Gaussians.
+    Maps of any length have the same loss for the same error.
+    Source: Yin et al. 2020, eq. 11 and 12: the marginals of a Gaussian are Gaussians.
     """
-    total: Tensor | float = 0.0
-    for maps, positions in ((raw.maps_x, landmarks[..., 0]), (raw.maps_y, landmarks[..., 1])):
-        maps = _need(maps, "mse_1d", "attentive1d-gaussian")
-        target = gaussian_1d(positions, maps.shape[-1], raw.cell, sigma * stride / raw.cell)
-        total = (
-            total
-            + (maps - target / target.amax(-1, keepdim=True)).square().sum(-1) * raw.cell / stride
-        )
-    return total  # type: ignore[return-value]
+    total = torch.zeros_like(landmarks[..., 0])
+    for axis, given in enumerate((raw.heatmaps_x, raw.heatmaps_y)):
+        maps = _need(given, "mse_1d", "attentive1d-gaussian")
+        target = _target_1d(raw, maps, landmarks[..., axis], stride * sigma)
+        squared = (maps - target / target.amax(-1, keepdim=True)).square()
+        total = total + squared.sum(-1) * raw.stride / stride
+    return total
 
 
 def l1(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """(B, N): absolute error of the coordinates in units of `stride`, x and y added."""
+    """Return the absolute errors of x and y, added."""
     return ((raw.landmarks - landmarks) / stride).abs().sum(-1)
 
 
 def smooth_l1(
     raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float, beta: float = 0.25
 ) -> Tensor:
-    """(B, N): smooth L1 of the coordinates in units of `stride`, quadratic below `beta`, x and y added."""
-    return F.smooth_l1_loss(
-        raw.landmarks / stride, landmarks / stride, reduction="none", beta=beta
-    ).sum(-1)
+    """Return the smooth L1 errors of x and y, quadratic below `beta`, added."""
+    pred, truth = raw.landmarks / stride, landmarks / stride
+    return F.smooth_l1_loss(pred, truth, reduction="none", beta=beta).sum(-1)
 
 
 def wing(
@@ -135,7 +135,7 @@ def wing(
     omega: float = 10,
     epsilon: float = 2,
 ) -> Tensor:
-    """(B, N): wing loss of the coordinates in pixels of the crop, x and y added.
+    """Return the wing losses of x and y, in pixels of the crop, added.
 
     Source: Feng et al. 2018, eq. 5.
     """
@@ -145,9 +145,9 @@ def wing(
 
 
 def gaussian_nll(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """(B, N): negative log likelihood of the truth under the head's own variance, in units of `stride`, x and y added.
+    """Return the negative log likelihoods of x and y under the head's own variance, added.
 
-    The gradient reaches the variance alone: coordinates are learnt by their own loss.
+    The gradient reaches the variance alone; landmarks are trained by another loss.
     """
     variance = raw.variance / stride**2 + 1e-4
     squared = ((raw.landmarks.detach() - landmarks) / stride).square().sum(-1)
@@ -176,22 +176,27 @@ def total_loss(
     sigma: float,
     count: int | Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """The weighted losses by name, and their sum as "total"; each the mean over the annotated points.
+    """Return the weighted losses by name and their sum as "total".
 
-    landmarks: (B, N, 2), pixels of the crop, nan where not annotated.
-    count: of the annotated points of a larger batch that this one is a part of; None: this one is whole.
+    Args:
+        raw: Outputs for the crops.
+        landmarks: (B, N, 2), pixels of the crop, nan where not annotated.
+        weights: Weight of each loss of LOSSES.
+        stride: Unit of length, crop pixels.
+        sigma: Width of the target Gaussian, in strides.
+        count: Annotated points that the sums are divided by; None for those of `landmarks`.
     """
     mask = present(landmarks)
     filled = torch.where(mask[..., None], landmarks, 0.0)
-    parts = {
-        name: weight * mean_present(LOSSES[name](raw, filled, stride, sigma), mask, count)
-        for name, weight in weights.items()
-    }
+    parts = {}
+    for name, weight in weights.items():
+        values = LOSSES[name](raw, filled, stride, sigma)
+        parts[name] = weight * mean_present(values, mask, count)
     return parts | {"total": torch.stack(list(parts.values())).sum()}
 
 
 def check_losses(weights: dict[str, float]) -> None:
-    """Raises: RecipeError for a loss nobody knows, a weight not above 0, or no loss at all."""
+    """Raises: RecipeError: For no loss at all, an unknown one, or a weight not above 0."""
     if not weights:
         raise RecipeError(
             "the recipe names no loss; wanted at least one of " + ", ".join(sorted(LOSSES))

@@ -1,4 +1,4 @@
-"""What the C library does with memory that is freed."""
+"""Memory that the C library keeps after it is freed."""
 
 import ctypes
 
@@ -8,10 +8,10 @@ LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Lets the process keep memory that is freed, for its next use; False where the C library has no such setting.
+    """Let the process keep freed memory for its next use; return False if that is not possible.
 
-    glibc hands large blocks back to the system, which zeroes them before they are used again: with the tensors of
-    every step a good part of a training's time on a CPU.
+    glibc returns large blocks to the system, which zeroes them before they are used again: with the
+    tensors of every step, a good part of a training's time on a CPU.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,15 +1,21 @@
-"""Several processes that train one model: what they add up is what one process has on the whole batch.
+"""Several processes that train one model and add up to one process with the global batch.
 
-Stands on torch.distributed with gloo; torch's own launcher starts the processes and names them in the environment.
+Depends on torch.distributed with gloo; torch's own launcher starts and numbers the processes.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from ..errors import RecipeError
+from ..recipe import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -21,50 +27,68 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes files."""
+        """True for the process that writes files."""
         return self.rank == 0
 
+    def check_batch(self, train: TrainSettings) -> None:
+        """Raises: RecipeError: If a batch is too small to be split over processes and passes."""
+        if train.batch < self.world * train.accumulate:
+            raise RecipeError(
+                f"train.batch is {train.batch}, less than {self.world} processes x "
+                f"{train.accumulate} accumulated batches; wanted at least one face in each: "
+                "raise train.batch"
+            )
+
     def total(self, value: Tensor) -> Tensor:
-        """The sum of `value` over the processes, in place."""
+        """Return `value`, summed over the processes in place."""
         if self.world > 1:
             dist.all_reduce(value)
         return value
 
     def sum_gradients(self, model: nn.Module) -> None:
-        """Makes every gradient of `model` the sum over the processes."""
+        """Sum every gradient of `model` over the processes, in place."""
         if self.world == 1:
             return
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         joined = self.total(torch.cat([g.reshape(-1) for g in gradients]))
-        for gradient, part in zip(
-            gradients, torch.split(joined, [g.numel() for g in gradients]), strict=True
-        ):
+        sizes = [g.numel() for g in gradients]
+        for gradient, part in zip(gradients, torch.split(joined, sizes), strict=True):
             gradient.copy_(part.view_as(gradient))
 
     def wait(self) -> None:
-        """Returns when every process has come here."""
+        """Return when every process has called this."""
         if self.world > 1:
             dist.barrier()
 
+    @contextmanager
+    def first_ahead(self) -> Iterator[None]:
+        """Run the block in the first process, then in the others, which find its files."""
+        if not self.first:
+            self.wait()
+        yield
+        if self.first:
+            self.wait()
+
 
 def join() -> Processes:
-    """This process among those that torch's launcher started; alone where it was started by hand."""
+    """Return this process among those of torch's launcher; alone if there is no launcher."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Processes()
     if not dist.is_initialized():
-        dist.init_process_group("gloo")
+        # the others wait while the first one prepares crops, clips and teacher landmarks
+        dist.init_process_group("gloo", timeout=timedelta(hours=12))
     return Processes(dist.get_rank(), dist.get_world_size())
 
 
 def leave() -> None:
-    """Undoes `join`."""
+    """Undo `join`."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 class _Total(torch.autograd.Function):
-    """The sum over the processes; so is its gradient, for every process's loss hangs on it."""
+    """Sum over the processes; every process's loss depends on it, so its gradient is summed too."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
@@ -84,9 +108,9 @@ def _total(value: Tensor) -> Tensor:
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization with the statistics of the batches of all processes together.
+    """Batch normalization with the statistics of all processes' batches together.
 
-    torch's SyncBatchNorm is the same thing for CUDA alone.
+    torch's SyncBatchNorm does the same on CUDA only.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,18 +122,18 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         centered = values - mean[:, None, None]
         variance = _total(centered.square().sum((0, 2, 3))) / count
         with torch.no_grad():
-            self._remember(mean, variance * count / (count - 1))
+            self._track(mean, variance * count / (count - 1))
         scale = self.weight * (variance + self.eps).rsqrt()
         return (centered * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
         self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
         self.running_var.lerp_(variance, self.momentum)  # type: ignore[union-attr, arg-type]
         self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
 
 
 def use_global_norms(model: nn.Module) -> None:
-    """Turns every BatchNorm2d of `model` into a GlobalBatchNorm2d, in place; names and tensors stay the same."""
+    """Turn every BatchNorm2d of `model` into a GlobalBatchNorm2d, in place; weights are kept."""
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = GlobalBatchNorm2d

@@ -1,4 +1,4 @@
-"""The learning rate by step: a linear warm-up, then a half cosine or steps."""
+"""Learning rate by step: a linear warm-up, then a half cosine or steps."""
 
 import math
 
@@ -6,7 +6,10 @@ from ..recipe import TrainSettings
 
 
 def learning_rate(train: TrainSettings, step: int) -> float:
-    """The rate at `step`, counted from 0.    Source: Loshchilov and Hutter 2017, eq. 5, without restarts."""
+    """Return the rate at `step`, counted from 0.
+
+    Source: Loshchilov and Hutter 2017, eq. 5, without restarts.
+    """
     warm = min(1.0, (step + 1) / train.warmup) if train.warmup else 1.0
     progress = step / train.steps
     if train.schedule == "cosine":

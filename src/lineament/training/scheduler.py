@@ -1,6 +1,6 @@
-"""Several trainings in one process, a step of each in turn: on a GPU, small networks run side by side.
+"""Several trainings in one process, a step of each in turn; on a GPU they run in parallel.
 
-Stands on train.py. The checkpoint and the log of each are what it gives alone; no curves are drawn.
+Checkpoint and log of each are those of the training alone; no curves are drawn.
 """
 
 import itertools
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ..data.crop_cache import cached_size
 from ..data.mixture import Mixture, read_mixture
-from ..data.training_crops import TrainingCrops
 from ..errors import TrainError
 from ..recipe import DataPart
 from .trainer import Progress, Trainer
@@ -22,112 +21,114 @@ class Run:
 
     name: str
     make: Callable[[Callable[..., Mixture]], Trainer]
-    """Makes it, given what reads its data."""
+    """Makes the trainer, whose `read` it is given."""
     needs: tuple[str, ...] = ()
-    """The runs that are to end before it begins."""
+    """Runs that must end before this one begins."""
     after: Callable[[Trainer], None] | None = None
-    """What is done when it has ended, before what needs it begins."""
+    """Called at its end, before the runs that need it begin."""
     turns: int = 1
-    """Its steps to each step of the others: more for what others wait for."""
+    """Its steps per step of the others; more for a run that others wait for."""
 
 
-Going = tuple[Run, Trainer, Iterator[int]]
+ActiveRun = tuple[Run, Trainer, Iterator[int]]
+Failed = Callable[[str, Exception], None] | None
 
 
 def train_together(
     runs: Sequence[Run],
     report: Callable[[str, Progress], None] = lambda name, progress: None,
-    failed: Callable[[str, Exception], None] | None = None,
-    between: Callable[[Mapping[str, Trainer]], bool] = lambda going: True,
+    failed: Failed = None,
+    between: Callable[[Mapping[str, Trainer]], bool] = lambda active: True,
 ) -> list[str]:
-    """Trains all `runs`, each as soon as what it needs has ended; gives the names of those that ended.
+    """Train all `runs`, each as soon as those it needs have ended.
 
-    Data sets are read once for all; runs that begin together and see the same crops share them.
-    report: takes the name of a run and where it stands.
-    failed: is told of a run that ended in an error; those that need it are left out. None: the error is raised.
-    between: called after each round with the trainings under way; where it gives False they are left as they are.
-    Raises: TrainError where a run needs what is none of the runs, or itself in the end.
+    Data sets are read once for all; runs that begin together and take the same batches share them.
+
+    Args:
+        runs: Each after those it needs.
+        report: Takes the name of a run and its progress.
+        failed: Takes the name of a run that ended in an error; those that need it are left out.
+            None raises the error.
+        between: Called after each round with the active trainings; False stops all of them.
+
+    Returns:
+        Names of the runs that ended.
+
+    Raises: TrainError: If a run is listed twice, or needs one that is not listed before it.
     """
     _check(runs)
     read = _read_once()
     waiting, done = list(runs), list[str]()
-    going: dict[str, Going] = {}
-    while waiting or going:
+    active: dict[str, ActiveRun] = {}
+    while waiting or active:
         ready = [run for run in waiting if set(run.needs) <= set(done)]
-        if not ready and not going:
-            break  # what is left needs a run that failed
+        if not ready and not active:
+            break  # the others need a run that failed
         waiting = [run for run in waiting if run not in ready]
-        going |= _begin(ready, read, report, failed)
-        for name, (run, trainer, steps) in list(going.items()):
+        active |= _begin(ready, read, report, failed)
+        for name, each in list(active.items()):
             try:
-                if (
-                    all(next(steps, None) is not None for _ in range(run.turns))
-                    and not trainer.ended
-                ):
+                if not _take_turn(*each):
                     continue
-                next(steps, None)  # what is behind the last step
-                if run.after is not None:
-                    run.after(trainer)
                 done.append(name)
             except Exception as error:
                 if failed is None:
                     raise
                 failed(name, error)
-            del going[name]
-        if not between({name: trainer for name, (_, trainer, _) in going.items()}):
+            del active[name]
+        if not between({name: trainer for name, (_, trainer, _) in active.items()}):
             break
     return done
+
+
+def _take_turn(run: Run, trainer: Trainer, steps: Iterator[int]) -> bool:
+    """Do the steps of one round; return whether the run has ended."""
+    for _ in range(run.turns):
+        if next(steps, None) is None or trainer.ended:
+            next(steps, None)  # closes the log
+            if run.after is not None:
+                run.after(trainer)
+            return True
+    return False
 
 
 def _begin(
     runs: Sequence[Run],
     read: Callable[..., Mixture],
     report: Callable[[str, Progress], None],
-    failed: Callable[[str, Exception], None] | None,
-) -> dict[str, Going]:
-    """The trainings of `runs` at their first step, with shared batches."""
-    made: list[tuple[Run, Trainer]] = []
+    failed: Failed,
+) -> dict[str, ActiveRun]:
+    """Return `runs` before their first step, grouped by the batches they share."""
+    groups: dict[object, list[tuple[Run, Trainer]]] = {}
     for run in runs:
         try:
-            made.append((run, run.make(read)))
+            trainer = run.make(read)
         except Exception as error:
             if failed is None:
                 raise
             failed(run.name, error)
-    groups: dict[object, list[tuple[Run, Trainer]]] = {}
-    for run, trainer in made:
-        groups.setdefault((_crops_key(trainer), run.turns), []).append((run, trainer))
-    going: dict[str, Going] = {}
+            continue
+        groups.setdefault((_batches_key(trainer), run.turns), []).append((run, trainer))
+    active: dict[str, ActiveRun] = {}
     for group in groups.values():
         copies = itertools.tee(group[0][1].batches(), len(group))
         for (run, trainer), batches in zip(group, copies, strict=True):
-            steps = trainer.steps(_named(report, run.name), batches)
-            going[run.name] = (run, trainer, steps)
-    return going
+            active[run.name] = run, trainer, trainer.steps(_named(report, run.name), batches)
+    return active
 
 
 def _named(report: Callable[[str, Progress], None], name: str) -> Callable[[Progress], None]:
     return lambda progress: report(name, progress)
 
 
-def _crops_key(trainer: Trainer) -> object:
-    """Equal for trainings that see the same crops in the same order."""
-    crops, train = trainer.crops, trainer.recipe.train
-    if not isinstance(crops, TrainingCrops):
-        return id(trainer)
-    cut = (
-        tuple(map(id, crops.sources)),
-        tuple(crops.mirror),
-        crops.size,
-        crops.padding,
-        crops.settings,
-        crops.seed,
-    )
-    return (*cut, train.batch, train.accumulate, train.steps, trainer.step)
+def _batches_key(trainer: Trainer) -> object:
+    """Return a value that is equal for trainings that take the same batches."""
+    train = trainer.recipe.train
+    return trainer.samples.key(), train.batch, train.accumulate, train.steps, trainer.step
 
 
 def _read_once() -> Callable[..., Mixture]:
-    """read_mixture, but what it gave is given again for the same arguments."""
+    """Return a read_mixture that keeps what it read for the same arguments."""
     known: dict[object, Mixture] = {}
 
     def read(
@@ -151,10 +152,10 @@ def _check(runs: Sequence[Run]) -> None:
     for run in runs:
         absent = [name for name in run.needs if name not in known]
         if absent or run.name in known:
-            told = (
+            fault = (
                 f"needs {absent[0]!r}, which does not come before it" if absent else "comes twice"
             )
             raise TrainError(
-                f"the run {run.name!r} {told}; list each run once, behind those it needs"
+                f"the run {run.name!r} {fault}; list each run once, after those it needs"
             )
         known.add(run.name)

@@ -1,6 +1,6 @@
-"""Landmarks -> what a head is to predict: Gaussians in two dimensions or one. The inverse of decode.py.
+"""Landmarks -> training targets of a head: Gaussians along one axis or two. Depends on torch.
 
-Stands on torch. Positions follow geometry.py: crop pixel x is heatmap position (x + 0.5) / stride - 0.5.
+Positions follow geometry.py: crop pixel x is heatmap position (x + 0.5) / stride - 0.5.
 """
 
 import torch
@@ -8,9 +8,13 @@ from torch import Tensor
 
 
 def gaussian_1d(positions: Tensor, length: int, stride: float, sigma: float) -> Tensor:
-    """Distributions (..., L) around `positions` (...), in pixels of the crop; each sums to 1.
+    """Return distributions (..., L) around `positions`; each sums to 1.
 
-    stride: crop pixels a cell.    sigma: width in cells.    A landmark beyond the crop counts at its edge.
+    Args:
+        positions: (...), pixels of the crop; those beyond it count at its edge.
+        length: L, cells.
+        stride: Crop pixels per cell.
+        sigma: Width in cells.
     """
     cells = torch.arange(length, dtype=positions.dtype, device=positions.device)
     center = ((positions + 0.5) / stride - 0.5).clamp(-0.5, length - 0.5)
@@ -19,7 +23,7 @@ def gaussian_1d(positions: Tensor, length: int, stride: float, sigma: float) -> 
 
 
 def gaussian_2d(landmarks: Tensor, height: int, width: int, stride: float, sigma: float) -> Tensor:
-    """Distributions (B, N, h, w) around `landmarks` (B, N, 2), in pixels of the crop; each sums to 1."""
+    """Return distributions (B, N, h, w) around `landmarks` (B, N, 2), pixels of the crop."""
     along_x = gaussian_1d(landmarks[..., 0], width, stride, sigma)
     along_y = gaussian_1d(landmarks[..., 1], height, stride, sigma)
     return along_y[..., :, None] * along_x[..., None, :]

@@ -1,4 +1,4 @@
-"""Decoded photos in one memory-mapped file, so that training never waits for JPEG.
+"""Decoded images in one memory-mapped file, so that training never waits for JPEG.
 
 Depends on array_cache.py.
 """
@@ -12,27 +12,22 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ...io.image import read_image
 from ..array_cache import cached_table, digest, file_state
-from .photos import Photo
 
 
-class PictureCache:
-    """The image (H, W, 3), RGB, read-only, of photo i under [i]; written once per list of photos."""
+class ImageCache:
+    """Give the image of file i, RGB (H, W, 3), read-only; written once per list of files."""
 
-    def __init__(self, folder: Path, photos: Sequence[Photo]) -> None:
-        """Open the cache, or make it: about 0.6 MB per photo.
-
-        Args:
-            folder: Where the cache is kept.
-            photos: The photos.
+    def __init__(self, folder: Path, files: Sequence[Path]) -> None:
+        """Open the cache in `folder`, or write it there: about 0.6 MB per image.
 
         Raises:
-            DataError: If there is no photo, or the cache is broken.
+            DataError: If there is no file, or the cache is broken.
             ImageError: If an image cannot be read.
         """
-        if not photos:
-            raise DataError("no photos to cache; wanted at least one")
-        key = digest([file_state(photo.image) for photo in photos])
-        self.pixels, columns = cached_table(folder / f"photos-{key}", lambda: _read(photos))
+        if not files:
+            raise DataError("no images to cache; wanted at least one")
+        key = digest([file_state(file) for file in files])
+        self.pixels, columns = cached_table(folder / f"photos-{key}", lambda: _read(files))
         self.shapes = columns["shape"]
         self.starts = np.concatenate([[0], np.cumsum(self.shapes.prod(axis=1))])
 
@@ -44,8 +39,8 @@ class PictureCache:
 
 
 def _read(
-    photos: Sequence[Photo],
+    files: Sequence[Path],
 ) -> Iterator[tuple[NDArray[np.uint8], dict[str, tuple[int, ...]]]]:
-    for photo in photos:
-        image = read_image(photo.image)
+    for file in files:
+        image = read_image(file)
         yield image.ravel(), {"shape": image.shape}

@@ -1,9 +1,9 @@
-"""Pictures for training the face detector: photos turned, scaled, put side by side and pasted over each other.
+"""Training scenes of the face detector: photos turned, scaled, tiled and pasted over each other.
 
-Boxes are fitted anew after turning: from the landmarks where a photo has them, else from the ellipse in the box.
+Boxes are fitted again after turning, to the landmarks or else to the ellipse that filled the box.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -19,42 +19,23 @@ from ...geometry import (
     compose,
     flip_affine,
     invert_affine,
+    resize_affine,
     similarity,
 )
-from .degrade import degrade, occlude
-from .image_cache import PictureCache
+from ..degrade import Image, Rng, degrade_scene, occlude_faces, turned_shape
+from .image_cache import ImageCache
 from .photos import Photo
-
-Picture = NDArray[np.uint8]
-Random = np.random.Generator
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One training picture."""
-
-    image: Picture
-    """(S, S, 3) RGB."""
-    boxes: Array
-    """(F, 4) tight boxes, pixels; they may reach over the edge."""
-    whole: NDArray[np.bool_]
-    """(F,) False for faces that are neither face nor background: cut off, covered, blurred past recognition."""
-    roll_deg: Array
-    """(F,)"""
-    roll_weight: Array
-    """(F,) 1 where landmarks give the roll, less where the photo is only assumed upright."""
-    counted: NDArray[np.bool_]
-    """(S, S) where a face would be labeled."""
+from .scene import Scene
 
 
 @dataclass
 class Canvas:
     """A scene in the making."""
 
-    image: Picture
-    counted: Picture
-    owner: NDArray[np.int16]
-    """(S, S) which layer each pixel shows."""
+    image: Image
+    labeled: Image
+    layer_map: NDArray[np.int16]
+    """(S, S) the layer that each pixel shows."""
     layers: int = 0
     boxes: list[Array] = field(default_factory=list)
     rolls: list[float] = field(default_factory=list)
@@ -62,16 +43,18 @@ class Canvas:
     layer_of: list[int] = field(default_factory=list)
 
 
+Window = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels of the scene."""
 UPRIGHT_WEIGHT = 0.3
-"""Weight of a roll that is only assumed: people in such photos tilt their heads by some ten degrees."""
-KNOWN = 1.45
-"""In a landmark photo other faces are unlabeled, so only this many box sides around its face count as background."""
-VISIBLE = 0.55
-"""A face of which less is in the picture is neither face nor background."""
+"""Weight of a roll that is only assumed: people in upright photos tilt heads by some 10 degrees."""
+LABELED_SIDES = 1.45
+"""Landmark photos have one labeled face: background counts only within this many of its sides."""
+MIN_VISIBLE = 0.55
+"""A face of which a smaller fraction is visible is neither face nor background."""
 
 
-def turned_boxes(boxes: Array, affine: Array) -> Array:
-    """`boxes` (F, 4) after a similarity: each the box around the turned ellipse that filled it."""
+def turn_boxes(boxes: Array, affine: Array) -> Array:
+    """Return `boxes` (F, 4) after a similarity: each around the turned ellipse that filled it."""
     scale = affine_scale(affine)
     cos, sin = affine[0, :2] / scale
     centers = apply_affine(affine, (boxes[:, :2] + boxes[:, 2:]) / 2)
@@ -80,231 +63,216 @@ def turned_boxes(boxes: Array, affine: Array) -> Array:
     return np.concatenate([centers - half, centers + half], 1)
 
 
-def moved_faces(photo: Photo, affine: Array) -> tuple[Array, Array]:
-    """The boxes (F, 4) and rolls (F,) of a photo's faces after a similarity that may mirror."""
+def move_faces(photo: Photo, affine: Array) -> tuple[Array, Array]:
+    """Return the boxes (F, 4) and rolls (F,) of a photo after a similarity that may mirror."""
     mirrored = np.linalg.det(affine[:, :2]) < 0
     turn = affine_roll_deg(affine) + (180.0 if mirrored else 0.0)
     rolls = turn + (-photo.roll_deg() if mirrored else photo.roll_deg())
     if photo.landmarks is not None:
-        points = apply_affine(affine, photo.landmarks)
-        return np.concatenate([points.min(0), points.max(0)])[None], rolls
-    return turned_boxes(photo.boxes, affine), rolls
+        landmarks = apply_affine(affine, photo.landmarks)
+        return np.concatenate([landmarks.min(0), landmarks.max(0)])[None], rolls
+    return turn_boxes(photo.boxes, affine), rolls
 
 
-def random_affine(photo: Photo, size: tuple[int, int], side: float, random: Random) -> Array:
-    """A similarity that brings one face of `photo` to about `side` pixels somewhere in a window of (width, height)."""
+def random_affine(rng: Rng, photo: Photo, size: tuple[int, int], side: float) -> Array:
+    """Return a similarity that brings one face of `photo` to about `side` pixels in a window.
+
+    Args:
+        size: Width and height of the window.
+    """
     if len(photo.boxes):
-        box = photo.boxes[random.integers(len(photo.boxes))]
+        box = photo.boxes[rng.integers(len(photo.boxes))]
         center, (width, height) = box_center(box), box[2:] - box[:2]
         scale = side / max(1.0, float(np.sqrt(width * height)))
     else:
-        center, scale = (
-            random.uniform(0, 150, 2),
-            float(np.exp(random.uniform(np.log(0.8), np.log(3.0)))),
-        )
-    # beyond this there is nothing to see in the source
+        center = rng.uniform(0, 150, 2)
+        scale = float(np.exp(rng.uniform(np.log(0.8), np.log(3.0))))
+    # beyond this the source shows nothing
     scale = float(np.clip(scale, 0.05, 3.0))
-    angles = [random.normal(0, 12), random.uniform(-60, 60), random.uniform(-180, 180)]
-    angle = random.choice(angles, p=[0.35, 0.2, 0.45])
-    place = np.array(size) * random.uniform(0.02, 0.98, 2)
+    angles = [rng.normal(0, 12), rng.uniform(-60, 60), rng.uniform(-180, 180)]
+    angle_deg = rng.choice(angles, p=[0.35, 0.2, 0.45])
+    place = np.array(size) * rng.uniform(0.02, 0.98, 2)
     if side > 0.4 * min(size):
-        place = np.array(size) * random.normal(0.5, 0.12, 2)
-    affine = similarity(scale, float(angle), center, place)
-    return compose(affine, flip_affine(int(2 * center[0]) + 1)) if random.random() < 0.5 else affine
+        place = np.array(size) * rng.normal(0.5, 0.12, 2)
+    affine = similarity(scale, float(angle_deg), center, place)
+    return compose(affine, flip_affine(int(2 * center[0]) + 1)) if rng.random() < 0.5 else affine
 
 
-def warp_small(
-    picture: Picture, affine: Array, size: tuple[int, int], border: int = cv2.BORDER_CONSTANT
-) -> Picture:
-    """`picture` warped into a window of (width, height); strong shrinking averages first, as a camera would."""
+def warp_window(
+    image: Image, affine: Array, size: tuple[int, int], border: int = cv2.BORDER_CONSTANT
+) -> Image:
+    """Warp `image` into a window of (width, height); shrinking averages, as a camera does."""
     scale = affine_scale(affine)
     if scale < 0.6:
-        picture, affine = seen_part(picture, affine, size)
+        image, affine = _visible_part(image, affine, size)
         half = max(scale * 1.2, 0.02)
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         small = (max(1, round(width * half)), max(1, round(height * half)))
-        picture = np.asarray(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), np.uint8)
-        sx, sy = small[0] / width, small[1] / height
-        affine = compose(
-            affine, np.array([[1 / sx, 0, (1 / sx - 1) / 2], [0, 1 / sy, (1 / sy - 1) / 2]])
-        )
-    return np.asarray(
-        cv2.warpAffine(picture, affine, size, flags=cv2.INTER_LINEAR, borderMode=border), np.uint8
-    )
+        image = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
+        enlarge = resize_affine(width / small[0], height / small[1])
+        affine = compose(affine, enlarge)
+    warped = cv2.warpAffine(image, affine, size, flags=cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(warped, np.uint8)
 
 
-def seen_part(picture: Picture, affine: Array, size: tuple[int, int]) -> tuple[Picture, Array]:
-    """The part of `picture` that a window of (width, height) shows, with some room, and its affine."""
+def _visible_part(image: Image, affine: Array, size: tuple[int, int]) -> tuple[Image, Array]:
+    """The part of `image` that a window of (width, height) shows, with a margin, and its affine."""
     width, height = size
     corners = apply_affine(
         invert_affine(affine), [[0, 0], [width, 0], [width, height], [0, height]]
     )
-    room = 2 / affine_scale(affine)
-    limit = picture.shape[1::-1]
-    x0, y0 = np.clip(np.floor(corners.min(0) - room), 0, np.array(limit) - 1).astype(int).tolist()
-    x1, y1 = np.clip(np.ceil(corners.max(0) + room), (x0 + 1, y0 + 1), limit).astype(int).tolist()
-    return picture[y0:y1, x0:x1], compose(affine, np.array([[1.0, 0, x0], [0, 1.0, y0]]))
+    margin = 2 / affine_scale(affine)
+    limit = np.array(image.shape[1::-1])
+    x0, y0 = np.clip(np.floor(corners.min(0) - margin), 0, limit - 1).astype(int).tolist()
+    end = np.clip(np.ceil(corners.max(0) + margin), (x0 + 1, y0 + 1), limit)
+    x1, y1 = end.astype(int).tolist()
+    return image[y0:y1, x0:x1], compose(affine, np.array([[1.0, 0, x0], [0, 1.0, y0]]))
 
 
 class SceneMaker:
-    """maker(index) -> Scene; the same index gives the same scene, whoever asks and whenever."""
+    """Makes scene number `index`; the same index gives the same scene in every process."""
 
     def __init__(
-        self, photos: Sequence[Photo], cache: PictureCache, size: int = 256, seed: int = 0
+        self,
+        photos: Sequence[Photo],
+        images: ImageCache,
+        shares: Mapping[str, float],
+        size: int = 256,
+        seed: int = 0,
     ) -> None:
-        """photos: those of `cache`, in its order.    size: side of the scenes."""
-        self.photos, self.cache, self.size, self.seed = list(photos), cache, size, seed
+        """Sort the photos by kind.
+
+        Args:
+            images: Those of `photos`, in the same order.
+            shares: Relative frequency of each kind of photo; kinds without photos are left out.
+            size: Side of the scenes, pixels.
+        """
+        self.photos, self.images, self.size, self.seed = list(photos), images, size, seed
         self.by_kind: dict[str, list[int]] = {}
         for i, photo in enumerate(self.photos):
-            if len(photo.boxes) or photo.kind == "background":
+            if len(photo.boxes) or photo.has_no_face():
                 self.by_kind.setdefault(photo.kind, []).append(i)
-        self.kinds = [k for k in ("wider", "masks", "landmarks", "background") if k in self.by_kind]
-        shares = {"wider": 0.3, "masks": 0.22, "landmarks": 0.3, "background": 0.18}
-        weights = np.array([shares[k] for k in self.kinds])
+        self.kinds = [kind for kind in shares if kind in self.by_kind]
+        weights = np.array([shares[kind] for kind in self.kinds])
         self.weights = weights / weights.sum()
 
     def __call__(self, index: int) -> Scene:
-        random = np.random.default_rng((self.seed, index))
-        canvas = self.backdrop(random)
-        for window in windows(self.size, random):
-            kind = str(random.choice(self.kinds, p=self.weights))
-            self.lay(canvas, kind, window, random)
+        rng = np.random.default_rng((self.seed, index))
+        canvas = self._backdrop(rng)
+        for window in _windows(rng, self.size):
+            kind = str(rng.choice(self.kinds, p=self.weights))
+            self._fill(rng, canvas, kind, window)
         if "landmarks" in self.by_kind:
-            for _ in range(random.choice([0, 1, 2, 3], p=[0.65, 0.2, 0.1, 0.05])):
-                self.paste(canvas, random)
-        return self.finish(canvas, random)
+            for _ in range(rng.choice([0, 1, 2, 3], p=[0.65, 0.2, 0.1, 0.05])):
+                self._paste_face(rng, canvas)
+        return _finish(rng, canvas)
 
-    def pick(self, kind: str, random: Random) -> int:
-        """The index of a photo of `kind`."""
-        return int(self.by_kind[kind][random.integers(len(self.by_kind[kind]))])
+    def _pick(self, rng: Rng, kind: str) -> int:
+        return int(self.by_kind[kind][rng.integers(len(self.by_kind[kind]))])
 
-    def backdrop(self, random: Random) -> Canvas:
-        """A canvas of one color, or of a picture without faces."""
+    def _backdrop(self, rng: Rng) -> Canvas:
+        """A canvas of one color, or of an image without faces."""
         size = self.size
-        image: Picture = np.empty((size, size, 3), np.uint8)
-        image[:] = random.integers(0, 256, 3)
-        if "background" in self.by_kind and random.random() < 0.7:
-            i = self.pick("background", random)
-            picture = self.cache[i]
-            scale = random.uniform(1.0, 2.2) * size / min(picture.shape[:2])
-            center = np.array(picture.shape[1::-1]) / 2
-            affine = similarity(
-                scale, float(random.uniform(-180, 180)), center, np.array([size / 2, size / 2])
-            )
-            image = warp_small(picture, affine, (size, size), cv2.BORDER_REFLECT)
-            if random.random() < 0.7:
-                # the pictures without faces are grey, so color must not tell that there is a face
-                tables = np.arange(256)[:, None] * random.uniform(0.5, 1.0, 3)
+        image: Image = np.empty((size, size, 3), np.uint8)
+        image[:] = rng.integers(0, 256, 3)
+        if "background" in self.by_kind and rng.random() < 0.7:
+            photo = self.images[self._pick(rng, "background")]
+            scale = rng.uniform(1.0, 2.2) * size / min(photo.shape[:2])
+            center = np.array(photo.shape[1::-1]) / 2
+            angle_deg = float(rng.uniform(-180, 180))
+            affine = similarity(scale, angle_deg, center, np.array([size / 2, size / 2]))
+            image = warp_window(photo, affine, (size, size), cv2.BORDER_REFLECT)
+            if rng.random() < 0.7:
+                # these images are grey: without a tint, color alone would mean a face
+                tables = np.arange(256)[:, None] * rng.uniform(0.5, 1.0, 3)
                 image = np.asarray(cv2.LUT(image, tables.astype(np.uint8)[None]), np.uint8)
         return Canvas(image, np.ones((size, size), np.uint8), np.zeros((size, size), np.int16))
 
-    def face_side(self, kind: str, extent: int, random: Random) -> float:
-        """The size in pixels wanted of the face that is aimed at: small in crowds, up to the window in portraits."""
-        smallest, largest = (20.0, 1.1 * extent) if kind == "landmarks" else (9.0, 0.6 * extent)
-        return float(np.exp(random.uniform(np.log(smallest), np.log(max(largest, smallest + 1)))))
-
-    def lay(
-        self, canvas: Canvas, kind: str, window: tuple[int, int, int, int], random: Random
-    ) -> None:
-        """Fill the window (x0, y0, x1, y1) of the canvas with a photo of `kind`, as far as it reaches."""
-        i = self.pick(kind, random)
+    def _fill(self, rng: Rng, canvas: Canvas, kind: str, window: Window) -> None:
+        """Fill a window of the canvas with a photo of `kind`, as far as the photo reaches."""
+        i = self._pick(rng, kind)
         x0, y0, x1, y1 = window
         size = (x1 - x0, y1 - y0)
-        affine = random_affine(
-            self.photos[i], size, self.face_side(kind, min(size), random), random
-        )
-        self.draw(canvas, i, affine, window, np.ones(size[::-1], np.uint8))
+        # small faces in crowds, faces up to the size of the window in portraits
+        portrait = kind == "landmarks"
+        smallest, largest = (20.0, 1.1 * min(size)) if portrait else (9.0, 0.6 * min(size))
+        side = float(np.exp(rng.uniform(np.log(smallest), np.log(max(largest, smallest + 1)))))
+        affine = random_affine(rng, self.photos[i], size, side)
+        self._draw(canvas, i, affine, window, np.ones(size[::-1], np.uint8))
 
-    def paste(self, canvas: Canvas, random: Random) -> None:
-        """A face of a landmark photo cut out and laid over the canvas."""
-        i = self.pick("landmarks", random)
+    def _paste_face(self, rng: Rng, canvas: Canvas) -> None:
+        """Paste the face of a landmark photo over the canvas."""
+        i = self._pick(rng, "landmarks")
         size = (self.size, self.size)
-        side = float(np.exp(random.uniform(np.log(12), np.log(0.4 * self.size))))
-        affine = random_affine(self.photos[i], size, side, random)
-        boxes, rolls = moved_faces(self.photos[i], affine)
-        mask = np.zeros(size, np.uint8)
-        center = tuple(box_center(boxes[0]).tolist())
-        extent = float((boxes[0, 2:] - boxes[0, :2]).max()) * random.uniform(1.3, 2.0)
-        if random.random() < 0.5:
-            cv2.ellipse(mask, (center, (extent, extent * 1.2), float(rolls[0])), (1,), -1)
-        else:
-            corners = cv2.boxPoints((center, (extent, extent * 1.1), float(rolls[0])))
-            cv2.fillPoly(mask, [corners.round().astype(np.int32)], (1,))
-        self.draw(canvas, i, affine, (0, 0, self.size, self.size), mask)
+        side = float(np.exp(rng.uniform(np.log(12), np.log(0.4 * self.size))))
+        affine = random_affine(rng, self.photos[i], size, side)
+        boxes, rolls = move_faces(self.photos[i], affine)
+        extent = float((boxes[0, 2:] - boxes[0, :2]).max()) * rng.uniform(1.3, 2.0)
+        ellipse = bool(rng.random() < 0.5)
+        shape = np.array([extent, extent * (1.2 if ellipse else 1.1)])
+        mask = turned_shape(size, box_center(boxes[0]), shape, float(rolls[0]), ellipse)
+        self._draw(canvas, i, affine, (0, 0, self.size, self.size), mask)
 
-    def draw(
-        self,
-        canvas: Canvas,
-        i: int,
-        affine: Array,
-        window: tuple[int, int, int, int],
-        mask: Picture,
-    ) -> None:
-        """Lay photo i, moved by `affine` into the window, over the canvas where `mask` (h, w) and the photo reach."""
-        photo, picture = self.photos[i], self.cache[i]
+    def _draw(self, canvas: Canvas, i: int, affine: Array, window: Window, mask: Image) -> None:
+        """Draw photo i, moved by `affine`, into the window where `mask` (h, w) is 1."""
+        photo, image = self.photos[i], self.images[i]
         x0, y0, x1, y1 = window
         size = (x1 - x0, y1 - y0)
-        layer = warp_small(picture, affine, size)
+        layer = warp_window(image, affine, size)
         reach = np.zeros(size[::-1], np.uint8)
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
         cv2.fillConvexPoly(reach, apply_affine(affine, corners).round().astype(np.int32), (1,))
-        shown = mask & reach
-        boxes, rolls = moved_faces(photo, affine)
-        known = np.ones_like(shown)
-        if photo.kind == "landmarks":
-            known = np.zeros(size[::-1], np.uint8)
-            extent = (boxes[0, 2:] - boxes[0, :2]) * KNOWN
-            cv2.ellipse(
-                known, (tuple(box_center(boxes[0]).tolist()), tuple(extent.tolist()), 0.0), (1,), -1
-            )
+        drawn = mask & reach
+        boxes, rolls = move_faces(photo, affine)
+        labeled = np.ones_like(drawn)
+        if photo.landmarks is not None:
+            extent = (boxes[0, 2:] - boxes[0, :2]) * LABELED_SIDES
+            labeled = turned_shape(drawn.shape, box_center(boxes[0]), extent, 0.0, ellipse=True)
         canvas.layers += 1
         view = np.s_[y0:y1, x0:x1]
-        cv2.copyTo(layer, shown, canvas.image[view])
-        cv2.copyTo(known, shown, canvas.counted[view])
-        canvas.owner[view][shown > 0] = canvas.layers
+        cv2.copyTo(layer, drawn, canvas.image[view])
+        cv2.copyTo(labeled, drawn, canvas.labeled[view])
+        canvas.layer_map[view][drawn > 0] = canvas.layers
         canvas.boxes += list(boxes + np.array([x0, y0, x0, y0]))
         canvas.rolls += list(rolls)
         canvas.weights += [1.0 if photo.landmarks is not None else UPRIGHT_WEIGHT] * len(boxes)
         canvas.layer_of += [canvas.layers] * len(boxes)
 
-    def finish(self, canvas: Canvas, random: Random) -> Scene:
-        """The scene of a canvas: faces that show are kept, then things in front of them, then a worse camera."""
-        boxes = np.array(canvas.boxes).reshape(-1, 4)
-        share = np.array(
-            [shown_share(canvas, box, n) for box, n in zip(boxes, canvas.layer_of, strict=True)]
-        )
-        keep = share > 0.02
-        boxes, share = boxes[keep], share[keep]
-        image = occlude(
-            canvas.image,
-            boxes[share >= VISIBLE],
-            np.array(canvas.rolls)[keep][share >= VISIBLE],
-            random,
-        )
-        image, least = degrade(image, random)
-        sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1))
-        return Scene(
-            image=image,
-            boxes=boxes,
-            whole=(share >= VISIBLE) & (sides >= least),
-            roll_deg=np.array(canvas.rolls)[keep],
-            roll_weight=np.array(canvas.weights)[keep],
-            counted=canvas.counted > 0,
-        )
+
+def _finish(rng: Rng, canvas: Canvas) -> Scene:
+    """Drop faces that others cover, then occlude and degrade what is left."""
+    boxes = np.array(canvas.boxes).reshape(-1, 4)
+    faces = zip(boxes, canvas.layer_of, strict=True)
+    visible = np.array([_visible_fraction(canvas, box, layer) for box, layer in faces])
+    keep = visible > 0.02
+    boxes, visible = boxes[keep], visible[keep]
+    rolls = np.array(canvas.rolls)[keep]
+    enough = visible >= MIN_VISIBLE
+    image = occlude_faces(rng, canvas.image, boxes[enough], rolls[enough])
+    image, min_side = degrade_scene(rng, image)
+    sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1))
+    return Scene(
+        image=image,
+        boxes=boxes,
+        recognizable=enough & (sides >= min_side),
+        roll_deg=rolls,
+        roll_weight=np.array(canvas.weights)[keep],
+        labeled=canvas.labeled > 0,
+    )
 
 
-def windows(size: int, random: Random) -> list[tuple[int, int, int, int]]:
-    """The whole scene, or four windows that share a corner: (x0, y0, x1, y1) each."""
-    if random.random() < 0.7:
+def _windows(rng: Rng, size: int) -> list[Window]:
+    """The entire scene, or four windows that share a corner."""
+    if rng.random() < 0.7:
         return [(0, 0, size, size)]
-    x, y = random.integers(round(0.35 * size), round(0.65 * size), 2).tolist()
+    x, y = rng.integers(round(0.35 * size), round(0.65 * size), 2).tolist()
     return [(0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)]
 
 
-def shown_share(canvas: Canvas, box: Array, layer: int) -> float:
-    """The share of `box` in which the canvas shows its `layer`."""
-    size = canvas.owner.shape[0]
+def _visible_fraction(canvas: Canvas, box: Array, layer: int) -> float:
+    """The fraction of `box` in which the canvas shows its `layer`."""
+    size = canvas.layer_map.shape[0]
     x0, y0, x1, y1 = np.clip(np.round(box), 0, size).astype(int).tolist()
     area = float((box[2] - box[0]) * (box[3] - box[1]))
-    return float((canvas.owner[y0:y1, x0:x1] == layer).sum()) / max(area, 1.0)
+    return float((canvas.layer_map[y0:y1, x0:x1] == layer).sum()) / max(area, 1.0)

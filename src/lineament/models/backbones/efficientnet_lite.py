@@ -1,7 +1,7 @@
 """EfficientNet-Lite 0-2 as a backbone: crop -> feature maps at strides 4, 8, 16 and 32.
 
-Stands on torch. Source: Tan and Le 2019, table 1, without squeeze-and-excitation and with ReLU6. Parameter names follow
-the published ImageNet weights, which were trained with TensorFlow's "same" padding.
+Source: Tan and Le 2019, table 1, without squeeze-and-excitation and with ReLU6. Parameter names
+follow the published ImageNet weights, which were trained with TensorFlow's "same" padding.
 """
 
 import math
@@ -26,13 +26,13 @@ SCALES = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}  # width, depth
 
 
 def round_channels(channels: float) -> int:
-    """The multiple of 8 nearest to `channels`, never more than a tenth below it."""
+    """Return the multiple of 8 nearest to `channels`, at most a tenth below it."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * channels else rounded + 8
 
 
 def pad_same(x: Tensor, kernel: int) -> Tensor:
-    """`x` padded as TensorFlow's "same" does for an even size and stride 2: more on the right and at the bottom."""
+    """Pad as TensorFlow's "same" does for an even size and stride 2: more right and below."""
     total = kernel - 2
     return F.pad(x, (total // 2, total - total // 2) * 2)
 
@@ -85,7 +85,7 @@ class MBConv(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """(B, 3, H, W) normalized -> feature maps of `channels` at `strides`.    variant: 0, 1 or 2."""
+    """(B, 3, H, W) normalized -> feature maps of `channels` at `strides`; variants 0, 1 and 2."""
 
     strides = (4, 8, 16, 32)
     mean = (127 / 255, 127 / 255, 127 / 255)

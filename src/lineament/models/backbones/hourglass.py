@@ -1,7 +1,7 @@
-"""The stacked hourglass: maps that are halved to a few cells and grown back, several times in a row.
+"""The stacked hourglass: maps halved to a few cells and grown back, several times in sequence.
 
-Stands on torch. Source: Newell, Yang, Deng 2016, figures 3 and 4, with the stem and the residual blocks of that paper.
-Nothing is supervised between two hourglasses: a head stands on the last one alone.
+Source: Newell, Yang, Deng 2016, figures 3 and 4, with that paper's stem and residual blocks.
+There is no supervision between two hourglasses: the head reads the last one alone.
 """
 
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Residual(nn.Module):
-    """1x1, 3x3, 1x1, each behind norm and ReLU, added to the input."""
+    """1x1, 3x3, 1x1, each after norm and ReLU, added to the input."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """(B, C, h, w) -> the same shape, seen at `depth` coarser resolutions on the way."""
+    """(B, C, h, w) -> the same shape, by way of `depth` coarser resolutions."""
 
     def __init__(self, channels: int, depth: int) -> None:
         super().__init__()
@@ -57,7 +57,8 @@ class StackedHourglass(nn.Module):
         super().__init__()
         self.channels = (channels,)
         self.stem = nn.Sequential(
-            nn.Conv2d(3, channels // 4, 7, 2, 3, bias=False), nn.BatchNorm2d(channels // 4), nn.ReLU(),
+            nn.Conv2d(3, channels // 4, 7, 2, 3, bias=False),
+            nn.BatchNorm2d(channels // 4), nn.ReLU(),
             Residual(channels // 4, channels // 2), nn.MaxPool2d(2),
             Residual(channels // 2, channels // 2), Residual(channels // 2, channels),
         )  # fmt: skip

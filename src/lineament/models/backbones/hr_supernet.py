@@ -1,9 +1,6 @@
-"""HRSuperNet: ten stages that keep four resolutions, every block choosing what it takes from the stage before.
+"""HRSuperNet: ten stages of four resolutions, whose blocks choose inputs from the stage before.
 
-Stands on torch. Source: Lin et al. 2023 (SD-HRNet), section 3.1, fig. 3, on the layout of Wang et al. 2019 (HRNet-W18).
-The paper's 3.27 M parameters and 1.25 G multiply-adds at 256 x 256 with 68 points come out as 3.267 M and 1.22 G where
-widths, chained strided convolutions and the mixing 1x1 are HRNet's, an MBConv of expansion 1 has no first 1x1, and maps
-grow before their 1x1, not after (which would be 1.01 G).
+Source: Lin et al. 2023 (SD-HRNet), section 3.1, fig. 3, on the layout of HRNet-W18.
 """
 
 import re
@@ -17,6 +14,9 @@ from torch import Tensor, nn
 from ...errors import RecipeError
 from ..layers.depthwise import DepthwiseConv2d
 
+# The paper's 3.27 M parameters and 1.25 G multiply-adds at 256 x 256 with 68 points come out as
+# 3.267 M and 1.22 G if widths, chained strided convolutions and the mixing 1x1 are HRNet's, an
+# MBConv of expansion 1 has no first 1x1, and maps grow before their 1x1, not after (1.01 G).
 WIDTHS = (18, 36, 72, 144)
 """Channels at strides 4, 8, 16 and 32: those of HRNet-W18."""
 STAGES = 10
@@ -26,7 +26,7 @@ ENCODERS = 4
 
 
 class MBConv(nn.Module):
-    """3x3 depthwise, linear 1x1, added to the input: a mobile inverted bottleneck of expansion 1."""
+    """3x3 depthwise, linear 1x1, added to the input: an inverted bottleneck of expansion 1."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -52,7 +52,10 @@ class Grow(nn.Sequential):
 
 
 def transform(source: int, target: int) -> nn.Module:
-    """From resolution `source` to `target`, 0 the finest: bilinear and 1x1, nothing, or 3x3 of stride 2 in a row."""
+    """Build the move from resolution `source` to `target`, 0 the finest.
+
+    Upwards bilinear and 1x1, downwards a chain of 3x3 of stride 2.
+    """
     if source == target:
         return nn.Identity()
     if source > target:
@@ -75,7 +78,7 @@ def transform(source: int, target: int) -> nn.Module:
 
 
 class FusionBlock(nn.Module):
-    """The LSFF block: transforms of the maps before, each times its importance factor, added up; then the MBConvs.
+    """The LSFF block: transforms of earlier maps, weighted by importance factors; then MBConvs.
 
     Source: eq. 1. `factors` (J,) are the alphas of its transforms, in the order of `sources`.
     """
@@ -88,20 +91,18 @@ class FusionBlock(nn.Module):
         self.encode = nn.Sequential(*(MBConv(WIDTHS[target]) for _ in range(ENCODERS)))
 
     def forward(self, maps: dict[int, Tensor]) -> Tensor:
-        """maps: what each block of the stage before gives, by resolution.    With every factor at 0 it gives zeros."""
+        """Fuse the maps of the stage before, by resolution; zeros if every factor is 0."""
         parts = zip(self.factors, self.sources, self.transforms, strict=True)
         # one by one: a stack would lose the order of channels that the convolutions want
-        y: Tensor = reduce(
-            torch.add, (factor * move(maps[source]) for factor, source, move in parts)
-        )
+        weighted = [factor * move(maps[source]) for factor, source, move in parts]
+        y: Tensor = reduce(torch.add, weighted)
         return self.encode(y) * self.factors.ne(0).any()  # type: ignore[no-any-return]
 
 
 class HRSuperNet(nn.Module):
-    """(B, 3, H, W) normalized -> [(B, 270, H / 4, W / 4)], the resolutions of the last stage side by side, mixed.
+    """(B, 3, H, W) normalized -> [(B, 270, H / 4, W / 4)]: resolutions of the last stage, mixed.
 
-    stages: of each stage after the first, the sources of its blocks by their resolution; None: the whole supernet. A
-    slimmed network is given by fewer blocks and sources.
+    A slimmed network has fewer blocks and sources.
     """
 
     strides = (4,)
@@ -111,6 +112,12 @@ class HRSuperNet(nn.Module):
     decoded = True
 
     def __init__(self, stages: Sequence[Mapping[int, Sequence[int]]] | None = None) -> None:
+        """Build the network.
+
+        Args:
+            stages: Per stage after the first, the sources of its blocks by their resolution; None:
+                the complete supernet.
+        """
         super().__init__()
         self.layout = [dict(stage) for stage in (whole_supernet() if stages is None else stages)]
         self.stem = nn.Sequential(
@@ -151,7 +158,7 @@ class HRSuperNet(nn.Module):
 
 
 def format_layout(layout: Sequence[Mapping[int, Sequence[int]]]) -> str:
-    """`layout` as a recipe holds it: stages apart by |, in each the blocks as resolution:sources.
+    """Write `layout` as recipes hold it: stages separated by |, blocks as resolution:sources.
 
     >>> format_layout([{0: [0], 1: [0]}, {0: [0, 1]}])
     '0:0 1:0 | 0:0,1'
@@ -165,7 +172,11 @@ def format_layout(layout: Sequence[Mapping[int, Sequence[int]]]) -> str:
 
 
 def parse_layout(text: str) -> list[dict[int, list[int]]]:
-    """The inverse of `format_layout`.    Raises: RecipeError where a block has a source that is not there."""
+    """Parse what `format_layout` wrote.
+
+    Raises:
+        RecipeError: If a block is malformed, or has a source that the stage before lacks.
+    """
     layout: list[dict[int, list[int]]] = []
     known = {0}
     for number, part in enumerate(text.split("|"), 2):
@@ -178,13 +189,15 @@ def parse_layout(text: str) -> list[dict[int, list[int]]]:
             )
             if parsed is None or doubled or not known.issuperset(sources):
                 raise RecipeError(
-                    f"model.architecture: {block!r} in stage {number}; wanted resolution:sources, of 0 to {len(WIDTHS) - 1}, "
-                    "each once and there in the stage before, as in 0:0 1:0 | 0:0,1"
+                    f"model.architecture: {block!r} in stage {number}; wanted resolution:sources, "
+                    f"of 0 to {len(WIDTHS) - 1}, each once and there in the stage before, as in "
+                    "0:0 1:0 | 0:0,1"
                 )
             stage[int(parsed[1])] = sources
         if not stage:
             raise RecipeError(
-                f"model.architecture: stage {number} has no block; wanted at least one, as in 0:0 1:0 | 0:0,1"
+                f"model.architecture: stage {number} has no block; wanted at least one, as in "
+                "0:0 1:0 | 0:0,1"
             )
         layout.append(stage)
         known = set(stage)
@@ -192,7 +205,7 @@ def parse_layout(text: str) -> list[dict[int, list[int]]]:
 
 
 def whole_supernet() -> list[dict[int, Sequence[int]]]:
-    """Every block and source of stages 2 to 10: four resolutions, each from all of the stage before."""
+    """Return every block and source of stages 2 to 10, each from all of the stage before."""
     every = range(len(WIDTHS))
     stages: list[dict[int, Sequence[int]]] = [{k: [0] for k in every}]
     return stages + [{k: list(every) for k in every} for _ in range(STAGES - 2)]

@@ -1,7 +1,7 @@
-"""HRNetV2-W18 as published for faces: four resolutions side by side, exchanged again and again, joined at stride 4.
+"""HRNetV2-W18 as published for faces: four parallel resolutions with exchanges, joined at stride 4.
 
-Stands on torch. Source: Wang et al. 2019 (HRNet), section 3 and fig. 2; head for faces: 1x1 over all four, then 1x1.
-With 68 points 9.65 M parameters and 4.66 G multiply-adds at 256 x 256; the literature prints 9.3 M and 4.3 G.
+Source: Wang et al. 2019 (HRNet), section 3 and fig. 2; head for faces: 1x1 over all four, then 1x1.
+68 points: 9.65 M parameters, 4.66 G multiply-adds at 256 x 256; the literature has 9.3 M and 4.3 G.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ BLOCKS = 4
 def unit(
     channels_in: int, channels: int, kernel: int, stride: int = 1, relu: bool = True
 ) -> nn.Sequential:
-    """Convolution, norm and, where `relu`, the activation."""
+    """Chain convolution, norm and, if `relu`, the activation."""
     layers: list[nn.Module] = [
         nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(channels),
@@ -30,7 +30,7 @@ def unit(
 
 
 class Residual(nn.Module):
-    """Two 3x3, added to the input; or, with a `middle`, 1x1 to it, 3x3, 1x1 to four times as many channels."""
+    """Two 3x3, added to the input; with a `middle`, 1x1 to it, 3x3, and 1x1 to four times it."""
 
     def __init__(self, channels_in: int, channels: int, middle: int | None = None) -> None:
         super().__init__()
@@ -52,7 +52,10 @@ class Residual(nn.Module):
 
 
 def exchange(source: int, target: int) -> nn.Module:
-    """From resolution `source` to `target`, 0 the finest: 1x1 and bilinear, nothing, or 3x3 of stride 2 in a row."""
+    """Build the move from resolution `source` to `target`, 0 the finest.
+
+    Upwards 1x1 and bilinear, downwards a chain of 3x3 of stride 2.
+    """
     if source == target:
         return nn.Identity()
     if source > target:
@@ -65,7 +68,7 @@ def exchange(source: int, target: int) -> nn.Module:
 
 
 class Exchange(nn.Module):
-    """The exchange module: residual blocks in each of `count` resolutions, then each made of all by a sum."""
+    """The exchange module: residual blocks in `count` resolutions, then each a sum over all."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -84,13 +87,13 @@ class Exchange(nn.Module):
 
 
 def _moved(row: nn.Module, maps: Sequence[Tensor]) -> list[Tensor]:
-    """The maps, each taken to the resolution that `row` is of."""
+    """Move each map to the resolution of `row`."""
     assert isinstance(row, nn.ModuleList)
     return [move(x) for move, x in zip(row, maps, strict=True)]
 
 
 class HRNet(nn.Module):
-    """(B, 3, H, W) normalized -> [(B, 270, H / 4, W / 4)], the four resolutions side by side, mixed by a 1x1."""
+    """(B, 3, H, W) normalized -> [(B, 270, H / 4, W / 4)]: four resolutions, mixed by a 1x1."""
 
     strides = (4,)
     channels = (sum(WIDTHS),)

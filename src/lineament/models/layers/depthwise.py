@@ -112,6 +112,7 @@ class DepthwiseConv2d(nn.Conv2d):
     def __init__(
         self, channels: int, kernel: int, stride: int = 1, padding: int | None = None
     ) -> None:
+        """Build it; a `padding` of None is kernel // 2."""
         padding = kernel // 2 if padding is None else padding
         super().__init__(channels, channels, kernel, stride, padding, groups=channels, bias=False)
 

@@ -1,7 +1,7 @@
-"""Parts of networks in a second form, by rows of pixels: the same function in the shape that int8 kernels are fast at.
+"""Layers in a second form, by rows of pixels: the same function in a shape of fast int8 kernels.
 
-Stands on torch. The kernels keep channels last. There, neighbors of a row seen as one pixel of more channels, and back,
-move nothing in memory.
+The kernels keep channels last. There, reading neighbors of a row as one pixel of more channels
+moves nothing in memory.
 """
 
 import torch
@@ -13,14 +13,20 @@ PIXELS = 4
 
 
 class RowStem(nn.Module):
-    """The first convolution over rows of four pixels, in half the time: its norm is folded in.
+    """The first convolution over rows of four pixels, in half the time, with its norm folded in.
 
-    (B, 12, H, W / 4), four RGB pixels of a row in each cell -> (B, C, H / 2, W / 2). As it was, it gathered nine times
-    three bytes for each output; now it is six times twelve for two.
+    (B, 12, H, W / 4), four RGB pixels of a row in each cell -> (B, C, H / 2, W / 2). The plain
+    convolution gathers nine times three bytes per output, this one six times twelve for two.
     """
 
     def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d, activation: nn.Module) -> None:
-        """convolution: 3x3, stride 2, padding 1, three channels, no bias.    norm: its batch normalization, trained."""
+        """Fold the layers.
+
+        Args:
+            convolution: 3x3, stride 2, padding 1, three channels, no bias.
+            norm: Its batch normalization, trained.
+            activation: Applied last.
+        """
         super().__init__()
         self.channels = channels = convolution.out_channels
         self.wide = nn.Conv2d(3 * PIXELS, 2 * channels, (3, 2), (2, 1))
@@ -35,17 +41,15 @@ class RowStem(nn.Module):
             self.wide.weight.zero_()
             for output in range(2):
                 for column in range(3):
-                    cell, pixel = divmod(
-                        2 * output - 1 + column, PIXELS
-                    )  # cell -1 is the one before
+                    # cell -1 is the one before
+                    cell, pixel = divmod(2 * output - 1 + column, PIXELS)
                     rows = slice(output * channels, (output + 1) * channels)
-                    self.wide.weight[rows, 3 * pixel : 3 * pixel + 3, :, cell + 1] = kernel[
-                        :, :, :, column
-                    ]
+                    colors = slice(3 * pixel, 3 * pixel + 3)
+                    self.wide.weight[rows, colors, :, cell + 1] = kernel[..., column]
 
     @classmethod
     def of(cls, stem: nn.Module) -> "RowStem":
-        """The same function as `stem`, which is convolution, norm and activation in a row."""
+        """Return the form by rows of `stem`: convolution, norm and activation in sequence."""
         convolution, norm, activation = stem.children()
         assert isinstance(convolution, nn.Conv2d)
         assert isinstance(norm, nn.BatchNorm2d)
@@ -54,10 +58,9 @@ class RowStem(nn.Module):
     def forward(self, cells: Tensor) -> Tensor:
         y: Tensor = self.activation(self.wide(F.pad(cells, (1, 0, 1, 0))))
         height, width = y.shape[2:]
-        # two outputs side by side lie in the channels; in channels-last memory this moves nothing
-        return (
-            y.permute(0, 2, 3, 1).reshape(-1, height, 2 * width, self.channels).permute(0, 3, 1, 2)
-        )
+        # two neighboring outputs share a pixel; in channels-last memory this moves nothing
+        y = y.permute(0, 2, 3, 1).reshape(-1, height, 2 * width, self.channels)
+        return y.permute(0, 3, 1, 2)
 
 
 class Double(nn.Module):
@@ -66,7 +69,7 @@ class Double(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.by_rows = False
-        """Whether pixels are doubled in rows and rows in the picture by copies of whole rows."""
+        """Double by copies of complete rows."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.by_rows:
@@ -78,29 +81,13 @@ class Double(nn.Module):
 
 
 def double_by_rows(model: nn.Module) -> None:
-    """Turns every Double of `model` to its form by rows."""
+    """Turn every Double of `model` into its form by rows."""
     for module in model.modules():
         if isinstance(module, Double):
             module.by_rows = True
 
 
 def as_rows(image: Tensor) -> Tensor:
-    """uint8 RGB (B, H, W, 3), W a multiple of four -> (B, 12, H, W / 4)."""
+    """Reshape uint8 RGB (B, H, W, 3), W a multiple of four, to (B, 12, H, W / 4)."""
     height, width = image.shape[1:3]
     return image.reshape(-1, height, width // PIXELS, 3 * PIXELS).permute(0, 3, 1, 2)
-
-
-def can_become_rows(stem: nn.Module) -> bool:
-    """Whether `stem` starts as a RowStem may: 3x3, stride 2, padding 1, three channels without bias, a norm, an
-    activation."""
-    parts = list(stem.children())
-    if len(parts) != 3:
-        return False
-    first, norm, _ = parts
-    return (
-        isinstance(first, nn.Conv2d)
-        and isinstance(norm, nn.BatchNorm2d)
-        and (first.in_channels, first.kernel_size, first.stride, first.padding)
-        == (3, (3, 3), (2, 2), (1, 1))
-        and first.bias is None
-    )

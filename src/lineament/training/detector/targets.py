@@ -1,6 +1,6 @@
-"""Which cells of the face detector answer for which face: boxes -> a target for each cell.
+"""Targets of the face detector: which cell is trained on which face. Depends on torch.
 
-A face belongs to the strides that suit its size and there to the cells near its centre.
+A face is assigned to the strides that suit its size, and there to the cells near its center.
 """
 
 from typing import NamedTuple
@@ -8,60 +8,75 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...data.detection.scene import Scene
+
 SIZES = {8: (0.0, 44.0), 16: (32.0, 88.0), 32: (64.0, 176.0), 64: (128.0, 1e9)}
-"""Side of the face, the root of its area in pixels, that each stride answers for; neighbors share a band."""
-SLACK = 1.5
-"""Cells of a stride whose band is missed by less than this factor are left in peace: neither face nor background."""
-SMALLEST = 7.0
+"""Range of face sizes per stride, the root of the area in pixels; neighboring strides overlap."""
+SIZE_SLACK = 1.5
+"""Cells of a stride whose range a face misses by less than this factor are not scored."""
+MIN_SIDE = 7.0
 """Smaller faces are neither face nor background."""
 
 
-class Targets(NamedTuple):
-    """For a batch, P cells, all strides in a row."""
+class CellTargets(NamedTuple):
+    """Targets of P cells, all strides in a row; in batches with a leading axis B."""
 
     face: Tensor
-    """(B, P) int64: index of the cell's face among the faces of its picture, -1 for none."""
-    counted: Tensor
-    """(B, P) bool: whether the cell's score is learnt."""
+    """(P,) int64: index of the cell's face in its scene, -1 for none."""
+    scored: Tensor
+    """(P,) bool: True if the score is trained."""
+    boxes: Tensor
+    """(P, 4) the face's box, pixels; zeros without a face."""
+    directions: Tensor
+    """(P, 2) cosine and sine of the face's roll."""
+    direction_weights: Tensor
+    """(P,) 0 without a face."""
 
 
 def assign(
-    boxes: Tensor, whole: Tensor, counted: Tensor, centers: Tensor, strides: Tensor
+    boxes: Tensor, recognizable: Tensor, labeled: Tensor, centers: Tensor, strides: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The face of every cell (P,), -1 for none, and whether the cell's score is learnt (P,).
+    """Return the face of each cell (P,), -1 for none, and whether its score is trained (P,).
 
-    boxes: (F, 4) pixels.    whole: (F,) bool, False for faces to be ignored.    counted: (P,) bool, False where nobody
-    knows whether there is a face.    centers, strides: of the cells, as from `all_centers`.
+    Args:
+        boxes: (F, 4), pixels.
+        recognizable: (F,) bool, False for faces that are neither face nor background.
+        labeled: (P,) bool, False where faces have no boxes.
+        centers: (P, 2) of the cells, as from `all_centers`.
+        strides: (P,) of the cells.
     """
-    counted = counted.clone()
     if len(boxes) == 0:
-        return torch.full((len(centers),), -1), counted
+        return torch.full((len(centers),), -1), labeled
     size = boxes[:, 2:] - boxes[:, :2]  # (F, 2)
     side = size.prod(1).sqrt()
     offset = (centers[:, None] - (boxes[:, :2] + boxes[:, 2:])[None] / 2).abs()  # (P, F, 2)
     step = strides[:, None]
-    low = torch.tensor([SIZES[int(s)][0] for s in SIZES])[torch.log2(strides).long() - 3][:, None]
-    high = torch.tensor([SIZES[int(s)][1] for s in SIZES])[torch.log2(strides).long() - 3][:, None]
-    # at most 1.25 cells from the centre and inside the middle of the face, but always the nearest cell
+    ranges = torch.tensor(list(SIZES.values()))[torch.log2(strides).long() - 3]  # (P, 2)
+    low, high = ranges[:, :1], ranges[:, 1:]
+    # at most 1.25 cells from the center and in the middle of the face, but always the nearest cell
     reach = torch.maximum(torch.minimum(1.25 * step, 0.4 * side[None]), 0.5 * step)
     near = (offset <= reach[..., None]).all(-1)
     suits = (side >= low) & (side < high)
-    usable = whole & (side >= SMALLEST)
+    usable = recognizable & (side >= MIN_SIDE)
     distance = (offset / size).square().sum(-1).masked_fill(~(near & suits & usable), torch.inf)
-    best, face = distance.min(1)
-    positive = torch.isfinite(best)
-    almost = near & (side * SLACK >= low) & (side < SLACK * high)
+    nearest, face = distance.min(1)
+    positive = torch.isfinite(nearest)
+    almost = near & (side * SIZE_SLACK >= low) & (side < SIZE_SLACK * high)
     inside = (offset < size / 2).all(-1)
     unclear = almost.any(1) | (inside & ~usable).any(1)
-    counted = (counted & ~unclear) | positive
-    return torch.where(positive, face, -1), counted
+    return torch.where(positive, face, -1), (labeled & ~unclear) | positive
 
 
-def targets(
-    boxes: list[Tensor], whole: list[Tensor], counted: Tensor, centers: Tensor, strides: Tensor
-) -> Targets:
-    """`assign` for every picture of a batch; counted: (B, P) bool."""
-    pairs = [
-        assign(b, w, c, centers, strides) for b, w, c in zip(boxes, whole, counted, strict=True)
-    ]
-    return Targets(torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs]))
+def scene_targets(scene: Scene, centers: Tensor, strides: Tensor) -> CellTargets:
+    """Return the targets of one scene for the cells of `all_centers`."""
+    boxes = torch.from_numpy(scene.boxes).float()
+    column, row = centers.round().long().clamp(0, len(scene.image) - 1).T
+    labeled = torch.from_numpy(scene.labeled)[row, column]
+    face, scored = assign(boxes, torch.from_numpy(scene.recognizable), labeled, centers, strides)
+    roll = torch.deg2rad(torch.from_numpy(scene.roll_deg).float())
+    values = torch.column_stack(
+        [boxes, roll.cos(), roll.sin(), torch.from_numpy(scene.roll_weight).float()]
+    )
+    # index -1 is the last row: the cells without a face
+    cells = torch.cat([values, torch.zeros(1, 7)])[face]
+    return CellTargets(face, scored, cells[:, :4], cells[:, 4:6], cells[:, 6])

@@ -1,6 +1,6 @@
-"""Losses between a student and what a teacher says of the same crops; each is one published equation.
+"""Losses between a student's and a teacher's outputs for the same crops, one equation each.
 
-Stands on torch. Nothing here has a gradient towards the teacher.
+Depends on torch. No gradient reaches the teacher.
 """
 
 import math
@@ -15,50 +15,49 @@ from ...errors import RecipeError
 
 
 def pixel_wise(student: Tensor, teacher: Tensor) -> Tensor:
-    """(B, N): squared difference of the heatmaps (B, N, h, w), summed over each map.
+    """Return the squared difference of heatmaps (B, N, h, w), summed over each map, (B, N).
 
-    Source: Light-ResNet50, eq. 3; the mean over the points is left to the caller.
+    Source: Light-ResNet50, eq. 3, without its mean over the points.
     """
-    _same_maps(student, teacher, "heatmaps")
+    _check_shapes(student, teacher, "heatmaps")
     return (student - teacher.detach()).square().sum((-2, -1))
 
 
 def pair_wise(student: Tensor, teacher: Tensor) -> Tensor:
-    """(B,): mean squared difference of the cosine similarities of all pairs of positions of two maps (B, C, h, w).
+    """Return the mean squared difference of the maps' cosine similarities, (B,).
 
-    The channels may differ. Source: Light-ResNet50, eq. 4 and 5. With the unit features of all positions as rows of
-    A (P, C) and T (P, D), what is summed is |AA' - TT'|^2 = |A'A|^2 - 2 |A'T|^2 + |T'T|^2: the matrices of P x P
-    similarities are never made. Memory is B (C^2 + C D + D^2) floats beside the features, 0.8 MB a picture of 256
-    channels, where a map of 64 x 64 would take 67 MB a matrix; the sum is the same.
+    Similarities are those of all pairs of positions in a feature map (B, C, h, w); the channels of
+    the two maps may differ. With the unit features of all positions as rows of A (P, C) and
+    T (P, D), the sum is |AA' - TT'|^2 = |A'A|^2 - 2 |A'T|^2 + |T'T|^2, which needs no (P, P)
+    matrix: 0.8 MB per crop instead of 67 MB at 64 x 64 positions and 256 channels.
+
+    Source: Light-ResNet50, eq. 4 and 5.
     """
-    _same_maps(student, teacher, "feature maps", channels=False)
+    _check_shapes(student, teacher, "feature maps", channels=False)
     a, b = (
-        F.normalize(m.permute(0, 2, 3, 1).flatten(1, 2).float(), dim=2)
-        for m in (student, teacher.detach())
+        F.normalize(maps.permute(0, 2, 3, 1).flatten(1, 2).float(), dim=2)
+        for maps in (student, teacher.detach())
     )
     total: Tensor = _Similarities.apply(a, b)  # type: ignore[no-untyped-call]
     return total / a.shape[1] ** 2
 
 
 class _Similarities(torch.autograd.Function):
-    """(B,): |AA' - TT'|^2 of the unit features A (B, P, C) and T (B, P, D) of all positions.
+    """|AA' - TT'|^2 (B,) for unit features A (B, P, C) and T (B, P, D).
 
-    The gradient, 4 A (A'A) - 4 T (A'T)', is made beside the value: autograd, which cannot know that A'A is symmetric,
-    would need one large product more.
+    The gradient, 4 A (A'A) - 4 T (A'T)', is computed with the value: autograd would need one more
+    large product, since it cannot use that A'A is symmetric.
     """
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        with torch.autocast(
-            a.device.type, enabled=False
-        ):  # the difference of large sums wants every digit
+        # in fp32: the difference of large sums needs every digit
+        with torch.autocast(a.device.type, enabled=False):
             own, mixed, theirs = (x.transpose(1, 2) @ y for x, y in ((a, a), (a, b), (b, b)))
             slope = torch.baddbmm(a @ own, b, mixed.transpose(1, 2), beta=4, alpha=-4)
         ctx.save_for_backward(slope)
-        total = (
-            own.square().sum((1, 2)) - 2 * mixed.square().sum((1, 2)) + theirs.square().sum((1, 2))
-        )
-        return total.clamp(min=0)
+        squares = [product.square().sum((1, 2)) for product in (own, mixed, theirs)]
+        return (squares[0] - 2 * squares[1] + squares[2]).clamp(min=0)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
@@ -67,50 +66,65 @@ class _Similarities(torch.autograd.Function):
 
 
 def heatmap_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """(B, N): Kullback-Leibler divergence from the student's softmax over each heatmap (B, N, h, w) to the teacher's.
+    """Return the Kullback-Leibler divergence of the student's heatmaps to the teacher's, (B, N).
 
-    student, teacher: logits.    temperature: divides both; the divergence is multiplied by its square, which keeps the
-    gradient's size (Hinton et al. 2015, section 2). Source: SD-HRNet, eq. 3.
+    Args:
+        student: Logits (B, N, h, w).
+        teacher: Logits (B, N, h, w).
+        temperature: Divides both; the divergence is multiplied by its square, which keeps the size
+            of the gradient (Hinton et al. 2015, section 2).
+
+    Source: SD-HRNet, eq. 3.
     """
-    _same_maps(student, teacher, "heatmaps")
+    _check_shapes(student, teacher, "heatmaps")
     log_student = (student.flatten(2) / temperature).log_softmax(-1)
     log_teacher = (teacher.detach().flatten(2) / temperature).log_softmax(-1)
     return (log_teacher.exp() * (log_teacher - log_student)).sum(-1) * temperature**2
 
 
-def spots(logits: Tensor, sigma: float, wanted: float) -> Tensor:
-    """Maps (B, N, h, w) with spots of height 1 and width `wanted`, of the distributions that `logits` are of.
+def to_peaks(logits: Tensor, sigma: float, wanted: float) -> Tensor:
+    """Return maps (B, N, h, w) with peaks of height 1 from the logits of distributions.
 
-    sigma: width of the Gaussians that the distributions were trained towards; both in cells. Such a distribution is
-    the mean of those Gaussians over where the point may be; widened, and times 2 pi wanted^2, it is that of Gaussians
-    of height 1, which maps trained by squared errors come to.
+    Such a distribution is the mean of the Gaussians it was trained towards, over the possible
+    places of the point. Widened, and times 2 pi wanted^2, it is the mean of Gaussians of height 1,
+    which maps trained by squared errors converge to.
+
+    Args:
+        logits: (B, N, h, w).
+        sigma: Width of the Gaussians that the distributions were trained towards, cells.
+        wanted: Width of the peaks, cells.
     """
     probability = logits.float().flatten(2).softmax(-1).view_as(logits)
     if wanted > sigma:
         more = (wanted**2 - sigma**2) ** 0.5
-        rows, columns = (_widen(count, more, logits.device) for count in logits.shape[-2:])
+        rows, columns = (_blur_matrix(count, more, logits.device) for count in logits.shape[-2:])
         probability = rows @ probability @ columns
     return probability * (2 * math.pi * max(wanted, sigma) ** 2)
 
 
-def _widen(count: int, sigma: float, device: torch.device) -> Tensor:
-    """(count, count): what a Gaussian of `sigma` cells makes of one axis; the matrix is its own transpose."""
+def _blur_matrix(count: int, sigma: float, device: torch.device) -> Tensor:
+    """Return the symmetric matrix (count, count) that blurs an axis by `sigma` cells."""
     cells = torch.arange(count, dtype=torch.float32, device=device)
     kernel = torch.exp(-((cells[:, None] - cells) ** 2) / (2 * sigma**2))
-    widened: Tensor = kernel / (sigma * math.sqrt(2 * math.pi))
-    return widened
+    matrix: Tensor = kernel / (sigma * math.sqrt(2 * math.pi))
+    return matrix
 
 
 def peer_ensemble(peers: Sequence[Tensor], logits: bool = True) -> Tensor:
-    """The mean (B, N, h, w) of what the `peers` say, as logits of a softmax, without a gradient.
+    """Return the mean (B, N, h, w) of the maps of `peers`, as logits, without a gradient.
 
-    logits: average the softmax of each; else the maps themselves, as the paper does with maps of height 1.
-    Source: SD-HRNet, eq. 4.    Raises: RecipeError for fewer than two peers.
+    Args:
+        peers: Maps (B, N, h, w) of each peer.
+        logits: Average the softmax of each; else the maps, as the paper does with maps of peak 1.
+
+    Raises: RecipeError: For fewer than two peers.
+
+    Source: SD-HRNet, eq. 4.
     """
     if len(peers) < 2:
         raise RecipeError(f"{len(peers)} peers; wanted at least 2 to learn from one another")
     for other in peers[1:]:
-        _same_maps(other, peers[0], "heatmaps")
+        _check_shapes(other, peers[0], "heatmaps")
     stacked = torch.stack([peer.detach() for peer in peers])
     if not logits:
         return stacked.mean(0)
@@ -120,18 +134,18 @@ def peer_ensemble(peers: Sequence[Tensor], logits: bool = True) -> Tensor:
 
 
 def feature_mimicry(student: Tensor, teacher: Tensor) -> Tensor:
-    """(B,): mean squared difference of two feature maps (B, C, h, w) of the same shape.
+    """Return the mean squared difference of feature maps (B, C, h, w), (B,).
 
-    Source: Romero et al. 2015 (FitNets), eq. 3; where the channels differ, a 1x1 convolution comes before.
+    Source: Romero et al. 2015 (FitNets), eq. 3; a 1x1 convolution equalizes the channels before.
     """
-    _same_maps(student, teacher, "feature maps")
+    _check_shapes(student, teacher, "feature maps")
     return (student - teacher.detach()).square().mean((1, 2, 3))
 
 
-def _same_maps(student: Tensor, teacher: Tensor, what: str, channels: bool = True) -> None:
+def _check_shapes(student: Tensor, teacher: Tensor, what: str, channels: bool = True) -> None:
     a, b = tuple(student.shape), tuple(teacher.shape)
     if (a if channels else (a[0], *a[2:])) != (b if channels else (b[0], *b[2:])):
         raise RecipeError(
-            f"the student's {what} are {a}, the teacher's {b}; wanted the same size: choose crops and strides that "
-            "agree, or resize the teacher's first"
+            f"the student's {what} are {a}, the teacher's {b}; wanted the same size: choose crops "
+            "and strides that agree, or resize the teacher's first"
         )

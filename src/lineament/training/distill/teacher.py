@@ -1,7 +1,4 @@
-"""What a teacher says of crops, and maps, crops and points at another network's size.
-
-Stands on torch.
-"""
+"""Outputs of a teacher, and maps, crops and landmarks at another size. Depends on torch."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,93 +6,112 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...inference.onnx_model import Model
-from ...models.heads.heatmap import STRIDE, HeadOutput
+from ...models.heads.output import STRIDE, HeadOutput
 from ...models.landmark_net import LandmarkNet
 from ..build import load_trained
 
 
 class TeacherOutput(NamedTuple):
-    """What a network says of a batch of crops."""
+    """Outputs of a network that are compared, a teacher's or a student's."""
 
     raw: HeadOutput
     levels: dict[int, Tensor]
-    """Its decoder's maps (B, C, h, w) by stride; empty for an ONNX file."""
+    """Feature maps (B, C, h, w) of the decoder by stride; empty for an ONNX file."""
+
+    @property
+    def maps(self) -> Tensor:
+        """Compared maps (B, N, h, w): those of peak 1 if the head has them, else logits."""
+        maps = self.raw.heatmap_logits if self.raw.heatmaps is None else self.raw.heatmaps
+        assert maps is not None
+        return maps
 
 
 class Teacher:
-    """A frozen network: a checkpoint of `lineament train` or `distill`, or an ONNX file of `lineament export`.
+    """A frozen network: a checkpoint of a training or an exported ONNX file.
 
-    An ONNX file tells landmarks only.    Raises: ModelError where the file is neither.
+    An ONNX file gives landmarks alone; its `net` is None.
     """
 
     def __init__(self, path: Path, device: torch.device) -> None:
+        """Raises: ModelError: If the file is neither."""
         self.path, self.device = path, device
         if path.suffix == ".onnx":
             model = Model(path, threads=1)
             self.net: LandmarkNet | None = None
             self.scheme, self.size, self.padding = model.scheme, model.size, model.padding
+            self.head = ""
             self.predict_crops = model.predict
         else:
             self.net, recipe = load_trained(path)
             self.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self.scheme, self.size, self.padding = (
-                recipe.scheme,
-                self.net.size,
-                recipe.model.padding,
-            )
-            self.head, self.sigma_px = recipe.model.head, STRIDE * recipe.sigma
+            self.scheme, self.size = recipe.scheme, self.net.size
+            self.padding = recipe.model.padding
+            self.head, self.sigma_px = recipe.landmark_net.head, STRIDE * recipe.sigma
 
     @torch.no_grad()
     def __call__(self, crops: Tensor) -> TeacherOutput:
-        """uint8 crops (B, S, S, 3) of its own size -> TeacherOutput."""
-        if self.net is None:
-            heads = self.predict_crops(np.ascontiguousarray(crops.cpu().numpy()))
-            landmarks, sigma = (
-                torch.from_numpy(a).to(self.device) for a in (heads.landmarks_crop, heads.sigma_px)
-            )
-            return TeacherOutput(HeadOutput(landmarks, sigma.square()), {})
-        return said(self.net, crops)
+        """Return the outputs for uint8 `crops` (B, S, S, 3) of the teacher's own size."""
+        if self.net is not None:
+            return run_network(self.net, crops)
+        found = self.predict_crops(np.ascontiguousarray(crops.cpu().numpy()))
+        landmarks = torch.from_numpy(found.landmarks_crop).to(self.device)
+        sigma = torch.from_numpy(found.sigma_px).to(self.device)
+        return TeacherOutput(HeadOutput(landmarks, sigma.square()), {})
+
+    def landmarks(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the landmarks (B, N, 2), pixels of the crop, for arrays (B, S, S, 3)."""
+        found = self(torch.from_numpy(crops).to(self.device)).raw.landmarks
+        landmarks: NDArray[np.float32] = found.cpu().numpy()
+        return landmarks
 
 
-def said(net: LandmarkNet, crops: Tensor) -> TeacherOutput:
-    """What `net` says of uint8 `crops` (B, S, S, 3)."""
+def run_network(net: LandmarkNet, crops: Tensor) -> TeacherOutput:
+    """Return the outputs of `net` for uint8 `crops` (B, S, S, 3)."""
     raw, levels = net.with_levels(crops)
     return TeacherOutput(raw, {net.size // level.shape[-1]: level for level in levels})
 
 
-def resized(crops: Tensor, size: int) -> Tensor:
-    """uint8 crops (B, S, S, 3) -> (B, size, size, 3), averaged at half the size and below, as crops of pictures are."""
+@torch.no_grad()
+def output_shapes(net: LandmarkNet) -> TeacherOutput:
+    """Return the outputs of `net` for a black crop, to read their shapes."""
+    training, device = net.training, next(net.parameters()).device
+    crops = torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8, device=device)
+    output = run_network(net.eval(), crops)
+    net.train(training)
+    return output
+
+
+def resize_crops(crops: Tensor, size: int) -> Tensor:
+    """Return uint8 `crops` (B, S, S, 3) at `size`; as in `warp`, half the size averages."""
     if crops.shape[1] == size:
         return crops
     x = crops.permute(0, 3, 1, 2).float()
-    x = F.interpolate(
-        x, (size, size), mode="bilinear", align_corners=False, antialias=2 * size <= crops.shape[1]
-    )
+    far = 2 * size <= crops.shape[1]
+    x = F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=far)
     return x.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def rescaled(landmarks: Tensor, scale: float) -> Tensor:
-    """Points (B, N, 2) of a crop, in pixels of the same crop at `scale` times its size."""
+def scale_landmarks(landmarks: Tensor, scale: float) -> Tensor:
+    """Return `landmarks` (B, N, 2) of a crop in pixels of that crop at `scale` times its size."""
     return landmarks if scale == 1 else (landmarks + 0.5) * scale - 0.5
 
 
-def spots_at_size(maps: Tensor, like: Tensor) -> Tensor:
-    """Maps (B, N, h, w) of height 1 at the height and width of `like`, their peaks as high as before."""
+def resize_peaks(maps: Tensor, like: Tensor) -> Tensor:
+    """Return `maps` (B, N, h, w) of peak 1 at the height and width of `like`, peaks kept."""
     if maps.shape[-2:] == like.shape[-2:]:
         return maps
     far = 2 * like.shape[-1] <= maps.shape[-1]
-    return F.interpolate(
-        maps.float(), like.shape[-2:], mode="bicubic", align_corners=False, antialias=far
-    )
+    size = like.shape[-2:]
+    return F.interpolate(maps.float(), size, mode="bicubic", align_corners=False, antialias=far)
 
 
-def at_size(maps: Tensor, like: Tensor) -> Tensor:
-    """Maps (B, C, h, w) at the height and width of `like`."""
+def resize_maps(maps: Tensor, like: Tensor) -> Tensor:
+    """Return `maps` (B, C, h, w) at the height and width of `like`."""
     if maps.shape[-2:] == like.shape[-2:]:
         return maps
-    return F.interpolate(
-        maps.float(), size=like.shape[-2:], mode="bilinear", align_corners=False, antialias=True
-    )
+    size = like.shape[-2:]
+    return F.interpolate(maps.float(), size, mode="bilinear", align_corners=False, antialias=True)

@@ -1,6 +1,6 @@
-"""Channel slimming of any backbone without importance factors of its own: whole channels go, smallest weights first.
+"""Channel pruning of any backbone without importance factors: channels of small weights go first.
 
-Stands on Torch-Pruning, which finds the layers that must lose the same channels; nothing else here knows of it.
+Depends on Torch-Pruning, which finds the layers that must lose the same channels.
 """
 
 import copy
@@ -15,15 +15,24 @@ from ...models.heads.attentive_1d import Attentive1D
 from ...models.landmark_net import LandmarkNet
 
 ROUND = 8
-"""Channels stay a multiple of this, as fast kernels want them."""
+"""Channels stay a multiple of this, for fast kernels."""
 
 
 def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
-    """A copy of `net` in which about `share` of the channels of every layer are gone; `net` stays as it is.
+    """Return a copy of `net` without about `share` of the channels of every layer.
 
-    A channel's importance is the length of all the weights that go with it. A head keeps its outputs.
-    share: at least 0, below 1.    Raises: RecipeError for another share or a supernet, ExtraError where torch-pruning
-    is not installed.    Source: Fang et al. 2023 (DepGraph), section 3.
+    The importance of a channel is the norm of all weights that go with it. Heads keep their
+    outputs.
+
+    Args:
+        net: Stays unchanged.
+        share: From 0 to below 1.
+
+    Raises:
+        RecipeError: For another share, or a supernet.
+        ExtraError: If torch-pruning is not installed.
+
+    Source: Fang et al. 2023 (DepGraph), section 3.
     """
     if not 0 <= share < 1:
         raise RecipeError(
@@ -40,10 +49,10 @@ def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
     small = copy.deepcopy(net).eval()
     if share == 0:
         return small
-    # a grouped transposed convolution is more than the library can follow
+    # the library cannot follow a grouped transposed convolution
     grouped = [m for m in small.modules() if isinstance(m, nn.ConvTranspose2d) and m.groups > 1]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on parameters of torch that it does not know
+        warnings.simplefilter("ignore")  # about parameters that the library does not handle
         pruner = torch_pruning.pruner.MagnitudePruner(
             _Body(small),
             torch.zeros(1, 3, small.size, small.size),
@@ -57,9 +66,10 @@ def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
 
 
 class _Body(nn.Module):
-    """The network from normalized crops on: what has a gradient to be followed.
+    """The differentiable part of a network, from normalized crops on.
 
-    Of heads along axes the library cannot follow the attention; no channel goes behind their first layers anyway.
+    The library cannot follow the attention of heads along axes; it sees their first layers, after
+    which no channel goes anyway.
     """
 
     def __init__(self, net: LandmarkNet) -> None:

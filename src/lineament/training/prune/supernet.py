@@ -1,9 +1,10 @@
-"""Slimming: importance factors under a threshold go, and the network becomes physically smaller.
+"""Pruning of a supernet: blocks and transforms of small importance factors are removed.
 
-Stands on torch. Source: Lin et al. 2023 (SD-HRNet), section 3.1.
+Depends on torch. Source: Lin et al. 2023 (SD-HRNet), section 3.1.
 """
 
 import copy
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -12,34 +13,43 @@ from ...errors import RecipeError
 from ...models.backbones.hr_supernet import WIDTHS, FusionBlock, HRSuperNet
 
 Layout = list[dict[int, list[int]]]
-"""Of each stage after the first, the sources of each block by its resolution."""
+"""For each stage after the first, the sources of each block by its resolution."""
 
 
 def surviving(net: HRSuperNet, threshold: float, relative: bool = False) -> Layout:
-    """The blocks and transforms of `net` that stay where an importance factor is at least `threshold` in size.
+    """Return the blocks and transforms of `net` whose importance factor reaches `threshold`.
 
-    relative: in parts of the largest of its block, whose norms make up for what all its factors have in common; then a
-    block goes only where nothing takes from it.
-    A block with no transform left goes whole, and so does what stood on it alone; then every block that nothing behind
-    it takes from, but for the last stage's.    Raises: RecipeError where no path from the stem to the head is left.
+    A block without a transform goes, and with it the transforms that take from it; then every block
+    that no later one takes from, except in the last stage.
+
+    Args:
+        net: The trained supernet.
+        threshold: Least absolute factor.
+        relative: Compare each factor with the largest of its block, since norms compensate for a
+            common scale; then a block goes only if nothing takes from it.
+
+    Raises: RecipeError: If no path from the stem to the head is left.
     """
     layout: Layout = []
     alive = [0]
     for stage in net.stages:
         assert isinstance(stage, torch.nn.ModuleDict)
-        kept = {
-            int(target): _kept(block, threshold, relative, alive) for target, block in stage.items()
-        }
-        layout.append({target: sources for target, sources in kept.items() if sources})
+        kept = {}
+        for target, block in stage.items():
+            sources = _kept(block, threshold, relative, alive)
+            if sources:
+                kept[int(target)] = sources
+        layout.append(kept)
         alive = list(layout[-1])
         if not alive:
             raise RecipeError(
-                f"with a threshold of {threshold} stage {len(layout) + 1} has no block left; lower it"
+                f"with a threshold of {threshold} stage {len(layout) + 1} has no block left; "
+                "lower it"
             )
-    for here, behind in zip(layout[-2::-1], layout[:0:-1], strict=True):
-        taken = {source for sources in behind.values() for source in sources}
-        for target in set(here) - taken:
-            del here[target]
+    for here, following in zip(layout[-2::-1], layout[:0:-1], strict=True):
+        taken = set(itertools.chain(*following.values()))
+        for unused in set(here) - taken:
+            del here[unused]
     return layout
 
 
@@ -54,35 +64,34 @@ def _kept(
 
 
 def slimmed(net: HRSuperNet, layout: Layout) -> HRSuperNet:
-    """A new network of the blocks and transforms in `layout` alone, with the weights of `net`, which stays as it is.
+    """Return a network of the blocks and transforms in `layout`, with the weights of `net`.
 
-    It gives what `net` gives with every other factor at 0.
+    Its outputs equal those of `net` with every other factor at 0.
     """
     small = HRSuperNet(layout)
     small.stem, small.first = copy.deepcopy(net.stem), copy.deepcopy(net.first)
-    for stage, whole in zip(small.stages, net.stages, strict=True):
+    for stage, full in zip(small.stages, net.stages, strict=True):
         assert isinstance(stage, torch.nn.ModuleDict)
-        assert isinstance(whole, torch.nn.ModuleDict)
+        assert isinstance(full, torch.nn.ModuleDict)
         for target, block in stage.items():
-            _copy_block(block, whole[target])
+            _copy_block(block, full[target])
     _copy_mix(small, net)
     return small.train(net.training)
 
 
-def _copy_block(block: torch.nn.Module, whole: torch.nn.Module) -> None:
+def _copy_block(block: torch.nn.Module, full: torch.nn.Module) -> None:
     assert isinstance(block, FusionBlock)
-    assert isinstance(whole, FusionBlock)
-    places = [whole.sources.index(source) for source in block.sources]
-    block.transforms = torch.nn.ModuleList(
-        [copy.deepcopy(whole.transforms[place]) for place in places]
-    )
-    block.encode = copy.deepcopy(whole.encode)
+    assert isinstance(full, FusionBlock)
+    places = [full.sources.index(source) for source in block.sources]
+    transforms = [copy.deepcopy(full.transforms[place]) for place in places]
+    block.transforms = torch.nn.ModuleList(transforms)
+    block.encode = copy.deepcopy(full.encode)
     with torch.no_grad():
-        block.factors.copy_(whole.factors[places])
+        block.factors.copy_(full.factors[places])
 
 
 def _copy_mix(small: HRSuperNet, net: HRSuperNet) -> None:
-    """The mixing 1x1, less the columns of the resolutions that are gone."""
+    """Copy the mixing 1x1 without the columns of the removed resolutions."""
     columns: list[int] = []
     start = 0
     for resolution in net.last:
@@ -94,20 +103,3 @@ def _copy_mix(small: HRSuperNet, net: HRSuperNet) -> None:
     with torch.no_grad():
         convolution.weight.copy_(net.mix[0].weight[:, columns])  # type: ignore[operator, index]
     small.mix[0] = convolution
-
-
-def close(net: HRSuperNet, layout: Layout) -> HRSuperNet:
-    """A copy of `net` of the same size in which every factor outside `layout` is 0."""
-    closed = copy.deepcopy(net)
-    for stage, kept in zip(closed.stages, layout, strict=True):
-        assert isinstance(stage, torch.nn.ModuleDict)
-        for target, block in stage.items():
-            assert isinstance(block, FusionBlock)
-            gone = [
-                i
-                for i, source in enumerate(block.sources)
-                if source not in kept.get(int(target), [])
-            ]
-            with torch.no_grad():
-                block.factors[gone] = 0
-    return closed

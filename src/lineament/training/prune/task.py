@@ -1,9 +1,8 @@
-"""Training of a supernet's weights and importance factors in turn, with an L1 penalty that drives factors to 0.
+"""Training of a supernet whose weights and importance factors move in turn.
 
-Stands on train.py. Source: Lin et al. 2023 (SD-HRNet), section 3.1, eq. 2.
+An L1 penalty drives factors to 0. Depends on torch.
+Source: Lin et al. 2023 (SD-HRNet), section 3.1, eq. 2.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +10,14 @@ from torch import Tensor, nn
 from ...errors import RecipeError
 from ...models.backbones.hr_supernet import FusionBlock
 from ...recipe import Recipe, SlimSettings
-from ..optimizer import make_optimizer
-from ..trainer import Trainer
+from ..batch import Batch
+from ..landmark_task import LandmarkTask
 
 SUPERNET = "hr-supernet"
 
 
 def slim_settings(recipe: Recipe) -> SlimSettings:
-    """The [slim] part of `recipe`.    Raises: RecipeError where it has none."""
+    """Return the [slim] part of `recipe`.    Raises: RecipeError: If it has none."""
     if recipe.slim is None:
         raise RecipeError(
             f"the recipe {recipe.name!r} has no [slim]; add it, or use lineament train"
@@ -26,75 +25,64 @@ def slim_settings(recipe: Recipe) -> SlimSettings:
     return recipe.slim
 
 
-def trainer_for(recipe: Recipe, *arguments: Any, **more: Any) -> Trainer:
-    """The Slimmer of a supernet's recipe; a plain Trainer of any other, whose channels are cut after training.
+def prune_task(recipe: Recipe) -> LandmarkTask:
+    """Return the task for a network to be slimmed: only a supernet has factors to train.
 
-    Arguments as for Trainer.    Raises: RecipeError where the recipe has no [slim].
+    Other networks are trained as usual; their channels go afterwards.
+
+    Raises: RecipeError: If the recipe has no [slim].
     """
     slim_settings(recipe)
-    kind = Slimmer if recipe.model.backbone == SUPERNET else Trainer
-    return kind(recipe, *arguments, **more)
+    return (PruneTask if recipe.landmark_net.backbone == SUPERNET else LandmarkTask)(recipe)
 
 
-class Slimmer(Trainer):
-    """One training of a supernet: `Slimmer(recipe, folder, data_root, cache).run()`; arguments and errors as Trainer.
+class PruneTask(LandmarkTask):
+    """Train the weights of a supernet and the importance factors of its transforms."""
 
-    Raises also: RecipeError where the recipe has no [slim] or another backbone.
-    """
-
-    @property
-    def settings(self) -> SlimSettings:
-        """The [slim] part of the recipe."""
-        if self.recipe.model.backbone != SUPERNET:
+    def __init__(self, recipe: Recipe) -> None:
+        if recipe.landmark_net.backbone != SUPERNET:
             raise RecipeError(
-                f"the backbone {self.recipe.model.backbone!r} has no importance factors; "
+                f"the backbone {recipe.landmark_net.backbone!r} has no importance factors; "
                 f"set model.backbone = {SUPERNET!r}"
             )
-        return slim_settings(self.recipe)
+        self.settings = slim_settings(recipe)
+        super().__init__(recipe)
 
-    def build(self) -> nn.Module:
-        """The supernet of the recipe."""
-        _ = self.settings
-        return super().build()
-
-    def factors(self) -> list[nn.Parameter]:
-        """The importance factors, a vector for each block."""
-        return [block.factors for block in self.model.modules() if isinstance(block, FusionBlock)]
-
-    def make_optimizer(self) -> torch.optim.Optimizer:
-        """As for any training; the factors have a learning rate of their own and no decay."""
-        optimizer = make_optimizer(self.model, self.recipe.train)
-        factors = self.factors()
+    def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Return the usual optimizer, with a learning rate and no decay for the factors."""
+        optimizer = super().make_optimizer(model)
+        factors = importance_factors(model)
         known = {id(factor) for factor in factors}
         for group in optimizer.param_groups:
-            group["params"] = [
-                parameter for parameter in group["params"] if id(parameter) not in known
-            ]
+            group["params"] = [weight for weight in group["params"] if id(weight) not in known]
         share = self.settings.factor_lr / self.recipe.train.lr
         optimizer.add_param_group({"params": factors, "factor": share, "weight_decay": 0.0})
         return optimizer
 
-    def moves_factors(self) -> bool:
-        """Whether this step moves the factors; the others move the weights."""
-        return self.step % self.settings.every == self.settings.every - 1
+    def moves_factors(self, step: int) -> bool:
+        """Return whether `step` moves the factors; the others move the weights."""
+        return step % self.settings.every == self.settings.every - 1
 
-    def graph_key(self) -> object:
-        """Whether factors or weights move."""
-        return self.moves_factors()
+    def graph_key(self, step: int) -> object:
+        return self.moves_factors(step)
 
-    def before_step(self) -> None:
-        """Leaves the gradients of what this step moves."""
-        known = {id(factor) for factor in self.factors()}
-        for parameter in self.model.parameters():
-            if (id(parameter) in known) != self.moves_factors():
+    def losses(self, model: nn.Module, batch: Batch, count: Tensor) -> dict[str, Tensor]:
+        """Return the losses of the recipe and "sparsity", the penalty on the factors."""
+        losses = super().losses(model, batch, count)
+        # each part of the batch has its share of the penalty, so that a step has it once
+        share = len(batch) / self.recipe.train.batch
+        factors = torch.cat([*importance_factors(model)])
+        penalty = self.settings.sparsity * share * factors.abs().sum()
+        return losses | {"sparsity": penalty, "total": losses["total"] + penalty}
+
+    def before_step(self, model: nn.Module, step: int) -> None:
+        """Keep the gradients of what this step moves."""
+        known = {id(factor) for factor in importance_factors(model)}
+        for parameter in model.parameters():
+            if (id(parameter) in known) != self.moves_factors(step):
                 parameter.grad = None
 
-    def losses(
-        self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor
-    ) -> dict[str, Tensor]:
-        """Those of the recipe, and "sparsity": the penalty on the factors."""
-        losses = super().losses(crops, landmarks_crop, count)
-        # each part of the batch carries its share of the penalty, so that the whole step has it once
-        share = len(crops) / self.recipe.train.batch
-        penalty = self.settings.sparsity * share * torch.cat([*self.factors()]).abs().sum()
-        return losses | {"sparsity": penalty, "total": losses["total"] + penalty}
+
+def importance_factors(model: nn.Module) -> list[nn.Parameter]:
+    """Return the importance factors of `model`, a vector per block."""
+    return [block.factors for block in model.modules() if isinstance(block, FusionBlock)]

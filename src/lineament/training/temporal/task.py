@@ -1,6 +1,7 @@
-"""Training of the refinement that makes a tracker of a detector of 1D heatmaps, on clips made or found.
+"""Training of the refinement that carries a detector's 1D heatmaps from frame to frame.
 
-Stands on train.py. The detector is the recipe's `start` and learns no more. Source: Yin et al. 2020, section 4.2.
+Depends on torch. The detector is the recipe's `init_from` and stays as it is.
+Source: Yin et al. 2020, section 4.2.
 """
 
 from dataclasses import replace
@@ -15,229 +16,206 @@ from ...data.clip_cache import Clips, clips_from_stills
 from ...data.crop_cache import plain_crops, plain_landmarks
 from ...data.readers.talking_face import FOLDER, is_talking_face
 from ...data.synthetic_clips import ClipSettings
-from ...data.training_windows import ANCHORS, TrainingWindows
+from ...data.training_windows import TrainingWindows
 from ...errors import ModelError, RecipeError
 from ...geometry import compose, crop_affine
-from ...io.media_files import find_videos, is_video
+from ...io.media_files import find_videos as find_video_files
+from ...io.media_files import is_video
 from ...labeling.video_clips import clips_from_videos
-from ...models.heads.heatmap import STRIDE
+from ...models.heads.output import STRIDE
 from ...models.landmark_net import LandmarkNet
-from ...models.refinement import RefinedNet, between, moved_memory
-from ...recipe import Recipe, RefineSettings
-from ...schemes import scheme
+from ...models.refinement import RefinedNet, moved_memory
+from ...recipe import Recipe
+from ..batch import Batch
 from ..build import build_model, read_trained
 from ..checkpoint import load_weights
-from ..loader import Crops
+from ..landmark_task import LandmarkTask
 from ..losses import total_loss
-from ..trainer import Trainer
+from ..task import Context, Samples
 from ..validate import interocular_nme
 
-MADE = ClipSettings(size=256)
-"""The clips that are made; the recipe says how long they are and how often something passes."""
-HELD_BACK, HELD_BACK_FRAMES = 16, 48
-"""Clips made of validation faces, and their frames."""
-SAME = ("head", "length", "attention", "decoder", "size", "padding")
-"""Of the detector's model, what its weights do not tell."""
+CLIP = ClipSettings(size=256)
+"""Synthetic clips; the recipe sets their length and how often something passes in front."""
+VALIDATION_CLIPS, VALIDATION_FRAMES = 16, 48
+"""Synthetic clips of validation faces, and the frames of each."""
+VALIDATION_SEED = 1_000_000
+"""Seed of the first of them; the clips to train on have the seeds from 0."""
+MODEL_KEYS = ("head", "length", "attention", "decoder", "size", "padding")
+"""Settings of the detector's model that its weights do not determine."""
 
 
-def refine_settings(recipe: Recipe) -> RefineSettings:
-    """The [refine] part of `recipe`.    Raises: RecipeError where it has none."""
-    if recipe.refine is None:
-        raise RecipeError(
-            f"the recipe {recipe.name!r} has no [refine]; add it, or use lineament train"
-        )
-    return recipe.refine
+class TemporalTask(LandmarkTask):
+    """Train the refinement of the recipe's [refine] on windows of clips."""
 
-
-class Refiner(Trainer):
-    """One training: `Refiner(recipe, folder, data_root, cache).run()`; arguments and errors as for Trainer.
-
-    Raises also: RecipeError where the recipe has no [refine] or no start, or its head has no heatmaps along axes.
-    """
-
-    def build(self) -> nn.Module:
-        """The detector of the recipe's start and a new refinement."""
-        if not self.recipe.init_from:
+    def __init__(self, recipe: Recipe) -> None:
+        if recipe.refine is None:
             raise RecipeError(
-                f"the recipe {self.recipe.name!r} has no init_from; give it the checkpoint of the detector"
+                f"the recipe {recipe.name!r} has no [refine]; add it, or use lineament train"
             )
-        net = build_model(self.recipe, self.begun)
-        model = RefinedNet(net, len(scheme(self.recipe.scheme)), self.settings.decay)
-        if not self.resumed:
-            self._fill(net, Path(self.recipe.init_from))
+        if not recipe.init_from:
+            raise RecipeError(
+                f"the recipe {recipe.name!r} has no init_from; "
+                "give it the checkpoint of the detector"
+            )
+        self.settings = recipe.refine
+        super().__init__(recipe.with_model(kind="refined-net"))
+
+    def new_network(self, context: Context) -> nn.Module:
+        """Return the detector with a new refinement."""
+        recipe = self.recipe
+        model = build_model(recipe, context.resume_from)
+        assert isinstance(model, RefinedNet)
+        if context.resume_from is None:
+            self._load_detector(model.net, Path(recipe.init_from))
         return model
 
-    def _fill(self, net: LandmarkNet, start: Path) -> None:
-        """Gives `net`, which learns no more, all the weights of the detector at `start`."""
-        if start.suffix == ".pt":
-            given = read_trained(start)[1]
-            pairs = {
-                f"model.{key}": (getattr(self.recipe.model, key), getattr(given.model, key))
-                for key in SAME
-            }
-            for key, (own, theirs) in (pairs | {"sigma": (self.recipe.sigma, given.sigma)}).items():
+    def _load_detector(self, net: LandmarkNet, path: Path) -> None:
+        recipe = self.recipe
+        if path.suffix == ".pt":
+            given = read_trained(path)[1]
+            pairs = {"sigma": (recipe.sigma, given.sigma)}
+            for key in MODEL_KEYS:
+                pairs[f"model.{key}"] = getattr(recipe.model, key), getattr(given.model, key)
+            for key, (own, theirs) in pairs.items():
                 if own != theirs:
                     raise RecipeError(
-                        f"{key} is {own!r}, of init_from {start} {theirs!r}; give the recipe the detector's model"
+                        f"{key} is {own!r}, of init_from {path} {theirs!r}; "
+                        "give the recipe the detector's model"
                     )
         try:
-            net.load_state_dict(load_weights(start))
+            net.load_state_dict(load_weights(path))
         except RuntimeError as error:
             raise ModelError(
-                f"{start}: no weights of the recipe's model; give the detector's checkpoint"
+                f"{path}: its weights do not fit the recipe's model; give the detector's checkpoint"
             ) from error
 
-    @property
-    def settings(self) -> RefineSettings:
-        """The [refine] part of the recipe."""
-        return refine_settings(self.recipe)
+    def samples(self, context: Context) -> Samples:
+        """Return windows of clips made of the recipe's faces and of its videos."""
+        self.read_data(context)
+        name, m, seed = self.recipe.scheme, self.recipe.model, self.recipe.train.seed
+        stills = list(self.validation_faces.values())
+        clip = replace(CLIP, frames=VALIDATION_FRAMES, occluders=1)
+        self.validation_clips = clips_from_stills(
+            stills, name, context.cache, VALIDATION_CLIPS, clip, VALIDATION_SEED
+        )
+        sources = self._clips(context)
+        return TrainingWindows(sources, name, self.settings.window, m.size, m.padding, seed)
 
-    def training_crops(self) -> Crops:
-        """Windows of the clips."""
-        settings, m = self.settings, self.recipe.model
-        if not self.processes.first:
-            self.processes.wait()  # the first process makes the clips
-        sources: list[Clips] = []
+    def _clips(self, context: Context) -> list[Clips]:
+        settings, name, cache = self.settings, self.recipe.scheme, context.cache
+        sources = []
         if settings.clips:
-            made = replace(MADE, frames=settings.frames, occluders=settings.occluders)
+            clip = replace(CLIP, frames=settings.frames, occluders=settings.occluders)
             stills = [source.cache for source in self.sources]
-            sources.append(
-                clips_from_stills(stills, self.recipe.scheme, self.cache, settings.clips, made, 0)
-            )
+            sources.append(clips_from_stills(stills, name, cache, settings.clips, clip, 0))
         if settings.videos:
-            videos = [path for name in settings.videos for path in self._videos(name)]
-            sources.append(
-                clips_from_videos(
-                    videos,
-                    settings.labels,
-                    self.recipe.scheme,
-                    self.cache,
-                    settings.video_frames,
-                    settings.window,
-                )
-            )
+            videos: list[Path] = []
+            for given in settings.videos:
+                videos += find_videos(given, context.data_root)
+            frames, window = settings.video_frames, settings.window
+            sources.append(clips_from_videos(videos, settings.labels, name, cache, frames, window))
         if not sources:
             raise RecipeError(
                 "[refine] has neither clips nor videos to learn from; set refine.clips above 0"
             )
-        held = replace(MADE, frames=HELD_BACK_FRAMES, occluders=1)
-        # other seeds than those of the clips to train on
-        stills = list(self.validation_faces.values())
-        self.held_clips = clips_from_stills(
-            stills, self.recipe.scheme, self.cache, HELD_BACK, held, 1_000_000
+        return sources
+
+    def losses(self, model: nn.Module, batch: Batch, count: Tensor) -> dict[str, Tensor]:
+        """Return the losses summed over the frames.    Source: Yin et al. 2020, eq. 14."""
+        assert isinstance(model, RefinedNet)
+        assert batch.landmarks is not None
+        assert batch.crop_motion is not None
+        recipe, crops = self.recipe, batch.crops
+        with self.autocast(batch):
+            maps_x, maps_y = model.detected(model.net.normalize(crops.flatten(0, 1)))
+        maps_x, maps_y = (
+            maps.reshape(*crops.shape[:2], *maps.shape[1:]) for maps in (maps_x, maps_y)
         )
-        if self.processes.first:
-            self.processes.wait()
-        return TrainingWindows(
-            sources, self.recipe.scheme, settings.window, m.size, m.padding, self.recipe.train.seed
-        )
-
-    def _videos(self, name: str) -> list[Path]:
-        """The videos that `name` of refine.videos means."""
-        place = next((path for path in (self.data_root / name, Path(name)) if path.exists()), None)
-        if place is None:
-            raise RecipeError(
-                f"refine.videos names {name!r}, which is neither below {self.data_root} nor a path"
-            )
-        found = [place] if place.is_file() and is_video(place) else find_videos(place)
-        if any(map(is_talking_face, found)):
-            raise RecipeError(
-                f"refine.videos names {name!r}, and {FOLDER} is to test on; leave it out"
-            )
-        if not found:
-            raise RecipeError(
-                f"refine.videos names {name!r}, where no video is; give a video or a folder of them"
-            )
-        return found
-
-    def losses(
-        self, crops: Tensor, landmarks_crop: Tensor, count: int | Tensor
-    ) -> dict[str, Tensor]:
-        """The weighted losses by name, averaged over the frames (Yin et al., eq. 14), and their sum as "total".
-
-        crops: (B, T, S, S, 3).    landmarks_crop: (B, T, N + ANCHORS, 2).
-        """
-        assert isinstance(self.model, RefinedNet)
         memory: Tensor | None = None
         sums: dict[str, Tensor] = {}
-        bf16 = torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.train.bf16)
-        with bf16:
-            maps = self.model.detected(self.model.net.normalize(crops.flatten(0, 1)))
-        maps_x, maps_y = (part.reshape(*crops.shape[:2], *part.shape[1:]) for part in maps)
-        landmarks_crop, anchors = self.annotated(landmarks_crop), landmarks_crop[:, :, -ANCHORS:]
         for t in range(crops.shape[1]):
             if memory is not None:
-                memory = moved_memory(
-                    memory,
-                    *between(anchors[:, t - 1], anchors[:, t], self.model.size),
-                    self.model.size,
-                )
-            with bf16:
-                raw, memory = self.model.refined(maps_x[:, t], maps_y[:, t], memory)
-            parts = total_loss(
-                raw, landmarks_crop[:, t], self.recipe.losses, STRIDE, self.recipe.sigma, count
-            )
-            sums = {name: sums.get(name, torch.zeros(())) + value for name, value in parts.items()}
+                motion = batch.crop_motion[:, t]
+                memory = moved_memory(memory, motion[:, 0], motion[:, 1:], model.size)
+            with self.autocast(batch):
+                raw, memory = model.refined(maps_x[:, t], maps_y[:, t], memory)
+            landmarks = batch.landmarks[:, t]
+            parts = total_loss(raw, landmarks, recipe.losses, STRIDE, recipe.sigma, count)
+            for name, value in parts.items():
+                sums[name] = sums.get(name, torch.zeros(())) + value
         return sums
 
-    def annotated(self, landmarks_crop: Tensor) -> Tensor:
-        """The landmarks, without the anchors that come with them."""
-        return landmarks_crop[:, :, :-ANCHORS]
-
-    def validate(self) -> dict[str, float]:
-        """The NME on clips made of faces held back, of the frames as refined and as the detector alone finds them."""
-        assert isinstance(self.model, RefinedNet)
-        self.model.eval()
-        found = {
-            "clips": follow_plain(self.model, self.held_clips, self.recipe.model.padding),
-            "detector": follow_plain(
-                self.model, self.held_clips, self.recipe.model.padding, remember=False
-            ),
-        }
-        truth = plain_landmarks(self.held_clips.cache, self.model.size, self.recipe.model.padding)
-        self.model.train()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return the NME of "clips", as refined, and of the "detector" alone on the same frames."""
+        assert isinstance(model, RefinedNet)
+        clips, padding, name = self.validation_clips, self.recipe.model.padding, self.recipe.scheme
+        truth = plain_landmarks(clips.cache, model.size, padding)
+        refined = predict_clips(model, clips, padding)
+        detected = predict_clips(model, clips, padding, refine=False)
         return {
-            name: interocular_nme(landmarks, truth, self.recipe.scheme)
-            for name, landmarks in found.items()
+            "clips": interocular_nme(refined, truth, name),
+            "detector": interocular_nme(detected, truth, name),
         }
+
+
+def find_videos(name: str, data_root: Path) -> list[Path]:
+    """Return the videos that `name` of refine.videos stands for: a file, or all in a folder.
+
+    Raises: RecipeError: If there is none, or one that is to be tested on.
+    """
+    paths = [path for path in (data_root / name, Path(name)) if path.exists()]
+    if not paths:
+        raise RecipeError(
+            f"refine.videos names {name!r}, which is neither below {data_root} nor a path"
+        )
+    place = paths[0]
+    videos = [place] if place.is_file() and is_video(place) else find_video_files(place)
+    if any(map(is_talking_face, videos)):
+        raise RecipeError(f"refine.videos names {name!r}, and {FOLDER} is to test on; leave it out")
+    if not videos:
+        raise RecipeError(
+            f"refine.videos names {name!r}, which holds no video; give a video or a folder of them"
+        )
+    return videos
 
 
 @torch.no_grad()
-def follow_plain(
-    model: RefinedNet, clips: Clips, padding: float, remember: bool = True
+def predict_clips(
+    model: RefinedNet, clips: Clips, padding: float, refine: bool = True
 ) -> np.ndarray:
-    """Landmarks (M, N, 2), pixels of the crop, of the frames of `clips` in order, each cut where the face was before.
+    """Return the landmarks (M, N, 2), pixels of the crop, of all frames in order.
 
-    remember: False for what the detector says of each frame.
+    Args:
+        model: Carries its state through each clip.
+        clips: Frames, each cropped around the face in the frame before.
+        padding: Side of the crop in longer sides of the landmark box.
+        refine: False for the detector alone.
     """
     device = next(model.parameters()).device
     crops = np.concatenate([part for part, _ in plain_crops(clips.cache, model.size, padding, 64)])
-    affines = [
-        compose(crop_affine(box, model.size, padding), affine)
-        for box, affine in zip(clips.cache.boxes, clips.affines, strict=True)
-    ]
     found = np.zeros(clips.cache.landmarks.shape, np.float32)
-    numbers = np.unique(clips.clip)
-    rows = [np.flatnonzero(clips.clip == number) for number in numbers]
-    memory: dict[int, Tensor] = {}
-    for t in range(max(map(len, rows))):  # frame after frame, all clips at once
-        going = [k for k in range(len(rows)) if t < len(rows[k])]
-        at = [rows[k][t] for k in going]
-        seen = torch.from_numpy(crops[at]).to(device)
-        if not remember:
-            raw = model.net(seen)
-        else:
-            before = None
-            if memory:
-                steps = [scale_and_shift(affines[row - 1], affines[row], model.size) for row in at]
-                scale, shift = (
-                    torch.tensor(np.array(part), dtype=torch.float32, device=device)
-                    for part in zip(*steps, strict=True)
-                )
-                before = moved_memory(
-                    torch.stack([memory[k] for k in going]), scale, shift, model.size
-                )
-            raw, after = model.follow(seen, before)
-            memory = dict(zip(going, after, strict=True))
-        found[at] = raw.landmarks.cpu().numpy()
+    affines = []
+    for box, affine in zip(clips.cache.boxes, clips.affines, strict=True):
+        affines.append(compose(crop_affine(box, model.size, padding), affine))
+    rows = [np.flatnonzero(clips.clip == number) for number in np.unique(clips.clip)]
+    states: dict[int, Tensor] = {}
+    for t in range(max(map(len, rows))):  # frame t of all clips at once
+        active = [k for k in range(len(rows)) if t < len(rows[k])]
+        frames = [rows[k][t] for k in active]
+        seen = torch.from_numpy(crops[frames]).to(device)
+        if not refine:
+            found[frames] = model.net(seen).landmarks.cpu().numpy()
+            continue
+        before = None
+        if states:
+            steps = [scale_and_shift(affines[k - 1], affines[k], model.size) for k in frames]
+            scale, shift = (
+                torch.tensor(np.array(part), dtype=torch.float32, device=device)
+                for part in zip(*steps, strict=True)
+            )
+            old = torch.stack([states[k] for k in active])
+            before = moved_memory(old, scale, shift, model.size)
+        raw, after = model.follow(seen, before)
+        states = dict(zip(active, after, strict=True))
+        found[frames] = raw.landmarks.cpu().numpy()
     return found

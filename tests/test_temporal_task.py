@@ -1,4 +1,4 @@
-"""Refinement end to end: clips are cached, windows are runs of frames, runs resume, and what is exported remembers."""
+"""Temporal refinement: clips are cached, runs resume, exported models carry their state."""
 
 import cv2
 import numpy as np
@@ -13,25 +13,26 @@ from lineament.data import clip_cache
 from lineament.data.clip_cache import clips_from_stills
 from lineament.data.mixture import read_mixture
 from lineament.data.synthetic_clips import ClipSettings
-from lineament.data.training_windows import ANCHORS, TrainingWindows
+from lineament.data.training_windows import TrainingWindows
 from lineament.errors import DataError, ExportError, ModelError, RecipeError, ShapeError, TrainError
 from lineament.export.export import export_checkpoint
-from lineament.geometry import compose, crop_affine, fit_similarity
-from lineament.inference.onnx_model import Model, load_model
+from lineament.geometry import compose, crop_affine, fit_similarity, flip_affine
+from lineament.inference.onnx_model import Model
 from lineament.inference.recurrent_state import RecurrentState
+from lineament.inference.registry import load_model
 from lineament.labeling.video_clips import clips_from_videos
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
-from lineament.models.refinement import between
 from lineament.recipe_file import make_recipe
 from lineament.schemes import scheme
 from lineament.training.build import load_any, load_trained
 from lineament.training.checkpoint import load_checkpoint
+from lineament.training.registry import task_for
 from lineament.training.temporal import task as refine
-from lineament.training.temporal.task import Refiner, follow_plain
+from lineament.training.temporal.task import predict_clips
 from lineament.training.trainer import Trainer
 from scenes import scene
-from tiny import Tiny
+from tiny import Tiny, killed
 
 pytestmark = [
     pytest.mark.torch,
@@ -45,9 +46,9 @@ CLIP = ClipSettings(frames=6, size=96, expression=0)
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setitem(BACKBONES, "tiny", Tiny)
-    monkeypatch.setattr(refine, "MADE", CLIP)
-    monkeypatch.setattr(refine, "HELD_BACK", 2)
-    monkeypatch.setattr(refine, "HELD_BACK_FRAMES", 5)
+    monkeypatch.setattr(refine, "CLIP", CLIP)
+    monkeypatch.setattr(refine, "VALIDATION_CLIPS", 2)
+    monkeypatch.setattr(refine, "VALIDATION_FRAMES", 5)
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +86,14 @@ def detector_recipe(root, **model):
 
 @pytest.fixture(scope="module")
 def detector(root):
-    """The checkpoint of a detector that has hardly learnt anything."""
+    """Return the checkpoint of a barely trained detector."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES, "tiny", Tiny)
-        return Trainer(
-            make_recipe(detector_recipe(root)), root / "detector", root, root / "cache"
-        ).run()
+        return trainer(root, make_recipe(detector_recipe(root)), root / "detector", "train").run()
+
+
+def trainer(root, recipe, folder, kind="refine", resume=False):
+    return Trainer(task_for(recipe, kind), folder, root, root / "cache", resume)
 
 
 def recipe(root, detector, **changes):
@@ -115,7 +118,7 @@ def clips(root, sources):
     return clips_from_stills(sources, "ibug68", root / "cache", 3, CLIP, 0)
 
 
-def test_frames_are_cut_around_where_the_face_was_before(clips):
+def test_frames_are_cropped_around_the_face_of_the_frame_before(clips):
     assert clips.clip.tolist() == [0] * 6 + [1] * 6 + [2] * 6
     assert clips.cache.crops.shape == (18, clip_cache.FRAME_SIZE, clip_cache.FRAME_SIZE, 3)
     middle = (clips.cache.landmarks.min(1) + clips.cache.landmarks.max(1)) / 2
@@ -136,7 +139,7 @@ def test_clips_are_made_once(root, sources, clips, monkeypatch):
         clips_from_stills(sources, "ibug68", root / "cache", 3, CLIP, 1)
 
 
-def test_a_killed_making_leaves_nothing_that_counts(tmp_path, sources, monkeypatch):
+def test_killed_clip_making_leaves_no_files(tmp_path, sources, monkeypatch):
     def dies(*arguments):
         raise KeyboardInterrupt
 
@@ -146,54 +149,58 @@ def test_a_killed_making_leaves_nothing_that_counts(tmp_path, sources, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_windows_are_runs_of_one_clip_whose_landmarks_lie_on_what_they_show(clips):
+def test_windows_are_runs_of_one_clip_with_its_landmarks(clips):
     windows = TrainingWindows([clips], "ibug68", 4, 64, 1.3, 1)
     order = windows.order(0, 0.0)
     assert sorted(order[:, 1].tolist()) == [0, 1, 2, 6, 7, 8, 12, 13, 14]
     assert not np.array_equal(order, windows.order(1, 0.0))
     mirrored = set()
     for position in range(8):
-        crops, landmarks = windows.make(0, position, 0, 7)
-        assert crops.shape == (4, 64, 64, 3)
-        assert landmarks.shape == (4, 68 + ANCHORS, 2)
-        again = windows.make(0, position, 0, 7)
-        np.testing.assert_array_equal(crops, again[0])
-        np.testing.assert_array_equal(landmarks, again[1])
-        # in the scheme's order the right eye is at the left of the picture, mirrored or not
+        made, again = (windows.make(0, position, 0, 7) for _ in range(2))
+        landmarks = made["landmarks"]
+        assert made["crops"].shape == (4, 64, 64, 3)
+        assert landmarks.shape == (4, 68, 2)
+        assert made["crop_motion"].shape == (4, 3)
+        for name, value in made.items():
+            np.testing.assert_array_equal(value, again[name])
+        # in the scheme's order the right eye is at the left of the image, mirrored or not
         assert (landmarks[:, 36, 0] < landmarks[:, 45, 0]).all()
-        assert 15 < np.ptp(landmarks[0, :-ANCHORS, 0]) < 64
-        mirrored.add(
-            bool(np.abs(landmarks[0].mean(0) - windows.make(0, 0, 0, 7)[1][0].mean(0)).max() > 1e-6)
-        )
+        assert 15 < np.ptp(landmarks[0, :, 0]) < 64
+        first = windows.make(0, 0, 0, 7)["landmarks"]
+        mirrored.add(bool(np.abs(landmarks[0].mean(0) - first[0].mean(0)).max() > 1e-6))
     assert mirrored == {False, True}
     with pytest.raises(DataError, match=r"no clip has 7 frames in a row; lower refine\.window"):
         TrainingWindows([clips], "ibug68", 7, 64, 1.3, 1)
 
 
-def test_anchors_tell_how_the_cut_moves(clips):
+def test_crop_motion_is_that_of_the_crops(clips):
     windows, mirror, mirrored = (
         TrainingWindows([clips], "ibug68", 4, 64, 1.3, 1),
         scheme("ibug68").mirror,
         set(),
     )
     for position in range(6):
-        points = windows.make(0, position, 0, 6)[1].astype(float)
+        made = windows.make(0, position, 0, 6)
+        points = made["landmarks"].astype(float)
         cached = clips.cache.landmarks[6:10]
-        if np.random.default_rng([1, 0, position]).random() < 0.5:  # as make draws first
+        mirrored_now = np.random.default_rng([1, 0, position]).random() < 0.5  # the first draw
+        if mirrored_now:
             mirrored.add(True)
             points[..., 0] = 63 - points[..., 0]
-            points[:, :-ANCHORS] = points[:, mirror]
-        # from the clip's pictures to each crop
+            points = points[:, mirror]
+        # from the clip's images to each crop
         cuts = [
             compose(fit_similarity(c, p), a)
-            for c, p, a in zip(cached, points[:, :-ANCHORS], clips.affines[6:10], strict=True)
+            for c, p, a in zip(cached, points, clips.affines[6:10], strict=True)
         ]
-        anchors = torch.from_numpy(points[:, -ANCHORS:])
+        if mirrored_now:
+            cuts = [compose(flip_affine(64), cut) for cut in cuts]
+        assert made["crop_motion"][0].tolist() == [1, 0, 0]
         for t in range(1, 4):
-            scale, shift = between(anchors[None, t - 1], anchors[None, t], 64)
+            scale, *shift = made["crop_motion"][t].tolist()
             wanted = scale_and_shift(cuts[t - 1], cuts[t], 64)
-            assert scale.item() == pytest.approx(wanted[0], abs=1e-4)
-            assert shift[0].tolist() == pytest.approx(wanted[1].tolist(), abs=0.02)
+            assert scale == pytest.approx(wanted[0], abs=1e-4)
+            assert shift == pytest.approx(wanted[1].tolist(), abs=0.02)
     assert mirrored
 
 
@@ -213,7 +220,7 @@ def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     assert (np.bincount(clips.clip) >= 4).all()
     known = np.isfinite(clips.cache.landmarks).all(2)
     assert known.mean() > 0.9
-    # labels lie where a predictor finds the points of the cached picture
+    # labels are where a predictor finds the points in the cached image
     k = 2
     found = Predictor("fast", threads=1)(
         np.ascontiguousarray(clips.cache.crops[k]), clips.cache.boxes[k][None]
@@ -226,25 +233,11 @@ def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     assert five.cache.landmarks.shape[1:] == (5, 2)
 
 
-class Killed(Exception):
-    pass
-
-
-class KilledAtStep3(Refiner):
-    def _update(self, batches):
-        if self.step == 1:
-            self.save()
-        if self.step == 2:
-            raise Killed
-        return super()._update(batches)
-
-
 def test_a_run_trains_the_refinement_alone_and_resumes_exactly(root, detector, tmp_path):
     made = recipe(root, detector)
-    whole = load_checkpoint(Refiner(made, tmp_path / "whole", root, root / "cache").run())
-    with pytest.raises(Killed):
-        KilledAtStep3(made, tmp_path / "killed", root, root / "cache").run()
-    resumed = load_checkpoint(Refiner(made, tmp_path / "killed", root, root / "cache", True).run())
+    whole = load_checkpoint(trainer(root, made, tmp_path / "whole").run())
+    killed(trainer(root, made, tmp_path / "killed"), saved=1, dies=2)
+    resumed = load_checkpoint(trainer(root, made, tmp_path / "killed", resume=True).run())
     for key, value in whole["model"].items():
         assert torch.equal(value, resumed["model"][key]), key
     start = load_checkpoint(detector)["average"]
@@ -261,13 +254,11 @@ def test_a_run_trains_the_refinement_alone_and_resumes_exactly(root, detector, t
     assert "detector" in log
 
 
-def test_validation_follows_each_clip_with_its_own_memory(root, detector, tmp_path):
-    trainer = Refiner(
-        recipe(root, detector, **{"train.lr": 0.01}), tmp_path / "run", root, root / "cache"
-    )
-    trainer.run()
-    model, clips = trainer.model.eval(), trainer.held_clips
-    together = follow_plain(model, clips, 1.3)
+def test_validation_carries_a_state_of_its_own_through_each_clip(root, detector, tmp_path):
+    run = trainer(root, recipe(root, detector, **{"train.lr": 0.01}), tmp_path / "run")
+    run.run()
+    model, clips = run.model.eval(), run.task.validation_clips
+    together = predict_clips(model, clips, 1.3)
     memory, before = None, None
     crops = np.concatenate([c for c, _ in refine.plain_crops(clips.cache, 64, 1.3, 64)])
     for k in np.flatnonzero(clips.clip == 1):
@@ -278,15 +269,14 @@ def test_validation_follows_each_clip_with_its_own_memory(root, detector, tmp_pa
             raw, memory = model.follow(torch.from_numpy(crops[k : k + 1]), memory)
         before = now
         np.testing.assert_allclose(raw.landmarks.numpy()[0], together[k], atol=1e-3)
-    assert np.abs(together - follow_plain(model, clips, 1.3, remember=False)).max() > 1e-3
+    assert np.abs(together - predict_clips(model, clips, 1.3, refine=False)).max() > 1e-3
 
 
 @pytest.mark.slow
-def test_an_exported_model_remembers(root, detector, tmp_path):
+def test_an_exported_model_carries_its_state(root, detector, tmp_path):
     pytest.importorskip("onnxscript")
-    checkpoint = Refiner(
-        recipe(root, detector, **{"train.lr": 0.01}), tmp_path / "run", root, root / "cache"
-    ).run()
+    made = recipe(root, detector, **{"train.lr": 0.01})
+    checkpoint = trainer(root, made, tmp_path / "run").run()
     card = export_checkpoint(checkpoint, tmp_path, "small", False, root, root / "cache")
     model, (net, _) = Model(tmp_path / "small.onnx", 1), load_any(checkpoint)
     assert model.memory == tuple(card["memory"]) == (2, 128, net.cells)
@@ -311,31 +301,30 @@ def test_an_exported_model_remembers(root, detector, tmp_path):
         export_checkpoint(checkpoint, tmp_path, "small", True, root, root / "cache")
 
 
-def test_a_checkpoint_says_what_it_is(root, detector, tmp_path):
-    tracker = Refiner(
-        recipe(root, detector, **{"train.steps": 1}), tmp_path / "run", root, root / "cache"
-    ).run()
+def test_a_checkpoint_loads_as_tracker_or_detector(root, detector, tmp_path):
+    made = recipe(root, detector, **{"train.steps": 1})
+    tracker = trainer(root, made, tmp_path / "run").run()
     with pytest.raises(
-        ModelError, match=r"a tracker, which remembers frames; give the checkpoint of its detector"
+        ModelError, match=r"a tracker, which carries state from frame to frame; give"
     ):
         load_trained(tracker)
     # the recipe of a detector may have the part for its tracker
     plain = make_recipe(detector_recipe(root) | {"refine": {}, "name": "both"})
-    both = Trainer(plain, tmp_path / "both", root, root / "cache").run()
+    both = trainer(root, plain, tmp_path / "both", "train").run()
     assert isinstance(load_any(both)[0], LandmarkNet)
 
 
 def test_refined_heatmaps_are_trained_by_their_expectation(root, detector, tmp_path):
     values = detector_recipe(root, decoder="argmax") | {"name": "argmax"}
-    start = Trainer(make_recipe(values), tmp_path / "start", root, root / "cache").run()
+    start = trainer(root, make_recipe(values), tmp_path / "start", "train").run()
     made = recipe(
         root, start, losses={"smooth_l1": 1.0}, **{"model.decoder": "argmax", "train.steps": 2}
     )
-    state = load_checkpoint(Refiner(made, tmp_path / "run", root, root / "cache").run())
+    state = load_checkpoint(trainer(root, made, tmp_path / "run").run())
     assert state["model"]["refine.decode_x.2.weight"].abs().sum() > 0
 
 
-def test_a_model_without_a_memory_refuses_one():
+def test_a_model_without_a_state_refuses_one():
     model = load_model("fast", threads=1)
     with pytest.raises(
         ShapeError, match="a memory is given, and the model 'fast' keeps none; leave it out"
@@ -383,7 +372,7 @@ def test_a_model_without_a_memory_refuses_one():
         (
             {"model.channels": 24},
             ModelError,
-            r"checkpoint\.pt: no weights of the recipe's model; give the detector's",
+            r"checkpoint\.pt: its weights do not fit the recipe's model; give the detector's",
         ),
         (
             {"refine.clips": 0},
@@ -398,7 +387,7 @@ def test_a_model_without_a_memory_refuses_one():
         (
             {"refine.videos": ["faces"]},
             RecipeError,
-            "names 'faces', where no video is; give a video or a folder",
+            "names 'faces', which holds no video; give a video or a folder",
         ),
         (
             {"refine.videos": ["talking_face"]},
@@ -419,11 +408,11 @@ def test_what_cannot_be_trained_is_refused(root, detector, tmp_path, changes, er
     (root / "copied").mkdir(exist_ok=True)
     (root / "copied/franck.webm").touch()
     with pytest.raises(error, match=message):
-        Refiner(recipe(root, detector, **changes), tmp_path / "run", root, root / "cache")
+        trainer(root, recipe(root, detector, **changes), tmp_path / "run")
 
 
 def test_a_run_is_not_overwritten(root, detector, tmp_path):
     made = recipe(root, detector, **{"train.steps": 1})
-    Refiner(made, tmp_path / "run", root, root / "cache").run()
-    with pytest.raises(TrainError, match="run holds a run already"):
-        Refiner(made, tmp_path / "run", root, root / "cache")
+    trainer(root, made, tmp_path / "run").run()
+    with pytest.raises(TrainError, match="run already holds a run"):
+        trainer(root, made, tmp_path / "run")

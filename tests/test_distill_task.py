@@ -1,4 +1,4 @@
-"""Distillation: without a teacher it is training, resumed equals unbroken, what cannot be compared is refused first."""
+"""Distillation: resumed equals unbroken, and what cannot be compared is refused first."""
 
 import re
 from dataclasses import replace
@@ -13,16 +13,27 @@ import torch
 from lineament.data.crop_cache import plain_crops
 from lineament.errors import RecipeError, TrainError
 from lineament.export.export import export_checkpoint
-from lineament.models.heads.heatmap import HeadOutput
+from lineament.models.heads.output import HeadOutput
 from lineament.recipe import Augmentation
 from lineament.recipe_file import make_recipe
 from lineament.schemes import scheme
+from lineament.training.batch import Batch
 from lineament.training.build import load_trained
 from lineament.training.checkpoint import load_checkpoint, load_weights
-from lineament.training.distill.task import Distiller, cover, draw_covers
-from lineament.training.distill.teacher import TeacherOutput, rescaled, resized, said, spots_at_size
+from lineament.training.distill.comparison import pixel_loss
+from lineament.training.distill.masks import apply_masks, draw_masks
+from lineament.training.distill.teacher import (
+    TeacherOutput,
+    resize_crops,
+    resize_peaks,
+    run_network,
+    scale_landmarks,
+)
+from lineament.training.registry import task_for
+from lineament.training.resume import changed_keys
 from lineament.training.targets import gaussian_2d
-from lineament.training.trainer import Trainer, changed_keys
+from lineament.training.trainer import Trainer
+from tiny import killed
 
 pytestmark = [
     pytest.mark.torch,
@@ -51,78 +62,82 @@ def small(faces, distill=None, steps=4, model=None, **train):
     return make_recipe(values | ({} if distill is None else {"distill": distill}))
 
 
+def trainer(recipe, folder, kind="distill", resume=False, **more):
+    task = task_for(recipe, kind)
+    return Trainer(task, folder, folder, folder.parent / "cache", resume, **more)
+
+
 def run(kind, recipe, folder, resume=False):
-    return kind(recipe, folder, folder, folder.parent / "cache", resume).run()
+    return trainer(recipe, folder, kind, resume).run()
 
 
 @pytest.fixture
 def teacher(faces, tmp_path):
     """A checkpoint of the same network, trained from another seed."""
-    return run(Trainer, small(faces, seed=5), tmp_path / "teacher")
+    return run("train", small(faces, seed=5), tmp_path / "teacher")
 
 
 def test_without_a_teacher_it_is_training(faces, tmp_path):
-    plain = load_weights(run(Trainer, small(faces), tmp_path / "plain"))
-    alone = load_weights(run(Distiller, small(faces, {}), tmp_path / "alone"))
+    plain = load_weights(run("train", small(faces), tmp_path / "plain"))
+    alone = load_weights(run("distill", small(faces, {}), tmp_path / "alone"))
     assert plain.keys() == alone.keys()
     assert all(torch.equal(plain[key], alone[key]) for key in plain)
 
 
-def test_maps_of_height_1_teach_no_distributions(faces, tmp_path):
+def test_maps_of_height_1_cannot_teach_distributions(faces, tmp_path):
     recipe = small(faces, steps=1, model={"head": "gaussian2d"}).model_copy(
         update={"losses": {"mse": 1.0}}
     )
-    spotted = run(Trainer, recipe, tmp_path / "teacher")
+    spotted = run("train", recipe, tmp_path / "teacher")
     with pytest.raises(
         RecipeError,
         match=r"have height 1, the student's are distributions; set model\.head = 'gaussi",
     ):
-        Distiller(
-            small(faces, {"teacher": str(spotted), "pixel_wise": 1.0}),
-            tmp_path / "run",
-            tmp_path,
-            tmp_path,
-        )
+        trainer(small(faces, {"teacher": str(spotted), "pixel_wise": 1.0}), tmp_path / "run")
 
 
 @pytest.mark.parametrize("size", [64, 96])
 def test_distributions_teach_maps_of_height_1(faces, tmp_path, size):
-    """A teacher that says its targets says those of the students, whatever its size and kind of maps."""
-    path = run(Trainer, small(faces, steps=1, model={"size": size}), tmp_path / "teacher")
+    """A teacher whose outputs are its targets has the students' targets as outputs, at any size."""
+    path = run("train", small(faces, steps=1, model={"size": size}), tmp_path / "teacher")
     recipe = small(faces, {"teacher": str(path), "pixel_wise": 1.0}, model={"head": "gaussian2d"})
     recipe = recipe.model_copy(update={"losses": {"mse": 1.0}, "sigma": 1.5})
-    distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+    comparison = trainer(recipe, tmp_path / "run").task.comparison
     landmarks = torch.tensor([[[30.0, 25.0], [22.4, 40.8]]])
     there = ((landmarks + 0.5) * size / 64 - 0.5).repeat(1, 34, 1)
     target = gaussian_2d(there, size // 4, size // 4, 4.0, 1.2)
-    taught = distiller._in_kind(
+    taught = comparison.in_kind(
         TeacherOutput(HeadOutput(there, torch.ones(1, 68), (target + 1e-12).log()), {})
     )
     own = gaussian_2d(landmarks.repeat(1, 34, 1), 16, 16, 4.0, 1.5)
     own = own * (2 * np.pi * 1.5**2)
-    found = spots_at_size(taught.raw.maps, own)
+    found = resize_peaks(taught.raw.heatmaps, own)
     assert found.shape == own.shape
     assert (
         found - own
     ).abs().max() < 0.03  # what cells of another size cost, and pixels of the peak
     assert (
-        distiller._pixels(
+        pixel_loss(
             TeacherOutput(HeadOutput(landmarks, torch.ones(1, 68), own, own), {}), taught
         ).max()
         < 0.02
     )
 
 
-@pytest.mark.parametrize("loss", ["pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks"])
-def test_a_student_that_is_its_teacher_has_nothing_to_learn_from_it(loss, faces, teacher, tmp_path):
-    recipe = small(faces, {"teacher": str(teacher), loss: 2.0}, steps=1)
-    distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+def random_batch():
     crops = torch.randint(0, 255, (4, 64, 64, 3), dtype=torch.uint8)
-    landmarks = torch.rand(4, 68, 2) * 60
-    distiller.model.eval()
-    away = distiller.losses(crops, landmarks, 4 * 68)[loss].item()
-    distiller.model.students[0].load_state_dict(load_trained(teacher)[0].state_dict())
-    assert distiller.losses(crops, landmarks, 4 * 68)[loss].item() == pytest.approx(0, abs=1e-8)
+    return Batch(crops, torch.rand(4, 68, 2) * 60)
+
+
+@pytest.mark.parametrize("loss", ["pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks"])
+def test_a_student_equal_to_its_teacher_has_no_loss_towards_it(loss, faces, teacher, tmp_path):
+    recipe = small(faces, {"teacher": str(teacher), loss: 2.0}, steps=1)
+    distiller = trainer(recipe, tmp_path / "run")
+    model, task = distiller.model.eval(), distiller.task
+    batch = random_batch()
+    away = task.losses(model, batch, task.count(batch))[loss].item()
+    model.students[0].load_state_dict(load_trained(teacher)[0].state_dict())
+    assert task.losses(model, batch, task.count(batch))[loss].item() == pytest.approx(0, abs=1e-8)
     assert away > 1e-6
 
 
@@ -134,72 +149,56 @@ def test_a_resumed_distillation_is_the_unbroken_one(faces, teacher, tmp_path):
         "students": 2,
         "mask_prob": 0.7,
     }
-    whole = load_checkpoint(run(Distiller, small(faces, distill, steps=6), tmp_path / "whole"))
-
-    class Stops(Distiller):
-        def _update(self, batches):
-            if self.step == 3:
-                self.save()
-                raise KeyboardInterrupt
-            return super()._update(batches)
-
-    with pytest.raises(KeyboardInterrupt):
-        run(Stops, small(faces, distill, steps=6), tmp_path / "killed")
+    whole = load_checkpoint(run("distill", small(faces, distill, steps=6), tmp_path / "whole"))
+    killed(trainer(small(faces, distill, steps=6), tmp_path / "killed"), saved=3, dies=3)
     resumed = load_checkpoint(
-        run(Distiller, small(faces, distill, steps=6), tmp_path / "killed", resume=True)
+        run("distill", small(faces, distill, steps=6), tmp_path / "killed", resume=True)
     )
     assert whole["step"] == resumed["step"] == 6
     for part in ("model", "average"):
         assert all(torch.equal(whole[part][key], resumed[part][key]) for key in whole[part])
 
 
-def test_of_faces_that_nobody_annotated_a_student_learns_what_the_teacher_says(
-    faces, teacher, tmp_path
-):
+def test_faces_without_annotations_are_learned_from_the_teacher(faces, teacher, tmp_path):
     data = [{"reader": "folder", "folder": str(faces), "annotated": False}]
     recipe = make_recipe(
         small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0}).model_dump() | {"data": data}
     )
-    distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
-    assert distiller.validation_faces == {}  # nothing is known to validate by
-    crops, landmarks = next(iter(distiller.batches()))
-    losses = distiller.losses(crops, landmarks, 0)
+    distiller = trainer(recipe, tmp_path / "run")
+    assert distiller.task.validation_faces == {}  # nothing is known to validate by
+    batch = next(iter(distiller.batches()))
+    losses = distiller.task.losses(distiller.model, batch, torch.tensor(0))
     assert losses["cross_entropy"] == losses["smooth_l1"] == 0
     assert losses["total"] == losses["heatmap_kl"] > 0
     with pytest.raises(
         RecipeError, match=r"data\.0 \(folder\) is not annotated, and there is no teacher"
     ):
-        Trainer(
-            make_recipe(small(faces).model_dump() | {"data": data}),
-            tmp_path / "no",
-            tmp_path,
-            tmp_path / "cache",
-        )
+        task_for(make_recipe(small(faces).model_dump() | {"data": data}))
     with pytest.raises(RecipeError, match=r"name one in .* and use lineament distill"):
-        Trainer(recipe, tmp_path / "no", tmp_path, tmp_path / "cache")
+        task_for(recipe, "train")
 
 
-def test_a_run_goes_on_only_with_the_teacher_it_was_begun_with(faces, teacher, tmp_path):
+def test_a_run_resumes_only_with_the_teacher_it_started_with(faces, teacher, tmp_path):
     recipe = small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0}, steps=1)
-    run(Distiller, recipe, tmp_path / "run")
-    run(Distiller, recipe, tmp_path / "run", resume=True)
-    other = run(Trainer, small(faces, seed=6, steps=1), tmp_path / "other")
+    run("distill", recipe, tmp_path / "run")
+    run("distill", recipe, tmp_path / "run", resume=True)
+    other = run("train", small(faces, seed=6, steps=1), tmp_path / "other")
     teacher.write_bytes(other.read_bytes())
     with pytest.raises(
         TrainError,
-        match=r"teacher/checkpoint\.pt is not the file that .*run was begun with; bring that",
+        match=r"teacher/checkpoint\.pt is not the file that .*run was started with; restore",
     ):
-        run(Distiller, recipe, tmp_path / "run", resume=True)
+        run("distill", recipe, tmp_path / "run", resume=True)
 
 
-def test_what_changes_nothing_is_no_other_recipe(faces):
+def test_settings_without_effect_do_not_prevent_resuming(faces):
     bare, other = (
         {"peer_kl": 1.0, "students": 2, "mask_size": sides} for sides in ((0.2, 0.4), (0.3, 0.8))
     )
     assert changed_keys(small(faces, bare).model_dump(mode="json"), small(faces, other)) == []
-    hiding = small(faces, bare | {"mask_prob": 0.5}).model_dump(mode="json")
-    assert changed_keys(hiding, small(faces, other | {"mask_prob": 0.5})) == ["distill"]
-    assert changed_keys(hiding, small(faces, other)) == ["distill"]
+    masked = small(faces, bare | {"mask_prob": 0.5}).model_dump(mode="json")
+    assert changed_keys(masked, small(faces, other | {"mask_prob": 0.5})) == ["distill"]
+    assert changed_keys(masked, small(faces, other)) == ["distill"]
     alone = {"mask_prob": 0.5, "random_init_peers": True}
     assert (
         changed_keys(small(faces, alone).model_dump(mode="json"), small(faces, {"mask_prob": 0.5}))
@@ -208,9 +207,8 @@ def test_what_changes_nothing_is_no_other_recipe(faces):
 
 
 def test_peers_differ_and_the_first_is_what_is_exported(faces, tmp_path):
-    checkpoint = run(
-        Distiller, small(faces, {"peer_kl": 1.0, "students": 2, "mask_prob": 0.5}), tmp_path / "run"
-    )
+    recipe = small(faces, {"peer_kl": 1.0, "students": 2, "mask_prob": 0.5})
+    checkpoint = run("distill", recipe, tmp_path / "run")
     state = load_checkpoint(checkpoint)["average"]
     first, second = (state[f"students.{k}.head.out.weight"] for k in (0, 1))
     assert not torch.equal(first, second)
@@ -219,7 +217,7 @@ def test_peers_differ_and_the_first_is_what_is_exported(faces, tmp_path):
 
 def test_teacher_and_student_may_differ_in_size(faces, tmp_path):
     model = {"size": 96, "channels": 24}
-    teacher = run(Trainer, small(faces, model=model, steps=1), tmp_path / "teacher")
+    teacher = run("train", small(faces, model=model, steps=1), tmp_path / "teacher")
     distill = {
         "teacher": str(teacher),
         "pixel_wise": 1,
@@ -228,23 +226,18 @@ def test_teacher_and_student_may_differ_in_size(faces, tmp_path):
         "mimicry": 1,
         "landmarks": 1,
     }
-    checkpoint = run(Distiller, small(faces, distill, steps=2), tmp_path / "run")
+    checkpoint = run("distill", small(faces, distill, steps=2), tmp_path / "run")
     assert load_trained(checkpoint)[0].size == 64
 
 
-def test_an_onnx_file_teaches_landmarks(faces, teacher, tmp_path):
-    export_checkpoint(teacher, tmp_path, "told", False, tmp_path, tmp_path / "cache")
+def test_an_onnx_teacher_gives_the_landmarks_of_its_checkpoint(faces, teacher, tmp_path):
+    export_checkpoint(teacher, tmp_path, "exported", False, tmp_path, tmp_path / "cache")
     onnx, torch_one = (
-        Distiller(
-            small(faces, {"teacher": str(path), "landmarks": 1.0}),
-            tmp_path / path.suffix,
-            tmp_path,
-            tmp_path / "cache",
-        )
-        for path in (tmp_path / "told.onnx", teacher)
+        trainer(small(faces, {"teacher": str(path), "landmarks": 1.0}), tmp_path / path.suffix)
+        for path in (tmp_path / "exported.onnx", teacher)
     )
     crops = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
-    a, b = (d.teacher(crops).raw.landmarks.numpy() for d in (onnx, torch_one))
+    a, b = (d.task.comparison.teacher(crops).raw.landmarks.numpy() for d in (onnx, torch_one))
     assert np.abs(a - b).max() < 0.01
 
 
@@ -253,53 +246,51 @@ STILL = dict.fromkeys(Augmentation.model_fields, 0.0)
 
 
 @pytest.mark.parametrize("augment", [STILL, STILL | {"flip": 1.0}], ids=["still", "mirrored"])
-def test_what_a_teacher_told_once_is_what_it_says_of_the_plain_face(
-    augment, faces, teacher, tmp_path
-):
+def test_cached_teacher_landmarks_move_with_the_crop(augment, faces, teacher, tmp_path):
     distill = {"teacher": str(teacher), "landmarks": 1.0}
     recipe = small(faces, distill | {"cached": True}).model_copy(
         update={"augment": Augmentation.model_validate(augment)}
     )
-    cached = Distiller(recipe, tmp_path / "cached", tmp_path, tmp_path / "cache")
-    _, points = cached.crops.make(0, 0, 0, 3)
-    assert points.shape == (136, 2)
-    plain, _ = next(plain_crops(cached.sources[0].cache, 64, 1.3, 20))
+    cached = trainer(recipe, tmp_path / "cached")
+    made = cached.samples.make(0, 0, 0, 3)
+    assert made["landmarks"].shape == made["teacher_landmarks"].shape == (68, 2)
+    plain, _ = next(plain_crops(cached.task.sources[0].cache, 64, 1.3, 20))
     said_now = load_trained(teacher)[0](torch.from_numpy(plain[3:4])).landmarks[0].detach().numpy()
     if augment["flip"]:
         # x' = 63 - x, and point i is its mirror's
         said_now = said_now[scheme("ibug68").mirror] * [-1, 1] + [63, 0]
-    assert np.abs(points[68:] - said_now).max() < 1e-3
-    assert list(tmp_path.joinpath("cache").glob("told-*.npy"))
-    run(Distiller, recipe, tmp_path / "run")
+    assert np.abs(made["teacher_landmarks"] - said_now).max() < 1e-3
+    assert list(tmp_path.joinpath("cache").glob("teacher-*.npy"))
+    run("distill", recipe, tmp_path / "run")
 
 
-def test_a_cached_teacher_tells_landmarks_only(faces, teacher, tmp_path):
+def test_a_cached_teacher_gives_landmarks_only(faces, teacher, tmp_path):
     recipe = small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0, "cached": True})
     with pytest.raises(RecipeError, match="cached, which keeps landmarks only"):
-        Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+        task_for(recipe)
 
 
 def test_a_landmark_stays_on_its_face_when_the_crop_is_resized():
     crops = torch.zeros(1, 96, 96, 3, dtype=torch.uint8)
     crops[0, 30:33, 60:63] = 255  # its centre is (61, 31)
-    small_crop = resized(crops, 32)[0, :, :, 0].float()
+    small_crop = resize_crops(crops, 32)[0, :, :, 0].float()
     rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     centre = (
         torch.stack([(small_crop * columns).sum(), (small_crop * rows).sum()]) / small_crop.sum()
     )
     # (61 + 0.5) / 3 - 0.5 and (31 + 0.5) / 3 - 0.5
-    assert rescaled(torch.tensor([[[61.0, 31.0]]]), 1 / 3).flatten().tolist() == pytest.approx(
-        [20, 10]
-    )
+    assert scale_landmarks(
+        torch.tensor([[[61.0, 31.0]]]), 1 / 3
+    ).flatten().tolist() == pytest.approx([20, 10])
     assert centre.tolist() == pytest.approx([20, 10], abs=0.02)
 
 
 @pytest.mark.parametrize("head", ["heatmap2d", "gaussian2d"])
-def test_parts_of_a_batch_add_up_to_the_whole(head, faces, tmp_path):
+def test_losses_of_parts_add_up_to_those_of_the_batch(head, faces, tmp_path):
     losses = {"losses": {"mse": 1.0}} if head == "gaussian2d" else {}
     model = {"head": head}
     recipe = small(faces, model=model, steps=1).model_copy(update=losses)
-    teacher = run(Trainer, recipe, tmp_path / "teacher")
+    teacher = run("train", recipe, tmp_path / "teacher")
     distill = {
         "teacher": str(teacher),
         "pixel_wise": 1,
@@ -309,16 +300,16 @@ def test_parts_of_a_batch_add_up_to_the_whole(head, faces, tmp_path):
         "landmarks": 1,
     }
     more = small(faces, distill | {"peer_kl": 1.0, "students": 2, "mask_prob": 0.8}, model=model)
-    distiller = Distiller(
-        more.model_copy(update=losses), tmp_path / "run", tmp_path, tmp_path / "cache"
-    )
-    distiller.model.eval()
-    crops = torch.randint(0, 255, (4, 64, 64, 3), dtype=torch.uint8)
-    landmarks = torch.rand(4, 68, 2) * 60
-    whole, *halves = (
-        distiller.losses(crops[part], landmarks[part], 4 * 68, *distiller.beside(crops[part]))
-        for part in (slice(0, 4), slice(0, 2), slice(2, 4))
-    )
+    distiller = trainer(more.model_copy(update=losses), tmp_path / "run")
+    model, task = distiller.model.eval(), distiller.task
+    batch = random_batch()
+
+    def part_losses(part):
+        prepared = task.prepare(batch.map(lambda tensor: tensor[part]))
+        return task.losses(model, prepared, task.count(batch))
+
+    whole = part_losses(slice(0, 4))
+    halves = [part_losses(slice(0, 2)), part_losses(slice(2, 4))]
     for name, value in whole.items():
         assert sum(half[name].item() for half in halves) == pytest.approx(value.item(), rel=1e-4), (
             name
@@ -326,53 +317,51 @@ def test_parts_of_a_batch_add_up_to_the_whole(head, faces, tmp_path):
 
 
 def test_pixels_of_distributions_can_agree_across_sizes(faces, tmp_path):
-    teacher = run(Trainer, small(faces, model={"size": 96}, steps=1), tmp_path / "teacher")
+    teacher = run("train", small(faces, model={"size": 96}, steps=1), tmp_path / "teacher")
     recipe = small(faces, {"teacher": str(teacher), "pixel_wise": 1.0})
-    distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+    trainer(recipe, tmp_path / "run")
     flat = HeadOutput(torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 16, 16))
     theirs = HeadOutput(torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 24, 24))
-    assert distiller._pixels(TeacherOutput(flat, {}), TeacherOutput(theirs, {})).abs().max() < 1e-9
+    assert pixel_loss(TeacherOutput(flat, {}), TeacherOutput(theirs, {})).abs().max() < 1e-9
 
 
-def test_what_a_teacher_is_worth_is_told_before_training(faces, tmp_path):
+def test_the_error_of_the_teachers_maps_is_noted_before_training(faces, tmp_path):
     lines = []
     spotted = {"model": {"head": "gaussian2d"}, "steps": 1}
     path = run(
-        Trainer,
+        "train",
         small(faces, **spotted).model_copy(update={"losses": {"mse": 1.0}}),
         tmp_path / "teacher",
     )
     recipe = small(faces, {"teacher": str(path), "heatmap_kl": 1.0}, **spotted)
     recipe = recipe.model_copy(update={"losses": {"mse": 1.0}, "init_from": str(path)})
-    Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache", note=lines.append).run()
-    (told,) = [line for line in lines if "squared error of a map" in line]
-    theirs, own = (float(word) for word in re.findall(r"\d+\.\d+", told))
-    assert (
-        theirs == own > 1
-    )  # one network, which has learnt nothing: the truth's own spots have 4.5
-    Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache", True, lines.append).run()
-    assert sum("squared error of a map" in line for line in lines) == 1  # a resumed run has told it
+    trainer(recipe, tmp_path / "run", note=lines.append).run()
+    (noted,) = [line for line in lines if "squared error of a map" in line]
+    theirs, own = (float(word) for word in re.findall(r"\d+\.\d+", noted))
+    assert theirs == own > 1  # one network, untrained: the peaks of the truth themselves have 4.5
+    trainer(recipe, tmp_path / "run", resume=True, note=lines.append).run()
+    assert sum("squared error of a map" in line for line in lines) == 1  # not by a resumed run
 
 
 def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, teacher, tmp_path):
     recipe = small(faces, {"peer_kl": 1.0, "students": 2}).model_copy(
         update={"init_from": str(teacher)}
     )
-    first, second = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache").model.students
+    first, second = trainer(recipe, tmp_path / "run").model.students
     assert torch.equal(first.top[0].weight, second.top[0].weight)
     assert not torch.equal(first.head.out.weight, second.head.out.weight)
     recipe = recipe.model_copy(
         update={"distill": recipe.distill.model_copy(update={"random_init_peers": True})}
     )
-    begun, fresh = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache").model.students
+    begun, fresh = trainer(recipe, tmp_path / "run").model.students
     assert torch.equal(begun.top[0].weight, first.top[0].weight)
     assert not torch.equal(fresh.top[0].weight, first.top[0].weight)
 
 
-def test_of_each_peer_something_else_is_hidden(faces, tmp_path):
+def test_each_peer_has_masks_of_its_own(faces, tmp_path):
     recipe = small(faces, {"students": 2, "peer_kl": 1.0, "mask_prob": 1.0})
-    distiller = Distiller(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
-    first, second = distiller.beside(next(iter(distiller.batches()))[0])
+    distiller = trainer(recipe, tmp_path / "run")
+    first, second = distiller.task.prepare(next(iter(distiller.batches()))).masks.unbind(1)
     assert (first[:, 2:4] > first[:, :2]).all()
     assert (first != second).any(1).all()
 
@@ -386,9 +375,9 @@ def test_a_finer_map_has_the_same_pixel_loss_for_the_same_error():
             for away in (0, 2)
         )
         mine, theirs = mine / mine.amax(), theirs / theirs.amax()
-        raw = HeadOutput(landmarks, landmarks[..., 0], maps=mine, stride=stride)
-        return Distiller._pixels(
-            TeacherOutput(raw, {}), TeacherOutput(replace(raw, maps=theirs), {})
+        raw = HeadOutput(landmarks, landmarks[..., 0], heatmaps=mine, stride=stride)
+        return pixel_loss(
+            TeacherOutput(raw, {}), TeacherOutput(replace(raw, heatmaps=theirs), {})
         ).item()
 
     assert loss(2) == pytest.approx(
@@ -396,21 +385,21 @@ def test_a_finer_map_has_the_same_pixel_loss_for_the_same_error():
     )  # finer cells hold the peak better; cells alone would give 4
 
 
-def test_hiding_covers_one_rectangle_in_the_share_asked_for():
+def test_a_mask_is_one_rectangle_in_the_given_share_of_crops():
     crops = (
         torch.arange(64, dtype=torch.uint8).view(1, 64, 1, 1).expand(200, 64, 64, 3).contiguous()
     )
     crops[:, 0, 0, 0] = torch.arange(200)  # no two alike
-    hidden = cover(crops, draw_covers(crops, 0.5, (0.15, 0.6), 64, (1, 0)))
-    changed = (hidden != crops).any(-1)
+    masked = apply_masks(crops, draw_masks(crops, 0.5, (0.15, 0.6), 64, (1, 0)))
+    changed = (masked != crops).any(-1)
     # 200 draws of one half: four deviations are 28
     assert 72 <= changed.flatten(1).any(1).sum() <= 128
     for mask in changed[changed.flatten(1).any(1)]:
         rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
-        # a rectangle, but for rows of the picture that happen to have the colour that hides
+        # a rectangle, except for rows of the crop that happen to have the color of the mask
         assert all(0.15 * 64 - 2 <= k[-1] - k[0] + 1 <= 0.6 * 64 for k in (rows, columns))
         assert mask.sum() >= 0.9 * (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
-    assert torch.equal(cover(crops, draw_covers(crops, 0.0, (0.15, 0.6), 64, (1, 0))), crops)
+    assert torch.equal(apply_masks(crops, draw_masks(crops, 0.0, (0.15, 0.6), 64, (1, 0))), crops)
 
 
 @pytest.mark.parametrize(
@@ -433,40 +422,35 @@ def test_what_cannot_be_compared_is_refused_before_training(
 ):
     given = {key: str(teacher) if value == "T" else value for key, value in distill.items()}
     with pytest.raises(RecipeError, match=message):
-        Distiller(small(faces, given, model=model), tmp_path / "run", tmp_path, tmp_path / "cache")
+        trainer(small(faces, given, model=model), tmp_path / "run")
 
 
-def test_a_teacher_without_heatmaps_tells_no_heatmaps(faces, tmp_path):
+def test_a_teacher_without_heatmaps_is_refused(faces, tmp_path):
     coordinates = small(faces, model={"head": "coordinates"}, steps=1).model_copy(
         update={"losses": {"l1": 1.0}}
     )
-    teacher = run(Trainer, coordinates, tmp_path / "teacher")
+    teacher = run("train", coordinates, tmp_path / "teacher")
     with pytest.raises(RecipeError, match="has no heatmaps; leave pixel_wise and heatmap_kl out"):
-        Distiller(
-            small(faces, {"teacher": str(teacher), "pixel_wise": 1.0}),
-            tmp_path / "run",
-            tmp_path,
-            tmp_path / "cache",
-        )
+        trainer(small(faces, {"teacher": str(teacher), "pixel_wise": 1.0}), tmp_path / "run")
 
 
 def test_an_onnx_teacher_cannot_be_compared_by_heatmaps(faces, teacher, tmp_path):
-    export_checkpoint(teacher, tmp_path, "told", False, tmp_path, tmp_path / "cache")
-    given = {"teacher": str(tmp_path / "told.onnx"), "heatmap_kl": 1.0}
+    export_checkpoint(teacher, tmp_path, "exported", False, tmp_path, tmp_path / "cache")
+    given = {"teacher": str(tmp_path / "exported.onnx"), "heatmap_kl": 1.0}
     with pytest.raises(
-        RecipeError, match="is an ONNX file and tells landmarks only, not heatmap_kl"
+        RecipeError, match="is an ONNX file, which gives landmarks alone and not heatmap_kl"
     ):
-        Distiller(small(faces, given), tmp_path / "run", tmp_path, tmp_path / "cache")
+        trainer(small(faces, given), tmp_path / "run")
 
 
 def test_a_recipe_without_distill_is_refused(faces, tmp_path):
     with pytest.raises(RecipeError, match=r"has no \[distill\]; add it, or use lineament train"):
-        Distiller(small(faces), tmp_path / "run", tmp_path, tmp_path / "cache")
+        task_for(small(faces), "distill")
 
 
-def test_said_names_the_levels_by_stride(faces, teacher):
+def test_levels_are_named_by_stride(faces, teacher):
     net, _ = load_trained(teacher)
-    answer = said(net, torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
+    answer = run_network(net, torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
     assert {stride: level.shape[-1] for stride, level in answer.levels.items()} == {
         4: 16,
         8: 8,

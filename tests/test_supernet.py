@@ -1,4 +1,6 @@
-"""slim.py: surgery gives a smaller network that says what the gated one says."""
+"""Pruning a supernet gives a smaller network with the outputs of the gated one."""
+
+import copy
 
 import pytest
 
@@ -6,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
 from lineament.models.backbones.hr_supernet import FusionBlock, HRSuperNet
-from lineament.training.prune.supernet import close, slimmed, surviving
+from lineament.training.prune.supernet import slimmed, surviving
 
 pytestmark = pytest.mark.torch
 
@@ -51,12 +53,24 @@ def test_the_slimmed_network_is_the_gated_one_with_those_gates_at_zero(seed, thr
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 
+def close(net, layout):
+    """Return a copy of `net` of the same size in which every factor outside `layout` is 0."""
+    closed = copy.deepcopy(net)
+    for stage, kept in zip(closed.stages, layout, strict=True):
+        for target, block in stage.items():
+            with torch.no_grad():
+                for k, source in enumerate(block.sources):
+                    if source not in kept.get(int(target), []):
+                        block.factors[k] = 0
+    return closed
+
+
 def set_factors(net, stage, target, values):
     with torch.no_grad():
         net.stages[stage][str(target)].factors.copy_(torch.tensor(values))
 
 
-def test_a_block_without_input_goes_with_all_that_stood_on_it_alone():
+def test_a_block_without_input_goes_with_all_that_depends_on_it_alone():
     net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}, {0: [0, 1], 1: [0, 1]}])
     set_factors(net, 0, 0, [0.9])
     set_factors(net, 0, 1, [0.01])  # dies
@@ -67,7 +81,7 @@ def test_a_block_without_input_goes_with_all_that_stood_on_it_alone():
     assert surviving(net, 0.1) == [{0: [0]}, {0: [0]}, {0: [0]}]
 
 
-def test_a_block_that_nothing_takes_from_goes_but_for_the_last_stage():
+def test_a_block_that_nothing_takes_from_goes_except_in_the_last_stage():
     net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}])
     set_factors(net, 0, 0, [0.9])
     set_factors(net, 0, 1, [0.9])
@@ -76,10 +90,10 @@ def test_a_block_that_nothing_takes_from_goes_but_for_the_last_stage():
     assert surviving(net, 0.1) == [{0: [0]}, {0: [0], 1: [0]}]
 
 
-def test_in_parts_of_the_largest_no_block_goes_that_another_takes_from():
+def test_with_relative_thresholds_no_block_goes_that_another_takes_from():
     net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}])
     set_factors(net, 0, 0, [0.9])
-    set_factors(net, 0, 1, [0.001])  # alone: its size says nothing
+    set_factors(net, 0, 1, [0.001])  # alone in its block, so of any size
     set_factors(net, 1, 0, [0.009, -0.03])
     set_factors(net, 1, 1, [0.5, 0.1])
     assert surviving(net, 0.25, relative=True) == [{0: [0], 1: [0]}, {0: [0, 1], 1: [0]}]
@@ -89,6 +103,6 @@ def test_in_parts_of_the_largest_no_block_goes_that_another_takes_from():
     assert surviving(net, 0.35, relative=True) == [{0: [0]}, {0: [0], 1: [0]}]
 
 
-def test_a_threshold_that_leaves_no_path_is_one_clear_line():
+def test_a_threshold_that_leaves_no_path_is_refused():
     with pytest.raises(RecipeError, match=r"threshold of 1.5 stage 2 has no block left; lower it"):
         surviving(supernet(FOUR), 1.5)

@@ -1,4 +1,4 @@
-"""Slimming end to end: weights and factors move in turn, cuts are smaller, and a cut goes on learning by its recipe."""
+"""Slimming: weights and factors move in turn; slimmed networks are smaller and can be trained."""
 
 import csv
 from pathlib import Path
@@ -18,18 +18,28 @@ from lineament.models.backbones.hr_supernet import (
     format_layout,
     parse_layout,
 )
-from lineament.models.landmark_net import ALL_HEADS, LandmarkNet
+from lineament.models.heads.registry import HEADS
+from lineament.models.landmark_net import LandmarkNet
 from lineament.models.profile import multiply_adds, parameters
 from lineament.recipe import SlimSettings
 from lineament.recipe_file import make_recipe
 from lineament.study import prune_sweep as slim_sweep
 from lineament.study.prune_sweep import sweep
-from lineament.training.build import as_its_start, build_model, load_trained, start_from
+from lineament.training.batch import Batch
+from lineament.training.build import (
+    adopt_architecture,
+    build_model,
+    load_initial_weights,
+    load_trained,
+)
 from lineament.training.checkpoint import load_checkpoint
+from lineament.training.landmark_task import LandmarkTask
 from lineament.training.layer_shapes import fit_shapes
 from lineament.training.prune.channels import slimmed_channels
-from lineament.training.prune.task import Slimmer, trainer_for
+from lineament.training.prune.task import PruneTask, prune_task
+from lineament.training.registry import task_for
 from lineament.training.trainer import Trainer
+from tiny import killed
 
 pytestmark = [
     pytest.mark.torch,
@@ -61,81 +71,73 @@ def small(faces, steps=4, slim=True, **changes):
 
 
 def slimmer(faces, folder, **more):
-    return Slimmer(small(faces, **more), folder, folder, folder.parent / "cache")
+    return trainer(small(faces, **more), folder, "slim")
 
 
-def moved(trainer, step):
-    """Which parts of the network differ after one step with that number."""
-    trainer.step = step
-    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+def trainer(recipe, folder, kind="train", resume=False):
+    task = task_for(recipe, kind)
+    return Trainer(task, folder, folder, folder.parent / "cache", resume)
+
+
+def moved(run, step):
+    """Return which parts of the network differ after one step with that number."""
+    run.step = step
+    before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
     crops, landmarks = (
         torch.randint(0, 255, (4, 64, 64, 3), dtype=torch.uint8),
         torch.rand(4, 68, 2) * 64,
     )
-    trainer._update(iter([[crops, landmarks]]))
-    changed = {
-        name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])
-    }
+    run.update(iter([Batch(crops, landmarks)]))
+    changed = {name for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
     return {"factors" if name.endswith(".factors") else "weights" for name in changed}
 
 
 def test_weights_and_factors_move_in_turn(faces, tmp_path):
-    trainer = slimmer(faces, tmp_path / "run")
-    assert moved(trainer, 0) == {"weights"}
-    assert moved(trainer, 1) == {"factors"}
-    assert moved(trainer, 2) == {"weights"}
+    run = slimmer(faces, tmp_path / "run")
+    assert moved(run, 0) == {"weights"}
+    assert moved(run, 1) == {"factors"}
+    assert moved(run, 2) == {"weights"}
 
 
 def test_the_penalty_is_the_sum_of_the_factors_times_its_weight(faces, tmp_path):
-    trainer = slimmer(faces, tmp_path / "run")
-    crops, landmarks = torch.zeros(4, 64, 64, 3, dtype=torch.uint8), torch.rand(4, 68, 2) * 64
-    losses = trainer.losses(crops, landmarks, 4 * 68)
+    run = slimmer(faces, tmp_path / "run")
+    batch = Batch(torch.zeros(4, 64, 64, 3, dtype=torch.uint8), torch.rand(4, 68, 2) * 64)
+    count = run.task.count(batch)
+    losses = run.task.losses(run.model, batch, count)
     # ten transforms, each of factor 1, at 0.01
     assert losses["sparsity"].item() == pytest.approx(0.1)
     # half of the batch carries half of it
-    assert trainer.losses(crops[:2], landmarks[:2], 4 * 68)["sparsity"].item() == pytest.approx(
-        0.05
-    )
+    half = run.task.losses(run.model, batch.map(lambda tensor: tensor[:2]), count)
+    assert half["sparsity"].item() == pytest.approx(0.05)
 
 
 def test_a_resumed_slimming_is_the_unbroken_one(faces, tmp_path):
     whole = load_checkpoint(slimmer(faces, tmp_path / "whole").run())
 
-    class Stops(Slimmer):
-        def _update(self, batches):
-            if self.step == 3:
-                self.save()
-                raise KeyboardInterrupt
-            return super()._update(batches)
-
-    folder = tmp_path / "killed"
-    with pytest.raises(KeyboardInterrupt):
-        Stops(small(faces), folder, folder, tmp_path / "cache").run()
-    resumed = load_checkpoint(Slimmer(small(faces), folder, folder, tmp_path / "cache", True).run())
+    killed(slimmer(faces, tmp_path / "killed"), saved=3, dies=3)
+    resumed = load_checkpoint(trainer(small(faces), tmp_path / "killed", "slim", True).run())
     assert all(
         torch.equal(whole["average"][key], resumed["average"][key]) for key in whole["average"]
     )
 
 
-def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
-    trainer = slimmer(faces, tmp_path / "run", steps=2)
+def test_a_sweep_writes_smaller_networks_that_can_be_trained_on(faces, tmp_path):
+    run = slimmer(faces, tmp_path / "run", steps=2)
     with torch.no_grad():
-        for module in trainer.model.modules():
+        for module in run.model.modules():
             if isinstance(module, FusionBlock) and len(module.factors) == 2:
                 module.factors.copy_(torch.tensor([0.9, 0.05]))
-    trainer.average.state = {
-        key: value.clone() for key, value in trainer.model.state_dict().items()
-    }
-    trainer.save()
+    run.average.state = {key: value.clone() for key, value in run.model.state_dict().items()}
+    run.save()
     lines = []
     slim = SlimSettings(thresholds=(0.1, 5.0))
-    cuts = sweep(trainer.path, tmp_path / "run", slim, tmp_path, tmp_path / "cache", lines.append)
+    cuts = sweep(run.path, tmp_path / "run", slim, tmp_path, tmp_path / "cache", lines.append)
     assert [cut.amount for cut in cuts] == [0.0, 0.1]
     assert lines == ["with a threshold of 5.0 stage 2 has no block left; lower it"]
     assert cuts[0].what == "6 blocks, 10 transforms"
     # blocks of resolution 1 take from resolution 0 alone, and nothing takes from them but the head
     assert cuts[1].what == "4 blocks, 4 transforms"
-    for cut in cuts:  # of a network that has learnt nothing, the gate may refuse the int8 file
+    for cut in cuts:  # the gate may refuse the int8 file of an untrained network
         assert Path(cut.checkpoint).with_name("small-int8.onnx").exists() == np.isfinite(
             cut.nme_int8
         )
@@ -148,22 +150,22 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
     assert Model(tmp_path / "run" / "threshold-0.1" / "small.onnx").points == 68
     net, recipe = load_trained(tmp_path / "run" / "threshold-0.1" / "checkpoint.pt")
     assert recipe.model.architecture == "0:0 | 0:0 | 0:0 1:0"
-    # a recipe that only says where it starts takes the layout from there
+    # a recipe with init_from alone takes the layout from there
     bare = small(
         faces, steps=1, slim=False, model={"backbone": "hr-supernet", "imagenet": False, "size": 64}
     )
-    again = as_its_start(bare.model_copy(update={"init_from": cuts[1].checkpoint}))
+    again = adopt_architecture(bare.model_copy(update={"init_from": cuts[1].checkpoint}))
     assert again.model.architecture == recipe.model.architecture
     fresh = build_model(again)
-    start_from(
+    load_initial_weights(
         fresh,
         again.model_copy(update={"init_from": str(tmp_path / "run/threshold-0.1/checkpoint.pt")}),
     )
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), fresh.parameters(), strict=True))
     begun = bare.model_copy(update={"init_from": cuts[1].checkpoint})
-    Trainer(begun, tmp_path / "more", tmp_path, tmp_path / "cache").run()
-    Path(cuts[1].checkpoint).unlink()  # the run knows its own layout when it goes on
-    Trainer(begun, tmp_path / "more", tmp_path, tmp_path / "cache", resume=True).run()
+    trainer(begun, tmp_path / "more").run()
+    Path(cuts[1].checkpoint).unlink()  # a resumed run reads its own checkpoint
+    trainer(begun, tmp_path / "more", resume=True).run()
 
 
 def test_a_cut_that_the_gate_refuses_has_no_figures_and_ends_no_sweep(faces, tmp_path, monkeypatch):
@@ -174,11 +176,11 @@ def test_a_cut_that_the_gate_refuses_has_no_figures_and_ends_no_sweep(faces, tmp
 
     monkeypatch.setattr(slim_sweep, "export_checkpoint", refuses)
     monkeypatch.setattr(slim_sweep, "time_file", lambda path: SimpleNamespace(least_ms=1.0))
-    trainer = slimmer(faces, tmp_path / "run", steps=1)
+    run = slimmer(faces, tmp_path / "run", steps=1)
     lines = []
     slim = SlimSettings(thresholds=(0.1,))
     whole, cut = sweep(
-        trainer.run(), tmp_path / "run", slim, tmp_path, tmp_path / "cache", lines.append
+        run.run(), tmp_path / "run", slim, tmp_path, tmp_path / "cache", lines.append
     )
     assert (whole.nme, whole.nme_int8, whole.milliseconds) == (0.5, 0.5, 1.0)
     assert np.isnan([cut.nme, cut.nme_int8, cut.milliseconds, cut.milliseconds_int8]).all()
@@ -190,22 +192,15 @@ def test_a_cut_that_the_gate_refuses_has_no_figures_and_ends_no_sweep(faces, tmp
 
 def test_another_network_is_no_supernet(faces, tmp_path):
     with pytest.raises(RecipeError, match="'mobilenetv2' has no importance factors; set model"):
-        slimmer(
-            faces,
-            tmp_path / "run",
-            model={"backbone": "mobilenetv2", "imagenet": False, "size": 64},
-        )
+        PruneTask(small(faces, model={"backbone": "mobilenetv2", "imagenet": False, "size": 64}))
 
 
 def test_a_supernet_trains_its_factors_and_another_network_does_not(faces, tmp_path):
-    assert isinstance(
-        trainer_for(small(faces), tmp_path / "a", tmp_path, tmp_path / "cache"), Slimmer
-    )
+    assert isinstance(prune_task(small(faces)), PruneTask)
     model = {"backbone": "mobilenetv2", "imagenet": False, "size": 64}
-    other = trainer_for(small(faces, model=model), tmp_path / "b", tmp_path, tmp_path / "cache")
-    assert type(other) is Trainer
+    assert type(prune_task(small(faces, model=model))) is LandmarkTask
     with pytest.raises(RecipeError, match=r"has no \[slim\]; add it, or use lineament train"):
-        trainer_for(small(faces, slim=False), tmp_path / "c", tmp_path, tmp_path / "cache")
+        prune_task(small(faces, slim=False))
 
 
 @pytest.mark.parametrize(
@@ -215,10 +210,10 @@ def test_a_supernet_trains_its_factors_and_another_network_does_not(faces, tmp_p
             (name, "heatmap2d")
             for name in ("efficientnet-lite0", "simple-baseline", "light-resnet50", "hourglass")
         ),
-        *(("mobilenetv2", head) for head in ALL_HEADS),
+        *(("mobilenetv2", head) for head in HEADS),
     ],
 )
-def test_whole_channels_go_and_the_network_given_stays(backbone, head):
+def test_channels_go_and_the_given_network_stays(backbone, head):
     pytest.importorskip("torch_pruning")
     net = LandmarkNet(backbone, 5, head, 64, 32, imagenet=False).eval()
     before = {key: value.clone() for key, value in net.state_dict().items()}
@@ -249,29 +244,29 @@ def test_channels_without_weights_are_the_ones_that_go():
     assert (cut.weight.abs().amax((1, 2, 3)) > 0).all()
 
 
-def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_path):
+def test_a_network_of_fewer_channels_can_be_trained_on_by_its_recipe(faces, tmp_path):
     pytest.importorskip("torch_pruning")
     model = {"backbone": "mobilenetv2", "imagenet": False, "channels": 16, "size": 64}
     recipe = small(faces, steps=1, model=model)
-    trainer = trainer_for(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+    checkpoint = trainer(recipe, tmp_path / "run", "slim").run()
     cuts = sweep(
-        trainer.run(), tmp_path / "run", SlimSettings(shares=(0.5,)), tmp_path, tmp_path / "cache"
+        checkpoint, tmp_path / "run", SlimSettings(shares=(0.5,)), tmp_path, tmp_path / "cache"
     )
     assert [cut.what for cut in cuts] == ["0 % of the channels went", "50 % of the channels went"]
     assert cuts[1].parameters < 0.5 * cuts[0].parameters
     path = cuts[1].checkpoint
     more = small(faces, steps=1, slim=False, model=model, init_from=path)
-    again = as_its_start(more)
+    again = adopt_architecture(more)
     fresh = build_model(again)
-    start_from(fresh, again)
+    load_initial_weights(fresh, again)
     assert all(
         torch.equal(a, b)
         for a, b in zip(load_trained(Path(path))[0].parameters(), fresh.parameters(), strict=True)
     )
-    ended = load_trained(Trainer(more, tmp_path / "more", tmp_path, tmp_path / "cache").run())[0]
+    ended = load_trained(trainer(more, tmp_path / "more").run())[0]
     assert parameters(ended) == cuts[1].parameters
-    Path(path).unlink()  # the run knows the sizes of its layers when it goes on
-    resumed = Trainer(more, tmp_path / "more", tmp_path, tmp_path / "cache", resume=True)
+    Path(path).unlink()  # a resumed run reads its own checkpoint
+    resumed = trainer(more, tmp_path / "more", resume=True)
     assert parameters(resumed.model) == cuts[1].parameters
 
 
@@ -290,7 +285,7 @@ def test_a_cut_without_weights_is_refused(faces):
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
-def test_a_share_beyond_the_whole_is_refused(share):
+def test_a_share_out_of_range_is_refused(share):
     net = LandmarkNet("mobilenetv2", 5, "heatmap2d", 64, 32, imagenet=False)
     with pytest.raises(RecipeError, match=r"from 0 to below 1"):
         slimmed_channels(net, share)
@@ -327,7 +322,7 @@ def test_a_layout_is_read_back_as_it_was_written():
         ("0:0 | ", "stage 3 has no block; wanted at least one"),
     ],
 )
-def test_a_broken_layout_is_one_clear_line(text, message):
+def test_a_broken_layout_is_refused_by_name(text, message):
     with pytest.raises(RecipeError, match=message):
         parse_layout(text)
 

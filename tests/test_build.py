@@ -1,4 +1,4 @@
-"""What a training starts from: another run's checkpoint or a .safetensors file, with the head or a new one."""
+"""Initial weights: from a checkpoint or a .safetensors file, all or parts, or with a new head."""
 
 import pytest
 
@@ -6,10 +6,9 @@ pytest.importorskip("torch")
 
 import torch
 
-from lineament.errors import ModelError
-from lineament.training.build import build_model, start_from
-from lineament.training.trainer import Trainer
-from tiny import small, trained
+from lineament.errors import ModelError, RecipeError, TrainError
+from lineament.training.build import build_model, load_initial_weights
+from tiny import small, trained, trainer
 
 pytestmark = [
     pytest.mark.torch,
@@ -19,17 +18,12 @@ pytestmark = [
 ]
 
 
-def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_other_points(faces, tmp_path):
+def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_another_scheme(faces, tmp_path):
     state = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     start = str(tmp_path / "first/checkpoint.pt")
-    same = Trainer(small(faces, init_from=start), tmp_path / "same", tmp_path, tmp_path / "cache")
+    same = trainer(small(faces, init_from=start), tmp_path / "same")
     assert torch.equal(same.model.head.out.weight, state["average"]["head.out.weight"])
-    other = Trainer(
-        small(faces, init_from=start, scheme="five"),
-        tmp_path / "five",
-        tmp_path,
-        tmp_path / "cache",
-    )
+    other = trainer(small(faces, init_from=start, scheme="five"), tmp_path / "five")
     assert other.model.head.out.weight.shape[0] == 5
     assert torch.equal(other.model.top[0].weight, state["average"]["top.0.weight"])
 
@@ -39,12 +33,12 @@ def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_other_points(fa
     [{"model.head": "gaussian2d", "losses": {"mse": 1.0}}, {"scheme": "fgnet68"}],
     ids=["kind", "scheme"],
 )
-def test_a_head_of_another_kind_or_scheme_is_drawn_anew(other, faces, tmp_path):
+def test_a_head_of_another_kind_or_scheme_keeps_its_random_weights(other, faces, tmp_path):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     recipe = small(faces, init_from=str(tmp_path / "first/checkpoint.pt"), **other)
     model, drawn = build_model(recipe), build_model(recipe)
     before = torch.load(tmp_path / "first/checkpoint.pt", weights_only=True)["average"]
-    start_from(model, recipe)
+    load_initial_weights(model, recipe)
     assert torch.equal(model.head.out.weight, drawn.head.out.weight)
     assert torch.equal(model.top[0].weight, before["top.0.weight"])
     assert not torch.equal(model.top[0].weight, drawn.top[0].weight)
@@ -58,7 +52,7 @@ def test_a_head_of_two_joined_schemes_gives_the_points_of_either(name, points, f
     before = trained(joined, tmp_path / "first")["average"]
     recipe = small(faces, init_from=str(tmp_path / "first/checkpoint.pt"), scheme=name)
     model = build_model(recipe)
-    start_from(model, recipe)
+    load_initial_weights(model, recipe)
     assert torch.equal(model.head.out.weight, before["head.out.weight"][points])
     assert torch.equal(model.head.out.bias, before["head.out.bias"][points])
     assert torch.equal(model.top[0].weight, before["top.0.weight"])
@@ -72,7 +66,7 @@ def test_a_training_starts_from_safetensors(faces, tmp_path):
         tmp_path / "start.safetensors",
     )
     model = build_model(small(faces))
-    start_from(model, small(faces, init_from=str(tmp_path / "start.safetensors")))
+    load_initial_weights(model, small(faces, init_from=str(tmp_path / "start.safetensors")))
     assert all(
         torch.equal(value, state["average"][key]) for key, value in model.state_dict().items()
     )
@@ -80,7 +74,7 @@ def test_a_training_starts_from_safetensors(faces, tmp_path):
     with pytest.raises(
         ModelError, match=r"broken.safetensors: no safetensors file \(.*\); give one with weights"
     ):
-        start_from(model, small(faces, init_from=str(tmp_path / "broken.safetensors")))
+        load_initial_weights(model, small(faces, init_from=str(tmp_path / "broken.safetensors")))
 
 
 def test_weights_of_another_network_are_refused(faces, tmp_path):
@@ -92,4 +86,38 @@ def test_weights_of_another_network_are_refused(faces, tmp_path):
         ModelError,
         match=r"top.0.weight is \(16, 16, 1, 1\), the recipe's model has \(24, 16, 1, 1\)",
     ):
-        start_from(build_model(wider), wider)
+        load_initial_weights(build_model(wider), wider)
+
+
+def test_parts_start_from_checkpoints_of_their_own(faces, tmp_path):
+    states = {}
+    for seed in (1, 2):
+        run = small(faces, **{"train.steps": 1, "train.seed": seed})
+        states[seed] = trained(run, tmp_path / str(seed))["average"]
+    first, second = (str(tmp_path / f"{seed}/checkpoint.pt") for seed in (1, 2))
+    recipe = small(faces, init_from=first, init_parts={"head": second}, **{"train.steps": 2})
+    run = trainer(recipe, tmp_path / "run")
+    for key, value in run.model.state_dict().items():
+        assert torch.equal(value, states[2 if key.startswith("head.") else 1][key]), key
+    run.run()
+    (tmp_path / "2/checkpoint.pt").write_bytes((tmp_path / "1/checkpoint.pt").read_bytes())
+    with pytest.raises(TrainError, match=r"2/checkpoint\.pt is not the file that"):
+        trainer(recipe, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("haed", "init_parts names 'haed', which the network has not; did you mean 'head'"),
+        (
+            "pyramid.0",
+            r"pyramid\.0\.lateral\.weight is \(16, .*has \(24, .* give the recipe the pyramid\.0",
+        ),
+    ],
+)
+def test_a_part_that_does_not_fit_is_refused_by_name(part, message, faces, tmp_path):
+    trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
+    parts = {part: str(tmp_path / "first/checkpoint.pt")}
+    recipe = small(faces, init_parts=parts, **{"model.channels": 24})
+    with pytest.raises((RecipeError, ModelError), match=message):
+        trainer(recipe, tmp_path / "run")

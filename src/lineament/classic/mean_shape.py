@@ -1,0 +1,93 @@
+"""The mean shape of a scheme, placed into the crop: the simplest model, a baseline of errors."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import ModelError
+from ..estimator import CropLandmarks
+from ..geometry import apply_affine, crop_affine, landmark_box
+from ..schemes import scheme
+from .numpy_model import Arrays, NumpyModel
+
+
+class MeanShape(NumpyModel):
+    """Predict the same landmarks in every crop.
+
+    The crop of a face is centered on its box, so the mean shape is the best guess that does not
+    read the pixels.
+
+    Arrays:
+        landmarks_crop: (N, 2), pixels of the crop.
+        sigma_px: (N,), pixels of the crop.
+        scores: (N,) in [0, 1].
+    """
+
+    kind = "mean-shape"
+
+    def __init__(self, settings: dict[str, object], arrays: Arrays) -> None:
+        """Take what a file holds. Raises: ModelError if an array is missing or of another shape."""
+        super().__init__(settings, arrays)
+        each = (self.points,)
+        for name, shape in (("landmarks_crop", (*each, 2)), ("sigma_px", each), ("scores", each)):
+            given = arrays[name].shape if name in arrays else "absent"
+            if given != shape:
+                raise ModelError(f"the model {self.name!r}: {name} is {given}; wanted {shape}")
+
+    @classmethod
+    def of_scheme(
+        cls, name: str, scheme_name: str, size: int = 128, padding: float = 1.3
+    ) -> "MeanShape":
+        """Make a model of the mean shape that comes with a scheme.
+
+        Args:
+            name: Of the model.
+            size: Side of the crop, pixels.
+            padding: Side of the crop in longer sides of the landmark box.
+
+        Raises:
+            ModelError: If the scheme has no mean shape.
+        """
+        shape = scheme(scheme_name).mean_shape
+        if shape is None:
+            raise ModelError(f"the scheme {scheme_name!r} has no mean shape; fit one to faces")
+        settings = {"name": name, "scheme": scheme_name, "points": len(shape)}
+        affine = crop_affine(landmark_box(shape), size, padding)
+        # until it is fitted: a tenth of the box, the usual spread of faces around their mean
+        sigma = np.full(len(shape), 0.1 * size / padding)
+        arrays = {
+            "landmarks_crop": apply_affine(affine, shape),
+            "sigma_px": sigma,
+            "scores": np.full(len(shape), 0.5),
+        }
+        return cls(settings | {"size": size, "padding": padding}, arrays)
+
+    @classmethod
+    def fit(
+        cls, name: str, scheme_name: str, landmarks_crop: ArrayLike, size: int, padding: float
+    ) -> "MeanShape":
+        """Make a model of the mean of annotated faces.
+
+        Args:
+            landmarks_crop: (M, N, 2), pixels of plain crops of `size` and `padding`; nan where not
+                annotated.
+        """
+        landmarks = np.asarray(landmarks_crop, dtype=np.float64)
+        mean = np.nanmean(landmarks, axis=0)
+        errors = np.linalg.norm(landmarks - mean, axis=-1)  # (M, N)
+        settings = {"name": name, "scheme": scheme_name, "points": len(mean)}
+        arrays = {
+            "landmarks_crop": mean,
+            "sigma_px": np.sqrt(np.nanmean(errors**2, axis=0) / 2),
+            # the share of faces within a twentieth of the box, as for networks
+            "scores": np.nanmean(errors < 0.05 * size / padding, axis=0),
+        }
+        return cls(settings | {"size": size, "padding": padding}, arrays)
+
+    def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
+        """Return the mean shape for each crop."""
+        count = len(crops)
+        return CropLandmarks(
+            np.repeat(self.arrays["landmarks_crop"][None].astype(np.float32), count, axis=0),
+            np.repeat(self.arrays["scores"][None].astype(np.float32), count, axis=0),
+            np.repeat(self.arrays["sigma_px"][None].astype(np.float32), count, axis=0),
+        )

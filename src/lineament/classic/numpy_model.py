@@ -1,0 +1,111 @@
+"""Landmark models without a network: settings and arrays in a .safetensors file, without torch.
+
+The settings are JSON in the header of the file, under the key METADATA_KEY, as in ONNX files.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atomic import atomic_path
+from ..errors import ModelError, ShapeError
+from ..estimator import CropLandmarks
+from ..schemes import check_scheme
+
+METADATA_KEY = "lineament"
+Arrays = dict[str, NDArray[Any]]
+
+
+class NumpyModel(ABC):
+    """A LandmarkModel that is settings and arrays.
+
+    A subclass sets `kind`, checks its arrays in `__init__`, and implements `predict_crops`.
+    """
+
+    kind: ClassVar[str]
+    """States in the file which class reads it."""
+
+    def __init__(self, settings: dict[str, Any], arrays: Arrays) -> None:
+        """Take what a file holds.
+
+        Args:
+            settings: name, scheme, points N, size S of the crop in pixels, padding, and what the
+                subclass needs.
+            arrays: By name.
+
+        Raises:
+            ModelError: If a setting is missing.
+        """
+        self.settings, self.arrays = settings, arrays
+        try:
+            self.name: str = settings["name"]
+            self.scheme: str = check_scheme(settings["scheme"])
+            self.points: int = settings["points"]
+            self.size: int = settings["size"]
+            self.padding: float = settings["padding"]
+        except KeyError as error:
+            raise ModelError(
+                f"a {self.kind} model without the setting {error}; save it again"
+            ) from (error)
+
+    @abstractmethod
+    def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
+        """Predict uint8 RGB crops (F, S, S, 3), F at least 1."""
+
+    def predict(
+        self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None
+    ) -> CropLandmarks:
+        """Predict uint8 RGB crops (F, S, S, 3).
+
+        Raises:
+            ShapeError: If a shape or type differs, or a memory is given.
+        """
+        if crops.ndim != 4 or crops.shape[1:] != (self.size, self.size, 3):
+            raise ShapeError(f"crops are {crops.shape}; wanted (F, {self.size}, {self.size}, 3)")
+        if memory is not None:
+            raise ShapeError(
+                f"a memory is given, and the model {self.name!r} keeps none; leave it out"
+            )
+        if not len(crops):
+            empty = np.zeros((0, self.points), np.float32)
+            return CropLandmarks(np.zeros((0, self.points, 2), np.float32), empty, empty)
+        return self.predict_crops(crops)
+
+    __call__ = predict
+
+    def save(self, path: Path) -> None:
+        """Write the model to `path`, a .safetensors file, atomically."""
+        from safetensors.numpy import save_file
+
+        metadata = {METADATA_KEY: json.dumps(self.settings | {"kind": self.kind})}
+        arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
+        with atomic_path(path) as partial:
+            save_file(arrays, str(partial), metadata)
+
+
+def read_numpy_file(path: Path) -> tuple[dict[str, Any], Arrays]:
+    """Read the settings and arrays of a file that `NumpyModel.save` wrote.
+
+    Raises:
+        ModelError: If the file is missing, broken, or holds other tensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ModelError(f"no model file at {path}; wanted a .safetensors file")
+    try:
+        with safe_open(str(path), framework="np") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a safetensors file ({error}); save it again") from error
+    if METADATA_KEY not in header:
+        raise ModelError(
+            f"{path}: safetensors, but not a model that lineament saved; weights of a network are "
+            "exported with lineament export"
+        )
+    return dict(json.loads(header[METADATA_KEY])), arrays

@@ -1,0 +1,60 @@
+"""`lineament evaluate` under a protocol of face detection: recall, false positives and roll."""
+
+import json
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .app import progress_bar, show, show_table
+
+if TYPE_CHECKING:
+    from ..evaluation.detection import DetectionResult
+    from ..inference.predictor import Predictor
+
+HEAD = ("system", "photos", "number", "faces", "found", "recall %", "false positives", "roll error")
+
+
+def evaluate_detection(
+    protocol: str, predictor: "Predictor", model: str, data: Path | None, as_json: bool
+) -> None:
+    """Print the results of the predictor's detector, alone and with its landmark model.
+
+    The model drops detections whose landmarks score too low.
+    """
+    from ..data.sample import data_root
+    from ..evaluation.detection import DETECTION_PROTOCOLS, evaluate_detector, faces_as_detections
+
+    photos = DETECTION_PROTOCOLS[protocol](data_root(data))
+    systems: dict[str, Any] = {
+        "detector": predictor.detector,
+        f"detector and {model}": partial(faces_as_detections, predictor),
+    }
+    results = {}
+    with progress_bar("photos", len(systems) * len(photos)) as step:
+        for name, detect in systems.items():
+            results[name] = evaluate_detector(detect, photos, progress=step)
+    if as_json:
+        numbers = {name: _as_dicts(by_kind) for name, by_kind in results.items()}
+        show(json.dumps(numbers, indent=1))
+        return
+    rows = []
+    for name, by_kind in results.items():
+        rows += [_row(name, kind, result) for kind, result in by_kind.items()]
+    show_table(HEAD, rows)
+
+
+def _as_dicts(results: "dict[str, DetectionResult]") -> dict[str, dict[str, Any]]:
+    """The results as JSON takes them, null for nan."""
+    found = {}
+    for kind, result in results.items():
+        values = asdict(result) | {"recall": result.recall}
+        found[kind] = {key: None if value != value else value for key, value in values.items()}
+    return found
+
+
+def _row(name: str, kind: str, result: "DetectionResult") -> list[str]:
+    recall = f"{100 * result.recall:.1f}" if result.faces else "-"
+    roll = "-" if result.roll_error_deg != result.roll_error_deg else f"{result.roll_error_deg:.1f}"
+    counts = (result.photos, result.faces, result.found)
+    return [name, kind, *map(str, counts), recall, str(result.false_positives), roll]

@@ -1,0 +1,153 @@
+"""The gate of an export: an ONNX file is written only if it predicts what torch predicts."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..data.crop_cache import CropCache, plain_crops
+from ..data.mixture import read_mixture
+from ..errors import DataError, ExportError
+from ..estimator import CropLandmarks
+from ..geometry import Array, apply_affine
+from ..inference.onnx_model import Model
+from ..models.export_form import ExportForm
+from ..recipe import Recipe
+from ..training.validate import interocular_nme, known_eyes
+
+NME_CHANGE = 0.01
+"""Largest change of the validation NME, as a fraction of itself."""
+MOVE_FP32 = 0.05
+"""Largest move of any landmark between torch and fp32 ONNX, in pixels of the crop."""
+MOVE_INT8 = 0.5
+"""Largest median move of the landmarks between torch and int8 ONNX, in pixels of the crop."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Differences between an exported file and torch on the validation faces."""
+
+    largest_move_px: float
+    median_move_px: float
+    nme_torch: float
+    nme_onnx: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the entries of a card."""
+        return {
+            "largest_move_px": round(self.largest_move_px, 4),
+            "median_move_px": round(self.median_move_px, 4),
+            "validation_nme_torch": round(self.nme_torch, 6),
+            "validation_nme_onnx": round(self.nme_onnx, 6),
+        }
+
+    def check(self, int8: bool, rounding_px: float = 0.0) -> None:
+        """Refuse a file whose landmarks move, or whose NME changes, more than the bounds.
+
+        Args:
+            int8: The file is quantized: the median move counts, not the largest.
+            rounding_px: Crop pixels along an axis by which rounding alone may move a landmark.
+
+        Raises:
+            ExportError: If a bound is exceeded, or a number is nan.
+        """
+        move, bound, which = self.largest_move_px, MOVE_FP32, "a point"
+        if int8:
+            move, bound, which = self.median_move_px, MOVE_INT8, "the median point"
+        bound += math.sqrt(2) * rounding_px
+        if not move <= bound:  # nor nan
+            raise ExportError(
+                f"{which} moves {move:.3f} px of the crop in ONNX; at most {round(bound, 3)} "
+                "allowed: not written"
+            )
+        change = self.nme_onnx / self.nme_torch - 1
+        if not change <= NME_CHANGE:
+            raise ExportError(
+                f"the validation NME goes from {self.nme_torch:.5f} to {self.nme_onnx:.5f} "
+                f"({change:+.2%}); at most {NME_CHANGE:+.0%} allowed: not written"
+            )
+
+
+@dataclass(frozen=True)
+class GateFaces:
+    """Validation faces that a file is compared on."""
+
+    faces: CropCache
+    truth: Array
+    """(M, N, 2): the annotated landmarks, pixels of the crop."""
+    training: CropCache
+    """Faces of the first training set, to calibrate a quantized file on."""
+    scheme: str
+    padding: float
+
+    def compare(self, model: Model, landmarks: Array) -> Gate:
+        """Compare an exported model with torch's `landmarks` (M, N, 2)."""
+        found = run_plain(model, self.faces).landmarks_crop
+        moves = np.linalg.norm(found - landmarks, axis=-1)
+        return Gate(
+            float(moves.max()),
+            float(np.median(moves)),
+            interocular_nme(landmarks, self.truth, self.scheme),
+            interocular_nme(found, self.truth, self.scheme),
+        )
+
+
+def read_gate_faces(recipe: Recipe, size: int, data_root: Path, cache: Path) -> GateFaces:
+    """Read the first validation set of `recipe` in which eyes are annotated.
+
+    Raises:
+        DataError: If no set has such a face.
+    """
+    padding = recipe.model.padding
+    sources, validation_faces = read_mixture(
+        recipe.data, recipe.scheme, data_root, cache, crop=(size, padding)
+    )
+    for faces in validation_faces.values():
+        truth = crop_truth(faces, size, padding)
+        if known_eyes(truth, recipe.scheme).any():
+            return GateFaces(faces, truth, sources[0].cache, recipe.scheme, padding)
+    raise DataError(
+        f"the recipe {recipe.name!r}: none of its data sets has a validation face to compare on; "
+        "add faces"
+    )
+
+
+def crop_truth(faces: CropCache, size: int, padding: float) -> Array:
+    """Return the annotated landmarks (M, N, 2) in pixels of the plain crops."""
+    affines = np.concatenate([part for _, part in plain_crops(faces, size, padding, 64)])
+    pairs = zip(affines, faces.landmarks, strict=True)
+    return np.stack([apply_affine(affine, landmarks) for affine, landmarks in pairs])
+
+
+def run_plain(model: Model, faces: CropCache) -> CropLandmarks:
+    """Run an exported model on the plain crops of `faces`."""
+    parts = [model.predict(crops) for crops, _ in plain_crops(faces, model.size, model.padding, 32)]
+    return CropLandmarks(
+        np.concatenate([part.landmarks_crop for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.sigma_px for part in parts]),
+    )
+
+
+@torch.no_grad()
+def check_second_frame(model: Model, form: ExportForm, faces: CropCache) -> None:
+    """Refuse a file whose memory differs from that of torch's `form`.
+
+    Raises:
+        ExportError: If a landmark of a second frame moves more than MOVE_FP32.
+    """
+    crops = next(crops for crops, _ in plain_crops(faces, model.size, model.padding, 32))
+    # each face is followed by another one, so that no memory fits by chance
+    later = np.ascontiguousarray(crops[::-1])
+    assert form.memory_shape is not None
+    *_, memory = form(torch.from_numpy(crops), torch.zeros(len(crops), *form.memory_shape))
+    wanted = form(torch.from_numpy(later), memory)[0].numpy()
+    found = model.predict(later, model.predict(crops).memory).landmarks_crop
+    move = float(np.linalg.norm(found - wanted, axis=-1).max())
+    if not move <= MOVE_FP32:
+        raise ExportError(
+            f"a point moves {move:.3f} px of the crop in the second frame; at most {MOVE_FP32} "
+            "allowed"
+        )

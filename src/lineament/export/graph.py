@@ -1,0 +1,105 @@
+"""Network -> ONNX graph with decoding and calibrated scores inside. Depends on torch and onnx."""
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import missing_extra
+from ..inference.onnx_model import METADATA_KEY
+from ..models.export_form import ExportForm
+from .calibrate import SigmaScale, near_exponent
+
+OPSET = 20
+
+
+class LandmarkGraph(nn.Module):
+    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px, and the memory if there is one.
+
+    The numbers that are fitted again after quantization are buffers, found by name in the file.
+    """
+
+    sigma_slope: Tensor
+    sigma_floor: Tensor
+
+    def __init__(self, form: ExportForm, scale: SigmaScale, padding: float) -> None:
+        super().__init__()
+        self.form = form
+        self.register_buffer("sigma_slope", torch.tensor(scale.slope))
+        self.register_buffer("sigma_floor", torch.tensor(scale.floor))
+        self.exponent = near_exponent(form.size, padding)
+
+    def forward(self, crops: Tensor, memory: Tensor | None = None) -> tuple[Tensor, ...]:
+        landmarks, variance, *rest = self.form(crops, memory)
+        squared = self.sigma_slope * variance.clamp(min=0) + self.sigma_floor
+        return landmarks, 1 - torch.exp(-self.exponent / squared), squared.sqrt(), *rest
+
+
+def write_onnx(graph: LandmarkGraph, path: Path) -> None:
+    """Write `graph` as ONNX with a free batch size. Raises: ExtraError without onnxscript."""
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise missing_extra("onnxscript", "train") from error
+    form = graph.form
+    inputs = {"crops": torch.zeros((2, form.size, form.size, 3), dtype=torch.uint8)}
+    outputs = ["landmarks_crop", "scores", "sigma_px"]
+    if form.memory_shape is not None:
+        inputs["memory"] = torch.zeros(2, *form.memory_shape)
+        outputs.append("memory_after")
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    program = trace(graph, inputs, outputs, ({0: batch},) * len(inputs), OPSET)
+    program.save(str(path), external_data=False)
+
+
+def trace(
+    graph: nn.Module,
+    inputs: dict[str, Tensor],
+    outputs: list[str],
+    dynamic_shapes: Any,
+    opset: int,
+) -> Any:
+    """Return torch's ONNX program of `graph`.
+
+    Args:
+        inputs: Examples by name.
+        outputs: Names.
+        dynamic_shapes: Free axes of the inputs, as torch.onnx.export takes them.
+    """
+    # torch reports at length that torchvision is absent, which nothing here needs
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's exporter calls its own deprecated functions
+        program = torch.onnx.export(
+            graph.eval(),
+            tuple(inputs.values()),
+            dynamo=True,
+            dynamic_shapes=dynamic_shapes,
+            input_names=list(inputs),
+            output_names=outputs,
+            opset_version=opset,
+            verbose=False,
+        )
+    logger.setLevel(level)
+    assert program is not None
+    return program
+
+
+def set_metadata(path: Path, metadata: dict[str, Any]) -> None:
+    """Write `metadata` into the ONNX file.
+
+    Torch's notes of the source line of each node are removed.
+    """
+    import onnx
+
+    model = onnx.load(str(path))
+    for part in (model, model.graph, *model.graph.node):
+        del part.metadata_props[:]
+    model.metadata_props.add(key=METADATA_KEY, value=json.dumps(metadata))
+    onnx.save(model, str(path))

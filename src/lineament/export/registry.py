@@ -1,0 +1,37 @@
+"""Exporters by the kind of trained model. Depends on torch."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..models.registry import KINDS
+from ..training.build import read_trained
+from .detector import export_detector
+from .export import export_checkpoint
+
+Exporter = Callable[[Path, Path, str, bool, Path, Path, dict[str, Any] | None], dict[str, Any]]
+"""checkpoint, folder, name, int8, data root, cache, further entries of the card -> the card."""
+EXPORTERS: dict[str, Exporter] = {"landmarks": export_checkpoint, "detector": export_detector}
+"""By the kind of file that models/registry.py gives for a kind of model."""
+
+
+def export_trained(
+    checkpoint: Path,
+    out: Path,
+    name: str,
+    int8: bool,
+    data_root: Path,
+    cache: Path,
+    about: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write `out`/`name`.onnx and its card by the exporter for the checkpoint's kind of model.
+
+    Returns:
+        The card.
+
+    Raises:
+        ExportError: If the file differs from the trained network by more than stated bounds.
+        ModelError: If `checkpoint` is no checkpoint.
+    """
+    file = KINDS[read_trained(checkpoint)[1].kind].file
+    return EXPORTERS[file](checkpoint, out, name, int8, data_root, cache, about)

@@ -1,0 +1,59 @@
+"""The files of models: those that come with the package, and the cards next to them."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError, did_you_mean
+
+DETECTOR = "detector"
+"""Name of the package's face detector, which no landmark model has."""
+SUFFIXES = (".onnx", ".safetensors")
+"""Of the files of models."""
+
+
+def find_model(name: str) -> Path:
+    """Return the file of a model that comes with the package, or the path that `name` is.
+
+    Raises:
+        ModelError: If it is neither.
+    """
+    path = Path(name)
+    if path.suffix in SUFFIXES:
+        return path
+    known = [path.stem for path in sorted(weights_folder().glob("*.onnx"))]
+    if name in known:
+        return weights_folder() / f"{name}.onnx"
+    landmark_models = [other for other in known if other != DETECTOR]
+    raise ModelError(
+        f"no model is called {name!r}; {did_you_mean(name, landmark_models)}, or give the path of "
+        "an .onnx file"
+    )
+
+
+def list_models() -> list[dict[str, Any]]:
+    """Return the cards of the models that come with the package, by name."""
+    return [read_card(path) for path in sorted(weights_folder().glob("*.onnx"))]
+
+
+def weights_folder() -> Path:
+    """Return the folder of the models that come with the package."""
+    return Path(str(files("lineament").joinpath("weights")))
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """Return the card next to the model file at `path`; empty if there is none.
+
+    Raises:
+        ModelError: If it is not JSON.
+    """
+    card = path.with_suffix(".json")
+    if not card.is_file():
+        return {}
+    try:
+        return dict(json.loads(card.read_text(encoding="utf-8")))
+    except (ValueError, OSError) as error:
+        raise ModelError(
+            f"{card}: not a card ({error}); wanted the JSON file written with the model"
+        ) from error

@@ -1,0 +1,59 @@
+"""The loader of each kind of model file."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from ..classic.mean_shape import MeanShape
+from ..classic.numpy_model import NumpyModel, read_numpy_file
+from ..errors import ModelError, did_you_mean
+from ..estimator import LandmarkModel
+from .model_files import DETECTOR, find_model
+from .onnx_model import Model
+
+NUMPY_MODELS: dict[str, type[NumpyModel]] = {"mean-shape": MeanShape}
+"""Models without a network, by the kind that their file states; classic/ holds one per file."""
+
+
+def load_numpy_model(path: Path) -> NumpyModel:
+    """Load a .safetensors file.
+
+    Raises:
+        ModelError: If the file is missing, broken, or of an unknown kind.
+    """
+    settings, arrays = read_numpy_file(path)
+    kind = str(settings.get("kind"))
+    if kind not in NUMPY_MODELS:
+        raise ModelError(f"{path}: a {kind} model; {did_you_mean(kind, NUMPY_MODELS)}")
+    return NUMPY_MODELS[kind](settings, arrays)
+
+
+Loader = Callable[[Path, int, int], LandmarkModel]
+LOADERS: dict[str, Loader] = {
+    ".onnx": Model,
+    ".safetensors": lambda path, threads, workers: load_numpy_model(path),
+}
+"""File, threads and workers -> landmark model, by the suffix of the file."""
+
+
+def load_model(name: str | Path, threads: int = 0, workers: int = 1) -> LandmarkModel:
+    """Load a landmark model; the same object for the same file, threads and workers.
+
+    Args:
+        name: Of a model that comes with the package, or the path of an .onnx or .safetensors file.
+        threads: Of ONNX Runtime; 0 leaves it the choice.
+        workers: Shares of a call's crops that run in parallel; 0: one per core.
+
+    Raises:
+        ModelError: If there is no such model.
+    """
+    if str(name) == DETECTOR:
+        raise ModelError(
+            f"{DETECTOR!r} is the face detector and finds no landmarks; choose accurate or fast"
+        )
+    return _load(find_model(str(name)).resolve(), threads, workers)
+
+
+@cache
+def _load(path: Path, threads: int, workers: int) -> LandmarkModel:
+    return LOADERS[path.suffix](path, threads, workers)

@@ -1,0 +1,70 @@
+"""The form of a network to export: bytes in, landmarks and variance out. Depends on torch."""
+
+import torch
+from torch import Tensor, nn
+
+from .layers.space_to_depth import as_rows
+
+
+class ExportForm(nn.Module):
+    """uint8 RGB crops (B, S, S, 3) -> landmarks (B, N, 2) and variance (B, N), as in HeadOutput.
+
+    A network that remembers frames takes its memory next to the crops, and gives it last. What a
+    quantizer must find again in the file are buffers, which keep their names.
+    """
+
+    memory_shape: tuple[int, ...] | None = None
+    """(2, W, L) of a network that remembers frames."""
+    rounding_px = 0.0
+    """Crop pixels by which rounding alone may move a landmark."""
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, size: int, mean: Tensor, std: Tensor, by_rows: bool = False) -> None:
+        """Set the normalization.
+
+        Args:
+            size: Side S of the crop.
+            mean, std: Subtracted from the bytes, and divided by, per channel.
+            by_rows: The network's first layer is a RowStem; all channels then share mean and std.
+        """
+        super().__init__()
+        self.size, self.by_rows = size, by_rows
+        self.register_buffer("pixel_mean", _shared(mean))
+        self.register_buffer("pixel_std", _shared(std))
+
+    def normalize(self, crops: Tensor) -> Tensor:
+        """Turn uint8 crops into the input of the network's first layer."""
+        pixels = as_rows(crops) if self.by_rows else crops.permute(0, 3, 1, 2)
+        return (pixels.float() - self.pixel_mean) / self.pixel_std
+
+    def forward(self, crops: Tensor, memory: Tensor | None = None) -> tuple[Tensor, ...]:
+        raise NotImplementedError
+
+
+def _shared(values: Tensor) -> Tensor:
+    """Return `values` as one number if all channels share it, as rows and a quantizer need."""
+    first = values.flatten()[0]
+    return first.clone() if bool((values == first).all()) else values.clone()
+
+
+def even_normalization(mean: Tensor, std: Tensor, backbone: nn.Module) -> None:
+    """Give all channels one mean and one deviation, in place; the first layers absorb the rest.
+
+    The function stays the same except at the outermost pixels, where the padding becomes the
+    common mean. An int8 graph can then take the bytes of the crop as they are.
+
+    Args:
+        mean, std: Buffers of three channels.
+        backbone: Its first convolution and norm follow the normalization.
+    """
+    common_mean, common_std = torch.round(mean.mean()), std.mean()
+    convolution = next(m for m in backbone.modules() if isinstance(m, nn.Conv2d))
+    norm = next(m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d))
+    with torch.no_grad():
+        shift = ((common_mean - mean) / std).view(1, 3, 1, 1) * convolution.weight
+        assert norm.running_mean is not None
+        norm.running_mean -= shift.sum((1, 2, 3))
+        convolution.weight *= (common_std / std).view(1, 3, 1, 1)
+        mean.fill_(common_mean)
+        std.fill_(common_std)

@@ -1,0 +1,50 @@
+"""The contract of heads: their settings, and what a network predicts for a batch of crops."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+STRIDE = 4
+"""Crop pixels per cell of the feature map that every head reads."""
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """Settings of heads; each head reads those that concern it."""
+
+    length: float | None = None
+    """Heatmap cells per crop pixel; None: the head's usual one."""
+    attention: float = 0.3
+    """Weight gamma of what one axis takes from the other, in attentive heads; 0: nothing."""
+    decoder: str = "expectation"
+    """One of decoders.DECODERS; training always uses the expectation, which has a gradient."""
+    sigma_px: float = 4.8
+    """Width of the target in pixels of the crop, by which dark smooths."""
+
+
+@dataclass(frozen=True)
+class HeadOutput:
+    """Landmarks of a batch of crops and the maps they were decoded from.
+
+    A head fills one pair of maps: `heatmap_logits` in two dimensions or along the axes, and
+    `heatmaps` next to them if it is trained on maps whose peaks have height 1.
+    """
+
+    landmarks: Tensor
+    """(B, N, 2), pixels of the crop."""
+    variance: Tensor
+    """(B, N): mean of the variances along x and y, crop pixels squared, not calibrated."""
+    heatmap_logits: Tensor | None = None
+    """(B, N, h, w): their softmax is the distribution of the landmark."""
+    heatmaps: Tensor | None = None
+    """(B, N, h, w): peaks of height 1."""
+    heatmap_logits_x: Tensor | None = None
+    """(B, N, L), along x."""
+    heatmap_logits_y: Tensor | None = None
+    """(B, N, L), along y."""
+    heatmaps_x: Tensor | None = None
+    """(B, N, L): peaks of height 1, along x."""
+    heatmaps_y: Tensor | None = None
+    """(B, N, L): peaks of height 1, along y."""
+    stride: float = STRIDE
+    """Crop pixels per cell of these maps."""

@@ -1,0 +1,83 @@
+"""One batch of training data as named tensors. Depends on torch alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Named tensors with one row per sample; None where a task has no such data.
+
+    A task that needs more adds a field here. Nothing is stacked into another field.
+    """
+
+    crops: Tensor
+    """(B, S, S, 3) uint8 RGB; (B, T, S, S, 3) for windows of clips, (B, H, W, 3) for scenes."""
+    landmarks: Tensor | None = None
+    """(B, N, 2), pixels of the crop, nan where not annotated; (B, T, N, 2) for windows."""
+    visible: Tensor | None = None
+    """(B, N) bool."""
+    teacher_landmarks: Tensor | None = None
+    """(B, N, 2), pixels of the crop: cached landmarks of a teacher."""
+    boxes: Tensor | None = None
+    """(B, F, 4), pixels of the crop, padded with nan."""
+    attributes: Mapping[str, Tensor] = field(default_factory=dict)
+    """(B,) float by name, nan where the data set does not state it."""
+    crop_motion: Tensor | None = None
+    """(B, T, 3): scale, shift x and shift y of each crop of a window since the frame before."""
+    masks: Tensor | None = None
+    """(B, K, 7): a rectangle drawn over the input of each of K networks, and its color."""
+
+    cell_face: Tensor | None = None
+    """(B, P) int64: the face that each cell of a detector is trained on, -1 for none."""
+    cell_scored: Tensor | None = None
+    """(B, P) bool: True if the score of the cell is trained."""
+    cell_boxes: Tensor | None = None
+    """(B, P, 4), pixels of the scene: the box of the cell's face, zeros for none."""
+    cell_directions: Tensor | None = None
+    """(B, P, 2): cosine and sine of the roll of the cell's face."""
+    cell_direction_weights: Tensor | None = None
+    """(B, P): weight of the direction, 0 without a face."""
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor by name, an attribute as "attributes.NAME", in a fixed order."""
+        found: dict[str, Tensor] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name == "attributes":
+                found |= {f"attributes.{name}": tensor for name, tensor in value.items()}
+            elif value is not None:
+                found[each.name] = value
+        return found
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return the batch with `change` applied to every tensor."""
+        changed: dict[str, Any] = {"attributes": {}}
+        for name, tensor in self.tensors().items():
+            part, _, attribute = name.partition(".")
+            if attribute:
+                changed[part][attribute] = change(tensor)
+            else:
+                changed[part] = change(tensor)
+        return Batch(**changed)
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on `device`; copies from pinned memory do not wait."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """Return the batch in memory that a GPU copies from; called by torch's loader."""
+        return self.map(lambda tensor: tensor.pin_memory())
+
+
+def collate(samples: Sequence[Mapping[str, Any]]) -> Batch:
+    """Return the batch of `samples`, each a dict of arrays by the names of Batch's fields."""
+    return Batch(**default_collate(list(samples)))

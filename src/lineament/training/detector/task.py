@@ -1,0 +1,164 @@
+"""Training of the face detector on scenes made of photos. Depends on torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...data.detection.image_cache import ImageCache
+from ...data.detection.photos import Photo, read_detector_photos
+from ...data.detection.scenes import SceneMaker
+from ...errors import ModelError, RecipeError
+from ...models.face_detector import Cells, FaceDetectorNet, all_centers
+from ...models.registry import build_face_detector
+from ...recipe import DetectorSettings, Recipe
+from ..batch import Batch, collate
+from ..build import read_trained
+from ..checkpoint import load_weights
+from ..task import Context, Samples, Task
+from .losses import detector_loss
+from .targets import CellTargets, scene_targets
+
+EPOCH = 10_000
+"""Scenes per epoch: any number, since every scene is another one."""
+VALIDATION_BATCH = 25
+MIN_SCORE = 0.5
+"""Score from which a cell counts as a detection in validation."""
+
+
+class TrainingScenes(Samples):
+    """Scene after scene, with the targets of its cells; scene k is the same in every run."""
+
+    def __init__(self, maker: SceneMaker) -> None:
+        self.maker = maker
+        self.centers, self.strides = all_centers(maker.size, maker.size)
+
+    def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
+        """Return one row per scene; epoch and position alone decide the scene."""
+        return np.zeros((EPOCH, 2), np.int64)
+
+    def make(self, epoch: int, position: int, source: int, item: int, /) -> dict[str, Any]:
+        """Return the arrays of scene `epoch` * EPOCH + `position`."""
+        scene = self.maker(epoch * EPOCH + position)
+        targets = scene_targets(scene, self.centers, self.strides)
+        return {"crops": scene.image} | {
+            f"cell_{name}": values.numpy() for name, values in targets._asdict().items()
+        }
+
+    def key(self) -> object:
+        """Return a value that is equal for trainings on the same scenes."""
+        maker = self.maker
+        photos = tuple(str(photo.image) for photo in maker.photos)
+        return maker.seed, maker.size, photos, tuple(maker.kinds), tuple(maker.weights)
+
+
+class DetectorTask(Task):
+    """Learn to find faces: a score, a box and a direction per cell."""
+
+    metric = "scenes"
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        if recipe.detector is None:
+            raise RecipeError(f"recipe {recipe.name!r} has no [detector] part; add one")
+        self.settings: DetectorSettings = recipe.detector
+        self.validation: list[Batch] = []
+
+    def input_files(self) -> tuple[str, ...]:
+        return (self.recipe.init_from,)
+
+    def build(self, context: Context) -> nn.Module:
+        torch.manual_seed(self.recipe.train.seed)
+        net = build_face_detector(self.recipe)
+        if self.recipe.init_from and context.resume_from is None:
+            _fill(net, Path(self.recipe.init_from))
+        return net
+
+    def samples(self, context: Context) -> Samples:
+        photos = read_detector_photos(context.data_root, self.settings.shares)
+        cache = context.cache / "detector"
+        training = [photo for photo in photos if not photo.is_validation()]
+        validation = [photo for photo in photos if photo.is_validation()]
+        if validation:
+            self.validation = self._validation_batches(self._scenes(validation, cache))
+        return self._scenes(training, cache)
+
+    def _scenes(self, photos: Sequence[Photo], cache: Path) -> TrainingScenes:
+        settings = self.settings
+        images = ImageCache(cache, [photo.image for photo in photos])
+        seed = self.recipe.train.seed
+        return TrainingScenes(SceneMaker(photos, images, settings.shares, settings.size, seed))
+
+    def _validation_batches(self, scenes: TrainingScenes) -> list[Batch]:
+        batches = []
+        for start in range(0, self.settings.validation_scenes, VALIDATION_BATCH):
+            stop = min(start + VALIDATION_BATCH, self.settings.validation_scenes)
+            batches.append(collate([scenes.make(0, i, 0, 0) for i in range(start, stop)]))
+        return batches
+
+    def count(self, batch: Batch) -> Tensor:
+        targets = cell_targets(batch)
+        return torch.stack([(targets.face >= 0).sum().float(), targets.direction_weights.sum()])
+
+    def losses(self, model: nn.Module, batch: Batch, count: Tensor) -> dict[str, Tensor]:
+        device = batch.crops.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.recipe.train.bf16):
+            cells: Cells = model(batch.crops)
+        return detector_loss(cells, cell_targets(batch), count)
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return the losses, the recall and the false positive cells per scene of `model`."""
+        device = next(model.parameters()).device
+        sums: dict[str, float] = dict.fromkeys(("score", "box", "direction"), 0.0)
+        faces = found = false_positives = scenes = 0
+        for given in self.validation:
+            batch = given.to(device)
+            cells, targets = model(batch.crops), cell_targets(batch)
+            losses = detector_loss(cells, targets, self.count(batch))
+            for name in sums:
+                sums[name] += float(losses[name]) / len(self.validation)
+            detected = cells.logits.sigmoid() > MIN_SCORE
+            false_positives += int((detected & targets.scored & (targets.face < 0)).sum())
+            scenes += len(batch)
+            for face, hit in zip(targets.face, detected, strict=True):
+                faces += len(face[face >= 0].unique())
+                found += len(face[(face >= 0) & hit].unique())
+        return sums | {
+            "recall": found / max(1, faces),
+            "false_positives": false_positives / max(1, scenes),
+        }
+
+
+def cell_targets(batch: Batch) -> CellTargets:
+    """Return the targets of a batch of scenes."""
+    values = [getattr(batch, f"cell_{name}") for name in CellTargets._fields]
+    return CellTargets(*values)
+
+
+def load_detector(checkpoint: Path) -> tuple[FaceDetectorNet, Recipe]:
+    """Return the averaged network of a checkpoint, ready to use, and its recipe.
+
+    Raises: ModelError, RecipeError: If the file is no checkpoint of a face detector.
+    """
+    recipe = read_trained(checkpoint)[1]
+    if recipe.detector is None:
+        raise ModelError(f"{checkpoint} is no checkpoint of a face detector; give one")
+    net = build_face_detector(recipe)
+    _fill(net, checkpoint)
+    return net.eval(), recipe
+
+
+def _fill(net: FaceDetectorNet, path: Path) -> None:
+    """Load the averaged weights in the checkpoint or .safetensors file at `path`."""
+    try:
+        net.load_state_dict(load_weights(path))
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path}: the weights do not fit the recipe's [detector] ({error}); "
+            "give the widths, depths and pyramid that they were trained with"
+        ) from error

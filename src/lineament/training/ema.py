@@ -1,0 +1,43 @@
+"""Exponential moving average of a network's weights. Depends on torch."""
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA:
+    """Averaged weights, including the statistics of norms."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        self._watch(model)
+
+    def load(self, state: dict[str, Tensor], model: nn.Module) -> None:
+        """Continue from `state`."""
+        self.state = state
+        self._watch(model)
+
+    def _watch(self, model: nn.Module) -> None:
+        """List the tensors to average once, since looking up names would slow down every step.
+
+        Each list moves in one call: hundreds of counters, one by one, took longer than a step.
+        """
+        self._averages: list[Tensor] = []
+        self._weights: list[Tensor] = []
+        self._kept: list[Tensor] = []
+        self._counters: list[Tensor] = []
+        for key, own in model.state_dict().items():
+            if own.dtype.is_floating_point:
+                self._averages.append(self.state[key])
+                self._weights.append(own)
+            else:
+                self._kept.append(self.state[key])
+                self._counters.append(own)
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move the average towards the model; faster during the first steps."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
+        if self._kept:
+            torch._foreach_copy_(self._kept, self._counters)

@@ -1,0 +1,95 @@
+"""Training of a landmark network on annotated faces. Depends on torch."""
+
+import torch
+from torch import Tensor, nn
+
+from ..data.crop_cache import CropCache
+from ..data.training_crops import Source, TrainingCrops
+from ..errors import RecipeError
+from ..models.heads.output import STRIDE
+from ..recipe import Recipe
+from .batch import Batch
+from .build import adopt_architecture, build_model, load_initial_weights
+from .losses import check_losses, present, total_loss
+from .task import Context, Samples, Task
+from .validate import validate
+
+
+class LandmarkTask(Task):
+    """Learn the landmarks of faces in augmented crops."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        check_losses(recipe.losses)
+        self.check_annotated()
+        self.sources: list[Source] = []
+        self.validation_faces: dict[str, CropCache] = {}
+
+    def check_annotated(self) -> None:
+        """Raises: RecipeError: If faces without landmarks have no teacher to learn from."""
+        for number, part in enumerate(self.recipe.data):
+            if not part.annotated:
+                raise RecipeError(
+                    f"data.{number} ({part.reader}) is not annotated, and there is no teacher to "
+                    "learn from; name one in [distill] and use lineament distill, or leave "
+                    "annotated out"
+                )
+
+    def input_files(self) -> tuple[str, ...]:
+        return (self.recipe.init_from, *self.recipe.init_parts.values())
+
+    def build(self, context: Context) -> nn.Module:
+        self.recipe = adopt_architecture(self.recipe, context.resume_from)
+        return self.new_network(context)
+
+    def new_network(self, context: Context) -> nn.Module:
+        """Return a network of the recipe; the checkpoint of a resumed run will fill it."""
+        model = build_model(self.recipe, context.resume_from)
+        if context.resume_from is None:
+            load_initial_weights(model, self.recipe)
+        return model
+
+    def samples(self, context: Context) -> Samples:
+        recipe = self.recipe
+        self.read_data(context)
+        return TrainingCrops(
+            self.sources,
+            recipe.scheme,
+            self.crop_size(),
+            recipe.model.padding,
+            recipe.augment,
+            recipe.train.seed,
+        )
+
+    def read_data(self, context: Context) -> None:
+        """Read the mixture of the recipe."""
+        recipe = self.recipe
+        crop = self.crop_size(), recipe.model.padding
+        self.sources, self.validation_faces = context.read(
+            recipe.data, recipe.scheme, context.data_root, context.cache, context.note, crop
+        )
+
+    def crop_size(self) -> int:
+        """Return the side of the crops in a batch, pixels."""
+        return self.recipe.model.size
+
+    def count(self, batch: Batch) -> Tensor:
+        assert batch.landmarks is not None
+        return present(batch.landmarks).sum()
+
+    def autocast(self, batch: Batch) -> torch.autocast:
+        """Return the precision in which networks run."""
+        return torch.autocast(
+            batch.crops.device.type, torch.bfloat16, enabled=self.recipe.train.bf16
+        )
+
+    def losses(self, model: nn.Module, batch: Batch, count: Tensor) -> dict[str, Tensor]:
+        assert batch.landmarks is not None
+        with self.autocast(batch):
+            raw = model(batch.crops)
+        recipe = self.recipe
+        return total_loss(raw, batch.landmarks, recipe.losses, STRIDE, recipe.sigma, count)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        recipe = self.recipe
+        return validate(model, self.validation_faces, recipe.scheme, recipe.model.padding)

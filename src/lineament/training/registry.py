@@ -1,0 +1,40 @@
+"""Kinds of training by name. Depends on torch."""
+
+from collections.abc import Callable
+
+from ..models.registry import KINDS
+from ..recipe import Recipe
+from .detector.task import DetectorTask
+from .distill.task import DistillTask
+from .landmark_task import LandmarkTask
+from .prune.task import prune_task
+from .task import Task
+from .temporal.task import TemporalTask
+
+TRAINED: dict[str, type[Task]] = {
+    "landmarks": LandmarkTask,
+    "refine": TemporalTask,
+    "detector": DetectorTask,
+}
+"""Tasks of `lineament train`, by the name that models/registry.py gives for a kind of model."""
+TASKS: dict[str, Callable[[Recipe], Task]] = {
+    "train": lambda recipe: TRAINED[KINDS[recipe.kind].task](recipe),
+    "distill": DistillTask,
+    "slim": prune_task,
+    "refine": TemporalTask,
+}
+"""By the command that runs it; all but the first by the part of a recipe that it needs, too."""
+
+
+def task_for(recipe: Recipe, kind: str = "") -> Task:
+    """Return the task of `recipe`.
+
+    Args:
+        kind: A key of TASKS; empty for the one whose part the recipe has.
+
+    Raises: RecipeError: If the recipe lacks a part of the task.
+    """
+    for part in ("distill", "slim", "refine"):
+        if not kind and getattr(recipe, part) is not None:
+            kind = part
+    return TASKS[kind or "train"](recipe)

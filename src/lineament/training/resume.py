@@ -1,0 +1,79 @@
+"""Checks that a resumed run continues the one in its folder."""
+
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ..errors import TrainError
+from ..recipe import Recipe
+
+FREE_ON_RESUME = ("device", "threads", "num_workers", "checkpoint_minutes", "validate_every")
+"""Settings of [train] that change no result."""
+
+
+def check_folder(checkpoint: Path, resume: bool) -> None:
+    """Raises: TrainError: If a new run would overwrite `checkpoint`, or a resumed one has none."""
+    if checkpoint.exists() and not resume:
+        raise TrainError(
+            f"{checkpoint.parent} already holds a run; "
+            "give --resume to continue it, or another --out"
+        )
+    if resume and not checkpoint.exists():
+        raise TrainError(
+            f"{checkpoint.parent} holds no checkpoint to resume from; start without --resume"
+        )
+
+
+def digests(files: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of each of `files` that exists, by path."""
+    found = {}
+    for name in sorted(set(files)):
+        if name and Path(name).is_file():
+            found[name] = sha256(Path(name).read_bytes()).hexdigest()
+    return found
+
+
+def check_digests(before: dict[str, str], now: dict[str, str], folder: Path) -> None:
+    """Raises: TrainError: If a file is another one than when the run in `folder` began."""
+    for path in before.keys() & now.keys():
+        if before[path] != now[path]:
+            raise TrainError(
+                f"{path} is not the file that {folder} was started with; "
+                "restore that file, or start over with another --out"
+            )
+
+
+def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
+    """Return the keys in which the `stored` recipe differs from `recipe`.
+
+    Absent keys have today's defaults; settings that change no result are not compared.
+    """
+    try:
+        old = _compared(Recipe.model_validate(stored))
+    except ValueError:
+        return ["keys that are no longer known"]
+    new = _compared(recipe)
+    names = []
+    for key in old:
+        if key not in ("model", "augment", "train"):
+            names += [key] if old[key] != new[key] else []
+    for key in ("augment", "model", "train"):
+        names += [f"{key}.{name}" for name in old[key] if old[key][name] != new[key][name]]
+    return names
+
+
+def _compared(recipe: Recipe) -> dict[str, Any]:
+    values = recipe.model_dump()
+    for key in FREE_ON_RESUME:
+        del values["train"][key]
+    # the task determines it, and checkpoints from before there were kinds do not state it
+    del values["model"]["kind"]
+    if values["slim"]:  # only used after the training
+        del values["slim"]["thresholds"], values["slim"]["shares"], values["slim"]["relative"]
+    distill = values["distill"]
+    if distill and not distill["mask_prob"]:
+        del distill["mask_size"]
+    if distill and distill["students"] == 1:
+        del distill["random_init_peers"]
+    return values

@@ -1,0 +1,57 @@
+"""Drawn faces and photos of them, for tests of the face detector."""
+
+import cv2
+import numpy as np
+
+from lineament.data.detection.photos import Photo
+from lineament.geometry import similarity
+
+SHARES = {"landmarks": 0.3, "background": 0.18}
+
+
+def face_landmarks(center, side, roll_deg=0.0):
+    """68 points on an upright square of `side` with the eyes in a row, turned."""
+    points = np.zeros((68, 2))
+    points[:4] = (-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)
+    points[36:42], points[42:48] = (-0.25, -0.2), (0.25, -0.2)
+    return points @ similarity(side, roll_deg, (0, 0), (0, 0))[:, :2].T + center
+
+
+def draw_face(image, center, side, roll_deg=0.0):
+    """A bright square with two dark eyes in its upper half and a dark mouth bar in its lower half."""
+    to_image = similarity(side, roll_deg, (0, 0), center)
+
+    def fill(x0, y0, x1, y1, color):
+        corners = (
+            np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) @ to_image[:, :2].T + to_image[:, 2]
+        )
+        cv2.fillPoly(image, [corners.round().astype(np.int32)], color)
+
+    fill(-0.5, -0.5, 0.5, 0.5, (230, 200, 170))
+    fill(-0.35, -0.3, -0.15, -0.1, (20, 20, 20))
+    fill(0.15, -0.3, 0.35, -0.1, (20, 20, 20))
+    fill(-0.3, 0.2, 0.3, 0.35, (150, 20, 20))
+
+
+def write_photos(folder, count=6):
+    """Write `count` photos with one drawn face and landmarks and four without a face, as PNG."""
+    rng = np.random.default_rng(0)
+    photos = []
+    for i in range(count + 4):
+        image = rng.integers(60, 110, (120, 140, 3), dtype=np.uint8)
+        path = folder / f"{i}.png"
+        if i < count:
+            center, side = np.array([70.0, 60.0]), 50 + 4 * (i % 6)
+            draw_face(image, center, side)
+            points = face_landmarks(center, side)
+            box = np.concatenate([points.min(0), points.max(0)])[None]
+            photos.append(Photo(path, "landmarks", box, str(i), points))
+        else:
+            photos.append(Photo(path, "background", np.zeros((0, 4)), str(i)))
+        cv2.imwrite(str(path), image[..., ::-1])
+    return photos
+
+
+def files_of(photos):
+    """Return the files of `photos`, as ImageCache takes them."""
+    return [photo.image for photo in photos]

@@ -1,0 +1,72 @@
+"""Measures of a face detector: recall, false positives, roll, the threshold."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lineament.evaluation.detection as detection
+from lineament.data.detection.photos import Photo
+from lineament.evaluation.detection import (
+    above,
+    evaluate_detector,
+    lowest_threshold,
+    roll_errors_deg,
+    score_detections,
+)
+from lineament.geometry import similarity
+from lineament.inference.face_detector import Detections
+
+TWO_FACES = Photo(Path("x.png"), "wider", np.array([[0.0, 0, 10, 10], [20, 0, 24, 4]]), "x")
+
+
+def photo_with_landmarks(roll_deg):
+    points = np.zeros((68, 2))
+    points[36:42], points[42:48] = (-0.25, -0.2), (0.25, -0.2)
+    points = points @ similarity(50, roll_deg, (0, 0), (0, 0))[:, :2].T + 50
+    return Photo(Path("x.png"), "landmarks", np.array([[30.0, 30, 70, 70]]), "x", points)
+
+
+def test_recall_gives_each_face_one_box_and_counts_the_rest_as_false_positives():
+    boxes = np.array([[0.0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]])
+    found = Detections(boxes, np.array([0.5, 0.9, 0.8]), np.full(3, np.nan))
+    result = score_detections([TWO_FACES], [found])
+    assert (result.photos, result.faces, result.found, result.false_positives) == (1, 2, 1, 1)
+    assert score_detections([TWO_FACES], [found], min_height=5.0).recall == 1.0
+    assert score_detections([TWO_FACES], [above(found, 0.95)]).found == 0
+    assert np.isnan(result.roll_error_deg)
+
+
+def test_the_lowest_threshold_allows_just_as_many_false_positives():
+    empty = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0))
+    one = Detections(np.zeros((3, 4)), np.array([0.2, 0.7, 0.4]), np.zeros(3))
+    assert lowest_threshold([empty, one], 1) == 0.4  # scores above 0.4: one
+    assert len(above(one, 0.4).scores) == 1
+    assert lowest_threshold([empty, one], 5) == 0.0
+
+
+def test_roll_errors_take_the_short_way_round():
+    photo = photo_with_landmarks(175.0)
+    found = Detections(photo.boxes, np.ones(1), np.array([-175.0]))
+    assert roll_errors_deg([photo], [found]) == pytest.approx([10.0])
+    assert score_detections([photo], [found]).roll_error_deg == pytest.approx(10.0)
+    unknown = Detections(photo.boxes, np.ones(1), np.array([np.nan]))
+    assert len(roll_errors_deg([photo], [unknown])) == 0
+
+
+def test_photos_are_scored_by_kind_after_a_change(monkeypatch):
+    empty = Photo(Path("e.png"), "objects", np.zeros((0, 4)), "e")
+    monkeypatch.setattr(detection, "read_image", lambda path: np.zeros((30, 30, 3), np.uint8))
+
+    def detect(image):
+        return Detections(np.array([[0.0, 0, 10, 10]]), np.ones(1), np.zeros(1))
+
+    results = evaluate_detector(detect, [TWO_FACES, empty, empty])
+    # both faces of the wider photo are less than 16 px high
+    assert results["wider"].faces == 0
+    assert (results["objects"].photos, results["objects"].false_positives) == (2, 2)
+
+    def enlarge(photo, image):
+        return Photo(photo.image, "large", photo.boxes * 4, photo.name), image
+
+    assert evaluate_detector(detect, [TWO_FACES], enlarge)["large"].faces == 2
