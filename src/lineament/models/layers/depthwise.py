@@ -1,7 +1,8 @@
-"""A depthwise convolution whose backward pass is fast on a CPU in bfloat16, with the same numbers.
+"""A depthwise convolution with a fast backward pass on a CPU in bfloat16.
 
-oneDNN's input gradient of a stride-2 depthwise convolution in bfloat16 takes about 50 times the
-forward pass; zeros between the outputs and one more convolution take about 2 times.
+oneDNN's input gradient of a stride-2 depthwise convolution in bfloat16 takes about 50
+times the forward pass; zeros between the outputs and one more convolution take about 2
+times.
 """
 
 from typing import Any
@@ -27,8 +28,8 @@ class _StridedDepthwise(torch.autograd.Function):
         padding, reach = ctx.padding, weight.shape[-1] - 1
         grad_x = None
         if ctx.needs_input_grad[0]:
-            # x[i] met output j by weight[i - 2 j + padding]: the spread gradient is convolved with
-            # the turned kernel
+            # x[i] met output j by weight[i - 2 j + padding]: the spread gradient is
+            # convolved with the turned kernel
             height, width = (side + 2 * padding - reach for side in x.shape[-2:])
             shape = (*x.shape[:2], height, width)
             spread = torch.empty(
@@ -66,7 +67,7 @@ def _layout(x: Tensor) -> torch.memory_format:
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """nn.Conv2d with groups = channels, whose stride-2 case trains fast in bfloat16 on a CPU."""
+    """nn.Conv2d with groups = channels; fast at stride 2 in bfloat16 on a CPU."""
 
     def __init__(
         self, channels: int, kernel: int, stride: int = 1, padding: int | None = None
