@@ -313,7 +313,7 @@ def test_a_short_training_becomes_a_file_and_a_card_that_load(root, photos, monk
     checkpoint = trainer(recipe(**{"train.steps": 4}), root).run()
     net, trained = load_detector(checkpoint)
     assert not net.training
-    assert trained.kind == "detector"
+    assert trained.kind == "face-detector"
     for name, value in load_checkpoint(checkpoint)["average"].items():
         assert torch.equal(net.state_dict()[name], value)
     card = export_trained(checkpoint, root / "out", "tiny", False, root, root / "cache")
