@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from lineament.data.readers.w300 import missing_300w, read_300w
+from lineament.data.readers.registry import data_set
+from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import Sample, data_root
 
 from .install import OURS, PEERS, ROOT, PeerPlan, install_mb, python_of
@@ -170,7 +171,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--part", choices=("common", "val"), default="common", help="val: the validation tenth"
     )
     parser.add_argument(
-        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data"
+        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else data"
     )
     parser.add_argument(
         "--cache", type=Path, default=ROOT / ".venv-bench", help="where the environments are"
@@ -192,7 +193,7 @@ def main() -> None:
     options.cache = options.cache.absolute()
     machine = describe()
     samples = read_faces(options.part, data_root(options.data))
-    note = missing_300w(samples, "common") if options.part == "common" else ""
+    note = data_set("300w").missing(samples, "common") if options.part == "common" else ""
     samples = samples[: options.limit]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         faces = write_faces(samples, Path(folder))

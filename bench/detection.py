@@ -18,7 +18,6 @@ from lineament.data.detection.photos import Photo
 from lineament.data.detection.scenes import move_faces, warp_window
 from lineament.data.sample import data_root
 from lineament.evaluation.detection import DETECTION_PROTOCOLS, evaluate_detector
-from lineament.export.detector import write_card
 from lineament.geometry import apply_affine, box_center, box_side, similarity
 from lineament.inference.detector_adapters import to_tight
 from lineament.inference.face_detector import FaceDetector, as_detector
@@ -144,7 +143,8 @@ def main():
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2) + "\n")
     if args.card:
-        write_card(ours.path.with_suffix(".json"), ours.card | {"figures": figures})
+        card = json.dumps(ours.card | {"figures": figures}, indent=2)
+        ours.path.with_suffix(".json").write_text(card + "\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lineament.data.sample import cache_root, data_root
+from lineament.data.training_crops import TrainingCrops
 from lineament.recipe import read_recipe
 from lineament.training.loader import make_loader
 from lineament.training.parallel import Processes
@@ -73,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
-    parser.add_argument("--data", help="the data root; else $LINEAMENT_DATA or ../shared/data")
+    parser.add_argument("--data", help="the data root; else $LINEAMENT_DATA or data")
     parser.add_argument(
         "--cache", type=Path, help="where crop caches live; the user's cache by default"
     )

@@ -65,7 +65,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(prog="bench/run memory", description=__doc__)
     parser.add_argument(
-        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data"
+        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else data"
     )
     parser.add_argument("--cache", type=Path, help="not used; every part of bench/run takes it")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")

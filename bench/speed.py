@@ -92,7 +92,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(prog="bench/run speed", description=__doc__)
     parser.add_argument(
-        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data"
+        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else data"
     )
     parser.add_argument(
         "--cache", type=Path, default=ROOT / ".venv-bench", help="where the environments are"

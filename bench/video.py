@@ -207,7 +207,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="bench/run video", description=__doc__)
     parser.add_argument(
-        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else ../shared/data"
+        "--data", help="the folder of the data sets; else LINEAMENT_DATA, else data"
     )
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")

@@ -21,10 +21,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from lineament.data.crop_cache import Source, TrainingCrops, plain_landmarks
+from lineament.data.crop_cache import plain_landmarks
 from lineament.data.mixture import read_mixture
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import cache_root, data_root
+from lineament.data.training_crops import Source, TrainingCrops
 from lineament.evaluation.evaluate import evaluate
 from lineament.evaluation.protocols import protocol
 from lineament.export.export import export_checkpoint

@@ -60,7 +60,7 @@ def on_clips(model: Path, options: argparse.Namespace) -> tuple[Any, Any]:
             eyes = np.linalg.norm(frame.landmarks[36] - frame.landmarks[45])
             found = faces[0].landmarks if len(faces) else np.full_like(frame.landmarks, np.nan)
             errors.append(np.linalg.norm(found - frame.landmarks, axis=1) / eyes)
-            hidden.append(frame.hidden)
+            hidden.append(frame.occluded)
     return np.stack(errors), np.stack(hidden)
 
 

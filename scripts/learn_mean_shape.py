@@ -1,4 +1,4 @@
-"""Prints the mean shape of ibug68, learnt from 300W training faces, as the lines of tables/schemes/ibug68.toml.
+"""Print the mean shape of ibug68, fitted to 300W training faces, as lines of tables/schemes/ibug68.toml.
 
 LINEAMENT_DATA=../shared/data python scripts/learn_mean_shape.py [--check]
 """
@@ -24,13 +24,13 @@ from lineament.schemes import scheme
 
 
 def unit_shape(shape: Array) -> Array:
-    """`shape` (N, 2) in units of its tight box's longer side, around that box's centre."""
+    """Return `shape` (N, 2) in longer sides of its tight box, around the center of that box."""
     box = landmark_box(shape)
     return (shape - box_center(box)) / box_side(box)
 
 
 def upright(shape: Array, mirror: np.ndarray) -> Array:
-    """`shape` averaged with its mirror image, which also stands it upright: the fixed points get x = 0."""
+    """Return `shape` averaged with its mirror image, upright: points on the axis get x = 0."""
     flipped = shape[mirror] * [-1, 1]
     affine = fit_similarity(flipped, shape)
     half = np.arctan2(affine[1, 0], affine[0, 0]) / 2
@@ -40,7 +40,7 @@ def upright(shape: Array, mirror: np.ndarray) -> Array:
 
 
 def mean_shape(shapes: Array, mirror: np.ndarray, rounds: int = 5) -> Array:
-    """The mirror-symmetric Procrustes mean (N, 2) of `shapes` (F, N, 2), upright, in unit_shape's units."""
+    """Return the symmetric Procrustes mean (N, 2) of `shapes` (F, N, 2), in longer box sides."""
     mean = unit_shape(shapes[0])
     for _ in range(rounds):
         fitted = [apply_affine(fit_similarity(shape, mean), shape) for shape in shapes]
@@ -48,11 +48,11 @@ def mean_shape(shapes: Array, mirror: np.ndarray, rounds: int = 5) -> Array:
     return mean
 
 
-def learnt_from(root: Path) -> list[Sample]:
-    """Return the 300W training faces below `root` that the committed table was learnt from.
+def training_faces(root: Path) -> list[Sample]:
+    """Return the 300W training faces below `root` that the committed table is the mean of.
 
-    The shipped models depend on that table, so it does not follow the data: the faces in helen/refitted.csv came
-    later and are left out.
+    The shipped models depend on that table, so faces added later, those of helen/refitted.csv, are
+    left out.
     """
     refitted: set[str] = set()
     table = root / "helen/refitted.csv"
@@ -63,13 +63,13 @@ def learnt_from(root: Path) -> list[Sample]:
 
 
 def main() -> int:
-    """Print the table's lines, or with --check compare with the table; the exit code says whether they agree."""
+    """Print the table's lines, or with --check compare with the table; exit with 1 if they differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--check", action="store_true", help="compare with the committed table instead of printing"
     )
     ibug68 = scheme("ibug68")
-    shapes = np.stack([face.landmarks for face in learnt_from(data_root() / "300w")])
+    shapes = np.stack([face.landmarks for face in training_faces(data_root() / "300w")])
     mean = mean_shape(shapes, ibug68.mirror)
     if parser.parse_args().check:
         away = (

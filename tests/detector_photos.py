@@ -12,7 +12,7 @@ SHARES = {"landmarks": 0.3, "background": 0.18}
 def face_landmarks(center, side, roll_deg=0.0):
     """68 points on an upright square of `side` with the eyes in a row, turned."""
     points = np.zeros((68, 2))
-    points[0], points[1], points[2], points[3] = (-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)
+    points[:4] = (-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)
     points[36:42], points[42:48] = (-0.25, -0.2), (0.25, -0.2)
     return points @ similarity(side, roll_deg, (0, 0), (0, 0))[:, :2].T + center
 
@@ -50,3 +50,8 @@ def write_photos(folder, count=6):
             photos.append(Photo(path, "background", np.zeros((0, 4)), str(i)))
         cv2.imwrite(str(path), image[..., ::-1])
     return photos
+
+
+def files_of(photos):
+    """Return the files of `photos`, as ImageCache takes them."""
+    return [photo.image for photo in photos]

@@ -1,4 +1,4 @@
-"""Augmentation: landmarks follow their pixels, a mirror swaps sides, a seed decides everything."""
+"""Augmentation: landmarks move with their pixels, a flip swaps sides, equal seeds give equal crops."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_a_mirror_swaps_the_sides_and_keeps_subject_left_in_its_row():
     assert (mirrored[1, 0] - mirrored[0, 0]) * (plain[1, 0] - plain[0, 0]) > 0
 
 
-def test_the_same_seed_gives_the_same_crop_and_another_seed_another():
+def test_equal_seeds_give_equal_crops_and_others_do_not():
     image = np.random.default_rng(0).integers(0, 256, (220, 220, 3), dtype=np.uint8)
     made = [
         augment(
@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_crop_and_another_seed_another():
     assert not np.array_equal(made[0][0], made[2][0])
 
 
-def test_a_point_that_is_not_annotated_stays_so_and_spoils_no_other():
+def test_an_unknown_point_is_unknown_in_the_crop_and_changes_no_other():
     settings = Augmentation(flip=1, **STILL)
     points = FIVE.copy()
     points[0] = np.nan
@@ -92,7 +92,7 @@ def test_a_point_that_is_not_annotated_stays_so_and_spoils_no_other():
     assert np.isnan(landmarks_crop).all(1).tolist() == (mirror == 0).tolist()
 
 
-def test_jitter_spreads_as_the_settings_say():
+def test_crops_spread_by_the_settings():
     settings = Augmentation(flip=0.25, rotation_deg=10, wild_rotation=0, scale=0.1, shift=0.08)
     rng = np.random.default_rng(0)
     drawn = [draw_affine(rng, BOX, 128, 1.3, settings) for _ in range(4000)]

@@ -1,4 +1,4 @@
-"""What a training starts from: another run's checkpoint or a .safetensors file, with the head or a new one."""
+"""Initial weights: from a checkpoint or a .safetensors file, all or parts, or with a new head."""
 
 import pytest
 
@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 
-def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_other_points(faces, tmp_path):
+def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_another_scheme(faces, tmp_path):
     state = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     start = str(tmp_path / "first/checkpoint.pt")
     same = trainer(small(faces, init_from=start), tmp_path / "same")
@@ -33,7 +33,7 @@ def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_other_points(fa
     [{"model.head": "gaussian2d", "losses": {"mse": 1.0}}, {"scheme": "fgnet68"}],
     ids=["kind", "scheme"],
 )
-def test_a_head_of_another_kind_or_scheme_is_drawn_anew(other, faces, tmp_path):
+def test_a_head_of_another_kind_or_scheme_keeps_its_random_weights(other, faces, tmp_path):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     recipe = small(faces, init_from=str(tmp_path / "first/checkpoint.pt"), **other)
     model, drawn = build_model(recipe), build_model(recipe)

@@ -1,4 +1,4 @@
-"""checkpoint.py: files are whole or not there, and none runs code."""
+"""Checkpoints are written atomically, and loading one runs no code."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from lineament.training.checkpoint import load_checkpoint, save_checkpoint
 pytestmark = pytest.mark.torch
 
 
-def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_checkpoint_is_written_atomically(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, {"recipe": "{}", "step": 1})
 
-    def fails(state, beside):
-        Path(beside).write_bytes(b"half")
+    def fails(state, partial):
+        Path(partial).write_bytes(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(torch, "save", fails)

@@ -183,7 +183,7 @@ def test_audit_prints_what_it_found_and_writes_a_sheet(tmp_path):
     code, out, err = call("audit", data, "--reader", "folder", "--out", sheet)
     assert out.splitlines()[0].split() == ["severity", "kind", "file", "finding"]
     assert "face.png" in out
-    assert "1 faces on 1 pictures" in out
+    assert "1 faces on 1 images" in out
     assert sheet.read_text().lower().startswith("<!doctype html")
     assert f"sheet -> {sheet}" in err
     code, out, _ = call("audit", data, "--out", sheet, "--json", "--model", "fast")

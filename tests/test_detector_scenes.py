@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector_photos import SHARES, face_landmarks, write_photos
+from detector_photos import SHARES, face_landmarks, files_of, write_photos
 from lineament.data.detection.image_cache import ImageCache
 from lineament.data.detection.photos import (
     INSETS,
@@ -29,7 +29,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def maker(photos, tmp_path_factory):
-    images = ImageCache(tmp_path_factory.mktemp("cache"), photos)
+    images = ImageCache(tmp_path_factory.mktemp("cache"), files_of(photos))
     return SceneMaker(photos, images, SHARES, size=128)
 
 
@@ -107,15 +107,15 @@ def test_the_roll_of_landmarks_is_that_of_the_line_between_the_eyes():
 
 
 def test_a_cache_gives_back_every_pixel_and_notices_a_broken_file(photos, tmp_path):
-    cache = ImageCache(tmp_path, photos)
+    cache = ImageCache(tmp_path, files_of(photos))
     assert len(cache) == len(photos)
     for i, photo in enumerate(photos):
         assert (cache[i] == cv2.imread(str(photo.image))[..., ::-1]).all()
-    (pixels,) = tmp_path.glob("*.pixels")
+    (pixels,) = tmp_path.glob("*.npy")
     pixels.write_bytes(pixels.read_bytes()[:-1])
-    with pytest.raises(DataError, match="bytes, wanted"):
-        ImageCache(tmp_path, photos)
-    with pytest.raises(DataError, match="no photos to cache"):
+    with pytest.raises(DataError, match=r"a broken cache .*; delete it and run again"):
+        ImageCache(tmp_path, files_of(photos))
+    with pytest.raises(DataError, match="no images to cache"):
         ImageCache(tmp_path, [])
 
 
@@ -135,7 +135,7 @@ def test_only_the_kinds_asked_for_are_read(tmp_path):
 
 
 def test_shares_decide_how_often_a_kind_is_shown(photos, tmp_path):
-    images = ImageCache(tmp_path, photos)
+    images = ImageCache(tmp_path, files_of(photos))
     faces = SceneMaker(photos, images, {"landmarks": 1.0, "background": 0.0}, size=64)
     assert all(len(faces(index).boxes) for index in range(8))
     assert faces.kinds == ["landmarks", "background"]

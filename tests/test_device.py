@@ -1,4 +1,4 @@
-"""On a GPU a step becomes a graph: the law that lets it, held where there is none, and the rates it reads."""
+"""Steps can become CUDA graphs: they neither wait for the device nor copy numbers to it."""
 
 import pytest
 
@@ -7,9 +7,11 @@ pytest.importorskip("torch")
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lineament.data.synthetic_clips import ClipSettings
 from lineament.training.batch import Batch
 from lineament.training.device import Place
 from lineament.training.optimizer import keep_rates_on, make_optimizer, set_rates
+from lineament.training.temporal import task as temporal
 from tiny import Tiny, small, trained, trainer
 
 pytestmark = [
@@ -19,13 +21,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 WAITS = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique")
-"""Operations whose answer the program waits for."""
+"""Operations whose result the program waits for."""
 BRINGS = ("lift_fresh", "lift_fresh_copy")
-"""What makes a tensor of numbers of the program, on a GPU brought there at each step."""
+"""Operations that make a tensor of Python numbers, copied to a GPU in each step."""
 
 
 class Watch(TorchDispatchMode):
-    """Lists the operations that a graph of the step would not hold."""
+    """Record the operations that a graph cannot hold."""
 
     def __init__(self):
         super().__init__()
@@ -39,19 +41,17 @@ class Watch(TorchDispatchMode):
 
 
 def watched(run):
-    """What of the losses of `run`, forward and backward, a graph would not hold."""
-    crops, points = (
-        torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8),
-        torch.rand(2, 68, 2) * 60,
-    )
-    points[0, 3] = torch.nan
-    batch, count = run.task.prepare(Batch(crops, points)), torch.tensor(2 * 68 - 1)
+    """Return the operations of the losses, forward and backward, that a graph cannot hold."""
+    batch = run.task.prepare(next(iter(run.batches())))
+    batch.landmarks[0, ..., 3, :] = torch.nan
+    count = run.task.count(batch)
+    run.model.train()
     with Watch() as watch:
         run.task.losses(run.model, batch, count)["total"].backward()
     return watch.found
 
 
-def test_the_watch_sees_what_waits_and_what_brings():
+def test_the_watch_sees_waits_and_copies():
     with Watch() as watch:
         torch.tensor([1.0, 2.0])[torch.tensor([True, False])]
         torch.ones(1).item()
@@ -68,7 +68,7 @@ def test_the_watch_sees_what_waits_and_what_brings():
         ("attentive1d-gaussian", {"mse_1d": 1.0}),
     ],
 )
-def test_a_step_neither_waits_for_the_device_nor_brings_numbers_there(
+def test_a_step_neither_waits_for_the_device_nor_copies_numbers_to_it(
     head, losses, faces, tmp_path
 ):
     recipe = small(faces, losses=losses, **{"model.head": head})
@@ -87,6 +87,30 @@ def test_nor_does_a_step_of_distillation(head, faces, tmp_path):
     assert watched(trainer(recipe, tmp_path / "run", kind="distill")) == set()
 
 
+def test_nor_does_a_step_of_temporal_refinement(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(temporal, "CLIP", ClipSettings(frames=6, size=96, expression=0))
+    monkeypatch.setattr(temporal, "VALIDATION_CLIPS", 1)
+    monkeypatch.setattr(temporal, "VALIDATION_FRAMES", 3)
+    head = {"losses": {"mse_1d": 1.0}, "model.head": "attentive1d-gaussian"}
+    trained(small(faces, **head, **{"train.steps": 1}), tmp_path / "detector")
+    start = str(tmp_path / "detector/checkpoint.pt")
+    refine = {"window": 3, "clips": 4, "frames": 4}
+    recipe = small(faces, init_from=start, refine=refine, **head)
+    assert watched(trainer(recipe, tmp_path / "run", kind="refine")) == set()
+
+
+def test_a_batch_keeps_its_names_when_its_tensors_change():
+    batch = Batch(
+        torch.zeros(2, 4, 4, 3), boxes=torch.ones(2, 1, 4), attributes={"a": torch.ones(2)}
+    )
+    assert list(batch.tensors()) == ["crops", "boxes", "attributes.a"]
+    moved = batch.map(lambda tensor: tensor[:1] * 2)
+    assert len(moved) == 1
+    assert moved.landmarks is None
+    assert moved.boxes.tolist() == [[[2.0] * 4]]
+    assert moved.attributes["a"].tolist() == [2.0]
+
+
 @pytest.mark.parametrize(
     "backbone", ["hr-supernet", "light-resnet50", "mobilenetv2", "efficientnet-lite0", "hrnet-w18"]
 )
@@ -97,7 +121,7 @@ def test_nor_does_any_backbone(backbone, faces, tmp_path):
     assert watched(trainer(recipe, tmp_path / "run", kind=kind)) == set()
 
 
-def test_rates_are_numbers_where_no_graph_reads_them(faces):
+def test_rates_are_plain_numbers_on_a_cpu(faces):
     model, recipe = Tiny(), small(faces)
     optimizer = make_optimizer(model, recipe.train)
     for group in optimizer.param_groups:

@@ -1,4 +1,4 @@
-"""distill_losses.py: each loss is its equation, and has no gradient towards the teacher."""
+"""Each distillation loss is its equation, and has no gradient towards the teacher."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def maps(*shape, seed=0, gradient=False):
 
 
 def pair_wise_as_written(student, teacher):
-    """Eq. 4 and 5 of one picture, a double loop over the positions."""
+    """Return eq. 4 and 5 for one crop, by a double loop over the positions."""
     a, b = (f.reshape(f.shape[0], -1).T.double().numpy() for f in (student, teacher))
     total = 0.0
     for i in range(len(a)):
@@ -40,7 +40,7 @@ def test_the_pair_wise_loss_is_equation_5():
     np.testing.assert_allclose(pair_wise(student, teacher).numpy(), wanted, rtol=1e-5)
 
 
-def test_the_gradient_of_the_pair_wise_loss_is_that_of_the_whole_matrices():
+def test_the_gradient_of_the_pair_wise_loss_is_that_of_the_full_matrices():
     student, teacher = maps(2, 6, 4, 4, gradient=True), maps(2, 9, 4, 4, seed=1)
     pair_wise(student, teacher).sum().backward()
     given = student.grad.clone()
@@ -51,7 +51,7 @@ def test_the_gradient_of_the_pair_wise_loss_is_that_of_the_whole_matrices():
     torch.testing.assert_close(given, student.grad, atol=1e-7, rtol=1e-4)
 
 
-def test_the_pair_wise_loss_of_equal_structure_is_nothing_whatever_the_length_of_the_features():
+def test_the_pair_wise_loss_of_equal_structure_is_zero_for_features_of_any_length():
     student = maps(1, 6, 3, 4)
     assert float(pair_wise(student, 3 * student)) == pytest.approx(0, abs=1e-6)
 
@@ -97,7 +97,7 @@ def test_no_loss_has_a_gradient_towards_the_teacher(loss):
     assert teacher.grad is None
 
 
-def test_maps_of_two_sizes_are_one_clear_line():
+def test_maps_of_two_sizes_are_refused():
     for loss in (pixel_wise, pair_wise, heatmap_kl, feature_mimicry):
         with pytest.raises(
             RecipeError, match=r"the student's .* are \(1, 3, 4, 4\), the teacher's \(1, 3, 8, 8\)"

@@ -1,4 +1,4 @@
-"""Distillation: without a teacher it is training, resumed equals unbroken, what cannot be compared is refused first."""
+"""Distillation: resumed equals unbroken, and what cannot be compared is refused first."""
 
 import re
 from dataclasses import replace
@@ -83,7 +83,7 @@ def test_without_a_teacher_it_is_training(faces, tmp_path):
     assert all(torch.equal(plain[key], alone[key]) for key in plain)
 
 
-def test_maps_of_height_1_teach_no_distributions(faces, tmp_path):
+def test_maps_of_height_1_cannot_teach_distributions(faces, tmp_path):
     recipe = small(faces, steps=1, model={"head": "gaussian2d"}).model_copy(
         update={"losses": {"mse": 1.0}}
     )
@@ -97,7 +97,7 @@ def test_maps_of_height_1_teach_no_distributions(faces, tmp_path):
 
 @pytest.mark.parametrize("size", [64, 96])
 def test_distributions_teach_maps_of_height_1(faces, tmp_path, size):
-    """A teacher that says its targets says those of the students, whatever its size and kind of maps."""
+    """A teacher whose outputs are its targets has the students' targets as outputs, at any size."""
     path = run("train", small(faces, steps=1, model={"size": size}), tmp_path / "teacher")
     recipe = small(faces, {"teacher": str(path), "pixel_wise": 1.0}, model={"head": "gaussian2d"})
     recipe = recipe.model_copy(update={"losses": {"mse": 1.0}, "sigma": 1.5})
@@ -129,7 +129,7 @@ def random_batch():
 
 
 @pytest.mark.parametrize("loss", ["pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks"])
-def test_a_student_that_is_its_teacher_has_nothing_to_learn_from_it(loss, faces, teacher, tmp_path):
+def test_a_student_equal_to_its_teacher_has_no_loss_towards_it(loss, faces, teacher, tmp_path):
     recipe = small(faces, {"teacher": str(teacher), loss: 2.0}, steps=1)
     distiller = trainer(recipe, tmp_path / "run")
     model, task = distiller.model.eval(), distiller.task
@@ -158,9 +158,7 @@ def test_a_resumed_distillation_is_the_unbroken_one(faces, teacher, tmp_path):
         assert all(torch.equal(whole[part][key], resumed[part][key]) for key in whole[part])
 
 
-def test_of_faces_that_nobody_annotated_a_student_learns_what_the_teacher_says(
-    faces, teacher, tmp_path
-):
+def test_faces_without_annotations_are_learned_from_the_teacher(faces, teacher, tmp_path):
     data = [{"reader": "folder", "folder": str(faces), "annotated": False}]
     recipe = make_recipe(
         small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0}).model_dump() | {"data": data}
@@ -179,7 +177,7 @@ def test_of_faces_that_nobody_annotated_a_student_learns_what_the_teacher_says(
         task_for(recipe, "train")
 
 
-def test_a_run_goes_on_only_with_the_teacher_it_was_begun_with(faces, teacher, tmp_path):
+def test_a_run_resumes_only_with_the_teacher_it_started_with(faces, teacher, tmp_path):
     recipe = small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0}, steps=1)
     run("distill", recipe, tmp_path / "run")
     run("distill", recipe, tmp_path / "run", resume=True)
@@ -192,14 +190,14 @@ def test_a_run_goes_on_only_with_the_teacher_it_was_begun_with(faces, teacher, t
         run("distill", recipe, tmp_path / "run", resume=True)
 
 
-def test_what_changes_nothing_is_no_other_recipe(faces):
+def test_settings_without_effect_do_not_prevent_resuming(faces):
     bare, other = (
         {"peer_kl": 1.0, "students": 2, "mask_size": sides} for sides in ((0.2, 0.4), (0.3, 0.8))
     )
     assert changed_keys(small(faces, bare).model_dump(mode="json"), small(faces, other)) == []
-    hiding = small(faces, bare | {"mask_prob": 0.5}).model_dump(mode="json")
-    assert changed_keys(hiding, small(faces, other | {"mask_prob": 0.5})) == ["distill"]
-    assert changed_keys(hiding, small(faces, other)) == ["distill"]
+    masked = small(faces, bare | {"mask_prob": 0.5}).model_dump(mode="json")
+    assert changed_keys(masked, small(faces, other | {"mask_prob": 0.5})) == ["distill"]
+    assert changed_keys(masked, small(faces, other)) == ["distill"]
     alone = {"mask_prob": 0.5, "random_init_peers": True}
     assert (
         changed_keys(small(faces, alone).model_dump(mode="json"), small(faces, {"mask_prob": 0.5}))
@@ -231,11 +229,11 @@ def test_teacher_and_student_may_differ_in_size(faces, tmp_path):
     assert load_trained(checkpoint)[0].size == 64
 
 
-def test_an_onnx_file_teaches_landmarks(faces, teacher, tmp_path):
-    export_checkpoint(teacher, tmp_path, "told", False, tmp_path, tmp_path / "cache")
+def test_an_onnx_teacher_gives_the_landmarks_of_its_checkpoint(faces, teacher, tmp_path):
+    export_checkpoint(teacher, tmp_path, "exported", False, tmp_path, tmp_path / "cache")
     onnx, torch_one = (
         trainer(small(faces, {"teacher": str(path), "landmarks": 1.0}), tmp_path / path.suffix)
-        for path in (tmp_path / "told.onnx", teacher)
+        for path in (tmp_path / "exported.onnx", teacher)
     )
     crops = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
     a, b = (d.task.comparison.teacher(crops).raw.landmarks.numpy() for d in (onnx, torch_one))
@@ -247,9 +245,7 @@ STILL = dict.fromkeys(Augmentation.model_fields, 0.0)
 
 
 @pytest.mark.parametrize("augment", [STILL, STILL | {"flip": 1.0}], ids=["still", "mirrored"])
-def test_what_a_teacher_told_once_is_what_it_says_of_the_plain_face(
-    augment, faces, teacher, tmp_path
-):
+def test_cached_teacher_landmarks_move_with_the_crop(augment, faces, teacher, tmp_path):
     distill = {"teacher": str(teacher), "landmarks": 1.0}
     recipe = small(faces, distill | {"cached": True}).model_copy(
         update={"augment": Augmentation.model_validate(augment)}
@@ -267,7 +263,7 @@ def test_what_a_teacher_told_once_is_what_it_says_of_the_plain_face(
     run("distill", recipe, tmp_path / "run")
 
 
-def test_a_cached_teacher_tells_landmarks_only(faces, teacher, tmp_path):
+def test_a_cached_teacher_gives_landmarks_only(faces, teacher, tmp_path):
     recipe = small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0, "cached": True})
     with pytest.raises(RecipeError, match="cached, which keeps landmarks only"):
         task_for(recipe)
@@ -289,7 +285,7 @@ def test_a_landmark_stays_on_its_face_when_the_crop_is_resized():
 
 
 @pytest.mark.parametrize("head", ["heatmap2d", "gaussian2d"])
-def test_parts_of_a_batch_add_up_to_the_whole(head, faces, tmp_path):
+def test_losses_of_parts_add_up_to_those_of_the_batch(head, faces, tmp_path):
     losses = {"losses": {"mse": 1.0}} if head == "gaussian2d" else {}
     model = {"head": head}
     recipe = small(faces, model=model, steps=1).model_copy(update=losses)
@@ -328,7 +324,7 @@ def test_pixels_of_distributions_can_agree_across_sizes(faces, tmp_path):
     assert pixel_loss(TeacherOutput(flat, {}), TeacherOutput(theirs, {})).abs().max() < 1e-9
 
 
-def test_what_a_teacher_is_worth_is_told_before_training(faces, tmp_path):
+def test_the_error_of_the_teachers_maps_is_noted_before_training(faces, tmp_path):
     lines = []
     spotted = {"model": {"head": "gaussian2d"}, "steps": 1}
     path = run(
@@ -339,13 +335,11 @@ def test_what_a_teacher_is_worth_is_told_before_training(faces, tmp_path):
     recipe = small(faces, {"teacher": str(path), "heatmap_kl": 1.0}, **spotted)
     recipe = recipe.model_copy(update={"losses": {"mse": 1.0}, "init_from": str(path)})
     trainer(recipe, tmp_path / "run", note=lines.append).run()
-    (told,) = [line for line in lines if "squared error of a map" in line]
-    theirs, own = (float(word) for word in re.findall(r"\d+\.\d+", told))
-    assert (
-        theirs == own > 1
-    )  # one network, which has learnt nothing: the truth's own spots have 4.5
+    (noted,) = [line for line in lines if "squared error of a map" in line]
+    theirs, own = (float(word) for word in re.findall(r"\d+\.\d+", noted))
+    assert theirs == own > 1  # one network, untrained: the peaks of the truth themselves have 4.5
     trainer(recipe, tmp_path / "run", resume=True, note=lines.append).run()
-    assert sum("squared error of a map" in line for line in lines) == 1  # a resumed run has told it
+    assert sum("squared error of a map" in line for line in lines) == 1  # not by a resumed run
 
 
 def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, teacher, tmp_path):
@@ -363,7 +357,7 @@ def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, tea
     assert not torch.equal(fresh.top[0].weight, first.top[0].weight)
 
 
-def test_of_each_peer_something_else_is_hidden(faces, tmp_path):
+def test_each_peer_has_masks_of_its_own(faces, tmp_path):
     recipe = small(faces, {"students": 2, "peer_kl": 1.0, "mask_prob": 1.0})
     distiller = trainer(recipe, tmp_path / "run")
     first, second = distiller.task.prepare(next(iter(distiller.batches()))).masks.unbind(1)
@@ -390,18 +384,18 @@ def test_a_finer_map_has_the_same_pixel_loss_for_the_same_error():
     )  # finer cells hold the peak better; cells alone would give 4
 
 
-def test_hiding_covers_one_rectangle_in_the_share_asked_for():
+def test_a_mask_is_one_rectangle_in_the_given_share_of_crops():
     crops = (
         torch.arange(64, dtype=torch.uint8).view(1, 64, 1, 1).expand(200, 64, 64, 3).contiguous()
     )
     crops[:, 0, 0, 0] = torch.arange(200)  # no two alike
-    hidden = apply_masks(crops, draw_masks(crops, 0.5, (0.15, 0.6), 64, (1, 0)))
-    changed = (hidden != crops).any(-1)
+    masked = apply_masks(crops, draw_masks(crops, 0.5, (0.15, 0.6), 64, (1, 0)))
+    changed = (masked != crops).any(-1)
     # 200 draws of one half: four deviations are 28
     assert 72 <= changed.flatten(1).any(1).sum() <= 128
     for mask in changed[changed.flatten(1).any(1)]:
         rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
-        # a rectangle, but for rows of the picture that happen to have the colour that hides
+        # a rectangle, except for rows of the crop that happen to have the color of the mask
         assert all(0.15 * 64 - 2 <= k[-1] - k[0] + 1 <= 0.6 * 64 for k in (rows, columns))
         assert mask.sum() >= 0.9 * (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
     assert torch.equal(apply_masks(crops, draw_masks(crops, 0.0, (0.15, 0.6), 64, (1, 0))), crops)
@@ -430,7 +424,7 @@ def test_what_cannot_be_compared_is_refused_before_training(
         trainer(small(faces, given, model=model), tmp_path / "run")
 
 
-def test_a_teacher_without_heatmaps_tells_no_heatmaps(faces, tmp_path):
+def test_a_teacher_without_heatmaps_is_refused(faces, tmp_path):
     coordinates = small(faces, model={"head": "coordinates"}, steps=1).model_copy(
         update={"losses": {"l1": 1.0}}
     )
@@ -440,8 +434,8 @@ def test_a_teacher_without_heatmaps_tells_no_heatmaps(faces, tmp_path):
 
 
 def test_an_onnx_teacher_cannot_be_compared_by_heatmaps(faces, teacher, tmp_path):
-    export_checkpoint(teacher, tmp_path, "told", False, tmp_path, tmp_path / "cache")
-    given = {"teacher": str(tmp_path / "told.onnx"), "heatmap_kl": 1.0}
+    export_checkpoint(teacher, tmp_path, "exported", False, tmp_path, tmp_path / "cache")
+    given = {"teacher": str(tmp_path / "exported.onnx"), "heatmap_kl": 1.0}
     with pytest.raises(
         RecipeError, match="is an ONNX file, which gives landmarks alone and not heatmap_kl"
     ):

@@ -287,7 +287,7 @@ def test_points_hidden_count_or_not_as_the_protocol_says() -> None:
 
 
 def test_validation_keeps_only_the_tenth_on_which_everything_is_chosen() -> None:
-    samples = [sample(i, f"afw/{i}_1.jpg", photo=str(i), subset="afw") for i in range(60)]
+    samples = [sample(i, f"afw/{i}_1.jpg", group=str(i), subset="afw") for i in range(60)]
     tenth = [s for s in samples if s.is_validation()]
     report = score(Oracle(tenth), samples, "300w-val")
     assert 0 < len(tenth) < 20

@@ -1,4 +1,4 @@
-"""Frozen parts: weights and norm statistics stay bit-equal, the rest moves, and runs resume exactly."""
+"""Frozen parts stay bit-equal, norms included; the rest moves, and runs resume exactly."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Losses: least at the truth, as published, and blind to points that are not annotated."""
+"""Losses: least at the truth, as published, and without unannotated points."""
 
 import math
 
@@ -27,7 +27,7 @@ OF_MAPS = ("mse", "adaptive_wing", "mse_1d")
 
 
 def raw_at(landmarks, variance=4.0):
-    """What a network says that is sure of `landmarks`, with every kind of output."""
+    """Return every kind of output of a network that is certain of `landmarks`."""
     batch, points, _ = landmarks.shape
     heatmaps = gaussian_2d(landmarks, 16, 16, STRIDE, SIGMA).clamp(min=1e-12).log()
     along = [
@@ -44,13 +44,13 @@ TRUTH = torch.tensor([[[20.0, 31.0], [40.5, 12.0]], [[30.0, 30.0], [22.0, 41.0]]
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in OF_MAPS])
 def test_a_loss_is_least_at_the_truth(name):
     at_truth = LOSSES[name](raw_at(TRUTH), TRUTH, STRIDE, SIGMA)
-    beside = LOSSES[name](raw_at(TRUTH + 3), TRUTH, STRIDE, SIGMA)
+    away = LOSSES[name](raw_at(TRUTH + 3), TRUTH, STRIDE, SIGMA)
     assert at_truth.shape == (2, 2)
-    assert (beside > at_truth).all()
+    assert (away > at_truth).all()
 
 
 @pytest.mark.parametrize("name", OF_MAPS)
-def test_a_loss_of_heatmaps_is_zero_where_the_map_is_a_gaussian_of_height_one(name):
+def test_a_loss_of_heatmaps_is_zero_for_a_gaussian_of_height_one(name):
     target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
     along = [gaussian_1d(TRUTH[..., i], 16, STRIDE, SIGMA) for i in (0, 1)]
     along = [maps / maps.amax(-1, keepdim=True) for maps in along]
@@ -73,7 +73,8 @@ def test_cross_entropy_is_least_at_the_entropy_of_the_target():
 @pytest.mark.parametrize(
     ("gap", "wanted"),
     [
-        # omega = 10, epsilon = 2: 10 ln(1 + 4/2) = 10.986 below omega, else |x| - C with C = 10 - 10 ln 6 = -7.918
+        # omega = 10, epsilon = 2: 10 ln(1 + 4/2) = 10.986 below omega,
+        # else |x| - C with C = 10 - 10 ln 6 = -7.918
         (4.0, 10 * math.log(3)),
         (25.0, 25 - (10 - 10 * math.log(6))),
     ],
@@ -96,12 +97,13 @@ def test_wing_and_adaptive_wing_are_continuous_where_their_pieces_meet():
     ]
     below, above = (adaptive_wing(raw, TRUTH, STRIDE, SIGMA) for raw in maps)
     assert torch.allclose(below, above, atol=0.02)
-    # a background pixel, y = 0: 14 ln(1 + 0.5^2.1) = 14 ln 1.2333 = 2.935, and most pixels are background
+    # most pixels are background, y = 0: 14 ln(1 + 0.5^2.1) = 14 ln 1.2333 = 2.935
     assert below[0, 0].item() == pytest.approx(2.935, abs=0.4)
 
 
 def test_smooth_l1_is_quadratic_below_beta_and_linear_above():
-    # beta = 0.25 strides = 1 px: 0.5 px = 0.125 strides -> 0.125^2 / 2 / 0.25 = 0.03125; 8 px = 2 -> 2 - 0.125
+    # beta = 0.25 strides = 1 px: 0.5 px = 0.125 strides -> 0.125^2 / 2 / 0.25 = 0.03125;
+    # 8 px = 2 strides -> 2 - 0.125
     for gap, wanted in ((0.5, 0.03125), (8.0, 1.875)):
         raw = HeadOutput(TRUTH + torch.tensor([0.0, gap]), torch.ones(2, 2))
         assert torch.allclose(smooth_l1(raw, TRUTH, STRIDE, SIGMA), torch.full((2, 2), wanted))
@@ -146,7 +148,7 @@ def test_points_that_are_not_annotated_do_not_count_and_send_no_gradient():
         assert gradient[0, 0].abs().max() > 0
 
 
-def test_a_batch_without_a_point_costs_nothing():
+def test_a_batch_without_a_point_has_no_loss():
     nothing = torch.full_like(TRUTH, math.nan)
     assert (
         total_loss(raw_at(TRUTH), nothing, {"l1": 1.0, "cross_entropy": 1.0}, STRIDE, SIGMA)[
@@ -156,7 +158,7 @@ def test_a_batch_without_a_point_costs_nothing():
     )
 
 
-def test_halves_of_a_batch_under_the_count_of_the_whole_add_up_to_it():
+def test_losses_of_two_halves_add_up_to_those_of_the_batch():
     holes = TRUTH.clone()
     holes[0, 1] = math.nan
     raw, weights = raw_at(TRUTH + 2), {"l1": 1.0}
@@ -187,7 +189,7 @@ def test_the_total_is_the_sum_of_its_weighted_parts():
 def test_a_loss_without_its_head_says_which_head_it_wants(name):
     with pytest.raises(
         RecipeError,
-        match=f"the loss '{name}' wants the head '(heatmap2d|gaussian2d|attentive1d(-gaussian)?)'; choose that head or",
+        match=f"the loss '{name}' wants the head '(heatmap2d|gaussian2d|attentive1d(-gaussian)?)'",
     ):
         LOSSES[name](HeadOutput(TRUTH, torch.ones(2, 2)), TRUTH, STRIDE, SIGMA)
 

@@ -1,11 +1,11 @@
-"""A part of a mixture: its points become the model's, its boxes tight boxes of 68 points, and what lacks is said."""
+"""Mixtures: points become the model's, boxes those of 68 points, and missing faces are noted."""
 
 import numpy as np
 import pytest
 
 from faces import draw_face, write_faces
-from lineament.data.mixture import read_mixture, read_part, tight_box, to_scheme
-from lineament.data.sample import Sample
+from lineament.data.mixture import read_mixture, read_part, to_scheme
+from lineament.data.sample import Sample, tight_box
 from lineament.errors import DataError, RecipeError, SchemeError
 from lineament.geometry import landmark_box
 from lineament.schemes import convert, scheme
@@ -15,11 +15,11 @@ def five_of(landmarks):
     return convert(landmarks, "ibug68", "five").points
 
 
-def test_points_the_set_does_not_have_are_missing(tmp_path):
+def test_points_that_a_set_does_not_have_are_nan(tmp_path):
     write_faces(tmp_path / "five", 3, five_of)
     samples = read_part("folder", tmp_path, "", "ibug68", "five")
     assert {s.scheme for s in samples} == {"ibug68"}
-    # nose tip and mouth corners are ibug68's own points; eye centres are none
+    # nose tip and mouth corners are points of ibug68, eye centers are not
     for sample, (_, landmarks) in zip(samples, map(draw_face, range(3)), strict=True):
         known = np.isfinite(sample.landmarks).all(1)
         assert np.flatnonzero(known).tolist() == [30, 48, 54]
@@ -49,7 +49,7 @@ def test_the_box_of_a_mean_face_is_found_from_any_scheme(name):
     assert np.abs(tight_box(given, name) - landmark_box(landmarks)).max() < 0.5
 
 
-def test_the_box_of_a_face_with_holes_is_near_the_whole_one():
+def test_the_box_of_a_face_with_unknown_points_is_near_its_full_one():
     landmarks = draw_face(4)[1]
     holes = landmarks.copy()
     holes[:17] = np.nan
@@ -64,12 +64,12 @@ def test_one_known_point_gives_no_mean_face():
     assert tight_box(points, "five").tolist() == [3, 4, 3, 4]
 
 
-def test_the_same_scheme_keeps_points_and_what_is_visible():
+def test_the_same_scheme_keeps_points_and_visibility():
     landmarks = draw_face(5)[1]
     sample = Sample(None, landmarks, "ibug68", "x", visible=np.ones(68, bool))
-    brought = to_scheme(sample, "ibug68")
-    assert brought.landmarks is landmarks
-    assert brought.visible is sample.visible
+    converted = to_scheme(sample, "ibug68")
+    assert converted.landmarks is landmarks
+    assert converted.visible is sample.visible
     assert to_scheme(sample, "five").visible is None
 
 
@@ -103,7 +103,7 @@ def test_a_reader_without_a_folder_of_its_own_asks_for_one(tmp_path):
         read_part("folder", tmp_path, "", "ibug68")
 
 
-def test_what_is_missing_of_a_part_is_noted_with_the_official_count(tmp_path):
+def test_missing_faces_are_noted_with_the_official_count(tmp_path):
     write_faces(tmp_path / "300w/lfpw/trainset", 2)
     notes = []
     assert len(read_part("300w", tmp_path, "", "ibug68", note=notes.append)) == 2
@@ -119,12 +119,12 @@ def test_a_part_without_a_face_is_refused_with_the_official_count(tmp_path):
         read_part("300w", tmp_path, "train", "ibug68")
 
 
-def test_what_is_to_test_on_is_not_learnt_from(tmp_path):
+def test_test_data_are_refused_for_training(tmp_path):
     write_faces(tmp_path / "Talking_Face", 2)
     recipe = pytest.importorskip("lineament.recipe")
     part = recipe.DataPart(reader="folder", folder="Talking_Face")
     with pytest.raises(
-        RecipeError, match="folder holds frames of talking_face, which is to test on; leave it out"
+        RecipeError, match="folder holds frames of talking_face, which is test data; leave it out"
     ):
         read_mixture([part], "ibug68", tmp_path, tmp_path / "cache")
 

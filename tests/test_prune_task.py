@@ -1,4 +1,4 @@
-"""Slimming end to end: weights and factors move in turn, cuts are smaller, and a cut goes on learning by its recipe."""
+"""Slimming: weights and factors move in turn; slimmed networks are smaller and can be trained."""
 
 import csv
 from pathlib import Path
@@ -79,7 +79,7 @@ def trainer(recipe, folder, kind="train", resume=False):
 
 
 def moved(run, step):
-    """Which parts of the network differ after one step with that number."""
+    """Return which parts of the network differ after one step with that number."""
     run.step = step
     before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
     crops, landmarks = (
@@ -120,7 +120,7 @@ def test_a_resumed_slimming_is_the_unbroken_one(faces, tmp_path):
     )
 
 
-def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
+def test_a_sweep_writes_smaller_networks_that_can_be_trained_on(faces, tmp_path):
     run = slimmer(faces, tmp_path / "run", steps=2)
     with torch.no_grad():
         for module in run.model.modules():
@@ -136,7 +136,7 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
     assert cuts[0].what == "6 blocks, 10 transforms"
     # blocks of resolution 1 take from resolution 0 alone, and nothing takes from them but the head
     assert cuts[1].what == "4 blocks, 4 transforms"
-    for cut in cuts:  # of a network that has learnt nothing, the gate may refuse the int8 file
+    for cut in cuts:  # the gate may refuse the int8 file of an untrained network
         assert Path(cut.checkpoint).with_name("small-int8.onnx").exists() == np.isfinite(
             cut.nme_int8
         )
@@ -149,7 +149,7 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
     assert Model(tmp_path / "run" / "threshold-0.1" / "small.onnx").points == 68
     net, recipe = load_trained(tmp_path / "run" / "threshold-0.1" / "checkpoint.pt")
     assert recipe.model.architecture == "0:0 | 0:0 | 0:0 1:0"
-    # a recipe that only says where it starts takes the layout from there
+    # a recipe with init_from alone takes the layout from there
     bare = small(
         faces, steps=1, slim=False, model={"backbone": "hr-supernet", "imagenet": False, "size": 64}
     )
@@ -163,7 +163,7 @@ def test_a_sweep_writes_smaller_networks_that_go_on_learning(faces, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), fresh.parameters(), strict=True))
     begun = bare.model_copy(update={"init_from": cuts[1].checkpoint})
     trainer(begun, tmp_path / "more").run()
-    Path(cuts[1].checkpoint).unlink()  # the run knows its own layout when it goes on
+    Path(cuts[1].checkpoint).unlink()  # a resumed run reads its own checkpoint
     trainer(begun, tmp_path / "more", resume=True).run()
 
 
@@ -212,7 +212,7 @@ def test_a_supernet_trains_its_factors_and_another_network_does_not(faces, tmp_p
         *(("mobilenetv2", head) for head in HEADS),
     ],
 )
-def test_whole_channels_go_and_the_network_given_stays(backbone, head):
+def test_channels_go_and_the_given_network_stays(backbone, head):
     pytest.importorskip("torch_pruning")
     net = LandmarkNet(backbone, 5, head, 64, 32, imagenet=False).eval()
     before = {key: value.clone() for key, value in net.state_dict().items()}
@@ -243,7 +243,7 @@ def test_channels_without_weights_are_the_ones_that_go():
     assert (cut.weight.abs().amax((1, 2, 3)) > 0).all()
 
 
-def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_path):
+def test_a_network_of_fewer_channels_can_be_trained_on_by_its_recipe(faces, tmp_path):
     pytest.importorskip("torch_pruning")
     model = {"backbone": "mobilenetv2", "imagenet": False, "channels": 16, "size": 64}
     recipe = small(faces, steps=1, model=model)
@@ -264,7 +264,7 @@ def test_a_network_of_fewer_channels_goes_on_learning_by_its_recipe(faces, tmp_p
     )
     ended = load_trained(trainer(more, tmp_path / "more").run())[0]
     assert parameters(ended) == cuts[1].parameters
-    Path(path).unlink()  # the run knows the sizes of its layers when it goes on
+    Path(path).unlink()  # a resumed run reads its own checkpoint
     resumed = trainer(more, tmp_path / "more", resume=True)
     assert parameters(resumed.model) == cuts[1].parameters
 
@@ -284,7 +284,7 @@ def test_a_cut_without_weights_is_refused(faces):
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
-def test_a_share_beyond_the_whole_is_refused(share):
+def test_a_share_out_of_range_is_refused(share):
     net = LandmarkNet("mobilenetv2", 5, "heatmap2d", 64, 32, imagenet=False)
     with pytest.raises(RecipeError, match=r"from 0 to below 1"):
         slimmed_channels(net, share)
@@ -321,7 +321,7 @@ def test_a_layout_is_read_back_as_it_was_written():
         ("0:0 | ", "stage 3 has no block; wanted at least one"),
     ],
 )
-def test_a_broken_layout_is_one_clear_line(text, message):
+def test_a_broken_layout_is_refused_by_name(text, message):
     with pytest.raises(RecipeError, match=message):
         parse_layout(text)
 

@@ -88,7 +88,7 @@ def test_validation_is_about_a_tenth_and_shares_no_photo_with_the_rest(data_root
     rest = [s for s in read_data("300w", data_root, "train") if not s.is_validation()]
     assert len(tenth) + len(rest) == faces
     # helen and afw number the faces of a photo
-    photos = [{f"{s.subset}/{s.photo or s.image.stem}" for s in part} for part in (tenth, rest)]
+    photos = [{f"{s.subset}/{s.group or s.image.stem}" for s in part} for part in (tenth, rest)]
     assert not photos[0] & photos[1]
     assert not {s.subset for s in tenth} & {"helen/testset", "lfpw/testset"}
 

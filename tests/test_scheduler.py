@@ -1,4 +1,4 @@
-"""Trainings side by side: each gives what it gives alone, order follows needs, crops are made once."""
+"""Several trainings: each gives the result of the single run; data are shared."""
 
 import pytest
 
@@ -43,9 +43,10 @@ def test_each_gives_what_it_gives_alone(faces, tmp_path):
     )
     assert done == ["plain", "faster", "longer"]
     for name, state in alone.items():
-        beside = load_checkpoint(tmp_path / "together" / name / "checkpoint.pt")
+        together_state = load_checkpoint(tmp_path / "together" / name / "checkpoint.pt")
         assert all(
-            torch.equal(value, beside["average"][key]) for key, value in state["average"].items()
+            torch.equal(value, together_state["average"][key])
+            for key, value in state["average"].items()
         ), name
 
 
@@ -72,8 +73,8 @@ def test_a_student_begins_when_its_teacher_has_ended(faces, tmp_path):
     assert [name for name, _ in steps] == ["teacher", "teacher", "student"]
 
 
-def test_what_needs_a_failed_run_is_left_out_and_the_rest_goes_on(faces, tmp_path):
-    told = []
+def test_runs_that_need_a_failed_one_are_left_out_and_the_others_continue(faces, tmp_path):
+    failures = []
     broken = small(faces, **{"train.lr": 1e30, "train.warmup": 0, "train.clip": 1e30})
     done = train_together(
         [
@@ -81,10 +82,10 @@ def test_what_needs_a_failed_run_is_left_out_and_the_rest_goes_on(faces, tmp_pat
             plan(small(faces), tmp_path / "runs" / "behind", needs=("broken",)),
             plan(small(faces, **{"train.steps": 2}), tmp_path / "runs" / "other"),
         ],
-        failed=lambda name, error: told.append((name, str(error))),
+        failed=lambda name, error: failures.append((name, str(error))),
     )
     assert done == ["other"]
-    ((name, message),) = told
+    ((name, message),) = failures
     assert name == "broken"
     assert "lower train.lr" in message
     with pytest.raises(TrainError, match=r"lower train\.lr"):

@@ -70,7 +70,7 @@ def set_factors(net, stage, target, values):
         net.stages[stage][str(target)].factors.copy_(torch.tensor(values))
 
 
-def test_a_block_without_input_goes_with_all_that_stood_on_it_alone():
+def test_a_block_without_input_goes_with_all_that_depends_on_it_alone():
     net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}, {0: [0, 1], 1: [0, 1]}])
     set_factors(net, 0, 0, [0.9])
     set_factors(net, 0, 1, [0.01])  # dies
@@ -81,7 +81,7 @@ def test_a_block_without_input_goes_with_all_that_stood_on_it_alone():
     assert surviving(net, 0.1) == [{0: [0]}, {0: [0]}, {0: [0]}]
 
 
-def test_a_block_that_nothing_takes_from_goes_but_for_the_last_stage():
+def test_a_block_that_nothing_takes_from_goes_except_in_the_last_stage():
     net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}])
     set_factors(net, 0, 0, [0.9])
     set_factors(net, 0, 1, [0.9])
@@ -90,10 +90,10 @@ def test_a_block_that_nothing_takes_from_goes_but_for_the_last_stage():
     assert surviving(net, 0.1) == [{0: [0]}, {0: [0], 1: [0]}]
 
 
-def test_in_parts_of_the_largest_no_block_goes_that_another_takes_from():
+def test_with_relative_thresholds_no_block_goes_that_another_takes_from():
     net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}])
     set_factors(net, 0, 0, [0.9])
-    set_factors(net, 0, 1, [0.001])  # alone: its size says nothing
+    set_factors(net, 0, 1, [0.001])  # alone in its block, so of any size
     set_factors(net, 1, 0, [0.009, -0.03])
     set_factors(net, 1, 1, [0.5, 0.1])
     assert surviving(net, 0.25, relative=True) == [{0: [0], 1: [0]}, {0: [0, 1], 1: [0]}]
@@ -103,6 +103,6 @@ def test_in_parts_of_the_largest_no_block_goes_that_another_takes_from():
     assert surviving(net, 0.35, relative=True) == [{0: [0]}, {0: [0], 1: [0]}]
 
 
-def test_a_threshold_that_leaves_no_path_is_one_clear_line():
+def test_a_threshold_that_leaves_no_path_is_refused():
     with pytest.raises(RecipeError, match=r"threshold of 1.5 stage 2 has no block left; lower it"):
         surviving(supernet(FOUR), 1.5)

@@ -1,4 +1,4 @@
-"""Targets: Gaussians that lie where the landmark lies, in two dimensions or one."""
+"""Targets: Gaussians around the landmark, along one axis or two."""
 
 import pytest
 
@@ -13,8 +13,8 @@ pytestmark = pytest.mark.torch
 
 @pytest.mark.parametrize("stride", [1.0, 4.0])
 def test_the_mean_of_a_target_is_the_landmark(stride):
-    # away from the edge by over 4 sigma, so that what is cut off is below 1e-4; sampling a Gaussian of sigma >= 1.2
-    # cells moves its mean by below 2 exp(-2 pi^2 sigma^2) < 1e-11 cells
+    # over 4 sigma from the edge, which truncates less than 1e-4; sampling a Gaussian of
+    # sigma >= 1.2 cells moves its mean by less than 2 exp(-2 pi^2 sigma^2) < 1e-11 cells
     positions = torch.tensor([40.25, 63.9, 71.07], dtype=torch.float64)
     length = int(128 / stride)
     target = gaussian_1d(positions, length, stride, 1.2)

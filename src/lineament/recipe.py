@@ -31,57 +31,59 @@ class DataPart(Settings):
     """One data set of the mixture."""
 
     reader: str = Field(
-        description="a reader by name, e.g. 300w; folder: pictures with a .pts file beside each"
+        description="a reader by name, e.g. 300w; folder: images, each with a .pts file"
     )
     part: str = Field("", description="the part of the data set; empty: the one to train on")
     folder: str = Field(
         "",
-        description="the data set's folder: a path, absolute or from the recipe or the current directory, or below the "
-        "data root; empty: the reader's usual one",
+        description="folder of the data set: absolute, or relative to the recipe, the current "
+        "directory or the data root; empty: the reader's usual one",
     )
-    repeat: int = Field(1, ge=1, description="how often each face comes in an epoch")
+    repeat: int = Field(1, ge=1, description="times that each face occurs in an epoch")
     exclude: tuple[str, ...] = Field(
         (),
-        description="faces left out, by their name below the set's folder; suffixes do not count",
+        description="faces to leave out, by name below the set's folder; suffixes do not count",
     )
     use_until: float = Field(
-        1.0, gt=0, le=1, description="fraction of the training after which the set is left out"
+        1.0, gt=0, le=1, description="fraction of the training during which the set is used"
     )
     annotated: bool = Field(
         True,
-        description="false: of its points only the boxes are taken, and a teacher says where they are",
+        description="false: use only the boxes of its points; a teacher predicts the points",
     )
 
 
 class Augmentation(Settings):
-    """How far a training crop may differ from the plain one. Probabilities are per sample."""
+    """Random changes of a training crop. Probabilities are per sample."""
 
     flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring")
     rotation_deg: float = Field(18.0, ge=0, description="standard deviation of the small rotations")
     wild_rotation: float = Field(
-        0.2, ge=0, le=1, description="probability of a rotation drawn evenly instead"
+        0.2, ge=0, le=1, description="probability of a uniformly drawn rotation instead"
     )
     wild_rotation_deg: float = Field(
-        60.0, ge=0, le=180, description="largest of the evenly drawn rotations"
+        60.0, ge=0, le=180, description="largest of the uniformly drawn rotations"
     )
     scale: float = Field(
-        0.09, ge=0, description="standard deviation of the log of the scale, cut at 2.5 of it"
+        0.09,
+        ge=0,
+        description="standard deviation of the log of the scale, clipped at 2.5 deviations",
     )
     shift: float = Field(
-        0.05, ge=0, description="standard deviation of the shift in box sides, cut at 2.5 of it"
+        0.05,
+        ge=0,
+        description="standard deviation of the shift, in box sides, clipped at 2.5 deviations",
     )
     color: float = Field(
         0.8, ge=0, le=1, description="probability of changed brightness, contrast, gamma and tint"
     )
-    grey: float = Field(0.1, ge=0, le=1, description="probability of a picture without colour")
+    grey: float = Field(0.1, ge=0, le=1, description="probability of a gray image")
     blur: float = Field(0.15, ge=0, le=1, description="probability of Gaussian or motion blur")
-    low_resolution: float = Field(
-        0.15, ge=0, le=1, description="probability of shrinking and growing again"
-    )
+    low_resolution: float = Field(0.15, ge=0, le=1, description="probability of a lower resolution")
     jpeg: float = Field(0.1, ge=0, le=1, description="probability of strong JPEG artefacts")
     noise: float = Field(0.12, ge=0, le=1, description="probability of sensor noise")
     dark: float = Field(
-        0.08, ge=0, le=1, description="probability of a very dark picture or a hard shadow"
+        0.08, ge=0, le=1, description="probability of a very dark image or a hard shadow"
     )
     occlusion: float = Field(0.35, ge=0, le=1, description="probability of one to three occluders")
 
@@ -152,33 +154,35 @@ class TrainSettings(Settings):
 
     steps: int = Field(ge=1, description="optimizer steps in all")
     batch: int = Field(
-        32, ge=1, description="faces a step, over all processes and accumulated batches"
+        32, ge=1, description="faces per step, over all processes and accumulated batches"
     )
-    accumulate: int = Field(1, ge=1, description="backward passes a step")
+    accumulate: int = Field(1, ge=1, description="backward passes per step")
     optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimizer")
     lr: float = Field(1.5e-3, gt=0, description="highest learning rate")
     backbone_lr: float = Field(
         1.0, gt=0, description="the backbone's learning rate as a factor of lr"
     )
     weight_decay: float = Field(0.01, ge=0, description="weight decay, not on norms and biases")
-    schedule: Literal["cosine", "steps"] = Field(
-        "cosine", description="how the learning rate falls"
-    )
+    schedule: Literal["cosine", "steps"] = Field("cosine", description="decay of the learning rate")
     milestones: tuple[float, ...] = Field(
-        (0.625, 0.875), description="fractions of the training where steps divide by 10"
+        (0.625, 0.875),
+        description="fractions of the training at which steps divides the rate by 10",
     )
     warmup: int = Field(200, ge=0, description="steps over which the learning rate rises")
     clip: float = Field(5.0, gt=0, description="largest norm of the gradient")
     ema: float = Field(
-        0.999, ge=0, lt=1, description="decay of the averaged weights, which are those kept"
+        0.999,
+        ge=0,
+        lt=1,
+        description="decay of the averaged weights, which are validated and exported",
     )
     freeze: tuple[str, ...] = Field(
         (),
-        description="parts whose weights and norm statistics stay as they are: the names of weights "
-        'up to a dot, e.g. "backbone" or "head.out"',
+        description="parts of the network whose weights and norm statistics stay as they are, by "
+        'the beginnings of their names: "backbone", "head.out"',
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto is a GPU where torch finds one"
+        "auto", description="auto: a GPU if torch finds one"
     )
     bf16: bool = Field(True, description="bfloat16 autocast")
     threads: int = Field(0, ge=0, description="torch threads; 0: torch's own choice")
@@ -191,14 +195,14 @@ class TrainSettings(Settings):
 
 
 class DistillSettings(Settings):
-    """What the students learn from, beside the truth; a weight of 0 leaves a loss out."""
+    """Losses of the students in addition to `losses`; a weight of 0 leaves a loss out."""
 
     teacher: str = Field(
-        "", description="a checkpoint, or an .onnx file, which tells landmarks only; empty: none"
+        "", description="a checkpoint, or an .onnx file, which gives landmarks only; empty: none"
     )
     cached: bool = Field(
         False,
-        description="the teacher sees each face once, plain; its landmarks, kept on disk, move with the crops",
+        description="run the teacher once per face and keep its landmarks on disk",
     )
     pixel_wise: float = Field(
         0.0,
@@ -230,18 +234,18 @@ class DistillSettings(Settings):
         1.0, gt=0, description="divides the logits of both sides of a divergence"
     )
     students: int = Field(
-        1, ge=1, description="students that learn together; the first is the one exported"
+        1, ge=1, description="students that learn together; the first one is exported"
     )
     random_init_peers: bool = Field(
         False,
         description="students after the first start from random weights, not from `init_from`",
     )
     mask_prob: float = Field(
-        0.0, ge=0, le=1, description="share of crops of which a student sees a part hidden"
+        0.0, ge=0, le=1, description="share of crops that are partly masked for a student"
     )
     mask_size: tuple[Side, Side] = Field(
         (0.15, 0.6),
-        description="shortest and longest side of what is hidden, as fractions of the crop's",
+        description="shortest and longest side of a mask, as fractions of the crop's",
     )
 
     @field_validator("mask_size")
@@ -277,7 +281,7 @@ class DetectorSettings(Settings):
 
 
 class SlimSettings(Settings):
-    """How a supernet learns which of its transforms it can do without."""
+    """Training of a network to be slimmed, and how much of it is removed."""
 
     sparsity: float = Field(
         5e-5, ge=0, description="weight of the sum of the importance factors (SD-HRNet, eq. 2)"
@@ -286,55 +290,55 @@ class SlimSettings(Settings):
         1.8e-4, gt=0, description="highest learning rate of the importance factors"
     )
     every: int = Field(
-        2, ge=2, description="each so-manieth step moves the factors, the others the weights"
+        2, ge=2, description="every N-th step moves the factors, the others the weights"
     )
     thresholds: tuple[float, ...] = Field(
         (0.1, 0.2, 0.3, 0.4, 0.5),
-        description="of a supernet: factors below go; one slimmed network each",
+        description="for a supernet: factors below are removed; one slimmed network each",
     )
     relative: bool = Field(
         False,
-        description="of a supernet: a factor counts in parts of the largest of its block, so no block goes first",
+        description="for a supernet: compare each factor with the largest of its block",
     )
     shares: tuple[float, ...] = Field(
         (0.2, 0.4, 0.6),
-        description="of another network: shares of the channels that go; one slimmed network each",
+        description="for other networks: shares of channels to remove; one slimmed network each",
     )
 
 
 class RefineSettings(Settings):
-    """How the heatmaps of a frame are refined by those before it, and the clips from which that is learnt."""
+    """Refinement of a frame's heatmaps by those of earlier frames, and the clips to learn from."""
 
     decay: float = Field(
         0.3,
         gt=0,
         lt=1,
-        description="what is left of a frame's weight one frame later (Yin et al., eq. 13)",
+        description="weight of a frame one frame later (Yin et al., eq. 13)",
     )
     window: int = Field(
-        8, ge=2, description="frames in a row that are seen at once; train.batch counts windows"
+        8, ge=2, description="consecutive frames per sample; train.batch counts windows"
     )
-    clips: int = Field(160, ge=0, description="clips made of stills of the data")
-    frames: int = Field(40, ge=2, description="frames of a made clip")
+    clips: int = Field(160, ge=0, description="synthetic clips made of the data's images")
+    frames: int = Field(40, ge=2, description="frames of a synthetic clip")
     occluders: int = Field(
-        1, ge=0, description="things that pass in front of the face of a made clip"
+        1, ge=0, description="objects that pass in front of the face in a synthetic clip"
     )
     videos: tuple[str, ...] = Field(
-        (), description="unlabelled videos, or folders of them: a path, or below the data root"
+        (), description="unlabeled videos, or folders of them: paths, or below the data root"
     )
-    labels: str = Field("accurate", description="the model by which a tracker labels the videos")
-    video_frames: int = Field(240, ge=2, description="frames taken of each video, from its start")
+    labels: str = Field("accurate", description="the model with which a tracker labels the videos")
+    video_frames: int = Field(240, ge=2, description="first frames of each video that are used")
 
 
 NAME = r"^\w[\w.+-]*$"
-"""What a run may be called, as files and folders are: it comes with checkpoints of others, too."""
+"""Names of runs, which files and folders are called by; checkpoints bring names of others."""
 
 
 class Recipe(Settings):
     """A training."""
 
-    name: str = Field(pattern=NAME, description="how the run and its files are called")
-    scheme: str = Field("ibug68", description="the points the model predicts")
+    name: str = Field(pattern=NAME, description="name of the run and its files")
+    scheme: str = Field("ibug68", description="scheme of the predicted landmarks")
     init_from: str = Field(
         "", description="a checkpoint or .safetensors file to start from; empty: none"
     )
@@ -363,13 +367,13 @@ class Recipe(Settings):
         None, description="for lineament distill: what the students learn from"
     )
     slim: SlimSettings | None = Field(
-        None, description="for lineament slim: how transforms are weighed and cut"
+        None, description="for lineament slim: how the network is trained and slimmed"
     )
     refine: RefineSettings | None = Field(
-        None, description="for lineament refine: what is learnt from clips"
+        None, description="for lineament refine: the refinement and its clips"
     )
     sigma: float = Field(
-        1.2, gt=0, description="width of the target Gaussian in cells of a map of stride 4"
+        1.2, gt=0, description="width of the target Gaussian, cells of a map of stride 4"
     )
     train: TrainSettings = Field(description="the schedule")
 

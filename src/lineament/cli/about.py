@@ -147,7 +147,7 @@ def audit(
     Prints a table and writes a sheet with pictures. Exit code 1 where figures made with the data would be wrong.
     """
     from ..data.audit.audit import audit as look
-    from ..data.audit.sheet import write_audit_html
+    from ..data.audit.report_html import write_audit_html
     from ..data.readers.registry import read_data
 
     # a folder of .pts files is read file by file, so that one broken file does not hide the rest

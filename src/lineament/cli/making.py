@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..training.trainer import Progress
 
 Data = Annotated[
-    Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")
+    Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else data.")
 ]
 Cache = Annotated[
     Path | None, typer.Option(help="A folder for prepared crops; the user's cache by default.")
@@ -45,14 +45,14 @@ def label(
     from ..errors import InputError
     from ..inference.predictor import Predictor
     from ..io.result_folder import Failure
-    from ..labeling.pseudo_labels import Limits, find_media, label_into
+    from ..labeling.pseudo_labels import LabelThresholds, find_media, write_labels
 
-    files, predictor, limits = find_media(paths), Predictor(model, flip=flip), Limits()
+    files, predictor, limits = find_media(paths), Predictor(model, flip=flip), LabelThresholds()
     failures, count = [], 0
     with progress_bar("files", len(files)) as step:
         for path, place in files.items():
             try:
-                count += label_into(predictor, path, out / place, limits, every)
+                count += write_labels(predictor, path, out / place, limits, every)
             except InputError as error:
                 failures.append(Failure(str(path), str(error)))
             step()

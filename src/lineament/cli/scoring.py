@@ -23,7 +23,7 @@ ProtocolId = Annotated[
     ),
 ]
 Data = Annotated[
-    Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else ../shared/data.")
+    Path | None, typer.Option(help="The data sets' folder; $LINEAMENT_DATA, else data.")
 ]
 
 

@@ -1,6 +1,6 @@
-"""Augment crops for training: one affine moves image and landmarks, then the crop is degraded.
+"""Augmentation: one affine moves image and landmarks, then the crop is degraded.
 
-Every draw comes from the generator given, so a sample's augmentation depends on its seed alone.
+Every draw comes from the generator given, so that an augmentation depends on its seed alone.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ Crop = NDArray[np.uint8]
 def draw_affine(
     rng: Rng, box: Array, size: int, padding: float, settings: Augmentation
 ) -> tuple[Array, bool]:
-    """A jittered image_to_crop affine (2, 3) around `box`, and whether it mirrors."""
+    """Return a random image_to_crop affine (2, 3) around `box` (4,), and whether it mirrors."""
     side = box_side(box)
     angle = rng.normal(0, settings.rotation_deg)
     if rng.random() < settings.wild_rotation:
@@ -25,8 +25,8 @@ def draw_affine(
     scale = np.exp(np.clip(rng.normal(), -2.5, 2.5) * settings.scale)
     shift = np.clip(rng.normal(size=2), -2.5, 2.5) * settings.shift * side
     center = box_center(box) + shift
-    jittered = np.concatenate([center - side * scale / 2, center + side * scale / 2])
-    affine = crop_affine(jittered, size, padding, float(angle))
+    noisy = np.concatenate([center - side * scale / 2, center + side * scale / 2])
+    affine = crop_affine(noisy, size, padding, float(angle))
     mirrored = bool(rng.random() < settings.flip)
     return (compose(flip_affine(size), affine) if mirrored else affine), mirrored
 
@@ -41,8 +41,22 @@ def augment(
     padding: float,
     settings: Augmentation,
 ) -> tuple[Crop, Array, bool]:
-    """An augmented crop (size, size, 3) of `image`, its landmarks (..., N, 2) in pixels of the crop, and whether it is
-    mirrored."""
+    """Return an augmented crop and its landmarks.
+
+    Args:
+        rng: Source of all draws.
+        image: RGB (H, W, 3).
+        landmarks: (..., N, 2), pixels of the image.
+        box: Face box (4,), pixels of the image.
+        mirror: Permutation of landmarks under a flip, (N,).
+        size: Side of the crop, pixels.
+        padding: Side of the crop in longer box sides.
+        settings: How far the crop may differ from the plain one.
+
+    Returns:
+        The crop (size, size, 3), the landmarks (..., N, 2) in pixels of the crop, and whether the
+        crop is mirrored.
+    """
     affine, mirrored = draw_affine(rng, box, size, padding, settings)
     landmarks_crop = apply_affine(affine, landmarks)
     crop = photometric(rng, warp(image, affine, size), settings)

@@ -1,6 +1,5 @@
-"""Reading one part of a training mixture: its points brought to the scheme of the model, its boxes to one rule."""
+"""The data sets of a training, each face in the model's scheme."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,16 +7,103 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, RecipeError
+from ..io.unique_names import unique_name
 from ..recipe import DataPart
 from ..schemes import convert
-from .crop_cache import CropCache, Source, cache_crops, cached_size
-from .readers.registry import data_set, missing_data
+from .crop_cache import CropCache, cache_crops, cached_size
+from .readers.registry import DataSet, data_set
 from .readers.talking_face import FOLDER, is_talking_face
 from .sample import Sample, bare_name, tight_box
+from .training_crops import Source
+
+Note = Callable[[str], None]
+Mixture = tuple[list[Source], dict[str, CropCache]]
+"""The training sources, and the validation faces by data set."""
 
 
-def _silent(line: str) -> None:
-    """What is noted where nobody listens."""
+def _ignore(line: str) -> None:
+    """Take a note without showing it."""
+
+
+def read_mixture(
+    parts: Sequence[DataPart],
+    scheme_name: str,
+    root: Path,
+    cache: Path,
+    note: Note = _ignore,
+    crop: tuple[int, float] = (128, 1.3),
+) -> Mixture:
+    """Read and cache the faces of a training, and its validation tenth by data set.
+
+    Args:
+        parts: The data sets of the recipe.
+        scheme_name: The scheme of the model.
+        root: The data root.
+        cache: Where crops are cached.
+        note: Takes one line per part that lacks faces.
+        crop: Side of the model's crops in pixels, and in longer sides of the landmark box.
+
+    Raises:
+        DataError: If a part cannot be read or has no training faces.
+        SchemeError: If its points do not convert to the scheme.
+        RecipeError: If no data set is used to the end, or a part is test data.
+    """
+    if all(part.use_until < 1 for part in parts):
+        last = max(part.use_until for part in parts)
+        problem = f"every data set ends at use_until = {last}"
+        raise RecipeError(f"{problem}; leave one without use_until, to train on to the end")
+    size = cached_size(*crop)
+    sources: list[Source] = []
+    validation_faces: dict[str, CropCache] = {}
+    for part in parts:
+        samples = read_part(part.reader, root, part.part, scheme_name, part.folder, note)
+        samples = exclude_faces(samples, part.exclude)
+        if any(is_talking_face(path) for path in {sample.image for sample in samples}):
+            raise RecipeError(
+                f"{part.reader} holds frames of {FOLDER}, which is test data; leave it out"
+            )
+        training = [sample for sample in samples if not sample.is_validation()]
+        validation = [sample for sample in samples if sample.is_validation()]
+        if not training:
+            count = f"all {len(samples)} faces are for validation"
+            raise DataError(f"{part.reader}: {count}; wanted some to train on")
+        faces = _cache_faces(training, cache, size)
+        if not part.annotated:
+            faces = replace(faces, landmarks=np.full_like(faces.landmarks, np.nan))
+        sources.append(Source(faces, part.repeat, part.use_until))
+        if validation and part.annotated:
+            label = unique_name([_label(part, parts)], lambda name: name not in validation_faces)
+            validation_faces[label] = _cache_faces(validation, cache, size)
+    return sources, validation_faces
+
+
+def _cache_faces(samples: Sequence[Sample], cache: Path, size: int) -> CropCache:
+    boxes = [sample.face_box() if sample.box is None else sample.box for sample in samples]
+    return cache_crops(samples, cache, size, boxes)
+
+
+def _label(part: DataPart, parts: Sequence[DataPart]) -> str:
+    """Return how logs call the validation faces of `part`."""
+    if [other.reader for other in parts].count(part.reader) == 1:
+        return part.reader
+    words = (part.reader, part.part, Path(part.folder).name)
+    return "-".join(word for word in words if word)
+
+
+def exclude_faces(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]:
+    """Return `samples` without those named in `exclude`, whatever the suffixes of their files.
+
+    Raises:
+        RecipeError: If a name is of no sample.
+    """
+    names = {bare_name(name): name for name in exclude}
+    absent = names.keys() - {bare_name(sample.name) for sample in samples}
+    if absent:
+        raise RecipeError(
+            f"exclude names {names[min(absent)]!r}, which no face has; "
+            f"give names such as {samples[0].name!r}"
+        )
+    return [sample for sample in samples if bare_name(sample.name) not in names]
 
 
 def read_part(
@@ -26,54 +112,64 @@ def read_part(
     part: str,
     scheme_name: str,
     folder: str = "",
-    note: Callable[[str], None] = _silent,
+    note: Note = _ignore,
 ) -> list[Sample]:
-    """The faces of `part` of the data set `reader`, in `scheme_name`, points that the set does not have being nan.
+    """Read the faces of one part of a data set in `scheme_name`.
 
-    The `box` of each is the tight box of its 68 points, as far as it has them, else of a mean face fitted to those it
-    has, unless the set's own boxes are such; a face of fewer than two points is left out.
-    root: the data root.    part: empty for the set's training part, or its only one.
-    folder: absolute, or below the data root or the current directory; empty for the set's usual one.
-    note: takes one plain line where faces are missing.
-    Raises: DataError for an unknown reader, part or folder and where no face is there; SchemeError where the set's
-    points cannot become the model's.
+    Points that the set does not have are nan. The box of each face is the tight box of its 68
+    points, completed by a mean face, unless the set's own boxes are that. Faces of fewer than two
+    points are left out.
+
+    Args:
+        reader: Name of the data set.
+        root: The data root.
+        part: Name of the part; empty: the training part, or the only one.
+        scheme_name: The scheme wanted.
+        folder: Absolute, or below the data root or the current directory; empty: the usual one.
+        note: Takes one line if faces are missing.
+
+    Raises:
+        DataError: If the reader, part or folder is unknown, or no face exists.
+        SchemeError: If the points do not convert to the scheme.
     """
     known = data_set(reader)
-    part = part or _usual_part(reader)
-    place = _place(reader, root, folder)
+    part = part or _usual_part(reader, known)
+    place = _find_folder(reader, known, root, folder)
     samples = known.read(place, part)
-    short = missing_data(reader, samples, part)
-    if short:
-        note(f"{short} (in {place})")
-    known_two = [sample for sample in samples if np.isfinite(sample.landmarks).all(1).sum() >= 2]
-    kept = [to_scheme(sample, scheme_name, known.own_boxes) for sample in known_two]
+    missing = known.missing(samples, part)
+    if missing:
+        note(f"{missing} (in {place})")
+    kept = []
+    for sample in samples:
+        if np.isfinite(sample.landmarks).all(1).sum() >= 2:
+            kept.append(to_scheme(sample, scheme_name, known.own_boxes))
     if not kept:
-        what = short or f"{reader} {part}: no face is here"
         raise DataError(
-            f"{what}, in {place}; put the data set there, name its folder in the recipe or leave it out"
+            f"{missing or f'{reader} {part}: no face exists'}, in {place}; "
+            "put the data set there, name its folder in the recipe or leave it out"
         )
     return kept
 
 
-def _usual_part(reader: str) -> str:
-    parts = data_set(reader).parts
-    for usual in parts if len(parts) == 1 else ("train",):
-        if usual in parts:
-            return usual
+def _usual_part(reader: str, known: DataSet) -> str:
+    if len(known.parts) == 1:
+        return next(iter(known.parts))
+    if "train" in known.parts:
+        return "train"
     raise DataError(
-        f"the data set {reader!r} was named without a part; choose one of {', '.join(parts)}"
+        f"the data set {reader!r} was named without a part; choose one of {', '.join(known.parts)}"
     )
 
 
-def _place(reader: str, root: Path, folder: str) -> Path:
-    usual = data_set(reader).folder
+def _find_folder(reader: str, known: DataSet, root: Path, folder: str) -> Path:
     if not folder:
-        if not usual:
-            raise DataError(
-                f"the data set {reader!r} has no folder of its own; give one: folder = '/path/to/faces'"
-            )
-        return root / usual if (root / usual).is_dir() or not root.is_dir() else root
-    candidates = [root / folder, Path(folder)]  # an absolute folder is both
+        if not known.folder:
+            problem = f"the data set {reader!r} has no folder of its own"
+            raise DataError(f"{problem}; give one: folder = '/path/to/faces'")
+        usual = root / known.folder
+        return usual if usual.is_dir() or not root.is_dir() else root
+    # an absolute folder is both
+    candidates = [root / folder, Path(folder)]
     for path in candidates:
         if path.exists():
             return path
@@ -84,95 +180,15 @@ def _place(reader: str, root: Path, folder: str) -> Path:
 
 
 def to_scheme(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample:
-    """`sample` with its points in `scheme_name` and the tight box of its 68 points.
+    """Return `sample` with its points in `scheme_name` and the tight box of its 68 points.
 
-    own_box: the box that the sample has is that one.
+    Args:
+        sample: The face.
+        scheme_name: The scheme wanted.
+        own_box: Keep the sample's box, because it is that one.
     """
     box = sample.box if own_box else tight_box(sample.landmarks, sample.scheme)
     if sample.scheme == scheme_name:
         return replace(sample, box=box)
     landmarks = convert(sample.landmarks, sample.scheme, scheme_name).points
     return replace(sample, landmarks=landmarks, scheme=scheme_name, visible=None, box=box)
-
-
-def _label(part: DataPart, alone: bool) -> str:
-    """How logs call the faces that `part` holds back."""
-    more = [part.part, Path(part.folder).name if part.folder else ""]
-    return part.reader if alone else "-".join([part.reader, *filter(None, more)])
-
-
-Mixture = tuple[list[Source], dict[str, CropCache]]
-
-
-def read_mixture(
-    parts: Sequence[DataPart],
-    scheme_name: str,
-    root: Path,
-    cache: Path,
-    note: Callable[[str], None] = _silent,
-    crop: tuple[int, float] = (128, 1.3),
-) -> Mixture:
-    """The training sources, without the validation tenth, and the validation faces by data set.
-
-    root: the data root.    cache: where crop caches live.    note: takes a plain line on each part that is short.
-    crop: side in pixels, and in longer sides of the landmark box, of the crops that are cut of the cached ones and lose
-    nothing by it.
-    Raises: DataError, SchemeError, RecipeError.
-    """
-    if all(part.use_until < 1 for part in parts):
-        last = max(part.use_until for part in parts)
-        raise RecipeError(
-            f"every data set ends at use_until = {last}; leave one without use_until, to train on to the end"
-        )
-    size = cached_size(*crop)
-    readers = Counter(part.reader for part in parts)
-    sources: list[Source] = []
-    validation_faces: dict[str, CropCache] = {}
-    for part in parts:
-        samples = without(
-            read_part(part.reader, root, part.part, scheme_name, part.folder, note), part.exclude
-        )
-        if any(is_talking_face(path) for path in {s.image for s in samples}):
-            raise RecipeError(
-                f"{part.reader} holds frames of {FOLDER}, which is to test on; leave it out"
-            )
-        training = [s for s in samples if not s.is_validation()]
-        if not training:
-            raise DataError(
-                f"{part.reader}: all {len(samples)} faces are of the validation tenth; wanted some to train on"
-            )
-        boxes = [s.box for s in training if s.box is not None]
-        cached = cache_crops(training, cache, size, boxes)
-        sources.append(
-            Source(
-                cached if part.annotated else without_points(cached), part.repeat, part.use_until
-            )
-        )
-        validation = [s for s in samples if s.is_validation()]
-        if validation and part.annotated:
-            boxes = [s.box for s in validation if s.box is not None]
-            label = _label(part, readers[part.reader] == 1)
-            # two folders may be called alike
-            while label in validation_faces:
-                label += "-more"
-            validation_faces[label] = cache_crops(validation, cache, size, boxes)
-    return sources, validation_faces
-
-
-def without_points(cache: CropCache) -> CropCache:
-    """`cache` with its crops and boxes, no point annotated."""
-    return replace(cache, landmarks=np.full_like(cache.landmarks, np.nan))
-
-
-def without(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]:
-    """`samples` less those named in `exclude`, whose suffixes do not count: copies of a set are of other formats.
-
-    Raises: RecipeError for a name that none of them has.
-    """
-    bare = {bare_name(name): name for name in exclude}
-    absent = bare.keys() - {bare_name(sample.name) for sample in samples}
-    if absent:
-        raise RecipeError(
-            f"exclude names {bare[min(absent)]!r}, which no face has; give names such as {samples[0].name!r}"
-        )
-    return [sample for sample in samples if bare_name(sample.name) not in bare]

@@ -1,9 +1,10 @@
-"""Sample: one annotated face of a data set, whatever the set; and the validation rule."""
+"""One annotated face of any data set, the box of every protocol, and the validation rule."""
 
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from ..io.image import read_image
 from ..schemes import convert, scheme
 from .frames import close_video, read_video_frame
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 
-OF_ONE_PHOTO = "__"
-"""In a folder of faces, files whose names are equal up to these lines are of one photo or video."""
+GROUP_SEPARATOR = "__"
+"""Files whose names are equal up to this text show one photo, person or video."""
 SCHEME_OF_COUNT = {
     5: "five",
     19: "aflw19",
@@ -34,62 +35,73 @@ SCHEME_OF_COUNT = {
     262: "ibug68_helen194",
     478: "mediapipe478",
 }
-"""What points that come without a scheme are taken for, by their number."""
+"""The scheme of landmarks that come without one, by their number."""
 BOX_SCHEME = "ibug68"
-"""The box of a face is the tight box of these points, whatever the scheme."""
+"""The box of a face is the tight box of these landmarks, whatever the scheme."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One face: where its picture is and where its points are."""
+    """One face: its image, its landmarks and what else the data set gives."""
 
     image: Path
-    """The file the picture is read from."""
+    """The file of the image, or the video or .mat file that contains it."""
     landmarks: Array
-    """(N, 2), pixels of the image as read (EXIF applied), centre of the first pixel (0, 0); nan where not annotated."""
+    """(N, 2), pixels of the upright image, first center (0, 0); nan if not annotated."""
     scheme: str
     """What the rows of `landmarks` mean."""
     name: str
-    """The path of the picture below the data set's root, with a suffix where one picture has several faces."""
+    """Path of the image below the data set's root, with "#2" for its second face."""
     box: Array | None = None
-    """The box the data set gives, in image pixels; None where it gives none."""
+    """Face box (4,) of the data set, pixels of the image; None if it has none."""
     visible: NDArray[np.bool_] | None = None
-    """(N,), or None where the data set does not say."""
+    """(N,); None if the data set does not annotate it."""
     subset: str = ""
-    """The part of the data set this face belongs to, e.g. "helen/testset"."""
-    attributes: Mapping[str, bool] = field(default_factory=dict)
-    """What the data set says of the face, e.g. {"occluded": True}."""
+    """The part of the data set that the face belongs to, such as "helen/testset"."""
+    attributes: Mapping[str, bool | float] = field(default_factory=dict)
+    """Annotations of the face by name, such as {"occluded": True}."""
     frame: int | None = None
-    """The number of the picture, from 0, where `image` holds many: a video, a .mat file."""
-    photo: str = ""
-    """The name of the photo, the same for all faces of one photo; empty: the file stem."""
-    read_frame: Callable[[Path, int], Picture] = read_video_frame
-    """How picture number `frame` is read from `image`."""
+    """Number of the image, from 0, in a file of many; None for an image file."""
+    group: str = ""
+    """Photo, person or video, equal for all its faces; empty: the stem of the file."""
+    read_frame: Callable[[Path, int], Image] = read_video_frame
+    """Reads image number `frame` from the file `image`."""
 
     def face_box(self) -> Array:
-        """The tight box (4,) of its 68 points, in image pixels, as far as known: the `truth` box of every protocol."""
+        """Return the tight box (4,) of the 68 landmarks: `truth` in every protocol."""
         try:
             return tight_box(self.landmarks, self.scheme)
-        except SchemeError:  # no rule makes any of the 68 of these points
+        except SchemeError:
+            # the scheme shares no landmark with the 68
             return landmark_box(self.landmarks)
 
-    def read(self) -> Picture:
-        """The picture: RGB (H, W, 3).    Raises: ImageError."""
-        return (
-            read_image(self.image)
-            if self.frame is None
-            else self.read_frame(self.image, self.frame)
-        )
+    def read(self) -> Image:
+        """Return the image, RGB (H, W, 3).
+
+        Raises:
+            ImageError: If it cannot be read.
+        """
+        if self.frame is None:
+            return read_image(self.image)
+        return self.read_frame(self.image, self.frame)
 
     def is_validation(self) -> bool:
-        """Whether the face is in the tenth of the training faces on which everything is chosen."""
-        return in_validation((self.photo or self.image.stem).partition(OF_ONE_PHOTO)[0])
+        """Return True for the tenth of the faces on which every choice is made."""
+        return in_validation((self.group or self.image.stem).partition(GROUP_SEPARATOR)[0])
+
+
+def in_validation(group: str) -> bool:
+    """Return True if the SHA-1 of the group's name, as an integer, is 0 modulo 10."""
+    digest = hashlib.sha1(group.encode(), usedforsecurity=False).hexdigest()
+    return int(digest, 16) % 10 == 0
 
 
 def tight_box(landmarks: Array, scheme_name: str) -> Array:
-    """The tight box (4,) of the 68 points of a face of which `landmarks` (N, 2) of `scheme_name` are known.
+    """Return the tight box (4,) of 68 landmarks, completed by a mean face.
 
-    Where some of the 68 are not, they are taken from the mean face, laid over the known points by a similarity.
+    Args:
+        landmarks: (N, 2), nan if unknown.
+        scheme_name: Their scheme.
     """
     known = convert(landmarks, scheme_name, BOX_SCHEME).points
     if np.isfinite(known).all():
@@ -104,7 +116,7 @@ def tight_box(landmarks: Array, scheme_name: str) -> Array:
 
 
 def bare_name(name: str) -> str:
-    """The name of a face without its picture's suffix: copies of a set are of other formats.
+    """Return the name of a face without the suffix of its file.
 
     >>> bare_name("lfpw/testset/image_0001.png"), bare_name("talk.webm#00012")
     ('lfpw/testset/image_0001', 'talk#00012')
@@ -112,66 +124,66 @@ def bare_name(name: str) -> str:
     return re.sub(r"\.\w+(?=#|$)", "", name)
 
 
-def read_pictures(samples: Iterable[Sample]) -> Iterator[tuple[Sample, Picture]]:
-    """Each sample with its picture (H, W, 3), in the order given; faces of one picture and frames of one video that
-    follow each other are decoded once.
+def numbered_name(name: str, faces: Counter[str]) -> str:
+    """Return the name of the next face of the image `name`, counted in `faces`.
 
-    Raises: ImageError at the first picture that cannot be read.
+    >>> faces = Counter()
+    >>> numbered_name("a.jpg", faces), numbered_name("a.jpg", faces)
+    ('a.jpg', 'a.jpg#2')
+    """
+    faces[name] += 1
+    return name if faces[name] == 1 else f"{name}#{faces[name]}"
+
+
+def group_of_numbered(stem: str) -> str:
+    """Return a file stem without the number of the face, `_<n>`, as in HELEN and AFW."""
+    return re.sub(r"_\d+$", "", stem)
+
+
+def iter_images(samples: Iterable[Sample]) -> Iterator[tuple[Sample, Image]]:
+    """Yield each sample with its image; a repeated image is decoded once.
+
+    Raises:
+        ImageError: If an image cannot be read.
     """
     last: tuple[Path, int | None] | None = None
-    picture: Picture | None = None
+    image: Image | None = None
     try:
         for sample in samples:
             key = (sample.image, sample.frame)
-            if picture is None or key != last:
-                picture, last = sample.read(), key
-            yield sample, picture
+            if image is None or key != last:
+                image, last = sample.read(), key
+            yield sample, image
     finally:
         close_video()
 
 
-def scheme_of_count(count: int, where: object) -> str:
-    """The scheme that `count` points without a name are taken for.    Raises: DataError, naming `where`, for others."""
+def scheme_of_count(count: int, source: object) -> str:
+    """Return the scheme of `count` landmarks without a name.
+
+    Raises:
+        DataError: If no scheme has this number; the message names `source`.
+    """
     if count not in SCHEME_OF_COUNT:
         known = ", ".join(f"{n} ({name})" for n, name in SCHEME_OF_COUNT.items())
-        raise DataError(
-            f"{where}: {count} points, of no known scheme; wanted {known}: name the scheme"
-        )
+        found = f"{source}: {count} points, of no known scheme"
+        raise DataError(f"{found}; wanted {known}: name the scheme")
     return SCHEME_OF_COUNT[count]
 
 
-def in_validation(photo: str) -> bool:
-    """Whether the SHA-1 of the photo's name, read as an integer, is 0 modulo 10."""
-    return int(hashlib.sha1(photo.encode(), usedforsecurity=False).hexdigest(), 16) % 10 == 0
-
-
-def photo_of_numbered(stem: str) -> str:
-    """The photo's name of a file stem that ends in the number of a face, `_<n>`, as in HELEN and AFW."""
-    return re.sub(r"_\d+$", "", stem)
-
-
 def data_root(given: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of the data sets: `given`, else $LINEAMENT_DATA, else ../shared/data.
+    """Return the folder of the data sets: `given`, else $LINEAMENT_DATA, else `data`.
 
-    Raises: DataError where that folder is absent.
+    Raises:
+        DataError: If that folder does not exist.
     """
-    root = Path(given or os.environ.get("LINEAMENT_DATA") or "../shared/data")
+    root = Path(given or os.environ.get("LINEAMENT_DATA") or "data")
     if not root.is_dir():
-        raise DataError(
-            f"no data folder at {root}; wanted the data sets' folder: set LINEAMENT_DATA or give --data"
-        )
+        raise DataError(f"no data folder at {root}; set LINEAMENT_DATA or give --data")
     return root
 
 
 def cache_root(given: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of prepared crops: `given`, else lineament in the user's cache; made where it is first written to."""
-    return Path(
-        given or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineament"
-    )
-
-
-def check_count(samples: Sequence[Sample], official: int, what: str) -> str:
-    """An empty text where `samples` are the `official` number of faces, else one plain line that says what is short."""
-    if len(samples) == official:
-        return ""
-    return f"{what}: {len(samples)} of the official {official} faces are here"
+    """Return the folder of cached crops: `given`, else `lineament` in the user's cache."""
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(given) if given else user_cache / "lineament"

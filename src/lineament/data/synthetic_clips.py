@@ -1,12 +1,12 @@
-"""A still with its landmarks -> a clip of known landmarks: smooth motion, expression, blur, occluders and lighting.
+"""A still with its landmarks -> a clip with known landmarks: motion, blur, occluders, lighting.
 
-Made to look like video, for training what sees several frames and for choosing filters. Seeded: the same numbers give
-the same clip.
+Depends on face_motion.py. Equal seeds give equal clips.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,49 +21,49 @@ from ..geometry import (
     box_center,
     compose,
     crop_affine,
-    fit_roll_deg,
     invert_affine,
     landmark_box,
     similarity,
 )
 from ..schemes import scheme
 from .degrade import jpeg, to_bytes
+from .face_motion import Expression, MovingTime, Wave, ibug68_expressions
 
 FACE = 0.42
-"""Side of the landmark box in sides of the picture, before it moves."""
-REACH = 0.35
-"""Width of what an expression moves with a point, in distances between the eyes."""
+"""Side of the landmark box in sides of the image, before it moves."""
 SHUTTER = 0.5
 """Part of the time between two frames for which light is gathered."""
 SUBFRAMES = 4
-"""A blurred frame is the mean of at most so many sharp ones."""
+"""Largest number of sharp images that are averaged for a blurred frame."""
 
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """What happens in a clip. Lengths are in sides of the picture, rates in 1/s."""
+    """Events of a clip. Lengths are in sides of the image, rates in 1/s."""
 
     frames: int = 150
     size: int = 288
-    """Side of the square picture in pixels."""
+    """Side of the square image, pixels."""
     rate: float = 30.0
-    """Frames a second."""
+    """Frames per second."""
     move: float = 0.08
     """Size of the head's motion."""
     turn_deg: float = 14.0
+    """Size of its rotation."""
     zoom: float = 0.14
+    """Size of the change of its log scale."""
     still: float = 0.4
-    """Part of the time in which the head keeps still."""
+    """Fraction of the time in which the head does not move."""
     expression: float = 1.0
     """Size of the motion of jaw, lids, brows and mouth corners; 0 for none."""
     noise: float = 3.0
-    """Deviation of the sensor's noise, in grey levels."""
+    """Standard deviation of the sensor's noise, gray levels."""
     quality: int = 60
-    """Of the JPEG that every frame goes through; 0 for none."""
+    """JPEG quality of each frame; 0 for no JPEG."""
     light: float = 0.25
     """Size of the changes of brightness."""
     occluders: int = 1
-    """Things that pass in front of the face."""
+    """Number of objects that pass in front of the face."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +73,9 @@ class ClipFrame:
     image: NDArray[np.uint8]
     """RGB (H, W, 3)."""
     landmarks: Array
-    """(N, 2), pixels of the frame: where the points are, seen or not."""
-    hidden: NDArray[np.bool_]
-    """(N,): points behind an occluder."""
+    """(N, 2), pixels of the frame, occluded ones too."""
+    occluded: NDArray[np.bool_]
+    """(N,): landmarks covered by an occluder."""
     timestamp: float
     """Seconds."""
 
@@ -83,70 +83,45 @@ class ClipFrame:
 def make_clip(
     image: NDArray[np.uint8],
     landmarks: Array,
-    name: str,
+    scheme_name: str,
     seed: int,
     settings: ClipSettings | None = None,
 ) -> Iterator[ClipFrame]:
-    """The frames of a clip made of one still.
+    """Return the frames of a clip made from one still.
 
-    image: RGB (H, W, 3).    landmarks: (N, 2), pixels of it, of the scheme called `name`; expressions need ibug68.
-    Raises: ShapeError where a landmark is not finite or the points are not those of the scheme.
+    Args:
+        image: RGB (H, W, 3).
+        landmarks: (N, 2), pixels of the image, all known.
+        scheme_name: Their scheme; only ibug68 has expressions.
+        seed: Decides everything that is random.
+        settings: What happens; None for the defaults.
+
+    Raises:
+        ShapeError: If a landmark is not finite or the number is not the scheme's.
+        InputError: If the settings ask for no frame, or a tiny one.
     """
     chosen = settings or ClipSettings()
     points = as_points(landmarks)
-    if len(points) != len(scheme(name)) or not np.isfinite(points).all():
+    count = len(scheme(scheme_name))
+    if len(points) != count or not np.isfinite(points).all():
         raise ShapeError(
-            f"{len(points)} landmarks, some perhaps not finite; wanted all {len(scheme(name))} of {name}"
+            f"{len(points)} landmarks, some perhaps not finite; wanted all {count} of {scheme_name}"
         )
     if chosen.frames < 1 or chosen.size < 32:
         raise InputError(
             f"{chosen.frames} frames of {chosen.size} px; wanted at least 1 frame of 32 px"
         )
-    return _Scene(image, points, name, seed, chosen).frames()
-
-
-class _Wave:
-    """A smooth random function of time with values of about -1 to 1: three slow sines."""
-
-    def __init__(self, rng: np.random.Generator, fastest: float = 1.0) -> None:
-        self.rates = rng.uniform(0.08, fastest, 3) * 2 * math.pi
-        self.phases = rng.uniform(0, 2 * math.pi, 3)
-        self.sizes = rng.dirichlet(np.ones(3))
-
-    def __call__(self, time: float) -> float:
-        return float((self.sizes * np.sin(self.rates * time + self.phases)).sum())
-
-
-class _Gate:
-    """1 while something moves, 0 while it keeps still, with smooth changes; its integral is the time that is moved."""
-
-    def __init__(self, rng: np.random.Generator, seconds: float, still: float) -> None:
-        step = 0.01
-        count = int(seconds / step) + 200
-        # stretches of 0.7 to 2 seconds
-        gate, at, moves = np.zeros(count), 0, bool(rng.integers(2))
-        while at < count:
-            share = (1 - still) if moves else still
-            length = max(int(rng.uniform(0.7, 2.0) * 2 * share / step), 1)
-            gate[at : at + length] = moves
-            at, moves = at + length, not moves
-        kernel = np.hanning(41)
-        self.moved = np.cumsum(np.convolve(gate, kernel / kernel.sum(), "same")) * step
-        self.step = step
-
-    def __call__(self, time: float) -> float:
-        """Seconds moved until `time`; a path followed at this time stands still where the gate is 0."""
-        return float(np.interp(time / self.step, np.arange(len(self.moved)), self.moved))
+    return _Scene(image, points, scheme_name, seed, chosen).frames()
 
 
 class _Scene:
-    """A face that moves before a camera."""
+    """A face that moves in front of a camera."""
 
     def __init__(
         self,
         image: NDArray[np.uint8],
         landmarks: Array,
-        name: str,
+        scheme_name: str,
         seed: int,
         settings: ClipSettings,
     ) -> None:
@@ -155,92 +130,82 @@ class _Scene:
         self.noise_rng = np.random.default_rng([seed, 2])
         size = settings.size
         to_still = crop_affine(landmark_box(landmarks), size, 1 / FACE)
-        self.still = _filled(image, to_still, size)
-        self.points = apply_affine(to_still, landmarks)
-        self.middle = box_center(landmark_box(self.points))
-        self.gate = _Gate(rng, settings.frames / settings.rate + 1, settings.still)
-        self.path = [_Wave(rng) for _ in range(4)]
-        self.light = [_Wave(rng, 0.5) for _ in range(2)]
+        self.still = _warp_mirrored(image, to_still, size)
+        self.landmarks = apply_affine(to_still, landmarks)
+        self.center = box_center(landmark_box(self.landmarks))
+        self.moving_time = MovingTime(rng, settings.frames / settings.rate + 1, settings.still)
+        self.path = [Wave(rng) for _ in range(4)]
+        self.light = [Wave(rng, 0.5) for _ in range(2)]
         self.flicker = rng.uniform(0, 0.01)
-        self.lean = rng.uniform(0, 2 * math.pi)
-        self.faces = (
-            _expressions(self.points, size, rng) if name == "ibug68" and settings.expression else []
-        )
-        self.occluders = [_Occluder(rng, self, settings) for _ in range(settings.occluders)]
+        self.light_angle = rng.uniform(0, 2 * math.pi)
+        self.expressions: list[Expression] = []
+        if scheme_name == "ibug68" and settings.expression:
+            self.expressions = ibug68_expressions(self.landmarks, size, rng)
+        self.occluders = [_Occluder(rng, self.center, settings) for _ in range(settings.occluders)]
         rows, columns = np.mgrid[:size, :size].astype(np.float32)
         self.grid = np.stack([columns, rows], -1)
 
     def frames(self) -> Iterator[ClipFrame]:
         for number in range(self.settings.frames):
             time = number / self.settings.rate
-            affine, moves = self._state(time)
-            landmarks = apply_affine(affine, self._deformed(moves))
-            picture = self._exposed(time, landmarks)
-            hidden = np.zeros(len(landmarks), bool)
+            landmarks = self._landmarks_at(time)
+            image = self._expose(time, landmarks)
+            occluded = np.zeros(len(landmarks), bool)
             for occluder in self.occluders:
-                hidden |= occluder.paint(picture, time, landmarks)
-            yield ClipFrame(self._sensed(picture), landmarks, hidden, time)
+                occluded |= occluder.paint(image, time, landmarks)
+            yield ClipFrame(self._sensed(image), landmarks, occluded, time)
 
-    def _state(self, time: float) -> tuple[Array, list[float]]:
-        """The similarity (2, 3) from the still to the frame, and how strong each expression is."""
-        moved, s = self.gate(time), self.settings
+    def _still_to_frame(self, time: float) -> Array:
+        """Return the similarity (2, 3) from the still to the frame."""
+        moved, s = self.moving_time(time), self.settings
         x, y, turn, zoom = (wave(moved) for wave in self.path)
-        shift = self.middle + np.array([x, y]) * s.move * s.size
-        affine = similarity(math.exp(zoom * s.zoom), turn * s.turn_deg, self.middle, shift)
-        return affine, [s.expression * face.strength(time) for face in self.faces]
+        center = self.center + np.array([x, y]) * s.move * s.size
+        return similarity(math.exp(zoom * s.zoom), turn * s.turn_deg, self.center, center)
 
-    def _deformed(self, moves: list[float]) -> Array:
-        """The landmarks (N, 2) of the still with its expressions."""
-        ends = self.points.copy()
-        for _ in range(
-            12
-        ):  # the field is given where pixels end up, so where a point ends up solves an equation
-            step = sum(
-                (m * face.field_at(ends) for m, face in zip(moves, self.faces, strict=True)),
-                np.zeros(2),
-            )
-            ends = self.points + step
-        return ends
+    def _strengths(self, time: float) -> list[float]:
+        """Return the strength of each expression."""
+        return [self.settings.expression * each.strength(time) for each in self.expressions]
 
-    def _exposed(self, time: float, landmarks: Array) -> NDArray[np.float32]:
-        """The picture of one exposure, blurred by the motion in it, under the light of that time."""
+    def _landmarks_at(self, time: float) -> Array:
+        """Return the landmarks (N, 2), pixels of the frame."""
+        strengths = self._strengths(time)
+        landmarks = self.landmarks.copy()
+        # the field is given at the ends of the displacements, so the ends are a fixed point
+        for _ in range(12):
+            shift = np.zeros(2)
+            for strength, expression in zip(strengths, self.expressions, strict=True):
+                shift = shift + strength * expression.field_at(landmarks)
+            landmarks = self.landmarks + shift
+        return apply_affine(self._still_to_frame(time), landmarks)
+
+    def _expose(self, time: float, landmarks: Array) -> NDArray[np.float32]:
+        """Return the image of one exposure, blurred by the motion during it."""
         s = self.settings
-        later = time + SHUTTER / s.rate
-        end = self._state(later)
-        blur = float(np.abs(apply_affine(end[0], self._deformed(end[1])) - landmarks).max())
+        blur = float(np.abs(self._landmarks_at(time + SHUTTER / s.rate) - landmarks).max())
         parts = min(max(math.ceil(blur), 1), SUBFRAMES)
-        picture = np.zeros((s.size, s.size, 3), np.float32)
+        image = np.zeros((s.size, s.size, 3), np.float32)
         for part in range(parts):
-            # the exposure is centered on the time for which the landmarks are given
+            # the exposure is centered on the time of the landmarks
             offset = (part - (parts - 1) / 2) / parts * SHUTTER / s.rate
-            picture += self._sharp(*self._state(time + offset)) / parts
-        gain = (
-            1 + s.light * self.light[0](time) + self.flicker * math.sin(2 * math.pi * 12.3 * time)
-        )
-        side = (
-            self.grid @ np.array([math.cos(self.lean), math.sin(self.lean)], np.float32) / s.size
-            - 0.5
-        )
-        return np.asarray(
-            picture * (gain + s.light * self.light[1](time) * side)[..., None], dtype=np.float32
-        )
+            image += self._render(time + offset) / parts
+        flicker = self.flicker * math.sin(2 * math.pi * 12.3 * time)
+        gain = 1 + s.light * self.light[0](time) + flicker
+        direction = np.array([math.cos(self.light_angle), math.sin(self.light_angle)], np.float32)
+        side = self.grid @ direction / s.size - 0.5
+        light = gain + s.light * self.light[1](time) * side
+        return np.asarray(image * light[..., None], dtype=np.float32)
 
-    def _sharp(self, affine: Array, moves: list[float]) -> NDArray[np.float32]:
-        back = invert_affine(affine)
-        source = (
-            self.grid @ back[:, :2].T.astype(np.float32) + back[:, 2].astype(np.float32)
-        ).astype(np.float32)
-        if any(moves):
+    def _render(self, time: float) -> NDArray[np.float32]:
+        """Return the sharp image (S, S, 3) at one moment."""
+        back = invert_affine(self._still_to_frame(time)).astype(np.float32)
+        source = (self.grid @ back[:, :2].T + back[:, 2]).astype(np.float32)
+        strengths = self._strengths(time)
+        if any(strengths):
             field = np.zeros((*self.grid.shape[:2], 2), np.float32)
-            for strength, face in zip(moves, self.faces, strict=True):
-                field += np.float32(strength) * face.field
-            source = source - cv2.remap(
-                field, *_both(source), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-            )
-        shown = cv2.remap(
-            self.still, *_both(source), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-        )
-        return np.asarray(shown, dtype=np.float32)
+            for strength, expression in zip(strengths, self.expressions, strict=True):
+                field += np.float32(strength) * expression.field
+            source = source - _remap(field, source, cv2.BORDER_CONSTANT)
+        return _remap(self.still, source, cv2.BORDER_REFLECT_101)
 
     def _sensed(self, picture: NDArray[np.float32]) -> NDArray[np.uint8]:
         s = self.settings
@@ -254,13 +219,15 @@ class _Scene:
         return np.ascontiguousarray(jpeg(levels[..., ::-1], s.quality)[..., ::-1])
 
 
-def _both(places: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """x and y (H, W) of `places` (H, W, 2)."""
-    return np.ascontiguousarray(places[..., 0]), np.ascontiguousarray(places[..., 1])
+def _remap(image: NDArray[Any], source: NDArray[np.float32], border: int) -> NDArray[np.float32]:
+    """Return `image` sampled at `source` (H, W, 2), x and y."""
+    x, y = np.ascontiguousarray(source[..., 0]), np.ascontiguousarray(source[..., 1])
+    sampled = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(sampled, dtype=np.float32)
 
 
-def _filled(image: NDArray[np.uint8], affine: Array, size: int) -> NDArray[np.uint8]:
-    """The crop that `affine` shows, what lies beyond the image mirrored at its border, not black."""
+def _warp_mirrored(image: NDArray[np.uint8], affine: Array, size: int) -> NDArray[np.uint8]:
+    """Return the crop of `image`, which beyond the border is mirrored, not black."""
     crop = warp(image, affine, size)
     corners = apply_affine(affine, np.array([[0, 0], [image.shape[1] - 1, image.shape[0] - 1]]))
     x0, y0 = np.clip(np.ceil(corners[0]), 0, size - 2).astype(int)
@@ -268,137 +235,51 @@ def _filled(image: NDArray[np.uint8], affine: Array, size: int) -> NDArray[np.ui
     if (x0, y0, x1, y1) == (0, 0, size, size):
         return crop
     edges = (y0, size - y1, x0, size - x1)
-    return np.asarray(
-        cv2.copyMakeBorder(crop[y0:y1, x0:x1], *edges, cv2.BORDER_REFLECT), dtype=np.uint8
-    )
-
-
-class _Expression:
-    """A smooth field of displacements of the still, and how strong it is at a time."""
-
-    def __init__(
-        self, points: Array, shifts: Array, reach: float, size: int, strength: "_Pulses | _Talk"
-    ) -> None:
-        self.strength = strength
-        self.reach = reach
-        # far points that stay where they are keep the field inside the face
-        ring = size * np.array(
-            [[x, y] for x in (0, 0.5, 1) for y in (0, 0.5, 1) if (x, y) != (0.5, 0.5)]
-        )
-        self.centers = np.concatenate([points, ring])
-        wanted = np.concatenate([shifts, np.zeros_like(ring)])
-        weights = self._near(self.centers)
-        self.weights = np.linalg.solve(weights + 0.05 * np.eye(len(weights)), wanted)
-        coarse = np.stack(np.meshgrid(np.arange(0, size, 4.0), np.arange(0, size, 4.0)), -1)
-        field = self.field_at(coarse.reshape(-1, 2)).reshape(coarse.shape).astype(np.float32)
-        rows, columns = np.mgrid[:size, :size].astype(np.float32) / 4
-        self.field = cv2.remap(
-            field, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-
-    def _near(self, points: Array) -> Array:
-        away = ((points[:, None] - self.centers) ** 2).sum(-1)
-        return np.asarray(np.exp(-away / self.reach**2))
-
-    def field_at(self, points: Array) -> Array:
-        """The displacements (M, 2) at `points` (M, 2)."""
-        return self._near(points) @ self.weights
-
-
-class _Talk:
-    """How far a mouth is open while it talks in phrases."""
-
-    def __init__(self, rng: np.random.Generator, fastest: float) -> None:
-        self.wave, self.phrase = _Wave(rng, fastest), _Wave(rng, 0.3)
-
-    def __call__(self, time: float) -> float:
-        loud = min(max(self.phrase(time) * 4, 0.0), 1.0)
-        return loud * (self.wave(time) + 0.7) / 1.7
-
-
-class _Pulses:
-    """Blinks: 0 but for short smooth pulses."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.times = np.cumsum(rng.uniform(0.8, 5.0, 400))
-
-    def __call__(self, time: float) -> float:
-        nearest = float(np.abs(self.times - time).min())
-        return 0.5 + 0.5 * math.cos(math.pi * nearest / 0.12) if nearest < 0.12 else 0.0
-
-
-def _expressions(points: Array, size: int, rng: np.random.Generator) -> list[_Expression]:
-    """Jaw, lids, brows and smile of an ibug68 face whose `points` (68, 2) lie in a still of `size` pixels."""
-    eyes = float(np.linalg.norm(points[45] - points[36]))
-    mean = scheme("ibug68").mean_shape
-    roll = math.radians(fit_roll_deg(mean, points))
-    right, down = (
-        np.array([math.cos(roll), math.sin(roll)]),
-        np.array([-math.sin(roll), math.cos(roll)]),
-    )
-
-    def moved(shifts: dict[int, Array]) -> Array:
-        field = np.zeros((68, 2))
-        for index, shift in shifts.items():
-            field[index] = shift
-        return field
-
-    jaw = dict.fromkeys((56, 57, 58, 65, 66, 67), down * eyes * 0.3) | dict.fromkeys(
-        (55, 59), down * eyes * 0.22
-    )
-    jaw |= dict.fromkeys(range(6, 11), down * eyes * 0.26) | dict.fromkeys(
-        (4, 5, 11, 12), down * eyes * 0.12
-    )
-    lids = {
-        upper: 0.85 * (points[lower] - points[upper])
-        for upper, lower in ((37, 41), (38, 40), (43, 47), (44, 46))
-    }
-    brows = dict.fromkeys(range(17, 27), -down * eyes * 0.1)
-    smile = {
-        48: -right * eyes * 0.10 - down * eyes * 0.06,
-        54: right * eyes * 0.10 - down * eyes * 0.06,
-    }
-    reach = REACH * eyes
-    return [
-        _Expression(points, moved(jaw), reach, size, _Talk(rng, 3.0)),
-        _Expression(points, moved(lids), reach / 3, size, _Pulses(rng)),
-        _Expression(points, moved(brows), reach, size, _Talk(rng, 0.8)),
-        _Expression(points, moved(smile), reach, size, _Talk(rng, 0.8)),
-    ]
+    mirrored = cv2.copyMakeBorder(crop[y0:y1, x0:x1], *edges, cv2.BORDER_REFLECT)
+    return np.asarray(mirrored, dtype=np.uint8)
 
 
 class _Occluder:
-    """A colored ellipse that crosses the picture once."""
+    """A colored ellipse that crosses the image once."""
 
-    def __init__(self, rng: np.random.Generator, scene: _Scene, settings: ClipSettings) -> None:
+    def __init__(
+        self, rng: np.random.Generator, face_center: Array, settings: ClipSettings
+    ) -> None:
         seconds, size = settings.frames / settings.rate, settings.size
         self.start = rng.uniform(0.1, 0.7) * seconds
-        self.lasts = rng.uniform(0.6, 1.8)
+        self.duration = rng.uniform(0.6, 1.8)
         heading = rng.uniform(0, 2 * math.pi)
         way = np.array([math.cos(heading), math.sin(heading)]) * size * 0.8
-        target = scene.middle + rng.normal(0, 0.07, 2) * size
-        self.from_, self.to = target - way, target + way
+        target = face_center + rng.normal(0, 0.07, 2) * size
+        self.first, self.last = target - way, target + way
         self.axes = rng.uniform(0.07, 0.17, 2) * size
         self.angle_deg = float(rng.uniform(0, 180))
         self.color = rng.uniform(10, 245, 3)
 
-    def paint(
-        self, picture: NDArray[np.float32], time: float, landmarks: Array
-    ) -> NDArray[np.bool_]:
-        """Paints itself; gives which of the landmarks (N, 2) lie behind."""
-        part = (time - self.start) / self.lasts
+    def paint(self, image: NDArray[np.float32], time: float, landmarks: Array) -> NDArray[np.bool_]:
+        """Paint the occluder into `image`; return which of the landmarks (N, 2) it covers."""
+        part = (time - self.start) / self.duration
         if not 0 < part < 1:
             return np.zeros(len(landmarks), bool)
-        # quick at both ends, slow before the face
-        center = self.from_ + (self.to - self.from_) * (0.5 + 4 * (part - 0.5) ** 3)
-        place = (
-            tuple(round(float(v) * 16) for v in center),
-            tuple(round(float(v) * 16) for v in self.axes),
+        # quick at both ends, slow in front of the face
+        center = self.first + (self.last - self.first) * (0.5 + 4 * (part - 0.5) ** 3)
+        # OpenCV takes 1/16 px as integers
+        x, y, width, height = (round(float(v) * 16) for v in (*center, *self.axes))
+        color = tuple(self.color.tolist())
+        cv2.ellipse(
+            image,
+            (x, y),
+            (width, height),
+            self.angle_deg,
+            0,
+            360,
+            color,
+            cv2.FILLED,
+            cv2.LINE_AA,
+            4,
         )
-        color = tuple(float(v) for v in self.color)
-        cv2.ellipse(picture, *place, self.angle_deg, 0, 360, color, cv2.FILLED, cv2.LINE_AA, 4)
-        turn = compose(
+        to_circle = compose(
             [[1 / self.axes[0], 0, 0], [0, 1 / self.axes[1], 0]],
             similarity(1.0, -self.angle_deg, center, (0, 0)),
         )
-        return np.asarray((apply_affine(turn, landmarks) ** 2).sum(1) < 1)
+        return np.asarray((apply_affine(to_circle, landmarks) ** 2).sum(1) < 1)

@@ -5,7 +5,6 @@ Depends on torch, onnx and ONNX Runtime.
 
 import math
 import tempfile
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from ..models.face_detector import FaceDetectorNet
 from ..models.profile import multiply_adds, parameters
 from ..training.detector.task import load_detector
 from .card import file_entries, write_model
+from .graph import trace
 from .quantize import quantize_file
 
 MAX_DIFFERENCE = 0.02
@@ -37,6 +37,7 @@ SUPPORT = 3
 ALLOWED_FALSE_POSITIVES = 1
 """In the validation photos without a face, at the threshold of the card."""
 CALIBRATION_IMAGES, CALIBRATION_SIDE = 64, 512
+OPSET = 18
 ENTRIES = {
     "kind": "face detector: scores, tight landmark boxes (brows to chin) and roll, strides 8-64",
     "input": "image: uint8 RGB (1, H, W, 3), H and W multiples of 32",
@@ -146,7 +147,7 @@ def write_detector(
     except ImportError as error:
         raise missing_extra("onnx and onnxscript", "train") from error
     model = Graph(net).eval()
-    onnx.save(without_notes(_write_graph(Graph(net, rows=bool(images)).eval())), str(path))
+    onnx.save(without_notes(_trace_any_size(Graph(net, rows=bool(images)))), str(path))
     difference = max_difference(model, path)
     if not difference <= MAX_DIFFERENCE:
         raise ExportError(
@@ -162,26 +163,15 @@ def write_detector(
     return gate
 
 
-def _write_graph(model: Graph) -> Any:
+def _trace_any_size(model: Graph) -> Any:
     """The ONNX model of `model`, for images of any size."""
-    example = torch.zeros(1, 256, 320, 3, dtype=torch.uint8)
     rows = torch.export.Dim("rows", min=1, max=512)
     columns = torch.export.Dim("columns", min=1, max=512)
-    with warnings.catch_warnings():
-        # torch's exporter calls its own deprecated functions
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            model,
-            (example,),
-            input_names=["image"],
-            output_names=["scores", "boxes", "directions"],
-            dynamic_shapes={"image": {1: 32 * rows, 2: 32 * columns}},
-            opset_version=18,
-            dynamo=True,
-            verbose=False,
-        )
-        assert program is not None
-        program.optimize()
+    shapes = {"image": {1: 32 * rows, 2: 32 * columns}}
+    image = torch.zeros(1, 256, 320, 3, dtype=torch.uint8)
+    outputs = ["scores", "boxes", "directions"]
+    program = trace(model, {"image": image}, outputs, shapes, OPSET)
+    program.optimize()
     return program.model_proto
 
 

@@ -52,6 +52,25 @@ def write_onnx(graph: LandmarkGraph, path: Path) -> None:
     if form.memory_shape is not None:
         inputs["memory"] = torch.zeros(2, *form.memory_shape)
         outputs.append("memory_after")
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    program = trace(graph, inputs, outputs, ({0: batch},) * len(inputs), OPSET)
+    program.save(str(path), external_data=False)
+
+
+def trace(
+    graph: nn.Module,
+    inputs: dict[str, Tensor],
+    outputs: list[str],
+    dynamic_shapes: Any,
+    opset: int,
+) -> Any:
+    """Return torch's ONNX program of `graph`.
+
+    Args:
+        inputs: Examples by name.
+        outputs: Names.
+        dynamic_shapes: Free axes of the inputs, as torch.onnx.export takes them.
+    """
     # torch reports at length that torchvision is absent, which nothing here needs
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -62,15 +81,15 @@ def write_onnx(graph: LandmarkGraph, path: Path) -> None:
             graph.eval(),
             tuple(inputs.values()),
             dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},) * len(inputs),
+            dynamic_shapes=dynamic_shapes,
             input_names=list(inputs),
             output_names=outputs,
-            opset_version=OPSET,
+            opset_version=opset,
             verbose=False,
         )
     logger.setLevel(level)
     assert program is not None
-    program.save(str(path), external_data=False)
+    return program
 
 
 def set_metadata(path: Path, metadata: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from .formats import (
     write_parquet,
 )
 from .image import find_images, read_image
+from .unique_names import unique_name
 
 FORMATS = ("json", "csv", "parquet", "pts", "coco")
 SETTINGS = "lineament.json"
@@ -100,20 +101,19 @@ def _root(path: Path) -> Path | None:
 
 
 def _named(found: Mapping[Path, Path]) -> list[Job]:
-    """Jobs whose names differ: one taken already keeps its suffix, and is numbered where that is taken too.
+    """Return jobs of unique names: a name that is taken keeps its suffix, or gets a number.
 
-    Nor is one the name of a face of another: those of IMG are IMG_1, IMG_2.
+    No name is that of a face of another image either: the faces of IMG are IMG_1, IMG_2.
     """
     taken: set[str] = {SETTINGS.removesuffix(".json"), "faces", "faces.coco"}
     of_faces: set[str] = set()
+
+    def is_free(name: str) -> bool:
+        return not {name, _whose(name)} & taken and name not in of_faces
+
     jobs = []
     for image, below in found.items():
-        candidates = [below.with_suffix("").as_posix(), below.as_posix()]
-        number = 2
-        while (name := candidates.pop(0)) in taken | of_faces or _whose(name) in taken:
-            if not candidates:
-                candidates.append(f"{below.as_posix()}-{number}")
-                number += 1
+        name = unique_name((below.with_suffix("").as_posix(), below.as_posix()), is_free)
         taken.add(name)
         of_faces.add(_whose(name))
         jobs.append(Job(image, name))

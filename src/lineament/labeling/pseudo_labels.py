@@ -1,7 +1,7 @@
-"""Unlabelled pictures and videos -> a folder of face crops with .pts files, labelled by a model: self-training.
+"""Unlabeled images and videos -> face crops with .pts files, labeled by a model: self-training.
 
-Stands on Predictor. Points the model is unsure of, or of which it changes its mind when the crop moves, are left nan:
-they carry no weight in training.
+Depends on the predictor. Landmarks that the model is unsure of, or that move when the crop
+moves, are nan and carry no weight in training.
 """
 
 import os
@@ -15,86 +15,91 @@ from numpy.typing import NDArray
 from ..analysis.draw import save_image
 from ..atomic import atomic_path
 from ..crop import warp
-from ..data.crop_cache import CONTEXT
+from ..data.box_noise import move_box
+from ..data.crop_cache import CACHE_PADDING
 from ..data.frames import VideoFrames
-from ..data.sample import OF_ONE_PHOTO
+from ..data.sample import GROUP_SEPARATOR
 from ..errors import ImageError
-from ..geometry import Array, apply_affine, box_center, box_side, crop_affine, landmark_box
+from ..geometry import Array, apply_affine, box_side, crop_affine, landmark_box
 from ..inference.predictor import Predictor
 from ..io.formats import format_pts
 from ..io.image import find_images, read_image
+from ..io.unique_names import unique_name
 from ..io.video import VIDEO_SUFFIXES
 
-LOOKS = (
+BOX_MOVES = (
     (0.0, 0.0, 1.0),
     (0.04, 0.03, 1.05),
     (-0.04, 0.03, 0.96),
     (0.03, -0.04, 1.0),
     (-0.03, -0.03, 1.03),
 )
-"""How the crop is moved for each look at a face: along x and y in box sides, and in scale."""
+"""How the box is moved for each prediction of a face: x and y in box sides, and scale."""
+MAX_CROP = 320
+"""Largest side of a labeled crop, pixels."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Which faces and points are sure enough to learn from; lengths as fractions of the landmark box's side."""
+class LabelThresholds:
+    """Thresholds of faces and landmarks to train on; lengths are in landmark box sides."""
 
-    smallest_px: float = 40.0
-    """Faces with a smaller box side are left out."""
-    least_score: float = 0.55
+    min_box_px: float = 40.0
+    """Faces with a smaller box side, in pixels, are left out."""
+    min_score: float = 0.55
     """Faces with a lower mean score are left out."""
-    sigma: float = 0.03
-    """Points of a larger uncertainty are nan."""
-    spread: float = 0.012
-    """Points whose looks differ by a larger standard deviation are nan."""
-    least_points: float = 0.6
-    """Faces with a smaller fraction of points left are left out."""
+    max_sigma: float = 0.03
+    """Landmarks of a larger uncertainty are nan."""
+    max_spread: float = 0.012
+    """Landmarks whose predictions have a larger standard deviation are nan."""
+    min_known: float = 0.6
+    """Faces with a smaller fraction of known landmarks are left out."""
 
 
 def label_faces(
-    predictor: Predictor, picture: NDArray[np.uint8], limits: Limits
+    predictor: Predictor, image: NDArray[np.uint8], thresholds: LabelThresholds
 ) -> list[tuple[NDArray[np.uint8], Array]]:
-    """The faces of one `picture` (H, W, 3) that are sure enough: crops (S, S, 3) and points (N, 2) in pixels of them.
+    """Label the faces of one image that the model is sure of.
 
-    Each face is looked at several times, the crop moved a little; the points are the means, nan where not sure.
-    A crop is 2.2 box sides wide, at the resolution of the picture, at most 320 pixels.    Raises: nothing of its own.
+    Each face is predicted several times, with its box moved a little. The labels are the means.
+
+    Args:
+        predictor: The labeling model.
+        image: RGB (H, W, 3).
+        thresholds: What is sure enough.
+
+    Returns:
+        Crops (S, S, 3) of 2.2 box sides, of at most 320 pixels, and their landmarks (N, 2), pixels
+        of the crop, nan where not sure.
     """
-    made = []
-    found = [
-        face
-        for face in predictor(picture)
-        if box_side(landmark_box(face.landmarks)) >= limits.smallest_px
-    ]
-    for face in found:
+    labeled = []
+    for face in predictor(image):
         box = landmark_box(face.landmarks)
-        looks = predictor(picture, [moved(box, *look) for look in LOOKS])
-        landmarks = np.stack([look.landmarks for look in looks])
-        mean, side = landmarks.mean(0), box_side(box)
-        spread = np.sqrt(landmarks.var(0).sum(-1)) / side
-        sigma = np.mean([look.sigma_px for look in looks], axis=0) / side
-        unsure = (spread > limits.spread) | (sigma > limits.sigma)
-        score = float(np.mean([look.scores.mean() for look in looks]))
-        if score < limits.least_score or 1 - unsure.mean() < limits.least_points:
+        side = box_side(box)
+        if side < thresholds.min_box_px:
             continue
-        size = min(320, int(np.ceil(CONTEXT * side)))
-        affine = crop_affine(landmark_box(mean), size, CONTEXT)
-        points = apply_affine(affine, mean)
-        points[unsure] = np.nan
-        made.append((warp(picture, affine, size), points))
-    return made
+        predictions = predictor(image, [move_box(box, *move) for move in BOX_MOVES])
+        landmarks = np.stack([prediction.landmarks for prediction in predictions])
+        mean, spread = landmarks.mean(0), np.sqrt(landmarks.var(0).sum(-1)) / side
+        sigma = np.mean([prediction.sigma_px for prediction in predictions], axis=0) / side
+        unsure = (spread > thresholds.max_spread) | (sigma > thresholds.max_sigma)
+        score = float(np.mean([prediction.scores.mean() for prediction in predictions]))
+        if score < thresholds.min_score or 1 - unsure.mean() < thresholds.min_known:
+            continue
+        size = min(MAX_CROP, int(np.ceil(CACHE_PADDING * side)))
+        affine = crop_affine(landmark_box(mean), size, CACHE_PADDING)
+        landmarks_crop = apply_affine(affine, mean)
+        landmarks_crop[unsure] = np.nan
+        labeled.append((warp(image, affine, size), landmarks_crop))
+    return labeled
 
 
-def moved(box: Array, x: float, y: float, scale: float) -> Array:
-    """`box` (4,) moved by `x` and `y` in sides of it and scaled about its centre."""
-    center = box_center(box) + np.array([x, y]) * box_side(box)
-    half = (box[2:] - box[:2]) / 2 * scale
-    return np.concatenate([center - half, center + half])
+def iter_frames(path: Path, every: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield the image of an image file, or every N-th frame of a video.
 
+    Each comes with the number of the frame as text that ends in "_", empty for an image.
 
-def frames_of(path: Path, every: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """The pictures of a picture or video file, of a video each `every`-th frame, with the number of each in words.
-
-    Raises: ImageError where the file is neither.
+    Raises:
+        ImageError: If the file is neither.
     """
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         yield "", read_image(path)
@@ -103,71 +108,82 @@ def frames_of(path: Path, every: int) -> Iterator[tuple[str, NDArray[np.uint8]]]
         number = 0
         while True:
             try:
-                picture = video.read(number)
+                image = video.read(number)
             except ImageError:
                 if number == 0:
                     raise
                 return
-            yield f"{number:06d}_", picture
+            yield f"{number:06d}_", image
             number += every
 
 
-def label_into(
-    predictor: Predictor, path: Path, stem: Path, limits: Limits, every: int = 10
+def write_labels(
+    predictor: Predictor, path: Path, stem: Path, thresholds: LabelThresholds, every: int = 10
 ) -> int:
-    """Labels the faces of one file: a JPEG and a .pts file each, called `stem`__<frame>_<face>; gives how many.
+    """Label the faces of one file: a JPEG and a .pts file each, `stem`__<frame>_<face>.
 
-    `read_folder` takes what comes before the two lines for the photo's name, so that the validation tenth holds all
-    faces of a photo or video or none. The .pts file is written last: a crop without one is no face to a reader.
-    Raises: ImageError.
+    `read_folder` groups faces by the name before the "__". The .pts file is written last, because
+    readers ignore a crop without one.
+
+    Args:
+        predictor: The labeling model.
+        path: An image or video file.
+        stem: Where to write, without suffix.
+        thresholds: What is sure enough.
+        every: Label every N-th frame of a video.
+
+    Returns:
+        The number of faces written.
+
+    Raises:
+        ImageError: If the file cannot be read.
     """
     count = 0
-    for frame, picture in frames_of(path, every):
-        for number, (crop, points) in enumerate(label_faces(predictor, picture, limits)):
-            name = f"{stem.name}{OF_ONE_PHOTO}{frame}{number}"
+    for frame, image in iter_frames(path, every):
+        for number, (crop, landmarks) in enumerate(label_faces(predictor, image, thresholds)):
+            name = f"{stem.name}{GROUP_SEPARATOR}{frame}{number}"
             stem.parent.mkdir(parents=True, exist_ok=True)
             save_image(stem.with_name(f"{name}.jpg"), crop)
-            with atomic_path(stem.with_name(f"{name}.pts")) as beside:
-                beside.write_text(format_pts(points), encoding="utf-8")
+            with atomic_path(stem.with_name(f"{name}.pts")) as temporary:
+                temporary.write_text(format_pts(landmarks), encoding="utf-8")
             count += 1
     return count
 
 
 def find_media(paths: Sequence[str | os.PathLike[str]]) -> dict[Path, Path]:
-    """The picture and video files that `paths` (files, folders) name, in order, each with a place for its labels.
+    """Find image and video files, each with a unique place for its labels.
 
-    The place is the path below the folder given, without suffix; with it where that is taken.
-    Raises: ImageError for a path that names none.
+    Args:
+        paths: Files and folders.
+
+    Returns:
+        By file: its path below the given folder, without suffix unless that is taken.
+
+    Raises:
+        ImageError: If a path names neither an image nor a video.
     """
     found: dict[Path, Path] = {}
-    for given in paths:
-        path = Path(given)
+    for path in map(Path, paths):
         if path.is_file():
             found.setdefault(path, Path(path.name))
             continue
-        videos = (
-            [p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES]
-            if path.is_dir()
-            else []
-        )
-        try:
-            images = find_images(path)
-        except ImageError:
-            if not videos:
-                raise
-            images = []
-        for file in sorted({*videos, *images}):
-            found.setdefault(
-                file, file.relative_to(path) if path in file.parents else Path(file.name)
-            )
-    taken: set[Path] = set()
-    places = {}
-    for number, (file, below) in enumerate(found.items()):
-        free = (
-            p
-            for p in (below.with_suffix(""), below, below.with_name(f"{below.name}-{number}"))
-            if p not in taken
-        )
-        places[file] = next(free)
-        taken.add(places[file])
-    return places
+        for file in _media_in(path):
+            inside = path in file.parents
+            found.setdefault(file, file.relative_to(path) if inside else Path(file.name))
+    places: dict[str, Path] = {}
+    for file, below in found.items():
+        candidates = (below.with_suffix("").as_posix(), below.as_posix())
+        places[unique_name(candidates, lambda name: name not in places)] = file
+    return {file: Path(place) for place, file in places.items()}
+
+
+def _media_in(path: Path) -> list[Path]:
+    """Return the files of a folder or pattern, sorted."""
+    videos = [file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES]
+    try:
+        images = find_images(path)
+    except ImageError:
+        if not videos:
+            raise
+        images = []
+    return sorted({*videos, *images})

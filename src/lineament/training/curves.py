@@ -32,10 +32,10 @@ def read_log(path: Path) -> tuple[Curve, dict[str, Curve]]:
 
 
 def draw_curves(folder: Path, metric: str = "nme") -> Path:
-    """Draw `folder`/log.csv into `folder`/curves.png; return its path.
+    """Draw `folder`/log.csv, with results of the task's `metric`, into `folder`/curves.png.
 
-    Args:
-        metric: Of the task.
+    Returns:
+        Path of the image.
 
     Raises:
         TrainError: If there is no log.

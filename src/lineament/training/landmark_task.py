@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from ..data.crop_cache import CropCache, Source, TrainingCrops
+from ..data.crop_cache import CropCache
+from ..data.training_crops import Source, TrainingCrops
 from ..errors import RecipeError
 from ..models.heads.output import STRIDE
 from ..recipe import Recipe

@@ -23,7 +23,7 @@ TASKS: dict[str, Callable[[Recipe], Task]] = {
     "slim": prune_task,
     "refine": TemporalTask,
 }
-"""By the command that runs it, and by the part of a recipe that it needs."""
+"""By the command that runs it; all but the first by the part of a recipe that it needs, too."""
 
 
 def task_for(recipe: Recipe, kind: str = "") -> Task:
@@ -34,9 +34,7 @@ def task_for(recipe: Recipe, kind: str = "") -> Task:
 
     Raises: RecipeError: If the recipe lacks a part of the task.
     """
-    if not kind:
-        parts = [
-            name for name in TASKS if getattr(recipe, name, None) is not None and name != "train"
-        ]
-        kind = parts[0] if parts else "train"
-    return TASKS[kind](recipe)
+    for part in ("distill", "slim", "refine"):
+        if not kind and getattr(recipe, part) is not None:
+            kind = part
+    return TASKS[kind or "train"](recipe)

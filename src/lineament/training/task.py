@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..data.crop_cache import CropCache, Source
+from ..data.crop_cache import CropCache
+from ..data.training_crops import Source
 from ..recipe import Recipe
 from .batch import Batch
 from .optimizer import make_optimizer

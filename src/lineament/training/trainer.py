@@ -108,7 +108,8 @@ class Trainer:
         with self.place.here():
             self.model = task.build(context)
             self.frozen_norms = freeze(self.model, train.freeze)
-            self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.model.to(device=self.device)
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             with self.processes.first_ahead():
                 self.samples = task.samples(context)
             self.recipe = task.recipe

@@ -1,103 +1,131 @@
-"""The single checks of an audit: each takes samples, or what was seen of their pictures, and gives findings."""
+"""The single checks of an audit, which yield findings about samples and their images."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import SchemeError, ShapeError
 from ...geometry import Array, apply_affine, box_side, fit_similarity, iou
 from ...schemes import NAMES, convert, scheme
-from ..sample import Sample
+from ..sample import Image, Sample
 
-FAR = 0.1
-"""Mean distance of a face's points from a model's, in box sides, that is worth a look: three times a usual error."""
 SEVERITIES = ("error", "warning", "note")
-SWAPPED = 1.5  # mirrored points fit this much better; on 2,568 faces of 300W the ratio stays under 0.4, on infants 0.8
-UNLIKE = (
-    0.2  # mean distance to the mean face, in box sides; 300W stays under 0.13, infants under 0.17
-)
-SAME_HASH = 3  # of 64 bits
-SAME_TINY = 3.0  # grey levels, mean over 32 x 32
+FAR = 0.1
+"""Mean distance from a model's points, in box sides: three times a usual error."""
+SWAPPED = 1.5
+"""Factor by which mirrored points fit better; at most 0.4 on 300W, 0.8 on infants."""
+UNLIKE = 0.2
+"""Mean distance to the mean face, in box sides; below 0.13 on 300W, 0.17 on infants."""
 SIDES = {"right_brow": "brows", "right_eye": "eyes"}
+"""Parts that are also checked for swapped sides by themselves, by their names."""
+SAME_HASH = 3
+"""Bits of 64 by which the hashes of copies may differ."""
+SAME_TINY = 3.0
+"""Mean difference of 32 x 32 gray pixels of copies, in gray levels."""
+MIN_FACES = 30
+"""Fewest faces of a split from which its offset from a model is judged."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing an audit found."""
+    """One fault that an audit found."""
 
     severity: str
-    """"error": figures made with it are wrong; "warning": look at it; "note": good to know."""
+    """"error": results are wrong; "warning": check it; "note": good to know."""
     kind: str
-    """offset, far, swapped, outside, shape, count, duplicate, exif, header, picture or file."""
+    """offset, far, swapped, outside, shape, count, duplicate, exif, header, image or file."""
     file: str
-    """Where, below the root."""
+    """Name of the face, folder or part, below the root."""
     message: str
     """What was found, what was expected and what to do, in one line."""
     samples: tuple[Sample, ...] = ()
-    """The faces to look at."""
+    """The faces concerned."""
     weight: float = 0.0
     """How bad it is among its kind."""
 
 
+def finding_of(severity: str, kind: str, sample: Sample, message: str, weight: float) -> Finding:
+    """Return a finding about one face."""
+    return Finding(severity, kind, sample.name, message, (sample,), weight)
+
+
 @dataclass(frozen=True)
-class Seen:
-    """What is kept of a picture after it was read once."""
+class ImageSummary:
+    """The part of an image that is kept after it was read."""
 
     sample: Sample
-    """The first face of the picture."""
+    """The first face of the image."""
     size: tuple[int, int]
     """Width and height, upright."""
     bits: int
-    """64 bits: where a 9 x 8 reduction grows brighter to the right."""
+    """64 bits: pixels of a 9 x 8 reduction that are brighter than their left neighbor."""
     bits_flipped: int
-    """The same of the mirrored picture."""
+    """The same of the mirrored image."""
     tiny: NDArray[np.uint8]
-    """(32, 32), grey."""
+    """(32, 32), gray."""
+
+
+def summarize(sample: Sample, image: Image) -> ImageSummary:
+    """Return the size of an image, two hashes and 32 x 32 gray pixels."""
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    tiny = np.asarray(cv2.resize(gray, (32, 32), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    small = np.asarray(cv2.resize(gray, (9, 8), interpolation=cv2.INTER_AREA)).astype(np.int16)
+    height, width = image.shape[:2]
+    return ImageSummary(sample, (width, height), _hash(small), _hash(small[:, ::-1]), tiny)
+
+
+def _hash(small: Any) -> int:
+    return int.from_bytes(np.packbits(small[:, 1:] > small[:, :-1]).tobytes(), "big")
+
+
+def known_rows(*points: Array) -> NDArray[np.bool_]:
+    """Return (N,): the rows that are finite in all `points` (N, 2)."""
+    return np.asarray(np.isfinite(np.stack(points)).all((0, 2)))
 
 
 def check_points(sample: Sample) -> Iterator[Finding]:
-    """Wrong number of points, swapped sides, a shape that is no face: what the landmarks alone tell."""
+    """Find a wrong number of points, swapped sides, and shapes unlike a face."""
     landmarks = sample.landmarks
     if sample.scheme in NAMES and len(landmarks) != len(scheme(sample.scheme)):
         wanted = len(scheme(sample.scheme))
-        text = f"{len(landmarks)} points; {sample.scheme} has {wanted}: mend the file or name its scheme"
-        yield Finding("error", "count", sample.name, text, (sample,), 1.0)
+        count = f"{len(landmarks)} points; {sample.scheme} has {wanted}"
+        text = f"{count}: correct the file or name its scheme"
+        yield finding_of("error", "count", sample, text, 1.0)
         return
-    finite = np.isfinite(landmarks).all(1)
-    if finite.sum() < 2 or np.ptp(landmarks[finite], axis=0).max() == 0:
-        text = f"{int(finite.sum())} points at one place; wanted a face: annotate it again"
-        yield Finding("error", "shape", sample.name, text, (sample,), 9.0)
+    known = known_rows(landmarks)
+    if known.sum() < 2 or np.ptp(landmarks[known], axis=0).max() == 0:
+        text = f"{int(known.sum())} points at one place; wanted a face: annotate it again"
+        yield finding_of("error", "shape", sample, text, 9.0)
         return
     mean = mean_face(sample.scheme)
     if mean is not None:
-        yield from _against_mean(sample, mean)
+        yield from _check_against_mean(sample, mean)
 
 
 @cache
 def mean_face(name: str) -> Array | None:
-    """The mean face (N, 2) in a scheme, nan where unknown; None where nothing is known of it."""
+    """Return the mean face (N, 2) of a scheme, nan where unknown; None if most of it is."""
     if name not in NAMES:
         return None
-    own = scheme(name).mean_shape
-    if own is not None:
+    own, common = scheme(name).mean_shape, scheme("ibug68").mean_shape
+    if own is not None or common is None:
         return own
-    known = scheme("ibug68").mean_shape
-    if known is None:
-        return None
     try:
-        points = convert(known, "ibug68", name).points
+        points = convert(common, "ibug68", name).points
     except SchemeError:
         return None
-    return points if np.isfinite(points).all(1).sum() >= 4 else None
+    return points if known_rows(points).sum() >= 4 else None
 
 
 def _distances(landmarks: Array, mean: Array) -> Array:
-    """Distance (N,) of each point to the mean face after the best similarity, in box sides; nan where unknown."""
-    known = np.isfinite(landmarks).all(1) & np.isfinite(mean).all(1)
+    """Return the distances (N,) to the fitted mean face, in box sides, nan where unknown."""
+    known = known_rows(landmarks, mean)
     out = np.full(len(mean), np.nan)
     if known.sum() >= 4:
         fitted = apply_affine(fit_similarity(landmarks[known], mean[known]), landmarks[known])
@@ -105,7 +133,7 @@ def _distances(landmarks: Array, mean: Array) -> Array:
     return out
 
 
-def _against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
+def _check_against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
     known = scheme(sample.scheme)
     try:
         plain = _distances(sample.landmarks, mean)
@@ -116,132 +144,134 @@ def _against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
         return
     own, other = float(np.nanmean(plain)), float(np.nanmean(mirrored))
     if own > SWAPPED * other:
-        text = "left and right are swapped: the points fit a face mirrored; they are the subject's own sides"
-        yield Finding("error", "swapped", sample.name, text, (sample,), own / max(other, 1e-9))
+        text = "the points fit a mirrored face; they are the subject's own sides"
+        text = f"left and right are swapped: {text}"
+        yield finding_of("error", "swapped", sample, text, own / max(other, 1e-9))
         return
-    swapped = False
+    swapped = list(_check_parts(sample, mean, plain))
+    yield from swapped
+    if own > UNLIKE and not swapped:
+        text = f"{own:.2f} box sides from the mean face, usual is under {UNLIKE}; check it"
+        yield finding_of("warning", "shape", sample, f"unlike a face: {text}", own)
+
+
+def _check_parts(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]:
+    """Find brows or eyes of swapped sides, given the distances `plain` (N,) to the mean face."""
+    known = scheme(sample.scheme)
     for part, called in SIDES.items():
-        points = np.array(known.parts.get(part, ()), dtype=np.intp)
-        if len(points) == 0:
+        right = np.array(known.parts.get(part, ()), dtype=np.intp)
+        if len(right) == 0:
             continue
-        both = np.concatenate([points, known.mirror[points]])
+        both = np.concatenate([right, known.mirror[right]])
         changed = sample.landmarks.copy()
         changed[both] = sample.landmarks[known.mirror[both]]
-        before, after = np.nanmean(plain[both]), np.nanmean(_distances(changed, mean)[both])
+        before = float(np.nanmean(plain[both]))
+        after = float(np.nanmean(_distances(changed, mean)[both]))
         if before > 0.1 and before > SWAPPED * after:
-            swapped = True
-            text = f"the {called} are swapped: exchange left and right, the subject's own sides"
-            yield Finding(
-                "error", "swapped", sample.name, text, (sample,), float(before / max(after, 1e-9))
-            )
-    if own > UNLIKE and not swapped:
-        text = f"unlike a face: {own:.2f} box sides from the mean face, usual is under {UNLIKE}; look at it"
-        yield Finding("warning", "shape", sample.name, text, (sample,), own)
+            text = f"the {called} are swapped: exchange left and right, the subject's own"
+            yield finding_of("error", "swapped", sample, text, before / max(after, 1e-9))
 
 
 def check_outside(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
-    """Points outside the picture of `size` (width, height); where they are so by less than a pixel, a wrong origin."""
-    points = sample.landmarks[np.isfinite(sample.landmarks).all(1)]
+    """Find points outside an image of `size` (width, height), or a wrong origin."""
+    points = sample.landmarks[known_rows(sample.landmarks)]
     if len(points) == 0:
         return
-    before = -0.5 - points.min(0)
-    after = points.max(0) - (np.array(size) - 0.5)
-    if before.max() <= 0 and after.max() <= 0:
+    end = np.array(size) - 0.5
+    before, after = float((-0.5 - points).max()), float((points - end).max())
+    if before <= 0 and after <= 0:
         return
-    beyond = ((points < -0.5) | (points > np.array(size) - 0.5)).any(1)
-    width, height = size
-    if 0 < before.max() <= 0.5 and after.max() <= 0:
-        text = "a point lies half a pixel left of or above the picture: the file seems to count from 0, not from 1"
-        yield Finding("warning", "offset", sample.name, text, (sample,), 1.0)
-    elif 0 < after.max() <= 0.5 and before.max() <= 0:
-        text = "a point lies half a pixel right of or below the picture: the points seem to count from 1, not from 0"
-        yield Finding("warning", "offset", sample.name, text, (sample,), 1.0)
+    if before <= 0.5 and after <= 0:
+        text = f"left of or above the image: the file seems to count from {_origin(-1)}"
+        yield finding_of("warning", "offset", sample, f"a point is half a pixel {text}", 1.0)
+    elif after <= 0.5 and before <= 0:
+        text = f"right of or below the image: the points seem to count from {_origin(1)}"
+        yield finding_of("warning", "offset", sample, f"a point is half a pixel {text}", 1.0)
     else:
-        far = float(max(before.max(), after.max()))
-        grave = "error" if beyond.all() else "warning"
+        beyond = ((points < -0.5) | (points > end)).any(1)
+        far = max(before, after)
         text = (
-            f"{int(beyond.sum())} of {len(points)} points outside the {width} x {height} picture, by up to {far:.1f} px"
-            "; check the picture's size and the file"
+            f"{int(beyond.sum())} of {len(points)} points outside the {size[0]} x {size[1]} image, "
+            f"by up to {far:.1f} px; check the image's size and the file"
         )
-        yield Finding(
-            grave, "outside", sample.name, text, (sample,), far / box_side([0, 0, width, height])
-        )
+        severity = "error" if beyond.all() else "warning"
+        yield finding_of(severity, "outside", sample, text, far / max(size))
+
+
+def _constant_shift(one: Array, two: Array) -> Array | None:
+    """Return the mean (2,) of two - one if all known points agree, else None."""
+    shift = (two - one)[known_rows(one, two)]
+    if len(shift) == 0 or shift.std(0).max() > 0.05:
+        return None
+    return np.asarray(shift.mean(0))
 
 
 def check_offset(one: Sample, two: Sample) -> Iterator[Finding]:
-    """Two annotations of one picture that differ by exactly one pixel."""
+    """Find two annotations of one image that differ by exactly one pixel."""
     if one.scheme != two.scheme or one.landmarks.shape != two.landmarks.shape:
         return
-    shift = two.landmarks - one.landmarks
-    shift = shift[np.isfinite(shift).all(1)]
-    if len(shift) == 0 or shift.std(0).max() > 0.05:
+    shift = _constant_shift(one.landmarks, two.landmarks)
+    if shift is None:
         return
-    dx, dy = shift.mean(0)
-    if max(abs(dx), abs(dy)) > 0.5 and all(abs(abs(d) - 1) < 0.1 or abs(d) < 0.1 for d in (dx, dy)):
+    by_one, by_none = np.abs(np.abs(shift) - 1) < 0.1, np.abs(shift) < 0.1
+    if by_one.any() and (by_one | by_none).all():
         text = (
-            f"the points are those of {one.name} moved by ({dx:+.0f}, {dy:+.0f}) px: one of the two counts from 0, the "
-            "other from 1"
+            f"the points are those of {one.name} moved by ({shift[0]:+.0f}, {shift[1]:+.0f}) px: "
+            "one of the two counts from 0, the other from 1"
         )
         yield Finding("error", "offset", two.name, text, (two, one), 2.0)
 
 
-def find_duplicates(seen: Sequence[Seen]) -> Iterator[tuple[Seen, Seen, bool]]:
-    """Pairs of pictures that look the same, and whether one is mirrored; each pair once.
+def find_duplicates(
+    images: Sequence[ImageSummary],
+) -> Iterator[tuple[ImageSummary, ImageSummary, bool]]:
+    """Yield each pair of equal images once, and whether the second is mirrored.
 
-    Candidates differ in at most 3 of 64 bits, so that one of four 16-bit words is equal; then 32 x 32 pixels decide.
+    The hashes of candidates differ in at most 3 of 64 bits, so that one of four 16-bit words is
+    equal; then 32 x 32 pixels decide.
     """
-    words: dict[tuple[int, int], list[int]] = defaultdict(list)
+    by_word: dict[tuple[int, int], list[int]] = defaultdict(list)
     found: set[tuple[int, int]] = set()
-    for number, picture in enumerate(seen):
-        for mirrored, bits in ((False, picture.bits), (True, picture.bits_flipped)):
-            near = {
-                other
-                for at in range(4)
-                for other in words.get((at, (bits >> (16 * at)) & 0xFFFF), ())
-            }
-            for other in sorted(near):
-                if (other, number) in found or (seen[other].bits ^ bits).bit_count() > SAME_HASH:
+    for number, image in enumerate(images):
+        for mirrored, bits in ((False, image.bits), (True, image.bits_flipped)):
+            tiny = image.tiny[:, ::-1] if mirrored else image.tiny
+            candidates: set[int] = set()
+            for word in _words(bits):
+                candidates.update(by_word.get(word, ()))
+            for other in sorted(candidates):
+                far = (images[other].bits ^ bits).bit_count() > SAME_HASH
+                if far or (other, number) in found:
                     continue
-                tiny = picture.tiny[:, ::-1] if mirrored else picture.tiny
-                if np.abs(tiny.astype(np.int16) - seen[other].tiny).mean() <= SAME_TINY:
+                if np.abs(tiny.astype(np.int16) - images[other].tiny).mean() <= SAME_TINY:
                     found.add((other, number))
-                    yield seen[other], picture, mirrored
-        for at in range(4):
-            words[at, (picture.bits >> (16 * at)) & 0xFFFF].append(number)
+                    yield images[other], image, mirrored
+        for word in _words(image.bits):
+            by_word[word].append(number)
 
 
-def judge_duplicate(one: Seen, two: Seen, mirrored: bool) -> Iterator[Finding]:
-    """What it means that two pictures are the same: a leak between splits, one photo of two faces, a shifted copy."""
+def _words(bits: int) -> list[tuple[int, int]]:
+    """Return the four 16-bit words of a hash, each with its place."""
+    return [(place, (bits >> (16 * place)) & 0xFFFF) for place in range(4)]
+
+
+def judge_duplicate(one: ImageSummary, two: ImageSummary, mirrored: bool) -> Iterator[Finding]:
+    """Judge two equal images: a leak between splits, two faces of a photo, a shifted copy."""
     a, b = one.sample, two.sample
-    pixels = _pixels_equal(a, b, mirrored)
-    how = f"{'the same pixels' if pixels else 'nearly the same picture'}{', mirrored' if mirrored else ''}"
+    equal = _pixels_equal(a, b, mirrored)
+    how = "the same pixels" if equal else "nearly the same image"
+    if mirrored:
+        how += ", mirrored"
     if a.subset != b.subset:
         text = f"{how} as {a.name}, in another split ({a.subset} and {b.subset}); remove one"
-        yield Finding("error", "duplicate", b.name, text, (b, a), 2.0 if pixels else 1.0)
+        yield Finding("error", "duplicate", b.name, text, (b, a), 2.0 if equal else 1.0)
     elif not mirrored and one.size == two.size and iou(a.face_box(), b.face_box())[0, 0] < 0.5:
         text = f"{how} as {a.name}, with another face annotated; split by photo, not by face"
         yield Finding("note", "duplicate", b.name, text, (b, a))
     else:
-        yield Finding(
-            "warning", "duplicate", b.name, f"{how} as {a.name}; keep one", (b, a), float(pixels)
-        )
+        text = f"{how} as {a.name}; keep one"
+        yield Finding("warning", "duplicate", b.name, text, (b, a), float(equal))
     if one.size == two.size:
         yield from _check_mirrored_offset(a, b, one.size[0]) if mirrored else check_offset(a, b)
-
-
-def _check_mirrored_offset(a: Sample, b: Sample, width: int) -> Iterator[Finding]:
-    """A mirrored copy whose points land beside the mirrored points: x + 1 flips to W - 1 - (x + 1), 2 px away."""
-    if a.scheme != b.scheme or a.scheme not in NAMES or len(a.landmarks) != len(b.landmarks):
-        return
-    shift = b.landmarks - (a.landmarks[scheme(a.scheme).mirror] * [-1, 1] + [width - 1, 0])
-    shift = shift[np.isfinite(shift).all(1)]
-    if len(shift) == 0 or shift.std(0).max() > 0.05:
-        return
-    aside = float(shift[:, 0].mean())
-    if abs(abs(aside) - 2) < 0.5:
-        origin = "1, not from 0" if aside > 0 else "0, not from 1"
-        text = f"the mirrored points of {a.name} land {aside:+.1f} px aside: both seem to count from {origin}"
-        yield Finding("error", "offset", b.name, text, (b, a), 2.0)
 
 
 def _pixels_equal(a: Sample, b: Sample, mirrored: bool) -> bool:
@@ -249,24 +279,41 @@ def _pixels_equal(a: Sample, b: Sample, mirrored: bool) -> bool:
     return np.array_equal(one[:, ::-1] if mirrored else one, two)
 
 
+def _check_mirrored_offset(a: Sample, b: Sample, width: int) -> Iterator[Finding]:
+    """Find a mirrored copy of a wrong origin: x + 1 becomes W - 1 - (x + 1), 2 px off."""
+    if a.scheme != b.scheme or a.scheme not in NAMES or len(a.landmarks) != len(b.landmarks):
+        return
+    mirrored = a.landmarks[scheme(a.scheme).mirror] * [-1, 1] + [width - 1, 0]
+    shift = _constant_shift(mirrored, b.landmarks)
+    if shift is not None and abs(abs(shift[0]) - 2) < 0.5:
+        text = (
+            f"the mirrored points of {a.name} are {shift[0]:+.1f} px off: "
+            f"both seem to count from {_origin(shift[0])}"
+        )
+        yield Finding("error", "offset", b.name, text, (b, a), 2.0)
+
+
+def _origin(shift: float) -> str:
+    return "1, not from 0" if shift > 0 else "0, not from 1"
+
+
 def check_far(sample: Sample, apart: Array) -> Iterator[Finding]:
-    """A face whose points lie far from a model's: apart is (N, 2), truth - prediction, nan where not annotated."""
+    """Find a face far from a model's landmarks; apart is truth - prediction (N, 2), pixels."""
     distance = float(np.nanmean(np.linalg.norm(apart, axis=1))) / box_side(sample.face_box())
     if distance > FAR:
-        text = f"its points lie {100 * distance:.0f} % of the box's side from the model's in the mean: look at it"
-        yield Finding("warning", "far", sample.name, text, (sample,), distance)
+        text = f"its points are {100 * distance:.0f} % of the box's side from the model's"
+        yield finding_of("warning", "far", sample, f"{text} on average: check it", distance)
 
 
-def check_against(residuals: dict[str, list[Array]]) -> Iterator[Finding]:
-    """Splits that lie a pixel beside a model: residuals are mean (truth - prediction) (2,) px of each face."""
+def check_against(residuals: Mapping[str, Sequence[Array]]) -> Iterator[Finding]:
+    """Find splits a pixel off a model: residuals are truth - prediction (2,) of each face."""
     for subset, rows in residuals.items():
-        if len(rows) < 30:
+        if len(rows) < MIN_FACES:
             continue
         mean, error = np.mean(rows, 0), np.std(rows, 0) / np.sqrt(len(rows))
-        if error.max() < 0.15 and (np.abs(np.abs(mean) - 1) < 0.35).all() and mean[0] * mean[1] > 0:
-            origin = "1, not from 0" if mean[0] > 0 else "0, not from 1"
-            text = (
-                f"over {len(rows)} faces the points lie ({mean[0]:+.2f}, {mean[1]:+.2f}) px beside the model's: they "
-                f"seem to count from {origin}"
-            )
+        one_pixel = (np.abs(np.abs(mean) - 1) < 0.35).all() and mean[0] * mean[1] > 0
+        if one_pixel and error.max() < 0.15:
+            off = f"({mean[0]:+.2f}, {mean[1]:+.2f}) px off the model's"
+            origin = f"they seem to count from {_origin(mean[0])}"
+            text = f"over {len(rows)} faces the points are {off}: {origin}"
             yield Finding("warning", "offset", subset or ".", text, (), 3.0)

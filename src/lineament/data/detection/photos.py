@@ -111,7 +111,7 @@ def photo_of_sample(sample: Sample) -> Photo:
         image=sample.image,
         kind="landmarks",
         boxes=sample.face_box()[None],
-        name=sample.photo or sample.image.stem,
+        name=sample.group or sample.image.stem,
         landmarks=sample.landmarks,
     )
 

@@ -25,24 +25,7 @@ from ...geometry import (
 from ..degrade import Image, Rng, degrade_scene, occlude_faces, turned_shape
 from .image_cache import ImageCache
 from .photos import Photo
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One training image."""
-
-    image: Image
-    """(S, S, 3) RGB."""
-    boxes: Array
-    """(F, 4) tight boxes, pixels; they may reach over the edge."""
-    recognizable: NDArray[np.bool_]
-    """(F,) False for faces that are neither face nor background: cropped, covered, blurred."""
-    roll_deg: Array
-    """(F,)"""
-    roll_weight: Array
-    """(F,) 1 if landmarks give the roll, less if the photo is only assumed upright."""
-    labeled: NDArray[np.bool_]
-    """(S, S) True where a face would have a box."""
+from .scene import Scene
 
 
 @dataclass

@@ -1,35 +1,45 @@
-"""COCO keypoints: images, annotations and categories in one JSON; coordinates as they stand, v = 0 is not annotated."""
+"""COCO keypoints in one JSON file; v = 0 is not annotated, v = 1 occluded."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import DataError
-from ..sample import Sample, scheme_of_count
+from ..sample import Sample, numbered_name, scheme_of_count
+from .table import image_of_table
 
 
 def read_coco(path: Path, scheme: str | None = None) -> list[Sample]:
-    """The annotations of the file that have keypoints; pictures lie beside it, or in its folder images.
+    """Read the annotations of a JSON file that have keypoints, coordinates unchanged.
 
-    scheme: what the keypoints are; None takes it from their number. v = 1 is annotated but hidden.
-    Raises: DataError where the file is absent or no COCO keypoints.
+    Images are relative to the file, or below `images` next to it.
+
+    Args:
+        path: The file.
+        scheme: Scheme of the keypoints; None: by their number.
+
+    Raises:
+        DataError: If the file is absent or has no COCO keypoints.
     """
+    annotations = []
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         images = {image["id"]: str(image["file_name"]) for image in table["images"]}
-        annotations = [
-            a for a in table["annotations"] if a.get("keypoints") and any(a["keypoints"][2::3])
-        ]
+        for annotation in table["annotations"]:
+            keypoints = annotation.get("keypoints")
+            if keypoints and any(keypoints[2::3]):
+                annotations.append(annotation)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        what = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}"
         raise DataError(
-            f"{path}: not COCO keypoints ({what}); wanted images, annotations, categories"
+            f"{path}: not COCO keypoints ({reason}); wanted images, annotations, categories"
         ) from error
     if not annotations:
         raise DataError(f"{path}: no annotation has keypoints; wanted x, y, v for each landmark")
-    faces: dict[str, int] = {}
+    faces: Counter[str] = Counter()
     return [_face(path, images, annotation, scheme, faces) for annotation in annotations]
 
 
@@ -38,28 +48,26 @@ def _face(
     images: dict[Any, str],
     annotation: dict[str, Any],
     scheme: str | None,
-    faces: dict[str, int],
+    faces: Counter[str],
 ) -> Sample:
-    where = f"{path}: annotation {annotation.get('id')}"
+    place = f"{path}: annotation {annotation.get('id')}"
     try:
         name = images[annotation["image_id"]]
-        table = np.array(annotation["keypoints"], dtype=np.float64).reshape(-1, 3)
-        box = np.array(annotation["bbox"], dtype=np.float64) if annotation.get("bbox") else None
-        if box is not None:
-            box = np.append(box[:2], box[:2] + box[2:4]).reshape(4)
+        keypoints = np.array(annotation["keypoints"], dtype=np.float64).reshape(-1, 3)
+        box = None
+        if annotation.get("bbox"):
+            x, y, width, height = map(float, annotation["bbox"])
+            box = np.array([x, y, x + width, y + height])
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(
-            f"{where}: {error}; wanted image_id, bbox x, y, w, h and keypoints x, y, v"
+            f"{place}: {error}; wanted image_id, bbox x, y, w, h and keypoints x, y, v"
         ) from error
-    faces[name] = faces.get(name, 0) + 1
-    landmarks = np.where(table[:, 2:] > 0, table[:, :2], np.nan)
-    beside = path.parent / name
     return Sample(
-        image=beside if beside.exists() else path.parent / "images" / name,
-        landmarks=landmarks,
-        scheme=scheme or scheme_of_count(len(table), where),
-        name=name if faces[name] == 1 else f"{name}#{faces[name]}",
+        image=image_of_table(path, name),
+        landmarks=np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan),
+        scheme=scheme or scheme_of_count(len(keypoints), place),
+        name=numbered_name(name, faces),
         box=box,
-        visible=table[:, 2] == 2,
+        visible=keypoints[:, 2] == 2,
         subset=path.stem,
     )

@@ -1,23 +1,18 @@
-"""A CSV with a column for the picture and x, y columns for each point, 0-based: ours, HRNet's and their kin."""
+"""A CSV with an image column and x, y columns per point: ours, HRNet's and similar."""
 
-import csv
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError
-from ..sample import Sample, scheme_of_count
+from ..sample import Sample, numbered_name, scheme_of_count
+from .table import Row, image_of_table, read_table
 
 IMAGE_COLUMNS = (
-    "image",
-    "image_name",
-    "image_path",
-    "file",
-    "file_name",
-    "filename",
-    "path",
-    "name",
+    *("image", "image_name", "image_path"),
+    *("file", "file_name", "filename", "path", "name"),
 )
 BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
 POINT_COLUMN = re.compile(
@@ -26,59 +21,39 @@ POINT_COLUMN = re.compile(
 
 
 def read_csv_points(path: Path, scheme: str | None = None) -> list[Sample]:
-    """The faces of the table, one a row; pictures are named relative to it, or to its folder images.
+    """Read the faces of a table, one per row.
 
-    Points are columns x_0, y_0 and so on, x0, y0, or original_0_x, original_0_y; an empty cell is not annotated; the
-    first point is number 0 or 1. A box is box_x0, box_y0, box_x1, box_y1.
-    scheme: what the points are; None takes it from a column "scheme", else from their number.
-    Raises: DataError where the file is absent, a column is missing or a cell is no number.
+    Images are relative to the table, or below `images` next to it. Points are columns x_0, y_0 or
+    x0, y0 or original_0_x, original_0_y, counted from 0 or 1; an empty cell is not annotated.
+
+    Args:
+        path: The file.
+        scheme: Scheme of the points; None: from a column "scheme", else by their number.
+
+    Raises:
+        DataError: If the file or a column is absent, or a cell is not a number.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            header = [name.strip() for name in rows.fieldnames or ()]
-            rows.fieldnames = header
-            return _faces(path, header, list(rows), scheme)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{path}: cannot be read as a table ({error}); wanted a CSV with a header"
-        ) from error
-
-
-def _faces(
-    path: Path, header: list[str], rows: list[dict[str, str]], scheme: str | None
-) -> list[Sample]:
+    header, rows = read_table(path)
     image_column = next((name for name in IMAGE_COLUMNS if name in header), None)
-    columns = _point_columns(header)
-    if image_column is None or not columns:
-        raise DataError(
-            f"{path}: columns {', '.join(header[:6])}...; wanted image, x_0, y_0, x_1, y_1 and so on"
-        )
-    absent = [i for i, pair in enumerate(columns) if pair is None]
-    if absent:
-        raise DataError(
-            f"{path}: point {absent[0]} lacks its x or y column; wanted both for each point"
-        )
-    pairs = [pair for pair in columns if pair is not None]
-    faces: dict[str, int] = {}
+    points = _point_columns(path, header)
+    if image_column is None or not points:
+        found = ", ".join(header[:6])
+        raise DataError(f"{path}: columns {found}...; wanted image, x_0, y_0, x_1, y_1 and so on")
+    faces: Counter[str] = Counter()
     samples = []
     for number, row in enumerate(rows, 2):
-        where = f"{path}:{number}"
-        landmarks = np.array(
-            [[_number(row.get(x), where), _number(row.get(y), where)] for x, y in pairs]
-        )
-        box = np.array([_number(row.get(name), where) for name in BOX_COLUMNS])
+        place = f"{path}:{number}"
         name = (row.get(image_column) or "").replace("\\", "/")
         if not name:
-            raise DataError(f"{where}: no picture; wanted its path in column {image_column!r}")
-        faces[name] = faces.get(name, 0) + 1
-        beside = path.parent / name
+            raise DataError(f"{place}: no image; wanted its path in column {image_column!r}")
+        landmarks = np.array([[_number(row, x, place), _number(row, y, place)] for x, y in points])
+        box = np.array([_number(row, column, place) for column in BOX_COLUMNS])
         samples.append(
             Sample(
-                image=beside if beside.exists() else path.parent / "images" / name,
+                image=image_of_table(path, name),
                 landmarks=landmarks,
-                scheme=scheme or row.get("scheme") or scheme_of_count(len(pairs), path),
-                name=name if faces[name] == 1 else f"{name}#{faces[name]}",
+                scheme=scheme or row.get("scheme") or scheme_of_count(len(points), path),
+                name=numbered_name(name, faces),
                 box=box if np.isfinite(box).all() else None,
                 subset=path.stem,
             )
@@ -86,8 +61,8 @@ def _faces(
     return samples
 
 
-def _point_columns(header: list[str]) -> list[tuple[str, str] | None]:
-    """The x and y columns of each point in order; None for a point that lacks one."""
+def _point_columns(path: Path, header: list[str]) -> list[tuple[str, str]]:
+    """Return the x and y columns of each point, in order."""
     found: dict[int, dict[str, str]] = {}
     for name in header:
         if match := POINT_COLUMN.fullmatch(name):
@@ -95,18 +70,22 @@ def _point_columns(header: list[str]) -> list[tuple[str, str] | None]:
             found.setdefault(int(index), {})[axis.lower()] = name
     if not found:
         return []
-    numbers = range(min(found), max(found) + 1)
-    if min(found) > 1 or len(numbers) > 10 * len(found):
-        return [None]
-    return [(found[i]["x"], found[i]["y"]) if len(found.get(i, ())) == 2 else None for i in numbers]
+    columns = []
+    first = min(found) if min(found) <= 1 else 0
+    for index in range(first, max(found) + 1):
+        pair = found.get(index, {})
+        if len(pair) < 2:
+            raise DataError(f"{path}: point {index - first} lacks its x or y column; wanted both")
+        columns.append((pair["x"], pair["y"]))
+    return columns
 
 
-def _number(cell: str | None, where: str) -> float:
+def _number(row: Row, column: str, place: str) -> float:
+    cell = row.get(column)
     if cell is None or not cell.strip():
         return float("nan")
     try:
         return float(cell)
     except ValueError as error:
-        raise DataError(
-            f"{where}: {cell[:40]!r} is no number; wanted a coordinate in pixels"
-        ) from error
+        message = f"{place}: {cell[:40]!r} is not a number; wanted a coordinate in pixels"
+        raise DataError(message) from error

@@ -1,4 +1,4 @@
-"""dlib's XML of boxes and parts, as imglab writes it: 0-based pixels, parts by name."""
+"""dlib's XML of boxes and parts, as written by imglab: 0-based pixels, parts by name."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,11 +10,34 @@ from ..sample import Sample, scheme_of_count
 
 
 def read_dlib_xml(path: Path, scheme: str | None = None) -> list[Sample]:
-    """The faces of the file that have parts; pictures are named relative to it.
+    """Read the faces of an XML file that have parts; images are relative to the file.
 
-    scheme: what the parts are; None takes it from their number. Parts that a box lacks are nan.
-    Raises: DataError where the file is absent, no dlib XML, or a box is broken.
+    Args:
+        path: The file.
+        scheme: Scheme of the parts; None: by their number. Parts that a box lacks are nan.
+
+    Raises:
+        DataError: If the file is absent or not dlib XML, or a box is broken.
     """
+    boxes = []
+    names: set[str] = set()
+    for image in _parse(path).iter("image"):
+        for number, box in enumerate(image.iter("box"), 1):
+            parts = {part.get("name", "") for part in box.iter("part")}
+            if parts:
+                names |= parts
+                boxes.append((image.get("file", "").replace("\\", "/"), number, box))
+    if not names:
+        raise DataError(f"{path}: no box with parts; wanted <part name= x= y=> for each landmark")
+    if scheme is None:
+        scheme = scheme_of_count(len(names), path)
+    # numbers before words, numbers by value
+    ordered = sorted(names, key=lambda n: (not n.isdigit(), int(n) if n.isdigit() else 0, n))
+    rows = {name: i for i, name in enumerate(ordered)}
+    return [_face(path, name, number, box, rows, scheme) for name, number, box in boxes]
+
+
+def _parse(path: Path) -> ElementTree.Element:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -22,48 +45,25 @@ def read_dlib_xml(path: Path, scheme: str | None = None) -> list[Sample]:
     if "<!ENTITY" in text or "<!DOCTYPE" in text:
         raise DataError(f"{path}: declares entities, which are not expanded; wanted plain dlib XML")
     try:
-        tree = ElementTree.fromstring(text)
+        return ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise DataError(f"{path}: broken XML ({error}); write it again") from error
-    boxes = [
-        (image, number, box)
-        for image in tree.iter("image")
-        for number, box in enumerate(image.iter("box"), 1)
-    ]
-    names = sorted({part.get("name", "") for _, _, box in boxes for part in box.iter("part")})
-    if not names:
-        raise DataError(f"{path}: no box with parts; wanted <part name= x= y=> for each landmark")
-    if scheme is None:
-        scheme = scheme_of_count(len(names), path)
-    by_number = sorted(
-        names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else name)
-    )
-    order = {name: i for i, name in enumerate(by_number)}
-    faces: list[Sample] = []
-    for image, number, box in boxes:
-        if box.find("part") is not None:
-            faces.append(_face(path, image.get("file", ""), number, box, order, scheme))
-    return faces
 
 
 def _face(
-    path: Path, name: str, number: int, box: ElementTree.Element, order: dict[str, int], scheme: str
+    path: Path, name: str, number: int, box: ElementTree.Element, rows: dict[str, int], scheme: str
 ) -> Sample:
-    landmarks = np.full((len(order), 2), np.nan)
+    landmarks = np.full((len(rows), 2), np.nan)
     try:
         for part in box.iter("part"):
-            landmarks[order[part.get("name", "")]] = (
-                float(part.attrib["x"]),
-                float(part.attrib["y"]),
-            )
-        left, top, width, height = (
-            float(box.attrib[key]) for key in ("left", "top", "width", "height")
-        )
+            point = float(part.attrib["x"]), float(part.attrib["y"])
+            landmarks[rows[part.get("name", "")]] = point
+        left, top = float(box.attrib["left"]), float(box.attrib["top"])
+        width, height = float(box.attrib["width"]), float(box.attrib["height"])
     except (KeyError, ValueError) as error:
         raise DataError(
             f"{path}: box {number} of {name!r}: {error}; wanted left, top, width, height, x, y"
         ) from error
-    name = name.replace("\\", "/")
     return Sample(
         image=path.parent / name,
         landmarks=landmarks,

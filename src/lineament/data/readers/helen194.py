@@ -1,41 +1,31 @@
-"""Helen with its own 194 points (Le et al. 2012) on the training photos of 300W, alone or next to the 68."""
+"""Helen's own 194 points (Le et al. 2012), alone or after the 68 of 300W."""
 
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from ...errors import DataError, did_you_mean
+from ...errors import DataError
 from ...geometry import Array
-from ..sample import Sample, check_count, photo_of_numbered
-from .pts import image_beside, read_pts
+from ..sample import Sample, group_of_numbered
+from .pts import find_image, read_pts
 
 PARTS: dict[str, int] = {"train": 2000, "both": 2000}
 """The same faces: "train" in the scheme helen194, "both" in ibug68_helen194."""
 FOLDER = "helen/trainset"
 UNIT = 32
-"""Parts of a pixel in which the file counts."""
+"""Units of the file per pixel."""
 
 
 def read_helen194(root: Path, part: str) -> list[Sample]:
-    """Read Helen's training faces with 194 points, or with those of 300W before them.
-
-    Args:
-        root: 300W's folder, with `helen194.npz` and `helen/trainset`.
-        part: "train" or "both".
-
-    Raises:
-        DataError: If the part is unknown, or a file absent or broken.
-    """
-    if part not in PARTS:
-        raise DataError(f"Helen with 194 points has no part {part!r}; {did_you_mean(part, PARTS)}")
+    """Read the training faces with 194 points; "both" has those of 300W before them."""
     path = root / "helen194.npz"
     if not path.is_file():
         raise DataError(f"{path}: absent; wanted Helen's 194 points, next to 300W's folder helen")
     samples = []
     for name, points in _read_points(path).items():
         pts = root / FOLDER / f"{name}.pts"
-        image = image_beside(pts)
+        image = find_image(pts)
         if image is None:
             raise DataError(f"{path}: no image of {name!r}; wanted {FOLDER}/{name}.jpg or .png")
         both = part == "both"
@@ -46,7 +36,7 @@ def read_helen194(root: Path, part: str) -> list[Sample]:
                 scheme="ibug68_helen194" if both else "helen194",
                 name=image.relative_to(root).as_posix(),
                 subset=FOLDER,
-                photo=photo_of_numbered(name),
+                group=group_of_numbered(name),
             )
         )
     return samples
@@ -64,8 +54,3 @@ def _read_points(path: Path) -> dict[str, Array]:
     if points.shape != (len(names), 194, 2):
         raise DataError(f"{path}: points {points.shape} of {len(names)} names; wanted (F, 194, 2)")
     return {str(name): points[i] / UNIT - 1.0 for i, name in enumerate(names)}
-
-
-def missing_helen194(samples: list[Sample], part: str) -> str:
-    """Return a line on how many faces of `part` are absent, or an empty text."""
-    return check_count(samples, PARTS[part], f"Helen, 194 points, {part}")

@@ -1,18 +1,25 @@
-"""The .pts format of 300W and its kin: one file of points beside each image, counted from 1, maybe with a header."""
+"""The .pts format of 300W: a file of points next to each image, counted from 1."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ...errors import DataError
 from ...geometry import Array
 from ...io.formats import parse_pts
-from ..sample import Sample
+from ...io.image import SUFFIXES
+from ..sample import Sample, scheme_of_count
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+USUAL_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (*USUAL_SUFFIXES, *sorted(SUFFIXES.difference(USUAL_SUFFIXES)))
+"""Suffixes of the image of a .pts file, in the order in which they are tried."""
 
 
 def read_pts(path: Path) -> Array:
-    """The points (N, 2) of a .pts file, moved to 0-based pixels.    Raises: DataError where the file is broken."""
+    """Read the points (N, 2) of a .pts file, as 0-based pixels.
+
+    Raises:
+        DataError: If the file is broken.
+    """
     try:
         text = path.read_text(encoding="utf-8", errors="strict")
     except (OSError, UnicodeDecodeError) as error:
@@ -20,8 +27,8 @@ def read_pts(path: Path) -> Array:
     return parse_pts(text, str(path))
 
 
-def image_beside(path: Path) -> Path | None:
-    """The image with the same stem as `path`, or None."""
+def find_image(path: Path) -> Path | None:
+    """Return the image with the stem of the .pts file `path`, or None."""
     for suffix in IMAGE_SUFFIXES:
         for spelled in (suffix, suffix.upper()):
             image = path.with_suffix(spelled)
@@ -32,31 +39,37 @@ def image_beside(path: Path) -> Path | None:
 
 def read_pts_folder(
     root: Path,
-    scheme: str,
+    scheme: str | None,
     folder: str = "",
-    photo_of: Callable[[str], str] = lambda stem: stem,
-    attributes: dict[str, dict[str, bool]] | None = None,
+    group_of: Callable[[str], str] = str,
+    attributes: Mapping[str, Mapping[str, bool]] | None = None,
 ) -> list[Sample]:
-    """Every face with a .pts file below `root/folder`, in the order of the names; an empty list where there is none.
+    """Read every face with a .pts file below `root/folder`, sorted by path.
 
-    photo_of: takes a file stem to the photo's name.    attributes: by file stem.
-    Raises: DataError where a .pts file is broken or has no image beside it.
+    Args:
+        root: Folder that the names of the faces are relative to.
+        scheme: Scheme of the points; None: by their number.
+        folder: The part of `root` to read.
+        group_of: Maps the stem of a file to its group.
+        attributes: Attributes by file stem.
+
+    Raises:
+        DataError: If a .pts file is broken or has no image.
     """
     samples = []
     for path in sorted((root / folder).rglob("*.pts")):
-        image = image_beside(path)
+        image = find_image(path)
         if image is None:
-            raise DataError(
-                f"{path}: no image beside it; wanted {path.stem}.jpg or .png in the same folder"
-            )
+            raise DataError(f"{path}: no image next to it; wanted {path.stem}.jpg or .png")
+        landmarks = read_pts(path)
         samples.append(
             Sample(
                 image=image,
-                landmarks=read_pts(path),
-                scheme=scheme,
+                landmarks=landmarks,
+                scheme=scheme or scheme_of_count(len(landmarks), path),
                 name=image.relative_to(root).as_posix(),
                 subset=folder,
-                photo=photo_of(path.stem),
+                group=group_of(path.stem),
                 attributes=(attributes or {}).get(path.stem, {}),
             )
         )

@@ -1,158 +1,174 @@
-"""Every data set by name: how it is read, its parts with their official counts, and the folder it lies in."""
+"""Every data set by name: reader, parts with official counts, usual folder."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError, did_you_mean
-from ..sample import OF_ONE_PHOTO, Sample, scheme_of_count
+from ..sample import Sample
 from . import aflw, cfp30, cofw, helen194, infanface, mtfl, scut86, talking_face, w300, w300vw, wflw
 from .coco import read_coco
 from .csv_points import read_csv_points
 from .dlib_xml import read_dlib_xml
-from .pts import image_beside, read_pts
+from .folder import read_folder
+
+ANY: dict[str, None] = {"all": None}
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """How a data set is read."""
+    """A data set and how it is read."""
 
-    sentence: str
-    """What it is."""
-    read: Callable[[Path, str], list[Sample]]
-    """Takes the set's own folder and the name of a part."""
+    title: str
+    """Its name in messages."""
+    contents: str
+    """One line about what it holds."""
+    reader: Callable[[Path, str], list[Sample]]
+    """Reads the faces of a part from the set's own folder.
+
+    Raises DataError for a missing or broken file, ExtraError if a package is not installed.
+    """
     parts: Mapping[str, int | None]
-    """The official number of faces (videos for 300VW) of each part; None where a part may be any file or folder."""
-    missing: Callable[[list[Sample], str], str] = lambda samples, part: ""
-    """One plain line where samples are fewer than official, else an empty text."""
+    """Official number of faces of each part; ANY if a part may be any file or folder."""
     folder: str = ""
     """Its folder below the data root."""
     own_boxes: bool = False
-    """Whether the boxes its reader gives are those of all 68 points, annotated or not."""
+    """True if the boxes of its reader are those of all 68 points, annotated or not."""
+    counts_videos: bool = False
+    """True if the official numbers are of videos."""
+
+    @property
+    def sentence(self) -> str:
+        """Title and contents in one line."""
+        return f"{self.title}: {self.contents}"
+
+    def read(self, folder: Path, part: str) -> list[Sample]:
+        """Read the faces of one part from the set's own folder.
+
+        Raises:
+            DataError: If the part is unknown, or a file is missing or broken.
+        """
+        if part not in self.parts and self.parts is not ANY:
+            hint = did_you_mean(part, self.parts)
+            raise DataError(f"{self.title} has no part {part!r}; {hint}")
+        return self.reader(folder, part)
+
+    def missing(self, samples: list[Sample], part: str) -> str:
+        """Return a line on how many samples of `part` are missing, or an empty text."""
+        unit, count = "faces", len(samples)
+        if self.counts_videos:
+            unit, count = "videos", len({sample.image for sample in samples})
+        official = self.parts.get(part)
+        if official in (None, count):
+            return ""
+        return f"{self.title} {part}: {count} of the official {official} {unit} are here"
 
 
-def read_folder(root: Path, part: str = "all") -> list[Sample]:
-    """Every face with a .pts file below `root`, or below its folder `part` where that is not "all"; the scheme is taken
-    from the number of points. Files called photo__1, photo__2 are faces of one photo.
+def _file_reader(
+    read: Callable[[Path], list[Sample]], suffix: str
+) -> Callable[[Path, str], list[Sample]]:
+    """Return a reader whose part is the name of a file, or "all" for the only one."""
 
-    Raises: DataError where there is none, or a file is broken or without a picture.
-    """
-    folder = root if part == "all" else root / part
-    samples = []
-    for path in sorted(folder.rglob("*.pts")):
-        image = image_beside(path)
-        if image is None:
-            raise DataError(
-                f"{path}: no image beside it; wanted {path.stem}.jpg or .png in the same folder"
-            )
-        landmarks = read_pts(path)
-        name = image.relative_to(root).as_posix()
-        subset = path.parent.relative_to(root).as_posix()
-        kind, photo = scheme_of_count(len(landmarks), path), image.stem.partition(OF_ONE_PHOTO)[0]
-        samples.append(Sample(image, landmarks, kind, name, subset=subset, photo=photo))
-    if not samples:
-        raise DataError(f"{folder}: no .pts file in it or below; wanted one beside each picture")
-    return samples
+    def read_file(root: Path, part: str) -> list[Sample]:
+        if root.is_file():
+            return read(root)
+        if part != "all":
+            return read(root / (part if part.endswith(suffix) else part + suffix))
+        found = sorted(root.glob(f"*{suffix}"))
+        if len(found) != 1:
+            count = f"{root}: {len(found)} {suffix} files"
+            raise DataError(f"{count}; wanted one, or the name of one as the part")
+        return read(found[0])
 
+    return read_file
 
-def _file_in(root: Path, part: str, suffix: str) -> Path:
-    """The file `part` of `root`; of a folder with one file of that suffix, "all" is that file."""
-    if root.is_file():
-        return root
-    if part != "all":
-        return root / (part if part.endswith(suffix) else part + suffix)
-    found = sorted(root.glob(f"*{suffix}"))
-    if len(found) != 1:
-        raise DataError(
-            f"{root}: {len(found)} {suffix} files; wanted one, or the name of one as the part"
-        )
-    return found[0]
-
-
-def _read_dlib(root: Path, part: str) -> list[Sample]:
-    return read_dlib_xml(_file_in(root, part, ".xml"))
-
-
-def _read_coco(root: Path, part: str) -> list[Sample]:
-    return read_coco(_file_in(root, part, ".json"))
-
-
-def _read_csv(root: Path, part: str) -> list[Sample]:
-    return read_csv_points(_file_in(root, part, ".csv"))
-
-
-W300_PARTS = {part: count for part, (_, count) in w300.PARTS.items()}
-ANY = {"all": None}
 
 READERS: dict[str, DataSet] = {
     "300w": DataSet(
-        "300W: 68 points on photos from HELEN, LFPW, AFW and iBUG, and the official test",
-        w300.read_300w, W300_PARTS, w300.missing_300w, "300w",
+        "300W", "68 points on HELEN, LFPW, AFW and iBUG, and the official test",
+        w300.read_300w, w300.PARTS, "300w",
     ),
     "wflw": DataSet(
-        "WFLW: 98 points and six attributes on 10,000 faces",
-        wflw.read_wflw, wflw.PARTS, wflw.missing_wflw, "wflw",
+        "WFLW", "98 points and six attributes on 10,000 faces",
+        wflw.read_wflw, wflw.PARTS, "wflw",
     ),
     "cofw": DataSet(
-        "COFW: 29 points with occlusion; its test also with 68",
-        cofw.read_cofw, cofw.PARTS, cofw.missing_cofw, "cofw",
+        "COFW", "29 points with occlusion; its test also with 68",
+        cofw.read_cofw, cofw.PARTS, "cofw",
     ),
     "aflw": DataSet(
-        "AFLW: 19 points on 24,386 faces of any pose, or the original 21",
-        aflw.read_aflw, aflw.PARTS, aflw.missing_aflw, "aflw",
+        "AFLW", "19 points on 24,386 faces of any pose, or the original 21",
+        aflw.read_aflw, aflw.PARTS, "aflw",
     ),
     "300vw": DataSet(
-        "300VW: 114 videos with 68 points a frame, in three categories; counts are of videos",
-        w300vw.read_300vw, w300vw.PARTS, w300vw.missing_300vw, "300vw",
+        "300VW", "114 videos with 68 points per frame; counts are of videos",
+        w300vw.read_300vw, w300vw.PARTS, "300vw", counts_videos=True,
     ),
     "talking-face": DataSet(
-        "Talking Face: one video of 5,000 frames, FGNET's 68 points; for tests only",
-        talking_face.read_talking_face, talking_face.PARTS, talking_face.missing_talking_face, "talking_face",
+        "Talking Face", "one video of 5,000 frames, FGNET's 68 points; for tests only",
+        talking_face.read_talking_face, talking_face.PARTS, "talking_face",
     ),
     "infanface": DataSet(
-        "InfAnFace: 68 points on infants at any roll angle, with attributes",
-        infanface.read_infanface, infanface.PARTS, infanface.missing_infanface, "infanface",
+        "InfAnFace", "68 points on infants at any roll angle, with attributes",
+        infanface.read_infanface, infanface.PARTS, "infanface",
     ),
     "cfp30": DataSet(
-        "CFP: 30 of the 68 points, on the shown half of celebrities' profiles and frontal faces",
-        cfp30.read_cfp30, cfp30.PARTS, cfp30.missing_cfp30, "cfp30", own_boxes=True,
+        "CFP", "30 of the 68 points, on the shown half of profiles and frontal faces",
+        cfp30.read_cfp30, cfp30.PARTS, "cfp30", own_boxes=True,
     ),
     "helen194": DataSet(
-        "Helen: 194 points on 300W's HELEN training photos, alone or with the 68 before them",
-        helen194.read_helen194, helen194.PARTS, helen194.missing_helen194, "300w",
+        "Helen", "194 points on 300W's HELEN training photos, alone or after the 68",
+        helen194.read_helen194, helen194.PARTS, "300w",
     ),
     "scut86": DataSet(
-        "SCUT-FBP5500: 86 points on portraits",
-        scut86.read_scut86, scut86.PARTS, scut86.missing_scut86, "scut86",
+        "SCUT-FBP5500", "86 points on portraits",
+        scut86.read_scut86, scut86.PARTS, "scut86",
     ),
     "mtfl": DataSet(
-        "MTFL: 5 points, gender, smile, glasses and pose on 12,995 faces",
-        mtfl.read_mtfl, mtfl.PARTS, mtfl.missing_mtfl, "mtfl",
+        "MTFL", "5 points, gender, smile, glasses and pose on 12,995 faces",
+        mtfl.read_mtfl, mtfl.PARTS, "mtfl",
     ),
-    "dlib": DataSet("dlib XML: boxes and parts, as imglab writes them; the part is the file", _read_dlib, ANY),
-    "coco": DataSet("COCO keypoints in one JSON file; the part is the file", _read_coco, ANY),
-    "csv": DataSet("a CSV with a picture and x, y columns a row; the part is the file", _read_csv, ANY),
-    "folder": DataSet("pictures with a .pts file beside each; the part is a folder", read_folder, ANY),
+    "dlib": DataSet(
+        "dlib XML", "boxes and parts, as written by imglab; the part is the file",
+        _file_reader(read_dlib_xml, ".xml"), ANY,
+    ),
+    "coco": DataSet(
+        "COCO", "keypoints in one JSON file; the part is the file",
+        _file_reader(read_coco, ".json"), ANY,
+    ),
+    "csv": DataSet(
+        "CSV", "an image and x, y columns per row; the part is the file",
+        _file_reader(read_csv_points, ".csv"), ANY,
+    ),
+    "folder": DataSet(
+        "Folder", "images with a .pts file next to each; the part is a folder",
+        read_folder, ANY,
+    ),
 }  # fmt: skip
 
 
 def data_set(name: str) -> DataSet:
-    """The data set called `name`.    Raises: DataError, with the nearest name."""
+    """Return the data set `name`.
+
+    Raises:
+        DataError: If there is none; the message offers the nearest name.
+    """
     if name not in READERS:
         raise DataError(f"no data set is called {name!r}; {did_you_mean(name, READERS)}")
     return READERS[name]
 
 
 def read_data(name: str, root: Path, part: str) -> list[Sample]:
-    """The faces of `part` of the data set `name`, in its own folder below `root`, else in `root` itself.
+    """Read the faces of one part of the data set `name`.
 
-    Raises: DataError for an unknown name or part, a missing or broken file.
+    Args:
+        name: One of READERS.
+        root: The data root, or the set's own folder.
+        part: One of the set's parts.
+
+    Raises:
+        DataError: If the name or part is unknown, or a file is missing or broken.
     """
     known = data_set(name)
-    inner = root / known.folder
-    return known.read(inner if known.folder and inner.is_dir() else root, part)
-
-
-def missing_data(name: str, samples: list[Sample], part: str) -> str:
-    """One plain line where `samples` are fewer than the official count of `part`, else an empty text."""
-    return data_set(name).missing(samples, part)
+    own = root / known.folder
+    return known.read(own if known.folder and own.is_dir() else root, part)

@@ -1,42 +1,38 @@
-"""The FGNET Talking Face video: one person talking for 5,000 frames, 68 points in FGNET's order. For tests only."""
+"""FGNET's Talking Face video: one person for 5,000 frames, 68 points; for tests only."""
 
 import re
 from pathlib import Path
 
 import numpy as np
 
-from ...errors import DataError, did_you_mean
-from ..sample import Sample, check_count
+from ...errors import DataError
+from ..sample import Sample
 from .pts import read_pts
 
 VIDEO, FOLDER = "franck.webm", "talking_face"
 FRAMES = 4998
 BROKEN = (3977,)
-"""Frames whose annotation has slipped from the face."""
+"""Frames whose annotation is not on the face."""
 PARTS: dict[str, int] = {"test": FRAMES - len(BROKEN), "all": FRAMES}
 
 
 def is_talking_face(path: Path) -> bool:
-    """Whether `path` is called as the video or one of its frames, or lies in its folder or just below.
-
-    What is to test on may not be learnt from.
-    """
-    around = {re.sub(r"[^a-z]", "", part.lower()) for part in path.resolve().parts[-3:-1]}
-    return "talkingface" in around or bool(re.fullmatch(r"franck(_\d+)?", path.stem.lower()))
+    """Return True if `path` or one of its two folders is named like the video, a test set."""
+    for folder in path.resolve().parts[-3:-1]:
+        if re.sub(r"[^a-z]", "", folder.lower()) == "talkingface":
+            return True
+    return bool(re.fullmatch(r"franck(_\d+)?", path.stem.lower()))
 
 
 def read_talking_face(root: Path, part: str) -> list[Sample]:
-    """The frames of the video below `root`, fgnet68; "test" leaves out the broken one.
+    """Read the frames of the video, fgnet68; "test" leaves out the broken one.
 
-    The points of points/franck_<frame>.pts are those of the 720 x 576 original: halved and moved right by 4 pixels,
-    without the shift from 1-based, they lie on the 360 x 288 video.
-    Raises: DataError for an unknown part, a missing video or a broken file.
+    The points are those of the 720 x 576 original. Halved and moved right by 4 pixels, without
+    the shift from 1-based pixels, they fit the 360 x 288 video.
     """
-    if part not in PARTS:
-        raise DataError(f"Talking Face has no part {part!r}; {did_you_mean(part, PARTS)}")
     video = root / VIDEO
     if not video.is_file():
-        raise DataError(f"{video}: absent; wanted the video beside its folder points")
+        raise DataError(f"{video}: absent; wanted the video next to its folder points")
     samples = []
     for path in sorted((root / "points").glob("franck_*.pts")):
         frame = int(path.stem.rpartition("_")[2])
@@ -45,11 +41,6 @@ def read_talking_face(root: Path, part: str) -> list[Sample]:
         landmarks = (read_pts(path) + 1.0) / 2 + np.array([4.0, 0.0])
         name = f"{VIDEO}#{frame:05d}"
         samples.append(
-            Sample(video, landmarks, "fgnet68", name, subset="test", frame=frame, photo=FOLDER)
+            Sample(video, landmarks, "fgnet68", name, subset="test", frame=frame, group=FOLDER)
         )
     return samples
-
-
-def missing_talking_face(samples: list[Sample], part: str) -> str:
-    """One plain line where `samples` are fewer than the official count of `part`, else an empty text."""
-    return check_count(samples, PARTS[part], f"Talking Face {part}")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...data.detection.scenes import Scene
+from ...data.detection.scene import Scene
 
 SIZES = {8: (0.0, 44.0), 16: (32.0, 88.0), 32: (64.0, 176.0), 64: (128.0, 1e9)}
 """Range of face sizes per stride, the root of the area in pixels; neighboring strides overlap."""

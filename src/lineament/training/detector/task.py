@@ -38,7 +38,7 @@ class TrainingScenes(Samples):
         self.centers, self.strides = all_centers(maker.size, maker.size)
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
-        """Return one row per scene; scenes are told apart by epoch and position alone."""
+        """Return one row per scene; epoch and position alone decide the scene."""
         return np.zeros((EPOCH, 2), np.int64)
 
     def make(self, epoch: int, position: int, source: int, item: int, /) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class DetectorTask(Task):
 
     def _scenes(self, photos: Sequence[Photo], cache: Path) -> TrainingScenes:
         settings = self.settings
-        images = ImageCache(cache, photos)
+        images = ImageCache(cache, [photo.image for photo in photos])
         seed = self.recipe.train.seed
         return TrainingScenes(SceneMaker(photos, images, settings.shares, settings.size, seed))
 

@@ -192,9 +192,11 @@ class DistillTask(LandmarkTask):
             def teacher_maps(crops: Tensor) -> Tensor:
                 return resize_peaks(comparison.in_kind(teacher(crops)).maps, own_maps)
 
-            own = self._map_error(
-                lambda crops: student(crops).heatmaps, student.size, teacher.device
-            )
+            def student_maps(crops: Tensor) -> Tensor:
+                maps: Tensor = student(crops).heatmaps
+                return maps
+
+            own = self._map_error(student_maps, student.size, teacher.device)
             theirs = self._map_error(teacher_maps, teacher.size, teacher.device)
             note(
                 f"squared error of a map on validation: the teacher's {theirs:.3f}, "

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import atomic_path
-from ...data.crop_cache import CropCache, Source, plain_crops
+from ...data.crop_cache import CropCache, plain_crops
+from ...data.training_crops import Source
 from ...geometry import apply_affine, invert_affine
 from .teacher import Teacher
 

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from ...crop import scale_and_shift
+from ...data.clip_cache import Clips, clips_from_stills
 from ...data.crop_cache import plain_crops, plain_landmarks
 from ...data.readers.talking_face import FOLDER, is_talking_face
 from ...data.synthetic_clips import ClipSettings
+from ...data.training_windows import TrainingWindows
 from ...errors import ModelError, RecipeError
 from ...geometry import compose, crop_affine
 from ...io.video import VIDEO_SUFFIXES
-from ...labeling.clip_cache import Clips, TrainingWindows, made_clips, video_clips
+from ...labeling.video_clips import clips_from_videos
 from ...models.heads.output import STRIDE
 from ...models.landmark_net import LandmarkNet
 from ...models.refinement import RefinedNet, moved_memory
@@ -92,7 +94,7 @@ class TemporalTask(LandmarkTask):
         name, m, seed = self.recipe.scheme, self.recipe.model, self.recipe.train.seed
         stills = list(self.validation_faces.values())
         clip = replace(CLIP, frames=VALIDATION_FRAMES, occluders=1)
-        self.validation_clips = made_clips(
+        self.validation_clips = clips_from_stills(
             stills, name, context.cache, VALIDATION_CLIPS, clip, VALIDATION_SEED
         )
         sources = self._clips(context)
@@ -104,13 +106,13 @@ class TemporalTask(LandmarkTask):
         if settings.clips:
             clip = replace(CLIP, frames=settings.frames, occluders=settings.occluders)
             stills = [source.cache for source in self.sources]
-            sources.append(made_clips(stills, name, cache, settings.clips, clip, 0))
+            sources.append(clips_from_stills(stills, name, cache, settings.clips, clip, 0))
         if settings.videos:
             videos: list[Path] = []
             for given in settings.videos:
                 videos += find_videos(given, context.data_root)
             frames, window = settings.video_frames, settings.window
-            sources.append(video_clips(videos, settings.labels, name, cache, frames, window))
+            sources.append(clips_from_videos(videos, settings.labels, name, cache, frames, window))
         if not sources:
             raise RecipeError(
                 "[refine] has neither clips nor videos to learn from; set refine.clips above 0"

@@ -1,4 +1,4 @@
-"""The audit finds each planted fault, is silent on a clean set, and writes a sheet that shows the worst."""
+"""The audit finds each planted fault, is silent on a clean set, and reports the worst in HTML."""
 
 import csv
 import json
@@ -10,21 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lineament.data.audit.audit import audit, see
+from lineament.data.audit.audit import audit
 from lineament.data.audit.checks import (
     Finding,
     check_against,
     check_points,
     find_duplicates,
     mean_face,
+    summarize,
 )
-from lineament.data.audit.sheet import (
-    PICTURES_OF_A_KIND,
+from lineament.data.audit.report_html import (
+    MAX_SHOWN_OF_KIND,
     audit_html,
     choose_worst,
     write_audit_html,
 )
-from lineament.data.readers.registry import read_folder
+from lineament.data.readers.folder import read_folder
 from lineament.data.sample import Sample
 from lineament.errors import DataError
 from lineament.io.formats import format_pts
@@ -76,10 +77,10 @@ def only(root: Path) -> Finding:
 def test_a_clean_set_has_no_findings(clean: Path) -> None:
     report = audit(clean)
     assert report.findings == ()
-    assert (report.faces, report.pictures) == (6, 6)
+    assert (report.faces, report.images) == (6, 6)
     assert report.splits == {"test": 3, "train": 3}
     assert report.summary().endswith(
-        "6 faces on 6 pictures in 2 splits; 0 errors, 0 warnings, 0 notes"
+        "6 faces on 6 images in 2 splits; 0 errors, 0 warnings, 0 notes"
     )
 
 
@@ -101,7 +102,7 @@ def test_swapped_eyes_alone_are_found_and_named(clean: Path) -> None:
 
 
 @pytest.mark.parametrize("turn", [0, 45, 90, 180, -120])
-def test_a_turned_face_is_not_taken_for_a_swapped_one(turn: int) -> None:
+def test_a_rotated_face_is_not_a_swapped_one(turn: int) -> None:
     a = np.deg2rad(turn)
     landmarks = face() @ np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]).T
     assert list(check_points(Sample(Path("a"), landmarks, "ibug68", "a"))) == []
@@ -118,13 +119,13 @@ def test_swapped_sides_are_found_in_other_schemes(name: str) -> None:
     assert np.array_equal(mean, convert(FACE.mean_shape, "ibug68", name).points, equal_nan=True)
 
 
-def test_points_outside_the_picture_are_counted_and_measured(clean: Path) -> None:
+def test_points_outside_the_image_are_counted_and_measured(clean: Path) -> None:
     # the face of side 100 is centered on x = 130 of a picture that ends at 159.5; the jaw's last point is at x = 180
     put(clean, "train/9", face(100, (130, 80)))
     found = only(clean)
     assert (found.severity, found.kind) == ("warning", "outside")
     assert re.search(
-        r"\d+ of 68 points outside the 160 x 160 picture, by up to 20\.5 px; check", found.message
+        r"\d+ of 68 points outside the 160 x 160 image, by up to 20\.5 px; check", found.message
     )
 
 
@@ -172,7 +173,7 @@ def test_two_annotations_of_one_picture_one_pixel_apart_are_found(tmp_path: Path
     assert "moved by (+1, +1) px: one of the two counts from 0, the other from 1" in found.message
 
 
-def test_a_mirrored_copy_tells_a_wrong_origin(tmp_path: Path) -> None:
+def test_a_mirrored_copy_shows_a_wrong_origin(tmp_path: Path) -> None:
     flipped = face()[FACE.mirror] * [-1, 1] + [159, 0]
     for shift, kinds in ((0.0, {"duplicate"}), (1.0, {"duplicate", "offset"})):
         root = tmp_path / f"{shift}"
@@ -183,12 +184,10 @@ def test_a_mirrored_copy_tells_a_wrong_origin(tmp_path: Path) -> None:
         assert any(
             "the same pixels, mirrored as train/a.png; keep one" in f.message for f in findings
         )
-    assert any(
-        "+2.0 px aside: both seem to count from 1, not from 0" in f.message for f in findings
-    )
+    assert any("+2.0 px off: both seem to count from 1, not from 0" in f.message for f in findings)
 
 
-def test_a_split_beside_a_model_by_a_pixel_is_found(clean: Path) -> None:
+def test_a_split_a_pixel_off_a_model_is_found(clean: Path) -> None:
     def predict(_: object, sample: Sample) -> np.ndarray:
         return sample.landmarks - (1.0 if sample.subset == "train" else 0.0)
 
@@ -198,13 +197,13 @@ def test_a_split_beside_a_model_by_a_pixel_is_found(clean: Path) -> None:
     (found,) = audit(clean, predict).findings
     assert (found.kind, found.file) == ("offset", "train")
     assert (
-        "over 43 faces the points lie (+1.00, +1.00) px beside the model's: they seem to count from 1"
+        "over 43 faces the points are (+1.00, +1.00) px off the model's: they seem to count from 1"
         in found.message
     )
     assert list(check_against({"few": [np.ones(2)] * 5})) == []
 
 
-def test_pictures_in_two_splits_are_an_error_also_when_encoded_again(clean: Path) -> None:
+def test_images_in_two_splits_are_an_error_even_if_encoded_differently(clean: Path) -> None:
     put(clean, "test/same", face(), picture(60))
     put(clean, "train/same", face(), picture(60))
     put(clean, "test/again", face(90), picture(70))
@@ -218,7 +217,7 @@ def test_pictures_in_two_splits_are_an_error_also_when_encoded_again(clean: Path
     assert found["train/same.png"].message == (
         "the same pixels as test/same.png, in another split (test and train); remove one"
     )
-    assert found["train/again.png"].message.startswith("nearly the same picture as test/again.png")
+    assert found["train/again.png"].message.startswith("nearly the same image as test/again.png")
     assert len(found["train/same.png"].samples) == 2
 
 
@@ -240,12 +239,14 @@ def test_the_same_face_twice_in_a_split_is_a_warning(clean: Path) -> None:
     )
 
 
-def test_different_pictures_are_no_duplicates() -> None:
+def test_different_images_are_not_duplicates() -> None:
     sample = Sample(Path("a"), face(), "ibug68", "a")
-    assert list(find_duplicates([see(sample, picture(i)) for i in range(300)])) == []
+    assert list(find_duplicates([summarize(sample, picture(i)) for i in range(300)])) == []
 
 
-def test_an_exif_turn_is_reported_and_points_made_before_it_are_an_error(clean: Path) -> None:
+def test_an_exif_rotation_is_reported_and_points_of_the_stored_image_are_an_error(
+    clean: Path,
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     wide = np.ascontiguousarray(picture(90, 240)[:160])  # stored 240 x 160, upright 160 x 240
@@ -256,12 +257,12 @@ def test_an_exif_turn_is_reported_and_points_made_before_it_are_an_error(clean: 
     found = {f.file: f for f in audit(clean).findings if f.kind == "exif"}
     assert found["train/upright.png"].severity == "warning"
     assert (
-        "EXIF orientation 6: it is applied here, other tools may not"
+        "EXIF orientation 6: applied here, other tools may not"
         in found["train/upright.png"].message
     )
     assert found["train/stored.png"].severity == "error"
     assert (
-        "the points fit the picture as stored, not upright; turn them"
+        "the points fit the image as stored, not upright; rotate them"
         in found["train/stored.png"].message
     )
 
@@ -283,12 +284,12 @@ def test_wrong_numbers_of_points_are_found_in_the_header_and_in_the_set(clean: P
     assert found["train/8.pts"].kind == "file"
     assert "the header says 70 points, 68 follow" in found["train/8.pts"].message
     assert (found["train/9.png"].severity, found["train/9.png"].kind) == ("error", "count")
-    assert found["train/9.png"].message == "67 points, 6 other files have 68; mend the file"
+    assert found["train/9.png"].message == "67 points, 6 other files have 68; correct the file"
 
 
 def test_samples_of_another_count_than_their_scheme_are_an_error() -> None:
     (found,) = check_points(Sample(Path("a"), face()[:60], "ibug68", "a"))
-    assert found.message == "60 points; ibug68 has 68: mend the file or name its scheme"
+    assert found.message == "60 points; ibug68 has 68: correct the file or name its scheme"
 
 
 def test_broken_and_lonely_files_are_findings_and_the_rest_is_read(clean: Path) -> None:
@@ -299,9 +300,9 @@ def test_broken_and_lonely_files_are_findings_and_the_rest_is_read(clean: Path) 
     report = audit(clean)
     found = {f.file: f.message for f in report.findings}
     assert "wanted two numbers, x and y" in found["train/7.pts"]
-    assert found["train"].startswith("1 of 6 .pts files have no picture beside them, e.g. 8.pts")
+    assert found["train"].startswith("1 of 6 .pts files have no image next to them, e.g. 8.pts")
     assert "not a picture but text" in found["train/9.png"]
-    assert found["test"] == "1 pictures have no .pts file, e.g. bare.png; annotate or remove them"
+    assert found["test"] == "1 images have no .pts file, e.g. bare.png; annotate or remove them"
     assert report.faces == 7
 
 
@@ -320,7 +321,7 @@ def test_official_counts_of_a_known_layout_are_checked(tmp_path: Path) -> None:
     assert report.data == "300w"
     counts = {f.file: (f.severity, f.message) for f in report.findings if f.kind == "count"}
     assert counts["common"] == (
-        "warning", "300W common: 1 of the official 554 faces are here; get the rest, or say so beside your figures"
+        "warning", "300W common: 1 of the official 554 faces are here; get the rest, or state it with your results"
     )  # fmt: skip
     assert counts["challenging"][0] == "note"
 
@@ -341,24 +342,24 @@ def test_one_table_of_a_folder_is_audited(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_annotations_or_none_at_all_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no annotation; wanted \.pts files beside pictures"):
+    with pytest.raises(DataError, match=r"no annotation; wanted \.pts files next to images"):
         audit(tmp_path)
     with pytest.raises(DataError, match="no such folder; wanted the root of a data set"):
         audit(tmp_path / "none")
 
 
-def test_the_worst_come_first_and_progress_is_told(clean: Path) -> None:
+def test_the_worst_come_first_and_progress_is_reported(clean: Path) -> None:
     put(clean, "train/8", face(100, (130, 80)))
     put(clean, "train/9", face()[FACE.mirror])
-    told: list[tuple[int, int]] = []
-    report = audit(clean, progress=lambda done, total: told.append((done, total)))
+    calls: list[tuple[int, int]] = []
+    report = audit(clean, progress=lambda done, total: calls.append((done, total)))
     assert [f.severity for f in report.findings] == ["error", "warning"]
-    assert told == [(i, 8) for i in range(1, 9)]
+    assert calls == [(i, 8) for i in range(1, 9)]
     assert report.rows()[0][:3] == ("error", "swapped", "train/9.png")
     assert json.loads(json.dumps(report.to_dict()))["findings"][0]["kind"] == "swapped"
 
 
-def test_the_sheet_holds_every_finding_and_pictures_and_escapes_names(
+def test_the_report_has_every_finding_and_images_and_escapes_names(
     clean: Path, tmp_path: Path
 ) -> None:
     put(clean, "train/<b>&9", face()[FACE.mirror])
@@ -374,7 +375,7 @@ def test_the_sheet_holds_every_finding_and_pictures_and_escapes_names(
     assert "Nothing to show." in audit_html(audit([]))
 
 
-def test_the_sheet_shows_a_few_of_each_kind_and_survives_unreadable_pictures() -> None:
+def test_the_report_shows_a_few_of_each_kind_and_survives_unreadable_images() -> None:
     gone = Sample(Path("gone.png"), face(), "ibug68", "gone")
     many = tuple(Finding("error", "swapped", f"{i}", "x", (gone,)) for i in range(40))
     one = (
@@ -382,7 +383,7 @@ def test_the_sheet_shows_a_few_of_each_kind_and_survives_unreadable_pictures() -
         Finding("note", "header", "b", "z"),
     )
     chosen = choose_worst(many + one)
-    assert len(chosen) == PICTURES_OF_A_KIND + 1
+    assert len(chosen) == MAX_SHOWN_OF_KIND + 1
     assert chosen[-1].kind == "duplicate"
 
 

@@ -10,7 +10,8 @@ import pytest
 from lineament.data.readers.coco import read_coco
 from lineament.data.readers.csv_points import read_csv_points
 from lineament.data.readers.dlib_xml import read_dlib_xml
-from lineament.data.readers.registry import read_data, read_folder
+from lineament.data.readers.folder import read_folder
+from lineament.data.readers.registry import read_data
 from lineament.data.sample import scheme_of_count
 from lineament.errors import DataError
 from lineament.io.formats import format_pts
@@ -81,7 +82,7 @@ def test_dlib_xml_without_box_numbers_names_the_box(tmp_path: Path) -> None:
         read_dlib_xml(tmp_path / "a.xml", "five")
 
 
-def test_coco_keeps_visibility_and_leaves_unlabelled_points_open(tmp_path: Path) -> None:
+def test_coco_keeps_visibility_and_unlabeled_points_are_nan(tmp_path: Path) -> None:
     keypoints = np.column_stack([shape(68), np.full(68, 2)])
     keypoints[3, 2], keypoints[4] = 1, 0
     table = {
@@ -151,7 +152,7 @@ def test_csv_columns_of_several_spellings_give_the_points(
     assert (one.name, two.name) == ("a.jpg", "a.jpg#2")
 
 
-def test_our_own_csv_is_read_back(tmp_path: Path) -> None:
+def test_csv_of_predictions_is_read_back(tmp_path: Path) -> None:
     from lineament.face import Face, Faces
     from lineament.io.formats import write_csv
 
@@ -170,8 +171,8 @@ def test_our_own_csv_is_read_back(tmp_path: Path) -> None:
         ("image,score\na,1\n", "wanted image, x_0, y_0"),
         ("x_0,y_0\n1,2\n", "wanted image, x_0, y_0"),
         ("image,x_0,y_0,x_1\na,1,2,3\n", "point 1 lacks its x or y column"),
-        ("image,x_0,y_0\na,1,two\n", r"a\.csv:2: 'two' is no number; wanted a coordinate"),
-        ("image,x_0,y_0\n,1,2\n", r"a\.csv:2: no picture"),
+        ("image,x_0,y_0\na,1,two\n", r"a\.csv:2: 'two' is not a number; wanted a coordinate"),
+        ("image,x_0,y_0\n,1,2\n", r"a\.csv:2: no image"),
         ("image,x_0,y_0\na,1,2\n", "1 points, of no known scheme; wanted 5 \\(five\\)"),
     ],
 )
@@ -195,10 +196,21 @@ def test_any_folder_of_pts_takes_its_scheme_from_the_number_of_points(tmp_path: 
     assert [s.scheme for s in read_folder(tmp_path)] == ["ibug68", "wflw98", "cofw29"]
     assert [s.name for s in read_folder(tmp_path, "b")] == ["b/3.png"]
     (tmp_path / "a/1.png").unlink()
-    with pytest.raises(DataError, match=r"1\.pts: no image beside it; wanted 1\.jpg or \.png"):
+    with pytest.raises(DataError, match=r"1\.pts: no image next to it; wanted 1\.jpg or \.png"):
         read_folder(tmp_path)
     with pytest.raises(DataError, match=r"c: no \.pts file in it or below"):
         read_folder(tmp_path, "c")
+
+
+@pytest.mark.parametrize("suffix", [".ppm", ".JPG", ".tif", ".webp"])
+def test_the_image_of_a_pts_file_may_have_any_suffix_that_is_read(
+    suffix: str, tmp_path: Path
+) -> None:
+    picture(tmp_path / f"a{suffix}")
+    (tmp_path / "a.pts").write_text(format_pts(shape(68)))
+    (sample,) = read_folder(tmp_path)
+    assert sample.name == f"a{suffix}"
+    assert sample.read().shape == (12, 16, 3)
 
 
 def test_unknown_numbers_of_points_have_no_scheme() -> None:

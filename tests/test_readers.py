@@ -1,4 +1,4 @@
-"""Every data-set reader on tiny files in the official layout, and on the real sets where they are."""
+"""Every reader of a data set on tiny files in the official layout, and on the real sets if they exist."""
 
 import sqlite3
 import struct
@@ -10,8 +10,8 @@ import pytest
 
 from lineament.data.mixture import read_part
 from lineament.data.readers import aflw, cofw, mtfl, scut86, talking_face, w300vw, wflw
-from lineament.data.readers.registry import READERS, data_set, missing_data, read_data
-from lineament.data.sample import read_pictures
+from lineament.data.readers.registry import READERS, data_set, read_data
+from lineament.data.sample import iter_images
 from lineament.errors import DataError
 from lineament.io.formats import format_pts
 from lineament.schemes import scheme
@@ -37,9 +37,6 @@ def video(path: Path, frames: int) -> Path:
         out.write(np.full((24, 32, 3), 10 + 20 * k, np.uint8))
     out.release()
     return path
-
-
-# -- the registry
 
 
 def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
@@ -99,13 +96,13 @@ def test_official_counts_are_those_of_the_papers() -> None:
             "helen194",
             "train",
             1960,
-            "Helen, 194 points, train: 1960 of the official 2000 faces are here",
+            "Helen train: 1960 of the official 2000 faces are here",
         ),
         (
             "helen194",
             "both",
             1960,
-            "Helen, 194 points, both: 1960 of the official 2000 faces are here",
+            "Helen both: 1960 of the official 2000 faces are here",
         ),
         ("talking-face", "all", 4998, ""),
         ("talking-face", "test", 4997, ""),
@@ -116,30 +113,30 @@ def test_the_real_sets_have_their_counts(
 ) -> None:
     samples = read_data(name, data_root, part)
     assert len(samples) == count
-    assert missing_data(name, samples, part) == message
+    assert data_set(name).missing(samples, part) == message
     assert len({sample.name for sample in samples}) == count
     assert all(np.isfinite(sample.landmarks).all() for sample in samples)
 
 
 @pytest.mark.data
-def test_cfp_has_its_counts_and_its_persons_on_one_side_of_the_split(data_root: Path) -> None:
+def test_cfp_has_its_counts_and_splits_by_person(data_root: Path) -> None:
     parts = {part: read_data("cfp30", data_root, part) for part in ("profile", "frontal", "train")}
     # by the data README
     assert {part: len(samples) for part, samples in parts.items()} == {
         "profile": 1782, "frontal": 334, "train": 1782 + 334
     }  # fmt: skip
-    assert len({s.photo for s in parts["train"]}) == 450
+    assert len({s.group for s in parts["train"]}) == 450
     assert all(np.isfinite(s.landmarks).all(1).sum() == 30 for s in parts["train"])
-    held = {s.photo for s in parts["train"] if s.is_validation()}
+    held = {s.group for s in parts["train"] if s.is_validation()}
     assert held
-    assert not held & {s.photo for s in parts["train"] if not s.is_validation()}
+    assert not held & {s.group for s in parts["train"] if not s.is_validation()}
 
 
 @pytest.mark.data
-def test_talking_face_points_lie_on_the_video(data_root: Path) -> None:
+def test_talking_face_points_fit_the_video(data_root: Path) -> None:
     samples = read_data("talking-face", data_root, "test")
     assert 3977 not in {sample.frame for sample in samples}
-    ((sample, frame),) = read_pictures(samples[1000:1001])
+    ((sample, frame),) = iter_images(samples[1000:1001])
     assert frame.shape == (288, 360, 3)
     # the pupils (31 and 36 of FGNET's order) are darker than the cheeks below them
     for pupil in (31, 36):
@@ -153,9 +150,6 @@ def test_infanface_attributes_come_from_the_table(data_root: Path) -> None:
     assert dict(samples["ads-1072.Still005"].attributes) == {
         "turned": True, "occluded": False, "expressive": True, "tilted": True
     }  # fmt: skip
-
-
-# -- WFLW
 
 
 def wflw_line(name: str, shift: float, attributes: str) -> str:
@@ -176,7 +170,7 @@ def make_wflw(root: Path) -> None:
     )
 
 
-def test_wflw_gives_points_box_attributes_and_two_faces_of_one_picture(tmp_path: Path) -> None:
+def test_wflw_gives_points_box_attributes_and_two_faces_of_one_image(tmp_path: Path) -> None:
     make_wflw(tmp_path)
     samples = read_data("wflw", tmp_path, "test")
     assert [s.name for s in samples] == ["0--Parade/a.jpg", "0--Parade/a.jpg#2", "1--Dance/b.jpg"]
@@ -188,9 +182,10 @@ def test_wflw_gives_points_box_attributes_and_two_faces_of_one_picture(tmp_path:
     assert [k for k, v in samples[1].attributes.items() if v] == ["makeup", "occlusion"]
     assert [s.name for s in read_data("wflw", tmp_path, "test-pose")] == ["0--Parade/a.jpg"]
     assert (
-        missing_data("wflw", samples, "test") == "WFLW test: 3 of the official 2500 faces are here"
+        data_set("wflw").missing(samples, "test")
+        == "WFLW test: 3 of the official 2500 faces are here"
     )
-    decoded = list(read_pictures(samples))
+    decoded = list(iter_images(samples))
     assert decoded[0][1] is decoded[1][1]  # one picture, two faces: decoded once
 
 
@@ -204,12 +199,9 @@ def test_wflw_names_a_broken_line_and_an_absent_list(tmp_path: Path) -> None:
     ):
         read_data("wflw", tmp_path, "test")
     with pytest.raises(
-        DataError, match=r"train\.txt: absent; wanted WFLW_annotations and WFLW_images"
+        DataError, match=r"train\.txt: absent; wanted the official WFLW_annotations"
     ):
         read_data("wflw", tmp_path, "train")
-
-
-# -- AFLW
 
 
 def test_aflw_splits_by_ra_and_sorts_the_box(
@@ -233,16 +225,18 @@ def test_aflw_splits_by_ra_and_sorts_the_box(
         },
     )
     monkeypatch.setattr(aflw, "TRAIN", 2)
-    assert [s.photo for s in read_data("aflw", tmp_path, "train")] == ["image1", "image0"]
+    assert [s.group for s in read_data("aflw", tmp_path, "train")] == ["image1", "image0"]
     full = read_data("aflw", tmp_path, "full")
-    assert [s.photo for s in full] == ["image3", "image2"]
-    assert [s.photo for s in read_data("aflw", tmp_path, "frontal")] == ["image2"]
+    assert [s.group for s in full] == ["image3", "image2"]
+    assert [s.group for s in read_data("aflw", tmp_path, "frontal")] == ["image2"]
     assert full[0].box is not None
     assert full[0].box.tolist() == [10, 20, 50, 80]
     assert np.array_equal(full[0].landmarks, shape(19, 3))
     assert full[0].visible is not None
     assert np.flatnonzero(~full[0].visible).tolist() == [5]
-    assert missing_data("aflw", full, "full") == "AFLW full: 2 of the official 4386 faces are here"
+    assert (
+        data_set("aflw").missing(full, "full") == "AFLW full: 2 of the official 4386 faces are here"
+    )
 
 
 def test_aflw_says_what_is_absent(tmp_path: Path) -> None:
@@ -250,7 +244,7 @@ def test_aflw_says_what_is_absent(tmp_path: Path) -> None:
         DataError, match=r"AFLWinfo_release\.mat: absent; wanted the annotations of Zhu"
     ):
         read_data("aflw", tmp_path, "full")
-    with pytest.raises(DataError, match=r"no aflw\.sqlite; wanted AFLW's own data base"):
+    with pytest.raises(DataError, match=r"no aflw\.sqlite; wanted AFLW's own database"):
         read_data("aflw", tmp_path, "all21")
     scipy_io = pytest.importorskip("scipy.io")
     scipy_io.savemat(tmp_path / "AFLWinfo_release.mat", {"bbox": np.zeros((1, 4))})
@@ -260,12 +254,12 @@ def test_aflw_says_what_is_absent(tmp_path: Path) -> None:
         read_data("aflw", tmp_path, "full")
     (tmp_path / "aflw.sqlite").write_bytes(b"not a data base, by far" * 50)
     with pytest.raises(
-        DataError, match=r"aflw\.sqlite: file is not a database; wanted AFLW's own data base"
+        DataError, match=r"aflw\.sqlite: file is not a database; wanted AFLW's own database"
     ):
         read_data("aflw", tmp_path, "all21")
 
 
-def test_aflw_21_leaves_points_without_coordinates_open(tmp_path: Path) -> None:
+def test_aflw_21_points_without_coordinates_are_nan(tmp_path: Path) -> None:
     picture(tmp_path / "data/flickr/0/a.jpg")
     base = sqlite3.connect(tmp_path / "aflw.sqlite")
     base.executescript(
@@ -286,9 +280,6 @@ def test_aflw_21_leaves_points_without_coordinates_open(tmp_path: Path) -> None:
     assert sample.box.tolist() == [1, 2, 11, 22]
 
 
-# -- videos
-
-
 def make_300vw(root: Path, number: str, frames: int) -> None:
     video(root / number / "vid.avi", frames)
     folder = root / number / "annot"
@@ -306,8 +297,11 @@ def test_300vw_frames_match_their_annotations_and_categories(tmp_path: Path) -> 
         assert [s.frame for s in samples] == [0, 1, 2]
     test = read_data("300vw", tmp_path, "test")
     assert len(test) == 9
-    assert missing_data("300vw", test, "test") == "300VW test: 3 of the official 64 videos are here"
-    for sample, frame in read_pictures(test):
+    assert (
+        data_set("300vw").missing(test, "test")
+        == "300VW test: 3 of the official 64 videos are here"
+    )
+    for sample, frame in iter_images(test):
         assert sample.frame is not None
         # frame k is grey 10 + 20 k: file 000001.pts is frame 0
         assert abs(int(frame[12, 16, 0]) - (10 + 20 * sample.frame)) <= 3
@@ -316,13 +310,13 @@ def test_300vw_frames_match_their_annotations_and_categories(tmp_path: Path) -> 
 
 def test_a_video_without_annotations_is_named(tmp_path: Path) -> None:
     video(tmp_path / "114" / "vid.avi", 2)
-    with pytest.raises(DataError, match=r"114/annot: no \.pts files; wanted one for each frame"):
+    with pytest.raises(DataError, match=r"114/annot: no \.pts files; wanted one per frame"):
         read_data("300vw", tmp_path, "1")
 
 
 def test_talking_face_halves_and_moves_its_points(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"franck\.webm: absent; wanted the video beside its folder points"
+        DataError, match=r"franck\.webm: absent; wanted the video next to its folder points"
     ):
         read_data("talking-face", tmp_path, "test")
     (tmp_path / talking_face.VIDEO).write_bytes(b"")
@@ -339,9 +333,6 @@ def test_talking_face_halves_and_moves_its_points(tmp_path: Path) -> None:
     ]  # 100 / 2 + 4, 50 / 2: the numbers of the file as they stand
 
 
-# -- pictures with points beside them
-
-
 def test_infanface_without_its_columns_is_an_error(tmp_path: Path) -> None:
     picture(tmp_path / "train/a.jpg")
     (tmp_path / "train/a.pts").write_text(format_pts(shape(68)))
@@ -353,14 +344,14 @@ def test_infanface_without_its_columns_is_an_error(tmp_path: Path) -> None:
         read_data("infanface", tmp_path, "train")
 
 
-def test_faces_of_one_photo_stay_on_one_side_of_the_split(tmp_path: Path) -> None:
+def test_faces_of_one_photo_are_one_group(tmp_path: Path) -> None:
     for name in ("107635070_1", "107635070_2"):
         picture(tmp_path / f"helen/trainset/{name}.jpg")
         (tmp_path / f"helen/trainset/{name}.pts").write_text(format_pts(shape(68)))
-    assert {s.photo for s in read_data("300w", tmp_path, "train")} == {"107635070"}
+    assert {s.group for s in read_data("300w", tmp_path, "train")} == {"107635070"}
 
 
-def test_cfp_points_become_those_of_the_half_that_is_shown(tmp_path: Path) -> None:
+def test_cfp_points_become_those_of_the_shown_half(tmp_path: Path) -> None:
     for name in ("profile/007_01", "profile/007_02", "frontal/123_05"):
         picture(tmp_path / f"{name}.jpg")
         (tmp_path / f"{name}.pts").write_text(format_pts(shape(30)))
@@ -368,7 +359,7 @@ def test_cfp_points_become_those_of_the_half_that_is_shown(tmp_path: Path) -> No
     rows = ["name,kind,side_shown", "profile/007_01,profile,right", "profile/007_02,profile,left"]
     table.write_text("\n".join([*rows, "frontal/123_05,frontal,right"]))
     right, left, frontal = read_data("cfp30", tmp_path, "train")
-    assert [s.photo for s in (right, left, frontal)] == ["007", "007", "123"]
+    assert [s.group for s in (right, left, frontal)] == ["007", "007", "123"]
     assert [s.attributes["profile"] for s in (right, left, frontal)] == [True, True, False]
     mirror = scheme("ibug68").mirror
     assert np.array_equal(right.landmarks[mirror], left.landmarks, equal_nan=True)
@@ -397,7 +388,7 @@ def test_cfp_points_become_those_of_the_half_that_is_shown(tmp_path: Path) -> No
         read_data("cfp30", tmp_path, "profile")
 
 
-def test_a_box_of_the_set_itself_outlives_the_mixture(tmp_path: Path) -> None:
+def test_a_mixture_keeps_a_set_s_own_boxes_of_68_points(tmp_path: Path) -> None:
     picture(tmp_path / "cfp30/profile/007_01.jpg")
     (tmp_path / "cfp30/profile/007_01.pts").write_text(format_pts(shape(30)))
     (tmp_path / "cfp30/faces.csv").write_text("name,side_shown\nprofile/007_01,right\n")
@@ -419,7 +410,7 @@ def test_helen194_reads_its_points_alone_and_after_those_of_300w(tmp_path: Path)
     np.savez(path, names=np.array(["107635070_1", "107635070_2"]), points=points)
     alone = read_data("helen194", tmp_path, "train")
     assert [s.scheme for s in alone] == ["helen194"] * 2
-    assert {s.photo for s in alone} == {"107635070"}
+    assert {s.group for s in alone} == {"107635070"}
     assert np.array_equal(alone[1].landmarks, shape(194, 0.25))
     both = read_data("helen194", tmp_path, "both")
     assert [s.scheme for s in both] == ["ibug68_helen194"] * 2
@@ -481,7 +472,7 @@ def test_mtfl_reads_windows_paths_points_and_attributes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"testing\.txt: absent; wanted training\.txt"):
         read_data("mtfl", tmp_path, "test")
     assert (
-        missing_data("mtfl", [sample], "train")
+        data_set("mtfl").missing([sample], "train")
         == "MTFL train: 1 of the official 10000 faces are here"
     )
     assert len(mtfl.POSES) == 5

@@ -1,13 +1,13 @@
-"""Fitting the augmentation's jitter to a detector's boxes."""
+"""Box noise: the augmentation's settings are recovered from boxes that it moved."""
 
 import numpy as np
 import pytest
 
-from lineament.data.box_noise import fit_jitter
+from lineament.data.box_noise import fit_box_noise
 from lineament.errors import InputError
 
 
-def boxes_jittered(truth, shift, scale, rng):
+def noisy_boxes(truth, shift, scale, rng):
     """Boxes moved by the rule of augment.draw_affine."""
     sides = (truth[:, 2:] - truth[:, :2]).max(1)
     factors = np.exp(np.clip(rng.normal(size=len(truth)), -2.5, 2.5) * scale)
@@ -24,38 +24,38 @@ def truth():
     return np.concatenate([corners, corners + rng.uniform(20, 90, (20_000, 2))], axis=1)
 
 
-def test_boxes_jittered_by_the_augmentation_give_its_settings_back(truth):
-    shift, scale = fit_jitter(boxes_jittered(truth, 0.05, 0.09, np.random.default_rng(6)), truth)
+def test_boxes_moved_by_the_augmentation_give_its_settings(truth):
+    shift, scale = fit_box_noise(noisy_boxes(truth, 0.05, 0.09, np.random.default_rng(6)), truth)
     # 40,000 and 20,000 draws: a relative standard error of 1 / sqrt(2 n) = 0.35 % and 0.5 %
     assert shift == pytest.approx(0.05, rel=0.02)
     assert scale == pytest.approx(0.09, rel=0.025)
 
 
 def test_a_few_boxes_of_other_faces_hardly_change_the_fit(truth):
-    detected = boxes_jittered(truth, 0.05, 0.09, np.random.default_rng(6))
+    detected = noisy_boxes(truth, 0.05, 0.09, np.random.default_rng(6))
     detected[:100] += 5000  # 0.5 % of them: unclipped they would give a shift of some 10 sides
-    assert fit_jitter(detected, truth)[0] < 0.06
+    assert fit_box_noise(detected, truth)[0] < 0.06
 
 
-def test_a_bias_counts_as_jitter():
+def test_a_bias_counts_as_noise():
     truth = np.array([[0.0, 0, 100, 80], [10, 10, 110, 60]])
     # every error is the same, so clipping touches none: 10 px of 100 in x, 0 in y -> rms 0.1 / sqrt(2) = 0.0707
-    shift, scale = fit_jitter(truth + np.array([10, 0, 10, 0]), truth)
+    shift, scale = fit_box_noise(truth + np.array([10, 0, 10, 0]), truth)
     assert shift == pytest.approx(0.0707 / 0.98865, abs=2e-4)
     assert scale == 0
 
 
-def test_exact_boxes_give_no_jitter():
+def test_exact_boxes_give_no_noise():
     truth = np.array([[0.0, 0, 100, 80], [10, 10, 110, 60]])
-    assert fit_jitter(truth, truth) == (0.0, 0.0)
+    assert fit_box_noise(truth, truth) == (0.0, 0.0)
 
 
-def test_boxes_that_are_no_pairs_are_refused():
+def test_boxes_that_are_not_pairs_are_refused():
     with pytest.raises(InputError, match="1 detected and 2 true boxes; wanted pairs, at least 2"):
-        fit_jitter([[0, 0, 1, 1]], [[0, 0, 1, 1], [0, 0, 2, 2]])
+        fit_box_noise([[0, 0, 1, 1]], [[0, 0, 1, 1], [0, 0, 2, 2]])
 
 
 def test_a_shift_to_one_side_counts_as_spread():
-    shift, scale = fit_jitter([[10, 0, 110, 80]] * 3, [[0, 0, 100, 80]] * 3)
+    shift, scale = fit_box_noise([[10, 0, 110, 80]] * 3, [[0, 0, 100, 80]] * 3)
     assert shift == pytest.approx(0.1 / np.sqrt(2) / 0.98865)
     assert scale == 0.0

@@ -1,4 +1,4 @@
-"""clips.py: the landmarks of a made clip lie on what its frames show, and the same seed gives the same clip."""
+"""Synthetic clips: landmarks are where the frames show them, and equal seeds give equal clips."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_landmarks_move_with_the_pixels_they_mark():
             assert np.abs(middle - frame.landmarks[k]).max() < 1.0
 
 
-def test_the_face_moves_talks_blinks_and_keeps_still_at_times():
+def test_the_face_moves_talks_blinks_and_pauses():
     frames = clip(frames=240, still=0.5)
     path = np.stack([frame.landmarks for frame in frames])
     nose = np.linalg.norm(np.diff(path[:, 27], axis=0), axis=-1)
@@ -49,14 +49,14 @@ def test_the_face_moves_talks_blinks_and_keeps_still_at_times():
     assert lids.min() < 0.7 * np.median(lids)
 
 
-def test_times_are_those_of_the_rate_and_pictures_have_the_size():
+def test_timestamps_follow_the_rate_and_images_have_the_size():
     frames = clip(frames=3, rate=25)
     assert [frame.timestamp for frame in frames] == pytest.approx([0, 0.04, 0.08])
     assert frames[0].image.shape == (160, 160, 3)
     assert frames[0].image.dtype == np.uint8
 
 
-def test_the_same_seed_gives_the_same_clip_and_another_one_another():
+def test_equal_seeds_give_equal_clips_and_others_do_not():
     settings = {"frames": 5, "noise": 3, "quality": 60, "occluders": 1}
     first, again, other = clip(1, **settings), clip(1, **settings), clip(2, **settings)
     for a, b, c in zip(first, again, other, strict=True):
@@ -65,18 +65,18 @@ def test_the_same_seed_gives_the_same_clip_and_another_one_another():
         assert not np.array_equal(a.image, c.image)
 
 
-def test_points_behind_an_occluder_are_told():
+def test_landmarks_under_an_occluder_are_marked():
     frames = clip(frames=150, occluders=2)
-    hidden = np.stack([frame.hidden for frame in frames])
-    assert 0 < hidden.mean() < 0.5
+    occluded = np.stack([frame.occluded for frame in frames])
+    assert 0 < occluded.mean() < 0.5
     plain = clip(frames=150)
     for frame, bare in zip(frames[::10], plain[::10], strict=True):
         x, y = frame.landmarks.round().astype(int).clip(0, 159).T
         changed = np.abs(frame.image.astype(int) - bare.image)[y, x].max(-1) > 0
         assert (
-            changed >= frame.hidden
-        ).mean() > 0.95  # but for points on an occluder of the color behind it
-        assert not bare.hidden.any()
+            changed >= frame.occluded
+        ).mean() > 0.95  # except on an occluder of the color under it
+        assert not bare.occluded.any()
 
 
 def test_other_schemes_move_without_an_expression():
@@ -90,7 +90,7 @@ def test_other_schemes_move_without_an_expression():
     assert lengths == pytest.approx(lengths[0])  # a similarity keeps the ratios of lengths
 
 
-def test_what_makes_no_clip_is_refused():
+def test_wrong_landmarks_and_settings_are_refused():
     with pytest.raises(
         ShapeError, match="5 landmarks, some perhaps not finite; wanted all 68 of ibug68"
     ):

@@ -1,21 +1,21 @@
-"""self_labels.py: faces a model is sure of become crops with .pts files, points it is not sure of nan."""
+"""Pseudo-labels: sure faces become crops with .pts files, landmarks that are not sure are nan."""
 
 import cv2
 import numpy as np
 import pytest
 
-from lineament.data.readers.registry import read_folder
+from lineament.data.box_noise import move_box
+from lineament.data.readers.folder import read_folder
 from lineament.errors import ImageError
 from lineament.estimator import CropLandmarks
 from lineament.geometry import apply_affine, crop_affine, landmark_box
 from lineament.inference.predictor import Predictor
 from lineament.labeling.pseudo_labels import (
-    Limits,
+    LabelThresholds,
     find_media,
-    frames_of,
+    iter_frames,
     label_faces,
-    label_into,
-    moved,
+    write_labels,
 )
 from lineament.schemes import scheme
 
@@ -23,8 +23,8 @@ MEAN = scheme("ibug68").mean_shape
 PLACE = np.array([110.0, 90.0]) + 80 * MEAN
 
 
-class Knows:
-    """Finds the points at PLACE of a picture whose red is x and green is y, wherever the crop was cut."""
+class Oracle:
+    """A model that finds PLACE in any crop of an image whose red is x and green is y."""
 
     name, scheme, size, padding, points = "knows", "ibug68", 96, 1.3, 68
 
@@ -38,10 +38,10 @@ class Knows:
             x, y = (
                 middle[..., 0].mean(),
                 middle[..., 1].mean(),
-            )  # of the picture, at the crop's centre
+            )  # of the image, at the crop's center
             scale = (middle[:, -1, 0].mean() - middle[:, 0, 0].mean()) / 47
             points = (PLACE - [x, y]) / scale + 47.5
-            points[self.wrong] = [10.0, 10.0]  # stays with the crop, not with the face
+            points[self.wrong] = [10.0, 10.0]  # moves with the crop, not with the face
             found.append(points)
         count = len(crops)
         sigma = np.full((count, 68), self.sigma_px, np.float32)
@@ -59,17 +59,19 @@ def at_place(image):
     return landmark_box(PLACE)[None]
 
 
-def test_the_points_of_a_crop_are_those_of_the_picture():
-    ((crop, points),) = label_faces(Predictor(Knows(), at_place, recrop=None), ramp(), Limits())
+def test_the_landmarks_of_a_crop_are_those_of_the_image():
+    ((crop, points),) = label_faces(
+        Predictor(Oracle(), at_place, recrop=None), ramp(), LabelThresholds()
+    )
     assert crop.shape[0] == pytest.approx(2.2 * 80, rel=0.04)  # the mean shape's box has side 1
     assert np.isfinite(points).all()
     shown = np.array([crop[round(y), round(x), :2] for x, y in points], float)
     assert np.abs(shown - PLACE).max() < 1.5
 
 
-def test_a_point_that_moves_with_the_crop_is_nan():
+def test_a_landmark_that_moves_with_the_crop_is_nan():
     ((_, points),) = label_faces(
-        Predictor(Knows(wrong=[7]), at_place, recrop=None), ramp(), Limits()
+        Predictor(Oracle(wrong=[7]), at_place, recrop=None), ramp(), LabelThresholds()
     )
     assert np.flatnonzero(~np.isfinite(points).all(1)).tolist() == [7]
 
@@ -77,9 +79,9 @@ def test_a_point_that_moves_with_the_crop_is_nan():
 @pytest.mark.parametrize(
     ("model", "limits"),
     [
-        (Knows(), Limits(smallest_px=100)),
-        (Knows(score=0.4), Limits()),
-        (Knows(sigma_px=20.0), Limits()),
+        (Oracle(), LabelThresholds(min_box_px=100)),
+        (Oracle(score=0.4), LabelThresholds()),
+        (Oracle(sigma_px=20.0), LabelThresholds()),
     ],
     ids=["small", "low score", "uncertain"],
 )
@@ -87,8 +89,8 @@ def test_a_face_that_is_not_sure_is_left_out(model, limits):
     assert label_faces(Predictor(model, at_place, recrop=None), ramp(), limits) == []
 
 
-def test_a_box_moves_by_its_side_and_scales_about_its_centre():
-    assert moved(np.array([10.0, 20.0, 30.0, 60.0]), 0.5, 0.0, 0.5) == pytest.approx(
+def test_a_box_moves_by_its_side_and_scales_about_its_center():
+    assert move_box(np.array([10.0, 20.0, 30.0, 60.0]), 0.5, 0.0, 0.5) == pytest.approx(
         [35, 30, 45, 50]
     )
 
@@ -96,11 +98,11 @@ def test_a_box_moves_by_its_side_and_scales_about_its_centre():
 def test_labels_are_read_back_as_a_folder_of_faces(tmp_path):
     cv2.imwrite(str(tmp_path / "face.png"), ramp()[:, :, ::-1])
     assert (
-        label_into(
-            Predictor(Knows(wrong=[7]), at_place, recrop=None),
+        write_labels(
+            Predictor(Oracle(wrong=[7]), at_place, recrop=None),
             tmp_path / "face.png",
             tmp_path / "out" / "my.face",
-            Limits(),
+            LabelThresholds(),
         )
         == 1
     )
@@ -121,14 +123,14 @@ def test_a_video_gives_each_nth_frame_under_its_number(tmp_path):
     for _ in range(7):
         writer.write(np.zeros((64, 64, 3), np.uint8))
     writer.release()
-    assert [name for name, _ in frames_of(tmp_path / "v.mp4", 3)] == [
+    assert [name for name, _ in iter_frames(tmp_path / "v.mp4", 3)] == [
         "000000_",
         "000003_",
         "000006_",
     ]
 
 
-def test_media_of_a_folder_are_its_pictures_and_videos(tmp_path):
+def test_media_of_a_folder_are_its_images_and_videos(tmp_path):
     (tmp_path / "a.jpg").touch()
     (tmp_path / "b.mp4").touch()
     (tmp_path / "c.txt").touch()

@@ -1,4 +1,4 @@
-"""COFW and COFW68 from .mat files of both formats, pictures included."""
+"""COFW and COFW68 from .mat files of both formats, with their images."""
 
 import pickle
 import sys
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lineament.data.readers import cofw
-from lineament.data.readers.registry import missing_data, read_data
+from lineament.data.readers.registry import data_set, read_data
 from lineament.errors import DataError, ExtraError, ImageError
 
 
@@ -48,7 +48,8 @@ def check_cofw(root: Path) -> None:
     again = pickle.loads(pickle.dumps(samples[0]))  # loaders send samples to other processes
     assert np.array_equal(again.read(), lopsided())
     assert (
-        missing_data("cofw", samples, "test") == "COFW test: 2 of the official 507 faces are here"
+        data_set("cofw").missing(samples, "test")
+        == "COFW test: 2 of the official 507 faces are here"
     )
 
 
@@ -63,8 +64,8 @@ def make_old_cofw(root: Path) -> None:
 def test_cofw_is_read_from_the_older_mat_format(tmp_path: Path) -> None:
     make_old_cofw(tmp_path)
     check_cofw(tmp_path)
-    with pytest.raises(ImageError, match="no picture 5 among the 2 of IsT; check the file"):
-        cofw.read_cofw_picture(tmp_path / "COFW_test_color.mat", 5)
+    with pytest.raises(ImageError, match="no image 5 among the 2 of IsT; check the file"):
+        cofw.read_cofw_image(tmp_path / "COFW_test_color.mat", 5)
 
 
 def write_hdf5(path: Path) -> None:
@@ -101,14 +102,14 @@ def test_mat_7_3_without_h5py_says_what_to_type(
         read_data("cofw", tmp_path, "train")
 
 
-def test_cofw_says_what_is_absent_or_broken(tmp_path: Path) -> None:
+def test_cofw_names_absent_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"no COFW_test_color\.mat; wanted the official COFW_color download"
     ):
         read_data("cofw", tmp_path, "test")
     scipy_io = pytest.importorskip("scipy.io")
     scipy_io.savemat(tmp_path / "COFW_test_color.mat", {"phisT": np.zeros((2, 29))})
-    with pytest.raises(DataError, match=r"no variable bboxesT; wanted the official COFW file"):
+    with pytest.raises(DataError, match=r"no variable bboxesT; wanted the official file"):
         read_data("cofw", tmp_path, "test")
     scipy_io.savemat(
         tmp_path / "COFW_train_color.mat",
@@ -124,7 +125,7 @@ def test_cofw_says_what_is_absent_or_broken(tmp_path: Path) -> None:
         read_data("cofw", tmp_path, "test")
 
 
-def test_cofw68_gives_ibug68_on_the_test_pictures(tmp_path: Path) -> None:
+def test_cofw68_gives_ibug68_on_the_test_images(tmp_path: Path) -> None:
     make_old_cofw(tmp_path)
     with pytest.raises(DataError, match=r"no <n>_points\.mat; wanted COFW68_Data"):
         read_data("cofw", tmp_path, "test68")

@@ -1,0 +1,99 @@
+"""Arrays on disk under a digest of their inputs: made once, written atomically, mapped."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..atomic import atomic_path
+from ..errors import DataError
+
+Rows = NDArray[Any]
+Columns = dict[str, NDArray[Any]]
+
+
+def digest(*inputs: object) -> str:
+    """Return 16 hexadecimal digits that depend on all `inputs`, which JSON can hold."""
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
+
+
+def file_state(path: Path, *place: object) -> list[object]:
+    """Return what changes with a file: its path, the place inside it, its size and time."""
+    stat = path.stat()
+    return [str(path), *place, stat.st_size, stat.st_mtime_ns]
+
+
+def cached_rows(path: Path, make: Callable[[], Iterable[Rows]]) -> Rows:
+    """Return the array stored at `path`, mapped read-only; the first call makes it.
+
+    Args:
+        path: The .npy file, named for the digest of what the rows are made from.
+        make: Yields blocks that are joined along their first axis; all other axes are equal.
+
+    Raises:
+        DataError: If there is nothing to store, or the file is broken.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            if not _write_blocks(file, make()):
+                raise DataError(f"{path}: nothing to store; wanted at least one block")
+    try:
+        rows: Rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise DataError(f"{path}: a broken cache ({error}); delete it and run again") from error
+    return rows
+
+
+def cached_table(
+    stem: Path, make: Callable[[], Iterable[tuple[Rows, Mapping[str, ArrayLike]]]]
+) -> tuple[Rows, Columns]:
+    """Return the array of `cached_rows`, and named columns with one value per block.
+
+    Args:
+        stem: The path of both files, without suffix.
+        make: Yields each block with its value of every column.
+    """
+    rows, columns = stem.with_suffix(".npy"), stem.with_suffix(".npz")
+    if not (rows.exists() and columns.exists()):
+        rows.unlink(missing_ok=True)
+        collected: dict[str, list[ArrayLike]] = {}
+        cached_rows(rows, lambda: _collect(make(), collected))
+        arrays: dict[str, Any] = {name: np.array(values) for name, values in collected.items()}
+        # written last: an array without its columns is made again
+        with atomic_path(columns) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+    with np.load(columns, allow_pickle=False) as stored:
+        return cached_rows(rows, tuple), dict(stored)
+
+
+def _collect(
+    entries: Iterable[tuple[Rows, Mapping[str, ArrayLike]]], collected: dict[str, list[ArrayLike]]
+) -> Iterator[Rows]:
+    for block, values in entries:
+        for name, value in values.items():
+            collected.setdefault(name, []).append(value)
+        yield block
+
+
+def _write_blocks(file: IO[bytes], blocks: Iterable[Rows]) -> int:
+    """Write a .npy file of as many rows as the blocks have; return their number."""
+    count = 0
+    header: dict[str, Any] = {}
+    for block in blocks:
+        if not header:
+            kind = np.lib.format.dtype_to_descr(block.dtype)
+            header = {"descr": kind, "fortran_order": False, "shape": block.shape}
+            np.lib.format.write_array_header_1_0(file, header)
+        file.write(np.ascontiguousarray(block).data)
+        count += len(block)
+    if count:
+        file.seek(0)
+        # NumPy pads the header, so that it keeps its length when the first axis grows
+        header["shape"] = (count, *header["shape"][1:])
+        np.lib.format.write_array_header_1_0(file, header)
+    return count

@@ -1,0 +1,193 @@
+"""The faces of a folder of any known layout, and what is wrong with its files.
+
+Depends on the readers. A broken file is a finding, so that the rest is still read.
+"""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from ...errors import DataError
+from ...io.image import SUFFIXES
+from ..readers.pts import find_image, read_pts
+from ..readers.registry import READERS
+from ..readers.w300 import FOLDERS, group_in
+from ..sample import SCHEME_OF_COUNT, Sample
+from .checks import Finding, finding_of
+
+MARKS: dict[str, tuple[str, ...]] = {
+    "300w": ("helen", "lfpw", "afw", "ibug", "300W/01_Indoor", "300W/02_Outdoor"),
+    "wflw": ("WFLW_annotations",),
+    "cofw": ("COFW_train_color.mat", "COFW_test_color.mat"),
+    "aflw": ("AFLWinfo_release.mat",),
+    "300vw": ("300VW_Dataset_2015_12_14",),
+    "talking-face": ("franck.webm",),
+    "infanface": ("train.csv",),
+    "scut86": ("facial landmark",),
+    "mtfl": ("training.txt", "testing.txt"),
+}
+"""Files and folders by which an official layout is recognized."""
+PTS_SETS = ("300w", "infanface")
+"""Sets that are read file by file, because one broken file would end a reader."""
+DISJOINT_PARTS: dict[str, tuple[str, ...]] = {
+    "wflw": ("train", "test"),
+    "cofw": ("train", "test"),
+    "aflw": ("train", "full"),
+    "300vw": ("train", "test"),
+    "talking-face": ("test",),
+    "scut86": ("all",),
+    "mtfl": ("train", "test"),
+    "infanface": ("train", "test"),
+    "300w": ("train", "common", "challenging", "test-indoor", "test-outdoor"),
+}
+"""Parts that together are the data set, each face once."""
+TABLES = {".xml": "dlib", ".json": "coco", ".csv": "csv"}
+"""Reader of each kind of table."""
+
+Read = tuple[list[Sample], list[Finding]]
+
+
+def read_any(root: Path) -> tuple[str, list[Sample], list[Finding]]:
+    """Read the faces of a folder, whatever its layout.
+
+    Returns:
+        The name of the official layout, or an empty text; the faces; the faults of files.
+
+    Raises:
+        DataError: If the folder does not exist or holds no annotation.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; wanted the root of a data set")
+    name = _official_layout(root)
+    if name and name not in PTS_SETS:
+        samples, findings = _read_parts(name, root)
+    elif any(root.rglob("*.pts")):
+        samples, findings = _read_pts_files(root)
+        if name:
+            findings += _short_parts(name, samples)
+    else:
+        name = ""
+        samples, findings = _read_tables(root)
+    if not samples and not findings:
+        wanted = ".pts files next to images, a known layout, XML, JSON or CSV"
+        raise DataError(f"{root}: no annotation; wanted {wanted}")
+    return name, samples, findings
+
+
+def _official_layout(root: Path) -> str:
+    for name, marks in MARKS.items():
+        if any((root / mark).exists() for mark in marks):
+            return name
+    return ""
+
+
+def _read_parts(name: str, root: Path) -> Read:
+    samples: list[Sample] = []
+    findings: list[Finding] = []
+    for part in DISJOINT_PARTS[name]:
+        try:
+            faces = READERS[name].read(root, part)
+        except DataError as error:
+            findings.append(Finding("error", "file", part, str(error)))
+            continue
+        samples += faces
+        findings += _short_part(name, part, faces, "warning")
+    return samples, findings
+
+
+def _short_parts(name: str, samples: list[Sample]) -> list[Finding]:
+    """Find parts with fewer faces than officially; wholly absent ones are notes."""
+    findings = []
+    for part in DISJOINT_PARTS[name]:
+        folders = FOLDERS[part] if name == "300w" else (part,)
+        faces = [sample for sample in samples if sample.subset.startswith(folders)]
+        findings += _short_part(name, part, faces, "warning" if faces else "note")
+    return findings
+
+
+def _short_part(name: str, part: str, faces: list[Sample], severity: str) -> list[Finding]:
+    missing = READERS[name].missing(faces, part)
+    if not missing:
+        return []
+    text = f"{missing}; get the rest, or state it with your results"
+    return [Finding(severity, "count", part, text)]
+
+
+def _read_tables(root: Path) -> Read:
+    samples: list[Sample] = []
+    findings = []
+    for suffix, reader in TABLES.items():
+        for path in sorted(root.glob(f"*{suffix}")):
+            try:
+                samples += READERS[reader].read(path, "all")
+            except DataError as error:
+                findings.append(Finding("warning", "file", path.name, str(error)))
+    return samples, findings
+
+
+def _read_pts_files(root: Path) -> Read:
+    """Read a tree of .pts files; find broken, headerless, lone and unusual ones."""
+    samples: list[Sample] = []
+    findings: list[Finding] = []
+    alone: dict[str, list[str]] = defaultdict(list)
+    headerless: dict[str, list[str]] = defaultdict(list)
+    files: Counter[str] = Counter()
+    for path in sorted(root.rglob("*.pts")):
+        folder = path.parent.relative_to(root).as_posix()
+        files[folder] += 1
+        try:
+            landmarks = read_pts(path)
+        except DataError as error:
+            name = path.relative_to(root).as_posix()
+            findings.append(Finding("error", "file", name, str(error)))
+            continue
+        if not path.read_text(encoding="utf-8").lstrip("\ufeff \r\n").startswith("version"):
+            headerless[folder].append(path.name)
+        image = find_image(path)
+        if image is None:
+            alone[folder].append(path.name)
+            continue
+        samples.append(
+            Sample(
+                image=image,
+                landmarks=landmarks,
+                scheme=SCHEME_OF_COUNT.get(len(landmarks), ""),
+                name=image.relative_to(root).as_posix(),
+                subset=folder,
+                group=group_in(folder)(path.stem),
+            )
+        )
+    findings += _unusual_counts(samples)
+    for folder, names in headerless.items():
+        text = f"have no header, e.g. {names[0]}; they are read all the same"
+        text = f"{len(names)} of {files[folder]} .pts files {text}"
+        findings.append(Finding("note", "header", folder, text))
+    for folder, names in alone.items():
+        text = f"have no image next to them, e.g. {names[0]}; add or remove"
+        text = f"{len(names)} of {files[folder]} .pts files {text}"
+        findings.append(Finding("warning", "file", folder, text))
+    return samples, findings + _images_without_points(root, list(files))
+
+
+def _images_without_points(root: Path, folders: list[str]) -> list[Finding]:
+    findings = []
+    for folder in folders:
+        bare = []
+        for path in sorted((root / folder).iterdir()):
+            if path.suffix.lower() in SUFFIXES and not path.with_suffix(".pts").exists():
+                bare.append(path.name)
+        if bare:
+            text = f"{len(bare)} images have no .pts file, e.g. {bare[0]}; annotate or remove them"
+            findings.append(Finding("note", "file", folder, text))
+    return findings
+
+
+def _unusual_counts(samples: list[Sample]) -> list[Finding]:
+    """Find faces with another number of points than most faces of the set."""
+    counts = Counter(len(sample.landmarks) for sample in samples)
+    findings = []
+    for sample in samples:
+        usual, faces = counts.most_common(1)[0]
+        if len(sample.landmarks) != usual:
+            text = f"{len(sample.landmarks)} points, {faces} other files have {usual}"
+            findings.append(finding_of("error", "count", sample, f"{text}; correct the file", 1.0))
+    return findings

@@ -1,0 +1,81 @@
+"""MATLAB files of both formats: 7.3 (HDF5, read by h5py) and older (read by scipy)."""
+
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError, missing_extra
+
+
+@lru_cache(maxsize=1)
+def read_mat(path: Path) -> dict[str, Any]:
+    """Read all variables of a file older than 7.3."""
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise missing_extra("scipy", "data") from error
+    try:
+        return dict(loadmat(path))
+    except Exception as error:
+        # scipy raises whatever its parser meets in a broken file
+        message = f"{path}: cannot be read as a .mat file ({error}); get the file again"
+        raise DataError(message) from error
+
+
+def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
+    """Read the float arrays `names` in MATLAB's shape.
+
+    Raises:
+        DataError: If the file is broken or lacks a variable.
+        ExtraError: If h5py or scipy is not installed.
+    """
+    arrays = {}
+    if is_hdf5(path):
+        with open_hdf5(path) as file:
+            # HDF5 has MATLAB's axes reversed
+            for name in names:
+                if name in file:
+                    arrays[name] = np.asarray(file[name], np.float64).T
+    else:
+        table = read_mat(path)
+        for name in names:
+            if name in table:
+                arrays[name] = np.asarray(table[name], np.float64)
+    absent = [name for name in names if name not in arrays]
+    if absent:
+        raise DataError(f"{path}: no variable {', '.join(absent)}; wanted the official file")
+    return arrays
+
+
+def read_cell(path: Path, name: str, number: int) -> tuple[NDArray[Any] | None, int]:
+    """Return element `number`, from 0, or None, and the length of the cell array `name`."""
+    if not is_hdf5(path):
+        cells = np.asarray(read_mat(path).get(name, ())).ravel()
+        return np.asarray(cells[number]) if 0 <= number < len(cells) else None, len(cells)
+    with open_hdf5(path) as file:
+        cells = np.asarray(file[name]).ravel() if name in file else np.zeros(0)
+        if not 0 <= number < len(cells):
+            return None, len(cells)
+        return np.asarray(file[cells[number]]).T, len(cells)
+
+
+def is_hdf5(path: Path) -> bool:
+    """Return True for format 7.3, whose HDF5 signature comes after 512 bytes."""
+    with path.open("rb") as file:
+        return b"MATLAB 7.3" in file.read(128)
+
+
+def open_hdf5(path: Path) -> Any:
+    """Open a file of format 7.3."""
+    try:
+        h5py: Any = import_module("h5py")
+    except ImportError as error:
+        raise missing_extra("h5py", "data") from error
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as HDF5 ({error}); get the file again") from error

@@ -1,0 +1,36 @@
+"""Rows of a CSV file with a header, and the images that a table names."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import DataError
+
+Row = dict[str, str]
+
+
+def read_table(path: Path, columns: Sequence[str] = ()) -> tuple[list[str], list[Row]]:
+    """Read the header of a CSV file, which must have `columns`, and its rows by column.
+
+    Raises:
+        DataError: If the file cannot be read or lacks one of `columns`.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            header = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = header
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        message = f"{path}: cannot be read as a table ({error}); wanted a CSV with a header"
+        raise DataError(message) from error
+    absent = sorted(set(columns).difference(header))
+    if absent:
+        raise DataError(f"{path}: no column {', '.join(absent)}; wanted {', '.join(columns)}")
+    return header, rows
+
+
+def image_of_table(table: Path, name: str) -> Path:
+    """Return the image `name` relative to `table`, or below `images` next to it."""
+    image = table.parent / name
+    return image if image.exists() else table.parent / "images" / name

@@ -1,0 +1,19 @@
+"""Names that differ although what they name is called alike."""
+
+from collections.abc import Callable, Iterable
+
+
+def unique_name(candidates: Iterable[str], is_free: Callable[[str], bool]) -> str:
+    """Return the first free one of `candidates`, else the last of them with a number from 2.
+
+    >>> unique_name(["a", "a.jpg"], lambda name: name not in {"a", "a.jpg"})
+    'a.jpg-2'
+    """
+    name = ""
+    for name in candidates:
+        if is_free(name):
+            return name
+    number = 2
+    while not is_free(f"{name}-{number}"):
+        number += 1
+    return f"{name}-{number}"

@@ -1,0 +1,111 @@
+"""Clips of faces in unlabeled videos, labeled by a tracker.
+
+Depends on the tracker and on data/clip_cache.py.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.array_cache import file_state
+from ..data.clip_cache import Clips, Shot, cache_clips
+from ..errors import DataError
+from ..geometry import box_side
+from ..inference.model_files import find_model
+from ..tracking.filters import zero_phase
+from ..tracking.tracker import Tracker
+from .pseudo_labels import LabelThresholds, iter_frames
+
+MAX_SIDE_PX = 720
+"""Longer side to which frames are shrunk: those of one video are kept in memory."""
+LABEL_SMOOTHING = 1.0
+"""Deviation in frames of the centered Gaussian that smooths labels."""
+
+
+def clips_from_videos(
+    videos: Sequence[Path], model: str, scheme_name: str, folder: Path, frames: int, min_length: int
+) -> Clips:
+    """Return clips of the faces in videos; the first call makes them.
+
+    The labels are the tracker's landmarks, smoothed over time, nan where it is not sure. A face
+    that is lost and found again is two clips.
+
+    Args:
+        videos: The video files.
+        model: Name or path of the tracker's model.
+        scheme_name: The scheme wanted.
+        folder: Where the cache is kept.
+        frames: Frames read of each video, from its start.
+        min_length: Clips of fewer frames are left out.
+
+    Raises:
+        ImageError: If a file is no video.
+        DataError: If no face is followed for `min_length` frames.
+        ModelError: If the model cannot be loaded.
+        SchemeError: If the model's landmarks do not convert to the scheme.
+    """
+    weights = hashlib.sha256(find_model(model).read_bytes()).hexdigest()
+    settings = asdict(LabelThresholds()), MAX_SIDE_PX, LABEL_SMOOTHING, frames, min_length
+    files = [file_state(path) for path in videos]
+    tracker = Tracker(model, smooth=None, scheme=scheme_name)
+
+    def clips() -> Iterator[list[Shot]]:
+        found = False
+        for path in videos:
+            for clip in label_video(path, tracker, frames, min_length):
+                found = True
+                yield clip
+        if not found:
+            raise DataError("no face is followed long enough in the videos; give other videos")
+
+    return cache_clips(clips, scheme_name, folder, weights, settings, files)
+
+
+def label_video(path: Path, tracker: Tracker, frames: int, min_length: int) -> Iterator[list[Shot]]:
+    """Yield the clips of one video; arguments as for `clips_from_videos`."""
+    tracker.reset()
+    thresholds = LabelThresholds()
+    tracks: dict[int, list[tuple[int, Shot]]] = {}
+    for number, (_, image) in enumerate(iter_frames(path, 1)):
+        if number == frames:
+            break
+        image = _shrink(image)
+        for face in tracker(image):
+            side = box_side(face.box)
+            if face.scores.mean() < thresholds.min_score or side < thresholds.min_box_px:
+                continue
+            known = face.sigma_px < thresholds.max_sigma * side
+            track = tracks.setdefault(face.track_id or 0, [])
+            track.append((number, Shot(image, face.landmarks, known)))
+    for track in tracks.values():
+        for run in _unbroken(track):
+            if len(run) >= min_length:
+                smooth = zero_phase(np.stack([shot.landmarks for shot in run]), LABEL_SMOOTHING)
+                yield [shot._replace(landmarks=smooth[i]) for i, shot in enumerate(run)]
+
+
+def _unbroken(track: list[tuple[int, Shot]]) -> Iterator[list[Shot]]:
+    """Yield the runs of consecutive frames of `track`."""
+    run: list[Shot] = []
+    last = -1
+    for number, shot in track:
+        if run and number > last + 1:
+            yield run
+            run = []
+        run.append(shot)
+        last = number
+    yield run
+
+
+def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    factor = MAX_SIDE_PX / max(height, width)
+    if factor >= 1:
+        return image
+    size = round(width * factor), round(height * factor)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
