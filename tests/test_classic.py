@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from commands import call
+from faces import write_faces
 from lineament import Predictor, load_model
 from lineament.classic.mean_shape import MeanShape
 from lineament.classic.numpy_model import METADATA_KEY
+from lineament.data.readers.registry import read_data
 from lineament.errors import ModelError, ShapeError
-from lineament.geometry import landmark_box
+from lineament.geometry import apply_affine, crop_affine, invert_affine, landmark_box
 from lineament.schemes import scheme
 
 BOX = np.array([40.0, 30.0, 140.0, 130.0])
@@ -118,3 +121,20 @@ def test_a_missing_or_broken_file_is_one_clear_line(tmp_path):
     with pytest.raises(ModelError, match="not a safetensors file") as caught:
         load_model(tmp_path / "broken.safetensors")
     assert "\n" not in str(caught.value)
+
+
+def test_evaluate_scores_a_mean_shape_by_its_distance_from_each_face(tmp_path):
+    write_faces(tmp_path / "faces", 6)
+    model = MeanShape.of_scheme("mean", "ibug68", 64, 1.3)
+    model.save(tmp_path / "mean.safetensors")
+    options = ("--protocol", "folder", "--data", tmp_path / "faces", "--format", "json")
+    code, out, err = call("evaluate", *options, "--model", tmp_path / "mean.safetensors")
+    assert code == 0, err
+    expected = []
+    for face in read_data("folder", tmp_path / "faces", "all"):
+        to_image = invert_affine(crop_affine(face.face_box(), 64, 1.3))
+        placed = apply_affine(to_image, model.arrays["landmarks_crop"])
+        interocular = np.linalg.norm(face.landmarks[36] - face.landmarks[45])
+        error = np.linalg.norm(placed - face.landmarks, axis=1).mean()
+        expected.append(error / interocular)
+    assert json.loads(out)["nme"] == pytest.approx(np.mean(expected), rel=1e-4)

@@ -20,7 +20,8 @@ class CropLandmarks:
     sigma_px: NDArray[np.float32]
     """(F, N), pixels of the crop."""
     memory: NDArray[np.float32] | None = None
-    """(F, 2, W, L): to be given with the faces' next frames; None: the model keeps none."""
+    """(F, 2, W, L): to be given with the faces' next frames; None: the model keeps
+    none."""
 
 
 class LandmarkModel(Protocol):

@@ -1,4 +1,4 @@
-"""The mean shape of a scheme, placed into the crop: the simplest model, a baseline of errors."""
+"""The mean shape, placed into the crop: the simplest model, a baseline."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +13,8 @@ from .numpy_model import Arrays, NumpyModel
 class MeanShape(NumpyModel):
     """Predict the same landmarks in every crop.
 
-    The crop of a face is centered on its box, so the mean shape is the best guess that does not
-    read the pixels.
+    The crop of a face is centered on its box, so the mean shape is the best guess that
+    does not read the pixels.
 
     Arrays:
         landmarks_crop: (N, 2), pixels of the crop.
@@ -25,7 +25,7 @@ class MeanShape(NumpyModel):
     kind = "mean-shape"
 
     def __init__(self, settings: dict[str, object], arrays: Arrays) -> None:
-        """Take what a file holds. Raises: ModelError if an array is missing or of another shape."""
+        """Check the arrays.    Raises: ModelError if one is missing or misshapen."""
         super().__init__(settings, arrays)
         each = (self.points,)
         for name, shape in (("landmarks_crop", (*each, 2)), ("sigma_px", each), ("scores", each)):
@@ -52,7 +52,8 @@ class MeanShape(NumpyModel):
             raise ModelError(f"the scheme {scheme_name!r} has no mean shape; fit one to faces")
         settings = {"name": name, "scheme": scheme_name, "points": len(shape)}
         affine = crop_affine(landmark_box(shape), size, padding)
-        # until it is fitted: a tenth of the box, the usual spread of faces around their mean
+        # until it is fitted: a tenth of the box, the usual spread of faces around their
+        # mean
         sigma = np.full(len(shape), 0.1 * size / padding)
         arrays = {
             "landmarks_crop": apply_affine(affine, shape),
@@ -68,8 +69,8 @@ class MeanShape(NumpyModel):
         """Make a model of the mean of annotated faces.
 
         Args:
-            landmarks_crop: (M, N, 2), pixels of plain crops of `size` and `padding`; nan where not
-                annotated.
+            landmarks_crop: (M, N, 2), pixels of plain crops of `size` and `padding`;
+                nan where not annotated.
         """
         landmarks = np.asarray(landmarks_crop, dtype=np.float64)
         mean = np.nanmean(landmarks, axis=0)

@@ -1,6 +1,7 @@
-"""Landmark models without a network: settings and arrays in a .safetensors file, without torch.
+"""Landmark models without a network: settings and arrays in a .safetensors file.
 
-The settings are JSON in the header of the file, under the key METADATA_KEY, as in ONNX files.
+The settings are JSON in the header of the file, under the key METADATA_KEY, as in ONNX
+files.
 """
 
 import json
@@ -23,7 +24,8 @@ Arrays = dict[str, NDArray[Any]]
 class NumpyModel(ABC):
     """A LandmarkModel that is settings and arrays.
 
-    A subclass sets `kind`, checks its arrays in `__init__`, and implements `predict_crops`.
+    A subclass sets `kind`, checks its arrays in `__init__`, and implements
+    `predict_crops`.
     """
 
     kind: ClassVar[str]
@@ -33,8 +35,8 @@ class NumpyModel(ABC):
         """Take what a file holds.
 
         Args:
-            settings: name, scheme, points N, size S of the crop in pixels, padding, and what the
-                subclass needs.
+            settings: name, scheme, points N, size S of the crop in pixels, padding, and
+                what the subclass needs.
             arrays: By name.
 
         Raises:

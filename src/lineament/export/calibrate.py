@@ -1,4 +1,4 @@
-"""The variance of a head -> calibrated `sigma_px` and `scores`, fitted on the validation faces."""
+"""The variance of a head -> `sigma_px` and `scores`, fitted on validation faces."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +12,8 @@ from ..geometry import Array
 COVERED = 0.95
 """Share of errors that shall lie under 2 sigma_px."""
 NEAR = 0.05
-"""A score is the probability that the landmark is within this many box sides of the truth."""
+"""A score is the probability that the landmark is within this many box sides of the
+truth."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,12 @@ class SigmaScale:
         return asdict(self)
 
     def sigma_px(self, variance: ArrayLike) -> Array:
-        """Return the calibrated sigma of `variance`, crop pixels squared, of any shape."""
+        """Return the calibrated sigma of `variance` (crop pixels squared)."""
         return np.asarray(np.sqrt(self.slope * np.asarray(variance, dtype=np.float64) + self.floor))
 
 
 def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
-    """Fit the scale under which the errors are most likely, then cover `COVERED` by 2 sigma.
+    """Fit the likeliest scale, then stretch it until 2 sigma cover `COVERED`.
 
     Errors count as Rayleigh: lengths of isotropic Gaussian steps.
 
@@ -67,7 +68,7 @@ def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
 
 
 def near_exponent(size: int, padding: float) -> float:
-    """Return k of score = 1 - exp(-k / sigma_px^2), the probability of an error below `NEAR` sides.
+    """Return k of score = 1 - exp(-k / sigma_px^2), P(error below NEAR sides).
 
     95 % of the errors lie under 2 sigma_px, so the Rayleigh parameter is
     2 sigma_px / sqrt(-2 ln 0.05).
@@ -80,7 +81,8 @@ def write_scale(path: Path, scale: SigmaScale) -> None:
     """Replace the calibration in the ONNX file at `path`.
 
     Raises:
-        ExportError: If the graph does not hold it under the names of LandmarkGraph's buffers.
+        ExportError: If the graph does not hold it under the names of LandmarkGraph's
+            buffers.
     """
     import onnx
 

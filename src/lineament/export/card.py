@@ -1,4 +1,4 @@
-"""The card of an exported model: its data, figures and terms, in a JSON file next to it."""
+"""The card of an exported model: data, figures and terms, as JSON next to it."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def make_card(
 
 
 def file_entries(path: Path, checkpoint: Path) -> dict[str, Any]:
-    """Return the entries of a card on the file at `path` and the checkpoint it was made from."""
+    """Return the entries of a card on the file and its checkpoint."""
     data = path.read_bytes()
     return {
         "sha256": hashlib.sha256(data).hexdigest(),

@@ -1,4 +1,4 @@
-"""Checkpoint -> ONNX file and card, fp32 or int8, behind a gate that compares it with torch.
+"""Checkpoint -> ONNX file and card, fp32 or int8, compared with torch first.
 
 Depends on torch, onnx and ONNX Runtime.
 """

@@ -1,4 +1,4 @@
-"""The gate of an export: an ONNX file is written only if it predicts what torch predicts."""
+"""The gate of an export: a file is written only if it predicts as torch does."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ NME_CHANGE = 0.01
 MOVE_FP32 = 0.05
 """Largest move of any landmark between torch and fp32 ONNX, in pixels of the crop."""
 MOVE_INT8 = 0.5
-"""Largest median move of the landmarks between torch and int8 ONNX, in pixels of the crop."""
+"""Largest median move of the landmarks between torch and int8 ONNX, in pixels of the
+crop."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,12 @@ class Gate:
         }
 
     def check(self, int8: bool, rounding_px: float = 0.0) -> None:
-        """Refuse a file whose landmarks move, or whose NME changes, more than the bounds.
+        """Refuse a file whose landmarks or NME change more than the bounds.
 
         Args:
             int8: The file is quantized: the median move counts, not the largest.
-            rounding_px: Crop pixels along an axis by which rounding alone may move a landmark.
+            rounding_px: Crop pixels along an axis by which rounding alone may move a
+                landmark.
 
         Raises:
             ExportError: If a bound is exceeded, or a number is nan.

@@ -1,4 +1,4 @@
-"""Network -> ONNX graph with decoding and calibrated scores inside. Depends on torch and onnx."""
+"""Network -> ONNX graph with decoding and calibrated scores inside."""
 
 import json
 import logging
@@ -18,9 +18,10 @@ OPSET = 20
 
 
 class LandmarkGraph(nn.Module):
-    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px, and the memory if there is one.
+    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px, any memory.
 
-    The numbers that are fitted again after quantization are buffers, found by name in the file.
+    The numbers that are fitted again after quantization are buffers, found by name in
+    the file.
     """
 
     sigma_slope: Tensor
@@ -40,7 +41,7 @@ class LandmarkGraph(nn.Module):
 
 
 def write_onnx(graph: LandmarkGraph, path: Path) -> None:
-    """Write `graph` as ONNX with a free batch size. Raises: ExtraError without onnxscript."""
+    """Write ONNX with a free batch size.    Raises: ExtraError without onnxscript."""
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:

@@ -16,8 +16,9 @@ MOVED = ("Concat", "Reshape", "Transpose")
 """Operators by which layers/space_to_depth.py moves pixels."""
 QUANTIZED = ["Conv", "Add", "Relu", "Clip", "Resize", *MOVED]
 PERCENTILE = 99.999
-"""Absolute activations that the ranges of a landmark model hold. Of 99.9, 99.99, 99.999 and 100 %,
-over 64 and 256 crops, this moves the landmarks of both shipped models least."""
+"""Absolute activations that the ranges of a landmark model hold. Of 99.9, 99.99, 99.999
+and 100 %, over 64 and 256 crops, this moves the landmarks of both shipped models
+least."""
 
 
 def quantize_file(
@@ -43,7 +44,8 @@ def quantize_file(
         The int8 file's path.
 
     Raises:
-        ExportError: If an activation has no range, or the graph does not start with its bytes.
+        ExportError: If an activation has no range, or the graph does not start with its
+            bytes.
     """
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -92,7 +94,7 @@ class _Inputs:
 
 
 def decoding_nodes(nodes: list[Any]) -> list[str]:
-    """Return the names of the nodes after the last convolution, which stay in floating point."""
+    """Return the nodes after the last convolution, which stay in floating point."""
     last = max(i for i, node in enumerate(nodes) if node.op_type == "Conv")
     return [node.name for node in nodes[last + 1 :]]
 
@@ -110,10 +112,10 @@ def calibration_crops(
 
 
 def take_bytes(path: Path, mean: int, std: float) -> None:
-    """Rewrite the int8 file at `path` so that its first convolution takes the input's bytes.
+    """Let the first convolution of the int8 file at `path` take the input's bytes.
 
-    A byte b means (b - mean) / std, which is a quantized number with the zero point `mean` and the
-    scale 1 / std: no cast, normalization and quantization is needed.
+    A byte b means (b - mean) / std, which is a quantized number with the zero point
+    `mean` and the scale 1 / std: no cast, normalization and quantization is needed.
 
     Raises:
         ExportError: If the graph starts otherwise.

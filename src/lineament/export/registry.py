@@ -10,7 +10,8 @@ from .detector import export_detector
 from .export import export_checkpoint
 
 Exporter = Callable[[Path, Path, str, bool, Path, Path, dict[str, Any] | None], dict[str, Any]]
-"""checkpoint, folder, name, int8, data root, cache, further entries of the card -> the card."""
+"""checkpoint, folder, name, int8, data root, cache, further entries of the card -> the
+card."""
 EXPORTERS: dict[str, Exporter] = {"landmarks": export_checkpoint, "detector": export_detector}
 """By the kind of file that models/registry.py gives for a kind of model."""
 
@@ -24,13 +25,14 @@ def export_trained(
     cache: Path,
     about: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write `out`/`name`.onnx and its card by the exporter for the checkpoint's kind of model.
+    """Write `out`/`name`.onnx and its card by the exporter of the model's kind.
 
     Returns:
         The card.
 
     Raises:
-        ExportError: If the file differs from the trained network by more than stated bounds.
+        ExportError: If the file differs from the trained network by more than stated
+            bounds.
         ModelError: If `checkpoint` is no checkpoint.
     """
     file = KINDS[read_trained(checkpoint)[1].kind].file

@@ -14,7 +14,7 @@ SUFFIXES = (".onnx", ".safetensors")
 
 
 def find_model(name: str) -> Path:
-    """Return the file of a model that comes with the package, or the path that `name` is.
+    """Return the file of a model of the package, or the path that `name` is.
 
     Raises:
         ModelError: If it is neither.

@@ -80,8 +80,9 @@ class Model:
 
         Args:
             threads: Of ONNX Runtime; 0 leaves it the choice.
-            workers: Shares of a call's crops that run in parallel, each with `threads`; 0: one per
-                core. Small networks gain more from workers than from threads.
+            workers: Shares of a call's crops that run in parallel, each with `threads`;
+                0: one per core. Small networks gain more from workers than from
+                threads.
 
         Raises:
             ModelError: If the file is missing, foreign or of another kind.
@@ -102,11 +103,12 @@ class Model:
         self.memory: tuple[int, ...] | None = (
             tuple(metadata["memory"]) if "memory" in metadata else None
         )
-        """(2, W, L): shape of a face's state from frame to frame; None: it keeps none."""
+        """(2, W, L): shape of a face's state from frame to frame; None: it keeps
+        none."""
 
     @property
     def card(self) -> dict[str, Any]:
-        """The card next to the file: data, licenses, figures, limits; empty if there is none."""
+        """The card next to the file: data, licenses, figures; empty without one."""
         return read_card(self.path)
 
     def predict(
@@ -115,8 +117,8 @@ class Model:
         """Predict uint8 RGB crops (F, S, S, 3).
 
         Args:
-            memory: (F, 2, W, L), given by the model for each face's frame before; None: these are
-                the first frames.
+            memory: (F, 2, W, L), given by the model for each face's frame before; None:
+                these are the first frames.
 
         Raises:
             ShapeError: If a shape or type differs, or the model keeps no memory.
@@ -157,7 +159,7 @@ class Model:
     __call__ = predict
 
     def _helpers(self) -> ThreadPoolExecutor:
-        """Return the threads for all shares but one, which are kept from call to call."""
+        """Return the threads for all shares except one, kept from call to call."""
         # a fork does not have the threads of its parent
         if self._pool is None or self._process != os.getpid():
             self._pool = ThreadPoolExecutor(self.workers - 1, "landmarks")

@@ -12,7 +12,8 @@ from .model_files import DETECTOR, find_model
 from .onnx_model import Model
 
 NUMPY_MODELS: dict[str, type[NumpyModel]] = {"mean-shape": MeanShape}
-"""Models without a network, by the kind that their file states; classic/ holds one per file."""
+"""Models without a network, by the kind that their file states; classic/ holds one per
+file."""
 
 
 def load_numpy_model(path: Path) -> NumpyModel:
@@ -40,7 +41,8 @@ def load_model(name: str | Path, threads: int = 0, workers: int = 1) -> Landmark
     """Load a landmark model; the same object for the same file, threads and workers.
 
     Args:
-        name: Of a model that comes with the package, or the path of an .onnx or .safetensors file.
+        name: Of a model that comes with the package, or the path of an .onnx or
+            .safetensors file.
         threads: Of ONNX Runtime; 0 leaves it the choice.
         workers: Shares of a call's crops that run in parallel; 0: one per core.
 

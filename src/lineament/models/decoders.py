@@ -1,6 +1,7 @@
-"""Heatmaps -> landmarks: expectation, argmax, quarter offset and DARK, in one dimension or two.
+"""Heatmaps -> landmarks: expectation, argmax, quarter offset and DARK.
 
-The inverse of training/targets.py: cell c is crop pixel (c + 0.5) stride - 0.5. Depends on torch.
+The inverse of training/targets.py: cell c is crop pixel (c + 0.5) stride - 0.5. Depends
+on torch.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,8 @@ STEP = 1.5
 FLAT = 1e-6
 """A second derivative of the log nearer to 0 than this is rounding."""
 JUMP = {"argmax": 1.0, "quarter": 0.5}
-"""Cells by which rounding alone may move a landmark; 0 for decoders that are not listed."""
+"""Cells by which rounding alone may move a landmark; 0 for decoders that are not
+listed."""
 
 FLOOR = 0.03
 """Height below which a map of Gaussians carries no information."""
@@ -30,7 +32,8 @@ class Smoothing(NamedTuple):
     sigma: float = 0.0
     """Cells; 0 smooths nothing."""
     border: float = 0.0
-    """Cells from an edge within which nothing is smoothed, as that would pull the peak inwards."""
+    """Cells from an edge within which nothing is smoothed, as that would pull the peak
+    inwards."""
 
 
 UNSMOOTHED = Smoothing()
@@ -52,8 +55,8 @@ def decode_1d(
         smoothing: Used by dark.
 
     Returns:
-        Landmarks (B, N, 2) in pixels of the crop, and the variance around them (B, N), mean of both
-        axes, in crop pixels squared.
+        Landmarks (B, N, 2) in pixels of the crop, and the variance around them (B, N),
+        mean of both axes, in crop pixels squared.
     """
     length = logits_x.shape[-1]
     places = positions(length, stride, logits_x)[:, None]
@@ -111,8 +114,9 @@ def decode_2d(
 
 
 def sharpened(heatmaps: Tensor) -> Tensor:
-    """Return the logits of what the fourth power of `heatmaps` has above that of the floor."""
-    # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would meet it
+    """Return logits of the fourth power of `heatmaps` above that of the floor."""
+    # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would
+    # meet it
     return ((heatmaps / FLOOR).clamp(min=1) ** 4 - 1 + TINY).log()
 
 
@@ -148,7 +152,7 @@ def check_decoder(name: str) -> str:
 
 
 def _if_peaked(probability: Tensor, cells: Tensor, length: int) -> Tensor:
-    """Return `cells` (B, N) along an axis of `length`, or its middle if the distribution is even.
+    """Return `cells` (B, N), or the axis' middle if the distribution is even.
 
     Rounding would otherwise choose among equal cells.
     """
@@ -177,12 +181,11 @@ def _quarter_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
 
 
 def _dark_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
-    """Return the peak of the Gaussian through the log around the highest cell, by one Newton step.
+    """Return the peak of the Gaussian through the log, by one Newton step.
 
-    A border cell is expanded from its inner neighbor. A map that is not concave there keeps its
-    highest cell.
-    Source: Zhang et al. 2020 (DARK), eq. 5-10; smoothed without rescaling, which does not change
-    the slope of a logarithm.
+    A border cell is expanded from its inner neighbor. A map that is not concave there
+    keeps its highest cell. Source: Zhang et al. 2020 (DARK), eq. 5-10; smoothed without
+    rescaling, which does not change the slope of a logarithm.
     """
     length = probability.shape[-1]
     if smoothing.sigma > 0:
@@ -206,7 +209,7 @@ def _argmax_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tenso
 
 
 def _quarter_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]:
-    """Return the highest cell, moved along its row and its column as _quarter_1d does."""
+    """Return the highest cell, moved along row and column as _quarter_1d does."""
     column, row = _highest(probability)
     along_row = _line(probability, row, 2)
     along_column = _line(probability, column, 3)
@@ -284,7 +287,7 @@ def _highest(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _line(maps: Tensor, index: Tensor, axis: int) -> Tensor:
-    """Return the row (axis 2) or column (axis 3) of maps (B, N, h, w) at `index` (B, N)."""
+    """Return the row (axis 2) or column (axis 3) of (B, N, h, w) at `index`."""
     shape = list(maps.shape)
     shape[axis] = 1
     return maps.gather(axis, index[..., None, None].expand(shape)).squeeze(axis)

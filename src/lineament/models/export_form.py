@@ -1,4 +1,4 @@
-"""The form of a network to export: bytes in, landmarks and variance out. Depends on torch."""
+"""The form of a network to export: bytes in, landmarks and variance out."""
 
 import torch
 from torch import Tensor, nn
@@ -7,10 +7,11 @@ from .layers.space_to_depth import as_rows
 
 
 class ExportForm(nn.Module):
-    """uint8 RGB crops (B, S, S, 3) -> landmarks (B, N, 2) and variance (B, N), as in HeadOutput.
+    """uint8 RGB crops (B, S, S, 3) -> landmarks (B, N, 2), variance (B, N).
 
-    A network that remembers frames takes its memory next to the crops, and gives it last. What a
-    quantizer must find again in the file are buffers, which keep their names.
+    A network that remembers frames takes its memory next to the crops, and gives it
+    last. What a quantizer must find again in the file are buffers, which keep their
+    names.
     """
 
     memory_shape: tuple[int, ...] | None = None
@@ -26,7 +27,8 @@ class ExportForm(nn.Module):
         Args:
             size: Side S of the crop.
             mean, std: Subtracted from the bytes, and divided by, per channel.
-            by_rows: The network's first layer is a RowStem; all channels then share mean and std.
+            by_rows: The network's first layer is a RowStem; all channels then share
+                mean and std.
         """
         super().__init__()
         self.size, self.by_rows = size, by_rows
@@ -43,16 +45,17 @@ class ExportForm(nn.Module):
 
 
 def _shared(values: Tensor) -> Tensor:
-    """Return `values` as one number if all channels share it, as rows and a quantizer need."""
+    """Return one number if all channels share it, as rows and a quantizer need."""
     first = values.flatten()[0]
     return first.clone() if bool((values == first).all()) else values.clone()
 
 
 def even_normalization(mean: Tensor, std: Tensor, backbone: nn.Module) -> None:
-    """Give all channels one mean and one deviation, in place; the first layers absorb the rest.
+    """Give all channels one mean and deviation, in place; layers absorb the rest.
 
-    The function stays the same except at the outermost pixels, where the padding becomes the
-    common mean. An int8 graph can then take the bytes of the crop as they are.
+    The function stays the same except at the outermost pixels, where the padding
+    becomes the common mean. An int8 graph can then take the bytes of the crop as they
+    are.
 
     Args:
         mean, std: Buffers of three channels.

@@ -1,4 +1,4 @@
-"""Crop -> head output: a backbone, a feature pyramid and a head over it. Depends on torch."""
+"""Crop -> landmarks: a backbone, a feature pyramid and a head over it."""
 
 import copy
 
@@ -18,7 +18,7 @@ USUAL = HeadSettings()
 
 
 class PyramidBlock(nn.Module):
-    """Add the coarser map to a lateral one, refine by 3x3 depthwise and 1x1: (B, C, h, w)."""
+    """Add the coarser map to a lateral one; refine by 3x3 depthwise and 1x1."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class LandmarkNet(nn.Module):
         return decoded[::-1]
 
     def normalize(self, crops: Tensor) -> Tensor:
-        """Normalize uint8 crops (B, S, S, 3) to floats (B, 3, S, S), channels last in memory."""
+        """Normalize uint8 crops (B, S, S, 3) to floats (B, 3, S, S)."""
         return (crops.permute(0, 3, 1, 2).float() - self.mean) / self.std
 
     def forward(self, crops: Tensor) -> HeadOutput:
@@ -108,7 +108,7 @@ class LandmarkNet(nn.Module):
         return self.with_levels(crops)[0]
 
     def with_levels(self, crops: Tensor) -> tuple[HeadOutput, list[Tensor]]:
-        """Predict `crops`, and return the pyramid's maps too, for losses between networks."""
+        """Predict `crops`; return the pyramid's maps too."""
         levels = self.levels(self.normalize(crops))
         return self.head(levels[0]), levels
 

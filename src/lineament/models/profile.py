@@ -12,7 +12,8 @@ from .landmark_net import LandmarkNet
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
 COUNTED = (nn.Conv1d, nn.Conv2d, nn.Linear, *TRANSPOSED)
 CROP, POINTS, CHANNELS = 256, 68, 96
-"""Crop side of the papers, points of 300W, and a recipe's default width of the pyramid."""
+"""Crop side of the papers, points of 300W, and a recipe's default width of the
+pyramid."""
 
 
 def parameters(model: nn.Module) -> int:
@@ -21,11 +22,11 @@ def parameters(model: nn.Module) -> int:
 
 
 def multiply_adds(model: nn.Module, example: Tensor) -> int:
-    """Return the multiply-adds of convolutions and dense layers per item of the batch `example`.
+    """Return the multiply-adds of convolutions and dense layers per item.
 
-    FLOPs, where a multiplication and an addition count as two, are twice as many; much of the
-    literature prints multiply-adds as FLOPs. Norms, activations, resizing and products of two
-    inputs, as in attention, do not count.
+    FLOPs, where a multiplication and an addition count as two, are twice as many; much
+    of the literature prints multiply-adds as FLOPs. Norms, activations, resizing and
+    products of two inputs, as in attention, do not count.
     """
     found = 0
 
@@ -54,7 +55,7 @@ def multiply_adds(model: nn.Module, example: Tensor) -> int:
 
 
 def trainable_sizes() -> list[dict[str, Any]]:
-    """Return name, parameters and multiply-adds per crop of each backbone with a 2D head."""
+    """Return name, parameters and multiply-adds of each backbone with a 2D head."""
     crop = torch.zeros(1, CROP, CROP, 3, dtype=torch.uint8)
     sizes = []
     for name in BACKBONES:

@@ -1,4 +1,4 @@
-"""Heatmaps of a frame refined by those of earlier frames: the tracker of attentive 1D heatmaps.
+"""Heatmaps of a frame refined by those of earlier frames.
 
 Source: Yin et al. 2020, section 4.2. Depends on torch.
 """
@@ -19,16 +19,17 @@ from .landmark_net import LandmarkNet
 WIDTH = 128
 """Channels of the memory of a frame: more than most schemes have points."""
 REACH_PX = 2.5
-"""Crop pixels between the taps of a convolution, so that heatmaps of any length are seen as widely:
-8 taps to each side, about 20 px."""
+"""Crop pixels between the taps of a convolution, so that heatmaps of any length are
+seen as widely: 8 taps to each side, about 20 px."""
 
 
 class Refinement(nn.Module):
-    """Heatmaps of the frames of a video, in order -> the same, refined by earlier frames.
+    """Heatmaps of the frames of a video, in order, refined by earlier frames.
 
-    The memory is V of eq. 13: V_t = U_t + fade V_(t-1) with U = CNN3(E), so the weight of a frame
-    decays as fade^(t - tau) and the memory does not grow. CNN4 of V is added to the heatmaps; with
-    a `fade` of 0 nothing is added and the detector's heatmaps remain.
+    The memory is V of eq. 13: V_t = U_t + fade V_(t-1) with U = CNN3(E), so the weight
+    of a frame decays as fade^(t - tau) and the memory does not grow. CNN4 of V is added
+    to the heatmaps; with a `fade` of 0 nothing is added and the detector's heatmaps
+    remain.
     """
 
     def __init__(self, points: int, fade: float, stride: float) -> None:
@@ -59,7 +60,8 @@ class Refinement(nn.Module):
 
         Args:
             maps_x, maps_y: (B, N, L), along x and y.
-            memory: (B, 2, WIDTH, L) of the frame before; None, as zeros, before the first frame.
+            memory: (B, 2, WIDTH, L) of the frame before; None, as zeros, before the
+                first frame.
 
         Returns:
             The refined heatmaps along x and y, and the memory for the next frame.
@@ -73,10 +75,10 @@ class Refinement(nn.Module):
 
 
 class RefinedNet(nn.Module):
-    """A frozen network with heatmaps along axes, and the trainable refinement of its heatmaps."""
+    """A frozen network with heatmaps along axes, and their trainable refinement."""
 
     def __init__(self, net: LandmarkNet, points: int, fade: float) -> None:
-        """Freeze `net` and build its refinement. Raises: RecipeError if its head is another one."""
+        """Freeze `net`.    Raises: RecipeError if its head has no maps along axes."""
         super().__init__()
         if not isinstance(net.head, Attentive1D):
             raise RecipeError(
@@ -90,7 +92,7 @@ class RefinedNet(nn.Module):
         """Cells of a heatmap, L."""
 
     def train(self, mode: bool = True) -> "RefinedNet":
-        """Set the mode of the refinement; the network's layers stay in evaluation mode."""
+        """Set the mode; the network's layers stay in evaluation mode."""
         super().train(mode)
         self.net.eval()
         # refined heatmaps are trained by their expectation, as the head's own are
@@ -102,7 +104,7 @@ class RefinedNet(nn.Module):
         return self.follow(crops, None)[0]
 
     def follow(self, crops: Tensor, memory: Tensor | None) -> tuple[HeadOutput, Tensor]:
-        """Predict crops of the next frame of B videos; return the output and the new memory."""
+        """Predict the next frame of B videos; return output and new memory."""
         return self.read(self.net.normalize(crops), memory)
 
     def read(self, x: Tensor, memory: Tensor | None) -> tuple[HeadOutput, Tensor]:
@@ -111,14 +113,14 @@ class RefinedNet(nn.Module):
 
     @torch.no_grad()
     def detected(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the network's own heatmaps (B, N, L) of normalized crops (B, 3, S, S)."""
+        """Return the network's own heatmaps (B, N, L) of normalized crops."""
         assert isinstance(self.net.head, Attentive1D)
         return self.net.head.maps(self.net.levels(x)[0])
 
     def refined(
         self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None
     ) -> tuple[HeadOutput, Tensor]:
-        """Refine and decode heatmaps (B, N, L); return the output and the new memory."""
+        """Refine and decode heatmaps (B, N, L); return output and new memory."""
         assert isinstance(self.net.head, Attentive1D)
         refined_x, refined_y, memory = self.refine(maps_x, maps_y, memory)
         return self.net.head.read(refined_x.float(), refined_y.float()), memory
@@ -145,7 +147,7 @@ class _RefinedForm(ExportForm):
 
 
 def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Tensor:
-    """Move a memory to the cells of new crops, with gradients, as RecurrentState.moved_to does.
+    """Move a memory to the cells of new crops, with gradients.
 
     Args:
         memory: (B, 2, W, L), of the old crops.
@@ -171,7 +173,8 @@ def between(before: Tensor, now: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Return the scale (B,) and shift (B, 2) for `moved_memory`.
 
     Args:
-        before, now: The same two points (B, 2, 2) in pixels of the old and of the new crop.
+        before, now: The same two points (B, 2, 2) in pixels of the old and of the new
+            crop.
         size: Side of the crops, pixels.
     """
     old, new = (points[:, 1] - points[:, 0] for points in (before, now))

@@ -1,7 +1,8 @@
 """EfficientNet-Lite 0-2 as a backbone: crop -> feature maps at strides 4, 8, 16 and 32.
 
-Source: Tan and Le 2019, table 1, without squeeze-and-excitation and with ReLU6. Parameter names
-follow the published ImageNet weights, which were trained with TensorFlow's "same" padding.
+Source: Tan and Le 2019, table 1, without squeeze-and-excitation and with ReLU6.
+Parameter names follow the published ImageNet weights, which were trained with
+TensorFlow's "same" padding.
 """
 
 import math
@@ -32,7 +33,7 @@ def round_channels(channels: float) -> int:
 
 
 def pad_same(x: Tensor, kernel: int) -> Tensor:
-    """Pad as TensorFlow's "same" does for an even size and stride 2: more right and below."""
+    """Pad as TensorFlow's "same" does at stride 2: more right and below."""
     total = kernel - 2
     return F.pad(x, (total // 2, total - total // 2) * 2)
 
@@ -58,7 +59,7 @@ class SameDepthwise(DepthwiseConv2d):
 
 
 class MBConv(nn.Module):
-    """1x1 expansion, depthwise, linear 1x1: (B, C_in, H, W) -> (B, C, H / stride, W / stride)."""
+    """1x1, depthwise, linear 1x1: (B, C_in, H, W) -> (B, C, H / s, W / s)."""
 
     def __init__(
         self, channels_in: int, channels: int, kernel: int, stride: int, expansion: int
@@ -85,7 +86,7 @@ class MBConv(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """(B, 3, H, W) normalized -> feature maps of `channels` at `strides`; variants 0, 1 and 2."""
+    """(B, 3, H, W) normalized -> maps of `channels` at `strides`; variants 0 to 2."""
 
     strides = (4, 8, 16, 32)
     mean = (127 / 255, 127 / 255, 127 / 255)

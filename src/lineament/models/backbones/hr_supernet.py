@@ -1,4 +1,4 @@
-"""HRSuperNet: ten stages of four resolutions, whose blocks choose inputs from the stage before.
+"""HRSuperNet: ten stages of four resolutions, whose blocks choose their inputs.
 
 Source: Lin et al. 2023 (SD-HRNet), section 3.1, fig. 3, on the layout of HRNet-W18.
 """
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from ...errors import RecipeError
 from ..layers.depthwise import DepthwiseConv2d
 
-# The paper's 3.27 M parameters and 1.25 G multiply-adds at 256 x 256 with 68 points come out as
-# 3.267 M and 1.22 G if widths, chained strided convolutions and the mixing 1x1 are HRNet's, an
-# MBConv of expansion 1 has no first 1x1, and maps grow before their 1x1, not after (1.01 G).
+# The paper's 3.27 M parameters and 1.25 G multiply-adds at 256 x 256 with 68 points
+# come out as 3.267 M and 1.22 G if widths, chained strided convolutions and the mixing
+# 1x1 are HRNet's, an MBConv of expansion 1 has no first 1x1, and maps grow before their
+# 1x1, not after (1.01 G).
 WIDTHS = (18, 36, 72, 144)
 """Channels at strides 4, 8, 16 and 32: those of HRNet-W18."""
 STAGES = 10
@@ -26,7 +27,7 @@ ENCODERS = 4
 
 
 class MBConv(nn.Module):
-    """3x3 depthwise, linear 1x1, added to the input: an inverted bottleneck of expansion 1."""
+    """3x3 depthwise, linear 1x1, added to the input: an MBConv of expansion 1."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class MBConv(nn.Module):
 
 
 class Grow(nn.Sequential):
-    """Bilinear, 1x1 and norm. The first two commute, and training takes the cheaper order."""
+    """Bilinear, 1x1, norm. The first two commute; training takes the cheaper order."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -78,9 +79,10 @@ def transform(source: int, target: int) -> nn.Module:
 
 
 class FusionBlock(nn.Module):
-    """The LSFF block: transforms of earlier maps, weighted by importance factors; then MBConvs.
+    """The LSFF block: transforms of earlier maps, weighted by factors; then MBConvs.
 
-    Source: eq. 1. `factors` (J,) are the alphas of its transforms, in the order of `sources`.
+    Source: eq. 1. `factors` (J,) are the alphas of its transforms, in the order of
+    `sources`.
     """
 
     def __init__(self, sources: Sequence[int], target: int) -> None:
@@ -91,16 +93,17 @@ class FusionBlock(nn.Module):
         self.encode = nn.Sequential(*(MBConv(WIDTHS[target]) for _ in range(ENCODERS)))
 
     def forward(self, maps: dict[int, Tensor]) -> Tensor:
-        """Fuse the maps of the stage before, by resolution; zeros if every factor is 0."""
+        """Fuse earlier maps, by resolution; zeros if every factor is 0."""
         parts = zip(self.factors, self.sources, self.transforms, strict=True)
-        # one by one: a stack would lose the order of channels that the convolutions want
+        # one by one: a stack would lose the order of channels that the convolutions
+        # want
         weighted = [factor * move(maps[source]) for factor, source, move in parts]
         y: Tensor = reduce(torch.add, weighted)
         return self.encode(y) * self.factors.ne(0).any()  # type: ignore[no-any-return]
 
 
 class HRSuperNet(nn.Module):
-    """(B, 3, H, W) normalized -> [(B, 270, H / 4, W / 4)]: resolutions of the last stage, mixed.
+    """(B, 3, H, W) normalized -> [(B, 270, H / 4, W / 4)]: the last stage, mixed.
 
     A slimmed network has fewer blocks and sources.
     """
@@ -115,8 +118,8 @@ class HRSuperNet(nn.Module):
         """Build the network.
 
         Args:
-            stages: Per stage after the first, the sources of its blocks by their resolution; None:
-                the complete supernet.
+            stages: Per stage after the first, the sources of its blocks by their
+                resolution; None: the complete supernet.
         """
         super().__init__()
         self.layout = [dict(stage) for stage in (whole_supernet() if stages is None else stages)]
@@ -158,7 +161,7 @@ class HRSuperNet(nn.Module):
 
 
 def format_layout(layout: Sequence[Mapping[int, Sequence[int]]]) -> str:
-    """Write `layout` as recipes hold it: stages separated by |, blocks as resolution:sources.
+    """Write `layout` as recipes hold it: stages apart by |, resolution:sources in each.
 
     >>> format_layout([{0: [0], 1: [0]}, {0: [0, 1]}])
     '0:0 1:0 | 0:0,1'
@@ -175,7 +178,8 @@ def parse_layout(text: str) -> list[dict[int, list[int]]]:
     """Parse what `format_layout` wrote.
 
     Raises:
-        RecipeError: If a block is malformed, or has a source that the stage before lacks.
+        RecipeError: If a block is malformed, or has a source that the stage before
+            lacks.
     """
     layout: list[dict[int, list[int]]] = []
     known = {0}
@@ -205,7 +209,7 @@ def parse_layout(text: str) -> list[dict[int, list[int]]]:
 
 
 def whole_supernet() -> list[dict[int, Sequence[int]]]:
-    """Return every block and source of stages 2 to 10, each from all of the stage before."""
+    """Return all blocks of stages 2 to 10, each from all of the stage before."""
     every = range(len(WIDTHS))
     stages: list[dict[int, Sequence[int]]] = [{k: [0] for k in every}]
     return stages + [{k: list(every) for k in every} for _ in range(STAGES - 2)]

@@ -1,7 +1,8 @@
-"""HRNetV2-W18 as published for faces: four parallel resolutions with exchanges, joined at stride 4.
+"""HRNetV2-W18 as published for faces: four parallel resolutions with exchanges.
 
-Source: Wang et al. 2019 (HRNet), section 3 and fig. 2; head for faces: 1x1 over all four, then 1x1.
-68 points: 9.65 M parameters, 4.66 G multiply-adds at 256 x 256; the literature has 9.3 M and 4.3 G.
+Source: Wang et al. 2019 (HRNet), section 3 and fig. 2; head for faces: 1x1 over all
+four, then 1x1. 68 points: 9.65 M parameters, 4.66 G multiply-adds at 256 x 256; the
+literature has 9.3 M and 4.3 G.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ def unit(
 
 
 class Residual(nn.Module):
-    """Two 3x3, added to the input; with a `middle`, 1x1 to it, 3x3, and 1x1 to four times it."""
+    """Two 3x3, added to the input; with a `middle` 1x1, 3x3, 1x1 to four times it."""
 
     def __init__(self, channels_in: int, channels: int, middle: int | None = None) -> None:
         super().__init__()
@@ -68,7 +69,7 @@ def exchange(source: int, target: int) -> nn.Module:
 
 
 class Exchange(nn.Module):
-    """The exchange module: residual blocks in `count` resolutions, then each a sum over all."""
+    """Residual blocks in `count` resolutions, then each a sum over all."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -93,7 +94,7 @@ def _moved(row: nn.Module, maps: Sequence[Tensor]) -> list[Tensor]:
 
 
 class HRNet(nn.Module):
-    """(B, 3, H, W) normalized -> [(B, 270, H / 4, W / 4)]: four resolutions, mixed by a 1x1."""
+    """(B, 3, H, W) normalized -> [(B, 270, H / 4, W / 4)]: four resolutions, mixed."""
 
     strides = (4,)
     channels = (sum(WIDTHS),)
@@ -107,7 +108,8 @@ class HRNet(nn.Module):
         self.first = nn.Sequential(
             *(Residual(64 if k == 0 else 256, 256, 64) for k in range(BLOCKS))
         )
-        # the first maps of the first two resolutions, then one more resolution at each later stage
+        # the first maps of the first two resolutions, then one more resolution at each
+        # later stage
         self.start = nn.ModuleList([unit(256, WIDTHS[0], 3), unit(256, WIDTHS[1], 3, 2)])
         self.coarser = nn.ModuleList([unit(WIDTHS[k], WIDTHS[k + 1], 3, 2) for k in (1, 2)])
         self.stages = nn.ModuleList(

@@ -1,6 +1,7 @@
 """MobileNetV2 as a backbone: crop -> feature maps at strides 4, 8, 16 and 32.
 
-Source: Sandler et al. 2018, table 2. Parameter names follow the published ImageNet weights.
+Source: Sandler et al. 2018, table 2. Parameter names follow the published ImageNet
+weights.
 """
 
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ def conv_bn(conv: nn.Conv2d) -> nn.Sequential:
 
 
 class InvertedResidual(nn.Module):
-    """1x1 expansion, 3x3 depthwise, linear 1x1: (B, C_in, H, W) -> (B, C, H / s, W / s)."""
+    """1x1, 3x3 depthwise, linear 1x1: (B, C_in, H, W) -> (B, C, H / s, W / s)."""
 
     def __init__(self, channels_in: int, channels: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -87,5 +88,5 @@ class MobileNetV2(nn.Module):
                 yield x
 
     def use_row_stem(self) -> None:
-        """Turn the first convolution into its form by rows, which int8 kernels compute faster."""
+        """Turn the first convolution into its form by rows, faster in int8."""
         self.features[0] = RowStem.of(self.features[0])

@@ -18,7 +18,7 @@ from .simple_baseline import SimpleBaseline
 
 
 class Backbone(Protocol):
-    """The contract of backbones: normalized (B, 3, H, W) -> feature maps by stride, finest first.
+    """Normalized (B, 3, H, W) -> one feature map per stride, finest first.
 
     One with a true `decoded` needs no pyramid: heads read its finest map, at stride 4.
     """
@@ -104,7 +104,8 @@ def _weights_file(name: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         missing = package.replace("_", "-")
-        # not an extra: one of these packages pins a torch of 2020, which it does not need
+        # not an extra: one of these packages pins a torch of 2020, which it does not
+        # need
         raise ExtraError(
             f"{missing} is not installed; "
             f"type: pip install --no-deps {missing}=={VERSIONS[missing]}"

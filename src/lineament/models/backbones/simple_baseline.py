@@ -1,7 +1,7 @@
-"""Simple Baseline and its light form: ResNet-50, then three deconvolutions up to stride 4.
+"""Simple Baseline and its light form: ResNet-50, then three deconvolutions.
 
-Source: Xiao et al. 2018, section 2; the light form: Light-ResNet50 of Xu et al. 2020, section 2.1.
-Both end in maps that need no pyramid: `decoded`.
+Source: Xiao et al. 2018, section 2; the light form: Light-ResNet50 of Xu et al. 2020,
+section 2.1. Both end in maps that need no pyramid: `decoded`.
 """
 
 import torch.nn.functional as F
@@ -14,18 +14,20 @@ REPEATS = (3, 4, 6, 3)
 FILTERS = 256
 """Filters of each deconvolution."""
 GROUPS = 128
-"""Groups of the light deconvolutions, by the paper's parameter count, 2.81 M at 68 points."""
+"""Groups of the light deconvolutions, by the paper's parameter count, 2.81 M at 68
+points."""
 LOUDEST = 16.0
-"""Largest output of a light block. In training, a norm gives at most the square root of the numbers
-it is taken over, 16 for 16 maps of 4 x 4. In prediction nothing bounds it, and a spot that each
-block amplifies ends a hundred times higher: of 226 validation faces 1 to 8 had their maps peak in a
-corner."""
+"""Largest output of a light block. In training, a norm gives at most the square root of
+the numbers it is taken over, 16 for 16 maps of 4 x 4. In prediction nothing bounds it,
+and a spot that each block amplifies ends a hundred times higher: of 226 validation
+faces 1 to 8 had their maps peak in a corner."""
 
 
 class Bottleneck(nn.Module):
     """1x1 to `planes`, 3x3, 1x1 to `planes` x `expansion`, added to the input.
 
-    light: the 3x3 is depthwise and the expansion 1, section 2.1 and fig. 2b of the light form.
+    light: the 3x3 is depthwise and the expansion 1, section 2.1 and fig. 2b of the
+    light form.
     """
 
     def __init__(self, channels_in: int, planes: int, stride: int, light: bool) -> None:
@@ -56,7 +58,7 @@ class Bottleneck(nn.Module):
 
 
 def deconvolution(channels_in: int, light: bool) -> nn.Sequential:
-    """Build 2x2, stride 2, FILTERS filters; the light form has GROUPS groups and a mixing 1x1."""
+    """Build 2x2 of stride 2; the light form has groups and a mixing 1x1."""
     groups = GROUPS if light else 1
     up = nn.ConvTranspose2d(channels_in, FILTERS, 2, 2, groups=groups, bias=False)
     layers: list[nn.Module] = [up, nn.BatchNorm2d(FILTERS), nn.ReLU(inplace=True)]
@@ -70,7 +72,7 @@ def deconvolution(channels_in: int, light: bool) -> nn.Sequential:
 
 
 class SimpleBaseline(nn.Module):
-    """(B, 3, H, W) normalized -> (B, 256, h, w) of each deconvolution, strides 4, 8 and 16.
+    """(B, 3, H, W) normalized -> (B, 256, h, w) at strides 4, 8 and 16.
 
     The light form, Light-ResNet50, has 2.81 M parameters with a head of 68 points.
     """

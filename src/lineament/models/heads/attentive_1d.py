@@ -1,7 +1,7 @@
-"""Attentive 1D heatmaps: one per axis, whose features attend to those of the other axis.
+"""Attentive 1D heatmaps: one per axis, whose features attend to the other axis.
 
-Source: Yin et al. 2020, sections 4.1 and 4.2 (DARK in one dimension: section 5.5). The branch of x
-squeezes the rows of the feature map away, the branch of y its columns.
+Source: Yin et al. 2020, sections 4.1 and 4.2 (DARK in one dimension: section 5.5). The
+branch of x squeezes the rows of the feature map away, the branch of y its columns.
 """
 
 import math
@@ -21,12 +21,12 @@ ROWS = 8
 
 
 class CoAttention(nn.Module):
-    """Features along x (B, K, a, b) and y (B, K, b, a) -> the same, each informed by the other.
+    """Features along x (B, K, a, b) and y (B, K, b, a), each informed by the other.
 
-    There are `a` places along an axis and b = `rows` numbers at each. An affinity weighs every
-    place along x against every place along y.
-    Source: eq. 9 and 10: per channel W_xy = softmax(Dy' P Dx' / sqrt(b)) and
-    W_yx = softmax(Dx Q Dy / sqrt(b)), over rows.
+    There are `a` places along an axis and b = `rows` numbers at each. An affinity
+    weighs every place along x against every place along y. Source: eq. 9 and 10: per
+    channel W_xy = softmax(Dy' P Dx' / sqrt(b)) and W_yx = softmax(Dx Q Dy / sqrt(b)),
+    over rows.
     """
 
     def __init__(self, rows: int, weight: float) -> None:
@@ -47,10 +47,10 @@ class CoAttention(nn.Module):
 
 
 class Squeeze(nn.Module):
-    """CNN1 of an axis: a map (B, C, h, w) -> (B, K, ROWS, w), its rows squeezed by strides of 2.
+    """CNN1 of an axis: (B, C, h, w) -> (B, K, ROWS, w), by strides of 2 over rows.
 
-    Activations are clipped at 6, as in MobileNetV2: affinities are of the second order, and one
-    strong place would take all the weight.
+    Activations are clipped at 6, as in MobileNetV2: affinities are of the second order,
+    and one strong place would take all the weight.
     """
 
     def __init__(self, channels: int, width: int, height: int) -> None:
@@ -73,7 +73,7 @@ class Squeeze(nn.Module):
 
 
 class Stretch(nn.Module):
-    """CNN2 of an axis: (B, K, ROWS, w) -> heatmaps (B, N, w * times) by deconvolutions."""
+    """CNN2 of an axis: (B, K, ROWS, w) -> heatmaps (B, N, w * times)."""
 
     def __init__(self, channels: int, width: int, rows: int, points: int, times: int) -> None:
         super().__init__()
@@ -110,7 +110,8 @@ class Attentive1D(nn.Module):
     WIDTH = 64
     """Channels while there are rows."""
     WIDE = 256
-    """Channels along a single axis, where they cost little; with fewer than N it learns slowly."""
+    """Channels along a single axis, where they cost little; with fewer than N it learns
+    slowly."""
     NARROWED = 1.0
     """Width of the decoded distribution, in widths of the target."""
 
@@ -161,7 +162,7 @@ class Attentive1D(nn.Module):
 
 
 class AttentiveGaussian1D(Attentive1D):
-    """Attentive1D with heatmaps that are Gaussians of height 1, for the paper's squared errors.
+    """Attentive1D with Gaussians of height 1, for the paper's squared errors.
 
     Their distribution is found as for gaussian2d.
     """

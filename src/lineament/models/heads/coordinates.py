@@ -12,7 +12,7 @@ WIDTH = 32
 
 
 class Coordinates(nn.Module):
-    """Feature map (B, C, h, w) -> coordinates and their log variance, by one dense layer."""
+    """Feature map (B, C, h, w) -> coordinates and log variance, by a dense layer."""
 
     def __init__(self, channels: int, points: int, size: int, settings: HeadSettings) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Feature map -> a heatmap per landmark: logits of a distribution, or Gaussians of height 1."""
+"""Heads of 2D heatmaps: logits of distributions, or Gaussians of height 1."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ LENGTHS = (0.25, 0.5, 1.0, 2.0)
 
 
 class Heatmap2D(nn.Module):
-    """Feature map (B, C, h, w) -> one heatmap per landmark, whose softmax is its distribution.
+    """Feature map (B, C, h, w) -> logits of a distribution per landmark.
 
     Raises: RecipeError for a length that is not one of LENGTHS, or an unknown decoder.
     """
@@ -54,11 +54,11 @@ class Heatmap2D(nn.Module):
 
 
 class Gaussian2D(Heatmap2D):
-    """Feature map (B, C, h, w) -> a Gaussian of height 1 per landmark, for squared errors.
+    """Feature map (B, C, h, w) -> a Gaussian of height 1 per landmark.
 
-    The distribution of a landmark is what the fourth power of its map has above that of a floor:
-    half as wide, and everything below the floor together weighs next to nothing, even against a
-    weak peak.
+    The distribution of a landmark is what the fourth power of its map has above that of
+    a floor: half as wide, and everything below the floor together weighs next to
+    nothing, even against a weak peak.
     """
 
     NARROWED = 0.5

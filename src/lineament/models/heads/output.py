@@ -1,4 +1,4 @@
-"""The contract of heads: their settings, and what a network predicts for a batch of crops."""
+"""The contract of heads: their settings and their output."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,11 @@ class HeadSettings:
     length: float | None = None
     """Heatmap cells per crop pixel; None: the head's usual one."""
     attention: float = 0.3
-    """Weight gamma of what one axis takes from the other, in attentive heads; 0: nothing."""
+    """Weight gamma of what one axis takes from the other, in attentive heads; 0:
+    nothing."""
     decoder: str = "expectation"
-    """One of decoders.DECODERS; training always uses the expectation, which has a gradient."""
+    """One of decoders.DECODERS; training always uses the expectation, which has a
+    gradient."""
     sigma_px: float = 4.8
     """Width of the target in pixels of the crop, by which dark smooths."""
 
@@ -26,14 +28,15 @@ class HeadSettings:
 class HeadOutput:
     """Landmarks of a batch of crops and the maps they were decoded from.
 
-    A head fills one pair of maps: `heatmap_logits` in two dimensions or along the axes, and
-    `heatmaps` next to them if it is trained on maps whose peaks have height 1.
+    A head fills one pair of maps: `heatmap_logits` in two dimensions or along the axes,
+    and `heatmaps` next to them if it is trained on maps whose peaks have height 1.
     """
 
     landmarks: Tensor
     """(B, N, 2), pixels of the crop."""
     variance: Tensor
-    """(B, N): mean of the variances along x and y, crop pixels squared, not calibrated."""
+    """(B, N): mean of the variances along x and y, crop pixels squared, not
+    calibrated."""
     heatmap_logits: Tensor | None = None
     """(B, N, h, w): their softmax is the distribution of the landmark."""
     heatmaps: Tensor | None = None

@@ -1,7 +1,7 @@
-"""A depthwise convolution whose backward pass is fast on a CPU in bfloat16: same numbers, other routes.
+"""A depthwise convolution with a fast backward pass on a CPU in bfloat16, and the same numbers.
 
-Depends on torch. oneDNN's input gradient of stride 2 takes about 50 times the forward pass, its weight gradient of a
-5x5 kernel 50 to 90 times; the detours here take 2 to 10 times.
+oneDNN's input gradient of stride 2 takes about 50 times the forward pass, its weight gradient
+of a 5x5 kernel 50 to 90 times; the operations here take 2 to 10 times.
 """
 
 from typing import Any
@@ -38,7 +38,7 @@ class _FastDepthwise(torch.autograd.Function):
 def _input_gradient(
     gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int
 ) -> Tensor:
-    """Return the gradient (B, C, H, W) of `x` by convolving the spread `gradient` with the turned kernel.
+    """Return the gradient (B, C, H, W) of `x` from the spread `gradient`.
 
     x[i] met output j by weight[i - stride * j + padding].
     """
@@ -60,7 +60,7 @@ def _weight_gradient(
 ) -> Tensor:
     """Return the gradient (C, 1, k, k) of `weight`, a window of 3x3 of its taps at a time.
 
-    Windows of a 5x5 kernel overlap in its middle row and column, where both give the same numbers.
+    Windows of a 5x5 kernel share its middle row and column, where they agree.
     """
     kernel = weight.shape[-1]
     if kernel <= FAST_KERNEL:
@@ -104,9 +104,10 @@ def _layout(x: Tensor) -> torch.memory_format:
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """nn.Conv2d with groups = channels; strides of 2 and odd kernels above 3 train fast in bfloat16 on a CPU.
+    """nn.Conv2d with groups = channels that trains fast in bfloat16 on a CPU.
 
-    padding: None for kernel // 2.
+    Args:
+        padding: None for kernel // 2.
     """
 
     def __init__(

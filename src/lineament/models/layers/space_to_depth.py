@@ -1,7 +1,7 @@
-"""Layers in a second form, by rows of pixels: the same function in a shape of fast int8 kernels.
+"""Layers in a second form, by rows of pixels, for which int8 kernels are fast.
 
-The kernels keep channels last. There, reading neighbors of a row as one pixel of more channels
-moves nothing in memory.
+The kernels keep channels last. There, reading neighbors of a row as one pixel of more
+channels moves nothing in memory.
 """
 
 import torch
@@ -13,10 +13,11 @@ PIXELS = 4
 
 
 class RowStem(nn.Module):
-    """The first convolution over rows of four pixels, in half the time, with its norm folded in.
+    """The first convolution over rows of four pixels, with its norm folded in.
 
-    (B, 12, H, W / 4), four RGB pixels of a row in each cell -> (B, C, H / 2, W / 2). The plain
-    convolution gathers nine times three bytes per output, this one six times twelve for two.
+    (B, 12, H, W / 4), four RGB pixels of a row in each cell -> (B, C, H / 2, W / 2).
+    The plain convolution gathers nine times three bytes per output, this one six times
+    twelve for two.
     """
 
     def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d, activation: nn.Module) -> None:
@@ -49,7 +50,7 @@ class RowStem(nn.Module):
 
     @classmethod
     def of(cls, stem: nn.Module) -> "RowStem":
-        """Return the form by rows of `stem`: convolution, norm and activation in sequence."""
+        """Return the form by rows of `stem`: convolution, norm and activation."""
         convolution, norm, activation = stem.children()
         assert isinstance(convolution, nn.Conv2d)
         assert isinstance(norm, nn.BatchNorm2d)
@@ -58,7 +59,8 @@ class RowStem(nn.Module):
     def forward(self, cells: Tensor) -> Tensor:
         y: Tensor = self.activation(self.wide(F.pad(cells, (1, 0, 1, 0))))
         height, width = y.shape[2:]
-        # two neighboring outputs share a pixel; in channels-last memory this moves nothing
+        # two neighboring outputs share a pixel; in channels-last memory this moves
+        # nothing
         y = y.permute(0, 2, 3, 1).reshape(-1, height, 2 * width, self.channels)
         return y.permute(0, 3, 1, 2)
 
