@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from .errors import RecipeError, did_you_mean
-from .recipe import DataPart, Recipe
+from .recipe import MODEL_KINDS, DataPart, Recipe
 
 EXTENDS = "extends"
 REPLACED = ("losses",)
@@ -81,7 +81,7 @@ def make_recipe(values: Values, source: str = "recipe") -> Recipe:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            nearest = _nearest_key(first["loc"])
+            nearest = _nearest_key(first["loc"], values)
             raise RecipeError(f"{source}: unknown key {key!r}; {nearest}") from error
         given = "" if first["type"] == "missing" else f" (given {str(first['input'])[:60]})"
         raise RecipeError(f"{source}: {key}{given}: {first['msg']}; correct that key") from error
@@ -144,18 +144,22 @@ def _change(values: Values, key: str, value: Any) -> None:
         ) from error
 
 
-def _nearest_key(location: tuple[int | str, ...]) -> str:
+def _nearest_key(location: tuple[int | str, ...], values: Values) -> str:
     """Return a hint at the known keys next to the unknown one at `location`."""
     settings: Any = Recipe
     for part in location[:-1]:
-        if isinstance(part, int):
-            continue
         if part == "data":
             settings = DataPart
-            continue
-        annotation = settings.model_fields[part].annotation
-        settings = annotation
-        for kind in get_args(annotation):  # of `DistillSettings | None`, the settings
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                settings = kind
+        elif part == "model":
+            settings = MODEL_KINDS[values["model"].get("kind", "landmark-net")]
+        elif isinstance(part, str):
+            settings = _settings_of(settings.model_fields[part].annotation)
     return did_you_mean(str(location[-1]), settings.model_fields)
+
+
+def _settings_of(annotation: Any) -> Any:
+    """Return the settings in an annotation such as `DistillSettings | None`."""
+    for kind in get_args(annotation):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return annotation
