@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lineament.data.sample import cache_root, data_root
-from lineament.recipe_file import read_recipe
+from lineament.recipe.file import read_recipe
 from lineament.training.loader import make_loader
 from lineament.training.parallel import Processes
 from lineament.training.registry import task_for

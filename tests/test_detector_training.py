@@ -18,7 +18,7 @@ from lineament.export.detector import export_detector, write_detector
 from lineament.export.registry import export_trained
 from lineament.inference.face_detector import FaceDetector
 from lineament.models.face_detector import STRIDES, Cells, FaceDetectorNet, all_centers
-from lineament.recipe_file import make_recipe
+from lineament.recipe.file import make_recipe
 from lineament.training.batch import collate
 from lineament.training.checkpoint import load_checkpoint
 from lineament.training.detector.losses import detector_loss, paired_iou

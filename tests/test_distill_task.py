@@ -15,7 +15,7 @@ from lineament.errors import RecipeError, TrainError
 from lineament.export.export import export_checkpoint
 from lineament.models.heads.output import HeadOutput
 from lineament.recipe import Augmentation
-from lineament.recipe_file import make_recipe
+from lineament.recipe.file import make_recipe
 from lineament.schemes import scheme
 from lineament.training.batch import Batch
 from lineament.training.build import load_trained

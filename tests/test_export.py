@@ -21,7 +21,7 @@ from lineament.inference.onnx_model import Model, open_session
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.export_form import even_normalization
 from lineament.models.landmark_net import LandmarkNet
-from lineament.recipe_file import make_recipe
+from lineament.recipe.file import make_recipe
 from lineament.training.build import load_trained
 from lineament.training.registry import task_for
 from lineament.training.trainer import Trainer

@@ -17,7 +17,6 @@ ORDER = (
     "face",
     "crop",
     "recipe",
-    "recipe_file",
     "estimator",
     "io",
     "analysis",

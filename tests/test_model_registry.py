@@ -21,7 +21,7 @@ from lineament.models.export_form import ExportForm
 from lineament.models.heads.output import HeadOutput
 from lineament.models.registry import KINDS, Kind
 from lineament.recipe import MODEL_KINDS, ModelSettings
-from lineament.recipe_file import make_recipe
+from lineament.recipe.file import make_recipe
 from lineament.training.build import load_any
 from lineament.training.registry import TRAINED
 

@@ -22,7 +22,7 @@ from lineament.models.heads.registry import HEADS
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.profile import multiply_adds, parameters
 from lineament.recipe import SlimSettings
-from lineament.recipe_file import make_recipe
+from lineament.recipe.file import make_recipe
 from lineament.study import prune_sweep as slim_sweep
 from lineament.study.prune_sweep import sweep
 from lineament.training.batch import Batch
@@ -252,7 +252,7 @@ def test_a_network_of_fewer_channels_can_be_trained_on_by_its_recipe(faces, tmp_
     cuts = sweep(
         checkpoint, tmp_path / "run", SlimSettings(shares=(0.5,)), tmp_path, tmp_path / "cache"
     )
-    assert [cut.what for cut in cuts] == ["0 % of the channels went", "50 % of the channels went"]
+    assert [cut.kept for cut in cuts] == ["100 % of the channels", "50 % of the channels"]
     assert cuts[1].parameters < 0.5 * cuts[0].parameters
     path = cuts[1].checkpoint
     more = small(faces, steps=1, slim=False, model=model, init_from=path)

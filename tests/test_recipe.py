@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
-from lineament.recipe_file import make_recipe, read_recipe
+from lineament.recipe.file import make_recipe, read_recipe
 from lineament.training.losses import check_losses
 from lineament.training.schedule import learning_rate
 

@@ -23,7 +23,7 @@ from lineament.inference.registry import load_model
 from lineament.labeling.video_clips import clips_from_videos
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
-from lineament.recipe_file import make_recipe
+from lineament.recipe.file import make_recipe
 from lineament.schemes import scheme
 from lineament.training.build import load_any, load_trained
 from lineament.training.checkpoint import load_checkpoint

@@ -160,7 +160,7 @@ def test_accumulated_batches_add_up_to_the_gradient_of_the_whole(
 TWO = """
 import json, sys
 from pathlib import Path
-from lineament.recipe_file import make_recipe
+from lineament.recipe.file import make_recipe
 sys.path.insert(0, sys.argv[4])
 import tiny
 tiny.register()

@@ -3,7 +3,7 @@
 from torch import nn
 
 from lineament.models.backbones.registry import BACKBONES
-from lineament.recipe_file import make_recipe
+from lineament.recipe.file import make_recipe
 from lineament.training.checkpoint import load_checkpoint
 from lineament.training.registry import task_for
 from lineament.training.trainer import Trainer

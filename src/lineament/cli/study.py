@@ -45,12 +45,13 @@ def study(
 ) -> None:
     """Train the rows of a study and print them as a table.
 
-    A study is a recipe, rows of changes to it, seeds and columns. Trainings that are done are kept and killed ones are
-    resumed, so the command may be repeated. The table is Markdown, with mean and standard deviation over the seeds.
+    A study is a recipe, rows of changes to it, seeds and columns. Trainings that are done are
+    kept and killed ones are resumed, so the command may be repeated. The table is Markdown,
+    with mean and standard deviation over the seeds.
     """
     need_torch()
     from ..data.sample import cache_root, data_root
-    from ..recipe_file import parse_override
+    from ..recipe.file import parse_override
     from ..study.run import StudyOptions
 
     options = StudyOptions(

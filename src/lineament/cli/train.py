@@ -14,7 +14,7 @@ from .options import Cache, Data
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
-    from ..study.prune_sweep import Cut
+    from ..study.prune_sweep import PrunedNetwork
     from ..training.trainer import Progress
 
 RecipePath = Annotated[
@@ -39,7 +39,7 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Continue an interrupted run in its folder.")
 ]
 REPORT_EVERY_S = 60.0
-CUT_HEAD = (
+PRUNED_HEAD = (
     "amount",
     "kept",
     "M parameters",
@@ -112,29 +112,31 @@ def slim(
     checkpoint, settings = _train("slim", recipe, changes, out, resume, data, cache)
     if not _is_main_process():
         return
-    assert settings.slim is not None  # or trainer_for had refused it
-    cuts = sweep(
+    assert settings.slim is not None  # or its task had refused the recipe
+    pruned = sweep(
         checkpoint, checkpoint.parent, settings.slim, data_root(data), cache_root(cache), note
     )
-    _show_cuts(cuts)
+    _show_pruned(pruned)
 
 
-def _show_cuts(cuts: "Sequence[Cut]") -> None:
+def _show_pruned(pruned: "Sequence[PrunedNetwork]") -> None:
+    """Print the pruned networks, and how to fine-tune the first of them."""
     rows = []
-    for cut in cuts:
-        row = [
-            f"{cut.amount:g}",
-            cut.what,
-            f"{cut.parameters / 1e6:.3f}",
-            f"{cut.multiply_adds / 1e6:.0f}",
-            f"{cut.milliseconds:.2f}",
-            f"{100 * cut.nme:.3f}",
-            f"{cut.milliseconds_int8:.2f}",
-            f"{100 * cut.nme_int8:.3f}",
-        ]
-        rows.append(row)
-    show_table(CUT_HEAD, rows)
-    first = cuts[min(1, len(cuts) - 1)].checkpoint
+    for network in pruned:
+        rows.append(
+            [
+                f"{network.amount:g}",
+                network.kept,
+                f"{network.parameters / 1e6:.3f}",
+                f"{network.multiply_adds / 1e6:.0f}",
+                f"{network.milliseconds:.2f}",
+                f"{100 * network.nme:.3f}",
+                f"{network.milliseconds_int8:.2f}",
+                f"{100 * network.nme_int8:.3f}",
+            ]
+        )
+    show_table(PRUNED_HEAD, rows)
+    first = pruned[min(1, len(pruned) - 1)].checkpoint
     note(f"next: lineament distill or train a recipe with --set init_from={first}")
 
 
@@ -171,7 +173,7 @@ def _train(
     """Run the task called `kind`; return the checkpoint of the run and its recipe."""
     need_torch()
     from ..data.sample import cache_root, data_root
-    from ..recipe_file import read_recipe
+    from ..recipe.file import read_recipe
     from ..training.registry import task_for
     from ..training.trainer import Trainer
 

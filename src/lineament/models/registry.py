@@ -1,6 +1,6 @@
 """The kinds of models that are trained, by name. Depends on torch.
 
-To add one: its settings in MODEL_KINDS of recipe.py, its network in a file of this
+To add one: its settings in MODEL_KINDS of recipe/model.py, its network in a file of this
 folder with `for_export()`, and one entry here.
 """
 

@@ -111,7 +111,7 @@ def head_parameters(run: FinishedRun) -> float:
 
 
 def protocol_nme(run: FinishedRun, name: str) -> float:
-    """Measure the NME of the exported file under a protocol: in order for a video, else per image."""
+    """Measure the NME of the exported file under a protocol; a video is tracked."""
     fixed = protocol(name)
     samples = read_data(fixed.data, run.data_root, fixed.part)
     if fixed.data == "talking-face":

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import RecipeError, TrainError, did_you_mean
 from ..recipe import Recipe
-from ..recipe_file import read_recipe
+from ..recipe.file import read_recipe
 from ..training.build import adopt_architecture, read_trained
 from ..training.resume import changed_keys
 from .settings import Need, Row, Study
@@ -61,7 +61,7 @@ def plan_runs(
     Args:
         study: The study in the file `path`.
         path: Its file, to which its recipes are relative.
-        runs: Folder of all runs. Recipes name teachers and checkpoints below "runs/", which stands for it.
+        runs: Folder of all runs, which stands for "runs/" in the files that recipes name.
         seeds: Seeds of each row; empty: those of the study.
         only: Names of rows; empty: all rows.
         changes: Changes to every recipe, such as {"train.threads": 1}.

@@ -1,7 +1,4 @@
-"""A trained network cut in several ways: a checkpoint and an ONNX file each, and a table and a plot of all.
-
-Stands on slim.py, slim_channels.py and export.py.
-"""
+"""Prune a trained network in several ways: checkpoints and ONNX files, a table and a plot."""
 
 import copy
 import csv
@@ -11,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..atomic import atomic_path
 from ..errors import ExportError, RecipeError
@@ -30,31 +28,30 @@ NME = "validation_nme_onnx"
 
 
 @dataclass(frozen=True)
-class Cut:
-    """One slimmed network."""
+class PrunedNetwork:
+    """One pruned network, as a row of pareto.csv."""
 
     amount: float
-    """The threshold of importance factors, or the share of channels that went; 0: the whole network."""
-    what: str
-    """What stayed, in words."""
+    """Threshold of importance factors, or share of channels removed; 0: the original network."""
+    kept: str
+    """Blocks and transforms that remain, or the share of channels removed, in words."""
     parameters: int
     multiply_adds: int
     milliseconds: float
-    """One crop on one thread, the least of many."""
+    """Minimum time of one crop on one thread; nan, like the error, if the gate refuses the file."""
     nme: float
-    """On the validation faces, a fraction, before any further training."""
+    """Validation NME, a fraction, before fine-tuning."""
     milliseconds_int8: float
     nme_int8: float
-    """The same of the int8 file; times and errors are nan of files whose gate was not passed."""
     checkpoint: str
 
 
 @dataclass(frozen=True)
-class _Small:
-    """A network to be written and measured."""
+class _Candidate:
+    """A pruned network to write and measure."""
 
     amount: float
-    what: str
+    kept: str
     folder: str
     net: LandmarkNet
     model: ModelSettings
@@ -68,59 +65,58 @@ def sweep(
     data_root: Path,
     cache: Path,
     note: Callable[[str], None] = lambda line: None,
-) -> list[Cut]:
-    """Cuts the network in `checkpoint` at each threshold or, where it is no supernet, share of `slim`; the whole first.
+) -> list[PrunedNetwork]:
+    """Prune the network in `checkpoint` at each threshold or share; the original comes first.
 
-    Below `folder` each gets a folder with checkpoint.pt, from which lineament train and distill go on, the
-    ONNX files, fp32 and int8, with their cards and, of a supernet, architecture.png; beside them pareto.csv and
-    pareto.png. A threshold that leaves no path through the network is noted and left out.
-    Raises: RecipeError, ExtraError.
+    Each result has a folder below `folder` with checkpoint.pt, from which lineament train and
+    distill start, ONNX files in fp32 and int8 with their cards, and for a supernet
+    architecture.png. The folder itself gets pareto.csv and pareto.png.
+
+    Args:
+        checkpoint: A trained network.
+        folder: Folder of the results.
+        slim: Thresholds of a supernet, shares of channels of any other network.
+        data_root: Folder of the data sets.
+        cache: Folder of prepared crops.
+        note: Takes a line on each threshold that leaves no path, and on each refused file.
+
+    Raises:
+        RecipeError: If the network cannot be pruned this way.
+        ExtraError: If torch-pruning is needed and not installed.
     """
     net, recipe = load_trained(checkpoint)
-    cuts = []
-    for small in (
-        _supernets(net, recipe, slim, note)
-        if isinstance(net.backbone, HRSuperNet)
-        else _channels(net, slim, recipe)
-    ):
-        place = folder / small.folder
-        written = _write_cut(checkpoint, small, recipe, place)
-        if small.layout is not None:
-            assert isinstance(net.backbone, HRSuperNet)
-            draw_architecture(net.backbone, small.layout, place / "architecture.png")
-        times, errors = [], []
-        for name, quantize in ((recipe.name, False), (f"{recipe.name}-int8", True)):
-            try:
-                card = export_checkpoint(written, place, name, quantize, data_root, cache)
-                times.append(time_file(place / f"{name}.onnx").least_ms)
-                errors.append(float(card["gate"][NME]))
-            except ExportError as error:  # one file that its gate refuses ends no sweep
-                note(f"{small.folder}: no {name}.onnx: {error}")
-                times.append(float("nan"))
-                errors.append(float("nan"))
+    if isinstance(net.backbone, HRSuperNet):
+        candidates = _supernets(net, recipe, slim, note)
+    else:
+        candidates = _channels(net, slim, recipe)
+    pruned = []
+    for candidate in candidates:
+        place = folder / candidate.folder
+        written = _write_checkpoint(checkpoint, candidate, recipe, place)
+        if candidate.layout is not None:
+            draw_architecture(net.backbone, candidate.layout, place / "architecture.png")
         crop = torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8)
-        size = parameters(small.net), multiply_adds(small.net, crop)
-        cuts.append(
-            Cut(
-                small.amount,
-                small.what,
-                *size,
-                times[0],
-                errors[0],
-                times[1],
-                errors[1],
-                str(written),
-            )
-        )
-    _write_table(cuts, folder / "pareto.csv")
-    quantized = [replace(cut, nme=cut.nme_int8) for cut in cuts]
-    draw_pareto({"fp32": cuts, "int8": quantized}, folder / "pareto.png")
-    return cuts
+        measured = []
+        for name, int8 in ((recipe.name, False), (f"{recipe.name}-int8", True)):
+            try:
+                card = export_checkpoint(written, place, name, int8, data_root, cache)
+                milliseconds = time_file(place / f"{name}.onnx").least_ms
+                measured += [milliseconds, float(card["gate"][NME])]
+            except ExportError as error:  # one refused file does not end the sweep
+                note(f"{candidate.folder}: no {name}.onnx: {error}")
+                measured += [float("nan"), float("nan")]
+        size = parameters(candidate.net), multiply_adds(candidate.net, crop)
+        row = PrunedNetwork(candidate.amount, candidate.kept, *size, *measured, str(written))
+        pruned.append(row)
+    _write_table(pruned, folder / "pareto.csv")
+    quantized = [replace(row, nme=row.nme_int8) for row in pruned]
+    draw_pareto({"fp32": pruned, "int8": quantized}, folder / "pareto.png")
+    return pruned
 
 
 def _supernets(
     net: LandmarkNet, recipe: Recipe, slim: SlimSettings, note: Callable[[str], None]
-) -> Iterator[_Small]:
+) -> Iterator[_Candidate]:
     supernet = net.backbone
     assert isinstance(supernet, HRSuperNet)
     for threshold in sorted({0.0, *slim.thresholds}):
@@ -131,31 +127,29 @@ def _supernets(
             continue
         small = copy.deepcopy(net)
         small.backbone = slimmed(supernet, layout)
-        blocks, transforms = (
-            sum(map(len, layout)),
-            sum(len(s) for stage in layout for s in stage.values()),
-        )
+        blocks = sum(len(stage) for stage in layout)
+        transforms = 0
+        for stage in layout:
+            transforms += sum(len(sources) for sources in stage.values())
         model = recipe.model.model_copy(update={"architecture": format_layout(layout)})
-        what = f"{blocks} blocks, {transforms} transforms"
-        yield _Small(threshold, what, f"threshold-{threshold:g}", small, model, layout)
+        kept = f"{blocks} blocks, {transforms} transforms"
+        yield _Candidate(threshold, kept, f"threshold-{threshold:g}", small, model, layout)
 
 
-def _channels(net: LandmarkNet, slim: SlimSettings, recipe: Recipe) -> Iterator[_Small]:
+def _channels(net: LandmarkNet, slim: SlimSettings, recipe: Recipe) -> Iterator[_Candidate]:
     for share in sorted({0.0, *slim.shares}):
-        what = f"{100 * share:g} % of the channels went"
-        yield _Small(share, what, f"share-{share:g}", slimmed_channels(net, share), recipe.model)
+        kept = f"{100 * (1 - share):g} % of the channels"
+        small = slimmed_channels(net, share)
+        yield _Candidate(share, kept, f"share-{share:g}", small, recipe.model)
 
 
-def _write_cut(checkpoint: Path, small: _Small, recipe: Recipe, place: Path) -> Path:
-    """The path of a checkpoint of the slimmed network alone."""
+def _write_checkpoint(checkpoint: Path, candidate: _Candidate, recipe: Recipe, place: Path) -> Path:
+    """Write the weights and recipe of a pruned network; return the path."""
     path = place / "checkpoint.pt"
-    # a network whose channels were slimmed is told by the checkpoint it starts from
-    model = (
-        small.model
-        if small.layout is not None
-        else small.model.model_copy(update={"pruned_from": str(path)})
-    )
-    weights = small.net.state_dict()
+    model = candidate.model
+    if candidate.layout is None:  # the numbers of channels are read from the checkpoint itself
+        model = model.model_copy(update={"pruned_from": str(path)})
+    weights = candidate.net.state_dict()
     state: dict[str, Any] = {
         "model": weights,
         "average": weights,
@@ -167,38 +161,31 @@ def _write_cut(checkpoint: Path, small: _Small, recipe: Recipe, place: Path) -> 
     return path
 
 
-def _write_table(cuts: Sequence[Cut], path: Path) -> None:
-    with atomic_path(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Cut)])
+def _write_table(rows: Sequence[PrunedNetwork], path: Path) -> None:
+    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(PrunedNetwork)])
         writer.writeheader()
-        writer.writerows(asdict(cut) for cut in cuts)
+        for row in rows:
+            writer.writerow(asdict(row))
 
 
-def draw_pareto(curves: Mapping[str, Sequence[Cut]], path: Path) -> None:
-    """The error of each cut against its parameters and its multiply-adds, a line a name, written to `path`.
+def draw_pareto(curves: Mapping[str, Sequence[PrunedNetwork]], path: Path) -> None:
+    """Draw error against parameters and against multiply-adds, a line per name, to `path`.
 
-    The first line's cuts are labelled by their amounts.
+    The points of the first line are labeled by their amounts.
     """
     figure = new_figure(9, 4)
     axes = figure.subplots(1, 2, sharey=True)
     for panel, name, label in zip(
         axes, ("parameters", "multiply_adds"), ("parameters", "multiply-adds"), strict=True
     ):
-        for number, (curve, cuts) in enumerate(curves.items()):
-            points = [(getattr(cut, name) / 1e6, 100 * cut.nme) for cut in cuts]
-            panel.plot(
-                *zip(*points, strict=True),
-                marker="o" if number else ".",
-                markerfacecolor="none",
-                label=curve,
-            )
-            for place, (cut, point) in enumerate(
-                zip(cuts, points, strict=True) if number == 0 else ()
-            ):
-                above = (4, -12 if place % 2 else 5)  # neighbours may lie close together
-                panel.annotate(
-                    f"{cut.amount:g}", point, xytext=above, textcoords="offset points", fontsize=8
-                )
+        for number, (curve, rows) in enumerate(curves.items()):
+            x = [getattr(row, name) / 1e6 for row in rows]
+            y = [100 * row.nme for row in rows]
+            marker = "o" if number else "."
+            panel.plot(x, y, marker=marker, markerfacecolor="none", label=curve)
+            if number == 0:
+                _label_points(panel, x, y, [row.amount for row in rows])
         panel.set(xlabel=f"{label}, millions", yscale="log")
         panel.margins(0.1)
         panel.yaxis.set_major_formatter("{x:g}")
@@ -208,40 +195,44 @@ def draw_pareto(curves: Mapping[str, Sequence[Cut]], path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_architecture(net: HRSuperNet, layout: Layout, path: Path) -> None:
-    """The blocks that stay, stages from left to right and resolutions from top to bottom, written to `path`.
+def _label_points(
+    panel: Any, x: Sequence[float], y: Sequence[float], amounts: Sequence[float]
+) -> None:
+    for place, amount in enumerate(amounts):
+        below = -12 if place % 2 else 5  # neighbors may be close together
+        panel.annotate(
+            f"{amount:g}",
+            (x[place], y[place]),
+            xytext=(4, below),
+            textcoords="offset points",
+            fontsize=8,
+        )
 
-    Arrows are the transforms, as dark as their importance factor is large; blocks that went are empty circles.
+
+def draw_architecture(net: nn.Module, layout: Layout, path: Path) -> None:
+    """Draw the blocks that remain, stages from left to right, resolutions from top to bottom.
+
+    Arrows are transforms, darker if their importance factor is larger; removed blocks are empty
+    circles.
     """
+    assert isinstance(net, HRSuperNet)
     figure = new_figure(9, 3.6)
     axes = figure.subplots()
-    factors = [
-        abs(f)
-        for m in net.modules()
-        if isinstance(m, FusionBlock)
-        for f in m.factors.detach().tolist()
-    ]
-    largest = max(factors)
+    blocks = [module for module in net.modules() if isinstance(module, FusionBlock)]
+    largest = max(float(block.factors.detach().abs().max()) for block in blocks)
     axes.scatter([1], [0], s=160, color="tab:blue", zorder=3)
     for number, (stage, complete) in enumerate(zip(layout, net.stages, strict=True), 2):
         for target in range(len(WIDTHS)):
-            stays = target in stage
-            color = (
-                {"color": "tab:blue"}
-                if stays
-                else {"facecolors": "white", "edgecolors": "lightgray"}
-            )
+            color = {"facecolors": "white", "edgecolors": "lightgray"}
+            if target in stage:
+                color = {"color": "tab:blue"}
             axes.scatter([number], [target], s=160, zorder=3, **color)
         for target, sources in stage.items():
             block = complete[str(target)]  # type: ignore[index]
             for source in sources:
-                size = abs(block.factors.tolist()[block.sources.index(source)]) / largest
-                arrow = {
-                    "arrowstyle": "->",
-                    "color": str(0.85 * (1 - size)),
-                    "shrinkA": 7,
-                    "shrinkB": 7,
-                }
+                factor = abs(block.factors.tolist()[block.sources.index(source)])
+                gray = str(0.85 * (1 - factor / largest))
+                arrow = {"arrowstyle": "->", "color": gray, "shrinkA": 7, "shrinkB": 7}
                 axes.annotate("", (number, target), (number - 1, source), arrowprops=arrow)
     axes.set(xlabel="stage", xticks=range(1, len(layout) + 2), yticks=range(len(WIDTHS)))
     axes.set_yticklabels([f"1/{4 * 2**k}" for k in range(len(WIDTHS))])

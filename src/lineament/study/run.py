@@ -27,7 +27,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """How a study is run."""
+    """Options of one call."""
 
     data_root: Path
     cache: Path

@@ -1,4 +1,4 @@
-"""A study as data: a base recipe, rows of changes, seeds, what must be trained first, and the columns to print."""
+"""A study as data: a recipe, rows of changes, seeds, needs and columns."""
 
 import tomllib
 from pathlib import Path

@@ -36,7 +36,7 @@ class Table:
 
 
 def shown(name: str, values: Sequence[float]) -> str:
-    """Return the mean of `values` of a column, and their standard deviation if there are several."""
+    """Return mean and standard deviation of the `values` of a column."""
     kind = column(name)
     if not values or any(math.isnan(value) for value in values):
         return "-"

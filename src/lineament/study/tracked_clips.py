@@ -1,4 +1,4 @@
-"""Errors of trackers on synthetic clips of validation faces, over the frames that no tracker lost."""
+"""Errors of trackers on synthetic clips, over the frames that no tracker lost."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +38,7 @@ def clip_errors(runs: Sequence[FinishedRun], which: Which) -> list[float]:
 
     Args:
         runs: Finished trainings; each is exported and tracks the same clips.
-        which: "all" points, "occluded" ones, those occluded for at most SHORT frames, or "lost" frames.
+        which: "all" points, "occluded" ones, those occluded for a "short" time, or "lost" frames.
     """
     measured = [_on_clips(run.exported(), run) for run in runs]
     followed = [one.errors.mean(1) < LOST for one in measured]  # nan is not below

@@ -12,7 +12,7 @@ from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet
 from ..models.registry import build_network
 from ..recipe import LandmarkNetSettings, Recipe
-from ..recipe_file import make_recipe
+from ..recipe.file import make_recipe
 from ..schemes import scheme
 from .checkpoint import load_checkpoint, load_weights, student_weights
 from .freeze import check_parts, in_part

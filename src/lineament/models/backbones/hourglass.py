@@ -40,7 +40,8 @@ class Hourglass(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         small = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
-        return self.side(x) + F.interpolate(small, scale_factor=2.0, mode="nearest")  # type: ignore[no-any-return]
+        large = F.interpolate(small, scale_factor=2.0, mode="nearest")
+        return self.side(x) + large  # type: ignore[no-any-return]
 
 
 class StackedHourglass(nn.Module):

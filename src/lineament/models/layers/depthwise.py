@@ -130,4 +130,5 @@ class DepthwiseConv2d(nn.Conv2d):
         if not (slow and trains):
             return super().forward(x)
         dtype = torch.get_autocast_dtype("cpu")
-        return _FastDepthwise.apply(x.to(dtype), self.weight.to(dtype), stride, padding)  # type: ignore[no-any-return, no-untyped-call]
+        inputs = x.to(dtype), self.weight.to(dtype), stride, padding
+        return _FastDepthwise.apply(*inputs)  # type: ignore[no-any-return, no-untyped-call]

@@ -1,4 +1,4 @@
-"""Read recipes from TOML files: `extends`, overrides from the command line, and errors that name the key."""
+"""Read recipes from TOML: `extends`, overrides, and errors that name the key."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from .errors import RecipeError, did_you_mean
-from .recipe import MODEL_KINDS, DataPart, Recipe
+from ..errors import RecipeError, did_you_mean
+from .data import DataPart
+from .model import MODEL_KINDS
+from .recipe import Recipe
 
 EXTENDS = "extends"
 REPLACED = ("losses",)
@@ -22,9 +24,9 @@ def read_recipe(
 ) -> Recipe:
     """Read a recipe.
 
-    A file may extend others: `extends = "base/cpu.toml"`, or a list of paths, relative to the file.
-    Its keys go over theirs, and those of a later file in the list over those of an earlier one. Tables are merged
-    key by key; arrays, such as `data`, and `losses` are replaced.
+    A file may extend others: `extends = "base/cpu.toml"`, or a list of paths, relative to it.
+    Its keys go over theirs, and those of a later file in the list over those of an earlier
+    one. Tables are merged key by key; arrays, such as `data`, and `losses` are replaced.
 
     Args:
         path: A TOML file.

@@ -1,0 +1,23 @@
+"""Recipes: every setting of a training, without torch. file.py reads them from TOML."""
+
+from .data import Augmentation, DataPart
+from .model import MODEL_KINDS, DetectorSettings, LandmarkNetSettings, ModelSettings
+from .recipe import Recipe
+from .settings import NAME, Settings
+from .training import DistillSettings, RefineSettings, SlimSettings, TrainSettings
+
+__all__ = [
+    "MODEL_KINDS",
+    "NAME",
+    "Augmentation",
+    "DataPart",
+    "DetectorSettings",
+    "DistillSettings",
+    "LandmarkNetSettings",
+    "ModelSettings",
+    "Recipe",
+    "RefineSettings",
+    "Settings",
+    "SlimSettings",
+    "TrainSettings",
+]

@@ -1,0 +1,81 @@
+"""Recipe: every setting of a training."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator
+
+from ..errors import RecipeError
+from .data import Augmentation, DataPart
+from .model import DetectorSettings, LandmarkNetSettings, ModelSettings, settings_of_kind
+from .settings import NAME, Settings
+from .training import DistillSettings, RefineSettings, SlimSettings, TrainSettings
+
+
+class Recipe(Settings):
+    """A training."""
+
+    name: str = Field(pattern=NAME, description="name of the run and its files")
+    scheme: str = Field("ibug68", description="scheme of the predicted landmarks")
+    init_from: str = Field(
+        "", description="a checkpoint or .safetensors file to start from; empty: none"
+    )
+    init_parts: dict[str, str] = Field(
+        default_factory=dict,
+        description="parts of the network that start from other files, after init_from: "
+        'head = "runs/other/checkpoint.pt"',
+    )
+    detector: DetectorSettings | None = Field(
+        None, description="a face detector in place of landmarks: its network and scenes"
+    )
+    data: tuple[DataPart, ...] = Field(
+        (), validate_default=True, description="the mixture; not for a face detector"
+    )
+    model: Annotated[SerializeAsAny[ModelSettings], BeforeValidator(settings_of_kind)] = Field(
+        default=LandmarkNetSettings.model_validate({}), description="the network"
+    )
+    augment: Augmentation = Field(
+        default=Augmentation.model_validate({}), description="the augmentation"
+    )
+    losses: dict[str, float] = Field(
+        default_factory=lambda: {"cross_entropy": 1.0, "smooth_l1": 1.0},
+        description="weights of the losses by name",
+    )
+    distill: DistillSettings | None = Field(
+        None, description="for lineament distill: what the students learn from"
+    )
+    slim: SlimSettings | None = Field(
+        None, description="for lineament slim: how the network is trained and slimmed"
+    )
+    refine: RefineSettings | None = Field(
+        None, description="for lineament refine: the refinement and its clips"
+    )
+    sigma: float = Field(
+        1.2, gt=0, description="width of the target Gaussian, cells of a map of stride 4"
+    )
+    train: TrainSettings = Field(description="the schedule")
+
+    @property
+    def kind(self) -> str:
+        """The kind of model, a key of KINDS in models/registry.py."""
+        return "face-detector" if self.detector else self.model.kind
+
+    @property
+    def landmark_net(self) -> LandmarkNetSettings:
+        """The settings of a landmark network. Raises: RecipeError for a model of another kind."""
+        if not isinstance(self.model, LandmarkNetSettings):
+            raise RecipeError(
+                f"the recipe {self.name!r} has a model of kind {self.model.kind!r}; wanted a "
+                "landmark-net"
+            )
+        return self.model
+
+    def with_model(self, **changes: Any) -> "Recipe":
+        """Return the recipe with some settings of [model] changed."""
+        return self.model_copy(update={"model": self.model.model_copy(update=changes)})
+
+    @field_validator("data")
+    @classmethod
+    def _some_data(cls, data: tuple[DataPart, ...], info: ValidationInfo) -> tuple[DataPart, ...]:
+        if not data and not info.data.get("detector"):
+            raise ValueError("wanted at least one [[data]] part, or a [detector] part")
+        return data

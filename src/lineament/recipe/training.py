@@ -1,0 +1,164 @@
+"""The training of a recipe: schedule, distillation, slimming, temporal refinement."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from .settings import Settings, Side
+
+
+class TrainSettings(Settings):
+    """The schedule."""
+
+    steps: int = Field(ge=1, description="optimizer steps in all")
+    batch: int = Field(
+        32, ge=1, description="faces per step, over all processes and accumulated batches"
+    )
+    accumulate: int = Field(1, ge=1, description="backward passes per step")
+    optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimizer")
+    lr: float = Field(1.5e-3, gt=0, description="highest learning rate")
+    backbone_lr: float = Field(
+        1.0, gt=0, description="the backbone's learning rate as a factor of lr"
+    )
+    weight_decay: float = Field(0.01, ge=0, description="weight decay, not on norms and biases")
+    schedule: Literal["cosine", "steps"] = Field("cosine", description="decay of the learning rate")
+    milestones: tuple[float, ...] = Field(
+        (0.625, 0.875),
+        description="fractions of the training at which steps divides the rate by 10",
+    )
+    warmup: int = Field(200, ge=0, description="steps over which the learning rate rises")
+    clip: float = Field(5.0, gt=0, description="largest norm of the gradient")
+    ema: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        description="decay of the averaged weights, which are validated and exported",
+    )
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="parts of the network whose weights and norm statistics stay as they are, by "
+        'the beginnings of their names: "backbone", "head.out"',
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: a GPU if torch finds one"
+    )
+    bf16: bool = Field(True, description="bfloat16 autocast")
+    threads: int = Field(0, ge=0, description="torch threads; 0: torch's own choice")
+    num_workers: int = Field(
+        1, ge=0, description="processes that make crops; 0: in the training process"
+    )
+    checkpoint_minutes: float = Field(3.0, ge=0, description="minutes between checkpoints")
+    validate_every: int = Field(1000, ge=1, description="steps between validations")
+    seed: int = Field(1, ge=0, description="seed of order, augmentation and new layers")
+
+
+class DistillSettings(Settings):
+    """Losses of the students in addition to `losses`; a weight of 0 leaves a loss out."""
+
+    teacher: str = Field(
+        "", description="a checkpoint, or an .onnx file, which gives landmarks only; empty: none"
+    )
+    cached: bool = Field(
+        False,
+        description="run the teacher once per face and keep its landmarks on disk",
+    )
+    pixel_wise: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the squared difference of heatmaps (Light-ResNet50, eq. 3)",
+    )
+    pair_wise: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the differences of self-similarities (Light-ResNet50, eq. 4-6)",
+    )
+    heatmap_kl: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the divergence from the teacher's heatmaps (SD-HRNet, eq. 3)",
+    )
+    mimicry: float = Field(
+        0.0, ge=0, description="weight of the squared difference of features at stride 4"
+    )
+    landmarks: float = Field(
+        0.0, ge=0, description="weight of the smooth L1 distance to the teacher's landmarks"
+    )
+    peer_kl: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the divergence from the mean of the students (SD-HRNet, eq. 4)",
+    )
+    temperature: float = Field(
+        1.0, gt=0, description="divides the logits of both sides of a divergence"
+    )
+    students: int = Field(
+        1, ge=1, description="students that learn together; the first one is exported"
+    )
+    random_init_peers: bool = Field(
+        False,
+        description="students after the first start from random weights, not from `init_from`",
+    )
+    mask_prob: float = Field(
+        0.0, ge=0, le=1, description="share of crops that are partly masked for a student"
+    )
+    mask_size: tuple[Side, Side] = Field(
+        (0.15, 0.6),
+        description="shortest and longest side of a mask, as fractions of the crop's",
+    )
+
+    @field_validator("mask_size")
+    @classmethod
+    def _rising(cls, sides: tuple[float, float]) -> tuple[float, float]:
+        if sides[0] > sides[1]:
+            raise ValueError(f"the sides are {list(sides)}; wanted the shorter first")
+        return sides
+
+
+class SlimSettings(Settings):
+    """Training of a network to be slimmed, and how much of it is removed."""
+
+    sparsity: float = Field(
+        5e-5, ge=0, description="weight of the sum of the importance factors (SD-HRNet, eq. 2)"
+    )
+    factor_lr: float = Field(
+        1.8e-4, gt=0, description="highest learning rate of the importance factors"
+    )
+    every: int = Field(
+        2, ge=2, description="every N-th step moves the factors, the others the weights"
+    )
+    thresholds: tuple[float, ...] = Field(
+        (0.1, 0.2, 0.3, 0.4, 0.5),
+        description="for a supernet: factors below are removed; one slimmed network each",
+    )
+    relative: bool = Field(
+        False,
+        description="for a supernet: compare each factor with the largest of its block",
+    )
+    shares: tuple[float, ...] = Field(
+        (0.2, 0.4, 0.6),
+        description="for other networks: shares of channels to remove; one slimmed network each",
+    )
+
+
+class RefineSettings(Settings):
+    """Refinement of a frame's heatmaps by those of earlier frames, and the clips to learn from."""
+
+    decay: float = Field(
+        0.3,
+        gt=0,
+        lt=1,
+        description="weight of a frame one frame later (Yin et al., eq. 13)",
+    )
+    window: int = Field(
+        8, ge=2, description="consecutive frames per sample; train.batch counts windows"
+    )
+    clips: int = Field(160, ge=0, description="synthetic clips made of the data's images")
+    frames: int = Field(40, ge=2, description="frames of a synthetic clip")
+    occluders: int = Field(
+        1, ge=0, description="objects that pass in front of the face in a synthetic clip"
+    )
+    videos: tuple[str, ...] = Field(
+        (), description="unlabeled videos, or folders of them: paths, or below the data root"
+    )
+    labels: str = Field("accurate", description="the model with which a tracker labels the videos")
+    video_frames: int = Field(240, ge=2, description="first frames of each video that are used")
