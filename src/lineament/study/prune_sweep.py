@@ -105,8 +105,17 @@ def sweep(
             except ExportError as error:  # one refused file does not end the sweep
                 note(f"{candidate.folder}: no {name}.onnx: {error}")
                 measured += [float("nan"), float("nan")]
-        size = parameters(candidate.net), multiply_adds(candidate.net, crop)
-        row = PrunedNetwork(candidate.amount, candidate.kept, *size, *measured, str(written))
+        row = PrunedNetwork(
+            amount=candidate.amount,
+            kept=candidate.kept,
+            parameters=parameters(candidate.net),
+            multiply_adds=multiply_adds(candidate.net, crop),
+            milliseconds=measured[0],
+            nme=measured[1],
+            milliseconds_int8=measured[2],
+            nme_int8=measured[3],
+            checkpoint=str(written),
+        )
         pruned.append(row)
     _write_table(pruned, folder / "pareto.csv")
     quantized = [replace(row, nme=row.nme_int8) for row in pruned]
