@@ -34,7 +34,9 @@ MIRROR = [ROWS.index(IBUG68.mirror[row]) for row in ROWS]
 
 def face_of(landmarks: Array) -> Face:
     """A face of those landmarks, sure of itself."""
-    return Face(landmarks, np.ones(68), np.ones(68), np.array([0, 0, 1, 1]), 1.0, "ibug68")
+    return Face(
+        landmarks, np.ones(68), np.ones(68), np.array([0, 0, 1, 1]), 1.0, "ibug68"
+    )
 
 
 def angles(landmarks: Array, size: float, places: Array | None = None) -> Array:
@@ -45,7 +47,9 @@ def angles(landmarks: Array, size: float, places: Array | None = None) -> Array:
         pose = head_pose(face_of(centered), (1, 1), focal, (0, 0))
         return np.array([pose.yaw_deg, pose.pitch_deg, pose.roll_deg])
     camera = np.diag([focal, focal, 1.0])
-    _, turn, shift = cv2.solvePnP(places, centered[ROWS], camera, None, flags=cv2.SOLVEPNP_SQPNP)
+    _, turn, shift = cv2.solvePnP(
+        places, centered[ROWS], camera, None, flags=cv2.SOLVEPNP_SQPNP
+    )
     turn, _ = cv2.solvePnPRefineLM(places, centered[ROWS], camera, None, turn, shift)
     return np.array(rotation_angles(cv2.Rodrigues(turn)[0]))
 
@@ -77,7 +81,10 @@ def factored(shapes: Array, rounds: int = 60) -> Array:
 def print_row(what: str, values: Array) -> None:
     """One line: root mean square and the 95th percentile of each column's size."""
     rms, high = np.sqrt((values**2).mean(0)), np.percentile(np.abs(values), 95, axis=0)
-    print(f"{what:64s}" + "".join(f"{a:7.2f} /{b:6.2f}" for a, b in zip(rms, high, strict=True)))
+    print(
+        f"{what:64s}"
+        + "".join(f"{a:7.2f} /{b:6.2f}" for a, b in zip(rms, high, strict=True))
+    )
 
 
 def report_pose(samples: list[Sample], rng: np.random.Generator) -> None:
@@ -96,10 +103,14 @@ def report_pose(samples: list[Sample], rng: np.random.Generator) -> None:
             rng.normal(size=shapes.shape) * norm * nme / np.sqrt(np.pi / 2)
         )  # a 2D Gaussian's mean length
         new = np.stack([angles(s, 4.0) for s in shapes + noise])
-        print_row(f"landmarks off by {nme:.0%} of the interocular distance", new - at_rest)
+        print_row(
+            f"landmarks off by {nme:.0%} of the interocular distance", new - at_rest
+        )
     for size in (2.2, 20.0):
         new = np.stack([angles(s, size) for s in shapes])
-        print_row(f"focal length taken as {size:g} instead of 4 face boxes", new - at_rest)
+        print_row(
+            f"focal length taken as {size:g} instead of 4 face boxes", new - at_rest
+        )
     places = factored(shapes[:, ROWS])
     new = np.stack([angles(s, 4.0, places) for s in shapes])
     print_row("the factored shape instead of the mean face", new - at_rest)
@@ -120,16 +131,27 @@ def report_openness(samples: list[Sample], rng: np.random.Generator) -> None:
     shapes = np.stack([s.landmarks for s in samples])
 
     def measured(shapes: Array) -> Array:
-        return np.array([[*eye_openness(face_of(s)), mouth_openness(face_of(s))] for s in shapes])
+        return np.array(
+            [[*eye_openness(face_of(s)), mouth_openness(face_of(s))] for s in shapes]
+        )
 
     truth = measured(shapes)
-    for name, column in (("eye openness", truth[:, :2].ravel()), ("mouth openness", truth[:, 2])):
-        print(f"{name}, percentiles {PERCENTILES}: {np.percentile(column, PERCENTILES).round(2)}")
-    print(f"right against left eye: correlation {np.corrcoef(truth[:, 0], truth[:, 1])[0, 1]:.2f}")
+    for name, column in (
+        ("eye openness", truth[:, :2].ravel()),
+        ("mouth openness", truth[:, 2]),
+    ):
+        print(
+            f"{name}, percentiles {PERCENTILES}: {np.percentile(column, PERCENTILES).round(2)}"
+        )
+    print(
+        f"right against left eye: correlation {np.corrcoef(truth[:, 0], truth[:, 1])[0, 1]:.2f}"
+    )
     norm = np.linalg.norm(shapes[:, 36] - shapes[:, 45], axis=-1)[:, None, None]
     for nme in (0.01, 0.02, 0.03):
         away = (
-            measured(shapes + rng.normal(size=shapes.shape) * norm * nme / np.sqrt(np.pi / 2))
+            measured(
+                shapes + rng.normal(size=shapes.shape) * norm * nme / np.sqrt(np.pi / 2)
+            )
             - truth
         )
         print_row(f"landmarks off by {nme:.0%}: eye right, left, mouth", away)
@@ -138,7 +160,9 @@ def report_openness(samples: list[Sample], rng: np.random.Generator) -> None:
 def main() -> int:
     """Print both reports."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faces", type=int, default=2014, help="how many faces, drawn by chance")
+    parser.add_argument(
+        "--faces", type=int, default=2014, help="how many faces, drawn by chance"
+    )
     rng = np.random.default_rng(0)
     samples = read_300w(data_root() / "300w", "train")
     chosen = rng.permutation(len(samples))[: parser.parse_args().faces]

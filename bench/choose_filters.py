@@ -26,7 +26,13 @@ from lineament.data.sample import data_root
 from lineament.data.synthetic_clips import ClipSettings, make_clip
 from lineament.evaluation.stability import interocular, jitter, lag, still_frames
 from lineament.io.track_files import read_tracks
-from lineament.tracking.filters import FILTERS, EuroSettings, KalmanSettings, Smoother, zero_phase
+from lineament.tracking.filters import (
+    FILTERS,
+    EuroSettings,
+    KalmanSettings,
+    Smoother,
+    zero_phase,
+)
 from lineament.tracking.tracker import Tracker
 from lineament.training.curves import new_figure, save_figure
 
@@ -37,10 +43,14 @@ ZERO_PHASE = 1.0
 FRAMES = 180
 
 
-def measured(model: str, clips: int, data: str | None, file: Path) -> list[dict[str, Any]]:
+def measured(
+    model: str, clips: int, data: str | None, file: Path
+) -> list[dict[str, Any]]:
     """Truth and unsmoothed landmarks of clips of validation faces, with their uncertainties."""
     if not file.exists():
-        faces = [s for s in read_data("300w", data_root(data), "train") if s.is_validation()]
+        faces = [
+            s for s in read_data("300w", data_root(data), "train") if s.is_validation()
+        ]
         arrays = {}
         for number, sample in enumerate(faces[:: max(len(faces) // clips, 1)][:clips]):
             rng = np.random.default_rng(number)
@@ -55,20 +65,27 @@ def measured(model: str, clips: int, data: str | None, file: Path) -> list[dict[
             tracker = Tracker(model, faces=1, smooth=None, threads=1)
             rows = [
                 (f.landmarks, tracker(f.image, f.timestamp))
-                for f in make_clip(sample.read(), sample.landmarks, sample.scheme, number, settings)
+                for f in make_clip(
+                    sample.read(), sample.landmarks, sample.scheme, number, settings
+                )
             ]
             if not all(len(faces) == 1 for _, faces in rows):
                 continue  # lost behind its occluder: nothing to filter there
             arrays |= {f"{number} truth": np.stack([truth for truth, _ in rows])}
-            arrays |= {f"{number} found": np.stack([faces[0].landmarks for _, faces in rows])}
-            arrays |= {f"{number} sigma": np.stack([faces[0].sigma_px for _, faces in rows])}
+            arrays |= {
+                f"{number} found": np.stack([faces[0].landmarks for _, faces in rows])
+            }
+            arrays |= {
+                f"{number} sigma": np.stack([faces[0].sigma_px for _, faces in rows])
+            }
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(file) as beside, beside.open("wb") as opened:
             np.savez(opened, **arrays)
     kept = np.load(file)
     names = sorted({key.split()[0] for key in kept.files}, key=int)
     return [
-        {part: kept[f"{name} {part}"] for part in ("truth", "found", "sigma")} | {"dt": 1 / 30}
+        {part: kept[f"{name} {part}"] for part in ("truth", "found", "sigma")}
+        | {"dt": 1 / 30}
         for name in names
     ]
 
@@ -79,11 +96,14 @@ def real(files: list[Path]) -> list[dict[str, Any]]:
     for file in files:
         tracks = read_tracks(file)
         path = [
-            next((face for face in faces if face.track_id == 1), None) for faces in tracks.faces
+            next((face for face in faces if face.track_id == 1), None)
+            for faces in tracks.faces
         ]
         rows = [
             face
-            for face in path[: next((k for k, face in enumerate(path) if face is None), len(path))]
+            for face in path[
+                : next((k for k, face in enumerate(path) if face is None), len(path))
+            ]
             if face
         ]
         if len(rows) > 60:
@@ -92,7 +112,11 @@ def real(files: list[Path]) -> list[dict[str, Any]]:
                 np.stack([f.sigma_px for f in rows]),
             )
             clips.append(
-                {"found": found, "sigma": sigma, "dt": float(np.diff(tracks.times).mean())}
+                {
+                    "found": found,
+                    "sigma": sigma,
+                    "dt": float(np.diff(tracks.times).mean()),
+                }
             )
     return clips
 
@@ -101,10 +125,14 @@ def smoothed(clip: dict[str, Any], kind: str, settings: Any) -> Any:
     """The landmarks of the clip behind the filter."""
     smoother = Smoother(kind, "ibug68", settings)
     pairs = zip(clip["found"], clip["sigma"], strict=True)
-    return np.stack([smoother(landmarks, sigma, clip["dt"]) for landmarks, sigma in pairs])
+    return np.stack(
+        [smoother(landmarks, sigma, clip["dt"]) for landmarks, sigma in pairs]
+    )
 
 
-def figures(clips: list[dict[str, Any]], kind: str, settings: Any) -> tuple[float, float, float]:
+def figures(
+    clips: list[dict[str, Any]], kind: str, settings: Any
+) -> tuple[float, float, float]:
     """NME, jitter as a part of the unsmoothed, and lag, each the mean over the clips that can tell.
 
     Of a real clip the NME is the distance from its track, smoothed without a shift.
@@ -118,7 +146,9 @@ def figures(clips: list[dict[str, Any]], kind: str, settings: Any) -> tuple[floa
         if still.any():
             parts.append(jitter(path, norm, still) / jitter(clip["found"], norm, still))
         lags.append(lag(path, reference))
-        truth = clip["truth"] if "truth" in clip else zero_phase(clip["found"], ZERO_PHASE)
+        truth = (
+            clip["truth"] if "truth" in clip else zero_phase(clip["found"], ZERO_PHASE)
+        )
         nmes.append(np.linalg.norm(path - truth, axis=-1).mean() / norm)
     return float(np.mean(nmes)), float(np.nanmean(parts)), float(np.nanmean(lags))
 
@@ -135,7 +165,11 @@ def draw(rng: np.random.Generator, kind: str) -> Any:
             rate, power = about(-1.3, 0.6), float(rng.choice([1, 2, 3, 4]))
             doubled_at = about(-2.5, -0.5)  # the speed, in sides a second
             return EuroSettings(
-                rate, rate / doubled_at**power, power, about(-0.3, 1), float(rng.choice([0.5, 1]))
+                rate,
+                rate / doubled_at**power,
+                power,
+                about(-0.3, 1),
+                float(rng.choice([0.5, 1])),
             )
 
         return euro(), euro()
@@ -143,7 +177,11 @@ def draw(rng: np.random.Generator, kind: str) -> Any:
 
     def kalman() -> KalmanSettings:
         return KalmanSettings(
-            about(-1.3, 0.5), about(-3, 0), about(1, 4.5), float(rng.choice([2, 4])), memory
+            about(-1.3, 0.5),
+            about(-3, 0),
+            about(1, 4.5),
+            float(rng.choice([2, 4])),
+            memory,
         )
 
     return kalman(), kalman()
@@ -179,7 +217,11 @@ def judged(
 
 
 def tried(
-    clips: list[dict[str, Any]], more: list[dict[str, Any]], kind: str, seconds: float, seed: int
+    clips: list[dict[str, Any]],
+    more: list[dict[str, Any]],
+    kind: str,
+    seconds: float,
+    seed: int,
 ) -> list[tuple[Any, ...]]:
     """What `judged` says of settings drawn for so many seconds."""
     rng, start = np.random.default_rng(seed), time.monotonic()
@@ -218,13 +260,18 @@ def chosen(
         ]
         rows = [row for job in jobs for row in job.result()]
     fit = sorted(
-        (row for row in rows if row[2] <= AT_MOST and row[3] <= 1), key=lambda row: row[1]
+        (row for row in rows if row[2] <= AT_MOST and row[3] <= 1),
+        key=lambda row: row[1],
     )[:12]
     if not fit:
-        sys.exit(f"{kind}: none of {len(rows)} settings jitter little enough; give more --seconds")
+        sys.exit(
+            f"{kind}: none of {len(rows)} settings jitter little enough; give more --seconds"
+        )
     again = [judged(clips, more, kind, settings) for settings, *_ in fit]
     best = min(
-        (row for row in again if row[2] <= AT_MOST), key=lambda row: row[1], default=again[0]
+        (row for row in again if row[2] <= AT_MOST),
+        key=lambda row: row[1],
+        default=again[0],
     )[0]
     print(f"{kind}: of {len(rows)} settings\n  pose  {best[0]}\n  shape {best[1]}")
     tell(groups, kind, best)
@@ -247,7 +294,9 @@ def main() -> None:
     groups = {"made": measured(options.model, options.clips, options.data, kept)}
     if options.tracks:
         groups["real"] = real(options.tracks)
-    print("unsmoothed; real clips: the distance from their tracks, smoothed without a shift")
+    print(
+        "unsmoothed; real clips: the distance from their tracks, smoothed without a shift"
+    )
     tell(groups, "", None)
     for kind in FILTERS:
         print(f"{kind} of smooth.py")
@@ -270,7 +319,11 @@ def main() -> None:
             vmax=2,
         )
         axes.plot([r[2] for r in curve], [100 * r[1] for r in curve], label=kind)
-    axes.set(xlabel="jitter, part of the unsmoothed", ylabel="error of all clips, %", xlim=(0, 1))
+    axes.set(
+        xlabel="jitter, part of the unsmoothed",
+        ylabel="error of all clips, %",
+        xlim=(0, 1),
+    )
     figure.colorbar(points, label="lag, frames")
     axes.legend()
     save_figure(figure, options.out / "smoothing.png")

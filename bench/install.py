@@ -119,7 +119,9 @@ def make_environment(environment: Environment, cache: Path) -> str:
         shutil.rmtree(folder, ignore_errors=True)
     steps = [] if python.is_file() else [[sys.executable, "-m", "venv", str(folder)]]
     if environment.requirements:
-        steps.append([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"])
+        steps.append(
+            [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        )
         steps[-1] += environment.requirements
         if environment.name == "lineament":
             steps.append([*steps[-1], "--force-reinstall", "--no-deps"])
@@ -152,14 +154,16 @@ def fetch_dlib_data(cache: Path) -> str:
                     "dlib: no apt-get and dpkg here; "
                     "install libdlib-data's predictor under /usr/share/dlib"
                 )
-            if subprocess.run(get, cwd=folder, capture_output=True, check=False).returncode:
-                subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
+            if subprocess.run(
+                get, cwd=folder, capture_output=True, check=False
+            ).returncode:
+                subprocess.run(
+                    ["apt-get", "update", "-q"], capture_output=True, check=False
+                )
                 subprocess.run(get, cwd=folder, capture_output=True, check=False)
             packages = list(Path(folder).glob("*.deb"))
             if not packages:
-                return (
-                    "dlib: `apt-get download libdlib-data` failed; its predictor comes from there"
-                )
+                return "dlib: `apt-get download libdlib-data` failed; its predictor comes from there"
             subprocess.run(["dpkg", "-x", str(packages[0]), folder], check=True)
             source = Path(folder) / "usr/share/dlib" / wanted.name
         shutil.copy(source, wanted.with_suffix(".part"))
@@ -170,7 +174,12 @@ def fetch_dlib_data(cache: Path) -> str:
 def folder_mb(path: Path) -> float:
     """Return the size of all files below `path`, in MB, without following links."""
     return (
-        sum(p.lstat().st_size for p in path.rglob("*") if not p.is_symlink() and p.is_file()) / 1e6
+        sum(
+            p.lstat().st_size
+            for p in path.rglob("*")
+            if not p.is_symlink() and p.is_file()
+        )
+        / 1e6
     )
 
 

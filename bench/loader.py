@@ -72,24 +72,40 @@ def main() -> None:
     """Parse the options, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="length of each measurement"
+    )
     parser.add_argument(
         "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
     )
     parser.add_argument(
-        "--cache", type=Path, help="folder of the crop caches; default: the user's cache"
+        "--cache",
+        type=Path,
+        help="folder of the crop caches; default: the user's cache",
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one setting",
     )
     given = parser.parse_args()
     # Long enough that no validation or checkpoint interrupts.
-    rest = ["train.validate_every=1000000", "train.checkpoint_minutes=1000", "train.steps=1000000"]
+    rest = [
+        "train.validate_every=1000000",
+        "train.checkpoint_minutes=1000",
+        "train.steps=1000000",
+    ]
     recipe = read_recipe(given.recipe, [*given.set, *rest])
     folder = Path(tempfile.mkdtemp(prefix="lineament-loader-"))
     try:
         trainer = Trainer(
-            task_for(recipe), folder, data_root(given.data), cache_root(given.cache), note=print
+            task_for(recipe),
+            folder,
+            data_root(given.data),
+            cache_root(given.cache),
+            note=print,
         )
         train = recipe.train
         print(f"{recipe.name}: {recipe.model.size} px crops, batch {train.batch}")

@@ -13,12 +13,20 @@ BUSY_LOAD = 0.5
 
 def describe() -> dict[str, Any]:
     """Return a description of this machine; `load_before` is the load of the last minute."""
-    info = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    info = (
+        Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    )
     cpu = next(
-        (line.split(":", 1)[1].strip() for line in info if line.startswith("model name")),
+        (
+            line.split(":", 1)[1].strip()
+            for line in info
+            if line.startswith("model name")
+        ),
         platform.machine(),
     )
-    flags = next((line.split(":", 1)[1].split() for line in info if line.startswith("flags")), [])
+    flags = next(
+        (line.split(":", 1)[1].split() for line in info if line.startswith("flags")), []
+    )
     vectors = [
         name
         for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")

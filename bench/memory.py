@@ -27,7 +27,9 @@ FLAT_MB = 15.0
 def resident_mb() -> float:
     """Return the resident memory of this process, MB."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmRSS"))
+    return next(
+        int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmRSS")
+    )
 
 
 def judge(curve: Sequence[tuple[int, float]], peak: float) -> tuple[bool, str]:
@@ -54,7 +56,8 @@ def draw(curve: Sequence[tuple[int, float]], lines: int = 20) -> str:
     """Return the curve as text bars, in about `lines` lines."""
     step = max(1, len(curve) // lines)
     return "\n".join(
-        f"{images:>7} images {mb:7.1f} MB {'#' * round(mb / 10)}" for images, mb in curve[::step]
+        f"{images:>7} images {mb:7.1f} MB {'#' * round(mb / 10)}"
+        for images, mb in curve[::step]
     )
 
 
@@ -69,7 +72,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
     )
-    parser.add_argument("--cache", type=Path, help="not used; accepted by every part of bench/run")
+    parser.add_argument(
+        "--cache", type=Path, help="not used; accepted by every part of bench/run"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument("--model", default="accurate")
     parser.add_argument("--boxes", choices=("detected", "truth"), default="detected")
@@ -85,7 +90,9 @@ def main() -> None:
     try:
         # Given boxes need no detector, not even its file.
         detected = options.boxes == "detected"
-        predictor = Predictor(options.model) if detected else Predictor(options.model, no_faces)
+        predictor = (
+            Predictor(options.model) if detected else Predictor(options.model, no_faces)
+        )
     except LineamentError as error:
         sys.exit(f"not measured: {error}")
     curve, begin = [(0, resident_mb())], time.perf_counter()

@@ -7,7 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
 
 
 class PeerError(Exception):
@@ -36,10 +38,14 @@ def parse_answer(line: str, name: str) -> dict[str, Any]:
 class PeerProcess:
     """A running peer; close it when done."""
 
-    def __init__(self, name: str, command: list[str], log: Path, timeout_s: float = 120.0) -> None:
+    def __init__(
+        self, name: str, command: list[str], log: Path, timeout_s: float = 120.0
+    ) -> None:
         """Start the peer; raises PeerError if that fails."""
         self.name, self.timeout_s, self.log = name, timeout_s, log
-        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | ONE_THREAD
+        environment = {
+            k: v for k, v in os.environ.items() if k != "PYTHONPATH"
+        } | ONE_THREAD
         with log.open("w", encoding="utf-8") as errors:
             self.process = subprocess.Popen(
                 command,
@@ -59,13 +65,17 @@ class PeerProcess:
         assert self.process.stdout is not None
         if not select.select([self.process.stdout], [], [], self.timeout_s)[0]:
             self.process.kill()
-            raise PeerError(f"{self.name}: no answer in {self.timeout_s:g} s; it was ended")
+            raise PeerError(
+                f"{self.name}: no answer in {self.timeout_s:g} s; it was ended"
+            )
         line = self.process.stdout.readline()
         if not line:
-            tail = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [
-                "nothing on stderr"
-            ]
-            raise PeerError(f"{self.name}: it ended without an answer ({tail[-1][:160]})")
+            tail = self.log.read_text(
+                encoding="utf-8", errors="replace"
+            ).strip().splitlines() or ["nothing on stderr"]
+            raise PeerError(
+                f"{self.name}: it ended without an answer ({tail[-1][:160]})"
+            )
         return parse_answer(line, self.name)
 
     def ask(self, **request: Any) -> dict[str, Any]:

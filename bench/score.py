@@ -26,7 +26,9 @@ class SharedPoints:
 
 def to_target(found: Found, source: str) -> tuple[list[Array | None], NDArray[np.str_]]:
     """Return points as ibug68 (68, 2), None if missed, and the status (68,) of each point."""
-    converted = [None if points is None else convert(points, source, TARGET) for points in found]
+    converted = [
+        None if points is None else convert(points, source, TARGET) for points in found
+    ]
     first = next((c for c in converted if c is not None), None)
     status = np.full(len(scheme(TARGET)), "missing") if first is None else first.status
     return [None if c is None else c.points for c in converted], status
@@ -36,11 +38,14 @@ def shared_points(statuses: Sequence[NDArray[np.str_]]) -> SharedPoints:
     """Return the points that no peer lacks; `statuses` has (68,) per peer."""
     table = np.array(statuses)
     return SharedPoints(
-        np.flatnonzero((table == "exact").all(0)), np.flatnonzero((table != "missing").all(0))
+        np.flatnonzero((table == "exact").all(0)),
+        np.flatnonzero((table != "missing").all(0)),
     )
 
 
-def face_errors(found: Found, truths: Sequence[Array], points: NDArray[np.intp]) -> Array:
+def face_errors(
+    found: Found, truths: Sequence[Array], points: NDArray[np.intp]
+) -> Array:
     """Return the interocular NME of each face on `points`, (F,); inf if it was missed."""
     norm_points = scheme(TARGET).norm_points["interocular"]
     errors = []
@@ -75,7 +80,8 @@ def without_offsets(found: Found, truths: Sequence[Array]) -> list[Array | None]
 def _eye_frame(truth: Array) -> Array:
     """Return rows of one eye distance along the outer eye corners, and across them, pixels."""
     right, left = (
-        truth[list(group)].mean(0) for group in scheme(TARGET).norm_points["interocular"]
+        truth[list(group)].mean(0)
+        for group in scheme(TARGET).norm_points["interocular"]
     )
     along = left - right
     return np.array([along, [-along[1], along[0]]])
@@ -98,7 +104,9 @@ def score_peers(
         sets = {
             "exact": face_errors(points, truths, shared.exact),
             "shared": face_errors(points, truths, shared.any),
-            "shared_no_offset": face_errors(without_offsets(points, truths), truths, shared.any),
+            "shared_no_offset": face_errors(
+                without_offsets(points, truths), truths, shared.any
+            ),
         }
         row: dict[str, float] = {"misses": float(np.isinf(sets["exact"]).sum())}
         for label, errors in sets.items():

@@ -19,20 +19,35 @@ IMPORT = "import time; t = time.perf_counter(); import lineament; print(time.per
 def wheel_mb(python: Path) -> tuple[float, list[str]]:
     """Return the size of the wheel built from this tree, and the names of its models."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(python), "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, str(ROOT)]
+        command = [
+            str(python),
+            "-m",
+            "pip",
+            "wheel",
+            "-q",
+            "--no-deps",
+            "-w",
+            folder,
+            str(ROOT),
+        ]
         subprocess.run(command, check=True, capture_output=True)
         wheel = next(Path(folder).glob("*.whl"))
         listing = subprocess.run(
-            [str(python), "-m", "zipfile", "-l", str(wheel)], capture_output=True, text=True
+            [str(python), "-m", "zipfile", "-l", str(wheel)],
+            capture_output=True,
+            text=True,
         )
-        models = [line.split()[0] for line in listing.stdout.splitlines() if ".onnx" in line]
+        models = [
+            line.split()[0] for line in listing.stdout.splitlines() if ".onnx" in line
+        ]
         return wheel.stat().st_size / 1e6, models
 
 
 def largest(site: Path, count: int = 10) -> list[tuple[str, float]]:
     """Return the largest entries of a site-packages folder, in MB."""
     sizes = [
-        (p.name, folder_mb(p) if p.is_dir() else p.lstat().st_size / 1e6) for p in site.iterdir()
+        (p.name, folder_mb(p) if p.is_dir() else p.lstat().st_size / 1e6)
+        for p in site.iterdir()
     ]
     return sorted(sizes, key=lambda entry: -entry[1])[:count]
 
@@ -52,7 +67,10 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="bench/run size", description=__doc__)
     parser.add_argument(
-        "--cache", type=Path, default=ROOT / ".venv-bench", help="folder of the environments"
+        "--cache",
+        type=Path,
+        default=ROOT / ".venv-bench",
+        help="folder of the environments",
     )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
@@ -74,7 +92,10 @@ def main() -> None:
             f"({total:.0f} MB with pip and setuptools); "
             f"wanted < {ENVIRONMENT_BAR_MB:g}",
         ),
-        (seconds < IMPORT_BAR_S, f"import lineament {seconds:.3f} s; wanted < {IMPORT_BAR_S:g}"),
+        (
+            seconds < IMPORT_BAR_S,
+            f"import lineament {seconds:.3f} s; wanted < {IMPORT_BAR_S:g}",
+        ),
     ]
     lines = [f"{'holds' if good else 'MISSED'}: {text}" for good, text in bars]
     report = {
@@ -91,7 +112,11 @@ def main() -> None:
         "bars": lines,
     }
     write_text(options.out / "size.json", json.dumps(report, indent=1) + "\n")
-    print("\n".join([*lines, "largest:", *(f"  {mb:7.1f} MB {name}" for name, mb in heavy)]))
+    print(
+        "\n".join(
+            [*lines, "largest:", *(f"  {mb:7.1f} MB {name}" for name, mb in heavy)]
+        )
+    )
     sys.exit(0 if all(good for good, _ in bars) else 1)
 
 

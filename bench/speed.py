@@ -29,7 +29,9 @@ BATCH_BARS = {"lineament fast": 1000.0, "lineament accurate": 500.0}
 DETECTOR_BAR_MS = 8.0
 
 
-def judge(rows: Mapping[str, Mapping[str, Any]], detector_ms: float | None) -> list[str]:
+def judge(
+    rows: Mapping[str, Mapping[str, Any]], detector_ms: float | None
+) -> list[str]:
     """Return one line per bar with the wanted and the measured value; `rows` has times by name."""
     lines = []
     for name, times in STAGE_BARS.items():
@@ -62,7 +64,9 @@ def judge(rows: Mapping[str, Mapping[str, Any]], detector_ms: float | None) -> l
 def on_canvas(image: np.ndarray) -> np.ndarray:
     """Return the image scaled to fit a grey canvas of 640 x 480."""
     scale = min(640 / image.shape[1], 480 / image.shape[0])
-    small = cv2.resize(image, (round(image.shape[1] * scale), round(image.shape[0] * scale)))
+    small = cv2.resize(
+        image, (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    )
     canvas = np.full((480, 640, 3), 127, np.uint8)
     canvas[: small.shape[0], : small.shape[1]] = small
     return canvas
@@ -99,11 +103,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
     )
     parser.add_argument(
-        "--cache", type=Path, default=ROOT / ".venv-bench", help="folder of the environments"
+        "--cache",
+        type=Path,
+        default=ROOT / ".venv-bench",
+        help="folder of the environments",
     )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument(
-        "--ours", nargs="*", default=["fast", "accurate"], help="own models: names or .onnx files"
+        "--ours",
+        nargs="*",
+        default=["fast", "accurate"],
+        help="own models: names or .onnx files",
     )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--faces", type=int, default=64, help="faces timed per round")
@@ -113,7 +123,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measure, print and write."""
     options = parse()
-    options.cache, options.peers = options.cache.absolute(), ["lineament", "MediaPipe mesh,"]
+    options.cache, options.peers = (
+        options.cache.absolute(),
+        ["lineament", "MediaPipe mesh,"],
+    )
     machine = describe()
     samples = read_faces("val", data_root(options.data))[: options.faces]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -139,13 +152,19 @@ def main() -> None:
         f"load {machine['load_before']:.2f}, {report['date']}"
     )
     if machine["busy"]:
-        print("another program was using the processor: these times are not for the record")
+        print(
+            "another program was using the processor: these times are not for the record"
+        )
     for name, row in times.items():
         print(
             f"{name:36} {row['ms_per_face']:6.2f} ms per face, {row['ms_cpu']:6.2f} ms of CPU, "
             f"{row['ms_model']:6.2f} ms model, {row['faces_per_second']:6.0f} faces/s"
         )
-    print("\n".join([*report["bars"], *(f"not measured: {why}" for why in report["skipped"])]))
+    print(
+        "\n".join(
+            [*report["bars"], *(f"not measured: {why}" for why in report["skipped"])]
+        )
+    )
     if not times:
         sys.exit(1)
 

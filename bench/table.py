@@ -27,7 +27,9 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
         cells = [str(row["name"])]
         for _, key, factor, shape in COLUMNS:
             value = row.get(key)
-            cells.append("-" if value is None or value != value else shape.format(factor * value))
+            cells.append(
+                "-" if value is None or value != value else shape.format(factor * value)
+            )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -67,7 +69,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for peer in report["peers"]:
-        cells = [peer[key] for key in ("name", "version", "batching", "license", "note")]
+        cells = [
+            peer[key] for key in ("name", "version", "batching", "license", "note")
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     if report["skipped"]:
         lines += ["", "Not measured:", *(f"- {why}" for why in report["skipped"])]

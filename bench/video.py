@@ -43,10 +43,15 @@ def synthetic(path: Path, faces: int) -> None:
 
     x0, y0, x1, y1 = HEAD
     head = cv2.resize(
-        read_image(ROOT / "docs" / "pictures" / "astronaut.jpg")[y0:y1, x0:x1], (160, 203)
+        read_image(ROOT / "docs" / "pictures" / "astronaut.jpg")[y0:y1, x0:x1],
+        (160, 203),
     )
     texture = np.random.default_rng(0).uniform(60, 180, (13, 17, 3)).astype(np.float32)
-    ground = cv2.resize(texture, SIZE, interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    ground = (
+        cv2.resize(texture, SIZE, interpolation=cv2.INTER_CUBIC)
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
     with VideoWriter(path) as writer:
         for k in range(30 * SECONDS):
             frame = ground.copy()
@@ -153,7 +158,9 @@ def compare_clip(clip: Path, model: str, cache: Path) -> dict[str, Any]:
     smooth = smoothed(raw, DEFAULT)
     shared = [
         k
-        for k, status in enumerate(convert(np.zeros((478, 2)), "mediapipe478", raw.scheme).status)
+        for k, status in enumerate(
+            convert(np.zeros((478, 2)), "mediapipe478", raw.scheme).status
+        )
         if status == "exact"
     ]
     paths = {"unsmoothed": first(raw.faces), "smoothed": first(smooth.faces)}
@@ -203,7 +210,10 @@ def first(frames: tuple[Faces, ...]) -> Any:
     """Return the landmarks (T, N, 2) of the first face; nan without one."""
     points = frames[0].points
     return np.stack(
-        [faces[0].landmarks if len(faces) else np.full((points, 2), np.nan) for faces in frames]
+        [
+            faces[0].landmarks if len(faces) else np.full((points, 2), np.nan)
+            for faces in frames
+        ]
     )
 
 
@@ -216,17 +226,22 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument("--model", default="fast")
-    parser.add_argument("--frames", type=int, default=100_000, help="length of the memory curve")
+    parser.add_argument(
+        "--frames", type=int, default=100_000, help="length of the memory curve"
+    )
     parser.add_argument(
         "--parts",
         nargs="+",
         choices=("speed", "clips", "memory"),
         default=["speed", "clips", "memory"],
     )
-    parser.add_argument("--clips", nargs="*", help="videos instead of those of the data folder")
+    parser.add_argument(
+        "--clips", nargs="*", help="videos instead of those of the data folder"
+    )
     options = parser.parse_args()
     clips = [
-        Path(clip) for clip in options.clips or [data_root(options.data) / clip for clip in CLIPS]
+        Path(clip)
+        for clip in options.clips or [data_root(options.data) / clip for clip in CLIPS]
     ]
     file = options.out / "video.json"
     report, made = {}, {"date": today(), "machine": describe(), "model": options.model}
@@ -234,7 +249,9 @@ def main() -> None:
         report["speed"] = made | speed(options.model)
     if "clips" in options.parts:
         found = [
-            compare_clip(clip, options.model, options.cache) for clip in clips if clip.is_file()
+            compare_clip(clip, options.model, options.cache)
+            for clip in clips
+            if clip.is_file()
         ]
         report["clips"] = made | {"clips": found}
     if "memory" in options.parts:

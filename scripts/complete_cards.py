@@ -24,7 +24,9 @@ def figure(
     name: str, which: str, boxes: str, samples: list[Sample], flip: bool = False
 ) -> dict[str, Any]:
     """Measure the model `name` on `samples` under the protocol `which`."""
-    report = evaluate(Predictor(name, flip=flip), which, samples, boxes=boxes, model=name)
+    report = evaluate(
+        Predictor(name, flip=flip), which, samples, boxes=boxes, model=name
+    )
     command = f"lineament evaluate --protocol {which} --model {name} --boxes {boxes}"
     return {
         "command": command + (" --flip" if flip else ""),
@@ -34,7 +36,9 @@ def figure(
         "failure_rate": report.failure_rate,
         "auc": report.auc,
         "threshold": report.threshold,
-        "under_2_sigma": report.reliability.under.get(2.0) if report.reliability else None,
+        "under_2_sigma": report.reliability.under.get(2.0)
+        if report.reliability
+        else None,
     }
 
 
@@ -65,9 +69,7 @@ def main() -> None:
                 if Path(sample.name).with_suffix("").as_posix() not in seen
             ]
             if len(unseen) < len(samples):
-                title = (
-                    f"{which} less {len(samples) - len(unseen)} faces seen in training, truth boxes"
-                )
+                title = f"{which} less {len(samples) - len(unseen)} faces seen in training, truth boxes"
                 figures[title] = figure(name, which, "truth", unseen) | {
                     "command": f"python scripts/complete_cards.py {name}"
                 }

@@ -20,8 +20,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, help="an .onnx file; default: the package's detector")
-    parser.add_argument("--data", help="the data root; default: $LINEAMENT_DATA, else data")
+    parser.add_argument(
+        "--model", type=Path, help="an .onnx file; default: the package's detector"
+    )
+    parser.add_argument(
+        "--data", help="the data root; default: $LINEAMENT_DATA, else data"
+    )
     options = parser.parse_args()
     detector = FaceDetector(options.model)
     samples = read_part("300w", data_root(options.data), "train", "ibug68")
@@ -34,7 +38,9 @@ def main() -> None:
             detected.append(boxes[overlaps.argmax()])
             truth.append(sample.face_box())
     shift, scale = fit_box_noise(detected, truth)
-    print(f"{len(detected)} of {len(validation)} faces: shift = {shift:.3f}, scale = {scale:.3f}")
+    print(
+        f"{len(detected)} of {len(validation)} faces: shift = {shift:.3f}, scale = {scale:.3f}"
+    )
 
 
 if __name__ == "__main__":

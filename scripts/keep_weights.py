@@ -40,7 +40,9 @@ def main() -> None:
         save_file(halved(student_weights(state["average"])), str(partial))
         size = partial.stat().st_size
         if size > LARGEST:
-            raise SystemExit(f"{options.out}: {size} bytes; at most {LARGEST} may be committed")
+            raise SystemExit(
+                f"{options.out}: {size} bytes; at most {LARGEST} may be committed"
+            )
     _, errors = read_log(options.checkpoint.with_name("log.csv"))
     card = {
         "name": recipe.name,

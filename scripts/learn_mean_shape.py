@@ -59,21 +59,29 @@ def training_faces(root: Path) -> list[Sample]:
     if table.is_file():
         with table.open(encoding="utf-8", newline="") as file:
             refitted = {f"helen/trainset/{row['name']}" for row in csv.DictReader(file)}
-    return [face for face in read_300w(root, "train") if bare_name(face.name) not in refitted]
+    return [
+        face
+        for face in read_300w(root, "train")
+        if bare_name(face.name) not in refitted
+    ]
 
 
 def main() -> int:
     """Print the table's lines, or with --check compare with the table; exit with 1 if they differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--check", action="store_true", help="compare with the committed table instead of printing"
+        "--check",
+        action="store_true",
+        help="compare with the committed table instead of printing",
     )
     ibug68 = scheme("ibug68")
     shapes = np.stack([face.landmarks for face in training_faces(data_root() / "300w")])
     mean = mean_shape(shapes, ibug68.mirror)
     if parser.parse_args().check:
         away = (
-            np.inf if ibug68.mean_shape is None else float(np.abs(ibug68.mean_shape - mean).max())
+            np.inf
+            if ibug68.mean_shape is None
+            else float(np.abs(ibug68.mean_shape - mean).max())
         )
         print(f"{len(shapes)} faces; the table is at most {away:.1e} box sides away")
         return int(away > 1e-3)

@@ -56,7 +56,9 @@ def signature(thing: object) -> str:
         for p in found.parameters.values()
         if p.name != "self"
     ]
-    shown = str(found.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+    shown = str(
+        found.replace(parameters=bare, return_annotation=inspect.Signature.empty)
+    )
     return re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "...", shown)
 
 
@@ -86,9 +88,17 @@ def text(thing: object) -> list[str]:
 
 
 def main() -> None:
-    names = sorted(lineament.__all__, key=lambda name: (name[0].isupper(), name.lower()))
-    page = "\n".join([HEAD, *(entry(name) for name in names if not name.startswith("__"))])
-    keep(PAGE, page, "docs/api.md differs from the docstrings; type: python scripts/write_api.py")
+    names = sorted(
+        lineament.__all__, key=lambda name: (name[0].isupper(), name.lower())
+    )
+    page = "\n".join(
+        [HEAD, *(entry(name) for name in names if not name.startswith("__"))]
+    )
+    keep(
+        PAGE,
+        page,
+        "docs/api.md differs from the docstrings; type: python scripts/write_api.py",
+    )
 
 
 if __name__ == "__main__":

@@ -68,7 +68,9 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return a Markdown table."""
     cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *cells]]
+    return [
+        "| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *cells]
+    ]
 
 
 def default(field: Any) -> str:
@@ -79,7 +81,11 @@ def default(field: Any) -> str:
     if value is None or isinstance(value, BaseModel):
         return ""
     if isinstance(value, dict):
-        return "`" + ", ".join(f"{key} = {number:g}" for key, number in value.items()) + "`"
+        return (
+            "`"
+            + ", ".join(f"{key} = {number:g}" for key, number in value.items())
+            + "`"
+        )
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, str):
@@ -91,7 +97,8 @@ def keys(settings: type[BaseModel]) -> list[str]:
     """Return the table of keys of one section."""
     fields = settings.model_fields.items()
     return table(
-        ["key", "default", "meaning"], [(f"`{k}`", default(f), meaning(f)) for k, f in fields]
+        ["key", "default", "meaning"],
+        [(f"`{k}`", default(f), meaning(f)) for k, f in fields],
     )
 
 
@@ -107,7 +114,9 @@ def meaning(field: Any) -> str:
 
 def counts(parts: Iterable[tuple[str, int | None]]) -> str:
     """Return the parts of a data set with their official counts."""
-    return ", ".join(f"`{name}` ({count:,})" if count else f"`{name}`" for name, count in parts)
+    return ", ".join(
+        f"`{name}` ({count:,})" if count else f"`{name}`" for name, count in parts
+    )
 
 
 def first_sentence(thing: object) -> str:
@@ -166,7 +175,12 @@ def listed() -> list[str]:
 def main() -> None:
     lines = [HEAD]
     for title, said, settings in SECTIONS:
-        lines += [f"## {title}\n", *([said + "\n"] if said else []), *keys(settings), ""]
+        lines += [
+            f"## {title}\n",
+            *([said + "\n"] if said else []),
+            *keys(settings),
+            "",
+        ]
     page = "\n".join([*lines[:-1], *listed()]) + "\n"
     keep(
         PAGE,

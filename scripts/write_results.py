@@ -21,7 +21,9 @@ def table(which: str) -> str:
         figures = read_card(weights_folder() / f"{name}.onnx").get("figures", {})
         for how in ("truth boxes", "detected boxes", "truth boxes, flip"):
             found = figures[f"{which}, {how}"]
-            rates = [f"{100 * found[key]:.2f}" for key in ("nme", "failure_rate", "auc")]
+            rates = [
+                f"{100 * found[key]:.2f}" for key in ("nme", "failure_rate", "auc")
+            ]
             under = f"{100 * found['under_2_sigma']:.1f}"
             model = f"{name} --flip" if how.endswith("flip") else name
             rows.append(

@@ -17,17 +17,22 @@ chosen = {}  # arguments of the last FakePredictor
 class FakePredictor:
     """A fake Predictor: one face in every image that is not black, or one per given box."""
 
-    def __init__(self, model="accurate", detector="default", scheme=None, threads=0, flip=False):
+    def __init__(
+        self, model="accurate", detector="default", scheme=None, threads=0, flip=False
+    ):
         chosen.update(detector=detector, flip=flip)
         if model == "broken":
-            raise ModelError("no model is called 'broken'; choose one of accurate,\nfast")
+            raise ModelError(
+                "no model is called 'broken'; choose one of accurate,\nfast"
+            )
         self.scheme = scheme or "ibug68"
 
     def __call__(self, images, boxes=None):
         if not isinstance(images, list):
             return self([images], None if boxes is None else [boxes])[0]
         return [
-            self.find(image, None if boxes is None else boxes[i]) for i, image in enumerate(images)
+            self.find(image, None if boxes is None else boxes[i])
+            for i, image in enumerate(images)
         ]
 
     def find(self, image, boxes):
@@ -40,7 +45,14 @@ class FakePredictor:
                 [np.linspace(box[0], box[2], count), np.linspace(box[1], box[3], count)]
             )
             made.append(
-                Face(points, np.full(count, 0.9), np.full(count, 1.5), box, 0.75, self.scheme)
+                Face(
+                    points,
+                    np.full(count, 0.9),
+                    np.full(count, 1.5),
+                    box,
+                    0.75,
+                    self.scheme,
+                )
             )
         return Faces(tuple(made), self.scheme, count, (image.shape[1], image.shape[0]))
 
@@ -56,4 +68,6 @@ def call(*words):
 def run(*words, **options):
     """Run `lineament words...` in another process; return the completed process."""
     command = [sys.executable, "-m", "lineament", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, **options
+    )

@@ -16,7 +16,9 @@ cv2.setNumThreads(1)
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder of the data sets; without it, tests that need it are skipped."""
-    root = Path(os.environ.get("LINEAMENT_DATA") or Path(__file__).parents[1] / "../shared/data")
+    root = Path(
+        os.environ.get("LINEAMENT_DATA") or Path(__file__).parents[1] / "../shared/data"
+    )
     if not root.is_dir():
         pytest.skip(f"needs the data sets: no folder {root}; set LINEAMENT_DATA")
     return root

@@ -73,13 +73,17 @@ def decode_dark(logits, stride, sigma):
 def decode_expectation(logits, stride):
     """Decode at the mean of the distribution."""
     maps = softmax(logits, (2, 3))
-    return _decoded(maps, np.stack([_mean(maps.sum(2)), _mean(maps.sum(3))], -1), stride)
+    return _decoded(
+        maps, np.stack([_mean(maps.sum(2)), _mean(maps.sum(3))], -1), stride
+    )
 
 
 def decode_argmax_1d(logits_x, logits_y, stride):
     """Decode logits (B, N, L) along x and y at their highest cells."""
     axes = softmax(logits_x, 2), softmax(logits_y, 2)
-    return _decoded_1d(axes, [axis.argmax(-1).astype(np.float64) for axis in axes], stride)
+    return _decoded_1d(
+        axes, [axis.argmax(-1).astype(np.float64) for axis in axes], stride
+    )
 
 
 def decode_quarter_1d(logits_x, logits_y, stride):
@@ -124,7 +128,10 @@ def _highest(maps):
 def _at(maps, cells, dx, dy):
     """The values (B, N) of maps (B, N, h, w) next to `cells` (B, N, 2), repeated at the border."""
     height, width = maps.shape[2:]
-    x, y = np.clip(cells[..., 0] + dx, 0, width - 1), np.clip(cells[..., 1] + dy, 0, height - 1)
+    x, y = (
+        np.clip(cells[..., 0] + dx, 0, width - 1),
+        np.clip(cells[..., 1] + dy, 0, height - 1),
+    )
     batch, point = np.ogrid[: maps.shape[0], : maps.shape[1]]
     return maps[batch, point, y, x]
 
@@ -148,7 +155,10 @@ def _dark_axis(axis, sigma):
     highest = smooth.argmax(-1)
     cells = np.clip(highest, 1, length - 2)
     floor = smooth.max(-1) * TINY + np.finfo(np.float64).tiny
-    near = [np.take_along_axis(smooth, (cells + d)[..., None], -1)[..., 0] for d in (-1, 0, 1)]
+    near = [
+        np.take_along_axis(smooth, (cells + d)[..., None], -1)[..., 0]
+        for d in (-1, 0, 1)
+    ]
     low, middle, high = np.log(np.maximum(near, floor))
     curve = high - 2 * middle + low
     concave = curve < -1e-9
@@ -166,9 +176,13 @@ def _spread(axis, cells):
 
 
 def _decoded(maps, cells, stride):
-    return _decoded_1d((maps.sum(2), maps.sum(3)), (cells[..., 0], cells[..., 1]), stride)
+    return _decoded_1d(
+        (maps.sum(2), maps.sum(3)), (cells[..., 0], cells[..., 1]), stride
+    )
 
 
 def _decoded_1d(axes, cells, stride):
     variance = sum(_spread(axis, c) for axis, c in zip(axes, cells, strict=True)) / 2
-    return Decoded((np.stack(cells, -1) + 0.5) * stride - 0.5, np.sqrt(variance) * stride)
+    return Decoded(
+        (np.stack(cells, -1) + 0.5) * stride - 0.5, np.sqrt(variance) * stride
+    )

@@ -23,7 +23,8 @@ def draw_face(image, center, side, roll_deg=0.0):
 
     def fill(x0, y0, x1, y1, color):
         corners = (
-            np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) @ to_image[:, :2].T + to_image[:, 2]
+            np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) @ to_image[:, :2].T
+            + to_image[:, 2]
         )
         cv2.fillPoly(image, [corners.round().astype(np.int32)], color)
 

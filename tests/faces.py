@@ -12,10 +12,14 @@ def draw_face(seed, side=120):
     angle, size = rng.normal(0, 0.15), side * rng.uniform(0.4, 0.5)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     landmarks = (
-        scheme("ibug68").mean_shape @ turn.T * size + side / 2 + rng.normal(0, side * 0.03, 2)
+        scheme("ibug68").mean_shape @ turn.T * size
+        + side / 2
+        + rng.normal(0, side * 0.03, 2)
     )
     image = np.full((side, side, 3), rng.integers(0, 100, 3), np.uint8)
-    cv2.fillConvexPoly(image, cv2.convexHull(landmarks.astype(np.int32)), (200, 160, 140))
+    cv2.fillConvexPoly(
+        image, cv2.convexHull(landmarks.astype(np.int32)), (200, 160, 140)
+    )
     for a, b in scheme("ibug68").edges:
         start, end = (tuple(round(v) for v in landmarks[i]) for i in (a, b))
         cv2.line(image, start, end, (30, 20, 60), 2)

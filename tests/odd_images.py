@@ -31,13 +31,25 @@ def encoded(picture: np.ndarray | Image.Image, form: str, **options: object) -> 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
     """A PNG chunk."""
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return (
+        struct.pack(">I", len(data))
+        + kind
+        + data
+        + struct.pack(">I", zlib.crc32(kind + data))
+    )
 
 
-def png(width: int, height: int, depth: int, color: int, rows: bytes, extra: bytes = b"") -> bytes:
+def png(
+    width: int, height: int, depth: int, color: int, rows: bytes, extra: bytes = b""
+) -> bytes:
     """A PNG made by hand, so that its header may claim anything."""
     head = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
-    body = chunk(b"IHDR", head) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    body = (
+        chunk(b"IHDR", head)
+        + extra
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
     return b"\x89PNG\r\n\x1a\n" + body
 
 
@@ -58,7 +70,9 @@ def cmyk_jpeg() -> bytes:
 def ycck_jpeg() -> bytes:
     # The Adobe segment's last byte is the transform: 2 says YCCK. Inks are stored as 255 - ink, and
     # Y'CbCr = 0, 128, 128 decodes to R'G'B' = 0, that is to stored C'M'Y' = 255: no ink, white.
-    data = bytearray(encoded(Image.new("CMYK", (16, 16), (255, 127, 127, 0)), "JPEG", quality=100))
+    data = bytearray(
+        encoded(Image.new("CMYK", (16, 16), (255, 127, 127, 0)), "JPEG", quality=100)
+    )
     at = data.index(b"Adobe")
     data[at + 11] = 2
     return bytes(data)
@@ -73,7 +87,9 @@ def palette_png(**options: object) -> bytes:
 
 def animation(form: str) -> bytes:
     frames = [Image.new("RGB", (6, 4), color) for color in (RED, BLACK, WHITE)]
-    return encoded(frames[0], form, save_all=True, append_images=frames[1:], duration=50, loop=0)
+    return encoded(
+        frames[0], form, save_all=True, append_images=frames[1:], duration=50, loop=0
+    )
 
 
 def solid(color: tuple[int, int, int], height: int, width: int) -> np.ndarray:
@@ -92,16 +108,25 @@ def lab_rgb() -> np.ndarray:
 
 # 16-bit grey: 0 -> 0, 257 -> 1, 32768 -> 127.5 -> 128 (32768 / 257 = 127.502), 65535 -> 255
 DEEP = np.array([[0, 257, 32768, 65535]], dtype=np.uint16)
-DEEP_RGB = np.repeat(np.array([[0, 1, 128, 255]], dtype=np.uint8)[:, :, None], 3, axis=2)
+DEEP_RGB = np.repeat(
+    np.array([[0, 1, 128, 255]], dtype=np.uint8)[:, :, None], 3, axis=2
+)
 PICTURE = lopsided()
 ALPHA = np.dstack(
     [np.zeros((2, 3, 3), np.uint8), np.array([[0, 128, 255], [0, 128, 255]], np.uint8)]
 )
 # black of alpha 0, 128, 255 on white: 255, 255 - 128 = 127, 0
-ALPHA_RGB = np.repeat(np.array([[255, 127, 0], [255, 127, 0]], np.uint8)[:, :, None], 3, axis=2)
+ALPHA_RGB = np.repeat(
+    np.array([[255, 127, 0], [255, 127, 0]], np.uint8)[:, :, None], 3, axis=2
+)
 
 SOUND = {
-    "jpeg": ("a.jpg", lambda: encoded(PICTURE, "JPEG", quality=95, subsampling=0), PICTURE, 12),
+    "jpeg": (
+        "a.jpg",
+        lambda: encoded(PICTURE, "JPEG", quality=95, subsampling=0),
+        PICTURE,
+        12,
+    ),
     "progressive jpeg": (
         "a.jpg",
         lambda: encoded(PICTURE, "JPEG", quality=95, progressive=True, subsampling=0),
@@ -116,9 +141,19 @@ SOUND = {
     ),
     "png named jpg": ("png.jpg", lambda: encoded(PICTURE, "PNG"), PICTURE, 0),
     "png without suffix": ("picture", lambda: encoded(PICTURE, "PNG"), PICTURE, 0),
-    "webp lossless": ("a.webp", lambda: encoded(PICTURE, "WEBP", lossless=True), PICTURE, 0),
+    "webp lossless": (
+        "a.webp",
+        lambda: encoded(PICTURE, "WEBP", lossless=True),
+        PICTURE,
+        0,
+    ),
     "bmp": ("a.bmp", lambda: encoded(PICTURE, "BMP"), PICTURE, 0),
-    "tiff": ("a.tiff", lambda: encoded(PICTURE, "TIFF", compression="tiff_lzw"), PICTURE, 0),
+    "tiff": (
+        "a.tiff",
+        lambda: encoded(PICTURE, "TIFF", compression="tiff_lzw"),
+        PICTURE,
+        0,
+    ),
     "ppm": ("a.ppm", lambda: encoded(PICTURE, "PPM"), PICTURE, 0),
     "jpeg 2000": ("a.jp2", lambda: encoded(PICTURE, "JPEG2000"), PICTURE, 0),
     "ico": (
@@ -133,10 +168,25 @@ SOUND = {
         solid((77, 77, 77), 8, 9),
         2,
     ),
-    "one bit": ("1.png", lambda: encoded(Image.new("1", (5, 3), 1), "PNG"), solid(WHITE, 3, 5), 0),
-    "one pixel": ("1x1.png", lambda: encoded(solid(RED, 1, 1), "PNG"), solid(RED, 1, 1), 0),
+    "one bit": (
+        "1.png",
+        lambda: encoded(Image.new("1", (5, 3), 1), "PNG"),
+        solid(WHITE, 3, 5),
+        0,
+    ),
+    "one pixel": (
+        "1x1.png",
+        lambda: encoded(solid(RED, 1, 1), "PNG"),
+        solid(RED, 1, 1),
+        0,
+    ),
     "one row": ("1xn.png", lambda: encoded(PICTURE[:1], "PNG"), PICTURE[:1], 0),
-    "one column": ("nx1.png", lambda: encoded(PICTURE[:, :1], "PNG"), PICTURE[:, :1], 0),
+    "one column": (
+        "nx1.png",
+        lambda: encoded(PICTURE[:, :1], "PNG"),
+        PICTURE[:, :1],
+        0,
+    ),
     "rgba over white": ("rgba.png", lambda: encoded(ALPHA, "PNG"), ALPHA_RGB, 0),
     "grey with alpha over white": (
         "la.png",
@@ -173,25 +223,33 @@ SOUND = {
     "16-bit tiff": ("16.tif", lambda: encoded(DEEP, "TIFF"), DEEP_RGB, 0),
     "16-bit big-endian tiff": (
         "16b.tif",
-        lambda: encoded(Image.frombytes("I;16B", (4, 1), DEEP.astype(">u2").tobytes()), "TIFF"),
+        lambda: encoded(
+            Image.frombytes("I;16B", (4, 1), DEEP.astype(">u2").tobytes()), "TIFF"
+        ),
         DEEP_RGB,
         0,
     ),
     "16-bit rgb png": (
         "48.png",
-        lambda: png(1, 1, 16, 2, b"\0" + struct.pack(">HHH", 65535, 0, 32896)),  # 32896 = 128 x 257
+        lambda: png(
+            1, 1, 16, 2, b"\0" + struct.pack(">HHH", 65535, 0, 32896)
+        ),  # 32896 = 128 x 257
         solid((255, 0, 128), 1, 1),
         0,
     ),
     "32-bit integer tiff": (
         "32.tif",
-        lambda: encoded(Image.fromarray(np.array([[-5, 257, 32768, 99999]], np.int32)), "TIFF"),
+        lambda: encoded(
+            Image.fromarray(np.array([[-5, 257, 32768, 99999]], np.int32)), "TIFF"
+        ),
         DEEP_RGB,  # what is under 0 or over 65535 is clipped
         0,
     ),
     "float tiff": (
         "f.tif",
-        lambda: encoded(Image.fromarray(np.array([[0.0, 0.5, 1.0]], np.float32)), "TIFF"),
+        lambda: encoded(
+            Image.fromarray(np.array([[0.0, 0.5, 1.0]], np.float32)), "TIFF"
+        ),
         np.repeat(np.array([[0, 128, 255]], np.uint8)[:, :, None], 3, axis=2),
         0,
     ),
@@ -214,22 +272,44 @@ SOUND = {
     "animated webp": ("a.webp", lambda: animation("WEBP"), solid(RED, 4, 6), 8),
     "multi-page tiff": ("m.tif", lambda: animation("TIFF"), solid(RED, 4, 6), 0),
     "jpeg of two pictures": ("a.mpo", lambda: animation("MPO"), solid(RED, 4, 6), 4),
-    "bytes after the end": ("tail.png", lambda: encoded(PICTURE, "PNG") + b"x" * 5000, PICTURE, 0),
+    "bytes after the end": (
+        "tail.png",
+        lambda: encoded(PICTURE, "PNG") + b"x" * 5000,
+        PICTURE,
+        0,
+    ),
     "broken exif": (
         "x.jpg",
-        lambda: encoded(PICTURE, "JPEG", quality=95, subsampling=0, exif=b"Exif\0\0MM\0*\xff\xff"),
+        lambda: encoded(
+            PICTURE, "JPEG", quality=95, subsampling=0, exif=b"Exif\0\0MM\0*\xff\xff"
+        ),
         PICTURE,
         12,
     ),
-    "exif orientation 9": ("x.png", lambda: encoded(PICTURE, "PNG", exif=oriented(9)), PICTURE, 0),
-    "line break in the name": ("two\nlines.png", lambda: encoded(PICTURE, "PNG"), PICTURE, 0),
+    "exif orientation 9": (
+        "x.png",
+        lambda: encoded(PICTURE, "PNG", exif=oriented(9)),
+        PICTURE,
+        0,
+    ),
+    "line break in the name": (
+        "two\nlines.png",
+        lambda: encoded(PICTURE, "PNG"),
+        PICTURE,
+        0,
+    ),
     "odd letters in the name": (
         "ñ 顔 🙂 \u202e#%.png",
         lambda: encoded(PICTURE, "PNG"),
         PICTURE,
         0,
     ),
-    "pattern signs in the name": ("a[1]*.png", lambda: encoded(PICTURE, "PNG"), PICTURE, 0),
+    "pattern signs in the name": (
+        "a[1]*.png",
+        lambda: encoded(PICTURE, "PNG"),
+        PICTURE,
+        0,
+    ),
 }
 
 
@@ -240,7 +320,9 @@ def oriented(value: int) -> Image.Exif:
 
 
 def jpeg_cut(share: float) -> bytes:
-    data = encoded(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8), "JPEG")
+    data = encoded(
+        np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8), "JPEG"
+    )
     return data[: int(len(data) * share)]
 
 
@@ -261,7 +343,9 @@ def lab_tiff() -> bytes:
 def inflating(kind: bytes, start: bytes) -> bytes:
     # 200 MB of zeros in 200 KB of a side chunk.
     packer = zlib.compressobj(9)
-    packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(200)) + packer.flush()
+    packed = (
+        b"".join(packer.compress(bytes(1 << 20)) for _ in range(200)) + packer.flush()
+    )
     return png(1, 1, 8, 2, b"\0\1\2\3", chunk(kind, start + packed))
 
 
@@ -328,7 +412,11 @@ BROKEN = {
     "jpeg cut at a fifth": ("c.jpg", lambda: jpeg_cut(0.2), CUT),
     "jpeg cut at half": ("c.jpg", lambda: jpeg_cut(0.5), CUT),
     "jpeg cut near its end": ("c.jpg", lambda: jpeg_cut(0.95), CUT),
-    "png start alone": ("c.png", lambda: encoded(PICTURE, "PNG")[:8], "broken or truncated"),
+    "png start alone": (
+        "c.png",
+        lambda: encoded(PICTURE, "PNG")[:8],
+        "broken or truncated",
+    ),
     "png cut at half": ("c.png", lambda: encoded(PICTURE, "PNG")[:90], CUT),
     "png with a wrong checksum": (
         "k.png",
@@ -342,7 +430,11 @@ BROKEN = {
     ),
     "gif cut": ("c.gif", lambda: animation("GIF")[:30], "broken or truncated"),
     "bmp cut": ("c.bmp", lambda: encoded(PICTURE, "BMP")[:400], CUT),
-    "tiff cut": ("c.tif", lambda: encoded(PICTURE, "TIFF")[:100], "broken or truncated"),
+    "tiff cut": (
+        "c.tif",
+        lambda: encoded(PICTURE, "TIFF")[:100],
+        "broken or truncated",
+    ),
     "webp cut": (
         "c.webp",
         lambda: encoded(PICTURE, "WEBP", lossless=True)[:40],
@@ -359,9 +451,21 @@ BROKEN = {
         lambda: png(12801, 10000, 1, 0, b"\0"),
         "claims 128,010,000 pixels",
     ),
-    "bmp that claims 60000 x 60000": ("bomb.bmp", lambda: BMP_HUGE, "claims 3,600,000,000 pixels"),
-    "gif that claims 65535 x 65535": ("bomb.gif", lambda: GIF_HUGE, "claims 4,294,836,225 pixels"),
-    "png whose profile inflates": ("iccp.png", lambda: inflating(b"iCCP", b"p\0\0"), CUT),
+    "bmp that claims 60000 x 60000": (
+        "bomb.bmp",
+        lambda: BMP_HUGE,
+        "claims 3,600,000,000 pixels",
+    ),
+    "gif that claims 65535 x 65535": (
+        "bomb.gif",
+        lambda: GIF_HUGE,
+        "claims 4,294,836,225 pixels",
+    ),
+    "png whose profile inflates": (
+        "iccp.png",
+        lambda: inflating(b"iCCP", b"p\0\0"),
+        CUT,
+    ),
     "png whose text inflates": ("ztxt.png", lambda: inflating(b"zTXt", b"t\0\0"), CUT),
     "float tiff over one": (
         "f.tif",
@@ -373,6 +477,14 @@ BROKEN = {
         lambda: encoded(Image.fromarray(np.full((2, 2), np.nan, np.float32)), "TIFF"),
         "nan",
     ),
-    "lab tiff": ("lab.tif", lab_tiff, "colors are CIE Lab, which is not supported; save it as RGB"),
-    "line break in the name": ("two\nlines.jpg", lambda: b"", r"two\\nlines\.jpg'?: empty"),
+    "lab tiff": (
+        "lab.tif",
+        lab_tiff,
+        "colors are CIE Lab, which is not supported; save it as RGB",
+    ),
+    "line break in the name": (
+        "two\nlines.jpg",
+        lambda: b"",
+        r"two\\nlines\.jpg'?: empty",
+    ),
 }

@@ -20,7 +20,9 @@ def head(name, height):
     x0, y0, x1, y1 = HEADS[name]
     picture = read_image(PICTURES / f"{name}.jpg")[y0:y1, x0:x1]
     width = round(height * (x1 - x0) / (y1 - y0))
-    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    )
     y, x = np.mgrid[:height, :width]
     away = np.hypot((x - (width - 1) / 2) / width, (y - (height - 1) / 2) / height) * 2
     return small, np.clip((1.0 - away) * 12, 0, 1)[..., None].astype(np.float32)
@@ -29,7 +31,9 @@ def head(name, height):
 def background(seed=0):
     """A smooth image without a face."""
     noise = np.random.default_rng(seed).uniform(60, 180, (7, 9, 3)).astype(np.float32)
-    return cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).clip(0, 255)
+    return cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).clip(
+        0, 255
+    )
 
 
 def scene(*faces, seed=0):
@@ -39,7 +43,11 @@ def scene(*faces, seed=0):
         small, mask = head(name, height)
         # sub-pixel: warped to its place, not pasted
         shift = np.array(
-            [[1, 0, x - (small.shape[1] - 1) / 2], [0, 1, y - (small.shape[0] - 1) / 2]], np.float32
+            [
+                [1, 0, x - (small.shape[1] - 1) / 2],
+                [0, 1, y - (small.shape[0] - 1) / 2],
+            ],
+            np.float32,
         )
         size = (WIDTH, HEIGHT)
         cover = cv2.warpAffine(mask, shift, size, flags=cv2.INTER_LINEAR)[..., None]

@@ -43,7 +43,11 @@ def python_files() -> list[Path]:
 
 def text_files() -> list[Path]:
     """Return the files whose words users read: the package, the pages, the recipes."""
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    pages = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ]
     recipes = sorted((ROOT / "recipes").rglob("*.toml")) + sorted(
         (ROOT / "studies").rglob("*.toml")
     )
@@ -63,7 +67,11 @@ def source_lines() -> list[tuple[Path, int, str]]:
 
 def wide_lines(width: int) -> list[str]:
     """Return the places of source lines longer than `width` columns."""
-    return [f"{at(path)}:{number}" for path, number, line in source_lines() if len(line) > width]
+    return [
+        f"{at(path)}:{number}"
+        for path, number, line in source_lines()
+        if len(line) > width
+    ]
 
 
 def comprehensions() -> int:
@@ -105,7 +113,11 @@ def banned_words() -> list[str]:
 
 def root_modules() -> list[str]:
     """Return the modules at the root of the package, `__init__` and `__main__` aside."""
-    return [path.stem for path in sorted(SOURCE.glob("*.py")) if not path.stem.startswith("__")]
+    return [
+        path.stem
+        for path in sorted(SOURCE.glob("*.py"))
+        if not path.stem.startswith("__")
+    ]
 
 
 def recipe_lines() -> tuple[int, int]:
@@ -134,16 +146,24 @@ def main() -> None:
     """Print the figures, then the places that break a rule, those whose path holds the argument."""
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     lines = len(source_lines())
-    every = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in python_files())
+    every = sum(
+        len(path.read_text(encoding="utf-8").splitlines()) for path in python_files()
+    )
     soft, hard = wide_lines(SOFT_WIDTH), wide_lines(WIDTH)
     distinct, recipes = recipe_lines()
     print(f"source lines: {every}, non-blank {lines}")
-    print(f"over {SOFT_WIDTH} columns: {100 * len(soft) / lines:.1f} %; over {WIDTH}: {len(hard)}")
-    print(f"comprehensions per 1,000 source lines: {1000 * comprehensions() / every:.1f}")
+    print(
+        f"over {SOFT_WIDTH} columns: {100 * len(soft) / lines:.1f} %; over {WIDTH}: {len(hard)}"
+    )
+    print(
+        f"comprehensions per 1,000 source lines: {1000 * comprehensions() / every:.1f}"
+    )
     print(
         f"docstrings with a bad opening: {len(bad_openings())}; banned words: {len(banned_words())}"
     )
-    print(f"modules at the root: {len(root_modules())}; lines in scripts/: {script_lines()}")
+    print(
+        f"modules at the root: {len(root_modules())}; lines in scripts/: {script_lines()}"
+    )
     print(f"distinct lines of recipes: {100 * distinct / recipes:.0f} % of {recipes}")
     for place in [*hard, *bad_openings(), *banned_words()]:
         if wanted and wanted in place:

@@ -21,7 +21,9 @@ def test_a_norm_that_a_face_lacks_is_left_out_with_a_note():
     for number in range(2):
         truth = shape(number).copy()
         if number:
-            truth[37] = np.nan  # an eyelid: there is no pupil, but the corners are annotated
+            truth[37] = (
+                np.nan
+            )  # an eyelid: there is no pupil, but the corners are annotated
         errors.add(f"{number}.jpg", truth, shape(number))
     report = errors.report(boxes="file")
     assert (report.images, report.other_norms["interpupil"].nme) == (2, 0)
@@ -30,7 +32,8 @@ def test_a_norm_that_a_face_lacks_is_left_out_with_a_note():
 
 def test_an_accumulator_without_faces_has_no_report() -> None:
     with pytest.raises(
-        ProtocolError, match="protocol 'folder' has no face to score; give its data with --data"
+        ProtocolError,
+        match="protocol 'folder' has no face to score; give its data with --data",
     ):
         ErrorAccumulator(protocol("folder")).report(boxes="truth")
 
@@ -38,7 +41,9 @@ def test_an_accumulator_without_faces_has_no_report() -> None:
 def test_a_face_returns_its_error_and_a_miss_infinity() -> None:
     errors = ErrorAccumulator(protocol("folder"))
     # 5 px over 50 px
-    assert errors.add("a.jpg", shape(0), shape(0) + np.array([3, 4])) == pytest.approx(0.1)
+    assert errors.add("a.jpg", shape(0), shape(0) + np.array([3, 4])) == pytest.approx(
+        0.1
+    )
     assert errors.add("b.jpg", shape(1), None) == float("inf")
     assert len(errors) == 2
 

@@ -31,16 +31,22 @@ FIVE = scheme("five").points
 
 def _face(landmarks: Array, of: str) -> Face:
     count = len(landmarks)
-    return Face(landmarks, np.ones(count), np.ones(count), landmark_box(landmarks), 1.0, of)
+    return Face(
+        landmarks, np.ones(count), np.ones(count), landmark_box(landmarks), 1.0, of
+    )
 
 
 def _ibug68(
-    scale: float = 140.0, angle_deg: float = 0.0, at: tuple[float, float] = (160.0, 150.0)
+    scale: float = 140.0,
+    angle_deg: float = 0.0,
+    at: tuple[float, float] = (160.0, 150.0),
 ) -> Face:
     mean = scheme("ibug68").mean_shape
     assert mean is not None
     lopsided = mean + 0.01 * np.sin(np.arange(136)).reshape(68, 2)
-    return _face(apply_affine(similarity(scale, angle_deg, (0, 0), at), lopsided), "ibug68")
+    return _face(
+        apply_affine(similarity(scale, angle_deg, (0, 0), at), lopsided), "ibug68"
+    )
 
 
 def _arcface() -> Array:
@@ -53,14 +59,18 @@ def _arcface() -> Array:
 def test_a_face_that_is_a_moved_template_lands_on_it_exactly(angle_deg: float) -> None:
     moved = similarity(2.3, angle_deg, (50, 60), (140, 90))
     affine = align_affine(_face(apply_affine(moved, _arcface()), "five"))
-    assert np.allclose(apply_affine(affine, apply_affine(moved, _arcface())), _arcface(), atol=1e-9)
+    assert np.allclose(
+        apply_affine(affine, apply_affine(moved, _arcface())), _arcface(), atol=1e-9
+    )
     assert np.allclose(affine, invert_affine(moved), atol=1e-9)
 
 
 def test_ibug68_is_aligned_by_its_five_points() -> None:
     face = _ibug68()
     five = convert(face.landmarks, "ibug68", "five").points
-    assert np.allclose(align_affine(face), align_affine(_face(five, "five")), atol=1e-12)
+    assert np.allclose(
+        align_affine(face), align_affine(_face(five, "five")), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("of", ["wflw98", "cofw29", "aflw19", "ibug51"])
@@ -72,12 +82,17 @@ def test_other_schemes_are_aligned_where_they_have_the_points(of: str) -> None:
     # their side
     center = face.landmarks[36:48].mean(0)
     ours, theirs = align_affine(face), align_affine(_face(points, of))
-    assert np.abs(apply_affine(ours, center) - apply_affine(theirs, center)).max() < 0.03 * 112
+    assert (
+        np.abs(apply_affine(ours, center) - apply_affine(theirs, center)).max()
+        < 0.03 * 112
+    )
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("size", [None, 96])
-def test_the_crop_of_a_turned_face_shows_the_upright_one(template: str, size: int | None) -> None:
+def test_the_crop_of_a_turned_face_shows_the_upright_one(
+    template: str, size: int | None
+) -> None:
     upright, turned = _ibug68(), _ibug68(60.0, 71.0, (310.0, 95.0))
     shown = [
         apply_affine(align_affine(face, template, size), face.landmarks)
@@ -97,13 +112,17 @@ def test_another_size_resizes_the_crop_by_pixel_areas(template: str) -> None:
 
 @pytest.mark.parametrize("template", ["arcface112", "ffhq256"])
 @pytest.mark.parametrize("angle_deg", [0.0, -48.0])
-def test_what_is_seen_in_the_crop_maps_back_to_the_image(template: str, angle_deg: float) -> None:
+def test_what_is_seen_in_the_crop_maps_back_to_the_image(
+    template: str, angle_deg: float
+) -> None:
     face = _ibug68(260.0, angle_deg, (250.0, 240.0))
     image = np.zeros((480, 500, 3), np.uint8)
     dot = np.full((5, 2), 1e9)
     dot[0] = [231.3, 247.8]
     shown = Face(dot, np.ones(5), np.ones(5), np.array([0, 0, 900, 900]), 1.0, "five")
-    image = draw_faces(image, Faces((shown,), "five", 5), boxes=False, labels=False, edges=False)
+    image = draw_faces(
+        image, Faces((shown,), "five", 5), boxes=False, labels=False, edges=False
+    )
     crop, image_to_crop = align(image, face, template)
     light = crop.sum(-1, dtype=float)
     rows, columns = np.indices(light.shape)
@@ -137,7 +156,9 @@ def test_the_ffhq_square_is_the_one_of_its_own_tool(
         align_affine(_face(points, "ibug68"), f"ffhq{size}"), _ffhq_corners(points)
     )
     low, high = -0.5, size - 0.5
-    assert np.allclose(corners, [[low, low], [low, high], [high, high], [high, low]], atol=1e-6)
+    assert np.allclose(
+        corners, [[low, low], [low, high], [high, high], [high, low]], atol=1e-6
+    )
 
 
 def test_a_template_of_ones_own_is_names_and_points() -> None:
@@ -145,7 +166,9 @@ def test_a_template_of_ones_own_is_names_and_points() -> None:
     wanted = {"chin": (50.0, 90.0), "right_eye_outer": (25.0, 30.0)}
     affine = align_affine(face, wanted, 100)
     # two points fix a similarity: both land where they are wanted
-    assert np.allclose(apply_affine(affine, face.landmarks[8]), wanted["chin"], atol=1e-9)
+    assert np.allclose(
+        apply_affine(affine, face.landmarks[8]), wanted["chin"], atol=1e-9
+    )
     assert np.allclose(
         apply_affine(affine, face.landmarks[36]), wanted["right_eye_outer"], atol=1e-9
     )
@@ -153,27 +176,39 @@ def test_a_template_of_ones_own_is_names_and_points() -> None:
 
 def test_a_template_of_ones_own_may_mix_schemes() -> None:
     face = _ibug68()
-    affine = align_affine(face, {"chin": (50.0, 90.0), "left_eye_center": (70.0, 30.0)}, 100)
-    assert np.allclose(apply_affine(affine, face.landmarks[42:48].mean(0)), (70, 30), atol=1e-9)
+    affine = align_affine(
+        face, {"chin": (50.0, 90.0), "left_eye_center": (70.0, 30.0)}, 100
+    )
+    assert np.allclose(
+        apply_affine(affine, face.landmarks[42:48].mean(0)), (70, 30), atol=1e-9
+    )
 
 
 def test_a_template_object_is_taken_as_it_is() -> None:
     face = _ibug68()
     template = Template(64, square=Square(eyes=1.0, mouth=1.0, drop=0.5))
-    assert align(np.zeros((300, 300, 3), np.uint8), face, template)[0].shape == (64, 64, 3)
+    assert align(np.zeros((300, 300, 3), np.uint8), face, template)[0].shape == (
+        64,
+        64,
+        3,
+    )
 
 
 def test_the_crop_shows_no_mirror_image_and_one_scale() -> None:
     affine = align_affine(_ibug68(140.0, 30.0))
     assert np.linalg.det(affine[:, :2]) > 0
-    assert np.allclose(affine[:, :2] @ affine[:, :2].T, affine_scale(affine) ** 2 * np.eye(2))
+    assert np.allclose(
+        affine[:, :2] @ affine[:, :2].T, affine_scale(affine) ** 2 * np.eye(2)
+    )
     # the face is turned by 30 degrees: the crop turns it back, but for what the five points are
     # lopsided
     assert abs(affine_roll_deg(affine) + 30) < 3
 
 
 def test_beyond_the_image_the_crop_is_black() -> None:
-    crop, affine = align(np.full((40, 40, 3), 255, np.uint8), _ibug68(140.0, 0.0, (20.0, 20.0)))
+    crop, affine = align(
+        np.full((40, 40, 3), 255, np.uint8), _ibug68(140.0, 0.0, (20.0, 20.0))
+    )
     column, row = apply_affine(affine, (20, 20)).round().astype(int)
     assert (crop[row, column] == 255).all()
     assert not crop[[0, 0, -1, -1], [0, -1, 0, -1]].any()
@@ -181,32 +216,41 @@ def test_beyond_the_image_the_crop_is_black() -> None:
 
 def test_an_unknown_template_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(
-        InputError, match=r"no template is called 'arcface'; did you mean 'arcface112'\?"
+        InputError,
+        match=r"no template is called 'arcface'; did you mean 'arcface112'\?",
     ):
         align_affine(_ibug68(), "arcface")
 
 
 @pytest.mark.parametrize("size", [0, -5, 8193, 2.5, True])
 def test_a_size_out_of_range_is_refused(size: object) -> None:
-    with pytest.raises(InputError, match=r"wanted the side of the crop, an integer from 1 to 8192"):
+    with pytest.raises(
+        InputError, match=r"wanted the side of the crop, an integer from 1 to 8192"
+    ):
         align_affine(_ibug68(), "arcface112", size)  # type: ignore[arg-type]
 
 
 def test_a_mapping_needs_a_size_two_points_and_finite_numbers() -> None:
     with pytest.raises(
-        InputError, match="is a mapping of points and size is None; give the side of its crop"
+        InputError,
+        match="is a mapping of points and size is None; give the side of its crop",
     ):
         align_affine(_ibug68(), {"chin": (1, 2), "nose_tip": (3, 4)})
-    with pytest.raises(ShapeError, match="the template has 1 points; wanted at least 2"):
+    with pytest.raises(
+        ShapeError, match="the template has 1 points; wanted at least 2"
+    ):
         align_affine(_ibug68(), {"chin": (1, 2)}, 100)
     with pytest.raises(
-        ShapeError, match=r"point 'chin' is \(1, nan\); wanted finite x, y in crop pixels"
+        ShapeError,
+        match=r"point 'chin' is \(1, nan\); wanted finite x, y in crop pixels",
     ):
         align_affine(_ibug68(), {"chin": (1, float("nan")), "nose_tip": (3, 4)}, 100)
 
 
 def test_a_template_without_content_is_refused() -> None:
-    with pytest.raises(InputError, match="has neither points nor a square; give it one of them"):
+    with pytest.raises(
+        InputError, match="has neither points nor a square; give it one of them"
+    ):
         align_affine(_ibug68(), Template(64))
 
 
@@ -218,15 +262,27 @@ def test_a_point_the_face_does_not_have_is_named() -> None:
     with pytest.raises(
         SchemeError, match="no point of five or of what it converts to is called 'chin'"
     ):
-        align_affine(_face(_arcface(), "five"), {"chin": (1, 2), "nose_tip": (3, 4)}, 100)
+        align_affine(
+            _face(_arcface(), "five"), {"chin": (1, 2), "nose_tip": (3, 4)}, 100
+        )
 
 
 @pytest.mark.parametrize(
     ("template", "wanted"),
-    [("arcface112", "all source points are one point"), ("ffhq256", "eyes and mouth are one")],
+    [
+        ("arcface112", "all source points are one point"),
+        ("ffhq256", "eyes and mouth are one"),
+    ],
 )
 def test_a_face_of_one_point_is_refused(template: str, wanted: str) -> None:
-    face = Face(np.full((5, 2), 7.0), np.ones(5), np.ones(5), np.array([0, 0, 9, 9]), 1.0, "five")
+    face = Face(
+        np.full((5, 2), 7.0),
+        np.ones(5),
+        np.ones(5),
+        np.array([0, 0, 9, 9]),
+        1.0,
+        "five",
+    )
     with pytest.raises(ShapeError, match=wanted):
         align_affine(face, template)
 

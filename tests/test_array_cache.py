@@ -55,7 +55,9 @@ def test_an_error_leaves_no_file(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         cached_rows(tmp_path / "a.npy", broken)
-    with pytest.raises(DataError, match=r"a\.npy: nothing to store; wanted at least one block"):
+    with pytest.raises(
+        DataError, match=r"a\.npy: nothing to store; wanted at least one block"
+    ):
         cached_rows(tmp_path / "a.npy", tuple)
     assert list(tmp_path.iterdir()) == []
 
@@ -73,6 +75,9 @@ def test_a_digest_depends_on_every_input_and_on_the_state_of_a_file(tmp_path):
     path.write_text("1")
     before = digest(1, file_state(path, 3))
     assert before == digest(1, file_state(path, 3))
-    assert len({before, digest(2, file_state(path, 3)), digest(1, file_state(path, 4))}) == 3
+    assert (
+        len({before, digest(2, file_state(path, 3)), digest(1, file_state(path, 4))})
+        == 3
+    )
     path.write_text("22")
     assert digest(1, file_state(path, 3)) != before

@@ -32,11 +32,19 @@ def tracked(name):
 
 @pytest.mark.parametrize(
     ("x", "side", "plausible"),
-    [(90, 70, True), (130, 70, True), (140, 70, False), (90, 95, True), (90, 105, False)],
+    [
+        (90, 70, True),
+        (130, 70, True),
+        (140, 70, False),
+        (90, 95, True),
+        (90, 105, False),
+    ],
 )
 def test_a_face_neither_jumps_nor_changes_its_size_suddenly(x, side, plausible):
     # limits: 0.6 sides of 70 px are 42 px; 1.4 times 70 px are 98 px
-    assert is_plausible(tracked("astronaut"), seen(x, 125, side), SIZE, RULES) == plausible
+    assert (
+        is_plausible(tracked("astronaut"), seen(x, 125, side), SIZE, RULES) == plausible
+    )
 
 
 def test_a_face_whose_center_left_the_image_is_not_plausible():

@@ -32,5 +32,8 @@ def test_an_error_leaves_what_was_there(tmp_path):
 
 
 def test_a_place_that_cannot_be_written_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "none" / "a.txt") as beside:
+    with (
+        pytest.raises(FileNotFoundError),
+        atomic_path(tmp_path / "none" / "a.txt") as beside,
+    ):
         beside.write_text("new")

@@ -25,7 +25,13 @@ pytestmark = pytest.mark.torch
 def net(head="attentive1d", size=64, **settings):
     torch.manual_seed(0)
     return LandmarkNet(
-        "mobilenetv2", 5, head, size, 16, imagenet=False, settings=HeadSettings(**settings)
+        "mobilenetv2",
+        5,
+        head,
+        size,
+        16,
+        imagenet=False,
+        settings=HeadSettings(**settings),
     ).eval()
 
 
@@ -67,7 +73,11 @@ def test_without_weight_there_is_no_attention():
 @pytest.mark.parametrize("head", ["attentive1d", "attentive1d-gaussian"])
 def test_the_heatmaps_have_so_many_cells_a_pixel(head, length):
     raw = net(head, length=length)(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
-    assert raw.heatmap_logits_x.shape == raw.heatmap_logits_y.shape == (2, 5, round(64 * length))
+    assert (
+        raw.heatmap_logits_x.shape
+        == raw.heatmap_logits_y.shape
+        == (2, 5, round(64 * length))
+    )
     assert raw.landmarks.shape == (2, 5, 2)
     assert raw.stride == pytest.approx(1 / length)
     assert torch.isfinite(raw.landmarks).all()
@@ -102,7 +112,9 @@ def logits(length, seed=0):
     generator = torch.Generator().manual_seed(seed)
     places = torch.rand(4, 6, generator=generator) * 50 + 5
     noise = torch.rand(4, 6, length, generator=generator) * 0.02
-    return (gaussian_1d(places, length, 64 / length, 0.05 * length) + noise / length).log()
+    return (
+        gaussian_1d(places, length, 64 / length, 0.05 * length) + noise / length
+    ).log()
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -115,12 +127,16 @@ def logits(length, seed=0):
     ],
 )
 def test_the_decoders_are_those_of_the_oracle(decoder, other, length):
-    head = Attentive1D(4, 6, 64, HeadSettings(length, 0.3, decoder, sigma_px=3.0)).eval()
+    head = Attentive1D(
+        4, 6, 64, HeadSettings(length, 0.3, decoder, sigma_px=3.0)
+    ).eval()
     x, y = logits(round(64 * length), 1), logits(round(64 * length), 2)
     raw = head.read(x, y)
     decoded = other(x.numpy(), y.numpy(), head.stride, 3.0 / head.stride)
     np.testing.assert_allclose(raw.landmarks.numpy(), decoded.landmarks_crop, atol=2e-3)
-    np.testing.assert_allclose(raw.variance.sqrt().numpy(), decoded.sigma_px, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(
+        raw.variance.sqrt().numpy(), decoded.sigma_px, rtol=2e-3, atol=2e-3
+    )
 
 
 @pytest.mark.parametrize("decoder", ["argmax", "dark"])
@@ -163,7 +179,9 @@ def test_maps_are_read_in_onnx_as_in_torch(decoder, tmp_path):
     generator = torch.Generator().manual_seed(2)
     maps = []
     for _ in range(2):
-        target = gaussian_1d(torch.rand(8, 6, generator=generator) * 120 + 4, 384, 1 / 3, 14.4)
+        target = gaussian_1d(
+            torch.rand(8, 6, generator=generator) * 120 + 4, 384, 1 / 3, 14.4
+        )
         maps.append(
             target / target.amax(-1, keepdim=True)
             + torch.rand(8, 6, 384, generator=generator) * 0.05
@@ -238,8 +256,13 @@ def test_the_output_is_2nl_numbers_where_two_dimensions_have_nl_squared():
     for length in (0.25, 1.0):
         raw = net(length=length)(torch.zeros(1, size, size, 3, dtype=torch.uint8))
         cells = round(size * length)
-        assert raw.heatmap_logits_x.numel() + raw.heatmap_logits_y.numel() == 2 * points * cells
-    two = LandmarkNet("mobilenetv2", points, "heatmap2d", size, 16, imagenet=False).eval()
+        assert (
+            raw.heatmap_logits_x.numel() + raw.heatmap_logits_y.numel()
+            == 2 * points * cells
+        )
+    two = LandmarkNet(
+        "mobilenetv2", points, "heatmap2d", size, 16, imagenet=False
+    ).eval()
     assert (
         two(torch.zeros(1, size, size, 3, dtype=torch.uint8)).heatmap_logits.numel()
         == points * (size // 4) ** 2
@@ -257,7 +280,10 @@ def test_the_output_is_2nl_numbers_where_two_dimensions_have_nl_squared():
             lambda: net(decoder="mean"),
             r"model\.decoder is 'mean'; wanted one of expectation, argmax, quarter, dark",
         ),
-        (lambda: net("attentive2d"), "no head is called 'attentive2d'; did you mean 'attentive1d'"),
+        (
+            lambda: net("attentive2d"),
+            "no head is called 'attentive2d'; did you mean 'attentive1d'",
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(make, message):

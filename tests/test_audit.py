@@ -87,7 +87,11 @@ def test_a_clean_set_has_no_findings(clean: Path) -> None:
 def test_swapped_sides_are_found(clean: Path) -> None:
     put(clean, "train/9", face()[FACE.mirror])
     found = only(clean)
-    assert (found.severity, found.kind, found.file) == ("error", "swapped", "train/9.png")
+    assert (found.severity, found.kind, found.file) == (
+        "error",
+        "swapped",
+        "train/9.png",
+    )
     assert "left and right are swapped" in found.message
 
 
@@ -116,7 +120,9 @@ def test_swapped_sides_are_found_in_other_schemes(name: str) -> None:
     swapped = Sample(Path("a"), mean[scheme(name).mirror] * 100, name, "a")
     assert list(check_points(kept)) == []
     assert [f.kind for f in check_points(swapped)] == ["swapped"]
-    assert np.array_equal(mean, convert(FACE.mean_shape, "ibug68", name).points, equal_nan=True)
+    assert np.array_equal(
+        mean, convert(FACE.mean_shape, "ibug68", name).points, equal_nan=True
+    )
 
 
 def test_points_outside_the_image_are_counted_and_measured(clean: Path) -> None:
@@ -125,7 +131,8 @@ def test_points_outside_the_image_are_counted_and_measured(clean: Path) -> None:
     found = only(clean)
     assert (found.severity, found.kind) == ("warning", "outside")
     assert re.search(
-        r"\d+ of 68 points outside the 160 x 160 image, by up to 20\.5 px; check", found.message
+        r"\d+ of 68 points outside the 160 x 160 image, by up to 20\.5 px; check",
+        found.message,
     )
 
 
@@ -161,16 +168,24 @@ def test_a_copy_moved_by_one_pixel_is_found(clean: Path) -> None:
     found = {f.kind: f for f in audit(clean).findings}
     assert set(found) == {"duplicate", "offset"}
     assert found["offset"].severity == "error"
-    assert "the points are those of test/9.png moved by (-1, -1) px" in found["offset"].message
+    assert (
+        "the points are those of test/9.png moved by (-1, -1) px"
+        in found["offset"].message
+    )
 
 
-def test_two_annotations_of_one_picture_one_pixel_apart_are_found(tmp_path: Path) -> None:
+def test_two_annotations_of_one_picture_one_pixel_apart_are_found(
+    tmp_path: Path,
+) -> None:
     image = tmp_path / "a.png"
     Image.fromarray(picture(0)).save(image)
     one = Sample(image, face(), "ibug68", "a.pts")
     (found,) = audit([one, Sample(image, face() + 1, "ibug68", "a.json")]).findings
     assert (found.kind, found.file) == ("offset", "a.json")
-    assert "moved by (+1, +1) px: one of the two counts from 0, the other from 1" in found.message
+    assert (
+        "moved by (+1, +1) px: one of the two counts from 0, the other from 1"
+        in found.message
+    )
 
 
 def test_a_mirrored_copy_shows_a_wrong_origin(tmp_path: Path) -> None:
@@ -182,9 +197,13 @@ def test_a_mirrored_copy_shows_a_wrong_origin(tmp_path: Path) -> None:
         findings = audit(root).findings
         assert {f.kind for f in findings} == kinds
         assert any(
-            "the same pixels, mirrored as train/a.png; keep one" in f.message for f in findings
+            "the same pixels, mirrored as train/a.png; keep one" in f.message
+            for f in findings
         )
-    assert any("+2.0 px off: both seem to count from 1, not from 0" in f.message for f in findings)
+    assert any(
+        "+2.0 px off: both seem to count from 1, not from 0" in f.message
+        for f in findings
+    )
 
 
 def test_a_split_a_pixel_off_a_model_is_found(clean: Path) -> None:
@@ -203,12 +222,15 @@ def test_a_split_a_pixel_off_a_model_is_found(clean: Path) -> None:
     assert list(check_against({"few": [np.ones(2)] * 5})) == []
 
 
-def test_images_in_two_splits_are_an_error_even_if_encoded_differently(clean: Path) -> None:
+def test_images_in_two_splits_are_an_error_even_if_encoded_differently(
+    clean: Path,
+) -> None:
     put(clean, "test/same", face(), picture(60))
     put(clean, "train/same", face(), picture(60))
     put(clean, "test/again", face(90), picture(70))
     again = cv2.imdecode(
-        cv2.imencode(".jpg", picture(70), [cv2.IMWRITE_JPEG_QUALITY, 85])[1], cv2.IMREAD_COLOR
+        cv2.imencode(".jpg", picture(70), [cv2.IMWRITE_JPEG_QUALITY, 85])[1],
+        cv2.IMREAD_COLOR,
     )
     put(clean, "train/again", face(95), np.asarray(again))
     found = {f.file: f for f in audit(clean).findings}
@@ -217,7 +239,9 @@ def test_images_in_two_splits_are_an_error_even_if_encoded_differently(clean: Pa
     assert found["train/same.png"].message == (
         "the same pixels as test/same.png, in another split (test and train); remove one"
     )
-    assert found["train/again.png"].message.startswith("nearly the same image as test/again.png")
+    assert found["train/again.png"].message.startswith(
+        "nearly the same image as test/again.png"
+    )
     assert len(found["train/same.png"].samples) == 2
 
 
@@ -241,7 +265,9 @@ def test_the_same_face_twice_in_a_split_is_a_warning(clean: Path) -> None:
 
 def test_different_images_are_not_duplicates() -> None:
     sample = Sample(Path("a"), face(), "ibug68", "a")
-    assert list(find_duplicates([summarize(sample, picture(i)) for i in range(300)])) == []
+    assert (
+        list(find_duplicates([summarize(sample, picture(i)) for i in range(300)])) == []
+    )
 
 
 def test_an_exif_rotation_is_reported_and_points_of_the_stored_image_are_an_error(
@@ -249,10 +275,17 @@ def test_an_exif_rotation_is_reported_and_points_of_the_stored_image_are_an_erro
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    wide = np.ascontiguousarray(picture(90, 240)[:160])  # stored 240 x 160, upright 160 x 240
-    for name, landmarks in (("upright", face(100, (80, 120))), ("stored", face(100, (180, 80)))):
+    wide = np.ascontiguousarray(
+        picture(90, 240)[:160]
+    )  # stored 240 x 160, upright 160 x 240
+    for name, landmarks in (
+        ("upright", face(100, (80, 120))),
+        ("stored", face(100, (180, 80))),
+    ):
         path = clean / f"train/{name}.png"
-        Image.fromarray(wide if name == "stored" else wide[:, ::-1]).save(path, exif=exif)
+        Image.fromarray(wide if name == "stored" else wide[:, ::-1]).save(
+            path, exif=exif
+        )
         path.with_suffix(".pts").write_text(format_pts(landmarks))
     found = {f.file: f for f in audit(clean).findings if f.kind == "exif"}
     assert found["train/upright.png"].severity == "warning"
@@ -273,23 +306,34 @@ def test_headerless_files_are_counted_by_folder(clean: Path) -> None:
     found = only(clean)
     assert (found.severity, found.kind, found.file) == ("note", "header", "train")
     assert (
-        found.message == "2 of 5 .pts files have no header, e.g. h0.pts; they are read all the same"
+        found.message
+        == "2 of 5 .pts files have no header, e.g. h0.pts; they are read all the same"
     )
 
 
-def test_wrong_numbers_of_points_are_found_in_the_header_and_in_the_set(clean: Path) -> None:
+def test_wrong_numbers_of_points_are_found_in_the_header_and_in_the_set(
+    clean: Path,
+) -> None:
     put(clean, "train/8", format_pts(face()).replace("n_points: 68", "n_points: 70"))
     put(clean, "train/9", format_pts(face()[:67]))
     found = {f.file: f for f in audit(clean).findings}
     assert found["train/8.pts"].kind == "file"
     assert "the header says 70 points, 68 follow" in found["train/8.pts"].message
-    assert (found["train/9.png"].severity, found["train/9.png"].kind) == ("error", "count")
-    assert found["train/9.png"].message == "67 points, 6 other files have 68; correct the file"
+    assert (found["train/9.png"].severity, found["train/9.png"].kind) == (
+        "error",
+        "count",
+    )
+    assert (
+        found["train/9.png"].message
+        == "67 points, 6 other files have 68; correct the file"
+    )
 
 
 def test_samples_of_another_count_than_their_scheme_are_an_error() -> None:
     (found,) = check_points(Sample(Path("a"), face()[:60], "ibug68", "a"))
-    assert found.message == "60 points; ibug68 has 68: correct the file or name its scheme"
+    assert (
+        found.message == "60 points; ibug68 has 68: correct the file or name its scheme"
+    )
 
 
 def test_broken_and_lonely_files_are_findings_and_the_rest_is_read(clean: Path) -> None:
@@ -300,9 +344,14 @@ def test_broken_and_lonely_files_are_findings_and_the_rest_is_read(clean: Path) 
     report = audit(clean)
     found = {f.file: f.message for f in report.findings}
     assert "wanted two numbers, x and y" in found["train/7.pts"]
-    assert found["train"].startswith("1 of 6 .pts files have no image next to them, e.g. 8.pts")
+    assert found["train"].startswith(
+        "1 of 6 .pts files have no image next to them, e.g. 8.pts"
+    )
     assert "not an image but text" in found["train/9.png"]
-    assert found["test"] == "1 images have no .pts file, e.g. bare.png; annotate or remove them"
+    assert (
+        found["test"]
+        == "1 images have no .pts file, e.g. bare.png; annotate or remove them"
+    )
     assert report.faces == 7
 
 
@@ -311,26 +360,39 @@ def test_points_at_one_place_or_unlike_a_face_are_found(clean: Path) -> None:
     put(clean, "train/9", np.random.default_rng(0).uniform(20, 140, (68, 2)))
     found = {f.file: f for f in audit(clean).findings}
     assert "68 points at one place; wanted a face" in found["train/8.png"].message
-    assert (found["train/9.png"].severity, found["train/9.png"].kind) == ("warning", "shape")
-    assert "box sides from the mean face, usual is under 0.2" in found["train/9.png"].message
+    assert (found["train/9.png"].severity, found["train/9.png"].kind) == (
+        "warning",
+        "shape",
+    )
+    assert (
+        "box sides from the mean face, usual is under 0.2"
+        in found["train/9.png"].message
+    )
 
 
 def test_official_counts_of_a_known_layout_are_checked(tmp_path: Path) -> None:
     put(tmp_path, "lfpw/testset/image_0001", face())
     report = audit(tmp_path)
     assert report.data == "300w"
-    counts = {f.file: (f.severity, f.message) for f in report.findings if f.kind == "count"}
+    counts = {
+        f.file: (f.severity, f.message) for f in report.findings if f.kind == "count"
+    }
     assert counts["common"] == (
         "warning", "300W common: 1 of the official 554 faces are here; get the rest, or state it with your results"
     )  # fmt: skip
     assert counts["challenging"][0] == "note"
 
 
-def test_a_set_read_from_lists_reports_what_its_reader_cannot_read(tmp_path: Path) -> None:
+def test_a_set_read_from_lists_reports_what_its_reader_cannot_read(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "training.txt").write_text("a.jpg 1 2 3\n")
     report = audit(tmp_path)
     assert report.data == "mtfl"
-    assert {f.file: f.kind for f in report.findings} == {"train": "file", "test": "file"}
+    assert {f.file: f.kind for f in report.findings} == {
+        "train": "file",
+        "test": "file",
+    }
 
 
 def test_one_table_of_a_folder_is_audited(tmp_path: Path) -> None:
@@ -341,10 +403,16 @@ def test_one_table_of_a_folder_is_audited(tmp_path: Path) -> None:
     assert only(tmp_path).kind == "swapped"
 
 
-def test_a_folder_without_annotations_or_none_at_all_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no annotation; wanted \.pts files next to images"):
+def test_a_folder_without_annotations_or_none_at_all_is_an_error(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(
+        DataError, match=r"no annotation; wanted \.pts files next to images"
+    ):
         audit(tmp_path)
-    with pytest.raises(DataError, match="no such folder; wanted the root of a data set"):
+    with pytest.raises(
+        DataError, match="no such folder; wanted the root of a data set"
+    ):
         audit(tmp_path / "none")
 
 
@@ -402,10 +470,17 @@ def test_300w_has_two_photos_in_both_splits_and_no_fault_of_annotation(
         ("duplicate", "lfpw/trainset/image_0862.jpg", "lfpw/testset/image_0007.jpg"),
     }
     # annotations refitted to small photos run past the edge of a few of those, by a pixel or so
-    with (data_root / "300w/helen/refitted.csv").open(encoding="utf-8", newline="") as file:
+    with (data_root / "300w/helen/refitted.csv").open(
+        encoding="utf-8", newline=""
+    ) as file:
         refitted = {f"helen/trainset/{row['name']}.jpg" for row in csv.DictReader(file)}
     assert len(refitted) == 1088
-    assert {f.kind for f in report.findings} == {"duplicate", "count", "outside", "offset"}
+    assert {f.kind for f in report.findings} == {
+        "duplicate",
+        "count",
+        "outside",
+        "offset",
+    }
     beyond = [f for f in report.findings if f.kind in ("outside", "offset")]
     assert all(f.severity == "warning" and f.file in refitted for f in beyond)
     write_audit_html(report, tmp_path / "sheet.html")
@@ -417,9 +492,9 @@ def test_a_single_face_far_from_the_model_is_found(clean):
 
     def predict(_: object, sample: Sample) -> np.ndarray:
         side = np.ptp(sample.landmarks, axis=0).max()
-        return sample.landmarks + (0.2 * side if sample.name == first else 0.02 * side) * np.array(
-            [0.6, 0.8]
-        )
+        return sample.landmarks + (
+            0.2 * side if sample.name == first else 0.02 * side
+        ) * np.array([0.6, 0.8])
 
     (found,) = audit(clean, predict).findings
     assert (found.severity, found.kind, found.file) == ("warning", "far", first)

@@ -9,15 +9,20 @@ from lineament.geometry import affine_roll_deg, affine_scale, apply_affine, crop
 from lineament.schemes import scheme
 
 STILL = dict.fromkeys(
-    ("color", "grey", "blur", "low_resolution", "jpeg", "noise", "dark", "occlusion"), 0.0
+    ("color", "grey", "blur", "low_resolution", "jpeg", "noise", "dark", "occlusion"),
+    0.0,
 )
-FIVE = np.array([[85.3, 80.2], [133.1, 78.7], [112.4, 108.8], [92.9, 131.6], [130.6, 128.4]])
+FIVE = np.array(
+    [[85.3, 80.2], [133.1, 78.7], [112.4, 108.8], [92.9, 131.6], [130.6, 128.4]]
+)
 BOX = np.array([80.0, 70, 140, 135])
 
 
 def picture_of_blob(center, sigma=3.0, side=220):
     rows, columns = np.mgrid[0:side, 0:side]
-    bump = np.exp(-((columns - center[0]) ** 2 + (rows - center[1]) ** 2) / (2 * sigma**2))
+    bump = np.exp(
+        -((columns - center[0]) ** 2 + (rows - center[1]) ** 2) / (2 * sigma**2)
+    )
     return np.repeat(np.round(255 * bump).astype(np.uint8)[..., None], 3, axis=2)
 
 
@@ -43,10 +48,14 @@ def test_landmarks_move_with_their_pixels(seed, flip):
 
 
 def test_a_mirror_swaps_the_sides_and_keeps_subject_left_in_its_row():
-    settings = Augmentation(flip=1, rotation_deg=0, wild_rotation=0, scale=0, shift=0, **STILL)
+    settings = Augmentation(
+        flip=1, rotation_deg=0, wild_rotation=0, scale=0, shift=0, **STILL
+    )
     image = np.zeros((220, 220, 3), np.uint8)
     mirror = scheme("five").mirror
-    _, mirrored, _ = augment(np.random.default_rng(0), image, FIVE, BOX, mirror, 128, 1.6, settings)
+    _, mirrored, _ = augment(
+        np.random.default_rng(0), image, FIVE, BOX, mirror, 128, 1.6, settings
+    )
     plain = apply_affine(crop_affine(BOX, 128, 1.6), FIVE)
     # x' = 127 - x, and the row of each eye holds the other eye's pixels
     assert np.allclose(mirrored[:, 0], 127 - plain[mirror, 0])
@@ -93,7 +102,9 @@ def test_an_unknown_point_is_unknown_in_the_crop_and_changes_no_other():
 
 
 def test_crops_spread_by_the_settings():
-    settings = Augmentation(flip=0.25, rotation_deg=10, wild_rotation=0, scale=0.1, shift=0.08)
+    settings = Augmentation(
+        flip=0.25, rotation_deg=10, wild_rotation=0, scale=0.1, shift=0.08
+    )
     rng = np.random.default_rng(0)
     drawn = [draw_affine(rng, BOX, 128, 1.3, settings) for _ in range(4000)]
     plain = crop_affine(BOX, 128, 1.3)
@@ -101,7 +112,8 @@ def test_crops_spread_by_the_settings():
     angles = [affine_roll_deg(a) for a, mirrored in drawn if not mirrored]
     # the crop's centre lies in the image where the box's centre was shifted to
     moved = [
-        np.linalg.solve(a[:, :2], np.array([63.5, 63.5]) - a[:, 2]) - (110, 102.5) for a, _ in drawn
+        np.linalg.solve(a[:, :2], np.array([63.5, 63.5]) - a[:, 2]) - (110, 102.5)
+        for a, _ in drawn
     ]
     # 4000 draws: a relative standard error of 1.1 %; clipping at 2.5 takes another 1.1 %
     assert np.std(logs) == pytest.approx(0.1, rel=0.05)
@@ -113,6 +125,11 @@ def test_crops_spread_by_the_settings():
 
 
 def test_settings_out_of_range_or_unknown_are_refused():
-    for wrong in ({"flip": 1.5}, {"shift": -0.1}, {"scale": float("nan")}, {"colour": 0.5}):
+    for wrong in (
+        {"flip": 1.5},
+        {"shift": -0.1},
+        {"scale": float("nan")},
+        {"colour": 0.5},
+    ):
         with pytest.raises(ValidationError):
             Augmentation(**wrong)

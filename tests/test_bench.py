@@ -13,7 +13,13 @@ sys.path.insert(0, str(ROOT))
 from bench import install, machine, memory, size, speed
 from bench.peers import contract, roi
 from bench.process import PeerError, PeerProcess, parse_answer
-from bench.score import face_errors, score_peers, shared_points, to_target, without_offsets
+from bench.score import (
+    face_errors,
+    score_peers,
+    shared_points,
+    to_target,
+    without_offsets,
+)
 from bench.table import COLUMNS, markdown, markdown_table, spans
 
 from lineament.schemes import scheme
@@ -45,7 +51,10 @@ def mean_face(shift=(0.0, 0.0), scale=100.0):
 
 
 def test_a_prediction_is_answered_with_points_and_a_miss_without(face):
-    assert contract.answer(Still(), {"do": "predict", **face})["points"] == [[1.0, 2.0], [3.0, 4.0]]
+    assert contract.answer(Still(), {"do": "predict", **face})["points"] == [
+        [1.0, 2.0],
+        [3.0, 4.0],
+    ]
     missed = contract.answer(
         Still(), {"do": "predict", "image": face["image"], "box": [-1, 1, 5, 5]}
     )
@@ -56,7 +65,9 @@ def test_a_prediction_is_answered_with_points_and_a_miss_without(face):
 def test_timing_answers_one_time_per_face_and_a_batch_one_for_all(face):
     timed = contract.answer(Still(), {"do": "time", "faces": [face] * 4})
     assert [len(timed[key]) for key in ("ms", "cpu_ms", "net_ms")] == [4, 4, 4]
-    assert isinstance(contract.answer(Still(), {"do": "batch", "faces": [face] * 3})["ms"], float)
+    assert isinstance(
+        contract.answer(Still(), {"do": "batch", "faces": [face] * 3})["ms"], float
+    )
     assert contract.answer(Still(), {"do": "memory"})["peak_mb"] > 1
 
 
@@ -69,7 +80,9 @@ def test_an_unknown_request_is_answered_with_the_known_ones():
 
 def test_an_answer_is_one_json_object_and_an_error_is_raised_with_the_name():
     assert parse_answer('{"ready": true}', "x") == {"ready": True}
-    with pytest.raises(PeerError, match="x: 'Hello' is not an answer; wanted one JSON object"):
+    with pytest.raises(
+        PeerError, match="x: 'Hello' is not an answer; wanted one JSON object"
+    ):
         parse_answer("Hello\n", "x")
     with pytest.raises(PeerError, match=r"x: '\[1\]' is not an answer"):
         parse_answer("[1]", "x")
@@ -88,7 +101,9 @@ class P:
         print("noise"); return np.zeros((1, 2)) + image.shape[0]
 serve(lambda arguments: P())
 """
-    process = PeerProcess("p", [sys.executable, "-c", code], tmp_path / "log", timeout_s=60)
+    process = PeerProcess(
+        "p", [sys.executable, "-c", code], tmp_path / "log", timeout_s=60
+    )
     try:
         assert process.hello["scheme"] == "ibug68"
         assert process.ask(do="predict", **face)["points"] == [[8.0, 8.0]]
@@ -106,7 +121,9 @@ def test_a_process_that_does_not_start_gives_its_last_line(tmp_path):
     with pytest.raises(
         PeerError, match=r"p: it ended without an answer \(ModuleNotFoundError.*nosuch"
     ):
-        PeerProcess("p", [sys.executable, "-c", "import nosuch"], tmp_path / "log", timeout_s=60)
+        PeerProcess(
+            "p", [sys.executable, "-c", "import nosuch"], tmp_path / "log", timeout_s=60
+        )
     with pytest.raises(PeerError, match=r"p: no answer in 0\.2 s; it was ended"):
         PeerProcess(
             "p",
@@ -148,8 +165,12 @@ def test_mesh_points_without_irises_still_convert_and_share_the_corners():
 def test_the_error_is_divided_by_the_distance_of_the_outer_eye_corners():
     truth = mean_face()
     eyes = np.hypot(*(truth[45] - truth[36]))
-    pred = truth + np.array([0.05 * eyes, 0.0])  # every point off by 5 % of the eye distance
-    assert face_errors([pred, None], [truth, truth], np.arange(68)) == pytest.approx([0.05, np.inf])
+    pred = truth + np.array(
+        [0.05 * eyes, 0.0]
+    )  # every point off by 5 % of the eye distance
+    assert face_errors([pred, None], [truth, truth], np.arange(68)) == pytest.approx(
+        [0.05, np.inf]
+    )
 
 
 def test_a_constant_offset_is_removed_at_any_angle_and_size():
@@ -157,13 +178,17 @@ def test_a_constant_offset_is_removed_at_any_angle_and_size():
     truths, found = [], []
     for k in range(6):
         angle, scale = 0.3 * k, 80.0 + 20 * k
-        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        turn = np.array(
+            [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+        )
         truth = scheme("ibug68").mean_shape * scale @ turn + 200
         truths.append(truth)
         found.append(truth + 0.1 * (truth[45] - truth[36]))
     moved = without_offsets(found, truths)
     assert face_errors(found, truths, np.arange(68)) == pytest.approx([0.1] * 6)
-    assert face_errors(moved, truths, np.arange(68)) == pytest.approx([0.0] * 6, abs=1e-12)
+    assert face_errors(moved, truths, np.arange(68)) == pytest.approx(
+        [0.0] * 6, abs=1e-12
+    )
 
 
 def test_an_error_that_is_not_an_offset_is_not_removed():
@@ -190,7 +215,9 @@ def test_a_miss_fails_but_does_not_count_in_the_mean():
 
 
 def test_percentages_appear_only_in_the_table_and_missing_figures_are_dashes():
-    lines = markdown_table([{"name": "x", "nme_exact": 0.0312, "ms_per_face": 1.234}]).splitlines()
+    lines = markdown_table(
+        [{"name": "x", "nme_exact": 0.0312, "ms_per_face": 1.234}]
+    ).splitlines()
     assert len(lines) == 3
     cells = [c.strip() for c in lines[2].strip("|").split("|")]
     assert cells[0] == "x"
@@ -231,7 +258,9 @@ def test_the_page_names_the_machine_and_the_peers_not_measured():
     assert "36, 45" in page
     assert "0-67" in page
     assert "- y: no model" in page
-    assert "not for the record" not in markdown(report | {"machine": marked | {"busy": False}})
+    assert "not for the record" not in markdown(
+        report | {"machine": marked | {"busy": False}}
+    )
 
 
 PARTS = ("compare", "speed", "memory", "size", "video", "install", "loader")
@@ -257,7 +286,9 @@ def test_the_warp_of_a_square_takes_corners_for_centers_like_the_graph():
     # Pixels 12..31 and 10..29: the square of 20 pixels around (21.5, 19.5); scale 1 shifts nothing.
     assert (roi.warp_square(image, 21.5, 19.5, 20, 20) == 200).all()
     # A ramp of 5 per pixel, steps of 4 pixels with centers 13.5 + 4 j; the graph reads 12 + 4 j.
-    ramp = np.repeat(np.arange(40, dtype=np.uint8)[None, :, None] * 5, 40, 0).repeat(3, 2)
+    ramp = np.repeat(np.arange(40, dtype=np.uint8)[None, :, None] * 5, 40, 0).repeat(
+        3, 2
+    )
     assert roi.warp_square(ramp, 21.5, 19.5, 20, 5)[0, :, 0].tolist() == [
         60,
         80,
@@ -269,13 +300,27 @@ def test_the_warp_of_a_square_takes_corners_for_centers_like_the_graph():
 
 def test_speed_bars_are_judged_by_the_stage_and_name_the_wanted_value():
     times = {
-        "lineament fast": {"ms_per_face": 1.2, "ms_model": 1.0, "faces_per_second": 1200.0},
-        "lineament accurate": {"ms_per_face": 4.8, "ms_model": 4.0, "faces_per_second": 400.0},
+        "lineament fast": {
+            "ms_per_face": 1.2,
+            "ms_model": 1.0,
+            "faces_per_second": 1200.0,
+        },
+        "lineament accurate": {
+            "ms_per_face": 4.8,
+            "ms_model": 4.0,
+            "faces_per_second": 400.0,
+        },
         speed.MESH: {"ms_per_face": 1.25, "ms_model": 1.0, "faces_per_second": 700.0},
     }
     lines = speed.judge(times, 9.0)
     # 1.2 <= 1 x 1.25; 4.8 <= 4 x 1.25 = 5; 1200 >= 1000; 400 < 500; 9 > 8
-    assert [line.split(":")[0] for line in lines] == ["holds", "holds", "holds", "MISSED", "MISSED"]
+    assert [line.split(":")[0] for line in lines] == [
+        "holds",
+        "holds",
+        "holds",
+        "MISSED",
+        "MISSED",
+    ]
     assert "wanted at least 500" in lines[3]
     assert speed.judge({}, None) == []
 
@@ -284,7 +329,9 @@ def test_a_rising_memory_curve_is_not_flat_and_a_level_one_is():
     level = [(k, 300.0 + (k % 2)) for k in range(40)]
     rising = [(k, 300.0 + k) for k in range(40)]
     assert memory.judge(level, 320.0)[0]
-    assert not memory.judge(rising, 340.0)[0]  # second quarter 314.5, last 334.5: 20 MB more
+    assert not memory.judge(rising, 340.0)[
+        0
+    ]  # second quarter 314.5, last 334.5: 20 MB more
     good, line = memory.judge(level, 700.0)
     assert not good
     assert "peak 700 MB (wanted under 600)" in line
@@ -308,17 +355,24 @@ def test_install_size_counts_separate_model_files_once(tmp_path):
     for name, kilobytes in (("bare", 10), ("p", 110), ("data", 50)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "f").write_bytes(bytes(1000 * kilobytes))
-    plan = install.PeerPlan("p", "p", "p.py", ("{cache}/data/f", "{cache}/p/f", "fast"), "MIT")
+    plan = install.PeerPlan(
+        "p", "p", "p.py", ("{cache}/data/f", "{cache}/p/f", "fast"), "MIT"
+    )
     assert install.install_mb(plan, tmp_path) == pytest.approx(
         0.15
     )  # 110 - 10 + 50 kB; what lies inside counts once
 
 
 def test_an_environment_that_cannot_be_made_gives_the_reason(tmp_path, monkeypatch):
-    done = install.subprocess.CompletedProcess([], 1, "", "one\nno matching distribution")
+    done = install.subprocess.CompletedProcess(
+        [], 1, "", "one\nno matching distribution"
+    )
     monkeypatch.setattr(install.subprocess, "run", lambda *_, **__: done)
     reason = install.make_environment(install.Environment("p", ("x",), ()), tmp_path)
-    assert reason == "p: -m venv " + str(tmp_path / "p") + " failed: no matching distribution"
+    assert (
+        reason
+        == "p: -m venv " + str(tmp_path / "p") + " failed: no matching distribution"
+    )
 
 
 def test_the_largest_parts_of_an_environment_come_first(tmp_path):

@@ -11,7 +11,9 @@ def noisy_boxes(truth, shift, scale, rng):
     """Boxes moved by the rule of augment.draw_affine."""
     sides = (truth[:, 2:] - truth[:, :2]).max(1)
     factors = np.exp(np.clip(rng.normal(size=len(truth)), -2.5, 2.5) * scale)
-    moved = np.clip(rng.normal(size=(len(truth), 2)), -2.5, 2.5) * shift * sides[:, None]
+    moved = (
+        np.clip(rng.normal(size=(len(truth), 2)), -2.5, 2.5) * shift * sides[:, None]
+    )
     centers = (truth[:, :2] + truth[:, 2:]) / 2 + moved
     half = (truth[:, 2:] - truth[:, :2]) / 2 * factors[:, None]
     return np.concatenate([centers - half, centers + half], axis=1)
@@ -25,7 +27,9 @@ def truth():
 
 
 def test_boxes_moved_by_the_augmentation_give_its_settings(truth):
-    shift, scale = fit_box_noise(noisy_boxes(truth, 0.05, 0.09, np.random.default_rng(6)), truth)
+    shift, scale = fit_box_noise(
+        noisy_boxes(truth, 0.05, 0.09, np.random.default_rng(6)), truth
+    )
     # 40,000 and 20,000 draws: a relative standard error of 1 / sqrt(2 n) = 0.35 % and 0.5 %
     assert shift == pytest.approx(0.05, rel=0.02)
     assert scale == pytest.approx(0.09, rel=0.025)
@@ -33,7 +37,9 @@ def test_boxes_moved_by_the_augmentation_give_its_settings(truth):
 
 def test_a_few_boxes_of_other_faces_hardly_change_the_fit(truth):
     detected = noisy_boxes(truth, 0.05, 0.09, np.random.default_rng(6))
-    detected[:100] += 5000  # 0.5 % of them: unclipped they would give a shift of some 10 sides
+    detected[:100] += (
+        5000  # 0.5 % of them: unclipped they would give a shift of some 10 sides
+    )
     assert fit_box_noise(detected, truth)[0] < 0.06
 
 
@@ -51,7 +57,9 @@ def test_exact_boxes_give_no_noise():
 
 
 def test_boxes_that_are_not_pairs_are_refused():
-    with pytest.raises(InputError, match="1 detected and 2 true boxes; wanted pairs, at least 2"):
+    with pytest.raises(
+        InputError, match="1 detected and 2 true boxes; wanted pairs, at least 2"
+    ):
         fit_box_noise([[0, 0, 1, 1]], [[0, 0, 1, 1], [0, 0, 2, 2]])
 
 

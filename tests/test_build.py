@@ -18,7 +18,9 @@ pytestmark = [
 ]
 
 
-def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_another_scheme(faces, tmp_path):
+def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_another_scheme(
+    faces, tmp_path
+):
     state = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     start = str(tmp_path / "first/checkpoint.pt")
     same = trainer(small(faces, init_from=start), tmp_path / "same")
@@ -33,7 +35,9 @@ def test_a_training_starts_from_a_checkpoint_with_a_new_head_for_another_scheme(
     [{"model.head": "gaussian2d", "losses": {"mse": 1.0}}, {"scheme": "fgnet68"}],
     ids=["kind", "scheme"],
 )
-def test_a_head_of_another_kind_or_scheme_keeps_its_random_weights(other, faces, tmp_path):
+def test_a_head_of_another_kind_or_scheme_keeps_its_random_weights(
+    other, faces, tmp_path
+):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     recipe = small(faces, init_from=str(tmp_path / "first/checkpoint.pt"), **other)
     model, drawn = build_model(recipe), build_model(recipe)
@@ -47,7 +51,9 @@ def test_a_head_of_another_kind_or_scheme_keeps_its_random_weights(other, faces,
 @pytest.mark.parametrize(
     ("name", "points"), [("ibug68", slice(0, 68)), ("helen194", slice(68, 262))]
 )
-def test_a_head_of_two_joined_schemes_gives_the_points_of_either(name, points, faces, tmp_path):
+def test_a_head_of_two_joined_schemes_gives_the_points_of_either(
+    name, points, faces, tmp_path
+):
     joined = small(faces, scheme="ibug68_helen194", **{"train.steps": 1})
     before = trained(joined, tmp_path / "first")["average"]
     recipe = small(faces, init_from=str(tmp_path / "first/checkpoint.pt"), scheme=name)
@@ -66,21 +72,28 @@ def test_a_training_starts_from_safetensors(faces, tmp_path):
         tmp_path / "start.safetensors",
     )
     model = build_model(small(faces))
-    load_initial_weights(model, small(faces, init_from=str(tmp_path / "start.safetensors")))
+    load_initial_weights(
+        model, small(faces, init_from=str(tmp_path / "start.safetensors"))
+    )
     assert all(
-        torch.equal(value, state["average"][key]) for key, value in model.state_dict().items()
+        torch.equal(value, state["average"][key])
+        for key, value in model.state_dict().items()
     )
     (tmp_path / "broken.safetensors").write_bytes(b"nonsense")
     with pytest.raises(
-        ModelError, match=r"broken.safetensors: no safetensors file \(.*\); give one with weights"
+        ModelError,
+        match=r"broken.safetensors: no safetensors file \(.*\); give one with weights",
     ):
-        load_initial_weights(model, small(faces, init_from=str(tmp_path / "broken.safetensors")))
+        load_initial_weights(
+            model, small(faces, init_from=str(tmp_path / "broken.safetensors"))
+        )
 
 
 def test_weights_of_another_network_are_refused(faces, tmp_path):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     wider = small(
-        faces, **{"model.channels": 24, "init_from": str(tmp_path / "first/checkpoint.pt")}
+        faces,
+        **{"model.channels": 24, "init_from": str(tmp_path / "first/checkpoint.pt")},
     )
     with pytest.raises(
         ModelError,
@@ -95,12 +108,16 @@ def test_parts_start_from_checkpoints_of_their_own(faces, tmp_path):
         run = small(faces, **{"train.steps": 1, "train.seed": seed})
         states[seed] = trained(run, tmp_path / str(seed))["average"]
     first, second = (str(tmp_path / f"{seed}/checkpoint.pt") for seed in (1, 2))
-    recipe = small(faces, init_from=first, init_parts={"head": second}, **{"train.steps": 2})
+    recipe = small(
+        faces, init_from=first, init_parts={"head": second}, **{"train.steps": 2}
+    )
     run = trainer(recipe, tmp_path / "run")
     for key, value in run.model.state_dict().items():
         assert torch.equal(value, states[2 if key.startswith("head.") else 1][key]), key
     run.run()
-    (tmp_path / "2/checkpoint.pt").write_bytes((tmp_path / "1/checkpoint.pt").read_bytes())
+    (tmp_path / "2/checkpoint.pt").write_bytes(
+        (tmp_path / "1/checkpoint.pt").read_bytes()
+    )
     with pytest.raises(TrainError, match=r"2/checkpoint\.pt is not the file that"):
         trainer(recipe, tmp_path / "run", resume=True)
 
@@ -108,7 +125,10 @@ def test_parts_start_from_checkpoints_of_their_own(faces, tmp_path):
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        ("haed", "init_parts names 'haed', which the network has not; did you mean 'head'"),
+        (
+            "haed",
+            "init_parts names 'haed', which the network has not; did you mean 'head'",
+        ),
         (
             "pyramid.0",
             r"pyramid\.0\.lateral\.weight is \(16, .*has \(24, .* give the recipe the pyramid\.0",

@@ -8,13 +8,21 @@ import pytest
 pytest.importorskip("torch")
 
 from lineament.errors import DataError
-from lineament.export.calibrate import COVERED, NEAR, SigmaScale, fit_sigma, near_exponent
+from lineament.export.calibrate import (
+    COVERED,
+    NEAR,
+    SigmaScale,
+    fit_sigma,
+    near_exponent,
+)
 
 pytestmark = pytest.mark.torch
 
 
 def rayleigh_errors(per_axis: np.ndarray, seed: int = 0) -> np.ndarray:
-    steps = np.random.default_rng(seed).normal(size=(2, *per_axis.shape)) * np.sqrt(per_axis)
+    steps = np.random.default_rng(seed).normal(size=(2, *per_axis.shape)) * np.sqrt(
+        per_axis
+    )
     return np.hypot(*steps)
 
 

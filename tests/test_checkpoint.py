@@ -31,25 +31,32 @@ def test_a_checkpoint_is_written_atomically(tmp_path, monkeypatch):
 
 
 def test_files_that_are_no_checkpoint_are_refused(tmp_path):
-    with pytest.raises(ModelError, match=r"no checkpoint at .*absent.pt; wanted a file written by"):
+    with pytest.raises(
+        ModelError, match=r"no checkpoint at .*absent.pt; wanted a file written by"
+    ):
         load_checkpoint(tmp_path / "absent.pt")
     (tmp_path / "broken.pt").write_bytes(b"PK nonsense")
     with pytest.raises(
-        ModelError, match=r"broken.pt: not a checkpoint, or a broken one \(.*\); train again"
+        ModelError,
+        match=r"broken.pt: not a checkpoint, or a broken one \(.*\); train again",
     ):
         load_checkpoint(tmp_path / "broken.pt")
     torch.save({"weights": torch.zeros(1)}, tmp_path / "foreign.pt")
     with pytest.raises(
-        ModelError, match=r"foreign.pt: a torch file, but no checkpoint of `lineament train`"
+        ModelError,
+        match=r"foreign.pt: a torch file, but no checkpoint of `lineament train`",
     ):
         load_checkpoint(tmp_path / "foreign.pt")
 
 
-@pytest.mark.parametrize("more", [{}, {"recipe": "not json", "average": {}}, {"average": 3}])
+@pytest.mark.parametrize(
+    "more", [{}, {"recipe": "not json", "average": {}}, {"average": 3}]
+)
 def test_a_checkpoint_without_weights_or_recipe_is_refused(more, tmp_path):
     torch.save({"recipe": "{}", "step": 1} | more, tmp_path / "odd.pt")
     with pytest.raises(
-        ModelError, match=r"odd\.pt: (no checkpoint of `lineament train`|holds no weights)"
+        ModelError,
+        match=r"odd\.pt: (no checkpoint of `lineament train`|holds no weights)",
     ):
         load_any(tmp_path / "odd.pt")
 

@@ -41,7 +41,9 @@ def test_the_mean_shape_fills_the_box_it_is_placed_in(path):
     assert face.landmarks.shape == (68, 2)
     box = landmark_box(face.landmarks)
     # centered on the box; its longer side is that of the box
-    np.testing.assert_allclose((box[:2] + box[2:]) / 2, (BOX[:2] + BOX[2:]) / 2, atol=1e-3)
+    np.testing.assert_allclose(
+        (box[:2] + box[2:]) / 2, (BOX[:2] + BOX[2:]) / 2, atol=1e-3
+    )
     assert max(box[2:] - box[:2]) == pytest.approx(100, abs=1e-3)
 
 
@@ -52,7 +54,9 @@ def test_batched_equals_single(path):
     for k in range(5):
         alone = model.predict(crops[k : k + 1])
         for name in ("landmarks_crop", "scores", "sigma_px"):
-            np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together, name)[k])
+            np.testing.assert_array_equal(
+                getattr(alone, name)[0], getattr(together, name)[k]
+            )
     assert model.predict(crops[:0]).landmarks_crop.shape == (0, 68, 2)
 
 
@@ -70,25 +74,38 @@ def test_a_fitted_mean_is_the_least_squares_answer_and_covers_its_errors():
 
 def test_a_scheme_without_a_mean_shape_is_refused():
     assert scheme("cofw29").mean_shape is None
-    with pytest.raises(ModelError, match="the scheme 'cofw29' has no mean shape; fit one"):
+    with pytest.raises(
+        ModelError, match="the scheme 'cofw29' has no mean shape; fit one"
+    ):
         MeanShape.of_scheme("mean", "cofw29")
 
 
 def test_crops_of_another_size_and_a_memory_are_refused(path):
     model = load_model(path)
-    with pytest.raises(ShapeError, match=r"crops are \(1, 7, 7, 3\); wanted \(F, 64, 64, 3\)"):
+    with pytest.raises(
+        ShapeError, match=r"crops are \(1, 7, 7, 3\); wanted \(F, 64, 64, 3\)"
+    ):
         model.predict(np.zeros((1, 7, 7, 3), np.uint8))
     with pytest.raises(ShapeError, match="the model 'mean' keeps none"):
-        model.predict(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 2, 4, 4), np.float32))
+        model.predict(
+            np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 2, 4, 4), np.float32)
+        )
 
 
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
         ({}, "not a model that lineament saved"),
-        ({METADATA_KEY: json.dumps({"kind": "men-shape"})}, "a men-shape model; did you mean"),
         (
-            {METADATA_KEY: json.dumps({"kind": "mean-shape", "name": "a", "scheme": "ibug68"})},
+            {METADATA_KEY: json.dumps({"kind": "men-shape"})},
+            "a men-shape model; did you mean",
+        ),
+        (
+            {
+                METADATA_KEY: json.dumps(
+                    {"kind": "mean-shape", "name": "a", "scheme": "ibug68"}
+                )
+            },
             "a mean-shape model without the setting 'points'",
         ),
         (
@@ -109,7 +126,9 @@ def test_crops_of_another_size_and_a_memory_are_refused(path):
     ],
 )
 def test_a_file_that_is_no_such_model_is_one_clear_line(metadata, message, tmp_path):
-    save_file({"landmarks_crop": np.zeros(3)}, str(tmp_path / "a.safetensors"), metadata)
+    save_file(
+        {"landmarks_crop": np.zeros(3)}, str(tmp_path / "a.safetensors"), metadata
+    )
     with pytest.raises(ModelError, match=message):
         load_model(tmp_path / "a.safetensors")
 
@@ -128,7 +147,9 @@ def test_evaluate_scores_a_mean_shape_by_its_distance_from_each_face(tmp_path):
     model = MeanShape.of_scheme("mean", "ibug68", 64, 1.3)
     model.save(tmp_path / "mean.safetensors")
     options = ("--protocol", "folder", "--data", tmp_path / "faces", "--format", "json")
-    code, out, err = call("evaluate", *options, "--model", tmp_path / "mean.safetensors")
+    code, out, err = call(
+        "evaluate", *options, "--model", tmp_path / "mean.safetensors"
+    )
     assert code == 0, err
     expected = []
     for face in read_data("folder", tmp_path / "faces", "all"):

@@ -38,7 +38,9 @@ def test_detect_prints_one_json_document_a_picture(pictures):
     first, second = (json.loads(line) for line in out.splitlines())
     assert (code, err) == (0, "")
     assert first["image"] == str(pictures / "a.png")
-    assert {"box", "score", "landmarks", "scores", "sigma_px"} <= first["faces"][0].keys()
+    assert {"box", "score", "landmarks", "scores", "sigma_px"} <= first["faces"][
+        0
+    ].keys()
     assert np.array(first["faces"][0]["landmarks"]).shape == (68, 2)
     assert second["faces"] == []
 
@@ -61,28 +63,44 @@ def test_detect_continues_after_a_broken_image_lists_it_at_the_end_and_fails(pic
 def test_a_single_bad_input_is_one_line(tmp_path):
     code, out, err = call("detect", tmp_path / "absent.jpg")
     assert (code, out) == (1, "")
-    assert err == f"lineament: {tmp_path}/absent.jpg: no such file or folder; check the path\n"
+    assert (
+        err
+        == f"lineament: {tmp_path}/absent.jpg: no such file or folder; check the path\n"
+    )
 
 
 def test_detect_prints_csv_and_a_table(pictures):
     code, out, _ = call("detect", pictures / "a.png", "--format", "csv")
     assert code == 0
     assert [len(line.split(",")) for line in out.splitlines()] == [9 + 4 * 68] * 2
-    code, out, _ = call("detect", pictures / "a.png", pictures / "black.png", "--format", "table")
+    code, out, _ = call(
+        "detect", pictures / "a.png", pictures / "black.png", "--format", "table"
+    )
     head, face, none = out.splitlines()
     assert head.split()[:3] == ["image", "face", "score"]
     assert "0.750  10.0, 10.0, 40.0, 40.0  68 ibug68  0.900       1.50" in face
     assert none.endswith("no face")
 
 
-def test_detect_writes_a_folder_that_a_second_run_keeps(pictures, tmp_path, monkeypatch):
-    words = ("detect", pictures / "a.png", pictures / "more", "--out", tmp_path / "out", "--draw")
+def test_detect_writes_a_folder_that_a_second_run_keeps(
+    pictures, tmp_path, monkeypatch
+):
+    words = (
+        "detect",
+        pictures / "a.png",
+        pictures / "more",
+        "--out",
+        tmp_path / "out",
+        "--draw",
+    )
     code, out, err = call(*words)
     assert (code, out) == (0, "")
     assert f"2 of 2 images (0 kept from an earlier run) -> {tmp_path}/out" in err
     names = {"a.json", "a.drawn.jpg", "b.json", "b.drawn.jpg", "lineament.json"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
-    monkeypatch.setattr(FakePredictor, "find", lambda *_: pytest.fail("predicted again"))
+    monkeypatch.setattr(
+        FakePredictor, "find", lambda *_: pytest.fail("predicted again")
+    )
     assert "(2 kept from an earlier run)" in call(*words)[2]
 
 
@@ -108,17 +126,24 @@ def test_detect_keeps_results_whose_folder_was_touched(pictures, tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    ("kind", "file"), [("csv", "faces.csv"), ("coco", "faces.coco.json"), ("pts", "a.pts")]
+    ("kind", "file"),
+    [("csv", "faces.csv"), ("coco", "faces.coco.json"), ("pts", "a.pts")],
 )
 def test_detect_writes_other_formats(pictures, tmp_path, kind, file):
-    assert call("detect", pictures / "a.png", "--out", tmp_path, "--format", kind)[0] == 0
+    assert (
+        call("detect", pictures / "a.png", "--out", tmp_path, "--format", kind)[0] == 0
+    )
     assert (tmp_path / file).stat().st_size > 200
 
 
 def test_detect_passes_on_the_detector_and_flip(pictures, monkeypatch):
     preset = object()
-    monkeypatch.setattr("lineament.inference.detector_adapters.mediapipe", lambda: preset)
-    assert call("detect", pictures / "a.png", "--detector", "mediapipe", "--flip")[0] == 0
+    monkeypatch.setattr(
+        "lineament.inference.detector_adapters.mediapipe", lambda: preset
+    )
+    assert (
+        call("detect", pictures / "a.png", "--detector", "mediapipe", "--flip")[0] == 0
+    )
     assert (chosen["detector"], chosen["flip"]) == (preset, True)
     code, _, err = call("detect", pictures / "a.png", "--detector", "nobody")
     assert code == 2
@@ -131,11 +156,18 @@ def test_detect_converts_to_the_scheme_asked_for(pictures):
 
 
 def test_boxes_are_numbers_for_one_image_or_a_file_for_many(pictures, tmp_path):
-    _, out, _ = call("detect", pictures / "a.png", "--boxes", "1,2,30,40", "--boxes", "5,6,50,60.5")
-    assert [face["box"] for face in json.loads(out)["faces"]] == [[1, 2, 30, 40], [5, 6, 50, 60.5]]
+    _, out, _ = call(
+        "detect", pictures / "a.png", "--boxes", "1,2,30,40", "--boxes", "5,6,50,60.5"
+    )
+    assert [face["box"] for face in json.loads(out)["faces"]] == [
+        [1, 2, 30, 40],
+        [5, 6, 50, 60.5],
+    ]
     file = tmp_path / "boxes.json"
     file.write_text(json.dumps({"a.png": [[1, 2, 30, 40]], "b.jpg": [[3, 1, 2, 4]]}))
-    code, out, err = call("detect", pictures / "a.png", pictures / "more", "--boxes", file)
+    code, out, err = call(
+        "detect", pictures / "a.png", pictures / "more", "--boxes", file
+    )
     assert code == 1
     assert json.loads(out)["faces"][0]["box"] == [1, 2, 30, 40]
     assert "b.jpg: box 0 is [3.0, 1.0, 2.0, 4.0]; wanted finite x0 < x1" in err
@@ -147,9 +179,15 @@ def test_boxes_are_numbers_for_one_image_or_a_file_for_many(pictures, tmp_path):
         (["detect"], "Missing argument"),
         (["detect", "a.jpg", "--draw"], "--draw needs --out"),
         (["detect", "a.jpg", "--format", "coco"], "--format coco needs --out"),
-        (["detect", "a.jpg", "--format", "table", "--out", "x"], "--format table is printed only"),
+        (
+            ["detect", "a.jpg", "--format", "table", "--out", "x"],
+            "--format table is printed only",
+        ),
         (["detect", "a.jpg", "--format", "xml"], "xml"),
-        (["detect", "{p}/a.png", "{p}/black.png", "--boxes", "1,2,3,4"], "for one image, not 2"),
+        (
+            ["detect", "{p}/a.png", "{p}/black.png", "--boxes", "1,2,3,4"],
+            "for one image, not 2",
+        ),
         (["detect", "{p}/a.png", "--boxes", "1,2,x"], "wanted x0,y0,x1,y1"),
         (["draw", "{p}", "--out", "x.png"], "one file for 4 images"),
         (["nonsense"], "No such command"),
@@ -166,7 +204,9 @@ def test_wrong_usage_is_explained_and_ends_with_two(pictures, words, message):
 def test_an_error_of_the_package_is_one_line_without_a_traceback(pictures):
     code, out, err = call("detect", pictures / "a.png", "--model", "broken")
     assert (code, out) == (1, "")
-    assert err == "lineament: no model is called 'broken'; choose one of accurate, fast\n"
+    assert (
+        err == "lineament: no model is called 'broken'; choose one of accurate, fast\n"
+    )
 
 
 def test_an_error_in_the_middle_of_a_batch_ends_in_one_line(pictures, monkeypatch):
@@ -198,7 +238,12 @@ def test_input_images_are_never_overwritten(pictures, tmp_path):
 def test_an_image_that_cannot_be_written_is_one_failure(pictures, tmp_path):
     Image.fromarray(np.full((9, 66_000, 3), 200, np.uint8)).save(pictures / "wide.png")
     code, _, err = call(
-        "detect", pictures / "a.png", pictures / "wide.png", "--draw", "--out", tmp_path / "out"
+        "detect",
+        pictures / "a.png",
+        pictures / "wide.png",
+        "--draw",
+        "--out",
+        tmp_path / "out",
     )
     assert code == 1
     assert "wide.png" in err.splitlines()[-2]
@@ -281,7 +326,9 @@ def test_align_writes_one_crop_per_face(pictures, tmp_path):
     template.write_text(
         '{"size": 64, "points": {"right_eye_center": [20, 20], "left_eye_center": [44, 20]}}'
     )
-    code, out, _ = call("align", pictures, "--out", tmp_path, "--template", template, "--size", 32)
+    code, out, _ = call(
+        "align", pictures, "--out", tmp_path, "--template", template, "--size", 32
+    )
     assert code == 1
     assert f"{pictures}/black.png: no face" in out
     with Image.open(tmp_path / "more" / "b.png") as crop:
@@ -293,7 +340,9 @@ def test_align_refuses_what_is_no_template(pictures, tmp_path):
     assert code == 1
     assert "did you mean 'arcface112'" in err
     (tmp_path / "bad.json").write_text('{"size": 64}')
-    code, _, err = call("align", pictures / "a.png", "--template", tmp_path / "bad.json")
+    code, _, err = call(
+        "align", pictures / "a.png", "--template", tmp_path / "bad.json"
+    )
     assert code == 1
     assert "bad.json: not a template" in err
 
@@ -312,11 +361,16 @@ def test_a_missing_extra_is_an_error_before_the_work(
     words, package, pictures, tmp_path, monkeypatch
 ):
     # `lineament.cli.app` is the application; its module is found in sys.modules
-    monkeypatch.setattr(sys.modules["lineament.cli.app"], "find_spec", lambda name: None)
+    monkeypatch.setattr(
+        sys.modules["lineament.cli.app"], "find_spec", lambda name: None
+    )
     given = {"P": pictures, "O": tmp_path / "out", "F": tmp_path / "absent.json"}
     result = CliRunner().invoke(app, [str(given.get(word, word)) for word in words])
     assert result.exit_code == 1
-    assert f"{package} is not installed; type: pip install 'lineament[report]'" in result.stderr
+    assert (
+        f"{package} is not installed; type: pip install 'lineament[report]'"
+        in result.stderr
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -65,7 +65,10 @@ def test_an_interrupted_process_ends_with_130_and_no_traceback():
         "import sys; sys.argv = ['lineament', 'models']; main()"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     with process:
         assert process.stdout.readline() == "ready\n"
@@ -76,5 +79,6 @@ def test_an_interrupted_process_ends_with_130_and_no_traceback():
 
 def test_the_version_is_an_option_too():
     assert (
-        CliRunner().invoke(app, ["--version"]).stdout == CliRunner().invoke(app, ["version"]).stdout
+        CliRunner().invoke(app, ["--version"]).stdout
+        == CliRunner().invoke(app, ["version"]).stdout
     )

@@ -33,7 +33,15 @@ def test_models_lists_the_cards(monkeypatch):
     monkeypatch.setattr(lineament.inference.model_files, "list_models", lambda: [card])
     code, out, _ = call("models")
     assert code == 0
-    assert out.splitlines()[1].split() == ["fast", "landmarks", "68", "ibug68", "128", "-", "2.4"]
+    assert out.splitlines()[1].split() == [
+        "fast",
+        "landmarks",
+        "68",
+        "ibug68",
+        "128",
+        "-",
+        "2.4",
+    ]
     assert json.loads(call("models", "--json")[1]) == [card]
 
 
@@ -57,7 +65,9 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
         "multiply_adds": 567_000_000,
     }
     monkeypatch.setattr(lineament.inference.model_files, "list_models", lambda: [card])
-    monkeypatch.setattr("lineament.inference.speed.load_model", lambda name, threads: Still())
+    monkeypatch.setattr(
+        "lineament.inference.speed.load_model", lambda name, threads: Still()
+    )
     monkeypatch.setitem(
         sys.modules, "torch", None
     )  # what comes with the package is measured without it
@@ -68,7 +78,11 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
     _, size, head, *rows = out.splitlines()
     assert size.split() == ["fast", "1.234", "0.567", "1.134"]
     assert head.split()[:2] == ["model", "per"]
-    assert [row.removeprefix("fast   ")[:6] for row in rows] == ["1 crop", "16 cro", "64 cro"]
+    assert [row.removeprefix("fast   ")[:6] for row in rows] == [
+        "1 crop",
+        "16 cro",
+        "64 cro",
+    ]
     # 2 ms a call at least
     assert all(float(row.split()[-3]) >= 2 for row in rows)
 
@@ -79,11 +93,14 @@ def test_the_networks_to_train_are_counted(monkeypatch):
     from lineament.models.backbones.registry import BACKBONES
 
     monkeypatch.setattr(
-        "lineament.models.profile.BACKBONES", {"light-resnet50": BACKBONES["light-resnet50"]}
+        "lineament.models.profile.BACKBONES",
+        {"light-resnet50": BACKBONES["light-resnet50"]},
     )
     code, out, _ = call("models", "--profile")
     assert code == 0
-    (row,) = (line.split() for line in out.splitlines() if line.startswith("light-resnet50"))
+    (row,) = (
+        line.split() for line in out.splitlines() if line.startswith("light-resnet50")
+    )
     assert row[1] == "2.808"  # million parameters, as published
     assert float(row[3]) == pytest.approx(2 * float(row[2]), abs=2e-3)
 
@@ -114,7 +131,9 @@ def write_points(folder):
     return folder
 
 
-def test_evaluate_prints_a_table_or_json_and_compare_shows_reports_side_by_side(tmp_path):
+def test_evaluate_prints_a_table_or_json_and_compare_shows_reports_side_by_side(
+    tmp_path,
+):
     data = write_points(tmp_path / "data")
     words = ("evaluate", "--protocol", "folder", "--data", data)
     code, out, _ = call(*words, "--format", "json")
@@ -138,7 +157,11 @@ def test_evaluate_prints_a_table_or_json_and_compare_shows_reports_side_by_side(
         code, out, _ = call(*words, "--boxes", "detected", "--report", tmp_path / name)
         assert code == 0
         assert "NME %" in out
-        assert {path.suffix for path in (tmp_path / name).iterdir()} == {".json", ".html", ".png"}
+        assert {path.suffix for path in (tmp_path / name).iterdir()} == {
+            ".json",
+            ".html",
+            ".png",
+        }
     code, out, _ = call("compare", tmp_path / "a", tmp_path / "b" / "report.json")
     assert code == 0
     assert out.count("detected") == 2
@@ -150,7 +173,10 @@ def test_a_protocol_with_missing_images_is_scored_only_if_partial(tmp_path):
     words = ("evaluate", "--protocol", "folder", "--data", data)
     code, out, err = call(*words)
     assert (code, out) == (1, "")
-    assert "1 of 2 faces have their image; missing: other.jpg; get them, or score the rest" in err
+    assert (
+        "1 of 2 faces have their image; missing: other.jpg; get them, or score the rest"
+        in err
+    )
     code, out, _ = call(*words, "--partial", "--format", "json")
     assert code == 0
     report = json.loads(out)
@@ -161,7 +187,15 @@ def test_the_report_folder_of_a_refused_protocol_lists_all_that_is_missing(tmp_p
     pytest.importorskip("matplotlib")
     data = write_points(tmp_path / "data")
     (data / "other.pts").write_text((data / "face.pts").read_text())
-    words = ("evaluate", "--protocol", "folder", "--data", data, "--report", tmp_path / "out")
+    words = (
+        "evaluate",
+        "--protocol",
+        "folder",
+        "--data",
+        data,
+        "--report",
+        tmp_path / "out",
+    )
     code, _, err = call(*words)
     assert code == 1
     assert f"the complete list: {tmp_path}/out/missing.txt" in err
@@ -173,10 +207,14 @@ def test_score_takes_the_predictions_of_another_system(tmp_path):
     points = [[v, v] for v in np.linspace(10, 40, 68)]
     file = tmp_path / "theirs.json"
     file.write_text(json.dumps([{"image": "face.png", "pred": points}]))
-    code, out, _ = call("score", "--protocol", "folder", file, "--data", data, "--format", "json")
+    code, out, _ = call(
+        "score", "--protocol", "folder", file, "--data", data, "--format", "json"
+    )
     assert code == 0
     assert json.loads(out)["nme"] == pytest.approx(0, abs=1e-6)
-    code, _, err = call("score", "--protocol", "folder", tmp_path / "absent.json", "--data", data)
+    code, _, err = call(
+        "score", "--protocol", "folder", tmp_path / "absent.json", "--data", data
+    )
     assert code == 1
     assert "absent.json: cannot be read as JSON" in err
 
@@ -234,11 +272,19 @@ def test_an_unknown_protocol_is_answered_with_the_nearest():
 
 def test_train_without_torch_names_the_command_to_install_it(tmp_path, monkeypatch):
     # `lineament.cli.app` is the application; its module is found in sys.modules
-    monkeypatch.setattr(sys.modules["lineament.cli.app"], "find_spec", lambda name: None)
-    for words in (["train", tmp_path / "recipe.toml"], ["export", tmp_path / "checkpoint.pt"]):
+    monkeypatch.setattr(
+        sys.modules["lineament.cli.app"], "find_spec", lambda name: None
+    )
+    for words in (
+        ["train", tmp_path / "recipe.toml"],
+        ["export", tmp_path / "checkpoint.pt"],
+    ):
         code, _, err = call(*words)
         assert code == 1
-        assert err == "lineament: torch is not installed; type: pip install 'lineament[train]'\n"
+        assert (
+            err
+            == "lineament: torch is not installed; type: pip install 'lineament[train]'\n"
+        )
 
 
 @pytest.mark.torch
@@ -269,7 +315,10 @@ def test_train_resumes_and_export_writes_a_model_that_loads(tmp_path, monkeypatc
         '[model]\nbackbone = "tiny"\nimagenet = false\nchannels = 16\nsize = 64\n'
         "[train]\nsteps = 4\nbatch = 4\nbf16 = false\nthreads = 1\nnum_workers = 0\n"
     )
-    run_folder, places = tmp_path / "run", ("--data", tmp_path, "--cache", tmp_path / "cache")
+    run_folder, places = (
+        tmp_path / "run",
+        ("--data", tmp_path, "--cache", tmp_path / "cache"),
+    )
     code, out, err = call(
         "train", recipe, "--out", run_folder, "--set", "train.validate_every=2", *places
     )
@@ -281,11 +330,17 @@ def test_train_resumes_and_export_writes_a_model_that_loads(tmp_path, monkeypatc
     assert code == 1
     assert "--resume" in err
     assert call("train", recipe, "--out", run_folder, "--resume", *places)[0] == 0
-    code, out, err = call("export", run_folder / "checkpoint.pt", "--out", tmp_path, *places)
+    code, out, err = call(
+        "export", run_folder / "checkpoint.pt", "--out", tmp_path, *places
+    )
     assert code == 0, err
     assert out.startswith(f"{tmp_path}/small.onnx")
     model = lineament.inference.registry.load_model(tmp_path / "small.onnx")
-    assert model.predict(np.zeros((1, 64, 64, 3), np.uint8)).landmarks_crop.shape == (1, 68, 2)
+    assert model.predict(np.zeros((1, 64, 64, 3), np.uint8)).landmarks_crop.shape == (
+        1,
+        68,
+        2,
+    )
 
 
 def test_doctor_names_the_missing_packages_of_an_extra_in_one_line(monkeypatch):

@@ -52,7 +52,10 @@ def test_a_drawn_video_comes_with_its_tracks(video, tmp_path):
         "8",
     )
     assert (code, err.splitlines()[-1].split(" -> ")[0]) == (0, "8 frames")
-    drawn, plain = list(VideoReader(tmp_path / "drawn.mp4")), list(VideoReader(video))[:8]
+    drawn, plain = (
+        list(VideoReader(tmp_path / "drawn.mp4")),
+        list(VideoReader(video))[:8],
+    )
     assert [frame.timestamp for frame in drawn] == pytest.approx(
         [frame.timestamp for frame in plain], abs=2e-3
     )
@@ -65,7 +68,15 @@ def test_a_drawn_video_comes_with_its_tracks(video, tmp_path):
 
 def test_a_format_that_agrees_with_out_is_accepted(video, tmp_path):
     for kind in ("jsonl", "csv"):
-        words = ("--out", tmp_path / f"a.{kind}", "--format", kind, "--frames", "2", "--overwrite")
+        words = (
+            "--out",
+            tmp_path / f"a.{kind}",
+            "--format",
+            kind,
+            "--frames",
+            "2",
+            "--overwrite",
+        )
         assert call("track", video, *words)[0] == 0
         assert (tmp_path / f"a.{kind}").exists()
 
@@ -83,8 +94,13 @@ def test_a_drawn_video_keeps_the_shape_of_pixels(tmp_path):
 def test_a_folder_of_frames_is_a_video(tmp_path):
     (tmp_path / "in").mkdir()
     for k in range(3):
-        save_image(tmp_path / "in" / f"{k}.png", scene(("astronaut", 110, 150 + k, 120)))
-    assert call("track", tmp_path / "in", "--rate", "10", "--out", tmp_path / "a.jsonl")[0] == 0
+        save_image(
+            tmp_path / "in" / f"{k}.png", scene(("astronaut", 110, 150 + k, 120))
+        )
+    assert (
+        call("track", tmp_path / "in", "--rate", "10", "--out", tmp_path / "a.jsonl")[0]
+        == 0
+    )
     assert read_tracks(tmp_path / "a.jsonl").times == pytest.approx([0, 0.1, 0.2])
 
 
@@ -95,7 +111,16 @@ def test_existing_files_are_kept_without_overwrite(video, tmp_path):
     assert "exists; choose another --out, or add --overwrite" in err
     assert (tmp_path / "a.jsonl").read_text() == "mine"
     assert (
-        call("track", video, "--frames", "2", "--out", tmp_path / "a.jsonl", "--overwrite")[0] == 0
+        call(
+            "track",
+            video,
+            "--frames",
+            "2",
+            "--out",
+            tmp_path / "a.jsonl",
+            "--overwrite",
+        )[0]
+        == 0
     )
     assert len(read_tracks(tmp_path / "a.jsonl").times) == 2
 
@@ -106,7 +131,12 @@ def test_a_killed_run_resumes_and_ends_as_if_uninterrupted(video, tmp_path):
     words = [sys.executable, "-c", SLOWLY, "track", str(video), "--workers", "1"]
     for number in range(2):
         run = subprocess.Popen(
-            [*words, "--out", str(tmp_path / "a.mp4"), *(["--resume"] if number else [])],
+            [
+                *words,
+                "--out",
+                str(tmp_path / "a.mp4"),
+                *(["--resume"] if number else []),
+            ],
             stderr=subprocess.DEVNULL,
         )
         saved = tmp_path / "a.jsonl.state"
@@ -121,7 +151,12 @@ def test_a_killed_run_resumes_and_ends_as_if_uninterrupted(video, tmp_path):
         assert not (tmp_path / "a.jsonl").exists()
     done = json.loads(saved.read_text())["frames"]
     assert 0 < done < 40
-    assert call("track", video, "--workers", "1", "--out", tmp_path / "a.mp4", "--resume")[0] == 0
+    assert (
+        call("track", video, "--workers", "1", "--out", tmp_path / "a.mp4", "--resume")[
+            0
+        ]
+        == 0
+    )
     assert call("track", video, "--workers", "1", "--out", tmp_path / "b.mp4")[0] == 0
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
@@ -150,12 +185,19 @@ def test_an_interrupted_run_resumes(video, tmp_path):
     run.send_signal(signal.SIGINT)
     assert "--resume continues" in run.communicate()[1]
     assert run.returncode == 130
-    assert call("track", video, "--workers", "1", "--out", tmp_path / "a.jsonl", "--resume")[0] == 0
+    assert (
+        call(
+            "track", video, "--workers", "1", "--out", tmp_path / "a.jsonl", "--resume"
+        )[0]
+        == 0
+    )
     assert call("track", video, "--workers", "1", "--out", tmp_path / "b.jsonl")[0] == 0
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
 
 
-def test_complete_tracks_that_were_not_converted_are_converted_by_a_resume(video, tmp_path):
+def test_complete_tracks_that_were_not_converted_are_converted_by_a_resume(
+    video, tmp_path
+):
     words = ("track", video, "--frames", "3", "--out", tmp_path / "a.csv")
     assert call(*words)[0] == 0
     wanted = (tmp_path / "a.csv").read_bytes()
@@ -171,9 +213,19 @@ def test_complete_tracks_that_were_not_converted_are_converted_by_a_resume(video
     assert not (tmp_path / "a.csv").exists()
 
 
-def test_a_table_of_replaced_tracks_is_deleted_before_them(video, tmp_path, monkeypatch):
+def test_a_table_of_replaced_tracks_is_deleted_before_them(
+    video, tmp_path, monkeypatch
+):
     """Killed before the new table is written: no table of the old tracks is left next to the new."""
-    words = ("track", video, "--frames", "3", "--out", tmp_path / "a.csv", "--overwrite")
+    words = (
+        "track",
+        video,
+        "--frames",
+        "3",
+        "--out",
+        tmp_path / "a.csv",
+        "--overwrite",
+    )
     assert call(*words)[0] == 0
 
     def killed(source, target):
@@ -200,7 +252,9 @@ def test_an_interrupted_run_survives_wrong_options(video, tmp_path):
     source = tmp_path / "in.mp4"
     source.write_bytes(video.read_bytes())
     words = ["track", str(source), "--workers", "1", "--out", str(tmp_path / "a.jsonl")]
-    run = subprocess.Popen([sys.executable, "-c", SLOWLY, *words], stderr=subprocess.DEVNULL)
+    run = subprocess.Popen(
+        [sys.executable, "-c", SLOWLY, *words], stderr=subprocess.DEVNULL
+    )
     state, until = tmp_path / "a.jsonl.state", time.monotonic() + 60
     while time.monotonic() < until and not (
         state.exists() and json.loads(state.read_text())["frames"] > 5
@@ -211,7 +265,10 @@ def test_an_interrupted_run_survives_wrong_options(video, tmp_path):
     for more, message in (
         ([], "left of an interrupted run; add --resume"),
         (["--resume", "--frames", "3"], "3 frames, but the interrupted run has"),
-        (["--rerun", str(tmp_path / "q.rec")], "is not that of a recording; wanted .rrd"),
+        (
+            ["--rerun", str(tmp_path / "q.rec")],
+            "is not that of a recording; wanted .rrd",
+        ),
     ):
         code, _, err = call(*words, *more)
         assert code == 1
@@ -236,7 +293,9 @@ def test_the_source_is_never_overwritten(video, tmp_path):
 def test_a_video_with_fewer_frames_than_it_states_is_noted(video, tmp_path):
     with (
         av.open(str(video)) as one,
-        av.open(str(tmp_path / "whole.mp4"), "w", options={"movflags": "faststart"}) as other,
+        av.open(
+            str(tmp_path / "whole.mp4"), "w", options={"movflags": "faststart"}
+        ) as other,
     ):
         stream = other.add_stream_from_template(one.streams.video[0])
         for packet in one.demux(video=0):
@@ -277,7 +336,9 @@ def test_a_camera_is_tracked_until_a_signal_ends_it(video, tmp_path, monkeypatch
     assert signal.getsignal(sent) is before
 
 
-def test_a_live_address_that_falls_silent_completes_its_files(video, tmp_path, monkeypatch):
+def test_a_live_address_that_falls_silent_completes_its_files(
+    video, tmp_path, monkeypatch
+):
     from lineament.io.video_reader import VideoReader as Reader
 
     sent = 8
@@ -307,7 +368,10 @@ def test_a_live_address_that_falls_silent_completes_its_files(video, tmp_path, m
     assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.csv", "a.jsonl"]
     sent = 0
     code, _, err = call("track", "http://127.0.0.1/live", "--out", tmp_path / "b.csv")
-    assert (code, "no frame came (Connection timed out)" in " ".join(err.split())) == (1, True)
+    assert (code, "no frame came (Connection timed out)" in " ".join(err.split())) == (
+        1,
+        True,
+    )
     assert not list(tmp_path.glob("b.*"))
 
 
@@ -329,8 +393,14 @@ main()
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--resume",), "--resume, --overwrite, --trails, --rerun and --format need --out"),
-        (("--format", "csv"), "--resume, --overwrite, --trails, --rerun and --format need --out"),
+        (
+            ("--resume",),
+            "--resume, --overwrite, --trails, --rerun and --format need --out",
+        ),
+        (
+            ("--format", "csv"),
+            "--resume, --overwrite, --trails, --rerun and --format need --out",
+        ),
         (
             ("--format", "csv", "--out", "a.jsonl"),
             "--format csv and --out a.jsonl name different formats",
@@ -367,7 +437,10 @@ def test_stability_is_measured_of_videos_and_tracks(video, tmp_path):
     assert head.split()[:4] == ["track", "face", "frames", "gaps"]
     assert "as measured" in raw
     assert "one-euro" in smooth
-    assert call("stability", video, "--flip", "--smooth", "none")[1].count("as measured") == 1
+    assert (
+        call("stability", video, "--flip", "--smooth", "none")[1].count("as measured")
+        == 1
+    )
     code, _, err = call("stability", video, "--detector", tmp_path / "none.onnx")
     assert code != 0
     assert "none.onnx" in err
@@ -377,7 +450,13 @@ def test_stability_is_measured_of_videos_and_tracks(video, tmp_path):
     words = ("--reference", tmp_path / "raw.jsonl", "--truth", tmp_path / "raw.jsonl")
     code, out, _ = call("stability", tmp_path / "a.jsonl", *words)
     assert code == 0
-    assert out.splitlines()[-2].split()[-5:] == ["id", "switches", "misses", "false", "positives"]
+    assert out.splitlines()[-2].split()[-5:] == [
+        "id",
+        "switches",
+        "misses",
+        "false",
+        "positives",
+    ]
     assert out.splitlines()[-1].split()[-4:] == ["40", "0", "0", "0"]
     (tmp_path / "short.jsonl").write_text(
         "\n".join((tmp_path / "raw.jsonl").read_text().splitlines()[:6]) + "\n"
@@ -387,7 +466,12 @@ def test_stability_is_measured_of_videos_and_tracks(video, tmp_path):
         (tmp_path / "raw.jsonl").read_text().replace('"track_id": 1', '"track_id": 7')
     )
     code, out, _ = call(
-        "stability", tmp_path / "a.jsonl", "--reference", others, "--plot", tmp_path / "o.png"
+        "stability",
+        tmp_path / "a.jsonl",
+        "--reference",
+        others,
+        "--plot",
+        tmp_path / "o.png",
     )
     assert (code, out.split()[-1], (tmp_path / "o.png").exists()) == (0, "-", True)
     (tmp_path / "in").mkdir()
@@ -396,13 +480,20 @@ def test_stability_is_measured_of_videos_and_tracks(video, tmp_path):
     code, out, _ = call("stability", tmp_path / "a.jsonl")
     assert (code, out.split()[-1]) == (0, "-")  # without a reference there is no lag
     code, _, err = call("stability", tmp_path / "a.csv")
-    assert (code, "lacks the frames without a face" in " ".join(err.split())) == (2, True)
-    code, out, _ = call("stability", tmp_path / "short.jsonl", "--truth", tmp_path / "short.jsonl")
+    assert (code, "lacks the frames without a face" in " ".join(err.split())) == (
+        2,
+        True,
+    )
+    code, out, _ = call(
+        "stability", tmp_path / "short.jsonl", "--truth", tmp_path / "short.jsonl"
+    )
     assert "no face of 30 frames or more" in out
     assert out.splitlines()[-1].split()[-4:] == ["5", "0", "0", "0"]
     code, _, err = call("stability", video, "--reference", tmp_path / "raw.jsonl")
     assert code == 2
     assert "--reference is for a file of tracks" in " ".join(err.split())
-    code, _, err = call("stability", tmp_path / "a.jsonl", video, "--truth", tmp_path / "raw.jsonl")
+    code, _, err = call(
+        "stability", tmp_path / "a.jsonl", video, "--truth", tmp_path / "raw.jsonl"
+    )
     assert code == 2
     assert "--reference and --truth are for one file" in " ".join(err.split())

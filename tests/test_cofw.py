@@ -40,12 +40,19 @@ def check_cofw(root: Path) -> None:
     assert samples[1].scheme == "cofw29"
     assert np.array_equal(samples[1].landmarks, shape(29, 1))
     assert samples[0].box is not None
-    assert samples[0].box.tolist() == [10, 20, 40, 60]  # x, y, w, h from 1 -> ends from 0
+    assert samples[0].box.tolist() == [
+        10,
+        20,
+        40,
+        60,
+    ]  # x, y, w, h from 1 -> ends from 0
     assert samples[1].visible is not None
     assert np.flatnonzero(~samples[1].visible).tolist() == [1]
     assert np.array_equal(samples[0].read(), lopsided())
     assert samples[1].read().shape == (4, 5, 3)  # a grey picture
-    again = pickle.loads(pickle.dumps(samples[0]))  # loaders send samples to other processes
+    again = pickle.loads(
+        pickle.dumps(samples[0])
+    )  # loaders send samples to other processes
     assert np.array_equal(again.read(), lopsided())
     assert (
         data_set("cofw").missing(samples, "test")
@@ -58,13 +65,17 @@ def make_old_cofw(root: Path) -> None:
     cells = np.empty((2, 1), object)
     cells[0, 0], cells[1, 0] = lopsided(), np.full((4, 5), 77, np.uint8)
     phis, boxes = cofw_rows()
-    scipy_io.savemat(root / "COFW_test_color.mat", {"IsT": cells, "phisT": phis, "bboxesT": boxes})
+    scipy_io.savemat(
+        root / "COFW_test_color.mat", {"IsT": cells, "phisT": phis, "bboxesT": boxes}
+    )
 
 
 def test_cofw_is_read_from_the_older_mat_format(tmp_path: Path) -> None:
     make_old_cofw(tmp_path)
     check_cofw(tmp_path)
-    with pytest.raises(ImageError, match="no image 5 among the 2 of IsT; check the file"):
+    with pytest.raises(
+        ImageError, match="no image 5 among the 2 of IsT; check the file"
+    ):
         cofw.read_cofw_image(tmp_path / "COFW_test_color.mat", 5)
 
 
@@ -97,19 +108,23 @@ def test_mat_7_3_without_h5py_says_what_to_type(
     (tmp_path / "COFW_train_color.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(600))
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(
-        ExtraError, match=r"h5py is not installed; type: pip install 'lineament\[data\]'"
+        ExtraError,
+        match=r"h5py is not installed; type: pip install 'lineament\[data\]'",
     ):
         read_data("cofw", tmp_path, "train")
 
 
 def test_cofw_names_absent_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"no COFW_test_color\.mat; wanted the official COFW_color download"
+        DataError,
+        match=r"no COFW_test_color\.mat; wanted the official COFW_color download",
     ):
         read_data("cofw", tmp_path, "test")
     scipy_io = pytest.importorskip("scipy.io")
     scipy_io.savemat(tmp_path / "COFW_test_color.mat", {"phisT": np.zeros((2, 29))})
-    with pytest.raises(DataError, match=r"no variable bboxesT; wanted the official file"):
+    with pytest.raises(
+        DataError, match=r"no variable bboxesT; wanted the official file"
+    ):
         read_data("cofw", tmp_path, "test")
     scipy_io.savemat(
         tmp_path / "COFW_train_color.mat",
@@ -121,7 +136,9 @@ def test_cofw_names_absent_and_broken_files(tmp_path: Path) -> None:
     ):
         read_data("cofw", tmp_path, "train")
     (tmp_path / "COFW_test_color.mat").write_bytes(b"no mat file at all" * 20)
-    with pytest.raises(DataError, match=r"cannot be read as a \.mat file .*; get the file again"):
+    with pytest.raises(
+        DataError, match=r"cannot be read as a \.mat file .*; get the file again"
+    ):
         read_data("cofw", tmp_path, "test")
 
 
@@ -136,7 +153,8 @@ def test_cofw68_gives_ibug68_on_the_test_images(tmp_path: Path) -> None:
     hidden[0, 3] = 1
     for number in (1, 2):
         scipy_io.savemat(
-            folder / f"{number}_points.mat", {"Points": shape(68, number) + 1, "Occ": hidden}
+            folder / f"{number}_points.mat",
+            {"Points": shape(68, number) + 1, "Occ": hidden},
         )
     scipy_io.savemat(
         tmp_path / cofw.COFW68 / "cofw68_test_bboxes.mat",

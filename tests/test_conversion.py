@@ -11,7 +11,9 @@ from lineament.face import Face
 
 def face(count: int, scheme: str) -> Face:
     points = np.random.default_rng(0).uniform(0, 100, (count, 2))
-    return Face(points, np.ones(count), 1.0 + np.arange(count), (0, 0, 99, 99), 1.0, scheme)
+    return Face(
+        points, np.ones(count), 1.0 + np.arange(count), (0, 0, 99, 99), 1.0, scheme
+    )
 
 
 def test_a_face_in_the_scheme_of_the_protocol_is_not_changed() -> None:
@@ -34,5 +36,7 @@ def test_exact_points_keep_their_landmarks_and_sigma() -> None:
 
 
 def test_a_scheme_that_lacks_points_of_the_protocol_is_refused() -> None:
-    with pytest.raises(ProtocolError, match=r"predicts 5 landmarks \(five\), from which .* cannot"):
+    with pytest.raises(
+        ProtocolError, match=r"predicts 5 landmarks \(five\), from which .* cannot"
+    ):
         FaceConverter(protocol("300w-common"))(face(5, "five"))

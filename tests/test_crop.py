@@ -11,7 +11,9 @@ from lineament.geometry import apply_affine, crop_affine, flip_affine, invert_af
 
 def picture_of_blob(center, sigma, width=240, height=200):
     rows, columns = np.mgrid[0:height, 0:width]
-    bump = np.exp(-((columns - center[0]) ** 2 + (rows - center[1]) ** 2) / (2 * sigma**2))
+    bump = np.exp(
+        -((columns - center[0]) ** 2 + (rows - center[1]) ** 2) / (2 * sigma**2)
+    )
     return np.repeat(np.round(255 * bump).astype(np.uint8)[..., None], 3, axis=2)
 
 
@@ -42,7 +44,10 @@ def test_a_blob_lands_where_the_affine_says_under_strong_shrink(shrink):
         center[1] + 0.4 * side,
     )
     affine = crop_affine(box, size, 1.3, 20.0)
-    assert np.abs(centroid(warp(image, affine, size)) - apply_affine(affine, center)).max() < 0.05
+    assert (
+        np.abs(centroid(warp(image, affine, size)) - apply_affine(affine, center)).max()
+        < 0.05
+    )
 
 
 def test_strong_shrink_averages_instead_of_aliasing():
@@ -56,7 +61,9 @@ def test_strong_shrink_averages_instead_of_aliasing():
 
 def test_shrinking_only_the_part_shown_gives_what_shrinking_the_whole_image_gives():
     rng = np.random.default_rng(3)
-    image = cv2.GaussianBlur(rng.integers(0, 256, (900, 1200, 3), dtype=np.uint8), (0, 0), 12)
+    image = cv2.GaussianBlur(
+        rng.integers(0, 256, (900, 1200, 3), dtype=np.uint8), (0, 0), 12
+    )
     affine = crop_affine((400, 300, 700, 600), 64, 1.3, 35.0)
     blurred = cv2.GaussianBlur(image, (0, 0), 2)
     plain = cv2.warpAffine(blurred, affine, (64, 64), flags=cv2.INTER_LINEAR)
@@ -66,7 +73,11 @@ def test_shrinking_only_the_part_shown_gives_what_shrinking_the_whole_image_give
 def test_a_point_goes_to_the_crop_and_back_to_itself():
     points = np.random.default_rng(0).uniform(-50, 400, (30, 2))
     _, affines = crop_boxes(
-        np.zeros((50, 60, 3), np.uint8), [[3, 4, 40, 30], [10, 5, 30, 45]], 96, 1.7, [15, -170]
+        np.zeros((50, 60, 3), np.uint8),
+        [[3, 4, 40, 30], [10, 5, 30, 45]],
+        96,
+        1.7,
+        [15, -170],
     )
     for affine in affines:
         back = apply_affine(invert_affine(affine), apply_affine(affine, points))
@@ -91,7 +102,9 @@ def test_many_boxes_give_what_each_gives_alone():
     boxes = [[10, 10, 50, 60], [60, 20, 110, 90]]
     together, _ = crop_boxes(image, boxes, 32, 1.3, [5, 50])
     for i, (box, roll) in enumerate(zip(boxes, (5, 50), strict=True)):
-        assert np.array_equal(together[i], crop_boxes(image, [box], 32, 1.3, roll)[0][0])
+        assert np.array_equal(
+            together[i], crop_boxes(image, [box], 32, 1.3, roll)[0][0]
+        )
 
 
 def test_no_box_gives_no_crop():
@@ -111,7 +124,10 @@ def test_an_image_longer_than_opencv_warps_is_cropped_all_the_same():
     image = np.zeros((20, 40_000, 3), np.uint8)
     image[8:12, 35_000:35_004] = 255
     crops, affines = crop_boxes(image, [34_990, 0, 35_010, 19], 40, 1.0)
-    assert np.abs(centroid(crops[0]) - apply_affine(affines[0], (35_001.5, 9.5))).max() < 0.1
+    assert (
+        np.abs(centroid(crops[0]) - apply_affine(affines[0], (35_001.5, 9.5))).max()
+        < 0.1
+    )
 
 
 def test_a_box_without_area_is_refused():
@@ -121,11 +137,15 @@ def test_a_box_without_area_is_refused():
 
 def test_many_crops_are_those_of_one_at_a_time_whatever_the_threads():
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 255, (40 + 3 * i, 60, 3)).astype(np.uint8) for i in range(11)]
+    images = [
+        rng.integers(0, 255, (40 + 3 * i, 60, 3)).astype(np.uint8) for i in range(11)
+    ]
     affines = [crop_affine([5, 6, 30 + i, 40], 32, 1.3, 7.0 * i) for i in range(11)]
     one_by_one = np.stack(
         [warp(image, affine, 32) for image, affine in zip(images, affines, strict=True)]
     )
     for threads in (0, 1, 3):
-        np.testing.assert_array_equal(warp_all(images, affines, 32, threads), one_by_one)
+        np.testing.assert_array_equal(
+            warp_all(images, affines, 32, threads), one_by_one
+        )
     assert warp_all([], [], 32).shape == (0, 32, 32, 3)

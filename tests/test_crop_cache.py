@@ -43,7 +43,9 @@ def test_the_cache_is_made_once_and_again_when_an_image_or_point_changes(
 ):
     written = []
     make = crop_cache._warped
-    monkeypatch.setattr(crop_cache, "_warped", lambda *given: (written.append(1), make(*given))[1])
+    monkeypatch.setattr(
+        crop_cache, "_warped", lambda *given: (written.append(1), make(*given))[1]
+    )
     folder = tmp_path / "cache"
     first = cache_crops(samples, folder, size=64)
     again = cache_crops(samples, folder, size=64)

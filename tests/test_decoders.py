@@ -11,7 +11,13 @@ torch = pytest.importorskip("torch")
 import decode_oracle as oracle
 from lineament.errors import RecipeError
 from lineament.inference.onnx_model import open_session
-from lineament.models.decoders import DECODERS, Smoothing, check_decoder, decode_1d, decode_2d
+from lineament.models.decoders import (
+    DECODERS,
+    Smoothing,
+    check_decoder,
+    decode_1d,
+    decode_2d,
+)
 from lineament.models.heads.heatmap_2d import Gaussian2D, Heatmap2D
 from lineament.models.heads.output import HeadSettings
 from lineament.training.targets import gaussian_1d, gaussian_2d
@@ -60,13 +66,17 @@ BOUNDS = {"argmax": 2.0, "quarter": 1.0, "dark": 1e-4, "expectation": 1e-4}
 
 
 @pytest.mark.parametrize(("name", "dimensions"), CASES)
-def test_decoding_a_target_gives_its_landmarks_within_the_decoders_bound(name, dimensions):
+def test_decoding_a_target_gives_its_landmarks_within_the_decoders_bound(
+    name, dimensions
+):
     landmarks = spread_landmarks(24, SIZE - 25)
     error = np.abs(decode(name, landmarks, dimensions)[0] - landmarks).max()
     assert error <= BOUNDS[name] + 1e-9
 
 
-@given(arrays(np.float64, (2, 3, 2), elements=st.floats(24, 103)), st.sampled_from(CASES))
+@given(
+    arrays(np.float64, (2, 3, 2), elements=st.floats(24, 103)), st.sampled_from(CASES)
+)
 @settings(max_examples=60, deadline=None)
 def test_any_landmark_away_from_the_border_survives_the_round_trip(landmarks, case):
     name, dimensions = case
@@ -92,7 +102,9 @@ BORDER = {"argmax": 2.0, "quarter": 2.0, "dark": 1e-3, "expectation": 4.0}
 
 
 @pytest.mark.parametrize(("name", "dimensions"), CASES)
-def test_a_peak_at_the_border_is_decoded_inside_the_crop_within_its_bound(name, dimensions):
+def test_a_peak_at_the_border_is_decoded_inside_the_crop_within_its_bound(
+    name, dimensions
+):
     line = np.linspace(-0.5, SIZE - 0.5, 97)
     ends = [-0.5, 0.0, 1.5, SIZE - 2.5, SIZE - 0.5]
     landmarks = np.array([[[a, b], [b, a]] for a in line for b in ends])
@@ -186,7 +198,9 @@ def noisy(shape, seed):
     landmarks = torch.rand(4, 6, 2, generator=generator) * 56 + 4
     maps = gaussian_2d(landmarks, 16, 16, STRIDE, SIGMA) if len(shape) == 2 else None
     if maps is None:
-        maps = gaussian_1d(landmarks[..., 0], shape[0], 64 / shape[0], SIGMA * shape[0] / 16)
+        maps = gaussian_1d(
+            landmarks[..., 0], shape[0], 64 / shape[0], SIGMA * shape[0] / 16
+        )
     noise = torch.rand(maps.shape, generator=generator)
     return (maps + 0.02 * noise * maps.amax()).log()
 
@@ -246,7 +260,9 @@ def test_heads_of_two_dimensions_decode_in_onnx_as_in_torch(kind, name, tmp_path
         Reads().eval(), (maps,), input_names=["maps"], dynamo=True, verbose=False
     )
     program.save(str(tmp_path / "a.onnx"))
-    found, variance = open_session(tmp_path / "a.onnx", 1).run(None, {"maps": maps.numpy()})
+    found, variance = open_session(tmp_path / "a.onnx", 1).run(
+        None, {"maps": maps.numpy()}
+    )
     wanted = head.read(maps)
     np.testing.assert_allclose(found, wanted.landmarks.numpy(), atol=0.01)
     np.testing.assert_allclose(variance, wanted.variance.numpy(), rtol=1e-3, atol=0.01)
@@ -258,10 +274,16 @@ def test_heads_of_two_dimensions_decode_in_onnx_as_in_torch(kind, name, tmp_path
 @pytest.mark.parametrize("kind", [Heatmap2D, Gaussian2D])
 @pytest.mark.parametrize("name", ["argmax", "quarter", "dark"])
 def test_heads_of_two_dimensions_train_by_the_expectation(kind, name):
-    plain, other = (kind(4, 6, 128, HeadSettings(decoder=d)) for d in ("expectation", name))
+    plain, other = (
+        kind(4, 6, 128, HeadSettings(decoder=d)) for d in ("expectation", name)
+    )
     maps, _ = head_maps(kind, plain, 3)
-    assert torch.equal(plain.train().read(maps).landmarks, other.train().read(maps).landmarks)
-    assert not torch.equal(plain.eval().read(maps).landmarks, other.eval().read(maps).landmarks)
+    assert torch.equal(
+        plain.train().read(maps).landmarks, other.train().read(maps).landmarks
+    )
+    assert not torch.equal(
+        plain.eval().read(maps).landmarks, other.eval().read(maps).landmarks
+    )
 
 
 def test_dark_is_not_rounded_by_autocast():
@@ -273,5 +295,7 @@ def test_dark_is_not_rounded_by_autocast():
 
 
 def test_an_unknown_decoder_is_refused():
-    with pytest.raises(RecipeError, match="'mean'; wanted one of expectation, argmax, quarter"):
+    with pytest.raises(
+        RecipeError, match="'mean'; wanted one of expectation, argmax, quarter"
+    ):
         check_decoder("mean")

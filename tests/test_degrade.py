@@ -23,7 +23,9 @@ from lineament.recipe import Augmentation
 from test_augment import STILL, centroid, picture_of_blob
 
 
-@pytest.mark.parametrize("change", [blur, lower_resolution, compress, change_color, make_grey])
+@pytest.mark.parametrize(
+    "change", [blur, lower_resolution, compress, change_color, make_grey]
+)
 def test_changes_of_the_image_move_no_point(change):
     center = np.array([60.2, 67.4])
     image = picture_of_blob(center, sigma=7.0, side=128)
@@ -32,7 +34,8 @@ def test_changes_of_the_image_move_no_point(change):
         crop = change(np.random.default_rng(seed), image)
         ground = np.median(crop)
         gaps.append(
-            centroid(np.abs(crop.astype(float) - ground) * (np.abs(crop - ground) > 25)) - center
+            centroid(np.abs(crop.astype(float) - ground) * (np.abs(crop - ground) > 25))
+            - center
         )
     # a systematic shift of half a pixel, of an even kernel or a nearest neighbour, would show
     assert np.abs(np.mean(gaps, axis=0)).max() < 0.12
@@ -58,7 +61,9 @@ def test_changes_keep_shape_and_type_and_leave_the_image_given_alone(change):
     for seed in range(30):
         rng = np.random.default_rng(seed)
         crop = (
-            photometric(rng, image, Augmentation()) if change is photometric else change(rng, image)
+            photometric(rng, image, Augmentation())
+            if change is photometric
+            else change(rng, image)
         )
         assert crop.shape == image.shape
         assert crop.dtype == np.uint8
@@ -70,7 +75,9 @@ def test_a_change_of_probability_one_always_happens_and_of_zero_never():
     assert np.array_equal(
         photometric(np.random.default_rng(0), image, Augmentation(**STILL)), image
     )
-    grey = photometric(np.random.default_rng(0), image, Augmentation(**(STILL | {"grey": 1.0})))
+    grey = photometric(
+        np.random.default_rng(0), image, Augmentation(**(STILL | {"grey": 1.0}))
+    )
     assert np.array_equal(grey[..., 0], grey[..., 1])
 
 
@@ -92,10 +99,16 @@ def test_a_scene_keeps_its_shape_and_its_array_and_names_the_least_face_that_sho
 
 def test_only_faces_are_occluded_and_only_some():
     image = np.full((100, 100, 3), 90, np.uint8)
-    assert (occlude_faces(np.random.default_rng(0), image.copy(), np.zeros((0, 4)), []) == 90).all()
+    assert (
+        occlude_faces(np.random.default_rng(0), image.copy(), np.zeros((0, 4)), [])
+        == 90
+    ).all()
     box = np.array([[30.0, 30, 70, 70]])
     changed = [
-        (occlude_faces(np.random.default_rng(seed), image.copy(), box, np.zeros(1)) != 90).any()
+        (
+            occlude_faces(np.random.default_rng(seed), image.copy(), box, np.zeros(1))
+            != 90
+        ).any()
         for seed in range(400)
     ]
     # 28 % of faces, less those whose cover has by chance the color that was there (0.4); 400 draws
@@ -105,7 +118,11 @@ def test_only_faces_are_occluded_and_only_some():
 @pytest.mark.parametrize(
     ("kernel", "shift"),
     # a line drawn in whole pixels lies up to half a pixel off between its ends
-    [(smooth_line(9, 30.0), 0.01), (drawn_line(9, 0.5), 0.5), (drawn_line(3, 2.0), 0.5)],
+    [
+        (smooth_line(9, 30.0), 0.01),
+        (drawn_line(9, 0.5), 0.5),
+        (drawn_line(3, 2.0), 0.5),
+    ],
 )
 def test_blur_along_a_line_keeps_brightness_and_place(kernel, shift):
     assert kernel.sum() == pytest.approx(1, abs=1e-5)

@@ -68,7 +68,9 @@ def bright_detector(tmp_path_factory):
         ],
         [onnx.numpy_helper.from_array(v, k) for k, v in values.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9
+    )
     path = tmp_path_factory.mktemp("bright") / "bright.onnx"
     onnx.save(model, str(path))
     path.with_suffix(".json").write_text(json.dumps({"threshold": 0.9}))
@@ -85,7 +87,9 @@ def white_at(height, width, *corners):
 def test_a_white_cell_is_found_where_it_lies_when_the_image_is_neither_shrunk_nor_enlarged(
     bright_detector,
 ):
-    found = FaceDetector(bright_detector, enlarge=1.0, coarse_sides=())(white_at(100, 70, (16, 40)))
+    found = FaceDetector(bright_detector, enlarge=1.0, coarse_sides=())(
+        white_at(100, 70, (16, 40))
+    )
     # cell of pixels 16..23 and 40..47 covers [15.5, 23.5] x [39.5, 47.5]
     assert found.boxes.tolist() == [[15.5, 39.5, 23.5, 47.5]]
     assert found.scores == pytest.approx([1.0])
@@ -94,12 +98,16 @@ def test_a_white_cell_is_found_where_it_lies_when_the_image_is_neither_shrunk_no
 
 def test_boxes_come_back_to_the_image_after_enlarging(bright_detector):
     image = np.zeros((64, 64, 3), np.uint8)
-    image[8:12, 20:24] = 255  # becomes the cell 40..47, 16..23 at twice the size, with soft edges
+    image[8:12, 20:24] = (
+        255  # becomes the cell 40..47, 16..23 at twice the size, with soft edges
+    )
     found = FaceDetector(bright_detector, threshold=0.7, coarse_sides=())(image)
     assert found.boxes.tolist() == [[19.5, 7.5, 23.5, 11.5]]
 
 
-def test_an_image_without_a_face_gives_empty_arrays_of_the_right_shapes(bright_detector):
+def test_an_image_without_a_face_gives_empty_arrays_of_the_right_shapes(
+    bright_detector,
+):
     for image in (
         np.zeros((64, 64, 3), np.uint8),
         np.zeros((0, 5, 3), np.uint8),
@@ -110,29 +118,37 @@ def test_an_image_without_a_face_gives_empty_arrays_of_the_right_shapes(bright_d
         assert shapes == [(0, 4), (0,), (0,)]
 
 
-def test_a_small_face_in_a_huge_image_is_found_once_by_tiles_and_lost_without_them(bright_detector):
+def test_a_small_face_in_a_huge_image_is_found_once_by_tiles_and_lost_without_them(
+    bright_detector,
+):
     # at 160 of 320 pixels a lone white cell is a quarter of a cell: too dark; the tiles see it whole
     corners = [(8, 8), (152, 152), (160, 160), (312, 8), (200, 304)]
     image = white_at(320, 320, *corners)
-    tiled = FaceDetector(bright_detector, side=160, finest_side=320, enlarge=1.0, coarse_sides=())(
-        image
-    )
+    tiled = FaceDetector(
+        bright_detector, side=160, finest_side=320, enlarge=1.0, coarse_sides=()
+    )(image)
     wanted = sorted([x - 0.5, y - 0.5, x + 7.5, y + 7.5] for x, y in corners)
     tile_starts = {start for start, _, _ in tile_spans(320, 160, 80)}
-    assert tile_starts == {0, 80, 160}  # multiples of 8, so cells are cut alike in every tile
+    assert tile_starts == {
+        0,
+        80,
+        160,
+    }  # multiples of 8, so cells are cut alike in every tile
     assert sorted(tiled.boxes.tolist()) == wanted
     assert (
         len(
-            FaceDetector(bright_detector, side=160, finest_side=160, enlarge=1.0, coarse_sides=())(
-                image
-            ).boxes
+            FaceDetector(
+                bright_detector, side=160, finest_side=160, enlarge=1.0, coarse_sides=()
+            )(image).boxes
         )
         == 0
     )
 
 
 @given(st.integers(1, 5000), st.integers(64, 700), st.integers(0, 60))
-def test_tiles_cover_every_coordinate_once_and_hold_what_they_center(length, reach, overlap):
+def test_tiles_cover_every_coordinate_once_and_hold_what_they_center(
+    length, reach, overlap
+):
     spans = tile_spans(length, reach, overlap)
     for center in np.linspace(0, length - 1, 23):
         owners = [span for span in spans if span[1] <= center < span[2]]
@@ -143,7 +159,8 @@ def test_tiles_cover_every_coordinate_once_and_hold_what_they_center(length, rea
 
 
 boxes_strategy = st.lists(
-    st.tuples(*[st.integers(0, 50)] * 2, *[st.integers(1, 30)] * 2, st.integers(0, 20)), max_size=25
+    st.tuples(*[st.integers(0, 50)] * 2, *[st.integers(1, 30)] * 2, st.integers(0, 20)),
+    max_size=25,
 )
 
 
@@ -179,7 +196,9 @@ def test_a_face_is_scored_by_the_mean_of_the_cells_that_see_it_and_silence_count
 
 def test_looks_that_answer_for_a_size_must_agree_and_others_are_not_asked():
     small, middle, large = [0.0, 0, 20, 20], [100.0, 0, 200, 100], [300.0, 0, 700, 400]
-    fine = Detections(np.array([small, middle, large]), np.array([0.8, 0.6, 0.9]), np.zeros(3))
+    fine = Detections(
+        np.array([small, middle, large]), np.array([0.8, 0.6, 0.9]), np.zeros(3)
+    )
     coarse = Detections(np.array([middle, large]), np.array([0.7, 0.5]), np.ones(2))
     scored = fuse_scales([(1.0, fine), (0.35, coarse)], 1, 0.4)
     # 20 px are 7 px in the coarse look: only the fine one is asked; 400 px are too large for the fine one;
@@ -214,7 +233,8 @@ def test_threads_share_a_detector_and_get_the_same_faces(bright_detector):
 def test_wrong_images_and_files_are_refused_with_what_to_do(bright_detector, tmp_path):
     detector = FaceDetector(bright_detector)
     with pytest.raises(
-        ShapeError, match=r"image is float64 \(4, 4, 3\); wanted uint8 \(H, W, 3\) in RGB"
+        ShapeError,
+        match=r"image is float64 \(4, 4, 3\); wanted uint8 \(H, W, 3\) in RGB",
     ):
         detector(np.zeros((4, 4, 3)))
     with pytest.raises(ShapeError, match="image is str; wanted uint8"):
@@ -240,9 +260,12 @@ def test_a_network_of_another_kind_is_refused(tmp_path):
     )
     opset = [onnx.helper.make_opsetid("", 18)]
     onnx.save(
-        onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), str(tmp_path / "o.onnx")
+        onnx.helper.make_model(graph, opset_imports=opset, ir_version=9),
+        str(tmp_path / "o.onnx"),
     )
-    with pytest.raises(ModelError, match=r"has the outputs \['other'\]; wanted a face detector"):
+    with pytest.raises(
+        ModelError, match=r"has the outputs \['other'\]; wanted a face detector"
+    ):
         FaceDetector(tmp_path / "o.onnx")
 
 
@@ -349,7 +372,9 @@ def test_without_mediapipe_the_error_says_what_to_install(monkeypatch):
 
 
 def test_the_detector_of_the_package_finds_nothing_on_grey():
-    if not (Path(__file__).parents[1] / "src/lineament/weights/detector.onnx").is_file():
+    if not (
+        Path(__file__).parents[1] / "src/lineament/weights/detector.onnx"
+    ).is_file():
         pytest.skip("weights/detector.onnx is not built")
     found = FaceDetector()(np.full((480, 640, 3), 128, np.uint8))
     assert len(found.boxes) == 0

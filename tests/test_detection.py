@@ -17,21 +17,30 @@ from lineament.evaluation.detection import (
 from lineament.geometry import similarity
 from lineament.inference.face_detector import Detections
 
-TWO_FACES = Photo(Path("x.png"), "wider", np.array([[0.0, 0, 10, 10], [20, 0, 24, 4]]), "x")
+TWO_FACES = Photo(
+    Path("x.png"), "wider", np.array([[0.0, 0, 10, 10], [20, 0, 24, 4]]), "x"
+)
 
 
 def photo_with_landmarks(roll_deg):
     points = np.zeros((68, 2))
     points[36:42], points[42:48] = (-0.25, -0.2), (0.25, -0.2)
     points = points @ similarity(50, roll_deg, (0, 0), (0, 0))[:, :2].T + 50
-    return Photo(Path("x.png"), "landmarks", np.array([[30.0, 30, 70, 70]]), "x", points)
+    return Photo(
+        Path("x.png"), "landmarks", np.array([[30.0, 30, 70, 70]]), "x", points
+    )
 
 
 def test_recall_gives_each_face_one_box_and_counts_the_rest_as_false_positives():
     boxes = np.array([[0.0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]])
     found = Detections(boxes, np.array([0.5, 0.9, 0.8]), np.full(3, np.nan))
     result = score_detections([TWO_FACES], [found])
-    assert (result.photos, result.faces, result.found, result.false_positives) == (1, 2, 1, 1)
+    assert (result.photos, result.faces, result.found, result.false_positives) == (
+        1,
+        2,
+        1,
+        1,
+    )
     assert score_detections([TWO_FACES], [found], min_height=5.0).recall == 1.0
     assert score_detections([TWO_FACES], [above(found, 0.95)]).found == 0
     assert np.isnan(result.roll_error_deg)
@@ -56,7 +65,9 @@ def test_roll_errors_take_the_short_way_round():
 
 def test_photos_are_scored_by_kind_after_a_change(monkeypatch):
     empty = Photo(Path("e.png"), "objects", np.zeros((0, 4)), "e")
-    monkeypatch.setattr(detection, "read_image", lambda path: np.zeros((30, 30, 3), np.uint8))
+    monkeypatch.setattr(
+        detection, "read_image", lambda path: np.zeros((30, 30, 3), np.uint8)
+    )
 
     def detect(image):
         return Detections(np.array([[0.0, 0, 10, 10]]), np.ones(1), np.zeros(1))

@@ -49,19 +49,27 @@ def test_no_face_still_has_the_scheme():
     ("landmarks", "scheme", "message"),
     [
         (np.zeros((3, 4, 2)), "five", r"shape \(3, 4, 2\); wanted finite \(3, 5, 2\)"),
-        (np.full((3, 5, 2), np.nan), "five", r"wanted finite \(3, 5, 2\), the points of five"),
+        (
+            np.full((3, 5, 2), np.nan),
+            "five",
+            r"wanted finite \(3, 5, 2\), the points of five",
+        ),
         (np.zeros((3, 5, 2)), None, "have a scheme or landmarks alone; wanted both"),
         (None, "five", "have a scheme or landmarks alone; wanted both"),
     ],
 )
-def test_landmarks_that_do_not_fit_the_boxes_or_the_scheme_are_refused(landmarks, scheme, message):
+def test_landmarks_that_do_not_fit_the_boxes_or_the_scheme_are_refused(
+    landmarks, scheme, message
+):
     with pytest.raises(ShapeError, match=message):
         as_detections(Detections(BOXES, np.ones(3), np.zeros(3), landmarks, scheme))
 
 
 def test_a_detector_keeps_to_the_scheme_it_states():
     assert as_detector(lambda image: found(), "five")(IMAGE).scheme == "five"
-    with pytest.raises(SchemeError, match="found landmarks of None; wanted five, as stated"):
+    with pytest.raises(
+        SchemeError, match="found landmarks of None; wanted five, as stated"
+    ):
         as_detector(lambda image: BOXES, "five")(IMAGE)
 
 

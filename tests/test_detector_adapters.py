@@ -9,7 +9,13 @@ from lineament.inference.predictor import Predictor
 from lineament.schemes import scheme
 
 # in YuNet's own order: the subject's right eye is on the left of the image
-YUNET_ORDER = ["right eye", "left eye", "nose tip", "right mouth corner", "left mouth corner"]
+YUNET_ORDER = [
+    "right eye",
+    "left eye",
+    "nose tip",
+    "right mouth corner",
+    "left mouth corner",
+]
 DRAWN = {
     "right eye": (30, 40),
     "left eye": (60, 42),

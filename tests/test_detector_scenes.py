@@ -40,21 +40,27 @@ def test_a_turned_ellipse_fills_a_box_between_those_of_its_axes():
     # at 45 degrees both half sides are sqrt((100 + 400) / 2)
     half = np.sqrt(250)
     slanted = turn_boxes(box, similarity(1.0, 45.0, (20, 30), (20, 30)))
-    assert slanted == pytest.approx(np.array([[20 - half, 30 - half, 20 + half, 30 + half]]))
+    assert slanted == pytest.approx(
+        np.array([[20 - half, 30 - half, 20 + half, 30 + half]])
+    )
 
 
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("angle", [-170.0, -40.0, 0.0, 75.0])
 def test_rolls_follow_turning_and_mirroring(photos, mirror, angle):
     points = face_landmarks((50, 50), 40, roll_deg=20.0)
-    photo = Photo(photos[0].image, "landmarks", np.array([[30.0, 30, 70, 70]]), "x", points)
+    photo = Photo(
+        photos[0].image, "landmarks", np.array([[30.0, 30, 70, 70]]), "x", points
+    )
     affine = similarity(1.5, angle, (50, 50), (64, 64))
     affine = compose(affine, flip_affine(100)) if mirror else affine
     _, rolls = move_faces(photo, affine)
     # a mirrored face of roll 20 has roll -20 before it is turned
-    assert (rolls[0] - (angle + (-20 if mirror else 20))) % 360 == pytest.approx(0, abs=1e-6) or (
-        rolls[0] - (angle + (-20 if mirror else 20))
-    ) % 360 == pytest.approx(360, abs=1e-6)
+    assert (rolls[0] - (angle + (-20 if mirror else 20))) % 360 == pytest.approx(
+        0, abs=1e-6
+    ) or (rolls[0] - (angle + (-20 if mirror else 20))) % 360 == pytest.approx(
+        360, abs=1e-6
+    )
 
 
 def test_a_scene_is_the_same_whenever_it_is_made_and_labels_what_it_shows(maker):
@@ -103,7 +109,9 @@ def test_annotations_become_tight_boxes_of_each_kind(tmp_path):
 def test_the_roll_of_landmarks_is_that_of_the_line_between_the_eyes():
     for roll in (-150.0, -20.0, 0.0, 60.0):
         assert eye_roll_deg(face_landmarks((3, 4), 50, roll)) == pytest.approx(roll)
-    assert inset(np.array([[0.0, 0, 10, 10]]), INSETS["background"]).tolist() == [[0, 0, 10, 10]]
+    assert inset(np.array([[0.0, 0, 10, 10]]), INSETS["background"]).tolist() == [
+        [0, 0, 10, 10]
+    ]
 
 
 def test_a_cache_gives_back_every_pixel_and_notices_a_broken_file(photos, tmp_path):
@@ -130,7 +138,9 @@ def test_only_the_kinds_asked_for_are_read(tmp_path):
     # without landmark sets, which are not there
     (pets,) = read_detector_photos(tmp_path, ["pets", "masks"])
     assert pets.has_no_face()
-    with pytest.raises(DataError, match="no kind of photo 'widr'; did you mean 'wider'"):
+    with pytest.raises(
+        DataError, match="no kind of photo 'widr'; did you mean 'wider'"
+    ):
         read_detector_photos(tmp_path, ["widr"])
 
 

@@ -51,7 +51,9 @@ def scene_of(boxes, roll_deg, roll_weight, image=None):
 def batched(*scenes):
     """The targets of a batch of scenes, and the count that its losses are divided by."""
     each = [scene_targets(scene, *all_centers(128, 128)) for scene in scenes]
-    targets = type(each[0])(*(torch.stack(values) for values in zip(*each, strict=True)))
+    targets = type(each[0])(
+        *(torch.stack(values) for values in zip(*each, strict=True))
+    )
     positive = (targets.face >= 0).sum().float()
     return targets, torch.stack([positive, targets.direction_weights.sum()])
 
@@ -71,7 +73,8 @@ def test_the_network_has_one_output_per_cell_in_the_order_of_all_centers():
             head[-1].bias.data.zero_()
         boxes = net(torch.zeros(1, height, width, 3, dtype=torch.uint8)).boxes[0]
         assert torch.allclose(
-            boxes, torch.cat([centers - strides[:, None], centers + strides[:, None]], 1)
+            boxes,
+            torch.cat([centers - strides[:, None], centers + strides[:, None]], 1),
         )
 
 
@@ -99,21 +102,31 @@ def test_every_face_in_the_image_has_cells_of_a_stride_that_suits_its_size(side)
     for x, y in ((128.0, 128.0), (131.3, 119.9), (15.5, 255 - 15.5)):
         box = torch.tensor([[x - side / 2, y - side / 2, x + side / 2, y + side / 2]])
         face, scored = assign(
-            box, torch.tensor([True]), torch.ones(len(centers), dtype=torch.bool), centers, strides
+            box,
+            torch.tensor([True]),
+            torch.ones(len(centers), dtype=torch.bool),
+            centers,
+            strides,
         )
         own = face == 0
         assert own.any()
         assert scored[own].all()
         assert (side / strides[own] <= 11).all() or side > 176
         # at most 1.25 strides from the center, and half a stride beyond 40 % of the face
-        assert ((centers[own] - torch.tensor([x, y])).abs() <= 1.25 * strides[own, None]).all()
+        assert (
+            (centers[own] - torch.tensor([x, y])).abs() <= 1.25 * strides[own, None]
+        ).all()
 
 
 def test_unrecognizable_tiny_and_unknown_places_are_neither_face_nor_background():
     centers, strides = all_centers(128, 128)
-    boxes = torch.tensor([[20.0, 20, 60, 60], [90, 90, 90 + MIN_SIDE - 1, 90 + MIN_SIDE - 1]])
+    boxes = torch.tensor(
+        [[20.0, 20, 60, 60], [90, 90, 90 + MIN_SIDE - 1, 90 + MIN_SIDE - 1]]
+    )
     unknown = centers[:, 0] > 100
-    face, scored = assign(boxes, torch.tensor([False, True]), ~unknown, centers, strides)
+    face, scored = assign(
+        boxes, torch.tensor([False, True]), ~unknown, centers, strides
+    )
     assert (face == -1).all()
     inside = ((centers > 20) & (centers < 60)).all(1)
     assert not scored[inside].any()
@@ -133,19 +146,27 @@ def test_two_faces_share_no_cell_and_each_keeps_its_nearest():
     )
     for i, x in enumerate((32, 52)):
         nearest = (
-            (centers - torch.tensor([x, 32.0])).abs().sum(1).masked_fill(strides != 8, 1e9).argmin()
+            (centers - torch.tensor([x, 32.0]))
+            .abs()
+            .sum(1)
+            .masked_fill(strides != 8, 1e9)
+            .argmin()
         )
         assert face[nearest] == i
 
 
 def test_boxes_and_directions_that_are_right_cost_nothing_and_wrong_ones_something():
-    targets, count = batched(scene_of([[30, 30, 90, 90]], [90.0], [1.0]), scene_of([], [], []))
+    targets, count = batched(
+        scene_of([[30, 30, 90, 90]], [90.0], [1.0]), scene_of([], [], [])
+    )
     shape = targets.face.shape
     right = torch.tensor([30.0, 30, 90, 90]).expand(*shape, 4)
     logits = torch.where(targets.face >= 0, 30.0, -30.0)
     direction = torch.tensor([0.0, 1.0]).expand(*shape, 2)
     losses = detector_loss(Cells(logits, right, direction), targets, count)
-    assert [float(value) for value in losses.values()] == pytest.approx([0, 0, 0, 0], abs=1e-6)
+    assert [float(value) for value in losses.values()] == pytest.approx(
+        [0, 0, 0, 0], abs=1e-6
+    )
     # moved by its half: IoU 1/3; the outer box of 90 x 60 is covered, so GIoU is 1/3, too
     moved = right + torch.tensor([30.0, 0, 30, 0])
     losses = detector_loss(Cells(logits, moved, -direction), targets, count)
@@ -172,7 +193,9 @@ def test_losses_of_parts_of_a_batch_add_up():
             for i, scene in enumerate((first, second))
         ]
     for name, value in whole.items():
-        assert float(value) == pytest.approx(sum(float(part[name]) for part in parts), rel=1e-4)
+        assert float(value) == pytest.approx(
+            sum(float(part[name]) for part in parts), rel=1e-4
+        )
 
 
 def test_generalized_iou_of_distant_boxes_is_negative():
@@ -228,12 +251,16 @@ def test_a_scene_of_the_training_is_the_same_whenever_it_is_made(photos, tmp_pat
         assert torch.equal(a[1:], b)
     # scenes go on over epochs
     other = TrainingScenes(SceneMaker(photos, images, SHARES, size=128, seed=1))
-    assert not np.array_equal(scenes.make(1, 4, 0, 0)["crops"], scenes.make(0, 4, 0, 0)["crops"])
+    assert not np.array_equal(
+        scenes.make(1, 4, 0, 0)["crops"], scenes.make(0, 4, 0, 0)["crops"]
+    )
     assert scenes.key() != other.key()
 
 
 def test_a_killed_run_resumed_equals_the_unbroken_one(root):
-    unbroken = load_checkpoint(trainer(recipe(**{"train.num_workers": 1}), root, "a").run())
+    unbroken = load_checkpoint(
+        trainer(recipe(**{"train.num_workers": 1}), root, "a").run()
+    )
     killed = trainer(recipe(), root, "b")
     for step in killed.steps():
         if step == 5:
@@ -269,9 +296,13 @@ def test_a_training_starts_from_the_averaged_weights_of_another(root):
 
 
 def test_a_recipe_with_a_wrong_key_or_without_a_detector_is_refused():
-    with pytest.raises(RecipeError, match=r"unknown key 'detector.widhts'; did you mean 'widths'"):
+    with pytest.raises(
+        RecipeError, match=r"unknown key 'detector.widhts'; did you mean 'widths'"
+    ):
         recipe(**{"detector.widhts": (8, 8)})
-    landmarks = make_recipe({"name": "x", "data": [{"reader": "300w"}], "train": {"steps": 1}})
+    landmarks = make_recipe(
+        {"name": "x", "data": [{"reader": "300w"}], "train": {"steps": 1}}
+    )
     with pytest.raises(RecipeError, match=r"'x' has no \[detector\] part"):
         DetectorTask(landmarks)
 
@@ -303,14 +334,18 @@ def test_a_tiny_network_learns_one_image_and_onnx_finds_the_same_faces(tmp_path)
     assert write_detector(net.eval(), fp32)["max_difference"] <= 0.02
     assert write_detector(net, int8, [image[None]])["score_move"] <= 0.05
     for file, near in ((fp32, 4), (int8, 6)):
-        found = FaceDetector(file, coarse_sides=(), enlarge=1.0, threshold=0.6, support=1)(image)
+        found = FaceDetector(
+            file, coarse_sides=(), enlarge=1.0, threshold=0.6, support=1
+        )(image)
         assert len(found.boxes) == 2
         order = np.argsort(found.boxes[:, 0])
         assert found.boxes[order] == pytest.approx(np.array(boxes), abs=near)
         assert found.roll_deg[order] == pytest.approx([0, 90], abs=15)
 
 
-def test_a_short_training_becomes_a_file_and_a_card_that_load(root, photos, monkeypatch):
+def test_a_short_training_becomes_a_file_and_a_card_that_load(
+    root, photos, monkeypatch
+):
     checkpoint = trainer(recipe(**{"train.steps": 4}), root).run()
     net, trained = load_detector(checkpoint)
     assert not net.training
@@ -322,7 +357,10 @@ def test_a_short_training_becomes_a_file_and_a_card_that_load(root, photos, monk
     assert card["bytes"] == (root / "out/tiny.onnx").stat().st_size
     assert (card["precision"], card["recipe"]["detector"]["pyramid"]) == ("fp32", 16)
     detector = FaceDetector(root / "out/tiny.onnx")
-    assert (detector.threshold, detector.support) == (card["threshold"], card["support"])
+    assert (detector.threshold, detector.support) == (
+        card["threshold"],
+        card["support"],
+    )
     assert len(detector(np.full((120, 140, 3), 80, np.uint8)).boxes) == 0
     monkeypatch.setattr(export_module, "MAX_DIFFERENCE", -1.0)
     with pytest.raises(ExportError, match="ONNX differs from torch by"):

@@ -80,9 +80,14 @@ def test_nor_does_a_step_of_distillation(head, faces, tmp_path):
     losses = {"mse": 1.0} if head == "gaussian2d" else {"cross_entropy": 1.0}
     trained(small(faces, **{"train.steps": 1}), tmp_path / "teacher")
     distill = dict.fromkeys(
-        ("pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks", "peer_kl"), 1.0
+        ("pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks", "peer_kl"),
+        1.0,
     )
-    distill |= {"teacher": str(tmp_path / "teacher/checkpoint.pt"), "students": 2, "mask_prob": 0.8}
+    distill |= {
+        "teacher": str(tmp_path / "teacher/checkpoint.pt"),
+        "students": 2,
+        "mask_prob": 0.8,
+    }
     recipe = small(faces, losses=losses, distill=distill, **{"model.head": head})
     assert watched(trainer(recipe, tmp_path / "run", kind="distill")) == set()
 
@@ -101,7 +106,9 @@ def test_nor_does_a_step_of_temporal_refinement(faces, tmp_path, monkeypatch):
 
 def test_a_batch_keeps_its_names_when_its_tensors_change():
     batch = Batch(
-        torch.zeros(2, 4, 4, 3), boxes=torch.ones(2, 1, 4), attributes={"a": torch.ones(2)}
+        torch.zeros(2, 4, 4, 3),
+        boxes=torch.ones(2, 1, 4),
+        attributes={"a": torch.ones(2)},
     )
     assert list(batch.tensors()) == ["crops", "boxes", "attributes.a"]
     moved = batch.map(lambda tensor: tensor[:1] * 2)
@@ -112,7 +119,8 @@ def test_a_batch_keeps_its_names_when_its_tensors_change():
 
 
 @pytest.mark.parametrize(
-    "backbone", ["hr-supernet", "light-resnet50", "mobilenetv2", "efficientnet-lite0", "hrnet-w18"]
+    "backbone",
+    ["hr-supernet", "light-resnet50", "mobilenetv2", "efficientnet-lite0", "hrnet-w18"],
 )
 def test_nor_does_any_backbone(backbone, faces, tmp_path):
     kind = "slim" if backbone == "hr-supernet" else "train"
@@ -128,7 +136,9 @@ def test_rates_are_plain_numbers_on_a_cpu(faces):
         group["lr"] = torch.tensor(3.0)  # as a checkpoint made on a GPU holds it
     keep_rates_on(torch.device("cpu"), optimizer)
     set_rates(optimizer, 0.25)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.25] * len(optimizer.param_groups)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25] * len(
+        optimizer.param_groups
+    )
 
 
 def test_a_place_without_a_gpu_is_the_processor():

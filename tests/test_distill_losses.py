@@ -45,7 +45,9 @@ def test_the_gradient_of_the_pair_wise_loss_is_that_of_the_full_matrices():
     pair_wise(student, teacher).sum().backward()
     given = student.grad.clone()
     student.grad = None
-    a, b = (torch.nn.functional.normalize(x.flatten(2), dim=1) for x in (student, teacher))
+    a, b = (
+        torch.nn.functional.normalize(x.flatten(2), dim=1) for x in (student, teacher)
+    )
     ((a.transpose(1, 2) @ a - b.transpose(1, 2) @ b) ** 2).mean((1, 2)).sum().backward()
     assert given.abs().max() > 1e-4
     torch.testing.assert_close(given, student.grad, atol=1e-7, rtol=1e-4)
@@ -66,7 +68,9 @@ def test_the_divergence_is_that_of_two_known_distributions():
     # softmax of log p is p: 0.5 log(0.5 / 0.25) + 0.5 log(0.5 / 0.75)
     teacher, student = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.75]).log()
     given = heatmap_kl(student.view(1, 1, 1, 2), teacher.view(1, 1, 1, 2))
-    assert given.item() == pytest.approx(0.5 * np.log(2) + 0.5 * np.log(2 / 3), rel=1e-6)
+    assert given.item() == pytest.approx(
+        0.5 * np.log(2) + 0.5 * np.log(2 / 3), rel=1e-6
+    )
     assert heatmap_kl(
         teacher.view(1, 1, 1, 2) + 7, teacher.view(1, 1, 1, 2)
     ).item() == pytest.approx(0, abs=1e-7)
@@ -91,7 +95,10 @@ def test_peers_agree_on_the_mean_of_their_distributions():
 
 @pytest.mark.parametrize("loss", [pixel_wise, pair_wise, heatmap_kl, feature_mimicry])
 def test_no_loss_has_a_gradient_towards_the_teacher(loss):
-    student, teacher = maps(1, 3, 4, 4, gradient=True), maps(1, 3, 4, 4, seed=1, gradient=True)
+    student, teacher = (
+        maps(1, 3, 4, 4, gradient=True),
+        maps(1, 3, 4, 4, seed=1, gradient=True),
+    )
     loss(student, teacher).sum().backward()
     assert student.grad.abs().max() > 0
     assert teacher.grad is None
@@ -100,7 +107,8 @@ def test_no_loss_has_a_gradient_towards_the_teacher(loss):
 def test_maps_of_two_sizes_are_refused():
     for loss in (pixel_wise, pair_wise, heatmap_kl, feature_mimicry):
         with pytest.raises(
-            RecipeError, match=r"the student's .* are \(1, 3, 4, 4\), the teacher's \(1, 3, 8, 8\)"
+            RecipeError,
+            match=r"the student's .* are \(1, 3, 4, 4\), the teacher's \(1, 3, 8, 8\)",
         ):
             loss(maps(1, 3, 4, 4), maps(1, 3, 8, 8))
     assert pair_wise(maps(1, 3, 4, 4), maps(1, 5, 4, 4)).shape == (1,)

@@ -93,14 +93,20 @@ def test_maps_of_height_1_cannot_teach_distributions(faces, tmp_path):
         RecipeError,
         match=r"have height 1, the student's are distributions; set model\.head = 'gaussi",
     ):
-        trainer(small(faces, {"teacher": str(spotted), "pixel_wise": 1.0}), tmp_path / "run")
+        trainer(
+            small(faces, {"teacher": str(spotted), "pixel_wise": 1.0}), tmp_path / "run"
+        )
 
 
 @pytest.mark.parametrize("size", [64, 96])
 def test_distributions_teach_maps_of_height_1(faces, tmp_path, size):
     """A teacher whose outputs are its targets has the students' targets as outputs, at any size."""
-    path = run("train", small(faces, steps=1, model={"size": size}), tmp_path / "teacher")
-    recipe = small(faces, {"teacher": str(path), "pixel_wise": 1.0}, model={"head": "gaussian2d"})
+    path = run(
+        "train", small(faces, steps=1, model={"size": size}), tmp_path / "teacher"
+    )
+    recipe = small(
+        faces, {"teacher": str(path), "pixel_wise": 1.0}, model={"head": "gaussian2d"}
+    )
     recipe = recipe.model_copy(update={"losses": {"mse": 1.0}, "sigma": 1.5})
     comparison = trainer(recipe, tmp_path / "run").task.comparison
     landmarks = torch.tensor([[[30.0, 25.0], [22.4, 40.8]]])
@@ -118,7 +124,8 @@ def test_distributions_teach_maps_of_height_1(faces, tmp_path, size):
     ).abs().max() < 0.03  # what cells of another size cost, and pixels of the peak
     assert (
         pixel_loss(
-            TeacherOutput(HeadOutput(landmarks, torch.ones(1, 68), own, own), {}), taught
+            TeacherOutput(HeadOutput(landmarks, torch.ones(1, 68), own, own), {}),
+            taught,
         ).max()
         < 0.02
     )
@@ -129,15 +136,21 @@ def random_batch():
     return Batch(crops, torch.rand(4, 68, 2) * 60)
 
 
-@pytest.mark.parametrize("loss", ["pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks"])
-def test_a_student_equal_to_its_teacher_has_no_loss_towards_it(loss, faces, teacher, tmp_path):
+@pytest.mark.parametrize(
+    "loss", ["pixel_wise", "pair_wise", "heatmap_kl", "mimicry", "landmarks"]
+)
+def test_a_student_equal_to_its_teacher_has_no_loss_towards_it(
+    loss, faces, teacher, tmp_path
+):
     recipe = small(faces, {"teacher": str(teacher), loss: 2.0}, steps=1)
     distiller = trainer(recipe, tmp_path / "run")
     model, task = distiller.model.eval(), distiller.task
     batch = random_batch()
     away = task.losses(model, batch, task.count(batch))[loss].item()
     model.students[0].load_state_dict(load_trained(teacher)[0].state_dict())
-    assert task.losses(model, batch, task.count(batch))[loss].item() == pytest.approx(0, abs=1e-8)
+    assert task.losses(model, batch, task.count(batch))[loss].item() == pytest.approx(
+        0, abs=1e-8
+    )
     assert away > 1e-6
 
 
@@ -149,20 +162,29 @@ def test_a_resumed_distillation_is_the_unbroken_one(faces, teacher, tmp_path):
         "students": 2,
         "mask_prob": 0.7,
     }
-    whole = load_checkpoint(run("distill", small(faces, distill, steps=6), tmp_path / "whole"))
-    killed(trainer(small(faces, distill, steps=6), tmp_path / "killed"), saved=3, dies=3)
+    whole = load_checkpoint(
+        run("distill", small(faces, distill, steps=6), tmp_path / "whole")
+    )
+    killed(
+        trainer(small(faces, distill, steps=6), tmp_path / "killed"), saved=3, dies=3
+    )
     resumed = load_checkpoint(
         run("distill", small(faces, distill, steps=6), tmp_path / "killed", resume=True)
     )
     assert whole["step"] == resumed["step"] == 6
     for part in ("model", "average"):
-        assert all(torch.equal(whole[part][key], resumed[part][key]) for key in whole[part])
+        assert all(
+            torch.equal(whole[part][key], resumed[part][key]) for key in whole[part]
+        )
 
 
-def test_faces_without_annotations_are_learned_from_the_teacher(faces, teacher, tmp_path):
+def test_faces_without_annotations_are_learned_from_the_teacher(
+    faces, teacher, tmp_path
+):
     data = [{"reader": "folder", "folder": str(faces), "annotated": False}]
     recipe = make_recipe(
-        small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0}).model_dump() | {"data": data}
+        small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0}).model_dump()
+        | {"data": data}
     )
     distiller = trainer(recipe, tmp_path / "run")
     assert distiller.task.validation_faces == {}  # nothing is known to validate by
@@ -171,7 +193,8 @@ def test_faces_without_annotations_are_learned_from_the_teacher(faces, teacher, 
     assert losses["cross_entropy"] == losses["smooth_l1"] == 0
     assert losses["total"] == losses["heatmap_kl"] > 0
     with pytest.raises(
-        RecipeError, match=r"data\.0 \(folder\) is not annotated, and there is no teacher"
+        RecipeError,
+        match=r"data\.0 \(folder\) is not annotated, and there is no teacher",
     ):
         task_for(make_recipe(small(faces).model_dump() | {"data": data}))
     with pytest.raises(RecipeError, match=r"name one in .* and use lineament distill"):
@@ -193,15 +216,22 @@ def test_a_run_resumes_only_with_the_teacher_it_started_with(faces, teacher, tmp
 
 def test_settings_without_effect_do_not_prevent_resuming(faces):
     bare, other = (
-        {"peer_kl": 1.0, "students": 2, "mask_size": sides} for sides in ((0.2, 0.4), (0.3, 0.8))
+        {"peer_kl": 1.0, "students": 2, "mask_size": sides}
+        for sides in ((0.2, 0.4), (0.3, 0.8))
     )
-    assert changed_keys(small(faces, bare).model_dump(mode="json"), small(faces, other)) == []
+    assert (
+        changed_keys(small(faces, bare).model_dump(mode="json"), small(faces, other))
+        == []
+    )
     masked = small(faces, bare | {"mask_prob": 0.5}).model_dump(mode="json")
     assert changed_keys(masked, small(faces, other | {"mask_prob": 0.5})) == ["distill"]
     assert changed_keys(masked, small(faces, other)) == ["distill"]
     alone = {"mask_prob": 0.5, "random_init_peers": True}
     assert (
-        changed_keys(small(faces, alone).model_dump(mode="json"), small(faces, {"mask_prob": 0.5}))
+        changed_keys(
+            small(faces, alone).model_dump(mode="json"),
+            small(faces, {"mask_prob": 0.5}),
+        )
         == []
     )
 
@@ -230,14 +260,24 @@ def test_teacher_and_student_may_differ_in_size(faces, tmp_path):
     assert load_trained(checkpoint)[0].size == 64
 
 
-def test_an_onnx_teacher_gives_the_landmarks_of_its_checkpoint(faces, teacher, tmp_path):
-    export_checkpoint(teacher, tmp_path, "exported", False, tmp_path, tmp_path / "cache")
+def test_an_onnx_teacher_gives_the_landmarks_of_its_checkpoint(
+    faces, teacher, tmp_path
+):
+    export_checkpoint(
+        teacher, tmp_path, "exported", False, tmp_path, tmp_path / "cache"
+    )
     onnx, torch_one = (
-        trainer(small(faces, {"teacher": str(path), "landmarks": 1.0}), tmp_path / path.suffix)
+        trainer(
+            small(faces, {"teacher": str(path), "landmarks": 1.0}),
+            tmp_path / path.suffix,
+        )
         for path in (tmp_path / "exported.onnx", teacher)
     )
     crops = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
-    a, b = (d.task.comparison.teacher(crops).raw.landmarks.numpy() for d in (onnx, torch_one))
+    a, b = (
+        d.task.comparison.teacher(crops).raw.landmarks.numpy()
+        for d in (onnx, torch_one)
+    )
     assert np.abs(a - b).max() < 0.01
 
 
@@ -245,7 +285,9 @@ def test_an_onnx_teacher_gives_the_landmarks_of_its_checkpoint(faces, teacher, t
 STILL = dict.fromkeys(Augmentation.model_fields, 0.0)
 
 
-@pytest.mark.parametrize("augment", [STILL, STILL | {"flip": 1.0}], ids=["still", "mirrored"])
+@pytest.mark.parametrize(
+    "augment", [STILL, STILL | {"flip": 1.0}], ids=["still", "mirrored"]
+)
 def test_cached_teacher_landmarks_move_with_the_crop(augment, faces, teacher, tmp_path):
     distill = {"teacher": str(teacher), "landmarks": 1.0}
     recipe = small(faces, distill | {"cached": True}).model_copy(
@@ -255,7 +297,12 @@ def test_cached_teacher_landmarks_move_with_the_crop(augment, faces, teacher, tm
     made = cached.samples.make(0, 0, 0, 3)
     assert made["landmarks"].shape == made["teacher_landmarks"].shape == (68, 2)
     plain, _ = next(plain_crops(cached.task.sources[0].cache, 64, 1.3, 20))
-    said_now = load_trained(teacher)[0](torch.from_numpy(plain[3:4])).landmarks[0].detach().numpy()
+    said_now = (
+        load_trained(teacher)[0](torch.from_numpy(plain[3:4]))
+        .landmarks[0]
+        .detach()
+        .numpy()
+    )
     if augment["flip"]:
         # x' = 63 - x, and point i is its mirror's
         said_now = said_now[scheme("ibug68").mirror] * [-1, 1] + [63, 0]
@@ -274,9 +321,12 @@ def test_a_landmark_stays_on_its_face_when_the_crop_is_resized():
     crops = torch.zeros(1, 96, 96, 3, dtype=torch.uint8)
     crops[0, 30:33, 60:63] = 255  # its centre is (61, 31)
     small_crop = resize_crops(crops, 32)[0, :, :, 0].float()
-    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    rows, columns = torch.meshgrid(
+        torch.arange(32.0), torch.arange(32.0), indexing="ij"
+    )
     centre = (
-        torch.stack([(small_crop * columns).sum(), (small_crop * rows).sum()]) / small_crop.sum()
+        torch.stack([(small_crop * columns).sum(), (small_crop * rows).sum()])
+        / small_crop.sum()
     )
     # (61 + 0.5) / 3 - 0.5 and (31 + 0.5) / 3 - 0.5
     assert scale_landmarks(
@@ -299,7 +349,9 @@ def test_losses_of_parts_add_up_to_those_of_the_batch(head, faces, tmp_path):
         "mimicry": 1,
         "landmarks": 1,
     }
-    more = small(faces, distill | {"peer_kl": 1.0, "students": 2, "mask_prob": 0.8}, model=model)
+    more = small(
+        faces, distill | {"peer_kl": 1.0, "students": 2, "mask_prob": 0.8}, model=model
+    )
     distiller = trainer(more.model_copy(update=losses), tmp_path / "run")
     model, task = distiller.model.eval(), distiller.task
     batch = random_batch()
@@ -311,18 +363,27 @@ def test_losses_of_parts_add_up_to_those_of_the_batch(head, faces, tmp_path):
     whole = part_losses(slice(0, 4))
     halves = [part_losses(slice(0, 2)), part_losses(slice(2, 4))]
     for name, value in whole.items():
-        assert sum(half[name].item() for half in halves) == pytest.approx(value.item(), rel=1e-4), (
-            name
-        )
+        assert sum(half[name].item() for half in halves) == pytest.approx(
+            value.item(), rel=1e-4
+        ), name
 
 
 def test_pixels_of_distributions_can_agree_across_sizes(faces, tmp_path):
-    teacher = run("train", small(faces, model={"size": 96}, steps=1), tmp_path / "teacher")
+    teacher = run(
+        "train", small(faces, model={"size": 96}, steps=1), tmp_path / "teacher"
+    )
     recipe = small(faces, {"teacher": str(teacher), "pixel_wise": 1.0})
     trainer(recipe, tmp_path / "run")
-    flat = HeadOutput(torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 16, 16))
-    theirs = HeadOutput(torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 24, 24))
-    assert pixel_loss(TeacherOutput(flat, {}), TeacherOutput(theirs, {})).abs().max() < 1e-9
+    flat = HeadOutput(
+        torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 16, 16)
+    )
+    theirs = HeadOutput(
+        torch.zeros(1, 68, 2), torch.ones(1, 68), torch.zeros(1, 68, 24, 24)
+    )
+    assert (
+        pixel_loss(TeacherOutput(flat, {}), TeacherOutput(theirs, {})).abs().max()
+        < 1e-9
+    )
 
 
 def test_the_error_of_the_teachers_maps_is_noted_before_training(faces, tmp_path):
@@ -338,12 +399,18 @@ def test_the_error_of_the_teachers_maps_is_noted_before_training(faces, tmp_path
     trainer(recipe, tmp_path / "run", note=lines.append).run()
     (noted,) = [line for line in lines if "squared error of a map" in line]
     theirs, own = (float(word) for word in re.findall(r"\d+\.\d+", noted))
-    assert theirs == own > 1  # one network, untrained: the peaks of the truth themselves have 4.5
+    assert (
+        theirs == own > 1
+    )  # one network, untrained: the peaks of the truth themselves have 4.5
     trainer(recipe, tmp_path / "run", resume=True, note=lines.append).run()
-    assert sum("squared error of a map" in line for line in lines) == 1  # not by a resumed run
+    assert (
+        sum("squared error of a map" in line for line in lines) == 1
+    )  # not by a resumed run
 
 
-def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, teacher, tmp_path):
+def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(
+    faces, teacher, tmp_path
+):
     recipe = small(faces, {"peer_kl": 1.0, "students": 2}).model_copy(
         update={"init_from": str(teacher)}
     )
@@ -351,7 +418,9 @@ def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, tea
     assert torch.equal(first.top[0].weight, second.top[0].weight)
     assert not torch.equal(first.head.out.weight, second.head.out.weight)
     recipe = recipe.model_copy(
-        update={"distill": recipe.distill.model_copy(update={"random_init_peers": True})}
+        update={
+            "distill": recipe.distill.model_copy(update={"random_init_peers": True})
+        }
     )
     begun, fresh = trainer(recipe, tmp_path / "run").model.students
     assert torch.equal(begun.top[0].weight, first.top[0].weight)
@@ -361,7 +430,9 @@ def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(faces, tea
 def test_each_peer_has_masks_of_its_own(faces, tmp_path):
     recipe = small(faces, {"students": 2, "peer_kl": 1.0, "mask_prob": 1.0})
     distiller = trainer(recipe, tmp_path / "run")
-    first, second = distiller.task.prepare(next(iter(distiller.batches()))).masks.unbind(1)
+    first, second = distiller.task.prepare(
+        next(iter(distiller.batches()))
+    ).masks.unbind(1)
     assert (first[:, 2:4] > first[:, :2]).all()
     assert (first != second).any(1).all()
 
@@ -371,7 +442,9 @@ def test_a_finer_map_has_the_same_pixel_loss_for_the_same_error():
 
     def loss(stride):
         mine, theirs = (
-            gaussian_2d(landmarks + away, 64 // stride, 64 // stride, stride, 6 / stride)
+            gaussian_2d(
+                landmarks + away, 64 // stride, 64 // stride, stride, 6 / stride
+            )
             for away in (0, 2)
         )
         mine, theirs = mine / mine.amax(), theirs / theirs.amax()
@@ -387,7 +460,10 @@ def test_a_finer_map_has_the_same_pixel_loss_for_the_same_error():
 
 def test_a_mask_is_one_rectangle_in_the_given_share_of_crops():
     crops = (
-        torch.arange(64, dtype=torch.uint8).view(1, 64, 1, 1).expand(200, 64, 64, 3).contiguous()
+        torch.arange(64, dtype=torch.uint8)
+        .view(1, 64, 1, 1)
+        .expand(200, 64, 64, 3)
+        .contiguous()
     )
     crops[:, 0, 0, 0] = torch.arange(200)  # no two alike
     masked = apply_masks(crops, draw_masks(crops, 0.5, (0.15, 0.6), 64, (1, 0)))
@@ -397,9 +473,15 @@ def test_a_mask_is_one_rectangle_in_the_given_share_of_crops():
     for mask in changed[changed.flatten(1).any(1)]:
         rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
         # a rectangle, except for rows of the crop that happen to have the color of the mask
-        assert all(0.15 * 64 - 2 <= k[-1] - k[0] + 1 <= 0.6 * 64 for k in (rows, columns))
-        assert mask.sum() >= 0.9 * (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
-    assert torch.equal(apply_masks(crops, draw_masks(crops, 0.0, (0.15, 0.6), 64, (1, 0))), crops)
+        assert all(
+            0.15 * 64 - 2 <= k[-1] - k[0] + 1 <= 0.6 * 64 for k in (rows, columns)
+        )
+        assert mask.sum() >= 0.9 * (rows[-1] - rows[0] + 1) * (
+            columns[-1] - columns[0] + 1
+        )
+    assert torch.equal(
+        apply_masks(crops, draw_masks(crops, 0.0, (0.15, 0.6), 64, (1, 0))), crops
+    )
 
 
 @pytest.mark.parametrize(
@@ -413,14 +495,20 @@ def test_a_mask_is_one_rectangle_in_the_given_share_of_crops():
             {"head": "coordinates"},
             "without heatmaps; set model.head",
         ),
-        ({"teacher": "T", "landmarks": 1.0}, {"padding": 1.5}, "set model.padding = 1.3"),
+        (
+            {"teacher": "T", "landmarks": 1.0},
+            {"padding": 1.5},
+            "set model.padding = 1.3",
+        ),
     ],
     ids=["no teacher", "no loss", "one peer", "no heatmaps", "padding"],
 )
 def test_what_cannot_be_compared_is_refused_before_training(
     distill, model, message, faces, teacher, tmp_path
 ):
-    given = {key: str(teacher) if value == "T" else value for key, value in distill.items()}
+    given = {
+        key: str(teacher) if value == "T" else value for key, value in distill.items()
+    }
     with pytest.raises(RecipeError, match=message):
         trainer(small(faces, given, model=model), tmp_path / "run")
 
@@ -430,21 +518,30 @@ def test_a_teacher_without_heatmaps_is_refused(faces, tmp_path):
         update={"losses": {"l1": 1.0}}
     )
     teacher = run("train", coordinates, tmp_path / "teacher")
-    with pytest.raises(RecipeError, match="has no heatmaps; leave pixel_wise and heatmap_kl out"):
-        trainer(small(faces, {"teacher": str(teacher), "pixel_wise": 1.0}), tmp_path / "run")
+    with pytest.raises(
+        RecipeError, match="has no heatmaps; leave pixel_wise and heatmap_kl out"
+    ):
+        trainer(
+            small(faces, {"teacher": str(teacher), "pixel_wise": 1.0}), tmp_path / "run"
+        )
 
 
 def test_an_onnx_teacher_cannot_be_compared_by_heatmaps(faces, teacher, tmp_path):
-    export_checkpoint(teacher, tmp_path, "exported", False, tmp_path, tmp_path / "cache")
+    export_checkpoint(
+        teacher, tmp_path, "exported", False, tmp_path, tmp_path / "cache"
+    )
     given = {"teacher": str(tmp_path / "exported.onnx"), "heatmap_kl": 1.0}
     with pytest.raises(
-        RecipeError, match="is an ONNX file, which gives landmarks alone and not heatmap_kl"
+        RecipeError,
+        match="is an ONNX file, which gives landmarks alone and not heatmap_kl",
     ):
         trainer(small(faces, given), tmp_path / "run")
 
 
 def test_a_recipe_without_distill_is_refused(faces, tmp_path):
-    with pytest.raises(RecipeError, match=r"has no \[distill\]; add it, or use lineament train"):
+    with pytest.raises(
+        RecipeError, match=r"has no \[distill\]; add it, or use lineament train"
+    ):
         task_for(small(faces), "distill")
 
 

@@ -25,7 +25,11 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The installed packages, for a test to say; what is required is numpy<3,>=1.26, OpenCV and two extras."""
-    installed = {"lineament": "0.1.0", "numpy": "2.4.0", "opencv-python-headless": "4.11.0.86"}
+    installed = {
+        "lineament": "0.1.0",
+        "numpy": "2.4.0",
+        "opencv-python-headless": "4.11.0.86",
+    }
     required = [
         "numpy<3,>=1.26",
         "opencv-python-headless<6,>=4.10",
@@ -55,10 +59,18 @@ def _put(folder: Path, name: str, content: bytes, **card: object) -> None:
 
 def test_this_installation_has_every_package_it_requires() -> None:
     checks = diagnose(speed=False)
-    assert [c for c in checks if c.group in ("system", "packages") and c.status != "ok"] == []
-    assert {"python", "platform", "threads", "providers", "lineament", "numpy", "onnxruntime"} <= {
-        c.name for c in checks
-    }
+    assert [
+        c for c in checks if c.group in ("system", "packages") and c.status != "ok"
+    ] == []
+    assert {
+        "python",
+        "platform",
+        "threads",
+        "providers",
+        "lineament",
+        "numpy",
+        "onnxruntime",
+    } <= {c.name for c in checks}
     assert _named(checks, "numpy").found == np.__version__
     assert "CPUExecutionProvider" in _named(checks, "providers").found
 
@@ -68,7 +80,9 @@ def test_groups_come_in_a_fixed_order(versions: dict[str, str], weights: Path) -
     assert seen == ["system", "packages", "extras", "weights"]
 
 
-def test_a_failed_check_names_the_command_to_type(versions: dict[str, str], weights: Path) -> None:
+def test_a_failed_check_names_the_command_to_type(
+    versions: dict[str, str], weights: Path
+) -> None:
     del versions["numpy"]
     check = _named(diagnose(), "numpy")
     assert (check.status, check.found) == ("failed", "not installed")
@@ -86,7 +100,9 @@ def test_a_version_out_of_range_fails_with_both_versions(
 
 
 @pytest.mark.parametrize("version", ["1.26", "1.26.4", "2.10.0", "2.4.0+local9"])
-def test_a_version_in_range_is_ok(version: str, versions: dict[str, str], weights: Path) -> None:
+def test_a_version_in_range_is_ok(
+    version: str, versions: dict[str, str], weights: Path
+) -> None:
     versions["numpy"] = version
     assert _named(diagnose(), "numpy").status == "ok"
 
@@ -180,7 +196,9 @@ def test_weights_with_the_digest_of_their_card_are_ok(
     assert _named(diagnose(speed=False), "fast").found.startswith("1.50 MB, sha256 ")
 
 
-def test_changed_missing_and_uncarded_weights_fail(versions: dict[str, str], weights: Path) -> None:
+def test_changed_missing_and_uncarded_weights_fail(
+    versions: dict[str, str], weights: Path
+) -> None:
     _put(weights, "changed", b"abc", sha256="0" * 64)
     _put(weights, "missing", b"abc")
     (weights / "missing.onnx").unlink()
@@ -192,7 +210,10 @@ def test_changed_missing_and_uncarded_weights_fail(versions: dict[str, str], wei
     checks = {check.name: check for check in diagnose() if check.group == "weights"}
     assert {check.status for check in checks.values()} == {"failed"}
     # the first twelve digits of SHA-256 of "abc", from FIPS 180-2's example
-    assert checks["changed"].found == "its sha256 is ba7816bf8f01..., its card's 000000000000..."
+    assert (
+        checks["changed"].found
+        == "its sha256 is ba7816bf8f01..., its card's 000000000000..."
+    )
     assert checks["missing"].found == "its card is here, missing.onnx is not"
     for name in ("uncarded", "garbled", "listed"):
         assert checks[name].found.startswith("no readable card states its sha256")
@@ -223,7 +244,9 @@ def test_a_speed_check_gives_the_median_milliseconds(
         assert f"{check.milliseconds:.1f} ms for" in check.found
 
 
-def test_the_median_is_over_calls_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_median_is_over_calls_after_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = iter([0.0, 0.0, 0.004, 0.5, 0.5, 0.51, 0.6, 0.6, 0.601, 2.0])
     monkeypatch.setattr(doctor.time, "perf_counter", lambda: next(clock))
     # three timed calls of 4, 10 and 1 ms; the clock passes the end after them
@@ -239,7 +262,10 @@ def test_a_model_that_cannot_run_is_a_failed_check(
     _put(weights, "fast", b"abc")
     monkeypatch.setattr(doctor, "load_model", broken)
     check = next(c for c in diagnose() if c.group == "speed")
-    assert (check.status, check.found) == ("failed", "fast.onnx: not an ONNX model that can be run")
+    assert (check.status, check.found) == (
+        "failed",
+        "fast.onnx: not an ONNX model that can be run",
+    )
 
 
 def test_the_models_of_this_installation_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,11 +24,16 @@ ONLY = {"points": False, "edges": False, "boxes": False, "labels": False}
 
 
 def _faces(
-    *landmarks: Array, of: str = "five", side: float = 100.0, sigma: float = 1.0, score: float = 1.0
+    *landmarks: Array,
+    of: str = "five",
+    side: float = 100.0,
+    sigma: float = 1.0,
+    score: float = 1.0,
 ) -> Faces:
     box = np.array([10.0, 30.0, 10.0 + side, 30.0 + side])
     made = tuple(
-        Face(p, np.ones(len(p)), np.full(len(p), sigma), box, score, of) for p in landmarks
+        Face(p, np.ones(len(p)), np.full(len(p), sigma), box, score, of)
+        for p in landmarks
     )
     return Faces(made, of, len(scheme(of)))
 
@@ -37,7 +42,9 @@ def _black(height: int = 200, width: int = 240) -> NDArray[np.uint8]:
     return np.zeros((height, width, 3), np.uint8)
 
 
-FIVE = np.array([[40.3, 60.8], [80.6, 62.2], [61.1, 85.0], [45.75, 105.4], [77.9, 104.5]])
+FIVE = np.array(
+    [[40.3, 60.8], [80.6, 62.2], [61.1, 85.0], [45.75, 105.4], [77.9, 104.5]]
+)
 
 
 @pytest.mark.parametrize(("side", "bound_px"), [(100.0, 0.1), (400.0, 0.02)])
@@ -47,9 +54,9 @@ def test_the_middle_of_a_dot_is_the_landmark(side: float, bound_px: float) -> No
     for point in FIVE:
         points = away_from_others.copy()
         points[2] = point
-        light = draw_faces(_black(), _faces(points, side=side), **{**ONLY, "points": True}).sum(
-            -1, dtype=float
-        )
+        light = draw_faces(
+            _black(), _faces(points, side=side), **{**ONLY, "points": True}
+        ).sum(-1, dtype=float)
         rows, columns = np.indices(light.shape)
         middle = np.array([(columns * light).sum(), (rows * light).sum()]) / light.sum()
         assert np.abs(middle - point).max() < bound_px
@@ -72,16 +79,22 @@ def test_without_a_face_the_copy_equals_the_image() -> None:
 
 def test_an_image_that_is_a_view_can_be_drawn_on() -> None:
     mirrored = _black()[:, ::-1]
-    assert np.array_equal(draw_faces(mirrored, _faces(FIVE)), draw_faces(_black(), _faces(FIVE)))
+    assert np.array_equal(
+        draw_faces(mirrored, _faces(FIVE)), draw_faces(_black(), _faces(FIVE))
+    )
 
 
 def test_an_edge_has_the_color_of_its_part() -> None:
     # five's edge 3-4 joins the mouth corners; both in row 120, so that row is all mouth between
     # them
-    points = np.array([[30.0, 40.0], [90.0, 40.0], [60.0, 70.0], [30.0, 120.0], [90.0, 120.0]])
+    points = np.array(
+        [[30.0, 40.0], [90.0, 40.0], [60.0, 70.0], [30.0, 120.0], [90.0, 120.0]]
+    )
     drawn = draw_faces(_black(), _faces(points), **{**ONLY, "edges": True})
     # OpenCV's anti-aliasing gives a line one pixel wide nine tenths of its color
-    assert np.abs(drawn[120, 40:80].astype(int) - PART_COLORS["mouth"]).max() <= 0.1 * 255
+    assert (
+        np.abs(drawn[120, 40:80].astype(int) - PART_COLORS["mouth"]).max() <= 0.1 * 255
+    )
     assert not drawn[110, 40:80].any()
 
 
@@ -97,13 +110,17 @@ def test_the_sigma_circle_has_a_radius_of_two_sigma() -> None:
 
 @pytest.mark.parametrize("sigma", [0.0, 1e6, float("nan")])
 def test_a_sigma_without_a_sensible_circle_draws_none(sigma: float) -> None:
-    assert not draw_faces(_black(), _faces(FIVE, sigma=sigma), **{**ONLY, "sigmas": True}).any()
+    assert not draw_faces(
+        _black(), _faces(FIVE, sigma=sigma), **{**ONLY, "sigmas": True}
+    ).any()
 
 
 def test_dots_grow_with_the_face() -> None:
     lit = [
         np.count_nonzero(
-            draw_faces(_black(), _faces(FIVE, side=side), **{**ONLY, "points": True}).any(-1)
+            draw_faces(
+                _black(), _faces(FIVE, side=side), **{**ONLY, "points": True}
+            ).any(-1)
         )
         for side in (30.0, 200.0, 800.0)
     ]
@@ -118,14 +135,24 @@ def test_size_scales_what_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("far", [1e5, -1e7, 1e12])
-def test_points_far_outside_the_image_draw_nothing_and_break_nothing(far: float) -> None:
+def test_points_far_outside_the_image_draw_nothing_and_break_nothing(
+    far: float,
+) -> None:
     points = np.full((5, 2), far)
-    options = {"points": True, "edges": True, "boxes": False, "labels": False, "sigmas": True}
+    options = {
+        "points": True,
+        "edges": True,
+        "boxes": False,
+        "labels": False,
+        "sigmas": True,
+    }
     assert not draw_faces(_black(), _faces(points), **options).any()
 
 
 def test_a_box_far_outside_is_no_error() -> None:
-    face = Face(FIVE, np.ones(5), np.ones(5), np.array([-1e12, -1e12, 1e12, 1e12]), 1.0, "five")
+    face = Face(
+        FIVE, np.ones(5), np.ones(5), np.array([-1e12, -1e12, 1e12, 1e12]), 1.0, "five"
+    )
     draw_faces(_black(), Faces((face,), "five", 5), points=False, edges=False)
 
 
@@ -148,8 +175,12 @@ def test_the_label_is_within_the_image() -> None:
 
 
 def test_faces_too_small_for_a_label_get_none() -> None:
-    assert draw_faces(_black(), _faces(FIVE, side=41.0), **{**ONLY, "labels": True}).any()
-    assert not draw_faces(_black(), _faces(FIVE, side=39.0), **{**ONLY, "labels": True}).any()
+    assert draw_faces(
+        _black(), _faces(FIVE, side=41.0), **{**ONLY, "labels": True}
+    ).any()
+    assert not draw_faces(
+        _black(), _faces(FIVE, side=39.0), **{**ONLY, "labels": True}
+    ).any()
 
 
 def test_an_image_smaller_than_the_label_is_no_error() -> None:
@@ -178,8 +209,12 @@ def test_every_part_of_every_scheme_has_a_color(name: str) -> None:
         ("photo.jpg", "str"),
     ],
 )
-def test_another_kind_of_image_is_refused(image: object, given: str, tmp_path: Path) -> None:
-    wanted = rf"the image is {given}; wanted RGB uint8 \(H, W, 3\): read it with read_image"
+def test_another_kind_of_image_is_refused(
+    image: object, given: str, tmp_path: Path
+) -> None:
+    wanted = (
+        rf"the image is {given}; wanted RGB uint8 \(H, W, 3\): read it with read_image"
+    )
     with pytest.raises(ImageError, match=wanted):
         draw_faces(image, _faces(FIVE))  # type: ignore[arg-type]
     with pytest.raises(ImageError, match=wanted):
@@ -214,7 +249,8 @@ def test_an_unknown_suffix_is_refused(name: str, tmp_path: Path) -> None:
 
 def test_a_folder_that_is_absent_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(
-        ImageError, match=r"a\.png: cannot be written \(No such file or directory\); choose another"
+        ImageError,
+        match=r"a\.png: cannot be written \(No such file or directory\); choose another",
     ):
         save_image(tmp_path / "absent" / "a.png", _smooth())
 
@@ -231,7 +267,8 @@ def test_a_write_that_fails_leaves_only_the_old_file(
 
     monkeypatch.setattr(Image.Image, "save", half)
     with pytest.raises(
-        ImageError, match=r"cannot be written \(No space left on device\); choose another place"
+        ImageError,
+        match=r"cannot be written \(No space left on device\); choose another place",
     ):
         save_image(path, _smooth())
     assert path.read_bytes() == before
@@ -241,7 +278,8 @@ def test_a_write_that_fails_leaves_only_the_old_file(
 def test_a_trail_leads_from_place_to_place_and_is_thickest_at_its_end() -> None:
     canvas = _black()
     draw_trails(
-        canvas, [[np.array([20.0, 50.0]), np.array([100.0, 50.0]), np.array([200.0, 50.0])]]
+        canvas,
+        [[np.array([20.0, 50.0]), np.array([100.0, 50.0]), np.array([200.0, 50.0])]],
     )
     lit = canvas.max(-1) > 100
     assert lit[50, 20:200].all()

@@ -14,7 +14,11 @@ from lineament.errors import (
     missing_extra,
 )
 
-ALL = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == errors.__name__]
+ALL = [
+    c
+    for _, c in inspect.getmembers(errors, inspect.isclass)
+    if c.__module__ == errors.__name__
+]
 
 
 @pytest.mark.parametrize("error", ALL)
@@ -32,7 +36,11 @@ def test_every_error_is_either_of_input_or_of_work_and_of_a_built_in(error):
 
 
 def test_the_drawn_tree_is_the_tree():
-    drawn = [line.split("──")[1].split()[0] for line in errors.__doc__.splitlines() if "──" in line]
+    drawn = [
+        line.split("──")[1].split()[0]
+        for line in errors.__doc__.splitlines()
+        if "──" in line
+    ]
     assert sorted(drawn) == sorted(e.__name__ for e in ALL if e is not LineamentError)
     parent = ""
     for line in errors.__doc__.splitlines():
@@ -42,14 +50,18 @@ def test_the_drawn_tree_is_the_tree():
         if line.startswith(("├", "└")):
             parent = name
         else:
-            assert parent in [base.__name__ for base in getattr(errors, name).__mro__[1:]], name
+            assert parent in [
+                base.__name__ for base in getattr(errors, name).__mro__[1:]
+            ], name
 
 
 def test_a_missing_extra_is_an_import_error_that_says_what_to_type():
     error = missing_extra("pyarrow", "report")
     assert isinstance(error, ExtraError)
     assert isinstance(error, ImportError)
-    assert str(error) == "pyarrow is not installed; type: pip install 'lineament[report]'"
+    assert (
+        str(error) == "pyarrow is not installed; type: pip install 'lineament[report]'"
+    )
 
 
 @pytest.mark.parametrize(

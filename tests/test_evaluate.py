@@ -20,9 +20,14 @@ N = 68
 COMMON = protocol("300w-common")
 
 
-def shape(seed: int, at: tuple[float, float] = (60, 60), side: float = 100) -> np.ndarray:
+def shape(
+    seed: int, at: tuple[float, float] = (60, 60), side: float = 100
+) -> np.ndarray:
     points = np.random.default_rng(seed).uniform(0, side, (N, 2)) + at
-    points[36], points[45] = (at[0] + 20, at[1] + 30), (at[0] + 70, at[1] + 30)  # interocular: 50
+    points[36], points[45] = (
+        (at[0] + 20, at[1] + 30),
+        (at[0] + 70, at[1] + 30),
+    )  # interocular: 50
     return points
 
 
@@ -45,19 +50,28 @@ def grey_image(_: Sample) -> np.ndarray:
 def face(landmarks: np.ndarray, sigma: float = 2.0, scheme: str = "ibug68") -> Face:
     box = np.concatenate([landmarks.min(0), landmarks.max(0)])
     return Face(
-        landmarks, np.ones(len(landmarks)), np.full(len(landmarks), sigma), box, 0.9, scheme
+        landmarks,
+        np.ones(len(landmarks)),
+        np.full(len(landmarks), sigma),
+        box,
+        0.9,
+        scheme,
     )
 
 
 def faces(*found: Face) -> Faces:
-    return Faces(found, found[0].scheme if found else "ibug68", len(found[0]) if found else N)
+    return Faces(
+        found, found[0].scheme if found else "ibug68", len(found[0]) if found else N
+    )
 
 
 class Oracle:
     """Predicts the true points of the samples in turn, moved by `shift`, and keeps its calls."""
 
     def __init__(
-        self, samples: list[Sample], shift: Callable[[int], tuple[float, float]] = lambda i: (0, 0)
+        self,
+        samples: list[Sample],
+        shift: Callable[[int], tuple[float, float]] = lambda i: (0, 0),
     ) -> None:
         self.samples, self.shift = samples, shift
         self.calls: list[np.ndarray | None] = []
@@ -83,7 +97,13 @@ def score(
 def test_a_perfect_predictor_has_no_error() -> None:
     samples = [sample(i) for i in range(4)]
     report = score(Oracle(samples), samples)
-    assert (report.images, report.misses, report.nme, report.failure_rate, report.auc) == (
+    assert (
+        report.images,
+        report.misses,
+        report.nme,
+        report.failure_rate,
+        report.auc,
+    ) == (
         4,
         0,
         0,
@@ -96,13 +116,17 @@ def test_a_perfect_predictor_has_no_error() -> None:
 
 def test_every_figure_follows_from_the_shifts() -> None:
     # Interocular 50 px: shifts of 1, 2, 3 and 6 px are errors of 0.02, 0.04, 0.06 and 0.12
-    samples = [sample(i, subset=("helen" if i < 2 else "lfpw") + "/testset") for i in range(4)]
+    samples = [
+        sample(i, subset=("helen" if i < 2 else "lfpw") + "/testset") for i in range(4)
+    ]
     report = score(Oracle(samples, lambda i: ((1, 2, 3, 6)[i], 0)), samples)
     assert report.nme == pytest.approx(0.06)
     assert report.failure_rate == 0.25
     assert report.auc == pytest.approx(1 - (0.02 + 0.04 + 0.06 + 0.08) / 4 / 0.08)
     assert [rate.threshold for rate in report.at_thresholds] == [0.08, 0.1]
-    assert report.at_thresholds[1].auc == pytest.approx(1 - (0.02 + 0.04 + 0.06 + 0.1) / 4 / 0.1)
+    assert report.at_thresholds[1].auc == pytest.approx(
+        1 - (0.02 + 0.04 + 0.06 + 0.1) / 4 / 0.1
+    )
     assert {name: score.nme for name, score in report.per_subset.items()} == {
         "helen": pytest.approx(0.03),
         "lfpw": pytest.approx(0.09),
@@ -121,7 +145,9 @@ def test_every_figure_follows_from_the_shifts() -> None:
 
 def test_the_worst_faces_come_first_and_are_drawn() -> None:
     samples = [sample(i) for i in range(6)]
-    report = score(Oracle(samples, lambda i: ((3, 1, 6, 2, 5, 4)[i], 0)), samples, worst=3)
+    report = score(
+        Oracle(samples, lambda i: ((3, 1, 6, 2, 5, 4)[i], 0)), samples, worst=3
+    )
     assert [w.image for w in report.worst] == [samples[i].name for i in (2, 4, 5)]
     assert all(len(w.jpeg) > 1000 for w in report.worst)
 
@@ -181,7 +207,9 @@ def test_faces_of_one_image_are_predicted_together_and_read_once() -> None:
         calls.append(len(boxes))
         return faces(*(face(s.landmarks) for s in samples))
 
-    report = evaluate(predict, COMMON, samples, read=lambda s: reads.append(s) or grey_image(s))
+    report = evaluate(
+        predict, COMMON, samples, read=lambda s: reads.append(s) or grey_image(s)
+    )
     assert (calls, len(reads), report.nme) == ([2], 1, 0)
 
 
@@ -197,7 +225,12 @@ def test_a_face_without_an_overlapping_detection_is_missed_and_fails() -> None:
     samples = [sample(i) for i in range(2)]
     oracle = Oracle(samples, lambda i: (0, 0) if i else (500, 500))
     report = score(oracle, samples, boxes="detected")
-    assert (report.misses, report.nme, report.failure_rate, report.auc) == (1, 0, 0.5, 0.5)
+    assert (report.misses, report.nme, report.failure_rate, report.auc) == (
+        1,
+        0,
+        0.5,
+        0.5,
+    )
     assert report.worst[0].image == samples[0].name
     assert report.worst[0].nme is None
 
@@ -212,7 +245,9 @@ def test_a_match_needs_an_iou_of_three_tenths() -> None:
         moved = face(one.landmarks + shift)
         assert iou(box[None], moved.box[None])[0, 0] == pytest.approx(share)
         assert (
-            score(lambda image, boxes, moved=moved: faces(moved), [one], boxes="detected").misses
+            score(
+                lambda image, boxes, moved=moved: faces(moved), [one], boxes="detected"
+            ).misses
             == misses
         )
 
@@ -220,7 +255,12 @@ def test_a_match_needs_an_iou_of_three_tenths() -> None:
 def test_no_face_found_at_all_is_a_report_not_an_error() -> None:
     samples = [sample(i) for i in range(2)]
     report = score(lambda image, boxes: faces(), samples, boxes="detected")
-    assert (report.misses, report.nme, report.failure_rate, report.auc) == (2, None, 1, 0)
+    assert (report.misses, report.nme, report.failure_rate, report.auc) == (
+        2,
+        None,
+        1,
+        0,
+    )
     assert report.per_part == {}
     assert report.per_landmark == (None,) * N
 
@@ -280,13 +320,15 @@ def test_invisible_points_count_by_the_rule_of_the_protocol() -> None:
     moved[:34] += [5, 0]  # only invisible points are wrong, by a tenth of the norm
     for rule, error in (("annotated", 0.05), ("visible", 0.0)):
         fixed = COMMON.model_copy(update={"visibility": rule})
-        assert score(lambda image, boxes: faces(face(moved)), [one], fixed).nme == pytest.approx(
-            error
-        )
+        assert score(
+            lambda image, boxes: faces(face(moved)), [one], fixed
+        ).nme == pytest.approx(error)
 
 
 def test_validation_keeps_only_the_validation_tenth() -> None:
-    samples = [sample(i, f"afw/{i}_1.jpg", group=str(i), subset="afw") for i in range(60)]
+    samples = [
+        sample(i, f"afw/{i}_1.jpg", group=str(i), subset="afw") for i in range(60)
+    ]
     tenth = [s for s in samples if s.is_validation()]
     report = score(Oracle(tenth), samples, "300w-val")
     assert 0 < len(tenth) < 20
@@ -304,7 +346,8 @@ def test_samples_that_do_not_fit_the_protocol_are_refused() -> None:
     ):
         score(Oracle([]), [])
     with pytest.raises(
-        ProtocolError, match="has fgnet68 points, protocol '300w-common' is scored on ibug68; give"
+        ProtocolError,
+        match="has fgnet68 points, protocol '300w-common' is scored on ibug68; give",
     ):
         score(Oracle([]), [sample(0, scheme="fgnet68")])
     with pytest.raises(
@@ -330,13 +373,20 @@ def test_predictions_of_the_wrong_length_are_refused() -> None:
 def test_a_norm_of_zero_names_the_face() -> None:
     landmarks = shape(0)
     landmarks[45] = landmarks[36]
-    with pytest.raises(ValueError, match=r"the interocular norm of helen/testset/0.jpg is 0 px"):
-        score(lambda image, boxes: faces(face(landmarks)), [sample(0, landmarks=landmarks)])
+    with pytest.raises(
+        ValueError, match=r"the interocular norm of helen/testset/0.jpg is 0 px"
+    ):
+        score(
+            lambda image, boxes: faces(face(landmarks)),
+            [sample(0, landmarks=landmarks)],
+        )
 
 
 def test_the_fingerprint_depends_on_the_annotations_not_their_order() -> None:
     samples = [sample(i) for i in range(3)]
-    same = [score(Oracle(order), order).fingerprint for order in (samples, samples[::-1])]
+    same = [
+        score(Oracle(order), order).fingerprint for order in (samples, samples[::-1])
+    ]
     assert same[0] == same[1]
     assert score(Oracle(samples[:2]), samples[:2]).fingerprint != same[0]
 
@@ -362,8 +412,12 @@ def frames_of(path: Path, numbers: list[int]) -> list[Sample]:
     return [sample(1, f"{path.name}#{k}", image=path, frame=k) for k in numbers]
 
 
-def test_a_tracker_gets_the_frames_of_each_video_in_order_with_their_time(tmp_path: Path) -> None:
-    videos = [made_video(tmp_path / f"{name}.avi", 6) for name in "ab"]  # 25 frames per second
+def test_a_tracker_gets_the_frames_of_each_video_in_order_with_their_time(
+    tmp_path: Path,
+) -> None:
+    videos = [
+        made_video(tmp_path / f"{name}.avi", 6) for name in "ab"
+    ]  # 25 frames per second
     samples = frames_of(videos[0], [0, 1, 4]) + frames_of(videos[1], [2, 3])
     tracker = Following()
     report = score(tracker, samples, "300vw-1", boxes="tracked")
@@ -399,4 +453,7 @@ def test_one_detection_is_the_face_of_one_sample():
     mean = scheme("ibug68").mean_shape * 100 + 60
     near, own = sample(0, landmarks=mean + 15), sample(1, "b.jpg", landmarks=mean)
     face = Face(mean, np.ones(68), np.ones(68), landmark_box(mean), 1.0, "ibug68")
-    assert match_faces(Faces((face,), "ibug68", 68), [near, own], ordered=False) == [None, face]
+    assert match_faces(Faces((face,), "ibug68", 68), [near, own], ordered=False) == [
+        None,
+        face,
+    ]

@@ -60,7 +60,12 @@ def run(tmp_path_factory):
         {
             "name": "small",
             "data": [{"reader": "folder", "folder": str(root / "faces")}],
-            "model": {"backbone": "tiny", "imagenet": False, "channels": 16, "size": 64},
+            "model": {
+                "backbone": "tiny",
+                "imagenet": False,
+                "channels": 16,
+                "size": 64,
+            },
             "train": {
                 "steps": 30,
                 "batch": 8,
@@ -71,7 +76,11 @@ def run(tmp_path_factory):
             },
         }
     )
-    return Trainer(task_for(recipe), root / "run", root, root / "cache").run(), recipe, root
+    return (
+        Trainer(task_for(recipe), root / "run", root, root / "cache").run(),
+        recipe,
+        root,
+    )
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["fp32", "int8"])
@@ -83,7 +92,13 @@ def exported(request, run):
         patch.setattr(gate, "NME_CHANGE", 0.2)
         patch.setattr(gate, "MOVE_INT8", 3.0)
         card = export_checkpoint(
-            checkpoint, out, "small", request.param, root, root / "cache", {"licence": "none"}
+            checkpoint,
+            out,
+            "small",
+            request.param,
+            root,
+            root / "cache",
+            {"licence": "none"},
         )
     return Model(out / "small.onnx", 1), card, out
 
@@ -94,7 +109,9 @@ def test_the_file_predicts_what_torch_predicts(run, exported):
     _, validation_faces = read_mixture(recipe.data, recipe.scheme, root, root / "cache")
     faces = next(iter(validation_faces.values()))
     wanted, _ = predict_plain(load_trained(checkpoint)[0], faces, recipe.model.padding)
-    crops = np.concatenate([c for c, _ in plain_crops(faces, 64, recipe.model.padding, 8)])
+    crops = np.concatenate(
+        [c for c, _ in plain_crops(faces, 64, recipe.model.padding, 8)]
+    )
     moves = np.linalg.norm(model.predict(crops).landmarks_crop - wanted, axis=-1)
     if card["precision"] == "fp32":
         assert moves.max() < 0.01
@@ -102,14 +119,17 @@ def test_the_file_predicts_what_torch_predicts(run, exported):
 
 
 @pytest.mark.parametrize(
-    "backbone", ["light-resnet50", "simple-baseline", "hrnet-w18", "hr-supernet", "hourglass"]
+    "backbone",
+    ["light-resnet50", "simple-baseline", "hrnet-w18", "hr-supernet", "hourglass"],
 )
 def test_the_networks_of_the_papers_pass_the_gate(backbone, run, tmp_path):
     _, recipe, root = run
     model = recipe.model.model_copy(update={"backbone": backbone})
     train = recipe.train.model_copy(update={"steps": 1})
     changed = recipe.model_copy(update={"model": model, "train": train})
-    checkpoint = Trainer(task_for(changed), tmp_path / "run", root, root / "cache").run()
+    checkpoint = Trainer(
+        task_for(changed), tmp_path / "run", root, root / "cache"
+    ).run()
     card = export_checkpoint(
         checkpoint, tmp_path, "small", False, root, root / "cache", {"licence": "none"}
     )
@@ -126,7 +146,9 @@ def test_the_file_names_no_source_file_of_the_machine_that_made_it(exported):
 def test_the_batch_is_free(exported):
     model, _, _ = exported
     for count in (1, 3, 17):
-        assert model.predict(np.zeros((count, 64, 64, 3), np.uint8)).landmarks_crop.shape == (
+        assert model.predict(
+            np.zeros((count, 64, 64, 3), np.uint8)
+        ).landmarks_crop.shape == (
             count,
             68,
             2,
@@ -154,7 +176,11 @@ def test_scores_and_sigma_follow_each_other(exported):
 def test_one_normalization_for_all_channels_changes_the_border_alone(run):
     checkpoint, _, _ = run
     crops = torch.randint(
-        0, 255, (2, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+        0,
+        255,
+        (2, 64, 64, 3),
+        dtype=torch.uint8,
+        generator=torch.Generator().manual_seed(0),
     )
     with torch.no_grad():
         plain, _ = load_trained(checkpoint)
@@ -179,7 +205,9 @@ def test_nan_passes_no_gate():
 def test_a_name_that_leads_elsewhere_is_refused(run, name, tmp_path):
     checkpoint, _, root = run
     with pytest.raises(InputError, match="wanted letters, digits, dots"):
-        export_checkpoint(checkpoint, tmp_path / "out", name, False, root, root / "cache")
+        export_checkpoint(
+            checkpoint, tmp_path / "out", name, False, root, root / "cache"
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -187,9 +215,12 @@ def test_nothing_is_written_where_points_move(run, tmp_path, monkeypatch):
     checkpoint, _, root = run
     monkeypatch.setattr(gate, "MOVE_FP32", -1.0)
     with pytest.raises(
-        ExportError, match=r"a point moves 0\.000 px of the crop in ONNX; at most -1\.0 allowed"
+        ExportError,
+        match=r"a point moves 0\.000 px of the crop in ONNX; at most -1\.0 allowed",
     ):
-        export_checkpoint(checkpoint, tmp_path / "out", "small", False, root, root / "cache")
+        export_checkpoint(
+            checkpoint, tmp_path / "out", "small", False, root, root / "cache"
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -197,7 +228,8 @@ def test_the_gate_refuses_a_worse_error_and_lets_a_better_one_pass():
     Gate(0.01, 0.001, 0.04, 0.0403).check(int8=False)
     Gate(2.0, 0.1, 0.04, 0.0390).check(int8=True)
     with pytest.raises(
-        ExportError, match=r"the validation NME goes from 0\.04000 to 0\.04050 \(\+1\.25%\)"
+        ExportError,
+        match=r"the validation NME goes from 0\.04000 to 0\.04050 \(\+1\.25%\)",
     ):
         Gate(0.01, 0.001, 0.04, 0.0405).check(int8=True)
     with pytest.raises(
@@ -212,9 +244,14 @@ def test_maps_below_the_floor_stay_finite_in_the_file(tmp_path):
     with torch.no_grad():
         net.head.out.weight.zero_()
         net.head.out.bias.fill_(-1.0)
-    write_onnx(LandmarkGraph(net.for_export(), SigmaScale(1.0, 1.0), 1.3), tmp_path / "flat.onnx")
+    write_onnx(
+        LandmarkGraph(net.for_export(), SigmaScale(1.0, 1.0), 1.3),
+        tmp_path / "flat.onnx",
+    )
     session = open_session(tmp_path / "flat.onnx")
-    landmarks, scores, sigma_px = session.run(None, {"crops": np.zeros((1, 32, 32, 3), np.uint8)})
+    landmarks, scores, sigma_px = session.run(
+        None, {"crops": np.zeros((1, 32, 32, 3), np.uint8)}
+    )
     # nothing is said of any place, so the mean of all: the middle of the crop
     assert np.allclose(landmarks, 15.5, atol=1e-3)
     assert np.isfinite(scores).all()

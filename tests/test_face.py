@@ -22,9 +22,12 @@ def a_face(points=5, shift=0.0, **changes):
 
 
 def test_a_face_keeps_what_it_was_given_as_float64():
-    face = a_face(landmarks=np.ones((5, 2), np.float32), scores=[0, 1, 0, 1, 1], box=(0, 0, 3, 4))
+    face = a_face(
+        landmarks=np.ones((5, 2), np.float32), scores=[0, 1, 0, 1, 1], box=(0, 0, 3, 4)
+    )
     assert all(
-        a.dtype == np.float64 for a in (face.landmarks, face.scores, face.sigma_px, face.box)
+        a.dtype == np.float64
+        for a in (face.landmarks, face.scores, face.sigma_px, face.box)
     )
     assert face.box.tolist() == [0, 0, 3, 4]
     assert face.score == 0.75
@@ -52,7 +55,10 @@ def test_a_face_does_not_change_with_the_array_it_was_made_from():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"landmarks": np.zeros((5, 3))}, r"landmarks have shape \(5, 3\); wanted \(N, 2\)"),
+        (
+            {"landmarks": np.zeros((5, 3))},
+            r"landmarks have shape \(5, 3\); wanted \(N, 2\)",
+        ),
         (
             {"landmarks": [[0, 0]] * 3 + [[np.nan, 1], [2, np.inf]]},
             "2 landmarks are not finite; wanted numbers",
@@ -61,7 +67,10 @@ def test_a_face_does_not_change_with_the_array_it_was_made_from():
             {"scores": np.zeros(4)},
             r"scores have shape \(4,\); wanted \(5,\), one per landmark",
         ),
-        ({"sigma_px": np.zeros((5, 2))}, r"sigma_px have shape \(5, 2\); wanted \(5,\)"),
+        (
+            {"sigma_px": np.zeros((5, 2))},
+            r"sigma_px have shape \(5, 2\); wanted \(5,\)",
+        ),
         ({"box": [0, 0, 3]}, r"boxes have shape \(3,\); wanted \(F, 4\)"),
         ({"box": [5, 0, 5, 9]}, "box 0 is .*; wanted finite x0 < x1 and y0 < y1"),
     ],
@@ -92,12 +101,21 @@ def test_no_face_is_an_empty_result_of_the_same_shape():
     assert none.boxes.shape == (0, 4)
     assert none.box_scores.shape == (0,)
     assert {
-        a.dtype for a in (none.landmarks, none.scores, none.sigma_px, none.boxes, none.box_scores)
+        a.dtype
+        for a in (
+            none.landmarks,
+            none.scores,
+            none.sigma_px,
+            none.boxes,
+            none.box_scores,
+        )
     } == {np.dtype(np.float64)}
 
 
 def test_faces_of_two_schemes_do_not_go_together():
-    with pytest.raises(SchemeError, match="face 1 is five, not ibug68; wanted faces of one scheme"):
+    with pytest.raises(
+        SchemeError, match="face 1 is five, not ibug68; wanted faces of one scheme"
+    ):
         Faces((a_face(points=68, scheme="ibug68"), a_face()), "ibug68", 68)
     with pytest.raises(ShapeError, match="face 0 has 4 landmarks; wanted 5, as stated"):
         Faces((a_face(points=4),), "five", 5)

@@ -37,7 +37,9 @@ def test_the_first_landmarks_and_those_after_a_gap_come_out_as_they_went_in(kind
 def test_jitter_of_a_still_face_falls_to_a_third(kind):
     path = trembling()
     found = run(kind, path)
-    before, after = (np.sqrt((np.diff(p[20:], 2, axis=0) ** 2).mean()) for p in (path, found))
+    before, after = (
+        np.sqrt((np.diff(p[20:], 2, axis=0) ** 2).mean()) for p in (path, found)
+    )
     assert after < before / 3
     assert (
         np.linalg.norm(found[20:] - FACE, axis=-1).mean()
@@ -47,7 +49,9 @@ def test_jitter_of_a_still_face_falls_to_a_third(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_steady_motion_is_followed_within_a_frame(kind):
-    steps = np.arange(60)[:, None, None] * np.array([3.0, 1.0])  # 3 px a frame on a face of 100 px
+    steps = np.arange(60)[:, None, None] * np.array(
+        [3.0, 1.0]
+    )  # 3 px a frame on a face of 100 px
     found = run(kind, FACE + steps)
     behind = (
         (FACE + steps - found)[30:] @ np.array([3.0, 1.0])
@@ -74,7 +78,8 @@ def test_talking_lips_are_followed_at_their_full_width(kind):
     path[:, 48:, 1] += wave[:, None]
     moved = (run(kind, path)[:, 48:, 1] - FACE[48:, 1]).mean(1)[60:]
     lag = min(
-        range(-3, 4), key=lambda shift: np.abs(np.roll(wave[60:], shift) - moved)[5:-5].mean()
+        range(-3, 4),
+        key=lambda shift: np.abs(np.roll(wave[60:], shift) - moved)[5:-5].mean(),
     )
     assert 0 <= lag <= 2
     assert moved.std() > 0.85 * wave[60:].std()
@@ -145,12 +150,16 @@ def test_a_filter_in_other_units_gives_the_same_in_those(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_scheme_without_a_mean_face_is_filtered_by_its_own_first_shape(kind, monkeypatch):
+def test_a_scheme_without_a_mean_face_is_filtered_by_its_own_first_shape(
+    kind, monkeypatch
+):
     from dataclasses import replace
 
     import lineament.tracking.filters as smooth
 
-    monkeypatch.setattr(smooth, "scheme", lambda name: replace(scheme(name), mean_shape=None))
+    monkeypatch.setattr(
+        smooth, "scheme", lambda name: replace(scheme(name), mean_shape=None)
+    )
     path = trembling()
     after = np.sqrt((np.diff(run(kind, path)[20:], 2, axis=0) ** 2).mean())
     assert after < np.sqrt((np.diff(path[20:], 2, axis=0) ** 2).mean()) / 3

@@ -41,7 +41,9 @@ def find_painted(crops):
 def test_a_perfect_model_stays_perfect():
     crops = np.stack([painted(FIVE), painted(FIVE + MOVE)])
     found = predict_with_flip(find_painted, MIRROR)(crops)
-    assert np.array_equal(found.landmarks_crop, np.stack([FIVE, FIVE + MOVE]).astype(np.float32))
+    assert np.array_equal(
+        found.landmarks_crop, np.stack([FIVE, FIVE + MOVE]).astype(np.float32)
+    )
 
 
 def test_an_error_to_one_side_cancels_and_one_downwards_stays():
@@ -75,11 +77,14 @@ def test_no_crop_gives_no_face():
 def test_the_result_does_not_depend_on_the_batch():
     crops = np.stack([painted(FIVE), painted(FIVE + MOVE)])
     heads = predict_with_flip(find_painted, MIRROR)
-    assert np.array_equal(heads(crops).landmarks_crop[1], heads(crops[1:]).landmarks_crop[0])
+    assert np.array_equal(
+        heads(crops).landmarks_crop[1], heads(crops[1:]).landmarks_crop[0]
+    )
 
 
 def test_a_mirror_of_another_scheme_is_refused():
     with pytest.raises(
-        ShapeError, match="the model predicts 5 points, mirror has 68; give its own scheme's mirror"
+        ShapeError,
+        match="the model predicts 5 points, mirror has 68; give its own scheme's mirror",
     ):
         predict_with_flip(find_painted, scheme("ibug68").mirror)(painted(FIVE)[None])

@@ -73,7 +73,13 @@ def test_json_written_and_read_again_is_the_same_to_the_last_bit(faces):
 def test_the_dict_has_exactly_the_agreed_keys():
     given = faces_to_dict(some_faces(), "x.jpg")
     assert list(given) == ["image", "faces", "scheme"]
-    assert list(given["faces"][0]) == ["box", "score", "landmarks", "scores", "sigma_px"]
+    assert list(given["faces"][0]) == [
+        "box",
+        "score",
+        "landmarks",
+        "scores",
+        "sigma_px",
+    ]
     assert list(given["faces"][1]) == [
         "box",
         "score",
@@ -82,7 +88,11 @@ def test_the_dict_has_exactly_the_agreed_keys():
         "sigma_px",
         "track_id",
     ]
-    assert faces_to_dict(NONE, "x.jpg") == {"image": "x.jpg", "faces": [], "scheme": "five"}
+    assert faces_to_dict(NONE, "x.jpg") == {
+        "image": "x.jpg",
+        "faces": [],
+        "scheme": "five",
+    }
 
 
 def test_json_rounds_when_asked_and_stays_within_half_a_unit():
@@ -95,14 +105,25 @@ def test_json_rounds_when_asked_and_stays_within_half_a_unit():
 def test_a_sigma_that_is_not_finite_is_null_in_json_and_nan_again():
     face = some_faces(1)[0]
     odd = Faces(
-        (Face(face.landmarks, face.scores, [1, np.nan, 2, np.inf, 3], face.box, 1, "five"),),
+        (
+            Face(
+                face.landmarks,
+                face.scores,
+                [1, np.nan, 2, np.inf, 3],
+                face.box,
+                1,
+                "five",
+            ),
+        ),
         "five",
         5,
     )
     text = faces_to_json(odd)
     assert "NaN" not in text
     assert json.loads(text)["faces"][0]["sigma_px"] == [1, None, 2, None, 3]
-    np.testing.assert_array_equal(faces_from_json(text)[1].sigma_px, [[1, np.nan, 2, np.nan, 3]])
+    np.testing.assert_array_equal(
+        faces_from_json(text)[1].sigma_px, [[1, np.nan, 2, np.nan, 3]]
+    )
 
 
 def broken(**changes):
@@ -113,16 +134,28 @@ def broken(**changes):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], r"these are not faces \(list\); wanted an object with image, faces and scheme"),
+        (
+            [],
+            r"these are not faces \(list\); wanted an object with image, faces and scheme",
+        ),
         ({"image": "x", "faces": []}, r"these are not faces \(image, faces\)"),
         ({"faces": {}, "scheme": "five"}, r"these are not faces \(faces, scheme\)"),
-        ({"faces": [], "scheme": "fife"}, "the faces' scheme is unknown: .*did you mean 'five'"),
-        ({"faces": [3], "scheme": "five"}, "face 0 is a int; wanted an object with box, score"),
+        (
+            {"faces": [], "scheme": "fife"},
+            "the faces' scheme is unknown: .*did you mean 'five'",
+        ),
+        (
+            {"faces": [3], "scheme": "five"},
+            "face 0 is a int; wanted an object with box, score",
+        ),
         (
             {"faces": [{"box": []}], "scheme": "five"},
             "face 0 has no score, landmarks, scores, sigma_px; wanted",
         ),
-        (broken(landmarks=[[1, 2]] * 4), r"face 0: scores have shape \(5,\); wanted \(4,\)"),
+        (
+            broken(landmarks=[[1, 2]] * 4),
+            r"face 0: scores have shape \(5,\); wanted \(4,\)",
+        ),
         (broken(landmarks=[[1, None]] * 5), "face 0: 5 landmarks are not finite"),
         (broken(box="here"), "face 0: could not convert string to float"),
         (broken(box=[]), "face 0: index 0 is out of bounds"),
@@ -157,7 +190,9 @@ def test_the_numpy_arrays_survive_a_file_without_pickle(tmp_path):
 def test_csv_has_a_row_for_each_face_under_its_columns(tmp_path):
     faces = some_faces()
     write_csv(tmp_path / "f.csv", [("none.jpg", NONE), ('a,"b".jpg', faces)], "five")
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "f.csv").read_text(encoding="utf-8"))))
+    rows = list(
+        csv.DictReader(io.StringIO((tmp_path / "f.csv").read_text(encoding="utf-8")))
+    )
     assert [row["image"] for row in rows] == ['a,"b".jpg'] * 2
     assert [row["face"] for row in rows] == ["0", "1"]
     assert [row["track_id"] for row in rows] == ["", "7"]
@@ -168,13 +203,19 @@ def test_csv_has_a_row_for_each_face_under_its_columns(tmp_path):
     assert [float(rows[0][f"box_{end}"]) for end in ("x0", "y0", "x1", "y1")] == faces[
         0
     ].box.tolist()
-    assert [path.name for path in tmp_path.iterdir()] == ["f.csv"]  # nothing half-written is left
+    assert [path.name for path in tmp_path.iterdir()] == [
+        "f.csv"
+    ]  # nothing half-written is left
 
 
 def test_csv_of_no_face_is_the_header_alone(tmp_path):
     write_csv(tmp_path / "f.csv", [("x", NONE)], "five")
     assert (tmp_path / "f.csv").read_text() == ",".join(csv_columns("five")) + "\n"
-    assert len(csv_columns("ibug68")) == 5 + 4 + 68 * 4 == len(csv_rows(some_faces(1, "ibug68"))[0])
+    assert (
+        len(csv_columns("ibug68"))
+        == 5 + 4 + 68 * 4
+        == len(csv_rows(some_faces(1, "ibug68"))[0])
+    )
 
 
 @pytest.mark.parametrize("write", [write_csv, write_parquet])
@@ -183,9 +224,14 @@ def test_a_failed_table_leaves_the_old_file_alone(tmp_path, write):
         pytest.importorskip("pyarrow")
     (tmp_path / "f").write_text("old")
     with pytest.raises(
-        SchemeError, match="the faces of 'b' are five, not ibug68; write one file per scheme"
+        SchemeError,
+        match="the faces of 'b' are five, not ibug68; write one file per scheme",
     ):
-        write(tmp_path / "f", [("a", some_faces(1, "ibug68")), ("b", some_faces(1))], "ibug68")
+        write(
+            tmp_path / "f",
+            [("a", some_faces(1, "ibug68")), ("b", some_faces(1))],
+            "ibug68",
+        )
     assert (tmp_path / "f").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
@@ -196,7 +242,9 @@ def test_parquet_written_and_read_again_is_the_same(tmp_path, monkeypatch, batch
     monkeypatch.setattr("lineament.io.formats.ROWS_AT_ONCE", batch)
     faces = some_faces()
     write_parquet(
-        tmp_path / "f.parquet", [("a.jpg", faces), ("b.jpg", NONE), ("c.jpg", faces)], "five"
+        tmp_path / "f.parquet",
+        [("a.jpg", faces), ("b.jpg", NONE), ("c.jpg", faces)],
+        "five",
     )
     rows = parquet.read_table(tmp_path / "f.parquet").to_pylist()
     assert [(row["image"], row["face"], row["track_id"]) for row in rows] == [
@@ -226,10 +274,13 @@ def test_parquet_of_no_face_has_columns_and_no_rows(tmp_path):
         ("supervision", "supervision", lambda _: faces_to_supervision(NONE)),
     ],
 )
-def test_a_missing_extra_names_the_command_to_type(tmp_path, monkeypatch, package, extra, call):
+def test_a_missing_extra_names_the_command_to_type(
+    tmp_path, monkeypatch, package, extra, call
+):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(
-        ExtraError, match=rf"{package} is not installed; type: pip install 'lineament\[{extra}\]'"
+        ExtraError,
+        match=rf"{package} is not installed; type: pip install 'lineament\[{extra}\]'",
     ):
         call(tmp_path)
 
@@ -280,20 +331,31 @@ def test_pts_files_are_numbered_only_where_several():
 
 def test_coco_has_flat_keypoints_counted_ids_and_a_skeleton_from_one():
     faces = some_faces()
-    given = json.loads(json.dumps(faces_to_coco([("none.jpg", NONE), ("a.jpg", faces)], "five")))
+    given = json.loads(
+        json.dumps(faces_to_coco([("none.jpg", NONE), ("a.jpg", faces)], "five"))
+    )
     assert given["images"] == [
         {"id": 1, "file_name": "none.jpg", "width": 64, "height": 48},
         {"id": 2, "file_name": "a.jpg", "width": 640, "height": 480},
     ]
-    assert [(a["id"], a["image_id"], a["category_id"]) for a in given["annotations"]] == [
+    assert [
+        (a["id"], a["image_id"], a["category_id"]) for a in given["annotations"]
+    ] == [
         (1, 2, 1),
         (2, 2, 1),
     ]
     first = given["annotations"][0]
-    np.testing.assert_array_equal(np.reshape(first["keypoints"], (5, 3))[:, :2], faces[0].landmarks)
+    np.testing.assert_array_equal(
+        np.reshape(first["keypoints"], (5, 3))[:, :2], faces[0].landmarks
+    )
     assert first["keypoints"][2::3] == [2] * 5
     assert first["num_keypoints"] == 5
-    assert first["bbox"] == [1.5, 2.25, 38.5, 58.25]  # x1 - x0 = 40 - 1.5, y1 - y0 = 60.5 - 2.25
+    assert first["bbox"] == [
+        1.5,
+        2.25,
+        38.5,
+        58.25,
+    ]  # x1 - x0 = 40 - 1.5, y1 - y0 = 60.5 - 2.25
     assert first["area"] == 38.5 * 58.25
     category = given["categories"][0]
     assert category["keypoints"] == list(scheme("five").points)
@@ -302,7 +364,11 @@ def test_coco_has_flat_keypoints_counted_ids_and_a_skeleton_from_one():
 
 def test_coco_of_nothing_is_a_data_set_without_images():
     given = faces_to_coco([], "five")
-    assert (given["images"], given["annotations"], len(given["categories"])) == ([], [], 1)
+    assert (given["images"], given["annotations"], len(given["categories"])) == (
+        [],
+        [],
+        1,
+    )
 
 
 def test_coco_leaves_out_an_unknown_image_size_and_refuses_another_scheme():

@@ -24,7 +24,11 @@ PARTS = ["backbone", "head.out"]
     ("kind", "prefix", "more"),
     [
         ("train", "", {}),
-        ("distill", "students.0.", {"distill": {"students": 2, "peer_kl": 1.0, "mask_prob": 0.5}}),
+        (
+            "distill",
+            "students.0.",
+            {"distill": {"students": 2, "peer_kl": 1.0, "mask_prob": 0.5}},
+        ),
     ],
 )
 def test_frozen_parts_stay_and_the_rest_moves(kind, prefix, more, faces, tmp_path):
@@ -57,7 +61,9 @@ def test_a_frozen_training_resumes_exactly(faces, tmp_path):
 def test_a_part_is_a_whole_dotted_name():
     model = Tiny()
     norms = freeze(model, ["levels.1"])
-    frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
+    frozen = [
+        name for name, weight in model.named_parameters() if not weight.requires_grad
+    ]
     assert {name.rpartition(".")[0] for name in frozen} == {"levels.1.0", "levels.1.1"}
     assert norms == [model.levels[1][1]]
 

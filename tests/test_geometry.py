@@ -52,9 +52,15 @@ def test_points_are_x_then_y_and_boxes_are_corners_on_the_outline():
 
 
 def test_points_that_are_not_finite_do_not_count_for_the_box():
-    assert landmark_box([[1, 2], [np.nan, 99], [5, np.inf], [3, 4]]).tolist() == [1, 2, 3, 4]
+    assert landmark_box([[1, 2], [np.nan, 99], [5, np.inf], [3, 4]]).tolist() == [
+        1,
+        2,
+        3,
+        4,
+    ]
     with pytest.raises(
-        ShapeError, match="no landmark is finite; wanted at least one to draw a box around"
+        ShapeError,
+        match="no landmark is finite; wanted at least one to draw a box around",
     ):
         landmark_box([[np.nan, 1]])
 
@@ -68,7 +74,10 @@ def test_one_box_or_no_box_becomes_rows_of_four():
 @pytest.mark.parametrize(
     ("given_boxes", "message"),
     [
-        ([1, 2, 3], r"boxes have shape \(3,\); wanted \(F, 4\): x0, y0, x1, y1 per face"),
+        (
+            [1, 2, 3],
+            r"boxes have shape \(3,\); wanted \(F, 4\): x0, y0, x1, y1 per face",
+        ),
         ([[1, 2, 3, 4, 5]], r"boxes have shape \(1, 5\)"),
         (
             [[0, 0, 1, 1], [5, 0, 5, 1]],
@@ -87,7 +96,8 @@ def test_a_wrong_box_is_an_error_that_shows_it(given_boxes, message):
 def test_points_of_another_shape_are_an_error_that_names_them():
     assert as_points([[1, 2]]).dtype == np.float64
     with pytest.raises(
-        ShapeError, match=r"source points have shape \(2,\); wanted \(N, 2\): one row of x, y"
+        ShapeError,
+        match=r"source points have shape \(2,\); wanted \(N, 2\): one row of x, y",
     ):
         as_points([1, 2], "source points")
 
@@ -110,7 +120,9 @@ def test_iou_is_symmetric_and_between_0_and_1(a, b):
 def test_an_image_covers_half_a_pixel_beyond_its_outer_centers_and_resizing_keeps_its_area():
     # 3 x 5 pixels cover [-0.5, 2.5] x [-0.5, 4.5]; twice and four times as large: [-0.5, 5.5] x
     # [-0.5, 19.5]
-    moved = apply_affine(resize_affine(2, 4), [[-0.5, -0.5], [2.5, 4.5], [0, 0], [1, 3]])
+    moved = apply_affine(
+        resize_affine(2, 4), [[-0.5, -0.5], [2.5, 4.5], [0, 0], [1, 3]]
+    )
     # x' = (x + 0.5) s - 0.5: 0 -> 0.5 and 1.5; 1 -> 2.5; 3 -> 13.5
     close(moved, [[-0.5, -0.5], [5.5, 19.5], [0.5, 1.5], [2.5, 13.5]])
 
@@ -119,7 +131,8 @@ def test_a_heatmap_of_stride_4_has_its_first_pixel_over_the_first_four_of_the_cr
     # crop pixels 0 1 2 3 have their middle at 1.5; 60 61 62 63 at 61.5; (1.5 + 0.5) / 4 - 0.5 =
     # 0, (62) / 4 - 0.5 = 15
     close(
-        apply_affine(resize_affine(1 / 4, 1 / 4), [[1.5, 61.5], [0, 3]]), [[0, 15], [-0.375, 0.375]]
+        apply_affine(resize_affine(1 / 4, 1 / 4), [[1.5, 61.5], [0, 3]]),
+        [[0, 15], [-0.375, 0.375]],
     )
 
 
@@ -145,7 +158,10 @@ def test_warping_by_an_affine_moves_pixels_where_it_moves_points():
 
 
 def test_a_flip_maps_the_first_pixel_center_to_the_last():
-    close(apply_affine(flip_affine(7), [[0, 3], [6, 1], [2.25, 0]]), [[6, 3], [0, 1], [3.75, 0]])
+    close(
+        apply_affine(flip_affine(7), [[0, 3], [6, 1], [2.25, 0]]),
+        [[6, 3], [0, 1], [3.75, 0]],
+    )
     image = np.zeros((2, 7), np.uint8)
     image[1, 5] = 1
     assert np.argwhere(image[:, ::-1]).tolist() == [[1, 1]]  # x' = 7 - 1 - 5 = 1
@@ -154,7 +170,9 @@ def test_a_flip_maps_the_first_pixel_center_to_the_last():
 
 @given(st.integers(1, 4000), points_2d)
 def test_flipping_twice_changes_nothing(width, point):
-    close(apply_affine(flip_affine(width), apply_affine(flip_affine(width), point)), point)
+    close(
+        apply_affine(flip_affine(width), apply_affine(flip_affine(width), point)), point
+    )
 
 
 def test_a_crop_shows_the_padded_box_from_edge_to_edge():
@@ -174,7 +192,9 @@ def test_a_face_of_positive_roll_has_its_chin_to_the_left_and_its_crop_is_uprigh
     brows, chin = np.array([0.0, -10.0]), np.array([0.0, 10.0])
     turned = apply_affine(similarity(1, 90, [0, 0], [100, 100]), [brows, chin])
     close(turned, [[110, 100], [90, 100]])
-    upright = apply_affine(crop_affine([80, 80, 120, 120], 64, 1.0, roll_deg=90), turned)
+    upright = apply_affine(
+        crop_affine([80, 80, 120, 120], 64, 1.0, roll_deg=90), turned
+    )
     assert upright[0, 0] == pytest.approx(upright[1, 0])
     assert upright[0, 1] < upright[1, 1]
 
@@ -187,11 +207,16 @@ def test_a_similarity_turns_clockwise_as_one_sees_it():
 
 @given(crops, points_2d)
 def test_a_crop_there_and_back_is_where_it_was(image_to_crop, point):
-    close(apply_affine(invert_affine(image_to_crop), apply_affine(image_to_crop, point)), point)
+    close(
+        apply_affine(invert_affine(image_to_crop), apply_affine(image_to_crop, point)),
+        point,
+    )
 
 
 @given(boxes, sizes, paddings, rolls)
-def test_a_crop_centers_the_box_at_its_scale_and_turns_it_back(box, size, padding, roll_deg):
+def test_a_crop_centers_the_box_at_its_scale_and_turns_it_back(
+    box, size, padding, roll_deg
+):
     affine = crop_affine(box, size, padding, roll_deg)
     close(apply_affine(affine, box_center(box)), [(size - 1) / 2] * 2)
     assert affine_scale(affine) == pytest.approx(size / (padding * box_side(box)))
@@ -214,7 +239,9 @@ def test_an_affine_and_its_inverse_compose_to_nothing(affine):
 
 @given(st.floats(0.1, 10), st.floats(0.1, 10), points_2d)
 def test_resizing_there_and_back_is_where_it_was(scale_x, scale_y, point):
-    back = compose(resize_affine(1 / scale_x, 1 / scale_y), resize_affine(scale_x, scale_y))
+    back = compose(
+        resize_affine(1 / scale_x, 1 / scale_y), resize_affine(scale_x, scale_y)
+    )
     close(apply_affine(back, point), point)
 
 
@@ -258,7 +285,11 @@ def test_a_fit_is_the_best_in_least_squares():
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [
-        ([[0, 0]], [[1, 1]], "1 source and 1 target points; wanted the same number, at least 2"),
+        (
+            [[0, 0]],
+            [[1, 1]],
+            "1 source and 1 target points; wanted the same number, at least 2",
+        ),
         ([[0, 0], [1, 1]], [[1, 1]], "2 source and 1 target points"),
         (
             [[3, 3], [3, 3]],
@@ -277,9 +308,9 @@ def test_a_fit_without_enough_points_is_an_error(source, target, message):
 def test_the_roll_alone_is_that_of_the_whole_similarity(roll_deg):
     rng = np.random.default_rng(0)
     source = rng.uniform(-1, 1, (68, 2))
-    target = apply_affine(similarity(30.0, roll_deg, (0, 0), (50, 90)), source) + rng.normal(
-        0, 0.5, (68, 2)
-    )
+    target = apply_affine(
+        similarity(30.0, roll_deg, (0, 0), (50, 90)), source
+    ) + rng.normal(0, 0.5, (68, 2))
     assert fit_roll_deg(source, target) == pytest.approx(
         affine_roll_deg(fit_similarity(source, target)), abs=1e-9
     )

@@ -40,7 +40,9 @@ def rotation_of(yaw_deg, pitch_deg, roll_deg):
 
 def _face(landmarks: Array, of: str = "ibug68") -> Face:
     count = len(landmarks)
-    return Face(landmarks, np.ones(count), np.ones(count), np.array([0, 0, 9, 9]), 1.0, of)
+    return Face(
+        landmarks, np.ones(count), np.ones(count), np.array([0, 0, 9, 9]), 1.0, of
+    )
 
 
 def _mean() -> Array:
@@ -56,7 +58,11 @@ def _lopsided() -> Array:
 
 
 def _posed(
-    yaw: float, pitch: float, roll: float, focal: float = 640.0, shift: Array | None = None
+    yaw: float,
+    pitch: float,
+    roll: float,
+    focal: float = 640.0,
+    shift: Array | None = None,
 ) -> Face:
     """The mean face before the camera; other landmarks are on its nose."""
     names, places = mean_face_3d()
@@ -65,7 +71,9 @@ def _posed(
     )
     landmarks = np.tile(focal * seen[3, :2] / seen[3, 2] + CAMERA_CENTER, (68, 1))
     for name, point in zip(names, seen, strict=True):
-        landmarks[IBUG68.points.index(name)] = focal * point[:2] / point[2] + CAMERA_CENTER
+        landmarks[IBUG68.points.index(name)] = (
+            focal * point[:2] / point[2] + CAMERA_CENTER
+        )
     return _face(landmarks)
 
 
@@ -74,7 +82,9 @@ def _posed(
 def test_a_known_pose_comes_back(yaw: float, pitch: float, roll: float) -> None:
     pose = head_pose(_posed(yaw, pitch, roll), SIZE)
     away = (
-        np.array([pose.yaw_deg, pose.pitch_deg, pose.roll_deg]) - [yaw, pitch, roll] + 180
+        np.array([pose.yaw_deg, pose.pitch_deg, pose.roll_deg])
+        - [yaw, pitch, roll]
+        + 180
     ) % 360 - 180
     assert np.abs(away).max() < 0.01
     assert np.allclose(pose.translation_mm, [40, -30, 600], atol=0.05)
@@ -84,7 +94,9 @@ def test_a_known_pose_comes_back(yaw: float, pitch: float, roll: float) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(-89, 89), st.floats(-179, 179), st.floats(-179, 179))
-def test_angles_and_rotation_are_inverses(yaw: float, pitch: float, roll: float) -> None:
+def test_angles_and_rotation_are_inverses(
+    yaw: float, pitch: float, roll: float
+) -> None:
     assert np.allclose(
         rotation_angles(rotation_of(yaw, pitch, roll)), (yaw, pitch, roll), atol=1e-6
     )
@@ -105,7 +117,9 @@ def test_yaw_is_positive_where_the_face_looks_to_the_right_edge() -> None:
 def test_pitch_is_positive_where_the_face_looks_up() -> None:
     assert (rotation_of(0, 20, 0) @ [0, 0, -1])[1] < -0.3
     # so the nose tip comes nearer to the eyes, as seen
-    drop = [np.diff(_posed(0, pitch, 0).landmarks[[27, 30], 1])[0] for pitch in (20, 0, -20)]
+    drop = [
+        np.diff(_posed(0, pitch, 0).landmarks[[27, 30], 1])[0] for pitch in (20, 0, -20)
+    ]
     assert drop[0] < drop[1] < drop[2]
 
 
@@ -145,7 +159,9 @@ def test_a_mirrored_face_has_mirrored_yaw_and_roll_and_swapped_eyes() -> None:
     a, b = head_pose(face, SIZE), head_pose(mirrored, SIZE)
     assert abs(a.yaw_deg) > 1
     assert np.allclose(
-        [b.yaw_deg, b.pitch_deg, b.roll_deg], [-a.yaw_deg, a.pitch_deg, -a.roll_deg], atol=0.01
+        [b.yaw_deg, b.pitch_deg, b.roll_deg],
+        [-a.yaw_deg, a.pitch_deg, -a.roll_deg],
+        atol=0.01,
     )
     assert np.allclose(eye_openness(mirrored), eye_openness(face)[::-1])
     assert mouth_openness(mirrored) == pytest.approx(mouth_openness(face))
@@ -159,7 +175,9 @@ def test_the_default_focal_length_is_the_width_and_the_axis_meets_the_middle() -
     assert head_pose(face, SIZE).yaw_deg == said.yaw_deg
     assert head_pose(face, SIZE).translation_mm.tolist() == said.translation_mm.tolist()
     # twice the focal length: the same picture is taken for a head about twice as far
-    assert head_pose(face, SIZE, focal_px=1280.0).translation_mm[2] == pytest.approx(1200, rel=0.1)
+    assert head_pose(face, SIZE, focal_px=1280.0).translation_mm[2] == pytest.approx(
+        1200, rel=0.1
+    )
 
 
 def test_the_error_grows_as_landmarks_leave_the_mean_face() -> None:
@@ -175,7 +193,9 @@ def test_the_mean_face_is_symmetric_and_as_wide_as_its_table_says() -> None:
     at = dict(zip(names, places, strict=True))
     for name, place in at.items():
         index = IBUG68.points.index(name)
-        assert np.array_equal(at[IBUG68.points[IBUG68.mirror[index]]], place * [-1, 1, 1])
+        assert np.array_equal(
+            at[IBUG68.points[IBUG68.mirror[index]]], place * [-1, 1, 1]
+        )
 
     def apart(a: str, b: str) -> float:
         return float(np.linalg.norm(at[a] - at[b]))
@@ -185,7 +205,9 @@ def test_the_mean_face_is_symmetric_and_as_wide_as_its_table_says() -> None:
     assert apart("nose_bridge_1", "nose_base") == pytest.approx(53, abs=0.5)
     assert apart("nose_base", "nose_tip") == pytest.approx(20, abs=0.5)
     assert apart("nose_bridge_1", "nose_tip") == pytest.approx(48, abs=1)
-    assert apart("right_mouth_corner", "left_mouth_corner") == pytest.approx(52, abs=0.5)
+    assert apart("right_mouth_corner", "left_mouth_corner") == pytest.approx(
+        52, abs=0.5
+    )
     assert apart("nose_bridge_1", "chin") == pytest.approx(118, abs=0.5)
     assert not places.flags.writeable
 
@@ -214,15 +236,28 @@ def test_eye_openness_means_over_both_pairs_of_lids() -> None:
 
 def test_mouth_openness_is_mean_height_over_width() -> None:
     landmarks = np.zeros((68, 2))
-    landmarks[60:68] = [(0, 0), (10, -4), (20, -5), (30, -3), (40, 0), (30, 3), (20, 7), (10, 2)]
+    landmarks[60:68] = [
+        (0, 0),
+        (10, -4),
+        (20, -5),
+        (30, -3),
+        (40, 0),
+        (30, 3),
+        (20, 7),
+        (10, 2),
+    ]
     # heights 4 + 2, 5 + 7 and 3 + 3: 8 on average, over 40
     assert mouth_openness(_face(landmarks)) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("angle", [0.0, 33.0, -90.0, 179.0])
-def test_openness_and_distance_do_not_depend_on_roll_and_eye_roll_is_the_roll(angle: float) -> None:
+def test_openness_and_distance_do_not_depend_on_roll_and_eye_roll_is_the_roll(
+    angle: float,
+) -> None:
     face = _with_eyes(9, 3)
-    turned = _face(apply_affine(similarity(2.0, angle, (0, 0), (300, 200)), face.landmarks))
+    turned = _face(
+        apply_affine(similarity(2.0, angle, (0, 0), (300, 200)), face.landmarks)
+    )
     assert eye_openness(turned) == pytest.approx(eye_openness(face))
     assert interocular_px(turned) == pytest.approx(
         180
@@ -232,7 +267,10 @@ def test_openness_and_distance_do_not_depend_on_roll_and_eye_roll_is_the_roll(an
 
 def test_schemes_that_convert_are_measured_too() -> None:
     shape = apply_affine(similarity(170.0, 0.0, (0, 0), (300.0, 260.0)), _mean())
-    face, other = _face(shape), _face(convert(shape, "ibug68", "ibug51").points, "ibug51")
+    face, other = (
+        _face(shape),
+        _face(convert(shape, "ibug68", "ibug51").points, "ibug51"),
+    )
     assert eye_openness(other) == eye_openness(face)
     assert interocular_px(other) == interocular_px(face)
 
@@ -240,7 +278,9 @@ def test_schemes_that_convert_are_measured_too() -> None:
 @pytest.mark.parametrize(
     "measure", [eye_openness, mouth_openness, lambda face: head_pose(face, SIZE)]
 )
-def test_a_scheme_without_the_points_is_refused_by_name(measure: Callable[[Face], object]) -> None:
+def test_a_scheme_without_the_points_is_refused_by_name(
+    measure: Callable[[Face], object],
+) -> None:
     with pytest.raises(
         SchemeError,
         match=r"five has no .*, which this measure needs; predict with a model of ibug68",
@@ -251,24 +291,28 @@ def test_a_scheme_without_the_points_is_refused_by_name(measure: Callable[[Face]
 def test_head_pose_names_the_chin_that_inner_points_lack() -> None:
     points = convert(_mean() * 170 + 250, "ibug68", "ibug51").points
     with pytest.raises(
-        SchemeError, match="ibug51 has no chin, which this measure needs; predict with a model"
+        SchemeError,
+        match="ibug51 has no chin, which this measure needs; predict with a model",
     ):
         head_pose(_face(points, "ibug51"), SIZE)
 
 
 def test_points_without_extent_are_refused() -> None:
     with pytest.raises(
-        ShapeError, match="the landmarks lie on one line or point; wanted those of a face"
+        ShapeError,
+        match="the landmarks lie on one line or point; wanted those of a face",
     ):
         head_pose(_face(np.full((68, 2), 5.0)), SIZE)
     with pytest.raises(ShapeError, match="the landmarks lie on one line or point"):
         head_pose(_face(np.arange(136.0).reshape(68, 2)), SIZE)
     with pytest.raises(
-        ShapeError, match="the corners of the right eye are one point; wanted two different ones"
+        ShapeError,
+        match="the corners of the right eye are one point; wanted two different ones",
     ):
         eye_openness(_face(np.zeros((68, 2))))
     with pytest.raises(
-        ShapeError, match="the corners of the mouth are one point; wanted two different ones"
+        ShapeError,
+        match="the corners of the mouth are one point; wanted two different ones",
     ):
         mouth_openness(_face(np.zeros((68, 2))))
 
@@ -285,17 +329,22 @@ def test_a_camera_that_cannot_be_is_refused() -> None:
     ):
         head_pose(face, SIZE, focal_px=-1.0)
     with pytest.raises(
-        InputError, match=r"center_px is \(1, 2, 3\); wanted x, y in pixels of the image"
+        InputError,
+        match=r"center_px is \(1, 2, 3\); wanted x, y in pixels of the image",
     ):
         head_pose(face, SIZE, center_px=(1, 2, 3))
 
 
-def test_landmarks_that_no_pose_fits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_landmarks_that_no_pose_fits_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fails(*given: object, **options: object) -> None:
         raise cv2.error("no solution")
 
     monkeypatch.setattr(cv2, "solvePnP", fails)
-    with pytest.raises(ShapeError, match="no head pose fits the landmarks; wanted those of a face"):
+    with pytest.raises(
+        ShapeError, match="no head pose fits the landmarks; wanted those of a face"
+    ):
         head_pose(_posed(0, 0, 0), SIZE)
 
 
@@ -307,4 +356,6 @@ def test_any_scattered_landmarks_give_finite_angles_or_one_clear_error() -> None
                 pose = head_pose(_face(rng.normal(size=(68, 2)) * scale), SIZE)
             except ShapeError:
                 continue
-            assert np.isfinite([pose.yaw_deg, pose.pitch_deg, pose.roll_deg, pose.error]).all()
+            assert np.isfinite(
+                [pose.yaw_deg, pose.pitch_deg, pose.roll_deg, pose.error]
+            ).all()

@@ -20,16 +20,20 @@ pytestmark = pytest.mark.torch
 def test_parameters_and_multiply_adds_are_the_papers_within_three_hundredths():
     net = LandmarkNet("hr-supernet", 68, "heatmap2d", 256, 96, imagenet=False).eval()
     assert parameters(net) == pytest.approx(3.27e6, rel=0.03)
-    assert multiply_adds(net, torch.zeros(1, 256, 256, 3, dtype=torch.uint8)) == pytest.approx(
-        1.25e9, rel=0.03
-    )
+    assert multiply_adds(
+        net, torch.zeros(1, 256, 256, 3, dtype=torch.uint8)
+    ) == pytest.approx(1.25e9, rel=0.03)
 
 
 def test_the_whole_supernet_has_nine_stages_of_four_blocks_after_the_first():
     stages = whole_supernet()
     assert [len(stage) for stage in stages] == [4] * 9
     assert stages[0] == {k: [0] for k in range(4)}
-    assert all(list(sources) == [0, 1, 2, 3] for stage in stages[1:] for sources in stage.values())
+    assert all(
+        list(sources) == [0, 1, 2, 3]
+        for stage in stages[1:]
+        for sources in stage.values()
+    )
     blocks = [m for m in HRSuperNet().modules() if isinstance(m, FusionBlock)]
     assert sum(len(block.factors) for block in blocks) == 4 + 8 * 16
 

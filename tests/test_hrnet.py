@@ -16,9 +16,9 @@ def test_its_size_is_near_what_the_literature_prints():
     net = LandmarkNet("hrnet-w18", 68, "heatmap2d", 256, 96, imagenet=False).eval()
     # 9.3 M and 4.3 G in Table 1 of SD-HRNet, which does not say what was counted
     assert parameters(net) == pytest.approx(9.3e6, rel=0.04)
-    assert multiply_adds(net, torch.zeros(1, 256, 256, 3, dtype=torch.uint8)) == pytest.approx(
-        4.3e9, rel=0.09
-    )
+    assert multiply_adds(
+        net, torch.zeros(1, 256, 256, 3, dtype=torch.uint8)
+    ) == pytest.approx(4.3e9, rel=0.09)
 
 
 def test_it_has_eight_exchange_modules():
@@ -36,7 +36,10 @@ def test_an_exchange_leads_to_the_width_and_resolution_of_its_target(source, tar
 
 def test_every_resolution_of_a_module_hears_of_every_other():
     module = Exchange(3).eval()
-    maps = [torch.randn(1, WIDTHS[k], 16 >> k, 16 >> k, requires_grad=True) for k in range(3)]
+    maps = [
+        torch.randn(1, WIDTHS[k], 16 >> k, 16 >> k, requires_grad=True)
+        for k in range(3)
+    ]
     for made in module(maps):
         gradients = torch.autograd.grad(made.sum(), maps, retain_graph=True)
         assert all(gradient.abs().sum() > 0 for gradient in gradients)

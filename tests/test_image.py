@@ -57,7 +57,9 @@ def test_a_file_without_permission_is_one_clear_line(
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(Path, "open", deny)
-    with pytest.raises(ImageError, match=r"secret\.jpg: may not be read; check its permissions"):
+    with pytest.raises(
+        ImageError, match=r"secret\.jpg: may not be read; check its permissions"
+    ):
         read_image(path)
 
 
@@ -79,7 +81,10 @@ def test_a_file_without_permission_is_one_clear_line(
         (np.zeros((2, 8, 9, 3), np.uint8), r"shape \(2, 8, 9, 3\); wanted"),
         (np.zeros((8, 9, 2), np.uint8), r"shape \(8, 9, 2\); wanted"),
         (np.zeros(7, np.uint8), r"shape \(7,\); wanted"),
-        (np.zeros((4, 4, 3), np.int64), r"dtype int64; wanted uint8, uint16, bool, or float"),
+        (
+            np.zeros((4, 4, 3), np.int64),
+            r"dtype int64; wanted uint8, uint16, bool, or float",
+        ),
         (np.zeros((4, 4, 3), complex), "dtype complex128"),
         (np.full((4, 4), "x"), "dtype <U1"),
         (np.full((4, 4), None), "dtype object"),
@@ -95,7 +100,9 @@ def test_a_file_without_permission_is_one_clear_line(
     # by type: an object's text holds its address, which differs between the processes that share the tests
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_a_source_of_the_wrong_kind_is_one_clear_line(source: object, message: str) -> None:
+def test_a_source_of_the_wrong_kind_is_one_clear_line(
+    source: object, message: str
+) -> None:
     with pytest.raises(ImageError, match=message) as caught:
         read_image(source)  # type: ignore[arg-type]
     assert len(str(caught.value).splitlines()) == 1
@@ -143,7 +150,9 @@ def test_path_text_bytes_file_and_pil_image_give_the_same(tmp_path: Path) -> Non
 
 def test_a_pil_image_is_turned_by_its_exif_too() -> None:
     with Image.open(
-        io.BytesIO(encoded(np.ascontiguousarray(np.rot90(PICTURE)), "PNG", exif=oriented(6)))
+        io.BytesIO(
+            encoded(np.ascontiguousarray(np.rot90(PICTURE)), "PNG", exif=oriented(6))
+        )
     ) as opened:
         assert np.array_equal(read_image(opened), PICTURE)
 
@@ -166,7 +175,10 @@ def test_the_order_of_an_array_is_given_not_guessed() -> None:
         (np.full((2, 3), 32768, np.uint16), (128, 128, 128)),
         (np.full((2, 3, 3), 0.5, np.float32), (128, 128, 128)),  # 127.5 rounds up
         (np.full((2, 3, 3), 1.0), (255, 255, 255)),
-        (np.broadcast_to(np.array([0, 0, 0, 128], np.uint8), (2, 3, 4)), (127, 127, 127)),
+        (
+            np.broadcast_to(np.array([0, 0, 0, 128], np.uint8), (2, 3, 4)),
+            (127, 127, 127),
+        ),
         (np.broadcast_to(np.array([1.0, 0.0, 0.0, 0.0]), (2, 3, 4)), (255, 255, 255)),
     ],
 )
@@ -268,7 +280,9 @@ def test_a_folder_gives_its_images_sorted_without_dot_files_or_endless_links(
 
 
 def test_files_folders_and_patterns_mix_and_each_image_comes_once(tree: Path) -> None:
-    found = find_images([tree / "sub/deep/d.tiff", str(tree / "*.jpg"), tree, tree / "notes.txt"])
+    found = find_images(
+        [tree / "sub/deep/d.tiff", str(tree / "*.jpg"), tree, tree / "notes.txt"]
+    )
     names = [p.relative_to(tree).as_posix() for p in found]
     assert names == ["sub/deep/d.tiff", "a.jpg", "b.PNG", "sub/c.webp", "notes.txt"]
 
@@ -276,7 +290,10 @@ def test_files_folders_and_patterns_mix_and_each_image_comes_once(tree: Path) ->
 def test_patterns_reach_below_and_leave_out_dot_names(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert {p.name for p in find_images(tree / "**" / "*.[tw][ie]*")} == {"c.webp", "d.tiff"}
+    assert {p.name for p in find_images(tree / "**" / "*.[tw][ie]*")} == {
+        "c.webp",
+        "d.tiff",
+    }
     with pytest.raises(ImageError, match="no file matches this pattern"):
         find_images(str(tree / "*.png"))  # only the hidden one would
     monkeypatch.chdir(tree / "sub")
@@ -298,7 +315,9 @@ def test_a_file_named_like_a_pattern_is_that_file(tmp_path: Path) -> None:
         ("x\0y", "not a path|no such file"),
     ],
 )
-def test_a_path_that_names_no_image_is_an_error(name: str, message: str, tmp_path: Path) -> None:
+def test_a_path_that_names_no_image_is_an_error(
+    name: str, message: str, tmp_path: Path
+) -> None:
     (tmp_path / "void").mkdir()
     with pytest.raises(ImageError, match=message) as caught:
         find_images(str(tmp_path / name))
@@ -313,16 +332,25 @@ def test_a_folder_that_may_not_be_listed_is_an_error(
 
     monkeypatch.setattr(os, "scandir", deny)
     with pytest.raises(
-        ImageError, match=r"cannot be listed \(Permission denied\); check its permissions"
+        ImageError,
+        match=r"cannot be listed \(Permission denied\); check its permissions",
     ):
         find_images(tmp_path)
 
 
 def test_a_batch_lists_what_failed_and_continues(tmp_path: Path) -> None:
-    good, bad = write(tmp_path, "1.png", encoded(PICTURE, "PNG")), write(tmp_path, "2.png", b"")
+    good, bad = (
+        write(tmp_path, "1.png", encoded(PICTURE, "PNG")),
+        write(tmp_path, "2.png", b""),
+    )
     last = write(tmp_path, "3.png", encoded(PICTURE, "PNG"))
     results = list(read_images([tmp_path, tmp_path / "absent.png", PICTURE]))
-    assert [source for source, _ in results[:4]] == [good, bad, last, tmp_path / "absent.png"]
+    assert [source for source, _ in results[:4]] == [
+        good,
+        bad,
+        last,
+        tmp_path / "absent.png",
+    ]
     kinds = [isinstance(result, ImageError) for _, result in results]
     assert kinds == [False, True, False, True, False]
     assert re.search("empty", str(results[1][1]))

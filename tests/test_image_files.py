@@ -34,7 +34,10 @@ def test_every_exif_orientation_comes_out_upright(value: int, form: str) -> None
         7: PICTURE[::-1, ::-1].transpose(1, 0, 2),
         8: np.rot90(PICTURE, -1),
     }[value]
-    quality = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}.get(form, {})
+    quality = {
+        "JPEG": {"quality": 98, "subsampling": 0},
+        "WEBP": {"lossless": True},
+    }.get(form, {})
     pixels = read_image(
         encoded(np.ascontiguousarray(stored), form, exif=oriented(value), **quality)
     )
@@ -84,5 +87,7 @@ def test_a_png_with_flipped_bytes_is_an_image_or_an_image_error() -> None:
         damaged[at] ^= 0x55
         ((_, result),) = read_images([bytes(damaged)])
         assert (
-            "\n" not in str(result) if isinstance(result, ImageError) else result.dtype == np.uint8
+            "\n" not in str(result)
+            if isinstance(result, ImageError)
+            else result.dtype == np.uint8
         )

@@ -103,7 +103,9 @@ def test_no_import_points_up(name):
 @pytest.mark.parametrize("name", MODULES)
 def test_files_of_the_top_folder_import_in_order_strictly(name):
     level = [
-        other for other in imports(name) if "." not in name and line_of(other) == line_of(name)
+        other
+        for other in imports(name)
+        if "." not in name and line_of(other) == line_of(name)
     ]
     assert [other for other in level if not other.startswith(f"{name}.")] == []
 
@@ -112,11 +114,15 @@ def test_there_is_no_circle_and_no_chain_is_too_long():
     finished: dict[str, int] = {}
 
     def depth(name: str, above: tuple[str, ...]) -> int:
-        assert name not in above, "a circle: " + " -> ".join([*above[above.index(name) :], name])
+        assert name not in above, "a circle: " + " -> ".join(
+            [*above[above.index(name) :], name]
+        )
         if name not in finished:
             # every file may import errors, so that arrow is not counted
             inner = imports(name) - {"errors"}
-            finished[name] = max((1 + depth(other, (*above, name)) for other in inner), default=0)
+            finished[name] = max(
+                (1 + depth(other, (*above, name)) for other in inner), default=0
+            )
         return finished[name]
 
     for name in MODULES:
@@ -160,15 +166,23 @@ def test_no_file_reaches_the_network_or_unpickles(name):
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.ImportFrom) and node.module and not node.level
     }
-    assert loaded & {"socket", "urllib", "http", "requests", "pickle", "shelve", "marshal"} == set()
+    assert (
+        loaded & {"socket", "urllib", "http", "requests", "pickle", "shelve", "marshal"}
+        == set()
+    )
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
             assert any(
-                k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords
+                k.arg == "weights_only" and ast.unparse(k.value) == "True"
+                for k in node.keywords
             )
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load"):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            "np.load",
+            "numpy.load",
+        ):
             assert not any(
-                k.arg == "allow_pickle" and ast.unparse(k.value) == "True" for k in node.keywords
+                k.arg == "allow_pickle" and ast.unparse(k.value) == "True"
+                for k in node.keywords
             )
 
 
@@ -189,7 +203,8 @@ def test_every_public_function_and_class_says_what_comes_back(name):
     public = [
         node
         for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
     ]
     assert [node.name for node in public if not ast.get_docstring(node)] == []
 

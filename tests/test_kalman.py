@@ -14,7 +14,9 @@ def kalman(**settings):
 
 
 def run(filter_, values, noise=0.1):
-    return np.array([filter_(np.array([[v, 0.0]]), np.full(1, noise), DT)[0, 0] for v in values])
+    return np.array(
+        [filter_(np.array([[v, 0.0]]), np.full(1, noise), DT)[0, 0] for v in values]
+    )
 
 
 def test_a_constant_velocity_is_followed_without_lag():

@@ -65,7 +65,10 @@ def test_a_backbone_gives_a_map_a_stride_finest_first(name):
 def test_imagenet_weights_fill_every_parameter(name):
     if find_spec(IMAGENET[name][0]) is None:
         pytest.skip(f"needs the package {IMAGENET[name][0]}")
-    random, trained = make_backbone(name, imagenet=False), make_backbone(name, imagenet=True)
+    random, trained = (
+        make_backbone(name, imagenet=False),
+        make_backbone(name, imagenet=True),
+    )
     same = [
         key
         for key, value in trained.named_parameters()
@@ -95,7 +98,13 @@ def test_an_unknown_backbone_offers_the_nearest():
 
 def test_channels_round_to_eights_but_never_below_nine_tenths():
     # 1.1 * 16 = 17.6 -> 16 (0.91 of it); 1.1 * 24 = 26.4 -> 24 (0.909); 1.1 * 40 = 44 -> 48; 11 -> 8 is 0.73: 16
-    assert [round_channels(c) for c in (17.6, 26.4, 44.0, 11.0, 3.0)] == [16, 24, 48, 16, 8]
+    assert [round_channels(c) for c in (17.6, 26.4, 44.0, 11.0, 3.0)] == [
+        16,
+        24,
+        48,
+        16,
+        8,
+    ]
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -114,7 +123,13 @@ def test_same_padding_of_stride_two_takes_more_from_right_and_bottom(kernel):
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "side"),
     [
-        *((3, 2, None, 8), (3, 2, None, 9), (5, 2, None, 8), (3, 2, 0, 9), (5, 2, 0, 7)),
+        *(
+            (3, 2, None, 8),
+            (3, 2, None, 9),
+            (5, 2, None, 8),
+            (3, 2, 0, 9),
+            (5, 2, 0, 7),
+        ),
         *((5, 1, None, 8), (5, 1, 0, 7), (7, 1, None, 9), (7, 2, None, 9)),
     ],
 )
@@ -126,7 +141,11 @@ def test_the_fast_depthwise_gradient_is_that_of_the_plain_convolution(
     # values that bfloat16 holds exactly, small enough that no sum is rounded by more than its last digit
     with torch.no_grad():
         fast.weight.copy_(torch.randint(-3, 4, fast.weight.shape) / 4)
-    x = (torch.randint(-4, 5, (2, 6, side, side)) / 4).to(memory_format=layout).requires_grad_()
+    x = (
+        (torch.randint(-4, 5, (2, 6, side, side)) / 4)
+        .to(memory_format=layout)
+        .requires_grad_()
+    )
     plain = torch.nn.functional.conv2d(x, fast.weight, None, stride, fast.padding, 1, 6)
     upstream = torch.randint(-2, 3, plain.shape) / 2
     wanted = torch.autograd.grad(plain, (x, fast.weight), upstream)
@@ -136,13 +155,17 @@ def test_the_fast_depthwise_gradient_is_that_of_the_plain_convolution(
     assert given.dtype == torch.bfloat16
     assert type(given.grad_fn).__name__.startswith("_FastDepthwise")
     for a, b in zip(found, wanted, strict=True):
-        assert torch.allclose(a.float(), b, rtol=2**-7, atol=2**-7)  # bfloat16 keeps 8 bits
+        assert torch.allclose(
+            a.float(), b, rtol=2**-7, atol=2**-7
+        )  # bfloat16 keeps 8 bits
 
 
 def test_the_depthwise_convolution_in_fp32_is_the_plain_one():
     layer = DepthwiseConv2d(4, 3, 2)
     x = torch.randn(1, 4, 8, 8)
-    assert torch.equal(layer(x), torch.nn.functional.conv2d(x, layer.weight, None, 2, 1, 1, 4))
+    assert torch.equal(
+        layer(x), torch.nn.functional.conv2d(x, layer.weight, None, 2, 1, 1, 4)
+    )
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -159,7 +182,11 @@ def test_every_head_fills_the_contract(head):
     along_axes, of_height_1 = head.startswith("attentive1d"), "gaussian" in head
     assert (raw.heatmap_logits is not None) == (head in TWO_D)
     assert (raw.heatmaps is not None) == (head in TWO_D and of_height_1)
-    assert (raw.heatmap_logits_x is not None) == (raw.heatmap_logits_y is not None) == along_axes
+    assert (
+        (raw.heatmap_logits_x is not None)
+        == (raw.heatmap_logits_y is not None)
+        == along_axes
+    )
     assert (raw.heatmaps_x is not None) == (along_axes and of_height_1)
     if head in TWO_D:
         assert raw.heatmap_logits.shape == (3, 5, 16, 16)
@@ -203,9 +230,15 @@ def test_bfloat16_autocast_leaves_the_reading_of_a_heatmap_in_fp32():
 
 def test_crops_are_normalized_as_the_backbone_was_trained():
     model = LandmarkNet("efficientnet-lite0", 5, "heatmap2d", 64, 8, imagenet=False)
-    crops = torch.tensor([0, 127, 255], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 1, 3)
+    crops = (
+        torch.tensor([0, 127, 255], dtype=torch.uint8)
+        .view(1, 3, 1, 1)
+        .expand(1, 3, 1, 3)
+    )
     # (v - 127) / 128
-    assert torch.allclose(model.normalize(crops)[0, 0, :, 0], torch.tensor([-127 / 128, 0, 1.0]))
+    assert torch.allclose(
+        model.normalize(crops)[0, 0, :, 0], torch.tensor([-127 / 128, 0, 1.0])
+    )
 
 
 def test_an_unknown_head_or_a_size_off_the_grid_is_refused():
@@ -213,7 +246,9 @@ def test_an_unknown_head_or_a_size_off_the_grid_is_refused():
         RecipeError, match=r"no head is called 'heatmap'; did you mean 'heatmap2d'\?"
     ):
         LandmarkNet("mobilenetv2", 5, "heatmap", 64, 8, imagenet=False)
-    with pytest.raises(RecipeError, match="the crop's size is 100; wanted a multiple of 32"):
+    with pytest.raises(
+        RecipeError, match="the crop's size is 100; wanted a multiple of 32"
+    ):
         LandmarkNet("mobilenetv2", 5, "heatmap2d", 100, 8, imagenet=False)
 
 

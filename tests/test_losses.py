@@ -31,7 +31,8 @@ def raw_at(landmarks, variance=4.0):
     batch, points, _ = landmarks.shape
     heatmaps = gaussian_2d(landmarks, 16, 16, STRIDE, SIGMA).clamp(min=1e-12).log()
     along = [
-        gaussian_1d(landmarks[..., i], 16, STRIDE, SIGMA).clamp(min=1e-12).log() for i in (0, 1)
+        gaussian_1d(landmarks[..., i], 16, STRIDE, SIGMA).clamp(min=1e-12).log()
+        for i in (0, 1)
     ]
     return HeadOutput(
         landmarks.clone(), torch.full((batch, points), variance), heatmaps, None, *along
@@ -81,7 +82,9 @@ def test_cross_entropy_is_least_at_the_entropy_of_the_target():
 )
 def test_wing_is_that_of_its_paper(gap, wanted):
     raw = HeadOutput(TRUTH + torch.tensor([gap, 0.0]), torch.ones(2, 2))
-    assert torch.allclose(wing(raw, TRUTH, STRIDE, SIGMA), torch.full((2, 2), wanted), rtol=1e-5)
+    assert torch.allclose(
+        wing(raw, TRUTH, STRIDE, SIGMA), torch.full((2, 2), wanted), rtol=1e-5
+    )
 
 
 def test_wing_and_adaptive_wing_are_continuous_where_their_pieces_meet():
@@ -93,7 +96,8 @@ def test_wing_and_adaptive_wing_are_continuous_where_their_pieces_meet():
     target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
     target = target / target.amax((-2, -1), keepdim=True)
     maps = [
-        HeadOutput(TRUTH, torch.ones(2, 2), heatmaps=target + delta) for delta in (0.4999, 0.5001)
+        HeadOutput(TRUTH, torch.ones(2, 2), heatmaps=target + delta)
+        for delta in (0.4999, 0.5001)
     ]
     below, above = (adaptive_wing(raw, TRUTH, STRIDE, SIGMA) for raw in maps)
     assert torch.allclose(below, above, atol=0.02)
@@ -106,7 +110,9 @@ def test_smooth_l1_is_quadratic_below_beta_and_linear_above():
     # 8 px = 2 strides -> 2 - 0.125
     for gap, wanted in ((0.5, 0.03125), (8.0, 1.875)):
         raw = HeadOutput(TRUTH + torch.tensor([0.0, gap]), torch.ones(2, 2))
-        assert torch.allclose(smooth_l1(raw, TRUTH, STRIDE, SIGMA), torch.full((2, 2), wanted))
+        assert torch.allclose(
+            smooth_l1(raw, TRUTH, STRIDE, SIGMA), torch.full((2, 2), wanted)
+        )
 
 
 def test_the_likelihood_is_best_where_the_variance_is_the_mean_squared_error_an_axis():
@@ -151,9 +157,9 @@ def test_points_that_are_not_annotated_do_not_count_and_send_no_gradient():
 def test_a_batch_without_a_point_has_no_loss():
     nothing = torch.full_like(TRUTH, math.nan)
     assert (
-        total_loss(raw_at(TRUTH), nothing, {"l1": 1.0, "cross_entropy": 1.0}, STRIDE, SIGMA)[
-            "total"
-        ]
+        total_loss(
+            raw_at(TRUTH), nothing, {"l1": 1.0, "cross_entropy": 1.0}, STRIDE, SIGMA
+        )["total"]
         == 0
     )
 
@@ -178,14 +184,18 @@ def test_losses_of_two_halves_add_up_to_those_of_the_batch():
 
 
 def test_the_total_is_the_sum_of_its_weighted_parts():
-    losses = total_loss(raw_at(TRUTH + 2), TRUTH, {"l1": 2.0, "wing": 0.25}, STRIDE, SIGMA)
+    losses = total_loss(
+        raw_at(TRUTH + 2), TRUTH, {"l1": 2.0, "wing": 0.25}, STRIDE, SIGMA
+    )
     # 2 + 2 px = 1 stride, times 2; twice 10 ln 2 = 13.863, times 0.25
     assert losses["l1"].item() == pytest.approx(2)
     assert losses["wing"].item() == pytest.approx(5 * math.log(2))
     assert losses["total"] == losses["l1"] + losses["wing"]
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "mse", "adaptive_wing", "cross_entropy_1d"])
+@pytest.mark.parametrize(
+    "name", ["cross_entropy", "mse", "adaptive_wing", "cross_entropy_1d"]
+)
 def test_a_loss_without_its_head_says_which_head_it_wants(name):
     with pytest.raises(
         RecipeError,
@@ -200,10 +210,12 @@ def test_unknown_absent_and_negative_losses_are_refused():
     ):
         check_losses({"smoothl1": 1.0})
     with pytest.raises(
-        RecipeError, match="the recipe names no loss; wanted at least one of adaptive_wing, "
+        RecipeError,
+        match="the recipe names no loss; wanted at least one of adaptive_wing, ",
     ):
         check_losses({})
     with pytest.raises(
-        RecipeError, match=r"the weight of the loss 'l1' is -1.0; wanted a number above 0"
+        RecipeError,
+        match=r"the weight of the loss 'l1' is -1.0; wanted a number above 0",
     ):
         check_losses({"l1": -1.0})

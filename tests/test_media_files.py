@@ -27,7 +27,9 @@ POINTS = np.column_stack([np.linspace(5, 25, 68), np.linspace(5, 20, 68)])
 
 def write_gif(path, frames):
     """Write a .gif whose frame k is gray of value 40 k."""
-    images = [Image.fromarray(np.full((24, 32), 40 * k, np.uint8)) for k in range(frames)]
+    images = [
+        Image.fromarray(np.full((24, 32), 40 * k, np.uint8)) for k in range(frames)
+    ]
     images[0].save(path, save_all=True, append_images=images[1:], duration=40)
     return path
 
@@ -44,7 +46,10 @@ def test_every_image_suffix_is_found_in_folders_and_next_to_points(suffix, tmp_p
         (tmp_path / name).write_bytes(b"x")
         (tmp_path / name).with_suffix(".pts").write_text("")
         assert image_next_to((tmp_path / name).with_suffix(".pts")) == tmp_path / name
-    assert [path.name for path in find_images(tmp_path)] == [f"a{suffix}", f"b{suffix.upper()}"]
+    assert [path.name for path in find_images(tmp_path)] == [
+        f"a{suffix}",
+        f"b{suffix.upper()}",
+    ]
     (tmp_path / "c.pts").write_text("")
     assert image_next_to(tmp_path / "c.pts") is None
 
@@ -58,7 +63,10 @@ def test_a_ppm_image_next_to_its_points_is_read(tmp_path):
 
 
 def test_a_gif_is_a_video_if_it_has_more_than_one_frame(tmp_path):
-    still, moving = write_gif(tmp_path / "still.gif", 1), write_gif(tmp_path / "moving.GIF", 3)
+    still, moving = (
+        write_gif(tmp_path / "still.gif", 1),
+        write_gif(tmp_path / "moving.GIF", 3),
+    )
     (tmp_path / "broken.gif").write_bytes(b"GIF89a")
     (tmp_path / "clip.webm").write_bytes(b"")
     assert (is_video(still), is_video(moving), is_video(tmp_path / "broken.gif")) == (
@@ -77,7 +85,10 @@ def test_label_takes_every_nth_frame_of_a_moving_gif_and_the_image_of_a_still_on
         pytest.importorskip("av")
     else:
         monkeypatch.setitem(sys.modules, "av", None)
-    still, moving = write_gif(tmp_path / "still.gif", 1), write_gif(tmp_path / "moving.gif", 5)
+    still, moving = (
+        write_gif(tmp_path / "still.gif", 1),
+        write_gif(tmp_path / "moving.gif", 5),
+    )
     assert list(find_media([tmp_path])) == [moving, still]
     assert [name for name, _ in frames_of(still, 2)] == [""]
     found = [(name, int(image[0, 0, 0])) for name, image in frames_of(moving, 2)]
@@ -97,10 +108,14 @@ def test_detect_takes_the_first_frame_of_a_gif_and_track_all(tmp_path, monkeypat
     assert (code, len(out.splitlines()), '"faces": []' in out) == (0, 1, True)
 
 
-def test_the_data_root_is_the_option_the_variable_or_the_folder_data(tmp_path, monkeypatch):
+def test_the_data_root_is_the_option_the_variable_or_the_folder_data(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LINEAMENT_DATA", raising=False)
-    with pytest.raises(DataError, match=r"no data folder at data; wanted .* set LINEAMENT_DATA"):
+    with pytest.raises(
+        DataError, match=r"no data folder at data; wanted .* set LINEAMENT_DATA"
+    ):
         find_data_root()
     for name in ("data", "variable", "option"):
         (tmp_path / name).mkdir()
@@ -111,7 +126,15 @@ def test_the_data_root_is_the_option_the_variable_or_the_folder_data(tmp_path, m
 
 
 def test_help_names_no_folder_of_this_repository():
-    for command in ("train", "distill", "slim", "refine", "export", "evaluate", "score"):
+    for command in (
+        "train",
+        "distill",
+        "slim",
+        "refine",
+        "export",
+        "evaluate",
+        "score",
+    ):
         text = " ".join(call(command, "--help")[1].split())
         assert "shared/data" not in text
         assert "$LINEAMENT_DATA, else ./data" in text

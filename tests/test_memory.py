@@ -24,7 +24,10 @@ def test_blocks_of_80_mb_are_used_again():
     found = {}
     for which in ("kept", "handed back"):
         done = subprocess.run(
-            [sys.executable, "-c", WATCH, which], capture_output=True, text=True, check=True
+            [sys.executable, "-c", WATCH, which],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         kept, faults = done.stdout.split()
         if kept == "False":

@@ -43,7 +43,9 @@ def test_points_without_annotation_do_not_count() -> None:
 
 
 def test_a_face_without_any_annotated_point_is_refused() -> None:
-    with pytest.raises(InputError, match="no point of this face is annotated; wanted at least one"):
+    with pytest.raises(
+        InputError, match="no point of this face is annotated; wanted at least one"
+    ):
         metrics.nme([[1, 1]], [[np.nan, np.nan]], 10)
 
 
@@ -57,21 +59,28 @@ def test_nme_is_the_same_when_the_image_is_scaled_turned_and_moved(
         [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
     )
     moved_truth, moved_pred = truth @ turn.T + shift, pred @ turn.T + shift
-    before = metrics.nme(pred, truth, metrics.norm_length("interocular", truth, CORNERS))
+    before = metrics.nme(
+        pred, truth, metrics.norm_length("interocular", truth, CORNERS)
+    )
     after = metrics.nme(
-        moved_pred, moved_truth, metrics.norm_length("interocular", moved_truth, CORNERS)
+        moved_pred,
+        moved_truth,
+        metrics.norm_length("interocular", moved_truth, CORNERS),
     )
     assert after == pytest.approx(before, rel=1e-9)
 
 
 def test_unlike_counts_and_predictions_that_are_not_finite_are_refused() -> None:
     with pytest.raises(
-        ShapeError, match="5 landmarks were predicted, the truth has 68; wanted the same number"
+        ShapeError,
+        match="5 landmarks were predicted, the truth has 68; wanted the same number",
     ):
         metrics.point_errors(np.zeros((5, 2)), face())
     pred = face()
     pred[7, 1] = np.nan
-    with pytest.raises(ShapeError, match=r"predicted landmark 7 is not finite \(1 are not\)"):
+    with pytest.raises(
+        ShapeError, match=r"predicted landmark 7 is not finite \(1 are not\)"
+    ):
         metrics.point_errors(pred, face())
 
 
@@ -97,7 +106,8 @@ def test_each_norm_is_the_length_of_its_name() -> None:
 def test_a_degenerate_face_has_no_norm(rule: str) -> None:
     points = CORNERS if rule == "interocular" else EYES
     with pytest.raises(
-        InputError, match=f"the {rule} norm of a/b.jpg is 0 px; wanted a finite length above 0"
+        InputError,
+        match=f"the {rule} norm of a/b.jpg is 0 px; wanted a finite length above 0",
     ):
         metrics.norm_length(rule, np.full((68, 2), 7.0), points, name="a/b.jpg")
 
@@ -110,19 +120,26 @@ def test_a_norm_from_points_not_annotated_is_refused() -> None:
 
 
 def test_a_norm_that_lacks_its_points_or_box_is_refused() -> None:
-    with pytest.raises(InputError, match="interpupil norm needs the points it is measured between"):
+    with pytest.raises(
+        InputError, match="interpupil norm needs the points it is measured between"
+    ):
         metrics.norm_length("interpupil", face())
-    with pytest.raises(InputError, match="given-box norm needs the box that the data set gives"):
+    with pytest.raises(
+        InputError, match="given-box norm needs the box that the data set gives"
+    ):
         metrics.norm_length("given-box", face())
     with pytest.raises(
-        InputError, match="no norm is called 'pupil'; choose one of interocular, interpupil, box"
+        InputError,
+        match="no norm is called 'pupil'; choose one of interocular, interpupil, box",
     ):
         metrics.norm_length("pupil", face())
 
 
 @pytest.mark.parametrize("norm", [0.0, -3.0, math.nan, math.inf, 1e-12])
 def test_nme_refuses_a_norm_it_cannot_divide_by(norm: float) -> None:
-    with pytest.raises(InputError, match=r"the norm is .* px; wanted a finite length above 0"):
+    with pytest.raises(
+        InputError, match=r"the norm is .* px; wanted a finite length above 0"
+    ):
         metrics.nme(face(), face(), norm)
 
 
@@ -144,7 +161,9 @@ def integral_of_the_ced(errors: list[float], threshold: float) -> float:
 
 @settings(max_examples=150, deadline=None)
 @given(ERRORS, st.sampled_from([0.05, 0.08, 0.1]))
-def test_auc_equals_the_integral_of_the_ced(errors: list[float], threshold: float) -> None:
+def test_auc_equals_the_integral_of_the_ced(
+    errors: list[float], threshold: float
+) -> None:
     assert metrics.auc(errors, threshold) == pytest.approx(
         integral_of_the_ced(errors, threshold), abs=1e-12
     )
@@ -174,9 +193,13 @@ def test_auc_by_a_fine_quadrature_agrees() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(0, 0.08), min_size=1, max_size=30))
-def test_without_failures_auc_is_one_minus_nme_over_the_threshold(errors: list[float]) -> None:
+def test_without_failures_auc_is_one_minus_nme_over_the_threshold(
+    errors: list[float],
+) -> None:
     assert metrics.failure_rate(errors, 0.08) == 0
-    assert metrics.auc(errors, 0.08) == pytest.approx(1 - metrics.mean_nme(errors) / 0.08)
+    assert metrics.auc(errors, 0.08) == pytest.approx(
+        1 - metrics.mean_nme(errors) / 0.08
+    )
 
 
 def test_a_missed_face_fails_adds_no_area_and_does_not_change_the_mean() -> None:
@@ -192,11 +215,13 @@ def test_the_mean_of_missed_faces_alone_is_nan() -> None:
 
 def test_summaries_refuse_empty_nan_and_negative_errors_and_bad_thresholds() -> None:
     with pytest.raises(
-        InputError, match="there are no errors to summarize; wanted those of at least one face"
+        InputError,
+        match="there are no errors to summarize; wanted those of at least one face",
     ):
         metrics.mean_nme([])
     with pytest.raises(
-        InputError, match="error 1 is nan; wanted fractions of the norm, inf for a missed face"
+        InputError,
+        match="error 1 is nan; wanted fractions of the norm, inf for a missed face",
     ):
         metrics.auc([0.1, math.nan], 0.08)
     with pytest.raises(InputError, match=r"error 0 is -0.1; wanted fractions"):
@@ -229,7 +254,9 @@ def test_isotropic_gaussian_errors_with_their_mean_as_sigma_are_calibrated() -> 
         assert share == pytest.approx(found.expected_under[k], abs=0.01)
     assert found.expected_under[2.0] == pytest.approx(0.9568, abs=1e-4)  # 1 - exp(-pi)
     assert found.ece_relative < 0.02
-    assert [b.error for b in found.bins] == pytest.approx([b.sigma for b in found.bins], rel=0.15)
+    assert [b.error for b in found.bins] == pytest.approx(
+        [b.sigma for b in found.bins], rel=0.15
+    )
 
 
 def test_a_sigma_of_half_the_error_is_off_by_half_of_it() -> None:
@@ -252,11 +279,15 @@ def test_calibration_accumulated_in_pieces_equals_that_of_all_at_once() -> None:
     assert piecewise.points == at_once.points == int(np.isfinite(errors).sum())
     assert piecewise.ece == pytest.approx(at_once.ece)
     assert sum(b.points for b in piecewise.bins) == at_once.points
-    assert [b.error for b in piecewise.bins] == pytest.approx([b.error for b in at_once.bins])
+    assert [b.error for b in piecewise.bins] == pytest.approx(
+        [b.error for b in at_once.bins]
+    )
 
 
 def test_calibration_refuses_bad_and_empty_sigmas() -> None:
-    with pytest.raises(ShapeError, match="2 errors and 1 sigmas; wanted one sigma for each point"):
+    with pytest.raises(
+        ShapeError, match="2 errors and 1 sigmas; wanted one sigma for each point"
+    ):
         metrics.calibration([0.1, 0.2], [0.1])
     with pytest.raises(
         ShapeError, match="sigma 1 is nan; wanted a finite expected error, 0 or more"
@@ -278,21 +309,29 @@ def golden(data_root: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.data
-def test_the_published_figures_of_300w_are_reproduced_to_the_last_digit(data_root: Path) -> None:
+def test_the_published_figures_of_300w_are_reproduced_to_the_last_digit(
+    data_root: Path,
+) -> None:
     pred, truth = golden(data_root, "300w_public.json")
     errors = [
         metrics.nme(p, t, metrics.norm_length("interocular", t, CORNERS))
         for p, t in zip(pred, truth, strict=True)
     ]
     # 554 common faces come first, then 135 challenging
-    for part, figure in ((errors, "2.994"), (errors[:554], "2.587"), (errors[554:], "4.662")):
+    for part, figure in (
+        (errors, "2.994"),
+        (errors[:554], "2.587"),
+        (errors[554:], "4.662"),
+    ):
         assert f"{100 * metrics.mean_nme(part):.3f}" == figure
     assert f"{100 * metrics.failure_rate(errors, 0.08):.3f}" == "0.726"
     assert f"{100 * metrics.auc(errors, 0.08):.2f}" == "62.72"
 
 
 @pytest.mark.data
-def test_the_published_figures_of_cofw68_are_reproduced_to_the_last_digit(data_root: Path) -> None:
+def test_the_published_figures_of_cofw68_are_reproduced_to_the_last_digit(
+    data_root: Path,
+) -> None:
     pred, truth = golden(data_root, "cofw68.json")
     for rule, figure in (("interocular", "3.935"), ("box", "2.517")):
         found = [

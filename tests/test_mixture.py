@@ -39,7 +39,9 @@ def test_the_box_of_68_points_is_their_tight_box():
     assert np.array_equal(tight_box(landmarks, "ibug68"), landmark_box(landmarks))
 
 
-@pytest.mark.parametrize("name", ["five", "aflw19", "cofw29", "ibug51", "wflw98", "fgnet68"])
+@pytest.mark.parametrize(
+    "name", ["five", "aflw19", "cofw29", "ibug51", "wflw98", "fgnet68"]
+)
 def test_the_box_of_a_mean_face_is_found_from_any_scheme(name):
     mean = scheme("ibug68").mean_shape * 80 + (100, 120)
     turn = np.array([[0.966, -0.259], [0.259, 0.966]])  # 15 degrees
@@ -86,19 +88,28 @@ def test_a_folder_is_found_below_the_data_root_here_or_anywhere(tmp_path, monkey
     for folder in ("faces", "root/faces", str(tmp_path / "root/faces")):
         assert len(read_part("folder", tmp_path / "root", "", "ibug68", folder)) == 1
     with pytest.raises(
-        DataError, match=r"no folder 'elsewhere', neither at .*elsewhere nor at elsewhere; give"
+        DataError,
+        match=r"no folder 'elsewhere', neither at .*elsewhere nor at elsewhere; give",
     ):
         read_part("folder", tmp_path / "root", "", "ibug68", "elsewhere")
 
 
 def test_own_data_need_no_data_root(tmp_path):
     write_faces(tmp_path / "faces", 1)
-    assert len(read_part("folder", tmp_path / "absent", "", "ibug68", str(tmp_path / "faces"))) == 1
+    assert (
+        len(
+            read_part(
+                "folder", tmp_path / "absent", "", "ibug68", str(tmp_path / "faces")
+            )
+        )
+        == 1
+    )
 
 
 def test_a_reader_without_a_folder_of_its_own_asks_for_one(tmp_path):
     with pytest.raises(
-        DataError, match="the data set 'folder' has no folder of its own; give one: folder ="
+        DataError,
+        match="the data set 'folder' has no folder of its own; give one: folder =",
     ):
         read_part("folder", tmp_path, "", "ibug68")
 
@@ -107,7 +118,9 @@ def test_missing_faces_are_noted_with_the_official_count(tmp_path):
     write_faces(tmp_path / "300w/lfpw/trainset", 2)
     notes = []
     assert len(read_part("300w", tmp_path, "", "ibug68", note=notes.append)) == 2
-    assert notes == [f"300W train: 2 of the official 3148 faces are here (in {tmp_path / '300w'})"]
+    assert notes == [
+        f"300W train: 2 of the official 3148 faces are here (in {tmp_path / '300w'})"
+    ]
 
 
 def test_a_part_without_a_face_is_refused_with_the_official_count(tmp_path):
@@ -124,19 +137,23 @@ def test_test_data_are_refused_for_training(tmp_path):
     recipe = pytest.importorskip("lineament.recipe")
     part = recipe.DataPart(reader="folder", folder="Talking_Face")
     with pytest.raises(
-        RecipeError, match="folder holds frames of talking_face, which is test data; leave it out"
+        RecipeError,
+        match="folder holds frames of talking_face, which is test data; leave it out",
     ):
         read_mixture([part], "ibug68", tmp_path, tmp_path / "cache")
 
 
 def test_unknown_readers_parts_and_schemes_are_refused(tmp_path):
     write_faces(tmp_path / "faces", 1)
-    with pytest.raises(DataError, match=r"no data set is called '300vv'; did you mean '300vw'"):
+    with pytest.raises(
+        DataError, match=r"no data set is called '300vv'; did you mean '300vw'"
+    ):
         read_part("300vv", tmp_path, "", "ibug68")
     with pytest.raises(DataError, match=r"no part 'trian'; did you mean 'train'\?"):
         read_part("300w", tmp_path, "trian", "ibug68")
     with pytest.raises(
-        DataError, match="the data set 'talking-face' was named without a part; choose one of"
+        DataError,
+        match="the data set 'talking-face' was named without a part; choose one of",
     ):
         read_part("talking-face", tmp_path, "", "ibug68")
     with pytest.raises(SchemeError, match="cannot convert ibug68 to mediapipe478"):

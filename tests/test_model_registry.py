@@ -59,7 +59,9 @@ class Toy(nn.Module):
 
 class ToyForm(ExportForm):
     def __init__(self, net):
-        super().__init__(net.size, torch.zeros(1, 3, 1, 1), torch.full((1, 3, 1, 1), 255.0))
+        super().__init__(
+            net.size, torch.zeros(1, 3, 1, 1), torch.full((1, 3, 1, 1), 255.0)
+        )
         self.net = net
 
     def forward(self, crops, memory=None):
@@ -112,13 +114,21 @@ def test_a_kind_of_one_entry_is_trained_exported_and_loaded(toy, tmp_path, monke
 
 
 def test_the_settings_of_a_kind_are_its_own(toy, tmp_path):
-    with pytest.raises(RecipeError, match=r"unknown key 'model\.pol'; did you mean 'pool'"):
+    with pytest.raises(
+        RecipeError, match=r"unknown key 'model\.pol'; did you mean 'pool'"
+    ):
         make_recipe(values(tmp_path, pol=4))
-    with pytest.raises(RecipeError, match=r"model\.pool \(given much\): Input should be a valid"):
+    with pytest.raises(
+        RecipeError, match=r"model\.pool \(given much\): Input should be a valid"
+    ):
         make_recipe(values(tmp_path, pool="much"))
-    with pytest.raises(RecipeError, match="no kind of model is called 'toi'; did you mean 'toy'"):
+    with pytest.raises(
+        RecipeError, match="no kind of model is called 'toi'; did you mean 'toy'"
+    ):
         make_recipe(values(tmp_path, kind="toi"))
-    with pytest.raises(RecipeError, match="a model of kind 'toy'; wanted a landmark-net"):
+    with pytest.raises(
+        RecipeError, match="a model of kind 'toy'; wanted a landmark-net"
+    ):
         make_recipe(values(tmp_path)).landmark_net  # noqa: B018
 
 

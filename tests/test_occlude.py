@@ -45,7 +45,9 @@ def test_copies_in_another_format_have_the_same_half_occluded():
 
 def test_the_half_depends_only_on_the_name():
     assert np.array_equal(occluded_part(SAMPLE), occluded_part(SAMPLE))
-    assert not np.array_equal(occluded_part(SAMPLE), occluded_part(replace(SAMPLE, name="b.png")))
+    assert not np.array_equal(
+        occluded_part(SAMPLE), occluded_part(replace(SAMPLE, name="b.png"))
+    )
 
 
 def test_the_given_image_is_not_changed():
@@ -63,13 +65,19 @@ def test_the_masked_protocol_shows_an_occluded_half_and_differs_in_nothing_else(
         return Faces((face,), "ibug68", 68, (240, 200))
 
     for which in ("300w-common", "300w-common-masked"):
-        assert evaluate(predict, which, [SAMPLE], read=lambda sample: NOISE).nme == pytest.approx(
-            0, abs=1e-9
-        )
+        assert evaluate(
+            predict, which, [SAMPLE], read=lambda sample: NOISE
+        ).nme == pytest.approx(0, abs=1e-9)
     assert np.array_equal(seen[0], NOISE)
     assert np.array_equal(seen[1], occlude_half(NOISE, SAMPLE))
     plain, masked = (
         protocol(which).model_dump() for which in ("300w-common", "300w-common-masked")
     )
-    assert {key for key in plain if plain[key] != masked[key]} == {"id", "title", "occluded"}
-    assert any("half of every face" in line for line in protocol("300w-val-masked").describe())
+    assert {key for key in plain if plain[key] != masked[key]} == {
+        "id",
+        "title",
+        "occluded",
+    }
+    assert any(
+        "half of every face" in line for line in protocol("300w-val-masked").describe()
+    )

@@ -25,8 +25,16 @@ def test_without_beta_it_is_a_low_pass_of_its_cutoff():
 
 
 def test_the_cutoff_rises_with_speed_and_falls_with_uncertainty():
-    assert step_response(beta=1.0, size=3.0) > step_response(beta=1.0, size=1.0) > step_response()
-    assert step_response(noise=4 * USUAL) < step_response() < step_response(noise=USUAL / 4)
+    assert (
+        step_response(beta=1.0, size=3.0)
+        > step_response(beta=1.0, size=1.0)
+        > step_response()
+    )
+    assert (
+        step_response(noise=4 * USUAL)
+        < step_response()
+        < step_response(noise=USUAL / 4)
+    )
     assert step_response(noise=4 * USUAL, trust=0.0) == step_response()
 
 

@@ -43,7 +43,9 @@ def test_a_batch_gives_what_single_crops_give(model):
     apart = [model.predict(crops[i : i + 1]) for i in range(5)]
     # sums run in another order in another batch size; a thousandth of a pixel is far below any use
     np.testing.assert_allclose(
-        together.landmarks_crop, np.concatenate([h.landmarks_crop for h in apart]), atol=1e-3
+        together.landmarks_crop,
+        np.concatenate([h.landmarks_crop for h in apart]),
+        atol=1e-3,
     )
     np.testing.assert_allclose(
         together.sigma_px, np.concatenate([h.sigma_px for h in apart]), atol=1e-3
@@ -55,7 +57,9 @@ def test_no_crop_gives_empty_heads(model):
     assert heads.landmarks_crop.shape == (0, model.points, 2)
 
 
-def told_to_many_threads(model: Model, crops: np.ndarray, times: int) -> list[np.ndarray]:
+def told_to_many_threads(
+    model: Model, crops: np.ndarray, times: int
+) -> list[np.ndarray]:
     """The landmarks that four threads are told at once, so many times each."""
     found = [None] * 4
 
@@ -80,8 +84,13 @@ def test_many_threads_share_one_model(model):
 @pytest.mark.parametrize("count", [1, 2, 5, 150])
 def test_workers_give_what_one_gives(model, count):
     crops = crops_of(model, count)
-    one, side_by_side = model.predict(crops), load_model(model.name, 1, workers=3).predict(crops)
-    np.testing.assert_allclose(side_by_side.landmarks_crop, one.landmarks_crop, atol=1e-3)
+    one, side_by_side = (
+        model.predict(crops),
+        load_model(model.name, 1, workers=3).predict(crops),
+    )
+    np.testing.assert_allclose(
+        side_by_side.landmarks_crop, one.landmarks_crop, atol=1e-3
+    )
     np.testing.assert_allclose(side_by_side.scores, one.scores, atol=1e-3)
 
 
@@ -105,12 +114,16 @@ def test_a_fork_has_workers_of_its_own():
     child = os.fork()
     if not child:
         signal.alarm(20)
-        os._exit(0 if np.array_equal(model.predict(crops).landmarks_crop, wanted) else 1)
+        os._exit(
+            0 if np.array_equal(model.predict(crops).landmarks_crop, wanted) else 1
+        )
     assert os.waitpid(child, 0)[1] == 0
 
 
 def test_crops_of_another_size_or_type_are_refused(model):
-    with pytest.raises(ShapeError, match=r"crops are uint8 \(1, 7, 7, 3\); wanted uint8 \(F, "):
+    with pytest.raises(
+        ShapeError, match=r"crops are uint8 \(1, 7, 7, 3\); wanted uint8 \(F, "
+    ):
         model.predict(np.zeros((1, 7, 7, 3), np.uint8))
     with pytest.raises(ShapeError, match="crops are float32"):
         model.predict(np.zeros((1, model.size, model.size, 3), np.float32))
@@ -123,7 +136,8 @@ def test_the_same_model_is_loaded_once():
 
 def test_the_face_detector_is_no_landmark_model_and_not_offered_as_one():
     with pytest.raises(
-        ModelError, match="'detector' is the face detector and finds no landmarks; choose accurate"
+        ModelError,
+        match="'detector' is the face detector and finds no landmarks; choose accurate",
     ):
         load_model("detector")
     with pytest.raises(ModelError, match="choose one of accurate, fast, or give"):
@@ -132,13 +146,16 @@ def test_the_face_detector_is_no_landmark_model_and_not_offered_as_one():
 
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(
-        ModelError, match=r"no model is called 'fats'; did you mean 'fast'\?.*path of an .onnx file"
+        ModelError,
+        match=r"no model is called 'fats'; did you mean 'fast'\?.*path of an .onnx file",
     ):
         find_model("fats")
 
 
 def test_a_missing_file_is_one_clear_line(tmp_path):
-    with pytest.raises(ModelError, match=r"no model file at .*gone\.onnx; wanted an ONNX file"):
+    with pytest.raises(
+        ModelError, match=r"no model file at .*gone\.onnx; wanted an ONNX file"
+    ):
         Model(tmp_path / "gone.onnx")
 
 
@@ -154,10 +171,14 @@ def test_a_foreign_onnx_model_is_refused(tmp_path):
     onnx = pytest.importorskip("onnx")
     x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
-    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y]
+    )
     opset = onnx.helper.make_opsetid("", 17)
     path = tmp_path / "foreign.onnx"
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), str(path))
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), str(path)
+    )
     with pytest.raises(ModelError, match="not one that `lineament export` wrote"):
         Model(path)
 

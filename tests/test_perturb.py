@@ -49,7 +49,9 @@ def test_a_shift_is_a_share_of_the_longer_side_and_a_scale_keeps_the_center() ->
     assert boxes["shift_x", 0.1].tolist() == [20, 20, 120, 70]  # a tenth of 100
     assert boxes["shift_y", -0.2].tolist() == [10, 0, 110, 50]
     assert boxes["scale", 1.2].tolist() == [0, 15, 120, 75]
-    assert all(np.allclose(box_center(boxes["scale", s]), box_center(box)) for s in SCALES)
+    assert all(
+        np.allclose(box_center(boxes["scale", s]), box_center(box)) for s in SCALES
+    )
 
 
 def test_a_rolled_image_shows_the_face_clockwise_at_the_same_size() -> None:
@@ -73,7 +75,10 @@ def test_a_predictor_that_trusts_its_box_has_the_shift_as_error() -> None:
         assert boxes is not None
         return Faces(tuple(placed(box, one.landmarks) for box in boxes), "ibug68", N)
 
-    found = {(p.kind, p.amount): p for p in perturb(trusting, "folder", [one], read=grey_image)}
+    found = {
+        (p.kind, p.amount): p
+        for p in perturb(trusting, "folder", [one], read=grey_image)
+    }
     assert len(found) == 1 + 2 * len(SHIFTS) + len(SCALES) + len(ROLLS_DEG)
     assert found["none", 0.0].nme == pytest.approx(0)
     for amount in SHIFTS:
@@ -88,16 +93,21 @@ def test_a_predictor_that_trusts_its_box_has_the_shift_as_error() -> None:
 
 def test_a_predictor_that_returns_the_truth_has_no_error_when_rolled() -> None:
     one = sample(3)
-    turned = iter([roll_image(grey_image(one), one.landmarks, amount)[1] for amount in ROLLS_DEG])
+    turned = iter(
+        [roll_image(grey_image(one), one.landmarks, amount)[1] for amount in ROLLS_DEG]
+    )
 
     def knowing(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
         assert boxes is not None
         shapes = [next(turned)] if len(boxes) == 1 else [one.landmarks] * len(boxes)
-        return Faces(tuple(placed(np.r_[s.min(0), s.max(0)], s) for s in shapes), "ibug68", N)
+        return Faces(
+            tuple(placed(np.r_[s.min(0), s.max(0)], s) for s in shapes), "ibug68", N
+        )
 
-    assert {round(p.nme or 0, 12) for p in perturb(knowing, "folder", [one], read=grey_image)} == {
-        0.0
-    }
+    assert {
+        round(p.nme or 0, 12)
+        for p in perturb(knowing, "folder", [one], read=grey_image)
+    } == {0.0}
 
 
 def test_a_limit_takes_evenly_spaced_faces_and_reports_progress() -> None:
@@ -105,7 +115,9 @@ def test_a_limit_takes_evenly_spaced_faces_and_reports_progress() -> None:
 
     def trusting(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
         assert boxes is not None
-        return Faces(tuple(placed(box, samples[0].landmarks) for box in boxes), "ibug68", N)
+        return Faces(
+            tuple(placed(box, samples[0].landmarks) for box in boxes), "ibug68", N
+        )
 
     def note(one: Sample) -> np.ndarray:
         read.append(one.name)
@@ -114,7 +126,9 @@ def test_a_limit_takes_evenly_spaced_faces_and_reports_progress() -> None:
     perturb(trusting, "folder", samples, limit=4, read=note, progress=seen.append)
     assert read == ["0.jpg", "3.jpg", "6.jpg", "9.jpg"]
     assert seen == [1, 2, 3, 4]
-    with pytest.raises(ProtocolError, match="limit is 0; wanted at least 1 face, or None for all"):
+    with pytest.raises(
+        ProtocolError, match="limit is 0; wanted at least 1 face, or None for all"
+    ):
         perturb(trusting, "folder", samples, limit=0, read=note)
 
 
@@ -123,10 +137,16 @@ def test_a_face_that_is_not_found_when_rolled_fails() -> None:
 
     def upright_only(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
         assert boxes is not None
-        shapes = () if len(boxes) == 1 else tuple(placed(box, one.landmarks) for box in boxes)
+        shapes = (
+            ()
+            if len(boxes) == 1
+            else tuple(placed(box, one.landmarks) for box in boxes)
+        )
         return Faces(shapes, "ibug68", N)
 
     rolled = [
-        p for p in perturb(upright_only, "folder", [one], read=grey_image) if p.kind == "roll"
+        p
+        for p in perturb(upright_only, "folder", [one], read=grey_image)
+        if p.kind == "roll"
     ]
     assert {(p.nme, p.failure_rate) for p in rolled} == {(None, 1)}

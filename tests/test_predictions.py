@@ -20,7 +20,11 @@ def shape(seed: int = 0) -> np.ndarray:
 
 def sample(name: str, seed: int = 0) -> Sample:
     return Sample(
-        Path("/nowhere") / name, shape(seed), "ibug68", name, subset=name.rpartition("/")[0]
+        Path("/nowhere") / name,
+        shape(seed),
+        "ibug68",
+        name,
+        subset=name.rpartition("/")[0],
     )
 
 
@@ -31,12 +35,24 @@ def write(folder: Path, rows: Any) -> Path:
 
 
 def row(image: str = "a.jpg", seed: int = 0, **changes: Any) -> dict[str, Any]:
-    return {"image": image, "pred": shape(seed).tolist(), "truth": shape(seed).tolist()} | changes
+    return {
+        "image": image,
+        "pred": shape(seed).tolist(),
+        "truth": shape(seed).tolist(),
+    } | changes
 
 
 def test_predictions_equal_to_the_truth_have_no_error(tmp_path: Path) -> None:
-    report = score_predictions("folder", write(tmp_path, [row("a.jpg"), row("b.jpg", 1)]))
-    assert (report.images, report.misses, report.nme, report.failure_rate, report.auc) == (
+    report = score_predictions(
+        "folder", write(tmp_path, [row("a.jpg"), row("b.jpg", 1)])
+    )
+    assert (
+        report.images,
+        report.misses,
+        report.nme,
+        report.failure_rate,
+        report.auc,
+    ) == (
         2,
         0,
         0,
@@ -50,7 +66,12 @@ def test_null_is_a_missed_face_and_fails(tmp_path: Path) -> None:
     report = score_predictions(
         "folder", write(tmp_path, [row("a.jpg"), row("b.jpg", 1, pred=None)])
     )
-    assert (report.misses, report.nme, report.failure_rate, report.auc) == (1, 0, 0.5, 0.5)
+    assert (report.misses, report.nme, report.failure_rate, report.auc) == (
+        1,
+        0,
+        0.5,
+        0.5,
+    )
     assert [face.nme for face in report.per_image] == [0, None]
 
 
@@ -83,7 +104,9 @@ def test_a_file_name_that_two_faces_share_needs_its_folder(tmp_path: Path) -> No
         match=r"'a.jpg' is unknown to protocol 'folder'; wanted names like 'one/a.jpg'",
     ):
         score_predictions(
-            "folder", write(tmp_path, [{"image": "a.jpg", "pred": shape().tolist()}]), samples
+            "folder",
+            write(tmp_path, [{"image": "a.jpg", "pred": shape().tolist()}]),
+            samples,
         )
 
 
@@ -91,14 +114,18 @@ def test_points_null_in_the_truth_do_not_count(tmp_path: Path) -> None:
     truth = shape().tolist()
     truth[0], pred = None, shape()
     pred[0] += 100
-    report = score_predictions("folder", write(tmp_path, [row(truth=truth, pred=pred.tolist())]))
+    report = score_predictions(
+        "folder", write(tmp_path, [row(truth=truth, pred=pred.tolist())])
+    )
     assert report.nme == 0
     assert report.per_landmark[0] is None
 
 
 def test_sigma_in_the_file_is_compared_with_the_error(tmp_path: Path) -> None:
     pred = (shape() + np.array([3, 4])).tolist()
-    report = score_predictions("folder", write(tmp_path, [row(pred=pred, sigma_px=[4.0] * N)]))
+    report = score_predictions(
+        "folder", write(tmp_path, [row(pred=pred, sigma_px=[4.0] * N)])
+    )
     assert report.reliability is not None
     # every error is 5 px: above 1 sigma (4 px), under 1.5 sigma (6 px)
     assert (report.reliability.under[1.0], report.reliability.under[1.5]) == (0, 1)
@@ -112,7 +139,8 @@ def test_a_file_that_lacks_a_face_is_refused_or_noted(tmp_path: Path) -> None:
     path = write(tmp_path, [{"image": "a.jpg", "pred": shape().tolist()}])
     samples = [sample("a.jpg"), sample("b.jpg")]
     with pytest.raises(
-        ProtocolError, match=r"'b.jpg' is missing of the 2 faces of protocol 'folder'; predict"
+        ProtocolError,
+        match=r"'b.jpg' is missing of the 2 faces of protocol 'folder'; predict",
     ):
         score_predictions("folder", path, samples)
     report = score_predictions("folder", path, samples, partial=True)
@@ -120,27 +148,37 @@ def test_a_file_that_lacks_a_face_is_refused_or_noted(tmp_path: Path) -> None:
     assert report.notes == ("1 faces of the data are not in the file",)
 
 
-def test_a_file_with_another_number_of_faces_than_the_protocol_is_refused(tmp_path: Path) -> None:
+def test_a_file_with_another_number_of_faces_than_the_protocol_is_refused(
+    tmp_path: Path,
+) -> None:
     path = write(tmp_path, [row()])
     with pytest.raises(
-        ProtocolError, match=r"mine.json: 1 faces, protocol '300w-common' has 554; predict each"
+        ProtocolError,
+        match=r"mine.json: 1 faces, protocol '300w-common' has 554; predict each",
     ):
         score_predictions("300w-common", path)
     report = score_predictions("300w-common", path, partial=True)
     assert report.notes == ("1 of the official 554 faces are in the file",)
     many = write(tmp_path, [row(f"{i}.jpg") for i in range(136)])
-    with pytest.raises(ProtocolError, match=r"136 faces, protocol '300w-challenging' has 135"):
+    with pytest.raises(
+        ProtocolError, match=r"136 faces, protocol '300w-challenging' has 135"
+    ):
         score_predictions("300w-challenging", many, partial=True)
 
 
-def test_an_image_named_twice_is_refused_under_two_spellings_too(tmp_path: Path) -> None:
+def test_an_image_named_twice_is_refused_under_two_spellings_too(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(
-        ProtocolError, match=r"'a.jpg' is named more than once; wanted one row for each face"
+        ProtocolError,
+        match=r"'a.jpg' is named more than once; wanted one row for each face",
     ):
         score_predictions("folder", write(tmp_path, [row("a.jpg"), row("a.jpg")]))
     with pytest.raises(ProtocolError, match=r"'set/a.jpg' is named more than once"):
         score_predictions(
-            "folder", write(tmp_path, [row("a.jpg"), row("set/a.jpg")]), [sample("set/a.jpg")]
+            "folder",
+            write(tmp_path, [row("a.jpg"), row("set/a.jpg")]),
+            [sample("set/a.jpg")],
         )
 
 
@@ -159,18 +197,24 @@ def test_rows_that_the_protocol_does_not_select_are_refused(tmp_path: Path) -> N
         "300w-val", path
     )  # with or without truth: only the data give the validation tenth
     report = score_predictions("300vw-1", path, partial=True)
-    assert "whether these are the 31 videos of the protocol was not checked" in report.notes[0]
+    assert (
+        "whether these are the 31 videos of the protocol was not checked"
+        in report.notes[0]
+    )
 
 
 def test_an_unknown_image_without_truth_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path, [{"image": f"{i}.jpg", "pred": shape().tolist()} for i in range(5)])
+    path = write(
+        tmp_path, [{"image": f"{i}.jpg", "pred": shape().tolist()} for i in range(5)]
+    )
     with pytest.raises(
         ProtocolError,
         match=r"'0.jpg', '1.jpg', '2.jpg' and 2 more are unknown to protocol 'folder'",
     ):
         score_predictions("folder", path, [sample("z.jpg")])
     with pytest.raises(
-        ProtocolError, match=r"'0.jpg' has no truth; give it in the file, or the data of protocol"
+        ProtocolError,
+        match=r"'0.jpg' has no truth; give it in the file, or the data of protocol",
     ):
         score_predictions("folder", path)
 
@@ -179,7 +223,8 @@ def test_a_face_whose_eyes_coincide_has_no_norm(tmp_path: Path) -> None:
     truth = shape()
     truth[45] = truth[36]
     with pytest.raises(
-        ValueError, match=r"the interocular norm of a.jpg is 0 px; wanted a finite length above 0"
+        ValueError,
+        match=r"the interocular norm of a.jpg is 0 px; wanted a finite length above 0",
     ):
         score_predictions("folder", write(tmp_path, [row(truth=truth.tolist())]))
 
@@ -219,7 +264,10 @@ def test_a_file_that_is_not_a_list_of_predictions_is_one_clear_error(
             {"pred": [[1, 2]] * 98},
             r"row 0 \(a.jpg\): pred has shape \(98, 2\); protocol 'folder' wants \(68, 2\), one row",
         ),
-        ({"pred": [1] * 136}, r"pred has shape \(136,\); protocol 'folder' wants \(68, 2\)"),
+        (
+            {"pred": [1] * 136},
+            r"pred has shape \(136,\); protocol 'folder' wants \(68, 2\)",
+        ),
         (
             {"pred": [[1, 2]] * 67 + [[3]]},
             r"pred is not an array of numbers \(.*\); wanted \(68, 2\)",
@@ -232,14 +280,26 @@ def test_a_file_that_is_not_a_list_of_predictions_is_one_clear_error(
         ({"pred": [[1, float("inf")]] * 68}, r"pred has 68 values that are not finite"),
         ({"pred": [[1, None]] * 68}, r"pred has 68 values that are not finite"),
         ({"pred": {"x": 1}}, r"pred is not an array of numbers"),
-        ({"truth": [[1, 2]] * 5}, r"truth has shape \(5, 2\); protocol 'folder' wants \(68, 2\)"),
-        ({"truth": [[1, float("inf")]] * 68}, r"truth has 68 values that are not finite"),
+        (
+            {"truth": [[1, 2]] * 5},
+            r"truth has shape \(5, 2\); protocol 'folder' wants \(68, 2\)",
+        ),
+        (
+            {"truth": [[1, float("inf")]] * 68},
+            r"truth has 68 values that are not finite",
+        ),
         (
             {"truth": [None] * 68},
             r"a.jpg: none of the points that count is annotated; leave this face out",
         ),
-        ({"sigma_px": [1.0]}, r"sigma_px has shape \(1,\); protocol 'folder' wants \(68,\)"),
-        ({"box": [0, 0, 0, 0]}, r"row 0 \(a.jpg\): box: box 0 is .*; wanted finite x0 < x1"),
+        (
+            {"sigma_px": [1.0]},
+            r"sigma_px has shape \(1,\); protocol 'folder' wants \(68,\)",
+        ),
+        (
+            {"box": [0, 0, 0, 0]},
+            r"row 0 \(a.jpg\): box: box 0 is .*; wanted finite x0 < x1",
+        ),
         ({"box": "here"}, r"row 0 \(a.jpg\): box: "),
         ({"box": []}, r"row 0 \(a.jpg\): box: "),
     ],
@@ -281,7 +341,10 @@ def test_300w_full_reproduces_the_published_figures(data_root: Path) -> None:
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("protocol", "rows", "figure"),
-    [("300w-common", slice(0, 554), "2.587"), ("300w-challenging", slice(554, 689), "4.662")],
+    [
+        ("300w-common", slice(0, 554), "2.587"),
+        ("300w-challenging", slice(554, 689), "4.662"),
+    ],
 )
 def test_the_parts_of_300w_reproduce_theirs(
     data_root: Path, tmp_path: Path, protocol: str, rows: slice, figure: str

@@ -69,7 +69,9 @@ def test_a_box_gives_the_mean_shape_in_that_box():
 
 
 def test_sigma_is_in_pixels_of_the_image():
-    faces = Predictor(MeanShapeModel(), nothing, recrop=None)(ramp(), [60, 50, 140, 130])
+    faces = Predictor(MeanShapeModel(), nothing, recrop=None)(
+        ramp(), [60, 50, 140, 130]
+    )
     # 2 px of a 96 px crop that shows 80 * 1.25 = 100 px of the image
     np.testing.assert_allclose(faces.sigma_px, 2 * 100 / 96, rtol=1e-6)
 
@@ -87,7 +89,9 @@ class OneSided(MeanShapeModel):
 def test_with_flip_an_error_to_one_side_averages_out():
     box = np.array([60.0, 50.0, 140.0, 130.0])
     plain = Predictor(OneSided(), nothing, recrop=None)(ramp(), box).landmarks[0]
-    flipped = Predictor(OneSided(), nothing, recrop=None, flip=True)(ramp(), box).landmarks[0]
+    flipped = Predictor(OneSided(), nothing, recrop=None, flip=True)(
+        ramp(), box
+    ).landmarks[0]
     even = (
         MEAN + (MEAN * [-1, 1])[scheme("ibug68").mirror]
     ) / 2  # the mean shape is not quite even
@@ -104,7 +108,11 @@ def test_no_face_is_an_empty_result_of_the_same_kind():
 
 def test_the_model_sees_all_faces_of_all_images_in_one_batch():
     model = MeanShapeModel()
-    boxes = [[[10, 10, 60, 60], [80, 20, 160, 100]], np.zeros((0, 4)), [[30, 30, 90, 90]]]
+    boxes = [
+        [[10, 10, 60, 60], [80, 20, 160, 100]],
+        np.zeros((0, 4)),
+        [[30, 30, 90, 90]],
+    ]
     results = Predictor(model, nothing, recrop=None)([ramp(), ramp(), ramp()], boxes)
     assert model.batches == [3]
     assert [len(faces) for faces in results] == [2, 0, 1]
@@ -125,7 +133,9 @@ def test_many_threads_share_one_predictor():
 
     def work() -> None:
         for _ in range(20):
-            if not np.array_equal(predictor(ramp(), [60, 50, 140, 130]).landmarks, wanted):
+            if not np.array_equal(
+                predictor(ramp(), [60, 50, 140, 130]).landmarks, wanted
+            ):
                 wrong.append(1)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -137,7 +147,9 @@ def test_many_threads_share_one_predictor():
 
 
 def test_any_callable_is_a_detector():
-    faces = Predictor(MeanShapeModel(), lambda image: np.array([[60, 50, 140, 130, 0.75]]))(ramp())
+    faces = Predictor(
+        MeanShapeModel(), lambda image: np.array([[60, 50, 140, 130, 0.75]])
+    )(ramp())
     assert faces[0].score == pytest.approx(0.75)
     np.testing.assert_allclose(faces[0].box, [60, 50, 140, 130])
 
@@ -145,23 +157,37 @@ def test_any_callable_is_a_detector():
 def test_a_detection_whose_landmarks_score_low_is_no_face_but_a_given_box_is():
     boxes = np.array([[60.0, 50, 140, 130]])
     model = MeanShapeModel(score=0.1)
-    assert len(Predictor(model, lambda image: boxes, min_landmark_score=0.2)(ramp())) == 0
-    assert len(Predictor(model, lambda image: boxes, min_landmark_score=0.05)(ramp())) == 1
-    assert len(Predictor(model, lambda image: boxes, min_landmark_score=0.2)(ramp(), boxes)) == 1
+    assert (
+        len(Predictor(model, lambda image: boxes, min_landmark_score=0.2)(ramp())) == 0
+    )
+    assert (
+        len(Predictor(model, lambda image: boxes, min_landmark_score=0.05)(ramp())) == 1
+    )
+    assert (
+        len(
+            Predictor(model, lambda image: boxes, min_landmark_score=0.2)(ramp(), boxes)
+        )
+        == 1
+    )
 
 
 def test_two_boxes_that_end_in_one_face_are_one_face_unless_they_were_given():
     # the model finds the mean shape in the middle of each crop: boxes with one center and side
     # end in one face
     boxes = np.array([[60.0, 50, 140, 130], [61, 50, 141, 130], [20, 20, 60, 60]])
-    assert len(Predictor(MeanShapeModel(), lambda image: boxes, recrop=None)(ramp())) == 2
+    assert (
+        len(Predictor(MeanShapeModel(), lambda image: boxes, recrop=None)(ramp())) == 2
+    )
     assert len(Predictor(MeanShapeModel(), recrop=None)(ramp(), boxes)) == 3
 
 
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [
-        ([[-100, -100, -10, -10]], r"box 0 is \[-100.0, .*\], outside the image of 240 x 200"),
+        (
+            [[-100, -100, -10, -10]],
+            r"box 0 is \[-100.0, .*\], outside the image of 240 x 200",
+        ),
         ([[10, 10, 50, 50], [10, 300, 50, 350]], "box 1 is .* outside the image"),
         ("abc", "boxes are 'abc'; wanted numbers"),
     ],
@@ -173,7 +199,9 @@ def test_boxes_that_hold_no_face_are_refused(boxes, message):
 
 
 def test_a_detector_that_cannot_be_called_and_threads_below_none_are_refused():
-    with pytest.raises(ModelError, match="the detector is 'zz'; wanted 'default' or a callable"):
+    with pytest.raises(
+        ModelError, match="the detector is 'zz'; wanted 'default' or a callable"
+    ):
         Predictor(MeanShapeModel(), "zz")
     with pytest.raises(ModelError, match="threads is -1; wanted a number, or 0"):
         Predictor(MeanShapeModel(), nothing, threads=-1)
@@ -193,13 +221,20 @@ class TurnedFaceModel(MeanShapeModel):
         for k, crop in enumerate(crops):
             middle = self.size // 2
             # the image's x and y at two pixels of a row tell how the crop is turned
-            right = crop[middle, middle + 20, :2].astype(float) - crop[middle, middle - 20, :2]
+            right = (
+                crop[middle, middle + 20, :2].astype(float)
+                - crop[middle, middle - 20, :2]
+            )
             left_over = (
                 self.roll_deg - np.rad2deg(np.arctan2(right[1], right[0])) + 180
             ) % 360 - 180
-            turn = similarity(1.0, left_over, [(self.size - 1) / 2] * 2, [(self.size - 1) / 2] * 2)
+            turn = similarity(
+                1.0, left_over, [(self.size - 1) / 2] * 2, [(self.size - 1) / 2] * 2
+            )
             heads.landmarks_crop[k] = apply_affine(turn, heads.landmarks_crop[k])
-            heads.scores[k] = 0.95 if abs(left_over) < 20 else 0.6 if abs(left_over) < 60 else 0.2
+            heads.scores[k] = (
+                0.95 if abs(left_over) < 20 else 0.6 if abs(left_over) < 60 else 0.2
+            )
         return heads
 
 
@@ -220,7 +255,9 @@ def test_a_face_at_any_angle_is_cropped_again_upright(roll_deg):
 
 def test_landmarks_of_another_scheme_are_converted_from_the_models_own():
     own = Predictor(MeanShapeModel(), nothing)(ramp(), [60, 50, 140, 130])[0]
-    five = Predictor(MeanShapeModel(), nothing, scheme="five")(ramp(), [60, 50, 140, 130])[0]
+    five = Predictor(MeanShapeModel(), nothing, scheme="five")(
+        ramp(), [60, 50, 140, 130]
+    )[0]
     assert five.scheme == "five"
     # the nose tip of five is point 30 of ibug68
     nose = next(i for i, name in enumerate(scheme("five").points) if "nose" in name)
@@ -236,7 +273,9 @@ def test_a_scheme_that_cannot_be_made_is_refused_before_any_face():
 
 
 def test_boxes_for_another_number_of_images_are_refused():
-    with pytest.raises(ShapeError, match="1 sets of boxes for 2 images; wanted one set per image"):
+    with pytest.raises(
+        ShapeError, match="1 sets of boxes for 2 images; wanted one set per image"
+    ):
         Predictor(MeanShapeModel(), nothing)([ramp(), ramp()], [[[1, 1, 5, 5]]])
 
 
@@ -294,12 +333,16 @@ def test_without_a_model_no_face_is_an_empty_result_in_the_detectors_scheme():
 
 def test_without_a_model_a_detector_without_landmarks_is_refused():
     for detector in ("default", nothing):
-        with pytest.raises(ModelError, match="this detector finds none; choose a model, or a det"):
+        with pytest.raises(
+            ModelError, match="this detector finds none; choose a model, or a det"
+        ):
             Predictor(None, detector)
     stated = as_detector(five_points, "five")
     with pytest.raises(ModelError, match="flip averages two crops of a model"):
         Predictor(None, stated, flip=True)
-    with pytest.raises(SchemeError, match="65 of the 68 points of ibug68 cannot be made"):
+    with pytest.raises(
+        SchemeError, match="65 of the 68 points of ibug68 cannot be made"
+    ):
         Predictor(None, stated, scheme="ibug68")
     with pytest.raises(ModelError, match="this predictor has no landmark model"):
         Predictor(None, stated)(ramp(), [[60, 50, 120, 130]])

@@ -16,7 +16,11 @@ pytestmark = pytest.mark.torch
         (torch.nn.Conv2d(3, 8, 3, 2, 1), (2, 3, 10, 14), 5 * 7 * 8 * 3 * 9),
         (torch.nn.Conv2d(8, 8, 3, 1, 1, groups=8), (1, 8, 4, 5), 4 * 5 * 8 * 9),
         (torch.nn.ConvTranspose2d(4, 6, 2, 2), (1, 4, 3, 3), 3 * 3 * 4 * 6 * 4),
-        (torch.nn.ConvTranspose2d(4, 6, 2, 2, groups=2), (1, 4, 3, 3), 3 * 3 * 4 * 3 * 4),
+        (
+            torch.nn.ConvTranspose2d(4, 6, 2, 2, groups=2),
+            (1, 4, 3, 3),
+            3 * 3 * 4 * 3 * 4,
+        ),
         (torch.nn.Conv1d(3, 8, 5, padding=2), (2, 3, 10), 10 * 8 * 3 * 5),
         (torch.nn.ConvTranspose1d(4, 6, 2, 2), (1, 4, 3), 3 * 4 * 6 * 2),
         (torch.nn.Linear(7, 5), (3, 7), 35),
@@ -37,6 +41,8 @@ def test_counting_leaves_the_network_as_it_was():
     before = {key: value.clone() for key, value in net.state_dict().items()}
     multiply_adds(net, torch.ones(2, 3, 8, 8))
     assert net.training
-    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert all(
+        torch.equal(value, before[key]) for key, value in net.state_dict().items()
+    )
     assert not net[0]._forward_hooks
     assert parameters(net) == 4 * 3 * 9 + 4 + 8

@@ -16,7 +16,9 @@ from lineament.evaluation.protocols import PROTOCOLS, count_note, protocol
 def write_face(folder: Path, name: str, points: np.ndarray) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(folder / f"{name}.png"), np.full((120, 120, 3), 90, np.uint8))
-    (folder / f"{name}.pts").write_text("\n".join(f"{x + 1} {y + 1}" for x, y in points))
+    (folder / f"{name}.pts").write_text(
+        "\n".join(f"{x + 1} {y + 1}" for x, y in points)
+    )
 
 
 def shape(count: int, seed: int = 0) -> np.ndarray:
@@ -32,7 +34,9 @@ def test_a_protocol_reads_its_own_part_in_the_official_folders(tmp_path: Path) -
     assert data.missing == ()
 
 
-def test_the_folder_protocol_takes_its_scheme_from_the_points_or_as_given(tmp_path: Path) -> None:
+def test_the_folder_protocol_takes_its_scheme_from_the_points_or_as_given(
+    tmp_path: Path,
+) -> None:
     write_face(tmp_path / "mine", "a", shape(98))
     data = read_protocol("folder", tmp_path)
     assert (data.protocol.scheme, data.samples[0].scheme) == ("wflw98", "wflw98")
@@ -46,7 +50,8 @@ def test_the_folder_protocol_takes_its_scheme_from_the_points_or_as_given(tmp_pa
 def test_a_scheme_with_another_number_of_points_is_refused(tmp_path: Path) -> None:
     write_face(tmp_path, "a", shape(68))
     with pytest.raises(
-        ProtocolError, match=r"a.png has ibug68 points, protocol 'folder' is scored on wflw98"
+        ProtocolError,
+        match=r"a.png has ibug68 points, protocol 'folder' is scored on wflw98",
     ):
         read_protocol("folder", tmp_path, "wflw98")
 
@@ -58,7 +63,9 @@ def test_a_protocol_without_faces_says_which_data_to_give(tmp_path: Path) -> Non
         read_protocol("folder")
 
 
-def test_a_protocol_without_faces_names_the_folders_that_were_searched(tmp_path: Path) -> None:
+def test_a_protocol_without_faces_names_the_folders_that_were_searched(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(
         ProtocolError,
         match=r"'300w-test' finds no face of the data set '300w' in "
@@ -66,7 +73,9 @@ def test_a_protocol_without_faces_names_the_folders_that_were_searched(tmp_path:
     ):
         read_protocol("300w-test", tmp_path)
     (tmp_path / "300vw").mkdir()
-    with pytest.raises(ProtocolError, match=rf"in {tmp_path}/300vw/\*\*/.*vid.avi; give"):
+    with pytest.raises(
+        ProtocolError, match=rf"in {tmp_path}/300vw/\*\*/.*vid.avi; give"
+    ):
         read_protocol("300vw-1", tmp_path)
 
 
@@ -84,19 +93,23 @@ def test_an_absent_official_folder_is_named_and_needs_partial(tmp_path: Path) ->
     assert data.notes() == [f"missing: {tmp_path}/300w/ibug"]
 
 
-def test_missing_images_are_listed_all_at_once_and_completely_in_a_file(tmp_path: Path) -> None:
+def test_missing_images_are_listed_all_at_once_and_completely_in_a_file(
+    tmp_path: Path,
+) -> None:
     for number in range(14):
         write_face(tmp_path / "faces", f"{number:02d}", shape(68, number))
         if number > 1:
             (tmp_path / "faces" / f"{number:02d}.png").unlink()
     names = [f"faces/{number:02d}.jpg" for number in range(2, 14)]
-    short = (
-        rf"'folder': 2 of 14 faces have their image; missing: {', '.join(names[:10])} and 2 more"
-    )
-    with pytest.raises(ProtocolError, match=rf"{short}; --report FOLDER writes the complete list"):
+    short = rf"'folder': 2 of 14 faces have their image; missing: {', '.join(names[:10])} and 2 more"
+    with pytest.raises(
+        ProtocolError, match=rf"{short}; --report FOLDER writes the complete list"
+    ):
         read_protocol("folder", tmp_path)
     file = tmp_path / "out" / "missing.txt"
-    with pytest.raises(ProtocolError, match=rf"{short}; the complete list: {file}; get them"):
+    with pytest.raises(
+        ProtocolError, match=rf"{short}; the complete list: {file}; get them"
+    ):
         read_protocol("folder", tmp_path, missing_file=file)
     assert file.read_text().splitlines() == names
     data = read_protocol("folder", tmp_path, partial=True)
@@ -108,10 +121,14 @@ def test_missing_images_are_listed_all_at_once_and_completely_in_a_file(tmp_path
     assert not file.exists()  # nothing is missing any more
 
 
-def test_data_without_a_single_image_are_refused_even_if_partial(tmp_path: Path) -> None:
+def test_data_without_a_single_image_are_refused_even_if_partial(
+    tmp_path: Path,
+) -> None:
     write_face(tmp_path, "a", shape(68))
     (tmp_path / "a.png").unlink()
-    with pytest.raises(ProtocolError, match=r"0 of 1 faces .* missing: a.jpg; get them, or give"):
+    with pytest.raises(
+        ProtocolError, match=r"0 of 1 faces .* missing: a.jpg; get them, or give"
+    ):
         read_protocol("folder", tmp_path, partial=True)
 
 
@@ -122,8 +139,12 @@ def test_images_that_a_list_names_but_are_absent_are_missing(tmp_path: Path) -> 
     rows = [f"{points} 0 0 120 120 0 0 0 0 0 0 {name}.jpg" for name in "ab"]
     (lists / "list_98pt_rect_attr_test.txt").write_text("\n".join(rows))
     (tmp_path / "WFLW_images").mkdir()
-    cv2.imwrite(str(tmp_path / "WFLW_images/b.jpg"), np.full((120, 120, 3), 90, np.uint8))
-    with pytest.raises(ProtocolError, match=r"1 of the official 2500 faces .* missing: a.jpg; get"):
+    cv2.imwrite(
+        str(tmp_path / "WFLW_images/b.jpg"), np.full((120, 120, 3), 90, np.uint8)
+    )
+    with pytest.raises(
+        ProtocolError, match=r"1 of the official 2500 faces .* missing: a.jpg; get"
+    ):
         read_protocol("wflw", tmp_path)
     data = read_protocol("wflw", tmp_path, partial=True)
     assert ([s.name for s in data.samples], data.missing) == (["b.jpg"], ("a.jpg",))
@@ -135,7 +156,9 @@ def test_every_protocol_names_a_reader_and_a_part_of_it_with_the_same_count() ->
         counts = data_set(found.data).parts
         assert found.part in counts
         if found.select == "all":
-            assert counts[found.part] == (found.videos if found.videos else found.faces), name
+            assert counts[found.part] == (
+                found.videos if found.videos else found.faces
+            ), name
 
 
 def test_the_subsets_of_wflw_are_attributes_that_its_reader_gives() -> None:
@@ -151,14 +174,19 @@ def test_300w_common_is_complete_here(data_root: Path) -> None:
 
 
 @pytest.mark.data
-def test_validation_is_about_a_tenth_and_shares_no_photo_with_the_rest(data_root: Path) -> None:
+def test_validation_is_about_a_tenth_and_shares_no_photo_with_the_rest(
+    data_root: Path,
+) -> None:
     faces = 1960 + 804 + 337  # HELEN, LFPW and AFW, by the data README
     tenth = read_protocol("300w-val", data_root).samples
     assert 0.07 * faces < len(tenth) < 0.13 * faces
     rest = [s for s in read_data("300w", data_root, "train") if not s.is_validation()]
     assert len(tenth) + len(rest) == faces
     # helen and afw number the faces of a photo
-    photos = [{f"{s.subset}/{s.group or s.image.stem}" for s in part} for part in (tenth, rest)]
+    photos = [
+        {f"{s.subset}/{s.group or s.image.stem}" for s in part}
+        for part in (tenth, rest)
+    ]
     assert not photos[0] & photos[1]
     assert not {s.subset for s in tenth} & {"helen/testset", "lfpw/testset"}
 

@@ -24,7 +24,12 @@ TABLES = Path(__file__).parents[1] / "src/lineament/tables/protocols"
 
 def sample(subset: str = "", image: str = "a.jpg", **attributes: bool) -> Sample:
     return Sample(
-        Path(image), np.zeros((68, 2)), "ibug68", image, subset=subset, attributes=attributes
+        Path(image),
+        np.zeros((68, 2)),
+        "ibug68",
+        image,
+        subset=subset,
+        attributes=attributes,
     )
 
 
@@ -59,7 +64,9 @@ def test_a_protocol_is_named_for_its_file_and_has_the_norm_points_of_its_scheme(
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_the_parts_of_a_protocol_hold_only_points_that_count_and_all_of_them(name: str) -> None:
+def test_the_parts_of_a_protocol_hold_only_points_that_count_and_all_of_them(
+    name: str,
+) -> None:
     found = protocol(name)
     assert sorted(point for part in found.parts().values() for point in part) == sorted(
         found.indices()
@@ -67,7 +74,9 @@ def test_the_parts_of_a_protocol_hold_only_points_that_count_and_all_of_them(nam
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_the_printed_lines_state_data_points_norm_thresholds_and_missed(name: str) -> None:
+def test_the_printed_lines_state_data_points_norm_thresholds_and_missed(
+    name: str,
+) -> None:
     found = protocol(name)
     text = "\n".join(found.describe())
     limits = ", ".join(f"{100 * t:g} %" for t in found.thresholds)
@@ -98,7 +107,10 @@ def test_the_printed_lines_state_data_points_norm_thresholds_and_missed(name: st
         ("cofw68", 507),
         ("aflw19-full", 4386),
         ("aflw19-frontal", 1314),
-        ("talking-face-7", 5000 - 2 - 1),  # the video holds 4,998 frames, one annotation is broken
+        (
+            "talking-face-7",
+            5000 - 2 - 1,
+        ),  # the video holds 4,998 frames, one annotation is broken
     ],
 )
 def test_the_official_counts_are_fixed(name: str, faces: int) -> None:
@@ -122,7 +134,10 @@ def test_the_subsets_of_wflw_have_their_published_counts() -> None:
 
 
 def test_the_two_conventions_of_cofw_differ_only_in_their_norm() -> None:
-    corner, pupil = protocol("cofw29-corner").model_dump(), protocol("cofw29-pupil").model_dump()
+    corner, pupil = (
+        protocol("cofw29-corner").model_dump(),
+        protocol("cofw29-pupil").model_dump(),
+    )
     assert {key for key in corner if corner[key] != pupil[key]} == {
         "id",
         "title",
@@ -163,7 +178,10 @@ def test_a_short_set_has_a_note_of_one_line() -> None:
     assert count_note(protocol("300w-common"), [sample()] * 554) == ""
     assert count_note(protocol("folder"), [sample()]) == ""
     frames = [sample(image=f"{video}.avi") for video in "ab" for _ in range(9)]
-    assert count_note(protocol("300vw-3"), frames) == "2 of the official 14 videos are here"
+    assert (
+        count_note(protocol("300vw-3"), frames)
+        == "2 of the official 14 videos are here"
+    )
 
 
 def test_the_folder_protocol_takes_the_scheme_of_its_data() -> None:
@@ -190,7 +208,8 @@ def test_a_scheme_without_eye_corners_is_divided_by_its_box() -> None:
 
 def test_a_fixed_scheme_cannot_be_changed() -> None:
     with pytest.raises(
-        ProtocolError, match="is scored on ibug68, not on wflw98; predictions are converted"
+        ProtocolError,
+        match="is scored on ibug68, not on wflw98; predictions are converted",
     ):
         protocol("300w-common").for_scheme("wflw98")
     with pytest.raises(SchemeError, match="no scheme is called 'wflw'"):
@@ -199,7 +218,8 @@ def test_a_fixed_scheme_cannot_be_changed() -> None:
 
 def test_an_unknown_protocol_is_offered_the_nearest() -> None:
     with pytest.raises(
-        ProtocolError, match=r"no protocol is called '300w-comon'; did you mean '300w-common'"
+        ProtocolError,
+        match=r"no protocol is called '300w-comon'; did you mean '300w-common'",
     ):
         protocol("300w-comon")
 
@@ -224,7 +244,10 @@ def test_a_users_own_protocol_is_read_from_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"treshold": 0.1}, r"x.toml: unknown key 'treshold'; did you mean 'thresholds'"),
+        (
+            {"treshold": 0.1},
+            r"x.toml: unknown key 'treshold'; did you mean 'thresholds'",
+        ),
         (
             {"subsets": [{"name": "a", "folder": ["b"]}]},
             r"x.toml: unknown key 'subsets.0.folder'; did you mean 'folders'",
@@ -237,7 +260,10 @@ def test_a_users_own_protocol_is_read_from_its_file(tmp_path: Path) -> None:
             {"norm": "interocular"},
             r"norm_points has no 'interocular', which the protocol divides by",
         ),
-        ({"norm": "pupil"}, r"x.toml: norm: Input should be 'interocular', 'interpupil', 'box'"),
+        (
+            {"norm": "pupil"},
+            r"x.toml: norm: Input should be 'interocular', 'interpupil', 'box'",
+        ),
         ({"thresholds": []}, r"x.toml: thresholds: Tuple should have at least 1 item"),
         ({"thresholds": [0.0]}, r"thresholds are \[0.0\]; wanted fractions above 0"),
         ({"scheme": "ibug86"}, r"no scheme is called 'ibug86'; did you mean 'ibug68'"),
@@ -254,6 +280,7 @@ def test_a_protocol_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path) 
     (tmp_path / "x.toml").write_text("title = ")
     for name in ("x.toml", "absent.toml"):
         with pytest.raises(
-            ProtocolError, match=rf"{name}: cannot be read as a protocol \(.*\); wanted a TOML file"
+            ProtocolError,
+            match=rf"{name}: cannot be read as a protocol \(.*\); wanted a TOML file",
         ):
             protocol(str(tmp_path / name))

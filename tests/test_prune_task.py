@@ -55,7 +55,12 @@ def small(faces, steps=4, slim=True, **changes):
     values = {
         "name": "small",
         "data": [{"reader": "folder", "folder": str(faces)}],
-        "model": {"backbone": "hr-supernet", "architecture": LAYOUT, "imagenet": False, "size": 64},
+        "model": {
+            "backbone": "hr-supernet",
+            "architecture": LAYOUT,
+            "imagenet": False,
+            "size": 64,
+        },
         "train": {
             "steps": steps,
             "batch": 4,
@@ -88,7 +93,11 @@ def moved(run, step):
         torch.rand(4, 68, 2) * 64,
     )
     run.update(iter([Batch(crops, landmarks)]))
-    changed = {name for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
+    changed = {
+        name
+        for name, p in run.model.named_parameters()
+        if not torch.equal(p, before[name])
+    }
     return {"factors" if name.endswith(".factors") else "weights" for name in changed}
 
 
@@ -101,7 +110,9 @@ def test_weights_and_factors_move_in_turn(faces, tmp_path):
 
 def test_the_penalty_is_the_sum_of_the_factors_times_its_weight(faces, tmp_path):
     run = slimmer(faces, tmp_path / "run")
-    batch = Batch(torch.zeros(4, 64, 64, 3, dtype=torch.uint8), torch.rand(4, 68, 2) * 64)
+    batch = Batch(
+        torch.zeros(4, 64, 64, 3, dtype=torch.uint8), torch.rand(4, 68, 2) * 64
+    )
     count = run.task.count(batch)
     losses = run.task.losses(run.model, batch, count)
     # ten transforms, each of factor 1, at 0.01
@@ -115,9 +126,12 @@ def test_a_resumed_slimming_is_the_unbroken_one(faces, tmp_path):
     whole = load_checkpoint(slimmer(faces, tmp_path / "whole").run())
 
     killed(slimmer(faces, tmp_path / "killed"), saved=3, dies=3)
-    resumed = load_checkpoint(trainer(small(faces), tmp_path / "killed", "slim", True).run())
+    resumed = load_checkpoint(
+        trainer(small(faces), tmp_path / "killed", "slim", True).run()
+    )
     assert all(
-        torch.equal(whole["average"][key], resumed["average"][key]) for key in whole["average"]
+        torch.equal(whole["average"][key], resumed["average"][key])
+        for key in whole["average"]
     )
 
 
@@ -127,20 +141,24 @@ def test_a_sweep_writes_smaller_networks_that_can_be_trained_on(faces, tmp_path)
         for module in run.model.modules():
             if isinstance(module, FusionBlock) and len(module.factors) == 2:
                 module.factors.copy_(torch.tensor([0.9, 0.05]))
-    run.average.state = {key: value.clone() for key, value in run.model.state_dict().items()}
+    run.average.state = {
+        key: value.clone() for key, value in run.model.state_dict().items()
+    }
     run.save()
     lines = []
     slim = SlimSettings(thresholds=(0.1, 5.0))
-    cuts = sweep(run.path, tmp_path / "run", slim, tmp_path, tmp_path / "cache", lines.append)
+    cuts = sweep(
+        run.path, tmp_path / "run", slim, tmp_path, tmp_path / "cache", lines.append
+    )
     assert [cut.amount for cut in cuts] == [0.0, 0.1]
     assert lines == ["with a threshold of 5.0 stage 2 has no block left; lower it"]
     assert cuts[0].what == "6 blocks, 10 transforms"
     # blocks of resolution 1 take from resolution 0 alone, and nothing takes from them but the head
     assert cuts[1].what == "4 blocks, 4 transforms"
     for cut in cuts:  # the gate may refuse the int8 file of an untrained network
-        assert Path(cut.checkpoint).with_name("small-int8.onnx").exists() == np.isfinite(
-            cut.nme_int8
-        )
+        assert Path(cut.checkpoint).with_name(
+            "small-int8.onnx"
+        ).exists() == np.isfinite(cut.nme_int8)
     assert cuts[1].parameters < cuts[0].parameters
     assert cuts[1].multiply_adds < cuts[0].multiply_adds
     with (tmp_path / "run" / "pareto.csv").open() as file:
@@ -152,30 +170,44 @@ def test_a_sweep_writes_smaller_networks_that_can_be_trained_on(faces, tmp_path)
     assert recipe.model.architecture == "0:0 | 0:0 | 0:0 1:0"
     # a recipe with init_from alone takes the layout from there
     bare = small(
-        faces, steps=1, slim=False, model={"backbone": "hr-supernet", "imagenet": False, "size": 64}
+        faces,
+        steps=1,
+        slim=False,
+        model={"backbone": "hr-supernet", "imagenet": False, "size": 64},
     )
-    again = adopt_architecture(bare.model_copy(update={"init_from": cuts[1].checkpoint}))
+    again = adopt_architecture(
+        bare.model_copy(update={"init_from": cuts[1].checkpoint})
+    )
     assert again.model.architecture == recipe.model.architecture
     fresh = build_model(again)
     load_initial_weights(
         fresh,
-        again.model_copy(update={"init_from": str(tmp_path / "run/threshold-0.1/checkpoint.pt")}),
+        again.model_copy(
+            update={"init_from": str(tmp_path / "run/threshold-0.1/checkpoint.pt")}
+        ),
     )
-    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), fresh.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(net.parameters(), fresh.parameters(), strict=True)
+    )
     begun = bare.model_copy(update={"init_from": cuts[1].checkpoint})
     trainer(begun, tmp_path / "more").run()
     Path(cuts[1].checkpoint).unlink()  # a resumed run reads its own checkpoint
     trainer(begun, tmp_path / "more", resume=True).run()
 
 
-def test_a_cut_that_the_gate_refuses_has_no_figures_and_ends_no_sweep(faces, tmp_path, monkeypatch):
+def test_a_cut_that_the_gate_refuses_has_no_figures_and_ends_no_sweep(
+    faces, tmp_path, monkeypatch
+):
     def refuses(checkpoint, folder, name, *more):
         if folder.name == "threshold-0.1":
             raise ExportError("its points move")
         return {"gate": {slim_sweep.NME: 0.5}}
 
     monkeypatch.setattr(slim_sweep, "export_checkpoint", refuses)
-    monkeypatch.setattr(slim_sweep, "time_file", lambda path: SimpleNamespace(least_ms=1.0))
+    monkeypatch.setattr(
+        slim_sweep, "time_file", lambda path: SimpleNamespace(least_ms=1.0)
+    )
     run = slimmer(faces, tmp_path / "run", steps=1)
     lines = []
     slim = SlimSettings(thresholds=(0.1,))
@@ -183,23 +215,34 @@ def test_a_cut_that_the_gate_refuses_has_no_figures_and_ends_no_sweep(faces, tmp
         run.run(), tmp_path / "run", slim, tmp_path, tmp_path / "cache", lines.append
     )
     assert (whole.nme, whole.nme_int8, whole.milliseconds) == (0.5, 0.5, 1.0)
-    assert np.isnan([cut.nme, cut.nme_int8, cut.milliseconds, cut.milliseconds_int8]).all()
+    assert np.isnan(
+        [cut.nme, cut.nme_int8, cut.milliseconds, cut.milliseconds_int8]
+    ).all()
     assert lines == [
-        f"threshold-0.1: no {name}.onnx: its points move" for name in ("small", "small-int8")
+        f"threshold-0.1: no {name}.onnx: its points move"
+        for name in ("small", "small-int8")
     ]
     assert (tmp_path / "run/pareto.csv").exists()
 
 
 def test_another_network_is_no_supernet(faces, tmp_path):
-    with pytest.raises(RecipeError, match="'mobilenetv2' has no importance factors; set model"):
-        PruneTask(small(faces, model={"backbone": "mobilenetv2", "imagenet": False, "size": 64}))
+    with pytest.raises(
+        RecipeError, match="'mobilenetv2' has no importance factors; set model"
+    ):
+        PruneTask(
+            small(
+                faces, model={"backbone": "mobilenetv2", "imagenet": False, "size": 64}
+            )
+        )
 
 
 def test_a_supernet_trains_its_factors_and_another_network_does_not(faces, tmp_path):
     assert isinstance(prune_task(small(faces)), PruneTask)
     model = {"backbone": "mobilenetv2", "imagenet": False, "size": 64}
     assert type(prune_task(small(faces, model=model))) is LandmarkTask
-    with pytest.raises(RecipeError, match=r"has no \[slim\]; add it, or use lineament train"):
+    with pytest.raises(
+        RecipeError, match=r"has no \[slim\]; add it, or use lineament train"
+    ):
         prune_task(small(faces, slim=False))
 
 
@@ -208,7 +251,12 @@ def test_a_supernet_trains_its_factors_and_another_network_does_not(faces, tmp_p
     [
         *(
             (name, "heatmap2d")
-            for name in ("efficientnet-lite0", "simple-baseline", "light-resnet50", "hourglass")
+            for name in (
+                "efficientnet-lite0",
+                "simple-baseline",
+                "light-resnet50",
+                "hourglass",
+            )
         ),
         *(("mobilenetv2", head) for head in HEADS),
     ],
@@ -223,7 +271,9 @@ def test_channels_go_and_the_given_network_stays(backbone, head):
     assert multiply_adds(cut, crops[:1]) < 0.8 * multiply_adds(net, crops[:1])
     with torch.no_grad():
         assert cut(crops).landmarks.shape == (2, 5, 2)
-    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert all(
+        torch.equal(value, before[key]) for key, value in net.state_dict().items()
+    )
     again = LandmarkNet(backbone, 5, head, 64, 32, imagenet=False).eval()
     fit_shapes(again, cut.state_dict())
     again.load_state_dict(cut.state_dict())
@@ -237,8 +287,12 @@ def test_channels_without_weights_are_the_ones_that_go():
     first = net.backbone.features[5].conv[0][0]  # 1x1, 32 -> 192
     with torch.no_grad():
         first.weight[::2] = 0
-        net.backbone.features[5].conv[1][0].weight[::2] = 0  # the depthwise convolution after it
-        net.backbone.features[5].conv[2].weight[:, ::2] = 0  # and the 1x1 after that, 192 -> 32
+        net.backbone.features[5].conv[1][0].weight[::2] = (
+            0  # the depthwise convolution after it
+        )
+        net.backbone.features[5].conv[2].weight[:, ::2] = (
+            0  # and the 1x1 after that, 192 -> 32
+        )
     cut = slimmed_channels(net, 0.5).backbone.features[5].conv[0][0]
     assert len(cut.weight) == 96
     assert (cut.weight.abs().amax((1, 2, 3)) > 0).all()
@@ -250,9 +304,16 @@ def test_a_network_of_fewer_channels_can_be_trained_on_by_its_recipe(faces, tmp_
     recipe = small(faces, steps=1, model=model)
     checkpoint = trainer(recipe, tmp_path / "run", "slim").run()
     cuts = sweep(
-        checkpoint, tmp_path / "run", SlimSettings(shares=(0.5,)), tmp_path, tmp_path / "cache"
+        checkpoint,
+        tmp_path / "run",
+        SlimSettings(shares=(0.5,)),
+        tmp_path,
+        tmp_path / "cache",
     )
-    assert [cut.kept for cut in cuts] == ["100 % of the channels", "50 % of the channels"]
+    assert [cut.kept for cut in cuts] == [
+        "100 % of the channels",
+        "50 % of the channels",
+    ]
     assert cuts[1].parameters < 0.5 * cuts[0].parameters
     path = cuts[1].checkpoint
     more = small(faces, steps=1, slim=False, model=model, init_from=path)
@@ -261,7 +322,9 @@ def test_a_network_of_fewer_channels_can_be_trained_on_by_its_recipe(faces, tmp_
     load_initial_weights(fresh, again)
     assert all(
         torch.equal(a, b)
-        for a, b in zip(load_trained(Path(path))[0].parameters(), fresh.parameters(), strict=True)
+        for a, b in zip(
+            load_trained(Path(path))[0].parameters(), fresh.parameters(), strict=True
+        )
     )
     ended = load_trained(trainer(more, tmp_path / "more").run())[0]
     assert parameters(ended) == cuts[1].parameters
@@ -292,7 +355,9 @@ def test_a_share_out_of_range_is_refused(share):
 
 
 def test_a_supernet_does_not_lose_channels():
-    net = LandmarkNet("hr-supernet", 5, "heatmap2d", 64, 32, imagenet=False, layout=LAYOUT)
+    net = LandmarkNet(
+        "hr-supernet", 5, "heatmap2d", 64, 32, imagenet=False, layout=LAYOUT
+    )
     with pytest.raises(
         RecipeError, match=r"slimmed by its importance factors; give slim\.thresholds"
     ):
@@ -300,7 +365,9 @@ def test_a_supernet_does_not_lose_channels():
 
 
 def test_a_recipe_without_slim_is_refused(faces, tmp_path):
-    with pytest.raises(RecipeError, match=r"has no \[slim\]; add it, or use lineament train"):
+    with pytest.raises(
+        RecipeError, match=r"has no \[slim\]; add it, or use lineament train"
+    ):
         slimmer(faces, tmp_path / "run", slim=False)
 
 
@@ -328,5 +395,7 @@ def test_a_broken_layout_is_refused_by_name(text, message):
 
 
 def test_a_layout_for_another_backbone_is_refused():
-    with pytest.raises(RecipeError, match="the backbone is 'mobilenetv2'; leave it out"):
+    with pytest.raises(
+        RecipeError, match="the backbone is 'mobilenetv2'; leave it out"
+    ):
         backbones.make_backbone("mobilenetv2", False, LAYOUT)

@@ -46,7 +46,9 @@ class Oracle:
         count = len(crops)
         sigma = np.full((count, 68), self.sigma_px, np.float32)
         return CropLandmarks(
-            np.array(found, np.float32), np.full((count, 68), self.score, np.float32), sigma
+            np.array(found, np.float32),
+            np.full((count, 68), self.score, np.float32),
+            sigma,
         )
 
 
@@ -63,7 +65,9 @@ def test_the_landmarks_of_a_crop_are_those_of_the_image():
     ((crop, points),) = label_faces(
         Predictor(Oracle(), at_place, recrop=None), ramp(), LabelThresholds()
     )
-    assert crop.shape[0] == pytest.approx(2.2 * 80, rel=0.04)  # the mean shape's box has side 1
+    assert crop.shape[0] == pytest.approx(
+        2.2 * 80, rel=0.04
+    )  # the mean shape's box has side 1
     assert np.isfinite(points).all()
     shown = np.array([crop[round(y), round(x), :2] for x, y in points], float)
     assert np.abs(shown - PLACE).max() < 1.5
@@ -110,16 +114,22 @@ def test_labels_are_read_back_as_a_folder_of_faces(tmp_path):
     assert sample.name == "my.face__0.jpg"
     assert np.isnan(sample.landmarks[7]).all()
     size = sample.read().shape[0]
-    expected = apply_affine(crop_affine(landmark_box(np.delete(PLACE, 7, 0)), size, 2.2), PLACE)
+    expected = apply_affine(
+        crop_affine(landmark_box(np.delete(PLACE, 7, 0)), size, 2.2), PLACE
+    )
     # the box of the mean includes the wrong point, so only the distances between points are as expected
     spread = np.delete(sample.landmarks, 7, 0)
     assert np.ptp(spread[:, 0]) / np.ptp(spread[:, 1]) == pytest.approx(
-        np.ptp(np.delete(expected, 7, 0)[:, 0]) / np.ptp(np.delete(expected, 7, 0)[:, 1]), rel=0.01
+        np.ptp(np.delete(expected, 7, 0)[:, 0])
+        / np.ptp(np.delete(expected, 7, 0)[:, 1]),
+        rel=0.01,
     )
 
 
 def test_a_video_gives_each_nth_frame_under_its_number(tmp_path):
-    writer = cv2.VideoWriter(str(tmp_path / "v.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 64))
+    writer = cv2.VideoWriter(
+        str(tmp_path / "v.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 64)
+    )
     for _ in range(7):
         writer.write(np.zeros((64, 64, 3), np.uint8))
     writer.release()
@@ -142,7 +152,12 @@ def test_media_of_a_folder_are_its_images_and_videos(tmp_path):
         for path, place in find_media([tmp_path]).items()
     }
     # places differ though names are alike
-    assert found == {"a.jpg": "a", "a.mp4": "a.mp4", "b.mp4": "b", "deep/a.jpg": "deep/a"}
+    assert found == {
+        "a.jpg": "a",
+        "a.mp4": "a.mp4",
+        "b.mp4": "b",
+        "deep/a.jpg": "deep/a",
+    }
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match="no image in this folder"):
         find_media([tmp_path / "empty"])

@@ -33,7 +33,9 @@ def test_every_public_name_is_there_and_says_what_it_is(name):
 
 
 def test_names_for_type_checkers_are_those_for_users():
-    block = next(node for node in ast.parse(SOURCE.read_text()).body if isinstance(node, ast.If))
+    block = next(
+        node for node in ast.parse(SOURCE.read_text()).body if isinstance(node, ast.If)
+    )
     told = {alias.name: node.module for node in block.body for alias in node.names}
     assert told == lineament._HOMES
     assert set(dir(lineament)) == {"__version__", *told}
@@ -51,7 +53,9 @@ def test_every_error_of_the_tree_is_public():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="module 'lineament' has no attribute 'detcet'"):
+    with pytest.raises(
+        AttributeError, match="module 'lineament' has no attribute 'detcet'"
+    ):
         _ = lineament.detcet
 
 

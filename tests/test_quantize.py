@@ -27,10 +27,15 @@ class Small(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.one, self.two = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(8, 2, 1)
+        self.one, self.two = (
+            torch.nn.Conv2d(3, 8, 3, padding=1),
+            torch.nn.Conv2d(8, 2, 1),
+        )
 
     def forward(self, image):
-        return self.two(torch.relu(self.one((image.permute(0, 3, 1, 2).float() - MEAN) / STD)))
+        return self.two(
+            torch.relu(self.one((image.permute(0, 3, 1, 2).float() - MEAN) / STD))
+        )
 
 
 def written(folder):
@@ -52,7 +57,9 @@ def written(folder):
 
 def test_the_int8_graph_takes_bytes_and_stays_near_torch(tmp_path):
     model, path = written(tmp_path)
-    pictures = list(np.random.default_rng(0).integers(0, 256, (8, 1, 8, 8, 3), dtype=np.uint8))
+    pictures = list(
+        np.random.default_rng(0).integers(0, 256, (8, 1, 8, 8, 3), dtype=np.uint8)
+    )
     out = quantize_file(path, "image", pictures, lambda nodes: [], MEAN, STD)
     kinds = [node.op_type for node in onnx.load(str(out)).graph.node]
     assert "Cast" not in kinds
@@ -73,7 +80,9 @@ def test_a_graph_that_is_not_int8_is_refused(tmp_path):
 
 def test_activations_without_a_range_are_one_clear_line(tmp_path, monkeypatch):
     def without_range(*arguments, **more):
-        raise ValueError("Too many bins for data range.")  # as numpy says it to the calibrator
+        raise ValueError(
+            "Too many bins for data range."
+        )  # as numpy says it to the calibrator
 
     monkeypatch.setattr(onnxruntime.quantization, "quantize_static", without_range)
     _, path = written(tmp_path)

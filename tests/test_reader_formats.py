@@ -30,7 +30,9 @@ def picture(path: Path, value: int = 100, size: tuple[int, int] = (12, 16)) -> P
 
 
 def test_dlib_xml_sorts_parts_by_number_and_counts_boxes(tmp_path: Path) -> None:
-    listed = [f"<part name='{i}' x='{10 + i}' y='{5 + 2 * i}'/>" for i in reversed(range(68))]
+    listed = [
+        f"<part name='{i}' x='{10 + i}' y='{5 + 2 * i}'/>" for i in reversed(range(68))
+    ]
     box = "<box top='2' left='1' width='30' height='40'>"
     (tmp_path / "train.xml").write_text(
         "<?xml version='1.0'?><dataset><images><image file='sub\\a.jpg'>"
@@ -137,12 +139,16 @@ def test_broken_coco_is_one_line(table: str, message: str, tmp_path: Path) -> No
         read_coco(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize("columns", ["x_{0},y_{0}", "x{0},y{0}", "original_{0}_x,original_{0}_y"])
+@pytest.mark.parametrize(
+    "columns", ["x_{0},y_{0}", "x{0},y{0}", "original_{0}_x,original_{0}_y"]
+)
 @pytest.mark.parametrize("first", [0, 1])
 def test_csv_columns_of_several_spellings_give_the_points(
     columns: str, first: int, tmp_path: Path
 ) -> None:
-    header = ",".join(["image_name", "scale", *(columns.format(i + first) for i in range(5))])
+    header = ",".join(
+        ["image_name", "scale", *(columns.format(i + first) for i in range(5))]
+    )
     row = ",".join(["a.jpg", "1.5", *(f"{v}" for v in shape(5).ravel())])
     (tmp_path / "a.csv").write_text(f"{header}\n{row}\n{row.replace('10.0', '', 1)}\n")
     one, two = read_data("csv", tmp_path, "all")
@@ -156,7 +162,9 @@ def test_csv_of_predictions_is_read_back(tmp_path: Path) -> None:
     from lineament.face import Face, Faces
     from lineament.io.formats import write_csv
 
-    face = Face(shape(68), np.ones(68), np.ones(68), np.array([1.0, 2, 30, 40]), 1.0, "ibug68")
+    face = Face(
+        shape(68), np.ones(68), np.ones(68), np.array([1.0, 2, 30, 40]), 1.0, "ibug68"
+    )
     write_csv(tmp_path / "a.csv", [("a.jpg", Faces((face,), "ibug68", 68))], "ibug68")
     (sample,) = read_csv_points(tmp_path / "a.csv")
     assert np.array_equal(sample.landmarks, face.landmarks)
@@ -171,7 +179,10 @@ def test_csv_of_predictions_is_read_back(tmp_path: Path) -> None:
         ("image,score\na,1\n", "wanted image, x_0, y_0"),
         ("x_0,y_0\n1,2\n", "wanted image, x_0, y_0"),
         ("image,x_0,y_0,x_1\na,1,2,3\n", "point 1 lacks its x or y column"),
-        ("image,x_0,y_0\na,1,two\n", r"a\.csv:2: 'two' is not a number; wanted a coordinate"),
+        (
+            "image,x_0,y_0\na,1,two\n",
+            r"a\.csv:2: 'two' is not a number; wanted a coordinate",
+        ),
         ("image,x_0,y_0\n,1,2\n", r"a\.csv:2: no image"),
         ("image,x_0,y_0\na,1,2\n", "1 points, of no known scheme; wanted 5 \\(five\\)"),
     ],
@@ -189,14 +200,18 @@ def test_a_folder_of_several_tables_wants_one_named(tmp_path: Path) -> None:
         read_data("csv", tmp_path, "all")
 
 
-def test_any_folder_of_pts_takes_its_scheme_from_the_number_of_points(tmp_path: Path) -> None:
+def test_any_folder_of_pts_takes_its_scheme_from_the_number_of_points(
+    tmp_path: Path,
+) -> None:
     for name, count in (("a/1", 68), ("a/2", 98), ("b/3", 29)):
         picture(tmp_path / f"{name}.png")
         (tmp_path / f"{name}.pts").write_text(format_pts(shape(count)))
     assert [s.scheme for s in read_folder(tmp_path)] == ["ibug68", "wflw98", "cofw29"]
     assert [s.name for s in read_folder(tmp_path, "b")] == ["b/3.png"]
     (tmp_path / "a/1.png").unlink()
-    with pytest.raises(DataError, match=r"1\.pts: no image next to it; wanted 1\.jpg or \.png"):
+    with pytest.raises(
+        DataError, match=r"1\.pts: no image next to it; wanted 1\.jpg or \.png"
+    ):
         read_folder(tmp_path)
     with pytest.raises(DataError, match=r"c: no \.pts file in it or below"):
         read_folder(tmp_path, "c")
@@ -216,6 +231,7 @@ def test_the_image_of_a_pts_file_may_have_any_suffix_that_is_read(
 def test_unknown_numbers_of_points_have_no_scheme() -> None:
     assert scheme_of_count(106, "x") == "lapa106"
     with pytest.raises(
-        DataError, match=r"x: 67 points, of no known scheme; .*68 \(ibug68\).*: name the scheme"
+        DataError,
+        match=r"x: 67 points, of no known scheme; .*68 \(ibug68\).*: name the scheme",
     ):
         scheme_of_count(67, "x")

@@ -41,7 +41,17 @@ def video(path: Path, frames: int) -> Path:
 
 def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
     assert set(READERS) == {
-        *("300w", "wflw", "cofw", "aflw", "300vw", "talking-face", "infanface", "scut86", "mtfl"),
+        *(
+            "300w",
+            "wflw",
+            "cofw",
+            "aflw",
+            "300vw",
+            "talking-face",
+            "infanface",
+            "scut86",
+            "mtfl",
+        ),
         *("cfp30", "helen194"),
         *("dlib", "coco", "csv", "folder"),
     }
@@ -52,7 +62,9 @@ def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
 
 
 def test_an_unknown_data_set_or_part_offers_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no data set is called 'wflv'; did you mean 'wflw'"):
+    with pytest.raises(
+        DataError, match="no data set is called 'wflv'; did you mean 'wflw'"
+    ):
         data_set("wflv")
     for name in (
         "300w",
@@ -67,7 +79,9 @@ def test_an_unknown_data_set_or_part_offers_the_nearest(tmp_path: Path) -> None:
         "cfp30",
         "helen194",
     ):
-        with pytest.raises(DataError, match=r"has no part 'tset'; (did you mean|choose one of) "):
+        with pytest.raises(
+            DataError, match=r"has no part 'tset'; (did you mean|choose one of) "
+        ):
             read_data(name, tmp_path, "tset")
 
 
@@ -76,11 +90,26 @@ def test_official_counts_are_those_of_the_papers() -> None:
         "train": 3148, "common": 554, "challenging": 135, "full": 689, "test": 600
     }  # fmt: skip
     assert (wflw.PARTS["train"], wflw.PARTS["test"]) == (7500, 2500)
-    assert [wflw.PARTS[f"test-{a}"] for a in wflw.ATTRIBUTES] == [326, 314, 698, 206, 736, 773]
+    assert [wflw.PARTS[f"test-{a}"] for a in wflw.ATTRIBUTES] == [
+        326,
+        314,
+        698,
+        206,
+        736,
+        773,
+    ]
     assert cofw.PARTS == {"train": 1345, "test": 507, "test68": 507}
-    assert (aflw.PARTS["train"], aflw.PARTS["full"], aflw.PARTS["frontal"]) == (20000, 4386, 1314)
+    assert (aflw.PARTS["train"], aflw.PARTS["full"], aflw.PARTS["frontal"]) == (
+        20000,
+        4386,
+        1314,
+    )
     assert [len(w300vw.CATEGORIES[c]) for c in "123"] == [31, 19, 14]
-    assert len({v for c in w300vw.CATEGORIES.values() for v in c}) == 64 == w300vw.PARTS["test"]
+    assert (
+        len({v for c in w300vw.CATEGORIES.values() for v in c})
+        == 64
+        == w300vw.PARTS["test"]
+    )
 
 
 @pytest.mark.data
@@ -90,7 +119,12 @@ def test_official_counts_are_those_of_the_papers() -> None:
         # HELEN 1,960, LFPW 804 and AFW 337, by the data README
         ("300w", "train", 3101, "300W train: 3101 of the official 3148 faces are here"),
         ("300w", "common", 554, ""),
-        ("300w", "challenging", 0, "300W challenging: 0 of the official 135 faces are here"),
+        (
+            "300w",
+            "challenging",
+            0,
+            "300W challenging: 0 of the official 135 faces are here",
+        ),
         ("infanface", "train", 210, ""),
         (
             "helen194",
@@ -120,7 +154,10 @@ def test_the_real_sets_have_their_counts(
 
 @pytest.mark.data
 def test_cfp_has_its_counts_and_splits_by_person(data_root: Path) -> None:
-    parts = {part: read_data("cfp30", data_root, part) for part in ("profile", "frontal", "train")}
+    parts = {
+        part: read_data("cfp30", data_root, part)
+        for part in ("profile", "frontal", "train")
+    }
     # by the data README
     assert {part: len(samples) for part, samples in parts.items()} == {
         "profile": 1782, "frontal": 334, "train": 1782 + 334
@@ -170,17 +207,25 @@ def make_wflw(root: Path) -> None:
     )
 
 
-def test_wflw_gives_points_box_attributes_and_two_faces_of_one_image(tmp_path: Path) -> None:
+def test_wflw_gives_points_box_attributes_and_two_faces_of_one_image(
+    tmp_path: Path,
+) -> None:
     make_wflw(tmp_path)
     samples = read_data("wflw", tmp_path, "test")
-    assert [s.name for s in samples] == ["0--Parade/a.jpg", "0--Parade/a.jpg#2", "1--Dance/b.jpg"]
+    assert [s.name for s in samples] == [
+        "0--Parade/a.jpg",
+        "0--Parade/a.jpg#2",
+        "1--Dance/b.jpg",
+    ]
     assert np.array_equal(
         samples[1].landmarks, shape(98, 50)
     )  # WFLW counts from 0: nothing is moved
     assert samples[0].box is not None
     assert samples[0].box.tolist() == [1, 2, 30, 40]
     assert [k for k, v in samples[1].attributes.items() if v] == ["makeup", "occlusion"]
-    assert [s.name for s in read_data("wflw", tmp_path, "test-pose")] == ["0--Parade/a.jpg"]
+    assert [s.name for s in read_data("wflw", tmp_path, "test-pose")] == [
+        "0--Parade/a.jpg"
+    ]
     assert (
         data_set("wflw").missing(samples, "test")
         == "WFLW test: 3 of the official 2500 faces are here"
@@ -225,7 +270,10 @@ def test_aflw_splits_by_ra_and_sorts_the_box(
         },
     )
     monkeypatch.setattr(aflw, "TRAIN", 2)
-    assert [s.group for s in read_data("aflw", tmp_path, "train")] == ["image1", "image0"]
+    assert [s.group for s in read_data("aflw", tmp_path, "train")] == [
+        "image1",
+        "image0",
+    ]
     full = read_data("aflw", tmp_path, "full")
     assert [s.group for s in full] == ["image3", "image2"]
     assert [s.group for s in read_data("aflw", tmp_path, "frontal")] == ["image2"]
@@ -235,7 +283,8 @@ def test_aflw_splits_by_ra_and_sorts_the_box(
     assert full[0].visible is not None
     assert np.flatnonzero(~full[0].visible).tolist() == [5]
     assert (
-        data_set("aflw").missing(full, "full") == "AFLW full: 2 of the official 4386 faces are here"
+        data_set("aflw").missing(full, "full")
+        == "AFLW full: 2 of the official 4386 faces are here"
     )
 
 
@@ -249,12 +298,14 @@ def test_aflw_says_what_is_absent(tmp_path: Path) -> None:
     scipy_io = pytest.importorskip("scipy.io")
     scipy_io.savemat(tmp_path / "AFLWinfo_release.mat", {"bbox": np.zeros((1, 4))})
     with pytest.raises(
-        DataError, match=r"no variable data, mask_new, nameList, ra; wanted the official"
+        DataError,
+        match=r"no variable data, mask_new, nameList, ra; wanted the official",
     ):
         read_data("aflw", tmp_path, "full")
     (tmp_path / "aflw.sqlite").write_bytes(b"not a data base, by far" * 50)
     with pytest.raises(
-        DataError, match=r"aflw\.sqlite: file is not a database; wanted AFLW's own database"
+        DataError,
+        match=r"aflw\.sqlite: file is not a database; wanted AFLW's own database",
     ):
         read_data("aflw", tmp_path, "all21")
 
@@ -291,7 +342,12 @@ def make_300vw(root: Path, number: str, frames: int) -> None:
 def test_300vw_frames_match_their_annotations_and_categories(tmp_path: Path) -> None:
     for number in ("114", "203", "410", "001"):
         make_300vw(tmp_path / w300vw.INNER, number, 3)
-    for part, numbers in {"1": ["114"], "2": ["203"], "3": ["410"], "train": ["001"]}.items():
+    for part, numbers in {
+        "1": ["114"],
+        "2": ["203"],
+        "3": ["410"],
+        "train": ["001"],
+    }.items():
         samples = read_data("300vw", tmp_path, part)
         assert sorted({s.image.parent.name for s in samples}) == numbers
         assert [s.frame for s in samples] == [0, 1, 2]
@@ -310,13 +366,16 @@ def test_300vw_frames_match_their_annotations_and_categories(tmp_path: Path) -> 
 
 def test_a_video_without_annotations_is_named(tmp_path: Path) -> None:
     video(tmp_path / "114" / "vid.avi", 2)
-    with pytest.raises(DataError, match=r"114/annot: no \.pts files; wanted one per frame"):
+    with pytest.raises(
+        DataError, match=r"114/annot: no \.pts files; wanted one per frame"
+    ):
         read_data("300vw", tmp_path, "1")
 
 
 def test_talking_face_halves_and_moves_its_points(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"franck\.webm: absent; wanted the video next to its folder points"
+        DataError,
+        match=r"franck\.webm: absent; wanted the video next to its folder points",
     ):
         read_data("talking-face", tmp_path, "test")
     (tmp_path / talking_face.VIDEO).write_bytes(b"")
@@ -356,11 +415,19 @@ def test_cfp_points_become_those_of_the_shown_half(tmp_path: Path) -> None:
         picture(tmp_path / f"{name}.jpg")
         (tmp_path / f"{name}.pts").write_text(format_pts(shape(30)))
     table = tmp_path / "faces.csv"
-    rows = ["name,kind,side_shown", "profile/007_01,profile,right", "profile/007_02,profile,left"]
+    rows = [
+        "name,kind,side_shown",
+        "profile/007_01,profile,right",
+        "profile/007_02,profile,left",
+    ]
     table.write_text("\n".join([*rows, "frontal/123_05,frontal,right"]))
     right, left, frontal = read_data("cfp30", tmp_path, "train")
     assert [s.group for s in (right, left, frontal)] == ["007", "007", "123"]
-    assert [s.attributes["profile"] for s in (right, left, frontal)] == [True, True, False]
+    assert [s.attributes["profile"] for s in (right, left, frontal)] == [
+        True,
+        True,
+        False,
+    ]
     mirror = scheme("ibug68").mirror
     assert np.array_equal(right.landmarks[mirror], left.landmarks, equal_nan=True)
     # the README of the set: the first point is jaw 0, the tenth the outer end of the brow, the last the lower lip
@@ -371,10 +438,13 @@ def test_cfp_points_become_those_of_the_shown_half(tmp_path: Path) -> None:
     assert right.box.tolist() == [10, 5, 39, 63]
     assert frontal.box is not None
     assert frontal.box.tolist() != [10, 5, 39, 63]
-    assert [s.name for s in read_data("cfp30", tmp_path, "frontal")] == ["frontal/123_05.jpg"]
+    assert [s.name for s in read_data("cfp30", tmp_path, "frontal")] == [
+        "frontal/123_05.jpg"
+    ]
     table.write_text("\n".join(rows))
     with pytest.raises(
-        DataError, match=r"faces.csv: the side shown of frontal/123_05 is ''; wanted right or left"
+        DataError,
+        match=r"faces.csv: the side shown of frontal/123_05 is ''; wanted right or left",
     ):
         read_data("cfp30", tmp_path, "train")
     table.write_text("name,kind\n")
@@ -398,14 +468,20 @@ def test_a_mixture_keeps_a_set_s_own_boxes_of_68_points(tmp_path: Path) -> None:
     assert np.isfinite(sample.landmarks).all(1).sum() == 30
 
 
-def test_helen194_reads_its_points_alone_and_after_those_of_300w(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"helen194.npz: absent; wanted Helen's 194 points"):
+def test_helen194_reads_its_points_alone_and_after_those_of_300w(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(
+        DataError, match=r"helen194.npz: absent; wanted Helen's 194 points"
+    ):
         read_data("helen194", tmp_path, "train")
     for name in ("107635070_1", "107635070_2"):
         picture(tmp_path / f"helen/trainset/{name}.jpg")
         (tmp_path / f"helen/trainset/{name}.pts").write_text(format_pts(shape(68)))
     # 1/32 px, counting from 1
-    points = np.stack([(shape(194, 0.25 * k) + 1) * 32 for k in range(2)]).astype(np.int16)
+    points = np.stack([(shape(194, 0.25 * k) + 1) * 32 for k in range(2)]).astype(
+        np.int16
+    )
     path = tmp_path / "helen194.npz"
     np.savez(path, names=np.array(["107635070_1", "107635070_2"]), points=points)
     alone = read_data("helen194", tmp_path, "train")
@@ -414,18 +490,23 @@ def test_helen194_reads_its_points_alone_and_after_those_of_300w(tmp_path: Path)
     assert np.array_equal(alone[1].landmarks, shape(194, 0.25))
     both = read_data("helen194", tmp_path, "both")
     assert [s.scheme for s in both] == ["ibug68_helen194"] * 2
-    assert np.array_equal(both[1].landmarks, np.concatenate([shape(68), shape(194, 0.25)]))
+    assert np.array_equal(
+        both[1].landmarks, np.concatenate([shape(68), shape(194, 0.25)])
+    )
     np.savez(path, names=np.array(["107635070_1", "gone"]), points=points)
     with pytest.raises(
         DataError, match=r"no image of 'gone'; wanted helen/trainset/gone.jpg or .png"
     ):
         read_data("helen194", tmp_path, "train")
     np.savez(path, names=np.array(["107635070_1"]), points=points)
-    with pytest.raises(DataError, match=r"points \(2, 194, 2\) of 1 names; wanted \(F, 194, 2\)"):
+    with pytest.raises(
+        DataError, match=r"points \(2, 194, 2\) of 1 names; wanted \(F, 194, 2\)"
+    ):
         read_data("helen194", tmp_path, "train")
     path.write_bytes(b"nothing")
     with pytest.raises(
-        DataError, match=r"helen194.npz: cannot be read .*; wanted the arrays names and points"
+        DataError,
+        match=r"helen194.npz: cannot be read .*; wanted the arrays names and points",
     ):
         read_data("helen194", tmp_path, "train")
 
@@ -436,18 +517,23 @@ def test_scut86_reads_binary_points_and_official_lists(tmp_path: Path) -> None:
     folder = tmp_path / "facial landmark"
     folder.mkdir()
     for name in ("AF1", "AF2"):
-        (folder / f"{name}.pts").write_bytes(struct.pack("<i172f", 86, *shape(86).ravel()))
+        (folder / f"{name}.pts").write_bytes(
+            struct.pack("<i172f", 86, *shape(86).ravel())
+        )
     samples = read_data("scut86", tmp_path, "all")
     assert [s.name for s in samples] == ["Images/AF1.jpg", "Images/AF2.jpg"]
     assert np.array_equal(samples[0].landmarks, shape(86))
     with pytest.raises(
-        DataError, match=r"train\.txt: absent; wanted the official lists, or the part 'all'"
+        DataError,
+        match=r"train\.txt: absent; wanted the official lists, or the part 'all'",
     ):
         read_data("scut86", tmp_path, "train")
     path = tmp_path / scut86.LISTS.format("train")
     path.parent.mkdir(parents=True)
     path.write_text("AF2.jpg 3.5\n")
-    assert [s.name for s in read_data("scut86", tmp_path, "train")] == ["Images/AF2.jpg"]
+    assert [s.name for s in read_data("scut86", tmp_path, "train")] == [
+        "Images/AF2.jpg"
+    ]
     (folder / "AF1.pts").write_text("version: 1")
     with pytest.raises(
         DataError, match=r"AF1\.pts: 10 bytes; wanted 692: the number 86, then 86 pairs"

@@ -41,7 +41,9 @@ def plain(**changes):
 @pytest.mark.parametrize("name", ["../up", "/abs", "a/b", ""])
 def test_a_name_that_leads_elsewhere_is_refused(name):
     with pytest.raises(RecipeError, match="name"):
-        make_recipe({"name": name, "data": [{"reader": "300w"}], "losses": {"mse": 1.0}})
+        make_recipe(
+            {"name": name, "data": [{"reader": "300w"}], "losses": {"mse": 1.0}}
+        )
 
 
 def test_a_recipe_lists_only_what_differs(path):
@@ -69,7 +71,12 @@ def test_overrides_change_numbers_texts_booleans_and_items_of_lists(path):
             "train.lr = 1e-4",
         ],
     )
-    assert (recipe.train.steps, recipe.name, recipe.model.imagenet, recipe.data[1].repeat) == (
+    assert (
+        recipe.train.steps,
+        recipe.name,
+        recipe.model.imagenet,
+        recipe.data[1].repeat,
+    ) == (
         7,
         "other",
         False,
@@ -92,7 +99,8 @@ def test_an_override_of_no_place_is_refused(path, override):
 
 def test_an_override_without_a_value_is_refused(path):
     with pytest.raises(
-        RecipeError, match=r"--set 'train.steps'; wanted key=value, e.g. train.steps=100"
+        RecipeError,
+        match=r"--set 'train.steps'; wanted key=value, e.g. train.steps=100",
     ):
         read_recipe(path, ["train.steps"])
 
@@ -139,7 +147,10 @@ def test_an_override_without_a_value_is_refused(path):
             plain(model={"head": "heat"}),
             "model.head (given heat): Input should be 'heatmap2d', 'gaussian2d', 'coordinates'",
         ),
-        (plain(losses={"l1": "much"}), "losses.l1 (given much): Input should be a valid number"),
+        (
+            plain(losses={"l1": "much"}),
+            "losses.l1 (given much): Input should be a valid number",
+        ),
     ],
 )
 def test_a_wrong_key_or_value_is_named(values, message):
@@ -151,7 +162,9 @@ def test_a_file_that_is_no_toml_or_is_absent_is_refused(tmp_path):
     broken = tmp_path / "broken.toml"
     broken.write_text("name = ")
     for path in (broken, tmp_path / "absent.toml"):
-        with pytest.raises(RecipeError, match=r"cannot be read as a recipe .*; wanted a TOML file"):
+        with pytest.raises(
+            RecipeError, match=r"cannot be read as a recipe .*; wanted a TOML file"
+        ):
             read_recipe(path)
 
 
@@ -166,7 +179,9 @@ def test_a_folder_is_found_from_the_recipe_where_it_is_not_from_here(tmp_path):
 
 
 def settings(**changes):
-    return make_recipe(plain(train={"steps": 1000, "warmup": 0, "lr": 1.0} | changes)).train
+    return make_recipe(
+        plain(train={"steps": 1000, "warmup": 0, "lr": 1.0} | changes)
+    ).train
 
 
 def test_the_cosine_falls_from_the_highest_rate_to_nothing():
@@ -186,16 +201,21 @@ def test_the_warm_up_rises_in_equal_steps():
 
 def test_steps_divide_the_rate_by_ten():
     train = settings(schedule="steps", milestones=[0.5, 0.9])
-    assert [learning_rate(train, step) for step in (0, 499, 500, 899, 900)] == pytest.approx(
-        [1, 1, 0.1, 0.1, 0.01]
-    )
+    assert [
+        learning_rate(train, step) for step in (0, 499, 500, 899, 900)
+    ] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
 
 
 @pytest.mark.parametrize("part", ["distill", "slim"])
 def test_an_unknown_key_of_a_part_that_may_be_absent_is_named(part):
     with pytest.raises(RecipeError, match=f"unknown key '{part}.hiden'"):
         make_recipe(
-            {"name": "a", "data": [{"reader": "300w"}], "train": {"steps": 1}, part: {"hiden": 1}}
+            {
+                "name": "a",
+                "data": [{"reader": "300w"}],
+                "train": {"steps": 1},
+                part: {"hiden": 1},
+            }
         )
 
 
@@ -204,7 +224,9 @@ def test_an_unknown_key_of_a_part_that_may_be_absent_is_named(part):
     sorted(
         p
         for p in RECIPES.rglob("*.toml")
-        if p.parent.name != "base" and p.stem != "cards" and not p.stem.startswith("detector")
+        if p.parent.name != "base"
+        and p.stem != "cards"
+        and not p.stem.startswith("detector")
     ),
     ids=lambda path: path.relative_to(RECIPES).as_posix(),
 )
@@ -222,11 +244,21 @@ def written(folder, name, text):
 
 
 def test_a_recipe_extends_files_relative_to_itself_and_the_later_one_wins(tmp_path):
-    written(tmp_path, "base/deep.toml", "train.lr = 1.0\ntrain.batch = 5\nmodel.size = 96\n")
-    written(tmp_path, "base/first.toml", 'extends = "deep.toml"\ntrain.lr = 0.5\nsigma = 2.0\n')
+    written(
+        tmp_path, "base/deep.toml", "train.lr = 1.0\ntrain.batch = 5\nmodel.size = 96\n"
+    )
+    written(
+        tmp_path,
+        "base/first.toml",
+        'extends = "deep.toml"\ntrain.lr = 0.5\nsigma = 2.0\n',
+    )
     written(tmp_path, "base/second.toml", "train.steps = 7\nsigma = 3.0\n")
-    text = 'extends = ["../base/first.toml", "../base/second.toml"]\nmodel.channels = 16\n'
-    recipe = read_recipe(written(tmp_path, "own/recipe.toml", text + PLAIN.replace("100", "9")))
+    text = (
+        'extends = ["../base/first.toml", "../base/second.toml"]\nmodel.channels = 16\n'
+    )
+    recipe = read_recipe(
+        written(tmp_path, "own/recipe.toml", text + PLAIN.replace("100", "9"))
+    )
     assert (recipe.train.steps, recipe.train.lr, recipe.train.batch) == (9, 0.5, 5)
     assert (recipe.model.size, recipe.model.channels, recipe.sigma) == (96, 16, 3.0)
 
@@ -250,7 +282,9 @@ def test_overrides_go_over_extended_files(tmp_path):
 def test_files_that_extend_each_other_are_refused(tmp_path):
     written(tmp_path, "a.toml", 'extends = "b.toml"\n')
     written(tmp_path, "b.toml", 'extends = "a.toml"\n')
-    with pytest.raises(RecipeError, match=r"a.toml: extends itself \(a.toml -> b.toml -> a.toml\)"):
+    with pytest.raises(
+        RecipeError, match=r"a.toml: extends itself \(a.toml -> b.toml -> a.toml\)"
+    ):
         read_recipe(tmp_path / "a.toml")
 
 

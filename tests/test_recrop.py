@@ -53,9 +53,13 @@ def test_the_error_of_a_box_counts_in_its_sides_and_in_the_log_of_its_side():
     tight = np.array([0.0, 0, 100, 100])
     assert box_error(tight, tight) == 0
     assert box_error(tight + 10, tight) == pytest.approx(np.hypot(0.1, 0.1))
-    assert box_error(np.array([-5.0, -5, 105, 105]), tight) == pytest.approx(np.log(1.1))
+    assert box_error(np.array([-5.0, -5, 105, 105]), tight) == pytest.approx(
+        np.log(1.1)
+    )
     off = CropRequest(0, landmark_box(FACE) + 12, 0.0)  # an error of 0.17
-    assert len(RecropPolicy(max_box_error=0.15).second_crops(off, FACE, SURE, MEAN)) == 1
+    assert (
+        len(RecropPolicy(max_box_error=0.15).second_crops(off, FACE, SURE, MEAN)) == 1
+    )
     assert RecropPolicy(max_box_error=0.2).second_crops(off, FACE, SURE, MEAN) == []
 
 

@@ -10,13 +10,21 @@ BOX = np.array([10.0, 20, 60, 70])
 
 
 def state(*boxes):
-    maps = np.random.default_rng(0).normal(size=(len(boxes), 2, 3, LENGTH)).astype(np.float32)
-    return RecurrentState(maps, np.stack([crop_affine(box, SIZE, 1.3) for box in boxes]))
+    maps = (
+        np.random.default_rng(0)
+        .normal(size=(len(boxes), 2, 3, LENGTH))
+        .astype(np.float32)
+    )
+    return RecurrentState(
+        maps, np.stack([crop_affine(box, SIZE, 1.3) for box in boxes])
+    )
 
 
 def test_a_state_whose_crop_stays_is_unchanged():
     before = state(BOX, BOX + 5)
-    np.testing.assert_allclose(before.moved_to(before.image_to_crop, SIZE), before.maps, atol=1e-4)
+    np.testing.assert_allclose(
+        before.moved_to(before.image_to_crop, SIZE), before.maps, atol=1e-4
+    )
 
 
 def test_a_shift_by_whole_cells_shifts_the_cells_of_that_axis():

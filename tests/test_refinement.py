@@ -12,7 +12,13 @@ from lineament.inference.recurrent_state import RecurrentState
 from lineament.models.heads.attentive_1d import LENGTHS
 from lineament.models.heads.output import HeadSettings
 from lineament.models.landmark_net import LandmarkNet
-from lineament.models.refinement import WIDTH, RefinedNet, Refinement, between, moved_memory
+from lineament.models.refinement import (
+    WIDTH,
+    RefinedNet,
+    Refinement,
+    between,
+    moved_memory,
+)
 
 pytestmark = pytest.mark.torch
 
@@ -20,7 +26,8 @@ pytestmark = pytest.mark.torch
 def frames(count, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return [
-        tuple(torch.randn(2, 5, 32, generator=generator) for _ in range(2)) for _ in range(count)
+        tuple(torch.randn(2, 5, 32, generator=generator) for _ in range(2))
+        for _ in range(count)
     ]
 
 
@@ -38,13 +45,19 @@ def refinement(fade):
 
 def refined(head="attentive1d-gaussian", fade=0.3):
     torch.manual_seed(0)
-    net = LandmarkNet("mobilenetv2", 5, head, 64, 16, imagenet=False, settings=HeadSettings(1.0))
+    net = LandmarkNet(
+        "mobilenetv2", 5, head, 64, 16, imagenet=False, settings=HeadSettings(1.0)
+    )
     return RefinedNet(net, 5, fade)
 
 
 def pictures(seed, count=2):
     return torch.randint(
-        0, 255, (count, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
+        0,
+        255,
+        (count, 64, 64, 3),
+        dtype=torch.uint8,
+        generator=torch.Generator().manual_seed(seed),
     )
 
 
@@ -62,7 +75,9 @@ def test_the_recursion_is_the_sum_of_equation_13_over_all_past_frames():
             summed = past[t] + sum(
                 (0.3 ** (t - tau) * past[tau] for tau in range(t)), torch.zeros(())
             )
-            torch.testing.assert_close(found, maps + decode(summed), atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(
+                found, maps + decode(summed), atol=1e-5, rtol=1e-5
+            )
         assert memory.shape == (2, 2, WIDTH, 32)  # of the first frame as of the last
 
 
@@ -96,19 +111,25 @@ def test_what_is_remembered_stays_where_it_was_in_the_picture():
     now = crop_affine([13, 18, 68, 73], size, 1.3, 4.0)
     place = np.array([36.0, 44.0])
     cells = (apply_affine(before, place) + 0.5) * length / size - 0.5
-    maps = np.exp(-((np.arange(length) - cells[:, None]) ** 2) / 50)[None, :, None].astype(
-        np.float32
-    )
+    maps = np.exp(-((np.arange(length) - cells[:, None]) ** 2) / 50)[
+        None, :, None
+    ].astype(np.float32)
     moved = RecurrentState(maps, before[None]).moved_to(now[None], size)[0, :, 0]
     peaks = (moved * np.arange(length)).sum(1) / moved.sum(1)
     wanted = (apply_affine(now, place) + 0.5) * length / size - 0.5
     # about the middle of the crop a turn of 4 degrees, which is left out, moves little
     assert np.abs(peaks - wanted).max() < 0.07 * np.abs(wanted - length / 2).max() + 0.2
     corners = np.array([[0.0, 0.0], [90.0, 80.0]])
-    told = between(*(torch.from_numpy(apply_affine(a, corners)[None]) for a in (before, now)), size)
+    told = between(
+        *(torch.from_numpy(apply_affine(a, corners)[None]) for a in (before, now)), size
+    )
     assert told[0].item() == pytest.approx(scale_and_shift(before, now, size)[0])
-    assert told[1][0].tolist() == pytest.approx(scale_and_shift(before, now, size)[1].tolist())
-    by_torch = moved_memory(torch.from_numpy(maps), told[0].float(), told[1].float(), size)[0, :, 0]
+    assert told[1][0].tolist() == pytest.approx(
+        scale_and_shift(before, now, size)[1].tolist()
+    )
+    by_torch = moved_memory(
+        torch.from_numpy(maps), told[0].float(), told[1].float(), size
+    )[0, :, 0]
     np.testing.assert_allclose(by_torch, moved, atol=1e-4)
 
 
@@ -121,7 +142,9 @@ def test_nothing_moves_with_a_crop_that_stays():
 
 def test_zeros_are_what_is_remembered_before_the_first_frame():
     refine, (x, y) = refinement(0.3), frames(1)[0]
-    for a, b in zip(refine(x, y), refine(x, y, torch.zeros(2, 2, WIDTH, 32)), strict=True):
+    for a, b in zip(
+        refine(x, y), refine(x, y, torch.zeros(2, 2, WIDTH, 32)), strict=True
+    ):
         assert torch.equal(a, b)
 
 
@@ -149,16 +172,25 @@ def test_the_network_itself_learns_nothing_and_keeps_its_norms():
     raw, memory = model.follow(pictures(1), None)
     raw, _ = model.follow(pictures(2), memory)
     raw.heatmaps_x.square().sum().backward()
-    learning = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    learning = {
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
     assert learning
     assert all(name.startswith("refine.") for name in learning)
-    assert all(torch.equal(value, before[key]) for key, value in model.net.state_dict().items())
+    assert all(
+        torch.equal(value, before[key]) for key, value in model.net.state_dict().items()
+    )
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Refinement(5, 1.0, 1.0), r"the fade of the past is 1\.0; wanted 0 to below 1"),
+        (
+            lambda: Refinement(5, 1.0, 1.0),
+            r"the fade of the past is 1\.0; wanted 0 to below 1",
+        ),
         (
             lambda: refined("heatmap2d"),
             "only heatmaps along axes are refined; set model.head = 'attentive1d'",

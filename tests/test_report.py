@@ -39,14 +39,21 @@ def report(
         truth = shape(seed)
         pred = None if shift is None else truth + np.array([shift, 0])
         errors.add(
-            f"{seed}.jpg", truth, pred, sigma_px=None if sigma is None else np.full(N, sigma)
+            f"{seed}.jpg",
+            truth,
+            pred,
+            sigma_px=None if sigma is None else np.full(N, sigma),
         )
     return errors.report(**({"boxes": "truth", "model": "mine"} | facts))  # type: ignore[arg-type]
 
 
 def test_a_report_written_and_read_is_the_same(tmp_path: Path) -> None:
     whole = report((1, None, 6), ms_per_face=1.5, notes=("short",)).model_copy(
-        update={"perturbation": (Perturbed(kind="roll", amount=-15.0, nme=None, failure_rate=1.0),)}
+        update={
+            "perturbation": (
+                Perturbed(kind="roll", amount=-15.0, nme=None, failure_rate=1.0),
+            )
+        }
     )
     path = write_report(whole, tmp_path / "deep" / "r.json")
     assert read_report(path) == whole
@@ -61,7 +68,9 @@ def test_the_json_has_the_promised_fields_as_fractions(tmp_path: Path) -> None:
     assert found["nme"] == pytest.approx(0.06)
     assert found["failure_rate"] == pytest.approx(1 / 3)
     assert found["auc"] == pytest.approx(1 - (0.02 + 0.04 + 0.08) / 3 / 0.08)
-    assert found["per_part"] == {part: pytest.approx(0.06) for part in protocol("folder").parts()}
+    assert found["per_part"] == {
+        part: pytest.approx(0.06) for part in protocol("folder").parts()
+    }
     assert found["ms_per_face"] is None
     assert found["settings"]["norm_points"]["interocular"] == [[36], [45]]
 
@@ -110,13 +119,16 @@ def test_a_file_that_is_not_a_report_is_one_clear_error(
 
 def test_an_absent_report_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(
-        ProtocolError, match=r"r.json: cannot be read \(.*\); wanted a report written by evaluate"
+        ProtocolError,
+        match=r"r.json: cannot be read \(.*\); wanted a report written by evaluate",
     ):
         read_report(tmp_path / "r.json")
 
 
 def test_the_table_has_the_protocol_and_percentages() -> None:
-    lines = format_report(report(ms_per_face=1.234, notes=("a part is absent",))).splitlines()
+    lines = format_report(
+        report(ms_per_face=1.234, notes=("a part is absent",))
+    ).splitlines()
     assert lines[: len(protocol("folder").describe())] == protocol("folder").describe()
     assert "mine, boxes: truth" in lines
     assert "NOTE: a part is absent" in lines
@@ -127,13 +139,19 @@ def test_the_table_has_the_protocol_and_percentages() -> None:
     assert next(line for line in lines if line.startswith("all ")).split() == [
         *("all", "3", "0", "6.000", "33.333", "41.67", "33.333", "46.67")
     ]
-    assert next(line for line in lines if line.startswith("mouth")).split() == ["mouth", "6.000"]
+    assert next(line for line in lines if line.startswith("mouth")).split() == [
+        "mouth",
+        "6.000",
+    ]
     assert lines[-1] == "1.23 ms per face (median of complete calls)"
 
 
 def test_the_table_of_a_report_without_sigma_or_found_faces_has_dashes() -> None:
     text = format_report(report((None,), sigma=None))
-    assert next(line for line in text.splitlines() if line.startswith("all ")).split()[3] == "-"
+    assert (
+        next(line for line in text.splitlines() if line.startswith("all ")).split()[3]
+        == "-"
+    )
     assert "sigma" not in text
 
 
@@ -142,32 +160,53 @@ def test_the_table_has_the_reliability_and_the_perturbed_boxes() -> None:
     text = format_report(report(sigma=2.5).model_copy(update={"perturbation": changed}))
     # Errors of 1, 2 and 6 px, sigma 2.5: two thirds are under 1 sigma, all under 2.5
     assert (
-        next(line for line in text.splitlines() if line.startswith("under 1 sigma")).split()[3]
+        next(
+            line for line in text.splitlines() if line.startswith("under 1 sigma")
+        ).split()[3]
         == "66.7"
     )
     assert (
-        next(line for line in text.splitlines() if line.startswith("under 2.5 sigma")).split()[3]
+        next(
+            line for line in text.splitlines() if line.startswith("under 2.5 sigma")
+        ).split()[3]
         == "100.0"
     )
-    assert next(line for line in text.splitlines() if line.startswith("shift_x")).split() == [
-        *("shift_x", "0.1", "3.500", "0.000")
-    ]
+    assert next(
+        line for line in text.splitlines() if line.startswith("shift_x")
+    ).split() == [*("shift_x", "0.1", "3.500", "0.000")]
 
 
 # -- side by side
 
 
 def test_reports_of_one_protocol_are_put_side_by_side() -> None:
-    table = compare([report((1, 1, 1), model="a"), report((2, 2, 2), model="b")]).table()
+    table = compare(
+        [report((1, 1, 1), model="a"), report((2, 2, 2), model="b")]
+    ).table()
     rows = [line.split() for line in table.splitlines()]
-    assert next(row for row in rows if row[:1] == ["a"])[:5] == ["a", "truth", "3", "0", "2.000"]
-    assert next(row for row in rows if row[:1] == ["b"])[:5] == ["b", "truth", "3", "0", "4.000"]
+    assert next(row for row in rows if row[:1] == ["a"])[:5] == [
+        "a",
+        "truth",
+        "3",
+        "0",
+        "2.000",
+    ]
+    assert next(row for row in rows if row[:1] == ["b"])[:5] == [
+        "b",
+        "truth",
+        "3",
+        "0",
+        "4.000",
+    ]
     assert "NOTE" not in table
     assert "failure" in table
 
 
 def test_differences_that_limit_a_comparison_are_noted() -> None:
-    a, b = report(boxes="truth"), report(boxes="detected", notes=("3 points are interpolated",))
+    a, b = (
+        report(boxes="truth"),
+        report(boxes="detected", notes=("3 points are interpolated",)),
+    )
     notes = compare([a, b], ["a", "b"]).notes
     assert notes == (
         "b: 3 points are interpolated",
@@ -189,12 +228,16 @@ def test_unlike_protocols_are_refused() -> None:
         match=r"'a' is of protocol '300w-common', 'b' of '300w-challenging'; "
         r"figures of unlike protocols do not",
     ):
-        compare([report(name="300w-common"), report(name="300w-challenging")], ["a", "b"])
+        compare(
+            [report(name="300w-common"), report(name="300w-challenging")], ["a", "b"]
+        )
 
 
 def test_one_protocol_in_two_versions_is_refused() -> None:
     a = report()
-    b = a.model_copy(update={"settings": a.settings.model_copy(update={"thresholds": (0.05,)})})
+    b = a.model_copy(
+        update={"settings": a.settings.model_copy(update={"thresholds": (0.05,)})}
+    )
     with pytest.raises(
         ProtocolError,
         match="but their thresholds differ; evaluate both again with one version of it",
@@ -204,19 +247,22 @@ def test_one_protocol_in_two_versions_is_refused() -> None:
 
 def test_unlike_faces_are_refused() -> None:
     with pytest.raises(
-        ProtocolError, match="'a' has 3 faces, 'b' has 2; figures of unlike faces do not compare"
+        ProtocolError,
+        match="'a' has 3 faces, 'b' has 2; figures of unlike faces do not compare",
     ):
         compare([report(), report((1, 2))], ["a", "b"])
     other = report().model_copy(update={"fingerprint": "0" * 32})
     with pytest.raises(
-        ProtocolError, match="are of protocol 'folder' on different faces; evaluate both"
+        ProtocolError,
+        match="are of protocol 'folder' on different faces; evaluate both",
     ):
         compare([report(), other], ["a", "b"])
 
 
 def test_a_comparison_needs_two_reports_and_a_name_for_each() -> None:
     with pytest.raises(
-        ProtocolError, match="1 reports and 1 names; wanted two reports or more, each with one name"
+        ProtocolError,
+        match="1 reports and 1 names; wanted two reports or more, each with one name",
     ):
         compare([report()])
     with pytest.raises(ProtocolError, match="2 reports and 1 names"):

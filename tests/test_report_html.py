@@ -29,9 +29,19 @@ def report(missed: bool = False, sigma: bool = True, name: str = "a<b>.jpg") -> 
         error = errors.add(
             f"{seed}{name}", truth, pred, sigma_px=np.full(N, 2.0) if sigma else None
         )
-        worst.add(error, f"{seed}{name}", np.full((150, 150, 3), 120, np.uint8), truth, pred)
-    kinds = [("none", 0.0), ("shift_x", 0.1), ("shift_x", -0.1), ("scale", 1.1), ("roll", 30.0)]
-    changed = tuple(Perturbed(kind=k, amount=a, nme=0.03, failure_rate=0.0) for k, a in kinds)
+        worst.add(
+            error, f"{seed}{name}", np.full((150, 150, 3), 120, np.uint8), truth, pred
+        )
+    kinds = [
+        ("none", 0.0),
+        ("shift_x", 0.1),
+        ("shift_x", -0.1),
+        ("scale", 1.1),
+        ("roll", 30.0),
+    ]
+    changed = tuple(
+        Perturbed(kind=k, amount=a, nme=0.03, failure_rate=0.0) for k, a in kinds
+    )
     return errors.report(boxes="truth", model="m & n", worst=worst.faces()).model_copy(
         update={"perturbation": changed}
     )
@@ -62,7 +72,9 @@ def test_the_image_is_one_png_with_charts_above_faces(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r.png", "s.png"]
 
 
-def test_a_report_of_missed_faces_without_sigma_or_perturbed_boxes_is_drawn(tmp_path: Path) -> None:
+def test_a_report_of_missed_faces_without_sigma_or_perturbed_boxes_is_drawn(
+    tmp_path: Path,
+) -> None:
     bare = report(missed=True, sigma=False).model_copy(update={"perturbation": ()})
     assert "missed" in write_html(bare, tmp_path / "r.html").read_text()
     assert write_png(bare, tmp_path / "r.png").stat().st_size > 1000
@@ -79,7 +91,8 @@ def test_without_matplotlib_the_error_names_the_command_to_type(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(
-        ExtraError, match=r"matplotlib is not installed; type: pip install 'lineament\[report\]'"
+        ExtraError,
+        match=r"matplotlib is not installed; type: pip install 'lineament\[report\]'",
     ):
         write_html(report(), tmp_path / "r.html")
     assert not list(tmp_path.iterdir())

@@ -15,7 +15,15 @@ IMAGE = np.zeros((20, 30, 3), np.uint8)
 
 def faces(*numbers):
     made = [
-        Face(np.full((5, 2), 3.0), np.ones(5), np.full(5, 1.5), (0, 0, 9, 9), 1.0, "five", n)
+        Face(
+            np.full((5, 2), 3.0),
+            np.ones(5),
+            np.full(5, 1.5),
+            (0, 0, 9, 9),
+            1.0,
+            "five",
+            n,
+        )
         for n in numbers
     ]
     return Faces(tuple(made), "five", 5)
@@ -48,7 +56,9 @@ class Stream:
 def rerun(monkeypatch):
     made = SimpleNamespace(
         RecordingStream=Stream,
-        Image=lambda image: SimpleNamespace(compress=lambda jpeg_quality: ("image", image.shape)),
+        Image=lambda image: SimpleNamespace(
+            compress=lambda jpeg_quality: ("image", image.shape)
+        ),
         Points2D=lambda points, colors, radii: (
             "points",
             points.tolist(),
@@ -88,7 +98,8 @@ def test_another_suffix_and_a_missing_package_are_errors(tmp_path, monkeypatch):
         RerunWriter(tmp_path / "a.mp4")
     monkeypatch.setitem(sys.modules, "rerun", None)
     with pytest.raises(
-        ExtraError, match=r"rerun is not installed; type: pip install 'lineament\[rerun\]'"
+        ExtraError,
+        match=r"rerun is not installed; type: pip install 'lineament\[rerun\]'",
     ):
         RerunWriter(tmp_path / "a.rrd")
 

@@ -67,7 +67,10 @@ def test_no_image_has_the_name_of_a_face_of_another(order, tmp_path):
     paths = [tmp_path / f"{name}.png" for name in order]
     for path in paths:
         Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(path)
-    assert [image.name for image in find_inputs(paths)[0]] == [order[0], f"{order[1]}.png"]
+    assert [image.name for image in find_inputs(paths)[0]] == [
+        order[0],
+        f"{order[1]}.png",
+    ]
 
 
 def test_results_below_a_folder_are_no_inputs(pictures):
@@ -75,7 +78,9 @@ def test_results_below_a_folder_are_no_inputs(pictures):
     drawn.write_bytes((pictures / "b" / "1.jpg").read_bytes())
     names = [image.name for image in find_inputs([pictures], pictures / "b")[0]]
     assert names == ["0", "broken"]
-    assert "b/0.drawn" not in [image.name for image in find_inputs([pictures], pictures)[0]]
+    assert "b/0.drawn" not in [
+        image.name for image in find_inputs([pictures], pictures)[0]
+    ]
     assert "b/1" in [image.name for image in find_inputs([pictures], pictures)[0]]
     assert len(find_inputs([drawn], pictures / "b")[0]) == 1  # it was named
 
@@ -87,8 +92,15 @@ def test_one_bad_box_of_a_batch_fails_its_image_only(pictures):
         return [faces_of(face()) for _ in images]
 
     images, _ = find_inputs([pictures / "0.png", pictures / "b"])
-    boxes = {"0.png": [[1, 2, 3, 4]], "1.png": [[500, 500, 520, 520]], "1.jpg": [[1, 2, 3, 4]]}
-    results = {image.path.name: found for image, _, found in predict_images(predict, images, boxes)}
+    boxes = {
+        "0.png": [[1, 2, 3, 4]],
+        "1.png": [[500, 500, 520, 520]],
+        "1.jpg": [[1, 2, 3, 4]],
+    }
+    results = {
+        image.path.name: found
+        for image, _, found in predict_images(predict, images, boxes)
+    }
     assert "outside the picture" in str(results["1.png"])
     assert len(results["0.png"]) == len(results["1.jpg"]) == 1
 
@@ -115,7 +127,11 @@ def test_the_record_of_another_image_is_an_error(pictures, tmp_path):
 
 def test_other_boxes_make_another_result(pictures, tmp_path):
     (image,), _ = find_inputs([pictures / "0.png"])
-    for boxes, known in (([[1, 1, 9, 9]], False), ([[1, 1, 9, 9]], True), ([[3, 3, 9, 9]], False)):
+    for boxes, known in (
+        ([[1, 1, 9, 9]], False),
+        ([[1, 1, 9, 9]], True),
+        ([[3, 3, 9, 9]], False),
+    ):
         folder = ResultFolder(tmp_path / "out", SETTINGS, boxes={"0.png": boxes})
         assert folder.has(image) is known
         folder.write(image, faces_of(face()))
@@ -135,7 +151,10 @@ def test_foreign_pts_files_stay_and_outdated_own_ones_are_deleted(pictures, tmp_
         folder.export([image], "pts", "five")
     assert (out / "0.pts").read_text() == "mine"
     (out / "0.pts").unlink()
-    for found, names in (((face(), face(9)), ["0_1.pts", "0_2.pts"]), ((face(),), ["0.pts"])):
+    for found, names in (
+        ((face(), face(9)), ["0_1.pts", "0_2.pts"]),
+        ((face(),), ["0.pts"]),
+    ):
         folder.write(image, faces_of(*found))
         folder.export([image], "pts", "five")
         assert sorted(path.name for path in out.glob("*.pts")) == names
@@ -170,7 +189,9 @@ def test_every_image_comes_back_in_order_with_its_faces_or_its_error(pictures):
 
 def test_images_are_predicted_in_small_batches(tmp_path):
     for number in range(19):
-        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(tmp_path / f"{number:02}.png")
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(
+            tmp_path / f"{number:02}.png"
+        )
     predict = Counting()
     assert len(list(predict_images(predict, find_inputs([tmp_path])[0]))) == 19
     assert predict.batches == [8, 8, 3]
@@ -182,8 +203,14 @@ def test_boxes_are_given_per_image_and_an_image_without_is_an_error(pictures):
     boxes = {"0.png": [[1, 2, 3, 4]], "1.png": [[5, 6, 7, 8]]}
     results = list(predict_images(predict, images, boxes))
     assert predict.boxes == [[[5, 6, 7, 8]]]
-    assert [isinstance(found, InputError) for _, _, found in results] == [False, True, False]
-    assert "1.jpg: no boxes given for it; name it in the file of boxes" in str(results[1][2])
+    assert [isinstance(found, InputError) for _, _, found in results] == [
+        False,
+        True,
+        False,
+    ]
+    assert "1.jpg: no boxes given for it; name it in the file of boxes" in str(
+        results[1][2]
+    )
 
 
 def test_a_file_of_boxes_is_an_object_per_image(tmp_path):
@@ -224,7 +251,9 @@ def test_a_record_of_other_bytes_of_its_image_does_not_count(pictures, tmp_path)
     assert not ResultFolder(tmp_path / "out", SETTINGS, overwrite=True).has(image)
 
 
-def test_touching_files_recomputes_nothing_and_changing_a_setting_everything(pictures, tmp_path):
+def test_touching_files_recomputes_nothing_and_changing_a_setting_everything(
+    pictures, tmp_path
+):
     images, _ = find_inputs([pictures / "0.png", pictures / "b" / "1.png"])
     out = tmp_path / "out"
     folder = ResultFolder(out, SETTINGS)
@@ -250,7 +279,8 @@ def test_a_folder_of_other_settings_is_refused_unless_overwritten(tmp_path):
     ResultFolder(tmp_path, SETTINGS)
     ResultFolder(tmp_path, SETTINGS)
     with pytest.raises(
-        DataError, match=r"holds results of model fast.*this run is model accurate.*--overwrite"
+        DataError,
+        match=r"holds results of model fast.*this run is model accurate.*--overwrite",
     ):
         ResultFolder(tmp_path, {**SETTINGS, "model": "accurate"})
     ResultFolder(tmp_path, {**SETTINGS, "model": "accurate"}, overwrite=True)
@@ -285,11 +315,15 @@ def test_a_new_record_deletes_an_older_drawing(pictures, tmp_path):
     assert not folder.drawn_path(images[0]).exists()
 
 
-def test_a_broken_record_and_a_place_that_cannot_be_written_are_errors(pictures, tmp_path):
+def test_a_broken_record_and_a_place_that_cannot_be_written_are_errors(
+    pictures, tmp_path
+):
     images, _ = find_inputs([pictures / "0.png"])
     folder = ResultFolder(tmp_path / "out", SETTINGS)
     folder.path(images[0]).write_text("{")
-    with pytest.raises(DataError, match=r"0\.json: a broken record .* delete it and run again"):
+    with pytest.raises(
+        DataError, match=r"0\.json: a broken record .* delete it and run again"
+    ):
         folder.read(images[0])
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file is a file; give --out a folder"):
@@ -304,14 +338,20 @@ def test_records_are_exported_as_csv_coco_and_pts(pictures, tmp_path):
     rows = folder.export(images, "csv", "five").read_text().splitlines()
     assert len(rows) == 1 + 2
     coco = json.loads(folder.export(images, "coco", "five").read_text())
-    assert [(image["width"], image["height"]) for image in coco["images"]] == [(40, 30), (40, 30)]
+    assert [(image["width"], image["height"]) for image in coco["images"]] == [
+        (40, 30),
+        (40, 30),
+    ]
     assert len(coco["annotations"]) == 2
     assert (
         folder.export(images, "pts", "five")
         == folder.export(images, "json", "five")
         == tmp_path / "out"
     )
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.pts")) == ["0_1.pts", "0_2.pts"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.pts")) == [
+        "0_1.pts",
+        "0_2.pts",
+    ]
     # .pts counts from 1
     assert (tmp_path / "out" / "0_1.pts").read_text().splitlines()[3] == "11.000 11.000"
 

@@ -40,7 +40,9 @@ def test_a_steady_motion_is_not_sudden():
 
 def test_a_plain_image_has_only_noise():
     rng = np.random.default_rng(0)
-    plain = [np.full((240, 320, 3), 128 + rng.integers(0, 2), np.uint8) for _ in range(6)]
+    plain = [
+        np.full((240, 320, 3), 128 + rng.integers(0, 2), np.uint8) for _ in range(6)
+    ]
     assert max(changes(plain)) < 1e-9
 
 

@@ -37,7 +37,10 @@ def test_each_gives_what_it_gives_alone(faces, tmp_path):
         "faster": small(faces, **{"train.steps": 4, "train.lr": 1e-2}),
         "longer": small(faces, **{"train.steps": 6}),
     }
-    alone = {name: trained(recipe, tmp_path / "alone" / name) for name, recipe in recipes.items()}
+    alone = {
+        name: trained(recipe, tmp_path / "alone" / name)
+        for name, recipe in recipes.items()
+    }
     done = train_together(
         [plan(recipe, tmp_path / "together" / name) for name, recipe in recipes.items()]
     )
@@ -73,7 +76,9 @@ def test_a_student_begins_when_its_teacher_has_ended(faces, tmp_path):
     assert [name for name, _ in steps] == ["teacher", "teacher", "student"]
 
 
-def test_runs_that_need_a_failed_one_are_left_out_and_the_others_continue(faces, tmp_path):
+def test_runs_that_need_a_failed_one_are_left_out_and_the_others_continue(
+    faces, tmp_path
+):
     failures = []
     broken = small(faces, **{"train.lr": 1e30, "train.warmup": 0, "train.clip": 1e30})
     done = train_together(
@@ -94,7 +99,9 @@ def test_runs_that_need_a_failed_one_are_left_out_and_the_others_continue(faces,
 
 def test_runs_that_see_the_same_crops_make_them_once(faces, tmp_path, monkeypatch):
     made, read = [], []
-    monkeypatch.setattr(Trainer, "batches", lambda self: made.append(self.step) or original(self))
+    monkeypatch.setattr(
+        Trainer, "batches", lambda self: made.append(self.step) or original(self)
+    )
     monkeypatch.setattr(
         together, "read_mixture", lambda *a, **k: read.append(a) or mixture(*a, **k)
     )
@@ -102,7 +109,9 @@ def test_runs_that_see_the_same_crops_make_them_once(faces, tmp_path, monkeypatc
         small(faces, **{"train.steps": 2, "train.lr": lr, "train.seed": s})
         for lr, s in ((1, 1), (2, 1), (1, 2))
     ]
-    train_together([plan(recipe, tmp_path / "runs" / str(k)) for k, recipe in enumerate(recipes)])
+    train_together(
+        [plan(recipe, tmp_path / "runs" / str(k)) for k, recipe in enumerate(recipes)]
+    )
     assert len(made) == 2  # of seed 1 for two of them, of seed 2 for one
     assert len(read) == 1
 

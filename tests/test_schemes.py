@@ -11,7 +11,13 @@ from lineament.data.readers.helen194 import read_helen194
 from lineament.data.readers.pts import read_pts
 from lineament.data.readers.w300 import read_300w
 from lineament.errors import SchemeError, ShapeError
-from lineament.geometry import apply_affine, box_center, box_side, fit_similarity, landmark_box
+from lineament.geometry import (
+    apply_affine,
+    box_center,
+    box_side,
+    fit_similarity,
+    landmark_box,
+)
 from lineament.schemes import NAMES, check_scheme, convert, scheme
 
 COUNTS = {
@@ -87,7 +93,9 @@ def test_the_mirror_swaps_left_and_right_in_every_name(name):
     s = scheme(name)
     swap = {"left": "right", "right": "left"}
     for point, partner in zip(s.points, s.mirror, strict=True):
-        assert s.points[partner] == "_".join(swap.get(word, word) for word in point.split("_"))
+        assert s.points[partner] == "_".join(
+            swap.get(word, word) for word in point.split("_")
+        )
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
@@ -125,7 +133,10 @@ def test_norm_points_are_mirror_partners(name):
 
 def test_normalizer_points_are_those_of_the_protocols():
     assert scheme("ibug68").norm_points["interocular"] == ((36,), (45,))
-    assert scheme("ibug51").norm_points["interocular"] == ((19,), (28,))  # 36 - 17 and 45 - 17
+    assert scheme("ibug51").norm_points["interocular"] == (
+        (19,),
+        (28,),
+    )  # 36 - 17 and 45 - 17
     assert scheme("wflw98").norm_points["interocular"] == ((60,), (72,))
     assert scheme("cofw29").norm_points == {
         "interocular": ((8,), (9,)),
@@ -146,7 +157,9 @@ def test_arrays_of_a_scheme_are_read_only():
 
 
 def test_an_unknown_scheme_is_an_error_with_the_nearest_name():
-    with pytest.raises(SchemeError, match=r"no scheme is called 'ibug86'; did you mean 'ibug68'"):
+    with pytest.raises(
+        SchemeError, match=r"no scheme is called 'ibug86'; did you mean 'ibug68'"
+    ):
         scheme("ibug86")
     with pytest.raises(SchemeError, match="choose one of aflw19, "):
         check_scheme("")
@@ -161,7 +174,9 @@ def test_the_mean_shape_is_symmetric_upright_and_in_its_unit():
     assert (
         mean[8, 1] > mean[57, 1] > mean[33, 1] > mean[27, 1]
     )  # chin below lips below nose: y runs down
-    assert mean[36, 0] < mean[45, 0]  # the subject's right eye is on the left of the picture
+    assert (
+        mean[36, 0] < mean[45, 0]
+    )  # the subject's right eye is on the left of the picture
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "ibug68"])
@@ -235,7 +250,8 @@ def test_the_known_conversions_have_their_known_points():
     )  # eight of ten brow points, four lids of each eye
     np.testing.assert_array_equal(convert(i, "ibug68", "ibug51").points, i[17:])
     np.testing.assert_array_equal(
-        convert(i, "ibug68", "ibug49").points, np.delete(i, [*range(17), 60, 64], axis=0)
+        convert(i, "ibug68", "ibug49").points,
+        np.delete(i, [*range(17), 60, 64], axis=0),
     )
     np.testing.assert_allclose(convert(i, "ibug68", "five").points[1], i[42:48].mean(0))
     seven = convert(f, "fgnet68", "ibug68")
@@ -245,9 +261,13 @@ def test_the_known_conversions_have_their_known_points():
     )
     twenty_one = cloud("aflw21")
     np.testing.assert_array_equal(
-        convert(twenty_one, "aflw21", "aflw19").points, np.delete(twenty_one, [12, 16], axis=0)
+        convert(twenty_one, "aflw21", "aflw19").points,
+        np.delete(twenty_one, [12, 16], axis=0),
     )
-    assert convert(cloud("aflw19"), "aflw19", "aflw21").having("missing").tolist() == [12, 16]
+    assert convert(cloud("aflw19"), "aflw19", "aflw21").having("missing").tolist() == [
+        12,
+        16,
+    ]
 
 
 def test_a_conversion_by_way_of_another_scheme_keeps_the_worst_status():
@@ -260,12 +280,21 @@ def test_values_of_points_are_converted_by_the_sources_of_the_points():
     values = np.linspace(0.1, 0.9, 98)
     got = convert(cloud("wflw98"), "wflw98", "ibug68")
     numbers = got.convert_values(values)
-    np.testing.assert_array_equal(numbers[48:], values[76:96])  # exact points keep their number
+    np.testing.assert_array_equal(
+        numbers[48:], values[76:96]
+    )  # exact points keep their number
     assert numbers[18] == pytest.approx((values[34] + values[41]) / 2)
     assert numbers[37] == pytest.approx((2 * values[61] + values[62]) / 3)
     absent = convert(cloud("aflw19"), "aflw19", "aflw21")
-    assert np.isnan(absent.convert_values(np.ones(19))).nonzero()[0].tolist() == [12, 16]
-    assert absent.convert_values(np.ones(19), missing=0.0)[[11, 12, 16]].tolist() == [1, 0, 0]
+    assert np.isnan(absent.convert_values(np.ones(19))).nonzero()[0].tolist() == [
+        12,
+        16,
+    ]
+    assert absent.convert_values(np.ones(19), missing=0.0)[[11, 12, 16]].tolist() == [
+        1,
+        0,
+        0,
+    ]
 
 
 def test_a_converted_sigma_is_no_smaller_than_the_error_it_stands_for():
@@ -278,8 +307,12 @@ def test_a_converted_sigma_is_no_smaller_than_the_error_it_stands_for():
         rng.normal(size=(98, 2)),
     ):
         moved = convert(truth + errors, "wflw98", "ibug68")
-        away = np.linalg.norm(moved.points - convert(truth, "wflw98", "ibug68").points, axis=1)
-        assert (moved.convert_values(np.linalg.norm(errors, axis=1)) >= away - 1e-9).all()
+        away = np.linalg.norm(
+            moved.points - convert(truth, "wflw98", "ibug68").points, axis=1
+        )
+        assert (
+            moved.convert_values(np.linalg.norm(errors, axis=1)) >= away - 1e-9
+        ).all()
 
 
 def test_an_unknown_value_reaches_only_the_points_made_of_it():
@@ -294,7 +327,9 @@ def test_an_unknown_value_reaches_only_the_points_made_of_it():
 
 
 def test_an_impossible_pair_is_an_error_that_lists_what_is_possible():
-    message = r"cannot convert ibug68 to mediapipe478; ibug68 converts to aflw19, .*wflw98"
+    message = (
+        r"cannot convert ibug68 to mediapipe478; ibug68 converts to aflw19, .*wflw98"
+    )
     with pytest.raises(SchemeError, match=message):
         convert(cloud("ibug68"), "ibug68", "mediapipe478")
 
@@ -325,11 +360,15 @@ def test_real_ibug68_faces_are_mirror_symmetric_on_average(data_root):
     s = scheme("ibug68")
     faces = read_300w(data_root / "300w", "train")[::20]
     shapes = np.stack(
-        [apply_affine(fit_similarity(f.landmarks, s.mean_shape), f.landmarks) for f in faces]
+        [
+            apply_affine(fit_similarity(f.landmarks, s.mean_shape), f.landmarks)
+            for f in faces
+        ]
     )
     assert looks_mirrored(shapes, s.mirror) < 0.03
     assert (
-        shapes.mean(0)[[i for i, p in enumerate(s.points) if p.startswith("right_")], 0] < 0
+        shapes.mean(0)[[i for i, p in enumerate(s.points) if p.startswith("right_")], 0]
+        < 0
     ).all()
 
 
@@ -338,8 +377,12 @@ def test_real_helen194_faces_are_mirror_symmetric_and_on_their_sides(data_root):
     joined, s = scheme("ibug68_helen194"), scheme("helen194")
     shapes = []
     for face in read_helen194(data_root / "300w", "both")[::20]:
-        first, second = (face.landmarks[list(points)] for points in joined.heads.values())
-        shapes.append(apply_affine(fit_similarity(first, scheme("ibug68").mean_shape), second))
+        first, second = (
+            face.landmarks[list(points)] for points in joined.heads.values()
+        )
+        shapes.append(
+            apply_affine(fit_similarity(first, scheme("ibug68").mean_shape), second)
+        )
     shapes = np.stack(shapes)
     assert looks_mirrored(shapes, s.mirror) < 0.03
     # the mean face of ibug68 is upright, the subject's right on the left of the image
@@ -354,15 +397,21 @@ def test_a_scheme_that_joins_two_has_the_points_of_both():
         "ibug68": 68,
         "helen194": 194,
     }
-    assert sorted(i for points in joined.heads.values() for i in points) == list(range(262))
+    assert sorted(i for points in joined.heads.values() for i in points) == list(
+        range(262)
+    )
     first, second = cloud("ibug68"), cloud("helen194", 1)
     both = np.concatenate([first, second])
     assert np.array_equal(convert(both, joined.name, "ibug68").points, first)
     assert np.array_equal(convert(both, joined.name, "helen194").points, second)
     # a set that has one of the two says nothing of the other
     assert np.array_equal(convert(first, "ibug68", joined.name).points[:68], first)
-    assert convert(first, "ibug68", joined.name).having("missing").tolist() == list(range(68, 262))
-    assert convert(second, "helen194", joined.name).having("missing").tolist() == list(range(68))
+    assert convert(first, "ibug68", joined.name).having("missing").tolist() == list(
+        range(68, 262)
+    )
+    assert convert(second, "helen194", joined.name).having("missing").tolist() == list(
+        range(68)
+    )
     assert all(not scheme(name).heads for name in NAMES if name != joined.name)
 
 

@@ -6,7 +6,11 @@ torch = pytest.importorskip("torch")
 
 from lineament.errors import RecipeError
 from lineament.models.backbones.registry import make_backbone
-from lineament.models.backbones.simple_baseline import LOUDEST, Bottleneck, SimpleBaseline
+from lineament.models.backbones.simple_baseline import (
+    LOUDEST,
+    Bottleneck,
+    SimpleBaseline,
+)
 from lineament.models.landmark_net import LandmarkNet
 
 pytestmark = pytest.mark.torch
@@ -24,7 +28,10 @@ def test_the_light_form_has_the_parameters_of_the_paper():
 
 def test_the_teacher_is_resnet_50_with_three_deconvolutions():
     # ResNet-50 without its dense layer has 23.508 M; 2 x 2 x 2048 x 256 + 2 of 2 x 2 x 256 x 256, and three norms
-    assert count(SimpleBaseline()) == 23_508_032 + 4 * 256 * (2048 + 256 + 256) + 3 * 2 * 256
+    assert (
+        count(SimpleBaseline())
+        == 23_508_032 + 4 * 256 * (2048 + 256 + 256) + 3 * 2 * 256
+    )
 
 
 @pytest.mark.parametrize("light", [False, True])
@@ -57,7 +64,8 @@ def test_the_heatmaps_come_straight_from_the_last_deconvolution():
 
 def test_imagenet_weights_that_nobody_has_are_one_clear_line():
     with pytest.raises(
-        RecipeError, match=r"no ImageNet weights for 'light-resnet50'; set model.imagenet = false"
+        RecipeError,
+        match=r"no ImageNet weights for 'light-resnet50'; set model.imagenet = false",
     ):
         make_backbone("light-resnet50", imagenet=True)
 
@@ -66,7 +74,9 @@ def test_no_spot_grows_louder_from_block_to_block():
     torch.manual_seed(0)
     x = torch.randn(1, 64, 8, 8)
     x[..., 5, 5] = 1e4
-    light, plain = (Bottleneck(64, 64 if light else 16, 1, light).eval() for light in (True, False))
+    light, plain = (
+        Bottleneck(64, 64 if light else 16, 1, light).eval() for light in (True, False)
+    )
     assert light(x).max() == LOUDEST
     assert plain(x).max() > 1e3
     small = x.clamp(-1, 1)

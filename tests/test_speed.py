@@ -32,9 +32,9 @@ def test_a_landmark_model_is_timed_alone_and_in_batches(monkeypatch):
         (2, 64, "64 crops of 16 px"),
     ]
     # 1 ms, 1.6 ms and 6.4 ms a call at least
-    assert [t.least_ms >= least for t, least in zip(timings, (1, 1.6, 6.4), strict=True)] == [
-        True
-    ] * 3
+    assert [
+        t.least_ms >= least for t, least in zip(timings, (1, 1.6, 6.4), strict=True)
+    ] == [True] * 3
     assert all(t.least_ms <= t.median_ms for t in timings)
 
 
@@ -45,7 +45,11 @@ def test_a_detector_is_timed_on_one_image(monkeypatch):
         lambda threads: lambda picture: seen.append(picture.shape),
     )
     (timing,) = time_model({"name": "detector", "kind": "detector"}, seconds=0.0)
-    assert (timing.threads, timing.items, timing.workload) == (1, 1, "an image of 640 x 480")
+    assert (timing.threads, timing.items, timing.workload) == (
+        1,
+        1,
+        "an image of 640 x 480",
+    )
     # once to warm up, then at least three times
     assert seen == [(480, 640, 3)] * 4
 

@@ -28,7 +28,9 @@ EYES = float(np.linalg.norm(FACE[45] - FACE[36]))
 def motion(frames=240, size=30.0):
     """Return a face that swings with a period of 60 frames, and is still in the second half."""
     time = np.minimum(np.arange(frames), frames // 2)
-    return FACE + (np.sin(time / 60 * 2 * np.pi) * size)[:, None, None] * np.array([1.0, 0.3])
+    return FACE + (np.sin(time / 60 * 2 * np.pi) * size)[:, None, None] * np.array(
+        [1.0, 0.3]
+    )
 
 
 def test_jitter_of_white_noise_is_that_of_its_second_difference():
@@ -66,9 +68,9 @@ def test_a_delayed_track_lags_by_its_delay(frames):
     time = np.arange(300.0)
 
     def swing(at):
-        return FACE + (np.sin(at / 23) + 0.4 * np.sin(at / 9 + 1))[:, None, None] * np.array(
-            [12.0, 5.0]
-        )
+        return FACE + (np.sin(at / 23) + 0.4 * np.sin(at / 9 + 1))[
+            :, None, None
+        ] * np.array([12.0, 5.0])
 
     assert lag(swing(time - frames), swing(time)) == pytest.approx(frames, abs=0.1)
 
@@ -86,7 +88,10 @@ def test_gaps_are_counted_and_not_measured_across():
     found = measure_stability(path, "ibug68")
     assert (found.frames, found.gaps) == (230, 1)
     assert found.jitter == pytest.approx(0, abs=1e-9)
-    assert [(part.start, part.stop) for part in stretches(path)] == [(0, 100), (110, 240)]
+    assert [(part.start, part.stop) for part in stretches(path)] == [
+        (0, 100),
+        (110, 240),
+    ]
 
 
 def test_a_zero_phase_filter_shifts_nothing_and_keeps_lines():
@@ -127,7 +132,12 @@ def test_id_switches_misses_and_false_positives_are_counted():
         faces_of((8, 2)),
     ]
     counted = count_id_errors(found, truth)
-    assert (counted.frames, counted.id_switches, counted.misses, counted.false_positives) == (
+    assert (
+        counted.frames,
+        counted.id_switches,
+        counted.misses,
+        counted.false_positives,
+    ) == (
         9,
         2,
         1,
@@ -146,7 +156,8 @@ def test_tracks_of_enough_frames_are_measured_per_face():
     frames = tuple(
         Faces(
             tuple(
-                Face(points, np.ones(68), np.ones(68), (0, 0, 9, 9), 1.0, "ibug68", n) for n in who
+                Face(points, np.ones(68), np.ones(68), (0, 0, 9, 9), 1.0, "ibug68", n)
+                for n in who
             ),
             "ibug68",
             68,
@@ -158,12 +169,15 @@ def test_tracks_of_enough_frames_are_measured_per_face():
     assert list(measure_tracks(tracks)) == [1]
     assert np.isnan(measure_tracks(tracks)[1].lag)  # no reference, no lag
     assert abs(measure_tracks(tracks, tracks)[1].lag) < 0.1
-    others = tuple(replace(f, faces=tuple(replace(face, track_id=7) for face in f)) for f in frames)
+    others = tuple(
+        replace(f, faces=tuple(replace(face, track_id=7) for face in f)) for f in frames
+    )
     assert np.isnan(
         measure_tracks(tracks, replace(tracks, faces=others))[1].lag
     )  # a reference without this face
     with pytest.raises(
-        InputError, match="the tracks have 80 frames, the reference 79; wanted the same video"
+        InputError,
+        match="the tracks have 80 frames, the reference 79; wanted the same video",
     ):
         measure_tracks(tracks, Tracks("ibug68", {}, np.arange(79) / 30, frames[:79]))
 

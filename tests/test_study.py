@@ -108,7 +108,9 @@ def test_a_row_changes_the_recipe_and_names_runs_below_the_folder_of_runs(place)
 
 
 def test_only_trains_the_rows_named_and_what_they_need(place):
-    assert [run.name for run in planned(place, only=["alone"], seeds=[3]).runs] == ["alone, seed 3"]
+    assert [run.name for run in planned(place, only=["alone"], seeds=[3]).runs] == [
+        "alone, seed 3"
+    ]
     names = [run.name for run in planned(place, only=["from first"], seeds=[3]).runs]
     assert names == ["first", "from first, seed 3"]
 
@@ -194,7 +196,9 @@ def test_a_killed_row_is_resumed_and_other_rows_stay_unmeasured(place, tiny):
     run_study(study, path, options(place, seeds=[1], only=["alone"]))
     run = planned(place, seeds=[1], only=["alone"]).runs[0]
     whole = load_checkpoint(run.checkpoint)
-    shorter = options(place, seeds=[1], only=["alone"], changes={"train.checkpoint_minutes": 0.0})
+    shorter = options(
+        place, seeds=[1], only=["alone"], changes={"train.checkpoint_minutes": 0.0}
+    )
     state = dict(whole, step=2)
     save_checkpoint(run.checkpoint, state)
     assert not is_done(run)
@@ -207,13 +211,19 @@ def test_a_killed_row_is_resumed_and_other_rows_stay_unmeasured(place, tiny):
 def test_a_folder_with_another_training_is_refused(place, tiny):
     study, path = read(place)
     run_study(study, path, options(place, seeds=[1], only=["alone"]))
-    other, path = read(place, STUDY.replace("x = 0.0", 'x = 0.0\nset = { "train.lr" = 0.1 }'))
-    with pytest.raises(TrainError, match=r"trained by another recipe \(train.lr differ\)"):
+    other, path = read(
+        place, STUDY.replace("x = 0.0", 'x = 0.0\nset = { "train.lr" = 0.1 }')
+    )
+    with pytest.raises(
+        TrainError, match=r"trained by another recipe \(train.lr differ\)"
+    ):
         run_study(other, path, options(place, seeds=[1], only=["alone"]))
 
 
 def test_a_failed_need_leaves_out_what_needs_it_and_the_rest_is_trained(place, tiny):
-    broken = STUDY.replace('"train.steps" = 2', '"train.steps" = 2, "init_from" = "none.pt"')
+    broken = STUDY.replace(
+        '"train.steps" = 2', '"train.steps" = 2, "init_from" = "none.pt"'
+    )
     study, path = read(place, broken)
     notes: list[str] = []
     table = run_study(study, path, options(place, seeds=[1]), notes.append)
@@ -245,11 +255,16 @@ def test_cells_hold_mean_and_standard_deviation_of_the_seeds():
 
 def test_the_page_holds_title_command_table_plot_and_notes(place):
     study, _ = read(place)
-    values = {"alone": {"validation": [0.04, 0.06]}, "from first": {"validation": [0.03, 0.03]}}
+    values = {
+        "alone": {"validation": [0.04, 0.06]},
+        "from first": {"validation": [0.03, 0.03]},
+    }
     table = Table(study, ("validation",), values)
     write_page(table, place / "page.md", "lineament study x", ["Seeds 1, 2."])
     page = (place / "page.md").read_text(encoding="utf-8")
-    assert page.startswith("# What a further loss adds\n\n`lineament study x`\n\nSeeds 1, 2.\n")
+    assert page.startswith(
+        "# What a further loss adds\n\n`lineament study x`\n\nSeeds 1, 2.\n"
+    )
     assert "| alone | 5.000 ± 1.414 |" in page
     assert "(page.png)" in page
     assert page.endswith("Drawn faces.\n")
@@ -257,19 +272,25 @@ def test_the_page_holds_title_command_table_plot_and_notes(place):
 
 
 def test_columns_measure_each_run(monkeypatch):
-    monkeypatch.setitem(COLUMNS, "length", Column("length", each(lambda run: len(run.name))))
+    monkeypatch.setitem(
+        COLUMNS, "length", Column("length", each(lambda run: len(run.name)))
+    )
     runs = [FinishedRun(name, Path(), Path(), Path()) for name in ("a", "bcd")]
     assert column("length").measure(runs) == [1, 3]
 
 
 def test_an_occlusion_is_long_from_its_fourth_frame_on_and_ends_with_its_clip():
-    occluded = np.array([1, 1, 1, 1, 1, 0, 1, 1], bool)[:, None]  # clips of 6 and 2 frames
+    occluded = np.array([1, 1, 1, 1, 1, 0, 1, 1], bool)[
+        :, None
+    ]  # clips of 6 and 2 frames
     longer = long_occluded(np.concatenate([occluded, occluded[:4]]), 6)
     assert longer[:6, 0].tolist() == [False, False, False, True, True, False]
     assert longer[6:12, 0].tolist() == [False, False, False, True, True, True]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.toml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "studies").glob("*.toml")), ids=lambda p: p.stem
+)
 def test_every_study_of_the_repository_can_be_planned(path, tmp_path):
     study = read_study(path)
     assert study.name == path.stem
@@ -281,4 +302,7 @@ def test_every_study_of_the_repository_can_be_planned(path, tmp_path):
         ):
             # whatever a recipe starts or learns from is trained by the study itself
             homes = [other.folder for other in plan.runs if other.name in run.needs]
-            assert any(Path(named).is_relative_to(home) for home in homes), (run.name, named)
+            assert any(Path(named).is_relative_to(home) for home in homes), (
+                run.name,
+                named,
+            )

@@ -14,7 +14,10 @@ def test_lines_are_short():
 
 
 def test_comprehensions_are_few():
-    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in style.python_files())
+    lines = sum(
+        len(path.read_text(encoding="utf-8").splitlines())
+        for path in style.python_files()
+    )
     assert style.comprehensions() <= 0.022 * lines
 
 
@@ -64,8 +67,14 @@ def test_one_job_has_one_home(pattern):
         ("where is the ONNX gate", "export/gate.py", "class Gate"),
         ("where are channels pruned", "training/prune/channels.py", "def "),
         ("how is a COCO file read", "data/readers/coco.py", "def read_coco"),
-        ("which rule drops a doubtful face", "inference/acceptance.py", "min_landmark_score"),
+        (
+            "which rule drops a doubtful face",
+            "inference/acceptance.py",
+            "min_landmark_score",
+        ),
     ],
 )
-def test_a_newcomers_question_is_answered_by_the_file_that_says_so(question, file, word):
+def test_a_newcomers_question_is_answered_by_the_file_that_says_so(
+    question, file, word
+):
     assert word in (style.SOURCE / file).read_text(encoding="utf-8"), question

@@ -26,7 +26,9 @@ def supernet(stages, seed=0):
     return net.eval()
 
 
-FOUR = [{k: [0] for k in range(4)}] + [{k: [0, 1, 2, 3] for k in range(4)} for _ in range(3)]
+FOUR = [{k: [0] for k in range(4)}] + [
+    {k: [0, 1, 2, 3] for k in range(4)} for _ in range(3)
+]
 
 
 def count(net):
@@ -38,7 +40,9 @@ def count(net):
     ("threshold", "relative"),
     [(0.0, False), (0.2, False), (0.35, False), (0.5, False), (0.3, True), (0.9, True)],
 )
-def test_the_slimmed_network_is_the_gated_one_with_those_gates_at_zero(seed, threshold, relative):
+def test_the_slimmed_network_is_the_gated_one_with_those_gates_at_zero(
+    seed, threshold, relative
+):
     net = supernet(FOUR, seed)
     before = {key: value.clone() for key, value in net.state_dict().items()}
     layout = surviving(net, threshold, relative)
@@ -50,7 +54,9 @@ def test_the_slimmed_network_is_the_gated_one_with_those_gates_at_zero(seed, thr
         if threshold:
             assert count(small) < count(net)
             assert (net(x)[0] - wanted).abs().max() > 1e-3
-    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert all(
+        torch.equal(value, before[key]) for key, value in net.state_dict().items()
+    )
 
 
 def close(net, layout):
@@ -96,7 +102,10 @@ def test_with_relative_thresholds_no_block_goes_that_another_takes_from():
     set_factors(net, 0, 1, [0.001])  # alone in its block, so of any size
     set_factors(net, 1, 0, [0.009, -0.03])
     set_factors(net, 1, 1, [0.5, 0.1])
-    assert surviving(net, 0.25, relative=True) == [{0: [0], 1: [0]}, {0: [0, 1], 1: [0]}]
+    assert surviving(net, 0.25, relative=True) == [
+        {0: [0], 1: [0]},
+        {0: [0, 1], 1: [0]},
+    ]
     assert surviving(net, 0.35, relative=True) == [{0: [0], 1: [0]}, {0: [1], 1: [0]}]
     # what nothing takes from goes all the same
     set_factors(net, 1, 0, [0.03, 0.009])
@@ -104,5 +113,7 @@ def test_with_relative_thresholds_no_block_goes_that_another_takes_from():
 
 
 def test_a_threshold_that_leaves_no_path_is_refused():
-    with pytest.raises(RecipeError, match=r"threshold of 1.5 stage 2 has no block left; lower it"):
+    with pytest.raises(
+        RecipeError, match=r"threshold of 1.5 stage 2 has no block left; lower it"
+    ):
         surviving(supernet(FOUR), 1.5)

@@ -26,12 +26,16 @@ def test_landmarks_move_with_the_pixels_they_mark():
         dots[y - 3 : y + 4, x - 3 : x + 4] = (0, 255, 0)
     frames = list(make_clip(dots, LANDMARKS, "ibug68", 3, PLAIN))
     for frame in frames[::5]:
-        green = (frame.image[..., 1].astype(int) - frame.image[..., [0, 2]].max(-1)).clip(0)
+        green = (
+            frame.image[..., 1].astype(int) - frame.image[..., [0, 2]].max(-1)
+        ).clip(0)
         for k in marked:
             x, y = frame.landmarks[k].round().astype(int)
             near = green[y - 6 : y + 7, x - 6 : x + 7]
             rows, columns = np.mgrid[y - 6 : y + 7, x - 6 : x + 7]
-            middle = np.array([(near * columns).sum(), (near * rows).sum()]) / near.sum()
+            middle = (
+                np.array([(near * columns).sum(), (near * rows).sum()]) / near.sum()
+            )
             # the mark is drawn at whole pixels of the still, half a pixel off at most, and shown about as large
             assert np.abs(middle - frame.landmarks[k]).max() < 1.0
 
@@ -83,17 +87,24 @@ def test_other_schemes_move_without_an_expression():
     from lineament import convert
 
     five = convert(LANDMARKS, "ibug68", "five").points
-    path = np.stack([frame.landmarks for frame in make_clip(IMAGE, five, "five", 0, PLAIN)])
+    path = np.stack(
+        [frame.landmarks for frame in make_clip(IMAGE, five, "five", 0, PLAIN)]
+    )
     lengths = np.linalg.norm(path[:, 0] - path[:, 1], axis=-1) / np.linalg.norm(
         path[:, 3] - path[:, 4], axis=-1
     )
-    assert lengths == pytest.approx(lengths[0])  # a similarity keeps the ratios of lengths
+    assert lengths == pytest.approx(
+        lengths[0]
+    )  # a similarity keeps the ratios of lengths
 
 
 def test_wrong_landmarks_and_settings_are_refused():
     with pytest.raises(
-        ShapeError, match="5 landmarks, some perhaps not finite; wanted all 68 of ibug68"
+        ShapeError,
+        match="5 landmarks, some perhaps not finite; wanted all 68 of ibug68",
     ):
         next(iter(make_clip(IMAGE, LANDMARKS[:5], "ibug68", 0)))
-    with pytest.raises(InputError, match="0 frames of 160 px; wanted at least 1 frame of 32 px"):
+    with pytest.raises(
+        InputError, match="0 frames of 160 px; wanted at least 1 frame of 32 px"
+    ):
         clip(frames=0)

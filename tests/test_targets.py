@@ -26,7 +26,9 @@ def test_the_width_of_a_target_is_sigma_in_cells():
     target = gaussian_1d(torch.tensor([63.5], dtype=torch.float64), 64, 2.0, 1.5)
     cells = torch.arange(64, dtype=torch.float64)
     mean = (target * cells).sum()
-    assert ((target * (cells - mean) ** 2).sum() ** 0.5).item() == pytest.approx(1.5, abs=1e-6)
+    assert ((target * (cells - mean) ** 2).sum() ** 0.5).item() == pytest.approx(
+        1.5, abs=1e-6
+    )
 
 
 def test_a_target_in_two_dimensions_is_the_product_of_two_in_one_x_along_columns():

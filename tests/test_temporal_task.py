@@ -14,7 +14,14 @@ from lineament.data.clip_cache import clips_from_stills
 from lineament.data.mixture import read_mixture
 from lineament.data.synthetic_clips import ClipSettings
 from lineament.data.training_windows import TrainingWindows
-from lineament.errors import DataError, ExportError, ModelError, RecipeError, ShapeError, TrainError
+from lineament.errors import (
+    DataError,
+    ExportError,
+    ModelError,
+    RecipeError,
+    ShapeError,
+    TrainError,
+)
 from lineament.export.export import export_checkpoint
 from lineament.geometry import compose, crop_affine, fit_similarity, flip_affine
 from lineament.inference.onnx_model import Model
@@ -89,7 +96,9 @@ def detector(root):
     """Return the checkpoint of a barely trained detector."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES, "tiny", Tiny)
-        return trainer(root, make_recipe(detector_recipe(root)), root / "detector", "train").run()
+        return trainer(
+            root, make_recipe(detector_recipe(root)), root / "detector", "train"
+        ).run()
 
 
 def trainer(root, recipe, folder, kind="refine", resume=False):
@@ -110,7 +119,10 @@ def recipe(root, detector, **changes):
 @pytest.fixture(scope="module")
 def sources(root):
     made = make_recipe(detector_recipe(root))
-    return [source.cache for source in read_mixture(made.data, "ibug68", root, root / "cache")[0]]
+    return [
+        source.cache
+        for source in read_mixture(made.data, "ibug68", root, root / "cache")[0]
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +132,12 @@ def clips(root, sources):
 
 def test_frames_are_cropped_around_the_face_of_the_frame_before(clips):
     assert clips.clip.tolist() == [0] * 6 + [1] * 6 + [2] * 6
-    assert clips.cache.crops.shape == (18, clip_cache.FRAME_SIZE, clip_cache.FRAME_SIZE, 3)
+    assert clips.cache.crops.shape == (
+        18,
+        clip_cache.FRAME_SIZE,
+        clip_cache.FRAME_SIZE,
+        3,
+    )
     middle = (clips.cache.landmarks.min(1) + clips.cache.landmarks.max(1)) / 2
     away = np.abs(middle - (clip_cache.FRAME_SIZE - 1) / 2).max(1)
     assert (
@@ -169,7 +186,9 @@ def test_windows_are_runs_of_one_clip_with_its_landmarks(clips):
         first = windows.make(0, 0, 0, 7)["landmarks"]
         mirrored.add(bool(np.abs(landmarks[0].mean(0) - first[0].mean(0)).max() > 1e-6))
     assert mirrored == {False, True}
-    with pytest.raises(DataError, match=r"no clip has 7 frames in a row; lower refine\.window"):
+    with pytest.raises(
+        DataError, match=r"no clip has 7 frames in a row; lower refine\.window"
+    ):
         TrainingWindows([clips], "ibug68", 7, 64, 1.3, 1)
 
 
@@ -183,7 +202,9 @@ def test_crop_motion_is_that_of_the_crops(clips):
         made = windows.make(0, position, 0, 6)
         points = made["landmarks"].astype(float)
         cached = clips.cache.landmarks[6:10]
-        mirrored_now = np.random.default_rng([1, 0, position]).random() < 0.5  # the first draw
+        mirrored_now = (
+            np.random.default_rng([1, 0, position]).random() < 0.5
+        )  # the first draw
         if mirrored_now:
             mirrored.add(True)
             points[..., 0] = 63 - points[..., 0]
@@ -206,7 +227,9 @@ def test_crop_motion_is_that_of_the_crops(clips):
 
 def write_video(path, frames):
     height, width = frames[0].shape[:2]
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 30, (width, height))
+    video = cv2.VideoWriter(
+        str(path), cv2.VideoWriter_fourcc(*"MJPG"), 30, (width, height)
+    )
     for frame in frames:
         video.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     video.release()
@@ -215,7 +238,9 @@ def write_video(path, frames):
 def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     shown = [scene(("astronaut", 110, 100 + 2 * k, 120)) for k in range(6)]
     write_video(tmp_path / "walk.avi", [*shown, *[scene()] * 3, *shown])
-    clips = clips_from_videos([tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 4)
+    clips = clips_from_videos(
+        [tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 4
+    )
     assert np.unique(clips.clip).tolist() == [0, 1]  # it was away in between
     assert (np.bincount(clips.clip) >= 4).all()
     known = np.isfinite(clips.cache.landmarks).all(2)
@@ -228,16 +253,24 @@ def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     away = np.linalg.norm(found[0].landmarks - clips.cache.landmarks[k], axis=1)
     assert np.nanmean(away) < 2.5  # of 160 px
     with pytest.raises(DataError, match="no face is followed long enough"):
-        clips_from_videos([tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 12)
-    five = clips_from_videos([tmp_path / "walk.avi"], "fast", "five", tmp_path / "cache", 15, 4)
+        clips_from_videos(
+            [tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 12
+        )
+    five = clips_from_videos(
+        [tmp_path / "walk.avi"], "fast", "five", tmp_path / "cache", 15, 4
+    )
     assert five.cache.landmarks.shape[1:] == (5, 2)
 
 
-def test_a_run_trains_the_refinement_alone_and_resumes_exactly(root, detector, tmp_path):
+def test_a_run_trains_the_refinement_alone_and_resumes_exactly(
+    root, detector, tmp_path
+):
     made = recipe(root, detector)
     whole = load_checkpoint(trainer(root, made, tmp_path / "whole").run())
     killed(trainer(root, made, tmp_path / "killed"), saved=1, dies=2)
-    resumed = load_checkpoint(trainer(root, made, tmp_path / "killed", resume=True).run())
+    resumed = load_checkpoint(
+        trainer(root, made, tmp_path / "killed", resume=True).run()
+    )
     for key, value in whole["model"].items():
         assert torch.equal(value, resumed["model"][key]), key
     start = load_checkpoint(detector)["average"]
@@ -254,7 +287,9 @@ def test_a_run_trains_the_refinement_alone_and_resumes_exactly(root, detector, t
     assert "detector" in log
 
 
-def test_validation_carries_a_state_of_its_own_through_each_clip(root, detector, tmp_path):
+def test_validation_carries_a_state_of_its_own_through_each_clip(
+    root, detector, tmp_path
+):
     run = trainer(root, recipe(root, detector, **{"train.lr": 0.01}), tmp_path / "run")
     run.run()
     model, clips = run.model.eval(), run.task.validation_clips
@@ -262,14 +297,20 @@ def test_validation_carries_a_state_of_its_own_through_each_clip(root, detector,
     memory, before = None, None
     crops = np.concatenate([c for c, _ in refine.plain_crops(clips.cache, 64, 1.3, 64)])
     for k in np.flatnonzero(clips.clip == 1):
-        now = compose(crop_affine(clips.cache.boxes[k], 64, 1.3), clips.affines[k])[None]
+        now = compose(crop_affine(clips.cache.boxes[k], 64, 1.3), clips.affines[k])[
+            None
+        ]
         if memory is not None:  # as a tracker does
-            memory = torch.from_numpy(RecurrentState(memory.numpy(), before).moved_to(now, 64))
+            memory = torch.from_numpy(
+                RecurrentState(memory.numpy(), before).moved_to(now, 64)
+            )
         with torch.no_grad():
             raw, memory = model.follow(torch.from_numpy(crops[k : k + 1]), memory)
         before = now
         np.testing.assert_allclose(raw.landmarks.numpy()[0], together[k], atol=1e-3)
-    assert np.abs(together - predict_clips(model, clips, 1.3, refine=False)).max() > 1e-3
+    assert (
+        np.abs(together - predict_clips(model, clips, 1.3, refine=False)).max() > 1e-3
+    )
 
 
 @pytest.mark.slow
@@ -288,8 +329,13 @@ def test_an_exported_model_carries_its_state(root, detector, tmp_path):
         memory = heads.memory
         with torch.no_grad():
             raw, wanted = net.follow(torch.from_numpy(crops), wanted)
-        np.testing.assert_allclose(heads.landmarks_crop, raw.landmarks.numpy(), atol=0.05)
-    assert np.abs(heads.landmarks_crop - model.predict(frames[-1]).landmarks_crop).max() > 1e-3
+        np.testing.assert_allclose(
+            heads.landmarks_crop, raw.landmarks.numpy(), atol=0.05
+        )
+    assert (
+        np.abs(heads.landmarks_crop - model.predict(frames[-1]).landmarks_crop).max()
+        > 1e-3
+    )
     with pytest.raises(
         ShapeError, match=r"memory is \(1, 2, 128, \d+\); wanted \(2, 2, 128, \d+\)"
     ):
@@ -318,7 +364,10 @@ def test_refined_heatmaps_are_trained_by_their_expectation(root, detector, tmp_p
     values = detector_recipe(root, decoder="argmax") | {"name": "argmax"}
     start = trainer(root, make_recipe(values), tmp_path / "start", "train").run()
     made = recipe(
-        root, start, losses={"smooth_l1": 1.0}, **{"model.decoder": "argmax", "train.steps": 2}
+        root,
+        start,
+        losses={"smooth_l1": 1.0},
+        **{"model.decoder": "argmax", "train.steps": 2},
     )
     state = load_checkpoint(trainer(root, made, tmp_path / "run").run())
     assert state["model"]["refine.decode_x.2.weight"].abs().sum() > 0
@@ -327,7 +376,8 @@ def test_refined_heatmaps_are_trained_by_their_expectation(root, detector, tmp_p
 def test_a_model_without_a_state_refuses_one():
     model = load_model("fast", threads=1)
     with pytest.raises(
-        ShapeError, match="a memory is given, and the model 'fast' keeps none; leave it out"
+        ShapeError,
+        match="a memory is given, and the model 'fast' keeps none; leave it out",
     ):
         model.predict(
             np.zeros((1, model.size, model.size, 3), np.uint8),
@@ -348,7 +398,11 @@ def test_a_model_without_a_state_refuses_one():
             RecipeError,
             "the recipe 'small' has no init_from; give it the checkpoint of the detector",
         ),
-        ({"model.head": "heatmap2d"}, RecipeError, "only heatmaps along axes are refined"),
+        (
+            {"model.head": "heatmap2d"},
+            RecipeError,
+            "only heatmaps along axes are refined",
+        ),
         (
             {"model.length": 2.0},
             RecipeError,
@@ -399,10 +453,16 @@ def test_a_model_without_a_state_refuses_one():
             RecipeError,
             "and talking_face is to test on; leave it out",
         ),
-        ({"refine.window": 9}, DataError, r"no clip has 9 frames in a row; lower refine\.window"),
+        (
+            {"refine.window": 9},
+            DataError,
+            r"no clip has 9 frames in a row; lower refine\.window",
+        ),
     ],
 )
-def test_what_cannot_be_trained_is_refused(root, detector, tmp_path, changes, error, message):
+def test_what_cannot_be_trained_is_refused(
+    root, detector, tmp_path, changes, error, message
+):
     (root / "talking_face").mkdir(exist_ok=True)
     (root / "talking_face/franck.webm").touch()
     (root / "copied").mkdir(exist_ok=True)

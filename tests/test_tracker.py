@@ -47,7 +47,9 @@ def test_a_moving_face_keeps_its_track_id_and_is_where_the_predictor_finds_it():
         frame = scene(("astronaut", 110, x, 120))
         faces = follow(frame)
         assert ids(faces) == [1]
-        away = np.linalg.norm(faces.landmarks[0] - PREDICTOR(frame).landmarks[0], axis=1).mean()
+        away = np.linalg.norm(
+            faces.landmarks[0] - PREDICTOR(frame).landmarks[0], axis=1
+        ).mean()
         assert (
             away < 1.5
         )  # cut a little differently: well under a tenth of the eyes' distance, 28 px
@@ -63,7 +65,9 @@ def test_the_detector_runs_seldom_while_a_face_is_followed():
         looks.append(1)
         return PREDICTOR.detector(image).boxes
 
-    follow = Tracker("fast", detector=detector, threads=1, rules=TrackRules(detect_every=5))
+    follow = Tracker(
+        "fast", detector=detector, threads=1, rules=TrackRules(detect_every=5)
+    )
     for _ in range(16):
         assert len(follow(scene(("astronaut", 110, 150, 120)))) == 1
     assert len(looks) == 4  # frames 0, 5, 10, 15
@@ -83,7 +87,8 @@ class Counting:
 
 
 @pytest.mark.parametrize(
-    ("recrop", "crops"), [(None, 1), (RecropPolicy(), 2), (RecropPolicy(max_box_error=9), 1)]
+    ("recrop", "crops"),
+    [(None, 1), (RecropPolicy(), 2), (RecropPolicy(max_box_error=9), 1)],
 )
 def test_a_followed_face_is_cropped_again_by_the_rules_of_the_predictor(recrop, crops):
     model = Counting()
@@ -107,7 +112,8 @@ def test_a_followed_face_is_not_searched_at_other_angles():
 
 def test_faces_below_the_landmark_score_of_the_predictor_are_not_tracked():
     lenient, strict = (
-        Tracker(Predictor("fast", threads=1, min_landmark_score=limit)) for limit in (0.0, 0.99)
+        Tracker(Predictor("fast", threads=1, min_landmark_score=limit))
+        for limit in (0.0, 0.99)
     )
     frame = scene(("astronaut", 110, 150, 120))
     assert [len(lenient(frame)), len(strict(frame))] == [1, 0]
@@ -119,7 +125,11 @@ def test_frames_without_a_face_give_empty_faces_and_drop_lost_tracks():
         assert len(follow(scene(("astronaut", 110, 150, 120)))) == 1
     for _ in range(4):
         faces = follow(scene())
-        assert (len(faces), faces.landmarks.shape, faces.scheme) == (0, (0, 68, 2), "ibug68")
+        assert (len(faces), faces.landmarks.shape, faces.scheme) == (
+            0,
+            (0, 68, 2),
+            "ibug68",
+        )
     for _ in range(70):  # past the two seconds for which its number is kept
         assert len(follow(scene())) == 0
     assert follow.state()["tracks"] == []
@@ -176,7 +186,9 @@ def test_a_flash_and_a_change_of_light_change_no_face():
     follow, still = tracker(), scene(("astronaut", 110, 150, 120))
     flash = np.clip(still.astype(int) * 2 + 60, 0, 255).astype(np.uint8)
     dark = (still * 0.3).astype(np.uint8)
-    told = [ids(follow(frame)) for frame in (*[still] * 6, flash, *[still] * 6, *[dark] * 4)]
+    told = [
+        ids(follow(frame)) for frame in (*[still] * 6, flash, *[still] * 6, *[dark] * 4)
+    ]
     assert {number for numbers in told for number in numbers} == {1}
     assert told[:6] + told[9:] == [[1]] * 14
 
@@ -217,10 +229,14 @@ def test_two_faces_that_cross_keep_their_track_ids():
     if box_center(first[0].box)[0] > box_center(first[1].box)[0]:
         number = {"left": first[1].track_id, "right": first[0].track_id}
     for x in walk(60, 260, 40)[1:]:
-        faces = follow(scene(("astronaut", 110, x, 120), ("grace_hopper", 110, 320 - x, 122)))
+        faces = follow(
+            scene(("astronaut", 110, x, 120), ("grace_hopper", 110, 320 - x, 122))
+        )
         assert len(faces) <= 2
     for _ in range(4):
-        faces = follow(scene(("astronaut", 110, 260, 120), ("grace_hopper", 110, 60, 122)))
+        faces = follow(
+            scene(("astronaut", 110, 260, 120), ("grace_hopper", 110, 60, 122))
+        )
     assert len(faces) == 2
     places = {face.track_id: box_center(face.box)[0] for face in faces}
     assert places[number["left"]] > 200  # the astronaut, who came from the left
@@ -231,7 +247,9 @@ def test_a_second_face_that_enters_gets_the_next_track_id():
     follow = tracker(rules=TrackRules(detect_every=3))
     follow(scene(("astronaut", 110, 90, 120)))
     for _ in range(4):
-        faces = follow(scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120)))
+        faces = follow(
+            scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
+        )
     assert ids(faces) == [1, 2]
 
 
@@ -256,7 +274,11 @@ def test_a_single_false_positive_is_never_reported():
 
     def flickers(image):
         looks.append(1)
-        return (PREDICTOR.detector(image).boxes, [0.55]) if len(looks) == 3 else np.zeros((0, 4))
+        return (
+            (PREDICTOR.detector(image).boxes, [0.55])
+            if len(looks) == 3
+            else np.zeros((0, 4))
+        )
 
     follow = Tracker("fast", detector=flickers, threads=1)
     frame = scene(("astronaut", 110, 150, 120))
@@ -277,7 +299,11 @@ def test_no_more_faces_are_followed_than_wanted():
 def test_smoothing_halves_the_jitter():
     rng = np.random.default_rng(0)
     frames = [
-        np.clip(scene(("astronaut", 110, 150, 120)) + rng.normal(0, 8, (240, 320, 3)), 0, 255)
+        np.clip(
+            scene(("astronaut", 110, 150, 120)) + rng.normal(0, 8, (240, 320, 3)),
+            0,
+            255,
+        )
         for _ in range(20)
     ]
     found = {}
@@ -361,9 +387,13 @@ def test_timestamps_must_increase():
     follow(scene(), 1.0)
     with pytest.raises(InputError, match=r"timestamp 1\.0 does not come after 1\.0"):
         follow(scene(), 1.0)
-    with pytest.raises(InputError, match="timestamp is nan; wanted seconds, as a number"):
+    with pytest.raises(
+        InputError, match="timestamp is nan; wanted seconds, as a number"
+    ):
         follow(scene(), float("nan"))
-    with pytest.raises(InputError, match="timestamp is '2'; wanted seconds, as a number"):
+    with pytest.raises(
+        InputError, match="timestamp is '2'; wanted seconds, as a number"
+    ):
         follow(scene(), "2")
     follow(scene(), np.float32(2))
     assert json.loads(json.dumps(follow.state()))["time"] == 2
@@ -373,7 +403,10 @@ def test_timestamps_must_increase():
     ("options", "message"),
     [
         ({"faces": 0}, "faces is 0; wanted at least 1"),
-        ({"smooth": "one-eurp"}, "no filter is called 'one-eurp'; did you mean 'one-euro'"),
+        (
+            {"smooth": "one-eurp"},
+            "no filter is called 'one-eurp'; did you mean 'one-euro'",
+        ),
         (
             {"rules": TrackRules(detect_every=0)},
             "detect_every is 0 and detect_every_when_lost 2; wanted at least 1 frame each",
@@ -394,7 +427,9 @@ def test_doubtful_faces_do_not_count_towards_the_maximum():
         found = [(boxes["doubtful"][0], 0.5)] + (
             [(PREDICTOR.detector(image).boxes[0], 0.95)] if len(shown) > 2 else []
         )
-        return np.array([box for box, _ in found]), np.array([score for _, score in found])
+        return np.array([box for box, _ in found]), np.array(
+            [score for _, score in found]
+        )
 
     follow = Tracker(
         "fast",
@@ -417,7 +452,9 @@ class Recurrent:
         self.size, self.padding = model.size, model.padding
 
     def predict(self, crops, memory=None):
-        before = np.zeros((len(crops), 2, 3, 4), np.float32) if memory is None else memory
+        before = (
+            np.zeros((len(crops), 2, 3, 4), np.float32) if memory is None else memory
+        )
         assert len(before) == len(crops)
         return replace(PREDICTOR.model.predict(crops), memory=before + 1)
 
@@ -429,7 +466,9 @@ def test_each_face_keeps_its_own_recurrent_state():
 
     def seen():
         return {
-            t.track_id: None if t.recurrent_state is None else t.recurrent_state.maps.max()
+            t.track_id: None
+            if t.recurrent_state is None
+            else t.recurrent_state.maps.max()
             for t in follow._tracks
         }
 

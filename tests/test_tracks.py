@@ -9,7 +9,13 @@ import pytest
 from lineament import Predictor, Tracker
 from lineament.errors import DataError, InputError
 from lineament.face import Face, Faces
-from lineament.io.track_files import Tracks, TrackWriter, convert_tracks, is_partial, read_tracks
+from lineament.io.track_files import (
+    Tracks,
+    TrackWriter,
+    convert_tracks,
+    is_partial,
+    read_tracks,
+)
 from lineament.io.video_reader import Frame
 from lineament.tracking.offline import smoothed, track_all
 from scenes import scene
@@ -20,11 +26,21 @@ NONE = Faces((), "five", 5)
 
 def face(track_id, x=0.0):
     points = np.arange(10.0).reshape(5, 2) + x
-    return Face(points, np.full(5, 0.5), np.full(5, 1.5), (x, 0, x + 9, 9), 0.75, "five", track_id)
+    return Face(
+        points,
+        np.full(5, 0.5),
+        np.full(5, 1.5),
+        (x, 0, x + 9, 9),
+        0.75,
+        "five",
+        track_id,
+    )
 
 
 def faces(*ids, x=0.0):
-    return Faces(tuple(face(number, x + 20 * k) for k, number in enumerate(ids)), "five", 5)
+    return Faces(
+        tuple(face(number, x + 20 * k) for k, number in enumerate(ids)), "five", 5
+    )
 
 
 FRAMES = [faces(1), faces(1, 2, x=1), NONE, faces(2, x=3)]
@@ -72,19 +88,25 @@ def stopped(path, after=2, more=1):
     writer._file.close()
 
 
-def test_a_killed_run_resumes_after_the_last_state_and_ends_as_if_uninterrupted(tmp_path):
+def test_a_killed_run_resumes_after_the_last_state_and_ends_as_if_uninterrupted(
+    tmp_path,
+):
     stopped(tmp_path / "a.jsonl")
     writer = TrackWriter(tmp_path / "a.jsonl", SETTINGS, "five", resume=True)
     assert (writer.frames, writer.state) == (2, {"next": 2})
     assert [len(kept) for kept in writer.written()] == [1, 2]
     writer._file.close()
     write(tmp_path / "a.jsonl", resume=True)
-    assert (tmp_path / "a.jsonl").read_bytes() == write(tmp_path / "b.jsonl").read_bytes()
+    assert (tmp_path / "a.jsonl").read_bytes() == write(
+        tmp_path / "b.jsonl"
+    ).read_bytes()
 
 
 def test_an_existing_file_is_kept_without_overwrite(tmp_path):
     path = write(tmp_path / "a.jsonl")
-    with pytest.raises(DataError, match="exists; choose another --out, or add --overwrite"):
+    with pytest.raises(
+        DataError, match="exists; choose another --out, or add --overwrite"
+    ):
         TrackWriter(path, SETTINGS, "five")
     assert len(read_tracks(write(path, FRAMES[:1], overwrite=True)).faces) == 1
 
@@ -92,7 +114,8 @@ def test_an_existing_file_is_kept_without_overwrite(tmp_path):
 def test_an_interrupted_run_is_not_replaced_by_a_new_one(tmp_path):
     stopped(tmp_path / "a.jsonl")
     with pytest.raises(
-        DataError, match="left of an interrupted run; add --resume to continue it, or --overwrite"
+        DataError,
+        match="left of an interrupted run; add --resume to continue it, or --overwrite",
     ):
         write(tmp_path / "a.jsonl")
     write(tmp_path / "a.jsonl", overwrite=True)
@@ -108,7 +131,9 @@ def test_tracks_of_one_frame_are_smoothed_as_they_are(tmp_path):
 
 
 def test_only_a_run_of_the_same_settings_is_resumed(tmp_path):
-    with pytest.raises(DataError, match="no interrupted run to resume; start without --resume"):
+    with pytest.raises(
+        DataError, match="no interrupted run to resume; start without --resume"
+    ):
         TrackWriter(tmp_path / "a.jsonl", SETTINGS, "five", resume=True)
     stopped(tmp_path / "a.jsonl")
     with pytest.raises(DataError, match="is of another video or other settings"):
@@ -138,13 +163,18 @@ def test_tables_have_a_row_per_face_with_frame_and_time(tmp_path):
     ("text", "message"),
     [
         ("", "not a file of tracks"),
-        ('{"image": "a.jpg", "faces": []}\n', "not a file of tracks; wanted the .jsonl file"),
         (
-            json.dumps({"kind": "lineament tracks", "scheme": "five", "settings": {}}) + "\n{}\n",
+            '{"image": "a.jpg", "faces": []}\n',
+            "not a file of tracks; wanted the .jsonl file",
+        ),
+        (
+            json.dumps({"kind": "lineament tracks", "scheme": "five", "settings": {}})
+            + "\n{}\n",
             r":2: a broken line",
         ),
         (
-            json.dumps({"kind": "lineament tracks", "scheme": "five", "settings": {}}) + "\nx\n",
+            json.dumps({"kind": "lineament tracks", "scheme": "five", "settings": {}})
+            + "\nx\n",
             r":2: a broken line",
         ),
     ],
@@ -177,7 +207,10 @@ def test_tracks_smoothed_afterwards_are_what_a_tracker_with_the_filter_gives():
     predictor = Predictor("fast", threads=1)
     raw = track_all(frames, Tracker(predictor, smooth=None))
     for kind in ("one-euro", "kalman"):
-        wanted, found = track_all(frames, Tracker(predictor, smooth=kind)), smoothed(raw, kind)
+        wanted, found = (
+            track_all(frames, Tracker(predictor, smooth=kind)),
+            smoothed(raw, kind),
+        )
         assert wanted.ids() == found.ids() == [1]
         np.testing.assert_allclose(found.landmarks(1), wanted.landmarks(1), atol=1e-9)
         np.testing.assert_allclose(found.faces[2][0].box, wanted.faces[2][0].box)

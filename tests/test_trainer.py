@@ -44,7 +44,9 @@ pytestmark = [
 def mixed(faces):
     """Two folders: faces of 68 points, and twelve of five."""
     write_faces(
-        faces.parent / "five", 12, lambda landmarks: convert(landmarks, "ibug68", "five").points
+        faces.parent / "five",
+        12,
+        lambda landmarks: convert(landmarks, "ibug68", "five").points,
     )
     return faces, faces.parent / "five"
 
@@ -52,7 +54,8 @@ def mixed(faces):
 def test_a_gpu_that_is_not_there_is_refused_by_name(faces, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(
-        RecipeError, match="is 'cuda', and torch finds no GPU; set it to 'auto' or 'cpu'"
+        RecipeError,
+        match="is 'cuda', and torch finds no GPU; set it to 'auto' or 'cpu'",
     ):
         trained(small(faces, **{"train.device": "cuda"}), tmp_path / "run")
 
@@ -75,9 +78,20 @@ def test_a_killed_and_resumed_training_equals_the_unbroken_one_exactly(faces, tm
     # the killed run logged step 6, which the resumed one must log again
     assert [row["step"] for row in rows(tmp_path / "killed")] == ["2", "4", "6"]
     assert_same(trained(recipe, tmp_path / "killed", resume=True), whole)
-    assert [row["step"] for row in rows(tmp_path / "killed")] == ["2", "4", "6", "8", "10"]
-    for whole_row, row in zip(rows(tmp_path / "whole"), rows(tmp_path / "killed"), strict=True):
-        assert (row["validation"], row["lr"]) == (whole_row["validation"], whole_row["lr"])
+    assert [row["step"] for row in rows(tmp_path / "killed")] == [
+        "2",
+        "4",
+        "6",
+        "8",
+        "10",
+    ]
+    for whole_row, row in zip(
+        rows(tmp_path / "whole"), rows(tmp_path / "killed"), strict=True
+    ):
+        assert (row["validation"], row["lr"]) == (
+            whole_row["validation"],
+            whole_row["lr"],
+        )
         # the loss at 6 is the mean of steps 5 and 6 in one run and of step 6 alone in the other
         assert row["loss_total"] == whole_row["loss_total"] or row["step"] == "6"
 
@@ -95,7 +109,10 @@ def test_a_loader_process_changes_nothing_and_survives_opencvs_threads(faces, tm
         np.zeros((2000, 2000, 3), np.uint8), (0, 0), 3
     )  # now OpenCV holds threads, which no fork inherits
     assert_same(
-        trained(small(faces, **{"train.steps": 3, "train.num_workers": 1}), tmp_path / "worker"),
+        trained(
+            small(faces, **{"train.steps": 3, "train.num_workers": 1}),
+            tmp_path / "worker",
+        ),
         alone,
     )
     assert cv2.getNumThreads() == 1
@@ -126,7 +143,12 @@ def test_a_few_faces_are_memorized(tmp_path):
     recipe = small(
         tmp_path / "faces",
         augment=still,
-        **{"train.steps": 250, "train.lr": 1e-2, "train.ema": 0.9, "train.validate_every": 250},
+        **{
+            "train.steps": 250,
+            "train.lr": 1e-2,
+            "train.ema": 0.9,
+            "train.validate_every": 250,
+        },
     )
     run = trainer(recipe, tmp_path / "run")
     faces = {"train": run.task.sources[0].cache}
@@ -145,16 +167,22 @@ def test_accumulated_batches_add_up_to_the_gradient_of_the_whole(
 ):
     # norms with fixed statistics: those of a batch do depend on how it is split
     monkeypatch.setattr(
-        torch.nn.BatchNorm2d, "train", lambda self, mode=True: torch.nn.Module.train(self, False)
+        torch.nn.BatchNorm2d,
+        "train",
+        lambda self, mode=True: torch.nn.Module.train(self, False),
     )
     gradients = []
     for parts in (1, accumulate):
-        recipe = small(mixed, **{"train.batch": 7, "train.accumulate": parts, "train.clip": 1e9})
+        recipe = small(
+            mixed, **{"train.batch": 7, "train.accumulate": parts, "train.clip": 1e9}
+        )
         run = trainer(recipe, tmp_path / str(parts))
         run.model.train()
         run.update(iter(make_loader(run.samples, recipe.train, 0, run.processes)))
         gradients.append(torch.cat([p.grad.flatten() for p in run.model.parameters()]))
-    assert torch.allclose(*gradients, rtol=1e-3, atol=1e-5 * gradients[0].abs().max().item())
+    assert torch.allclose(
+        *gradients, rtol=1e-3, atol=1e-5 * gradients[0].abs().max().item()
+    )
 
 
 TWO = """
@@ -172,8 +200,19 @@ def trained_by_two(recipe, folder, kind="train"):
     """Return the last checkpoint of a run in two processes."""
     script = folder.parent / "two.py"
     script.write_text(TWO)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    arguments = [recipe.model_dump_json(), str(folder), kind, str(Path(__file__).parent)]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+    ]
+    arguments = [
+        recipe.model_dump_json(),
+        str(folder),
+        kind,
+        str(Path(__file__).parent),
+    ]
     for _attempt in range(3):
         done = subprocess.run(
             [*launch, str(script), *arguments],
@@ -214,20 +253,32 @@ def test_two_processes_equal_one_on_the_same_global_batch(mixed, tmp_path):
     # sums of gradients in another order differ by some 1e-6, other norms or counts by over 0.1
     names = [name for group in parameter_names(recipe) for name in group]
     for number, name in enumerate(names):
-        ours, theirs = (state["optimizer"]["state"][number]["exp_avg"] for state in (two, alone))
+        ours, theirs = (
+            state["optimizer"]["state"][number]["exp_avg"] for state in (two, alone)
+        )
         # the bias of a heatmap: a softmax does not see it, its gradient is rounding alone
-        assert name == "head.out.bias" or (ours - theirs).norm() < 1e-3 * theirs.norm(), name
-    for row, other in zip(rows(tmp_path / "two"), rows(tmp_path / "alone"), strict=True):
-        assert float(row["loss_total"]) == pytest.approx(float(other["loss_total"]), rel=1e-4)
+        assert (
+            name == "head.out.bias" or (ours - theirs).norm() < 1e-3 * theirs.norm()
+        ), name
+    for row, other in zip(
+        rows(tmp_path / "two"), rows(tmp_path / "alone"), strict=True
+    ):
+        assert float(row["loss_total"]) == pytest.approx(
+            float(other["loss_total"]), rel=1e-4
+        )
         assert row["validation"][:12] == other["validation"][:12]
 
 
 @pytest.mark.slow
 def test_two_processes_distill_and_freeze_as_one_does(mixed, tmp_path):
-    trained(small(mixed[0], **{"train.steps": 1, "train.seed": 2}), tmp_path / "teacher")
+    trained(
+        small(mixed[0], **{"train.steps": 1, "train.seed": 2}), tmp_path / "teacher"
+    )
     teacher = str(tmp_path / "teacher/checkpoint.pt")
     distill = {"teacher": teacher, "cached": True, "landmarks": 1.0, "mask_prob": 0.5}
-    recipe = small(mixed, distill=distill, **SLOW, **{"train.freeze": ["students.0.backbone"]})
+    recipe = small(
+        mixed, distill=distill, **SLOW, **{"train.freeze": ["students.0.backbone"]}
+    )
     two = trained_by_two(recipe, tmp_path / "two", "distill")
     assert_close(two, trained(recipe, tmp_path / "alone", kind="distill"))
 
@@ -255,7 +306,14 @@ def test_the_global_norm_of_one_process_is_the_plain_norm(monkeypatch):
         y = norm(leaf)
         (y * torch.linspace(-1, 2, y.numel()).view_as(y)).sum().backward()
         outputs.append(
-            (y, leaf.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var)
+            (
+                y,
+                leaf.grad,
+                norm.weight.grad,
+                norm.bias.grad,
+                norm.running_mean,
+                norm.running_var,
+            )
         )
         assert int(norm.num_batches_tracked) == 1
         outputs[-1] += (norm.eval()(x),)
@@ -279,7 +337,8 @@ def test_a_run_is_neither_overwritten_nor_resumed_from_nothing(faces, tmp_path):
     ):
         trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
     with pytest.raises(
-        TrainError, match="other holds no checkpoint to resume from; start without --resume"
+        TrainError,
+        match="other holds no checkpoint to resume from; start without --resume",
     ):
         trained(small(faces), tmp_path / "other", resume=True)
 
@@ -297,7 +356,9 @@ def test_a_run_is_resumed_by_its_own_recipe_alone_but_with_any_loader(faces, tmp
         )
     free = {"train.checkpoint_minutes": 9, "train.validate_every": 7}
     assert (
-        trained(small(faces, **{"train.steps": 1}, **free), tmp_path / "run", resume=True)["step"]
+        trained(
+            small(faces, **{"train.steps": 1}, **free), tmp_path / "run", resume=True
+        )["step"]
         == 1
     )
 
@@ -307,10 +368,14 @@ def test_a_recipe_stored_before_a_setting_existed_gets_its_default(faces, tmp_pa
     state = trained(recipe, tmp_path / "run")
     stored = json.loads(state["recipe"])
     del stored["train"]["clip"]
-    save_checkpoint(tmp_path / "run/checkpoint.pt", state | {"recipe": json.dumps(stored)})
+    save_checkpoint(
+        tmp_path / "run/checkpoint.pt", state | {"recipe": json.dumps(stored)}
+    )
     assert trained(recipe, tmp_path / "run", resume=True)["step"] == 1
     stored["forgotten"] = 1
-    save_checkpoint(tmp_path / "run/checkpoint.pt", state | {"recipe": json.dumps(stored)})
+    save_checkpoint(
+        tmp_path / "run/checkpoint.pt", state | {"recipe": json.dumps(stored)}
+    )
     with pytest.raises(
         TrainError, match=r"another recipe \(keys that are no longer known differ\)"
     ):
@@ -345,7 +410,9 @@ def test_norms_and_biases_do_not_decay_and_the_backbone_has_its_own_rate(faces):
     model = build_model(recipe)
     groups = make_optimizer(model, recipe.train).param_groups
     found = {
-        id(p): (group["factor"], group["weight_decay"]) for group in groups for p in group["params"]
+        id(p): (group["factor"], group["weight_decay"])
+        for group in groups
+        for p in group["params"]
     }
     assert len(found) == len(list(model.parameters()))
     assert found[id(model.backbone.levels[0][0].weight)] == (0.1, 0.5)
@@ -360,7 +427,9 @@ def test_progress_counts_down_and_carries_the_validation(faces, tmp_path):
     assert [p.step for p in seen] == [2, 4, 5]
     assert {p.steps for p in seen} == {5}
     assert seen[-1].seconds_left == 0
-    assert all(p.faces_per_second > 0 and list(p.validation) == ["folder"] for p in seen)
+    assert all(
+        p.faces_per_second > 0 and list(p.validation) == ["folder"] for p in seen
+    )
 
 
 def test_the_curves_are_drawn_from_the_log(faces, tmp_path):
@@ -370,7 +439,9 @@ def test_the_curves_are_drawn_from_the_log(faces, tmp_path):
     losses, errors = read_log(tmp_path / "run/log.csv")
     assert [step for step, _ in losses] == [2, 4]
     assert [step for step, _ in errors["folder"]] == [2, 4]
-    with pytest.raises(TrainError, match=r"no log at .*log.csv; wanted the log.csv of a training"):
+    with pytest.raises(
+        TrainError, match=r"no log at .*log.csv; wanted the log.csv of a training"
+    ):
         draw_curves(tmp_path)
 
 
@@ -385,7 +456,9 @@ def test_a_log_broken_by_a_kill_loses_only_its_last_row(tmp_path):
     assert [row["step"] for row in rows(tmp_path)] == ["1", "2"]
 
 
-def test_a_mixture_keeps_a_tenth_for_validation_and_unknown_points_as_nan(mixed, tmp_path):
+def test_a_mixture_keeps_a_tenth_for_validation_and_unknown_points_as_nan(
+    mixed, tmp_path
+):
     recipe = small(mixed)
     notes = []
     sources, validation_faces = read_mixture(
@@ -414,7 +487,9 @@ def test_two_folders_of_one_name_both_have_validation_faces(tmp_path):
     for site in "ab":
         write_faces(tmp_path / site / "train", 30)
     recipe = small((tmp_path / "a" / "train", tmp_path / "b" / "train"))
-    _, validation_faces = read_mixture(recipe.data, recipe.scheme, tmp_path, tmp_path / "cache")
+    _, validation_faces = read_mixture(
+        recipe.data, recipe.scheme, tmp_path, tmp_path / "cache"
+    )
     assert {name: len(cache) for name, cache in validation_faces.items()} == {
         "folder-train": 3,
         "folder-train-2": 3,
@@ -443,7 +518,9 @@ def test_validation_counts_each_of_two_joined_schemes_by_itself(tmp_path):
     cache = run.task.validation_faces["folder-both"]
     predicted, _ = predict_plain(run.model, cache, recipe.model.padding)
     truth = plain_landmarks(cache, recipe.model.size, recipe.model.padding)
-    assert found["folder-both"] == interocular_nme(predicted[:, :68], truth[:, :68], "ibug68")
+    assert found["folder-both"] == interocular_nme(
+        predicted[:, :68], truth[:, :68], "ibug68"
+    )
     assert found["folder-both:helen194"] == interocular_nme(
         predicted[:, 68:], truth[:, 68:], "helen194"
     )
@@ -454,9 +531,12 @@ def test_validation_counts_each_of_two_joined_schemes_by_itself(tmp_path):
 def test_data_that_end_before_the_training_are_refused(faces, tmp_path):
     data = [{"reader": "folder", "folder": str(faces), "use_until": 0.5}]
     with pytest.raises(
-        RecipeError, match=r"every data set ends at use_until = 0.5; leave one without use_until"
+        RecipeError,
+        match=r"every data set ends at use_until = 0.5; leave one without use_until",
     ):
-        read_mixture(small(faces, data=data).data, "ibug68", tmp_path, tmp_path / "cache")
+        read_mixture(
+            small(faces, data=data).data, "ibug68", tmp_path, tmp_path / "cache"
+        )
 
 
 def test_faces_that_are_all_of_the_validation_tenth_are_refused(tmp_path):
@@ -464,9 +544,12 @@ def test_faces_that_are_all_of_the_validation_tenth_are_refused(tmp_path):
     for name in ("face0.pts", "face0.png"):
         (tmp_path / "faces" / name).unlink()
     with pytest.raises(
-        DataError, match="folder: all 2 faces are for validation; wanted some to train on"
+        DataError,
+        match="folder: all 2 faces are for validation; wanted some to train on",
     ):
-        read_mixture(small(tmp_path / "faces").data, "ibug68", tmp_path, tmp_path / "cache")
+        read_mixture(
+            small(tmp_path / "faces").data, "ibug68", tmp_path, tmp_path / "cache"
+        )
 
 
 def test_faces_can_be_left_out_by_name(tmp_path):

@@ -26,7 +26,9 @@ def samples(tmp_path):
 
 def test_augmented_crops_show_the_landmarks_where_they_are(samples, tmp_path):
     cache = cache_crops(samples, tmp_path / "cache", size=160)
-    jittered = STILL.model_copy(update={"flip": 0.5, "rotation_deg": 20.0, "shift": 0.04})
+    jittered = STILL.model_copy(
+        update={"flip": 0.5, "rotation_deg": 20.0, "shift": 0.04}
+    )
     training = TrainingCrops([Source(cache)], "five", 96, 1.6, jittered, seed=3)
     for position in range(8):
         made = training.make(0, position, 0, position % 3)
@@ -37,7 +39,9 @@ def test_augmented_crops_show_the_landmarks_where_they_are(samples, tmp_path):
 def caches(*counts):
     return [
         CropCache(
-            np.zeros((n, 8, 8, 3), np.uint8), np.zeros((n, 5, 2)), np.tile([0, 0, 4, 4.0], (n, 1))
+            np.zeros((n, 8, 8, 3), np.uint8),
+            np.zeros((n, 5, 2)),
+            np.tile([0, 0, 4, 4.0], (n, 1)),
         )
         for n in counts
     ]
@@ -75,14 +79,17 @@ def test_the_order_depends_on_seed_and_epoch_alone():
 def test_a_crop_depends_on_its_position_and_not_on_earlier_crops(samples, tmp_path):
     cache = cache_crops(samples, tmp_path / "cache", size=160)
     makers = [
-        TrainingCrops([Source(cache)], "five", 64, 1.3, Augmentation(), seed=1) for _ in range(2)
+        TrainingCrops([Source(cache)], "five", 64, 1.3, Augmentation(), seed=1)
+        for _ in range(2)
     ]
     for position in range(5):
         makers[0].make(0, position, 0, 1)
     made, other = (maker.make(2, 7, 0, 1) for maker in makers)
     for name in ("crops", "landmarks"):
         assert np.array_equal(made[name], other[name])
-    assert not np.array_equal(makers[0].make(2, 8, 0, 1)["landmarks"], made["landmarks"])
+    assert not np.array_equal(
+        makers[0].make(2, 8, 0, 1)["landmarks"], made["landmarks"]
+    )
 
 
 def test_crops_have_the_shape_and_type_of_network_inputs(samples, tmp_path):
@@ -105,7 +112,8 @@ def test_a_crop_carries_what_the_data_set_states(samples, tmp_path):
     mirror = scheme("five").mirror
     flipped = STILL.model_copy(update={"flip": 1.0})
     sources = [
-        Source(cache_crops(part, tmp_path / "cache", size=160)) for part in (stated, samples)
+        Source(cache_crops(part, tmp_path / "cache", size=160))
+        for part in (stated, samples)
     ]
     training = TrainingCrops(sources, "five", 64, 1.3, flipped, seed=1)
     for k in range(3):

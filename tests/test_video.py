@@ -58,16 +58,24 @@ def test_the_same_frames_give_the_same_file(suffix, tmp_path):
     random = np.random.default_rng(0)
     written = set()
     for _ in range(6):
-        other = [random.bytes(int(size)) for size in random.integers(1_000, 400_000, 20)]
-        del other[::2]  # an encoder that reads beyond its input sees what memory held before
-        written.add(write(tmp_path / f"a{suffix}", 24, width=320, height=240).read_bytes())
+        other = [
+            random.bytes(int(size)) for size in random.integers(1_000, 400_000, 20)
+        ]
+        del other[
+            ::2
+        ]  # an encoder that reads beyond its input sees what memory held before
+        written.add(
+            write(tmp_path / f"a{suffix}", 24, width=320, height=240).read_bytes()
+        )
     assert len(written) == 1
 
 
 def test_uneven_times_are_kept_to_the_millisecond(tmp_path):
     times = [0, 0.04, 0.05, 0.2, 0.2111, 1.5]
     path = write(tmp_path / "a.mp4", len(times), lambda k: times[k])
-    assert [frame.timestamp for frame in VideoReader(path)] == pytest.approx(times, abs=1e-3)
+    assert [frame.timestamp for frame in VideoReader(path)] == pytest.approx(
+        times, abs=1e-3
+    )
 
 
 def test_odd_sides_are_made_even_by_repeating_the_border(tmp_path):
@@ -113,19 +121,28 @@ def turned(path, matrix):
 def test_frames_are_upright_by_the_rotation_that_the_file_states(tmp_path):
     one, whole = 1 << 16, 1 << 30
     # display x' = H - y, y' = x: shown turned clockwise by 90 degrees, so that the left part comes out on top
-    path = turned(write(tmp_path / "a.mp4", 3), (0, one, 0, -one, 0, 0, 48 * one, 0, whole))
+    path = turned(
+        write(tmp_path / "a.mp4", 3), (0, one, 0, -one, 0, 0, 48 * one, 0, whole)
+    )
     image = next(iter(VideoReader(path))).image
     assert image.shape == (64, 48, 3)
     assert image[4, 24, 0] > 150  # what was left
     assert image[60, 10, 0] < 80
-    assert image[60, 40, 2] > 150  # what was above on the right is on the right now, below
+    assert (
+        image[60, 40, 2] > 150
+    )  # what was above on the right is on the right now, below
 
 
 @pytest.mark.parametrize("mirrored", [1, -1])
 @pytest.mark.parametrize("turn", range(4))
 def test_every_turn_and_mirror_comes_out_as_shown(turn, mirrored, tmp_path):
     cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[turn]
-    a, b, c, d = mirrored * cos, mirrored * sin, -sin, cos  # x' = a x + c y, y' = b x + d y
+    a, b, c, d = (
+        mirrored * cos,
+        mirrored * sin,
+        -sin,
+        cos,
+    )  # x' = a x + c y, y' = b x + d y
     matrix = (a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
     plain = next(iter(VideoReader(write(tmp_path / "plain.mp4", 1)))).image
     shown = next(iter(VideoReader(turned(write(tmp_path / "a.mp4", 1), matrix)))).image
@@ -137,7 +154,9 @@ def test_every_turn_and_mirror_comes_out_as_shown(turn, mirrored, tmp_path):
     assert np.abs(shown.astype(int) - wanted).max() <= 2
 
 
-@pytest.mark.parametrize("suffix", sorted(suffix for suffix in ENCODERS if suffix != ".webm"))
+@pytest.mark.parametrize(
+    "suffix", sorted(suffix for suffix in ENCODERS if suffix != ".webm")
+)
 def test_the_shape_of_pixels_is_kept(suffix, tmp_path):
     path = tmp_path / f"a{suffix}"
     with VideoWriter(path) as writer:
@@ -155,7 +174,9 @@ def test_pixels_turn_with_the_image(tmp_path):
         writer.pixel_aspect = Fraction(4, 3)
         writer.write(picture(0), 0)
     one, whole = 1 << 16, 1 << 30
-    reader = VideoReader(turned(tmp_path / "a.mp4", (0, one, 0, -one, 0, 0, 48 * one, 0, whole)))
+    reader = VideoReader(
+        turned(tmp_path / "a.mp4", (0, one, 0, -one, 0, 0, 48 * one, 0, whole))
+    )
     assert next(iter(reader)).image.shape == (64, 48, 3)
     assert reader.pixel_aspect == Fraction(3, 4)
 
@@ -193,7 +214,8 @@ def test_an_address_that_falls_silent_is_an_error_after_its_frames(tmp_path):
     frames = []
     reader = VideoReader(f"http://127.0.0.1:{server.getsockname()[1]}/a.mkv")
     with pytest.raises(
-        ImageError, match=r"a\.mkv: no more frames came \(.+\); resume when it is available again"
+        ImageError,
+        match=r"a\.mkv: no more frames came \(.+\); resume when it is available again",
     ):
         frames.extend(reader)
     server.close()
@@ -235,7 +257,10 @@ def test_a_camera_that_has_no_frame_yet_is_polled(platform, tmp_path, monkeypatc
     assert reader.live
     assert len(list(reader)) == 5
     assert opened[0][0] == {"linux": "/dev/video0", "darwin": "0:none"}[platform]
-    assert opened[0][1].get("options") == {"linux": {}, "darwin": {"framerate": "30"}}[platform]
+    assert (
+        opened[0][1].get("options")
+        == {"linux": {}, "darwin": {"framerate": "30"}}[platform]
+    )
 
 
 def test_a_frame_of_another_size_is_fitted_into_the_first(tmp_path):
@@ -252,7 +277,9 @@ def test_a_folder_without_a_readable_image_is_an_error(tmp_path):
     (tmp_path / "0.png").write_bytes(b"not an image")
     with pytest.raises(ImageError, match="no frame can be decoded"):
         list(VideoReader(tmp_path))
-    with pytest.raises(ImageError, match="the rate is inf; wanted frames per second, above 0"):
+    with pytest.raises(
+        ImageError, match="the rate is inf; wanted frames per second, above 0"
+    ):
         VideoReader(tmp_path, rate=math.inf)
 
 
@@ -268,11 +295,15 @@ def test_a_folder_of_images_is_a_video_in_the_order_of_its_numbers(tmp_path):
     assert [int(frame.image[0, -1, 1]) for frame in frames] == [10, 20, 100]
 
 
-def test_times_always_increase_though_a_clock_restarts_or_repeats(tmp_path, monkeypatch):
+def test_times_always_increase_though_a_clock_restarts_or_repeats(
+    tmp_path, monkeypatch
+):
     path = write(tmp_path / "a.mp4", 3)
     times = [5.0, 5.04, 5.04, 5.08, 0.0, 0.04, 0.5]
     monkeypatch.setattr(
-        AVDecoder, "decode", lambda self: iter([(time, lambda: picture(0)) for time in times])
+        AVDecoder,
+        "decode",
+        lambda self: iter([(time, lambda: picture(0)) for time in times]),
     )
     with VideoReader(path) as reader:
         step = 1 / reader.rate
@@ -343,6 +374,7 @@ def test_without_pyav_exact_times_need_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / "a.mp4").write_bytes(b"x")
     with pytest.raises(
-        ExtraError, match=r"PyAV is not installed; type: pip install 'lineament\[video\]'"
+        ExtraError,
+        match=r"PyAV is not installed; type: pip install 'lineament\[video\]'",
     ):
         VideoReader(tmp_path / "a.mp4")

@@ -10,7 +10,12 @@ from PIL import Image
 
 from lineament.errors import ExtraError, ImageError
 from lineament.io.video_decoders import AVDecoder, OpenCVDecoder
-from lineament.io.video_reader import VideoReader, close_video, frame_rate, read_video_frame
+from lineament.io.video_reader import (
+    VideoReader,
+    close_video,
+    frame_rate,
+    read_video_frame,
+)
 
 
 @pytest.fixture(params=["pyav", "opencv"])
@@ -51,7 +56,9 @@ def test_frames_are_the_same_in_any_order(tmp_path: Path, decoder: type) -> None
     close_video()
 
 
-def test_rising_numbers_decode_each_frame_once(tmp_path: Path, decoder: type, monkeypatch) -> None:
+def test_rising_numbers_decode_each_frame_once(
+    tmp_path: Path, decoder: type, monkeypatch
+) -> None:
     decoded = []
     decode = decoder.decode
 
@@ -75,7 +82,9 @@ def test_frames_that_cannot_be_read_are_one_line(tmp_path: Path, decoder: type) 
     with pytest.raises(ImageError, match=r"v\.avi: no such video; wanted a file"):
         VideoReader(tmp_path / "v.avi", exact_times=False)
     (tmp_path / "v.avi").write_bytes(b"no video" * 99)
-    with pytest.raises(ImageError, match=r"v\.avi: cannot be opened as a video") as caught:
+    with pytest.raises(
+        ImageError, match=r"v\.avi: cannot be opened as a video"
+    ) as caught:
         VideoReader(tmp_path / "v.avi", exact_times=False)
     assert "\n" not in str(caught.value)
     with VideoReader(video(tmp_path / "w.avi", 2), exact_times=False) as frames:
@@ -85,10 +94,14 @@ def test_frames_that_cannot_be_read_are_one_line(tmp_path: Path, decoder: type) 
             frames.read(9)
         with pytest.raises(ImageError, match="frame -1; wanted a number from 0"):
             frames.read(-1)
-        assert abs(value(frames.read(1)) - 30) <= 3  # an end is no obstacle to going back
+        assert (
+            abs(value(frames.read(1)) - 30) <= 3
+        )  # an end is no obstacle to going back
 
 
-def test_reading_by_turns_from_two_videos_keeps_them_apart(tmp_path: Path, decoder: type) -> None:
+def test_reading_by_turns_from_two_videos_keeps_them_apart(
+    tmp_path: Path, decoder: type
+) -> None:
     one, two = video(tmp_path / "1.avi", 3), video(tmp_path / "2.avi", 5)
     for path, frame in ((one, 2), (two, 4), (one, 0), (one, 1), (two, 3)):
         assert abs(value(read_video_frame(path, frame)) - (10 + 20 * frame)) <= 3
@@ -97,10 +110,16 @@ def test_reading_by_turns_from_two_videos_keeps_them_apart(tmp_path: Path, decod
     close_video()
 
 
-def test_only_exact_times_cameras_and_addresses_need_pyav(tmp_path: Path, monkeypatch) -> None:
+def test_only_exact_times_cameras_and_addresses_need_pyav(
+    tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     path = video(tmp_path / "v.avi", 2)
-    for source, exact_times in ((path, True), (0, False), ("rtsp://127.0.0.1/a", False)):
+    for source, exact_times in (
+        (path, True),
+        (0, False),
+        ("rtsp://127.0.0.1/a", False),
+    ):
         with pytest.raises(ExtraError, match="PyAV is not installed"):
             VideoReader(source, exact_times=exact_times)
     (tmp_path / "in").mkdir()

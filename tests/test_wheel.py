@@ -15,9 +15,15 @@ def wheel(tmp_path_factory):
     """The names in the wheel and their sizes, and the wheel's own size."""
     pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("wheel")
-    script = f"from hatchling.build import build_wheel; print(build_wheel({str(folder)!r}))"
+    script = (
+        f"from hatchling.build import build_wheel; print(build_wheel({str(folder)!r}))"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     path = folder / done.stdout.splitlines()[-1]
@@ -36,7 +42,9 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel):
         if p.is_file() and "__pycache__" not in p.parts
     }
     wanted = {
-        name for name in wanted if name.startswith("lineament/") and not name.endswith(".part")
+        name
+        for name in wanted
+        if name.startswith("lineament/") and not name.endswith(".part")
     }
     assert wanted <= names.keys()
     assert any(name.startswith("lineament/tables/protocols/") for name in names)
@@ -71,4 +79,6 @@ def test_no_file_in_git_is_large():
     if listed.returncode:
         pytest.skip("needs a checkout of git")
     files = [ROOT / name for name in listed.stdout.split("\0") if name]
-    assert [path for path in files if path.exists() and path.stat().st_size > 12e6] == []
+    assert [
+        path for path in files if path.exists() and path.stat().st_size > 12e6
+    ] == []

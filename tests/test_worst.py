@@ -21,7 +21,10 @@ def test_the_worst_are_kept_in_order_and_of_equals_the_earlier() -> None:
     worst, truth = WorstFaces(2), np.array([[20.0, 20], [120, 120]])
     for number, error in enumerate([0.1, 0.3, 0.1, 0.3, float("inf"), 0.3]):
         worst.add(error, str(number), np.zeros((150, 150, 3), np.uint8), truth, truth)
-    assert [(face.image, face.nme) for face in worst.faces()] == [("4", None), ("1", 0.3)]
+    assert [(face.image, face.nme) for face in worst.faces()] == [
+        ("4", None),
+        ("1", 0.3),
+    ]
     none = WorstFaces(0)
     none.add(0.1, "a", np.zeros((150, 150, 3), np.uint8), truth, truth)
     assert none.faces() == ()
@@ -29,6 +32,8 @@ def test_the_worst_are_kept_in_order_and_of_equals_the_earlier() -> None:
 
 def test_a_protocol_of_one_point_draws_its_worst_faces():
     drawn = draw_errors(
-        np.zeros((80, 80, 3), np.uint8), np.array([[40.0, 40.0]]), np.array([[44.0, 40.0]])
+        np.zeros((80, 80, 3), np.uint8),
+        np.array([[40.0, 40.0]]),
+        np.array([[44.0, 40.0]]),
     )
     assert drawn.max() > 200

@@ -19,9 +19,18 @@ class Tiny(nn.Module):
 
     def __init__(self):
         super().__init__()
-        sides = ((3, 5, 4), (16, 3, 2), (16, 3, 2), (16, 3, 2))  # channels in, kernel, stride
+        sides = (
+            (3, 5, 4),
+            (16, 3, 2),
+            (16, 3, 2),
+            (16, 3, 2),
+        )  # channels in, kernel, stride
         self.levels = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, 16, k, s, k // 2, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+            nn.Sequential(
+                nn.Conv2d(c, 16, k, s, k // 2, bias=False),
+                nn.BatchNorm2d(16),
+                nn.ReLU(),
+            )
             for c, k, s in sides
         )
 
@@ -63,7 +72,9 @@ def small(faces, **changes):
 
 def trainer(recipe, folder, resume=False, kind="train", **more):
     """Return the trainer of the task called `kind`, in `folder`."""
-    return Trainer(task_for(recipe, kind), folder, folder, folder.parent / "cache", resume, **more)
+    return Trainer(
+        task_for(recipe, kind), folder, folder, folder.parent / "cache", resume, **more
+    )
 
 
 def trained(recipe, folder, resume=False, kind="train", **more):

@@ -66,7 +66,8 @@ class BlazeFace:
         canvas = np.zeros((SIZE, SIZE, 3), np.uint8)
         canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
         self.net.set_tensor(
-            self.net.get_input_details()[0]["index"], canvas[None].astype(np.float32) / 127.5 - 1
+            self.net.get_input_details()[0]["index"],
+            canvas[None].astype(np.float32) / 127.5 - 1,
         )
         self.net.invoke()
         outputs = [

@@ -31,7 +31,9 @@ class Peer(Protocol):
     def network(self, image: np.ndarray, box: Sequence[float]) -> Callable[[], object]:
         """Return a call that runs only the model on this face, its input prepared."""
 
-    def batch(self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]) -> None:
+    def batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]
+    ) -> None:
         """Run the landmark stage of all faces on two threads, in this peer's fastest way."""
 
 
@@ -55,11 +57,17 @@ def peak_mb() -> float:
     raise RuntimeError("no VmHWM in /proc/self/status; the benchmark needs Linux")
 
 
-def _load(faces: Sequence[dict[str, Any]]) -> tuple[list[np.ndarray], list[Sequence[float]]]:
-    return [np.load(f["image"], allow_pickle=False) for f in faces], [f["box"] for f in faces]
+def _load(
+    faces: Sequence[dict[str, Any]],
+) -> tuple[list[np.ndarray], list[Sequence[float]]]:
+    return [np.load(f["image"], allow_pickle=False) for f in faces], [
+        f["box"] for f in faces
+    ]
 
 
-def _ms(act: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+def _ms(
+    act: Callable[[], object], clock: Callable[[], float] = time.perf_counter
+) -> float:
     start = clock()
     act()
     return (clock() - start) * 1e3
@@ -85,7 +93,9 @@ def answer(peer: Peer, request: dict[str, Any]) -> dict[str, Any]:
         points = peer.points(image, request["box"])
         ms = (time.perf_counter() - start) * 1e3
         return {
-            "points": None if points is None else np.asarray(points, dtype=float).tolist(),
+            "points": None
+            if points is None
+            else np.asarray(points, dtype=float).tolist(),
             "ms": ms,
         }
     if do == "time":

@@ -27,9 +27,7 @@ class Dlib:
     """The predictor on a given box."""
 
     scheme = "ibug68"
-    batching = (
-        "no batch; 2 Python threads, which take turns: the binding holds the interpreter lock"
-    )
+    batching = "no batch; 2 Python threads, which take turns: the binding holds the interpreter lock"
 
     def __init__(self, model: str) -> None:
         self.version = f"dlib {dlib.__version__}"
@@ -37,14 +35,17 @@ class Dlib:
 
     def points(self, image: np.ndarray, box: Sequence[float]) -> np.ndarray:
         return np.array(
-            [(p.x, p.y) for p in self.predictor(image, rectangle(box)).parts()], dtype=float
+            [(p.x, p.y) for p in self.predictor(image, rectangle(box)).parts()],
+            dtype=float,
         )
 
     def network(self, image: np.ndarray, box: Sequence[float]) -> Callable[[], object]:
         where = rectangle(box)
         return lambda: self.predictor(image, where)
 
-    def batch(self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]) -> None:
+    def batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]
+    ) -> None:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(self.points, images, boxes))
 

@@ -68,7 +68,9 @@ class Mesh:
     def points(
         self, image: np.ndarray, box: Sequence[float], graph: SolutionBase | None = None
     ) -> np.ndarray | None:
-        found = self._run(graph or self.graphs[0], image, roi_of(image, square(box, SIDE, DOWN)))
+        found = self._run(
+            graph or self.graphs[0], image, roi_of(image, square(box, SIDE, DOWN))
+        )
         if found is None or len(found) == 478:
             return found
         return np.vstack([found, np.full((478 - len(found), 2), np.nan)])
@@ -76,10 +78,14 @@ class Mesh:
     def network(self, image: np.ndarray, box: Sequence[float]) -> Callable[[], object]:
         """Return a call of the graph on a crop of the model's size, close to the model alone."""
         crop = warp_square(image, *square(box, SIDE, DOWN), SIZE)
-        whole = rect_pb2.NormalizedRect(x_center=0.5, y_center=0.5, width=1.0, height=1.0)
+        whole = rect_pb2.NormalizedRect(
+            x_center=0.5, y_center=0.5, width=1.0, height=1.0
+        )
         return lambda: self.graphs[0].process({"image": crop, "roi": whole})
 
-    def batch(self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]) -> None:
+    def batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]
+    ) -> None:
         if len(self.graphs) < 2:
             self.graphs.append(self._graph())
 
@@ -91,7 +97,9 @@ class Mesh:
             list(pool.map(half, range(2)))
 
 
-def roi_of(image: np.ndarray, wanted: tuple[float, float, float]) -> rect_pb2.NormalizedRect:
+def roi_of(
+    image: np.ndarray, wanted: tuple[float, float, float]
+) -> rect_pb2.NormalizedRect:
     """Return a square in our pixels as MediaPipe's rectangle in its unit square."""
     height, width = image.shape[:2]
     x, y, side = wanted

@@ -19,14 +19,18 @@ class Mesh:
     batching = "one call of 64, LiteRT with 2 threads"
 
     def __init__(self, model: str) -> None:
-        self.version = f"ai-edge-litert {version('ai-edge-litert')}, model of mediapipe 0.10.21"
+        self.version = (
+            f"ai-edge-litert {version('ai-edge-litert')}, model of mediapipe 0.10.21"
+        )
         self.model = model
         self.one = self._net(1, 1)
         self.many: Interpreter | None = None
 
     def _net(self, faces: int, threads: int) -> Interpreter:
         net = Interpreter(self.model, num_threads=threads)
-        net.resize_tensor_input(net.get_input_details()[0]["index"], [faces, SIZE, SIZE, 3])
+        net.resize_tensor_input(
+            net.get_input_details()[0]["index"], [faces, SIZE, SIZE, 3]
+        )
         net.allocate_tensors()
         return net
 
@@ -51,17 +55,23 @@ class Mesh:
 
     def points(self, image: np.ndarray, box: Sequence[float]) -> np.ndarray:
         where = square(box, SIDE, DOWN)
-        return self._to_image(self._run(self.one, self._input(image, where)[None])[0], where)
+        return self._to_image(
+            self._run(self.one, self._input(image, where)[None])[0], where
+        )
 
     def network(self, image: np.ndarray, box: Sequence[float]) -> Callable[[], object]:
         crop = self._input(image, square(box, SIDE, DOWN))[None]
         return lambda: self._run(self.one, crop)
 
-    def batch(self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]) -> None:
+    def batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]
+    ) -> None:
         if self.many is None:
             self.many = self._net(len(images), 2)
         where = [square(box, SIDE, DOWN) for box in boxes]
-        inputs = np.stack([self._input(image, w) for image, w in zip(images, where, strict=True)])
+        inputs = np.stack(
+            [self._input(image, w) for image, w in zip(images, where, strict=True)]
+        )
         for mesh, w in zip(self._run(self.many, inputs), where, strict=True):
             self._to_image(mesh, w)
 

@@ -31,7 +31,9 @@ def main() -> None:
             if found:
                 size = np.array([image.shape[1], image.shape[0]])
                 # Its unit square covers pixel areas; our pixels count from the center of the first.
-                points[:] = np.array([(p.x, p.y) for p in found[0].landmark]) * size - 0.5
+                points[:] = (
+                    np.array([(p.x, p.y) for p in found[0].landmark]) * size - 0.5
+                )
             rows.append(points)
     np.save(out, np.stack(rows))
     print(seconds)

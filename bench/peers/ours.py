@@ -30,17 +30,23 @@ class Ours:
 
     def points(self, image: np.ndarray, box: Sequence[float]) -> np.ndarray:
         crops, affines = crop_boxes(image, [box], self.one.size, self.one.padding)
-        return apply_affine(invert_affine(affines[0]), self.one.predict(crops).landmarks_crop[0])
+        return apply_affine(
+            invert_affine(affines[0]), self.one.predict(crops).landmarks_crop[0]
+        )
 
     def network(self, image: np.ndarray, box: Sequence[float]) -> Callable[[], object]:
         crops, _ = crop_boxes(image, [box], self.one.size, self.one.padding)
         return lambda: self.one.predict(crops)
 
-    def batch(self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]) -> None:
+    def batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]
+    ) -> None:
         model = load_model(self.name, threads=2)
         affines = [crop_affine(box, model.size, model.padding) for box in boxes]
         crops = warp_all(images, affines, model.size, threads=2)
-        for affine, landmarks in zip(affines, model.predict(crops).landmarks_crop, strict=True):
+        for affine, landmarks in zip(
+            affines, model.predict(crops).landmarks_crop, strict=True
+        ):
             apply_affine(invert_affine(affine), landmarks)
 
 

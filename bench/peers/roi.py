@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def square(box: Sequence[float], side: float, down: float) -> tuple[float, float, float]:
+def square(
+    box: Sequence[float], side: float, down: float
+) -> tuple[float, float, float]:
     """Return center x, center y and side of a square around `box`.
 
     Its side is `side` longer box sides, and it is moved `down` by a fraction of the longer side.
@@ -35,5 +37,9 @@ def warp_square(
         [[scale, 0, offset - scale * center_x], [0, scale, offset - scale * center_y]]
     )
     return cv2.warpAffine(
-        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        image,
+        matrix,
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )

@@ -44,7 +44,11 @@ def warp(image: Image, image_to_crop: ArrayLike, size: int) -> Image:
     if image.size == 0:
         return np.zeros((size, size, 3), np.uint8)
     crop = cv2.warpAffine(
-        image, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        image,
+        affine,
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
     )
     return np.asarray(crop, dtype=np.uint8)
 
@@ -58,7 +62,9 @@ def _visible_part(image: Image, affine: Array, size: int) -> tuple[Image, Array]
     margin = 2 / affine_scale(affine) + 2  # two crop pixels: the reach of the filters
     height, width = image.shape[:2]
     x0, y0 = np.clip(np.floor(corners.min(0) - margin), 0, (width, height)).astype(int)
-    x1, y1 = np.clip(np.ceil(corners.max(0) + margin) + 1, 0, (width, height)).astype(int)
+    x1, y1 = np.clip(np.ceil(corners.max(0) + margin) + 1, 0, (width, height)).astype(
+        int
+    )
     return image[y0:y1, x0:x1], compose(affine, [[1, 0, x0], [0, 1, y0]])
 
 
@@ -101,7 +107,11 @@ def warp_all(
 
 
 def crop_boxes(
-    image: Image, boxes: ArrayLike, size: int, padding: float, rolls_deg: ArrayLike = 0.0
+    image: Image,
+    boxes: ArrayLike,
+    size: int,
+    padding: float,
+    rolls_deg: ArrayLike = 0.0,
 ) -> tuple[NDArray[np.uint8], Array]:
     """Return crops (F, size, size, 3) around boxes, and their affines (F, 2, 3).
 
@@ -118,9 +128,12 @@ def crop_boxes(
     checked = as_boxes(boxes)
     rolls = np.broadcast_to(np.asarray(rolls_deg, dtype=np.float64), (len(checked),))
     affines = [
-        crop_affine(box, size, padding, roll) for box, roll in zip(checked, rolls, strict=True)
+        crop_affine(box, size, padding, roll)
+        for box, roll in zip(checked, rolls, strict=True)
     ]
-    return warp_all([image] * len(affines), affines, size), np.asarray(affines).reshape(-1, 2, 3)
+    return warp_all([image] * len(affines), affines, size), np.asarray(affines).reshape(
+        -1, 2, 3
+    )
 
 
 def scale_and_shift(before: Array, now: Array, size: int) -> tuple[float, Array]:

@@ -75,7 +75,9 @@ def _system() -> Iterator[Check]:
         "python",
         "ok" if new_enough else "failed",
         f"{platform.python_version()} ({platform.python_implementation()}), {sys.executable}",
-        "" if new_enough else f"wanted Python {wanted} or newer; make an environment with it",
+        ""
+        if new_enough
+        else f"wanted Python {wanted} or newer; make an environment with it",
     )
     yield Check(
         "system",
@@ -107,13 +109,18 @@ def _providers() -> Check:
             _first_line(error),
             "type: pip install --force-reinstall onnxruntime",
         )
-    return Check("system", "providers", "ok", ", ".join(listed) + "; used: CPUExecutionProvider")
+    return Check(
+        "system", "providers", "ok", ", ".join(listed) + "; used: CPUExecutionProvider"
+    )
 
 
 def _packages() -> Iterator[Check]:
     try:
         yield Check(
-            "packages", PACKAGE, "ok", f"{metadata.version(PACKAGE)}, {Path(__file__).parent}"
+            "packages",
+            PACKAGE,
+            "ok",
+            f"{metadata.version(PACKAGE)}, {Path(__file__).parent}",
         )
         required = metadata.requires(PACKAGE) or []
     except metadata.PackageNotFoundError:
@@ -134,7 +141,11 @@ def _packages() -> Iterator[Check]:
             f"then pip install {rivals[0]}"
         )
         yield Check(
-            "packages", "opencv", "failed", f"{len(rivals)} packages: {', '.join(rivals)}", advice
+            "packages",
+            "opencv",
+            "failed",
+            f"{len(rivals)} packages: {', '.join(rivals)}",
+            advice,
         )
     for line in required:
         if extra := re.search(r"extra == ['\"]([\w-]+)['\"]", line):
@@ -149,13 +160,23 @@ def _package(requirement: str, extra: str | None) -> Check:
     version = _version(name)
     if version is None and name in OPENCV:  # any of its four packages brings cv2
         version = next((found for other in OPENCV if (found := _version(other))), None)
-    advice = f"type: pip install '{PACKAGE}[{extra}]'" if extra else f"type: pip install '{text}'"
+    advice = (
+        f"type: pip install '{PACKAGE}[{extra}]'"
+        if extra
+        else f"type: pip install '{text}'"
+    )
     group, label = ("extras", f"{extra}: {name}") if extra else ("packages", name)
     if version is None or not _importable(name):
-        return Check(group, label, "absent" if extra else "failed", "not installed", advice)
+        return Check(
+            group, label, "absent" if extra else "failed", "not installed", advice
+        )
     if not all(_holds(version, sign, limit) for sign, limit in limits):
         return Check(
-            group, label, "failed", f"{version}; wanted {text.removeprefix(name).strip()}", advice
+            group,
+            label,
+            "failed",
+            f"{version}; wanted {text.removeprefix(name).strip()}",
+            advice,
         )
     return Check(group, label, "ok", version)
 
@@ -170,12 +191,15 @@ def _version(name: str) -> str | None:
 def _importable(name: str) -> bool:
     """Return whether a package's module is there; if its name is unknown, trust the metadata."""
     module = MODULES.get(name, name.replace("-", "_"))
-    return find_spec(module) is not None if name in MODULES or module.isalpha() else True
+    return (
+        find_spec(module) is not None if name in MODULES or module.isalpha() else True
+    )
 
 
 def _holds(version: str, sign: str, limit: str) -> bool:
     a, b = (
-        tuple(map(int, re.findall(r"\d+", text.split("+")[0])[:3])) for text in (version, limit)
+        tuple(map(int, re.findall(r"\d+", text.split("+")[0])[:3]))
+        for text in (version, limit)
     )
     length = max(len(a), len(b))
     a, b = a + (0,) * (length - len(a)), b + (0,) * (length - len(b))
@@ -184,10 +208,16 @@ def _holds(version: str, sign: str, limit: str) -> bool:
 
 def _weights() -> Iterator[Check]:
     stems = sorted(
-        {path.stem for path in weights_folder().glob("*.*") if path.suffix in (".onnx", ".json")}
+        {
+            path.stem
+            for path in weights_folder().glob("*.*")
+            if path.suffix in (".onnx", ".json")
+        }
     )
     if not stems:
-        yield Check("weights", "models", "failed", f"none in {weights_folder()}", REINSTALL)
+        yield Check(
+            "weights", "models", "failed", f"none in {weights_folder()}", REINSTALL
+        )
     for stem in stems:
         yield _weight(weights_folder() / f"{stem}.onnx")
 
@@ -198,16 +228,22 @@ def _weight(path: Path) -> Check:
     if not path.is_file():
         return Check(*failed, f"its card is here, {path.name} is not", REINSTALL)
     try:
-        wanted = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
+        wanted = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))[
+            "sha256"
+        ]
         content = path.read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Check(
-            *failed, f"no readable card states its sha256 ({_first_line(error)})", REINSTALL
+            *failed,
+            f"no readable card states its sha256 ({_first_line(error)})",
+            REINSTALL,
         )
     given = hashlib.sha256(content).hexdigest()
     if given != wanted:
         return Check(
-            *failed, f"its sha256 is {given[:12]}..., its card's {str(wanted)[:12]}...", REINSTALL
+            *failed,
+            f"its sha256 is {given[:12]}..., its card's {str(wanted)[:12]}...",
+            REINSTALL,
         )
     return Check(
         "weights",
@@ -219,10 +255,16 @@ def _weight(path: Path) -> Check:
 
 def _speed(checks: list[Check]) -> Iterator[Check]:
     """Time one call of each model whose file is intact, on one thread."""
-    names = [check.name for check in checks if check.group == "weights" and check.status == "ok"]
+    names = [
+        check.name
+        for check in checks
+        if check.group == "weights" and check.status == "ok"
+    ]
     for name in names:
         try:
-            call, what = _detector_call() if name == "detector" else _landmark_call(name)
+            call, what = (
+                _detector_call() if name == "detector" else _landmark_call(name)
+            )
             took = _median_ms(call, SPEED_SECONDS / len(names))
         except Exception as error:  # reported as a failed check, whatever it is
             yield Check("speed", name, "failed", _first_line(error), REINSTALL)
@@ -235,12 +277,16 @@ def _detector_call() -> tuple[Callable[[], object], str]:
 
     detector = FaceDetector(threads=1)
     image = np.random.default_rng(0).integers(0, 256, IMAGE_SHAPE, dtype=np.uint8)
-    return lambda: detector(image), f"an image of {IMAGE_SHAPE[1]} x {IMAGE_SHAPE[0]}, one thread"
+    return lambda: detector(
+        image
+    ), f"an image of {IMAGE_SHAPE[1]} x {IMAGE_SHAPE[0]}, one thread"
 
 
 def _landmark_call(name: str) -> tuple[Callable[[], object], str]:
     model = load_model(name, threads=1)
-    crop = np.random.default_rng(0).integers(0, 256, (1, model.size, model.size, 3), dtype=np.uint8)
+    crop = np.random.default_rng(0).integers(
+        0, 256, (1, model.size, model.size, 3), dtype=np.uint8
+    )
     return lambda: model.predict(crop), "one face, one thread"
 
 

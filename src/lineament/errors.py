@@ -76,7 +76,9 @@ class ExtraError(WorkError, ImportError):
 
 def missing_extra(package: str, extra: str) -> ExtraError:
     """Return the error for a missing `package`, which `lineament[extra]` installs."""
-    return ExtraError(f"{package} is not installed; type: pip install 'lineament[{extra}]'")
+    return ExtraError(
+        f"{package} is not installed; type: pip install 'lineament[{extra}]'"
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

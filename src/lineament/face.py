@@ -36,7 +36,9 @@ class Face:
 
     def __post_init__(self) -> None:
         landmarks = as_points(self.landmarks)
-        scores, sigma_px = (np.asarray(a, dtype=np.float64) for a in (self.scores, self.sigma_px))
+        scores, sigma_px = (
+            np.asarray(a, dtype=np.float64) for a in (self.scores, self.sigma_px)
+        )
         if not np.isfinite(landmarks).all():
             count = int((~np.isfinite(landmarks)).any(1).sum())
             raise ShapeError(f"{count} landmarks are not finite; wanted numbers")
@@ -46,7 +48,12 @@ class Face:
                     f"{name} have shape {array.shape}; wanted ({len(landmarks)},), one per landmark"
                 )
         box = as_boxes(self.box)[0]
-        arrays = {"landmarks": landmarks, "scores": scores, "sigma_px": sigma_px, "box": box}
+        arrays = {
+            "landmarks": landmarks,
+            "scores": scores,
+            "sigma_px": sigma_px,
+            "box": box,
+        }
         for name, array in arrays.items():
             array = array.copy()
             array.flags.writeable = False

@@ -54,8 +54,14 @@ def as_boxes(boxes: ArrayLike) -> Array:
     if array.shape == (4,):
         array = array[None]
     if array.ndim != 2 or array.shape[1] != 4:
-        raise ShapeError(f"boxes have shape {array.shape}; wanted (F, 4): x0, y0, x1, y1 per face")
-    bad = ~np.isfinite(array).all(1) | (array[:, 2] <= array[:, 0]) | (array[:, 3] <= array[:, 1])
+        raise ShapeError(
+            f"boxes have shape {array.shape}; wanted (F, 4): x0, y0, x1, y1 per face"
+        )
+    bad = (
+        ~np.isfinite(array).all(1)
+        | (array[:, 2] <= array[:, 0])
+        | (array[:, 3] <= array[:, 1])
+    )
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise ShapeError(
@@ -77,7 +83,9 @@ def landmark_box(landmarks: ArrayLike) -> Array:
             return box
     points = points[np.isfinite(points).all(1)]
     if len(points) == 0:
-        raise ShapeError("no landmark is finite; wanted at least one to draw a box around")
+        raise ShapeError(
+            "no landmark is finite; wanted at least one to draw a box around"
+        )
     return np.concatenate([points.min(0), points.max(0)])
 
 
@@ -103,19 +111,27 @@ def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
     height = np.maximum(np.minimum(ay1, by1) - np.maximum(ay0, by0), 0)
     inner = width * height
     union = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - inner
-    return np.asarray(np.divide(inner, union, out=np.zeros_like(inner), where=union > 0))
+    return np.asarray(
+        np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
+    )
 
 
-def similarity(scale: float, angle_deg: float, source: ArrayLike, target: ArrayLike) -> Array:
+def similarity(
+    scale: float, angle_deg: float, source: ArrayLike, target: ArrayLike
+) -> Array:
     """Return the affine that scales, rotates and takes point `source` to `target`."""
     angle = math.radians(angle_deg)
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     x, y = np.asarray(source, dtype=np.float64).tolist()
     to_x, to_y = np.asarray(target, dtype=np.float64).tolist()
-    return np.array([[cos, -sin, to_x - cos * x + sin * y], [sin, cos, to_y - sin * x - cos * y]])
+    return np.array(
+        [[cos, -sin, to_x - cos * x + sin * y], [sin, cos, to_y - sin * x - cos * y]]
+    )
 
 
-def crop_affine(box: ArrayLike, size: int, padding: float, roll_deg: float = 0.0) -> Array:
+def crop_affine(
+    box: ArrayLike, size: int, padding: float, roll_deg: float = 0.0
+) -> Array:
     """Return the image_to_crop affine (2, 3) of the square crop around `box`.
 
     Args:
@@ -125,7 +141,9 @@ def crop_affine(box: ArrayLike, size: int, padding: float, roll_deg: float = 0.0
         roll_deg: Roll of the face in the image, degrees; the crop shows it upright.
     """
     center_crop = np.array([(size - 1) / 2, (size - 1) / 2])
-    return similarity(size / (padding * box_side(box)), -roll_deg, box_center(box), center_crop)
+    return similarity(
+        size / (padding * box_side(box)), -roll_deg, box_center(box), center_crop
+    )
 
 
 def apply_affine(affine: ArrayLike, points: ArrayLike) -> Array:
@@ -234,7 +252,9 @@ def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
     z, w = (a - mean_a) @ (1, 1j), (b - mean_b) @ (1, 1j)
     spread = np.vdot(z, z).real
     if spread == 0:
-        raise ShapeError("all source points are one point; wanted at least two different ones")
+        raise ShapeError(
+            "all source points are one point; wanted at least two different ones"
+        )
     turn = np.vdot(z, w) / spread
     linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
     return np.column_stack([linear, mean_b - linear @ mean_a])

@@ -132,7 +132,9 @@ def check_scheme(name: str) -> str:
         SchemeError: If no scheme has this name; the message offers the nearest one.
     """
     if name not in NAMES:
-        raise SchemeError(f"no scheme is called {name!r}; {did_you_mean(str(name), NAMES)}")
+        raise SchemeError(
+            f"no scheme is called {name!r}; {did_you_mean(str(name), NAMES)}"
+        )
     return name
 
 
@@ -150,7 +152,9 @@ def _load(name: str) -> Scheme:
         mirror=_frozen(np.array(table["mirror"], dtype=np.intp)),
         edges=tuple(edges),
         parts={part: tuple(points) for part, points in table["parts"].items()},
-        norm_points={norm: (tuple(a), tuple(b)) for norm, (a, b) in table["norm_points"].items()},
+        norm_points={
+            norm: (tuple(a), tuple(b)) for norm, (a, b) in table["norm_points"].items()
+        },
         mean_shape=None if mean is None else _frozen(np.array(mean, dtype=np.float64)),
         heads={head: tuple(points) for head, points in table.get("heads", {}).items()},
     )
@@ -174,7 +178,10 @@ def _rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
     table = _table(target).get("from", {}).get(source)
     if table is None:
         return None
-    weights, rank = (np.zeros((count, len(scheme(source)))), np.zeros(count, dtype=np.intp))
+    weights, rank = (
+        np.zeros((count, len(scheme(source)))),
+        np.zeros(count, dtype=np.intp),
+    )
     for point, index in enumerate(table["exact"]):
         if index >= 0:
             weights[point, index], rank[point] = 1.0, 2
@@ -196,7 +203,9 @@ def _path(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
         if first is not None and second is not None:
             worst = np.where(second[0] != 0, first[1], len(STATUSES)).min(1)
             rank = np.minimum(second[1], worst)
-            chained.append((_frozen((second[0] @ first[0]) * (rank > 0)[:, None]), rank))
+            chained.append(
+                (_frozen((second[0] @ first[0]) * (rank > 0)[:, None]), rank)
+            )
     return max(chained, key=lambda rule: int(rule[1].sum()), default=None)
 
 
@@ -236,4 +245,6 @@ def convert(points: ArrayLike, source: str, target: str) -> Conversion:
     rank = np.where((weights != 0) @ ~finite, 0, rank)
     result = weights @ np.where(finite[:, None], array, 0.0)
     result[rank == 0] = np.nan
-    return Conversion(_frozen(result), _frozen(np.array(STATUSES)[rank]), source, target, weights)
+    return Conversion(
+        _frozen(result), _frozen(np.array(STATUSES)[rank]), source, target, weights
+    )

@@ -15,7 +15,14 @@ from numpy.typing import ArrayLike
 from ..crop import warp
 from ..errors import InputError, SchemeError, ShapeError, did_you_mean
 from ..face import Face
-from ..geometry import Array, Image, apply_affine, fit_similarity, resize_affine, similarity
+from ..geometry import (
+    Array,
+    Image,
+    apply_affine,
+    fit_similarity,
+    resize_affine,
+    similarity,
+)
 from ..schemes import NAMES, convert, scheme
 from .draw import check_rgb
 
@@ -55,13 +62,20 @@ def load_template(name: str) -> Template:
         InputError: If there is none; the message offers the nearest name.
     """
     if name not in TEMPLATES:
-        raise InputError(f"no template is called {name!r}; {did_you_mean(str(name), TEMPLATES)}")
-    text = files("lineament").joinpath(f"tables/templates/{name}.toml").read_text(encoding="utf-8")
+        raise InputError(
+            f"no template is called {name!r}; {did_you_mean(str(name), TEMPLATES)}"
+        )
+    text = (
+        files("lineament")
+        .joinpath(f"tables/templates/{name}.toml")
+        .read_text(encoding="utf-8")
+    )
     table = tomllib.loads(text)
     if "square" in table:
         return Template(table["size"], square=Square(**table["square"]))
     return Template(
-        table["size"], points={point: (x, y) for point, (x, y) in table["points"].items()}
+        table["size"],
+        points={point: (x, y) for point, (x, y) in table["points"].items()},
     )
 
 
@@ -127,7 +141,9 @@ def _chosen(
     return template, int(size)
 
 
-def _as_named_points(template: Mapping[str, ArrayLike]) -> dict[str, tuple[float, float]]:
+def _as_named_points(
+    template: Mapping[str, ArrayLike],
+) -> dict[str, tuple[float, float]]:
     named = {}
     for name, point in template.items():
         array = np.asarray(point, dtype=np.float64)
@@ -145,7 +161,9 @@ def _affine(face: Face, template: Template, size: int) -> Array:
     if template.square is not None:
         return _square_affine(face, template.square, size)
     if template.points is None:
-        raise InputError("the template has neither points nor a square; give it one of them")
+        raise InputError(
+            "the template has neither points nor a square; give it one of them"
+        )
     given = np.array([named_point(face, name) for name in template.points])
     wanted = np.array(list(template.points.values()))
     scale = size / template.size
@@ -162,7 +180,9 @@ def named_point(face: Face, name: str) -> Array:
         names = scheme(other).points
         if name in names:
             try:
-                point = convert(face.landmarks, face.scheme, other).points[names.index(name)]
+                point = convert(face.landmarks, face.scheme, other).points[
+                    names.index(name)
+                ]
             except SchemeError:  # the face's scheme does not convert to `other`
                 continue
             if np.isfinite(point).all():
@@ -180,7 +200,9 @@ def _square_affine(face: Face, rule: Square, size: int) -> Array:
     """
     right_eye = named_point(face, "right_eye_center")
     left_eye = named_point(face, "left_eye_center")
-    corners = named_point(face, "right_mouth_corner") + named_point(face, "left_mouth_corner")
+    corners = named_point(face, "right_mouth_corner") + named_point(
+        face, "left_mouth_corner"
+    )
     eyes, mouth = (right_eye + left_eye) / 2, corners / 2
     across, down = left_eye - right_eye, mouth - eyes
     axis = across + np.array([down[1], -down[0]])  # down, turned by 90 degrees

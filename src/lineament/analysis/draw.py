@@ -107,7 +107,15 @@ def draw_trails(
         for number, (start, end) in enumerate(pairwise(trail), 1):
             if _near(start) and _near(end):
                 thickness = 1 + round(2 * number / (len(trail) - 1))
-                cv2.line(canvas, _fixed(start), _fixed(end), color, thickness, cv2.LINE_AA, SHIFT)
+                cv2.line(
+                    canvas,
+                    _fixed(start),
+                    _fixed(end),
+                    color,
+                    thickness,
+                    cv2.LINE_AA,
+                    SHIFT,
+                )
 
 
 def check_rgb(image: Image) -> None:
@@ -116,7 +124,9 @@ def check_rgb(image: Image) -> None:
     if is_array and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
         return
     given = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
-    raise ImageError(f"the image is {given}; wanted RGB uint8 (H, W, 3): read it with read_image")
+    raise ImageError(
+        f"the image is {given}; wanted RGB uint8 (H, W, 3): read it with read_image"
+    )
 
 
 def _thickness(unit: float) -> int:
@@ -142,7 +152,9 @@ def part_colors(of: Scheme) -> list[Color]:
     return colors
 
 
-def _paint(canvas: Image, center: Array, outer: float, inner: float, color: Color) -> None:
+def _paint(
+    canvas: Image, center: Array, outer: float, inner: float, color: Color
+) -> None:
     """Fill the ring between two radii, each pixel by its covered fraction.
 
     OpenCV draws circles of few pixels as diamonds.
@@ -152,12 +164,16 @@ def _paint(canvas: Image, center: Array, outer: float, inner: float, color: Colo
     x1, y1 = np.ceil(center + outer + 2).astype(int).clip(0, (width, height)).tolist()
     if x0 == x1 or y0 == y1:
         return
-    away = np.hypot(np.arange(x0, x1) - center[0], np.arange(y0, y1)[:, None] - center[1])
+    away = np.hypot(
+        np.arange(x0, x1) - center[0], np.arange(y0, y1)[:, None] - center[1]
+    )
     cover = (outer + 0.5 - away).clip(0, 1)
     if inner > 0:
         cover *= (away - inner + 0.5).clip(0, 1)
     part = canvas[y0:y1, x0:x1]
-    part[:] = np.rint(part + cover[..., None] * (np.array(color) - part)).astype(np.uint8)
+    part[:] = np.rint(part + cover[..., None] * (np.array(color) - part)).astype(
+        np.uint8
+    )
 
 
 def _draw_points(canvas: Image, face: Face, radius: float) -> None:
@@ -189,19 +205,31 @@ def _draw_sigmas(canvas: Image, face: Face) -> None:
 def _draw_box(canvas: Image, box: Array, thickness: int) -> None:
     corners = box.clip(-FAR_PX, FAR_PX)
     cv2.rectangle(
-        canvas, _fixed(corners[:2]), _fixed(corners[2:]), BOX_COLOR, thickness, cv2.LINE_AA, SHIFT
+        canvas,
+        _fixed(corners[:2]),
+        _fixed(corners[2:]),
+        BOX_COLOR,
+        thickness,
+        cv2.LINE_AA,
+        SHIFT,
     )
 
 
 def _draw_label(canvas: Image, face: Face, size: float) -> None:
-    text = f"{face.score:.2f}" if face.track_id is None else f"#{face.track_id} {face.score:.2f}"
+    text = (
+        f"{face.score:.2f}"
+        if face.track_id is None
+        else f"#{face.track_id} {face.score:.2f}"
+    )
     height = min(max(box_side(face.box) / LABEL_DIVISOR, 8.0), 400.0) * size
     scale = height / 21.0  # a capital of this font is 21 px high at scale 1
     thickness = max(1, round(height / 12))
     width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)[0][0]
     pad = 0.35 * height
     # within the image
-    bottom = float(np.clip(face.box[1] - 0.5 * height, height + 2 * pad, canvas.shape[0]))
+    bottom = float(
+        np.clip(face.box[1] - 0.5 * height, height + 2 * pad, canvas.shape[0])
+    )
     left = float(np.clip(face.box[0], 0, max(canvas.shape[1] - width - 2 * pad, 0)))
     top_left = round(left), round(bottom - height - 2 * pad)
     bottom_right = round(left + width + 2 * pad), round(bottom)

@@ -55,7 +55,9 @@ class HeadPose:
 def mean_face_3d() -> tuple[tuple[str, ...], Array]:
     """Return names (N,) and positions (N, 3) of the mean face's points, mm."""
     table = tomllib.loads(
-        files("lineament").joinpath("tables/mean_face_3d.toml").read_text(encoding="utf-8")
+        files("lineament")
+        .joinpath("tables/mean_face_3d.toml")
+        .read_text(encoding="utf-8")
     )
     places = np.array(list(table["points"].values()), dtype=np.float64)
     places.flags.writeable = False
@@ -96,14 +98,20 @@ def head_pose(
     landmarks = _landmarks(face, [points.index(name) for name in names])
     tolerance = 1e-6 * (1 + np.abs(landmarks).max())
     if np.linalg.matrix_rank(landmarks - landmarks.mean(0), tol=tolerance) < 2:
-        raise ShapeError("the landmarks lie on one line or point; wanted those of a face")
+        raise ShapeError(
+            "the landmarks lie on one line or point; wanted those of a face"
+        )
     try:
         _, turn, shift = cv2.solvePnP(
             places, landmarks, camera, NO_DISTORTION, flags=cv2.SOLVEPNP_SQPNP
         )
-        turn, shift = cv2.solvePnPRefineLM(places, landmarks, camera, NO_DISTORTION, turn, shift)
+        turn, shift = cv2.solvePnPRefineLM(
+            places, landmarks, camera, NO_DISTORTION, turn, shift
+        )
     except cv2.error as error:
-        raise ShapeError("no head pose fits the landmarks; wanted those of a face") from error
+        raise ShapeError(
+            "no head pose fits the landmarks; wanted those of a face"
+        ) from error
     rotation = np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64)
     translation = shift.reshape(3).astype(np.float64)
     shown = (places @ rotation.T + translation) @ camera.T
@@ -130,10 +138,16 @@ def _camera(
         )
     focal = float(size[0]) if focal_px is None else float(focal_px)
     if not 0 < focal < np.inf:
-        raise InputError(f"focal_px is {focal_px!r}; wanted a focal length in pixels, above 0")
-    center = (size - 1) / 2 if center_px is None else np.asarray(center_px, dtype=np.float64)
+        raise InputError(
+            f"focal_px is {focal_px!r}; wanted a focal length in pixels, above 0"
+        )
+    center = (
+        (size - 1) / 2 if center_px is None else np.asarray(center_px, dtype=np.float64)
+    )
     if center.shape != (2,) or not np.isfinite(center).all():
-        raise InputError(f"center_px is {center_px!r}; wanted x, y in pixels of the image")
+        raise InputError(
+            f"center_px is {center_px!r}; wanted x, y in pixels of the image"
+        )
     return np.array([[focal, 0, center[0]], [0, focal, center[1]], [0, 0, 1]])
 
 
@@ -157,7 +171,9 @@ def _length(a: Array, b: Array) -> float:
 
 def _ratio(length: float, width: float, what: str) -> float:
     if width == 0:
-        raise ShapeError(f"the corners of {what} are one point; wanted two different ones")
+        raise ShapeError(
+            f"the corners of {what} are one point; wanted two different ones"
+        )
     return length / width
 
 
@@ -194,8 +210,14 @@ def mouth_openness(face: Face) -> float:
         SchemeError: If the scheme lacks the points.
         ShapeError: If the mouth has no width.
     """
-    right, upper_1, upper_2, upper_3, left, lower_3, lower_2, lower_1 = _landmarks(face, INNER_LIPS)
-    height = _length(upper_1, lower_1) + _length(upper_2, lower_2) + _length(upper_3, lower_3)
+    right, upper_1, upper_2, upper_3, left, lower_3, lower_2, lower_1 = _landmarks(
+        face, INNER_LIPS
+    )
+    height = (
+        _length(upper_1, lower_1)
+        + _length(upper_2, lower_2)
+        + _length(upper_3, lower_3)
+    )
     return _ratio(height / 3, _length(right, left), "the mouth")
 
 

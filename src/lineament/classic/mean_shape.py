@@ -28,10 +28,16 @@ class MeanShape(NumpyModel):
         """Check the arrays.    Raises: ModelError if one is missing or misshapen."""
         super().__init__(settings, arrays)
         each = (self.points,)
-        for name, shape in (("landmarks_crop", (*each, 2)), ("sigma_px", each), ("scores", each)):
+        for name, shape in (
+            ("landmarks_crop", (*each, 2)),
+            ("sigma_px", each),
+            ("scores", each),
+        ):
             given = arrays[name].shape if name in arrays else "absent"
             if given != shape:
-                raise ModelError(f"the model {self.name!r}: {name} is {given}; wanted {shape}")
+                raise ModelError(
+                    f"the model {self.name!r}: {name} is {given}; wanted {shape}"
+                )
 
     @classmethod
     def of_scheme(
@@ -49,7 +55,9 @@ class MeanShape(NumpyModel):
         """
         shape = scheme(scheme_name).mean_shape
         if shape is None:
-            raise ModelError(f"the scheme {scheme_name!r} has no mean shape; fit one to faces")
+            raise ModelError(
+                f"the scheme {scheme_name!r} has no mean shape; fit one to faces"
+            )
         settings = {"name": name, "scheme": scheme_name, "points": len(shape)}
         affine = crop_affine(landmark_box(shape), size, padding)
         # until it is fitted: a tenth of the box, the usual spread of faces around their
@@ -64,7 +72,12 @@ class MeanShape(NumpyModel):
 
     @classmethod
     def fit(
-        cls, name: str, scheme_name: str, landmarks_crop: ArrayLike, size: int, padding: float
+        cls,
+        name: str,
+        scheme_name: str,
+        landmarks_crop: ArrayLike,
+        size: int,
+        padding: float,
     ) -> "MeanShape":
         """Make a model of the mean of annotated faces.
 
@@ -88,7 +101,9 @@ class MeanShape(NumpyModel):
         """Return the mean shape for each crop."""
         count = len(crops)
         return CropLandmarks(
-            np.repeat(self.arrays["landmarks_crop"][None].astype(np.float32), count, axis=0),
+            np.repeat(
+                self.arrays["landmarks_crop"][None].astype(np.float32), count, axis=0
+            ),
             np.repeat(self.arrays["scores"][None].astype(np.float32), count, axis=0),
             np.repeat(self.arrays["sigma_px"][None].astype(np.float32), count, axis=0),
         )

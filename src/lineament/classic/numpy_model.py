@@ -67,14 +67,18 @@ class NumpyModel(ABC):
             ShapeError: If a shape or type differs, or a memory is given.
         """
         if crops.ndim != 4 or crops.shape[1:] != (self.size, self.size, 3):
-            raise ShapeError(f"crops are {crops.shape}; wanted (F, {self.size}, {self.size}, 3)")
+            raise ShapeError(
+                f"crops are {crops.shape}; wanted (F, {self.size}, {self.size}, 3)"
+            )
         if memory is not None:
             raise ShapeError(
                 f"a memory is given, and the model {self.name!r} keeps none; leave it out"
             )
         if not len(crops):
             empty = np.zeros((0, self.points), np.float32)
-            return CropLandmarks(np.zeros((0, self.points, 2), np.float32), empty, empty)
+            return CropLandmarks(
+                np.zeros((0, self.points, 2), np.float32), empty, empty
+            )
         return self.predict_crops(crops)
 
     __call__ = predict
@@ -84,7 +88,9 @@ class NumpyModel(ABC):
         from safetensors.numpy import save_file
 
         metadata = {METADATA_KEY: json.dumps(self.settings | {"kind": self.kind})}
-        arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
+        arrays = {
+            name: np.ascontiguousarray(array) for name, array in self.arrays.items()
+        }
         with atomic_path(path) as partial:
             save_file(arrays, str(partial), metadata)
 
@@ -104,7 +110,9 @@ def read_numpy_file(path: Path) -> tuple[dict[str, Any], Arrays]:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: not a safetensors file ({error}); save it again") from error
+        raise ModelError(
+            f"{path}: not a safetensors file ({error}); save it again"
+        ) from error
     if METADATA_KEY not in header:
         raise ModelError(
             f"{path}: safetensors, but not a model that lineament saved; weights of a network are "

@@ -35,7 +35,8 @@ def align(
     ] = "arcface112",
     out: Annotated[Path, typer.Option(help="Folder for the crops.")] = Path("aligned"),
     size: Annotated[
-        int | None, typer.Option(min=1, help="Side of the crops, pixels; default: the template's.")
+        int | None,
+        typer.Option(min=1, help="Side of the crops, pixels; default: the template's."),
     ] = None,
     model: ModelName = "accurate",
     boxes: Boxes = None,
@@ -68,7 +69,9 @@ def _read_template(path: Path) -> "Template":
 
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-        points = {str(name): (float(x), float(y)) for name, (x, y) in table["points"].items()}
+        points = {
+            str(name): (float(x), float(y)) for name, (x, y) in table["points"].items()
+        }
         return Template(int(table["size"]), points=points)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from ..io.input_images import FailedInput
 
 LISTED = (
-    *("detect", "track", "draw", "align", "models", "evaluate", "score", "compare", "stability"),
+    *(
+        "detect",
+        "track",
+        "draw",
+        "align",
+        "models",
+        "evaluate",
+        "score",
+        "compare",
+        "stability",
+    ),
     *(
         "audit",
         "label",
@@ -84,7 +94,12 @@ def _show_version(wanted: bool) -> None:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+        typer.Option(
+            "--version",
+            help="Print the version.",
+            callback=_show_version,
+            is_eager=True,
+        ),
     ] = False,
 ) -> None:
     """Accept the options that precede every command."""
@@ -178,7 +193,11 @@ def progress_bar(
     columns += [TimeRemainingColumn()]
     disabled = total in (0, 1) or not console.is_terminal
     with Progress(
-        *columns, console=console, redirect_stdout=False, transient=True, disable=disabled
+        *columns,
+        console=console,
+        redirect_stdout=False,
+        transient=True,
+        disable=disabled,
     ) as bar:
         task = bar.add_task(label, total=total, completed=done)
 

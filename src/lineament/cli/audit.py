@@ -15,15 +15,21 @@ if TYPE_CHECKING:
 
 @app.command()
 def audit(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Root folder of a data set.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Root folder of a data set.")
+    ],
     out: Annotated[
         Path, typer.Option(help="HTML file for the images of the worst findings.")
     ] = Path("audit.html"),
     reader: Annotated[
         str | None,
-        typer.Option(help="Data set reader: 300w, coco, folder, ...; default: a folder of .pts."),
+        typer.Option(
+            help="Data set reader: 300w, coco, folder, ...; default: a folder of .pts."
+        ),
     ] = None,
-    part: Annotated[str, typer.Option(help="Part of the data set; needs --reader.")] = "all",
+    part: Annotated[
+        str, typer.Option(help="Part of the data set; needs --reader.")
+    ] = "all",
     model: Annotated[
         str | None,
         typer.Option(
@@ -31,7 +37,9 @@ def audit(
             help="Also compare with this model: finds faces far from it, and shifted annotations.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the findings as JSON.")
+    ] = False,
 ) -> None:
     """Find faults in the annotations of a data set.
 
@@ -45,7 +53,9 @@ def audit(
 
     # a folder of .pts files is read file by file, so that one broken file does not hide the rest
     by_file = reader is None or (reader == "folder" and part == "all")
-    source: Path | list[Sample] = folder if by_file else read_data(str(reader), folder, part)
+    source: Path | list[Sample] = (
+        folder if by_file else read_data(str(reader), folder, part)
+    )
     with progress_bar("images", None) as step:
         found = find_faults(source, _predict_with(model) if model else None, step)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +77,9 @@ def _predict_with(model: str) -> "Predict":
     predictors: dict[str, Predictor] = {}
 
     def predict(image: Any, sample: "Sample") -> Any:
-        predictor = predictors.setdefault(sample.scheme, Predictor(model, scheme=sample.scheme))
+        predictor = predictors.setdefault(
+            sample.scheme, Predictor(model, scheme=sample.scheme)
+        )
         return predictor(image, sample.face_box()).landmarks[0]
 
     return predict

@@ -30,7 +30,9 @@ def compare(
     from ..evaluation.report import compare as compare_reports
     from ..evaluation.report import read_report
 
-    found = [read_report(path / "report.json" if path.is_dir() else path) for path in reports]
+    found = [
+        read_report(path / "report.json" if path.is_dir() else path) for path in reports
+    ]
     comparison = compare_reports(found, _names(reports, found))
     show(comparison.table().rstrip())
     if out is not None:

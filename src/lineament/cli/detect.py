@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import app, need_package, note, progress_bar, report_failures, show, show_table
+from .app import (
+    app,
+    need_package,
+    note,
+    progress_bar,
+    report_failures,
+    show,
+    show_table,
+)
 from .options import (
     Boxes,
     DetectorName,
@@ -43,21 +51,33 @@ class Format(StrEnum):
 
 
 PRINTED = (Format.json, Format.csv, Format.table)
-TABLE_HEAD = ("image", "face", "score", "box x0, y0, x1, y1", "points", "mean score", "sigma px")
+TABLE_HEAD = (
+    "image",
+    "face",
+    "score",
+    "box x0, y0, x1, y1",
+    "points",
+    "mean score",
+    "sigma px",
+)
 
 
 @app.command()
 def detect(
     paths: ImagePaths,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; without it they are printed.")
+        Path | None,
+        typer.Option(help="Folder for the results; without it they are printed."),
     ] = None,
     format: Annotated[
-        Format, typer.Option(help="Format of the results; parquet, pts and coco need --out.")
+        Format,
+        typer.Option(help="Format of the results; parquet, pts and coco need --out."),
     ] = Format.json,
     draw: Annotated[
         bool,
-        typer.Option("--draw", help="Also write each image with its landmarks drawn to --out."),
+        typer.Option(
+            "--draw", help="Also write each image with its landmarks drawn to --out."
+        ),
     ] = False,
     model: ModelName = "accurate",
     scheme: SchemeName = None,
@@ -65,7 +85,8 @@ def detect(
     detector: DetectorName = "default",
     flip: Flip = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that --out already holds.")
+        bool,
+        typer.Option("--overwrite", help="Replace results that --out already holds."),
     ] = False,
 ) -> None:
     """Find faces in images and their landmarks.
@@ -85,7 +106,10 @@ def detect(
     images, failures = find_inputs(paths, out)
     total = len(images) + len(failures)
     if images:
-        known, predictor = known_boxes(boxes, images), make_predictor(model, scheme, detector, flip)
+        known, predictor = (
+            known_boxes(boxes, images),
+            make_predictor(model, scheme, detector, flip),
+        )
         if out is None:
             failures += _print_results(predictor, images, known, format)
         else:
@@ -116,7 +140,9 @@ def _settings(
         "boxes": "given" if given_boxes else "detected",
     }
     if not given_boxes:
-        settings["detector"] = with_digest("detector" if detector == "default" else detector)
+        settings["detector"] = with_digest(
+            "detector" if detector == "default" else detector
+        )
     if flip:
         settings["flip"] = True
     return settings
@@ -156,7 +182,9 @@ def _print_faces(image: "InputImage", faces: "Faces", format: Format) -> None:
         show(json.dumps(to_record(image, faces), allow_nan=False, ensure_ascii=False))
         return
     for row in csv_rows(faces, str(image.path)):
-        cells = [round(cell, DECIMALS) if isinstance(cell, float) else cell for cell in row]
+        cells = [
+            round(cell, DECIMALS) if isinstance(cell, float) else cell for cell in row
+        ]
         show(_csv_line(cells))
 
 
@@ -213,11 +241,15 @@ def _write_results(
     failed = {failure.path for failure in failures}
     done = [image for image in images if str(image.path) not in failed]
     path = folder.export(done, format.value, predictor.scheme)
-    note(f"{len(done)} of {len(images)} images ({kept} kept from an earlier run) -> {path}")
+    note(
+        f"{len(done)} of {len(images)} images ({kept} kept from an earlier run) -> {path}"
+    )
     return failures
 
 
-def _write_result(folder: "ResultFolder", image: "InputImage", pixels: Any, faces: "Faces") -> None:
+def _write_result(
+    folder: "ResultFolder", image: "InputImage", pixels: Any, faces: "Faces"
+) -> None:
     """Write the record of one image and, if `pixels` are given, their drawing before it."""
     from ..analysis.draw import draw_faces, save_image
 

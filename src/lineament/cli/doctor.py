@@ -12,9 +12,12 @@ from .app import app, note, show, show_table
 @app.command()
 def doctor(
     speed: Annotated[
-        bool, typer.Option(help="Also time each shipped model, about one second in all.")
+        bool,
+        typer.Option(help="Also time each shipped model, about one second in all."),
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the checks as JSON.")
+    ] = False,
 ) -> None:
     """Check this installation and suggest fixes.
 
@@ -32,7 +35,12 @@ def doctor(
         for check in checks:
             if check.advice:
                 advised.setdefault(check.advice, []).append(check.name)
-        for advice, names in advised.items():  # one line per extra, however many packages it lacks
-            note(f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {advice}")
+        for (
+            advice,
+            names,
+        ) in advised.items():  # one line per extra, however many packages it lacks
+            note(
+                f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {advice}"
+            )
     if not healthy(checks):
         raise typer.Exit(1)

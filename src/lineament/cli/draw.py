@@ -22,16 +22,24 @@ if TYPE_CHECKING:
 def draw(
     paths: ImagePaths,
     out: Annotated[
-        Path, typer.Option(help="Folder for the drawn images; for a single image also a file.")
+        Path,
+        typer.Option(
+            help="Folder for the drawn images; for a single image also a file."
+        ),
     ],
     model: ModelName = "accurate",
     scheme: SchemeName = None,
     boxes: Boxes = None,
     sigmas: Annotated[
-        bool, typer.Option("--sigmas", help="Draw a circle of 2 sigma around each landmark.")
+        bool,
+        typer.Option("--sigmas", help="Draw a circle of 2 sigma around each landmark."),
     ] = False,
-    edges: Annotated[bool, typer.Option(help="Draw the lines between landmarks.")] = True,
-    labels: Annotated[bool, typer.Option(help="Write the detector's score at each box.")] = True,
+    edges: Annotated[
+        bool, typer.Option(help="Draw the lines between landmarks.")
+    ] = True,
+    labels: Annotated[
+        bool, typer.Option(help="Write the detector's score at each box.")
+    ] = True,
     size: Annotated[
         float, typer.Option(min=0.1, max=100, help="Scale of lines, dots and letters.")
     ] = 1.0,
@@ -43,8 +51,12 @@ def draw(
         image: "InputImage", pixels: "NDArray[np.uint8]", faces: "Faces", save: "Save"
     ) -> None:
         target = out if out.suffix else out / f"{image.name}.jpg"
-        drawn = draw_faces(pixels, faces, sigmas=sigmas, edges=edges, labels=labels, size=size)
+        drawn = draw_faces(
+            pixels, faces, sigmas=sigmas, edges=edges, labels=labels, size=size
+        )
         save(target, drawn)
-        show(f"{image.path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'} -> {target}")
+        show(
+            f"{image.path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'} -> {target}"
+        )
 
     each_image(paths, model, scheme, boxes, each, out, single_file=bool(out.suffix))

@@ -40,7 +40,9 @@ def evaluate(
     scheme: DataScheme = None,
     boxes: Annotated[
         BoxSource,
-        typer.Option(help="Source of the face boxes: annotations, the detector, or the tracker."),
+        typer.Option(
+            help="Source of the face boxes: annotations, the detector, or the tracker."
+        ),
     ] = BoxSource.truth,
     detector: DetectorName = "default",
     flip: Flip = False,
@@ -50,7 +52,10 @@ def evaluate(
     format: ReportFormat = Printed.table,
     report: ReportFolder = None,
     perturb: Annotated[
-        bool, typer.Option("--perturb", help="Also measure with boxes shifted, scaled and rotated.")
+        bool,
+        typer.Option(
+            "--perturb", help="Also measure with boxes shifted, scaled and rotated."
+        ),
     ] = False,
     partial: Partial = False,
 ) -> None:
@@ -76,7 +81,9 @@ def evaluate(
     from ..evaluation.protocol_data import read_protocol
 
     missing_file = missing_list(report)
-    found_data = read_protocol(protocol, data, scheme, partial=partial, missing_file=missing_file)
+    found_data = read_protocol(
+        protocol, data, scheme, partial=partial, missing_file=missing_file
+    )
     fixed, samples = found_data.protocol, found_data.samples
     predict: Any = make_predictor(model, detector=detector, flip=flip)
     if boxes is BoxSource.tracked:
@@ -96,12 +103,16 @@ def evaluate(
         )
     if perturb:
         with progress_bar("perturbed boxes", min(200, len(samples))) as step:
-            changed = measure_perturbed(predict, fixed, samples, progress=lambda done: step())
+            changed = measure_perturbed(
+                predict, fixed, samples, progress=lambda done: step()
+            )
         found = found.model_copy(update={"perturbation": changed})
     show_report(found, format, report)
 
 
-def _described(model: str, boxes: BoxSource, detector: str, flip: bool, smooth: Smooth) -> str:
+def _described(
+    model: str, boxes: BoxSource, detector: str, flip: bool, smooth: Smooth
+) -> str:
     """Return what the report calls the model, with the options that change its landmarks."""
     text = f"{model} with flip" if flip else model
     if boxes is BoxSource.tracked:

@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from ..evaluation.detection import DetectionResult
     from ..inference.predictor import Predictor
 
-HEAD = ("system", "photos", "number", "faces", "found", "recall %", "false positives", "roll error")
+HEAD = (
+    "system",
+    "photos",
+    "number",
+    "faces",
+    "found",
+    "recall %",
+    "false positives",
+    "roll error",
+)
 
 
 def evaluate_detection(
@@ -23,7 +32,11 @@ def evaluate_detection(
     The model drops detections whose landmarks score too low.
     """
     from ..data.sample import data_root
-    from ..evaluation.detection import DETECTION_PROTOCOLS, evaluate_detector, faces_as_detections
+    from ..evaluation.detection import (
+        DETECTION_PROTOCOLS,
+        evaluate_detector,
+        faces_as_detections,
+    )
 
     photos = DETECTION_PROTOCOLS[protocol](data_root(data))
     systems: dict[str, Any] = {
@@ -49,12 +62,18 @@ def _as_dicts(results: "dict[str, DetectionResult]") -> dict[str, dict[str, Any]
     found = {}
     for kind, result in results.items():
         values = asdict(result) | {"recall": result.recall}
-        found[kind] = {key: None if value != value else value for key, value in values.items()}
+        found[kind] = {
+            key: None if value != value else value for key, value in values.items()
+        }
     return found
 
 
 def _row(name: str, kind: str, result: "DetectionResult") -> list[str]:
     recall = f"{100 * result.recall:.1f}" if result.faces else "-"
-    roll = "-" if result.roll_error_deg != result.roll_error_deg else f"{result.roll_error_deg:.1f}"
+    roll = (
+        "-"
+        if result.roll_error_deg != result.roll_error_deg
+        else f"{result.roll_error_deg:.1f}"
+    )
     counts = (result.photos, result.faces, result.found)
     return [name, kind, *map(str, counts), recall, str(result.false_positives), roll]

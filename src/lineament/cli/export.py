@@ -12,12 +12,17 @@ from .options import Cache, Data
 @app.command()
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="The checkpoint.pt of a run.")],
-    out: Annotated[Path, typer.Option(help="Folder for the .onnx file and its card.")] = Path(),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the .onnx file and its card.")
+    ] = Path(),
     name: Annotated[
         str | None, typer.Option(help="Name of the model; default: the recipe's name.")
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training faces.")
+        bool,
+        typer.Option(
+            "--int8", help="Quantize to 8 bits, calibrated on training faces."
+        ),
     ] = False,
     data: Data = None,
     cache: Cache = None,
@@ -33,6 +38,10 @@ def export(
     from ..training.build import read_trained
 
     called = name or read_trained(checkpoint)[1].name
-    card = export_trained(checkpoint, out, called, int8, data_root(data), cache_root(cache))
+    card = export_trained(
+        checkpoint, out, called, int8, data_root(data), cache_root(cache)
+    )
     gate = "  ".join(f"{key} {value}" for key, value in card["gate"].items())
-    show(f"{out / called}.onnx  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}")
+    show(
+        f"{out / called}.onnx  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}"
+    )

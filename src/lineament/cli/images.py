@@ -40,12 +40,16 @@ def each_image(
     images, failures = find_inputs(paths, out)
     total = len(images) + len(failures)
     if single_file and total > 1:
-        raise typer.BadParameter(f"--out {out} is one file for {total} images; give a folder")
+        raise typer.BadParameter(
+            f"--out {out} is one file for {total} images; give a folder"
+        )
     known = known_boxes(boxes, images)
     predictor = make_predictor(model, scheme) if images else None
     save = _saver({image.path.resolve() for image in images})
     with progress_bar("images", len(images)) as step:
-        for image, pixels, faces in predict_images(predictor, images, known) if predictor else ():
+        for image, pixels, faces in (
+            predict_images(predictor, images, known) if predictor else ()
+        ):
             try:
                 if isinstance(faces, InputError):
                     raise faces

@@ -12,9 +12,12 @@ from .options import Flip, ModelName
 @app.command()
 def label(
     paths: Annotated[
-        list[str], typer.Argument(help="Images, videos, or folders of them.", metavar="PATH")
+        list[str],
+        typer.Argument(help="Images, videos, or folders of them.", metavar="PATH"),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the crops and their .pts files.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the crops and their .pts files.")
+    ],
     model: ModelName = "accurate",
     flip: Flip = False,
     every: Annotated[

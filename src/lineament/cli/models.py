@@ -49,7 +49,9 @@ def _show_profile(listed: list[dict[str, Any]]) -> None:
     try:
         from ..models.profile import trainable_sizes
     except ImportError:
-        note("to list the sizes of backbones to train, too, type: pip install 'lineament[train]'")
+        note(
+            "to list the sizes of backbones to train, too, type: pip install 'lineament[train]'"
+        )
     else:
         head = ["backbone to train, 256 x 256, 68 points", *SIZE_HEAD]
         show_table(head, [_size_row(card) for card in trainable_sizes()])
@@ -62,7 +64,9 @@ def _show_profile(listed: list[dict[str, Any]]) -> None:
                 f"{timing.per_second:.0f}",
             ]
             rows.append([timing.model, timing.workload, str(timing.threads), *times])
-    show_table(["model", "per call", "threads", "min ms", "median ms", "per second"], rows)
+    show_table(
+        ["model", "per call", "threads", "min ms", "median ms", "per second"], rows
+    )
 
 
 def _size_row(card: dict[str, Any]) -> list[str]:
@@ -76,5 +80,11 @@ def _size_row(card: dict[str, Any]) -> list[str]:
 def _model_row(card: dict[str, Any]) -> list[str]:
     points = f"{card['points']} {card['scheme']}" if "scheme" in card else "-"
     size = f"{card['bytes'] / 1e6:.1f}" if "bytes" in card else "-"
-    row = [card.get("name"), card.get("kind"), points, card.get("size"), card.get("precision")]
+    row = [
+        card.get("name"),
+        card.get("kind"),
+        points,
+        card.get("size"),
+        card.get("precision"),
+    ]
     return ["-" if cell is None else str(cell) for cell in row] + [size]

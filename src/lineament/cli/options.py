@@ -35,7 +35,9 @@ class Printed(StrEnum):
 
 ImagePaths = Annotated[
     list[str],
-    typer.Argument(help="Image files, folders (searched recursively) or patterns.", metavar="PATH"),
+    typer.Argument(
+        help="Image files, folders (searched recursively) or patterns.", metavar="PATH"
+    ),
 ]
 ModelName = Annotated[
     str,
@@ -48,7 +50,8 @@ ModelName = Annotated[
 SchemeName = Annotated[
     str | None,
     typer.Option(
-        "--scheme", help="Landmark scheme of the results, such as five; default: the model's own."
+        "--scheme",
+        help="Landmark scheme of the results, such as five; default: the model's own.",
     ),
 ]
 Boxes = Annotated[
@@ -61,12 +64,14 @@ Boxes = Annotated[
     ),
 ]
 Partial = Annotated[
-    bool, typer.Option("--partial", help="Accept missing faces; the report states them.")
+    bool,
+    typer.Option("--partial", help="Accept missing faces; the report states them."),
 ]
 Flip = Annotated[
     bool,
     typer.Option(
-        "--flip", help="Average over each crop and its mirror image: more accurate, twice the work."
+        "--flip",
+        help="Average over each crop and its mirror image: more accurate, twice the work.",
     ),
 ]
 DetectorName = Annotated[
@@ -82,27 +87,37 @@ FrameRate = Annotated[
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(help="Folder of the data sets; default: $LINEAMENT_DATA, else ./data."),
+    typer.Option(
+        help="Folder of the data sets; default: $LINEAMENT_DATA, else ./data."
+    ),
 ]
 Cache = Annotated[
-    Path | None, typer.Option(help="Folder of prepared crops; default: the user's cache folder.")
+    Path | None,
+    typer.Option(help="Folder of prepared crops; default: the user's cache folder."),
 ]
 ProtocolId = Annotated[
     str,
     typer.Option(
-        "--protocol", metavar="ID|FILE", help="300w-common, wflw, folder, ..., or a .toml file."
+        "--protocol",
+        metavar="ID|FILE",
+        help="300w-common, wflw, folder, ..., or a .toml file.",
     ),
 ]
 ReportFormat = Annotated[
-    Printed, typer.Option("--format", help="table: errors in percent; json: errors as fractions.")
+    Printed,
+    typer.Option(
+        "--format", help="table: errors in percent; json: errors as fractions."
+    ),
 ]
 ReportFolder = Annotated[
-    Path | None, typer.Option(help="Folder for report.json, report.html and report.png.")
+    Path | None,
+    typer.Option(help="Folder for report.json, report.html and report.png."),
 ]
 DataScheme = Annotated[
     str | None,
     typer.Option(
-        "--scheme", help="Landmark scheme of the faces in --data, for the protocol 'folder'."
+        "--scheme",
+        help="Landmark scheme of the faces in --data, for the protocol 'folder'.",
     ),
 ]
 
@@ -149,7 +164,9 @@ def with_digest(name: str) -> str:
     return f"{name} {sha256(path.read_bytes()).hexdigest()[:16]}"
 
 
-def known_boxes(boxes: list[str] | None, images: "Sequence[InputImage]") -> dict[str, Any] | None:
+def known_boxes(
+    boxes: list[str] | None, images: "Sequence[InputImage]"
+) -> dict[str, Any] | None:
     """Return the boxes of --boxes per image, or None without that option."""
     from ..io.input_images import read_boxes
 

@@ -6,14 +6,25 @@ from typing import Annotated
 import typer
 
 from .app import app
-from .options import Data, DataScheme, Partial, Printed, ProtocolId, ReportFolder, ReportFormat
+from .options import (
+    Data,
+    DataScheme,
+    Partial,
+    Printed,
+    ProtocolId,
+    ReportFolder,
+    ReportFormat,
+)
 from .reports import missing_list, need_plots, show_report
 
 
 @app.command()
 def score(
     file: Annotated[
-        Path, typer.Argument(help='JSON file: a list of {"image", "pred"} with or without "truth".')
+        Path,
+        typer.Argument(
+            help='JSON file: a list of {"image", "pred"} with or without "truth".'
+        ),
     ],
     protocol: ProtocolId,
     data: Data = None,
@@ -35,7 +46,9 @@ def score(
     fixed, samples, notes = given.for_scheme(scheme) if scheme else given, None, []
     if data is not None or needs_samples(fixed, file):
         missing_file = missing_list(report)
-        found = read_protocol(given, data, scheme, partial=partial, missing_file=missing_file)
+        found = read_protocol(
+            given, data, scheme, partial=partial, missing_file=missing_file
+        )
         fixed, samples, notes = found.protocol, found.samples, found.notes()
     scored = score_predictions(fixed, file, samples, partial=partial, notes=notes)
     show_report(scored, format, report)

@@ -22,23 +22,35 @@ COUNTS_HEAD = ("track", "true faces", "id switches", "misses", "false positives"
 def stability(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Videos, or .jsonl files of lineament track.", metavar="PATH"),
+        typer.Argument(
+            help="Videos, or .jsonl files of lineament track.", metavar="PATH"
+        ),
     ],
     reference: Annotated[
         Path | None,
-        typer.Option(help="For one .jsonl file: tracks of the same video with --smooth none."),
+        typer.Option(
+            help="For one .jsonl file: tracks of the same video with --smooth none."
+        ),
     ] = None,
     truth: Annotated[
         Path | None,
-        typer.Option(help="Tracks with the true ids: counts switched, missed and extra faces."),
+        typer.Option(
+            help="Tracks with the true ids: counts switched, missed and extra faces."
+        ),
     ] = None,
     model: Annotated[
         str,
-        typer.Option("--model", metavar="NAME|FILE", help="Model that tracks videos, as in track."),
+        typer.Option(
+            "--model",
+            metavar="NAME|FILE",
+            help="Model that tracks videos, as in track.",
+        ),
     ] = "fast",
     detector: DetectorName = "default",
     flip: Flip = False,
-    smooth: Annotated[Smooth, typer.Option(help="Filter over time, for videos.")] = Smooth.one_euro,
+    smooth: Annotated[
+        Smooth, typer.Option(help="Filter over time, for videos.")
+    ] = Smooth.one_euro,
     rate: FrameRate = 30.0,
     plot: Annotated[
         Path | None, typer.Option(help=".png file for motion and jitter over time.")
@@ -57,16 +69,34 @@ def stability(
     _check(paths, reference, truth)
     if plot is not None:
         need_package("matplotlib", "report")
-    options = {"model": model, "detector": detector, "flip": flip, "smooth": smooth, "rate": rate}
+    options = {
+        "model": model,
+        "detector": detector,
+        "flip": flip,
+        "smooth": smooth,
+        "rate": rate,
+    }
     rows, counts, measured = [], [], []
     for name, tracks, raw in _all_tracks(paths, reference, options):
         if truth:
             found = count_id_errors(tracks.faces, read_tracks(truth).faces)
-            numbers = (found.frames, found.id_switches, found.misses, found.false_positives)
+            numbers = (
+                found.frames,
+                found.id_switches,
+                found.misses,
+                found.false_positives,
+            )
             counts.append([name, *map(str, numbers)])
         for track_id, face in measure_tracks(tracks, raw).items():
-            shown = [str(track_id), str(face.frames), str(face.gaps), str(face.still_frames)]
-            rows.append([name, *shown, _number(100 * face.jitter, 3), _number(face.lag, 2)])
+            shown = [
+                str(track_id),
+                str(face.frames),
+                str(face.gaps),
+                str(face.still_frames),
+            ]
+            rows.append(
+                [name, *shown, _number(100 * face.jitter, 3), _number(face.lag, 2)]
+            )
         measured.append((name, tracks, raw))
     show_table(HEAD, rows or [["no face of 30 frames or more"]])
     if truth:
@@ -81,7 +111,9 @@ def stability(
 def _check(paths: list[Path], reference: Path | None, truth: Path | None) -> None:
     """Raise BadParameter for files that do not fit together or lack frames."""
     if (reference or truth) and len(paths) != 1:
-        raise typer.BadParameter("--reference and --truth are for one file of tracks or one video")
+        raise typer.BadParameter(
+            "--reference and --truth are for one file of tracks or one video"
+        )
     if reference and not _is_tracks(paths[0]):
         raise typer.BadParameter(
             "--reference is for a file of tracks; a video is measured against its unfiltered tracks"
@@ -114,7 +146,11 @@ def _all_tracks(
     tracker, filter_name = None, options["smooth"].filter
     for path in paths:
         if _is_tracks(path):
-            yield path.name, read_tracks(path), read_tracks(reference) if reference else None
+            yield (
+                path.name,
+                read_tracks(path),
+                read_tracks(reference) if reference else None,
+            )
             continue
         tracker = tracker or Tracker(
             options["model"],

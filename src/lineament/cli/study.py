@@ -15,18 +15,26 @@ if TYPE_CHECKING:
 
 @app.command()
 def study(
-    file: Annotated[Path, typer.Argument(help="A TOML file; see studies/.", metavar="STUDY.toml")],
+    file: Annotated[
+        Path, typer.Argument(help="A TOML file; see studies/.", metavar="STUDY.toml")
+    ],
     seeds: Annotated[
-        str, typer.Option(help="Seeds of each row, such as 1,2,3; those of the study by default.")
+        str,
+        typer.Option(
+            help="Seeds of each row, such as 1,2,3; those of the study by default."
+        ),
     ] = "",
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="ROW", help="Only this row, by its name; may be repeated."),
+        typer.Option(
+            metavar="ROW", help="Only this row, by its name; may be repeated."
+        ),
     ] = None,
     budget_minutes: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Leave out, and name, the trainings that do not fit in this time."
+            min=0,
+            help="Leave out, and name, the trainings that do not fit in this time.",
         ),
     ] = None,
     final: Annotated[
@@ -37,7 +45,8 @@ def study(
     ] = 1,
     runs: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
     out: Annotated[
-        Path | None, typer.Option(metavar="PAGE.md", help="Also write the table and plot here.")
+        Path | None,
+        typer.Option(metavar="PAGE.md", help="Also write the table and plot here."),
     ] = None,
     changes: Changes = None,
     data: Data = None,
@@ -76,7 +85,9 @@ def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
 
     study = read_study(file)
     with training_report(0) as report:
-        table = run_study(study, file, options, note, lambda name, progress: report(progress))
+        table = run_study(
+            study, file, options, note, lambda name, progress: report(progress)
+        )
     show(table.markdown())
     if out is not None:
         seeds = ", ".join(str(seed) for seed in options.seeds or study.seeds)
@@ -90,4 +101,6 @@ def _numbers(text: str) -> list[int]:
     try:
         return [int(part) for part in text.replace(",", " ").split()]
     except ValueError as error:
-        raise typer.BadParameter(f"--seeds {text!r}; wanted whole numbers such as 1,2,3") from error
+        raise typer.BadParameter(
+            f"--seeds {text!r}; wanted whole numbers such as 1,2,3"
+        ) from error

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import app, note, progress_bar, show
-from .options import DetectorName, Flip, FrameRate, SchemeName, Smooth, named_detector, with_digest
+from .options import (
+    DetectorName,
+    Flip,
+    FrameRate,
+    SchemeName,
+    Smooth,
+    named_detector,
+    with_digest,
+)
 from .track_output import NOT_RESUMABLE, TracksFormat, TrackTargets, until, write_tracks
 
 if TYPE_CHECKING:
@@ -15,7 +23,10 @@ if TYPE_CHECKING:
     from ..tracking.tracker import Tracker
 
 Source = Annotated[
-    str, typer.Argument(help="A video file, a folder of images, an address, or a camera's number.")
+    str,
+    typer.Argument(
+        help="A video file, a folder of images, an address, or a camera's number."
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -38,30 +49,43 @@ Model = Annotated[
 ]
 MaxFaces = Annotated[
     int | None,
-    typer.Option("--faces", min=1, metavar="N", help="Track at most N faces; default: all."),
+    typer.Option(
+        "--faces", min=1, metavar="N", help="Track at most N faces; default: all."
+    ),
 ]
 DetectEvery = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Search for new faces in every N-th frame; default: 15."),
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Search for new faces in every N-th frame; default: 15.",
+    ),
 ]
 Filter = Annotated[
     Smooth, typer.Option(help="Filter over time; none keeps every frame as measured.")
 ]
 Trails = Annotated[bool, typer.Option("--trails", help="Draw the path of each face.")]
 RerunFile = Annotated[
-    Path | None, typer.Option(help="An .rrd file for the viewer of rerun, in addition to --out.")
+    Path | None,
+    typer.Option(help="An .rrd file for the viewer of rerun, in addition to --out."),
 ]
 MaxFrames = Annotated[
-    int | None, typer.Option("--frames", min=1, metavar="N", help="Stop after N frames.")
+    int | None,
+    typer.Option("--frames", min=1, metavar="N", help="Stop after N frames."),
 ]
 Workers = Annotated[
     int,
-    typer.Option(min=0, help="Faces of a frame processed at once, one core each; 0: all cores."),
+    typer.Option(
+        min=0, help="Faces of a frame processed at once, one core each; 0: all cores."
+    ),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Continue an interrupted run with the same options.")
+    bool,
+    typer.Option("--resume", help="Continue an interrupted run with the same options."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that exist.")
+]
 
 
 @app.command()
@@ -100,11 +124,21 @@ def track(
     if resume and is_camera(source):
         raise typer.BadParameter(NOT_RESUMABLE)
     targets = None if out is None else TrackTargets(source, out, format, rerun, trails)
-    tracker = _tracker(model, scheme, detector, faces, detect_every, flip, smooth, workers)
+    tracker = _tracker(
+        model, scheme, detector, faces, detect_every, flip, smooth, workers
+    )
     settings = _settings(source, model, detector, rate)
-    settings |= {"faces": faces, "detect_every": tracker.rules.detect_every, "smooth": smooth.value}
+    settings |= {
+        "faces": faces,
+        "detect_every": tracker.rules.detect_every,
+        "smooth": smooth.value,
+    }
     settings |= {"flip": flip}
-    if targets and resume and targets.finish_conversion(settings, tracker.predictor.scheme):
+    if (
+        targets
+        and resume
+        and targets.finish_conversion(settings, tracker.predictor.scheme)
+    ):
         return
     with VideoReader(source, rate) as reader:
         if resume and reader.live:
@@ -112,7 +146,9 @@ def track(
         if targets is None:
             done = _print_tracks(reader, tracker, frames)
         else:
-            done = write_tracks(reader, tracker, targets, settings, frames, resume, overwrite)
+            done = write_tracks(
+                reader, tracker, targets, settings, frames, resume, overwrite
+            )
     _note_missing_frames(reader, done, frames)
     if targets:
         note(f"{done} frames -> {', '.join(map(str, targets.all()))}")
@@ -157,11 +193,15 @@ def _settings(source: str, model: str, detector: str, rate: float) -> dict[str, 
 
 def _note_missing_frames(reader: "VideoReader", done: int, wanted: int | None) -> None:
     if reader.silent:
-        note(f"{reader.name}: no more frames came ({reader.silent}); the files are complete so far")
+        note(
+            f"{reader.name}: no more frames came ({reader.silent}); the files are complete so far"
+        )
     elif wanted is None and done < 0.9 * (reader.frames or 0):
         note(f"{reader.name} states {reader.frames} frames; {done} could be read")
     elif reader.broken:
-        note(f"{reader.broken} frames of {reader.name} could not be decoded and were skipped")
+        note(
+            f"{reader.broken} frames of {reader.name} could not be decoded and were skipped"
+        )
 
 
 def _print_tracks(reader: "VideoReader", tracker: "Tracker", frames: int | None) -> int:
@@ -169,7 +209,9 @@ def _print_tracks(reader: "VideoReader", tracker: "Tracker", frames: int | None)
     from ..io.track_files import frame_line
 
     done = 0
-    with progress_bar("frames", None if sys.stdout.isatty() else reader.frames, speed=True) as step:
+    with progress_bar(
+        "frames", None if sys.stdout.isatty() else reader.frames, speed=True
+    ) as step:
         for frame in until(reader, frames):
             faces = tracker(frame.image, frame.timestamp)
             show(frame_line(frame.number, frame.timestamp, faces))

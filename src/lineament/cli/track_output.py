@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 SAVE_S = 2.0
 """Seconds between two times at which all is flushed to disk with the tracker's state."""
 TRAIL_FRAMES = 45
-NOT_RESUMABLE = (
-    "--resume is for videos that can be read again; a camera or a live address cannot be resumed"
-)
+NOT_RESUMABLE = "--resume is for videos that can be read again; a camera or a live address cannot be resumed"
 
 
 class TracksFormat(StrEnum):
@@ -47,7 +45,12 @@ class TrackTargets:
     """
 
     def __init__(
-        self, source: str, out: Path, format: TracksFormat | None, rerun: Path | None, trails: bool
+        self,
+        source: str,
+        out: Path,
+        format: TracksFormat | None,
+        rerun: Path | None,
+        trails: bool,
     ) -> None:
         from ..analysis.rerun_file import import_rerun
         from ..io.track_files import SUFFIXES
@@ -62,7 +65,9 @@ class TrackTargets:
             )
         self.video = out if suffix in ENCODERS else None
         if trails and not self.video:
-            raise typer.BadParameter(f"--trails needs a video as --out; {out} is a file of tracks")
+            raise typer.BadParameter(
+                f"--trails needs a video as --out; {out} is a file of tracks"
+            )
         if format and not self.video and format != suffix[1:]:
             raise typer.BadParameter(
                 f"--format {format} and --out {out} name different formats; leave --format out"
@@ -84,7 +89,11 @@ class TrackTargets:
 
     def all(self) -> list[Path]:
         """Return every file, the one asked for first."""
-        return [path for path in (self.video, self.converted, self.tracks, self.rerun) if path]
+        return [
+            path
+            for path in (self.video, self.converted, self.tracks, self.rerun)
+            if path
+        ]
 
     def finish_conversion(self, settings: dict[str, Any], scheme: str) -> bool:
         """Convert the tracks if an interrupted run of these settings left only that to do.
@@ -142,7 +151,9 @@ def write_tracks(
         stack.enter_context(tracks)
         drawings: list[Any] = []
         if targets.video:
-            drawings.append(stack.enter_context(_DrawnVideo(targets.video, targets.trails, reader)))
+            drawings.append(
+                stack.enter_context(_DrawnVideo(targets.video, targets.trails, reader))
+            )
         if targets.rerun:
             drawings.append(stack.enter_context(RerunWriter(targets.rerun)))
         total = min(filter(None, (reader.frames, frames)), default=None)
@@ -152,11 +163,17 @@ def write_tracks(
         except KeyboardInterrupt:
             # not saved here: the tracker may be in the middle of a frame
             resumable = tracks.frames and not reader.live
-            hint = f"; --resume continues, at most {SAVE_S:g} s before that" if resumable else ""
+            hint = (
+                f"; --resume continues, at most {SAVE_S:g} s before that"
+                if resumable
+                else ""
+            )
             note(f"stopped after {tracks.frames} frames{hint}")
             raise
         if targets.converted:
-            targets.converted.unlink(missing_ok=True)  # of the tracks that are replaced now
+            targets.converted.unlink(
+                missing_ok=True
+            )  # of the tracks that are replaced now
     if targets.converted:
         convert_tracks(targets.tracks, targets.converted)
     return tracks.frames
@@ -170,7 +187,9 @@ def _refuse_existing(targets: TrackTargets, resume: bool, overwrite: bool) -> No
         return
     for path in targets.all():
         if path.exists():
-            raise typer.BadParameter(f"{path} exists; choose another --out, or add --overwrite")
+            raise typer.BadParameter(
+                f"{path} exists; choose another --out, or add --overwrite"
+            )
 
 
 @contextmanager
@@ -218,7 +237,9 @@ def _track(
         read += 1
         done = frame.number < before  # by the interrupted run
         faces = next(written) if done else tracker(frame.image, frame.timestamp)
-        shown = rounded(faces) if drawings and not done else faces  # as they will be read back
+        shown = (
+            rounded(faces) if drawings and not done else faces
+        )  # as they will be read back
         for drawing in drawings:
             drawing.add(frame.image, frame.timestamp, shown)
         if not done:
@@ -271,6 +292,8 @@ def _extended(trails: dict[int, deque[Any]], faces: "Faces") -> dict[int, deque[
     present: dict[int, deque[Any]] = {}
     for face in faces:
         if face.track_id is not None:
-            present[face.track_id] = trails.get(face.track_id) or deque(maxlen=TRAIL_FRAMES)
+            present[face.track_id] = trails.get(face.track_id) or deque(
+                maxlen=TRAIL_FRAMES
+            )
             present[face.track_id].append(box_center(face.box))
     return present

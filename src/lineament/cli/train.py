@@ -33,7 +33,8 @@ Changes = Annotated[
     ),
 ]
 RunFolder = Annotated[
-    Path | None, typer.Option(help="Folder of the run; default: runs/<name of the recipe>.")
+    Path | None,
+    typer.Option(help="Folder of the run; default: runs/<name of the recipe>."),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue an interrupted run in its folder.")
@@ -114,7 +115,12 @@ def slim(
         return
     assert settings.slim is not None  # or its task had refused the recipe
     pruned = sweep(
-        checkpoint, checkpoint.parent, settings.slim, data_root(data), cache_root(cache), note
+        checkpoint,
+        checkpoint.parent,
+        settings.slim,
+        data_root(data),
+        cache_root(cache),
+        note,
     )
     _show_pruned(pruned)
 
@@ -212,7 +218,10 @@ def training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
     )
     noted = 0.0
     with Bar(
-        *columns, console=console, redirect_stdout=False, disable=not console.is_terminal
+        *columns,
+        console=console,
+        redirect_stdout=False,
+        disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("training", total=steps, state="starting")
 
@@ -221,7 +230,10 @@ def training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
             bar.update(task, completed=progress.step, state=_state(progress))
             line = f"step {progress.step}/{progress.steps}  {_state(progress)}"
             if progress.validation:
-                errors = [f"{name} {100 * nme:.3f} %" for name, nme in progress.validation.items()]
+                errors = [
+                    f"{name} {100 * nme:.3f} %"
+                    for name, nme in progress.validation.items()
+                ]
                 line += f"  validation NME: {'  '.join(errors)}"
                 bar.console.print(line, highlight=False, soft_wrap=True)
             elif not console.is_terminal and time.monotonic() - noted > REPORT_EVERY_S:

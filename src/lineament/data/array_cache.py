@@ -45,7 +45,9 @@ def cached_rows(path: Path, make: Callable[[], Iterable[Rows]]) -> Rows:
     try:
         rows: Rows = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
-        raise DataError(f"{path}: a broken cache ({error}); delete it and run again") from error
+        raise DataError(
+            f"{path}: a broken cache ({error}); delete it and run again"
+        ) from error
     return rows
 
 
@@ -63,7 +65,9 @@ def cached_table(
         rows.unlink(missing_ok=True)
         collected: dict[str, list[ArrayLike]] = {}
         cached_rows(rows, lambda: _collect(make(), collected))
-        arrays: dict[str, Any] = {name: np.array(values) for name, values in collected.items()}
+        arrays: dict[str, Any] = {
+            name: np.array(values) for name, values in collected.items()
+        }
         # written last: an array without its columns is made again
         with atomic_path(columns) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
@@ -72,7 +76,8 @@ def cached_table(
 
 
 def _collect(
-    entries: Iterable[tuple[Rows, Mapping[str, ArrayLike]]], collected: dict[str, list[ArrayLike]]
+    entries: Iterable[tuple[Rows, Mapping[str, ArrayLike]]],
+    collected: dict[str, list[ArrayLike]],
 ) -> Iterator[Rows]:
     for block, values in entries:
         for name, value in values.items():

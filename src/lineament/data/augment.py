@@ -7,7 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..crop import warp
-from ..geometry import Array, apply_affine, box_center, box_side, compose, crop_affine, flip_affine
+from ..geometry import (
+    Array,
+    apply_affine,
+    box_center,
+    box_side,
+    compose,
+    crop_affine,
+    flip_affine,
+)
 from ..recipe import Augmentation
 from .degrade import Rng, photometric
 

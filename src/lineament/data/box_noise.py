@@ -19,7 +19,9 @@ def move_box(box: Array, x: float, y: float, scale: float) -> Array:
     return np.concatenate([center - half, center + half])
 
 
-def fit_box_noise(detected_boxes: ArrayLike, true_boxes: ArrayLike) -> tuple[float, float]:
+def fit_box_noise(
+    detected_boxes: ArrayLike, true_boxes: ArrayLike
+) -> tuple[float, float]:
     """Return the `shift` and `scale` of an Augmentation that spreads crops like a detector's boxes.
 
     Both are root mean squares about zero error, so that a bias counts. An error beyond 2.5 of
@@ -38,7 +40,11 @@ def fit_box_noise(detected_boxes: ArrayLike, true_boxes: ArrayLike) -> tuple[flo
             f"{len(detected)} detected and {len(true)} true boxes; wanted pairs, at least 2"
         )
     sides = (true[:, 2:] - true[:, :2]).max(1)
-    shifts = (detected[:, :2] + detected[:, 2:] - true[:, :2] - true[:, 2:]) / 2 / sides[:, None]
+    shifts = (
+        (detected[:, :2] + detected[:, 2:] - true[:, :2] - true[:, 2:])
+        / 2
+        / sides[:, None]
+    )
     scales = np.log((detected[:, 2:] - detected[:, :2]).max(1) / sides)
     return _fit_clipped_sd(shifts.ravel()), _fit_clipped_sd(scales)
 

@@ -80,15 +80,21 @@ def clips_from_stills(
         for face in np.flatnonzero(np.isfinite(cache.landmarks).all((1, 2))):
             complete.append((cache, face))
     if not complete:
-        raise DataError("no still has all its landmarks, as clips need; add a data set that has")
+        raise DataError(
+            "no still has all its landmarks, as clips need; add a data set that has"
+        )
     spread = np.linspace(0, len(complete) - 1, count).round().astype(int)
     chosen = [complete[k] for k in spread]
 
     def shots(number: int) -> Iterator[Shot]:
         cache, face = chosen[number]
         image = np.ascontiguousarray(cache.crops[face])
-        for frame in make_clip(image, cache.landmarks[face], scheme_name, seed + number, settings):
-            yield Shot(frame.image, frame.landmarks, np.ones(len(frame.landmarks), bool))
+        for frame in make_clip(
+            image, cache.landmarks[face], scheme_name, seed + number, settings
+        ):
+            yield Shot(
+                frame.image, frame.landmarks, np.ones(len(frame.landmarks), bool)
+            )
 
     landmarks = hashlib.sha256()
     for cache, face in chosen:
@@ -98,7 +104,10 @@ def clips_from_stills(
 
 
 def cache_clips(
-    make: Callable[[], Iterable[Iterable[Shot]]], scheme_name: str, folder: Path, *inputs: object
+    make: Callable[[], Iterable[Iterable[Shot]]],
+    scheme_name: str,
+    folder: Path,
+    *inputs: object,
 ) -> Clips:
     """Return the clips stored in `folder`; the first call makes them.
 
@@ -109,7 +118,9 @@ def cache_clips(
         inputs: What the clips are made from, for the digest.
     """
     key = digest(FRAME_SIZE, FRAME_PADDING, scheme_name, *inputs)
-    crops, columns = cached_table(folder / f"clips-{key}", lambda: _frames(make(), scheme_name))
+    crops, columns = cached_table(
+        folder / f"clips-{key}", lambda: _frames(make(), scheme_name)
+    )
     half = FRAME_SIZE / FRAME_PADDING / 2
     box = (FRAME_SIZE - 1) / 2 + np.array([-half, -half, half, half])
     cache = CropCache(crops, columns["landmarks"], np.tile(box, (len(crops), 1)))
@@ -123,7 +134,9 @@ def _frames(
     for number, shots in enumerate(clips):
         before: Array | None = None
         for shot in shots:
-            box, roll_deg = upright_box(shot.landmarks if before is None else before, mean)
+            box, roll_deg = upright_box(
+                shot.landmarks if before is None else before, mean
+            )
             affine = crop_affine(box, FRAME_SIZE, FRAME_PADDING, roll_deg)
             landmarks = apply_affine(affine, shot.landmarks)
             landmarks[~shot.known] = np.nan

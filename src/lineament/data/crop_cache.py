@@ -55,7 +55,10 @@ class CropCache:
 
 
 def cache_crops(
-    samples: Sequence[Sample], folder: Path, size: int = 320, boxes: Sequence[Array] | None = None
+    samples: Sequence[Sample],
+    folder: Path,
+    size: int = 320,
+    boxes: Sequence[Array] | None = None,
 ) -> CropCache:
     """Return the cached crops of `samples`; the first call makes them.
 
@@ -77,7 +80,9 @@ def cache_crops(
     affines = [crop_affine(box, size, CACHE_PADDING) for box in boxes]
     images = [file_state(sample.image, sample.frame) for sample in samples]
     key = digest(size, images, [affine.round(6).tolist() for affine in affines])
-    crops = cached_rows(folder / f"crops-{key}.npy", lambda: _warped(samples, affines, size))
+    crops = cached_rows(
+        folder / f"crops-{key}.npy", lambda: _warped(samples, affines, size)
+    )
     landmarks, boxes_crop = [], []
     for sample, box, affine in zip(samples, boxes, affines, strict=True):
         landmarks.append(apply_affine(affine, sample.landmarks))

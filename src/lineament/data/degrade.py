@@ -44,7 +44,9 @@ def degrade_scene(rng: Rng, image: Image) -> tuple[Image, float]:
     if rng.random() < 0.2:
         factor = float(np.exp(rng.uniform(np.log(0.12), np.log(0.8))))
         min_side = 6 / factor
-        small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA
+        )
         image = enlarge(small, image.shape, int(rng.integers(0, 3)))
     chance = rng.random()
     if chance < 0.12:
@@ -54,7 +56,9 @@ def degrade_scene(rng: Rng, image: Image) -> tuple[Image, float]:
     elif chance < 0.2:
         length = int(rng.integers(1, 5)) * 2 + 1
         min_side = max(min_side, 2.0 * length)
-        image = np.asarray(cv2.filter2D(image, -1, drawn_line(length, rng.uniform(0, np.pi))))
+        image = np.asarray(
+            cv2.filter2D(image, -1, drawn_line(length, rng.uniform(0, np.pi)))
+        )
     image = recolor_scene(rng, image)
     if rng.random() < 0.15:
         deviation = float(rng.uniform(2, 14))
@@ -119,7 +123,9 @@ def recolor_scene(rng: Rng, image: Image) -> Image:
         gamma = rng.uniform(1.0, 1.8)
     shift = rng.uniform(-0.12, 0.12) * min(gain, 1.0)
     tint = rng.uniform(0.85, 1.15, 3)
-    image = map_levels(image, (levels**gamma - 0.5) * gain * tint + 0.5 * min(gain, 1.0) + shift)
+    image = map_levels(
+        image, (levels**gamma - 0.5) * gain * tint + 0.5 * min(gain, 1.0) + shift
+    )
     if rng.random() < 0.25:
         image = make_grey(rng, image)
     if rng.random() < 0.1:
@@ -195,7 +201,9 @@ def occlude(rng: Rng, crop: Image) -> Image:
         axes = np.maximum(rng.uniform(0.04, 0.22, 2) * size, 1)
         angle_deg = float(rng.uniform(0, 180))
         ellipse = bool(rng.random() < 0.5)
-        mask = turned_shape(crop.shape, center, 2 * axes, angle_deg, ellipse, rounded=False)
+        mask = turned_shape(
+            crop.shape, center, 2 * axes, angle_deg, ellipse, rounded=False
+        )
         crop[mask > 0] = _filling(rng, crop)[mask > 0]
     return crop
 
@@ -223,7 +231,9 @@ def map_levels(image: Image, table: Array) -> Image:
 def enlarge(small: MatLike, shape: tuple[int, ...], interpolation: int) -> Image:
     """Resize `small` to the height and width of `shape`."""
     size = (shape[1], shape[0])
-    return np.asarray(cv2.resize(small, size, interpolation=interpolation), dtype=np.uint8)
+    return np.asarray(
+        cv2.resize(small, size, interpolation=interpolation), dtype=np.uint8
+    )
 
 
 def jpeg(image: Image, quality: int) -> Image:

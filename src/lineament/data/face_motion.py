@@ -61,7 +61,9 @@ class MovingTime:
         self.step = step
 
     def __call__(self, time: float) -> float:
-        return float(np.interp(time / self.step, np.arange(len(self.moved)), self.moved))
+        return float(
+            np.interp(time / self.step, np.arange(len(self.moved)), self.moved)
+        )
 
 
 class Talking:
@@ -90,7 +92,12 @@ class Expression:
     """A smooth field of displacements of a still, and its strength over time."""
 
     def __init__(
-        self, landmarks: Array, shifts: Array, reach: float, size: int, strength: Strength
+        self,
+        landmarks: Array,
+        shifts: Array,
+        reach: float,
+        size: int,
+        strength: Strength,
     ) -> None:
         """Fit a field to displacements of landmarks.
 
@@ -110,13 +117,22 @@ class Expression:
         self.centers = np.concatenate([landmarks, ring])
         weights = self._weights_at(self.centers)
         self.factors = np.linalg.solve(
-            weights + 0.05 * np.eye(len(weights)), np.concatenate([shifts, np.zeros_like(ring)])
+            weights + 0.05 * np.eye(len(weights)),
+            np.concatenate([shifts, np.zeros_like(ring)]),
         )
-        coarse = np.stack(np.meshgrid(np.arange(0, size, 4.0), np.arange(0, size, 4.0)), -1)
-        field = self.field_at(coarse.reshape(-1, 2)).reshape(coarse.shape).astype(np.float32)
+        coarse = np.stack(
+            np.meshgrid(np.arange(0, size, 4.0), np.arange(0, size, 4.0)), -1
+        )
+        field = (
+            self.field_at(coarse.reshape(-1, 2))
+            .reshape(coarse.shape)
+            .astype(np.float32)
+        )
         rows, columns = np.mgrid[:size, :size].astype(np.float32) / 4
         self.field: NDArray[np.float32] = np.asarray(
-            cv2.remap(field, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+            cv2.remap(
+                field, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            ),
             dtype=np.float32,
         )
         """(size, size, 2): displacement of each pixel at strength 1."""
@@ -130,7 +146,9 @@ class Expression:
         return self._weights_at(points) @ self.factors
 
 
-def ibug68_expressions(landmarks: Array, size: int, rng: np.random.Generator) -> list[Expression]:
+def ibug68_expressions(
+    landmarks: Array, size: int, rng: np.random.Generator
+) -> list[Expression]:
     """Draw the motion of jaw, lids, brows and mouth corners of a still.
 
     Args:

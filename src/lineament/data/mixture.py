@@ -51,12 +51,16 @@ def read_mixture(
     if all(part.use_until < 1 for part in parts):
         last = max(part.use_until for part in parts)
         problem = f"every data set ends at use_until = {last}"
-        raise RecipeError(f"{problem}; leave one without use_until, to train on to the end")
+        raise RecipeError(
+            f"{problem}; leave one without use_until, to train on to the end"
+        )
     size = cached_size(*crop)
     sources: list[Source] = []
     validation_faces: dict[str, CropCache] = {}
     for part in parts:
-        samples = read_part(part.reader, root, part.part, scheme_name, part.folder, note)
+        samples = read_part(
+            part.reader, root, part.part, scheme_name, part.folder, note
+        )
         samples = exclude_faces(samples, part.exclude)
         if any(is_talking_face(path) for path in {sample.image for sample in samples}):
             raise RecipeError(
@@ -72,13 +76,17 @@ def read_mixture(
             faces = replace(faces, landmarks=np.full_like(faces.landmarks, np.nan))
         sources.append(Source(faces, part.repeat, part.use_until))
         if validation and part.annotated:
-            label = unique_name([_label(part, parts)], lambda name: name not in validation_faces)
+            label = unique_name(
+                [_label(part, parts)], lambda name: name not in validation_faces
+            )
             validation_faces[label] = _cache_faces(validation, cache, size)
     return sources, validation_faces
 
 
 def _cache_faces(samples: Sequence[Sample], cache: Path, size: int) -> CropCache:
-    boxes = [sample.face_box() if sample.box is None else sample.box for sample in samples]
+    boxes = [
+        sample.face_box() if sample.box is None else sample.box for sample in samples
+    ]
     return cache_crops(samples, cache, size, boxes)
 
 
@@ -191,4 +199,6 @@ def to_scheme(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample
     if sample.scheme == scheme_name:
         return replace(sample, box=box)
     landmarks = convert(sample.landmarks, sample.scheme, scheme_name).points
-    return replace(sample, landmarks=landmarks, scheme=scheme_name, visible=None, box=box)
+    return replace(
+        sample, landmarks=landmarks, scheme=scheme_name, visible=None, box=box
+    )

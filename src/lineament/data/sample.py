@@ -87,7 +87,9 @@ class Sample:
 
     def is_validation(self) -> bool:
         """Return True for the tenth of the faces on which every choice is made."""
-        return in_validation((self.group or self.image.stem).partition(GROUP_SEPARATOR)[0])
+        return in_validation(
+            (self.group or self.image.stem).partition(GROUP_SEPARATOR)[0]
+        )
 
 
 def in_validation(group: str) -> bool:

@@ -133,7 +133,9 @@ class _Scene:
         self.still = _warp_mirrored(image, to_still, size)
         self.landmarks = apply_affine(to_still, landmarks)
         self.center = box_center(landmark_box(self.landmarks))
-        self.moving_time = MovingTime(rng, settings.frames / settings.rate + 1, settings.still)
+        self.moving_time = MovingTime(
+            rng, settings.frames / settings.rate + 1, settings.still
+        )
         self.path = [Wave(rng) for _ in range(4)]
         self.light = [Wave(rng, 0.5) for _ in range(2)]
         self.flicker = rng.uniform(0, 0.01)
@@ -141,7 +143,9 @@ class _Scene:
         self.expressions: list[Expression] = []
         if scheme_name == "ibug68" and settings.expression:
             self.expressions = ibug68_expressions(self.landmarks, size, rng)
-        self.occluders = [_Occluder(rng, self.center, settings) for _ in range(settings.occluders)]
+        self.occluders = [
+            _Occluder(rng, self.center, settings) for _ in range(settings.occluders)
+        ]
         rows, columns = np.mgrid[:size, :size].astype(np.float32)
         self.grid = np.stack([columns, rows], -1)
 
@@ -160,11 +164,15 @@ class _Scene:
         moved, s = self.moving_time(time), self.settings
         x, y, turn, zoom = (wave(moved) for wave in self.path)
         center = self.center + np.array([x, y]) * s.move * s.size
-        return similarity(math.exp(zoom * s.zoom), turn * s.turn_deg, self.center, center)
+        return similarity(
+            math.exp(zoom * s.zoom), turn * s.turn_deg, self.center, center
+        )
 
     def _strengths(self, time: float) -> list[float]:
         """Return the strength of each expression."""
-        return [self.settings.expression * each.strength(time) for each in self.expressions]
+        return [
+            self.settings.expression * each.strength(time) for each in self.expressions
+        ]
 
     def _landmarks_at(self, time: float) -> Array:
         """Return the landmarks (N, 2), pixels of the frame."""
@@ -181,7 +189,9 @@ class _Scene:
     def _expose(self, time: float, landmarks: Array) -> NDArray[np.float32]:
         """Return the image of one exposure, blurred by the motion during it."""
         s = self.settings
-        blur = float(np.abs(self._landmarks_at(time + SHUTTER / s.rate) - landmarks).max())
+        blur = float(
+            np.abs(self._landmarks_at(time + SHUTTER / s.rate) - landmarks).max()
+        )
         parts = min(max(math.ceil(blur), 1), SUBFRAMES)
         image = np.zeros((s.size, s.size, 3), np.float32)
         for part in range(parts):
@@ -190,7 +200,9 @@ class _Scene:
             image += self._render(time + offset) / parts
         flicker = self.flicker * math.sin(2 * math.pi * 12.3 * time)
         gain = 1 + s.light * self.light[0](time) + flicker
-        direction = np.array([math.cos(self.light_angle), math.sin(self.light_angle)], np.float32)
+        direction = np.array(
+            [math.cos(self.light_angle), math.sin(self.light_angle)], np.float32
+        )
         side = self.grid @ direction / s.size - 0.5
         light = gain + s.light * self.light[1](time) * side
         return np.asarray(image * light[..., None], dtype=np.float32)
@@ -219,17 +231,23 @@ class _Scene:
         return np.ascontiguousarray(jpeg(levels[..., ::-1], s.quality)[..., ::-1])
 
 
-def _remap(image: NDArray[Any], source: NDArray[np.float32], border: int) -> NDArray[np.float32]:
+def _remap(
+    image: NDArray[Any], source: NDArray[np.float32], border: int
+) -> NDArray[np.float32]:
     """Return `image` sampled at `source` (H, W, 2), x and y."""
     x, y = np.ascontiguousarray(source[..., 0]), np.ascontiguousarray(source[..., 1])
     sampled = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=border)
     return np.asarray(sampled, dtype=np.float32)
 
 
-def _warp_mirrored(image: NDArray[np.uint8], affine: Array, size: int) -> NDArray[np.uint8]:
+def _warp_mirrored(
+    image: NDArray[np.uint8], affine: Array, size: int
+) -> NDArray[np.uint8]:
     """Return the crop of `image`, which beyond the border is mirrored, not black."""
     crop = warp(image, affine, size)
-    corners = apply_affine(affine, np.array([[0, 0], [image.shape[1] - 1, image.shape[0] - 1]]))
+    corners = apply_affine(
+        affine, np.array([[0, 0], [image.shape[1] - 1, image.shape[0] - 1]])
+    )
     x0, y0 = np.clip(np.ceil(corners[0]), 0, size - 2).astype(int)
     x1, y1 = np.clip(np.floor(corners[1]) + 1, (x0 + 2, y0 + 2), size).astype(int)
     if (x0, y0, x1, y1) == (0, 0, size, size):
@@ -256,7 +274,9 @@ class _Occluder:
         self.angle_deg = float(rng.uniform(0, 180))
         self.color = rng.uniform(10, 245, 3)
 
-    def paint(self, image: NDArray[np.float32], time: float, landmarks: Array) -> NDArray[np.bool_]:
+    def paint(
+        self, image: NDArray[np.float32], time: float, landmarks: Array
+    ) -> NDArray[np.bool_]:
         """Paint the occluder into `image`; return which of the landmarks (N, 2) it covers."""
         part = (time - self.start) / self.duration
         if not 0 < part < 1:

@@ -38,8 +38,15 @@ class TrainingCrops:
     ) -> None:
         self.sources = tuple(sources)
         self.mirror = scheme(scheme_name).mirror
-        self.size, self.padding, self.settings, self.seed = size, padding, settings, seed
-        self.states_visible = any(source.cache.visible is not None for source in self.sources)
+        self.size, self.padding, self.settings, self.seed = (
+            size,
+            padding,
+            settings,
+            seed,
+        )
+        self.states_visible = any(
+            source.cache.visible is not None for source in self.sources
+        )
         names: set[str] = set()
         for source in self.sources:
             names.update(source.cache.attributes)
@@ -48,7 +55,14 @@ class TrainingCrops:
     def key(self) -> object:
         """Return a value that is equal for those that make the same crops."""
         sources = tuple(map(id, self.sources))
-        return (sources, tuple(self.mirror), self.size, self.padding, self.settings, self.seed)
+        return (
+            sources,
+            tuple(self.mirror),
+            self.size,
+            self.padding,
+            self.settings,
+            self.seed,
+        )
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
         """Return the (source, face) pairs (M, 2) of one epoch, shuffled.
@@ -63,7 +77,9 @@ class TrainingCrops:
                 faces = np.tile(np.arange(len(source.cache)), source.repeat)
                 pairs.append(np.stack([np.full(len(faces), number), faces], axis=1))
         joined = np.concatenate(pairs)
-        return joined[np.random.default_rng([self.seed, epoch]).permutation(len(joined))]
+        return joined[
+            np.random.default_rng([self.seed, epoch]).permutation(len(joined))
+        ]
 
     def make(self, epoch: int, position: int, source: int, face: int) -> dict[str, Any]:
         """Return an augmented crop (S, S, 3) and what comes with it, by the names of a Batch.
@@ -99,5 +115,7 @@ class TrainingCrops:
         attributes = {}
         for name in self.attributes:
             values = cache.attributes.get(name)
-            attributes[name] = np.array(np.nan if values is None else values[face], np.float32)
+            attributes[name] = np.array(
+                np.nan if values is None else values[face], np.float32
+            )
         return made | {"attributes": attributes}

@@ -44,7 +44,9 @@ class TrainingWindows:
         self.mirror = scheme(scheme_name).mirror
         self.starts = [clips.starts(frames) for clips in self.sources]
         if not any(map(len, self.starts)):
-            raise DataError(f"no clip has {frames} frames in a row; lower refine.window")
+            raise DataError(
+                f"no clip has {frames} frames in a row; lower refine.window"
+            )
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
         """Return the (source, first frame) pairs (M, 2) of one epoch, shuffled."""
@@ -52,13 +54,17 @@ class TrainingWindows:
         for number, starts in enumerate(self.starts):
             pairs.append(np.column_stack([np.full(len(starts), number), starts]))
         joined = np.concatenate(pairs)
-        return joined[np.random.default_rng([self.seed, epoch]).permutation(len(joined))]
+        return joined[
+            np.random.default_rng([self.seed, epoch]).permutation(len(joined))
+        ]
 
     def key(self) -> object:
         """Return a value that differs from that of any other windows."""
         return id(self)
 
-    def make(self, epoch: int, position: int, source: int, first: int) -> dict[str, Any]:
+    def make(
+        self, epoch: int, position: int, source: int, first: int
+    ) -> dict[str, Any]:
         """Return a window by the names of a Batch.
 
         crops: (T, S, S, 3). landmarks: (T, N, 2), pixels of each crop. crop_motion: (T, 3), the

@@ -130,7 +130,9 @@ class ErrorAccumulator:
             )
         return points
 
-    def _norm(self, rule: str, name: str, truth: ArrayLike, box: ArrayLike | None) -> float:
+    def _norm(
+        self, rule: str, name: str, truth: ArrayLike, box: ArrayLike | None
+    ) -> float:
         return norm_length(rule, truth, self.protocol.norm_points.get(rule), box, name)
 
     def _lengths(self, name: str, pred: ArrayLike, counted: Array) -> Array:
@@ -151,7 +153,9 @@ class ErrorAccumulator:
     def _add_fingerprint(self, truth: Array) -> None:
         # A sum of hashes depends on the annotations, not on their order.
         digest = hashlib.sha256((truth.round(3) + 0.0).tobytes()).digest()
-        self._fingerprint = (self._fingerprint + int.from_bytes(digest[:16], "big")) % 2**128
+        self._fingerprint = (
+            self._fingerprint + int.from_bytes(digest[:16], "big")
+        ) % 2**128
 
     def report(self, *, boxes: str, **facts: Any) -> Report:
         """Return the report of all faces so far.
@@ -204,20 +208,26 @@ class ErrorAccumulator:
         scores = {}
         for name, errors in self._subsets.items():
             if errors:
-                scores[name] = _score(errors, error_rates(errors, self.protocol.threshold))
+                scores[name] = _score(
+                    errors, error_rates(errors, self.protocol.threshold)
+                )
         return scores
 
     def _other_rates(self) -> dict[str, ErrorRates]:
         rates: dict[str, ErrorRates] = {}
         for other in self.protocol.other_norms:
             if self._other[other.norm]:
-                rates[other.norm] = error_rates(self._other[other.norm], other.threshold)
+                rates[other.norm] = error_rates(
+                    self._other[other.norm], other.threshold
+                )
         return rates
 
     def _image_scores(self) -> tuple[ImageScore, ...]:
         scores = []
         for name, error in zip(self._names, self._errors, strict=True):
-            scores.append(ImageScore(image=name, nme=None if error == MISS_ERROR else error))
+            scores.append(
+                ImageScore(image=name, nme=None if error == MISS_ERROR else error)
+            )
         return tuple(scores)
 
 

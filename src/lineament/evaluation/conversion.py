@@ -45,4 +45,6 @@ class FaceConverter:
         mixed = int((status == "interpolated").sum())
         if mixed:
             self.note = f"{mixed} of {len(self.points)} points are interpolated from {face.scheme}"
-        return np.nan_to_num(made.points), made.convert_values(face.sigma_px, missing=0.0)
+        return np.nan_to_num(made.points), made.convert_values(
+            face.sigma_px, missing=0.0
+        )

@@ -26,7 +26,9 @@ def _validation_photos(data_root: Path) -> list[Photo]:
 
 
 def _common_photos(data_root: Path) -> list[Photo]:
-    return [photo_of_sample(sample) for sample in read_300w(data_root / "300w", "common")]
+    return [
+        photo_of_sample(sample) for sample in read_300w(data_root / "300w", "common")
+    ]
 
 
 DETECTION_PROTOCOLS: dict[str, Callable[[Path], list[Photo]]] = {
@@ -58,7 +60,8 @@ class DetectionResult:
 def evaluate_detector(
     detect: Detector,
     photos: Iterable[Photo],
-    change: Callable[[Photo, NDArray[np.uint8]], tuple[Photo, NDArray[np.uint8]]] | None = None,
+    change: Callable[[Photo, NDArray[np.uint8]], tuple[Photo, NDArray[np.uint8]]]
+    | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> dict[str, DetectionResult]:
     """Return the result by kind of photo.
@@ -140,5 +143,7 @@ def above(detections: Detections, threshold: float) -> Detections:
 
 def lowest_threshold(detections: Sequence[Detections], allowed: int) -> float:
     """Return the lowest threshold with at most `allowed` detections in all."""
-    scores = np.concatenate([detected.scores for detected in detections] + [np.zeros(allowed + 1)])
+    scores = np.concatenate(
+        [detected.scores for detected in detections] + [np.zeros(allowed + 1)]
+    )
     return float(np.sort(scores)[::-1][allowed])

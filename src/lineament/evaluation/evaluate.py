@@ -62,14 +62,18 @@ def evaluate(
     fixed = resolve_protocol(protocol)
     samples = select_samples(fixed, samples)
     if boxes not in ("truth", "detected", "tracked"):
-        raise ProtocolError(f"boxes are {boxes!r}; choose 'truth', 'detected' or 'tracked'")
+        raise ProtocolError(
+            f"boxes are {boxes!r}; choose 'truth', 'detected' or 'tracked'"
+        )
     if boxes == "tracked":
         predict = _TrackedFrames(predict, samples)
     run = _Run(fixed, worst)
     for image, group in _images(samples, read):
         image = occlude_faces(image, group, fixed.occluded)
         given = truth_boxes(group) if boxes == "truth" else None
-        found = match_faces(run.predict(predict, image, given), group, given is not None)
+        found = match_faces(
+            run.predict(predict, image, given), group, given is not None
+        )
         for sample, face in zip(group, found, strict=True):
             run.score(image, sample, face)
             if progress:
@@ -130,7 +134,9 @@ class _TrackedFrames:
                 "tracked boxes want a Tracker, not a Predictor; give one, or choose 'detected'"
             )
         for before, after in pairwise(samples):
-            order = (before.frame or 0) <= (after.frame or 0) and before.frame is not None
+            order = (before.frame or 0) <= (
+                after.frame or 0
+            ) and before.frame is not None
             if before.image == after.image and not order:
                 raise ProtocolError(
                     f"{after.name} does not come after {before.name}; "
@@ -160,7 +166,9 @@ def _groups(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
         yield list(group)
 
 
-def _images(samples: Sequence[Sample], read: Read) -> Iterator[tuple[Image, list[Sample]]]:
+def _images(
+    samples: Sequence[Sample], read: Read
+) -> Iterator[tuple[Image, list[Sample]]]:
     """Yield each image, read once, with the neighboring samples that share it."""
     for group in _groups(samples):
         yield read(group[0]), group
@@ -171,7 +179,9 @@ def truth_boxes(samples: Sequence[Sample]) -> Array:
     return np.stack([sample.face_box() for sample in samples])
 
 
-def match_faces(faces: Faces, samples: Sequence[Sample], ordered: bool) -> list[Face | None]:
+def match_faces(
+    faces: Faces, samples: Sequence[Sample], ordered: bool
+) -> list[Face | None]:
     """Return the face of each sample, None if it was missed.
 
     Args:

@@ -141,7 +141,9 @@ def nme(pred: ArrayLike, truth: ArrayLike, norm: float) -> float:
 def _errors(errors: ArrayLike) -> Array:
     array = np.asarray(errors, dtype=np.float64).reshape(-1)
     if array.size == 0:
-        raise InputError("there are no errors to summarize; wanted those of at least one face")
+        raise InputError(
+            "there are no errors to summarize; wanted those of at least one face"
+        )
     bad = np.flatnonzero(np.isnan(array) | (array < 0))
     if len(bad):
         row = int(bad[0])
@@ -194,7 +196,9 @@ def ced(errors: ArrayLike, threshold: float) -> tuple[Array, Array]:
     return x, np.searchsorted(array, x, side="right") / len(array)
 
 
-def per_part(per_landmark: ArrayLike, parts: Mapping[str, Sequence[int]]) -> dict[str, float]:
+def per_part(
+    per_landmark: ArrayLike, parts: Mapping[str, Sequence[int]]
+) -> dict[str, float]:
     """Return the mean error of each part; a part without a counted point is left out.
 
     Args:
@@ -274,7 +278,9 @@ class CalibrationAccumulator:
         self._sigma += np.bincount(bins, sigma, minlength=len(self._sigma))
         self._error += np.bincount(bins, error, minlength=len(self._error))
         self._count += np.bincount(bins, minlength=len(self._count))
-        self._under += (error[None] < np.array(SIGMA_COUNTS)[:, None] * sigma[None]).sum(1)
+        self._under += (
+            error[None] < np.array(SIGMA_COUNTS)[:, None] * sigma[None]
+        ).sum(1)
 
     def result(self) -> Calibration | None:
         """Return the calibration of all points so far, or None before the first."""
@@ -282,15 +288,26 @@ class CalibrationAccumulator:
         if not total:
             return None
         bins = []
-        for count, sigma, error in zip(self._count, self._sigma, self._error, strict=True):
+        for count, sigma, error in zip(
+            self._count, self._sigma, self._error, strict=True
+        ):
             if count:
-                bins.append(CalibrationBin(int(count), float(sigma / count), float(error / count)))
+                bins.append(
+                    CalibrationBin(
+                        int(count), float(sigma / count), float(error / count)
+                    )
+                )
         ece = float(np.abs(self._error - self._sigma).sum() / total)
         mean_error = float(self._error.sum() / total)
         return Calibration(
             points=total,
-            under={k: int(n) / total for k, n in zip(SIGMA_COUNTS, self._under, strict=True)},
-            expected_under={k: float(1 - np.exp(-np.pi * k * k / 4)) for k in SIGMA_COUNTS},
+            under={
+                k: int(n) / total
+                for k, n in zip(SIGMA_COUNTS, self._under, strict=True)
+            },
+            expected_under={
+                k: float(1 - np.exp(-np.pi * k * k / 4)) for k in SIGMA_COUNTS
+            },
             bins=tuple(bins),
             ece=ece,
             ece_relative=ece / mean_error if mean_error else 0.0,
@@ -307,5 +324,7 @@ def calibration(errors: ArrayLike, sigmas: ArrayLike) -> Calibration:
     gathered.add(errors, sigmas)
     result = gathered.result()
     if result is None:
-        raise InputError("there are no errors to calibrate; wanted those of at least one point")
+        raise InputError(
+            "there are no errors to calibrate; wanted those of at least one point"
+        )
     return result

@@ -17,7 +17,9 @@ MARGIN = 1.1
 
 
 def occlude_faces(
-    image: NDArray[np.uint8], samples: Sequence[Sample], occluded: Literal["nothing", "half"]
+    image: NDArray[np.uint8],
+    samples: Sequence[Sample],
+    occluded: Literal["nothing", "half"],
 ) -> NDArray[np.uint8]:
     """Return the image (H, W, 3) with its faces occluded as a protocol asks."""
     if occluded == "half":
@@ -32,12 +34,16 @@ def occlude_half(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
     The line between the halves passes through the center of the box. Its angle and the
     color depend only on the sample's name without suffix: copies of a data set agree.
     """
-    digest = hashlib.sha1(bare_name(sample.name).encode(), usedforsecurity=False).digest()
+    digest = hashlib.sha1(
+        bare_name(sample.name).encode(), usedforsecurity=False
+    ).digest()
     rng = np.random.default_rng([SEED, *digest[:8]])
     angle, color = rng.uniform(0, 2 * np.pi), rng.integers(0, 256, 3)
     box = sample.face_box()
     center, half = box_center(box), MARGIN * box_side(box) / 2
-    covered = _half_plane(image.shape, center, angle, 4 * half) & _square(image.shape, center, half)
+    covered = _half_plane(image.shape, center, angle, 4 * half) & _square(
+        image.shape, center, half
+    )
     occluded = image.copy()
     occluded[covered.astype(bool)] = color
     return occluded
@@ -55,7 +61,9 @@ def _half_plane(
     return mask
 
 
-def _square(shape: tuple[int, ...], center: NDArray[np.float64], half: float) -> NDArray[np.uint8]:
+def _square(
+    shape: tuple[int, ...], center: NDArray[np.float64], half: float
+) -> NDArray[np.uint8]:
     """Return a mask (H, W) of the square around `center` with sides of 2 `half`."""
     x0, y0, x1, y1 = np.round([*(center - half), *(center + half)]).astype(int)
     mask = np.zeros(shape[:2], np.uint8)

@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 from ..crop import warp
 from ..data.sample import Sample, tight_box
 from ..errors import ProtocolError
-from ..geometry import Array, apply_affine, box_center, box_side, landmark_box, similarity
+from ..geometry import (
+    Array,
+    apply_affine,
+    box_center,
+    box_side,
+    landmark_box,
+    similarity,
+)
 from .accumulator import ErrorAccumulator
 from .conversion import FaceConverter
 from .evaluate import Predict, Read, match_faces
@@ -79,9 +86,14 @@ def perturb(
     fixed = resolve_protocol(protocol)
     samples = select_samples(fixed, samples)
     if limit is not None and limit < 1:
-        raise ProtocolError(f"limit is {limit}; wanted at least 1 face, or None for all")
+        raise ProtocolError(
+            f"limit is {limit}; wanted at least 1 face, or None for all"
+        )
     if limit is not None and len(samples) > limit:
-        samples = [samples[i] for i in np.linspace(0, len(samples) - 1, limit).round().astype(int)]
+        samples = [
+            samples[i]
+            for i in np.linspace(0, len(samples) - 1, limit).round().astype(int)
+        ]
     run = _Run(fixed, predict)
     for done, sample in enumerate(samples, 1):
         image = occlude_faces(read(sample), [sample], fixed.occluded)
@@ -117,7 +129,9 @@ class _Run:
         pred = self.convert(found[0])[0] if len(found) else None
         self._add(("roll", roll_deg), sample, landmarks, pred)
 
-    def _add(self, change: Change, sample: Sample, landmarks: Array, pred: Array | None) -> None:
+    def _add(
+        self, change: Change, sample: Sample, landmarks: Array, pred: Array | None
+    ) -> None:
         errors = self.errors.setdefault(change, ErrorAccumulator(self.protocol))
         errors.add(sample.name, landmarks, pred, visible=sample.visible, box=sample.box)
 
@@ -127,6 +141,11 @@ class _Run:
         for kind, amount in sorted(self.errors):
             found = self.errors[kind, amount].report(boxes="truth")
             rows.append(
-                Perturbed(kind=kind, amount=amount, nme=found.nme, failure_rate=found.failure_rate)
+                Perturbed(
+                    kind=kind,
+                    amount=amount,
+                    nme=found.nme,
+                    failure_rate=found.failure_rate,
+                )
             )
         return tuple(rows)

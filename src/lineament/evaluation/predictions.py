@@ -52,12 +52,16 @@ def read_predictions(path: PathLike, protocol: Protocol) -> list[Prediction]:
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ProtocolError(f"{path}: cannot be read as JSON ({error}); {WANTED}") from error
+        raise ProtocolError(
+            f"{path}: cannot be read as JSON ({error}); {WANTED}"
+        ) from error
     if not isinstance(rows, list):
         raise ProtocolError(f"{path}: holds a {type(rows).__name__}; {WANTED}")
     if not rows:
         raise ProtocolError(f"{path}: holds a list of 0 rows; {WANTED}")
-    found = [_row(row, f"{path}: row {number}", protocol) for number, row in enumerate(rows)]
+    found = [
+        _row(row, f"{path}: row {number}", protocol) for number, row in enumerate(rows)
+    ]
     found = _numbered(found)
     _check_unique((row.image for row in found), path)
     return found
@@ -96,7 +100,9 @@ def _row(row: Any, where: str, protocol: Protocol) -> Prediction:
         raise ProtocolError(f'{where} has no "image"; {WANTED}')
     where = f"{where} ({image})"
     if "pred" not in row:
-        raise ProtocolError(f'{where} has no "pred"; wanted its points, or null for a missed face')
+        raise ProtocolError(
+            f'{where} has no "pred"; wanted its points, or null for a missed face'
+        )
     count = len(scheme(protocol.scheme))
     try:
         box = None if row.get("box") is None else as_boxes(row["box"])[0]
@@ -105,15 +111,23 @@ def _row(row: Any, where: str, protocol: Protocol) -> Prediction:
     return Prediction(
         image=image,
         pred=_numbers(row["pred"], (count, 2), f"{where}: pred", protocol),
-        truth=_numbers(row.get("truth"), (count, 2), f"{where}: truth", protocol, gaps=True),
-        sigma_px=_numbers(row.get("sigma_px"), (count,), f"{where}: sigma_px", protocol),
+        truth=_numbers(
+            row.get("truth"), (count, 2), f"{where}: truth", protocol, gaps=True
+        ),
+        sigma_px=_numbers(
+            row.get("sigma_px"), (count,), f"{where}: sigma_px", protocol
+        ),
         visible=_numbers(row.get("visible"), (count,), f"{where}: visible", protocol),
         box=box,
     )
 
 
 def _numbers(
-    value: Any, shape: tuple[int, ...], where: str, protocol: Protocol, gaps: bool = False
+    value: Any,
+    shape: tuple[int, ...],
+    where: str,
+    protocol: Protocol,
+    gaps: bool = False,
 ) -> Array | None:
     """Return `value` as an array, None for null; with `gaps`, points may be null."""
     if value is None:
@@ -202,7 +216,9 @@ def score_predictions(
     for row, sample in paired:
         _add(errors, _completed(row, sample), sample, path)
     return errors.report(
-        boxes="file", model=model or Path(path).stem, notes=(*notes, *filter(None, [short]))
+        boxes="file",
+        model=model or Path(path).stem,
+        notes=(*notes, *filter(None, [short])),
     )
 
 
@@ -219,7 +235,9 @@ def _completed(row: Prediction, sample: Sample | None) -> Prediction:
     )
 
 
-def _add(errors: ErrorAccumulator, row: Prediction, sample: Sample | None, path: PathLike) -> None:
+def _add(
+    errors: ErrorAccumulator, row: Prediction, sample: Sample | None, path: PathLike
+) -> None:
     fixed = errors.protocol
     if row.truth is None:
         raise ProtocolError(
@@ -260,7 +278,10 @@ Pairs = list[tuple[Prediction, Sample | None]]
 
 
 def _pair(
-    rows: Sequence[Prediction], known: Sequence[Sample] | None, protocol: Protocol, path: PathLike
+    rows: Sequence[Prediction],
+    known: Sequence[Sample] | None,
+    protocol: Protocol,
+    path: PathLike,
 ) -> Pairs:
     """Return each row with its sample; every row must have its own."""
     if known is None:
@@ -298,7 +319,9 @@ def _check_complete(
             "for want of the data"
         )
     if protocol.faces is None or len(paired) == protocol.faces:
-        return f"{len(missing)} faces of the data are not in the file" if missing else ""
+        return (
+            f"{len(missing)} faces of the data are not in the file" if missing else ""
+        )
     if len(paired) > protocol.faces or (known is None and not partial):
         raise ProtocolError(
             f"{path}: {len(paired)} faces, protocol {protocol.id!r} has {protocol.faces}; "

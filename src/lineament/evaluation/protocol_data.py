@@ -73,9 +73,13 @@ def read_protocol(
     elif scheme_name:
         fixed = fixed.for_scheme(scheme_name)
     samples = select_samples(fixed, samples)
-    absent = {image for image in {sample.image for sample in samples} if not image.is_file()}
+    absent = {
+        image for image in {sample.image for sample in samples} if not image.is_file()
+    }
     here = [sample for sample in samples if sample.image not in absent]
-    missing = [str(own_folder / place) for place in places if not any(own_folder.glob(place))]
+    missing = [
+        str(own_folder / place) for place in places if not any(own_folder.glob(place))
+    ]
     missing += [sample.name for sample in samples if sample.image in absent]
     if missing_file is not None:
         _write_list(missing, missing_file)
@@ -92,12 +96,16 @@ def _renamed(sample: Sample, name: str | None) -> Sample:
     return sample
 
 
-def _check_complete(data: ProtocolData, annotated: int, missing_file: Path | None) -> None:
+def _check_complete(
+    data: ProtocolData, annotated: int, missing_file: Path | None
+) -> None:
     """Raise ProtocolError if an official or annotated face is missing."""
     fixed, found = data.protocol, len(data.samples)
     short = count_note(fixed, data.samples)
     if fixed.videos is None and fixed.faces is not None and found > fixed.faces:
-        short = ""  # more faces than official: nothing is missing, and the report says so
+        short = (
+            ""  # more faces than official: nothing is missing, and the report says so
+        )
     if not short and not data.missing:
         return
     facts = [short or f"{found} of {annotated} faces have their image"]
@@ -107,8 +115,12 @@ def _check_complete(data: ProtocolData, annotated: int, missing_file: Path | Non
             facts.append(f"the complete list: {missing_file}")
         elif len(data.missing) > SHOWN:
             facts.append("--report FOLDER writes the complete list")
-    remedy = "score the rest with --partial" if found else "give another folder with --data"
-    raise ProtocolError(f"protocol {fixed.id!r}: {'; '.join(facts)}; get them, or {remedy}")
+    remedy = (
+        "score the rest with --partial" if found else "give another folder with --data"
+    )
+    raise ProtocolError(
+        f"protocol {fixed.id!r}: {'; '.join(facts)}; get them, or {remedy}"
+    )
 
 
 def _shortened(names: tuple[str, ...]) -> str:

@@ -140,9 +140,13 @@ class Protocol(_Frozen):
                 )
         for rule in (self.norm, *(other.norm for other in self.other_norms)):
             if rule in POINT_NORMS and rule not in self.norm_points:
-                raise ValueError(f"norm_points has no {rule!r}, which the protocol divides by")
+                raise ValueError(
+                    f"norm_points has no {rule!r}, which the protocol divides by"
+                )
         if min(self.thresholds) <= 0:
-            raise ValueError(f"thresholds are {list(self.thresholds)}; wanted fractions above 0")
+            raise ValueError(
+                f"thresholds are {list(self.thresholds)}; wanted fractions above 0"
+            )
         return self
 
     @property
@@ -152,7 +156,11 @@ class Protocol(_Frozen):
 
     def indices(self) -> tuple[int, ...]:
         """Return the indices in the scheme of the points that count."""
-        return tuple(range(len(scheme(self.scheme)))) if self.points == "all" else self.points
+        return (
+            tuple(range(len(scheme(self.scheme))))
+            if self.points == "all"
+            else self.points
+        )
 
     def parts(self) -> dict[str, tuple[int, ...]]:
         """Return the points that count by part of the face; empty parts are left out."""
@@ -181,13 +189,19 @@ class Protocol(_Frozen):
                 f"protocol {self.id!r} is scored on {self.scheme}, not on {name}; "
                 "predictions are converted to it, or choose the protocol 'folder'"
             )
-        known = {rule: pair for rule, pair in wanted.norm_points.items() if rule in POINT_NORMS}
+        known = {
+            rule: pair
+            for rule, pair in wanted.norm_points.items()
+            if rule in POINT_NORMS
+        }
         lacking = set(POINT_NORMS) - set(known)
         changes = {
             "scheme": name,
             "norm": "box" if self.norm in lacking else self.norm,
             "norm_points": known,
-            "other_norms": [other for other in self.other_norms if other.norm not in lacking],
+            "other_norms": [
+                other for other in self.other_norms if other.norm not in lacking
+            ],
         }
         return Protocol.model_validate(self.model_dump() | changes)
 
@@ -207,7 +221,9 @@ class Protocol(_Frozen):
             f"missed    {self.miss_rule}",
         ]
         if self.occluded == "half":
-            lines.append("occluded  half of every face, along a line drawn from the image's name")
+            lines.append(
+                "occluded  half of every face, along a line drawn from the image's name"
+            )
         return lines
 
     def _count(self) -> str:
@@ -247,7 +263,10 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
         first = error.errors()[0]
         key = ".".join(str(step) for step in first["loc"])
         if first["type"] == "extra_forbidden":
-            tables: dict[str, type[_Frozen]] = {"subsets": Subset, "other_norms": OtherNorm}
+            tables: dict[str, type[_Frozen]] = {
+                "subsets": Subset,
+                "other_norms": OtherNorm,
+            }
             known = tables.get(str(first["loc"][0]), Protocol).model_fields
             hint = did_you_mean(str(first["loc"][-1]), known)
             raise ProtocolError(f"{source}: unknown key {key!r}; {hint}") from error
@@ -274,10 +293,14 @@ def protocol(name: str) -> Protocol:
         ProtocolError: If no protocol has that name, or the file is broken.
     """
     if name in PROTOCOLS:
-        return _load(Path(str(files("lineament").joinpath(f"tables/protocols/{name}.toml"))))
+        return _load(
+            Path(str(files("lineament").joinpath(f"tables/protocols/{name}.toml")))
+        )
     if name.endswith(".toml"):
         return _load(Path(name).absolute())
-    raise ProtocolError(f"no protocol is called {name!r}; {did_you_mean(name, PROTOCOLS)}")
+    raise ProtocolError(
+        f"no protocol is called {name!r}; {did_you_mean(name, PROTOCOLS)}"
+    )
 
 
 def resolve_protocol(given: str | Protocol) -> Protocol:
@@ -295,7 +318,11 @@ def select_samples(protocol: Protocol, samples: Sequence[Sample]) -> list[Sample
     Raises:
         ProtocolError: If there is none, or one has another scheme.
     """
-    kept = [sample for sample in samples if protocol.select == "all" or sample.is_validation()]
+    kept = [
+        sample
+        for sample in samples
+        if protocol.select == "all" or sample.is_validation()
+    ]
     if not kept:
         raise ProtocolError(
             f"protocol {protocol.id!r} selects none of the {len(samples)} faces given; "

@@ -104,7 +104,9 @@ class Report(SubsetScore):
 
     def errors(self) -> list[float]:
         """Return the errors of `per_image`; inf for a missed face."""
-        return [float("inf") if face.nme is None else face.nme for face in self.per_image]
+        return [
+            float("inf") if face.nme is None else face.nme for face in self.per_image
+        ]
 
 
 def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
@@ -169,7 +171,12 @@ def _rates_cells(rates: Sequence[ErrorRates]) -> list[str]:
 
 
 def _score_cells(score: SubsetScore, rates: Sequence[ErrorRates]) -> list[str]:
-    return [str(score.images), str(score.misses), _percent(score.nme), *_rates_cells(rates)]
+    return [
+        str(score.images),
+        str(score.misses),
+        _percent(score.nme),
+        *_rates_cells(rates),
+    ]
 
 
 def format_report(report: Report) -> str:
@@ -177,7 +184,13 @@ def format_report(report: Report) -> str:
     lines = [*report.settings.describe(), ""]
     lines.append(f"{report.model or 'predictions'}, boxes: {report.boxes}")
     lines += [f"NOTE: {note}" for note in report.notes]
-    head = ["faces", "images", "misses", "NME %", *_rates_head(report.settings.thresholds)]
+    head = [
+        "faces",
+        "images",
+        "misses",
+        "NME %",
+        *_rates_head(report.settings.thresholds),
+    ]
     rows = [["all", *_score_cells(report, report.at_thresholds)]]
     for name, score in report.per_subset.items():
         rows.append([name, *_score_cells(score, [score])])
@@ -195,7 +208,9 @@ def format_report(report: Report) -> str:
     if report.perturbation:
         rows = []
         for p in report.perturbation:
-            rows.append([p.kind, f"{p.amount:g}", _percent(p.nme), _percent(p.failure_rate)])
+            rows.append(
+                [p.kind, f"{p.amount:g}", _percent(p.nme), _percent(p.failure_rate)]
+            )
         lines += [*_table(["box changed", "by", "NME %", "FR %"], rows), ""]
     if report.ms_per_face is not None:
         lines.append(f"{report.ms_per_face:.2f} ms per face (median of complete calls)")
@@ -206,7 +221,11 @@ def _reliability_lines(found: Calibration) -> list[str]:
     rows = []
     for k, share in found.under.items():
         rows.append(
-            [f"under {k:g} sigma", _percent(share, 1), _percent(found.expected_under[k], 1)]
+            [
+                f"under {k:g} sigma",
+                _percent(share, 1),
+                _percent(found.expected_under[k], 1),
+            ]
         )
     return [
         *_table([f"{found.points:,} points", "%", "Gaussian %"], rows),
@@ -238,10 +257,14 @@ class Comparison:
             scores = _score_cells(report, report.at_thresholds)
             rows.append([name, report.boxes, *scores, ms, *by_part])
         notes = [f"NOTE: {note}" for note in self.notes]
-        return "\n".join([*first.settings.describe(), *notes, "", *_table(head, rows), ""])
+        return "\n".join(
+            [*first.settings.describe(), *notes, "", *_table(head, rows), ""]
+        )
 
 
-def compare(reports: Sequence[Report], names: Sequence[str] | None = None) -> Comparison:
+def compare(
+    reports: Sequence[Report], names: Sequence[str] | None = None
+) -> Comparison:
     """Put reports side by side.
 
     Args:
@@ -266,7 +289,9 @@ def compare(reports: Sequence[Report], names: Sequence[str] | None = None) -> Co
     if len({report.boxes for report in reports}) > 1:
         notes.append("the boxes differ: truth boxes flatter a model")
     if len({report.fingerprint for report in reports}) > 1:
-        notes.append("the true points are not the same numbers (other copies of the images?)")
+        notes.append(
+            "the true points are not the same numbers (other copies of the images?)"
+        )
     return Comparison(tuple(names), tuple(reports), tuple(notes))
 
 
@@ -285,7 +310,9 @@ def _check_alike(first_name: str, first: Report, name: str, report: Report) -> N
             "evaluate both again with one version of it"
         )
     if report.images != first.images:
-        counts = f"{first_name!r} has {first.images} faces, {name!r} has {report.images}"
+        counts = (
+            f"{first_name!r} has {first.images} faces, {name!r} has {report.images}"
+        )
         raise ProtocolError(
             f"{counts}; figures of unlike faces do not compare: evaluate both on the same data"
         )

@@ -64,7 +64,9 @@ def interocular(track: Array, scheme_name: str) -> float:
             f"{scheme_name} has no eye corners to measure by; track with a scheme that has, "
             "as ibug68"
         )
-    right, left = (track[:, list(group)].mean(1) for group in points.norm_points["interocular"])
+    right, left = (
+        track[:, list(group)].mean(1) for group in points.norm_points["interocular"]
+    )
     lengths = np.linalg.norm(right - left, axis=-1)
     if not np.isfinite(lengths).any():
         raise InputError("the face is in no frame; wanted a track of at least one")
@@ -73,8 +75,13 @@ def interocular(track: Array, scheme_name: str) -> float:
 
 def stretches(track: Array, min_frames: int = 1) -> list[slice]:
     """Return the runs of at least `min_frames` frames in which a track has its face."""
-    present = np.concatenate([[False], np.isfinite(track).all((1, 2)), [False]]).astype(int)
-    starts, stops = np.flatnonzero(np.diff(present) > 0), np.flatnonzero(np.diff(present) < 0)
+    present = np.concatenate([[False], np.isfinite(track).all((1, 2)), [False]]).astype(
+        int
+    )
+    starts, stops = (
+        np.flatnonzero(np.diff(present) > 0),
+        np.flatnonzero(np.diff(present) < 0),
+    )
     runs = []
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
         if stop - start >= min_frames:
@@ -96,7 +103,9 @@ def still_frames(track: Array, norm: float) -> NDArray[np.bool_]:
     still = np.nan_to_num(speeds(track, MIN_FRAMES), nan=np.inf) < STILL_SPEED * norm
     for part in stretches(track, MIN_FRAMES):
         steps = np.linalg.norm(np.diff(track[part].mean(1), axis=0), axis=-1)
-        shakes = np.maximum(np.append(steps, 0), np.append(0, steps)) > STILL_STEP * norm
+        shakes = (
+            np.maximum(np.append(steps, 0), np.append(0, steps)) > STILL_STEP * norm
+        )
         # A shaking head is not at rest either while it reverses.
         still[part] &= np.convolve(shakes, np.ones(9), "same") == 0
     return still
@@ -155,7 +164,9 @@ def _correlation(track: Array, reference: Array) -> Array:
         return np.asarray(sums[0] / np.sqrt(sums[1] * sums[2]))
 
 
-def measure_stability(track: Array, scheme_name: str, reference: Array | None = None) -> Stability:
+def measure_stability(
+    track: Array, scheme_name: str, reference: Array | None = None
+) -> Stability:
     """Measure one face's track.
 
     Args:
@@ -224,7 +235,9 @@ def count_id_errors(found: Sequence[Faces], truth: Sequence[Faces]) -> IdErrors:
         for row, column in pairs:
             true_id, own_id = true[row].track_id, own[column].track_id
             if true_id is None:
-                raise ProtocolError("a true face has no track_id; wanted one for every face")
+                raise ProtocolError(
+                    "a true face has no track_id; wanted one for every face"
+                )
             switches += true_id in last and last[true_id] != own_id
             last[true_id] = own_id
     return IdErrors(frames, switches, misses, false_positives)
@@ -241,7 +254,9 @@ def reference_track(reference: Tracks | None, track_id: int) -> Array | None:
     return track if track is not None and np.isfinite(track).any() else None
 
 
-def measure_tracks(tracks: Tracks, reference: Tracks | None = None) -> dict[int, Stability]:
+def measure_tracks(
+    tracks: Tracks, reference: Tracks | None = None
+) -> dict[int, Stability]:
     """Measure every face of at least MIN_FRAMES frames, by track id.
 
     Args:

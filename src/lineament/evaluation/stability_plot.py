@@ -8,7 +8,13 @@ import numpy as np
 
 from ..atomic import atomic_path
 from ..io.track_files import Tracks
-from .stability import interocular, reference_track, second_differences, speeds, still_frames
+from .stability import (
+    interocular,
+    reference_track,
+    second_differences,
+    speeds,
+    still_frames,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +23,9 @@ MIN_FRAMES = 3
 """Least length of a stretch that is drawn."""
 
 
-def draw_stability(rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path) -> None:
+def draw_stability(
+    rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path
+) -> None:
     """Draw motion and jitter of the longest face of each row, in percent per frame.
 
     Still frames of the first row are shaded.

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..crop import warp
-from ..geometry import Array, apply_affine, box_center, box_side, crop_affine, landmark_box
+from ..geometry import (
+    Array,
+    apply_affine,
+    box_center,
+    box_side,
+    crop_affine,
+    landmark_box,
+)
 from .report import WorstFace
 
 SIDE = 224
@@ -19,7 +26,9 @@ TRUTH, PREDICTION = (60, 220, 90), (240, 60, 50)
 SUBPIXEL_BITS = 3
 
 
-def draw_errors(image: NDArray[np.uint8], truth: Array, pred: Array | None) -> NDArray[np.uint8]:
+def draw_errors(
+    image: NDArray[np.uint8], truth: Array, pred: Array | None
+) -> NDArray[np.uint8]:
     """Return a crop (SIDE, SIDE, 3): true points green, predicted ones red, joined.
 
     Args:
@@ -40,7 +49,13 @@ def draw_errors(image: NDArray[np.uint8], truth: Array, pred: Array | None) -> N
             continue
         if pred is not None:
             cv2.line(
-                crop, _fixed(start), _fixed(end), PREDICTION, 1, cv2.LINE_AA, shift=SUBPIXEL_BITS
+                crop,
+                _fixed(start),
+                _fixed(end),
+                PREDICTION,
+                1,
+                cv2.LINE_AA,
+                shift=SUBPIXEL_BITS,
             )
             _dot(crop, end, PREDICTION)
         _dot(crop, start, TRUTH)
@@ -66,17 +81,26 @@ class WorstFaces:
         self._added = 0
 
     def add(
-        self, error: float, name: str, image: NDArray[np.uint8], truth: Array, pred: Array | None
+        self,
+        error: float,
+        name: str,
+        image: NDArray[np.uint8],
+        truth: Array,
+        pred: Array | None,
     ) -> None:
         """Keep this face if it is among the worst so far; of equals, keep the earlier.
 
         Arguments are those of `draw_errors`; `error` is inf if the face was missed.
         """
         self._added += 1
-        if self.count < 1 or (len(self._heap) == self.count and error <= self._heap[0][0]):
+        if self.count < 1 or (
+            len(self._heap) == self.count and error <= self._heap[0][0]
+        ):
             return
         drawn = cv2.cvtColor(draw_errors(image, truth, pred), cv2.COLOR_RGB2BGR)
-        jpeg = base64.b64encode(cv2.imencode(".jpg", drawn)[1].tobytes()).decode("ascii")
+        jpeg = base64.b64encode(cv2.imencode(".jpg", drawn)[1].tobytes()).decode(
+            "ascii"
+        )
         heapq.heappush(self._heap, (error, -self._added, name, jpeg))
         if len(self._heap) > self.count:
             heapq.heappop(self._heap)

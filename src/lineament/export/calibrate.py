@@ -29,7 +29,9 @@ class SigmaScale:
 
     def sigma_px(self, variance: ArrayLike) -> Array:
         """Return the calibrated sigma of `variance` (crop pixels squared)."""
-        return np.asarray(np.sqrt(self.slope * np.asarray(variance, dtype=np.float64) + self.floor))
+        return np.asarray(
+            np.sqrt(self.slope * np.asarray(variance, dtype=np.float64) + self.floor)
+        )
 
 
 def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
@@ -44,7 +46,9 @@ def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
     Raises:
         DataError: If fewer than 20 are finite.
     """
-    distance, variance = (np.asarray(a, dtype=np.float64).ravel() for a in (errors, variances))
+    distance, variance = (
+        np.asarray(a, dtype=np.float64).ravel() for a in (errors, variances)
+    )
     kept = np.isfinite(distance) & np.isfinite(variance)
     distance, variance = distance[kept], variance[kept]
     if len(distance) < 20:
@@ -54,7 +58,9 @@ def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
         )
     best: tuple[float, float, float] | None = None
     typical = float(np.mean(distance**2)) / 2
-    for slope in typical / max(float(variance.mean()), 1e-9) * np.geomspace(0.02, 4, 40):
+    for slope in (
+        typical / max(float(variance.mean()), 1e-9) * np.geomspace(0.02, 4, 40)
+    ):
         for floor in typical * np.concatenate([[1e-3], np.geomspace(0.02, 1.5, 30)]):
             per_axis = slope * variance + floor
             cost = float(np.mean(np.log(per_axis) + distance**2 / (2 * per_axis)))

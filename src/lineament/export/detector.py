@@ -88,7 +88,9 @@ def export_detector(
         gate = write_detector(net, path, images)
         without_face = [p for p in photos if p.is_validation() and p.has_no_face()]
         example = torch.zeros((1, 480, 640, 3), dtype=torch.uint8)
-        kept = recipe.model_dump(mode="json", include={"name", "init_from", "detector", "train"})
+        kept = recipe.model_dump(
+            mode="json", include={"name", "init_from", "detector", "train"}
+        )
         card = {
             "name": name,
             **ENTRIES,
@@ -200,12 +202,16 @@ def check_int8(
     score_moves, box_moves = [], []
     for image in images:
         with torch.no_grad():
-            scores, boxes, _ = (tensor[0].numpy() for tensor in model(torch.from_numpy(image)))
+            scores, boxes, _ = (
+                tensor[0].numpy() for tensor in model(torch.from_numpy(image))
+            )
         found = session.run(None, {"image": image})
         faces = scores > 0.3
         sides = (boxes[faces, 2:] - boxes[faces, :2]).max(1, initial=1)
         score_moves.append(np.abs(found[0][0][faces] - scores[faces]))
-        box_moves.append(np.abs(found[1][0][faces] - boxes[faces]).max(1, initial=0) / sides)
+        box_moves.append(
+            np.abs(found[1][0][faces] - boxes[faces]).max(1, initial=0) / sides
+        )
     moves = {}
     for name, values, bound in (
         ("score_move", score_moves, MAX_SCORE_MOVE),

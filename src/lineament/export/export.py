@@ -52,7 +52,9 @@ def export_checkpoint(
         InputError: If `name` cannot be the name of a file.
     """
     if not re.match(NAME, name):
-        raise InputError(f"the name {name!r}; wanted letters, digits, dots, + and - as in fast-128")
+        raise InputError(
+            f"the name {name!r}; wanted letters, digits, dots, + and - as in fast-128"
+        )
     model, recipe = load_any(checkpoint)
     form = model.for_export(int8)
     compared = read_gate_faces(recipe, model.size, data_root, cache)
@@ -74,9 +76,18 @@ def export_checkpoint(
         if form.memory_shape is not None:
             check_second_frame(exported, form, compared.faces)
         example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
-        size = {"parameters": parameters(model), "multiply_adds": multiply_adds(model, example)}
+        size = {
+            "parameters": parameters(model),
+            "multiply_adds": multiply_adds(model, example),
+        }
         card = make_card(
-            path, metadata | size, recipe, checkpoint, gate.as_dict(), scale, about or {}
+            path,
+            metadata | size,
+            recipe,
+            checkpoint,
+            gate.as_dict(),
+            scale,
+            about or {},
         )
         write_model(out, name, path.read_bytes(), card)
     return card
@@ -108,7 +119,9 @@ def _quantize(path: Path, form: ExportForm, compared: GateFaces) -> Path:
 def _calibrate_again(path: Path, compared: GateFaces, scale: SigmaScale) -> SigmaScale:
     """Fit sigma to the errors of the quantized file at `path`, and write it there."""
     found = run_plain(Model(path, 1), compared.faces)
-    variances: Array = (found.sigma_px.astype(np.float64) ** 2 - scale.floor) / scale.slope
+    variances: Array = (
+        found.sigma_px.astype(np.float64) ** 2 - scale.floor
+    ) / scale.slope
     errors = np.linalg.norm(found.landmarks_crop - compared.truth, axis=-1)
     fitted = fit_sigma(errors, variances)
     write_scale(path, fitted)

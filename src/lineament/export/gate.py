@@ -96,7 +96,9 @@ class GateFaces:
         )
 
 
-def read_gate_faces(recipe: Recipe, size: int, data_root: Path, cache: Path) -> GateFaces:
+def read_gate_faces(
+    recipe: Recipe, size: int, data_root: Path, cache: Path
+) -> GateFaces:
     """Read the first validation set of `recipe` in which eyes are annotated.
 
     Raises:
@@ -118,14 +120,19 @@ def read_gate_faces(recipe: Recipe, size: int, data_root: Path, cache: Path) -> 
 
 def crop_truth(faces: CropCache, size: int, padding: float) -> Array:
     """Return the annotated landmarks (M, N, 2) in pixels of the plain crops."""
-    affines = np.concatenate([part for _, part in plain_crops(faces, size, padding, 64)])
+    affines = np.concatenate(
+        [part for _, part in plain_crops(faces, size, padding, 64)]
+    )
     pairs = zip(affines, faces.landmarks, strict=True)
     return np.stack([apply_affine(affine, landmarks) for affine, landmarks in pairs])
 
 
 def run_plain(model: Model, faces: CropCache) -> CropLandmarks:
     """Run an exported model on the plain crops of `faces`."""
-    parts = [model.predict(crops) for crops, _ in plain_crops(faces, model.size, model.padding, 32)]
+    parts = [
+        model.predict(crops)
+        for crops, _ in plain_crops(faces, model.size, model.padding, 32)
+    ]
     return CropLandmarks(
         np.concatenate([part.landmarks_crop for part in parts]),
         np.concatenate([part.scores for part in parts]),
@@ -140,11 +147,15 @@ def check_second_frame(model: Model, form: ExportForm, faces: CropCache) -> None
     Raises:
         ExportError: If a landmark of a second frame moves more than MOVE_FP32.
     """
-    crops = next(crops for crops, _ in plain_crops(faces, model.size, model.padding, 32))
+    crops = next(
+        crops for crops, _ in plain_crops(faces, model.size, model.padding, 32)
+    )
     # each face is followed by another one, so that no memory fits by chance
     later = np.ascontiguousarray(crops[::-1])
     assert form.memory_shape is not None
-    *_, memory = form(torch.from_numpy(crops), torch.zeros(len(crops), *form.memory_shape))
+    *_, memory = form(
+        torch.from_numpy(crops), torch.zeros(len(crops), *form.memory_shape)
+    )
     wanted = form(torch.from_numpy(later), memory)[0].numpy()
     found = model.predict(later, model.predict(crops).memory).landmarks_crop
     move = float(np.linalg.norm(found - wanted, axis=-1).max())

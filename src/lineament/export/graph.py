@@ -34,7 +34,9 @@ class LandmarkGraph(nn.Module):
         self.register_buffer("sigma_floor", torch.tensor(scale.floor))
         self.exponent = near_exponent(form.size, padding)
 
-    def forward(self, crops: Tensor, memory: Tensor | None = None) -> tuple[Tensor, ...]:
+    def forward(
+        self, crops: Tensor, memory: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         landmarks, variance, *rest = self.form(crops, memory)
         squared = self.sigma_slope * variance.clamp(min=0) + self.sigma_floor
         return landmarks, 1 - torch.exp(-self.exponent / squared), squared.sqrt(), *rest
@@ -76,7 +78,9 @@ def trace(
     level = logger.level
     logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's exporter calls its own deprecated functions
+        warnings.simplefilter(
+            "ignore"
+        )  # torch's exporter calls its own deprecated functions
         program = torch.onnx.export(
             graph.eval(),
             tuple(inputs.values()),

@@ -48,7 +48,12 @@ def quantize_file(
             bytes.
     """
     import onnx
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared, out = path.with_suffix(".prepared.onnx"), path.with_suffix(".int8.onnx")
@@ -58,7 +63,9 @@ def quantize_file(
     if percentile is not None:
         method, more = CalibrationMethod.Percentile, {"CalibPercentile": percentile}
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints each tensor's percentile
+        with contextlib.redirect_stdout(
+            io.StringIO()
+        ):  # it prints each tensor's percentile
             quantize_static(
                 str(prepared),
                 str(out),
@@ -126,7 +133,9 @@ def take_bytes(path: Path, mean: int, std: float) -> None:
     model = onnx.load(str(path))
     graph = model.graph
     maker = {output: node for node in graph.node for output in node.output}
-    quantizing = next((node for node in graph.node if node.op_type == "QuantizeLinear"), None)
+    quantizing = next(
+        (node for node in graph.node if node.op_type == "QuantizeLinear"), None
+    )
     chain: list[Any] = []
     node = quantizing
     while node is not None and (not chain or chain[-1].op_type != "Cast"):
@@ -141,10 +150,17 @@ def take_bytes(path: Path, mean: int, std: float) -> None:
             "the int8 graph does not start with its bytes, normalized and quantized; "
             "export fp32 instead"
         )
-    graph.initializer.append(numpy_helper.from_array(np.array(1 / std, np.float32), "bytes_scale"))
-    graph.initializer.append(numpy_helper.from_array(np.array(mean, np.uint8), "bytes_zero_point"))
+    graph.initializer.append(
+        numpy_helper.from_array(np.array(1 / std, np.float32), "bytes_scale")
+    )
+    graph.initializer.append(
+        numpy_helper.from_array(np.array(mean, np.uint8), "bytes_zero_point")
+    )
     for reader in graph.node:
-        if reader.op_type == "DequantizeLinear" and reader.input[0] == chain[0].output[0]:
+        if (
+            reader.op_type == "DequantizeLinear"
+            and reader.input[0] == chain[0].output[0]
+        ):
             reader.input[:] = [chain[-1].input[0], "bytes_scale", "bytes_zero_point"]
     unused = {name for gone in chain for name in gone.input}
     for gone in chain:

@@ -9,10 +9,15 @@ from ..training.build import read_trained
 from .detector import export_detector
 from .export import export_checkpoint
 
-Exporter = Callable[[Path, Path, str, bool, Path, Path, dict[str, Any] | None], dict[str, Any]]
+Exporter = Callable[
+    [Path, Path, str, bool, Path, Path, dict[str, Any] | None], dict[str, Any]
+]
 """checkpoint, folder, name, int8, data root, cache, further entries of the card -> the
 card."""
-EXPORTERS: dict[str, Exporter] = {"landmarks": export_checkpoint, "detector": export_detector}
+EXPORTERS: dict[str, Exporter] = {
+    "landmarks": export_checkpoint,
+    "detector": export_detector,
+}
 """By the kind of file that models/registry.py gives for a kind of model."""
 
 

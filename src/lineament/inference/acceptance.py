@@ -10,7 +10,9 @@ SAME_FACE_DISTANCE = 0.1
 """Mean distance of the landmarks of one face found twice, in box sides."""
 
 
-def keep_confident(landmarks: Array, scores: Array, min_landmark_score: float) -> list[int]:
+def keep_confident(
+    landmarks: Array, scores: Array, min_landmark_score: float
+) -> list[int]:
     """Return the rows above the score threshold, duplicates removed, order kept.
 
     Args:

@@ -36,11 +36,17 @@ class CallableDetector:
         return found
 
     def _empty(self) -> Detections:
-        landmarks = np.zeros((0, len(load_scheme(self.scheme)), 2)) if self.scheme else None
-        return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0), landmarks, self.scheme)
+        landmarks = (
+            np.zeros((0, len(load_scheme(self.scheme)), 2)) if self.scheme else None
+        )
+        return Detections(
+            np.zeros((0, 4)), np.zeros(0), np.zeros(0), landmarks, self.scheme
+        )
 
 
-def as_detector(function: Callable[[Image], Any], scheme: str | None = None) -> CallableDetector:
+def as_detector(
+    function: Callable[[Image], Any], scheme: str | None = None
+) -> CallableDetector:
     """Make a detector of any callable.
 
     Args:
@@ -90,14 +96,18 @@ def _from_arrays(given: Any) -> Detections:
         rows, scores = rows[:, :4], rows[:, 4]
     boxes = as_boxes(rows)
     scores = np.ones(len(boxes)) if scores is None else scores
-    return Detections(boxes, scores, np.full(len(boxes), np.nan) if rolls is None else rolls)
+    return Detections(
+        boxes, scores, np.full(len(boxes), np.nan) if rolls is None else rolls
+    )
 
 
 def _checked_landmarks(found: Detections, count: int) -> Array | None:
     if found.scheme is None and found.landmarks is None:
         return None
     if found.scheme is None or found.landmarks is None:
-        raise ShapeError("detections have a scheme or landmarks alone; wanted both, or neither")
+        raise ShapeError(
+            "detections have a scheme or landmarks alone; wanted both, or neither"
+        )
     landmarks = np.asarray(found.landmarks, dtype=np.float64)
     wanted = (count, len(load_scheme(found.scheme)), 2)
     if landmarks.shape != wanted or not np.isfinite(landmarks).all():

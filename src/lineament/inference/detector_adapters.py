@@ -28,7 +28,9 @@ def to_tight(boxes: Array, insets: tuple[float, float, float, float]) -> Array:
         insets: Left, top, right, bottom, as fractions of the width or height.
     """
     size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    moved: Array = boxes + size * np.array([insets[0], insets[1], -insets[2], -insets[3]])
+    moved: Array = boxes + size * np.array(
+        [insets[0], insets[1], -insets[2], -insets[3]]
+    )
     return moved
 
 
@@ -80,7 +82,9 @@ def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:
         boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1)
         five = rows[:, 4:14].reshape(-1, 5, 2)
         rolls = eyes_roll_deg(five[:, 0], five[:, 1])
-        return Detections(to_tight(boxes, YUNET_TO_TIGHT), rows[:, 14], rolls, five, "five")
+        return Detections(
+            to_tight(boxes, YUNET_TO_TIGHT), rows[:, 14], rolls, five, "five"
+        )
 
     return as_detector(detect, "five")
 
@@ -115,7 +119,9 @@ def mediapipe(threshold: float = 0.5, far: bool = True) -> Detector:
         boxes, eyes, scores = [], [], []
         for face in found:
             area, points = face.location_data.relative_bounding_box, face.location_data
-            boxes.append([area.xmin, area.ymin, area.xmin + area.width, area.ymin + area.height])
+            boxes.append(
+                [area.xmin, area.ymin, area.xmin + area.width, area.ymin + area.height]
+            )
             right, left = points.relative_keypoints[:2]
             eyes.append([right.x, right.y, left.x, left.y])
             scores.append(face.score[0])

@@ -64,7 +64,9 @@ class FaceDetector:
         file = Path(path) if path is not None else find_model("detector")
         self.path, self.card = file, read_card(file)
         self.session = open_detector(file, threads)
-        self.threshold = float(self.card.get("threshold", 0.5)) if threshold is None else threshold
+        self.threshold = (
+            float(self.card.get("threshold", 0.5)) if threshold is None else threshold
+        )
         self.support = int(self.card.get("support", 1)) if support is None else support
         self.side, self.coarse_sides, self.finest_side = side, coarse_sides, finest_side
         self.enlarge, self.nms_iou = enlarge, nms_iou
@@ -107,9 +109,14 @@ class FaceDetector:
         outputs = self.session.run(None, {"image": padded[None]})
         scores, boxes, directions = (output[0] for output in outputs)
         keep = scores > min(self.threshold, MIN_CANDIDATE_SCORE)
-        kept, direction = (boxes[keep].astype(np.float64), directions[keep].astype(np.float64))
+        kept, direction = (
+            boxes[keep].astype(np.float64),
+            directions[keep].astype(np.float64),
+        )
         # back by the area rule of geometry, each side by its own rounded factor
-        factors = np.array([shape[1] / resized.shape[1], shape[0] / resized.shape[0]] * 2)
+        factors = np.array(
+            [shape[1] / resized.shape[1], shape[0] / resized.shape[0]] * 2
+        )
         return Detections(
             boxes=(kept + 0.5) * factors - 0.5,
             scores=scores[keep].astype(np.float64),
@@ -153,7 +160,9 @@ def tile_spans(length: int, reach: int, overlap: int) -> list[tuple[int, float, 
     count = -(-(length - overlap) // (reach - overlap))
     starts = np.linspace(0, length - reach, count).astype(int)
     borders = ((starts[:-1] + reach + starts[1:]) / 2).tolist()
-    return list(zip(starts.tolist(), [-np.inf, *borders], [*borders, np.inf], strict=True))
+    return list(
+        zip(starts.tolist(), [-np.inf, *borders], [*borders, np.inf], strict=True)
+    )
 
 
 def resize_to_scale(image: Image, shape: tuple[int, ...], scale: float) -> Image:
@@ -169,7 +178,9 @@ def shrink_or_enlarge(image: Image, size: tuple[int, int]) -> Image:
     while size[0] * 2 <= image.shape[1] and size[1] * 2 <= image.shape[0]:
         # halving is ten times faster than odd factors
         half = (-(-image.shape[1] // 2), -(-image.shape[0] // 2))
-        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
+        image = np.asarray(
+            cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8
+        )
     method = cv2.INTER_AREA if size[0] < 0.75 * image.shape[1] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
 

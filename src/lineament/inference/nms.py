@@ -45,7 +45,10 @@ def nms(found: Detections, max_iou: float) -> Detections:
 
 
 def fuse_scales(
-    scales: list[tuple[float, Detections]], votes: int, max_iou: float, min_score: float = 0.0
+    scales: list[tuple[float, Detections]],
+    votes: int,
+    max_iou: float,
+    min_score: float = 0.0,
 ) -> Detections:
     """Fuse the candidates of one image at several scales, scored by their agreement.
 
@@ -64,17 +67,23 @@ def fuse_scales(
     """
     in_range = []
     for index, (scale, found) in enumerate(scales):
-        in_range.append(found.take(in_scale_range(found.boxes, scale, index, len(scales))))
+        in_range.append(
+            found.take(in_scale_range(found.boxes, scale, index, len(scales)))
+        )
     candidates = concatenate(in_range)
     best = np.argsort(-candidates.scores, kind="stable")[:PRE_NMS_TOP_K]
     kept = nms(candidates.take(best), max_iou)
     if min_score > MIN_CANDIDATE_SCORE:
-        strong = np.concatenate([found.boxes[found.scores > min_score] for _, found in scales])
+        strong = np.concatenate(
+            [found.boxes[found.scores > min_score] for _, found in scales]
+        )
         kept = kept.take((iou(kept.boxes, strong) > SAME_IOU).any(1))
     total, asked = np.zeros(len(kept)), np.zeros(len(kept))
     for index, (scale, found) in enumerate(scales):
         mine = in_scale_range(kept.boxes, scale, index, len(scales))
-        cast = np.where(iou(kept.boxes, found.boxes) > SAME_IOU, found.scores, MIN_CANDIDATE_SCORE)
+        cast = np.where(
+            iou(kept.boxes, found.boxes) > SAME_IOU, found.scores, MIN_CANDIDATE_SCORE
+        )
         absent = np.full((len(cast), votes), MIN_CANDIDATE_SCORE)
         cast = np.concatenate([cast, absent], axis=1)
         total += mine * -np.sort(-cast, axis=1)[:, :votes].mean(1)
@@ -84,7 +93,9 @@ def fuse_scales(
     return scored.take(np.argsort(-scores, kind="stable"))
 
 
-def in_scale_range(boxes: Array, scale: float, index: int, count: int) -> NDArray[np.bool_]:
+def in_scale_range(
+    boxes: Array, scale: float, index: int, count: int
+) -> NDArray[np.bool_]:
     """Return which boxes (F,) have a size that a scale finds reliably.
 
     Args:

@@ -25,7 +25,11 @@ CHUNK = 64  # crops per call: more would only take memory
 
 def usable_cores() -> int:
     """Return the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 def open_session(path: Path, threads: int = 0) -> Any:
@@ -40,15 +44,21 @@ def open_session(path: Path, threads: int = 0) -> Any:
     import onnxruntime
 
     if not path.is_file():
-        raise ModelError(f"no model file at {path}; wanted an ONNX file: see `lineament models`")
+        raise ModelError(
+            f"no model file at {path}; wanted an ONNX file: see `lineament models`"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
     except Exception as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        reason = (
+            str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        )
         raise ModelError(
             f"{path}: not an ONNX model that can be run ({reason}); export it again"
         ) from error
@@ -68,7 +78,9 @@ def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
         )
     metadata: dict[str, Any] = json.loads(text)
     if metadata.get("kind") != kind:
-        raise ModelError(f"{path}: a {metadata.get('kind')} model; wanted a {kind} model")
+        raise ModelError(
+            f"{path}: a {metadata.get('kind')} model; wanted a {kind} model"
+        )
     return metadata
 
 
@@ -132,29 +144,41 @@ class Model:
         inputs: dict[str, NDArray[Any]] = {"crops": crops}
         if self.memory is not None:
             inputs["memory"] = (
-                np.zeros((len(crops), *self.memory), np.float32) if memory is None else memory
+                np.zeros((len(crops), *self.memory), np.float32)
+                if memory is None
+                else memory
             )
         elif memory is not None:
             raise ShapeError(
                 f"a memory is given, and the model {self.name!r} keeps none; leave it out"
             )
-        if self.memory is not None and inputs["memory"].shape != (len(crops), *self.memory):
+        if self.memory is not None and inputs["memory"].shape != (
+            len(crops),
+            *self.memory,
+        ):
             raise ShapeError(
                 f"memory is {inputs['memory'].shape}; wanted {(len(crops), *self.memory)}"
             )
         if not len(crops):
             empty = np.zeros((0, self.points), np.float32)
             return CropLandmarks(
-                np.zeros((0, self.points, 2), np.float32), empty, empty, inputs.get("memory")
+                np.zeros((0, self.points, 2), np.float32),
+                empty,
+                empty,
+                inputs.get("memory"),
             )
         count = max(min(self.workers, len(crops)), math.ceil(len(crops) / CHUNK))
-        shares = zip(*(np.array_split(part, count) for part in inputs.values()), strict=True)
+        shares = zip(
+            *(np.array_split(part, count) for part in inputs.values()), strict=True
+        )
         calls = [dict(zip(inputs, share, strict=True)) for share in shares]
         run = partial(self.session.run, None)
         # helpers begin at once
         rest = (self._helpers().map if self.workers > 1 else map)(run, calls[1:])
         parts = [run(calls[0]), *rest]
-        return CropLandmarks(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return CropLandmarks(
+            *(np.concatenate(column) for column in zip(*parts, strict=True))
+        )
 
     __call__ = predict
 

@@ -15,7 +15,14 @@ from ..crop import warp_all
 from ..errors import ModelError, SchemeError, ShapeError
 from ..estimator import CropRequest, LandmarkModel
 from ..face import Face, Faces
-from ..geometry import Array, Image, affine_scale, apply_affine, crop_affine, invert_affine
+from ..geometry import (
+    Array,
+    Image,
+    affine_scale,
+    apply_affine,
+    crop_affine,
+    invert_affine,
+)
 from ..io.image import Source, read_image
 from ..schemes import convert
 from ..schemes import scheme as load_scheme
@@ -47,7 +54,9 @@ class FaceLandmarks(NamedTuple):
         self.scores[row], self.sigma_px[row] = other.scores[k], other.sigma_px[k]
         if self.recurrent_state is not None and other.recurrent_state is not None:
             self.recurrent_state.maps[row] = other.recurrent_state.maps[k]
-            self.recurrent_state.image_to_crop[row] = other.recurrent_state.image_to_crop[k]
+            self.recurrent_state.image_to_crop[row] = (
+                other.recurrent_state.image_to_crop[k]
+            )
 
 
 class Predictor:
@@ -87,7 +96,9 @@ class Predictor:
     ) -> None:
         for name, value in (("threads", threads), ("workers", workers)):
             if value < 0:
-                raise ModelError(f"{name} is {value}; wanted a number, or 0 for the default")
+                raise ModelError(
+                    f"{name} is {value}; wanted a number, or 0 for the default"
+                )
         self.threads, self.recrop = threads, recrop
         self.min_landmark_score = min_landmark_score
         self.detector: Detector = self._default_detector
@@ -102,7 +113,9 @@ class Predictor:
         else:
             self._source, points = self._model.scheme, self._model.points
             origin = f"model {self._model.name!r}"
-            self.predict_crops = _with_flip(self._model) if flip else self._model.predict
+            self.predict_crops = (
+                _with_flip(self._model) if flip else self._model.predict
+            )
         self.scheme = scheme or self._source
         self.mean_shape = load_scheme(self._source).mean_shape
         _check_conversion(origin, points, self._source, self.scheme)
@@ -115,7 +128,9 @@ class Predictor:
             ModelError: If the predictor has none.
         """
         if self._model is None:
-            raise ModelError("this predictor has no landmark model; make it with one, e.g. 'fast'")
+            raise ModelError(
+                "this predictor has no landmark model; make it with one, e.g. 'fast'"
+            )
         return self._model
 
     def _default_detector(self, image: Image) -> Detections:
@@ -126,7 +141,9 @@ class Predictor:
     def __call__(self, images: Source, boxes: ArrayLike | None = None) -> Faces: ...
     @overload
     def __call__(
-        self, images: list[Any] | tuple[Any, ...], boxes: Sequence[ArrayLike] | None = None
+        self,
+        images: list[Any] | tuple[Any, ...],
+        boxes: Sequence[ArrayLike] | None = None,
     ) -> list[Faces]: ...
     def __call__(self, images: Any, boxes: Any = None) -> Faces | list[Faces]:
         """Predict the faces of one image, or of each image of a list.
@@ -150,15 +167,23 @@ class Predictor:
                     f"{len(boxes)} sets of boxes for {len(images)} images; wanted one set per image"
                 )
             return self._predict([read_image(image) for image in images], boxes)
-        return self._predict([read_image(images)], None if boxes is None else [boxes])[0]
+        return self._predict([read_image(images)], None if boxes is None else [boxes])[
+            0
+        ]
 
-    def _predict(self, images: list[Image], boxes: Sequence[ArrayLike] | None) -> list[Faces]:
+    def _predict(
+        self, images: list[Image], boxes: Sequence[ArrayLike] | None
+    ) -> list[Faces]:
         if self._model is None and boxes is None:
             return [self._detector_faces(image) for image in images]
         detections: list[Detections] = []
         requests: list[CropRequest] = []
         for index, image in enumerate(images):
-            found = self.detector(image) if boxes is None else given_boxes(boxes[index], image)
+            found = (
+                self.detector(image)
+                if boxes is None
+                else given_boxes(boxes[index], image)
+            )
             detections.append(found)
             requests += first_crops(found, self.recrop, index)
         predicted = self.predict_boxes(images, requests, self.recrop)
@@ -213,7 +238,15 @@ class Predictor:
             scores = made.convert_values(scores)
             sigma_px = made.convert_values(sigma_px)
         score = float(np.clip(score, 0, 1))
-        return Face(landmarks, np.clip(scores, 0, 1), sigma_px, box, score, self.scheme, track_id)
+        return Face(
+            landmarks,
+            np.clip(scores, 0, 1),
+            sigma_px,
+            box,
+            score,
+            self.scheme,
+            track_id,
+        )
 
     def predict_boxes(
         self,
@@ -247,12 +280,18 @@ class Predictor:
         _keep_better(best, rows, self.run_model(images, others))
         # where angles were searched, the best is now cropped around its own landmarks
         searched = sorted({row for row in rows if rows.count(row) > 1})
-        last = [self.crop_around(requests[row].image, best.landmarks[row]) for row in searched]
+        last = [
+            self.crop_around(requests[row].image, best.landmarks[row])
+            for row in searched
+        ]
         _keep_better(best, searched, self.run_model(images, last))
         return best
 
     def run_model(
-        self, images: list[Image], requests: list[CropRequest], state: RecurrentState | None = None
+        self,
+        images: list[Image],
+        requests: list[CropRequest],
+        state: RecurrentState | None = None,
     ) -> FaceLandmarks:
         """Run the model once per face, without re-cropping; see `predict_boxes`."""
         model = self.model
@@ -260,7 +299,10 @@ class Predictor:
             none = np.zeros((0, model.points))
             return FaceLandmarks(np.zeros((0, model.points, 2)), none, none)
         affines = np.stack(
-            [crop_affine(r.box, model.size, model.padding, r.roll_deg) for r in requests]
+            [
+                crop_affine(r.box, model.size, model.padding, r.roll_deg)
+                for r in requests
+            ]
         )
         shown = [images[request.image] for request in requests]
         crops = warp_all(shown, list(affines), model.size, self.threads)
@@ -306,7 +348,9 @@ def _scheme_of_detector(detector: Callable[..., Any], flip: bool) -> str:
             "choose a model, or a detector with landmarks such as detector_adapters.yunet"
         )
     if flip:
-        raise ModelError("flip averages two crops of a model, and there is none; leave flip out")
+        raise ModelError(
+            "flip averages two crops of a model, and there is none; leave flip out"
+        )
     return name
 
 

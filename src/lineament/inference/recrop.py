@@ -23,7 +23,11 @@ class RecropPolicy:
     """Box error, see `box_error`, above which a face is cropped again."""
 
     def second_crops(
-        self, first: CropRequest, landmarks: Array, scores: Array, mean_shape: Array | None
+        self,
+        first: CropRequest,
+        landmarks: Array,
+        scores: Array,
+        mean_shape: Array | None,
     ) -> list[CropRequest]:
         """Return other crops to try for a face, mostly none.
 
@@ -39,7 +43,10 @@ class RecropPolicy:
             return [*turned, crop_around(first.image, landmarks, mean_shape)]
         roll_in_crop = fit_roll_deg(mean_shape, landmarks) - first.roll_deg
         is_turned = abs((roll_in_crop + 180) % 360 - 180) > self.max_roll_deg
-        if is_turned or box_error(first.box, landmark_box(landmarks)) > self.max_box_error:
+        if (
+            is_turned
+            or box_error(first.box, landmark_box(landmarks)) > self.max_box_error
+        ):
             return [crop_around(first.image, landmarks, mean_shape)]
         return []
 
@@ -61,7 +68,9 @@ def first_crops(
     max_roll_deg = (policy or DEFAULT_RECROP).max_roll_deg
     requests = []
     for box, roll in zip(detections.boxes, detections.roll_deg.tolist(), strict=True):
-        requests.append(CropRequest(image, box, roll if abs(roll) > max_roll_deg else 0.0))
+        requests.append(
+            CropRequest(image, box, roll if abs(roll) > max_roll_deg else 0.0)
+        )
     return requests
 
 

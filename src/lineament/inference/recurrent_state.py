@@ -30,7 +30,9 @@ class RecurrentState(NamedTuple):
         """
         moved = np.empty_like(self.maps)
         length = self.maps.shape[-1]
-        for k, (before, now) in enumerate(zip(self.image_to_crop, image_to_crop, strict=True)):
+        for k, (before, now) in enumerate(
+            zip(self.image_to_crop, image_to_crop, strict=True)
+        ):
             scale, shift = scale_and_shift(before, now, size)
             for axis in range(2):
                 cells = old_cells(np.arange(length), length, size, scale, shift[axis])

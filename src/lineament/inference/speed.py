@@ -54,7 +54,9 @@ def time_model(card: dict[str, Any], seconds: float = 0.5) -> list[Timing]:
     timings = []
     for threads, batch in ((1, 1), (1, 16), (2, 64)):
         model = load_model(name, threads)
-        crops = noise.integers(0, 256, (batch, model.size, model.size, 3), dtype=np.uint8)
+        crops = noise.integers(
+            0, 256, (batch, model.size, model.size, 3), dtype=np.uint8
+        )
         workload = f"{batch} crop{'' if batch == 1 else 's'} of {model.size} px"
         call = partial(model.predict, crops)
         timings.append(_timed(name, workload, threads, batch, call, seconds))
@@ -68,13 +70,20 @@ def time_file(path: Path, seconds: float = 0.5) -> Timing:
         ModelError: If the file is missing or broken.
     """
     model = load_model(path, 1)
-    crop = np.random.default_rng(0).integers(0, 256, (1, model.size, model.size, 3), dtype=np.uint8)
+    crop = np.random.default_rng(0).integers(
+        0, 256, (1, model.size, model.size, 3), dtype=np.uint8
+    )
     workload = f"1 crop of {model.size} px"
     return _timed(model.name, workload, 1, 1, partial(model.predict, crop), seconds)
 
 
 def _timed(
-    name: str, workload: str, threads: int, items: int, call: Callable[[], Any], seconds: float
+    name: str,
+    workload: str,
+    threads: int,
+    items: int,
+    call: Callable[[], Any],
+    seconds: float,
 ) -> Timing:
     call()  # the first call also allocates
     times: list[float] = []

@@ -53,7 +53,9 @@ def _numbers(array: Array, decimals: int | None) -> list[Any]:
     return list(mixed.tolist())
 
 
-def faces_to_dict(faces: Faces, image: str = "", decimals: int | None = None) -> dict[str, Any]:
+def faces_to_dict(
+    faces: Faces, image: str = "", decimals: int | None = None
+) -> dict[str, Any]:
     """Return faces as plain lists and numbers: {"image", "faces", "scheme"}.
 
     Each face is {"box", "score", "landmarks", "scores", "sigma_px"}, with "track_id" if
@@ -80,17 +82,23 @@ def faces_to_dict(faces: Faces, image: str = "", decimals: int | None = None) ->
 
 def faces_to_json(faces: Faces, image: str = "", decimals: int | None = None) -> str:
     """Return faces_to_dict(...) as one line of strict JSON, without NaN."""
-    return json.dumps(faces_to_dict(faces, image, decimals), allow_nan=False, ensure_ascii=False)
+    return json.dumps(
+        faces_to_dict(faces, image, decimals), allow_nan=False, ensure_ascii=False
+    )
 
 
 def _face_from(entry: Any, number: int, scheme: str) -> Face:
-    if not isinstance(entry, Mapping) or (absent := [key for key in FACE_KEYS if key not in entry]):
+    if not isinstance(entry, Mapping) or (
+        absent := [key for key in FACE_KEYS if key not in entry]
+    ):
         what = (
             f"has no {', '.join(absent)}"
             if isinstance(entry, Mapping)
             else f"is a {type(entry).__name__}"
         )
-        raise DataError(f"face {number} {what}; wanted an object with {', '.join(FACE_KEYS)}")
+        raise DataError(
+            f"face {number} {what}; wanted an object with {', '.join(FACE_KEYS)}"
+        )
     try:
         arrays = {key: np.array(entry[key], dtype=np.float64) for key in FACE_KEYS}
         face = Face(
@@ -125,7 +133,11 @@ def faces_from_dict(given: Mapping[str, Any]) -> Faces:
         or not isinstance(given.get("faces"), list)
         or "scheme" not in given
     ):
-        keys = ", ".join(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
+        keys = (
+            ", ".join(map(str, given))
+            if isinstance(given, Mapping)
+            else type(given).__name__
+        )
         raise DataError(
             f"these are not faces ({keys}); wanted an object with image, faces and scheme"
         )
@@ -134,7 +146,8 @@ def faces_from_dict(given: Mapping[str, Any]) -> Faces:
     except SchemeError as error:
         raise DataError(f"the faces' scheme is unknown: {error}") from error
     faces = [
-        _face_from(entry, number, given["scheme"]) for number, entry in enumerate(given["faces"])
+        _face_from(entry, number, given["scheme"])
+        for number, entry in enumerate(given["faces"])
     ]
     return Faces(tuple(faces), given["scheme"], points)
 
@@ -148,7 +161,9 @@ def faces_from_json(text: str) -> tuple[str, Faces]:
     try:
         given = json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"not JSON ({error}); wanted the text that faces_to_json writes") from error
+        raise DataError(
+            f"not JSON ({error}); wanted the text that faces_to_json writes"
+        ) from error
     faces = faces_from_dict(given)
     return str(given.get("image", "")), faces
 
@@ -164,7 +179,9 @@ def csv_columns(scheme: str, lead: tuple[str, ...] = IMAGE) -> list[str]:
     """Return the header of a CSV: the face, its box, then x, y, score, sigma_px per landmark."""
     points = range(len(scheme_called(scheme)))
     box = ["box_x0", "box_y0", "box_x1", "box_y1"]
-    of_points = [f"{what}_{i}" for i in points for what in ("x", "y", "score", "sigma_px")]
+    of_points = [
+        f"{what}_{i}" for i in points for what in ("x", "y", "score", "sigma_px")
+    ]
     return [*lead, "face", "scheme", "track_id", "score", *box, *of_points]
 
 
@@ -172,10 +189,22 @@ def csv_rows(faces: Faces, where: Where = "") -> list[list[str | int | float]]:
     """Return one row per face, in the order of csv_columns; track_id is empty if there is none."""
     rows: list[list[str | int | float]] = []
     for number, face in enumerate(faces):
-        of_points = np.column_stack([face.landmarks, face.scores, face.sigma_px]).ravel().tolist()
+        of_points = (
+            np.column_stack([face.landmarks, face.scores, face.sigma_px])
+            .ravel()
+            .tolist()
+        )
         track = "" if face.track_id is None else face.track_id
         rows.append(
-            [*_lead(where), number, face.scheme, track, face.score, *face.box.tolist(), *of_points]
+            [
+                *_lead(where),
+                number,
+                face.scheme,
+                track,
+                face.score,
+                *face.box.tolist(),
+                *of_points,
+            ]
         )
     return rows
 
@@ -184,7 +213,9 @@ def _lead(where: Where) -> tuple[str | int | float, ...]:
     return (where,) if isinstance(where, str) else where
 
 
-def _of_scheme(results: Iterable[tuple[Any, Faces]], scheme: str) -> Iterable[tuple[Any, Faces]]:
+def _of_scheme(
+    results: Iterable[tuple[Any, Faces]], scheme: str
+) -> Iterable[tuple[Any, Faces]]:
     for image, faces in results:
         if faces.scheme != scheme:
             raise SchemeError(
@@ -211,7 +242,9 @@ def write_csv(
     """
     with (
         atomic_path(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as text,
+        temporary.open(
+            "w", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as text,
     ):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(csv_columns(scheme, lead))
@@ -242,8 +275,14 @@ def write_parquet(
         import pyarrow.parquet
     except ImportError as error:
         raise missing_extra("pyarrow", "report") from error
-    text, number, values = pyarrow.string(), pyarrow.float64(), pyarrow.list_(pyarrow.float64())
-    columns = dict(zip(lead, (text,) if lead == IMAGE else (pyarrow.int64(), number), strict=True))
+    text, number, values = (
+        pyarrow.string(),
+        pyarrow.float64(),
+        pyarrow.list_(pyarrow.float64()),
+    )
+    columns = dict(
+        zip(lead, (text,) if lead == IMAGE else (pyarrow.int64(), number), strict=True)
+    )
     columns |= {
         "face": pyarrow.int32(),
         "scheme": text,
@@ -252,7 +291,10 @@ def write_parquet(
     }
     columns |= dict.fromkeys(("box", "x", "y", "scores", "sigma_px"), values)
     schema = pyarrow.schema(list(columns.items()))
-    with atomic_path(path) as temporary, pyarrow.parquet.ParquetWriter(temporary, schema) as writer:
+    with (
+        atomic_path(path) as temporary,
+        pyarrow.parquet.ParquetWriter(temporary, schema) as writer,
+    ):
         rows: list[dict[str, Any]] = []
         for where, faces in _of_scheme(results, scheme):
             first: dict[str, Any] = dict(zip(lead, _lead(where), strict=True))
@@ -328,7 +370,8 @@ def faces_to_pts(faces: Faces, stem: str) -> dict[str, str]:
     if len(faces) == 1:
         return {f"{stem}.pts": format_pts(faces[0].landmarks)}
     return {
-        f"{stem}_{number}.pts": format_pts(face.landmarks) for number, face in enumerate(faces, 1)
+        f"{stem}_{number}.pts": format_pts(face.landmarks)
+        for number, face in enumerate(faces, 1)
     }
 
 
@@ -351,7 +394,11 @@ def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str
             images[-1] |= {"width": faces.image_size[0], "height": faces.image_size[1]}
         for face in faces:
             annotations.append(
-                {"id": len(annotations) + 1, "image_id": len(images), **_coco_face(face)}
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": len(images),
+                    **_coco_face(face),
+                }
             )
     category = {
         "id": 1,
@@ -373,7 +420,9 @@ def _coco_face(face: Face) -> dict[str, Any]:
         "area": (x1 - x0) * (y1 - y0),
         "score": face.score,
         "num_keypoints": len(face),
-        "keypoints": [int(v) if i % 3 == 2 else v for i, v in enumerate(marked.ravel().tolist())],
+        "keypoints": [
+            int(v) if i % 3 == 2 else v for i, v in enumerate(marked.ravel().tolist())
+        ],
         "keypoint_scores": _numbers(face.scores, None),
     }
 
@@ -393,5 +442,8 @@ def faces_to_supervision(faces: Faces) -> Any:
         faces.landmarks.astype(np.float32),
         np.zeros(len(faces), dtype=np.int_),
         faces.scores.astype(np.float32),
-        data={"xyxy": faces.boxes.astype(np.float32), "score": faces.box_scores.astype(np.float32)},
+        data={
+            "xyxy": faces.boxes.astype(np.float32),
+            "score": faces.box_scores.astype(np.float32),
+        },
     )

@@ -25,13 +25,31 @@ from ..errors import ImageError, short_reason, shown_path
 RGB = NDArray[np.uint8]
 
 Source = (
-    str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | NDArray[Any]
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | Image.Image
+    | NDArray[Any]
 )
 
 MAX_PIXELS = 128_000_000
 """The largest width x height that is opened, 384 MB decoded; a phone's 12,000 x 9,000 fits."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "GIF",
+    "BMP",
+    "TIFF",
+    "PPM",
+    "ICO",
+    "JPEG2000",
+    "AVIF",
+)
 """Pillow's formats that are opened; others run programs (EPS) or accept any bytes (TGA)."""
 
 WANTED = "wanted JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, ICO, JPEG 2000 or AVIF"
@@ -98,7 +116,9 @@ def _from_path(path: str | os.PathLike[str]) -> RGB:
     try:
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):
-            raise ImageError(f"{name}: a folder, not an image; give a file, or find_images(folder)")
+            raise ImageError(
+                f"{name}: a folder, not an image; give a file, or find_images(folder)"
+            )
         if not stat.S_ISREG(status.st_mode):
             # reading a pipe might never end
             raise ImageError(
@@ -107,7 +127,11 @@ def _from_path(path: str | os.PathLike[str]) -> RGB:
         with Path(path).open("rb") as file:
             return _decode(file, name)
     except FileNotFoundError as error:
-        hint = "this is an address: download it first" if "://" in name else "check the path"
+        hint = (
+            "this is an address: download it first"
+            if "://" in name
+            else "check the path"
+        )
         raise ImageError(f"{name}: no such file; {hint}") from error
     except PermissionError as error:
         raise ImageError(f"{name}: may not be read; check its permissions") from error
@@ -128,7 +152,9 @@ def _from_file(file: IO[bytes]) -> RGB:
             f"{name}: cannot be read ({short_reason(error)}); wanted a file open for reading bytes"
         ) from error
     if not isinstance(data, bytes | bytearray | memoryview):
-        raise ImageError(f"{name}: gives {type(data).__name__}, not bytes; open it with mode 'rb'")
+        raise ImageError(
+            f"{name}: gives {type(data).__name__}, not bytes; open it with mode 'rb'"
+        )
     return _decode(io.BytesIO(data), name)
 
 
@@ -140,14 +166,18 @@ def _decode(file: IO[bytes], name: str) -> RGB:
     with _pillow_quiet():
         Image.init()
         try:
-            with Image.open(file, formats=[f for f in FORMATS if f in Image.OPEN]) as image:
+            with Image.open(
+                file, formats=[f for f in FORMATS if f in Image.OPEN]
+            ) as image:
                 return _from_image(image, name)
         except UnidentifiedImageError as error:
             if re.match(KNOWN_STARTS, start, re.DOTALL):
                 raise ImageError(
                     f"{name}: broken or truncated (invalid header); get the file again"
                 ) from error
-            raise ImageError(f"{name}: not an image but {_kind(start)}; {WANTED}") from error
+            raise ImageError(
+                f"{name}: not an image but {_kind(start)}; {WANTED}"
+            ) from error
         except Image.DecompressionBombError as error:
             count = re.search(r"\d+", str(error))
             raise _too_large(name, int(count[0]) if count else 0) from error
@@ -192,7 +222,11 @@ def _from_image(image: Image.Image, name: str) -> RGB:
 
 
 def _too_large(name: str, pixels: int) -> ImageError:
-    limit = min(MAX_PIXELS, 2 * Image.MAX_IMAGE_PIXELS) if Image.MAX_IMAGE_PIXELS else MAX_PIXELS
+    limit = (
+        min(MAX_PIXELS, 2 * Image.MAX_IMAGE_PIXELS)
+        if Image.MAX_IMAGE_PIXELS
+        else MAX_PIXELS
+    )
     return ImageError(
         f"{name}: claims {pixels:,} pixels, more than the limit of {limit:,}; shrink it first"
     )
@@ -212,7 +246,11 @@ def _array_to_rgb(array: NDArray[Any], order: str, name: str) -> RGB:
     """
     shape = array.shape
     if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))):
-        hint = "; move the channels to the end" if len(shape) == 3 and shape[0] in (1, 3, 4) else ""
+        hint = (
+            "; move the channels to the end"
+            if len(shape) == 3 and shape[0] in (1, 3, 4)
+            else ""
+        )
         raise ImageError(
             f"{name} has shape {shape}; wanted (H, W), (H, W, 1), (H, W, 3) or (H, W, 4){hint}"
         )
@@ -242,7 +280,9 @@ def _to_bytes(array: NDArray[Any], name: str) -> RGB:
             f"{name} has dtype {array.dtype}; wanted uint8, uint16, bool, or float in [0, 1]"
         )
     if not np.isfinite(array).all():
-        raise ImageError(f"{name} holds nan or infinity; wanted finite values in [0, 1]")
+        raise ImageError(
+            f"{name} holds nan or infinity; wanted finite values in [0, 1]"
+        )
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
         raise ImageError(
@@ -260,11 +300,15 @@ def _image_to_rgb(image: Image.Image, name: str) -> RGB:
     if mode.startswith("I;16"):
         return _array_to_rgb(np.asarray(image).astype(np.uint16), "rgb", name)
     if mode == "I":
-        return _array_to_rgb(np.clip(np.asarray(image), 0, 65535).astype(np.uint16), "rgb", name)
+        return _array_to_rgb(
+            np.clip(np.asarray(image), 0, 65535).astype(np.uint16), "rgb", name
+        )
     if mode == "F":
         return _array_to_rgb(np.asarray(image), "rgb", name)
     if mode == "LAB":
-        raise ImageError(f"{name}: its colors are CIE Lab, which is not supported; save it as RGB")
+        raise ImageError(
+            f"{name}: its colors are CIE Lab, which is not supported; save it as RGB"
+        )
     # a palette (P) may itself hold alpha, which only RGBA keeps
     if "transparency" in image.info or mode in ("RGBA", "LA", "PA", "RGBa", "La", "P"):
         return _over_white(image.convert("RGBA"))

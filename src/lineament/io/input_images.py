@@ -92,9 +92,15 @@ def find_inputs(
             continue
         root = _root(Path(path))
         for image in images:
-            if root and results and _is_result(image.resolve(), results, root.resolve()):
+            if (
+                root
+                and results
+                and _is_result(image.resolve(), results, root.resolve())
+            ):
                 continue
-            found.setdefault(image, image.relative_to(root) if root else Path(image.name))
+            found.setdefault(
+                image, image.relative_to(root) if root else Path(image.name)
+            )
     return _named(found), failures
 
 
@@ -132,7 +138,9 @@ def _named(found: Mapping[Path, Path]) -> list[InputImage]:
 
     images = []
     for path, below in found.items():
-        name = unique_name((below.with_suffix("").as_posix(), below.as_posix()), is_free)
+        name = unique_name(
+            (below.with_suffix("").as_posix(), below.as_posix()), is_free
+        )
         taken.add(name)
         of_faces.add(image_of_face(name))
         images.append(InputImage(path, name))
@@ -146,7 +154,9 @@ def image_of_face(name: str) -> str:
 
 
 def predict_images(
-    predict: Predict, images: Sequence[InputImage], boxes: Mapping[str, ArrayLike] | None = None
+    predict: Predict,
+    images: Sequence[InputImage],
+    boxes: Mapping[str, ArrayLike] | None = None,
 ) -> Iterator[Predicted]:
     """Yield each image, in order, with its pixels and its faces, or with the error that it raised.
 
@@ -166,14 +176,19 @@ def predict_images(
             yield image, None, error
             continue
         batch.append((image, pixels))
-        if len(batch) == BATCH_IMAGES or sum(p.size // 3 for _, p in batch) > BATCH_PIXELS:
+        if (
+            len(batch) == BATCH_IMAGES
+            or sum(p.size // 3 for _, p in batch) > BATCH_PIXELS
+        ):
             yield from _predicted(predict, batch, boxes)
             batch = []
     yield from _predicted(predict, batch, boxes)
 
 
 def _predicted(
-    predict: Predict, batch: list[tuple[InputImage, RGB]], boxes: Mapping[str, ArrayLike] | None
+    predict: Predict,
+    batch: list[tuple[InputImage, RGB]],
+    boxes: Mapping[str, ArrayLike] | None,
 ) -> Iterator[Predicted]:
     if not batch:
         return

@@ -9,12 +9,36 @@ from PIL import Image
 from ..errors import ImageError, shown_path
 
 IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".apng",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+    ),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".ico", ".jp2", ".j2k", ".avif"),
 )
 """Lower-case suffixes of images, the most common first; a file named itself may have any."""
 VIDEO_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"),
+    *(
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".avi",
+        ".webm",
+        ".mpg",
+        ".mpeg",
+        ".wmv",
+        ".flv",
+        ".ts",
+    ),
     *(".mts", ".3gp", ".ogv"),
 )
 """Lower-case suffixes of videos. A .gif of more than one frame is a video, too."""
@@ -48,7 +72,9 @@ def image_next_to(path: Path) -> Path | None:
     return None
 
 
-def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+def find_images(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> list[Path]:
     """Find the images that `paths` name, each once, in the order given and sorted within a folder.
 
     Args:
@@ -96,7 +122,9 @@ def _matches(pattern: Path) -> list[Path]:
     base = Path(pattern.anchor)
     below = str(pattern.relative_to(base)) if pattern.anchor else str(pattern)
     try:
-        matches = sorted(match for match in base.glob(below) if not _is_dotted(match, pattern))
+        matches = sorted(
+            match for match in base.glob(below) if not _is_dotted(match, pattern)
+        )
     except (ValueError, OSError) as error:
         raise ImageError(
             f"{shown_path(pattern)}: not a pattern ({error}); wanted *, ?, [] or ** in a path"

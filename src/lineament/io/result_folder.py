@@ -115,7 +115,11 @@ class ResultFolder:
 
     def _digest(self, image: InputImage) -> str:
         """Return the digest of the settings, the boxes given and the bytes of the image file."""
-        boxes = None if self.boxes is None else as_boxes(boxes_of(image, self.boxes)).tolist()
+        boxes = (
+            None
+            if self.boxes is None
+            else as_boxes(boxes_of(image, self.boxes)).tolist()
+        )
         digest = sha256(json.dumps([self.settings, boxes], sort_keys=True).encode())
         if image.path.is_file():
             digest.update(image.path.read_bytes())
@@ -182,7 +186,10 @@ class ResultFolder:
         results = map(self.read, images)
         path = self.folder / ("faces.coco.json" if kind == "coco" else f"faces.{kind}")
         if kind == "coco":
-            self._write(path, json.dumps(faces_to_coco(results, scheme), ensure_ascii=False) + "\n")
+            self._write(
+                path,
+                json.dumps(faces_to_coco(results, scheme), ensure_ascii=False) + "\n",
+            )
         else:
             {"csv": write_csv, "parquet": write_parquet}[kind](path, results, scheme)
         return path
@@ -247,4 +254,8 @@ def _listed(settings: Mapping[str, Any]) -> str:
 def to_record(image: InputImage, faces: Faces) -> dict[str, Any]:
     """Return what is written of one image: faces_to_dict, and the image's size if it is known."""
     record = faces_to_dict(faces, str(image.path), DECIMALS)
-    return record if faces.image_size is None else {**record, "image_size": list(faces.image_size)}
+    return (
+        record
+        if faces.image_size is None
+        else {**record, "image_size": list(faces.image_size)}
+    )

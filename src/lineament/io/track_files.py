@@ -116,7 +116,10 @@ class TrackWriter(AtomicWriter):
             raise DataError(
                 f"{self.part}: no interrupted run to resume; start without --resume"
             ) from error
-        if file.readline().decode().rstrip("\n") != self.head or self.part.stat().st_size < length:
+        if (
+            file.readline().decode().rstrip("\n") != self.head
+            or self.part.stat().st_size < length
+        ):
             file.close()
             raise DataError(
                 f"{self.part} is of another video or other settings; resume with those, or start "
@@ -135,7 +138,11 @@ class TrackWriter(AtomicWriter):
         """Flush all frames so far to disk, with the tracker's state after them."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        saved = {"frames": self.frames, "length": self._file.tell(), "state": dict(state)}
+        saved = {
+            "frames": self.frames,
+            "length": self._file.tell(),
+            "state": dict(state),
+        }
         with atomic_path(self._state_path) as temporary:
             temporary.write_text(json.dumps(saved), encoding="utf-8")
 
@@ -218,7 +225,9 @@ def read_tracks(path: str | os.PathLike[str]) -> Tracks:
         head = _head(file, lines.readline())
     rows = list(read_lines(file))
     times = np.array([time for _, time, _ in rows], np.float64)
-    return Tracks(head["scheme"], head["settings"], times, tuple(faces for _, _, faces in rows))
+    return Tracks(
+        head["scheme"], head["settings"], times, tuple(faces for _, _, faces in rows)
+    )
 
 
 def convert_tracks(source: Path, target: Path) -> None:

@@ -20,7 +20,9 @@ CAMERAS = {
     "win32": ("dshow", "video={}"),
 }
 """FFmpeg's input format and the address of a camera, by platform."""
-CAMERA_OPTIONS = {"darwin": {"framerate": "30"}}  # built-in cameras refuse its default, 29.97
+CAMERA_OPTIONS = {
+    "darwin": {"framerate": "30"}
+}  # built-in cameras refuse its default, 29.97
 MAX_BROKEN = 1000
 RGB = NDArray[np.uint8]
 DecodedFrame = tuple[float | None, Callable[[], RGB]]
@@ -72,7 +74,9 @@ class OpenCVDecoder(Decoder):
 
     def _convert(self) -> RGB:
         _, image = self._capture.retrieve()
-        return np.asarray(cv2.cvtColor(np.asarray(image), cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return np.asarray(
+            cv2.cvtColor(np.asarray(image), cv2.COLOR_BGR2RGB), dtype=np.uint8
+        )
 
     def close(self) -> None:
         """Release the file."""
@@ -104,7 +108,9 @@ class AVDecoder(Decoder):
         av = import_av()
         self._name, self._remote = name, remote
         try:
-            self._container = av.open(where, format=kind, metadata_errors="replace", **options)
+            self._container = av.open(
+                where, format=kind, metadata_errors="replace", **options
+            )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise ImageError(
                 f"{name}: cannot be opened as a video ({short_reason(error)})"
@@ -117,7 +123,9 @@ class AVDecoder(Decoder):
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = threads
         self.frames = self._stream.frames or None
-        self.rate = float(self._stream.average_rate) if self._stream.average_rate else None
+        self.rate = (
+            float(self._stream.average_rate) if self._stream.average_rate else None
+        )
 
     def decode(self) -> Iterator[DecodedFrame]:
         """Yield the frames with the times that the file states."""
@@ -214,7 +222,9 @@ def open_camera(number: int, threads: int) -> AVDecoder:
             raise ImageError(f"{number}: no such camera; there are {len(devices)}")
         device = devices[number]
     options = CAMERA_OPTIONS.get(sys.platform, {})
-    return AVDecoder(address.format(device), str(number), threads, kind, options=options)
+    return AVDecoder(
+        address.format(device), str(number), threads, kind, options=options
+    )
 
 
 def _display_matrix(frame: Any) -> NDArray[np.int32] | None:

@@ -14,7 +14,14 @@ from typing import Any, NamedTuple, Self
 from ..errors import ImageError
 from .image import read_image
 from .media_files import find_images
-from .video_decoders import RGB, AVDecoder, DecodedFrame, Decoder, OpenCVDecoder, open_camera
+from .video_decoders import (
+    RGB,
+    AVDecoder,
+    DecodedFrame,
+    Decoder,
+    OpenCVDecoder,
+    open_camera,
+)
 
 WAIT_S = 30.0
 """Seconds that an address may be silent."""
@@ -107,10 +114,14 @@ class VideoReader:
         if is_camera(self._source):
             return open_camera(int(self.name), self._threads)
         if is_address(self._source):
-            return AVDecoder(self.name, self.name, self._threads, remote=True, timeout=WAIT_S)
+            return AVDecoder(
+                self.name, self.name, self._threads, remote=True, timeout=WAIT_S
+            )
         if path.is_dir():
             if not 0 < self._rate < math.inf:
-                raise ImageError(f"the rate is {self._rate}; wanted frames per second, above 0")
+                raise ImageError(
+                    f"the rate is {self._rate}; wanted frames per second, above 0"
+                )
             return FolderDecoder(path, self._rate)
         if not path.is_file():
             raise ImageError(
@@ -142,8 +153,16 @@ class VideoReader:
         step = 1 / (self.rate or DEFAULT_RATE)
         for index, (timestamp, convert) in enumerate(self._decoded):
             # some files repeat a time, or have none
-            time = timestamp + offset if timestamp is not None else last + step if index else 0.0
-            if index and time < last - MAX_BACKWARD_S:  # joined files, a restarted stream
+            time = (
+                timestamp + offset
+                if timestamp is not None
+                else last + step
+                if index
+                else 0.0
+            )
+            if (
+                index and time < last - MAX_BACKWARD_S
+            ):  # joined files, a restarted stream
                 offset += last + step - time
                 time = last + step
             time = time if time > last or not index else last + step / 100
@@ -154,7 +173,9 @@ class VideoReader:
             if self.live:
                 why = f" ({self.silent})" if self.silent else ""
                 raise ImageError(f"{self.name}: no frame came{why}")
-            raise ImageError(f"{self.name}: no frame can be decoded; get the file again")
+            raise ImageError(
+                f"{self.name}: no frame can be decoded; get the file again"
+            )
 
     def read(self, number: int) -> RGB:
         """Return frame `number` as RGB (H, W, 3); rising numbers decode each frame once.
@@ -204,7 +225,9 @@ def is_address(source: str | Path | int) -> bool:
 
 def is_camera(source: str | Path | int) -> bool:
     """Return whether `source` is a camera's number; a file of that name has priority."""
-    return isinstance(source, int) or (str(source).isdecimal() and not Path(source).exists())
+    return isinstance(source, int) or (
+        str(source).isdecimal() and not Path(source).exists()
+    )
 
 
 def frame_rate(path: Path) -> float:
@@ -218,7 +241,9 @@ def frame_rate(path: Path) -> float:
     return rate if 1 <= rate <= 1000 else DEFAULT_RATE
 
 
-_open = threading.local()  # one open video per thread: samples of a video mostly come in order
+_open = (
+    threading.local()
+)  # one open video per thread: samples of a video mostly come in order
 
 
 def read_video_frame(path: Path, number: int) -> RGB:

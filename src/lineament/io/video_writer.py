@@ -21,7 +21,13 @@ ENCODERS = {
     ".webm": "libvpx-vp9",
 }
 """Suffix of a written video -> its encoder."""
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+CONTAINERS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+}
 CLOCK = 90_000
 """Ticks per second of the times in a written video: MPEG's."""
 
@@ -63,7 +69,10 @@ class VideoWriter(AtomicWriter):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(
-                str(self._partial.absolute()), "w", format=CONTAINERS[suffix], options=options
+                str(self._partial.absolute()),
+                "w",
+                format=CONTAINERS[suffix],
+                options=options,
             )
         except (av.error.FFmpegError, OSError) as error:
             raise ImageError(
@@ -144,5 +153,7 @@ def fitted(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     w, h = (max(round(side * scale), 1) for side in (image.shape[1], image.shape[0]))
     x, y = (width - w) // 2, (height - h) // 2
     framed = np.zeros((height, width, 3), np.uint8)
-    framed[y : y + h, x : x + w] = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
+    framed[y : y + h, x : x + w] = cv2.resize(
+        image, (w, h), interpolation=cv2.INTER_AREA
+    )
     return framed

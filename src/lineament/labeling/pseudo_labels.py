@@ -80,7 +80,9 @@ def label_faces(
         predictions = predictor(image, [move_box(box, *move) for move in BOX_MOVES])
         landmarks = np.stack([prediction.landmarks for prediction in predictions])
         mean, spread = landmarks.mean(0), np.sqrt(landmarks.var(0).sum(-1)) / side
-        sigma = np.mean([prediction.sigma_px for prediction in predictions], axis=0) / side
+        sigma = (
+            np.mean([prediction.sigma_px for prediction in predictions], axis=0) / side
+        )
         unsure = (spread > thresholds.max_spread) | (sigma > thresholds.max_sigma)
         score = float(np.mean([prediction.scores.mean() for prediction in predictions]))
         if score < thresholds.min_score or 1 - unsure.mean() < thresholds.min_known:
@@ -118,7 +120,11 @@ def iter_frames(path: Path, every: int) -> Iterator[tuple[str, NDArray[np.uint8]
 
 
 def write_labels(
-    predictor: Predictor, path: Path, stem: Path, thresholds: LabelThresholds, every: int = 10
+    predictor: Predictor,
+    path: Path,
+    stem: Path,
+    thresholds: LabelThresholds,
+    every: int = 10,
 ) -> int:
     """Label the faces of one file: a JPEG and a .pts file each, `stem`__<frame>_<face>.
 
@@ -140,7 +146,9 @@ def write_labels(
     """
     count = 0
     for frame, image in iter_frames(path, every):
-        for number, (crop, landmarks) in enumerate(label_faces(predictor, image, thresholds)):
+        for number, (crop, landmarks) in enumerate(
+            label_faces(predictor, image, thresholds)
+        ):
             name = f"{stem.name}{GROUP_SEPARATOR}{frame}{number}"
             stem.parent.mkdir(parents=True, exist_ok=True)
             save_image(stem.with_name(f"{name}.jpg"), crop)
@@ -169,7 +177,9 @@ def find_media(paths: Sequence[str | os.PathLike[str]]) -> dict[Path, Path]:
             continue
         for file in _media_in(path):
             inside = path in file.parents
-            found.setdefault(file, file.relative_to(path) if inside else Path(file.name))
+            found.setdefault(
+                file, file.relative_to(path) if inside else Path(file.name)
+            )
     places: dict[str, Path] = {}
     for file, below in found.items():
         candidates = (below.with_suffix("").as_posix(), below.as_posix())

@@ -28,7 +28,12 @@ LABEL_SMOOTHING = 1.0
 
 
 def clips_from_videos(
-    videos: Sequence[Path], model: str, scheme_name: str, folder: Path, frames: int, min_length: int
+    videos: Sequence[Path],
+    model: str,
+    scheme_name: str,
+    folder: Path,
+    frames: int,
+    min_length: int,
 ) -> Clips:
     """Return clips of the faces in videos; the first call makes them.
 
@@ -50,7 +55,13 @@ def clips_from_videos(
         SchemeError: If the model's landmarks do not convert to the scheme.
     """
     weights = hashlib.sha256(find_model(model).read_bytes()).hexdigest()
-    settings = asdict(LabelThresholds()), MAX_SIDE_PX, LABEL_SMOOTHING, frames, min_length
+    settings = (
+        asdict(LabelThresholds()),
+        MAX_SIDE_PX,
+        LABEL_SMOOTHING,
+        frames,
+        min_length,
+    )
     files = [file_state(path) for path in videos]
     tracker = Tracker(model, smooth=None, scheme=scheme_name)
 
@@ -61,12 +72,16 @@ def clips_from_videos(
                 found = True
                 yield clip
         if not found:
-            raise DataError("no face is followed long enough in the videos; give other videos")
+            raise DataError(
+                "no face is followed long enough in the videos; give other videos"
+            )
 
     return cache_clips(clips, scheme_name, folder, weights, settings, files)
 
 
-def label_video(path: Path, tracker: Tracker, frames: int, min_length: int) -> Iterator[list[Shot]]:
+def label_video(
+    path: Path, tracker: Tracker, frames: int, min_length: int
+) -> Iterator[list[Shot]]:
     """Yield the clips of one video; arguments as for `clips_from_videos`."""
     tracker.reset()
     thresholds = LabelThresholds()
@@ -77,7 +92,10 @@ def label_video(path: Path, tracker: Tracker, frames: int, min_length: int) -> I
         image = _shrink(image)
         for face in tracker(image):
             side = box_side(face.box)
-            if face.scores.mean() < thresholds.min_score or side < thresholds.min_box_px:
+            if (
+                face.scores.mean() < thresholds.min_score
+                or side < thresholds.min_box_px
+            ):
                 continue
             known = face.sigma_px < thresholds.max_sigma * side
             track = tracks.setdefault(face.track_id or 0, [])
@@ -85,7 +103,9 @@ def label_video(path: Path, tracker: Tracker, frames: int, min_length: int) -> I
     for track in tracks.values():
         for run in _unbroken(track):
             if len(run) >= min_length:
-                smooth = zero_phase(np.stack([shot.landmarks for shot in run]), LABEL_SMOOTHING)
+                smooth = zero_phase(
+                    np.stack([shot.landmarks for shot in run]), LABEL_SMOOTHING
+                )
                 yield [shot._replace(landmarks=smooth[i]) for i, shot in enumerate(run)]
 
 
@@ -108,4 +128,6 @@ def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if factor >= 1:
         return image
     size = round(width * factor), round(height * factor)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return np.asarray(
+        cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8
+    )

@@ -95,7 +95,9 @@ def decode_2d(
     """
     height, width = logits.shape[-2:]
     x, y = positions(width, stride, logits), positions(height, stride, logits)
-    places = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)  # (h * w, 2)
+    places = torch.stack(
+        [x.repeat(height), y.repeat_interleave(width)], -1
+    )  # (h * w, 2)
     probability = logits.flatten(2).softmax(-1)
     at, variance = moments(probability, places)
     if decoder != "expectation":
@@ -109,7 +111,9 @@ def decode_2d(
         variance = variance + (at - peak).square().sum(-1)
         at = peak
     # no tensor of two numbers: it would have to be brought to the device at every step
-    middle = torch.cat([x.new_full((1,), side * stride / 2 - 0.5) for side in (width, height)])
+    middle = torch.cat(
+        [x.new_full((1,), side * stride / 2 - 0.5) for side in (width, height)]
+    )
     return at + middle, variance / 2
 
 
@@ -147,7 +151,9 @@ def moments(probability: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
 def check_decoder(name: str) -> str:
     """Return `name`. Raises: RecipeError if it is not a decoder."""
     if name not in DECODERS:
-        raise RecipeError(f"model.decoder is {name!r}; wanted one of {', '.join(DECODERS)}")
+        raise RecipeError(
+            f"model.decoder is {name!r}; wanted one of {', '.join(DECODERS)}"
+        )
     return name
 
 
@@ -223,7 +229,9 @@ def _dark_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]
         blurred = _blurred(probability, smoothing.sigma)
         blurred = _blurred(blurred.transpose(2, 3), smoothing.sigma).transpose(2, 3)
         column, row = _highest(blurred)
-        close = _close(column, width, smoothing.border) | _close(row, height, smoothing.border)
+        close = _close(column, width, smoothing.border) | _close(
+            row, height, smoothing.border
+        )
         probability = torch.where(close[..., None, None], probability, blurred)
     column, row = _highest(probability)
     middle_x, middle_y = column.clamp(1, width - 2), row.clamp(1, height - 2)
@@ -232,7 +240,13 @@ def _dark_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]
     def near(dx: int, dy: int) -> Tensor:
         return _at(log, (middle_y + dy) * width + middle_x + dx)
 
-    mid, left, right, above, below = near(0, 0), near(-1, 0), near(1, 0), near(0, -1), near(0, 1)
+    mid, left, right, above, below = (
+        near(0, 0),
+        near(-1, 0),
+        near(1, 0),
+        near(0, -1),
+        near(0, 1),
+    )
     slope_x, slope_y = (right - left) / 2, (below - above) / 2
     xx, yy = right - 2 * mid + left, below - 2 * mid + above
     xy = (near(1, 1) - near(1, -1) - near(-1, 1) + near(-1, -1)) / 4
@@ -249,8 +263,16 @@ def _dark_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]
 
 Peak1D = Callable[[Tensor, Smoothing], Tensor]
 Peak2D = Callable[[Tensor, Smoothing], tuple[Tensor, Tensor]]
-PEAKS_1D: dict[str, Peak1D] = {"argmax": _argmax_1d, "quarter": _quarter_1d, "dark": _dark_1d}
-PEAKS_2D: dict[str, Peak2D] = {"argmax": _argmax_2d, "quarter": _quarter_2d, "dark": _dark_2d}
+PEAKS_1D: dict[str, Peak1D] = {
+    "argmax": _argmax_1d,
+    "quarter": _quarter_1d,
+    "dark": _dark_1d,
+}
+PEAKS_2D: dict[str, Peak2D] = {
+    "argmax": _argmax_2d,
+    "quarter": _quarter_2d,
+    "dark": _dark_2d,
+}
 DECODERS = ("expectation", *PEAKS_1D)
 
 
@@ -260,7 +282,9 @@ def _blurred(probability: Tensor, sigma: float) -> Tensor:
     cells = torch.arange(length, dtype=probability.dtype, device=probability.device)
     # autocast would round the product to bfloat16
     with torch.autocast(probability.device.type, enabled=False):
-        return probability @ torch.exp(-((cells[:, None] - cells) ** 2) / (2 * sigma**2))
+        return probability @ torch.exp(
+            -((cells[:, None] - cells) ** 2) / (2 * sigma**2)
+        )
 
 
 def _close(cells: Tensor, length: int, border: float) -> Tensor:

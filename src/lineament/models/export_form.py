@@ -21,7 +21,9 @@ class ExportForm(nn.Module):
     pixel_mean: Tensor
     pixel_std: Tensor
 
-    def __init__(self, size: int, mean: Tensor, std: Tensor, by_rows: bool = False) -> None:
+    def __init__(
+        self, size: int, mean: Tensor, std: Tensor, by_rows: bool = False
+    ) -> None:
         """Set the normalization.
 
         Args:
@@ -40,7 +42,9 @@ class ExportForm(nn.Module):
         pixels = as_rows(crops) if self.by_rows else crops.permute(0, 3, 1, 2)
         return (pixels.float() - self.pixel_mean) / self.pixel_std
 
-    def forward(self, crops: Tensor, memory: Tensor | None = None) -> tuple[Tensor, ...]:
+    def forward(
+        self, crops: Tensor, memory: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         raise NotImplementedError
 
 

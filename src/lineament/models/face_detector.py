@@ -33,7 +33,15 @@ def conv_bn(
 ) -> nn.Sequential:
     """Return a convolution without bias and a batch normalization."""
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.Conv2d(
+            channels_in,
+            channels,
+            kernel,
+            stride,
+            kernel // 2,
+            groups=groups,
+            bias=False,
+        ),
         nn.BatchNorm2d(channels),
     )
 
@@ -41,9 +49,13 @@ def conv_bn(
 class Separable(nn.Module):
     """Depthwise, then 1x1, then ReLU; added to its input if the shapes agree."""
 
-    def __init__(self, channels_in: int, channels: int, kernel: int = 3, stride: int = 1) -> None:
+    def __init__(
+        self, channels_in: int, channels: int, kernel: int = 3, stride: int = 1
+    ) -> None:
         super().__init__()
-        self.depthwise = conv_bn(channels_in, channels_in, kernel, stride, groups=channels_in)
+        self.depthwise = conv_bn(
+            channels_in, channels_in, kernel, stride, groups=channels_in
+        )
         self.pointwise = conv_bn(channels_in, channels, 1)
         self.residual = stride == 1 and channels_in == channels
 
@@ -74,17 +86,23 @@ class FaceDetectorNet(nn.Module):
         self.stages = nn.ModuleList(
             nn.Sequential(
                 Separable(widths[i], widths[i + 1], kernel, 2),
-                *(Separable(widths[i + 1], widths[i + 1], kernel) for _ in range(depths[i])),
+                *(
+                    Separable(widths[i + 1], widths[i + 1], kernel)
+                    for _ in range(depths[i])
+                ),
             )
             # wider kernels where they are cheap: a large face must fit into the receptive field
             for i, kernel in enumerate((3, 3, 5, 5))
         )
-        self.lateral = nn.ModuleList(conv_bn(channels, pyramid, 1) for channels in widths[2:])
+        self.lateral = nn.ModuleList(
+            conv_bn(channels, pyramid, 1) for channels in widths[2:]
+        )
         self.refine = nn.ModuleList(Separable(pyramid, pyramid) for _ in range(2))
         self.up = Double()
         self.coarsen = Separable(pyramid, pyramid, 5, 2)
         self.heads = nn.ModuleList(
-            nn.Sequential(Separable(pyramid, pyramid), nn.Conv2d(pyramid, 7, 1)) for _ in STRIDES
+            nn.Sequential(Separable(pyramid, pyramid), nn.Conv2d(pyramid, 7, 1))
+            for _ in STRIDES
         )
         for head in self.heads:
             last = head[-1]  # type: ignore[index]
@@ -125,7 +143,9 @@ class FaceDetectorNet(nn.Module):
         for stage in self.stages:
             x = stage(x)
             taps.append(x)
-        p8, p16, p32 = (lateral(tap) for lateral, tap in zip(self.lateral, taps[1:], strict=True))
+        p8, p16, p32 = (
+            lateral(tap) for lateral, tap in zip(self.lateral, taps[1:], strict=True)
+        )
         p32 = torch.relu(p32)
         p16 = self.refine[1](torch.relu(p16 + self.up(p32)))
         p8 = self.refine[0](torch.relu(p8 + self.up(p16)))
@@ -133,10 +153,13 @@ class FaceDetectorNet(nn.Module):
 
     def forward(self, image: Tensor) -> Cells:
         maps = [
-            head(feature) for head, feature in zip(self.heads, self.features(image), strict=True)
+            head(feature)
+            for head, feature in zip(self.heads, self.features(image), strict=True)
         ]
         # joined before anything is computed: the fewer nodes, the faster a small image
-        rows = torch.cat([raw.flatten(2) for raw in maps], 2).transpose(1, 2)  # (B, P, 7)
+        rows = torch.cat([raw.flatten(2) for raw in maps], 2).transpose(
+            1, 2
+        )  # (B, P, 7)
         centers, strides = [], []
         for stride, raw in zip(STRIDES, maps, strict=True):
             centers.append(cell_centers(raw, stride))

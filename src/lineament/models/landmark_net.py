@@ -82,9 +82,13 @@ class LandmarkNet(nn.Module):
         else:
             *finer, coarsest = finest, *coarser
             self.top = nn.Sequential(
-                nn.Conv2d(coarsest, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+                nn.Conv2d(coarsest, channels, 1, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
             )
-            self.pyramid = nn.ModuleList([PyramidBlock(c, channels) for c in reversed(finer)])
+            self.pyramid = nn.ModuleList(
+                [PyramidBlock(c, channels) for c in reversed(finer)]
+            )
         self.head = make_head(head, channels, points, size, settings)
         self.register_buffer("mean", torch.tensor(body.mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(body.std).view(1, 3, 1, 1) * 255)
@@ -135,6 +139,8 @@ class _LandmarkForm(ExportForm):
         self.net = net
         self.rounding_px = rounding_px(net.head)
 
-    def forward(self, crops: Tensor, memory: Tensor | None = None) -> tuple[Tensor, ...]:
+    def forward(
+        self, crops: Tensor, memory: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         output = self.net.head(self.net.levels(self.normalize(crops))[0])
         return output.landmarks, output.variance

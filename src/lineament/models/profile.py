@@ -35,7 +35,9 @@ def multiply_adds(model: nn.Module, example: Tensor) -> int:
         weight = layer.weight
         assert isinstance(weight, Tensor)
         # a filter has one product per output, in a transposed convolution per input
-        places = given[0][0].numel() if isinstance(layer, TRANSPOSED) else made[0].numel()
+        places = (
+            given[0][0].numel() if isinstance(layer, TRANSPOSED) else made[0].numel()
+        )
         found += places * prod(weight.shape[1:])
 
     hooks = [
@@ -61,6 +63,10 @@ def trainable_sizes() -> list[dict[str, Any]]:
     for name in BACKBONES:
         net = LandmarkNet(name, POINTS, "heatmap2d", CROP, CHANNELS, imagenet=False)
         sizes.append(
-            {"name": name, "parameters": parameters(net), "multiply_adds": multiply_adds(net, crop)}
+            {
+                "name": name,
+                "parameters": parameters(net),
+                "multiply_adds": multiply_adds(net, crop),
+            }
         )
     return sizes

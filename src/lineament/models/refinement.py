@@ -141,7 +141,9 @@ class _RefinedForm(ExportForm):
         self.memory_shape = (2, WIDTH, model.cells)
         self.rounding_px = rounding_px(model.net.head)
 
-    def forward(self, crops: Tensor, memory: Tensor | None = None) -> tuple[Tensor, ...]:
+    def forward(
+        self, crops: Tensor, memory: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         output, memory = self.model.read(self.normalize(crops), memory)
         return output.landmarks, output.variance, memory
 
@@ -157,14 +159,16 @@ def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Ten
     """
     length = memory.shape[-1]
     here = torch.arange(length, device=memory.device, dtype=torch.float32)
-    cells = old_cells(here, length, size, scale[:, None, None], shift[:, :, None]).clamp(
-        0, length - 1
-    )  # (B, 2, L)
+    cells = old_cells(
+        here, length, size, scale[:, None, None], shift[:, :, None]
+    ).clamp(0, length - 1)  # (B, 2, L)
     low = cells.floor()
     rest = (cells - low)[:, :, None].to(memory.dtype)
     low = low.long()
     high = (low + 1).clamp(max=length - 1)
-    a, b = (memory.gather(-1, index[:, :, None].expand_as(memory)) for index in (low, high))
+    a, b = (
+        memory.gather(-1, index[:, :, None].expand_as(memory)) for index in (low, high)
+    )
     moved: Tensor = a * (1 - rest) + b * rest
     return moved
 
@@ -185,7 +189,9 @@ def between(before: Tensor, now: Tensor, size: int) -> tuple[Tensor, Tensor]:
     scale = torch.hypot(real, imaginary)
     middle = (size - 1) / 2
     x, y = (middle - before[:, 0]).unbind(-1)
-    there = now[:, 0] + torch.stack([real * x - imaginary * y, imaginary * x + real * y], -1)
+    there = now[:, 0] + torch.stack(
+        [real * x - imaginary * y, imaginary * x + real * y], -1
+    )
     return scale, there - scale[:, None] * middle
 
 

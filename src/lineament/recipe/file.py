@@ -85,8 +85,12 @@ def make_recipe(values: Values, source: str = "recipe") -> Recipe:
         if first["type"] == "extra_forbidden":
             nearest = _nearest_key(first["loc"], values)
             raise RecipeError(f"{source}: unknown key {key!r}; {nearest}") from error
-        given = "" if first["type"] == "missing" else f" (given {str(first['input'])[:60]})"
-        raise RecipeError(f"{source}: {key}{given}: {first['msg']}; correct that key") from error
+        given = (
+            "" if first["type"] == "missing" else f" (given {str(first['input'])[:60]})"
+        )
+        raise RecipeError(
+            f"{source}: {key}{given}: {first['msg']}; correct that key"
+        ) from error
 
 
 def _bases(values: Values, path: Path) -> list[Path]:
@@ -94,7 +98,9 @@ def _bases(values: Values, path: Path) -> list[Path]:
     named = values.pop(EXTENDS, [])
     names = [named] if isinstance(named, str) else named
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise RecipeError(f"{path}: extends is {named!r}; wanted a path or a list of paths")
+        raise RecipeError(
+            f"{path}: extends is {named!r}; wanted a path or a list of paths"
+        )
     return [path.parent / name for name in names]
 
 
@@ -116,7 +122,11 @@ def _find_folders(values: Values, home: Path) -> None:
     parts = values.get("data")
     for part in parts if isinstance(parts, list) else []:
         folder = part.get("folder") if isinstance(part, dict) else None
-        if isinstance(folder, str) and not Path(folder).exists() and (home / folder).exists():
+        if (
+            isinstance(folder, str)
+            and not Path(folder).exists()
+            and (home / folder).exists()
+        ):
             part["folder"] = str(home / folder)
 
 
@@ -137,7 +147,11 @@ def _change(values: Values, key: str, value: Any) -> None:
     place: Any = values
     try:
         for part in path:
-            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+            place = (
+                place[int(part)]
+                if isinstance(place, list)
+                else place.setdefault(part, {})
+            )
         place[int(last) if isinstance(place, list) else last] = value
     except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise RecipeError(

@@ -12,13 +12,16 @@ class ModelSettings(Settings):
     """Settings of every kind of landmark model: how crops are made for it, and how it starts."""
 
     kind: str = Field(description="the kind of model")
-    size: int = Field(128, ge=32, description="side of the crop in pixels, a multiple of 32")
+    size: int = Field(
+        128, ge=32, description="side of the crop in pixels, a multiple of 32"
+    )
     padding: float = Field(
         1.3, gt=1, description="side of the crop in longer sides of the landmark box"
     )
     imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
     pruned_from: str = Field(
-        "", description="a checkpoint of lineament slim whose numbers of channels the network has"
+        "",
+        description="a checkpoint of lineament slim whose numbers of channels the network has",
     )
 
 
@@ -47,7 +50,8 @@ class LandmarkNetSettings(ModelSettings):
         0.3, ge=0, description="what an axis takes from the other, in attentive1d heads"
     )
     decoder: Literal["expectation", "argmax", "quarter", "dark"] = Field(
-        "expectation", description="how landmarks are read from heatmaps, except in training"
+        "expectation",
+        description="how landmarks are read from heatmaps, except in training",
     )
     channels: int = Field(96, ge=8, description="width of the feature pyramid")
 
@@ -65,7 +69,9 @@ def settings_of_kind(values: object) -> object:
         return values
     kind = values.get("kind", "landmark-net")
     if kind not in MODEL_KINDS:
-        raise ValueError(f"no kind of model is called {kind!r}; {did_you_mean(kind, MODEL_KINDS)}")
+        raise ValueError(
+            f"no kind of model is called {kind!r}; {did_you_mean(kind, MODEL_KINDS)}"
+        )
     return MODEL_KINDS[kind].model_validate(values)
 
 
@@ -79,7 +85,9 @@ class DetectorSettings(Settings):
         (1, 3, 4, 3), description="further blocks at strides 4, 8, 16, 32"
     )
     pyramid: int = Field(48, ge=8, description="channels of the feature pyramid")
-    size: int = Field(256, ge=64, multiple_of=64, description="side of a training scene in pixels")
+    size: int = Field(
+        256, ge=64, multiple_of=64, description="side of a training scene in pixels"
+    )
     shares: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=lambda: {
             "wider": 0.3,
@@ -90,4 +98,6 @@ class DetectorSettings(Settings):
         description="relative frequencies of the kinds of photos in scenes: folders of detection/, "
         "and landmarks for faces of 300w and infanface",
     )
-    validation_scenes: int = Field(400, ge=1, description="scenes made of validation photos")
+    validation_scenes: int = Field(
+        400, ge=1, description="scenes made of validation photos"
+    )

@@ -2,11 +2,22 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+)
 
 from ..errors import RecipeError
 from .data import Augmentation, DataPart
-from .model import DetectorSettings, LandmarkNetSettings, ModelSettings, settings_of_kind
+from .model import (
+    DetectorSettings,
+    LandmarkNetSettings,
+    ModelSettings,
+    settings_of_kind,
+)
 from .settings import NAME, Settings
 from .training import DistillSettings, RefineSettings, SlimSettings, TrainSettings
 
@@ -25,14 +36,15 @@ class Recipe(Settings):
         'head = "runs/other/checkpoint.pt"',
     )
     detector: DetectorSettings | None = Field(
-        None, description="a face detector in place of landmarks: its network and scenes"
+        None,
+        description="a face detector in place of landmarks: its network and scenes",
     )
     data: tuple[DataPart, ...] = Field(
         (), validate_default=True, description="the mixture; not for a face detector"
     )
-    model: Annotated[SerializeAsAny[ModelSettings], BeforeValidator(settings_of_kind)] = Field(
-        default=LandmarkNetSettings.model_validate({}), description="the network"
-    )
+    model: Annotated[
+        SerializeAsAny[ModelSettings], BeforeValidator(settings_of_kind)
+    ] = Field(default=LandmarkNetSettings.model_validate({}), description="the network")
     augment: Augmentation = Field(
         default=Augmentation.model_validate({}), description="the augmentation"
     )
@@ -50,7 +62,9 @@ class Recipe(Settings):
         None, description="for lineament refine: the refinement and its clips"
     )
     sigma: float = Field(
-        1.2, gt=0, description="width of the target Gaussian, cells of a map of stride 4"
+        1.2,
+        gt=0,
+        description="width of the target Gaussian, cells of a map of stride 4",
     )
     train: TrainSettings = Field(description="the schedule")
 
@@ -75,7 +89,9 @@ class Recipe(Settings):
 
     @field_validator("data")
     @classmethod
-    def _some_data(cls, data: tuple[DataPart, ...], info: ValidationInfo) -> tuple[DataPart, ...]:
+    def _some_data(
+        cls, data: tuple[DataPart, ...], info: ValidationInfo
+    ) -> tuple[DataPart, ...]:
         if not data and not info.data.get("detector"):
             raise ValueError("wanted at least one [[data]] part, or a [detector] part")
         return data

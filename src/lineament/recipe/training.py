@@ -12,7 +12,9 @@ class TrainSettings(Settings):
 
     steps: int = Field(ge=1, description="optimizer steps in all")
     batch: int = Field(
-        32, ge=1, description="faces per step, over all processes and accumulated batches"
+        32,
+        ge=1,
+        description="faces per step, over all processes and accumulated batches",
     )
     accumulate: int = Field(1, ge=1, description="backward passes per step")
     optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimizer")
@@ -20,13 +22,19 @@ class TrainSettings(Settings):
     backbone_lr: float = Field(
         1.0, gt=0, description="the backbone's learning rate as a factor of lr"
     )
-    weight_decay: float = Field(0.01, ge=0, description="weight decay, not on norms and biases")
-    schedule: Literal["cosine", "steps"] = Field("cosine", description="decay of the learning rate")
+    weight_decay: float = Field(
+        0.01, ge=0, description="weight decay, not on norms and biases"
+    )
+    schedule: Literal["cosine", "steps"] = Field(
+        "cosine", description="decay of the learning rate"
+    )
     milestones: tuple[float, ...] = Field(
         (0.625, 0.875),
         description="fractions of the training at which steps divides the rate by 10",
     )
-    warmup: int = Field(200, ge=0, description="steps over which the learning rate rises")
+    warmup: int = Field(
+        200, ge=0, description="steps over which the learning rate rises"
+    )
     clip: float = Field(5.0, gt=0, description="largest norm of the gradient")
     ema: float = Field(
         0.999,
@@ -47,7 +55,9 @@ class TrainSettings(Settings):
     num_workers: int = Field(
         1, ge=0, description="processes that make crops; 0: in the training process"
     )
-    checkpoint_minutes: float = Field(3.0, ge=0, description="minutes between checkpoints")
+    checkpoint_minutes: float = Field(
+        3.0, ge=0, description="minutes between checkpoints"
+    )
     validate_every: int = Field(1000, ge=1, description="steps between validations")
     seed: int = Field(1, ge=0, description="seed of order, augmentation and new layers")
 
@@ -56,7 +66,8 @@ class DistillSettings(Settings):
     """Losses of the students in addition to `losses`; a weight of 0 leaves a loss out."""
 
     teacher: str = Field(
-        "", description="a checkpoint, or an .onnx file, which gives landmarks only; empty: none"
+        "",
+        description="a checkpoint, or an .onnx file, which gives landmarks only; empty: none",
     )
     cached: bool = Field(
         False,
@@ -78,10 +89,14 @@ class DistillSettings(Settings):
         description="weight of the divergence from the teacher's heatmaps (SD-HRNet, eq. 3)",
     )
     mimicry: float = Field(
-        0.0, ge=0, description="weight of the squared difference of features at stride 4"
+        0.0,
+        ge=0,
+        description="weight of the squared difference of features at stride 4",
     )
     landmarks: float = Field(
-        0.0, ge=0, description="weight of the smooth L1 distance to the teacher's landmarks"
+        0.0,
+        ge=0,
+        description="weight of the smooth L1 distance to the teacher's landmarks",
     )
     peer_kl: float = Field(
         0.0,
@@ -99,7 +114,10 @@ class DistillSettings(Settings):
         description="students after the first start from random weights, not from `init_from`",
     )
     mask_prob: float = Field(
-        0.0, ge=0, le=1, description="share of crops that are partly masked for a student"
+        0.0,
+        ge=0,
+        le=1,
+        description="share of crops that are partly masked for a student",
     )
     mask_size: tuple[Side, Side] = Field(
         (0.15, 0.6),
@@ -118,7 +136,9 @@ class SlimSettings(Settings):
     """Training of a network to be slimmed, and how much of it is removed."""
 
     sparsity: float = Field(
-        5e-5, ge=0, description="weight of the sum of the importance factors (SD-HRNet, eq. 2)"
+        5e-5,
+        ge=0,
+        description="weight of the sum of the importance factors (SD-HRNet, eq. 2)",
     )
     factor_lr: float = Field(
         1.8e-4, gt=0, description="highest learning rate of the importance factors"
@@ -152,13 +172,22 @@ class RefineSettings(Settings):
     window: int = Field(
         8, ge=2, description="consecutive frames per sample; train.batch counts windows"
     )
-    clips: int = Field(160, ge=0, description="synthetic clips made of the data's images")
+    clips: int = Field(
+        160, ge=0, description="synthetic clips made of the data's images"
+    )
     frames: int = Field(40, ge=2, description="frames of a synthetic clip")
     occluders: int = Field(
-        1, ge=0, description="objects that pass in front of the face in a synthetic clip"
+        1,
+        ge=0,
+        description="objects that pass in front of the face in a synthetic clip",
     )
     videos: tuple[str, ...] = Field(
-        (), description="unlabeled videos, or folders of them: paths, or below the data root"
+        (),
+        description="unlabeled videos, or folders of them: paths, or below the data root",
     )
-    labels: str = Field("accurate", description="the model with which a tracker labels the videos")
-    video_frames: int = Field(240, ge=2, description="first frames of each video that are used")
+    labels: str = Field(
+        "accurate", description="the model with which a tracker labels the videos"
+    )
+    video_frames: int = Field(
+        240, ge=2, description="first frames of each video that are used"
+    )

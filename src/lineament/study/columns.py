@@ -56,7 +56,9 @@ class Column:
     unit: str = ""
 
 
-def each(measure: Callable[[FinishedRun], float]) -> Callable[[Sequence[FinishedRun]], list[float]]:
+def each(
+    measure: Callable[[FinishedRun], float],
+) -> Callable[[Sequence[FinishedRun]], list[float]]:
     """Return a measure of all runs from a measure of one."""
     return lambda runs: [measure(run) for run in runs]
 
@@ -73,7 +75,9 @@ def harder_nme(run: FinishedRun) -> float:
         made = maker.make(0, draw, 0, face)
         found.append(net(torch.from_numpy(made["crops"][None])).landmarks[0].numpy())
         truth.append(made["landmarks"])
-    return float(interocular_nmes(np.stack(found), np.stack(truth), recipe.scheme).mean())
+    return float(
+        interocular_nmes(np.stack(found), np.stack(truth), recipe.scheme).mean()
+    )
 
 
 def exported_nme(run: FinishedRun, int8: bool = False) -> float:
@@ -129,41 +133,68 @@ def steps_done(run: FinishedRun) -> float:
 
 COLUMNS: dict[str, Column] = {
     "validation": Column(
-        "validation NME %", each(lambda run: float(run.validation_nmes().mean())), scale=100
+        "validation NME %",
+        each(lambda run: float(run.validation_nmes().mean())),
+        scale=100,
     ),
     "validation_median": Column(
-        "median", each(lambda run: float(median(run.validation_nmes().tolist()))), scale=100
+        "median",
+        each(lambda run: float(median(run.validation_nmes().tolist()))),
+        scale=100,
     ),
     "harder": Column("rotated, blurred, occluded", each(harder_nme), scale=100),
     "expectation": Column(
-        "expectation", each(lambda run: float(run.validation_nmes("expectation").mean())), 100
+        "expectation",
+        each(lambda run: float(run.validation_nmes("expectation").mean())),
+        100,
     ),
-    "argmax": Column("argmax", each(lambda run: float(run.validation_nmes("argmax").mean())), 100),
-    "dark": Column("DARK", each(lambda run: float(run.validation_nmes("dark").mean())), 100),
+    "argmax": Column(
+        "argmax", each(lambda run: float(run.validation_nmes("argmax").mean())), 100
+    ),
+    "dark": Column(
+        "DARK", each(lambda run: float(run.validation_nmes("dark").mean())), 100
+    ),
     "before": Column("NME % before training", each(initial_nme), scale=100),
     "exported": Column("NME %", each(exported_nme), scale=100),
-    "exported_int8": Column("int8 NME %", each(lambda run: exported_nme(run, True)), scale=100),
+    "exported_int8": Column(
+        "int8 NME %", each(lambda run: exported_nme(run, True)), scale=100
+    ),
     "ms": Column("ms, one thread", each(exported_ms), digits=1),
     "ms_int8": Column("int8 ms", each(lambda run: exported_ms(run, True)), digits=1),
     "parameters": Column(
-        "parameters", each(lambda run: float(parameters(run.trained[0]))), 1e-6, unit=" M"
+        "parameters",
+        each(lambda run: float(parameters(run.trained[0]))),
+        1e-6,
+        unit=" M",
     ),
-    "multiply_adds": Column("multiply-adds", each(network_multiply_adds), 1e-6, 0, " M"),
-    "head_parameters": Column("parameters of the head", each(head_parameters), 1e-6, unit=" M"),
+    "multiply_adds": Column(
+        "multiply-adds", each(network_multiply_adds), 1e-6, 0, " M"
+    ),
+    "head_parameters": Column(
+        "parameters of the head", each(head_parameters), 1e-6, unit=" M"
+    ),
     "output": Column(
         "output per face", each(lambda run: output_bytes(run.recipe)), 1e-6, unit=" MB"
     ),
     "training": Column(
-        "head in training, per face", each(lambda run: training_bytes(run.recipe)), 1e-6, 1, " MB"
+        "head in training, per face",
+        each(lambda run: training_bytes(run.recipe)),
+        1e-6,
+        1,
+        " MB",
     ),
     "clips": Column("clips, NME %", lambda runs: clip_errors(runs, "all"), scale=100),
     "clips_masked": Column(
         "occluded points", lambda runs: clip_errors(runs, "occluded"), scale=100
     ),
     "clips_short": Column(
-        "occluded for at most 3 frames", lambda runs: clip_errors(runs, "short"), scale=100
+        "occluded for at most 3 frames",
+        lambda runs: clip_errors(runs, "short"),
+        scale=100,
     ),
-    "clips_lost": Column("frames lost", lambda runs: clip_errors(runs, "lost"), digits=0),
+    "clips_lost": Column(
+        "frames lost", lambda runs: clip_errors(runs, "lost"), digits=0
+    ),
     "steps": Column("steps", each(steps_done), digits=0),
 }
 
@@ -177,6 +208,8 @@ def column(name: str) -> Column:
     if name in COLUMNS:
         return COLUMNS[name]
     if name in PROTOCOLS:
-        return Column(f"{name} NME %", each(lambda run: protocol_nme(run, name)), scale=100)
+        return Column(
+            f"{name} NME %", each(lambda run: protocol_nme(run, name)), scale=100
+        )
     known = [*COLUMNS, *PROTOCOLS]
     raise RecipeError(f"no column is called {name!r}; {did_you_mean(name, known)}")

@@ -40,7 +40,9 @@ class FinishedRun:
         """Validation faces of the first data set that has some."""
         recipe = self.recipe
         crop = recipe.model.size, recipe.model.padding
-        found = read_mixture(recipe.data, recipe.scheme, self.data_root, self.cache, crop=crop)[1]
+        found = read_mixture(
+            recipe.data, recipe.scheme, self.data_root, self.cache, crop=crop
+        )[1]
         return next(iter(found.values()))
 
     def validation_nmes(self, decoder: str | None = None) -> NDArray[np.float64]:
@@ -62,5 +64,7 @@ class FinishedRun:
         path = self.checkpoint.with_name(f"{name}.onnx")
         if not path.exists() or path.stat().st_mtime < self.checkpoint.stat().st_mtime:
             folder = self.checkpoint.parent
-            export_checkpoint(self.checkpoint, folder, name, int8, self.data_root, self.cache)
+            export_checkpoint(
+                self.checkpoint, folder, name, int8, self.data_root, self.cache
+            )
         return path

@@ -29,7 +29,9 @@ def _measure(recipe: Recipe) -> tuple[float, float]:
     torch.manual_seed(0)
     settings, points = recipe.landmark_net, len(scheme(recipe.scheme))
     chosen = HeadSettings(settings.length, settings.attention)
-    head = make_head(settings.head, settings.channels, points, settings.size, chosen).train()
+    head = make_head(
+        settings.head, settings.channels, points, settings.size, chosen
+    ).train()
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:

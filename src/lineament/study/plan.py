@@ -72,7 +72,9 @@ def plan_runs(
     names = [row.name for row in study.rows]
     for name in only:
         if name not in names:
-            raise RecipeError(f"the study has no row {name!r}; {did_you_mean(name, names)}")
+            raise RecipeError(
+                f"the study has no row {name!r}; {did_you_mean(name, names)}"
+            )
     rows = [row for row in study.rows if not only or row.name in only]
     folder = runs / study.name
     minutes = read_minutes(folder)
@@ -83,7 +85,9 @@ def plan_runs(
     homes = {run.name: run.checkpoint for run in planned}
     for row in rows:
         checkpoints[row.name] = {}
-    for seed in seeds or study.seeds:  # all rows of one seed first: a complete table of one seed
+    for seed in (
+        seeds or study.seeds
+    ):  # all rows of one seed first: a complete table of one seed
         for row in rows:
             if row.run:
                 checkpoints[row.name][0] = homes[row.run]
@@ -108,9 +112,15 @@ def _needed(study: Study, rows: Sequence[Row]) -> list[Need]:
 
 
 def _need_run(
-    need: Need, path: Path, runs: Path, minutes: Mapping[str, float], changes: Mapping[str, Any]
+    need: Need,
+    path: Path,
+    runs: Path,
+    minutes: Mapping[str, float],
+    changes: Mapping[str, Any],
 ) -> PlannedRun:
-    recipe = below(read_recipe(path.parent / need.recipe, changes={**need.set, **changes}), runs)
+    recipe = below(
+        read_recipe(path.parent / need.recipe, changes={**need.set, **changes}), runs
+    )
     known = minutes.get(need.name, need.minutes)
     return PlannedRun(need.name, need.name, recipe, runs / need.out, need.needs, known)
 
@@ -126,11 +136,15 @@ def _row_run(
     runs: Path,
 ) -> PlannedRun:
     made = {**row.set, **changes, "train.seed": seed}
-    recipe = below(read_recipe(path.parent / (row.recipe or study.recipe), changes=made), runs)
+    recipe = below(
+        read_recipe(path.parent / (row.recipe or study.recipe), changes=made), runs
+    )
     number = [other.name for other in study.rows].index(row.name)
     place = folder / f"row{number}-seed{seed}"
     known = minutes.get(row.name, row.minutes)
-    return PlannedRun(f"{row.name}, seed {seed}", row.name, recipe, place, row.needs, known)
+    return PlannedRun(
+        f"{row.name}, seed {seed}", row.name, recipe, place, row.needs, known
+    )
 
 
 def below(recipe: Recipe, runs: Path) -> Recipe:
@@ -138,7 +152,11 @@ def below(recipe: Recipe, runs: Path) -> Recipe:
 
     def moved(name: str) -> str:
         path = Path(name)
-        return str(runs / path.relative_to("runs")) if path.parts[:1] == ("runs",) else name
+        return (
+            str(runs / path.relative_to("runs"))
+            if path.parts[:1] == ("runs",)
+            else name
+        )
 
     update: dict[str, Any] = {"init_from": moved(recipe.init_from)}
     if recipe.distill is not None:

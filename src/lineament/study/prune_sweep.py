@@ -14,7 +14,12 @@ from ..atomic import atomic_path
 from ..errors import ExportError, RecipeError
 from ..export.export import export_checkpoint
 from ..inference.speed import time_file
-from ..models.backbones.hr_supernet import WIDTHS, FusionBlock, HRSuperNet, format_layout
+from ..models.backbones.hr_supernet import (
+    WIDTHS,
+    FusionBlock,
+    HRSuperNet,
+    format_layout,
+)
 from ..models.landmark_net import LandmarkNet
 from ..models.profile import multiply_adds, parameters
 from ..recipe import ModelSettings, Recipe, SlimSettings
@@ -94,7 +99,9 @@ def sweep(
         place = folder / candidate.folder
         written = _write_checkpoint(checkpoint, candidate, recipe, place)
         if candidate.layout is not None:
-            draw_architecture(net.backbone, candidate.layout, place / "architecture.png")
+            draw_architecture(
+                net.backbone, candidate.layout, place / "architecture.png"
+            )
         crop = torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8)
         measured = []
         for name, int8 in ((recipe.name, False), (f"{recipe.name}-int8", True)):
@@ -142,21 +149,29 @@ def _supernets(
             transforms += sum(len(sources) for sources in stage.values())
         model = recipe.model.model_copy(update={"architecture": format_layout(layout)})
         kept = f"{blocks} blocks, {transforms} transforms"
-        yield _Candidate(threshold, kept, f"threshold-{threshold:g}", small, model, layout)
+        yield _Candidate(
+            threshold, kept, f"threshold-{threshold:g}", small, model, layout
+        )
 
 
-def _channels(net: LandmarkNet, slim: SlimSettings, recipe: Recipe) -> Iterator[_Candidate]:
+def _channels(
+    net: LandmarkNet, slim: SlimSettings, recipe: Recipe
+) -> Iterator[_Candidate]:
     for share in sorted({0.0, *slim.shares}):
         kept = f"{100 * (1 - share):g} % of the channels"
         small = slimmed_channels(net, share)
         yield _Candidate(share, kept, f"share-{share:g}", small, recipe.model)
 
 
-def _write_checkpoint(checkpoint: Path, candidate: _Candidate, recipe: Recipe, place: Path) -> Path:
+def _write_checkpoint(
+    checkpoint: Path, candidate: _Candidate, recipe: Recipe, place: Path
+) -> Path:
     """Write the weights and recipe of a pruned network; return the path."""
     path = place / "checkpoint.pt"
     model = candidate.model
-    if candidate.layout is None:  # the numbers of channels are read from the checkpoint itself
+    if (
+        candidate.layout is None
+    ):  # the numbers of channels are read from the checkpoint itself
         model = model.model_copy(update={"pruned_from": str(path)})
     weights = candidate.net.state_dict()
     state: dict[str, Any] = {
@@ -171,7 +186,10 @@ def _write_checkpoint(checkpoint: Path, candidate: _Candidate, recipe: Recipe, p
 
 
 def _write_table(rows: Sequence[PrunedNetwork], path: Path) -> None:
-    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_path(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, [field.name for field in fields(PrunedNetwork)])
         writer.writeheader()
         for row in rows:
@@ -186,7 +204,10 @@ def draw_pareto(curves: Mapping[str, Sequence[PrunedNetwork]], path: Path) -> No
     figure = new_figure(9, 4)
     axes = figure.subplots(1, 2, sharey=True)
     for panel, name, label in zip(
-        axes, ("parameters", "multiply_adds"), ("parameters", "multiply-adds"), strict=True
+        axes,
+        ("parameters", "multiply_adds"),
+        ("parameters", "multiply-adds"),
+        strict=True,
     ):
         for number, (curve, rows) in enumerate(curves.items()):
             x = [getattr(row, name) / 1e6 for row in rows]
@@ -242,8 +263,12 @@ def draw_architecture(net: nn.Module, layout: Layout, path: Path) -> None:
                 factor = abs(block.factors.tolist()[block.sources.index(source)])
                 gray = str(0.85 * (1 - factor / largest))
                 arrow = {"arrowstyle": "->", "color": gray, "shrinkA": 7, "shrinkB": 7}
-                axes.annotate("", (number, target), (number - 1, source), arrowprops=arrow)
-    axes.set(xlabel="stage", xticks=range(1, len(layout) + 2), yticks=range(len(WIDTHS)))
+                axes.annotate(
+                    "", (number, target), (number - 1, source), arrowprops=arrow
+                )
+    axes.set(
+        xlabel="stage", xticks=range(1, len(layout) + 2), yticks=range(len(WIDTHS))
+    )
     axes.set_yticklabels([f"1/{4 * 2**k}" for k in range(len(WIDTHS))])
     axes.invert_yaxis()
     save_figure(figure, path)

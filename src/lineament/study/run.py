@@ -17,7 +17,15 @@ from ..training.scheduler import Run, train_together
 from ..training.trainer import Progress, Trainer
 from .columns import column
 from .finished_run import FinishedRun
-from .plan import MINUTES, Plan, PlannedRun, fit_budget, is_done, plan_runs, read_minutes
+from .plan import (
+    MINUTES,
+    Plan,
+    PlannedRun,
+    fit_budget,
+    is_done,
+    plan_runs,
+    read_minutes,
+)
 from .prune_sweep import sweep
 from .settings import Study
 from .table import Table
@@ -72,13 +80,17 @@ def run_study(
     columns = tuple(study.columns) + (tuple(study.final) if options.final else ())
     for name in columns:
         column(name)  # a wrong name ends the study before it trains
-    plan = plan_runs(study, path, options.runs, options.seeds, options.only, options.changes)
+    plan = plan_runs(
+        study, path, options.runs, options.seeds, options.only, options.changes
+    )
     waiting = [run for run in plan.runs if not is_done(run)]
     note(f"{len(plan.runs)} trainings, {len(plan.runs) - len(waiting)} done")
     if options.budget_minutes is not None:
         waiting, rest = fit_budget(waiting, options.budget_minutes)
         for run in rest:
-            note(f"does not fit {options.budget_minutes:g} minutes: {run.name} ({run.minutes:g})")
+            note(
+                f"does not fit {options.budget_minutes:g} minutes: {run.name} ({run.minutes:g})"
+            )
     train_all(waiting, plan, options, note, report)
     unfinished = {run.checkpoint for run in plan.runs if not is_done(run)}
     return measure(study, plan, columns, options, note, unfinished)
@@ -112,7 +124,9 @@ def train_all(
             note(f"failed: {name}: {error}")
             failed.append(name)
 
-        done = train_together([_as_run(run, options, note) for run in batch], report, fail)
+        done = train_together(
+            [_as_run(run, options, note) for run in batch], report, fail
+        )
         minutes = (time.monotonic() - started) / 60
         for run in batch:
             if run.name in done:
@@ -129,7 +143,9 @@ def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
     def after(trainer: Trainer) -> None:
         if run.recipe.slim is not None:
             slim = run.recipe.slim
-            sweep(run.checkpoint, run.folder, slim, options.data_root, options.cache, note)
+            sweep(
+                run.checkpoint, run.folder, slim, options.data_root, options.cache, note
+            )
 
     return Run(run.name, make, (), after)
 
@@ -167,13 +183,17 @@ def measure(
             if checkpoint not in unfinished:
                 name = f"{row}, seed {seed}"
                 rows.append(row)
-                finished.append(FinishedRun(name, checkpoint, options.data_root, options.cache))
+                finished.append(
+                    FinishedRun(name, checkpoint, options.data_root, options.cache)
+                )
     values: dict[str, dict[str, list[float]]] = {row: {} for row in plan.rows}
     for name in columns:
         kind = column(name)
         measured = kind.measure(finished) if finished else []
         for row, run, value in zip(rows, finished, measured, strict=True):
-            note(f"{run.name}: {kind.title} {kind.scale * value:.{kind.digits}f}{kind.unit}")
+            note(
+                f"{run.name}: {kind.title} {kind.scale * value:.{kind.digits}f}{kind.unit}"
+            )
             values[row].setdefault(name, []).append(value)
     return Table(study, tuple(columns), values)
 

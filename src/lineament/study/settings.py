@@ -18,19 +18,29 @@ class Need(Settings):
     name: Name = Field(description="name in `needs` of rows")
     recipe: str = Field(description="recipe, relative to the study")
     out: str = Field(description="run folder, below the folder of runs")
-    set: dict[str, Any] = Field(default_factory=dict, description="changes to the recipe, by key")
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="changes to the recipe, by key"
+    )
     needs: tuple[str, ...] = Field((), description="needs that must be trained before")
-    minutes: float | None = Field(None, gt=0, description="measured duration, for budgets")
+    minutes: float | None = Field(
+        None, gt=0, description="measured duration, for budgets"
+    )
 
 
 class Row(Settings):
     """A row of the table: one training per seed, or a need that is measured itself."""
 
     name: str = Field(min_length=1, description="first cell of the row")
-    set: dict[str, Any] = Field(default_factory=dict, description="changes to the recipe, by key")
-    recipe: str = Field("", description="recipe, relative to the study; empty: that of the study")
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="changes to the recipe, by key"
+    )
+    recipe: str = Field(
+        "", description="recipe, relative to the study; empty: that of the study"
+    )
     needs: tuple[str, ...] = Field((), description="needs that must be trained before")
-    run: str = Field("", description="need whose checkpoint is measured; then nothing is trained")
+    run: str = Field(
+        "", description="need whose checkpoint is measured; then nothing is trained"
+    )
     series: str = Field("", description="line of the plot")
     x: float | None = Field(None, description="position in the plot")
     minutes: float | None = Field(None, gt=0, description="measured duration of a seed")
@@ -50,12 +60,17 @@ class Study(Settings):
     name: Name = Field(description="name of the result page and of the folder of runs")
     title: str = Field(min_length=1, description="heading of the result page")
     recipe: str = Field(description="recipe of the rows, relative to the study")
-    rows: tuple[Row, ...] = Field(min_length=1, description="rows, in the order of the table")
+    rows: tuple[Row, ...] = Field(
+        min_length=1, description="rows, in the order of the table"
+    )
     needs: tuple[Need, ...] = Field((), description="trainings that rows depend on")
     seeds: tuple[int, ...] = Field((1,), min_length=1, description="seeds of each row")
-    columns: tuple[str, ...] = Field(("validation",), description="columns that are always printed")
+    columns: tuple[str, ...] = Field(
+        ("validation",), description="columns that are always printed"
+    )
     final: tuple[str, ...] = Field(
-        ("300w-common",), description="protocols and columns that --final adds; test data"
+        ("300w-common",),
+        description="protocols and columns that --final adds; test data",
     )
     plot: Plot | None = Field(None, description="plot next to the table")
     notes: str = Field("", description="text below the table")
@@ -67,7 +82,11 @@ class Study(Settings):
             _check_needs(need.needs, known, f"need {need.name!r}")
             known.append(need.name)
         for row in self.rows:
-            _check_needs((*row.needs, *([row.run] if row.run else [])), known, f"row {row.name!r}")
+            _check_needs(
+                (*row.needs, *([row.run] if row.run else [])),
+                known,
+                f"row {row.name!r}",
+            )
         names = [row.name for row in self.rows]
         if len(set(names)) < len(names):
             raise ValueError(f"two rows have one name: {names}")
@@ -78,7 +97,9 @@ def _check_needs(needs: tuple[str, ...], known: list[str], owner: str) -> None:
     for name in needs:
         if name not in known:
             hint = did_you_mean(name, known) if known else "list it in [[needs]]"
-            raise ValueError(f"{owner} needs {name!r}, which is not listed before it; {hint}")
+            raise ValueError(
+                f"{owner} needs {name!r}, which is not listed before it; {hint}"
+            )
 
 
 def read_study(path: Path) -> Study:

@@ -59,7 +59,9 @@ def write_page(table: Table, path: Path, command: str, facts: Sequence[str]) -> 
     if study.plot is not None:
         plot = path.with_suffix(".png")
         draw(table, plot)
-        parts.append(f"![{column(study.plot.column).title} by {study.plot.x_label}]({plot.name})")
+        parts.append(
+            f"![{column(study.plot.column).title} by {study.plot.x_label}]({plot.name})"
+        )
     if study.notes:
         parts.append(study.notes.strip())
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +78,9 @@ def draw(table: Table, path: Path) -> None:
     """
     plot = table.study.plot
     if plot is None or plot.column not in table.columns:
-        raise RecipeError(f"study {table.study.name!r}: the column of its plot is not measured")
+        raise RecipeError(
+            f"study {table.study.name!r}: the column of its plot is not measured"
+        )
     lines: dict[str, list[tuple[float, Sequence[float]]]] = {}
     for row in table.study.rows:
         measured = table.values.get(row.name)
@@ -89,8 +93,15 @@ def draw(table: Table, path: Path) -> None:
         means = [kind.scale * mean(values) for _, values in points]
         axes.plot([x for x, _ in points], means, marker=".", label=series)
         for x, values in points:
-            axes.plot([x] * len(values), [kind.scale * value for value in values], "k.", alpha=0.3)
-    axes.set(xlabel=plot.x_label, ylabel=kind.title, xscale="log" if plot.log_x else "linear")
+            axes.plot(
+                [x] * len(values),
+                [kind.scale * value for value in values],
+                "k.",
+                alpha=0.3,
+            )
+    axes.set(
+        xlabel=plot.x_label, ylabel=kind.title, xscale="log" if plot.log_x else "linear"
+    )
     if any(lines):
         axes.legend()
     save_figure(figure, path)

@@ -92,12 +92,16 @@ def _track(model: Path, run: FinishedRun) -> ClipErrors:
     for number, face in enumerate(chosen):
         tracker = Tracker(model, faces=1, smooth=None)
         still = np.ascontiguousarray(faces.crops[face])
-        clip = make_clip(still, faces.landmarks[face], run.recipe.scheme, SEED + number, settings)
+        clip = make_clip(
+            still, faces.landmarks[face], run.recipe.scheme, SEED + number, settings
+        )
         for frame in clip:
             found = tracker(frame.image, frame.timestamp)
             truth = frame.landmarks
             eyes = np.linalg.norm(truth[RIGHT_EYE] - truth[LEFT_EYE])
-            landmarks = found[0].landmarks if len(found) else np.full_like(truth, np.nan)
+            landmarks = (
+                found[0].landmarks if len(found) else np.full_like(truth, np.nan)
+            )
             errors.append(np.linalg.norm(landmarks - truth, axis=1) / eyes)
             occluded.append(frame.occluded)
     return ClipErrors(np.stack(errors), np.stack(occluded))

@@ -25,7 +25,9 @@ def is_plausible(
     scale_change = max(side / face.side, face.side / side)
     inside = bool((center > 0).all() and (center < np.array(size)).all())
     return (
-        inside and face.distance(seen) <= rules.max_step and scale_change <= rules.max_scale_change
+        inside
+        and face.distance(seen) <= rules.max_step
+        and scale_change <= rules.max_scale_change
     )
 
 
@@ -38,12 +40,17 @@ def find_duplicates(
         one, other = (followed[face].landmarks for face in pair)
         distance = float(np.linalg.norm(one - other, axis=1).mean())
         if distance < rules.duplicate_distance * min(face.side for face in pair):
-            duplicates.append(max(pair, key=lambda face: face.mismatch(followed[face], image)))
+            duplicates.append(
+                max(pair, key=lambda face: face.mismatch(followed[face], image))
+            )
     return duplicates
 
 
 def match_lost(
-    lost: Sequence[TrackedFace], found: Sequence[FaceObservation], image: Image, rules: TrackRules
+    lost: Sequence[TrackedFace],
+    found: Sequence[FaceObservation],
+    image: Image,
+    rules: TrackRules,
 ) -> dict[int, TrackedFace]:
     """Return which lost face is which new observation, by index; best matches first."""
     mismatches: list[tuple[float, int, int]] = []
@@ -58,7 +65,9 @@ def match_lost(
     return matched
 
 
-def _may_return(face: TrackedFace, seen: FaceObservation, image: Image, rules: TrackRules) -> bool:
+def _may_return(
+    face: TrackedFace, seen: FaceObservation, image: Image, rules: TrackRules
+) -> bool:
     nearby = not face.lost_at_cut and face.distance(seen) < 0.5 + face.lost_s
     limit = rules.reid_similarity_nearby if nearby else rules.reid_similarity
     return face.similarity(seen, image) > limit

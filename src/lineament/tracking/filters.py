@@ -24,15 +24,27 @@ Settings = EuroSettings | KalmanSettings
 
 FILTERS: dict[str, tuple[Settings, Settings]] = {
     "one-euro": (
-        EuroSettings(min_cutoff_hz=2.1, beta=1900, power=3, derivative_cutoff_hz=1.9, trust=1.0),
-        EuroSettings(min_cutoff_hz=0.07, beta=24, power=1, derivative_cutoff_hz=3.0, trust=0.5),
+        EuroSettings(
+            min_cutoff_hz=2.1, beta=1900, power=3, derivative_cutoff_hz=1.9, trust=1.0
+        ),
+        EuroSettings(
+            min_cutoff_hz=0.07, beta=24, power=1, derivative_cutoff_hz=3.0, trust=0.5
+        ),
     ),
     "kalman": (
         KalmanSettings(
-            measurement_noise=0.35, process_noise=0.04, beta=10_000, power=4, velocity_decay=0.01
+            measurement_noise=0.35,
+            process_noise=0.04,
+            beta=10_000,
+            power=4,
+            velocity_decay=0.01,
         ),
         KalmanSettings(
-            measurement_noise=3.0, process_noise=0.76, beta=730, power=2, velocity_decay=0.01
+            measurement_noise=3.0,
+            process_noise=0.76,
+            beta=730,
+            power=2,
+            velocity_decay=0.01,
         ),
     ),
 }
@@ -61,10 +73,15 @@ class Smoother:
     """
 
     def __init__(
-        self, kind: str, scheme_name: str, settings: tuple[Settings, Settings] | None = None
+        self,
+        kind: str,
+        scheme_name: str,
+        settings: tuple[Settings, Settings] | None = None,
     ) -> None:
         if kind not in FILTERS:
-            raise InputError(f"no filter is called {kind!r}; {did_you_mean(kind, FILTERS)}")
+            raise InputError(
+                f"no filter is called {kind!r}; {did_you_mean(kind, FILTERS)}"
+            )
         self.settings = settings or FILTERS[kind]
         self.mean_shape = scheme(scheme_name).mean_shape
         self.shape: Array | None = None
@@ -131,7 +148,9 @@ class Smoother:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state`."""
-        self.shape = None if state["shape"] is None else np.array(state["shape"], np.float64)
+        self.shape = (
+            None if state["shape"] is None else np.array(state["shape"], np.float64)
+        )
         self.scale, self.angle = state["scale"], state["angle"]
         self.started = state["started"]
         self.pose_filter.restore(state["pose_filter"])
@@ -148,6 +167,8 @@ def zero_phase(path: Array, deviation: float) -> Array:
     reach = max(int(4 * deviation), 1)
     offsets = np.arange(-reach, reach + 1)
     kernel = np.exp(-(offsets**2) / (2 * deviation**2))
-    padded = np.concatenate([np.repeat(path[:1], reach, 0), path, np.repeat(path[-1:], reach, 0)])
+    padded = np.concatenate(
+        [np.repeat(path[:1], reach, 0), path, np.repeat(path[-1:], reach, 0)]
+    )
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
     return np.asarray(windows @ (kernel / kernel.sum()))

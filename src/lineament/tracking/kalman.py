@@ -54,9 +54,13 @@ class Kalman(TemporalFilter):
             return self.value.copy()
         keep = s.velocity_decay**dt
         step = np.array([[1.0, dt], [0.0, keep]])
-        process_noise = s.process_noise + s.beta * (self.speed**2).sum(1) ** (s.power / 2)
+        process_noise = s.process_noise + s.beta * (self.speed**2).sum(1) ** (
+            s.power / 2
+        )
         shape = np.array([[dt**3 / 3, dt**2 / 2], [dt**2 / 2, dt]])
-        predicted = step @ self.covariance @ step.T + process_noise[:, None, None] * shape
+        predicted = (
+            step @ self.covariance @ step.T + process_noise[:, None, None] * shape
+        )
         gain = predicted[:, :, 0] / (predicted[:, 0, 0] + variance)[:, None]  # (M, 2)
         ahead = self.value + dt * self.speed
         innovation = values - ahead
@@ -66,7 +70,11 @@ class Kalman(TemporalFilter):
         return self.value.copy()
 
     def rescale(self, factors: Array) -> None:
-        if self.value is not None and self.speed is not None and self.covariance is not None:
+        if (
+            self.value is not None
+            and self.speed is not None
+            and self.covariance is not None
+        ):
             self.value = self.value * factors[:, None]
             self.speed = self.speed * factors[:, None]
             self.covariance = self.covariance * (factors**2)[:, None, None]

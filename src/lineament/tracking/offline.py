@@ -63,6 +63,8 @@ def smoothed(tracks: Tracks, kind: str) -> Tracks:
             smoother = before.get(face.track_id) or Smoother(kind, tracks.scheme)
             filters[face.track_id] = smoother
             landmarks = smoother(face.landmarks, face.sigma_px, dt)
-            shown.append(replace(face, landmarks=landmarks, box=landmark_box(landmarks)))
+            shown.append(
+                replace(face, landmarks=landmarks, box=landmark_box(landmarks))
+            )
         frames.append(replace(faces, faces=tuple(shown)))
     return replace(tracks, faces=tuple(frames))

@@ -53,7 +53,9 @@ class OneEuro(TemporalFilter):
             self.value, self.speed = values.copy(), np.zeros_like(values)
             return self.value.copy()
         measured = (values - self.value) / dt
-        self.speed = self.speed + _weight(s.derivative_cutoff_hz, dt) * (measured - self.speed)
+        self.speed = self.speed + _weight(s.derivative_cutoff_hz, dt) * (
+            measured - self.speed
+        )
         cutoff = s.min_cutoff_hz + s.beta * (self.speed**2).sum(1) ** (s.power / 2)
         cutoff = cutoff * (REFERENCE_NOISE / np.maximum(noise, MIN_NOISE)) ** s.trust
         self.value = self.value + _weight(cutoff[:, None], dt) * (values - self.value)

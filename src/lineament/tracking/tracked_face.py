@@ -29,7 +29,14 @@ COAST_S = 0.5
 MAX_PREDICTED_STEP = 0.3
 """Limit of the predicted step per frame, in box sides."""
 STORED_ARRAYS = ("landmarks", "appearance", "velocity")
-STORED_VALUES = ("track_id", "score", "hits", "lost_s", "lost_at_cut", "appearance_age_s")
+STORED_VALUES = (
+    "track_id",
+    "score",
+    "hits",
+    "lost_s",
+    "lost_at_cut",
+    "appearance_age_s",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +136,9 @@ class TrackedFace:
         self.lost_s += dt
         self.recurrent_state = None
 
-    def reacquire(self, seen: FaceObservation, score: float, smoother: Smoother | None) -> None:
+    def reacquire(
+        self, seen: FaceObservation, score: float, smoother: Smoother | None
+    ) -> None:
         """Continue at an observation, with a detector score and a new smoother."""
         self.landmarks, self.box, self.score = seen.landmarks, seen.box, score
         self.velocity, self.smoother, self.hits = np.zeros(2), smoother, 1
@@ -137,7 +146,9 @@ class TrackedFace:
 
     def distance(self, seen: FaceObservation) -> float:
         """Return the distance from the predicted position, in box sides."""
-        return float(np.hypot(*(box_center(seen.box) - box_center(self.box))) / self.side)
+        return float(
+            np.hypot(*(box_center(seen.box) - box_center(self.box))) / self.side
+        )
 
     def similarity(self, seen: FaceObservation, image: Image, border: int = 0) -> float:
         """Return the correlation of the appearances, without `border` pixels."""
@@ -156,17 +167,25 @@ class TrackedFace:
         arrays = {name: getattr(self, name).tolist() for name in STORED_ARRAYS}
         values = {name: getattr(self, name) for name in STORED_VALUES}
         smoother = None if self.smoother is None else self.smoother.state()
-        return arrays | values | {"smoother": smoother, "recurrent": _packed(self.recurrent_state)}
+        return (
+            arrays
+            | values
+            | {"smoother": smoother, "recurrent": _packed(self.recurrent_state)}
+        )
 
     @classmethod
-    def restored(cls, state: Mapping[str, Any], smoother: Smoother | None) -> "TrackedFace":
+    def restored(
+        cls, state: Mapping[str, Any], smoother: Smoother | None
+    ) -> "TrackedFace":
         """Return the face of a `state`, with a new smoother of the same kind."""
         if smoother is not None:
             smoother.restore(state["smoother"])
         parts: dict[str, Any] = {name: state[name] for name in STORED_VALUES}
         for name in STORED_ARRAYS:
             parts[name] = np.array(state[name], np.float64)
-        return cls(**parts, smoother=smoother, recurrent_state=_unpacked(state["recurrent"]))
+        return cls(
+            **parts, smoother=smoother, recurrent_state=_unpacked(state["recurrent"])
+        )
 
 
 def appearance_of(image: Image, box: Array) -> Array:
@@ -176,7 +195,9 @@ def appearance_of(image: Image, box: Array) -> Array:
 
 
 def _normalized(thumbnail: Array) -> Array:
-    return np.asarray((thumbnail - thumbnail.mean()) / max(float(thumbnail.std()), 1e-6))
+    return np.asarray(
+        (thumbnail - thumbnail.mean()) / max(float(thumbnail.std()), 1e-6)
+    )
 
 
 def _packed(state: RecurrentState | None) -> dict[str, Any] | None:

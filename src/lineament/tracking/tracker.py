@@ -133,7 +133,9 @@ class Tracker:
         confirmed = [face for face in seen if face.track_id]
         confirmed.sort(key=lambda face: face.track_id or 0)
         faces = tuple(self._to_face(face, seen[face]) for face in confirmed)
-        return Faces(faces, self.predictor.scheme, len(scheme(self.predictor.scheme)), size)
+        return Faces(
+            faces, self.predictor.scheme, len(scheme(self.predictor.scheme)), size
+        )
 
     def state(self) -> dict[str, Any]:
         """Return all that the next frame depends on, as JSON values."""
@@ -157,7 +159,9 @@ class Tracker:
         self._since_detection = state["since_detection"]
         self._detect_now = state["detect_now"]
         self._first, self._time = state["first"], state["time"]
-        self._size = None if state["size"] is None else (state["size"][0], state["size"][1])
+        self._size = (
+            None if state["size"] is None else (state["size"][0], state["size"][1])
+        )
         self._scene.restore(state["scene"])
 
     def _new_smoother(self) -> Smoother | None:
@@ -171,7 +175,9 @@ class Tracker:
         elif isinstance(timestamp, Real) and math.isfinite(timestamp):
             time = float(timestamp)
         else:
-            raise InputError(f"the timestamp is {timestamp!r}; wanted seconds, as a number")
+            raise InputError(
+                f"the timestamp is {timestamp!r}; wanted seconds, as a number"
+            )
         if last is not None and time <= last:
             raise InputError(
                 f"the timestamp {time} does not come after {last}; give frames in order, "
@@ -199,18 +205,25 @@ class Tracker:
     @staticmethod
     def _recurrent_state(followed: list[TrackedFace]) -> RecurrentState | None:
         """Return the state of all faces; None if the model is not recurrent."""
-        states = [face.recurrent_state for face in followed if face.recurrent_state is not None]
+        states = [
+            face.recurrent_state
+            for face in followed
+            if face.recurrent_state is not None
+        ]
         if not states:
             return None
         maps = np.concatenate([state.maps for state in states])
-        return RecurrentState(maps, np.concatenate([state.image_to_crop for state in states]))
+        return RecurrentState(
+            maps, np.concatenate([state.image_to_crop for state in states])
+        )
 
     def _check_appearance(self, image: Image, seen: Seen, is_cut: bool) -> None:
         """Lose the faces that look different after a sudden change, not at a flash."""
         for face, observation in list(seen.items()):
             if (
                 not face.track_id
-                or face.similarity(observation, image, BORDER) < self.rules.reid_similarity
+                or face.similarity(observation, image, BORDER)
+                < self.rules.reid_similarity
             ):
                 del seen[face]
                 face.lost_at_cut = True
@@ -222,7 +235,9 @@ class Tracker:
         """Return whether the detector runs on this frame, and count the frame."""
         self._since_detection += 1
         every = self.rules.detect_every
-        if not self._tracks or any(face.lost_s or not face.track_id for face in self._tracks):
+        if not self._tracks or any(
+            face.lost_s or not face.track_id for face in self._tracks
+        ):
             every = min(self.rules.detect_every_when_lost, every)
         due = self._detect_now or self._since_detection >= every
         if due:
@@ -244,7 +259,9 @@ class Tracker:
         observations = _observations(found)
         new: list[FaceObservation] = []
         scores: list[float] = []
-        for row in keep_confident(found.landmarks, found.scores, self.predictor.min_landmark_score):
+        for row in keep_confident(
+            found.landmarks, found.scores, self.predictor.min_landmark_score
+        ):
             box = observations[row].box
             if not any(is_same_box(box, known) for known in boxes.values()):
                 new.append(observations[row])
@@ -261,7 +278,9 @@ class Tracker:
                 del seen[face]
             return
         face.score, face.hits = float(scores.max()), max(face.hits, 0) + 1
-        confirmed = face.hits >= rules.min_hits and landmark_score >= rules.confirm_score
+        confirmed = (
+            face.hits >= rules.min_hits and landmark_score >= rules.confirm_score
+        )
         is_sure = confirmed or face.score >= rules.new_face_score
         if is_sure and not face.track_id and not self._is_full(seen):
             self._assign_id(face)
@@ -308,16 +327,22 @@ class Tracker:
         self._tracks = kept
 
     def _to_face(self, face: TrackedFace, seen: FaceObservation) -> Face:
-        one = FaceLandmarks(seen.landmarks[None], seen.scores[None], seen.sigma_px[None])
+        one = FaceLandmarks(
+            seen.landmarks[None], seen.scores[None], seen.sigma_px[None]
+        )
         return self.predictor.to_face(one, 0, seen.box, face.score, face.track_id)
 
 
 def _observations(found: FaceLandmarks) -> list[FaceObservation]:
     """Return one observation per face."""
     observations = []
-    for k, row in enumerate(zip(found.landmarks, found.scores, found.sigma_px, strict=True)):
+    for k, row in enumerate(
+        zip(found.landmarks, found.scores, found.sigma_px, strict=True)
+    ):
         state = found.recurrent_state
         if state is not None:
-            state = RecurrentState(state.maps[k : k + 1], state.image_to_crop[k : k + 1])
+            state = RecurrentState(
+                state.maps[k : k + 1], state.image_to_crop[k : k + 1]
+            )
         observations.append(FaceObservation(*row, state))
     return observations

@@ -53,7 +53,9 @@ class Batch:
         for each in fields(self):
             value = getattr(self, each.name)
             if each.name == "attributes":
-                found |= {f"attributes.{name}": tensor for name, tensor in value.items()}
+                found |= {
+                    f"attributes.{name}": tensor for name, tensor in value.items()
+                }
             elif value is not None:
                 found[each.name] = value
         return found

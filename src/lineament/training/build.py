@@ -38,7 +38,9 @@ def build_model(recipe: Recipe, resume_from: Path | None = None) -> nn.Module:
             "no weights; set init_from too"
         )
     other_weights = recipe.init_from or "backbone" in recipe.init_parts
-    model: nn.Module = build_network(recipe.with_model(imagenet=m.imagenet and not other_weights))
+    model: nn.Module = build_network(
+        recipe.with_model(imagenet=m.imagenet and not other_weights)
+    )
     if m.pruned_from:
         fit_shapes(model, load_weights(resume_from or Path(m.pruned_from)))
     return model
@@ -89,9 +91,13 @@ def _load_network(model: nn.Module, recipe: Recipe) -> None:
         joined = scheme(given.scheme).heads
         same_head = _head(given) == _head(recipe)
         if same_head and recipe.scheme in joined:
-            weights = _points_of_head(weights, len(scheme(given.scheme)), joined[recipe.scheme])
+            weights = _points_of_head(
+                weights, len(scheme(given.scheme)), joined[recipe.scheme]
+            )
         elif not same_head or given.scheme != recipe.scheme:
-            weights = {key: value for key, value in weights.items() if not in_part(key, "head")}
+            weights = {
+                key: value for key, value in weights.items() if not in_part(key, "head")
+            }
     fitting = {}
     for key, value in own.items():
         if key in weights and weights[key].shape == value.shape:
@@ -119,7 +125,9 @@ def _load_part(model: nn.Module, part: str, path: Path) -> None:
     model.load_state_dict(own | chosen)
 
 
-def _misfit(path: Path, key: str, given: Tensor | None, own: Tensor, parts: str) -> ModelError:
+def _misfit(
+    path: Path, key: str, given: Tensor | None, own: Tensor, parts: str
+) -> ModelError:
     shape = "absent" if given is None else tuple(given.shape)
     return ModelError(
         f"{path}: {key} is {shape}, the recipe's model has {tuple(own.shape)}; "
@@ -127,7 +135,9 @@ def _misfit(path: Path, key: str, given: Tensor | None, own: Tensor, parts: str)
     )
 
 
-def _points_of_head(weights: dict[str, Any], count: int, points: tuple[int, ...]) -> dict[str, Any]:
+def _points_of_head(
+    weights: dict[str, Any], count: int, points: tuple[int, ...]
+) -> dict[str, Any]:
     """Return `weights`, where head layers with a row per point, `count` in all, keep `points`."""
     kept = dict(weights)
     for key, value in weights.items():
@@ -160,7 +170,9 @@ def load_any(checkpoint: Path) -> tuple[Any, Recipe]:
     state, recipe = read_trained(checkpoint)
     weights = student_weights(state["average"])
     if any(key.startswith(REFINEMENT) for key in weights):
-        recipe = recipe.with_model(kind="refined-net")  # which earlier checkpoints do not state
+        recipe = recipe.with_model(
+            kind="refined-net"
+        )  # which earlier checkpoints do not state
     plain = recipe.with_model(imagenet=False, pruned_from="")
     model = build_model(plain.model_copy(update={"init_from": ""}))
     try:

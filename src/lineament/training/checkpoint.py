@@ -29,7 +29,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises: ModelError: If the file is missing, foreign or broken.
     """
     if not path.is_file():
-        raise ModelError(f"no checkpoint at {path}; wanted a file written by `lineament train`")
+        raise ModelError(
+            f"no checkpoint at {path}; wanted a file written by `lineament train`"
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

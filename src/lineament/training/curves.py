@@ -27,7 +27,9 @@ def read_log(path: Path) -> tuple[Curve, dict[str, Curve]]:
             losses.append((step, float(row["loss_total"])))
             for entry in row["validation"].split():
                 name, _, value = entry.rpartition("=")
-                errors.setdefault(name.removeprefix("nme_"), []).append((step, float(value)))
+                errors.setdefault(name.removeprefix("nme_"), []).append(
+                    (step, float(value))
+                )
     return losses, errors
 
 

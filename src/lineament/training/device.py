@@ -53,7 +53,9 @@ class Captured:
     run.
     """
 
-    def __init__(self, step: Callable[[Tensor, Batch], Tensor], device: torch.device) -> None:
+    def __init__(
+        self, step: Callable[[Tensor, Batch], Tensor], device: torch.device
+    ) -> None:
         """Args: step: Takes a count and a batch on the device, must not wait for the device, and
         may use no other number that changes between the steps of a key.
         """
@@ -86,16 +88,22 @@ class Captured:
         return output
 
     def _eager(self, count: Tensor, batch: Batch) -> Tensor:
-        return self.step(count.to(self.device, non_blocking=True), batch.to(self.device))
+        return self.step(
+            count.to(self.device, non_blocking=True), batch.to(self.device)
+        )
 
     def _capture(self, count: Tensor, batch: Batch) -> Graph | None:
         own_count = torch.empty_like(count, device=self.device)
-        own_batch = batch.map(lambda tensor: torch.empty_like(tensor, device=self.device))
+        own_batch = batch.map(
+            lambda tensor: torch.empty_like(tensor, device=self.device)
+        )
         graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.current_stream(self.device)
         # thread_local: the threads that pin memory for batches may continue
         try:
-            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            with torch.cuda.graph(
+                graph, stream=stream, capture_error_mode="thread_local"
+            ):
                 output = self.step(own_count, own_batch)
         except RuntimeError as error:  # an operation that a graph cannot hold
             warnings.warn(

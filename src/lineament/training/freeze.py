@@ -28,7 +28,9 @@ def check_parts(parts: Iterable[str], names: Iterable[str], key: str) -> None:
         known: dict[str, None] = {}
         for name in listed:
             words = name.split(".")
-            known |= dict.fromkeys(".".join(words[:depth]) for depth in range(1, len(words) + 1))
+            known |= dict.fromkeys(
+                ".".join(words[:depth]) for depth in range(1, len(words) + 1)
+            )
         raise RecipeError(
             f"{key} names {part!r}, which the network has not; {did_you_mean(part, known)}"
         )
@@ -49,6 +51,8 @@ def freeze(model: nn.Module, parts: Sequence[str]) -> list[nn.Module]:
             parameter.requires_grad_(False)
     norms = []
     for name, module in model.named_modules():
-        if hasattr(module, "running_mean") and any(in_part(name, part) for part in parts):
+        if hasattr(module, "running_mean") and any(
+            in_part(name, part) for part in parts
+        ):
             norms.append(module)
     return norms

@@ -66,7 +66,12 @@ class LandmarkTask(Task):
         recipe = self.recipe
         crop = self.crop_size(), recipe.model.padding
         self.sources, self.validation_faces = context.read(
-            recipe.data, recipe.scheme, context.data_root, context.cache, context.note, crop
+            recipe.data,
+            recipe.scheme,
+            context.data_root,
+            context.cache,
+            context.note,
+            crop,
         )
 
     def crop_size(self) -> int:
@@ -83,13 +88,19 @@ class LandmarkTask(Task):
             batch.crops.device.type, torch.bfloat16, enabled=self.recipe.train.bf16
         )
 
-    def losses(self, model: nn.Module, batch: Batch, count: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, model: nn.Module, batch: Batch, count: Tensor
+    ) -> dict[str, Tensor]:
         assert batch.landmarks is not None
         with self.autocast(batch):
             raw = model(batch.crops)
         recipe = self.recipe
-        return total_loss(raw, batch.landmarks, recipe.losses, STRIDE, recipe.sigma, count)
+        return total_loss(
+            raw, batch.landmarks, recipe.losses, STRIDE, recipe.sigma, count
+        )
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         recipe = self.recipe
-        return validate(model, self.validation_faces, recipe.scheme, recipe.model.padding)
+        return validate(
+            model, self.validation_faces, recipe.scheme, recipe.model.padding
+        )

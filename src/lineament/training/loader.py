@@ -33,14 +33,21 @@ class _Batches(Sampler[list[Index]]):
     def __init__(
         self, samples: Samples, train: TrainSettings, start: int, processes: Processes
     ) -> None:
-        self.samples, self.train, self.start, self.processes = samples, train, start, processes
+        self.samples, self.train, self.start, self.processes = (
+            samples,
+            train,
+            start,
+            processes,
+        )
 
     def __iter__(self) -> Iterator[list[Index]]:
         step, epoch, rest = 0, 0, np.zeros((0, 4), np.int64)
         batch = self.train.batch
         while step < self.train.steps:
             order = self.samples.order(epoch, step / self.train.steps)
-            numbered = np.column_stack([np.full(len(order), epoch), np.arange(len(order)), order])
+            numbered = np.column_stack(
+                [np.full(len(order), epoch), np.arange(len(order)), order]
+            )
             rest = np.concatenate([rest, numbered])
             epoch += 1
             while len(rest) >= batch and step < self.train.steps:
@@ -53,7 +60,11 @@ class _Batches(Sampler[list[Index]]):
 
 
 def make_loader(
-    samples: Samples, train: TrainSettings, start: int, processes: Processes, pinned: bool = False
+    samples: Samples,
+    train: TrainSettings,
+    start: int,
+    processes: Processes,
+    pinned: bool = False,
 ) -> DataLoader[Batch]:
     """Return the batches of one process from step `start` on.
 

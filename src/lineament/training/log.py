@@ -30,13 +30,19 @@ class TrainLog:
         if not self.path.exists():
             return []
         text = self.path.read_text(encoding="utf-8")
-        complete = text[: text.rfind("\n") + 1]  # a killed run may have broken off in its last row
+        complete = text[
+            : text.rfind("\n") + 1
+        ]  # a killed run may have broken off in its last row
         return list(csv.DictReader(complete.splitlines()))
 
     def _write(self, path: Path, rows: list[dict[str, Any]], mode: str) -> None:
         with path.open(mode, newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(
-                file, self.fields, restval="", extrasaction="ignore", lineterminator="\n"
+                file,
+                self.fields,
+                restval="",
+                extrasaction="ignore",
+                lineterminator="\n",
             )
             if file.tell() == 0:
                 writer.writeheader()
@@ -53,7 +59,9 @@ class TrainLog:
         """Write a row, with the validation results by name if there are any."""
         scalars = {f"loss_{name}": value for name, value in losses.items()}
         scalars |= {"lr": lr, "faces_per_second": speed}
-        results = {f"{self.metric}_{name}": value for name, value in (validation or {}).items()}
+        results = {
+            f"{self.metric}_{name}": value for name, value in (validation or {}).items()
+        }
         rounded = {name: f"{value:.6g}" for name, value in scalars.items()}
         # one column for all results, so that the header is complete from the first row on
         text = " ".join(f"{name}={value:.6f}" for name, value in results.items())
@@ -94,7 +102,9 @@ class Meter:
 
     def add(self, losses: Tensor) -> None:
         """Add the losses of a step."""
-        self.losses = losses.double() if self.losses is None else self.losses + losses.double()
+        self.losses = (
+            losses.double() if self.losses is None else self.losses + losses.double()
+        )
 
     def mean(self, step: int) -> Tensor:
         """Return the mean of the losses since the last row."""
@@ -105,4 +115,6 @@ class Meter:
         """Return the faces per second since the last row, and the seconds left."""
         now = time.monotonic()
         speed = train.batch * (step - self._last) / max(now - self._since, 1e-9)
-        return speed, (train.steps - step) * (now - self._started) / (step - self._first)
+        return speed, (train.steps - step) * (now - self._started) / (
+            step - self._first
+        )

@@ -21,27 +21,37 @@ def present(landmarks: Tensor) -> Tensor:
     return torch.isfinite(landmarks).all(-1)
 
 
-def mean_present(values: Tensor, mask: Tensor, count: int | Tensor | None = None) -> Tensor:
+def mean_present(
+    values: Tensor, mask: Tensor, count: int | Tensor | None = None
+) -> Tensor:
     """Return the sum of `values` where `mask`, divided by `count` or else by the mask's size."""
     count = mask.sum() if count is None else count
     at_least_1 = count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
     return torch.where(mask, values, 0.0).sum() / at_least_1
 
 
-def cross_entropy_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+def cross_entropy_2d(
+    raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float
+) -> Tensor:
     """Return the cross-entropy between the softmax of each heatmap and a Gaussian."""
     heatmaps = _need(raw.heatmap_logits, "cross_entropy", "heatmap2d")
     target = _target_2d(raw, heatmaps, landmarks, stride * sigma)
-    return -(target * heatmaps.flatten(2).log_softmax(-1).view_as(heatmaps)).sum((-2, -1))
+    return -(target * heatmaps.flatten(2).log_softmax(-1).view_as(heatmaps)).sum(
+        (-2, -1)
+    )
 
 
-def _target_2d(raw: HeadOutput, heatmaps: Tensor, landmarks: Tensor, sigma_px: float) -> Tensor:
+def _target_2d(
+    raw: HeadOutput, heatmaps: Tensor, landmarks: Tensor, sigma_px: float
+) -> Tensor:
     """Return the target distributions (B, N, h, w) of `heatmaps`."""
     height, width = heatmaps.shape[-2:]
     return gaussian_2d(landmarks, height, width, raw.stride, sigma_px / raw.stride)
 
 
-def _peaks_2d(raw: HeadOutput, maps: Tensor, landmarks: Tensor, sigma_px: float) -> Tensor:
+def _peaks_2d(
+    raw: HeadOutput, maps: Tensor, landmarks: Tensor, sigma_px: float
+) -> Tensor:
     """Return the target maps (B, N, h, w) of peak 1."""
     target = _target_2d(raw, maps, landmarks, sigma_px)
     return target / target.amax((-2, -1), keepdim=True)
@@ -81,7 +91,9 @@ def adaptive_wing(
     return torch.where(delta < theta, near, slope * delta - offset).mean((-2, -1))
 
 
-def cross_entropy_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+def cross_entropy_1d(
+    raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float
+) -> Tensor:
     """Return the cross-entropy to Gaussians along x and y, averaged.
 
     Source: Li et al. 2022 (SimCC), section 3.2.
@@ -94,7 +106,9 @@ def cross_entropy_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: f
     return total
 
 
-def _target_1d(raw: HeadOutput, maps: Tensor, positions: Tensor, sigma_px: float) -> Tensor:
+def _target_1d(
+    raw: HeadOutput, maps: Tensor, positions: Tensor, sigma_px: float
+) -> Tensor:
     """Return the target distributions (B, N, L) of `maps` along one axis."""
     return gaussian_1d(positions, maps.shape[-1], raw.stride, sigma_px / raw.stride)
 
@@ -141,10 +155,14 @@ def wing(
     """
     delta = (raw.landmarks - landmarks).abs()
     offset = omega - omega * math.log1p(omega / epsilon)
-    return torch.where(delta < omega, omega * torch.log1p(delta / epsilon), delta - offset).sum(-1)
+    return torch.where(
+        delta < omega, omega * torch.log1p(delta / epsilon), delta - offset
+    ).sum(-1)
 
 
-def gaussian_nll(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+def gaussian_nll(
+    raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float
+) -> Tensor:
     """Return the negative log likelihoods of x and y under the head's own variance, added.
 
     The gradient reaches the variance alone; landmarks are trained by another loss.
@@ -199,11 +217,14 @@ def check_losses(weights: dict[str, float]) -> None:
     """Raises: RecipeError: For no loss at all, an unknown one, or a weight not above 0."""
     if not weights:
         raise RecipeError(
-            "the recipe names no loss; wanted at least one of " + ", ".join(sorted(LOSSES))
+            "the recipe names no loss; wanted at least one of "
+            + ", ".join(sorted(LOSSES))
         )
     for name in weights:
         if name not in LOSSES:
-            raise RecipeError(f"no loss is called {name!r}; {did_you_mean(name, LOSSES)}")
+            raise RecipeError(
+                f"no loss is called {name!r}; {did_you_mean(name, LOSSES)}"
+            )
         if not weights[name] > 0:
             raise RecipeError(
                 f"the weight of the loss {name!r} is {weights[name]}; wanted a number above 0"

@@ -10,7 +10,9 @@ def make_optimizer(model: nn.Module, train: TrainSettings) -> torch.optim.Optimi
     """Return AdamW or Adam; the backbone has its own rate, norms and biases do not decay."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        groups.setdefault(("backbone." in name, parameter.ndim > 1), []).append(parameter)
+        groups.setdefault(("backbone." in name, parameter.ndim > 1), []).append(
+            parameter
+        )
     listed = []
     for (backbone, decays), parameters in sorted(groups.items()):
         factor = train.backbone_lr if backbone else 1.0

@@ -8,7 +8,13 @@ from typing import Any
 from ..errors import TrainError
 from ..recipe import Recipe
 
-FREE_ON_RESUME = ("device", "threads", "num_workers", "checkpoint_minutes", "validate_every")
+FREE_ON_RESUME = (
+    "device",
+    "threads",
+    "num_workers",
+    "checkpoint_minutes",
+    "validate_every",
+)
 """Settings of [train] that change no result."""
 
 
@@ -59,7 +65,9 @@ def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
         if key not in ("model", "augment", "train"):
             names += [key] if old[key] != new[key] else []
     for key in ("augment", "model", "train"):
-        names += [f"{key}.{name}" for name in old[key] if old[key][name] != new[key][name]]
+        names += [
+            f"{key}.{name}" for name in old[key] if old[key][name] != new[key][name]
+        ]
     return names
 
 
@@ -70,7 +78,11 @@ def _compared(recipe: Recipe) -> dict[str, Any]:
     # the task determines it, and checkpoints from before there were kinds do not state it
     del values["model"]["kind"]
     if values["slim"]:  # only used after the training
-        del values["slim"]["thresholds"], values["slim"]["shares"], values["slim"]["relative"]
+        del (
+            values["slim"]["thresholds"],
+            values["slim"]["shares"],
+            values["slim"]["relative"],
+        )
     distill = values["distill"]
     if distill and not distill["mask_prob"]:
         del distill["mask_size"]

@@ -14,4 +14,8 @@ def learning_rate(train: TrainSettings, step: int) -> float:
     progress = step / train.steps
     if train.schedule == "cosine":
         return train.lr * warm * 0.5 * (1 + math.cos(math.pi * progress))
-    return train.lr * warm * 0.1 ** sum(progress >= milestone for milestone in train.milestones)
+    return (
+        train.lr
+        * warm
+        * 0.1 ** sum(progress >= milestone for milestone in train.milestones)
+    )

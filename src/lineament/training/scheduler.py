@@ -113,18 +113,30 @@ def _begin(
     for group in groups.values():
         copies = itertools.tee(group[0][1].batches(), len(group))
         for (run, trainer), batches in zip(group, copies, strict=True):
-            active[run.name] = run, trainer, trainer.steps(_named(report, run.name), batches)
+            active[run.name] = (
+                run,
+                trainer,
+                trainer.steps(_named(report, run.name), batches),
+            )
     return active
 
 
-def _named(report: Callable[[str, Progress], None], name: str) -> Callable[[Progress], None]:
+def _named(
+    report: Callable[[str, Progress], None], name: str
+) -> Callable[[Progress], None]:
     return lambda progress: report(name, progress)
 
 
 def _batches_key(trainer: Trainer) -> object:
     """Return a value that is equal for trainings that take the same batches."""
     train = trainer.recipe.train
-    return trainer.samples.key(), train.batch, train.accumulate, train.steps, trainer.step
+    return (
+        trainer.samples.key(),
+        train.batch,
+        train.accumulate,
+        train.steps,
+        trainer.step,
+    )
 
 
 def _read_once() -> Callable[..., Mixture]:
@@ -153,7 +165,9 @@ def _check(runs: Sequence[Run]) -> None:
         absent = [name for name in run.needs if name not in known]
         if absent or run.name in known:
             fault = (
-                f"needs {absent[0]!r}, which does not come before it" if absent else "comes twice"
+                f"needs {absent[0]!r}, which does not come before it"
+                if absent
+                else "comes twice"
             )
             raise TrainError(
                 f"the run {run.name!r} {fault}; list each run once, after those it needs"

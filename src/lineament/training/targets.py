@@ -22,7 +22,9 @@ def gaussian_1d(positions: Tensor, length: int, stride: float, sigma: float) -> 
     return weights / weights.sum(-1, keepdim=True)
 
 
-def gaussian_2d(landmarks: Tensor, height: int, width: int, stride: float, sigma: float) -> Tensor:
+def gaussian_2d(
+    landmarks: Tensor, height: int, width: int, stride: float, sigma: float
+) -> Tensor:
     """Return distributions (B, N, h, w) around `landmarks` (B, N, 2), pixels of the crop."""
     along_x = gaussian_1d(landmarks[..., 0], width, stride, sigma)
     along_y = gaussian_1d(landmarks[..., 1], height, stride, sigma)

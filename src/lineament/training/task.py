@@ -31,7 +31,9 @@ class Samples(Protocol):
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
         """Return the (source, item) pairs (M, 2) of an epoch, given the fraction trained before."""
 
-    def make(self, epoch: int, position: int, source: int, item: int, /) -> dict[str, Any]:
+    def make(
+        self, epoch: int, position: int, source: int, item: int, /
+    ) -> dict[str, Any]:
         """Return one sample: arrays of fixed shapes by the names of Batch's fields."""
 
     def key(self) -> object:
@@ -100,7 +102,9 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def losses(self, model: nn.Module, batch: Batch, count: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, model: nn.Module, batch: Batch, count: Tensor
+    ) -> dict[str, Tensor]:
         """Return the weighted losses by name and their sum as "total".
 
         They become a CUDA graph: shapes are fixed, and nothing may wait for the device or create a

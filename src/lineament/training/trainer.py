@@ -58,7 +58,9 @@ class Progress:
             return "validation NME: " + "  ".join(
                 f"{name} {100 * nme:.3f} %" for name, nme in given
             )
-        return "validation: " + "  ".join(f"{name} {value:.4g}" for name, value in given)
+        return "validation: " + "  ".join(
+            f"{name} {value:.4g}" for name, value in given
+        )
 
 
 class Trainer:
@@ -100,7 +102,9 @@ class Trainer:
         self.device = self.place.device
         # no graph holds several passes per step, or gradients that go through other processes
         alone = self.processes.world == 1 and train.accumulate == 1
-        self.captured = Captured(self._step, self.device) if self.place.on_gpu and alone else None
+        self.captured = (
+            Captured(self._step, self.device) if self.place.on_gpu and alone else None
+        )
         self.loss_names: tuple[str, ...] = ()
         self.step = 0
         resume_from = self.path if resume else None
@@ -208,7 +212,9 @@ class Trainer:
         count = self.processes.total(count)
         if self.captured is not None:
             return self.captured(self.task.graph_key(self.step), count, parts[0])
-        return self._step(count.to(self.device), *(part.to(self.device) for part in parts))
+        return self._step(
+            count.to(self.device), *(part.to(self.device) for part in parts)
+        )
 
     def _step(self, count: Tensor, *parts: Batch) -> Tensor:
         self.optimizer.zero_grad()
@@ -222,7 +228,9 @@ class Trainer:
         assert sums is not None
         self.processes.sum_gradients(self.model)
         sums = self.processes.total(sums)
-        if not self.place.on_gpu:  # a GPU would have to be waited for: checked in the log instead
+        if (
+            not self.place.on_gpu
+        ):  # a GPU would have to be waited for: checked in the log instead
             self._by_name(sums)
         self.task.before_step(self.model, self.step)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.train.clip)
@@ -242,7 +250,9 @@ class Trainer:
         speed, seconds_left = meter.speed(self.step, train)
         losses = self._by_name(meter.mean(self.step))
         validation = self._validate_average() if validates else None
-        log.write(self.step, losses, learning_rate(train, self.step - 1), speed, validation)
+        log.write(
+            self.step, losses, learning_rate(train, self.step - 1), speed, validation
+        )
         meter.restart(self.step)
         return Progress(
             self.step,
@@ -299,7 +309,9 @@ class Trainer:
         check_digests(before, self.input_digests, self.folder)
         self.input_digests = before
         self.model.load_state_dict(state["model"])
-        average = {key: value.to(self.device) for key, value in state["average"].items()}
+        average = {
+            key: value.to(self.device) for key, value in state["average"].items()
+        }
         self.average.load(average, self.model)
         self.optimizer.load_state_dict(state["optimizer"])
         keep_rates_on(self.device, self.optimizer)

@@ -31,7 +31,9 @@ def predict_plain(
     device = next(model.parameters()).device
     for crops, _ in plain_crops(cache, size, padding, BATCH):
         count = len(crops)
-        if device.type == "cuda":  # a last batch of another size would select new kernels, slowly
+        if (
+            device.type == "cuda"
+        ):  # a last batch of another size would select new kernels, slowly
             filler = np.zeros((BATCH - count, *crops.shape[1:]), np.uint8)
             crops = np.concatenate([crops, filler])
         raw = model(torch.from_numpy(crops).to(device))
@@ -41,7 +43,10 @@ def predict_plain(
 
 
 def validate(
-    model: nn.Module, validation_faces: dict[str, CropCache], scheme_name: str, padding: float
+    model: nn.Module,
+    validation_faces: dict[str, CropCache],
+    scheme_name: str,
+    padding: float,
 ) -> dict[str, float]:
     """Return the interocular NME by data set, a fraction, of the faces with annotated eyes.
 
@@ -54,7 +59,9 @@ def validate(
         scheme_name: Scheme of the landmarks.
         padding: Side of the crop in longer sides of the landmark box.
     """
-    joined = scheme(scheme_name).heads or {scheme_name: tuple(range(len(scheme(scheme_name))))}
+    joined = scheme(scheme_name).heads or {
+        scheme_name: tuple(range(len(scheme(scheme_name))))
+    }
     first = next(iter(joined))
     training = model.training
     model.eval()
@@ -66,7 +73,9 @@ def validate(
             chosen = list(points)
             if known_eyes(truth[:, chosen], head).any():
                 label = name if head == first else f"{name}:{head}"
-                results[label] = interocular_nme(predicted[:, chosen], truth[:, chosen], head)
+                results[label] = interocular_nme(
+                    predicted[:, chosen], truth[:, chosen], head
+                )
     model.train(training)
     return results
 

@@ -67,9 +67,7 @@ class AuditReport:
 
     def summary(self) -> str:
         """Return one line for the user."""
-        text = (
-            f"{self.root}: {self.faces} faces on {self.images} images in {len(self.splits)} splits"
-        )
+        text = f"{self.root}: {self.faces} faces on {self.images} images in {len(self.splits)} splits"
         counts = []
         for severity in SEVERITIES:
             count = self.count(severity)
@@ -118,7 +116,9 @@ def audit(
     findings += of_images
     for one, two, mirrored in find_duplicates(images):
         findings += judge_duplicate(one, two, mirrored)
-    findings.sort(key=lambda f: (SEVERITIES.index(f.severity), f.kind, -f.weight, f.file))
+    findings.sort(
+        key=lambda f: (SEVERITIES.index(f.severity), f.kind, -f.weight, f.file)
+    )
     splits = dict(sorted(Counter(sample.subset for sample in samples).items()))
     return AuditReport(root, name, len(samples), len(images), splits, tuple(findings))
 
@@ -157,7 +157,9 @@ def _check_images(
         try:
             image = faces[0].read()
         except ImageError as error:
-            findings.append(Finding("error", "image", faces[0].name, str(error), weight=1.0))
+            findings.append(
+                Finding("error", "image", faces[0].name, str(error), weight=1.0)
+            )
             continue
         summary = summarize(faces[0], image)
         summaries.append(summary)

@@ -50,7 +50,9 @@ class Finding:
     """How bad it is among its kind."""
 
 
-def finding_of(severity: str, kind: str, sample: Sample, message: str, weight: float) -> Finding:
+def finding_of(
+    severity: str, kind: str, sample: Sample, message: str, weight: float
+) -> Finding:
     """Return a finding about one face."""
     return Finding(severity, kind, sample.name, message, (sample,), weight)
 
@@ -74,10 +76,16 @@ class ImageSummary:
 def summarize(sample: Sample, image: Image) -> ImageSummary:
     """Return the size of an image, two hashes and 32 x 32 gray pixels."""
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    tiny = np.asarray(cv2.resize(gray, (32, 32), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    small = np.asarray(cv2.resize(gray, (9, 8), interpolation=cv2.INTER_AREA)).astype(np.int16)
+    tiny = np.asarray(
+        cv2.resize(gray, (32, 32), interpolation=cv2.INTER_AREA), dtype=np.uint8
+    )
+    small = np.asarray(cv2.resize(gray, (9, 8), interpolation=cv2.INTER_AREA)).astype(
+        np.int16
+    )
     height, width = image.shape[:2]
-    return ImageSummary(sample, (width, height), _hash(small), _hash(small[:, ::-1]), tiny)
+    return ImageSummary(
+        sample, (width, height), _hash(small), _hash(small[:, ::-1]), tiny
+    )
 
 
 def _hash(small: Any) -> int:
@@ -100,7 +108,9 @@ def check_points(sample: Sample) -> Iterator[Finding]:
         return
     known = known_rows(landmarks)
     if known.sum() < 2 or np.ptp(landmarks[known], axis=0).max() == 0:
-        text = f"{int(known.sum())} points at one place; wanted a face: annotate it again"
+        text = (
+            f"{int(known.sum())} points at one place; wanted a face: annotate it again"
+        )
         yield finding_of("error", "shape", sample, text, 9.0)
         return
     mean = mean_face(sample.scheme)
@@ -128,7 +138,9 @@ def _distances(landmarks: Array, mean: Array) -> Array:
     known = known_rows(landmarks, mean)
     out = np.full(len(mean), np.nan)
     if known.sum() >= 4:
-        fitted = apply_affine(fit_similarity(landmarks[known], mean[known]), landmarks[known])
+        fitted = apply_affine(
+            fit_similarity(landmarks[known], mean[known]), landmarks[known]
+        )
         out[known] = np.linalg.norm(fitted - mean[known], axis=1)
     return out
 
@@ -151,7 +163,9 @@ def _check_against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
     swapped = list(_check_parts(sample, mean, plain))
     yield from swapped
     if own > UNLIKE and not swapped:
-        text = f"{own:.2f} box sides from the mean face, usual is under {UNLIKE}; check it"
+        text = (
+            f"{own:.2f} box sides from the mean face, usual is under {UNLIKE}; check it"
+        )
         yield finding_of("warning", "shape", sample, f"unlike a face: {text}", own)
 
 
@@ -168,8 +182,12 @@ def _check_parts(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]
         before = float(np.nanmean(plain[both]))
         after = float(np.nanmean(_distances(changed, mean)[both]))
         if before > 0.1 and before > SWAPPED * after:
-            text = f"the {called} are swapped: exchange left and right, the subject's own"
-            yield finding_of("error", "swapped", sample, text, before / max(after, 1e-9))
+            text = (
+                f"the {called} are swapped: exchange left and right, the subject's own"
+            )
+            yield finding_of(
+                "error", "swapped", sample, text, before / max(after, 1e-9)
+            )
 
 
 def check_outside(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
@@ -183,10 +201,16 @@ def check_outside(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
         return
     if before <= 0.5 and after <= 0:
         text = f"left of or above the image: the file seems to count from {_origin(-1)}"
-        yield finding_of("warning", "offset", sample, f"a point is half a pixel {text}", 1.0)
+        yield finding_of(
+            "warning", "offset", sample, f"a point is half a pixel {text}", 1.0
+        )
     elif after <= 0.5 and before <= 0:
-        text = f"right of or below the image: the points seem to count from {_origin(1)}"
-        yield finding_of("warning", "offset", sample, f"a point is half a pixel {text}", 1.0)
+        text = (
+            f"right of or below the image: the points seem to count from {_origin(1)}"
+        )
+        yield finding_of(
+            "warning", "offset", sample, f"a point is half a pixel {text}", 1.0
+        )
     else:
         beyond = ((points < -0.5) | (points > end)).any(1)
         far = max(before, after)
@@ -242,7 +266,10 @@ def find_duplicates(
                 far = (images[other].bits ^ bits).bit_count() > SAME_HASH
                 if far or (other, number) in found:
                     continue
-                if np.abs(tiny.astype(np.int16) - images[other].tiny).mean() <= SAME_TINY:
+                if (
+                    np.abs(tiny.astype(np.int16) - images[other].tiny).mean()
+                    <= SAME_TINY
+                ):
                     found.add((other, number))
                     yield images[other], image, mirrored
         for word in _words(image.bits):
@@ -254,7 +281,9 @@ def _words(bits: int) -> list[tuple[int, int]]:
     return [(place, (bits >> (16 * place)) & 0xFFFF) for place in range(4)]
 
 
-def judge_duplicate(one: ImageSummary, two: ImageSummary, mirrored: bool) -> Iterator[Finding]:
+def judge_duplicate(
+    one: ImageSummary, two: ImageSummary, mirrored: bool
+) -> Iterator[Finding]:
     """Judge two equal images: a leak between splits, two faces of a photo, a shifted copy."""
     a, b = one.sample, two.sample
     equal = _pixels_equal(a, b, mirrored)
@@ -264,14 +293,22 @@ def judge_duplicate(one: ImageSummary, two: ImageSummary, mirrored: bool) -> Ite
     if a.subset != b.subset:
         text = f"{how} as {a.name}, in another split ({a.subset} and {b.subset}); remove one"
         yield Finding("error", "duplicate", b.name, text, (b, a), 2.0 if equal else 1.0)
-    elif not mirrored and one.size == two.size and iou(a.face_box(), b.face_box())[0, 0] < 0.5:
+    elif (
+        not mirrored
+        and one.size == two.size
+        and iou(a.face_box(), b.face_box())[0, 0] < 0.5
+    ):
         text = f"{how} as {a.name}, with another face annotated; split by photo, not by face"
         yield Finding("note", "duplicate", b.name, text, (b, a))
     else:
         text = f"{how} as {a.name}; keep one"
         yield Finding("warning", "duplicate", b.name, text, (b, a), float(equal))
     if one.size == two.size:
-        yield from _check_mirrored_offset(a, b, one.size[0]) if mirrored else check_offset(a, b)
+        yield from (
+            _check_mirrored_offset(a, b, one.size[0])
+            if mirrored
+            else check_offset(a, b)
+        )
 
 
 def _pixels_equal(a: Sample, b: Sample, mirrored: bool) -> bool:
@@ -281,7 +318,11 @@ def _pixels_equal(a: Sample, b: Sample, mirrored: bool) -> bool:
 
 def _check_mirrored_offset(a: Sample, b: Sample, width: int) -> Iterator[Finding]:
     """Find a mirrored copy of a wrong origin: x + 1 becomes W - 1 - (x + 1), 2 px off."""
-    if a.scheme != b.scheme or a.scheme not in NAMES or len(a.landmarks) != len(b.landmarks):
+    if (
+        a.scheme != b.scheme
+        or a.scheme not in NAMES
+        or len(a.landmarks) != len(b.landmarks)
+    ):
         return
     mirrored = a.landmarks[scheme(a.scheme).mirror] * [-1, 1] + [width - 1, 0]
     shift = _constant_shift(mirrored, b.landmarks)
@@ -299,10 +340,16 @@ def _origin(shift: float) -> str:
 
 def check_far(sample: Sample, apart: Array) -> Iterator[Finding]:
     """Find a face far from a model's landmarks; apart is truth - prediction (N, 2), pixels."""
-    distance = float(np.nanmean(np.linalg.norm(apart, axis=1))) / box_side(sample.face_box())
+    distance = float(np.nanmean(np.linalg.norm(apart, axis=1))) / box_side(
+        sample.face_box()
+    )
     if distance > FAR:
-        text = f"its points are {100 * distance:.0f} % of the box's side from the model's"
-        yield finding_of("warning", "far", sample, f"{text} on average: check it", distance)
+        text = (
+            f"its points are {100 * distance:.0f} % of the box's side from the model's"
+        )
+        yield finding_of(
+            "warning", "far", sample, f"{text} on average: check it", distance
+        )
 
 
 def check_against(residuals: Mapping[str, Sequence[Array]]) -> Iterator[Finding]:

@@ -104,7 +104,9 @@ def _short_parts(name: str, samples: list[Sample]) -> list[Finding]:
     return findings
 
 
-def _short_part(name: str, part: str, faces: list[Sample], severity: str) -> list[Finding]:
+def _short_part(
+    name: str, part: str, faces: list[Sample], severity: str
+) -> list[Finding]:
     missing = READERS[name].missing(faces, part)
     if not missing:
         return []
@@ -140,7 +142,11 @@ def _read_pts_files(root: Path) -> Read:
             name = path.relative_to(root).as_posix()
             findings.append(Finding("error", "file", name, str(error)))
             continue
-        if not path.read_text(encoding="utf-8").lstrip("\ufeff \r\n").startswith("version"):
+        if (
+            not path.read_text(encoding="utf-8")
+            .lstrip("\ufeff \r\n")
+            .startswith("version")
+        ):
             headerless[folder].append(path.name)
         image = image_next_to(path)
         if image is None:
@@ -189,5 +195,7 @@ def _unusual_counts(samples: list[Sample]) -> list[Finding]:
         usual, faces = counts.most_common(1)[0]
         if len(sample.landmarks) != usual:
             text = f"{len(sample.landmarks)} points, {faces} other files have {usual}"
-            findings.append(finding_of("error", "count", sample, f"{text}; correct the file", 1.0))
+            findings.append(
+                finding_of("error", "count", sample, f"{text}; correct the file", 1.0)
+            )
     return findings

@@ -42,7 +42,9 @@ def write_audit_html(report: AuditReport, path: str | os.PathLike[str]) -> None:
 
 def audit_html(report: AuditReport) -> str:
     """Return the text of the report."""
-    splits = [_table_row(name or ".", str(faces)) for name, faces in report.splits.items()]
+    splits = [
+        _table_row(name or ".", str(faces)) for name, faces in report.splits.items()
+    ]
     rows = [_finding_row(finding) for finding in report.findings]
     worst = [_figure(finding) for finding in choose_worst(report.findings)]
     table = "<p>None.</p>"
@@ -115,7 +117,9 @@ def _draw(image: Image, sample: Sample) -> Image:
     # points far outside would shrink the image to nothing: the margin is at most half a side
     margin = np.array([width, height]) / 2
     low = np.maximum(np.minimum(points.min(0, initial=0), 0), -margin)
-    high = np.minimum(np.maximum(points.max(0, initial=0), [width - 1, height - 1]), 3 * margin)
+    high = np.minimum(
+        np.maximum(points.max(0, initial=0), [width - 1, height - 1]), 3 * margin
+    )
     scale = THUMBNAIL / float((high - low).max() + 1)
     size = tuple(int(v) for v in np.ceil((high - low + 1) * scale))
     affine = np.array([[scale, 0, -low[0] * scale], [0, scale, -low[1] * scale]])

@@ -27,7 +27,9 @@ class ImageCache:
         if not files:
             raise DataError("no images to cache; wanted at least one")
         key = digest([file_state(file) for file in files])
-        self.pixels, columns = cached_table(folder / f"photos-{key}", lambda: _read(files))
+        self.pixels, columns = cached_table(
+            folder / f"photos-{key}", lambda: _read(files)
+        )
         self.shapes = columns["shape"]
         self.starts = np.concatenate([[0], np.cumsum(self.shapes.prod(axis=1))])
 

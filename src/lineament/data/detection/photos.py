@@ -18,9 +18,10 @@ from ..sample import Sample, in_validation
 
 NO_FACE = ("background", "objects", "pets")
 """Kinds of photos without a face."""
-INSETS = {"wider": (0.01, 0.26, 0.01, 0.0), "masks": (0.0, 0.09, 0.02, 0.02)} | dict.fromkeys(
-    NO_FACE, (0.0, 0.0, 0.0, 0.0)
-)
+INSETS = {
+    "wider": (0.01, 0.26, 0.01, 0.0),
+    "masks": (0.0, 0.09, 0.02, 0.02),
+} | dict.fromkeys(NO_FACE, (0.0, 0.0, 0.0, 0.0))
 """Insets left, top, right, bottom from a set's box to the landmark box, in sides of its box.
 
 Fitted on the training photos through BlazeFace: its boxes against the landmark boxes of 300W train,
@@ -73,7 +74,9 @@ def eye_roll_deg(landmarks: Array) -> float:
 def inset(boxes: Array, insets: tuple[float, float, float, float]) -> Array:
     """Move the left, top, right and bottom of `boxes` (F, 4) inwards by fractions of the box."""
     size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    moved: Array = boxes + size * np.array([insets[0], insets[1], -insets[2], -insets[3]])
+    moved: Array = boxes + size * np.array(
+        [insets[0], insets[1], -insets[2], -insets[3]]
+    )
     return moved
 
 
@@ -97,11 +100,15 @@ def read_detection(root: Path) -> list[Photo]:
         kind = file.split("/")[0]
         if kind not in INSETS:
             kinds = ", ".join(INSETS)
-            raise DataError(f"{path}: {file} is of no known kind; wanted a folder of {kinds}")
+            raise DataError(
+                f"{path}: {file} is of no known kind; wanted a folder of {kinds}"
+            )
         boxes = as_boxes([box for box in given if box[2] > box[0] and box[3] > box[1]])
         heights = boxes[:, 3] - boxes[:, 1]
         tight = inset(boxes, INSETS[kind])
-        photos.append(Photo(root / file, kind, tight, Path(file).stem, given_heights=heights))
+        photos.append(
+            Photo(root / file, kind, tight, Path(file).stem, given_heights=heights)
+        )
     return photos
 
 
@@ -124,10 +131,16 @@ def read_detector_photos(root: Path, kinds: Iterable[str] = KINDS) -> list[Photo
     wanted = set(kinds)
     unknown = sorted(wanted - set(KINDS))
     if unknown:
-        raise DataError(f"no kind of photo {unknown[0]!r}; {did_you_mean(unknown[0], KINDS)}")
+        raise DataError(
+            f"no kind of photo {unknown[0]!r}; {did_you_mean(unknown[0], KINDS)}"
+        )
     photos: list[Photo] = []
     if wanted & set(INSETS):
-        photos += [photo for photo in read_detection(root / "detection") if photo.kind in wanted]
+        photos += [
+            photo
+            for photo in read_detection(root / "detection")
+            if photo.kind in wanted
+        ]
     if "landmarks" in wanted:
         samples = read_300w(root / "300w", "train")
         samples += read_pts_folder(root / "infanface", "ibug68", "train")

@@ -95,11 +95,18 @@ def random_affine(rng: Rng, photo: Photo, size: tuple[int, int], side: float) ->
     if side > 0.4 * min(size):
         place = np.array(size) * rng.normal(0.5, 0.12, 2)
     affine = similarity(scale, float(angle_deg), center, place)
-    return compose(affine, flip_affine(int(2 * center[0]) + 1)) if rng.random() < 0.5 else affine
+    return (
+        compose(affine, flip_affine(int(2 * center[0]) + 1))
+        if rng.random() < 0.5
+        else affine
+    )
 
 
 def warp_window(
-    image: Image, affine: Array, size: tuple[int, int], border: int = cv2.BORDER_CONSTANT
+    image: Image,
+    affine: Array,
+    size: tuple[int, int],
+    border: int = cv2.BORDER_CONSTANT,
 ) -> Image:
     """Warp `image` into a window of (width, height); shrinking averages, as a camera does."""
     scale = affine_scale(affine)
@@ -108,14 +115,20 @@ def warp_window(
         half = max(scale * 1.2, 0.02)
         height, width = image.shape[:2]
         small = (max(1, round(width * half)), max(1, round(height * half)))
-        image = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
+        image = np.asarray(
+            cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8
+        )
         enlarge = resize_affine(width / small[0], height / small[1])
         affine = compose(affine, enlarge)
-    warped = cv2.warpAffine(image, affine, size, flags=cv2.INTER_LINEAR, borderMode=border)
+    warped = cv2.warpAffine(
+        image, affine, size, flags=cv2.INTER_LINEAR, borderMode=border
+    )
     return np.asarray(warped, np.uint8)
 
 
-def _visible_part(image: Image, affine: Array, size: tuple[int, int]) -> tuple[Image, Array]:
+def _visible_part(
+    image: Image, affine: Array, size: tuple[int, int]
+) -> tuple[Image, Array]:
     """The part of `image` that a window of (width, height) shows, with a margin, and its affine."""
     width, height = size
     corners = apply_affine(
@@ -123,7 +136,9 @@ def _visible_part(image: Image, affine: Array, size: tuple[int, int]) -> tuple[I
     )
     margin = 2 / affine_scale(affine)
     limit = np.array(image.shape[1::-1])
-    x0, y0 = np.clip(np.floor(corners.min(0) - margin), 0, limit - 1).astype(int).tolist()
+    x0, y0 = (
+        np.clip(np.floor(corners.min(0) - margin), 0, limit - 1).astype(int).tolist()
+    )
     end = np.clip(np.ceil(corners.max(0) + margin), (x0 + 1, y0 + 1), limit)
     x1, y1 = end.astype(int).tolist()
     return image[y0:y1, x0:x1], compose(affine, np.array([[1.0, 0, x0], [0, 1.0, y0]]))
@@ -147,7 +162,12 @@ class SceneMaker:
             shares: Relative frequency of each kind of photo; kinds without photos are left out.
             size: Side of the scenes, pixels.
         """
-        self.photos, self.images, self.size, self.seed = list(photos), images, size, seed
+        self.photos, self.images, self.size, self.seed = (
+            list(photos),
+            images,
+            size,
+            seed,
+        )
         self.by_kind: dict[str, list[int]] = {}
         for i, photo in enumerate(self.photos):
             if len(photo.boxes) or photo.has_no_face():
@@ -180,13 +200,19 @@ class SceneMaker:
             scale = rng.uniform(1.0, 2.2) * size / min(photo.shape[:2])
             center = np.array(photo.shape[1::-1]) / 2
             angle_deg = float(rng.uniform(-180, 180))
-            affine = similarity(scale, angle_deg, center, np.array([size / 2, size / 2]))
+            affine = similarity(
+                scale, angle_deg, center, np.array([size / 2, size / 2])
+            )
             image = warp_window(photo, affine, (size, size), cv2.BORDER_REFLECT)
             if rng.random() < 0.7:
                 # these images are grey: without a tint, color alone would mean a face
                 tables = np.arange(256)[:, None] * rng.uniform(0.5, 1.0, 3)
-                image = np.asarray(cv2.LUT(image, tables.astype(np.uint8)[None]), np.uint8)
-        return Canvas(image, np.ones((size, size), np.uint8), np.zeros((size, size), np.int16))
+                image = np.asarray(
+                    cv2.LUT(image, tables.astype(np.uint8)[None]), np.uint8
+                )
+        return Canvas(
+            image, np.ones((size, size), np.uint8), np.zeros((size, size), np.int16)
+        )
 
     def _fill(self, rng: Rng, canvas: Canvas, kind: str, window: Window) -> None:
         """Fill a window of the canvas with a photo of `kind`, as far as the photo reaches."""
@@ -195,8 +221,12 @@ class SceneMaker:
         size = (x1 - x0, y1 - y0)
         # small faces in crowds, faces up to the size of the window in portraits
         portrait = kind == "landmarks"
-        smallest, largest = (20.0, 1.1 * min(size)) if portrait else (9.0, 0.6 * min(size))
-        side = float(np.exp(rng.uniform(np.log(smallest), np.log(max(largest, smallest + 1)))))
+        smallest, largest = (
+            (20.0, 1.1 * min(size)) if portrait else (9.0, 0.6 * min(size))
+        )
+        side = float(
+            np.exp(rng.uniform(np.log(smallest), np.log(max(largest, smallest + 1))))
+        )
         affine = random_affine(rng, self.photos[i], size, side)
         self._draw(canvas, i, affine, window, np.ones(size[::-1], np.uint8))
 
@@ -213,7 +243,9 @@ class SceneMaker:
         mask = turned_shape(size, box_center(boxes[0]), shape, float(rolls[0]), ellipse)
         self._draw(canvas, i, affine, (0, 0, self.size, self.size), mask)
 
-    def _draw(self, canvas: Canvas, i: int, affine: Array, window: Window, mask: Image) -> None:
+    def _draw(
+        self, canvas: Canvas, i: int, affine: Array, window: Window, mask: Image
+    ) -> None:
         """Draw photo i, moved by `affine`, into the window where `mask` (h, w) is 1."""
         photo, image = self.photos[i], self.images[i]
         x0, y0, x1, y1 = window
@@ -221,14 +253,20 @@ class SceneMaker:
         layer = warp_window(image, affine, size)
         reach = np.zeros(size[::-1], np.uint8)
         height, width = image.shape[:2]
-        corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
-        cv2.fillConvexPoly(reach, apply_affine(affine, corners).round().astype(np.int32), (1,))
+        corners = np.array(
+            [[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]]
+        )
+        cv2.fillConvexPoly(
+            reach, apply_affine(affine, corners).round().astype(np.int32), (1,)
+        )
         drawn = mask & reach
         boxes, rolls = move_faces(photo, affine)
         labeled = np.ones_like(drawn)
         if photo.landmarks is not None:
             extent = (boxes[0, 2:] - boxes[0, :2]) * LABELED_SIDES
-            labeled = turned_shape(drawn.shape, box_center(boxes[0]), extent, 0.0, ellipse=True)
+            labeled = turned_shape(
+                drawn.shape, box_center(boxes[0]), extent, 0.0, ellipse=True
+            )
         canvas.layers += 1
         view = np.s_[y0:y1, x0:x1]
         cv2.copyTo(layer, drawn, canvas.image[view])
@@ -236,7 +274,9 @@ class SceneMaker:
         canvas.layer_map[view][drawn > 0] = canvas.layers
         canvas.boxes += list(boxes + np.array([x0, y0, x0, y0]))
         canvas.rolls += list(rolls)
-        canvas.weights += [1.0 if photo.landmarks is not None else UPRIGHT_WEIGHT] * len(boxes)
+        canvas.weights += [
+            1.0 if photo.landmarks is not None else UPRIGHT_WEIGHT
+        ] * len(boxes)
         canvas.layer_of += [canvas.layers] * len(boxes)
 
 

@@ -45,15 +45,22 @@ def _read_19(root: Path, part: str) -> list[Sample]:
     table = read_mat(path)
     absent = [key for key in VARIABLES if key not in table]
     if absent:
-        raise DataError(f"{path}: no variable {', '.join(absent)}; wanted the official file")
+        raise DataError(
+            f"{path}: no variable {', '.join(absent)}; wanted the official file"
+        )
     order = np.asarray(table["ra"]).ravel().astype(np.intp) - 1
     rows = order[:TRAIN] if part == "train" else order[TRAIN:]
     visible = np.asarray(table["mask_new"]) == 1
     if part == "frontal":
         rows = rows[visible[rows].all(1)]
-    names = [str(np.asarray(cell).ravel()[0]) for cell in np.asarray(table["nameList"]).ravel()]
+    names = [
+        str(np.asarray(cell).ravel()[0])
+        for cell in np.asarray(table["nameList"]).ravel()
+    ]
     # all x, then all y
-    landmarks = np.asarray(table["data"], np.float64).reshape(-1, 2, 19).transpose(0, 2, 1)
+    landmarks = (
+        np.asarray(table["data"], np.float64).reshape(-1, 2, 19).transpose(0, 2, 1)
+    )
     # xmin, xmax, ymin, ymax -> x0, y0, x1, y1
     boxes = np.asarray(table["bbox"], np.float64)[:, [0, 2, 1, 3]]
     samples = []
@@ -74,9 +81,14 @@ def _read_19(root: Path, part: str) -> list[Sample]:
 
 
 def _read_21(root: Path) -> list[Sample]:
-    path = next((p for p in (root / "data/aflw.sqlite", root / "aflw.sqlite") if p.is_file()), None)
+    path = next(
+        (p for p in (root / "data/aflw.sqlite", root / "aflw.sqlite") if p.is_file()),
+        None,
+    )
     if path is None:
-        raise DataError(f"{root}: no aflw.sqlite; wanted AFLW's own database here or in data")
+        raise DataError(
+            f"{root}: no aflw.sqlite; wanted AFLW's own database here or in data"
+        )
     faces, points = _query(path)
     samples = []
     for face, name, x, y, width, height in faces:
@@ -112,7 +124,9 @@ def _query(path: Path) -> tuple[list[Any], dict[int, list[tuple[int, float, floa
             "FROM Faces f JOIN FaceImages i ON f.file_id = i.file_id "
             "LEFT JOIN FaceRect r ON f.face_id = r.face_id ORDER BY f.face_id"
         ).fetchall()
-        for face, *point in base.execute("SELECT face_id, feature_id, x, y FROM FeatureCoords"):
+        for face, *point in base.execute(
+            "SELECT face_id, feature_id, x, y FROM FeatureCoords"
+        ):
             points.setdefault(face, []).append(tuple(point))
     except sqlite3.Error as error:
         raise DataError(f"{path}: {error}; wanted AFLW's own database") from error

@@ -40,7 +40,9 @@ def read_cfp30(root: Path, part: str) -> list[Sample]:
         sides = {row["name"]: row["side_shown"] for row in rows}
     samples = []
     for kind in ("profile", "frontal") if part == "train" else (part,):
-        for sample in read_pts_folder(root, "ibug68", kind, lambda stem: stem.partition("_")[0]):
+        for sample in read_pts_folder(
+            root, "ibug68", kind, lambda stem: stem.partition("_")[0]
+        ):
             samples.append(_to_ibug68(sample, sides, table))
     return samples
 
@@ -50,12 +52,18 @@ def _to_ibug68(sample: Sample, sides: dict[str, str], table: Path) -> Sample:
     name = Path(sample.name).with_suffix("").as_posix()
     side = sides.get(name, "")
     if side not in SHOWN:
-        raise DataError(f"{table}: the side shown of {name} is {side!r}; wanted right or left")
+        raise DataError(
+            f"{table}: the side shown of {name} is {side!r}; wanted right or left"
+        )
     indices = list(SHOWN[side])
     if len(sample.landmarks) != len(indices):
-        raise DataError(f"{sample.image}: {len(sample.landmarks)} points; wanted {len(indices)}")
+        raise DataError(
+            f"{sample.image}: {len(sample.landmarks)} points; wanted {len(indices)}"
+        )
     landmarks = np.full((68, 2), np.nan)
     landmarks[indices] = sample.landmarks
     profile = sample.subset == "profile"
     box = landmark_box(sample.landmarks) if profile else tight_box(landmarks, "ibug68")
-    return replace(sample, landmarks=landmarks, box=box, attributes={"profile": profile})
+    return replace(
+        sample, landmarks=landmarks, box=box, attributes={"profile": profile}
+    )

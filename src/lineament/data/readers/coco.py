@@ -32,15 +32,26 @@ def read_coco(path: Path, scheme: str | None = None) -> list[Sample]:
             keypoints = annotation.get("keypoints")
             if keypoints and any(keypoints[2::3]):
                 annotations.append(annotation)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(
             f"{path}: not COCO keypoints ({reason}); wanted images, annotations, categories"
         ) from error
     if not annotations:
-        raise DataError(f"{path}: no annotation has keypoints; wanted x, y, v for each landmark")
+        raise DataError(
+            f"{path}: no annotation has keypoints; wanted x, y, v for each landmark"
+        )
     faces: Counter[str] = Counter()
-    return [_face(path, images, annotation, scheme, faces) for annotation in annotations]
+    return [
+        _face(path, images, annotation, scheme, faces) for annotation in annotations
+    ]
 
 
 def _face(

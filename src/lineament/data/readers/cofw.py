@@ -11,7 +11,10 @@ from ..sample import Image, Sample
 from .mat import read_arrays, read_cell
 
 PARTS: dict[str, int] = {"train": 1345, "test": 507, "test68": 507}
-VARIABLES = {"train": ("IsTr", "phisTr", "bboxesTr"), "test": ("IsT", "phisT", "bboxesT")}
+VARIABLES = {
+    "train": ("IsTr", "phisTr", "bboxesTr"),
+    "test": ("IsT", "phisT", "bboxesT"),
+}
 """Images, points and boxes of each split."""
 COFW68 = "COFW68_Data"
 
@@ -56,7 +59,9 @@ def _find_mat(root: Path, split: str) -> Path:
         for name in names:
             if (folder / name).is_file():
                 return folder / name
-    raise DataError(f"{root}: no {names[0]}; wanted the official COFW_color download here")
+    raise DataError(
+        f"{root}: no {names[0]}; wanted the official COFW_color download here"
+    )
 
 
 def _corners(box: Array) -> Array:
@@ -66,11 +71,15 @@ def _corners(box: Array) -> Array:
 
 def _read_68(root: Path, path: Path, count: int) -> list[Sample]:
     folder = root / COFW68 / "test_annotations"
-    files = sorted(folder.glob("[0-9]*_points.mat"), key=lambda p: (len(p.name), p.name))
+    files = sorted(
+        folder.glob("[0-9]*_points.mat"), key=lambda p: (len(p.name), p.name)
+    )
     if not files:
         raise DataError(f"{folder}: no <n>_points.mat; wanted COFW68_Data in {root}")
     boxes_path = root / COFW68 / "cofw68_test_bboxes.mat"
-    boxes = read_arrays(boxes_path, ("bboxes",))["bboxes"] if boxes_path.is_file() else None
+    boxes = (
+        read_arrays(boxes_path, ("bboxes",))["bboxes"] if boxes_path.is_file() else None
+    )
     samples = []
     for file in files:
         number = int(file.name.split("_")[0])
@@ -106,5 +115,7 @@ def read_cofw_image(path: Path, frame: int) -> Image:
     name = VARIABLES["train" if "train" in path.name else "test"][0]
     pixels, count = read_cell(path, name, frame)
     if pixels is None:
-        raise ImageError(f"{path}: no image {frame} among the {count} of {name}; check the file")
+        raise ImageError(
+            f"{path}: no image {frame} among the {count} of {name}; check the file"
+        )
     return read_image(pixels)

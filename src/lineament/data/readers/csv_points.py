@@ -38,21 +38,29 @@ def read_csv_points(path: Path, scheme: str | None = None) -> list[Sample]:
     points = _point_columns(path, header)
     if image_column is None or not points:
         found = ", ".join(header[:6])
-        raise DataError(f"{path}: columns {found}...; wanted image, x_0, y_0, x_1, y_1 and so on")
+        raise DataError(
+            f"{path}: columns {found}...; wanted image, x_0, y_0, x_1, y_1 and so on"
+        )
     faces: Counter[str] = Counter()
     samples = []
     for number, row in enumerate(rows, 2):
         place = f"{path}:{number}"
         name = (row.get(image_column) or "").replace("\\", "/")
         if not name:
-            raise DataError(f"{place}: no image; wanted its path in column {image_column!r}")
-        landmarks = np.array([[_number(row, x, place), _number(row, y, place)] for x, y in points])
+            raise DataError(
+                f"{place}: no image; wanted its path in column {image_column!r}"
+            )
+        landmarks = np.array(
+            [[_number(row, x, place), _number(row, y, place)] for x, y in points]
+        )
         box = np.array([_number(row, column, place) for column in BOX_COLUMNS])
         samples.append(
             Sample(
                 image=image_of_table(path, name),
                 landmarks=landmarks,
-                scheme=scheme or row.get("scheme") or scheme_of_count(len(points), path),
+                scheme=scheme
+                or row.get("scheme")
+                or scheme_of_count(len(points), path),
                 name=numbered_name(name, faces),
                 box=box if np.isfinite(box).all() else None,
                 subset=path.stem,
@@ -75,7 +83,9 @@ def _point_columns(path: Path, header: list[str]) -> list[tuple[str, str]]:
     for index in range(first, max(found) + 1):
         pair = found.get(index, {})
         if len(pair) < 2:
-            raise DataError(f"{path}: point {index - first} lacks its x or y column; wanted both")
+            raise DataError(
+                f"{path}: point {index - first} lacks its x or y column; wanted both"
+            )
         columns.append((pair["x"], pair["y"]))
     return columns
 
@@ -87,5 +97,7 @@ def _number(row: Row, column: str, place: str) -> float:
     try:
         return float(cell)
     except ValueError as error:
-        message = f"{place}: {cell[:40]!r} is not a number; wanted a coordinate in pixels"
+        message = (
+            f"{place}: {cell[:40]!r} is not a number; wanted a coordinate in pixels"
+        )
         raise DataError(message) from error

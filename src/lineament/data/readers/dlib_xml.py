@@ -28,11 +28,15 @@ def read_dlib_xml(path: Path, scheme: str | None = None) -> list[Sample]:
                 names |= parts
                 boxes.append((image.get("file", "").replace("\\", "/"), number, box))
     if not names:
-        raise DataError(f"{path}: no box with parts; wanted <part name= x= y=> for each landmark")
+        raise DataError(
+            f"{path}: no box with parts; wanted <part name= x= y=> for each landmark"
+        )
     if scheme is None:
         scheme = scheme_of_count(len(names), path)
     # numbers before words, numbers by value
-    ordered = sorted(names, key=lambda n: (not n.isdigit(), int(n) if n.isdigit() else 0, n))
+    ordered = sorted(
+        names, key=lambda n: (not n.isdigit(), int(n) if n.isdigit() else 0, n)
+    )
     rows = {name: i for i, name in enumerate(ordered)}
     return [_face(path, name, number, box, rows, scheme) for name, number, box in boxes]
 
@@ -41,9 +45,13 @@ def _parse(path: Path) -> ElementTree.Element:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); wanted a dlib XML file") from error
+        raise DataError(
+            f"{path}: cannot be read ({error}); wanted a dlib XML file"
+        ) from error
     if "<!ENTITY" in text or "<!DOCTYPE" in text:
-        raise DataError(f"{path}: declares entities, which are not expanded; wanted plain dlib XML")
+        raise DataError(
+            f"{path}: declares entities, which are not expanded; wanted plain dlib XML"
+        )
     try:
         return ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
@@ -51,7 +59,12 @@ def _parse(path: Path) -> ElementTree.Element:
 
 
 def _face(
-    path: Path, name: str, number: int, box: ElementTree.Element, rows: dict[str, int], scheme: str
+    path: Path,
+    name: str,
+    number: int,
+    box: ElementTree.Element,
+    rows: dict[str, int],
+    scheme: str,
 ) -> Sample:
     landmarks = np.full((len(rows), 2), np.nan)
     try:

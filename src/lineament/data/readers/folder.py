@@ -22,8 +22,12 @@ def read_folder(root: Path, part: str = "all") -> list[Sample]:
 def annotated_folder(root: Path, part: str = "all") -> list[Sample]:
     """Read faces like `read_folder`, also those whose image is absent."""
     folder = "" if part == "all" else part
-    faces = annotated_pts(root, None, folder, lambda stem: stem.partition(GROUP_SEPARATOR)[0])
+    faces = annotated_pts(
+        root, None, folder, lambda stem: stem.partition(GROUP_SEPARATOR)[0]
+    )
     if not faces:
         place = root / folder
-        raise DataError(f"{place}: no .pts file in it or below; wanted one next to each image")
+        raise DataError(
+            f"{place}: no .pts file in it or below; wanted one next to each image"
+        )
     return [replace(face, subset=Path(face.name).parent.as_posix()) for face in faces]

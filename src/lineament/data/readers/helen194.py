@@ -22,13 +22,17 @@ def read_helen194(root: Path, part: str) -> list[Sample]:
     """Read the training faces with 194 points; "both" has those of 300W before them."""
     path = root / "helen194.npz"
     if not path.is_file():
-        raise DataError(f"{path}: absent; wanted Helen's 194 points, next to 300W's folder helen")
+        raise DataError(
+            f"{path}: absent; wanted Helen's 194 points, next to 300W's folder helen"
+        )
     samples = []
     for name, points in _read_points(path).items():
         pts = root / FOLDER / f"{name}.pts"
         image = image_next_to(pts)
         if image is None:
-            raise DataError(f"{path}: no image of {name!r}; wanted {FOLDER}/{name}.jpg or .png")
+            raise DataError(
+                f"{path}: no image of {name!r}; wanted {FOLDER}/{name}.jpg or .png"
+            )
         both = part == "both"
         samples.append(
             Sample(
@@ -53,5 +57,7 @@ def _read_points(path: Path) -> dict[str, Array]:
             f"{path}: cannot be read ({error}); wanted the arrays names and points"
         ) from error
     if points.shape != (len(names), 194, 2):
-        raise DataError(f"{path}: points {points.shape} of {len(names)} names; wanted (F, 194, 2)")
+        raise DataError(
+            f"{path}: points {points.shape} of {len(names)} names; wanted (F, 194, 2)"
+        )
     return {str(name): points[i] / UNIT - 1.0 for i, name in enumerate(names)}

@@ -47,7 +47,9 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.floa
                 arrays[name] = np.asarray(table[name], np.float64)
     absent = [name for name in names if name not in arrays]
     if absent:
-        raise DataError(f"{path}: no variable {', '.join(absent)}; wanted the official file")
+        raise DataError(
+            f"{path}: no variable {', '.join(absent)}; wanted the official file"
+        )
     return arrays
 
 
@@ -55,7 +57,9 @@ def read_cell(path: Path, name: str, number: int) -> tuple[NDArray[Any] | None, 
     """Return element `number`, from 0, or None, and the length of the cell array `name`."""
     if not is_hdf5(path):
         cells = np.asarray(read_mat(path).get(name, ())).ravel()
-        return np.asarray(cells[number]) if 0 <= number < len(cells) else None, len(cells)
+        return np.asarray(cells[number]) if 0 <= number < len(cells) else None, len(
+            cells
+        )
     with open_hdf5(path) as file:
         cells = np.asarray(file[name]).ravel() if name in file else np.zeros(0)
         if not 0 <= number < len(cells):
@@ -78,4 +82,6 @@ def open_hdf5(path: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read as HDF5 ({error}); get the file again") from error
+        raise DataError(
+            f"{path}: cannot be read as HDF5 ({error}); get the file again"
+        ) from error

@@ -16,7 +16,9 @@ def read_mtfl(root: Path, part: str) -> list[Sample]:
     """Read the faces of one part, five points, with attributes; only existing images."""
     path = root / LISTS[part]
     if not path.is_file():
-        raise DataError(f"{path}: absent; wanted training.txt, testing.txt and their images")
+        raise DataError(
+            f"{path}: absent; wanted training.txt, testing.txt and their images"
+        )
     samples = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.strip():

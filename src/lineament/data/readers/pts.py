@@ -19,7 +19,9 @@ def read_pts(path: Path) -> Array:
     try:
         text = path.read_text(encoding="utf-8", errors="strict")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error}); wanted a .pts file") from error
+        raise DataError(
+            f"{path}: cannot be read as text ({error}); wanted a .pts file"
+        ) from error
     return parse_pts(text, str(path))
 
 

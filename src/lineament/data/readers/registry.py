@@ -6,7 +6,19 @@ from pathlib import Path
 
 from ...errors import DataError, did_you_mean
 from ..sample import Sample
-from . import aflw, cfp30, cofw, helen194, infanface, mtfl, scut86, talking_face, w300, w300vw, wflw
+from . import (
+    aflw,
+    cfp30,
+    cofw,
+    helen194,
+    infanface,
+    mtfl,
+    scut86,
+    talking_face,
+    w300,
+    w300vw,
+    wflw,
+)
 from .coco import read_coco
 from .csv_points import read_csv_points
 from .dlib_xml import read_dlib_xml
@@ -68,7 +80,9 @@ class DataSet:
         official = self.parts.get(part)
         if official in (None, count):
             return ""
-        return f"{self.title} {part}: {count} of the official {official} {unit} are here"
+        return (
+            f"{self.title} {part}: {count} of the official {official} {unit} are here"
+        )
 
 
 def _file_reader(
@@ -163,7 +177,9 @@ def data_set(name: str) -> DataSet:
         DataError: If there is none; the message offers the nearest name.
     """
     if name not in READERS:
-        raise DataError(f"no data set is called {name!r}; {did_you_mean(name, READERS)}")
+        raise DataError(
+            f"no data set is called {name!r}; {did_you_mean(name, READERS)}"
+        )
     return READERS[name]
 
 

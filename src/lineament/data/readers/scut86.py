@@ -19,14 +19,18 @@ def read_scut86(root: Path, part: str) -> list[Sample]:
     """Read the faces of one part, scut86; only those with both files."""
     points = root / "facial landmark"
     if not points.is_dir():
-        raise DataError(f"{points}: absent; wanted the official 'Images' and 'facial landmark'")
+        raise DataError(
+            f"{points}: absent; wanted the official 'Images' and 'facial landmark'"
+        )
     names = None if part == "all" else _read_list(root / LISTS.format(part))
     samples = []
     for path in sorted(points.glob("*.pts")):
         image = root / "Images" / f"{path.stem}.jpg"
         if image.is_file() and (names is None or image.name in names):
             name = f"Images/{image.name}"
-            samples.append(Sample(image, read_scut_pts(path), "scut86", name, subset=part))
+            samples.append(
+                Sample(image, read_scut_pts(path), "scut86", name, subset=part)
+            )
     return samples
 
 
@@ -37,10 +41,15 @@ def read_scut_pts(path: Path) -> Array:
         DataError: If it is another kind of file.
     """
     data = path.read_bytes()
-    if len(data) != struct.calcsize(LAYOUT) or struct.unpack_from("<i", data)[0] != POINTS:
+    if (
+        len(data) != struct.calcsize(LAYOUT)
+        or struct.unpack_from("<i", data)[0] != POINTS
+    ):
         wanted = "692: the number 86, then 86 pairs of 32-bit floats"
         raise DataError(f"{path}: {len(data)} bytes; wanted {wanted}")
-    return np.array(struct.unpack(LAYOUT, data)[1:], dtype=np.float64).reshape(POINTS, 2)
+    return np.array(struct.unpack(LAYOUT, data)[1:], dtype=np.float64).reshape(
+        POINTS, 2
+    )
 
 
 def _read_list(path: Path) -> set[str]:

@@ -22,11 +22,15 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> tuple[list[str], list
             reader.fieldnames = header
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        message = f"{path}: cannot be read as a table ({error}); wanted a CSV with a header"
+        message = (
+            f"{path}: cannot be read as a table ({error}); wanted a CSV with a header"
+        )
         raise DataError(message) from error
     absent = sorted(set(columns).difference(header))
     if absent:
-        raise DataError(f"{path}: no column {', '.join(absent)}; wanted {', '.join(columns)}")
+        raise DataError(
+            f"{path}: no column {', '.join(absent)}; wanted {', '.join(columns)}"
+        )
     return header, rows
 
 

@@ -41,6 +41,14 @@ def read_talking_face(root: Path, part: str) -> list[Sample]:
         landmarks = (read_pts(path) + 1.0) / 2 + np.array([4.0, 0.0])
         name = f"{VIDEO}#{frame:05d}"
         samples.append(
-            Sample(video, landmarks, "fgnet68", name, subset="test", frame=frame, group=FOLDER)
+            Sample(
+                video,
+                landmarks,
+                "fgnet68",
+                name,
+                subset="test",
+                frame=frame,
+                group=FOLDER,
+            )
         )
     return samples

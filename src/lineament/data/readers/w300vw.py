@@ -41,7 +41,9 @@ def _category(video: int) -> str:
 def _read_frames(root: Path, video: Path, category: str) -> list[Sample]:
     annotations = sorted(video.parent.glob("annot/*.pts"))
     if not annotations:
-        raise DataError(f"{video.parent}/annot: no .pts files; wanted one per frame of vid.avi")
+        raise DataError(
+            f"{video.parent}/annot: no .pts files; wanted one per frame of vid.avi"
+        )
     samples = []
     for path in annotations:
         samples.append(

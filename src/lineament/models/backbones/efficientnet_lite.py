@@ -70,7 +70,9 @@ class MBConv(nn.Module):
             self._expand_conv = nn.Conv2d(channels_in, hidden, 1, bias=False)
             self._bn0 = nn.BatchNorm2d(hidden, eps=1e-3)
         self._depthwise_conv = (
-            SameDepthwise(hidden, kernel) if stride == 2 else DepthwiseConv2d(hidden, kernel)
+            SameDepthwise(hidden, kernel)
+            if stride == 2
+            else DepthwiseConv2d(hidden, kernel)
         )
         self._bn1 = nn.BatchNorm2d(hidden, eps=1e-3)
         self._project_conv = nn.Conv2d(hidden, channels, 1, bias=False)
@@ -107,10 +109,14 @@ class EfficientNetLite(nn.Module):
                 self.channels += (channels_in,)
             stride *= first
             channels = round_channels(channels * width)
-            repeats = repeats if i in (0, len(STAGES) - 1) else math.ceil(repeats * depth)
+            repeats = (
+                repeats if i in (0, len(STAGES) - 1) else math.ceil(repeats * depth)
+            )
             for j in range(repeats):
                 blocks.append(
-                    MBConv(channels_in, channels, kernel, first if j == 0 else 1, expansion)
+                    MBConv(
+                        channels_in, channels, kernel, first if j == 0 else 1, expansion
+                    )
                 )
                 channels_in = channels
         taps.append(len(blocks) - 1)

@@ -36,7 +36,11 @@ class Hourglass(nn.Module):
     def __init__(self, channels: int, depth: int) -> None:
         super().__init__()
         self.side, self.down, self.up = (Residual(channels, channels) for _ in range(3))
-        self.inner = Hourglass(channels, depth - 1) if depth > 1 else Residual(channels, channels)
+        self.inner = (
+            Hourglass(channels, depth - 1)
+            if depth > 1
+            else Residual(channels, channels)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         small = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
@@ -64,8 +68,12 @@ class StackedHourglass(nn.Module):
             Residual(channels // 4, channels // 2), nn.MaxPool2d(2),
             Residual(channels // 2, channels // 2), Residual(channels // 2, channels),
         )  # fmt: skip
-        self.hourglasses = nn.ModuleList([Hourglass(channels, depth) for _ in range(stacks)])
-        self.between = nn.ModuleList([Residual(channels, channels) for _ in range(stacks)])
+        self.hourglasses = nn.ModuleList(
+            [Hourglass(channels, depth) for _ in range(stacks)]
+        )
+        self.between = nn.ModuleList(
+            [Residual(channels, channels) for _ in range(stacks)]
+        )
         self.last = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -31,7 +31,10 @@ class MBConv(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.depthwise, self.depthwise_norm = DepthwiseConv2d(channels, 3), nn.BatchNorm2d(channels)
+        self.depthwise, self.depthwise_norm = (
+            DepthwiseConv2d(channels, 3),
+            nn.BatchNorm2d(channels),
+        )
         self.pointwise, self.pointwise_norm = (
             nn.Conv2d(channels, channels, 1, bias=False),
             nn.BatchNorm2d(channels),
@@ -88,7 +91,9 @@ class FusionBlock(nn.Module):
     def __init__(self, sources: Sequence[int], target: int) -> None:
         super().__init__()
         self.sources, self.target = tuple(sources), target
-        self.transforms = nn.ModuleList([transform(source, target) for source in sources])
+        self.transforms = nn.ModuleList(
+            [transform(source, target) for source in sources]
+        )
         self.factors = nn.Parameter(torch.ones(len(self.sources)))
         self.encode = nn.Sequential(*(MBConv(WIDTHS[target]) for _ in range(ENCODERS)))
 
@@ -114,7 +119,9 @@ class HRSuperNet(nn.Module):
     std = (0.229, 0.224, 0.225)
     decoded = True
 
-    def __init__(self, stages: Sequence[Mapping[int, Sequence[int]]] | None = None) -> None:
+    def __init__(
+        self, stages: Sequence[Mapping[int, Sequence[int]]] | None = None
+    ) -> None:
         """Build the network.
 
         Args:
@@ -122,7 +129,9 @@ class HRSuperNet(nn.Module):
                 resolution; None: the complete supernet.
         """
         super().__init__()
-        self.layout = [dict(stage) for stage in (whole_supernet() if stages is None else stages)]
+        self.layout = [
+            dict(stage) for stage in (whole_supernet() if stages is None else stages)
+        ]
         self.stem = nn.Sequential(
             nn.Conv2d(3, 64, 3, 2, 1, bias=False),
             nn.BatchNorm2d(64),
@@ -134,14 +143,19 @@ class HRSuperNet(nn.Module):
         self.first = nn.Sequential(*(MBConv(WIDTHS[0]) for _ in range(ENCODERS)))
         self.stages = nn.ModuleList(
             nn.ModuleDict(
-                {str(target): FusionBlock(sources, target) for target, sources in stage.items()}
+                {
+                    str(target): FusionBlock(sources, target)
+                    for target, sources in stage.items()
+                }
             )
             for stage in self.layout
         )
         self.last = sorted(self.layout[-1])
         width, mixed = sum(WIDTHS[k] for k in self.last), self.channels[0]
         self.mix = nn.Sequential(
-            nn.Conv2d(width, mixed, 1, bias=False), nn.BatchNorm2d(mixed), nn.ReLU(inplace=True)
+            nn.Conv2d(width, mixed, 1, bias=False),
+            nn.BatchNorm2d(mixed),
+            nn.ReLU(inplace=True),
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -150,7 +164,10 @@ class HRSuperNet(nn.Module):
             assert isinstance(stage, nn.ModuleDict)
             maps = {int(target): block(maps) for target, block in stage.items()}
         finest = maps[self.last[0]]
-        size = [finest.shape[2] * 2 ** self.last[0], finest.shape[3] * 2 ** self.last[0]]
+        size = [
+            finest.shape[2] * 2 ** self.last[0],
+            finest.shape[3] * 2 ** self.last[0],
+        ]
         grown = [
             maps[k]
             if k == 0
@@ -168,7 +185,8 @@ def format_layout(layout: Sequence[Mapping[int, Sequence[int]]]) -> str:
     """
     return " | ".join(
         " ".join(
-            f"{target}:{','.join(map(str, sources))}" for target, sources in sorted(stage.items())
+            f"{target}:{','.join(map(str, sources))}"
+            for target, sources in sorted(stage.items())
         )
         for stage in layout
     )

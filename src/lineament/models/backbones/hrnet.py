@@ -33,7 +33,9 @@ def unit(
 class Residual(nn.Module):
     """Two 3x3, added to the input; with a `middle` 1x1, 3x3, 1x1 to four times it."""
 
-    def __init__(self, channels_in: int, channels: int, middle: int | None = None) -> None:
+    def __init__(
+        self, channels_in: int, channels: int, middle: int | None = None
+    ) -> None:
         super().__init__()
         if middle is None:
             self.path = nn.Sequential(
@@ -46,7 +48,9 @@ class Residual(nn.Module):
                 unit(middle, channels, 1, relu=False),
             )
         same = channels_in == channels
-        self.short = nn.Identity() if same else unit(channels_in, channels, 1, relu=False)
+        self.short = (
+            nn.Identity() if same else unit(channels_in, channels, 1, relu=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.path(x) + self.short(x))
@@ -60,11 +64,17 @@ def exchange(source: int, target: int) -> nn.Module:
     if source == target:
         return nn.Identity()
     if source > target:
-        up = nn.Upsample(scale_factor=2 ** (source - target), mode="bilinear", align_corners=False)
+        up = nn.Upsample(
+            scale_factor=2 ** (source - target), mode="bilinear", align_corners=False
+        )
         return nn.Sequential(unit(WIDTHS[source], WIDTHS[target], 1, relu=False), up)
     last = unit(WIDTHS[source], WIDTHS[target], 3, 2, relu=False)
     return nn.Sequential(
-        *(unit(WIDTHS[source], WIDTHS[source], 3, 2) for _ in range(target - source - 1)), last
+        *(
+            unit(WIDTHS[source], WIDTHS[source], 3, 2)
+            for _ in range(target - source - 1)
+        ),
+        last,
     )
 
 
@@ -110,8 +120,12 @@ class HRNet(nn.Module):
         )
         # the first maps of the first two resolutions, then one more resolution at each
         # later stage
-        self.start = nn.ModuleList([unit(256, WIDTHS[0], 3), unit(256, WIDTHS[1], 3, 2)])
-        self.coarser = nn.ModuleList([unit(WIDTHS[k], WIDTHS[k + 1], 3, 2) for k in (1, 2)])
+        self.start = nn.ModuleList(
+            [unit(256, WIDTHS[0], 3), unit(256, WIDTHS[1], 3, 2)]
+        )
+        self.coarser = nn.ModuleList(
+            [unit(WIDTHS[k], WIDTHS[k + 1], 3, 2) for k in (1, 2)]
+        )
         self.stages = nn.ModuleList(
             nn.Sequential(*(Exchange(count) for _ in range(modules)))
             for count, modules in zip((2, 3, 4), MODULES, strict=True)
@@ -128,6 +142,9 @@ class HRNet(nn.Module):
         size = maps[0].shape[-2:]
         grown = [
             maps[0],
-            *(F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in maps[1:]),
+            *(
+                F.interpolate(m, size=size, mode="bilinear", align_corners=False)
+                for m in maps[1:]
+            ),
         ]
         return [self.mix(torch.cat(grown, 1))]

@@ -25,17 +25,23 @@ STAGES = (
 
 def conv_bn(conv: nn.Conv2d) -> nn.Sequential:
     """Chain `conv`, batch normalization and ReLU6."""
-    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU6(inplace=True))
+    return nn.Sequential(
+        conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU6(inplace=True)
+    )
 
 
 class InvertedResidual(nn.Module):
     """1x1, 3x3 depthwise, linear 1x1: (B, C_in, H, W) -> (B, C, H / s, W / s)."""
 
-    def __init__(self, channels_in: int, channels: int, stride: int, expansion: int) -> None:
+    def __init__(
+        self, channels_in: int, channels: int, stride: int, expansion: int
+    ) -> None:
         super().__init__()
         hidden = channels_in * expansion
         layers: list[nn.Module] = (
-            [conv_bn(nn.Conv2d(channels_in, hidden, 1, bias=False))] if expansion != 1 else []
+            [conv_bn(nn.Conv2d(channels_in, hidden, 1, bias=False))]
+            if expansion != 1
+            else []
         )
         layers += [
             conv_bn(DepthwiseConv2d(hidden, 3, stride)),
@@ -70,7 +76,9 @@ class MobileNetV2(nn.Module):
             stride *= first
             for i in range(repeats):
                 features.append(
-                    InvertedResidual(channels_in, channels, first if i == 0 else 1, expansion)
+                    InvertedResidual(
+                        channels_in, channels, first if i == 0 else 1, expansion
+                    )
                 )
                 channels_in = channels
         taps.append(len(features) - 1)

@@ -81,7 +81,9 @@ def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
         ExtraError: If the package of the weights is not installed.
     """
     if name not in BACKBONES:
-        raise RecipeError(f"no backbone is called {name!r}; {did_you_mean(name, BACKBONES)}")
+        raise RecipeError(
+            f"no backbone is called {name!r}; {did_you_mean(name, BACKBONES)}"
+        )
     if layout and name != "hr-supernet":
         raise RecipeError(
             f"model.architecture is that of a slimmed hr-supernet, the backbone is {name!r}; "
@@ -95,7 +97,9 @@ def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
             )
         weights = torch.load(_weights_file(name), map_location="cpu", weights_only=True)
         wanted = backbone.state_dict()
-        backbone.load_state_dict({key: value for key, value in weights.items() if key in wanted})
+        backbone.load_state_dict(
+            {key: value for key, value in weights.items() if key in wanted}
+        )
     return backbone
 
 

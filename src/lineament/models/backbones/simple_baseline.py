@@ -35,16 +35,23 @@ class Bottleneck(nn.Module):
         self.light = light
         channels = planes * (1 if light else 4)
         middle: nn.Module = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
-        self.conv1, self.bn1 = nn.Conv2d(channels_in, planes, 1, bias=False), nn.BatchNorm2d(planes)
+        self.conv1, self.bn1 = (
+            nn.Conv2d(channels_in, planes, 1, bias=False),
+            nn.BatchNorm2d(planes),
+        )
         self.conv2, self.bn2 = (
             DepthwiseConv2d(planes, 3, stride) if light else middle,
             nn.BatchNorm2d(planes),
         )
-        self.conv3, self.bn3 = nn.Conv2d(planes, channels, 1, bias=False), nn.BatchNorm2d(channels)
+        self.conv3, self.bn3 = (
+            nn.Conv2d(planes, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
         self.downsample = None
         if stride != 1 or channels_in != channels:
             self.downsample = nn.Sequential(
-                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+                nn.Conv2d(channels_in, channels, 1, stride, bias=False),
+                nn.BatchNorm2d(channels),
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,7 +98,9 @@ class SimpleBaseline(nn.Module):
         for stage, (planes, repeats) in enumerate(zip(PLANES, REPEATS, strict=True)):
             blocks: list[nn.Module] = []
             for i in range(repeats):
-                blocks.append(Bottleneck(channels, planes, 2 if stage and i == 0 else 1, light))
+                blocks.append(
+                    Bottleneck(channels, planes, 2 if stage and i == 0 else 1, light)
+                )
                 channels = planes * (1 if light else 4)
             stages.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages

@@ -64,7 +64,11 @@ class Squeeze(nn.Module):
             ]
             channels, height = width, height // 2
         if not layers:
-            layers = [nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU6()]
+            layers = [
+                nn.Conv2d(channels, width, 1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU6(),
+            ]
         self.rows = height
         self.layers = nn.Sequential(*layers)
 
@@ -75,7 +79,9 @@ class Squeeze(nn.Module):
 class Stretch(nn.Module):
     """CNN2 of an axis: (B, K, ROWS, w) -> heatmaps (B, N, w * times)."""
 
-    def __init__(self, channels: int, width: int, rows: int, points: int, times: int) -> None:
+    def __init__(
+        self, channels: int, width: int, rows: int, points: int, times: int
+    ) -> None:
         super().__init__()
         self.flatten = nn.Sequential(
             nn.Conv2d(channels, width, (rows, 3), 1, (0, 1), bias=False),
@@ -87,7 +93,9 @@ class Stretch(nn.Module):
             step = 2 if times % 2 == 0 else times
             # a kernel of 2 step, or one less for odd ones, keeps cells centered
             layers += [
-                nn.ConvTranspose1d(width, width, 2 * step - step % 2, step, step // 2, bias=False),
+                nn.ConvTranspose1d(
+                    width, width, 2 * step - step % 2, step, step // 2, bias=False
+                ),
                 nn.BatchNorm1d(width),
                 nn.ReLU(),
             ]
@@ -115,7 +123,9 @@ class Attentive1D(nn.Module):
     NARROWED = 1.0
     """Width of the decoded distribution, in widths of the target."""
 
-    def __init__(self, channels: int, points: int, size: int, settings: HeadSettings) -> None:
+    def __init__(
+        self, channels: int, points: int, size: int, settings: HeadSettings
+    ) -> None:
         super().__init__()
         length = 1.0 if settings.length is None else settings.length
         if length not in LENGTHS:
@@ -135,7 +145,9 @@ class Attentive1D(nn.Module):
         self.stretch_x = Stretch(self.WIDTH, self.WIDE, rows, points, times)
         self.stretch_y = Stretch(self.WIDTH, self.WIDE, rows, points, times)
         # made last, so that all else starts from the same numbers with it and without
-        self.attend = CoAttention(rows, settings.attention) if settings.attention else None
+        self.attend = (
+            CoAttention(rows, settings.attention) if settings.attention else None
+        )
 
     def forward(self, features: Tensor) -> HeadOutput:
         return self.read(*self.maps(features))
@@ -146,12 +158,16 @@ class Attentive1D(nn.Module):
         along_y = self.squeeze_y(features.transpose(2, 3))  # (B, K, b, a)
         if self.attend is not None:
             along_x, along_y = self.attend(along_x, along_y)
-        return self.stretch_x(along_x.transpose(2, 3)).float(), self.stretch_y(along_y).float()
+        return self.stretch_x(along_x.transpose(2, 3)).float(), self.stretch_y(
+            along_y
+        ).float()
 
     def read(self, logits_x: Tensor, logits_y: Tensor) -> HeadOutput:
         """Decode logits (B, N, L) along x and y."""
         decoder = "expectation" if self.training else self.decoder
-        landmarks, variance = decode_1d(logits_x, logits_y, self.stride, decoder, self.smoothing)
+        landmarks, variance = decode_1d(
+            logits_x, logits_y, self.stride, decoder, self.smoothing
+        )
         return HeadOutput(
             landmarks,
             variance,

@@ -14,7 +14,9 @@ WIDTH = 32
 class Coordinates(nn.Module):
     """Feature map (B, C, h, w) -> coordinates and log variance, by a dense layer."""
 
-    def __init__(self, channels: int, points: int, size: int, settings: HeadSettings) -> None:
+    def __init__(
+        self, channels: int, points: int, size: int, settings: HeadSettings
+    ) -> None:
         super().__init__()
         self.points, self.size = points, size
         self.reduce = nn.Conv2d(channels, WIDTH, 1)

@@ -21,7 +21,9 @@ class Heatmap2D(nn.Module):
     NARROWED = 1.0
     """Width of the decoded distribution, in widths of the target."""
 
-    def __init__(self, channels: int, points: int, size: int, settings: HeadSettings) -> None:
+    def __init__(
+        self, channels: int, points: int, size: int, settings: HeadSettings
+    ) -> None:
         super().__init__()
         length = 1 / STRIDE if settings.length is None else settings.length
         if length not in LENGTHS:

@@ -39,4 +39,6 @@ def make_head(
 
 def rounding_px(head: nn.Module) -> float:
     """Return the crop pixels by which rounding alone may move a landmark."""
-    return JUMP.get(str(getattr(head, "decoder", "")), 0.0) * float(getattr(head, "stride", 0.0))
+    return JUMP.get(str(getattr(head, "decoder", "")), 0.0) * float(
+        getattr(head, "stride", 0.0)
+    )

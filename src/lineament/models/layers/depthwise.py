@@ -18,13 +18,17 @@ class _FastDepthwise(torch.autograd.Function):
     """A depthwise convolution of stride 1 or 2."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
         return F.conv2d(x, weight, None, stride, padding, 1, x.shape[1])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
+    def backward(
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, Tensor, None, None]:
         x, weight = ctx.saved_tensors
         (gradient,) = gradients
         grad_x = (
@@ -32,7 +36,12 @@ class _FastDepthwise(torch.autograd.Function):
             if ctx.needs_input_grad[0]
             else None
         )
-        return grad_x, _weight_gradient(gradient, x, weight, ctx.stride, ctx.padding), None, None
+        return (
+            grad_x,
+            _weight_gradient(gradient, x, weight, ctx.stride, ctx.padding),
+            None,
+            None,
+        )
 
 
 def _input_gradient(
@@ -81,7 +90,9 @@ def _weight_gradient(
     return whole
 
 
-def _tap_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+def _tap_gradient(
+    gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int
+) -> Tensor:
     given: Tensor = torch.ops.aten.convolution_backward(
         gradient,
         x,
@@ -115,7 +126,9 @@ class DepthwiseConv2d(nn.Conv2d):
     ) -> None:
         """Build it; a `padding` of None is kernel // 2."""
         padding = kernel // 2 if padding is None else padding
-        super().__init__(channels, channels, kernel, stride, padding, groups=channels, bias=False)
+        super().__init__(
+            channels, channels, kernel, stride, padding, groups=channels, bias=False
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         stride, kernel, padding = (
@@ -125,7 +138,9 @@ class DepthwiseConv2d(nn.Conv2d):
         )
         slow = stride == 2 or (stride == 1 and kernel > FAST_KERNEL and kernel % 2 == 1)
         trains = (
-            torch.is_grad_enabled() and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+            torch.is_grad_enabled()
+            and x.device.type == "cpu"
+            and torch.is_autocast_enabled("cpu")
         )
         if not (slow and trains):
             return super().forward(x)

@@ -20,7 +20,9 @@ class RowStem(nn.Module):
     twelve for two.
     """
 
-    def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d, activation: nn.Module) -> None:
+    def __init__(
+        self, convolution: nn.Conv2d, norm: nn.BatchNorm2d, activation: nn.Module
+    ) -> None:
         """Fold the layers.
 
         Args:
@@ -79,7 +81,11 @@ class Double(nn.Module):
         channels, height, width = x.shape[1:]
         y = x.permute(0, 2, 3, 1)
         y = torch.cat([y, y], 3).reshape(-1, height, 1, 2 * width * channels)
-        return torch.cat([y, y], 2).reshape(-1, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+        return (
+            torch.cat([y, y], 2)
+            .reshape(-1, 2 * height, 2 * width, channels)
+            .permute(0, 3, 1, 2)
+        )
 
 
 def double_by_rows(model: nn.Module) -> None:

@@ -20,10 +20,17 @@ def paired_iou(boxes_a: Tensor, boxes_b: Tensor) -> tuple[Tensor, Tensor]:
     """
     top_left_a, bottom_right_a = boxes_a[..., :2], boxes_a[..., 2:]
     top_left_b, bottom_right_b = boxes_b[..., :2], boxes_b[..., 2:]
-    inner = torch.minimum(bottom_right_a, bottom_right_b) - torch.maximum(top_left_a, top_left_b)
-    outer = torch.maximum(bottom_right_a, bottom_right_b) - torch.minimum(top_left_a, top_left_b)
+    inner = torch.minimum(bottom_right_a, bottom_right_b) - torch.maximum(
+        top_left_a, top_left_b
+    )
+    outer = torch.maximum(bottom_right_a, bottom_right_b) - torch.minimum(
+        top_left_a, top_left_b
+    )
     shared = inner.clamp(min=0).prod(-1)
-    area_a, area_b = (bottom_right_a - top_left_a).prod(-1), (bottom_right_b - top_left_b).prod(-1)
+    area_a, area_b = (
+        (bottom_right_a - top_left_a).prod(-1),
+        (bottom_right_b - top_left_b).prod(-1),
+    )
     union = area_a + area_b - shared
     iou = shared / union
     return iou, iou - (1 - union / outer.prod(-1))
@@ -35,10 +42,14 @@ def quality_focal(logits: Tensor, quality: Tensor) -> Tensor:
     Source: Li et al. 2020 (GFL), eq. 2.
     """
     weight = (quality - torch.sigmoid(logits.detach())).square()
-    return weight * functional.binary_cross_entropy_with_logits(logits, quality, reduction="none")
+    return weight * functional.binary_cross_entropy_with_logits(
+        logits, quality, reduction="none"
+    )
 
 
-def detector_loss(cells: Cells, targets: CellTargets, count: Tensor) -> dict[str, Tensor]:
+def detector_loss(
+    cells: Cells, targets: CellTargets, count: Tensor
+) -> dict[str, Tensor]:
     """Return the weighted losses by name and their sum as "total".
 
     Args:

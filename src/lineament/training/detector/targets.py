@@ -34,7 +34,11 @@ class CellTargets(NamedTuple):
 
 
 def assign(
-    boxes: Tensor, recognizable: Tensor, labeled: Tensor, centers: Tensor, strides: Tensor
+    boxes: Tensor,
+    recognizable: Tensor,
+    labeled: Tensor,
+    centers: Tensor,
+    strides: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Return the face of each cell (P,), -1 for none, and whether its score is trained (P,).
 
@@ -49,16 +53,25 @@ def assign(
         return torch.full((len(centers),), -1), labeled
     size = boxes[:, 2:] - boxes[:, :2]  # (F, 2)
     side = size.prod(1).sqrt()
-    offset = (centers[:, None] - (boxes[:, :2] + boxes[:, 2:])[None] / 2).abs()  # (P, F, 2)
+    offset = (
+        centers[:, None] - (boxes[:, :2] + boxes[:, 2:])[None] / 2
+    ).abs()  # (P, F, 2)
     step = strides[:, None]
-    ranges = torch.tensor(list(SIZES.values()))[torch.log2(strides).long() - 3]  # (P, 2)
+    ranges = torch.tensor(list(SIZES.values()))[
+        torch.log2(strides).long() - 3
+    ]  # (P, 2)
     low, high = ranges[:, :1], ranges[:, 1:]
     # at most 1.25 cells from the center and in the middle of the face, but always the nearest cell
     reach = torch.maximum(torch.minimum(1.25 * step, 0.4 * side[None]), 0.5 * step)
     near = (offset <= reach[..., None]).all(-1)
     suits = (side >= low) & (side < high)
     usable = recognizable & (side >= MIN_SIDE)
-    distance = (offset / size).square().sum(-1).masked_fill(~(near & suits & usable), torch.inf)
+    distance = (
+        (offset / size)
+        .square()
+        .sum(-1)
+        .masked_fill(~(near & suits & usable), torch.inf)
+    )
     nearest, face = distance.min(1)
     positive = torch.isfinite(nearest)
     almost = near & (side * SIZE_SLACK >= low) & (side < SIZE_SLACK * high)
@@ -72,7 +85,9 @@ def scene_targets(scene: Scene, centers: Tensor, strides: Tensor) -> CellTargets
     boxes = torch.from_numpy(scene.boxes).float()
     column, row = centers.round().long().clamp(0, len(scene.image) - 1).T
     labeled = torch.from_numpy(scene.labeled)[row, column]
-    face, scored = assign(boxes, torch.from_numpy(scene.recognizable), labeled, centers, strides)
+    face, scored = assign(
+        boxes, torch.from_numpy(scene.recognizable), labeled, centers, strides
+    )
     roll = torch.deg2rad(torch.from_numpy(scene.roll_deg).float())
     values = torch.column_stack(
         [boxes, roll.cos(), roll.sin(), torch.from_numpy(scene.roll_weight).float()]

@@ -41,7 +41,9 @@ class TrainingScenes(Samples):
         """Return one row per scene; epoch and position alone decide the scene."""
         return np.zeros((EPOCH, 2), np.int64)
 
-    def make(self, epoch: int, position: int, source: int, item: int, /) -> dict[str, Any]:
+    def make(
+        self, epoch: int, position: int, source: int, item: int, /
+    ) -> dict[str, Any]:
         """Return the arrays of scene `epoch` * EPOCH + `position`."""
         scene = self.maker(epoch * EPOCH + position)
         targets = scene_targets(scene, self.centers, self.strides)
@@ -91,20 +93,28 @@ class DetectorTask(Task):
         settings = self.settings
         images = ImageCache(cache, [photo.image for photo in photos])
         seed = self.recipe.train.seed
-        return TrainingScenes(SceneMaker(photos, images, settings.shares, settings.size, seed))
+        return TrainingScenes(
+            SceneMaker(photos, images, settings.shares, settings.size, seed)
+        )
 
     def _validation_batches(self, scenes: TrainingScenes) -> list[Batch]:
         batches = []
         for start in range(0, self.settings.validation_scenes, VALIDATION_BATCH):
             stop = min(start + VALIDATION_BATCH, self.settings.validation_scenes)
-            batches.append(collate([scenes.make(0, i, 0, 0) for i in range(start, stop)]))
+            batches.append(
+                collate([scenes.make(0, i, 0, 0) for i in range(start, stop)])
+            )
         return batches
 
     def count(self, batch: Batch) -> Tensor:
         targets = cell_targets(batch)
-        return torch.stack([(targets.face >= 0).sum().float(), targets.direction_weights.sum()])
+        return torch.stack(
+            [(targets.face >= 0).sum().float(), targets.direction_weights.sum()]
+        )
 
-    def losses(self, model: nn.Module, batch: Batch, count: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, model: nn.Module, batch: Batch, count: Tensor
+    ) -> dict[str, Tensor]:
         device = batch.crops.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.recipe.train.bf16):
             cells: Cells = model(batch.crops)
@@ -123,7 +133,9 @@ class DetectorTask(Task):
             for name in sums:
                 sums[name] += float(losses[name]) / len(self.validation)
             detected = cells.logits.sigmoid() > MIN_SCORE
-            false_positives += int((detected & targets.scored & (targets.face < 0)).sum())
+            false_positives += int(
+                (detected & targets.scored & (targets.face < 0)).sum()
+            )
             scenes += len(batch)
             for face, hit in zip(targets.face, detected, strict=True):
                 faces += len(face[face >= 0].unique())

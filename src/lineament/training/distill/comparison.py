@@ -37,9 +37,13 @@ def wanted_losses(settings: DistillSettings) -> list[str]:
 class Comparison:
     """Outputs of one teacher and the losses of students towards them."""
 
-    def __init__(self, recipe: Recipe, settings: DistillSettings, teacher: Teacher) -> None:
+    def __init__(
+        self, recipe: Recipe, settings: DistillSettings, teacher: Teacher
+    ) -> None:
         self.recipe, self.settings, self.teacher = recipe, settings, teacher
-        self.makes_peaks = recipe.landmark_net.head == "gaussian2d" and teacher.head == "heatmap2d"
+        self.makes_peaks = (
+            recipe.landmark_net.head == "gaussian2d" and teacher.head == "heatmap2d"
+        )
         """Whether the teacher's distributions become maps of peak 1, as the students make."""
 
     def output(self, batch: Batch) -> TeacherOutput:
@@ -48,8 +52,12 @@ class Comparison:
         if not self.settings.cached:
             return self.in_kind(self.teacher(resize_crops(batch.crops, size)))
         assert batch.teacher_landmarks is not None
-        landmarks = scale_landmarks(batch.teacher_landmarks, size / batch.crops.shape[1])
-        return TeacherOutput(HeadOutput(landmarks, torch.ones_like(landmarks[..., 0])), {})
+        landmarks = scale_landmarks(
+            batch.teacher_landmarks, size / batch.crops.shape[1]
+        )
+        return TeacherOutput(
+            HeadOutput(landmarks, torch.ones_like(landmarks[..., 0])), {}
+        )
 
     def in_kind(self, taught: TeacherOutput) -> TeacherOutput:
         """Return `taught` with its distributions as maps of peak 1, if the students make those."""
@@ -89,7 +97,11 @@ class Comparison:
 
     def check(self, student: LandmarkNet) -> None:
         """Raises: RecipeError: If a loss of the recipe cannot compare `student` and teacher."""
-        teacher, m, wanted = self.teacher, self.recipe.model, wanted_losses(self.settings)
+        teacher, m, wanted = (
+            self.teacher,
+            self.recipe.model,
+            wanted_losses(self.settings),
+        )
         where = f"the teacher {teacher.path}"
         if teacher.scheme != self.recipe.scheme:
             raise RecipeError(
@@ -108,13 +120,19 @@ class Comparison:
                 "give its checkpoint"
             )
         if teacher.net is not None:
-            self._check_outputs(output_shapes(student), output_shapes(teacher.net), wanted)
+            self._check_outputs(
+                output_shapes(student), output_shapes(teacher.net), wanted
+            )
 
-    def _check_outputs(self, own: TeacherOutput, taught: TeacherOutput, wanted: list[str]) -> None:
+    def _check_outputs(
+        self, own: TeacherOutput, taught: TeacherOutput, wanted: list[str]
+    ) -> None:
         where = f"the teacher {self.teacher.path}"
         if any(name in NEEDS_MAPS for name in wanted):
             if taught.raw.heatmap_logits is None:
-                raise RecipeError(f"{where} has no heatmaps; leave {' and '.join(NEEDS_MAPS)} out")
+                raise RecipeError(
+                    f"{where} has no heatmaps; leave {' and '.join(NEEDS_MAPS)} out"
+                )
             two_kinds = (own.raw.heatmaps is None) != (taught.raw.heatmaps is None)
             if two_kinds and not self.makes_peaks:
                 raise RecipeError(
@@ -131,7 +149,10 @@ class Comparison:
         """Return the channels of the features compared by mimicry, if they differ."""
         if not self.settings.mimicry or self.teacher.net is None:
             return None
-        own, taught = output_shapes(student).levels, output_shapes(self.teacher.net).levels
+        own, taught = (
+            output_shapes(student).levels,
+            output_shapes(self.teacher.net).levels,
+        )
         stride = min(own.keys() & taught.keys())
         channels = own[stride].shape[1], taught[stride].shape[1]
         return None if channels[0] == channels[1] else channels
@@ -172,7 +193,9 @@ def pixel_loss(own: TeacherOutput, taught: TeacherOutput) -> Tensor:
         # in cells of the usual size, as for mse: a finer map has the same loss for the same error
         unit = (own.raw.stride / STRIDE) ** 2
         return pixel_wise(own.maps, resize_peaks(taught.maps, own.maps)) * unit
-    target = resize_maps(taught.maps.flatten(2).softmax(-1).view_as(taught.maps), own.maps)
+    target = resize_maps(
+        taught.maps.flatten(2).softmax(-1).view_as(taught.maps), own.maps
+    )
     # resized to another number of cells, a distribution must sum to 1 again
     target = target / target.sum((-2, -1), keepdim=True)
     return pixel_wise(own.maps.flatten(2).softmax(-1).view_as(own.maps), target)
@@ -191,4 +214,6 @@ def mimicry_loss(own: TeacherOutput, taught: TeacherOutput, adapt: nn.Module) ->
     """Return the difference (B,) of the finest features, the student's taken through `adapt`."""
     stride = min(own.levels.keys() & taught.levels.keys())
     features = adapt(own.levels[stride].float())
-    return feature_mimicry(features, resize_maps(taught.levels[stride], features).float())
+    return feature_mimicry(
+        features, resize_maps(taught.levels[stride], features).float()
+    )

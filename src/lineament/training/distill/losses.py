@@ -53,7 +53,9 @@ class _Similarities(torch.autograd.Function):
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         # in fp32: the difference of large sums needs every digit
         with torch.autocast(a.device.type, enabled=False):
-            own, mixed, theirs = (x.transpose(1, 2) @ y for x, y in ((a, a), (a, b), (b, b)))
+            own, mixed, theirs = (
+                x.transpose(1, 2) @ y for x, y in ((a, a), (a, b), (b, b))
+            )
             slope = torch.baddbmm(a @ own, b, mixed.transpose(1, 2), beta=4, alpha=-4)
         ctx.save_for_backward(slope)
         squares = [product.square().sum((1, 2)) for product in (own, mixed, theirs)]
@@ -97,7 +99,9 @@ def to_peaks(logits: Tensor, sigma: float, wanted: float) -> Tensor:
     probability = logits.float().flatten(2).softmax(-1).view_as(logits)
     if wanted > sigma:
         more = (wanted**2 - sigma**2) ** 0.5
-        rows, columns = (_blur_matrix(count, more, logits.device) for count in logits.shape[-2:])
+        rows, columns = (
+            _blur_matrix(count, more, logits.device) for count in logits.shape[-2:]
+        )
         probability = rows @ probability @ columns
     return probability * (2 * math.pi * max(wanted, sigma) ** 2)
 
@@ -122,7 +126,9 @@ def peer_ensemble(peers: Sequence[Tensor], logits: bool = True) -> Tensor:
     Source: SD-HRNet, eq. 4.
     """
     if len(peers) < 2:
-        raise RecipeError(f"{len(peers)} peers; wanted at least 2 to learn from one another")
+        raise RecipeError(
+            f"{len(peers)} peers; wanted at least 2 to learn from one another"
+        )
     for other in peers[1:]:
         _check_shapes(other, peers[0], "heatmaps")
     stacked = torch.stack([peer.detach() for peer in peers])
@@ -142,7 +148,9 @@ def feature_mimicry(student: Tensor, teacher: Tensor) -> Tensor:
     return (student - teacher.detach()).square().mean((1, 2, 3))
 
 
-def _check_shapes(student: Tensor, teacher: Tensor, what: str, channels: bool = True) -> None:
+def _check_shapes(
+    student: Tensor, teacher: Tensor, what: str, channels: bool = True
+) -> None:
     a, b = tuple(student.shape), tuple(teacher.shape)
     if (a if channels else (a[0], *a[2:])) != (b if channels else (b[0], *b[2:])):
         raise RecipeError(

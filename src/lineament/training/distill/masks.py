@@ -12,7 +12,11 @@ from torch import Tensor
 
 
 def draw_masks(
-    crops: Tensor, prob: float, sides: tuple[float, float], size: int, seed: Sequence[int]
+    crops: Tensor,
+    prob: float,
+    sides: tuple[float, float],
+    size: int,
+    seed: Sequence[int],
 ) -> Tensor:
     """Return a rectangle for each of `crops`: (B, 7) int32 x0, y0, x1, y1 (exclusive), r, g, b.
 
@@ -44,4 +48,6 @@ def apply_masks(crops: Tensor, masks: Tensor) -> Tensor:
     rows = (pixels >= y0) & (pixels < y1)
     columns = (pixels >= x0) & (pixels < x1)
     inside = rows[:, :, None] & columns[:, None]  # (B, S, S)
-    return torch.where(inside[..., None], masks[:, None, None, 4:].to(torch.uint8), crops)
+    return torch.where(
+        inside[..., None], masks[:, None, None, 4:].to(torch.uint8), crops
+    )

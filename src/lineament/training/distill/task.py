@@ -41,11 +41,15 @@ BATCH = 32
 class Students(nn.Module):
     """Networks of one kind that learn together; the first one is validated and exported."""
 
-    def __init__(self, students: list[LandmarkNet], adapt: tuple[int, int] | None) -> None:
+    def __init__(
+        self, students: list[LandmarkNet], adapt: tuple[int, int] | None
+    ) -> None:
         super().__init__()
         self.students = nn.ModuleList(students)
         # from the students' channels to the teacher's, for mimicry; never exported
-        self.adapt = nn.ModuleList([nn.Conv2d(*adapt, 1) for _ in students] if adapt else [])
+        self.adapt = nn.ModuleList(
+            [nn.Conv2d(*adapt, 1) for _ in students] if adapt else []
+        )
         self.size = students[0].size
 
     def forward(self, crops: Tensor) -> HeadOutput:
@@ -86,11 +90,18 @@ class DistillTask(LandmarkTask):
         students = []
         for k in range(settings.students):
             train = recipe.train.model_copy(update={"seed": recipe.train.seed + k})
-            student = build_model(recipe.model_copy(update={"train": train}), context.resume_from)
-            assert isinstance(student, LandmarkNet)  # with heatmaps, as Comparison requires
+            student = build_model(
+                recipe.model_copy(update={"train": train}), context.resume_from
+            )
+            assert isinstance(
+                student, LandmarkNet
+            )  # with heatmaps, as Comparison requires
             starts = k == 0 or not settings.random_init_peers
             if context.resume_from is None and starts:
-                drawn = {key: value.clone() for key, value in student.head.state_dict().items()}
+                drawn = {
+                    key: value.clone()
+                    for key, value in student.head.state_dict().items()
+                }
                 load_initial_weights(student, recipe)
                 if k > 0:
                     student.head.load_state_dict(drawn)
@@ -112,7 +123,9 @@ class DistillTask(LandmarkTask):
         super().read_data(context)
         if self.comparison is not None and self.settings.cached:
             teacher, cache = self.comparison.teacher, context.cache
-            self.sources = [with_teacher(source, teacher, cache) for source in self.sources]
+            self.sources = [
+                with_teacher(source, teacher, cache) for source in self.sources
+            ]
 
     def prepare(self, batch: Batch) -> Batch:
         """Draw the masks of each student."""
@@ -126,7 +139,9 @@ class DistillTask(LandmarkTask):
             drawn.append(draw_masks(batch.crops, settings.mask_prob, sides, size, seed))
         return replace(batch, masks=torch.stack(drawn, 1))
 
-    def losses(self, model: nn.Module, batch: Batch, count: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, model: nn.Module, batch: Batch, count: Tensor
+    ) -> dict[str, Tensor]:
         """Return the losses averaged over the students."""
         assert isinstance(model, Students)
         assert batch.landmarks is not None
@@ -145,7 +160,9 @@ class DistillTask(LandmarkTask):
                 outputs.append(run_network(net, seen))  # type: ignore[arg-type]
         sums: dict[str, Tensor] = {}
         for k, output in enumerate(outputs):
-            parts = total_loss(output.raw, landmarks, recipe.losses, STRIDE, recipe.sigma, count)
+            parts = total_loss(
+                output.raw, landmarks, recipe.losses, STRIDE, recipe.sigma, count
+            )
             del parts["total"]
             if taught is not None:
                 adapt = model.adapt[k] if len(model.adapt) else nn.Identity()
@@ -165,9 +182,13 @@ class DistillTask(LandmarkTask):
             parts[name] = getattr(self.settings, name) * self._mean(each)
         return parts
 
-    def _from_peers(self, output: TeacherOutput, outputs: list[TeacherOutput]) -> Tensor:
+    def _from_peers(
+        self, output: TeacherOutput, outputs: list[TeacherOutput]
+    ) -> Tensor:
         settings = self.settings
-        ensemble = peer_ensemble([peer.maps for peer in outputs], output.raw.heatmaps is None)
+        ensemble = peer_ensemble(
+            [peer.maps for peer in outputs], output.raw.heatmaps is None
+        )
         each = heatmap_kl(output.maps, ensemble, settings.temperature)
         return settings.peer_kl * self._mean(each)
 
@@ -216,7 +237,11 @@ class DistillTask(LandmarkTask):
                 landmarks = truth[k * BATCH : k * BATCH + len(crops)]
                 maps = predict(torch.from_numpy(crops).to(device)).cpu()
                 stride = m.size / maps.shape[-1]
-                raw = HeadOutput(landmarks, landmarks[..., 0], heatmaps=maps, stride=stride)
-                loss = total_loss(raw, landmarks, {"mse": 1.0}, STRIDE, self.recipe.sigma)["mse"]
+                raw = HeadOutput(
+                    landmarks, landmarks[..., 0], heatmaps=maps, stride=stride
+                )
+                loss = total_loss(
+                    raw, landmarks, {"mse": 1.0}, STRIDE, self.recipe.sigma
+                )["mse"]
                 total, count = total + float(loss) * len(crops), count + len(crops)
         return total / max(count, 1)

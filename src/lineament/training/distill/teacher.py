@@ -25,7 +25,9 @@ class TeacherOutput(NamedTuple):
     @property
     def maps(self) -> Tensor:
         """Compared maps (B, N, h, w): those of peak 1 if the head has them, else logits."""
-        maps = self.raw.heatmap_logits if self.raw.heatmaps is None else self.raw.heatmaps
+        maps = (
+            self.raw.heatmap_logits if self.raw.heatmaps is None else self.raw.heatmaps
+        )
         assert maps is not None
         return maps
 
@@ -42,7 +44,11 @@ class Teacher:
         if path.suffix == ".onnx":
             model = Model(path, threads=1)
             self.net: LandmarkNet | None = None
-            self.scheme, self.size, self.padding = model.scheme, model.size, model.padding
+            self.scheme, self.size, self.padding = (
+                model.scheme,
+                model.size,
+                model.padding,
+            )
             self.head = ""
             self.predict_crops = model.predict
         else:
@@ -91,7 +97,9 @@ def resize_crops(crops: Tensor, size: int) -> Tensor:
         return crops
     x = crops.permute(0, 3, 1, 2).float()
     far = 2 * size <= crops.shape[1]
-    x = F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=far)
+    x = F.interpolate(
+        x, (size, size), mode="bilinear", align_corners=False, antialias=far
+    )
     return x.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
@@ -106,7 +114,9 @@ def resize_peaks(maps: Tensor, like: Tensor) -> Tensor:
         return maps
     far = 2 * like.shape[-1] <= maps.shape[-1]
     size = like.shape[-2:]
-    return F.interpolate(maps.float(), size, mode="bicubic", align_corners=False, antialias=far)
+    return F.interpolate(
+        maps.float(), size, mode="bicubic", align_corners=False, antialias=far
+    )
 
 
 def resize_maps(maps: Tensor, like: Tensor) -> Tensor:
@@ -114,4 +124,6 @@ def resize_maps(maps: Tensor, like: Tensor) -> Tensor:
     if maps.shape[-2:] == like.shape[-2:]:
         return maps
     size = like.shape[-2:]
-    return F.interpolate(maps.float(), size, mode="bilinear", align_corners=False, antialias=True)
+    return F.interpolate(
+        maps.float(), size, mode="bilinear", align_corners=False, antialias=True
+    )

@@ -35,7 +35,9 @@ def with_teacher(source: Source, teacher: Teacher, folder: Path) -> Source:
 def _stamp(cache: CropCache, teacher: Teacher) -> str:
     digest = hashlib.sha256(teacher.path.read_bytes())
     digest.update(str(getattr(cache.crops, "filename", "")).encode())
-    digest.update(np.ascontiguousarray(cache.boxes).tobytes() + str(teacher.padding).encode())
+    digest.update(
+        np.ascontiguousarray(cache.boxes).tobytes() + str(teacher.padding).encode()
+    )
     return digest.hexdigest()[:16]
 
 

@@ -50,9 +50,13 @@ def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
     if share == 0:
         return small
     # the library cannot follow a grouped transposed convolution
-    grouped = [m for m in small.modules() if isinstance(m, nn.ConvTranspose2d) and m.groups > 1]
+    grouped = [
+        m for m in small.modules() if isinstance(m, nn.ConvTranspose2d) and m.groups > 1
+    ]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about parameters that the library does not handle
+        warnings.simplefilter(
+            "ignore"
+        )  # about parameters that the library does not handle
         pruner = torch_pruning.pruner.MagnitudePruner(
             _Body(small),
             torch.zeros(1, 3, small.size, small.size),

@@ -33,7 +33,9 @@ def prune_task(recipe: Recipe) -> LandmarkTask:
     Raises: RecipeError: If the recipe has no [slim].
     """
     slim_settings(recipe)
-    return (PruneTask if recipe.landmark_net.backbone == SUPERNET else LandmarkTask)(recipe)
+    return (PruneTask if recipe.landmark_net.backbone == SUPERNET else LandmarkTask)(
+        recipe
+    )
 
 
 class PruneTask(LandmarkTask):
@@ -54,9 +56,13 @@ class PruneTask(LandmarkTask):
         factors = importance_factors(model)
         known = {id(factor) for factor in factors}
         for group in optimizer.param_groups:
-            group["params"] = [weight for weight in group["params"] if id(weight) not in known]
+            group["params"] = [
+                weight for weight in group["params"] if id(weight) not in known
+            ]
         share = self.settings.factor_lr / self.recipe.train.lr
-        optimizer.add_param_group({"params": factors, "factor": share, "weight_decay": 0.0})
+        optimizer.add_param_group(
+            {"params": factors, "factor": share, "weight_decay": 0.0}
+        )
         return optimizer
 
     def moves_factors(self, step: int) -> bool:
@@ -66,7 +72,9 @@ class PruneTask(LandmarkTask):
     def graph_key(self, step: int) -> object:
         return self.moves_factors(step)
 
-    def losses(self, model: nn.Module, batch: Batch, count: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, model: nn.Module, batch: Batch, count: Tensor
+    ) -> dict[str, Tensor]:
         """Return the losses of the recipe and "sparsity", the penalty on the factors."""
         losses = super().losses(model, batch, count)
         # each part of the batch has its share of the penalty, so that a step has it once
@@ -85,4 +93,6 @@ class PruneTask(LandmarkTask):
 
 def importance_factors(model: nn.Module) -> list[nn.Parameter]:
     """Return the importance factors of `model`, a vector per block."""
-    return [block.factors for block in model.modules() if isinstance(block, FusionBlock)]
+    return [
+        block.factors for block in model.modules() if isinstance(block, FusionBlock)
+    ]

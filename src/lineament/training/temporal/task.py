@@ -75,7 +75,10 @@ class TemporalTask(LandmarkTask):
             given = read_trained(path)[1]
             pairs = {"sigma": (recipe.sigma, given.sigma)}
             for key in MODEL_KEYS:
-                pairs[f"model.{key}"] = getattr(recipe.model, key), getattr(given.model, key)
+                pairs[f"model.{key}"] = (
+                    getattr(recipe.model, key),
+                    getattr(given.model, key),
+                )
             for key, (own, theirs) in pairs.items():
                 if own != theirs:
                     raise RecipeError(
@@ -99,7 +102,9 @@ class TemporalTask(LandmarkTask):
             stills, name, context.cache, VALIDATION_CLIPS, clip, VALIDATION_SEED
         )
         sources = self._clips(context)
-        return TrainingWindows(sources, name, self.settings.window, m.size, m.padding, seed)
+        return TrainingWindows(
+            sources, name, self.settings.window, m.size, m.padding, seed
+        )
 
     def _clips(self, context: Context) -> list[Clips]:
         settings, name, cache = self.settings, self.recipe.scheme, context.cache
@@ -107,20 +112,26 @@ class TemporalTask(LandmarkTask):
         if settings.clips:
             clip = replace(CLIP, frames=settings.frames, occluders=settings.occluders)
             stills = [source.cache for source in self.sources]
-            sources.append(clips_from_stills(stills, name, cache, settings.clips, clip, 0))
+            sources.append(
+                clips_from_stills(stills, name, cache, settings.clips, clip, 0)
+            )
         if settings.videos:
             videos: list[Path] = []
             for given in settings.videos:
                 videos += find_videos(given, context.data_root)
             frames, window = settings.video_frames, settings.window
-            sources.append(clips_from_videos(videos, settings.labels, name, cache, frames, window))
+            sources.append(
+                clips_from_videos(videos, settings.labels, name, cache, frames, window)
+            )
         if not sources:
             raise RecipeError(
                 "[refine] has neither clips nor videos to learn from; set refine.clips above 0"
             )
         return sources
 
-    def losses(self, model: nn.Module, batch: Batch, count: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, model: nn.Module, batch: Batch, count: Tensor
+    ) -> dict[str, Tensor]:
         """Return the losses summed over the frames.    Source: Yin et al. 2020, eq. 14."""
         assert isinstance(model, RefinedNet)
         assert batch.landmarks is not None
@@ -140,7 +151,9 @@ class TemporalTask(LandmarkTask):
             with self.autocast(batch):
                 raw, memory = model.refined(maps_x[:, t], maps_y[:, t], memory)
             landmarks = batch.landmarks[:, t]
-            parts = total_loss(raw, landmarks, recipe.losses, STRIDE, recipe.sigma, count)
+            parts = total_loss(
+                raw, landmarks, recipe.losses, STRIDE, recipe.sigma, count
+            )
             for name, value in parts.items():
                 sums[name] = sums.get(name, torch.zeros(())) + value
         return sums
@@ -148,7 +161,11 @@ class TemporalTask(LandmarkTask):
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Return the NME of "clips", as refined, and of the "detector" alone on the same frames."""
         assert isinstance(model, RefinedNet)
-        clips, padding, name = self.validation_clips, self.recipe.model.padding, self.recipe.scheme
+        clips, padding, name = (
+            self.validation_clips,
+            self.recipe.model.padding,
+            self.recipe.scheme,
+        )
         truth = plain_landmarks(clips.cache, model.size, padding)
         refined = predict_clips(model, clips, padding)
         detected = predict_clips(model, clips, padding, refine=False)
@@ -171,7 +188,9 @@ def find_videos(name: str, data_root: Path) -> list[Path]:
     place = paths[0]
     videos = [place] if place.is_file() and is_video(place) else find_video_files(place)
     if any(map(is_talking_face, videos)):
-        raise RecipeError(f"refine.videos names {name!r}, and {FOLDER} is to test on; leave it out")
+        raise RecipeError(
+            f"refine.videos names {name!r}, and {FOLDER} is to test on; leave it out"
+        )
     if not videos:
         raise RecipeError(
             f"refine.videos names {name!r}, which holds no video; give a video or a folder of them"
@@ -192,7 +211,9 @@ def predict_clips(
         refine: False for the detector alone.
     """
     device = next(model.parameters()).device
-    crops = np.concatenate([part for part, _ in plain_crops(clips.cache, model.size, padding, 64)])
+    crops = np.concatenate(
+        [part for part, _ in plain_crops(clips.cache, model.size, padding, 64)]
+    )
     found = np.zeros(clips.cache.landmarks.shape, np.float32)
     affines = []
     for box, affine in zip(clips.cache.boxes, clips.affines, strict=True):
@@ -208,7 +229,9 @@ def predict_clips(
             continue
         before = None
         if states:
-            steps = [scale_and_shift(affines[k - 1], affines[k], model.size) for k in frames]
+            steps = [
+                scale_and_shift(affines[k - 1], affines[k], model.size) for k in frames
+            ]
             scale, shift = (
                 torch.tensor(np.array(part), dtype=torch.float32, device=device)
                 for part in zip(*steps, strict=True)
