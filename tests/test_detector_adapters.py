@@ -155,7 +155,7 @@ def test_mediapipe_boxes_become_tight_boxes_in_pixels(monkeypatch):
     assert found.roll_deg == pytest.approx([0.0])
 
 
-def test_without_mediapipe_the_error_says_what_to_install(monkeypatch):
+def test_without_mediapipe_the_error_names_the_package_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "mediapipe", None)
     with pytest.raises(ExtraError, match="mediapipe"):
         mediapipe()

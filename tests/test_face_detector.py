@@ -15,7 +15,7 @@ from lineament.inference.face_detector import FaceDetector, pad_to_multiple, til
 
 @pytest.fixture(scope="module")
 def bright_detector(tmp_path_factory):
-    """An ONNX file that calls each white 8x8 cell a face: the score is the mean of the cell / 255, its box the cell."""
+    """Write an ONNX file for which each white 8x8 cell is a face of score mean / 255."""
     onnx = pytest.importorskip("onnx")
     helper, tensor = onnx.helper, onnx.TensorProto
     kernel = np.full((1, 3, 8, 8), 1 / (192 * 255), np.float32)
@@ -77,7 +77,7 @@ def white_at(height, width, *corners):
     return image
 
 
-def test_a_white_cell_is_found_where_it_lies_when_the_image_is_neither_shrunk_nor_enlarged(
+def test_a_white_cell_is_found_in_place_at_the_scale_of_the_image(
     bright_detector,
 ):
     found = FaceDetector(bright_detector, enlarge=1.0, coarse_sides=())(
@@ -89,7 +89,7 @@ def test_a_white_cell_is_found_where_it_lies_when_the_image_is_neither_shrunk_no
     assert found.roll_deg == pytest.approx([45.0])
 
 
-def test_boxes_come_back_to_the_image_after_enlarging(bright_detector):
+def test_boxes_are_mapped_back_to_the_image_after_enlarging(bright_detector):
     image = np.zeros((64, 64, 3), np.uint8)
     image[8:12, 20:24] = (
         255  # becomes the cell 40..47, 16..23 at twice the size, with soft edges
@@ -111,10 +111,10 @@ def test_an_image_without_a_face_gives_empty_arrays_of_the_right_shapes(
         assert shapes == [(0, 4), (0,), (0,)]
 
 
-def test_a_small_face_in_a_huge_image_is_found_once_by_tiles_and_lost_without_them(
+def test_a_small_face_in_a_huge_image_is_found_once_by_tiles_and_missed_without(
     bright_detector,
 ):
-    # at 160 of 320 pixels a lone white cell is a quarter of a cell: too dark; the tiles see it whole
+    # at 160 of 320 pixels a lone white cell is a quarter of a cell: too dark; a tile has all of it
     corners = [(8, 8), (152, 152), (160, 160), (312, 8), (200, 304)]
     image = white_at(320, 320, *corners)
     tiled = FaceDetector(
@@ -126,7 +126,7 @@ def test_a_small_face_in_a_huge_image_is_found_once_by_tiles_and_lost_without_th
         0,
         80,
         160,
-    }  # multiples of 8, so cells are cut alike in every tile
+    }  # multiples of 8, so cells are aligned alike in every tile
     assert sorted(tiled.boxes.tolist()) == wanted
     assert (
         len(

@@ -1,4 +1,4 @@
-"""read_image: every kind of source gives the right pixels; broken and hostile ones one clear line."""
+"""read_image: every kind of source gives its pixels; broken and hostile ones one clear line."""
 
 import io
 import os
@@ -102,7 +102,7 @@ def test_a_file_without_permission_is_one_clear_line(
         (np.full((4, 4, 3), -0.5), r"floats from -0\.5"),
         (Image.new("RGB", (0, 3)), "0 x 3 pixels; wanted at least 1 x 1"),
     ],
-    # by type: an object's text holds its address, which differs between the processes that share the tests
+    # by type: an object's text has its address, which differs between the processes of a test run
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_a_source_of_the_wrong_kind_is_one_clear_line(
@@ -150,7 +150,7 @@ def test_path_text_bytes_file_and_pil_image_give_the_same(tmp_path: Path) -> Non
         assert np.array_equal(pixels, PICTURE)
 
 
-def test_a_pil_image_is_turned_by_its_exif_too() -> None:
+def test_a_pil_image_is_rotated_by_its_exif_too() -> None:
     with Image.open(
         io.BytesIO(
             encoded(np.ascontiguousarray(np.rot90(PICTURE)), "PNG", exif=oriented(6))
@@ -217,7 +217,7 @@ def test_the_limit_is_checked_before_decoding_and_admits_the_largest_phone() -> 
 
 
 def test_pillow_warnings_do_not_leak_and_filters_are_as_before() -> None:
-    # 100 million pixels: Pillow warns from 89 million on. Here the decoding then fails for want of rows.
+    # 100 million pixels: Pillow warns from 89 million on; the decoding then fails for lack of rows
     data = png(10000, 10000, 1, 0, b"\0")
     before = list(warnings.filters)
     with warnings.catch_warnings(record=True) as seen:
@@ -266,7 +266,7 @@ def test_a_sound_file_gives_its_pixels(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("value", range(1, 9))
 def test_every_exif_orientation_comes_out_upright(value: int, form: str) -> None:
-    # The stored picture is the upright one turned the other way (EXIF 2.3, table of tag 0x0112).
+    # The stored image is the upright one rotated the other way (EXIF 2.3, table of tag 0x0112).
     stored = {
         1: PICTURE,
         2: PICTURE[:, ::-1],

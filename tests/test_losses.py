@@ -115,7 +115,7 @@ def test_smooth_l1_is_quadratic_below_beta_and_linear_above():
         )
 
 
-def test_the_likelihood_is_best_where_the_variance_is_the_mean_squared_error_an_axis():
+def test_the_likelihood_is_best_if_the_variance_is_the_mean_squared_error_per_axis():
     # an error of (3, 5) px: (9 + 25) / 2 = 17 px^2 an axis
     losses = [
         gaussian_nll(
@@ -129,7 +129,7 @@ def test_the_likelihood_is_best_where_the_variance_is_the_mean_squared_error_an_
     assert losses[1] == min(losses)
 
 
-def test_the_likelihood_teaches_the_variance_alone():
+def test_the_likelihood_trains_the_variance_alone():
     landmarks = (TRUTH + 1).requires_grad_()
     variance = torch.full((2, 2), 4.0, requires_grad=True)
     gaussian_nll(HeadOutput(landmarks, variance), TRUTH, STRIDE, SIGMA).sum().backward()
@@ -196,7 +196,7 @@ def test_the_total_is_the_sum_of_its_weighted_parts():
 @pytest.mark.parametrize(
     "name", ["cross_entropy", "mse", "adaptive_wing", "cross_entropy_1d"]
 )
-def test_a_loss_without_its_head_says_which_head_it_wants(name):
+def test_a_loss_without_its_head_names_the_head_it_needs(name):
     with pytest.raises(
         RecipeError,
         match=f"the loss '{name}' wants the head '(heatmap2d|gaussian2d|attentive1d(-gaussian)?)'",

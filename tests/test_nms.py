@@ -33,7 +33,7 @@ def test_suppression_keeps_the_best_parts_no_two_that_overlap_and_repeats_itself
         assert (getattr(kept, name) == getattr(again, name)).all()
 
 
-def test_a_face_is_scored_by_the_mean_of_the_cells_that_see_it_and_silence_counts_as_faint():
+def test_a_face_is_scored_by_the_mean_of_its_cells_and_missing_ones_count_as_the_minimum():
     face, lone = [0.0, 0, 20, 20], [100.0, 0, 120, 20]
     boxes = np.array([lone, face, [1, 0, 21, 20], [0, 1, 20, 21]])
     candidates = Detections(boxes, np.array([0.9, 0.8, 0.7, 0.6]), np.arange(4.0))
@@ -45,15 +45,16 @@ def test_a_face_is_scored_by_the_mean_of_the_cells_that_see_it_and_silence_count
     assert fuse_scales([(1.0, empty_detections())], 3, 0.4).boxes.shape == (0, 4)
 
 
-def test_looks_that_answer_for_a_size_must_agree_and_others_are_not_asked():
+def test_scales_in_range_of_a_size_are_averaged_and_others_ignored():
     small, middle, large = [0.0, 0, 20, 20], [100.0, 0, 200, 100], [300.0, 0, 700, 400]
     fine = Detections(
         np.array([small, middle, large]), np.array([0.8, 0.6, 0.9]), np.zeros(3)
     )
     coarse = Detections(np.array([middle, large]), np.array([0.7, 0.5]), np.ones(2))
     scored = fuse_scales([(1.0, fine), (0.35, coarse)], 1, 0.4)
-    # 20 px are 7 px in the coarse look: only the fine one is asked; 400 px are too large for the fine one;
-    # 100 px are 35 px in the coarse look, so both are asked: (.6 + .7) / 2
+    # 20 px are 7 px at the coarse scale: only the fine one counts; 400 px are too large for the
+    # fine one;
+    # 100 px are 35 px at the coarse scale, so both count: (.6 + .7) / 2
     assert scored.scores == pytest.approx([0.8, 0.65, 0.5])
     assert scored.boxes.tolist() == [small, middle, large]
     assert scored.roll_deg.tolist() == [0, 1, 1]

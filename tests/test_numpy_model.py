@@ -42,7 +42,7 @@ def test_batched_equals_single(path):
     assert model.predict(crops[:0]).landmarks_crop.shape == (0, 68, 2)
 
 
-def test_crops_of_another_size_and_a_memory_are_refused(path):
+def test_crops_of_another_size_and_a_recurrent_state_are_refused(path):
     model = load_model(path)
     with pytest.raises(
         ShapeError, match=r"crops are \(1, 7, 7, 3\); wanted \(F, 64, 64, 3\)"

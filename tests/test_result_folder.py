@@ -166,7 +166,7 @@ def test_results_of_different_settings_are_not_mixed_in_one_folder(pictures, tmp
         match=r"holds 1\.json, a result of other settings whose image is not named now",
     ):
         ResultFolder(tmp_path / "out", other, overwrite=True, images=images[:1])
-    # the same settings, or every picture: nothing is mixed
+    # the same settings, or every image: nothing is mixed
     ResultFolder(tmp_path / "out", SETTINGS, overwrite=True, images=images[:1])
     ResultFolder(tmp_path / "out", other, overwrite=True, images=images)
 
@@ -181,9 +181,7 @@ def test_a_new_record_deletes_an_older_drawing(pictures, tmp_path):
     assert not folder.drawn_path(images[0]).exists()
 
 
-def test_a_broken_record_and_a_place_that_cannot_be_written_are_errors(
-    pictures, tmp_path
-):
+def test_a_broken_record_and_an_unwritable_path_are_errors(pictures, tmp_path):
     images, _ = find_inputs([pictures / "0.png"])
     folder = ResultFolder(tmp_path / "out", SETTINGS)
     folder.path(images[0]).write_text("{")

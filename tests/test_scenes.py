@@ -23,7 +23,7 @@ def maker(photos, tmp_path_factory):
     return SceneMaker(photos, images, SHARES, size=128)
 
 
-def test_a_turned_ellipse_fills_a_box_between_those_of_its_axes():
+def test_a_rotated_ellipse_fills_a_box_between_those_of_its_axes():
     box = np.array([[10.0, 10, 30, 50]])  # half axes 10 and 20 around (20, 30)
     quarter = turn_boxes(box, similarity(1.0, 90.0, (20, 30), (20, 30)))
     assert quarter == pytest.approx(np.array([[0, 20, 40, 40]]))

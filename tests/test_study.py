@@ -1,4 +1,4 @@
-"""Studies: rows are planned, trained once, resumed, kept within a budget, and measured into one table."""
+"""Studies: rows are planned, trained once, resumed, kept within a budget, and measured."""
 
 import json
 import math
@@ -26,10 +26,17 @@ RECIPE = """
 name = "small"
 losses = { cross_entropy = 1.0 }
 model = { backbone = "tiny", imagenet = false, channels = 16, size = 64 }
-train = { steps = 3, batch = 4, warmup = 1, bf16 = false, threads = 1, num_workers = 0, validate_every = 3 }
 [[data]]
 reader = "folder"
 folder = "faces"
+[train]
+steps = 3
+batch = 4
+warmup = 1
+bf16 = false
+threads = 1
+num_workers = 0
+validate_every = 3
 """
 STUDY = """
 name = "losses"
@@ -159,7 +166,7 @@ def test_a_run_of_unknown_duration_fits_no_budget(place):
         fit_budget(plan.runs, 100)
 
 
-def test_a_budget_is_told_before_anything_is_trained(place, tiny):
+def test_a_budget_is_printed_before_anything_is_trained(place, tiny):
     notes = []
     study, path = read(place)
     run_study(study, path, options(place, budget_minutes=1.0), notes.append)

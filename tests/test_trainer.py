@@ -162,7 +162,7 @@ def test_a_few_faces_are_memorized(tmp_path):
 
 
 @pytest.mark.parametrize("accumulate", [2, 3])
-def test_accumulated_batches_add_up_to_the_gradient_of_the_whole(
+def test_accumulated_batches_add_up_to_the_gradient_of_the_full_batch(
     mixed, tmp_path, accumulate, monkeypatch
 ):
     # norms with fixed statistics: those of a batch do depend on how it is split

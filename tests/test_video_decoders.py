@@ -46,7 +46,7 @@ def turned(path, matrix):
 
 def test_frames_are_upright_by_the_rotation_that_the_file_states(tmp_path):
     one, whole = 1 << 16, 1 << 30
-    # display x' = H - y, y' = x: shown turned clockwise by 90 degrees, so that the left part comes out on top
+    # display x' = H - y, y' = x: rotated clockwise by 90 degrees, so the left part is on top
     path = turned(
         write(tmp_path / "a.mp4", 3), (0, one, 0, -one, 0, 0, 48 * one, 0, whole)
     )
@@ -117,7 +117,10 @@ def test_an_address_that_falls_silent_is_an_error_after_its_frames(tmp_path):
             except OSError:
                 return
             client.recv(4096)
-            head = f"HTTP/1.1 200 OK\r\nContent-Type: video/x-matroska\r\nContent-Length: {len(data)}\r\n\r\n"
+            head = (
+                "HTTP/1.1 200 OK\r\nContent-Type: video/x-matroska\r\n"
+                f"Content-Length: {len(data)}\r\n\r\n"
+            )
             client.sendall(head.encode() + data[: len(data) // 2])
             client.close()
 
