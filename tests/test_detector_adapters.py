@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from lineament.errors import ExtraError, ModelError
-from lineament.inference.detector_adapters import mediapipe, to_tight, yunet
+from lineament.geometry import inset_boxes
+from lineament.inference.detector_adapters import mediapipe, yunet
 from lineament.inference.predictor import Predictor
 from lineament.schemes import scheme
 
@@ -88,9 +89,9 @@ def test_without_a_model_the_points_of_yunet_are_the_landmarks(detector):
 
 def test_insets_move_each_end_by_its_share():
     # a box 100 wide and 50 high: left +10, top +10, right -20, bottom +5
-    assert to_tight(np.array([[0.0, 0, 100, 50]]), (0.1, 0.2, 0.2, -0.1)).tolist() == [
-        [10, 10, 80, 55]
-    ]
+    assert inset_boxes(
+        np.array([[0.0, 0, 100, 50]]), (0.1, 0.2, 0.2, -0.1)
+    ).tolist() == [[10, 10, 80, 55]]
 
 
 def test_yunet_boxes_and_eyes_become_tight_boxes_and_rolls(tmp_path, monkeypatch):

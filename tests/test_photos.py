@@ -9,12 +9,12 @@ from detector_photos import face_landmarks
 from lineament.data.detection.photos import (
     INSETS,
     eye_roll_deg,
-    inset,
     read_detection,
     read_detector_photos,
 )
 from lineament.data.sample import in_validation
 from lineament.errors import DataError
+from lineament.geometry import inset_boxes
 
 
 def test_annotations_become_tight_boxes_of_each_kind(tmp_path):
@@ -45,7 +45,7 @@ def test_annotations_become_tight_boxes_of_each_kind(tmp_path):
 def test_the_roll_of_landmarks_is_that_of_the_line_between_the_eyes():
     for roll in (-150.0, -20.0, 0.0, 60.0):
         assert eye_roll_deg(face_landmarks((3, 4), 50, roll)) == pytest.approx(roll)
-    assert inset(np.array([[0.0, 0, 10, 10]]), INSETS["background"]).tolist() == [
+    assert inset_boxes(np.array([[0.0, 0, 10, 10]]), INSETS["background"]).tolist() == [
         [0, 0, 10, 10]
     ]
 

@@ -1,7 +1,7 @@
 """evaluate: measures a model under a fixed protocol."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,10 @@ from .options import (
     make_predictor,
 )
 from .reports import missing_list, need_plots, show_report
+
+if TYPE_CHECKING:
+    from ..evaluation.protocol_data import ProtocolData
+    from ..evaluation.report import Report
 
 
 class BoxSource(StrEnum):
@@ -76,38 +80,57 @@ def evaluate(
         raise typer.BadParameter(
             "--perturb changes boxes of single images; leave --boxes tracked out"
         )
-    from ..evaluation.evaluate import evaluate as measure
-    from ..evaluation.perturb import perturb as measure_perturbed
     from ..evaluation.protocol_data import read_protocol
 
     missing_file = missing_list(report)
     found_data = read_protocol(
         protocol, data, scheme, partial=partial, missing_file=missing_file
     )
-    fixed, samples = found_data.protocol, found_data.samples
     predict: Any = make_predictor(model, detector=detector, flip=flip)
     if boxes is BoxSource.tracked:
-        from ..tracking.tracker import Tracker
-
-        predict = Tracker(predict, smooth=smooth.filter)
+        predict = _tracker(predict, smooth)
     called = _described(model, boxes, detector, flip, smooth)
-    with progress_bar("faces", len(samples)) as step:
-        found = measure(
+    found = _measure(predict, found_data, boxes, called)
+    if perturb:
+        found = _with_perturbed_boxes(found, predict, found_data)
+    show_report(found, format, report)
+
+
+def _tracker(predictor: Any, smooth: Smooth) -> Any:
+    from ..tracking.tracker import Tracker
+
+    return Tracker(predictor, smooth=smooth.filter)
+
+
+def _measure(
+    predict: Any, data: "ProtocolData", boxes: BoxSource, called: str
+) -> "Report":
+    """Score `predict` on the faces of a protocol."""
+    from ..evaluation.evaluate import evaluate as measure
+
+    with progress_bar("faces", len(data.samples)) as step:
+        return measure(
             predict,
-            fixed,
-            samples,
+            data.protocol,
+            data.samples,
             boxes=boxes.value,
             model=called,
-            notes=found_data.notes(),
+            notes=data.notes(),
             progress=lambda done: step(),
         )
-    if perturb:
-        with progress_bar("perturbed boxes", min(200, len(samples))) as step:
-            changed = measure_perturbed(
-                predict, fixed, samples, progress=lambda done: step()
-            )
-        found = found.model_copy(update={"perturbation": changed})
-    show_report(found, format, report)
+
+
+def _with_perturbed_boxes(
+    report: "Report", predict: Any, data: "ProtocolData"
+) -> "Report":
+    """Add the errors with changed boxes to a report."""
+    from ..evaluation.perturb import perturb
+
+    with progress_bar("perturbed boxes", min(200, len(data.samples))) as step:
+        changed = perturb(
+            predict, data.protocol, data.samples, progress=lambda done: step()
+        )
+    return report.model_copy(update={"perturbation": changed})
 
 
 def _described(
