@@ -80,7 +80,7 @@ def measured(
                 f"{number} sigma": np.stack([faces[0].sigma_px for _, faces in rows])
             }
         file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(file) as beside, beside.open("wb") as opened:
+        with atomic_path(file) as partial, partial.open("wb") as opened:
             np.savez(opened, **arrays)
     kept = np.load(file)
     names = sorted({key.split()[0] for key in kept.files}, key=int)
