@@ -22,7 +22,7 @@ from ..training.build import load_any
 from ..training.validate import predict_plain
 from .calibrate import SigmaScale, fit_sigma, write_scale
 from .card import make_card, write_model
-from .gate import GateFaces, check_second_frame, read_gate_faces, run_plain
+from .gate import Gate, GateFaces, check_second_frame, read_gate_faces, run_plain
 from .graph import LandmarkGraph, set_metadata, write_onnx
 from .quantize import PERCENTILE, calibration_crops, decoding_nodes, quantize_file
 
@@ -57,24 +57,11 @@ def export_checkpoint(
         )
     model, recipe = load_any(checkpoint)
     form = model.for_export(int8)
-    compared = read_gate_faces(recipe, model.size, data_root, cache)
-    found, variances = predict_plain(model, compared.faces, recipe.model.padding)
-    landmarks = found.astype(np.float64)
-    scale = fit_sigma(np.linalg.norm(landmarks - compared.truth, axis=-1), variances)
+    faces = read_gate_faces(recipe, model.size, data_root, cache)
     metadata = _metadata(name, recipe, form.memory_shape, int8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        write_onnx(LandmarkGraph(form, scale, recipe.model.padding), path)
-        if int8:
-            path = _quantize(path, form, compared)
-        set_metadata(path, metadata)
-        if int8:
-            scale = _calibrate_again(path, compared, scale)
-        exported = Model(path, 1)
-        gate = compared.compare(exported, landmarks)
-        gate.check(int8, form.rounding_px)
-        if form.memory_shape is not None:
-            check_second_frame(exported, form, compared.faces)
+        path, scale, gate = _write_checked(model, form, faces, metadata, path)
         example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
         size = {
             "parameters": parameters(model),
@@ -93,6 +80,36 @@ def export_checkpoint(
     return card
 
 
+def _write_checked(
+    model: Any,
+    form: ExportForm,
+    faces: GateFaces,
+    metadata: dict[str, Any],
+    path: Path,
+) -> tuple[Path, SigmaScale, Gate]:
+    """Write an ONNX file that passes the gate, in the precision of its `metadata`.
+
+    Returns:
+        The file, which is next to `path` if it is int8, its calibration, and the gate.
+    """
+    int8 = metadata["precision"] == "int8"
+    found, variances = predict_plain(model, faces.faces, faces.padding)
+    landmarks = found.astype(np.float64)
+    scale = fit_sigma(np.linalg.norm(landmarks - faces.truth, axis=-1), variances)
+    write_onnx(LandmarkGraph(form, scale, faces.padding), path)
+    if int8:
+        path = _quantize(path, form, faces)
+    set_metadata(path, metadata)
+    if int8:
+        scale = _calibrate_again(path, faces, scale)
+    exported = Model(path, 1)
+    gate = faces.compare(exported, landmarks)
+    gate.check(int8, form.rounding_px)
+    if form.memory_shape is not None:
+        check_second_frame(exported, form, faces.faces)
+    return path, scale, gate
+
+
 def _metadata(
     name: str, recipe: Recipe, memory_shape: tuple[int, ...] | None, int8: bool
 ) -> dict[str, Any]:
@@ -109,20 +126,20 @@ def _metadata(
     } | memory
 
 
-def _quantize(path: Path, form: ExportForm, compared: GateFaces) -> Path:
+def _quantize(path: Path, form: ExportForm, faces: GateFaces) -> Path:
     """Return the int8 file made of the fp32 one at `path`."""
-    crops = calibration_crops(compared.training, form.size, compared.padding)
+    crops = calibration_crops(faces.training, form.size, faces.padding)
     mean, std = int(form.pixel_mean), float(form.pixel_std)
     return quantize_file(path, "crops", crops, decoding_nodes, mean, std, PERCENTILE)
 
 
-def _calibrate_again(path: Path, compared: GateFaces, scale: SigmaScale) -> SigmaScale:
+def _calibrate_again(path: Path, faces: GateFaces, scale: SigmaScale) -> SigmaScale:
     """Fit sigma to the errors of the quantized file at `path`, and write it there."""
-    found = run_plain(Model(path, 1), compared.faces)
+    found = run_plain(Model(path, 1), faces.faces)
     variances: Array = (
         found.sigma_px.astype(np.float64) ** 2 - scale.floor
     ) / scale.slope
-    errors = np.linalg.norm(found.landmarks_crop - compared.truth, axis=-1)
+    errors = np.linalg.norm(found.landmarks_crop - faces.truth, axis=-1)
     fitted = fit_sigma(errors, variances)
     write_scale(path, fitted)
     return fitted
