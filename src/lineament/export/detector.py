@@ -21,7 +21,7 @@ from ..inference.face_detector import FaceDetector, shrink_or_enlarge
 from ..io.image import read_image
 from ..models.face_detector import FaceDetectorNet
 from ..models.profile import multiply_adds, parameters
-from ..training.detector.task import load_detector
+from ..training.build import load_detector
 from .card import file_entries, write_model
 from .graph import trace
 from .quantize import quantize_file

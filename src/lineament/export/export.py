@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import InputError
+from ..data.mixture import read_mixture
+from ..errors import DataError, InputError
 from ..geometry import Array
 from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
@@ -19,10 +20,10 @@ from ..models.profile import multiply_adds, parameters
 from ..recipe import NAME, Recipe
 from ..schemes import scheme
 from ..training.build import load_any
-from ..training.validate import predict_plain
+from ..training.validate import known_eyes, predict_plain
 from .calibrate import SigmaScale, fit_sigma, write_scale
 from .card import make_card, write_model
-from .gate import Gate, GateFaces, check_second_frame, read_gate_faces, run_plain
+from .gate import Gate, GateFaces, check_second_frame, crop_truth, run_plain
 from .graph import LandmarkGraph, set_metadata, write_onnx
 from .quantize import PERCENTILE, calibration_crops, decoding_nodes, quantize_file
 
@@ -78,6 +79,28 @@ def export_checkpoint(
         )
         write_model(out, name, path.read_bytes(), card)
     return card
+
+
+def read_gate_faces(
+    recipe: Recipe, size: int, data_root: Path, cache: Path
+) -> GateFaces:
+    """Read the first validation set of `recipe` in which eyes are annotated.
+
+    Raises:
+        DataError: If no set has such a face.
+    """
+    padding = recipe.model.padding
+    sources, validation_faces = read_mixture(
+        recipe.data, recipe.scheme, data_root, cache, crop=(size, padding)
+    )
+    for faces in validation_faces.values():
+        truth = crop_truth(faces, size, padding)
+        if known_eyes(truth, recipe.scheme).any():
+            return GateFaces(faces, truth, sources[0].cache, recipe.scheme, padding)
+    raise DataError(
+        f"the recipe {recipe.name!r}: none of its data sets has a validation face to compare on; "
+        "add faces"
+    )
 
 
 def _write_checked(

@@ -15,6 +15,7 @@ from ..data.training_crops import Source, TrainingCrops
 from ..errors import ExportError, RecipeError, did_you_mean
 from ..evaluation.evaluate import evaluate
 from ..evaluation.protocols import PROTOCOLS, protocol
+from ..export.export import export_checkpoint
 from ..inference.predictor import Predictor
 from ..inference.speed import time_file
 from ..models.profile import multiply_adds, parameters
@@ -24,7 +25,7 @@ from ..training.checkpoint import load_checkpoint
 from ..training.validate import interocular_nmes
 from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
-from .tracked_clips import clip_errors
+from .tracked_clips import Which, mean_errors, track_clips
 
 HARDER = Augmentation.model_validate(
     {
@@ -80,10 +81,29 @@ def harder_nme(run: FinishedRun) -> float:
     )
 
 
+def exported(run: FinishedRun, int8: bool = False) -> Path:
+    """Return the ONNX file of a run, exported if it is missing or older than the checkpoint."""
+    name = "int8" if int8 else "final"
+    path = run.checkpoint.with_name(f"{name}.onnx")
+    if not path.exists() or path.stat().st_mtime < run.checkpoint.stat().st_mtime:
+        folder = run.checkpoint.parent
+        export_checkpoint(run.checkpoint, folder, name, int8, run.data_root, run.cache)
+    return path
+
+
+def on_clips(runs: Sequence[FinishedRun], which: Which) -> list[float]:
+    """Measure the exported trackers on the same clips."""
+    measured = []
+    for run in runs:
+        clips = run.validation_faces, run.recipe.scheme
+        measured.append(track_clips(exported(run), *clips))
+    return mean_errors(measured, which)
+
+
 def exported_nme(run: FinishedRun, int8: bool = False) -> float:
     """Read the validation NME of the exported file; nan if the export gate refuses it."""
     try:
-        card = run.exported(int8).with_suffix(".json")
+        card = exported(run, int8).with_suffix(".json")
     except ExportError:
         return float("nan")
     return float(json.loads(card.read_text(encoding="utf-8"))["gate"][NME_KEY])
@@ -92,7 +112,7 @@ def exported_nme(run: FinishedRun, int8: bool = False) -> float:
 def exported_ms(run: FinishedRun, int8: bool = False) -> float:
     """Time the exported file on one crop and one thread; nan if the export gate refuses it."""
     try:
-        return time_file(run.exported(int8)).least_ms
+        return time_file(exported(run, int8)).least_ms
     except ExportError:
         return float("nan")
 
@@ -119,10 +139,10 @@ def protocol_nme(run: FinishedRun, name: str) -> float:
     fixed = protocol(name)
     samples = read_data(fixed.data, run.data_root, fixed.part)
     if fixed.data == "talking-face":
-        tracker: Any = Tracker(run.exported(), smooth=None)
+        tracker: Any = Tracker(exported(run), smooth=None)
         nme = evaluate(tracker, name, samples, boxes="tracked").nme
     else:
-        nme = evaluate(Predictor(run.exported(), threads=1), name, samples).nme
+        nme = evaluate(Predictor(exported(run), threads=1), name, samples).nme
     return float("nan") if nme is None else nme
 
 
@@ -183,18 +203,16 @@ COLUMNS: dict[str, Column] = {
         1,
         " MB",
     ),
-    "clips": Column("clips, NME %", lambda runs: clip_errors(runs, "all"), scale=100),
+    "clips": Column("clips, NME %", lambda runs: on_clips(runs, "all"), scale=100),
     "clips_masked": Column(
-        "occluded points", lambda runs: clip_errors(runs, "occluded"), scale=100
+        "occluded points", lambda runs: on_clips(runs, "occluded"), scale=100
     ),
     "clips_short": Column(
         "occluded for at most 3 frames",
-        lambda runs: clip_errors(runs, "short"),
+        lambda runs: on_clips(runs, "short"),
         scale=100,
     ),
-    "clips_lost": Column(
-        "frames lost", lambda runs: clip_errors(runs, "lost"), digits=0
-    ),
+    "clips_lost": Column("frames lost", lambda runs: on_clips(runs, "lost"), digits=0),
     "steps": Column("steps", each(steps_done), digits=0),
 }
 

@@ -75,6 +75,10 @@ class Study(Settings):
     plot: Plot | None = Field(None, description="plot next to the table")
     notes: str = Field("", description="text below the table")
 
+    def measured_columns(self, final: bool) -> tuple[str, ...]:
+        """Return the columns, with those on test data if `final`."""
+        return self.columns + (self.final if final else ())
+
     @model_validator(mode="after")
     def _check_names(self) -> "Study":
         known: list[str] = []

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError, RecipeError
+from ..models.face_detector import FaceDetectorNet
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet
 from ..models.registry import build_network
@@ -197,4 +198,15 @@ def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:
             f"{checkpoint}: a tracker, which carries state from frame to frame; "
             "give the checkpoint of its detector"
         )
+    return model, recipe
+
+
+def load_detector(checkpoint: Path) -> tuple[FaceDetectorNet, Recipe]:
+    """Return the averaged network of a face detector's checkpoint, and its recipe.
+
+    Raises: ModelError: If the file is no checkpoint of a face detector.
+    """
+    model, recipe = load_any(checkpoint)
+    if not isinstance(model, FaceDetectorNet):
+        raise ModelError(f"{checkpoint} is no checkpoint of a face detector; give one")
     return model, recipe

@@ -16,7 +16,7 @@ from ...models.heads.output import STRIDE, HeadOutput
 from ...models.landmark_net import LandmarkNet
 from ...recipe import DistillSettings, Recipe
 from ..batch import Batch
-from ..build import build_model, load_initial_weights
+from ..build import build_model, load_initial_weights, load_trained
 from ..landmark_task import LandmarkTask
 from ..losses import total_loss
 from ..task import Context
@@ -85,7 +85,9 @@ class DistillTask(LandmarkTask):
         """
         recipe, settings = self.recipe, self.settings
         if settings.teacher:
-            teacher = Teacher(Path(settings.teacher), context.device)
+            path = Path(settings.teacher)
+            trained = None if path.suffix == ".onnx" else load_trained(path)
+            teacher = Teacher(path, context.device, trained)
             self.comparison = Comparison(recipe, settings, teacher)
         students = []
         for k in range(settings.students):
