@@ -159,40 +159,16 @@ def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Ten
     """
     length = memory.shape[-1]
     here = torch.arange(length, device=memory.device, dtype=torch.float32)
-    cells = old_cells(
+    low, high, weight = old_cells(
         here, length, size, scale[:, None, None], shift[:, :, None]
-    ).clamp(0, length - 1)  # (B, 2, L)
-    low = cells.floor()
-    rest = (cells - low)[:, :, None].to(memory.dtype)
-    low = low.long()
-    high = (low + 1).clamp(max=length - 1)
-    a, b = (
-        memory.gather(-1, index[:, :, None].expand_as(memory)) for index in (low, high)
+    )  # each (B, 2, L)
+    below, above = (
+        memory.gather(-1, cells.long()[:, :, None].expand_as(memory))
+        for cells in (low, high)
     )
-    moved: Tensor = a * (1 - rest) + b * rest
+    rest = weight[:, :, None].to(memory.dtype)
+    moved: Tensor = below * (1 - rest) + above * rest
     return moved
-
-
-def between(before: Tensor, now: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return the scale (B,) and shift (B, 2) for `moved_memory`.
-
-    Args:
-        before, now: The same two points (B, 2, 2) in pixels of the old and of the new
-            crop.
-        size: Side of the crops, pixels.
-    """
-    old, new = (points[:, 1] - points[:, 0] for points in (before, now))
-    # the similarity through both, as a complex number: turn and scale
-    lengths = old.square().sum(-1)
-    real = (old * new).sum(-1) / lengths
-    imaginary = (old[:, 0] * new[:, 1] - old[:, 1] * new[:, 0]) / lengths
-    scale = torch.hypot(real, imaginary)
-    middle = (size - 1) / 2
-    x, y = (middle - before[:, 0]).unbind(-1)
-    there = now[:, 0] + torch.stack(
-        [real * x - imaginary * y, imaginary * x + real * y], -1
-    )
-    return scale, there - scale[:, None] * middle
 
 
 def _axis_layers(
