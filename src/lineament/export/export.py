@@ -104,11 +104,7 @@ def read_gate_faces(
 
 
 def _write_checked(
-    model: Any,
-    form: ExportForm,
-    faces: GateFaces,
-    metadata: dict[str, Any],
-    path: Path,
+    model: Any, form: ExportForm, faces: GateFaces, metadata: dict[str, Any], path: Path
 ) -> tuple[Path, SigmaScale, Gate]:
     """Write an ONNX file that passes the gate, in the precision of its `metadata`.
 

@@ -78,9 +78,8 @@ def trace(
     level = logger.level
     logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # torch's exporter calls its own deprecated functions
+        # torch's exporter calls its own deprecated functions
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph.eval(),
             tuple(inputs.values()),

@@ -95,9 +95,8 @@ def decode_2d(
     """
     height, width = logits.shape[-2:]
     x, y = positions(width, stride, logits), positions(height, stride, logits)
-    places = torch.stack(
-        [x.repeat(height), y.repeat_interleave(width)], -1
-    )  # (h * w, 2)
+    # (h * w, 2)
+    places = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)
     probability = logits.flatten(2).softmax(-1)
     at, variance = moments(probability, places)
     if decoder != "expectation":
@@ -240,13 +239,8 @@ def _dark_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]
     def near(dx: int, dy: int) -> Tensor:
         return _at(log, (middle_y + dy) * width + middle_x + dx)
 
-    mid, left, right, above, below = (
-        near(0, 0),
-        near(-1, 0),
-        near(1, 0),
-        near(0, -1),
-        near(0, 1),
-    )
+    mid, left, right = near(0, 0), near(-1, 0), near(1, 0)
+    above, below = near(0, -1), near(0, 1)
     slope_x, slope_y = (right - left) / 2, (below - above) / 2
     xx, yy = right - 2 * mid + left, below - 2 * mid + above
     xy = (near(1, 1) - near(1, -1) - near(-1, 1) + near(-1, -1)) / 4

@@ -208,9 +208,7 @@ COLUMNS: dict[str, Column] = {
         "occluded points", lambda runs: on_clips(runs, "occluded"), scale=100
     ),
     "clips_short": Column(
-        "occluded for at most 3 frames",
-        lambda runs: on_clips(runs, "short"),
-        scale=100,
+        "occluded for at most 3 frames", lambda runs: on_clips(runs, "short"), scale=100
     ),
     "clips_lost": Column("frames lost", lambda runs: on_clips(runs, "lost"), digits=0),
     "steps": Column("steps", each(steps_done), digits=0),

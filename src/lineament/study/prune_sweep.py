@@ -181,9 +181,8 @@ def _write_checkpoint(
     """Write the weights and recipe of a pruned network; return the path."""
     path = place / "checkpoint.pt"
     model = candidate.model
-    if (
-        candidate.layout is None
-    ):  # the numbers of channels are read from the checkpoint itself
+    # the numbers of channels are read from the checkpoint itself
+    if candidate.layout is None:
         model = model.model_copy(update={"pruned_from": str(path)})
     weights = candidate.net.state_dict()
     state: dict[str, Any] = {

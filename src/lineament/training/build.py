@@ -171,9 +171,8 @@ def load_any(checkpoint: Path) -> tuple[Any, Recipe]:
     state, recipe = read_trained(checkpoint)
     weights = student_weights(state["average"])
     if any(key.startswith(REFINEMENT) for key in weights):
-        recipe = recipe.with_model(
-            kind="refined-net"
-        )  # which earlier checkpoints do not state
+        # which earlier checkpoints do not state
+        recipe = recipe.with_model(kind="refined-net")
     plain = recipe.with_model(imagenet=False, pruned_from="")
     model = build_model(plain.model_copy(update={"init_from": ""}))
     try:

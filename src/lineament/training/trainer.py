@@ -228,9 +228,8 @@ class Trainer:
         assert sums is not None
         self.processes.sum_gradients(self.model)
         sums = self.processes.total(sums)
-        if (
-            not self.place.on_gpu
-        ):  # a GPU would have to be waited for: checked in the log instead
+        # a GPU would have to be waited for: checked in the log instead
+        if not self.place.on_gpu:
             self._by_name(sums)
         self.task.before_step(self.model, self.step)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.train.clip)

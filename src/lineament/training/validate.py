@@ -31,9 +31,8 @@ def predict_plain(
     device = next(model.parameters()).device
     for crops, _ in plain_crops(cache, size, padding, BATCH):
         count = len(crops)
-        if (
-            device.type == "cuda"
-        ):  # a last batch of another size would select new kernels, slowly
+        # a last batch of another size would select new kernels, slowly
+        if device.type == "cuda":
             filler = np.zeros((BATCH - count, *crops.shape[1:]), np.uint8)
             crops = np.concatenate([crops, filler])
         raw = model(torch.from_numpy(crops).to(device))

@@ -31,14 +31,10 @@ class MBConv(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.depthwise, self.depthwise_norm = (
-            DepthwiseConv2d(channels, 3),
-            nn.BatchNorm2d(channels),
-        )
-        self.pointwise, self.pointwise_norm = (
-            nn.Conv2d(channels, channels, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
+        self.depthwise = DepthwiseConv2d(channels, 3)
+        self.depthwise_norm = nn.BatchNorm2d(channels)
+        self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+        self.pointwise_norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu6(self.depthwise_norm(self.depthwise(x)))

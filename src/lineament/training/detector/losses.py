@@ -27,10 +27,8 @@ def paired_iou(boxes_a: Tensor, boxes_b: Tensor) -> tuple[Tensor, Tensor]:
         top_left_a, top_left_b
     )
     shared = inner.clamp(min=0).prod(-1)
-    area_a, area_b = (
-        (bottom_right_a - top_left_a).prod(-1),
-        (bottom_right_b - top_left_b).prod(-1),
-    )
+    area_a = (bottom_right_a - top_left_a).prod(-1)
+    area_b = (bottom_right_b - top_left_b).prod(-1)
     union = area_a + area_b - shared
     iou = shared / union
     return iou, iou - (1 - union / outer.prod(-1))

@@ -95,9 +95,8 @@ class DistillTask(LandmarkTask):
             student = build_model(
                 recipe.model_copy(update={"train": train}), context.resume_from
             )
-            assert isinstance(
-                student, LandmarkNet
-            )  # with heatmaps, as Comparison requires
+            # with heatmaps, as Comparison requires
+            assert isinstance(student, LandmarkNet)
             starts = k == 0 or not settings.random_init_peers
             if context.resume_from is None and starts:
                 drawn = {

@@ -55,12 +55,8 @@ class Teacher:
         if trained is None:
             model = Model(path, threads=1)
             self.net: LandmarkNet | None = None
-            self.scheme, self.size, self.padding = (
-                model.scheme,
-                model.size,
-                model.padding,
-            )
-            self.head = ""
+            self.scheme, self.size = model.scheme, model.size
+            self.padding, self.head = model.padding, ""
             self.predict_crops = model.predict
         else:
             self.net, recipe = trained
