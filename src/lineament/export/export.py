@@ -40,12 +40,9 @@ def export_checkpoint(
     """Write `out`/`name`.onnx and its card `name`.json; return the card.
 
     Args:
-        checkpoint: The file of a run.
-        out: Folder of the files.
         name: Letters, digits, dots, + and -.
         int8: Quantize, calibrated on training faces.
         data_root: Folder of the data sets of the checkpoint's recipe.
-        cache: Folder of crop caches.
         about: Further entries of the card: data, license, limits.
 
     Raises:
@@ -132,7 +129,6 @@ def _write_checked(
 def _metadata(
     name: str, recipe: Recipe, memory_shape: tuple[int, ...] | None, int8: bool
 ) -> dict[str, Any]:
-    """Return what the file states about itself."""
     memory = {} if memory_shape is None else {"memory": list(memory_shape)}
     return {
         "kind": "landmarks",
@@ -146,7 +142,6 @@ def _metadata(
 
 
 def _quantize(path: Path, form: ExportForm, faces: GateFaces) -> Path:
-    """Return the int8 file made of the fp32 one at `path`."""
     crops = calibration_crops(faces.training, form.size, faces.padding)
     mean, std = int(form.pixel_mean), float(form.pixel_std)
     return quantize_file(path, "crops", crops, decoding_nodes, mean, std, PERCENTILE)

@@ -19,8 +19,7 @@ NME_CHANGE = 0.01
 MOVE_FP32 = 0.05
 """Largest move of any landmark between torch and fp32 ONNX, in pixels of the crop."""
 MOVE_INT8 = 0.5
-"""Largest median move of the landmarks between torch and int8 ONNX, in pixels of the
-crop."""
+"""Largest median move of the landmarks between torch and int8 ONNX, in pixels of the crop."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,7 @@ class Gate:
 
         Args:
             int8: The file is quantized: the median move counts, not the largest.
-            rounding_px: Crop pixels along an axis by which rounding alone may move a
-                landmark.
+            rounding_px: Crop pixels along an axis by which rounding alone may move a landmark.
 
         Raises:
             ExportError: If a bound is exceeded, or a number is nan.

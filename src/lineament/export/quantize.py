@@ -16,9 +16,8 @@ MOVED = ("Concat", "Reshape", "Transpose")
 """Operators by which layers/space_to_depth.py moves pixels."""
 QUANTIZED = ["Conv", "Add", "Relu", "Clip", "Resize", *MOVED]
 PERCENTILE = 99.999
-"""Absolute activations that the ranges of a landmark model hold. Of 99.9, 99.99, 99.999
-and 100 %, over 64 and 256 crops, this moves the landmarks of both shipped models
-least."""
+"""Absolute activations that the ranges of a landmark model hold. Of 99.9, 99.99, 99.999 and 100 %,
+over 64 and 256 crops, this moves the landmarks of both shipped models least."""
 
 
 def quantize_file(
@@ -33,8 +32,6 @@ def quantize_file(
     """Write an int8 file next to the fp32 one: QDQ, weights per channel.
 
     Args:
-        path: The fp32 file.
-        input_name: The graph's input.
         inputs: Inputs that calibrate the ranges; with a percentile all of one shape.
         keep: Nodes in the graph's order -> the names of those left in floating point.
         mean, std: Subtracted by the graph from the bytes of its input, and divided by.
@@ -44,8 +41,7 @@ def quantize_file(
         The int8 file's path.
 
     Raises:
-        ExportError: If an activation has no range, or the graph does not start with its
-            bytes.
+        ExportError: If an activation has no range, or the graph does not start with its bytes.
     """
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process

@@ -1,7 +1,6 @@
 """Heatmaps -> landmarks: expectation, argmax, quarter offset and DARK.
 
-The inverse of training/targets.py: cell c is crop pixel (c + 0.5) stride - 0.5. Depends
-on torch.
+The inverse of training/targets.py: cell c is crop pixel (c + 0.5) stride - 0.5. Depends on torch.
 """
 
 from collections.abc import Callable
@@ -17,8 +16,7 @@ STEP = 1.5
 FLAT = 1e-6
 """A second derivative of the log nearer to 0 than this is rounding."""
 JUMP = {"argmax": 1.0, "quarter": 0.5}
-"""Cells by which rounding alone may move a landmark; 0 for decoders that are not
-listed."""
+"""Cells by which rounding alone may move a landmark; 0 for decoders that are not listed."""
 
 FLOOR = 0.03
 """Height below which a map of Gaussians carries no information."""
@@ -32,8 +30,7 @@ class Smoothing(NamedTuple):
     sigma: float = 0.0
     """Cells; 0 smooths nothing."""
     border: float = 0.0
-    """Cells from an edge within which nothing is smoothed, as that would pull the peak
-    inwards."""
+    """Cells from an edge within which nothing is smoothed, as that would pull the peak inwards."""
 
 
 UNSMOOTHED = Smoothing()
@@ -118,8 +115,7 @@ def decode_2d(
 
 def sharpened(heatmaps: Tensor) -> Tensor:
     """Return logits of the fourth power of `heatmaps` above that of the floor."""
-    # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would
-    # meet it
+    # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would meet it
     return ((heatmaps / FLOOR).clamp(min=1) ** 4 - 1 + TINY).log()
 
 

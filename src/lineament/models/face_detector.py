@@ -78,7 +78,6 @@ class FaceDetectorNet(nn.Module):
         Args:
             widths: Channels at strides 2, 4, 8, 16, 32.
             depths: Blocks after the first at strides 4, 8, 16, 32.
-            pyramid: Channels of the feature pyramid.
         """
         super().__init__()
         self.takes_bytes = False

@@ -26,10 +26,9 @@ seen as widely: 8 taps to each side, about 20 px."""
 class Refinement(nn.Module):
     """Heatmaps of the frames of a video, in order, refined by earlier frames.
 
-    The memory is V of eq. 13: V_t = U_t + fade V_(t-1) with U = CNN3(E), so the weight
-    of a frame decays as fade^(t - tau) and the memory does not grow. CNN4 of V is added
-    to the heatmaps; with a `fade` of 0 nothing is added and the detector's heatmaps
-    remain.
+    The memory is V of eq. 13: V_t = U_t + fade V_(t-1) with U = CNN3(E), so the weight of a frame
+    decays as fade^(t - tau) and the memory does not grow. CNN4 of V is added to the heatmaps; with
+    a `fade` of 0 nothing is added and the detector's heatmaps remain.
     """
 
     def __init__(self, points: int, fade: float, stride: float) -> None:
@@ -60,8 +59,7 @@ class Refinement(nn.Module):
 
         Args:
             maps_x, maps_y: (B, N, L), along x and y.
-            memory: (B, 2, WIDTH, L) of the frame before; None, as zeros, before the
-                first frame.
+            memory: (B, 2, WIDTH, L) of the frame before; None, as zeros, before the first frame.
 
         Returns:
             The refined heatmaps along x and y, and the memory for the next frame.

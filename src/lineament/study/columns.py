@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -120,7 +120,7 @@ def exported_ms(run: FinishedRun, int8: bool = False) -> float:
 def initial_nme(run: FinishedRun) -> float:
     """Measure the validation NME of the checkpoint that the run started from."""
     start = FinishedRun(run.name, Path(run.recipe.init_from), run.data_root, run.cache)
-    return float(mean(start.validation_nmes().tolist()))
+    return start.validation_nme()
 
 
 def network_multiply_adds(run: FinishedRun) -> float:
@@ -151,34 +151,25 @@ def steps_done(run: FinishedRun) -> float:
     return float(load_checkpoint(run.checkpoint)["step"])
 
 
+def percent(title: str, measure: Callable[[FinishedRun], float]) -> Column:
+    """Return a column of errors that are fractions."""
+    return Column(title, each(measure), scale=100)
+
+
 COLUMNS: dict[str, Column] = {
-    "validation": Column(
-        "validation NME %",
-        each(lambda run: float(run.validation_nmes().mean())),
-        scale=100,
+    "validation": percent("validation NME %", lambda run: run.validation_nme()),
+    "validation_median": percent(
+        "median", lambda run: float(median(run.validation_nmes().tolist()))
     ),
-    "validation_median": Column(
-        "median",
-        each(lambda run: float(median(run.validation_nmes().tolist()))),
-        scale=100,
+    "harder": percent("rotated, blurred, occluded", harder_nme),
+    "expectation": percent(
+        "expectation", lambda run: run.validation_nme("expectation")
     ),
-    "harder": Column("rotated, blurred, occluded", each(harder_nme), scale=100),
-    "expectation": Column(
-        "expectation",
-        each(lambda run: float(run.validation_nmes("expectation").mean())),
-        100,
-    ),
-    "argmax": Column(
-        "argmax", each(lambda run: float(run.validation_nmes("argmax").mean())), 100
-    ),
-    "dark": Column(
-        "DARK", each(lambda run: float(run.validation_nmes("dark").mean())), 100
-    ),
-    "before": Column("NME % before training", each(initial_nme), scale=100),
-    "exported": Column("NME %", each(exported_nme), scale=100),
-    "exported_int8": Column(
-        "int8 NME %", each(lambda run: exported_nme(run, True)), scale=100
-    ),
+    "argmax": percent("argmax", lambda run: run.validation_nme("argmax")),
+    "dark": percent("DARK", lambda run: run.validation_nme("dark")),
+    "before": percent("NME % before training", initial_nme),
+    "exported": percent("NME %", exported_nme),
+    "exported_int8": percent("int8 NME %", lambda run: exported_nme(run, True)),
     "ms": Column("ms, one thread", each(exported_ms), digits=1),
     "ms_int8": Column("int8 ms", each(lambda run: exported_ms(run, True)), digits=1),
     "parameters": Column(
@@ -224,8 +215,6 @@ def column(name: str) -> Column:
     if name in COLUMNS:
         return COLUMNS[name]
     if name in PROTOCOLS:
-        return Column(
-            f"{name} NME %", each(lambda run: protocol_nme(run, name)), scale=100
-        )
+        return percent(f"{name} NME %", lambda run: protocol_nme(run, name))
     known = [*COLUMNS, *PROTOCOLS]
     raise RecipeError(f"no column is called {name!r}; {did_you_mean(name, known)}")

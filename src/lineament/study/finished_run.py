@@ -56,3 +56,7 @@ class FinishedRun:
             head.decoder = own  # type: ignore[assignment]
         truth = plain_landmarks(self.validation_faces, net.size, recipe.model.padding)
         return interocular_nmes(found, truth, recipe.scheme)
+
+    def validation_nme(self, decoder: str | None = None) -> float:
+        """Return the mean of `validation_nmes`."""
+        return float(self.validation_nmes(decoder).mean())

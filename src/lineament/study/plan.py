@@ -193,7 +193,6 @@ def fit_budget(
 
     Args:
         runs: Runs that are not done, needs first.
-        minutes: The budget.
 
     Raises:
         TrainError: If the duration of a run is unknown.

@@ -53,8 +53,6 @@ class PrunedNetwork:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A pruned network to write and measure."""
-
     amount: float
     kept: str
     folder: str
@@ -78,11 +76,7 @@ def sweep(
     architecture.png. The folder itself gets pareto.csv and pareto.png.
 
     Args:
-        checkpoint: A trained network.
-        folder: Folder of the results.
         slim: Thresholds of a supernet, shares of channels of any other network.
-        data_root: Folder of the data sets.
-        cache: Folder of prepared crops.
         note: Takes a line on each threshold that leaves no path, and on each refused file.
 
     Raises:

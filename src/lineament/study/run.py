@@ -68,9 +68,6 @@ def run_study(
     Trainings that are done are kept and killed ones are resumed, so the command may be repeated.
 
     Args:
-        study: The study in the file `path`.
-        path: Its file.
-        options: How it is run.
         note: Takes plain lines: what fits the budget, what failed, each value.
         report: Takes the name of a training and its progress.
 
@@ -161,7 +158,6 @@ def make_trainer(
 
 
 def _keep_minutes(folder: Path, row: str, minutes: float) -> None:
-    """Keep the measured duration of a row, for the budgets of later calls."""
     known = read_minutes(folder) | {row: round(minutes, 2)}
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / MINUTES) as partial:

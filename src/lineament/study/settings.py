@@ -109,9 +109,6 @@ def _check_needs(needs: tuple[str, ...], known: list[str], owner: str) -> None:
 def read_study(path: Path) -> Study:
     """Read a study.
 
-    Args:
-        path: A TOML file.
-
     Raises:
         RecipeError: If the file cannot be read, or a key or value is wrong.
     """

@@ -49,7 +49,6 @@ def write_page(table: Table, path: Path, command: str, facts: Sequence[str]) -> 
     """Write the result page of a study, atomically.
 
     Args:
-        table: The measured values.
         path: A Markdown file; the plot, if there is one, goes next to it.
         command: The command that made the page.
         facts: Lines such as the seeds and the hardware.

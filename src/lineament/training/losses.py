@@ -160,9 +160,7 @@ def total_loss(
     """Return the weighted losses by name and their sum as "total".
 
     Args:
-        raw: Outputs for the crops.
         landmarks: (B, N, 2), pixels of the crop, nan where not annotated.
-        weights: Weight of each loss of LOSSES.
         stride: Unit of length, crop pixels.
         sigma: Width of the target Gaussian, in strides.
         count: Annotated points that the sums are divided by; None for those of `landmarks`.

@@ -8,7 +8,13 @@ from typing import Any
 from ..errors import TrainError
 from ..recipe import Recipe
 
-FREE_ON_RESUME = "device threads num_workers checkpoint_minutes validate_every".split()
+FREE_ON_RESUME = (
+    "device",
+    "threads",
+    "num_workers",
+    "checkpoint_minutes",
+    "validate_every",
+)
 """Settings of [train] that change no result."""
 
 

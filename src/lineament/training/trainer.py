@@ -79,8 +79,6 @@ class Trainer:
         """Build the network and read the data.
 
         Args:
-            task: What is trained, by its recipe.
-            folder: The run's own folder.
             resume: Continue from the checkpoint in `folder`.
             data_root, cache, note, read: As in Context.
 

@@ -24,7 +24,6 @@ def predict_plain(
 
     Args:
         model: uint8 crops (B, S, S, 3) -> HeadOutput, with its `size` S.
-        cache: The faces.
         padding: Side of the crop in longer sides of the landmark box.
     """
     landmarks, variances, size = [], [], crop_size(model)
@@ -54,8 +53,6 @@ def validate(
 
     Args:
         model: As for `predict_plain`.
-        validation_faces: By data set.
-        scheme_name: Scheme of the landmarks.
         padding: Side of the crop in longer sides of the landmark box.
     """
     joined = scheme(scheme_name).heads or {

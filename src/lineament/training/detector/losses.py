@@ -51,8 +51,6 @@ def detector_loss(
     """Return the weighted losses by name and their sum as "total".
 
     Args:
-        cells: Output for a batch.
-        targets: Of the same batch.
         count: (2,) cells that are trained on a face, and the sum of their direction weights, over
             the global batch.
     """

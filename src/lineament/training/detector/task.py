@@ -152,7 +152,6 @@ def cell_targets(batch: Batch) -> CellTargets:
 
 
 def _fill(net: FaceDetectorNet, path: Path) -> None:
-    """Load the averaged weights in the checkpoint or .safetensors file at `path`."""
     try:
         net.load_state_dict(load_weights(path))
     except RuntimeError as error:

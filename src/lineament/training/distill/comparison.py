@@ -76,8 +76,6 @@ class Comparison:
         """Return the unweighted losses by name, each (B, N) or (B,).
 
         Args:
-            own: Outputs of a student.
-            taught: Outputs of the teacher.
             adapt: Takes the student's features to the teacher's channels.
         """
         compute = {

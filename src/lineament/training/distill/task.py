@@ -194,7 +194,6 @@ class DistillTask(LandmarkTask):
         return settings.peer_kl * self._mean(each)
 
     def _mean(self, each: Tensor) -> Tensor:
-        """Return the mean of values (B, N) or (B,) over the global batch."""
         return each.sum() / (self.recipe.train.batch * each[0].numel())
 
     def before_run(self, model: nn.Module, note: Callable[[str], None]) -> None:
