@@ -19,6 +19,7 @@ from lineament.inference.face_detector import FaceDetector
 from lineament.models.face_detector import FaceDetectorNet, all_centers
 from lineament.recipe.file import make_recipe
 from lineament.training.batch import collate
+from lineament.training.build import load_detector
 from lineament.training.checkpoint import load_checkpoint
 from lineament.training.detector.losses import detector_loss
 from lineament.training.detector.targets import scene_targets
@@ -26,7 +27,6 @@ from lineament.training.detector.task import (
     DetectorTask,
     TrainingScenes,
     cell_targets,
-    load_detector,
 )
 from lineament.training.registry import task_for
 from lineament.training.trainer import Trainer

@@ -62,8 +62,8 @@ def test_the_watch_detects_waits_and_copies():
     ("head", "losses"),
     [
         ("heatmap2d", {"cross_entropy": 1.0, "smooth_l1": 1.0, "gaussian_nll": 0.1}),
-        ("gaussian2d", {"mse": 1.0, "adaptive_wing": 1.0}),
-        ("coordinates", {"l1": 1.0}),
+        ("gaussian2d", {"mse": 1.0}),
+        ("coordinates", {"wing": 0.02, "gaussian_nll": 0.2}),
         ("attentive1d", {"cross_entropy_1d": 1.0, "smooth_l1": 1.0, "wing": 1.0}),
         ("attentive1d-gaussian", {"mse_1d": 1.0}),
     ],

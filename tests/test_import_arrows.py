@@ -37,7 +37,9 @@ ORDER = (
     "__main__",
 )
 NEEDS_TORCH = ("models", "training", "export", "study")
-CHAIN = 12
+CHAIN = (
+    10  # study/run trains by a task, whose network has 8 files below it; the rest has 9
+)
 FILE_LINES, FUNCTION_LINES = 400, 60
 
 

@@ -186,9 +186,9 @@ def test_a_foreign_onnx_model_is_refused(tmp_path):
 def test_the_detector_is_not_taken_for_a_landmark_model():
     with pytest.raises(
         ModelError,
-        match=r"detector\.onnx: an ONNX model, but not one that `lineament export` wrote",
+        match=r"detector\.onnx: a face detector, .* give it to FaceDetector or --detector",
     ):
-        Model(weights_folder() / "detector.onnx")
+        load_model(weights_folder() / "detector.onnx")
 
 
 def test_every_shipped_model_has_a_card_that_matches_it():

@@ -148,8 +148,8 @@ def test_an_override_without_a_value_is_refused(path):
             "model.head (given heat): Input should be 'heatmap2d', 'gaussian2d', 'coordinates'",
         ),
         (
-            plain(losses={"l1": "much"}),
-            "losses.l1 (given much): Input should be a valid number",
+            plain(losses={"wing": "much"}),
+            "losses.wing (given much): Input should be a valid number",
         ),
     ],
 )

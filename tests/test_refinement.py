@@ -16,7 +16,6 @@ from lineament.models.refinement import (
     WIDTH,
     RefinedNet,
     Refinement,
-    between,
     moved_memory,
 )
 
@@ -59,6 +58,28 @@ def pictures(seed, count=2):
         dtype=torch.uint8,
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def between(before, now, size):
+    """Return the scale (B,) and shift (B, 2) for `moved_memory`.
+
+    Args:
+        before, now: The same two points (B, 2, 2) in pixels of the old and of the new
+            crop.
+        size: Side of the crops, pixels.
+    """
+    old, new = (points[:, 1] - points[:, 0] for points in (before, now))
+    # the similarity through both, as a complex number: turn and scale
+    lengths = old.square().sum(-1)
+    real = (old * new).sum(-1) / lengths
+    imaginary = (old[:, 0] * new[:, 1] - old[:, 1] * new[:, 0]) / lengths
+    scale = torch.hypot(real, imaginary)
+    middle = (size - 1) / 2
+    x, y = (middle - before[:, 0]).unbind(-1)
+    there = now[:, 0] + torch.stack(
+        [real * x - imaginary * y, imaginary * x + real * y], -1
+    )
+    return scale, there - scale[:, None] * middle
 
 
 def test_the_recursion_is_the_sum_of_equation_13_over_all_past_frames():

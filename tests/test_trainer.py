@@ -127,7 +127,14 @@ def test_another_seed_gives_another_model(faces, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_few_faces_are_memorized(tmp_path):
+@pytest.mark.parametrize(
+    ("head", "losses"),
+    [
+        ("heatmap2d", {"cross_entropy": 1.0, "smooth_l1": 1.0}),
+        ("coordinates", {"wing": 0.25, "gaussian_nll": 0.1}),
+    ],
+)
+def test_a_few_faces_are_memorized(head, losses, tmp_path):
     write_faces(tmp_path / "faces", 6)  # two of them for validation
     still = {
         "flip": 0,
@@ -143,7 +150,9 @@ def test_a_few_faces_are_memorized(tmp_path):
     recipe = small(
         tmp_path / "faces",
         augment=still,
+        losses=losses,
         **{
+            "model.head": head,
             "train.steps": 250,
             "train.lr": 1e-2,
             "train.ema": 0.9,

@@ -81,13 +81,14 @@ def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
     """Run the study in `file`, print its table, and write its page to `out`."""
     from ..study.run import hardware, run_study
     from ..study.settings import read_study
-    from ..study.table import write_page
+    from ..study.table import Table, write_page
 
     study = read_study(file)
     with training_report(0) as report:
-        table = run_study(
+        values = run_study(
             study, file, options, note, lambda name, progress: report(progress)
         )
+    table = Table(study, study.measured_columns(options.final), values)
     show(table.markdown())
     if out is not None:
         seeds = ", ".join(str(seed) for seed in options.seeds or study.seeds)
