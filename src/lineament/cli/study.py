@@ -13,41 +13,45 @@ if TYPE_CHECKING:
     from ..study.run import StudyOptions
 
 
+StudyFile = Annotated[
+    Path, typer.Argument(help="A TOML file; see studies/.", metavar="STUDY.toml")
+]
+Seeds = Annotated[
+    str, typer.Option(help="Seeds of each row, such as 1,2,3; default: the study's.")
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ROW", help="Only this row, by its name; may be repeated."),
+]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        min=0, help="Leave out, and name, the trainings that do not fit in this time."
+    ),
+]
+Final = Annotated[
+    bool, typer.Option("--final", help="Measure the columns on test data, too.")
+]
+Together = Annotated[
+    int, typer.Option(min=1, help="Trainings at the same time; above 1 for a GPU.")
+]
+Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
+Page = Annotated[
+    Path | None,
+    typer.Option(metavar="PAGE.md", help="Also write the table and plot here."),
+]
+
+
 @app.command()
 def study(
-    file: Annotated[
-        Path, typer.Argument(help="A TOML file; see studies/.", metavar="STUDY.toml")
-    ],
-    seeds: Annotated[
-        str,
-        typer.Option(
-            help="Seeds of each row, such as 1,2,3; those of the study by default."
-        ),
-    ] = "",
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ROW", help="Only this row, by its name; may be repeated."
-        ),
-    ] = None,
-    budget_minutes: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Leave out, and name, the trainings that do not fit in this time.",
-        ),
-    ] = None,
-    final: Annotated[
-        bool, typer.Option("--final", help="Measure the columns on test data, too.")
-    ] = False,
-    together: Annotated[
-        int, typer.Option(min=1, help="Trainings at the same time; above 1 for a GPU.")
-    ] = 1,
-    runs: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="PAGE.md", help="Also write the table and plot here."),
-    ] = None,
+    file: StudyFile,
+    seeds: Seeds = "",
+    only: Only = None,
+    budget_minutes: Budget = None,
+    final: Final = False,
+    together: Together = 1,
+    runs: Runs = Path("runs"),
+    out: Page = None,
     changes: Changes = None,
     data: Data = None,
     cache: Cache = None,
