@@ -7,7 +7,8 @@ pytest.importorskip("torch")
 import torch
 
 from lineament.errors import ModelError, RecipeError, TrainError
-from lineament.training.build import build_model, load_initial_weights
+from lineament.training.build import build_model, load_initial_weights, load_trained
+from lineament.training.checkpoint import load_checkpoint, save_weights
 from tiny import small, trained, trainer
 
 pytestmark = [
@@ -141,3 +142,34 @@ def test_a_part_that_does_not_fit_is_refused_by_name(part, message, faces, tmp_p
     recipe = small(faces, init_parts=parts, **{"model.channels": 24})
     with pytest.raises((RecipeError, ModelError), match=message):
         trainer(recipe, tmp_path / "run")
+
+
+def test_kept_weights_start_and_teach_as_their_checkpoint_does(faces, tmp_path):
+    joined = small(faces, scheme="ibug68_helen194", **{"train.steps": 1})
+    trained(joined, tmp_path / "first")
+    checkpoint = tmp_path / "first/checkpoint.pt"
+    kept = tmp_path / "kept.safetensors"
+    save_weights(kept, load_checkpoint(checkpoint))
+    # tables of numbers are kept at half precision: 11 bits of mantissa
+    net, recipe = load_trained(kept)
+    whole, whole_recipe = load_trained(checkpoint)
+    assert recipe == whole_recipe
+    for key, value in whole.state_dict().items():
+        assert torch.allclose(net.state_dict()[key], value, rtol=2**-11, atol=1e-7), key
+    # of two joined schemes, the head gives the points of either, as from a checkpoint
+    models = {}
+    for path in (kept, checkpoint):
+        start = small(faces, init_from=str(path), scheme="ibug68")
+        models[path] = build_model(start)
+        load_initial_weights(models[path], start)
+    heads = [model.head.out.weight for model in models.values()]
+    assert heads[0].shape[0] == 68
+    assert torch.allclose(*heads, rtol=2**-11, atol=1e-7)
+
+
+def test_weights_without_a_recipe_are_no_checkpoint(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(2)}, tmp_path / "bare.safetensors")
+    with pytest.raises(ModelError, match="weights without a recipe"):
+        load_trained(tmp_path / "bare.safetensors")

@@ -1,4 +1,4 @@
-"""Studies: rows are planned, trained once, resumed, kept within a budget, and measured into one table."""
+"""Studies: rows are planned, trained once, resumed, kept in a budget, and measured."""
 
 import json
 import math
@@ -26,7 +26,15 @@ RECIPE = """
 name = "small"
 losses = { cross_entropy = 1.0 }
 model = { backbone = "tiny", imagenet = false, channels = 16, size = 64 }
-train = { steps = 3, batch = 4, warmup = 1, bf16 = false, threads = 1, num_workers = 0, validate_every = 3 }
+[train]
+steps = 3
+batch = 4
+warmup = 1
+bf16 = false
+threads = 1
+num_workers = 0
+validate_every = 3
+
 [[data]]
 reader = "folder"
 folder = "faces"

@@ -15,7 +15,7 @@ from ..models.registry import build_network
 from ..recipe import LandmarkNetSettings, Recipe
 from ..recipe.file import make_recipe
 from ..schemes import scheme
-from .checkpoint import load_checkpoint, load_weights, student_weights
+from .checkpoint import load_checkpoint, load_weights, states_recipe, student_weights
 from .freeze import check_parts, in_part
 from .layer_shapes import fit_shapes
 
@@ -87,7 +87,7 @@ def load_initial_weights(model: nn.Module, recipe: Recipe) -> None:
 def _load_network(model: nn.Module, recipe: Recipe) -> None:
     path = Path(recipe.init_from)
     weights, own = load_weights(path), model.state_dict()
-    if path.suffix != ".safetensors":
+    if states_recipe(path):
         given = read_trained(path)[1]
         joined = scheme(given.scheme).heads
         same_head = _head(given) == _head(recipe)

@@ -1,5 +1,6 @@
 """Checkpoints: weights, averaged weights, optimizer, counters and recipe in one file.
 
+Files of weights hold the averaged weights alone, at half precision, with their recipe.
 Depends on torch; files are written atomically and load without unpickling code.
 """
 
@@ -12,6 +13,8 @@ from torch import Tensor
 from ..atomic import atomic_path
 from ..errors import ModelError
 
+WEIGHTS = ".safetensors"
+"""Suffix of files of weights."""
 FIRST_STUDENT = "students.0."
 """Prefix of the names of the first student's weights."""
 
@@ -24,10 +27,21 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the state that `save_checkpoint` wrote.
+    """Return the state that `save_checkpoint` wrote, or what `save_weights` kept of it.
 
     Raises: ModelError: If the file is missing, foreign or broken.
     """
+    if path.suffix == WEIGHTS:
+        weights, metadata = read_weights(path)
+        if "recipe" not in metadata:
+            raise ModelError(
+                f"{path}: weights without a recipe; wanted a file of scripts/keep_weights.py"
+            )
+        return {
+            "average": weights,
+            "step": int(metadata["step"]),
+            "recipe": metadata["recipe"],
+        }
     if not path.is_file():
         raise ModelError(
             f"no checkpoint at {path}; wanted a file written by `lineament train`"
@@ -54,19 +68,53 @@ def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return first or dict(state)
 
 
+def save_weights(path: Path, state: dict[str, Any]) -> None:
+    """Write the averaged weights of a checkpoint's `state`, with its recipe, atomically.
+
+    Tables of numbers are kept at half precision; vectors and counters as they are.
+    """
+    from safetensors.torch import save_file
+
+    kept = {}
+    for key, value in student_weights(state["average"]).items():
+        kept[key] = (value.half() if value.ndim > 1 else value).contiguous()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as partial:
+        metadata = {"recipe": state["recipe"], "step": str(state["step"])}
+        save_file(kept, str(partial), metadata)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the weights in a .safetensors file, floats in full precision, and its metadata.
+
+    Raises: ModelError: If the file is missing, foreign or broken.
+    """
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
+    except Exception as error:
+        raise ModelError(
+            f"{path}: no safetensors file ({type(error).__name__}); give one with weights"
+        ) from error
+    for key, value in weights.items():
+        weights[key] = value.float() if value.is_floating_point() else value
+    return weights, metadata
+
+
+def states_recipe(path: Path) -> bool:
+    """Return whether the file at `path` states the recipe of its weights."""
+    return path.suffix != WEIGHTS or "recipe" in read_weights(path)[1]
+
+
 def load_weights(path: Path) -> dict[str, Tensor]:
     """Return the weights in a .safetensors file, or the averaged ones in a checkpoint.
 
     Raises:
         ModelError: If the file is missing, foreign or broken.
     """
-    if path.suffix != ".safetensors":
-        return student_weights(load_checkpoint(path)["average"])
-    from safetensors.torch import load_file
-
-    try:
-        return dict(load_file(path))
-    except Exception as error:
-        raise ModelError(
-            f"{path}: no safetensors file ({type(error).__name__}); give one with weights"
-        ) from error
+    if path.suffix == WEIGHTS:
+        return read_weights(path)[0]
+    return student_weights(load_checkpoint(path)["average"])
