@@ -11,7 +11,6 @@ from lineament import VideoReader, find_images
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import data_root as find_data_root
 from lineament.errors import DataError
-from lineament.io.formats import format_pts
 from lineament.io.media_files import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -19,6 +18,7 @@ from lineament.io.media_files import (
     image_next_to,
     is_video,
 )
+from lineament.io.pts import format_pts
 from lineament.labeling.pseudo_labels import find_media, frames_of
 
 PIXELS = np.full((24, 32, 3), 200, np.uint8)

@@ -152,8 +152,8 @@ def _print_results(
     predictor: "Predictor", images: "Sequence[InputImage]", boxes: Any, format: Format
 ) -> "list[FailedInput]":
     from ..errors import InputError
-    from ..io.formats import csv_columns
     from ..io.input_images import FailedInput, predict_images
+    from ..io.tables import csv_columns
 
     failures, rows = [], []
     if format is Format.csv:
@@ -175,8 +175,8 @@ def _print_results(
 
 def _print_faces(image: "InputImage", faces: "Faces", format: Format) -> None:
     """Print the faces of one image as a line of JSON, or a line of CSV per face."""
-    from ..io.formats import csv_rows
     from ..io.result_folder import DECIMALS, to_record
+    from ..io.tables import csv_rows
 
     if format is Format.json:
         show(json.dumps(to_record(image, faces), allow_nan=False, ensure_ascii=False))

@@ -17,15 +17,11 @@ from ..atomic import atomic_path
 from ..errors import DataError
 from ..face import Faces
 from ..geometry import as_boxes
-from .formats import (
-    faces_from_dict,
-    faces_to_coco,
-    faces_to_dict,
-    faces_to_pts,
-    write_csv,
-    write_parquet,
-)
+from .coco import faces_to_coco
+from .formats import faces_from_dict, faces_to_dict
 from .input_images import DRAWN, InputImage, boxes_of, image_of_face
+from .pts import faces_to_pts
+from .tables import write_csv, write_parquet
 
 SETTINGS = "lineament.json"
 DECIMALS = 4

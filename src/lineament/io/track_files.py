@@ -18,7 +18,8 @@ from ..errors import DataError, InputError
 from ..face import Faces
 from ..geometry import Array
 from ..schemes import scheme
-from .formats import VIDEO, faces_from_dict, faces_to_dict, write_csv, write_parquet
+from .formats import faces_from_dict, faces_to_dict
+from .tables import VIDEO, write_csv, write_parquet
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 DECIMALS = 4

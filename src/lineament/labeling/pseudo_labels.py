@@ -21,9 +21,9 @@ from ..data.sample import GROUP_SEPARATOR
 from ..errors import ImageError
 from ..geometry import Array, apply_affine, box_side, crop_affine, landmark_box
 from ..inference.predictor import Predictor
-from ..io.formats import format_pts
 from ..io.image import read_image
 from ..io.media_files import find_images, find_videos, is_video
+from ..io.pts import format_pts
 from ..io.unique_names import unique_name
 from ..io.video_reader import VideoReader
 
