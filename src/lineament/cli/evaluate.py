@@ -1,7 +1,7 @@
 """evaluate: measures a model under a fixed protocol."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,10 @@ from .options import (
 )
 from .reports import missing_list, need_plots, show_report
 
+if TYPE_CHECKING:
+    from ..evaluation.protocol_data import ProtocolData
+    from ..evaluation.report import Report
+
 
 class BoxSource(StrEnum):
     """Sources of the boxes that a model is given."""
@@ -32,31 +36,34 @@ class BoxSource(StrEnum):
     tracked = "tracked"
 
 
+BoxesFrom = Annotated[
+    BoxSource,
+    typer.Option(
+        help="Source of the face boxes: annotations, the detector, or the tracker."
+    ),
+]
+Filter = Annotated[Smooth, typer.Option(help="Filter over time, with --boxes tracked.")]
+Perturb = Annotated[
+    bool,
+    typer.Option(
+        "--perturb", help="Also measure with boxes shifted, scaled and rotated."
+    ),
+]
+
+
 @app.command()
 def evaluate(
     protocol: ProtocolId,
     model: ModelName = "accurate",
     data: Data = None,
     scheme: DataScheme = None,
-    boxes: Annotated[
-        BoxSource,
-        typer.Option(
-            help="Source of the face boxes: annotations, the detector, or the tracker."
-        ),
-    ] = BoxSource.truth,
+    boxes: BoxesFrom = BoxSource.truth,
     detector: DetectorName = "default",
     flip: Flip = False,
-    smooth: Annotated[
-        Smooth, typer.Option(help="Filter over time; needs --boxes tracked.")
-    ] = Smooth.one_euro,
+    smooth: Filter = Smooth.one_euro,
     format: ReportFormat = Printed.table,
     report: ReportFolder = None,
-    perturb: Annotated[
-        bool,
-        typer.Option(
-            "--perturb", help="Also measure with boxes shifted, scaled and rotated."
-        ),
-    ] = False,
+    perturb: Perturb = False,
     partial: Partial = False,
 ) -> None:
     """Evaluate a model under a fixed protocol.
@@ -66,6 +73,7 @@ def evaluate(
     recall and false positives.
     """
     from ..evaluation.detection import DETECTION_PROTOCOLS
+    from ..evaluation.protocol_data import read_protocol
 
     if protocol in DETECTION_PROTOCOLS:
         predictor = make_predictor(model, detector=detector, flip=flip)
@@ -76,38 +84,42 @@ def evaluate(
         raise typer.BadParameter(
             "--perturb changes boxes of single images; leave --boxes tracked out"
         )
-    from ..evaluation.evaluate import evaluate as measure
-    from ..evaluation.perturb import perturb as measure_perturbed
-    from ..evaluation.protocol_data import read_protocol
-
-    missing_file = missing_list(report)
-    found_data = read_protocol(
-        protocol, data, scheme, partial=partial, missing_file=missing_file
+    found = read_protocol(
+        protocol, data, scheme, partial=partial, missing_file=missing_list(report)
     )
-    fixed, samples = found_data.protocol, found_data.samples
     predict: Any = make_predictor(model, detector=detector, flip=flip)
     if boxes is BoxSource.tracked:
         from ..tracking.tracker import Tracker
 
         predict = Tracker(predict, smooth=smooth.filter)
-    called = _described(model, boxes, detector, flip, smooth)
+    name = _described(model, boxes, detector, flip, smooth)
+    show_report(_measure(predict, found, boxes, name, perturb), format, report)
+
+
+def _measure(
+    predict: Any, data: "ProtocolData", boxes: BoxSource, name: str, perturb: bool
+) -> "Report":
+    from ..evaluation.evaluate import evaluate as measure
+    from ..evaluation.perturb import perturb as measure_perturbed
+
+    protocol, samples = data.protocol, data.samples
     with progress_bar("faces", len(samples)) as step:
-        found = measure(
+        report = measure(
             predict,
-            fixed,
+            protocol,
             samples,
             boxes=boxes.value,
-            model=called,
-            notes=found_data.notes(),
+            model=name,
+            notes=data.notes(),
             progress=lambda done: step(),
         )
-    if perturb:
-        with progress_bar("perturbed boxes", min(200, len(samples))) as step:
-            changed = measure_perturbed(
-                predict, fixed, samples, progress=lambda done: step()
-            )
-        found = found.model_copy(update={"perturbation": changed})
-    show_report(found, format, report)
+    if not perturb:
+        return report
+    with progress_bar("perturbed boxes", min(200, len(samples))) as step:
+        changed = measure_perturbed(
+            predict, protocol, samples, progress=lambda done: step()
+        )
+    return report.model_copy(update={"perturbation": changed})
 
 
 def _described(

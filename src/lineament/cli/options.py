@@ -44,7 +44,7 @@ ModelName = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|FILE",
-        help="A model that `lineament models` lists, or a .onnx file.",
+        help="A model that `lineament models` lists, or an .onnx or .safetensors file.",
     ),
 ]
 SchemeName = Annotated[
@@ -79,7 +79,8 @@ DetectorName = Annotated[
     typer.Option(
         "--detector",
         metavar="NAME|FILE",
-        help="Face detector: default, mediapipe (if installed), or OpenCV's YuNet .onnx file.",
+        help="Face detector: default, mediapipe (if installed), or an .onnx file: a detector "
+        "that `lineament export` wrote, or OpenCV's YuNet.",
     ),
 ]
 FrameRate = Annotated[

@@ -11,6 +11,7 @@ from .options import (
     DetectorName,
     Flip,
     FrameRate,
+    ModelName,
     SchemeName,
     Smooth,
     named_detector,
@@ -38,14 +39,6 @@ Out = Annotated[
 Format = Annotated[
     TracksFormat | None,
     typer.Option(help="Format of the tracks next to a drawn video; default: jsonl."),
-]
-Model = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        metavar="NAME|FILE",
-        help="A model that `lineament models` lists, or a .onnx file.",
-    ),
 ]
 MaxFaces = Annotated[
     int | None,
@@ -93,7 +86,7 @@ def track(
     source: Source,
     out: Out = None,
     format: Format = None,
-    model: Model = "fast",
+    model: ModelName = "fast",
     scheme: SchemeName = None,
     detector: DetectorName = "default",
     faces: MaxFaces = None,
@@ -128,17 +121,10 @@ def track(
         model, scheme, detector, faces, detect_every, flip, smooth, workers
     )
     settings = _settings(source, model, detector, rate)
-    settings |= {
-        "faces": faces,
-        "detect_every": tracker.rules.detect_every,
-        "smooth": smooth.value,
-    }
-    settings |= {"flip": flip}
-    if (
-        targets
-        and resume
-        and targets.finish_conversion(settings, tracker.predictor.scheme)
-    ):
+    settings |= {"faces": faces, "detect_every": tracker.rules.detect_every}
+    settings |= {"smooth": smooth.value, "flip": flip}
+    scheme = tracker.predictor.scheme
+    if targets and resume and targets.finish_conversion(settings, scheme):
         return
     with VideoReader(source, rate) as reader:
         if resume and reader.live:

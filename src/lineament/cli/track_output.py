@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 SAVE_S = 2.0
 """Seconds between two times at which all is flushed to disk with the tracker's state."""
 TRAIL_FRAMES = 45
-NOT_RESUMABLE = "--resume is for videos that can be read again; a camera or a live address cannot be resumed"
+NOT_RESUMABLE = (
+    "--resume is for videos that can be read again; a camera or a live address cannot "
+    "be resumed"
+)
 
 
 class TracksFormat(StrEnum):
