@@ -327,10 +327,8 @@ class Tracker:
         self._tracks = kept
 
     def _to_face(self, face: TrackedFace, seen: FaceObservation) -> Face:
-        one = FaceLandmarks(
-            seen.landmarks[None], seen.scores[None], seen.sigma_px[None]
-        )
-        return self.predictor.to_face(one, 0, seen.box, face.score, face.track_id)
+        arrays = (seen.landmarks, seen.scores, seen.sigma_px)
+        return self.predictor.to_face(*arrays, seen.box, face.score, face.track_id)
 
 
 def _observations(found: FaceLandmarks) -> list[FaceObservation]:
