@@ -1,6 +1,6 @@
 """Head pose, eye and mouth openness, interocular distance and roll of a face.
 
-Left and right are the subject's own. Limits are measured by bench/check_head_pose.py.
+Left and right are the subject's own. Limits are measured by `python -m bench.check_head_pose`.
 """
 
 import tomllib

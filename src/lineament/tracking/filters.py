@@ -48,8 +48,8 @@ FILTERS: dict[str, tuple[Settings, Settings]] = {
         ),
     ),
 }
-"""Filters of pose and shape by name; rounded from a search by
-`bench/choose_filters.py` on clips of validation faces and real ones."""
+"""Filters of pose and shape by name; rounded from a search by `python -m
+bench.choose_filters` on clips of validation faces and real ones."""
 DEFAULT = "one-euro"
 
 
