@@ -1,4 +1,4 @@
-"""detect: finds the faces of images and their landmarks, printed or written to a folder."""
+"""detect: finds faces and their landmarks in images; prints them or writes a folder."""
 
 import csv
 import io
@@ -67,7 +67,7 @@ def detect(
     paths: ImagePaths,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the results; without it they are printed."),
+        typer.Option(help="Folder for the results; default: print them."),
     ] = None,
     format: Annotated[
         Format,
@@ -86,16 +86,16 @@ def detect(
     flip: Flip = False,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Replace results that --out already holds."),
+        typer.Option("--overwrite", help="Replace results in --out."),
     ] = False,
 ) -> None:
-    """Find faces in images and their landmarks.
+    """Find faces and their landmarks in images.
 
     Without --out, prints one line of JSON per image. With --out, writes one JSON file
     per image to that folder and, from those, the other formats. Results that are up to
-    date are kept, so an interrupted run continues where it stopped. An animated GIF
-    counts as its first frame. Images that fail are listed at the end; the exit code is
-    then 1.
+    date are kept, so an interrupted run continues where it stopped. Only the first frame
+    of an animated GIF is read. Images that fail are listed at the end, and the exit
+    code is 1.
     """
     _check_format(out, format, draw)
     from ..io.input_images import find_inputs

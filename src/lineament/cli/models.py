@@ -16,7 +16,7 @@ def models(
         bool,
         typer.Option(
             "--profile",
-            help="Print parameters, multiply-adds and measured speed; for backbones to train, too.",
+            help="Print parameters, multiply-adds and measured speed, and the sizes of backbones.",
         ),
     ] = False,
     cards: Annotated[
@@ -50,10 +50,10 @@ def _show_profile(listed: list[dict[str, Any]]) -> None:
         from ..models.profile import trainable_sizes
     except ImportError:
         note(
-            "to list the sizes of backbones to train, too, type: pip install 'lineament[train]'"
+            "to list the sizes of backbones, too, type: pip install 'lineament[train]'"
         )
     else:
-        head = ["backbone to train, 256 x 256, 68 points", *SIZE_HEAD]
+        head = ["backbone, 256 x 256, 68 points", *SIZE_HEAD]
         show_table(head, [_size_row(card) for card in trainable_sizes()])
     rows = []
     for card in listed:

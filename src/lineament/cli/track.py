@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Source = Annotated[
     str,
     typer.Argument(
-        help="A video file, a folder of images, an address, or a camera's number."
+        help="A video file, a folder of images, a URL, or the number of a camera."
     ),
 ]
 Out = Annotated[
@@ -51,16 +51,16 @@ DetectEvery = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Search for new faces in every N-th frame; default: 15.",
+        help="Run the face detector on every N-th frame; default: 15.",
     ),
 ]
 Filter = Annotated[
-    Smooth, typer.Option(help="Filter over time; none keeps every frame as measured.")
+    Smooth, typer.Option(help="Filter over time; none: landmarks as measured.")
 ]
 Trails = Annotated[bool, typer.Option("--trails", help="Draw the path of each face.")]
 RerunFile = Annotated[
     Path | None,
-    typer.Option(help="An .rrd file for the viewer of rerun, in addition to --out."),
+    typer.Option(help="Also write an .rrd file for the Rerun viewer."),
 ]
 MaxFrames = Annotated[
     int | None,
@@ -69,7 +69,8 @@ MaxFrames = Annotated[
 Workers = Annotated[
     int,
     typer.Option(
-        min=0, help="Faces of a frame processed at once, one core each; 0: all cores."
+        min=0,
+        help="Faces per frame processed in parallel, one core each; 0: all cores.",
     ),
 ]
 Resume = Annotated[
@@ -101,12 +102,12 @@ def track(
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Track faces in a video, with steady landmarks and ids.
+    """Track the faces in a video, with steady landmarks and ids.
 
-    Without --out, prints one line of JSON per frame. With --out, writes tracks as they
-    come. An interrupted run continues with --resume and ends with the same files as an
-    uninterrupted one. A camera or a live address is tracked until Ctrl-C or SIGTERM. An
-    animated GIF is a video.
+    Without --out, prints one line of JSON per frame. With --out, writes tracks frame by
+    frame. An interrupted run continues with --resume and ends with the same files as an
+    uninterrupted one. A camera or a live stream is tracked until Ctrl-C or SIGTERM. An
+    animated GIF is read as a video.
     """
     from ..io.video_reader import VideoReader, is_camera
 

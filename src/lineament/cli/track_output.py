@@ -26,7 +26,7 @@ SAVE_S = 2.0
 """Seconds between two times at which all is flushed to disk with the tracker's state."""
 TRAIL_FRAMES = 45
 NOT_RESUMABLE = (
-    "--resume is for videos that can be read again; a camera or a live address cannot "
+    "--resume is for videos that can be read again; a camera or a live stream cannot "
     "be resumed"
 )
 

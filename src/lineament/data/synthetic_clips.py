@@ -219,13 +219,13 @@ class _Scene:
             source = source - _remap(field, source, cv2.BORDER_CONSTANT)
         return _remap(self.still, source, cv2.BORDER_REFLECT_101)
 
-    def _sensed(self, picture: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def _sensed(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
         s = self.settings
         if s.noise:
-            picture = picture + self.noise_rng.standard_normal(
-                picture.shape, np.float32
+            image = image + self.noise_rng.standard_normal(
+                image.shape, np.float32
             ) * np.float32(s.noise)
-        levels = to_bytes(np.rint(picture))
+        levels = to_bytes(np.rint(image))
         if not s.quality:
             return levels
         return np.ascontiguousarray(jpeg(levels[..., ::-1], s.quality)[..., ::-1])

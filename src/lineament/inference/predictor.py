@@ -70,8 +70,8 @@ class Predictor:
             scores (F, 5), or Detections.
         scheme: Landmark scheme wanted; None: the model's own.
         threads: Threads of ONNX Runtime; 0 leaves it the choice.
-        recrop: When to crop faces again, around their landmarks or at other angles;
-            None: never.
+        recrop: When to re-crop faces, around their landmarks or at other angles; None:
+            never.
         min_landmark_score: Detections with a lower mean landmark score are dropped;
             given boxes never are.
         flip: Average each crop with its mirror image, for twice the work.

@@ -128,7 +128,7 @@ def _from_path(path: str | os.PathLike[str]) -> RGB:
             return _decode(file, name)
     except FileNotFoundError as error:
         hint = (
-            "this is an address: download it first"
+            "this is a URL: download it first"
             if "://" in name
             else "check the path"
         )

@@ -84,11 +84,11 @@ class OpenCVDecoder(Decoder):
 
 
 class AVDecoder(Decoder):
-    """A file, an address or a camera by PyAV, upright by the rotation that the file states.
+    """A file, a URL or a camera by PyAV, upright by the rotation that the file states.
 
     Args:
         name: How errors call the video.
-        remote: Whether the source is an address, whose silence is an error if it is not
+        remote: Whether the source is a URL, whose silence is an error if it is not
             live.
 
     Raises:

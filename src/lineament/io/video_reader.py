@@ -1,4 +1,4 @@
-"""Video files, cameras, addresses, folders of images -> frames, in order or by number."""
+"""Video files, cameras, URLs, folders of images -> frames, in order or by number."""
 
 import math
 import os
@@ -24,7 +24,7 @@ from .video_decoders import (
 )
 
 WAIT_S = 30.0
-"""Seconds that an address may be silent."""
+"""Seconds that a URL may be silent."""
 DEFAULT_RATE = 30.0
 MAX_BACKWARD_S = 1.0
 """A clock that jumps back by more was restarted: its times continue from the frame before."""
@@ -76,7 +76,7 @@ class VideoReader:
     first frame; landmarks count pixels.
 
     Args:
-        source: A file, an address with ://, the number of a camera, or a folder of
+        source: A file, a URL, the number of a camera, or a folder of
             images, in the order of the numbers in their names.
         rate: Frames per second of a folder of images.
         threads: Threads of the decoder; 0 lets it choose.
@@ -84,7 +84,7 @@ class VideoReader:
             OpenCV.
 
     Raises:
-        ImageError: If the source is not a video, or an address that is not live falls
+        ImageError: If the source is not a video, or a URL that is not live falls
             silent.
         ExtraError: If PyAV is needed and not installed.
     """
@@ -125,12 +125,12 @@ class VideoReader:
             return FolderDecoder(path, self._rate)
         if not path.is_file():
             raise ImageError(
-                f"{self.name}: no such video; wanted a file, a folder of images, an address or a "
+                f"{self.name}: no such video; wanted a file, a folder of images, a URL or a "
                 "camera"
             )
         if not self._exact_times and find_spec("av") is None:
             return OpenCVDecoder(path)
-        # absolute: a name may hold a colon, as an address does
+        # absolute: a name may hold a colon, as a URL does
         return AVDecoder(str(path.absolute()), self.name, self._threads)
 
     @property
@@ -219,7 +219,7 @@ class VideoReader:
 
 
 def is_address(source: str | Path | int) -> bool:
-    """Return whether `source` is an address, such as https://example.org/a.mp4."""
+    """Return whether `source` is a URL, such as https://example.org/a.mp4."""
     return "://" in str(source)
 
 

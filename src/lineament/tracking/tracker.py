@@ -44,7 +44,7 @@ class Tracker:
         model: Model as in Predictor, or a Predictor, whose rules the tracker follows.
         faces: Maximum number of faces to follow; None: all.
         smooth: Filter over time, "one-euro" or "kalman"; None: landmarks as measured.
-        rules: When faces are lost, confirmed and found again.
+        rules: When faces are lost, confirmed and reacquired.
         options: Other options of Predictor: detector, scheme, threads, workers, recrop,
             min_landmark_score, flip.
 
@@ -81,8 +81,8 @@ class Tracker:
             self.predictor = model
         self.faces, self.smooth, self.rules = faces, smooth, rules
         self._model_scheme = self.predictor.model.scheme
-        # a followed face is upright already: it is cropped again if it moved far, but
-        # other angles are not searched
+        # a followed face is upright already: it is re-cropped if it moved far, but other
+        # angles are not searched
         recrop = self.predictor.recrop
         self._recrop = None if recrop is None else replace(recrop, min_score=0.0)
         self._new_smoother()  # an unknown filter is refused here
