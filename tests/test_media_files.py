@@ -19,7 +19,7 @@ from lineament.io.media_files import (
     is_video,
 )
 from lineament.io.pts import format_pts
-from lineament.labeling.pseudo_labels import find_media, frames_of
+from lineament.labeling.pseudo_labels import find_media, iter_frames
 
 PIXELS = np.full((24, 32, 3), 200, np.uint8)
 POINTS = np.column_stack([np.linspace(5, 25, 68), np.linspace(5, 20, 68)])
@@ -90,8 +90,8 @@ def test_label_takes_every_nth_frame_of_a_moving_gif_and_the_image_of_a_still_on
         write_gif(tmp_path / "moving.gif", 5),
     )
     assert list(find_media([tmp_path])) == [moving, still]
-    assert [name for name, _ in frames_of(still, 2)] == [""]
-    found = [(name, int(image[0, 0, 0])) for name, image in frames_of(moving, 2)]
+    assert [name for name, _ in iter_frames(still, 2)] == [""]
+    found = [(name, int(image[0, 0, 0])) for name, image in iter_frames(moving, 2)]
     assert found == [("000000_", 0), ("000002_", 80), ("000004_", 160)]
 
 

@@ -13,42 +13,45 @@ if TYPE_CHECKING:
     from ..study.run import StudyOptions
 
 
+StudyPath = Annotated[
+    Path, typer.Argument(help="A TOML file; see studies/.", metavar="STUDY.toml")
+]
+Seeds = Annotated[
+    str, typer.Option(help="Seeds of each row, such as 1,2,3; default: the study's.")
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ROW", help="Train only the row of this name; repeatable."),
+]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        min=0, help="Skip the trainings that do not fit in this time, and list them."
+    ),
+]
+Final = Annotated[
+    bool, typer.Option("--final", help="Also measure the columns on test data.")
+]
+Together = Annotated[
+    int,
+    typer.Option(min=1, help="Trainings to run at once; more than 1 helps on a GPU."),
+]
+Page = Annotated[
+    Path | None,
+    typer.Option(metavar="PAGE.md", help="Also write the table and plot here."),
+]
+
+
 @app.command()
 def study(
-    file: Annotated[
-        Path, typer.Argument(help="A TOML file; see studies/.", metavar="STUDY.toml")
-    ],
-    seeds: Annotated[
-        str,
-        typer.Option(help="Seeds of each row, such as 1,2,3; default: the study's."),
-    ] = "",
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ROW", help="Train only the row of this name; repeatable."
-        ),
-    ] = None,
-    budget_minutes: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Skip the trainings that do not fit in this time, and list them.",
-        ),
-    ] = None,
-    final: Annotated[
-        bool, typer.Option("--final", help="Also measure the columns on test data.")
-    ] = False,
-    together: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Trainings to run at once; more than 1 helps on a GPU."
-        ),
-    ] = 1,
+    file: StudyPath,
+    seeds: Seeds = "",
+    only: Only = None,
+    budget_minutes: Budget = None,
+    final: Final = False,
+    together: Together = 1,
     runs: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="PAGE.md", help="Also write the table and plot here."),
-    ] = None,
+    out: Page = None,
     changes: Changes = None,
     data: Data = None,
     cache: Cache = None,

@@ -34,11 +34,8 @@ def csv_rows(faces: Faces, where: Where = "") -> list[list[str | int | float]]:
     """Return one row per face, in the order of csv_columns; track_id is empty if there is none."""
     rows: list[list[str | int | float]] = []
     for number, face in enumerate(faces):
-        of_points = (
-            np.column_stack([face.landmarks, face.scores, face.sigma_px])
-            .ravel()
-            .tolist()
-        )
+        parts = [face.landmarks, face.scores, face.sigma_px]
+        of_points = np.column_stack(parts).ravel().tolist()
         track = "" if face.track_id is None else face.track_id
         rows.append(
             [
@@ -61,6 +58,7 @@ def _lead(where: Where) -> tuple[str | int | float, ...]:
 def of_scheme(
     results: Iterable[tuple[Any, Faces]], scheme: str
 ) -> Iterable[tuple[Any, Faces]]:
+    """Yield `results`; raise SchemeError at faces of another scheme."""
     for image, faces in results:
         if faces.scheme != scheme:
             raise SchemeError(
@@ -120,20 +118,13 @@ def write_parquet(
         import pyarrow.parquet
     except ImportError as error:
         raise missing_extra("pyarrow", "report") from error
-    text, number, values = (
-        pyarrow.string(),
-        pyarrow.float64(),
-        pyarrow.list_(pyarrow.float64()),
-    )
+    text, number = pyarrow.string(), pyarrow.float64()
+    values = pyarrow.list_(number)
     columns = dict(
         zip(lead, (text,) if lead == IMAGE else (pyarrow.int64(), number), strict=True)
     )
-    columns |= {
-        "face": pyarrow.int32(),
-        "scheme": text,
-        "track_id": pyarrow.int64(),
-        "score": number,
-    }
+    columns |= {"face": pyarrow.int32(), "scheme": text}
+    columns |= {"track_id": pyarrow.int64(), "score": number}
     columns |= dict.fromkeys(("box", "x", "y", "scores", "sigma_px"), values)
     schema = pyarrow.schema(list(columns.items()))
     with (
