@@ -213,11 +213,8 @@ def mouth_openness(face: Face) -> float:
     right, upper_1, upper_2, upper_3, left, lower_3, lower_2, lower_1 = _landmarks(
         face, INNER_LIPS
     )
-    height = (
-        _length(upper_1, lower_1)
-        + _length(upper_2, lower_2)
-        + _length(upper_3, lower_3)
-    )
+    pairs = ((upper_1, lower_1), (upper_2, lower_2), (upper_3, lower_3))
+    height = sum(_length(upper, lower) for upper, lower in pairs)
     return _ratio(height / 3, _length(right, left), "the mouth")
 
 

@@ -54,9 +54,8 @@ def align(
         image: "InputImage", pixels: "NDArray[np.uint8]", faces: "Faces", save: "Save"
     ) -> None:
         for number, face in enumerate(faces, 1):
-            target = out / (
-                f"{image.name}.png" if len(faces) == 1 else f"{image.name}_{number}.png"
-            )
+            name = image.name if len(faces) == 1 else f"{image.name}_{number}"
+            target = out / f"{name}.png"
             save(target, align_face(pixels, face, chosen, size)[0])
             show(f"{image.path}: face {number} -> {target}")
         if not faces:

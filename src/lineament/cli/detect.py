@@ -106,10 +106,8 @@ def detect(
     images, failures = find_inputs(paths, out)
     total = len(images) + len(failures)
     if images:
-        known, predictor = (
-            known_boxes(boxes, images),
-            make_predictor(model, scheme, detector, flip),
-        )
+        known = known_boxes(boxes, images)
+        predictor = make_predictor(model, scheme, detector, flip)
         if out is None:
             failures += _print_results(predictor, images, known, format)
         else:

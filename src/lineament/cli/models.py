@@ -58,11 +58,8 @@ def _show_profile(listed: list[dict[str, Any]]) -> None:
     rows = []
     for card in listed:
         for timing in time_model(card):
-            times = [
-                f"{timing.least_ms:.2f}",
-                f"{timing.median_ms:.2f}",
-                f"{timing.per_second:.0f}",
-            ]
+            times = [f"{timing.least_ms:.2f}", f"{timing.median_ms:.2f}"]
+            times.append(f"{timing.per_second:.0f}")
             rows.append([timing.model, timing.workload, str(timing.threads), *times])
     show_table(
         ["model", "per call", "threads", "min ms", "median ms", "per second"], rows
@@ -80,11 +77,6 @@ def _size_row(card: dict[str, Any]) -> list[str]:
 def _model_row(card: dict[str, Any]) -> list[str]:
     points = f"{card['points']} {card['scheme']}" if "scheme" in card else "-"
     size = f"{card['bytes'] / 1e6:.1f}" if "bytes" in card else "-"
-    row = [
-        card.get("name"),
-        card.get("kind"),
-        points,
-        card.get("size"),
-        card.get("precision"),
-    ]
+    stated = [card.get(key) for key in ("size", "precision")]
+    row = [card.get("name"), card.get("kind"), points, *stated]
     return ["-" if cell is None else str(cell) for cell in row] + [size]

@@ -123,11 +123,8 @@ class Expression:
         coarse = np.stack(
             np.meshgrid(np.arange(0, size, 4.0), np.arange(0, size, 4.0)), -1
         )
-        field = (
-            self.field_at(coarse.reshape(-1, 2))
-            .reshape(coarse.shape)
-            .astype(np.float32)
-        )
+        field = self.field_at(coarse.reshape(-1, 2)).reshape(coarse.shape)
+        field = field.astype(np.float32)
         rows, columns = np.mgrid[:size, :size].astype(np.float32) / 4
         self.field: NDArray[np.float32] = np.asarray(
             cv2.remap(

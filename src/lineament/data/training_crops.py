@@ -38,12 +38,8 @@ class TrainingCrops:
     ) -> None:
         self.sources = tuple(sources)
         self.mirror = scheme(scheme_name).mirror
-        self.size, self.padding, self.settings, self.seed = (
-            size,
-            padding,
-            settings,
-            seed,
-        )
+        self.size, self.padding = size, padding
+        self.settings, self.seed = settings, seed
         self.states_visible = any(
             source.cache.visible is not None for source in self.sources
         )
@@ -55,14 +51,8 @@ class TrainingCrops:
     def key(self) -> object:
         """Return a value that is equal for those that make the same crops."""
         sources = tuple(map(id, self.sources))
-        return (
-            sources,
-            tuple(self.mirror),
-            self.size,
-            self.padding,
-            self.settings,
-            self.seed,
-        )
+        options = (self.size, self.padding, self.settings, self.seed)
+        return (sources, tuple(self.mirror), *options)
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
         """Return the (source, face) pairs (M, 2) of one epoch, shuffled.

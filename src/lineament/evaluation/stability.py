@@ -78,10 +78,8 @@ def stretches(track: Array, min_frames: int = 1) -> list[slice]:
     present = np.concatenate([[False], np.isfinite(track).all((1, 2)), [False]]).astype(
         int
     )
-    starts, stops = (
-        np.flatnonzero(np.diff(present) > 0),
-        np.flatnonzero(np.diff(present) < 0),
-    )
+    steps = np.diff(present)
+    starts, stops = np.flatnonzero(steps > 0), np.flatnonzero(steps < 0)
     runs = []
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
         if stop - start >= min_frames:

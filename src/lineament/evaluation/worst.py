@@ -48,15 +48,8 @@ def draw_errors(
         if not np.isfinite(start).all():
             continue
         if pred is not None:
-            cv2.line(
-                crop,
-                _fixed(start),
-                _fixed(end),
-                PREDICTION,
-                1,
-                cv2.LINE_AA,
-                shift=SUBPIXEL_BITS,
-            )
+            line = (_fixed(start), _fixed(end))
+            cv2.line(crop, *line, PREDICTION, 1, cv2.LINE_AA, shift=SUBPIXEL_BITS)
             _dot(crop, end, PREDICTION)
         _dot(crop, start, TRUTH)
     return crop

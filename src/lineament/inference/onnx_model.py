@@ -25,11 +25,9 @@ CHUNK = 64  # crops per call: more would only take memory
 
 def usable_cores() -> int:
     """Return the number of processors that this process may use."""
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def open_session(path: Path, threads: int = 0) -> Any:

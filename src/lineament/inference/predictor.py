@@ -54,9 +54,8 @@ class FaceLandmarks(NamedTuple):
         self.scores[row], self.sigma_px[row] = other.scores[k], other.sigma_px[k]
         if self.recurrent_state is not None and other.recurrent_state is not None:
             self.recurrent_state.maps[row] = other.recurrent_state.maps[k]
-            self.recurrent_state.image_to_crop[row] = (
-                other.recurrent_state.image_to_crop[k]
-            )
+            maps = other.recurrent_state.image_to_crop
+            self.recurrent_state.image_to_crop[row] = maps[k]
 
 
 class Predictor:
@@ -113,9 +112,9 @@ class Predictor:
         else:
             self._source, points = self._model.scheme, self._model.points
             origin = f"model {self._model.name!r}"
-            self.predict_crops = (
-                _with_flip(self._model) if flip else self._model.predict
-            )
+            self.predict_crops: PredictCallable = self._model.predict
+            if flip:
+                self.predict_crops = _with_flip(self._model)
         self.scheme = scheme or self._source
         self.mean_shape = load_scheme(self._source).mean_shape
         _check_conversion(origin, points, self._source, self.scheme)

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from ..face import Face, Faces
 from ..schemes import scheme as scheme_called
 from .formats import json_numbers
@@ -29,13 +27,8 @@ def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str
         if faces.image_size is not None:
             images[-1] |= {"width": faces.image_size[0], "height": faces.image_size[1]}
         for face in faces:
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": len(images),
-                    **_coco_face(face),
-                }
-            )
+            ids = {"id": len(annotations) + 1, "image_id": len(images)}
+            annotations.append(ids | _coco_face(face))
     category = {
         "id": 1,
         "name": "face",
@@ -48,7 +41,9 @@ def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str
 
 def _coco_face(face: Face) -> dict[str, Any]:
     x0, y0, x1, y1 = face.box.tolist()
-    marked = np.column_stack([face.landmarks, np.full(len(face), 2.0)])
+    keypoints = []
+    for x, y in face.landmarks.tolist():
+        keypoints += [x, y, 2]
     return {
         "category_id": 1,
         "iscrowd": 0,
@@ -56,8 +51,6 @@ def _coco_face(face: Face) -> dict[str, Any]:
         "area": (x1 - x0) * (y1 - y0),
         "score": face.score,
         "num_keypoints": len(face),
-        "keypoints": [
-            int(v) if i % 3 == 2 else v for i, v in enumerate(marked.ravel().tolist())
-        ],
+        "keypoints": keypoints,
         "keypoint_scores": json_numbers(face.scores, None),
     }

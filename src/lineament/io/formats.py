@@ -80,28 +80,20 @@ def faces_to_json(faces: Faces, image: str = "", decimals: int | None = None) ->
 
 
 def _face_from(entry: Any, number: int, scheme: str) -> Face:
-    if not isinstance(entry, Mapping) or (
-        absent := [key for key in FACE_KEYS if key not in entry]
-    ):
-        what = (
-            f"has no {', '.join(absent)}"
-            if isinstance(entry, Mapping)
-            else f"is a {type(entry).__name__}"
-        )
-        raise DataError(
-            f"face {number} {what}; wanted an object with {', '.join(FACE_KEYS)}"
-        )
+    what = ""
+    if not isinstance(entry, Mapping):
+        what = f"is a {type(entry).__name__}"
+    elif absent := [key for key in FACE_KEYS if key not in entry]:
+        what = f"has no {', '.join(absent)}"
+    if what:
+        keys = ", ".join(FACE_KEYS)
+        raise DataError(f"face {number} {what}; wanted an object with {keys}")
     try:
-        arrays = {key: np.array(entry[key], dtype=np.float64) for key in FACE_KEYS}
-        face = Face(
-            landmarks=arrays["landmarks"],
-            scores=arrays["scores"],
-            sigma_px=arrays["sigma_px"],
-            box=arrays["box"],
-            score=float(arrays["score"]),
-            scheme=scheme,
-            track_id=entry.get("track_id"),
-        )
+        parts: dict[str, Any] = {}
+        for key in FACE_KEYS:
+            parts[key] = np.array(entry[key], dtype=np.float64)
+        parts["score"] = float(parts["score"])
+        face = Face(**parts, scheme=scheme, track_id=entry.get("track_id"))
     except (InputError, ValueError, TypeError, IndexError) as error:
         raise DataError(
             f"face {number}: {error}; correct that face or write the file again"
@@ -120,16 +112,10 @@ def faces_from_dict(given: Mapping[str, Any]) -> Faces:
     Raises:
         DataError: If a key is missing or an array has the wrong shape.
     """
-    if (
-        not isinstance(given, Mapping)
-        or not isinstance(given.get("faces"), list)
-        or "scheme" not in given
-    ):
-        keys = (
-            ", ".join(map(str, given))
-            if isinstance(given, Mapping)
-            else type(given).__name__
-        )
+    is_object = isinstance(given, Mapping)
+    known = is_object and isinstance(given.get("faces"), list) and "scheme" in given
+    if not known:
+        keys = ", ".join(map(str, given)) if is_object else type(given).__name__
         raise DataError(
             f"these are not faces ({keys}); wanted an object with image, faces and scheme"
         )
@@ -137,10 +123,9 @@ def faces_from_dict(given: Mapping[str, Any]) -> Faces:
         points = len(scheme_called(given["scheme"]))
     except SchemeError as error:
         raise DataError(f"the faces' scheme is unknown: {error}") from error
-    faces = [
-        _face_from(entry, number, given["scheme"])
-        for number, entry in enumerate(given["faces"])
-    ]
+    faces = []
+    for number, entry in enumerate(given["faces"]):
+        faces.append(_face_from(entry, number, given["scheme"]))
     return Faces(tuple(faces), given["scheme"], points)
 
 

@@ -56,7 +56,7 @@ def faces_to_pts(faces: Faces, stem: str) -> dict[str, str]:
     """Return file name -> .pts text: `stem`.pts of one face; `stem`_1.pts, ... of several."""
     if len(faces) == 1:
         return {f"{stem}.pts": format_pts(faces[0].landmarks)}
-    return {
-        f"{stem}_{number}.pts": format_pts(face.landmarks)
-        for number, face in enumerate(faces, 1)
-    }
+    texts = {}
+    for number, face in enumerate(faces, 1):
+        texts[f"{stem}_{number}.pts"] = format_pts(face.landmarks)
+    return texts

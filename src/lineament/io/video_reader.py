@@ -153,16 +153,11 @@ class VideoReader:
         step = 1 / (self.rate or DEFAULT_RATE)
         for index, (timestamp, convert) in enumerate(self._decoded):
             # some files repeat a time, or have none
-            time = (
-                timestamp + offset
-                if timestamp is not None
-                else last + step
-                if index
-                else 0.0
-            )
-            if (
-                index and time < last - MAX_BACKWARD_S
-            ):  # joined files, a restarted stream
+            time = 0.0 if not index else last + step
+            if timestamp is not None:
+                time = timestamp + offset
+            # joined files, a restarted stream
+            if index and time < last - MAX_BACKWARD_S:
                 offset += last + step - time
                 time = last + step
             time = time if time > last or not index else last + step / 100
@@ -225,9 +220,9 @@ def is_address(source: str | Path | int) -> bool:
 
 def is_camera(source: str | Path | int) -> bool:
     """Return whether `source` is a camera's number; a file of that name has priority."""
-    return isinstance(source, int) or (
-        str(source).isdecimal() and not Path(source).exists()
-    )
+    if isinstance(source, int):
+        return True
+    return str(source).isdecimal() and not Path(source).exists()
 
 
 def frame_rate(path: Path) -> float:
@@ -241,9 +236,8 @@ def frame_rate(path: Path) -> float:
     return rate if 1 <= rate <= 1000 else DEFAULT_RATE
 
 
-_open = (
-    threading.local()
-)  # one open video per thread: samples of a video mostly come in order
+# one open video per thread: samples of a video mostly come in order
+_open = threading.local()
 
 
 def read_video_frame(path: Path, number: int) -> RGB:

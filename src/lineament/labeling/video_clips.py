@@ -55,13 +55,8 @@ def clips_from_videos(
         SchemeError: If the model's landmarks do not convert to the scheme.
     """
     weights = hashlib.sha256(find_model(model).read_bytes()).hexdigest()
-    settings = (
-        asdict(LabelThresholds()),
-        MAX_SIDE_PX,
-        LABEL_SMOOTHING,
-        frames,
-        min_length,
-    )
+    limits = (asdict(LabelThresholds()), MAX_SIDE_PX, LABEL_SMOOTHING)
+    settings = (*limits, frames, min_length)
     files = [file_state(path) for path in videos]
     tracker = Tracker(model, smooth=None, scheme=scheme_name)
 

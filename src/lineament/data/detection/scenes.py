@@ -95,11 +95,9 @@ def random_affine(rng: Rng, photo: Photo, size: tuple[int, int], side: float) ->
     if side > 0.4 * min(size):
         place = np.array(size) * rng.normal(0.5, 0.12, 2)
     affine = similarity(scale, float(angle_deg), center, place)
-    return (
-        compose(affine, flip_affine(int(2 * center[0]) + 1))
-        if rng.random() < 0.5
-        else affine
-    )
+    if rng.random() < 0.5:
+        return compose(affine, flip_affine(int(2 * center[0]) + 1))
+    return affine
 
 
 def warp_window(
@@ -162,12 +160,8 @@ class SceneMaker:
             shares: Relative frequency of each kind of photo; kinds without photos are left out.
             size: Side of the scenes, pixels.
         """
-        self.photos, self.images, self.size, self.seed = (
-            list(photos),
-            images,
-            size,
-            seed,
-        )
+        self.photos, self.images = list(photos), images
+        self.size, self.seed = size, seed
         self.by_kind: dict[str, list[int]] = {}
         for i, photo in enumerate(self.photos):
             if len(photo.boxes) or photo.has_no_face():
