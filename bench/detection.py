@@ -18,8 +18,13 @@ from lineament.data.detection.photos import Photo
 from lineament.data.detection.scenes import move_faces, warp_window
 from lineament.data.sample import data_root
 from lineament.evaluation.detection import DETECTION_PROTOCOLS, evaluate_detector
-from lineament.geometry import apply_affine, box_center, box_side, similarity
-from lineament.inference.detector_adapters import to_tight
+from lineament.geometry import (
+    apply_affine,
+    box_center,
+    box_side,
+    inset_boxes,
+    similarity,
+)
 from lineament.inference.face_detector import FaceDetector, as_detector
 
 
@@ -144,7 +149,7 @@ def main():
 
         def tight(image):
             boxes, scores = blaze(image)
-            return to_tight(boxes, TO_TIGHT), scores
+            return inset_boxes(boxes, TO_TIGHT), scores
 
         systems["blazeface back-256"] = as_detector(tight)
     figures = {}

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineament.errors import ExtraError, ModelError, ShapeError
-from lineament.geometry import iou
+from lineament.geometry import inset_boxes, iou
 from lineament.inference.callable_detector import as_detections, as_detector
 from lineament.inference.detections import Detections, empty_detections
-from lineament.inference.detector_adapters import mediapipe, to_tight, yunet
+from lineament.inference.detector_adapters import mediapipe, yunet
 from lineament.inference.face_detector import FaceDetector, pad_to_multiple, tile_spans
 from lineament.inference.nms import fuse_scales, nms
 
@@ -298,9 +298,9 @@ def test_scores_that_do_not_fit_the_boxes_are_refused():
 
 def test_insets_move_each_end_by_its_share():
     # a box 100 wide and 50 high: left +10, top +10, right -20, bottom +5
-    assert to_tight(np.array([[0.0, 0, 100, 50]]), (0.1, 0.2, 0.2, -0.1)).tolist() == [
-        [10, 10, 80, 55]
-    ]
+    assert inset_boxes(
+        np.array([[0.0, 0, 100, 50]]), (0.1, 0.2, 0.2, -0.1)
+    ).tolist() == [[10, 10, 80, 55]]
 
 
 def test_yunet_boxes_and_eyes_become_tight_boxes_and_rolls(tmp_path, monkeypatch):

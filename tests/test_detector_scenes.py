@@ -12,14 +12,13 @@ from lineament.data.detection.photos import (
     INSETS,
     Photo,
     eye_roll_deg,
-    inset,
     read_detection,
     read_detector_photos,
 )
 from lineament.data.detection.scenes import SceneMaker, move_faces, turn_boxes
 from lineament.data.sample import in_validation
 from lineament.errors import DataError
-from lineament.geometry import compose, flip_affine, similarity
+from lineament.geometry import compose, flip_affine, inset_boxes, similarity
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +108,7 @@ def test_annotations_become_tight_boxes_of_each_kind(tmp_path):
 def test_the_roll_of_landmarks_is_that_of_the_line_between_the_eyes():
     for roll in (-150.0, -20.0, 0.0, 60.0):
         assert eye_roll_deg(face_landmarks((3, 4), 50, roll)) == pytest.approx(roll)
-    assert inset(np.array([[0.0, 0, 10, 10]]), INSETS["background"]).tolist() == [
+    assert inset_boxes(np.array([[0.0, 0, 10, 10]]), INSETS["background"]).tolist() == [
         [0, 0, 10, 10]
     ]
 

@@ -11,7 +11,8 @@ pytest.importorskip("torch")
 
 from faces import write_faces
 from lineament.errors import RecipeError, TrainError
-from lineament.study.columns import COLUMNS, Column, column, each
+from lineament.study.column import Column
+from lineament.study.columns import COLUMNS, column, each
 from lineament.study.finished_run import FinishedRun
 from lineament.study.plan import fit_budget, is_done, plan_runs
 from lineament.study.run import StudyOptions, run_study
@@ -247,10 +248,10 @@ def test_a_protocol_is_a_column():
 
 def test_cells_hold_mean_and_standard_deviation_of_the_seeds():
     # 4 and 6 %: mean 5, standard deviation sqrt(2)
-    assert shown("validation", [0.04, 0.06]) == "5.000 ± 1.414"
-    assert shown("validation", [0.04]) == "4.000"
-    assert shown("validation", [float("nan")]) == "-"
-    assert shown("parameters", [2_500_000.0]) == "2.500 M"
+    assert shown(column("validation"), [0.04, 0.06]) == "5.000 ± 1.414"
+    assert shown(column("validation"), [0.04]) == "4.000"
+    assert shown(column("validation"), [float("nan")]) == "-"
+    assert shown(column("parameters"), [2_500_000.0]) == "2.500 M"
 
 
 def test_the_page_holds_title_command_table_plot_and_notes(place):
@@ -259,7 +260,7 @@ def test_the_page_holds_title_command_table_plot_and_notes(place):
         "alone": {"validation": [0.04, 0.06]},
         "from first": {"validation": [0.03, 0.03]},
     }
-    table = Table(study, ("validation",), values)
+    table = Table(study, {"validation": column("validation")}, values)
     write_page(table, place / "page.md", "lineament study x", ["Seeds 1, 2."])
     page = (place / "page.md").read_text(encoding="utf-8")
     assert page.startswith(

@@ -92,6 +92,20 @@ def box_center(box: ArrayLike) -> Array:
     return np.array([(x0 + x1) / 2, (y0 + y1) / 2])
 
 
+def inset_boxes(boxes: Array, insets: tuple[float, float, float, float]) -> Array:
+    """Return `boxes` (F, 4) with each side moved inwards.
+
+    Args:
+        boxes: (F, 4), pixels.
+        insets: Left, top, right, bottom, as fractions of the width or height.
+    """
+    size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    moved: Array = boxes + size * np.array(
+        [insets[0], insets[1], -insets[2], -insets[3]]
+    )
+    return moved
+
+
 def box_side(box: ArrayLike) -> float:
     """Return the longer side of `box`, in its pixels: the unit of crop sizes."""
     x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)

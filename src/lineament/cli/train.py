@@ -230,11 +230,7 @@ def training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
             bar.update(task, completed=progress.step, state=_state(progress))
             line = f"step {progress.step}/{progress.steps}  {_state(progress)}"
             if progress.validation:
-                errors = [
-                    f"{name} {100 * nme:.3f} %"
-                    for name, nme in progress.validation.items()
-                ]
-                line += f"  validation NME: {'  '.join(errors)}"
+                line += f"  {progress.results()}"
                 bar.console.print(line, highlight=False, soft_wrap=True)
             elif not console.is_terminal and time.monotonic() - noted > REPORT_EVERY_S:
                 note(line)

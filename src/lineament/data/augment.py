@@ -16,7 +16,7 @@ from ..geometry import (
     crop_affine,
     flip_affine,
 )
-from ..recipe import Augmentation
+from ..recipe.data import Augmentation
 from .degrade import Rng, photometric
 
 Crop = NDArray[np.uint8]

@@ -10,7 +10,7 @@ from cv2.typing import MatLike
 from numpy.typing import ArrayLike, NDArray
 
 from ..geometry import Array
-from ..recipe import Augmentation
+from ..recipe.data import Augmentation
 
 Image = NDArray[np.uint8]
 Rng = np.random.Generator

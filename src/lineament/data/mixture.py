@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import DataError, RecipeError
 from ..io.unique_names import unique_name
-from ..recipe import DataPart
+from ..recipe.data import DataPart
 from ..schemes import convert
 from .crop_cache import CropCache, cache_crops, cached_size
 from .readers.registry import DataSet, data_set

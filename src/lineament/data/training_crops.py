@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..recipe import Augmentation
+from ..recipe.data import Augmentation
 from ..schemes import scheme
 from .augment import augment
 from .crop_cache import CropCache

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..errors import ModelError, missing_extra
-from ..geometry import Array, Image
+from ..geometry import Array, Image, inset_boxes
 from .callable_detector import as_detector
 from .detections import Detections, Detector, empty_detections
 from .face_detector import FaceDetector
@@ -18,20 +18,6 @@ YUNET_TO_TIGHT = (0.01, 0.26, 0.01, 0.0)
 """Insets left, top, right, bottom: WIDER FACE's boxes include the forehead."""
 MEDIAPIPE_TO_TIGHT = (0.036, 0.113, 0.036, -0.017)
 """Insets: medians on every third 300W train face."""
-
-
-def to_tight(boxes: Array, insets: tuple[float, float, float, float]) -> Array:
-    """Return `boxes` (F, 4) with each side moved inwards.
-
-    Args:
-        boxes: (F, 4), pixels.
-        insets: Left, top, right, bottom, as fractions of the width or height.
-    """
-    size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    moved: Array = boxes + size * np.array(
-        [insets[0], insets[1], -insets[2], -insets[3]]
-    )
-    return moved
 
 
 def eyes_roll_deg(right_eye: Array, left_eye: Array) -> Array:
@@ -83,7 +69,7 @@ def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:
         five = rows[:, 4:14].reshape(-1, 5, 2)
         rolls = eyes_roll_deg(five[:, 0], five[:, 1])
         return Detections(
-            to_tight(boxes, YUNET_TO_TIGHT), rows[:, 14], rolls, five, "five"
+            inset_boxes(boxes, YUNET_TO_TIGHT), rows[:, 14], rolls, five, "five"
         )
 
     return as_detector(detect, "five")
@@ -128,7 +114,7 @@ def mediapipe(threshold: float = 0.5, far: bool = True) -> Detector:
         size = np.array([image.shape[1], image.shape[0]] * 2)
         eyes_px = np.array(eyes) * size
         return Detections(
-            to_tight(np.array(boxes) * size - 0.5, MEDIAPIPE_TO_TIGHT),
+            inset_boxes(np.array(boxes) * size - 0.5, MEDIAPIPE_TO_TIGHT),
             np.array(scores, dtype=np.float64),
             eyes_roll_deg(eyes_px[:, :2], eyes_px[:, 2:]),
         )

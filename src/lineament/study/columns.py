@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -22,6 +21,7 @@ from ..recipe import Augmentation
 from ..tracking.tracker import Tracker
 from ..training.checkpoint import load_checkpoint
 from ..training.validate import interocular_nmes
+from .column import Column
 from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
 from .tracked_clips import clip_errors
@@ -42,18 +42,6 @@ HARDER = Augmentation.model_validate(
 DRAWS = 3
 """Augmented copies of each validation face in the column `harder`."""
 NME_KEY = "validation_nme_onnx"
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column."""
-
-    title: str
-    measure: Callable[[Sequence[FinishedRun]], list[float]]
-    """Measures all runs of a table at once: some columns compare runs on common frames."""
-    scale: float = 1.0
-    digits: int = 3
-    unit: str = ""
 
 
 def each(

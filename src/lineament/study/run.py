@@ -195,7 +195,7 @@ def measure(
                 f"{run.name}: {kind.title} {kind.scale * value:.{kind.digits}f}{kind.unit}"
             )
             values[row].setdefault(name, []).append(value)
-    return Table(study, tuple(columns), values)
+    return Table(study, {name: column(name) for name in columns}, values)
 
 
 def hardware() -> str:

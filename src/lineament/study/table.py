@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from ..atomic import atomic_path
 from ..errors import RecipeError
 from ..training.curves import new_figure, save_figure
-from .columns import column
+from .column import Column
 from .settings import Study
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
@@ -21,23 +21,25 @@ class Table:
     """The measured values of a study."""
 
     study: Study
-    columns: tuple[str, ...]
+    columns: Mapping[str, Column]
     values: Values
 
     def markdown(self) -> str:
         """Return the table as Markdown; rows without a value are left out."""
-        titles = [column(name).title for name in self.columns]
+        titles = [column.title for column in self.columns.values()]
         lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
         for row, measured in self.values.items():
             if measured:
-                cells = [shown(name, measured[name]) for name in self.columns]
+                cells = [
+                    shown(column, measured[name])
+                    for name, column in self.columns.items()
+                ]
                 lines.append(f"| {row} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
 
 
-def shown(name: str, values: Sequence[float]) -> str:
+def shown(kind: Column, values: Sequence[float]) -> str:
     """Return mean and standard deviation of the `values` of a column."""
-    kind = column(name)
     if not values or any(math.isnan(value) for value in values):
         return "-"
     scaled = [kind.scale * value for value in values]
@@ -59,9 +61,8 @@ def write_page(table: Table, path: Path, command: str, facts: Sequence[str]) -> 
     if study.plot is not None:
         plot = path.with_suffix(".png")
         draw(table, plot)
-        parts.append(
-            f"![{column(study.plot.column).title} by {study.plot.x_label}]({plot.name})"
-        )
+        title = table.columns[study.plot.column].title
+        parts.append(f"![{title} by {study.plot.x_label}]({plot.name})")
     if study.notes:
         parts.append(study.notes.strip())
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +87,7 @@ def draw(table: Table, path: Path) -> None:
         measured = table.values.get(row.name)
         if measured and row.x is not None:
             lines.setdefault(row.series, []).append((row.x, measured[plot.column]))
-    kind = column(plot.column)
+    kind = table.columns[plot.column]
     figure = new_figure(6, 4)
     axes = figure.subplots()
     for series, points in lines.items():

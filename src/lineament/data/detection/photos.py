@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError, did_you_mean
-from ...geometry import Array, as_boxes
+from ...geometry import Array, as_boxes, inset_boxes
 from ..readers.pts import read_pts_folder
 from ..readers.w300 import read_300w
 from ..sample import Sample, in_validation
@@ -71,15 +71,6 @@ def eye_roll_deg(landmarks: Array) -> float:
     return float(np.rad2deg(np.arctan2(y, x)))
 
 
-def inset(boxes: Array, insets: tuple[float, float, float, float]) -> Array:
-    """Move the left, top, right and bottom of `boxes` (F, 4) inwards by fractions of the box."""
-    size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    moved: Array = boxes + size * np.array(
-        [insets[0], insets[1], -insets[2], -insets[3]]
-    )
-    return moved
-
-
 def read_detection(root: Path) -> list[Photo]:
     """Read the photos of `root/annotations.json`: {"images": [{"file", "boxes_xyxy"}]}.
 
@@ -105,7 +96,7 @@ def read_detection(root: Path) -> list[Photo]:
             )
         boxes = as_boxes([box for box in given if box[2] > box[0] and box[3] > box[1]])
         heights = boxes[:, 3] - boxes[:, 1]
-        tight = inset(boxes, INSETS[kind])
+        tight = inset_boxes(boxes, INSETS[kind])
         photos.append(
             Photo(root / file, kind, tight, Path(file).stem, given_heights=heights)
         )
