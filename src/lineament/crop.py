@@ -43,12 +43,9 @@ def warp(image: Image, image_to_crop: ArrayLike, size: int) -> Image:
         image, affine = _shrink_by_area(image, affine, int(1 / scale))
     if image.size == 0:
         return np.zeros((size, size, 3), np.uint8)
+    size_px, border = (size, size), cv2.BORDER_CONSTANT
     crop = cv2.warpAffine(
-        image,
-        affine,
-        (size, size),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
+        image, affine, size_px, flags=cv2.INTER_LINEAR, borderMode=border
     )
     return np.asarray(crop, dtype=np.uint8)
 

@@ -40,9 +40,8 @@ class TrainingCrops:
         self.mirror = scheme(scheme_name).mirror
         self.size, self.padding = size, padding
         self.settings, self.seed = settings, seed
-        self.states_visible = any(
-            source.cache.visible is not None for source in self.sources
-        )
+        caches = [source.cache for source in self.sources]
+        self.states_visible = any(cache.visible is not None for cache in caches)
         names: set[str] = set()
         for source in self.sources:
             names.update(source.cache.attributes)
@@ -67,9 +66,8 @@ class TrainingCrops:
                 faces = np.tile(np.arange(len(source.cache)), source.repeat)
                 pairs.append(np.stack([np.full(len(faces), number), faces], axis=1))
         joined = np.concatenate(pairs)
-        return joined[
-            np.random.default_rng([self.seed, epoch]).permutation(len(joined))
-        ]
+        rng = np.random.default_rng([self.seed, epoch])
+        return joined[rng.permutation(len(joined))]
 
     def make(self, epoch: int, position: int, source: int, face: int) -> dict[str, Any]:
         """Return an augmented crop (S, S, 3) and what comes with it, by the names of a Batch.

@@ -291,9 +291,8 @@ def protocol(name: str) -> Protocol:
         ProtocolError: If no protocol has that name, or the file is broken.
     """
     if name in PROTOCOLS:
-        return _load(
-            Path(str(files("lineament").joinpath(f"tables/protocols/{name}.toml")))
-        )
+        path = files("lineament") / f"tables/protocols/{name}.toml"
+        return _load(Path(str(path)))
     if name.endswith(".toml"):
         return _load(Path(name).absolute())
     raise ProtocolError(

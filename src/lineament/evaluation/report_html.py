@@ -105,9 +105,9 @@ def _draw_reliability(axes: "Axes", report: Report) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         axis.set_minor_formatter(NullFormatter())
-    two = (
-        f", {100 * found.under[2.0]:.1f} % under 2 sigma" if 2.0 in found.under else ""
-    )
+    two = ""
+    if 2.0 in found.under:
+        two = f", {100 * found.under[2.0]:.1f} % under 2 sigma"
     title = f"Reliability: off by {100 * found.ece_relative:.1f} %{two}"
     _label(axes, title, "predicted sigma, % of the norm", "mean error, % of the norm")
 

@@ -91,9 +91,8 @@ class WorstFaces:
         ):
             return
         drawn = cv2.cvtColor(draw_errors(image, truth, pred), cv2.COLOR_RGB2BGR)
-        jpeg = base64.b64encode(cv2.imencode(".jpg", drawn)[1].tobytes()).decode(
-            "ascii"
-        )
+        data = cv2.imencode(".jpg", drawn)[1].tobytes()
+        jpeg = base64.b64encode(data).decode("ascii")
         heapq.heappush(self._heap, (error, -self._added, name, jpeg))
         if len(self._heap) > self.count:
             heapq.heappop(self._heap)

@@ -141,11 +141,9 @@ class Model:
             )
         inputs: dict[str, NDArray[Any]] = {"crops": crops}
         if self.memory is not None:
-            inputs["memory"] = (
-                np.zeros((len(crops), *self.memory), np.float32)
-                if memory is None
-                else memory
-            )
+            if memory is None:
+                memory = np.zeros((len(crops), *self.memory), np.float32)
+            inputs["memory"] = memory
         elif memory is not None:
             raise ShapeError(
                 f"a memory is given, and the model {self.name!r} keeps none; leave it out"

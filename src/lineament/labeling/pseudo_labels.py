@@ -80,9 +80,8 @@ def label_faces(
         predictions = predictor(image, [move_box(box, *move) for move in BOX_MOVES])
         landmarks = np.stack([prediction.landmarks for prediction in predictions])
         mean, spread = landmarks.mean(0), np.sqrt(landmarks.var(0).sum(-1)) / side
-        sigma = (
-            np.mean([prediction.sigma_px for prediction in predictions], axis=0) / side
-        )
+        sigmas = [prediction.sigma_px for prediction in predictions]
+        sigma = np.mean(sigmas, axis=0) / side
         unsure = (spread > thresholds.max_spread) | (sigma > thresholds.max_sigma)
         score = float(np.mean([prediction.scores.mean() for prediction in predictions]))
         if score < thresholds.min_score or 1 - unsure.mean() < thresholds.min_known:

@@ -123,6 +123,5 @@ def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if factor >= 1:
         return image
     size = round(width * factor), round(height * factor)
-    return np.asarray(
-        cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8
-    )
+    shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(shrunk, dtype=np.uint8)
