@@ -1,10 +1,10 @@
-"""Print the accuracy of head pose and openness, measured on the landmarks of the 300W training faces.
+"""Print the accuracy of head pose and openness on the landmarks of the 300W training faces.
 
-LINEAMENT_DATA=../shared/data python -m bench.check_head_pose [--faces 2014]
+Usage: LINEAMENT_DATA=../shared/data python -m bench.check_head_pose [--faces 2014]
 
-No data set here has true poses. This measures how the pose reacts to errors in the landmarks and in the focal length, and how
-far the anthropometric mean face is from one factored from the landmarks themselves (scaled orthographic, mirror-symmetric,
-iterated least squares).
+No data set here has true poses. This measures the sensitivity of the pose to errors in the
+landmarks and in the focal length, and the distance of the anthropometric mean face from one
+factored from the landmarks (scaled orthographic, mirror-symmetric, iterated least squares).
 """
 
 import argparse
@@ -33,14 +33,20 @@ MIRROR = [ROWS.index(IBUG68.mirror[row]) for row in ROWS]
 
 
 def face_of(landmarks: Array) -> Face:
-    """A face of those landmarks, sure of itself."""
+    """Return a face with these landmarks and scores of 1."""
     return Face(
         landmarks, np.ones(68), np.ones(68), np.array([0, 0, 1, 1]), 1.0, "ibug68"
     )
 
 
 def angles(landmarks: Array, size: float, places: Array | None = None) -> Array:
-    """Yaw, pitch, roll of a face in the middle of a picture `size` face boxes wide; of other `places` where given."""
+    """Return yaw, pitch, roll in degrees of a face in the middle of an image.
+
+    Args:
+        landmarks: (68, 2) in pixels.
+        size: Focal length in longer sides of the face box.
+        places: 3D points (N, 3) to fit in place of the mean face, in mm.
+    """
     centered = landmarks - box_center(np.r_[landmarks.min(0), landmarks.max(0)])
     focal = size * float(np.ptp(landmarks, axis=0).max())
     if places is None:
@@ -55,7 +61,7 @@ def angles(landmarks: Array, size: float, places: Array | None = None) -> Array:
 
 
 def factored(shapes: Array, rounds: int = 60) -> Array:
-    """The places (N, 3) that explain `shapes` (F, N, 2) best under scaled orthography, moved onto the mean face."""
+    """Factor `shapes` (F, N, 2) into 3D points (N, 3), scaled orthographic, on the mean face."""
     mean = mean_face_3d()[1]
     shapes = shapes - shapes.mean(1, keepdims=True)
     places = mean - mean.mean(0)
@@ -73,13 +79,13 @@ def factored(shapes: Array, rounds: int = 60) -> Array:
     target = mean - mean.mean(0)
     u, _, vt = np.linalg.svd(
         target[:, 1:].T @ places[:, 1:]
-    )  # only a turn about x keeps the symmetry
+    )  # only a rotation about x keeps the symmetry
     places[:, 1:] = places[:, 1:] @ (u @ vt).T
     return places + mean.mean(0)
 
 
 def print_row(what: str, values: Array) -> None:
-    """One line: root mean square and the 95th percentile of each column's size."""
+    """Print the root mean square and the 95th percentile of the magnitude of each column."""
     rms, high = np.sqrt((values**2).mean(0)), np.percentile(np.abs(values), 95, axis=0)
     print(
         f"{what:64s}"
@@ -88,14 +94,16 @@ def print_row(what: str, values: Array) -> None:
 
 
 def report_pose(samples: list[Sample], rng: np.random.Generator) -> None:
-    """The table of head pose."""
+    """Print the table of head pose."""
     shapes = np.stack([s.landmarks for s in samples])
     at_rest = np.stack([angles(s, 4.0) for s in shapes])
     print(
-        f"{len(shapes)} faces; yaw, pitch, roll: mean {at_rest.mean(0).round(1)}, sd {at_rest.std(0).round(1)} degrees"
+        f"{len(shapes)} faces; yaw, pitch, roll: mean {at_rest.mean(0).round(1)}, "
+        f"sd {at_rest.std(0).round(1)} degrees"
     )
     print(
-        f"{'difference in degrees, root mean square / 95th percentile':64s}    yaw           pitch          roll"
+        f"{'difference in degrees, root mean square / 95th percentile':64s}"
+        "    yaw           pitch          roll"
     )
     for nme in (0.03, 0.06):
         norm = np.linalg.norm(shapes[:, 36] - shapes[:, 45], axis=-1)[:, None, None]
@@ -115,11 +123,13 @@ def report_pose(samples: list[Sample], rng: np.random.Generator) -> None:
     new = np.stack([angles(s, 4.0, places) for s in shapes])
     print_row("the factored shape instead of the mean face", new - at_rest)
     print(
-        f"  of which constant: {(new - at_rest).mean(0).round(1)}; the rest: {(new - at_rest).std(0).round(1)}"
+        f"  of which constant: {(new - at_rest).mean(0).round(1)}; "
+        f"the rest: {(new - at_rest).std(0).round(1)}"
     )
     off = np.linalg.norm(places - mean_face_3d()[1], axis=1)
     print(
-        f"  the shapes are {np.sqrt((off**2).mean()):.1f} mm apart (root mean square), {off.max():.1f} mm at most"
+        f"  the shapes are {np.sqrt((off**2).mean()):.1f} mm apart (root mean square), "
+        f"{off.max():.1f} mm at most"
     )
     mouths = np.array([mouth_openness(face_of(s)) for s in shapes])
     slope = np.polyfit(mouths, at_rest[:, 1], 1)[0]
@@ -127,7 +137,7 @@ def report_pose(samples: list[Sample], rng: np.random.Generator) -> None:
 
 
 def report_openness(samples: list[Sample], rng: np.random.Generator) -> None:
-    """The lines of eye and mouth openness."""
+    """Print the lines of eye and mouth openness."""
     shapes = np.stack([s.landmarks for s in samples])
 
     def measured(shapes: Array) -> Array:
@@ -161,7 +171,7 @@ def main() -> int:
     """Print both reports."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--faces", type=int, default=2014, help="how many faces, drawn by chance"
+        "--faces", type=int, default=2014, help="number of faces, drawn at random"
     )
     rng = np.random.default_rng(0)
     samples = read_300w(data_root() / "300w", "train")

@@ -1,13 +1,14 @@
-"""Choose the settings of the filters: accuracy, jitter and lag of many settings on synthetic clips of validation faces.
+"""Choose filter settings by accuracy, jitter and lag on synthetic clips of validation faces.
 
-Usage: python -m bench.choose_filters [--model NAME] [--clips 20] [--seconds 300] [--out DIR] [--data DIR]
+Usage: LINEAMENT_DATA=../shared/data python -m bench.choose_filters [--model NAME] [--clips 20]
+    [--seconds 300] [--out DIR] [--tracks FILE ...]
 
-Landmarks of the clips are predicted once and kept in --out. Then settings are drawn for --seconds per filter, first at random,
-then around the best. --tracks adds real clips without annotation: .jsonl files of `lineament track --smooth none --faces 1`,
-whose reference is the track smoothed without a shift. Of the settings whose jitter on still stretches is at most 0.3 of the
-unfiltered jitter, on both kinds of clips, those are printed that add least to the error on synthetic clips and to the
-distance from the reference on real ones. The curve of the best settings at each jitter is drawn. --seconds 0 measures the
-default settings alone.
+Landmarks of the clips are predicted once and kept in --out. Then settings are drawn for --seconds
+per filter, first at random, then near the best. --tracks adds real clips without annotation: .jsonl
+files of `lineament track --smooth none --faces 1`, whose reference is the track smoothed without a
+shift. Printed are the settings that add least error, among those whose jitter on still stretches is
+at most 0.3 of the unfiltered jitter on both kinds of clips. The curve of the best settings at each
+jitter is drawn. --seconds 0 measures the default settings alone.
 """
 
 import argparse
@@ -37,7 +38,7 @@ from lineament.tracking.tracker import Tracker
 from lineament.training.curves import new_figure, save_figure
 
 AT_MOST = 0.3
-"""Of the unsmoothed jitter: a third with room for other videos."""
+"""Largest jitter as a part of the unsmoothed: a third, with a margin for other videos."""
 ZERO_PHASE = 1.0
 """Deviation in frames of the Gaussian that smooths a real track without a shift."""
 FRAMES = 180
@@ -46,7 +47,7 @@ FRAMES = 180
 def measured(
     model: str, clips: int, data: str | None, file: Path
 ) -> list[dict[str, Any]]:
-    """Truth and unsmoothed landmarks of clips of validation faces, with their uncertainties."""
+    """Return true and unsmoothed landmarks of clips of validation faces, with uncertainties."""
     if not file.exists():
         faces = [
             s for s in read_data("300w", data_root(data), "train") if s.is_validation()
@@ -70,7 +71,7 @@ def measured(
                 )
             ]
             if not all(len(faces) == 1 for _, faces in rows):
-                continue  # lost behind its occluder: nothing to filter there
+                continue  # not found under its occluder: nothing to filter
             arrays |= {f"{number} truth": np.stack([truth for truth, _ in rows])}
             arrays |= {
                 f"{number} found": np.stack([faces[0].landmarks for _, faces in rows])
@@ -79,7 +80,7 @@ def measured(
                 f"{number} sigma": np.stack([faces[0].sigma_px for _, faces in rows])
             }
         file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(file) as beside, beside.open("wb") as opened:
+        with atomic_path(file) as partial, partial.open("wb") as opened:
             np.savez(opened, **arrays)
     kept = np.load(file)
     names = sorted({key.split()[0] for key in kept.files}, key=int)
@@ -91,7 +92,7 @@ def measured(
 
 
 def real(files: list[Path]) -> list[dict[str, Any]]:
-    """Unsmoothed tracks of the first face of each file."""
+    """Read the unsmoothed track of the first face of each file."""
     clips = []
     for file in files:
         tracks = read_tracks(file)
@@ -122,7 +123,7 @@ def real(files: list[Path]) -> list[dict[str, Any]]:
 
 
 def smoothed(clip: dict[str, Any], kind: str, settings: Any) -> Any:
-    """The landmarks of the clip behind the filter."""
+    """Return the landmarks of the clip after the filter."""
     smoother = Smoother(kind, "ibug68", settings)
     pairs = zip(clip["found"], clip["sigma"], strict=True)
     return np.stack(
@@ -133,9 +134,9 @@ def smoothed(clip: dict[str, Any], kind: str, settings: Any) -> Any:
 def figures(
     clips: list[dict[str, Any]], kind: str, settings: Any
 ) -> tuple[float, float, float]:
-    """NME, jitter as a part of the unsmoothed, and lag, each the mean over the clips that can tell.
+    """Return NME, jitter as a part of the unsmoothed, and lag in frames: means over the clips.
 
-    Of a real clip the NME is the distance from its track, smoothed without a shift.
+    The NME of a real clip is the distance from its track smoothed without a shift.
     """
     nmes, parts, lags = [], [], []
     for clip in clips:
@@ -154,7 +155,7 @@ def figures(
 
 
 def draw(rng: np.random.Generator, kind: str) -> Any:
-    """Settings of pose and shape, drawn at random."""
+    """Draw settings of pose and shape at random."""
 
     def about(low: float, high: float) -> float:
         return float(10 ** rng.uniform(low, high))
@@ -163,7 +164,7 @@ def draw(rng: np.random.Generator, kind: str) -> Any:
 
         def euro() -> EuroSettings:
             rate, power = about(-1.3, 0.6), float(rng.choice([1, 2, 3, 4]))
-            doubled_at = about(-2.5, -0.5)  # the speed, in sides a second
+            doubled_at = about(-2.5, -0.5)  # the speed, in sides per second
             return EuroSettings(
                 rate,
                 rate / doubled_at**power,
@@ -188,7 +189,7 @@ def draw(rng: np.random.Generator, kind: str) -> Any:
 
 
 def nearby(rng: np.random.Generator, settings: Any) -> Any:
-    """Settings like these, each number another by about a third."""
+    """Return these settings with each number changed by about a third."""
     kept = ("power", "trust", "velocity_decay")
     return tuple(
         replace(
@@ -206,7 +207,7 @@ def nearby(rng: np.random.Generator, settings: Any) -> Any:
 def judged(
     clips: list[dict[str, Any]], more: list[dict[str, Any]], kind: str, settings: Any
 ) -> tuple[Any, ...]:
-    """Settings and what they give: the errors of both kinds of clips added, the larger jitter, the larger lag."""
+    """Return the settings, the sum of errors of both kinds of clips, the larger jitter and lag."""
     kinds = [figures(group, kind, settings) for group in (clips, more) if group]
     return (
         settings,
@@ -223,34 +224,37 @@ def tried(
     seconds: float,
     seed: int,
 ) -> list[tuple[Any, ...]]:
-    """What `judged` says of settings drawn for so many seconds."""
+    """Judge settings drawn for `seconds`."""
     rng, start = np.random.default_rng(seed), time.monotonic()
     rows = [judged(clips, more, kind, FILTERS[kind])]
-    while (gone := time.monotonic() - start) < seconds:
+    while (elapsed := time.monotonic() - start) < seconds:
         fit = [row for row in rows if row[2] <= AT_MOST and row[3] <= 1]
-        # first anywhere, then about the best
+        # first anywhere, then near the best
         settings = (
             nearby(rng, min(fit, key=lambda row: row[1])[0])
-            if fit and gone > seconds / 3
+            if fit and elapsed > seconds / 3
             else draw(rng, kind)
         )
         rows.append(judged(clips, more, kind, settings))
     return rows
 
 
-def tell(groups: dict[str, list[dict[str, Any]]], kind: str, settings: Any) -> None:
-    """Prints what settings give on each group of clips; None: what they are unsmoothed."""
+def print_figures(
+    groups: dict[str, list[dict[str, Any]]], kind: str, settings: Any
+) -> None:
+    """Print the figures of settings on each group of clips; None: unsmoothed."""
     for name, clips in groups.items():
         error, part, late = figures(clips, kind, settings)
         print(
-            f"  {len(clips)} {name} clips: {100 * error:.3f} %, jitter {part:.3f}, lag {late:.2f} frames"
+            f"  {len(clips)} {name} clips: {100 * error:.3f} %, jitter {part:.3f}, "
+            f"lag {late:.2f} frames"
         )
 
 
 def chosen(
     groups: dict[str, list[dict[str, Any]]], kind: str, options: argparse.Namespace
 ) -> list[tuple[Any, ...]]:
-    """All settings tried, the best of them printed."""
+    """Try settings, print the best and return all."""
     clips, more = groups["made"], groups.get("real", [])
     with ProcessPoolExecutor(options.workers) as pool:
         # a fifth of the clips for the search, all for what is printed
@@ -274,7 +278,7 @@ def chosen(
         default=again[0],
     )[0]
     print(f"{kind}: of {len(rows)} settings\n  pose  {best[0]}\n  shape {best[1]}")
-    tell(groups, kind, best)
+    print_figures(groups, kind, best)
     return rows
 
 
@@ -297,10 +301,10 @@ def main() -> None:
     print(
         "unsmoothed; real clips: the distance from their tracks, smoothed without a shift"
     )
-    tell(groups, "", None)
+    print_figures(groups, "", None)
     for kind in FILTERS:
-        print(f"{kind} of smooth.py")
-        tell(groups, kind, FILTERS[kind])
+        print(f"{kind}, default settings")
+        print_figures(groups, kind, FILTERS[kind])
     if not options.seconds:
         return
     figure = new_figure(6, 4)

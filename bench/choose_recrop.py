@@ -1,6 +1,6 @@
 """Print NME and crops per face of several re-crop policies on the validation faces of 300W.
 
-Usage: python -m bench.choose_recrop [MODEL] [--data DIR]
+Usage: LINEAMENT_DATA=../shared/data python -m bench.choose_recrop [MODEL]
 """
 
 import argparse

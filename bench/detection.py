@@ -25,7 +25,8 @@ from lineament.geometry import (
     inset_boxes,
     similarity,
 )
-from lineament.inference.face_detector import FaceDetector, as_detector
+from lineament.inference.callable_detector import as_detector
+from lineament.inference.face_detector import FaceDetector
 
 
 def warp(photo, image, affine, size):

@@ -163,7 +163,7 @@ def fetch_dlib_data(cache: Path) -> str:
                 subprocess.run(get, cwd=folder, capture_output=True, check=False)
             packages = list(Path(folder).glob("*.deb"))
             if not packages:
-                return "dlib: `apt-get download libdlib-data` failed; its predictor comes from there"
+                return "dlib: `apt-get download libdlib-data`, the source of its predictor, failed"
             subprocess.run(["dpkg", "-x", str(packages[0]), folder], check=True)
             source = Path(folder) / "usr/share/dlib" / wanted.name
         shutil.copy(source, wanted.with_suffix(".part"))

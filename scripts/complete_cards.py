@@ -1,6 +1,7 @@
-"""Measure the shipped landmark models under the protocols, and complete their cards with figures and words.
+"""Measure the shipped models under the protocols; complete their cards with figures and words.
 
-Usage: python scripts/complete_cards.py [MODEL ...] [--protocols 300w-val 300w-common] [--data DIR]
+Usage: LINEAMENT_DATA=../shared/data python scripts/complete_cards.py [MODEL ...]
+    [--protocols 300w-val 300w-common]
 """
 
 import argparse
@@ -24,10 +25,10 @@ def figure(
     name: str, which: str, boxes: str, samples: list[Sample], flip: bool = False
 ) -> dict[str, Any]:
     """Measure the model `name` on `samples` under the protocol `which`."""
-    report = evaluate(
-        Predictor(name, flip=flip), which, samples, boxes=boxes, model=name
-    )
+    predictor = Predictor(name, flip=flip)
+    report = evaluate(predictor, which, samples, boxes=boxes, model=name)
     command = f"lineament evaluate --protocol {which} --model {name} --boxes {boxes}"
+    sigma = report.reliability
     return {
         "command": command + (" --flip" if flip else ""),
         "faces": report.images,
@@ -36,9 +37,7 @@ def figure(
         "failure_rate": report.failure_rate,
         "auc": report.auc,
         "threshold": report.threshold,
-        "under_2_sigma": report.reliability.under.get(2.0)
-        if report.reliability
-        else None,
+        "under_2_sigma": sigma.under.get(2.0) if sigma else None,
     }
 
 
@@ -46,33 +45,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=["fast", "accurate"])
     parser.add_argument("--protocols", nargs="+", default=["300w-val", "300w-common"])
-    parser.add_argument("--data")
     options = parser.parse_args()
     words = tomllib.loads(WORDS.read_text(encoding="utf-8"))
-    root = data_root(options.data)
+    root = data_root()
     for name in options.models:
         path = weights_folder() / f"{name}.onnx"
         about = words["common"] | words[name]
-        seen = about.pop("seen")
+        trained_on = set(about.pop("seen"))
         figures: dict[str, Any] = {}
         for which in options.protocols:
             fixed = protocol(which)
             samples = read_data(fixed.data, root, fixed.part)
-            for boxes in ("truth", "detected"):
-                figures[f"{which}, {boxes} boxes"] = figure(name, which, boxes, samples)
-            figures[f"{which}, truth boxes, flip"] = figure(
-                name, which, "truth", samples, flip=True
-            )
+            for boxes, flip in (("truth", False), ("detected", False), ("truth", True)):
+                title = f"{which}, {boxes} boxes" + (", flip" if flip else "")
+                figures[title] = figure(name, which, boxes, samples, flip)
             unseen = [
                 sample
                 for sample in samples
-                if Path(sample.name).with_suffix("").as_posix() not in seen
+                if Path(sample.name).with_suffix("").as_posix() not in trained_on
             ]
-            if len(unseen) < len(samples):
-                title = f"{which} less {len(samples) - len(unseen)} faces seen in training, truth boxes"
-                figures[title] = figure(name, which, "truth", unseen) | {
-                    "command": f"python scripts/complete_cards.py {name}"
-                }
+            count = len(samples) - len(unseen)
+            if count:
+                title = f"{which} less {count} faces seen in training, truth boxes"
+                command = {"command": f"python scripts/complete_cards.py {name}"}
+                figures[title] = figure(name, which, "truth", unseen) | command
         for title, found in figures.items():
             print(name, title, json.dumps(found), flush=True)
         card = read_card(path) | about | {"figures": figures}

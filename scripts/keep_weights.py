@@ -1,4 +1,4 @@
-"""Keep the averaged weights of a checkpoint at half precision, with a card, for later trainings to start from.
+"""Keep the averaged weights of a checkpoint at half precision, with a card, for later trainings.
 
 Usage: python scripts/keep_weights.py CHECKPOINT OUT.safetensors [--about "one line"]
 """
@@ -21,7 +21,7 @@ LARGEST = 12_000_000
 
 
 def halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return `weights` with tables of numbers at half precision; vectors and counters keep theirs."""
+    """Return `weights` with matrices at half precision, vectors and counters as they are."""
     kept = {}
     for name, value in weights.items():
         kept[name] = (value.half() if value.ndim > 1 else value).contiguous()

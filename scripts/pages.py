@@ -1,4 +1,4 @@
-"""Files that scripts generate from code and cards: written, or compared with what they should be."""
+"""Write files generated from code and cards, or compare them with their sources."""
 
 import sys
 from pathlib import Path

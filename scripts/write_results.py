@@ -11,7 +11,11 @@ from pages import keep
 from lineament.inference.model_files import read_card, weights_folder
 
 README = Path(__file__).parents[1] / "README.md"
-HEAD = "| model | boxes | NME % | FR@8 % | AUC@8 % | missed | errors under 2 sigma % |\n|---|---|---|---|---|---|---|"
+HEAD = (
+    "| model | boxes | NME % | FR@8 % | AUC@8 % | missed | errors under 2 sigma % |\n"
+    "|---|---|---|---|---|---|---|"
+)
+RATES = ("nme", "failure_rate", "auc")
 
 
 def table(which: str) -> str:
@@ -21,16 +25,11 @@ def table(which: str) -> str:
         figures = read_card(weights_folder() / f"{name}.onnx").get("figures", {})
         for how in ("truth boxes", "detected boxes", "truth boxes, flip"):
             found = figures[f"{which}, {how}"]
-            rates = [
-                f"{100 * found[key]:.2f}" for key in ("nme", "failure_rate", "auc")
-            ]
+            rates = [f"{100 * found[key]:.2f}" for key in RATES]
             under = f"{100 * found['under_2_sigma']:.1f}"
             model = f"{name} --flip" if how.endswith("flip") else name
-            rows.append(
-                f"| {model} | {how.split()[0]} | "
-                + " | ".join([*rates, f"{found['missed']}", under])
-                + " |"
-            )
+            cells = [model, how.split()[0], *rates, str(found["missed"]), under]
+            rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -42,11 +41,7 @@ def main() -> None:
         old,
         flags=re.DOTALL,
     )
-    keep(
-        README,
-        new,
-        "README.md differs from the cards; type: python scripts/write_results.py",
-    )
+    keep(README, new, "README.md differs; type: python scripts/write_results.py")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ SHARES = {"landmarks": 0.3, "background": 0.18}
 
 
 def face_landmarks(center, side, roll_deg=0.0):
-    """68 points on an upright square of `side` with the eyes in a row, turned."""
+    """Return 68 points on an upright square of `side` with level eyes, rotated."""
     points = np.zeros((68, 2))
     points[:4] = (-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)
     points[36:42], points[42:48] = (-0.25, -0.2), (0.25, -0.2)
@@ -18,7 +18,7 @@ def face_landmarks(center, side, roll_deg=0.0):
 
 
 def draw_face(image, center, side, roll_deg=0.0):
-    """A bright square with two dark eyes in its upper half and a dark mouth bar in its lower half."""
+    """Draw a bright square with two dark eyes above and a dark mouth bar below."""
     to_image = similarity(side, roll_deg, (0, 0), center)
 
     def fill(x0, y0, x1, y1, color):

@@ -7,7 +7,7 @@ from lineament.schemes import scheme
 
 
 def draw_face(seed, side=120):
-    """A picture (side, side, 3) of a face drawn from the mean shape, moved and turned by `seed`; landmarks (68, 2)."""
+    """Return an image (side, side, 3) of the mean shape moved by `seed`; landmarks (68, 2)."""
     rng = np.random.default_rng(seed)
     angle, size = rng.normal(0, 0.15), side * rng.uniform(0.4, 0.5)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -27,7 +27,7 @@ def draw_face(seed, side=120):
 
 
 def write_faces(folder, count, points=None):
-    """Writes `count` drawn faces into `folder` as .png and .pts; `points`: takes the 68 landmarks to those written."""
+    """Write `count` drawn faces as .png and .pts; `points` maps the 68 to those written."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(count):
         image, landmarks = draw_face(seed)

@@ -1,4 +1,4 @@
-"""Files of pictures that are odd but sound, or broken, made in memory, and what reading each must give."""
+"""Image files, odd but sound or broken, made in memory, and the expected result of reading each."""
 
 import io
 import struct
@@ -13,7 +13,7 @@ WHITE, BLACK, RED = (255, 255, 255), (0, 0, 0), (255, 0, 0)
 
 
 def lopsided(height: int = 24, width: int = 40) -> np.ndarray:
-    """A picture that no turn or mirror maps to itself: red top left, green top right, blue bottom left, grey."""
+    """Return an asymmetric image: red top left, green top right, blue bottom left, gray."""
     picture = np.full((height, width, 3), 90, dtype=np.uint8)
     picture[: height // 2, : width // 2] = (250, 10, 10)
     picture[: height // 2, width // 2 :] = (10, 240, 10)
@@ -22,7 +22,7 @@ def lopsided(height: int = 24, width: int = 40) -> np.ndarray:
 
 
 def encoded(picture: np.ndarray | Image.Image, form: str, **options: object) -> bytes:
-    """The bytes of a file of `picture`."""
+    """Return the bytes of an image file of `picture`."""
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     out = io.BytesIO()
     image.save(out, form, **options)
@@ -63,7 +63,8 @@ def write(folder: Path, name: str, data: bytes) -> Path:
 
 
 def cmyk_jpeg() -> bytes:
-    # Pillow writes CMYK inverted with an Adobe marker, as Photoshop does. Cyan 0, magenta and yellow full: red.
+    # Pillow writes CMYK inverted with an Adobe marker, as Photoshop does.
+    # Cyan 0, magenta and yellow full: red.
     return encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=100)
 
 

@@ -90,9 +90,7 @@ def test_other_schemes_are_aligned_where_they_have_the_points(of: str) -> None:
 
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("size", [None, 96])
-def test_the_crop_of_a_turned_face_shows_the_upright_one(
-    template: str, size: int | None
-) -> None:
+def test_the_crop_of_a_rotated_face_is_upright(template: str, size: int | None) -> None:
     upright, turned = _ibug68(), _ibug68(60.0, 71.0, (310.0, 95.0))
     shown = [
         apply_affine(align_affine(face, template, size), face.landmarks)
@@ -112,7 +110,7 @@ def test_another_size_resizes_the_crop_by_pixel_areas(template: str) -> None:
 
 @pytest.mark.parametrize("template", ["arcface112", "ffhq256"])
 @pytest.mark.parametrize("angle_deg", [0.0, -48.0])
-def test_what_is_seen_in_the_crop_maps_back_to_the_image(
+def test_landmarks_of_the_crop_map_back_to_the_image(
     template: str, angle_deg: float
 ) -> None:
     face = _ibug68(260.0, angle_deg, (250.0, 240.0))
@@ -161,7 +159,7 @@ def test_the_ffhq_square_is_the_one_of_its_own_tool(
     )
 
 
-def test_a_template_of_ones_own_is_names_and_points() -> None:
+def test_a_custom_template_is_names_and_points() -> None:
     face = _ibug68()
     wanted = {"chin": (50.0, 90.0), "right_eye_outer": (25.0, 30.0)}
     affine = align_affine(face, wanted, 100)
@@ -174,7 +172,7 @@ def test_a_template_of_ones_own_is_names_and_points() -> None:
     )
 
 
-def test_a_template_of_ones_own_may_mix_schemes() -> None:
+def test_a_custom_template_may_mix_schemes() -> None:
     face = _ibug68()
     affine = align_affine(
         face, {"chin": (50.0, 90.0), "left_eye_center": (70.0, 30.0)}, 100
@@ -200,8 +198,8 @@ def test_the_crop_shows_no_mirror_image_and_one_scale() -> None:
     assert np.allclose(
         affine[:, :2] @ affine[:, :2].T, affine_scale(affine) ** 2 * np.eye(2)
     )
-    # the face is turned by 30 degrees: the crop turns it back, but for what the five points are
-    # lopsided
+    # the face is rotated by 30 degrees; the crop undoes that, up to the asymmetry of the
+    # five points
     assert abs(affine_roll_deg(affine) + 30) < 3
 
 

@@ -42,7 +42,7 @@ def test_columns_have_a_value_per_block(tmp_path):
     np.testing.assert_array_equal(again, rows)
 
 
-def test_an_array_without_its_columns_is_made_again(tmp_path):
+def test_an_array_without_its_columns_is_remade(tmp_path):
     cached_rows(tmp_path / "t.npy", lambda: [np.zeros((5, 2))])
     rows, _ = cached_table(tmp_path / "t", lambda: [(np.ones((1, 2)), {"k": 1})])
     assert rows.tolist() == [[1, 1]]

@@ -1,4 +1,4 @@
-"""attentive_1d.py: its equations, its decoders against those of the oracle."""
+"""Heads along each axis: their equations, and their decoders against the oracle."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_co_attention_is_equations_9_and_10_channel_by_channel():
 
 
 def test_a_place_along_x_learns_from_every_place_along_y():
-    """A row of the map says something to all columns, and the same wherever it is, as long as nothing is learnt."""
+    """Before any training, a row of the map affects all columns equally, wherever the row is."""
     head = Attentive1D(4, 3, 128, HeadSettings(0.25, 0.3))
     with torch.no_grad():
         head.attend.p.zero_(), head.attend.q.zero_()
@@ -71,7 +71,7 @@ def test_without_weight_there_is_no_attention():
 
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("head", ["attentive1d", "attentive1d-gaussian"])
-def test_the_heatmaps_have_so_many_cells_a_pixel(head, length):
+def test_the_heatmaps_have_the_wanted_cells_per_pixel(head, length):
     raw = net(head, length=length)(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
     assert (
         raw.heatmap_logits_x.shape
@@ -85,8 +85,8 @@ def test_the_heatmaps_have_so_many_cells_a_pixel(head, length):
     assert (raw.heatmaps_x is not None) == (head == "attentive1d-gaussian")
 
 
-def test_the_branches_compress_the_axis_that_is_not_theirs():
-    """A map that changes along x alone says all there is to the branch of x, and the same everywhere to that of y."""
+def test_each_branch_compresses_the_other_axis():
+    """A map that varies along x alone varies in the branch of x and is constant in that of y."""
     head = Attentive1D(4, 3, 128, HeadSettings(0.25, 0.0)).eval()
     features = torch.zeros(1, 4, 32, 32)
     features[..., 20] = 3.0  # a column
@@ -141,15 +141,15 @@ def test_the_decoders_are_those_of_the_oracle(decoder, other, length):
 
 @pytest.mark.parametrize("decoder", ["argmax", "dark"])
 def test_an_even_map_is_read_in_its_middle(decoder):
-    """Where rounding would choose among equal cells."""
+    """Rounding would choose among equal cells."""
     head = AttentiveGaussian1D(4, 2, 64, HeadSettings(3.0, 0.3, decoder)).eval()
     nothing = torch.full((1, 2, 192), 0.01)
     raw = head.read(nothing, nothing)
     torch.testing.assert_close(raw.landmarks, torch.full((1, 2, 2), 31.5))
 
 
-def test_dark_smooths_where_the_outermost_points_of_a_face_lie():
-    """A noisy Gaussian 10 to 14 px from the border, of sigma 4.8 px: unsmoothed it is read 0.3 px off in the mean."""
+def test_dark_smooths_near_the_border_too():
+    """A noisy Gaussian of sigma 4.8 px near the border is off by 0.3 px if unsmoothed."""
     head = AttentiveGaussian1D(4, 1, 128, HeadSettings(3.0, 0.3, "dark", 4.8)).eval()
     generator = torch.Generator().manual_seed(0)
     places = torch.rand(200, 1, generator=generator) * 4 + 10

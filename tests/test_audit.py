@@ -41,7 +41,7 @@ def face(side: float = 100.0, center: tuple[float, float] = (80.0, 80.0)) -> np.
 
 
 def picture(seed: int, size: int = 160) -> np.ndarray:
-    """Blurred noise: pictures of different seeds look different."""
+    """Return blurred noise that differs between seeds."""
     noise = np.random.default_rng(seed).integers(0, 255, (12, 12, 3), dtype=np.uint8)
     return np.asarray(cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC))
 
@@ -49,7 +49,7 @@ def picture(seed: int, size: int = 160) -> np.ndarray:
 def put(
     root: Path, name: str, landmarks: np.ndarray | str, image: np.ndarray | None = None
 ) -> Path:
-    """A picture and its .pts below `root`."""
+    """Write an image and its .pts below `root`."""
     path = root / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     shown = picture(len(list(root.rglob("*.png")))) if image is None else image
@@ -126,7 +126,8 @@ def test_swapped_sides_are_found_in_other_schemes(name: str) -> None:
 
 
 def test_points_outside_the_image_are_counted_and_measured(clean: Path) -> None:
-    # the face of side 100 is centered on x = 130 of a picture that ends at 159.5; the jaw's last point is at x = 180
+    # the face of side 100 is centered on x = 130 of an image that ends at 159.5;
+    # the jaw's last point is at x = 180
     put(clean, "train/9", face(100, (130, 80)))
     found = only(clean)
     assert (found.severity, found.kind) == ("warning", "outside")
@@ -142,7 +143,7 @@ def test_a_face_wholly_outside_is_an_error(clean: Path) -> None:
 
 
 def test_a_file_that_counts_from_zero_shows_at_the_left_edge(clean: Path) -> None:
-    # written from 0, the leftmost point at 0 is read as -1 ... here 0.3, read as -0.7: outside by 0.2 px
+    # counted from 0, the leftmost point at 0.3 is read as -0.7: outside by 0.2 px
     landmarks = face(100, (50.3, 80))
     landmarks -= 1
     put(clean, "train/9", landmarks)
@@ -174,7 +175,7 @@ def test_a_copy_moved_by_one_pixel_is_found(clean: Path) -> None:
     )
 
 
-def test_two_annotations_of_one_picture_one_pixel_apart_are_found(
+def test_two_annotations_of_one_image_one_pixel_apart_are_found(
     tmp_path: Path,
 ) -> None:
     image = tmp_path / "a.png"
@@ -378,7 +379,9 @@ def test_official_counts_of_a_known_layout_are_checked(tmp_path: Path) -> None:
         f.file: (f.severity, f.message) for f in report.findings if f.kind == "count"
     }
     assert counts["common"] == (
-        "warning", "300W common: 1 of the official 554 faces are here; get the rest, or state it with your results"
+        "warning",
+        "300W common: 1 of the official 554 faces are here; get the rest, or state it with your "
+        "results",
     )  # fmt: skip
     assert counts["challenging"][0] == "note"
 

@@ -1,4 +1,4 @@
-"""Augmentation: landmarks move with their pixels, a flip swaps sides, equal seeds give equal crops."""
+"""Augmentation: landmarks move with their pixels, a flip swaps sides, seeds decide the crops."""
 
 import numpy as np
 import pytest

@@ -62,7 +62,7 @@ def test_a_prediction_is_answered_with_points_and_a_miss_without(face):
     assert missed["ms"] >= 0
 
 
-def test_timing_answers_one_time_per_face_and_a_batch_one_for_all(face):
+def test_timing_returns_one_time_per_face_and_one_per_batch(face):
     timed = contract.answer(Still(), {"do": "time", "faces": [face] * 4})
     assert [len(timed[key]) for key in ("ms", "cpu_ms", "net_ms")] == [4, 4, 4]
     assert isinstance(
@@ -71,7 +71,7 @@ def test_timing_answers_one_time_per_face_and_a_batch_one_for_all(face):
     assert contract.answer(Still(), {"do": "memory"})["peak_mb"] > 1
 
 
-def test_an_unknown_request_is_answered_with_the_known_ones():
+def test_an_unknown_request_is_an_error_that_lists_the_known_ones():
     with pytest.raises(
         ValueError, match="request 'fly'; wanted predict, time, batch, memory or stop"
     ):
@@ -90,7 +90,7 @@ def test_an_answer_is_one_json_object_and_an_error_is_raised_with_the_name():
         parse_answer('{"error": "no model"}', "x")
 
 
-def test_a_process_answers_over_pipes_whatever_it_prints(tmp_path, face):
+def test_a_process_replies_over_pipes_whatever_it_prints(tmp_path, face):
     code = f"""
 import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from bench.peers.contract import serve
@@ -201,7 +201,7 @@ def test_an_error_that_is_not_an_offset_is_not_removed():
     assert after == pytest.approx(2 * before)
 
 
-def test_a_miss_fails_but_does_not_count_in_the_mean():
+def test_a_miss_is_a_failure_and_is_left_out_of_the_mean():
     truth = mean_face()
     eyes = np.hypot(*(truth[45] - truth[36]))
     found = {"a": [truth + np.array([0.09 * eyes, 0.0]), None], "b": [truth, truth]}
@@ -227,7 +227,7 @@ def test_percentages_appear_only_in_the_table_and_missing_figures_are_dashes():
     assert all(line.count("|") == len(COLUMNS) + 2 for line in lines)
 
 
-def test_spans_are_short_and_nothing_is_none():
+def test_spans_are_short_and_an_empty_list_gives_none():
     assert spans([0, 1, 2, 5, 7, 8]) == "0-2, 5, 7-8"
     assert spans([]) == "none"
 
@@ -263,12 +263,25 @@ def test_the_page_names_the_machine_and_the_peers_not_measured():
     )
 
 
-PARTS = ("compare", "speed", "memory", "size", "video", "install", "loader")
+PARTS = (
+    "check_head_pose",
+    "choose_filters",
+    "choose_recrop",
+    "compare",
+    "detection",
+    "fit_box_noise",
+    "install",
+    "loader",
+    "memory",
+    "size",
+    "speed",
+    "video",
+)
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_of_the_bench_can_be_imported(part):
-    if part == "loader":
+    if part in ("choose_filters", "loader"):
         pytest.importorskip("torch")
     if part == "video":
         pytest.importorskip("av")

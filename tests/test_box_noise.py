@@ -45,7 +45,8 @@ def test_a_few_boxes_of_other_faces_hardly_change_the_fit(truth):
 
 def test_a_bias_counts_as_noise():
     truth = np.array([[0.0, 0, 100, 80], [10, 10, 110, 60]])
-    # every error is the same, so clipping touches none: 10 px of 100 in x, 0 in y -> rms 0.1 / sqrt(2) = 0.0707
+    # every error is the same, so none is clipped: 10 px of 100 in x, 0 in y
+    # -> rms 0.1 / sqrt(2) = 0.0707
     shift, scale = fit_box_noise(truth + np.array([10, 0, 10, 0]), truth)
     assert shift == pytest.approx(0.0707 / 0.98865, abs=2e-4)
     assert scale == 0

@@ -26,7 +26,7 @@ def rayleigh_errors(per_axis: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.hypot(*steps)
 
 
-def test_the_promised_share_of_errors_lies_under_two_sigma():
+def test_the_promised_share_of_errors_is_under_two_sigma():
     variance = np.random.default_rng(1).uniform(0.5, 30, 20_000)
     errors = rayleigh_errors(0.3 * variance + 0.8)
     sigma = fit_sigma(errors, variance).sigma_px(variance)
@@ -44,7 +44,8 @@ def test_every_level_of_variance_is_covered_and_not_only_their_mixture():
 def test_the_fit_finds_the_slope_and_floor_that_made_the_errors():
     variance = np.random.default_rng(2).uniform(0.2, 40, 50_000)
     scale = fit_sigma(rayleigh_errors(0.25 * variance + 1.0, seed=3), variance)
-    # 95 % of a Rayleigh lies under s * sqrt(-2 ln 0.05) = 2.448 s, which is 2 sigma_px: sigma_px^2 = 1.498 s^2
+    # 95 % of a Rayleigh lies under s * sqrt(-2 ln 0.05) = 2.448 s, which is 2 sigma_px:
+    # sigma_px^2 = 1.498 s^2
     stretch = -2 * math.log(0.05) / 4
     assert scale.slope == pytest.approx(0.25 * stretch, rel=0.15)
     assert scale.floor == pytest.approx(1.0 * stretch, rel=0.3)
@@ -64,10 +65,11 @@ def test_too_few_points_are_refused():
         fit_sigma(np.ones(5), np.ones(5))
 
 
-def test_a_score_is_the_chance_of_lying_near_the_truth():
+def test_a_score_is_the_probability_of_being_near_the_truth():
     size, padding, sigma_px = 130, 1.3, 4.0
     score = 1 - math.exp(-near_exponent(size, padding) / sigma_px**2)
-    # the same sigma drawn: Rayleigh parameter 2 sigma / 2.448, near means within 0.05 * 130 / 1.3 = 5 px
+    # the same sigma drawn: Rayleigh parameter 2 sigma / 2.448;
+    # near means within 0.05 * 130 / 1.3 = 5 px
     drawn = np.random.default_rng(0).rayleigh(
         2 * sigma_px / math.sqrt(-2 * math.log(0.05)), 200_000
     )

@@ -24,7 +24,7 @@ def _fake(monkeypatch):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """Two pictures with a face, one without, one broken."""
+    """Write two images with a face, one without, one broken."""
     folder = tmp_path / "pictures"
     (folder / "more").mkdir(parents=True)
     for name, value in (("a.png", 200), ("black.png", 0), ("more/b.jpg", 90)):
@@ -33,7 +33,7 @@ def pictures(tmp_path):
     return folder
 
 
-def test_detect_prints_one_json_document_a_picture(pictures):
+def test_detect_prints_one_json_document_per_image(pictures):
     code, out, err = call("detect", pictures / "a.png", pictures / "black.png")
     first, second = (json.loads(line) for line in out.splitlines())
     assert (code, err) == (0, "")
@@ -136,7 +136,7 @@ def test_detect_writes_other_formats(pictures, tmp_path, kind, file):
     assert (tmp_path / file).stat().st_size > 200
 
 
-def test_detect_passes_on_the_detector_and_flip(pictures, monkeypatch):
+def test_detect_passes_the_detector_and_flip_to_the_predictor(pictures, monkeypatch):
     preset = object()
     monkeypatch.setattr(
         "lineament.inference.detector_adapters.mediapipe", lambda: preset
@@ -209,7 +209,7 @@ def test_an_error_of_the_package_is_one_line_without_a_traceback(pictures):
     )
 
 
-def test_an_error_in_the_middle_of_a_batch_ends_in_one_line(pictures, monkeypatch):
+def test_an_error_within_a_batch_is_one_line(pictures, monkeypatch):
     def fail(self, image, boxes):
         if image[0, 0, 0] == 200:
             raise ShapeError("crops are odd")
@@ -266,7 +266,7 @@ def test_names_that_are_not_text_are_written_everywhere(pictures, tmp_path):
     assert "caf\\udce9.png" in (tmp_path / "out" / "faces.csv").read_text()
 
 
-def test_a_place_that_cannot_be_written_is_one_line(pictures, tmp_path):
+def test_an_unwritable_path_is_one_line(pictures, tmp_path):
     (tmp_path / "file").write_text("")
     for words in (
         ("draw", pictures / "a.png", "--out"),
@@ -335,7 +335,7 @@ def test_align_writes_one_crop_per_face(pictures, tmp_path):
         assert crop.size == (32, 32)
 
 
-def test_align_refuses_what_is_no_template(pictures, tmp_path):
+def test_align_refuses_an_unknown_template(pictures, tmp_path):
     code, _, err = call("align", pictures / "a.png", "--template", "arcface")
     assert code == 1
     assert "did you mean 'arcface112'" in err

@@ -61,7 +61,8 @@ def test_an_interrupted_process_ends_with_130_and_no_traceback():
         "import time\n"
         "from lineament.cli import main\n"
         "import lineament.inference.model_files\n"
-        "lineament.inference.model_files.list_models = lambda: (print('ready', flush=True), time.sleep(30))\n"
+        "lineament.inference.model_files.list_models = "
+        "lambda: (print('ready', flush=True), time.sleep(30))\n"
         "import sys; sys.argv = ['lineament', 'models']; main()"
     )
     process = subprocess.Popen(

@@ -123,7 +123,7 @@ def test_doctor_prints_every_check_and_fails_if_one_does(monkeypatch, status, co
 
 
 def write_points(folder):
-    """Write an image with landmarks on the diagonal of (10, 10, 40, 40), where the fake finds them."""
+    """Write an image with landmarks on the diagonal of (10, 10, 40, 40), as the fake finds."""
     folder.mkdir(exist_ok=True)
     Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(folder / "face.png")
     points = "\n".join(f"{v + 1:.6f} {v + 1:.6f}" for v in np.linspace(10, 40, 68))
@@ -236,7 +236,7 @@ def test_the_protocol_folder_has_to_be_given_one():
     assert "give a folder of images with --data" in err
 
 
-def test_audit_prints_what_it_found_and_writes_a_sheet(tmp_path):
+def test_audit_prints_its_findings_and_writes_a_report(tmp_path):
     data = write_points(tmp_path / "data")
     (data / "face.pts").write_text(
         (data / "face.pts").read_text().replace("11.000000 11.000000", "-30.0 11.0")
@@ -264,7 +264,7 @@ def test_a_name_that_is_not_text_is_printed_as_json_escape(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_an_unknown_protocol_is_answered_with_the_nearest():
+def test_an_unknown_protocol_is_refused_with_the_nearest():
     code, _, err = call("evaluate", "--protocol", "300w-comon")
     assert code == 1
     assert "did you mean '300w-common'" in err
@@ -288,7 +288,7 @@ def test_train_without_torch_names_the_command_to_install_it(tmp_path, monkeypat
 
 
 @pytest.mark.torch
-def test_train_answers_an_unknown_key_with_the_nearest(tmp_path):
+def test_train_refuses_an_unknown_key_with_the_nearest(tmp_path):
     pytest.importorskip("torch")
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('name = "x"\ndata = [{reader = "300w"}]\n[train]\nsteps = 2\n')

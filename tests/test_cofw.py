@@ -49,7 +49,7 @@ def check_cofw(root: Path) -> None:
     assert samples[1].visible is not None
     assert np.flatnonzero(~samples[1].visible).tolist() == [1]
     assert np.array_equal(samples[0].read(), lopsided())
-    assert samples[1].read().shape == (4, 5, 3)  # a grey picture
+    assert samples[1].read().shape == (4, 5, 3)  # a gray image
     again = pickle.loads(
         pickle.dumps(samples[0])
     )  # loaders send samples to other processes
@@ -102,7 +102,7 @@ def test_cofw_is_read_from_mat_7_3(tmp_path: Path) -> None:
     check_cofw(tmp_path)
 
 
-def test_mat_7_3_without_h5py_says_what_to_type(
+def test_mat_7_3_without_h5py_names_the_command_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "COFW_train_color.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(600))

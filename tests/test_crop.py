@@ -1,4 +1,4 @@
-"""Crops: a point of the image lands where the affine says, at any rotation and shrink."""
+"""Crops: a point of the image is moved by the affine, at any rotation and shrink."""
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ def centroid(crop):
 
 
 @pytest.mark.parametrize("roll", [0.0, 30.0, -75.0, 180.0, 133.0])
-def test_a_blob_lands_where_the_affine_says_at_any_rotation(roll):
+def test_a_blob_is_moved_by_the_affine_at_any_rotation(roll):
     center = np.array([131.3, 88.6])  # lopsided and off the pixel grid
     affine = crop_affine((90, 60, 170, 120), 128, 1.3, roll)
     found = centroid(warp(picture_of_blob(center, 4.0), affine, 128))
@@ -33,7 +33,7 @@ def test_a_blob_lands_where_the_affine_says_at_any_rotation(roll):
 
 
 @pytest.mark.parametrize("shrink", [0.45, 0.2, 0.07])
-def test_a_blob_lands_where_the_affine_says_under_strong_shrink(shrink):
+def test_a_blob_is_moved_by_the_affine_under_strong_shrink(shrink):
     center, size = np.array([1203.7, 841.2]), 64
     side = size / (1.3 * shrink)  # so that the crop's scale is `shrink`
     image = picture_of_blob(center, 3 / shrink, 2000, 1500)
@@ -59,7 +59,7 @@ def test_strong_shrink_averages_instead_of_aliasing():
     assert crop.max() <= 120
 
 
-def test_shrinking_only_the_part_shown_gives_what_shrinking_the_whole_image_gives():
+def test_shrinking_only_the_visible_part_equals_shrinking_the_image():
     rng = np.random.default_rng(3)
     image = cv2.GaussianBlur(
         rng.integers(0, 256, (900, 1200, 3), dtype=np.uint8), (0, 0), 12
@@ -70,7 +70,7 @@ def test_shrinking_only_the_part_shown_gives_what_shrinking_the_whole_image_give
     assert np.abs(warp(image, affine, 64).astype(int) - plain).max() <= 3
 
 
-def test_a_point_goes_to_the_crop_and_back_to_itself():
+def test_a_point_mapped_to_the_crop_and_back_is_unchanged():
     points = np.random.default_rng(0).uniform(-50, 400, (30, 2))
     _, affines = crop_boxes(
         np.zeros((50, 60, 3), np.uint8),

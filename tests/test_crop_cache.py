@@ -1,4 +1,4 @@
-"""Crops on disk: landmarks are where the crop shows them, and a change of the inputs makes new crops."""
+"""Cached crops: landmarks match their pixels, and a change of the inputs makes new crops."""
 
 import os
 
@@ -16,7 +16,7 @@ def samples(tmp_path):
     return blob_samples(tmp_path)
 
 
-def test_cached_landmarks_lie_on_what_the_cached_crop_shows(samples, tmp_path):
+def test_cached_landmarks_match_the_pixels_of_the_cached_crop(samples, tmp_path):
     cache = cache_crops(samples, tmp_path / "cache", size=160)
     assert cache.crops.shape == (3, 160, 160, 3)
     for crop, points in zip(cache.crops, cache.landmarks, strict=True):
@@ -33,12 +33,13 @@ def test_plain_crops_show_the_landmarks_where_they_are(samples, tmp_path):
 def test_boxes_given_place_the_crops(samples, tmp_path):
     boxes = [np.array([50.0, 40, 110, 100])] * 3
     cache = cache_crops(samples, tmp_path / "cache", size=132, boxes=boxes)
-    # 132 px show 2.2 sides of 60: 1 px of the crop is 1 px of the image; the box has 60 px around the centre 65.5
+    # 132 px show 2.2 sides of 60: 1 px of the crop is 1 px of the image;
+    # the box has 60 px around the center 65.5
     assert np.allclose(cache.boxes, [[35.5, 35.5, 95.5, 95.5]] * 3)
     assert np.abs(centroid(cache.crops[0]) - cache.landmarks[0, 2]).max() < 0.05
 
 
-def test_the_cache_is_made_once_and_again_when_an_image_or_point_changes(
+def test_the_cache_is_remade_only_if_an_image_or_point_changes(
     samples, tmp_path, monkeypatch
 ):
     written = []

@@ -123,7 +123,7 @@ def test_dark_without_smoothing_is_exact_up_to_the_border_in_both_axes(dimension
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_x_and_y_are_told_apart_on_a_map_wider_than_high(name):
+def test_x_and_y_are_distinct_on_a_map_wider_than_high(name):
     landmarks = np.array([[[100.0, 20.0]]])
     found, _ = decode_maps(name, target(landmarks, height=12, width=40))
     assert np.abs(found - landmarks).max() <= BOUNDS[name] + 0.01

@@ -134,7 +134,7 @@ def test_blur_along_a_line_keeps_brightness_and_place(kernel, shift):
 
 @pytest.mark.parametrize("ellipse", [False, True])
 @pytest.mark.parametrize("rounded", [False, True])
-def test_a_turned_shape_has_the_area_of_its_kind_and_lies_where_asked(ellipse, rounded):
+def test_a_rotated_shape_has_the_area_of_its_kind_and_its_center(ellipse, rounded):
     center, size = np.array([50.0, 40.0]), np.array([40.0, 20.0])
     mask = turned_shape((90, 100), center, size, 30.0, ellipse, rounded)
     rows, columns = np.nonzero(mask)

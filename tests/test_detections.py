@@ -63,23 +63,3 @@ def test_landmarks_that_do_not_fit_the_boxes_or_the_scheme_are_refused(
 ):
     with pytest.raises(ShapeError, match=message):
         as_detections(Detections(BOXES, np.ones(3), np.zeros(3), landmarks, scheme))
-
-
-def test_a_detector_keeps_to_the_scheme_it_states():
-    assert as_detector(lambda image: found(), "five")(IMAGE).scheme == "five"
-    with pytest.raises(
-        SchemeError, match="found landmarks of None; wanted five, as stated"
-    ):
-        as_detector(lambda image: BOXES, "five")(IMAGE)
-
-
-def test_a_detector_object_states_its_scheme_by_an_attribute():
-    class OfFive:
-        scheme = "five"
-
-        def __call__(self, image):
-            return found()
-
-    assert as_detector(OfFive()).scheme == "five"
-    assert as_detector(OfFive(), "ibug68").scheme == "ibug68"
-    assert as_detector(lambda image: BOXES).scheme is None

@@ -51,7 +51,7 @@ def watched(run):
     return watch.found
 
 
-def test_the_watch_sees_waits_and_copies():
+def test_the_watch_detects_waits_and_copies():
     with Watch() as watch:
         torch.tensor([1.0, 2.0])[torch.tensor([True, False])]
         torch.ones(1).item()
@@ -62,8 +62,8 @@ def test_the_watch_sees_waits_and_copies():
     ("head", "losses"),
     [
         ("heatmap2d", {"cross_entropy": 1.0, "smooth_l1": 1.0, "gaussian_nll": 0.1}),
-        ("gaussian2d", {"mse": 1.0, "adaptive_wing": 1.0}),
-        ("coordinates", {"l1": 1.0}),
+        ("gaussian2d", {"mse": 1.0}),
+        ("coordinates", {"wing": 0.02, "gaussian_nll": 0.2}),
         ("attentive1d", {"cross_entropy_1d": 1.0, "smooth_l1": 1.0, "wing": 1.0}),
         ("attentive1d-gaussian", {"mse_1d": 1.0}),
     ],
@@ -76,7 +76,7 @@ def test_a_step_neither_waits_for_the_device_nor_copies_numbers_to_it(
 
 
 @pytest.mark.parametrize("head", ["heatmap2d", "gaussian2d"])
-def test_nor_does_a_step_of_distillation(head, faces, tmp_path):
+def test_a_step_of_distillation_neither_waits_nor_copies(head, faces, tmp_path):
     losses = {"mse": 1.0} if head == "gaussian2d" else {"cross_entropy": 1.0}
     trained(small(faces, **{"train.steps": 1}), tmp_path / "teacher")
     distill = dict.fromkeys(
@@ -92,7 +92,9 @@ def test_nor_does_a_step_of_distillation(head, faces, tmp_path):
     assert watched(trainer(recipe, tmp_path / "run", kind="distill")) == set()
 
 
-def test_nor_does_a_step_of_temporal_refinement(faces, tmp_path, monkeypatch):
+def test_a_step_of_temporal_refinement_neither_waits_nor_copies(
+    faces, tmp_path, monkeypatch
+):
     monkeypatch.setattr(temporal, "CLIP", ClipSettings(frames=6, size=96, expression=0))
     monkeypatch.setattr(temporal, "VALIDATION_CLIPS", 1)
     monkeypatch.setattr(temporal, "VALIDATION_FRAMES", 3)
@@ -122,7 +124,7 @@ def test_a_batch_keeps_its_names_when_its_tensors_change():
     "backbone",
     ["hr-supernet", "light-resnet50", "mobilenetv2", "efficientnet-lite0", "hrnet-w18"],
 )
-def test_nor_does_any_backbone(backbone, faces, tmp_path):
+def test_no_backbone_waits_or_copies(backbone, faces, tmp_path):
     kind = "slim" if backbone == "hr-supernet" else "train"
     more = {"slim": {}} if backbone == "hr-supernet" else {}
     recipe = small(faces, **more, **{"model.backbone": backbone})

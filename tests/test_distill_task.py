@@ -515,7 +515,7 @@ def test_what_cannot_be_compared_is_refused_before_training(
 
 def test_a_teacher_without_heatmaps_is_refused(faces, tmp_path):
     coordinates = small(faces, model={"head": "coordinates"}, steps=1).model_copy(
-        update={"losses": {"l1": 1.0}}
+        update={"losses": {"wing": 1.0}}
     )
     teacher = run("train", coordinates, tmp_path / "teacher")
     with pytest.raises(

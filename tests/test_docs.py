@@ -1,4 +1,4 @@
-"""docs/api.md says what the docstrings say, docs/recipes.md what the settings say, README.md what the cards say."""
+"""Generated docs match their sources: docstrings, settings and cards."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_page_of_public_names_is_what_the_docstrings_say():
+def test_the_page_of_public_names_matches_the_docstrings():
     checked = subprocess.run(
         [sys.executable, ROOT / "scripts/write_api.py", "--check"],
         capture_output=True,
@@ -19,7 +19,7 @@ def test_the_page_of_public_names_is_what_the_docstrings_say():
     assert checked.returncode == 0, checked.stderr
 
 
-def test_the_page_of_recipes_is_what_the_settings_say():
+def test_the_page_of_recipes_matches_the_settings():
     pytest.importorskip("torch")
     checked = subprocess.run(
         [sys.executable, ROOT / "scripts/write_recipes.py", "--check"],
@@ -30,7 +30,7 @@ def test_the_page_of_recipes_is_what_the_settings_say():
     assert checked.returncode == 0, checked.stderr
 
 
-def test_the_result_tables_of_the_readme_are_what_the_cards_say():
+def test_the_result_tables_of_the_readme_match_the_cards():
     checked = subprocess.run(
         [sys.executable, ROOT / "scripts/write_results.py", "--check"],
         capture_output=True,

@@ -24,7 +24,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The installed packages, for a test to say; what is required is numpy<3,>=1.26, OpenCV and two extras."""
+    """Fake the installed packages; required are numpy<3,>=1.26, OpenCV and two extras."""
     installed = {
         "lineament": "0.1.0",
         "numpy": "2.4.0",

@@ -55,7 +55,7 @@ def test_the_drawn_tree_is_the_tree():
             ], name
 
 
-def test_a_missing_extra_is_an_import_error_that_says_what_to_type():
+def test_a_missing_extra_is_an_import_error_that_names_the_command():
     error = missing_extra("pyarrow", "report")
     assert isinstance(error, ExtraError)
     assert isinstance(error, ImportError)
@@ -73,5 +73,5 @@ def test_a_missing_extra_is_an_import_error_that_says_what_to_type():
         ("", "choose one of apple, cherry, sherry"),
     ],
 )
-def test_an_unknown_name_is_answered_with_the_nearest_or_with_all(name, said):
+def test_an_unknown_name_is_refused_with_the_nearest_or_with_all(name, said):
     assert did_you_mean(name, {"sherry", "apple", "cherry"}) == said

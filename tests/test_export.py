@@ -155,7 +155,7 @@ def test_the_batch_is_free(exported):
         )
 
 
-def test_the_card_says_what_lies_beside_it(run, exported):
+def test_the_card_describes_the_exported_files(run, exported):
     model, card, out = exported
     assert card == json.loads((out / "small.json").read_text()) == model.card
     assert card["bytes"] == (out / "small.onnx").stat().st_size
@@ -211,7 +211,7 @@ def test_a_name_that_leads_elsewhere_is_refused(run, name, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_is_written_where_points_move(run, tmp_path, monkeypatch):
+def test_nothing_is_written_if_points_move(run, tmp_path, monkeypatch):
     checkpoint, _, root = run
     monkeypatch.setattr(gate, "MOVE_FP32", -1.0)
     with pytest.raises(

@@ -93,7 +93,7 @@ def test_no_filter_runs_away_from_wild_landmarks(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_turned_scaled_and_moved_landmarks_are_filtered_alike(kind):
+def test_rotated_scaled_and_moved_landmarks_are_filtered_alike(kind):
     path = trembling(30)
     affine = similarity(3.0, 40.0, (0, 0), (-50, 700))
     plain, moved = run(kind, path), run(kind, apply_affine(affine, path), 3 * SIGMA)

@@ -56,11 +56,11 @@ def test_an_error_to_one_side_cancels_and_one_downwards_stays():
 
 
 def test_scores_and_sigma_are_those_of_the_same_point_averaged():
-    def told(crops):
+    def rising(crops):
         row = np.tile(np.arange(5, dtype=np.float32), (len(crops), 1))
         return CropLandmarks(find_painted(crops).landmarks_crop, row / 10, row)
 
-    found = predict_with_flip(told, MIRROR)(painted(FIVE)[None])
+    found = predict_with_flip(rising, MIRROR)(painted(FIVE)[None])
     assert np.allclose(found.sigma_px[0], (np.arange(5) + MIRROR) / 2)
     assert np.allclose(found.scores[0], (np.arange(5) + MIRROR) / 20)
 

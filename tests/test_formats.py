@@ -1,4 +1,4 @@
-"""What is written of faces can be read again, with and without faces, and a broken file is one clear error."""
+"""Written faces read back, with and without faces, and a broken file is one clear error."""
 
 import csv
 import io
@@ -57,7 +57,7 @@ def assert_same(a, b):
 @pytest.mark.parametrize(
     "faces", [some_faces(), some_faces(1, "ibug68"), NONE], ids=["two", "one68", "none"]
 )
-def test_json_written_and_read_again_is_the_same_to_the_last_bit(faces):
+def test_json_reads_back_bit_equal(faces):
     text = faces_to_json(faces, "a/ü.jpg")
     image, again = faces_from_json(text)
     assert image == "a/ü.jpg"
@@ -97,7 +97,7 @@ def test_json_rounds_when_asked_and_stays_within_half_a_unit():
     assert len(faces_to_json(faces, decimals=2)) < len(faces_to_json(faces)) / 2
 
 
-def test_a_sigma_that_is_not_finite_is_null_in_json_and_nan_again():
+def test_a_sigma_that_is_not_finite_is_null_in_json_and_reads_back_as_nan():
     face = some_faces(1)[0]
     odd = Faces(
         (
@@ -232,7 +232,7 @@ def test_a_failed_table_leaves_the_old_file_alone(tmp_path, write):
 
 
 @pytest.mark.parametrize("batch", [1, 4096])
-def test_parquet_written_and_read_again_is_the_same(tmp_path, monkeypatch, batch):
+def test_parquet_reads_back_the_same(tmp_path, monkeypatch, batch):
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr("lineament.io.tables.ROWS_AT_ONCE", batch)
     faces = some_faces()
@@ -313,7 +313,7 @@ def test_format_pts_wants_points():
         format_pts(np.zeros((5, 3)))
 
 
-def test_pts_files_are_numbered_only_where_several():
+def test_pts_files_are_numbered_only_if_there_are_several():
     two = some_faces(2)
     assert list(faces_to_pts(some_faces(1), "photo")) == ["photo.pts"]
     assert list(faces_to_pts(two, "photo")) == ["photo_1.pts", "photo_2.pts"]

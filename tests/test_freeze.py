@@ -58,7 +58,7 @@ def test_a_frozen_training_resumes_exactly(faces, tmp_path):
             assert torch.equal(value, resumed[part][key]), key
 
 
-def test_a_part_is_a_whole_dotted_name():
+def test_a_part_is_a_complete_dotted_name():
     model = Tiny()
     norms = freeze(model, ["levels.1"])
     frozen = [

@@ -305,7 +305,7 @@ def test_a_fit_without_enough_points_is_an_error(source, target, message):
 
 
 @pytest.mark.parametrize("roll_deg", [-170.0, -40.0, 0.0, 10.0, 100.0, 179.0])
-def test_the_roll_alone_is_that_of_the_whole_similarity(roll_deg):
+def test_the_roll_alone_is_that_of_the_full_similarity(roll_deg):
     rng = np.random.default_rng(0)
     source = rng.uniform(-1, 1, (68, 2))
     target = apply_affine(

@@ -79,7 +79,7 @@ def _posed(
 
 @settings(max_examples=60, deadline=None)
 @given(st.floats(-75, 75), st.floats(-60, 60), st.floats(-179, 179))
-def test_a_known_pose_comes_back(yaw: float, pitch: float, roll: float) -> None:
+def test_a_known_pose_is_recovered(yaw: float, pitch: float, roll: float) -> None:
     pose = head_pose(_posed(yaw, pitch, roll), SIZE)
     away = (
         np.array([pose.yaw_deg, pose.pitch_deg, pose.roll_deg])
@@ -102,11 +102,11 @@ def test_angles_and_rotation_are_inverses(
     )
 
 
-def test_a_face_that_looks_at_the_camera_has_no_angle() -> None:
+def test_a_face_toward_the_camera_has_zero_angles() -> None:
     assert np.allclose(rotation_of(0, 0, 0), np.eye(3))
 
 
-def test_yaw_is_positive_where_the_face_looks_to_the_right_edge() -> None:
+def test_yaw_is_positive_if_the_face_turns_to_the_right_edge() -> None:
     # the direction of the face is -z of the model; looking to the right edge it has x > 0
     assert (rotation_of(20, 0, 0) @ [0, 0, -1])[0] > 0.3
     # so the nose tip moves right of the middle of the eyes
@@ -114,7 +114,7 @@ def test_yaw_is_positive_where_the_face_looks_to_the_right_edge() -> None:
     assert landmarks[30, 0] > landmarks[[36, 45], 0].mean() + 5
 
 
-def test_pitch_is_positive_where_the_face_looks_up() -> None:
+def test_pitch_is_positive_if_the_face_turns_up() -> None:
     assert (rotation_of(0, 20, 0) @ [0, 0, -1])[1] < -0.3
     # so the nose tip comes nearer to the eyes, as seen
     drop = [
@@ -123,7 +123,7 @@ def test_pitch_is_positive_where_the_face_looks_up() -> None:
     assert drop[0] < drop[1] < drop[2]
 
 
-def test_roll_is_positive_where_the_chin_points_to_the_left_edge() -> None:
+def test_roll_is_positive_if_the_chin_points_to_the_left_edge() -> None:
     # geometry's convention: roll +30 is clockwise as one sees it
     landmarks = _posed(0, 0, 30).landmarks
     assert landmarks[8, 0] < landmarks[27, 0]
@@ -174,7 +174,7 @@ def test_the_default_focal_length_is_the_width_and_the_axis_meets_the_middle() -
     said = head_pose(face, SIZE, focal_px=640.0, center_px=CAMERA_CENTER)
     assert head_pose(face, SIZE).yaw_deg == said.yaw_deg
     assert head_pose(face, SIZE).translation_mm.tolist() == said.translation_mm.tolist()
-    # twice the focal length: the same picture is taken for a head about twice as far
+    # twice the focal length: the same image is taken for a head about twice as far
     assert head_pose(face, SIZE, focal_px=1280.0).translation_mm[2] == pytest.approx(
         1200, rel=0.1
     )
@@ -188,7 +188,7 @@ def test_the_error_grows_as_landmarks_leave_the_mean_face() -> None:
     assert head_pose(face, SIZE).error < 1e-4
 
 
-def test_the_mean_face_is_symmetric_and_as_wide_as_its_table_says() -> None:
+def test_the_mean_face_is_symmetric_and_as_wide_as_its_table() -> None:
     names, places = mean_face_3d()
     at = dict(zip(names, places, strict=True))
     for name, place in at.items():
@@ -223,7 +223,7 @@ def _with_eyes(right_height: float, left_height: float) -> Face:
 
 
 def test_eye_openness_is_height_over_width_of_each_side() -> None:
-    # 9 / 30 on the subject's right, which is left in the picture, and 3 / 30
+    # 9 / 30 on the subject's right, which is left in the image, and 3 / 30
     assert eye_openness(_with_eyes(9, 3)) == pytest.approx(Sides(right=0.3, left=0.1))
     assert eye_openness(_with_eyes(0, 0)) == (0, 0)
 

@@ -17,7 +17,7 @@ def test_a_crop_becomes_a_map_of_stride_4():
     assert level.shape == (1, 32, 16, 24)
 
 
-def test_an_hourglass_sees_the_whole_map_and_keeps_its_shape():
+def test_an_hourglass_covers_the_full_map_and_keeps_its_shape():
     torch.manual_seed(0)
     glass = Hourglass(8, 3).eval()
     x = torch.randn(1, 8, 16, 16)
@@ -29,8 +29,9 @@ def test_an_hourglass_sees_the_whole_map_and_keeps_its_shape():
     assert near == x.shape
 
 
-def test_a_stack_of_256_channels_has_so_many_parameters():
-    # a residual of 256: 256 * 128 + 9 * 128 * 128 + 128 * 256 weights and 2 * (256 + 128 + 128) of norms
+def test_a_stack_of_256_channels_has_the_published_number_of_parameters():
+    # a residual of 256 has 256 * 128 + 9 * 128 * 128 + 128 * 256 weights
+    # and 2 * (256 + 128 + 128) of norms
     residual = 256 * 128 + 9 * 128 * 128 + 128 * 256 + 2 * (256 + 128 + 128)
     assert parameters(Residual(256, 256)) == residual
     # depth 3: three residuals at each of three levels and one in the middle

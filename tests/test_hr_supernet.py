@@ -1,4 +1,4 @@
-"""hr_supernet.py: the size of the paper, the layout of its stages, and importance factors that weigh transforms."""
+"""hr_supernet.py: the paper's size, the layout of stages, importance factors of transforms."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_parameters_and_multiply_adds_are_the_papers_within_three_hundredths():
     ) == pytest.approx(1.25e9, rel=0.03)
 
 
-def test_the_whole_supernet_has_nine_stages_of_four_blocks_after_the_first():
+def test_the_full_supernet_has_nine_stages_of_four_blocks_after_the_first():
     stages = whole_supernet()
     assert [len(stage) for stage in stages] == [4] * 9
     assert stages[0] == {k: [0] for k in range(4)}
@@ -82,7 +82,7 @@ def test_a_network_with_fewer_blocks_runs_and_keeps_the_width_of_its_head():
     assert tuple(level.shape) == (1, 270, 16, 24)
 
 
-def test_a_block_without_a_factor_is_silent():
+def test_a_block_without_a_factor_contributes_nothing():
     block = FusionBlock([0, 1], 2).eval()
     maps = {0: torch.randn(1, 18, 16, 24), 1: torch.randn(1, 36, 8, 12)}
     with torch.no_grad():

@@ -34,7 +34,7 @@ def test_an_exchange_leads_to_the_width_and_resolution_of_its_target(source, tar
     assert tuple(y.shape) == (1, WIDTHS[target], 32 >> target, 32 >> target)
 
 
-def test_every_resolution_of_a_module_hears_of_every_other():
+def test_every_resolution_of_a_module_depends_on_every_other():
     module = Exchange(3).eval()
     maps = [
         torch.randn(1, WIDTHS[k], 16 >> k, 16 >> k, requires_grad=True)

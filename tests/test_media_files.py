@@ -1,25 +1,29 @@
 """Image and video files: one table of suffixes for all; a .gif is a video if it moves."""
 
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from commands import FakePredictor, call
-from lineament import VideoReader, find_images
+from lineament import VideoReader
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import data_root as find_data_root
-from lineament.errors import DataError
+from lineament.errors import DataError, ImageError
 from lineament.io.media_files import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
+    find_images,
     find_videos,
     image_next_to,
     is_video,
 )
 from lineament.io.pts import format_pts
 from lineament.labeling.pseudo_labels import find_media, iter_frames
+from odd_images import PICTURE, encoded, write
 
 PIXELS = np.full((24, 32, 3), 200, np.uint8)
 POINTS = np.column_stack([np.linspace(5, 25, 68), np.linspace(5, 20, 68)])
@@ -138,3 +142,86 @@ def test_help_names_no_folder_of_this_repository():
         text = " ".join(call(command, "--help")[1].split())
         assert "shared/data" not in text
         assert "$LINEAMENT_DATA, else ./data" in text
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in (
+        "b.PNG",
+        "a.jpg",
+        "sub/c.webp",
+        "sub/deep/d.tiff",
+        ".hidden.png",
+        ".cache/e.png",
+        "notes.txt",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path, name, encoded(PICTURE, "PNG"))
+    (tmp_path / "sub" / "loop").symlink_to(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_gives_its_images_sorted_without_dot_files_or_endless_links(
+    tree: Path,
+) -> None:
+    names = [p.relative_to(tree).as_posix() for p in find_images(tree)]
+    assert names == ["a.jpg", "b.PNG", "sub/c.webp", "sub/deep/d.tiff"]
+
+
+def test_files_folders_and_patterns_mix_and_each_image_comes_once(tree: Path) -> None:
+    found = find_images(
+        [tree / "sub/deep/d.tiff", str(tree / "*.jpg"), tree, tree / "notes.txt"]
+    )
+    names = [p.relative_to(tree).as_posix() for p in found]
+    assert names == ["sub/deep/d.tiff", "a.jpg", "b.PNG", "sub/c.webp", "notes.txt"]
+
+
+def test_patterns_reach_below_and_leave_out_dot_names(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {p.name for p in find_images(tree / "**" / "*.[tw][ie]*")} == {
+        "c.webp",
+        "d.tiff",
+    }
+    with pytest.raises(ImageError, match="no file matches this pattern"):
+        find_images(str(tree / "*.png"))  # only the hidden one would
+    monkeypatch.chdir(tree / "sub")
+    assert find_images("../*.jpg") == [Path("../a.jpg")]
+    assert [p.name for p in find_images(tree / ".cache" / "*")] == ["e.png"]
+
+
+def test_a_file_named_like_a_pattern_is_that_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "a[1].png", encoded(PICTURE, "PNG"))
+    assert find_images(path) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.jpg", r"none\.jpg: no such file or folder; check the path"),
+        ("*.xyz", r"\*\.xyz: no file matches this pattern; check it"),
+        ("void", "void: no image in this folder or below it; wanted JPEG"),
+        ("x\0y", "not a path|no such file"),
+    ],
+)
+def test_a_path_that_names_no_image_is_an_error(
+    name: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "void").mkdir()
+    with pytest.raises(ImageError, match=message) as caught:
+        find_images(str(tmp_path / name))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_folder_that_may_not_be_listed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(path: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", deny)
+    with pytest.raises(
+        ImageError,
+        match=r"cannot be listed \(Permission denied\); check its permissions",
+    ):
+        find_images(tmp_path)

@@ -1,4 +1,4 @@
-"""Freed memory is used again."""
+"""Freed memory is reused."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no mallopt")
-def test_blocks_of_80_mb_are_used_again():
+def test_freed_blocks_of_80_mb_are_reused():
     found = {}
     for which in ("kept", "handed back"):
         done = subprocess.run(

@@ -51,7 +51,7 @@ def test_a_face_without_any_annotated_point_is_refused() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(0.2, 5), st.floats(-3, 3), st.floats(-500, 500))
-def test_nme_is_the_same_when_the_image_is_scaled_turned_and_moved(
+def test_nme_is_the_same_if_the_image_is_scaled_rotated_and_moved(
     scale: float, angle: float, shift: float
 ) -> None:
     truth, pred = face(1), face(1) + np.random.default_rng(2).normal(0, 2, (68, 2))

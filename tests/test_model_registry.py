@@ -84,7 +84,7 @@ def values(faces, **model):
         "name": "toy",
         "data": [{"reader": "folder", "folder": str(faces)}],
         "model": {"kind": "toy", "size": 64} | model,
-        "losses": {"l1": 1.0},
+        "losses": {"smooth_l1": 1.0},
         "train": {
             "steps": 2,
             "batch": 4,

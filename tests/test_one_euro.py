@@ -10,7 +10,7 @@ USUAL = np.full(1, REFERENCE_NOISE)
 
 
 def step_response(noise=USUAL, size=1.0, **settings):
-    """What a step of `size` from rest becomes in the next sample, as a fraction of it."""
+    """Return the next output after a step of `size` from rest, as a fraction of it."""
     chosen = {"min_cutoff_hz": 2.0, "beta": 0.0, "power": 1.0} | settings
     low_pass = OneEuro(EuroSettings(**chosen))
     low_pass(np.zeros((1, 2)), noise, DT)

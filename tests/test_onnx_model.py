@@ -1,4 +1,4 @@
-"""runtime.py: models that come with the package load, check what they are given, and foreign files are refused."""
+"""ONNX models: the shipped ones load and check their crops, foreign files are refused."""
 
 import hashlib
 import os
@@ -29,7 +29,7 @@ def crops_of(model: Model, count: int) -> np.ndarray:
     )[:, : model.size, : model.size].copy()
 
 
-def test_heads_have_one_row_a_crop_and_sane_values(model):
+def test_heads_have_one_row_per_crop_and_sane_values(model):
     heads = model.predict(crops_of(model, 3))
     assert heads.landmarks_crop.shape == (3, model.points, 2)
     assert heads.scores.shape == heads.sigma_px.shape == (3, model.points)
@@ -57,10 +57,10 @@ def test_no_crop_gives_empty_heads(model):
     assert heads.landmarks_crop.shape == (0, model.points, 2)
 
 
-def told_to_many_threads(
+def run_by_many_threads(
     model: Model, crops: np.ndarray, times: int
 ) -> list[np.ndarray]:
-    """The landmarks that four threads are told at once, so many times each."""
+    """Return the landmarks of four threads that run the model at once, each several times."""
     found = [None] * 4
 
     def work(slot: int) -> None:
@@ -77,7 +77,7 @@ def told_to_many_threads(
 def test_many_threads_share_one_model(model):
     crops = crops_of(model, 2)
     wanted = model.predict(crops).landmarks_crop
-    for result in told_to_many_threads(model, crops, 3):
+    for result in run_by_many_threads(model, crops, 3):
         np.testing.assert_array_equal(result, wanted)
 
 
@@ -98,7 +98,7 @@ def test_workers_are_shared_by_many_threads_and_stay():
     model = load_model("fast", 1, workers=2)
     crops = crops_of(model, 3)
     wanted, before = model.predict(crops).landmarks_crop, threading.active_count()
-    for result in told_to_many_threads(model, crops, 5):
+    for result in run_by_many_threads(model, crops, 5):
         np.testing.assert_array_equal(result, wanted)
     assert threading.active_count() == before
 
@@ -186,12 +186,12 @@ def test_a_foreign_onnx_model_is_refused(tmp_path):
 def test_the_detector_is_not_taken_for_a_landmark_model():
     with pytest.raises(
         ModelError,
-        match=r"detector\.onnx: an ONNX model, but not one that `lineament export` wrote",
+        match=r"detector\.onnx: a face detector, .* give it to FaceDetector or --detector",
     ):
-        Model(weights_folder() / "detector.onnx")
+        load_model(weights_folder() / "detector.onnx")
 
 
-def test_every_model_that_ships_has_a_card_that_is_true_of_it():
+def test_every_shipped_model_has_a_card_that_matches_it():
     cards = {card["name"]: card for card in list_models()}
     assert set(NAMES) <= set(cards)
     for name, card in cards.items():

@@ -36,7 +36,7 @@ def grey_image(_: Sample) -> np.ndarray:
 
 
 def placed(box: np.ndarray, shape: np.ndarray) -> Face:
-    """Return `shape` moved from its own box into `box`: the answer of a predictor that trusts its box."""
+    """Return `shape` moved from its own box into `box`, as a predictor that trusts its box does."""
     low, high = shape.min(0), shape.max(0)
     points = box[:2] + (shape - low) / (high - low) * (box[2:] - box[:2])
     return Face(points, np.ones(N), np.ones(N), box, 1.0, "ibug68")

@@ -262,7 +262,8 @@ def test_a_file_that_is_not_a_list_of_predictions_is_one_clear_error(
     [
         (
             {"pred": [[1, 2]] * 98},
-            r"row 0 \(a.jpg\): pred has shape \(98, 2\); protocol 'folder' wants \(68, 2\), one row",
+            r"row 0 \(a.jpg\): pred has shape \(98, 2\); "
+            r"protocol 'folder' wants \(68, 2\), one row",
         ),
         (
             {"pred": [1] * 136},
@@ -346,7 +347,7 @@ def test_300w_full_reproduces_the_published_figures(data_root: Path) -> None:
         ("300w-challenging", slice(554, 689), "4.662"),
     ],
 )
-def test_the_parts_of_300w_reproduce_theirs(
+def test_the_parts_of_300w_reproduce_their_figures(
     data_root: Path, tmp_path: Path, protocol: str, rows: slice, figure: str
 ) -> None:
     part = json.loads(golden(data_root, "300w_public.json").read_text())[rows]

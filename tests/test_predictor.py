@@ -19,7 +19,7 @@ MEAN = scheme("ibug68").mean_shape
 
 
 def ramp(width: int = 240, height: int = 200) -> np.ndarray:
-    """An image whose red is x and whose green is y: a crop shows where it was cut."""
+    """Return an image whose red is x and whose green is y, so that a crop shows its place."""
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     return np.stack([x, y, np.zeros_like(x)], -1).astype(np.uint8)
 
@@ -210,7 +210,7 @@ def test_a_detector_that_cannot_be_called_and_threads_below_none_are_refused():
 
 
 class TurnedFaceModel(MeanShapeModel):
-    """Sees a face turned by `roll_deg` in the image: sure if the crop shows it upright."""
+    """A model of a face rotated by `roll_deg`; its scores are high on upright crops."""
 
     def __init__(self, roll_deg: float) -> None:
         super().__init__()
@@ -239,7 +239,7 @@ class TurnedFaceModel(MeanShapeModel):
 
 
 @pytest.mark.parametrize("roll_deg", [0, 40, -50, 95, 180, -120])
-def test_a_face_at_any_angle_is_cropped_again_upright(roll_deg):
+def test_a_face_at_any_angle_is_recropped_upright(roll_deg):
     model = TurnedFaceModel(roll_deg)
     face = Predictor(model, nothing)(ramp(), [80, 60, 160, 140])[0]
     assert face.scores.mean() == pytest.approx(0.95)

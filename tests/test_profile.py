@@ -1,4 +1,4 @@
-"""count.py: parameters and multiply-adds, counted by hand and against the published networks."""
+"""Parameters and multiply-adds, counted by hand and against the published networks."""
 
 import pytest
 
@@ -31,7 +31,8 @@ def test_a_layer_counts_as_by_hand(layer, shape, by_hand):
 
 
 def test_mobilenetv2_has_the_published_multiply_adds():
-    # 300 M at 224 x 224 in table 4 of the paper, of which 49 x 320 x 1280 + 1280 x 1000 are not of a backbone
+    # 300 M at 224 x 224 in table 4 of the paper, of which
+    # 49 x 320 x 1280 + 1280 x 1000 are not of a backbone
     found = multiply_adds(MobileNetV2(), torch.zeros(1, 3, 224, 224))
     assert found + 49 * 320 * 1280 + 1280 * 1000 == pytest.approx(300e6, rel=0.01)
 

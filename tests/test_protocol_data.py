@@ -56,7 +56,7 @@ def test_a_scheme_with_another_number_of_points_is_refused(tmp_path: Path) -> No
         read_protocol("folder", tmp_path, "wflw98")
 
 
-def test_a_protocol_without_faces_says_which_data_to_give(tmp_path: Path) -> None:
+def test_a_protocol_without_faces_names_the_data_it_needs(tmp_path: Path) -> None:
     with pytest.raises(
         ProtocolError, match="protocol 'folder' has no data of its own; give a folder"
     ):
@@ -101,7 +101,8 @@ def test_missing_images_are_listed_all_at_once_and_completely_in_a_file(
         if number > 1:
             (tmp_path / "faces" / f"{number:02d}.png").unlink()
     names = [f"faces/{number:02d}.jpg" for number in range(2, 14)]
-    short = rf"'folder': 2 of 14 faces have their image; missing: {', '.join(names[:10])} and 2 more"
+    ten = ", ".join(names[:10])
+    short = rf"'folder': 2 of 14 faces have their image; missing: {ten} and 2 more"
     with pytest.raises(
         ProtocolError, match=rf"{short}; --report FOLDER writes the complete list"
     ):

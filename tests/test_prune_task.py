@@ -196,7 +196,7 @@ def test_a_sweep_writes_smaller_networks_that_can_be_trained_on(faces, tmp_path)
     trainer(begun, tmp_path / "more", resume=True).run()
 
 
-def test_a_cut_that_the_gate_refuses_has_no_figures_and_ends_no_sweep(
+def test_a_pruned_network_that_the_gate_refuses_has_no_figures_and_ends_no_sweep(
     faces, tmp_path, monkeypatch
 ):
     def refuses(checkpoint, folder, name, *more):
@@ -261,7 +261,7 @@ def test_a_supernet_trains_its_factors_and_another_network_does_not(faces, tmp_p
         *(("mobilenetv2", head) for head in HEADS),
     ],
 )
-def test_channels_go_and_the_given_network_stays(backbone, head):
+def test_channels_are_removed_and_the_given_network_is_unchanged(backbone, head):
     pytest.importorskip("torch_pruning")
     net = LandmarkNet(backbone, 5, head, 64, 32, imagenet=False).eval()
     before = {key: value.clone() for key, value in net.state_dict().items()}
@@ -281,7 +281,7 @@ def test_channels_go_and_the_given_network_stays(backbone, head):
         assert torch.equal(again(crops).landmarks, cut(crops).landmarks)
 
 
-def test_channels_without_weights_are_the_ones_that_go():
+def test_channels_without_weights_are_removed_first():
     pytest.importorskip("torch_pruning")
     net = LandmarkNet("mobilenetv2", 5, "heatmap2d", 64, 32, imagenet=False).eval()
     first = net.backbone.features[5].conv[0][0]  # 1x1, 32 -> 192
@@ -333,7 +333,7 @@ def test_a_network_of_fewer_channels_can_be_trained_on_by_its_recipe(faces, tmp_
     assert parameters(resumed.model) == cuts[1].parameters
 
 
-def test_a_cut_without_weights_is_refused(faces):
+def test_pruning_without_weights_is_refused(faces):
     model = {
         "backbone": "mobilenetv2",
         "imagenet": False,
@@ -371,7 +371,7 @@ def test_a_recipe_without_slim_is_refused(faces, tmp_path):
         slimmer(faces, tmp_path / "run", slim=False)
 
 
-def test_a_layout_is_read_back_as_it_was_written():
+def test_an_architecture_is_read_back_as_it_was_written():
     layout = [{0: [0], 1: [0]}, {0: [0, 1]}]
     assert parse_layout(format_layout(layout)) == layout
     assert parse_layout(format_layout(HRSuperNet().layout)) == HRSuperNet().layout
@@ -389,12 +389,12 @@ def test_a_layout_is_read_back_as_it_was_written():
         ("0:0 | ", "stage 3 has no block; wanted at least one"),
     ],
 )
-def test_a_broken_layout_is_refused_by_name(text, message):
+def test_a_broken_architecture_is_refused_by_name(text, message):
     with pytest.raises(RecipeError, match=message):
         parse_layout(text)
 
 
-def test_a_layout_for_another_backbone_is_refused():
+def test_an_architecture_for_another_backbone_is_refused():
     with pytest.raises(
         RecipeError, match="the backbone is 'mobilenetv2'; leave it out"
     ):

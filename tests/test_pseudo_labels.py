@@ -117,7 +117,7 @@ def test_labels_are_read_back_as_a_folder_of_faces(tmp_path):
     expected = apply_affine(
         crop_affine(landmark_box(np.delete(PLACE, 7, 0)), size, 2.2), PLACE
     )
-    # the box of the mean includes the wrong point, so only the distances between points are as expected
+    # the box of the mean includes the wrong point, so only distances between points are as expected
     spread = np.delete(sample.landmarks, 7, 0)
     assert np.ptp(spread[:, 0]) / np.ptp(spread[:, 1]) == pytest.approx(
         np.ptp(np.delete(expected, 7, 0)[:, 0])

@@ -1,4 +1,4 @@
-"""Every reader of a data set on tiny files in the official layout, and on the real sets if they exist."""
+"""Every reader, on tiny files in the official layout and on the real data sets if present."""
 
 import sqlite3
 import struct
@@ -86,7 +86,8 @@ def test_an_unknown_data_set_or_part_offers_the_nearest(tmp_path: Path) -> None:
 
 
 def test_official_counts_are_those_of_the_papers() -> None:
-    assert {p: READERS["300w"].parts[p] for p in ("train", "common", "challenging", "full", "test")} == {
+    parts = ("train", "common", "challenging", "full", "test")
+    assert {p: READERS["300w"].parts[p] for p in parts} == {
         "train": 3148, "common": 554, "challenging": 135, "full": 689, "test": 600
     }  # fmt: skip
     assert (wflw.PARTS["train"], wflw.PARTS["test"]) == (7500, 2500)
@@ -142,7 +143,7 @@ def test_official_counts_are_those_of_the_papers() -> None:
         ("talking-face", "test", 4997, ""),
     ],
 )
-def test_the_real_sets_have_their_counts(
+def test_the_real_sets_have_their_official_counts(
     name: str, part: str, count: int, message: str, data_root: Path
 ) -> None:
     samples = read_data(name, data_root, part)
@@ -231,7 +232,7 @@ def test_wflw_gives_points_box_attributes_and_two_faces_of_one_image(
         == "WFLW test: 3 of the official 2500 faces are here"
     )
     decoded = list(iter_images(samples))
-    assert decoded[0][1] is decoded[1][1]  # one picture, two faces: decoded once
+    assert decoded[0][1] is decoded[1][1]  # one image, two faces: decoded once
 
 
 def test_wflw_names_a_broken_line_and_an_absent_list(tmp_path: Path) -> None:
@@ -288,7 +289,7 @@ def test_aflw_splits_by_ra_and_sorts_the_box(
     )
 
 
-def test_aflw_says_what_is_absent(tmp_path: Path) -> None:
+def test_aflw_names_the_absent_file(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"AFLWinfo_release\.mat: absent; wanted the annotations of Zhu"
     ):
@@ -314,7 +315,8 @@ def test_aflw_21_points_without_coordinates_are_nan(tmp_path: Path) -> None:
     picture(tmp_path / "data/flickr/0/a.jpg")
     base = sqlite3.connect(tmp_path / "aflw.sqlite")
     base.executescript(
-        "CREATE TABLE Faces (face_id INT, file_id TEXT); CREATE TABLE FaceImages (file_id TEXT, filepath TEXT);"
+        "CREATE TABLE Faces (face_id INT, file_id TEXT);"
+        "CREATE TABLE FaceImages (file_id TEXT, filepath TEXT);"
         "CREATE TABLE FaceRect (face_id INT, x INT, y INT, w INT, h INT);"
         "CREATE TABLE FeatureCoords (face_id INT, feature_id INT, x REAL, y REAL);"
         "INSERT INTO Faces VALUES (7, 'a.jpg'); INSERT INTO FaceImages VALUES ('a.jpg', '0/a.jpg');"
@@ -430,7 +432,8 @@ def test_cfp_points_become_those_of_the_shown_half(tmp_path: Path) -> None:
     ]
     mirror = scheme("ibug68").mirror
     assert np.array_equal(right.landmarks[mirror], left.landmarks, equal_nan=True)
-    # the README of the set: the first point is jaw 0, the tenth the outer end of the brow, the last the lower lip
+    # the README of the set: the first point is jaw 0, the tenth the outer end of the brow,
+    # the last the lower lip
     assert right.landmarks[[0, 17, 66]].tolist() == shape(30)[[0, 9, 29]].tolist()
     assert left.landmarks[[16, 26, 66]].tolist() == shape(30)[[0, 9, 29]].tolist()
     # a profile's points span x 10..39, y 5..63; a mean face completes the frontal one
@@ -543,7 +546,10 @@ def test_scut86_reads_binary_points_and_official_lists(tmp_path: Path) -> None:
 
 def test_mtfl_reads_windows_paths_points_and_attributes(tmp_path: Path) -> None:
     picture(tmp_path / "lfw_5590/Aaron_Eckhart_0001.jpg")
-    line = r"lfw_5590\Aaron_Eckhart_0001.jpg 106.25 146.75 125.25 110.25 142.75 107.75 112.75 127.75 157.75 155.25 1 2 2 3"
+    line = (
+        r"lfw_5590\Aaron_Eckhart_0001.jpg 106.25 146.75 125.25 110.25 142.75 107.75 112.75 "
+        r"127.75 157.75 155.25 1 2 2 3"
+    )
     (tmp_path / "training.txt").write_text(line + "\n \n")
     (sample,) = read_data("mtfl", tmp_path, "train")
     assert sample.landmarks[0].tolist() == [106.25, 107.75]

@@ -1,4 +1,4 @@
-"""What the documents say to type: every block of Python runs, every command line parses, every file named is there."""
+"""Documents: Python blocks run, command lines parse, and the files they name exist."""
 
 import re
 import shlex
@@ -38,7 +38,7 @@ PYTHON = [(path.name, *block) for path in DOCUMENTS for block in blocks(path, "p
 
 
 def command_lines() -> list[str]:
-    """Every `lineament ...` that a shell block says to type, without its comment, pipe or redirection."""
+    """Return every `lineament ...` of the shell blocks, without comment, pipe or redirection."""
     lines = []
     for path in DOCUMENTS:
         for text, _ in blocks(path, "", "sh", "bash", "console", "shell"):

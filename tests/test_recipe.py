@@ -1,4 +1,4 @@
-"""Recipes: only what differs is written, a wrong key is named with its nearest, and --set changes one value."""
+"""Recipes list only what differs, a wrong key offers its nearest, --set changes one value."""
 
 import re
 from pathlib import Path
@@ -148,8 +148,8 @@ def test_an_override_without_a_value_is_refused(path):
             "model.head (given heat): Input should be 'heatmap2d', 'gaussian2d', 'coordinates'",
         ),
         (
-            plain(losses={"l1": "much"}),
-            "losses.l1 (given much): Input should be a valid number",
+            plain(losses={"wing": "much"}),
+            "losses.wing (given much): Input should be a valid number",
         ),
     ],
 )
@@ -186,7 +186,7 @@ def settings(**changes):
 
 def test_the_cosine_falls_from_the_highest_rate_to_nothing():
     rates = [learning_rate(settings(), step) for step in range(1001)]
-    # half a cosine: 1 at 0, (1 + cos(pi / 4)) / 2 = 0.854 at a quarter, 0.5 in the middle, 0 at the end
+    # half a cosine: 1 at 0, (1 + cos(pi / 4)) / 2 = 0.854 at a quarter, 0.5 in the middle, then 0
     assert [rates[0], rates[500], rates[1000]] == pytest.approx([1, 0.5, 0])
     assert rates[250] == pytest.approx(0.8536, abs=1e-4)
     assert np.all(np.diff(rates) < 0)

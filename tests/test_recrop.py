@@ -38,7 +38,7 @@ def test_a_doubtful_face_is_searched_at_other_angles_and_around_its_landmarks():
 
 
 @pytest.mark.parametrize("roll_in_image", [0.0, 170.0, -170.0])
-def test_a_face_turned_in_its_crop_is_cropped_upright(roll_in_image):
+def test_a_face_rotated_in_its_crop_is_cropped_upright(roll_in_image):
     policy = RecropPolicy(max_roll_deg=25, max_box_error=9)
     for beyond, count in ((20, 0), (-20, 0), (30, 1), (-30, 1)):
         first = CropRequest(0, landmark_box(FACE), roll_in_image)

@@ -16,7 +16,6 @@ from lineament.models.refinement import (
     WIDTH,
     RefinedNet,
     Refinement,
-    between,
     moved_memory,
 )
 
@@ -61,6 +60,28 @@ def pictures(seed, count=2):
     )
 
 
+def between(before, now, size):
+    """Return the scale (B,) and shift (B, 2) for `moved_memory`.
+
+    Args:
+        before, now: The same two points (B, 2, 2) in pixels of the old and of the new
+            crop.
+        size: Side of the crops, pixels.
+    """
+    old, new = (points[:, 1] - points[:, 0] for points in (before, now))
+    # the similarity through both, as a complex number: turn and scale
+    lengths = old.square().sum(-1)
+    real = (old * new).sum(-1) / lengths
+    imaginary = (old[:, 0] * new[:, 1] - old[:, 1] * new[:, 0]) / lengths
+    scale = torch.hypot(real, imaginary)
+    middle = (size - 1) / 2
+    x, y = (middle - before[:, 0]).unbind(-1)
+    there = now[:, 0] + torch.stack(
+        [real * x - imaginary * y, imaginary * x + real * y], -1
+    )
+    return scale, there - scale[:, None] * middle
+
+
 def test_the_recursion_is_the_sum_of_equation_13_over_all_past_frames():
     refine, seen, memory = refinement(0.3), frames(7), None
     for t, (x, y) in enumerate(seen):
@@ -81,7 +102,7 @@ def test_the_recursion_is_the_sum_of_equation_13_over_all_past_frames():
         assert memory.shape == (2, 2, WIDTH, 32)  # of the first frame as of the last
 
 
-def test_with_a_fade_of_nothing_the_detector_stands_and_a_new_refinement_changes_nothing():
+def test_without_decay_and_with_a_new_refinement_the_detector_is_unchanged():
     refine, memory = refinement(0.0), None
     for x, y in frames(3):
         found_x, found_y, memory = refine(x, y, memory)
@@ -93,7 +114,7 @@ def test_with_a_fade_of_nothing_the_detector_stands_and_a_new_refinement_changes
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_heatmaps_of_every_length_are_seen_as_widely(length):
+def test_the_receptive_field_is_the_same_at_every_length(length):
     """Some 20 px to each side, whatever a cell is."""
     torch.manual_seed(0)
     refine, cells = stirred(Refinement(2, 0.3, 1 / length)), round(128 * length)
@@ -104,8 +125,8 @@ def test_heatmaps_of_every_length_are_seen_as_widely(length):
     assert 16 <= far <= 32
 
 
-def test_what_is_remembered_stays_where_it_was_in_the_picture():
-    """A peak along each axis lies, after the crop moved, where the crop now shows what was under it."""
+def test_the_state_keeps_its_place_in_the_image():
+    """A peak along each axis follows the image content below it when the crop moves."""
     size, length = 64, 128
     before = crop_affine([10, 20, 60, 70], size, 1.3)
     now = crop_affine([13, 18, 68, 73], size, 1.3, 4.0)
@@ -120,15 +141,15 @@ def test_what_is_remembered_stays_where_it_was_in_the_picture():
     # about the middle of the crop a turn of 4 degrees, which is left out, moves little
     assert np.abs(peaks - wanted).max() < 0.07 * np.abs(wanted - length / 2).max() + 0.2
     corners = np.array([[0.0, 0.0], [90.0, 80.0]])
-    told = between(
+    motion = between(
         *(torch.from_numpy(apply_affine(a, corners)[None]) for a in (before, now)), size
     )
-    assert told[0].item() == pytest.approx(scale_and_shift(before, now, size)[0])
-    assert told[1][0].tolist() == pytest.approx(
+    assert motion[0].item() == pytest.approx(scale_and_shift(before, now, size)[0])
+    assert motion[1][0].tolist() == pytest.approx(
         scale_and_shift(before, now, size)[1].tolist()
     )
     by_torch = moved_memory(
-        torch.from_numpy(maps), told[0].float(), told[1].float(), size
+        torch.from_numpy(maps), motion[0].float(), motion[1].float(), size
     )[0, :, 0]
     np.testing.assert_allclose(by_torch, moved, atol=1e-4)
 
@@ -140,7 +161,7 @@ def test_nothing_moves_with_a_crop_that_stays():
     )
 
 
-def test_zeros_are_what_is_remembered_before_the_first_frame():
+def test_the_state_is_zero_before_the_first_frame():
     refine, (x, y) = refinement(0.3), frames(1)[0]
     for a, b in zip(
         refine(x, y), refine(x, y, torch.zeros(2, 2, WIDTH, 32)), strict=True
@@ -163,7 +184,7 @@ def test_a_network_is_refined_by_the_frames_before_and_each_video_by_its_own(hea
     assert memory.shape == (2, 2, WIDTH, model.cells)
 
 
-def test_the_network_itself_learns_nothing_and_keeps_its_norms():
+def test_the_network_itself_is_not_trained_and_keeps_its_norms():
     model = refined().train()
     assert [name for name, module in model.net.named_modules() if module.training] == [
         "head"

@@ -30,19 +30,19 @@ def faces(*numbers):
 
 
 class Stream:
-    """Stands for rerun's stream: writes down what it is told."""
+    """A fake of rerun's stream that records its calls."""
 
     def __init__(self, name):
-        self.told = []
+        self.shown = []
 
     def save(self, path):
         self.path = path
 
     def set_time(self, name, duration):
-        self.told.append((name, duration))
+        self.shown.append((name, duration))
 
     def log(self, name, what):
-        self.told.append((name, what))
+        self.shown.append((name, what))
 
     def flush(self):
         with open(self.path, "w") as file:  # noqa: PTH123
@@ -75,14 +75,14 @@ def test_the_viewer_gets_frames_faces_and_those_that_left(rerun, tmp_path):
     with RerunWriter(tmp_path / "a.rrd") as recording:
         recording.add(IMAGE, 0.5, faces(1, 2))
         recording.add(IMAGE, 0.6, faces(2))
-        told = recording._stream.told
+        shown = recording._stream.shown
         assert not (tmp_path / "a.rrd").exists()
     assert (tmp_path / "a.rrd").read_text() == "rrd"
-    assert told[:2] == [("time", 0.5), ("video", ("image", (20, 30, 3)))]
+    assert shown[:2] == [("time", 0.5), ("video", ("image", (20, 30, 3)))]
     # rerun counts from the corner of the first pixel, we from its center
-    assert told[2] == ("video/face_1", ("points", [[3.5, 3.5]] * 5, 5, [1.5] * 5))
-    assert told[3] == ("sigma_px/face_1", ("number", 1.5))
-    assert [name for name, what in told if what == "clear"] == ["video/face_1"]
+    assert shown[2] == ("video/face_1", ("points", [[3.5, 3.5]] * 5, 5, [1.5] * 5))
+    assert shown[3] == ("sigma_px/face_1", ("number", 1.5))
+    assert [name for name, what in shown if what == "clear"] == ["video/face_1"]
 
 
 def test_an_error_leaves_no_file_under_the_name(rerun, tmp_path):

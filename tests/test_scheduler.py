@@ -31,7 +31,7 @@ def plan(recipe, folder, kind="train", **more):
     return Run(folder.name, make, **more)
 
 
-def test_each_gives_what_it_gives_alone(faces, tmp_path):
+def test_each_run_gives_what_it_gives_alone(faces, tmp_path):
     recipes = {
         "plain": small(faces, **{"train.steps": 4}),
         "faster": small(faces, **{"train.steps": 4, "train.lr": 1e-2}),

@@ -176,7 +176,7 @@ def test_the_mean_shape_is_symmetric_upright_and_in_its_unit():
     )  # chin below lips below nose: y runs down
     assert (
         mean[36, 0] < mean[45, 0]
-    )  # the subject's right eye is on the left of the picture
+    )  # the subject's right eye is on the left of the image
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "ibug68"])
@@ -297,7 +297,7 @@ def test_values_of_points_are_converted_by_the_sources_of_the_points():
     ]
 
 
-def test_a_converted_sigma_is_no_smaller_than_the_error_it_stands_for():
+def test_a_converted_sigma_is_no_smaller_than_the_error_it_describes():
     rng = np.random.default_rng(0)
     truth = cloud("wflw98")
     # errors of neighbors: equal, opposite, and independent
@@ -347,7 +347,7 @@ def test_points_of_another_count_or_shape_are_an_error():
 
 
 def looks_mirrored(shapes, mirror):
-    """How far the mean of `shapes` is from its own mirror image, in sides of its box."""
+    """Return the distance of the mean of `shapes` from its mirror image, in sides of its box."""
     mean = shapes.mean(0)
     flipped = mean[mirror] * [-1, 1]
     return np.linalg.norm(
@@ -416,7 +416,7 @@ def test_a_scheme_that_joins_two_has_the_points_of_both():
 
 
 @pytest.mark.data
-def test_real_fgnet68_faces_lie_where_the_names_say(data_root):
+def test_points_of_real_fgnet68_faces_match_their_names(data_root):
     s = scheme("fgnet68")
     files = sorted((data_root / "talking_face/points").glob("*.pts"))
     mean = np.mean([read_pts(file) for file in files[::200]], axis=0)
@@ -425,7 +425,7 @@ def test_real_fgnet68_faces_lie_where_the_names_say(data_root):
     for name, (x, _) in at.items():
         if name.startswith(
             ("right_", "left_")
-        ):  # the subject's right is on the left of the picture
+        ):  # the subject's right is on the left of the image
             assert (x < middle) == name.startswith("right_"), name
     for upper, lower in [
         ("right_brow_upper_outer", "right_brow_lower_outer"),

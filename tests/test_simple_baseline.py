@@ -1,4 +1,4 @@
-"""simple_baseline.py: the sizes of the paper, and a network that trains and stands in the backbone interface."""
+"""simple_baseline.py: the sizes of the paper, and a network that trains as a backbone."""
 
 import pytest
 
@@ -27,7 +27,8 @@ def test_the_light_form_has_the_parameters_of_the_paper():
 
 
 def test_the_teacher_is_resnet_50_with_three_deconvolutions():
-    # ResNet-50 without its dense layer has 23.508 M; 2 x 2 x 2048 x 256 + 2 of 2 x 2 x 256 x 256, and three norms
+    # ResNet-50 without its dense layer has 23.508 M;
+    # 2 x 2 x 2048 x 256 + 2 of 2 x 2 x 256 x 256, and three norms
     assert (
         count(SimpleBaseline())
         == 23_508_032 + 4 * 256 * (2048 + 256 + 256) + 3 * 2 * 256
@@ -44,7 +45,7 @@ def test_every_deconvolution_is_a_level_finest_first(light):
     ]
 
 
-def test_the_light_bottleneck_keeps_its_width_and_looks_at_each_channel_alone():
+def test_the_light_bottleneck_keeps_its_width_and_is_depthwise():
     light, full = Bottleneck(64, 64, 1, light=True), Bottleneck(64, 64, 1, light=False)
     assert light.downsample is None
     assert light.conv2.weight.shape == (64, 1, 3, 3)
@@ -62,7 +63,7 @@ def test_the_heatmaps_come_straight_from_the_last_deconvolution():
     assert not hasattr(net, "pyramid")
 
 
-def test_imagenet_weights_that_nobody_has_are_one_clear_line():
+def test_imagenet_weights_that_do_not_exist_are_one_clear_line():
     with pytest.raises(
         RecipeError,
         match=r"no ImageNet weights for 'light-resnet50'; set model.imagenet = false",
@@ -70,7 +71,7 @@ def test_imagenet_weights_that_nobody_has_are_one_clear_line():
         make_backbone("light-resnet50", imagenet=True)
 
 
-def test_no_spot_grows_louder_from_block_to_block():
+def test_activations_of_the_light_bottleneck_are_bounded():
     torch.manual_seed(0)
     x = torch.randn(1, 64, 8, 8)
     x[..., 5, 5] = 1e4

@@ -54,7 +54,7 @@ def test_a_detector_is_timed_on_one_image(monkeypatch):
     assert seen == [(480, 640, 3)] * 4
 
 
-def test_items_a_second_follow_from_the_median():
+def test_items_per_second_follow_from_the_median():
     # 64 crops in 32 ms are 2 a millisecond
     assert Timing("fast", "", 2, 64, 30.0, 32.0).per_second == 2000
 

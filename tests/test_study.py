@@ -11,8 +11,7 @@ pytest.importorskip("torch")
 
 from faces import write_faces
 from lineament.errors import RecipeError, TrainError
-from lineament.study.column import Column
-from lineament.study.columns import COLUMNS, column, each
+from lineament.study.columns import COLUMNS, Column, column, each
 from lineament.study.finished_run import FinishedRun
 from lineament.study.plan import fit_budget, is_done, plan_runs
 from lineament.study.run import StudyOptions, run_study
@@ -172,11 +171,11 @@ def test_a_budget_is_told_before_anything_is_trained(place, tiny):
 def test_a_study_trains_every_row_once_and_measures_it(place, tiny):
     notes = []
     study, path = read(place)
-    table = run_study(study, path, options(place), notes.append)
+    values = run_study(study, path, options(place), notes.append)
     assert sum(line.startswith("training ") for line in notes) == 5
-    assert table.values["alone"]["steps"] == [3.0, 3.0]
-    assert table.values["first itself"]["steps"] == [2.0]
-    errors = table.values["from first"]["validation"]
+    assert values["alone"]["steps"] == [3.0, 3.0]
+    assert values["first itself"]["steps"] == [2.0]
+    errors = values["from first"]["validation"]
     assert len(errors) == 2
     assert errors[0] != errors[1]
     assert all(math.isfinite(error) for error in errors)
@@ -187,7 +186,7 @@ def test_a_study_trains_every_row_once_and_measures_it(place, tiny):
     same = run_study(study, path, options(place), again.append)
     assert again[0] == "5 trainings, 5 done"
     assert not any(line.startswith("training ") for line in again)
-    assert same.values == table.values
+    assert same == values
 
 
 def test_a_killed_row_is_resumed_and_other_rows_stay_unmeasured(place, tiny):
@@ -204,9 +203,9 @@ def test_a_killed_row_is_resumed_and_other_rows_stay_unmeasured(place, tiny):
     save_checkpoint(run.checkpoint, state)
     assert not is_done(run)
     notes: list[str] = []
-    table = run_study(study, path, shorter, notes.append)
+    values = run_study(study, path, shorter, notes.append)
     assert any(line.startswith("training alone, seed 1") for line in notes)
-    assert table.values["alone"]["steps"] == [3.0]
+    assert values["alone"]["steps"] == [3.0]
 
 
 def test_a_folder_with_another_training_is_refused(place, tiny):
@@ -227,12 +226,12 @@ def test_a_failed_need_leaves_out_what_needs_it_and_the_rest_is_trained(place, t
     )
     study, path = read(place, broken)
     notes: list[str] = []
-    table = run_study(study, path, options(place, seeds=[1]), notes.append)
+    values = run_study(study, path, options(place, seeds=[1]), notes.append)
     assert any(line.startswith("failed: first: ") for line in notes)
     assert "left out: from first, seed 1, which needs first" in notes
-    assert table.values["alone"]["steps"] == [3.0]
-    assert table.values["from first"] == {}
-    assert "from first" not in table.markdown()
+    assert values["alone"]["steps"] == [3.0]
+    assert values["from first"] == {}
+    assert "from first" not in Table(study, study.columns, values).markdown()
 
 
 def test_an_unknown_column_ends_a_study_before_it_trains(place, tiny):
@@ -248,10 +247,10 @@ def test_a_protocol_is_a_column():
 
 def test_cells_hold_mean_and_standard_deviation_of_the_seeds():
     # 4 and 6 %: mean 5, standard deviation sqrt(2)
-    assert shown(column("validation"), [0.04, 0.06]) == "5.000 ± 1.414"
-    assert shown(column("validation"), [0.04]) == "4.000"
-    assert shown(column("validation"), [float("nan")]) == "-"
-    assert shown(column("parameters"), [2_500_000.0]) == "2.500 M"
+    assert shown("validation", [0.04, 0.06]) == "5.000 ± 1.414"
+    assert shown("validation", [0.04]) == "4.000"
+    assert shown("validation", [float("nan")]) == "-"
+    assert shown("parameters", [2_500_000.0]) == "2.500 M"
 
 
 def test_the_page_holds_title_command_table_plot_and_notes(place):
@@ -260,7 +259,7 @@ def test_the_page_holds_title_command_table_plot_and_notes(place):
         "alone": {"validation": [0.04, 0.06]},
         "from first": {"validation": [0.03, 0.03]},
     }
-    table = Table(study, {"validation": column("validation")}, values)
+    table = Table(study, ("validation",), values)
     write_page(table, place / "page.md", "lineament study x", ["Seeds 1, 2."])
     page = (place / "page.md").read_text(encoding="utf-8")
     assert page.startswith(

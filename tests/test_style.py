@@ -1,4 +1,4 @@
-"""How the source is written: widths, words, one home per job. `python tests/style.py` prints every place."""
+"""Style of the source: widths, words, one home per job. `python tests/style.py` lists all."""
 
 import re
 
@@ -74,7 +74,5 @@ def test_one_job_has_one_home(pattern):
         ),
     ],
 )
-def test_a_newcomers_question_is_answered_by_the_file_that_says_so(
-    question, file, word
-):
+def test_the_file_named_for_a_question_answers_it(question, file, word):
     assert word in (style.SOURCE / file).read_text(encoding="utf-8"), question

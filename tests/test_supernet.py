@@ -76,7 +76,7 @@ def set_factors(net, stage, target, values):
         net.stages[stage][str(target)].factors.copy_(torch.tensor(values))
 
 
-def test_a_block_without_input_goes_with_all_that_depends_on_it_alone():
+def test_a_block_without_input_is_removed_with_all_that_depends_on_it_alone():
     net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}, {0: [0, 1], 1: [0, 1]}])
     set_factors(net, 0, 0, [0.9])
     set_factors(net, 0, 1, [0.01])  # dies
@@ -87,7 +87,7 @@ def test_a_block_without_input_goes_with_all_that_depends_on_it_alone():
     assert surviving(net, 0.1) == [{0: [0]}, {0: [0]}, {0: [0]}]
 
 
-def test_a_block_that_nothing_takes_from_goes_except_in_the_last_stage():
+def test_a_block_without_readers_is_removed_except_in_the_last_stage():
     net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}])
     set_factors(net, 0, 0, [0.9])
     set_factors(net, 0, 1, [0.9])
@@ -96,7 +96,7 @@ def test_a_block_that_nothing_takes_from_goes_except_in_the_last_stage():
     assert surviving(net, 0.1) == [{0: [0]}, {0: [0], 1: [0]}]
 
 
-def test_with_relative_thresholds_no_block_goes_that_another_takes_from():
+def test_with_relative_thresholds_no_block_with_readers_is_removed():
     net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}])
     set_factors(net, 0, 0, [0.9])
     set_factors(net, 0, 1, [0.001])  # alone in its block, so of any size

@@ -36,7 +36,8 @@ def test_landmarks_move_with_the_pixels_they_mark():
             middle = (
                 np.array([(near * columns).sum(), (near * rows).sum()]) / near.sum()
             )
-            # the mark is drawn at whole pixels of the still, half a pixel off at most, and shown about as large
+            # the mark is drawn at integer pixels of the still, half a pixel off at most,
+            # and shown about as large
             assert np.abs(middle - frame.landmarks[k]).max() < 1.0
 
 

@@ -142,7 +142,7 @@ def test_frames_are_cropped_around_the_face_of_the_frame_before(clips):
     away = np.abs(middle - (clip_cache.FRAME_SIZE - 1) / 2).max(1)
     assert (
         away[[0, 6, 12]].max() < 4
-    )  # the first frame of a clip is cut around its own face, roll apart
+    )  # the first frame of a clip is cropped around its own face, roll apart
     assert 0 < away.max() < 0.2 * clip_cache.FRAME_SIZE
     assert len(np.unique(clips.cache.boxes, axis=0)) == 1
 

@@ -52,7 +52,7 @@ def test_a_moving_face_keeps_its_track_id_and_is_where_the_predictor_finds_it():
         ).mean()
         assert (
             away < 1.5
-        )  # cut a little differently: well under a tenth of the eyes' distance, 28 px
+        )  # cropped a little differently: well under a tenth of the eyes' distance, 28 px
         seen.append(box_center(faces[0].box)[0])
     # 160 px of way in 19 steps
     assert np.diff(seen) == pytest.approx(160 / 19, abs=2.5)
@@ -90,7 +90,7 @@ class Counting:
     ("recrop", "crops"),
     [(None, 1), (RecropPolicy(), 2), (RecropPolicy(max_box_error=9), 1)],
 )
-def test_a_followed_face_is_cropped_again_by_the_rules_of_the_predictor(recrop, crops):
+def test_a_tracked_face_is_recropped_by_the_rules_of_the_predictor(recrop, crops):
     model = Counting()
     follow = Tracker(model, recrop=recrop, smooth=None)
     for _ in range(3):
@@ -101,7 +101,7 @@ def test_a_followed_face_is_cropped_again_by_the_rules_of_the_predictor(recrop, 
     assert model.calls[before:] == [1] * crops
 
 
-def test_a_followed_face_is_not_searched_at_other_angles():
+def test_a_tracked_face_is_not_searched_at_other_angles():
     model = Counting()
     follow = Tracker(model, recrop=RecropPolicy(min_score=1.0, max_box_error=9))
     for x in (110, 112, 114):
@@ -186,11 +186,11 @@ def test_a_flash_and_a_change_of_light_change_no_face():
     follow, still = tracker(), scene(("astronaut", 110, 150, 120))
     flash = np.clip(still.astype(int) * 2 + 60, 0, 255).astype(np.uint8)
     dark = (still * 0.3).astype(np.uint8)
-    told = [
+    shown = [
         ids(follow(frame)) for frame in (*[still] * 6, flash, *[still] * 6, *[dark] * 4)
     ]
-    assert {number for numbers in told for number in numbers} == {1}
-    assert told[:6] + told[9:] == [[1]] * 14
+    assert {number for numbers in shown for number in numbers} == {1}
+    assert shown[:6] + shown[9:] == [[1]] * 14
 
 
 @pytest.mark.parametrize("light", [1.0, 0.4])
@@ -266,7 +266,7 @@ def test_a_face_with_a_low_detector_score_is_reported_once_confirmed():
     # the detector runs on frames 0, 1, where the image changes, 3 and 5; its third hit confirms
     assert shown == [0, 0, 0, 0, 0, 1, 1, 1, 1]
     follow.reset()
-    assert len(follow(scene(("astronaut", 110, 150, 120)))) == 1  # as in a picture
+    assert len(follow(scene(("astronaut", 110, 150, 120)))) == 1  # as in a still image
 
 
 def test_a_single_false_positive_is_never_reported():
@@ -439,8 +439,8 @@ def test_doubtful_faces_do_not_count_towards_the_maximum():
         min_landmark_score=0.0,
         rules=TrackRules(detect_every=2, new_face_score=0.7),
     )
-    told = [len(follow(scene(("astronaut", 110, 240, 120)))) for _ in range(12)]
-    assert told[-1] == 1
+    shown = [len(follow(scene(("astronaut", 110, 240, 120)))) for _ in range(12)]
+    assert shown[-1] == 1
 
 
 class Recurrent:

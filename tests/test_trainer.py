@@ -127,7 +127,14 @@ def test_another_seed_gives_another_model(faces, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_few_faces_are_memorized(tmp_path):
+@pytest.mark.parametrize(
+    ("head", "losses"),
+    [
+        ("heatmap2d", {"cross_entropy": 1.0, "smooth_l1": 1.0}),
+        ("coordinates", {"wing": 0.25, "gaussian_nll": 0.1}),
+    ],
+)
+def test_a_few_faces_are_memorized(head, losses, tmp_path):
     write_faces(tmp_path / "faces", 6)  # two of them for validation
     still = {
         "flip": 0,
@@ -143,7 +150,9 @@ def test_a_few_faces_are_memorized(tmp_path):
     recipe = small(
         tmp_path / "faces",
         augment=still,
+        losses=losses,
         **{
+            "model.head": head,
             "train.steps": 250,
             "train.lr": 1e-2,
             "train.ema": 0.9,
@@ -162,7 +171,7 @@ def test_a_few_faces_are_memorized(tmp_path):
 
 
 @pytest.mark.parametrize("accumulate", [2, 3])
-def test_accumulated_batches_add_up_to_the_gradient_of_the_whole(
+def test_accumulated_batches_add_up_to_the_gradient_of_the_full_batch(
     mixed, tmp_path, accumulate, monkeypatch
 ):
     # norms with fixed statistics: those of a batch do depend on how it is split

@@ -55,7 +55,7 @@ def test_the_wheel_holds_nothing_but_the_package(wheel):
     assert {name.split("/")[0] for name in names} - {"lineament"} == {
         name.split("/")[0] for name in names if ".dist-info/" in name
     }
-    # no picture of a data set, no checkpoint
+    # no image of a data set, no checkpoint
     assert {Path(name).suffix for name in names if name.startswith("lineament/")} <= {
         ".py",
         ".toml",

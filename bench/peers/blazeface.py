@@ -25,7 +25,7 @@ made equal.
 
 
 def blazeface_anchors() -> Array:
-    """Return the anchor centers (896, 2) in image sides: 2 per cell at stride 16, 6 at stride 32."""
+    """Return anchor centers (896, 2) in image sides: 2 per cell at stride 16, 6 at stride 32."""
     anchors = []
     for stride, repeats in ((16, 2), (32, 6)):
         centers = (np.arange(SIZE // stride) + 0.5) * stride / SIZE

@@ -27,7 +27,10 @@ class Dlib:
     """The predictor on a given box."""
 
     scheme = "ibug68"
-    batching = "no batch; 2 Python threads, which take turns: the binding holds the interpreter lock"
+    batching = (
+        "no batch; 2 Python threads, which take turns: "
+        "the binding holds the interpreter lock"
+    )
 
     def __init__(self, model: str) -> None:
         self.version = f"dlib {dlib.__version__}"

@@ -19,7 +19,7 @@ from contract import serve
 class Ours:
     """The model `name` on a given box, without re-cropping."""
 
-    batching = "one call of 64, crops cut by 2 threads, ONNX Runtime with 2 threads"
+    batching = "one call of 64, crops warped by 2 threads, ONNX Runtime with 2 threads"
 
     def __init__(self, name: str) -> None:
         cv2.setNumThreads(1)

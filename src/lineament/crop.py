@@ -147,8 +147,10 @@ def scale_and_shift(before: Array, now: Array, size: int) -> tuple[float, Array]
     return scale, apply_affine(between, middle) - scale * middle
 
 
-def old_cells(cells: Any, length: int, size: int, scale: Any, shift: Any) -> Any:
-    """Return where `cells` were before the crop moved, in cells of the earlier crop.
+def old_cells(
+    cells: Any, length: int, size: int, scale: Any, shift: Any
+) -> tuple[Any, Any, Any]:
+    """Return where `cells` were before the crop moved, between two cells of the earlier crop.
 
     Args:
         cells: Indices along one axis; an array or tensor, as are scale and shift.
@@ -156,6 +158,13 @@ def old_cells(cells: Any, length: int, size: int, scale: Any, shift: Any) -> Any
         size: Side of the crop, pixels.
         scale: Scale from the earlier to the present crop.
         shift: Shift from the earlier to the present crop, pixels.
+
+    Returns:
+        The cell below, the cell above, and the weight of the latter, all floats; cells
+        outside the earlier crop count as its outermost ones.
     """
     pixels = size / length
-    return (((cells + 0.5) * pixels - 0.5 - shift) / scale + 0.5) / pixels - 0.5
+    old = (((cells + 0.5) * pixels - 0.5 - shift) / scale + 0.5) / pixels - 0.5
+    inside = old.clip(0, length - 1)
+    low = inside // 1
+    return low, (low + 1).clip(0, length - 1), inside - low

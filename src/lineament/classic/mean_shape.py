@@ -60,8 +60,7 @@ class MeanShape(NumpyModel):
             )
         settings = {"name": name, "scheme": scheme_name, "points": len(shape)}
         affine = crop_affine(landmark_box(shape), size, padding)
-        # until it is fitted: a tenth of the box, the usual spread of faces around their
-        # mean
+        # until it is fitted: a tenth of the box, the usual spread of faces around their mean
         sigma = np.full(len(shape), 0.1 * size / padding)
         arrays = {
             "landmarks_crop": apply_affine(affine, shape),
@@ -99,11 +98,8 @@ class MeanShape(NumpyModel):
 
     def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
         """Return the mean shape for each crop."""
-        count = len(crops)
-        return CropLandmarks(
-            np.repeat(
-                self.arrays["landmarks_crop"][None].astype(np.float32), count, axis=0
-            ),
-            np.repeat(self.arrays["scores"][None].astype(np.float32), count, axis=0),
-            np.repeat(self.arrays["sigma_px"][None].astype(np.float32), count, axis=0),
-        )
+        repeated = []
+        for name in ("landmarks_crop", "scores", "sigma_px"):
+            array = self.arrays[name][None].astype(np.float32)
+            repeated.append(np.repeat(array, len(crops), axis=0))
+        return CropLandmarks(*repeated)

@@ -1,7 +1,6 @@
 """Landmark models without a network: settings and arrays in a .safetensors file.
 
-The settings are JSON in the header of the file, under the key METADATA_KEY, as in ONNX
-files.
+The settings are JSON in the header of the file, under the key METADATA_KEY, as in ONNX files.
 """
 
 import json
@@ -24,8 +23,7 @@ Arrays = dict[str, NDArray[Any]]
 class NumpyModel(ABC):
     """A LandmarkModel that is settings and arrays.
 
-    A subclass sets `kind`, checks its arrays in `__init__`, and implements
-    `predict_crops`.
+    A subclass sets `kind`, checks its arrays in `__init__`, and implements `predict_crops`.
     """
 
     kind: ClassVar[str]

@@ -12,8 +12,7 @@ from ..geometry import Array
 COVERED = 0.95
 """Share of errors that shall lie under 2 sigma_px."""
 NEAR = 0.05
-"""A score is the probability that the landmark is within this many box sides of the
-truth."""
+"""A score is the probability that the landmark is within this many box sides of the truth."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,7 @@ def write_scale(path: Path, scale: SigmaScale) -> None:
     """Replace the calibration in the ONNX file at `path`.
 
     Raises:
-        ExportError: If the graph does not hold it under the names of LandmarkGraph's
-            buffers.
+        ExportError: If the graph does not hold it under the names of LandmarkGraph's buffers.
     """
     import onnx
 

@@ -18,10 +18,11 @@ from ..data.detection.photos import Photo, read_detector_photos
 from ..errors import ExportError, missing_extra
 from ..evaluation.detection import lowest_threshold
 from ..inference.face_detector import FaceDetector, shrink_or_enlarge
+from ..inference.onnx_model import open_session
 from ..io.image import read_image
 from ..models.face_detector import FaceDetectorNet
 from ..models.profile import multiply_adds, parameters
-from ..training.detector.task import load_detector
+from ..training.build import load_detector
 from .card import file_entries, write_model
 from .graph import trace
 from .quantize import quantize_file
@@ -198,7 +199,7 @@ def check_int8(
 
     Raises: ExportError: If one is above its bound.
     """
-    session = _open(path)
+    session = open_session(path)
     score_moves, box_moves = [], []
     for image in images:
         with torch.no_grad():
@@ -243,7 +244,7 @@ def max_difference(model: nn.Module, path: Path) -> float:
 
     In pixels of boxes, and in hundredths of scores and directions.
     """
-    session = _open(path)
+    session = open_session(path)
     rng = np.random.default_rng(0)
     largest = 0.0
     for shape in ((1, 256, 320, 3), (1, 480, 640, 3), (1, 32, 96, 3)):
@@ -254,9 +255,3 @@ def max_difference(model: nn.Module, path: Path) -> float:
         for a, b, weight in zip(expected, given, (100, 1, 100), strict=True):
             largest = max(largest, float(np.abs(a - b).max()) * weight)
     return largest
-
-
-def _open(path: Path) -> Any:
-    import onnxruntime  # type: ignore[import-untyped, unused-ignore]
-
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -2,28 +2,24 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..data.crop_cache import CropCache, plain_crops
-from ..data.mixture import read_mixture
-from ..errors import DataError, ExportError
+from ..errors import ExportError
 from ..estimator import CropLandmarks
 from ..geometry import Array, apply_affine
 from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
-from ..recipe import Recipe
-from ..training.validate import interocular_nme, known_eyes
+from ..training.validate import interocular_nme
 
 NME_CHANGE = 0.01
 """Largest change of the validation NME, as a fraction of itself."""
 MOVE_FP32 = 0.05
 """Largest move of any landmark between torch and fp32 ONNX, in pixels of the crop."""
 MOVE_INT8 = 0.5
-"""Largest median move of the landmarks between torch and int8 ONNX, in pixels of the
-crop."""
+"""Largest median move of the landmarks between torch and int8 ONNX, in pixels of the crop."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +45,7 @@ class Gate:
 
         Args:
             int8: The file is quantized: the median move counts, not the largest.
-            rounding_px: Crop pixels along an axis by which rounding alone may move a
-                landmark.
+            rounding_px: Crop pixels along an axis by which rounding alone may move a landmark.
 
         Raises:
             ExportError: If a bound is exceeded, or a number is nan.
@@ -94,28 +89,6 @@ class GateFaces:
             interocular_nme(landmarks, self.truth, self.scheme),
             interocular_nme(found, self.truth, self.scheme),
         )
-
-
-def read_gate_faces(
-    recipe: Recipe, size: int, data_root: Path, cache: Path
-) -> GateFaces:
-    """Read the first validation set of `recipe` in which eyes are annotated.
-
-    Raises:
-        DataError: If no set has such a face.
-    """
-    padding = recipe.model.padding
-    sources, validation_faces = read_mixture(
-        recipe.data, recipe.scheme, data_root, cache, crop=(size, padding)
-    )
-    for faces in validation_faces.values():
-        truth = crop_truth(faces, size, padding)
-        if known_eyes(truth, recipe.scheme).any():
-            return GateFaces(faces, truth, sources[0].cache, recipe.scheme, padding)
-    raise DataError(
-        f"the recipe {recipe.name!r}: none of its data sets has a validation face to compare on; "
-        "add faces"
-    )
 
 
 def crop_truth(faces: CropCache, size: int, padding: float) -> Array:

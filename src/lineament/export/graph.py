@@ -20,8 +20,7 @@ OPSET = 20
 class LandmarkGraph(nn.Module):
     """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px, any memory.
 
-    The numbers that are fitted again after quantization are buffers, found by name in
-    the file.
+    The numbers that are fitted again after quantization are buffers, found by name in the file.
     """
 
     sigma_slope: Tensor
@@ -69,8 +68,6 @@ def trace(
     """Return torch's ONNX program of `graph`.
 
     Args:
-        inputs: Examples by name.
-        outputs: Names.
         dynamic_shapes: Free axes of the inputs, as torch.onnx.export takes them.
     """
     # torch reports at length that torchvision is absent, which nothing here needs
@@ -78,9 +75,8 @@ def trace(
     level = logger.level
     logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # torch's exporter calls its own deprecated functions
+        # torch's exporter calls its own deprecated functions
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph.eval(),
             tuple(inputs.values()),

@@ -16,9 +16,8 @@ MOVED = ("Concat", "Reshape", "Transpose")
 """Operators by which layers/space_to_depth.py moves pixels."""
 QUANTIZED = ["Conv", "Add", "Relu", "Clip", "Resize", *MOVED]
 PERCENTILE = 99.999
-"""Absolute activations that the ranges of a landmark model hold. Of 99.9, 99.99, 99.999
-and 100 %, over 64 and 256 crops, this moves the landmarks of both shipped models
-least."""
+"""Absolute activations that the ranges of a landmark model hold. Of 99.9, 99.99, 99.999 and 100 %,
+over 64 and 256 crops, this moves the landmarks of both shipped models least."""
 
 
 def quantize_file(
@@ -33,8 +32,6 @@ def quantize_file(
     """Write an int8 file next to the fp32 one: QDQ, weights per channel.
 
     Args:
-        path: The fp32 file.
-        input_name: The graph's input.
         inputs: Inputs that calibrate the ranges; with a percentile all of one shape.
         keep: Nodes in the graph's order -> the names of those left in floating point.
         mean, std: Subtracted by the graph from the bytes of its input, and divided by.
@@ -44,41 +41,16 @@ def quantize_file(
         The int8 file's path.
 
     Raises:
-        ExportError: If an activation has no range, or the graph does not start with its
-            bytes.
+        ExportError: If an activation has no range, or the graph does not start with its bytes.
     """
     import onnx
-    from onnxruntime.quantization import (
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared, out = path.with_suffix(".prepared.onnx"), path.with_suffix(".int8.onnx")
     quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-    nodes = list(onnx.load(str(prepared)).graph.node)
-    method, more = CalibrationMethod.MinMax, {}
-    if percentile is not None:
-        method, more = CalibrationMethod.Percentile, {"CalibPercentile": percentile}
+    excluded = keep(list(onnx.load(str(prepared)).graph.node))
     try:
-        with contextlib.redirect_stdout(
-            io.StringIO()
-        ):  # it prints each tensor's percentile
-            quantize_static(
-                str(prepared),
-                str(out),
-                _Inputs(input_name, inputs),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=QUANTIZED,
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                nodes_to_exclude=keep(nodes),
-                calibrate_method=method,
-                extra_options=more,
-            )
+        _quantize(prepared, out, _Inputs(input_name, inputs), excluded, percentile)
     except ValueError as error:
         raise ExportError(
             f"{path.name}: its activations have no range to calibrate ({error}); "
@@ -86,6 +58,40 @@ def quantize_file(
         ) from error
     take_bytes(out, mean, std)
     return out
+
+
+def _quantize(
+    prepared: Path,
+    out: Path,
+    inputs: "_Inputs",
+    excluded: list[str],
+    percentile: float | None,
+) -> None:
+    from onnxruntime.quantization import (
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+
+    method, more = CalibrationMethod.MinMax, {}
+    if percentile is not None:
+        method, more = CalibrationMethod.Percentile, {"CalibPercentile": percentile}
+    # it prints each tensor's percentile
+    with contextlib.redirect_stdout(io.StringIO()):
+        quantize_static(
+            str(prepared),
+            str(out),
+            inputs,
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=QUANTIZED,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=excluded,
+            calibrate_method=method,
+            extra_options=more,
+        )
 
 
 class _Inputs:

@@ -12,8 +12,7 @@ from .export import export_checkpoint
 Exporter = Callable[
     [Path, Path, str, bool, Path, Path, dict[str, Any] | None], dict[str, Any]
 ]
-"""checkpoint, folder, name, int8, data root, cache, further entries of the card -> the
-card."""
+"""checkpoint, folder, name, int8, data root, cache, further entries of the card -> the card."""
 EXPORTERS: dict[str, Exporter] = {
     "landmarks": export_checkpoint,
     "detector": export_detector,
@@ -36,8 +35,7 @@ def export_trained(
         The card.
 
     Raises:
-        ExportError: If the file differs from the trained network by more than stated
-            bounds.
+        ExportError: If the file differs from the trained network by more than stated bounds.
         ModelError: If `checkpoint` is no checkpoint.
     """
     file = KINDS[read_trained(checkpoint)[1].kind].file

@@ -16,7 +16,7 @@ from ..geometry import Image
 from .detections import Detections, check_image, concatenate, empty_detections
 from .model_files import find_model, read_card
 from .nms import MIN_CANDIDATE_SCORE, fuse_scales, nms
-from .onnx_model import open_session
+from .onnx_model import DETECTOR_OUTPUTS, open_session
 
 MULTIPLE = 32
 TILE_OVERLAP = 160
@@ -202,7 +202,7 @@ def open_detector(file: Path, threads: int) -> Any:
     """
     session = open_session(file, threads)
     names = [output.name for output in session.get_outputs()]
-    if names != ["scores", "boxes", "directions"]:
+    if names != DETECTOR_OUTPUTS:
         raise ModelError(
             f"{file} has the outputs {names}; wanted a face detector with scores, boxes, directions"
         )

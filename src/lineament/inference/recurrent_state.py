@@ -35,11 +35,10 @@ class RecurrentState(NamedTuple):
         ):
             scale, shift = scale_and_shift(before, now, size)
             for axis in range(2):
-                cells = old_cells(np.arange(length), length, size, scale, shift[axis])
-                cells = cells.clip(0, length - 1)
-                low = cells.astype(np.intp)
-                high = np.minimum(low + 1, length - 1)
-                rest = (cells - low).astype(np.float32)
-                row = self.maps[k, axis]
-                moved[k, axis] = row[:, low] * (1 - rest) + row[:, high] * rest
+                low, high, weight = old_cells(
+                    np.arange(length), length, size, scale, shift[axis]
+                )
+                rest, row = weight.astype(np.float32), self.maps[k, axis]
+                below, above = row[:, low.astype(int)], row[:, high.astype(int)]
+                moved[k, axis] = below * (1 - rest) + above * rest
         return moved

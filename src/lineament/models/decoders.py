@@ -1,7 +1,6 @@
 """Heatmaps -> landmarks: expectation, argmax, quarter offset and DARK.
 
-The inverse of training/targets.py: cell c is crop pixel (c + 0.5) stride - 0.5. Depends
-on torch.
+The inverse of training/targets.py: cell c is crop pixel (c + 0.5) stride - 0.5. Depends on torch.
 """
 
 from collections.abc import Callable
@@ -17,8 +16,7 @@ STEP = 1.5
 FLAT = 1e-6
 """A second derivative of the log nearer to 0 than this is rounding."""
 JUMP = {"argmax": 1.0, "quarter": 0.5}
-"""Cells by which rounding alone may move a landmark; 0 for decoders that are not
-listed."""
+"""Cells by which rounding alone may move a landmark; 0 for decoders that are not listed."""
 
 FLOOR = 0.03
 """Height below which a map of Gaussians carries no information."""
@@ -32,8 +30,7 @@ class Smoothing(NamedTuple):
     sigma: float = 0.0
     """Cells; 0 smooths nothing."""
     border: float = 0.0
-    """Cells from an edge within which nothing is smoothed, as that would pull the peak
-    inwards."""
+    """Cells from an edge within which nothing is smoothed, as that would pull the peak inwards."""
 
 
 UNSMOOTHED = Smoothing()
@@ -95,9 +92,8 @@ def decode_2d(
     """
     height, width = logits.shape[-2:]
     x, y = positions(width, stride, logits), positions(height, stride, logits)
-    places = torch.stack(
-        [x.repeat(height), y.repeat_interleave(width)], -1
-    )  # (h * w, 2)
+    # (h * w, 2)
+    places = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)
     probability = logits.flatten(2).softmax(-1)
     at, variance = moments(probability, places)
     if decoder != "expectation":
@@ -119,8 +115,7 @@ def decode_2d(
 
 def sharpened(heatmaps: Tensor) -> Tensor:
     """Return logits of the fourth power of `heatmaps` above that of the floor."""
-    # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would
-    # meet it
+    # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would meet it
     return ((heatmaps / FLOOR).clamp(min=1) ** 4 - 1 + TINY).log()
 
 
@@ -240,13 +235,8 @@ def _dark_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]
     def near(dx: int, dy: int) -> Tensor:
         return _at(log, (middle_y + dy) * width + middle_x + dx)
 
-    mid, left, right, above, below = (
-        near(0, 0),
-        near(-1, 0),
-        near(1, 0),
-        near(0, -1),
-        near(0, 1),
-    )
+    mid, left, right = near(0, 0), near(-1, 0), near(1, 0)
+    above, below = near(0, -1), near(0, 1)
     slope_x, slope_y = (right - left) / 2, (below - above) / 2
     xx, yy = right - 2 * mid + left, below - 2 * mid + above
     xy = (near(1, 1) - near(1, -1) - near(-1, 1) + near(-1, -1)) / 4

@@ -9,9 +9,8 @@ from .layers.space_to_depth import as_rows
 class ExportForm(nn.Module):
     """uint8 RGB crops (B, S, S, 3) -> landmarks (B, N, 2), variance (B, N).
 
-    A network that remembers frames takes its memory next to the crops, and gives it
-    last. What a quantizer must find again in the file are buffers, which keep their
-    names.
+    A network that remembers frames takes its memory next to the crops, and gives it last. What a
+    quantizer must find again in the file are buffers, which keep their names.
     """
 
     memory_shape: tuple[int, ...] | None = None
@@ -29,8 +28,7 @@ class ExportForm(nn.Module):
         Args:
             size: Side S of the crop.
             mean, std: Subtracted from the bytes, and divided by, per channel.
-            by_rows: The network's first layer is a RowStem; all channels then share
-                mean and std.
+            by_rows: The network's first layer is a RowStem; all channels then share mean and std.
         """
         super().__init__()
         self.size, self.by_rows = size, by_rows
@@ -57,9 +55,8 @@ def _shared(values: Tensor) -> Tensor:
 def even_normalization(mean: Tensor, std: Tensor, backbone: nn.Module) -> None:
     """Give all channels one mean and deviation, in place; layers absorb the rest.
 
-    The function stays the same except at the outermost pixels, where the padding
-    becomes the common mean. An int8 graph can then take the bytes of the crop as they
-    are.
+    The function stays the same except at the outermost pixels, where the padding becomes the common
+    mean. An int8 graph can then take the bytes of the crop as they are.
 
     Args:
         mean, std: Buffers of three channels.

@@ -78,7 +78,6 @@ class FaceDetectorNet(nn.Module):
         Args:
             widths: Channels at strides 2, 4, 8, 16, 32.
             depths: Blocks after the first at strides 4, 8, 16, 32.
-            pyramid: Channels of the feature pyramid.
         """
         super().__init__()
         self.takes_bytes = False
@@ -157,9 +156,8 @@ class FaceDetectorNet(nn.Module):
             for head, feature in zip(self.heads, self.features(image), strict=True)
         ]
         # joined before anything is computed: the fewer nodes, the faster a small image
-        rows = torch.cat([raw.flatten(2) for raw in maps], 2).transpose(
-            1, 2
-        )  # (B, P, 7)
+        cells = torch.cat([raw.flatten(2) for raw in maps], 2)
+        rows = cells.transpose(1, 2)  # (B, P, 7)
         centers, strides = [], []
         for stride, raw in zip(STRIDES, maps, strict=True):
             centers.append(cell_centers(raw, stride))

@@ -40,14 +40,11 @@ class LandmarkNet(nn.Module):
     """uint8 RGB crops (B, S, S, 3) -> HeadOutput.
 
     Args:
-        backbone: One of BACKBONES.
         points: Landmarks to predict, N.
-        head: One of HEADS.
         size: Side S of the crop, a multiple of 32.
         channels: Width of the feature pyramid, for backbones that need one.
         imagenet: Start the backbone from ImageNet weights.
         layout: Blocks of a slimmed hr-supernet; empty: all.
-        settings: Settings of the head.
 
     Raises:
         RecipeError: If a name or a size is not one of these.

@@ -12,8 +12,7 @@ from .landmark_net import LandmarkNet
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
 COUNTED = (nn.Conv1d, nn.Conv2d, nn.Linear, *TRANSPOSED)
 CROP, POINTS, CHANNELS = 256, 68, 96
-"""Crop side of the papers, points of 300W, and a recipe's default width of the
-pyramid."""
+"""Crop side of the papers, points of 300W, and a recipe's default width of the pyramid."""
 
 
 def parameters(model: nn.Module) -> int:

@@ -26,10 +26,9 @@ seen as widely: 8 taps to each side, about 20 px."""
 class Refinement(nn.Module):
     """Heatmaps of the frames of a video, in order, refined by earlier frames.
 
-    The memory is V of eq. 13: V_t = U_t + fade V_(t-1) with U = CNN3(E), so the weight
-    of a frame decays as fade^(t - tau) and the memory does not grow. CNN4 of V is added
-    to the heatmaps; with a `fade` of 0 nothing is added and the detector's heatmaps
-    remain.
+    The memory is V of eq. 13: V_t = U_t + fade V_(t-1) with U = CNN3(E), so the weight of a frame
+    decays as fade^(t - tau) and the memory does not grow. CNN4 of V is added to the heatmaps; with
+    a `fade` of 0 nothing is added and the detector's heatmaps remain.
     """
 
     def __init__(self, points: int, fade: float, stride: float) -> None:
@@ -60,8 +59,7 @@ class Refinement(nn.Module):
 
         Args:
             maps_x, maps_y: (B, N, L), along x and y.
-            memory: (B, 2, WIDTH, L) of the frame before; None, as zeros, before the
-                first frame.
+            memory: (B, 2, WIDTH, L) of the frame before; None, as zeros, before the first frame.
 
         Returns:
             The refined heatmaps along x and y, and the memory for the next frame.
@@ -159,40 +157,16 @@ def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Ten
     """
     length = memory.shape[-1]
     here = torch.arange(length, device=memory.device, dtype=torch.float32)
-    cells = old_cells(
+    low, high, weight = old_cells(
         here, length, size, scale[:, None, None], shift[:, :, None]
-    ).clamp(0, length - 1)  # (B, 2, L)
-    low = cells.floor()
-    rest = (cells - low)[:, :, None].to(memory.dtype)
-    low = low.long()
-    high = (low + 1).clamp(max=length - 1)
-    a, b = (
-        memory.gather(-1, index[:, :, None].expand_as(memory)) for index in (low, high)
+    )  # each (B, 2, L)
+    below, above = (
+        memory.gather(-1, cells.long()[:, :, None].expand_as(memory))
+        for cells in (low, high)
     )
-    moved: Tensor = a * (1 - rest) + b * rest
+    rest = weight[:, :, None].to(memory.dtype)
+    moved: Tensor = below * (1 - rest) + above * rest
     return moved
-
-
-def between(before: Tensor, now: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return the scale (B,) and shift (B, 2) for `moved_memory`.
-
-    Args:
-        before, now: The same two points (B, 2, 2) in pixels of the old and of the new
-            crop.
-        size: Side of the crops, pixels.
-    """
-    old, new = (points[:, 1] - points[:, 0] for points in (before, now))
-    # the similarity through both, as a complex number: turn and scale
-    lengths = old.square().sum(-1)
-    real = (old * new).sum(-1) / lengths
-    imaginary = (old[:, 0] * new[:, 1] - old[:, 1] * new[:, 0]) / lengths
-    scale = torch.hypot(real, imaginary)
-    middle = (size - 1) / 2
-    x, y = (middle - before[:, 0]).unbind(-1)
-    there = now[:, 0] + torch.stack(
-        [real * x - imaginary * y, imaginary * x + real * y], -1
-    )
-    return scale, there - scale[:, None] * middle
 
 
 def _axis_layers(

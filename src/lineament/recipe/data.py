@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from .settings import Settings
+from .settings import NonNegative, Probability, Settings
 
 
 class DataPart(Settings):
@@ -39,49 +39,39 @@ class DataPart(Settings):
 class Augmentation(Settings):
     """Random changes of a training crop. Probabilities are per sample."""
 
-    flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring")
-    rotation_deg: float = Field(
-        18.0, ge=0, description="standard deviation of the small rotations"
+    flip: Probability = Field(0.5, description="probability of mirroring")
+    rotation_deg: NonNegative = Field(
+        18.0, description="standard deviation of the small rotations"
     )
-    wild_rotation: float = Field(
-        0.2, ge=0, le=1, description="probability of a uniformly drawn rotation instead"
+    wild_rotation: Probability = Field(
+        0.2, description="probability of a uniformly drawn rotation instead"
     )
     wild_rotation_deg: float = Field(
         60.0, ge=0, le=180, description="largest of the uniformly drawn rotations"
     )
-    scale: float = Field(
+    scale: NonNegative = Field(
         0.09,
-        ge=0,
         description="standard deviation of the log of the scale, clipped at 2.5 deviations",
     )
-    shift: float = Field(
+    shift: NonNegative = Field(
         0.05,
-        ge=0,
         description="standard deviation of the shift, in box sides, clipped at 2.5 deviations",
     )
-    color: float = Field(
-        0.8,
-        ge=0,
-        le=1,
-        description="probability of changed brightness, contrast, gamma and tint",
+    color: Probability = Field(
+        0.8, description="probability of changed brightness, contrast, gamma and tint"
     )
-    grey: float = Field(0.1, ge=0, le=1, description="probability of a gray image")
-    blur: float = Field(
-        0.15, ge=0, le=1, description="probability of Gaussian or motion blur"
+    grey: Probability = Field(0.1, description="probability of a gray image")
+    blur: Probability = Field(
+        0.15, description="probability of Gaussian or motion blur"
     )
-    low_resolution: float = Field(
-        0.15, ge=0, le=1, description="probability of a lower resolution"
+    low_resolution: Probability = Field(
+        0.15, description="probability of a lower resolution"
     )
-    jpeg: float = Field(
-        0.1, ge=0, le=1, description="probability of strong JPEG artefacts"
+    jpeg: Probability = Field(0.1, description="probability of strong JPEG artefacts")
+    noise: Probability = Field(0.12, description="probability of sensor noise")
+    dark: Probability = Field(
+        0.08, description="probability of a very dark image or a hard shadow"
     )
-    noise: float = Field(0.12, ge=0, le=1, description="probability of sensor noise")
-    dark: float = Field(
-        0.08,
-        ge=0,
-        le=1,
-        description="probability of a very dark image or a hard shadow",
-    )
-    occlusion: float = Field(
-        0.35, ge=0, le=1, description="probability of one to three occluders"
+    occlusion: Probability = Field(
+        0.35, description="probability of one to three occluders"
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..errors import did_you_mean
-from .settings import Settings
+from .settings import NonNegative, Settings
 
 
 class ModelSettings(Settings):
@@ -46,8 +46,8 @@ class LandmarkNetSettings(ModelSettings):
         description="cells of a heatmap per pixel of the crop: 0.25, 0.5, 1, 2 or, in one "
         "dimension, 3; unset: 0.25 in two dimensions, 1 in one",
     )
-    attention: float = Field(
-        0.3, ge=0, description="what an axis takes from the other, in attentive1d heads"
+    attention: NonNegative = Field(
+        0.3, description="what an axis takes from the other, in attentive1d heads"
     )
     decoder: Literal["expectation", "argmax", "quarter", "dark"] = Field(
         "expectation",

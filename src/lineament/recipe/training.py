@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from .settings import Settings, Side
+from .settings import NonNegative, Probability, Settings, Side
 
 
 class TrainSettings(Settings):
@@ -22,8 +22,8 @@ class TrainSettings(Settings):
     backbone_lr: float = Field(
         1.0, gt=0, description="the backbone's learning rate as a factor of lr"
     )
-    weight_decay: float = Field(
-        0.01, ge=0, description="weight decay, not on norms and biases"
+    weight_decay: NonNegative = Field(
+        0.01, description="weight decay, not on norms and biases"
     )
     schedule: Literal["cosine", "steps"] = Field(
         "cosine", description="decay of the learning rate"
@@ -55,8 +55,8 @@ class TrainSettings(Settings):
     num_workers: int = Field(
         1, ge=0, description="processes that make crops; 0: in the training process"
     )
-    checkpoint_minutes: float = Field(
-        3.0, ge=0, description="minutes between checkpoints"
+    checkpoint_minutes: NonNegative = Field(
+        3.0, description="minutes between checkpoints"
     )
     validate_every: int = Field(1000, ge=1, description="steps between validations")
     seed: int = Field(1, ge=0, description="seed of order, augmentation and new layers")
@@ -73,34 +73,26 @@ class DistillSettings(Settings):
         False,
         description="run the teacher once per face and keep its landmarks on disk",
     )
-    pixel_wise: float = Field(
+    pixel_wise: NonNegative = Field(
         0.0,
-        ge=0,
         description="weight of the squared difference of heatmaps (Light-ResNet50, eq. 3)",
     )
-    pair_wise: float = Field(
+    pair_wise: NonNegative = Field(
         0.0,
-        ge=0,
         description="weight of the differences of self-similarities (Light-ResNet50, eq. 4-6)",
     )
-    heatmap_kl: float = Field(
+    heatmap_kl: NonNegative = Field(
         0.0,
-        ge=0,
         description="weight of the divergence from the teacher's heatmaps (SD-HRNet, eq. 3)",
     )
-    mimicry: float = Field(
-        0.0,
-        ge=0,
-        description="weight of the squared difference of features at stride 4",
+    mimicry: NonNegative = Field(
+        0.0, description="weight of the squared difference of features at stride 4"
     )
-    landmarks: float = Field(
-        0.0,
-        ge=0,
-        description="weight of the smooth L1 distance to the teacher's landmarks",
+    landmarks: NonNegative = Field(
+        0.0, description="weight of the smooth L1 distance to the teacher's landmarks"
     )
-    peer_kl: float = Field(
+    peer_kl: NonNegative = Field(
         0.0,
-        ge=0,
         description="weight of the divergence from the mean of the students (SD-HRNet, eq. 4)",
     )
     temperature: float = Field(
@@ -113,11 +105,8 @@ class DistillSettings(Settings):
         False,
         description="students after the first start from random weights, not from `init_from`",
     )
-    mask_prob: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="share of crops that are partly masked for a student",
+    mask_prob: Probability = Field(
+        0.0, description="share of crops that are partly masked for a student"
     )
     mask_size: tuple[Side, Side] = Field(
         (0.15, 0.6),

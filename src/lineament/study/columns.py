@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..data.training_crops import Source, TrainingCrops
 from ..errors import ExportError, RecipeError, did_you_mean
 from ..evaluation.evaluate import evaluate
 from ..evaluation.protocols import PROTOCOLS, protocol
+from ..export.export import export_checkpoint
 from ..inference.predictor import Predictor
 from ..inference.speed import time_file
 from ..models.profile import multiply_adds, parameters
@@ -21,10 +23,9 @@ from ..recipe import Augmentation
 from ..tracking.tracker import Tracker
 from ..training.checkpoint import load_checkpoint
 from ..training.validate import interocular_nmes
-from .column import Column
 from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
-from .tracked_clips import clip_errors
+from .tracked_clips import Which, mean_errors, track_clips
 
 HARDER = Augmentation.model_validate(
     {
@@ -42,6 +43,18 @@ HARDER = Augmentation.model_validate(
 DRAWS = 3
 """Augmented copies of each validation face in the column `harder`."""
 NME_KEY = "validation_nme_onnx"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column."""
+
+    title: str
+    measure: Callable[[Sequence[FinishedRun]], list[float]]
+    """Measures all runs of a table at once: some columns compare runs on common frames."""
+    scale: float = 1.0
+    digits: int = 3
+    unit: str = ""
 
 
 def each(
@@ -68,10 +81,29 @@ def harder_nme(run: FinishedRun) -> float:
     )
 
 
+def exported(run: FinishedRun, int8: bool = False) -> Path:
+    """Return the ONNX file of a run, exported if it is missing or older than the checkpoint."""
+    name = "int8" if int8 else "final"
+    path = run.checkpoint.with_name(f"{name}.onnx")
+    if not path.exists() or path.stat().st_mtime < run.checkpoint.stat().st_mtime:
+        folder = run.checkpoint.parent
+        export_checkpoint(run.checkpoint, folder, name, int8, run.data_root, run.cache)
+    return path
+
+
+def on_clips(runs: Sequence[FinishedRun], which: Which) -> list[float]:
+    """Measure the exported trackers on the same clips."""
+    measured = []
+    for run in runs:
+        clips = run.validation_faces, run.recipe.scheme
+        measured.append(track_clips(exported(run), *clips))
+    return mean_errors(measured, which)
+
+
 def exported_nme(run: FinishedRun, int8: bool = False) -> float:
     """Read the validation NME of the exported file; nan if the export gate refuses it."""
     try:
-        card = run.exported(int8).with_suffix(".json")
+        card = exported(run, int8).with_suffix(".json")
     except ExportError:
         return float("nan")
     return float(json.loads(card.read_text(encoding="utf-8"))["gate"][NME_KEY])
@@ -80,7 +112,7 @@ def exported_nme(run: FinishedRun, int8: bool = False) -> float:
 def exported_ms(run: FinishedRun, int8: bool = False) -> float:
     """Time the exported file on one crop and one thread; nan if the export gate refuses it."""
     try:
-        return time_file(run.exported(int8)).least_ms
+        return time_file(exported(run, int8)).least_ms
     except ExportError:
         return float("nan")
 
@@ -88,7 +120,7 @@ def exported_ms(run: FinishedRun, int8: bool = False) -> float:
 def initial_nme(run: FinishedRun) -> float:
     """Measure the validation NME of the checkpoint that the run started from."""
     start = FinishedRun(run.name, Path(run.recipe.init_from), run.data_root, run.cache)
-    return float(mean(start.validation_nmes().tolist()))
+    return start.validation_nme()
 
 
 def network_multiply_adds(run: FinishedRun) -> float:
@@ -107,10 +139,10 @@ def protocol_nme(run: FinishedRun, name: str) -> float:
     fixed = protocol(name)
     samples = read_data(fixed.data, run.data_root, fixed.part)
     if fixed.data == "talking-face":
-        tracker: Any = Tracker(run.exported(), smooth=None)
+        tracker: Any = Tracker(exported(run), smooth=None)
         nme = evaluate(tracker, name, samples, boxes="tracked").nme
     else:
-        nme = evaluate(Predictor(run.exported(), threads=1), name, samples).nme
+        nme = evaluate(Predictor(exported(run), threads=1), name, samples).nme
     return float("nan") if nme is None else nme
 
 
@@ -119,34 +151,25 @@ def steps_done(run: FinishedRun) -> float:
     return float(load_checkpoint(run.checkpoint)["step"])
 
 
+def percent(title: str, measure: Callable[[FinishedRun], float]) -> Column:
+    """Return a column of errors that are fractions."""
+    return Column(title, each(measure), scale=100)
+
+
 COLUMNS: dict[str, Column] = {
-    "validation": Column(
-        "validation NME %",
-        each(lambda run: float(run.validation_nmes().mean())),
-        scale=100,
+    "validation": percent("validation NME %", lambda run: run.validation_nme()),
+    "validation_median": percent(
+        "median", lambda run: float(median(run.validation_nmes().tolist()))
     ),
-    "validation_median": Column(
-        "median",
-        each(lambda run: float(median(run.validation_nmes().tolist()))),
-        scale=100,
+    "harder": percent("rotated, blurred, occluded", harder_nme),
+    "expectation": percent(
+        "expectation", lambda run: run.validation_nme("expectation")
     ),
-    "harder": Column("rotated, blurred, occluded", each(harder_nme), scale=100),
-    "expectation": Column(
-        "expectation",
-        each(lambda run: float(run.validation_nmes("expectation").mean())),
-        100,
-    ),
-    "argmax": Column(
-        "argmax", each(lambda run: float(run.validation_nmes("argmax").mean())), 100
-    ),
-    "dark": Column(
-        "DARK", each(lambda run: float(run.validation_nmes("dark").mean())), 100
-    ),
-    "before": Column("NME % before training", each(initial_nme), scale=100),
-    "exported": Column("NME %", each(exported_nme), scale=100),
-    "exported_int8": Column(
-        "int8 NME %", each(lambda run: exported_nme(run, True)), scale=100
-    ),
+    "argmax": percent("argmax", lambda run: run.validation_nme("argmax")),
+    "dark": percent("DARK", lambda run: run.validation_nme("dark")),
+    "before": percent("NME % before training", initial_nme),
+    "exported": percent("NME %", exported_nme),
+    "exported_int8": percent("int8 NME %", lambda run: exported_nme(run, True)),
     "ms": Column("ms, one thread", each(exported_ms), digits=1),
     "ms_int8": Column("int8 ms", each(lambda run: exported_ms(run, True)), digits=1),
     "parameters": Column(
@@ -171,18 +194,14 @@ COLUMNS: dict[str, Column] = {
         1,
         " MB",
     ),
-    "clips": Column("clips, NME %", lambda runs: clip_errors(runs, "all"), scale=100),
+    "clips": Column("clips, NME %", lambda runs: on_clips(runs, "all"), scale=100),
     "clips_masked": Column(
-        "occluded points", lambda runs: clip_errors(runs, "occluded"), scale=100
+        "occluded points", lambda runs: on_clips(runs, "occluded"), scale=100
     ),
     "clips_short": Column(
-        "occluded for at most 3 frames",
-        lambda runs: clip_errors(runs, "short"),
-        scale=100,
+        "occluded for at most 3 frames", lambda runs: on_clips(runs, "short"), scale=100
     ),
-    "clips_lost": Column(
-        "frames lost", lambda runs: clip_errors(runs, "lost"), digits=0
-    ),
+    "clips_lost": Column("frames lost", lambda runs: on_clips(runs, "lost"), digits=0),
     "steps": Column("steps", each(steps_done), digits=0),
 }
 
@@ -196,8 +215,6 @@ def column(name: str) -> Column:
     if name in COLUMNS:
         return COLUMNS[name]
     if name in PROTOCOLS:
-        return Column(
-            f"{name} NME %", each(lambda run: protocol_nme(run, name)), scale=100
-        )
+        return percent(f"{name} NME %", lambda run: protocol_nme(run, name))
     known = [*COLUMNS, *PROTOCOLS]
     raise RecipeError(f"no column is called {name!r}; {did_you_mean(name, known)}")

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ..data.crop_cache import CropCache, plain_landmarks
 from ..data.mixture import read_mixture
-from ..export.export import export_checkpoint
 from ..models.landmark_net import LandmarkNet
 from ..recipe import Recipe
 from ..training.build import load_any, load_trained
@@ -58,13 +57,6 @@ class FinishedRun:
         truth = plain_landmarks(self.validation_faces, net.size, recipe.model.padding)
         return interocular_nmes(found, truth, recipe.scheme)
 
-    def exported(self, int8: bool = False) -> Path:
-        """ONNX file of the checkpoint, exported if it is missing or older than the checkpoint."""
-        name = "int8" if int8 else "final"
-        path = self.checkpoint.with_name(f"{name}.onnx")
-        if not path.exists() or path.stat().st_mtime < self.checkpoint.stat().st_mtime:
-            folder = self.checkpoint.parent
-            export_checkpoint(
-                self.checkpoint, folder, name, int8, self.data_root, self.cache
-            )
-        return path
+    def validation_nme(self, decoder: str | None = None) -> float:
+        """Return the mean of `validation_nmes`."""
+        return float(self.validation_nmes(decoder).mean())

@@ -85,9 +85,8 @@ def plan_runs(
     homes = {run.name: run.checkpoint for run in planned}
     for row in rows:
         checkpoints[row.name] = {}
-    for seed in (
-        seeds or study.seeds
-    ):  # all rows of one seed first: a complete table of one seed
+    # all rows of one seed first: a complete table of one seed
+    for seed in seeds or study.seeds:
         for row in rows:
             if row.run:
                 checkpoints[row.name][0] = homes[row.run]
@@ -194,7 +193,6 @@ def fit_budget(
 
     Args:
         runs: Runs that are not done, needs first.
-        minutes: The budget.
 
     Raises:
         TrainError: If the duration of a run is unknown.

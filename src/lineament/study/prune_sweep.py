@@ -53,8 +53,6 @@ class PrunedNetwork:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A pruned network to write and measure."""
-
     amount: float
     kept: str
     folder: str
@@ -78,11 +76,7 @@ def sweep(
     architecture.png. The folder itself gets pareto.csv and pareto.png.
 
     Args:
-        checkpoint: A trained network.
-        folder: Folder of the results.
         slim: Thresholds of a supernet, shares of channels of any other network.
-        data_root: Folder of the data sets.
-        cache: Folder of prepared crops.
         note: Takes a line on each threshold that leaves no path, and on each refused file.
 
     Raises:
@@ -102,32 +96,44 @@ def sweep(
             draw_architecture(
                 net.backbone, candidate.layout, place / "architecture.png"
             )
-        crop = torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8)
-        measured = []
-        for name, int8 in ((recipe.name, False), (f"{recipe.name}-int8", True)):
-            try:
-                card = export_checkpoint(written, place, name, int8, data_root, cache)
-                milliseconds = time_file(place / f"{name}.onnx").least_ms
-                measured += [milliseconds, float(card["gate"][NME])]
-            except ExportError as error:  # one refused file does not end the sweep
-                note(f"{candidate.folder}: no {name}.onnx: {error}")
-                measured += [float("nan"), float("nan")]
-        row = PrunedNetwork(
-            amount=candidate.amount,
-            kept=candidate.kept,
-            parameters=parameters(candidate.net),
-            multiply_adds=multiply_adds(candidate.net, crop),
-            milliseconds=measured[0],
-            nme=measured[1],
-            milliseconds_int8=measured[2],
-            nme_int8=measured[3],
-            checkpoint=str(written),
-        )
-        pruned.append(row)
+        pruned.append(_measured(candidate, written, recipe, data_root, cache, note))
     _write_table(pruned, folder / "pareto.csv")
     quantized = [replace(row, nme=row.nme_int8) for row in pruned]
     draw_pareto({"fp32": pruned, "int8": quantized}, folder / "pareto.png")
     return pruned
+
+
+def _measured(
+    candidate: _Candidate,
+    written: Path,
+    recipe: Recipe,
+    data_root: Path,
+    cache: Path,
+    note: Callable[[str], None],
+) -> PrunedNetwork:
+    """Export the checkpoint `written` in fp32 and int8; return the row of its table."""
+    place, net = written.parent, candidate.net
+    measured = []
+    for name, int8 in ((recipe.name, False), (f"{recipe.name}-int8", True)):
+        try:
+            card = export_checkpoint(written, place, name, int8, data_root, cache)
+            milliseconds = time_file(place / f"{name}.onnx").least_ms
+            measured += [milliseconds, float(card["gate"][NME])]
+        except ExportError as error:  # one refused file does not end the sweep
+            note(f"{candidate.folder}: no {name}.onnx: {error}")
+            measured += [float("nan"), float("nan")]
+    crop = torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8)
+    return PrunedNetwork(
+        amount=candidate.amount,
+        kept=candidate.kept,
+        parameters=parameters(net),
+        multiply_adds=multiply_adds(net, crop),
+        milliseconds=measured[0],
+        nme=measured[1],
+        milliseconds_int8=measured[2],
+        nme_int8=measured[3],
+        checkpoint=str(written),
+    )
 
 
 def _supernets(
@@ -169,9 +175,8 @@ def _write_checkpoint(
     """Write the weights and recipe of a pruned network; return the path."""
     path = place / "checkpoint.pt"
     model = candidate.model
-    if (
-        candidate.layout is None
-    ):  # the numbers of channels are read from the checkpoint itself
+    # the numbers of channels are read from the checkpoint itself
+    if candidate.layout is None:
         model = model.model_copy(update={"pruned_from": str(path)})
     weights = candidate.net.state_dict()
     state: dict[str, Any] = {

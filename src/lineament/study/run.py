@@ -28,9 +28,10 @@ from .plan import (
 )
 from .prune_sweep import sweep
 from .settings import Study
-from .table import Table
 
 Note = Callable[[str], None]
+Values = dict[str, dict[str, list[float]]]
+"""Measured values by row and column, one per seed."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,12 @@ def run_study(
     options: StudyOptions,
     note: Note = lambda line: None,
     report: Callable[[str, Progress], None] = lambda name, progress: None,
-) -> Table:
-    """Train what is missing and measure every row.
+) -> Values:
+    """Train what is missing and measure every row; return the values of its table.
 
     Trainings that are done are kept and killed ones are resumed, so the command may be repeated.
 
     Args:
-        study: The study in the file `path`.
-        path: Its file.
-        options: How it is run.
         note: Takes plain lines: what fits the budget, what failed, each value.
         report: Takes the name of a training and its progress.
 
@@ -77,7 +75,7 @@ def run_study(
         RecipeError: If the study or a recipe is wrong.
         TrainError: If a folder holds another training, or a duration is unknown under a budget.
     """
-    columns = tuple(study.columns) + (tuple(study.final) if options.final else ())
+    columns = study.measured_columns(options.final)
     for name in columns:
         column(name)  # a wrong name ends the study before it trains
     plan = plan_runs(
@@ -93,7 +91,7 @@ def run_study(
             )
     train_all(waiting, plan, options, note, report)
     unfinished = {run.checkpoint for run in plan.runs if not is_done(run)}
-    return measure(study, plan, columns, options, note, unfinished)
+    return measure(plan, columns, options, note, unfinished)
 
 
 def train_all(
@@ -160,7 +158,6 @@ def make_trainer(
 
 
 def _keep_minutes(folder: Path, row: str, minutes: float) -> None:
-    """Keep the measured duration of a row, for the budgets of later calls."""
     known = read_minutes(folder) | {row: round(minutes, 2)}
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / MINUTES) as partial:
@@ -168,13 +165,12 @@ def _keep_minutes(folder: Path, row: str, minutes: float) -> None:
 
 
 def measure(
-    study: Study,
     plan: Plan,
     columns: Sequence[str],
     options: StudyOptions,
     note: Note,
     unfinished: Container[Path] = (),
-) -> Table:
+) -> Values:
     """Measure every column of the rows whose checkpoints are not `unfinished`."""
     rows: list[str] = []
     finished: list[FinishedRun] = []
@@ -195,7 +191,7 @@ def measure(
                 f"{run.name}: {kind.title} {kind.scale * value:.{kind.digits}f}{kind.unit}"
             )
             values[row].setdefault(name, []).append(value)
-    return Table(study, {name: column(name) for name in columns}, values)
+    return values
 
 
 def hardware() -> str:

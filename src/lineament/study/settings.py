@@ -75,6 +75,10 @@ class Study(Settings):
     plot: Plot | None = Field(None, description="plot next to the table")
     notes: str = Field("", description="text below the table")
 
+    def measured_columns(self, final: bool) -> tuple[str, ...]:
+        """Return the columns, with those on test data if `final`."""
+        return self.columns + (self.final if final else ())
+
     @model_validator(mode="after")
     def _check_names(self) -> "Study":
         known: list[str] = []
@@ -104,9 +108,6 @@ def _check_needs(needs: tuple[str, ...], known: list[str], owner: str) -> None:
 
 def read_study(path: Path) -> Study:
     """Read a study.
-
-    Args:
-        path: A TOML file.
 
     Raises:
         RecipeError: If the file cannot be read, or a key or value is wrong.

@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from ..atomic import atomic_path
 from ..errors import RecipeError
 from ..training.curves import new_figure, save_figure
-from .column import Column
+from .columns import column
 from .settings import Study
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
@@ -21,25 +21,23 @@ class Table:
     """The measured values of a study."""
 
     study: Study
-    columns: Mapping[str, Column]
+    columns: tuple[str, ...]
     values: Values
 
     def markdown(self) -> str:
         """Return the table as Markdown; rows without a value are left out."""
-        titles = [column.title for column in self.columns.values()]
+        titles = [column(name).title for name in self.columns]
         lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
         for row, measured in self.values.items():
             if measured:
-                cells = [
-                    shown(column, measured[name])
-                    for name, column in self.columns.items()
-                ]
+                cells = [shown(name, measured[name]) for name in self.columns]
                 lines.append(f"| {row} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
 
 
-def shown(kind: Column, values: Sequence[float]) -> str:
+def shown(name: str, values: Sequence[float]) -> str:
     """Return mean and standard deviation of the `values` of a column."""
+    kind = column(name)
     if not values or any(math.isnan(value) for value in values):
         return "-"
     scaled = [kind.scale * value for value in values]
@@ -51,7 +49,6 @@ def write_page(table: Table, path: Path, command: str, facts: Sequence[str]) -> 
     """Write the result page of a study, atomically.
 
     Args:
-        table: The measured values.
         path: A Markdown file; the plot, if there is one, goes next to it.
         command: The command that made the page.
         facts: Lines such as the seeds and the hardware.
@@ -61,8 +58,9 @@ def write_page(table: Table, path: Path, command: str, facts: Sequence[str]) -> 
     if study.plot is not None:
         plot = path.with_suffix(".png")
         draw(table, plot)
-        title = table.columns[study.plot.column].title
-        parts.append(f"![{title} by {study.plot.x_label}]({plot.name})")
+        parts.append(
+            f"![{column(study.plot.column).title} by {study.plot.x_label}]({plot.name})"
+        )
     if study.notes:
         parts.append(study.notes.strip())
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +85,7 @@ def draw(table: Table, path: Path) -> None:
         measured = table.values.get(row.name)
         if measured and row.x is not None:
             lines.setdefault(row.series, []).append((row.x, measured[plot.column]))
-    kind = table.columns[plot.column]
+    kind = column(plot.column)
     figure = new_figure(6, 4)
     axes = figure.subplots()
     for series, points in lines.items():

@@ -1,16 +1,17 @@
 """Errors of trackers on synthetic clips, over the frames that no tracker lost."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.crop_cache import CropCache
 from ..data.synthetic_clips import ClipSettings, make_clip
 from ..geometry import Array
 from ..tracking.tracker import Tracker
-from .finished_run import FinishedRun
 
 SEED = 2_000_000
 """First seed of the clips, apart from those of training and validation."""
@@ -33,14 +34,13 @@ class ClipErrors(NamedTuple):
     """(T, N): points behind an occluder."""
 
 
-def clip_errors(runs: Sequence[FinishedRun], which: Which) -> list[float]:
+def mean_errors(measured: Sequence[ClipErrors], which: Which) -> list[float]:
     """Return the mean error of each tracker, a fraction, or the number of frames that it lost.
 
     Args:
-        runs: Finished trainings; each is exported and tracks the same clips.
+        measured: Errors of several trackers on the same clips.
         which: "all" points, "occluded" ones, those occluded for a "short" time, or "lost" frames.
     """
-    measured = [_on_clips(run.exported(), run) for run in runs]
     followed = [one.errors.mean(1) < LOST for one in measured]  # nan is not below
     if which == "lost":
         return [float((~found).sum()) for found in followed]
@@ -74,27 +74,16 @@ def long_occluded(occluded: NDArray[np.bool_], frames: int) -> NDArray[np.bool_]
     return longer
 
 
-_MEASURED: dict[Path, ClipErrors] = {}
-
-
-def _on_clips(model: Path, run: FinishedRun) -> ClipErrors:
-    """Track every clip with the exported `model`; measured once per process."""
-    if model not in _MEASURED:
-        _MEASURED[model] = _track(model, run)
-    return _MEASURED[model]
-
-
-def _track(model: Path, run: FinishedRun) -> ClipErrors:
-    faces = run.validation_faces
+@cache
+def track_clips(model: Path, faces: CropCache, scheme: str) -> ClipErrors:
+    """Track a clip made of each of CLIPS faces with the exported `model`."""
     chosen = np.linspace(0, len(faces) - 1, CLIPS).round().astype(int)
     settings = ClipSettings(frames=FRAMES, occluders=FRAMES // 50 or 1)
     errors, occluded = [], []
     for number, face in enumerate(chosen):
         tracker = Tracker(model, faces=1, smooth=None)
         still = np.ascontiguousarray(faces.crops[face])
-        clip = make_clip(
-            still, faces.landmarks[face], run.recipe.scheme, SEED + number, settings
-        )
+        clip = make_clip(still, faces.landmarks[face], scheme, SEED + number, settings)
         for frame in clip:
             found = tracker(frame.image, frame.timestamp)
             truth = frame.landmarks

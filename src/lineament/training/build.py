@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError, RecipeError
+from ..models.face_detector import FaceDetectorNet
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet
 from ..models.registry import build_network
@@ -170,9 +171,8 @@ def load_any(checkpoint: Path) -> tuple[Any, Recipe]:
     state, recipe = read_trained(checkpoint)
     weights = student_weights(state["average"])
     if any(key.startswith(REFINEMENT) for key in weights):
-        recipe = recipe.with_model(
-            kind="refined-net"
-        )  # which earlier checkpoints do not state
+        # which earlier checkpoints do not state
+        recipe = recipe.with_model(kind="refined-net")
     plain = recipe.with_model(imagenet=False, pruned_from="")
     model = build_model(plain.model_copy(update={"init_from": ""}))
     try:
@@ -197,4 +197,15 @@ def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:
             f"{checkpoint}: a tracker, which carries state from frame to frame; "
             "give the checkpoint of its detector"
         )
+    return model, recipe
+
+
+def load_detector(checkpoint: Path) -> tuple[FaceDetectorNet, Recipe]:
+    """Return the averaged network of a face detector's checkpoint, and its recipe.
+
+    Raises: ModelError: If the file is no checkpoint of a face detector.
+    """
+    model, recipe = load_any(checkpoint)
+    if not isinstance(model, FaceDetectorNet):
+        raise ModelError(f"{checkpoint} is no checkpoint of a face detector; give one")
     return model, recipe

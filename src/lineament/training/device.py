@@ -68,8 +68,6 @@ class Captured:
 
         Args:
             key: Differs for steps that run other operations; shapes are fixed per key.
-            count: First input, ().
-            batch: Second input.
         """
         self.runs[key] = self.runs.get(key, 0) + 1
         if self.runs[key] <= EAGER_STEPS:

@@ -29,14 +29,10 @@ def _count_channels(module: nn.Module, weight: Tensor) -> None:
     if isinstance(module, nn.BatchNorm2d):
         module.num_features = len(weight)
     elif isinstance(module, nn.ConvTranspose2d):
-        module.in_channels, module.out_channels = (
-            len(weight),
-            weight.shape[1] * module.groups,
-        )
+        module.in_channels = len(weight)
+        module.out_channels = weight.shape[1] * module.groups
     elif isinstance(module, nn.Conv2d):
         depthwise = module.groups == module.in_channels == module.out_channels
         module.groups = len(weight) if depthwise else module.groups
-        module.in_channels, module.out_channels = (
-            weight.shape[1] * module.groups,
-            len(weight),
-        )
+        module.in_channels = weight.shape[1] * module.groups
+        module.out_channels = len(weight)

@@ -33,12 +33,8 @@ class _Batches(Sampler[list[Index]]):
     def __init__(
         self, samples: Samples, train: TrainSettings, start: int, processes: Processes
     ) -> None:
-        self.samples, self.train, self.start, self.processes = (
-            samples,
-            train,
-            start,
-            processes,
-        )
+        self.samples, self.train = samples, train
+        self.start, self.processes = start, processes
 
     def __iter__(self) -> Iterator[list[Index]]:
         step, epoch, rest = 0, 0, np.zeros((0, 4), np.int64)

@@ -30,9 +30,8 @@ class TrainLog:
         if not self.path.exists():
             return []
         text = self.path.read_text(encoding="utf-8")
-        complete = text[
-            : text.rfind("\n") + 1
-        ]  # a killed run may have broken off in its last row
+        # a killed run may have broken off in its last row
+        complete = text[: text.rfind("\n") + 1]
         return list(csv.DictReader(complete.splitlines()))
 
     def _write(self, path: Path, rows: list[dict[str, Any]], mode: str) -> None:

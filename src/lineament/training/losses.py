@@ -49,14 +49,6 @@ def _target_2d(
     return gaussian_2d(landmarks, height, width, raw.stride, sigma_px / raw.stride)
 
 
-def _peaks_2d(
-    raw: HeadOutput, maps: Tensor, landmarks: Tensor, sigma_px: float
-) -> Tensor:
-    """Return the target maps (B, N, h, w) of peak 1."""
-    target = _target_2d(raw, maps, landmarks, sigma_px)
-    return target / target.amax((-2, -1), keepdim=True)
-
-
 def mse_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     """Return the squared error of each map to a Gaussian of peak 1, integrated over the map.
 
@@ -64,31 +56,9 @@ def mse_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> T
     Source: Xiao et al. 2018, section 2.
     """
     maps = _need(raw.heatmaps, "mse", "gaussian2d")
-    squared = (maps - _peaks_2d(raw, maps, landmarks, stride * sigma)).square()
+    target = _target_2d(raw, maps, landmarks, stride * sigma)
+    squared = (maps - target / target.amax((-2, -1), keepdim=True)).square()
     return squared.sum((-2, -1)) * (raw.stride / stride) ** 2
-
-
-def adaptive_wing(
-    raw: HeadOutput,
-    landmarks: Tensor,
-    stride: float,
-    sigma: float,
-    omega: float = 14,
-    theta: float = 0.5,
-    alpha: float = 2.1,
-) -> Tensor:
-    """Return the adaptive wing loss of each map to a Gaussian of peak 1, averaged over the map.
-
-    Source: Wang et al. 2019, eq. 3, with epsilon = 1.
-    """
-    maps = _need(raw.heatmaps, "adaptive_wing", "gaussian2d")
-    target = _peaks_2d(raw, maps, landmarks, stride * sigma)
-    power = alpha - target
-    delta = (maps - target).abs()
-    slope = omega / (1 + theta**power) * power * theta ** (power - 1)
-    offset = theta * slope - omega * torch.log1p(theta**power)
-    near = omega * torch.log1p(delta**power)
-    return torch.where(delta < theta, near, slope * delta - offset).mean((-2, -1))
 
 
 def cross_entropy_1d(
@@ -126,11 +96,6 @@ def mse_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> T
         squared = (maps - target / target.amax(-1, keepdim=True)).square()
         total = total + squared.sum(-1) * raw.stride / stride
     return total
-
-
-def l1(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """Return the absolute errors of x and y, added."""
-    return ((raw.landmarks - landmarks) / stride).abs().sum(-1)
 
 
 def smooth_l1(
@@ -176,10 +141,8 @@ Loss = Callable[[HeadOutput, Tensor, float, float], Tensor]
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy_2d,
     "mse": mse_2d,
-    "adaptive_wing": adaptive_wing,
     "cross_entropy_1d": cross_entropy_1d,
     "mse_1d": mse_1d,
-    "l1": l1,
     "smooth_l1": smooth_l1,
     "wing": wing,
     "gaussian_nll": gaussian_nll,
@@ -197,9 +160,7 @@ def total_loss(
     """Return the weighted losses by name and their sum as "total".
 
     Args:
-        raw: Outputs for the crops.
         landmarks: (B, N, 2), pixels of the crop, nan where not annotated.
-        weights: Weight of each loss of LOSSES.
         stride: Unit of length, crop pixels.
         sigma: Width of the target Gaussian, in strides.
         count: Annotated points that the sums are divided by; None for those of `landmarks`.

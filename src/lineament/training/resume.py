@@ -62,8 +62,8 @@ def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
     new = _compared(recipe)
     names = []
     for key in old:
-        if key not in ("model", "augment", "train"):
-            names += [key] if old[key] != new[key] else []
+        if key not in ("model", "augment", "train") and old[key] != new[key]:
+            names.append(key)
     for key in ("augment", "model", "train"):
         names += [
             f"{key}.{name}" for name in old[key] if old[key][name] != new[key][name]
@@ -78,11 +78,8 @@ def _compared(recipe: Recipe) -> dict[str, Any]:
     # the task determines it, and checkpoints from before there were kinds do not state it
     del values["model"]["kind"]
     if values["slim"]:  # only used after the training
-        del (
-            values["slim"]["thresholds"],
-            values["slim"]["shares"],
-            values["slim"]["relative"],
-        )
+        for key in ("thresholds", "shares", "relative"):
+            del values["slim"][key]
     distill = values["distill"]
     if distill and not distill["mask_prob"]:
         del distill["mask_size"]

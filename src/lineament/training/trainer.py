@@ -79,8 +79,6 @@ class Trainer:
         """Build the network and read the data.
 
         Args:
-            task: What is trained, by its recipe.
-            folder: The run's own folder.
             resume: Continue from the checkpoint in `folder`.
             data_root, cache, note, read: As in Context.
 
@@ -228,9 +226,8 @@ class Trainer:
         assert sums is not None
         self.processes.sum_gradients(self.model)
         sums = self.processes.total(sums)
-        if (
-            not self.place.on_gpu
-        ):  # a GPU would have to be waited for: checked in the log instead
+        # a GPU would have to be waited for: checked in the log instead
+        if not self.place.on_gpu:
             self._by_name(sums)
         self.task.before_step(self.model, self.step)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.train.clip)

@@ -24,16 +24,14 @@ def predict_plain(
 
     Args:
         model: uint8 crops (B, S, S, 3) -> HeadOutput, with its `size` S.
-        cache: The faces.
         padding: Side of the crop in longer sides of the landmark box.
     """
     landmarks, variances, size = [], [], crop_size(model)
     device = next(model.parameters()).device
     for crops, _ in plain_crops(cache, size, padding, BATCH):
         count = len(crops)
-        if (
-            device.type == "cuda"
-        ):  # a last batch of another size would select new kernels, slowly
+        # a last batch of another size would select new kernels, slowly
+        if device.type == "cuda":
             filler = np.zeros((BATCH - count, *crops.shape[1:]), np.uint8)
             crops = np.concatenate([crops, filler])
         raw = model(torch.from_numpy(crops).to(device))
@@ -55,8 +53,6 @@ def validate(
 
     Args:
         model: As for `predict_plain`.
-        validation_faces: By data set.
-        scheme_name: Scheme of the landmarks.
         padding: Side of the crop in longer sides of the landmark box.
     """
     joined = scheme(scheme_name).heads or {

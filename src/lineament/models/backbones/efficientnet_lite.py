@@ -1,8 +1,7 @@
 """EfficientNet-Lite 0-2 as a backbone: crop -> feature maps at strides 4, 8, 16 and 32.
 
-Source: Tan and Le 2019, table 1, without squeeze-and-excitation and with ReLU6.
-Parameter names follow the published ImageNet weights, which were trained with
-TensorFlow's "same" padding.
+Source: Tan and Le 2019, table 1, without squeeze-and-excitation and with ReLU6. Parameter names
+follow the published ImageNet weights, which were trained with TensorFlow's "same" padding.
 """
 
 import math

@@ -1,8 +1,7 @@
 """The stacked hourglass: maps halved to a few cells and grown back, repeatedly.
 
-Source: Newell, Yang, Deng 2016, figures 3 and 4, with that paper's stem and residual
-blocks. There is no supervision between two hourglasses: the head reads the last one
-alone.
+Source: Newell, Yang, Deng 2016, figures 3 and 4, with that paper's stem and residual blocks. There
+is no supervision between two hourglasses: the head reads the last one alone.
 """
 
 import torch.nn.functional as F

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from ...errors import RecipeError
 from ..layers.depthwise import DepthwiseConv2d
 
-# The paper's 3.27 M parameters and 1.25 G multiply-adds at 256 x 256 with 68 points
-# come out as 3.267 M and 1.22 G if widths, chained strided convolutions and the mixing
-# 1x1 are HRNet's, an MBConv of expansion 1 has no first 1x1, and maps grow before their
-# 1x1, not after (1.01 G).
+# The paper's 3.27 M parameters and 1.25 G multiply-adds at 256 x 256 with 68 points come out as
+# 3.267 M and 1.22 G if widths, chained strided convolutions and the mixing 1x1 are HRNet's, an
+# MBConv of expansion 1 has no first 1x1, and maps grow before their 1x1, not after (1.01 G).
 WIDTHS = (18, 36, 72, 144)
 """Channels at strides 4, 8, 16 and 32: those of HRNet-W18."""
 STAGES = 10
@@ -31,14 +30,10 @@ class MBConv(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.depthwise, self.depthwise_norm = (
-            DepthwiseConv2d(channels, 3),
-            nn.BatchNorm2d(channels),
-        )
-        self.pointwise, self.pointwise_norm = (
-            nn.Conv2d(channels, channels, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
+        self.depthwise = DepthwiseConv2d(channels, 3)
+        self.depthwise_norm = nn.BatchNorm2d(channels)
+        self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+        self.pointwise_norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu6(self.depthwise_norm(self.depthwise(x)))
@@ -84,8 +79,7 @@ def transform(source: int, target: int) -> nn.Module:
 class FusionBlock(nn.Module):
     """The LSFF block: transforms of earlier maps, weighted by factors; then MBConvs.
 
-    Source: eq. 1. `factors` (J,) are the alphas of its transforms, in the order of
-    `sources`.
+    Source: eq. 1. `factors` (J,) are the alphas of its transforms, in the order of `sources`.
     """
 
     def __init__(self, sources: Sequence[int], target: int) -> None:
@@ -100,8 +94,7 @@ class FusionBlock(nn.Module):
     def forward(self, maps: dict[int, Tensor]) -> Tensor:
         """Fuse earlier maps, by resolution; zeros if every factor is 0."""
         parts = zip(self.factors, self.sources, self.transforms, strict=True)
-        # one by one: a stack would lose the order of channels that the convolutions
-        # want
+        # one by one: a stack would lose the order of channels that the convolutions want
         weighted = [factor * move(maps[source]) for factor, source, move in parts]
         y: Tensor = reduce(torch.add, weighted)
         return self.encode(y) * self.factors.ne(0).any()  # type: ignore[no-any-return]
@@ -196,8 +189,7 @@ def parse_layout(text: str) -> list[dict[int, list[int]]]:
     """Parse what `format_layout` wrote.
 
     Raises:
-        RecipeError: If a block is malformed, or has a source that the stage before
-            lacks.
+        RecipeError: If a block is malformed, or has a source that the stage before lacks.
     """
     layout: list[dict[int, list[int]]] = []
     known = {0}

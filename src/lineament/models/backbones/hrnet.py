@@ -1,8 +1,7 @@
 """HRNetV2-W18 as published for faces: four parallel resolutions with exchanges.
 
-Source: Wang et al. 2019 (HRNet), section 3 and fig. 2; head for faces: 1x1 over all
-four, then 1x1. 68 points: 9.65 M parameters, 4.66 G multiply-adds at 256 x 256; the
-literature has 9.3 M and 4.3 G.
+Source: Wang et al. 2019 (HRNet), section 3 and fig. 2; head for faces: 1x1 over all four, then 1x1.
+68 points: 9.65 M parameters, 4.66 G multiply-adds at 256 x 256; the literature has 9.3 M and 4.3 G.
 """
 
 from collections.abc import Sequence
@@ -118,8 +117,7 @@ class HRNet(nn.Module):
         self.first = nn.Sequential(
             *(Residual(64 if k == 0 else 256, 256, 64) for k in range(BLOCKS))
         )
-        # the first maps of the first two resolutions, then one more resolution at each
-        # later stage
+        # the first maps of the first two resolutions, then one more resolution at each later stage
         self.start = nn.ModuleList(
             [unit(256, WIDTHS[0], 3), unit(256, WIDTHS[1], 3, 2)]
         )

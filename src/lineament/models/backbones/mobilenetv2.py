@@ -1,7 +1,6 @@
 """MobileNetV2 as a backbone: crop -> feature maps at strides 4, 8, 16 and 32.
 
-Source: Sandler et al. 2018, table 2. Parameter names follow the published ImageNet
-weights.
+Source: Sandler et al. 2018, table 2. Parameter names follow the published ImageNet weights.
 """
 
 from collections.abc import Iterator

@@ -108,8 +108,7 @@ def _weights_file(name: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         missing = package.replace("_", "-")
-        # not an extra: one of these packages pins a torch of 2020, which it does not
-        # need
+        # not an extra: one of these packages pins a torch of 2020, which it does not need
         raise ExtraError(
             f"{missing} is not installed; "
             f"type: pip install --no-deps {missing}=={VERSIONS[missing]}"

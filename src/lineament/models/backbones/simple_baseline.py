@@ -14,8 +14,7 @@ REPEATS = (3, 4, 6, 3)
 FILTERS = 256
 """Filters of each deconvolution."""
 GROUPS = 128
-"""Groups of the light deconvolutions, by the paper's parameter count, 2.81 M at 68
-points."""
+"""Groups of the light deconvolutions, by the paper's parameter count, 2.81 M at 68 points."""
 LOUDEST = 16.0
 """Largest output of a light block. In training, a norm gives at most the square root of
 the numbers it is taken over, 16 for 16 maps of 4 x 4. In prediction nothing bounds it,
@@ -26,8 +25,7 @@ faces 1 to 8 had their maps peak in a corner."""
 class Bottleneck(nn.Module):
     """1x1 to `planes`, 3x3, 1x1 to `planes` x `expansion`, added to the input.
 
-    light: the 3x3 is depthwise and the expansion 1, section 2.1 and fig. 2b of the
-    light form.
+    light: the 3x3 is depthwise and the expansion 1, section 2.1 and fig. 2b of the light form.
     """
 
     def __init__(self, channels_in: int, planes: int, stride: int, light: bool) -> None:
@@ -35,18 +33,12 @@ class Bottleneck(nn.Module):
         self.light = light
         channels = planes * (1 if light else 4)
         middle: nn.Module = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
-        self.conv1, self.bn1 = (
-            nn.Conv2d(channels_in, planes, 1, bias=False),
-            nn.BatchNorm2d(planes),
-        )
-        self.conv2, self.bn2 = (
-            DepthwiseConv2d(planes, 3, stride) if light else middle,
-            nn.BatchNorm2d(planes),
-        )
-        self.conv3, self.bn3 = (
-            nn.Conv2d(planes, channels, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
+        self.conv1 = nn.Conv2d(channels_in, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = DepthwiseConv2d(planes, 3, stride) if light else middle
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(channels)
         self.downsample = None
         if stride != 1 or channels_in != channels:
             self.downsample = nn.Sequential(

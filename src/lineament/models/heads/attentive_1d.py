@@ -23,10 +23,9 @@ ROWS = 8
 class CoAttention(nn.Module):
     """Features along x (B, K, a, b) and y (B, K, b, a), each informed by the other.
 
-    There are `a` places along an axis and b = `rows` numbers at each. An affinity
-    weighs every place along x against every place along y. Source: eq. 9 and 10: per
-    channel W_xy = softmax(Dy' P Dx' / sqrt(b)) and W_yx = softmax(Dx Q Dy / sqrt(b)),
-    over rows.
+    There are `a` places along an axis and b = `rows` numbers at each. An affinity weighs every
+    place along x against every place along y. Source: eq. 9 and 10: per channel W_xy = softmax(Dy'
+    P Dx' / sqrt(b)) and W_yx = softmax(Dx Q Dy / sqrt(b)), over rows.
     """
 
     def __init__(self, rows: int, weight: float) -> None:
@@ -118,8 +117,7 @@ class Attentive1D(nn.Module):
     WIDTH = 64
     """Channels while there are rows."""
     WIDE = 256
-    """Channels along a single axis, where they cost little; with fewer than N it learns
-    slowly."""
+    """Channels along a single axis, where they cost little; with fewer than N it learns slowly."""
     NARROWED = 1.0
     """Width of the decoded distribution, in widths of the target."""
 

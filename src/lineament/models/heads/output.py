@@ -15,11 +15,9 @@ class HeadSettings:
     length: float | None = None
     """Heatmap cells per crop pixel; None: the head's usual one."""
     attention: float = 0.3
-    """Weight gamma of what one axis takes from the other, in attentive heads; 0:
-    nothing."""
+    """Weight gamma of what one axis takes from the other, in attentive heads; 0: nothing."""
     decoder: str = "expectation"
-    """One of decoders.DECODERS; training always uses the expectation, which has a
-    gradient."""
+    """One of decoders.DECODERS; training always uses the expectation, which has a gradient."""
     sigma_px: float = 4.8
     """Width of the target in pixels of the crop, by which dark smooths."""
 
@@ -35,8 +33,7 @@ class HeadOutput:
     landmarks: Tensor
     """(B, N, 2), pixels of the crop."""
     variance: Tensor
-    """(B, N): mean of the variances along x and y, crop pixels squared, not
-    calibrated."""
+    """(B, N): mean of the variances along x and y, crop pixels squared, not calibrated."""
     heatmap_logits: Tensor | None = None
     """(B, N, h, w): their softmax is the distribution of the landmark."""
     heatmaps: Tensor | None = None

@@ -26,7 +26,6 @@ def make_head(
     """Build the head called `name` over a feature map of `channels` at stride 4.
 
     Args:
-        points: Landmarks to predict.
         size: Side of the crop in pixels.
 
     Raises:

@@ -131,11 +131,8 @@ class DepthwiseConv2d(nn.Conv2d):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        stride, kernel, padding = (
-            int(self.stride[0]),
-            int(self.kernel_size[0]),
-            int(self.padding[0]),
-        )
+        kernel, stride = int(self.kernel_size[0]), int(self.stride[0])
+        padding = int(self.padding[0])
         slow = stride == 2 or (stride == 1 and kernel > FAST_KERNEL and kernel % 2 == 1)
         trains = (
             torch.is_grad_enabled()

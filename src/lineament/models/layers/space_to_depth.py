@@ -15,9 +15,8 @@ PIXELS = 4
 class RowStem(nn.Module):
     """The first convolution over rows of four pixels, with its norm folded in.
 
-    (B, 12, H, W / 4), four RGB pixels of a row in each cell -> (B, C, H / 2, W / 2).
-    The plain convolution gathers nine times three bytes per output, this one six times
-    twelve for two.
+    (B, 12, H, W / 4), four RGB pixels of a row in each cell -> (B, C, H / 2, W / 2). The plain
+    convolution gathers nine times three bytes per output, this one six times twelve for two.
     """
 
     def __init__(
@@ -61,8 +60,7 @@ class RowStem(nn.Module):
     def forward(self, cells: Tensor) -> Tensor:
         y: Tensor = self.activation(self.wide(F.pad(cells, (1, 0, 1, 0))))
         height, width = y.shape[2:]
-        # two neighboring outputs share a pixel; in channels-last memory this moves
-        # nothing
+        # two neighboring outputs share a pixel; in channels-last memory this moves nothing
         y = y.permute(0, 2, 3, 1).reshape(-1, height, 2 * width, self.channels)
         return y.permute(0, 3, 1, 2)
 

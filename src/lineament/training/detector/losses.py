@@ -27,10 +27,8 @@ def paired_iou(boxes_a: Tensor, boxes_b: Tensor) -> tuple[Tensor, Tensor]:
         top_left_a, top_left_b
     )
     shared = inner.clamp(min=0).prod(-1)
-    area_a, area_b = (
-        (bottom_right_a - top_left_a).prod(-1),
-        (bottom_right_b - top_left_b).prod(-1),
-    )
+    area_a = (bottom_right_a - top_left_a).prod(-1)
+    area_b = (bottom_right_b - top_left_b).prod(-1)
     union = area_a + area_b - shared
     iou = shared / union
     return iou, iou - (1 - union / outer.prod(-1))
@@ -53,8 +51,6 @@ def detector_loss(
     """Return the weighted losses by name and their sum as "total".
 
     Args:
-        cells: Output for a batch.
-        targets: Of the same batch.
         count: (2,) cells that are trained on a face, and the sum of their direction weights, over
             the global batch.
     """

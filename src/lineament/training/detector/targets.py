@@ -53,13 +53,11 @@ def assign(
         return torch.full((len(centers),), -1), labeled
     size = boxes[:, 2:] - boxes[:, :2]  # (F, 2)
     side = size.prod(1).sqrt()
-    offset = (
-        centers[:, None] - (boxes[:, :2] + boxes[:, 2:])[None] / 2
-    ).abs()  # (P, F, 2)
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    offset = (centers[:, None] - middles).abs()  # (P, F, 2)
     step = strides[:, None]
-    ranges = torch.tensor(list(SIZES.values()))[
-        torch.log2(strides).long() - 3
-    ]  # (P, 2)
+    level = torch.log2(strides).long() - 3
+    ranges = torch.tensor(list(SIZES.values()))[level]  # (P, 2)
     low, high = ranges[:, :1], ranges[:, 1:]
     # at most 1.25 cells from the center and in the middle of the face, but always the nearest cell
     reach = torch.maximum(torch.minimum(1.25 * step, 0.4 * side[None]), 0.5 * step)

@@ -17,7 +17,6 @@ from ...models.face_detector import Cells, FaceDetectorNet, all_centers
 from ...models.registry import build_face_detector
 from ...recipe import DetectorSettings, Recipe
 from ..batch import Batch, collate
-from ..build import read_trained
 from ..checkpoint import load_weights
 from ..task import Context, Samples, Task
 from .losses import detector_loss
@@ -152,21 +151,7 @@ def cell_targets(batch: Batch) -> CellTargets:
     return CellTargets(*values)
 
 
-def load_detector(checkpoint: Path) -> tuple[FaceDetectorNet, Recipe]:
-    """Return the averaged network of a checkpoint, ready to use, and its recipe.
-
-    Raises: ModelError, RecipeError: If the file is no checkpoint of a face detector.
-    """
-    recipe = read_trained(checkpoint)[1]
-    if recipe.detector is None:
-        raise ModelError(f"{checkpoint} is no checkpoint of a face detector; give one")
-    net = build_face_detector(recipe)
-    _fill(net, checkpoint)
-    return net.eval(), recipe
-
-
 def _fill(net: FaceDetectorNet, path: Path) -> None:
-    """Load the averaged weights in the checkpoint or .safetensors file at `path`."""
     try:
         net.load_state_dict(load_weights(path))
     except RuntimeError as error:

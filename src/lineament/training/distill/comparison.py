@@ -76,8 +76,6 @@ class Comparison:
         """Return the unweighted losses by name, each (B, N) or (B,).
 
         Args:
-            own: Outputs of a student.
-            taught: Outputs of the teacher.
             adapt: Takes the student's features to the teacher's channels.
         """
         compute = {
@@ -97,11 +95,8 @@ class Comparison:
 
     def check(self, student: LandmarkNet) -> None:
         """Raises: RecipeError: If a loss of the recipe cannot compare `student` and teacher."""
-        teacher, m, wanted = (
-            self.teacher,
-            self.recipe.model,
-            wanted_losses(self.settings),
-        )
+        teacher, m = self.teacher, self.recipe.model
+        wanted = wanted_losses(self.settings)
         where = f"the teacher {teacher.path}"
         if teacher.scheme != self.recipe.scheme:
             raise RecipeError(
@@ -149,10 +144,8 @@ class Comparison:
         """Return the channels of the features compared by mimicry, if they differ."""
         if not self.settings.mimicry or self.teacher.net is None:
             return None
-        own, taught = (
-            output_shapes(student).levels,
-            output_shapes(self.teacher.net).levels,
-        )
+        own = output_shapes(student).levels
+        taught = output_shapes(self.teacher.net).levels
         stride = min(own.keys() & taught.keys())
         channels = own[stride].shape[1], taught[stride].shape[1]
         return None if channels[0] == channels[1] else channels

@@ -71,8 +71,7 @@ def heatmap_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Te
     """Return the Kullback-Leibler divergence of the student's heatmaps to the teacher's, (B, N).
 
     Args:
-        student: Logits (B, N, h, w).
-        teacher: Logits (B, N, h, w).
+        student, teacher: Logits (B, N, h, w).
         temperature: Divides both; the divergence is multiplied by its square, which keeps the size
             of the gradient (Hinton et al. 2015, section 2).
 

@@ -16,7 +16,7 @@ from ...models.heads.output import STRIDE, HeadOutput
 from ...models.landmark_net import LandmarkNet
 from ...recipe import DistillSettings, Recipe
 from ..batch import Batch
-from ..build import build_model, load_initial_weights
+from ..build import build_model, load_initial_weights, load_trained
 from ..landmark_task import LandmarkTask
 from ..losses import total_loss
 from ..task import Context
@@ -85,7 +85,9 @@ class DistillTask(LandmarkTask):
         """
         recipe, settings = self.recipe, self.settings
         if settings.teacher:
-            teacher = Teacher(Path(settings.teacher), context.device)
+            path = Path(settings.teacher)
+            trained = None if path.suffix == ".onnx" else load_trained(path)
+            teacher = Teacher(path, context.device, trained)
             self.comparison = Comparison(recipe, settings, teacher)
         students = []
         for k in range(settings.students):
@@ -93,9 +95,8 @@ class DistillTask(LandmarkTask):
             student = build_model(
                 recipe.model_copy(update={"train": train}), context.resume_from
             )
-            assert isinstance(
-                student, LandmarkNet
-            )  # with heatmaps, as Comparison requires
+            # with heatmaps, as Comparison requires
+            assert isinstance(student, LandmarkNet)
             starts = k == 0 or not settings.random_init_peers
             if context.resume_from is None and starts:
                 drawn = {
@@ -193,7 +194,6 @@ class DistillTask(LandmarkTask):
         return settings.peer_kl * self._mean(each)
 
     def _mean(self, each: Tensor) -> Tensor:
-        """Return the mean of values (B, N) or (B,) over the global batch."""
         return each.sum() / (self.recipe.train.batch * each[0].numel())
 
     def before_run(self, model: nn.Module, note: Callable[[str], None]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...inference.onnx_model import Model
 from ...models.heads.output import STRIDE, HeadOutput
 from ...models.landmark_net import LandmarkNet
-from ..build import load_trained
+from ...recipe import Recipe
 
 
 class TeacherOutput(NamedTuple):
@@ -38,21 +38,28 @@ class Teacher:
     An ONNX file gives landmarks alone; its `net` is None.
     """
 
-    def __init__(self, path: Path, device: torch.device) -> None:
-        """Raises: ModelError: If the file is neither."""
+    def __init__(
+        self,
+        path: Path,
+        device: torch.device,
+        trained: tuple[LandmarkNet, Recipe] | None = None,
+    ) -> None:
+        """Load an ONNX file, or wrap the network in the checkpoint at `path`.
+
+        Args:
+            trained: Network and recipe in the checkpoint; None for an ONNX file.
+
+        Raises: ModelError: If the ONNX file cannot be loaded.
+        """
         self.path, self.device = path, device
-        if path.suffix == ".onnx":
+        if trained is None:
             model = Model(path, threads=1)
             self.net: LandmarkNet | None = None
-            self.scheme, self.size, self.padding = (
-                model.scheme,
-                model.size,
-                model.padding,
-            )
-            self.head = ""
+            self.scheme, self.size = model.scheme, model.size
+            self.padding, self.head = model.padding, ""
             self.predict_crops = model.predict
         else:
-            self.net, recipe = load_trained(path)
+            self.net, recipe = trained
             self.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.scheme, self.size = recipe.scheme, self.net.size
             self.padding = recipe.model.padding

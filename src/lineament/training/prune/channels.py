@@ -54,9 +54,8 @@ def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
         m for m in small.modules() if isinstance(m, nn.ConvTranspose2d) and m.groups > 1
     ]
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # about parameters that the library does not handle
+        # about parameters that the library does not handle
+        warnings.simplefilter("ignore")
         pruner = torch_pruning.pruner.MagnitudePruner(
             _Body(small),
             torch.zeros(1, 3, small.size, small.size),

@@ -161,11 +161,8 @@ class TemporalTask(LandmarkTask):
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Return the NME of "clips", as refined, and of the "detector" alone on the same frames."""
         assert isinstance(model, RefinedNet)
-        clips, padding, name = (
-            self.validation_clips,
-            self.recipe.model.padding,
-            self.recipe.scheme,
-        )
+        clips, name = self.validation_clips, self.recipe.scheme
+        padding = self.recipe.model.padding
         truth = plain_landmarks(clips.cache, model.size, padding)
         refined = predict_clips(model, clips, padding)
         detected = predict_clips(model, clips, padding, refine=False)

@@ -1,4 +1,4 @@
-"""tracks.py: what is written frame by frame reads back, and a stopped run goes on where it was."""
+"""Track files: frames written one by one read back, and a stopped run resumes where it was."""
 
 import csv
 import json

@@ -127,7 +127,7 @@ def test_existing_files_are_kept_without_overwrite(video, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_and_ends_as_if_uninterrupted(video, tmp_path):
-    """Killed from outside twice, as by a power cut; the drawn video is complete, too."""
+    """The process is killed twice, as by a power failure; the drawn video is complete, too."""
     words = [sys.executable, "-c", SLOWLY, "track", str(video), "--workers", "1"]
     for number in range(2):
         run = subprocess.Popen(
@@ -216,7 +216,7 @@ def test_complete_tracks_that_were_not_converted_are_converted_by_a_resume(
 def test_a_table_of_replaced_tracks_is_deleted_before_them(
     video, tmp_path, monkeypatch
 ):
-    """Killed before the new table is written: no table of the old tracks is left next to the new."""
+    """No table of the old tracks is left next to the new after a kill before the new table."""
     words = (
         "track",
         video,

@@ -1,6 +1,6 @@
-"""Fit the shift and scale of training crops to a detector's errors on the validation faces of 300W.
+"""Fit shift and scale of training crops to a detector's errors on the 300W validation faces.
 
-usage: python scripts/fit_box_noise.py [--model DETECTOR.onnx] [--data DIR]
+Usage: LINEAMENT_DATA=../shared/data python -m bench.fit_box_noise [--model DETECTOR.onnx]
 """
 
 import argparse

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lineament.errors import DataError, InputError, ShapeError
+from lineament.errors import DataError
 from lineament.face import Face, Faces
-from lineament.io.input_images import find_inputs, predict_images, read_boxes
+from lineament.io.input_images import find_inputs
 from lineament.io.result_folder import ResultFolder
 
 SETTINGS = {"model": "fast", "scheme": "five", "boxes": "detected"}
@@ -24,18 +24,6 @@ def faces_of(*found, size=(40, 30)):
     return Faces(found, "five", 5, size)
 
 
-class Counting:
-    """A predictor that finds one face per image, at its first red value; records batch sizes."""
-
-    def __init__(self):
-        self.batches = []
-
-    def __call__(self, images, boxes=None):
-        self.batches.append(len(images))
-        self.boxes = boxes
-        return [faces_of(face(float(image[0, 0, 0]))) for image in images]
-
-
 @pytest.fixture
 def pictures(tmp_path):
     """a/0.png, a/b/1.png, a/b/1.jpg and a broken one."""
@@ -45,64 +33,6 @@ def pictures(tmp_path):
         Image.fromarray(np.full((30, 40, 3), number, np.uint8)).save(folder / name)
     (folder / "broken.png").write_bytes(b"nothing")
     return folder
-
-
-def test_images_keep_their_place_below_a_folder_and_no_two_share_a_name(pictures):
-    images, failures = find_inputs([pictures])
-    assert [image.name for image in images] == ["0", "b/1", "b/1.png", "broken"]
-    assert failures == []
-
-
-def test_files_of_one_name_from_two_folders_get_different_names(pictures):
-    other = pictures.parent / "0.png"
-    other.write_bytes((pictures / "0.png").read_bytes())
-    third = pictures / "b" / "0.png"
-    third.write_bytes((pictures / "0.png").read_bytes())
-    images, _ = find_inputs([pictures / "0.png", other, third, pictures / "0.png"])
-    assert [image.name for image in images] == ["0", "0.png", "0.png-2"]
-
-
-@pytest.mark.parametrize("order", [("IMG", "IMG_1"), ("IMG_1", "IMG")])
-def test_no_image_has_the_name_of_a_face_of_another(order, tmp_path):
-    paths = [tmp_path / f"{name}.png" for name in order]
-    for path in paths:
-        Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(path)
-    assert [image.name for image in find_inputs(paths)[0]] == [
-        order[0],
-        f"{order[1]}.png",
-    ]
-
-
-def test_results_below_a_folder_are_no_inputs(pictures):
-    drawn = pictures / "b" / "0.drawn.jpg"
-    drawn.write_bytes((pictures / "b" / "1.jpg").read_bytes())
-    names = [image.name for image in find_inputs([pictures], pictures / "b")[0]]
-    assert names == ["0", "broken"]
-    assert "b/0.drawn" not in [
-        image.name for image in find_inputs([pictures], pictures)[0]
-    ]
-    assert "b/1" in [image.name for image in find_inputs([pictures], pictures)[0]]
-    assert len(find_inputs([drawn], pictures / "b")[0]) == 1  # it was named
-
-
-def test_one_bad_box_of_a_batch_fails_its_image_only(pictures):
-    def predict(images, boxes):
-        if any(np.min(box) > 100 for box in boxes):
-            raise ShapeError("box 0 is outside the picture")
-        return [faces_of(face()) for _ in images]
-
-    images, _ = find_inputs([pictures / "0.png", pictures / "b"])
-    boxes = {
-        "0.png": [[1, 2, 3, 4]],
-        "1.png": [[500, 500, 520, 520]],
-        "1.jpg": [[1, 2, 3, 4]],
-    }
-    results = {
-        image.path.name: found
-        for image, _, found in predict_images(predict, images, boxes)
-    }
-    assert "outside the picture" in str(results["1.png"])
-    assert len(results["0.png"]) == len(results["1.jpg"]) == 1
 
 
 def test_the_record_of_another_image_is_an_error(pictures, tmp_path):
@@ -158,70 +88,6 @@ def test_foreign_pts_files_stay_and_outdated_own_ones_are_deleted(pictures, tmp_
         folder.write(image, faces_of(*found))
         folder.export([image], "pts", "five")
         assert sorted(path.name for path in out.glob("*.pts")) == names
-
-
-def test_a_pattern_keeps_places_below_its_fixed_part(pictures):
-    images, _ = find_inputs([str(pictures / "*" / "1.*")])
-    assert [image.name for image in images] == ["b/1", "b/1.png"]
-
-
-def test_a_path_without_images_is_a_failure_among_the_results(pictures):
-    images, failures = find_inputs([pictures / "absent.jpg", pictures / "0.png"])
-    assert len(images) == 1
-    assert "absent.jpg: no such file or folder" in failures[0].reason
-
-
-def test_no_image_has_the_name_of_the_settings(pictures):
-    (pictures / "lineament.png").write_bytes((pictures / "0.png").read_bytes())
-    names = [image.name for image in find_inputs([pictures / "lineament.png"])[0]]
-    assert names == ["lineament.png"]
-
-
-def test_every_image_comes_back_in_order_with_its_faces_or_its_error(pictures):
-    images, _ = find_inputs([pictures])
-    results = list(predict_images(Counting(), images))
-    assert [image.name for image, _, _ in results] == ["0", "b/1", "b/1.png", "broken"]
-    assert isinstance(results[3][2], InputError)
-    assert results[3][1] is None
-    # a/0.png is all 0, a/b/1.png all 1, a/b/1.jpg all 2; .jpg sorts first
-    assert [result[2][0].landmarks[0, 0] for result in results[:3]] == [10, 12, 11]
-
-
-def test_images_are_predicted_in_small_batches(tmp_path):
-    for number in range(19):
-        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(
-            tmp_path / f"{number:02}.png"
-        )
-    predict = Counting()
-    assert len(list(predict_images(predict, find_inputs([tmp_path])[0]))) == 19
-    assert predict.batches == [8, 8, 3]
-
-
-def test_boxes_are_given_per_image_and_an_image_without_is_an_error(pictures):
-    predict = Counting()
-    images, _ = find_inputs([pictures / "0.png", pictures / "b"])
-    boxes = {"0.png": [[1, 2, 3, 4]], "1.png": [[5, 6, 7, 8]]}
-    results = list(predict_images(predict, images, boxes))
-    assert predict.boxes == [[[5, 6, 7, 8]]]
-    assert [isinstance(found, InputError) for _, _, found in results] == [
-        False,
-        True,
-        False,
-    ]
-    assert "1.jpg: no boxes given for it; name it in the file of boxes" in str(
-        results[1][2]
-    )
-
-
-def test_a_file_of_boxes_is_an_object_per_image(tmp_path):
-    path = tmp_path / "boxes.json"
-    path.write_text('{"a.jpg": [[1, 2, 3, 4]]}')
-    assert read_boxes(path) == {"a.jpg": [[1, 2, 3, 4]]}
-    path.write_text("[1]")
-    with pytest.raises(DataError, match="a list; wanted an object"):
-        read_boxes(path)
-    with pytest.raises(DataError, match="cannot be read as boxes"):
-        read_boxes(tmp_path / "absent.json")
 
 
 def test_a_record_reads_back_with_the_size_of_the_image(pictures, tmp_path):
@@ -300,7 +166,7 @@ def test_results_of_different_settings_are_not_mixed_in_one_folder(pictures, tmp
         match=r"holds 1\.json, a result of other settings whose image is not named now",
     ):
         ResultFolder(tmp_path / "out", other, overwrite=True, images=images[:1])
-    # the same settings, or every picture: nothing is mixed
+    # the same settings, or every image: nothing is mixed
     ResultFolder(tmp_path / "out", SETTINGS, overwrite=True, images=images[:1])
     ResultFolder(tmp_path / "out", other, overwrite=True, images=images)
 
@@ -315,9 +181,7 @@ def test_a_new_record_deletes_an_older_drawing(pictures, tmp_path):
     assert not folder.drawn_path(images[0]).exists()
 
 
-def test_a_broken_record_and_a_place_that_cannot_be_written_are_errors(
-    pictures, tmp_path
-):
+def test_a_broken_record_and_an_unwritable_path_are_errors(pictures, tmp_path):
     images, _ = find_inputs([pictures / "0.png"])
     folder = ResultFolder(tmp_path / "out", SETTINGS)
     folder.path(images[0]).write_text("{")

@@ -1,0 +1,64 @@
+"""Callable detectors: any callable that finds boxes becomes a detector of a stated scheme."""
+
+import numpy as np
+import pytest
+
+from lineament.errors import SchemeError, ShapeError
+from lineament.inference.callable_detector import as_detections, as_detector
+from lineament.inference.detections import Detections, empty_detections
+
+BOXES = np.array([[0.0, 0, 20, 20], [1, 0, 21, 20], [50, 50, 80, 80]])
+FIVE = np.array([[5.0, 6], [15, 6], [10, 10], [6, 15], [14, 15]])
+IMAGE = np.zeros((90, 90, 3), np.uint8)
+
+
+def found(scores=(0.5, 0.9, 0.7), scheme="five"):
+    landmarks = None if scheme is None else FIVE + BOXES[:, None, :2]
+    return Detections(BOXES, np.array(scores), np.zeros(3), landmarks, scheme)
+
+
+def test_a_detector_keeps_to_the_scheme_it_states():
+    assert as_detector(lambda image: found(), "five")(IMAGE).scheme == "five"
+    with pytest.raises(
+        SchemeError, match="found landmarks of None; wanted five, as stated"
+    ):
+        as_detector(lambda image: BOXES, "five")(IMAGE)
+
+
+def test_a_detector_object_states_its_scheme_by_an_attribute():
+    class OfFive:
+        scheme = "five"
+
+        def __call__(self, image):
+            return found()
+
+    assert as_detector(OfFive()).scheme == "five"
+    assert as_detector(OfFive(), "ibug68").scheme == "ibug68"
+    assert as_detector(lambda image: BOXES).scheme is None
+
+
+@pytest.mark.parametrize(
+    ("returned", "scores"),
+    [
+        ([[0, 0, 4, 4], [1, 1, 9, 9]], [1, 1]),
+        ([[0, 0, 4, 4, 0.2], [1, 1, 9, 9, 0.7]], [0.7, 0.2]),
+        ((np.array([[0, 0, 4, 4], [1, 1, 9, 9]]), np.array([0.3, 0.9])), [0.9, 0.3]),
+        (([[0, 0, 4, 4], [1, 1, 9, 9]], [0.3, 0.9], [10.0, 20.0]), [0.9, 0.3]),
+        ([], []),
+        (None, []),
+        (empty_detections(), []),
+    ],
+)
+def test_any_callable_that_finds_boxes_is_a_detector(returned, scores):
+    found = as_detector(lambda image: returned)(np.zeros((16, 16, 3), np.uint8))
+    assert isinstance(found, Detections)
+    assert found.scores.tolist() == scores
+    assert found.boxes.shape == (len(scores), 4)
+    assert len(found.roll_deg) == len(scores)
+
+
+def test_scores_that_do_not_fit_the_boxes_are_refused():
+    with pytest.raises(ShapeError, match=r"1 boxes came with scores \(2,\)"):
+        as_detections((np.array([[0, 0, 1, 1]]), np.array([0.5, 0.5])))
+    with pytest.raises(ShapeError, match="wanted finite x0 < x1"):
+        as_detections([[3, 0, 3, 4]])

@@ -1,0 +1,60 @@
+"""Suppression keeps the best of overlapping boxes; scores of several scales are averaged."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lineament.geometry import iou
+from lineament.inference.detections import Detections, empty_detections
+from lineament.inference.nms import fuse_scales, nms
+
+boxes_strategy = st.lists(
+    st.tuples(*[st.integers(0, 50)] * 2, *[st.integers(1, 30)] * 2, st.integers(0, 20)),
+    max_size=25,
+)
+
+
+@settings(max_examples=60)
+@given(boxes_strategy)
+def test_suppression_keeps_the_best_parts_no_two_that_overlap_and_repeats_itself(rows):
+    table = np.array(rows, float).reshape(-1, 5)
+    boxes = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:4]], 1)
+    given_ = Detections(boxes, table[:, 4] / 20, np.zeros(len(boxes)))
+    kept = nms(given_, 0.4)
+    assert (np.diff(kept.scores) <= 0).all()
+    overlaps = iou(kept.boxes, kept.boxes) - np.eye(len(kept.boxes))
+    assert not (overlaps > 0.4).any()
+    # whatever went overlaps a kept box that is at least as good
+    for box, score in zip(given_.boxes, given_.scores, strict=True):
+        assert ((iou([box], kept.boxes)[0] > 0.4) & (kept.scores >= score)).any()
+    again = nms(kept, 0.4)
+    for name in ("boxes", "scores", "roll_deg"):
+        assert (getattr(kept, name) == getattr(again, name)).all()
+
+
+def test_a_face_is_scored_by_the_mean_of_its_cells_and_missing_ones_count_as_the_minimum():
+    face, lone = [0.0, 0, 20, 20], [100.0, 0, 120, 20]
+    boxes = np.array([lone, face, [1, 0, 21, 20], [0, 1, 20, 21]])
+    candidates = Detections(boxes, np.array([0.9, 0.8, 0.7, 0.6]), np.arange(4.0))
+    scored = fuse_scales([(1.0, candidates)], 3, 0.4)
+    # the face: (.8 + .7 + .6) / 3 = .7; the lone cell: (.9 + .15 + .15) / 3 = .4
+    assert scored.roll_deg.tolist() == [1, 0]
+    assert scored.scores == pytest.approx([0.7, 0.4])
+    assert fuse_scales([(1.0, candidates)], 1, 0.4).scores.tolist() == [0.9, 0.8]
+    assert fuse_scales([(1.0, empty_detections())], 3, 0.4).boxes.shape == (0, 4)
+
+
+def test_scales_in_range_of_a_size_are_averaged_and_others_ignored():
+    small, middle, large = [0.0, 0, 20, 20], [100.0, 0, 200, 100], [300.0, 0, 700, 400]
+    fine = Detections(
+        np.array([small, middle, large]), np.array([0.8, 0.6, 0.9]), np.zeros(3)
+    )
+    coarse = Detections(np.array([middle, large]), np.array([0.7, 0.5]), np.ones(2))
+    scored = fuse_scales([(1.0, fine), (0.35, coarse)], 1, 0.4)
+    # 20 px are 7 px at the coarse scale: only the fine one counts; 400 px are too large for the
+    # fine one;
+    # 100 px are 35 px at the coarse scale, so both count: (.6 + .7) / 2
+    assert scored.scores == pytest.approx([0.8, 0.65, 0.5])
+    assert scored.boxes.tolist() == [small, middle, large]
+    assert scored.roll_deg.tolist() == [0, 1, 1]

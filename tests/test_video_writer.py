@@ -1,0 +1,132 @@
+"""Written videos read back, with their times and shape of pixels, incomplete ones too."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from lineament import VideoReader, VideoWriter
+from lineament.errors import ImageError
+from lineament.io.video_writer import ENCODERS
+
+av = pytest.importorskip("av")
+
+
+def picture(k, width=64, height=48):
+    """Return an asymmetric frame: a bright left part, and a bar whose color counts frames."""
+    image = np.full((height, width, 3), 20, np.uint8)
+    image[:, : width // 4] = (200, 60, 60)
+    image[: height // 4, width // 2 :] = (30, min(10 * k, 255), 220)
+    return image
+
+
+def write(path, count=12, time=lambda k: k / 25, **size):
+    with VideoWriter(path) as writer:
+        for k in range(count):
+            writer.write(picture(k, **size), time(k))
+    return path
+
+
+@pytest.mark.parametrize("suffix", sorted(ENCODERS))
+def test_what_is_written_reads_back(suffix, tmp_path):
+    if ENCODERS[suffix] not in av.codecs_available:
+        pytest.skip(f"this PyAV has no {ENCODERS[suffix]}")
+    path = write(tmp_path / f"a{suffix}")
+    frames = list(VideoReader(path))
+    assert [frame.number for frame in frames] == list(range(12))
+    assert [frame.timestamp for frame in frames] == pytest.approx(
+        [k / 25 for k in range(12)], abs=1e-3
+    )
+    for k, frame in enumerate(frames):
+        # a codec loses little on plain areas
+        assert np.abs(frame.image.astype(int) - picture(k)).mean() < 6
+    assert not path.with_name(path.name + ".part").exists()
+
+
+@pytest.mark.parametrize("suffix", sorted(ENCODERS))
+def test_the_same_frames_give_the_same_file(suffix, tmp_path):
+    """Encoders with threads within a frame, and containers with random ids, would differ."""
+    if ENCODERS[suffix] not in av.codecs_available:
+        pytest.skip(f"this PyAV has no {ENCODERS[suffix]}")
+    random = np.random.default_rng(0)
+    written = set()
+    for _ in range(6):
+        other = [
+            random.bytes(int(size)) for size in random.integers(1_000, 400_000, 20)
+        ]
+        del other[
+            ::2
+        ]  # an encoder that reads beyond its input sees what memory held before
+        written.add(
+            write(tmp_path / f"a{suffix}", 24, width=320, height=240).read_bytes()
+        )
+    assert len(written) == 1
+
+
+def test_uneven_times_are_kept_to_the_millisecond(tmp_path):
+    times = [0, 0.04, 0.05, 0.2, 0.2111, 1.5]
+    path = write(tmp_path / "a.mp4", len(times), lambda k: times[k])
+    assert [frame.timestamp for frame in VideoReader(path)] == pytest.approx(
+        times, abs=1e-3
+    )
+
+
+def test_odd_sides_are_made_even_by_repeating_the_border(tmp_path):
+    frames = list(VideoReader(write(tmp_path / "a.mp4", 3, width=63, height=47)))
+    assert frames[0].image.shape == (48, 64, 3)
+    assert np.abs(frames[0].image[-1].astype(int) - frames[0].image[-2]).max() < 12
+
+
+def test_an_unfinished_file_holds_what_was_written(tmp_path):
+    writer = VideoWriter(tmp_path / "a.mp4")
+    for k in range(120):
+        writer.write(picture(k % 25), k / 25)
+    part = tmp_path / "a.mp4.part"
+    copied = tmp_path / "copy.mp4"
+    copied.write_bytes(part.read_bytes())  # as a killed program leaves it
+    assert 60 < len(list(VideoReader(copied))) <= 120
+    assert not (tmp_path / "a.mp4").exists()
+    writer.discard()
+
+
+def test_an_error_leaves_no_file_under_the_name(tmp_path):
+    def fails():
+        with VideoWriter(tmp_path / "a.mp4") as writer:
+            writer.write(picture(0), 0)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
+    assert not (tmp_path / "a.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    "suffix", sorted(suffix for suffix in ENCODERS if suffix != ".webm")
+)
+def test_the_shape_of_pixels_is_kept(suffix, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    with VideoWriter(path) as writer:
+        writer.pixel_aspect = Fraction(4, 3)
+        writer.write(picture(0), 0)
+    reader = VideoReader(path)
+    assert reader.pixel_aspect == 1
+    image = next(iter(reader)).image
+    assert image.shape == (48, 64, 3)
+    assert reader.pixel_aspect == Fraction(4, 3)
+
+
+def test_a_frame_of_another_size_is_fitted_into_the_first(tmp_path):
+    with VideoWriter(tmp_path / "a.mp4", quality=5) as writer:
+        writer.write(np.full((48, 64, 3), 90, np.uint8), 0.0)
+        writer.write(np.full((64, 32, 3), 200, np.uint8), 0.1)
+    images = [frame.image for frame in VideoReader(tmp_path / "a.mp4")]
+    assert [image.shape for image in images] == [(48, 64, 3)] * 2
+    assert images[1][24, 32].min() > 180  # 24 wide in the middle
+    assert images[1][24, 8].max() < 20
+
+
+def test_a_suffix_of_no_video_is_refused(tmp_path):
+    with pytest.raises(
+        ImageError, match=r"no video is written with the suffix '\.txt'; wanted \.mp4"
+    ):
+        VideoWriter(tmp_path / "a.txt")
