@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..study.run import StudyOptions
 
 
-StudyPath = Annotated[
+StudyFile = Annotated[
     Path, typer.Argument(help="A TOML file; see studies/.", metavar="STUDY.toml")
 ]
 Seeds = Annotated[
@@ -36,6 +36,7 @@ Together = Annotated[
     int,
     typer.Option(min=1, help="Trainings to run at once; more than 1 helps on a GPU."),
 ]
+Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Page = Annotated[
     Path | None,
     typer.Option(metavar="PAGE.md", help="Also write the table and plot here."),
@@ -44,13 +45,13 @@ Page = Annotated[
 
 @app.command()
 def study(
-    file: StudyPath,
+    file: StudyFile,
     seeds: Seeds = "",
     only: Only = None,
     budget_minutes: Budget = None,
     final: Final = False,
     together: Together = 1,
-    runs: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
+    runs: Runs = Path("runs"),
     out: Page = None,
     changes: Changes = None,
     data: Data = None,
@@ -58,9 +59,9 @@ def study(
 ) -> None:
     """Train the rows of a study and print them as a table.
 
-    A study is a recipe, rows of changes to it, seeds and columns. Finished
-    trainings are kept and interrupted ones resumed, so the command can be repeated. The
-    table is Markdown, with the mean and standard deviation over the seeds.
+    A study is a recipe, rows of changes to it, seeds and columns. Finished trainings
+    are kept and interrupted ones resumed, so the command can be repeated. The table is
+    Markdown, with the mean and standard deviation over the seeds.
     """
     need_torch()
     from ..data.sample import cache_root, data_root
@@ -85,13 +86,14 @@ def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
     """Run the study in `file`, print its table, and write its page to `out`."""
     from ..study.run import hardware, run_study
     from ..study.settings import read_study
-    from ..study.table import write_page
+    from ..study.table import Table, write_page
 
     study = read_study(file)
     with training_report(0) as report:
-        table = run_study(
+        values = run_study(
             study, file, options, note, lambda name, progress: report(progress)
         )
+    table = Table(study, study.measured_columns(options.final), values)
     show(table.markdown())
     if out is not None:
         seeds = ", ".join(str(seed) for seed in options.seeds or study.seeds)
