@@ -28,7 +28,7 @@ from lineament.data.audit.report_html import (
 from lineament.data.readers.folder import read_folder
 from lineament.data.sample import Sample
 from lineament.errors import DataError
-from lineament.io.formats import format_pts
+from lineament.io.pts import format_pts
 from lineament.schemes import convert, scheme
 
 FACE = scheme("ibug68")

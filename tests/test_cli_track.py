@@ -410,7 +410,7 @@ main()
         (("--smooth", "median"), "'median' is not one of"),
         (
             ("--resume", "--out", "b.jsonl"),
-            "--resume is for videos that can be read again; a camera or a live address",
+            "--resume is for videos that can be read again; a camera or a live stream",
         ),
     ],
 )

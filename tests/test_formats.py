@@ -10,22 +10,17 @@ import pytest
 
 from lineament.errors import DataError, ExtraError, SchemeError, ShapeError
 from lineament.face import Face, Faces
+from lineament.io.coco import faces_to_coco
 from lineament.io.formats import (
-    csv_columns,
-    csv_rows,
     faces_from_dict,
     faces_from_json,
-    faces_to_coco,
     faces_to_dict,
     faces_to_json,
     faces_to_numpy,
-    faces_to_pts,
     faces_to_supervision,
-    format_pts,
-    parse_pts,
-    write_csv,
-    write_parquet,
 )
+from lineament.io.pts import faces_to_pts, format_pts, parse_pts
+from lineament.io.tables import csv_columns, csv_rows, write_csv, write_parquet
 from lineament.schemes import scheme
 
 NONE = Faces((), "five", 5, (64, 48))
@@ -239,7 +234,7 @@ def test_a_failed_table_leaves_the_old_file_alone(tmp_path, write):
 @pytest.mark.parametrize("batch", [1, 4096])
 def test_parquet_reads_back_the_same(tmp_path, monkeypatch, batch):
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("lineament.io.formats.ROWS_AT_ONCE", batch)
+    monkeypatch.setattr("lineament.io.tables.ROWS_AT_ONCE", batch)
     faces = some_faces()
     write_parquet(
         tmp_path / "f.parquet",

@@ -35,7 +35,7 @@ def test_missing_folder_pipe_device_and_odd_paths_are_one_line(tmp_path: Path) -
     cases = {
         tmp_path / "none.jpg": r"none\.jpg: no such file; check the path",
         dangling: "no such file",
-        "https://example.org/a.jpg": "no such file; this is an address: download it first",
+        "https://example.org/a.jpg": "no such file; this is a URL: download it first",
         tmp_path: "a folder, not an image; give a file",
         pipe: "a pipe, socket or device, not a file",
         Path("/dev/zero"): "a pipe, socket or device",

@@ -13,7 +13,6 @@ from lineament import VideoReader
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import data_root as find_data_root
 from lineament.errors import DataError, ImageError
-from lineament.io.formats import format_pts
 from lineament.io.media_files import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -22,6 +21,7 @@ from lineament.io.media_files import (
     image_next_to,
     is_video,
 )
+from lineament.io.pts import format_pts
 from lineament.labeling.pseudo_labels import find_media, iter_frames
 from odd_images import PICTURE, encoded, write
 

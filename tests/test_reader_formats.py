@@ -14,7 +14,7 @@ from lineament.data.readers.folder import read_folder
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import scheme_of_count
 from lineament.errors import DataError
-from lineament.io.formats import format_pts
+from lineament.io.pts import format_pts
 
 
 def shape(count: int, shift: float = 0.0) -> np.ndarray:
@@ -160,7 +160,7 @@ def test_csv_columns_of_several_spellings_give_the_points(
 
 def test_csv_of_predictions_is_read_back(tmp_path: Path) -> None:
     from lineament.face import Face, Faces
-    from lineament.io.formats import write_csv
+    from lineament.io.tables import write_csv
 
     face = Face(
         shape(68), np.ones(68), np.ones(68), np.array([1.0, 2, 30, 40]), 1.0, "ibug68"

@@ -13,7 +13,7 @@ from lineament.data.readers import aflw, cofw, mtfl, scut86, talking_face, w300v
 from lineament.data.readers.registry import READERS, data_set, read_data
 from lineament.data.sample import iter_images
 from lineament.errors import DataError
-from lineament.io.formats import format_pts
+from lineament.io.pts import format_pts
 from lineament.schemes import scheme
 
 

@@ -235,7 +235,7 @@ def test_frames_that_cannot_be_decoded_are_skipped_and_counted(tmp_path):
     [
         (
             lambda p: p / "none.mp4",
-            "no such video; wanted a file, a folder of images, an address or a camera",
+            "no such video; wanted a file, a folder of images, a URL or a camera",
         ),
         (lambda p: text(p / "a.mp4"), r"a\.mp4: cannot be opened as a video"),
         (lambda p: sound(p / "a.wav"), r"a\.wav: holds no moving images"),

@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from .inference.predictor import Predictor as Predictor
     from .inference.predictor import detect as detect
     from .inference.registry import load_model as load_model
+    from .io.coco import faces_to_coco as faces_to_coco
     from .io.formats import faces_from_json as faces_from_json
-    from .io.formats import faces_to_coco as faces_to_coco
     from .io.formats import faces_to_json as faces_to_json
     from .io.formats import faces_to_numpy as faces_to_numpy
-    from .io.formats import faces_to_pts as faces_to_pts
     from .io.formats import faces_to_supervision as faces_to_supervision
-    from .io.formats import write_csv as write_csv
-    from .io.formats import write_parquet as write_parquet
     from .io.image import read_image as read_image
     from .io.input_images import read_images as read_images
     from .io.media_files import find_images as find_images
+    from .io.pts import faces_to_pts as faces_to_pts
+    from .io.tables import write_csv as write_csv
+    from .io.tables import write_parquet as write_parquet
     from .io.track_files import Tracks as Tracks
     from .io.track_files import read_tracks as read_tracks
     from .io.video_reader import VideoReader as VideoReader
@@ -91,11 +91,11 @@ _HOMES = {
     "faces_to_numpy": "io.formats",
     "faces_to_json": "io.formats",
     "faces_from_json": "io.formats",
-    "faces_to_pts": "io.formats",
-    "faces_to_coco": "io.formats",
+    "faces_to_pts": "io.pts",
+    "faces_to_coco": "io.coco",
     "faces_to_supervision": "io.formats",
-    "write_csv": "io.formats",
-    "write_parquet": "io.formats",
+    "write_csv": "io.tables",
+    "write_parquet": "io.tables",
     "LineamentError": "errors",
     "InputError": "errors",
     "ImageError": "errors",

@@ -43,12 +43,9 @@ def warp(image: Image, image_to_crop: ArrayLike, size: int) -> Image:
         image, affine = _shrink_by_area(image, affine, int(1 / scale))
     if image.size == 0:
         return np.zeros((size, size, 3), np.uint8)
+    size_px, border = (size, size), cv2.BORDER_CONSTANT
     crop = cv2.warpAffine(
-        image,
-        affine,
-        (size, size),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
+        image, affine, size_px, flags=cv2.INTER_LINEAR, borderMode=border
     )
     return np.asarray(crop, dtype=np.uint8)
 
@@ -56,9 +53,8 @@ def warp(image: Image, image_to_crop: ArrayLike, size: int) -> Image:
 def _visible_part(image: Image, affine: Array, size: int) -> tuple[Image, Array]:
     """Return the part of `image` that the crop shows, and the affine from that part."""
     far = size - 1.0
-    corners = apply_affine(
-        invert_affine(affine), np.array([[0, 0], [far, 0], [0, far], [far, far]])
-    )
+    far_corners = np.array([[0, 0], [far, 0], [0, far], [far, far]])
+    corners = apply_affine(invert_affine(affine), far_corners)
     margin = 2 / affine_scale(affine) + 2  # two crop pixels: the reach of the filters
     height, width = image.shape[:2]
     x0, y0 = np.clip(np.floor(corners.min(0) - margin), 0, (width, height)).astype(int)
@@ -127,10 +123,9 @@ def crop_boxes(
     """
     checked = as_boxes(boxes)
     rolls = np.broadcast_to(np.asarray(rolls_deg, dtype=np.float64), (len(checked),))
-    affines = [
-        crop_affine(box, size, padding, roll)
-        for box, roll in zip(checked, rolls, strict=True)
-    ]
+    affines = []
+    for box, roll in zip(checked, rolls, strict=True):
+        affines.append(crop_affine(box, size, padding, roll))
     return warp_all([image] * len(affines), affines, size), np.asarray(affines).reshape(
         -1, 2, 3
     )

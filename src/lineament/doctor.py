@@ -68,31 +68,19 @@ def healthy(checks: list[Check]) -> bool:
 
 
 def _system() -> Iterator[Check]:
-    new_enough = sys.version_info >= OLDEST_PYTHON
-    wanted = ".".join(map(str, OLDEST_PYTHON))
-    yield Check(
-        "system",
-        "python",
-        "ok" if new_enough else "failed",
-        f"{platform.python_version()} ({platform.python_implementation()}), {sys.executable}",
-        ""
-        if new_enough
-        else f"wanted Python {wanted} or newer; make an environment with it",
-    )
-    yield Check(
-        "system",
-        "platform",
-        "ok",
-        f"{platform.system()} {platform.release()}, {platform.machine()}",
-    )
+    kind = f"{platform.python_version()} ({platform.python_implementation()})"
+    status, advice = "ok", ""
+    if sys.version_info < OLDEST_PYTHON:
+        wanted = ".".join(map(str, OLDEST_PYTHON))
+        status = "failed"
+        advice = f"wanted Python {wanted} or newer; make an environment with it"
+    yield Check("system", "python", status, f"{kind}, {sys.executable}", advice)
+    kind = f"{platform.system()} {platform.release()}, {platform.machine()}"
+    yield Check("system", "platform", "ok", kind)
     limit = os.environ.get("OMP_NUM_THREADS")
     limited = f", OMP_NUM_THREADS={limit}" if limit else ""
-    yield Check(
-        "system",
-        "threads",
-        "ok",
-        f"{usable_cores()} of {os.cpu_count()} processors usable{limited}",
-    )
+    usable = f"{usable_cores()} of {os.cpu_count()} processors usable{limited}"
+    yield Check("system", "threads", "ok", usable)
     yield _providers()
 
 
@@ -102,36 +90,24 @@ def _providers() -> Check:
 
         listed = onnxruntime.get_available_providers()
     except Exception as error:  # a broken binary fails in many ways
-        return Check(
-            "system",
-            "providers",
-            "failed",
-            _first_line(error),
-            "type: pip install --force-reinstall onnxruntime",
-        )
-    return Check(
-        "system", "providers", "ok", ", ".join(listed) + "; used: CPUExecutionProvider"
-    )
+        advice = "type: pip install --force-reinstall onnxruntime"
+        return Check("system", "providers", "failed", _first_line(error), advice)
+    found = ", ".join(listed) + "; used: CPUExecutionProvider"
+    return Check("system", "providers", "ok", found)
 
 
 def _packages() -> Iterator[Check]:
+    here = Path(__file__).parent
     try:
-        yield Check(
-            "packages",
-            PACKAGE,
-            "ok",
-            f"{metadata.version(PACKAGE)}, {Path(__file__).parent}",
-        )
+        found = f"{metadata.version(PACKAGE)}, {here}"
+        yield Check("packages", PACKAGE, "ok", found)
         required = metadata.requires(PACKAGE) or []
     except metadata.PackageNotFoundError:
-        advice = f"type: pip install {PACKAGE}"
-        yield Check(
-            "packages",
-            PACKAGE,
-            "failed",
-            f"not installed, run from {Path(__file__).parent}",
-            advice,
+        found, advice = (
+            f"not installed, run from {here}",
+            f"type: pip install {PACKAGE}",
         )
+        yield Check("packages", PACKAGE, "failed", found, advice)
         return
     yield from (_package(line, None) for line in required if "extra ==" not in line)
     rivals = [name for name in OPENCV if _version(name)]
@@ -140,13 +116,8 @@ def _packages() -> Iterator[Check]:
             f"they overwrite each other; type: pip uninstall {' '.join(rivals)}, "
             f"then pip install {rivals[0]}"
         )
-        yield Check(
-            "packages",
-            "opencv",
-            "failed",
-            f"{len(rivals)} packages: {', '.join(rivals)}",
-            advice,
-        )
+        found = f"{len(rivals)} packages: {', '.join(rivals)}"
+        yield Check("packages", "opencv", "failed", found, advice)
     for line in required:
         if extra := re.search(r"extra == ['\"]([\w-]+)['\"]", line):
             yield _package(line, extra[1])
@@ -160,24 +131,15 @@ def _package(requirement: str, extra: str | None) -> Check:
     version = _version(name)
     if version is None and name in OPENCV:  # any of its four packages brings cv2
         version = next((found for other in OPENCV if (found := _version(other))), None)
-    advice = (
-        f"type: pip install '{PACKAGE}[{extra}]'"
-        if extra
-        else f"type: pip install '{text}'"
-    )
+    wanted = f"{PACKAGE}[{extra}]" if extra else text
+    advice = f"type: pip install '{wanted}'"
     group, label = ("extras", f"{extra}: {name}") if extra else ("packages", name)
     if version is None or not _importable(name):
-        return Check(
-            group, label, "absent" if extra else "failed", "not installed", advice
-        )
+        status = "absent" if extra else "failed"
+        return Check(group, label, status, "not installed", advice)
     if not all(_holds(version, sign, limit) for sign, limit in limits):
-        return Check(
-            group,
-            label,
-            "failed",
-            f"{version}; wanted {text.removeprefix(name).strip()}",
-            advice,
-        )
+        found = f"{version}; wanted {text.removeprefix(name).strip()}"
+        return Check(group, label, "failed", found, advice)
     return Check(group, label, "ok", version)
 
 
@@ -191,35 +153,29 @@ def _version(name: str) -> str | None:
 def _importable(name: str) -> bool:
     """Return whether a package's module is there; if its name is unknown, trust the metadata."""
     module = MODULES.get(name, name.replace("-", "_"))
-    return (
-        find_spec(module) is not None if name in MODULES or module.isalpha() else True
-    )
+    if name not in MODULES and not module.isalpha():
+        return True
+    return find_spec(module) is not None
+
+
+def _release(version: str) -> list[int]:
+    """Return the first three numbers of a version, 0 for absent ones."""
+    numbers = re.findall(r"\d+", version.split("+")[0])
+    return [int(number) for number in [*numbers, 0, 0, 0][:3]]
 
 
 def _holds(version: str, sign: str, limit: str) -> bool:
-    a, b = (
-        tuple(map(int, re.findall(r"\d+", text.split("+")[0])[:3]))
-        for text in (version, limit)
-    )
-    length = max(len(a), len(b))
-    a, b = a + (0,) * (length - len(a)), b + (0,) * (length - len(b))
+    a, b = _release(version), _release(limit)
     return {"<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b, "==": a == b}[sign]
 
 
 def _weights() -> Iterator[Check]:
-    stems = sorted(
-        {
-            path.stem
-            for path in weights_folder().glob("*.*")
-            if path.suffix in (".onnx", ".json")
-        }
-    )
-    if not stems:
-        yield Check(
-            "weights", "models", "failed", f"none in {weights_folder()}", REINSTALL
-        )
-    for stem in stems:
-        yield _weight(weights_folder() / f"{stem}.onnx")
+    folder = weights_folder()
+    files = [*folder.glob("*.onnx"), *folder.glob("*.json")]
+    if not files:
+        yield Check("weights", "models", "failed", f"none in {folder}", REINSTALL)
+    for stem in sorted({path.stem for path in files}):
+        yield _weight(folder / f"{stem}.onnx")
 
 
 def _weight(path: Path) -> Check:
@@ -228,43 +184,28 @@ def _weight(path: Path) -> Check:
     if not path.is_file():
         return Check(*failed, f"its card is here, {path.name} is not", REINSTALL)
     try:
-        wanted = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))[
-            "sha256"
-        ]
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        wanted = card["sha256"]
         content = path.read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return Check(
-            *failed,
-            f"no readable card states its sha256 ({_first_line(error)})",
-            REINSTALL,
-        )
+        reason = f"no readable card states its sha256 ({_first_line(error)})"
+        return Check(*failed, reason, REINSTALL)
     given = hashlib.sha256(content).hexdigest()
     if given != wanted:
-        return Check(
-            *failed,
-            f"its sha256 is {given[:12]}..., its card's {str(wanted)[:12]}...",
-            REINSTALL,
-        )
-    return Check(
-        "weights",
-        path.stem,
-        "ok",
-        f"{len(content) / 1e6:.2f} MB, sha256 {given[:12]}... as on its card",
-    )
+        found = f"its sha256 is {given[:12]}..., its card's {str(wanted)[:12]}..."
+        return Check(*failed, found, REINSTALL)
+    found = f"{len(content) / 1e6:.2f} MB, sha256 {given[:12]}... as on its card"
+    return Check("weights", path.stem, "ok", found)
 
 
 def _speed(checks: list[Check]) -> Iterator[Check]:
     """Time one call of each model whose file is intact, on one thread."""
-    names = [
-        check.name
-        for check in checks
-        if check.group == "weights" and check.status == "ok"
-    ]
+    intact = [c for c in checks if c.group == "weights" and c.status == "ok"]
+    names = [check.name for check in intact]
     for name in names:
         try:
-            call, what = (
-                _detector_call() if name == "detector" else _landmark_call(name)
-            )
+            is_detector = name == "detector"
+            call, what = _detector_call() if is_detector else _landmark_call(name)
             took = _median_ms(call, SPEED_SECONDS / len(names))
         except Exception as error:  # reported as a failed check, whatever it is
             yield Check("speed", name, "failed", _first_line(error), REINSTALL)
@@ -277,16 +218,14 @@ def _detector_call() -> tuple[Callable[[], object], str]:
 
     detector = FaceDetector(threads=1)
     image = np.random.default_rng(0).integers(0, 256, IMAGE_SHAPE, dtype=np.uint8)
-    return lambda: detector(
-        image
-    ), f"an image of {IMAGE_SHAPE[1]} x {IMAGE_SHAPE[0]}, one thread"
+    what = f"an image of {IMAGE_SHAPE[1]} x {IMAGE_SHAPE[0]}, one thread"
+    return lambda: detector(image), what
 
 
 def _landmark_call(name: str) -> tuple[Callable[[], object], str]:
     model = load_model(name, threads=1)
-    crop = np.random.default_rng(0).integers(
-        0, 256, (1, model.size, model.size, 3), dtype=np.uint8
-    )
+    shape = (1, model.size, model.size, 3)
+    crop = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     return lambda: model.predict(crop), "one face, one thread"
 
 

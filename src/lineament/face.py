@@ -48,12 +48,8 @@ class Face:
                     f"{name} have shape {array.shape}; wanted ({len(landmarks)},), one per landmark"
                 )
         box = as_boxes(self.box)[0]
-        arrays = {
-            "landmarks": landmarks,
-            "scores": scores,
-            "sigma_px": sigma_px,
-            "box": box,
-        }
+        arrays = {"landmarks": landmarks, "scores": scores}
+        arrays |= {"sigma_px": sigma_px, "box": box}
         for name, array in arrays.items():
             array = array.copy()
             array.flags.writeable = False

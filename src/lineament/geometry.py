@@ -57,11 +57,8 @@ def as_boxes(boxes: ArrayLike) -> Array:
         raise ShapeError(
             f"boxes have shape {array.shape}; wanted (F, 4): x0, y0, x1, y1 per face"
         )
-    bad = (
-        ~np.isfinite(array).all(1)
-        | (array[:, 2] <= array[:, 0])
-        | (array[:, 3] <= array[:, 1])
-    )
+    is_flat = (array[:, 2:] <= array[:, :2]).any(1)
+    bad = ~np.isfinite(array).all(1) | is_flat
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise ShapeError(
@@ -125,9 +122,8 @@ def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
     height = np.maximum(np.minimum(ay1, by1) - np.maximum(ay0, by0), 0)
     inner = width * height
     union = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - inner
-    return np.asarray(
-        np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
-    )
+    empty = np.zeros_like(inner)
+    return np.asarray(np.divide(inner, union, out=empty, where=union > 0))
 
 
 def similarity(
@@ -155,9 +151,8 @@ def crop_affine(
         roll_deg: Roll of the face in the image, degrees; the crop shows it upright.
     """
     center_crop = np.array([(size - 1) / 2, (size - 1) / 2])
-    return similarity(
-        size / (padding * box_side(box)), -roll_deg, box_center(box), center_crop
-    )
+    scale = size / (padding * box_side(box))
+    return similarity(scale, -roll_deg, box_center(box), center_crop)
 
 
 def apply_affine(affine: ArrayLike, points: ArrayLike) -> Array:
@@ -178,12 +173,8 @@ def invert_affine(affine: ArrayLike) -> Array:
         raise ShapeError(
             f"the affine {[[a, b, x], [c, d, y]]} flattens the plane; wanted an invertible one"
         )
-    return np.array(
-        [
-            [d / area, -b / area, (b * y - d * x) / area],
-            [-c / area, a / area, (c * x - a * y) / area],
-        ]
-    )
+    first = [d / area, -b / area, (b * y - d * x) / area]
+    return np.array([first, [-c / area, a / area, (c * x - a * y) / area]])
 
 
 def compose(second: ArrayLike, first: ArrayLike) -> Array:

@@ -178,10 +178,8 @@ def _rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
     table = _table(target).get("from", {}).get(source)
     if table is None:
         return None
-    weights, rank = (
-        np.zeros((count, len(scheme(source)))),
-        np.zeros(count, dtype=np.intp),
-    )
+    weights = np.zeros((count, len(scheme(source))))
+    rank = np.zeros(count, dtype=np.intp)
     for point, index in enumerate(table["exact"]):
         if index >= 0:
             weights[point, index], rank[point] = 1.0, 2

@@ -65,18 +65,13 @@ def load_template(name: str) -> Template:
         raise InputError(
             f"no template is called {name!r}; {did_you_mean(str(name), TEMPLATES)}"
         )
-    text = (
-        files("lineament")
-        .joinpath(f"tables/templates/{name}.toml")
-        .read_text(encoding="utf-8")
-    )
+    path = files("lineament") / f"tables/templates/{name}.toml"
+    text = path.read_text(encoding="utf-8")
     table = tomllib.loads(text)
     if "square" in table:
         return Template(table["size"], square=Square(**table["square"]))
-    return Template(
-        table["size"],
-        points={point: (x, y) for point, (x, y) in table["points"].items()},
-    )
+    points = {point: (x, y) for point, (x, y) in table["points"].items()}
+    return Template(table["size"], points=points)
 
 
 def align(
@@ -200,9 +195,8 @@ def _square_affine(face: Face, rule: Square, size: int) -> Array:
     """
     right_eye = named_point(face, "right_eye_center")
     left_eye = named_point(face, "left_eye_center")
-    corners = named_point(face, "right_mouth_corner") + named_point(
-        face, "left_mouth_corner"
-    )
+    corners = named_point(face, "right_mouth_corner")
+    corners = corners + named_point(face, "left_mouth_corner")
     eyes, mouth = (right_eye + left_eye) / 2, corners / 2
     across, down = left_eye - right_eye, mouth - eyes
     axis = across + np.array([down[1], -down[0]])  # down, turned by 90 degrees

@@ -107,15 +107,8 @@ def draw_trails(
         for number, (start, end) in enumerate(pairwise(trail), 1):
             if _near(start) and _near(end):
                 thickness = 1 + round(2 * number / (len(trail) - 1))
-                cv2.line(
-                    canvas,
-                    _fixed(start),
-                    _fixed(end),
-                    color,
-                    thickness,
-                    cv2.LINE_AA,
-                    SHIFT,
-                )
+                ends = (_fixed(start), _fixed(end))
+                cv2.line(canvas, *ends, color, thickness, cv2.LINE_AA, SHIFT)
 
 
 def check_rgb(image: Image) -> None:
@@ -216,11 +209,9 @@ def _draw_box(canvas: Image, box: Array, thickness: int) -> None:
 
 
 def _draw_label(canvas: Image, face: Face, size: float) -> None:
-    text = (
-        f"{face.score:.2f}"
-        if face.track_id is None
-        else f"#{face.track_id} {face.score:.2f}"
-    )
+    text = f"{face.score:.2f}"
+    if face.track_id is not None:
+        text = f"#{face.track_id} {text}"
     height = min(max(box_side(face.box) / LABEL_DIVISOR, 8.0), 400.0) * size
     scale = height / 21.0  # a capital of this font is 21 px high at scale 1
     thickness = max(1, round(height / 12))

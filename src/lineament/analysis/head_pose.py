@@ -1,6 +1,6 @@
 """Head pose, eye and mouth openness, interocular distance and roll of a face.
 
-Left and right are the subject's own. Limits are measured by bench/check_head_pose.py.
+Left and right are the subject's own. Limits are measured by `python -m bench.check_head_pose`.
 """
 
 import tomllib
@@ -141,9 +141,9 @@ def _camera(
         raise InputError(
             f"focal_px is {focal_px!r}; wanted a focal length in pixels, above 0"
         )
-    center = (
-        (size - 1) / 2 if center_px is None else np.asarray(center_px, dtype=np.float64)
-    )
+    center = (size - 1) / 2
+    if center_px is not None:
+        center = np.asarray(center_px, dtype=np.float64)
     if center.shape != (2,) or not np.isfinite(center).all():
         raise InputError(
             f"center_px is {center_px!r}; wanted x, y in pixels of the image"
@@ -210,14 +210,10 @@ def mouth_openness(face: Face) -> float:
         SchemeError: If the scheme lacks the points.
         ShapeError: If the mouth has no width.
     """
-    right, upper_1, upper_2, upper_3, left, lower_3, lower_2, lower_1 = _landmarks(
-        face, INNER_LIPS
-    )
-    height = (
-        _length(upper_1, lower_1)
-        + _length(upper_2, lower_2)
-        + _length(upper_3, lower_3)
-    )
+    points = _landmarks(face, INNER_LIPS)
+    right, upper_1, upper_2, upper_3, left, lower_3, lower_2, lower_1 = points
+    pairs = ((upper_1, lower_1), (upper_2, lower_2), (upper_3, lower_3))
+    height = sum(_length(upper, lower) for upper, lower in pairs)
     return _ratio(height / 3, _length(right, left), "the mouth")
 
 

@@ -71,10 +71,8 @@ class RerunWriter(AtomicWriter):
             # rerun's pixel centers are at ours plus a half
             radii = np.maximum(face.sigma_px, 0.5)
             log(name, rerun.Points2D(face.landmarks + 0.5, colors=colors, radii=radii))
-            log(
-                f"sigma_px/face_{face.track_id}",
-                rerun.Scalars(float(face.sigma_px.mean())),
-            )
+            sigma_px = float(face.sigma_px.mean())
+            log(f"sigma_px/face_{face.track_id}", rerun.Scalars(sigma_px))
         self._shown = present
 
     def close(self) -> None:

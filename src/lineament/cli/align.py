@@ -1,4 +1,4 @@
-"""align: writes each face of an image as a crop in a canonical pose."""
+"""align: writes each face of an image as a crop aligned to a template."""
 
 import json
 from pathlib import Path
@@ -29,19 +29,21 @@ def align(
         str,
         typer.Option(
             metavar="NAME|FILE",
-            help="Where landmarks go: arcface112, ffhq256, ffhq512, ffhq1024, or a JSON file "
-            f"{TEMPLATE_FILE}.",
+            help="Positions of the landmarks in the crop: arcface112, ffhq256, ffhq512, "
+            f"ffhq1024, or a JSON file {TEMPLATE_FILE}.",
         ),
     ] = "arcface112",
     out: Annotated[Path, typer.Option(help="Folder for the crops.")] = Path("aligned"),
     size: Annotated[
         int | None,
-        typer.Option(min=1, help="Side of the crops, pixels; default: the template's."),
+        typer.Option(
+            min=1, help="Side of the crops in pixels; default: the template's."
+        ),
     ] = None,
     model: ModelName = "accurate",
     boxes: Boxes = None,
 ) -> None:
-    """Crop faces in a canonical pose, one PNG per face."""
+    """Crop faces aligned to a template, one PNG per face."""
     from ..analysis.align import align as align_face
     from ..analysis.align import load_template
 
@@ -52,9 +54,8 @@ def align(
         image: "InputImage", pixels: "NDArray[np.uint8]", faces: "Faces", save: "Save"
     ) -> None:
         for number, face in enumerate(faces, 1):
-            target = out / (
-                f"{image.name}.png" if len(faces) == 1 else f"{image.name}_{number}.png"
-            )
+            name = image.name if len(faces) == 1 else f"{image.name}_{number}"
+            target = out / f"{name}.png"
             save(target, align_face(pixels, face, chosen, size)[0])
             show(f"{image.path}: face {number} -> {target}")
         if not faces:

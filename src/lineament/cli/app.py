@@ -184,11 +184,8 @@ def progress_bar(
     )
 
     console = Console(stderr=True)
-    columns: list[ProgressColumn] = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-    ]
+    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
+    columns.append(MofNCompleteColumn())
     columns += [_speed_column()] if speed else []
     columns += [TimeRemainingColumn()]
     disabled = total in (0, 1) or not console.is_terminal

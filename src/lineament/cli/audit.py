@@ -19,7 +19,7 @@ def audit(
         Path, typer.Argument(metavar="DIR", help="Root folder of a data set.")
     ],
     out: Annotated[
-        Path, typer.Option(help="HTML file for the images of the worst findings.")
+        Path, typer.Option(help="HTML file for images of the worst findings.")
     ] = Path("audit.html"),
     reader: Annotated[
         str | None,
@@ -34,7 +34,7 @@ def audit(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Also compare with this model: finds faces far from it, and shifted annotations.",
+            help="Also compare with the landmarks of this model, to find outliers and offsets.",
         ),
     ] = None,
     as_json: Annotated[
@@ -43,9 +43,9 @@ def audit(
 ) -> None:
     """Find faults in the annotations of a data set.
 
-    Faults are offsets, swapped sides, duplicates, wrong counts and broken files. Prints
+    Looks for offsets, swapped sides, duplicates, wrong counts and broken files. Prints
     a table and writes an HTML page with images. The exit code is 1 if a finding would
-    make figures measured on the data wrong.
+    distort results measured on the data.
     """
     from ..data.audit.audit import audit as find_faults
     from ..data.audit.report_html import write_audit_html

@@ -18,14 +18,14 @@ def compare(
     reports: Annotated[
         list[Path],
         typer.Argument(
-            help="Two or more report.json files of evaluate or score, or their folders."
+            help="Two or more report.json files that evaluate or score wrote, or their folders."
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help=".png file for the error curves in one chart.")
+        Path | None, typer.Option(help=".png file for a chart of all error curves.")
     ] = None,
 ) -> None:
-    """Compare two or more reports of one protocol side by side."""
+    """Compare reports of the same protocol side by side."""
     need_plots(out)
     from ..evaluation.report import compare as compare_reports
     from ..evaluation.report import read_report

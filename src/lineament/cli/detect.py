@@ -1,4 +1,4 @@
-"""detect: finds the faces of images and their landmarks, printed or written to a folder."""
+"""detect: finds faces and their landmarks in images; prints them or writes a folder."""
 
 import csv
 import io
@@ -67,7 +67,7 @@ def detect(
     paths: ImagePaths,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the results; without it they are printed."),
+        typer.Option(help="Folder for the results; default: print them."),
     ] = None,
     format: Annotated[
         Format,
@@ -86,16 +86,16 @@ def detect(
     flip: Flip = False,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Replace results that --out already holds."),
+        typer.Option("--overwrite", help="Replace results in --out."),
     ] = False,
 ) -> None:
-    """Find faces in images and their landmarks.
+    """Find faces and their landmarks in images.
 
     Without --out, prints one line of JSON per image. With --out, writes one JSON file
     per image to that folder and, from those, the other formats. Results that are up to
-    date are kept, so an interrupted run continues where it stopped. An animated GIF
-    counts as its first frame. Images that fail are listed at the end; the exit code is
-    then 1.
+    date are kept, so an interrupted run continues where it stopped. Only the first frame
+    of an animated GIF is read. Images that fail are listed at the end, and the exit
+    code is 1.
     """
     _check_format(out, format, draw)
     from ..io.input_images import find_inputs
@@ -106,10 +106,8 @@ def detect(
     images, failures = find_inputs(paths, out)
     total = len(images) + len(failures)
     if images:
-        known, predictor = (
-            known_boxes(boxes, images),
-            make_predictor(model, scheme, detector, flip),
-        )
+        known = known_boxes(boxes, images)
+        predictor = make_predictor(model, scheme, detector, flip)
         if out is None:
             failures += _print_results(predictor, images, known, format)
         else:
@@ -152,8 +150,8 @@ def _print_results(
     predictor: "Predictor", images: "Sequence[InputImage]", boxes: Any, format: Format
 ) -> "list[FailedInput]":
     from ..errors import InputError
-    from ..io.formats import csv_columns
     from ..io.input_images import FailedInput, predict_images
+    from ..io.tables import csv_columns
 
     failures, rows = [], []
     if format is Format.csv:
@@ -175,8 +173,8 @@ def _print_results(
 
 def _print_faces(image: "InputImage", faces: "Faces", format: Format) -> None:
     """Print the faces of one image as a line of JSON, or a line of CSV per face."""
-    from ..io.formats import csv_rows
     from ..io.result_folder import DECIMALS, to_record
+    from ..io.tables import csv_rows
 
     if format is Format.json:
         show(json.dumps(to_record(image, faces), allow_nan=False, ensure_ascii=False))

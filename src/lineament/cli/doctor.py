@@ -21,8 +21,8 @@ def doctor(
 ) -> None:
     """Check this installation and suggest fixes.
 
-    Covers Python, packages, extras, weights and speed. The exit code is 1 if anything
-    is broken; an absent extra is not broken.
+    Covers Python, packages, extras, weights and speed. The exit code is 1 if a check
+    fails; a missing extra is not a failure.
     """
     from ..doctor import diagnose, healthy
 

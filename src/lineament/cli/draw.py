@@ -1,4 +1,4 @@
-"""draw: draws the landmarks of images on copies of them."""
+"""draw: draws faces and their landmarks on copies of images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +24,7 @@ def draw(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder for the drawn images; for a single image also a file."
+            help="Folder for the drawn images; for a single image, a folder or a file."
         ),
     ],
     model: ModelName = "accurate",
@@ -38,13 +38,13 @@ def draw(
         bool, typer.Option(help="Draw the lines between landmarks.")
     ] = True,
     labels: Annotated[
-        bool, typer.Option(help="Write the detector's score at each box.")
+        bool, typer.Option(help="Write the detector's score next to each box.")
     ] = True,
     size: Annotated[
-        float, typer.Option(min=0.1, max=100, help="Scale of lines, dots and letters.")
+        float, typer.Option(min=0.1, max=100, help="Scale of lines, dots and text.")
     ] = 1.0,
 ) -> None:
-    """Draw the landmarks of images on copies of them."""
+    """Draw faces and their landmarks on copies of images."""
     from ..analysis.draw import draw_faces
 
     def each(

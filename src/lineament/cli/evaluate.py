@@ -36,31 +36,34 @@ class BoxSource(StrEnum):
     tracked = "tracked"
 
 
+BoxesFrom = Annotated[
+    BoxSource,
+    typer.Option(
+        help="Source of the face boxes: annotations, the detector, or the tracker."
+    ),
+]
+Filter = Annotated[Smooth, typer.Option(help="Filter over time, with --boxes tracked.")]
+Perturb = Annotated[
+    bool,
+    typer.Option(
+        "--perturb", help="Also measure with boxes shifted, scaled and rotated."
+    ),
+]
+
+
 @app.command()
 def evaluate(
     protocol: ProtocolId,
     model: ModelName = "accurate",
     data: Data = None,
     scheme: DataScheme = None,
-    boxes: Annotated[
-        BoxSource,
-        typer.Option(
-            help="Source of the face boxes: annotations, the detector, or the tracker."
-        ),
-    ] = BoxSource.truth,
+    boxes: BoxesFrom = BoxSource.truth,
     detector: DetectorName = "default",
     flip: Flip = False,
-    smooth: Annotated[
-        Smooth, typer.Option(help="Filter over time; needs --boxes tracked.")
-    ] = Smooth.one_euro,
+    smooth: Filter = Smooth.one_euro,
     format: ReportFormat = Printed.table,
     report: ReportFolder = None,
-    perturb: Annotated[
-        bool,
-        typer.Option(
-            "--perturb", help="Also measure with boxes shifted, scaled and rotated."
-        ),
-    ] = False,
+    perturb: Perturb = False,
     partial: Partial = False,
 ) -> None:
     """Evaluate a model under a fixed protocol.
@@ -70,6 +73,7 @@ def evaluate(
     recall and false positives.
     """
     from ..evaluation.detection import DETECTION_PROTOCOLS
+    from ..evaluation.protocol_data import read_protocol
 
     if protocol in DETECTION_PROTOCOLS:
         predictor = make_predictor(model, detector=detector, flip=flip)
@@ -80,55 +84,40 @@ def evaluate(
         raise typer.BadParameter(
             "--perturb changes boxes of single images; leave --boxes tracked out"
         )
-    from ..evaluation.protocol_data import read_protocol
-
-    missing_file = missing_list(report)
-    found_data = read_protocol(
-        protocol, data, scheme, partial=partial, missing_file=missing_file
+    found = read_protocol(
+        protocol, data, scheme, partial=partial, missing_file=missing_list(report)
     )
     predict: Any = make_predictor(model, detector=detector, flip=flip)
     if boxes is BoxSource.tracked:
-        predict = _tracker(predict, smooth)
-    called = _described(model, boxes, detector, flip, smooth)
-    found = _measure(predict, found_data, boxes, called)
-    if perturb:
-        found = _with_perturbed_boxes(found, predict, found_data)
-    show_report(found, format, report)
+        from ..tracking.tracker import Tracker
 
-
-def _tracker(predictor: Any, smooth: Smooth) -> Any:
-    from ..tracking.tracker import Tracker
-
-    return Tracker(predictor, smooth=smooth.filter)
+        predict = Tracker(predict, smooth=smooth.filter)
+    name = _described(model, boxes, detector, flip, smooth)
+    show_report(_measure(predict, found, boxes, name, perturb), format, report)
 
 
 def _measure(
-    predict: Any, data: "ProtocolData", boxes: BoxSource, called: str
+    predict: Any, data: "ProtocolData", boxes: BoxSource, name: str, perturb: bool
 ) -> "Report":
-    """Score `predict` on the faces of a protocol."""
     from ..evaluation.evaluate import evaluate as measure
+    from ..evaluation.perturb import perturb as measure_perturbed
 
-    with progress_bar("faces", len(data.samples)) as step:
-        return measure(
+    protocol, samples = data.protocol, data.samples
+    with progress_bar("faces", len(samples)) as step:
+        report = measure(
             predict,
-            data.protocol,
-            data.samples,
+            protocol,
+            samples,
             boxes=boxes.value,
-            model=called,
+            model=name,
             notes=data.notes(),
             progress=lambda done: step(),
         )
-
-
-def _with_perturbed_boxes(
-    report: "Report", predict: Any, data: "ProtocolData"
-) -> "Report":
-    """Add the errors with changed boxes to a report."""
-    from ..evaluation.perturb import perturb
-
-    with progress_bar("perturbed boxes", min(200, len(data.samples))) as step:
-        changed = perturb(
-            predict, data.protocol, data.samples, progress=lambda done: step()
+    if not perturb:
+        return report
+    with progress_bar("perturbed boxes", min(200, len(samples))) as step:
+        changed = measure_perturbed(
+            predict, protocol, samples, progress=lambda done: step()
         )
     return report.model_copy(update={"perturbation": changed})
 

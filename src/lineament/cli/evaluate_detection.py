@@ -70,10 +70,6 @@ def _as_dicts(results: "dict[str, DetectionResult]") -> dict[str, dict[str, Any]
 
 def _row(name: str, kind: str, result: "DetectionResult") -> list[str]:
     recall = f"{100 * result.recall:.1f}" if result.faces else "-"
-    roll = (
-        "-"
-        if result.roll_error_deg != result.roll_error_deg
-        else f"{result.roll_error_deg:.1f}"
-    )
+    roll = f"{result.roll_error_deg:.1f}".replace("nan", "-")
     counts = (result.photos, result.faces, result.found)
     return [name, kind, *map(str, counts), recall, str(result.false_positives), roll]

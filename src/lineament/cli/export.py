@@ -29,8 +29,8 @@ def export(
 ) -> None:
     """Export a trained model as an ONNX file with its card.
 
-    Writes nothing if landmarks of the file differ from the trained model's by more than
-    a stated bound.
+    Writes nothing if the landmarks of the file differ from the trained model's by more
+    than a fixed bound.
     """
     need_torch()
     from ..data.sample import cache_root, data_root

@@ -24,11 +24,11 @@ def label(
         int, typer.Option(min=1, metavar="N", help="Label every N-th frame of a video.")
     ] = 10,
 ) -> None:
-    """Label faces of images and videos with a model, to train.
+    """Label the faces in images and videos with a model, for training.
 
     Each confident face becomes a crop and a .pts file, which a recipe reads with reader
-    = "folder". Landmarks of low confidence are nan and carry no weight. Measure on
-    validation faces whether training on the labels pays.
+    = "folder". Landmarks of low confidence are nan and carry no weight. Check on
+    validation faces that training on the labels helps.
     """
     from ..errors import InputError
     from ..inference.predictor import Predictor

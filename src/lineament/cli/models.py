@@ -16,7 +16,7 @@ def models(
         bool,
         typer.Option(
             "--profile",
-            help="Print parameters, multiply-adds and measured speed; for backbones to train, too.",
+            help="Print parameters, multiply-adds and measured speed, and the sizes of backbones.",
         ),
     ] = False,
     cards: Annotated[
@@ -50,19 +50,16 @@ def _show_profile(listed: list[dict[str, Any]]) -> None:
         from ..models.profile import trainable_sizes
     except ImportError:
         note(
-            "to list the sizes of backbones to train, too, type: pip install 'lineament[train]'"
+            "to list the sizes of backbones, too, type: pip install 'lineament[train]'"
         )
     else:
-        head = ["backbone to train, 256 x 256, 68 points", *SIZE_HEAD]
+        head = ["backbone, 256 x 256, 68 points", *SIZE_HEAD]
         show_table(head, [_size_row(card) for card in trainable_sizes()])
     rows = []
     for card in listed:
         for timing in time_model(card):
-            times = [
-                f"{timing.least_ms:.2f}",
-                f"{timing.median_ms:.2f}",
-                f"{timing.per_second:.0f}",
-            ]
+            times = [f"{timing.least_ms:.2f}", f"{timing.median_ms:.2f}"]
+            times.append(f"{timing.per_second:.0f}")
             rows.append([timing.model, timing.workload, str(timing.threads), *times])
     show_table(
         ["model", "per call", "threads", "min ms", "median ms", "per second"], rows
@@ -80,11 +77,6 @@ def _size_row(card: dict[str, Any]) -> list[str]:
 def _model_row(card: dict[str, Any]) -> list[str]:
     points = f"{card['points']} {card['scheme']}" if "scheme" in card else "-"
     size = f"{card['bytes'] / 1e6:.1f}" if "bytes" in card else "-"
-    row = [
-        card.get("name"),
-        card.get("kind"),
-        points,
-        card.get("size"),
-        card.get("precision"),
-    ]
+    stated = [card.get(key) for key in ("size", "precision")]
+    row = [card.get("name"), card.get("kind"), points, *stated]
     return ["-" if cell is None else str(cell) for cell in row] + [size]

@@ -44,7 +44,7 @@ ModelName = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|FILE",
-        help="A model that `lineament models` lists, or a .onnx file.",
+        help="A model that `lineament models` lists, or an .onnx or .safetensors file.",
     ),
 ]
 SchemeName = Annotated[
@@ -65,13 +65,13 @@ Boxes = Annotated[
 ]
 Partial = Annotated[
     bool,
-    typer.Option("--partial", help="Accept missing faces; the report states them."),
+    typer.Option("--partial", help="Accept missing faces; the report states how many."),
 ]
 Flip = Annotated[
     bool,
     typer.Option(
         "--flip",
-        help="Average over each crop and its mirror image: more accurate, twice the work.",
+        help="Average over each crop and its mirror image; more accurate, twice the work.",
     ),
 ]
 DetectorName = Annotated[
@@ -79,11 +79,12 @@ DetectorName = Annotated[
     typer.Option(
         "--detector",
         metavar="NAME|FILE",
-        help="Face detector: default, mediapipe (if installed), or OpenCV's YuNet .onnx file.",
+        help="Face detector: default, mediapipe (if installed), or an .onnx file: a detector "
+        "that `lineament export` wrote, or OpenCV's YuNet.",
     ),
 ]
 FrameRate = Annotated[
-    float, typer.Option(help="Frames per second, if the video is a folder of images.")
+    float, typer.Option(help="Frames per second of a folder of images.")
 ]
 Data = Annotated[
     Path | None,
@@ -93,14 +94,14 @@ Data = Annotated[
 ]
 Cache = Annotated[
     Path | None,
-    typer.Option(help="Folder of prepared crops; default: the user's cache folder."),
+    typer.Option(help="Folder for cached crops; default: the user's cache folder."),
 ]
 ProtocolId = Annotated[
     str,
     typer.Option(
         "--protocol",
         metavar="ID|FILE",
-        help="300w-common, wflw, folder, ..., or a .toml file.",
+        help="A protocol such as 300w-common, wflw or folder, or a .toml file.",
     ),
 ]
 ReportFormat = Annotated[
@@ -117,7 +118,7 @@ DataScheme = Annotated[
     str | None,
     typer.Option(
         "--scheme",
-        help="Landmark scheme of the faces in --data, for the protocol 'folder'.",
+        help="Landmark scheme of the faces in --data; only with --protocol folder.",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""score: measures the predictions of any other system under a fixed protocol."""
+"""score: measures the predictions of another system under a fixed protocol."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ def score(
     file: Annotated[
         Path,
         typer.Argument(
-            help='JSON file: a list of {"image", "pred"} with or without "truth".'
+            help='JSON file: a list of {"image", "pred"}, with or without "truth".'
         ),
     ],
     protocol: ProtocolId,
@@ -33,9 +33,9 @@ def score(
     format: ReportFormat = Printed.table,
     report: ReportFolder = None,
 ) -> None:
-    """Score the predictions of any other system under a protocol.
+    """Score the predictions of another system under a protocol.
 
-    Truth that the file lacks is read from the protocol's data.
+    Truth missing from the file is read from the protocol's data.
     """
     need_plots(report)
     from ..evaluation.predictions import needs_samples, score_predictions

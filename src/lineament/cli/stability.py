@@ -1,111 +1,117 @@
 """stability: measures how steady and how late the landmarks of videos are."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .app import app, need_package, note, progress_bar, show_table
-from .options import DetectorName, Flip, FrameRate, Smooth, named_detector
+from .options import DetectorName, Flip, FrameRate, ModelName, Smooth, named_detector
 
 if TYPE_CHECKING:
     from ..io.track_files import Tracks
+    from ..tracking.tracker import Tracker
 
     Measured = tuple[str, Tracks, Tracks | None]
+    """Name, tracks, and the unfiltered tracks if there are any."""
 
 HEAD = ("track", "face", "frames", "gaps", "still frames", "jitter %", "lag frames")
 COUNTS_HEAD = ("track", "true faces", "id switches", "misses", "false positives")
 
 
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Videos, or .jsonl files that `lineament track` wrote.", metavar="PATH"
+    ),
+]
+Reference = Annotated[
+    Path | None,
+    typer.Option(
+        help="For one .jsonl file: tracks of the same video, made with --smooth none."
+    ),
+]
+Truth = Annotated[
+    Path | None,
+    typer.Option(
+        help="Tracks with the true ids; id switches, misses and false positives are "
+        "counted too."
+    ),
+]
+Filter = Annotated[Smooth, typer.Option(help="Filter over time, for videos.")]
+Plot = Annotated[
+    Path | None, typer.Option(help=".png file for motion and jitter over time.")
+]
+
+
 @app.command()
 def stability(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Videos, or .jsonl files of lineament track.", metavar="PATH"
-        ),
-    ],
-    reference: Annotated[
-        Path | None,
-        typer.Option(
-            help="For one .jsonl file: tracks of the same video with --smooth none."
-        ),
-    ] = None,
-    truth: Annotated[
-        Path | None,
-        typer.Option(
-            help="Tracks with the true ids: counts switched, missed and extra faces."
-        ),
-    ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            metavar="NAME|FILE",
-            help="Model that tracks videos, as in track.",
-        ),
-    ] = "fast",
+    paths: Paths,
+    reference: Reference = None,
+    truth: Truth = None,
+    model: ModelName = "fast",
     detector: DetectorName = "default",
     flip: Flip = False,
-    smooth: Annotated[
-        Smooth, typer.Option(help="Filter over time, for videos.")
-    ] = Smooth.one_euro,
+    smooth: Filter = Smooth.one_euro,
     rate: FrameRate = 30.0,
-    plot: Annotated[
-        Path | None, typer.Option(help=".png file for motion and jitter over time.")
-    ] = None,
+    plot: Plot = None,
 ) -> None:
-    """Measure jitter, lag and gaps of landmarks in videos.
+    """Measure the jitter, lag and gaps of landmarks in videos.
 
-    A video is tracked with and without the filter, and both are measured. Jitter is the
-    root mean square of the landmarks' second difference while the face is still, in
-    percent of the interocular distance. Lag is in frames, against the tracks without a
-    filter; a .jsonl file without --reference has none.
+    Tracks each video with and without the filter and measures both. Jitter is the root
+    mean square of the landmarks' second difference while the face is still, in percent
+    of the interocular distance. Lag is in frames, relative to the unfiltered tracks; a
+    .jsonl file without --reference has none.
     """
-    from ..evaluation.stability import count_id_errors, measure_tracks
     from ..io.track_files import read_tracks
+    from ..tracking.tracker import Tracker
 
     _check(paths, reference, truth)
     if plot is not None:
         need_package("matplotlib", "report")
-    options = {
-        "model": model,
-        "detector": detector,
-        "flip": flip,
-        "smooth": smooth,
-        "rate": rate,
-    }
-    rows, counts, measured = [], [], []
-    for name, tracks, raw in _all_tracks(paths, reference, options):
-        if truth:
-            found = count_id_errors(tracks.faces, read_tracks(truth).faces)
-            numbers = (
-                found.frames,
-                found.id_switches,
-                found.misses,
-                found.false_positives,
-            )
-            counts.append([name, *map(str, numbers)])
-        for track_id, face in measure_tracks(tracks, raw).items():
-            shown = [
-                str(track_id),
-                str(face.frames),
-                str(face.gaps),
-                str(face.still_frames),
-            ]
-            rows.append(
-                [name, *shown, _number(100 * face.jitter, 3), _number(face.lag, 2)]
-            )
-        measured.append((name, tracks, raw))
-    show_table(HEAD, rows or [["no face of 30 frames or more"]])
+    measured: list[Measured] = []
+    tracker = None
+    for path in paths:
+        if _is_tracks(path):
+            raw = read_tracks(reference) if reference else None
+            measured.append((path.name, read_tracks(path), raw))
+            continue
+        tracker = tracker or Tracker(
+            model, smooth=None, detector=named_detector(detector), flip=flip
+        )
+        measured += _track(path, tracker, rate, smooth.filter)
+    _show_motion(measured)
     if truth:
-        show_table(COUNTS_HEAD, counts)
+        _show_id_errors(measured, truth)
     if plot is not None:
         from ..evaluation.stability_plot import draw_stability
 
         draw_stability(measured, plot)
         note(f"motion and jitter over time -> {plot}")
+
+
+def _show_motion(measured: "list[Measured]") -> None:
+    from ..evaluation.stability import measure_tracks
+
+    rows = []
+    for name, tracks, raw in measured:
+        for track_id, face in measure_tracks(tracks, raw).items():
+            counts = (track_id, face.frames, face.gaps, face.still_frames)
+            jitter, lag = _number(100 * face.jitter, 3), _number(face.lag, 2)
+            rows.append([name, *map(str, counts), jitter, lag])
+    show_table(HEAD, rows or [["no face of 30 frames or more"]])
+
+
+def _show_id_errors(measured: "list[Measured]", truth: Path) -> None:
+    from ..evaluation.stability import count_id_errors
+    from ..io.track_files import read_tracks
+
+    rows = []
+    for name, tracks, _ in measured:
+        found = count_id_errors(tracks.faces, read_tracks(truth).faces)
+        counts = (found.frames, found.id_switches, found.misses, found.false_positives)
+        rows.append([name, *map(str, counts)])
+    show_table(COUNTS_HEAD, rows)
 
 
 def _check(paths: list[Path], reference: Path | None, truth: Path | None) -> None:
@@ -135,43 +141,20 @@ def _number(value: float, digits: int) -> str:
     return "-" if value != value else f"{value:.{digits}f}"
 
 
-def _all_tracks(
-    paths: list[Path], reference: Path | None, options: dict[str, Any]
-) -> "Iterator[Measured]":
-    """Yield name, tracks and unfiltered tracks, up to twice per video."""
-    from ..io.track_files import read_tracks
-    from ..tracking.offline import smoothed
-    from ..tracking.tracker import Tracker
-
-    tracker, filter_name = None, options["smooth"].filter
-    for path in paths:
-        if _is_tracks(path):
-            yield (
-                path.name,
-                read_tracks(path),
-                read_tracks(reference) if reference else None,
-            )
-            continue
-        tracker = tracker or Tracker(
-            options["model"],
-            smooth=None,
-            detector=named_detector(options["detector"]),
-            flip=options["flip"],
-        )
-        raw = _track(path, tracker, options["rate"])
-        yield f"{path.name}, as measured", raw, raw
-        if filter_name:
-            yield f"{path.name}, {filter_name}", smoothed(raw, filter_name), raw
-
-
-def _track(path: Path, tracker: Any, rate: float) -> "Tracks":
-    """Return the tracks that a `tracker` without a filter finds in a video."""
+def _track(
+    path: Path, tracker: "Tracker", rate: float, filter_name: str | None
+) -> "list[Measured]":
+    """Return the tracks of a video as measured, and filtered if a filter is given."""
     from ..io.video_reader import VideoReader
-    from ..tracking.offline import track_all
+    from ..tracking.offline import smoothed, track_all
 
     tracker.reset()
     with (
         VideoReader(str(path), rate) as reader,
         progress_bar("frames", reader.frames, speed=True) as step,
     ):
-        return track_all(reader, tracker, step)
+        raw = track_all(reader, tracker, step)
+    found: list[Measured] = [(f"{path.name}, as measured", raw, raw)]
+    if filter_name:
+        found.append((f"{path.name}, {filter_name}", smoothed(raw, filter_name), raw))
+    return found

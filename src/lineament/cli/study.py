@@ -21,19 +21,20 @@ Seeds = Annotated[
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option(metavar="ROW", help="Only this row, by its name; may be repeated."),
+    typer.Option(metavar="ROW", help="Train only the row of this name; repeatable."),
 ]
 Budget = Annotated[
     float | None,
     typer.Option(
-        min=0, help="Leave out, and name, the trainings that do not fit in this time."
+        min=0, help="Skip the trainings that do not fit in this time, and list them."
     ),
 ]
 Final = Annotated[
-    bool, typer.Option("--final", help="Measure the columns on test data, too.")
+    bool, typer.Option("--final", help="Also measure the columns on test data.")
 ]
 Together = Annotated[
-    int, typer.Option(min=1, help="Trainings at the same time; above 1 for a GPU.")
+    int,
+    typer.Option(min=1, help="Trainings to run at once; more than 1 helps on a GPU."),
 ]
 Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Page = Annotated[
@@ -58,9 +59,9 @@ def study(
 ) -> None:
     """Train the rows of a study and print them as a table.
 
-    A study is a recipe, rows of changes to it, seeds and columns. Trainings that are done are
-    kept and killed ones are resumed, so the command may be repeated. The table is Markdown,
-    with mean and standard deviation over the seeds.
+    A study is a recipe, rows of changes to it, seeds and columns. Finished trainings
+    are kept and interrupted ones resumed, so the command can be repeated. The table is
+    Markdown, with the mean and standard deviation over the seeds.
     """
     need_torch()
     from ..data.sample import cache_root, data_root

@@ -11,6 +11,7 @@ from .options import (
     DetectorName,
     Flip,
     FrameRate,
+    ModelName,
     SchemeName,
     Smooth,
     named_detector,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Source = Annotated[
     str,
     typer.Argument(
-        help="A video file, a folder of images, an address, or a camera's number."
+        help="A video file, a folder of images, a URL, or the number of a camera."
     ),
 ]
 Out = Annotated[
@@ -39,14 +40,6 @@ Format = Annotated[
     TracksFormat | None,
     typer.Option(help="Format of the tracks next to a drawn video; default: jsonl."),
 ]
-Model = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        metavar="NAME|FILE",
-        help="A model that `lineament models` lists, or a .onnx file.",
-    ),
-]
 MaxFaces = Annotated[
     int | None,
     typer.Option(
@@ -58,16 +51,16 @@ DetectEvery = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Search for new faces in every N-th frame; default: 15.",
+        help="Run the face detector on every N-th frame; default: 15.",
     ),
 ]
 Filter = Annotated[
-    Smooth, typer.Option(help="Filter over time; none keeps every frame as measured.")
+    Smooth, typer.Option(help="Filter over time; none: landmarks as measured.")
 ]
 Trails = Annotated[bool, typer.Option("--trails", help="Draw the path of each face.")]
 RerunFile = Annotated[
     Path | None,
-    typer.Option(help="An .rrd file for the viewer of rerun, in addition to --out."),
+    typer.Option(help="Also write an .rrd file for the Rerun viewer."),
 ]
 MaxFrames = Annotated[
     int | None,
@@ -76,7 +69,8 @@ MaxFrames = Annotated[
 Workers = Annotated[
     int,
     typer.Option(
-        min=0, help="Faces of a frame processed at once, one core each; 0: all cores."
+        min=0,
+        help="Faces per frame processed in parallel, one core each; 0: all cores.",
     ),
 ]
 Resume = Annotated[
@@ -93,7 +87,7 @@ def track(
     source: Source,
     out: Out = None,
     format: Format = None,
-    model: Model = "fast",
+    model: ModelName = "fast",
     scheme: SchemeName = None,
     detector: DetectorName = "default",
     faces: MaxFaces = None,
@@ -108,12 +102,12 @@ def track(
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Track faces in a video, with steady landmarks and ids.
+    """Track the faces in a video, with steady landmarks and ids.
 
-    Without --out, prints one line of JSON per frame. With --out, writes tracks as they
-    come. An interrupted run continues with --resume and ends with the same files as an
-    uninterrupted one. A camera or a live address is tracked until Ctrl-C or SIGTERM. An
-    animated GIF is a video.
+    Without --out, prints one line of JSON per frame. With --out, writes tracks frame by
+    frame. An interrupted run continues with --resume and ends with the same files as an
+    uninterrupted one. A camera or a live stream is tracked until Ctrl-C or SIGTERM. An
+    animated GIF is read as a video.
     """
     from ..io.video_reader import VideoReader, is_camera
 
@@ -128,17 +122,10 @@ def track(
         model, scheme, detector, faces, detect_every, flip, smooth, workers
     )
     settings = _settings(source, model, detector, rate)
-    settings |= {
-        "faces": faces,
-        "detect_every": tracker.rules.detect_every,
-        "smooth": smooth.value,
-    }
-    settings |= {"flip": flip}
-    if (
-        targets
-        and resume
-        and targets.finish_conversion(settings, tracker.predictor.scheme)
-    ):
+    settings |= {"faces": faces, "detect_every": tracker.rules.detect_every}
+    settings |= {"smooth": smooth.value, "flip": flip}
+    scheme = tracker.predictor.scheme
+    if targets and resume and targets.finish_conversion(settings, scheme):
         return
     with VideoReader(source, rate) as reader:
         if resume and reader.live:

@@ -26,8 +26,8 @@ SAVE_S = 2.0
 """Seconds between two times at which all is flushed to disk with the tracker's state."""
 TRAIL_FRAMES = 45
 NOT_RESUMABLE = (
-    "--resume is for videos that can be read again; "
-    "a camera or a live address cannot be resumed"
+    "--resume is for videos that can be read again; a camera or a live stream cannot "
+    "be resumed"
 )
 
 
@@ -92,11 +92,8 @@ class TrackTargets:
 
     def all(self) -> list[Path]:
         """Return every file, the one asked for first."""
-        return [
-            path
-            for path in (self.video, self.converted, self.tracks, self.rerun)
-            if path
-        ]
+        paths = (self.video, self.converted, self.tracks, self.rerun)
+        return [path for path in paths if path]
 
     def finish_conversion(self, settings: dict[str, Any], scheme: str) -> bool:
         """Convert the tracks if an interrupted run of these settings left only that to do.
@@ -154,9 +151,8 @@ def write_tracks(
         stack.enter_context(tracks)
         drawings: list[Any] = []
         if targets.video:
-            drawings.append(
-                stack.enter_context(_DrawnVideo(targets.video, targets.trails, reader))
-            )
+            video = _DrawnVideo(targets.video, targets.trails, reader)
+            drawings.append(stack.enter_context(video))
         if targets.rerun:
             drawings.append(stack.enter_context(RerunWriter(targets.rerun)))
         total = min(filter(None, (reader.frames, frames)), default=None)
@@ -165,12 +161,9 @@ def write_tracks(
             _track(reader, tracker, tracks, drawings, frames, step)
         except KeyboardInterrupt:
             # not saved here: the tracker may be in the middle of a frame
-            resumable = tracks.frames and not reader.live
-            hint = (
-                f"; --resume continues, at most {SAVE_S:g} s before that"
-                if resumable
-                else ""
-            )
+            hint = ""
+            if tracks.frames and not reader.live:
+                hint = f"; --resume continues, at most {SAVE_S:g} s before that"
             note(f"stopped after {tracks.frames} frames{hint}")
             raise
         if targets.converted:

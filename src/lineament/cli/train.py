@@ -21,7 +21,7 @@ RecipePath = Annotated[
     Path,
     typer.Argument(
         metavar="RECIPE.toml",
-        help="A recipe; distill, slim and refine need its table [distill], [slim] or [refine].",
+        help="A recipe; distill, slim and refine need the table of their name in it.",
     ),
 ]
 Changes = Annotated[
@@ -81,10 +81,10 @@ def distill(
 ) -> None:
     """Distill a small model from a teacher or from peers.
 
-    Peers are trained at the same time. The teacher is a checkpoint or, for its
-    landmarks alone, a .onnx file. A teacher whose outputs cannot be compared with the
-    student's is refused before training starts. Checkpoints, log and --resume are those
-    of train.
+    Peers are trained at the same time. The teacher is a checkpoint, or an .onnx file if
+    its landmarks are enough. A teacher whose outputs cannot be compared with the
+    student's is refused before training starts. Checkpoints, log and --resume work as
+    in train.
     """
     checkpoint, settings = _train("distill", recipe, changes, out, resume, data, cache)
     _show_next(checkpoint, settings.name)
@@ -101,8 +101,8 @@ def slim(
 ) -> None:
     """Train a network, then prune it to several sizes.
 
-    A supernet is pruned at thresholds of its importance factors, any other network by
-    shares of its channels. Each pruned network has a checkpoint and an ONNX file; the
+    A supernet is pruned at thresholds of its importance factors, any other network to
+    fractions of its channels. Each pruned network has a checkpoint and an ONNX file; the
     table of sizes, times and errors is printed and written to the run's folder with a
     plot. Fine-tune pruned networks with train or distill.
     """
@@ -157,11 +157,11 @@ def refine(
 ) -> None:
     """Train a model that refines landmarks over video frames.
 
-    It refines each frame's heatmaps with those of the frames before. The recipe starts
+    It refines each frame's heatmaps with those of previous frames. The recipe starts
     from a trained model with 1D heatmaps, which is frozen. Clips are synthesized from
-    the recipe's faces and taken from unlabeled videos. In lineament track the exported
-    model keeps a recurrent state per face. Checkpoints, log and --resume are those of
-    train.
+    the recipe's faces and taken from unlabeled videos. In `lineament track`, the
+    exported model keeps a recurrent state per face. Checkpoints, log and --resume work
+    as in train.
     """
     checkpoint, settings = _train("refine", recipe, changes, out, resume, data, cache)
     _show_next(checkpoint, settings.name)

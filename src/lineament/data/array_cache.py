@@ -65,9 +65,9 @@ def cached_table(
         rows.unlink(missing_ok=True)
         collected: dict[str, list[ArrayLike]] = {}
         cached_rows(rows, lambda: _collect(make(), collected))
-        arrays: dict[str, Any] = {
-            name: np.array(values) for name, values in collected.items()
-        }
+        arrays: dict[str, Any] = {}
+        for name, values in collected.items():
+            arrays[name] = np.array(values)
         # written last: an array without its columns is made again
         with atomic_path(columns) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)

@@ -40,11 +40,8 @@ def fit_box_noise(
             f"{len(detected)} detected and {len(true)} true boxes; wanted pairs, at least 2"
         )
     sides = (true[:, 2:] - true[:, :2]).max(1)
-    shifts = (
-        (detected[:, :2] + detected[:, 2:] - true[:, :2] - true[:, 2:])
-        / 2
-        / sides[:, None]
-    )
+    moved = detected[:, :2] + detected[:, 2:] - true[:, :2] - true[:, 2:]
+    shifts = moved / 2 / sides[:, None]
     scales = np.log((detected[:, 2:] - detected[:, :2]).max(1) / sides)
     return _fit_clipped_sd(shifts.ravel()), _fit_clipped_sd(scales)
 

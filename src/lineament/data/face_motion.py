@@ -116,18 +116,12 @@ class Expression:
         ring = size * np.array(corners)
         self.centers = np.concatenate([landmarks, ring])
         weights = self._weights_at(self.centers)
-        self.factors = np.linalg.solve(
-            weights + 0.05 * np.eye(len(weights)),
-            np.concatenate([shifts, np.zeros_like(ring)]),
-        )
-        coarse = np.stack(
-            np.meshgrid(np.arange(0, size, 4.0), np.arange(0, size, 4.0)), -1
-        )
-        field = (
-            self.field_at(coarse.reshape(-1, 2))
-            .reshape(coarse.shape)
-            .astype(np.float32)
-        )
+        wanted = np.concatenate([shifts, np.zeros_like(ring)])
+        self.factors = np.linalg.solve(weights + 0.05 * np.eye(len(weights)), wanted)
+        steps = np.arange(0, size, 4.0)
+        coarse = np.stack(np.meshgrid(steps, steps), -1)
+        field = self.field_at(coarse.reshape(-1, 2)).reshape(coarse.shape)
+        field = field.astype(np.float32)
         rows, columns = np.mgrid[:size, :size].astype(np.float32) / 4
         self.field: NDArray[np.float32] = np.asarray(
             cv2.remap(

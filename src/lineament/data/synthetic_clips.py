@@ -133,9 +133,8 @@ class _Scene:
         self.still = _warp_mirrored(image, to_still, size)
         self.landmarks = apply_affine(to_still, landmarks)
         self.center = box_center(landmark_box(self.landmarks))
-        self.moving_time = MovingTime(
-            rng, settings.frames / settings.rate + 1, settings.still
-        )
+        seconds = settings.frames / settings.rate + 1
+        self.moving_time = MovingTime(rng, seconds, settings.still)
         self.path = [Wave(rng) for _ in range(4)]
         self.light = [Wave(rng, 0.5) for _ in range(2)]
         self.flicker = rng.uniform(0, 0.01)
@@ -189,9 +188,8 @@ class _Scene:
     def _expose(self, time: float, landmarks: Array) -> NDArray[np.float32]:
         """Return the image of one exposure, blurred by the motion during it."""
         s = self.settings
-        blur = float(
-            np.abs(self._landmarks_at(time + SHUTTER / s.rate) - landmarks).max()
-        )
+        moved = self._landmarks_at(time + SHUTTER / s.rate) - landmarks
+        blur = float(np.abs(moved).max())
         parts = min(max(math.ceil(blur), 1), SUBFRAMES)
         image = np.zeros((s.size, s.size, 3), np.float32)
         for part in range(parts):
@@ -219,13 +217,13 @@ class _Scene:
             source = source - _remap(field, source, cv2.BORDER_CONSTANT)
         return _remap(self.still, source, cv2.BORDER_REFLECT_101)
 
-    def _sensed(self, picture: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def _sensed(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
         s = self.settings
         if s.noise:
-            picture = picture + self.noise_rng.standard_normal(
-                picture.shape, np.float32
+            image = image + self.noise_rng.standard_normal(
+                image.shape, np.float32
             ) * np.float32(s.noise)
-        levels = to_bytes(np.rint(picture))
+        levels = to_bytes(np.rint(image))
         if not s.quality:
             return levels
         return np.ascontiguousarray(jpeg(levels[..., ::-1], s.quality)[..., ::-1])
@@ -245,9 +243,8 @@ def _warp_mirrored(
 ) -> NDArray[np.uint8]:
     """Return the crop of `image`, which beyond the border is mirrored, not black."""
     crop = warp(image, affine, size)
-    corners = apply_affine(
-        affine, np.array([[0, 0], [image.shape[1] - 1, image.shape[0] - 1]])
-    )
+    last = [image.shape[1] - 1, image.shape[0] - 1]
+    corners = apply_affine(affine, [[0, 0], last])
     x0, y0 = np.clip(np.ceil(corners[0]), 0, size - 2).astype(int)
     x1, y1 = np.clip(np.floor(corners[1]) + 1, (x0 + 2, y0 + 2), size).astype(int)
     if (x0, y0, x1, y1) == (0, 0, size, size):

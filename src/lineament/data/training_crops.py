@@ -38,15 +38,10 @@ class TrainingCrops:
     ) -> None:
         self.sources = tuple(sources)
         self.mirror = scheme(scheme_name).mirror
-        self.size, self.padding, self.settings, self.seed = (
-            size,
-            padding,
-            settings,
-            seed,
-        )
-        self.states_visible = any(
-            source.cache.visible is not None for source in self.sources
-        )
+        self.size, self.padding = size, padding
+        self.settings, self.seed = settings, seed
+        caches = [source.cache for source in self.sources]
+        self.states_visible = any(cache.visible is not None for cache in caches)
         names: set[str] = set()
         for source in self.sources:
             names.update(source.cache.attributes)
@@ -55,14 +50,8 @@ class TrainingCrops:
     def key(self) -> object:
         """Return a value that is equal for those that make the same crops."""
         sources = tuple(map(id, self.sources))
-        return (
-            sources,
-            tuple(self.mirror),
-            self.size,
-            self.padding,
-            self.settings,
-            self.seed,
-        )
+        options = (self.size, self.padding, self.settings, self.seed)
+        return (sources, tuple(self.mirror), *options)
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
         """Return the (source, face) pairs (M, 2) of one epoch, shuffled.
@@ -77,9 +66,8 @@ class TrainingCrops:
                 faces = np.tile(np.arange(len(source.cache)), source.repeat)
                 pairs.append(np.stack([np.full(len(faces), number), faces], axis=1))
         joined = np.concatenate(pairs)
-        return joined[
-            np.random.default_rng([self.seed, epoch]).permutation(len(joined))
-        ]
+        rng = np.random.default_rng([self.seed, epoch])
+        return joined[rng.permutation(len(joined))]
 
     def make(self, epoch: int, position: int, source: int, face: int) -> dict[str, Any]:
         """Return an augmented crop (S, S, 3) and what comes with it, by the names of a Batch.

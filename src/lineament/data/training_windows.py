@@ -54,9 +54,8 @@ class TrainingWindows:
         for number, starts in enumerate(self.starts):
             pairs.append(np.column_stack([np.full(len(starts), number), starts]))
         joined = np.concatenate(pairs)
-        return joined[
-            np.random.default_rng([self.seed, epoch]).permutation(len(joined))
-        ]
+        rng = np.random.default_rng([self.seed, epoch])
+        return joined[rng.permutation(len(joined))]
 
     def key(self) -> object:
         """Return a value that differs from that of any other windows."""

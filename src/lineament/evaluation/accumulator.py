@@ -225,9 +225,8 @@ class ErrorAccumulator:
     def _image_scores(self) -> tuple[ImageScore, ...]:
         scores = []
         for name, error in zip(self._names, self._errors, strict=True):
-            scores.append(
-                ImageScore(image=name, nme=None if error == MISS_ERROR else error)
-            )
+            nme = None if error == MISS_ERROR else error
+            scores.append(ImageScore(image=name, nme=nme))
         return tuple(scores)
 
 

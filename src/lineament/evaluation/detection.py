@@ -143,7 +143,6 @@ def above(detections: Detections, threshold: float) -> Detections:
 
 def lowest_threshold(detections: Sequence[Detections], allowed: int) -> float:
     """Return the lowest threshold with at most `allowed` detections in all."""
-    scores = np.concatenate(
-        [detected.scores for detected in detections] + [np.zeros(allowed + 1)]
-    )
+    found = [detected.scores for detected in detections]
+    scores = np.concatenate([*found, np.zeros(allowed + 1)])
     return float(np.sort(scores)[::-1][allowed])

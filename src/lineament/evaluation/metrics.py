@@ -292,11 +292,8 @@ class CalibrationAccumulator:
             self._count, self._sigma, self._error, strict=True
         ):
             if count:
-                bins.append(
-                    CalibrationBin(
-                        int(count), float(sigma / count), float(error / count)
-                    )
-                )
+                means = float(sigma / count), float(error / count)
+                bins.append(CalibrationBin(int(count), *means))
         ece = float(np.abs(self._error - self._sigma).sum() / total)
         mean_error = float(self._error.sum() / total)
         return Calibration(

@@ -41,9 +41,8 @@ def occlude_half(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
     angle, color = rng.uniform(0, 2 * np.pi), rng.integers(0, 256, 3)
     box = sample.face_box()
     center, half = box_center(box), MARGIN * box_side(box) / 2
-    covered = _half_plane(image.shape, center, angle, 4 * half) & _square(
-        image.shape, center, half
-    )
+    half_plane = _half_plane(image.shape, center, angle, 4 * half)
+    covered = half_plane & _square(image.shape, center, half)
     occluded = image.copy()
     occluded[covered.astype(bool)] = color
     return occluded

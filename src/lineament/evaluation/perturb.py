@@ -90,10 +90,8 @@ def perturb(
             f"limit is {limit}; wanted at least 1 face, or None for all"
         )
     if limit is not None and len(samples) > limit:
-        samples = [
-            samples[i]
-            for i in np.linspace(0, len(samples) - 1, limit).round().astype(int)
-        ]
+        chosen = np.linspace(0, len(samples) - 1, limit).round().astype(int)
+        samples = [samples[i] for i in chosen]
     run = _Run(fixed, predict)
     for done, sample in enumerate(samples, 1):
         image = occlude_faces(read(sample), [sample], fixed.occluded)

@@ -73,9 +73,8 @@ def read_protocol(
     elif scheme_name:
         fixed = fixed.for_scheme(scheme_name)
     samples = select_samples(fixed, samples)
-    absent = {
-        image for image in {sample.image for sample in samples} if not image.is_file()
-    }
+    images = {sample.image for sample in samples}
+    absent = {image for image in images if not image.is_file()}
     here = [sample for sample in samples if sample.image not in absent]
     missing = [
         str(own_folder / place) for place in places if not any(own_folder.glob(place))
@@ -115,9 +114,9 @@ def _check_complete(
             facts.append(f"the complete list: {missing_file}")
         elif len(data.missing) > SHOWN:
             facts.append("--report FOLDER writes the complete list")
-    remedy = (
-        "score the rest with --partial" if found else "give another folder with --data"
-    )
+    remedy = "score the rest with --partial"
+    if not found:
+        remedy = "give another folder with --data"
     raise ProtocolError(
         f"protocol {fixed.id!r}: {'; '.join(facts)}; get them, or {remedy}"
     )

@@ -156,11 +156,9 @@ class Protocol(_Frozen):
 
     def indices(self) -> tuple[int, ...]:
         """Return the indices in the scheme of the points that count."""
-        return (
-            tuple(range(len(scheme(self.scheme))))
-            if self.points == "all"
-            else self.points
-        )
+        if self.points != "all":
+            return self.points
+        return tuple(range(len(scheme(self.scheme))))
 
     def parts(self) -> dict[str, tuple[int, ...]]:
         """Return the points that count by part of the face; empty parts are left out."""
@@ -293,9 +291,8 @@ def protocol(name: str) -> Protocol:
         ProtocolError: If no protocol has that name, or the file is broken.
     """
     if name in PROTOCOLS:
-        return _load(
-            Path(str(files("lineament").joinpath(f"tables/protocols/{name}.toml")))
-        )
+        path = files("lineament") / f"tables/protocols/{name}.toml"
+        return _load(Path(str(path)))
     if name.endswith(".toml"):
         return _load(Path(name).absolute())
     raise ProtocolError(
@@ -318,11 +315,10 @@ def select_samples(protocol: Protocol, samples: Sequence[Sample]) -> list[Sample
     Raises:
         ProtocolError: If there is none, or one has another scheme.
     """
-    kept = [
-        sample
-        for sample in samples
-        if protocol.select == "all" or sample.is_validation()
-    ]
+    if protocol.select == "all":
+        kept = list(samples)
+    else:
+        kept = [sample for sample in samples if sample.is_validation()]
     if not kept:
         raise ProtocolError(
             f"protocol {protocol.id!r} selects none of the {len(samples)} faces given; "

@@ -171,12 +171,8 @@ def _rates_cells(rates: Sequence[ErrorRates]) -> list[str]:
 
 
 def _score_cells(score: SubsetScore, rates: Sequence[ErrorRates]) -> list[str]:
-    return [
-        str(score.images),
-        str(score.misses),
-        _percent(score.nme),
-        *_rates_cells(rates),
-    ]
+    counts = [str(score.images), str(score.misses)]
+    return [*counts, _percent(score.nme), *_rates_cells(rates)]
 
 
 def format_report(report: Report) -> str:
@@ -184,13 +180,8 @@ def format_report(report: Report) -> str:
     lines = [*report.settings.describe(), ""]
     lines.append(f"{report.model or 'predictions'}, boxes: {report.boxes}")
     lines += [f"NOTE: {note}" for note in report.notes]
-    head = [
-        "faces",
-        "images",
-        "misses",
-        "NME %",
-        *_rates_head(report.settings.thresholds),
-    ]
+    thresholds = report.settings.thresholds
+    head = ["faces", "images", "misses", "NME %", *_rates_head(thresholds)]
     rows = [["all", *_score_cells(report, report.at_thresholds)]]
     for name, score in report.per_subset.items():
         rows.append([name, *_score_cells(score, [score])])
@@ -220,13 +211,8 @@ def format_report(report: Report) -> str:
 def _reliability_lines(found: Calibration) -> list[str]:
     rows = []
     for k, share in found.under.items():
-        rows.append(
-            [
-                f"under {k:g} sigma",
-                _percent(share, 1),
-                _percent(found.expected_under[k], 1),
-            ]
-        )
+        expected = _percent(found.expected_under[k], 1)
+        rows.append([f"under {k:g} sigma", _percent(share, 1), expected])
     return [
         *_table([f"{found.points:,} points", "%", "Gaussian %"], rows),
         f"expected calibration error {_percent(found.ece)} % of the norm, "

@@ -105,9 +105,9 @@ def _draw_reliability(axes: "Axes", report: Report) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         axis.set_minor_formatter(NullFormatter())
-    two = (
-        f", {100 * found.under[2.0]:.1f} % under 2 sigma" if 2.0 in found.under else ""
-    )
+    two = ""
+    if 2.0 in found.under:
+        two = f", {100 * found.under[2.0]:.1f} % under 2 sigma"
     title = f"Reliability: off by {100 * found.ece_relative:.1f} %{two}"
     _label(axes, title, "predicted sigma, % of the norm", "mean error, % of the norm")
 
@@ -125,12 +125,8 @@ def _draw_parts(axes: "Axes", report: Report) -> None:
 
 def _draw_landmarks(axes: "Axes", report: Report) -> None:
     values = [np.nan if v is None else 100 * v for v in report.per_landmark]
-    axes.bar(
-        [str(point) for point in report.settings.indices()],
-        values,
-        color=BLUE,
-        width=0.8,
-    )
+    names = [str(point) for point in report.settings.indices()]
+    axes.bar(names, values, color=BLUE, width=0.8)
     axes.set_xticks(range(0, len(values), max(1, len(values) // 14)))
     axes.set_xlim(-1, len(values))
     _label(
@@ -149,10 +145,8 @@ def _draw_perturbation(axes: "Axes", report: Report, kind: str) -> None:
         elif p.kind == "none":
             points.append((unchanged, p.nme))
             axes.axhline(100 * p.nme, color=GREY, linewidth=0.8, linestyle="--")
-    curve = np.array(sorted(points)).reshape(-1, 2) * [
-        100 if "shift" in kind else 1,
-        100,
-    ]
+    scale = [100 if "shift" in kind else 1, 100]
+    curve = np.array(sorted(points)).reshape(-1, 2) * scale
     axes.plot(curve[:, 0], curve[:, 1], "o-", color=RED, markersize=3.5)
     title, label = PERTURBATIONS[kind]
     _label(axes, title, label, "NME, %")
@@ -175,10 +169,8 @@ def draw_charts(report: Report) -> "Figure":
     rows = 3 if kinds else 2
     figure = _figure(11, 3.4 * rows)
     parts = np.atleast_1d(np.asarray(figure.subfigures(rows, 1)))
-    top, middle = (
-        parts[0].subplots(1, 2),
-        parts[1].subplots(1, 2, width_ratios=(1, 1.6)),
-    )
+    top = parts[0].subplots(1, 2)
+    middle = parts[1].subplots(1, 2, width_ratios=(1, 1.6))
     _draw_ced(top[0], [report], [report.model or "predictions"])
     _draw_reliability(top[1], report)
     _draw_parts(middle[0], report)

@@ -64,9 +64,8 @@ def interocular(track: Array, scheme_name: str) -> float:
             f"{scheme_name} has no eye corners to measure by; track with a scheme that has, "
             "as ibug68"
         )
-    right, left = (
-        track[:, list(group)].mean(1) for group in points.norm_points["interocular"]
-    )
+    groups = points.norm_points["interocular"]
+    right, left = (track[:, list(group)].mean(1) for group in groups)
     lengths = np.linalg.norm(right - left, axis=-1)
     if not np.isfinite(lengths).any():
         raise InputError("the face is in no frame; wanted a track of at least one")
@@ -78,10 +77,8 @@ def stretches(track: Array, min_frames: int = 1) -> list[slice]:
     present = np.concatenate([[False], np.isfinite(track).all((1, 2)), [False]]).astype(
         int
     )
-    starts, stops = (
-        np.flatnonzero(np.diff(present) > 0),
-        np.flatnonzero(np.diff(present) < 0),
-    )
+    steps = np.diff(present)
+    starts, stops = np.flatnonzero(steps > 0), np.flatnonzero(steps < 0)
     runs = []
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
         if stop - start >= min_frames:
@@ -103,9 +100,8 @@ def still_frames(track: Array, norm: float) -> NDArray[np.bool_]:
     still = np.nan_to_num(speeds(track, MIN_FRAMES), nan=np.inf) < STILL_SPEED * norm
     for part in stretches(track, MIN_FRAMES):
         steps = np.linalg.norm(np.diff(track[part].mean(1), axis=0), axis=-1)
-        shakes = (
-            np.maximum(np.append(steps, 0), np.append(0, steps)) > STILL_STEP * norm
-        )
+        longest = np.maximum(np.append(steps, 0), np.append(0, steps))
+        shakes = longest > STILL_STEP * norm
         # A shaking head is not at rest either while it reverses.
         still[part] &= np.convolve(shakes, np.ones(9), "same") == 0
     return still

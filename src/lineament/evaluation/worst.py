@@ -48,15 +48,8 @@ def draw_errors(
         if not np.isfinite(start).all():
             continue
         if pred is not None:
-            cv2.line(
-                crop,
-                _fixed(start),
-                _fixed(end),
-                PREDICTION,
-                1,
-                cv2.LINE_AA,
-                shift=SUBPIXEL_BITS,
-            )
+            line = (_fixed(start), _fixed(end))
+            cv2.line(crop, *line, PREDICTION, 1, cv2.LINE_AA, shift=SUBPIXEL_BITS)
             _dot(crop, end, PREDICTION)
         _dot(crop, start, TRUTH)
     return crop
@@ -98,9 +91,8 @@ class WorstFaces:
         ):
             return
         drawn = cv2.cvtColor(draw_errors(image, truth, pred), cv2.COLOR_RGB2BGR)
-        jpeg = base64.b64encode(cv2.imencode(".jpg", drawn)[1].tobytes()).decode(
-            "ascii"
-        )
+        data = cv2.imencode(".jpg", drawn)[1].tobytes()
+        jpeg = base64.b64encode(data).decode("ascii")
         heapq.heappush(self._heap, (error, -self._added, name, jpeg))
         if len(self._heap) > self.count:
             heapq.heappop(self._heap)

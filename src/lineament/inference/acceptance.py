@@ -5,7 +5,8 @@ import numpy as np
 from ..geometry import Array, box_side, landmark_box
 
 MIN_LANDMARK_SCORE = 0.4
-"""Mean landmark score of a face, at least; chosen by `scripts/choose_floor.py`."""
+"""Minimum mean landmark score of a face; chosen by `lineament evaluate --protocol
+detection-val`."""
 SAME_FACE_DISTANCE = 0.1
 """Mean distance of the landmarks of one face found twice, in box sides."""
 
@@ -25,7 +26,7 @@ def keep_confident(
     for row in sorted(range(len(means)), key=lambda row: -means[row]):
         if means[row] < min_landmark_score:
             break
-        # two boxes of a turned face meet when it is cropped again
+        # two boxes of a turned face meet when it is re-cropped
         if not any(is_same_face(landmarks[row], landmarks[other]) for other in kept):
             kept.append(row)
     return sorted(kept)

@@ -109,10 +109,8 @@ class FaceDetector:
         outputs = self.session.run(None, {"image": padded[None]})
         scores, boxes, directions = (output[0] for output in outputs)
         keep = scores > min(self.threshold, MIN_CANDIDATE_SCORE)
-        kept, direction = (
-            boxes[keep].astype(np.float64),
-            directions[keep].astype(np.float64),
-        )
+        kept, direction = boxes[keep].astype(np.float64), directions[keep]
+        direction = direction.astype(np.float64)
         # back by the area rule of geometry, each side by its own rounded factor
         factors = np.array(
             [shape[1] / resized.shape[1], shape[0] / resized.shape[0]] * 2

@@ -27,11 +27,9 @@ CHUNK = 64  # crops per call: more would only take memory
 
 def usable_cores() -> int:
     """Return the number of processors that this process may use."""
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def open_session(path: Path, threads: int = 0) -> Any:
@@ -150,11 +148,9 @@ class Model:
             )
         inputs: dict[str, NDArray[Any]] = {"crops": crops}
         if self.memory is not None:
-            inputs["memory"] = (
-                np.zeros((len(crops), *self.memory), np.float32)
-                if memory is None
-                else memory
-            )
+            if memory is None:
+                memory = np.zeros((len(crops), *self.memory), np.float32)
+            inputs["memory"] = memory
         elif memory is not None:
             raise ShapeError(
                 f"a memory is given, and the model {self.name!r} keeps none; leave it out"

@@ -54,9 +54,8 @@ class FaceLandmarks(NamedTuple):
         self.scores[row], self.sigma_px[row] = other.scores[k], other.sigma_px[k]
         if self.recurrent_state is not None and other.recurrent_state is not None:
             self.recurrent_state.maps[row] = other.recurrent_state.maps[k]
-            self.recurrent_state.image_to_crop[row] = (
-                other.recurrent_state.image_to_crop[k]
-            )
+            maps = other.recurrent_state.image_to_crop
+            self.recurrent_state.image_to_crop[row] = maps[k]
 
 
 class Predictor:
@@ -70,8 +69,8 @@ class Predictor:
             scores (F, 5), or Detections.
         scheme: Landmark scheme wanted; None: the model's own.
         threads: Threads of ONNX Runtime; 0 leaves it the choice.
-        recrop: When to crop faces again, around their landmarks or at other angles;
-            None: never.
+        recrop: When to re-crop faces, around their landmarks or at other angles; None:
+            never.
         min_landmark_score: Detections with a lower mean landmark score are dropped;
             given boxes never are.
         flip: Average each crop with its mirror image, for twice the work.
@@ -113,9 +112,9 @@ class Predictor:
         else:
             self._source, points = self._model.scheme, self._model.points
             origin = f"model {self._model.name!r}"
-            self.predict_crops = (
-                _with_flip(self._model) if flip else self._model.predict
-            )
+            self.predict_crops: PredictCallable = self._model.predict
+            if flip:
+                self.predict_crops = _with_flip(self._model)
         self.scheme = scheme or self._source
         self.mean_shape = load_scheme(self._source).mean_shape
         _check_conversion(origin, points, self._source, self.scheme)
@@ -167,9 +166,8 @@ class Predictor:
                     f"{len(boxes)} sets of boxes for {len(images)} images; wanted one set per image"
                 )
             return self._predict([read_image(image) for image in images], boxes)
-        return self._predict([read_image(images)], None if boxes is None else [boxes])[
-            0
-        ]
+        given = None if boxes is None else [boxes]
+        return self._predict([read_image(images)], given)[0]
 
     def _predict(
         self, images: list[Image], boxes: Sequence[ArrayLike] | None
@@ -179,11 +177,7 @@ class Predictor:
         detections: list[Detections] = []
         requests: list[CropRequest] = []
         for index, image in enumerate(images):
-            found = (
-                self.detector(image)
-                if boxes is None
-                else given_boxes(boxes[index], image)
-            )
+            found = self._detect(image, None if boxes is None else boxes[index])
             detections.append(found)
             requests += first_crops(found, self.recrop, index)
         predicted = self.predict_boxes(images, requests, self.recrop)
@@ -197,6 +191,9 @@ class Predictor:
             results.append(self._faces(image, found, predicted, rows, start))
             start += len(found)
         return results
+
+    def _detect(self, image: Image, boxes: ArrayLike | None) -> Detections:
+        return self.detector(image) if boxes is None else given_boxes(boxes, image)
 
     def _detector_faces(self, image: Image) -> Faces:
         found = self.detector(image)
@@ -216,37 +213,29 @@ class Predictor:
         """Return `rows` of the detections as Faces; row 0 is row `start` of `predicted`."""
         faces = []
         for row in rows:
-            score = float(found.scores[row])
-            faces.append(self.to_face(predicted, start + row, found.boxes[row], score))
+            landmarks, scores, sigma_px = (part[start + row] for part in predicted[:3])
+            box, score = found.boxes[row], float(found.scores[row])
+            faces.append(self.to_face(landmarks, scores, sigma_px, box, score))
         size = (image.shape[1], image.shape[0])
         return Faces(tuple(faces), self.scheme, len(load_scheme(self.scheme)), size)
 
     def to_face(
         self,
-        predicted: FaceLandmarks,
-        row: int,
+        landmarks: Array,
+        scores: Array,
+        sigma_px: Array,
         box: Array,
         score: float,
         track_id: int | None = None,
     ) -> Face:
-        """Return one of the predicted faces in the scheme wanted."""
-        landmarks = predicted.landmarks[row]
-        scores, sigma_px = predicted.scores[row], predicted.sigma_px[row]
+        """Return a face in the scheme wanted, from (N, 2) and (N,) in the model's."""
         if self.scheme != self._source:
             made = convert(landmarks, self._source, self.scheme)
             landmarks = made.points
             scores = made.convert_values(scores)
             sigma_px = made.convert_values(sigma_px)
-        score = float(np.clip(score, 0, 1))
-        return Face(
-            landmarks,
-            np.clip(scores, 0, 1),
-            sigma_px,
-            box,
-            score,
-            self.scheme,
-            track_id,
-        )
+        scores, score = np.clip(scores, 0, 1), float(np.clip(score, 0, 1))
+        return Face(landmarks, scores, sigma_px, box, score, self.scheme, track_id)
 
     def predict_boxes(
         self,
@@ -255,14 +244,14 @@ class Predictor:
         recrop: RecropPolicy | None,
         state: RecurrentState | None = None,
     ) -> FaceLandmarks:
-        """Predict the landmarks of faces, cropping some of them again.
+        """Predict the landmarks of faces, re-cropping some of them.
 
         Args:
             images: RGB images, (H, W, 3) each.
             requests: First crop of each face.
-            recrop: When to crop again; None: never.
-            state: State of the same faces after the frame before. Crops made again
-                start without it.
+            recrop: When to re-crop; None: never.
+            state: State of the same faces after the previous frame; re-crops start
+                without it.
         """
         best = self.run_model(images, requests, state)
         if recrop is None:
@@ -280,10 +269,9 @@ class Predictor:
         _keep_better(best, rows, self.run_model(images, others))
         # where angles were searched, the best is now cropped around its own landmarks
         searched = sorted({row for row in rows if rows.count(row) > 1})
-        last = [
-            self.crop_around(requests[row].image, best.landmarks[row])
-            for row in searched
-        ]
+        last = []
+        for row in searched:
+            last.append(self.crop_around(requests[row].image, best.landmarks[row]))
         _keep_better(best, searched, self.run_model(images, last))
         return best
 
@@ -298,12 +286,9 @@ class Predictor:
         if not requests:
             none = np.zeros((0, model.points))
             return FaceLandmarks(np.zeros((0, model.points, 2)), none, none)
-        affines = np.stack(
-            [
-                crop_affine(r.box, model.size, model.padding, r.roll_deg)
-                for r in requests
-            ]
-        )
+        affines = np.empty((len(requests), 2, 3))
+        for k, r in enumerate(requests):
+            affines[k] = crop_affine(r.box, model.size, model.padding, r.roll_deg)
         shown = [images[request.image] for request in requests]
         crops = warp_all(shown, list(affines), model.size, self.threads)
         if state is None:

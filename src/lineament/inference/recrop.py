@@ -13,14 +13,14 @@ SEARCH_ROLLS_DEG = (90.0, 180.0, -90.0)
 
 @dataclass(frozen=True)
 class RecropPolicy:
-    """Rules for cropping a face again, chosen by `bench/choose_recrop.py`."""
+    """Rules for re-cropping a face, chosen by `python -m bench.choose_recrop`."""
 
     min_score: float = 0.7
     """Mean landmark score below which other angles are tried."""
     max_roll_deg: float = 25.0
-    """Roll in the crop, in degrees, above which a face is cropped again upright."""
+    """Roll in the crop, in degrees, above which a face is re-cropped upright."""
     max_box_error: float = 0.15
-    """Box error, see `box_error`, above which a face is cropped again."""
+    """Box error, see `box_error`, above which a face is re-cropped."""
 
     def second_crops(
         self,

@@ -127,11 +127,8 @@ def _from_path(path: str | os.PathLike[str]) -> RGB:
         with Path(path).open("rb") as file:
             return _decode(file, name)
     except FileNotFoundError as error:
-        hint = (
-            "this is an address: download it first"
-            if "://" in name
-            else "check the path"
-        )
+        is_url = "://" in name
+        hint = "this is a URL: download it first" if is_url else "check the path"
         raise ImageError(f"{name}: no such file; {hint}") from error
     except PermissionError as error:
         raise ImageError(f"{name}: may not be read; check its permissions") from error
@@ -166,9 +163,8 @@ def _decode(file: IO[bytes], name: str) -> RGB:
     with _pillow_quiet():
         Image.init()
         try:
-            with Image.open(
-                file, formats=[f for f in FORMATS if f in Image.OPEN]
-            ) as image:
+            known = [name for name in FORMATS if name in Image.OPEN]
+            with Image.open(file, formats=known) as image:
                 return _from_image(image, name)
         except UnidentifiedImageError as error:
             if re.match(KNOWN_STARTS, start, re.DOTALL):
@@ -222,11 +218,9 @@ def _from_image(image: Image.Image, name: str) -> RGB:
 
 
 def _too_large(name: str, pixels: int) -> ImageError:
-    limit = (
-        min(MAX_PIXELS, 2 * Image.MAX_IMAGE_PIXELS)
-        if Image.MAX_IMAGE_PIXELS
-        else MAX_PIXELS
-    )
+    limit = MAX_PIXELS
+    if Image.MAX_IMAGE_PIXELS:
+        limit = min(limit, 2 * Image.MAX_IMAGE_PIXELS)
     return ImageError(
         f"{name}: claims {pixels:,} pixels, more than the limit of {limit:,}; shrink it first"
     )
@@ -246,11 +240,9 @@ def _array_to_rgb(array: NDArray[Any], order: str, name: str) -> RGB:
     """
     shape = array.shape
     if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))):
-        hint = (
-            "; move the channels to the end"
-            if len(shape) == 3 and shape[0] in (1, 3, 4)
-            else ""
-        )
+        hint = ""
+        if len(shape) == 3 and shape[0] in (1, 3, 4):
+            hint = "; move the channels to the end"
         raise ImageError(
             f"{name} has shape {shape}; wanted (H, W), (H, W, 1), (H, W, 3) or (H, W, 4){hint}"
         )
@@ -300,9 +292,8 @@ def _image_to_rgb(image: Image.Image, name: str) -> RGB:
     if mode.startswith("I;16"):
         return _array_to_rgb(np.asarray(image).astype(np.uint16), "rgb", name)
     if mode == "I":
-        return _array_to_rgb(
-            np.clip(np.asarray(image), 0, 65535).astype(np.uint16), "rgb", name
-        )
+        levels = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+        return _array_to_rgb(levels, "rgb", name)
     if mode == "F":
         return _array_to_rgb(np.asarray(image), "rgb", name)
     if mode == "LAB":

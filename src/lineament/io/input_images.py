@@ -92,23 +92,20 @@ def find_inputs(
             continue
         root = _root(Path(path))
         for image in images:
-            if (
-                root
-                and results
-                and _is_result(image.resolve(), results, root.resolve())
-            ):
+            if root and results and _is_result(image, results, root):
                 continue
-            found.setdefault(
-                image, image.relative_to(root) if root else Path(image.name)
-            )
+            below = image.relative_to(root) if root else Path(image.name)
+            found.setdefault(image, below)
     return _named(found), failures
 
 
 def _is_result(image: Path, results: Path, root: Path) -> bool:
     """Return whether an image found below `root` was written by a run with the folder `results`."""
-    return results in image.parents and (
-        image.name.endswith(DRAWN) or (results != root and root in results.parents)
-    )
+    if results not in image.resolve().parents:
+        return False
+    top = root.resolve()
+    is_drawn = image.resolve().name.endswith(DRAWN)
+    return is_drawn or (results != top and top in results.parents)
 
 
 def _root(path: Path) -> Path | None:
@@ -138,9 +135,8 @@ def _named(found: Mapping[Path, Path]) -> list[InputImage]:
 
     images = []
     for path, below in found.items():
-        name = unique_name(
-            (below.with_suffix("").as_posix(), below.as_posix()), is_free
-        )
+        candidates = (below.with_suffix("").as_posix(), below.as_posix())
+        name = unique_name(candidates, is_free)
         taken.add(name)
         of_faces.add(image_of_face(name))
         images.append(InputImage(path, name))
@@ -176,10 +172,8 @@ def predict_images(
             yield image, None, error
             continue
         batch.append((image, pixels))
-        if (
-            len(batch) == BATCH_IMAGES
-            or sum(p.size // 3 for _, p in batch) > BATCH_PIXELS
-        ):
+        size = sum(pixels.size // 3 for _, pixels in batch)
+        if len(batch) == BATCH_IMAGES or size > BATCH_PIXELS:
             yield from _predicted(predict, batch, boxes)
             batch = []
     yield from _predicted(predict, batch, boxes)

@@ -55,9 +55,7 @@ def is_video(path: Path) -> bool:
         try:
             with Image.open(path, formats=["GIF"]) as image:
                 return bool(getattr(image, "is_animated", False))
-        except (
-            Exception
-        ):  # decoders of broken bytes raise nearly any class; a broken file is no video
+        except Exception:  # decoders raise nearly any class; a broken file is no video
             return False
     return path.suffix.lower() in VIDEO_SUFFIXES
 

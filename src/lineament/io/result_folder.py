@@ -17,15 +17,11 @@ from ..atomic import atomic_path
 from ..errors import DataError
 from ..face import Faces
 from ..geometry import as_boxes
-from .formats import (
-    faces_from_dict,
-    faces_to_coco,
-    faces_to_dict,
-    faces_to_pts,
-    write_csv,
-    write_parquet,
-)
+from .coco import faces_to_coco
+from .formats import faces_from_dict, faces_to_dict
 from .input_images import DRAWN, InputImage, boxes_of, image_of_face
+from .pts import faces_to_pts
+from .tables import write_csv, write_parquet
 
 SETTINGS = "lineament.json"
 DECIMALS = 4
@@ -115,11 +111,9 @@ class ResultFolder:
 
     def _digest(self, image: InputImage) -> str:
         """Return the digest of the settings, the boxes given and the bytes of the image file."""
-        boxes = (
-            None
-            if self.boxes is None
-            else as_boxes(boxes_of(image, self.boxes)).tolist()
-        )
+        boxes = None
+        if self.boxes is not None:
+            boxes = as_boxes(boxes_of(image, self.boxes)).tolist()
         digest = sha256(json.dumps([self.settings, boxes], sort_keys=True).encode())
         if image.path.is_file():
             digest.update(image.path.read_bytes())
@@ -152,11 +146,9 @@ class ResultFolder:
         path = self.path(image)
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            size = record.get("image_size")
-            faces = replace(
-                faces_from_dict(record),
-                image_size=None if size is None else (int(size[0]), int(size[1])),
-            )
+            faces = faces_from_dict(record)
+            if size := record.get("image_size"):
+                faces = replace(faces, image_size=(int(size[0]), int(size[1])))
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise DataError(
                 f"{path}: a broken record ({error}); delete it and run again"
@@ -186,10 +178,8 @@ class ResultFolder:
         results = map(self.read, images)
         path = self.folder / ("faces.coco.json" if kind == "coco" else f"faces.{kind}")
         if kind == "coco":
-            self._write(
-                path,
-                json.dumps(faces_to_coco(results, scheme), ensure_ascii=False) + "\n",
-            )
+            text = json.dumps(faces_to_coco(results, scheme), ensure_ascii=False)
+            self._write(path, text + "\n")
         else:
             {"csv": write_csv, "parquet": write_parquet}[kind](path, results, scheme)
         return path
@@ -254,8 +244,6 @@ def _listed(settings: Mapping[str, Any]) -> str:
 def to_record(image: InputImage, faces: Faces) -> dict[str, Any]:
     """Return what is written of one image: faces_to_dict, and the image's size if it is known."""
     record = faces_to_dict(faces, str(image.path), DECIMALS)
-    return (
-        record
-        if faces.image_size is None
-        else {**record, "image_size": list(faces.image_size)}
-    )
+    if faces.image_size is not None:
+        record["image_size"] = list(faces.image_size)
+    return record

@@ -18,7 +18,8 @@ from ..errors import DataError, InputError
 from ..face import Faces
 from ..geometry import Array
 from ..schemes import scheme
-from .formats import VIDEO, faces_from_dict, faces_to_dict, write_csv, write_parquet
+from .formats import faces_from_dict, faces_to_dict
+from .tables import VIDEO, write_csv, write_parquet
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 DECIMALS = 4
@@ -27,11 +28,8 @@ KIND = "lineament tracks"
 
 def frame_line(number: int, timestamp: float, faces: Faces) -> str:
     """Return the JSON line of one frame, without its line end."""
-    record = {
-        "frame": number,
-        "time": round(timestamp, 6),
-        "faces": faces_to_dict(faces, "", DECIMALS)["faces"],
-    }
+    listed = faces_to_dict(faces, "", DECIMALS)["faces"]
+    record = {"frame": number, "time": round(timestamp, 6), "faces": listed}
     return json.dumps(record, allow_nan=False)
 
 
@@ -116,10 +114,8 @@ class TrackWriter(AtomicWriter):
             raise DataError(
                 f"{self.part}: no interrupted run to resume; start without --resume"
             ) from error
-        if (
-            file.readline().decode().rstrip("\n") != self.head
-            or self.part.stat().st_size < length
-        ):
+        head = file.readline().decode().rstrip("\n")
+        if head != self.head or self.part.stat().st_size < length:
             file.close()
             raise DataError(
                 f"{self.part} is of another video or other settings; resume with those, or start "
@@ -138,11 +134,8 @@ class TrackWriter(AtomicWriter):
         """Flush all frames so far to disk, with the tracker's state after them."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        saved = {
-            "frames": self.frames,
-            "length": self._file.tell(),
-            "state": dict(state),
-        }
+        length = self._file.tell()
+        saved = {"frames": self.frames, "length": length, "state": dict(state)}
         with atomic_path(self._state_path) as temporary:
             temporary.write_text(json.dumps(saved), encoding="utf-8")
 
@@ -225,9 +218,8 @@ def read_tracks(path: str | os.PathLike[str]) -> Tracks:
         head = _head(file, lines.readline())
     rows = list(read_lines(file))
     times = np.array([time for _, time, _ in rows], np.float64)
-    return Tracks(
-        head["scheme"], head["settings"], times, tuple(faces for _, _, faces in rows)
-    )
+    faces = tuple(faces for _, _, faces in rows)
+    return Tracks(head["scheme"], head["settings"], times, faces)
 
 
 def convert_tracks(source: Path, target: Path) -> None:

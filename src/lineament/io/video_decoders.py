@@ -20,9 +20,8 @@ CAMERAS = {
     "win32": ("dshow", "video={}"),
 }
 """FFmpeg's input format and the address of a camera, by platform."""
-CAMERA_OPTIONS = {
-    "darwin": {"framerate": "30"}
-}  # built-in cameras refuse its default, 29.97
+CAMERA_OPTIONS = {"darwin": {"framerate": "30"}}
+"""Built-in cameras refuse FFmpeg's default, 29.97."""
 MAX_BROKEN = 1000
 RGB = NDArray[np.uint8]
 DecodedFrame = tuple[float | None, Callable[[], RGB]]
@@ -74,9 +73,8 @@ class OpenCVDecoder(Decoder):
 
     def _convert(self) -> RGB:
         _, image = self._capture.retrieve()
-        return np.asarray(
-            cv2.cvtColor(np.asarray(image), cv2.COLOR_BGR2RGB), dtype=np.uint8
-        )
+        rgb = cv2.cvtColor(np.asarray(image), cv2.COLOR_BGR2RGB)
+        return np.asarray(rgb, dtype=np.uint8)
 
     def close(self) -> None:
         """Release the file."""
@@ -84,11 +82,11 @@ class OpenCVDecoder(Decoder):
 
 
 class AVDecoder(Decoder):
-    """A file, an address or a camera by PyAV, upright by the rotation that the file states.
+    """A file, a URL or a camera by PyAV, upright by the rotation that the file states.
 
     Args:
         name: How errors call the video.
-        remote: Whether the source is an address, whose silence is an error if it is not
+        remote: Whether the source is a URL, whose silence is an error if it is not
             live.
 
     Raises:
@@ -123,9 +121,8 @@ class AVDecoder(Decoder):
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = threads
         self.frames = self._stream.frames or None
-        self.rate = (
-            float(self._stream.average_rate) if self._stream.average_rate else None
-        )
+        rate = self._stream.average_rate
+        self.rate = float(rate) if rate else None
 
     def decode(self) -> Iterator[DecodedFrame]:
         """Yield the frames with the times that the file states."""

@@ -1,4 +1,4 @@
-"""Video files, cameras, addresses, folders of images -> frames, in order or by number."""
+"""Video files, cameras, URLs, folders of images -> frames, in order or by number."""
 
 import math
 import os
@@ -24,7 +24,7 @@ from .video_decoders import (
 )
 
 WAIT_S = 30.0
-"""Seconds that an address may be silent."""
+"""Seconds that a URL may be silent."""
 DEFAULT_RATE = 30.0
 MAX_BACKWARD_S = 1.0
 """A clock that jumps back by more was restarted: its times continue from the frame before."""
@@ -76,7 +76,7 @@ class VideoReader:
     first frame; landmarks count pixels.
 
     Args:
-        source: A file, an address with ://, the number of a camera, or a folder of
+        source: A file, a URL, the number of a camera, or a folder of
             images, in the order of the numbers in their names.
         rate: Frames per second of a folder of images.
         threads: Threads of the decoder; 0 lets it choose.
@@ -84,7 +84,7 @@ class VideoReader:
             OpenCV.
 
     Raises:
-        ImageError: If the source is not a video, or an address that is not live falls
+        ImageError: If the source is not a video, or a URL that is not live falls
             silent.
         ExtraError: If PyAV is needed and not installed.
     """
@@ -125,12 +125,12 @@ class VideoReader:
             return FolderDecoder(path, self._rate)
         if not path.is_file():
             raise ImageError(
-                f"{self.name}: no such video; wanted a file, a folder of images, an address or a "
+                f"{self.name}: no such video; wanted a file, a folder of images, a URL or a "
                 "camera"
             )
         if not self._exact_times and find_spec("av") is None:
             return OpenCVDecoder(path)
-        # absolute: a name may hold a colon, as an address does
+        # absolute: a name may hold a colon, as a URL does
         return AVDecoder(str(path.absolute()), self.name, self._threads)
 
     @property
@@ -153,16 +153,11 @@ class VideoReader:
         step = 1 / (self.rate or DEFAULT_RATE)
         for index, (timestamp, convert) in enumerate(self._decoded):
             # some files repeat a time, or have none
-            time = (
-                timestamp + offset
-                if timestamp is not None
-                else last + step
-                if index
-                else 0.0
-            )
-            if (
-                index and time < last - MAX_BACKWARD_S
-            ):  # joined files, a restarted stream
+            time = 0.0 if not index else last + step
+            if timestamp is not None:
+                time = timestamp + offset
+            # joined files, a restarted stream
+            if index and time < last - MAX_BACKWARD_S:
                 offset += last + step - time
                 time = last + step
             time = time if time > last or not index else last + step / 100
@@ -219,15 +214,15 @@ class VideoReader:
 
 
 def is_address(source: str | Path | int) -> bool:
-    """Return whether `source` is an address, such as https://example.org/a.mp4."""
+    """Return whether `source` is a URL, such as https://example.org/a.mp4."""
     return "://" in str(source)
 
 
 def is_camera(source: str | Path | int) -> bool:
     """Return whether `source` is a camera's number; a file of that name has priority."""
-    return isinstance(source, int) or (
-        str(source).isdecimal() and not Path(source).exists()
-    )
+    if isinstance(source, int):
+        return True
+    return str(source).isdecimal() and not Path(source).exists()
 
 
 def frame_rate(path: Path) -> float:
@@ -241,9 +236,8 @@ def frame_rate(path: Path) -> float:
     return rate if 1 <= rate <= 1000 else DEFAULT_RATE
 
 
-_open = (
-    threading.local()
-)  # one open video per thread: samples of a video mostly come in order
+# one open video per thread: samples of a video mostly come in order
+_open = threading.local()
 
 
 def read_video_frame(path: Path, number: int) -> RGB:

@@ -21,13 +21,8 @@ ENCODERS = {
     ".webm": "libvpx-vp9",
 }
 """Suffix of a written video -> its encoder."""
-CONTAINERS = {
-    ".mp4": "mp4",
-    ".m4v": "mp4",
-    ".mov": "mov",
-    ".mkv": "matroska",
-    ".webm": "webm",
-}
+CONTAINERS = {".m4v": "mp4", ".mkv": "matroska"}
+"""FFmpeg's name of the container, if it is not the suffix."""
 CLOCK = 90_000
 """Ticks per second of the times in a written video: MPEG's."""
 
@@ -59,26 +54,24 @@ class VideoWriter(AtomicWriter):
                 f"{path}: no video is written with the suffix {suffix!r}; wanted "
                 f"{', '.join(ENCODERS)}"
             )
+        self._encoder = ENCODERS[suffix]
+        container = CONTAINERS.get(suffix, suffix[1:])
         av = import_av()
         options = {"flush_packets": "1"}
-        if CONTAINERS[suffix] in ("mp4", "mov"):
+        if container in ("mp4", "mov"):
             # in fragments, so that a file without its end can be played
             options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
         else:
             options["fflags"] = "+bitexact"  # no random id
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._container = av.open(
-                str(self._partial.absolute()),
-                "w",
-                format=CONTAINERS[suffix],
-                options=options,
-            )
+            place = str(self._partial.absolute())
+            self._container = av.open(place, "w", container, options=options)
         except (av.error.FFmpegError, OSError) as error:
             raise ImageError(
                 f"{path}: cannot be written ({short_reason(error)}); choose another place"
             ) from error
-        self._encoder, self._quality = ENCODERS[suffix], quality
+        self._quality = quality
         self.pixel_aspect = Fraction(1)
         self._stream: Any = None
         self._size = (0, 0)
@@ -153,7 +146,6 @@ def fitted(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     w, h = (max(round(side * scale), 1) for side in (image.shape[1], image.shape[0]))
     x, y = (width - w) // 2, (height - h) // 2
     framed = np.zeros((height, width, 3), np.uint8)
-    framed[y : y + h, x : x + w] = cv2.resize(
-        image, (w, h), interpolation=cv2.INTER_AREA
-    )
+    shown = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
+    framed[y : y + h, x : x + w] = shown
     return framed

@@ -21,9 +21,9 @@ from ..data.sample import GROUP_SEPARATOR
 from ..errors import ImageError
 from ..geometry import Array, apply_affine, box_side, crop_affine, landmark_box
 from ..inference.predictor import Predictor
-from ..io.formats import format_pts
 from ..io.image import read_image
 from ..io.media_files import find_images, find_videos, is_video
+from ..io.pts import format_pts
 from ..io.unique_names import unique_name
 from ..io.video_reader import VideoReader
 
@@ -80,9 +80,8 @@ def label_faces(
         predictions = predictor(image, [move_box(box, *move) for move in BOX_MOVES])
         landmarks = np.stack([prediction.landmarks for prediction in predictions])
         mean, spread = landmarks.mean(0), np.sqrt(landmarks.var(0).sum(-1)) / side
-        sigma = (
-            np.mean([prediction.sigma_px for prediction in predictions], axis=0) / side
-        )
+        sigmas = [prediction.sigma_px for prediction in predictions]
+        sigma = np.mean(sigmas, axis=0) / side
         unsure = (spread > thresholds.max_spread) | (sigma > thresholds.max_sigma)
         score = float(np.mean([prediction.scores.mean() for prediction in predictions]))
         if score < thresholds.min_score or 1 - unsure.mean() < thresholds.min_known:

@@ -55,13 +55,8 @@ def clips_from_videos(
         SchemeError: If the model's landmarks do not convert to the scheme.
     """
     weights = hashlib.sha256(find_model(model).read_bytes()).hexdigest()
-    settings = (
-        asdict(LabelThresholds()),
-        MAX_SIDE_PX,
-        LABEL_SMOOTHING,
-        frames,
-        min_length,
-    )
+    limits = (asdict(LabelThresholds()), MAX_SIDE_PX, LABEL_SMOOTHING)
+    settings = (*limits, frames, min_length)
     files = [file_state(path) for path in videos]
     tracker = Tracker(model, smooth=None, scheme=scheme_name)
 
@@ -128,6 +123,5 @@ def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if factor >= 1:
         return image
     size = round(width * factor), round(height * factor)
-    return np.asarray(
-        cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8
-    )
+    shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(shrunk, dtype=np.uint8)

@@ -24,11 +24,8 @@ def is_plausible(
     center, side = box_center(seen.box), box_side(seen.box)
     scale_change = max(side / face.side, face.side / side)
     inside = bool((center > 0).all() and (center < np.array(size)).all())
-    return (
-        inside
-        and face.distance(seen) <= rules.max_step
-        and scale_change <= rules.max_scale_change
-    )
+    is_near = face.distance(seen) <= rules.max_step
+    return inside and is_near and scale_change <= rules.max_scale_change
 
 
 def find_duplicates(

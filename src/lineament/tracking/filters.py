@@ -48,8 +48,8 @@ FILTERS: dict[str, tuple[Settings, Settings]] = {
         ),
     ),
 }
-"""Filters of pose and shape by name; rounded from a search by
-`bench/choose_filters.py` on clips of validation faces and real ones."""
+"""Filters of pose and shape by name; rounded from a search by `python -m
+bench.choose_filters` on clips of validation faces and real ones."""
 DEFAULT = "one-euro"
 
 
@@ -148,9 +148,8 @@ class Smoother:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state`."""
-        self.shape = (
-            None if state["shape"] is None else np.array(state["shape"], np.float64)
-        )
+        shape = state["shape"]
+        self.shape = None if shape is None else np.array(shape, np.float64)
         self.scale, self.angle = state["scale"], state["angle"]
         self.started = state["started"]
         self.pose_filter.restore(state["pose_filter"])
@@ -167,8 +166,7 @@ def zero_phase(path: Array, deviation: float) -> Array:
     reach = max(int(4 * deviation), 1)
     offsets = np.arange(-reach, reach + 1)
     kernel = np.exp(-(offsets**2) / (2 * deviation**2))
-    padded = np.concatenate(
-        [np.repeat(path[:1], reach, 0), path, np.repeat(path[-1:], reach, 0)]
-    )
+    first, last = np.repeat(path[:1], reach, 0), np.repeat(path[-1:], reach, 0)
+    padded = np.concatenate([first, path, last])
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
     return np.asarray(windows @ (kernel / kernel.sum()))

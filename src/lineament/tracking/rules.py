@@ -1,4 +1,4 @@
-"""Rules of the tracker: when a face is followed, lost, confirmed and found again."""
+"""Rules of the tracker: when a face is followed, lost, confirmed and reacquired."""
 
 from dataclasses import dataclass
 

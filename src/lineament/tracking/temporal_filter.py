@@ -41,10 +41,10 @@ class TemporalFilter(ABC):
     def state(self) -> dict[str, Any]:
         """Return all that the next sample depends on, as JSON values."""
         kept = {name: getattr(self, name) for name in self.arrays}
-        return {
-            name: None if array is None else array.tolist()
-            for name, array in kept.items()
-        }
+        state: dict[str, Any] = {}
+        for name, array in kept.items():
+            state[name] = None if array is None else array.tolist()
+        return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state`."""

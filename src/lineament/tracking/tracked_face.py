@@ -146,9 +146,8 @@ class TrackedFace:
 
     def distance(self, seen: FaceObservation) -> float:
         """Return the distance from the predicted position, in box sides."""
-        return float(
-            np.hypot(*(box_center(seen.box) - box_center(self.box))) / self.side
-        )
+        step = box_center(seen.box) - box_center(self.box)
+        return float(np.hypot(*step) / self.side)
 
     def similarity(self, seen: FaceObservation, image: Image, border: int = 0) -> float:
         """Return the correlation of the appearances, without `border` pixels."""
@@ -167,11 +166,8 @@ class TrackedFace:
         arrays = {name: getattr(self, name).tolist() for name in STORED_ARRAYS}
         values = {name: getattr(self, name) for name in STORED_VALUES}
         smoother = None if self.smoother is None else self.smoother.state()
-        return (
-            arrays
-            | values
-            | {"smoother": smoother, "recurrent": _packed(self.recurrent_state)}
-        )
+        rest = {"smoother": smoother, "recurrent": _packed(self.recurrent_state)}
+        return arrays | values | rest
 
     @classmethod
     def restored(
@@ -183,9 +179,8 @@ class TrackedFace:
         parts: dict[str, Any] = {name: state[name] for name in STORED_VALUES}
         for name in STORED_ARRAYS:
             parts[name] = np.array(state[name], np.float64)
-        return cls(
-            **parts, smoother=smoother, recurrent_state=_unpacked(state["recurrent"])
-        )
+        parts["recurrent_state"] = _unpacked(state["recurrent"])
+        return cls(**parts, smoother=smoother)
 
 
 def appearance_of(image: Image, box: Array) -> Array:
@@ -195,9 +190,8 @@ def appearance_of(image: Image, box: Array) -> Array:
 
 
 def _normalized(thumbnail: Array) -> Array:
-    return np.asarray(
-        (thumbnail - thumbnail.mean()) / max(float(thumbnail.std()), 1e-6)
-    )
+    contrast = max(float(thumbnail.std()), 1e-6)
+    return np.asarray((thumbnail - thumbnail.mean()) / contrast)
 
 
 def _packed(state: RecurrentState | None) -> dict[str, Any] | None:

@@ -44,7 +44,7 @@ class Tracker:
         model: Model as in Predictor, or a Predictor, whose rules the tracker follows.
         faces: Maximum number of faces to follow; None: all.
         smooth: Filter over time, "one-euro" or "kalman"; None: landmarks as measured.
-        rules: When faces are lost, confirmed and found again.
+        rules: When faces are lost, confirmed and reacquired.
         options: Other options of Predictor: detector, scheme, threads, workers, recrop,
             min_landmark_score, flip.
 
@@ -81,8 +81,8 @@ class Tracker:
             self.predictor = model
         self.faces, self.smooth, self.rules = faces, smooth, rules
         self._model_scheme = self.predictor.model.scheme
-        # a followed face is upright already: it is cropped again if it moved far, but
-        # other angles are not searched
+        # a followed face is upright already: it is re-cropped if it moved far, but other
+        # angles are not searched
         recrop = self.predictor.recrop
         self._recrop = None if recrop is None else replace(recrop, min_score=0.0)
         self._new_smoother()  # an unknown filter is refused here
@@ -133,9 +133,8 @@ class Tracker:
         confirmed = [face for face in seen if face.track_id]
         confirmed.sort(key=lambda face: face.track_id or 0)
         faces = tuple(self._to_face(face, seen[face]) for face in confirmed)
-        return Faces(
-            faces, self.predictor.scheme, len(scheme(self.predictor.scheme)), size
-        )
+        wanted = self.predictor.scheme
+        return Faces(faces, wanted, len(scheme(wanted)), size)
 
     def state(self) -> dict[str, Any]:
         """Return all that the next frame depends on, as JSON values."""
@@ -159,9 +158,8 @@ class Tracker:
         self._since_detection = state["since_detection"]
         self._detect_now = state["detect_now"]
         self._first, self._time = state["first"], state["time"]
-        self._size = (
-            None if state["size"] is None else (state["size"][0], state["size"][1])
-        )
+        size = state["size"]
+        self._size = None if size is None else (size[0], size[1])
         self._scene.restore(state["scene"])
 
     def _new_smoother(self) -> Smoother | None:
@@ -205,17 +203,15 @@ class Tracker:
     @staticmethod
     def _recurrent_state(followed: list[TrackedFace]) -> RecurrentState | None:
         """Return the state of all faces; None if the model is not recurrent."""
-        states = [
-            face.recurrent_state
-            for face in followed
-            if face.recurrent_state is not None
-        ]
+        states = []
+        for face in followed:
+            if face.recurrent_state is not None:
+                states.append(face.recurrent_state)
         if not states:
             return None
         maps = np.concatenate([state.maps for state in states])
-        return RecurrentState(
-            maps, np.concatenate([state.image_to_crop for state in states])
-        )
+        affines = np.concatenate([state.image_to_crop for state in states])
+        return RecurrentState(maps, affines)
 
     def _check_appearance(self, image: Image, seen: Seen, is_cut: bool) -> None:
         """Lose the faces that look different after a sudden change, not at a flash."""
@@ -235,9 +231,8 @@ class Tracker:
         """Return whether the detector runs on this frame, and count the frame."""
         self._since_detection += 1
         every = self.rules.detect_every
-        if not self._tracks or any(
-            face.lost_s or not face.track_id for face in self._tracks
-        ):
+        unsure = any(face.lost_s or not face.track_id for face in self._tracks)
+        if not self._tracks or unsure:
             every = min(self.rules.detect_every_when_lost, every)
         due = self._detect_now or self._since_detection >= every
         if due:
@@ -278,9 +273,8 @@ class Tracker:
                 del seen[face]
             return
         face.score, face.hits = float(scores.max()), max(face.hits, 0) + 1
-        confirmed = (
-            face.hits >= rules.min_hits and landmark_score >= rules.confirm_score
-        )
+        is_seen_often = face.hits >= rules.min_hits
+        confirmed = is_seen_often and landmark_score >= rules.confirm_score
         is_sure = confirmed or face.score >= rules.new_face_score
         if is_sure and not face.track_id and not self._is_full(seen):
             self._assign_id(face)
@@ -327,22 +321,18 @@ class Tracker:
         self._tracks = kept
 
     def _to_face(self, face: TrackedFace, seen: FaceObservation) -> Face:
-        one = FaceLandmarks(
-            seen.landmarks[None], seen.scores[None], seen.sigma_px[None]
-        )
-        return self.predictor.to_face(one, 0, seen.box, face.score, face.track_id)
+        arrays = (seen.landmarks, seen.scores, seen.sigma_px)
+        return self.predictor.to_face(*arrays, seen.box, face.score, face.track_id)
 
 
 def _observations(found: FaceLandmarks) -> list[FaceObservation]:
     """Return one observation per face."""
     observations = []
-    for k, row in enumerate(
-        zip(found.landmarks, found.scores, found.sigma_px, strict=True)
-    ):
+    rows = zip(found.landmarks, found.scores, found.sigma_px, strict=True)
+    for k, row in enumerate(rows):
         state = found.recurrent_state
         if state is not None:
-            state = RecurrentState(
-                state.maps[k : k + 1], state.image_to_crop[k : k + 1]
-            )
+            maps, affine = state.maps[k : k + 1], state.image_to_crop[k : k + 1]
+            state = RecurrentState(maps, affine)
         observations.append(FaceObservation(*row, state))
     return observations

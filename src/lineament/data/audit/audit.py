@@ -67,8 +67,10 @@ class AuditReport:
 
     def summary(self) -> str:
         """Return one line for the user."""
-        text = f"{self.root}: {self.faces} faces on {self.images} images"
-        text += f" in {len(self.splits)} splits"
+        text = (
+            f"{self.root}: {self.faces} faces on {self.images} images in "
+            f"{len(self.splits)} splits"
+        )
         counts = []
         for severity in SEVERITIES:
             count = self.count(severity)

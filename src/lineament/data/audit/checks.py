@@ -304,11 +304,10 @@ def judge_duplicate(
         text = f"{how} as {a.name}; keep one"
         yield Finding("warning", "duplicate", b.name, text, (b, a), float(equal))
     if one.size == two.size:
-        yield from (
-            _check_mirrored_offset(a, b, one.size[0])
-            if mirrored
-            else check_offset(a, b)
-        )
+        if mirrored:
+            yield from _check_mirrored_offset(a, b, one.size[0])
+        else:
+            yield from check_offset(a, b)
 
 
 def _pixels_equal(a: Sample, b: Sample, mirrored: bool) -> bool:

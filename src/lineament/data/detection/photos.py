@@ -127,11 +127,9 @@ def read_detector_photos(root: Path, kinds: Iterable[str] = KINDS) -> list[Photo
         )
     photos: list[Photo] = []
     if wanted & set(INSETS):
-        photos += [
-            photo
-            for photo in read_detection(root / "detection")
-            if photo.kind in wanted
-        ]
+        for photo in read_detection(root / "detection"):
+            if photo.kind in wanted:
+                photos.append(photo)
     if "landmarks" in wanted:
         samples = read_300w(root / "300w", "train")
         samples += read_pts_folder(root / "infanface", "ibug68", "train")

@@ -95,11 +95,9 @@ def random_affine(rng: Rng, photo: Photo, size: tuple[int, int], side: float) ->
     if side > 0.4 * min(size):
         place = np.array(size) * rng.normal(0.5, 0.12, 2)
     affine = similarity(scale, float(angle_deg), center, place)
-    return (
-        compose(affine, flip_affine(int(2 * center[0]) + 1))
-        if rng.random() < 0.5
-        else affine
-    )
+    if rng.random() < 0.5:
+        return compose(affine, flip_affine(int(2 * center[0]) + 1))
+    return affine
 
 
 def warp_window(
@@ -115,9 +113,8 @@ def warp_window(
         half = max(scale * 1.2, 0.02)
         height, width = image.shape[:2]
         small = (max(1, round(width * half)), max(1, round(height * half)))
-        image = np.asarray(
-            cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8
-        )
+        shrunk = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+        image = np.asarray(shrunk, np.uint8)
         enlarge = resize_affine(width / small[0], height / small[1])
         affine = compose(affine, enlarge)
     warped = cv2.warpAffine(
@@ -131,14 +128,12 @@ def _visible_part(
 ) -> tuple[Image, Array]:
     """The part of `image` that a window of (width, height) shows, with a margin, and its affine."""
     width, height = size
-    corners = apply_affine(
-        invert_affine(affine), [[0, 0], [width, 0], [width, height], [0, height]]
-    )
+    ends = [[0, 0], [width, 0], [width, height], [0, height]]
+    corners = apply_affine(invert_affine(affine), ends)
     margin = 2 / affine_scale(affine)
     limit = np.array(image.shape[1::-1])
-    x0, y0 = (
-        np.clip(np.floor(corners.min(0) - margin), 0, limit - 1).astype(int).tolist()
-    )
+    start = np.clip(np.floor(corners.min(0) - margin), 0, limit - 1)
+    x0, y0 = start.astype(int).tolist()
     end = np.clip(np.ceil(corners.max(0) + margin), (x0 + 1, y0 + 1), limit)
     x1, y1 = end.astype(int).tolist()
     return image[y0:y1, x0:x1], compose(affine, np.array([[1.0, 0, x0], [0, 1.0, y0]]))
@@ -162,12 +157,8 @@ class SceneMaker:
             shares: Relative frequency of each kind of photo; kinds without photos are left out.
             size: Side of the scenes, pixels.
         """
-        self.photos, self.images, self.size, self.seed = (
-            list(photos),
-            images,
-            size,
-            seed,
-        )
+        self.photos, self.images = list(photos), images
+        self.size, self.seed = size, seed
         self.by_kind: dict[str, list[int]] = {}
         for i, photo in enumerate(self.photos):
             if len(photo.boxes) or photo.has_no_face():
@@ -200,9 +191,7 @@ class SceneMaker:
             scale = rng.uniform(1.0, 2.2) * size / min(photo.shape[:2])
             center = np.array(photo.shape[1::-1]) / 2
             angle_deg = float(rng.uniform(-180, 180))
-            affine = similarity(
-                scale, angle_deg, center, np.array([size / 2, size / 2])
-            )
+            affine = similarity(scale, angle_deg, center, (size / 2, size / 2))
             image = warp_window(photo, affine, (size, size), cv2.BORDER_REFLECT)
             if rng.random() < 0.7:
                 # these images are grey: without a tint, color alone would mean a face
@@ -221,9 +210,9 @@ class SceneMaker:
         size = (x1 - x0, y1 - y0)
         # small faces in crowds, faces up to the size of the window in portraits
         portrait = kind == "landmarks"
-        smallest, largest = (
-            (20.0, 1.1 * min(size)) if portrait else (9.0, 0.6 * min(size))
-        )
+        smallest, largest = 9.0, 0.6 * min(size)
+        if portrait:
+            smallest, largest = 20.0, 1.1 * min(size)
         side = float(
             np.exp(rng.uniform(np.log(smallest), np.log(max(largest, smallest + 1))))
         )
@@ -274,9 +263,8 @@ class SceneMaker:
         canvas.layer_map[view][drawn > 0] = canvas.layers
         canvas.boxes += list(boxes + np.array([x0, y0, x0, y0]))
         canvas.rolls += list(rolls)
-        canvas.weights += [
-            1.0 if photo.landmarks is not None else UPRIGHT_WEIGHT
-        ] * len(boxes)
+        weight = 1.0 if photo.landmarks is not None else UPRIGHT_WEIGHT
+        canvas.weights += [weight] * len(boxes)
         canvas.layer_of += [canvas.layers] * len(boxes)
 
 

@@ -53,10 +53,8 @@ def _read_19(root: Path, part: str) -> list[Sample]:
     visible = np.asarray(table["mask_new"]) == 1
     if part == "frontal":
         rows = rows[visible[rows].all(1)]
-    names = [
-        str(np.asarray(cell).ravel()[0])
-        for cell in np.asarray(table["nameList"]).ravel()
-    ]
+    cells = np.asarray(table["nameList"]).ravel()
+    names = [str(np.asarray(cell).ravel()[0]) for cell in cells]
     # all x, then all y
     landmarks = (
         np.asarray(table["data"], np.float64).reshape(-1, 2, 19).transpose(0, 2, 1)
@@ -81,10 +79,8 @@ def _read_19(root: Path, part: str) -> list[Sample]:
 
 
 def _read_21(root: Path) -> list[Sample]:
-    path = next(
-        (p for p in (root / "data/aflw.sqlite", root / "aflw.sqlite") if p.is_file()),
-        None,
-    )
+    places = (root / "data/aflw.sqlite", root / "aflw.sqlite")
+    path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise DataError(
             f"{root}: no aflw.sqlite; wanted AFLW's own database here or in data"

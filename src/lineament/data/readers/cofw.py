@@ -77,9 +77,9 @@ def _read_68(root: Path, path: Path, count: int) -> list[Sample]:
     if not files:
         raise DataError(f"{folder}: no <n>_points.mat; wanted COFW68_Data in {root}")
     boxes_path = root / COFW68 / "cofw68_test_bboxes.mat"
-    boxes = (
-        read_arrays(boxes_path, ("bboxes",))["bboxes"] if boxes_path.is_file() else None
-    )
+    boxes = None
+    if boxes_path.is_file():
+        boxes = read_arrays(boxes_path, ("bboxes",))["bboxes"]
     samples = []
     for file in files:
         number = int(file.name.split("_")[0])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...geometry import Array
-from ...io.formats import parse_pts
 from ...io.media_files import image_next_to
+from ...io.pts import parse_pts
 from ..sample import Sample, scheme_of_count
 
 

@@ -1,0 +1,56 @@
+"""Faces -> a COCO keypoints data set."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..face import Face, Faces
+from ..schemes import scheme as scheme_called
+from .formats import json_numbers
+from .tables import of_scheme
+
+
+def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str, Any]:
+    """Return (image, faces) pairs as a COCO keypoints data set, ready for json.dumps.
+
+    Ids count from 1, as do the points in "skeleton"; bbox is x, y, width, height; every
+    keypoint has v = 2 and its score in "keypoint_scores". An image without a face is
+    listed without annotations.
+
+    Raises:
+        SchemeError: If faces are of another scheme.
+    """
+    points = scheme_called(scheme)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image, faces in of_scheme(results, scheme):
+        images.append({"id": len(images) + 1, "file_name": image})
+        if faces.image_size is not None:
+            images[-1] |= {"width": faces.image_size[0], "height": faces.image_size[1]}
+        for face in faces:
+            ids = {"id": len(annotations) + 1, "image_id": len(images)}
+            annotations.append(ids | _coco_face(face))
+    category = {
+        "id": 1,
+        "name": "face",
+        "supercategory": "person",
+        "keypoints": list(points.points),
+        "skeleton": [[a + 1, b + 1] for a, b in points.edges],
+    }
+    return {"images": images, "annotations": annotations, "categories": [category]}
+
+
+def _coco_face(face: Face) -> dict[str, Any]:
+    x0, y0, x1, y1 = face.box.tolist()
+    keypoints = []
+    for x, y in face.landmarks.tolist():
+        keypoints += [x, y, 2]
+    return {
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
+        "area": (x1 - x0) * (y1 - y0),
+        "score": face.score,
+        "num_keypoints": len(face),
+        "keypoints": keypoints,
+        "keypoint_scores": json_numbers(face.scores, None),
+    }

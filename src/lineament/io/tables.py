@@ -1,0 +1,157 @@
+"""Faces -> CSV and Parquet: one row per face, the same columns in both."""
+
+import csv
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..atomic import atomic_path
+from ..errors import SchemeError, missing_extra
+from ..face import Face, Faces
+from ..schemes import scheme as scheme_called
+
+ROWS_AT_ONCE = 4096  # faces held in memory before they go to a Parquet file
+IMAGE = ("image",)
+VIDEO = ("frame", "time")
+"""Names of the first columns of a table of faces: in images, and in the frames of a video."""
+Where = str | tuple[int, float]
+"""Values of those columns: an image's name, or a frame's number and time in seconds."""
+
+
+def csv_columns(scheme: str, lead: tuple[str, ...] = IMAGE) -> list[str]:
+    """Return the header of a CSV: the face, its box, then x, y, score, sigma_px per landmark."""
+    points = range(len(scheme_called(scheme)))
+    box = ["box_x0", "box_y0", "box_x1", "box_y1"]
+    of_points = [
+        f"{what}_{i}" for i in points for what in ("x", "y", "score", "sigma_px")
+    ]
+    return [*lead, "face", "scheme", "track_id", "score", *box, *of_points]
+
+
+def csv_rows(faces: Faces, where: Where = "") -> list[list[str | int | float]]:
+    """Return one row per face, in the order of csv_columns; track_id is empty if there is none."""
+    rows: list[list[str | int | float]] = []
+    for number, face in enumerate(faces):
+        parts = [face.landmarks, face.scores, face.sigma_px]
+        of_points = np.column_stack(parts).ravel().tolist()
+        track = "" if face.track_id is None else face.track_id
+        rows.append(
+            [
+                *_lead(where),
+                number,
+                face.scheme,
+                track,
+                face.score,
+                *face.box.tolist(),
+                *of_points,
+            ]
+        )
+    return rows
+
+
+def _lead(where: Where) -> tuple[str | int | float, ...]:
+    return (where,) if isinstance(where, str) else where
+
+
+def of_scheme(
+    results: Iterable[tuple[Any, Faces]], scheme: str
+) -> Iterable[tuple[Any, Faces]]:
+    """Yield `results`; raise SchemeError at faces of another scheme."""
+    for image, faces in results:
+        if faces.scheme != scheme:
+            raise SchemeError(
+                f"the faces of {image!r} are {faces.scheme}, not {scheme}; "
+                "write one file per scheme"
+            )
+        yield image, faces
+
+
+def write_csv(
+    path: str | os.PathLike[str],
+    results: Iterable[tuple[str, Faces]] | Iterable[tuple[tuple[int, float], Faces]],
+    scheme: str,
+    lead: tuple[str, ...] = IMAGE,
+) -> None:
+    """Write (image, faces) pairs as CSV, one row per face; the file appears when complete.
+
+    Args:
+        lead: Names of the first columns; with frame and time, results are ((frame,
+            time), faces) pairs.
+
+    Raises:
+        SchemeError: If faces are of another scheme.
+    """
+    with (
+        atomic_path(path) as temporary,
+        temporary.open(
+            "w", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as text,
+    ):
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(csv_columns(scheme, lead))
+        for where, faces in of_scheme(results, scheme):
+            writer.writerows(csv_rows(faces, where))
+
+
+def write_parquet(
+    path: str | os.PathLike[str],
+    results: Iterable[tuple[str, Faces]] | Iterable[tuple[tuple[int, float], Faces]],
+    scheme: str,
+    lead: tuple[str, ...] = IMAGE,
+) -> None:
+    """Write (image, faces) pairs as Parquet, one row per face; the file appears when complete.
+
+    Columns: image, face, scheme, track_id, score, box [4], x [N], y [N], scores [N],
+        sigma_px [N].
+
+    Args:
+        lead: As in write_csv.
+
+    Raises:
+        ExtraError: If pyarrow is not installed.
+        SchemeError: If faces are of another scheme.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise missing_extra("pyarrow", "report") from error
+    text, number = pyarrow.string(), pyarrow.float64()
+    values = pyarrow.list_(number)
+    columns = dict(
+        zip(lead, (text,) if lead == IMAGE else (pyarrow.int64(), number), strict=True)
+    )
+    columns |= {"face": pyarrow.int32(), "scheme": text}
+    columns |= {"track_id": pyarrow.int64(), "score": number}
+    columns |= dict.fromkeys(("box", "x", "y", "scores", "sigma_px"), values)
+    schema = pyarrow.schema(list(columns.items()))
+    with (
+        atomic_path(path) as temporary,
+        pyarrow.parquet.ParquetWriter(temporary, schema) as writer,
+    ):
+        rows: list[dict[str, Any]] = []
+        for where, faces in of_scheme(results, scheme):
+            first: dict[str, Any] = dict(zip(lead, _lead(where), strict=True))
+            if isinstance(where, str):  # a file name may hold bytes that are not text
+                first[lead[0]] = where.encode("utf-8", "backslashreplace").decode()
+            rows += [first | _parquet_row(i, face) for i, face in enumerate(faces)]
+            if len(rows) >= ROWS_AT_ONCE:
+                writer.write_table(pyarrow.Table.from_pylist(rows, schema))
+                rows = []
+        writer.write_table(pyarrow.Table.from_pylist(rows, schema))
+
+
+def _parquet_row(number: int, face: Face) -> dict[str, Any]:
+    return {
+        "face": number,
+        "scheme": face.scheme,
+        "track_id": face.track_id,
+        "score": face.score,
+        "box": face.box.tolist(),
+        "x": face.landmarks[:, 0].tolist(),
+        "y": face.landmarks[:, 1].tolist(),
+        "scores": face.scores.tolist(),
+        "sigma_px": face.sigma_px.tolist(),
+    }
