@@ -65,6 +65,20 @@ def source_lines() -> list[tuple[Path, int, str]]:
     return found
 
 
+def docstring_lines() -> int:
+    """Count the lines of docstrings, those below fields included."""
+    total = 0
+    for path in python_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Expr) or not isinstance(
+                node.value, ast.Constant
+            ):
+                continue
+            if isinstance(node.value.value, str) and node.end_lineno is not None:
+                total += node.end_lineno - node.lineno + 1
+    return total
+
+
 def wide_lines(width: int) -> list[str]:
     """Return the places of source lines longer than `width` columns."""
     return [
@@ -151,7 +165,9 @@ def main() -> None:
     )
     soft, hard = wide_lines(SOFT_WIDTH), wide_lines(WIDTH)
     distinct, recipes = recipe_lines()
-    print(f"source lines: {every}, non-blank {lines}")
+    print(
+        f"source lines: {every}, non-blank {lines}, of docstrings {docstring_lines()}"
+    )
     print(
         f"over {SOFT_WIDTH} columns: {100 * len(soft) / lines:.1f} %; over {WIDTH}: {len(hard)}"
     )
