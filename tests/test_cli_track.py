@@ -14,8 +14,8 @@ import pytest
 
 av = pytest.importorskip("av")
 
-from commands import call
 import lineament.tracking.tracker  # noqa: F401, before a test replaces Predictor
+from commands import call
 from lineament import VideoReader, VideoWriter, read_tracks, save_image
 from scenes import scene
 

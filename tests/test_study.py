@@ -314,3 +314,15 @@ def test_every_study_of_the_repository_can_be_planned(path, tmp_path):
                 run.name,
                 named,
             )
+
+
+def test_the_page_states_the_options_that_change_its_figures(place):
+    from lineament.cli.study import _command
+
+    more = {"seeds": [1, 2], "only": ["+ both"], "final": True}
+    command = _command(
+        Path("a.toml"), options(place, changes={"train.steps": 6}, **more)
+    )
+    assert command == (
+        "lineament study a.toml --seeds 1,2 --only '+ both' --set train.steps=6 --final"
+    )

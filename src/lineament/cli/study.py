@@ -1,5 +1,7 @@
 """`lineament study`: train the rows of a table and print it."""
 
+import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,9 +99,23 @@ def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
     show(table.markdown())
     if out is not None:
         seeds = ", ".join(str(seed) for seed in options.seeds or study.seeds)
-        command = f"lineament study {file}{' --final' if options.final else ''}"
-        write_page(table, out, command, [f"Seeds {seeds}; {hardware()}."])
+        facts = [f"Seeds {seeds}; {hardware()}."]
+        write_page(table, out, _command(file, options), facts)
         note(f"page -> {out}")
+
+
+def _command(file: Path, options: "StudyOptions") -> str:
+    """Return the command with the options that change its figures."""
+    words = ["lineament", "study", str(file)]
+    if options.seeds:
+        words += ["--seeds", ",".join(map(str, options.seeds))]
+    for row in options.only:
+        words += ["--only", row]
+    for key, value in options.changes.items():
+        words += ["--set", f"{key}={json.dumps(value)}"]
+    if options.final:
+        words.append("--final")
+    return shlex.join(words)
 
 
 def _numbers(text: str) -> list[int]:
