@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import RecipeError, did_you_mean
 from .data import DataPart
+from .kept_weights import find_named_weights
 from .model import MODEL_KINDS
 from .recipe import Recipe
 
@@ -27,6 +28,7 @@ def read_recipe(
     A file may extend others: `extends = "base/cpu.toml"`, or a list of paths, relative to it.
     Its keys go over theirs, and those of a later file in the list over those of an earlier
     one. Tables are merged key by key; arrays, such as `data`, and `losses` are replaced.
+    Names of kept weights, such as "lite2-128", become paths: see kept_weights.py.
 
     Args:
         path: A TOML file.
@@ -34,13 +36,15 @@ def read_recipe(
         changes: Further changes by key, such as {"train.steps": 100}.
 
     Raises:
-        RecipeError: If a file, a key or a value is wrong, or files extend each other in a circle.
+        RecipeError: If a file, a key or a value is wrong, files extend each other in a circle,
+            or no weights have a name that is given.
     """
     values = read_values(path)
     for override in overrides:
         _change(values, *parse_override(override))
     for key, value in (changes or {}).items():
         _change(values, key, value)
+    find_named_weights(values, path)
     return make_recipe(values, str(path))
 
 

@@ -28,7 +28,9 @@ class Recipe(Settings):
     name: str = Field(pattern=NAME, description="name of the run and its files")
     scheme: str = Field("ibug68", description="scheme of the predicted landmarks")
     init_from: str = Field(
-        "", description="a checkpoint or .safetensors file to start from; empty: none"
+        "",
+        description="a checkpoint or .safetensors file to start from, or the name of one in "
+        "teachers/; empty: none",
     )
     init_parts: dict[str, str] = Field(
         default_factory=dict,
