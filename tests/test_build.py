@@ -7,8 +7,9 @@ pytest.importorskip("torch")
 import torch
 
 from lineament.errors import ModelError, RecipeError, TrainError
+from lineament.training import build, checkpoint
 from lineament.training.build import build_model, load_initial_weights, load_trained
-from lineament.training.checkpoint import load_checkpoint, save_weights
+from lineament.training.checkpoint import load_checkpoint, read_weights, save_weights
 from tiny import small, trained, trainer
 
 pytestmark = [
@@ -165,6 +166,23 @@ def test_kept_weights_start_and_teach_as_their_checkpoint_does(faces, tmp_path):
     heads = [model.head.out.weight for model in models.values()]
     assert heads[0].shape[0] == 68
     assert torch.allclose(*heads, rtol=2**-11, atol=1e-7)
+
+
+def test_a_file_of_weights_is_read_once_to_start_from(faces, tmp_path, monkeypatch):
+    trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
+    kept = tmp_path / "kept.safetensors"
+    save_weights(kept, load_checkpoint(tmp_path / "first/checkpoint.pt"))
+    reads = []
+
+    def counted(path):
+        reads.append(path)
+        return read_weights(path)
+
+    monkeypatch.setattr(build, "read_weights", counted)
+    monkeypatch.setattr(checkpoint, "read_weights", counted)
+    start = small(faces, init_from=str(kept))
+    load_initial_weights(build_model(start), start)
+    assert reads == [kept]
 
 
 def test_weights_without_a_recipe_are_no_checkpoint(tmp_path):

@@ -281,6 +281,61 @@ def test_an_onnx_teacher_gives_the_landmarks_of_its_checkpoint(
     assert np.abs(a - b).max() < 0.01
 
 
+@pytest.mark.parametrize(
+    ("name", "points"), [("ibug68", slice(0, 68)), ("helen194", slice(68, 262))]
+)
+def test_a_teacher_of_joined_schemes_teaches_the_points_of_either(
+    name, points, faces, tmp_path
+):
+    joined = small(faces, steps=1).model_copy(update={"scheme": "ibug68_helen194"})
+    path = run("train", joined, tmp_path / "teacher")
+    distill = {"teacher": str(path), "heatmap_kl": 1.0, "landmarks": 1.0}
+    recipe = small(faces, distill).model_copy(update={"scheme": name})
+    comparison = trainer(recipe, tmp_path / "run").task.comparison
+    crops = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
+    net, _ = load_trained(path)
+    with torch.no_grad():
+        wanted = net(crops)
+    taught = comparison.teacher(crops)
+    for field in ("landmarks", "variance", "heatmap_logits"):
+        every, chosen = getattr(wanted, field), getattr(taught.raw, field)
+        assert torch.allclose(chosen, every[:, points], atol=1e-5), field
+    # its features are those of the joined network
+    levels = net.with_levels(crops)[1]
+    assert torch.allclose(taught.levels[4], levels[0], atol=1e-5)
+
+
+def test_a_student_learns_from_a_teacher_of_joined_schemes(faces, tmp_path):
+    joined = small(faces, steps=1).model_copy(update={"scheme": "ibug68_helen194"})
+    path = run("train", joined, tmp_path / "teacher")
+    for more in ({"heatmap_kl": 1.0, "mimicry": 1.0}, {"cached": True}):
+        distill = {"teacher": str(path), "landmarks": 1.0} | more
+        recipe = small(faces, distill, steps=2)
+        checkpoint = run("distill", recipe, tmp_path / "-".join(more))
+        assert load_trained(checkpoint)[0].head.out.weight.shape[0] == 68
+    # the reverse cannot be made up
+    few = run("train", small(faces, steps=1), tmp_path / "few")
+    more = small(faces, {"teacher": str(few), "landmarks": 1.0}).model_copy(
+        update={"scheme": "ibug68_helen194"}
+    )
+    with pytest.raises(RecipeError, match="predicts ibug68, the student ibug68_helen1"):
+        trainer(more, tmp_path / "reverse")
+
+
+def test_an_onnx_teacher_of_joined_schemes_gives_the_points_of_the_student(
+    faces, tmp_path
+):
+    joined = small(faces, steps=1).model_copy(update={"scheme": "ibug68_helen194"})
+    path = run("train", joined, tmp_path / "teacher")
+    export_checkpoint(path, tmp_path, "exported", False, tmp_path, tmp_path / "cache")
+    distill = {"teacher": str(tmp_path / "exported.onnx"), "landmarks": 1.0}
+    comparison = trainer(small(faces, distill), tmp_path / "run").task.comparison
+    crops = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        wanted = load_trained(path)[0](crops).landmarks[:, :68]
+    assert torch.allclose(comparison.teacher(crops).raw.landmarks, wanted, atol=0.01)
+
+
 # every chance and every width at 0
 STILL = dict.fromkeys(Augmentation.model_fields, 0.0)
 

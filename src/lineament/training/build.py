@@ -15,7 +15,13 @@ from ..models.registry import build_network
 from ..recipe import LandmarkNetSettings, Recipe
 from ..recipe.file import make_recipe
 from ..schemes import scheme
-from .checkpoint import load_checkpoint, load_weights, states_recipe, student_weights
+from .checkpoint import (
+    WEIGHTS,
+    load_checkpoint,
+    load_weights,
+    read_weights,
+    student_weights,
+)
 from .freeze import check_parts, in_part
 from .layer_shapes import fit_shapes
 
@@ -86,9 +92,8 @@ def load_initial_weights(model: nn.Module, recipe: Recipe) -> None:
 
 def _load_network(model: nn.Module, recipe: Recipe) -> None:
     path = Path(recipe.init_from)
-    weights, own = load_weights(path), model.state_dict()
-    if states_recipe(path):
-        given = read_trained(path)[1]
+    (weights, given), own = read_start(path), model.state_dict()
+    if given is not None:
         joined = scheme(given.scheme).heads
         same_head = _head(given) == _head(recipe)
         if same_head and recipe.scheme in joined:
@@ -163,13 +168,35 @@ def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
     return state, make_recipe(values, str(checkpoint))
 
 
-def load_any(checkpoint: Path) -> tuple[Any, Recipe]:
+def read_start(path: Path) -> tuple[dict[str, Tensor], Recipe | None]:
+    """Return the weights in a file, and the recipe that it states or None.
+
+    Raises: ModelError, RecipeError.
+    """
+    if path.suffix != WEIGHTS:
+        state, recipe = read_trained(path)
+        return student_weights(state["average"]), recipe
+    weights, metadata = read_weights(path)
+    if "recipe" not in metadata:
+        return weights, None
+    return weights, make_recipe(json.loads(metadata["recipe"]), str(path))
+
+
+def load_any(checkpoint: Path, scheme_name: str = "") -> tuple[Any, Recipe]:
     """Return the averaged network of a checkpoint, ready to predict, and its recipe.
+
+    Args:
+        scheme_name: If the network's scheme joins this one with others, the network predicts
+            the points of this one alone.
 
     Raises: ModelError, RecipeError.
     """
     state, recipe = read_trained(checkpoint)
     weights = student_weights(state["average"])
+    joined = scheme(recipe.scheme)
+    if scheme_name in joined.heads:
+        weights = _points_of_head(weights, len(joined), joined.heads[scheme_name])
+        recipe = recipe.model_copy(update={"scheme": scheme_name})
     if any(key.startswith(REFINEMENT) for key in weights):
         # which earlier checkpoints do not state
         recipe = recipe.with_model(kind="refined-net")
@@ -186,12 +213,15 @@ def load_any(checkpoint: Path) -> tuple[Any, Recipe]:
     return model.eval(), recipe
 
 
-def load_trained(checkpoint: Path) -> tuple[LandmarkNet, Recipe]:
+def load_trained(checkpoint: Path, scheme_name: str = "") -> tuple[LandmarkNet, Recipe]:
     """Return the averaged network of a checkpoint that carries no state from frame to frame.
+
+    Args:
+        scheme_name: See `load_any`.
 
     Raises: ModelError: If it does, as trackers do.
     """
-    model, recipe = load_any(checkpoint)
+    model, recipe = load_any(checkpoint, scheme_name)
     if isinstance(model, RefinedNet):
         raise ModelError(
             f"{checkpoint}: a tracker, which carries state from frame to frame; "

@@ -104,11 +104,6 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return weights, metadata
 
 
-def states_recipe(path: Path) -> bool:
-    """Return whether the file at `path` states the recipe of its weights."""
-    return path.suffix != WEIGHTS or "recipe" in read_weights(path)[1]
-
-
 def load_weights(path: Path) -> dict[str, Tensor]:
     """Return the weights in a .safetensors file, or the averaged ones in a checkpoint.
 

@@ -86,8 +86,10 @@ class DistillTask(LandmarkTask):
         recipe, settings = self.recipe, self.settings
         if settings.teacher:
             path = Path(settings.teacher)
-            trained = None if path.suffix == ".onnx" else load_trained(path)
-            teacher = Teacher(path, context.device, trained)
+            trained = None
+            if path.suffix != ".onnx":
+                trained = load_trained(path, recipe.scheme)
+            teacher = Teacher(path, context.device, trained, recipe.scheme)
             self.comparison = Comparison(recipe, settings, teacher)
         students = []
         for k in range(settings.students):

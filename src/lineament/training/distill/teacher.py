@@ -13,6 +13,7 @@ from ...inference.onnx_model import Model
 from ...models.heads.output import STRIDE, HeadOutput
 from ...models.landmark_net import LandmarkNet
 from ...recipe import Recipe
+from ...schemes import scheme
 
 
 class TeacherOutput(NamedTuple):
@@ -35,7 +36,8 @@ class TeacherOutput(NamedTuple):
 class Teacher:
     """A frozen network: a checkpoint of a training or an exported ONNX file.
 
-    An ONNX file gives landmarks alone; its `net` is None.
+    An ONNX file gives landmarks alone; its `net` is None. A teacher of a scheme that joins the
+    student's with others gives the student's points.
     """
 
     def __init__(
@@ -43,11 +45,13 @@ class Teacher:
         path: Path,
         device: torch.device,
         trained: tuple[LandmarkNet, Recipe] | None = None,
+        scheme_name: str = "",
     ) -> None:
         """Load an ONNX file, or wrap the network in the checkpoint at `path`.
 
         Args:
             trained: Network and recipe in the checkpoint; None for an ONNX file.
+            scheme_name: Scheme of the student.
 
         Raises: ModelError: If the ONNX file cannot be loaded.
         """
@@ -55,8 +59,10 @@ class Teacher:
         if trained is None:
             model = Model(path, threads=1)
             self.net: LandmarkNet | None = None
-            self.scheme, self.size = model.scheme, model.size
-            self.padding, self.head = model.padding, ""
+            joined = scheme(model.scheme).heads
+            self.scheme = scheme_name if scheme_name in joined else model.scheme
+            self.points = joined.get(scheme_name, range(len(scheme(model.scheme))))
+            self.size, self.padding, self.head = model.size, model.padding, ""
             self.predict_crops = model.predict
         else:
             self.net, recipe = trained
@@ -71,8 +77,9 @@ class Teacher:
         if self.net is not None:
             return run_network(self.net, crops)
         found = self.predict_crops(np.ascontiguousarray(crops.cpu().numpy()))
-        landmarks = torch.from_numpy(found.landmarks_crop).to(self.device)
-        sigma = torch.from_numpy(found.sigma_px).to(self.device)
+        points = list(self.points)
+        landmarks = torch.from_numpy(found.landmarks_crop[:, points]).to(self.device)
+        sigma = torch.from_numpy(found.sigma_px[:, points]).to(self.device)
         return TeacherOutput(HeadOutput(landmarks, sigma.square()), {})
 
     def landmarks(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

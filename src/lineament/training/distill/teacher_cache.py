@@ -38,6 +38,7 @@ def _stamp(cache: CropCache, teacher: Teacher) -> str:
     digest.update(
         np.ascontiguousarray(cache.boxes).tobytes() + str(teacher.padding).encode()
     )
+    digest.update(teacher.scheme.encode())
     return digest.hexdigest()[:16]
 
 
