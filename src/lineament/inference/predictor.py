@@ -6,7 +6,7 @@ All faces of all images of a call share batches; no result depends on the others
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,32 +30,11 @@ from .acceptance import MIN_LANDMARK_SCORE, keep_confident
 from .callable_detector import as_detector, given_boxes
 from .detections import Detections, Detector
 from .face_detector import FaceDetector
+from .face_landmarks import FaceLandmarks
 from .flip import PredictCallable, predict_with_flip
 from .recrop import DEFAULT_RECROP, RecropPolicy, crop_around, first_crops
 from .recurrent_state import RecurrentState
 from .registry import load_model
-
-
-class FaceLandmarks(NamedTuple):
-    """Landmarks of F faces in the model's scheme."""
-
-    landmarks: Array
-    """(F, N, 2), pixels of each face's image."""
-    scores: Array
-    """(F, N) in [0, 1]."""
-    sigma_px: Array
-    """(F, N), pixels of the image."""
-    recurrent_state: RecurrentState | None = None
-    """State for the next frame; None if the model is not recurrent."""
-
-    def replace_row(self, row: int, other: "FaceLandmarks", k: int) -> None:
-        """Overwrite face `row` with face `k` of `other`, in place."""
-        self.landmarks[row] = other.landmarks[k]
-        self.scores[row], self.sigma_px[row] = other.scores[k], other.sigma_px[k]
-        if self.recurrent_state is not None and other.recurrent_state is not None:
-            self.recurrent_state.maps[row] = other.recurrent_state.maps[k]
-            maps = other.recurrent_state.image_to_crop
-            self.recurrent_state.image_to_crop[row] = maps[k]
 
 
 class Predictor:

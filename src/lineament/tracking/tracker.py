@@ -17,7 +17,8 @@ from ..estimator import LandmarkModel
 from ..face import Face, Faces
 from ..geometry import Array, Image
 from ..inference.acceptance import keep_confident
-from ..inference.predictor import FaceLandmarks, Predictor
+from ..inference.face_landmarks import FaceLandmarks
+from ..inference.predictor import Predictor
 from ..inference.recrop import first_crops
 from ..inference.recurrent_state import RecurrentState
 from ..io.image import read_image
