@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from lineament.inference.acceptance import is_same_face, keep_confident
+from lineament.inference.acceptance import is_same_face, keep_faces
+from lineament.inference.face_landmarks import FaceLandmarks
 from lineament.schemes import scheme
 
 FACE = scheme("ibug68").mean_shape * 100 + 200
@@ -16,21 +17,48 @@ def scored(*means):
     return np.repeat(np.array(means)[:, None], 68, 1)
 
 
+def found(landmarks, scores, presence=np.nan):
+    unknown = np.full_like(scores, np.nan)
+    presences = np.full(len(scores), presence)
+    return FaceLandmarks(landmarks, scores, unknown, presences, unknown)
+
+
+def keep(landmarks, scores, min_landmark_score):
+    """The rows kept of a model without presence, whatever presence is wanted."""
+    return keep_faces(found(landmarks, scores), 0.9, min_landmark_score)
+
+
 def test_faces_below_the_score_threshold_are_dropped_and_the_order_is_kept():
     faces = np.stack([FACE, FACE + 300, FACE + 600])
-    assert keep_confident(faces, scored(0.5, 0.3, 0.9), 0.4) == [0, 2]
-    assert keep_confident(faces, scored(0.5, 0.3, 0.9), 0.0) == [0, 1, 2]
+    assert keep(faces, scored(0.5, 0.3, 0.9), 0.4) == [0, 2]
+    assert keep(faces, scored(0.5, 0.3, 0.9), 0.0) == [0, 1, 2]
     # a mean at the threshold is enough
-    assert keep_confident(faces, scored(0.75, 0.5, 0.25), 0.5) == [0, 1]
+    assert keep(faces, scored(0.75, 0.5, 0.25), 0.5) == [0, 1]
 
 
 def test_of_two_boxes_of_one_face_the_better_one_is_kept():
     # 5 px apart on a face with a box side of 100 px, where the limit is 10
     faces = np.stack([FACE, moved(5), moved(20)])
-    assert keep_confident(faces, scored(0.6, 0.8, 0.7), 0.4) == [1, 2]
+    assert keep(faces, scored(0.6, 0.8, 0.7), 0.4) == [1, 2]
     assert is_same_face(FACE, moved(9))
     assert not is_same_face(FACE, moved(11))
 
 
 def test_no_face_gives_no_rows():
-    assert keep_confident(np.zeros((0, 68, 2)), np.zeros((0, 68)), 0.4) == []
+    assert keep(np.zeros((0, 68, 2)), np.zeros((0, 68)), 0.4) == []
+
+
+def test_presence_decides_alone_where_the_model_predicts_it():
+    faces = np.stack([FACE, FACE + 300, FACE + 600])
+    scores, presence = scored(0.9, 0.1, 0.9), np.array([0.49, 0.9, 0.5])
+    assert keep_faces(found(faces, scores, presence), 0.5, 0.4) == [1, 2]
+    assert keep_faces(found(faces, scores, presence), 0.3, 0.99) == [0, 1, 2]
+
+
+def test_of_two_boxes_of_one_face_presence_times_score_decides():
+    faces = np.stack([FACE, moved(5)])
+    # 0.9 x 0.6 = 0.54 is below 0.7 x 0.8 = 0.56
+    twice = found(faces, scored(0.6, 0.8), np.array([0.9, 0.7]))
+    assert keep_faces(twice, 0.5, 0.4) == [1]
+    twice = found(faces, scored(0.6, 0.8), np.array([0.9, 0.6]))
+    assert keep_faces(twice, 0.5, 0.4) == [0]

@@ -22,7 +22,9 @@ AT = {"astronaut": (90, 125), "grace_hopper": (230, 125)}
 
 def seen(x, y, side=70):
     landmarks = scheme("ibug68").mean_shape * side + [x, y]
-    return FaceObservation(landmarks, np.full(68, 0.9), np.ones(68))
+    return FaceObservation(
+        landmarks, np.full(68, 0.9), np.ones(68), np.nan, np.full(68, np.nan)
+    )
 
 
 def tracked(name):

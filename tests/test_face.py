@@ -119,3 +119,27 @@ def test_faces_of_two_schemes_do_not_go_together():
         Faces((a_face(points=68, scheme="ibug68"), a_face()), "ibug68", 68)
     with pytest.raises(ShapeError, match="face 0 has 4 landmarks; wanted 5, as stated"):
         Faces((a_face(points=4),), "five", 5)
+
+
+def test_presence_and_visibility_are_unknown_unless_they_are_stated():
+    face = a_face()
+    assert np.isnan(face.presence)
+    assert face.visible.shape == (5,)
+    assert np.isnan(face.visible).all()
+    stated = a_face(presence=np.float32(0.5), visible=np.float32([0, 0.25, 0.5, 1, 1]))
+    assert (type(stated.presence), stated.presence) == (float, 0.5)
+    assert stated.visible.dtype == np.float64
+    assert stated.visible.tolist() == [0, 0.25, 0.5, 1, 1]
+    with pytest.raises(ValueError, match="read-only"):
+        stated.visible[0] = 1
+    with pytest.raises(ShapeError, match=r"visible have shape \(4,\); wanted \(5,\)"):
+        a_face(visible=np.ones(4))
+
+
+def test_faces_stack_presence_and_visibility():
+    faces = Faces((a_face(), a_face(presence=0.75, visible=np.ones(5))), "five", 5)
+    np.testing.assert_array_equal(faces.presence, [np.nan, 0.75])
+    np.testing.assert_array_equal(faces.visible, [[np.nan] * 5, [1] * 5])
+    none = Faces((), "ibug68", 68)
+    assert (none.presence.shape, none.visible.shape) == ((0,), (0, 68))
+    assert none.presence.dtype == none.visible.dtype == np.float64

@@ -1,5 +1,7 @@
 """Flip test-time augmentation: mirrored landmarks are mapped back and averaged."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -88,3 +90,21 @@ def test_a_mirror_of_another_scheme_is_refused():
         match="the model predicts 5 points, mirror has 68; give its own scheme's mirror",
     ):
         predict_with_flip(find_painted, scheme("ibug68").mirror)(painted(FIVE)[None])
+
+
+def test_visibility_is_that_of_the_same_point_averaged_and_presence_is_averaged():
+    def rising(crops):
+        row = np.tile(np.arange(5, dtype=np.float32), (len(crops), 1)) / 10
+        presence = np.linspace(0.2, 0.6, len(crops), dtype=np.float32)
+        return replace(find_painted(crops), presence=presence, visible=row)
+
+    found = predict_with_flip(rising, MIRROR)(painted(FIVE)[None])
+    assert np.allclose(found.visible[0], (np.arange(5) + MIRROR) / 20)
+    # 0.2 of the crop and 0.6 of its mirror image
+    assert np.allclose(found.presence, 0.4)
+
+
+def test_presence_that_is_not_predicted_stays_so():
+    found = predict_with_flip(find_painted, MIRROR)(painted(FIVE)[None])
+    assert found.presence is None
+    assert found.visible is None

@@ -12,6 +12,7 @@ from lineament.errors import ModelError, ShapeError
 from lineament.inference.model_files import find_model, list_models, weights_folder
 from lineament.inference.onnx_model import Model
 from lineament.inference.registry import load_model
+from tiny_onnx import ALL, PLACES, SIZE, VISIBLE, write_model
 
 NAMES = ("accurate", "fast")
 
@@ -199,3 +200,55 @@ def test_every_shipped_model_has_a_card_that_matches_it():
         assert card["sha256"] == hashlib.sha256(data).hexdigest()
         assert card["bytes"] == len(data) < 12_000_000
         assert {"data", "licence", "limits", "figures"} <= set(card)
+
+
+def colored(*colors):
+    return np.tile(np.uint8(colors)[:, None, None], (1, SIZE, SIZE, 1))
+
+
+CROPS = colored((255, 0, 51), (51, 255, 102), (0, 102, 255))
+
+
+@pytest.mark.parametrize("outputs", [ALL, (*ALL[::-1], "memory_after")])
+def test_outputs_are_read_by_name_in_any_order(tmp_path, outputs):
+    pytest.importorskip("onnx")
+    model = Model(write_model(tmp_path / "tiny.onnx", outputs))
+    found = model.predict(CROPS)
+    # 51, 102 and 255 of 255 are 0.2, 0.4 and 1
+    np.testing.assert_allclose(found.presence, [1, 0.2, 0], atol=1e-6)
+    np.testing.assert_allclose(found.visible, np.outer([0, 1, 0.4], VISIBLE), atol=1e-6)
+    np.testing.assert_allclose(found.scores[:, 0], [0.2, 0.4, 1], atol=1e-6)
+    np.testing.assert_allclose(found.sigma_px[:, 4], [1.2, 1.4, 2], atol=1e-6)
+    np.testing.assert_array_equal(found.landmarks_crop, [PLACES] * 3)
+    if "memory_after" in outputs:
+        np.testing.assert_array_equal(found.memory, np.ones((3, 2, 1, 1)))
+        again = model.predict(CROPS, found.memory)
+        np.testing.assert_array_equal(again.memory, np.full((3, 2, 1, 1), 2))
+    else:
+        assert found.memory is None
+
+
+def test_workers_and_chunks_keep_presence_and_visibility_in_order(tmp_path):
+    pytest.importorskip("onnx")
+    path = write_model(tmp_path / "tiny.onnx")
+    crops = colored(*[(k, 255 - k, 7) for k in range(150)])
+    one, three = (Model(path, 1, workers=n).predict(crops) for n in (1, 3))
+    np.testing.assert_allclose(one.presence, np.arange(150) / 255, atol=1e-6)
+    np.testing.assert_array_equal(three.presence, one.presence)
+    np.testing.assert_array_equal(three.visible, one.visible)
+
+
+def test_a_file_without_presence_and_visibility_predicts_none(tmp_path):
+    pytest.importorskip("onnx")
+    model = Model(write_model(tmp_path / "tiny.onnx", ALL[:3]))
+    for crops in (CROPS, CROPS[:0]):
+        found = model.predict(crops)
+        assert found.presence is None
+        assert found.visible is None
+
+
+def test_no_crop_has_empty_presence_and_visibility(tmp_path):
+    pytest.importorskip("onnx")
+    found = Model(write_model(tmp_path / "tiny.onnx")).predict(CROPS[:0])
+    assert found.presence.shape == (0,)
+    assert found.visible.shape == (0, 5)

@@ -1,6 +1,7 @@
 """Predictor: landmarks are where the image has them, whatever the batch, angle or thread."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -365,3 +366,68 @@ def test_scores_and_sigma_come_in_the_scheme_wanted():
     assert five.scores[0] == pytest.approx(own.scores[36:42].mean())
     assert five.sigma_px[0] == pytest.approx(own.sigma_px[36:42].mean())
     assert (five.scores[2], five.sigma_px[2]) == (own.scores[30], own.sigma_px[30])
+
+
+class Present(MeanShapeModel):
+    """Presence is the mean red of a crop, visibility falls from 1 to 0 by landmark."""
+
+    def predict(self, crops):
+        return replace(
+            super().predict(crops),
+            presence=(crops[..., 0].mean((1, 2)) / 255).astype(np.float32),
+            visible=np.tile(np.linspace(1, 0, 68, dtype=np.float32), (len(crops), 1)),
+        )
+
+
+# mean red, which is x, of 55 and 190 of 255
+LEFT_AND_RIGHT = np.array([[40.0, 50, 70, 80], [175, 50, 205, 80]])
+
+
+def test_presence_drops_detections_but_no_given_box():
+    model = Present(score=0.1)  # a score that drops faces of other models
+    predictor = Predictor(model, lambda image: LEFT_AND_RIGHT)
+    (face,) = predictor(ramp())
+    assert face.presence == pytest.approx(190 / 255, abs=0.01)
+    lenient = Predictor(model, lambda image: LEFT_AND_RIGHT, min_presence=0.2)
+    assert len(lenient(ramp())) == 2
+    given = predictor(ramp(), LEFT_AND_RIGHT)
+    assert given.presence == pytest.approx(np.array([55, 190]) / 255, abs=0.01)
+    assert given.visible.shape == (2, 68)
+
+
+def test_presence_and_visibility_are_unknown_if_the_model_predicts_neither():
+    face = Predictor(MeanShapeModel(), nothing)(ramp(), [60, 50, 140, 130])[0]
+    assert np.isnan(face.presence)
+    assert np.isnan(face.visible).all()
+    five = Predictor(MeanShapeModel(), nothing, scheme="five")
+    assert np.isnan(five(ramp(), [60, 50, 140, 130]).visible).all()
+
+
+def test_visibility_comes_in_the_scheme_wanted_and_presence_stays():
+    box = [60, 50, 140, 130]
+    own = Predictor(Present(), nothing)(ramp(), box)[0]
+    five = Predictor(Present(), nothing, scheme="five")(ramp(), box)[0]
+    assert five.visible[0] == pytest.approx(own.visible[36:42].mean())
+    assert five.visible[2] == own.visible[30]
+    assert five.presence == own.presence
+
+
+@pytest.mark.parametrize(("presence", "is_turned"), [(0.5, False), (0.9, True)])
+def test_of_two_crops_presence_times_mean_score_decides(presence, is_turned):
+    class Torn(MeanShapeModel):
+        """Scores 0.6 on upright crops, of presence 0.9, and 0.8 on all others."""
+
+        def predict(self, crops):
+            heads = replace(
+                super().predict(crops), presence=np.full(len(crops), 0.9, np.float32)
+            )
+            for k, crop in enumerate(crops.astype(float)):
+                is_upright = crop[48, 68, 0] - crop[48, 28, 0] > 10
+                heads.scores[k] = 0.6 if is_upright else 0.8
+                heads.presence[k] = 0.9 if is_upright else presence
+            return heads
+
+    face = Predictor(Torn(), nothing)(ramp(), [80, 60, 160, 140])[0]
+    # 0.9 x 0.6 = 0.54 is above 0.5 x 0.8 = 0.4 and below 0.9 x 0.8 = 0.72
+    assert (face.scores[0] > 0.7) == is_turned
+    assert face.presence == pytest.approx(0.9)

@@ -492,3 +492,88 @@ def test_each_face_keeps_its_own_recurrent_state():
     follow.reset()
     follow(alone)
     assert seen() == {1: 1}
+
+
+class Present(Counting):
+    """The model `fast` with a presence that a test sets, and low scores if asked."""
+
+    def __init__(self, presence, score=None):
+        super().__init__()
+        self.presence, self.score = presence, score
+
+    def predict(self, crops):
+        found = PREDICTOR.model.predict(crops)
+        if self.score is not None:
+            found.scores[:] = self.score
+        presence = np.full(len(crops), self.presence, np.float32)
+        return replace(found, presence=presence)
+
+
+FRAME = scene(("astronaut", 110, 150, 120))
+
+
+def test_a_face_starts_only_with_the_presence_that_the_predictor_wants():
+    for presence, wanted in ((0.49, 0), (0.51, 1)):
+        # of scores at which models without presence find no face
+        follow = Tracker(Present(presence, score=0.1), recrop=None)
+        assert len(follow(FRAME)) == wanted
+    assert len(Tracker(Present(0.49), recrop=None, min_presence=0.4)(FRAME)) == 1
+
+
+def test_a_followed_face_is_lost_below_its_least_presence_and_keeps_its_track_id():
+    model = Present(0.9)
+    follow = Tracker(model, recrop=None)
+    found = []
+    for presence in (0.9, 0.31, 0.29, 0.31, 0.9):
+        model.presence = presence
+        found.append(ids(follow(FRAME)))
+    # at 0.31 it is followed, and once lost it starts again at 0.5
+    assert found == [[1], [1], [], [], [1]]
+    follow = Tracker(model, recrop=None, min_presence=0.2)
+    model.presence = 0.25
+    assert [len(follow(FRAME)) for _ in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("presence", "is_kept"), [(0.45, False), (0.55, True)])
+def test_presence_keeps_a_face_that_the_detector_no_longer_finds(presence, is_kept):
+    model, shown = Present(0.9, score=0.5), []
+
+    def detector(image):
+        shown.append(1)
+        boxes = PREDICTOR.detector(image).boxes
+        return boxes if len(shown) == 1 else boxes[:0]
+
+    rules = TrackRules(detect_every=1, max_misses=2)
+    follow = Tracker(model, detector=detector, recrop=None, rules=rules)
+    assert len(follow(FRAME)) == 1
+    model.presence = presence
+    assert [len(follow(FRAME)) for _ in range(3)] == [1, is_kept, is_kept]
+
+
+def test_presence_confirms_a_doubtful_face_of_low_scores():
+    shown = []
+
+    def detector(image):
+        shown.append(1)
+        found = PREDICTOR.detector(image).boxes[: len(shown) - 1]
+        return np.column_stack([found, np.full(len(found), 0.5)])
+
+    rules = TrackRules(detect_every=1, detect_every_when_lost=1, min_hits=3)
+    model = Present(0.9, score=0.5)
+    follow = Tracker(model, detector=detector, recrop=None, rules=rules)
+    # none in the first frame, then seen three times
+    assert [len(follow(FRAME)) for _ in range(5)] == [0, 0, 0, 1, 1]
+
+
+def test_tracked_faces_state_presence_and_visibility():
+    class Seen(Present):
+        def predict(self, crops):
+            shape = (len(crops), 68)
+            return replace(super().predict(crops), visible=np.full(shape, 0.25, "f4"))
+
+    follow = Tracker(Seen(0.75), scheme="five")
+    for _ in range(2):
+        face = follow(FRAME)[0]
+        assert face.presence == 0.75
+        assert face.visible == pytest.approx(np.full(5, 0.25))
+    assert np.isnan(tracker()(FRAME).presence).all()

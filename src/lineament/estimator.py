@@ -22,6 +22,10 @@ class CropLandmarks:
     memory: NDArray[np.float32] | None = None
     """(F, 2, W, L): to be given with the faces' next frames; None: the model keeps
     none."""
+    presence: NDArray[np.float32] | None = None
+    """(F,) in [0, 1]: probability that the crop shows a face; None: not predicted."""
+    visible: NDArray[np.float32] | None = None
+    """(F, N) in [0, 1]: probability that a landmark can be seen; None: not predicted."""
 
 
 class LandmarkModel(Protocol):

@@ -1,7 +1,8 @@
 """Face: the checked, frozen result for one face. Faces: the faces of one image."""
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import overload
 
 import numpy as np
@@ -33,28 +34,34 @@ class Face:
     """Name of the landmark scheme, e.g. "ibug68"."""
     track_id: int | None = None
     """Id of the face in a video, or None."""
+    presence: float = math.nan
+    """Probability in [0, 1] that this is a face; nan if the model predicts none."""
+    visible: Array = field(default_factory=lambda: np.array(math.nan))
+    """(N,) in [0, 1]: probability that each landmark can be seen, neither turned away
+    nor occluded; nan if unknown."""
 
     def __post_init__(self) -> None:
         landmarks = as_points(self.landmarks)
-        scores, sigma_px = (
-            np.asarray(a, dtype=np.float64) for a in (self.scores, self.sigma_px)
-        )
+        arrays: dict[str, Array] = {}
+        for name in ("scores", "sigma_px", "visible"):
+            arrays[name] = np.asarray(getattr(self, name), dtype=np.float64)
+        if arrays["visible"].ndim == 0:
+            arrays["visible"] = np.full(len(landmarks), arrays["visible"])
         if not np.isfinite(landmarks).all():
             count = int((~np.isfinite(landmarks)).any(1).sum())
             raise ShapeError(f"{count} landmarks are not finite; wanted numbers")
-        for name, array in (("scores", scores), ("sigma_px", sigma_px)):
+        for name, array in arrays.items():
             if array.shape != (len(landmarks),):
                 raise ShapeError(
                     f"{name} have shape {array.shape}; wanted ({len(landmarks)},), one per landmark"
                 )
-        box = as_boxes(self.box)[0]
-        arrays = {"landmarks": landmarks, "scores": scores}
-        arrays |= {"sigma_px": sigma_px, "box": box}
+        arrays |= {"landmarks": landmarks, "box": as_boxes(self.box)[0]}
         for name, array in arrays.items():
             array = array.copy()
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         object.__setattr__(self, "score", float(self.score))
+        object.__setattr__(self, "presence", float(self.presence))
 
     def __len__(self) -> int:
         return len(self.landmarks)
@@ -116,6 +123,16 @@ class Faces(Sequence[Face]):
     def sigma_px(self) -> Array:
         """(F, N), pixels of the image."""
         return np.reshape([face.sigma_px for face in self.faces], (-1, self.points))
+
+    @property
+    def presence(self) -> NDArray[np.float64]:
+        """(F,) in [0, 1]; nan if unknown."""
+        return np.array([face.presence for face in self.faces], dtype=np.float64)
+
+    @property
+    def visible(self) -> Array:
+        """(F, N) in [0, 1]; nan if unknown."""
+        return np.reshape([face.visible for face in self.faces], (-1, self.points))
 
     @property
     def boxes(self) -> Array:

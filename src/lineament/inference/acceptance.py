@@ -1,33 +1,56 @@
-"""Acceptance of faces: drops doubtful and duplicate ones by their landmarks."""
+"""Acceptance of faces: drops what is not a face, and duplicates, by the landmark model."""
+
+import math
 
 import numpy as np
 
 from ..geometry import Array, box_side, landmark_box
+from .face_landmarks import FaceLandmarks
 
+MIN_PRESENCE = 0.5
+"""Minimum presence of a face: more likely a face than not."""
 MIN_LANDMARK_SCORE = 0.4
-"""Minimum mean landmark score of a face; chosen by `lineament evaluate --protocol
-detection-val`."""
+"""Minimum mean landmark score of a face if the model predicts no presence; chosen by
+`lineament evaluate --protocol detection-val`."""
 SAME_FACE_DISTANCE = 0.1
 """Mean distance of the landmarks of one face found twice, in box sides."""
 
 
-def keep_confident(
-    landmarks: Array, scores: Array, min_landmark_score: float
-) -> list[int]:
-    """Return the rows above the score threshold, duplicates removed, order kept.
+def is_face(
+    presence: float, score: float, min_presence: float, min_landmark_score: float
+) -> bool:
+    """Return whether a crop shows a face, by its presence if that is known.
 
     Args:
-        landmarks: (F, N, 2), pixels of one image.
-        scores: (F, N) in [0, 1].
-        min_landmark_score: Minimum mean score of a face.
+        presence: Predicted probability of a face; nan if the model predicts none.
+        score: Mean landmark score, which decides if the presence is unknown.
+        min_presence: Minimum presence of a face.
+        min_landmark_score: Minimum mean landmark score of a face.
     """
-    means = [float(row.mean()) for row in scores]
+    if math.isnan(presence):
+        return score >= min_landmark_score
+    return presence >= min_presence
+
+
+def keep_faces(
+    found: FaceLandmarks, min_presence: float, min_landmark_score: float
+) -> list[int]:
+    """Return the rows that are faces, duplicates removed, order kept.
+
+    Args:
+        found: Landmarks in one image.
+        min_presence: As in `is_face`, as is `min_landmark_score`.
+    """
+    faces = []
+    for row, scores in enumerate(found.scores):
+        limits = (min_presence, min_landmark_score)
+        if is_face(float(found.presence[row]), float(scores.mean()), *limits):
+            faces.append(row)
     kept: list[int] = []
-    for row in sorted(range(len(means)), key=lambda row: -means[row]):
-        if means[row] < min_landmark_score:
-            break
+    for row in sorted(faces, key=lambda row: -found.quality(row)):
         # two boxes of a turned face meet when it is re-cropped
-        if not any(is_same_face(landmarks[row], landmarks[other]) for other in kept):
+        others = [found.landmarks[other] for other in kept]
+        if not any(is_same_face(found.landmarks[row], other) for other in others):
             kept.append(row)
     return sorted(kept)
 

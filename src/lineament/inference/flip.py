@@ -15,7 +15,8 @@ def predict_with_flip(predict: PredictCallable, mirror: ArrayLike) -> PredictCal
     """Return a callable like `predict` that averages each crop with its mirror image.
 
     It is twice the work. Scores and sigma are averaged too, as both errors of a
-    landmark come from one model and are far from independent.
+    landmark come from one model and are far from independent; so are presence and
+    visibility.
 
     Args:
         predict: Maps crops (F, S, S, 3) to CropLandmarks.
@@ -38,10 +39,17 @@ def predict_with_flip(predict: PredictCallable, mirror: ArrayLike) -> PredictCal
         # x' = width - 1 - x, and point i of a mirror image is point mirror[i]
         back = found.landmarks_crop[count:, swap].copy()
         back[..., 0] = crops.shape[2] - 1 - back[..., 0]
+        presence, visible = found.presence, found.visible
+        if presence is not None:
+            presence = _mean(presence[:count], presence[count:])
+        if visible is not None:
+            visible = _mean(visible[:count], visible[count:, swap])
         return CropLandmarks(
             _mean(found.landmarks_crop[:count], back),
             _mean(found.scores[:count], found.scores[count:, swap]),
             _mean(found.sigma_px[:count], found.sigma_px[count:, swap]),
+            presence=presence,
+            visible=visible,
         )
 
     return predict_both

@@ -22,6 +22,15 @@ from .model_files import read_card
 METADATA_KEY = "lineament"
 DETECTOR_OUTPUTS = ["scores", "boxes", "directions"]
 """Of a face detector, whose file has no metadata."""
+FIELDS = {
+    "landmarks_crop": "landmarks_crop",
+    "scores": "scores",
+    "sigma_px": "sigma_px",
+    "presence": "presence",
+    "visible": "visible",
+    "memory_after": "memory",
+}
+"""Field of CropLandmarks by output of the file, which may lack the last three."""
 CHUNK = 64  # crops per call: more would only take memory
 
 
@@ -109,6 +118,7 @@ class Model:
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
         self.session = open_session(path, threads)
+        self.outputs: list[str] = [out.name for out in self.session.get_outputs()]
         metadata = read_metadata(self.session, path, "landmarks")
         self.name: str = metadata["name"]
         self.scheme: str = check_scheme(metadata["scheme"])
@@ -163,27 +173,34 @@ class Model:
                 f"memory is {inputs['memory'].shape}; wanted {(len(crops), *self.memory)}"
             )
         if not len(crops):
-            empty = np.zeros((0, self.points), np.float32)
-            return CropLandmarks(
-                np.zeros((0, self.points, 2), np.float32),
-                empty,
-                empty,
-                inputs.get("memory"),
-            )
+            return self._no_landmarks(inputs.get("memory"))
         count = max(min(self.workers, len(crops)), math.ceil(len(crops) / CHUNK))
         shares = zip(
             *(np.array_split(part, count) for part in inputs.values()), strict=True
         )
         calls = [dict(zip(inputs, share, strict=True)) for share in shares]
-        run = partial(self.session.run, None)
+        run = partial(self.session.run, self.outputs)
         # helpers begin at once
         rest = (self._helpers().map if self.workers > 1 else map)(run, calls[1:])
         parts = [run(calls[0]), *rest]
-        return CropLandmarks(
-            *(np.concatenate(column) for column in zip(*parts, strict=True))
-        )
+        fields = {}
+        for output, arrays in zip(self.outputs, zip(*parts, strict=True), strict=True):
+            fields[FIELDS[output]] = np.concatenate(arrays)
+        return CropLandmarks(**fields)
 
     __call__ = predict
+
+    def _no_landmarks(self, memory: NDArray[np.float32] | None) -> CropLandmarks:
+        """Return the outputs for no crops."""
+        of_points = np.zeros((0, self.points), np.float32)
+        return CropLandmarks(
+            np.zeros((0, self.points, 2), np.float32),
+            of_points,
+            of_points,
+            memory,
+            np.zeros(0, np.float32) if "presence" in self.outputs else None,
+            of_points if "visible" in self.outputs else None,
+        )
 
     def _helpers(self) -> ThreadPoolExecutor:
         """Return the threads for all shares except one, kept from call to call."""

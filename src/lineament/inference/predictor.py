@@ -6,7 +6,7 @@ All faces of all images of a call share batches; no result depends on the others
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,36 +26,15 @@ from ..geometry import (
 from ..io.image import Source, read_image
 from ..schemes import convert
 from ..schemes import scheme as load_scheme
-from .acceptance import MIN_LANDMARK_SCORE, keep_confident
+from .acceptance import MIN_LANDMARK_SCORE, MIN_PRESENCE, keep_faces
 from .callable_detector import as_detector, given_boxes
 from .detections import Detections, Detector
 from .face_detector import FaceDetector
+from .face_landmarks import FaceLandmarks, to_scheme
 from .flip import PredictCallable, predict_with_flip
 from .recrop import DEFAULT_RECROP, RecropPolicy, crop_around, first_crops
 from .recurrent_state import RecurrentState
 from .registry import load_model
-
-
-class FaceLandmarks(NamedTuple):
-    """Landmarks of F faces in the model's scheme."""
-
-    landmarks: Array
-    """(F, N, 2), pixels of each face's image."""
-    scores: Array
-    """(F, N) in [0, 1]."""
-    sigma_px: Array
-    """(F, N), pixels of the image."""
-    recurrent_state: RecurrentState | None = None
-    """State for the next frame; None if the model is not recurrent."""
-
-    def replace_row(self, row: int, other: "FaceLandmarks", k: int) -> None:
-        """Overwrite face `row` with face `k` of `other`, in place."""
-        self.landmarks[row] = other.landmarks[k]
-        self.scores[row], self.sigma_px[row] = other.scores[k], other.sigma_px[k]
-        if self.recurrent_state is not None and other.recurrent_state is not None:
-            self.recurrent_state.maps[row] = other.recurrent_state.maps[k]
-            maps = other.recurrent_state.image_to_crop
-            self.recurrent_state.image_to_crop[row] = maps[k]
 
 
 class Predictor:
@@ -71,8 +50,10 @@ class Predictor:
         threads: Threads of ONNX Runtime; 0 leaves it the choice.
         recrop: When to re-crop faces, around their landmarks or at other angles; None:
             never.
-        min_landmark_score: Detections with a lower mean landmark score are dropped;
-            given boxes never are.
+        min_presence: Detections with a lower presence are dropped, if the model
+            predicts it; given boxes never are.
+        min_landmark_score: Minimum mean landmark score instead, if the model predicts no
+            presence.
         flip: Average each crop with its mirror image, for twice the work.
         workers: Parts of a batch that a model by name or file runs in parallel, with
             `threads` each; 0: one per core.
@@ -89,6 +70,7 @@ class Predictor:
         scheme: str | None = None,
         threads: int = 0,
         recrop: RecropPolicy | None = DEFAULT_RECROP,
+        min_presence: float = MIN_PRESENCE,
         min_landmark_score: float = MIN_LANDMARK_SCORE,
         flip: bool = False,
         workers: int = 1,
@@ -99,6 +81,7 @@ class Predictor:
                     f"{name} is {value}; wanted a number, or 0 for the default"
                 )
         self.threads, self.recrop = threads, recrop
+        self.min_presence = min_presence
         self.min_landmark_score = min_landmark_score
         self.detector: Detector = self._default_detector
         if detector != "default":
@@ -183,14 +166,15 @@ class Predictor:
         predicted = self.predict_boxes(images, requests, self.recrop)
         results, start = [], 0
         for image, found in zip(images, detections, strict=True):
-            own = slice(start, start + len(found))
-            rows = list(range(len(found)))
-            if boxes is None:
-                landmarks, scores = predicted.landmarks[own], predicted.scores[own]
-                rows = keep_confident(landmarks, scores, self.min_landmark_score)
-            results.append(self._faces(image, found, predicted, rows, start))
+            own = predicted.take(slice(start, start + len(found)))
+            rows = list(range(len(found))) if boxes is not None else self.keep(own)
+            results.append(self._faces(image, found, own, rows))
             start += len(found)
         return results
+
+    def keep(self, found: FaceLandmarks) -> list[int]:
+        """Return the rows that are faces by the rules of the predictor; one image."""
+        return keep_faces(found, self.min_presence, self.min_landmark_score)
 
     def _detect(self, image: Image, boxes: ArrayLike | None) -> Detections:
         return self.detector(image) if boxes is None else given_boxes(boxes, image)
@@ -199,43 +183,33 @@ class Predictor:
         found = self.detector(image)
         assert found.landmarks is not None  # checked with the detector's scheme
         scores = np.repeat(found.scores[:, None], found.landmarks.shape[1], 1)
-        predicted = FaceLandmarks(found.landmarks, scores, np.full_like(scores, np.nan))
-        return self._faces(image, found, predicted, list(range(len(found))), 0)
+        unknown = np.full_like(scores, np.nan)
+        arrays = (found.landmarks, scores, unknown, unknown[:, 0], unknown)
+        return self._faces(image, found, FaceLandmarks(*arrays), range(len(found)))
 
     def _faces(
         self,
         image: Image,
         found: Detections,
         predicted: FaceLandmarks,
-        rows: list[int],
-        start: int,
+        rows: Sequence[int],
     ) -> Faces:
-        """Return `rows` of the detections as Faces; row 0 is row `start` of `predicted`."""
+        """Return `rows` of the detections of one image as Faces."""
         faces = []
         for row in rows:
-            landmarks, scores, sigma_px = (part[start + row] for part in predicted[:3])
-            box, score = found.boxes[row], float(found.scores[row])
-            faces.append(self.to_face(landmarks, scores, sigma_px, box, score))
+            face = Face(
+                predicted.landmarks[row],
+                predicted.scores[row],
+                predicted.sigma_px[row],
+                found.boxes[row],
+                float(found.scores[row]),
+                self._source,
+                presence=float(predicted.presence[row]),
+                visible=predicted.visible[row],
+            )
+            faces.append(to_scheme(face, self.scheme))
         size = (image.shape[1], image.shape[0])
         return Faces(tuple(faces), self.scheme, len(load_scheme(self.scheme)), size)
-
-    def to_face(
-        self,
-        landmarks: Array,
-        scores: Array,
-        sigma_px: Array,
-        box: Array,
-        score: float,
-        track_id: int | None = None,
-    ) -> Face:
-        """Return a face in the scheme wanted, from (N, 2) and (N,) in the model's."""
-        if self.scheme != self._source:
-            made = convert(landmarks, self._source, self.scheme)
-            landmarks = made.points
-            scores = made.convert_values(scores)
-            sigma_px = made.convert_values(sigma_px)
-        scores, score = np.clip(scores, 0, 1), float(np.clip(score, 0, 1))
-        return Face(landmarks, scores, sigma_px, box, score, self.scheme, track_id)
 
     def predict_boxes(
         self,
@@ -285,7 +259,8 @@ class Predictor:
         model = self.model
         if not requests:
             none = np.zeros((0, model.points))
-            return FaceLandmarks(np.zeros((0, model.points, 2)), none, none)
+            landmarks = np.zeros((0, model.points, 2))
+            return FaceLandmarks(landmarks, none, none, np.zeros(0), none)
         affines = np.empty((len(requests), 2, 3))
         for k, r in enumerate(requests):
             affines[k] = crop_affine(r.box, model.size, model.padding, r.roll_deg)
@@ -301,9 +276,14 @@ class Predictor:
             landmarks[k] = apply_affine(invert_affine(affine), found.landmarks_crop[k])
             scales[k] = affine_scale(affine)
         kept = None if found.memory is None else RecurrentState(found.memory, affines)
-        return FaceLandmarks(
-            landmarks, found.scores.astype(np.float64), found.sigma_px / scales, kept
-        )
+        scores = found.scores.astype(np.float64)
+        presence, visible = np.full(len(scores), np.nan), np.full_like(scores, np.nan)
+        if found.presence is not None:
+            presence[:] = found.presence
+        if found.visible is not None:
+            visible[:] = found.visible
+        sigma_px = found.sigma_px / scales
+        return FaceLandmarks(landmarks, scores, sigma_px, presence, visible, kept)
 
     def crop_around(self, image: int, landmarks: Array) -> CropRequest:
         """Return the upright crop around `landmarks` (N, 2) of the model's scheme."""
@@ -311,9 +291,9 @@ class Predictor:
 
 
 def _keep_better(best: FaceLandmarks, rows: list[int], other: FaceLandmarks) -> None:
-    """Replace `rows` of `best` by the rows of `other` with a higher mean score."""
+    """Replace `rows` of `best` by the rows of `other` with a higher quality."""
     for k, row in enumerate(rows):
-        if other.scores[k].mean() > best.scores[row].mean():
+        if other.quality(k) > best.quality(row):
             best.replace_row(row, other, k)
 
 

@@ -28,6 +28,9 @@ class TrackRules:
     """Mean landmark score that confirming a doubtful face also needs."""
     keep_score: float = 0.7
     """Mean landmark score that keeps a face which the detector no longer finds."""
+    keep_presence: float = 0.3
+    """Presence that a followed face needs in every frame, if the model predicts it; then
+    the predictor's `min_presence` takes the place of the two scores above."""
     max_misses: int = 2
     """Consecutive misses that end the track of a face of a lower score."""
     reid_similarity: float = 0.85

@@ -49,6 +49,10 @@ class FaceObservation:
     """(N,)."""
     sigma_px: Array
     """(N,)."""
+    presence: float
+    """Probability of a face; nan if unknown."""
+    visible: Array
+    """(N,), nan if unknown."""
     recurrent_state: RecurrentState | None = None
     """State of this face alone."""
 

@@ -16,8 +16,9 @@ from ..errors import InputError
 from ..estimator import LandmarkModel
 from ..face import Face, Faces
 from ..geometry import Array, Image
-from ..inference.acceptance import keep_confident
-from ..inference.predictor import FaceLandmarks, Predictor
+from ..inference.acceptance import is_face
+from ..inference.face_landmarks import FaceLandmarks, to_scheme
+from ..inference.predictor import Predictor
 from ..inference.recrop import first_crops
 from ..inference.recurrent_state import RecurrentState
 from ..io.image import read_image
@@ -46,7 +47,7 @@ class Tracker:
         smooth: Filter over time, "one-euro" or "kalman"; None: landmarks as measured.
         rules: When faces are lost, confirmed and reacquired.
         options: Other options of Predictor: detector, scheme, threads, workers, recrop,
-            min_landmark_score, flip.
+            min_presence, min_landmark_score, flip.
 
     Raises:
         InputError: If a setting is out of range or options come with a Predictor.
@@ -190,10 +191,13 @@ class Tracker:
         requests = [self.predictor.crop_around(0, face.landmarks) for face in followed]
         state = self._recurrent_state(followed)
         found = self.predictor.predict_boxes([image], requests, self._recrop, state)
-        seen = {}
+        # a followed face needs no more presence than a new one
+        min_presence = min(self.rules.keep_presence, self.predictor.min_presence)
+        min_score, seen = self.predictor.min_landmark_score, {}
         for face, observation in zip(followed, _observations(found), strict=True):
-            is_face = observation.score >= self.predictor.min_landmark_score
-            if is_face and is_plausible(face, observation, size, self.rules):
+            measured = (observation.presence, observation.score)
+            present = is_face(*measured, min_presence, min_score)
+            if present and is_plausible(face, observation, size, self.rules):
                 seen[face] = observation
         for face in find_duplicates(seen, image, self.rules):
             seen.pop(face, None)
@@ -254,9 +258,7 @@ class Tracker:
         observations = _observations(found)
         new: list[FaceObservation] = []
         scores: list[float] = []
-        for row in keep_confident(
-            found.landmarks, found.scores, self.predictor.min_landmark_score
-        ):
+        for row in self.predictor.keep(found):
             box = observations[row].box
             if not any(is_same_box(box, known) for known in boxes.values()):
                 new.append(observations[row])
@@ -265,19 +267,25 @@ class Tracker:
 
     def _judge(self, face: TrackedFace, seen: Seen, scores: Array) -> None:
         """Confirm or end a track by the scores (K,) of the detections of its face."""
-        rules, landmark_score = self.rules, seen[face].score
+        rules = self.rules
         if not len(scores):
             face.hits = min(face.hits, 0) - 1
-            ended = face.hits <= -rules.max_misses and landmark_score < rules.keep_score
+            kept = self._is_sure(seen[face], rules.keep_score)
+            ended = face.hits <= -rules.max_misses and not kept
             if ended or not face.track_id:
                 del seen[face]
             return
         face.score, face.hits = float(scores.max()), max(face.hits, 0) + 1
         is_seen_often = face.hits >= rules.min_hits
-        confirmed = is_seen_often and landmark_score >= rules.confirm_score
+        confirmed = is_seen_often and self._is_sure(seen[face], rules.confirm_score)
         is_sure = confirmed or face.score >= rules.new_face_score
         if is_sure and not face.track_id and not self._is_full(seen):
             self._assign_id(face)
+
+    def _is_sure(self, seen: FaceObservation, min_score: float) -> bool:
+        """Return whether it is a face by its presence, or else a mean score."""
+        limits = (self.predictor.min_presence, min_score)
+        return is_face(seen.presence, seen.score, *limits)
 
     def _is_full(self, seen: Seen) -> bool:
         """Return whether the maximum of faces is followed, without doubtful ones."""
@@ -321,18 +329,35 @@ class Tracker:
         self._tracks = kept
 
     def _to_face(self, face: TrackedFace, seen: FaceObservation) -> Face:
-        arrays = (seen.landmarks, seen.scores, seen.sigma_px)
-        return self.predictor.to_face(*arrays, seen.box, face.score, face.track_id)
+        in_model_scheme = Face(
+            seen.landmarks,
+            seen.scores,
+            seen.sigma_px,
+            seen.box,
+            face.score,
+            self._model_scheme,
+            face.track_id,
+            seen.presence,
+            seen.visible,
+        )
+        return to_scheme(in_model_scheme, self.predictor.scheme)
 
 
 def _observations(found: FaceLandmarks) -> list[FaceObservation]:
     """Return one observation per face."""
     observations = []
-    rows = zip(found.landmarks, found.scores, found.sigma_px, strict=True)
-    for k, row in enumerate(rows):
+    for k, landmarks in enumerate(found.landmarks):
         state = found.recurrent_state
         if state is not None:
             maps, affine = state.maps[k : k + 1], state.image_to_crop[k : k + 1]
             state = RecurrentState(maps, affine)
-        observations.append(FaceObservation(*row, state))
+        observation = FaceObservation(
+            landmarks,
+            found.scores[k],
+            found.sigma_px[k],
+            float(found.presence[k]),
+            found.visible[k],
+            state,
+        )
+        observations.append(observation)
     return observations

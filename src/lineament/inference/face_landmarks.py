@@ -1,0 +1,79 @@
+"""FaceLandmarks: predictions for the faces of a call, mapped back to their images."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..face import Face
+from ..geometry import Array
+from ..schemes import convert
+from .recurrent_state import RecurrentState
+
+
+class FaceLandmarks(NamedTuple):
+    """Landmarks of F faces in the model's scheme."""
+
+    landmarks: Array
+    """(F, N, 2), pixels of each face's image."""
+    scores: Array
+    """(F, N) in [0, 1]."""
+    sigma_px: Array
+    """(F, N), pixels of the image."""
+    presence: Array
+    """(F,) in [0, 1]: probability that the crop shows a face; nan if unknown."""
+    visible: Array
+    """(F, N) in [0, 1]: probability that a landmark can be seen; nan if unknown."""
+    recurrent_state: RecurrentState | None = None
+    """State for the next frame; None if the model is not recurrent."""
+
+    def take(self, rows: slice) -> "FaceLandmarks":
+        """Return some of the faces, without recurrent state."""
+        return FaceLandmarks(
+            self.landmarks[rows],
+            self.scores[rows],
+            self.sigma_px[rows],
+            self.presence[rows],
+            self.visible[rows],
+        )
+
+    def replace_row(self, row: int, other: "FaceLandmarks", k: int) -> None:
+        """Overwrite face `row` with face `k` of `other`, in place."""
+        self.landmarks[row] = other.landmarks[k]
+        self.scores[row], self.sigma_px[row] = other.scores[k], other.sigma_px[k]
+        self.presence[row], self.visible[row] = other.presence[k], other.visible[k]
+        if self.recurrent_state is not None and other.recurrent_state is not None:
+            self.recurrent_state.maps[row] = other.recurrent_state.maps[k]
+            maps = other.recurrent_state.image_to_crop
+            self.recurrent_state.image_to_crop[row] = maps[k]
+
+    def quality(self, row: int) -> float:
+        """Return how good the crop of face `row` is: higher is better.
+
+        It is the mean landmark score, times the presence if that is known.
+        """
+        score = float(self.scores[row].mean())
+        presence = float(self.presence[row])
+        return score if np.isnan(presence) else presence * score
+
+
+def to_scheme(face: Face, scheme: str) -> Face:
+    """Return `face` in another scheme, its scores and probabilities within [0, 1]."""
+    landmarks, scores = face.landmarks, face.scores
+    sigma_px, visible = face.sigma_px, face.visible
+    if scheme != face.scheme:
+        made = convert(landmarks, face.scheme, scheme)
+        landmarks = made.points
+        scores = made.convert_values(scores)
+        sigma_px = made.convert_values(sigma_px)
+        visible = made.convert_values(visible)
+    return replace(
+        face,
+        landmarks=landmarks,
+        scores=np.clip(scores, 0, 1),
+        sigma_px=sigma_px,
+        score=float(np.clip(face.score, 0, 1)),
+        scheme=scheme,
+        presence=float(np.clip(face.presence, 0, 1)),
+        visible=np.clip(visible, 0, 1),
+    )
