@@ -14,6 +14,7 @@ from lineament.analysis.draw import (
     draw_trails,
     part_colors,
     save_image,
+    smooth_contour,
 )
 from lineament.errors import ImageError
 from lineament.face import Face, Faces
@@ -288,3 +289,46 @@ def test_a_trail_leads_from_place_to_place_and_is_thickest_at_its_end() -> None:
     alone = _black()
     draw_trails(alone, [[np.array([20.0, 50.0])], []])
     assert not alone.any()
+
+
+# -- smooth contours
+
+
+def test_a_smooth_contour_passes_through_its_points_and_keeps_lines_straight() -> None:
+    points = np.random.default_rng(0).uniform(0, 100, (7, 2))
+    curve = smooth_contour(points, 5)
+    assert curve.shape == (6 * 5 + 1, 2)
+    assert np.allclose(curve[::5], points)
+    line = np.linspace([0, 0], [60, 30], 5)
+    assert np.allclose(smooth_contour(line)[:, 0], 2 * smooth_contour(line)[:, 1])
+
+
+def test_a_closed_contour_of_a_circle_is_nearly_round_everywhere() -> None:
+    angles = np.linspace(0, 2 * np.pi, 13)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    circle[-1] = circle[0]
+    radii = np.hypot(*smooth_contour(circle, 8).T)
+    # chords of 30 degrees dip to cos(15 deg) = 0.966
+    assert np.abs(radii - 1).max() < 0.003
+
+
+def nearest_to_center(of: str, chain: list[int], absent: int = -1) -> float:
+    """Return the least radius drawn for a chain that lies on a circle of 500 px."""
+    landmarks = np.full((len(scheme(of)), 2), 1e9)  # too far out to be drawn
+    angles = np.linspace(0, 2 * np.pi, len(chain), endpoint=False)
+    landmarks[chain] = 550 + 500 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    if absent >= 0:
+        landmarks[absent] = 1e9
+    edges = {**ONLY, "edges": True}
+    drawn = draw_faces(_black(1100, 1100), _faces(landmarks, of=of), **edges)
+    return float(np.hypot(*(np.argwhere(drawn.any(-1)) - 550).T).min())
+
+
+def test_dense_faces_are_drawn_by_curves_and_others_by_lines() -> None:
+    eye = list(range(114, 134))
+    # chords of 20 points dip to 500 cos(9 deg) = 493.8, of 6 points to 433; lines are 1 px wide
+    assert nearest_to_center("helen194", eye) > 498
+    assert nearest_to_center("ibug68", list(range(42, 48))) == pytest.approx(433, abs=2)
+    # around a point that cannot be drawn, the others are joined by lines
+    broken = nearest_to_center("helen194", eye, absent=120)
+    assert broken == pytest.approx(493.8, abs=2)

@@ -113,6 +113,21 @@ def test_edges_join_points_of_the_scheme_and_have_mirror_images(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_edges_are_the_neighbors_along_chains(name):
+    s = scheme(name)
+    steps = sum(len(chain) - 1 for chain in s.chains)
+    assert len(s.edges) == steps
+    assert s.edges[0] == s.chains[0][:2]
+
+
+def test_dense_schemes_are_drawn_smooth_and_their_chains_hold_all_points():
+    assert [n for n in NAMES if scheme(n).smooth] == ["helen194", "ibug68_helen194"]
+    for name in ("helen194", "ibug68_helen194"):
+        s = scheme(name)
+        assert {point for chain in s.chains for point in chain} == set(range(len(s)))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_parts_hold_every_point_once_and_swap_sides(name):
     s = scheme(name)
     assert sorted(i for part in s.parts.values() for i in part) == list(range(len(s)))

@@ -49,19 +49,29 @@ class Scheme:
     """Unique name of each point, with the subject's left and right spelled out."""
     mirror: NDArray[np.intp]
     """(N,): point i of a flipped image is point mirror[i] of the original."""
-    edges: tuple[tuple[int, int], ...]
-    """Pairs of points that a drawing joins."""
+    chains: tuple[tuple[int, ...], ...]
+    """Points along each contour, in order; a closed one ends with its first point."""
     parts: dict[str, tuple[int, ...]]
     """Point indices by part of the face."""
     norm_points: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
     """Two groups of points per normalizer, whose centers span the norm."""
     mean_shape: Array | None = None
     """(N, 2) about the center of its tight box, in longer sides of it, or None."""
+    smooth: bool = False
+    """True if the points lie so densely that curves through them draw the contours."""
     heads: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Point indices of each scheme joined in this one; mostly empty."""
 
     def __len__(self) -> int:
         return len(self.points)
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """Pairs of neighbors along the chains."""
+        pairs: list[tuple[int, int]] = []
+        for chain in self.chains:
+            pairs += pairwise(chain)
+        return tuple(pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,21 +151,19 @@ def check_scheme(name: str) -> str:
 @cache
 def _load(name: str) -> Scheme:
     table = _table(name)
-    edges: list[tuple[int, int]] = []
-    for chain in table["chains"]:
-        edges += pairwise(chain)
     mean = table.get("mean_shape")
     return Scheme(
         name=name,
         title=table["title"],
         points=tuple(table["points"]),
         mirror=_frozen(np.array(table["mirror"], dtype=np.intp)),
-        edges=tuple(edges),
+        chains=tuple(tuple(chain) for chain in table["chains"]),
         parts={part: tuple(points) for part, points in table["parts"].items()},
         norm_points={
             norm: (tuple(a), tuple(b)) for norm, (a, b) in table["norm_points"].items()
         },
         mean_shape=None if mean is None else _frozen(np.array(mean, dtype=np.float64)),
+        smooth=table.get("smooth", False),
         heads={head: tuple(points) for head, points in table.get("heads", {}).items()},
     )
 

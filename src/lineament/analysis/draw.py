@@ -45,6 +45,7 @@ FORMATS: dict[str, str] = {
 SHIFT = 6  # fractional bits of OpenCV's drawing: 1/64 px
 FAR_PX = 2.0**20  # farther out OpenCV's fixed-point coordinates could overflow
 RIM_FROM_PX = 2.0  # below this radius the dark rims of dots would cover the face
+CURVE_STEPS = 4  # lines per segment of a smooth contour
 LABEL_FROM_PX = 40.0  # below this box side a label would cover the face
 LABEL_DIVISOR = 14.0  # box side over height of the label
 
@@ -66,7 +67,7 @@ def draw_faces(
         image: Image of the faces, RGB uint8 (H, W, 3).
         faces: The faces.
         points: Draw the landmarks, in the colors of their parts.
-        edges: Draw the lines of the scheme.
+        edges: Draw the contours of the scheme: smooth ones for schemes of dense points.
         boxes: Draw the boxes.
         labels: Write track id and detector score above boxes of at least 40 px.
         sigmas: Draw a circle of 2 sigma around each landmark.
@@ -178,13 +179,45 @@ def _draw_points(canvas: Image, face: Face, radius: float) -> None:
             _paint(canvas, face.landmarks[index], radius, 0.0, color)
 
 
+def smooth_contour(points: Array, steps: int = CURVE_STEPS) -> Array:
+    """Return a Catmull-Rom curve through a chain of points.
+
+    Args:
+        points: (K, 2) with K >= 3, in order; a closed chain ends with its first point.
+        steps: Parts that each segment is divided into.
+
+    Returns:
+        (M, 2) with M = (K - 1) * steps + 1; every `steps`-th point is given.
+
+    Source: Catmull, Rom 1974, with their tension of one half.
+    """
+    first, last = 2 * points[0] - points[1], 2 * points[-1] - points[-2]
+    if np.array_equal(points[0], points[-1]):
+        first, last = points[-2], points[1]
+    padded = np.vstack([first, points, last])[:, None]
+    p0, p1, p2, p3 = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
+    t = (np.arange(steps) / steps)[:, None]
+    linear, square = p2 - p0, 2 * p0 - 5 * p1 + 4 * p2 - p3
+    cubic = 3 * (p1 - p2) + p3 - p0
+    curve = p1 + (linear * t + square * t**2 + cubic * t**3) / 2  # (K - 1, steps, 2)
+    return np.vstack([curve.reshape(-1, 2), points[-1:]])
+
+
 def _draw_edges(canvas: Image, face: Face, thickness: int) -> None:
     of = scheme(face.scheme)
     colors, near = part_colors(of), _near(face.landmarks)
-    for a, b in of.edges:
-        if near[a] and near[b]:
-            ends = _fixed(face.landmarks[a]), _fixed(face.landmarks[b])
-            cv2.line(canvas, *ends, colors[a], thickness, cv2.LINE_AA, SHIFT)
+    for chain in of.chains:
+        points = list(chain)
+        if of.smooth and len(points) > 2 and near[points].all():
+            curve = smooth_contour(face.landmarks[points])
+            fixed = np.rint(curve * (1 << SHIFT)).astype(np.int32)
+            color = colors[points[0]]
+            cv2.polylines(canvas, [fixed], False, color, thickness, cv2.LINE_AA, SHIFT)
+            continue
+        for a, b in pairwise(points):
+            if near[a] and near[b]:
+                ends = _fixed(face.landmarks[a]), _fixed(face.landmarks[b])
+                cv2.line(canvas, *ends, colors[a], thickness, cv2.LINE_AA, SHIFT)
 
 
 def _draw_sigmas(canvas: Image, face: Face) -> None:
