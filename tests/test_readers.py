@@ -436,6 +436,17 @@ def test_cfp_points_become_those_of_the_shown_half(tmp_path: Path) -> None:
     # the last the lower lip
     assert right.landmarks[[0, 17, 66]].tolist() == shape(30)[[0, 9, 29]].tolist()
     assert left.landmarks[[16, 26, 66]].tolist() == shape(30)[[0, 9, 29]].tolist()
+    # the other half of a profile is turned away: 29 points, none of the annotated ones
+    assert right.visible is not None
+    assert left.visible is not None
+    assert frontal.visible is not None
+    assert np.array_equal(right.visible[mirror], left.visible)
+    for sample in (right, left, frontal):
+        assert sample.visible[np.isfinite(sample.landmarks[:, 0])].all()
+    hidden = [p for p in scheme("ibug68").points if p.startswith("left_")]
+    turned_away = [scheme("ibug68").points[i] for i in np.flatnonzero(~right.visible)]
+    assert (turned_away, len(hidden)) == (hidden, 29)
+    assert frontal.visible.all()
     # a profile's points span x 10..39, y 5..63; a mean face completes the frontal one
     assert right.box is not None
     assert right.box.tolist() == [10, 5, 39, 63]

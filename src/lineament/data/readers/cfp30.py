@@ -7,6 +7,7 @@ import numpy as np
 
 from ...errors import DataError
 from ...geometry import landmark_box
+from ...schemes import scheme
 from ..sample import Sample, tight_box
 from .pts import read_pts_folder
 from .table import read_table
@@ -24,12 +25,20 @@ SHOWN: dict[str, tuple[int, ...]] = {
     ),
 }
 """By the shown half of the face: the ibug68 index of each of the 30 points."""
+RIGHT = [
+    *(0, 1, 2, 3, 4, 5, 6, 7, 17, 18, 19, 20, 21, 36, 37, 38, 39, 40, 41),
+    *(31, 32, 48, 49, 50, 58, 59, 60, 61, 67),
+]
+"""The 29 points of the subject's right half; 10 lie in the middle."""
+TURNED_AWAY = {"right": scheme("ibug68").mirror[RIGHT], "left": np.array(RIGHT)}
+"""By the shown half of the face: the points of the other one."""
 
 
 def read_cfp30(root: Path, part: str) -> list[Sample]:
     """Read the faces of one part as ibug68; the 38 points that are not annotated are nan.
 
-    The faces of one person are one group. The box of a frontal face is that of its 68 points,
+    In a profile, the points of the half that is turned away are not visible. The faces of one
+    person are one group. The box of a frontal face is that of its 68 points,
     completed by a mean face. In a profile the shown half occludes the other, so the annotated
     points span the box.
     """
@@ -63,7 +72,13 @@ def _to_ibug68(sample: Sample, sides: dict[str, str], table: Path) -> Sample:
     landmarks = np.full((68, 2), np.nan)
     landmarks[indices] = sample.landmarks
     profile = sample.subset == "profile"
+    visible = np.full(68, True)
+    visible[TURNED_AWAY[side]] = not profile
     box = landmark_box(sample.landmarks) if profile else tight_box(landmarks, "ibug68")
     return replace(
-        sample, landmarks=landmarks, box=box, attributes={"profile": profile}
+        sample,
+        landmarks=landmarks,
+        box=box,
+        visible=visible,
+        attributes={"profile": profile},
     )
