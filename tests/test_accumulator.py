@@ -64,3 +64,97 @@ def test_subsets_score_their_own_faces_and_empty_ones_are_left_out() -> None:
 def test_the_rates_of_missed_faces_have_no_mean() -> None:
     rates = error_rates([float("inf")], 0.08)
     assert (rates.nme, rates.failure_rate, rates.auc) == (None, 1, 0)
+
+
+# -- the convention
+
+
+def test_errors_in_convention_are_those_of_moved_predictions() -> None:
+    common = protocol("300w-common")
+    assert common.convention is not None
+    shift = np.array(common.convention.shift)
+    errors = ErrorAccumulator(common)
+    # the norm is 50 px: these predictions miss the habit of the annotation alone
+    errors.add("a.jpg", shape(0), shape(0) - 50 * shift, subsets=["helen"])
+    errors.add("b.jpg", shape(1), shape(1), subsets=["lfpw"])
+    errors.add("c.jpg", shape(2), None, subsets=["lfpw"])
+    found = errors.report(boxes="truth")
+    length = float(np.hypot(*shift))
+    # plain: the shift and 0; in convention the other way round; a miss is in neither
+    assert found.nme == pytest.approx(length / 2)
+    assert found.nme_in_convention == pytest.approx(length / 2)
+    helen, lfpw = found.per_subset["helen"], found.per_subset["lfpw"]
+    assert (helen.nme, helen.nme_in_convention) == (
+        pytest.approx(length),
+        pytest.approx(0, abs=1e-12),
+    )
+    assert (lfpw.nme, lfpw.nme_in_convention) == (0, pytest.approx(length))
+
+
+def test_failure_rate_and_auc_are_plain() -> None:
+    both = []
+    common = protocol("300w-common")
+    for fixed in (common, common.model_copy(update={"convention": None})):
+        errors = ErrorAccumulator(fixed)
+        errors.add("a.jpg", shape(0), shape(0) + 1)
+        both.append(errors.report(boxes="truth"))
+    assert both[0].at_thresholds == both[1].at_thresholds
+    assert (both[0].auc, both[0].nme) == (both[1].auc, both[1].nme)
+    assert both[1].nme_in_convention is None
+
+
+def test_faces_that_were_all_missed_have_no_error_in_convention() -> None:
+    errors = ErrorAccumulator(protocol("300w-common"))
+    errors.add("a.jpg", shape(0), None)
+    assert errors.report(boxes="truth").nme_in_convention is None
+
+
+# -- contours and visibility
+
+
+def test_the_jaw_of_300w_is_split_and_other_parts_are_not() -> None:
+    errors = ErrorAccumulator(protocol("300w-val"))
+    errors.add("a.jpg", shape(0), shape(0) + np.array([3, 4]))
+    found = errors.report(boxes="truth")
+    assert list(found.per_contour) == ["jaw"]
+    jaw = found.per_contour["jaw"]
+    assert jaw == found.contours
+    # an error of 0.1 each: no split of it is longer
+    assert 0 < jaw.across <= 0.1
+    assert 0 <= jaw.along <= 0.1
+
+
+def test_visibility_is_ranked_over_all_faces() -> None:
+    errors = ErrorAccumulator(protocol("folder"))
+    for seed in range(2):
+        visible = np.arange(N) < 30
+        predicted = np.where(visible, 0.9, 0.2)
+        predicted[29] = 0.1  # one of 30 visible points ranks below all 38 others
+        predicted[0] = np.nan  # unknown
+        errors.add(
+            f"{seed}.jpg",
+            shape(seed),
+            shape(seed),
+            visible=visible,
+            visible_prob=predicted,
+        )
+    # of 29 known visible points one loses to every other
+    assert errors.report(boxes="truth").visibility_auc == pytest.approx(28 / 29)
+
+
+@pytest.mark.parametrize(
+    ("visible", "predicted"),
+    [
+        (np.arange(N) < 30, None),
+        (np.arange(N) < 30, np.full(N, np.nan)),
+        (np.full(N, True), np.full(N, 0.5)),
+        (None, np.full(N, 0.5)),
+    ],
+    ids=["not predicted", "nan", "all visible", "not annotated"],
+)
+def test_without_both_kinds_of_points_or_predictions_visibility_has_no_figure(
+    visible, predicted
+) -> None:
+    errors = ErrorAccumulator(protocol("folder"))
+    errors.add("a.jpg", shape(0), shape(0), visible=visible, visible_prob=predicted)
+    assert errors.report(boxes="truth").visibility_auc is None

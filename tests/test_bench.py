@@ -270,6 +270,7 @@ PARTS = (
     "compare",
     "detection",
     "fit_box_noise",
+    "fit_convention",
     "install",
     "loader",
     "memory",

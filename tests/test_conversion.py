@@ -1,5 +1,7 @@
 """The conversion of faces to the scheme of a protocol: landmarks, sigma and notes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,16 @@ def test_exact_points_keep_their_landmarks_and_sigma() -> None:
         assert np.array_equal(landmarks[target], one.landmarks[source])
         assert sigma[target] == one.sigma_px[source]
     assert (convert.source, convert.note) == ("ibug68", "")
+
+
+def test_visibility_is_converted_like_sigma() -> None:
+    seen = np.linspace(0, 1, 68)
+    one = replace(face(68, "ibug68"), visible=seen)
+    assert np.array_equal(FaceConverter(protocol("300w-common")).visible(one), seen)
+    made = FaceConverter(protocol("talking-face-7")).visible(one)
+    assert made[[27, 48]].tolist() == [seen[36], seen[48]]
+    unknown = FaceConverter(protocol("talking-face-7")).visible(face(68, "ibug68"))
+    assert np.isnan(unknown).all()
 
 
 def test_a_scheme_that_lacks_points_of_the_protocol_is_refused() -> None:

@@ -1,6 +1,7 @@
 """Evaluation of predictors made from the truth: every figure can be derived by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError
-from lineament.evaluation.evaluate import evaluate, match_faces
+from lineament.evaluation.evaluate import evaluate, match_faces, truth_boxes
 from lineament.evaluation.protocols import Protocol, protocol
 from lineament.evaluation.report import Report
 from lineament.face import Face, Faces
@@ -187,6 +188,40 @@ def test_truth_boxes_are_the_tight_boxes_of_the_landmarks() -> None:
     for boxes, one in zip(oracle.calls, samples, strict=True):
         assert boxes is not None
         assert boxes.tolist() == [[*one.landmarks.min(0), *one.landmarks.max(0)]]
+
+
+def test_a_protocol_may_take_the_boxes_of_the_data_set() -> None:
+    own = np.array([50.0, 40.0, 170.0, 180.0])
+    samples = [sample(0, box=own), sample(1, "b.jpg")]
+    boxes = truth_boxes(samples, "given")
+    assert boxes.tolist() == [own.tolist(), samples[1].face_box().tolist()]
+    oracle = Oracle(samples)
+    fixed = COMMON.model_copy(update={"truth_box": "given"})
+    score(oracle, samples[:1], fixed)
+    assert oracle.calls[0] is not None
+    assert oracle.calls[0].tolist() == [own.tolist()]
+    # a detection in the data set's own box is the face, wherever its other points are
+    apart = Face(shape(0), np.ones(N), np.ones(N), own, 0.9, "ibug68")
+
+    def detect(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
+        return faces(apart)
+
+    far = sample(2, landmarks=shape(2) + 400, box=own)
+    assert score(detect, [far], fixed, boxes="detected").misses == 0
+    assert score(detect, [far], boxes="detected").misses == 1
+
+
+def test_predicted_visibility_is_compared_with_that_of_the_data_set() -> None:
+    visible = np.arange(N) % 2 == 0
+
+    def predict(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
+        one = face(shape(0))
+        seen = np.where(visible, 0.8, 0.3)
+        return faces(replace(one, visible=seen))
+
+    samples = [sample(0, visible=visible)]
+    assert score(predict, samples).visibility_auc == 1
+    assert score(Oracle(samples), samples).visibility_auc is None
 
 
 def test_for_detected_boxes_the_predictor_gets_none() -> None:
@@ -446,14 +481,18 @@ def test_five_points_are_matched_by_the_box_of_all_68():
     one = sample(0, landmarks=five, scheme="five")
     assert np.abs(one.face_box() - landmark_box(mean)).max() < 1
     face = Face(mean, np.ones(68), np.ones(68), landmark_box(mean), 1.0, "ibug68")
-    assert match_faces(Faces((face,), "ibug68", 68), [one], ordered=False) == [face]
+    assert match_faces(
+        Faces((face,), "ibug68", 68), truth_boxes([one]), ordered=False
+    ) == [face]
 
 
 def test_one_detection_is_the_face_of_one_sample():
     mean = scheme("ibug68").mean_shape * 100 + 60
     near, own = sample(0, landmarks=mean + 15), sample(1, "b.jpg", landmarks=mean)
     face = Face(mean, np.ones(68), np.ones(68), landmark_box(mean), 1.0, "ibug68")
-    assert match_faces(Faces((face,), "ibug68", 68), [near, own], ordered=False) == [
+    assert match_faces(
+        Faces((face,), "ibug68", 68), truth_boxes([near, own]), ordered=False
+    ) == [
         None,
         face,
     ]

@@ -96,13 +96,16 @@ def test_each_norm_is_the_length_of_its_name() -> None:
         math.sqrt(100 * 65)
     )  # y now spans -20 to 45
     assert metrics.norm_length("diagonal", truth) == pytest.approx(math.hypot(100, 65))
+    assert metrics.norm_length("side", truth) == pytest.approx(100)
     assert metrics.norm_length("given-box", truth, box=[0, 0, 8, 2]) == pytest.approx(4)
     eyes = np.zeros((68, 2))
     eyes[42:48, 0] = [60, 60, 60, 66, 66, 66]  # mean 63 against 0
     assert metrics.norm_length("interpupil", eyes, EYES) == pytest.approx(63)
 
 
-@pytest.mark.parametrize("rule", ["interocular", "interpupil", "box", "diagonal"])
+@pytest.mark.parametrize(
+    "rule", ["interocular", "interpupil", "box", "side", "diagonal"]
+)
 def test_a_degenerate_face_has_no_norm(rule: str) -> None:
     points = CORNERS if rule == "interocular" else EYES
     with pytest.raises(

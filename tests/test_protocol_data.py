@@ -196,3 +196,23 @@ def test_validation_is_about_a_tenth_and_shares_no_photo_with_the_rest(
 def test_talking_face_is_complete_here(data_root: Path) -> None:
     data = read_protocol("talking-face-7", data_root)
     assert count_note(data.protocol, data.samples) == ""
+
+
+@pytest.mark.data
+def test_profiles_are_validated_on_persons_of_their_own(data_root: Path) -> None:
+    profiles = read_protocol("cfp30-val", data_root).samples
+    rest = [s for s in read_data("cfp30", data_root, "train") if not s.is_validation()]
+    persons = [
+        {Path(s.name).stem.partition("_")[0] for s in part} for part in (profiles, rest)
+    ]
+    assert not persons[0] & persons[1]
+    # 450 persons, by the data README
+    assert 0.07 * 450 < len(persons[0]) < 0.13 * 450
+    assert all(s.attributes["profile"] and s.box is not None for s in profiles)
+
+
+@pytest.mark.data
+def test_dense_validation_faces_are_helen_faces_of_300w_val(data_root: Path) -> None:
+    dense = {s.name for s in read_protocol("helen194-val", data_root).samples}
+    sparse = read_protocol("300w-val", data_root).samples
+    assert dense == {s.name for s in sparse if s.subset == "helen/trainset"}

@@ -157,6 +157,31 @@ def test_validation_is_on_training_faces_and_never_on_common() -> None:
     }
 
 
+def test_every_300w_protocol_has_one_convention_and_splits_the_jaw() -> None:
+    found = [protocol(name) for name in PROTOCOLS if name.startswith("300w-")]
+    assert len(found) == 9
+    assert len({p.convention for p in found}) == 1
+    assert found[0].convention is not None
+    assert "bench.fit_convention" in found[0].convention.fitted_by
+    # to the right of the image, by about a hundredth of the eye distance
+    x, y = found[0].convention.shift
+    assert 0.005 < x < 0.01
+    assert abs(y) < 0.002
+    assert {p.contours for p in found} == {("jaw",)}
+    others = [protocol(name) for name in PROTOCOLS if not name.startswith("300w-")]
+    assert not any(p.convention for p in others)
+
+
+def test_profiles_are_measured_in_the_box_of_their_annotated_points() -> None:
+    found = protocol("cfp30-val")
+    assert (found.norm, found.truth_box, found.select) == (
+        "side",
+        "given",
+        "validation",
+    )
+    assert "boxes     of true faces: the data set's own" in found.describe()
+
+
 def test_a_subset_is_a_set_of_folders_or_an_attribute() -> None:
     assert Subset(name="ibug", folders=("ibug",)).contains(sample("ibug"))
     assert not Subset(name="ibug", folders=("ibug",)).contains(sample("afw"))
@@ -263,6 +288,14 @@ def test_a_users_own_protocol_is_read_from_its_file(tmp_path: Path) -> None:
         (
             {"norm": "pupil"},
             r"x.toml: norm: Input should be 'interocular', 'interpupil', 'box'",
+        ),
+        (
+            {"contours": ["jaw", "chin"]},
+            r"'chin' is no contour of ibug68; its parts are jaw, right_brow",
+        ),
+        (
+            {"convention": {"shift": [0.1, 0.0], "fited_by": "x"}},
+            r"x.toml: convention.fitted_by: Field required",
         ),
         ({"thresholds": []}, r"x.toml: thresholds: Tuple should have at least 1 item"),
         ({"thresholds": [0.0]}, r"thresholds are \[0.0\]; wanted fractions above 0"),

@@ -60,6 +60,17 @@ def test_a_report_written_and_read_is_the_same(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["r.json"]
 
 
+def test_a_report_of_contours_and_convention_written_and_read_is_the_same(
+    tmp_path: Path,
+) -> None:
+    made = report((1, 2), "300w-val")
+    path = write_report(made, tmp_path / "r.json")
+    assert read_report(path) == made
+    raw = json.loads(path.read_text())
+    assert raw["nme_in_convention"] == made.nme_in_convention
+    assert set(raw["per_contour"]["jaw"]) == {"along", "across"}
+
+
 def test_the_json_has_the_promised_fields_as_fractions(tmp_path: Path) -> None:
     found = json.loads(write_report(report(), tmp_path / "r.json").read_text())
     # shifts of 1, 2 and 6 px over 50 px: 0.02, 0.04, 0.12
@@ -146,6 +157,54 @@ def test_the_table_has_the_protocol_and_percentages() -> None:
     assert lines[-1] == "1.23 ms per face (median of complete calls)"
 
 
+def test_the_table_of_a_protocol_with_a_convention_has_both_means_plain_first() -> None:
+    made = report((1, 2, 6), "300w-common")
+    lines = format_report(made).splitlines()
+    assert next(line for line in lines if line.startswith("faces")).split()[3:8] == [
+        *("NME", "%", "in", "convention", "%")
+    ]
+    # 1, 2 and 6 px of 50 to the right; moved on by 0.75 % to the right and 0.08 % up
+    means = [f"{100 * value:.3f}" for value in (made.nme, made.nme_in_convention)]
+    assert next(line for line in lines if line.startswith("all ")).split()[3:5] == means
+    assert means[0] == "6.000"
+    expected = np.hypot(np.array([2, 4, 12]) + 0.75, 0.08).mean()
+    assert float(means[1]) == pytest.approx(expected, abs=1e-3)
+    head, jaw = (
+        next(line for line in lines if line.startswith(start)).split()
+        for start in ("part ", "jaw ")
+    )
+    assert head == ["part", "NME", "%", "along", "%", "across", "%"]
+    assert len(jaw) == 4
+    nose = next(line for line in lines if line.startswith("nose "))
+    assert len(nose.split()) == 2
+    assert not any(line.startswith("all contours") for line in lines)
+    assert any(line.startswith("shift     (0.75, -0.08) %") for line in lines)
+
+
+def test_dense_contours_have_a_row_for_all_of_them() -> None:
+    truth = np.random.default_rng(0).uniform(0, 100, (194, 2))
+    truth[144], truth[124] = (20, 30), (70, 30)
+    errors = ErrorAccumulator(protocol("helen194-val"))
+    errors.add("a.jpg", truth, truth + np.array([3, 4]))
+    made = errors.report(boxes="truth")
+    assert made.contours is not None
+    row = next(
+        line
+        for line in format_report(made).splitlines()
+        if line.startswith("all contours")
+    )
+    assert row.split()[2:] == [
+        f"{100 * made.contours.along:.3f}",
+        f"{100 * made.contours.across:.3f}",
+    ]
+
+
+def test_a_report_states_the_auc_of_visibility_if_there_is_one() -> None:
+    assert "visibility" not in format_report(report())
+    made = report().model_copy(update={"visibility_auc": 0.9625})
+    assert "AUC of visibility 96.25 %" in format_report(made).splitlines()
+
+
 def test_the_table_of_a_report_without_sigma_or_found_faces_has_dashes() -> None:
     text = format_report(report((None,), sigma=None))
     assert (
@@ -200,6 +259,20 @@ def test_reports_of_one_protocol_are_put_side_by_side() -> None:
     ]
     assert "NOTE" not in table
     assert "failure" in table
+
+
+def test_a_comparison_has_both_means_and_the_contours() -> None:
+    made = [report((1, 2), "300w-val", model=name) for name in ("a", "b")]
+    lines = compare(made).table().splitlines()
+    head = next(line for line in lines if line.startswith("model "))
+    assert "NME %  in convention %" in head
+    assert head.endswith("jaw along  jaw across")
+    row = next(line for line in lines if line.startswith("a ")).split()
+    jaw = made[0].per_contour["jaw"]
+    assert row[4:6] == [
+        f"{100 * value:.3f}" for value in (made[0].nme, made[0].nme_in_convention)
+    ]
+    assert row[-2:] == [f"{100 * value:.2f}" for value in (jaw.along, jaw.across)]
 
 
 def test_differences_that_limit_a_comparison_are_noted() -> None:

@@ -1,7 +1,7 @@
 """Accumulate the errors of faces into a Report; depends on metrics and a protocol."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +12,8 @@ from .. import __version__
 from ..errors import InputError, ProtocolError
 from ..geometry import Array, as_points
 from ..schemes import scheme
+from .classification import auc as roc_auc
+from .contours import ContourAccumulator
 from .metrics import (
     CalibrationAccumulator,
     auc,
@@ -46,14 +48,19 @@ class ErrorAccumulator:
         self._points = list(protocol.indices())
         self._names: list[str] = []
         self._errors: list[float] = []
+        self._moved: list[float] = []  # errors in the protocol's convention
+        convention = protocol.convention
+        self._shift = np.array(convention.shift if convention else (0.0, 0.0))
         self._other: dict[str, list[float]] = {}
         for other in protocol.other_norms:
             self._other[other.norm] = []
-        self._subsets: dict[str, list[float]] = {}
+        self._subsets: dict[str, list[int]] = {}  # numbers of their faces
         for subset in protocol.subsets:
             self._subsets[subset.name] = []
         self._sum = np.zeros(len(self._points))
         self._count = np.zeros(len(self._points), dtype=np.int64)
+        self._contours = ContourAccumulator(protocol.scheme, protocol.contours)
+        self._visibility = VisibilityAccumulator(self._points)
         self._calibration = CalibrationAccumulator()
         self._fingerprint = 0
 
@@ -68,6 +75,7 @@ class ErrorAccumulator:
         *,
         sigma_px: ArrayLike | None = None,
         visible: NDArray[np.bool_] | None = None,
+        visible_prob: ArrayLike | None = None,
         box: ArrayLike | None = None,
         subsets: Iterable[str] = (),
     ) -> float:
@@ -79,6 +87,7 @@ class ErrorAccumulator:
             pred: Predicted landmarks, (N, 2), same frame; None for a missed face.
             sigma_px: Predicted expected errors, (N,), pixels.
             visible: True for visible points, (N,).
+            visible_prob: Predicted probabilities of being visible, (N,); nan if unknown.
             box: The data set's own box, (4,), pixels.
             subsets: Names of the subsets the face belongs to.
 
@@ -88,25 +97,26 @@ class ErrorAccumulator:
         """
         counted = self._counted_points(name, truth, visible)
         norm = self._norm(self.protocol.norm, name, truth, box)
-        lengths, error_px = None, MISS_ERROR
+        error_px = moved_px = MISS_ERROR
         if pred is not None:
-            lengths = self._lengths(name, pred, counted)
-            error_px = float(lengths[np.isfinite(lengths)].mean())
+            points = self._checked(name, pred)
+            lengths = self._lengths(name, points, counted)
+            error_px = _mean(lengths)
+            moved_px = _mean(self._lengths(name, points + self._shift * norm, counted))
+            self._add_points(lengths / norm, sigma_px, norm)
+            self._contours.add(points, np.asarray(truth, dtype=np.float64), norm)
+            if visible is not None and visible_prob is not None:
+                self._visibility.add(visible, visible_prob)
+        for subset in subsets:
+            self._subsets[subset].append(len(self._errors))
         self._names.append(name)
         self._errors.append(error_px / norm)
+        self._moved.append(moved_px / norm)
         for rule, errors in self._other.items():
             # A point that only this norm needs may be missing.
             with suppress(InputError):
                 errors.append(error_px / self._norm(rule, name, truth, box))
-        for subset in subsets:
-            self._subsets[subset].append(error_px / norm)
         self._add_fingerprint(np.asarray(truth, dtype=np.float64))
-        if lengths is not None:
-            self._sum += np.nan_to_num(lengths / norm)
-            self._count += np.isfinite(lengths)
-            if sigma_px is not None:
-                sigma = np.asarray(sigma_px, dtype=np.float64)[self._points]
-                self._calibration.add(lengths / norm, sigma / norm)
         return error_px / norm
 
     def _counted_points(
@@ -135,8 +145,8 @@ class ErrorAccumulator:
     ) -> float:
         return norm_length(rule, truth, self.protocol.norm_points.get(rule), box, name)
 
-    def _lengths(self, name: str, pred: ArrayLike, counted: Array) -> Array:
-        """Return the errors of the protocol's points, (K,), pixels; nan if not counted."""
+    def _checked(self, name: str, pred: ArrayLike) -> Array:
+        """Return the predicted points, (N, 2), of the protocol's scheme."""
         points = as_points(pred, f"{name}: predicted landmarks")
         wanted = len(scheme(self.protocol.scheme))
         if len(points) != wanted:
@@ -145,10 +155,24 @@ class ErrorAccumulator:
                 f"has {wanted} ({self.protocol.scheme}); name the scheme they are in, "
                 "or predict those"
             )
+        return points
+
+    def _lengths(self, name: str, points: Array, counted: Array) -> Array:
+        """Return the errors of the points that count, (K,), pixels; nan if not annotated."""
         try:
             return point_errors(points[self._points], counted)
         except InputError as error:
             raise ProtocolError(f"{name}: {error}") from error
+
+    def _add_points(
+        self, errors: Array, sigma_px: ArrayLike | None, norm: float
+    ) -> None:
+        """Count the errors of the points that count, (K,), fractions of the norm."""
+        self._sum += np.nan_to_num(errors)
+        self._count += np.isfinite(errors)
+        if sigma_px is not None:
+            sigma = np.asarray(sigma_px, dtype=np.float64)[self._points]
+            self._calibration.add(errors, sigma / norm)
 
     def _add_fingerprint(self, truth: Array) -> None:
         # A sum of hashes depends on the annotations, not on their order.
@@ -180,12 +204,15 @@ class ErrorAccumulator:
         rates = [error_rates(self._errors, threshold) for threshold in fixed.thresholds]
         return Report(
             protocol=fixed.id,
-            **_score(self._errors, rates[0]).model_dump(),
+            **self._score(range(len(self._errors)), rates[0]).model_dump(),
             per_part=per_part(all_points, fixed.parts()),
             per_landmark=tuple(None if np.isnan(v) else float(v) for v in per_landmark),
             per_subset=self._subset_scores(),
             at_thresholds=tuple(rates),
             other_norms=self._other_rates(),
+            per_contour=self._contours.per_part(),
+            contours=self._contours.total(),
+            visibility_auc=self._visibility.auc(),
             reliability=self._calibration.result(),
             boxes=boxes,
             fingerprint=f"{self._fingerprint:032x}",
@@ -206,12 +233,25 @@ class ErrorAccumulator:
 
     def _subset_scores(self) -> dict[str, SubsetScore]:
         scores = {}
-        for name, errors in self._subsets.items():
-            if errors:
-                scores[name] = _score(
-                    errors, error_rates(errors, self.protocol.threshold)
-                )
+        for name, faces in self._subsets.items():
+            if faces:
+                errors = [self._errors[face] for face in faces]
+                rates = error_rates(errors, self.protocol.threshold)
+                scores[name] = self._score(faces, rates)
         return scores
+
+    def _score(self, faces: Sequence[int], rates: ErrorRates) -> SubsetScore:
+        """Return the score of the faces with these numbers."""
+        moved: float | None = mean_nme([self._moved[face] for face in faces])
+        if not self.protocol.convention or rates.nme is None:
+            moved = None
+        misses = [self._errors[face] for face in faces].count(MISS_ERROR)
+        return SubsetScore(
+            images=len(faces),
+            misses=misses,
+            nme_in_convention=moved,
+            **rates.model_dump(),
+        )
 
     def _other_rates(self) -> dict[str, ErrorRates]:
         rates: dict[str, ErrorRates] = {}
@@ -230,6 +270,30 @@ class ErrorAccumulator:
         return tuple(scores)
 
 
-def _score(errors: list[float], rates: ErrorRates) -> SubsetScore:
-    misses = errors.count(MISS_ERROR)
-    return SubsetScore(images=len(errors), misses=misses, **rates.model_dump())
+def _mean(lengths: Array) -> float:
+    """Return the mean of the lengths that count, those not nan."""
+    return float(lengths[np.isfinite(lengths)].mean())
+
+
+class VisibilityAccumulator:
+    """Gathers true and predicted visibility of the points that count."""
+
+    def __init__(self, points: Sequence[int]) -> None:
+        self._points = list(points)
+        self._truth: list[NDArray[np.bool_]] = []
+        self._predicted: list[Array] = []
+
+    def add(self, visible: ArrayLike, probability: ArrayLike) -> None:
+        """Count a face; points whose predicted probability is nan are left out."""
+        truth = np.asarray(visible, dtype=bool)[self._points]
+        predicted = np.asarray(probability, dtype=np.float64)[self._points]
+        known = np.isfinite(predicted)
+        self._truth.append(truth[known])
+        self._predicted.append(predicted[known])
+
+    def auc(self) -> float | None:
+        """Return the area under the ROC curve, None unless some points are of either kind."""
+        truth = np.concatenate([[], *self._truth])
+        if len(np.unique(truth)) < 2:
+            return None
+        return roc_auc(truth, np.concatenate(self._predicted))

@@ -48,3 +48,10 @@ class FaceConverter:
         return np.nan_to_num(made.points), made.convert_values(
             face.sigma_px, missing=0.0
         )
+
+    def visible(self, face: Face) -> Array:
+        """Return the predicted visibility, (N,), in the protocol's scheme; nan if unknown."""
+        if face.scheme == self.protocol.scheme:
+            return face.visible
+        made = convert(face.landmarks, face.scheme, self.protocol.scheme)
+        return made.convert_values(face.visible)

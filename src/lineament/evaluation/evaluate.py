@@ -70,10 +70,10 @@ def evaluate(
     run = _Run(fixed, worst)
     for image, group in _images(samples, read):
         image = occlude_faces(image, group, fixed.occluded)
-        given = truth_boxes(group) if boxes == "truth" else None
-        found = match_faces(
-            run.predict(predict, image, given), group, given is not None
-        )
+        true_boxes = truth_boxes(group, fixed.truth_box)
+        given = true_boxes if boxes == "truth" else None
+        faces = run.predict(predict, image, given)
+        found = match_faces(faces, true_boxes, ordered=given is not None)
         for sample, face in zip(group, found, strict=True):
             run.score(image, sample, face)
             if progress:
@@ -117,6 +117,7 @@ class _Run:
             pred,
             sigma_px=sigma_px,
             visible=sample.visible,
+            visible_prob=self.convert.visible(face) if face else None,
             box=sample.box,
             subsets=subsets,
         )
@@ -174,25 +175,34 @@ def _images(
         yield read(group[0]), group
 
 
-def truth_boxes(samples: Sequence[Sample]) -> Array:
-    """Return the tight boxes of the annotations, (F, 4), pixels."""
-    return np.stack([sample.face_box() for sample in samples])
-
-
-def match_faces(
-    faces: Faces, samples: Sequence[Sample], ordered: bool
-) -> list[Face | None]:
-    """Return the face of each sample, None if it was missed.
+def truth_boxes(
+    samples: Sequence[Sample], rule: Literal["landmarks", "given"] = "landmarks"
+) -> Array:
+    """Return the boxes of the true faces by the rule of a protocol, (F, 4), pixels.
 
     Args:
-        faces: Faces found in the image of the samples.
-        samples: Annotated faces.
-        ordered: True if boxes were given: as many faces as samples are taken in order.
-            Otherwise each face goes to at most one sample, by the IoU of their boxes.
+        samples: Annotated faces; one without a box of its own has that of its landmarks.
+        rule: The `truth_box` of the protocol.
     """
-    if ordered and len(faces) == len(samples):
+    boxes = []
+    for sample in samples:
+        given = sample.box if rule == "given" else None
+        boxes.append(sample.face_box() if given is None else given)
+    return np.stack(boxes)
+
+
+def match_faces(faces: Faces, true_boxes: Array, ordered: bool) -> list[Face | None]:
+    """Return the face found for each true one, None if it was missed.
+
+    Args:
+        faces: Faces found in one image.
+        true_boxes: Boxes of the annotated faces of that image, (F, 4), pixels.
+        ordered: True if boxes were given: as many faces as these are taken in order.
+            Otherwise each face goes to at most one true one, by the IoU of their boxes.
+    """
+    if ordered and len(faces) == len(true_boxes):
         return list(faces)
-    found: list[Face | None] = [None] * len(samples)
-    for row, column in match_boxes(truth_boxes(samples), faces.boxes, MATCH_IOU):
+    found: list[Face | None] = [None] * len(true_boxes)
+    for row, column in match_boxes(true_boxes, faces.boxes, MATCH_IOU):
         found[row] = faces[column]
     return found

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import InputError, ShapeError
-from ..geometry import Array, as_boxes, as_points, landmark_box
+from ..geometry import Array, as_boxes, as_points, box_side, landmark_box
 
-Norm = Literal["interocular", "interpupil", "box", "diagonal", "given-box"]
+Norm = Literal["interocular", "interpupil", "box", "side", "diagonal", "given-box"]
 NORMS: tuple[str, ...] = get_args(Norm)
 POINT_NORMS = ("interocular", "interpupil")
 """The norms measured between two groups of a scheme's points."""
@@ -50,8 +50,9 @@ def norm_length(
 
     Args:
         rule: "interocular" or "interpupil": distance between the centers of two groups
-            of points; "box": square root of the area of the truth's tight box;
-            "diagonal": diagonal of that box; "given-box": square root of `box`'s area.
+            of points; "box": square root of the area of the truth's tight box; "side",
+            "diagonal": longer side and diagonal of that box; "given-box": square root of
+            `box`'s area.
         truth: Complete annotation, (N, 2), pixels.
         points: Indices of the two groups, for the first two rules.
         box: Box that the data set gives, (4,), pixels, for "given-box".
@@ -79,6 +80,8 @@ def norm_length(
     tight = landmark_box(landmarks)
     if rule == "box":
         return check_norm(_root_area(tight), norm_name)
+    if rule == "side":
+        return check_norm(box_side(tight), norm_name)
     if rule == "diagonal":
         return check_norm(float(np.hypot(*(tight[2:] - tight[:2]))), norm_name)
     raise InputError(f"no norm is called {rule!r}; choose one of {', '.join(NORMS)}")

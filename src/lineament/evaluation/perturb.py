@@ -18,7 +18,7 @@ from ..geometry import (
 )
 from .accumulator import ErrorAccumulator
 from .conversion import FaceConverter
-from .evaluate import Predict, Read, match_faces
+from .evaluate import Predict, Read, match_faces, truth_boxes
 from .occlude import occlude_faces
 from .protocols import Protocol, resolve_protocol, select_samples
 from .report import Perturbed
@@ -113,9 +113,10 @@ class _Run:
 
     def change_boxes(self, image: NDArray[np.uint8], sample: Sample) -> None:
         """Predict the face in each of its changed boxes."""
-        boxes = perturbed_boxes(sample.face_box())
+        true_box = truth_boxes([sample], self.protocol.truth_box)
+        boxes = perturbed_boxes(true_box[0])
         faces = self.predict(image, np.stack(list(boxes.values())))
-        found = match_faces(faces, [sample] * len(boxes), ordered=True)
+        found = match_faces(faces, np.repeat(true_box, len(boxes), 0), ordered=True)
         for change, face in zip(boxes, found, strict=True):
             pred = self.convert(face)[0] if face else None
             self._add(change, sample, sample.landmarks, pred)
@@ -123,7 +124,10 @@ class _Run:
     def roll(self, image: NDArray[np.uint8], sample: Sample, roll_deg: float) -> None:
         """Predict the rolled face in its tight box."""
         rolled, landmarks = roll_image(image, sample.landmarks, roll_deg)
-        found = self.predict(rolled, tight_box(landmarks, sample.scheme)[None])
+        box = landmark_box(landmarks)
+        if self.protocol.truth_box == "landmarks":
+            box = tight_box(landmarks, sample.scheme)
+        found = self.predict(rolled, box[None])
         pred = self.convert(found[0])[0] if len(found) else None
         self._add(("roll", roll_deg), sample, landmarks, pred)
 

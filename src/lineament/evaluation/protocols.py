@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..data.sample import Sample
 from ..errors import ProtocolError, did_you_mean
 from ..schemes import scheme
+from .contours import contour_chains
 from .metrics import POINT_NORMS, Norm
 
 NormPoints = dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
@@ -39,6 +40,9 @@ PROTOCOLS = (
     "300vw-2",
     "300vw-3",
     "talking-face-7",
+    "infanface-val",
+    "cfp30-val",
+    "helen194-val",
     "folder",
 )
 
@@ -50,6 +54,7 @@ MISS_RULE = (
 MATCH_IOU = 0.3
 NORM_SENTENCES = {
     "box": "box: root of the area of the tight box of the landmarks",
+    "side": "longer side of the tight box of the annotated landmarks",
     "diagonal": "diagonal of the tight box of the landmarks",
     "given-box": "given-box: root of the area of the data set's own box",
 }
@@ -87,6 +92,18 @@ class OtherNorm(_Frozen):
     """Failure threshold and upper end of its AUC."""
 
 
+class Convention(_Frozen):
+    """A constant by which the truth differs from the places that it marks.
+
+    Errors in this convention are those of predictions moved by it.
+    """
+
+    shift: tuple[float, float]
+    """Added to predicted landmarks, x and y of the image, fractions of the norm."""
+    fitted_by: str
+    """Command that fits the shift, on training faces alone."""
+
+
 class Protocol(_Frozen):
     """The meaning of a figure; figures compare only if all of it is equal."""
 
@@ -120,6 +137,13 @@ class Protocol(_Frozen):
     """"visible": only points marked visible count; "annotated": all annotated ones."""
     occluded: Literal["nothing", "half"] = "nothing"
     """"half": a plain color covers half of every face, see occlude.py."""
+    convention: Convention | None = None
+    """Habit of the annotation, in which the mean error is scored once more."""
+    contours: tuple[str, ...] = ()
+    """Parts whose error is also split into along and across their contours."""
+    truth_box: Literal["landmarks", "given"] = "landmarks"
+    """Box of a true face: "landmarks", the tight box of its 68 landmarks, completed by a
+    mean face; "given", the data set's own."""
     other_norms: tuple[OtherNorm, ...] = ()
     """Further norms to score."""
     subsets: tuple[Subset, ...] = ()
@@ -142,6 +166,12 @@ class Protocol(_Frozen):
             if rule in POINT_NORMS and rule not in self.norm_points:
                 raise ValueError(
                     f"norm_points has no {rule!r}, which the protocol divides by"
+                )
+        for part in self.contours:
+            if not contour_chains(scheme(self.scheme), [part]):
+                known = ", ".join(scheme(self.scheme).parts)
+                raise ValueError(
+                    f"{part!r} is no contour of {self.scheme}; its parts are {known}"
                 )
         if min(self.thresholds) <= 0:
             raise ValueError(
@@ -218,6 +248,19 @@ class Protocol(_Frozen):
             f"failure   error above {limits}",
             f"missed    {self.miss_rule}",
         ]
+        if self.convention:
+            x, y = (100 * part for part in self.convention.shift)
+            lines.append(
+                f"shift     ({x:.2f}, {y:.2f}) % of the norm, by which predictions are moved in "
+                f"convention, along x and y of the image; {self.convention.fitted_by}"
+            )
+        if self.contours:
+            lines.append(
+                f"contours  {', '.join(self.contours)}: across is the distance to the polyline of "
+                "the true points, along the rest of the error"
+            )
+        if self.truth_box == "given":
+            lines.append("boxes     of true faces: the data set's own")
         if self.occluded == "half":
             lines.append(
                 "occluded  half of every face, along a line drawn from the image's name"
@@ -264,6 +307,7 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
             tables: dict[str, type[_Frozen]] = {
                 "subsets": Subset,
                 "other_norms": OtherNorm,
+                "convention": Convention,
             }
             known = tables.get(str(first["loc"][0]), Protocol).model_fields
             hint = did_you_mean(str(first["loc"][-1]), known)

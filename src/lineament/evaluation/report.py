@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ..atomic import atomic_path
 from ..data.sample import bare_name
 from ..errors import ProtocolError
+from .contours import ContourError
 from .metrics import Calibration
 from .protocols import Protocol
 
@@ -38,6 +39,8 @@ class SubsetScore(ErrorRates):
     """Faces scored, each once."""
     misses: int
     """Faces that were not found."""
+    nme_in_convention: float | None = None
+    """The mean in the protocol's convention; None if it has none."""
 
 
 class ImageScore(_Frozen):
@@ -75,6 +78,13 @@ class Report(SubsetScore):
     per_landmark: tuple[float | None, ...]
     """Mean error of each point of the protocol; None if it is never annotated."""
     per_subset: dict[str, SubsetScore]
+    per_contour: dict[str, ContourError] = {}
+    """Errors along and across the contours of the protocol, by part."""
+    contours: ContourError | None = None
+    """The same over the points of all these parts; None if there are none."""
+    visibility_auc: float | None = None
+    """Area under the ROC curve of predicted visibility; None if it is not predicted, or
+    if the data set does not state it."""
     ms_per_face: float | None = None
     """Median time of predict per face, without the first call; None for a file."""
     at_thresholds: tuple[ErrorRates, ...]
@@ -170,9 +180,32 @@ def _rates_cells(rates: Sequence[ErrorRates]) -> list[str]:
     return cells
 
 
-def _score_cells(score: SubsetScore, rates: Sequence[ErrorRates]) -> list[str]:
-    counts = [str(score.images), str(score.misses)]
-    return [*counts, _percent(score.nme), *_rates_cells(rates)]
+def _score_head(protocol: Protocol) -> list[str]:
+    means = ["NME %", *(["in convention %"] if protocol.convention else [])]
+    return ["images", "misses", *means, *_rates_head(protocol.thresholds)]
+
+
+def _score_cells(
+    score: SubsetScore, rates: Sequence[ErrorRates], protocol: Protocol
+) -> list[str]:
+    cells = [str(score.images), str(score.misses), _percent(score.nme)]
+    if protocol.convention:
+        cells.append(_percent(score.nme_in_convention))
+    return [*cells, *_rates_cells(rates)]
+
+
+def _part_rows(report: Report) -> list[list[str]]:
+    """Return the rows of the table of parts, its head first."""
+    rows = [["part", "NME %", *(["along %", "across %"] if report.contours else [])]]
+    for part, value in report.per_part.items():
+        row, split = [part, _percent(value)], report.per_contour.get(part)
+        if split:
+            row += [_percent(split.along), _percent(split.across)]
+        rows.append(row)
+    if report.contours and len(report.per_contour) > 1:
+        every = report.contours
+        rows.append(["all contours", "", _percent(every.along), _percent(every.across)])
+    return rows
 
 
 def format_report(report: Report) -> str:
@@ -180,20 +213,21 @@ def format_report(report: Report) -> str:
     lines = [*report.settings.describe(), ""]
     lines.append(f"{report.model or 'predictions'}, boxes: {report.boxes}")
     lines += [f"NOTE: {note}" for note in report.notes]
-    thresholds = report.settings.thresholds
-    head = ["faces", "images", "misses", "NME %", *_rates_head(thresholds)]
-    rows = [["all", *_score_cells(report, report.at_thresholds)]]
+    fixed = report.settings
+    rows = [["all", *_score_cells(report, report.at_thresholds, fixed)]]
     for name, score in report.per_subset.items():
-        rows.append([name, *_score_cells(score, [score])])
-    lines += ["", *_table(head, rows), ""]
+        rows.append([name, *_score_cells(score, [score], fixed)])
+    lines += ["", *_table(["faces", *_score_head(fixed)], rows), ""]
     if report.other_norms:
         rows = []
         for rule, rate in report.other_norms.items():
             limit = f"{100 * rate.threshold:g}"
             rows.append([rule, _percent(rate.nme), limit, *_rates_cells([rate])])
         lines += [*_table(["other norm", "NME %", "at %", "FR", "AUC"], rows), ""]
-    rows = [[part, _percent(value)] for part, value in report.per_part.items()]
-    lines += [*_table(["part", "NME %"], rows), ""]
+    head, *rows = _part_rows(report)
+    lines += [*_table(head, rows), ""]
+    if report.visibility_auc is not None:
+        lines += [f"AUC of visibility {_percent(report.visibility_auc, 2)} %", ""]
     if report.reliability:
         lines += _reliability_lines(report.reliability)
     if report.perturbation:
@@ -233,14 +267,17 @@ class Comparison:
     def table(self) -> str:
         """Return the comparison as text; errors and rates are percentages."""
         first = self.reports[0]
-        parts = list(first.per_part)
-        rates = _rates_head(first.settings.thresholds)
-        head = ["model", "boxes", "images", "misses", "NME %", *rates, "ms", *parts]
+        fixed, parts = first.settings, list(first.per_part)
+        head = ["model", "boxes", *_score_head(fixed), "ms", *parts]
+        for part in first.per_contour:
+            head += [f"{part} along", f"{part} across"]
         rows = []
         for name, report in zip(self.names, self.reports, strict=True):
             ms = "-" if report.ms_per_face is None else f"{report.ms_per_face:.2f}"
             by_part = [_percent(report.per_part.get(part), 2) for part in parts]
-            scores = _score_cells(report, report.at_thresholds)
+            for split in report.per_contour.values():
+                by_part += [_percent(split.along, 2), _percent(split.across, 2)]
+            scores = _score_cells(report, report.at_thresholds, fixed)
             rows.append([name, report.boxes, *scores, ms, *by_part])
         notes = [f"NOTE: {note}" for note in self.notes]
         return "\n".join(

@@ -265,8 +265,10 @@ def write_html(report: Report, path: str | os.PathLike[str]) -> Path:
 
 def _figures_html(report: Report) -> str:
     limit = f"{100 * report.threshold:g}"
-    figures = {
-        "NME": "-" if report.nme is None else _error_text(report.nme),
+    figures = {"NME": "-" if report.nme is None else _error_text(report.nme)}
+    if report.nme_in_convention is not None:
+        figures["NME in convention"] = _error_text(report.nme_in_convention)
+    figures |= {
         f"failures above {limit} %": f"{100 * report.failure_rate:.2f} %",
         f"AUC to {limit} %": f"{100 * report.auc:.2f}",
         "faces": f"{report.images:,}",
