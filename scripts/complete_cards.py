@@ -34,6 +34,7 @@ def figure(
         "faces": report.images,
         "missed": report.misses,
         "nme": report.nme,
+        "nme_in_convention": report.nme_in_convention,
         "failure_rate": report.failure_rate,
         "auc": report.auc,
         "threshold": report.threshold,
@@ -71,7 +72,8 @@ def main() -> None:
                 figures[title] = figure(name, which, "truth", unseen) | command
         for title, found in figures.items():
             print(name, title, json.dumps(found), flush=True)
-        card = read_card(path) | about | {"figures": figures}
+        card = read_card(path)
+        card |= about | {"figures": card.get("figures", {}) | figures}
         with atomic_path(path.with_suffix(".json")) as partial:
             partial.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 

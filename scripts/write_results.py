@@ -12,10 +12,10 @@ from lineament.inference.model_files import read_card, weights_folder
 
 README = Path(__file__).parents[1] / "README.md"
 HEAD = (
-    "| model | boxes | NME % | FR@8 % | AUC@8 % | missed | errors under 2 sigma % |\n"
-    "|---|---|---|---|---|---|---|"
+    "| model | boxes | NME % | in convention % | FR@8 % | AUC@8 % | missed | "
+    "errors under 2 sigma % |\n|---|---|---|---|---|---|---|---|"
 )
-RATES = ("nme", "failure_rate", "auc")
+RATES = ("nme", "nme_in_convention", "failure_rate", "auc")
 
 
 def table(which: str) -> str:
@@ -25,7 +25,9 @@ def table(which: str) -> str:
         figures = read_card(weights_folder() / f"{name}.onnx").get("figures", {})
         for how in ("truth boxes", "detected boxes", "truth boxes, flip"):
             found = figures[f"{which}, {how}"]
-            rates = [f"{100 * found[key]:.2f}" for key in RATES]
+            rates = []
+            for key in RATES:
+                rates.append(f"{100 * found[key]:.2f}" if key in found else "-")
             under = f"{100 * found['under_2_sigma']:.1f}"
             model = f"{name} --flip" if how.endswith("flip") else name
             cells = [model, how.split()[0], *rates, str(found["missed"]), under]
