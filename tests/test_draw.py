@@ -1,5 +1,6 @@
 """Drawing: dots are where the landmarks are, sizes follow the face, writes are atomic."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -288,3 +289,40 @@ def test_a_trail_leads_from_place_to_place_and_is_thickest_at_its_end() -> None:
     alone = _black()
     draw_trails(alone, [[np.array([20.0, 50.0])], []])
     assert not alone.any()
+
+
+def _profile() -> Faces:
+    """Five points whose left eye and left mouth corner cannot be seen."""
+    (face,) = _faces(FIVE, side=400.0)
+    return Faces((replace(face, visible=[0.9, 0.2, 0.5, 0.6, 0.49]),), "five", 5)
+
+
+def test_occluded_landmarks_are_rings_and_visible_ones_are_dots() -> None:
+    drawn = draw_faces(_black(), _profile(), **{**ONLY, "points": True})
+    middles = drawn[tuple(np.rint(FIVE[:, ::-1]).astype(int).T)].astype(int).sum(-1)
+    assert (middles > 0).tolist() == [True, False, True, True, False]
+    # a dot has a radius of 1.6 x 400 / 200 = 3.2 px, and the ring the same
+    for x, y in FIVE.astype(int):
+        assert drawn[y - 4 : y + 5, x - 4 : x + 5].any()
+
+
+def test_occluded_landmarks_can_be_left_out() -> None:
+    both = {**ONLY, "points": True, "sigmas": True}
+    drawn = draw_faces(_black(), _profile(), **both, occluded=False)
+    for (x, y), is_drawn in zip(FIVE.astype(int), [1, 0, 1, 1, 0], strict=True):
+        assert drawn[y - 4 : y + 5, x - 4 : x + 5].any() == is_drawn
+
+
+def test_lines_end_at_visible_landmarks_only() -> None:
+    only = {**ONLY, "edges": True}
+    assert draw_faces(_black(), _faces(FIVE, side=400.0), **only).any()
+    occluded = replace(_profile()[0], visible=np.zeros(5))
+    assert not draw_faces(_black(), Faces((occluded,), "five", 5), **only).any()
+
+
+def test_unknown_visibility_draws_every_landmark_as_a_dot() -> None:
+    seen = replace(_faces(FIVE)[0], visible=np.ones(5))
+    assert np.array_equal(
+        draw_faces(_black(), _faces(FIVE), occluded=False),
+        draw_faces(_black(), Faces((seen,), "five", 5)),
+    )
