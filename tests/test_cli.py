@@ -72,7 +72,7 @@ def test_a_single_bad_input_is_one_line(tmp_path):
 def test_detect_prints_csv_and_a_table(pictures):
     code, out, _ = call("detect", pictures / "a.png", "--format", "csv")
     assert code == 0
-    assert [len(line.split(",")) for line in out.splitlines()] == [9 + 4 * 68] * 2
+    assert [len(line.split(",")) for line in out.splitlines()] == [10 + 5 * 68] * 2
     code, out, _ = call(
         "detect", pictures / "a.png", pictures / "black.png", "--format", "table"
     )
@@ -148,6 +148,43 @@ def test_detect_passes_the_detector_and_flip_to_the_predictor(pictures, monkeypa
     code, _, err = call("detect", pictures / "a.png", "--detector", "nobody")
     assert code == 2
     assert "wanted default, mediapipe" in err
+
+
+def test_detect_passes_the_least_presence_on_only_if_it_is_given(pictures, tmp_path):
+    words = ("detect", pictures / "a.png", "--out", tmp_path / "out")
+    assert call(*words)[0] == 0
+    assert "min_presence" not in chosen
+    code, _, err = call(*words, "--min-presence", "0.8")
+    assert chosen["min_presence"] == 0.8
+    assert (code, "min_presence 0.8" in err) == (1, True)  # other results
+    code, _, err = call("detect", pictures / "a.png", "--min-presence", "1.5")
+    assert (code, "--min-presence" in err) == (2, True)
+
+
+def test_label_passes_the_least_presence_to_the_predictor(pictures, tmp_path):
+    words = ("label", pictures / "black.png", "--out", tmp_path / "out")
+    assert call(*words, "--min-presence", "0.9")[0] == 0
+    assert chosen["min_presence"] == 0.9
+
+
+def test_detect_draws_without_occluded_landmarks_if_asked(
+    pictures, tmp_path, monkeypatch
+):
+    drawn = []
+
+    def draw_faces(pixels, faces, **options):
+        drawn.append(options["occluded"])
+        return pixels
+
+    monkeypatch.setattr("lineament.analysis.draw.draw_faces", draw_faces)
+    words = ("detect", pictures / "a.png", "--draw", "--out")
+    assert call(*words, tmp_path / "all")[0] == 0
+    assert call(*words, tmp_path / "some", "--no-occluded")[0] == 0
+    words = ("draw", pictures / "a.png", "--out", tmp_path / "b.jpg")
+    assert call(*words, "--no-occluded")[0] == 0
+    assert drawn == [True, False, False]
+    code, _, err = call("detect", pictures / "a.png", "--no-occluded")
+    assert (code, "--no-occluded needs --draw" in err) == (2, True)
 
 
 def test_detect_converts_to_the_scheme_asked_for(pictures):

@@ -18,6 +18,7 @@ import lineament.tracking.tracker  # noqa: F401, before a test replaces Predicto
 from commands import call
 from lineament import VideoReader, VideoWriter, read_tracks, save_image
 from scenes import scene
+from tiny_onnx import VISIBLE, write_model
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,26 @@ def test_a_folder_of_frames_is_a_video(tmp_path):
         == 0
     )
     assert read_tracks(tmp_path / "a.jsonl").times == pytest.approx([0, 0.1, 0.2])
+
+
+def test_presence_is_written_and_decides_what_is_tracked(tmp_path):
+    pytest.importorskip("onnx")
+    (tmp_path / "in").mkdir()
+    for k in range(3):
+        image = scene(("astronaut", 110, 150, 120))
+        save_image(tmp_path / "in" / f"{k}.png", image)
+    model = write_model(tmp_path / "tiny.onnx")
+    words = ("track", tmp_path / "in", "--model", model, "--out")
+    assert call(*words, tmp_path / "a.jsonl", "--min-presence", "0.1")[0] == 0
+    tracks = read_tracks(tmp_path / "a.jsonl")
+    assert tracks.settings["min_presence"] == 0.1
+    assert [len(faces) for faces in tracks.faces] == [1, 1, 1]
+    (face,) = tracks.faces[2]
+    # the mean red of the crop, and its green times a factor per landmark
+    assert 0.1 < face.presence < 1
+    assert face.visible == pytest.approx(face.visible[0] * VISIBLE, abs=1e-4)
+    assert call(*words, tmp_path / "b.jsonl", "--min-presence", "1")[0] == 0
+    assert [len(faces) for faces in read_tracks(tmp_path / "b.jsonl").faces] == [0] * 3
 
 
 def test_existing_files_are_kept_without_overwrite(video, tmp_path):

@@ -10,12 +10,15 @@ from lineament.data.detection.photos import Photo
 from lineament.evaluation.detection import (
     above,
     evaluate_detector,
+    faces_as_detections,
     lowest_threshold,
     roll_errors_deg,
     score_detections,
 )
 from lineament.geometry import similarity
 from lineament.inference.face_detector import Detections
+from lineament.inference.predictor import Predictor
+from tiny_onnx import write_model
 
 TWO_FACES = Photo(
     Path("x.png"), "wider", np.array([[0.0, 0, 10, 10], [20, 0, 24, 4]]), "x"
@@ -81,3 +84,18 @@ def test_photos_are_scored_by_kind_after_a_change(monkeypatch):
         return Photo(photo.image, "large", photo.boxes * 4, photo.name), image
 
     assert evaluate_detector(detect, [TWO_FACES], enlarge)["large"].faces == 2
+
+
+def test_a_detector_with_a_model_finds_what_the_predictor_accepts(tmp_path):
+    pytest.importorskip("onnx")
+    model = write_model(tmp_path / "tiny.onnx")
+    # the presence of the model is the mean red of the crop: 102 / 255 = 0.4
+    image = np.full((64, 64, 3), 102, np.uint8)
+    for min_presence, found in ((0.5, 0), (0.3, 1)):
+        predictor = Predictor(
+            model,
+            lambda _: np.array([[16, 16, 48, 48, 0.9]]),
+            min_presence=min_presence,
+        )
+        detected = faces_as_detections(predictor, image)
+        assert detected.scores == pytest.approx([0.9] * found)

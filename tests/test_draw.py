@@ -1,5 +1,6 @@
 """Drawing: dots are where the landmarks are, sizes follow the face, writes are atomic."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -291,6 +292,43 @@ def test_a_trail_leads_from_place_to_place_and_is_thickest_at_its_end() -> None:
     assert not alone.any()
 
 
+def _profile() -> Faces:
+    """Five points whose left eye and left mouth corner cannot be seen."""
+    (face,) = _faces(FIVE, side=400.0)
+    return Faces((replace(face, visible=[0.9, 0.2, 0.5, 0.6, 0.49]),), "five", 5)
+
+
+def test_occluded_landmarks_are_rings_and_visible_ones_are_dots() -> None:
+    drawn = draw_faces(_black(), _profile(), **{**ONLY, "points": True})
+    middles = drawn[tuple(np.rint(FIVE[:, ::-1]).astype(int).T)].astype(int).sum(-1)
+    assert (middles > 0).tolist() == [True, False, True, True, False]
+    # a dot has a radius of 1.6 x 400 / 200 = 3.2 px, and the ring the same
+    for x, y in FIVE.astype(int):
+        assert drawn[y - 4 : y + 5, x - 4 : x + 5].any()
+
+
+def test_occluded_landmarks_can_be_left_out() -> None:
+    both = {**ONLY, "points": True, "sigmas": True}
+    drawn = draw_faces(_black(), _profile(), **both, occluded=False)
+    for (x, y), is_drawn in zip(FIVE.astype(int), [1, 0, 1, 1, 0], strict=True):
+        assert drawn[y - 4 : y + 5, x - 4 : x + 5].any() == is_drawn
+
+
+def test_lines_end_at_visible_landmarks_only() -> None:
+    only = {**ONLY, "edges": True}
+    assert draw_faces(_black(), _faces(FIVE, side=400.0), **only).any()
+    occluded = replace(_profile()[0], visible=np.zeros(5))
+    assert not draw_faces(_black(), Faces((occluded,), "five", 5), **only).any()
+
+
+def test_unknown_visibility_draws_every_landmark_as_a_dot() -> None:
+    seen = replace(_faces(FIVE)[0], visible=np.ones(5))
+    assert np.array_equal(
+        draw_faces(_black(), _faces(FIVE), occluded=False),
+        draw_faces(_black(), Faces((seen,), "five", 5)),
+    )
+
+
 # -- smooth contours
 
 
@@ -332,3 +370,18 @@ def test_dense_faces_are_drawn_by_curves_and_others_by_lines() -> None:
     # around a point that cannot be drawn, the others are joined by lines
     broken = nearest_to_center("helen194", eye, absent=120)
     assert broken == pytest.approx(493.8, abs=2)
+
+
+def test_a_curve_keeps_its_shape_where_points_are_occluded() -> None:
+    angles = np.linspace(0, 2 * np.pi, 194, endpoint=False)
+    dense = 100 + 60 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    seen = np.ones(194)
+    seen[10] = 0.1
+    only = {**ONLY, "edges": True}
+    (face,) = _faces(dense, of="helen194")
+    full = draw_faces(_black(), Faces((face,), "helen194", 194), **only).any(-1)
+    partly = Faces((replace(face, visible=seen),), "helen194", 194)
+    drawn = draw_faces(_black(), partly, **only).any(-1)
+    assert not (drawn & ~full).any()
+    # the two segments that end at the occluded point, 1.9 px each, are gone
+    assert 0 < (full & ~drawn).sum() < 20

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,15 +48,26 @@ def some_faces(count=2, name="five", seed=0):
     )
 
 
+def seen_faces():
+    """Two faces: one with presence and visibility of all points but one, one without."""
+    first, second = some_faces()
+    visible = [0.0, 0.49, np.nan, 0.5, 1.0]
+    known = replace(first, presence=0.875, visible=visible)
+    return Faces((known, second), "five", 5, (640, 480))
+
+
 def assert_same(a, b):
     assert (len(a), a.scheme, a.points) == (len(b), b.scheme, b.points)
-    for name in ("landmarks", "scores", "sigma_px", "boxes", "box_scores"):
+    names = ("landmarks", "scores", "sigma_px", "boxes", "box_scores")
+    for name in (*names, "presence", "visible"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
     assert [f.track_id for f in a] == [f.track_id for f in b]
 
 
 @pytest.mark.parametrize(
-    "faces", [some_faces(), some_faces(1, "ibug68"), NONE], ids=["two", "one68", "none"]
+    "faces",
+    [some_faces(), some_faces(1, "ibug68"), NONE, seen_faces()],
+    ids=["two", "one68", "none", "presence"],
 )
 def test_json_reads_back_bit_equal(faces):
     text = faces_to_json(faces, "a/ü.jpg")
@@ -88,6 +100,17 @@ def test_the_dict_has_exactly_the_agreed_keys():
         "faces": [],
         "scheme": "five",
     }
+
+
+def test_presence_and_visibility_are_in_json_only_if_they_are_known():
+    first, second = json.loads(faces_to_json(seen_faces()))["faces"]
+    assert first["presence"] == 0.875
+    assert first["visible"] == [0, 0.49, None, 0.5, 1]
+    assert not {"presence", "visible"} & second.keys()
+    # null, as other writers may put it, reads as unknown
+    second |= {"presence": None, "visible": [None] * 5}
+    again = faces_from_dict({"faces": [first, second], "scheme": "five"})
+    assert_same(again, seen_faces())
 
 
 def test_json_rounds_when_asked_and_stays_within_half_a_unit():
@@ -173,11 +196,13 @@ def test_text_that_is_not_json_is_one_clear_error():
 
 
 def test_the_numpy_arrays_survive_a_file_without_pickle(tmp_path):
-    for faces in (some_faces(), NONE):
+    for faces in (seen_faces(), NONE):
         np.savez(tmp_path / "f.npz", **faces_to_numpy(faces))
         with np.load(tmp_path / "f.npz", allow_pickle=False) as read:
             np.testing.assert_array_equal(read["landmarks"], faces.landmarks)
             np.testing.assert_array_equal(read["boxes"], faces.boxes)
+            np.testing.assert_array_equal(read["presence"], faces.presence)
+            np.testing.assert_array_equal(read["visible"], faces.visible)
             assert read["track_ids"].tolist() == [-1, 7][: len(faces)]
             assert str(read["scheme"]) == "five"
 
@@ -203,12 +228,28 @@ def test_csv_has_a_row_for_each_face_under_its_columns(tmp_path):
     ]  # nothing half-written is left
 
 
+def test_tables_have_presence_and_visibility_nan_if_unknown(tmp_path):
+    faces = seen_faces()
+    write_csv(tmp_path / "f.csv", [("a.jpg", faces)], "five")
+    text = (tmp_path / "f.csv").read_text(encoding="utf-8")
+    first, second = csv.DictReader(io.StringIO(text))
+    assert (first["presence"], second["presence"]) == ("0.875", "nan")
+    read = [float(first[f"visible_{i}"]) for i in range(5)]
+    np.testing.assert_array_equal(read, faces[0].visible)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_parquet(tmp_path / "f.parquet", [("a.jpg", faces)], "five")
+    first, second = parquet.read_table(tmp_path / "f.parquet").to_pylist()
+    assert first["presence"] == 0.875
+    np.testing.assert_array_equal(first["visible"], faces[0].visible)
+    assert np.isnan([second["presence"], *second["visible"]]).all()
+
+
 def test_csv_of_no_face_is_the_header_alone(tmp_path):
     write_csv(tmp_path / "f.csv", [("x", NONE)], "five")
     assert (tmp_path / "f.csv").read_text() == ",".join(csv_columns("five")) + "\n"
     assert (
         len(csv_columns("ibug68"))
-        == 5 + 4 + 68 * 4
+        == 6 + 4 + 68 * 5
         == len(csv_rows(some_faces(1, "ibug68"))[0])
     )
 
@@ -357,6 +398,17 @@ def test_coco_has_flat_keypoints_counted_ids_and_a_skeleton_from_one():
     assert category["skeleton"] == [[a + 1, b + 1] for a, b in scheme("five").edges]
 
 
+def test_coco_flags_keypoints_that_are_likelier_not_visible():
+    given = json.loads(json.dumps(faces_to_coco([("a.jpg", seen_faces())], "five")))
+    first, second = given["annotations"]
+    # visible 0, 0.49, unknown, 0.5 and 1
+    assert first["keypoints"][2::3] == [1, 1, 2, 2, 2]
+    assert first["num_keypoints"] == 5
+    assert first["presence"] == 0.875
+    assert second["keypoints"][2::3] == [2] * 5
+    assert "presence" not in second
+
+
 def test_coco_of_nothing_is_a_data_set_without_images():
     given = faces_to_coco([], "five")
     assert (given["images"], given["annotations"], len(given["categories"])) == (
@@ -376,12 +428,14 @@ def test_coco_leaves_out_an_unknown_image_size_and_refuses_another_scheme():
 
 def test_supervision_gets_points_confidences_and_boxes():
     supervision = pytest.importorskip("supervision")
-    faces = some_faces()
+    faces = seen_faces()
     points = faces_to_supervision(faces)
     assert isinstance(points, supervision.KeyPoints)
     np.testing.assert_allclose(points.xy, faces.landmarks, rtol=1e-6)
     np.testing.assert_allclose(points.data["xyxy"], faces.boxes, rtol=1e-6)
     np.testing.assert_allclose(points.data["score"], faces.box_scores, rtol=1e-6)
+    for name in ("presence", "visible"):
+        np.testing.assert_allclose(points.data[name], getattr(faces, name), rtol=1e-6)
     confidence = getattr(points, "keypoint_confidence", None)
     np.testing.assert_allclose(
         points.confidence if confidence is None else confidence, faces.scores, rtol=1e-6

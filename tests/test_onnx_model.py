@@ -209,8 +209,12 @@ def colored(*colors):
 CROPS = colored((255, 0, 51), (51, 255, 102), (0, 102, 255))
 
 
-@pytest.mark.parametrize("outputs", [ALL, (*ALL[::-1], "memory_after")])
-def test_outputs_are_read_by_name_in_any_order(tmp_path, outputs):
+@pytest.mark.parametrize(
+    "outputs", [ALL, (*ALL[::-1], "memory_after"), ("still", *ALL)]
+)
+def test_outputs_are_read_by_name_in_any_order_and_unknown_ones_ignored(
+    tmp_path, outputs
+):
     pytest.importorskip("onnx")
     model = Model(write_model(tmp_path / "tiny.onnx", outputs))
     found = model.predict(CROPS)

@@ -1,5 +1,7 @@
 """Pseudo-labels: sure faces become crops with .pts files, landmarks that are not sure are nan."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from lineament.errors import ImageError
 from lineament.estimator import CropLandmarks
 from lineament.geometry import apply_affine, crop_affine, landmark_box
 from lineament.inference.predictor import Predictor
+from lineament.labeling import video_clips
 from lineament.labeling.pseudo_labels import (
     LabelThresholds,
     find_media,
@@ -18,6 +21,7 @@ from lineament.labeling.pseudo_labels import (
     write_labels,
 )
 from lineament.schemes import scheme
+from lineament.tracking.tracker import Tracker
 
 MEAN = scheme("ibug68").mean_shape
 PLACE = np.array([110.0, 90.0]) + 80 * MEAN
@@ -91,6 +95,62 @@ def test_a_landmark_that_moves_with_the_crop_is_nan():
 )
 def test_a_face_that_is_not_sure_is_left_out(model, limits):
     assert label_faces(Predictor(model, at_place, recrop=None), ramp(), limits) == []
+
+
+class Seeing(Oracle):
+    """An Oracle with presence and visibility."""
+
+    def __init__(self, presence, occluded=(), **options):
+        super().__init__(**options)
+        self.presence, self.occluded = presence, list(occluded)
+
+    def predict(self, crops):
+        visible = np.ones((len(crops), 68), np.float32)
+        visible[:, self.occluded] = 0.25
+        presence = np.full(len(crops), self.presence, np.float32)
+        return replace(super().predict(crops), presence=presence, visible=visible)
+
+
+def test_presence_takes_the_place_of_the_score_limit():
+    limits, wanted = LabelThresholds(), {"min_presence": 0.8, "recrop": None}
+    for presence, count in ((0.7, 0), (0.9, 1)):
+        predictor = Predictor(Seeing(presence, score=0.2), at_place, **wanted)
+        assert len(label_faces(predictor, ramp(), limits)) == count
+
+
+def test_landmarks_that_are_likely_not_visible_are_nan_and_do_not_count_as_unsure():
+    # 38 of 68 points are turned away on a profile, more than min_known lets be unsure
+    model = Seeing(0.9, occluded=range(38))
+    predictor = Predictor(model, at_place, recrop=None)
+    ((_, points),) = label_faces(predictor, ramp(), LabelThresholds())
+    assert np.isnan(points[:38]).all()
+    assert np.isfinite(points[38:]).all()
+    # 13 of the 30 others move with the crop: less than 0.6 x 30 = 18 are left
+    model.wrong = list(range(38, 51))
+    assert label_faces(predictor, ramp(), LabelThresholds()) == []
+
+
+def test_a_face_of_which_no_landmark_is_visible_is_left_out():
+    predictor = Predictor(Seeing(0.9, occluded=range(68)), at_place, recrop=None)
+    assert label_faces(predictor, ramp(), LabelThresholds()) == []
+
+
+def test_clips_leave_out_faces_of_low_presence_and_landmarks_not_visible(
+    tmp_path, monkeypatch
+):
+    model = Seeing(0.9, occluded=[3, 4], score=0.2)
+
+    def frames(path, every):
+        # at 0.4 it is followed, yet less likely a face than not
+        for presence in (0.9, 0.9, 0.4, 0.4, 0.4):
+            model.presence = presence
+            yield "", ramp()
+
+    monkeypatch.setattr(video_clips, "iter_frames", frames)
+    follow = Tracker(model, detector=at_place, recrop=None, smooth=None)
+    (clip,) = video_clips.label_video(tmp_path / "v.mp4", follow, 5, 2)
+    assert len(clip) == 2
+    assert np.flatnonzero(~clip[0].known).tolist() == [3, 4]
 
 
 def test_a_box_moves_by_its_side_and_scales_about_its_center():

@@ -1,6 +1,7 @@
 """Rerun file: the viewer gets frames and faces, and the file appears complete."""
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -64,6 +65,7 @@ def rerun(monkeypatch):
             points.tolist(),
             len(colors),
             radii.tolist(),
+            colors.tolist(),
         ),
         Scalars=lambda value: ("number", value),
         Clear=lambda recursive: "clear",
@@ -80,9 +82,26 @@ def test_the_viewer_gets_frames_faces_and_those_that_left(rerun, tmp_path):
     assert (tmp_path / "a.rrd").read_text() == "rrd"
     assert shown[:2] == [("time", 0.5), ("video", ("image", (20, 30, 3)))]
     # rerun counts from the corner of the first pixel, we from its center
-    assert shown[2] == ("video/face_1", ("points", [[3.5, 3.5]] * 5, 5, [1.5] * 5))
+    assert shown[2][0] == "video/face_1"
+    assert shown[2][1][:-1] == ("points", [[3.5, 3.5]] * 5, 5, [1.5] * 5)
     assert shown[3] == ("sigma_px/face_1", ("number", 1.5))
     assert [name for name, what in shown if what == "clear"] == ["video/face_1"]
+
+
+def test_the_viewer_gets_presence_if_it_is_known_and_occluded_points_dark(
+    rerun, tmp_path
+):
+    (plain,) = faces(1)
+    known = replace(plain, presence=0.75, visible=[1, 0.4, 0.5, 0, 1])
+    with RerunWriter(tmp_path / "a.rrd") as recording:
+        recording.add(IMAGE, 0.5, faces(1))
+        recording.add(IMAGE, 0.6, Faces((known,), "five", 5))
+        shown = recording._stream.shown
+    bright, dark = (np.array(shown[k][1][-1]) for k in (2, 6))
+    assert (bright[[0, 2, 4]] == dark[[0, 2, 4]]).all()
+    assert (dark[[1, 3]] == (0.4 * bright[[1, 3]]).astype(int)).all()
+    values = [name for name, _ in shown if "px/" in name or "presence" in name]
+    assert values == ["sigma_px/face_1", "sigma_px/face_1", "presence/face_1"]
 
 
 def test_an_error_leaves_no_file_under_the_name(rerun, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,6 +65,22 @@ def test_what_is_written_reads_back(tmp_path):
     np.testing.assert_allclose(tracks.faces[1][1].sigma_px, 1.5)
     assert not list(tmp_path.glob("*.part"))
     assert not list(tmp_path.glob("*.state"))
+
+
+def test_presence_and_visibility_read_back_and_are_nan_in_files_without_them(tmp_path):
+    known = replace(face(1), presence=0.25, visible=[0, 0.5, np.nan, 1, 1])
+    frames = [Faces((known,), "five", 5), faces(1)]
+    first, second = read_tracks(write(tmp_path / "a.jsonl", frames)).faces
+    assert first.presence.tolist() == [0.25]
+    np.testing.assert_array_equal(first.visible, [[0, 0.5, np.nan, 1, 1]])
+    assert "presence" not in (tmp_path / "a.jsonl").read_text().splitlines()[2]
+    assert np.isnan(second.presence).all()
+    assert np.isnan(second.visible).all()
+    convert_tracks(tmp_path / "a.jsonl", tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(encoding="utf-8") as text:
+        rows = list(csv.DictReader(text))
+    assert [row["presence"] for row in rows] == ["0.25", "nan"]
+    assert [row["visible_1"] for row in rows] == ["0.5", "nan"]
 
 
 def test_tracks_killed_at_the_very_end_are_complete(tmp_path):

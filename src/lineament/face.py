@@ -66,6 +66,11 @@ class Face:
     def __len__(self) -> int:
         return len(self.landmarks)
 
+    @property
+    def occluded(self) -> NDArray[np.bool_]:
+        """(N,): landmarks that are less likely visible than not; False if unknown."""
+        return np.asarray(self.visible < 0.5)
+
 
 @dataclass(frozen=True, eq=False)
 class Faces(Sequence[Face]):

@@ -17,6 +17,7 @@ from ..geometry import Array, Image, box_side
 from ..schemes import Scheme, scheme
 
 Color = tuple[int, int, int]
+Shown = NDArray[np.bool_]
 
 PART_COLORS: dict[str, Color] = {
     "jaw": (90, 200, 250),
@@ -46,6 +47,7 @@ SHIFT = 6  # fractional bits of OpenCV's drawing: 1/64 px
 FAR_PX = 2.0**20  # farther out OpenCV's fixed-point coordinates could overflow
 RIM_FROM_PX = 2.0  # below this radius the dark rims of dots would cover the face
 CURVE_STEPS = 4  # lines per segment of a smooth contour
+RING = 0.6  # inner over outer radius of an occluded landmark
 LABEL_FROM_PX = 40.0  # below this box side a label would cover the face
 LABEL_DIVISOR = 14.0  # box side over height of the label
 
@@ -59,6 +61,7 @@ def draw_faces(
     boxes: bool = True,
     labels: bool = True,
     sigmas: bool = False,
+    occluded: bool = True,
     size: float = 1.0,
 ) -> Image:
     """Return a copy of `image` with the faces drawn on it.
@@ -67,10 +70,12 @@ def draw_faces(
         image: Image of the faces, RGB uint8 (H, W, 3).
         faces: The faces.
         points: Draw the landmarks, in the colors of their parts.
-        edges: Draw the contours of the scheme: smooth ones for schemes of dense points.
+        edges: Draw the contours of the scheme between landmarks that are not occluded, smooth
+            ones for schemes of dense points.
         boxes: Draw the boxes.
         labels: Write track id and detector score above boxes of at least 40 px.
         sigmas: Draw a circle of 2 sigma around each landmark.
+        occluded: Draw landmarks that are likely turned away or occluded, as rings.
         size: Factor on lines, dots and letters, which also grow with the face.
 
     Raises:
@@ -82,12 +87,15 @@ def draw_faces(
         unit = min(max(box_side(face.box) / 200.0, 0.25), 50.0) * size
         if boxes:
             _draw_box(canvas, face.box, _thickness(unit))
+        shown = _near(face.landmarks)
+        if not occluded:
+            shown &= ~face.occluded
         if sigmas:
-            _draw_sigmas(canvas, face)
+            _draw_sigmas(canvas, face, shown)
         if edges:
-            _draw_edges(canvas, face, _thickness(unit))
+            _draw_edges(canvas, face, shown & ~face.occluded, _thickness(unit))
         if points:
-            _draw_points(canvas, face, max(1.6 * unit, 0.75))
+            _draw_points(canvas, face, shown, max(1.6 * unit, 0.75))
     for face in faces:  # after every face, so that no neighbor covers a label
         if labels and box_side(face.box) >= LABEL_FROM_PX:
             _draw_label(canvas, face, size)
@@ -170,13 +178,13 @@ def _paint(
     )
 
 
-def _draw_points(canvas: Image, face: Face, radius: float) -> None:
-    near = _near(face.landmarks)
-    for index, color in enumerate(part_colors(scheme(face.scheme))):
-        if near[index]:
-            if radius >= RIM_FROM_PX:
-                _paint(canvas, face.landmarks[index], radius + 0.5, 0.0, RIM_COLOR)
-            _paint(canvas, face.landmarks[index], radius, 0.0, color)
+def _draw_points(canvas: Image, face: Face, shown: Shown, radius: float) -> None:
+    colors, occluded = part_colors(scheme(face.scheme)), face.occluded
+    for index in np.flatnonzero(shown):
+        center, inner = face.landmarks[index], RING * radius * occluded[index]
+        if radius >= RIM_FROM_PX:
+            _paint(canvas, center, radius + 0.5, max(inner - 0.5, 0.0), RIM_COLOR)
+        _paint(canvas, center, radius, inner, colors[index])
 
 
 def smooth_contour(points: Array, steps: int = CURVE_STEPS) -> Array:
@@ -203,28 +211,26 @@ def smooth_contour(points: Array, steps: int = CURVE_STEPS) -> Array:
     return np.vstack([curve.reshape(-1, 2), points[-1:]])
 
 
-def _draw_edges(canvas: Image, face: Face, thickness: int) -> None:
+def _draw_edges(canvas: Image, face: Face, shown: Shown, thickness: int) -> None:
     of = scheme(face.scheme)
-    colors, near = part_colors(of), _near(face.landmarks)
+    colors = part_colors(of)
     for chain in of.chains:
-        points = list(chain)
-        if of.smooth and len(points) > 2 and near[points].all():
-            curve = smooth_contour(face.landmarks[points])
-            fixed = np.rint(curve * (1 << SHIFT)).astype(np.int32)
-            color = colors[points[0]]
-            cv2.polylines(canvas, [fixed], False, color, thickness, cv2.LINE_AA, SHIFT)
-            continue
-        for a, b in pairwise(points):
-            if near[a] and near[b]:
-                ends = _fixed(face.landmarks[a]), _fixed(face.landmarks[b])
-                cv2.line(canvas, *ends, colors[a], thickness, cv2.LINE_AA, SHIFT)
+        curve, steps = face.landmarks[list(chain)], 1
+        if of.smooth and len(chain) > 2 and _near(curve).all():
+            curve, steps = smooth_contour(curve), CURVE_STEPS
+        for number, (a, b) in enumerate(pairwise(chain)):
+            if shown[a] and shown[b]:
+                part = curve[number * steps : (number + 1) * steps + 1]
+                line = np.rint(part * (1 << SHIFT)).astype(np.int32)
+                style = colors[a], thickness, cv2.LINE_AA, SHIFT
+                cv2.polylines(canvas, [line], False, *style)
 
 
-def _draw_sigmas(canvas: Image, face: Face) -> None:
-    near, side = _near(face.landmarks), box_side(face.box)
+def _draw_sigmas(canvas: Image, face: Face, shown: Shown) -> None:
+    side = box_side(face.box)
     for index, color in enumerate(part_colors(scheme(face.scheme))):
         radius = 2 * face.sigma_px[index]
-        if near[index] and 0 < radius < side:  # a larger circle would be meaningless
+        if shown[index] and 0 < radius < side:  # a larger circle would be meaningless
             _paint(canvas, face.landmarks[index], radius + 0.5, radius - 0.5, color)
 
 

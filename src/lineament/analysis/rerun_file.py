@@ -13,6 +13,8 @@ from ..schemes import scheme
 from .draw import part_colors
 
 JPEG_QUALITY = 75
+DARK = 0.4
+"""Factor on the color of a landmark that is likely not visible."""
 
 
 def import_rerun(path: Path) -> Any:
@@ -34,7 +36,10 @@ def import_rerun(path: Path) -> Any:
 
 
 class RerunWriter(AtomicWriter):
-    """Write an .rrd file: frames, landmarks by track id, mean uncertainty over time.
+    """Write an .rrd file: frames, landmarks by track id, and values over time.
+
+    The values are the mean uncertainty and, if it is known, the presence. Landmarks that
+    are likely not visible are dark.
 
     Args:
         path: The file to write.
@@ -60,7 +65,7 @@ class RerunWriter(AtomicWriter):
         log, rerun = self._stream.log, self._rerun
         self._stream.set_time("time", duration=timestamp)
         log("video", rerun.Image(image).compress(jpeg_quality=JPEG_QUALITY))
-        colors = part_colors(scheme(faces.scheme))
+        colors = np.array(part_colors(scheme(faces.scheme)))
         present = {face.track_id for face in faces if face.track_id is not None}
         for track_id in self._shown - present:
             log(f"video/face_{track_id}", rerun.Clear(recursive=True))
@@ -70,9 +75,13 @@ class RerunWriter(AtomicWriter):
             name = f"video/face_{face.track_id}"
             # rerun's pixel centers are at ours plus a half
             radii = np.maximum(face.sigma_px, 0.5)
-            log(name, rerun.Points2D(face.landmarks + 0.5, colors=colors, radii=radii))
+            shades = np.where(face.occluded, DARK, 1.0)[:, None] * colors
+            shades = shades.astype(np.uint8)
+            log(name, rerun.Points2D(face.landmarks + 0.5, colors=shades, radii=radii))
             sigma_px = float(face.sigma_px.mean())
             log(f"sigma_px/face_{face.track_id}", rerun.Scalars(sigma_px))
+            if not np.isnan(face.presence):
+                log(f"presence/face_{face.track_id}", rerun.Scalars(face.presence))
         self._shown = present
 
     def close(self) -> None:

@@ -25,10 +25,13 @@ from .options import (
     DetectorName,
     Flip,
     ImagePaths,
+    MinPresence,
     ModelName,
+    Occluded,
     SchemeName,
     known_boxes,
     make_predictor,
+    presence_limits,
     with_digest,
 )
 
@@ -59,6 +62,7 @@ TABLE_HEAD = (
     "points",
     "mean score",
     "sigma px",
+    "presence",
 )
 
 
@@ -79,10 +83,12 @@ def detect(
             "--draw", help="Also write each image with its landmarks drawn to --out."
         ),
     ] = False,
+    occluded: Occluded = True,
     model: ModelName = "accurate",
     scheme: SchemeName = None,
     boxes: Boxes = None,
     detector: DetectorName = "default",
+    min_presence: MinPresence = None,
     flip: Flip = False,
     overwrite: Annotated[
         bool,
@@ -97,7 +103,7 @@ def detect(
     of an animated GIF is read. Images that fail are listed at the end, and the exit
     code is 1.
     """
-    _check_format(out, format, draw)
+    _check_format(out, format, draw, occluded)
     from ..io.input_images import find_inputs
     from ..io.result_folder import ResultFolder
 
@@ -107,18 +113,22 @@ def detect(
     total = len(images) + len(failures)
     if images:
         known = known_boxes(boxes, images)
-        predictor = make_predictor(model, scheme, detector, flip)
+        predictor = make_predictor(model, scheme, detector, flip, min_presence)
         if out is None:
             failures += _print_results(predictor, images, known, format)
         else:
             settings = _settings(model, predictor.scheme, detector, flip, bool(boxes))
+            settings |= presence_limits(min_presence)
+            settings |= {} if occluded else {"occluded": False}
             folder = ResultFolder(out, settings, overwrite, images, known)
             failures += _write_results(predictor, images, known, folder, format, draw)
     report_failures(failures, total)
 
 
-def _check_format(out: Path | None, format: Format, draw: bool) -> None:
-    """Raise BadParameter if the format or --draw does not fit --out."""
+def _check_format(out: Path | None, format: Format, draw: bool, occluded: bool) -> None:
+    """Raise BadParameter if options do not fit together."""
+    if not occluded and not draw:
+        raise typer.BadParameter("--no-occluded needs --draw, which it changes")
     if out is None and (draw or format not in PRINTED):
         option = "--draw" if draw else f"--format {format}"
         raise typer.BadParameter(f"{option} needs --out, the folder for the results")
@@ -203,6 +213,7 @@ def _table_rows(image: "InputImage", faces: "Faces") -> list[list[str]]:
             f"{len(face)} {face.scheme}",
             f"{face.scores.mean():.3f}",
             f"{face.sigma_px.mean():.2f}",
+            f"{face.presence:.3f}".replace("nan", "-"),
         ]
         rows.append(row)
     return rows or [[str(image.path), "no face"]]
@@ -254,5 +265,6 @@ def _write_result(
     if pixels is not None:
         target = folder.drawn_path(image)
         target.parent.mkdir(parents=True, exist_ok=True)
-        save_image(target, draw_faces(pixels, faces))
+        occluded = folder.settings.get("occluded", True)
+        save_image(target, draw_faces(pixels, faces, occluded=occluded))
     folder.write(image, faces, drawn=pixels is not None)

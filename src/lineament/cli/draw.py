@@ -7,7 +7,7 @@ import typer
 
 from .app import app, show
 from .images import each_image
-from .options import Boxes, ImagePaths, ModelName, SchemeName
+from .options import Boxes, ImagePaths, ModelName, Occluded, SchemeName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +37,7 @@ def draw(
     edges: Annotated[
         bool, typer.Option(help="Draw the lines between landmarks.")
     ] = True,
+    occluded: Occluded = True,
     labels: Annotated[
         bool, typer.Option(help="Write the detector's score next to each box.")
     ] = True,
@@ -52,7 +53,13 @@ def draw(
     ) -> None:
         target = out if out.suffix else out / f"{image.name}.jpg"
         drawn = draw_faces(
-            pixels, faces, sigmas=sigmas, edges=edges, labels=labels, size=size
+            pixels,
+            faces,
+            edges=edges,
+            labels=labels,
+            sigmas=sigmas,
+            occluded=occluded,
+            size=size,
         )
         save(target, drawn)
         show(

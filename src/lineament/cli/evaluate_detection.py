@@ -29,7 +29,8 @@ def evaluate_detection(
 ) -> None:
     """Print the results of the predictor's detector, alone and with its landmark model.
 
-    The model drops detections whose landmarks score too low.
+    The model drops detections of low presence, or else of low landmark scores, as
+    `lineament detect` does.
     """
     from ..data.sample import data_root
     from ..evaluation.detection import (

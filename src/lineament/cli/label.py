@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .app import app, note, progress_bar, report_failures
-from .options import Flip, ModelName
+from .options import Flip, MinPresence, ModelName, presence_limits
 
 
 @app.command()
@@ -19,6 +19,7 @@ def label(
         Path, typer.Option(help="Folder for the crops and their .pts files.")
     ],
     model: ModelName = "accurate",
+    min_presence: MinPresence = None,
     flip: Flip = False,
     every: Annotated[
         int, typer.Option(min=1, metavar="N", help="Label every N-th frame of a video.")
@@ -27,15 +28,16 @@ def label(
     """Label the faces in images and videos with a model, for training.
 
     Each confident face becomes a crop and a .pts file, which a recipe reads with reader
-    = "folder". Landmarks of low confidence are nan and carry no weight. Check on
-    validation faces that training on the labels helps.
+    = "folder". Landmarks of low confidence, and those that are likely not visible, are
+    nan and carry no weight. Check on validation faces that training on the labels helps.
     """
     from ..errors import InputError
     from ..inference.predictor import Predictor
     from ..io.input_images import FailedInput
     from ..labeling.pseudo_labels import LabelThresholds, find_media, write_labels
 
-    files, predictor = find_media(paths), Predictor(model, flip=flip)
+    limits = presence_limits(min_presence)
+    files, predictor = find_media(paths), Predictor(model, flip=flip, **limits)
     thresholds = LabelThresholds()
     failures, count = [], 0
     with progress_bar("files", len(files)) as step:

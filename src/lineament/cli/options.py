@@ -83,6 +83,20 @@ DetectorName = Annotated[
         "that `lineament export` wrote, or OpenCV's YuNet.",
     ),
 ]
+MinPresence = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Drop faces of a lower presence, if the model predicts it; default: 0.5.",
+    ),
+]
+Occluded = Annotated[
+    bool,
+    typer.Option(
+        help="Draw landmarks that are likely turned away or occluded, as rings."
+    ),
+]
 FrameRate = Annotated[
     float, typer.Option(help="Frames per second of a folder of images.")
 ]
@@ -124,12 +138,22 @@ DataScheme = Annotated[
 
 
 def make_predictor(
-    model: str, scheme: str | None = None, detector: str = "default", flip: bool = False
+    model: str,
+    scheme: str | None = None,
+    detector: str = "default",
+    flip: bool = False,
+    min_presence: float | None = None,
 ) -> "Predictor":
     """Return the predictor that the options choose."""
     from ..inference.predictor import Predictor
 
-    return Predictor(model, named_detector(detector), scheme, flip=flip)
+    limits = presence_limits(min_presence)
+    return Predictor(model, named_detector(detector), scheme, flip=flip, **limits)
+
+
+def presence_limits(min_presence: float | None) -> dict[str, Any]:
+    """Return the option as Predictor takes it, nothing for its default."""
+    return {} if min_presence is None else {"min_presence": min_presence}
 
 
 def named_detector(name: str) -> Any:

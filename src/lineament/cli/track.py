@@ -11,10 +11,12 @@ from .options import (
     DetectorName,
     Flip,
     FrameRate,
+    MinPresence,
     ModelName,
     SchemeName,
     Smooth,
     named_detector,
+    presence_limits,
     with_digest,
 )
 from .track_output import NOT_RESUMABLE, TracksFormat, TrackTargets, until, write_tracks
@@ -92,6 +94,7 @@ def track(
     detector: DetectorName = "default",
     faces: MaxFaces = None,
     detect_every: DetectEvery = None,
+    min_presence: MinPresence = None,
     flip: Flip = False,
     smooth: Filter = Smooth.one_euro,
     trails: Trails = False,
@@ -118,12 +121,13 @@ def track(
     if resume and is_camera(source):
         raise typer.BadParameter(NOT_RESUMABLE)
     targets = None if out is None else TrackTargets(source, out, format, rerun, trails)
+    limits = presence_limits(min_presence)
     tracker = _tracker(
-        model, scheme, detector, faces, detect_every, flip, smooth, workers
+        model, scheme, detector, faces, detect_every, flip, smooth, workers, limits
     )
     settings = _settings(source, model, detector, rate)
     settings |= {"faces": faces, "detect_every": tracker.rules.detect_every}
-    settings |= {"smooth": smooth.value, "flip": flip}
+    settings |= {"smooth": smooth.value, "flip": flip, **limits}
     scheme = tracker.predictor.scheme
     if targets and resume and targets.finish_conversion(settings, scheme):
         return
@@ -150,6 +154,7 @@ def _tracker(
     flip: bool,
     smooth: Smooth,
     workers: int,
+    limits: dict[str, Any],
 ) -> "Tracker":
     from ..tracking.rules import RULES, TrackRules
     from ..tracking.tracker import Tracker
@@ -163,6 +168,7 @@ def _tracker(
         scheme=scheme,
         workers=workers,
         flip=flip,
+        **limits,
     )
 
 

@@ -1,6 +1,5 @@
 """FaceLandmarks: predictions for the faces of a call, mapped back to their images."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -57,23 +56,31 @@ class FaceLandmarks(NamedTuple):
         return score if np.isnan(presence) else presence * score
 
 
-def to_scheme(face: Face, scheme: str) -> Face:
-    """Return `face` in another scheme, its scores and probabilities within [0, 1]."""
-    landmarks, scores = face.landmarks, face.scores
-    sigma_px, visible = face.sigma_px, face.visible
-    if scheme != face.scheme:
-        made = convert(landmarks, face.scheme, scheme)
+def make_face(
+    source: str,
+    scheme: str,
+    *,
+    landmarks: Array,
+    scores: Array,
+    sigma_px: Array,
+    presence: float,
+    visible: Array,
+    box: Array,
+    score: float,
+    track_id: int | None = None,
+) -> Face:
+    """Return a face in `scheme`, from what a model predicts in the scheme `source`.
+
+    Scores and probabilities are clipped to [0, 1].
+    """
+    if scheme != source:
+        made = convert(landmarks, source, scheme)
         landmarks = made.points
         scores = made.convert_values(scores)
         sigma_px = made.convert_values(sigma_px)
         visible = made.convert_values(visible)
-    return replace(
-        face,
-        landmarks=landmarks,
-        scores=np.clip(scores, 0, 1),
-        sigma_px=sigma_px,
-        score=float(np.clip(face.score, 0, 1)),
-        scheme=scheme,
-        presence=float(np.clip(face.presence, 0, 1)),
-        visible=np.clip(visible, 0, 1),
-    )
+    scores, visible = np.clip(np.stack([scores, visible]), 0, 1)
+    presence = min(max(presence, 0.0), 1.0)  # nan stays nan
+    score = min(max(score, 0.0), 1.0)
+    stated = (box, score, scheme, track_id, presence, visible)
+    return Face(landmarks, scores, sigma_px, *stated)

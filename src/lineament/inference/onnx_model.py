@@ -118,7 +118,9 @@ class Model:
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
         self.session = open_session(path, threads)
-        self.outputs: list[str] = [out.name for out in self.session.get_outputs()]
+        # a later version's file may have outputs that are unknown here
+        names = [output.name for output in self.session.get_outputs()]
+        self.outputs = [name for name in names if name in FIELDS]
         metadata = read_metadata(self.session, path, "landmarks")
         self.name: str = metadata["name"]
         self.scheme: str = check_scheme(metadata["scheme"])

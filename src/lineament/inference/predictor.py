@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from ..crop import warp_all
 from ..errors import ModelError, SchemeError, ShapeError
 from ..estimator import CropRequest, LandmarkModel
-from ..face import Face, Faces
+from ..face import Faces
 from ..geometry import (
     Array,
     Image,
@@ -30,7 +30,7 @@ from .acceptance import MIN_LANDMARK_SCORE, MIN_PRESENCE, keep_faces
 from .callable_detector import as_detector, given_boxes
 from .detections import Detections, Detector
 from .face_detector import FaceDetector
-from .face_landmarks import FaceLandmarks, to_scheme
+from .face_landmarks import FaceLandmarks, make_face
 from .flip import PredictCallable, predict_with_flip
 from .recrop import DEFAULT_RECROP, RecropPolicy, crop_around, first_crops
 from .recurrent_state import RecurrentState
@@ -197,17 +197,18 @@ class Predictor:
         """Return `rows` of the detections of one image as Faces."""
         faces = []
         for row in rows:
-            face = Face(
-                predicted.landmarks[row],
-                predicted.scores[row],
-                predicted.sigma_px[row],
-                found.boxes[row],
-                float(found.scores[row]),
+            face = make_face(
                 self._source,
+                self.scheme,
+                landmarks=predicted.landmarks[row],
+                scores=predicted.scores[row],
+                sigma_px=predicted.sigma_px[row],
                 presence=float(predicted.presence[row]),
                 visible=predicted.visible[row],
+                box=found.boxes[row],
+                score=float(found.scores[row]),
             )
-            faces.append(to_scheme(face, self.scheme))
+            faces.append(face)
         size = (image.shape[1], image.shape[0])
         return Faces(tuple(faces), self.scheme, len(load_scheme(self.scheme)), size)
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ..face import Face, Faces
 from ..schemes import scheme as scheme_called
 from .formats import json_numbers
@@ -12,8 +14,9 @@ from .tables import of_scheme
 def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str, Any]:
     """Return (image, faces) pairs as a COCO keypoints data set, ready for json.dumps.
 
-    Ids count from 1, as do the points in "skeleton"; bbox is x, y, width, height; every
-    keypoint has v = 2 and its score in "keypoint_scores". An image without a face is
+    Ids count from 1, as do the points in "skeleton"; bbox is x, y, width, height. A
+    keypoint has v = 1 if it is more likely not visible, else v = 2, and its score in
+    "keypoint_scores". "presence" is there if it is known. An image without a face is
     listed without annotations.
 
     Raises:
@@ -42,14 +45,17 @@ def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str
 def _coco_face(face: Face) -> dict[str, Any]:
     x0, y0, x1, y1 = face.box.tolist()
     keypoints = []
-    for x, y in face.landmarks.tolist():
-        keypoints += [x, y, 2]
+    flags = np.where(face.occluded, 1, 2)
+    for (x, y), flag in zip(face.landmarks.tolist(), flags.tolist(), strict=True):
+        keypoints += [x, y, flag]
+    known = {} if np.isnan(face.presence) else {"presence": face.presence}
     return {
         "category_id": 1,
         "iscrowd": 0,
         "bbox": [x0, y0, x1 - x0, y1 - y0],
         "area": (x1 - x0) * (y1 - y0),
         "score": face.score,
+        **known,
         "num_keypoints": len(face),
         "keypoints": keypoints,
         "keypoint_scores": json_numbers(face.scores, None),

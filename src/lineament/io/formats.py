@@ -13,14 +13,17 @@ from ..geometry import Array
 from ..schemes import scheme as scheme_called
 
 FACE_KEYS = ("box", "score", "landmarks", "scores", "sigma_px")
+OPTIONAL_KEYS = ("presence", "visible")
+"""Keys of a face that are absent if the model does not predict them."""
 
 
 def faces_to_numpy(faces: Faces) -> dict[str, NDArray[Any]]:
     """Return F faces with N landmarks as arrays, ready for numpy.savez.
 
     Returns:
-        landmarks (F, N, 2), scores and sigma_px (F, N), boxes (F, 4), box_scores (F,),
-        track_ids (F,) with -1 for none, scheme as text of shape ().
+        landmarks (F, N, 2), scores, sigma_px and visible (F, N), boxes (F, 4),
+        box_scores and presence (F,), track_ids (F,) with -1 for none, scheme as text of
+        shape ().
     """
     return {
         "landmarks": faces.landmarks,
@@ -28,6 +31,8 @@ def faces_to_numpy(faces: Faces) -> dict[str, NDArray[Any]]:
         "sigma_px": faces.sigma_px,
         "boxes": faces.boxes,
         "box_scores": faces.box_scores,
+        "presence": faces.presence,
+        "visible": faces.visible,
         "track_ids": np.array(
             [-1 if f.track_id is None else f.track_id for f in faces], dtype=np.int64
         ),
@@ -45,13 +50,17 @@ def json_numbers(array: Array, decimals: int | None) -> list[Any]:
     return list(mixed.tolist())
 
 
+def _rounded(value: float, decimals: int | None) -> float:
+    return value if decimals is None else round(value, decimals)
+
+
 def faces_to_dict(
     faces: Faces, image: str = "", decimals: int | None = None
 ) -> dict[str, Any]:
     """Return faces as plain lists and numbers: {"image", "faces", "scheme"}.
 
-    Each face is {"box", "score", "landmarks", "scores", "sigma_px"}, with "track_id" if
-    it is tracked; units are those of Face.
+    Each face is {"box", "score", "landmarks", "scores", "sigma_px"}, with "presence" and
+    "visible" if they are known, and "track_id" if it is tracked; units are those of Face.
 
     Args:
         image: Path or name of the image.
@@ -61,11 +70,15 @@ def faces_to_dict(
     for face in faces:
         entry: dict[str, Any] = {
             "box": json_numbers(face.box, decimals),
-            "score": face.score if decimals is None else round(face.score, decimals),
+            "score": _rounded(face.score, decimals),
             "landmarks": json_numbers(face.landmarks, decimals),
             "scores": json_numbers(face.scores, decimals),
             "sigma_px": json_numbers(face.sigma_px, decimals),
         }
+        if not np.isnan(face.presence):
+            entry |= {"presence": _rounded(face.presence, decimals)}
+        if not np.isnan(face.visible).all():
+            entry |= {"visible": json_numbers(face.visible, decimals)}
         if face.track_id is not None:
             entry["track_id"] = face.track_id
         listed.append(entry)
@@ -90,8 +103,9 @@ def _face_from(entry: Any, number: int, scheme: str) -> Face:
         raise DataError(f"face {number} {what}; wanted an object with {keys}")
     try:
         parts: dict[str, Any] = {}
-        for key in FACE_KEYS:
-            parts[key] = np.array(entry[key], dtype=np.float64)
+        for key in (*FACE_KEYS, *OPTIONAL_KEYS):
+            if key in entry:
+                parts[key] = np.array(entry[key], dtype=np.float64)
         parts["score"] = float(parts["score"])
         face = Face(**parts, scheme=scheme, track_id=entry.get("track_id"))
     except (InputError, ValueError, TypeError, IndexError) as error:
@@ -146,7 +160,9 @@ def faces_from_json(text: str) -> tuple[str, Faces]:
 
 
 def faces_to_supervision(faces: Faces) -> Any:
-    """Return faces as supervision.KeyPoints; boxes and their scores are in `data`.
+    """Return faces as supervision.KeyPoints; `data` holds all that is not a point's.
+
+    Its keys are xyxy, score, presence and visible.
 
     Raises:
         ExtraError: If supervision is not installed.
@@ -163,5 +179,7 @@ def faces_to_supervision(faces: Faces) -> Any:
         data={
             "xyxy": faces.boxes.astype(np.float32),
             "score": faces.box_scores.astype(np.float32),
+            "presence": faces.presence.astype(np.float32),
+            "visible": faces.visible.astype(np.float32),
         },
     )

@@ -16,25 +16,28 @@ ROWS_AT_ONCE = 4096  # faces held in memory before they go to a Parquet file
 IMAGE = ("image",)
 VIDEO = ("frame", "time")
 """Names of the first columns of a table of faces: in images, and in the frames of a video."""
+POINT_COLUMNS = ("x", "y", "score", "sigma_px", "visible")
 Where = str | tuple[int, float]
 """Values of those columns: an image's name, or a frame's number and time in seconds."""
 
 
 def csv_columns(scheme: str, lead: tuple[str, ...] = IMAGE) -> list[str]:
-    """Return the header of a CSV: the face, its box, then x, y, score, sigma_px per landmark."""
-    points = range(len(scheme_called(scheme)))
+    """Return the header of a CSV: the face, its box, then POINT_COLUMNS per landmark."""
+    of_points = []
+    for i in range(len(scheme_called(scheme))):
+        of_points += [f"{name}_{i}" for name in POINT_COLUMNS]
     box = ["box_x0", "box_y0", "box_x1", "box_y1"]
-    of_points = [
-        f"{what}_{i}" for i in points for what in ("x", "y", "score", "sigma_px")
-    ]
-    return [*lead, "face", "scheme", "track_id", "score", *box, *of_points]
+    return [*lead, "face", "scheme", "track_id", "score", "presence", *box, *of_points]
 
 
 def csv_rows(faces: Faces, where: Where = "") -> list[list[str | int | float]]:
-    """Return one row per face, in the order of csv_columns; track_id is empty if there is none."""
+    """Return one row per face, in the order of csv_columns.
+
+    track_id is empty if there is none, and other unknown numbers are nan.
+    """
     rows: list[list[str | int | float]] = []
     for number, face in enumerate(faces):
-        parts = [face.landmarks, face.scores, face.sigma_px]
+        parts = [face.landmarks, face.scores, face.sigma_px, face.visible]
         of_points = np.column_stack(parts).ravel().tolist()
         track = "" if face.track_id is None else face.track_id
         rows.append(
@@ -44,6 +47,7 @@ def csv_rows(faces: Faces, where: Where = "") -> list[list[str | int | float]]:
                 face.scheme,
                 track,
                 face.score,
+                face.presence,
                 *face.box.tolist(),
                 *of_points,
             ]
@@ -103,8 +107,8 @@ def write_parquet(
 ) -> None:
     """Write (image, faces) pairs as Parquet, one row per face; the file appears when complete.
 
-    Columns: image, face, scheme, track_id, score, box [4], x [N], y [N], scores [N],
-        sigma_px [N].
+    Columns: image, face, scheme, track_id, score, presence, box [4], x [N], y [N],
+        scores [N], sigma_px [N], visible [N].
 
     Args:
         lead: As in write_csv.
@@ -124,8 +128,9 @@ def write_parquet(
         zip(lead, (text,) if lead == IMAGE else (pyarrow.int64(), number), strict=True)
     )
     columns |= {"face": pyarrow.int32(), "scheme": text}
-    columns |= {"track_id": pyarrow.int64(), "score": number}
-    columns |= dict.fromkeys(("box", "x", "y", "scores", "sigma_px"), values)
+    columns |= {"track_id": pyarrow.int64(), "score": number, "presence": number}
+    lists = ("box", "x", "y", "scores", "sigma_px", "visible")
+    columns |= dict.fromkeys(lists, values)
     schema = pyarrow.schema(list(columns.items()))
     with (
         atomic_path(path) as temporary,
@@ -149,9 +154,11 @@ def _parquet_row(number: int, face: Face) -> dict[str, Any]:
         "scheme": face.scheme,
         "track_id": face.track_id,
         "score": face.score,
+        "presence": face.presence,
         "box": face.box.tolist(),
         "x": face.landmarks[:, 0].tolist(),
         "y": face.landmarks[:, 1].tolist(),
         "scores": face.scores.tolist(),
         "sigma_px": face.sigma_px.tolist(),
+        "visible": face.visible.tolist(),
     }

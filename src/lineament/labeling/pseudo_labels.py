@@ -20,6 +20,7 @@ from ..data.crop_cache import CACHE_PADDING
 from ..data.sample import GROUP_SEPARATOR
 from ..errors import ImageError
 from ..geometry import Array, apply_affine, box_side, crop_affine, landmark_box
+from ..inference.acceptance import is_face
 from ..inference.predictor import Predictor
 from ..io.image import read_image
 from ..io.media_files import find_images, find_videos, is_video
@@ -46,13 +47,14 @@ class LabelThresholds:
     min_box_px: float = 40.0
     """Faces with a smaller box side, in pixels, are left out."""
     min_score: float = 0.55
-    """Faces with a lower mean score are left out."""
+    """Faces with a lower mean score are left out, if the model predicts no presence; else
+    the predictor's `min_presence` decides."""
     max_sigma: float = 0.03
     """Landmarks of a larger uncertainty are nan."""
     max_spread: float = 0.012
     """Landmarks whose predictions have a larger standard deviation are nan."""
     min_known: float = 0.6
-    """Faces with a smaller fraction of known landmarks are left out."""
+    """Faces with a smaller fraction of known landmarks among the visible are left out."""
 
 
 def label_faces(
@@ -69,7 +71,7 @@ def label_faces(
 
     Returns:
         Crops (S, S, 3) of 2.2 box sides, of at most 320 pixels, and their landmarks (N, 2), pixels
-        of the crop, nan where not sure.
+        of the crop, nan where not sure or not visible.
     """
     labeled = []
     for face in predictor(image):
@@ -83,13 +85,18 @@ def label_faces(
         sigmas = [prediction.sigma_px for prediction in predictions]
         sigma = np.mean(sigmas, axis=0) / side
         unsure = (spread > thresholds.max_spread) | (sigma > thresholds.max_sigma)
+        visible = ~(predictions.visible.mean(0) < 0.5)  # all if unknown
         score = float(np.mean([prediction.scores.mean() for prediction in predictions]))
-        if score < thresholds.min_score or 1 - unsure.mean() < thresholds.min_known:
+        means = (float(predictions.presence.mean()), score)
+        if not is_face(*means, predictor.min_presence, thresholds.min_score):
+            continue
+        known = visible & ~unsure
+        if known.sum() < max(thresholds.min_known * visible.sum(), 1):
             continue
         size = min(MAX_CROP, int(np.ceil(CACHE_PADDING * side)))
         affine = crop_affine(landmark_box(mean), size, CACHE_PADDING)
         landmarks_crop = apply_affine(affine, mean)
-        landmarks_crop[unsure] = np.nan
+        landmarks_crop[~known] = np.nan
         labeled.append((warp(image, affine, size), landmarks_crop))
     return labeled
 

@@ -16,6 +16,7 @@ from ..data.array_cache import file_state
 from ..data.clip_cache import Clips, Shot, cache_clips
 from ..errors import DataError
 from ..geometry import box_side
+from ..inference.acceptance import is_face
 from ..inference.model_files import find_model
 from ..tracking.filters import zero_phase
 from ..tracking.tracker import Tracker
@@ -37,8 +38,8 @@ def clips_from_videos(
 ) -> Clips:
     """Return clips of the faces in videos; the first call makes them.
 
-    The labels are the tracker's landmarks, smoothed over time, nan where it is not sure. A face
-    that is lost and found again is two clips.
+    The labels are the tracker's landmarks, smoothed over time, nan where it is not sure or where
+    they are likely not visible. A face that is lost and found again is two clips.
 
     Args:
         videos: The video files.
@@ -86,13 +87,13 @@ def label_video(
             break
         image = _shrink(image)
         for face in tracker(image):
-            side = box_side(face.box)
-            if (
-                face.scores.mean() < thresholds.min_score
-                or side < thresholds.min_box_px
+            side, score = box_side(face.box), float(face.scores.mean())
+            limits = (tracker.predictor.min_presence, thresholds.min_score)
+            if side < thresholds.min_box_px or not is_face(
+                face.presence, score, *limits
             ):
                 continue
-            known = face.sigma_px < thresholds.max_sigma * side
+            known = (face.sigma_px < thresholds.max_sigma * side) & ~face.occluded
             track = tracks.setdefault(face.track_id or 0, [])
             track.append((number, Shot(image, face.landmarks, known)))
     for track in tracks.values():

@@ -17,7 +17,7 @@ from ..estimator import LandmarkModel
 from ..face import Face, Faces
 from ..geometry import Array, Image
 from ..inference.acceptance import is_face
-from ..inference.face_landmarks import FaceLandmarks, to_scheme
+from ..inference.face_landmarks import FaceLandmarks, make_face
 from ..inference.predictor import Predictor
 from ..inference.recrop import first_crops
 from ..inference.recurrent_state import RecurrentState
@@ -329,18 +329,18 @@ class Tracker:
         self._tracks = kept
 
     def _to_face(self, face: TrackedFace, seen: FaceObservation) -> Face:
-        in_model_scheme = Face(
-            seen.landmarks,
-            seen.scores,
-            seen.sigma_px,
-            seen.box,
-            face.score,
+        return make_face(
             self._model_scheme,
-            face.track_id,
-            seen.presence,
-            seen.visible,
+            self.predictor.scheme,
+            landmarks=seen.landmarks,
+            scores=seen.scores,
+            sigma_px=seen.sigma_px,
+            presence=seen.presence,
+            visible=seen.visible,
+            box=seen.box,
+            score=face.score,
+            track_id=face.track_id,
         )
-        return to_scheme(in_model_scheme, self.predictor.scheme)
 
 
 def _observations(found: FaceLandmarks) -> list[FaceObservation]:
