@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from lineament.data.detection.photos import Photo
+from lineament.data.detection.scene import Scene
 from lineament.geometry import similarity
 
 SHARES = {"landmarks": 0.3, "background": 0.18}
@@ -46,13 +47,29 @@ def write_photos(folder, count=6):
             draw_face(image, center, side)
             points = face_landmarks(center, side)
             box = np.concatenate([points.min(0), points.max(0)])[None]
-            photos.append(Photo(path, "landmarks", box, str(i), points))
+            five = five_points(center, side)[None]
+            photos.append(Photo(path, "landmarks", box, str(i), points, five=five))
         else:
             photos.append(Photo(path, "background", np.zeros((0, 4)), str(i)))
         cv2.imwrite(str(path), image[..., ::-1])
     return photos
 
 
-def files_of(photos):
-    """Return the files of `photos`, as ImageCache takes them."""
-    return [photo.image for photo in photos]
+FIVE = np.array([[-0.25, -0.2], [0.25, -0.2], [0.0, 0.05], [-0.25, 0.28], [0.25, 0.28]])
+"""The five points of a drawn face, in sides from its center."""
+
+
+def five_points(center, side, roll_deg=0.0):
+    """Return the five points (5, 2) of a drawn face."""
+    return FIVE @ similarity(side, roll_deg, (0, 0), (0, 0))[:, :2].T + center
+
+
+def scene_of(boxes, five, image=None):
+    """A scene of 128 pixels whose faces all count."""
+    return Scene(
+        image=np.zeros((128, 128, 3), np.uint8) if image is None else image,
+        boxes=np.array(boxes, float).reshape(-1, 4),
+        recognizable=np.ones(len(boxes), bool),
+        five=np.array(five, float).reshape(-1, 5, 2),
+        labeled=np.ones((128, 128), bool),
+    )

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import lineament.evaluation.detection as detection
 from lineament.data.detection.photos import Photo
 from lineament.evaluation.detection import (
     above,
@@ -68,9 +67,7 @@ def test_roll_errors_take_the_short_way_round():
 
 def test_photos_are_scored_by_kind_after_a_change(monkeypatch):
     empty = Photo(Path("e.png"), "objects", np.zeros((0, 4)), "e")
-    monkeypatch.setattr(
-        detection, "read_image", lambda path: np.zeros((30, 30, 3), np.uint8)
-    )
+    monkeypatch.setattr(Photo, "read", lambda photo: np.zeros((30, 30, 3), np.uint8))
 
     def detect(image):
         return Detections(np.array([[0.0, 0, 10, 10]]), np.ones(1), np.zeros(1))

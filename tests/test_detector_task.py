@@ -8,9 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 import lineament.export.detector as export_module
 import lineament.training.detector.task as task_module
-from detector_photos import SHARES, draw_face, files_of, write_photos
+from detector_photos import SHARES, draw_face, five_points, scene_of, write_photos
 from lineament.data.detection.image_cache import ImageCache
-from lineament.data.detection.scene import Scene
 from lineament.data.detection.scenes import SceneMaker
 from lineament.errors import ExportError, ModelError, RecipeError, TrainError
 from lineament.export.detector import export_detector, write_detector
@@ -22,7 +21,7 @@ from lineament.training.batch import collate
 from lineament.training.build import load_detector
 from lineament.training.checkpoint import load_checkpoint
 from lineament.training.detector.losses import detector_loss
-from lineament.training.detector.targets import scene_targets
+from lineament.training.detector.targets import CellTargets, scene_targets
 from lineament.training.detector.task import (
     DetectorTask,
     TrainingScenes,
@@ -33,28 +32,6 @@ from lineament.training.trainer import Trainer
 
 pytestmark = pytest.mark.torch
 TINY = {"widths": (8, 8, 16, 16, 16), "depths": (0, 1, 1, 0), "pyramid": 16}
-
-
-def scene_of(boxes, roll_deg, roll_weight, image=None):
-    """A scene of 128 pixels whose faces all count."""
-    return Scene(
-        image=np.zeros((128, 128, 3), np.uint8) if image is None else image,
-        boxes=np.array(boxes, float).reshape(-1, 4),
-        recognizable=np.ones(len(boxes), bool),
-        roll_deg=np.array(roll_deg, float),
-        roll_weight=np.array(roll_weight, float),
-        labeled=np.ones((128, 128), bool),
-    )
-
-
-def batched(*scenes):
-    """The targets of a batch of scenes, and the count that its losses are divided by."""
-    each = [scene_targets(scene, *all_centers(128, 128)) for scene in scenes]
-    targets = type(each[0])(
-        *(torch.stack(values) for values in zip(*each, strict=True))
-    )
-    positive = (targets.face >= 0).sum().float()
-    return targets, torch.stack([positive, targets.direction_weights.sum()])
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +70,7 @@ def trainer(recipe, root, name="run", resume=False):
 
 
 def test_a_scene_of_the_training_is_the_same_whenever_it_is_made(photos, tmp_path):
-    images = ImageCache(tmp_path, files_of(photos))
+    images = ImageCache(tmp_path, photos)
     scenes = TrainingScenes(SceneMaker(photos, images, SHARES, size=128))
     batch = collate([scenes.make(0, position, 0, 0) for position in (3, 4)])
     again = collate([scenes.make(0, 4, 0, 0)])
@@ -159,14 +136,18 @@ def test_a_recipe_with_a_wrong_key_or_without_a_detector_is_refused():
 
 
 def test_a_tiny_network_learns_one_image_and_onnx_finds_the_same_faces(tmp_path):
-    """Two drawn faces, one upright and one turned by 90 degrees, with their boxes and rolls."""
+    """Two drawn faces, one upright and one turned by 90 degrees, with their boxes and points."""
     image = np.full((128, 128, 3), 80, np.uint8)
     draw_face(image, (36, 36), 40, 0.0)
     draw_face(image, (90, 84), 40, 90.0)
     boxes = [[16.0, 16, 56, 56], [70, 64, 110, 104]]
     torch.manual_seed(0)
     net = FaceDetectorNet(**TINY).train()
-    targets, count = batched(scene_of(boxes, [0.0, 90.0], [1.0, 1.0]))
+    five = [five_points((36, 36), 40), five_points((90, 84), 40, 90.0)]
+    each = scene_targets(scene_of(boxes, five), *all_centers(128, 128))
+    targets = CellTargets(*(values[None] for values in each))
+    cells = (targets.face >= 0).sum()
+    count = torch.stack([cells, 5 * cells]).float()
     optimizer = torch.optim.Adam(net.parameters(), 0.02)
     batch = torch.from_numpy(image)[None]
     for _ in range(120):
@@ -191,6 +172,7 @@ def test_a_tiny_network_learns_one_image_and_onnx_finds_the_same_faces(tmp_path)
         assert len(found.boxes) == 2
         order = np.argsort(found.boxes[:, 0])
         assert found.boxes[order] == pytest.approx(np.array(boxes), abs=near)
+        assert found.landmarks[order] == pytest.approx(np.array(five), abs=near)
         assert found.roll_deg[order] == pytest.approx([0, 90], abs=15)
 
 

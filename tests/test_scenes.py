@@ -3,12 +3,17 @@
 import numpy as np
 import pytest
 
-from detector_photos import SHARES, face_landmarks, files_of, write_photos
+from detector_photos import SHARES, face_landmarks, five_points, write_photos
 from lineament.data.detection.image_cache import ImageCache
 from lineament.data.detection.photos import (
     Photo,
 )
-from lineament.data.detection.scenes import SceneMaker, move_faces, turn_boxes
+from lineament.data.detection.scenes import (
+    SceneMaker,
+    move_faces,
+    move_points,
+    turn_boxes,
+)
 from lineament.geometry import compose, flip_affine, similarity
 
 
@@ -19,7 +24,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def maker(photos, tmp_path_factory):
-    images = ImageCache(tmp_path_factory.mktemp("cache"), files_of(photos))
+    images = ImageCache(tmp_path_factory.mktemp("cache"), photos)
     return SceneMaker(photos, images, SHARES, size=128)
 
 
@@ -39,12 +44,18 @@ def test_a_rotated_ellipse_fills_a_box_between_those_of_its_axes():
 @pytest.mark.parametrize("angle", [-170.0, -40.0, 0.0, 75.0])
 def test_rolls_follow_turning_and_mirroring(photos, mirror, angle):
     points = face_landmarks((50, 50), 40, roll_deg=20.0)
-    photo = Photo(
-        photos[0].image, "landmarks", np.array([[30.0, 30, 70, 70]]), "x", points
-    )
+    box = np.array([[30.0, 30, 70, 70]])
+    five = five_points((50, 50), 40, 20.0)[None]
+    photo = Photo(photos[0].image, "landmarks", box, "x", points, five=five)
     affine = similarity(1.5, angle, (50, 50), (64, 64))
     affine = compose(affine, flip_affine(100)) if mirror else affine
     _, rolls = move_faces(photo, affine)
+    moved = move_points(photo, affine)[0]
+    # in both the subject's right eye is first: right of the other in the mirrored image alone
+    eyes = moved[1] - moved[0]
+    assert np.rad2deg(np.arctan2(eyes[1], eyes[0])) % 360 == pytest.approx(
+        rolls[0] % 360, abs=1e-6
+    )
     # a mirrored face of roll 20 has roll -20 before it is turned
     assert (rolls[0] - (angle + (-20 if mirror else 20))) % 360 == pytest.approx(
         0, abs=1e-6
@@ -60,19 +71,14 @@ def test_a_scene_is_the_same_whenever_it_is_made_and_labels_what_it_shows(maker)
         assert (scene.boxes == again.boxes).all()
         assert scene.image.shape == (128, 128, 3)
         assert scene.image.dtype == np.uint8
-        assert (
-            len(scene.boxes)
-            == len(scene.recognizable)
-            == len(scene.roll_deg)
-            == len(scene.roll_weight)
-        )
+        assert len(scene.boxes) == len(scene.recognizable) == len(scene.five)
         centers = (scene.boxes[:, :2] + scene.boxes[:, 2:])[scene.recognizable] / 2
         assert ((centers > -64) & (centers < 192)).all()
     assert (maker(0).image != maker(1).image).any()
 
 
 def test_shares_decide_how_often_a_kind_is_shown(photos, tmp_path):
-    images = ImageCache(tmp_path, files_of(photos))
+    images = ImageCache(tmp_path, photos)
     faces = SceneMaker(photos, images, {"landmarks": 1.0, "background": 0.0}, size=64)
     assert all(len(faces(index).boxes) for index in range(8))
     assert faces.kinds == ["landmarks", "background"]

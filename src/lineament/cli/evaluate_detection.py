@@ -20,6 +20,7 @@ HEAD = (
     "found",
     "recall %",
     "false positives",
+    "in photos",
     "roll error",
 )
 
@@ -73,4 +74,5 @@ def _row(name: str, kind: str, result: "DetectionResult") -> list[str]:
     recall = f"{100 * result.recall:.1f}" if result.faces else "-"
     roll = f"{result.roll_error_deg:.1f}".replace("nan", "-")
     counts = (result.photos, result.faces, result.found)
-    return [name, kind, *map(str, counts), recall, str(result.false_positives), roll]
+    false = (result.false_positives, result.false_photos)
+    return [name, kind, *map(str, counts), recall, *map(str, false), roll]

@@ -1,28 +1,59 @@
 """Measure face detectors: recall and roll per set of photos, false positives, the threshold."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.detection.photos import Photo, photo_of_sample, read_detector_photos
+from ..data.detection.photos import (
+    NO_FACE,
+    Photo,
+    photo_of_sample,
+    read_detector_photos,
+)
 from ..data.readers.w300 import read_300w
 from ..face import Faces
-from ..geometry import Array, iou
+from ..geometry import Array, as_boxes, iou
 from ..inference.detections import Detections, Detector
-from ..io.image import read_image
 from .matching import match_boxes
 
 RECALL_IOU = 0.35
 """Least IoU of a detection with the tight box of a face that it finds."""
 MIN_HEIGHTS = {"wider": 16.0}
 """Least height in pixels of the faces that must be found, by kind of photo."""
+VALIDATION_KINDS = (
+    *("wider", "masks", "landmarks", "infants", "profiles", "unlabelled", "people"),
+    *NO_FACE,
+)
 
 
 def _validation_photos(data_root: Path) -> list[Photo]:
-    return [photo for photo in read_detector_photos(data_root) if photo.is_validation()]
+    photos = []
+    for photo in read_detector_photos(data_root, VALIDATION_KINDS):
+        if photo.is_validation():
+            photos.append(_annotate(photo) if photo.kind == "people" else photo)
+    return photos
+
+
+@cache
+def _people() -> dict[str, dict[str, list[list[float]]]]:
+    file = files("lineament").joinpath("tables/people_validation.json")
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return dict(found["photos"])
+
+
+def _annotate(photo: Photo) -> Photo:
+    """Return a photo of people with the boxes that this package has for it."""
+    known = _people().get(photo.name, {"faces": [], "unclear": []})
+    faces, unclear = as_boxes(known["faces"]), as_boxes(known["unclear"])
+    certain = np.arange(len(faces) + len(unclear)) < len(faces)
+    return replace(photo, boxes=np.concatenate([faces, unclear]), certain=certain)
 
 
 def _common_photos(data_root: Path) -> list[Photo]:
@@ -48,6 +79,8 @@ class DetectionResult:
     found: int
     false_positives: int
     """Boxes on no labeled face; not meaningful in photos with unlabeled faces."""
+    false_photos: int = 0
+    """Photos with such a box."""
     roll_error_deg: float = float("nan")
     """Median over the found faces with landmarks, in [0, 180]; nan without any."""
 
@@ -72,7 +105,7 @@ def evaluate_detector(
     """
     seen: dict[str, tuple[list[Photo], list[Detections]]] = {}
     for photo in photos:
-        image = read_image(photo.image)
+        image = photo.read()
         if change is not None:
             photo, image = change(photo, image)
         group, detections = seen.setdefault(photo.kind, ([], []))
@@ -93,25 +126,29 @@ def score_detections(
     Args:
         min_height: Least height, pixels, of the given box of a face that must be found.
     """
-    faces = found = false_positives = 0
+    faces = found = false_positives = false_photos = 0
     for photo, detected in zip(photos, detections, strict=True):
         pairs = match_boxes(photo.boxes, detected.boxes, RECALL_IOU, detected.scores)
         required = must_be_found(photo, min_height)
         overlaps = iou(photo.boxes, detected.boxes)
-        false_positives += int((overlaps.max(0, initial=0.0) < RECALL_IOU).sum())
+        false = int((overlaps.max(0, initial=0.0) < RECALL_IOU).sum())
+        false_positives += false
+        false_photos += false > 0
         faces += int(required.sum())
         found += sum(bool(required[face]) for face, _ in pairs)
     rolls = roll_errors_deg(photos, detections)
     roll = float(np.median(rolls)) if len(rolls) else float("nan")
-    return DetectionResult(len(photos), faces, found, false_positives, roll)
+    return DetectionResult(
+        len(photos), faces, found, false_positives, false_photos, roll
+    )
 
 
 def must_be_found(photo: Photo, min_height: float) -> NDArray[np.bool_]:
-    """Return (F,) True for faces whose box, as the data set gives it, is high enough."""
+    """Return (F,) True for certain faces whose box, as the data set gives it, is high enough."""
     heights = photo.given_heights
     if heights is None:
         heights = photo.boxes[:, 3] - photo.boxes[:, 1]
-    return np.asarray(heights >= min_height)
+    return np.asarray((heights >= min_height) & photo.is_certain())
 
 
 def roll_errors_deg(photos: Sequence[Photo], detections: Sequence[Detections]) -> Array:

@@ -1,4 +1,4 @@
-"""Face detector: image -> a score, a box and a direction per cell of four strides.
+"""Face detector: image -> a score, a box and five points per cell of four strides.
 
 Depthwise-separable, one pass, anchor-free (Tian et al. 2019, FCOS), a feature pyramid over strides
 8 to 64. Depends on torch.
@@ -10,9 +10,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .layers.depthwise import DepthwiseConv2d
 from .layers.space_to_depth import Double, RowStem, as_rows, double_by_rows
 
 STRIDES = (8, 16, 32, 64)
+OUTPUTS = 15
+"""Per cell: a logit, four reaches of the box, five points."""
 MULTIPLE = 32
 """Sides of the input are multiples of this."""
 
@@ -24,24 +27,16 @@ class Cells(NamedTuple):
     """(B, P): of the score, the probability of a face times the fit of its box."""
     boxes: Tensor
     """(B, P, 4): x0, y0, x1, y1."""
-    directions: Tensor
-    """(B, P, 2): cosine and sine of the roll, not of unit length."""
+    five: Tensor
+    """(B, P, 5, 2): eyes, nose tip, mouth corners."""
 
 
 def conv_bn(
-    channels_in: int, channels: int, kernel: int, stride: int = 1, groups: int = 1
+    channels_in: int, channels: int, kernel: int, stride: int = 1
 ) -> nn.Sequential:
     """Return a convolution without bias and a batch normalization."""
     return nn.Sequential(
-        nn.Conv2d(
-            channels_in,
-            channels,
-            kernel,
-            stride,
-            kernel // 2,
-            groups=groups,
-            bias=False,
-        ),
+        nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(channels),
     )
 
@@ -53,8 +48,8 @@ class Separable(nn.Module):
         self, channels_in: int, channels: int, kernel: int = 3, stride: int = 1
     ) -> None:
         super().__init__()
-        self.depthwise = conv_bn(
-            channels_in, channels_in, kernel, stride, groups=channels_in
+        self.depthwise = nn.Sequential(
+            DepthwiseConv2d(channels_in, kernel, stride), nn.BatchNorm2d(channels_in)
         )
         self.pointwise = conv_bn(channels_in, channels, 1)
         self.residual = stride == 1 and channels_in == channels
@@ -69,8 +64,8 @@ class FaceDetectorNet(nn.Module):
 
     def __init__(
         self,
-        widths: tuple[int, ...] = (16, 32, 64, 96, 160),
-        depths: tuple[int, ...] = (1, 3, 4, 3),
+        widths: tuple[int, ...] = (16, 32, 64, 128, 192),
+        depths: tuple[int, ...] = (0, 2, 4, 2),
         pyramid: int = 48,
     ) -> None:
         """Set random weights.
@@ -81,6 +76,7 @@ class FaceDetectorNet(nn.Module):
         """
         super().__init__()
         self.takes_bytes = False
+        self.trunk_channels = tuple(widths[2:])
         self.stem: nn.Module = conv_bn(3, widths[0], 3, 2)
         self.stages = nn.ModuleList(
             nn.Sequential(
@@ -100,7 +96,7 @@ class FaceDetectorNet(nn.Module):
         self.up = Double()
         self.coarsen = Separable(pyramid, pyramid, 5, 2)
         self.heads = nn.ModuleList(
-            nn.Sequential(Separable(pyramid, pyramid), nn.Conv2d(pyramid, 7, 1))
+            nn.Sequential(Separable(pyramid, pyramid), nn.Conv2d(pyramid, OUTPUTS, 1))
             for _ in STRIDES
         )
         for head in self.heads:
@@ -135,15 +131,19 @@ class FaceDetectorNet(nn.Module):
             y = torch.relu(self.stem(x if self.takes_bytes else x / 127.5))
         return y
 
-    def features(self, image: Tensor) -> list[Tensor]:
-        """Return the pyramid: (B, C, h, w) per stride."""
+    def trunk(self, image: Tensor) -> list[Tensor]:
+        """Return the maps (B, C, h, w) of strides 8, 16 and 32 below the pyramid."""
         x = self.first(image)
         taps = []
         for stage in self.stages:
             x = stage(x)
             taps.append(x)
+        return taps[1:]
+
+    def pyramid_maps(self, taps: list[Tensor]) -> list[Tensor]:
+        """Return the pyramid: (B, C, h, w) per stride."""
         p8, p16, p32 = (
-            lateral(tap) for lateral, tap in zip(self.lateral, taps[1:], strict=True)
+            lateral(tap) for lateral, tap in zip(self.lateral, taps, strict=True)
         )
         p32 = torch.relu(p32)
         p16 = self.refine[1](torch.relu(p16 + self.up(p32)))
@@ -151,21 +151,28 @@ class FaceDetectorNet(nn.Module):
         return [p8, p16, p32, self.coarsen(p32)]
 
     def forward(self, image: Tensor) -> Cells:
+        return self.cells(self.trunk(image))
+
+    def cells(self, taps: list[Tensor]) -> Cells:
+        """Return the outputs for the maps of `trunk`."""
+        features = self.pyramid_maps(taps)
         maps = [
-            head(feature)
-            for head, feature in zip(self.heads, self.features(image), strict=True)
+            head(feature) for head, feature in zip(self.heads, features, strict=True)
         ]
         # joined before anything is computed: the fewer nodes, the faster a small image
         cells = torch.cat([raw.flatten(2) for raw in maps], 2)
-        rows = cells.transpose(1, 2)  # (B, P, 7)
+        rows = cells.transpose(1, 2)  # (B, P, 15)
         centers, strides = [], []
         for stride, raw in zip(STRIDES, maps, strict=True):
             centers.append(cell_centers(raw, stride))
             strides.append(torch.full_like(raw[0, 0], stride).flatten())
         center = torch.cat(centers)
-        reach = torch.cat(strides)[:, None] * rows[..., 1:5].clamp(-4.0, 4.0).exp()
+        step = torch.cat(strides)[:, None]
+        reach = step * rows[..., 1:5].clamp(-4.0, 4.0).exp()
         boxes = torch.cat([center - reach[..., :2], center + reach[..., 2:]], -1)
-        return Cells(rows[..., 0], boxes, rows[..., 5:7])
+        raw = rows[..., 5:].reshape(*rows.shape[:2], 5, 2)
+        five = center[:, None] + step[:, None] * raw
+        return Cells(rows[..., 0], boxes, five)
 
 
 def cell_centers(grid: Tensor, stride: int) -> Tensor:

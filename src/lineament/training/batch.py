@@ -39,10 +39,8 @@ class Batch:
     """(B, P) bool: True if the score of the cell is trained."""
     cell_boxes: Tensor | None = None
     """(B, P, 4), pixels of the scene: the box of the cell's face, zeros for none."""
-    cell_directions: Tensor | None = None
-    """(B, P, 2): cosine and sine of the roll of the cell's face."""
-    cell_direction_weights: Tensor | None = None
-    """(B, P): weight of the direction, 0 without a face."""
+    cell_five: Tensor | None = None
+    """(B, P, 5, 2), pixels of the scene: the five points of the cell's face, nan if unknown."""
 
     def __len__(self) -> int:
         return len(self.crops)

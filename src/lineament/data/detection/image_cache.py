@@ -10,25 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ...io.image import read_image
 from ..array_cache import cached_table, digest, file_state
+from .photos import Photo
 
 
 class ImageCache:
-    """Give the image of file i, RGB (H, W, 3), read-only; written once per list of files."""
+    """Give the image of photo i, RGB (H, W, 3), read-only; written once per list of photos."""
 
-    def __init__(self, folder: Path, files: Sequence[Path]) -> None:
-        """Open the cache in `folder`, or write it there: about 0.6 MB per image.
+    def __init__(self, folder: Path, photos: Sequence[Photo]) -> None:
+        """Open the cache in `folder`, or write it there: about 0.3 MB per image.
 
         Raises:
-            DataError: If there is no file, or the cache is broken.
+            DataError: If there is no photo, or the cache is broken.
             ImageError: If an image cannot be read.
         """
-        if not files:
+        if not photos:
             raise DataError("no images to cache; wanted at least one")
-        key = digest([file_state(file) for file in files])
+        key = images_digest(photos)
         self.pixels, columns = cached_table(
-            folder / f"photos-{key}", lambda: _read(files)
+            folder / f"photos-{key}", lambda: _read(photos)
         )
         self.shapes = columns["shape"]
         self.starts = np.concatenate([[0], np.cumsum(self.shapes.prod(axis=1))])
@@ -40,9 +40,14 @@ class ImageCache:
         return self.pixels[self.starts[i] : self.starts[i + 1]].reshape(self.shapes[i])
 
 
+def images_digest(photos: Sequence[Photo]) -> str:
+    """Return a text that changes with the images of `photos`."""
+    return digest([file_state(photo.image, photo.frame) for photo in photos])
+
+
 def _read(
-    files: Sequence[Path],
+    photos: Sequence[Photo],
 ) -> Iterator[tuple[NDArray[np.uint8], dict[str, tuple[int, ...]]]]:
-    for file in files:
-        image = read_image(file)
+    for photo in photos:
+        image = photo.read()
         yield image.ravel(), {"shape": image.shape}

@@ -1,20 +1,25 @@
-"""Photos for the face detector: detection/annotations.json, and landmark sets with one face each.
+"""Photos for the face detector: all faces of a photo, or one of them, as tight boxes of 68 points.
 
-Boxes of every source are brought to the tight box of the 68 landmarks.
+Reads detection/annotations.json, landmark sets, unlabeled photos with a box, and video frames.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import DataError, did_you_mean
-from ...geometry import Array, as_boxes, inset_boxes
-from ..readers.pts import read_pts_folder
-from ..readers.w300 import read_300w
-from ..sample import Sample, in_validation
+from ...geometry import Array, as_boxes, inset_boxes, iou
+from ...io.image import read_image
+from ...io.video_reader import VideoReader, read_video_frame
+from ...schemes import convert
+from ..mixture import read_part
+from ..readers.table import read_table
+from ..sample import Sample, bare_name, in_validation
 
 NO_FACE = ("background", "objects", "pets")
 """Kinds of photos without a face."""
@@ -29,26 +34,47 @@ then against the boxes of each set. Medians: wider .012 .274 .008 -.006, masks .
 rounded and made nearly symmetrical. At the bottom of masks BlazeFace stops at the mask, so the chin
 was estimated by eye.
 """
-
-KINDS = (*INSETS, "landmarks")
+ONE_FACE = {
+    "landmarks": (("300w", "train"),),
+    "infants": (("infanface", ""),),
+    "profiles": (("cfp30", "train"),),
+    "mtfl": (("mtfl", "train"),),
+}
+"""Landmark sets by kind: reader and part. One face of each photo is labeled."""
+TEST_PHOTOS = ("lfpw/trainset/image_0828", "lfpw/trainset/image_0862")
+"""Training photos that are the same photographs as images of the LFPW test set."""
+TEACHER_KINDS = ("people", "clips")
+"""Kinds whose faces only a teacher labels."""
+KINDS = (*INSETS, *ONE_FACE, "unlabelled", *TEACHER_KINDS)
+FRAMES_PER_CLIP = 12
+SAME_FACE_IOU = 0.35
+"""Overlap from which five points belong to a box."""
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One image with every face that is labeled in it."""
+    """One image and the faces that are labeled in it."""
 
     image: Path
-    """The file."""
+    """The file of the image, or of the video that it is a frame of."""
     kind: str
-    """landmarks (one face labeled, others unknown), or a key of INSETS (all faces labeled)."""
+    """A key of KINDS."""
     boxes: Array
     """(F, 4), the tight boxes, pixels."""
     name: str
-    """The photo's name, which decides about validation."""
+    """The photo's or the person's name, which decides about validation."""
     landmarks: Array | None = None
-    """(68, 2) of the one face, pixels; only of kind landmarks."""
+    """(68, 2) of the first face, pixels; None if it has no 68."""
     given_heights: Array | None = None
     """(F,) pixels, heights of the boxes before INSETS; None if they were tight."""
+    five: Array | None = None
+    """(F, 5, 2) eyes, nose tip, mouth corners, pixels, nan if unknown; None: all unknown."""
+    certain: NDArray[np.bool_] | None = None
+    """(F,) False for faces that are neither face nor background; None: all are faces."""
+    frame: int | None = None
+    """Number of the image in a video."""
+    all_labeled: bool = True
+    """False if there may be more faces than `boxes`."""
 
     def is_validation(self) -> bool:
         """Return True if the photo is for validation, not for training."""
@@ -58,11 +84,35 @@ class Photo:
         """Return True for kinds without a face."""
         return self.kind in NO_FACE
 
+    def read(self) -> NDArray[np.uint8]:
+        """Return the image, RGB (H, W, 3).
+
+        Raises:
+            ImageError: If it cannot be read.
+        """
+        if self.frame is not None:
+            return read_video_frame(self.image, self.frame)
+        return read_image(self.image)
+
+    def five_points(self) -> Array:
+        """Return the five points of each face (F, 5, 2), nan if unknown."""
+        if self.five is None:
+            return np.full((len(self.boxes), 5, 2), np.nan)
+        return self.five
+
+    def is_certain(self) -> NDArray[np.bool_]:
+        """Return (F,) False for faces that are neither face nor background."""
+        if self.certain is None:
+            return np.ones(len(self.boxes), bool)
+        return self.certain
+
     def roll_deg(self) -> Array:
-        """Return the roll of each face (F,); 0 without landmarks, since such photos are upright."""
-        if self.landmarks is None:
-            return np.zeros(len(self.boxes))
-        return np.array([eye_roll_deg(self.landmarks)])
+        """Return the roll of each face (F,) by its eyes; 0 if they are unknown."""
+        x, y = (self.five_points()[:, 1] - self.five_points()[:, 0]).T
+        rolls = np.nan_to_num(np.rad2deg(np.arctan2(y, x)))
+        if self.landmarks is not None:
+            rolls[0] = eye_roll_deg(self.landmarks)
+        return np.asarray(rolls, np.float64)
 
 
 def eye_roll_deg(landmarks: Array) -> float:
@@ -74,7 +124,10 @@ def eye_roll_deg(landmarks: Array) -> float:
 def read_detection(root: Path) -> list[Photo]:
     """Read the photos of `root/annotations.json`: {"images": [{"file", "boxes_xyxy"}]}.
 
-    Raises: DataError: If the file is missing or broken, or a folder is of no known kind.
+    The five points of some faces come from `root/points5.json`, if it exists.
+
+    Raises:
+        DataError: If a file is missing or broken, or a folder is of no known kind.
     """
     path = root / "annotations.json"
     try:
@@ -85,6 +138,7 @@ def read_detection(root: Path) -> list[Photo]:
         raise DataError(
             f"{path}: cannot be read ({type(error).__name__}: {error}); {wanted}"
         ) from error
+    points = _read_points(root / "points5.json")
     photos = []
     for file, given in rows:
         # the first folder is the kind
@@ -95,43 +149,145 @@ def read_detection(root: Path) -> list[Photo]:
                 f"{path}: {file} is of no known kind; wanted a folder of {kinds}"
             )
         boxes = as_boxes([box for box in given if box[2] > box[0] and box[3] > box[1]])
-        heights = boxes[:, 3] - boxes[:, 1]
-        tight = inset_boxes(boxes, INSETS[kind])
         photos.append(
-            Photo(root / file, kind, tight, Path(file).stem, given_heights=heights)
+            Photo(
+                root / file,
+                kind,
+                inset_boxes(boxes, INSETS[kind]),
+                Path(file).stem,
+                given_heights=boxes[:, 3] - boxes[:, 1],
+                five=_points_of_boxes(boxes, points.get(file, [])),
+            )
         )
     return photos
 
 
-def photo_of_sample(sample: Sample) -> Photo:
-    """Return the photo of one face with 68 landmarks."""
+def _read_points(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the faces with five points by file: {"box": [4 numbers], "points": [5 pairs]}."""
+    if not path.is_file():
+        return {}
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return {str(entry["file"]): list(entry["faces"]) for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: cannot be read ({type(error).__name__}: {error}); "
+            'wanted [{"file": ..., "faces": [{"box": ..., "points": ...}]}]'
+        ) from error
+
+
+def _points_of_boxes(boxes: Array, faces: list[dict[str, Any]]) -> Array:
+    """Return the points (F, 5, 2) of the faces whose boxes are the best match of `boxes`."""
+    five = np.full((len(boxes), 5, 2), np.nan)
+    if not faces or not len(boxes):
+        return five
+    overlaps = iou(boxes, np.array([face["box"] for face in faces]))
+    for face, row in enumerate(overlaps.argmax(0).tolist()):
+        if overlaps[row, face] > SAME_FACE_IOU:
+            five[row] = faces[face]["points"]
+    return five
+
+
+def photo_of_sample(sample: Sample, kind: str = "landmarks") -> Photo:
+    """Return the photo of one face with landmarks; other faces in it are not labeled."""
+    box = sample.face_box() if sample.box is None else sample.box
+    five = sample.landmarks
+    if sample.scheme != "five":
+        five = convert(sample.landmarks, sample.scheme, "five").points
+    complete = sample.scheme == "ibug68" and np.isfinite(sample.landmarks).all()
     return Photo(
         image=sample.image,
-        kind="landmarks",
-        boxes=sample.face_box()[None],
+        kind=kind,
+        boxes=box[None],
         name=sample.group or sample.image.stem,
-        landmarks=sample.landmarks,
+        landmarks=sample.landmarks if complete else None,
+        five=five[None],
+        all_labeled=False,
     )
 
 
 def read_detector_photos(root: Path, kinds: Iterable[str] = KINDS) -> list[Photo]:
     """Read the photos of `kinds` below the data folder `root`: training and validation, no tests.
 
-    Raises: DataError: If a data set that these kinds need is missing.
+    Raises:
+        DataError: If a data set that these kinds need is missing, or a kind is unknown.
     """
-    wanted = set(kinds)
-    unknown = sorted(wanted - set(KINDS))
-    if unknown:
-        raise DataError(
-            f"no kind of photo {unknown[0]!r}; {did_you_mean(unknown[0], KINDS)}"
-        )
+    wanted = list(dict.fromkeys(kinds))
+    for kind in wanted:
+        if kind not in KINDS:
+            raise DataError(f"no kind of photo {kind!r}; {did_you_mean(kind, KINDS)}")
     photos: list[Photo] = []
-    if wanted & set(INSETS):
+    if set(wanted) & set(INSETS):
         for photo in read_detection(root / "detection"):
             if photo.kind in wanted:
                 photos.append(photo)
-    if "landmarks" in wanted:
-        samples = read_300w(root / "300w", "train")
-        samples += read_pts_folder(root / "infanface", "ibug68", "train")
-        photos += [photo_of_sample(sample) for sample in samples]
+    for kind in wanted:
+        if kind in ONE_FACE:
+            photos += _read_one_face(root, kind)
+        elif kind in FOLDERS:
+            photos += FOLDERS[kind](root)
     return photos
+
+
+def _read_one_face(root: Path, kind: str) -> list[Photo]:
+    photos = []
+    for reader, part in ONE_FACE[kind]:
+        scheme_name = "five" if reader == "mtfl" else "ibug68"
+        for sample in read_part(reader, root, part, scheme_name):
+            if bare_name(sample.name) not in TEST_PHOTOS:
+                photos.append(photo_of_sample(sample, kind))
+    return photos
+
+
+def _read_people(root: Path) -> list[Photo]:
+    folder = root / "detection" / "people"
+    files = sorted(folder.glob("*.jpg"))
+    if not files:
+        raise DataError(f"{folder}: no .jpg file; wanted photos with people")
+    return [_unlabeled_photo(file, "people") for file in files]
+
+
+def _unlabeled_photo(file: Path, kind: str, frame: int | None = None) -> Photo:
+    return Photo(
+        file, kind, np.zeros((0, 4)), file.stem, frame=frame, all_labeled=False
+    )
+
+
+def _read_clips(root: Path) -> list[Photo]:
+    """Return every N-th frame of each clip; the clip decides about validation."""
+    photos = []
+    for file in sorted((root / "clips").glob("*.*")):
+        with VideoReader(file) as video:
+            count = video.frames or 1
+        # files often end before the number of frames that they state
+        frames = np.unique(
+            np.linspace(0, 0.9 * (count - 1), FRAMES_PER_CLIP).astype(int)
+        )
+        for frame in frames.tolist():
+            photos.append(_unlabeled_photo(file, "clips", frame))
+    return photos
+
+
+def _read_unlabelled(root: Path) -> list[Photo]:
+    """Return the photos of unlabelled/*.csv: file, x0, y0, x1, y1 of the one boxed face."""
+    folder = root / "unlabelled"
+    photos = []
+    for table in sorted(folder.glob("*.csv")):
+        _, rows = read_table(table, ("file", "x0", "y0", "x1", "y1"))
+        for row in rows:
+            box = np.array([[float(row[key]) for key in ("x0", "y0", "x1", "y1")]])
+            file = folder / row["file"]
+            photos.append(Photo(file, "unlabelled", box, file.stem, all_labeled=False))
+    if not photos:
+        raise DataError(
+            f"{folder}: no .csv file with boxes; wanted file, x0, y0, x1, y1"
+        )
+    return photos
+
+
+FOLDERS: dict[str, Callable[[Path], list[Photo]]] = {
+    "people": _read_people,
+    "clips": _read_clips,
+    "unlabelled": _read_unlabelled,
+}
+"""Readers of the kinds that are plain folders."""

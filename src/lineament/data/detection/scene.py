@@ -18,9 +18,7 @@ class Scene:
     """(F, 4) tight boxes, pixels; they may reach over the edge."""
     recognizable: NDArray[np.bool_]
     """(F,) False for faces that are neither face nor background: cropped, covered, blurred."""
-    roll_deg: Array
-    """(F,)"""
-    roll_weight: Array
-    """(F,) 1 if landmarks give the roll, less if the photo is only assumed upright."""
+    five: Array
+    """(F, 5, 2) eyes, nose tip, mouth corners, pixels; nan if unknown."""
     labeled: NDArray[np.bool_]
     """(S, S) True where a face would have a box."""

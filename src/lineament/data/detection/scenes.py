@@ -19,9 +19,11 @@ from ...geometry import (
     compose,
     flip_affine,
     invert_affine,
+    landmark_box,
     resize_affine,
     similarity,
 )
+from ...schemes import scheme
 from ..degrade import Image, Rng, degrade_scene, occlude_faces, turned_shape
 from .image_cache import ImageCache
 from .photos import Photo
@@ -38,17 +40,31 @@ class Canvas:
     """(S, S) the layer that each pixel shows."""
     layers: int = 0
     boxes: list[Array] = field(default_factory=list)
+    five: list[Array] = field(default_factory=list)
     rolls: list[float] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
+    certain: list[bool] = field(default_factory=list)
     layer_of: list[int] = field(default_factory=list)
 
 
 Window = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels of the scene."""
-UPRIGHT_WEIGHT = 0.3
-"""Weight of a roll that is only assumed: people in upright photos tilt heads by some 10 degrees."""
 LABELED_SIDES = 1.45
-"""Landmark photos have one labeled face: background counts only within this many of its sides."""
+"""If one face of a photo is labeled, background counts only within this many of its sides."""
+SIDES = {
+    "landmarks": (20.0, 1.1),
+    "infants": (20.0, 1.1),
+    "profiles": (20.0, 1.1),
+    "unlabelled": (16.0, 1.1),
+    "mtfl": (9.0, 0.5),
+    "people": (12.0, 0.8),
+}
+"""Sides of faces in scenes by kind: the smallest in pixels, the largest in sides of the scene."""
+CROWD_SIDES = (9.0, 0.6)
+"""Those of other kinds."""
+TURNED = (0.5, 0.25, 0.25)
+"""Shares of photos that are tilted as heads are, turned up to 60 degrees, turned by any angle."""
+HARD_SHARE = 0.5
+"""Share of the photos without faces that show a place which a detector takes for a face."""
 MIN_VISIBLE = 0.55
 """A face of which a smaller fraction is visible is neither face nor background."""
 
@@ -68,29 +84,48 @@ def move_faces(photo: Photo, affine: Array) -> tuple[Array, Array]:
     mirrored = np.linalg.det(affine[:, :2]) < 0
     turn = affine_roll_deg(affine) + (180.0 if mirrored else 0.0)
     rolls = turn + (-photo.roll_deg() if mirrored else photo.roll_deg())
+    boxes = turn_boxes(photo.boxes, affine)
     if photo.landmarks is not None:
-        landmarks = apply_affine(affine, photo.landmarks)
-        return np.concatenate([landmarks.min(0), landmarks.max(0)])[None], rolls
-    return turn_boxes(photo.boxes, affine), rolls
+        boxes[0] = landmark_box(apply_affine(affine, photo.landmarks))
+    return boxes, rolls
 
 
-def random_affine(rng: Rng, photo: Photo, size: tuple[int, int], side: float) -> Array:
+def move_points(photo: Photo, affine: Array) -> Array:
+    """Return the five points (F, 5, 2) of a photo after a similarity that may mirror."""
+    five = apply_affine(affine, photo.five_points())
+    if np.linalg.det(affine[:, :2]) < 0:
+        five = five[:, scheme("five").mirror]
+    return five
+
+
+def random_affine(
+    rng: Rng,
+    photo: Photo,
+    extent: tuple[int, int],
+    size: tuple[int, int],
+    side: float,
+    window: Array | None = None,
+) -> Array:
     """Return a similarity that brings one face of `photo` to about `side` pixels in a window.
 
     Args:
+        extent: Width and height of the photo.
         size: Width and height of the window.
+        window: Center x, y and side of a place to show in a photo without faces.
     """
     if len(photo.boxes):
         box = photo.boxes[rng.integers(len(photo.boxes))]
         center, (width, height) = box_center(box), box[2:] - box[:2]
         scale = side / max(1.0, float(np.sqrt(width * height)))
+    elif window is not None:
+        center, scale = window[:2], side / window[2]
     else:
-        center = rng.uniform(0, 150, 2)
-        scale = float(np.exp(rng.uniform(np.log(0.8), np.log(3.0))))
+        center = rng.uniform(0, 1, 2) * extent
+        scale = log_uniform(rng, 0.4, 3.0)
     # beyond this the source shows nothing
     scale = float(np.clip(scale, 0.05, 3.0))
     angles = [rng.normal(0, 12), rng.uniform(-60, 60), rng.uniform(-180, 180)]
-    angle_deg = rng.choice(angles, p=[0.35, 0.2, 0.45])
+    angle_deg = rng.choice(angles, p=TURNED)
     place = np.array(size) * rng.uniform(0.02, 0.98, 2)
     if side > 0.4 * min(size):
         place = np.array(size) * rng.normal(0.5, 0.12, 2)
@@ -98,6 +133,11 @@ def random_affine(rng: Rng, photo: Photo, size: tuple[int, int], side: float) ->
     if rng.random() < 0.5:
         return compose(affine, flip_affine(int(2 * center[0]) + 1))
     return affine
+
+
+def log_uniform(rng: Rng, low: float, high: float) -> float:
+    """Return a number in [low, high) whose logarithm is uniform."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def warp_window(
@@ -149,6 +189,7 @@ class SceneMaker:
         shares: Mapping[str, float],
         size: int = 256,
         seed: int = 0,
+        hard: Mapping[int, Array] | None = None,
     ) -> None:
         """Sort the photos by kind.
 
@@ -156,9 +197,12 @@ class SceneMaker:
             images: Those of `photos`, in the same order.
             shares: Relative frequency of each kind of photo; kinds without photos are left out.
             size: Side of the scenes, pixels.
+            hard: Places (K, 3) in photos without faces that a detector takes for faces, center
+                x, y and side in pixels, by index of the photo.
         """
         self.photos, self.images = list(photos), images
         self.size, self.seed = size, seed
+        self.hard = dict(hard or {})
         self.by_kind: dict[str, list[int]] = {}
         for i, photo in enumerate(self.photos):
             if len(photo.boxes) or photo.has_no_face():
@@ -166,6 +210,9 @@ class SceneMaker:
         self.kinds = [kind for kind in shares if kind in self.by_kind]
         weights = np.array([shares[kind] for kind in self.kinds])
         self.weights = weights / weights.sum()
+        self.hard_of_kind: dict[str, list[int]] = {}
+        for i in sorted(self.hard):
+            self.hard_of_kind.setdefault(self.photos[i].kind, []).append(i)
 
     def __call__(self, index: int) -> Scene:
         rng = np.random.default_rng((self.seed, index))
@@ -205,26 +252,30 @@ class SceneMaker:
 
     def _fill(self, rng: Rng, canvas: Canvas, kind: str, window: Window) -> None:
         """Fill a window of the canvas with a photo of `kind`, as far as the photo reaches."""
+        place = None
         i = self._pick(rng, kind)
+        if kind in self.hard_of_kind and rng.random() < HARD_SHARE:
+            i = int(rng.choice(self.hard_of_kind[kind]))
+            place = self.hard[i][rng.integers(len(self.hard[i]))]
         x0, y0, x1, y1 = window
         size = (x1 - x0, y1 - y0)
-        # small faces in crowds, faces up to the size of the window in portraits
-        portrait = kind == "landmarks"
-        smallest, largest = 9.0, 0.6 * min(size)
-        if portrait:
-            smallest, largest = 20.0, 1.1 * min(size)
-        side = float(
-            np.exp(rng.uniform(np.log(smallest), np.log(max(largest, smallest + 1))))
-        )
-        affine = random_affine(rng, self.photos[i], size, side)
+        smallest, largest = SIDES.get(kind, CROWD_SIDES)
+        side = log_uniform(rng, smallest, max(largest * min(size), smallest + 1))
+        extent = self._extent(i)
+        affine = random_affine(rng, self.photos[i], extent, size, side, place)
         self._draw(canvas, i, affine, window, np.ones(size[::-1], np.uint8))
+
+    def _extent(self, i: int) -> tuple[int, int]:
+        """The width and height of photo i."""
+        height, width = self.images[i].shape[:2]
+        return width, height
 
     def _paste_face(self, rng: Rng, canvas: Canvas) -> None:
         """Paste the face of a landmark photo over the canvas."""
         i = self._pick(rng, "landmarks")
         size = (self.size, self.size)
-        side = float(np.exp(rng.uniform(np.log(12), np.log(0.4 * self.size))))
-        affine = random_affine(rng, self.photos[i], size, side)
+        side = log_uniform(rng, 12, 0.4 * self.size)
+        affine = random_affine(rng, self.photos[i], self._extent(i), size, side)
         boxes, rolls = move_faces(self.photos[i], affine)
         extent = float((boxes[0, 2:] - boxes[0, :2]).max()) * rng.uniform(1.3, 2.0)
         ellipse = bool(rng.random() < 0.5)
@@ -251,20 +302,22 @@ class SceneMaker:
         drawn = mask & reach
         boxes, rolls = move_faces(photo, affine)
         labeled = np.ones_like(drawn)
-        if photo.landmarks is not None:
+        if not photo.all_labeled and len(boxes):
             extent = (boxes[0, 2:] - boxes[0, :2]) * LABELED_SIDES
             labeled = turned_shape(
                 drawn.shape, box_center(boxes[0]), extent, 0.0, ellipse=True
             )
+        elif not photo.all_labeled:
+            labeled = np.zeros_like(drawn)
         canvas.layers += 1
         view = np.s_[y0:y1, x0:x1]
         cv2.copyTo(layer, drawn, canvas.image[view])
         cv2.copyTo(labeled, drawn, canvas.labeled[view])
         canvas.layer_map[view][drawn > 0] = canvas.layers
         canvas.boxes += list(boxes + np.array([x0, y0, x0, y0]))
+        canvas.five += list(move_points(photo, affine) + np.array([x0, y0]))
         canvas.rolls += list(rolls)
-        weight = 1.0 if photo.landmarks is not None else UPRIGHT_WEIGHT
-        canvas.weights += [weight] * len(boxes)
+        canvas.certain += photo.is_certain().tolist()
         canvas.layer_of += [canvas.layers] * len(boxes)
 
 
@@ -275,8 +328,8 @@ def _finish(rng: Rng, canvas: Canvas) -> Scene:
     visible = np.array([_visible_fraction(canvas, box, layer) for box, layer in faces])
     keep = visible > 0.02
     boxes, visible = boxes[keep], visible[keep]
-    rolls = np.array(canvas.rolls)[keep]
-    enough = visible >= MIN_VISIBLE
+    rolls, certain = np.array(canvas.rolls)[keep], np.array(canvas.certain, bool)[keep]
+    enough = (visible >= MIN_VISIBLE) & certain
     image = occlude_faces(rng, canvas.image, boxes[enough], rolls[enough])
     image, min_side = degrade_scene(rng, image)
     sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1))
@@ -284,8 +337,7 @@ def _finish(rng: Rng, canvas: Canvas) -> Scene:
         image=image,
         boxes=boxes,
         recognizable=enough & (sides >= min_side),
-        roll_deg=rolls,
-        roll_weight=np.array(canvas.weights)[keep],
+        five=np.reshape(canvas.five, (-1, 5, 2))[keep],
         labeled=canvas.labeled > 0,
     )
 

@@ -1,4 +1,4 @@
-"""Losses of the face detector: quality focal for scores, generalized IoU for boxes, squared roll.
+"""Losses of the face detector: quality focal for scores, generalized IoU for boxes, L1 for points.
 
 Depends on torch.
 """
@@ -10,7 +10,9 @@ from torch.nn import functional
 from ...models.face_detector import Cells
 from .targets import CellTargets
 
-BOX_WEIGHT, DIRECTION_WEIGHT = 2.0, 0.5
+BOX_WEIGHT, POINTS_WEIGHT = 2.0, 4.0
+SMOOTH = 0.02
+"""Error of a point, in sides of its face, below which its loss is squared."""
 
 
 def paired_iou(boxes_a: Tensor, boxes_b: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,8 +53,8 @@ def detector_loss(
     """Return the weighted losses by name and their sum as "total".
 
     Args:
-        count: (2,) cells that are trained on a face, and the sum of their direction weights, over
-            the global batch.
+        count: (2,) cells that are trained on a face, and the known points of their faces, over the
+            global batch.
     """
     positive = targets.face >= 0  # (B, P)
     # a tensor of its own, since a CUDA graph cannot copy numbers to the device
@@ -62,12 +64,23 @@ def detector_loss(
     quality = torch.where(positive, 0.5 + 0.5 * iou.detach().clamp(0, 1), zero)
     score = (quality_focal(cells.logits.float(), quality) * targets.scored).sum()
     box = torch.where(positive, 1 - giou, zero).sum()
-    error = (cells.directions.float() - targets.directions).square().sum(-1)
-    direction = (targets.direction_weights * error).sum()
-    cell_count, weight_sum = count.clamp(min=1).unbind()
+    points = point_losses(cells, targets).sum()
+    cell_count, point_count = count.clamp(min=1).unbind()
     losses = {
         "score": score / cell_count,
         "box": BOX_WEIGHT * box / cell_count,
-        "direction": DIRECTION_WEIGHT * direction / weight_sum,
+        "points": POINTS_WEIGHT * points / point_count,
     }
     return losses | {"total": torch.stack(list(losses.values())).sum()}
+
+
+def point_losses(cells: Cells, targets: CellTargets) -> Tensor:
+    """Return the smooth L1 error of each point (B, P, 5) in sides of its face, 0 if unknown."""
+    known = torch.isfinite(targets.five).all(-1)  # (B, P, 5)
+    size = targets.boxes[..., 2:] - targets.boxes[..., :2]
+    side = size.prod(-1).clamp(min=1.0).sqrt()[..., None, None]
+    truth = torch.nan_to_num(targets.five)
+    error = functional.smooth_l1_loss(
+        cells.five.float() / side, truth / side, beta=SMOOTH, reduction="none"
+    )
+    return error.sum(-1) * known

@@ -27,10 +27,8 @@ class CellTargets(NamedTuple):
     """(P,) bool: True if the score is trained."""
     boxes: Tensor
     """(P, 4) the face's box, pixels; zeros without a face."""
-    directions: Tensor
-    """(P, 2) cosine and sine of the face's roll."""
-    direction_weights: Tensor
-    """(P,) 0 without a face."""
+    five: Tensor
+    """(P, 5, 2) the face's five points, pixels; nan if unknown or without a face."""
 
 
 def assign(
@@ -86,10 +84,9 @@ def scene_targets(scene: Scene, centers: Tensor, strides: Tensor) -> CellTargets
     face, scored = assign(
         boxes, torch.from_numpy(scene.recognizable), labeled, centers, strides
     )
-    roll = torch.deg2rad(torch.from_numpy(scene.roll_deg).float())
-    values = torch.column_stack(
-        [boxes, roll.cos(), roll.sin(), torch.from_numpy(scene.roll_weight).float()]
-    )
+    five = torch.from_numpy(scene.five).float().flatten(1)
+    values = torch.cat([boxes, five], 1)  # (F, 14)
     # index -1 is the last row: the cells without a face
-    cells = torch.cat([values, torch.zeros(1, 7)])[face]
-    return CellTargets(face, scored, cells[:, :4], cells[:, 4:6], cells[:, 6])
+    no_face = torch.cat([torch.zeros(1, 4), torch.full((1, 10), torch.nan)], 1)
+    cells = torch.cat([values, no_face])[face]
+    return CellTargets(face, scored, cells[:, :4], cells[:, 4:].reshape(-1, 5, 2))

@@ -17,10 +17,14 @@ from ...models.face_detector import Cells, FaceDetectorNet, all_centers
 from ...models.registry import build_face_detector
 from ...recipe import DetectorSettings, Recipe
 from ..batch import Batch, collate
+from ..build import load_detector
 from ..checkpoint import load_weights
 from ..task import Context, Samples, Task
 from .losses import detector_loss
+from .mimicry import FeatureTeacher, ImitatingDetector, feature_distance
+from .mining import find_false_positives
 from .targets import CellTargets, scene_targets
+from .teacher import label_photos
 
 EPOCH = 10_000
 """Scenes per epoch: any number, since every scene is another one."""
@@ -54,11 +58,18 @@ class TrainingScenes(Samples):
         """Return a value that is equal for trainings on the same scenes."""
         maker = self.maker
         photos = tuple(str(photo.image) for photo in maker.photos)
-        return maker.seed, maker.size, photos, tuple(maker.kinds), tuple(maker.weights)
+        return (
+            maker.seed,
+            maker.size,
+            photos,
+            tuple(maker.kinds),
+            tuple(maker.weights),
+            tuple(maker.hard),
+        )
 
 
 class DetectorTask(Task):
-    """Learn to find faces: a score, a box and a direction per cell."""
+    """Learn to find faces: a score, a box and five points per cell."""
 
     metric = "scenes"
 
@@ -68,32 +79,52 @@ class DetectorTask(Task):
             raise RecipeError(f"recipe {recipe.name!r} has no [detector] part; add one")
         self.settings: DetectorSettings = recipe.detector
         self.validation: list[Batch] = []
+        self.features: FeatureTeacher | None = None
 
     def input_files(self) -> tuple[str, ...]:
-        return (self.recipe.init_from,)
+        settings = self.settings
+        return (self.recipe.init_from, settings.teacher, settings.mine_from)
 
     def build(self, context: Context) -> nn.Module:
         torch.manual_seed(self.recipe.train.seed)
         net = build_face_detector(self.recipe)
         if self.recipe.init_from and context.resume_from is None:
             _fill(net, Path(self.recipe.init_from))
-        return net
+        if not self.settings.mimic:
+            return net
+        self.features = FeatureTeacher(self.settings.mimic, context.device)
+        return ImitatingDetector(net, self.features.channels)
 
     def samples(self, context: Context) -> Samples:
         photos = read_detector_photos(context.data_root, self.settings.shares)
-        cache = context.cache / "detector"
         training = [photo for photo in photos if not photo.is_validation()]
         validation = [photo for photo in photos if photo.is_validation()]
         if validation:
-            self.validation = self._validation_batches(self._scenes(validation, cache))
-        return self._scenes(training, cache)
+            self.validation = self._validation_batches(
+                self._scenes(validation, context)
+            )
+        return self._scenes(training, context, self.settings.mine_from)
 
-    def _scenes(self, photos: Sequence[Photo], cache: Path) -> TrainingScenes:
+    def _scenes(
+        self, photos: Sequence[Photo], context: Context, mine_from: str = ""
+    ) -> TrainingScenes:
         settings = self.settings
-        images = ImageCache(cache, [photo.image for photo in photos])
+        cache = context.cache / "detector"
+        images = ImageCache(cache, photos)
+        if settings.teacher:
+            teacher = Path(settings.teacher)
+            photos = label_photos(photos, images, teacher, cache, context.note)
+        hard = {}
+        if mine_from:
+            net = load_detector(Path(mine_from))[0]
+            hard = find_false_positives(net, photos, images)
+            count = sum(map(len, hard.values()))
+            context.note(
+                f"{count} false positives in {len(hard)} photos without a face"
+            )
         seed = self.recipe.train.seed
         return TrainingScenes(
-            SceneMaker(photos, images, settings.shares, settings.size, seed)
+            SceneMaker(photos, images, settings.shares, settings.size, seed, hard)
         )
 
     def _validation_batches(self, scenes: TrainingScenes) -> list[Batch]:
@@ -107,28 +138,36 @@ class DetectorTask(Task):
 
     def count(self, batch: Batch) -> Tensor:
         targets = cell_targets(batch)
-        return torch.stack(
-            [(targets.face >= 0).sum().float(), targets.direction_weights.sum()]
-        )
+        known = torch.isfinite(targets.five).all(-1).sum()
+        scenes = torch.ones_like(known) * len(batch)
+        return torch.stack([(targets.face >= 0).sum(), known, scenes]).float()
 
     def losses(
         self, model: nn.Module, batch: Batch, count: Tensor
     ) -> dict[str, Tensor]:
         device = batch.crops.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.recipe.train.bf16):
-            cells: Cells = model(batch.crops)
-        return detector_loss(cells, cell_targets(batch), count)
+            if self.features is None:
+                cells: Cells = model(batch.crops)
+                return detector_loss(cells, cell_targets(batch), count[:2])
+            assert isinstance(model, ImitatingDetector)
+            cells, features = model.with_features(batch.crops)
+            wanted = self.features(batch.crops)
+        losses = detector_loss(cells, cell_targets(batch), count[:2])
+        distance = feature_distance(features, wanted) / count[2]
+        losses["features"] = self.settings.mimic_weight * distance
+        return losses | {"total": losses["total"] + losses["features"]}
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Return the losses, the recall and the false positive cells per scene of `model`."""
         device = next(model.parameters()).device
-        sums: dict[str, float] = dict.fromkeys(("score", "box", "direction"), 0.0)
+        sums: dict[str, float] = dict.fromkeys(("score", "box", "points"), 0.0)
         faces = found = false_positives = scenes = 0
         for given in self.validation:
             batch = given.to(device)
             cells, targets = model(batch.crops), cell_targets(batch)
-            losses = detector_loss(cells, targets, self.count(batch))
+            losses = detector_loss(cells, targets, self.count(batch)[:2])
             for name in sums:
                 sums[name] += float(losses[name]) / len(self.validation)
             detected = cells.logits.sigmoid() > MIN_SCORE
