@@ -31,7 +31,7 @@ def read_cfp30(root: Path, part: str) -> list[Sample]:
 
     The faces of one person are one group. The box of a frontal face is that of its 68 points,
     completed by a mean face. In a profile the shown half occludes the other, so the annotated
-    points span the box.
+    points span the box and the others are not visible.
     """
     table = root / "faces.csv"
     sides: dict[str, str] = {}
@@ -65,5 +65,9 @@ def _to_ibug68(sample: Sample, sides: dict[str, str], table: Path) -> Sample:
     profile = sample.subset == "profile"
     box = landmark_box(sample.landmarks) if profile else tight_box(landmarks, "ibug68")
     return replace(
-        sample, landmarks=landmarks, box=box, attributes={"profile": profile}
+        sample,
+        landmarks=landmarks,
+        box=box,
+        visible=np.isfinite(landmarks).all(1) if profile else None,
+        attributes={"profile": profile},
     )
