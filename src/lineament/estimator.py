@@ -22,6 +22,10 @@ class CropLandmarks:
     memory: NDArray[np.float32] | None = None
     """(F, 2, W, L): to be given with the faces' next frames; None: the model keeps
     none."""
+    presence: NDArray[np.float32] | None = None
+    """(F,): probability that the crop shows a face; None: the model does not predict it."""
+    visible: NDArray[np.float32] | None = None
+    """(F, N): probability that each point is visible; None: likewise."""
 
 
 class LandmarkModel(Protocol):

@@ -22,6 +22,8 @@ from .model_files import read_card
 METADATA_KEY = "lineament"
 DETECTOR_OUTPUTS = ["scores", "boxes", "directions"]
 """Of a face detector, whose file has no metadata."""
+FIELDS = {"memory_after": "memory"}
+"""Field of CropLandmarks of each output that is not called like it."""
 CHUNK = 64  # crops per call: more would only take memory
 
 
@@ -162,14 +164,17 @@ class Model:
             raise ShapeError(
                 f"memory is {inputs['memory'].shape}; wanted {(len(crops), *self.memory)}"
             )
+        names = []
+        for output in self.session.get_outputs():
+            names.append(FIELDS.get(output.name, output.name))
         if not len(crops):
             empty = np.zeros((0, self.points), np.float32)
-            return CropLandmarks(
-                np.zeros((0, self.points, 2), np.float32),
-                empty,
-                empty,
-                inputs.get("memory"),
-            )
+            found: dict[str, Any] = {
+                "landmarks_crop": np.zeros((0, self.points, 2), np.float32),
+                "presence": np.zeros(0, np.float32),
+                "memory": inputs.get("memory"),
+            }
+            return CropLandmarks(**{name: found.get(name, empty) for name in names})
         count = max(min(self.workers, len(crops)), math.ceil(len(crops) / CHUNK))
         shares = zip(
             *(np.array_split(part, count) for part in inputs.values()), strict=True
@@ -179,9 +184,8 @@ class Model:
         # helpers begin at once
         rest = (self._helpers().map if self.workers > 1 else map)(run, calls[1:])
         parts = [run(calls[0]), *rest]
-        return CropLandmarks(
-            *(np.concatenate(column) for column in zip(*parts, strict=True))
-        )
+        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return CropLandmarks(**dict(zip(names, columns, strict=True)))
 
     __call__ = predict
 
