@@ -18,7 +18,7 @@ from lineament.data.readers.registry import READERS
 from lineament.evaluation.protocols import PROTOCOLS, protocol
 from lineament.models.backbones.registry import BACKBONES, IMAGENET
 from lineament.schemes import NAMES, scheme
-from lineament.training.losses import LOSSES
+from lineament.training.losses import LOSSES, STATE_LOSSES
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
 HEAD = """# Recipe keys, data sets, protocols
@@ -51,6 +51,7 @@ def sections() -> list[tuple[str, str, type[BaseModel]]]:
         ("`[[data]]`, once per data set", "", recipe.DataPart),
         *models,
         ("`[augment]`", "Probabilities are per face.", recipe.Augmentation),
+        ("`[presence]`", "See [training](train.md).", recipe.PresenceSettings),
         ("`[detector]`", "In place of a landmark model.", recipe.DetectorSettings),
         ("`[train]`", "", recipe.TrainSettings),
         ("`[distill]`", "See [distillation](distill.md).", recipe.DistillSettings),
@@ -113,7 +114,8 @@ def first_sentence(thing: object) -> str:
 
 def listed() -> list[str]:
     """Return the tables of names that keys may have."""
-    losses = [(f"`{name}`", first_sentence(LOSSES[name])) for name in LOSSES]
+    every = {**LOSSES, **STATE_LOSSES}
+    losses = [(f"`{name}`", first_sentence(every[name])) for name in every]
     backbones = [(f"`{b}`", "yes" if b in IMAGENET else "") for b in BACKBONES]
     readers = [
         (f"`{name}`", known.sentence, counts(known.parts.items()))

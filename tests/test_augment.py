@@ -39,12 +39,13 @@ def test_landmarks_move_with_their_pixels(seed, flip):
     mirror = scheme("five").mirror
     for i in range(5):
         image = picture_of_blob(FIVE[i])
-        crop, landmarks_crop, _ = augment(
+        augmented = augment(
             np.random.default_rng(seed), image, FIVE, BOX, mirror, 128, 2.4, settings
         )
         row = int(np.flatnonzero(mirror == i)[0]) if flip else i
         # warpAffine rounds positions to 1/32 px
-        assert np.abs(centroid(crop) - landmarks_crop[row]).max() < 0.06
+        place = augmented.landmarks[row]
+        assert np.abs(centroid(augmented.crop) - place).max() < 0.06
 
 
 def test_a_mirror_swaps_the_sides_and_keeps_subject_left_in_its_row():
@@ -53,10 +54,11 @@ def test_a_mirror_swaps_the_sides_and_keeps_subject_left_in_its_row():
     )
     image = np.zeros((220, 220, 3), np.uint8)
     mirror = scheme("five").mirror
-    _, mirrored, _ = augment(
+    augmented = augment(
         np.random.default_rng(0), image, FIVE, BOX, mirror, 128, 1.6, settings
     )
     plain = apply_affine(crop_affine(BOX, 128, 1.6), FIVE)
+    mirrored = augmented.landmarks
     # x' = 127 - x, and the row of each eye holds the other eye's pixels
     assert np.allclose(mirrored[:, 0], 127 - plain[mirror, 0])
     assert np.allclose(mirrored[:, 1], plain[mirror, 1])
@@ -78,9 +80,9 @@ def test_equal_seeds_give_equal_crops_and_others_do_not():
         )
         for seed in (7, 7, 8)
     ]
-    assert np.array_equal(made[0][0], made[1][0])
-    assert np.array_equal(made[0][1], made[1][1])
-    assert not np.array_equal(made[0][0], made[2][0])
+    assert np.array_equal(made[0].crop, made[1].crop)
+    assert np.array_equal(made[0].landmarks, made[1].landmarks)
+    assert not np.array_equal(made[0].crop, made[2].crop)
 
 
 def test_an_unknown_point_is_unknown_in_the_crop_and_changes_no_other():
@@ -88,7 +90,7 @@ def test_an_unknown_point_is_unknown_in_the_crop_and_changes_no_other():
     points = FIVE.copy()
     points[0] = np.nan
     mirror = scheme("five").mirror
-    _, landmarks_crop, _ = augment(
+    augmented = augment(
         np.random.default_rng(0),
         np.zeros((220, 220, 3), np.uint8),
         points,
@@ -98,7 +100,7 @@ def test_an_unknown_point_is_unknown_in_the_crop_and_changes_no_other():
         1.6,
         settings,
     )
-    assert np.isnan(landmarks_crop).all(1).tolist() == (mirror == 0).tolist()
+    assert np.isnan(augmented.landmarks).all(1).tolist() == (mirror == 0).tolist()
 
 
 def test_crops_spread_by_the_settings():

@@ -11,7 +11,10 @@ from lineament.errors import DataError
 from lineament.export.calibrate import (
     COVERED,
     NEAR,
+    LogitScale,
     SigmaScale,
+    StateScales,
+    fit_logits,
     fit_sigma,
     near_exponent,
 )
@@ -80,3 +83,47 @@ def test_sigma_keeps_the_shape_and_never_falls_under_the_floor():
     sigma = SigmaScale(0.5, 0.04).sigma_px(np.zeros((3, 68)))
     assert sigma.shape == (3, 68)
     assert sigma == pytest.approx(0.2)
+
+
+def test_the_fit_finds_the_scale_that_made_the_classes():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 4, 100_000)
+    made = LogitScale(0.6, -1.2)
+    truth = rng.random(len(logits)) < made.probability(logits)
+    fitted = fit_logits(logits, truth)
+    assert fitted.slope == pytest.approx(0.6, rel=0.03)
+    assert fitted.offset == pytest.approx(-1.2, rel=0.03)
+
+
+def test_balanced_classes_do_not_depend_on_their_numbers():
+    rng = np.random.default_rng(0)
+    positive, negative = rng.normal(1, 1, 20_000), rng.normal(-1, 1, 20_000)
+    truth = np.arange(22_000) < 20_000
+    logits = np.concatenate([positive, negative[:2000]])
+    # of two unit normals at 1 and -1, the log odds are 2 x
+    fitted = fit_logits(logits, truth, balanced=True)
+    assert fitted.slope == pytest.approx(2, rel=0.1)
+    assert fitted.offset == pytest.approx(0, abs=0.1)
+    # 10 times as many: log 10 more
+    assert fit_logits(logits, truth).offset == pytest.approx(np.log(10), abs=0.15)
+
+
+def test_separable_classes_keep_a_finite_scale_and_one_class_none():
+    logits = np.concatenate([np.linspace(5, 9, 500), np.linspace(-9, -5, 500)])
+    truth = logits > 0
+    fitted = fit_logits(logits, truth)
+    assert np.isfinite([fitted.slope, fitted.offset]).all()
+    assert fitted.probability(logits[truth]).min() > 0.9
+    assert fit_logits(logits[truth], truth[truth]) == LogitScale()
+
+
+def test_probabilities_lead_back_to_their_logits():
+    scale = LogitScale(1.7, -0.4)
+    logits = np.linspace(-8, 8, 33)
+    np.testing.assert_allclose(
+        scale.logits(scale.probability(logits)), logits, atol=1e-9
+    )
+    # float32 keeps no more of a certain face
+    assert np.isfinite(scale.logits(np.array([0.0, 1.0]))).all()
+    constants = StateScales(scale, LogitScale()).constants()
+    assert constants["presence_slope"] == 1.7

@@ -5,6 +5,7 @@ import pytest
 
 from lineament.data.degrade import (
     add_noise,
+    blacken_side,
     blur,
     change_color,
     compress,
@@ -63,6 +64,8 @@ def test_changes_keep_shape_and_type_and_leave_the_image_given_alone(change):
         crop = (
             photometric(rng, image, Augmentation())
             if change is photometric
+            else change(rng, image, np.zeros(image.shape[:2], np.uint8))
+            if change in (occlude, blacken_side)
             else change(rng, image)
         )
         assert crop.shape == image.shape

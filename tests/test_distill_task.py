@@ -189,7 +189,9 @@ def test_faces_without_annotations_are_learned_from_the_teacher(
     distiller = trainer(recipe, tmp_path / "run")
     assert distiller.task.validation_faces == {}  # nothing is known to validate by
     batch = next(iter(distiller.batches()))
-    losses = distiller.task.losses(distiller.model, batch, torch.tensor(0))
+    count = distiller.task.count(batch)
+    assert count.tolist() == [0, 0, 0, len(batch)]
+    losses = distiller.task.losses(distiller.model, batch, count)
     assert losses["cross_entropy"] == losses["smooth_l1"] == 0
     assert losses["total"] == losses["heatmap_kl"] > 0
     with pytest.raises(

@@ -14,6 +14,7 @@ from lineament.training.losses import (
     LOSSES,
     check_losses,
     gaussian_nll,
+    loss_counts,
     smooth_l1,
     total_loss,
     wing,
@@ -171,7 +172,7 @@ def test_losses_of_two_halves_add_up_to_those_of_the_batch():
             weights,
             STRIDE,
             SIGMA,
-            3,
+            loss_counts(holes),
         )
         for i in (0, 1)
     ]

@@ -507,7 +507,18 @@ def test_two_folders_of_one_name_both_have_validation_faces(tmp_path):
 
 def test_validation_measures_faces_whose_eyes_are_known(mixed, tmp_path):
     run = trainer(small(mixed), tmp_path / "run")
-    assert list(run.task.validate(run.model)) == ["folder-faces"]
+    found = run.task.validate(run.model)
+    # the corners of the eyes are not among the five points
+    assert list(found) == ["folder-faces", "folder-five:box"]
+    run.model.eval()
+    size, padding = run.recipe.model.size, run.recipe.model.padding
+    cache = run.task.validation_faces["folder-five"]
+    predicted, _ = predict_plain(run.model, cache, padding)
+    truth = plain_landmarks(cache, size, padding)
+    lengths = np.hypot(*(predicted - truth).transpose(2, 0, 1))
+    # the crop's side is `padding` sides of the box
+    wanted = np.nanmean(lengths, 1).mean() / (size / padding)
+    assert found["folder-five:box"] == pytest.approx(wanted)
 
 
 def test_validation_counts_each_of_two_joined_schemes_by_itself(tmp_path):

@@ -4,6 +4,7 @@
 from . import (
     align,
     audit,
+    candidates,
     compare,
     detect,
     doctor,

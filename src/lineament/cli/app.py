@@ -31,6 +31,7 @@ LISTED = (
     *(
         "audit",
         "label",
+        "candidates",
         "train",
         "distill",
         "slim",

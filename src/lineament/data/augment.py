@@ -3,6 +3,8 @@
 Every draw comes from the generator given, so that an augmentation depends on its seed alone.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,21 @@ from ..recipe.data import Augmentation
 from .degrade import Rng, photometric
 
 Crop = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class AugmentedCrop:
+    """An augmented crop and where its points are."""
+
+    crop: Crop
+    """(S, S, 3)."""
+    landmarks: Array
+    """(..., N, 2), pixels of the crop."""
+    mirrored: bool
+    affine: Array
+    """image_to_crop, (2, 3)."""
+    covered: NDArray[np.bool_]
+    """(..., N): points under an occluder or beyond the border of the image."""
 
 
 def draw_affine(
@@ -48,8 +65,8 @@ def augment(
     size: int,
     padding: float,
     settings: Augmentation,
-) -> tuple[Crop, Array, bool]:
-    """Return an augmented crop and its landmarks.
+) -> AugmentedCrop:
+    """Return an augmented crop with its landmarks.
 
     Args:
         rng: Source of all draws.
@@ -60,14 +77,20 @@ def augment(
         size: Side of the crop, pixels.
         padding: Side of the crop in longer box sides.
         settings: How far the crop may differ from the plain one.
-
-    Returns:
-        The crop (size, size, 3), the landmarks (..., N, 2) in pixels of the crop, and whether the
-        crop is mirrored.
     """
     affine, mirrored = draw_affine(rng, box, size, padding, settings)
     landmarks_crop = apply_affine(affine, landmarks)
-    crop = photometric(rng, warp(image, affine, size), settings)
     if mirrored:
         landmarks_crop = landmarks_crop[..., mirror, :]
-    return crop, landmarks_crop, mirrored
+    mask = np.zeros((size, size), np.uint8)
+    crop = photometric(rng, warp(image, affine, size), settings, mask)
+    covered = covered_points(landmarks_crop, mask)
+    return AugmentedCrop(crop, landmarks_crop, mirrored, affine, covered)
+
+
+def covered_points(landmarks: Array, mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which `landmarks` (..., N, 2) lie on a pixel of `mask` (S, S) that is not 0."""
+    size = len(mask)
+    inside = np.asarray(((landmarks > -0.5) & (landmarks < size - 0.5)).all(-1))
+    cells = np.where(inside[..., None], landmarks, 0).round().astype(int)
+    return np.asarray(inside & (mask[cells[..., 1], cells[..., 0]] > 0))

@@ -45,8 +45,8 @@ class CropCache:
     """(M, 4): tight boxes of the landmarks, pixels of the cached crop."""
     teacher_landmarks: NDArray[np.float64] | None = None
     """(M, N, 2), pixels of the cached crop: landmarks that a teacher predicts."""
-    visible: NDArray[np.bool_] | None = None
-    """(M, N), or None if the data set does not state it."""
+    visible: NDArray[np.float32] | None = None
+    """(M, N): 1 visible, 0 not, nan unknown; None if the data set does not state it."""
     attributes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """(M,) by name, nan where not stated."""
 
@@ -96,15 +96,28 @@ def cache_crops(
     )
 
 
-def _visible(samples: Sequence[Sample]) -> NDArray[np.bool_] | None:
+def _visible(samples: Sequence[Sample]) -> NDArray[np.float32] | None:
     """Return the visibility (M, N) of all points; None if no sample states it."""
     if all(sample.visible is None for sample in samples):
         return None
     rows = []
     for sample in samples:
-        annotated = np.isfinite(sample.landmarks).all(1)
-        rows.append(annotated if sample.visible is None else sample.visible)
+        stated = sample.visible
+        rows.append(
+            annotated_as_visible(sample.landmarks)
+            if stated is None
+            else stated.astype(np.float32)
+        )
     return np.stack(rows)
+
+
+def annotated_as_visible(landmarks: Array) -> NDArray[np.float32]:
+    """Return the visibility of `landmarks` (..., N, 2) if nothing is stated of it.
+
+    Annotated points are visible; of the others it is unknown, nan.
+    """
+    annotated = np.isfinite(landmarks).all(-1)
+    return np.where(annotated, np.float32(1), np.float32(np.nan))
 
 
 def _attributes(samples: Sequence[Sample]) -> dict[str, NDArray[np.float32]]:

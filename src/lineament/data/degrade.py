@@ -4,6 +4,9 @@ Every draw comes from the generator given. `photometric` degrades crops of one f
 and `occlude_faces` images with several; both are built from the functions below them.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import cv2
 import numpy as np
 from cv2.typing import MatLike
@@ -16,17 +19,25 @@ Image = NDArray[np.uint8]
 Rng = np.random.Generator
 
 
-def photometric(rng: Rng, crop: Image, settings: Augmentation) -> Image:
-    """Change `crop` (S, S, 3) without moving a point, each change by its own probability."""
-    steps = (
+def photometric(
+    rng: Rng, crop: Image, settings: Augmentation, covered: Image | None = None
+) -> Image:
+    """Change `crop` (S, S, 3) without moving a point, each change by its own probability.
+
+    Args:
+        covered: (S, S), set to 1 where an occluder or the border of the image covers the crop.
+    """
+    mask = np.zeros(crop.shape[:2], np.uint8) if covered is None else covered
+    steps: tuple[tuple[float, Callable[[Rng, Image], Image]], ...] = (
         (settings.color, change_color),
         (settings.grey, make_grey),
-        (settings.occlusion, occlude),
+        (settings.occlusion, partial(occlude, covered=mask)),
         (settings.dark, darken),
         (settings.blur, blur),
         (settings.low_resolution, lower_resolution),
         (settings.noise, add_noise),
         (settings.jpeg, compress),
+        (settings.border, partial(blacken_side, covered=mask)),
     )
     for probability, change in steps:
         if rng.random() < probability:
@@ -192,8 +203,12 @@ def compress(rng: Rng, crop: Image) -> Image:
     return jpeg(crop, int(rng.integers(8, 50)))
 
 
-def occlude(rng: Rng, crop: Image) -> Image:
-    """Draw one to three rectangles or ellipses of one color, noise or another part of `crop`."""
+def occlude(rng: Rng, crop: Image, covered: Image) -> Image:
+    """Draw one to three rectangles or ellipses of one color, noise or another part of `crop`.
+
+    Args:
+        covered: (S, S), set to 1 where they are.
+    """
     crop = crop.copy()
     size = crop.shape[0]
     for _ in range(int(rng.integers(1, 4))):
@@ -205,7 +220,23 @@ def occlude(rng: Rng, crop: Image) -> Image:
             crop.shape, center, 2 * axes, angle_deg, ellipse, rounded=False
         )
         crop[mask > 0] = _filling(rng, crop)[mask > 0]
+        covered[mask > 0] = 1
     return crop
+
+
+def blacken_side(rng: Rng, crop: Image, covered: Image) -> Image:
+    """Blacken one side of `crop`, as a crop is beyond the border of its image.
+
+    Args:
+        covered: (S, S), set to 1 where it is black.
+    """
+    size = crop.shape[0]
+    angle = np.deg2rad(90 * rng.integers(0, 4) + rng.normal(0, 10))
+    rows, columns = np.mgrid[0:size, 0:size] - (size - 1) / 2
+    along = columns * np.cos(angle) + rows * np.sin(angle)
+    outside = along > (0.5 - rng.uniform(0.02, 0.35)) * size
+    covered[outside] = 1
+    return np.where(outside[..., None], np.uint8(0), crop)
 
 
 def _filling(rng: Rng, crop: Image) -> Image:

@@ -73,7 +73,8 @@ def read_mixture(
             raise DataError(f"{part.reader}: {count}; wanted some to train on")
         faces = _cache_faces(training, cache, size)
         if not part.annotated:
-            faces = replace(faces, landmarks=np.full_like(faces.landmarks, np.nan))
+            nothing = np.full_like(faces.landmarks, np.nan)
+            faces = replace(faces, landmarks=nothing, visible=None)
         sources.append(Source(faces, part.repeat, part.use_until))
         if validation and part.annotated:
             label = unique_name(

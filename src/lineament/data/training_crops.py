@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..geometry import Array
 from ..recipe.data import Augmentation
 from ..schemes import scheme
-from .augment import augment
-from .crop_cache import CropCache
+from .augment import AugmentedCrop, augment
+from .crop_cache import CropCache, annotated_as_visible
+from .negatives import Negatives, draw_region, presence_of_crop
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,14 @@ class Source:
     """How often each face comes in an epoch."""
     use_until: float = 1.0
     """Fraction of the training after which the source is left out."""
+    per_epoch: int = 0
+    """Faces drawn at random per epoch; 0: every face."""
+
+    def faces(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return the faces of an epoch, unshuffled."""
+        if self.per_epoch:
+            return rng.integers(0, len(self.cache), self.per_epoch)
+        return np.tile(np.arange(len(self.cache)), self.repeat)
 
 
 class TrainingCrops:
@@ -35,13 +45,21 @@ class TrainingCrops:
         padding: float,
         settings: Augmentation,
         seed: int,
+        negatives: Negatives | None = None,
     ) -> None:
-        self.sources = tuple(sources)
+        """Set the sources.
+
+        Args:
+            negatives: Crops without a face; None: presence is not learned.
+        """
+        self.sources, self.negatives = tuple(sources), negatives
         self.mirror = scheme(scheme_name).mirror
         self.size, self.padding = size, padding
         self.settings, self.seed = settings, seed
         caches = [source.cache for source in self.sources]
-        self.states_visible = any(cache.visible is not None for cache in caches)
+        stated = any(cache.visible is not None for cache in caches)
+        self.states_visible = stated or negatives is not None
+        self.has_teacher = any(cache.teacher_landmarks is not None for cache in caches)
         names: set[str] = set()
         for source in self.sources:
             names.update(source.cache.attributes)
@@ -51,21 +69,27 @@ class TrainingCrops:
         """Return a value that is equal for those that make the same crops."""
         sources = tuple(map(id, self.sources))
         options = (self.size, self.padding, self.settings, self.seed)
-        return (sources, tuple(self.mirror), *options)
+        return (sources, id(self.negatives), tuple(self.mirror), *options)
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
         """Return the (source, face) pairs (M, 2) of one epoch, shuffled.
+
+        Sources below 0 are crops without a face, see `Negatives.rows`.
 
         Args:
             epoch: Number of the epoch, from 0.
             progress: Fraction of the training done before it.
         """
+        # with a generator of its own, as drawing nothing from it changes no permutation
+        drawing = np.random.default_rng([self.seed, epoch, 0, 0])
         pairs = []
         for number, source in enumerate(self.sources):
             if progress < source.use_until:
-                faces = np.tile(np.arange(len(source.cache)), source.repeat)
+                faces = source.faces(drawing)
                 pairs.append(np.stack([np.full(len(faces), number), faces], axis=1))
         joined = np.concatenate(pairs)
+        if self.negatives is not None:
+            joined = np.concatenate([joined, self.negatives.rows(drawing, joined)])
         rng = np.random.default_rng([self.seed, epoch])
         return joined[rng.permutation(len(joined))]
 
@@ -73,37 +97,88 @@ class TrainingCrops:
         """Return an augmented crop (S, S, 3) and what comes with it, by the names of a Batch.
 
         `landmarks` and, if a teacher predicted them, `teacher_landmarks` (N, 2) are in pixels of
-        the crop; `visible` (N,) and `attributes` are there if a source states them. Points of the
-        other sources count as visible if annotated, their attributes are nan.
+        the crop; `visible` (N,) and `attributes` are there if a source states them, `visible` and
+        `presence` if presence is learned. Points of the other sources count as visible if
+        annotated, their attributes are nan.
         """
         rng = np.random.default_rng([self.seed, epoch, position])
+        if source < 0:
+            return self._make_negative(rng, source, face)
         cache = self.sources[source].cache
         points = cache.landmarks[None, face]
         if cache.teacher_landmarks is not None:
             points = np.stack([cache.landmarks[face], cache.teacher_landmarks[face]])
-        image = np.ascontiguousarray(cache.crops[face])
-        crop, points_crop, mirrored = augment(
-            rng,
-            image,
-            points,
-            cache.boxes[face],
-            self.mirror,
-            self.size,
-            self.padding,
-            self.settings,
-        )
-        points_crop = points_crop.astype(np.float32)
-        made: dict[str, Any] = {"crops": crop, "landmarks": points_crop[0]}
+        augmented = self._augment(rng, cache, face, points, cache.boxes[face])
+        points_crop = augmented.landmarks.astype(np.float32)
+        made: dict[str, Any] = {"crops": augmented.crop, "landmarks": points_crop[0]}
         if cache.teacher_landmarks is not None:
             made["teacher_landmarks"] = points_crop[1]
         if self.states_visible:
-            annotated = np.isfinite(cache.landmarks[face]).all(1)
-            visible = annotated if cache.visible is None else cache.visible[face]
-            made["visible"] = visible[self.mirror] if mirrored else visible
+            made["visible"] = self._visible(cache, face, augmented)
+        if self.negatives is not None:
+            made["presence"] = self._presence(augmented, cache.boxes[face])
+        return made | {"attributes": self._attributes(cache, face)}
+
+    def _augment(
+        self,
+        rng: np.random.Generator,
+        cache: CropCache,
+        row: int,
+        points: Array,
+        box: Array,
+    ) -> AugmentedCrop:
+        image = np.ascontiguousarray(cache.crops[row])
+        options = (self.mirror, self.size, self.padding, self.settings)
+        return augment(rng, image, points, box, *options)
+
+    def _make_negative(
+        self, rng: np.random.Generator, source: int, row: int
+    ) -> dict[str, Any]:
+        """Return a crop without a face; its landmarks are nan, those of a teacher 0."""
+        assert self.negatives is not None
+        if source == -1:
+            cache = self.negatives.photos
+            box, face = self.negatives.draw_box(rng, row), None
+        else:
+            cache = self.sources[-2 - source].cache
+            face = cache.boxes[row]
+            box = draw_region(rng, face, self.padding)
+        nothing = np.full((len(self.mirror), 2), np.nan)
+        augmented = self._augment(rng, cache, row, nothing, box)
+        absent = np.array(0, np.float32)
+        made: dict[str, Any] = {
+            "crops": augmented.crop,
+            "landmarks": nothing.astype(np.float32),
+            "visible": np.full(len(nothing), np.nan, np.float32),
+            "presence": absent if face is None else self._presence(augmented, face),
+        }
+        if self.has_teacher:
+            made["teacher_landmarks"] = np.zeros((len(nothing), 2), np.float32)
+        return made | {"attributes": self._attributes(None, row)}
+
+    def _presence(self, augmented: AugmentedCrop, box: Array) -> NDArray[np.float32]:
+        """Return the presence () of the face with `box` in its augmented crop."""
+        presence = presence_of_crop(augmented.affine, box, self.size, self.padding)
+        return np.array(presence, np.float32)
+
+    def _visible(
+        self, cache: CropCache, face: int, augmented: AugmentedCrop
+    ) -> NDArray[np.float32]:
+        """Return the visibility (N,) of the points of a crop, 0 for those that are covered."""
+        if cache.visible is None:
+            visible = annotated_as_visible(cache.landmarks[face])
+        else:
+            visible = cache.visible[face]
+        if augmented.mirrored:
+            visible = visible[self.mirror]
+        return np.where(augmented.covered[0], np.float32(0), visible)
+
+    def _attributes(self, cache: CropCache | None, face: int) -> dict[str, Any]:
+        """Return the attributes of a face, nan where its source does not state them."""
         attributes = {}
         for name in self.attributes:
-            values = cache.attributes.get(name)
+            values = None if cache is None else cache.attributes.get(name)
             attributes[name] = np.array(
                 np.nan if values is None else values[face], np.float32
             )
-        return made | {"attributes": attributes}
+        return attributes

@@ -1,5 +1,11 @@
-"""The variance of a head -> `sigma_px` and `scores`, fitted on validation faces."""
+"""Outputs of a network -> `sigma_px`, `scores` and probabilities, fitted on validation crops.
 
+`sigma_px` is fitted on annotated points alone. For a point that no annotator could see, on the far
+side of a profile, it is the width of the predicted distribution by the same rule, and states no
+error: there is no truth to compare with, and `visible` is low.
+"""
+
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +31,10 @@ class SigmaScale:
     def as_dict(self) -> dict[str, float]:
         """Return the entries of a card."""
         return asdict(self)
+
+    def constants(self) -> dict[str, float]:
+        """Return the constants of a graph by name."""
+        return {"sigma_slope": self.slope, "sigma_floor": self.floor}
 
     def sigma_px(self, variance: ArrayLike) -> Array:
         """Return the calibrated sigma of `variance` (crop pixels squared)."""
@@ -82,17 +92,94 @@ def near_exponent(size: int, padding: float) -> float:
     return float(radius**2 * -np.log(1 - COVERED) / 4)
 
 
-def write_scale(path: Path, scale: SigmaScale) -> None:
-    """Replace the calibration in the ONNX file at `path`.
+@dataclass(frozen=True)
+class LogitScale:
+    """probability = sigmoid(slope * logit + offset)."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the entries of a card."""
+        return asdict(self)
+
+    def probability(self, logits: ArrayLike) -> Array:
+        """Return the calibrated probability of `logits`."""
+        scaled = self.slope * np.asarray(logits, dtype=np.float64) + self.offset
+        return np.asarray((1 + np.tanh(scaled / 2)) / 2)
+
+    def logits(self, probability: ArrayLike) -> Array:
+        """Return the logits of calibrated probabilities, in which float32 keeps 1e-7."""
+        p = np.clip(np.asarray(probability, dtype=np.float64), 1e-7, 1 - 1e-7)
+        return np.asarray((np.log(p / (1 - p)) - self.offset) / self.slope)
+
+
+@dataclass(frozen=True)
+class StateScales:
+    """Calibration of presence and visibility."""
+
+    presence: LogitScale
+    visible: LogitScale
+
+    def constants(self) -> dict[str, float]:
+        """Return the constants of a graph by name."""
+        return {
+            "presence_slope": self.presence.slope,
+            "presence_offset": self.presence.offset,
+            "visible_slope": self.visible.slope,
+            "visible_offset": self.visible.offset,
+        }
+
+
+def fit_logits(
+    logits: ArrayLike, truth: ArrayLike, balanced: bool = False
+) -> LogitScale:
+    """Fit the likeliest scale of `logits`; they stay as they are if one class is absent.
+
+    Args:
+        logits: Of a network, any shape.
+        truth: True for the positive class, same shape.
+        balanced: Let both classes weigh the same, whatever their numbers.
+
+    Source: Platt 1999, with its targets that stay away from 0 and 1.
+    """
+    x = np.asarray(logits, dtype=np.float64).ravel()
+    positive = np.asarray(truth, dtype=bool).ravel()
+    count, others = int(positive.sum()), int((~positive).sum())
+    if not count or not others:
+        return LogitScale()
+    target = np.where(positive, (count + 1) / (count + 2), 1 / (others + 2))
+    weight = np.ones_like(x)
+    if balanced:
+        weight = np.where(positive, 0.5 / count, 0.5 / others) * len(x)
+    center, spread = float(x.mean()), max(float(x.std()), 1e-9)
+    columns = np.stack([(x - center) / spread, np.ones_like(x)])
+    values = np.zeros(2)
+    for _ in range(100):
+        probability = LogitScale().probability(values @ columns)
+        gradient = columns @ (weight * (probability - target))
+        curvature = weight * probability * (1 - probability)
+        hessian = (columns * curvature) @ columns.T + 1e-6 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        # a full Newton step may leave the region where the curvature holds
+        values -= step * min(1.0, 2 / float(np.abs(step).max() + 1e-12))
+        if np.abs(step).max() < 1e-9:
+            break
+    slope = values[0] / spread
+    return LogitScale(float(slope), float(values[1] - slope * center))
+
+
+def write_constants(path: Path, constants: Mapping[str, float]) -> None:
+    """Replace the named constants in the ONNX file at `path`.
 
     Raises:
-        ExportError: If the graph does not hold it under the names of LandmarkGraph's buffers.
+        ExportError: If the graph does not hold one under its name of LandmarkGraph's buffers.
     """
     import onnx
 
     model = onnx.load(str(path))
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    for name, value in (("sigma_slope", scale.slope), ("sigma_floor", scale.floor)):
+    for name, value in constants.items():
         if name not in tensors:
             raise ExportError(
                 f"{path.name}: no constant {name!r} in the graph; export fp32 instead"

@@ -81,6 +81,8 @@ def _without_places(recipe: Recipe) -> dict[str, Any]:
     if recipe.refine:
         kept["refine"]["videos"] = [short(path) for path in recipe.refine.videos]
         kept["refine"]["labels"] = short(recipe.refine.labels)
+    if recipe.presence:
+        kept["presence"]["candidates"] = short(recipe.presence.candidates)
     if recipe.distill:
         kept["distill"]["teacher"] = short(recipe.distill.teacher)
     return kept

@@ -5,26 +5,31 @@ Depends on torch, onnx and ONNX Runtime.
 
 import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..data.crop_cache import CropCache
 from ..data.mixture import read_mixture
+from ..data.no_face_photos import read_presence_data
 from ..errors import DataError, InputError
 from ..geometry import Array
 from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
 from ..models.profile import multiply_adds, parameters
-from ..recipe import NAME, Recipe
+from ..recipe import NAME, PresenceSettings, Recipe
 from ..schemes import scheme
 from ..training.build import load_any
+from ..training.presence_rates import predict_states
 from ..training.validate import known_eyes, predict_plain
-from .calibrate import SigmaScale, fit_sigma, write_scale
+from .calibrate import SigmaScale, fit_sigma, write_constants
 from .card import make_card, write_model
 from .gate import Gate, GateFaces, check_second_frame, crop_truth, run_plain
 from .graph import LandmarkGraph, set_metadata, write_onnx
+from .presence import StateGate
 from .quantize import PERCENTILE, calibration_crops, decoding_nodes, quantize_file
 
 
@@ -56,25 +61,30 @@ def export_checkpoint(
     model, recipe = load_any(checkpoint)
     form = model.for_export(int8)
     faces = read_gate_faces(recipe, model.size, data_root, cache)
+    states = None
+    if form.presence:
+        states = read_state_gate(
+            model, recipe, faces.validation_faces, data_root, cache
+        )
     metadata = _metadata(name, recipe, form.memory_shape, int8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        path, scale, gate = _write_checked(model, form, faces, metadata, path)
+        written = _write_checked(model, form, faces, states, metadata, path)
         example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
         size = {
             "parameters": parameters(model),
             "multiply_adds": multiply_adds(model, example),
         }
         card = make_card(
-            path,
+            written.path,
             metadata | size,
             recipe,
             checkpoint,
-            gate.as_dict(),
-            scale,
-            about or {},
+            written.gate.as_dict(),
+            written.scale,
+            written.presence | (about or {}),
         )
-        write_model(out, name, path.read_bytes(), card)
+        write_model(out, name, written.path.read_bytes(), card)
     return card
 
 
@@ -93,37 +103,88 @@ def read_gate_faces(
     for faces in validation_faces.values():
         truth = crop_truth(faces, size, padding)
         if known_eyes(truth, recipe.scheme).any():
-            return GateFaces(faces, truth, sources[0].cache, recipe.scheme, padding)
+            return GateFaces(
+                faces,
+                truth,
+                sources[0].cache,
+                recipe.scheme,
+                padding,
+                validation_faces,
+            )
     raise DataError(
         f"the recipe {recipe.name!r}: none of its data sets has a validation face to compare on; "
         "add faces"
     )
 
 
+def read_state_gate(
+    model: Any,
+    recipe: Recipe,
+    validation_faces: dict[str, CropCache],
+    data_root: Path,
+    cache: Path,
+) -> StateGate:
+    """Read the validation crops of `recipe`, and predict them with its trained network.
+
+    A recipe without [presence] has the usual photos.
+
+    Raises:
+        DataError: If photos are missing, or there is no validation face.
+    """
+    settings = recipe.presence or PresenceSettings.model_validate({})
+    data = read_presence_data(settings, recipe, validation_faces, data_root, cache)
+    assert data.validation is not None  # or read_gate_faces had found no face
+    return StateGate(
+        data.validation, predict_states(model, data.validation, recipe.model.padding)
+    )
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A file that has passed the gate."""
+
+    path: Path
+    scale: SigmaScale
+    gate: Gate
+    presence: dict[str, Any]
+    """The entry "presence" of the card; empty if the network does not predict it."""
+
+
 def _write_checked(
-    model: Any, form: ExportForm, faces: GateFaces, metadata: dict[str, Any], path: Path
-) -> tuple[Path, SigmaScale, Gate]:
+    model: Any,
+    form: ExportForm,
+    faces: GateFaces,
+    states: StateGate | None,
+    metadata: dict[str, Any],
+    path: Path,
+) -> _Written:
     """Write an ONNX file that passes the gate, in the precision of its `metadata`.
 
-    Returns:
-        The file, which is next to `path` if it is int8, its calibration, and the gate.
+    An int8 file is next to `path`.
     """
     int8 = metadata["precision"] == "int8"
     found, variances = predict_plain(model, faces.faces, faces.padding)
     landmarks = found.astype(np.float64)
     scale = fit_sigma(np.linalg.norm(landmarks - faces.truth, axis=-1), variances)
-    write_onnx(LandmarkGraph(form, scale, faces.padding), path)
+    in_torch = None if states is None else states.fit(states.logits)
+    in_file = in_torch
+    write_onnx(LandmarkGraph(form, scale, faces.padding, in_torch), path)
     if int8:
         path = _quantize(path, form, faces)
     set_metadata(path, metadata)
     if int8:
         scale = _calibrate_again(path, faces, scale)
+        if states is not None and in_torch is not None:
+            in_file = states.fit_again(path, in_torch)
     exported = Model(path, 1)
     gate = faces.compare(exported, landmarks)
     gate.check(int8, form.rounding_px)
+    presence = {}
+    if states is not None and in_torch is not None and in_file is not None:
+        presence = {"presence": states.check(exported, in_torch, in_file, int8)}
     if form.memory_shape is not None:
         check_second_frame(exported, form, faces.faces)
-    return path, scale, gate
+    return _Written(path, scale, gate, presence)
 
 
 def _metadata(
@@ -155,5 +216,5 @@ def _calibrate_again(path: Path, faces: GateFaces, scale: SigmaScale) -> SigmaSc
     ) / scale.slope
     errors = np.linalg.norm(found.landmarks_crop - faces.truth, axis=-1)
     fitted = fit_sigma(errors, variances)
-    write_scale(path, fitted)
+    write_constants(path, fitted.constants())
     return fitted

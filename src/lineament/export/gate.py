@@ -78,6 +78,8 @@ class GateFaces:
     """Faces of the first training set, to calibrate a quantized file on."""
     scheme: str
     padding: float
+    validation_faces: dict[str, CropCache]
+    """All validation faces by data set."""
 
     def compare(self, model: Model, landmarks: Array) -> Gate:
         """Compare an exported model with torch's `landmarks` (M, N, 2)."""

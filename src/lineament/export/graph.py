@@ -12,25 +12,41 @@ from torch import Tensor, nn
 from ..errors import missing_extra
 from ..inference.onnx_model import METADATA_KEY
 from ..models.export_form import ExportForm
-from .calibrate import SigmaScale, near_exponent
+from .calibrate import SigmaScale, StateScales, near_exponent
 
 OPSET = 20
 
 
 class LandmarkGraph(nn.Module):
-    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px, any memory.
+    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px, any presence, any memory.
 
     The numbers that are fitted again after quantization are buffers, found by name in the file.
     """
 
     sigma_slope: Tensor
     sigma_floor: Tensor
+    presence_slope: Tensor
+    presence_offset: Tensor
+    visible_slope: Tensor
+    visible_offset: Tensor
 
-    def __init__(self, form: ExportForm, scale: SigmaScale, padding: float) -> None:
+    def __init__(
+        self,
+        form: ExportForm,
+        scale: SigmaScale,
+        padding: float,
+        states: StateScales | None = None,
+    ) -> None:
+        """Set the calibration.
+
+        Args:
+            states: Of presence and visibility, for a form that has them.
+        """
         super().__init__()
         self.form = form
-        self.register_buffer("sigma_slope", torch.tensor(scale.slope))
-        self.register_buffer("sigma_floor", torch.tensor(scale.floor))
+        constants = scale.constants() | ({} if states is None else states.constants())
+        for name, value in constants.items():
+            self.register_buffer(name, torch.tensor(value))
         self.exponent = near_exponent(form.size, padding)
 
     def forward(
@@ -38,6 +54,11 @@ class LandmarkGraph(nn.Module):
     ) -> tuple[Tensor, ...]:
         landmarks, variance, *rest = self.form(crops, memory)
         squared = self.sigma_slope * variance.clamp(min=0) + self.sigma_floor
+        if self.form.presence:
+            face, visible, *rest = rest
+            face = torch.sigmoid(self.presence_slope * face + self.presence_offset)
+            visible = torch.sigmoid(self.visible_slope * visible + self.visible_offset)
+            rest = [face, visible, *rest]
         return landmarks, 1 - torch.exp(-self.exponent / squared), squared.sqrt(), *rest
 
 
@@ -50,6 +71,8 @@ def write_onnx(graph: LandmarkGraph, path: Path) -> None:
     form = graph.form
     inputs = {"crops": torch.zeros((2, form.size, form.size, 3), dtype=torch.uint8)}
     outputs = ["landmarks_crop", "scores", "sigma_px"]
+    if form.presence:
+        outputs += ["presence", "visible"]
     if form.memory_shape is not None:
         inputs["memory"] = torch.zeros(2, *form.memory_shape)
         outputs.append("memory_after")

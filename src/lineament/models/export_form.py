@@ -3,18 +3,22 @@
 import torch
 from torch import Tensor, nn
 
+from .heads.output import HeadOutput
 from .layers.space_to_depth import as_rows
 
 
 class ExportForm(nn.Module):
     """uint8 RGB crops (B, S, S, 3) -> landmarks (B, N, 2), variance (B, N).
 
+    A network with `presence` gives its logits (B,) and those of the points' visibility (B, N) next.
     A network that remembers frames takes its memory next to the crops, and gives it last. What a
     quantizer must find again in the file are buffers, which keep their names.
     """
 
     memory_shape: tuple[int, ...] | None = None
     """(2, W, L) of a network that remembers frames."""
+    presence = False
+    """True if the network predicts presence and visibility."""
     rounding_px = 0.0
     """Crop pixels by which rounding alone may move a landmark."""
     pixel_mean: Tensor
@@ -44,6 +48,15 @@ class ExportForm(nn.Module):
         self, crops: Tensor, memory: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         raise NotImplementedError
+
+
+def exported_tensors(output: HeadOutput) -> tuple[Tensor, ...]:
+    """Return the tensors of `output` that a form gives, in its order."""
+    tensors = [output.landmarks, output.variance]
+    for logits in (output.presence_logits, output.visible_logits):
+        if logits is not None:
+            tensors.append(logits)
+    return tuple(tensors)
 
 
 def _shared(values: Tensor) -> Tensor:

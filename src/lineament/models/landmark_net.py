@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from ..errors import RecipeError
 from .backbones.registry import make_backbone
-from .export_form import ExportForm, even_normalization
+from .export_form import ExportForm, even_normalization, exported_tensors
 from .heads.output import HeadOutput, HeadSettings
+from .heads.presence import PresenceHead
 from .heads.registry import make_head, rounding_px
 from .layers.depthwise import DepthwiseConv2d
 from .layers.space_to_depth import Double, double_by_rows
@@ -45,6 +46,7 @@ class LandmarkNet(nn.Module):
         channels: Width of the feature pyramid, for backbones that need one.
         imagenet: Start the backbone from ImageNet weights.
         layout: Blocks of a slimmed hr-supernet; empty: all.
+        presence: Predict also whether the crop shows a face, and which points are visible.
 
     Raises:
         RecipeError: If a name or a size is not one of these.
@@ -63,6 +65,7 @@ class LandmarkNet(nn.Module):
         imagenet: bool,
         layout: str = "",
         settings: HeadSettings = USUAL,
+        presence: bool = False,
     ) -> None:
         super().__init__()
         if size % 32:
@@ -87,6 +90,12 @@ class LandmarkNet(nn.Module):
                 [PyramidBlock(c, channels) for c in reversed(finer)]
             )
         self.head = make_head(head, channels, points, size, settings)
+        # made last, so that all else starts from the same numbers with it and without
+        self.presence: PresenceHead | None = None
+        if presence:
+            cells = size // int(body.strides[-1])  # type: ignore[index]
+            top_channels = coarser[-1] if self.decoded and coarser else channels
+            self.presence = PresenceHead(top_channels, cells, points)
         self.register_buffer("mean", torch.tensor(body.mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(body.std).view(1, 3, 1, 1) * 255)
 
@@ -111,7 +120,15 @@ class LandmarkNet(nn.Module):
     def with_levels(self, crops: Tensor) -> tuple[HeadOutput, list[Tensor]]:
         """Predict `crops`; return the pyramid's maps too."""
         levels = self.levels(self.normalize(crops))
-        return self.head(levels[0]), levels
+        return self.decode(levels), levels
+
+    def decode(self, levels: list[Tensor]) -> HeadOutput:
+        """Predict from the pyramid's maps, finest first."""
+        return self.with_presence(self.head(levels[0]), levels)
+
+    def with_presence(self, output: HeadOutput, levels: list[Tensor]) -> HeadOutput:
+        """Return `output` with presence and visibility, if the network predicts them."""
+        return output if self.presence is None else self.presence(levels[-1], output)
 
     def for_export(self, int8: bool = False) -> ExportForm:
         """Return the form to export.
@@ -135,9 +152,10 @@ class _LandmarkForm(ExportForm):
         super().__init__(net.size, net.mean, net.std, by_rows)
         self.net = net
         self.rounding_px = rounding_px(net.head)
+        self.presence = net.presence is not None
 
     def forward(
         self, crops: Tensor, memory: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        output = self.net.head(self.net.levels(self.normalize(crops))[0])
-        return output.landmarks, output.variance
+        output = self.net.decode(self.net.levels(self.normalize(crops)))
+        return exported_tensors(output)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..crop import old_cells
 from ..errors import ExportError, RecipeError
-from .export_form import ExportForm
+from .export_form import ExportForm, exported_tensors
 from .heads.attentive_1d import Attentive1D
 from .heads.output import HeadOutput
 from .heads.registry import rounding_px
@@ -107,13 +107,20 @@ class RefinedNet(nn.Module):
 
     def read(self, x: Tensor, memory: Tensor | None) -> tuple[HeadOutput, Tensor]:
         """Predict normalized crops (B, 3, S, S) as `follow` does."""
-        return self.refined(*self.detected(x), memory)
+        with torch.no_grad():
+            levels = self.net.levels(x)
+        output, memory = self.refined(*self._maps(levels), memory)
+        return self.net.with_presence(output, levels), memory
 
     @torch.no_grad()
     def detected(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the network's own heatmaps (B, N, L) of normalized crops."""
+        return self._maps(self.net.levels(x))
+
+    @torch.no_grad()
+    def _maps(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
         assert isinstance(self.net.head, Attentive1D)
-        return self.net.head.maps(self.net.levels(x)[0])
+        return self.net.head.maps(levels[0])
 
     def refined(
         self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None
@@ -138,12 +145,13 @@ class _RefinedForm(ExportForm):
         self.model = model
         self.memory_shape = (2, WIDTH, model.cells)
         self.rounding_px = rounding_px(model.net.head)
+        self.presence = model.net.presence is not None
 
     def forward(
         self, crops: Tensor, memory: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         output, memory = self.model.read(self.normalize(crops), memory)
-        return output.landmarks, output.variance, memory
+        return *exported_tensors(output), memory
 
 
 def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Tensor:

@@ -41,7 +41,15 @@ def build_landmark_net(recipe: Recipe) -> LandmarkNet:
     head = HeadSettings(m.length, m.attention, m.decoder, recipe.sigma * STRIDE)
     points = len(scheme(recipe.scheme))
     return LandmarkNet(
-        m.backbone, points, m.head, m.size, m.channels, m.imagenet, m.architecture, head
+        m.backbone,
+        points,
+        m.head,
+        m.size,
+        m.channels,
+        m.imagenet,
+        m.architecture,
+        head,
+        m.presence,
     )
 
 

@@ -1,6 +1,6 @@
 """Recipes: every setting of a training, without torch. file.py reads them from TOML."""
 
-from .data import Augmentation, DataPart
+from .data import Augmentation, DataPart, PresenceSettings
 from .model import MODEL_KINDS, DetectorSettings, LandmarkNetSettings, ModelSettings
 from .recipe import Recipe
 from .settings import NAME, Settings
@@ -15,6 +15,7 @@ __all__ = [
     "DistillSettings",
     "LandmarkNetSettings",
     "ModelSettings",
+    "PresenceSettings",
     "Recipe",
     "RefineSettings",
     "Settings",

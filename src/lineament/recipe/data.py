@@ -1,6 +1,8 @@
 """The data of a recipe: its mixture and its augmentation."""
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, model_validator
 
 from .settings import NonNegative, Probability, Settings
 
@@ -75,3 +77,38 @@ class Augmentation(Settings):
     occlusion: Probability = Field(
         0.35, description="probability of one to three occluders"
     )
+    border: Probability = Field(
+        0.0, description="probability of a black side, as at the border of an image"
+    )
+
+
+class PresenceSettings(Settings):
+    """Crops without a face, and faces without landmarks, to learn presence from."""
+
+    share: float = Field(
+        0.15, gt=0, lt=1, description="crops without a face among those of an epoch"
+    )
+    photos: tuple[Literal["objects", "pets", "background"], ...] = Field(
+        ("objects", "pets", "background"),
+        description="photos without a face: folders of detection/",
+    )
+    candidates: str = Field(
+        "",
+        description="file of lineament candidates, in the cache folder: boxes in these photos that "
+        "the face detector takes for faces; empty: none",
+    )
+    boxed: tuple[Literal["wider", "masks"], ...] = Field(
+        (), description="photos whose faces have a box alone: folders of detection/"
+    )
+    boxed_share: float = Field(
+        0.05, gt=0, lt=1, description="these faces among the crops of an epoch"
+    )
+
+    @model_validator(mode="after")
+    def _leaves_faces(self) -> "PresenceSettings":
+        if self.share + self.boxed_share >= 1:
+            raise ValueError(
+                f"share and boxed_share are {self.share} and {self.boxed_share}; wanted a sum "
+                "below 1"
+            )
+        return self

@@ -54,6 +54,11 @@ class LandmarkNetSettings(ModelSettings):
         description="how landmarks are read from heatmaps, except in training",
     )
     channels: int = Field(96, ge=8, description="width of the feature pyramid")
+    presence: bool = Field(
+        False,
+        description="predict also whether the crop shows a face, and which points are visible; "
+        "see [presence]",
+    )
 
 
 MODEL_KINDS: dict[str, type[ModelSettings]] = {

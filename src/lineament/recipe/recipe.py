@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from ..errors import RecipeError
-from .data import Augmentation, DataPart
+from .data import Augmentation, DataPart, PresenceSettings
 from .model import (
     DetectorSettings,
     LandmarkNetSettings,
@@ -49,6 +49,9 @@ class Recipe(Settings):
     ] = Field(default=LandmarkNetSettings.model_validate({}), description="the network")
     augment: Augmentation = Field(
         default=Augmentation.model_validate({}), description="the augmentation"
+    )
+    presence: PresenceSettings | None = Field(
+        None, description="for model.presence: the crops without a face"
     )
     losses: dict[str, float] = Field(
         default_factory=lambda: {"cross_entropy": 1.0, "smooth_l1": 1.0},

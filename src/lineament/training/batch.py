@@ -21,7 +21,9 @@ class Batch:
     landmarks: Tensor | None = None
     """(B, N, 2), pixels of the crop, nan where not annotated; (B, T, N, 2) for windows."""
     visible: Tensor | None = None
-    """(B, N) bool."""
+    """(B, N) float: 1 visible, 0 not, nan unknown."""
+    presence: Tensor | None = None
+    """(B,) float: 1 if the crop shows a face, 0 if none, nan unknown."""
     teacher_landmarks: Tensor | None = None
     """(B, N, 2), pixels of the crop: cached landmarks of a teacher."""
     boxes: Tensor | None = None

@@ -25,6 +25,8 @@ from .checkpoint import (
 from .freeze import check_parts, in_part
 from .layer_shapes import fit_shapes
 
+NEW_PARTS = ("head", "presence")
+"""Parts of a network that keep random weights where the given ones do not fit."""
 REFINEMENT = "refine."
 """Prefix of the names of a refinement's weights."""
 
@@ -78,9 +80,9 @@ def adopt_architecture(recipe: Recipe, resume_from: Path | None = None) -> Recip
 def load_initial_weights(model: nn.Module, recipe: Recipe) -> None:
     """Fill `model` with the weights of `init_from`, then its parts with those of `init_parts`.
 
-    Layers of a head that do not fit keep their random weights, and so does a whole head of another
-    kind or scheme, which would mislead. Of a scheme that joins the recipe's with others, the
-    recipe's points are taken.
+    Layers of a head or of presence that do not fit or are absent keep their random weights, and so
+    does a whole head of another kind or scheme, which would mislead. Of a scheme that joins the
+    recipe's with others, the recipe's points are taken.
 
     Raises: ModelError: If a file holds no weights, or layers before the head do not fit.
     """
@@ -100,17 +102,29 @@ def _load_network(model: nn.Module, recipe: Recipe) -> None:
             weights = _points_of_head(
                 weights, len(scheme(given.scheme)), joined[recipe.scheme]
             )
-        elif not same_head or given.scheme != recipe.scheme:
-            weights = {
-                key: value for key, value in weights.items() if not in_part(key, "head")
-            }
+        else:
+            weights = _without_points(weights, same_head, given.scheme == recipe.scheme)
     fitting = {}
     for key, value in own.items():
         if key in weights and weights[key].shape == value.shape:
             fitting[key] = weights[key]
-        elif not in_part(key, "head"):
+        elif not any(in_part(key, part) for part in NEW_PARTS):
             raise _misfit(path, key, weights.get(key), value, "backbone and channels")
     model.load_state_dict(own | fitting)
+
+
+def _without_points(
+    weights: dict[str, Tensor], same_head: bool, same_scheme: bool
+) -> dict[str, Tensor]:
+    """Return `weights` without the layers of points that are not those of the recipe."""
+    dropped = [] if same_head and same_scheme else ["head"]
+    if not same_scheme:
+        dropped.append("presence.visible")
+    kept = {}
+    for key, value in weights.items():
+        if not any(in_part(key, part) for part in dropped):
+            kept[key] = value
+    return kept
 
 
 def _head(recipe: Recipe) -> str:
@@ -144,10 +158,11 @@ def _misfit(
 def _points_of_head(
     weights: dict[str, Any], count: int, points: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Return `weights`, where head layers with a row per point, `count` in all, keep `points`."""
+    """Return `weights`, where layers with a row per point, `count` in all, keep `points`."""
     kept = dict(weights)
     for key, value in weights.items():
-        if in_part(key, "head") and value.ndim and value.shape[0] == count:
+        part = in_part(key, "head") or in_part(key, "presence.visible")
+        if part and value.ndim and value.shape[0] == count:
             kept[key] = value[list(points)]
     return kept
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..atomic import atomic_path
 from ..errors import TrainError, missing_extra
+from .log import RATES
 
 Curve = list[tuple[int, float]]
 """Values by step."""
@@ -50,6 +51,8 @@ def draw_curves(folder: Path, metric: str = "nme") -> Path:
     left.set(xlabel="step", ylabel="loss", title="training loss")
     scale, unit, axis = (100, " %", NME_AXIS) if metric == "nme" else (1, "", "result")
     for name, curve in errors.items():
+        if name in RATES:
+            continue
         steps, values = zip(*curve, strict=True)
         scaled = [scale * value for value in values]
         right.plot(steps, scaled, marker=".", label=f"{name} ({scaled[-1]:.2f}{unit})")

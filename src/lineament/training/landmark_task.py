@@ -4,13 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from ..data.crop_cache import CropCache
+from ..data.negatives import Negatives, PresenceCrops
+from ..data.no_face_photos import read_presence_data
 from ..data.training_crops import Source, TrainingCrops
 from ..errors import RecipeError
 from ..models.heads.output import STRIDE
-from ..recipe import Recipe
+from ..recipe import PresenceSettings, Recipe
 from .batch import Batch
 from .build import adopt_architecture, build_model, load_initial_weights
-from .losses import check_losses, present, total_loss
+from .losses import check_losses, check_presence, loss_counts, total_loss
+from .presence_rates import presence_rates
 from .task import Context, Samples, Task
 from .validate import validate
 
@@ -20,10 +23,17 @@ class LandmarkTask(Task):
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        check_losses(recipe.losses)
+        self.check_losses()
         self.check_annotated()
         self.sources: list[Source] = []
         self.validation_faces: dict[str, CropCache] = {}
+        self.negatives: Negatives | None = None
+        self.validation_presence: PresenceCrops | None = None
+
+    def check_losses(self) -> None:
+        """Raises: RecipeError: If losses, [presence] and model do not fit."""
+        check_losses(self.recipe.losses)
+        check_presence(self.recipe)
 
     def check_annotated(self) -> None:
         """Raises: RecipeError: If faces without landmarks have no teacher to learn from."""
@@ -59,6 +69,7 @@ class LandmarkTask(Task):
             recipe.model.padding,
             recipe.augment,
             recipe.train.seed,
+            self.negatives,
         )
 
     def read_data(self, context: Context) -> None:
@@ -73,6 +84,24 @@ class LandmarkTask(Task):
             context.note,
             crop,
         )
+        if recipe.presence is not None:
+            self._read_presence(recipe.presence, context)
+
+    def _read_presence(self, settings: PresenceSettings, context: Context) -> None:
+        """Read the crops without a face, and the faces that have a box alone."""
+        data = read_presence_data(
+            settings,
+            self.recipe,
+            self.validation_faces,
+            context.data_root,
+            context.cache,
+        )
+        self.negatives, self.validation_presence = data.negatives, data.validation
+        if data.boxed is not None:
+            others = 1 - settings.share - settings.boxed_share
+            total = sum(len(each.cache) * each.repeat for each in self.sources)
+            count = max(1, round(settings.boxed_share / others * total))
+            self.sources = [*self.sources, Source(data.boxed, per_epoch=count)]
 
     def crop_size(self) -> int:
         """Return the side of the crops in a batch, pixels."""
@@ -80,7 +109,7 @@ class LandmarkTask(Task):
 
     def count(self, batch: Batch) -> Tensor:
         assert batch.landmarks is not None
-        return present(batch.landmarks).sum()
+        return loss_counts(batch.landmarks, batch.presence, batch.visible)
 
     def autocast(self, batch: Batch) -> torch.autocast:
         """Return the precision in which networks run."""
@@ -96,11 +125,20 @@ class LandmarkTask(Task):
             raw = model(batch.crops)
         recipe = self.recipe
         return total_loss(
-            raw, batch.landmarks, recipe.losses, STRIDE, recipe.sigma, count
+            raw,
+            batch.landmarks,
+            recipe.losses,
+            STRIDE,
+            recipe.sigma,
+            count,
+            batch.presence,
+            batch.visible,
         )
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         recipe = self.recipe
-        return validate(
-            model, self.validation_faces, recipe.scheme, recipe.model.padding
-        )
+        padding = recipe.model.padding
+        results = validate(model, self.validation_faces, recipe.scheme, padding)
+        if self.validation_presence is not None:
+            results |= presence_rates(model, self.validation_presence, padding)
+        return results

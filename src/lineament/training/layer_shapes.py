@@ -2,11 +2,11 @@
 
 from torch import Tensor, nn
 
-RESIZED = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
+RESIZED = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.Linear)
 
 
 def fit_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Give the convolutions and norms of `model` the channels of the weights `state`.
+    """Give convolutions, linear layers and norms of `model` the channels of the weights `state`.
 
     The weights are those of a slimmed network of the same kind; resized layers are filled with 0.
     """
@@ -28,6 +28,8 @@ def fit_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
 def _count_channels(module: nn.Module, weight: Tensor) -> None:
     if isinstance(module, nn.BatchNorm2d):
         module.num_features = len(weight)
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = weight.shape
     elif isinstance(module, nn.ConvTranspose2d):
         module.in_channels = len(weight)
         module.out_channels = weight.shape[1] * module.groups

@@ -10,6 +10,9 @@ from torch import Tensor
 from ..atomic import atomic_path
 from ..recipe import TrainSettings
 
+RATES = ("presence_auc", "presence_missed", "presence_false", "visible_auc")
+"""Validation results that are not of the task's metric, by their full names; fractions."""
+
 
 class TrainLog:
     """Append to `folder`/log.csv; rows after `step`, left by a killed run, are dropped first."""
@@ -58,9 +61,9 @@ class TrainLog:
         """Write a row, with the validation results by name if there are any."""
         scalars = {f"loss_{name}": value for name, value in losses.items()}
         scalars |= {"lr": lr, "faces_per_second": speed}
-        results = {
-            f"{self.metric}_{name}": value for name, value in (validation or {}).items()
-        }
+        results = {}
+        for name, value in (validation or {}).items():
+            results[name if name in RATES else f"{self.metric}_{name}"] = value
         rounded = {name: f"{value:.6g}" for name, value in scalars.items()}
         # one column for all results, so that the header is complete from the first row on
         text = " ".join(f"{name}={value:.6f}" for name, value in results.items())

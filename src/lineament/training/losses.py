@@ -13,6 +13,8 @@ from torch import Tensor
 
 from ..errors import RecipeError, did_you_mean
 from ..models.heads.output import HeadOutput
+from ..recipe import Recipe
+from .freeze import in_part
 from .targets import gaussian_1d, gaussian_2d
 
 
@@ -149,13 +151,55 @@ LOSSES: dict[str, Loss] = {
 }
 
 
+def presence_loss(raw: HeadOutput, presence: Tensor) -> Tensor:
+    """Return the binary cross-entropy of the presence of a face, per crop."""
+    logits = raw.presence_logits
+    assert logits is not None  # or check_presence had refused the recipe
+    return F.binary_cross_entropy_with_logits(logits, presence, reduction="none")
+
+
+def visible_loss(raw: HeadOutput, visible: Tensor) -> Tensor:
+    """Return the binary cross-entropy of the visibility of each point."""
+    logits = raw.visible_logits
+    assert logits is not None  # or check_presence had refused the recipe
+    return F.binary_cross_entropy_with_logits(logits, visible, reduction="none")
+
+
+STATE_LOSSES: dict[str, Callable[[HeadOutput, Tensor], Tensor]] = {
+    "presence": presence_loss,
+    "visible": visible_loss,
+}
+"""Losses of the targets of the same names, which are nan where unknown."""
+
+
+def loss_counts(
+    landmarks: Tensor, presence: Tensor | None = None, visible: Tensor | None = None
+) -> Tensor:
+    """Return the numbers (4,) that sums are divided by.
+
+    They count annotated points, crops of known presence, points of known visibility, and crops
+    that may show a face.
+    """
+    faces = landmarks.new_tensor(len(landmarks))
+    known_presence = known_visible = torch.zeros_like(faces)
+    if presence is not None:
+        known_presence = torch.isfinite(presence).sum()
+        faces = (presence != 0).sum()
+    if visible is not None:
+        known_visible = torch.isfinite(visible).sum()
+    numbers = (present(landmarks).sum(), known_presence, known_visible, faces)
+    return torch.stack([number.to(torch.int64) for number in numbers])
+
+
 def total_loss(
     raw: HeadOutput,
     landmarks: Tensor,
     weights: dict[str, float],
     stride: float,
     sigma: float,
-    count: int | Tensor | None = None,
+    count: Tensor | None = None,
+    presence: Tensor | None = None,
+    visible: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Return the weighted losses by name and their sum as "total".
 
@@ -163,33 +207,82 @@ def total_loss(
         landmarks: (B, N, 2), pixels of the crop, nan where not annotated.
         stride: Unit of length, crop pixels.
         sigma: Width of the target Gaussian, in strides.
-        count: Annotated points that the sums are divided by; None for those of `landmarks`.
+        count: Numbers of `loss_counts` that the sums are divided by; None for those of this batch.
+        presence: (B,), nan where unknown.
+        visible: (B, N), nan where unknown.
     """
+    if count is None:
+        count = loss_counts(landmarks, presence, visible)
     mask = present(landmarks)
     filled = torch.where(mask[..., None], landmarks, 0.0)
+    targets = {"presence": (presence, count[1]), "visible": (visible, count[2])}
     parts = {}
     for name, weight in weights.items():
-        values = LOSSES[name](raw, filled, stride, sigma)
-        parts[name] = weight * mean_present(values, mask, count)
+        if name in STATE_LOSSES:
+            target, known = targets[name]
+            parts[name] = weight * _state_loss(name, raw, target, known)
+        else:
+            values = LOSSES[name](raw, filled, stride, sigma)
+            parts[name] = weight * mean_present(values, mask, count[0])
     return parts | {"total": torch.stack(list(parts.values())).sum()}
+
+
+def _state_loss(
+    name: str, raw: HeadOutput, target: Tensor | None, count: Tensor
+) -> Tensor:
+    if target is None:
+        raise RecipeError(
+            f"the loss {name!r} wants crops with and without a face; add [presence]"
+        )
+    known = torch.isfinite(target)
+    values = STATE_LOSSES[name](raw, torch.where(known, target, 0.0))
+    return mean_present(values, known, count)
 
 
 def check_losses(weights: dict[str, float]) -> None:
     """Raises: RecipeError: For no loss at all, an unknown one, or a weight not above 0."""
+    known = [*LOSSES, *STATE_LOSSES]
     if not weights:
         raise RecipeError(
             "the recipe names no loss; wanted at least one of "
-            + ", ".join(sorted(LOSSES))
+            + ", ".join(sorted(known))
         )
     for name in weights:
-        if name not in LOSSES:
+        if name not in known:
             raise RecipeError(
-                f"no loss is called {name!r}; {did_you_mean(name, LOSSES)}"
+                f"no loss is called {name!r}; {did_you_mean(name, known)}"
             )
         if not weights[name] > 0:
             raise RecipeError(
                 f"the weight of the loss {name!r} is {weights[name]}; wanted a number above 0"
             )
+
+
+def check_presence(recipe: Recipe) -> None:
+    """Raises: RecipeError: If the recipe's presence has no output, no data or no loss."""
+    trained = [name for name in STATE_LOSSES if name in recipe.losses]
+    predicts = recipe.landmark_net.presence
+    if trained and not predicts:
+        raise RecipeError(
+            f"the loss {trained[0]!r} wants a network that predicts it; set model.presence = true"
+        )
+    if trained and recipe.presence is None:
+        raise RecipeError(
+            f"the loss {trained[0]!r} wants crops with and without a face; add [presence]"
+        )
+    if recipe.presence is not None and not trained:
+        raise RecipeError(
+            "[presence] gives crops without a face, and no loss learns from them; add presence and "
+            "visible to losses"
+        )
+    frozen = any(in_part("presence", part) for part in recipe.train.freeze)
+    if predicts and not frozen:
+        for name in STATE_LOSSES:
+            if name not in trained:
+                raise RecipeError(
+                    f"model.presence is true, and no loss trains {name!r}; add it to losses, or "
+                    "freeze 'presence'"
+                )
 
 
 def _need(part: Tensor | None, loss: str, head: str) -> Tensor:

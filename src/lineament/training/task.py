@@ -95,7 +95,7 @@ class Task(ABC):
 
     @abstractmethod
     def count(self, batch: Batch) -> Tensor:
-        """Return the number () of annotated points in the batch, or several numbers (K,)."""
+        """Return the number () of what the losses of the batch are means of, or several (K,)."""
 
     def graph_key(self, step: int) -> object:
         """Return a value that differs for steps that do not run the same operations."""

@@ -24,7 +24,7 @@ from .device import Captured, Place
 from .ema import EMA
 from .freeze import freeze
 from .loader import make_loader
-from .log import Meter, TrainLog
+from .log import RATES, Meter, TrainLog
 from .memory import keep_freed_memory
 from .optimizer import keep_rates_on, set_rates
 from .parallel import join, leave, use_global_norms
@@ -55,9 +55,9 @@ class Progress:
         """Return the results of the validation in words; NMEs in percent."""
         given = (self.validation or {}).items()
         if self.metric == "nme":
-            return "validation NME: " + "  ".join(
-                f"{name} {100 * nme:.3f} %" for name, nme in given
-            )
+            errors = [f"{n} {100 * v:.3f} %" for n, v in given if n not in RATES]
+            rates = [f"{n} {100 * v:.2f} %" for n, v in given if n in RATES]
+            return "validation NME: " + "  ".join([*errors, *rates])
         return "validation: " + "  ".join(
             f"{name} {value:.4g}" for name, value in given
         )

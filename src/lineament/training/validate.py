@@ -49,7 +49,8 @@ def validate(
     """Return the interocular NME by data set, a fraction, of the faces with annotated eyes.
 
     In a scheme that joins several, the points of the first count for "set", those of another one
-    for "set:scheme".
+    for "set:scheme". A set without such faces has "set:box", its error as a fraction of the longer
+    side of the face's box.
 
     Args:
         model: As for `predict_plain`.
@@ -72,8 +73,23 @@ def validate(
                 results[label] = interocular_nme(
                     predicted[:, chosen], truth[:, chosen], head
                 )
+            elif head == first and np.isfinite(truth[:, chosen]).any():
+                side_px = crop_size(model) / padding
+                error_px = mean_error_px(predicted[:, chosen], truth[:, chosen])
+                results[f"{name}:box"] = error_px / side_px
     model.train(training)
     return results
+
+
+def mean_error_px(
+    predicted: NDArray[np.floating], truth: NDArray[np.floating]
+) -> float:
+    """Return the mean over faces of the mean error of their annotated points, pixels."""
+    errors = np.linalg.norm(predicted - truth, axis=-1)
+    annotated = np.isfinite(errors)
+    counts = annotated.sum(1)
+    sums = np.where(annotated, errors, 0).sum(1)
+    return float((sums[counts > 0] / counts[counts > 0]).mean())
 
 
 def known_eyes(truth: NDArray[np.floating], scheme_name: str) -> NDArray[np.bool_]:

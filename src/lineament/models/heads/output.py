@@ -48,3 +48,7 @@ class HeadOutput:
     """(B, N, L): peaks of height 1, along y."""
     stride: float = STRIDE
     """Crop pixels per cell of these maps."""
+    presence_logits: Tensor | None = None
+    """(B,): their sigmoid is the probability that the crop shows a face, not calibrated."""
+    visible_logits: Tensor | None = None
+    """(B, N): the same of each point being visible."""

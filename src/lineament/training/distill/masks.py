@@ -51,3 +51,11 @@ def apply_masks(crops: Tensor, masks: Tensor) -> Tensor:
     return torch.where(
         inside[..., None], masks[:, None, None, 4:].to(torch.uint8), crops
     )
+
+
+def visible_with_masks(visible: Tensor, landmarks: Tensor, masks: Tensor) -> Tensor:
+    """Return `visible` (B, N), 0 for `landmarks` (B, N, 2) under the rectangles `masks` (B, 7)."""
+    x, y = (landmarks + 0.5).unbind(-1)
+    x0, y0, x1, y1 = (corner[:, None] for corner in masks[:, :4].unbind(1))
+    inside = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
+    return torch.where(inside, 0.0, visible)

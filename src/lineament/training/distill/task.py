@@ -5,6 +5,7 @@ Depends on torch. All networks get the same augmented face, each at its own size
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from ..losses import total_loss
 from ..task import Context
 from .comparison import Comparison, check_settings
 from .losses import heatmap_kl, peer_ensemble
-from .masks import apply_masks, draw_masks
+from .masks import apply_masks, draw_masks, visible_with_masks
 from .teacher import (
     Teacher,
     TeacherOutput,
@@ -152,8 +153,13 @@ class DistillTask(LandmarkTask):
         crops = resize_crops(batch.crops, size)
         landmarks = scale_landmarks(batch.landmarks, size / batch.crops.shape[1])
         inputs = [crops] * len(model.students)
+        visible = [batch.visible] * len(model.students)
         if batch.masks is not None:
-            inputs = [apply_masks(crops, masks) for masks in batch.masks.unbind(1)]
+            masks = batch.masks.unbind(1)
+            inputs = [apply_masks(crops, each) for each in masks]
+            if batch.visible is not None:
+                args = batch.visible, landmarks
+                visible = [visible_with_masks(*args, each) for each in masks]
         taught = None
         outputs = []
         with self.autocast(batch):
@@ -163,40 +169,44 @@ class DistillTask(LandmarkTask):
                 outputs.append(run_network(net, seen))  # type: ignore[arg-type]
         sums: dict[str, Tensor] = {}
         for k, output in enumerate(outputs):
-            parts = total_loss(
-                output.raw, landmarks, recipe.losses, STRIDE, recipe.sigma, count
-            )
+            targets = landmarks, recipe.losses, STRIDE, recipe.sigma, count
+            parts = total_loss(output.raw, *targets, batch.presence, visible[k])
             del parts["total"]
+            mean = partial(mean_of_faces, batch=batch, count=count[3])
             if taught is not None:
                 adapt = model.adapt[k] if len(model.adapt) else nn.Identity()
-                parts |= self._from_teacher(output, taught, adapt)
+                parts |= self._from_teacher(output, taught, adapt, mean)
             if self.settings.peer_kl:
-                parts["peer_kl"] = self._from_peers(output, outputs)
+                parts["peer_kl"] = self._from_peers(output, outputs, mean)
             for name, value in parts.items():
                 sums[name] = sums.get(name, torch.zeros(())) + value / len(outputs)
         return sums | {"total": torch.stack(list(sums.values())).sum()}
 
     def _from_teacher(
-        self, output: TeacherOutput, taught: TeacherOutput, adapt: nn.Module
+        self,
+        output: TeacherOutput,
+        taught: TeacherOutput,
+        adapt: nn.Module,
+        mean: Callable[[Tensor], Tensor],
     ) -> dict[str, Tensor]:
         assert self.comparison is not None
         parts = {}
         for name, each in self.comparison.losses(output, taught, adapt).items():
-            parts[name] = getattr(self.settings, name) * self._mean(each)
+            parts[name] = getattr(self.settings, name) * mean(each)
         return parts
 
     def _from_peers(
-        self, output: TeacherOutput, outputs: list[TeacherOutput]
+        self,
+        output: TeacherOutput,
+        outputs: list[TeacherOutput],
+        mean: Callable[[Tensor], Tensor],
     ) -> Tensor:
         settings = self.settings
         ensemble = peer_ensemble(
             [peer.maps for peer in outputs], output.raw.heatmaps is None
         )
         each = heatmap_kl(output.maps, ensemble, settings.temperature)
-        return settings.peer_kl * self._mean(each)
-
-    def _mean(self, each: Tensor) -> Tensor:
-        return each.sum() / (self.recipe.train.batch * each[0].numel())
+        return settings.peer_kl * mean(each)
 
     def before_run(self, model: nn.Module, note: Callable[[str], None]) -> None:
         """Note the squared errors of the teacher's maps and of the student's on validation faces.
@@ -247,3 +257,14 @@ class DistillTask(LandmarkTask):
                 )["mse"]
                 total, count = total + float(loss) * len(crops), count + len(crops)
         return total / max(count, 1)
+
+
+def mean_of_faces(each: Tensor, batch: Batch, count: Tensor) -> Tensor:
+    """Return the sum of losses (B,) or (B, N) over `count` crops of the global batch.
+
+    Crops that show no face do not count.
+    """
+    if batch.presence is not None:
+        faces = (batch.presence != 0).view(-1, *[1] * (each.ndim - 1))
+        each = torch.where(faces, each, 0.0)
+    return each.sum() / (count.clamp(min=1) * each[0].numel())

@@ -61,11 +61,15 @@ def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
             torch.zeros(1, 3, small.size, small.size),
             importance=torch_pruning.importance.MagnitudeImportance(p=2),
             pruning_ratio=share,
-            ignored_layers=[*small.head.modules(), *grouped],
+            ignored_layers=[*small.head.modules(), *_presence_layers(small), *grouped],
             round_to=ROUND,
         )
         pruner.step()
     return small
+
+
+def _presence_layers(net: LandmarkNet) -> list[nn.Module]:
+    return [] if net.presence is None else list(net.presence.modules())
 
 
 class _Body(nn.Module):
@@ -80,7 +84,12 @@ class _Body(nn.Module):
         self.net = net
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        features, head = self.net.levels(x)[0], self.net.head
+        levels, head = self.net.levels(x), self.net.head
+        features = levels[0]
+        read: tuple[Tensor, ...] = ()
+        if self.net.presence is not None:
+            read = (self.net.presence.read(levels[-1]),)
         if isinstance(head, Attentive1D):
-            return head.squeeze_x(features), head.squeeze_y(features.transpose(2, 3))
-        return (head(features).landmarks,)
+            first = head.squeeze_x(features), head.squeeze_y(features.transpose(2, 3))
+            return *first, *read
+        return head(features).landmarks, *read

@@ -30,7 +30,7 @@ from ..batch import Batch
 from ..build import build_model, read_trained
 from ..checkpoint import load_weights
 from ..landmark_task import LandmarkTask
-from ..losses import total_loss
+from ..losses import STATE_LOSSES, check_losses, total_loss
 from ..task import Context, Samples
 from ..validate import interocular_nme
 
@@ -40,7 +40,7 @@ VALIDATION_CLIPS, VALIDATION_FRAMES = 16, 48
 """Synthetic clips of validation faces, and the frames of each."""
 VALIDATION_SEED = 1_000_000
 """Seed of the first of them; the clips to train on have the seeds from 0."""
-MODEL_KEYS = ("head", "length", "attention", "decoder", "size", "padding")
+MODEL_KEYS = ("head", "length", "attention", "decoder", "size", "padding", "presence")
 """Settings of the detector's model that its weights do not determine."""
 
 
@@ -59,6 +59,16 @@ class TemporalTask(LandmarkTask):
             )
         self.settings = recipe.refine
         super().__init__(recipe.with_model(kind="refined-net"))
+
+    def check_losses(self) -> None:
+        """Raises: RecipeError: If the recipe trains what the detector keeps."""
+        check_losses(self.recipe.losses)
+        trained = [name for name in STATE_LOSSES if name in self.recipe.losses]
+        if trained or self.recipe.presence is not None:
+            raise RecipeError(
+                "a refinement keeps the presence of its detector; leave [presence] and the losses "
+                f"{' and '.join(STATE_LOSSES)} out"
+            )
 
     def new_network(self, context: Context) -> nn.Module:
         """Return the detector with a new refinement."""

@@ -1,0 +1,221 @@
+"""Photos without a face, and faces with a box alone, read and cached to train presence on.
+
+Depends on the photos of detection/photos.py.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError, RecipeError
+from ..geometry import Array, apply_affine, box_side, crop_affine
+from ..recipe import PresenceSettings, Recipe
+from ..schemes import scheme
+from .crop_cache import CACHE_PADDING, CropCache, cache_crops
+from .detection.photos import Photo, read_detector_photos
+from .negatives import Negatives, PresenceCrops, crop_square, face_regions, with_boxes
+from .sample import Sample
+
+PHOTO_PX = 320
+"""Side to which a photo is cached, its longer side fitted in."""
+BOXED_PX = 224
+"""Side of the cached crops of faces with a box alone, which are small."""
+MIN_BOXED_PX = 20.0
+"""Faces with a box alone and a smaller side, in pixels, are left out."""
+VALIDATION_DRAWS = 4
+"""Boxes drawn in each validation photo."""
+
+Candidates = Mapping[str, Sequence[Sequence[float]]]
+"""Boxes of a face detector, (x0, y0, x1, y1, score), by the file below the data folder."""
+
+
+@dataclass(frozen=True, eq=False)
+class PresenceData:
+    """The data of a recipe's [presence]."""
+
+    negatives: Negatives
+    """Crops without a face to train on."""
+    boxed: CropCache | None
+    """Faces with a box alone to train on."""
+    validation: PresenceCrops | None
+    """None without an annotated validation face."""
+
+
+def read_presence_data(
+    settings: PresenceSettings,
+    recipe: Recipe,
+    validation_faces: Mapping[str, CropCache],
+    root: Path,
+    cache: Path,
+) -> PresenceData:
+    """Read and cache the crops without a face, and the faces that have a box alone.
+
+    Args:
+        settings: What to read.
+        recipe: Gives the scheme and the padding of crops.
+        validation_faces: Annotated faces by data set.
+        root: The data root.
+        cache: Folder of cached crops.
+
+    Raises:
+        DataError: If photos, their boxes or the file of candidates are missing or broken.
+        RecipeError: If no photo is left to train on.
+    """
+    points = len(scheme(recipe.scheme))
+    negatives, photos = read_negatives(settings, points, root, cache)
+    boxed = boxed_validation = None
+    if settings.boxed:
+        boxed, boxed_validation = read_boxed_faces(settings.boxed, points, root, cache)
+    if not validation_faces:
+        return PresenceData(negatives, boxed, None)
+    faces, regions = [], []
+    for annotated in validation_faces.values():
+        faces.append(annotated)
+        regions.append(face_regions(annotated, recipe.model.padding))
+    if boxed_validation is not None:
+        faces.append(boxed_validation)
+    return PresenceData(negatives, boxed, PresenceCrops(faces, [*photos, *regions]))
+
+
+def read_negatives(
+    settings: PresenceSettings, points: int, root: Path, cache: Path
+) -> tuple[Negatives, list[CropCache]]:
+    """Read and cache the photos without a face.
+
+    Args:
+        settings: The [presence] part of a recipe.
+        points: Landmarks of the model, N; all are nan.
+        root: The data root.
+        cache: Folder of cached crops; a relative `candidates` is in it.
+
+    Returns:
+        The training photos, and crops without a face in the validation photos.
+
+    Raises:
+        DataError: If photos or the file of candidates are missing or broken.
+        RecipeError: If no photo is left to train on.
+    """
+    candidates: Candidates = {}
+    if settings.candidates:
+        candidates = read_candidates(cache / settings.candidates)
+    photos = read_detector_photos(root, settings.photos) if settings.photos else []
+    training = [photo for photo in photos if not photo.is_validation()]
+    validation = [photo for photo in photos if photo.is_validation()]
+    if settings.photos and not training:
+        raise RecipeError(
+            f"presence.photos is {list(settings.photos)}, of which no photo is here; "
+            "leave those out"
+        )
+    negatives = _negatives(training, candidates, settings.share, points, root, cache)
+    if not validation:
+        return negatives, []
+    tested = _negatives(validation, candidates, settings.share, points, root, cache)
+    drawn = []
+    for draw in range(VALIDATION_DRAWS):
+        boxes = []
+        for photo in range(len(validation)):
+            boxes.append(tested.draw_box(np.random.default_rng([draw, photo]), photo))
+        drawn.append(with_boxes(tested.photos, boxes))
+    return negatives, drawn
+
+
+def _negatives(
+    photos: Sequence[Photo],
+    candidates: Candidates,
+    share: float,
+    points: int,
+    root: Path,
+    cache: Path,
+) -> Negatives:
+    kinds = [photo.kind for photo in photos]
+    weights = np.array([1 / kinds.count(kind) for kind in kinds]) / max(
+        len(set(kinds)), 1
+    )
+    if not photos:
+        nothing = np.zeros((0, PHOTO_PX, PHOTO_PX, 3), np.uint8)
+        empty = CropCache(nothing, np.zeros((0, points, 2)), np.zeros((0, 4)))
+        return Negatives(empty, [], weights, share)
+    samples, extents = [], []
+    for photo in photos:
+        samples.append(_sample_without_points(photo, points))
+        height, width = samples[-1].read().shape[:2]
+        extents.append(np.array([-0.5, -0.5, width - 0.5, height - 0.5]))
+    # the box of which the cached crop shows CACHE_PADDING sides
+    fitted = [crop_square(extent, 1 / CACHE_PADDING) for extent in extents]
+    cached = cache_crops(samples, cache, PHOTO_PX, fitted)
+    places, shown = [], []
+    for photo, box, extent in zip(photos, fitted, extents, strict=True):
+        affine = crop_affine(box, PHOTO_PX, CACHE_PADDING)
+        shown.append(_move(affine, extent[None])[0])
+        given = candidates.get(photo.image.relative_to(root).as_posix(), [])
+        places.append(_move(affine, np.array(given, np.float64).reshape(-1, 5)[:, :4]))
+    return Negatives(with_boxes(cached, shown), places, weights, share)
+
+
+def _move(affine: Array, boxes: Array) -> Array:
+    """Return `boxes` (K, 4) moved by an affine without rotation."""
+    return apply_affine(affine, boxes.reshape(-1, 2)).reshape(-1, 4)
+
+
+def _sample_without_points(photo: Photo, points: int) -> Sample:
+    landmarks = np.full((points, 2), np.nan)
+    return Sample(photo.image, landmarks, "", photo.image.name, group=photo.name)
+
+
+def read_boxed_faces(
+    kinds: Sequence[str], points: int, root: Path, cache: Path
+) -> tuple[CropCache, CropCache | None]:
+    """Read and cache the faces of photos that have boxes alone; all landmarks are nan.
+
+    Args:
+        kinds: Folders of detection/.
+        points: Landmarks of the model, N.
+        root: The data root.
+        cache: Folder of cached crops.
+
+    Returns:
+        The faces to train on, and those for validation, if any.
+
+    Raises:
+        DataError: If there is no face to train on.
+    """
+    faces: dict[bool, tuple[list[Sample], list[Array]]] = {
+        False: ([], []),
+        True: ([], []),
+    }
+    for photo in read_detector_photos(root, kinds):
+        samples, boxes = faces[photo.is_validation()]
+        for box in photo.boxes:
+            if box_side(box) >= MIN_BOXED_PX:
+                samples.append(_sample_without_points(photo, points))
+                boxes.append(box)
+    if not faces[False][0]:
+        raise DataError(
+            f"no face of {', '.join(kinds)} has a side of {MIN_BOXED_PX:g} px below {root}; "
+            "leave presence.boxed empty"
+        )
+    training = cache_crops(faces[False][0], cache, BOXED_PX, faces[False][1])
+    if not faces[True][0]:
+        return training, None
+    return training, cache_crops(faces[True][0], cache, BOXED_PX, faces[True][1])
+
+
+def read_candidates(path: Path) -> Candidates:
+    """Read the boxes that `lineament candidates` wrote.
+
+    Raises:
+        DataError: If the file is missing or broken.
+    """
+    try:
+        found: Candidates = json.loads(path.read_text(encoding="utf-8"))
+        for boxes in found.values():
+            np.array(boxes, np.float64).reshape(-1, 5)
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{path}: cannot be read as candidates ({type(error).__name__}); "
+            "write it by `lineament candidates`"
+        ) from error
+    return found

@@ -1,0 +1,62 @@
+"""Boxes in photos without a face that a detector takes for faces, to train presence on.
+
+Depends on the face detector; data/negatives.py reads them.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..atomic import atomic_path
+from ..data.detection.photos import NO_FACE, read_detector_photos
+from ..geometry import Image
+from ..inference.detections import Detections
+from ..io.image import read_image
+
+MIN_SCORE = 0.15
+"""Score of a detector from which a box counts."""
+MIN_SIDE_PX = 12.0
+"""Smaller boxes are left out: they show a few pixels."""
+MAX_BOXES = 10
+"""Boxes kept per photo, the best ones; the shipped detector has 45 in the median photo of a pet."""
+
+
+def write_candidates(
+    detect: Callable[[Image], Detections],
+    root: Path,
+    path: Path,
+    kinds: Sequence[str] = NO_FACE,
+    step: Callable[[], None] = lambda: None,
+) -> tuple[int, int]:
+    """Write the boxes of a detector in every photo without a face as JSON, atomically.
+
+    Args:
+        detect: A face detector with a threshold of MIN_SCORE; takes an RGB image.
+        root: The data root.
+        path: The file to write: boxes (x0, y0, x1, y1, score) by photo below `root`.
+        kinds: Folders of detection/.
+        step: Called after each photo.
+
+    Returns:
+        The numbers of boxes, and of photos with at least one.
+
+    Raises:
+        DataError: If the photos are missing.
+        ImageError: If a photo cannot be read.
+    """
+    found = {}
+    for photo in read_detector_photos(root, kinds):
+        detections = detect(read_image(photo.image))
+        sides = (detections.boxes[:, 2:] - detections.boxes[:, :2]).max(1, initial=0)
+        large = detections.take(sides >= MIN_SIDE_PX)
+        rows = np.column_stack([large.boxes, large.scores])[:MAX_BOXES]
+        if len(rows):
+            name = photo.image.relative_to(root).as_posix()
+            found[name] = rows.round(3).tolist()
+        step()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(found), encoding="utf-8")
+    return sum(map(len, found.values())), len(found)
