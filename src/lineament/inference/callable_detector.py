@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from ..errors import ModelError, SchemeError, ShapeError
 from ..geometry import Array, Image, as_boxes
 from ..schemes import scheme as load_scheme
-from .detections import Detections, check_image
+from .detections import Detections, check_image, empty_detections
 
 
 class CallableDetector:
@@ -28,20 +28,12 @@ class CallableDetector:
         check_image(image)
         found = as_detections(self.function(image))
         if not len(found):
-            return self._empty()
+            return empty_detections(self.scheme)
         if self.scheme is not None and found.scheme != self.scheme:
             raise SchemeError(
                 f"the detector found landmarks of {found.scheme}; wanted {self.scheme}, as stated"
             )
         return found
-
-    def _empty(self) -> Detections:
-        landmarks = (
-            np.zeros((0, len(load_scheme(self.scheme)), 2)) if self.scheme else None
-        )
-        return Detections(
-            np.zeros((0, 4)), np.zeros(0), np.zeros(0), landmarks, self.scheme
-        )
 
 
 def as_detector(

@@ -1,5 +1,7 @@
 """Non-maximum suppression of face boxes, and fusion of several scales."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -89,7 +91,7 @@ def fuse_scales(
         total += mine * -np.sort(-cast, axis=1)[:, :votes].mean(1)
         asked += mine
     scores = total / np.maximum(asked, 1)
-    scored = Detections(kept.boxes, scores, kept.roll_deg, kept.landmarks, kept.scheme)
+    scored = replace(kept, scores=scores)
     return scored.take(np.argsort(-scores, kind="stable"))
 
 
