@@ -18,9 +18,15 @@ class FakePredictor:
     """A fake Predictor: one face in every image that is not black, or one per given box."""
 
     def __init__(
-        self, model="accurate", detector="default", scheme=None, threads=0, flip=False
+        self,
+        model="accurate",
+        detector="default",
+        scheme=None,
+        threads=0,
+        flip=False,
+        min_face=None,
     ):
-        chosen.update(detector=detector, flip=flip)
+        chosen.update(detector=detector, flip=flip, min_face=min_face)
         if model == "broken":
             raise ModelError(
                 "no model is called 'broken'; choose one of accurate,\nfast"

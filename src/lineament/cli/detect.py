@@ -25,6 +25,7 @@ from .options import (
     DetectorName,
     Flip,
     ImagePaths,
+    MinFace,
     ModelName,
     SchemeName,
     known_boxes,
@@ -83,6 +84,7 @@ def detect(
     scheme: SchemeName = None,
     boxes: Boxes = None,
     detector: DetectorName = "default",
+    min_face: MinFace = None,
     flip: Flip = False,
     overwrite: Annotated[
         bool,
@@ -107,11 +109,13 @@ def detect(
     total = len(images) + len(failures)
     if images:
         known = known_boxes(boxes, images)
-        predictor = make_predictor(model, scheme, detector, flip)
+        predictor = make_predictor(model, scheme, detector, flip, min_face)
         if out is None:
             failures += _print_results(predictor, images, known, format)
         else:
             settings = _settings(model, predictor.scheme, detector, flip, bool(boxes))
+            if min_face is not None:
+                settings["min_face"] = min_face
             folder = ResultFolder(out, settings, overwrite, images, known)
             failures += _write_results(predictor, images, known, folder, format, draw)
     report_failures(failures, total)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .app import app, note, progress_bar, report_failures
-from .options import Flip, ModelName
+from .options import Flip, MinFace, ModelName
 
 
 @app.command()
@@ -19,6 +19,7 @@ def label(
         Path, typer.Option(help="Folder for the crops and their .pts files.")
     ],
     model: ModelName = "accurate",
+    min_face: MinFace = None,
     flip: Flip = False,
     every: Annotated[
         int, typer.Option(min=1, metavar="N", help="Label every N-th frame of a video.")
@@ -35,7 +36,8 @@ def label(
     from ..io.input_images import FailedInput
     from ..labeling.pseudo_labels import LabelThresholds, find_media, write_labels
 
-    files, predictor = find_media(paths), Predictor(model, flip=flip)
+    files = find_media(paths)
+    predictor = Predictor(model, flip=flip, min_face=min_face)
     thresholds = LabelThresholds()
     failures, count = [], 0
     with progress_bar("files", len(files)) as step:

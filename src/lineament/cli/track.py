@@ -11,10 +11,11 @@ from .options import (
     DetectorName,
     Flip,
     FrameRate,
+    MinFace,
     ModelName,
     SchemeName,
     Smooth,
-    named_detector,
+    detector_options,
     with_digest,
 )
 from .track_output import NOT_RESUMABLE, TracksFormat, TrackTargets, until, write_tracks
@@ -90,6 +91,7 @@ def track(
     model: ModelName = "fast",
     scheme: SchemeName = None,
     detector: DetectorName = "default",
+    min_face: MinFace = None,
     faces: MaxFaces = None,
     detect_every: DetectEvery = None,
     flip: Flip = False,
@@ -118,12 +120,14 @@ def track(
     if resume and is_camera(source):
         raise typer.BadParameter(NOT_RESUMABLE)
     targets = None if out is None else TrackTargets(source, out, format, rerun, trails)
-    tracker = _tracker(
-        model, scheme, detector, faces, detect_every, flip, smooth, workers
-    )
+    options = detector_options(detector, min_face)
+    options |= {"scheme": scheme, "workers": workers, "flip": flip}
+    tracker = _tracker(model, faces, detect_every, smooth, options)
     settings = _settings(source, model, detector, rate)
     settings |= {"faces": faces, "detect_every": tracker.rules.detect_every}
     settings |= {"smooth": smooth.value, "flip": flip}
+    if min_face is not None:
+        settings["min_face"] = min_face
     scheme = tracker.predictor.scheme
     if targets and resume and targets.finish_conversion(settings, scheme):
         return
@@ -143,14 +147,12 @@ def track(
 
 def _tracker(
     model: str,
-    scheme: str | None,
-    detector: str,
     faces: int | None,
     detect_every: int | None,
-    flip: bool,
     smooth: Smooth,
-    workers: int,
+    options: dict[str, Any],
 ) -> "Tracker":
+    """Return the tracker; `options` are those of its Predictor."""
     from ..tracking.rules import RULES, TrackRules
     from ..tracking.tracker import Tracker
 
@@ -159,10 +161,7 @@ def _tracker(
         faces=faces,
         smooth=smooth.filter,
         rules=RULES if detect_every is None else TrackRules(detect_every=detect_every),
-        detector=named_detector(detector),
-        scheme=scheme,
-        workers=workers,
-        flip=flip,
+        **options,
     )
 
 

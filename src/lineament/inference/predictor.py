@@ -29,8 +29,9 @@ from ..schemes import scheme as load_scheme
 from .acceptance import MIN_LANDMARK_SCORE, keep_confident
 from .callable_detector import as_detector, given_boxes
 from .detections import Detections, Detector
-from .face_detector import FaceDetector
+from .face_detector import packaged_detector
 from .flip import PredictCallable, predict_with_flip
+from .min_face import parse_min_face
 from .recrop import DEFAULT_RECROP, RecropPolicy, crop_around, first_crops
 from .recurrent_state import RecurrentState
 from .registry import load_model
@@ -76,8 +77,11 @@ class Predictor:
         flip: Average each crop with its mirror image, for twice the work.
         workers: Parts of a batch that a model by name or file runs in parallel, with
             `threads` each; 0: one per core.
+        min_face: Smallest face that the default detector searches for, see
+            `FaceDetector`; None: its default.
 
     Raises:
+        InputError: If `min_face` is not a size.
         ModelError: If the model, the detector or their combination is unusable.
         SchemeError: If the scheme is unknown, or cannot be made from the model's.
     """
@@ -92,6 +96,7 @@ class Predictor:
         min_landmark_score: float = MIN_LANDMARK_SCORE,
         flip: bool = False,
         workers: int = 1,
+        min_face: float | str | None = None,
     ) -> None:
         for name, value in (("threads", threads), ("workers", workers)):
             if value < 0:
@@ -100,9 +105,12 @@ class Predictor:
                 )
         self.threads, self.recrop = threads, recrop
         self.min_landmark_score = min_landmark_score
+        self.min_face = None if min_face is None else parse_min_face(min_face)
         self.detector: Detector = self._default_detector
         if detector != "default":
-            self.detector = as_detector(detector)
+            self.detector = _own_detector(detector, min_face)
+        elif model is None:  # its scheme is needed now
+            self.detector = packaged_detector(threads, self.min_face)
         if isinstance(model, str | Path):
             model = load_model(model, threads, workers)
         self._model = model
@@ -134,7 +142,7 @@ class Predictor:
 
     def _default_detector(self, image: Image) -> Detections:
         # opened at the first image without boxes, as given boxes need no detector
-        return _packaged_detector(self.threads)(image)
+        return packaged_detector(self.threads, self.min_face)(image)
 
     @overload
     def __call__(self, images: Source, boxes: ArrayLike | None = None) -> Faces: ...
@@ -317,6 +325,15 @@ def _keep_better(best: FaceLandmarks, rows: list[int], other: FaceLandmarks) -> 
             best.replace_row(row, other, k)
 
 
+def _own_detector(detector: Any, min_face: float | str | None) -> Detector:
+    if min_face is not None:
+        raise ModelError(
+            f"min_face is {min_face!r}, which only the default detector takes; leave it out, "
+            "or make FaceDetector(path, min_face=...) and give that as the detector"
+        )
+    return as_detector(detector)
+
+
 def _with_flip(model: LandmarkModel) -> PredictCallable:
     if getattr(model, "memory", None):
         raise ModelError(
@@ -348,11 +365,6 @@ def _check_conversion(origin: str, points: int, source: str, target: str) -> Non
             f"{origin} predicts {source}; {missing} of the {len(made.points)} points of {target} "
             f"cannot be made of those: choose a model trained on {target}"
         )
-
-
-@cache
-def _packaged_detector(threads: int) -> FaceDetector:
-    return FaceDetector(threads=threads)
 
 
 @cache

@@ -46,7 +46,7 @@ class Tracker:
         smooth: Filter over time, "one-euro" or "kalman"; None: landmarks as measured.
         rules: When faces are lost, confirmed and reacquired.
         options: Other options of Predictor: detector, scheme, threads, workers, recrop,
-            min_landmark_score, flip.
+            min_landmark_score, flip, min_face.
 
     Raises:
         InputError: If a setting is out of range or options come with a Predictor.
