@@ -34,3 +34,11 @@ def test_of_two_boxes_of_one_face_the_better_one_is_kept():
 
 def test_no_face_gives_no_rows():
     assert keep_confident(np.zeros((0, 68, 2)), np.zeros((0, 68)), 0.4) == []
+
+
+def test_landmarks_within_a_better_face_are_a_part_of_it():
+    eye, other = FACE * 0.2 + 160, FACE + 300
+    faces = np.stack([eye, FACE, other])
+    assert keep_confident(faces, scored(0.6, 0.9, 0.5), 0.4) == [1, 2]
+    # the better one of the two may be a small face in front of a large one
+    assert keep_confident(faces, scored(0.9, 0.6, 0.5), 0.4) == [0, 1, 2]

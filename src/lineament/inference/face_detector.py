@@ -16,7 +16,7 @@ from .detections import Detections, check_image, concatenate, empty_detections
 from .detector_file import DetectorFile
 from .min_face import SearchPlan, parse_min_face, plan_default, plan_search
 from .model_files import find_model
-from .nms import MIN_CANDIDATE_SCORE, fuse_scales, nms
+from .nms import MIN_CANDIDATE_SCORE, drop_nested, fuse_scales, nms
 
 TILE_OVERLAP = 160
 """Pixels that neighboring tiles share: faces up to this side fit into one."""
@@ -90,7 +90,7 @@ class FaceDetector:
         for scale in plan.tiled:
             found += self.tile_faces(image, scale)
         fused = found[0] if len(found) == 1 else nms(concatenate(found), self.nms_iou)
-        return fused.take(fused.scores > self.threshold)
+        return drop_nested(fused.take(fused.scores > self.threshold))
 
     def plan(self, shape: tuple[int, ...]) -> SearchPlan:
         """Return the scales at which an image of this `shape` is searched."""
