@@ -58,6 +58,41 @@ def as_detector(
     return CallableDetector(function, scheme or getattr(function, "scheme", None))
 
 
+def own_detector(
+    function: Callable[[Image], Any], min_face: float | str | None
+) -> CallableDetector:
+    """Make a detector of a callable, which has a scale of its own.
+
+    Raises:
+        ModelError: If `function` is not callable, or `min_face` is given.
+    """
+    if min_face is not None:
+        raise ModelError(
+            f"min_face is {min_face!r}, which only the default detector takes; leave it out, "
+            "or make FaceDetector(path, min_face=...) and give that as the detector"
+        )
+    return as_detector(function)
+
+
+def scheme_of_detector(detector: Callable[..., Any], flip: bool) -> str:
+    """Return the scheme of the landmarks that a detector finds.
+
+    Raises:
+        ModelError: If it finds none, or `flip` is wanted, which needs a model.
+    """
+    name: str | None = getattr(detector, "scheme", None)
+    if name is None:
+        raise ModelError(
+            "without a model the landmarks are the detector's, and this detector finds none; "
+            "choose a model, or a detector with landmarks such as detector_adapters.yunet"
+        )
+    if flip:
+        raise ModelError(
+            "flip averages two crops of a model, and there is none; leave flip out"
+        )
+    return name
+
+
 def as_detections(given: Any) -> Detections:
     """Return what a callable returned as checked Detections, best first.
 

@@ -27,7 +27,7 @@ from ..io.image import Source, read_image
 from ..schemes import convert
 from ..schemes import scheme as load_scheme
 from .acceptance import MIN_LANDMARK_SCORE, keep_confident
-from .callable_detector import as_detector, given_boxes
+from .callable_detector import given_boxes, own_detector, scheme_of_detector
 from .detections import Detections, Detector
 from .face_detector import packaged_detector
 from .flip import PredictCallable, predict_with_flip
@@ -108,14 +108,14 @@ class Predictor:
         self.min_face = None if min_face is None else parse_min_face(min_face)
         self.detector: Detector = self._default_detector
         if detector != "default":
-            self.detector = _own_detector(detector, min_face)
+            self.detector = own_detector(detector, min_face)
         elif model is None:  # its scheme is needed now
             self.detector = packaged_detector(threads, self.min_face)
         if isinstance(model, str | Path):
             model = load_model(model, threads, workers)
         self._model = model
         if self._model is None:
-            self._source = _scheme_of_detector(self.detector, flip)
+            self._source = scheme_of_detector(self.detector, flip)
             origin, points = "the detector", len(load_scheme(self._source))
         else:
             self._source, points = self._model.scheme, self._model.points
@@ -187,7 +187,7 @@ class Predictor:
         for index, image in enumerate(images):
             found = self._detect(image, None if boxes is None else boxes[index])
             detections.append(found)
-            requests += first_crops(found, self.recrop, index)
+            requests += first_crops(found, self.recrop, image.shape, index)
         predicted = self.predict_boxes(images, requests, self.recrop)
         results, start = [], 0
         for image, found in zip(images, detections, strict=True):
@@ -274,13 +274,19 @@ class Predictor:
             others += made
         if not others:
             return best
-        _keep_better(best, rows, self.run_model(images, others))
+
+        def penalty(row: int, landmarks: Array) -> float:
+            first = requests[row]
+            shape = images[first.image].shape
+            return recrop.upside_down_penalty(first, landmarks, self.mean_shape, shape)
+
+        _keep_better(best, rows, self.run_model(images, others), penalty)
         # where angles were searched, the best is now cropped around its own landmarks
         searched = sorted({row for row in rows if rows.count(row) > 1})
         last = []
         for row in searched:
             last.append(self.crop_around(requests[row].image, best.landmarks[row]))
-        _keep_better(best, searched, self.run_model(images, last))
+        _keep_better(best, searched, self.run_model(images, last), penalty)
         return best
 
     def run_model(
@@ -318,20 +324,23 @@ class Predictor:
         return crop_around(image, landmarks, self.mean_shape)
 
 
-def _keep_better(best: FaceLandmarks, rows: list[int], other: FaceLandmarks) -> None:
-    """Replace `rows` of `best` by the rows of `other` with a higher mean score."""
+def _keep_better(
+    best: FaceLandmarks,
+    rows: list[int],
+    other: FaceLandmarks,
+    penalty: Callable[[int, Array], float],
+) -> None:
+    """Replace `rows` of `best` by the rows of `other` with a higher mean score.
+
+    Args:
+        penalty: Maps a row of `best` and landmarks of that face to a score that counts
+            against them.
+    """
     for k, row in enumerate(rows):
-        if other.scores[k].mean() > best.scores[row].mean():
+        gain = other.scores[k].mean() - best.scores[row].mean()
+        lost = penalty(row, other.landmarks[k]) - penalty(row, best.landmarks[row])
+        if gain > lost:
             best.replace_row(row, other, k)
-
-
-def _own_detector(detector: Any, min_face: float | str | None) -> Detector:
-    if min_face is not None:
-        raise ModelError(
-            f"min_face is {min_face!r}, which only the default detector takes; leave it out, "
-            "or make FaceDetector(path, min_face=...) and give that as the detector"
-        )
-    return as_detector(detector)
 
 
 def _with_flip(model: LandmarkModel) -> PredictCallable:
@@ -340,20 +349,6 @@ def _with_flip(model: LandmarkModel) -> PredictCallable:
             f"model {model.name!r} is recurrent, and flip would drop its state; leave flip out"
         )
     return predict_with_flip(model.predict, load_scheme(model.scheme).mirror)
-
-
-def _scheme_of_detector(detector: Callable[..., Any], flip: bool) -> str:
-    name: str | None = getattr(detector, "scheme", None)
-    if name is None:
-        raise ModelError(
-            "without a model the landmarks are the detector's, and this detector finds none; "
-            "choose a model, or a detector with landmarks such as detector_adapters.yunet"
-        )
-    if flip:
-        raise ModelError(
-            "flip averages two crops of a model, and there is none; leave flip out"
-        )
-    return name
 
 
 def _check_conversion(origin: str, points: int, source: str, target: str) -> None:
