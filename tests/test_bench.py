@@ -273,6 +273,7 @@ PARTS = (
     "install",
     "loader",
     "memory",
+    "min_face",
     "size",
     "speed",
     "video",

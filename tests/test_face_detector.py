@@ -83,8 +83,8 @@ def test_a_small_face_in_a_huge_image_is_found_once_by_tiles_and_missed_without(
     # multiples of 8, so cells are aligned alike in every tile
     assert {start for start, _, _ in tile_spans(320, 160, 80)} == {0, 80, 160}
     assert sorted(tiled.boxes.tolist()) == wanted
-    # faces of 32 px and more are asked for: at half the size, in one pass
-    large = FaceDetector(bright_detector, min_face="32px", **options)
+    # faces from 64 px are asked for, 32 px of the input: at half the size, in one pass
+    large = FaceDetector(bright_detector, min_face="64px", **options)
     assert len(large(image)) == 0
 
 
@@ -229,6 +229,9 @@ def test_the_card_states_the_search_that_suits_the_network(five_detector, tmp_pa
     detector = FaceDetector(five_detector)
     assert (detector.coarse_sides, detector.support, detector.threshold) == ((), 1, 0.9)
     assert detector.network.min_face_px == 8
+    older = write_bright_detector(tmp_path / "older.onnx")
+    assert FaceDetector(older).coarse_sides == (256, 128)
+    assert FaceDetector(older).network.min_face_px == 32
     card = {"coarse_sides": [96], "support": 2, "threshold": 0.3}
     path = write_bright_detector(tmp_path / "own.onnx", turn_deg=0.0, **card)
     detector = FaceDetector(path)

@@ -21,8 +21,6 @@ from .onnx_model import DETECTOR_OUTPUTS, open_session
 
 MULTIPLE = 32
 """Input sides are multiples of this number of pixels."""
-MIN_FACE_PX = 16.0
-"""Side of the smallest face that a network finds reliably, if its card states none."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,8 @@ class DetectorKind:
     """Scheme of its landmarks; None: it finds none."""
     read: Callable[[Array], tuple[Array, Array | None]]
     """Maps the third output (F, ...) to rolls (F,) in degrees and landmarks."""
+    min_face_px: float
+    """Side of the smallest face that the network finds reliably, input pixels."""
     coarse_sides: tuple[int, ...]
     """Longer sides of further passes over the entire image, pixels."""
     fine_factor: float
@@ -59,7 +59,7 @@ class DetectorFile:
         self.kind = KINDS[names[2]]
         self.threshold = float(self.card.get("threshold", 0.5))
         self.support = int(self.card.get("support", 1))
-        self.min_face_px = float(self.card.get("min_face_px", MIN_FACE_PX))
+        self.min_face_px = float(self.card.get("min_face_px", self.kind.min_face_px))
         sides = self.card.get("coarse_sides", self.kind.coarse_sides)
         self.coarse_sides = tuple(int(side) for side in sides)
 
@@ -127,7 +127,7 @@ def _mean_five() -> NDArray[np.complex128]:
 
 
 KINDS = {
-    "directions": DetectorKind(None, _read_directions, (256, 128), 2.0),
-    "landmarks": DetectorKind("five", _read_landmarks, (), 1.0),
+    "directions": DetectorKind(None, _read_directions, 32.0, (256, 128), 2.0),
+    "landmarks": DetectorKind("five", _read_landmarks, 16.0, (), 1.0),
 }
 """Kinds of detector files by the name of their third output."""
