@@ -62,3 +62,11 @@ def test_of_two_boxes_of_one_face_presence_times_score_decides():
     assert keep_faces(twice, 0.5, 0.4) == [1]
     twice = found(faces, scored(0.6, 0.8), np.array([0.9, 0.6]))
     assert keep_faces(twice, 0.5, 0.4) == [0]
+
+
+def test_landmarks_within_a_better_face_are_a_part_of_it():
+    eye, other = FACE * 0.2 + 160, FACE + 300
+    faces = np.stack([eye, FACE, other])
+    assert keep(faces, scored(0.6, 0.9, 0.5), 0.4) == [1, 2]
+    # the better one of the two may be a small face in front of a large one
+    assert keep(faces, scored(0.9, 0.6, 0.5), 0.4) == [0, 1, 2]

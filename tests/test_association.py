@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lineament.geometry import apply_affine, similarity
 from lineament.schemes import scheme
 from lineament.tracking.association import (
     find_duplicates,
@@ -53,6 +54,54 @@ def test_a_face_whose_center_left_the_image_is_not_plausible():
     face = TrackedFace(1, seen(10, 125).landmarks, 0.9, np.zeros((12, 12, 3)), None)
     assert is_plausible(face, seen(5, 125), SIZE, RULES)
     assert not is_plausible(face, seen(-5, 125), SIZE, RULES)
+
+
+def rolled(face, angle_deg):
+    landmarks = face.landmarks
+    center = landmarks.mean(0)
+    turned = apply_affine(similarity(1.0, angle_deg, center, center), landmarks)
+    return FaceObservation(turned, np.full(68, 0.9), np.ones(68))
+
+
+@pytest.mark.parametrize(
+    ("unseen_s", "limit_deg"), [(0.0, 10), (1 / 100, 10), (1 / 30, 500 / 30), (2.0, 90)]
+)
+def test_a_face_turns_in_the_image_no_faster_than_a_head(unseen_s, limit_deg):
+    face = tracked("astronaut")
+    face.unseen_s = unseen_s
+    for angle_deg in (limit_deg - 1, 1 - limit_deg):
+        assert is_plausible(face, rolled(face, angle_deg), SIZE, RULES)
+    for angle_deg in (limit_deg + 1, -limit_deg - 1, 180):
+        assert not is_plausible(face, rolled(face, angle_deg), SIZE, RULES)
+        # nor does it return so, unless the scene was cut
+        turned = rolled(face, angle_deg)
+        assert match_lost([face], [turned], FRAME, RULES) == {}
+
+
+def test_the_time_without_a_measurement_grows_while_a_face_is_lost():
+    face = tracked("astronaut")
+    face.predict(0.04, SIZE)
+    assert face.unseen_s == 0.04
+    face.miss(0.04)
+    face.predict(0.1, SIZE)
+    assert face.unseen_s == pytest.approx(0.14)
+
+
+def test_a_track_of_a_part_of_a_better_face_is_a_duplicate():
+    def duplicates(side, score, step=0):
+        face, here = tracked("astronaut"), seen(*AT["astronaut"])
+        landmarks = seen(AT["astronaut"][0] + step, AT["astronaut"][1], side).landmarks
+        part = TrackedFace(2, landmarks, 0.9, np.ones((12, 12, 3)), None)
+        there = FaceObservation(landmarks, np.full(68, score), np.ones(68))
+        found = find_duplicates({face: here, part: there}, FRAME, RULES)
+        return [other.track_id for other in found]
+
+    # 25 of 70 px are 13 % of the area; the landmarks are 14 px apart on average
+    assert duplicates(25, 0.6) == [2]
+    # a better one may be a small face in front
+    assert duplicates(25, 0.95) == []
+    # 56 of 70 px are 64 % of the area: two persons of similar size that pass each other
+    assert duplicates(56, 0.6, step=16) == []
 
 
 def test_of_two_tracks_on_one_face_the_one_that_matches_worse_is_the_duplicate():

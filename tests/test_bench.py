@@ -274,6 +274,7 @@ PARTS = (
     "install",
     "loader",
     "memory",
+    "min_face",
     "size",
     "speed",
     "video",

@@ -187,6 +187,29 @@ def test_detect_draws_without_occluded_landmarks_if_asked(
     assert (code, "--no-occluded needs --draw" in err) == (2, True)
 
 
+def test_detect_passes_the_smallest_face_to_the_predictor(
+    pictures, tmp_path, monkeypatch
+):
+    assert call("detect", pictures / "a.png", "--min-face", "40px")[0] == 0
+    assert (chosen["detector"], chosen["min_face"]) == ("default", "40px")
+    monkeypatch.setattr(
+        "lineament.inference.detector_adapters.detector_of_file",
+        lambda path, min_face: (path, min_face),
+    )
+    own = ("--detector", "own.onnx", "--min-face", "0.1")
+    assert call("detect", pictures / "a.png", *own)[0] == 0
+    assert chosen["detector"] == ("own.onnx", "0.1")
+    # it has no scale of its own to set
+    other = ("--detector", "mediapipe", "--min-face", "0.1")
+    code, _, err = call("detect", pictures / "a.png", *other)
+    assert code == 2
+    assert "leave it out for mediapipe" in err
+    # results of other sizes are other results
+    assert call("detect", pictures / "a.png", "--out", tmp_path / "out")[0] == 0
+    again = ("--out", tmp_path / "out", "--min-face", "40px")
+    assert call("detect", pictures / "a.png", *again)[0] == 1
+
+
 def test_detect_converts_to_the_scheme_asked_for(pictures):
     _, out, _ = call("detect", pictures / "a.png", "--scheme", "five")
     assert len(json.loads(out)["faces"][0]["landmarks"]) == 5

@@ -1,6 +1,5 @@
 """The face detector of the package: tiles, scales and refusals, on a tiny network made here."""
 
-import json
 import threading
 from pathlib import Path
 
@@ -9,65 +8,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineament.errors import ModelError, ShapeError
-from lineament.inference.face_detector import FaceDetector, pad_to_multiple, tile_spans
+from detector_graph import FIVE, write_bright_detector
+from lineament.errors import InputError, ModelError, ShapeError
+from lineament.inference.detector_file import five_roll_deg, pad_to_multiple
+from lineament.inference.face_detector import FaceDetector, tile_spans
 
 
 @pytest.fixture(scope="module")
 def bright_detector(tmp_path_factory):
     """Write an ONNX file for which each white 8x8 cell is a face of score mean / 255."""
-    onnx = pytest.importorskip("onnx")
-    helper, tensor = onnx.helper, onnx.TensorProto
-    kernel = np.full((1, 3, 8, 8), 1 / (192 * 255), np.float32)
-    nodes = [
-        helper.make_node("Cast", ["image"], ["float"], to=tensor.FLOAT),
-        helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Conv", ["planes", "kernel"], ["means"], strides=[8, 8]),
-        helper.make_node("Reshape", ["means", "row"], ["scores"]),
-        helper.make_node("Greater", ["means", "low"], ["any"]),
-        helper.make_node("NonZero", ["any"], ["where"]),
-        helper.make_node("Shape", ["means"], ["shape"]),
-        helper.make_node("Expand", ["one", "shape"], ["ones"]),
-        helper.make_node("CumSum", ["ones", "across"], ["x"]),
-        helper.make_node("CumSum", ["ones", "down"], ["y"]),
-        helper.make_node("Concat", ["x", "y", "x", "y"], ["centers"], axis=1),
-        helper.make_node("Mul", ["centers", "eight"], ["far"]),
-        helper.make_node("Sub", ["far", "back"], ["corners"]),
-        helper.make_node("Transpose", ["corners"], ["last"], perm=[0, 2, 3, 1]),
-        helper.make_node("Reshape", ["last", "fours"], ["boxes"]),
-        helper.make_node("Concat", ["ones", "ones"], ["two"], axis=1),
-        helper.make_node("Transpose", ["two"], ["turned"], perm=[0, 2, 3, 1]),
-        helper.make_node("Reshape", ["turned", "twos"], ["directions"]),
-    ]
-    values = {
-        "kernel": kernel,
-        "row": np.array([1, -1]),
-        "low": np.array(-1, np.float32),
-        "one": np.ones((1, 1, 1, 1), np.float32),
-        "across": np.array(3),
-        "down": np.array(2),
-        "eight": np.array(8, np.float32),
-        "back": np.array([8.5, 8.5, 0.5, 0.5], np.float32).reshape(1, 4, 1, 1),
-        "fours": np.array([1, -1, 4]),
-        "twos": np.array([1, -1, 2]),
-    }
-    graph = helper.make_graph(
-        nodes[:4] + nodes[6:],
-        "bright",
-        [helper.make_tensor_value_info("image", tensor.UINT8, [1, None, None, 3])],
-        [
-            helper.make_tensor_value_info(n, tensor.FLOAT, None)
-            for n in ("scores", "boxes", "directions")
-        ],
-        [onnx.numpy_helper.from_array(v, k) for k, v in values.items()],
-    )
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9
-    )
+    pytest.importorskip("onnx")
     path = tmp_path_factory.mktemp("bright") / "bright.onnx"
-    onnx.save(model, str(path))
-    path.with_suffix(".json").write_text(json.dumps({"threshold": 0.9}))
-    return path
+    return write_bright_detector(path, threshold=0.9)
+
+
+@pytest.fixture(scope="module")
+def five_detector(tmp_path_factory):
+    """Write the same with five points per face, turned by 30 degrees; faces from 8 px."""
+    pytest.importorskip("onnx")
+    path = tmp_path_factory.mktemp("five") / "five.onnx"
+    return write_bright_detector(path, turn_deg=30.0, threshold=0.9, min_face_px=8)
 
 
 def white_at(height, width, *corners):
@@ -117,25 +77,15 @@ def test_a_small_face_in_a_huge_image_is_found_once_by_tiles_and_missed_without(
     # at 160 of 320 pixels a lone white cell is a quarter of a cell: too dark; a tile has all of it
     corners = [(8, 8), (152, 152), (160, 160), (312, 8), (200, 304)]
     image = white_at(320, 320, *corners)
-    tiled = FaceDetector(
-        bright_detector, side=160, finest_side=320, enlarge=1.0, coarse_sides=()
-    )(image)
+    options = {"side": 160, "enlarge": 1.0, "coarse_sides": ()}
+    tiled = FaceDetector(bright_detector, **options)(image)
     wanted = sorted([x - 0.5, y - 0.5, x + 7.5, y + 7.5] for x, y in corners)
-    tile_starts = {start for start, _, _ in tile_spans(320, 160, 80)}
-    assert tile_starts == {
-        0,
-        80,
-        160,
-    }  # multiples of 8, so cells are aligned alike in every tile
+    # multiples of 8, so cells are aligned alike in every tile
+    assert {start for start, _, _ in tile_spans(320, 160, 80)} == {0, 80, 160}
     assert sorted(tiled.boxes.tolist()) == wanted
-    assert (
-        len(
-            FaceDetector(
-                bright_detector, side=160, finest_side=160, enlarge=1.0, coarse_sides=()
-            )(image).boxes
-        )
-        == 0
-    )
+    # faces from 64 px are asked for, 32 px of the input: at half the size, in one pass
+    large = FaceDetector(bright_detector, min_face="64px", **options)
+    assert len(large(image)) == 0
 
 
 @given(st.integers(1, 5000), st.integers(64, 700), st.integers(0, 60))
@@ -219,3 +169,77 @@ def test_the_detector_of_the_package_finds_nothing_on_grey():
         pytest.skip("weights/detector.onnx is not built")
     found = FaceDetector()(np.full((480, 640, 3), 128, np.uint8))
     assert len(found.boxes) == 0
+
+
+def turned_five(turn_deg):
+    angle = np.deg2rad(turn_deg)
+    cos, sin = np.cos(angle), np.sin(angle)
+    return FIVE @ np.array([[cos, sin], [-sin, cos]])
+
+
+def test_landmarks_of_a_detector_are_mapped_back_with_their_boxes(five_detector):
+    found = FaceDetector(five_detector, enlarge=1.0)(white_at(100, 70, (16, 40)))
+    assert found.scheme == "five"
+    assert found.boxes.tolist() == [[15.5, 39.5, 23.5, 47.5]]
+    wanted = turned_five(30.0) + np.array([19.5, 43.5])
+    np.testing.assert_allclose(found.landmarks, [wanted], atol=1e-4)
+    # twice the size, the cell 40..47, 16..23: lengths in the image are half
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[8:12, 20:24] = 255
+    found = FaceDetector(five_detector, threshold=0.7)(image)
+    wanted = turned_five(30.0) / 2 + np.array([21.5, 9.5])
+    np.testing.assert_allclose(found.landmarks, [wanted], atol=1e-4)
+
+
+@pytest.mark.parametrize("turn_deg", [0.0, 30.0, -100.0, 179.0])
+def test_the_roll_comes_from_all_five_points_also_of_a_profile(turn_deg):
+    # symmetric points, so that the fit adds no turn of its own
+    assert five_roll_deg(turned_five(turn_deg)[None]) == pytest.approx([turn_deg])
+    # seen from the side both eyes are one point, which has no direction
+    profile = turned_five(turn_deg) - turned_five(turn_deg)[:1]
+    profile[1] = profile[0]
+    off = (five_roll_deg(profile[None])[0] - turn_deg + 180) % 360 - 180
+    assert abs(off) < 25
+
+
+def test_no_face_has_the_scheme_of_the_detector_too(five_detector):
+    for shape in ((64, 64, 3), (0, 5, 3)):
+        found = FaceDetector(five_detector)(np.zeros(shape, np.uint8))
+        assert (found.scheme, found.landmarks.shape) == ("five", (0, 5, 2))
+
+
+def test_faces_of_tiles_carry_their_landmarks_and_none_is_lost(five_detector):
+    # faces of 8 px in 2400 x 1600 px: more than one pass takes, so they are tiled
+    corners = [(0, 0), (1200, 800), (2392, 1592), (632, 312), (400, 1200)]
+    image = white_at(1600, 2400, *corners)
+    detector = FaceDetector(five_detector, min_face="8px")
+    assert detector.plan(image.shape).tiled == (1.0,)
+    for length in (2400, 1600):  # cells are aligned alike in every tile
+        starts = [start for start, _, _ in tile_spans(length, 640, 160)]
+        assert {start % 8 for start in starts} == {0}
+    found = detector(image)
+    for x, y in corners:
+        row = np.flatnonzero((np.abs(found.boxes[:, :2] - (x, y)) <= 1).all(1))
+        assert len(row) == 1
+        wanted = turned_five(30.0) + np.array([x + 3.5, y + 3.5])
+        np.testing.assert_allclose(found.landmarks[row[0]], wanted, atol=1e-3)
+
+
+def test_the_card_states_the_search_that_suits_the_network(five_detector, tmp_path):
+    detector = FaceDetector(five_detector)
+    assert (detector.coarse_sides, detector.support, detector.threshold) == ((), 1, 0.9)
+    assert detector.network.min_face_px == 8
+    older = write_bright_detector(tmp_path / "older.onnx")
+    assert FaceDetector(older).coarse_sides == (256, 128)
+    assert FaceDetector(older).network.min_face_px == 32
+    card = {"coarse_sides": [96], "support": 2, "threshold": 0.3}
+    path = write_bright_detector(tmp_path / "own.onnx", turn_deg=0.0, **card)
+    detector = FaceDetector(path)
+    assert (detector.coarse_sides, detector.support) == ((96,), 2)
+    assert (detector.threshold, detector.network.min_face_px) == (0.3, 16)
+    assert FaceDetector(path, coarse_sides=(), support=1).coarse_sides == ()
+
+
+def test_a_size_that_is_none_is_refused(five_detector):
+    with pytest.raises(InputError, match="min_face is '5%'; wanted the side of"):
+        FaceDetector(five_detector, min_face="5%")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lineament.geometry import iou
 from lineament.inference.detections import Detections, empty_detections
-from lineament.inference.nms import fuse_scales, nms
+from lineament.inference.nms import drop_nested, fuse_scales, is_nested, nms
 
 boxes_strategy = st.lists(
     st.tuples(*[st.integers(0, 50)] * 2, *[st.integers(1, 30)] * 2, st.integers(0, 20)),
@@ -58,3 +58,53 @@ def test_scales_in_range_of_a_size_are_averaged_and_others_ignored():
     assert scored.scores == pytest.approx([0.8, 0.65, 0.5])
     assert scored.boxes.tolist() == [small, middle, large]
     assert scored.roll_deg.tolist() == [0, 1, 1]
+
+
+FACE = np.array([0.0, 0, 100, 100])
+
+
+@pytest.mark.parametrize(
+    ("box", "nested"),
+    [
+        ([20, 20, 40, 35], True),  # an eye
+        ([90, 40, 110, 60], False),  # half an ear: 50 % inside
+        ([86, 40, 106, 60], False),  # 70 % of it
+        ([85, 40, 105, 60], True),  # 75 % of it
+        ([10, 30, 80, 100], True),  # half a face: 49 % of the area
+        ([0, 0, 83, 83], True),  # 69 % of the area
+        ([0, 0, 84, 84], False),  # 71 %: as large, so left to the suppression
+        ([-40, -40, 140, 140], True),  # the head around it: 3.2 times the area
+        (
+            [-60, -60, 160, 160],
+            False,
+        ),  # 4.8 times: a small face in front of a large one
+        ([200, 0, 220, 20], False),
+    ],
+)
+def test_a_box_is_nested_by_the_part_inside_and_the_areas(box, nested):
+    assert is_nested(np.array(box, float), FACE) == nested
+
+
+def test_parts_of_a_better_face_are_dropped_and_better_faces_in_front_stay():
+    eye, child, other = [20.0, 20, 40, 35], [60.0, 60, 100, 100], [120.0, 0, 160, 40]
+    boxes = np.array([child, FACE, eye, other])
+    landmarks = boxes[:, None, :2] + np.ones((5, 2))
+    scores = np.array([0.9, 0.8, 0.7, 0.6])
+    found = Detections(boxes, scores, np.arange(4.0), landmarks, "five")
+    kept = drop_nested(found)
+    assert kept.roll_deg.tolist() == [0, 1, 3]
+    np.testing.assert_array_equal(kept.landmarks, landmarks[[0, 1, 3]])
+    # the child scored below the face is a part of it
+    worse = drop_nested(found.take([1, 0, 3]))
+    assert worse.roll_deg.tolist() == [1, 3]
+    assert len(drop_nested(empty_detections("five"))) == 0
+
+
+def test_fused_faces_keep_their_landmarks():
+    boxes = np.array([[0.0, 0, 20, 20], [100, 0, 120, 20], [1, 0, 21, 20]])
+    landmarks = boxes[:, None, :2] + np.ones((5, 2))
+    scores = np.array([0.6, 0.9, 0.7])
+    fine = Detections(boxes, scores, np.zeros(3), landmarks, "five")
+    fused = fuse_scales([(1.0, fine), (0.4, fine.take([]))], 1, 0.4)
+    assert fused.scheme == "five"
+    np.testing.assert_array_equal(fused.landmarks, landmarks[[1, 2]])

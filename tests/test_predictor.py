@@ -6,10 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from detector_graph import FIVE as FIVE_OF_CELL
+from detector_graph import write_bright_detector
 from lineament import Tracker, faces_from_json, faces_to_json
-from lineament.errors import ModelError, SchemeError, ShapeError
+from lineament.errors import InputError, ModelError, SchemeError, ShapeError
 from lineament.estimator import CropLandmarks
 from lineament.geometry import apply_affine, similarity
+from lineament.inference import face_detector
 from lineament.inference.callable_detector import as_detector
 from lineament.inference.detections import Detections
 from lineament.inference.predictor import Predictor
@@ -349,6 +352,36 @@ def test_without_a_model_a_detector_without_landmarks_is_refused():
         Predictor(None, stated)(ramp(), [[60, 50, 120, 130]])
     with pytest.raises(ModelError, match="this predictor has no landmark model"):
         Tracker(None, detector=stated)
+
+
+def test_without_a_model_a_default_detector_with_landmarks_gives_its_own(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("onnx")
+    path = write_bright_detector(tmp_path / "five.onnx", turn_deg=0.0)
+    monkeypatch.setattr(face_detector, "find_model", lambda name: path)
+    face_detector.packaged_detector.cache_clear()
+    image = np.zeros((128, 128, 3), np.uint8)
+    image[16:24, 32:40] = 255
+    predictor = Predictor(None, min_face=0.125)  # 16 px of 128: not enlarged
+    face_detector.packaged_detector.cache_clear()
+    faces = predictor(image)
+    assert (faces.scheme, len(faces)) == ("five", 1)
+    # the cell of pixels 32..39 and 16..23
+    np.testing.assert_allclose(
+        faces.landmarks[0], FIVE_OF_CELL + np.array([35.5, 19.5])
+    )
+
+
+def test_the_smallest_face_is_for_the_default_detector_and_checked_at_once():
+    with pytest.raises(InputError, match="min_face is 'small'; wanted the side of"):
+        Predictor(MeanShapeModel(), min_face="small")
+    with pytest.raises(ModelError, match="only the default detector takes; leave it"):
+        Predictor(MeanShapeModel(), nothing, min_face="40px")
+    detector = Predictor("fast", min_face="40px").detector
+    assert len(detector(ramp())) == 0
+    tracker = Tracker("fast", min_face=0.15)
+    assert tracker.predictor.min_face == 0.15
 
 
 def test_scores_and_sigma_come_in_the_scheme_wanted():

@@ -12,6 +12,7 @@ from lineament.inference.recrop import (
     RecropPolicy,
     box_error,
     first_crops,
+    is_cut,
 )
 from lineament.schemes import scheme
 
@@ -73,8 +74,41 @@ def test_the_error_of_a_box_counts_in_its_sides_and_in_the_log_of_its_side():
     ],
 )
 def test_the_first_crop_follows_a_roll_above_that_of_the_policy(policy, rolls):
-    boxes = np.tile([0.0, 0, 10, 10], (3, 1))
+    boxes = np.tile([20.0, 20, 30, 30], (3, 1))
     found = Detections(boxes, np.ones(3), np.array([-20.0, 30, np.nan]))
-    requests = first_crops(found, policy, image=7)
+    requests = first_crops(found, policy, (90, 90), image=7)
     assert [request.roll_deg for request in requests] == rolls
     assert {request.image for request in requests} == {7}
+
+
+def test_a_face_is_cut_if_its_box_ends_at_the_border_or_beyond():
+    shape = (100, 200, 3)
+    # within 5 % of the side, 2 px, of the last pixel at 199 or 99, or of the first
+    assert not is_cut(np.array([2.5, 2.5, 42.5, 42.5]), shape)
+    assert is_cut(np.array([1.5, 30, 41.5, 70]), shape)
+    assert is_cut(np.array([30, 1.5, 70, 41.5]), shape)
+    assert not is_cut(np.array([156, 56, 196, 96]), shape)
+    assert is_cut(np.array([158, 30, 198, 70]), shape)
+    assert is_cut(np.array([30, 80, 70, 120]), shape)
+
+
+def test_a_face_that_the_border_cuts_is_first_cropped_upright():
+    boxes = np.array([[20.0, 20, 40, 40], [20, 75, 40, 99], [50, 75, 70, 99]])
+    found = Detections(boxes, np.ones(3), np.array([170.0, 170, -60]))
+    requests = first_crops(found, DEFAULT_RECROP, (100, 100))
+    # upside down inside, cut, and turned to the side only
+    assert [request.roll_deg for request in requests] == [170, 0, -60]
+
+
+def test_upside_down_counts_against_a_face_that_the_border_cuts():
+    inside, cut = (
+        CropRequest(0, landmark_box(FACE), 0.0),
+        CropRequest(0, np.array([150.0, 200, 250, 299]), 0.0),
+    )
+    arguments = (MEAN, (300, 400))
+    for landmarks, counts in ((FACE, 0), (turned(80), 0), (turned(170), 0.1)):
+        penalty = DEFAULT_RECROP.upside_down_penalty(cut, landmarks, *arguments)
+        assert penalty == counts
+        assert DEFAULT_RECROP.upside_down_penalty(inside, landmarks, *arguments) == 0
+    policy = RecropPolicy(min_upside_down_gain=0.3)
+    assert policy.upside_down_penalty(cut, turned(170), *arguments) == 0.3

@@ -4,15 +4,17 @@ import json
 import threading
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
-from lineament import Predictor, Tracker
+from lineament import Predictor, Tracker, read_image
 from lineament.errors import InputError
-from lineament.geometry import box_center
+from lineament.geometry import box_center, fit_roll_deg, similarity
 from lineament.inference.recrop import RecropPolicy
+from lineament.schemes import scheme
 from lineament.tracking.rules import TrackRules
-from scenes import scene
+from scenes import PICTURES, scene
 
 PREDICTOR = Predictor("fast", threads=1)
 
@@ -577,3 +579,42 @@ def test_tracked_faces_state_presence_and_visibility():
         assert face.presence == 0.75
         assert face.visible == pytest.approx(np.full(5, 0.25))
     assert np.isnan(tracker()(FRAME).presence).all()
+
+
+MEAN = scheme("ibug68").mean_shape
+
+
+def sunk(y, roll_deg=0.0, scale=1.0, noise=None):
+    """The photograph of the astronaut, its face centered at (160, y) of 320 x 240 pixels."""
+    photo = read_image(PICTURES / "astronaut.jpg")
+    affine = similarity(scale, roll_deg, (225, 115), (160, y))
+    edge = {"flags": cv2.INTER_AREA, "borderMode": cv2.BORDER_REPLICATE}
+    frame = cv2.warpAffine(photo, affine, (320, 240), **edge)
+    if noise is not None:
+        frame = (frame + noise.normal(0, 4, frame.shape)).clip(0, 255)
+    return frame.astype(np.uint8)
+
+
+def test_a_face_that_the_lower_border_cuts_is_not_turned_upside_down():
+    found = 0
+    for y in range(170, 260, 6):
+        for face in PREDICTOR(sunk(y)):
+            found += 1
+            # without the rules for cut faces -173 degrees at 236
+            assert abs(fit_roll_deg(MEAN, face.landmarks)) < 60
+    assert found >= 11  # the face center leaves the image at 240
+
+
+def test_a_face_that_sinks_out_of_view_never_turns_faster_than_a_head():
+    follow, noise, rolls = tracker(smooth=None), np.random.default_rng(0), {}
+    seen = 0
+    for k in range(40):
+        y = min(120 + 4 * k, 235)
+        for face in follow(sunk(y, -30.0, 0.6, noise), k / 30):
+            roll_deg = fit_roll_deg(MEAN, face.landmarks)
+            step = (roll_deg - rolls.get(face.track_id, roll_deg) + 180) % 360 - 180
+            # 500 degrees per second; without the limit 52 degrees between two frames
+            assert abs(step) <= 500 / 30 + 0.5
+            rolls[face.track_id] = roll_deg
+            seen += 1
+    assert seen >= 25

@@ -25,6 +25,7 @@ from .options import (
     DetectorName,
     Flip,
     ImagePaths,
+    MinFace,
     MinPresence,
     ModelName,
     Occluded,
@@ -88,6 +89,7 @@ def detect(
     scheme: SchemeName = None,
     boxes: Boxes = None,
     detector: DetectorName = "default",
+    min_face: MinFace = None,
     min_presence: MinPresence = None,
     flip: Flip = False,
     overwrite: Annotated[
@@ -113,13 +115,17 @@ def detect(
     total = len(images) + len(failures)
     if images:
         known = known_boxes(boxes, images)
-        predictor = make_predictor(model, scheme, detector, flip, min_presence)
+        predictor = make_predictor(
+            model, scheme, detector, flip, min_face, min_presence
+        )
         if out is None:
             failures += _print_results(predictor, images, known, format)
         else:
             settings = _settings(model, predictor.scheme, detector, flip, bool(boxes))
             settings |= presence_limits(min_presence)
             settings |= {} if occluded else {"occluded": False}
+            if min_face is not None:
+                settings["min_face"] = min_face
             folder = ResultFolder(out, settings, overwrite, images, known)
             failures += _write_results(predictor, images, known, folder, format, draw)
     report_failures(failures, total)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .app import app, note, progress_bar, report_failures
-from .options import Flip, MinPresence, ModelName, presence_limits
+from .options import Flip, MinFace, MinPresence, ModelName, presence_limits
 
 
 @app.command()
@@ -19,6 +19,7 @@ def label(
         Path, typer.Option(help="Folder for the crops and their .pts files.")
     ],
     model: ModelName = "accurate",
+    min_face: MinFace = None,
     min_presence: MinPresence = None,
     flip: Flip = False,
     every: Annotated[
@@ -37,7 +38,8 @@ def label(
     from ..labeling.pseudo_labels import LabelThresholds, find_media, write_labels
 
     limits = presence_limits(min_presence)
-    files, predictor = find_media(paths), Predictor(model, flip=flip, **limits)
+    files = find_media(paths)
+    predictor = Predictor(model, flip=flip, min_face=min_face, **limits)
     thresholds = LabelThresholds()
     failures, count = [], 0
     with progress_bar("files", len(files)) as step:

@@ -11,11 +11,12 @@ from .options import (
     DetectorName,
     Flip,
     FrameRate,
+    MinFace,
     MinPresence,
     ModelName,
     SchemeName,
     Smooth,
-    named_detector,
+    detector_options,
     presence_limits,
     with_digest,
 )
@@ -92,6 +93,7 @@ def track(
     model: ModelName = "fast",
     scheme: SchemeName = None,
     detector: DetectorName = "default",
+    min_face: MinFace = None,
     faces: MaxFaces = None,
     detect_every: DetectEvery = None,
     min_presence: MinPresence = None,
@@ -121,13 +123,15 @@ def track(
     if resume and is_camera(source):
         raise typer.BadParameter(NOT_RESUMABLE)
     targets = None if out is None else TrackTargets(source, out, format, rerun, trails)
+    options = detector_options(detector, min_face)
     limits = presence_limits(min_presence)
-    tracker = _tracker(
-        model, scheme, detector, faces, detect_every, flip, smooth, workers, limits
-    )
+    options |= {"scheme": scheme, "workers": workers, "flip": flip, **limits}
+    tracker = _tracker(model, faces, detect_every, smooth, options)
     settings = _settings(source, model, detector, rate)
     settings |= {"faces": faces, "detect_every": tracker.rules.detect_every}
     settings |= {"smooth": smooth.value, "flip": flip, **limits}
+    if min_face is not None:
+        settings["min_face"] = min_face
     scheme = tracker.predictor.scheme
     if targets and resume and targets.finish_conversion(settings, scheme):
         return
@@ -147,15 +151,12 @@ def track(
 
 def _tracker(
     model: str,
-    scheme: str | None,
-    detector: str,
     faces: int | None,
     detect_every: int | None,
-    flip: bool,
     smooth: Smooth,
-    workers: int,
-    limits: dict[str, Any],
+    options: dict[str, Any],
 ) -> "Tracker":
+    """Return the tracker; `options` are those of its Predictor."""
     from ..tracking.rules import RULES, TrackRules
     from ..tracking.tracker import Tracker
 
@@ -164,11 +165,7 @@ def _tracker(
         faces=faces,
         smooth=smooth.filter,
         rules=RULES if detect_every is None else TrackRules(detect_every=detect_every),
-        detector=named_detector(detector),
-        scheme=scheme,
-        workers=workers,
-        flip=flip,
-        **limits,
+        **options,
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..geometry import Array, box_side, landmark_box
 from .face_landmarks import FaceLandmarks
+from .nms import is_nested
 
 MIN_PRESENCE = 0.5
 """Minimum presence of a face: more likely a face than not."""
@@ -55,7 +56,9 @@ def keep_faces(
     return sorted(kept)
 
 
-def is_same_face(landmarks: Array, other: Array) -> bool:
-    """Return whether two sets of landmarks (N, 2) belong to the same face."""
-    distance = float(np.linalg.norm(landmarks - other, axis=1).mean())
-    return distance < SAME_FACE_DISTANCE * box_side(landmark_box(landmarks))
+def is_same_face(landmarks: Array, better: Array) -> bool:
+    """Return whether landmarks (N, 2) belong to a face that is known by better ones."""
+    box = landmark_box(landmarks)
+    distance = float(np.linalg.norm(landmarks - better, axis=1).mean())
+    is_near = distance < SAME_FACE_DISTANCE * box_side(box)
+    return is_near or is_nested(box, landmark_box(better))

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from ..errors import ModelError, SchemeError, ShapeError
 from ..geometry import Array, Image, as_boxes
 from ..schemes import scheme as load_scheme
-from .detections import Detections, check_image
+from .detections import Detections, check_image, empty_detections
 
 
 class CallableDetector:
@@ -28,20 +28,12 @@ class CallableDetector:
         check_image(image)
         found = as_detections(self.function(image))
         if not len(found):
-            return self._empty()
+            return empty_detections(self.scheme)
         if self.scheme is not None and found.scheme != self.scheme:
             raise SchemeError(
                 f"the detector found landmarks of {found.scheme}; wanted {self.scheme}, as stated"
             )
         return found
-
-    def _empty(self) -> Detections:
-        landmarks = (
-            np.zeros((0, len(load_scheme(self.scheme)), 2)) if self.scheme else None
-        )
-        return Detections(
-            np.zeros((0, 4)), np.zeros(0), np.zeros(0), landmarks, self.scheme
-        )
 
 
 def as_detector(
@@ -64,6 +56,41 @@ def as_detector(
             "such as those of lineament.inference.detector_adapters"
         )
     return CallableDetector(function, scheme or getattr(function, "scheme", None))
+
+
+def own_detector(
+    function: Callable[[Image], Any], min_face: float | str | None
+) -> CallableDetector:
+    """Make a detector of a callable, which has a scale of its own.
+
+    Raises:
+        ModelError: If `function` is not callable, or `min_face` is given.
+    """
+    if min_face is not None:
+        raise ModelError(
+            f"min_face is {min_face!r}, which only the default detector takes; leave it out, "
+            "or make FaceDetector(path, min_face=...) and give that as the detector"
+        )
+    return as_detector(function)
+
+
+def scheme_of_detector(detector: Callable[..., Any], flip: bool) -> str:
+    """Return the scheme of the landmarks that a detector finds.
+
+    Raises:
+        ModelError: If it finds none, or `flip` is wanted, which needs a model.
+    """
+    name: str | None = getattr(detector, "scheme", None)
+    if name is None:
+        raise ModelError(
+            "without a model the landmarks are the detector's, and this detector finds none; "
+            "choose a model, or a detector with landmarks such as detector_adapters.yunet"
+        )
+    if flip:
+        raise ModelError(
+            "flip averages two crops of a model, and there is none; leave flip out"
+        )
+    return name
 
 
 def as_detections(given: Any) -> Detections:

@@ -1,13 +1,14 @@
 """Detections: the faces that a detector finds in one image."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import SchemeError, ShapeError
 from ..geometry import Array, Image
+from ..schemes import scheme as load_scheme
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +35,34 @@ class Detections:
         kept = self.boxes[rows], self.scores[rows], self.roll_deg[rows]
         return Detections(*kept, landmarks, self.scheme)
 
+    def resized(self, factor_x: float, factor_y: float) -> "Detections":
+        """Return the faces of the image resized by these factors, by the area rule."""
+        factors = np.array([factor_x, factor_y])
+        landmarks = self.landmarks
+        if landmarks is not None:
+            landmarks = (landmarks + 0.5) * factors - 0.5
+        boxes = (self.boxes + 0.5) * np.tile(factors, 2) - 0.5
+        return replace(self, boxes=boxes, landmarks=landmarks)
+
+    def shifted(self, x: float, y: float) -> "Detections":
+        """Return the faces moved by (x, y) pixels."""
+        step = np.array([x, y])
+        landmarks = None if self.landmarks is None else self.landmarks + step
+        return replace(self, boxes=self.boxes + np.tile(step, 2), landmarks=landmarks)
+
 
 Detector = Callable[[Image], Detections]
 """Maps an RGB uint8 image (H, W, 3) to its Detections."""
 
 
-def empty_detections() -> Detections:
-    """Return the Detections of an image without a face."""
-    return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0))
+def empty_detections(scheme: str | None = None) -> Detections:
+    """Return the Detections of an image without a face.
+
+    Args:
+        scheme: Scheme of the landmarks that the detector finds, if any.
+    """
+    landmarks = None if scheme is None else np.zeros((0, len(load_scheme(scheme)), 2))
+    return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0), landmarks, scheme)
 
 
 def concatenate(parts: list[Detections]) -> Detections:

@@ -26,12 +26,25 @@ def eyes_roll_deg(right_eye: Array, left_eye: Array) -> Array:
     return np.asarray(np.rad2deg(np.arctan2(y, x)), np.float64)
 
 
-def detector_of_file(path: str | PathLike[str]) -> Detector:
-    """Open an .onnx file of a Lineament detector, or else OpenCV's YuNet.    Raises: ModelError."""
+def detector_of_file(
+    path: str | PathLike[str], min_face: float | str | None = None
+) -> Detector:
+    """Open an .onnx file of a Lineament detector, or else OpenCV's YuNet.
+
+    Args:
+        path: The file.
+        min_face: Smallest face wanted, see `FaceDetector`; YuNet takes none.
+
+    Raises:
+        InputError: If `min_face` is not a size.
+        ModelError: If the file is neither, or YuNet's with `min_face`.
+    """
     try:
-        return FaceDetector(path)
+        return FaceDetector(path, min_face=min_face)
     except ModelError:
-        return yunet(path)
+        if min_face is None:
+            return yunet(path)
+        raise
 
 
 def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:

@@ -1,24 +1,23 @@
 """The face detector of the package: an ONNX network run at several scales and on tiles.
 
-Boxes are the tight box of the 68 landmarks, brows to chin. Depends on ONNX Runtime.
+Boxes are the tight box of the 68 landmarks, brows to chin.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from ..errors import ModelError
 from ..geometry import Image
 from .detections import Detections, check_image, concatenate, empty_detections
-from .model_files import find_model, read_card
-from .nms import MIN_CANDIDATE_SCORE, fuse_scales, nms
-from .onnx_model import DETECTOR_OUTPUTS, open_session
+from .detector_file import DetectorFile
+from .min_face import SearchPlan, parse_min_face, plan_default, plan_search
+from .model_files import find_model
+from .nms import MIN_CANDIDATE_SCORE, drop_nested, fuse_scales, nms
 
-MULTIPLE = 32
 TILE_OVERLAP = 160
 """Pixels that neighboring tiles share: faces up to this side fit into one."""
 
@@ -31,9 +30,9 @@ class FaceDetector:
         path: str | PathLike[str] | None = None,
         *,
         threshold: float | None = None,
+        min_face: float | str | None = None,
         side: int = 640,
-        coarse_sides: tuple[int, ...] = (256, 128),
-        finest_side: int = 1280,
+        coarse_sides: tuple[int, ...] | None = None,
         enlarge: float = 2.0,
         nms_iou: float = 0.4,
         support: int | None = None,
@@ -44,32 +43,38 @@ class FaceDetector:
         Args:
             path: The .onnx file, next to its card; None: the detector of the package.
             threshold: Minimum score of a face; None: the card's.
-            side: Longer side that images are resized to, pixels; none is enlarged more
-                than `enlarge` times.
-            coarse_sides: Longer sides of further passes, for a fifth of the time.
-                Large, blurred and dark faces are clearest there, and false positives of
-                one scale are rejected.
-            finest_side: Larger images are also searched for small faces at 2, 4 ...
-                times `side`, up to this longer side, in tiles of `side`; memory does
-                not grow with the image.
-            enlarge: Limit of enlarging small images.
+            min_face: Smallest face wanted, as the longer side of its tight box: above 1
+                or "40px" in pixels of the image, below 1 as a fraction of its longer
+                side. It sets the scale of the search, and so its time, which grows with
+                the square of 1 / min_face; smaller faces may be found, too. No larger
+                face is lost in a large image: what one pass cannot take is searched in
+                tiles, so memory does not grow with it. None: 0.025, the image at
+                640 pixels for faces from 16; a detector without landmarks also searches
+                images above 800 pixels twice as finely.
+            side: Longer side of a pass over the entire image unless `min_face` sets it,
+                and of tiles, pixels.
+            coarse_sides: Longer sides of further passes. Large, blurred and dark faces
+                are clearest there, and false positives of one scale are rejected. None:
+                the card's; () if one pass finds faces of all sizes.
+            enlarge: Limit of enlarging images.
             nms_iou: Overlap above which the lower-scored box is dropped.
             support: Candidates per pass whose mean is the score of a face; None: the
                 card's.
             threads: Threads of ONNX Runtime.
 
         Raises:
+            InputError: If `min_face` is not a size.
             ModelError: If the file is missing, of another kind or broken.
         """
-        file = Path(path) if path is not None else find_model("detector")
-        self.path, self.card = file, read_card(file)
-        self.session = open_detector(file, threads)
-        self.threshold = (
-            float(self.card.get("threshold", 0.5)) if threshold is None else threshold
-        )
-        self.support = int(self.card.get("support", 1)) if support is None else support
-        self.side, self.coarse_sides, self.finest_side = side, coarse_sides, finest_side
-        self.enlarge, self.nms_iou = enlarge, nms_iou
+        self.min_face = None if min_face is None else parse_min_face(min_face)
+        self.path = Path(path) if path is not None else find_model("detector")
+        self.network = DetectorFile(self.path, threads)
+        self.card, self.scheme = self.network.card, self.network.kind.scheme
+        self.threshold = self.network.threshold if threshold is None else threshold
+        self.support = self.network.support if support is None else support
+        stated = self.network.coarse_sides
+        self.coarse_sides = stated if coarse_sides is None else coarse_sides
+        self.side, self.enlarge, self.nms_iou = side, enlarge, nms_iou
 
     def __call__(self, image: Image) -> Detections:
         """Detect the faces of an RGB uint8 image (H, W, 3).
@@ -78,10 +83,26 @@ class FaceDetector:
             ShapeError: If the image has another type or shape.
         """
         check_image(image)
-        longest = max(image.shape[:2])
         if min(image.shape[:2]) == 0:
-            return empty_detections()
-        scale = min(self.side / longest, self.enlarge)
+            return empty_detections(self.scheme)
+        plan = self.plan(image.shape)
+        found = [self.entire_faces(image, plan.entire)]
+        for scale in plan.tiled:
+            found += self.tile_faces(image, scale)
+        fused = found[0] if len(found) == 1 else nms(concatenate(found), self.nms_iou)
+        return drop_nested(fused.take(fused.scores > self.threshold))
+
+    def plan(self, shape: tuple[int, ...]) -> SearchPlan:
+        """Return the scales at which an image of this `shape` is searched."""
+        if self.min_face is None:
+            factor = self.network.kind.fine_factor
+            return plan_default(shape, factor, self.side, self.enlarge)
+        smallest = self.network.min_face_px
+        return plan_search(shape, self.min_face, smallest, self.side, self.enlarge)
+
+    def entire_faces(self, image: Image, scale: float) -> Detections:
+        """Return the faces by a pass at `scale` and the coarser ones that it needs."""
+        longest = max(image.shape[:2])
         scales = [scale]
         for side in self.coarse_sides:
             if side / longest < 0.75 * scale:
@@ -90,13 +111,7 @@ class FaceDetector:
         for scale in scales:  # finest first: each image is made from the one before
             resized = resize_to_scale(resized, image.shape[:2], scale)
             passes.append((scale, self.candidates(resized, image.shape[:2])))
-        found = [fuse_scales(passes, self.support, self.nms_iou, self.threshold)]
-        finer = 2 * self.side
-        while self.side * 1.25 < longest and finer <= self.finest_side:
-            found += self.tile_candidates(image, min(1.0, finer / longest))
-            finer *= 2
-        fused = found[0] if len(found) == 1 else nms(concatenate(found), self.nms_iou)
-        return fused.take(fused.scores > self.threshold)
+        return fuse_scales(passes, self.support, self.nms_iou, self.threshold)
 
     def candidates(self, resized: Image, shape: tuple[int, ...]) -> Detections:
         """Return every candidate in a resized image, before suppression.
@@ -105,23 +120,13 @@ class FaceDetector:
             resized: RGB, (h, w, 3), of an image of `shape`.
             shape: Height and width of the image; boxes are in its pixels.
         """
-        padded = pad_to_multiple(resized)
-        outputs = self.session.run(None, {"image": padded[None]})
-        scores, boxes, directions = (output[0] for output in outputs)
-        keep = scores > min(self.threshold, MIN_CANDIDATE_SCORE)
-        kept, direction = boxes[keep].astype(np.float64), directions[keep]
-        direction = direction.astype(np.float64)
-        # back by the area rule of geometry, each side by its own rounded factor
-        factors = np.array(
-            [shape[1] / resized.shape[1], shape[0] / resized.shape[0]] * 2
+        found = self.network.candidates(
+            resized, min(self.threshold, MIN_CANDIDATE_SCORE)
         )
-        return Detections(
-            boxes=(kept + 0.5) * factors - 0.5,
-            scores=scores[keep].astype(np.float64),
-            roll_deg=np.rad2deg(np.arctan2(direction[:, 1], direction[:, 0])),
-        )
+        # each side by its own rounded factor
+        return found.resized(shape[1] / resized.shape[1], shape[0] / resized.shape[0])
 
-    def tile_candidates(self, image: Image, scale: float) -> Iterator[Detections]:
+    def tile_faces(self, image: Image, scale: float) -> Iterator[Detections]:
         """Yield the small faces of each tile of `image`, resized by `scale`.
 
         A face belongs to the tile that its center falls in.
@@ -135,11 +140,11 @@ class FaceDetector:
                 resized = resize_to_scale(tile, tile.shape[:2], scale)
                 passes = [(scale, self.candidates(resized, tile.shape[:2]))]
                 found = fuse_scales(passes, self.support, self.nms_iou, self.threshold)
-                boxes = found.boxes + np.array([x, y, x, y])
-                center = (boxes[:, :2] + boxes[:, 2:]) / 2
+                found = found.shifted(x, y)
+                center = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
                 mine = ((center >= (left, top)) & (center < (right, bottom))).all(1)
-                small = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0) <= overlap
-                yield Detections(boxes, found.scores, found.roll_deg).take(mine & small)
+                sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(1, initial=0)
+                yield found.take(mine & (sides <= overlap))
 
 
 def tile_spans(length: int, reach: int, overlap: int) -> list[tuple[int, float, float]]:
@@ -183,27 +188,7 @@ def shrink_or_enlarge(image: Image, size: tuple[int, int]) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
 
 
-def pad_to_multiple(image: Image) -> Image:
-    """Return `image` padded with black to multiples of 32, right and bottom."""
-    height, width = image.shape[:2]
-    bottom, right = -height % MULTIPLE, -width % MULTIPLE
-    if bottom == right == 0:
-        return np.ascontiguousarray(image)
-    padded = np.zeros((height + bottom, width + right, 3), np.uint8)
-    padded[:height, :width] = image
-    return padded
-
-
-def open_detector(file: Path, threads: int) -> Any:
-    """Return the ONNX Runtime session of a detector file.
-
-    Raises:
-        ModelError: If the file is missing, broken or not a face detector.
-    """
-    session = open_session(file, threads)
-    names = [output.name for output in session.get_outputs()]
-    if names != DETECTOR_OUTPUTS:
-        raise ModelError(
-            f"{file} has the outputs {names}; wanted a face detector with scores, boxes, directions"
-        )
-    return session
+@cache
+def packaged_detector(threads: int, min_face: float | None) -> FaceDetector:
+    """Return the detector of the package, opened once per setting."""
+    return FaceDetector(threads=threads, min_face=min_face)

@@ -20,8 +20,11 @@ from ..schemes import check_scheme
 from .model_files import read_card
 
 METADATA_KEY = "lineament"
-DETECTOR_OUTPUTS = ["scores", "boxes", "directions"]
-"""Of a face detector, whose file has no metadata."""
+DETECTOR_OUTPUTS = (
+    ["scores", "boxes", "directions"],
+    ["scores", "boxes", "landmarks"],
+)
+"""Of the kinds of face detectors, whose files have no metadata."""
 FIELDS = {
     "landmarks_crop": "landmarks_crop",
     "scores": "scores",
@@ -79,10 +82,10 @@ def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
     Raises:
         ModelError: If lineament did not write it, or it is of another `kind`.
     """
-    if [output.name for output in session.get_outputs()] == DETECTOR_OUTPUTS:
+    if [output.name for output in session.get_outputs()] in DETECTOR_OUTPUTS:
         raise ModelError(
-            f"{path}: a face detector, which finds no landmarks; give it to FaceDetector or "
-            "--detector, and choose a landmark model here"
+            f"{path}: a face detector, not a model of landmarks in crops; give it to FaceDetector "
+            "or --detector, and choose a landmark model here"
         )
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:

@@ -27,11 +27,12 @@ from ..io.image import Source, read_image
 from ..schemes import convert
 from ..schemes import scheme as load_scheme
 from .acceptance import MIN_LANDMARK_SCORE, MIN_PRESENCE, keep_faces
-from .callable_detector import as_detector, given_boxes
+from .callable_detector import given_boxes, own_detector, scheme_of_detector
 from .detections import Detections, Detector
-from .face_detector import FaceDetector
+from .face_detector import packaged_detector
 from .face_landmarks import FaceLandmarks, make_face
 from .flip import PredictCallable, predict_with_flip
+from .min_face import parse_min_face
 from .recrop import DEFAULT_RECROP, RecropPolicy, crop_around, first_crops
 from .recurrent_state import RecurrentState
 from .registry import load_model
@@ -57,8 +58,11 @@ class Predictor:
         flip: Average each crop with its mirror image, for twice the work.
         workers: Parts of a batch that a model by name or file runs in parallel, with
             `threads` each; 0: one per core.
+        min_face: Smallest face that the default detector searches for, see
+            `FaceDetector`; None: its default.
 
     Raises:
+        InputError: If `min_face` is not a size.
         ModelError: If the model, the detector or their combination is unusable.
         SchemeError: If the scheme is unknown, or cannot be made from the model's.
     """
@@ -74,6 +78,7 @@ class Predictor:
         min_landmark_score: float = MIN_LANDMARK_SCORE,
         flip: bool = False,
         workers: int = 1,
+        min_face: float | str | None = None,
     ) -> None:
         for name, value in (("threads", threads), ("workers", workers)):
             if value < 0:
@@ -83,14 +88,17 @@ class Predictor:
         self.threads, self.recrop = threads, recrop
         self.min_presence = min_presence
         self.min_landmark_score = min_landmark_score
+        self.min_face = None if min_face is None else parse_min_face(min_face)
         self.detector: Detector = self._default_detector
         if detector != "default":
-            self.detector = as_detector(detector)
+            self.detector = own_detector(detector, min_face)
+        elif model is None:  # its scheme is needed now
+            self.detector = packaged_detector(threads, self.min_face)
         if isinstance(model, str | Path):
             model = load_model(model, threads, workers)
         self._model = model
         if self._model is None:
-            self._source = _scheme_of_detector(self.detector, flip)
+            self._source = scheme_of_detector(self.detector, flip)
             origin, points = "the detector", len(load_scheme(self._source))
         else:
             self._source, points = self._model.scheme, self._model.points
@@ -117,7 +125,7 @@ class Predictor:
 
     def _default_detector(self, image: Image) -> Detections:
         # opened at the first image without boxes, as given boxes need no detector
-        return _packaged_detector(self.threads)(image)
+        return packaged_detector(self.threads, self.min_face)(image)
 
     @overload
     def __call__(self, images: Source, boxes: ArrayLike | None = None) -> Faces: ...
@@ -162,7 +170,7 @@ class Predictor:
         for index, image in enumerate(images):
             found = self._detect(image, None if boxes is None else boxes[index])
             detections.append(found)
-            requests += first_crops(found, self.recrop, index)
+            requests += first_crops(found, self.recrop, image.shape, index)
         predicted = self.predict_boxes(images, requests, self.recrop)
         results, start = [], 0
         for image, found in zip(images, detections, strict=True):
@@ -241,13 +249,19 @@ class Predictor:
             others += made
         if not others:
             return best
-        _keep_better(best, rows, self.run_model(images, others))
+
+        def penalty(row: int, landmarks: Array) -> float:
+            first = requests[row]
+            shape = images[first.image].shape
+            return recrop.upside_down_penalty(first, landmarks, self.mean_shape, shape)
+
+        _keep_better(best, rows, self.run_model(images, others), penalty)
         # where angles were searched, the best is now cropped around its own landmarks
         searched = sorted({row for row in rows if rows.count(row) > 1})
         last = []
         for row in searched:
             last.append(self.crop_around(requests[row].image, best.landmarks[row]))
-        _keep_better(best, searched, self.run_model(images, last))
+        _keep_better(best, searched, self.run_model(images, last), penalty)
         return best
 
     def run_model(
@@ -291,10 +305,22 @@ class Predictor:
         return crop_around(image, landmarks, self.mean_shape)
 
 
-def _keep_better(best: FaceLandmarks, rows: list[int], other: FaceLandmarks) -> None:
-    """Replace `rows` of `best` by the rows of `other` with a higher quality."""
+def _keep_better(
+    best: FaceLandmarks,
+    rows: list[int],
+    other: FaceLandmarks,
+    penalty: Callable[[int, Array], float],
+) -> None:
+    """Replace `rows` of `best` by the rows of `other` of higher quality.
+
+    Args:
+        penalty: Maps a row of `best` and landmarks of that face to a loss of quality that
+            counts against them.
+    """
     for k, row in enumerate(rows):
-        if other.quality(k) > best.quality(row):
+        gain = other.quality(k) - best.quality(row)
+        lost = penalty(row, other.landmarks[k]) - penalty(row, best.landmarks[row])
+        if gain > lost:
             best.replace_row(row, other, k)
 
 
@@ -306,20 +332,6 @@ def _with_flip(model: LandmarkModel) -> PredictCallable:
     return predict_with_flip(model.predict, load_scheme(model.scheme).mirror)
 
 
-def _scheme_of_detector(detector: Callable[..., Any], flip: bool) -> str:
-    name: str | None = getattr(detector, "scheme", None)
-    if name is None:
-        raise ModelError(
-            "without a model the landmarks are the detector's, and this detector finds none; "
-            "choose a model, or a detector with landmarks such as detector_adapters.yunet"
-        )
-    if flip:
-        raise ModelError(
-            "flip averages two crops of a model, and there is none; leave flip out"
-        )
-    return name
-
-
 def _check_conversion(origin: str, points: int, source: str, target: str) -> None:
     # an impossible pair is refused here, not at the first face
     made = convert(np.zeros((points, 2)), source, target)
@@ -329,11 +341,6 @@ def _check_conversion(origin: str, points: int, source: str, target: str) -> Non
             f"{origin} predicts {source}; {missing} of the {len(made.points)} points of {target} "
             f"cannot be made of those: choose a model trained on {target}"
         )
-
-
-@cache
-def _packaged_detector(threads: int) -> FaceDetector:
-    return FaceDetector(threads=threads)
 
 
 @cache

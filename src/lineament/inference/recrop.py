@@ -9,6 +9,10 @@ from ..geometry import Array, box_side, fit_roll_deg, landmark_box, upright_box
 from .detections import Detections
 
 SEARCH_ROLLS_DEG = (90.0, 180.0, -90.0)
+CUT_MARGIN = 0.05
+"""Distance from the image border, in box sides, up to which a face is cut by it."""
+UPSIDE_DOWN_DEG = 90.0
+"""Roll above which a face is upside down."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,29 @@ class RecropPolicy:
     """Roll in the crop, in degrees, above which a face is re-cropped upright."""
     max_box_error: float = 0.15
     """Box error, see `box_error`, above which a face is re-cropped."""
+    min_upside_down_gain: float = 0.1
+    """Mean landmark score by which an upside-down crop must be better than another, if
+    the image border cuts the face: hair above half a face looks like a beard."""
+
+    def upside_down_penalty(
+        self,
+        first: CropRequest,
+        landmarks: Array,
+        mean_shape: Array | None,
+        shape: tuple[int, ...],
+    ) -> float:
+        """Return the score that counts against landmarks because they are upside down.
+
+        Args:
+            first: The first crop of the face.
+            landmarks: (N, 2), found in any of its crops, image pixels.
+            mean_shape: Upright mean face of the scheme, (N, 2), or None.
+            shape: Height and width of the image.
+        """
+        if not is_cut(first.box, shape):
+            return 0.0
+        roll_deg = fit_roll_deg(mean_shape, landmarks)
+        return self.min_upside_down_gain * (abs(roll_deg) > UPSIDE_DOWN_DEG)
 
     def second_crops(
         self,
@@ -55,23 +82,36 @@ DEFAULT_RECROP = RecropPolicy()
 
 
 def first_crops(
-    detections: Detections, policy: RecropPolicy | None, image: int = 0
+    detections: Detections,
+    policy: RecropPolicy | None,
+    shape: tuple[int, ...],
+    image: int = 0,
 ) -> list[CropRequest]:
     """Return the first crop of each detected face.
 
     Args:
         detections: Faces of one image.
         policy: Faces with a greater roll than its `max_roll_deg` are cropped at their
-            roll, others upright; None: by the default policy.
+            roll, others upright, as are those that the image border cuts if they seem
+            upside down; None: by the default policy.
+        shape: Height and width of the image.
         image: Index of the image.
     """
     max_roll_deg = (policy or DEFAULT_RECROP).max_roll_deg
     requests = []
     for box, roll in zip(detections.boxes, detections.roll_deg.tolist(), strict=True):
-        requests.append(
-            CropRequest(image, box, roll if abs(roll) > max_roll_deg else 0.0)
-        )
+        is_turned = abs(roll) > max_roll_deg
+        is_doubtful = abs(roll) > UPSIDE_DOWN_DEG and is_cut(box, shape)
+        roll_deg = roll if is_turned and not is_doubtful else 0.0
+        requests.append(CropRequest(image, box, roll_deg))
     return requests
+
+
+def is_cut(box: Array, shape: tuple[int, ...]) -> bool:
+    """Return whether the border of an image of this `shape` cuts a box (4,)."""
+    margin = CUT_MARGIN * box_side(box)
+    end = np.array([shape[1], shape[0]]) - 1 - margin
+    return bool((box[:2] < margin).any() or (box[2:] > end).any())
 
 
 def crop_around(image: int, landmarks: Array, mean_shape: Array | None) -> CropRequest:

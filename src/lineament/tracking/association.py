@@ -5,9 +5,15 @@ from itertools import combinations
 
 import numpy as np
 
-from ..geometry import Array, Image, box_center, box_side, iou
+from ..geometry import Array, Image, box_center, box_side, fit_roll_deg, iou
+from ..inference.nms import is_nested
 from .rules import TrackRules
 from .tracked_face import FaceObservation, TrackedFace
+
+MIN_TURN_DEG = 10.0
+"""Turn between two frames that is always allowed: landmarks are not exact."""
+MAX_TURN_DEG = 90.0
+"""Turn that is allowed of a face lost for longer: heads do not turn over."""
 
 
 def is_plausible(
@@ -19,19 +25,31 @@ def is_plausible(
         face: The face, moved on to the present frame.
         seen: The observation.
         size: Width and height of the image.
-        rules: Limits of motion and scale.
+        rules: Limits of motion, scale and turn.
     """
     center, side = box_center(seen.box), box_side(seen.box)
     scale_change = max(side / face.side, face.side / side)
     inside = bool((center > 0).all() and (center < np.array(size)).all())
     is_near = face.distance(seen) <= rules.max_step
+    if turned_too_far(face, seen, rules):
+        return False
     return inside and is_near and scale_change <= rules.max_scale_change
+
+
+def turned_too_far(face: TrackedFace, seen: FaceObservation, rules: TrackRules) -> bool:
+    """Return whether a face would have turned in the image faster than a head can."""
+    turn_deg = abs(fit_roll_deg(face.landmarks, seen.landmarks))
+    possible = rules.max_turn_deg_per_s * face.unseen_s
+    return bool(turn_deg > np.clip(possible, MIN_TURN_DEG, MAX_TURN_DEG))
 
 
 def find_duplicates(
     followed: dict[TrackedFace, FaceObservation], image: Image, rules: TrackRules
 ) -> list[TrackedFace]:
-    """Return the tracks that landed on a face which another track matches better."""
+    """Return the tracks that landed on a face which another track matches better.
+
+    A track nested in a larger one of a higher landmark score is a duplicate, too.
+    """
     duplicates = []
     for pair in combinations(followed, 2):
         one, other = (followed[face].landmarks for face in pair)
@@ -40,7 +58,17 @@ def find_duplicates(
             duplicates.append(
                 max(pair, key=lambda face: face.mismatch(followed[face], image))
             )
+            continue
+        worse, better = sorted(pair, key=lambda face: followed[face].score)
+        if _is_part(followed[worse].box, followed[better].box, rules):
+            duplicates.append(worse)
     return duplicates
+
+
+def _is_part(box: Array, better: Array, rules: TrackRules) -> bool:
+    """Return whether a box (4,) is nested in a clearly larger one of a better track."""
+    area, better_area = (box[2:] - box[:2]).prod(), (better[2:] - better[:2]).prod()
+    return bool(area < rules.max_nested_area * better_area) and is_nested(box, better)
 
 
 def match_lost(
@@ -65,6 +93,8 @@ def match_lost(
 def _may_return(
     face: TrackedFace, seen: FaceObservation, image: Image, rules: TrackRules
 ) -> bool:
+    if not face.lost_at_cut and turned_too_far(face, seen, rules):
+        return False
     nearby = not face.lost_at_cut and face.distance(seen) < 0.5 + face.lost_s
     limit = rules.reid_similarity_nearby if nearby else rules.reid_similarity
     return face.similarity(seen, image) > limit

@@ -17,6 +17,12 @@ class TrackRules:
     """Distance that a face moves between two frames, at most."""
     max_scale_change: float = 1.4
     """Factor by which the size of a face changes between two frames, at most."""
+    max_turn_deg_per_s: float = 500.0
+    """Speed at which a face turns in the image plane, at most, 17 degrees between frames
+    at 30 Hz; four times the fastest turn of a head in the clips at hand, 121."""
+    max_nested_area: float = 0.5
+    """Area of a track within a better one, as a part of that, up to which it ends: an
+    eye or half a face. Larger ones are persons that pass each other."""
     duplicate_distance: float = 0.25
     """Mean landmark distance below which two tracks follow the same face."""
     new_face_score: float = 0.7

@@ -86,6 +86,8 @@ class TrackedFace:
     """Consecutive detector hits; negative: consecutive misses."""
     lost_s: float = 0.0
     """Seconds since the face was lost; 0 while it is followed."""
+    unseen_s: float = 0.0
+    """Seconds from the last measured landmarks to the present frame."""
     lost_at_cut: bool = False
     """If it was lost at a cut, its last position does not count."""
     recurrent_state: RecurrentState | None = None
@@ -109,6 +111,7 @@ class TrackedFace:
             dt: Seconds since the last frame.
             size: Width and height of the image.
         """
+        self.unseen_s = self.lost_s + dt
         step = self.velocity * dt
         length = float(np.hypot(*step))
         step *= min(1.0, MAX_PREDICTED_STEP * self.side / max(length, 1e-9))

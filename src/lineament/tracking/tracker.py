@@ -23,7 +23,13 @@ from ..inference.recrop import first_crops
 from ..inference.recurrent_state import RecurrentState
 from ..io.image import read_image
 from ..schemes import scheme
-from .association import find_duplicates, is_plausible, is_same_box, match_lost
+from .association import (
+    find_duplicates,
+    is_plausible,
+    is_same_box,
+    match_lost,
+    turned_too_far,
+)
 from .filters import DEFAULT, Smoother
 from .rules import RULES, TrackRules
 from .scene_change import SceneChange
@@ -47,7 +53,7 @@ class Tracker:
         smooth: Filter over time, "one-euro" or "kalman"; None: landmarks as measured.
         rules: When faces are lost, confirmed and reacquired.
         options: Other options of Predictor: detector, scheme, threads, workers, recrop,
-            min_presence, min_landmark_score, flip.
+            min_presence, min_landmark_score, flip, min_face.
 
     Raises:
         InputError: If a setting is out of range or options come with a Predictor.
@@ -253,17 +259,28 @@ class Tracker:
         for k, face in enumerate(boxes):
             self._judge(face, seen, detections.scores[same[:, k]])
         unknown = detections.take(~same.any(1))
-        requests = first_crops(unknown, self.predictor.recrop)
+        requests = first_crops(unknown, self.predictor.recrop, image.shape)
         found = self.predictor.predict_boxes([image], requests, self.predictor.recrop)
         observations = _observations(found)
         new: list[FaceObservation] = []
         scores: list[float] = []
         for row in self.predictor.keep(found):
             box = observations[row].box
-            if not any(is_same_box(box, known) for known in boxes.values()):
+            is_known = any(is_same_box(box, known) for known in boxes.values())
+            if not is_known and not self._turned_over(observations[row], seen):
                 new.append(observations[row])
                 scores.append(float(unknown.scores[row]))
         self._add(image, new, scores, seen)
+
+    def _turned_over(self, observation: FaceObservation, seen: Seen) -> bool:
+        """Return whether it is a lost face in its place, turned further than a head can."""
+        for face in self._tracks:
+            if face in seen or face.lost_at_cut:
+                continue
+            is_here = is_same_box(observation.box, face.box)
+            if is_here and turned_too_far(face, observation, self.rules):
+                return True
+        return False
 
     def _judge(self, face: TrackedFace, seen: Seen, scores: Array) -> None:
         """Confirm or end a track by the scores (K,) of the detections of its face."""

@@ -12,7 +12,8 @@ from ...data.detection.image_cache import ImageCache
 from ...data.detection.photos import Photo
 from ...geometry import Array
 from ...inference.detections import Detections
-from ...inference.face_detector import pad_to_multiple, shrink_or_enlarge
+from ...inference.detector_file import pad_to_multiple
+from ...inference.face_detector import shrink_or_enlarge
 from ...inference.nms import nms
 from ...models.face_detector import FaceDetectorNet
 
