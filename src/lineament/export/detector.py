@@ -19,7 +19,6 @@ from ..errors import ExportError, missing_extra
 from ..evaluation.detection import lowest_threshold
 from ..inference.face_detector import FaceDetector, shrink_or_enlarge
 from ..inference.onnx_model import open_session
-from ..io.image import read_image
 from ..models.face_detector import FaceDetectorNet
 from ..models.profile import multiply_adds, parameters
 from ..training.build import load_detector
@@ -119,7 +118,7 @@ def calibration_images(photos: Sequence[Photo]) -> list[NDArray[np.uint8]]:
     training = [photo for photo in photos if not photo.is_validation()]
     images = []
     for photo in training[:: max(1, len(training) // CALIBRATION_IMAGES)]:
-        image = read_image(photo.image)
+        image = photo.read()
         scale = CALIBRATION_SIDE / max(image.shape[:2])
         width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
         square = np.zeros((1, CALIBRATION_SIDE, CALIBRATION_SIDE, 3), np.uint8)
@@ -133,7 +132,7 @@ def choose_threshold(path: Path, photos: Sequence[Photo]) -> float:
     if not photos:
         return 0.5
     detect = FaceDetector(path, threshold=0.15, support=SUPPORT)
-    detections = [detect(read_image(photo.image)) for photo in photos]
+    detections = [detect(photo.read()) for photo in photos]
     return math.ceil(100 * lowest_threshold(detections, ALLOWED_FALSE_POSITIVES)) / 100
 
 
