@@ -17,8 +17,11 @@ from ...geometry import Array, as_boxes, inset_boxes, iou
 from ...io.image import read_image
 from ...io.video_reader import VideoReader, read_video_frame
 from ...schemes import convert
-from ..mixture import read_part
+from ..readers.cfp30 import read_cfp30
+from ..readers.mtfl import read_mtfl
+from ..readers.pts import read_pts_folder
 from ..readers.table import read_table
+from ..readers.w300 import read_300w
 from ..sample import Sample, bare_name, in_validation
 
 NO_FACE = ("background", "objects", "pets")
@@ -34,13 +37,13 @@ then against the boxes of each set. Medians: wider .012 .274 .008 -.006, masks .
 rounded and made nearly symmetrical. At the bottom of masks BlazeFace stops at the mask, so the chin
 was estimated by eye.
 """
-ONE_FACE = {
-    "landmarks": (("300w", "train"),),
-    "infants": (("infanface", ""),),
-    "profiles": (("cfp30", "train"),),
-    "mtfl": (("mtfl", "train"),),
+ONE_FACE: dict[str, Callable[[Path], list[Sample]]] = {
+    "landmarks": lambda root: read_300w(root / "300w", "train"),
+    "infants": lambda root: read_pts_folder(root / "infanface", "ibug68", "train"),
+    "profiles": lambda root: read_cfp30(root / "cfp30", "train"),
+    "mtfl": lambda root: read_mtfl(root / "mtfl", "train"),
 }
-"""Landmark sets by kind: reader and part. One face of each photo is labeled."""
+"""Landmark sets by kind. One face of each photo is labeled."""
 TEST_PHOTOS = ("lfpw/trainset/image_0828", "lfpw/trainset/image_0862")
 """Training photos that are the same photographs as images of the LFPW test set."""
 TEACHER_KINDS = ("people", "clips")
@@ -190,7 +193,9 @@ def _points_of_boxes(boxes: Array, faces: list[dict[str, Any]]) -> Array:
 
 def photo_of_sample(sample: Sample, kind: str = "landmarks") -> Photo:
     """Return the photo of one face with landmarks; other faces in it are not labeled."""
-    box = sample.face_box() if sample.box is None else sample.box
+    # the box of a profile is that of the reader: a mean face would add a half that does not show
+    box = sample.box if kind == "profiles" else sample.face_box()
+    assert box is not None
     five = sample.landmarks
     if sample.scheme != "five":
         five = convert(sample.landmarks, sample.scheme, "five").points
@@ -231,11 +236,9 @@ def read_detector_photos(root: Path, kinds: Iterable[str] = KINDS) -> list[Photo
 
 def _read_one_face(root: Path, kind: str) -> list[Photo]:
     photos = []
-    for reader, part in ONE_FACE[kind]:
-        scheme_name = "five" if reader == "mtfl" else "ibug68"
-        for sample in read_part(reader, root, part, scheme_name):
-            if bare_name(sample.name) not in TEST_PHOTOS:
-                photos.append(photo_of_sample(sample, kind))
+    for sample in ONE_FACE[kind](root):
+        if bare_name(sample.name) not in TEST_PHOTOS:
+            photos.append(photo_of_sample(sample, kind))
     return photos
 
 
