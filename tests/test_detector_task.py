@@ -76,7 +76,9 @@ def test_a_scene_of_the_training_is_the_same_whenever_it_is_made(photos, tmp_pat
     again = collate([scenes.make(0, 4, 0, 0)])
     assert torch.equal(batch.crops[1:], again.crops)
     for a, b in zip(cell_targets(batch), cell_targets(again), strict=True):
-        assert torch.allclose(a[1:].double(), b.double(), rtol=0, atol=0, equal_nan=True)
+        assert torch.allclose(
+            a[1:].double(), b.double(), rtol=0, atol=0, equal_nan=True
+        )
     # scenes continue over epochs
     other = TrainingScenes(SceneMaker(photos, images, SHARES, size=128, seed=1))
     assert not np.array_equal(

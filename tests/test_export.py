@@ -194,6 +194,25 @@ def test_one_normalization_for_all_channels_changes_the_border_alone(run):
     )
 
 
+def test_one_scheme_of_a_joined_model_is_exported_alone(run, tmp_path):
+    _, recipe, root = run
+    joined = recipe.model_copy(update={"scheme": "ibug68_helen194"})
+    checkpoint = Trainer(task_for(joined), tmp_path / "run", root, root / "cache").run()
+    out, cache = tmp_path / "out", root / "cache"
+    given = (checkpoint, out, "part", False, root, cache)
+    card = export_checkpoint(*given, scheme_name="ibug68")
+    assert (card["scheme"], card["points"]) == ("ibug68", 68)
+    _, faces = read_mixture(recipe.data, "ibug68", root, cache)
+    crops = next(iter(plain_crops(next(iter(faces.values())), 64, 1.3, 8)))[0]
+    net = load_trained(checkpoint)[0]
+    with torch.no_grad():
+        wanted = net(torch.from_numpy(crops)).landmarks[:, :68].numpy()
+    found = Model(out / "part.onnx", 1).predict(crops).landmarks_crop
+    assert found == pytest.approx(wanted, abs=0.02)
+    with pytest.raises(InputError, match="predicts ibug68_helen194, not wflw98"):
+        export_checkpoint(*given, scheme_name="wflw98")
+
+
 def test_nan_passes_no_gate():
     for measured in (Gate(np.nan, np.nan, 0.04, 0.04), Gate(0.0, 0.0, 0.04, np.nan)):
         for int8 in (False, True):

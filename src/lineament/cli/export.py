@@ -24,6 +24,12 @@ def export(
             "--int8", help="Quantize to 8 bits, calibrated on training faces."
         ),
     ] = False,
+    scheme: Annotated[
+        str,
+        typer.Option(
+            help="Of a model of two joined schemes: export the points of this one alone."
+        ),
+    ] = "",
     data: Data = None,
     cache: Cache = None,
 ) -> None:
@@ -39,7 +45,13 @@ def export(
 
     called = name or read_trained(checkpoint)[1].name
     card = export_trained(
-        checkpoint, out, called, int8, data_root(data), cache_root(cache)
+        checkpoint,
+        out,
+        called,
+        int8,
+        data_root(data),
+        cache_root(cache),
+        scheme_name=scheme,
     )
     gate = "  ".join(f"{key} {value}" for key, value in card["gate"].items())
     show(

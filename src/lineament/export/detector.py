@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..data.detection.photos import Photo, read_detector_photos
-from ..errors import ExportError, missing_extra
+from ..errors import ExportError, InputError, missing_extra
 from ..evaluation.detection import lowest_threshold
 from ..inference.face_detector import FaceDetector, shrink_or_enlarge
 from ..inference.onnx_model import open_session
@@ -75,6 +75,7 @@ def export_detector(
     data_root: Path,
     cache: Path,
     about: dict[str, Any] | None = None,
+    scheme_name: str = "",
 ) -> dict[str, Any]:
     """Write `out`/`name`.onnx and its card `name`.json; return the card.
 
@@ -83,8 +84,14 @@ def export_detector(
         cache: Not used; a detector needs no crops.
         about: Further entries of the card: data, license, limits.
 
-    Raises: ExportError: If the file differs from torch by more than the bounds; nothing is written.
+    Raises:
+        ExportError: If the file differs from torch by more than the bounds; nothing is written.
+        InputError: If a scheme is given.
     """
+    if scheme_name not in ("", "five"):
+        raise InputError(
+            f"a face detector predicts five points, not {scheme_name}; leave the scheme out"
+        )
     net, recipe = load_detector(checkpoint)
     assert recipe.detector is not None
     photos = read_detector_photos(data_root, recipe.detector.shares)

@@ -41,6 +41,7 @@ def export_checkpoint(
     data_root: Path,
     cache: Path,
     about: dict[str, Any] | None = None,
+    scheme_name: str = "",
 ) -> dict[str, Any]:
     """Write `out`/`name`.onnx and its card `name`.json; return the card.
 
@@ -49,16 +50,21 @@ def export_checkpoint(
         int8: Quantize, calibrated on training faces.
         data_root: Folder of the data sets of the checkpoint's recipe.
         about: Further entries of the card: data, license, limits.
+        scheme_name: For a model of a joined scheme: export the points of this one alone.
 
     Raises:
         ExportError: If the gate is not passed; then nothing is written.
-        InputError: If `name` cannot be the name of a file.
+        InputError: If `name` cannot be the name of a file, or the model has no such points.
     """
     if not re.match(NAME, name):
         raise InputError(
             f"the name {name!r}; wanted letters, digits, dots, + and - as in fast-128"
         )
-    model, recipe = load_any(checkpoint)
+    model, recipe = load_any(checkpoint, scheme_name)
+    if scheme_name not in ("", recipe.scheme):
+        raise InputError(
+            f"{checkpoint} predicts {recipe.scheme}, not {scheme_name}; leave the scheme out"
+        )
     form = model.for_export(int8)
     faces = read_gate_faces(recipe, model.size, data_root, cache)
     states = None
@@ -91,7 +97,7 @@ def export_checkpoint(
 def read_gate_faces(
     recipe: Recipe, size: int, data_root: Path, cache: Path
 ) -> GateFaces:
-    """Read the first validation set of `recipe` in which eyes are annotated.
+    """Read the validation set of `recipe` with eyes and the most annotated points.
 
     Raises:
         DataError: If no set has such a face.
@@ -100,7 +106,7 @@ def read_gate_faces(
     sources, validation_faces = read_mixture(
         recipe.data, recipe.scheme, data_root, cache, crop=(size, padding)
     )
-    for faces in validation_faces.values():
+    for faces in sorted(validation_faces.values(), key=_unannotated):
         truth = crop_truth(faces, size, padding)
         if known_eyes(truth, recipe.scheme).any():
             return GateFaces(
@@ -115,6 +121,11 @@ def read_gate_faces(
         f"the recipe {recipe.name!r}: none of its data sets has a validation face to compare on; "
         "add faces"
     )
+
+
+def _unannotated(faces: CropCache) -> float:
+    """Return the share of points that are not annotated."""
+    return float(np.isnan(faces.landmarks[..., 0]).mean())
 
 
 def read_state_gate(

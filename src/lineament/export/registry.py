@@ -10,9 +10,9 @@ from .detector import export_detector
 from .export import export_checkpoint
 
 Exporter = Callable[
-    [Path, Path, str, bool, Path, Path, dict[str, Any] | None], dict[str, Any]
+    [Path, Path, str, bool, Path, Path, dict[str, Any] | None, str], dict[str, Any]
 ]
-"""checkpoint, folder, name, int8, data root, cache, further entries of the card -> the card."""
+"""checkpoint, folder, name, int8, data root, cache, further entries of the card, scheme -> card."""
 EXPORTERS: dict[str, Exporter] = {
     "landmarks": export_checkpoint,
     "detector": export_detector,
@@ -28,8 +28,12 @@ def export_trained(
     data_root: Path,
     cache: Path,
     about: dict[str, Any] | None = None,
+    scheme_name: str = "",
 ) -> dict[str, Any]:
     """Write `out`/`name`.onnx and its card by the exporter of the model's kind.
+
+    Args:
+        scheme_name: For a model of a joined scheme: export the points of this one alone.
 
     Returns:
         The card.
@@ -39,4 +43,5 @@ def export_trained(
         ModelError: If `checkpoint` is no checkpoint.
     """
     file = KINDS[read_trained(checkpoint)[1].kind].file
-    return EXPORTERS[file](checkpoint, out, name, int8, data_root, cache, about)
+    given = (checkpoint, out, name, int8, data_root, cache, about)
+    return EXPORTERS[file](*given, scheme_name)
