@@ -123,8 +123,8 @@ def test_false_positives_are_mined_where_the_detector_fires(photos, tmp_path):
     hard = find_false_positives(net, photos, images)
     assert sorted(hard) == [4, 5, 6, 7]
     places = hard[4]
-    # 64 px of images of 640, 320 and 160 px, in the image of 140
-    expected = [64 * 140 / side for side in (640, 320, 160)]
+    # 64 px of images of 280, 280 and 160 px, enlarged twice at most, in the image of 140
+    expected = [64 * 140 / side for side in (280, 280, 160)]
     for side in expected:
         assert np.isclose(places[:, 2], side, rtol=0.02).any()
     maker = SceneMaker(photos, images, {"background": 1.0}, 64, hard=hard)

@@ -61,6 +61,10 @@ SIDES = {
 """Sides of faces in scenes by kind: the smallest in pixels, the largest in sides of the scene."""
 CROWD_SIDES = (9.0, 0.6)
 """Those of other kinds."""
+UNDIVIDED = 0.45
+"""Share of scenes of one photo; the others show four. Many small faces teach most per pixel."""
+PASTED = (0.4, 0.3, 0.2, 0.1)
+"""Shares of scenes with 0, 1, 2, 3 faces pasted over them."""
 TURNED = (0.5, 0.25, 0.25)
 """Shares of photos that are tilted as heads are, turned up to 60 degrees, turned by any angle."""
 HARD_SHARE = 0.5
@@ -221,7 +225,7 @@ class SceneMaker:
             kind = str(rng.choice(self.kinds, p=self.weights))
             self._fill(rng, canvas, kind, window)
         if "landmarks" in self.by_kind:
-            for _ in range(rng.choice([0, 1, 2, 3], p=[0.65, 0.2, 0.1, 0.05])):
+            for _ in range(rng.choice(len(PASTED), p=PASTED)):
                 self._paste_face(rng, canvas)
         return _finish(rng, canvas)
 
@@ -344,7 +348,7 @@ def _finish(rng: Rng, canvas: Canvas) -> Scene:
 
 def _windows(rng: Rng, size: int) -> list[Window]:
     """The entire scene, or four windows that share a corner."""
-    if rng.random() < 0.7:
+    if rng.random() < UNDIVIDED:
         return [(0, 0, size, size)]
     x, y = rng.integers(round(0.35 * size), round(0.65 * size), 2).tolist()
     return [(0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)]

@@ -19,6 +19,8 @@ from ...models.face_detector import FaceDetectorNet
 
 SIDES = (640, 320, 160)
 """Longer sides at which each photo is searched."""
+MAX_SCALE = 2.0
+"""Images are enlarged no further, as in use."""
 MIN_SCORE = 0.2
 MAX_PLACES = 12
 """Of one photo at one size."""
@@ -47,7 +49,7 @@ def find_false_positives(
 
 
 def _places(net: FaceDetectorNet, image: np.ndarray, side: int) -> Array:
-    scale = side / max(image.shape[:2])
+    scale = min(side / max(image.shape[:2]), MAX_SCALE)
     width, height = (max(1, round(edge * scale)) for edge in image.shape[1::-1])
     resized = pad_to_multiple(shrink_or_enlarge(image, (width, height)))
     cells = net(torch.from_numpy(resized[None]))
