@@ -21,11 +21,13 @@ FRAME = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
 AT = {"astronaut": (90, 125), "grace_hopper": (230, 125)}
 
 
+def observed(landmarks, score):
+    scores, unknown = np.full(68, score), np.full(68, np.nan)
+    return FaceObservation(landmarks, scores, np.ones(68), np.nan, unknown)
+
+
 def seen(x, y, side=70):
-    landmarks = scheme("ibug68").mean_shape * side + [x, y]
-    return FaceObservation(
-        landmarks, np.full(68, 0.9), np.ones(68), np.nan, np.full(68, np.nan)
-    )
+    return observed(scheme("ibug68").mean_shape * side + [x, y], 0.9)
 
 
 def tracked(name):
@@ -60,7 +62,7 @@ def rolled(face, angle_deg):
     landmarks = face.landmarks
     center = landmarks.mean(0)
     turned = apply_affine(similarity(1.0, angle_deg, center, center), landmarks)
-    return FaceObservation(turned, np.full(68, 0.9), np.ones(68))
+    return observed(turned, 0.9)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_a_track_of_a_part_of_a_better_face_is_a_duplicate():
         face, here = tracked("astronaut"), seen(*AT["astronaut"])
         landmarks = seen(AT["astronaut"][0] + step, AT["astronaut"][1], side).landmarks
         part = TrackedFace(2, landmarks, 0.9, np.ones((12, 12, 3)), None)
-        there = FaceObservation(landmarks, np.full(68, score), np.ones(68))
+        there = observed(landmarks, score)
         found = find_duplicates({face: here, part: there}, FRAME, RULES)
         return [other.track_id for other in found]
 
