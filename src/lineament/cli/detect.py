@@ -30,9 +30,9 @@ from .options import (
     ModelName,
     Occluded,
     SchemeName,
+    face_limits,
     known_boxes,
     make_predictor,
-    presence_limits,
     with_digest,
 )
 
@@ -122,10 +122,8 @@ def detect(
             failures += _print_results(predictor, images, known, format)
         else:
             settings = _settings(model, predictor.scheme, detector, flip, bool(boxes))
-            settings |= presence_limits(min_presence)
+            settings |= face_limits(min_face, min_presence)
             settings |= {} if occluded else {"occluded": False}
-            if min_face is not None:
-                settings["min_face"] = min_face
             folder = ResultFolder(out, settings, overwrite, images, known)
             failures += _write_results(predictor, images, known, folder, format, draw)
     report_failures(failures, total)

@@ -166,6 +166,12 @@ def presence_limits(min_presence: float | None) -> dict[str, Any]:
     return {} if min_presence is None else {"min_presence": min_presence}
 
 
+def face_limits(min_face: str | None, min_presence: float | None) -> dict[str, Any]:
+    """Return the options that decide which faces are found, without defaults."""
+    limits = presence_limits(min_presence)
+    return limits if min_face is None else limits | {"min_face": min_face}
+
+
 def detector_options(detector: str, min_face: str | None) -> dict[str, Any]:
     """Return the options of Predictor for --detector and --min-face."""
     if detector == "default":

@@ -17,6 +17,7 @@ from .options import (
     SchemeName,
     Smooth,
     detector_options,
+    face_limits,
     presence_limits,
     with_digest,
 )
@@ -124,14 +125,13 @@ def track(
         raise typer.BadParameter(NOT_RESUMABLE)
     targets = None if out is None else TrackTargets(source, out, format, rerun, trails)
     options = detector_options(detector, min_face)
-    limits = presence_limits(min_presence)
-    options |= {"scheme": scheme, "workers": workers, "flip": flip, **limits}
+    options |= {"scheme": scheme, "workers": workers, "flip": flip}
+    options |= presence_limits(min_presence)
     tracker = _tracker(model, faces, detect_every, smooth, options)
     settings = _settings(source, model, detector, rate)
     settings |= {"faces": faces, "detect_every": tracker.rules.detect_every}
-    settings |= {"smooth": smooth.value, "flip": flip, **limits}
-    if min_face is not None:
-        settings["min_face"] = min_face
+    settings |= {"smooth": smooth.value, "flip": flip}
+    settings |= face_limits(min_face, min_presence)
     scheme = tracker.predictor.scheme
     if targets and resume and targets.finish_conversion(settings, scheme):
         return

@@ -261,7 +261,7 @@ def check_losses(weights: dict[str, float]) -> None:
 def check_presence(recipe: Recipe) -> None:
     """Raises: RecipeError: If the recipe's presence has no output, no data or no loss."""
     trained = [name for name in STATE_LOSSES if name in recipe.losses]
-    predicts = recipe.landmark_net.presence
+    predicts = bool(getattr(recipe.model, "presence", False))
     if trained and not predicts:
         raise RecipeError(
             f"the loss {trained[0]!r} wants a network that predicts it; set model.presence = true"
