@@ -51,8 +51,8 @@ ENTRIES = {
     "support": SUPPORT,
     "coarse_sides": list(COARSE_SIDES),
     "min_face_px": MIN_FACE_PX,
-    "threshold_rule": f"the lowest score with at most {ALLOWED_FALSE_POSITIVES} false positives per "
-    "validation photo without a face, rounded up to hundredths",
+    "threshold_rule": f"the lowest score with at most {ALLOWED_FALSE_POSITIVES} false positives "
+    "per validation photo without a face, rounded up to hundredths",
 }
 
 
