@@ -13,7 +13,6 @@ from ..atomic import atomic_path
 from ..data.detection.photos import NO_FACE, read_detector_photos
 from ..geometry import Image
 from ..inference.detections import Detections
-from ..io.image import read_image
 
 MIN_SCORE = 0.15
 """Score of a detector from which a box counts."""
@@ -48,7 +47,7 @@ def write_candidates(
     """
     found = {}
     for photo in read_detector_photos(root, kinds):
-        detections = detect(read_image(photo.image))
+        detections = detect(photo.read())
         sides = (detections.boxes[:, 2:] - detections.boxes[:, :2]).max(1, initial=0)
         large = detections.take(sides >= MIN_SIDE_PX)
         rows = np.column_stack([large.boxes, large.scores])[:MAX_BOXES]

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..data.crop_cache import plain_crops
 from ..data.negatives import PresenceCrops
+from ..evaluation.classification import auc
 from ..geometry import Array
 from .validate import BATCH, crop_size
 
@@ -78,22 +79,17 @@ def state_rates(
         "presence_false": float(false.mean()) if len(false) else float("nan"),
     }
     known = np.isfinite(seen)
-    auc = roc_auc(visible[known], seen[known] > HALF)
+    visible_auc = roc_auc(visible[known], seen[known] > HALF)
     # without a point that is not visible there is no curve
-    return rates | ({} if np.isnan(auc) else {"visible_auc": auc})
+    return rates | ({} if np.isnan(visible_auc) else {"visible_auc": visible_auc})
 
 
 def roc_auc(scores: Array, positive: NDArray[np.bool_]) -> float:
     """Return the probability that a positive's score is above a negative's; ties count half.
 
-    nan without a positive or without a negative.
+    nan without a positive or without a negative, or if a score is not finite.
     """
-    count = int(positive.sum())
-    others = len(positive) - count
-    if not count or not others:
+    # a network that diverged must not end its training here
+    if positive.all() or not positive.any() or not np.isfinite(scores).all():
         return float("nan")
-    _, places, repeats = np.unique(scores, return_inverse=True, return_counts=True)
-    ends = np.cumsum(repeats)
-    # mean rank, from 1, of each distinct value
-    ranks = (ends - (repeats - 1) / 2)[places]
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
+    return auc(positive, scores)
