@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from lineament.data.array_cache import cached_rows, cached_table, digest, file_state
+from lineament.data.array_cache import (
+    cached_groups,
+    cached_rows,
+    cached_table,
+    digest,
+    file_state,
+)
 from lineament.errors import DataError
 
 BLOCKS = [np.arange(12, dtype=np.int16).reshape(2, 3, 2), np.ones((1, 3, 2), np.int16)]
@@ -81,3 +87,18 @@ def test_a_digest_depends_on_every_input_and_on_the_state_of_a_file(tmp_path):
     )
     path.write_text("22")
     assert digest(1, file_state(path, 3)) != before
+
+
+def test_groups_may_be_empty_and_are_made_once(tmp_path):
+    groups = [np.zeros((0, 2)), np.array([[1.0, 2], [3, 4]]), np.zeros((0, 2))]
+    made = []
+
+    def make():
+        made.append(1)
+        yield from groups
+
+    for _ in range(2):
+        stored = cached_groups(tmp_path / "groups", 2, make)
+        assert [rows.tolist() for rows in stored] == [g.tolist() for g in groups]
+    assert made == [1]
+    assert cached_groups(tmp_path / "none", 2, tuple) == []

@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 import lineament.training.detector.mimicry as mimicry_module
+import lineament.training.detector.mining as mining_module
 import lineament.training.detector.teacher as teacher_module
 from detector_photos import write_photos
 from lineament.data.detection.image_cache import ImageCache
@@ -19,7 +20,7 @@ from lineament.training.detector.mimicry import (
     ImitatingDetector,
     feature_distance,
 )
-from lineament.training.detector.mining import find_false_positives
+from lineament.training.detector.mining import find_false_positives, mined_places
 from lineament.training.detector.teacher import label_photos
 
 pytestmark = pytest.mark.torch
@@ -108,7 +109,9 @@ def test_an_imitating_detector_is_the_detector_and_learns_the_features(monkeypat
     assert kept.keys() == net.state_dict().keys()
 
 
-def test_false_positives_are_mined_where_the_detector_fires(photos, tmp_path):
+def test_false_positives_are_mined_where_the_detector_fires(
+    photos, tmp_path, monkeypatch
+):
     images = ImageCache(tmp_path / "cache", photos)
     net = FaceDetectorNet(**TINY).eval()
     with torch.no_grad():
@@ -127,5 +130,20 @@ def test_false_positives_are_mined_where_the_detector_fires(photos, tmp_path):
     expected = [64 * 140 / side for side in (280, 280, 160)]
     for side in expected:
         assert np.isclose(places[:, 2], side, rtol=0.02).any()
+    # kept on disk: a resumed training does not search again
+    asked = []
+
+    def load(path):
+        asked.append(path)
+        return net, None
+
+    monkeypatch.setattr(mining_module, "load_detector", load)
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(b"x")
+    for _ in range(2):
+        kept = mined_places(checkpoint, photos, images, tmp_path / "cache")
+        assert kept.keys() == hard.keys()
+        assert all((kept[i] == hard[i]).all() for i in hard)
+    assert asked == [checkpoint]
     maker = SceneMaker(photos, images, {"background": 1.0}, 64, hard=hard)
     assert maker(0).image.shape == (64, 64, 3)

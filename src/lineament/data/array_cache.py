@@ -75,6 +75,28 @@ def cached_table(
         return cached_rows(rows, tuple), dict(stored)
 
 
+def cached_groups(
+    stem: Path, width: int, make: Callable[[], Iterable[Rows]]
+) -> list[Rows]:
+    """Return the arrays (K, width) stored under `stem`; the first call makes them.
+
+    Args:
+        stem: The path of both files, without suffix.
+        width: Columns of every array.
+        make: Yields one array of float64 per item, which may be empty.
+    """
+
+    def blocks() -> Iterator[tuple[Rows, Mapping[str, ArrayLike]]]:
+        # all items may be empty, and nothing cannot be stored
+        yield np.zeros((1, width)), {"rows": 1}
+        for rows in make():
+            yield rows, {"rows": len(rows)}
+
+    values, columns = cached_table(stem, blocks)
+    ends = np.cumsum(columns["rows"])
+    return np.split(values[: ends[-1]], ends[:-1])[1:]
+
+
 def _collect(
     entries: Iterable[tuple[Rows, Mapping[str, ArrayLike]]],
     collected: dict[str, list[ArrayLike]],

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..data.detection.photos import Photo, read_detector_photos
 from ..errors import ExportError, InputError, missing_extra
 from ..evaluation.detection import lowest_threshold
-from ..inference.face_detector import FaceDetector, shrink_or_enlarge
+from ..inference.face_detector import FaceDetector, resize_to_scale
 from ..inference.onnx_model import open_session
 from ..models.face_detector import FaceDetectorNet
 from ..models.profile import multiply_adds, parameters
@@ -128,9 +128,10 @@ def calibration_images(photos: Sequence[Photo]) -> list[NDArray[np.uint8]]:
     for photo in training[:: max(1, len(training) // CALIBRATION_IMAGES)]:
         image = photo.read()
         scale = CALIBRATION_SIDE / max(image.shape[:2])
-        width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
+        resized = resize_to_scale(image, image.shape, scale)
+        height, width = resized.shape[:2]
         square = np.zeros((1, CALIBRATION_SIDE, CALIBRATION_SIDE, 3), np.uint8)
-        square[0, :height, :width] = shrink_or_enlarge(image, (width, height))
+        square[0, :height, :width] = resized
         images.append(square)
     return images
 

@@ -17,12 +17,11 @@ from ...models.face_detector import Cells, FaceDetectorNet, all_centers
 from ...models.registry import build_face_detector
 from ...recipe import DetectorSettings, Recipe
 from ..batch import Batch, collate
-from ..build import load_detector
 from ..checkpoint import load_weights
 from ..task import Context, Samples, Task
 from .losses import detector_loss
 from .mimicry import FeatureTeacher, ImitatingDetector, feature_distance
-from .mining import find_false_positives
+from .mining import mined_places
 from .targets import CellTargets, scene_targets
 from .teacher import label_photos
 
@@ -116,8 +115,7 @@ class DetectorTask(Task):
             photos = label_photos(photos, images, teacher, cache, context.note)
         hard = {}
         if mine_from:
-            net = load_detector(Path(mine_from))[0]
-            hard = find_false_positives(net, photos, images)
+            hard = mined_places(Path(mine_from), photos, images, cache)
             count = sum(map(len, hard.values()))
             context.note(
                 f"{count} false positives in {len(hard)} photos without a face"

@@ -1,19 +1,18 @@
 """Labels from a teacher: YuNet's faces in photos whose faces are not all labeled, kept on disk."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ...data.array_cache import cached_table, digest, file_state
+from ...data.array_cache import cached_groups, digest, file_state
 from ...data.detection.image_cache import ImageCache, images_digest
 from ...data.detection.photos import NO_FACE, Photo
 from ...data.detection.teacher_faces import add_teacher_faces
 from ...geometry import Array
 from ...inference.detections import Detections, Detector, concatenate
 from ...inference.detector_adapters import yunet
-from ...inference.face_detector import shrink_or_enlarge
+from ...inference.face_detector import resize_to_scale
 from ...inference.nms import nms
 
 MIN_SCORE = 0.2
@@ -47,22 +46,16 @@ def label_photos(
     detect = yunet(teacher, MIN_SCORE)
     key = digest(images_digest([photos[i] for i in asked]), file_state(teacher), SIDES)
 
-    def rows() -> Iterator[tuple[Array, dict[str, int]]]:
+    def rows() -> Iterator[Array]:
         for i in asked:
             found = teacher_faces(detect, images[i])
             assert found.landmarks is not None
             five = found.landmarks.reshape(-1, 10)
-            yield (
-                np.column_stack([found.boxes, found.scores, five]),
-                {"faces": len(found)},
-            )
+            yield np.column_stack([found.boxes, found.scores, five])
 
-    # a first row of zeros: there may be no face at all
-    values, columns = cached_table(cache / f"teacher-{key}", lambda: _first_row(rows()))
-    ends = np.cumsum(columns["faces"])
     labeled = list(photos)
-    for k, i in enumerate(asked):
-        mine = values[ends[k] : ends[k + 1]]
+    kept = cached_groups(cache / f"teacher-{key}", 15, rows)
+    for i, mine in zip(asked, kept, strict=True):
         boxes, scores, five = mine[:, :4], mine[:, 4], mine[:, 5:].reshape(-1, 5, 2)
         labeled[i] = add_teacher_faces(photos[i], boxes, scores, five)
     added = sum(len(photo.boxes) for photo in labeled)
@@ -71,23 +64,12 @@ def label_photos(
     return labeled
 
 
-def _first_row(
-    rows: Iterator[tuple[Array, dict[str, int]]],
-) -> Iterator[tuple[Array, dict[str, int]]]:
-    yield np.zeros((1, 15)), {"faces": 1}
-    yield from rows
-
-
 def teacher_faces(detect: Detector, image: np.ndarray) -> Detections:
     """Return the faces that `detect` finds in an image at several sizes."""
     found = []
     for side in SIDES:
-        scale = side / max(image.shape[:2])
-        size = tuple(max(1, round(edge * scale)) for edge in image.shape[1::-1])
-        seen = detect(shrink_or_enlarge(image, (size[0], size[1])))
-        assert seen.landmarks is not None
-        factors = np.array(image.shape[1::-1]) / np.array(size)
-        boxes = (seen.boxes + 0.5) * np.tile(factors, 2) - 0.5
-        five = (seen.landmarks + 0.5) * factors - 0.5
-        found.append(replace(seen, boxes=boxes, landmarks=five))
+        resized = resize_to_scale(image, image.shape, side / max(image.shape[:2]))
+        seen = detect(resized)
+        factors = np.array(image.shape[1::-1]) / resized.shape[1::-1]
+        found.append(seen.resized(*factors))
     return nms(concatenate(found), NMS_IOU)
