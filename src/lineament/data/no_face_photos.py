@@ -171,7 +171,7 @@ def read_boxed_faces(
     """Read and cache the faces of photos that have boxes alone; all landmarks are nan.
 
     Args:
-        kinds: Folders of detection/.
+        kinds: Kinds of photos, keys of KINDS.
         points: Landmarks of the model, N.
         root: The data root.
         cache: Folder of cached crops.

@@ -97,8 +97,8 @@ class PresenceSettings(Settings):
         description="file of lineament candidates, in the cache folder: boxes in these photos that "
         "the face detector takes for faces; empty: none",
     )
-    boxed: tuple[Literal["wider", "masks"], ...] = Field(
-        (), description="photos whose faces have a box alone: folders of detection/"
+    boxed: tuple[Literal["wider", "masks", "mtfl"], ...] = Field(
+        (), description="photos whose faces are trained on by their box alone"
     )
     boxed_share: float = Field(
         0.05, gt=0, lt=1, description="these faces among the crops of an epoch"
