@@ -1,7 +1,8 @@
 """Compare detectors at equal numbers of false faces: recall per set of validation photos.
 
-python -m bench.detection_curve [--model FILE.onnx] [--yunet FILE.onnx] [--json FILE]
-False faces are counted in the photos without a face: objects, pets and gray backgrounds.
+python -m bench.detection_curve [--model FILE.onnx] [--landmarks NAME] [--yunet FILE.onnx]
+False faces are counted in the photos without a face: objects, pets and gray backgrounds. A
+landmark model is measured as `lineament detect` uses it, its faces score their presence.
 """
 
 import argparse
@@ -20,8 +21,11 @@ from lineament.evaluation.detection import (
     lowest_threshold,
     score_detections,
 )
+from lineament.inference.acceptance import MIN_PRESENCE
+from lineament.inference.detections import Detections
 from lineament.inference.detector_adapters import yunet
 from lineament.inference.face_detector import FaceDetector
+from lineament.inference.predictor import Predictor
 
 LOWEST = 0.15
 YUNET_THRESHOLD = 0.6
@@ -37,6 +41,18 @@ def detect_all(detect, photos, step):
         found.append(detect(photo.read()))
         step()
     return found
+
+
+def by_presence(model):
+    """Return a detector of the faces that `model` predicts, which score their presence."""
+    predict = Predictor(model, min_presence=0.0)
+
+    def detect(image):
+        faces = predict(image)
+        presence = np.array([face.presence for face in faces])
+        return Detections(faces.boxes, presence, np.full(len(faces), np.nan))
+
+    return detect
 
 
 def rows_at(photos, found, threshold):
@@ -57,18 +73,23 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", type=Path, action="append", default=[])
+    parser.add_argument("--landmarks", action="append", default=[])
     parser.add_argument("--yunet", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     cv2.setNumThreads(1)
     photos = DETECTION_PROTOCOLS["detection-val"](data_root(args.data))
-    systems = {}
+    systems, in_use = {}, {}
     for file in args.model or [None]:
         detector = FaceDetector(file, threshold=LOWEST)
-        systems[detector.path.stem] = detector
+        name = detector.path.stem
+        systems[name], in_use[name] = detector, [detector.network.threshold]
+    for name in args.landmarks:
+        systems[name], in_use[name] = by_presence(name), [0.0, MIN_PRESENCE]
     if args.yunet:
         systems["YuNet"] = yunet(args.yunet, LOWEST)
+        in_use["YuNet"] = [YUNET_THRESHOLD]
     found = {}
     with progress_bar("photos", len(systems) * len(photos)) as step:
         for name, detect in systems.items():
@@ -79,22 +100,30 @@ def main():
         false = [above(found["YuNet"][i], YUNET_THRESHOLD) for i in empty]
         allowed.append(sum(map(len, false)))
     figures = []
+    for name, detections in found.items():
+        for threshold in in_use[name]:
+            row = {"in use": name, "threshold": threshold}
+            figures.append(row | cells(photos, detections, threshold))
     for count in sorted(set(allowed)):
         for name, detections in found.items():
             threshold = lowest_threshold([detections[i] for i in empty], count)
-            threshold = max(threshold, LOWEST)
-            results = rows_at(photos, detections, threshold)
             row = {"false faces": count, "system": name, "threshold": threshold}
-            for kind, result in results.items():
-                if result.faces:
-                    row[kind] = f"{result.found}/{result.faces}"
-                else:
-                    row[kind] = f"{result.false_photos} of {result.photos} photos"
-            figures.append(row)
+            figures.append(row | cells(photos, detections, threshold))
     for row in figures:
         print("  ".join(f"{key} {shown(value)}" for key, value in row.items()))
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def cells(photos, detections, threshold):
+    """Return the faces found above a threshold by kind, or the photos with a false one."""
+    row = {}
+    for kind, result in rows_at(photos, detections, threshold).items():
+        if result.faces:
+            row[kind] = f"{result.found}/{result.faces}"
+        else:
+            row[kind] = f"{result.false_photos} of {result.photos} photos"
+    return row
 
 
 def shown(value):

@@ -196,6 +196,7 @@ def test_a_short_training_becomes_a_file_and_a_card_that_load(
         card["threshold"],
         card["support"],
     )
+    assert 0.15 <= card["proposal_threshold"] <= card["threshold"] <= 1
     assert len(detector(np.full((120, 140, 3), 80, np.uint8)).boxes) == 0
     monkeypatch.setattr(export_module, "MAX_DIFFERENCE", -1.0)
     with pytest.raises(ExportError, match="ONNX differs from torch by"):

@@ -240,6 +240,15 @@ def test_the_card_states_the_search_that_suits_the_network(five_detector, tmp_pa
     assert FaceDetector(path, coarse_sides=(), support=1).coarse_sides == ()
 
 
+def test_proposals_have_a_threshold_of_their_own(five_detector, tmp_path):
+    assert FaceDetector(five_detector, proposals=True).threshold == 0.9
+    card = {"threshold": 0.6, "proposal_threshold": 0.3}
+    path = write_bright_detector(tmp_path / "own.onnx", turn_deg=0.0, **card)
+    assert FaceDetector(path).threshold == 0.6
+    assert FaceDetector(path, proposals=True).threshold == 0.3
+    assert FaceDetector(path, proposals=True, threshold=0.4).threshold == 0.4
+
+
 def test_a_size_that_is_none_is_refused(five_detector):
     with pytest.raises(InputError, match="min_face is '5%'; wanted the side of"):
         FaceDetector(five_detector, min_face="5%")

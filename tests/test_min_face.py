@@ -91,8 +91,15 @@ def test_without_a_smallest_face_the_image_is_searched_at_its_usual_side():
         ((600, 801), (1.0,)),
         ((1200, 1600), (0.8,)),
     ):
-        usual = plan_default(shape, 2.0, 640, 2.0)
+        usual = plan_default(shape, 2.0, 640, 640, 2.0)
         assert usual.entire == 640 / max(shape)
         assert usual.tiled == tiled
-        assert plan_default(shape, 1.0, 640, 2.0).tiled == ()
-    assert plan_default((40, 64), 2.0, 640, 2.0).entire == 2.0
+        assert plan_default(shape, 1.0, 640, 640, 2.0).tiled == ()
+    assert plan_default((40, 64), 2.0, 640, 640, 2.0).entire == 2.0
+
+
+def test_without_a_smallest_face_an_image_keeps_its_own_size_within_limits():
+    for longest, side in ((200, 400), (500, 640), (800, 800), (4000, 1024)):
+        usual = plan_default((100, longest), 1.0, 640, 1024, 2.0)
+        assert round(usual.entire * longest) == side
+        assert usual.tiled == ()

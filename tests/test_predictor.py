@@ -354,6 +354,24 @@ def test_without_a_model_a_detector_without_landmarks_is_refused():
         Tracker(None, detector=stated)
 
 
+@pytest.mark.parametrize(("predicts_presence", "wanted"), [(False, 0), (True, 1)])
+def test_a_model_that_predicts_presence_checks_more_boxes(
+    predicts_presence, wanted, tmp_path, monkeypatch
+):
+    pytest.importorskip("onnx")
+    card = {"threshold": 0.8, "proposal_threshold": 0.4}
+    path = write_bright_detector(tmp_path / "five.onnx", turn_deg=0.0, **card)
+    monkeypatch.setattr(face_detector, "find_model", lambda name: path)
+    face_detector.packaged_detector.cache_clear()
+    image = np.zeros((128, 128, 3), np.uint8)
+    image[16:24, 32:40] = 150
+    model = MeanShapeModel()
+    model.predicts_presence = predicts_presence
+    found = Predictor(model, recrop=None, min_face=0.125)(image)
+    face_detector.packaged_detector.cache_clear()
+    assert len(found) == wanted
+
+
 def test_without_a_model_a_default_detector_with_landmarks_gives_its_own(
     tmp_path, monkeypatch
 ):

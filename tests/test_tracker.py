@@ -552,7 +552,7 @@ def test_presence_keeps_a_face_that_the_detector_no_longer_finds(presence, is_ke
     assert [len(follow(FRAME)) for _ in range(3)] == [1, is_kept, is_kept]
 
 
-def test_presence_confirms_a_doubtful_face_of_low_scores():
+def test_presence_starts_or_confirms_a_face_of_low_scores():
     shown = []
 
     def detector(image):
@@ -561,10 +561,14 @@ def test_presence_confirms_a_doubtful_face_of_low_scores():
         return np.column_stack([found, np.full(len(found), 0.5)])
 
     rules = TrackRules(detect_every=1, detect_every_when_lost=1, min_hits=3)
-    model = Present(0.9, score=0.5)
-    follow = Tracker(model, detector=detector, recrop=None, rules=rules)
-    # none in the first frame, then seen three times
-    assert [len(follow(FRAME)) for _ in range(5)] == [0, 0, 0, 1, 1]
+    found = {}
+    for presence in (0.75, 0.85):
+        shown.clear()
+        model = Present(presence, score=0.5)
+        follow = Tracker(model, detector=detector, recrop=None, rules=rules)
+        found[presence] = [len(follow(FRAME)) for _ in range(5)]
+    # none in the first frame, then seen three times; above 0.8 it is not doubtful
+    assert found == {0.75: [0, 0, 0, 1, 1], 0.85: [0, 1, 1, 1, 1]}
 
 
 def test_tracked_faces_state_presence_and_visibility():

@@ -97,7 +97,7 @@ MinFace = Annotated[
         "--min-face",
         metavar="40px|0.05",
         help="Smallest face wanted: its side in pixels, or as a fraction of the image's longer "
-        "side; default: 0.025. Half the size takes four times the work.",
+        "side; default: 16 pixels, of at most 1024. Half the size takes four times the work.",
     ),
 ]
 Occluded = Annotated[

@@ -37,6 +37,8 @@ class DetectorKind:
     """Longer sides of further passes over the entire image, pixels."""
     fine_factor: float
     """Large images are also searched this many times finer, in tiles; 1: they are not."""
+    largest_side: int
+    """Longer side up to which an image is searched at its own size, pixels."""
 
 
 class DetectorFile:
@@ -58,6 +60,9 @@ class DetectorFile:
             )
         self.kind = KINDS[names[2]]
         self.threshold = float(self.card.get("threshold", 0.5))
+        self.proposal_threshold = float(
+            self.card.get("proposal_threshold", self.threshold)
+        )
         self.support = int(self.card.get("support", 1))
         self.min_face_px = float(self.card.get("min_face_px", self.kind.min_face_px))
         sides = self.card.get("coarse_sides", self.kind.coarse_sides)
@@ -127,7 +132,7 @@ def _mean_five() -> NDArray[np.complex128]:
 
 
 KINDS = {
-    "directions": DetectorKind(None, _read_directions, 32.0, (256, 128), 2.0),
-    "landmarks": DetectorKind("five", _read_landmarks, 16.0, (), 1.0),
+    "directions": DetectorKind(None, _read_directions, 32.0, (256, 128), 2.0, 640),
+    "landmarks": DetectorKind("five", _read_landmarks, 16.0, (), 1.0, 1024),
 }
 """Kinds of detector files by the name of their third output."""

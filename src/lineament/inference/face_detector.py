@@ -30,6 +30,7 @@ class FaceDetector:
         path: str | PathLike[str] | None = None,
         *,
         threshold: float | None = None,
+        proposals: bool = False,
         min_face: float | str | None = None,
         side: int = 640,
         coarse_sides: tuple[int, ...] | None = None,
@@ -43,16 +44,19 @@ class FaceDetector:
         Args:
             path: The .onnx file, next to its card; None: the detector of the package.
             threshold: Minimum score of a face; None: the card's.
+            proposals: Take the lower of the card's two thresholds, for a landmark model
+                that drops what is not a face by its presence.
             min_face: Smallest face wanted, as the longer side of its tight box: above 1
                 or "40px" in pixels of the image, below 1 as a fraction of its longer
                 side. It sets the scale of the search, and so its time, which grows with
                 the square of 1 / min_face; smaller faces may be found, too. No larger
                 face is lost in a large image: what one pass cannot take is searched in
-                tiles, so memory does not grow with it. None: 0.025, the image at
-                640 pixels for faces from 16; a detector without landmarks also searches
-                images above 800 pixels twice as finely.
-            side: Longer side of a pass over the entire image unless `min_face` sets it,
-                and of tiles, pixels.
+                tiles, so memory does not grow with it. None: faces from 16 pixels of the
+                image at its own size, with 640 to 1,024 pixels for its longer side; a
+                detector without landmarks searches it at 640 pixels, and if it is above
+                800 also twice as finely.
+            side: Longer side of a pass over the entire image, at least, unless `min_face`
+                sets it, and of tiles, pixels.
             coarse_sides: Longer sides of further passes. Large, blurred and dark faces
                 are clearest there, and false positives of one scale are rejected. None:
                 the card's; () if one pass finds faces of all sizes.
@@ -70,7 +74,10 @@ class FaceDetector:
         self.path = Path(path) if path is not None else find_model("detector")
         self.network = DetectorFile(self.path, threads)
         self.card, self.scheme = self.network.card, self.network.kind.scheme
-        self.threshold = self.network.threshold if threshold is None else threshold
+        stated_threshold = self.network.threshold
+        if proposals:
+            stated_threshold = self.network.proposal_threshold
+        self.threshold = stated_threshold if threshold is None else threshold
         self.support = self.network.support if support is None else support
         stated = self.network.coarse_sides
         self.coarse_sides = stated if coarse_sides is None else coarse_sides
@@ -95,8 +102,9 @@ class FaceDetector:
     def plan(self, shape: tuple[int, ...]) -> SearchPlan:
         """Return the scales at which an image of this `shape` is searched."""
         if self.min_face is None:
-            factor = self.network.kind.fine_factor
-            return plan_default(shape, factor, self.side, self.enlarge)
+            kind = self.network.kind
+            limits = (self.side, kind.largest_side, self.enlarge)
+            return plan_default(shape, kind.fine_factor, *limits)
         smallest = self.network.min_face_px
         return plan_search(shape, self.min_face, smallest, self.side, self.enlarge)
 
@@ -189,6 +197,8 @@ def shrink_or_enlarge(image: Image, size: tuple[int, int]) -> Image:
 
 
 @cache
-def packaged_detector(threads: int, min_face: float | None) -> FaceDetector:
+def packaged_detector(
+    threads: int, min_face: float | None, proposals: bool = False
+) -> FaceDetector:
     """Return the detector of the package, opened once per setting."""
-    return FaceDetector(threads=threads, min_face=min_face)
+    return FaceDetector(threads=threads, min_face=min_face, proposals=proposals)

@@ -89,18 +89,23 @@ def plan_search(
 
 
 def plan_default(
-    shape: tuple[int, ...], fine_factor: float, side: int, enlarge: float
+    shape: tuple[int, ...],
+    fine_factor: float,
+    side: int,
+    largest_side: int,
+    enlarge: float,
 ) -> SearchPlan:
-    """Plan the search without a stated `min_face`: the image at `side`.
+    """Plan the search without a stated `min_face`: the image at its own size, within limits.
 
     Args:
         shape: Height and width of the image.
         fine_factor: Larger images are also searched at this many times `side`, in tiles
             that are not enlarged.
-        side: Longer side of the pass over the entire image, input pixels.
+        side: Longer side of the pass over the entire image, input pixels, at least.
+        largest_side: The same, at most.
         enlarge: Limit of enlarging.
     """
     longest = max(shape[:2])
-    entire = min(side / longest, enlarge)
+    entire = min(max(side, min(longest, largest_side)) / longest, enlarge)
     fine = min(1.0, fine_factor * side / longest)
     return SearchPlan(entire, (fine,) if fine > FINER * entire else ())

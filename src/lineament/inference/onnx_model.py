@@ -137,6 +137,8 @@ class Model:
         )
         """(2, W, L): shape of a face's state from frame to frame; None: it keeps
         none."""
+        self.predicts_presence = "presence" in self.outputs
+        """True if the model tells crops with a face from others."""
 
     @property
     def card(self) -> dict[str, Any]:
@@ -203,7 +205,7 @@ class Model:
             of_points,
             of_points,
             memory,
-            np.zeros(0, np.float32) if "presence" in self.outputs else None,
+            np.zeros(0, np.float32) if self.predicts_presence else None,
             of_points if "visible" in self.outputs else None,
         )
 

@@ -125,7 +125,8 @@ class Predictor:
 
     def _default_detector(self, image: Image) -> Detections:
         # opened at the first image without boxes, as given boxes need no detector
-        return packaged_detector(self.threads, self.min_face)(image)
+        proposals = bool(getattr(self._model, "predicts_presence", False))
+        return packaged_detector(self.threads, self.min_face, proposals)(image)
 
     @overload
     def __call__(self, images: Source, boxes: ArrayLike | None = None) -> Faces: ...

@@ -28,6 +28,8 @@ class TrackRules:
     new_face_score: float = 0.7
     """Detector score below which a new face is doubtful, except in the first frame;
     doubtful faces are not reported until they are confirmed."""
+    new_face_presence: float = 0.8
+    """The same of its presence, if the model predicts it, in place of the score."""
     min_hits: int = 3
     """Consecutive detections that confirm a doubtful face."""
     confirm_score: float = 0.8

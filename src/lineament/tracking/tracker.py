@@ -295,7 +295,7 @@ class Tracker:
         face.score, face.hits = float(scores.max()), max(face.hits, 0) + 1
         is_seen_often = face.hits >= rules.min_hits
         confirmed = is_seen_often and self._is_sure(seen[face], rules.confirm_score)
-        is_sure = confirmed or face.score >= rules.new_face_score
+        is_sure = confirmed or self._is_clear(seen[face], face.score)
         if is_sure and not face.track_id and not self._is_full(seen):
             self._assign_id(face)
 
@@ -303,6 +303,13 @@ class Tracker:
         """Return whether it is a face by its presence, or else a mean score."""
         limits = (self.predictor.min_presence, min_score)
         return is_face(seen.presence, seen.score, *limits)
+
+    def _is_clear(self, seen: FaceObservation, score: float) -> bool:
+        """Return whether a new face need not be confirmed: by presence, or else a score."""
+        rules = self.rules
+        return is_face(
+            seen.presence, score, rules.new_face_presence, rules.new_face_score
+        )
 
     def _is_full(self, seen: Seen) -> bool:
         """Return whether the maximum of faces is followed, without doubtful ones."""
@@ -328,7 +335,7 @@ class Tracker:
                 appearance = appearance_of(image, observation.box)
                 face = TrackedFace(None, observation.landmarks, score, appearance, None)
                 self._tracks.append(face)
-                if score >= self.rules.new_face_score or self._first:
+                if self._first or self._is_clear(observation, score):
                     self._assign_id(face)
             face.reacquire(observation, score, self._new_smoother())
             seen[face] = observation
