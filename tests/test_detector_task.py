@@ -125,6 +125,17 @@ def test_a_training_starts_from_the_averaged_weights_of_another(root):
         trainer(recipe(init_from=str(checkpoint), **{"detector.pyramid": 8}), root, "c")
 
 
+def test_a_detector_with_fewer_blocks_starts_from_the_first_ones_of_each_stage(root):
+    checkpoint = trainer(recipe(**{"train.steps": 2}), root, "a").run()
+    fewer = recipe(init_from=str(checkpoint), **{"detector.depths": (0, 1, 0, 0)})
+    started = trainer(fewer, root, "b").model.state_dict()
+    weights = load_checkpoint(checkpoint)["average"]
+    left_out = weights.keys() - started.keys()
+    assert {name[: len("stages.2.1")] for name in left_out} == {"stages.2.1"}
+    for name, value in started.items():
+        assert torch.equal(value, weights[name])
+
+
 def test_a_recipe_with_a_wrong_key_or_without_a_detector_is_refused():
     with pytest.raises(
         RecipeError, match=r"unknown key 'detector.widhts'; did you mean 'widths'"

@@ -89,13 +89,12 @@ def test_the_file_gives_the_calibrated_probabilities_of_torch(run, exported):
     model, card = exported
     states = state_gate(run)
     scales = states.fit(states.logits)
-    faces, seen = presence.run_states(model, states.crops)
+    faces, seen = presence.states_of(model, states.crops)
     changes = np.abs(faces - scales.presence.probability(states.logits.presence))
     more = np.abs(seen - scales.visible.probability(states.logits.visible))
     if card["precision"] == "fp32":
         assert max(changes.max(), more.max()) < 1e-3
     assert max(changes.mean(), more.mean()) < 0.2
-    assert faces.dtype == seen.dtype == np.float32
     assert ((faces >= 0) & (faces <= 1)).all()
 
 
@@ -106,6 +105,7 @@ def test_outputs_come_after_sigma_by_name_and_for_no_crop_too(exported):
     found = model.predict(np.zeros((3, 64, 64, 3), np.uint8))
     assert found.presence.shape == (3,)
     assert found.visible.shape == (3, 68)
+    assert found.presence.dtype == found.visible.dtype == np.float32
     assert found.memory is None
     empty = model.predict(np.zeros((0, 64, 64, 3), np.uint8))
     assert empty.presence.shape == (0,)
@@ -115,7 +115,7 @@ def test_outputs_come_after_sigma_by_name_and_for_no_crop_too(exported):
 def test_the_card_states_the_rates_of_the_file(run, exported):
     model, card = exported
     states = state_gate(run)
-    faces, _ = presence.run_states(model, states.crops)
+    faces, _ = presence.states_of(model, states.crops)
     counted = states.crops.presence()
     entry = card["presence"]
     assert entry["validation_faces"] == counted.sum()

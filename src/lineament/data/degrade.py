@@ -53,7 +53,7 @@ def degrade_scene(rng: Rng, image: Image) -> tuple[Image, float]:
     """
     min_side = 0.0
     if rng.random() < 0.2:
-        factor = float(np.exp(rng.uniform(np.log(0.12), np.log(0.8))))
+        factor = log_uniform(rng, 0.12, 0.8)
         min_side = 6 / factor
         small = cv2.resize(
             image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA
@@ -61,7 +61,7 @@ def degrade_scene(rng: Rng, image: Image) -> tuple[Image, float]:
         image = enlarge(small, image.shape, int(rng.integers(0, 3)))
     chance = rng.random()
     if chance < 0.12:
-        sigma = float(np.exp(rng.uniform(np.log(0.5), np.log(4.5))))
+        sigma = log_uniform(rng, 0.5, 4.5)
         min_side = max(min_side, 6 * sigma)
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
     elif chance < 0.2:
@@ -130,7 +130,7 @@ def recolor_scene(rng: Rng, image: Image) -> Image:
     gamma = float(np.exp(rng.normal(0, 0.3)))
     gain = rng.uniform(0.7, 1.3)
     if rng.random() < 0.15:
-        gain = float(np.exp(rng.uniform(np.log(0.07), np.log(0.5))))
+        gain = log_uniform(rng, 0.07, 0.5)
         gamma = rng.uniform(1.0, 1.8)
     shift = rng.uniform(-0.12, 0.12) * min(gain, 1.0)
     tint = rng.uniform(0.85, 1.15, 3)
@@ -247,6 +247,11 @@ def _filling(rng: Rng, crop: Image) -> Image:
         return rng.integers(0, 256, crop.shape, dtype=np.uint8)
     shift = rng.integers(crop.shape[0] // 4, crop.shape[0] * 3 // 4, 2)
     return np.roll(crop, tuple(int(s) for s in shift), (0, 1))
+
+
+def log_uniform(rng: Rng, low: float, high: float) -> float:
+    """Return a number in [low, high) whose logarithm is uniform."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def to_bytes(image: ArrayLike) -> Image:

@@ -19,6 +19,7 @@ from ..geometry import (
     iou,
 )
 from .crop_cache import CACHE_PADDING, CropCache, annotated_as_visible
+from .degrade import log_uniform
 
 ABSENT_IOU, PRESENT_IOU = 0.3, 0.6
 """A crop shows no face below this overlap with the plain crop of the face, and one from the other
@@ -68,7 +69,7 @@ class Negatives:
             return box
         extent = self.photos.boxes[photo]
         longest = max(box_side(extent), 2 * SMALLEST_PX)
-        half = np.exp(rng.uniform(np.log(SMALLEST_PX), np.log(longest))) / 2
+        half = log_uniform(rng, SMALLEST_PX, longest) / 2
         center = rng.uniform(extent[:2], extent[2:])
         return np.concatenate([center - half, center + half])
 
@@ -85,7 +86,7 @@ def draw_region(rng: np.random.Generator, box: Array, padding: float) -> Array:
     side, center = box_side(box), box_center(box)
     face = crop_square(box, padding)
     while True:
-        scale = np.exp(rng.uniform(*np.log(SIDES)))
+        scale = log_uniform(rng, *SIDES)
         room = max(CACHE_PADDING - padding * scale, 0.0) / 2
         middle = center + rng.uniform(-room, room, 2) * side
         half = scale * side / 2

@@ -142,7 +142,13 @@ def choose_thresholds(path: Path, photos: Sequence[Photo]) -> dict[str, float]:
     """Return the thresholds of the file at `path` by the rule above; 0.5 without photos."""
     if not photos:
         return dict.fromkeys(ALLOWED_FALSE_POSITIVES, 0.5)
-    detect = FaceDetector(path, threshold=MIN_THRESHOLD, support=SUPPORT)
+    # the file has no card yet
+    detect = FaceDetector(
+        path,
+        threshold=MIN_THRESHOLD,
+        coarse_sides=COARSE_SIDES,
+        support=SUPPORT,
+    )
     detections = [detect(photo.read()) for photo in photos]
     thresholds = {}
     for name, rate in ALLOWED_FALSE_POSITIVES.items():

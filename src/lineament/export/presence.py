@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..data.crop_cache import plain_crops
 from ..data.negatives import PresenceCrops
 from ..errors import ExportError
-from ..geometry import Array
+from ..geometry import Array, Image
 from ..inference.onnx_model import Model
-from ..training.presence_rates import StateLogits, state_rates
+from ..training.presence_rates import StateLogits, run_states, state_rates
 from .calibrate import StateScales, fit_logits, write_constants
 
 LARGEST_FP32 = 0.01
@@ -49,7 +48,7 @@ class StateGate:
         Args:
             scales: Those that the file holds.
         """
-        presence, visible = run_states(Model(path, 1), self.crops)
+        presence, visible = states_of(Model(path, 1), self.crops)
         fitted = self.fit(
             StateLogits(
                 scales.presence.logits(presence), scales.visible.logits(visible)
@@ -81,7 +80,7 @@ class StateGate:
         Raises:
             ExportError: If a bound is exceeded, or a number is nan.
         """
-        presence, visible = run_states(model, self.crops)
+        presence, visible = states_of(model, self.crops)
         wanted = {
             "presence": torch_scales.presence.probability(self.logits.presence),
             "visible": torch_scales.visible.probability(self.logits.visible),
@@ -108,19 +107,17 @@ class StateGate:
         }
 
 
-def run_states(model: Model, crops: PresenceCrops) -> tuple[Array, Array]:
+def states_of(model: Model, crops: PresenceCrops) -> tuple[Array, Array]:
     """Return presence (M,) of all crops, faces first, and visibility (F, N) of the faces.
 
     Raises:
         ExportError: If the model does not predict them.
     """
-    presence, visible = [], []
-    for number, cache in enumerate([*crops.faces, *crops.negatives]):
-        for batch, _ in plain_crops(cache, model.size, model.padding, 32):
-            found = model.predict(batch)
-            if found.presence is None or found.visible is None:
-                raise ExportError(f"{model.path.name}: no presence among its outputs")
-            presence.append(found.presence)
-            if number < len(crops.faces):
-                visible.append(found.visible)
-    return np.concatenate(presence), np.concatenate(visible)
+
+    def predict(batch: Image) -> tuple[Array, Array]:
+        found = model.predict(batch)
+        if found.presence is None or found.visible is None:
+            raise ExportError(f"{model.path.name}: no presence among its outputs")
+        return found.presence.astype(np.float64), found.visible.astype(np.float64)
+
+    return run_states(predict, crops, model.size, model.padding)

@@ -112,13 +112,15 @@ def fuse_scales(
             found.take(in_scale_range(found.boxes, scale, index, len(scales)))
         )
     candidates = concatenate(in_range)
-    best = np.argsort(-candidates.scores, kind="stable")[:PRE_NMS_TOP_K]
-    kept = nms(candidates.take(best), max_iou)
     if min_score > MIN_CANDIDATE_SCORE:
+        # before the suppression, which takes a step per box that it keeps
         strong = np.concatenate(
             [found.boxes[found.scores > min_score] for _, found in scales]
         )
-        kept = kept.take((iou(kept.boxes, strong) > SAME_IOU).any(1))
+        near = iou(candidates.boxes, strong) > SAME_IOU
+        candidates = candidates.take(near.any(1))
+    best = np.argsort(-candidates.scores, kind="stable")[:PRE_NMS_TOP_K]
+    kept = nms(candidates.take(best), max_iou)
     total, asked = np.zeros(len(kept)), np.zeros(len(kept))
     for index, (scale, found) in enumerate(scales):
         mine = in_scale_range(kept.boxes, scale, index, len(scales))
@@ -146,6 +148,7 @@ def in_scale_range(
             faces, the coarsest larger ones.
         count: Number of scales.
     """
-    sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1)) * scale
+    width, height = (boxes[:, 2:] - boxes[:, :2]).T
+    sides = np.sqrt(width * height) * scale
     large_enough = (sides >= SMALLEST_PX) | (index == 0)
     return np.asarray(large_enough & ((sides <= LARGEST_PX) | (index == count - 1)))

@@ -160,27 +160,27 @@ class FaceDetectorNet(nn.Module):
             head(feature) for head, feature in zip(self.heads, features, strict=True)
         ]
         # joined before anything is computed: the fewer nodes, the faster a small image
-        cells = torch.cat([raw.flatten(2) for raw in maps], 2)
-        rows = cells.transpose(1, 2)  # (B, P, 15)
+        cells = torch.cat([raw.flatten(2) for raw in maps], 2)  # (B, 15, P)
         centers, strides = [], []
         for stride, raw in zip(STRIDES, maps, strict=True):
             centers.append(cell_centers(raw, stride))
             strides.append(torch.full_like(raw[0, 0], stride).flatten())
-        center = torch.cat(centers)
-        step = torch.cat(strides)[:, None]
-        reach = step * rows[..., 1:5].clamp(-4.0, 4.0).exp()
-        boxes = torch.cat([center - reach[..., :2], center + reach[..., 2:]], -1)
-        raw = rows[..., 5:].reshape(*rows.shape[:2], 5, 2)
-        five = center[:, None] + step[:, None] * raw
-        return Cells(rows[..., 0], boxes, five)
+        reach = cells[:, 1:5].clamp(-4.0, 4.0).exp()
+        # cells stay the last axis, along which ONNX Runtime is fast
+        offsets = torch.cat([-reach[:, :2], reach[:, 2:], cells[:, 5:]], 1)
+        batch, _, count = cells.shape
+        pairs = offsets.reshape(batch, 7, 2, count) * torch.cat(strides)
+        places = (pairs + torch.cat(centers, 1)).flatten(1, 2).transpose(1, 2)
+        five = places[..., 4:].reshape(batch, count, 5, 2)
+        return Cells(cells[:, 0], places[..., :4], five)
 
 
 def cell_centers(grid: Tensor, stride: int) -> Tensor:
-    """Return the centers (h * w, 2) of the cells of `grid` (B, C, h, w), pixels of the input."""
+    """Return the centers (2, h * w) of the cells of `grid` (B, C, h, w), pixels of the input."""
     # running sums of ones rather than ranges: they export to ONNX for every shape
     ones = torch.ones_like(grid[0, 0])
-    indices = torch.stack([ones.cumsum(1), ones.cumsum(0)], -1) - 0.5
-    return (indices * stride - 0.5).flatten(0, 1)
+    indices = torch.stack([ones.cumsum(1), ones.cumsum(0)]) - 0.5
+    return (indices * stride - 0.5).flatten(1)
 
 
 def all_centers(height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -188,6 +188,6 @@ def all_centers(height: int, width: int) -> tuple[Tensor, Tensor]:
     centers, strides = [], []
     for stride in STRIDES:
         grid = torch.empty(1, 1, -(-height // stride), -(-width // stride))
-        centers.append(cell_centers(grid, stride))
+        centers.append(cell_centers(grid, stride).T)
         strides.append(torch.full((len(centers[-1]),), float(stride)))
     return torch.cat(centers), torch.cat(strides)

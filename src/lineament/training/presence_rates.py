@@ -1,5 +1,6 @@
 """Presence and visibility on validation crops, with a face and without. Depends on torch."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import nn
 from ..data.crop_cache import plain_crops
 from ..data.negatives import PresenceCrops
 from ..evaluation.classification import auc
-from ..geometry import Array
+from ..geometry import Array, Image
 from .validate import BATCH, crop_size
 
 HALF = 0.5
@@ -26,23 +27,43 @@ class StateLogits(NamedTuple):
     """(F, N) of the faces."""
 
 
+def run_states(
+    predict: Callable[[Image], tuple[Array, Array]],
+    crops: PresenceCrops,
+    size: int,
+    padding: float,
+) -> tuple[Array, Array]:
+    """Return presence (M,) of all crops, faces first, and visibility (F, N) of the faces.
+
+    Args:
+        predict: Maps uint8 crops (B, S, S, 3) to both, (B,) and (B, N).
+        size: Side of the crops, pixels.
+        padding: Side of a crop in longer sides of its box.
+    """
+    presence, visible = [], []
+    for number, cache in enumerate([*crops.faces, *crops.negatives]):
+        for batch, _ in plain_crops(cache, size, padding, BATCH):
+            of_crops, of_points = predict(batch)
+            presence.append(of_crops)
+            if number < len(crops.faces):
+                visible.append(of_points)
+    return np.concatenate(presence), np.concatenate(visible)
+
+
 @torch.no_grad()
 def predict_states(
     model: nn.Module, crops: PresenceCrops, padding: float
 ) -> StateLogits:
     """Return the logits of a network, uint8 crops (B, S, S, 3) -> HeadOutput."""
-    presence, visible = [], []
-    device, size = next(model.parameters()).device, crop_size(model)
-    for number, cache in enumerate([*crops.faces, *crops.negatives]):
-        for batch, _ in plain_crops(cache, size, padding, BATCH):
-            raw = model(torch.from_numpy(batch).to(device))
-            presence.append(raw.presence_logits.cpu().numpy())
-            if number < len(crops.faces):
-                visible.append(raw.visible_logits.cpu().numpy())
-    return StateLogits(
-        np.concatenate(presence).astype(np.float64),
-        np.concatenate(visible).astype(np.float64),
-    )
+    device = next(model.parameters()).device
+
+    def predict(batch: Image) -> tuple[Array, Array]:
+        raw = model(torch.from_numpy(batch).to(device))
+        logits = (raw.presence_logits, raw.visible_logits)
+        presence, visible = (each.double().cpu().numpy() for each in logits)
+        return presence, visible
+
+    return StateLogits(*run_states(predict, crops, crop_size(model), padding))
 
 
 def presence_rates(

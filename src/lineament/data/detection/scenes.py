@@ -24,7 +24,14 @@ from ...geometry import (
     similarity,
 )
 from ...schemes import scheme
-from ..degrade import Image, Rng, degrade_scene, occlude_faces, turned_shape
+from ..degrade import (
+    Image,
+    Rng,
+    degrade_scene,
+    log_uniform,
+    occlude_faces,
+    turned_shape,
+)
 from .image_cache import ImageCache
 from .photos import Photo
 from .scene import Scene
@@ -50,22 +57,24 @@ Window = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels of the scene."""
 LABELED_SIDES = 1.45
 """If one face of a photo is labeled, background counts only within this many of its sides."""
-SIDES = {
-    "landmarks": (20.0, 1.1),
-    "infants": (20.0, 1.1),
-    "profiles": (20.0, 1.1),
-    "unlabelled": (16.0, 1.1),
-    "mtfl": (9.0, 0.5),
-    "people": (12.0, 0.8),
+MIN_SIDE = 9.0
+"""Smallest side of a face that scenes are made for, pixels."""
+MAX_SIDES = {
+    "landmarks": 1.1,
+    "infants": 1.1,
+    "profiles": 1.1,
+    "unlabelled": 1.1,
+    "mtfl": 0.5,
+    "people": 0.8,
 }
-"""Sides of faces in scenes by kind: the smallest in pixels, the largest in sides of the scene."""
-CROWD_SIDES = (9.0, 0.6)
-"""Those of other kinds."""
+"""Largest side of a face by kind, in sides of the scene."""
+MAX_CROWD_SIDE = 0.6
+"""That of other kinds."""
 UNDIVIDED = 0.45
 """Share of scenes of one photo; the others show four. Many small faces teach most per pixel."""
 PASTED = (0.4, 0.3, 0.2, 0.1)
 """Shares of scenes with 0, 1, 2, 3 faces pasted over them."""
-TURNED = (0.5, 0.25, 0.25)
+TURNED = (0.65, 0.2, 0.15)
 """Shares of photos that are tilted as heads are, turned up to 60 degrees, turned by any angle."""
 HARD_SHARE = 0.5
 """Share of the photos without faces that show a place which a detector takes for a face."""
@@ -137,11 +146,6 @@ def random_affine(
     if rng.random() < 0.5:
         return compose(affine, flip_affine(int(2 * center[0]) + 1))
     return affine
-
-
-def log_uniform(rng: Rng, low: float, high: float) -> float:
-    """Return a number in [low, high) whose logarithm is uniform."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def warp_window(
@@ -263,8 +267,8 @@ class SceneMaker:
             place = self.hard[i][rng.integers(len(self.hard[i]))]
         x0, y0, x1, y1 = window
         size = (x1 - x0, y1 - y0)
-        smallest, largest = SIDES.get(kind, CROWD_SIDES)
-        side = log_uniform(rng, smallest, max(largest * min(size), smallest + 1))
+        largest = MAX_SIDES.get(kind, MAX_CROWD_SIDE) * min(size)
+        side = log_uniform(rng, MIN_SIDE, max(largest, MIN_SIDE + 1))
         extent = self._extent(i)
         affine = random_affine(rng, self.photos[i], extent, size, side, place)
         self._draw(canvas, i, affine, window, np.ones(size[::-1], np.uint8))
@@ -278,7 +282,7 @@ class SceneMaker:
         """Paste the face of a landmark photo over the canvas."""
         i = self._pick(rng, "landmarks")
         size = (self.size, self.size)
-        side = log_uniform(rng, 12, 0.4 * self.size)
+        side = log_uniform(rng, MIN_SIDE, 0.4 * self.size)
         affine = random_affine(rng, self.photos[i], self._extent(i), size, side)
         boxes, rolls = move_faces(self.photos[i], affine)
         extent = float((boxes[0, 2:] - boxes[0, :2]).max()) * rng.uniform(1.3, 2.0)

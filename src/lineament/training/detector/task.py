@@ -189,8 +189,13 @@ def cell_targets(batch: Batch) -> CellTargets:
 
 
 def _fill(net: FaceDetectorNet, path: Path) -> None:
+    """Fill a detector from a file; one with fewer blocks takes the first ones of each stage."""
+    weights, own = load_weights(path), net.state_dict()
+    for name in weights.keys() - own.keys():
+        if name.startswith("stages."):
+            del weights[name]
     try:
-        net.load_state_dict(load_weights(path))
+        net.load_state_dict(weights)
     except RuntimeError as error:
         raise ModelError(
             f"{path}: the weights do not fit the recipe's [detector] ({error}); "
