@@ -13,7 +13,9 @@ from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import Sample, data_root
 from lineament.estimator import CropLandmarks
 from lineament.evaluation.metrics import nme, norm_length
-from lineament.geometry import Array, apply_affine, box_side, landmark_box
+from lineament.evaluation.protocols import MATCH_IOU
+from lineament.geometry import Array, apply_affine, box_side, iou, landmark_box
+from lineament.inference.face_detector import packaged_detector
 from lineament.inference.predictor import Predictor, RecropPolicy
 from lineament.inference.registry import load_model
 from lineament.schemes import scheme
@@ -73,8 +75,18 @@ def rolled(sample: Sample, rng: np.random.Generator) -> Case:
     )
 
 
+def detected(sample: Sample, rng: np.random.Generator) -> Case:
+    image, box = sample.read(), sample.face_box()
+    found = packaged_detector(1, None)(image).boxes
+    overlaps = iou(box[None], found)[0]
+    if overlaps.max(initial=0.0) >= MATCH_IOU:
+        box = found[overlaps.argmax()]
+    return image, sample.landmarks, box
+
+
 CASES: dict[str, Callable[[Sample, np.random.Generator], Case]] = {
     "plain": plain,
+    "detected": detected,
     "shift 10 %": shifted,
     "scale 0.8/1.25": scaled,
     "any roll": rolled,
@@ -85,6 +97,7 @@ POLICIES: dict[str, RecropPolicy | None] = {
     "min_score 0.7, max_box_error 0.15": RecropPolicy(0.7, 25, 0.15),
     "min_score 0.8, max_box_error 0.15": RecropPolicy(0.8, 25, 0.15),
     "min_score 0.7, max_box_error 0.1": RecropPolicy(0.7, 25, 0.1),
+    "min_score 0.7, max_box_error 0.08": RecropPolicy(0.7, 25, 0.08),
     "min_score 0.7, max_box_error 0.06": RecropPolicy(0.7, 25, 0.06),
     "min_score 0.7, max_roll_deg 15": RecropPolicy(0.7, 15, 0.15),
 }

@@ -482,3 +482,11 @@ def test_of_two_crops_presence_times_mean_score_decides(presence, is_turned):
     # 0.9 x 0.6 = 0.54 is above 0.5 x 0.8 = 0.4 and below 0.9 x 0.8 = 0.72
     assert (face.scores[0] > 0.7) == is_turned
     assert face.presence == pytest.approx(0.9)
+
+
+def test_no_other_angle_is_tried_where_there_is_clearly_no_face():
+    model = Present(score=0.1)  # doubtful: other angles are tried
+    boxes = np.array([[5.0, 50, 25, 70], [175, 50, 205, 80]])  # mean red 15 and 190
+    Predictor(model, lambda image: boxes)(ramp())
+    # both, then three turned crops and one around the landmarks, then one around those
+    assert model.batches == [2, 4, 1]

@@ -243,6 +243,8 @@ class Predictor:
         rows: list[int] = []
         others: list[CropRequest] = []
         for row, first in enumerate(requests):
+            if best.presence[row] < recrop.min_presence:  # never if unknown
+                continue
             made = recrop.second_crops(
                 first, best.landmarks[row], best.scores[row], self.mean_shape
             )

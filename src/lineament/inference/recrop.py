@@ -28,6 +28,9 @@ class RecropPolicy:
     min_upside_down_gain: float = 0.1
     """Mean landmark score by which an upside-down crop must be better than another, if
     the image border cuts the face: hair above half a face looks like a beard."""
+    min_presence: float = 0.1
+    """Presence, if the model predicts it, below which no other crop is tried: the best of
+    five crops of what is not a face looks more like one."""
 
     def upside_down_penalty(
         self,
