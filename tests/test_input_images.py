@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from lineament.errors import DataError, ImageError, InputError, ShapeError
-from lineament.face import Face, Faces
 from lineament.io.input_images import (
     find_inputs,
     predict_images,
@@ -17,15 +16,7 @@ from lineament.io.input_images import (
 )
 from lineament.io.media_files import find_images
 from odd_images import PICTURE, encoded, write
-
-
-def face(shift=0.0):
-    points = np.array([[10, 10], [20, 10], [15, 15], [11, 20], [19, 20]]) + shift
-    return Face(points, np.full(5, 0.9), np.full(5, 0.5), [5, 5, 25, 25], 0.8, "five")
-
-
-def faces_of(*found, size=(40, 30)):
-    return Faces(found, "five", 5, size)
+from small_faces import face, faces_of, write_pictures
 
 
 class Counting:
@@ -42,13 +33,7 @@ class Counting:
 
 @pytest.fixture
 def pictures(tmp_path):
-    """a/0.png, a/b/1.png, a/b/1.jpg and a broken one."""
-    folder = tmp_path / "a"
-    (folder / "b").mkdir(parents=True)
-    for number, name in enumerate(["0.png", "b/1.png", "b/1.jpg"]):
-        Image.fromarray(np.full((30, 40, 3), number, np.uint8)).save(folder / name)
-    (folder / "broken.png").write_bytes(b"nothing")
-    return folder
+    return write_pictures(tmp_path / "a")
 
 
 def test_images_keep_their_place_below_a_folder_and_no_two_share_a_name(pictures):

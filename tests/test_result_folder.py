@@ -3,36 +3,19 @@
 import json
 import os
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from lineament.errors import DataError
-from lineament.face import Face, Faces
 from lineament.io.input_images import find_inputs
 from lineament.io.result_folder import ResultFolder
+from small_faces import face, faces_of, write_pictures
 
 SETTINGS = {"model": "fast", "scheme": "five", "boxes": "detected"}
 
 
-def face(shift=0.0):
-    points = np.array([[10, 10], [20, 10], [15, 15], [11, 20], [19, 20]]) + shift
-    return Face(points, np.full(5, 0.9), np.full(5, 0.5), [5, 5, 25, 25], 0.8, "five")
-
-
-def faces_of(*found, size=(40, 30)):
-    return Faces(found, "five", 5, size)
-
-
 @pytest.fixture
 def pictures(tmp_path):
-    """a/0.png, a/b/1.png, a/b/1.jpg and a broken one."""
-    folder = tmp_path / "a"
-    (folder / "b").mkdir(parents=True)
-    for number, name in enumerate(["0.png", "b/1.png", "b/1.jpg"]):
-        Image.fromarray(np.full((30, 40, 3), number, np.uint8)).save(folder / name)
-    (folder / "broken.png").write_bytes(b"nothing")
-    return folder
+    return write_pictures(tmp_path / "a")
 
 
 def test_the_record_of_another_image_is_an_error(pictures, tmp_path):

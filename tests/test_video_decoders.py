@@ -11,26 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from drawn_video import picture, write
 from lineament import VideoReader, VideoWriter, save_image
 from lineament.errors import ExtraError, ImageError
 from lineament.io.video_decoders import AVDecoder
 
 av = pytest.importorskip("av")
-
-
-def picture(k, width=64, height=48):
-    """Return an asymmetric frame: a bright left part, and a bar whose color counts frames."""
-    image = np.full((height, width, 3), 20, np.uint8)
-    image[:, : width // 4] = (200, 60, 60)
-    image[: height // 4, width // 2 :] = (30, min(10 * k, 255), 220)
-    return image
-
-
-def write(path, count=12, time=lambda k: k / 25, **size):
-    with VideoWriter(path) as writer:
-        for k in range(count):
-            writer.write(picture(k, **size), time(k))
-    return path
 
 
 def turned(path, matrix):

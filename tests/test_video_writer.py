@@ -5,26 +5,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from drawn_video import picture, write
 from lineament import VideoReader, VideoWriter
 from lineament.errors import ImageError
 from lineament.io.video_writer import ENCODERS
 
 av = pytest.importorskip("av")
-
-
-def picture(k, width=64, height=48):
-    """Return an asymmetric frame: a bright left part, and a bar whose color counts frames."""
-    image = np.full((height, width, 3), 20, np.uint8)
-    image[:, : width // 4] = (200, 60, 60)
-    image[: height // 4, width // 2 :] = (30, min(10 * k, 255), 220)
-    return image
-
-
-def write(path, count=12, time=lambda k: k / 25, **size):
-    with VideoWriter(path) as writer:
-        for k in range(count):
-            writer.write(picture(k, **size), time(k))
-    return path
 
 
 @pytest.mark.parametrize("suffix", sorted(ENCODERS))
