@@ -1,6 +1,7 @@
 """The face detector of the package: tiles, scales and refusals, on a tiny network made here."""
 
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from detector_graph import FIVE, write_bright_detector
 from lineament.errors import InputError, ModelError, ShapeError
 from lineament.inference.detector_file import five_roll_deg, pad_to_multiple
 from lineament.inference.face_detector import FaceDetector, tile_spans
+from lineament.inference.nms import scale_ranges
 
 
 @pytest.fixture(scope="module")
@@ -252,3 +254,14 @@ def test_proposals_have_a_threshold_of_their_own(five_detector, tmp_path):
 def test_a_size_that_is_none_is_refused(five_detector):
     with pytest.raises(InputError, match="min_face is '5%'; wanted the side of"):
         FaceDetector(five_detector, min_face="5%")
+
+
+@pytest.mark.parametrize("longest", [160, 300, 640, 1024, 1280])
+def test_no_size_of_face_is_between_two_scales(five_detector, longest):
+    detector = FaceDetector(five_detector)
+    scales = [1.0, *detector.steps_to(96 / longest, 1.0)]
+    assert scales[-1] == pytest.approx(96 / longest)
+    ranges = scale_ranges(scales, detector.network.largest_px)
+    assert (ranges[0][0], ranges[-1][1]) == (0, np.inf)
+    for fine, coarse in pairwise(ranges):
+        assert coarse[0] <= fine[1] * (1 + 1e-9)

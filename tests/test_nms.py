@@ -37,12 +37,14 @@ def test_a_face_is_scored_by_the_mean_of_its_cells_and_missing_ones_count_as_the
     face, lone = [0.0, 0, 20, 20], [100.0, 0, 120, 20]
     boxes = np.array([lone, face, [1, 0, 21, 20], [0, 1, 20, 21]])
     candidates = Detections(boxes, np.array([0.9, 0.8, 0.7, 0.6]), np.arange(4.0))
-    scored = fuse_scales([(1.0, candidates)], 3, 0.4)
+    scored = fuse_scales([(1.0, candidates)], 3, 0.4, 224.0)
     # the face: (.8 + .7 + .6) / 3 = .7; the lone cell: (.9 + .15 + .15) / 3 = .4
     assert scored.roll_deg.tolist() == [1, 0]
     assert scored.scores == pytest.approx([0.7, 0.4])
-    assert fuse_scales([(1.0, candidates)], 1, 0.4).scores.tolist() == [0.9, 0.8]
-    assert fuse_scales([(1.0, empty_detections())], 3, 0.4).boxes.shape == (0, 4)
+    one_vote = fuse_scales([(1.0, candidates)], 1, 0.4, 224.0)
+    assert one_vote.scores.tolist() == [0.9, 0.8]
+    nothing = fuse_scales([(1.0, empty_detections())], 3, 0.4, 224.0)
+    assert nothing.boxes.shape == (0, 4)
 
 
 def test_scales_in_range_of_a_size_are_averaged_and_others_ignored():
@@ -51,12 +53,12 @@ def test_scales_in_range_of_a_size_are_averaged_and_others_ignored():
         np.array([small, middle, large]), np.array([0.8, 0.6, 0.9]), np.zeros(3)
     )
     coarse = Detections(np.array([middle, large]), np.array([0.7, 0.5]), np.ones(2))
-    scored = fuse_scales([(1.0, fine), (0.35, coarse)], 1, 0.4)
+    scored = fuse_scales([(1.0, fine), (0.35, coarse)], 1, 0.4, 224.0)
     # 20 px are 7 px at the coarse scale: only the fine one counts; 400 px are too large for the
     # fine one;
     # 100 px are 35 px at the coarse scale, so both count: (.6 + .7) / 2
     assert scored.scores == pytest.approx([0.8, 0.65, 0.5])
-    assert scored.boxes.tolist() == [small, middle, large]
+    np.testing.assert_allclose(scored.boxes, [small, middle, large])
     assert scored.roll_deg.tolist() == [0, 1, 1]
 
 
@@ -100,11 +102,16 @@ def test_parts_of_a_better_face_are_dropped_and_better_faces_in_front_stay():
     assert len(drop_nested(empty_detections("five"))) == 0
 
 
-def test_fused_faces_keep_their_landmarks():
+def test_fused_faces_have_the_mean_of_their_candidates_by_squared_score():
     boxes = np.array([[0.0, 0, 20, 20], [100, 0, 120, 20], [1, 0, 21, 20]])
     landmarks = boxes[:, None, :2] + np.ones((5, 2))
     scores = np.array([0.6, 0.9, 0.7])
     fine = Detections(boxes, scores, np.zeros(3), landmarks, "five")
-    fused = fuse_scales([(1.0, fine), (0.4, fine.take([]))], 1, 0.4)
+    fused = fuse_scales([(1.0, fine), (0.4, fine.take([]))], 1, 0.4, 224.0)
     assert fused.scheme == "five"
-    np.testing.assert_array_equal(fused.landmarks, landmarks[[1, 2]])
+    # 0.6 and 0.7 squared: 0.36 and 0.49
+    shift = 0.49 / 0.85
+    np.testing.assert_allclose(fused.boxes, [boxes[1], [shift, 0, 20 + shift, 20]])
+    np.testing.assert_allclose(
+        fused.landmarks, fused.boxes[:, None, :2] + np.ones((5, 2))
+    )

@@ -36,6 +36,8 @@ SUPPORT = 1
 """Cells of one scale whose mean score is the score of a face."""
 COARSE_SIDES = (160,)
 """Longer sides of further passes, which find the largest faces."""
+LARGEST_PX = 128
+"""Side of a face in a pass above which a coarser one is asked: larger ones get too small boxes."""
 MIN_FACE_PX = 16
 """Longer side of a face, pixels of the input, from which it is found reliably."""
 ALLOWED_FALSE_POSITIVES = {"threshold": 0.1, "proposal_threshold": 1.0}
@@ -53,6 +55,7 @@ ENTRIES = {
     "support": SUPPORT,
     "coarse_sides": list(COARSE_SIDES),
     "min_face_px": MIN_FACE_PX,
+    "largest_px": LARGEST_PX,
     "threshold_rule": f"the lowest scores with at most {ALLOWED_FALSE_POSITIVES} false positives "
     "per validation photo without a face, rounded up to hundredths",
 }

@@ -39,6 +39,8 @@ class DetectorKind:
     """Large images are also searched this many times finer, in tiles; 1: they are not."""
     largest_side: int
     """Longer side up to which an image is searched at its own size, pixels."""
+    largest_px: float
+    """Side of the largest face that one scale finds reliably, input pixels."""
 
 
 class DetectorFile:
@@ -65,6 +67,7 @@ class DetectorFile:
         )
         self.support = int(self.card.get("support", 1))
         self.min_face_px = float(self.card.get("min_face_px", self.kind.min_face_px))
+        self.largest_px = float(self.card.get("largest_px", self.kind.largest_px))
         sides = self.card.get("coarse_sides", self.kind.coarse_sides)
         self.coarse_sides = tuple(int(side) for side in sides)
 
@@ -132,7 +135,9 @@ def _mean_five() -> NDArray[np.complex128]:
 
 
 KINDS = {
-    "directions": DetectorKind(None, _read_directions, 32.0, (256, 128), 2.0, 640),
-    "landmarks": DetectorKind("five", _read_landmarks, 16.0, (), 1.0, 1024),
+    "directions": DetectorKind(
+        None, _read_directions, 32.0, (256, 128), 2.0, 640, 224.0
+    ),
+    "landmarks": DetectorKind("five", _read_landmarks, 16.0, (), 1.0, 1024, 128.0),
 }
 """Kinds of detector files by the name of their third output."""

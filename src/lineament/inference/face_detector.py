@@ -3,6 +3,7 @@
 Boxes are the tight box of the 68 landmarks, brows to chin.
 """
 
+import math
 from collections.abc import Iterator
 from functools import cache
 from os import PathLike
@@ -16,7 +17,7 @@ from .detections import Detections, check_image, concatenate, empty_detections
 from .detector_file import DetectorFile
 from .min_face import SearchPlan, parse_min_face, plan_default, plan_search
 from .model_files import find_model
-from .nms import MIN_CANDIDATE_SCORE, drop_nested, fuse_scales, nms
+from .nms import MIN_CANDIDATE_SCORE, SMALLEST_PX, drop_nested, fuse_scales, nms
 
 TILE_OVERLAP = 160
 """Pixels that neighboring tiles share: faces up to this side fit into one."""
@@ -114,12 +115,24 @@ class FaceDetector:
         scales = [scale]
         for side in self.coarse_sides:
             if side / longest < 0.75 * scale:
-                scales.append(side / longest)
+                scales += self.steps_to(side / longest, scales[-1])
         passes, resized = [], image
         for scale in scales:  # finest first: each image is made from the one before
             resized = resize_to_scale(resized, image.shape[:2], scale)
             passes.append((scale, self.candidates(resized, image.shape[:2])))
-        return fuse_scales(passes, self.support, self.nms_iou, self.threshold)
+        return self.fuse(passes)
+
+    def steps_to(self, coarse: float, scale: float) -> list[float]:
+        """Return the scales from below `scale` to `coarse`, between which no face is lost."""
+        reach = math.log(self.network.largest_px / SMALLEST_PX)
+        count = max(1, math.ceil(math.log(scale / coarse) / reach - 1e-9))
+        factor = (coarse / scale) ** (1 / count)
+        return [scale * factor**step for step in range(1, count + 1)]
+
+    def fuse(self, passes: list[tuple[float, Detections]]) -> Detections:
+        """Return the faces by the scale and the candidates of each pass, finest first."""
+        limits = (self.support, self.nms_iou, self.network.largest_px, self.threshold)
+        return fuse_scales(passes, *limits)
 
     def candidates(self, resized: Image, shape: tuple[int, ...]) -> Detections:
         """Return every candidate in a resized image, before suppression.
@@ -147,8 +160,7 @@ class FaceDetector:
                 tile = image[y : y + reach, x : x + reach]
                 resized = resize_to_scale(tile, tile.shape[:2], scale)
                 passes = [(scale, self.candidates(resized, tile.shape[:2]))]
-                found = fuse_scales(passes, self.support, self.nms_iou, self.threshold)
-                found = found.shifted(x, y)
+                found = self.fuse(passes).shifted(x, y)
                 center = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
                 mine = ((center >= (left, top)) & (center < (right, bottom))).all(1)
                 sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(1, initial=0)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from ..geometry import Array, iou
 from .detections import Detections, concatenate
 
-SMALLEST_PX, LARGEST_PX = 32, 224
-"""Sides of the faces that one scale finds reliably, in pixels of the resized image."""
+SMALLEST_PX = 32
+"""Side of the smallest face for which a coarser scale is asked, pixels of its image."""
 PRE_NMS_TOP_K = 1000
 """Candidates that enter the suppression, best first."""
 SAME_IOU = 0.5
@@ -54,6 +54,24 @@ def nms(found: Detections, max_iou: float) -> Detections:
     return found.take(order[kept])
 
 
+def vote(kept: Detections, candidates: Detections) -> Detections:
+    """Average boxes and landmarks over the candidates of the same face, by squared score.
+
+    Source: Gidaris and Komodakis 2015, section 5, box voting.
+
+    Args:
+        kept: Some of the candidates.
+        candidates: All of one image.
+    """
+    is_same = iou(kept.boxes, candidates.boxes) > SAME_IOU
+    weights = is_same * candidates.scores**2
+    weights /= weights.sum(1, keepdims=True)
+    landmarks = kept.landmarks
+    if landmarks is not None and candidates.landmarks is not None:
+        landmarks = np.einsum("kf,fnc->knc", weights, candidates.landmarks)
+    return replace(kept, boxes=weights @ candidates.boxes, landmarks=landmarks)
+
+
 def is_nested(box: Array, better: Array) -> bool:
     """Return whether a box shows part of a better face, or that face with more around it.
 
@@ -89,17 +107,21 @@ def fuse_scales(
     scales: list[tuple[float, Detections]],
     votes: int,
     max_iou: float,
+    largest_px: float,
     min_score: float = 0.0,
 ) -> Detections:
     """Fuse the candidates of one image at several scales, scored by their agreement.
 
     The score of a face is the mean, over the scales in range of its size, of its best
-    candidates there; an absent one counts as `MIN_CANDIDATE_SCORE`.
+    candidates there; an absent one counts as `MIN_CANDIDATE_SCORE`. Its box is the mean of
+    its candidates in range.
 
     Args:
         scales: Scale and candidates of each pass, finest first.
         votes: Number of candidates per scale that enter the mean.
         max_iou: Overlap above which candidates are one face.
+        largest_px: Side of the largest face that a scale finds reliably, pixels of its
+            image; the coarsest also takes larger ones.
         min_score: Faces without a candidate above this score are left out early; their
             own score could not be above it either.
 
@@ -107,10 +129,9 @@ def fuse_scales(
         The faces, best first.
     """
     in_range = []
-    for index, (scale, found) in enumerate(scales):
-        in_range.append(
-            found.take(in_scale_range(found.boxes, scale, index, len(scales)))
-        )
+    ranges = scale_ranges([scale for scale, _ in scales], largest_px)
+    for (_, found), limits in zip(scales, ranges, strict=True):
+        in_range.append(found.take(is_in_range(found.boxes, limits)))
     candidates = concatenate(in_range)
     if min_score > MIN_CANDIDATE_SCORE:
         # before the suppression, which takes a step per box that it keeps
@@ -120,10 +141,11 @@ def fuse_scales(
         near = iou(candidates.boxes, strong) > SAME_IOU
         candidates = candidates.take(near.any(1))
     best = np.argsort(-candidates.scores, kind="stable")[:PRE_NMS_TOP_K]
-    kept = nms(candidates.take(best), max_iou)
+    candidates = candidates.take(best)
+    kept = vote(nms(candidates, max_iou), candidates)
     total, asked = np.zeros(len(kept)), np.zeros(len(kept))
-    for index, (scale, found) in enumerate(scales):
-        mine = in_scale_range(kept.boxes, scale, index, len(scales))
+    for (_, found), limits in zip(scales, ranges, strict=True):
+        mine = is_in_range(kept.boxes, limits)
         cast = np.where(
             iou(kept.boxes, found.boxes) > SAME_IOU, found.scores, MIN_CANDIDATE_SCORE
         )
@@ -136,19 +158,23 @@ def fuse_scales(
     return scored.take(np.argsort(-scores, kind="stable"))
 
 
-def in_scale_range(
-    boxes: Array, scale: float, index: int, count: int
-) -> NDArray[np.bool_]:
-    """Return which boxes (F,) have a size that a scale finds reliably.
+def scale_ranges(scales: list[float], largest_px: float) -> list[tuple[float, float]]:
+    """Return the sides of the faces that each scale finds reliably, image pixels.
+
+    The finest also takes smaller faces, the coarsest larger ones.
 
     Args:
-        boxes: (F, 4), pixels of the image.
-        scale: Pixels of the resized image per image pixel.
-        index: Place of the scale among all, finest first; the finest also takes smaller
-            faces, the coarsest larger ones.
-        count: Number of scales.
+        scales: Pixels of the resized image per image pixel, finest first.
+        largest_px: As in `fuse_scales`.
     """
+    ranges = [(SMALLEST_PX / scale, largest_px / scale) for scale in scales]
+    ranges[0] = (0.0, ranges[0][1])
+    ranges[-1] = (ranges[-1][0], np.inf)
+    return ranges
+
+
+def is_in_range(boxes: Array, limits: tuple[float, float]) -> NDArray[np.bool_]:
+    """Return which boxes (F, 4) have a side, the root of the area, within `limits`."""
     width, height = (boxes[:, 2:] - boxes[:, :2]).T
-    sides = np.sqrt(width * height) * scale
-    large_enough = (sides >= SMALLEST_PX) | (index == 0)
-    return np.asarray(large_enough & ((sides <= LARGEST_PX) | (index == count - 1)))
+    sides = np.sqrt(width * height)
+    return np.asarray((sides >= limits[0]) & (sides <= limits[1]))
