@@ -1,5 +1,7 @@
 """Measure the shipped models under the protocols; complete their cards with figures and words.
 
+The figures of the face detector come from `python -m bench.detection --card`.
+
 Usage: LINEAMENT_DATA=../shared/data python scripts/complete_cards.py [MODEL ...]
     [--protocols 300w-val 300w-common]
 """
@@ -15,7 +17,7 @@ from lineament.data.readers.registry import read_data
 from lineament.data.sample import Sample, data_root
 from lineament.evaluation.evaluate import evaluate
 from lineament.evaluation.protocols import protocol
-from lineament.inference.model_files import read_card, weights_folder
+from lineament.inference.model_files import DETECTOR, read_card, weights_folder
 from lineament.inference.predictor import Predictor
 
 WORDS = Path(__file__).parents[1] / "recipes" / "cards.toml"
@@ -54,7 +56,7 @@ def main() -> None:
         about = words["common"] | words[name]
         trained_on = set(about.pop("seen"))
         figures: dict[str, Any] = {}
-        for which in options.protocols:
+        for which in [] if name == DETECTOR else options.protocols:
             fixed = protocol(which)
             samples = read_data(fixed.data, root, fixed.part)
             for boxes, flip in (("truth", False), ("detected", False), ("truth", True)):
