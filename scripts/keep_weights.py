@@ -39,7 +39,7 @@ def main() -> None:
         "licence": "Research only, as the faces it was trained on.",
         "steps": state["step"],
         "of_steps": recipe.train.steps,
-        "validation_nme": {name: points[-1] for name, points in errors.items()},
+        "validation_nme": {name: points[-1][1] for name, points in errors.items()},
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
     }

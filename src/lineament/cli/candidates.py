@@ -1,12 +1,17 @@
 """candidates: writes what the face detector takes for faces in photos without one."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .app import app, note, progress_bar
 from .options import Cache, Data
+
+if TYPE_CHECKING:
+    from ..geometry import Image
+    from ..inference.detections import Detections
 
 
 @app.command()
@@ -14,6 +19,13 @@ def candidates(
     out: Annotated[
         Path | None,
         typer.Option(help="The JSON file; default: candidates.json in the cache."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep the boxes that this model takes for faces; it must predict presence.",
+            metavar="NAME|FILE",
+        ),
     ] = None,
     data: Data = None,
     cache: Cache = None,
@@ -25,10 +37,19 @@ def candidates(
     """
     from ..data.sample import cache_root, data_root
     from ..inference.face_detector import FaceDetector
-    from ..labeling.candidates import MIN_SCORE, write_candidates
+    from ..inference.predictor import Predictor
+    from ..labeling.candidates import (
+        MIN_PRESENCE,
+        MIN_SCORE,
+        faces_by_presence,
+        write_candidates,
+    )
 
     path = out or cache_root(cache) / "candidates.json"
-    detector = FaceDetector(threshold=MIN_SCORE)
+    detect: Callable[[Image], Detections] = FaceDetector(threshold=MIN_SCORE)
+    if model is not None:
+        predictor = Predictor(model, detector=detect, min_presence=MIN_PRESENCE)
+        detect = faces_by_presence(predictor)
     with progress_bar("photos", None) as step:
-        boxes, photos = write_candidates(detector, data_root(data), path, step=step)
+        boxes, photos = write_candidates(detect, data_root(data), path, step=step)
     note(f"{boxes} boxes in {photos} photos -> {path}")

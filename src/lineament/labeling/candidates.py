@@ -11,8 +11,10 @@ import numpy as np
 
 from ..atomic import atomic_path
 from ..data.detection.photos import NO_FACE, read_detector_photos
+from ..errors import ModelError
 from ..geometry import Image
 from ..inference.detections import Detections
+from ..inference.predictor import Predictor
 
 MIN_SCORE = 0.15
 """Score of a detector from which a box counts."""
@@ -20,6 +22,34 @@ MIN_SIDE_PX = 12.0
 """Smaller boxes are left out: they show a few pixels."""
 MAX_BOXES = 10
 """Boxes kept per photo, the best ones; the shipped detector has 45 in the median photo of a pet."""
+
+
+MIN_PRESENCE = 0.02
+"""Presence by a model from which a box is kept, if there is a model."""
+
+
+def faces_by_presence(predict: Predictor) -> Callable[[Image], Detections]:
+    """Return a detector of what a model takes for faces: boxes scored by presence, best first.
+
+    Args:
+        predict: Its model predicts presence.
+
+    Raises:
+        ModelError: If it does not.
+    """
+    if not getattr(predict.model, "predicts_presence", False):
+        raise ModelError(
+            f"the model {predict.model.name!r} predicts no presence; choose one that was trained "
+            "with model.presence, or none"
+        )
+
+    def detect(image: Image) -> Detections:
+        faces = predict(image)
+        presence = np.array([face.presence for face in faces])
+        found = Detections(faces.boxes, presence, np.full(len(faces), np.nan))
+        return found.take(np.argsort(-presence, kind="stable"))
+
+    return detect
 
 
 def write_candidates(
@@ -32,7 +62,8 @@ def write_candidates(
     """Write the boxes of a detector in every photo without a face as JSON, atomically.
 
     Args:
-        detect: A face detector with a threshold of MIN_SCORE; takes an RGB image.
+        detect: Gives the boxes in an RGB image, best first: a face detector with a threshold
+            of MIN_SCORE, or `faces_by_presence`.
         root: The data root.
         path: The file to write: boxes (x0, y0, x1, y1, score) by photo below `root`.
         kinds: Folders of detection/.
