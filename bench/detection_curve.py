@@ -46,6 +46,8 @@ def detect_all(detect, photos, step):
 def by_presence(model):
     """Return a detector of the faces that `model` predicts, which score their presence."""
     predict = Predictor(model, min_presence=0.0)
+    if not getattr(predict.model, "predicts_presence", False):
+        raise SystemExit(f"{model} predicts no presence; give a model that does")
 
     def detect(image):
         faces = predict(image)

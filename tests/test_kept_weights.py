@@ -68,8 +68,9 @@ def test_paths_stay_as_they_are(given, home):
 
 
 def test_an_unknown_name_lists_where_it_was_looked_for_and_what_there_is(
-    home, tmp_path
+    home, tmp_path, monkeypatch
 ):
+    monkeypatch.chdir(tmp_path)
     path = written(home, 'init_from = "frist"\n')
     first, second = (home / f"teachers/{n}.safetensors" for n in ("first", "second"))
     message = (

@@ -336,11 +336,10 @@ def test_without_a_model_no_face_is_an_empty_result_in_the_detectors_scheme():
 
 
 def test_without_a_model_a_detector_without_landmarks_is_refused():
-    for detector in ("default", nothing):
-        with pytest.raises(
-            ModelError, match="this detector finds none; choose a model, or a det"
-        ):
-            Predictor(None, detector)
+    with pytest.raises(
+        ModelError, match="this detector finds none; choose a model, or a det"
+    ):
+        Predictor(None, nothing)
     stated = as_detector(five_points, "five")
     with pytest.raises(ModelError, match="flip averages two crops of a model"):
         Predictor(None, stated, flip=True)
@@ -487,6 +486,11 @@ def test_of_two_crops_presence_times_mean_score_decides(presence, is_turned):
 def test_no_other_angle_is_tried_where_there_is_clearly_no_face():
     model = Present(score=0.1)  # doubtful: other angles are tried
     boxes = np.array([[5.0, 50, 25, 70], [175, 50, 205, 80]])  # mean red 15 and 190
-    Predictor(model, lambda image: boxes)(ramp())
+    upright = Detections(boxes, np.ones(2), np.zeros(2))
+    policy = RecropPolicy(min_presence=0.1)
+    Predictor(model, lambda image: upright, recrop=policy)(ramp())
     # both, then three turned crops and one around the landmarks, then one around those
     assert model.batches == [2, 4, 1]
+    model.batches.clear()
+    Predictor(model, lambda image: boxes, recrop=policy)(ramp())  # of unknown roll
+    assert model.batches == [2, 8, 2]

@@ -11,12 +11,14 @@ import pytest
 from lineament import Predictor, Tracker, read_image
 from lineament.errors import InputError
 from lineament.geometry import box_center, fit_roll_deg, similarity
+from lineament.inference.face_detector import FaceDetector
 from lineament.inference.recrop import RecropPolicy
 from lineament.schemes import scheme
 from lineament.tracking.rules import TrackRules
 from scenes import PICTURES, scene
 
 PREDICTOR = Predictor("fast", threads=1)
+DETECTOR = FaceDetector(threads=1)
 
 
 def tracker(**options):
@@ -65,7 +67,7 @@ def test_the_detector_runs_seldom_while_a_face_is_followed():
 
     def detector(image):
         looks.append(1)
-        return PREDICTOR.detector(image).boxes
+        return DETECTOR(image).boxes
 
     follow = Tracker(
         "fast", detector=detector, threads=1, rules=TrackRules(detect_every=5)
@@ -86,6 +88,13 @@ class Counting:
     def predict(self, crops):
         self.calls.append(len(crops))
         return PREDICTOR.model.predict(crops)
+
+
+class WithoutPresence(Counting):
+    """The model `fast` without its presence and visibility."""
+
+    def predict(self, crops):
+        return replace(super().predict(crops), presence=None, visible=None)
 
 
 @pytest.mark.parametrize(
@@ -114,8 +123,7 @@ def test_a_tracked_face_is_not_searched_at_other_angles():
 
 def test_faces_below_the_landmark_score_of_the_predictor_are_not_tracked():
     lenient, strict = (
-        Tracker(Predictor("fast", threads=1, min_landmark_score=limit))
-        for limit in (0.0, 0.99)
+        Tracker(WithoutPresence(), min_landmark_score=limit) for limit in (0.0, 0.99)
     )
     frame = scene(("astronaut", 110, 150, 120))
     assert [len(lenient(frame)), len(strict(frame))] == [1, 0]
@@ -257,10 +265,10 @@ def test_a_second_face_that_enters_gets_the_next_track_id():
 
 def test_a_face_with_a_low_detector_score_is_reported_once_confirmed():
     def unsure(image):
-        found = PREDICTOR.detector(image)
+        found = DETECTOR(image)
         return found.boxes, np.full(len(found.boxes), 0.55)
 
-    follow = Tracker("fast", detector=unsure, threads=1)
+    follow = Tracker(WithoutPresence(), detector=unsure, threads=1)
     shown = [
         len(follow(scene())),
         *(len(follow(scene(("astronaut", 110, 150, 120)))) for _ in range(8)),
@@ -276,13 +284,9 @@ def test_a_single_false_positive_is_never_reported():
 
     def flickers(image):
         looks.append(1)
-        return (
-            (PREDICTOR.detector(image).boxes, [0.55])
-            if len(looks) == 3
-            else np.zeros((0, 4))
-        )
+        return (DETECTOR(image).boxes, [0.55]) if len(looks) == 3 else np.zeros((0, 4))
 
-    follow = Tracker("fast", detector=flickers, threads=1)
+    follow = Tracker(WithoutPresence(), detector=flickers, threads=1)
     frame = scene(("astronaut", 110, 150, 120))
     assert sum(len(follow(frame)) for _ in range(14)) == 0
     assert follow.state()["tracks"] == []
@@ -427,7 +431,7 @@ def test_doubtful_faces_do_not_count_towards_the_maximum():
     def detector(image):
         shown.append(1)
         found = [(boxes["doubtful"][0], 0.5)] + (
-            [(PREDICTOR.detector(image).boxes[0], 0.95)] if len(shown) > 2 else []
+            [(DETECTOR(image).boxes[0], 0.95)] if len(shown) > 2 else []
         )
         return np.array([box for box, _ in found]), np.array(
             [score for _, score in found]
@@ -542,7 +546,7 @@ def test_presence_keeps_a_face_that_the_detector_no_longer_finds(presence, is_ke
 
     def detector(image):
         shown.append(1)
-        boxes = PREDICTOR.detector(image).boxes
+        boxes = DETECTOR(image).boxes
         return boxes if len(shown) == 1 else boxes[:0]
 
     rules = TrackRules(detect_every=1, max_misses=2)
@@ -557,7 +561,7 @@ def test_presence_starts_or_confirms_a_face_of_low_scores():
 
     def detector(image):
         shown.append(1)
-        found = PREDICTOR.detector(image).boxes[: len(shown) - 1]
+        found = DETECTOR(image).boxes[: len(shown) - 1]
         return np.column_stack([found, np.full(len(found), 0.5)])
 
     rules = TrackRules(detect_every=1, detect_every_when_lost=1, min_hits=3)
@@ -582,7 +586,7 @@ def test_tracked_faces_state_presence_and_visibility():
         face = follow(FRAME)[0]
         assert face.presence == 0.75
         assert face.visible == pytest.approx(np.full(5, 0.25))
-    assert np.isnan(tracker()(FRAME).presence).all()
+    assert np.isnan(Tracker(WithoutPresence())(FRAME).presence).all()
 
 
 MEAN = scheme("ibug68").mean_shape

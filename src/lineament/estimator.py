@@ -56,3 +56,5 @@ class CropRequest:
     image: int
     box: Array
     roll_deg: float
+    is_roll_known: bool = False
+    """True if a detector found the roll, False if the face may be turned otherwise."""

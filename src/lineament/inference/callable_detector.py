@@ -146,7 +146,7 @@ def _checked_landmarks(found: Detections, count: int) -> Array | None:
 
 
 def given_boxes(boxes: ArrayLike, image: Image) -> Detections:
-    """Return given boxes of `image` as Detections of score 1, in their order.
+    """Return given boxes of `image` as Detections of score 1 and unknown roll, in their order.
 
     Raises:
         ShapeError: If they are not boxes, or one lies outside the image.
@@ -160,4 +160,4 @@ def given_boxes(boxes: ArrayLike, image: Image) -> Detections:
             f"box {row} is {array[row].tolist()}, outside the image of {width} x {height}; "
             "wanted x0, y0, x1, y1 in its pixels"
         )
-    return Detections(array, np.ones(len(array)), np.zeros(len(array)))
+    return Detections(array, np.ones(len(array)), np.full(len(array), np.nan))

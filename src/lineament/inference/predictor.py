@@ -243,7 +243,8 @@ class Predictor:
         rows: list[int] = []
         others: list[CropRequest] = []
         for row, first in enumerate(requests):
-            if best.presence[row] < recrop.min_presence:  # never if unknown
+            is_absent = best.presence[row] < recrop.min_presence  # never if unknown
+            if first.is_roll_known and is_absent:
                 continue
             made = recrop.second_crops(
                 first, best.landmarks[row], best.scores[row], self.mean_shape

@@ -28,9 +28,9 @@ class RecropPolicy:
     min_upside_down_gain: float = 0.1
     """Mean landmark score by which an upside-down crop must be better than another, if
     the image border cuts the face: hair above half a face looks like a beard."""
-    min_presence: float = 0.1
-    """Presence, if the model predicts it, below which no other crop is tried: the best of
-    five crops of what is not a face looks more like one."""
+    min_presence: float = 0.02
+    """Presence, if the model predicts it and the detector the roll, below which no other
+    crop is tried: the best of five crops of what is not a face looks more like one."""
 
     def upside_down_penalty(
         self,
@@ -106,7 +106,8 @@ def first_crops(
         is_turned = abs(roll) > max_roll_deg
         is_doubtful = abs(roll) > UPSIDE_DOWN_DEG and is_cut(box, shape)
         roll_deg = roll if is_turned and not is_doubtful else 0.0
-        requests.append(CropRequest(image, box, roll_deg))
+        is_known = bool(np.isfinite(roll)) and not is_doubtful
+        requests.append(CropRequest(image, box, roll_deg, is_known))
     return requests
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..geometry import Array, Image, box_center, box_side, fit_roll_deg, iou
 from ..inference.nms import is_nested
+from ..inference.recrop import is_cut
 from .rules import TrackRules
 from .tracked_face import FaceObservation, TrackedFace
 
@@ -97,6 +98,8 @@ def _may_return(
         return False
     nearby = not face.lost_at_cut and face.distance(seen) < 0.5 + face.lost_s
     limit = rules.reid_similarity_nearby if nearby else rules.reid_similarity
+    if nearby and is_cut(seen.box, image.shape):
+        limit = rules.reid_similarity_cut
     return face.similarity(seen, image) > limit
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..crop import warp
 from ..geometry import Array, Image, box_center, box_side, crop_affine, landmark_box
+from ..inference.recrop import is_cut
 from ..inference.recurrent_state import RecurrentState
 from .filters import Smoother
 
@@ -129,7 +130,9 @@ class TrackedFace:
         self.landmarks, self.box, self.lost_s = seen.landmarks, seen.box, 0.0
         self.recurrent_state = seen.recurrent_state
         self.appearance_age_s += dt
-        if self.appearance_age_s >= APPEARANCE_EVERY_S:
+        is_due = self.appearance_age_s >= APPEARANCE_EVERY_S
+        # half a face, as it leaves, is not how it looks when it returns
+        if is_due and not is_cut(seen.box, image.shape):
             kept = math.exp(-self.appearance_age_s / APPEARANCE_MEAN_S)
             shown = appearance_of(image, seen.box)
             self.appearance = _normalized(kept * self.appearance + (1 - kept) * shown)

@@ -257,7 +257,7 @@ class Tracker:
         for row, box in enumerate(detections.boxes):
             same[row] = [is_same_box(box, known) for known in boxes.values()]
         for k, face in enumerate(boxes):
-            self._judge(face, seen, detections.scores[same[:, k]])
+            self._judge(face, image, seen, detections.scores[same[:, k]])
         unknown = detections.take(~same.any(1))
         requests = first_crops(unknown, self.predictor.recrop, image.shape)
         found = self.predictor.predict_boxes([image], requests, self.predictor.recrop)
@@ -282,7 +282,9 @@ class Tracker:
                 return True
         return False
 
-    def _judge(self, face: TrackedFace, seen: Seen, scores: Array) -> None:
+    def _judge(
+        self, face: TrackedFace, image: Image, seen: Seen, scores: Array
+    ) -> None:
         """Confirm or end a track by the scores (K,) of the detections of its face."""
         rules = self.rules
         if not len(scores):
@@ -297,7 +299,17 @@ class Tracker:
         confirmed = is_seen_often and self._is_sure(seen[face], rules.confirm_score)
         is_sure = confirmed or self._is_clear(seen[face], face.score)
         if is_sure and not face.track_id and not self._is_full(seen):
-            self._assign_id(face)
+            lost = self._lost(seen)
+            returned = match_lost(lost, [seen[face]], image, self.rules)
+            if returned:
+                face.track_id = returned[0].track_id
+                self._tracks.remove(returned[0])
+            else:
+                self._assign_id(face)
+
+    def _lost(self, seen: Seen) -> list[TrackedFace]:
+        """Return the faces with a track id that are not in this frame."""
+        return [face for face in self._tracks if face not in seen and face.track_id]
 
     def _is_sure(self, seen: FaceObservation, min_score: float) -> bool:
         """Return whether it is a face by its presence, or else a mean score."""
@@ -325,8 +337,7 @@ class Tracker:
         self, image: Image, new: list[FaceObservation], scores: list[float], seen: Seen
     ) -> None:
         """Follow newly detected faces, under their old track ids if they returned."""
-        lost = [face for face in self._tracks if face not in seen and face.track_id]
-        returned = match_lost(lost, new, image, self.rules)
+        returned = match_lost(self._lost(seen), new, image, self.rules)
         for k, (observation, score) in enumerate(zip(new, scores, strict=True)):
             if self._is_full(seen):
                 return
