@@ -113,7 +113,7 @@ def test_presence_is_written_and_decides_what_is_tracked(tmp_path):
         image = scene(("astronaut", 110, 150, 120))
         save_image(tmp_path / "in" / f"{k}.png", image)
     model = write_model(tmp_path / "tiny.onnx")
-    words = ("track", tmp_path / "in", "--model", model, "--out")
+    words = ("track", tmp_path / "in", "--model", model, "--faces", "1", "--out")
     assert call(*words, tmp_path / "a.jsonl", "--min-presence", "0.1")[0] == 0
     tracks = read_tracks(tmp_path / "a.jsonl")
     assert tracks.settings["min_presence"] == 0.1
