@@ -22,10 +22,10 @@ from lineament.evaluation.detection import (
     score_detections,
 )
 from lineament.inference.acceptance import MIN_PRESENCE
-from lineament.inference.detections import Detections
 from lineament.inference.detector_adapters import yunet
 from lineament.inference.face_detector import FaceDetector
 from lineament.inference.predictor import Predictor
+from lineament.labeling.candidates import faces_by_presence
 
 LOWEST = 0.15
 YUNET_THRESHOLD = 0.6
@@ -41,20 +41,6 @@ def detect_all(detect, photos, step):
         found.append(detect(photo.read()))
         step()
     return found
-
-
-def by_presence(model):
-    """Return a detector of the faces that `model` predicts, which score their presence."""
-    predict = Predictor(model, min_presence=0.0)
-    if not getattr(predict.model, "predicts_presence", False):
-        raise SystemExit(f"{model} predicts no presence; give a model that does")
-
-    def detect(image):
-        faces = predict(image)
-        presence = np.array([face.presence for face in faces])
-        return Detections(faces.boxes, presence, np.full(len(faces), np.nan))
-
-    return detect
 
 
 def rows_at(photos, found, threshold):
@@ -88,7 +74,8 @@ def main():
         name = detector.path.stem
         systems[name], in_use[name] = detector, [detector.network.threshold]
     for name in args.landmarks:
-        systems[name], in_use[name] = by_presence(name), [0.0, MIN_PRESENCE]
+        systems[name] = faces_by_presence(Predictor(name, min_presence=0.0))
+        in_use[name] = [0.0, MIN_PRESENCE]
     if args.yunet:
         systems["YuNet"] = yunet(args.yunet, LOWEST)
         in_use["YuNet"] = [YUNET_THRESHOLD]
