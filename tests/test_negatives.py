@@ -155,7 +155,9 @@ def test_photos_that_are_not_here_are_refused(root, tmp_path):
 
 
 def test_boxed_faces_have_no_landmark_and_small_ones_are_left_out(root, tmp_path):
-    training, validation = read_boxed_faces(["wider"], 68, root, tmp_path)
+    training, validation = read_boxed_faces(
+        PresenceSettings(boxed=("wider",)), 68, root, tmp_path
+    )
     # one of two boxes of each photo has a side of 7 px
     assert len(training) + len(validation) == 14
     assert np.isnan(training.landmarks).all()
@@ -276,7 +278,7 @@ def test_an_epoch_without_photos_has_regions_alone():
     empty = CropCache(
         np.zeros((0, 8, 8, 3), np.uint8), np.zeros((0, 5, 2)), np.zeros((0, 4))
     )
-    negatives = Negatives(empty, [], np.zeros(0), 0.5)
+    negatives = Negatives(empty, [], np.zeros(0), PresenceSettings(share=0.5))
     rows = negatives.rows(np.random.default_rng(0), np.array([[0, 1], [1, 4]]))
     assert len(rows) == 2
     assert set(map(tuple, rows.tolist())) <= {(-2, 1), (-3, 4)}

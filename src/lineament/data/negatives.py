@@ -18,16 +18,13 @@ from ..geometry import (
     invert_affine,
     iou,
 )
+from ..recipe import PresenceSettings
 from .crop_cache import CACHE_PADDING, CropCache, annotated_as_visible
 from .degrade import log_uniform
 
 ABSENT_IOU, PRESENT_IOU = 0.3, 0.6
 """A crop shows no face below this overlap with the plain crop of the face, and one from the other
 overlap on. Between them it counts as neither."""
-CANDIDATE_PROB = 0.5
-"""Share of a photo's boxes that are candidates of the detector, if it has any there."""
-REGION_SHARE = 0.35
-"""Share of crops without a face that are regions of faces, not of photos."""
 SIDES = (0.15, 0.9)
 """Smallest and largest side of a region, in sides of the face's box."""
 SMALLEST_PX = 16.0
@@ -36,7 +33,7 @@ SMALLEST_PX = 16.0
 
 @dataclass(frozen=True, eq=False)
 class Negatives:
-    """Photos without a face, and the share of crops without a face in an epoch."""
+    """Photos without a face, and how often crops of them come in an epoch."""
 
     photos: CropCache
     """One row per photo, fitted into its cached crop; `boxes` are the photos' extents."""
@@ -44,16 +41,19 @@ class Negatives:
     """(K, 4) per photo, pixels of the cached crop: candidates of a face detector."""
     weights: NDArray[np.float64]
     """(M,): probability of each photo; every kind of photo is as frequent as the others."""
-    share: float
-    """Crops without a face among all of an epoch."""
+    settings: PresenceSettings
+    """Shares of these crops in an epoch."""
 
     def rows(self, rng: np.random.Generator, faces: Array) -> NDArray[np.int64]:
         """Return the rows of an epoch, (K, 2), next to its `faces`, (source, face) in (T, 2).
 
         A photo is (-1, its number), a region of a face of source k (-2 - k, its face).
         """
-        count = round(self.share / (1 - self.share) * len(faces))
-        regions = round(REGION_SHARE * count) if len(self.photos) else count
+        share = self.settings.share
+        count = round(share / (1 - share) * len(faces))
+        regions = count
+        if len(self.photos):
+            regions = round(self.settings.region_share * count)
         chosen = faces[rng.integers(0, len(faces), regions)]
         rows = [np.stack([-2 - chosen[:, 0], chosen[:, 1]], axis=1)]
         if len(self.photos):
@@ -64,7 +64,7 @@ class Negatives:
     def draw_box(self, rng: np.random.Generator, photo: int) -> Array:
         """Return a box (4,) in a photo, pixels of its cached crop: a candidate, or any place."""
         candidates = self.candidates[photo]
-        if len(candidates) and rng.random() < CANDIDATE_PROB:
+        if len(candidates) and rng.random() < self.settings.candidate_prob:
             box: Array = candidates[rng.integers(0, len(candidates))]
             return box
         extent = self.photos.boxes[photo]

@@ -23,8 +23,6 @@ PHOTO_PX = 320
 """Side to which a photo is cached, its longer side fitted in."""
 BOXED_PX = 224
 """Side of the cached crops of faces with a box alone, which are small."""
-MIN_BOXED_PX = 20.0
-"""Faces with a box alone and a smaller side, in pixels, are left out."""
 VALIDATION_DRAWS = 4
 """Boxes drawn in each validation photo."""
 
@@ -68,7 +66,7 @@ def read_presence_data(
     negatives, photos = read_negatives(settings, points, root, cache)
     boxed = boxed_validation = None
     if settings.boxed:
-        boxed, boxed_validation = read_boxed_faces(settings.boxed, points, root, cache)
+        boxed, boxed_validation = read_boxed_faces(settings, points, root, cache)
     if not validation_faces:
         return PresenceData(negatives, boxed, None)
     faces, regions = [], []
@@ -109,10 +107,10 @@ def read_negatives(
             f"presence.photos is {list(settings.photos)}, of which no photo is here; "
             "leave those out"
         )
-    negatives = _negatives(training, candidates, settings.share, points, root, cache)
+    negatives = _negatives(training, candidates, settings, points, root, cache)
     if not validation:
         return negatives, []
-    tested = _negatives(validation, candidates, settings.share, points, root, cache)
+    tested = _negatives(validation, candidates, settings, points, root, cache)
     drawn = []
     for draw in range(VALIDATION_DRAWS):
         boxes = []
@@ -125,7 +123,7 @@ def read_negatives(
 def _negatives(
     photos: Sequence[Photo],
     candidates: Candidates,
-    share: float,
+    settings: PresenceSettings,
     points: int,
     root: Path,
     cache: Path,
@@ -137,7 +135,7 @@ def _negatives(
     if not photos:
         nothing = np.zeros((0, PHOTO_PX, PHOTO_PX, 3), np.uint8)
         empty = CropCache(nothing, np.zeros((0, points, 2)), np.zeros((0, 4)))
-        return Negatives(empty, [], weights, share)
+        return Negatives(empty, [], weights, settings)
     samples, extents = [], []
     for photo in photos:
         samples.append(_sample_without_points(photo, points))
@@ -152,7 +150,7 @@ def _negatives(
         shown.append(_move(affine, extent[None])[0])
         given = candidates.get(photo.image.relative_to(root).as_posix(), [])
         places.append(_move(affine, np.array(given, np.float64).reshape(-1, 5)[:, :4]))
-    return Negatives(with_boxes(cached, shown), places, weights, share)
+    return Negatives(with_boxes(cached, shown), places, weights, settings)
 
 
 def _move(affine: Array, boxes: Array) -> Array:
@@ -166,12 +164,12 @@ def _sample_without_points(photo: Photo, points: int) -> Sample:
 
 
 def read_boxed_faces(
-    kinds: Sequence[str], points: int, root: Path, cache: Path
+    settings: PresenceSettings, points: int, root: Path, cache: Path
 ) -> tuple[CropCache, CropCache | None]:
     """Read and cache the faces of photos that have boxes alone; all landmarks are nan.
 
     Args:
-        kinds: Kinds of photos, keys of KINDS.
+        settings: The [presence] part of a recipe.
         points: Landmarks of the model, N.
         root: The data root.
         cache: Folder of cached crops.
@@ -186,15 +184,16 @@ def read_boxed_faces(
         False: ([], []),
         True: ([], []),
     }
-    for photo in read_detector_photos(root, kinds):
+    for photo in read_detector_photos(root, settings.boxed):
         samples, boxes = faces[photo.is_validation()]
         for box in photo.boxes:
-            if box_side(box) >= MIN_BOXED_PX:
+            if box_side(box) >= settings.boxed_min_px:
                 samples.append(_sample_without_points(photo, points))
                 boxes.append(box)
     if not faces[False][0]:
         raise DataError(
-            f"no face of {', '.join(kinds)} has a side of {MIN_BOXED_PX:g} px below {root}; "
+            f"no face of {', '.join(settings.boxed)} has a side of {settings.boxed_min_px:g} px "
+            f"below {root}; "
             "leave presence.boxed empty"
         )
     training = cache_crops(faces[False][0], cache, BOXED_PX, faces[False][1])

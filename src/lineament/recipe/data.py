@@ -97,11 +97,26 @@ class PresenceSettings(Settings):
         description="file of lineament candidates, in the cache folder: boxes in these photos that "
         "the face detector takes for faces; empty: none",
     )
+    candidate_prob: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="probability of a candidate, not any place, in a photo that has some",
+    )
+    region_share: float = Field(
+        0.35,
+        ge=0,
+        le=1,
+        description="hair, ears, single eyes and the like among the crops without a face",
+    )
     boxed: tuple[Literal["wider", "masks", "mtfl"], ...] = Field(
         (), description="photos whose faces are trained on by their box alone"
     )
     boxed_share: float = Field(
         0.05, gt=0, lt=1, description="these faces among the crops of an epoch"
+    )
+    boxed_min_px: float = Field(
+        20.0, gt=0, description="smallest side of their boxes, pixels of the photo"
     )
 
     @model_validator(mode="after")
