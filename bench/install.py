@@ -22,6 +22,8 @@ class Environment:
     requirements: tuple[str, ...]
     imports: tuple[str, ...]
     """Modules that must be importable."""
+    ours: bool = False
+    """True if it holds this package, installed anew when its sources change."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class PeerPlan:
 
 ENVIRONMENTS = (
     Environment("bare", (), ()),
-    Environment("lineament", (f"{ROOT}[video]",), ("lineament", "onnxruntime", "av")),
+    Environment("lineament", (str(ROOT),), ("lineament", "onnxruntime"), ours=True),
+    Environment("video", (f"{ROOT}[video]",), ("lineament", "av"), ours=True),
     Environment("dlib", ("dlib-bin==20.0.1.post1", "numpy"), ("dlib",)),
     Environment("mediapipe", ("mediapipe==0.10.21", "numpy<2"), ("mediapipe",)),
     Environment(
@@ -97,7 +100,7 @@ def python_of(cache: Path, environment: str) -> Path:
 def _stamp(environment: Environment) -> str:
     """Return a hash of the requirements, for our own environment also of sources and weights."""
     parts = [*environment.requirements, sys.version]
-    if environment.name == "lineament":
+    if environment.ours:
         watched = [ROOT / "pyproject.toml", *sorted((ROOT / "src").rglob("*"))]
         parts += [
             f"{p}{p.stat().st_mtime_ns}"
@@ -115,7 +118,7 @@ def make_environment(environment: Environment, cache: Path) -> str:
         return ""
     python = python_of(cache, environment.name)
     # If only our sources changed, our dependencies are kept.
-    if environment.name != "lineament" or not python.is_file():
+    if not environment.ours or not python.is_file():
         shutil.rmtree(folder, ignore_errors=True)
     steps = [] if python.is_file() else [[sys.executable, "-m", "venv", str(folder)]]
     if environment.requirements:
@@ -123,7 +126,7 @@ def make_environment(environment: Environment, cache: Path) -> str:
             [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
         )
         steps[-1] += environment.requirements
-        if environment.name == "lineament":
+        if environment.ours:
             steps.append([*steps[-1], "--force-reinstall", "--no-deps"])
     steps += [[str(python), "-c", f"import {name}"] for name in environment.imports]
     for step in steps:
@@ -212,7 +215,7 @@ def main() -> None:
     (cache / "failed.json").write_text(json.dumps(failed), encoding="utf-8")
     for why in failed.values():
         print(why, file=sys.stderr)
-    if "lineament" in failed or "bare" in failed:
+    if failed.keys() & {"bare", "lineament", "video"}:
         raise SystemExit(1)
 
 

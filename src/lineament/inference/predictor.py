@@ -123,9 +123,14 @@ class Predictor:
             )
         return self._model
 
+    @property
+    def predicts_presence(self) -> bool:
+        """True if the model tells crops with a face from others."""
+        return bool(getattr(self._model, "predicts_presence", False))
+
     def _default_detector(self, image: Image) -> Detections:
         # opened at the first image without boxes, as given boxes need no detector
-        proposals = bool(getattr(self._model, "predicts_presence", False))
+        proposals = self.predicts_presence
         return packaged_detector(self.threads, self.min_face, proposals)(image)
 
     @overload

@@ -37,7 +37,7 @@ def faces_by_presence(predict: Predictor) -> Callable[[Image], Detections]:
     Raises:
         ModelError: If it does not.
     """
-    if not getattr(predict.model, "predicts_presence", False):
+    if not predict.predicts_presence:
         raise ModelError(
             f"the model {predict.model.name!r} predicts no presence; choose one that was trained "
             "with model.presence, or none"
