@@ -435,7 +435,8 @@ LEFT_AND_RIGHT = np.array([[40.0, 50, 70, 80], [175, 50, 205, 80]])
 
 def test_presence_drops_detections_but_no_given_box():
     model = Present(score=0.1)  # a score that drops faces of other models
-    predictor = Predictor(model, lambda image: LEFT_AND_RIGHT)
+    assert len(Predictor(model, lambda image: LEFT_AND_RIGHT)(ramp())) == 0
+    predictor = Predictor(model, lambda image: LEFT_AND_RIGHT, min_presence=0.5)
     (face,) = predictor(ramp())
     assert face.presence == pytest.approx(190 / 255, abs=0.01)
     lenient = Predictor(model, lambda image: LEFT_AND_RIGHT, min_presence=0.2)

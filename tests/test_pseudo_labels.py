@@ -120,7 +120,7 @@ def test_presence_takes_the_place_of_the_score_limit():
 
 def test_landmarks_that_are_likely_not_visible_are_nan_and_do_not_count_as_unsure():
     # 38 of 68 points are turned away on a profile, more than min_known lets be unsure
-    model = Seeing(0.9, occluded=range(38))
+    model = Seeing(0.95, occluded=range(38))
     predictor = Predictor(model, at_place, recrop=None)
     ((_, points),) = label_faces(predictor, ramp(), LabelThresholds())
     assert np.isnan(points[:38]).all()
@@ -131,18 +131,18 @@ def test_landmarks_that_are_likely_not_visible_are_nan_and_do_not_count_as_unsur
 
 
 def test_a_face_of_which_no_landmark_is_visible_is_left_out():
-    predictor = Predictor(Seeing(0.9, occluded=range(68)), at_place, recrop=None)
+    predictor = Predictor(Seeing(0.95, occluded=range(68)), at_place, recrop=None)
     assert label_faces(predictor, ramp(), LabelThresholds()) == []
 
 
 def test_clips_leave_out_faces_of_low_presence_and_landmarks_not_visible(
     tmp_path, monkeypatch
 ):
-    model = Seeing(0.9, occluded=[3, 4], score=0.2)
+    model = Seeing(0.95, occluded=[3, 4], score=0.2)
 
     def frames(path, every):
         # at 0.4 it is followed, yet less likely a face than not
-        for presence in (0.9, 0.9, 0.4, 0.4, 0.4):
+        for presence in (0.95, 0.95, 0.4, 0.4, 0.4):
             model.presence = presence
             yield "", ramp()
 

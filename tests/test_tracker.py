@@ -519,7 +519,7 @@ FRAME = scene(("astronaut", 110, 150, 120))
 
 
 def test_a_face_starts_only_with_the_presence_that_the_predictor_wants():
-    for presence, wanted in ((0.49, 0), (0.51, 1)):
+    for presence, wanted in ((0.89, 0), (0.91, 1)):
         # of scores at which models without presence find no face
         follow = Tracker(Present(presence, score=0.1), recrop=None)
         assert len(follow(FRAME)) == wanted
@@ -527,22 +527,22 @@ def test_a_face_starts_only_with_the_presence_that_the_predictor_wants():
 
 
 def test_a_followed_face_is_lost_below_its_least_presence_and_keeps_its_track_id():
-    model = Present(0.9)
+    model = Present(0.95)
     follow = Tracker(model, recrop=None)
     found = []
-    for presence in (0.9, 0.31, 0.29, 0.31, 0.9):
+    for presence in (0.95, 0.31, 0.29, 0.31, 0.95):
         model.presence = presence
         found.append(ids(follow(FRAME)))
-    # at 0.31 it is followed, and once lost it starts again at 0.5
+    # at 0.31 it is followed, and once lost it starts again at 0.9
     assert found == [[1], [1], [], [], [1]]
     follow = Tracker(model, recrop=None, min_presence=0.2)
     model.presence = 0.25
     assert [len(follow(FRAME)) for _ in range(3)] == [1, 1, 1]
 
 
-@pytest.mark.parametrize(("presence", "is_kept"), [(0.45, False), (0.55, True)])
+@pytest.mark.parametrize(("presence", "is_kept"), [(0.85, False), (0.92, True)])
 def test_presence_keeps_a_face_that_the_detector_no_longer_finds(presence, is_kept):
-    model, shown = Present(0.9, score=0.5), []
+    model, shown = Present(0.95, score=0.5), []
 
     def detector(image):
         shown.append(1)
@@ -566,13 +566,13 @@ def test_presence_starts_or_confirms_a_face_of_low_scores():
 
     rules = TrackRules(detect_every=1, detect_every_when_lost=1, min_hits=3)
     found = {}
-    for presence in (0.75, 0.85):
+    for presence in (0.92, 0.97):
         shown.clear()
         model = Present(presence, score=0.5)
         follow = Tracker(model, detector=detector, recrop=None, rules=rules)
         found[presence] = [len(follow(FRAME)) for _ in range(5)]
-    # none in the first frame, then seen three times; above 0.8 it is not doubtful
-    assert found == {0.75: [0, 0, 0, 1, 1], 0.85: [0, 1, 1, 1, 1]}
+    # none in the first frame, then seen three times; above 0.95 it is not doubtful
+    assert found == {0.92: [0, 0, 0, 1, 1], 0.97: [0, 1, 1, 1, 1]}
 
 
 def test_tracked_faces_state_presence_and_visibility():
@@ -581,10 +581,10 @@ def test_tracked_faces_state_presence_and_visibility():
             shape = (len(crops), 68)
             return replace(super().predict(crops), visible=np.full(shape, 0.25, "f4"))
 
-    follow = Tracker(Seen(0.75), scheme="five")
+    follow = Tracker(Seen(0.96875), scheme="five")
     for _ in range(2):
         face = follow(FRAME)[0]
-        assert face.presence == 0.75
+        assert face.presence == 0.96875
         assert face.visible == pytest.approx(np.full(5, 0.25))
     assert np.isnan(Tracker(WithoutPresence())(FRAME).presence).all()
 

@@ -88,7 +88,7 @@ MinPresence = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Drop faces of a lower presence, if the model predicts it; default: 0.5.",
+        help="Drop faces of a lower presence, if the model predicts it; default: 0.9.",
     ),
 ]
 MinFace = Annotated[

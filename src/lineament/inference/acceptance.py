@@ -8,8 +8,8 @@ from ..geometry import Array, box_side, landmark_box
 from .face_landmarks import FaceLandmarks
 from .nms import is_nested
 
-MIN_PRESENCE = 0.5
-"""Minimum presence of a face: more likely a face than not."""
+MIN_PRESENCE = 0.9
+"""Minimum presence of a face; chosen by `python -m bench.detection_curve --landmarks accurate`."""
 MIN_LANDMARK_SCORE = 0.4
 """Minimum mean landmark score of a face if the model predicts no presence; chosen by
 `lineament evaluate --protocol detection-val`."""

@@ -29,7 +29,7 @@ class TrackRules:
     """Detector score below which a new face is doubtful, except in the first frame;
     doubtful faces are not reported until they are confirmed. At this score the packaged
     detector finds something in 5 of 164 validation photos without a face."""
-    new_face_presence: float = 0.8
+    new_face_presence: float = 0.95
     """The same of its presence, if the model predicts it, in place of the score."""
     min_hits: int = 3
     """Consecutive detections that confirm a doubtful face."""
