@@ -81,7 +81,8 @@ def find_false_positives(
 def _places(net: FaceDetectorNet, image: np.ndarray, side: int) -> Array:
     scale = min(side / max(image.shape[:2]), MAX_SCALE)
     resized = pad_to_multiple(resize_to_scale(image, image.shape, scale))
-    cells = net(torch.from_numpy(resized[None]))
+    # a copy: cached images are mapped for reading alone
+    cells = net(torch.from_numpy(resized[None].copy()))
     scores = cells.logits[0].sigmoid().numpy().astype(np.float64)
     kept = scores > MIN_SCORE
     boxes = cells.boxes[0].numpy().astype(np.float64)[kept] / scale
