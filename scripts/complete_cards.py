@@ -54,7 +54,6 @@ def main() -> None:
     for name in options.models:
         path = weights_folder() / f"{name}.onnx"
         about = words["common"] | words[name]
-        trained_on = set(about.pop("seen"))
         figures: dict[str, Any] = {}
         for which in [] if name == DETECTOR else options.protocols:
             fixed = protocol(which)
@@ -62,16 +61,6 @@ def main() -> None:
             for boxes, flip in (("truth", False), ("detected", False), ("truth", True)):
                 title = f"{which}, {boxes} boxes" + (", flip" if flip else "")
                 figures[title] = figure(name, which, boxes, samples, flip)
-            unseen = [
-                sample
-                for sample in samples
-                if Path(sample.name).with_suffix("").as_posix() not in trained_on
-            ]
-            count = len(samples) - len(unseen)
-            if count:
-                title = f"{which} less {count} faces seen in training, truth boxes"
-                command = {"command": f"python scripts/complete_cards.py {name}"}
-                figures[title] = figure(name, which, "truth", unseen) | command
         for title, found in figures.items():
             print(name, title, json.dumps(found), flush=True)
         card = read_card(path)

@@ -193,8 +193,7 @@ def read_boxed_faces(
     if not faces[False][0]:
         raise DataError(
             f"no face of {', '.join(settings.boxed)} has a side of {settings.boxed_min_px:g} px "
-            f"below {root}; "
-            "leave presence.boxed empty"
+            f"below {root}; leave presence.boxed empty"
         )
     training = cache_crops(faces[False][0], cache, BOXED_PX, faces[False][1])
     if not faces[True][0]:

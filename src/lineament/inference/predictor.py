@@ -130,8 +130,10 @@ class Predictor:
 
     def _default_detector(self, image: Image) -> Detections:
         # opened at the first image without boxes, as given boxes need no detector
-        proposals = self.predicts_presence
-        return packaged_detector(self.threads, self.min_face, proposals)(image)
+        detector = packaged_detector(
+            self.threads, self.min_face, self.predicts_presence
+        )
+        return detector(image)
 
     @overload
     def __call__(self, images: Source, boxes: ArrayLike | None = None) -> Faces: ...

@@ -97,16 +97,12 @@ class PresenceSettings(Settings):
         description="file of lineament candidates, in the cache folder: boxes in these photos that "
         "the face detector takes for faces; empty: none",
     )
-    candidate_prob: float = Field(
+    candidate_prob: Probability = Field(
         0.5,
-        ge=0,
-        le=1,
         description="probability of a candidate, not any place, in a photo that has some",
     )
-    region_share: float = Field(
+    region_share: Probability = Field(
         0.35,
-        ge=0,
-        le=1,
         description="hair, ears, single eyes and the like among the crops without a face",
     )
     boxed: tuple[Literal["wider", "masks", "mtfl"], ...] = Field(

@@ -299,8 +299,7 @@ class Tracker:
         confirmed = is_seen_often and self._is_sure(seen[face], rules.confirm_score)
         is_sure = confirmed or self._is_clear(seen[face], face.score)
         if is_sure and not face.track_id and not self._is_full(seen):
-            lost = self._lost(seen)
-            returned = match_lost(lost, [seen[face]], image, self.rules)
+            returned = match_lost(self._lost(seen), [seen[face]], image, rules)
             if returned:
                 face.track_id = returned[0].track_id
                 self._tracks.remove(returned[0])
