@@ -98,15 +98,17 @@ def python_of(cache: Path, environment: str) -> Path:
 
 
 def _stamp(environment: Environment) -> str:
-    """Return a hash of the requirements, for our own environment also of sources and weights."""
-    parts = [*environment.requirements, sys.version]
+    """Return two hashes, one a line: of the dependencies, and of our sources and weights."""
+    dependencies, sources = [*environment.requirements, sys.version], list[str]()
     if environment.ours:
-        watched = [ROOT / "pyproject.toml", *sorted((ROOT / "src").rglob("*"))]
-        parts += [
-            f"{p}{p.stat().st_mtime_ns}"
-            for p in watched
-            if p.is_file() and "__pycache__" not in p.parts
-        ]
+        dependencies.append((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        for path in sorted((ROOT / "src").rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                sources.append(f"{path}{path.stat().st_mtime_ns}")
+    return f"{_hash(dependencies)}\n{_hash(sources)}"
+
+
+def _hash(parts: list[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -114,11 +116,12 @@ def make_environment(environment: Environment, cache: Path) -> str:
     """Make an environment unless it is up to date; return the reason if that failed, else ""."""
     folder, stamp = cache / environment.name, _stamp(environment)
     stamped = folder / "made"
-    if stamped.is_file() and stamped.read_text(encoding="utf-8") == stamp:
+    before = stamped.read_text(encoding="utf-8") if stamped.is_file() else ""
+    if before == stamp:
         return ""
     python = python_of(cache, environment.name)
-    # If only our sources changed, our dependencies are kept.
-    if not environment.ours or not python.is_file():
+    # dependencies that are no longer wanted would count in the size
+    if before.partition("\n")[0] != stamp.partition("\n")[0]:
         shutil.rmtree(folder, ignore_errors=True)
     steps = [] if python.is_file() else [[sys.executable, "-m", "venv", str(folder)]]
     if environment.requirements:

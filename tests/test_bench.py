@@ -390,6 +390,32 @@ def test_an_environment_that_cannot_be_made_gives_the_reason(tmp_path, monkeypat
     )
 
 
+def test_changed_dependencies_make_an_environment_anew_changed_sources_do_not(
+    tmp_path, monkeypatch
+):
+    def run(step, **_):
+        folder = tmp_path / "p" / "bin"
+        if "venv" in step:
+            folder.mkdir(parents=True)
+            (folder / "python").touch()
+        return install.subprocess.CompletedProcess(step, 0, "", "")
+
+    monkeypatch.setattr(install.subprocess, "run", run)
+    monkeypatch.setattr(install, "ROOT", tmp_path / "root")
+    (tmp_path / "root" / "src").mkdir(parents=True)
+    (tmp_path / "root" / "pyproject.toml").write_text("one")
+    environment = install.Environment("p", ("x",), (), ours=True)
+    assert install.make_environment(environment, tmp_path) == ""
+    left = tmp_path / "p" / "dependency"
+    left.touch()
+    (tmp_path / "root" / "src" / "a.py").touch()
+    assert install.make_environment(environment, tmp_path) == ""
+    assert left.exists()
+    (tmp_path / "root" / "pyproject.toml").write_text("two")
+    assert install.make_environment(environment, tmp_path) == ""
+    assert not left.exists()
+
+
 def test_the_largest_parts_of_an_environment_come_first(tmp_path):
     (tmp_path / "big").mkdir()
     (tmp_path / "big" / "f").write_bytes(bytes(3000))
