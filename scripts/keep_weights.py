@@ -33,13 +33,14 @@ def main() -> None:
             f"{options.out} has {len(content)} bytes; at most {LARGEST} may be committed"
         )
     _, errors = read_log(options.checkpoint.with_name("log.csv"))
+    kind = "validation" if recipe.detector else "validation_nme"
     card = {
         "name": recipe.name,
         "about": options.about,
         "licence": "Research only, as the faces it was trained on.",
         "steps": state["step"],
         "of_steps": recipe.train.steps,
-        "validation_nme": {name: points[-1][1] for name, points in errors.items()},
+        kind: {name: points[-1][1] for name, points in errors.items()},
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
     }

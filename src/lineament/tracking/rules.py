@@ -25,7 +25,7 @@ class TrackRules:
     eye or half a face. Larger ones are persons that pass each other."""
     duplicate_distance: float = 0.25
     """Mean landmark distance below which two tracks follow the same face."""
-    new_face_score: float = 0.62
+    new_face_score: float = 0.6
     """Detector score below which a new face is doubtful, except in the first frame;
     doubtful faces are not reported until they are confirmed. At this score the packaged
     detector finds something in 5 of 164 validation photos without a face."""
