@@ -30,6 +30,13 @@ NAMES = (
     "helen194",
     "ibug68_helen194",
     "mediapipe478",
+    "afw6",
+    "fgnet20",
+    "fgnet22",
+    "lfpw35",
+    "imm58",
+    "multipie65",
+    "muct76",
 )
 HUBS = ("ibug68", "wflw98")
 """Schemes to convert through when a pair has no rule of its own."""
