@@ -10,12 +10,7 @@ import pytest
 from lineament.data.readers import cofw
 from lineament.data.readers.registry import data_set, read_data
 from lineament.errors import DataError, ExtraError, ImageError
-
-
-def shape(count: int, shift: float = 0.0) -> np.ndarray:
-    """`count` different points: x = 10 + i + shift, y = 5 + 2 i."""
-    i = np.arange(count)
-    return np.column_stack([10.0 + i + shift, 5.0 + 2 * i])
+from tiny_sets import shape
 
 
 def cofw_rows() -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -15,18 +14,7 @@ from lineament.data.readers.registry import read_data
 from lineament.data.sample import scheme_of_count
 from lineament.errors import DataError
 from lineament.io.pts import format_pts
-
-
-def shape(count: int, shift: float = 0.0) -> np.ndarray:
-    """`count` different points: x = 10 + i + shift, y = 5 + 2 i."""
-    i = np.arange(count)
-    return np.column_stack([10.0 + i + shift, 5.0 + 2 * i])
-
-
-def picture(path: Path, value: int = 100, size: tuple[int, int] = (12, 16)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((*size, 3), value, np.uint8))
-    return path
+from tiny_sets import picture, shape
 
 
 def test_dlib_xml_sorts_parts_by_number_and_counts_boxes(tmp_path: Path) -> None:
