@@ -19,6 +19,7 @@ from lineament.io.media_files import (
     find_images,
     find_videos,
     image_next_to,
+    images_by_stem,
     is_video,
 )
 from lineament.io.pts import format_pts
@@ -42,6 +43,20 @@ def test_no_suffix_is_both_an_image_and_a_video():
     assert set(IMAGE_SUFFIXES) & set(VIDEO_SUFFIXES) == set()
     assert len(set(IMAGE_SUFFIXES)) == len(IMAGE_SUFFIXES)
     assert all(suffix == suffix.lower() for suffix in IMAGE_SUFFIXES + VIDEO_SUFFIXES)
+
+
+def test_images_of_a_stem_are_found_by_the_order_of_suffixes_whatever_the_case(
+    tmp_path,
+):
+    for name in ("a/One.PGM", "b/one.jpg", "b/one.raw", "two.raw", "three.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert images_by_stem(tmp_path) == {"one": tmp_path / "b/one.jpg"}
+    assert images_by_stem(tmp_path, (".raw", ".jpg")) == {
+        "one": tmp_path / "b/one.raw",
+        "two": tmp_path / "two.raw",
+    }
+    assert images_by_stem(tmp_path / "none") == {}
 
 
 @pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)

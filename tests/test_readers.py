@@ -17,6 +17,12 @@ from lineament.io.pts import format_pts
 from lineament.schemes import scheme
 from tiny_sets import picture, shape
 
+NINE = (
+    "xm2vts",
+    "ar",
+    "bioid",
+)
+
 
 def video(path: Path, frames: int) -> Path:
     """A video whose frame k is grey of value 10 + 20 k."""
@@ -42,6 +48,7 @@ def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
             "mtfl",
         ),
         *("cfp30", "helen194"),
+        *NINE,
         *("dlib", "coco", "csv", "folder"),
     }
     for known in READERS.values():
@@ -67,6 +74,7 @@ def test_an_unknown_data_set_or_part_offers_the_nearest(tmp_path: Path) -> None:
         "mtfl",
         "cfp30",
         "helen194",
+        *NINE,
     ):
         with pytest.raises(
             DataError, match=r"has no part 'tset'; (did you mean|choose one of) "

@@ -1,7 +1,7 @@
 """Image and video files: the table of their suffixes; finding them by folder or pattern."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -68,6 +68,27 @@ def image_next_to(path: Path) -> Path | None:
             if image.exists():
                 return image
     return None
+
+
+def images_by_stem(
+    folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES
+) -> dict[str, Path]:
+    """Return the images in a folder and below it by their stem in lower case.
+
+    Args:
+        folder: Searched recursively; may be absent.
+        suffixes: Lower-case suffixes of images. Of images of one stem, the one with the first of
+            these is taken.
+    """
+    ranked = []
+    for path in folder.rglob("*"):
+        suffix = path.suffix.lower()
+        if suffix in suffixes:
+            ranked.append((suffixes.index(suffix), path))
+    images: dict[str, Path] = {}
+    for _, path in sorted(ranked):
+        images.setdefault(path.stem.lower(), path)
+    return images
 
 
 def find_images(

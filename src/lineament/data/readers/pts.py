@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...geometry import Array
-from ...io.media_files import image_next_to
+from ...io.media_files import IMAGE_SUFFIXES, image_next_to, images_by_stem
 from ...io.pts import parse_pts
+from ...schemes import scheme as scheme_named
 from ..sample import Sample, scheme_of_count
 
 
@@ -87,6 +88,57 @@ def annotated_pts(
                 subset=folder,
                 group=group_of(path.stem),
                 attributes=(attributes or {}).get(path.stem, {}),
+            )
+        )
+    return samples
+
+
+def read_pts_of_images(
+    root: Path,
+    files: Sequence[Path],
+    scheme: str,
+    group_of: Callable[[str], str] = str,
+    first_pixel: float = 1.0,
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
+) -> list[Sample]:
+    """Read the faces of .pts files whose images are anywhere below `root`; only existing images.
+
+    The image of a .pts file has the same stem, in any case.
+
+    Args:
+        root: Folder that the names of the faces are relative to.
+        files: The .pts files.
+        scheme: Scheme of the points.
+        group_of: Maps the stem of a file to its group.
+        first_pixel: Coordinate of the center of the first pixel in the files.
+        suffixes: Lower-case suffixes of images, the preferred first.
+
+    Raises:
+        DataError: If there is no file, or one is broken or has another number of points.
+    """
+    if not files:
+        raise DataError(f"{root}: no .pts file below it; wanted one for each image")
+    images = images_by_stem(root, suffixes)
+    wanted = len(scheme_named(scheme))
+    samples = []
+    for path in files:
+        image = images.get(path.stem.lower())
+        if image is None:
+            continue
+        # read_pts takes the first pixel for 1
+        landmarks = read_pts(path) + (1.0 - first_pixel)
+        if len(landmarks) != wanted:
+            count = f"{len(landmarks)} points"
+            raise DataError(
+                f"{path}: {count}; wanted the {wanted} of {scheme}: check the file"
+            )
+        samples.append(
+            Sample(
+                image=image,
+                landmarks=landmarks,
+                scheme=scheme,
+                name=image.relative_to(root).as_posix(),
+                group=group_of(path.stem),
             )
         )
     return samples

@@ -8,6 +8,8 @@ from ...errors import DataError, did_you_mean
 from ..sample import Sample
 from . import (
     aflw,
+    ar,
+    bioid,
     cfp30,
     cofw,
     helen194,
@@ -18,6 +20,7 @@ from . import (
     w300,
     w300vw,
     wflw,
+    xm2vts,
 )
 from .coco import read_coco
 from .csv_points import read_csv_points
@@ -150,6 +153,18 @@ READERS: dict[str, DataSet] = {
     "mtfl": DataSet(
         "MTFL", "5 points, gender, smile, glasses and pose on 12,995 faces",
         mtfl.read_mtfl, mtfl.PARTS, "mtfl",
+    ),
+    "xm2vts": DataSet(
+        "XM2VTS", "68 points on portraits, of ibug or of FGNET",
+        xm2vts.read_xm2vts, xm2vts.PARTS, "xm2vts",
+    ),
+    "ar": DataSet(
+        "AR", "FGNET's 22 points on portraits, with expression and light",
+        ar.read_ar, ar.PARTS, "ar",
+    ),
+    "bioid": DataSet(
+        "BioID", "FGNET's 20 points on gray images",
+        bioid.read_bioid, bioid.PARTS, "bioid",
     ),
     "dlib": DataSet(
         "dlib XML", "boxes and parts, as written by imglab; the part is the file",
