@@ -18,6 +18,7 @@ from lineament.schemes import scheme
 from tiny_sets import picture, shape
 
 NINE = (
+    "multipie",
     "xm2vts",
     "ar",
     "bioid",

@@ -15,6 +15,7 @@ from . import (
     helen194,
     infanface,
     mtfl,
+    multipie,
     scut86,
     talking_face,
     w300,
@@ -153,6 +154,10 @@ READERS: dict[str, DataSet] = {
     "mtfl": DataSet(
         "MTFL", "5 points, gender, smile, glasses and pose on 12,995 faces",
         mtfl.read_mtfl, mtfl.PARTS, "mtfl",
+    ),
+    "multipie": DataSet(
+        "Multi-PIE", "68 points on near-frontal faces, 39 on profiles",
+        multipie.read_multipie, multipie.PARTS, "multipie", own_boxes=True,
     ),
     "xm2vts": DataSet(
         "XM2VTS", "68 points on portraits, of ibug or of FGNET",
