@@ -21,6 +21,7 @@ NINE = (
     "multipie",
     "xm2vts",
     "ar",
+    "imm",
     "bioid",
 )
 

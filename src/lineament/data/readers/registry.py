@@ -13,6 +13,7 @@ from . import (
     cfp30,
     cofw,
     helen194,
+    imm,
     infanface,
     mtfl,
     multipie,
@@ -166,6 +167,10 @@ READERS: dict[str, DataSet] = {
     "ar": DataSet(
         "AR", "FGNET's 22 points on portraits, with expression and light",
         ar.read_ar, ar.PARTS, "ar",
+    ),
+    "imm": DataSet(
+        "IMM", "58 points on 40 persons in six images each",
+        imm.read_imm, imm.PARTS, "imm",
     ),
     "bioid": DataSet(
         "BioID", "FGNET's 20 points on gray images",
