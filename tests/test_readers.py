@@ -22,6 +22,7 @@ NINE = (
     "xm2vts",
     "ar",
     "imm",
+    "muct",
     "bioid",
 )
 

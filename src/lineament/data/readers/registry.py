@@ -16,6 +16,7 @@ from . import (
     imm,
     infanface,
     mtfl,
+    muct,
     multipie,
     scut86,
     talking_face,
@@ -171,6 +172,10 @@ READERS: dict[str, DataSet] = {
     "imm": DataSet(
         "IMM", "58 points on 40 persons in six images each",
         imm.read_imm, imm.PARTS, "imm",
+    ),
+    "muct": DataSet(
+        "MUCT", "76 points on portraits from five cameras",
+        muct.read_muct, muct.PARTS, "muct",
     ),
     "bioid": DataSet(
         "BioID", "FGNET's 20 points on gray images",
