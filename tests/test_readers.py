@@ -23,6 +23,7 @@ NINE = (
     "ar",
     "imm",
     "muct",
+    "put",
     "bioid",
 )
 

@@ -18,6 +18,7 @@ from . import (
     mtfl,
     muct,
     multipie,
+    put,
     scut86,
     talking_face,
     w300,
@@ -176,6 +177,10 @@ READERS: dict[str, DataSet] = {
     "muct": DataSet(
         "MUCT", "76 points on portraits from five cameras",
         muct.read_muct, muct.PARTS, "muct",
+    ),
+    "put": DataSet(
+        "PUT", "30 landmarks or 194 contour points, of unknown order",
+        put.read_put, put.PARTS, "put",
     ),
     "bioid": DataSet(
         "BioID", "FGNET's 20 points on gray images",
