@@ -25,6 +25,7 @@ NINE = (
     "muct",
     "put",
     "bioid",
+    "lfpw",
 )
 
 

@@ -15,6 +15,7 @@ from . import (
     helen194,
     imm,
     infanface,
+    lfpw,
     mtfl,
     muct,
     multipie,
@@ -185,6 +186,10 @@ READERS: dict[str, DataSet] = {
     "bioid": DataSet(
         "BioID", "FGNET's 20 points on gray images",
         bioid.read_bioid, bioid.PARTS, "bioid",
+    ),
+    "lfpw": DataSet(
+        "LFPW", "35 points with visibility on photos of the web, or the published 29",
+        lfpw.read_lfpw, lfpw.PARTS, "lfpw",
     ),
     "dlib": DataSet(
         "dlib XML", "boxes and parts, as written by imglab; the part is the file",
