@@ -18,14 +18,8 @@ from lineament.schemes import scheme
 from tiny_sets import picture, shape
 
 NINE = (
-    "multipie",
-    "xm2vts",
-    "ar",
-    "imm",
-    "muct",
-    "put",
-    "bioid",
-    "lfpw",
+    *("multipie", "xm2vts", "ar", "imm", "muct"),
+    *("put", "bioid", "lfpw", "afw"),
 )
 
 

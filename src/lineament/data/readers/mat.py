@@ -67,6 +67,50 @@ def read_cell(path: Path, name: str, number: int) -> tuple[NDArray[Any] | None, 
         return np.asarray(file[cells[number]]).T, len(cells)
 
 
+def read_cells(path: Path, name: str) -> list[list[Any]]:
+    """Read the cell array `name` as rows: numbers as float arrays, text as str, cells as rows.
+
+    Raises:
+        DataError: If the file is broken or has no such variable.
+        ExtraError: If h5py or scipy is not installed.
+    """
+    if is_hdf5(path):
+        with open_hdf5(path) as file:
+            cells = _from_hdf5(file, file[name]) if name in file else None
+    else:
+        table = read_mat(path)
+        cells = _from_table(table[name]) if name in table else None
+    if not isinstance(cells, list):
+        raise DataError(f"{path}: no cell array {name}; wanted the official file")
+    return cells
+
+
+def _from_hdf5(file: Any, item: Any) -> Any:
+    """Return an item of a file of format 7.3: rows of a cell array, text or a float array."""
+    # HDF5 has MATLAB's axes reversed
+    values = np.asarray(item).T
+    if values.dtype == object:
+        rows = []
+        for row in values:
+            rows.append([_from_hdf5(file, file[ref]) for ref in row])
+        return rows
+    if item.attrs.get("MATLAB_class") == b"char":
+        return "".join(map(chr, values.ravel()))
+    return values.astype(np.float64)
+
+
+def _from_table(item: NDArray[Any]) -> Any:
+    """Return an item of an older file, like `_from_hdf5`."""
+    if item.dtype == object:
+        rows = []
+        for row in item:
+            rows.append([_from_table(cell) for cell in row])
+        return rows
+    if item.dtype.kind == "U":
+        return "".join(item.ravel())
+    return item.astype(np.float64)
+
+
 def is_hdf5(path: Path) -> bool:
     """Return True for format 7.3, whose HDF5 signature comes after 512 bytes."""
     with path.open("rb") as file:

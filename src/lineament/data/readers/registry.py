@@ -8,6 +8,7 @@ from ...errors import DataError, did_you_mean
 from ..sample import Sample
 from . import (
     aflw,
+    afw,
     ar,
     bioid,
     cfp30,
@@ -190,6 +191,10 @@ READERS: dict[str, DataSet] = {
     "lfpw": DataSet(
         "LFPW", "35 points with visibility on photos of the web, or the published 29",
         lfpw.read_lfpw, lfpw.PARTS, "lfpw",
+    ),
+    "afw": DataSet(
+        "AFW", "6 points, boxes and angles on 468 faces of any pose",
+        afw.read_afw, afw.PARTS, "afw",
     ),
     "dlib": DataSet(
         "dlib XML", "boxes and parts, as written by imglab; the part is the file",
