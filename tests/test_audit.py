@@ -19,6 +19,7 @@ from lineament.data.audit.checks import (
     mean_face,
     summarize,
 )
+from lineament.data.audit.files import DISJOINT_PARTS, MARKS
 from lineament.data.audit.report_html import (
     MAX_SHOWN_OF_KIND,
     audit_html,
@@ -26,6 +27,7 @@ from lineament.data.audit.report_html import (
     write_audit_html,
 )
 from lineament.data.readers.folder import read_folder
+from lineament.data.readers.registry import READERS
 from lineament.data.sample import Sample
 from lineament.errors import DataError
 from lineament.io.pts import format_pts
@@ -396,6 +398,23 @@ def test_a_set_read_from_lists_reports_what_its_reader_cannot_read(
         "train": "file",
         "test": "file",
     }
+
+
+def test_every_known_layout_has_disjoint_parts_of_its_reader() -> None:
+    assert set(MARKS) == set(DISJOINT_PARTS)
+    for name, parts in DISJOINT_PARTS.items():
+        assert set(parts) <= set(READERS[name].parts)
+
+
+def test_a_set_whose_points_are_apart_from_its_images_is_known(tmp_path: Path) -> None:
+    Image.fromarray(picture(0)).save(tmp_path / "BioID_0000.pgm")
+    points = convert(face(), "ibug68", "fgnet20").points
+    (tmp_path / "points_20").mkdir()
+    (tmp_path / "points_20/bioid_0000.pts").write_text(
+        format_pts(np.nan_to_num(points, nan=80.0))
+    )
+    report = audit(tmp_path)
+    assert (report.data, report.faces) == ("bioid", 1)
 
 
 def test_one_table_of_a_folder_is_audited(tmp_path: Path) -> None:

@@ -24,6 +24,13 @@ MARKS: dict[str, tuple[str, ...]] = {
     "infanface": ("train.csv",),
     "scut86": ("facial landmark",),
     "mtfl": ("training.txt", "testing.txt"),
+    "multipie": ("MPie_Labels",),
+    "ar": ("points_22",),
+    "imm": ("01-1m.asf",),
+    "muct": ("muct76-opencv.csv", "muct-landmarks"),
+    "bioid": ("points_20",),
+    "lfpw": ("kbvt_lfpw_v1_train.csv", "kbvt_lfpw_v1_test.csv"),
+    "afw": ("anno.mat", "testimages/anno.mat"),
 }
 """Files and folders by which an official layout is recognized."""
 PTS_SETS = ("300w", "infanface")
@@ -36,6 +43,13 @@ DISJOINT_PARTS: dict[str, tuple[str, ...]] = {
     "talking-face": ("test",),
     "scut86": ("all",),
     "mtfl": ("train", "test"),
+    "multipie": ("frontal", "profile"),
+    "ar": ("all",),
+    "imm": ("all",),
+    "muct": ("all",),
+    "bioid": ("all",),
+    "lfpw": ("train", "test"),
+    "afw": ("all",),
     "infanface": ("train", "test"),
     "300w": ("train", "common", "challenging", "test-indoor", "test-outdoor"),
 }
