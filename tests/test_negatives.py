@@ -128,16 +128,36 @@ def test_candidates_are_boxes_in_the_pixels_of_the_photo(tmp_path):
     (tmp_path / "found.json").write_text(json.dumps(boxes))
     settings = PresenceSettings(photos=("objects",), candidates="found.json")
     negatives, _ = read_negatives(settings, 5, tmp_path, tmp_path)
-    box = negatives.candidates[0][0]
-    crop = warp(negatives.photos.crops[0], crop_affine(box, 64, PADDING), 64)
+    row = negatives.candidates[0][0]
+    box = negatives.close_ups.boxes[row]
+    crop = warp(negatives.close_ups.crops[row], crop_affine(box, 64, PADDING), 64)
     rows, columns = np.nonzero(crop[..., 0] > 128)
     # the middle of the box is the middle of the crop
     assert np.abs([rows.mean() - 31.5, columns.mean() - 31.5]).max() < 0.6
-    drawn = [
-        negatives.draw_box(np.random.default_rng(seed), 0).tolist()
-        for seed in range(200)
-    ]
-    assert 70 < drawn.count(box.tolist()) < 130
+    drawn = []
+    for seed in range(200):
+        cache, _, _ = negatives.draw(np.random.default_rng(seed), 0)
+        drawn.append(cache is negatives.close_ups)
+    assert 70 < sum(drawn) < 130
+
+
+def test_a_small_candidate_is_as_sharp_as_its_photo(tmp_path):
+    write_detection(tmp_path)
+    edge = np.zeros((600, 900, 3), np.uint8)
+    edge[:, 451:] = 255
+    for path in (tmp_path / "detection" / "objects").iterdir():
+        cv2.imwrite(str(path), edge)
+    names = [f"detection/objects/objects{number}.png" for number in range(14)]
+    boxes = {name: [[440.0, 290, 460, 310, 0.4]] for name in names}
+    (tmp_path / "found.json").write_text(json.dumps(boxes))
+    settings = PresenceSettings(photos=("objects",), candidates="found.json")
+    negatives, validation = read_negatives(settings, 5, tmp_path, tmp_path)
+    row = negatives.candidates[0][0]
+    line = negatives.close_ups.crops[row][112, :, 0]
+    # 20 pixels are 224 / 2.2: the edge is one pixel of the photo wide, some five of the crop
+    assert ((line > 20) & (line < 235)).sum() < 8
+    # all candidates of validation photos are validated on
+    assert len(validation[-1]) == len(validation[0])
 
 
 @pytest.mark.parametrize("text", [None, "no json", '{"a": [[1, 2, 3]]}', "[1]"])
@@ -278,7 +298,7 @@ def test_an_epoch_without_photos_has_regions_alone():
     empty = CropCache(
         np.zeros((0, 8, 8, 3), np.uint8), np.zeros((0, 5, 2)), np.zeros((0, 4))
     )
-    negatives = Negatives(empty, [], np.zeros(0), PresenceSettings(share=0.5))
+    negatives = Negatives(empty, empty, [], np.zeros(0), PresenceSettings(share=0.5))
     rows = negatives.rows(np.random.default_rng(0), np.array([[0, 1], [1, 4]]))
     assert len(rows) == 2
     assert set(map(tuple, rows.tolist())) <= {(-2, 1), (-3, 4)}

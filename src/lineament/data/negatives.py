@@ -37,8 +37,10 @@ class Negatives:
 
     photos: CropCache
     """One row per photo, fitted into its cached crop; `boxes` are the photos' extents."""
-    candidates: Sequence[Array]
-    """(K, 4) per photo, pixels of the cached crop: candidates of a face detector."""
+    close_ups: CropCache
+    """One row per candidate of a face detector, cropped from its photo: as sharp as faces are."""
+    candidates: Sequence[NDArray[np.intp]]
+    """(K,) per photo: the rows of its candidates."""
     weights: NDArray[np.float64]
     """(M,): probability of each photo; every kind of photo is as frequent as the others."""
     settings: PresenceSettings
@@ -61,12 +63,18 @@ class Negatives:
             rows.append(np.stack([np.full(len(photos), -1), photos], axis=1))
         return np.concatenate(rows).astype(np.int64)
 
-    def draw_box(self, rng: np.random.Generator, photo: int) -> Array:
-        """Return a box (4,) in a photo, pixels of its cached crop: a candidate, or any place."""
+    def draw(
+        self, rng: np.random.Generator, photo: int
+    ) -> tuple[CropCache, int, Array]:
+        """Return cached crops, a row of them and a box (4,) in it: a candidate, or any place."""
         candidates = self.candidates[photo]
         if len(candidates) and rng.random() < self.settings.candidate_prob:
-            box: Array = candidates[rng.integers(0, len(candidates))]
-            return box
+            row = int(candidates[rng.integers(0, len(candidates))])
+            return self.close_ups, row, self.close_ups.boxes[row]
+        return self.photos, photo, self.draw_place(rng, photo)
+
+    def draw_place(self, rng: np.random.Generator, photo: int) -> Array:
+        """Return a box (4,) anywhere in a photo, pixels of its cached crop."""
         extent = self.photos.boxes[photo]
         longest = max(box_side(extent), 2 * SMALLEST_PX)
         half = log_uniform(rng, SMALLEST_PX, longest) / 2

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DataError, RecipeError
 from ..geometry import Array, apply_affine, box_side, crop_affine
@@ -22,9 +23,9 @@ from .sample import Sample
 PHOTO_PX = 320
 """Side to which a photo is cached, its longer side fitted in."""
 BOXED_PX = 224
-"""Side of the cached crops of faces with a box alone, which are small."""
-VALIDATION_DRAWS = 4
-"""Boxes drawn in each validation photo."""
+"""Side of the cached crops of faces with a box alone, and of candidates; both are small."""
+VALIDATION_DRAWS = 2
+"""Places drawn in each validation photo; all its candidates are used, too."""
 
 Candidates = Mapping[str, Sequence[Sequence[float]]]
 """Boxes of a face detector, (x0, y0, x1, y1, score), by the file below the data folder."""
@@ -115,8 +116,10 @@ def read_negatives(
     for draw in range(VALIDATION_DRAWS):
         boxes = []
         for photo in range(len(validation)):
-            boxes.append(tested.draw_box(np.random.default_rng([draw, photo]), photo))
+            boxes.append(tested.draw_place(np.random.default_rng([draw, photo]), photo))
         drawn.append(with_boxes(tested.photos, boxes))
+    if len(tested.close_ups):
+        drawn.append(tested.close_ups)
     return negatives, drawn
 
 
@@ -132,10 +135,10 @@ def _negatives(
     weights = np.array([1 / kinds.count(kind) for kind in kinds]) / max(
         len(set(kinds)), 1
     )
+    close_ups, rows = _close_ups(photos, candidates, points, root, cache)
     if not photos:
-        nothing = np.zeros((0, PHOTO_PX, PHOTO_PX, 3), np.uint8)
-        empty = CropCache(nothing, np.zeros((0, points, 2)), np.zeros((0, 4)))
-        return Negatives(empty, [], weights, settings)
+        empty = _no_crops(PHOTO_PX, points)
+        return Negatives(empty, close_ups, rows, weights, settings)
     samples, extents = [], []
     for photo in photos:
         samples.append(_sample_without_points(photo, points))
@@ -144,18 +147,37 @@ def _negatives(
     # the box of which the cached crop shows CACHE_PADDING sides
     fitted = [crop_square(extent, 1 / CACHE_PADDING) for extent in extents]
     cached = cache_crops(samples, cache, PHOTO_PX, fitted)
-    places, shown = [], []
-    for photo, box, extent in zip(photos, fitted, extents, strict=True):
+    shown = []
+    for box, extent in zip(fitted, extents, strict=True):
         affine = crop_affine(box, PHOTO_PX, CACHE_PADDING)
-        shown.append(_move(affine, extent[None])[0])
+        shown.append(apply_affine(affine, extent.reshape(2, 2)).ravel())
+    photos_shown = with_boxes(cached, shown)
+    return Negatives(photos_shown, close_ups, rows, weights, settings)
+
+
+def _close_ups(
+    photos: Sequence[Photo],
+    candidates: Candidates,
+    points: int,
+    root: Path,
+    cache: Path,
+) -> tuple[CropCache, list[NDArray[np.intp]]]:
+    """Return crops of all candidates, and which of them each photo has."""
+    samples, boxes, rows = [], list[Array](), []
+    for photo in photos:
         given = candidates.get(photo.image.relative_to(root).as_posix(), [])
-        places.append(_move(affine, np.array(given, np.float64).reshape(-1, 5)[:, :4]))
-    return Negatives(with_boxes(cached, shown), places, weights, settings)
+        own = np.array(given, np.float64).reshape(-1, 5)[:, :4]
+        rows.append(np.arange(len(boxes), len(boxes) + len(own)))
+        samples += [_sample_without_points(photo, points)] * len(own)
+        boxes += list(own)
+    if not boxes:
+        return _no_crops(BOXED_PX, points), rows
+    return cache_crops(samples, cache, BOXED_PX, boxes), rows
 
 
-def _move(affine: Array, boxes: Array) -> Array:
-    """Return `boxes` (K, 4) moved by an affine without rotation."""
-    return apply_affine(affine, boxes.reshape(-1, 2)).reshape(-1, 4)
+def _no_crops(size: int, points: int) -> CropCache:
+    nothing = np.zeros((0, size, size, 3), np.uint8)
+    return CropCache(nothing, np.zeros((0, points, 2)), np.zeros((0, 4)))
 
 
 def _sample_without_points(photo: Photo, points: int) -> Sample:

@@ -137,8 +137,8 @@ class TrainingCrops:
         """Return a crop without a face; its landmarks are nan, those of a teacher 0."""
         assert self.negatives is not None
         if source == -1:
-            cache = self.negatives.photos
-            box, face = self.negatives.draw_box(rng, row), None
+            cache, row, box = self.negatives.draw(rng, row)
+            face = None
         else:
             cache = self.sources[-2 - source].cache
             face = cache.boxes[row]
