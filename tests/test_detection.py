@@ -11,6 +11,7 @@ from lineament.evaluation.detection import (
     evaluate_detector,
     faces_as_detections,
     lowest_threshold,
+    point_errors,
     roll_errors_deg,
     score_detections,
 )
@@ -63,6 +64,18 @@ def test_roll_errors_take_the_short_way_round():
     assert score_detections([photo], [found]).roll_error_deg == pytest.approx(10.0)
     unknown = Detections(photo.boxes, np.ones(1), np.array([np.nan]))
     assert len(roll_errors_deg([photo], [unknown])) == 0
+
+
+def test_errors_of_five_points_are_measured_in_sides_of_the_box():
+    five = np.array([[[2.0, 2], [8, 2], [5, 5], [3, 8], [np.nan, np.nan]]])
+    photo = Photo(Path("x.png"), "wider", np.array([[0.0, 0, 10, 8]]), "x", five=five)
+    moved = five + np.array([0.0, 0.5])
+    found = Detections(photo.boxes, np.ones(1), np.zeros(1), moved, "five")
+    # the unknown corner of the mouth does not count; half a pixel of a side of 10
+    assert point_errors([photo], [found]) == pytest.approx([0.05])
+    assert score_detections([photo], [found]).point_error == pytest.approx(0.05)
+    without = Detections(photo.boxes, np.ones(1), np.zeros(1))
+    assert len(point_errors([photo], [without])) == 0
 
 
 def test_photos_are_scored_by_kind_after_a_change(monkeypatch):

@@ -22,6 +22,7 @@ HEAD = (
     "false positives",
     "in photos",
     "roll error",
+    "5 points %",
 )
 
 
@@ -75,4 +76,5 @@ def _row(name: str, kind: str, result: "DetectionResult") -> list[str]:
     roll = f"{result.roll_error_deg:.1f}".replace("nan", "-")
     counts = (result.photos, result.faces, result.found)
     false = (result.false_positives, result.false_photos)
-    return [name, kind, *map(str, counts), recall, *map(str, false), roll]
+    point = f"{100 * result.point_error:.1f}".replace("nan", "-")
+    return [name, kind, *map(str, counts), recall, *map(str, false), roll, point]
