@@ -94,7 +94,7 @@ def perturb(
         samples = [samples[i] for i in chosen]
     run = _Run(fixed, predict)
     for done, sample in enumerate(samples, 1):
-        image = occlude_faces(read(sample), [sample], fixed.occluded)
+        image, _ = occlude_faces(read(sample), [sample], fixed.occluded)
         run.change_boxes(image, sample)
         for amount in ROLLS_DEG:
             run.roll(image, sample, amount)
