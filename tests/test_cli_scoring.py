@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -29,20 +30,20 @@ def test_models_lists_the_cards(monkeypatch):
         "scheme": "ibug68",
         "size": 128,
         "bytes": 2_400_000,
+        "licence": "Research only: the faces allow no other use.",
+        "figures": {"300w-common, truth boxes": {"nme": 0.03288}},
     }
-    monkeypatch.setattr(lineament.inference.model_files, "list_models", lambda: [card])
+    bare = {"name": "own", "kind": "face detector"}
+    listed = [card, bare]
+    monkeypatch.setattr(lineament.inference.model_files, "list_models", lambda: listed)
     code, out, _ = call("models")
     assert code == 0
-    assert out.splitlines()[1].split() == [
-        "fast",
-        "landmarks",
-        "68",
-        "ibug68",
-        "128",
-        "-",
-        "2.4",
-    ]
-    assert json.loads(call("models", "--json")[1]) == [card]
+    rows = [re.split("  +", line) for line in out.splitlines()]
+    assert rows[0][-2:] == ["300W common NME %", "licence"]
+    sizes = ["68 ibug68", "128", "-", "2.4"]
+    assert rows[1] == ["fast", "landmarks", *sizes, "3.29", "Research only"]
+    assert rows[2] == ["own", "face detector", *["-"] * 6]
+    assert json.loads(call("models", "--json")[1]) == listed
 
 
 def test_models_notes_if_none_is_installed(monkeypatch):
