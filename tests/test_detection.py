@@ -1,5 +1,6 @@
 """Measures of a face detector: recall, false positives, roll, the threshold."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from lineament.data.detection.photos import Photo
 from lineament.evaluation.detection import (
+    DetectionResult,
     above,
     evaluate_detector,
     faces_as_detections,
@@ -47,6 +49,22 @@ def test_recall_gives_each_face_one_box_and_counts_the_rest_as_false_positives()
     assert score_detections([TWO_FACES], [found], min_height=5.0).recall == 1.0
     assert score_detections([TWO_FACES], [above(found, 0.95)]).found == 0
     assert np.isnan(result.roll_error_deg)
+
+
+def test_a_result_is_json_without_nan():
+    no_face = DetectionResult(photos=1, faces=0, found=0, false_positives=2)
+    record = json.loads(json.dumps(no_face.as_json(), allow_nan=False))
+    assert record["roll_error_deg"] is record["recall"] is None
+    assert (record["photos"], record["false_positives"]) == (1, 2)
+    assert DetectionResult(1, 4, 3, 0, roll_error_deg=2.5).as_json() == {
+        "photos": 1,
+        "faces": 4,
+        "found": 3,
+        "false_positives": 0,
+        "false_photos": 0,
+        "roll_error_deg": 2.5,
+        "recall": 0.75,
+    }
 
 
 def test_the_lowest_threshold_allows_just_as_many_false_positives():

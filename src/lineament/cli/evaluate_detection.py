@@ -1,7 +1,6 @@
 """`lineament evaluate` under a protocol of face detection: recall, false positives and roll."""
 
 import json
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,24 +50,15 @@ def evaluate_detection(
         for name, detect in systems.items():
             results[name] = evaluate_detector(detect, photos, progress=step)
     if as_json:
-        numbers = {name: _as_dicts(by_kind) for name, by_kind in results.items()}
-        show(json.dumps(numbers, indent=1))
+        numbers: dict[str, dict[str, Any]] = {}
+        for name, by_kind in results.items():
+            numbers[name] = {kind: result.as_json() for kind, result in by_kind.items()}
+        show(json.dumps(numbers, indent=1, allow_nan=False))
         return
     rows = []
     for name, by_kind in results.items():
         rows += [_row(name, kind, result) for kind, result in by_kind.items()]
     show_table(HEAD, rows)
-
-
-def _as_dicts(results: "dict[str, DetectionResult]") -> dict[str, dict[str, Any]]:
-    """The results as JSON takes them, null for nan."""
-    found = {}
-    for kind, result in results.items():
-        values = asdict(result) | {"recall": result.recall}
-        found[kind] = {
-            key: None if value != value else value for key, value in values.items()
-        }
-    return found
 
 
 def _row(name: str, kind: str, result: "DetectionResult") -> list[str]:

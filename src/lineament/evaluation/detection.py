@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -90,6 +90,14 @@ class DetectionResult:
     def recall(self) -> float:
         """The fraction of faces found; nan without faces."""
         return self.found / self.faces if self.faces else float("nan")
+
+    def as_json(self) -> dict[str, float | None]:
+        """Return the fields and the recall as JSON takes them: null for nan."""
+        values = asdict(self) | {"recall": self.recall}
+        for name, value in values.items():
+            if value != value:
+                values[name] = None
+        return values
 
 
 def evaluate_detector(
