@@ -81,7 +81,7 @@ def _quantize(
     if percentile is not None:
         method, more = CalibrationMethod.Percentile, {"CalibPercentile": percentile}
     if len(inputs) > CHUNK:
-        # all activations of this number of inputs are held in memory
+        # else the activations of all inputs are in memory at once
         more["CalibStridedMinMax"] = CHUNK
     # it prints each tensor's percentile
     with contextlib.redirect_stdout(io.StringIO()):
