@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DataError, RecipeError
 from ..io.unique_names import unique_name
 from ..recipe.data import DataPart
-from ..schemes import convert
+from ..schemes import Conversion, convert
 from .crop_cache import CropCache, cache_crops, cached_size
 from .readers.registry import DataSet, data_set
 from .readers.talking_face import FOLDER, is_talking_face
@@ -191,6 +192,8 @@ def _find_folder(reader: str, known: DataSet, root: Path, folder: str) -> Path:
 def to_scheme(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample:
     """Return `sample` with its points in `scheme_name` and the tight box of its 68 points.
 
+    The visibility of a point that both schemes have stays as it is.
+
     Args:
         sample: The face.
         scheme_name: The scheme wanted.
@@ -199,7 +202,22 @@ def to_scheme(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample
     box = sample.box if own_box else tight_box(sample.landmarks, sample.scheme)
     if sample.scheme == scheme_name:
         return replace(sample, box=box)
-    landmarks = convert(sample.landmarks, sample.scheme, scheme_name).points
+    converted = convert(sample.landmarks, sample.scheme, scheme_name)
     return replace(
-        sample, landmarks=landmarks, scheme=scheme_name, visible=None, box=box
+        sample,
+        landmarks=converted.points,
+        scheme=scheme_name,
+        visible=_converted_visibility(sample, converted),
+        box=box,
     )
+
+
+def _converted_visibility(
+    sample: Sample, converted: Conversion
+) -> NDArray[np.float32] | None:
+    """Return the visibility of points that `sample` has itself; of others it is unknown."""
+    if sample.visible is None:
+        return None
+    own = converted.weights.max(1) == 1
+    stated = sample.visible[converted.weights.argmax(1)]
+    return np.where(own, stated, np.float32(np.nan)).astype(np.float32)

@@ -54,8 +54,8 @@ class Sample:
     """Path of the image below the data set's root, with "#2" for its second face."""
     box: Array | None = None
     """Face box (4,) of the data set, pixels of the image; None if it has none."""
-    visible: NDArray[np.bool_] | None = None
-    """(N,); None if the data set does not annotate it."""
+    visible: NDArray[np.bool_] | NDArray[np.float32] | None = None
+    """(N,): 1 visible, 0 not, nan unknown; None if the data set does not annotate it."""
     subset: str = ""
     """The part of the data set that the face belongs to, such as "helen/testset"."""
     attributes: Mapping[str, bool | float] = field(default_factory=dict)
