@@ -55,7 +55,7 @@ def figure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", default=["fast", "accurate"])
+    parser.add_argument("models", nargs="*", default=["fast", "accurate", "best"])
     parser.add_argument("--protocols", nargs="+", default=list(PROTOCOLS))
     options = parser.parse_args()
     for name in options.models:

@@ -21,7 +21,7 @@ RATES = ("nme", "nme_in_convention", "failure_rate", "auc")
 def table(which: str) -> str:
     """Return the rows of protocol `which`, from the figures in the cards."""
     rows = [HEAD]
-    for name in ("fast", "accurate"):
+    for name in ("fast", "accurate", "best"):
         figures = read_card(weights_folder() / f"{name}.onnx").get("figures", {})
         for how in ("truth boxes", "detected boxes", "truth boxes, flip"):
             found = figures[f"{which}, {how}"]

@@ -14,7 +14,7 @@ from lineament.inference.onnx_model import Model
 from lineament.inference.registry import load_model
 from tiny_onnx import ALL, PLACES, SIZE, VISIBLE, write_model
 
-NAMES = ("accurate", "fast")
+NAMES = ("accurate", "best", "fast")
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -141,7 +141,7 @@ def test_the_face_detector_is_no_landmark_model_and_not_offered_as_one():
         match="'detector' is the face detector and finds no landmarks; choose accurate",
     ):
         load_model("detector")
-    with pytest.raises(ModelError, match="choose one of accurate, fast, or give"):
+    with pytest.raises(ModelError, match="choose one of accurate, best, fast, or give"):
         load_model("xyz")
 
 

@@ -42,8 +42,8 @@ class Predictor:
     """Predict the faces of images and their landmarks. Thread-safe and deterministic.
 
     Args:
-        model: Name of a packaged model ("fast", "accurate"), an .onnx file, or any
-            LandmarkModel. None: return the detector's own landmarks, each with the
+        model: Name of a packaged model ("fast", "accurate", "best"), an .onnx file, or
+            any LandmarkModel. None: return the detector's own landmarks, each with the
             score of its detection and a sigma of nan.
         detector: "default", or any callable from an RGB image to boxes (F, 4), boxes with
             scores (F, 5), or Detections.
