@@ -1,4 +1,4 @@
-"""export: writes a trained model as an ONNX file with its card."""
+"""export: writes a trained model as a file for use, with its card."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +11,9 @@ from .options import Cache, Data
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint.pt of a run.")],
+    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint of a run.")],
     out: Annotated[
-        Path, typer.Option(help="Folder for the .onnx file and its card.")
+        Path, typer.Option(help="Folder for the file and its card.")
     ] = Path(),
     name: Annotated[
         str | None, typer.Option(help="Name of the model; default: the recipe's name.")
@@ -35,15 +35,14 @@ def export(
 ) -> None:
     """Export a trained model as an ONNX file with its card.
 
-    Writes nothing if the landmarks of the file differ from the trained model's by more
-    than a fixed bound.
+    A model without a network becomes a .safetensors file. Writes nothing if the
+    landmarks of the file differ from the trained model's by more than a fixed bound.
     """
     need_torch()
     from ..data.sample import cache_root, data_root
-    from ..export.registry import export_trained
-    from ..training.build import read_trained
+    from ..export.registry import export_trained, recipe_of
 
-    called = name or read_trained(checkpoint)[1].name
+    called = name or recipe_of(checkpoint).name
     card = export_trained(
         checkpoint,
         out,
@@ -53,7 +52,8 @@ def export(
         cache_root(cache),
         scheme_name=scheme,
     )
+    suffix = ".safetensors" if checkpoint.suffix == ".safetensors" else ".onnx"
     gate = "  ".join(f"{key} {value}" for key, value in card["gate"].items())
     show(
-        f"{out / called}.onnx  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}"
+        f"{out / called}{suffix}  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}"
     )

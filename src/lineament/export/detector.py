@@ -22,6 +22,7 @@ from ..inference.onnx_model import open_session
 from ..models.face_detector import FaceDetectorNet
 from ..models.profile import multiply_adds, parameters
 from ..training.build import load_detector
+from ..training.checkpoint import load_checkpoint
 from .card import file_entries, write_model
 from .graph import trace
 from .quantize import quantize_file
@@ -118,7 +119,7 @@ def export_detector(
             "parameters": parameters(net),
             "multiply_adds": multiply_adds(net, example),
             "precision": "int8" if int8 else "fp32",
-            **file_entries(path, checkpoint),
+            **file_entries(path, load_checkpoint(checkpoint)["step"]),
             "recipe": kept,
             "gate": gate,
             **(about or {}),

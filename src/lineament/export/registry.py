@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from ..models.registry import KINDS
+from ..recipe import Recipe
 from ..training.build import read_trained
+from ..training.classic.trainer import stored_recipe
+from .classic import export_classic
 from .detector import export_detector
 from .export import export_checkpoint
 
@@ -30,7 +33,7 @@ def export_trained(
     about: dict[str, Any] | None = None,
     scheme_name: str = "",
 ) -> dict[str, Any]:
-    """Write `out`/`name`.onnx and its card by the exporter of the model's kind.
+    """Write the file of a model and its card into `out` by the exporter of its kind.
 
     Args:
         scheme_name: For a model of a joined scheme: export the points of this one alone.
@@ -42,6 +45,15 @@ def export_trained(
         ExportError: If the file differs from the trained network by more than stated bounds.
         ModelError: If `checkpoint` is no checkpoint.
     """
-    file = KINDS[read_trained(checkpoint)[1].kind].file
     given = (checkpoint, out, name, int8, data_root, cache, about)
+    if checkpoint.suffix == ".safetensors":
+        return export_classic(*given, scheme_name)
+    file = KINDS[read_trained(checkpoint)[1].kind].file
     return EXPORTERS[file](*given, scheme_name)
+
+
+def recipe_of(checkpoint: Path) -> Recipe:
+    """Return the recipe of a checkpoint.    Raises: ModelError."""
+    if checkpoint.suffix == ".safetensors":
+        return stored_recipe(checkpoint)
+    return read_trained(checkpoint)[1]

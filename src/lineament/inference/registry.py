@@ -4,6 +4,9 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from ..classic.active_appearance import ActiveAppearance
+from ..classic.active_shape import ActiveShape
+from ..classic.cascade import Cascade
 from ..classic.mean_shape import MeanShape
 from ..classic.numpy_model import NumpyModel, read_numpy_file
 from ..errors import ModelError, did_you_mean
@@ -11,7 +14,12 @@ from ..estimator import LandmarkModel
 from .model_files import DETECTOR, find_model
 from .onnx_model import Model
 
-NUMPY_MODELS: dict[str, type[NumpyModel]] = {"mean-shape": MeanShape}
+NUMPY_MODELS: dict[str, type[NumpyModel]] = {
+    "active-appearance": ActiveAppearance,
+    "active-shape": ActiveShape,
+    "cascade": Cascade,
+    "mean-shape": MeanShape,
+}
 """Models without a network, by the kind that their file states; classic/ holds one per
 file."""
 
