@@ -8,11 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from ..errors import RecipeError
+from ..geometry import apply_affine, crop_affine, landmark_box
 from ..recipe import Recipe
+from ..recipe.model import (
+    CoarseToFineSettings,
+    ConvCascadeSettings,
+    DeepAlignmentSettings,
+)
 from ..schemes import scheme
+from .dan import DeepAlignment
+from .dcnn import ConvCascade
 from .face_detector import FaceDetectorNet
+from .facepp import CoarseToFine
 from .heads.output import STRIDE, HeadSettings
 from .landmark_net import LandmarkNet
 from .refinement import RefinedNet
@@ -67,8 +78,57 @@ def build_face_detector(recipe: Recipe) -> FaceDetectorNet:
     return FaceDetectorNet(settings.widths, settings.depths, settings.pyramid)
 
 
+def build_coarse_to_fine(recipe: Recipe) -> CoarseToFine:
+    """Build Face++'s cascade.    Raises: RecipeError: For another scheme than ibug68."""
+    m = recipe.model
+    assert isinstance(m, CoarseToFineSettings)
+    if recipe.scheme != "ibug68":
+        raise RecipeError(
+            f"the scheme is {recipe.scheme}; the parts of a coarse-to-fine are those of ibug68"
+        )
+    return CoarseToFine(mean_shape_in_crop(recipe), m.size, m.levels)
+
+
+def build_conv_cascade(recipe: Recipe) -> ConvCascade:
+    """Build Sun's cascade.    Raises: RecipeError: For another scheme than five points."""
+    m = recipe.model
+    assert isinstance(m, ConvCascadeSettings)
+    if recipe.scheme != "five":
+        raise RecipeError(
+            f'the scheme is {recipe.scheme}; a conv-cascade has five points: set scheme to "five"'
+        )
+    return ConvCascade(m.size, m.padding, m.levels)
+
+
+def build_deep_alignment(recipe: Recipe) -> DeepAlignment:
+    """Build a deep alignment network."""
+    m = recipe.model
+    assert isinstance(m, DeepAlignmentSettings)
+    mean = mean_shape_in_crop(recipe)
+    return DeepAlignment(mean, m.size, m.stages, m.width, m.classes)
+
+
+def mean_shape_in_crop(recipe: Recipe) -> Tensor:
+    """Return the mean shape (N, 2) of the recipe's scheme, pixels of a plain crop.
+
+    Raises: RecipeError: If the scheme has none.
+    """
+    mean = scheme(recipe.scheme).mean_shape
+    if mean is None:
+        raise RecipeError(
+            f"the scheme {recipe.scheme} has no mean shape, from which a {recipe.kind} starts; "
+            "choose one that has"
+        )
+    m = recipe.model
+    affine = crop_affine(landmark_box(mean), m.size, m.padding)
+    return torch.from_numpy(apply_affine(affine, mean))
+
+
 KINDS: dict[str, Kind] = {
     "landmark-net": Kind(build_landmark_net),
     "refined-net": Kind(build_refined_net, task="refine"),
+    "coarse-to-fine": Kind(build_coarse_to_fine),
+    "conv-cascade": Kind(build_conv_cascade),
+    "deep-alignment": Kind(build_deep_alignment),
     "face-detector": Kind(build_face_detector, task="detector", file="detector"),
 }

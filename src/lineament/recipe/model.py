@@ -61,6 +61,53 @@ class LandmarkNetSettings(ModelSettings):
     )
 
 
+class DeepAlignmentSettings(ModelSettings):
+    """A deep alignment network: stages that see the whole face, turned by the stage before.
+
+    Stages are trained one after the other: a recipe with one more stage starts from the checkpoint
+    of the one before (init_from) and freezes its stages (train.freeze).
+    """
+
+    kind: Literal["deep-alignment"] = Field("deep-alignment", description="of")
+    imagenet: bool = Field(False, description="not used")
+    size: int = Field(112, ge=32, description="side of the crop, a multiple of 16")
+    stages: int = Field(2, ge=1, description="number of stages")
+    width: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="channels of the convolutions, as a part of the paper's",
+    )
+    classes: int = Field(
+        0, ge=0, description="of a head of emotions on the last stage; 0: none"
+    )
+
+
+class ConvCascadeSettings(ModelSettings):
+    """Sun's cascade of convolutional networks for five points.
+
+    Levels are trained one after the other: a recipe with one more level starts from the checkpoint
+    of the one before (init_from) and freezes what that had.
+    """
+
+    kind: Literal["conv-cascade"] = Field("conv-cascade", description="of")
+    imagenet: bool = Field(False, description="not used")
+    size: int = Field(160, ge=32, description="side of the crop")
+    levels: int = Field(3, ge=1, le=3, description="number of levels")
+
+
+class CoarseToFineSettings(ModelSettings):
+    """Face++'s cascade for 68 points: boxes, points, parts, turned parts.
+
+    Levels are trained one after the other, as those of a conv-cascade.
+    """
+
+    kind: Literal["coarse-to-fine"] = Field("coarse-to-fine", description="of")
+    imagenet: bool = Field(False, description="not used")
+    size: int = Field(160, ge=32, description="side of the crop")
+    levels: int = Field(4, ge=1, le=4, description="number of levels")
+
+
 class CascadeSettings(ModelSettings):
     """Cascaded regression of the shape without a network: one stage per step of [train].
 
@@ -186,6 +233,9 @@ MODEL_KINDS: dict[str, type[ModelSettings]] = {
     "active-appearance": ActiveAppearanceSettings,
     "active-shape": ActiveShapeSettings,
     "cascade": CascadeSettings,
+    "coarse-to-fine": CoarseToFineSettings,
+    "conv-cascade": ConvCascadeSettings,
+    "deep-alignment": DeepAlignmentSettings,
 }
 """The [model] part of a recipe by its kind; models/registry.py builds them."""
 
