@@ -97,7 +97,7 @@ class DeepAlignment(nn.Module):
         size: Side S of the crop, a multiple of 16.
         stages: Number of stages.
         width: Channels, as a fraction of the paper's.
-        classes: Of an emotion head on the last stage; 0: none.
+        classes: Logits of a head of emotions on the last stage; 0: none.
 
     Raises:
         RecipeError: If the size is no multiple of 16.

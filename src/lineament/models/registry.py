@@ -18,6 +18,7 @@ from ..recipe.model import (
     CoarseToFineSettings,
     ConvCascadeSettings,
     DeepAlignmentSettings,
+    SharedFeatureSettings,
 )
 from ..schemes import scheme
 from .dan import DeepAlignment
@@ -27,6 +28,7 @@ from .facepp import CoarseToFine
 from .heads.output import STRIDE, HeadSettings
 from .landmark_net import LandmarkNet
 from .refinement import RefinedNet
+from .shared_features import SharedFeatureNet
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,21 @@ def build_face_detector(recipe: Recipe) -> FaceDetectorNet:
     return FaceDetectorNet(settings.widths, settings.depths, settings.pyramid)
 
 
+def build_shared_features(recipe: Recipe) -> SharedFeatureNet:
+    """Build a network of shared features."""
+    m = recipe.model
+    assert isinstance(m, SharedFeatureSettings)
+    mean = mean_shape_in_crop(recipe)
+    return SharedFeatureNet(mean, m.size, m.width, class_count(recipe), m.clusters)
+
+
+def class_count(recipe: Recipe) -> int:
+    """Return the number of logits of the recipe's [tasks], 0 without it."""
+    if recipe.tasks is None:
+        return 0
+    return sum(len(names) for names in recipe.tasks.groups.values())
+
+
 def build_coarse_to_fine(recipe: Recipe) -> CoarseToFine:
     """Build Face++'s cascade.    Raises: RecipeError: For another scheme than ibug68."""
     m = recipe.model
@@ -105,7 +122,7 @@ def build_deep_alignment(recipe: Recipe) -> DeepAlignment:
     m = recipe.model
     assert isinstance(m, DeepAlignmentSettings)
     mean = mean_shape_in_crop(recipe)
-    return DeepAlignment(mean, m.size, m.stages, m.width, m.classes)
+    return DeepAlignment(mean, m.size, m.stages, m.width, class_count(recipe))
 
 
 def mean_shape_in_crop(recipe: Recipe) -> Tensor:
@@ -127,8 +144,9 @@ def mean_shape_in_crop(recipe: Recipe) -> Tensor:
 KINDS: dict[str, Kind] = {
     "landmark-net": Kind(build_landmark_net),
     "refined-net": Kind(build_refined_net, task="refine"),
+    "shared-features": Kind(build_shared_features, task="attributes"),
     "coarse-to-fine": Kind(build_coarse_to_fine),
     "conv-cascade": Kind(build_conv_cascade),
-    "deep-alignment": Kind(build_deep_alignment),
+    "deep-alignment": Kind(build_deep_alignment, task="attributes"),
     "face-detector": Kind(build_face_detector, task="detector", file="detector"),
 }

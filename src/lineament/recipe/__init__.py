@@ -1,6 +1,6 @@
 """Recipes: every setting of a training, without torch. file.py reads them from TOML."""
 
-from .data import Augmentation, DataPart, PresenceSettings
+from .data import Augmentation, DataPart, PresenceSettings, TaskSettings
 from .model import MODEL_KINDS, DetectorSettings, LandmarkNetSettings, ModelSettings
 from .recipe import Recipe
 from .settings import NAME, Settings
@@ -20,5 +20,6 @@ __all__ = [
     "RefineSettings",
     "Settings",
     "SlimSettings",
+    "TaskSettings",
     "TrainSettings",
 ]

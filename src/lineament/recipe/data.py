@@ -123,3 +123,44 @@ class PresenceSettings(Settings):
                 "below 1"
             )
         return self
+
+
+class TaskSettings(Settings):
+    """Attributes that a network learns together with landmarks."""
+
+    groups: dict[str, tuple[str, ...]] = Field(
+        default_factory=lambda: {
+            "male": ("male",),
+            "smiling": ("smiling",),
+            "glasses": ("glasses",),
+            "pose": ("left_profile", "left", "frontal", "right", "right_profile"),
+        },
+        description="attributes of each task: one that is true or false, or several of which one "
+        "is",
+    )
+    weights: dict[str, NonNegative] = Field(
+        default_factory=dict,
+        description="weight of each task's loss beside that of the landmarks; absent: 0.1",
+    )
+    stop_threshold: NonNegative = Field(
+        0.0,
+        description="a task stops when its criterion of early stopping is above this; 0: never",
+    )
+    strip: int = Field(
+        5,
+        ge=2,
+        description="validations over which the fall of the training error is judged",
+    )
+
+    @model_validator(mode="after")
+    def _weights_are_of_tasks(self) -> "TaskSettings":
+        for name in self.weights:
+            if name not in self.groups:
+                raise ValueError(
+                    f"weights names {name!r}; wanted one of {', '.join(self.groups)}"
+                )
+        return self
+
+    def weight(self, task: str) -> float:
+        """Return the weight of a task."""
+        return self.weights.get(task, 0.1)

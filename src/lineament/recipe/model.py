@@ -61,11 +61,33 @@ class LandmarkNetSettings(ModelSettings):
     )
 
 
+class SharedFeatureSettings(ModelSettings):
+    """A small network of shared features: landmarks, attributes ([tasks]) and clusters.
+
+    Clusters are found when a run starts from the checkpoint of a network without them (init_from).
+    """
+
+    kind: Literal["shared-features"] = Field("shared-features", description="of")
+    imagenet: bool = Field(False, description="not used")
+    size: int = Field(40, ge=36, description="side of the crop")
+    width: float = Field(
+        1.0, gt=0, description="maps and shared units, as a multiple of the papers'"
+    )
+    clusters: int = Field(
+        1, ge=1, description="of the shared features, each with its own output layer"
+    )
+    mixture: bool = Field(
+        True,
+        description="cluster by a Gaussian mixture after k-means, not by k-means alone",
+    )
+
+
 class DeepAlignmentSettings(ModelSettings):
     """A deep alignment network: stages that see the whole face, turned by the stage before.
 
     Stages are trained one after the other: a recipe with one more stage starts from the checkpoint
-    of the one before (init_from) and freezes its stages (train.freeze).
+    of the one before (init_from) and freezes its stages (train.freeze). With [tasks], such as
+    emotions, the last stage also classifies the face.
     """
 
     kind: Literal["deep-alignment"] = Field("deep-alignment", description="of")
@@ -77,9 +99,6 @@ class DeepAlignmentSettings(ModelSettings):
         gt=0,
         le=1,
         description="channels of the convolutions, as a part of the paper's",
-    )
-    classes: int = Field(
-        0, ge=0, description="of a head of emotions on the last stage; 0: none"
     )
 
 
@@ -234,6 +253,7 @@ MODEL_KINDS: dict[str, type[ModelSettings]] = {
     "active-shape": ActiveShapeSettings,
     "cascade": CascadeSettings,
     "coarse-to-fine": CoarseToFineSettings,
+    "shared-features": SharedFeatureSettings,
     "conv-cascade": ConvCascadeSettings,
     "deep-alignment": DeepAlignmentSettings,
 }

@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from ..errors import RecipeError
-from .data import Augmentation, DataPart, PresenceSettings
+from .data import Augmentation, DataPart, PresenceSettings, TaskSettings
 from .model import (
     DetectorSettings,
     LandmarkNetSettings,
@@ -52,6 +52,9 @@ class Recipe(Settings):
     )
     presence: PresenceSettings | None = Field(
         None, description="for model.presence: the crops without a face"
+    )
+    tasks: TaskSettings | None = Field(
+        None, description="attributes that are learned together with the landmarks"
     )
     losses: dict[str, float] = Field(
         default_factory=lambda: {"cross_entropy": 1.0, "smooth_l1": 1.0},

@@ -7,6 +7,7 @@ from ..data.mixture import Mixture, read_mixture
 from ..errors import RecipeError
 from ..models.registry import KINDS
 from ..recipe import Recipe
+from .attribute_task import AttributeTask
 from .classic.registry import FITS
 from .classic.trainer import ClassicTrainer
 from .detector.task import DetectorTask
@@ -18,6 +19,7 @@ from .temporal.task import TemporalTask
 from .trainer import Trainer
 
 TRAINED: dict[str, type[Task]] = {
+    "attributes": AttributeTask,
     "landmarks": LandmarkTask,
     "refine": TemporalTask,
     "detector": DetectorTask,

@@ -286,6 +286,7 @@ class Trainer:
             "scheme": self.recipe.scheme,
             "recipe": self.recipe.model_dump_json(),
             "input_digests": self.input_digests,
+            "task": self.task.state(),
         }
         save_checkpoint(self.path, state)
 
@@ -313,4 +314,5 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         keep_rates_on(self.device, self.optimizer)
         torch.set_rng_state(state["rng"])
+        self.task.load_state(state.get("task", {}))
         self.step = state["step"]
