@@ -96,7 +96,8 @@ def window_loss(
     """Return the losses by name and their sum as "total".
 
     Args:
-        presence: (B,), 1 for a face, 0 for none, nan for windows that train no score: beta of eq. 4.
+        presence: (B,), 1 for a face, 0 for none, nan for windows that train no score, which is
+            beta of eq. 4.
         boxes: (B, 4), nan where no box is trained.
         landmarks: (B, 5, 2), nan where none is trained.
         weights: alpha of eq. 4: score, box, landmarks.
