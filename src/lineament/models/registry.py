@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +21,7 @@ from ..recipe.model import (
     DeepAlignmentSettings,
     SharedFeatureSettings,
 )
-from ..schemes import scheme
+from ..schemes import convert, scheme
 from .dan import DeepAlignment
 from .dcnn import ConvCascade
 from .face_detector import FaceDetectorNet
@@ -128,16 +129,23 @@ def build_deep_alignment(recipe: Recipe) -> DeepAlignment:
 def mean_shape_in_crop(recipe: Recipe) -> Tensor:
     """Return the mean shape (N, 2) of the recipe's scheme, pixels of a plain crop.
 
-    Raises: RecipeError: If the scheme has none.
+    A scheme without one has that of ibug68, converted.
+
+    Raises: RecipeError: If that cannot be converted.
     """
-    mean = scheme(recipe.scheme).mean_shape
+    mean, converted = scheme(recipe.scheme).mean_shape, scheme("ibug68").mean_shape
+    box = mean
     if mean is None:
+        assert converted is not None
+        # crops are made around the 68 points, whatever the scheme
+        mean, box = convert(converted, "ibug68", recipe.scheme).points, converted
+    if not np.isfinite(mean).all():
         raise RecipeError(
             f"the scheme {recipe.scheme} has no mean shape, from which a {recipe.kind} starts; "
             "choose one that has"
         )
     m = recipe.model
-    affine = crop_affine(landmark_box(mean), m.size, m.padding)
+    affine = crop_affine(landmark_box(box), m.size, m.padding)
     return torch.from_numpy(apply_affine(affine, mean))
 
 
