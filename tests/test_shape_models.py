@@ -44,7 +44,9 @@ def moved_shapes(count, rng):
     """Return shapes that differ in one direction, each turned, scaled and shifted."""
     direction = centered(rng.normal(size=68) + 1j * rng.normal(size=68))
     shapes = MEAN + rng.normal(size=(count, 1)) * direction
-    factors = rng.uniform(0.8, 1.2, (count, 1)) * np.exp(1j * rng.normal(0, 0.2, (count, 1)))
+    factors = rng.uniform(0.8, 1.2, (count, 1)) * np.exp(
+        1j * rng.normal(0, 0.2, (count, 1))
+    )
     return shapes * factors + rng.normal(0, 9, (count, 1)) * (1 + 1j)
 
 
@@ -161,7 +163,9 @@ def test_a_whitened_difference_has_the_mahalanobis_length():
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(5000, 2)) * [3.0, 0.5]
     whitening = whitening_of(rows, 0.999)
-    matcher = Mahalanobis(np.zeros((1, 2), np.float32), whitening[None].astype(np.float32))
+    matcher = Mahalanobis(
+        np.zeros((1, 2), np.float32), whitening[None].astype(np.float32)
+    )
     found = matcher.distances(np.array([[[[3.0, 0.5]]]], np.float32))
     # one deviation along each axis
     assert found[0, 0, 0] == pytest.approx(2, rel=0.1)
@@ -171,7 +175,9 @@ def test_a_discriminant_is_lower_for_its_own_features():
     rng = np.random.default_rng(0)
     own, away = rng.normal(1, 1, (400, 3)), rng.normal(-1, 1, (400, 3))
     weights, offset = discriminant_of(own, away)
-    matcher = Discriminant(weights[None].astype(np.float32), np.array([offset], np.float32))
+    matcher = Discriminant(
+        weights[None].astype(np.float32), np.array([offset], np.float32)
+    )
     found = matcher.distances(np.ones((1, 1, 1, 3), np.float32))
     other = matcher.distances(-np.ones((1, 1, 1, 3), np.float32))
     assert found < 0 < other
@@ -238,7 +244,9 @@ def test_a_drawn_face_is_found_better_than_by_the_mean_shape(name, trained):
         start = type(model)(model.settings | {"step": 0}, model.arrays)
         for key, used in (("mean", start), ("fitted", model)):
             face = Predictor(used, recrop=None)(image, box)[0]
-            errors[key].append(np.linalg.norm(face.landmarks - landmarks, axis=1).mean())
+            errors[key].append(
+                np.linalg.norm(face.landmarks - landmarks, axis=1).mean()
+            )
     assert np.mean(errors["fitted"]) < 0.7 * np.mean(errors["mean"])
 
 

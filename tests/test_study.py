@@ -251,6 +251,56 @@ def test_an_unknown_column_ends_a_study_before_it_trains(place, tiny):
 
 def test_a_protocol_is_a_column():
     assert column("300w-common").title == "300w-common NME %"
+    assert column("300w-common/median").title == "300w-common median %"
+    with pytest.raises(RecipeError, match="did you mean 'median'"):
+        column("300w-common/medan")
+
+
+CLASSIC = """
+[[rows]]
+name = "mean shape"
+recipe = "mean.toml"
+facts = { year = "1995" }
+"""
+
+
+def test_a_model_without_a_network_is_a_row_with_facts(place, tiny):
+    (place / "mean.toml").write_text(
+        'name = "mean"\nmodel.kind = "mean-shape"\nmodel.size = 64\ntrain.steps = 1\n'
+        'data = [{ reader = "folder", folder = "faces" }]\n',
+        encoding="utf-8",
+    )
+    columns = '["steps", "validation", "parameters", "megabytes", "ms", "minutes"]'
+    study, path = read(
+        place, STUDY.replace('["steps", "validation"]', columns) + CLASSIC
+    )
+    chosen = options(place, seeds=[1], only=["mean shape"])
+    values = run_study(study, path, chosen)
+    found = values["mean shape"]
+    assert found["steps"] == [1.0]
+    assert 0 < found["validation"][0] < 0.5
+    # two coordinates and a variance per point
+    assert found["parameters"] == [68 * 3]
+    assert 0 < found["megabytes"][0] < 0.01
+    assert found["ms"][0] > 0
+    assert found["minutes"][0] >= 0
+    lines = Table(study, study.columns, values).markdown().splitlines()
+    assert lines[0].startswith("| | year | steps |")
+    assert lines[2].startswith("| mean shape | 1995 | 1 |")
+    assert is_done(plan_runs(study, path, place / "runs", [1], ["mean shape"]).runs[0])
+    with pytest.raises(RecipeError, match="a model without a network"):
+        run_study(
+            read(place, STUDY.replace('"validation"]', '"harder"]') + CLASSIC)[0],
+            path,
+            chosen,
+        )
+
+
+def test_the_minutes_of_a_row_are_those_of_its_needs_too(place, tiny):
+    plan = planned(place, seeds=[1])
+    plan.folder.mkdir(parents=True)
+    (plan.folder / "minutes.json").write_text('{"first": 2, "from first": 7}')
+    assert plan.minutes() == {"from first": 9, "first itself": 2}
 
 
 def test_cells_hold_mean_and_standard_deviation_of_the_seeds():

@@ -43,6 +43,7 @@ PROTOCOLS = (
     "infanface-val",
     "cfp30-val",
     "helen194-val",
+    "mtfl-aflw",
     "folder",
 )
 

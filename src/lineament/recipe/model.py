@@ -246,12 +246,20 @@ class ActiveAppearanceSettings(ModelSettings):
     faces: int = Field(1500, ge=2, description="training faces of the appearance model")
 
 
+class MeanShapeSettings(ModelSettings):
+    """The mean shape, which does not read the image; trained in one step."""
+
+    kind: Literal["mean-shape"] = Field("mean-shape", description="of")
+    imagenet: bool = Field(False, description="not used")
+
+
 MODEL_KINDS: dict[str, type[ModelSettings]] = {
     "landmark-net": LandmarkNetSettings,
     "refined-net": LandmarkNetSettings,
     "active-appearance": ActiveAppearanceSettings,
     "active-shape": ActiveShapeSettings,
     "cascade": CascadeSettings,
+    "mean-shape": MeanShapeSettings,
     "coarse-to-fine": CoarseToFineSettings,
     "shared-features": SharedFeatureSettings,
     "conv-cascade": ConvCascadeSettings,

@@ -5,26 +5,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 import torch
 
-from ..data.readers.registry import read_data
 from ..data.training_crops import Source, TrainingCrops
 from ..errors import ExportError, RecipeError, did_you_mean
-from ..evaluation.evaluate import evaluate
-from ..evaluation.protocols import PROTOCOLS, protocol
-from ..export.export import export_checkpoint
-from ..inference.predictor import Predictor
+from ..evaluation.protocols import PROTOCOLS
 from ..inference.speed import time_file
 from ..models.profile import multiply_adds, parameters
 from ..recipe import Augmentation
-from ..tracking.tracker import Tracker
-from ..training.checkpoint import load_checkpoint
+from ..training.registry import read_progress
 from ..training.validate import interocular_nmes
 from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
+from .protocol_figures import FIGURES
 from .tracked_clips import Which, mean_errors, track_clips
 
 HARDER = Augmentation.model_validate(
@@ -81,29 +76,19 @@ def harder_nme(run: FinishedRun) -> float:
     )
 
 
-def exported(run: FinishedRun, int8: bool = False) -> Path:
-    """Return the ONNX file of a run, exported if it is missing or older than the checkpoint."""
-    name = "int8" if int8 else "final"
-    path = run.checkpoint.with_name(f"{name}.onnx")
-    if not path.exists() or path.stat().st_mtime < run.checkpoint.stat().st_mtime:
-        folder = run.checkpoint.parent
-        export_checkpoint(run.checkpoint, folder, name, int8, run.data_root, run.cache)
-    return path
-
-
 def on_clips(runs: Sequence[FinishedRun], which: Which) -> list[float]:
     """Measure the exported trackers on the same clips."""
     measured = []
     for run in runs:
         clips = run.validation_faces, run.recipe.scheme
-        measured.append(track_clips(exported(run), *clips))
+        measured.append(track_clips(run.exported(), *clips))
     return mean_errors(measured, which)
 
 
 def exported_nme(run: FinishedRun, int8: bool = False) -> float:
     """Read the validation NME of the exported file; nan if the export gate refuses it."""
     try:
-        card = exported(run, int8).with_suffix(".json")
+        card = run.exported(int8).with_suffix(".json")
     except ExportError:
         return float("nan")
     return float(json.loads(card.read_text(encoding="utf-8"))["gate"][NME_KEY])
@@ -112,7 +97,7 @@ def exported_nme(run: FinishedRun, int8: bool = False) -> float:
 def exported_ms(run: FinishedRun, int8: bool = False) -> float:
     """Time the exported file on one crop and one thread; nan if the export gate refuses it."""
     try:
-        return time_file(exported(run, int8)).least_ms
+        return time_file(run.exported(int8)).least_ms
     except ExportError:
         return float("nan")
 
@@ -124,7 +109,9 @@ def initial_nme(run: FinishedRun) -> float:
 
 
 def network_multiply_adds(run: FinishedRun) -> float:
-    """Count the multiply-adds of the network for one crop."""
+    """Count the multiply-adds of the network for one crop; nan without a network."""
+    if not run.has_network:
+        return float("nan")
     net = run.trained[0]
     return multiply_adds(net, torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8))
 
@@ -134,21 +121,24 @@ def head_parameters(run: FinishedRun) -> float:
     return parameters(run.trained[0].head)
 
 
-def protocol_nme(run: FinishedRun, name: str) -> float:
-    """Measure the NME of the exported file under a protocol; a video is tracked."""
-    fixed = protocol(name)
-    samples = read_data(fixed.data, run.data_root, fixed.part)
-    if fixed.data == "talking-face":
-        tracker: Any = Tracker(exported(run), smooth=None)
-        nme = evaluate(tracker, name, samples, boxes="tracked").nme
-    else:
-        nme = evaluate(Predictor(exported(run), threads=1), name, samples).nme
-    return float("nan") if nme is None else nme
-
-
 def steps_done(run: FinishedRun) -> float:
-    """Return the optimizer steps of the checkpoint."""
-    return float(load_checkpoint(run.checkpoint)["step"])
+    """Return the steps of the checkpoint."""
+    return float(read_progress(run.checkpoint)[0])
+
+
+def parameter_count(run: FinishedRun) -> float:
+    """Count the parameters of a network, or the numbers that another model is made of."""
+    if run.has_network:
+        return float(parameters(run.trained[0]))
+    return float(sum(values.size for values in run.classic.arrays.values()))
+
+
+def megabytes(run: FinishedRun) -> float:
+    """Return the size of the exported file; nan if the export gate refuses it."""
+    try:
+        return run.exported().stat().st_size / 1e6
+    except ExportError:
+        return float("nan")
 
 
 def percent(title: str, measure: Callable[[FinishedRun], float]) -> Column:
@@ -174,7 +164,7 @@ COLUMNS: dict[str, Column] = {
     "ms_int8": Column("int8 ms", each(lambda run: exported_ms(run, True)), digits=1),
     "parameters": Column(
         "parameters",
-        each(lambda run: float(parameters(run.trained[0]))),
+        each(parameter_count),
         1e-6,
         unit=" M",
     ),
@@ -202,19 +192,34 @@ COLUMNS: dict[str, Column] = {
         "occluded for at most 3 frames", lambda runs: on_clips(runs, "short"), scale=100
     ),
     "clips_lost": Column("frames lost", lambda runs: on_clips(runs, "lost"), digits=0),
+    "megabytes": Column("file", each(megabytes), digits=2, unit=" MB"),
+    "minutes": Column(
+        "minutes to train",
+        each(lambda run: float("nan") if run.minutes is None else run.minutes),
+        digits=0,
+    ),
     "steps": Column("steps", each(steps_done), digits=0),
 }
 
 
 def column(name: str) -> Column:
-    """Return the column called `name`; a protocol's name is the NME under it.
+    """Return the column called `name`: of COLUMNS, or of a protocol.
+
+    "300w-common" is the NME under that protocol, "300w-common/median" another of its FIGURES.
 
     Raises:
         RecipeError: If there is neither.
     """
     if name in COLUMNS:
         return COLUMNS[name]
-    if name in PROTOCOLS:
-        return percent(f"{name} NME %", lambda run: protocol_nme(run, name))
-    known = [*COLUMNS, *PROTOCOLS]
-    raise RecipeError(f"no column is called {name!r}; {did_you_mean(name, known)}")
+    score, _, figure = name.partition("/")
+    if score not in PROTOCOLS:
+        known = [*COLUMNS, *PROTOCOLS]
+        raise RecipeError(f"no column is called {name!r}; {did_you_mean(name, known)}")
+    if figure not in FIGURES:
+        raise RecipeError(
+            f"the column {name!r} asks for {figure!r} of the protocol {score}; "
+            f"{did_you_mean(figure, FIGURES)}"
+        )
+    title, measure = FIGURES[figure]
+    return percent(f"{score} {title} %", lambda run: measure(run, score))

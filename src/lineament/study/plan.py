@@ -9,7 +9,8 @@ from typing import Any
 from ..errors import RecipeError, TrainError, did_you_mean
 from ..recipe import Recipe
 from ..recipe.file import read_recipe
-from ..training.build import adopt_architecture, read_trained
+from ..training.build import adopt_architecture
+from ..training.registry import checkpoint_of, read_progress
 from ..training.resume import changed_keys
 from .settings import Need, Row, Study
 
@@ -34,7 +35,7 @@ class PlannedRun:
     @property
     def checkpoint(self) -> Path:
         """Checkpoint of the run."""
-        return self.folder / "checkpoint.pt"
+        return checkpoint_of(self.recipe, self.folder)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ class Plan:
     """Checkpoints by row and seed."""
     folder: Path
     """Folder of the study's own runs."""
+    parts: Mapping[str, frozenset[str]]
+    """Rows and needs whose trainings make up each row."""
+
+    def minutes(self) -> dict[str, float]:
+        """Return the measured minutes of each row, with those of its needs, if all are known."""
+        known, found = read_minutes(self.folder), {}
+        for row, parts in self.parts.items():
+            if parts <= known.keys():
+                found[row] = sum(known[part] for part in parts)
+        return found
 
 
 def plan_runs(
@@ -94,7 +105,15 @@ def plan_runs(
             run = _row_run(study, row, path, folder, seed, minutes, changes or {}, runs)
             planned.append(run)
             checkpoints[row.name][seed] = run.checkpoint
-    return Plan(tuple(planned), checkpoints, folder)
+    parts = {row.name: _parts(study, row) for row in rows}
+    return Plan(tuple(planned), checkpoints, folder, parts)
+
+
+def _parts(study: Study, row: Row) -> frozenset[str]:
+    """Return the names under which the minutes of a row and of its needs are kept."""
+    own = [row.run] if row.run else [row.name]
+    needs = {need.name for need in _needed(study, [row])}
+    return frozenset([*own, *needs])
 
 
 def _needed(study: Study, rows: Sequence[Row]) -> list[Need]:
@@ -172,16 +191,16 @@ def is_done(run: PlannedRun) -> bool:
     """
     if not run.checkpoint.exists():
         return False
-    state = read_trained(run.checkpoint)[0]
+    step, stored = read_progress(run.checkpoint)
     recipe = adopt_architecture(run.recipe, run.checkpoint)
-    changed = changed_keys(json.loads(state["recipe"]), recipe)
+    changed = changed_keys(stored, recipe)
     if changed:
         raise TrainError(
             f"{run.checkpoint} was trained by another recipe ({', '.join(changed)} differ); "
             "move it away, or give another --runs"
         )
     pruned = recipe.slim is None or (run.folder / "pareto.csv").exists()
-    return bool(state["step"] >= recipe.train.steps) and pruned
+    return step >= recipe.train.steps and pruned
 
 
 def fit_budget(

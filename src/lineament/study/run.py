@@ -12,9 +12,9 @@ import torch
 from ..atomic import atomic_path
 from ..data.mixture import Mixture
 from ..errors import LineamentError
-from ..training.registry import task_for
-from ..training.scheduler import Run, train_together
-from ..training.trainer import Progress, Trainer
+from ..training.registry import make_trainer
+from ..training.scheduler import AnyTrainer, Run, train_together
+from ..training.trainer import Progress
 from .columns import column
 from .finished_run import FinishedRun
 from .plan import (
@@ -134,11 +134,13 @@ def train_all(
 def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
     """Return a training for the scheduler; a recipe with [slim] is pruned at its end."""
 
-    def make(read: Callable[..., Mixture]) -> Trainer:
+    def make(read: Callable[..., Mixture]) -> AnyTrainer:
         note(f"training {run.name} in {run.folder}")
-        return make_trainer(run, options, note, read)
+        resume = run.checkpoint.exists()
+        places = run.folder, options.data_root, options.cache
+        return make_trainer(run.recipe, *places, resume, note, read)
 
-    def after(trainer: Trainer) -> None:
+    def after(trainer: AnyTrainer) -> None:
         if run.recipe.slim is not None:
             slim = run.recipe.slim
             sweep(
@@ -146,15 +148,6 @@ def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
             )
 
     return Run(run.name, make, (), after)
-
-
-def make_trainer(
-    run: PlannedRun, options: StudyOptions, note: Note, read: Callable[..., Mixture]
-) -> Trainer:
-    """Return the trainer of a planned run, resumed if its folder holds a checkpoint."""
-    resume = run.checkpoint.exists()
-    places = run.folder, options.data_root, options.cache
-    return Trainer(task_for(run.recipe), *places, resume=resume, note=note, read=read)
 
 
 def _keep_minutes(folder: Path, row: str, minutes: float) -> None:
@@ -174,14 +167,14 @@ def measure(
     """Measure every column of the rows whose checkpoints are not `unfinished`."""
     rows: list[str] = []
     finished: list[FinishedRun] = []
+    minutes = plan.minutes()
     for row, checkpoints in plan.rows.items():
         for seed, checkpoint in checkpoints.items():
             if checkpoint not in unfinished:
                 name = f"{row}, seed {seed}"
                 rows.append(row)
-                finished.append(
-                    FinishedRun(name, checkpoint, options.data_root, options.cache)
-                )
+                places = checkpoint, options.data_root, options.cache
+                finished.append(FinishedRun(name, *places, minutes.get(row)))
     values: dict[str, dict[str, list[float]]] = {row: {} for row in plan.rows}
     for name in columns:
         kind = column(name)

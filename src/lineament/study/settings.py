@@ -44,6 +44,9 @@ class Row(Settings):
     series: str = Field("", description="line of the plot")
     x: float | None = Field(None, description="position in the plot")
     minutes: float | None = Field(None, gt=0, description="measured duration of a seed")
+    facts: dict[str, str] = Field(
+        default_factory=dict, description="further cells, by the title of their column"
+    )
 
 
 class Plot(Settings):

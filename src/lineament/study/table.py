@@ -26,11 +26,16 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table as Markdown; rows without a value are left out."""
-        titles = [column(name).title for name in self.columns]
+        facts: dict[str, dict[str, str]] = {}
+        for each in self.study.rows:
+            facts[each.name] = each.facts
+        known = list(dict.fromkeys(key for each in facts.values() for key in each))
+        titles = known + [column(name).title for name in self.columns]
         lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
         for row, measured in self.values.items():
             if measured:
-                cells = [shown(name, measured[name]) for name in self.columns]
+                cells = [facts[row].get(title, "") for title in known]
+                cells += [shown(name, measured[name]) for name in self.columns]
                 lines.append(f"| {row} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
 

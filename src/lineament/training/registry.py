@@ -1,14 +1,19 @@
 """Kinds of training by name. Depends on torch."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..data.mixture import Mixture, read_mixture
 from ..errors import RecipeError
+from ..inference.registry import load_numpy_model
 from ..models.registry import KINDS
 from ..recipe import Recipe
 from .attribute_task import AttributeTask
+from .build import read_trained
 from .classic.registry import FITS
+from .classic.trainer import CHECKPOINT as CLASSIC_CHECKPOINT
 from .classic.trainer import ClassicTrainer
 from .detector.task import DetectorTask
 from .distill.task import DistillTask
@@ -16,7 +21,7 @@ from .landmark_task import LandmarkTask
 from .prune.task import prune_task
 from .task import Task
 from .temporal.task import TemporalTask
-from .trainer import Trainer
+from .trainer import CHECKPOINT, Trainer
 
 TRAINED: dict[str, type[Task]] = {
     "attributes": AttributeTask,
@@ -46,6 +51,23 @@ def task_for(recipe: Recipe, kind: str = "") -> Task:
         if not kind and getattr(recipe, part) is not None:
             kind = part
     return TASKS[kind or "train"](recipe)
+
+
+def checkpoint_of(recipe: Recipe, folder: Path) -> Path:
+    """Return the checkpoint that a training by `recipe` writes into `folder`."""
+    return folder / (CLASSIC_CHECKPOINT if recipe.kind in FITS else CHECKPOINT)
+
+
+def read_progress(checkpoint: Path) -> tuple[int, dict[str, Any]]:
+    """Return the steps done and the recipe of a checkpoint, as it was stored.
+
+    Raises: ModelError: If the file is no checkpoint.
+    """
+    if checkpoint.name == CLASSIC_CHECKPOINT:
+        settings = load_numpy_model(checkpoint).settings
+        return int(settings["step"]), dict(settings["recipe"])
+    state = read_trained(checkpoint)[0]
+    return int(state["step"]), dict(json.loads(state["recipe"]))
 
 
 def make_trainer(

@@ -61,6 +61,8 @@ def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
         return ["keys that are no longer known"]
     new = _compared(recipe)
     names = []
+    if stored.get("model", {}).get("kind", recipe.kind) != recipe.kind:
+        return ["model.kind"]
     for key in old:
         if key not in ("model", "augment", "train") and old[key] != new[key]:
             names.append(key)

@@ -32,6 +32,8 @@ from .resume import changed_keys, check_digests, check_folder, digests
 from .schedule import learning_rate
 from .task import Context, Task
 
+CHECKPOINT = "checkpoint.pt"
+"""File in the folder of a run."""
 LOG_EVERY = 50
 """Steps between rows of the log, validations aside."""
 
@@ -87,7 +89,7 @@ class Trainer:
             RecipeError, DataError, ModelError: If recipe, data or initial weights do not fit.
         """
         self.task, self.folder, self.resumed = task, folder, resume
-        self.path = folder / "checkpoint.pt"
+        self.path = folder / CHECKPOINT
         train = task.recipe.train
         check_folder(self.path, resume)
         self.input_digests = digests(task.input_files())
