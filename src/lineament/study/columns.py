@@ -20,6 +20,7 @@ from ..training.validate import interocular_nmes
 from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
 from .protocol_figures import FIGURES
+from .task_accuracy import task_accuracy
 from .tracked_clips import Which, mean_errors, track_clips
 
 HARDER = Augmentation.model_validate(
@@ -198,6 +199,7 @@ COLUMNS: dict[str, Column] = {
         each(lambda run: float("nan") if run.minutes is None else run.minutes),
         digits=0,
     ),
+    "smile": percent("smile right %", lambda run: task_accuracy(run, "smiling")),
     "steps": Column("steps", each(steps_done), digits=0),
 }
 
