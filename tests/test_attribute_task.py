@@ -13,16 +13,16 @@ from lineament.recipe.file import make_recipe
 from lineament.schemes import convert
 
 torch = pytest.importorskip("torch")
-from lineament.models.heads.output import HeadOutput  # noqa: E402
-from lineament.models.registry import build_network  # noqa: E402
-from lineament.training.attributes import (  # noqa: E402
+from lineament.models.heads.output import HeadOutput
+from lineament.models.registry import build_network
+from lineament.training.attributes import (
     stop_criterion,
     task_errors,
     task_losses,
 )
-from lineament.training.build import load_any  # noqa: E402
-from lineament.training.clusters import gaussian_mixture, k_means  # noqa: E402
-from lineament.training.registry import make_trainer  # noqa: E402
+from lineament.training.build import load_any
+from lineament.training.clusters import gaussian_mixture, k_means
+from lineament.training.registry import make_trainer
 
 TASKS = TaskSettings(groups={"smiling": ("smiling",), "pose": ("left", "right")})
 

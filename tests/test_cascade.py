@@ -32,6 +32,7 @@ from lineament.training.classic.boosting import (
     fit_trees,
     leaf_outputs,
 )
+from lineament.training.classic.cascade_fit import CascadeFit
 from lineament.training.classic.faces import (
     GrayFaces,
     draw_starts,
@@ -78,7 +79,9 @@ def folder(tmp_path_factory):
 
 
 def train(folder, out, cache, resume=False, **model):
-    trainer = ClassicTrainer(recipe_of(folder, **model), out, folder, cache, resume)
+    trainer = ClassicTrainer(
+        CascadeFit, recipe_of(folder, **model), out, folder, cache, resume
+    )
     return load_numpy_model(trainer.run())
 
 
@@ -270,7 +273,11 @@ def test_a_batch_is_predicted_as_its_faces_alone(regressor, trained):
 @pytest.mark.parametrize("regressor", REGRESSORS)
 def test_a_resumed_cascade_equals_an_unbroken_one(regressor, folder, trained, tmp_path):
     short = ClassicTrainer(
-        recipe_of(folder, regressor), tmp_path / "run", folder, tmp_path / "cache"
+        CascadeFit,
+        recipe_of(folder, regressor),
+        tmp_path / "run",
+        folder,
+        tmp_path / "cache",
     )
     next(short.steps())
     resumed = train(
@@ -286,9 +293,9 @@ def test_another_recipe_does_not_resume_a_cascade(folder, trained):
     other = recipe_of(folder, trees=21)
     run = trained["trees"].parent
     with pytest.raises(TrainError, match=r"another recipe \(model.trees differ\)"):
-        ClassicTrainer(other, run, folder, run / "cache", resume=True)
+        ClassicTrainer(CascadeFit, other, run, folder, run / "cache", resume=True)
     with pytest.raises(TrainError, match="already holds a run"):
-        ClassicTrainer(other, run, folder, run / "cache")
+        ClassicTrainer(CascadeFit, other, run, folder, run / "cache")
 
 
 def test_a_cascade_that_lacks_a_stage_is_refused(trained):

@@ -6,7 +6,6 @@ import pytest
 from faces import draw_face, write_faces
 from lineament import Predictor
 from lineament.classic.active_appearance import Warps
-from lineament.classic.active_shape import from_level, level_scale, shrink, to_level
 from lineament.classic.profiles import (
     Discriminant,
     LineProfiles,
@@ -14,6 +13,7 @@ from lineament.classic.profiles import (
     PatchProfiles,
     neighbors,
 )
+from lineament.classic.pyramid import from_level, level_scale, shrink, to_level
 from lineament.classic.shape_model import ShapeModel
 from lineament.classic.shapes import as_rows, centered, to_complex
 from lineament.errors import ModelError
@@ -29,6 +29,7 @@ from lineament.training.classic.active_appearance_fit import (
     triangles_of,
 )
 from lineament.training.classic.active_shape_fit import discriminant_of, whitening_of
+from lineament.training.classic.registry import FITS
 from lineament.training.classic.trainer import ClassicTrainer
 
 MEAN = to_complex(scheme("ibug68").mean_shape * 60 + 40)
@@ -70,7 +71,9 @@ def trained(tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
     found = {}
     for name in MODELS:
-        trainer = ClassicTrainer(recipe_of(folder, name), runs / name, folder, cache)
+        recipe = recipe_of(folder, name)
+        fit = FITS[recipe.kind]
+        trainer = ClassicTrainer(fit, recipe, runs / name, folder, cache)
         found[name] = trainer.run()
     return found
 

@@ -1,4 +1,4 @@
-"""Active appearance model: a shape is moved until the face in the mean shape looks like the mean.
+"""Active appearance model: a shape moves until the face looks like the mean appearance.
 
 Source: Cootes, Edwards, Taylor 1998; Matthews, Baker 2004 (project-out inverse compositional
 fitting).
@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..estimator import CropLandmarks
-from .active_shape import from_level, level_scale, shrink, to_level
-from .cascade import gray_crops
 from .hog import orientation_maps
-from .numpy_model import Arrays, NumpyModel
-from .profiles import between_pixels, nearest
+from .numpy_model import NumpyModel
+from .pixels import between_pixels, nearest
+from .pyramid import from_level, gray_crops, level_scale, shrink, to_level
 from .shape_model import ShapeModel
-from .shapes import Shapes, from_complex, from_rows, to_complex
+from .shapes import Arrays, Shapes, from_complex, from_rows, to_complex
 from .uncertainty import Uncertainty
 
 CHUNK = 8
@@ -65,7 +64,7 @@ class Warps:
         return np.stack([edges.real, edges.imag], axis=-2)
 
     def move(self, shapes: Shapes, steps: Shapes) -> Shapes:
-        """Return shapes (n, N) after steps (n, N) that are stated in the mean shape.
+        """Return shapes (n, N) after steps (n, N) stated on the mean shape.
 
         At a landmark, the maps of its triangles are averaged: Matthews, Baker 2004, section 4.1.2.
         """
@@ -94,7 +93,7 @@ class ActiveAppearance(NumpyModel):
 
     Arrays:
         start: (N, 2), the first shape, pixels of the crop.
-        parameters: (Q, 2 N), steps of a shape in the mean shape: turn, scale, shift, directions.
+        parameters: (Q, 2 N), steps of a shape on the mean shape: turn, scale, shift, directions.
         triangles: (T, 3).
         shape.*: of the shape model.
         t.triangle, t.weights, t.mean, t.gain: of level t, from 0, the coarsest.
@@ -126,7 +125,7 @@ class ActiveAppearance(NumpyModel):
             raise ModelError(
                 f"the active appearance model {self.name!r} lacks {error}; train it again"
             ) from error
-        self.uncertainty = Uncertainty.read(self)
+        self.uncertainty = Uncertainty.read(self.settings)
 
     def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
         """Return the landmarks; sigma grows with the difference of the appearance."""

@@ -6,17 +6,16 @@ dimensions).
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..estimator import CropLandmarks
-from .cascade import gray_crops
-from .numpy_model import Arrays, NumpyModel
+from .numpy_model import NumpyModel
 from .profiles import Discriminant, LineProfiles, Mahalanobis, PatchProfiles, Profiles
+from .pyramid import from_level, gray_crops, level_scale, shrink, to_level
 from .shape_model import ShapeModel
-from .shapes import Shapes, from_complex, to_complex
+from .shapes import Arrays, Shapes, from_complex, to_complex
 from .uncertainty import Uncertainty
 
 CHUNK = 8
@@ -60,10 +59,10 @@ class ActiveShape(NumpyModel):
             raise ModelError(
                 f"the active shape model {self.name!r} lacks {error}; train it again"
             ) from error
-        self.uncertainty = Uncertainty.read(self)
+        self.uncertainty = Uncertainty.read(self.settings)
 
     def make_profiles(self, search: int) -> Profiles:
-        """Return the profiles of the model that search so many pixels to each side."""
+        """Return the profiles of the model that search `search` pixels to each side."""
         if self.settings["profile"] == "line":
             return LineProfiles(self.scheme, self.settings["reach"], search)
         return PatchProfiles(self.settings["cell"], search)
@@ -123,29 +122,3 @@ class ActiveShape(NumpyModel):
         features = self.profiles.read(images, shapes, axes)
         best = matcher.distances(features).argmin(-1)
         return np.asarray(shapes + axes * self.profiles.candidates()[best])
-
-
-def level_scale(level: int, levels: int) -> float:
-    """Return the scale of a level from 0, the coarsest; the last one has the crop's pixels."""
-    return float(0.5 ** (levels - 1 - level))
-
-
-def shrink(images: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """Return gray images (F, S, S) at `scale`, at most 1."""
-    if scale == 1:
-        return images
-    side = round(images.shape[1] * scale)
-    small = np.empty((len(images), side, side), np.uint8)
-    for number, image in enumerate(images):
-        small[number] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-    return small
-
-
-def to_level(shapes: Shapes, scale: float) -> Shapes:
-    """Return shapes in pixels of a level: the center of the first pixel is 0 on each."""
-    return np.asarray((shapes + (0.5 + 0.5j)) * scale - (0.5 + 0.5j))
-
-
-def from_level(shapes: Shapes, scale: float) -> Shapes:
-    """Return shapes of a level in pixels of the crop; the inverse of `to_level`."""
-    return np.asarray((shapes + (0.5 + 0.5j)) / scale - (0.5 + 0.5j))

@@ -5,7 +5,6 @@ Source: Dollar, Welinder, Perona 2010. Stages are forests of ferns or trees, or 
 
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +12,9 @@ from ..errors import ModelError
 from ..estimator import CropLandmarks
 from .forest import ForestStage
 from .hog import RidgeStage
-from .numpy_model import Arrays, NumpyModel
-from .shapes import Shapes, from_complex, to_complex, turn_and_scale
+from .numpy_model import NumpyModel
+from .pyramid import gray_crops
+from .shapes import Arrays, Shapes, from_complex, to_complex, turn_and_scale
 from .uncertainty import Uncertainty
 
 
@@ -71,7 +71,7 @@ class Cascade(NumpyModel):
             raise ModelError(
                 f"the cascade {self.name!r} lacks {error}; train it again"
             ) from error
-        self.uncertainty = Uncertainty.read(self)
+        self.uncertainty = Uncertainty.read(self.settings)
 
     def with_stage(self, own: Arrays) -> "Cascade":
         """Return the cascade with one more stage of the arrays `own`."""
@@ -104,11 +104,3 @@ def advance(
     return np.asarray(
         shapes + stage.update(images, rows, shapes, mean) / factors[:, None]
     )
-
-
-def gray_crops(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return RGB crops (F, S, S, 3) in gray, (F, S, S)."""
-    gray = np.empty(crops.shape[:3], np.uint8)
-    for number, crop in enumerate(crops):
-        gray[number] = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-    return gray

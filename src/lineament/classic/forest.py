@@ -10,8 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .numpy_model import Arrays
-from .shapes import Shapes, as_rows, from_rows, turn_and_scale
+from .shapes import Arrays, Shapes, as_rows, from_rows, turn_and_scale
 
 CHUNK = 512
 """Shapes that are updated at once, which bounds the memory."""

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .numpy_model import Arrays
-from .shapes import Shapes, from_rows, turn_and_scale
+from .shapes import Arrays, Shapes, from_rows, turn_and_scale
 
 BINS = 8
 """Orientations of a histogram, over all 360 degrees."""

@@ -7,7 +7,8 @@ from ..errors import ModelError
 from ..estimator import CropLandmarks
 from ..geometry import apply_affine, crop_affine, landmark_box
 from ..schemes import scheme
-from .numpy_model import Arrays, NumpyModel
+from .numpy_model import NumpyModel
+from .shapes import Arrays
 from .uncertainty import Uncertainty
 
 
@@ -36,7 +37,7 @@ class MeanShape(NumpyModel):
                 raise ModelError(
                     f"the model {self.name!r}: {name} is {given}; wanted {shape}"
                 )
-        self.uncertainty = Uncertainty.read(self)
+        self.uncertainty = Uncertainty.read(self.settings)
 
     @classmethod
     def of_scheme(

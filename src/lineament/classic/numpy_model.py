@@ -15,9 +15,9 @@ from ..atomic import atomic_path
 from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks
 from ..schemes import check_scheme
+from .shapes import Arrays
 
 METADATA_KEY = "lineament"
-Arrays = dict[str, NDArray[Any]]
 
 
 class NumpyModel(ABC):

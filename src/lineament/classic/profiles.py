@@ -1,28 +1,29 @@
-"""What the surroundings of a landmark look like, and how well a place in an image matches.
+"""Surroundings of a landmark, and how well a place in an image matches them.
 
 Depends on hog.py.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ..schemes import scheme
 from .hog import BINS, GRID, normalized_histograms, orientation_maps
+from .pixels import between_pixels, nearest
 from .shapes import Shapes, turn_and_scale
 
 Features = NDArray[np.float32]
 
 
 class Profiles(Protocol):
-    """How the surroundings of landmarks are read at candidate places."""
+    """Reads the surroundings of landmarks at candidate places."""
 
-    search: int
-    """Candidates to each side of the landmark, pixels of the level."""
+    @property
+    def search(self) -> int:
+        """Candidates to each side of the landmark, pixels of the level."""
 
     def axes(self, shapes: Shapes, mean: Shapes) -> Shapes:
         """Return the unit vector (F, N) along which the candidates of each landmark lie.
@@ -65,7 +66,7 @@ class LineProfiles:
 
     def candidates(self) -> Shapes:
         """Return places along the normal, one pixel apart."""
-        return _line(self.search) + 0j
+        return np.asarray(_line(self.search), np.complex128)
 
     def read(self, images: NDArray[np.uint8], shapes: Shapes, axes: Shapes) -> Features:
         """Return derivatives divided by the sum of their sizes: light and contrast cancel."""
@@ -165,29 +166,3 @@ def _square(reach: int) -> Shapes:
     """Return x + iy (A, A) on a grid, y along the first axis."""
     line = _line(reach)
     return np.asarray(line[None, :] + 1j * line[:, None])
-
-
-def nearest(maps: NDArray[np.float32], places: Shapes) -> Features:
-    """Return the values (F, ..., BINS) of maps (F, S, S, BINS) at places (F, ...)."""
-    last = maps.shape[1] - 1
-    x = np.clip(np.rint(places.real), 0, last).astype(np.intp)
-    y = np.clip(np.rint(places.imag), 0, last).astype(np.intp)
-    face = np.arange(len(maps)).reshape(-1, *[1] * (places.ndim - 1))
-    return maps[face, y, x]
-
-
-def between_pixels(images: NDArray[Any], places: Shapes) -> Features:
-    """Return the values of images (F, S, S) at places (F, ...), between pixels linearly."""
-    values = np.empty(places.shape, np.float32)
-    for number, image in enumerate(images):
-        # OpenCV takes two axes of at most 32,767 places
-        flat = places[number].reshape(len(places[number]), -1)
-        read = cv2.remap(
-            image.astype(np.float32),
-            flat.real.astype(np.float32),
-            flat.imag.astype(np.float32),
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        values[number] = read.reshape(values[number].shape)
-    return values

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .numpy_model import Arrays
 from .shapes import (
+    Arrays,
     Shapes,
     as_rows,
     centered,

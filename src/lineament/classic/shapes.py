@@ -1,21 +1,23 @@
 """Shapes as complex numbers: a landmark is x + iy, a similarity one complex factor and a shift."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import Array
-
+Arrays = dict[str, NDArray[Any]]
+"""Arrays of a model or of one of its stages, by name."""
 Shapes = NDArray[np.complex128]
 """(..., N) landmarks x + iy, pixels of a crop."""
 
 
-def to_complex(landmarks: Array) -> Shapes:
+def to_complex(landmarks: NDArray[np.float64]) -> Shapes:
     """Return landmarks (..., N, 2) as complex numbers (..., N)."""
     points = np.asarray(landmarks, dtype=np.float64)
     return np.asarray(points[..., 0] + 1j * points[..., 1])
 
 
-def from_complex(shapes: Shapes) -> Array:
+def from_complex(shapes: Shapes) -> NDArray[np.float64]:
     """Return complex landmarks (..., N) as (..., N, 2)."""
     return np.stack([shapes.real, shapes.imag], axis=-1)
 

@@ -1,12 +1,12 @@
 """Sigma and scores of a model without a network, from a variance that it measures."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..estimator import CropLandmarks
 from ..geometry import Array
-from .numpy_model import NumpyModel
 
 UNCALIBRATED = {"sigma_slope": 1.0, "sigma_floor": 4.0, "near_exponent": 10.0}
 """Settings of a model before `lineament export`: sigma is at least 2 pixels of the crop."""
@@ -21,9 +21,9 @@ class Uncertainty:
     near_exponent: float
 
     @classmethod
-    def read(cls, model: NumpyModel) -> "Uncertainty":
-        """Return that of a model's settings."""
-        values = UNCALIBRATED | model.settings
+    def read(cls, settings: dict[str, Any]) -> "Uncertainty":
+        """Return that of a model's `settings`."""
+        values = UNCALIBRATED | settings
         names = ("sigma_slope", "sigma_floor", "near_exponent")
         return cls(*(float(values[name]) for name in names))
 

@@ -40,7 +40,8 @@ def export(
     """
     need_torch()
     from ..data.sample import cache_root, data_root
-    from ..export.registry import export_trained, recipe_of
+    from ..export.registry import export_trained
+    from ..training.run_files import recipe_of
 
     called = name or recipe_of(checkpoint).name
     card = export_trained(

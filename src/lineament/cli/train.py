@@ -15,7 +15,7 @@ from .options import Cache, Data
 if TYPE_CHECKING:
     from ..recipe import Recipe
     from ..study.prune_sweep import PrunedNetwork
-    from ..training.trainer import Progress
+    from ..training.log import Progress
 
 RecipePath = Annotated[
     Path,

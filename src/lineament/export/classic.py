@@ -14,7 +14,8 @@ from ..data.mixture import read_mixture
 from ..errors import DataError, InputError
 from ..inference.registry import load_numpy_model
 from ..recipe import NAME, Recipe
-from ..training.classic.trainer import predict_plain_faces, stored_recipe
+from ..training.classic.predict import predict_plain_faces
+from ..training.classic.stored import stored_recipe
 from ..training.validate import interocular_nme, known_eyes
 from .calibrate import fit_sigma, near_exponent
 from .card import file_entries, recipe_entry, write_model
@@ -81,7 +82,7 @@ def calibrated(
 ) -> tuple[NumpyModel, dict[str, float]]:
     """Return the model called `name` with sigma fitted on `faces`, and the scale of sigma."""
     found, truth, squared = predict_plain_faces(model, faces)
-    held = Uncertainty.read(model)
+    held = Uncertainty.read(model.settings)
     variances = (squared - held.floor) / held.slope
     scale = fit_sigma(np.linalg.norm(found - truth, axis=-1), np.maximum(variances, 0))
     settings = model.settings | {

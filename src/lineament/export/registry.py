@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models.registry import KINDS
-from ..recipe import Recipe
 from ..training.build import read_trained
-from ..training.classic.trainer import stored_recipe
 from .classic import export_classic
 from .detector import export_detector
 from .export import export_checkpoint
@@ -50,10 +48,3 @@ def export_trained(
         return export_classic(*given, scheme_name)
     file = KINDS[read_trained(checkpoint)[1].kind].file
     return EXPORTERS[file](*given, scheme_name)
-
-
-def recipe_of(checkpoint: Path) -> Recipe:
-    """Return the recipe of a checkpoint.    Raises: ModelError."""
-    if checkpoint.suffix == ".safetensors":
-        return stored_recipe(checkpoint)
-    return read_trained(checkpoint)[1]

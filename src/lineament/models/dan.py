@@ -61,7 +61,7 @@ class Stage(nn.Module):
 
 
 class Connection(nn.Module):
-    """What a stage gives to the next one: fc1 (B, DENSE) -> an image (B, 1, S, S)."""
+    """Link from a stage to the next one: fc1 (B, DENSE) -> an image (B, 1, S, S)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

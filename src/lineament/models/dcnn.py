@@ -103,13 +103,12 @@ class Refinement(nn.Module):
         super().__init__()
         self.reach = reach
         side = (PATCH_SIDE, PATCH_SIDE)
-        self.nets = nn.ModuleList(
-            [ConvNet(side, PATCH, 60, 2) for _ in range(5 * len(reach))]
-        )
-        for net in self.nets:
+        nets = [ConvNet(side, PATCH, 60, 2) for _ in range(5 * len(reach))]
+        for net in nets:
             # the first step of an untrained network is none
             nn.init.zeros_(net.out.weight)
             nn.init.zeros_(net.out.bias)
+        self.nets = nn.ModuleList(nets)
 
     def forward(self, gray: Tensor, landmarks: Tensor, side: float) -> Tensor:
         """Return the points (B, 5, 2) after a step.

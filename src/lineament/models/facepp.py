@@ -67,6 +67,8 @@ def boxes_of(landmarks: Tensor, margin: float) -> Tensor:
 class Step(nn.Module):
     """One network that moves some landmarks, seen in a crop around them."""
 
+    upright: Tensor
+
     def __init__(
         self, points: int, margin: float, upright: Tensor | None = None
     ) -> None:
@@ -117,7 +119,8 @@ class BoxStep(nn.Module):
         center = ((box[:, :2] + box[:, 2:]) / 2)[:, None]
         side = (box[:, 2:] - box[:, :2])[:, None]
         shift, scale = out[:, :1] * side / 4, (out[:, 1:] / 4).exp()
-        return center + shift + (landmarks - center) * scale
+        moved: Tensor = center + shift + (landmarks - center) * scale
+        return moved
 
 
 class CoarseToFine(nn.Module):

@@ -28,7 +28,7 @@ MEAN, SCALE = 127.5, 128.0
 
 @dataclass(frozen=True)
 class WindowOutput:
-    """What a network states of B windows, in sides of the window from its upper left corner."""
+    """Output of a network for B windows, in sides of the window from its upper left corner."""
 
     logits: Tensor
     """(B,): their sigmoid is the probability of a face."""

@@ -133,12 +133,12 @@ def mean_shape_in_crop(recipe: Recipe) -> Tensor:
 
     Raises: RecipeError: If that cannot be converted.
     """
-    mean, converted = scheme(recipe.scheme).mean_shape, scheme("ibug68").mean_shape
-    box = mean
-    if mean is None:
-        assert converted is not None
-        # crops are made around the 68 points, whatever the scheme
-        mean, box = convert(converted, "ibug68", recipe.scheme).points, converted
+    own, of_68 = scheme(recipe.scheme).mean_shape, scheme("ibug68").mean_shape
+    assert of_68 is not None
+    # crops are made around the 68 points, whatever the scheme
+    mean, box = own, own
+    if mean is None or box is None:
+        mean, box = convert(of_68, "ibug68", recipe.scheme).points, of_68
     if not np.isfinite(mean).all():
         raise RecipeError(
             f"the scheme {recipe.scheme} has no mean shape, from which a {recipe.kind} starts; "

@@ -140,7 +140,7 @@ class TaskSettings(Settings):
     )
     weights: dict[str, NonNegative] = Field(
         default_factory=dict,
-        description="weight of each task's loss beside that of the landmarks; absent: 0.1",
+        description="weight of each task's loss next to that of the landmarks; absent: 0.1",
     )
     stop_threshold: NonNegative = Field(
         0.0,

@@ -12,15 +12,16 @@ import torch
 from ..data.training_crops import Source, TrainingCrops
 from ..errors import ExportError, RecipeError, did_you_mean
 from ..evaluation.protocols import PROTOCOLS
+from ..export.registry import export_trained
 from ..inference.speed import time_file
 from ..models.profile import multiply_adds, parameters
 from ..recipe import Augmentation
-from ..training.registry import read_progress
+from ..training.run_files import read_progress
 from ..training.validate import interocular_nmes
 from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
 from .protocol_figures import FIGURES
-from .task_accuracy import task_accuracy
+from .task_accuracy import read_test_faces, task_accuracy
 from .tracked_clips import Which, mean_errors, track_clips
 
 HARDER = Augmentation.model_validate(
@@ -77,19 +78,30 @@ def harder_nme(run: FinishedRun) -> float:
     )
 
 
+def exported(run: FinishedRun, int8: bool = False) -> Path:
+    """Return the exported file of a run, written if it is missing or older than the checkpoint."""
+    name = "int8" if int8 else "final"
+    suffix = ".onnx" if run.has_network else ".safetensors"
+    path = run.checkpoint.with_name(name + suffix)
+    if not path.exists() or path.stat().st_mtime < run.checkpoint.stat().st_mtime:
+        folder = run.checkpoint.parent
+        export_trained(run.checkpoint, folder, name, int8, run.data_root, run.cache)
+    return path
+
+
 def on_clips(runs: Sequence[FinishedRun], which: Which) -> list[float]:
     """Measure the exported trackers on the same clips."""
     measured = []
     for run in runs:
         clips = run.validation_faces, run.recipe.scheme
-        measured.append(track_clips(run.exported(), *clips))
+        measured.append(track_clips(exported(run), *clips))
     return mean_errors(measured, which)
 
 
 def exported_nme(run: FinishedRun, int8: bool = False) -> float:
     """Read the validation NME of the exported file; nan if the export gate refuses it."""
     try:
-        card = run.exported(int8).with_suffix(".json")
+        card = exported(run, int8).with_suffix(".json")
     except ExportError:
         return float("nan")
     return float(json.loads(card.read_text(encoding="utf-8"))["gate"][NME_KEY])
@@ -98,7 +110,7 @@ def exported_nme(run: FinishedRun, int8: bool = False) -> float:
 def exported_ms(run: FinishedRun, int8: bool = False) -> float:
     """Time the exported file on one crop and one thread; nan if the export gate refuses it."""
     try:
-        return time_file(run.exported(int8)).least_ms
+        return time_file(exported(run, int8)).least_ms
     except ExportError:
         return float("nan")
 
@@ -137,9 +149,15 @@ def parameter_count(run: FinishedRun) -> float:
 def megabytes(run: FinishedRun) -> float:
     """Return the size of the exported file; nan if the export gate refuses it."""
     try:
-        return run.exported().stat().st_size / 1e6
+        return exported(run).stat().st_size / 1e6
     except ExportError:
         return float("nan")
+
+
+def smile_accuracy(run: FinishedRun) -> float:
+    """Measure the share of MTFL's test faces of which a network knows whether they smile."""
+    faces = read_test_faces(run.recipe, run.data_root, run.cache)
+    return task_accuracy(*run.trained, faces, "smiling")
 
 
 def percent(title: str, measure: Callable[[FinishedRun], float]) -> Column:
@@ -199,7 +217,7 @@ COLUMNS: dict[str, Column] = {
         each(lambda run: float("nan") if run.minutes is None else run.minutes),
         digits=0,
     ),
-    "smile": percent("smile right %", lambda run: task_accuracy(run, "smiling")),
+    "smile": percent("smile right %", smile_accuracy),
     "steps": Column("steps", each(steps_done), digits=0),
 }
 
@@ -224,4 +242,6 @@ def column(name: str) -> Column:
             f"{did_you_mean(figure, FIGURES)}"
         )
     title, measure = FIGURES[figure]
-    return percent(f"{score} {title} %", lambda run: measure(run, score))
+    return percent(
+        f"{score} {title} %", lambda run: measure(exported(run), run.data_root, score)
+    )

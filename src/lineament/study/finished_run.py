@@ -11,12 +11,13 @@ from ..classic.numpy_model import NumpyModel
 from ..data.crop_cache import CropCache, plain_landmarks
 from ..data.mixture import read_mixture
 from ..errors import RecipeError
-from ..export.registry import export_trained, recipe_of
 from ..inference.registry import load_numpy_model
 from ..models.landmark_net import LandmarkNet
 from ..recipe import Recipe
-from ..training.build import load_trained
-from ..training.classic.trainer import CHECKPOINT, predict_plain_faces
+from ..training.build import load_any, load_trained
+from ..training.classic.predict import predict_plain_faces
+from ..training.classic.stored import stored_recipe
+from ..training.resume import CLASSIC_CHECKPOINT
 from ..training.validate import interocular_nmes, predict_plain
 
 
@@ -33,8 +34,8 @@ class FinishedRun:
 
     @property
     def has_network(self) -> bool:
-        """Whether the model is a network."""
-        return self.checkpoint.name != CHECKPOINT
+        """True if the model is a network."""
+        return self.checkpoint.name != CLASSIC_CHECKPOINT
 
     @cached_property
     def trained(self) -> tuple[LandmarkNet, Recipe]:
@@ -54,7 +55,9 @@ class FinishedRun:
     @cached_property
     def recipe(self) -> Recipe:
         """Recipe of the run; that of a tracker, too."""
-        return recipe_of(self.checkpoint)
+        if self.has_network:
+            return load_any(self.checkpoint)[1]
+        return stored_recipe(self.checkpoint)
 
     @cached_property
     def validation_faces(self) -> CropCache:
@@ -70,8 +73,10 @@ class FinishedRun:
         """NME of each validation face, fractions, with another decoder of the head if given."""
         recipe = self.recipe
         if not self.has_network and decoder is None:
-            found, truth, _ = predict_plain_faces(self.classic, self.validation_faces)
-            return interocular_nmes(found, truth, recipe.scheme)
+            landmarks, truth, _ = predict_plain_faces(
+                self.classic, self.validation_faces
+            )
+            return interocular_nmes(landmarks, truth, recipe.scheme)
         net = self.trained[0]
         head = getattr(net, "head", None)
         own = getattr(head, "decoder", None)
@@ -86,16 +91,3 @@ class FinishedRun:
     def validation_nme(self, decoder: str | None = None) -> float:
         """Return the mean of `validation_nmes`."""
         return float(self.validation_nmes(decoder).mean())
-
-    def exported(self, int8: bool = False) -> Path:
-        """Return the exported file, written if it is missing or older than the checkpoint."""
-        name = "int8" if int8 else "final"
-        suffix = ".onnx" if self.has_network else ".safetensors"
-        path = self.checkpoint.with_name(name + suffix)
-        changed = self.checkpoint.stat().st_mtime
-        if not path.exists() or path.stat().st_mtime < changed:
-            folder = self.checkpoint.parent
-            export_trained(
-                self.checkpoint, folder, name, int8, self.data_root, self.cache
-            )
-        return path

@@ -10,8 +10,8 @@ from ..errors import RecipeError, TrainError, did_you_mean
 from ..recipe import Recipe
 from ..recipe.file import read_recipe
 from ..training.build import adopt_architecture
-from ..training.registry import checkpoint_of, read_progress
 from ..training.resume import changed_keys
+from ..training.run_files import checkpoint_of, read_progress
 from .settings import Need, Row, Study
 
 MINUTES = "minutes.json"

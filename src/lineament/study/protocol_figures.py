@@ -1,7 +1,8 @@
-"""Figures of a finished training under a protocol: columns such as "300w-common/median"."""
+"""Figures of an exported file under a protocol: columns such as "300w-common/median"."""
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
@@ -13,7 +14,9 @@ from ..evaluation.protocols import protocol
 from ..evaluation.report import Report
 from ..inference.predictor import Predictor
 from ..tracking.tracker import Tracker
-from .finished_run import FinishedRun
+
+Measure = Callable[[Path, Path, str], float]
+"""File of the model, root of the data sets, name of the protocol -> figure."""
 
 SHIFT = 0.1
 """Of the boxes in the figure "shifted", in longer sides, to each of four sides."""
@@ -22,40 +25,40 @@ FAILURE = 0.1
 
 
 @cache
-def report(run: FinishedRun, name: str) -> Report:
-    """Return the report of the exported file under the protocol `name`; a video is tracked."""
+def report(model: Path, data_root: Path, name: str) -> Report:
+    """Return the report of a file under the protocol `name`; a video is tracked."""
+    samples = _samples(data_root, name)
     if protocol(name).data == "talking-face":
-        tracker: Any = Tracker(run.exported(), smooth=None)
-        return evaluate(tracker, name, _samples(run, name), boxes="tracked")
-    return evaluate(Predictor(run.exported(), threads=1), name, _samples(run, name))
+        tracker: Any = Tracker(model, smooth=None)
+        return evaluate(tracker, name, samples, boxes="tracked")
+    return evaluate(Predictor(model, threads=1), name, samples)
 
 
-def _samples(run: FinishedRun, name: str) -> list[Sample]:
+def _samples(data_root: Path, name: str) -> list[Sample]:
     fixed = protocol(name)
-    return read_data(fixed.data, run.data_root, fixed.part)
+    return read_data(fixed.data, data_root, fixed.part)
 
 
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _by_norm(norm: str) -> Callable[[FinishedRun, str], float]:
-    def measure(run: FinishedRun, name: str) -> float:
-        rates = report(run, name).other_norms.get(norm)
+def _by_norm(norm: str) -> Measure:
+    def measure(model: Path, data_root: Path, name: str) -> float:
+        rates = report(model, data_root, name).other_norms.get(norm)
         return _number(None if rates is None else rates.nme)
 
     return measure
 
 
-def _failures(run: FinishedRun, name: str) -> float:
-    errors = report(run, name).errors()
+def _failures(model: Path, data_root: Path, name: str) -> float:
+    errors = report(model, data_root, name).errors()
     return sum(error > FAILURE for error in errors) / len(errors)
 
 
-def _shifted(run: FinishedRun, name: str) -> float:
+def _shifted(model: Path, data_root: Path, name: str) -> float:
     """Return the mean NME of boxes shifted by SHIFT to the left, the right, up and down."""
-    samples = _samples(run, name)
-    rows = perturb(Predictor(run.exported(), threads=1), name, samples)
+    rows = perturb(Predictor(model, threads=1), name, _samples(data_root, name))
     shifted = [
         _number(row.nme)
         for row in rows
@@ -64,11 +67,19 @@ def _shifted(run: FinishedRun, name: str) -> float:
     return mean(shifted)
 
 
-FIGURES: dict[str, tuple[str, Callable[[FinishedRun, str], float]]] = {
-    "": ("NME", lambda run, name: _number(report(run, name).nme)),
+def _nme(model: Path, data_root: Path, name: str) -> float:
+    return _number(report(model, data_root, name).nme)
+
+
+def _median(model: Path, data_root: Path, name: str) -> float:
+    return median(report(model, data_root, name).errors())
+
+
+FIGURES: dict[str, tuple[str, Measure]] = {
+    "": ("NME", _nme),
     "interpupil": ("NME by pupils", _by_norm("interpupil")),
     "diagonal": ("NME by the diagonal", _by_norm("diagonal")),
-    "median": ("median", lambda run, name: median(report(run, name).errors())),
+    "median": ("median", _median),
     "failures": ("above 10", _failures),
     "shifted": ("NME, boxes shifted by 10", _shifted),
 }

@@ -12,9 +12,9 @@ import torch
 from ..atomic import atomic_path
 from ..data.mixture import Mixture
 from ..errors import LineamentError
+from ..training.log import Progress
 from ..training.registry import make_trainer
 from ..training.scheduler import AnyTrainer, Run, train_together
-from ..training.trainer import Progress
 from .columns import column
 from .finished_run import FinishedRun
 from .plan import (

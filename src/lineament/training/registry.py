@@ -1,19 +1,14 @@
 """Kinds of training by name. Depends on torch."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ..data.mixture import Mixture, read_mixture
 from ..errors import RecipeError
-from ..inference.registry import load_numpy_model
 from ..models.registry import KINDS
 from ..recipe import Recipe
 from .attribute_task import AttributeTask
-from .build import read_trained
 from .classic.registry import FITS
-from .classic.trainer import CHECKPOINT as CLASSIC_CHECKPOINT
 from .classic.trainer import ClassicTrainer
 from .detector.task import DetectorTask
 from .distill.task import DistillTask
@@ -21,7 +16,7 @@ from .landmark_task import LandmarkTask
 from .prune.task import prune_task
 from .task import Task
 from .temporal.task import TemporalTask
-from .trainer import CHECKPOINT, Trainer
+from .trainer import Trainer
 
 TRAINED: dict[str, type[Task]] = {
     "attributes": AttributeTask,
@@ -53,23 +48,6 @@ def task_for(recipe: Recipe, kind: str = "") -> Task:
     return TASKS[kind or "train"](recipe)
 
 
-def checkpoint_of(recipe: Recipe, folder: Path) -> Path:
-    """Return the checkpoint that a training by `recipe` writes into `folder`."""
-    return folder / (CLASSIC_CHECKPOINT if recipe.kind in FITS else CHECKPOINT)
-
-
-def read_progress(checkpoint: Path) -> tuple[int, dict[str, Any]]:
-    """Return the steps done and the recipe of a checkpoint, as it was stored.
-
-    Raises: ModelError: If the file is no checkpoint.
-    """
-    if checkpoint.name == CLASSIC_CHECKPOINT:
-        settings = load_numpy_model(checkpoint).settings
-        return int(settings["step"]), dict(settings["recipe"])
-    state = read_trained(checkpoint)[0]
-    return int(state["step"]), dict(json.loads(state["recipe"]))
-
-
 def make_trainer(
     recipe: Recipe,
     folder: Path,
@@ -96,4 +74,4 @@ def make_trainer(
             f"the recipe {recipe.name!r} has a {recipe.kind} model, without a network to {kind}; "
             "use lineament train"
         )
-    return ClassicTrainer(recipe, *places)
+    return ClassicTrainer(FITS[recipe.kind], recipe, *places)

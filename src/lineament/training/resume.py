@@ -8,6 +8,10 @@ from typing import Any
 from ..errors import TrainError
 from ..recipe import Recipe
 
+CHECKPOINT = "checkpoint.pt"
+"""File of a network in the folder of its run."""
+CLASSIC_CHECKPOINT = "checkpoint.safetensors"
+"""The same of a model without a network: the model itself."""
 FREE_ON_RESUME = (
     "device",
     "threads",

@@ -13,7 +13,8 @@ from ..data.mixture import Mixture, read_mixture
 from ..errors import TrainError
 from ..recipe import DataPart
 from .classic.trainer import ClassicTrainer
-from .trainer import Progress, Trainer
+from .log import Progress
+from .trainer import Trainer
 
 AnyTrainer = Trainer | ClassicTrainer
 

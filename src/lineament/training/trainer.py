@@ -8,7 +8,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,45 +23,16 @@ from .device import Captured, Place
 from .ema import EMA
 from .freeze import freeze
 from .loader import make_loader
-from .log import RATES, Meter, TrainLog
+from .log import Meter, Progress, TrainLog
 from .memory import keep_freed_memory
 from .optimizer import keep_rates_on, set_rates
 from .parallel import join, leave, use_global_norms
-from .resume import changed_keys, check_digests, check_folder, digests
+from .resume import CHECKPOINT, changed_keys, check_digests, check_folder, digests
 from .schedule import learning_rate
 from .task import Context, Task
 
-CHECKPOINT = "checkpoint.pt"
-"""File in the folder of a run."""
 LOG_EVERY = 50
 """Steps between rows of the log, validations aside."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """State of a training at a row of its log."""
-
-    step: int
-    steps: int
-    loss: float
-    """Mean of the total loss since the last report."""
-    faces_per_second: float
-    seconds_left: float
-    validation: dict[str, float] | None = None
-    """Results by name, if the model was just validated."""
-    metric: str = "nme"
-    """Of the task that gave the results."""
-
-    def results(self) -> str:
-        """Return the results of the validation in words; NMEs in percent."""
-        given = (self.validation or {}).items()
-        if self.metric == "nme":
-            errors = [f"{n} {100 * v:.3f} %" for n, v in given if n not in RATES]
-            rates = [f"{n} {100 * v:.2f} %" for n, v in given if n in RATES]
-            return "validation NME: " + "  ".join([*errors, *rates])
-        return "validation: " + "  ".join(
-            f"{name} {value:.4g}" for name, value in given
-        )
 
 
 class Trainer:

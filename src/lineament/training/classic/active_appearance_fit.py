@@ -10,10 +10,10 @@ from ...classic.active_appearance import (
     feature_maps,
     read_texture,
 )
-from ...classic.active_shape import level_scale, shrink, to_level
-from ...classic.numpy_model import Arrays, NumpyModel
+from ...classic.numpy_model import NumpyModel
+from ...classic.pyramid import level_scale, shrink, to_level
 from ...classic.shape_model import ShapeModel
-from ...classic.shapes import Shapes, as_rows, from_complex, from_rows
+from ...classic.shapes import Arrays, Shapes, as_rows, from_complex, from_rows
 from ...recipe import Recipe
 from ...recipe.model import ActiveAppearanceSettings
 from .faces import GrayFaces
@@ -119,7 +119,7 @@ def triangles_of(mean: Shapes) -> NDArray[np.uint16]:
     division = cv2.Subdiv2D((0, 0, extent, extent))
     division.insert(places)
     found = []
-    for triangle in division.getTriangleList().reshape(-1, 3, 2):
+    for triangle in np.asarray(division.getTriangleList()).reshape(-1, 3, 2):
         distances = np.linalg.norm(np.array(places)[None] - triangle[:, None], axis=-1)
         if (distances.min(1) < 1e-3).all():  # not of the surrounding triangle
             found.append(distances.argmin(1))
@@ -188,4 +188,4 @@ def steepest_descent(
         along_x[:, :, None] * moves.real.T[:, None, :]
         + along_y[:, :, None] * moves.imag.T[:, None, :]
     )
-    return changes.reshape(mean.size, -1)
+    return np.asarray(changes.reshape(mean.size, -1))

@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ...classic.active_shape import ActiveShape, level_scale, shrink, to_level
-from ...classic.numpy_model import Arrays, NumpyModel
+from ...classic.active_shape import ActiveShape
+from ...classic.numpy_model import NumpyModel
+from ...classic.pyramid import level_scale, shrink, to_level
 from ...classic.shape_model import ShapeModel
-from ...classic.shapes import Shapes, from_complex
+from ...classic.shapes import Arrays, Shapes, from_complex
 from ...recipe import Recipe
 from ...recipe.model import ActiveShapeSettings
 from .faces import GrayFaces
@@ -15,7 +16,7 @@ from .fit import Fit
 CHUNK = 64
 """Faces whose profiles are read at once."""
 OTHER_PLACES = 6
-"""Places per landmark and face that a patch is told from."""
+"""Places per landmark and face that a patch must differ from."""
 
 
 class ActiveShapeFit(Fit):
@@ -107,7 +108,7 @@ class ActiveShapeFit(Fit):
         rng = np.random.default_rng([self.recipe.train.seed, level])
         others = []
         for _ in range(OTHER_PLACES):
-            # anywhere that the search may come to, but for the nearest pixels
+            # anywhere that the search may come to, except for the nearest pixels
             distance = rng.uniform(1.5, 1.5 * search + 1, shape)
             turn = np.exp(2j * np.pi * rng.random(shape))
             others.append(self._read(model, level, distance * turn))

@@ -20,12 +20,12 @@ PRIOR_DECAY = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """What the forests of a stage read."""
+    """Pixel values that the forests of a stage read."""
 
     values: Values
     """(P, n): each pixel of all samples, so that a pixel is one row."""
     places: NDArray[np.complex128]
-    """(P,): in the mean shape, in sides of its box."""
+    """(P,): on the mean shape, in sides of its box."""
 
 
 def fit_ferns(

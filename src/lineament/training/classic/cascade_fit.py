@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from ...classic.cascade import Cascade, advance
 from ...classic.forest import ShapePixels, basis_of
 from ...classic.hog import RidgeStage
-from ...classic.numpy_model import Arrays, NumpyModel
-from ...classic.shapes import Shapes, as_rows, from_complex, turn_and_scale
+from ...classic.numpy_model import NumpyModel
+from ...classic.shapes import Arrays, Shapes, as_rows, from_complex, turn_and_scale
 from ...recipe import Recipe
 from ...recipe.model import CascadeSettings
 from .boosting import LEARNERS, Pixels

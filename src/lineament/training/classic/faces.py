@@ -7,15 +7,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...classic.cascade import gray_crops
+from ...classic.pyramid import gray_crops
 from ...classic.shapes import Shapes, to_complex
 from ...data.crop_cache import (
     CACHE_PADDING,
     CropCache,
-    plain_crops,
-    plain_landmarks,
 )
-from ...data.training_crops import Source
 from ...errors import DataError
 from ...geometry import Array, crop_affine
 from ...recipe import Recipe
@@ -45,11 +42,11 @@ class GrayFaces:
         return found
 
 
-def read_faces(sources: Sequence[Source], recipe: Recipe) -> GrayFaces:
+def read_faces(caches: Sequence[CropCache], recipe: Recipe) -> GrayFaces:
     """Return the faces of a mixture, at the scale that the crops of the recipe's model have.
 
     Args:
-        sources: Of `read_mixture`; those not used to the end are left out.
+        caches: Faces of each data set.
 
     Raises:
         DataError: If no face has all points.
@@ -57,17 +54,15 @@ def read_faces(sources: Sequence[Source], recipe: Recipe) -> GrayFaces:
     model = recipe.model
     size = round(model.size * CACHE_PADDING / model.padding)
     images, shapes, boxes = [], [], []
-    for source in sources:
-        if source.use_until < 1:
-            continue
-        for row in range(len(source.cache)):
-            landmarks = source.cache.landmarks[row]
+    for cache in caches:
+        for row in range(len(cache)):
+            landmarks = cache.landmarks[row]
             if np.isfinite(landmarks).all():
-                image, scale = _gray(source.cache, row, size)
+                image, scale = _gray(cache, row, size)
                 # centers of pixels: x' + 0.5 = scale (x + 0.5)
                 images.append(image)
                 shapes.append((landmarks + 0.5) * scale - 0.5)
-                boxes.append((source.cache.boxes[row] + 0.5) * scale - 0.5)
+                boxes.append((cache.boxes[row] + 0.5) * scale - 0.5)
     if not images:
         raise DataError(
             f"no training face has all {len(scheme(recipe.scheme))} points of {recipe.scheme}, "
@@ -150,12 +145,3 @@ def representative_shapes(plain: Shapes, count: int) -> Shapes:
         half = step[: len(mean)] + 1j * step[len(mean) :]
         shapes += [mean + half, mean - half]
     return np.stack(shapes[:count])
-
-
-def plain_faces(
-    cache: CropCache, size: int, padding: float
-) -> tuple[NDArray[np.uint8], Array]:
-    """Return plain RGB crops (M, S, S, 3) of faces and their landmarks (M, N, 2) in them."""
-    batches = list(plain_crops(cache, size, padding, 64))
-    crops = np.concatenate([part for part, _ in batches])
-    return crops, plain_landmarks(cache, size, padding)

@@ -9,31 +9,26 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...classic.numpy_model import NumpyModel
 from ...data.crop_cache import CropCache
 from ...data.mixture import Mixture, read_mixture
-from ...errors import ModelError, TrainError
-from ...geometry import Array
+from ...errors import TrainError
 from ...inference.registry import load_numpy_model
 from ...recipe import Recipe
-from ...recipe.file import make_recipe
-from ..log import TrainLog
-from ..resume import changed_keys, check_folder
-from ..trainer import Progress
+from ..log import Progress, TrainLog
+from ..resume import CLASSIC_CHECKPOINT, changed_keys, check_folder
 from ..validate import interocular_nme, known_eyes
-from .faces import plain_faces, read_faces
-from .registry import FITS
-
-CHECKPOINT = "checkpoint.safetensors"
+from .faces import GrayFaces, read_faces
+from .fit import Fit
+from .predict import predict_plain_faces
 
 
 class ClassicTrainer:
-    """One run: `ClassicTrainer(recipe, folder, data_root, cache).run()`, like a Trainer."""
+    """One run: `ClassicTrainer(fit, recipe, folder, data_root, cache).run()`, like a Trainer."""
 
     def __init__(
         self,
+        fit: Callable[[Recipe, GrayFaces], Fit],
         recipe: Recipe,
         folder: Path,
         data_root: Path,
@@ -45,6 +40,7 @@ class ClassicTrainer:
         """Read the faces.
 
         Args:
+            fit: Of the kind of model, as registry.py lists them.
             resume: Continue from the checkpoint in `folder`.
             data_root, cache, note, read: As in Context.
 
@@ -53,12 +49,13 @@ class ClassicTrainer:
             RecipeError, DataError: If recipe or data do not fit.
         """
         self.recipe, self.folder, self.resumed = recipe, folder, resume
-        self.path = folder / CHECKPOINT
+        self.path = folder / CLASSIC_CHECKPOINT
         check_folder(self.path, resume)
         crop = recipe.model.size, recipe.model.padding
         sources, faces = read(recipe.data, recipe.scheme, data_root, cache, note, crop)
         self.validation_faces: dict[str, CropCache] = faces
-        self.fit = FITS[recipe.kind](recipe, read_faces(sources, recipe))
+        caches = [source.cache for source in sources if source.use_until == 1]
+        self.fit = fit(recipe, read_faces(caches, recipe))
         self.model = self._read() if resume else self.fit.first()
         if resume:
             self.fit.catch_up(self.model)
@@ -146,26 +143,3 @@ class ClassicTrainer:
                 "resume with that recipe, or start over with another --out"
             )
         return model
-
-
-def predict_plain_faces(
-    model: NumpyModel, cache: CropCache
-) -> tuple[Array, Array, Array]:
-    """Return landmarks (M, N, 2), the annotated ones and variances (M, N), in crop pixels."""
-    crops, truth = plain_faces(cache, model.size, model.padding)
-    found = model.predict(crops)
-    return (
-        found.landmarks_crop.astype(np.float64),
-        truth,
-        found.sigma_px.astype(np.float64) ** 2,
-    )
-
-
-def stored_recipe(path: Path) -> Recipe:
-    """Return the recipe that the model in a checkpoint was trained by.    Raises: ModelError."""
-    settings = load_numpy_model(path).settings
-    if "recipe" not in settings:
-        raise ModelError(
-            f"{path}: states no recipe; give the checkpoint of a run of `lineament train`"
-        )
-    return make_recipe(settings["recipe"], str(path))
