@@ -326,6 +326,8 @@ def test_the_page_holds_title_command_table_plot_and_notes(place):
     assert "| alone | 5.000 ± 1.414 |" in page
     assert "(page.png)" in page
     assert page.endswith("Drawn faces.\n")
+    kept = json.loads((place / "page.json").read_text(encoding="utf-8"))
+    assert kept["rows"]["alone"] == {"validation": [0.04, 0.06]}
     assert (place / "page.png").stat().st_size > 1000
 
 

@@ -1,5 +1,6 @@
 """The table of a study as Markdown, with mean and spread over seeds, and its plot."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,16 @@ class Table:
                 lines.append(f"| {row} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
 
+    def json(self, command: str) -> str:
+        """Return command and values as JSON: a list per row and column, null for nan."""
+        rows: dict[str, dict[str, list[float | None]]] = {}
+        for row, measured in self.values.items():
+            rows[row] = {}
+            for name, values in measured.items():
+                finite = [None if math.isnan(value) else value for value in values]
+                rows[row][name] = finite
+        return json.dumps({"command": command, "rows": rows}, indent=1) + "\n"
+
 
 def shown(name: str, values: Sequence[float]) -> str:
     """Return mean and standard deviation of the `values` of a column."""
@@ -51,10 +62,10 @@ def shown(name: str, values: Sequence[float]) -> str:
 
 
 def write_page(table: Table, path: Path, command: str, facts: Sequence[str]) -> None:
-    """Write the result page of a study, atomically.
+    """Write the result page of a study, atomically, and its values as JSON next to it.
 
     Args:
-        path: A Markdown file; the plot, if there is one, goes next to it.
+        path: A Markdown file; the plot, if there is one, goes next to it, too.
         command: The command that made the page.
         facts: Lines such as the seeds and the hardware.
     """
@@ -71,6 +82,8 @@ def write_page(table: Table, path: Path, command: str, facts: Sequence[str]) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as partial:
         partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    with atomic_path(path.with_suffix(".json")) as partial:
+        partial.write_text(table.json(command), encoding="utf-8")
 
 
 def draw(table: Table, path: Path) -> None:
