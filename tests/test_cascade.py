@@ -227,6 +227,8 @@ def test_first_shapes_spread_by_the_noise_of_the_recipe(folder):
     # both faces lie alike in their boxes, so each start is the face itself
     np.testing.assert_allclose(starts, faces.shapes[rows], atol=1e-9)
     _, moved = draw_starts(np.random.default_rng(0), faces, recipe, 3)
+    # the first of each face is the mean shape
+    np.testing.assert_allclose(moved[::3], faces.shapes, atol=1e-9)
     assert 0.5 < np.abs(moved - faces.shapes[rows]).mean() < 20
 
 

@@ -23,6 +23,8 @@ CHANNELS = (64, 128, 256, 512)
 """Of the four pairs of convolutions: Kowalski et al. 2017, table 1."""
 DENSE = 256
 """Units of fc1."""
+DROPPED = 0.5
+"""Share of the maps that fc1 does not see in training."""
 FEATURE_SIDE = 56
 """Side of the image that the connection layer makes of fc1, before it is doubled."""
 
@@ -44,7 +46,7 @@ class Stage(nn.Module):
             layers.append(nn.MaxPool2d(2))
             channels_in = channels
         self.features = nn.Sequential(*layers)
-        self.drop = nn.Dropout(0.5)
+        self.drop = nn.Dropout(DROPPED)
         self.fc1 = nn.Linear(channels_in * (size // 16) ** 2, DENSE, bias=False)
         self.norm = nn.BatchNorm1d(DENSE)
         self.fc2 = nn.Linear(DENSE, 3 * points)

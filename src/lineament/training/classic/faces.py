@@ -103,9 +103,10 @@ def _with_mirrored(
 def draw_starts(
     rng: np.random.Generator, faces: GrayFaces, recipe: Recipe, count: int
 ) -> tuple[NDArray[np.intp], Shapes]:
-    """Return `count` first shapes per face: those of other faces, in boxes with noise.
+    """Return `count` first shapes per face: the mean shape, then those of others, with noise.
 
-    The noise is that of the recipe's augmentation: rotation_deg, scale and shift.
+    The mean has no noise: a model starts from it. The noise of the others is that of the recipe's
+    augmentation: rotation_deg, scale and shift.
 
     Returns:
         The face (n,) of each shape, ascending, and the shapes (n, N), pixels of the images.
@@ -121,6 +122,7 @@ def draw_starts(
     factors = scale * np.exp(1j * turn)
     drawn = (plain[others] - middle) * factors[:, None] + middle
     drawn += (shift * size / padding)[:, None]
+    drawn[::count] = plain.mean(0)
     # from plain crops to the images
     starts = np.empty_like(drawn)
     for row, face in enumerate(rows):

@@ -1,0 +1,136 @@
+"""Each system of the survey overfits three faces, resumes as unbroken, and predicts a batch as alone."""
+
+import numpy as np
+import pytest
+
+from faces import write_faces
+from lineament.data.mixture import read_mixture
+from lineament.data.sample import in_validation
+from lineament.recipe.file import make_recipe
+
+torch = pytest.importorskip("torch")
+from lineament.data.crop_cache import plain_landmarks
+from lineament.training.build import load_any
+from lineament.training.registry import make_trainer
+from lineament.training.validate import interocular_nmes, predict_plain
+
+pytestmark = pytest.mark.torch
+
+STILL = dict.fromkeys(
+    "flip rotation_deg wild_rotation scale shift color grey blur low_resolution jpeg noise dark "
+    "occlusion".split(),
+    0.0,
+)
+NETWORKS = {
+    "DCNN": {"kind": "conv-cascade", "size": 64, "levels": 2},
+    "Face++": {"kind": "coarse-to-fine", "size": 64, "levels": 2},
+    "TCDCN": {"kind": "shared-features", "size": 40},
+    "DAN": {"kind": "deep-alignment", "size": 48, "stages": 2, "width": 0.13},
+}
+TRAIN = {
+    "DCNN": {"steps": 450, "lr": 4e-3},
+    "Face++": {"steps": 350},
+    "TCDCN": {"steps": 200},
+    # a norm over few faces estimates other statistics in training than in use
+    "DAN": {"steps": 200, "batch": 12},
+}
+CASCADES = {
+    "CPR": {"regressor": "ferns", "trees": 60, "pixels": 60, "fern_prior": 10.0},
+    "ERT": {"regressor": "trees", "trees": 60, "pixels": 60, "learning_rate": 0.2},
+    "SDM": {"regressor": "ridge", "ridge": 1e-4},
+}
+THREE = [seed for seed in range(9) if not in_validation(f"face{seed}")][:3]
+
+
+def recipe_of(folder, model, steps, **train):
+    scheme = "five" if model["kind"] == "conv-cascade" else "ibug68"
+    values = {
+        "name": "three",
+        "scheme": scheme,
+        "model": {"size": 64, "padding": 1.3, **model},
+        "data": [{"reader": "folder", "folder": str(folder), "repeat": 8}],
+        "augment": STILL,
+        "losses": {"smooth_l1": 1.0},
+        "train": {
+            "steps": steps, "batch": 3, "num_workers": 0, "lr": 2e-3, "bf16": False,
+            "warmup": 10, "ema": 0.9, "weight_decay": 0.0, "validate_every": 10_000, **train,
+        },
+    }  # fmt: skip
+    return make_recipe(values, "test")
+
+
+def error_of(checkpoint, recipe, folder, cache):
+    """Return the mean error of the training faces over the interocular distance."""
+    m = recipe.model
+    crop = m.size, m.padding
+    sources, _ = read_mixture(recipe.data, recipe.scheme, folder, cache, crop=crop)
+    faces = sources[0].cache
+    found, _ = predict_plain(load_any(checkpoint)[0], faces, m.padding)
+    truth = plain_landmarks(faces, m.size, m.padding)
+    return float(interocular_nmes(found, truth, recipe.scheme).mean())
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("three")
+    write_faces(folder, max(THREE) + 1)
+    for path in folder.iterdir():
+        if int(path.stem.removeprefix("face")) not in THREE:
+            path.unlink()
+    return folder
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_overfits_three_faces(name, three, tmp_path, monkeypatch):
+    monkeypatch.setattr("lineament.models.dan.DROPPED", 0.0)
+    recipe = recipe_of(three, NETWORKS[name], **TRAIN[name])
+    run = make_trainer(recipe, tmp_path / "run", three, tmp_path / "cache").run()
+    assert error_of(run, recipe, three, tmp_path / "cache") < 0.005
+
+
+@pytest.mark.parametrize("name", CASCADES)
+def test_a_cascade_overfits_three_faces(name, three, tmp_path):
+    # first shapes that differ, or nothing is learned of shapes in between
+    model = {"kind": "cascade", "starts_per_face": 40, "starts": 1, **CASCADES[name]}
+    recipe = recipe_of(three, model, 6)
+    noise = {"rotation_deg": 5.0, "scale": 0.05, "shift": 0.03}
+    augment = recipe.augment.model_copy(update=noise)
+    recipe = recipe.model_copy(update={"augment": augment})
+    trainer = make_trainer(recipe, tmp_path / "run", three, tmp_path / "cache")
+    trainer.run()
+    # of a box, whose side is at most 2.4 interocular distances here
+    assert 2.4 * trainer.fit.training_error() < 0.005
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_resumed_network_equals_an_unbroken_one(name, three, tmp_path):
+    recipe = recipe_of(three, NETWORKS[name], 4, checkpoint_minutes=0.0)
+    places = three, tmp_path / "cache"
+    whole = make_trainer(recipe, tmp_path / "whole", *places).run()
+    broken = make_trainer(recipe, tmp_path / "broken", *places)
+    steps = broken.steps()
+    while next(steps) < 2:
+        pass
+    steps.close()
+    resumed = make_trainer(recipe, tmp_path / "broken", *places, resume=True).run()
+    own = load_any(resumed)[0].state_dict()
+    for key, value in load_any(whole)[0].state_dict().items():
+        torch.testing.assert_close(own[key], value, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_predicts_a_batch_as_its_crops_alone(name, three):
+    from lineament.models.registry import build_network
+
+    recipe = recipe_of(three, NETWORKS[name], 1)
+    torch.manual_seed(0)
+    net = build_network(recipe).eval()
+    for parameter in net.parameters():
+        parameter.data.add_(0.01 * torch.randn_like(parameter))
+    size = recipe.model.size
+    rng = np.random.default_rng(0)
+    crops = torch.from_numpy(rng.integers(0, 256, (4, size, size, 3), dtype=np.uint8))
+    with torch.no_grad():
+        together = net(crops).landmarks
+        alone = torch.cat([net(crop[None]).landmarks for crop in crops])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-3)
