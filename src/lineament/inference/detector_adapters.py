@@ -13,6 +13,8 @@ from ..geometry import Array, Image, inset_boxes
 from .callable_detector import as_detector
 from .detections import Detections, Detector, empty_detections
 from .face_detector import FaceDetector
+from .mtcnn_detector import MtcnnDetector
+from .mtcnn_model import is_mtcnn
 
 YUNET_TO_TIGHT = (0.01, 0.26, 0.01, 0.0)
 """Insets left, top, right, bottom: WIDER FACE's boxes include the forehead."""
@@ -29,7 +31,7 @@ def eyes_roll_deg(right_eye: Array, left_eye: Array) -> Array:
 def detector_of_file(
     path: str | PathLike[str], min_face: float | str | None = None
 ) -> Detector:
-    """Open an .onnx file of a Lineament detector, or else OpenCV's YuNet.
+    """Open an .onnx file of a Lineament detector, MTCNN's too, or else OpenCV's YuNet.
 
     Args:
         path: The file.
@@ -42,6 +44,8 @@ def detector_of_file(
     try:
         return FaceDetector(path, min_face=min_face)
     except ModelError:
+        if is_mtcnn(Path(path)):
+            return MtcnnDetector(path, min_face=min_face)
         if min_face is None:
             return yunet(path)
         raise

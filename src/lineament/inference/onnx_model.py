@@ -87,13 +87,12 @@ def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
             f"{path}: a face detector, not a model of landmarks in crops; give it to FaceDetector "
             "or --detector, and choose a landmark model here"
         )
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
+    metadata = stated_metadata(session)
+    if not metadata:
         raise ModelError(
             f"{path}: an ONNX model, but not one that `lineament export` wrote; export it with "
             "lineament"
         )
-    metadata: dict[str, Any] = json.loads(text)
     if metadata.get("kind") != kind:
         raise ModelError(
             f"{path}: a {metadata.get('kind')} model; wanted a {kind} model"
@@ -101,10 +100,18 @@ def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
     return metadata
 
 
+def stated_metadata(session: Any) -> dict[str, Any]:
+    """Return the metadata in an open file; empty if lineament wrote none."""
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    return {} if text is None else dict(json.loads(text))
+
+
 class Model:
     """A landmark model. One object may be used from many threads."""
 
-    def __init__(self, path: Path, threads: int = 0, workers: int = 1) -> None:
+    def __init__(
+        self, path: Path, threads: int = 0, workers: int = 1, session: Any = None
+    ) -> None:
         """Open the file at `path`.
 
         Args:
@@ -112,6 +119,7 @@ class Model:
             workers: Shares of a call's crops that run in parallel, each with `threads`;
                 0: one per core. Small networks gain more from workers than from
                 threads.
+            session: Of the file, if it is open already.
 
         Raises:
             ModelError: If the file is missing, foreign or of another kind.
@@ -120,7 +128,7 @@ class Model:
         self.workers = workers or usable_cores()
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
-        self.session = open_session(path, threads)
+        self.session = session or open_session(path, threads)
         # a later version's file may have outputs that are unknown here
         names = [output.name for output in self.session.get_outputs()]
         self.outputs = [name for name in names if name in FIELDS]
