@@ -1,4 +1,4 @@
-"""The three networks of MTCNN: proposals, refinement, output.
+"""MTCNN: the networks of proposals, refinement and output. Depends on torch.
 
 Source: Zhang, Zhang, Li, Qiao 2016, figure 2.
 """
@@ -8,52 +8,48 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import RecipeError
+from .heads.output import HeadOutput
 
 Layer = tuple[int, int, int]
-"""Kernel, channels, and side of the max pooling after it, of stride 2; 0: none."""
+"""Kernel, channels, and side of the max pooling of stride 2 that follows; 0: none."""
 LAYERS: dict[str, tuple[Layer, ...]] = {
     "proposal": ((3, 10, 2), (3, 16, 0), (3, 32, 0)),
     "refine": ((3, 28, 3), (3, 48, 3), (2, 64, 0)),
     "output": ((3, 32, 3), (3, 64, 3), (3, 64, 2), (2, 128, 0)),
 }
-"""Convolutions of each network, each followed by PReLU."""
+"""Convolutions of each network, each followed by PReLU; networks in the order of their use."""
 SIDES = {"proposal": 12, "refine": 24, "output": 48}
 """Side of the window that each network sees, pixels."""
 DENSE = {"refine": 128, "output": 256}
-STRIDE = 2
-"""Pixels between two windows of the proposal network."""
+"""Units of the dense layer; the network of proposals has none and takes larger images."""
+OUTPUTS = 15
+"""Per window: a logit, the four edges of the box, five points."""
 MEAN, SCALE = 127.5, 128.0
 
 
 @dataclass(frozen=True)
 class WindowOutput:
-    """Output of a network for B windows, in sides of the window from its upper left corner."""
+    """Output of a network for B windows."""
 
     logits: Tensor
     """(B,): their sigmoid is the probability of a face."""
     boxes: Tensor
-    """(B, 4): offsets of the face's box from the window's edges."""
+    """(B, 4), pixels of the window."""
     landmarks: Tensor
-    """(B, 5, 2)."""
+    """(B, 5, 2), pixels of the window."""
 
 
 class WindowNet(nn.Module):
-    """uint8 RGB windows (B, s, s, 3) -> WindowOutput.
-
-    The network of proposals has no dense layer, so it takes larger images too: `scan`.
-
-    Raises:
-        RecipeError: For an unknown network.
-    """
+    """uint8 RGB windows (B, s, s, 3) -> WindowOutput."""
 
     def __init__(self, name: str) -> None:
+        """Set random weights.
+
+        Args:
+            name: A key of LAYERS.
+        """
         super().__init__()
-        if name not in LAYERS:
-            raise RecipeError(
-                f"no network of MTCNN is called {name!r}; wanted {', '.join(LAYERS)}"
-            )
-        self.name, self.size = name, SIDES[name]
+        self.size = SIDES[name]
         layers: list[nn.Module] = []
         channels_in, side = 3, self.size
         for kernel, channels, pooled in LAYERS[name]:
@@ -71,63 +67,57 @@ class WindowNet(nn.Module):
             ]
             channels_in = DENSE[name]
         self.features = nn.Sequential(*layers)
-        self.out = nn.Conv2d(channels_in, 1 + 4 + 10, 1)
+        self.out = nn.Conv2d(channels_in, OUTPUTS, 1)
 
     def forward(self, windows: Tensor) -> WindowOutput:
-        """Return the outputs of windows of the network's size."""
         out = self.scan(windows)[:, :, 0, 0]
-        return WindowOutput(out[:, 0], out[:, 1:5], out[:, 5:].view(-1, 5, 2))
+        start, end = out[:, 1:3] * self.size - 0.5, out[:, 3:5] * self.size - 0.5
+        boxes = torch.cat([start, end + self.size], 1)
+        landmarks = out[:, 5:].view(-1, 5, 2) * self.size - 0.5
+        return WindowOutput(out[:, 0], boxes, landmarks)
 
     def scan(self, images: Tensor) -> Tensor:
-        """Return the outputs (B, 15, h, w) of all windows of images (B, H, W, 3)."""
+        """Return the outputs (B, 15, h, w) for all windows of images (B, H, W, 3).
+
+        They are a logit, the distances of the box's edges from the window's, and five points from
+        its upper left corner, all in sides of the window.
+        """
         pixels = (images.permute(0, 3, 1, 2).float() - MEAN) / SCALE
         out: Tensor = self.out(self.features(pixels))
         return out.float()
 
 
-def window_loss(
-    output: WindowOutput,
-    presence: Tensor,
-    boxes: Tensor,
-    landmarks: Tensor,
-    weights: tuple[float, float, float],
-    kept: float,
-) -> dict[str, Tensor]:
-    """Return the losses by name and their sum as "total".
+class Mtcnn(nn.Module):
+    """The networks up to one stage; the last of them is trained, and predicts crops.
 
-    Args:
-        presence: (B,), 1 for a face, 0 for none, nan for windows that train no score, which is
-            beta of eq. 4.
-        boxes: (B, 4), nan where no box is trained.
-        landmarks: (B, 5, 2), nan where none is trained.
-        weights: alpha of eq. 4: score, box, landmarks.
-        kept: Share of windows with the largest losses that train the score: hard samples online.
-
-    Source: Zhang et al. 2016, eq. 1 to 4 and section 3.3.
+    uint8 RGB crops (B, S, S, 3) -> HeadOutput of five points.
     """
-    known = torch.isfinite(presence)
-    each = nn.functional.binary_cross_entropy_with_logits(
-        output.logits, torch.where(known, presence, 0.0), reduction="none"
-    )
-    each = torch.where(known, each, 0.0)
-    count = (known.sum() * kept).clamp(min=1)
-    # rank of each window by its loss, without a choice of another shape
-    order = each.detach().argsort(descending=True)
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(order), device=order.device)
-    is_hard = (rank < count) & known
-    score = torch.where(is_hard, each, 0.0).sum() / is_hard.sum().clamp(min=1)
-    losses = {
-        "score": weights[0] * score,
-        "box": weights[1] * _mean_square(output.boxes, boxes),
-        "points": weights[2]
-        * _mean_square(output.landmarks.flatten(1), landmarks.flatten(1)),
-    }
-    return losses | {"total": torch.stack(list(losses.values())).sum()}
 
+    def __init__(self, stages: int) -> None:
+        """Set random weights.
 
-def _mean_square(found: Tensor, wanted: Tensor) -> Tensor:
-    """Return the mean over rows of the sum of squares, of rows (B, K) that are known."""
-    known = torch.isfinite(wanted).all(1)
-    difference = torch.where(known[:, None], found - wanted, 0.0)
-    return difference.square().sum() / known.sum().clamp(min=1)
+        Args:
+            stages: Number of networks, 1 to 3.
+        """
+        super().__init__()
+        names = list(LAYERS)[:stages]
+        self.networks = nn.ModuleDict({name: WindowNet(name) for name in names})
+        self.new_parts = (f"networks.{names[-1]}",)
+        self.size = SIDES[names[-1]]
+
+    @property
+    def last(self) -> WindowNet:
+        """The network that is trained."""
+        return self.network(list(self.networks)[-1])
+
+    def network(self, name: str) -> WindowNet:
+        """Return a network by its name."""
+        network = self.networks[name]
+        assert isinstance(network, WindowNet)
+        return network
+
+    def forward(self, crops: Tensor) -> HeadOutput:
+        found: WindowOutput = self.last(crops)
+        # no output is a variance: the less a crop looks like a face, the larger the errors
+        surprise = nn.functional.softplus(-found.logits)[:, None]
+        return HeadOutput(found.landmarks, surprise.expand(-1, 5))

@@ -19,6 +19,7 @@ from ..recipe.model import (
     CoarseToFineSettings,
     ConvCascadeSettings,
     DeepAlignmentSettings,
+    MtcnnSettings,
     SharedFeatureSettings,
 )
 from ..schemes import convert, scheme
@@ -28,6 +29,7 @@ from .face_detector import FaceDetectorNet
 from .facepp import CoarseToFine
 from .heads.output import STRIDE, HeadSettings
 from .landmark_net import LandmarkNet
+from .mtcnn import Mtcnn
 from .refinement import RefinedNet
 from .shared_features import SharedFeatureNet
 
@@ -118,6 +120,17 @@ def build_conv_cascade(recipe: Recipe) -> ConvCascade:
     return ConvCascade(m.size, m.padding, m.levels)
 
 
+def build_mtcnn(recipe: Recipe) -> Mtcnn:
+    """Build MTCNN.    Raises: RecipeError: For another scheme than five points."""
+    m = recipe.model
+    assert isinstance(m, MtcnnSettings)
+    if recipe.scheme != "five":
+        raise RecipeError(
+            f'the scheme is {recipe.scheme}; an mtcnn has five points: set scheme to "five"'
+        )
+    return Mtcnn(m.stages)
+
+
 def build_deep_alignment(recipe: Recipe) -> DeepAlignment:
     """Build a deep alignment network."""
     m = recipe.model
@@ -156,5 +169,6 @@ KINDS: dict[str, Kind] = {
     "coarse-to-fine": Kind(build_coarse_to_fine),
     "conv-cascade": Kind(build_conv_cascade),
     "deep-alignment": Kind(build_deep_alignment, task="attributes"),
+    "mtcnn": Kind(build_mtcnn, task="mtcnn", file="mtcnn"),
     "face-detector": Kind(build_face_detector, task="detector", file="detector"),
 }

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..errors import did_you_mean
-from .settings import NonNegative, Settings
+from .settings import NonNegative, Probability, Settings
 
 
 class ModelSettings(Settings):
@@ -125,6 +125,40 @@ class CoarseToFineSettings(ModelSettings):
     imagenet: bool = Field(False, description="not used")
     size: int = Field(160, ge=32, description="side of the crop")
     levels: int = Field(4, ge=1, le=4, description="number of levels")
+
+
+class MtcnnSettings(ModelSettings):
+    """MTCNN: networks that propose, refine and output faces with five points.
+
+    They are trained one after the other: a recipe with one more stage starts from the checkpoint of
+    the one before (init_from). They learn from `photos`; the faces of [[data]] validate and
+    calibrate. Of [augment], scale and shift are not used, nor are losses and train.bf16.
+    """
+
+    kind: Literal["mtcnn"] = Field("mtcnn", description="of")
+    imagenet: bool = Field(False, description="not used")
+    size: Literal[48] = Field(48, description="side of the crop")
+    padding: float = Field(
+        1.1, gt=1, description="side of the crop in longer sides of the landmark box"
+    )
+    stages: int = Field(
+        3, ge=1, le=3, description="networks: proposal, refine and output"
+    )
+    photos: tuple[str, ...] = Field(
+        ("wider", "masks", "background", "objects", "pets", "mtfl"),
+        min_length=1,
+        description="kinds of photos to train on, as in detector.shares",
+    )
+    hard_share: float = Field(
+        0.7,
+        gt=0,
+        le=1,
+        description="windows of a batch, those with the largest losses, that train the score",
+    )
+    min_scores: tuple[Probability, Probability] = Field(
+        (0.6, 0.7),
+        description="lowest scores that proposal and refine pass on to the next network",
+    )
 
 
 class CascadeSettings(ModelSettings):
@@ -264,6 +298,7 @@ MODEL_KINDS: dict[str, type[ModelSettings]] = {
     "shared-features": SharedFeatureSettings,
     "conv-cascade": ConvCascadeSettings,
     "deep-alignment": DeepAlignmentSettings,
+    "mtcnn": MtcnnSettings,
 }
 """The [model] part of a recipe by its kind; models/registry.py builds them."""
 

@@ -13,6 +13,7 @@ from .classic.trainer import ClassicTrainer
 from .detector.task import DetectorTask
 from .distill.task import DistillTask
 from .landmark_task import LandmarkTask
+from .mtcnn.task import MtcnnTask
 from .prune.task import prune_task
 from .task import Task
 from .temporal.task import TemporalTask
@@ -23,6 +24,7 @@ TRAINED: dict[str, type[Task]] = {
     "landmarks": LandmarkTask,
     "refine": TemporalTask,
     "detector": DetectorTask,
+    "mtcnn": MtcnnTask,
 }
 """Tasks of `lineament train`, by the name that models/registry.py gives for a kind of model."""
 TASKS: dict[str, Callable[[Recipe], Task]] = {
