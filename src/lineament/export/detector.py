@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..data.detection.photos import Photo, read_detector_photos
 from ..errors import ExportError, InputError, missing_extra
 from ..evaluation.detection import lowest_threshold
+from ..inference.detections import Detections
 from ..inference.face_detector import FaceDetector, resize_to_scale
 from ..inference.onnx_model import open_session
 from ..models.face_detector import FaceDetectorNet
@@ -154,10 +155,14 @@ def choose_thresholds(path: Path, photos: Sequence[Photo]) -> dict[str, float]:
         coarse_sides=COARSE_SIDES,
         support=SUPPORT,
     )
-    detections = [detect(photo.read()) for photo in photos]
+    return lowest_thresholds([detect(photo.read()) for photo in photos])
+
+
+def lowest_thresholds(detections: Sequence[Detections]) -> dict[str, float]:
+    """Return the thresholds by the rule above, given what is found in photos without a face."""
     thresholds = {}
     for name, rate in ALLOWED_FALSE_POSITIVES.items():
-        lowest = lowest_threshold(detections, int(rate * len(photos)))
+        lowest = lowest_threshold(detections, int(rate * len(detections)))
         thresholds[name] = math.ceil(100 * max(lowest, MIN_THRESHOLD)) / 100
     return thresholds
 

@@ -8,7 +8,7 @@ import torch
 
 from ..data.crop_cache import CropCache, plain_crops
 from ..errors import ExportError
-from ..estimator import CropLandmarks
+from ..estimator import CropLandmarks, LandmarkModel
 from ..geometry import Array, apply_affine
 from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
@@ -81,7 +81,7 @@ class GateFaces:
     validation_faces: dict[str, CropCache]
     """All validation faces by data set."""
 
-    def compare(self, model: Model, landmarks: Array) -> Gate:
+    def compare(self, model: LandmarkModel, landmarks: Array) -> Gate:
         """Compare an exported model with torch's `landmarks` (M, N, 2)."""
         found = run_plain(model, self.faces).landmarks_crop
         moves = np.linalg.norm(found - landmarks, axis=-1)
@@ -102,7 +102,7 @@ def crop_truth(faces: CropCache, size: int, padding: float) -> Array:
     return np.stack([apply_affine(affine, landmarks) for affine, landmarks in pairs])
 
 
-def run_plain(model: Model, faces: CropCache) -> CropLandmarks:
+def run_plain(model: LandmarkModel, faces: CropCache) -> CropLandmarks:
     """Run an exported model on the plain crops of `faces`."""
     parts = [
         model.predict(crops)

@@ -9,6 +9,7 @@ from ..training.build import read_trained
 from .classic import export_classic
 from .detector import export_detector
 from .export import export_checkpoint
+from .mtcnn import export_mtcnn
 
 Exporter = Callable[
     [Path, Path, str, bool, Path, Path, dict[str, Any] | None, str], dict[str, Any]
@@ -17,6 +18,7 @@ Exporter = Callable[
 EXPORTERS: dict[str, Exporter] = {
     "landmarks": export_checkpoint,
     "detector": export_detector,
+    "mtcnn": export_mtcnn,
 }
 """By the kind of file that models/registry.py gives for a kind of model."""
 
