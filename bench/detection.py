@@ -26,6 +26,7 @@ from lineament.geometry import (
     similarity,
 )
 from lineament.inference.callable_detector import as_detector
+from lineament.inference.detector_adapters import detector_of_file
 from lineament.inference.face_detector import FaceDetector
 
 
@@ -143,7 +144,7 @@ def main():
     )
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    ours = FaceDetector(args.model)
+    ours = detector_of_file(args.model) if args.model else FaceDetector()
     systems = {"ours": ours}
     if args.blazeface:
         blaze = BlazeFace(args.blazeface)
