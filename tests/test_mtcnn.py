@@ -353,6 +353,8 @@ def test_the_pyramid_ends_where_the_image_is_one_window():
     assert scales[-1] >= 0.1 > scales[-1] * 0.709
     assert len(scales) == 5
     assert list(pyramid_scales((8, 300, 3), 12, 12.0)) == []
+    # images are enlarged twice at most
+    assert next(pyramid_scales((120, 300, 3), 12, 3.0)) == 2.0
 
 
 def test_an_image_without_a_face_or_without_room_is_an_empty_result():

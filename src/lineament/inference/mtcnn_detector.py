@@ -36,9 +36,9 @@ class MtcnnDetector:
             path: The .onnx file.
             threshold: Minimum score of a face; None: the file's.
             min_face: Smallest face wanted, as the longer side of its tight box: above 1 or
-                "40px" in pixels of the image, below 1 as a fraction of its longer side. The
-                time grows with the square of 1 / min_face. None: 20 pixels of the image,
-                shrunk to 1,024 pixels if its longer side is longer.
+                "40px" in pixels of the image, below 1 as a fraction of its longer side; at
+                least 6 pixels. The time grows with the square of 1 / min_face. None: 20
+                pixels of the image, shrunk to 1,024 pixels if its longer side is longer.
             threads: Threads of ONNX Runtime.
 
         Raises:

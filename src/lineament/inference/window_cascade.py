@@ -24,6 +24,8 @@ STRIDE = 2
 """Pixels between neighboring windows of the first network."""
 SCALE_STEP = 0.709
 """Factor between levels of the pyramid: half the area, as in the authors' code."""
+MAX_SCALE = 2.0
+"""Images are enlarged no further."""
 LEVEL_IOU = 0.5
 """Overlap above which the worse of two boxes of one level is dropped."""
 NMS_IOU = (0.7, 0.7, 0.4)
@@ -133,7 +135,7 @@ def pyramid_scales(
         side: Side of the window, pixels.
         min_face: Longer side of the smallest face, pixels of the image.
     """
-    scale = side / min_face
+    scale = min(side / min_face, MAX_SCALE)
     while scale * min(shape[:2]) >= side:
         yield scale
         scale *= SCALE_STEP
