@@ -26,8 +26,8 @@ from lineament.geometry import (
     similarity,
 )
 from lineament.inference.callable_detector import as_detector
-from lineament.inference.detector_adapters import detector_of_file
 from lineament.inference.face_detector import FaceDetector
+from lineament.inference.open_detector import detector_of_file
 
 
 def warp(photo, image, affine, size):

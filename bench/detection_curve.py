@@ -17,13 +17,13 @@ from lineament.data.sample import data_root
 from lineament.evaluation.detection import (
     DETECTION_PROTOCOLS,
     MIN_HEIGHTS,
-    above,
-    lowest_threshold,
     score_detections,
 )
+from lineament.evaluation.thresholds import above, lowest_threshold
 from lineament.inference.acceptance import MIN_PRESENCE
-from lineament.inference.detector_adapters import detector_of_file, yunet
+from lineament.inference.detector_adapters import yunet
 from lineament.inference.face_detector import FaceDetector
+from lineament.inference.open_detector import detector_of_file
 from lineament.inference.predictor import Predictor
 from lineament.labeling.candidates import faces_by_presence
 

@@ -11,8 +11,8 @@ from faces import write_faces
 from lineament import Predictor, load_model
 from lineament.classic.uncertainty import Uncertainty
 from lineament.data.detection.image_cache import ImageCache
-from lineament.data.detection.photos import Photo
-from lineament.data.detection.windows import FACE_IOU, NEGATIVE_IOU, WindowMaker
+from lineament.data.detection.photos import NEGATIVE_IOU, Photo
+from lineament.data.detection.windows import FACE_IOU, WindowMaker
 from lineament.errors import (
     DataError,
     ExportError,
@@ -24,7 +24,7 @@ from lineament.errors import (
 from lineament.geometry import box_side, iou, landmark_box
 from lineament.inference import window_cascade
 from lineament.inference.detections import Detections
-from lineament.inference.detector_adapters import detector_of_file
+from lineament.inference.open_detector import detector_of_file
 from lineament.inference.window_cascade import WindowCascade, pyramid_scales
 from lineament.recipe import Augmentation
 from lineament.recipe.file import make_recipe

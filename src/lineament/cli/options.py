@@ -197,7 +197,7 @@ def named_detector(name: str, min_face: str | None = None) -> Any:
 
         return mediapipe()
     if name.endswith(".onnx"):
-        from ..inference.detector_adapters import detector_of_file
+        from ..inference.open_detector import detector_of_file
 
         return detector_of_file(name, min_face)
     raise typer.BadParameter(

@@ -15,7 +15,7 @@ import torch
 from ..data.crop_cache import CropCache
 from ..data.mixture import read_mixture
 from ..data.no_face_photos import read_presence_data
-from ..errors import DataError, InputError
+from ..errors import InputError
 from ..geometry import Array
 from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
@@ -24,10 +24,10 @@ from ..recipe import NAME, PresenceSettings, Recipe
 from ..schemes import scheme
 from ..training.build import load_any
 from ..training.presence_rates import predict_states
-from ..training.validate import known_eyes, predict_plain
+from ..training.validate import predict_plain
 from .calibrate import SigmaScale, fit_sigma, write_constants
 from .card import make_card, write_model
-from .gate import Gate, GateFaces, check_second_frame, crop_truth, run_plain
+from .gate import Gate, GateFaces, check_second_frame, choose_gate_faces, run_plain
 from .graph import LandmarkGraph, set_metadata, write_onnx
 from .presence import StateGate
 from .quantize import PERCENTILE, calibration_crops, decoding_nodes, quantize_file
@@ -66,7 +66,9 @@ def export_checkpoint(
             f"{checkpoint} predicts {recipe.scheme}, not {scheme_name}; leave the scheme out"
         )
     form = model.for_export(int8)
-    faces = read_gate_faces(recipe, model.size, data_root, cache)
+    crop = (model.size, recipe.model.padding)
+    mixture = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
+    faces = choose_gate_faces(recipe, model.size, *mixture)
     states = None
     if form.presence:
         states = read_state_gate(
@@ -94,40 +96,6 @@ def export_checkpoint(
     return card
 
 
-def read_gate_faces(
-    recipe: Recipe, size: int, data_root: Path, cache: Path
-) -> GateFaces:
-    """Read the validation set of `recipe` with eyes and the most annotated points.
-
-    Raises:
-        DataError: If no set has such a face.
-    """
-    padding = recipe.model.padding
-    sources, validation_faces = read_mixture(
-        recipe.data, recipe.scheme, data_root, cache, crop=(size, padding)
-    )
-    for faces in sorted(validation_faces.values(), key=_unannotated):
-        truth = crop_truth(faces, size, padding)
-        if known_eyes(truth, recipe.scheme).any():
-            return GateFaces(
-                faces,
-                truth,
-                sources[0].cache,
-                recipe.scheme,
-                padding,
-                validation_faces,
-            )
-    raise DataError(
-        f"the recipe {recipe.name!r}: none of its data sets has a validation face to compare on; "
-        "add faces"
-    )
-
-
-def _unannotated(faces: CropCache) -> float:
-    """Return the share of points that are not annotated."""
-    return float(np.isnan(faces.landmarks[..., 0]).mean())
-
-
 def read_state_gate(
     model: Any,
     recipe: Recipe,
@@ -144,7 +112,7 @@ def read_state_gate(
     """
     settings = recipe.presence or PresenceSettings.model_validate({})
     data = read_presence_data(settings, recipe, validation_faces, data_root, cache)
-    assert data.validation is not None  # or read_gate_faces had found no face
+    assert data.validation is not None  # or choose_gate_faces had found no face
     return StateGate(
         data.validation, predict_states(model, data.validation, recipe.model.padding)
     )

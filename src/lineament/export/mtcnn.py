@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.detection.photos import read_detector_photos
+from ..data.mixture import read_mixture
 from ..errors import ExportError, InputError, missing_extra
 from ..inference.mtcnn_detector import MtcnnDetector
 from ..inference.mtcnn_model import KIND, MtcnnFile, MtcnnModel
@@ -25,9 +26,9 @@ from ..training.build import load_any
 from ..training.validate import predict_plain
 from .calibrate import fit_sigma, near_exponent
 from .card import make_card, write_model
-from .detector import MIN_THRESHOLD, lowest_thresholds, without_notes
-from .export import read_gate_faces
-from .graph import OPSET, set_metadata, trace
+from .gate import choose_gate_faces
+from .graph import OPSET, set_metadata, trace, without_notes
+from .thresholds import MIN_THRESHOLD, lowest_thresholds
 
 MAX_DIFFERENCE = 1e-3
 """Largest difference of the file from torch: of a logit, or in sides of the window."""
@@ -107,7 +108,9 @@ def _complete(
     """Write sigma and thresholds into the file at `path`, check it, and return its card."""
     m = recipe.model
     assert isinstance(m, MtcnnSettings)
-    faces = read_gate_faces(recipe, net.size, data_root, cache)
+    crop = (net.size, m.padding)
+    mixture = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
+    faces = choose_gate_faces(recipe, net.size, *mixture)
     found, variances = predict_plain(net, faces.faces, faces.padding)
     landmarks = found.astype(np.float64)
     scale = fit_sigma(np.linalg.norm(landmarks - faces.truth, axis=-1), variances)

@@ -12,9 +12,6 @@ from ..errors import ModelError, missing_extra
 from ..geometry import Array, Image, inset_boxes
 from .callable_detector import as_detector
 from .detections import Detections, Detector, empty_detections
-from .face_detector import FaceDetector
-from .mtcnn_detector import MtcnnDetector
-from .mtcnn_model import is_mtcnn
 
 YUNET_TO_TIGHT = (0.01, 0.26, 0.01, 0.0)
 """Insets left, top, right, bottom: WIDER FACE's boxes include the forehead."""
@@ -26,29 +23,6 @@ def eyes_roll_deg(right_eye: Array, left_eye: Array) -> Array:
     """Return the rolls (F,) of faces from the subject's eyes, (F, 2) each, pixels."""
     x, y = (left_eye - right_eye).T
     return np.asarray(np.rad2deg(np.arctan2(y, x)), np.float64)
-
-
-def detector_of_file(
-    path: str | PathLike[str], min_face: float | str | None = None
-) -> Detector:
-    """Open an .onnx file of a Lineament detector, MTCNN's too, or else OpenCV's YuNet.
-
-    Args:
-        path: The file.
-        min_face: Smallest face wanted, see `FaceDetector`; YuNet takes none.
-
-    Raises:
-        InputError: If `min_face` is not a size.
-        ModelError: If the file is neither, or YuNet's with `min_face`.
-    """
-    try:
-        return FaceDetector(path, min_face=min_face)
-    except ModelError:
-        if is_mtcnn(Path(path)):
-            return MtcnnDetector(path, min_face=min_face)
-        if min_face is None:
-            return yunet(path)
-        raise
 
 
 def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:

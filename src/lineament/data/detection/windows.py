@@ -25,17 +25,15 @@ from ...recipe.data import Augmentation
 from ...schemes import scheme
 from ..degrade import Rng, photometric
 from .image_cache import ImageCache
-from .photos import Photo
-from .scenes import turn_boxes
+from .photos import NEGATIVE_IOU, SMALLEST_WINDOW_PX, Photo
+from .scene import turn_boxes
 
 SHARES = {"negative": 3, "part": 1, "face": 1, "landmarks": 2}
 """Relative frequencies of the kinds of windows."""
-NEGATIVE_IOU, PART_IOU, FACE_IOU = 0.3, 0.4, 0.65
-"""A window shows no face below the first overlap, a part from the second, a face from the third."""
+PART_IOU, FACE_IOU = 0.4, 0.65
+"""A window shows a part of a face from the first overlap, a face from the second."""
 HARD_SHARE = 0.5
 """Share of hard places among the windows without a face of photos that have some."""
-SMALLEST_PX = 12.0
-"""Side of the smallest window in its photo, pixels."""
 SIDES, SHIFT = (0.75, 1.3), 0.35
 """Range of a window's side, and largest shift along an axis, in longer sides of its face's box."""
 TRIES = 32
@@ -124,8 +122,10 @@ class WindowMaker:
         if len(hard) and rng.random() < HARD_SHARE:
             return photo, hard[rng.integers(len(hard))]
         extent = np.array(self.images[photo].shape[1::-1])
-        largest = max(extent.min(), SMALLEST_PX + 1)
-        sides = np.exp(rng.uniform(np.log(SMALLEST_PX), np.log(largest), (TRIES, 1)))
+        largest = max(extent.min(), SMALLEST_WINDOW_PX + 1)
+        sides = np.exp(
+            rng.uniform(np.log(SMALLEST_WINDOW_PX), np.log(largest), (TRIES, 1))
+        )
         centers = rng.uniform(0.4 * sides, extent - 0.4 * sides)
         squares = np.concatenate([centers - sides / 2, centers + sides / 2], 1)
         overlaps = iou(squares, self.photos[photo].boxes).max(1, initial=0.0)
@@ -167,7 +167,7 @@ def _faces_of(photos: Sequence[Photo]) -> list[tuple[int, int]]:
     found = []
     for number, photo in enumerate(photos):
         for face in np.flatnonzero(photo.is_certain()).tolist():
-            if box_side(photo.boxes[face]) >= SMALLEST_PX:
+            if box_side(photo.boxes[face]) >= SMALLEST_WINDOW_PX:
                 found.append((number, face))
     return found
 

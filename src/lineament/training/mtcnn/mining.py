@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from ...data.array_cache import cached_groups, digest
 from ...data.detection.image_cache import ImageCache, images_digest
-from ...data.detection.photos import Photo
-from ...data.detection.windows import NEGATIVE_IOU, SMALLEST_PX
+from ...data.detection.photos import NEGATIVE_IOU, SMALLEST_WINDOW_PX, Photo
 from ...geometry import Array, iou
 from ...inference.window_cascade import WindowCascade, squares_around
 from ...models.mtcnn import SIDES, Mtcnn
@@ -41,13 +40,13 @@ def mined_places(
     asked = [i for i, photo in enumerate(photos) if photo.all_labeled]
     shown = images_digest([photos[i] for i in asked])
     boxes = [photos[i].boxes.round(3).tolist() for i in asked]
-    settings = [*min_scores, MAX_PLACES, NEGATIVE_IOU, SMALLEST_PX]
+    settings = [*min_scores, MAX_PLACES, NEGATIVE_IOU, SMALLEST_WINDOW_PX]
     key = digest(shown, boxes, weights_digest(net), settings)
     cascade = cascade_of(net, min_scores)
 
     def rows() -> Iterator[Array]:
         for i in asked:
-            found = cascade(images[i], SMALLEST_PX)
+            found = cascade(images[i], SMALLEST_WINDOW_PX)
             squares = squares_around(found.boxes)
             overlaps = iou(squares, photos[i].boxes).max(1, initial=0.0)
             yield squares[overlaps < NEGATIVE_IOU][:MAX_PLACES]
