@@ -2,16 +2,25 @@
 
 import hashlib
 import json
+import re
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ..atomic import atomic_path
-from ..errors import ModelError
-from ..recipe import Recipe
+from ..errors import InputError, ModelError
+from ..recipe import NAME, Recipe
 from ..training.checkpoint import load_checkpoint
 from .calibrate import SigmaScale
+
+
+def check_name(name: str) -> None:
+    """Raises: InputError: If `name` cannot be the name of a file."""
+    if not re.match(NAME, name):
+        raise InputError(
+            f"the name {name!r}; wanted letters, digits, dots, + and - as in fast-128"
+        )
 
 
 def make_card(

@@ -1,6 +1,5 @@
 """Checkpoint of a model without a network -> .safetensors file with calibrated sigma, and card."""
 
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from ..data.crop_cache import CropCache
 from ..data.mixture import read_mixture
 from ..errors import DataError, InputError
 from ..inference.registry import load_numpy_model
-from ..recipe import NAME, Recipe
+from ..recipe import Recipe
 from ..training.classic.predict import predict_plain_faces
 from ..training.classic.stored import stored_recipe
 from ..training.validate import interocular_nme, known_eyes
 from .calibrate import fit_sigma, near_exponent
-from .card import file_entries, recipe_entry, write_model
+from .card import check_name, file_entries, recipe_entry, write_model
 
 
 def export_classic(
@@ -42,10 +41,7 @@ def export_classic(
         DataError: If no validation face is there to calibrate on.
         InputError: If `name` cannot be the name of a file, or int8 or a scheme is given.
     """
-    if not re.match(NAME, name):
-        raise InputError(
-            f"the name {name!r}; wanted letters, digits, dots, + and - as in cpr-128"
-        )
+    check_name(name)
     if int8 or scheme_name:
         raise InputError(
             f"{checkpoint} is a model without a network; leave --int8 and --scheme out"

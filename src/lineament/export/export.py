@@ -3,7 +3,6 @@
 Depends on torch, onnx and ONNX Runtime.
 """
 
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,13 @@ from ..geometry import Array
 from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
 from ..models.profile import multiply_adds, parameters
-from ..recipe import NAME, PresenceSettings, Recipe
+from ..recipe import PresenceSettings, Recipe
 from ..schemes import scheme
 from ..training.build import load_any
 from ..training.presence_rates import predict_states
 from ..training.validate import predict_plain
 from .calibrate import SigmaScale, fit_sigma, write_constants
-from .card import make_card, write_model
+from .card import check_name, make_card, write_model
 from .gate import Gate, GateFaces, check_second_frame, choose_gate_faces, run_plain
 from .graph import LandmarkGraph, set_metadata, write_onnx
 from .presence import StateGate
@@ -56,10 +55,7 @@ def export_checkpoint(
         ExportError: If the gate is not passed; then nothing is written.
         InputError: If `name` cannot be the name of a file, or the model has no such points.
     """
-    if not re.match(NAME, name):
-        raise InputError(
-            f"the name {name!r}; wanted letters, digits, dots, + and - as in fast-128"
-        )
+    check_name(name)
     model, recipe = load_any(checkpoint, scheme_name)
     if scheme_name not in ("", recipe.scheme):
         raise InputError(

@@ -3,7 +3,6 @@
 Depends on torch, onnx and ONNX Runtime.
 """
 
-import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +19,12 @@ from ..inference.mtcnn_detector import MtcnnDetector
 from ..inference.mtcnn_model import KIND, MtcnnFile, MtcnnModel
 from ..models.mtcnn import LAYERS, OUTPUTS, SIDES, Mtcnn, WindowNet
 from ..models.profile import multiply_adds, parameters
-from ..recipe import NAME, Recipe
+from ..recipe import Recipe
 from ..recipe.model import MtcnnSettings
 from ..training.build import load_any
 from ..training.validate import predict_plain
 from .calibrate import fit_sigma, near_exponent
-from .card import make_card, write_model
+from .card import check_name, make_card, write_model
 from .gate import choose_gate_faces
 from .graph import OPSET, set_metadata, trace, without_notes
 from .thresholds import MIN_THRESHOLD, lowest_thresholds
@@ -71,10 +70,7 @@ def export_mtcnn(
         InputError: If `name` cannot be the name of a file, int8 or another scheme is given, or
             the checkpoint lacks a network.
     """
-    if not re.match(NAME, name):
-        raise InputError(
-            f"the name {name!r}; wanted letters, digits, dots, + and - as in mtcnn-48"
-        )
+    check_name(name)
     if int8 or scheme_name not in ("", "five"):
         raise InputError(
             f"{checkpoint} is an mtcnn, exported in fp32 with five points; leave --int8 and "
