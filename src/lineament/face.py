@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import overload
+from dataclasses import dataclass, field, fields
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,11 @@ class Face:
             object.__setattr__(self, name, array)
         object.__setattr__(self, "score", float(self.score))
         object.__setattr__(self, "presence", float(self.presence))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # made from its fields, so that the arrays of a copy are read-only, too
+        given = tuple(getattr(self, field.name) for field in fields(self))
+        return type(self), given
 
     def __len__(self) -> int:
         return len(self.landmarks)

@@ -42,6 +42,17 @@ def weights_folder() -> Path:
     return Path(str(files("lineament").joinpath("weights")))
 
 
+def portable_path(path: Path) -> str:
+    """Return a path for another process: of a model of the package, its name in that folder."""
+    folder, absolute = weights_folder(), path.absolute()
+    return absolute.name if absolute.parent == folder else str(absolute)
+
+
+def path_here(portable: str) -> Path:
+    """Return the path that `portable_path` made portable."""
+    return weights_folder() / portable  # an absolute path replaces the folder
+
+
 def read_card(path: Path) -> dict[str, Any]:
     """Return the card next to the model file at `path`; empty if there is none.
 

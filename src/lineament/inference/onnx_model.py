@@ -7,7 +7,7 @@ import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks
 from ..schemes import check_scheme
-from .model_files import read_card
+from .model_files import path_here, portable_path, read_card
 
 METADATA_KEY = "lineament"
 DETECTOR_OUTPUTS = (
@@ -44,15 +44,59 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def open_session(path: Path, threads: int = 0) -> Any:
-    """Open an ONNX Runtime session on the CPU.
+class OnnxSession:
+    """An ONNX Runtime session on the CPU. Thread-safe.
+
+    A pickle is the file's path and the number of threads, and opens the file again.
 
     Args:
+        path: The .onnx file.
         threads: 0 leaves the number to ONNX Runtime.
 
     Raises:
         ModelError: If the file is missing or not an ONNX model.
     """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        self.path, self.threads = path, threads
+        self._portable = portable_path(path)  # now, as the current folder may change
+        self._session = _runtime_session(path, threads)
+        self._process = os.getpid()
+
+    def run(
+        self, outputs: list[str] | None, inputs: dict[str, NDArray[Any]]
+    ) -> list[NDArray[Any]]:
+        """Return the outputs of these names, or all, for `inputs` by name."""
+        # a fork does not have the threads of its parent, and would wait for them
+        if self.threads != 1 and self._process != os.getpid():
+            _inherited.append(self._session)
+            self._session = _runtime_session(self.path, self.threads)
+            self._process = os.getpid()
+        return list(self._session.run(outputs, inputs))
+
+    def get_outputs(self) -> list[Any]:
+        """Return the outputs that the file states, in order."""
+        return list(self._session.get_outputs())
+
+    def get_modelmeta(self) -> Any:
+        """Return ONNX Runtime's metadata of the file."""
+        return self._session.get_modelmeta()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _shared_session, (self._portable, self.threads)
+
+
+_inherited: list[Any] = []
+"""Sessions of the parent of this process, which must not be closed here."""
+
+
+@lru_cache(maxsize=16)
+def _shared_session(path: str, threads: int) -> OnnxSession:
+    """Return the session of a pickle; copies in one process share it."""
+    return OnnxSession(path_here(path), threads)
+
+
+def _runtime_session(path: Path, threads: int) -> Any:
     import onnxruntime
 
     if not path.is_file():
@@ -74,6 +118,11 @@ def open_session(path: Path, threads: int = 0) -> Any:
         raise ModelError(
             f"{path}: not an ONNX model that can be run ({reason}); export it again"
         ) from error
+
+
+def open_session(path: Path, threads: int = 0) -> OnnxSession:
+    """Open an ONNX Runtime session on the CPU; see `OnnxSession`."""
+    return OnnxSession(path, threads)
 
 
 def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
@@ -107,7 +156,7 @@ def stated_metadata(session: Any) -> dict[str, Any]:
 
 
 class Model:
-    """A landmark model. One object may be used from many threads."""
+    """A landmark model. One object may be used from many threads, pickled and copied."""
 
     def __init__(
         self, path: Path, threads: int = 0, workers: int = 1, session: Any = None
@@ -124,11 +173,10 @@ class Model:
         Raises:
             ModelError: If the file is missing, foreign or of another kind.
         """
-        self.path = path
         self.workers = workers or usable_cores()
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
-        self.session = session or open_session(path, threads)
+        self.session: OnnxSession = session or open_session(path, threads)
         # a later version's file may have outputs that are unknown here
         names = [output.name for output in self.session.get_outputs()]
         self.outputs = [name for name in names if name in FIELDS]
@@ -147,6 +195,11 @@ class Model:
         none."""
         self.predicts_presence = "presence" in self.outputs
         """True if the model tells crops with a face from others."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.session.path
 
     @property
     def card(self) -> dict[str, Any]:
@@ -204,6 +257,9 @@ class Model:
         return CropLandmarks(**fields)
 
     __call__ = predict
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_pool": None}  # threads cannot be pickled
 
     def _no_landmarks(self, memory: NDArray[np.float32] | None) -> CropLandmarks:
         """Return the outputs for no crops."""
