@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 import lineament.inference.model_files
 import lineament.inference.predictor
 from commands import FakePredictor, call, chosen
-from lineament.cli import app
+from lineament.cli import app, main
 from lineament.errors import ShapeError
 
 
@@ -43,6 +44,26 @@ def test_detect_prints_one_json_document_per_image(pictures):
     ].keys()
     assert np.array(first["faces"][0]["landmarks"]).shape == (68, 2)
     assert second["faces"] == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
+def test_printed_json_has_the_same_bytes_in_every_encoding(
+    pictures, monkeypatch, encoding
+):
+    path = pictures / "é 猫 \N{GRINNING FACE}.png"
+    path.write_bytes((pictures / "a.png").read_bytes())
+    stdout = TextIOWrapper(BytesIO(), encoding=encoding, newline="\r\n")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "stderr", StringIO())
+    monkeypatch.setattr(sys, "argv", ["lineament", "detect", str(path)])
+    with pytest.raises(SystemExit):
+        main()
+    stdout.flush()
+    printed = stdout.buffer.getvalue()
+    assert printed.isascii()
+    assert printed.count(b"\n") == 1
+    assert b"\r" not in printed
+    assert json.loads(printed)["image"] == str(path)
 
 
 def test_detect_continues_after_a_broken_image_lists_it_at_the_end_and_fails(pictures):

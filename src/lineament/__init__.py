@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .io.formats import faces_to_json as faces_to_json
     from .io.formats import faces_to_numpy as faces_to_numpy
     from .io.formats import faces_to_supervision as faces_to_supervision
+    from .io.formats import to_dict as to_dict
     from .io.image import read_image as read_image
     from .io.input_images import read_images as read_images
     from .io.media_files import find_images as find_images
@@ -94,6 +95,7 @@ _HOMES = {
     "faces_to_pts": "io.pts",
     "faces_to_coco": "io.coco",
     "faces_to_supervision": "io.formats",
+    "to_dict": "io.formats",
     "write_csv": "io.tables",
     "write_parquet": "io.tables",
     "LineamentError": "errors",

@@ -191,7 +191,7 @@ def _print_faces(image: "InputImage", faces: "Faces", format: Format) -> None:
     from ..io.tables import csv_rows
 
     if format is Format.json:
-        show(json.dumps(to_record(image, faces), allow_nan=False, ensure_ascii=False))
+        show(json.dumps(to_record(image, faces), allow_nan=False))
         return
     for row in csv_rows(faces, str(image.path)):
         cells = [

@@ -1,7 +1,9 @@
 """Faces as NumPy arrays, JSON and supervision key points; JSON as faces."""
 
 import json
+import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,29 @@ def json_numbers(array: Array, decimals: int | None) -> list[Any]:
     return list(mixed.tolist())
 
 
+def to_dict(result: Any) -> dict[str, Any]:
+    """Return a result as JSON values: `dataclasses.asdict`, but arrays become lists.
+
+    Numbers that are not finite become None.
+
+    Args:
+        result: Any dataclass of this package, such as Face, HeadPose or Tracks.
+    """
+    return dict(asdict(result, dict_factory=_json_fields))
+
+
+def _json_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        values[name] = value
+        if isinstance(value, np.ndarray):
+            is_number = value.dtype.kind == "f"
+            values[name] = json_numbers(value, None) if is_number else value.tolist()
+        elif isinstance(value, float) and not math.isfinite(value):
+            values[name] = None
+    return values
+
+
 def _rounded(value: float, decimals: int | None) -> float:
     return value if decimals is None else round(value, decimals)
 
@@ -86,10 +111,8 @@ def faces_to_dict(
 
 
 def faces_to_json(faces: Faces, image: str = "", decimals: int | None = None) -> str:
-    """Return faces_to_dict(...) as one line of strict JSON, without NaN."""
-    return json.dumps(
-        faces_to_dict(faces, image, decimals), allow_nan=False, ensure_ascii=False
-    )
+    """Return faces_to_dict(...) as one line of strict JSON, without NaN; ASCII only."""
+    return json.dumps(faces_to_dict(faces, image, decimals), allow_nan=False)
 
 
 def _face_from(entry: Any, number: int, scheme: str) -> Face:
