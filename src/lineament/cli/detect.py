@@ -102,7 +102,7 @@ def detect(
     Without --out, prints one line of JSON per image. With --out, writes one JSON file
     per image to that folder and, from those, the other formats. Results that are up to
     date are kept, so an interrupted run continues where it stopped. Only the first frame
-    of an animated GIF is read. Images that fail are listed at the end, and the exit
+    of an animated image is read. Images that fail are listed at the end, and the exit
     code is 1.
     """
     _check_format(out, format, draw, occluded)

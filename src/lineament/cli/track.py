@@ -113,7 +113,7 @@ def track(
     Without --out, prints one line of JSON per frame. With --out, writes tracks frame by
     frame. An interrupted run continues with --resume and ends with the same files as an
     uninterrupted one. A camera or a live stream is tracked until Ctrl-C or SIGTERM. An
-    animated GIF is read as a video.
+    animated GIF, WebP or AVIF is read as a video.
     """
     from ..io.video_reader import VideoReader, is_camera
 

@@ -1,5 +1,6 @@
 """Decoders of videos: PyAV (extra `video`) and OpenCV; VideoReader chooses between them."""
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,10 @@ CAMERAS = {
 CAMERA_OPTIONS = {"darwin": {"framerate": "30"}}
 """Built-in cameras refuse FFmpeg's default, 29.97."""
 MAX_BROKEN = 1000
+DEFAULT = 0x1
+"""FFmpeg's flag of the stream to choose by default."""
+STILL = 0x400 | 0x800 | 0x100000
+"""Its flags of cover images, thumbnails and still images."""
 RGB = NDArray[np.uint8]
 DecodedFrame = tuple[float | None, Callable[[], RGB]]
 """Seconds, if the file states them, and a function that converts the frame to RGB."""
@@ -117,7 +122,7 @@ class AVDecoder(Decoder):
             self._container.close()
             raise ImageError(f"{name}: holds no moving images; wanted a video")
         self.live = kind is not None or (remote and self._container.duration is None)
-        self._stream = self._container.streams.video[0]
+        self._stream = max(self._container.streams.video, key=_video_rank)
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = threads
         self.frames = self._stream.frames or None
@@ -186,6 +191,27 @@ class AVDecoder(Decoder):
     def close(self) -> None:
         """Release the file or the camera."""
         self._container.close()
+
+
+def _video_rank(stream: Any) -> tuple[bool, bool, int]:
+    """Return the key by which the video itself comes before covers, thumbnails and previews.
+
+    FFmpeg's own choice prefers a thumbnail that is marked as the default stream.
+    """
+    disposition = int(stream.disposition)
+    is_still = bool(disposition & STILL) or _stated_frames(stream) == 1
+    return not is_still, bool(disposition & DEFAULT), stream.width * stream.height
+
+
+def _stated_frames(stream: Any) -> int:
+    """Return the number of frames that a stream states; 0 if it states none."""
+    stated = re.fullmatch(
+        r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", "")
+    )
+    if stream.frames or not stated or not stream.average_rate:
+        return int(stream.frames)
+    hours, minutes, seconds = map(float, stated.groups())  # of Matroska
+    return round((3600 * hours + 60 * minutes + seconds) * float(stream.average_rate))
 
 
 def import_av() -> Any:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from ..errors import ImageError
+from .animation import AnimationDecoder, is_animation
 from .image import read_image
 from .media_files import find_images
 from .video_decoders import (
@@ -68,6 +69,8 @@ def _numbers_last(path: Path) -> list[Any]:
 
 class VideoReader:
     """Read the frames of a video: iterate once for all in order, or `read` single ones by number.
+
+    Of several video streams in a file, cover images and thumbnails are passed over.
 
     Frames that cannot be decoded are skipped and counted in `broken`. `live` sources
     cannot be read again; one that falls silent ends, and `silent` gives the reason.
@@ -128,6 +131,8 @@ class VideoReader:
                 f"{self.name}: no such video; wanted a file, a folder of images, a URL or a "
                 "camera"
             )
+        if is_animation(path):
+            return AnimationDecoder(path)
         if not self._exact_times and find_spec("av") is None:
             return OpenCVDecoder(path)
         # absolute: a name may hold a colon, as a URL does
