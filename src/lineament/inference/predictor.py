@@ -28,6 +28,7 @@ from ..schemes import convert
 from ..schemes import scheme as load_scheme
 from .acceptance import MIN_LANDMARK_SCORE, MIN_PRESENCE, keep_faces
 from .callable_detector import given_boxes, own_detector, scheme_of_detector
+from .color_order import warn_of_bgr
 from .detections import Detections, Detector
 from .face_detector import packaged_detector
 from .face_landmarks import FaceLandmarks, make_face
@@ -164,11 +165,17 @@ class Predictor:
                 raise ShapeError(
                     f"{len(boxes)} sets of boxes for {len(images)} images; wanted one set per image"
                 )
-            return self._predict([read_image(image) for image in images], boxes)
-        given = None if boxes is None else [boxes]
-        return self._predict([read_image(images)], given)[0]
+            return self._predict(images, boxes)
+        return self._predict([images], None if boxes is None else [boxes])[0]
 
     def _predict(
+        self, sources: Sequence[Any], boxes: Sequence[ArrayLike] | None
+    ) -> list[Faces]:
+        images = [read_image(source) for source in sources]
+        found = self._predict_images(images, boxes)
+        return [warn_of_bgr(*pair) for pair in zip(sources, found, strict=True)]
+
+    def _predict_images(
         self, images: list[Image], boxes: Sequence[ArrayLike] | None
     ) -> list[Faces]:
         if self._model is None and boxes is None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ImageError, missing_extra, short_reason
+from .foreign_images import display_matrix, frame_to_rgb, is_sideways
 
 CAMERAS = {
     "linux": ("v4l2", "/dev/video{}"),
@@ -140,10 +141,10 @@ class AVDecoder(Decoder):
             except (av.error.FFmpegError, OSError) as error:
                 packet, silent = None, short_reason(error)
             for frame in self._decoded(packet, flush=bool(silent)):
-                matrix = _display_matrix(frame)
+                matrix = display_matrix(frame)
                 aspect = self._stream.sample_aspect_ratio or Fraction(1)
-                self.pixel_aspect = 1 / aspect if _is_sideways(matrix) else aspect
-                yield frame.time, partial(_to_rgb, frame, matrix)
+                self.pixel_aspect = 1 / aspect if is_sideways(matrix) else aspect
+                yield frame.time, partial(frame_to_rgb, frame)
             if packet is None:
                 break
         if self.live:
@@ -248,37 +249,3 @@ def open_camera(number: int, threads: int) -> AVDecoder:
     return AVDecoder(
         address.format(device), str(number), threads, kind, options=options
     )
-
-
-def _display_matrix(frame: Any) -> NDArray[np.int32] | None:
-    """Return the display matrix (3, 3) that the file states for a frame, or None."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            return np.frombuffer(bytes(data), np.int32).reshape(3, 3)
-    return None
-
-
-def _to_rgb(frame: Any, matrix: NDArray[np.int32] | None) -> RGB:
-    return upright(frame.to_ndarray(format="rgb24"), matrix)
-
-
-def _is_sideways(matrix: NDArray[np.int32] | None) -> bool:
-    """Return whether the display `matrix` (3, 3) turns rows into columns."""
-    if matrix is None:
-        return False
-    (a, b), (c, d) = np.abs(matrix[:2, :2].astype(np.int64)).tolist()
-    return bool(b + c > a + d)
-
-
-def upright(image: RGB, matrix: NDArray[np.int32] | None) -> RGB:
-    """Rotate and mirror `image` by the nearest right angle of its display `matrix` (3, 3).
-
-    Source: ISO/IEC 14496-12, 8.3.2: x' = a x + c y, y' = b x + d y, with a, b and c, d
-        in the first two rows.
-    """
-    if matrix is None:
-        return image
-    (a, b), (c, d) = matrix[0, :2].tolist(), matrix[1, :2].tolist()
-    if _is_sideways(matrix):
-        image, a, d = image.transpose(1, 0, 2), c, b
-    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

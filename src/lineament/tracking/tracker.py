@@ -17,6 +17,7 @@ from ..estimator import LandmarkModel
 from ..face import Face, Faces
 from ..geometry import Array, Image
 from ..inference.acceptance import is_face
+from ..inference.color_order import warn_of_bgr
 from ..inference.face_landmarks import FaceLandmarks, make_face
 from ..inference.predictor import Predictor
 from ..inference.recrop import first_crops
@@ -141,7 +142,7 @@ class Tracker:
         confirmed.sort(key=lambda face: face.track_id or 0)
         faces = tuple(self._to_face(face, seen[face]) for face in confirmed)
         wanted = self.predictor.scheme
-        return Faces(faces, wanted, len(scheme(wanted)), size)
+        return warn_of_bgr(frame, Faces(faces, wanted, len(scheme(wanted)), size))
 
     def state(self) -> dict[str, Any]:
         """Return all that the next frame depends on, as JSON values."""
