@@ -27,7 +27,8 @@ class Face:
     sigma_px: Array
     """(N,): expected error of each landmark, pixels of the image; nan if unknown."""
     box: Array
-    """(4,): box that the first crop was made around, pixels of the image."""
+    """(4,): box that the first crop was made around, pixels of the image. It may reach
+    outside the image, as a face at its border does; see `box_inside`."""
     score: float
     """Confidence of the detector in [0, 1]; 1 if the box was given."""
     scheme: str
@@ -70,6 +71,19 @@ class Face:
 
     def __len__(self) -> int:
         return len(self.landmarks)
+
+    def box_inside(self, image_size: tuple[int, int]) -> Array:
+        """Return the part of the box that lies in the image, from pixel to pixel.
+
+        Args:
+            image_size: Width and height of the image, as `Faces.image_size`.
+
+        Returns:
+            (4,), x from 0 to width - 1 and y from 0 to height - 1. Rounded to integers
+            the pixels are `image[y0 : y1 + 1, x0 : x1 + 1]`.
+        """
+        last = np.tile(np.asarray(image_size, np.float64) - 1, 2)
+        return np.clip(self.box, 0, last)
 
     @property
     def occluded(self) -> NDArray[np.bool_]:
@@ -146,7 +160,7 @@ class Faces(Sequence[Face]):
 
     @property
     def boxes(self) -> Array:
-        """(F, 4), pixels of the image."""
+        """(F, 4), pixels of the image, but not always inside it."""
         return np.reshape([face.box for face in self.faces], (-1, 4))
 
     @property
