@@ -1,5 +1,6 @@
 """detect, draw and align on the command line: output, errors and exit codes."""
 
+import csv
 import json
 import os
 import sys
@@ -464,3 +465,50 @@ def test_printed_csv_has_as_many_digits_as_written(pictures):
     ]
     assert numbers
     assert max(len(number.partition(".")[2]) for number in numbers) <= 4
+
+
+@pytest.mark.parametrize("to_folder", [False, True])
+def test_empty_rows_list_images_without_a_face_in_csv(pictures, tmp_path, to_folder):
+    words = ["detect", pictures / "a.png", pictures / "black.png", "--format", "csv"]
+    words += ["--out", tmp_path / "out"] if to_folder else []
+
+    def rows(*more):
+        code, out, _ = call(*words, *more)
+        assert code == 0
+        text = (tmp_path / "out/faces.csv").read_text() if to_folder else out
+        return list(csv.DictReader(text.splitlines()))
+
+    assert [Path(row["image"]).name for row in rows()] == ["a.png"]
+    face, empty = rows("--empty-rows")
+    assert Path(empty["image"]).name == "black.png"
+    assert {key: value for key, value in empty.items() if value} == {
+        "image": empty["image"],
+        "scheme": "ibug68",
+    }
+    assert face.keys() == empty.keys()
+    assert None not in empty  # no more cells than columns
+
+
+def test_empty_rows_of_parquet_are_null(pictures, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    code, _, _ = call(
+        *("detect", pictures / "a.png", pictures / "black.png", "--empty-rows"),
+        *("--format", "parquet", "--out", tmp_path / "out"),
+    )
+    face, empty = parquet.read_table(tmp_path / "out/faces.parquet").to_pylist()
+    assert code == 0
+    assert face["face"] == 0
+    assert Path(empty.pop("image")).name == "black.png"
+    assert empty.pop("scheme") == "ibug68"
+    assert set(empty.values()) == {None}
+
+
+def test_empty_rows_are_for_tables(pictures, tmp_path):
+    code, _, err = call("detect", pictures / "a.png", "--empty-rows")
+    assert code == 2
+    assert "--empty-rows needs --format csv or parquet" in err
+    code, _, err = call(
+        "track", pictures, "--out", tmp_path / "a.jsonl", "--empty-rows"
+    )
+    assert code == 2
+    assert "has every frame" in err

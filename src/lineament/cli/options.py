@@ -106,6 +106,13 @@ Occluded = Annotated[
         help="Draw landmarks that are likely turned away or occluded, as rings."
     ),
 ]
+EmptyRows = Annotated[
+    bool,
+    typer.Option(
+        "--empty-rows",
+        help="Write a row for an image or frame without a face, too; for csv and parquet.",
+    ),
+]
 FrameRate = Annotated[
     float, typer.Option(help="Frames per second of a folder of images.")
 ]

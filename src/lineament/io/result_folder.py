@@ -155,13 +155,20 @@ class ResultFolder:
             ) from error
         return str(record["image"]), faces
 
-    def export(self, images: Sequence[InputImage], kind: str, scheme: str) -> Path:
+    def export(
+        self,
+        images: Sequence[InputImage],
+        kind: str,
+        scheme: str,
+        empty_rows: bool = False,
+    ) -> Path:
         """Write the records of `images` in another format, too.
 
         Args:
             kind: csv, parquet, coco: one file; pts: one per face; json: the records
                 themselves.
             scheme: Landmark scheme of all faces.
+            empty_rows: Whether csv and parquet have a row for an image without a face.
 
         Returns:
             The file, or the folder if there are several.
@@ -181,7 +188,8 @@ class ResultFolder:
             text = json.dumps(faces_to_coco(results, scheme), ensure_ascii=False)
             self._write(path, text + "\n")
         else:
-            {"csv": write_csv, "parquet": write_parquet}[kind](path, results, scheme)
+            write = {"csv": write_csv, "parquet": write_parquet}[kind]
+            write(path, results, scheme, empty_rows=empty_rows)
         return path
 
     def _write_pts(self, image: InputImage) -> None:

@@ -30,12 +30,22 @@ def csv_columns(scheme: str, lead: tuple[str, ...] = IMAGE) -> list[str]:
     return [*lead, "face", "scheme", "track_id", "score", "presence", *box, *of_points]
 
 
-def csv_rows(faces: Faces, where: Where = "") -> list[list[str | int | float]]:
+def csv_rows(
+    faces: Faces, where: Where = "", empty_rows: bool = False
+) -> list[list[str | int | float]]:
     """Return one row per face, in the order of csv_columns.
 
     track_id is empty if there is none, and other unknown numbers are nan.
+
+    Args:
+        where: The image, or frame and time.
+        empty_rows: Whether no face is a row, too: of `where` and the scheme alone.
     """
     rows: list[list[str | int | float]] = []
+    if empty_rows and not len(faces):
+        lead = _lead(where)
+        rest = len(csv_columns(faces.scheme, lead=())) - 2
+        return [[*lead, "", faces.scheme, *[""] * rest]]
     for number, face in enumerate(faces):
         parts = [face.landmarks, face.scores, face.sigma_px, face.visible]
         of_points = np.column_stack(parts).ravel().tolist()
@@ -77,12 +87,15 @@ def write_csv(
     results: Iterable[tuple[str, Faces]] | Iterable[tuple[tuple[int, float], Faces]],
     scheme: str,
     lead: tuple[str, ...] = IMAGE,
+    empty_rows: bool = False,
 ) -> None:
     """Write (image, faces) pairs as CSV, one row per face; the file appears when complete.
 
     Args:
         lead: Names of the first columns; with frame and time, results are ((frame,
             time), faces) pairs.
+        empty_rows: Whether an image or frame without a face has a row, too, with its
+            name and the scheme alone.
 
     Raises:
         SchemeError: If faces are of another scheme.
@@ -96,7 +109,7 @@ def write_csv(
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(csv_columns(scheme, lead))
         for where, faces in of_scheme(results, scheme):
-            writer.writerows(csv_rows(faces, where))
+            writer.writerows(csv_rows(faces, where, empty_rows))
 
 
 def write_parquet(
@@ -104,6 +117,7 @@ def write_parquet(
     results: Iterable[tuple[str, Faces]] | Iterable[tuple[tuple[int, float], Faces]],
     scheme: str,
     lead: tuple[str, ...] = IMAGE,
+    empty_rows: bool = False,
 ) -> None:
     """Write (image, faces) pairs as Parquet, one row per face; the file appears when complete.
 
@@ -112,6 +126,7 @@ def write_parquet(
 
     Args:
         lead: As in write_csv.
+        empty_rows: As in write_csv; all other columns are null.
 
     Raises:
         ExtraError: If pyarrow is not installed.
@@ -142,6 +157,8 @@ def write_parquet(
             if isinstance(where, str):  # a file name may hold bytes that are not text
                 first[lead[0]] = where.encode("utf-8", "backslashreplace").decode()
             rows += [first | _parquet_row(i, face) for i, face in enumerate(faces)]
+            if empty_rows and not len(faces):
+                rows.append(first | {"scheme": faces.scheme})
             if len(rows) >= ROWS_AT_ONCE:
                 writer.write_table(pyarrow.Table.from_pylist(rows, schema))
                 rows = []

@@ -222,8 +222,11 @@ def read_tracks(path: str | os.PathLike[str]) -> Tracks:
     return Tracks(head["scheme"], head["settings"], times, faces)
 
 
-def convert_tracks(source: Path, target: Path) -> None:
+def convert_tracks(source: Path, target: Path, empty_rows: bool = False) -> None:
     """Write the tracks of a .jsonl file as .csv or .parquet, one row per face.
+
+    Args:
+        empty_rows: Whether a frame without a face has a row, too.
 
     Raises:
         ExtraError: For parquet without pyarrow.
@@ -233,7 +236,7 @@ def convert_tracks(source: Path, target: Path) -> None:
         scheme_name = _head(source, lines.readline())["scheme"]
     write = write_parquet if target.suffix == ".parquet" else write_csv
     rows = (((number, time), faces) for number, time, faces in read_lines(source))
-    write(target, rows, scheme_name, VIDEO)
+    write(target, rows, scheme_name, VIDEO, empty_rows)
 
 
 def _opened(path: Path) -> IO[str]:
