@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1] / "src" / "lineament"
 # but never in a circle.
 ORDER = (
     "errors",
+    "opencv",
     "atomic",
     "geometry",
     "schemes",

@@ -5,10 +5,10 @@ Source: Dalal, Triggs 2005 (histograms); Xiong, De la Torre 2013 (supervised des
 
 from typing import ClassVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..opencv import cv2
 from .shapes import Arrays, Shapes, from_rows, turn_and_scale
 
 BINS = 8

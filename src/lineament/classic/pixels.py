@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..opencv import cv2
 from .shapes import Shapes
 
 

@@ -1,9 +1,9 @@
 """Gray crops at several scales, and shapes in the pixels of each."""
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..opencv import cv2
 from .shapes import Shapes
 
 

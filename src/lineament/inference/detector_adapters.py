@@ -5,11 +5,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..errors import ModelError, missing_extra
 from ..geometry import Array, Image, inset_boxes
+from ..opencv import cv2
 from .callable_detector import as_detector
 from .detections import Detections, Detector, empty_detections
 

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ImageError, missing_extra, short_reason
+from ..opencv import cv2
 from .foreign_images import display_matrix, frame_to_rgb, is_sideways
 
 CAMERAS = {

@@ -7,11 +7,11 @@ import multiprocessing
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ..opencv import cv2
 from ..recipe import TrainSettings
 from .batch import Batch, collate
 from .parallel import Processes

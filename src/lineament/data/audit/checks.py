@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import SchemeError, ShapeError
 from ...geometry import Array, apply_affine, box_side, fit_similarity, iou
+from ...opencv import cv2
 from ...schemes import NAMES, convert, scheme
 from ..sample import Image, Sample
 

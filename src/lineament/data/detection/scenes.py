@@ -6,7 +6,6 @@ Boxes are fitted again after turning, to the landmarks or else to the ellipse th
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ from ...geometry import (
     resize_affine,
     similarity,
 )
+from ...opencv import cv2
 from ...schemes import scheme
 from ..degrade import (
     Image,

@@ -1,6 +1,5 @@
 """Fit of an active appearance model, one level of the pyramid per step."""
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +13,7 @@ from ...classic.numpy_model import NumpyModel
 from ...classic.pyramid import level_scale, shrink, to_level
 from ...classic.shape_model import ShapeModel
 from ...classic.shapes import Arrays, Shapes, as_rows, from_complex, from_rows
+from ...opencv import cv2
 from ...recipe import Recipe
 from ...recipe.model import ActiveAppearanceSettings
 from .faces import GrayFaces

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from ...data.crop_cache import (
 )
 from ...errors import DataError
 from ...geometry import Array, crop_affine
+from ...opencv import cv2
 from ...recipe import Recipe
 from ...schemes import scheme
 
