@@ -34,6 +34,7 @@ ORDER = (
     "study",
     "serving",
     "doctor",
+    "pyinstaller",
     "cli",
     "__main__",
 )

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import ExtraError
-from .inference.model_files import weights_folder
+from .inference.model_files import missing_data_remedy, weights_folder
 from .inference.onnx_model import usable_cores
 from .opencv import PACKAGES as OPENCV
 from .opencv import installed_versions, load, remedy
@@ -25,7 +25,7 @@ PACKAGE = "lineament"
 OLDEST_PYTHON = (3, 11)
 MODULES = {"pillow": "PIL"}
 """Module of a package, if its name differs."""
-REINSTALL = f"type: pip install --force-reinstall --no-deps {PACKAGE}"
+REINSTALL = missing_data_remedy()
 SPEED_SECONDS = 1.0
 IMAGE_SHAPE = (480, 640, 3)
 

@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks
 from ..schemes import check_scheme
-from .model_files import path_here, portable_path, read_card
+from .model_files import (
+    missing_data_remedy,
+    path_here,
+    portable_path,
+    read_card,
+    weights_folder,
+)
 
 METADATA_KEY = "lineament"
 DETECTOR_OUTPUTS = (
@@ -103,6 +109,8 @@ def _runtime_session(path: Path, threads: int) -> Any:
         raise ModelError(
             f"no model file at {path}; wanted an ONNX file: see `lineament models`"
         )
+    if not path.stat().st_size:
+        raise ModelError(f"{path}: an empty file, no model; {_remedy(path)}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -116,8 +124,13 @@ def _runtime_session(path: Path, threads: int) -> Any:
             str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         )
         raise ModelError(
-            f"{path}: not an ONNX model that can be run ({reason}); export it again"
+            f"{path}: not an ONNX model that can be run ({reason}); {_remedy(path)}"
         ) from error
+
+
+def _remedy(path: Path) -> str:
+    is_packaged = path.absolute().parent == weights_folder()
+    return missing_data_remedy() if is_packaged else "export it again"
 
 
 def open_session(path: Path, threads: int = 0) -> OnnxSession:
