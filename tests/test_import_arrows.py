@@ -16,6 +16,7 @@ ORDER = (
     "atomic",
     "geometry",
     "schemes",
+    "notebook",
     "face",
     "crop",
     "recipe",

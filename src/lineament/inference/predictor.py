@@ -23,7 +23,7 @@ from ..geometry import (
     crop_affine,
     invert_affine,
 )
-from ..io.image import Source, read_image
+from ..io.image import Source, read_image, reread
 from ..schemes import convert
 from ..schemes import scheme as load_scheme
 from .acceptance import MIN_LANDMARK_SCORE, MIN_PRESENCE, keep_faces
@@ -172,8 +172,11 @@ class Predictor:
         self, sources: Sequence[Any], boxes: Sequence[ArrayLike] | None
     ) -> list[Faces]:
         images = [read_image(source) for source in sources]
+        results = []
         found = self._predict_images(images, boxes)
-        return [warn_of_bgr(*pair) for pair in zip(sources, found, strict=True)]
+        for source, faces in zip(sources, found, strict=True):
+            results.append(warn_of_bgr(source, faces).shown_on(reread(source)))
+        return results
 
     def _predict_images(
         self, images: list[Image], boxes: Sequence[ArrayLike] | None

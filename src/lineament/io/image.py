@@ -11,7 +11,8 @@ import stat
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -123,6 +124,25 @@ def read_image(
         f"cannot read an image from {type(source).__name__}; wanted a path, bytes, file, PIL image "
         "or array"
     )
+
+
+def reread(source: Source | Any) -> Callable[[], RGB | None]:
+    """Return a function that reads `source` once more; it keeps no image in memory.
+
+    It returns None if the object is gone, or cannot be referred to.
+    """
+    if isinstance(source, str | os.PathLike):
+        return lambda: read_image(source)
+    try:
+        known = weakref.ref(source)
+    except TypeError:  # such as bytes
+        return lambda: None
+
+    def read_known() -> RGB | None:
+        found = known()
+        return None if found is None else read_image(found)
+
+    return read_known
 
 
 def _from_path(path: str | os.PathLike[str], bits: int | None) -> RGB:

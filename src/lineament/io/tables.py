@@ -5,8 +5,6 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from ..atomic import atomic_path
 from ..errors import SchemeError, missing_extra
 from ..face import Face, Faces
@@ -16,18 +14,13 @@ ROWS_AT_ONCE = 4096  # faces held in memory before they go to a Parquet file
 IMAGE = ("image",)
 VIDEO = ("frame", "time")
 """Names of the first columns of a table of faces: in images, and in the frames of a video."""
-POINT_COLUMNS = ("x", "y", "score", "sigma_px", "visible")
 Where = str | tuple[int, float]
 """Values of those columns: an image's name, or a frame's number and time in seconds."""
 
 
 def csv_columns(scheme: str, lead: tuple[str, ...] = IMAGE) -> list[str]:
-    """Return the header of a CSV: the face, its box, then POINT_COLUMNS per landmark."""
-    of_points = []
-    for i in range(len(scheme_called(scheme))):
-        of_points += [f"{name}_{i}" for name in POINT_COLUMNS]
-    box = ["box_x0", "box_y0", "box_x1", "box_y1"]
-    return [*lead, "face", "scheme", "track_id", "score", "presence", *box, *of_points]
+    """Return the header of a CSV: `Faces.columns` after those of `lead`."""
+    return [*lead, *Faces.columns(len(scheme_called(scheme)))]
 
 
 def csv_rows(
@@ -46,22 +39,8 @@ def csv_rows(
         lead = _lead(where)
         rest = len(csv_columns(faces.scheme, lead=())) - 2
         return [[*lead, "", faces.scheme, *[""] * rest]]
-    for number, face in enumerate(faces):
-        parts = [face.landmarks, face.scores, face.sigma_px, face.visible]
-        of_points = np.column_stack(parts).ravel().tolist()
-        track = "" if face.track_id is None else face.track_id
-        rows.append(
-            [
-                *_lead(where),
-                number,
-                face.scheme,
-                track,
-                face.score,
-                face.presence,
-                *face.box.tolist(),
-                *of_points,
-            ]
-        )
+    for row in faces.rows():
+        rows.append([*_lead(where), *("" if cell is None else cell for cell in row)])
     return rows
 
 

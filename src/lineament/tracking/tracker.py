@@ -22,7 +22,7 @@ from ..inference.face_landmarks import FaceLandmarks, make_face
 from ..inference.predictor import Predictor
 from ..inference.recrop import first_crops
 from ..inference.recurrent_state import RecurrentState
-from ..io.image import read_image
+from ..io.image import read_image, reread
 from ..schemes import scheme
 from .association import (
     find_duplicates,
@@ -142,7 +142,8 @@ class Tracker:
         confirmed.sort(key=lambda face: face.track_id or 0)
         faces = tuple(self._to_face(face, seen[face]) for face in confirmed)
         wanted = self.predictor.scheme
-        return warn_of_bgr(frame, Faces(faces, wanted, len(scheme(wanted)), size))
+        found = Faces(faces, wanted, len(scheme(wanted)), size)
+        return warn_of_bgr(frame, found).shown_on(reread(frame))
 
     def state(self) -> dict[str, Any]:
         """Return all that the next frame depends on, as JSON values."""
