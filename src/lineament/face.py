@@ -121,7 +121,7 @@ class Faces(Sequence[Face]):
     """N, the number of landmarks per face."""
     image_size: tuple[int, int] | None = None
     """Width and height of the image, pixels; None if unknown."""
-    _reread: ClassVar[Callable[[], Any] | None] = None
+    _reread: ClassVar[Any] = None
     """Reads the image once more, for notebooks; no part of the value."""
 
     def __post_init__(self) -> None:

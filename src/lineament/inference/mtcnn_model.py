@@ -51,7 +51,7 @@ class MtcnnFile:
     def run(self, network: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the outputs (B, 15, h, w) of a network for images (B, H, W, 3)."""
         number = np.array(list(self.sides).index(network))
-        found = []
+        found: list[NDArray[np.float32]] = []
         for start in range(0, max(1, len(images)), CHUNK):
             part = {"images": images[start : start + CHUNK], "network": number}
             found += self.session.run(None, part)

@@ -62,4 +62,5 @@ def _uint16_to_bytes(
         raise ImageError(
             f"{name} has values up to {highest}, more than {bits} bits hold; give more bits"
         )
-    return ((array.astype(np.uint32) * 255 + largest // 2) // largest).astype(np.uint8)
+    scaled = (array.astype(np.uint32) * 255 + largest // 2) // largest
+    return np.asarray(scaled, np.uint8)

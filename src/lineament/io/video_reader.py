@@ -86,7 +86,7 @@ class AnimationDecoder(Decoder):
             raise ImageError(
                 f"{path}: cannot be opened as a video ({short_reason(error)})"
             ) from error
-        self.frames = int(self._image.n_frames)
+        self.frames = int(getattr(self._image, "n_frames", 1))
         shown_s = self._shown_s()
         self.rate = 1 / shown_s if shown_s else None
 
