@@ -7,6 +7,7 @@ import pytest
 
 from blobs import blob_samples, centroid
 from lineament.data.crop_cache import CropCache, cache_crops
+from lineament.data.readers.mtfl import POSES
 from lineament.data.training_crops import Source, TrainingCrops
 from lineament.recipe import Augmentation
 from lineament.schemes import scheme
@@ -125,3 +126,20 @@ def test_a_crop_carries_what_the_data_set_states(samples, tmp_path):
     unstated = training.make(0, 0, 1, 0)
     assert unstated["visible"].all()
     assert all(np.isnan(value) for value in unstated["attributes"].values())
+
+
+def test_a_mirrored_face_looks_to_the_other_side(samples, tmp_path):
+    stated = []
+    for sample, pose in zip(samples, ("left", "right_profile", "frontal"), strict=True):
+        poses = dict.fromkeys(POSES, False) | {pose: True}
+        stated.append(replace(sample, attributes={"smiling": True, **poses}))
+    cache = cache_crops(stated, tmp_path / "cache", size=160)
+    shown = {0.0: ("left", "right_profile", "frontal")}
+    shown[1.0] = ("right", "left_profile", "frontal")
+    for flip, wanted in shown.items():
+        settings = STILL.model_copy(update={"flip": flip})
+        training = TrainingCrops([Source(cache)], "five", 64, 1.3, settings, seed=1)
+        for face, pose in enumerate(wanted):
+            attributes = training.make(0, 0, 0, face)["attributes"]
+            assert [name for name in POSES if attributes[name]] == [pose]
+            assert attributes["smiling"] == 1

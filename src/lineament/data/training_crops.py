@@ -13,6 +13,7 @@ from ..schemes import scheme
 from .augment import AugmentedCrop, augment
 from .crop_cache import CropCache, annotated_as_visible
 from .negatives import Negatives, draw_region, presence_of_crop
+from .sample import MIRRORED_ATTRIBUTES
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ class TrainingCrops:
             made["visible"] = self._visible(cache, face, augmented)
         if self.negatives is not None:
             made["presence"] = self._presence(augmented, cache.boxes[face])
-        return made | {"attributes": self._attributes(cache, face)}
+        attributes = self._attributes(cache, face, augmented.mirrored)
+        return made | {"attributes": attributes}
 
     def _augment(
         self,
@@ -173,11 +175,14 @@ class TrainingCrops:
             visible = visible[self.mirror]
         return np.where(augmented.covered[0], np.float32(0), visible)
 
-    def _attributes(self, cache: CropCache | None, face: int) -> dict[str, Any]:
+    def _attributes(
+        self, cache: CropCache | None, face: int, mirrored: bool = False
+    ) -> dict[str, Any]:
         """Return the attributes of a face, nan where its source does not state them."""
         attributes = {}
         for name in self.attributes:
-            values = None if cache is None else cache.attributes.get(name)
+            stated = MIRRORED_ATTRIBUTES.get(name, name) if mirrored else name
+            values = None if cache is None else cache.attributes.get(stated)
             attributes[name] = np.array(
                 np.nan if values is None else values[face], np.float32
             )
