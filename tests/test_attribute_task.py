@@ -117,6 +117,19 @@ def test_the_criterion_of_stopping_is_that_of_the_paper():
     assert stop_criterion([2.0, 2, 2], [3.0, 3, 3], 0.5, 3) == float("inf")
 
 
+@pytest.mark.parametrize("validation", [0.3, 0.5, 0.9])
+@pytest.mark.parametrize(
+    "training",
+    [
+        [1.0, 0.99, 0.98, 0.97, 0.5],  # fastest at the end
+        [1.0, 0.9, 0.8, 0.7, 0.6],  # evenly
+        [0.9, 0.9, 0.9, 0.9, 0.5],  # at the end alone
+    ],
+)
+def test_an_error_that_falls_as_fast_as_ever_stops_no_task(training, validation):
+    assert stop_criterion(training, [validation] * 5, 0.1, 5) <= 0
+
+
 def test_clusters_are_those_that_the_rows_were_drawn_from():
     rng = np.random.default_rng(0)
     centers = np.array([[0.0, 0], [10, 0], [0, 10]])
@@ -173,6 +186,19 @@ def test_a_task_above_the_threshold_stops_and_landmarks_are_still_learned(
     trainer.task.validation_errors["smiling"] = [9.0, 9.0, 9.0]
     trainer.run()
     assert trainer.task.running == []
+
+
+def test_a_task_without_weight_is_learned_by_nothing_and_never_stops(folder, tmp_path):
+    tasks = {"stop_threshold": 1e-9, "weights": {"smiling": 0.0}}
+    recipe = recipe_of(folder, steps=4, tasks=tasks)
+    trainer = make_trainer(recipe, tmp_path / "run", folder, tmp_path / "cache")
+    before = trainer.model.attributes.weight.clone()
+    trainer.run()
+    assert trainer.task.running == ["smiling"]
+    # weight decay alone, 0.01 of a rate of at most 1.5e-3
+    torch.testing.assert_close(
+        trainer.model.attributes.weight, before, rtol=1e-4, atol=0
+    )
 
 
 def test_clusters_start_from_a_network_without_them_and_equal_it_at_first(

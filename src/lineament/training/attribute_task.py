@@ -111,15 +111,19 @@ class AttributeTask(LandmarkTask):
             self.training_errors[name].append(total / max(count, 1))
             self.validation_errors[name].append(losses[name])
             results[f"{name}:wrong"] = wrong[name]
-            criterion = stop_criterion(
-                self.training_errors[name],
-                self.validation_errors[name],
-                tasks.weight(name),
-                tasks.strip,
-            )
-            if 0 < tasks.stop_threshold < criterion and name in self.running:
+            if self._ends(name):
                 self.running = [each for each in self.running if each != name]
         return results
+
+    def _ends(self, name: str) -> bool:
+        """Return whether a task stops now; never without a threshold or a weight."""
+        tasks = self.recipe.tasks
+        assert tasks is not None  # or it had no name
+        weight = tasks.weight(name)
+        if not tasks.stop_threshold or not weight:
+            return False
+        errors = self.training_errors[name], self.validation_errors[name]
+        return stop_criterion(*errors, weight, tasks.strip) > tasks.stop_threshold
 
     @torch.no_grad()
     def _validate_tasks(
