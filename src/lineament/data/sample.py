@@ -36,13 +36,6 @@ SCHEME_OF_COUNT = {
     478: "mediapipe478",
 }
 """The scheme of landmarks that come without one, by their number."""
-MIRRORED_ATTRIBUTES = {
-    "left": "right",
-    "right": "left",
-    "left_profile": "right_profile",
-    "right_profile": "left_profile",
-}
-"""Attributes of a face that a mirrored image shows under another name."""
 BOX_SCHEME = "ibug68"
 """The box of a face is the tight box of these landmarks, whatever the scheme."""
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..face import MIRRORED_ATTRIBUTES
 from ..geometry import Array
 from ..recipe.data import Augmentation
 from ..schemes import scheme
 from .augment import AugmentedCrop, augment
 from .crop_cache import CropCache, annotated_as_visible
 from .negatives import Negatives, draw_region, presence_of_crop
-from .sample import MIRRORED_ATTRIBUTES
 
 
 @dataclass(frozen=True)

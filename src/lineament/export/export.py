@@ -4,6 +4,7 @@ Depends on torch, onnx and ONNX Runtime.
 """
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,11 @@ def export_checkpoint(
             model, recipe, faces.validation_faces, data_root, cache
         )
     metadata = _metadata(name, recipe, form.memory_shape, int8)
+    groups = {} if recipe.tasks is None else recipe.tasks.groups
+    classes = [len(names) for names in groups.values()]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        written = _write_checked(model, form, faces, states, metadata, path)
+        written = _write_checked(model, form, faces, states, metadata, path, classes)
         example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
         size = {
             "parameters": parameters(model),
@@ -132,6 +135,7 @@ def _write_checked(
     states: StateGate | None,
     metadata: dict[str, Any],
     path: Path,
+    classes: Sequence[int],
 ) -> _Written:
     """Write an ONNX file that passes the gate, in the precision of its `metadata`.
 
@@ -143,7 +147,7 @@ def _write_checked(
     scale = fit_sigma(np.linalg.norm(landmarks - faces.truth, axis=-1), variances)
     in_torch = None if states is None else states.fit(states.logits)
     in_file = in_torch
-    write_onnx(LandmarkGraph(form, scale, faces.padding, in_torch), path)
+    write_onnx(LandmarkGraph(form, scale, faces.padding, in_torch, classes), path)
     if int8:
         path = _quantize(path, form, faces)
     set_metadata(path, metadata)
@@ -165,7 +169,11 @@ def _write_checked(
 def _metadata(
     name: str, recipe: Recipe, memory_shape: tuple[int, ...] | None, int8: bool
 ) -> dict[str, Any]:
-    memory = {} if memory_shape is None else {"memory": list(memory_shape)}
+    further: dict[str, Any] = {}
+    if memory_shape is not None:
+        further["memory"] = list(memory_shape)
+    if recipe.tasks is not None:
+        further["attributes"] = recipe.tasks.attributes()
     return {
         "kind": "landmarks",
         "name": name,
@@ -174,7 +182,7 @@ def _metadata(
         "size": recipe.model.size,
         "padding": recipe.model.padding,
         "precision": "int8" if int8 else "fp32",
-    } | memory
+    } | further
 
 
 def _quantize(path: Path, form: ExportForm, faces: GateFaces) -> Path:

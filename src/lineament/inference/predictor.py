@@ -223,6 +223,7 @@ class Predictor:
                 visible=predicted.visible[row],
                 box=found.boxes[row],
                 score=float(found.scores[row]),
+                attributes=predicted.attributes_of(row),
             )
             faces.append(face)
         size = (image.shape[1], image.shape[0])
@@ -309,7 +310,11 @@ class Predictor:
         if found.visible is not None:
             visible[:] = found.visible
         sigma_px = found.sigma_px / scales
-        return FaceLandmarks(landmarks, scores, sigma_px, presence, visible, kept)
+        states = presence, visible, kept
+        attributes = {}
+        for name, values in found.attributes.items():
+            attributes[name] = values.astype(np.float64)
+        return FaceLandmarks(landmarks, scores, sigma_px, *states, attributes)
 
     def crop_around(self, image: int, landmarks: Array) -> CropRequest:
         """Return the upright crop around `landmarks` (N, 2) of the model's scheme."""

@@ -60,7 +60,8 @@ def faces_to_dict(
     """Return faces as plain lists and numbers: {"image", "faces", "scheme"}.
 
     Each face is {"box", "score", "landmarks", "scores", "sigma_px"}, with "presence" and
-    "visible" if they are known, and "track_id" if it is tracked; units are those of Face.
+    "visible" if they are known, "attributes" if the model predicts some, and "track_id" if it is
+    tracked; units are those of Face.
 
     Args:
         image: Path or name of the image.
@@ -79,6 +80,11 @@ def faces_to_dict(
             entry |= {"presence": _rounded(face.presence, decimals)}
         if not np.isnan(face.visible).all():
             entry |= {"visible": json_numbers(face.visible, decimals)}
+        if face.attributes:
+            entry["attributes"] = {
+                name: _rounded(value, decimals)
+                for name, value in face.attributes.items()
+            }
         if face.track_id is not None:
             entry["track_id"] = face.track_id
         listed.append(entry)
@@ -107,6 +113,7 @@ def _face_from(entry: Any, number: int, scheme: str) -> Face:
             if key in entry:
                 parts[key] = np.array(entry[key], dtype=np.float64)
         parts["score"] = float(parts["score"])
+        parts["attributes"] = dict(entry.get("attributes", {}))
         face = Face(**parts, scheme=scheme, track_id=entry.get("track_id"))
     except (InputError, ValueError, TypeError, IndexError) as error:
         raise DataError(

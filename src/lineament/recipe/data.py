@@ -161,6 +161,13 @@ class TaskSettings(Settings):
                 )
         return self
 
+    def attributes(self) -> list[str]:
+        """Return the attributes of all tasks, in the order of their logits."""
+        names: list[str] = []
+        for group in self.groups.values():
+            names.extend(group)
+        return names
+
     def weight(self, task: str) -> float:
         """Return the weight of a task."""
         return self.weights.get(task, 0.1)

@@ -374,6 +374,7 @@ class Tracker:
             box=seen.box,
             score=face.score,
             track_id=face.track_id,
+            attributes=seen.attributes,
         )
 
 
@@ -392,6 +393,7 @@ def _observations(found: FaceLandmarks) -> list[FaceObservation]:
             float(found.presence[k]),
             found.visible[k],
             state,
+            found.attributes_of(k),
         )
         observations.append(observation)
     return observations
