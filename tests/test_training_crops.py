@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from blobs import blob_samples, centroid
-from lineament.data.crop_cache import CropCache, cache_crops
+from lineament.data.crop_cache import CropCache, cache_crops, plain_landmarks
+from lineament.data.partners import Partners
 from lineament.data.readers.mtfl import POSES
 from lineament.data.training_crops import Source, TrainingCrops
 from lineament.recipe import Augmentation
@@ -143,3 +144,28 @@ def test_a_mirrored_face_looks_to_the_other_side(samples, tmp_path):
             attributes = training.make(0, 0, 0, face)["attributes"]
             assert [name for name in POSES if attributes[name]] == [pose]
             assert attributes["smiling"] == 1
+
+
+def test_a_face_takes_the_place_of_one_of_its_cluster(samples, tmp_path):
+    cache = cache_crops(samples, tmp_path / "cache", size=160)
+    # each blob has its own size
+    cache.landmarks[1] = cache.landmarks[1] * 0.9 + 8
+    training = TrainingCrops([Source(cache)], "five", 96, 1.6, Augmentation(), seed=3)
+    training.settings = STILL
+    clusters = [np.array([0, 1, 0])]
+    training.partners = Partners([cache], clusters, 96, 1.6, prob=1.0)
+    plain = plain_landmarks(cache, 96, 1.6)
+    lent = set()
+    for position in range(12):
+        face = position % 3
+        made = training.make(0, position, 0, face)["landmarks"]
+        # a least-squares similarity moves the middle onto the middle
+        gaps = np.abs(plain.mean(1) - made.mean(0)).max(1)
+        nearest = int(gaps.argmin())
+        assert gaps[nearest] < 1e-3
+        assert clusters[0][nearest] == clusters[0][face]
+        lent.add((face, nearest))
+    assert lent >= {(0, 2), (1, 1), (2, 0)}
+    never = Partners([cache], clusters, 96, 1.6, prob=0.0)
+    rng = np.random.default_rng(0)
+    assert never.draw(rng, 0, 0, cache.landmarks[0]) is None

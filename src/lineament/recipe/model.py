@@ -80,6 +80,11 @@ class SharedFeatureSettings(ModelSettings):
         True,
         description="cluster by a Gaussian mixture after k-means, not by k-means alone",
     )
+    partner_prob: Probability = Field(
+        0.0,
+        description="probability that a training crop shows its face where another face of its "
+        "cluster lies, instead of the flip, rotation, scale and shift of [augment]",
+    )
 
 
 class DeepAlignmentSettings(ModelSettings):
