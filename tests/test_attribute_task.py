@@ -25,7 +25,7 @@ from lineament.training.attributes import (
 )
 from lineament.training.build import load_any
 from lineament.training.clusters import gaussian_mixture, k_means
-from lineament.training.registry import make_trainer
+from lineament.training.registry import make_trainer, task_for
 
 TASKS = TaskSettings(groups={"smiling": ("smiling",), "pose": ("left", "right")})
 
@@ -80,6 +80,13 @@ def test_an_attribute_that_nothing_states_is_refused():
         RecipeError, match="wants the attribute 'smiling', which no data"
     ):
         task_losses(raw, {}, TASKS)
+
+
+def test_tasks_of_a_network_that_learns_none_are_refused(tmp_path):
+    recipe = recipe_of(tmp_path)
+    values = recipe.model_dump() | {"model": {"kind": "conv-cascade"}}
+    with pytest.raises(RecipeError, match="training of a conv-cascade learns none"):
+        task_for(make_recipe(values))
 
 
 def test_weights_are_of_tasks():

@@ -37,6 +37,8 @@ BATCH = 64
 class AttributeTask(LandmarkTask):
     """Learn landmarks, and the attributes of [tasks] until each of them stops to help."""
 
+    learns_attributes = True
+
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
         names = [] if recipe.tasks is None else list(recipe.tasks.groups)

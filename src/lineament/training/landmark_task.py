@@ -21,8 +21,12 @@ from .validate import validate
 class LandmarkTask(Task):
     """Learn the landmarks of faces in augmented crops."""
 
+    learns_attributes = False
+    """True if the task learns those of [tasks], too."""
+
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
+        self.check_attributes()
         self.check_losses()
         self.check_annotated()
         self.sources: list[Source] = []
@@ -34,6 +38,15 @@ class LandmarkTask(Task):
         """Raises: RecipeError: If losses, [presence] and model do not fit."""
         check_losses(self.recipe.losses)
         check_presence(self.recipe)
+
+    def check_attributes(self) -> None:
+        """Raises: RecipeError: If the recipe has [tasks] that are not learned."""
+        if self.recipe.tasks is not None and not self.learns_attributes:
+            raise RecipeError(
+                f"the recipe {self.recipe.name!r} has [tasks], and its training of a "
+                f"{self.recipe.kind} learns none; leave them out, or train a shared-features or a "
+                "deep-alignment by lineament train"
+            )
 
     def check_annotated(self) -> None:
         """Raises: RecipeError: If faces without landmarks have no teacher to learn from."""
