@@ -80,6 +80,8 @@ def test_a_second_stage_starts_from_the_first_and_leaves_it_as_it_is(tmp_path):
     # a frozen stage drops nothing, or the next one would learn from noise
     assert not trainer.model.stages[0].drop.training
     assert trainer.model.stages[1].drop.training
+    # nor does it record anything for gradients
+    assert not trainer.model.stages[0](torch.zeros(2, 1, 32, 32))[0].requires_grad
     one, two = load_any(checkpoint)[0], load_any(second)[0]
     for name, value in one.stages[0].state_dict().items():
         torch.testing.assert_close(two.stages[0].state_dict()[name], value)
