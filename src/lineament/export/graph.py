@@ -73,7 +73,7 @@ class LandmarkGraph(nn.Module):
 def class_probabilities(logits: Tensor, classes: Sequence[int]) -> Tensor:
     """Return the probabilities (B, K) of logits (B, K), whose tasks have `classes` each."""
     parts = []
-    for own in logits.split(list(classes), dim=1):
+    for own in torch.split(logits, list(classes), dim=1):
         parts.append(own.sigmoid() if own.shape[1] == 1 else own.softmax(1))
     return torch.cat(parts, dim=1)
 
