@@ -296,6 +296,26 @@ def test_a_model_without_a_network_is_a_row_with_facts(place, tiny):
         )
 
 
+def test_a_model_of_five_points_has_no_figure_under_a_protocol_of_68(place, tiny):
+    (place / "five.toml").write_text(
+        'name = "five"\nscheme = "five"\ntrain.steps = 1\n'
+        'model = { kind = "cascade", regressor = "ferns", trees = 2, pixels = 8 }\n'
+        'data = [{ reader = "folder", folder = "faces" }]\n',
+        encoding="utf-8",
+    )
+    columns = '["steps", "300w-common", "300w-common/shifted", "cfp30-val"]'
+    row = '[[rows]]\nname = "five points"\nrecipe = "five.toml"\n'
+    study, path = read(place, STUDY.replace('["steps", "validation"]', columns) + row)
+    chosen = options(place, seeds=[1], only=["five points"])
+    # no face of these protocols is here, and none is wanted
+    notes: list[str] = []
+    values = run_study(study, path, chosen, notes.append)
+    assert not [line for line in notes if line.startswith("failed")]
+    assert values["five points"]["steps"] == [1.0]
+    line = Table(study, study.columns, values).markdown().splitlines()[-1]
+    assert line == "| five points | 1 | - | - | - |"
+
+
 def test_the_minutes_of_a_row_are_those_of_its_needs_too(place, tiny):
     plan = planned(place, seeds=[1])
     plan.folder.mkdir(parents=True)

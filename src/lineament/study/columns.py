@@ -11,7 +11,8 @@ import torch
 
 from ..data.training_crops import Source, TrainingCrops
 from ..errors import ExportError, RecipeError, did_you_mean
-from ..evaluation.protocols import PROTOCOLS
+from ..evaluation.conversion import can_score
+from ..evaluation.protocols import PROTOCOLS, protocol
 from ..export.registry import export_trained
 from ..inference.speed import time_file
 from ..models.profile import multiply_adds, parameters
@@ -20,7 +21,7 @@ from ..training.run_files import read_progress
 from ..training.validate import interocular_nmes
 from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
-from .protocol_figures import FIGURES
+from .protocol_figures import FIGURES, Measure
 from .task_accuracy import read_test_faces, task_accuracy
 from .tracked_clips import Which, mean_errors, track_clips
 
@@ -160,6 +161,19 @@ def smile_accuracy(run: FinishedRun) -> float:
     return task_accuracy(*run.trained, faces, "smiling")
 
 
+def protocol_figure(run: FinishedRun, score: str, measure: Measure) -> float:
+    """Measure the exported file under the protocol `score`.
+
+    nan if the model lacks points of the protocol, or the export gate refuses it.
+    """
+    if not can_score(run.recipe.scheme, protocol(score)):
+        return float("nan")
+    try:
+        return measure(exported(run), run.data_root, score)
+    except ExportError:
+        return float("nan")
+
+
 def percent(title: str, measure: Callable[[FinishedRun], float]) -> Column:
     """Return a column of errors that are fractions."""
     return Column(title, each(measure), scale=100)
@@ -243,5 +257,5 @@ def column(name: str) -> Column:
         )
     title, measure = FIGURES[figure]
     return percent(
-        f"{score} {title} %", lambda run: measure(exported(run), run.data_root, score)
+        f"{score} {title} %", lambda run: protocol_figure(run, score, measure)
     )
