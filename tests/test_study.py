@@ -18,6 +18,7 @@ from lineament.study.run import StudyOptions, run_study
 from lineament.study.settings import read_study
 from lineament.study.table import Table, shown, write_page
 from lineament.study.tracked_clips import long_occluded
+from lineament.study.train_minutes import logged_minutes
 
 pytestmark = pytest.mark.torch
 
@@ -316,11 +317,38 @@ def test_a_model_of_five_points_has_no_figure_under_a_protocol_of_68(place, tiny
     assert line == "| five points | 1 | - | - | - |"
 
 
-def test_the_minutes_of_a_row_are_those_of_its_needs_too(place, tiny):
+def test_the_needs_of_a_row_are_those_it_is_trained_after(place):
     plan = planned(place, seeds=[1])
-    plan.folder.mkdir(parents=True)
-    (plan.folder / "minutes.json").write_text('{"first": 2, "from first": 7}')
-    assert plan.minutes() == {"from first": 9, "first itself": 2}
+    first = place / "runs" / "first" / "checkpoint.pt"
+    wanted = {"alone": (), "from first": (first,), "first itself": ()}
+    assert plan.needs == wanted
+
+
+def write_log(folder, rows):
+    folder.mkdir(parents=True)
+    lines = ["step,loss_total,lr,faces_per_second,validation"]
+    lines += [f"{step},1.0,0.001,{speed}," for step, speed in rows]
+    (folder / "log.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_the_minutes_of_a_training_are_those_of_the_steps_in_its_log(tmp_path):
+    # 50 steps of 12 faces at 10 per second are a minute, then 10 steps at 2 per second one more
+    write_log(tmp_path / "run", [(50, 10.0), (60, 2.0)])
+    assert logged_minutes(tmp_path / "run", 12) == pytest.approx(2.0)
+    assert math.isnan(logged_minutes(tmp_path / "none", 12))
+
+
+def test_the_minutes_of_a_row_are_those_of_its_needs_too(tmp_path, monkeypatch):
+    write_log(tmp_path / "need", [(60, 6.0)])
+    write_log(tmp_path / "row", [(30, 6.0), (60, 6.0)])
+    monkeypatch.setattr(FinishedRun, "faces_per_step", 6)
+    need = tmp_path / "need" / "checkpoint.pt"
+    places = tmp_path / "row" / "checkpoint.pt", Path(), Path()
+    assert column("minutes").measure([FinishedRun("a", *places, (need,))]) == [2.0]
+    # what a need took is not known
+    lost = (tmp_path / "lost" / "checkpoint.pt",)
+    found = column("minutes").measure([FinishedRun("a", *places, lost)])
+    assert math.isnan(found[0])
 
 
 def test_cells_hold_mean_and_standard_deviation_of_the_seeds():

@@ -24,6 +24,7 @@ from .head_memory import output_bytes, training_bytes
 from .protocol_figures import FIGURES, Measure
 from .task_accuracy import read_test_faces, task_accuracy
 from .tracked_clips import Which, mean_errors, track_clips
+from .train_minutes import train_minutes
 
 HARDER = Augmentation.model_validate(
     {
@@ -226,11 +227,7 @@ COLUMNS: dict[str, Column] = {
     ),
     "clips_lost": Column("frames lost", lambda runs: on_clips(runs, "lost"), digits=0),
     "megabytes": Column("file", each(megabytes), digits=2, unit=" MB"),
-    "minutes": Column(
-        "minutes to train",
-        each(lambda run: float("nan") if run.minutes is None else run.minutes),
-        digits=0,
-    ),
+    "minutes": Column("minutes to train", each(train_minutes), digits=0),
     "smile": percent("smile right %", smile_accuracy),
     "steps": Column("steps", each(steps_done), digits=0),
 }

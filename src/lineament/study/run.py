@@ -28,6 +28,7 @@ from .plan import (
 )
 from .prune_sweep import sweep
 from .settings import Study
+from .train_minutes import train_minutes
 
 Note = Callable[[str], None]
 Values = dict[str, dict[str, list[float]]]
@@ -128,7 +129,9 @@ def train_all(
         minutes = (time.monotonic() - started) / 60
         for run in batch:
             if run.name in done:
-                _keep_minutes(plan.folder, run.row, minutes)
+                # after a resume, the call took less than the training
+                logged = _logged_minutes(run, options)
+                _keep_minutes(plan.folder, run.row, max(minutes, logged))
 
 
 def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
@@ -150,6 +153,11 @@ def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
     return Run(run.name, make, (), after)
 
 
+def _logged_minutes(run: PlannedRun, options: StudyOptions) -> float:
+    places = run.checkpoint, options.data_root, options.cache
+    return train_minutes(FinishedRun(run.name, *places))
+
+
 def _keep_minutes(folder: Path, row: str, minutes: float) -> None:
     known = read_minutes(folder) | {row: round(minutes, 2)}
     folder.mkdir(parents=True, exist_ok=True)
@@ -167,14 +175,13 @@ def measure(
     """Measure every column of the rows whose checkpoints are not `unfinished`."""
     rows: list[str] = []
     finished: list[FinishedRun] = []
-    minutes = plan.minutes()
     for row, checkpoints in plan.rows.items():
         for seed, checkpoint in checkpoints.items():
             if checkpoint not in unfinished:
                 name = f"{row}, seed {seed}"
                 rows.append(row)
                 places = checkpoint, options.data_root, options.cache
-                finished.append(FinishedRun(name, *places, minutes.get(row)))
+                finished.append(FinishedRun(name, *places, plan.needs[row]))
     values: dict[str, dict[str, list[float]]] = {row: {} for row in plan.rows}
     for name in columns:
         kind = column(name)
