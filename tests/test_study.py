@@ -11,12 +11,14 @@ pytest.importorskip("torch")
 
 from faces import write_faces
 from lineament.errors import RecipeError, TrainError
+from lineament.recipe.file import make_recipe
 from lineament.study.columns import COLUMNS, Column, column, each
 from lineament.study.finished_run import FinishedRun
 from lineament.study.plan import fit_budget, is_done, plan_runs
 from lineament.study.run import StudyOptions, run_study
 from lineament.study.settings import read_study
 from lineament.study.table import Table, shown, write_page
+from lineament.study.task_accuracy import learns
 from lineament.study.tracked_clips import long_occluded
 from lineament.study.train_minutes import logged_minutes
 
@@ -271,7 +273,9 @@ def test_a_model_without_a_network_is_a_row_with_facts(place, tiny):
         'data = [{ reader = "folder", folder = "faces" }]\n',
         encoding="utf-8",
     )
-    columns = '["steps", "validation", "parameters", "megabytes", "ms", "minutes"]'
+    columns = (
+        '["steps", "validation", "parameters", "megabytes", "ms", "minutes", "rounds"]'
+    )
     study, path = read(
         place, STUDY.replace('["steps", "validation"]', columns) + CLASSIC
     )
@@ -285,6 +289,8 @@ def test_a_model_without_a_network_is_a_row_with_facts(place, tiny):
     assert 0 < found["megabytes"][0] < 0.01
     assert found["ms"][0] > 0
     assert found["minutes"][0] >= 0
+    # it does not search
+    assert found["rounds"] == [0.0]
     lines = Table(study, study.columns, values).markdown().splitlines()
     assert lines[0].startswith("| | year | steps |")
     assert lines[2].startswith("| mean shape | 1995 | 1 |")
@@ -349,6 +355,21 @@ def test_the_minutes_of_a_row_are_those_of_its_needs_too(tmp_path, monkeypatch):
     lost = (tmp_path / "lost" / "checkpoint.pt",)
     found = column("minutes").measure([FinishedRun("a", *places, lost)])
     assert math.isnan(found[0])
+
+
+def test_tasks_are_measured_only_if_they_were_learned():
+    tasks = {"groups": {"smiling": ["smiling"], "male": ["male"]}}
+    tasks["weights"] = {"male": 0.0}
+    model = {"kind": "shared-features"}
+    base = {"name": "a", "scheme": "five", "model": model, "train": {"steps": 1}}
+    base["data"] = [{"reader": "mtfl"}]
+    recipe = make_recipe({**base, "tasks": tasks}, "test")
+    assert learns(recipe, "smiling")
+    assert not learns(recipe, "male")
+    assert not learns(recipe, "glasses")
+    assert not learns(make_recipe(base, "test"), "smiling")
+    for name in ("gender", "smile", "glasses", "pose"):
+        assert column(name).title == f"{name} right %"
 
 
 def test_cells_hold_mean_and_standard_deviation_of_the_seeds():
