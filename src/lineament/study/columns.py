@@ -25,7 +25,6 @@ from .head_memory import output_bytes, training_bytes
 from .protocol_figures import FIGURES, Measure
 from .task_accuracy import learns, read_test_faces, task_accuracy
 from .tracked_clips import Which, mean_errors, track_clips
-from .train_minutes import train_minutes
 
 HARDER = Augmentation.model_validate(
     {
@@ -248,7 +247,7 @@ COLUMNS: dict[str, Column] = {
     ),
     "clips_lost": Column("frames lost", lambda runs: on_clips(runs, "lost"), digits=0),
     "megabytes": Column("file", each(megabytes), digits=2, unit=" MB"),
-    "minutes": Column("minutes to train", each(train_minutes), digits=0),
+    "minutes": Column("minutes to train", each(lambda run: run.minutes), digits=0),
     "rounds": Column("rounds of the search", each(search_rounds), digits=1),
     "gender": percent("gender right %", right_classes("male")),
     "smile": percent("smile right %", right_classes("smiling")),

@@ -1,6 +1,6 @@
 """A finished training, and what the columns of a study need of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from ..training.build import load_any, load_trained
 from ..training.classic.predict import predict_plain_faces
 from ..training.classic.stored import stored_recipe
 from ..training.resume import CLASSIC_CHECKPOINT
+from ..training.run_files import recipe_of
 from ..training.validate import interocular_nmes, predict_plain
+from .train_minutes import logged_minutes
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class FinishedRun:
     def faces_per_step(self) -> int:
         """Faces that a step of the training takes: a batch, or all without a network."""
         if self.has_network:
-            return self.recipe.train.batch
+            # without building the network
+            return recipe_of(self.checkpoint).train.batch
         complete = 0
         for source in self._mixture[0]:
             if source.use_until == 1:
@@ -71,6 +74,14 @@ class FinishedRun:
                 complete += int(known.sum())
         # GrayFaces hold each also mirrored
         return 2 * complete
+
+    @property
+    def minutes(self) -> float:
+        """Minutes of the steps in its log and in those of its needs; nan if one is absent."""
+        minutes = logged_minutes(self.checkpoint.parent, self.faces_per_step)
+        for checkpoint in self.needs:
+            minutes += replace(self, checkpoint=checkpoint, needs=()).minutes
+        return minutes
 
     @cached_property
     def _mixture(self) -> Mixture:

@@ -28,7 +28,6 @@ from .plan import (
 )
 from .prune_sweep import sweep
 from .settings import Study
-from .train_minutes import train_minutes
 
 Note = Callable[[str], None]
 Values = dict[str, dict[str, list[float]]]
@@ -129,8 +128,9 @@ def train_all(
         minutes = (time.monotonic() - started) / 60
         for run in batch:
             if run.name in done:
+                places = run.checkpoint, options.data_root, options.cache
+                logged = FinishedRun(run.name, *places).minutes
                 # after a resume, the call took less than the training
-                logged = _logged_minutes(run, options)
                 _keep_minutes(plan.folder, run.row, max(minutes, logged))
 
 
@@ -151,11 +151,6 @@ def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
             )
 
     return Run(run.name, make, (), after)
-
-
-def _logged_minutes(run: PlannedRun, options: StudyOptions) -> float:
-    places = run.checkpoint, options.data_root, options.cache
-    return train_minutes(FinishedRun(run.name, *places))
 
 
 def _keep_minutes(folder: Path, row: str, minutes: float) -> None:

@@ -1,10 +1,8 @@
-"""Minutes that trainings took, by their logs. Depends on finished runs."""
+"""Minutes that a training took, by its log."""
 
 import csv
 import math
 from pathlib import Path
-
-from .finished_run import FinishedRun
 
 LOG = "log.csv"
 
@@ -29,12 +27,3 @@ def logged_minutes(folder: Path, faces_per_step: int) -> float:
             seconds += faces / float(row["faces_per_second"])
             before = step
     return seconds / 60
-
-
-def train_minutes(run: FinishedRun) -> float:
-    """Return the minutes of a run and of the runs it needs; nan if one has no log."""
-    minutes = logged_minutes(run.checkpoint.parent, run.faces_per_step)
-    for checkpoint in run.needs:
-        need = FinishedRun(run.name, checkpoint, run.data_root, run.cache)
-        minutes += logged_minutes(checkpoint.parent, need.faces_per_step)
-    return minutes
