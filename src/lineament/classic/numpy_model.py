@@ -56,6 +56,10 @@ class NumpyModel(ABC):
     def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
         """Predict uint8 RGB crops (F, S, S, 3), F at least 1."""
 
+    def count_rounds(self, crops: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Return the rounds (F,) of the search in each crop; 0 for a model that does not search."""
+        return np.zeros(len(crops), np.intp)
+
     def predict(
         self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None
     ) -> CropLandmarks:

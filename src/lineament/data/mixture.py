@@ -9,11 +9,10 @@ import numpy as np
 from ..errors import DataError, RecipeError
 from ..io.unique_names import unique_name
 from ..recipe.data import DataPart
-from ..schemes import convert
 from .crop_cache import CropCache, cache_crops, cached_size
 from .readers.registry import DataSet, data_set
 from .readers.talking_face import FOLDER, is_talking_face
-from .sample import Sample, bare_name, tight_box
+from .sample import Sample, bare_name, to_scheme
 from .training_crops import Source
 
 Note = Callable[[str], None]
@@ -185,21 +184,4 @@ def _find_folder(reader: str, known: DataSet, root: Path, folder: str) -> Path:
     tried = " nor at ".join(dict.fromkeys(str(path) for path in candidates))
     raise DataError(
         f"no folder {folder!r}, neither at {tried}; give the path of your data in the recipe"
-    )
-
-
-def to_scheme(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample:
-    """Return `sample` with its points in `scheme_name` and the tight box of its 68 points.
-
-    Args:
-        sample: The face.
-        scheme_name: The scheme wanted.
-        own_box: Keep the sample's box, because it is that one.
-    """
-    box = sample.box if own_box else tight_box(sample.landmarks, sample.scheme)
-    if sample.scheme == scheme_name:
-        return replace(sample, box=box)
-    landmarks = convert(sample.landmarks, sample.scheme, scheme_name).points
-    return replace(
-        sample, landmarks=landmarks, scheme=scheme_name, visible=None, box=box
     )

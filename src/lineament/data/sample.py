@@ -5,7 +5,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +115,23 @@ def tight_box(landmarks: Array, scheme_name: str) -> Array:
         return landmark_box(landmarks)
     fitted = apply_affine(fit_similarity(mean_here[both], landmarks[both]), mean)
     return landmark_box(np.where(np.isfinite(known), known, fitted))
+
+
+def to_scheme(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample:
+    """Return `sample` with its points in `scheme_name` and the tight box of its 68 points.
+
+    Args:
+        sample: The face.
+        scheme_name: The scheme wanted.
+        own_box: Keep the sample's box, because it is that one.
+    """
+    box = sample.box if own_box else tight_box(sample.landmarks, sample.scheme)
+    if sample.scheme == scheme_name:
+        return replace(sample, box=box)
+    landmarks = convert(sample.landmarks, sample.scheme, scheme_name).points
+    return replace(
+        sample, landmarks=landmarks, scheme=scheme_name, visible=None, box=box
+    )
 
 
 def bare_name(name: str) -> str:

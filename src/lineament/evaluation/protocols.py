@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..data.sample import Sample
+from ..data.sample import Sample, to_scheme
 from ..errors import ProtocolError, did_you_mean
 from ..schemes import scheme
 from .contours import contour_chains
@@ -28,6 +28,8 @@ PROTOCOLS = (
     "300w-test-indoor",
     "300w-test-outdoor",
     "300w-val",
+    "300w-common-five",
+    "300w-val-five",
     "300w-common-masked",
     "300w-val-masked",
     "wflw",
@@ -124,6 +126,8 @@ class Protocol(_Frozen):
     """Official number of videos, for a set of videos."""
     scheme: str
     """Point scheme of the truth, to which predictions in others are converted."""
+    truth_from: str = ""
+    """Scheme of the data set, whose points are converted to `scheme`; empty: the same."""
     any_scheme: bool = False
     """True if the scheme may be chosen with the data."""
     points: tuple[int, ...] | Literal["all"] = "all"
@@ -240,11 +244,12 @@ class Protocol(_Frozen):
         used = "all points"
         if self.points != "all":
             used = f"points {', '.join(map(str, self.points))}"
+        made = f" made of {self.truth_from}" if self.truth_from else ""
         limits = ", ".join(f"{100 * threshold:g} %" for threshold in self.thresholds)
         lines = [
             f"{self.id}: {self.title}",
             f"data      {self.data} {self.part}{validation} ({self._count()})",
-            f"points    {self.scheme}, {used}; {self.visibility} points count",
+            f"points    {self.scheme}{made}, {used}; {self.visibility} points count",
             f"norm      {describe_norm(self.norm, self.norm_points)}, of the true annotation",
             f"failure   error above {limits}",
             f"missed    {self.miss_rule}",
@@ -355,7 +360,7 @@ def resolve_protocol(given: str | Protocol) -> Protocol:
 
 
 def select_samples(protocol: Protocol, samples: Sequence[Sample]) -> list[Sample]:
-    """Return the samples that the protocol scores.
+    """Return the samples that the protocol scores, in its scheme.
 
     Raises:
         ProtocolError: If there is none, or one has another scheme.
@@ -369,6 +374,8 @@ def select_samples(protocol: Protocol, samples: Sequence[Sample]) -> list[Sample
             f"protocol {protocol.id!r} selects none of the {len(samples)} faces given; "
             f"give the {protocol.part!r} part of the data set {protocol.data!r}"
         )
+    if protocol.truth_from:
+        kept = [_in_scheme(sample, protocol) for sample in kept]
     for sample in kept:
         if sample.scheme != protocol.scheme:
             raise ProtocolError(
@@ -377,3 +384,10 @@ def select_samples(protocol: Protocol, samples: Sequence[Sample]) -> list[Sample
                 "or choose the protocol 'folder' with that scheme"
             )
     return kept
+
+
+def _in_scheme(sample: Sample, protocol: Protocol) -> Sample:
+    """Return `sample` in the protocol's scheme if it has the scheme of the data set."""
+    if sample.scheme != protocol.truth_from:
+        return sample
+    return to_scheme(sample, protocol.scheme)

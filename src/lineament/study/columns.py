@@ -9,9 +9,11 @@ from statistics import median
 import numpy as np
 import torch
 
+from ..data.crop_cache import plain_crops
 from ..data.training_crops import Source, TrainingCrops
 from ..errors import ExportError, RecipeError, did_you_mean
-from ..evaluation.protocols import PROTOCOLS
+from ..evaluation.conversion import can_score
+from ..evaluation.protocols import PROTOCOLS, protocol
 from ..export.registry import export_trained
 from ..inference.speed import time_file
 from ..models.profile import multiply_adds, parameters
@@ -20,8 +22,8 @@ from ..training.run_files import read_progress
 from ..training.validate import interocular_nmes
 from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
-from .protocol_figures import FIGURES
-from .task_accuracy import read_test_faces, task_accuracy
+from .protocol_figures import FIGURES, Measure
+from .task_accuracy import learns, read_test_faces, task_accuracy
 from .tracked_clips import Which, mean_errors, track_clips
 
 HARDER = Augmentation.model_validate(
@@ -154,10 +156,43 @@ def megabytes(run: FinishedRun) -> float:
         return float("nan")
 
 
-def smile_accuracy(run: FinishedRun) -> float:
-    """Measure the share of MTFL's test faces of which a network knows whether they smile."""
-    faces = read_test_faces(run.recipe, run.data_root, run.cache)
-    return task_accuracy(*run.trained, faces, "smiling")
+def right_classes(task: str) -> Callable[[FinishedRun], float]:
+    """Return a measure of the share of MTFL's test faces that a network classifies right.
+
+    It is nan for a model that has not learned the task.
+    """
+
+    def measure(run: FinishedRun) -> float:
+        if not learns(run.recipe, task):
+            return float("nan")
+        faces = read_test_faces(run.recipe, run.data_root, run.cache)
+        return task_accuracy(*run.trained, faces, task)
+
+    return measure
+
+
+def search_rounds(run: FinishedRun) -> float:
+    """Count the mean rounds that a model without a network takes on validation faces."""
+    if run.has_network:
+        return float("nan")
+    model, faces = run.classic, run.validation_faces
+    rounds = []
+    for crops, _ in plain_crops(faces, model.size, model.padding, 64):
+        rounds.append(model.count_rounds(crops))
+    return float(np.concatenate(rounds).mean())
+
+
+def protocol_figure(run: FinishedRun, score: str, measure: Measure) -> float:
+    """Measure the exported file under the protocol `score`.
+
+    nan if the model lacks points of the protocol, or the export gate refuses it.
+    """
+    if not can_score(run.recipe.scheme, protocol(score)):
+        return float("nan")
+    try:
+        return measure(exported(run), run.data_root, score)
+    except ExportError:
+        return float("nan")
 
 
 def percent(title: str, measure: Callable[[FinishedRun], float]) -> Column:
@@ -212,12 +247,12 @@ COLUMNS: dict[str, Column] = {
     ),
     "clips_lost": Column("frames lost", lambda runs: on_clips(runs, "lost"), digits=0),
     "megabytes": Column("file", each(megabytes), digits=2, unit=" MB"),
-    "minutes": Column(
-        "minutes to train",
-        each(lambda run: float("nan") if run.minutes is None else run.minutes),
-        digits=0,
-    ),
-    "smile": percent("smile right %", smile_accuracy),
+    "minutes": Column("minutes to train", each(lambda run: run.minutes), digits=0),
+    "rounds": Column("rounds of the search", each(search_rounds), digits=1),
+    "gender": percent("gender right %", right_classes("male")),
+    "smile": percent("smile right %", right_classes("smiling")),
+    "glasses": percent("glasses right %", right_classes("glasses")),
+    "pose": percent("pose right %", right_classes("pose")),
     "steps": Column("steps", each(steps_done), digits=0),
 }
 
@@ -243,5 +278,5 @@ def column(name: str) -> Column:
         )
     title, measure = FIGURES[figure]
     return percent(
-        f"{score} {title} %", lambda run: measure(exported(run), run.data_root, score)
+        f"{score} {title} %", lambda run: protocol_figure(run, score, measure)
     )
