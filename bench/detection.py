@@ -7,7 +7,6 @@ Without --final only validation photos are used; --final adds 300W common, for p
 import argparse
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -28,6 +27,9 @@ from lineament.geometry import (
 from lineament.inference.callable_detector import as_detector
 from lineament.inference.face_detector import FaceDetector
 from lineament.inference.open_detector import detector_of_file
+
+COMMAND = "python -m bench.detection --card"
+"""The command that writes the figures of a card."""
 
 
 def warp(photo, image, affine, size):
@@ -157,15 +159,16 @@ def main():
     figures = {}
     for name, detect in systems.items():
         results = measure(detect, data_root(args.data), args.final, args.quick)
-        figures[name] = {key: asdict(result) for key, result in results.items()}
+        figures[name] = {key: result.as_json() for key, result in results.items()}
         figures[name]["ms_640x480"] = milliseconds(detect, args.runs)
         for key, values in figures[name].items():
             print(f"{name:20s} {key:20s} {values}")
     if args.json:
-        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+        args.json.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
     if args.card:
-        card = json.dumps(ours.card | {"figures": figures}, indent=2)
-        ours.path.with_suffix(".json").write_text(card + "\n")
+        card = ours.card | {"figures": {"command": COMMAND} | figures["ours"]}
+        text = json.dumps(card, indent=2, allow_nan=False)
+        ours.path.with_suffix(".json").write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 The figures of the face detector come from `python -m bench.detection --card`.
 
 Usage: LINEAMENT_DATA=../shared/data python scripts/complete_cards.py [MODEL ...]
-    [--protocols 300w-val 300w-common]
+    [--protocols 300w-val 300w-common ...]
 """
 
 import argparse
@@ -20,6 +20,15 @@ from lineament.evaluation.protocols import protocol
 from lineament.inference.model_files import DETECTOR, read_card, weights_folder
 from lineament.inference.predictor import Predictor
 
+TRUTH, DETECTED, FLIPPED = ("truth", False), ("detected", False), ("truth", True)
+PROTOCOLS = {
+    "300w-val": (TRUTH, DETECTED, FLIPPED),
+    "300w-common": (TRUTH, DETECTED, FLIPPED),
+    "300w-val-masked": (TRUTH,),
+    "cfp30-val": (TRUTH, DETECTED),
+    "infanface-val": (TRUTH, DETECTED),
+}
+"""Boxes and mirroring by protocol."""
 WORDS = Path(__file__).parents[1] / "recipes" / "cards.toml"
 
 
@@ -41,13 +50,14 @@ def figure(
         "auc": report.auc,
         "threshold": report.threshold,
         "under_2_sigma": sigma.under.get(2.0) if sigma else None,
+        "visibility_auc": report.visibility_auc,
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=["fast", "accurate"])
-    parser.add_argument("--protocols", nargs="+", default=["300w-val", "300w-common"])
+    parser.add_argument("--protocols", nargs="+", default=list(PROTOCOLS))
     options = parser.parse_args()
     words = tomllib.loads(WORDS.read_text(encoding="utf-8"))
     root = data_root()
@@ -58,7 +68,7 @@ def main() -> None:
         for which in [] if name == DETECTOR else options.protocols:
             fixed = protocol(which)
             samples = read_data(fixed.data, root, fixed.part)
-            for boxes, flip in (("truth", False), ("detected", False), ("truth", True)):
+            for boxes, flip in PROTOCOLS[which]:
                 title = f"{which}, {boxes} boxes" + (", flip" if flip else "")
                 figures[title] = figure(name, which, boxes, samples, flip)
         for title, found in figures.items():

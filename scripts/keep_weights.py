@@ -2,12 +2,14 @@
 
 Usage: python scripts/keep_weights.py CHECKPOINT OUT.safetensors [--about "one line"]
 
-The file states its recipe: `init_from`, `distill.teacher` and `lineament export` take it.
+The file states its recipe: `init_from`, `distill.teacher` and `lineament export` take it. The words
+of its card are those of recipes/cards.toml under the name of the file.
 """
 
 import argparse
 import hashlib
 import json
+import tomllib
 from pathlib import Path
 
 from lineament.atomic import atomic_path
@@ -15,6 +17,7 @@ from lineament.training.build import read_trained
 from lineament.training.checkpoint import save_weights
 from lineament.training.curves import read_log
 
+WORDS = Path(__file__).parents[1] / "recipes" / "cards.toml"
 LARGEST = 12_000_000
 """Bytes of the largest file that the repository takes."""
 
@@ -25,6 +28,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--about", default="")
     options = parser.parse_args()
+    words = tomllib.loads(WORDS.read_text(encoding="utf-8"))
+    about = words["common"] | words.get(options.out.stem, {})
     state, recipe = read_trained(options.checkpoint)
     save_weights(options.out, state)
     content = options.out.read_bytes()
@@ -37,7 +42,7 @@ def main() -> None:
     card = {
         "name": recipe.name,
         "about": options.about,
-        "licence": "Research only, as the faces it was trained on.",
+        **{key: about.get(key, "") for key in ("licence", "data", "limits")},
         "steps": state["step"],
         "of_steps": recipe.train.steps,
         kind: {name: points[-1][1] for name, points in errors.items()},

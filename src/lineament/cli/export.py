@@ -26,9 +26,7 @@ def export(
     ] = False,
     scheme: Annotated[
         str,
-        typer.Option(
-            help="Of a model of two joined schemes: export the points of this one alone."
-        ),
+        typer.Option(help="Export one scheme of a model that predicts two."),
     ] = "",
     data: Data = None,
     cache: Cache = None,

@@ -101,7 +101,7 @@ def perturb(
         samples = [samples[i] for i in chosen]
     run = _Run(fixed, predict, changes)
     for done, sample in enumerate(samples, 1):
-        image = occlude_faces(read(sample), [sample], fixed.occluded)
+        image, _ = occlude_faces(read(sample), [sample], fixed.occluded)
         run.change_boxes(image, sample)
         run.roll(image, sample)
         if progress:

@@ -353,7 +353,8 @@ class DetectorSettings(Settings):
     )
     teacher: str = Field(
         "",
-        description="the ONNX file of YuNet, which labels faces that nobody annotated; empty: none",
+        description="the ONNX file of YuNet, which labels faces that nobody annotated, by a path "
+        "relative to the current directory; empty: none",
     )
     mimic: str = Field(
         "",
@@ -363,8 +364,8 @@ class DetectorSettings(Settings):
     mimic_weight: NonNegative = Field(1.0, description="weight of that loss")
     mine_from: str = Field(
         "",
-        description="a checkpoint of a detector whose false positives in photos without faces are "
-        "shown more often; empty: none",
+        description="a checkpoint of a detector, or the name of one in teachers/, whose false "
+        "positives in photos without faces are shown more often; empty: none",
     )
     validation_scenes: int = Field(
         400, ge=1, description="scenes made of validation photos"
