@@ -193,7 +193,7 @@ def test_detect_passes_the_smallest_face_to_the_predictor(
     assert call("detect", pictures / "a.png", "--min-face", "40px")[0] == 0
     assert (chosen["detector"], chosen["min_face"]) == ("default", "40px")
     monkeypatch.setattr(
-        "lineament.inference.detector_adapters.detector_of_file",
+        "lineament.inference.open_detector.detector_of_file",
         lambda path, min_face: (path, min_face),
     )
     own = ("--detector", "own.onnx", "--min-face", "0.1")
@@ -215,7 +215,7 @@ def test_draw_and_align_find_the_faces_that_detect_finds(
     command, pictures, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
-        "lineament.inference.detector_adapters.detector_of_file",
+        "lineament.inference.open_detector.detector_of_file",
         lambda path, min_face: (path, min_face),
     )
     words = ("--min-face", "40px", "--min-presence", "0.5", "--flip")
