@@ -12,12 +12,8 @@ from pydantic import (
 
 from ..errors import RecipeError
 from .data import Augmentation, DataPart, PresenceSettings, TaskSettings
-from .model import (
-    DetectorSettings,
-    LandmarkNetSettings,
-    ModelSettings,
-    settings_of_kind,
-)
+from .detector import DetectorSettings
+from .model import LandmarkNetSettings, ModelSettings, settings_of_kind
 from .settings import NAME, Settings
 from .training import DistillSettings, RefineSettings, SlimSettings, TrainSettings
 
