@@ -1,6 +1,6 @@
 """The model of a recipe: settings by kind. models/registry.py builds the networks."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,9 @@ from .settings import NonNegative, Probability, Settings
 
 class ModelSettings(Settings):
     """Settings of every kind of landmark model: how crops are made for it, and how it starts."""
+
+    reads_faces: ClassVar[bool] = True
+    """False for a model that is not trained on faces, whose recipe has no [[data]]."""
 
     kind: str = Field(description="the kind of model")
     size: int = Field(
@@ -287,6 +290,79 @@ class MeanShapeSettings(ModelSettings):
     imagenet: bool = Field(False, description="not used")
 
 
+class ClassifierSettings(ModelSettings):
+    """A classifier of the small images of CIFAR-10, to compare networks by.
+
+    It is trained without [[data]], augmentation and `losses`: by cross-entropy.
+    """
+
+    reads_faces: ClassVar[bool] = False
+
+    kind: Literal["classifier"] = Field("classifier", description="of")
+    imagenet: bool = Field(False, description="not used")
+    size: Literal[32] = Field(32, description="side of the images")
+    network: Literal["vgg16", "light-vggnet"] = Field(
+        "light-vggnet", description="the network"
+    )
+    width: float = Field(
+        1.0, gt=0, le=1, description="channels and units, as a part of the paper's"
+    )
+    images: int = Field(
+        0, ge=0, description="training images, equally many per class; 0: all"
+    )
+
+
+class PartCascadeSettings(ModelSettings):
+    """A cascade with parts: DPM-CNN, then an outer and an inner branch, from coarse to fine.
+
+    Levels are trained one after the other, as those of a conv-cascade. Distances of corners and
+    points count in widths of the face (equation 2); `losses` are added.
+    """
+
+    kind: Literal["part-cascade"] = Field("part-cascade", description="of")
+    imagenet: bool = Field(False, description="not used")
+    size: int = Field(160, ge=32, description="side of the crop")
+    padding: float = Field(
+        1.6, gt=1, description="side of the crop in longer sides of the landmark box"
+    )
+    levels: int = Field(
+        3, ge=1, le=3, description="number of levels: face, branches, points"
+    )
+    width: float = Field(
+        1.0, gt=0, le=1, description="channels, as a part of the paper's"
+    )
+    contour_width: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="channels of Light-VGGNet, which finds the contour, as a part of the paper's",
+    )
+    part_weight: NonNegative = Field(
+        1.0, description="weight lambda of the 12 points of parts in equation 2"
+    )
+
+
+class DpmCnnSettings(ModelSettings):
+    """DPM-CNN as a face detector: box, 12 points of parts, and a score with their deformation cost.
+
+    [presence] gives the crops without a face, augment.scale and augment.shift the windows that
+    a face is found from. Equation 2 is as in a part-cascade.
+    """
+
+    kind: Literal["dpm-cnn"] = Field("dpm-cnn", description="of")
+    imagenet: bool = Field(False, description="not used")
+    size: Literal[112] = Field(112, description="side of the window")
+    padding: float = Field(
+        1.6, gt=1, description="side of the window in longer sides of the landmark box"
+    )
+    width: float = Field(
+        1.0, gt=0, le=1, description="channels, as a part of the paper's"
+    )
+    part_weight: NonNegative = Field(
+        1.0, description="weight lambda of the 12 points of parts in equation 2"
+    )
+
+
 MODEL_KINDS: dict[str, type[ModelSettings]] = {
     "landmark-net": LandmarkNetSettings,
     "refined-net": LandmarkNetSettings,
@@ -299,6 +375,9 @@ MODEL_KINDS: dict[str, type[ModelSettings]] = {
     "conv-cascade": ConvCascadeSettings,
     "deep-alignment": DeepAlignmentSettings,
     "mtcnn": MtcnnSettings,
+    "classifier": ClassifierSettings,
+    "part-cascade": PartCascadeSettings,
+    "dpm-cnn": DpmCnnSettings,
 }
 """The [model] part of a recipe by its kind; models/registry.py builds them."""
 
