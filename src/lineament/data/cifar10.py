@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ class ClassImages:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, rows: NDArray[np.intp]) -> "ClassImages":
+    def take(self, rows: NDArray[np.integer[Any]]) -> "ClassImages":
         """Return the images of these rows."""
         return ClassImages(self.images[rows], self.classes[rows])
 

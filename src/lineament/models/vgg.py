@@ -13,7 +13,7 @@ BLOCKS: dict[str, tuple[tuple[int, ...], ...]] = {
     "light-vggnet": ((64,) * 2, (128,) * 2, (256,) * 3, (600,) * 3, (600,) * 3),
 }
 """Channels of the 3 x 3 convolutions, by network and block; a block ends in a pooling by 2."""
-DENSE = {"vgg16": (4096, 4096), "light-vggnet": ()}
+DENSE: dict[str, tuple[int, ...]] = {"vgg16": (4096, 4096), "light-vggnet": ()}
 """Units of the dense layers before the output."""
 
 
@@ -49,7 +49,8 @@ class VggNet(nn.Module):
             size //= 2
         if self.is_light:
             layers[-1] = nn.AvgPool2d(2)
-        units_in, dense = channels_in * size**2, []
+        units_in = channels_in * size**2
+        dense: list[nn.Module] = []
         for wanted in DENSE[name]:
             units = narrowed(wanted, width)
             dense += [nn.Linear(units_in, units), self._activation(units)]
