@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ pytest.importorskip("torch")
 from faces import write_faces
 from lineament.errors import RecipeError, TrainError
 from lineament.recipe.file import make_recipe
+from lineament.study import protocol_figures
 from lineament.study.columns import COLUMNS, Column, column, each
 from lineament.study.finished_run import FinishedRun
 from lineament.study.plan import fit_budget, is_done, plan_runs
@@ -447,3 +449,22 @@ def test_the_page_states_the_options_that_change_its_figures(place):
     assert command == (
         "lineament study a.toml --seeds 1,2 --only '+ both' --set train.steps=6 --final"
     )
+
+
+def test_figures_of_parts_are_the_means_of_their_points(monkeypatch):
+    errors = [float(point) for point in range(68)]
+    errors[36] = None  # never annotated
+    found = SimpleNamespace(per_landmark=tuple(errors))
+    monkeypatch.setattr(protocol_figures, "report", lambda *given: found)
+
+    def measure(name, protocol="300w-val"):
+        figure = protocol_figures.FIGURES[name][1]
+        return figure(Path("model.onnx"), Path("data"), protocol)
+
+    assert measure("outer") == 8  # of 0 to 16
+    assert measure("brows") == 21.5  # of 17 to 26
+    assert measure("nose") == 31  # of 27 to 35
+    assert measure("eyes") == 42  # of 37 to 47
+    assert measure("mouth") == 57.5  # of 48 to 67
+    # five points have no jaw
+    assert np.isnan(measure("outer", "mtfl-aflw"))

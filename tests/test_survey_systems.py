@@ -1,4 +1,4 @@
-"""Each system of the survey overfits three faces, resumes as unbroken, and predicts batches."""
+"""Systems of the survey, and the cascade with parts: overfit, resumed, in batches."""
 
 import numpy as np
 import pytest
@@ -28,6 +28,7 @@ NETWORKS = {
     "Face++": {"kind": "coarse-to-fine", "size": 64, "levels": 2},
     "TCDCN": {"kind": "shared-features", "size": 40},
     "DAN": {"kind": "deep-alignment", "size": 48, "stages": 2, "width": 0.13},
+    "parts": {"kind": "part-cascade", "size": 96, "width": 0.2, "contour_width": 0.2},
 }
 TRAIN = {
     "DCNN": {"steps": 800},
@@ -35,6 +36,7 @@ TRAIN = {
     "TCDCN": {"steps": 200},
     # a norm over few faces estimates other statistics in training than in use
     "DAN": {"steps": 200, "batch": 12},
+    "parts": {"steps": 300, "lr": 1e-3},
 }
 CASCADES = {
     "CPR": {"regressor": "ferns", "trees": 60, "pixels": 60, "fern_prior": 10.0},

@@ -9,6 +9,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from ..data.cifar10 import read_cifar10
 from ..data.crop_cache import plain_crops
 from ..data.training_crops import Source, TrainingCrops
 from ..errors import ExportError, RecipeError, did_you_mean
@@ -18,8 +19,10 @@ from ..export.registry import export_trained
 from ..inference.speed import time_file
 from ..models.profile import multiply_adds, parameters
 from ..recipe import Augmentation
+from ..training.classifier_task import measure_classifier
 from ..training.run_files import read_progress
 from ..training.validate import interocular_nmes
+from .box_columns import box_error, box_found
 from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
 from .protocol_figures import FIGURES, Measure
@@ -195,6 +198,11 @@ def protocol_figure(run: FinishedRun, score: str, measure: Measure) -> float:
         return float("nan")
 
 
+def class_accuracy(run: FinishedRun, part: str) -> float:
+    """Measure the share of CIFAR-10's images of a `part` that a classifier recognizes."""
+    return measure_classifier(run.trained[0], read_cifar10(run.data_root, part))[0]
+
+
 def percent(title: str, measure: Callable[[FinishedRun], float]) -> Column:
     """Return a column of errors that are fractions."""
     return Column(title, each(measure), scale=100)
@@ -253,6 +261,23 @@ COLUMNS: dict[str, Column] = {
     "smile": percent("smile right %", right_classes("smiling")),
     "glasses": percent("glasses right %", right_classes("glasses")),
     "pose": percent("pose right %", right_classes("pose")),
+    "accuracy": percent(
+        "validation accuracy %", lambda run: class_accuracy(run, "validation")
+    ),
+    "test_accuracy": percent(
+        "test accuracy %", lambda run: class_accuracy(run, "test")
+    ),
+    "face_box": percent("face box, error %", box_error("face")),
+    "contour_box": percent("contour box, error %", box_error("contour")),
+    "inner_box": percent("inner box, error %", box_error("inner")),
+    "face_found": percent("face found %", box_found("face", "interocular")),
+    "inner_found": percent("inner box found %", box_found("inner", "interocular")),
+    "face_found_interpupil": percent(
+        "face found %, by pupils", box_found("face", "interpupil")
+    ),
+    "inner_found_interpupil": percent(
+        "inner box found %, by pupils", box_found("inner", "interpupil")
+    ),
     "steps": Column("steps", each(steps_done), digits=0),
 }
 
