@@ -16,13 +16,14 @@ from ..errors import ExportError, RecipeError, did_you_mean
 from ..evaluation.conversion import can_score
 from ..evaluation.protocols import PROTOCOLS, protocol
 from ..export.registry import export_trained
+from ..geometry import Array
 from ..inference.speed import time_file
 from ..models.profile import multiply_adds, parameters
 from ..recipe import Augmentation
 from ..training.classifier_task import measure_classifier
 from ..training.run_files import read_progress
 from ..training.validate import interocular_nmes
-from .box_columns import box_error, box_found
+from .box_columns import errors_of_box, mean_error, share_found
 from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
 from .protocol_figures import FIGURES, Measure
@@ -198,6 +199,19 @@ def protocol_figure(run: FinishedRun, score: str, measure: Measure) -> float:
         return float("nan")
 
 
+def of_box(
+    figure: Callable[[Array], float], box: str, norm: str = "interocular"
+) -> Callable[[FinishedRun], float]:
+    """Return a measure of the errors of a box that a network of parts predicts."""
+
+    def measure(run: FinishedRun) -> float:
+        net, recipe = run.trained
+        faces, padding = run.validation_faces, recipe.model.padding
+        return figure(errors_of_box(net, faces, padding, box, norm))
+
+    return measure
+
+
 def class_accuracy(run: FinishedRun, part: str) -> float:
     """Measure the share of CIFAR-10's images of a `part` that a classifier recognizes."""
     return measure_classifier(run.trained[0], read_cifar10(run.data_root, part))[0]
@@ -267,16 +281,16 @@ COLUMNS: dict[str, Column] = {
     "test_accuracy": percent(
         "test accuracy %", lambda run: class_accuracy(run, "test")
     ),
-    "face_box": percent("face box, error %", box_error("face")),
-    "contour_box": percent("contour box, error %", box_error("contour")),
-    "inner_box": percent("inner box, error %", box_error("inner")),
-    "face_found": percent("face found %", box_found("face", "interocular")),
-    "inner_found": percent("inner box found %", box_found("inner", "interocular")),
+    "face_box": percent("face box, error %", of_box(mean_error, "face")),
+    "contour_box": percent("contour box, error %", of_box(mean_error, "contour")),
+    "inner_box": percent("inner box, error %", of_box(mean_error, "inner")),
+    "face_found": percent("face found %", of_box(share_found, "face")),
+    "inner_found": percent("inner box found %", of_box(share_found, "inner")),
     "face_found_interpupil": percent(
-        "face found %, by pupils", box_found("face", "interpupil")
+        "face found %, by pupils", of_box(share_found, "face", "interpupil")
     ),
     "inner_found_interpupil": percent(
-        "inner box found %, by pupils", box_found("inner", "interpupil")
+        "inner box found %, by pupils", of_box(share_found, "inner", "interpupil")
     ),
     "steps": Column("steps", each(steps_done), digits=0),
 }
