@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from .io.track_files import read_tracks as read_tracks
     from .io.video_reader import VideoReader as VideoReader
     from .io.video_writer import VideoWriter as VideoWriter
+    from .scheme_file.table import Scheme as Scheme
     from .schemes import Conversion as Conversion
-    from .schemes import Scheme as Scheme
     from .schemes import convert as convert
     from .schemes import scheme as scheme
     from .tracking.rules import TrackRules as TrackRules
@@ -68,7 +68,7 @@ _HOMES = {
     "read_images": "io.input_images",
     "find_images": "io.media_files",
     "scheme": "schemes",
-    "Scheme": "schemes",
+    "Scheme": "scheme_file.table",
     "Conversion": "schemes",
     "Tracker": "tracking.tracker",
     "TrackRules": "tracking.rules",

@@ -8,7 +8,7 @@ from ..atomic import atomic_path
 from ..data.readers.registry import data_folder, data_set
 from ..data.sample import Sample, data_root
 from ..errors import ProtocolError
-from ..schemes import scheme
+from ..schemes import check_scheme, scheme
 from .protocols import Protocol, count_note, resolve_protocol, select_samples
 
 SHOWN = 10
@@ -54,6 +54,7 @@ def read_protocol(
         DataError: If the data are broken.
     """
     fixed = resolve_protocol(given)
+    scheme_name = check_scheme(scheme_name) if scheme_name else None
     if fixed.any_scheme and root is None:
         raise ProtocolError(
             f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data"

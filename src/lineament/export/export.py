@@ -20,8 +20,8 @@ from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
 from ..models.profile import multiply_adds, parameters
 from ..recipe import PresenceSettings, Recipe
-from ..schemes import scheme
-from ..training.build import load_any
+from ..schemes import scheme, scheme_entries
+from ..training.build import load_any, read_trained
 from ..training.presence_rates import predict_states
 from ..training.validate import predict_plain
 from .calibrate import SigmaScale, fit_sigma, write_constants
@@ -71,6 +71,9 @@ def export_checkpoint(
             model, recipe, faces.validation_faces, data_root, cache
         )
     metadata = _metadata(name, recipe, form.memory_shape, int8)
+    unlearned = read_trained(checkpoint)[0].get("task", {}).get("never_learned")
+    if unlearned and not scheme_name:
+        metadata["never_learned"] = unlearned
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         written = _write_checked(model, form, faces, states, metadata, path)
@@ -169,7 +172,7 @@ def _metadata(
     return {
         "kind": "landmarks",
         "name": name,
-        "scheme": recipe.scheme,
+        **scheme_entries(recipe.scheme),
         "points": len(scheme(recipe.scheme)),
         "size": recipe.model.size,
         "padding": recipe.model.padding,

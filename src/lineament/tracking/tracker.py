@@ -374,6 +374,7 @@ class Tracker:
             box=seen.box,
             score=face.score,
             track_id=face.track_id,
+            never_learned=self.predictor.never_learned,
         )
 
 
