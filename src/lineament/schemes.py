@@ -155,7 +155,9 @@ def stated_scheme(settings: Mapping[str, Any]) -> str:
         SchemeError: If it is unknown, or another scheme has its name.
     """
     table = settings.get(CARRIED)
-    return check_scheme(settings["scheme"]) if table is None else add_scheme_table(table)
+    return (
+        check_scheme(settings["scheme"]) if table is None else add_scheme_table(table)
+    )
 
 
 def scheme_entries(name: str) -> dict[str, Any]:
@@ -230,9 +232,7 @@ def _rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
     return _frozen(weights), rank
 
 
-def _inverse_rule(
-    source: str, target: str
-) -> tuple[Array, NDArray[np.intp]] | None:
+def _inverse_rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
     """Return the exact points of a user's scheme as points of `target`, else None."""
     table = _own[source].rules.get(target) if source in _own else None
     if table is None:

@@ -30,6 +30,22 @@ def audit(
     part: Annotated[
         str, typer.Option(help="Part of the data set; needs --reader.")
     ] = "all",
+    scheme: Annotated[
+        str,
+        typer.Option(help="Scheme of the points: a name, or the path of a .toml file."),
+    ] = "",
+    category: Annotated[
+        str, typer.Option(help="Category or label of the faces, if there are several.")
+    ] = "",
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder of the images, if they are not found.")
+    ] = None,
+    group: Annotated[
+        str,
+        typer.Option(
+            help="What keeps persons together: a column, the number of a folder, or a pattern."
+        ),
+    ] = "",
     model: Annotated[
         str | None,
         typer.Option(
@@ -49,15 +65,25 @@ def audit(
     """
     from ..data.audit.audit import audit as find_faults
     from ..data.audit.report_html import write_audit_html
+    from ..data.readers.own_data import OwnData
     from ..data.readers.registry import read_data
+    from ..schemes import check_scheme
 
+    own = OwnData(
+        scheme=check_scheme(scheme) if scheme else "",
+        category=category,
+        pictures=pictures,
+        group=group,
+        note=note,
+    )
     # a folder of .pts files is read file by file, so that one broken file does not hide the rest
     by_file = reader is None or (reader == "folder" and part == "all")
     source: Path | list[Sample] = (
-        folder if by_file else read_data(str(reader), folder, part)
+        folder if by_file else read_data(str(reader), folder, part, own)
     )
     with progress_bar("images", None) as step:
-        found = find_faults(source, _predict_with(model) if model else None, step)
+        predict = _predict_with(model) if model else None
+        found = find_faults(source, predict, step, own)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_audit_html(found, out)
     if as_json:

@@ -52,6 +52,8 @@ class Format(StrEnum):
     parquet = "parquet"
     pts = "pts"
     coco = "coco"
+    cvat = "cvat"
+    label_studio = "label-studio"
 
 
 PRINTED = (Format.json, Format.csv, Format.table)
@@ -76,7 +78,9 @@ def detect(
     ] = None,
     format: Annotated[
         Format,
-        typer.Option(help="Format of the results; parquet, pts and coco need --out."),
+        typer.Option(
+            help="Format of the results; parquet, pts, coco, cvat and label-studio need --out."
+        ),
     ] = Format.json,
     draw: Annotated[
         bool,

@@ -5,13 +5,18 @@ from typing import Annotated
 
 import typer
 
-from .app import app, need_torch, show
+from .app import app, need_torch, note, show
 from .options import Cache, Data
 
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint of a run.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="The checkpoint of a run; with --check-data, a recipe will do."
+        ),
+    ],
     out: Annotated[
         Path, typer.Option(help="Folder for the file and its card.")
     ] = Path(),
@@ -30,6 +35,13 @@ def export(
             help="Of a model of two joined schemes: export the points of this one alone."
         ),
     ] = "",
+    only_check: Annotated[
+        bool,
+        typer.Option(
+            "--check-data",
+            help="Check that there are validation faces to calibrate on, and write nothing.",
+        ),
+    ] = False,
     data: Data = None,
     cache: Cache = None,
 ) -> None:
@@ -43,6 +55,9 @@ def export(
     from ..export.registry import export_trained
     from ..training.run_files import recipe_of
 
+    if only_check:
+        _check_data(checkpoint, data_root(data), cache_root(cache))
+        return
     called = name or recipe_of(checkpoint).name
     card = export_trained(
         checkpoint,
@@ -58,3 +73,14 @@ def export(
     show(
         f"{out / called}{suffix}  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}"
     )
+
+
+def _check_data(given: Path, data: Path, cache: Path) -> None:
+    """Print how many validation faces a checkpoint or recipe has."""
+    from ..export.check_data import check_data
+    from ..recipe.file import read_recipe
+    from ..training.run_files import recipe_of
+
+    recipe = read_recipe(given) if given.suffix == ".toml" else recipe_of(given)
+    for name, count in check_data(recipe, data, cache, note).items():
+        show(f"{name}: {count} validation faces; enough to export")

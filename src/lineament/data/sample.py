@@ -15,7 +15,7 @@ from ..errors import DataError, SchemeError
 from ..geometry import Array, apply_affine, fit_similarity, landmark_box
 from ..io.image import read_image
 from ..io.video_reader import close_video, read_video_frame
-from ..schemes import convert, scheme
+from ..schemes import NAMES, convert, scheme
 
 Image = NDArray[np.uint8]
 
@@ -64,6 +64,8 @@ class Sample:
     """Number of the image, from 0, in a file of many; None for an image file."""
     group: str = ""
     """Photo, person or video, equal for all its faces; empty: the stem of the file."""
+    stated_size: tuple[int, int] | None = None
+    """Width and height of the image as the annotation states them, or None."""
     read_frame: Callable[[Path, int], Image] = read_video_frame
     """Reads image number `frame` from the file `image`."""
 
@@ -85,31 +87,44 @@ class Sample:
             return read_image(self.image)
         return self.read_frame(self.image, self.frame)
 
+    def split_group(self) -> str:
+        """Return the name of the photo, person or video that is in one split."""
+        return (self.group or self.image.stem).partition(GROUP_SEPARATOR)[0]
+
     def is_validation(self) -> bool:
         """Return True for the tenth of the faces on which every choice is made."""
-        return in_validation(
-            (self.group or self.image.stem).partition(GROUP_SEPARATOR)[0]
-        )
+        return in_validation(self.split_group())
 
 
 def in_validation(group: str) -> bool:
     """Return True if the SHA-1 of the group's name, as an integer, is 0 modulo 10."""
+    return group_digest(group) % 10 == 0
+
+
+def group_digest(group: str) -> int:
+    """Return the SHA-1 of a group's name as an integer."""
     digest = hashlib.sha1(group.encode(), usedforsecurity=False).hexdigest()
-    return int(digest, 16) % 10 == 0
+    return int(digest, 16)
 
 
 def tight_box(landmarks: Array, scheme_name: str) -> Array:
     """Return the tight box (4,) of 68 landmarks, completed by a mean face.
 
+    Those of a user's scheme with a mean shape are a mean face that is fitted to its points.
+
     Args:
         landmarks: (N, 2), nan if unknown.
         scheme_name: Their scheme.
     """
-    known = convert(landmarks, scheme_name, BOX_SCHEME).points
+    mean = np.asarray(scheme(BOX_SCHEME).mean_shape)
+    own = scheme(scheme_name).mean_shape
+    if scheme_name not in NAMES and own is not None:
+        known, mean_here = np.full_like(mean, np.nan), own
+    else:
+        known = convert(landmarks, scheme_name, BOX_SCHEME).points
+        mean_here = convert(mean, BOX_SCHEME, scheme_name).points
     if np.isfinite(known).all():
         return landmark_box(known)
-    mean = np.asarray(scheme(BOX_SCHEME).mean_shape)
-    mean_here = convert(mean, BOX_SCHEME, scheme_name).points
     both = np.isfinite(landmarks).all(1) & np.isfinite(mean_here).all(1)
     if both.sum() < 2:
         return landmark_box(landmarks)

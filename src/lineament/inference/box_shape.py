@@ -1,4 +1,4 @@
-"""Points that the box of a face is made of, whatever the model's scheme and its unlearned points."""
+"""Points that the box of a face is made of, for any scheme and points without examples."""
 
 from collections.abc import Sequence
 

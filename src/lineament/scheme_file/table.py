@@ -86,8 +86,8 @@ def read_scheme(path: Path) -> Scheme:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SchemeError(
-            f"{path}: cannot be read as a scheme ({error}); wanted a TOML file with points = [...]: "
-            "lineament scheme writes one"
+            f"{path}: cannot be read as a scheme ({error}); wanted a TOML file with points = "
+            "[...]: lineament scheme writes one"
         ) from error
     return scheme_of_table(table, path.stem, str(path))
 
@@ -202,8 +202,8 @@ class _Table:
         alone = unpaired(self.points, mirror)
         if alone:
             raise SchemeError(
-                f"{self.place}: {alone[0]!r} has no partner of the other side; correct the name, or "
-                "list the pairs: mirror = [[...], ...]"
+                f"{self.place}: {alone[0]!r} has no partner of the other side; correct the name, "
+                "or list the pairs: mirror = [[...], ...]"
             )
         if mirror == list(range(len(mirror))):
             raise SchemeError(

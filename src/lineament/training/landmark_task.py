@@ -26,7 +26,7 @@ from .build import (
 from .losses import check_losses, check_presence, loss_counts, total_loss
 from .presence_rates import presence_rates
 from .task import Context, Samples, Task
-from .validate import validate
+from .validate import export_fault, validate
 
 
 class LandmarkTask(Task):
@@ -100,6 +100,9 @@ class LandmarkTask(Task):
             context.note,
             crop,
         )
+        fault = export_fault(self.validation_faces, recipe.scheme)
+        if fault:
+            context.note(fault)
         if recipe.presence is not None:
             self._read_presence(recipe.presence, context)
 
