@@ -129,7 +129,8 @@ def add_scheme(own: Scheme) -> str:
     known = scheme(own.name) if own.name in NAMES else _own.get(own.name, own)
     if not known.has_meaning_of(own):
         raise SchemeError(
-            f"two schemes are called {own.name!r} and differ in their points or mirror; rename one"
+            f"two schemes are called {own.name!r} and differ in their points or mirror; "
+            "rename one, or restart Python after a change of its file"
         )
     if own.name in NAMES:
         return own.name

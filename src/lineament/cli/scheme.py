@@ -49,6 +49,7 @@ def scheme(
     from ..data.readers.coco import read_coco
     from ..data.readers.coco_scheme import scheme_of_coco
     from ..data.readers.own_data import OwnData
+    from ..errors import DataError
     from ..scheme_file.table import SUFFIX, scheme_text
     from ..schemes import add_scheme
 
@@ -58,7 +59,12 @@ def scheme(
         )
     made = scheme_of_coco(file, out.stem, category, note)
     named = OwnData(add_scheme(made), category=category, pictures=pictures, note=note)
-    faces = [face for face in read_coco(file, named) if face.image.is_file()]
+    faces: list[Sample] = []
+    try:
+        faces = [face for face in read_coco(file, named) if face.image.is_file()]
+    except DataError as error:
+        # a file of categories alone states a scheme, too
+        note(str(error))
     if faces:
         made = _with_mean_shape(made, faces, model)
     else:

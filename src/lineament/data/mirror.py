@@ -11,6 +11,8 @@ from .sample import Sample
 
 ROUNDS = 3
 """Rounds in which faces are aligned to their mean."""
+MAX_FACES = 300
+"""Faces that a mean is made of, evenly chosen."""
 SAME_POINT = 0.15
 """Distance, in box sides, up to which a mirrored point is its partner."""
 MUCH_NEARER = 0.5
@@ -26,8 +28,11 @@ def mirror_note(samples: Sequence[Sample], name: str) -> str:
     """
     if name in NAMES:
         return ""
-    shapes = [sample.landmarks for sample in samples if sample.scheme == name]
     of = scheme(name)
+    shapes = []
+    for sample in samples:
+        if sample.scheme == name and len(sample.landmarks) == len(of):
+            shapes.append(sample.landmarks)
     better = better_mirror(shapes, of.mirror.tolist())
     if better is None:
         return ""
@@ -123,6 +128,8 @@ def _is_pairing(mirror: Sequence[int]) -> bool:
 
 def mean_of_shapes(shapes: Sequence[Array]) -> Array | None:
     """Return the median (N, 2) of aligned faces, in the pose of one; None if a point has none."""
+    step = 1 + len(shapes) // MAX_FACES
+    shapes = shapes[::step]
     complete = [shape for shape in shapes if np.isfinite(shape).all()]
     if not complete:
         return None

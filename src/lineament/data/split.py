@@ -44,9 +44,6 @@ def _fill(chosen: set[str], sizes: Counter[str]) -> None:
     """Add the groups of the smallest digests to `chosen`, in place; one group is left."""
     wanted = math.ceil(sizes.total() / TENTH)
     found = sum(sizes[group] for group in chosen)
-    if len(chosen) == len(sizes) and len(sizes) > 1:
-        # all names fell into the tenth: train on all except the smallest digest
-        chosen.intersection_update({min(sizes, key=group_digest)})
     for group in sorted(sizes.keys() - chosen, key=group_digest):
         if found >= wanted or len(chosen) + 1 >= len(sizes):
             return

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..atomic import atomic_path
+from ..data.readers.own_data import OwnData
 from ..data.readers.registry import data_folder, data_set
 from ..data.sample import Sample, data_root
 from ..errors import ProtocolError
@@ -26,9 +27,13 @@ class ProtocolData:
     missing: tuple[str, ...] = ()
     """Absent official folders, then names of annotated faces without their image."""
 
+    remarks: tuple[str, ...] = ()
+    """Lines of the reader, e.g. on a scheme taken from the number of points."""
+
     def notes(self) -> list[str]:
-        """Return the notes of a report on missing faces."""
-        return [f"missing: {_shortened(self.missing)}"] if self.missing else []
+        """Return the notes of a report on missing faces, and the reader's remarks."""
+        missing = [f"missing: {_shortened(self.missing)}"] if self.missing else []
+        return [*missing, *self.remarks]
 
 
 def read_protocol(
@@ -60,7 +65,9 @@ def read_protocol(
             f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data"
         )
     known, own_folder = data_set(fixed.data), data_folder(fixed.data, data_root(root))
-    samples = known.read(own_folder, fixed.part, absent=True)
+    remarks: list[str] = []
+    own = OwnData(wanted=scheme_name or "", note=remarks.append)
+    samples = known.read(own_folder, fixed.part, absent=True, own=own)
     places = known.layout(fixed.part)
     if not samples:
         looked = " or ".join(str(own_folder / place) for place in places or [""])
@@ -83,7 +90,10 @@ def read_protocol(
     missing += [sample.name for sample in samples if sample.image in absent]
     if missing_file is not None:
         _write_list(missing, missing_file)
-    data = ProtocolData(fixed, here, tuple(missing))
+    if scheme_name:
+        # the user has stated what the number of points means
+        remarks = []
+    data = ProtocolData(fixed, here, tuple(missing), tuple(remarks))
     if not here or not partial:
         _check_complete(data, len(samples), missing_file)
     return data
@@ -110,7 +120,7 @@ def _check_complete(
         return
     facts = [short or f"{found} of {annotated} faces have their image"]
     if data.missing:
-        facts += data.notes()
+        facts.append(f"missing: {_shortened(data.missing)}")
         if missing_file is not None:
             facts.append(f"the complete list: {missing_file}")
         elif len(data.missing) > SHOWN:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...errors import DataError, InputError
 from ...io.media_files import has_image_suffix, image_next_to
 from ..readers.marks import leave_out_marks
-from ..readers.own_data import UNSTATED, Note, OwnData
+from ..readers.own_data import UNSTATED, Note, OwnData, by_count_note
 from ..readers.pts import read_pts
 from ..readers.registry import READERS, format_of_table
 from ..readers.w300 import FOLDERS, group_in
@@ -87,6 +87,8 @@ def read_any(
         samples, findings = _read_pts_files(root, own)
         if name:
             findings += _short_parts(name, samples)
+        elif not own.scheme:
+            _note_schemes(samples, own, root)
     else:
         name = ""
         samples, findings = _read_tables(root, own)
@@ -94,6 +96,12 @@ def read_any(
         wanted = ".pts files next to images, a known layout, XML, JSON or CSV"
         raise DataError(f"{root}: no annotation; wanted {wanted}")
     return name, samples, findings
+
+
+def _note_schemes(samples: list[Sample], own: OwnData, root: Path) -> None:
+    """Note the schemes that are taken from a number of points."""
+    for name, count in {(s.scheme, len(s.landmarks)) for s in samples if s.scheme}:
+        own.note(by_count_note(str(root), count, name))
 
 
 def _official_layout(root: Path) -> str:

@@ -10,7 +10,7 @@ from ...schemes import scheme_names
 from ..mirror import mean_of_shapes, mirror_note
 from ..sample import Sample
 from ..units import unit_fault
-from .checks import Finding, finding_of, known_rows
+from .checks import Finding, finding_of, known_rows, mean_face
 
 SCALE = 10.0
 """Factor by which the side of a face may differ from the median of the set."""
@@ -143,7 +143,8 @@ def own_means(samples: Sequence[Sample]) -> dict[str, Array]:
     """Return the mean face (N, 2) of each scheme that has enough faces, in its own frame."""
     shapes: dict[str, list[Array]] = defaultdict(list)
     for sample in samples:
-        shapes[sample.scheme].append(sample.landmarks)
+        if mean_face(sample.scheme) is None:
+            shapes[sample.scheme].append(sample.landmarks)
     means = {}
     for name, listed in shapes.items():
         same = [shape for shape in listed if len(shape) == len(listed[0])]

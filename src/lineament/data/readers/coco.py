@@ -75,7 +75,8 @@ def _read_table(
                 continue
             category = listed.get(annotation.get("category_id"), {})
             found[str(category.get("name", NO_CATEGORY))].append(annotation)
-        names = {str(c.get("name")): c.get("keypoints") for c in listed.values()}
+        with_points = [each for each in listed.values() if each.get("keypoints")]
+        names = {str(each.get("name")): each["keypoints"] for each in with_points}
     except (
         OSError,
         ValueError,

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ...geometry import Array
 from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder
 from .own_data import UNSTATED, OwnData, choose_points, place_points
@@ -203,7 +202,7 @@ def read_pixels(path: Path, row: int) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=1)
-def _gray_rows(path: Path, changed_ns: int) -> list[Array]:
+def _gray_rows(path: Path, changed_ns: int) -> list[NDArray[np.uint8]]:
     """Return the pixels of each row."""
     rows = []
     with path.open(encoding="utf-8-sig", newline="") as file:

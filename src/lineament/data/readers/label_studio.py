@@ -112,7 +112,8 @@ def _results_of(task: Mapping[str, Any]) -> tuple[list[Any], bool]:
     """Return the results of the last annotation, else of the last prediction, and which it is."""
     kept = [a for a in task.get("annotations", ()) if not a.get("was_cancelled")]
     predictions = task.get("predictions") or []
-    task["data"]
+    if "data" not in task:
+        raise KeyError("data")
     if kept:
         return list(kept[-1]["result"]), False
     return (list(predictions[-1]["result"]), True) if predictions else ([], False)

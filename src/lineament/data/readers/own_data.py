@@ -155,11 +155,16 @@ def _scheme_by_count(count: int, own: OwnData, place: str) -> str:
         return own.scheme
     fits = own.wanted and len(scheme(own.wanted)) == count
     name = own.wanted if fits else scheme_of_count(count, place)
-    own.note(
+    own.note(by_count_note(place, count, name))
+    return name
+
+
+def by_count_note(place: str, count: int, name: str) -> str:
+    """Return the line on a scheme that is taken from a number of points alone."""
+    return (
         f"{place}: {count} points without names, taken as {name} by their number alone; if they "
         'are others, state their scheme: scheme = "my.toml"'
     )
-    return name
 
 
 def choose_category(
