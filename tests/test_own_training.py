@@ -55,12 +55,12 @@ def test_a_model_of_own_points_carries_its_scheme(tmp_path, tiny):
     from lineament.export.export import export_checkpoint
     from tiny import trainer
 
-    write_faces(tmp_path / "faces", 12, unannotated_chin)
+    write_faces(tmp_path / "faces", 24, unannotated_chin)
     text(tmp_path / "own8.toml", f"points = {json.dumps(NAMES)}")
     lines = []
     run = trainer(make_recipe(recipe(tmp_path)), tmp_path / "run", note=lines.append)
     assert any("no training face has point 7 (chin)" in line for line in lines)
-    assert any("10 faces to train on, 2 for validation" in line for line in lines)
+    assert any("21 faces to train on, 3 for validation" in line for line in lines)
     checkpoint = run.run()
     (tmp_path / "own8.toml").unlink()
     export_checkpoint(checkpoint, tmp_path, "own", False, tmp_path, tmp_path / "cache")
@@ -101,8 +101,8 @@ def test_the_command_checks_the_data_of_a_recipe(tmp_path):
     given = ("--check-data", "--data", tmp_path, "--cache", tmp_path / "cache")
     code, shown, noted = call("export", path, *given)
     assert code == 0
-    assert shown == "folder: 1 validation faces; enough to export\n"
-    assert "2 faces to train on, 1 for validation" in noted
+    assert shown == "folder: 2 validation faces; enough to export\n"
+    assert "1 faces to train on, 2 for validation" in noted
 
 
 def test_errors_of_points_without_eyes_are_over_the_side_of_the_box(tmp_path):

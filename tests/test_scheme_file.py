@@ -72,6 +72,13 @@ def test_a_file_with_names_alone_gives_mirror_parts_and_norms(tmp_path):
     assert own.norm_points["interocular"] == ((0,), (9,))
 
 
+def test_parts_do_not_depend_on_the_mirror(tmp_path):
+    # as lineament scheme writes it, where the places contradict the names
+    mirror = [9, 8, 7, 6, 11, 10, 3, 2, 1, 0, 5, 4, 12, 14, 13, 17, 16, 15, 18, 19, 20]
+    path = write(tmp_path / "placed.toml", points=NAMES21, mirror=mirror)
+    assert read_scheme(path).parts["left_eye"] == (6, 7, 8, 9, 10, 11)
+
+
 def test_a_file_may_state_pairs_edges_parts_and_norms_by_name_or_number(tmp_path):
     own = read_scheme(
         write(

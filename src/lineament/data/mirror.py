@@ -1,4 +1,4 @@
-"""Mirror maps from the places of points in the mean of annotated faces, to check those of names."""
+"""Mirror maps from the places of points on average faces, to check those of names."""
 
 from collections.abc import Sequence
 
@@ -53,7 +53,7 @@ def describe_better(
     first = next(i for i in range(len(points)) if better[i] != mirror[i])
     return (
         f"by their names {points[first]} and {points[mirror[first]]} are mirror images, by their "
-        f"places in the mean face {', '.join(pairs)} are"
+        f"places on the mean face {', '.join(pairs)} are"
     )
 
 

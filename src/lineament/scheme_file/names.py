@@ -50,10 +50,11 @@ def mirror_of_names(points: Sequence[str]) -> list[int]:
     return mirror
 
 
-def side_of(name: str, partner: str) -> str:
-    """Return the side that `name` states, "left" or "right", if `partner` is its mirror image."""
+def side_of(name: str, points: Sequence[str]) -> str:
+    """Return the side that `name` states, "left" or "right", if `points` have it for the other."""
+    known = {tuple(words_of(point)) for point in points}
     for side, other in _other_sides(words_of(name)):
-        if other == words_of(partner):
+        if tuple(other) in known:
             return side
     return ""
 
@@ -82,15 +83,13 @@ def _other_sides(words: list[str]) -> Iterator[tuple[str, list[str]]]:
                 yield side, [*words[:number], other + word[1:], *words[number + 1 :]]
 
 
-def parts_of_names(
-    points: Sequence[str], mirror: Sequence[int]
-) -> dict[str, tuple[int, ...]]:
+def parts_of_names(points: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Return point indices by part of the face; eyes and brows by side."""
     parts: dict[str, list[int]] = {}
     for index, name in enumerate(points):
         part = _part_of(name)
         if part in ("eye", "brow"):
-            side = side_of(name, points[mirror[index]])
+            side = side_of(name, points)
             part = f"{side}_{part}" if side else ""
         if part:
             parts.setdefault(part, []).append(index)

@@ -117,7 +117,7 @@ def scheme_of_table(table: Mapping[str, Any], name: str, place: str) -> Scheme:
     mirror = given.mirror()
     parts = given.groups("parts")
     if "parts" not in table:
-        parts = parts_of_names(given.points, mirror)
+        parts = parts_of_names(given.points)
     norm_points = given.norm_points()
     if "norm_points" not in table:
         norm_points = norms_of_names(given.points, parts, mirror)

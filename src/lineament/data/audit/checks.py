@@ -45,7 +45,7 @@ class Finding:
     """"error": results are wrong; "warning": check it; "note": good to know."""
     kind: str
     """offset, far, swapped, outside, shape, count, duplicate, exif, header, image, file,
-    unit, mark, scale, person, resized or note."""
+    unit, mark, scale, person or resized."""
     file: str
     """Name of the face, folder or part, below the root."""
     message: str

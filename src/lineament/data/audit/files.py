@@ -4,13 +4,12 @@ Depends on the readers. A broken file is a finding, so that the rest is still re
 """
 
 from collections import Counter, defaultdict
-from dataclasses import replace
 from pathlib import Path
 
 from ...errors import DataError, InputError
 from ...io.media_files import has_image_suffix, image_next_to
 from ..readers.marks import leave_out_marks
-from ..readers.own_data import UNSTATED, Note, OwnData, by_count_note
+from ..readers.own_data import UNSTATED, OwnData, by_count_note
 from ..readers.pts import read_pts
 from ..readers.registry import READERS, format_of_table
 from ..readers.w300 import FOLDERS, group_in
@@ -149,30 +148,20 @@ def _read_tables(root: Path, own: OwnData) -> Read:
     """Read the tables of a folder and of its folder `annotations`, else labels of YOLO."""
     samples: list[Sample] = []
     findings: list[Finding] = []
-    noted = replace(own, note=_note_into(findings))
     for suffix in TABLES:
         found = [*root.glob(f"*{suffix}"), *root.glob(f"annotations/*{suffix}")]
         for path in sorted(found):
             try:
                 reader = READERS[format_of_table(path)]
-                samples += reader.read(path, "all", own=noted)
+                samples += reader.read(path, "all", own=own)
             except InputError as error:
                 findings.append(Finding("warning", "file", path.name, str(error)))
     if not samples and not findings and any(root.rglob("labels/**/*.txt")):
         try:
-            samples += READERS["yolo"].read(root, "all", own=noted)
+            samples += READERS["yolo"].read(root, "all", own=own)
         except InputError as error:
             findings.append(Finding("error", "file", ".", str(error)))
     return samples, findings
-
-
-def _note_into(findings: list[Finding]) -> Note:
-    """Return a function that adds a reader's line to `findings`."""
-
-    def note(line: str) -> None:
-        findings.append(Finding("note", "note", ".", line))
-
-    return note
 
 
 def _read_pts_files(root: Path, own: OwnData) -> Read:
@@ -211,9 +200,7 @@ def _read_pts_files(root: Path, own: OwnData) -> Read:
                 group=_group(own, root, image, folder, path),
             )
         )
-    samples = leave_out_marks(
-        samples, replace(own, note=_note_into(findings)), str(root), first_pixel=1.0
-    )
+    samples = leave_out_marks(samples, own, str(root), first_pixel=1.0)
     findings += _unusual_counts(samples)
     for folder, names in headerless.items():
         text = f"have no header, e.g. {names[0]}; they are read all the same"
