@@ -55,7 +55,7 @@ def test_landmarks_come_back(tool, name, tmp_path):
     results = [("photos/a.jpg", nobody), ("photos/b.jpg", found)]
     text(tmp_path / file, write(results, name))
     lines = []
-    own = OwnData(note=lines.append, needs_images=True)
+    own = OwnData(wanted=name, note=lines.append, needs_images=True)
     back = read_data(tool, tmp_path, "all", own)
     assert [sample.scheme for sample in back] == [name, name]
     for face, sample in zip(found, back, strict=True):

@@ -8,7 +8,7 @@ import pytest
 
 from lineament.data.mixture import read_part
 from lineament.data.readers.image_finder import ImageFinder
-from lineament.data.readers.own_data import UNSTATED, OwnData
+from lineament.data.readers.own_data import OwnData
 from lineament.data.readers.registry import format_of_table, read_data
 from lineament.errors import DataError
 from lineament.io.pts import format_pts
@@ -74,21 +74,21 @@ def notes_of(read, *given, **stated):
 def test_the_image_of_a_table_is_found(table, name, image, tmp_path):
     picture(tmp_path / image)
     table_path = text(tmp_path / table, "")
-    finder = ImageFinder(table_path, OwnData(needs_images=True))
+    finder = ImageFinder(table_path, needed=True)
     assert finder.find(name) == tmp_path / image
     finder.check()
 
 
 def test_an_absolute_path_is_taken_as_it_is(tmp_path):
     image = picture(tmp_path / "far/a.jpg")
-    finder = ImageFinder(text(tmp_path / "near/a.json", ""), UNSTATED)
+    finder = ImageFinder(text(tmp_path / "near/a.json", ""))
     assert finder.find(str(image)) == image
 
 
 def test_of_two_images_of_one_name_the_path_decides(tmp_path):
     for folder in ("one/x", "two/y"):
         picture(tmp_path / folder / "a.jpg")
-    finder = ImageFinder(text(tmp_path / "a.json", ""), UNSTATED)
+    finder = ImageFinder(text(tmp_path / "a.json", ""))
     assert finder.find("/else/y/a.jpg") == tmp_path / "two/y/a.jpg"
     assert finder.find("/else/z/a.jpg") == tmp_path / "else/z/a.jpg"  # absent
     assert finder.missing == ["/else/z/a.jpg"]

@@ -12,7 +12,7 @@ from lineament.data.readers.dlib_xml import read_dlib_xml
 from lineament.data.readers.folder import read_folder
 from lineament.data.readers.own_data import OwnData
 from lineament.data.readers.registry import read_data
-from lineament.data.sample import scheme_of_count
+from lineament.data.scheme_of_count import scheme_of_count
 from lineament.errors import DataError
 from lineament.io.pts import format_pts
 from tiny_sets import picture, shape

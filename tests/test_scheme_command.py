@@ -11,8 +11,7 @@ from lineament.data.readers.coco_scheme import scheme_of_coco
 from lineament.data.sample import Sample
 from lineament.errors import DataError
 from lineament.labeling.mean_shape import learn_mean_shape
-from lineament.scheme_file.table import read_scheme
-from lineament.schemes import scheme
+from lineament.schemes import read_scheme, scheme
 from test_audit_sets import FACE, MIRROR, moved, scheme_of
 from tiny_sets import picture, text
 

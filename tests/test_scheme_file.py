@@ -13,11 +13,12 @@ from lineament.face import Face, Faces
 from lineament.io.formats import faces_from_json, faces_to_json
 from lineament.recipe.file import make_recipe, read_recipe
 from lineament.scheme_file.names import is_numbered, mirror_of_names, words_of
-from lineament.scheme_file.table import read_scheme, scheme_text, table_of_scheme
+from lineament.scheme_file.table import scheme_text, table_of_scheme
 from lineament.schemes import (
     add_scheme,
     check_scheme,
     convert,
+    read_scheme,
     scheme,
     scheme_entries,
     stated_scheme,
@@ -100,7 +101,7 @@ def test_a_file_may_state_pairs_edges_parts_and_norms_by_name_or_number(tmp_path
     [
         ({}, "points is None; wanted a list of names"),
         ({"points": ["a"]}, "1 points; wanted 2 or more"),
-        ({"points": ["a", "a"]}, "two points are called 'a'; rename one"),
+        ({"points": ["l_a", "r_a", "l_a"]}, "two points are called 'l_a'; rename one"),
         ({"points": ["a", "b"]}, "no point's name tells left from right"),
         ({"points": ["left_a", "b_r", "b_l"]}, "'left_a' has no partner of the other"),
         ({"points": ["l_a", "r_a"], "mirror": [1, 1]}, "does not swap points in pairs"),

@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import SchemeError, ShapeError, did_you_mean
 from .geometry import Array, as_points
+from .scheme_file.names import complete_table
 from .scheme_file.table import (
     SUFFIX,
     Scheme,
-    read_scheme,
+    read_table,
     scheme_of_table,
     table_of_scheme,
 )
@@ -120,6 +121,16 @@ class OwnName(str):
 _own: dict[str, Scheme] = {}
 
 
+def read_scheme(path: Path) -> Scheme:
+    """Read a user's scheme from a TOML file; what it does not state comes from the names.
+
+    Raises:
+        SchemeError: If the file cannot be read, or a key is wrong.
+    """
+    table = complete_table(read_table(path), str(path))
+    return scheme_of_table(table, path.stem, str(path))
+
+
 def add_scheme(own: Scheme) -> str:
     """Make a user's scheme known by its name in this process, and return the name.
 
@@ -146,7 +157,8 @@ def add_scheme_table(table: Mapping[str, Any]) -> str:
     Raises:
         SchemeError: If the table is wrong, or another scheme has that name.
     """
-    return add_scheme(scheme_of_table(table, "", "the scheme in the file"))
+    place = "the scheme in the file"
+    return add_scheme(scheme_of_table(complete_table(table, place), "", place))
 
 
 def stated_scheme(settings: Mapping[str, Any]) -> str:

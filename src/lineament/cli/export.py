@@ -8,15 +8,22 @@ import typer
 from .app import app, need_torch, note, show
 from .options import Cache, Data
 
+Checkpoint = Annotated[
+    Path,
+    typer.Argument(help="The checkpoint of a run; with --check-data, or a recipe."),
+]
+CheckData = Annotated[
+    bool,
+    typer.Option(
+        "--check-data",
+        help="Check that there are validation faces to calibrate on, and write nothing.",
+    ),
+]
+
 
 @app.command()
 def export(
-    checkpoint: Annotated[
-        Path,
-        typer.Argument(
-            help="The checkpoint of a run; with --check-data, a recipe will do."
-        ),
-    ],
+    checkpoint: Checkpoint,
     out: Annotated[
         Path, typer.Option(help="Folder for the file and its card.")
     ] = Path(),
@@ -35,13 +42,7 @@ def export(
             help="Of a model of two joined schemes: export the points of this one alone."
         ),
     ] = "",
-    only_check: Annotated[
-        bool,
-        typer.Option(
-            "--check-data",
-            help="Check that there are validation faces to calibrate on, and write nothing.",
-        ),
-    ] = False,
+    check_data: CheckData = False,
     data: Data = None,
     cache: Cache = None,
 ) -> None:
@@ -55,8 +56,8 @@ def export(
     from ..export.registry import export_trained
     from ..training.run_files import recipe_of
 
-    if only_check:
-        _check_data(checkpoint, data_root(data), cache_root(cache))
+    if check_data:
+        _show_data(checkpoint, data_root(data), cache_root(cache))
         return
     called = name or recipe_of(checkpoint).name
     card = export_trained(
@@ -75,7 +76,7 @@ def export(
     )
 
 
-def _check_data(given: Path, data: Path, cache: Path) -> None:
+def _show_data(given: Path, data: Path, cache: Path) -> None:
     """Print how many validation faces a checkpoint or recipe has."""
     from ..export.check_data import check_data
     from ..recipe.file import read_recipe

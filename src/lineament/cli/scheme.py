@@ -9,6 +9,7 @@ import typer
 from .app import app, note, show, show_table
 
 if TYPE_CHECKING:
+    from ..data.readers.own_data import OwnData
     from ..data.sample import Sample
     from ..scheme_file.table import Scheme
 
@@ -45,26 +46,28 @@ def scheme(
     Next to the file it draws one face, with the number of each point and a line between
     mirrored pairs. Check both, and correct the file.
     """
-    from ..atomic import atomic_path
-    from ..data.readers.coco import read_coco
-    from ..data.readers.coco_scheme import scheme_of_coco
-    from ..data.readers.own_data import OwnData
-    from ..errors import DataError
-    from ..scheme_file.table import SUFFIX, scheme_text
-    from ..schemes import add_scheme
+    from ..scheme_file.table import SUFFIX
 
     if out.suffix != SUFFIX:
         raise typer.BadParameter(
             f"--out {out}; wanted a {SUFFIX} file such as my21.toml"
         )
+    _write(file, out, category, pictures, model)
+
+
+def _write(
+    file: Path, out: Path, category: str, pictures: Path | None, model: str
+) -> None:
+    """Write and print the scheme of `file`, and draw it if there are images."""
+    from ..atomic import atomic_path
+    from ..data.readers.coco_scheme import scheme_of_coco
+    from ..data.readers.own_data import OwnData
+    from ..scheme_file.table import scheme_text
+    from ..schemes import add_scheme
+
     made = scheme_of_coco(file, out.stem, category, note)
     named = OwnData(add_scheme(made), category=category, pictures=pictures, note=note)
-    faces: list[Sample] = []
-    try:
-        faces = [face for face in read_coco(file, named) if face.image.is_file()]
-    except DataError as error:
-        # a file of categories alone states a scheme, too
-        note(str(error))
+    faces = _read_faces(file, named)
     if faces:
         made = _with_mean_shape(made, faces, model)
     else:
@@ -75,6 +78,19 @@ def scheme(
     show(f"{out}: scheme {made.name} of {len(made)} points")
     if faces:
         show(f"drawing -> {_draw(made, faces, out.with_suffix('.png'))}")
+
+
+def _read_faces(file: Path, own: "OwnData") -> "list[Sample]":
+    """Return the faces of a COCO file whose image is there."""
+    from ..data.readers.coco import read_coco
+    from ..errors import DataError
+
+    try:
+        return [face for face in read_coco(file, own) if face.image.is_file()]
+    except DataError as error:
+        # a file of categories alone states a scheme, too
+        note(str(error))
+        return []
 
 
 def _with_mean_shape(made: "Scheme", faces: "list[Sample]", model: str) -> "Scheme":

@@ -16,7 +16,7 @@ from .readers.own_data import UNSTATED, Note, OwnData, ignore
 from .readers.registry import DataSet, data_set
 from .readers.talking_face import FOLDER, is_talking_face
 from .sample import Sample, bare_name
-from .split import describe_split, split_faces
+from .split import Split, describe_split, split_faces
 from .training_crops import Source
 from .units import unit_fault
 
@@ -64,13 +64,7 @@ def read_mixture(
             )
         if fault := mirror_note(samples, scheme_name):
             note(f"{part.reader}: {fault}")
-        is_own = data_set(part.reader).is_format
-        training, validation = split_faces(samples, part.validation, fill=is_own)
-        if is_own or part.validation is not None:
-            note(describe_split(_label(part, parts), training, validation))
-        if not training and not part.validation:
-            count = f"all {len(samples)} faces are for validation"
-            raise DataError(f"{part.reader}: {count}; wanted some to train on")
+        training, validation = _split_part(part, samples, _label(part, parts), note)
         if training:
             faces = _cache_faces(training, cache, size)
             if not part.annotated:
@@ -85,6 +79,20 @@ def read_mixture(
     if not sources:
         raise DataError("every [[data]] is for validation; add one to train on")
     return sources, validation_faces
+
+
+def _split_part(
+    part: DataPart, samples: Sequence[Sample], label: str, note: Note
+) -> Split:
+    """Return the training and validation faces of a part, and note how many they are."""
+    is_own = data_set(part.reader).is_format
+    training, validation = split_faces(samples, part.validation, fill=is_own)
+    if is_own or part.validation is not None:
+        note(describe_split(label, training, validation))
+    if not training and not part.validation:
+        count = f"all {len(samples)} faces are for validation"
+        raise DataError(f"{part.reader}: {count}; wanted some to train on")
+    return training, validation
 
 
 def read_recipe_part(

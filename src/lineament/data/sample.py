@@ -4,8 +4,8 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +21,6 @@ Image = NDArray[np.uint8]
 
 GROUP_SEPARATOR = "__"
 """Files whose names are equal up to this text show one photo, person or video."""
-SCHEME_OF_COUNT = {
-    5: "five",
-    19: "aflw19",
-    21: "aflw21",
-    29: "cofw29",
-    49: "ibug49",
-    51: "ibug51",
-    68: "ibug68",
-    98: "wflw98",
-    106: "lapa106",
-    194: "helen194",
-    262: "ibug68_helen194",
-    478: "mediapipe478",
-}
-"""The scheme of landmarks that come without one, by their number."""
 BOX_SCHEME = "ibug68"
 """The box of a face is the tight box of these landmarks, whatever the scheme."""
 
@@ -86,6 +71,26 @@ class Sample:
         if self.frame is None:
             return read_image(self.image)
         return self.read_frame(self.image, self.frame)
+
+    def with_points(self, name: str, rows: Sequence[int]) -> "Sample":
+        """Return the face with its points at the indices `rows` of scheme `name`, nan elsewhere.
+
+        Raises:
+            DataError: If it has another number of points.
+        """
+        if len(self.landmarks) != len(rows):
+            raise DataError(
+                f"{self.name} of {self.subset} has {len(self.landmarks)} points, others have "
+                f"{len(rows)}; correct it"
+            )
+        count = len(scheme(name))
+        landmarks = np.full((count, 2), np.nan)
+        landmarks[list(rows)] = self.landmarks
+        visible = None
+        if self.visible is not None:
+            visible = np.zeros(count, np.bool_)
+            visible[list(rows)] = self.visible
+        return replace(self, scheme=name, landmarks=landmarks, visible=visible)
 
     def split_group(self) -> str:
         """Return the name of the photo, person or video that is in one split."""
@@ -173,19 +178,6 @@ def iter_images(samples: Iterable[Sample]) -> Iterator[tuple[Sample, Image]]:
             yield sample, image
     finally:
         close_video()
-
-
-def scheme_of_count(count: int, source: object) -> str:
-    """Return the scheme of `count` landmarks without a name.
-
-    Raises:
-        DataError: If no scheme has this number; the message names `source`.
-    """
-    if count not in SCHEME_OF_COUNT:
-        known = ", ".join(f"{n} ({name})" for n, name in SCHEME_OF_COUNT.items())
-        found = f"{source}: {count} points, of no known scheme"
-        raise DataError(f"{found}; wanted {known}: name the scheme")
-    return SCHEME_OF_COUNT[count]
 
 
 def data_root(given: str | os.PathLike[str] | None = None) -> Path:

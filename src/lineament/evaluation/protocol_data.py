@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..atomic import atomic_path
-from ..data.readers.own_data import OwnData
+from ..data.readers.own_data import OwnData, ignore
 from ..data.readers.registry import data_folder, data_set
 from ..data.sample import Sample, data_root
 from ..errors import ProtocolError
@@ -66,7 +66,9 @@ def read_protocol(
         )
     known, own_folder = data_set(fixed.data), data_folder(fixed.data, data_root(root))
     remarks: list[str] = []
-    own = OwnData(wanted=scheme_name or "", note=remarks.append)
+    # a scheme that the user states is no guess
+    note = ignore if scheme_name else remarks.append
+    own = OwnData(wanted=scheme_name or "", note=note)
     samples = known.read(own_folder, fixed.part, absent=True, own=own)
     places = known.layout(fixed.part)
     if not samples:
@@ -90,9 +92,6 @@ def read_protocol(
     missing += [sample.name for sample in samples if sample.image in absent]
     if missing_file is not None:
         _write_list(missing, missing_file)
-    if scheme_name:
-        # the user has stated what the number of points means
-        remarks = []
     data = ProtocolData(fixed, here, tuple(missing), tuple(remarks))
     if not here or not partial:
         _check_complete(data, len(samples), missing_file)

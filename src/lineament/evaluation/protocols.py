@@ -303,8 +303,8 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
     named = table.get("scheme")
     if isinstance(named, str):
         # a scheme's file may lie next to the protocol's
-        beside = Path(source).parent / named
-        found = str(beside) if named.endswith(".toml") and beside.is_file() else named
+        near = Path(source).parent / named
+        found = str(near) if named.endswith(".toml") and near.is_file() else named
         table = table | {"scheme": check_scheme(found)}
     try:
         return Protocol.model_validate(table)

@@ -71,9 +71,7 @@ def export_checkpoint(
             model, recipe, faces.validation_faces, data_root, cache
         )
     metadata = _metadata(name, recipe, form.memory_shape, int8)
-    unlearned = read_trained(checkpoint)[0].get("task", {}).get("never_learned")
-    if unlearned and not scheme_name:
-        metadata["never_learned"] = unlearned
+    metadata |= {} if scheme_name else _unlearned(checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         written = _write_checked(model, form, faces, states, metadata, path)
@@ -178,6 +176,12 @@ def _metadata(
         "padding": recipe.model.padding,
         "precision": "int8" if int8 else "fp32",
     } | memory
+
+
+def _unlearned(checkpoint: Path) -> dict[str, Any]:
+    """Return the entry on points that no training face had, if there are any."""
+    points = read_trained(checkpoint)[0].get("task", {}).get("never_learned")
+    return {"never_learned": points} if points else {}
 
 
 def _quantize(path: Path, form: ExportForm, faces: GateFaces) -> Path:

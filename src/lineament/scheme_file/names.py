@@ -1,7 +1,10 @@
 """Meaning of point names: mirror, parts and norm points from words such as left, eye, outer."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..errors import SchemeError
 
 SIDES = (("left", "right"), ("l", "r"), ("lt", "rt"))
 """Words of the two sides, the longest first."""
@@ -83,7 +86,48 @@ def _other_sides(words: list[str]) -> Iterator[tuple[str, list[str]]]:
                 yield side, [*words[:number], other + word[1:], *words[number + 1 :]]
 
 
-def parts_of_names(points: Sequence[str]) -> dict[str, tuple[int, ...]]:
+def complete_table(table: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return a table of a scheme with the mirror, parts and norm points that its names tell.
+
+    Args:
+        table: Keys of a scheme; those that are there stay as they are.
+        place: The table in messages.
+
+    Raises:
+        SchemeError: If the names tell no mirror.
+    """
+    completed, points = dict(table), table.get("points")
+    if not isinstance(points, list) or not all(isinstance(p, str) for p in points):
+        # which the table's reader refuses
+        return completed
+    if "mirror" not in table:
+        completed["mirror"] = _checked_mirror(points, place)
+    parts = parts_of_names(points)
+    if "parts" not in table:
+        completed["parts"] = parts
+    if "norm_points" not in table:
+        completed["norm_points"] = norms_of_names(points, parts)
+    return completed
+
+
+def _checked_mirror(points: list[str], place: str) -> list[int]:
+    mirror = mirror_of_names(points)
+    alone = unpaired(points, mirror)
+    if alone:
+        raise SchemeError(
+            f"{place}: {alone[0]!r} has no partner of the other side; correct the name, or list "
+            "the pairs: mirror = [[...], ...]"
+        )
+    if len(points) > 1 and mirror == list(range(len(mirror))):
+        raise SchemeError(
+            f"{place}: no point's name tells left from right, and mirrored images would swap the "
+            'points; list the pairs: mirror = [["a", "b"], ...], or mirror = [] if every point '
+            "lies in the middle"
+        )
+    return mirror
+
+
+def parts_of_names(points: Sequence[str]) -> dict[str, list[int]]:
     """Return point indices by part of the face; eyes and brows by side."""
     parts: dict[str, list[int]] = {}
     for index, name in enumerate(points):
@@ -93,7 +137,7 @@ def parts_of_names(points: Sequence[str]) -> dict[str, tuple[int, ...]]:
             part = f"{side}_{part}" if side else ""
         if part:
             parts.setdefault(part, []).append(index)
-    return {part: tuple(indices) for part, indices in parts.items()}
+    return parts
 
 
 def _part_of(name: str) -> str:
@@ -105,24 +149,28 @@ def _part_of(name: str) -> str:
 
 
 def norms_of_names(
-    points: Sequence[str], parts: dict[str, tuple[int, ...]], mirror: Sequence[int]
-) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    points: Sequence[str], parts: Mapping[str, Sequence[int]]
+) -> dict[str, list[list[int]]]:
     """Return the points of the norms: the outer corners of the eyes, and their centers."""
     norms = {}
-    right = parts.get("right_eye", ())
-    outer = _named(points, right, OUTER)
-    if outer:
-        norms["interocular"] = (outer, tuple(mirror[i] for i in outer))
-    center = _named(points, right, CENTER) or right
-    if center:
-        norms["interpupil"] = (center, tuple(mirror[i] for i in center))
+    eyes = [parts.get("right_eye", []), parts.get("left_eye", [])]
+    outer = [_named(points, eye, OUTER) for eye in eyes]
+    if all(outer):
+        norms["interocular"] = outer
+    center = [_named(points, eye, CENTER) or list(eye) for eye in eyes]
+    if all(center):
+        norms["interpupil"] = center
     return norms
 
 
 def _named(
     points: Sequence[str], indices: Sequence[int], words: Sequence[str]
-) -> tuple[int, ...]:
-    return tuple(i for i in indices if any(w in words for w in words_of(points[i])))
+) -> list[int]:
+    found = []
+    for index in indices:
+        if set(words) & set(words_of(points[index])):
+            found.append(index)
+    return found
 
 
 def is_numbered(points: Sequence[str]) -> bool:

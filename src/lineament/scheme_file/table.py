@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SchemeError, did_you_mean
-from ..geometry import Array
-from .names import mirror_of_names, norms_of_names, parts_of_names, unpaired
 
 SUFFIX = ".toml"
 NAME = r"[A-Za-z0-9][\w.+-]*"
+Array = NDArray[np.float64]
 KEYS = (
     *("name", "title", "points", "mirror", "edges", "chains", "parts"),
     *("norm_points", "mean_shape", "smooth", "heads", "from"),
@@ -71,32 +70,27 @@ class Scheme:
         return self.points == other.points and np.array_equal(self.mirror, other.mirror)
 
 
-def read_scheme(path: Path) -> Scheme:
-    """Read a user's scheme from a TOML file.
-
-    Its keys are `points`, the only one that is needed, `name` (else the name of the file), `title`,
-    `mirror`, `edges` or `chains`, `parts`, `norm_points`, `mean_shape`, `smooth` and `from`.
-    Points are named or numbered from 0. A mirror lists pairs of points, or the partner of each.
-    Without one it comes from the names' left and right, as parts and norm points do.
+def read_table(path: Path) -> dict[str, Any]:
+    """Read the table of a scheme from a TOML file.
 
     Raises:
-        SchemeError: If the file cannot be read, or a key is wrong.
+        SchemeError: If the file cannot be read.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SchemeError(
             f"{path}: cannot be read as a scheme ({error}); wanted a TOML file with points = "
             "[...]: lineament scheme writes one"
         ) from error
-    return scheme_of_table(table, path.stem, str(path))
 
 
 def scheme_of_table(table: Mapping[str, Any], name: str, place: str) -> Scheme:
     """Return the scheme that a table states.
 
     Args:
-        table: Keys as in `read_scheme`.
+        table: KEYS, of which `points` is needed. Points are named or numbered from 0. A mirror
+            lists pairs of points, or the partner of each.
         name: Name of the scheme if the table states none.
         place: The table in messages.
 
@@ -114,21 +108,14 @@ def scheme_of_table(table: Mapping[str, Any], name: str, place: str) -> Scheme:
         raise SchemeError(
             f"{place}: the name {name!r}; wanted letters, digits, dots, + and -: my21"
         )
-    mirror = given.mirror()
-    parts = given.groups("parts")
-    if "parts" not in table:
-        parts = parts_of_names(given.points)
-    norm_points = given.norm_points()
-    if "norm_points" not in table:
-        norm_points = norms_of_names(given.points, parts, mirror)
     return Scheme(
         name=name,
         title=str(table.get("title", f"{len(given.points)} points")),
         points=given.points,
-        mirror=_frozen(np.array(mirror, dtype=np.intp)),
+        mirror=_frozen(np.array(given.mirror(), dtype=np.intp)),
         chains=(*given.chains("chains"), *given.chains("edges")),
-        parts=parts,
-        norm_points=norm_points,
+        parts=given.groups("parts"),
+        norm_points=given.norm_points(),
         mean_shape=given.mean_shape(),
         smooth=bool(table.get("smooth", False)),
         heads=given.groups("heads"),
@@ -179,9 +166,7 @@ class _Table:
         return tuple(self.index(point, key) for point in points)
 
     def mirror(self) -> list[int]:
-        given = self.table.get("mirror")
-        if given is None:
-            return self._named_mirror()
+        given = self.table.get("mirror", ())
         if not given or any(isinstance(each, list | tuple) for each in given):
             mirror = list(range(len(self.points)))
             for pair in given:
@@ -194,22 +179,6 @@ class _Table:
             raise SchemeError(
                 f"{self.place}: mirror does not swap points in pairs; wanted pairs such as "
                 '["left_eye", "right_eye"], or the partner of each point'
-            )
-        return mirror
-
-    def _named_mirror(self) -> list[int]:
-        mirror = mirror_of_names(self.points)
-        alone = unpaired(self.points, mirror)
-        if alone:
-            raise SchemeError(
-                f"{self.place}: {alone[0]!r} has no partner of the other side; correct the name, "
-                "or list the pairs: mirror = [[...], ...]"
-            )
-        if mirror == list(range(len(mirror))):
-            raise SchemeError(
-                f"{self.place}: no point's name tells left from right, and mirrored images would "
-                'swap the points; list the pairs: mirror = [["a", "b"], ...], or mirror = [] if '
-                "every point lies in the middle"
             )
         return mirror
 

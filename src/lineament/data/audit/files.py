@@ -13,7 +13,8 @@ from ..readers.own_data import UNSTATED, OwnData, by_count_note
 from ..readers.pts import read_pts
 from ..readers.registry import READERS, format_of_table
 from ..readers.w300 import FOLDERS, group_in
-from ..sample import SCHEME_OF_COUNT, Sample
+from ..sample import Sample
+from ..scheme_of_count import SCHEME_OF_COUNT
 from .checks import Finding, finding_of
 
 MARKS: dict[str, tuple[str, ...]] = {

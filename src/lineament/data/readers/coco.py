@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import DataError
 from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder
-from .own_data import UNSTATED, OwnData, choose_category, choose_points, place_points
+from .own_data import UNSTATED, OwnData, choose_category, choose_points
 
 NO_CATEGORY = "face"
 """Name of the category of annotations that state none."""
@@ -41,12 +41,12 @@ def read_coco(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     faces = [_face(path, images, annotation, counted) for annotation in annotations]
     place = f"{path}: category {category!r}"
     scheme, rows = choose_points(points, own, place)
-    finder = ImageFinder(path, own)
+    finder = ImageFinder(path, own.pictures, own.needs_images)
     samples = []
     for face, annotation in zip(faces, annotations, strict=True):
         columns = {**images[annotation["image_id"]], **annotation}
         columns |= annotation.get("attributes") or {}
-        placed = place_points(face, scheme, rows, place)
+        placed = face.with_points(scheme, rows)
         group = own.group_of(face.name, columns, "")
         image = finder.find(str(face.image))
         samples.append(replace(placed, image=image, group=group))

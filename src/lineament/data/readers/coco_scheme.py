@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import DataError, did_you_mean
 from ...geometry import Array
-from ...scheme_file.names import mirror_of_names
+from ...scheme_file.names import complete_table, mirror_of_names
 from ...scheme_file.table import Scheme, scheme_of_table
 from ..mirror import better_mirror, describe_better, mirror_of_shapes
 from .own_data import Note, ignore, is_unnamed
@@ -52,7 +52,8 @@ def scheme_of_coco(
             f"{path}: the names do not tell left from right; the mirror is inferred from the mean "
             "of the annotated faces: check it"
         )
-        return scheme_of_table(stated, name, place)
+        return scheme_of_table(complete_table(stated, place), name, place)
+    stated = complete_table(stated, place)
     made = scheme_of_table(stated, name, place)
     better = better_mirror(shapes, named)
     if better is None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder
-from .own_data import UNSTATED, OwnData, choose_points, place_points
+from .own_data import UNSTATED, OwnData, choose_points
 from .table import Row, read_table
 
 IMAGE_COLUMNS = (
@@ -58,8 +58,8 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
             f"{path}: columns {found}...; wanted image, x_0, y_0, x_1, y_1 and so on"
         )
     if separator != ",":
-        rows = [_with_points(row, columns) for row in rows]
-    finder, counted = ImageFinder(path, own), Counter[str]()
+        rows = [_with_decimal_points(row, columns) for row in rows]
+    finder, counted = ImageFinder(path, own.pictures, own.needs_images), Counter[str]()
     faces = []
     for number, row in enumerate(rows, 2):
         place = f"{path}:{number}"
@@ -81,7 +81,7 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         if stated not in schemes:
             given = own if own.scheme or not stated else replace(own, scheme=stated)
             schemes[stated] = choose_points(names, given, str(path))
-        placed = place_points(face, *schemes[stated], str(path))
+        placed = face.with_points(*schemes[stated])
         samples.append(
             replace(placed, group=own.group_of(placed.name, row, placed.group))
         )
@@ -110,7 +110,7 @@ def _separator(path: Path) -> str:
     return max(",;\t", key=first.count)
 
 
-def _with_points(row: Row, columns: PointColumns) -> Row:
+def _with_decimal_points(row: Row, columns: PointColumns) -> Row:
     """Return a row whose coordinates have decimal points."""
     changed = dict(row)
     for column in [name for pair in columns for name in pair] + list(BOX_COLUMNS):

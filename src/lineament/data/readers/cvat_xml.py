@@ -13,7 +13,7 @@ from ...scheme_file.names import is_numbered
 from ..sample import Sample, numbered_name
 from .dlib_xml import parse_xml, sorted_names
 from .image_finder import ImageFinder
-from .own_data import UNSTATED, OwnData, choose_category, choose_points, place_points
+from .own_data import UNSTATED, OwnData, choose_category, choose_points
 
 SINGLE = "single points"
 """Category of faces whose points are shapes of their own, each with its label."""
@@ -60,11 +60,11 @@ def read_cvat_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     label = choose_category(names, own, str(path))
     place = f"{path}: label {label!r}"
     scheme, rows = choose_points(names[label], own, place)
-    finder, counted = ImageFinder(path, own), Counter[str]()
+    finder, counted = ImageFinder(path, own.pictures, own.needs_images), Counter[str]()
     samples = []
     for shape in shapes[label]:
         face = _face(path, shape, names[label], counted)
-        placed = place_points(face, scheme, rows, place)
+        placed = face.with_points(scheme, rows)
         group = own.group_of(face.name, shape.columns, "")
         image = finder.find(str(face.image))
         samples.append(replace(placed, image=image, group=group))

@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import DataError
 from ..sample import Sample
 from .image_finder import ImageFinder
-from .own_data import UNSTATED, OwnData, choose_points, place_points
+from .own_data import UNSTATED, OwnData, choose_points
 
 
 def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
@@ -45,10 +45,10 @@ def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     parts_at = {name: i for i, name in enumerate(ordered)}
     faces = [_face(path, name, number, box, parts_at) for name, number, box in boxes]
     scheme, rows = choose_points(ordered, own, str(path))
-    finder = ImageFinder(path, own)
+    finder = ImageFinder(path, own.pictures, own.needs_images)
     samples = []
     for face, (name, _, box) in zip(faces, boxes, strict=True):
-        placed = place_points(face, scheme, rows, str(path))
+        placed = face.with_points(scheme, rows)
         group = own.group_of(face.name, box.attrib, "")
         samples.append(replace(placed, image=finder.find(name), group=group))
     finder.check()

@@ -10,7 +10,6 @@ import PIL.Image
 from ...errors import DataError
 from ...io.image import ORIENTATION_TAG
 from ...io.media_files import has_image_suffix
-from .own_data import OwnData
 
 TABLE_KINDS = re.compile(r"^(person_keypoints|keypoints|instances|captions|labels)_")
 """Beginnings of the names of COCO files, before the name of the subset."""
@@ -24,11 +23,14 @@ class ImageFinder:
 
     Args:
         table: The file, or the folder that names are relative to.
-        own: `pictures` is searched first; `needs_images` makes absent images an error.
+        pictures: A folder that is searched first, or None.
+        needed: `check` refuses absent images.
     """
 
-    def __init__(self, table: Path, own: OwnData) -> None:
-        self.table, self.own = table, own
+    def __init__(
+        self, table: Path, pictures: Path | None = None, needed: bool = False
+    ) -> None:
+        self.table, self.pictures, self.needed = table, pictures, needed
         self.home = table if table.is_dir() else table.parent
         self.bases = list(dict.fromkeys(self._bases()))
         self.found = 0
@@ -36,8 +38,8 @@ class ImageFinder:
         self._by_name: dict[str, list[Path]] | None = None
 
     def _bases(self) -> Iterator[Path]:
-        if self.own.pictures is not None:
-            yield self.own.pictures
+        if self.pictures is not None:
+            yield self.pictures
         subset = TABLE_KINDS.sub("", self.table.stem)
         for home in (self.home, self.home.parent):
             for folder in FOLDERS:
@@ -70,7 +72,7 @@ class ImageFinder:
         """Return the image below the folders whose path ends most like `parts`, in any case."""
         if self._by_name is None:
             self._by_name = defaultdict(list)
-            for folder in filter(None, (self.own.pictures, self.home)):
+            for folder in filter(None, (self.pictures, self.home)):
                 for path in sorted(folder.rglob("*")):
                     if has_image_suffix(path):
                         self._by_name[path.name.lower()].append(path)
@@ -88,13 +90,13 @@ class ImageFinder:
 
     def check(self) -> None:
         """Raises: DataError: If needed images are absent; it lists where they were looked for."""
-        if not self.missing or not self.own.needs_images:
+        if not self.missing or not self.needed:
             return
         count = f"{len(self.missing)} of {len(self.missing) + self.found} images"
         places = ", ".join(str(base) for base in self.bases)
         raise DataError(
             f"{self.table}: {count} are not found, e.g. {self.missing[0]!r}; looked in {places}, "
-            f"and for the name anywhere below {self.own.pictures or self.home}; state the folder "
+            f"and for the name anywhere below {self.pictures or self.home}; state the folder "
             'of the images: pictures = "..."'
         )
 

@@ -14,7 +14,7 @@ from ...scheme_file.names import is_numbered
 from ..sample import Sample, numbered_name
 from .dlib_xml import sorted_names
 from .image_finder import ImageFinder
-from .own_data import UNSTATED, OwnData, choose_points, place_points
+from .own_data import UNSTATED, OwnData, choose_points
 
 KIND = "keypointlabels"
 NOT_VISIBLE = "occluded"
@@ -42,11 +42,11 @@ def read_label_studio(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         used.update(dict.fromkeys(points))
     names = sorted_names(set(used)) if is_numbered(list(used)) else list(used)
     scheme, rows = choose_points(names, own, str(path))
-    finder, counted = ImageFinder(path, own), Counter[str]()
+    finder, counted = ImageFinder(path, own.pictures, own.needs_images), Counter[str]()
     samples = []
     for (task, points), box in zip(faces, boxes, strict=True):
         face = replace(_face(path, task, points, names, counted), box=box)
-        placed = place_points(face, scheme, rows, str(path))
+        placed = face.with_points(scheme, rows)
         columns = {**task, **task["data"]}
         group = own.group_of(face.name, columns, "")
         image = finder.find(str(face.image))

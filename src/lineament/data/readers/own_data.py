@@ -5,15 +5,13 @@ A scheme is taken from names of points; from their number alone only with a note
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-
-import numpy as np
 
 from ...errors import DataError, did_you_mean
 from ...scheme_file.names import is_numbered, plain_name
-from ...schemes import scheme, scheme_names
-from ..sample import SCHEME_OF_COUNT, Sample, scheme_of_count
+from ...schemes import NAMES, scheme
+from ..scheme_of_count import SCHEME_OF_COUNT, scheme_of_count
 
 Note = Callable[[str], None]
 
@@ -102,7 +100,7 @@ def choose_points(
     """
     if is_unnamed(points):
         return _scheme_by_count(len(points), own, place), list(range(len(points)))
-    candidates = [own.scheme] if own.scheme else [own.wanted, *scheme_names()]
+    candidates = [own.scheme] if own.scheme else [own.wanted, *NAMES]
     plain = [plain_name(point) for point in points]
     for number, name in enumerate(filter(None, candidates)):
         rows = {plain_name(point): i for i, point in enumerate(scheme(name).points)}
@@ -122,27 +120,6 @@ def choose_points(
         "scheme with `lineament scheme FILE.json --out my.toml` or by hand, and state it: "
         'scheme = "my.toml"'
     )
-
-
-def place_points(face: Sample, name: str, rows: Sequence[int], place: str) -> Sample:
-    """Return a face with its points at the indices `rows` of scheme `name`, nan elsewhere.
-
-    Raises:
-        DataError: If it has another number of points.
-    """
-    if len(face.landmarks) != len(rows):
-        raise DataError(
-            f"{place}: {face.name} has {len(face.landmarks)} points, others have {len(rows)}; "
-            "correct it"
-        )
-    count = len(scheme(name))
-    landmarks = np.full((count, 2), np.nan)
-    landmarks[list(rows)] = face.landmarks
-    visible = None
-    if face.visible is not None:
-        visible = np.zeros(count, np.bool_)
-        visible[list(rows)] = face.visible
-    return replace(face, scheme=name, landmarks=landmarks, visible=visible)
 
 
 def _scheme_by_count(count: int, own: OwnData, place: str) -> str:
@@ -212,6 +189,6 @@ def _fits(points: Sequence[str], own: OwnData) -> bool:
         return False
     if not is_unnamed(points):
         given = {plain_name(point) for point in points}
-        known = [name] if name else scheme_names()
+        known = [name] if name else NAMES
         return any(given == set(map(plain_name, scheme(n).points)) for n in known)
     return bool(name) or len(points) in SCHEME_OF_COUNT

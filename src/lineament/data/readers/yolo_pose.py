@@ -12,7 +12,7 @@ from ...geometry import Array
 from ...io.media_files import image_next_to
 from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder, image_size
-from .own_data import UNSTATED, OwnData, choose_points, place_points
+from .own_data import UNSTATED, OwnData, choose_points
 
 LEAD = 5
 """Numbers before the points of a line: class, and center and size of the box."""
@@ -40,7 +40,7 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
         )
     count, per_point = _shape(root, rows, own)
     scheme, places = choose_points([""] * count, own, str(root))
-    finder, counted = ImageFinder(root, own), Counter[str]()
+    finder, counted = ImageFinder(root, own.pictures, own.needs_images), Counter[str]()
     samples = []
     for path, number, values in rows:
         if len(values) != LEAD + count * per_point:
@@ -55,7 +55,7 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
         face = _face(np.array(values), per_point, image)
         face = replace(face, name=numbered_name(name, counted))
         face = replace(face, subset=path.parent.relative_to(root).as_posix())
-        placed = place_points(face, scheme, places, f"{path}:{number}")
+        placed = face.with_points(scheme, places)
         samples.append(replace(placed, group=own.group_of(name, {}, "")))
     finder.check()
     return samples
