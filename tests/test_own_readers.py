@@ -144,6 +144,20 @@ def test_names_of_no_scheme_are_refused(tmp_path):
         read_data("coco", path, "all", OwnData(scheme="aflw21"))
 
 
+def test_some_points_of_a_scheme_are_enough_only_if_it_is_stated_or_wanted(tmp_path):
+    path = write_json(tmp_path / "a.json", coco(POINTS[:1], ["nose_tip"]))
+    with pytest.raises(DataError, match="1 points with names of no known scheme"):
+        read_data("coco", path, "all")
+    (face,) = read_data("coco", path, "all", OwnData(wanted="five"))
+    assert np.isfinite(face.landmarks).all(1).tolist() == [
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
 def test_a_number_of_points_alone_is_taken_with_a_note(tmp_path):
     names = [str(i) for i in range(21)]
     path = write_json(tmp_path / "a.json", coco(shape(21), names))

@@ -54,6 +54,7 @@ def test_names_tell_the_mirror_in_many_spellings():
     assert mirror_of_names(["LeftEye", "RightEye", "Nose"]) == [1, 0, 2]
     assert mirror_of_names(["eye_l", "lip", "eye_r"]) == [2, 1, 0]
     assert words_of("mouthCorner-R2") == ["mouth", "corner", "r", "2"]
+    assert words_of("Œil gauche_1") == ["œil", "gauche", "1"]
 
 
 def test_numbers_as_names_state_no_meaning():

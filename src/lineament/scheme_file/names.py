@@ -27,7 +27,7 @@ def words_of(name: str) -> list[str]:
     ['left', 'eye', 'outer', '2']
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return re.findall(r"[a-z]+|\d+", spaced.lower())
+    return re.findall(r"[^\W\d_]+|\d+", spaced.lower())
 
 
 def plain_name(name: str) -> str:

@@ -102,11 +102,11 @@ def choose_points(
         return _scheme_by_count(len(points), own, place), list(range(len(points)))
     candidates = [own.scheme] if own.scheme else [own.wanted, *NAMES]
     plain = [plain_name(point) for point in points]
-    for number, name in enumerate(filter(None, candidates)):
+    for name in filter(None, candidates):
         rows = {plain_name(point): i for i, point in enumerate(scheme(name).points)}
         is_subset = set(plain) <= rows.keys()
         # of a scheme that nobody stated, all points must be there
-        if is_subset and (len(plain) == len(rows) or number == 0):
+        if is_subset and (len(plain) == len(rows) or name in (own.scheme, own.wanted)):
             return name, [rows[point] for point in plain]
     some = ", ".join(points[:4])
     if own.scheme:
