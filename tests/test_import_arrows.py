@@ -14,6 +14,7 @@ ORDER = (
     "errors",
     "atomic",
     "geometry",
+    "scheme_file",
     "schemes",
     "face",
     "crop",

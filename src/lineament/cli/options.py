@@ -51,7 +51,8 @@ SchemeName = Annotated[
     str | None,
     typer.Option(
         "--scheme",
-        help="Landmark scheme of the results, such as five; default: the model's own.",
+        help="Landmark scheme of the results: a name such as five, or a .toml file; default: the "
+        "model's own.",
     ),
 ]
 Boxes = Annotated[
@@ -143,7 +144,8 @@ DataScheme = Annotated[
     str | None,
     typer.Option(
         "--scheme",
-        help="Landmark scheme of the faces in --data; only with --protocol folder.",
+        help="Landmark scheme of the faces in --data: a name or a .toml file; only with --protocol "
+        "folder.",
     ),
 ]
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..data.sample import Sample, to_scheme
 from ..errors import ProtocolError, did_you_mean
-from ..schemes import scheme
+from ..schemes import check_scheme, scheme
 from .contours import contour_chains
 from .metrics import POINT_NORMS, Norm
 
@@ -215,6 +215,7 @@ class Protocol(_Frozen):
             SchemeError: If no scheme has that name.
         """
         wanted = scheme(name)
+        name = wanted.name
         if name == self.scheme:
             return self
         if not self.any_scheme:
@@ -304,6 +305,12 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
     Raises:
         ProtocolError: If a key is unknown (with the nearest one) or a value is wrong.
     """
+    named = table.get("scheme")
+    if isinstance(named, str):
+        # a scheme's file may lie next to the protocol's
+        near = Path(source).parent / named
+        found = str(near) if named.endswith(".toml") and near.is_file() else named
+        table = table | {"scheme": check_scheme(found)}
     try:
         return Protocol.model_validate(table)
     except ValidationError as error:

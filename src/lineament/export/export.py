@@ -21,8 +21,8 @@ from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
 from ..models.profile import multiply_adds, parameters
 from ..recipe import PresenceSettings, Recipe
-from ..schemes import scheme
-from ..training.build import load_any
+from ..schemes import scheme, scheme_entries
+from ..training.build import load_any, read_trained
 from ..training.presence_rates import predict_states
 from ..training.validate import predict_plain
 from .calibrate import SigmaScale, fit_sigma, write_constants
@@ -74,6 +74,7 @@ def export_checkpoint(
     metadata = _metadata(name, recipe, form.memory_shape, int8)
     groups = {} if recipe.tasks is None else recipe.tasks.groups
     classes = [len(names) for names in groups.values()]
+    metadata |= {} if scheme_name else _unlearned(checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         written = _write_checked(model, form, faces, states, metadata, path, classes)
@@ -177,12 +178,18 @@ def _metadata(
     return {
         "kind": "landmarks",
         "name": name,
-        "scheme": recipe.scheme,
+        **scheme_entries(recipe.scheme),
         "points": len(scheme(recipe.scheme)),
         "size": recipe.model.size,
         "padding": recipe.model.padding,
         "precision": "int8" if int8 else "fp32",
     } | further
+
+
+def _unlearned(checkpoint: Path) -> dict[str, Any]:
+    """Return the entry on points that no training face had, if there are any."""
+    points = read_trained(checkpoint)[0].get("task", {}).get("never_learned")
+    return {"never_learned": points} if points else {}
 
 
 def _quantize(path: Path, form: ExportForm, faces: GateFaces) -> Path:

@@ -1,6 +1,6 @@
 """FaceLandmarks: predictions for the faces of a call, mapped back to their images."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -81,11 +81,20 @@ def make_face(
     score: float,
     track_id: int | None = None,
     attributes: Mapping[str, float] | None = None,
+    never_learned: Sequence[int] = (),
 ) -> Face:
     """Return a face in `scheme`, from what a model predicts in the scheme `source`.
 
     Scores and probabilities are clipped to [0, 1].
+
+    Args:
+        never_learned: Points of `source` that the model had no example of: they get a
+            score of 0, are not visible, and have no sigma.
     """
+    if never_learned:
+        rows = list(never_learned)
+        scores, sigma_px, visible = scores.copy(), sigma_px.copy(), visible.copy()
+        scores[rows], sigma_px[rows], visible[rows] = 0.0, np.nan, 0.0
     if scheme != source:
         made = convert(landmarks, source, scheme)
         landmarks = made.points

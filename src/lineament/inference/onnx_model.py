@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks
-from ..schemes import check_scheme
+from ..schemes import stated_scheme
 from .model_files import read_card
 
 METADATA_KEY = "lineament"
@@ -135,7 +135,7 @@ class Model:
         self.outputs = [name for name in names if name in FIELDS]
         metadata = read_metadata(self.session, path, "landmarks")
         self.name: str = metadata["name"]
-        self.scheme: str = check_scheme(metadata["scheme"])
+        self.scheme: str = stated_scheme(metadata)
         self.size: int = metadata["size"]
         """Side of the crop in pixels."""
         self.padding: float = metadata["padding"]
@@ -148,6 +148,8 @@ class Model:
         none."""
         self.attributes: list[str] = metadata.get("attributes", [])
         """Attributes of a face of which the model predicts the probability."""
+        self.never_learned: tuple[int, ...] = tuple(metadata.get("never_learned", ()))
+        """Indices of the points that nobody had annotated in the training data."""
         self.predicts_presence = "presence" in self.outputs
         """True if the model tells crops with a face from others."""
 

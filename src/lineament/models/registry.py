@@ -184,17 +184,17 @@ def mean_shape_in_crop(recipe: Recipe) -> Tensor:
     """
     own, of_68 = scheme(recipe.scheme).mean_shape, scheme("ibug68").mean_shape
     assert of_68 is not None
-    # crops are made around the 68 points, whatever the scheme
-    mean, box = own, own
-    if mean is None or box is None:
-        mean, box = convert(of_68, "ibug68", recipe.scheme).points, of_68
+    mean = own
+    if mean is None:
+        mean = convert(of_68, "ibug68", recipe.scheme).points
     if not np.isfinite(mean).all():
         raise RecipeError(
             f"the scheme {recipe.scheme} has no mean shape, from which a {recipe.kind} starts; "
             "choose one that has"
         )
     m = recipe.model
-    affine = crop_affine(landmark_box(box), m.size, m.padding)
+    # crops are made around the 68 points, whatever the scheme
+    affine = crop_affine(landmark_box(of_68), m.size, m.padding)
     return torch.from_numpy(apply_affine(affine, mean))
 
 

@@ -22,7 +22,15 @@ class Recipe(Settings):
     """A training."""
 
     name: str = Field(pattern=NAME, description="name of the run and its files")
-    scheme: str = Field("ibug68", description="scheme of the predicted landmarks")
+    scheme: str = Field(
+        "ibug68",
+        description="scheme of the predicted landmarks: a name, or the path of a .toml file",
+    )
+    own_schemes: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="tables of the schemes of users by name, filled from the files that scheme "
+        "names, so that a checkpoint needs no other file",
+    )
     init_from: str = Field(
         "",
         description="a checkpoint or .safetensors file to start from, or the name of one in "

@@ -375,6 +375,7 @@ class Tracker:
             score=face.score,
             track_id=face.track_id,
             attributes=seen.attributes,
+            never_learned=self.predictor.never_learned,
         )
 
 

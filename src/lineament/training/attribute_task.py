@@ -185,7 +185,7 @@ class AttributeTask(LandmarkTask):
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds of the task."""
-        return {
+        return super().state() | {
             "running": list(self.running),
             "training_errors": self.training_errors,
             "validation_errors": self.validation_errors,
@@ -195,6 +195,7 @@ class AttributeTask(LandmarkTask):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state` returned."""
+        super().load_state(state)
         if not state:
             return
         self.running = list(state["running"])

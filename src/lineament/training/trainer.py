@@ -255,7 +255,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "rng": torch.get_rng_state(),
             "step": self.step,
-            "scheme": self.recipe.scheme,
+            "scheme": str(self.recipe.scheme),
             "recipe": self.recipe.model_dump_json(),
             "input_digests": self.input_digests,
             "task": self.task.state(),
