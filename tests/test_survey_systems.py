@@ -46,8 +46,8 @@ CLASSICS = {
     "AAM": {"kind": "active-appearance", "size": 96, "levels": 2},
 }
 REACHED = {"ASM": 0.007, "CPR": 0.015, "ERT": 0.015}
-"""Largest errors of saved models that do not reach 0.005: an active shape model searches among
-pixels, and the splits of ferns and trees read crops resampled otherwise than in training."""
+"""Largest errors of saved models that do not reach 0.005. An active shape model searches among
+pixels. Ferns and trees reach it on the images that they are trained on, but not on plain crops."""
 THREE = [seed for seed in range(9) if not in_validation(f"face{seed}")][:3]
 
 
