@@ -354,3 +354,16 @@ def test_a_protocol_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path) 
             match=rf"{name}: cannot be read as a protocol \(.*\); wanted a TOML file",
         ):
             protocol(str(tmp_path / name))
+
+
+def test_a_protocol_may_name_the_file_of_a_scheme_next_to_it(tmp_path: Path) -> None:
+    scheme_file = 'points = ["l_eye", "r_eye", "chin"]\nname = "protocol3"\n'
+    (tmp_path / "mine.toml").write_text(scheme_file)
+    own = {"scheme": "mine.toml", "norm": "box", "norm_points": {}}
+    found = make_protocol(table(**own), str(tmp_path / "x.toml"))
+    assert found.scheme == "protocol3"
+    assert found.indices() == (0, 1, 2)
+    with pytest.raises(
+        ProtocolError, match=r"x\.toml: none\.toml: cannot be read as a"
+    ):
+        make_protocol(table(scheme="none.toml"), "x.toml")

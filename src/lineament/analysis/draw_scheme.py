@@ -55,5 +55,5 @@ def draw_scheme(image: Image, landmarks: Array, of: Scheme) -> Image:
 
 def _line(canvas: Image, a: Array, b: Array, color: tuple[int, int, int]) -> None:
     if np.isfinite(a).all() and np.isfinite(b).all():
-        ends = [tuple(np.rint(end).astype(int).tolist()) for end in (a, b)]
-        cv2.line(canvas, *ends, color, 1, cv2.LINE_AA)
+        start, end = (np.rint(point).astype(int).tolist() for point in (a, b))
+        cv2.line(canvas, start, end, color, 1, cv2.LINE_AA)

@@ -110,7 +110,7 @@ def _with_mean_shape(made: "Scheme", faces: "list[Sample]", model: str) -> "Sche
 
 def _show(made: "Scheme") -> None:
     """Print each point with its partner and part, and the norms."""
-    parts = {}
+    parts: dict[int, str] = {}
     for part, points in made.parts.items():
         parts |= dict.fromkeys(points, part)
     rows = []

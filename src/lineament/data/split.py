@@ -34,7 +34,8 @@ def split_faces(
     chosen = {group for group in sizes if in_validation(group)}
     if fill and len(samples) < SMALL:
         _fill(chosen, sizes)
-    training, kept = [], []
+    training: list[Sample] = []
+    kept: list[Sample] = []
     for sample in samples:
         (kept if sample.split_group() in chosen else training).append(sample)
     return training, kept

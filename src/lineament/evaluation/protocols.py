@@ -13,7 +13,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..data.sample import Sample, to_scheme
-from ..errors import ProtocolError, did_you_mean
+from ..errors import ProtocolError, SchemeError, did_you_mean
+from ..scheme_file.table import SUFFIX
 from ..schemes import check_scheme, scheme
 from .contours import contour_chains
 from .metrics import POINT_NORMS, Norm
@@ -305,12 +306,7 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
     Raises:
         ProtocolError: If a key is unknown (with the nearest one) or a value is wrong.
     """
-    named = table.get("scheme")
-    if isinstance(named, str):
-        # a scheme's file may lie next to the protocol's
-        near = Path(source).parent / named
-        found = str(near) if named.endswith(".toml") and near.is_file() else named
-        table = table | {"scheme": check_scheme(found)}
+    table = _with_own_scheme(table, source)
     try:
         return Protocol.model_validate(table)
     except ValidationError as error:
@@ -328,6 +324,18 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
         raise ProtocolError(
             f"{source}: {key + ': ' if key else ''}{first['msg']}; mend the protocol"
         ) from error
+
+
+def _with_own_scheme(table: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return `table` with the name of the scheme whose .toml file it names."""
+    named = table.get("scheme")
+    if not isinstance(named, str) or not named.endswith(SUFFIX):
+        return table
+    near = Path(source).parent / named
+    try:
+        return table | {"scheme": check_scheme(str(near if near.is_file() else named))}
+    except SchemeError as error:
+        raise ProtocolError(f"{source}: {error}") from error
 
 
 def count_note(protocol: Protocol, samples: Sequence[Sample]) -> str:

@@ -255,7 +255,7 @@ def _head(path: Path, line: str) -> dict[str, Any]:
         raise DataError(
             f"{path}: not a file of tracks; wanted the .jsonl file that lineament track writes"
         )
-    return head | {"scheme": stated_scheme(head)}
+    return dict(head) | {"scheme": stated_scheme(head)}
 
 
 def _frame(record: Mapping[str, Any], scheme_name: str) -> tuple[int, float, Faces]:

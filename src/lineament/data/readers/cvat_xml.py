@@ -66,8 +66,8 @@ def read_cvat_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         face = _face(path, shape, names[label], counted)
         placed = face.with_points(scheme, rows)
         group = own.group_of(face.name, shape.columns, "")
-        image = finder.find(str(face.image))
-        samples.append(replace(placed, image=image, group=group))
+        found_at = finder.find(str(face.image))
+        samples.append(replace(placed, image=found_at, group=group))
     finder.check()
     return samples
 

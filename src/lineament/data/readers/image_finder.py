@@ -61,12 +61,12 @@ class ImageFinder:
                     # most images are in the folder of the one before
                     self.bases.insert(0, self.bases.pop(number))
                     return path
-        path = self._anywhere(parts)
-        if path is None:
+        elsewhere = self._anywhere(parts)
+        if elsewhere is None:
             self.missing.append(name)
             return self.home.joinpath(*parts)
         self.found += 1
-        return path
+        return elsewhere
 
     def _anywhere(self, parts: list[str]) -> Path | None:
         """Return the image below the folders whose path ends most like `parts`, in any case."""

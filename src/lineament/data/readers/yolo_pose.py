@@ -115,7 +115,7 @@ def _image_of(label: Path) -> Path | None:
 def _face(values: Array, per_point: int, image: Path) -> Sample:
     size = image_size(image)
     points = values[LEAD:].reshape(-1, per_point)
-    annotated = points[:, :2].any(1)
+    annotated = np.asarray(points[:, :2].any(1))
     visible = None
     if per_point == 3:
         annotated &= points[:, 2] > 0
