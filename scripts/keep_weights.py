@@ -9,15 +9,15 @@ of its card are those of recipes/cards.toml under the name of the file.
 import argparse
 import hashlib
 import json
-import tomllib
 from pathlib import Path
+
+from pages import WORDS
 
 from lineament.atomic import atomic_path
 from lineament.training.build import read_trained
 from lineament.training.checkpoint import save_weights
 from lineament.training.curves import read_log
 
-WORDS = Path(__file__).parents[1] / "recipes" / "cards.toml"
 LARGEST = 12_000_000
 """Bytes of the largest file that the repository takes."""
 
@@ -28,8 +28,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--about", default="")
     options = parser.parse_args()
-    words = tomllib.loads(WORDS.read_text(encoding="utf-8"))
-    about = words["common"] | words.get(options.out.stem, {})
+    about = WORDS["common"] | WORDS.get(options.out.stem, {})
     state, recipe = read_trained(options.checkpoint)
     save_weights(options.out, state)
     content = options.out.read_bytes()

@@ -208,6 +208,7 @@ def test_detection_is_evaluated_with_the_limits_of_faces(tmp_path, monkeypatch):
         "false_positives": 0,
         "false_photos": 0,
         "roll_error_deg": None,
+        "point_error": None,
         "recall": 0.0,
     }
 

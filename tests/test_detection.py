@@ -62,6 +62,7 @@ def test_a_result_is_json_without_nan():
         "false_positives": 0,
         "false_photos": 0,
         "roll_error_deg": 2.5,
+        "point_error": None,
         "recall": 0.75,
     }
 

@@ -15,7 +15,7 @@ from ..errors import DataError, SchemeError
 from ..geometry import Array, apply_affine, fit_similarity, landmark_box
 from ..io.image import read_image
 from ..io.video_reader import close_video, read_video_frame
-from ..schemes import NAMES, convert, scheme
+from ..schemes import NAMES, Conversion, convert, scheme
 
 Image = NDArray[np.uint8]
 
@@ -39,8 +39,8 @@ class Sample:
     """Path of the image below the data set's root, with "#2" for its second face."""
     box: Array | None = None
     """Face box (4,) of the data set, pixels of the image; None if it has none."""
-    visible: NDArray[np.bool_] | None = None
-    """(N,); None if the data set does not annotate it."""
+    visible: NDArray[np.bool_] | NDArray[np.float32] | None = None
+    """(N,): 1 visible, 0 not, nan unknown; None if the data set does not annotate it."""
     subset: str = ""
     """The part of the data set that the face belongs to, such as "helen/testset"."""
     attributes: Mapping[str, bool | float] = field(default_factory=dict)
@@ -140,6 +140,8 @@ def tight_box(landmarks: Array, scheme_name: str) -> Array:
 def to_scheme(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample:
     """Return `sample` with its points in `scheme_name` and the tight box of its 68 points.
 
+    The visibility of a point that both schemes have stays as it is.
+
     Args:
         sample: The face.
         scheme_name: The scheme wanted.
@@ -148,10 +150,25 @@ def to_scheme(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample
     box = sample.box if own_box else sample.face_box()
     if sample.scheme == scheme_name:
         return replace(sample, box=box)
-    landmarks = convert(sample.landmarks, sample.scheme, scheme_name).points
+    converted = convert(sample.landmarks, sample.scheme, scheme_name)
     return replace(
-        sample, landmarks=landmarks, scheme=scheme_name, visible=None, box=box
+        sample,
+        landmarks=converted.points,
+        scheme=scheme_name,
+        visible=_converted_visibility(sample, converted),
+        box=box,
     )
+
+
+def _converted_visibility(
+    sample: Sample, converted: Conversion
+) -> NDArray[np.float32] | None:
+    """Return the visibility of points that `sample` has itself; of others it is unknown."""
+    if sample.visible is None:
+        return None
+    own = converted.weights.max(1) == 1
+    stated = sample.visible[converted.weights.argmax(1)]
+    return np.where(own, stated, np.float32(np.nan)).astype(np.float32)
 
 
 def bare_name(name: str) -> str:

@@ -56,7 +56,7 @@ def occlude_half(
     occluded[covered] = color
     visible = ~_at(covered, sample.landmarks)
     if sample.visible is not None:
-        visible &= sample.visible
+        visible &= sample.visible != 0
     return occluded, replace(sample, visible=visible)
 
 

@@ -164,8 +164,7 @@ def _points_of_head(
     """Return `weights`, where layers with a row per point, `count` in all, keep `points`."""
     kept = dict(weights)
     for key, value in weights.items():
-        part = in_part(key, "head") or in_part(key, "presence.visible")
-        if part and value.ndim and value.shape[0] == count:
+        if _has_row_per_point(key, value, count):
             kept[key] = value[list(points)]
     return kept
 
@@ -175,13 +174,16 @@ def _among_points(
 ) -> dict[str, Tensor]:
     """Return `weights`, where layers with a row per point are `own` with theirs at `points`."""
     joined = dict(weights)
-    for key, value in own.items():
-        part = in_part(key, "head") or in_part(key, "presence.visible")
-        given = weights.get(key)
-        if part and given is not None and given.shape[:1] == (len(points),):
-            joined[key] = value.clone()
-            joined[key][list(points)] = given.to(value.dtype)
+    for key, value in weights.items():
+        if key in own and _has_row_per_point(key, value, len(points)):
+            joined[key] = own[key].clone()
+            joined[key][list(points)] = value.to(own[key].dtype)
     return joined
+
+
+def _has_row_per_point(key: str, value: Tensor, count: int) -> bool:
+    part = in_part(key, "head") or in_part(key, "presence.visible")
+    return part and value.shape[:1] == (count,)
 
 
 def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
