@@ -5,6 +5,7 @@ Needs LINEAMENT_DATA. The training faces of the checkpoint's recipe are averaged
 """
 
 import argparse
+import math
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,7 @@ from lineament.models.shared_features import SharedFeatureNet
 from lineament.training.attribute_task import features_of
 from lineament.training.build import load_trained
 
-SIDE, COLUMNS, BATCH = 120, 4, 64
+SIDE, BATCH = 120, 64
 
 
 def mean_faces(net, sources, padding):
@@ -41,10 +42,11 @@ def mean_faces(net, sources, padding):
 
 def grid(faces, counts):
     """Return one image of all mean faces, the largest cluster first, its size on each."""
-    rows = -(-len(faces) // COLUMNS)
-    image = np.full((rows * SIDE, COLUMNS * SIDE, 3), 255, np.uint8)
+    columns = math.ceil(math.sqrt(len(faces)))
+    rows = math.ceil(len(faces) / columns)
+    image = np.full((rows * SIDE, columns * SIDE, 3), 255, np.uint8)
     for place, number in enumerate(np.argsort(-counts)):
-        y, x = SIDE * (place // COLUMNS), SIDE * (place % COLUMNS)
+        y, x = SIDE * (place // columns), SIDE * (place % columns)
         face = faces[number].round().astype(np.uint8)
         cv2.putText(
             face, str(counts[number]), (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45,

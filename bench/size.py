@@ -10,7 +10,7 @@ from pathlib import Path
 from .install import ROOT, SITE, folder_mb, python_of
 from .machine import describe, today, write_text
 
-WHEEL_BAR_MB = 30.0
+WHEEL_BAR_MB = 12.0
 ENVIRONMENT_BAR_MB = 350.0
 IMPORT_BAR_S = 0.3
 IMPORT = "import time; t = time.perf_counter(); import lineament; print(time.perf_counter() - t)"

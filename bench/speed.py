@@ -26,7 +26,7 @@ MESH = "MediaPipe mesh, LiteRT"
 STAGE_BARS = {"lineament fast": 1.0, "lineament accurate": 4.0}
 """Accepted time of each model's landmark stage, in times of the mesh's."""
 BATCH_BARS = {"lineament fast": 1000.0, "lineament accurate": 500.0}
-DETECTOR_BAR_MS = 8.0
+DETECTOR_BAR_MS = 5.0
 
 
 def judge(

@@ -2,15 +2,14 @@
 
 The figures of the face detector come from `python -m bench.detection --card`.
 
-Usage: LINEAMENT_DATA=../shared/data python scripts/complete_cards.py [MODEL ...]
-    [--protocols 300w-val 300w-common]
+Usage: LINEAMENT_DATA=DIR python scripts/complete_cards.py [MODEL ...] [--protocols ID ...]
 """
 
 import argparse
 import json
-import tomllib
-from pathlib import Path
 from typing import Any
+
+from pages import WORDS
 
 from lineament.atomic import atomic_path
 from lineament.data.readers.registry import read_data
@@ -20,7 +19,16 @@ from lineament.evaluation.protocols import protocol
 from lineament.inference.model_files import DETECTOR, read_card, weights_folder
 from lineament.inference.predictor import Predictor
 
-WORDS = Path(__file__).parents[1] / "recipes" / "cards.toml"
+TRUTH, DETECTED, FLIPPED = ("truth", False), ("detected", False), ("truth", True)
+USUAL = (TRUTH, DETECTED, FLIPPED)
+PROTOCOLS = {
+    "300w-val": USUAL,
+    "300w-common": USUAL,
+    "300w-val-masked": (TRUTH,),
+    "cfp30-val": (TRUTH, DETECTED),
+    "infanface-val": (TRUTH, DETECTED),
+}
+"""Boxes and mirroring by protocol; under any other one they are USUAL."""
 
 
 def figure(
@@ -41,24 +49,23 @@ def figure(
         "auc": report.auc,
         "threshold": report.threshold,
         "under_2_sigma": sigma.under.get(2.0) if sigma else None,
+        "visibility_auc": report.visibility_auc,
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=["fast", "accurate"])
-    parser.add_argument("--protocols", nargs="+", default=["300w-val", "300w-common"])
+    parser.add_argument("--protocols", nargs="+", default=list(PROTOCOLS))
     options = parser.parse_args()
-    words = tomllib.loads(WORDS.read_text(encoding="utf-8"))
-    root = data_root()
     for name in options.models:
         path = weights_folder() / f"{name}.onnx"
-        about = words["common"] | words[name]
+        about = WORDS["common"] | WORDS[name]
         figures: dict[str, Any] = {}
         for which in [] if name == DETECTOR else options.protocols:
             fixed = protocol(which)
-            samples = read_data(fixed.data, root, fixed.part)
-            for boxes, flip in (("truth", False), ("detected", False), ("truth", True)):
+            samples = read_data(fixed.data, data_root(), fixed.part)
+            for boxes, flip in PROTOCOLS.get(which, USUAL):
                 title = f"{which}, {boxes} boxes" + (", flip" if flip else "")
                 figures[title] = figure(name, which, boxes, samples, flip)
         for title, found in figures.items():

@@ -2,13 +2,16 @@
 
 Usage: python scripts/keep_weights.py CHECKPOINT OUT.safetensors [--about "one line"]
 
-The file states its recipe: `init_from`, `distill.teacher` and `lineament export` take it.
+The file states its recipe: `init_from`, `distill.teacher` and `lineament export` take it. The words
+of its card are those of recipes/cards.toml under the name of the file.
 """
 
 import argparse
 import hashlib
 import json
 from pathlib import Path
+
+from pages import WORDS
 
 from lineament.atomic import atomic_path
 from lineament.training.build import read_trained
@@ -25,6 +28,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--about", default="")
     options = parser.parse_args()
+    about = WORDS["common"] | WORDS.get(options.out.stem, {})
     state, recipe = read_trained(options.checkpoint)
     save_weights(options.out, state)
     content = options.out.read_bytes()
@@ -37,7 +41,7 @@ def main() -> None:
     card = {
         "name": recipe.name,
         "about": options.about,
-        "licence": "Research only, as the faces it was trained on.",
+        **{key: about.get(key, "") for key in ("licence", "data", "limits")},
         "steps": state["step"],
         "of_steps": recipe.train.steps,
         kind: {name: points[-1][1] for name, points in errors.items()},

@@ -1,10 +1,17 @@
 """Acceptance: detections with doubtful landmarks and duplicates are dropped."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 from lineament.inference.acceptance import is_same_face, keep_faces
 from lineament.inference.face_landmarks import FaceLandmarks
+from lineament.inference.predictor import Predictor
+from lineament.io.image import read_image
 from lineament.schemes import scheme
+
+PHOTO = Path(__file__).parents[1] / "docs/pictures/astronaut.jpg"
 
 FACE = scheme("ibug68").mean_shape * 100 + 200
 
@@ -70,3 +77,14 @@ def test_landmarks_within_a_better_face_are_a_part_of_it():
     assert keep(faces, scored(0.6, 0.9, 0.5), 0.4) == [1, 2]
     # the better one of the two may be a small face in front of a large one
     assert keep(faces, scored(0.9, 0.6, 0.5), 0.4) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["accurate", "fast"])
+def test_a_packaged_model_accepts_a_face_and_rejects_a_thing(name):
+    face, helmet = [180.0, 88, 272, 179], [290.0, 350, 490, 510]
+    predictor = Predictor(name, detector=lambda image: np.array([face, helmet]))
+    (found,) = predictor(read_image(PHOTO))
+    assert np.linalg.norm(found.landmarks.mean(0) - (226, 133)) < 30
+    # the helmet's presence is known if its box is given, since given boxes stay
+    presences = [each.presence for each in predictor(read_image(PHOTO), [face, helmet])]
+    assert presences[0] > 0.9 > presences[1]

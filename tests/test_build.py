@@ -66,6 +66,18 @@ def test_a_head_of_two_joined_schemes_gives_the_points_of_either(
     assert torch.equal(model.top[0].weight, before["top.0.weight"])
 
 
+def test_a_head_of_two_joined_schemes_takes_the_points_of_one(faces, tmp_path):
+    before = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")["average"]
+    start = str(tmp_path / "first/checkpoint.pt")
+    recipe = small(faces, init_from=start, scheme="ibug68_helen194")
+    model, drawn = build_model(recipe), build_model(recipe)
+    load_initial_weights(model, recipe)
+    assert torch.equal(model.head.out.weight[:68], before["head.out.weight"])
+    assert torch.equal(model.head.out.bias[:68], before["head.out.bias"])
+    assert torch.equal(model.head.out.weight[68:], drawn.head.out.weight[68:])
+    assert torch.equal(model.top[0].weight, before["top.0.weight"])
+
+
 def test_a_training_starts_from_safetensors(faces, tmp_path):
     save_file = pytest.importorskip("safetensors.torch").save_file
     state = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")

@@ -350,3 +350,18 @@ starts_per_face = 2
     code, _, err = call("distill", recipe, "--out", tmp_path / "other", *places)
     assert code == 1
     assert "a cascade model, without a network to distill" in err
+
+
+def test_an_exported_file_predicts_as_its_checkpoint(trained, folder, tmp_path):
+    from lineament.export.registry import export_trained
+
+    checkpoint = trained["trees"]
+    export_trained(checkpoint, tmp_path, "trees", False, folder, tmp_path / "cache")
+    model, exported = (
+        load_numpy_model(path) for path in (checkpoint, tmp_path / "trees.safetensors")
+    )
+    side = model.size
+    crops = np.stack([draw_face(seed, side)[0] for seed in range(60, 64)])
+    before, after = model.predict(crops), exported.predict(crops)
+    np.testing.assert_array_equal(after.landmarks_crop, before.landmarks_crop)
+    assert (after.sigma_px > 0).all()

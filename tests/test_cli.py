@@ -232,6 +232,26 @@ def test_detect_passes_the_smallest_face_to_the_predictor(
     assert call("detect", pictures / "a.png", *again)[0] == 1
 
 
+@pytest.mark.parametrize("command", ["draw", "align"])
+def test_draw_and_align_find_the_faces_that_detect_finds(
+    command, pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        "lineament.inference.open_detector.detector_of_file",
+        lambda path, min_face: (path, min_face),
+    )
+    words = ("--min-face", "40px", "--min-presence", "0.5", "--flip")
+    call(command, pictures / "a.png", "--out", tmp_path, *words)
+    assert chosen == {
+        "detector": "default",
+        "flip": True,
+        "min_face": "40px",
+        "min_presence": 0.5,
+    }
+    call(command, pictures / "a.png", "--out", tmp_path, "--detector", "own.onnx")
+    assert chosen == {"detector": ("own.onnx", None), "flip": False}
+
+
 def test_detect_converts_to_the_scheme_asked_for(pictures):
     _, out, _ = call("detect", pictures / "a.png", "--scheme", "five")
     assert len(json.loads(out)["faces"][0]["landmarks"]) == 5

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -12,13 +13,20 @@ from PIL import Image
 
 import lineament.inference.model_files
 import lineament.inference.predictor
-from commands import FakePredictor, call, run
+from commands import FakePredictor, call, chosen, run
+from lineament.data.detection.photos import Photo
 from lineament.doctor import Check
+from lineament.evaluation.detection import DETECTION_PROTOCOLS
+from lineament.inference.detections import empty_detections
 
 
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch):
     monkeypatch.setattr(lineament.inference.predictor, "Predictor", FakePredictor)
+
+
+def find_nothing(image):
+    return empty_detections()
 
 
 def test_models_lists_the_cards(monkeypatch):
@@ -29,20 +37,20 @@ def test_models_lists_the_cards(monkeypatch):
         "scheme": "ibug68",
         "size": 128,
         "bytes": 2_400_000,
+        "licence": "Research only: the faces allow no other use.",
+        "figures": {"300w-common, truth boxes": {"nme": 0.03288}},
     }
-    monkeypatch.setattr(lineament.inference.model_files, "list_models", lambda: [card])
+    bare = {"name": "own", "kind": "face detector"}
+    listed = [card, bare]
+    monkeypatch.setattr(lineament.inference.model_files, "list_models", lambda: listed)
     code, out, _ = call("models")
     assert code == 0
-    assert out.splitlines()[1].split() == [
-        "fast",
-        "landmarks",
-        "68",
-        "ibug68",
-        "128",
-        "-",
-        "2.4",
-    ]
-    assert json.loads(call("models", "--json")[1]) == [card]
+    rows = [re.split("  +", line) for line in out.splitlines()]
+    assert rows[0][-2:] == ["300W common NME %", "licence"]
+    sizes = ["68 ibug68", "128", "-", "2.4"]
+    assert rows[1] == ["fast", "landmarks", *sizes, "3.29", "Research only"]
+    assert rows[2] == ["own", "face detector", *["-"] * 6]
+    assert json.loads(call("models", "--json")[1]) == listed
 
 
 def test_models_notes_if_none_is_installed(monkeypatch):
@@ -165,6 +173,44 @@ def test_evaluate_prints_a_table_or_json_and_compare_shows_reports_side_by_side(
     code, out, _ = call("compare", tmp_path / "a", tmp_path / "b" / "report.json")
     assert code == 0
     assert out.count("detected") == 2
+
+
+def test_evaluate_takes_the_limits_of_faces_and_the_report_states_them(tmp_path):
+    data = write_points(tmp_path / "data")
+    words = ("evaluate", "--protocol", "folder", "--data", data, "--format", "json")
+    limits = ("--min-face", "40px", "--min-presence", "0.47")
+    for boxes, name in (
+        ("detected", "accurate, min_presence 0.47, min_face 40px"),
+        # given boxes are never dropped
+        ("truth", "accurate"),
+    ):
+        report = json.loads(call(*words, *limits, "--boxes", boxes)[1])
+        assert (chosen["min_face"], chosen["min_presence"]) == ("40px", 0.47)
+        assert report["model"] == name
+
+
+def test_detection_is_evaluated_with_the_limits_of_faces(tmp_path, monkeypatch):
+    photos = [Photo(tmp_path / "a.png", "wider", np.array([[10.0, 10, 40, 40]]), "a")]
+    Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.setitem(DETECTION_PROTOCOLS, "detection-val", lambda root: photos)
+    detector = staticmethod(find_nothing)
+    monkeypatch.setattr(FakePredictor, "detector", detector, raising=False)
+    words = ("evaluate", "--protocol", "detection-val", "--data", tmp_path)
+    code, out, _ = call(*words, "--min-presence", "0.47")
+    assert (code, chosen["min_presence"]) == (0, 0.47)
+    alone, with_model = (line.split() for line in out.splitlines()[1:])
+    assert alone[:5] == ["detector", "wider", "1", "1", "0"]
+    assert with_model[:7] == ["detector", "and", "accurate", "wider", "1", "1", "1"]
+    assert json.loads(call(*words, "--format", "json")[1])["detector"]["wider"] == {
+        "photos": 1,
+        "faces": 1,
+        "found": 0,
+        "false_positives": 0,
+        "false_photos": 0,
+        "roll_error_deg": None,
+        "point_error": None,
+        "recall": 0.0,
+    }
 
 
 def test_a_protocol_with_missing_images_is_scored_only_if_partial(tmp_path):

@@ -14,9 +14,10 @@ import pytest
 
 av = pytest.importorskip("av")
 
-import lineament.tracking.tracker  # noqa: F401, before a test replaces Predictor
+import lineament.tracking.tracker  # before a test replaces Predictor
 from commands import call
 from lineament import VideoReader, VideoWriter, read_tracks, save_image
+from lineament.errors import ModelError
 from scenes import scene
 from tiny_onnx import VISIBLE, write_model
 
@@ -449,6 +450,21 @@ def test_a_file_that_is_no_video_is_one_line(tmp_path):
         assert code == 1
         assert err.startswith("lineament: ")
         assert len(err.splitlines()) == 1
+
+
+def test_stability_passes_the_limits_of_faces_to_the_tracker(tmp_path, monkeypatch):
+    given = {}
+
+    def make_tracker(model, **options):
+        given.update(options)
+        raise ModelError("no tracker here")
+
+    monkeypatch.setattr(lineament.tracking.tracker, "Tracker", make_tracker)
+    words = ("--min-face", "40px", "--min-presence", "0.5", "--flip")
+    code, _, err = call("stability", tmp_path / "walk.mp4", *words)
+    assert (code, "no tracker here" in err) == (1, True)
+    found = {"detector": "default", "min_face": "40px", "min_presence": 0.5}
+    assert given == found | {"smooth": None, "flip": True}
 
 
 def test_stability_is_measured_of_videos_and_tracks(video, tmp_path):

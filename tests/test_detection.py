@@ -1,5 +1,6 @@
 """Measures of a face detector: recall, false positives, roll, the threshold."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 
 from lineament.data.detection.photos import Photo
 from lineament.evaluation.detection import (
+    DetectionResult,
     evaluate_detector,
     faces_as_detections,
+    point_errors,
     roll_errors_deg,
     score_detections,
 )
@@ -47,6 +50,23 @@ def test_recall_gives_each_face_one_box_and_counts_the_rest_as_false_positives()
     assert np.isnan(result.roll_error_deg)
 
 
+def test_a_result_is_json_without_nan():
+    no_face = DetectionResult(photos=1, faces=0, found=0, false_positives=2)
+    record = json.loads(json.dumps(no_face.as_json(), allow_nan=False))
+    assert record["roll_error_deg"] is record["recall"] is None
+    assert (record["photos"], record["false_positives"]) == (1, 2)
+    assert DetectionResult(1, 4, 3, 0, roll_error_deg=2.5).as_json() == {
+        "photos": 1,
+        "faces": 4,
+        "found": 3,
+        "false_positives": 0,
+        "false_photos": 0,
+        "roll_error_deg": 2.5,
+        "point_error": None,
+        "recall": 0.75,
+    }
+
+
 def test_the_lowest_threshold_allows_just_as_many_false_positives():
     empty = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0))
     one = Detections(np.zeros((3, 4)), np.array([0.2, 0.7, 0.4]), np.zeros(3))
@@ -62,6 +82,18 @@ def test_roll_errors_take_the_short_way_round():
     assert score_detections([photo], [found]).roll_error_deg == pytest.approx(10.0)
     unknown = Detections(photo.boxes, np.ones(1), np.array([np.nan]))
     assert len(roll_errors_deg([photo], [unknown])) == 0
+
+
+def test_errors_of_five_points_are_measured_in_sides_of_the_box():
+    five = np.array([[[2.0, 2], [8, 2], [5, 5], [3, 8], [np.nan, np.nan]]])
+    photo = Photo(Path("x.png"), "wider", np.array([[0.0, 0, 10, 8]]), "x", five=five)
+    moved = five + np.array([0.0, 0.5])
+    found = Detections(photo.boxes, np.ones(1), np.zeros(1), moved, "five")
+    # the unknown corner of the mouth does not count; half a pixel of a side of 10
+    assert point_errors([photo], [found]) == pytest.approx([0.05])
+    assert score_detections([photo], [found]).point_error == pytest.approx(0.05)
+    without = Detections(photo.boxes, np.ones(1), np.zeros(1))
+    assert len(point_errors([photo], [without])) == 0
 
 
 def test_photos_are_scored_by_kind_after_a_change(monkeypatch):

@@ -1,5 +1,6 @@
 """The face detector of the package: tiles, scales and refusals, on a tiny network made here."""
 
+import sys
 import threading
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench import min_face
 
 from detector_graph import FIVE, write_bright_detector
 from lineament.errors import InputError, ModelError, ShapeError
@@ -171,6 +176,16 @@ def test_the_detector_of_the_package_finds_nothing_on_grey():
         pytest.skip("weights/detector.onnx is not built")
     found = FaceDetector()(np.full((480, 640, 3), 128, np.uint8))
     assert len(found.boxes) == 0
+
+
+def test_the_detector_of_the_package_finds_small_faces_in_a_large_image():
+    name = "five faces of 50 px, 4000 x 3000"
+    image, centers = min_face.make_scene(name)
+    boxes = FaceDetector(min_face="40px")(image).boxes
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    away = np.linalg.norm(middles[:, None] - centers, axis=2)
+    assert len(boxes) == len(centers) == 5
+    assert (away.min(0) < min_face.MAX_SHIFT * 50).all()
 
 
 def turned_five(turn_deg):

@@ -318,10 +318,13 @@ def test_the_roll_alone_is_that_of_the_full_similarity(roll_deg):
     )
 
 
-def test_landmarks_relative_to_a_box_are_in_its_sides_from_its_center():
+def test_landmarks_relative_to_a_box_are_from_0_to_1_inside_it():
     box = [10.0, 20.0, 30.0, 60.0]
-    relative = relative_to_box([[20.0, 40.0], [30.0, 60.0], [15.0, 20.0]], box)
-    np.testing.assert_allclose(relative, [[0, 0], [0.5, 0.5], [-0.25, -0.5]])
+    # center, lower right corner, a quarter of the upper side, left of the box
+    places = [[20.0, 40.0], [30.0, 60.0], [15.0, 20.0], [0.0, 40.0]]
+    relative = relative_to_box(places, box)
+    wanted = [[0.5, 0.5], [1, 1], [0.25, 0], [-0.5, 0.5]]
+    np.testing.assert_allclose(relative, wanted)
 
 
 def test_absolute_landmarks_come_back_from_those_relative_to_a_box():

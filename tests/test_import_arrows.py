@@ -15,6 +15,7 @@ ORDER = (
     "opencv",
     "atomic",
     "geometry",
+    "scheme_file",
     "schemes",
     "notebook",
     "face",
@@ -40,9 +41,7 @@ ORDER = (
     "__main__",
 )
 NEEDS_TORCH = ("models", "training", "export", "study")
-CHAIN = (
-    11  # study/run trains by a task, whose network has 9 files below it; the rest has 10
-)
+CHAIN = 11  # study/run trains by a task, whose network has 9 files below it; the rest has 10
 FILE_LINES, FUNCTION_LINES = 400, 60
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from lineament.errors import RecipeError
+from lineament.errors import ModelError, RecipeError
 from lineament.recipe.file import read_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+WEIGHTS = sorted(RECIPES.with_name("teachers").glob("*.safetensors"))
 PLAIN = 'name = "small"\ndata = [{ reader = "300w" }]\ntrain.steps = 1\n'
 
 
@@ -35,6 +36,12 @@ def test_names_become_the_paths_of_weights_above_the_recipe(home):
     assert Path(recipe.init_from) == home / "teachers/first.safetensors"
     second = home / "teachers/second.safetensors"
     assert Path(recipe.init_parts["head"]) == Path(recipe.distill.teacher) == second
+
+
+def test_a_detector_may_name_the_one_whose_false_positives_it_is_shown(home):
+    path = written(home, "")
+    recipe = read_recipe(path, ["detector.mine_from=first"])
+    assert Path(recipe.detector.mine_from) == home / "teachers/first.safetensors"
 
 
 def test_a_path_below_the_current_directory_does_not_name_what_is_above(
@@ -98,3 +105,57 @@ def test_the_weights_of_this_repository_are_found_by_name():
     assert Path(recipe.init_from).samefile(
         RECIPES.parent / "teachers/lite2-128.safetensors"
     )
+
+
+@pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
+def test_weights_of_this_repository_fill_the_network_of_their_recipe(path):
+    pytest.importorskip("torch")
+    from lineament.training.build import load_any
+    from lineament.training.checkpoint import load_weights
+
+    model, _ = load_any(path)
+    own, given = model.state_dict(), load_weights(path)
+    assert own.keys() == given.keys()
+    for key, value in given.items():
+        assert own[key].equal(value.to(own[key].dtype)), key
+
+
+def test_the_recipe_that_fine_tunes_fast_starts_from_all_its_weights_but_presence():
+    pytest.importorskip("torch")
+    from lineament.training.build import build_model, load_initial_weights
+    from lineament.training.checkpoint import load_weights
+
+    recipe = read_recipe(RECIPES / "fine-tune.toml", ["data.0.folder=/faces"])
+    assert recipe.data[0].folder == "/faces"
+    model = build_model(recipe)
+    load_initial_weights(model, recipe)
+    own, given = (
+        model.state_dict(),
+        load_weights(RECIPES.parent / "teachers/fast.safetensors"),
+    )
+    assert {key.split(".")[0] for key in given.keys() - own.keys()} == {"presence"}
+    for key, value in own.items():
+        assert value.equal(given[key].to(value.dtype)), key
+
+
+def test_the_kept_detector_starts_a_recipe_that_states_its_depths(tmp_path):
+    pytest.importorskip("torch")
+    import torch
+
+    from lineament.training.checkpoint import load_weights
+    from lineament.training.detector.task import DetectorTask
+    from lineament.training.task import Context
+
+    def started(*changes):
+        path = RECIPES / "detector.toml"
+        recipe = read_recipe(path, ["init_from=detector", "detector.mimic=", *changes])
+        context = Context(tmp_path, tmp_path, torch.device("cpu"), read=None)
+        return DetectorTask(recipe).build(context).state_dict()
+
+    own = started("detector.depths=[0, 1, 2, 2]")
+    for key, value in load_weights(
+        RECIPES.parent / "teachers/detector.safetensors"
+    ).items():
+        assert own[key].equal(value.to(own[key].dtype)), key
+    with pytest.raises(ModelError, match="give the widths, depths and pyramid that"):
+        started()

@@ -103,26 +103,69 @@ def test_a_level_that_is_not_trained_moves_nothing(kind, deepest, tmp_path):
         )
 
 
-@pytest.mark.parametrize(
-    ("kind", "frozen"), [("conv-cascade", "first"), ("coarse-to-fine", "inner_box")]
-)
-def test_levels_are_trained_one_after_the_other_and_exported(kind, frozen, tmp_path):
+FROZEN = {
+    "conv-cascade": (("first",), ("first", "refinements.0")),
+    "coarse-to-fine": (
+        ("inner_box", "contour_box"),
+        ("inner_box", "contour_box", "inner", "contour"),
+        ("inner_box", "contour_box", "inner", "contour", "parts"),
+    ),
+}
+"""Parts of a cascade that stay when its second level is trained, its third and so on."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("faces")
+    write_faces(path, 40)
+    return path
+
+
+@pytest.fixture(scope="module", params=FROZEN)
+def chain(request, folder, tmp_path_factory):
+    """Return a kind, and the recipe and checkpoint of each of its levels."""
+    root, kind = tmp_path_factory.mktemp("runs"), request.param
+    recipes, checkpoints, start = [], [], ""
+    for number, frozen in enumerate(((), *FROZEN[kind])):
+        recipe = recipe_of(folder, kind, number + 1, init_from=start)
+        kept = recipe.train.model_copy(update={"freeze": frozen})
+        recipes.append(recipe.model_copy(update={"train": kept}))
+        run = make_trainer(recipes[-1], root / str(number), folder, root / "cache")
+        checkpoints.append(run.run())
+        start = str(checkpoints[-1])
+    return kind, recipes, checkpoints
+
+
+def test_levels_are_trained_one_after_the_other(chain):
+    kind, _, checkpoints = chain
+    states = [load_any(path)[0].state_dict() for path in checkpoints]
+    for frozen, before, after in zip(FROZEN[kind], states, states[1:], strict=False):
+        moved = False
+        for name, value in after.items():
+            if name.startswith(tuple(f"{part}." for part in frozen)):
+                torch.testing.assert_close(value, before[name])
+            elif name.endswith("net.out.bias") or name.endswith(".out.weight"):
+                moved = moved or bool(value.abs().sum() > 0)
+        assert moved
+
+
+def test_the_deepest_level_resumes_as_unbroken(chain, folder, tmp_path):
+    _, recipes, checkpoints = chain
+    places = folder, tmp_path / "cache"
+    part = make_trainer(recipes[-1], tmp_path / "part", *places)
+    next(part.steps())
+    part.save()
+    resumed = make_trainer(recipes[-1], tmp_path / "part", *places, resume=True).run()
+    own = load_any(resumed)[0].state_dict()
+    for name, value in load_any(checkpoints[-1])[0].state_dict().items():
+        torch.testing.assert_close(own[name], value, rtol=0, atol=0)
+
+
+def test_the_deepest_level_is_exported(chain, folder, tmp_path):
     from lineament.export.registry import export_trained
 
-    folder, cache = tmp_path / "faces", tmp_path / "cache"
-    write_faces(folder, 40)
-    first = make_trainer(
-        recipe_of(folder, kind, 1), tmp_path / "1", folder, cache
-    ).run()
-    second = recipe_of(folder, kind, 2, init_from=str(first))
-    kept = second.train.model_copy(update={"freeze": (frozen,)})
-    second = second.model_copy(update={"train": kept})
-    checkpoint = make_trainer(second, tmp_path / "2", folder, cache).run()
-    one, two = load_any(first)[0].state_dict(), load_any(checkpoint)[0].state_dict()
-    for name, value in one.items():
-        if name.startswith(frozen):
-            torch.testing.assert_close(two[name], value)
-    card = export_trained(checkpoint, tmp_path, "levels", False, folder, cache)
+    checkpoint, places = chain[2][-1], (folder, tmp_path / "cache")
+    card = export_trained(checkpoint, tmp_path, "levels", False, *places)
     assert card["gate"]["largest_move_px"] < 0.05
     image, landmarks = draw_face(3)
     face = Predictor(tmp_path / "levels.onnx")(image, landmark_box(landmarks))[0]

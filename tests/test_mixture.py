@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from faces import draw_face, write_faces
-from lineament.data.mixture import read_mixture, read_part, to_scheme
-from lineament.data.sample import Sample, tight_box
+from lineament.data.mixture import read_mixture, read_part
+from lineament.data.sample import Sample, tight_box, to_scheme
 from lineament.errors import DataError, RecipeError, SchemeError
 from lineament.geometry import landmark_box
 from lineament.schemes import convert, scheme
@@ -72,7 +72,20 @@ def test_the_same_scheme_keeps_points_and_visibility():
     converted = to_scheme(sample, "ibug68")
     assert converted.landmarks is landmarks
     assert converted.visible is sample.visible
-    assert to_scheme(sample, "five").visible is None
+
+
+def test_points_of_both_schemes_keep_their_visibility():
+    shown = np.arange(68) != 48
+    sample = Sample(None, draw_face(5)[1], "ibug68", "x", visible=shown)
+    # eyes of five points are means of many, whose visibility is unknown
+    five = to_scheme(sample, "five").visible
+    assert five.tolist()[2:] == [1, 0, 1]
+    assert np.isnan(five[:2]).all()
+    joined = to_scheme(sample, "ibug68_helen194").visible
+    assert np.array_equal(joined[:68], shown)
+    assert np.isnan(joined[68:]).all()
+    silent = Sample(None, sample.landmarks, "ibug68", "x")
+    assert to_scheme(silent, "five").visible is None
 
 
 def test_faces_of_fewer_than_two_points_are_left_out(tmp_path):

@@ -19,7 +19,7 @@ NOISE = np.random.default_rng(0).integers(0, 255, (200, 240, 3), dtype=np.uint8)
 
 
 def occluded_part(sample, image=NOISE):
-    return (occlude_half(image, sample) != image).any(-1)
+    return (occlude_half(image, sample)[0] != image).any(-1)
 
 
 @pytest.mark.parametrize("name", ["a.png", "b.png", "c.png", "d.png"])
@@ -50,6 +50,42 @@ def test_the_half_depends_only_on_the_name():
     )
 
 
+@pytest.mark.parametrize("name", ["a.png", "b.png"])
+def test_occluded_landmarks_are_not_visible(name):
+    sample = replace(SAMPLE, name=name)
+    part = occluded_part(sample)
+    _, face = occlude_half(NOISE, sample)
+    x, y = LANDMARKS.round().astype(int).T
+    # noise may equal the color at single pixels, which no landmark of these has
+    assert np.array_equal(face.visible, ~part[y, x])
+    assert 10 < face.visible.sum() < 58
+    turned = replace(sample, visible=np.arange(68) > 30)
+    _, face = occlude_half(NOISE, turned)
+    assert np.array_equal(face.visible, ~part[y, x] & turned.visible)
+
+
+def test_a_landmark_that_is_unknown_or_outside_the_image_is_not_occluded():
+    landmarks = LANDMARKS.copy()
+    landmarks[3], landmarks[4] = np.nan, (-50, 100)
+    _, face = occlude_half(
+        NOISE, replace(SAMPLE, landmarks=landmarks, box=SAMPLE.face_box())
+    )
+    assert face.visible[3]
+    assert face.visible[4]
+
+
+def test_predicted_visibility_is_measured_on_occluded_faces():
+    def predict(image, boxes):
+        _, truth = occlude_half(NOISE, SAMPLE)
+        face = Face(LANDMARKS, np.ones(68), np.ones(68), boxes[0], 1.0, "ibug68")
+        face = replace(face, visible=np.where(truth.visible, 0.9, 0.2))
+        return Faces((face,), "ibug68", 68, (240, 200))
+
+    for which, expected in (("300w-common", None), ("300w-common-masked", 1.0)):
+        report = evaluate(predict, which, [SAMPLE], read=lambda sample: NOISE)
+        assert report.visibility_auc == expected
+
+
 def test_the_given_image_is_not_changed():
     before = NOISE.copy()
     occlude_half(NOISE, SAMPLE)
@@ -69,7 +105,7 @@ def test_the_masked_protocol_shows_an_occluded_half_and_differs_in_nothing_else(
             predict, which, [SAMPLE], read=lambda sample: NOISE
         ).nme == pytest.approx(0, abs=1e-9)
     assert np.array_equal(seen[0], NOISE)
-    assert np.array_equal(seen[1], occlude_half(NOISE, SAMPLE))
+    assert np.array_equal(seen[1], occlude_half(NOISE, SAMPLE)[0])
     plain, masked = (
         protocol(which).model_dump() for which in ("300w-common", "300w-common-masked")
     )

@@ -11,6 +11,7 @@ import onnxruntime
 import onnxruntime.quantization
 
 from lineament.errors import ExportError
+from lineament.export import quantize
 from lineament.export.quantize import quantize_file, take_bytes
 
 pytestmark = [
@@ -55,7 +56,10 @@ def written(folder):
     return model, path
 
 
-def test_the_int8_graph_takes_bytes_and_stays_near_torch(tmp_path):
+# the ranges of many inputs are calibrated in parts; of 8 inputs in parts of 3, six count
+@pytest.mark.parametrize("chunk", [quantize.CHUNK, 3])
+def test_the_int8_graph_takes_bytes_and_stays_near_torch(chunk, tmp_path, monkeypatch):
+    monkeypatch.setattr(quantize, "CHUNK", chunk)
     model, path = written(tmp_path)
     pictures = list(
         np.random.default_rng(0).integers(0, 256, (8, 1, 8, 8, 3), dtype=np.uint8)

@@ -266,6 +266,18 @@ def test_a_batch_is_fitted_as_its_faces_alone(name, trained):
     assert ((together.scores >= 0) & (together.scores <= 1)).all()
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_the_rounds_of_a_search_are_counted_over_its_levels(name, trained):
+    model = load_numpy_model(trained[name])
+    crops = np.stack([draw_face(seed, 64)[0] for seed in range(3)])
+    rounds = model.count_rounds(crops)
+    levels = model.levels
+    assert rounds.shape == (3,)
+    assert (rounds >= levels).all()
+    assert (rounds <= levels * model.settings["rounds"]).all()
+    assert len(model.count_rounds(crops[:1])) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "array", "words"),
     [

@@ -1,7 +1,7 @@
 """Face: the checked, frozen result for one face. Faces: the faces of one image."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, overload
 
@@ -24,6 +24,14 @@ TABLE_HEAD = (
 """Columns of the table in notebooks."""
 POINT_COLUMNS = ("x", "y", "score", "sigma_px", "visible")
 """Columns per landmark of a table of faces."""
+
+MIRRORED_ATTRIBUTES = {
+    "left": "right",
+    "right": "left",
+    "left_profile": "right_profile",
+    "right_profile": "left_profile",
+}
+"""Attributes of a face that a mirrored image shows under another name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +62,9 @@ class Face:
     visible: Array = field(default_factory=lambda: np.array(math.nan))
     """(N,) in [0, 1]: probability that each landmark can be seen, neither turned away
     nor occluded; nan if unknown."""
+    attributes: Mapping[str, float] = field(default_factory=dict)
+    """Probability in [0, 1] that an attribute such as "smiling" is true, by name; empty
+    if the model predicts none."""
 
     def __post_init__(self) -> None:
         landmarks = as_points(self.landmarks)
@@ -77,6 +88,8 @@ class Face:
             object.__setattr__(self, name, array)
         object.__setattr__(self, "score", float(self.score))
         object.__setattr__(self, "presence", float(self.presence))
+        stated = {name: float(value) for name, value in self.attributes.items()}
+        object.__setattr__(self, "attributes", stated)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # made from its fields, so that the arrays of a copy are read-only, too

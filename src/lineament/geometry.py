@@ -113,13 +113,15 @@ def box_side(box: ArrayLike) -> float:
 
 
 def relative_to_box(landmarks: ArrayLike, box: ArrayLike) -> Array:
-    """Return landmarks (N, 2) in sides of a box (4,) from its center, x and y by their own side.
+    """Return landmarks (N, 2) relative to a box (4,), from 0 to 1 inside it.
+
+    The upper left corner is (0, 0), the lower right one (1, 1).
 
     Raises:
         ShapeError: If the box has no area.
     """
-    center, sides = _center_and_sides(box)
-    return np.asarray((as_points(landmarks) - center) / sides)
+    corner, sides = _corner_and_sides(box)
+    return np.asarray((as_points(landmarks) - corner) / sides)
 
 
 def absolute_from_box(relative: ArrayLike, box: ArrayLike) -> Array:
@@ -128,13 +130,13 @@ def absolute_from_box(relative: ArrayLike, box: ArrayLike) -> Array:
     Raises:
         ShapeError: If the box has no area.
     """
-    center, sides = _center_and_sides(box)
-    return np.asarray(as_points(relative, "relative landmarks") * sides + center)
+    corner, sides = _corner_and_sides(box)
+    return np.asarray(as_points(relative, "relative landmarks") * sides + corner)
 
 
-def _center_and_sides(box: ArrayLike) -> tuple[Array, Array]:
+def _corner_and_sides(box: ArrayLike) -> tuple[Array, Array]:
     corners = as_boxes(box)[0]
-    return (corners[:2] + corners[2:]) / 2, corners[2:] - corners[:2]
+    return corners[:2], corners[2:] - corners[:2]
 
 
 def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:

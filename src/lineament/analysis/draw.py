@@ -14,7 +14,8 @@ from ..errors import ImageError
 from ..face import Face, Faces
 from ..geometry import Array, Image, box_side
 from ..opencv import cv2
-from ..schemes import Scheme, scheme
+from ..scheme_file.table import Scheme
+from ..schemes import scheme
 
 Color = tuple[int, int, int]
 Shown = NDArray[np.bool_]

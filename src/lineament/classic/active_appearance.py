@@ -133,6 +133,10 @@ class ActiveAppearance(NumpyModel):
         variance = np.repeat(differences[:, None], self.points, axis=1)
         return self.uncertainty(from_complex(shapes), variance)
 
+    def count_rounds(self, crops: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Return the rounds (F,) over all levels until the shape of each crop stands still."""
+        return self.fit(gray_crops(crops))[2]
+
     def fit(
         self, images: NDArray[np.uint8]
     ) -> tuple[Shapes, NDArray[np.float64], NDArray[np.intp]]:

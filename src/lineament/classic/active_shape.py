@@ -72,6 +72,10 @@ class ActiveShape(NumpyModel):
         shapes, misfits, _ = self.search(gray_crops(crops))
         return self.uncertainty(from_complex(shapes), misfits**2)
 
+    def count_rounds(self, crops: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Return the rounds (F,) over all levels until the shape of each crop stands still."""
+        return self.search(gray_crops(crops))[2]
+
     def search(
         self, images: NDArray[np.uint8]
     ) -> tuple[Shapes, NDArray[np.float64], NDArray[np.intp]]:

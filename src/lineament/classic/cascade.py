@@ -80,6 +80,10 @@ class Cascade(NumpyModel):
         settings = self.settings | {"stages": count + 1}
         return Cascade(settings, self.arrays | named)
 
+    def count_rounds(self, crops: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Return the number of stages for each crop, (F,)."""
+        return np.full(len(crops), len(self.stages), np.intp)
+
     def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
         """Return the median over the starts; sigma grows with their spread."""
         images, count = gray_crops(crops), len(self.starts)

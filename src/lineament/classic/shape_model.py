@@ -23,6 +23,20 @@ ROUNDS = 5
 """Of alignment: mean shape and poses hardly change after three."""
 
 
+def in_tangent_space(
+    shapes: Shapes, mean: Shapes
+) -> tuple[NDArray[np.float64], Shapes]:
+    """Return the differences (n, 2 N) of shapes (n, N) from `mean`, and their factors onto it.
+
+    Shapes are turned and scaled onto the mean (N,), then scaled until their part along it is 1.
+    """
+    factors = turn_and_scale(shapes, mean)
+    aligned = centered(shapes) * factors[:, None]
+    along = (aligned * mean.conj()).real.sum(1) / (np.abs(mean) ** 2).sum()
+    rows = as_rows(aligned / along[:, None] - mean).astype(np.float64)
+    return rows, factors / along
+
+
 @dataclass(frozen=True, eq=False)
 class ShapeModel:
     """x = mean + b P, in the frame of the mean shape."""
@@ -41,31 +55,22 @@ class ShapeModel:
         The mean keeps the mean size and roll of the shapes.
         """
         mean = centered(shapes.mean(0))
-        aligned = shapes
         for _ in range(ROUNDS):
             aligned = centered(shapes) * turn_and_scale(shapes, mean)[:, None]
             # the size is lost little by little if each round shrinks towards a smoother mean
             size = np.linalg.norm(mean)
             mean = aligned.mean(0)
             mean = mean * (size / np.linalg.norm(mean))
-        rows = as_rows(aligned - mean).astype(np.float64)
+        rows = in_tangent_space(shapes, mean)[0]
         values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
         values, vectors = values[::-1], vectors[:, ::-1]
         count = int(np.searchsorted(np.cumsum(values) / values.sum(), share)) + 1
         return cls(mean, vectors[:, :count].T.copy(), np.sqrt(values[:count]))
 
     def coefficients(self, shapes: Shapes) -> tuple[NDArray[np.float64], Shapes]:
-        """Return b (n, K) of shapes (n, N), and their factors (n,) onto the mean.
-
-        A shape is projected into the tangent space of the mean: its part along the mean is 1.
-        """
-        factors = turn_and_scale(shapes, self.mean)
-        aligned = centered(shapes) * factors[:, None]
-        along = (aligned * self.mean.conj()).real.sum(1) / (
-            np.abs(self.mean) ** 2
-        ).sum()
-        rows = as_rows(aligned / along[:, None] - self.mean).astype(np.float64)
-        return rows @ self.directions.T, factors / along
+        """Return b (n, K) of shapes (n, N), and their factors (n,) onto the mean."""
+        rows, factors = in_tangent_space(shapes, self.mean)
+        return rows @ self.directions.T, factors
 
     def plausible(self, shapes: Shapes, limit: float) -> Shapes:
         """Return the nearest shapes (n, N) whose coefficients are within `limit` deviations."""

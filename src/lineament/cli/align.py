@@ -1,6 +1,7 @@
 """align: writes each face of an image as a crop aligned to a template."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,16 @@ import typer
 
 from .app import app, show
 from .images import each_image
-from .options import Boxes, ImagePaths, ModelName
+from .options import (
+    Boxes,
+    DetectorName,
+    Flip,
+    ImagePaths,
+    MinFace,
+    MinPresence,
+    ModelName,
+    make_predictor,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +52,10 @@ def align(
     ] = None,
     model: ModelName = "accurate",
     boxes: Boxes = None,
+    detector: DetectorName = "default",
+    min_face: MinFace = None,
+    min_presence: MinPresence = None,
+    flip: Flip = False,
 ) -> None:
     """Crop faces aligned to a template, one PNG per face."""
     from ..analysis.align import align as align_face
@@ -61,7 +75,10 @@ def align(
         if not faces:
             show(f"{image.path}: no face")
 
-    each_image(paths, model, None, boxes, each, out, single_file=False)
+    predictor = partial(
+        make_predictor, model, None, detector, flip, min_face, min_presence
+    )
+    each_image(paths, predictor, boxes, each, out, single_file=False)
 
 
 def _read_template(path: Path) -> "Template":

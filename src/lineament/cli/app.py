@@ -29,6 +29,7 @@ LISTED = (
         "stability",
     ),
     *(
+        "scheme",
         "audit",
         "label",
         "candidates",

@@ -1,4 +1,4 @@
-"""candidates: writes what the face detector takes for faces in photos without one."""
+"""candidates: collects false detections in photos without a face, to train on."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,10 +30,11 @@ def candidates(
     data: Data = None,
     cache: Cache = None,
 ) -> None:
-    """Write the boxes that the face detector proposes in photos without a face.
+    """Collect false detections in photos without a face, as negatives for training.
 
-    They come from a low threshold, on the photos of objects, pets and background in the data
-    folder. A recipe that names the file as presence.candidates trains on them.
+    They are the boxes that the face detector proposes at a low threshold, on the photos of
+    objects, pets and background in the data folder. A recipe that names the file as
+    presence.candidates trains on them.
     """
     from ..data.sample import cache_root, data_root
     from ..inference.face_detector import FaceDetector

@@ -53,8 +53,16 @@ class Format(StrEnum):
     parquet = "parquet"
     pts = "pts"
     coco = "coco"
+    cvat = "cvat"
+    label_studio = "label-studio"
 
 
+ResultFormat = Annotated[
+    Format,
+    typer.Option(
+        help="Format of the results; all except json, csv and table need --out."
+    ),
+]
 PRINTED = (Format.json, Format.csv, Format.table)
 TABLE_HEAD = (
     "image",
@@ -75,10 +83,7 @@ def detect(
         Path | None,
         typer.Option(help="Folder for the results; default: print them."),
     ] = None,
-    format: Annotated[
-        Format,
-        typer.Option(help="Format of the results; parquet, pts and coco need --out."),
-    ] = Format.json,
+    format: ResultFormat = Format.json,
     draw: Annotated[
         bool,
         typer.Option(

@@ -1,5 +1,6 @@
 """draw: draws faces and their landmarks on copies of images."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +8,18 @@ import typer
 
 from .app import app, show
 from .images import each_image
-from .options import Boxes, ImagePaths, ModelName, Occluded, SchemeName
+from .options import (
+    Boxes,
+    DetectorName,
+    Flip,
+    ImagePaths,
+    MinFace,
+    MinPresence,
+    ModelName,
+    Occluded,
+    SchemeName,
+    make_predictor,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +42,10 @@ def draw(
     model: ModelName = "accurate",
     scheme: SchemeName = None,
     boxes: Boxes = None,
+    detector: DetectorName = "default",
+    min_face: MinFace = None,
+    min_presence: MinPresence = None,
+    flip: Flip = False,
     sigmas: Annotated[
         bool,
         typer.Option("--sigmas", help="Draw a circle of 2 sigma around each landmark."),
@@ -66,4 +82,7 @@ def draw(
             f"{image.path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'} -> {target}"
         )
 
-    each_image(paths, model, scheme, boxes, each, out, single_file=bool(out.suffix))
+    predictor = partial(
+        make_predictor, model, scheme, detector, flip, min_face, min_presence
+    )
+    each_image(paths, predictor, boxes, each, out, single_file=bool(out.suffix))

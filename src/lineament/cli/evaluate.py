@@ -12,6 +12,8 @@ from .options import (
     DataScheme,
     DetectorName,
     Flip,
+    MinFace,
+    MinPresence,
     ModelName,
     Partial,
     Printed,
@@ -19,6 +21,7 @@ from .options import (
     ReportFolder,
     ReportFormat,
     Smooth,
+    face_limits,
     make_predictor,
 )
 from .reports import missing_list, need_plots, show_report
@@ -59,6 +62,8 @@ def evaluate(
     scheme: DataScheme = None,
     boxes: BoxesFrom = BoxSource.truth,
     detector: DetectorName = "default",
+    min_face: MinFace = None,
+    min_presence: MinPresence = None,
     flip: Flip = False,
     smooth: Filter = Smooth.one_euro,
     format: ReportFormat = Printed.table,
@@ -69,14 +74,16 @@ def evaluate(
     """Evaluate a model under a fixed protocol.
 
     Prints NME, failure rate and AUC, and the error per part, subset and landmark. The
-    protocols detection-val and detection-300w-common score the face detector instead:
-    recall and false positives.
+    protocols detection-val and detection-300w-common score the face detector instead,
+    alone and with the model, which drops faces below --min-presence: recall and false
+    positives.
     """
     from ..evaluation.detection import DETECTION_PROTOCOLS
     from ..evaluation.protocol_data import read_protocol
 
+    chosen = (model, None, detector, flip, min_face, min_presence)
     if protocol in DETECTION_PROTOCOLS:
-        predictor = make_predictor(model, detector=detector, flip=flip)
+        predictor = make_predictor(*chosen)
         evaluate_detection(protocol, predictor, model, data, format is Printed.json)
         return
     need_plots(report)
@@ -87,12 +94,13 @@ def evaluate(
     found = read_protocol(
         protocol, data, scheme, partial=partial, missing_file=missing_list(report)
     )
-    predict: Any = make_predictor(model, detector=detector, flip=flip)
+    predict: Any = make_predictor(*chosen)
     if boxes is BoxSource.tracked:
         from ..tracking.tracker import Tracker
 
         predict = Tracker(predict, smooth=smooth.filter)
-    name = _described(model, boxes, detector, flip, smooth)
+    limits = face_limits(min_face, min_presence)
+    name = _described(model, boxes, detector, flip, smooth, limits)
     show_report(_measure(predict, found, boxes, name, perturb), format, report)
 
 
@@ -123,12 +131,20 @@ def _measure(
 
 
 def _described(
-    model: str, boxes: BoxSource, detector: str, flip: bool, smooth: Smooth
+    model: str,
+    boxes: BoxSource,
+    detector: str,
+    flip: bool,
+    smooth: Smooth,
+    limits: dict[str, Any],
 ) -> str:
-    """Return what the report calls the model, with the options that change its landmarks."""
+    """Return what the report calls the model, with the options that change its results."""
     text = f"{model} with flip" if flip else model
     if boxes is BoxSource.tracked:
         text += f", smooth {smooth.value}"
     if boxes is BoxSource.detected and detector != "default":
         text += f", detector {detector}"
+    if boxes is not BoxSource.truth:
+        for name, value in limits.items():
+            text += f", {name} {value}"
     return text

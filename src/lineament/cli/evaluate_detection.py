@@ -1,7 +1,6 @@
 """`lineament evaluate` under a protocol of face detection: recall, false positives and roll."""
 
 import json
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ HEAD = (
     "false positives",
     "in photos",
     "roll error",
+    "5 points %",
 )
 
 
@@ -50,8 +50,10 @@ def evaluate_detection(
         for name, detect in systems.items():
             results[name] = evaluate_detector(detect, photos, progress=step)
     if as_json:
-        numbers = {name: _as_dicts(by_kind) for name, by_kind in results.items()}
-        show(json.dumps(numbers, indent=1))
+        numbers: dict[str, dict[str, Any]] = {}
+        for name, by_kind in results.items():
+            numbers[name] = {kind: result.as_json() for kind, result in by_kind.items()}
+        show(json.dumps(numbers, indent=1, allow_nan=False))
         return
     rows = []
     for name, by_kind in results.items():
@@ -59,20 +61,10 @@ def evaluate_detection(
     show_table(HEAD, rows)
 
 
-def _as_dicts(results: "dict[str, DetectionResult]") -> dict[str, dict[str, Any]]:
-    """The results as JSON takes them, null for nan."""
-    found = {}
-    for kind, result in results.items():
-        values = asdict(result) | {"recall": result.recall}
-        found[kind] = {
-            key: None if value != value else value for key, value in values.items()
-        }
-    return found
-
-
 def _row(name: str, kind: str, result: "DetectionResult") -> list[str]:
     recall = f"{100 * result.recall:.1f}" if result.faces else "-"
     roll = f"{result.roll_error_deg:.1f}".replace("nan", "-")
     counts = (result.photos, result.faces, result.found)
     false = (result.false_positives, result.false_photos)
-    return [name, kind, *map(str, counts), recall, *map(str, false), roll]
+    point = f"{100 * result.point_error:.1f}".replace("nan", "-")
+    return [name, kind, *map(str, counts), recall, *map(str, false), roll, point]

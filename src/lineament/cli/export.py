@@ -5,13 +5,25 @@ from typing import Annotated
 
 import typer
 
-from .app import app, need_torch, show
+from .app import app, need_torch, note, show
 from .options import Cache, Data
+
+Checkpoint = Annotated[
+    Path,
+    typer.Argument(help="The checkpoint of a run; with --check-data, or a recipe."),
+]
+CheckData = Annotated[
+    bool,
+    typer.Option(
+        "--check-data",
+        help="Check that there are validation faces to calibrate on, and write nothing.",
+    ),
+]
 
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint of a run.")],
+    checkpoint: Checkpoint,
     out: Annotated[
         Path, typer.Option(help="Folder for the file and its card.")
     ] = Path(),
@@ -26,10 +38,9 @@ def export(
     ] = False,
     scheme: Annotated[
         str,
-        typer.Option(
-            help="Of a model of two joined schemes: export the points of this one alone."
-        ),
+        typer.Option(help="Export one scheme of a model that predicts two."),
     ] = "",
+    check_data: CheckData = False,
     data: Data = None,
     cache: Cache = None,
 ) -> None:
@@ -43,6 +54,9 @@ def export(
     from ..export.registry import export_trained
     from ..training.run_files import recipe_of
 
+    if check_data:
+        _show_data(checkpoint, data_root(data), cache_root(cache))
+        return
     called = name or recipe_of(checkpoint).name
     card = export_trained(
         checkpoint,
@@ -58,3 +72,14 @@ def export(
     show(
         f"{out / called}{suffix}  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}"
     )
+
+
+def _show_data(given: Path, data: Path, cache: Path) -> None:
+    """Print how many validation faces a checkpoint or recipe has."""
+    from ..export.check_data import check_data
+    from ..recipe.file import read_recipe
+    from ..training.run_files import recipe_of
+
+    recipe = read_recipe(given) if given.suffix == ".toml" else recipe_of(given)
+    for name, count in check_data(recipe, data, cache, note).items():
+        show(f"{name}: {count} validation faces; enough to export")

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from .app import progress_bar, report_failures
-from .options import known_boxes, make_predictor
+from .options import known_boxes
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from ..face import Faces
+    from ..inference.predictor import Predictor
     from ..io.input_images import InputImage
 
     Save = Callable[[Path, NDArray[np.uint8]], None]
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 
 def each_image(
     paths: list[str],
-    model: str,
-    scheme: str | None,
+    predictor: "Callable[[], Predictor]",
     boxes: Any,
     each: "Each",
     out: Path,
@@ -32,6 +32,7 @@ def each_image(
     """Call `each` with every image, its faces and a saving function; report failures.
 
     Args:
+        predictor: Makes the predictor; called if there is an image.
         single_file: Whether `out` names one file, not a folder.
     """
     from ..errors import InputError
@@ -44,11 +45,11 @@ def each_image(
             f"--out {out} is one file for {total} images; give a folder"
         )
     known = known_boxes(boxes, images)
-    predictor = make_predictor(model, scheme) if images else None
+    predict = predictor() if images else None
     save = _saver({image.path.resolve() for image in images})
     with progress_bar("images", len(images)) as step:
         for image, pixels, faces in (
-            predict_images(predictor, images, known) if predictor else ()
+            predict_images(predict, images, known) if predict else ()
         ):
             try:
                 if isinstance(faces, InputError):

@@ -7,6 +7,12 @@ import typer
 
 from .app import app, note, show, show_table
 
+HEAD = (
+    *("name", "kind", "points", "crop px", "precision", "MB"),
+    *("300W common NME %", "licence"),
+)
+ERROR = "300w-common, truth boxes"
+"""Figure of a card that the list shows."""
 SIZE_HEAD = ("M parameters", "G multiply-adds", "GFLOPs (2 x)")
 
 
@@ -30,13 +36,11 @@ def models(
     if profile:
         _show_profile(listed)
     elif cards:
-        show(json.dumps(listed, indent=1))
+        show(json.dumps(listed, indent=1, allow_nan=False))
     elif listed:
-        head = ["name", "kind", "points", "crop px", "precision", "MB"]
-        show_table(head, [_model_row(card) for card in listed])
+        show_table(HEAD, [_model_row(card) for card in listed])
         note(
-            "trained on data for research only; full cards, with terms and limits: "
-            "lineament models --json"
+            "full cards, with data, licence, limits and figures: lineament models --json"
         )
     else:
         note("no model is installed with this copy of the package")
@@ -77,6 +81,10 @@ def _size_row(card: dict[str, Any]) -> list[str]:
 def _model_row(card: dict[str, Any]) -> list[str]:
     points = f"{card['points']} {card['scheme']}" if "scheme" in card else "-"
     size = f"{card['bytes'] / 1e6:.1f}" if "bytes" in card else "-"
+    error = card.get("figures", {}).get(ERROR)
+    percent = f"{100 * error['nme']:.2f}" if error else "-"
+    licence = str(card.get("licence", "-")).partition(":")[0]
     stated = [card.get(key) for key in ("size", "precision")]
     row = [card.get("name"), card.get("kind"), points, *stated]
-    return ["-" if cell is None else str(cell) for cell in row] + [size]
+    cells = ["-" if cell is None else str(cell) for cell in row]
+    return [*cells, size, percent, licence]

@@ -51,7 +51,8 @@ SchemeName = Annotated[
     str | None,
     typer.Option(
         "--scheme",
-        help="Landmark scheme of the results, such as five; default: the model's own.",
+        help="Landmark scheme of the results: a name such as five, or a .toml file; default: the "
+        "model's own.",
     ),
 ]
 Boxes = Annotated[
@@ -97,13 +98,15 @@ MinFace = Annotated[
         "--min-face",
         metavar="40px|0.05",
         help="Smallest face wanted: its side in pixels, or as a fraction of the image's longer "
-        "side; default: 16 pixels, of at most 1024. Half the size takes four times the work.",
+        "side; default: faces from 16 pixels, after the image is resized to at most 1,024 "
+        "pixels. Half the size takes four times the work.",
     ),
 ]
 Occluded = Annotated[
     bool,
     typer.Option(
-        help="Draw landmarks that are likely turned away or occluded, as rings."
+        help="Draw landmarks that are likely turned away or occluded as rings; --no-occluded "
+        "omits them."
     ),
 ]
 EmptyRows = Annotated[
@@ -148,7 +151,8 @@ DataScheme = Annotated[
     str | None,
     typer.Option(
         "--scheme",
-        help="Landmark scheme of the faces in --data; only with --protocol folder.",
+        help="Landmark scheme of the faces in --data: a name or a .toml file; only with --protocol "
+        "folder.",
     ),
 ]
 

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, need_package, note, progress_bar, show_table
-from .options import DetectorName, Flip, FrameRate, ModelName, Smooth, named_detector
+from .options import (
+    DetectorName,
+    Flip,
+    FrameRate,
+    MinFace,
+    MinPresence,
+    ModelName,
+    Smooth,
+    detector_options,
+    presence_limits,
+)
 
 if TYPE_CHECKING:
     from ..io.track_files import Tracks
@@ -51,6 +61,8 @@ def stability(
     truth: Truth = None,
     model: ModelName = "fast",
     detector: DetectorName = "default",
+    min_face: MinFace = None,
+    min_presence: MinPresence = None,
     flip: Flip = False,
     smooth: Filter = Smooth.one_euro,
     rate: FrameRate = 30.0,
@@ -69,6 +81,7 @@ def stability(
     _check(paths, reference, truth)
     if plot is not None:
         need_package("matplotlib", "report")
+    options = detector_options(detector, min_face) | presence_limits(min_presence)
     measured: list[Measured] = []
     tracker = None
     for path in paths:
@@ -76,9 +89,7 @@ def stability(
             raw = read_tracks(reference) if reference else None
             measured.append((path.name, read_tracks(path), raw))
             continue
-        tracker = tracker or Tracker(
-            model, smooth=None, detector=named_detector(detector), flip=flip
-        )
+        tracker = tracker or Tracker(model, smooth=None, flip=flip, **options)
         measured += _track(path, tracker, rate, smooth.filter)
     _show_motion(measured)
     if truth:

@@ -63,8 +63,9 @@ def train(
 ) -> None:
     """Train a landmark model or a face detector from a recipe.
 
-    Checkpoints, the log and the curves go to the run's folder. An interrupted run
-    continues with --resume and gives the result of an uninterrupted one.
+    A recipe that sets init_from starts from a checkpoint, or from weights in teachers/ by
+    name: --set init_from=fast. Checkpoints, the log and the curves go to the run's folder.
+    An interrupted run continues with --resume and gives the result of an uninterrupted one.
     """
     checkpoint, settings = _train("train", recipe, changes, out, resume, data, cache)
     _show_next(checkpoint, settings.name)
@@ -81,10 +82,10 @@ def distill(
 ) -> None:
     """Distill a small model from a teacher or from peers.
 
-    Peers are trained at the same time. The teacher is a checkpoint, or an .onnx file if
-    its landmarks are enough. A teacher whose outputs cannot be compared with the
-    student's is refused before training starts. Checkpoints, log and --resume work as
-    in train.
+    Peers are trained at the same time. The teacher is a checkpoint, the name of weights in
+    teachers/, or an .onnx file if its landmarks are enough. A teacher whose outputs cannot
+    be compared with the student's is refused before training starts. Checkpoints, log and
+    --resume work as in train.
     """
     checkpoint, settings = _train("distill", recipe, changes, out, resume, data, cache)
     _show_next(checkpoint, settings.name)

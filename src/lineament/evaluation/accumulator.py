@@ -74,7 +74,7 @@ class ErrorAccumulator:
         pred: ArrayLike | None,
         *,
         sigma_px: ArrayLike | None = None,
-        visible: NDArray[np.bool_] | None = None,
+        visible: ArrayLike | None = None,
         visible_prob: ArrayLike | None = None,
         box: ArrayLike | None = None,
         subsets: Iterable[str] = (),
@@ -120,7 +120,7 @@ class ErrorAccumulator:
         return error_px / norm
 
     def _counted_points(
-        self, name: str, truth: ArrayLike, visible: NDArray[np.bool_] | None
+        self, name: str, truth: ArrayLike, visible: ArrayLike | None
     ) -> Array:
         """Return the true points of the protocol, (K, 2); nan if they do not count."""
         points = as_points(truth, f"{name}: truth").copy()

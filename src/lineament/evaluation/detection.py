@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..data.detection.photos import (
 )
 from ..data.readers.w300 import read_300w
 from ..face import Faces
-from ..geometry import Array, as_boxes, iou
+from ..geometry import Array, as_boxes, box_side, iou
 from ..inference.detections import Detections, Detector
 from .matching import match_boxes
 
@@ -83,11 +83,21 @@ class DetectionResult:
     """Photos with such a box."""
     roll_error_deg: float = float("nan")
     """Median over the found faces with landmarks, in [0, 180]; nan without any."""
+    point_error: float = float("nan")
+    """Median over the found faces with five points of their mean error, in sides of the box."""
 
     @property
     def recall(self) -> float:
         """The fraction of faces found; nan without faces."""
         return self.found / self.faces if self.faces else float("nan")
+
+    def as_json(self) -> dict[str, float | None]:
+        """Return the fields and the recall as JSON takes them: null for nan."""
+        values = asdict(self) | {"recall": self.recall}
+        for name, value in values.items():
+            if value != value:
+                values[name] = None
+        return values
 
 
 def evaluate_detector(
@@ -136,10 +146,10 @@ def score_detections(
         false_photos += false > 0
         faces += int(required.sum())
         found += sum(bool(required[face]) for face, _ in pairs)
-    rolls = roll_errors_deg(photos, detections)
-    roll = float(np.median(rolls)) if len(rolls) else float("nan")
+    errors = roll_errors_deg(photos, detections), point_errors(photos, detections)
+    roll, point = (float(np.median(e)) if len(e) else float("nan") for e in errors)
     return DetectionResult(
-        len(photos), faces, found, false_positives, false_photos, roll
+        len(photos), faces, found, false_positives, false_photos, roll, point
     )
 
 
@@ -161,6 +171,22 @@ def roll_errors_deg(photos: Sequence[Photo], detections: Sequence[Detections]) -
         for face, row in match_boxes(photo.boxes, detected.boxes[known], RECALL_IOU):
             difference = detected.roll_deg[known][row] - photo.roll_deg()[face]
             errors.append(abs((difference + 180) % 360 - 180))
+    return np.array(errors)
+
+
+def point_errors(photos: Sequence[Photo], detections: Sequence[Detections]) -> Array:
+    """Return the mean error of the five points of each found face with any, in sides of its box."""
+    errors = []
+    for photo, detected in zip(photos, detections, strict=True):
+        if detected.landmarks is None or detected.scheme != "five":
+            continue
+        truth = photo.five_points()
+        for face, row in match_boxes(photo.boxes, detected.boxes, RECALL_IOU):
+            known = np.isfinite(truth[face, :, 0])
+            moves = detected.landmarks[row][known] - truth[face][known]
+            if known.any():
+                error = np.linalg.norm(moves, axis=1).mean()
+                errors.append(error / box_side(photo.boxes[face]))
     return np.array(errors)
 
 

@@ -69,7 +69,7 @@ def evaluate(
         predict = _TrackedFrames(predict, samples)
     run = _Run(fixed, worst)
     for image, group in _images(samples, read):
-        image = occlude_faces(image, group, fixed.occluded)
+        image, group = occlude_faces(image, group, fixed.occluded)
         true_boxes = truth_boxes(group, fixed.truth_box)
         given = true_boxes if boxes == "truth" else None
         faces = run.predict(predict, image, given)

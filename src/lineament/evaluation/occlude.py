@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.sample import Sample, bare_name
-from ..geometry import box_center, box_side
+from ..geometry import Array, box_center, box_side
 from ..opencv import cv2
 
 SEED = 300
@@ -20,16 +21,24 @@ def occlude_faces(
     image: NDArray[np.uint8],
     samples: Sequence[Sample],
     occluded: Literal["nothing", "half"],
-) -> NDArray[np.uint8]:
-    """Return the image (H, W, 3) with its faces occluded as a protocol asks."""
-    if occluded == "half":
-        for sample in samples:
-            image = occlude_half(image, sample)
-    return image
+) -> tuple[NDArray[np.uint8], list[Sample]]:
+    """Return the image (H, W, 3) with its faces occluded as a protocol asks, and the faces.
+
+    Their occluded landmarks are not visible.
+    """
+    if occluded == "nothing":
+        return image, list(samples)
+    faces = []
+    for sample in samples:
+        image, face = occlude_half(image, sample)
+        faces.append(face)
+    return image, faces
 
 
-def occlude_half(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
-    """Return a copy of `image` (H, W, 3) with a plain color on half of the face box.
+def occlude_half(
+    image: NDArray[np.uint8], sample: Sample
+) -> tuple[NDArray[np.uint8], Sample]:
+    """Return a copy of `image` (H, W, 3) with a plain color on half of the face box, and the face.
 
     The line between the halves passes through the center of the box. Its angle and the
     color depend only on the sample's name without suffix: copies of a data set agree.
@@ -42,10 +51,23 @@ def occlude_half(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
     box = sample.face_box()
     center, half = box_center(box), MARGIN * box_side(box) / 2
     half_plane = _half_plane(image.shape, center, angle, 4 * half)
-    covered = half_plane & _square(image.shape, center, half)
+    covered = (half_plane & _square(image.shape, center, half)).astype(bool)
     occluded = image.copy()
-    occluded[covered.astype(bool)] = color
-    return occluded
+    occluded[covered] = color
+    visible = ~_at(covered, sample.landmarks)
+    if sample.visible is not None:
+        visible &= sample.visible != 0
+    return occluded, replace(sample, visible=visible)
+
+
+def _at(mask: NDArray[np.bool_], points: Array) -> NDArray[np.bool_]:
+    """Return the values (N,) of `mask` (H, W) at points (N, 2); False outside and at nan."""
+    height, width = mask.shape
+    x, y = np.nan_to_num(points, nan=-1.0).round().astype(np.intp).T
+    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+    found = np.zeros(len(points), bool)
+    found[inside] = mask[y[inside], x[inside]]
+    return found
 
 
 def _half_plane(

@@ -12,9 +12,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..data.sample import Sample
-from ..errors import ProtocolError, did_you_mean
-from ..schemes import scheme
+from ..data.sample import Sample, to_scheme
+from ..errors import ProtocolError, SchemeError, did_you_mean
+from ..scheme_file.table import SUFFIX
+from ..schemes import check_scheme, scheme
 from .contours import contour_chains
 from .metrics import POINT_NORMS, Norm
 
@@ -28,6 +29,8 @@ PROTOCOLS = (
     "300w-test-indoor",
     "300w-test-outdoor",
     "300w-val",
+    "300w-common-five",
+    "300w-val-five",
     "300w-common-masked",
     "300w-val-masked",
     "wflw",
@@ -124,6 +127,8 @@ class Protocol(_Frozen):
     """Official number of videos, for a set of videos."""
     scheme: str
     """Point scheme of the truth, to which predictions in others are converted."""
+    truth_from: str = ""
+    """Scheme of the data set, whose points are converted to `scheme`; empty: the same."""
     any_scheme: bool = False
     """True if the scheme may be chosen with the data."""
     points: tuple[int, ...] | Literal["all"] = "all"
@@ -211,6 +216,7 @@ class Protocol(_Frozen):
             SchemeError: If no scheme has that name.
         """
         wanted = scheme(name)
+        name = wanted.name
         if name == self.scheme:
             return self
         if not self.any_scheme:
@@ -240,11 +246,12 @@ class Protocol(_Frozen):
         used = "all points"
         if self.points != "all":
             used = f"points {', '.join(map(str, self.points))}"
+        made = f" made of {self.truth_from}" if self.truth_from else ""
         limits = ", ".join(f"{100 * threshold:g} %" for threshold in self.thresholds)
         lines = [
             f"{self.id}: {self.title}",
             f"data      {self.data} {self.part}{validation} ({self._count()})",
-            f"points    {self.scheme}, {used}; {self.visibility} points count",
+            f"points    {self.scheme}{made}, {used}; {self.visibility} points count",
             f"norm      {describe_norm(self.norm, self.norm_points)}, of the true annotation",
             f"failure   error above {limits}",
             f"missed    {self.miss_rule}",
@@ -299,6 +306,7 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
     Raises:
         ProtocolError: If a key is unknown (with the nearest one) or a value is wrong.
     """
+    table = _with_own_scheme(table, source)
     try:
         return Protocol.model_validate(table)
     except ValidationError as error:
@@ -316,6 +324,18 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
         raise ProtocolError(
             f"{source}: {key + ': ' if key else ''}{first['msg']}; mend the protocol"
         ) from error
+
+
+def _with_own_scheme(table: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return `table` with the name of the scheme whose .toml file it names."""
+    named = table.get("scheme")
+    if not isinstance(named, str) or not named.endswith(SUFFIX):
+        return table
+    near = Path(source).parent / named
+    try:
+        return table | {"scheme": check_scheme(str(near if near.is_file() else named))}
+    except SchemeError as error:
+        raise ProtocolError(f"{source}: {error}") from error
 
 
 def count_note(protocol: Protocol, samples: Sequence[Sample]) -> str:
@@ -355,7 +375,7 @@ def resolve_protocol(given: str | Protocol) -> Protocol:
 
 
 def select_samples(protocol: Protocol, samples: Sequence[Sample]) -> list[Sample]:
-    """Return the samples that the protocol scores.
+    """Return the samples that the protocol scores, in its scheme.
 
     Raises:
         ProtocolError: If there is none, or one has another scheme.
@@ -369,6 +389,8 @@ def select_samples(protocol: Protocol, samples: Sequence[Sample]) -> list[Sample
             f"protocol {protocol.id!r} selects none of the {len(samples)} faces given; "
             f"give the {protocol.part!r} part of the data set {protocol.data!r}"
         )
+    if protocol.truth_from:
+        kept = [_in_scheme(sample, protocol) for sample in kept]
     for sample in kept:
         if sample.scheme != protocol.scheme:
             raise ProtocolError(
@@ -377,3 +399,10 @@ def select_samples(protocol: Protocol, samples: Sequence[Sample]) -> list[Sample
                 "or choose the protocol 'folder' with that scheme"
             )
     return kept
+
+
+def _in_scheme(sample: Sample, protocol: Protocol) -> Sample:
+    """Return `sample` in the protocol's scheme if it has the scheme of the data set."""
+    if sample.scheme != protocol.truth_from:
+        return sample
+    return to_scheme(sample, protocol.scheme)

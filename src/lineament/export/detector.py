@@ -41,9 +41,16 @@ LARGEST_PX = 128
 MIN_FACE_PX = 16
 """Longer side of a face, pixels of the input, from which it is found reliably."""
 CALIBRATION_IMAGES, CALIBRATION_SIDE = 64, 512
+ALLOWED_IN_WORDS = " and ".join(
+    f"{rate:g} for {name}" for name, rate in ALLOWED_FALSE_POSITIVES.items()
+)
 OPSET = 18
 ENTRIES = {
-    "kind": "face detector: scores, tight landmark boxes (brows to chin), 5 points, strides 8-64",
+    "kind": "face detector",
+    "scheme": "five",
+    "points": 5,
+    "predicts": "a score, a tight landmark box (brows to chin) and five points in every cell of "
+    "strides 8 to 64",
     "input": "image: uint8 RGB (1, H, W, 3), H and W multiples of 32",
     "outputs": "scores (1, P), boxes (1, P, 4) x0 y0 x1 y1 in pixels, "
     "landmarks (1, P, 5, 2) eyes, nose tip and mouth corners in pixels",
@@ -51,9 +58,9 @@ ENTRIES = {
     "coarse_sides": list(COARSE_SIDES),
     "min_face_px": MIN_FACE_PX,
     "largest_px": LARGEST_PX,
-    "threshold_rule": "the lowest scores with at most this number of false positives per "
-    "validation photo without a face, rounded up to hundredths: "
-    + ", ".join(f"{name} {rate:g}" for name, rate in ALLOWED_FALSE_POSITIVES.items()),
+    "threshold_rule": "Each threshold is the lowest score, rounded up to hundredths, with at most "
+    f"this number of false positives per validation photo without a face: {ALLOWED_IN_WORDS}. "
+    "The lower one is for a landmark model that predicts presence, which rejects most of them.",
 }
 
 

@@ -4,6 +4,7 @@ Depends on torch, onnx and ONNX Runtime.
 """
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
 from ..models.profile import multiply_adds, parameters
 from ..recipe import PresenceSettings, Recipe
-from ..schemes import scheme
-from ..training.build import load_any
+from ..schemes import scheme, scheme_entries
+from ..training.build import load_any, read_trained
 from ..training.presence_rates import predict_states
 from ..training.validate import predict_plain
 from .calibrate import SigmaScale, fit_sigma, write_constants
@@ -71,9 +72,12 @@ def export_checkpoint(
             model, recipe, faces.validation_faces, data_root, cache
         )
     metadata = _metadata(name, recipe, form.memory_shape, int8)
+    groups = {} if recipe.tasks is None else recipe.tasks.groups
+    classes = [len(names) for names in groups.values()]
+    metadata |= {} if scheme_name else _unlearned(checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        written = _write_checked(model, form, faces, states, metadata, path)
+        written = _write_checked(model, form, faces, states, metadata, path, classes)
         example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
         size = {
             "parameters": parameters(model),
@@ -132,6 +136,7 @@ def _write_checked(
     states: StateGate | None,
     metadata: dict[str, Any],
     path: Path,
+    classes: Sequence[int],
 ) -> _Written:
     """Write an ONNX file that passes the gate, in the precision of its `metadata`.
 
@@ -143,7 +148,7 @@ def _write_checked(
     scale = fit_sigma(np.linalg.norm(landmarks - faces.truth, axis=-1), variances)
     in_torch = None if states is None else states.fit(states.logits)
     in_file = in_torch
-    write_onnx(LandmarkGraph(form, scale, faces.padding, in_torch), path)
+    write_onnx(LandmarkGraph(form, scale, faces.padding, in_torch, classes), path)
     if int8:
         path = _quantize(path, form, faces)
     set_metadata(path, metadata)
@@ -165,16 +170,26 @@ def _write_checked(
 def _metadata(
     name: str, recipe: Recipe, memory_shape: tuple[int, ...] | None, int8: bool
 ) -> dict[str, Any]:
-    memory = {} if memory_shape is None else {"memory": list(memory_shape)}
+    further: dict[str, Any] = {}
+    if memory_shape is not None:
+        further["memory"] = list(memory_shape)
+    if recipe.tasks is not None:
+        further["attributes"] = recipe.tasks.attributes()
     return {
         "kind": "landmarks",
         "name": name,
-        "scheme": recipe.scheme,
+        **scheme_entries(recipe.scheme),
         "points": len(scheme(recipe.scheme)),
         "size": recipe.model.size,
         "padding": recipe.model.padding,
         "precision": "int8" if int8 else "fp32",
-    } | memory
+    } | further
+
+
+def _unlearned(checkpoint: Path) -> dict[str, Any]:
+    """Return the entry on points that no training face had, if there are any."""
+    points = read_trained(checkpoint)[0].get("task", {}).get("never_learned")
+    return {"never_learned": points} if points else {}
 
 
 def _quantize(path: Path, form: ExportForm, faces: GateFaces) -> Path:

@@ -19,6 +19,9 @@ PERCENTILE = 99.999
 """Absolute activations that the ranges of a landmark model hold. Of 99.9, 99.99, 99.999 and 100 %,
 over 64 and 256 crops, this moves the landmarks of both shipped models least."""
 
+CHUNK = 32
+"""Inputs whose activations are held in memory at once while ranges are calibrated."""
+
 
 def quantize_file(
     path: Path,
@@ -77,6 +80,9 @@ def _quantize(
     method, more = CalibrationMethod.MinMax, {}
     if percentile is not None:
         method, more = CalibrationMethod.Percentile, {"CalibPercentile": percentile}
+    if len(inputs) > CHUNK:
+        # else the activations of all inputs are in memory at once
+        more["CalibStridedMinMax"] = CHUNK
     # it prints each tensor's percentile
     with contextlib.redirect_stdout(io.StringIO()):
         quantize_static(
@@ -98,7 +104,16 @@ class _Inputs:
     """Calibration data in the form of ONNX Runtime's CalibrationDataReader."""
 
     def __init__(self, name: str, inputs: Sequence[NDArray[np.uint8]]) -> None:
-        self.name, self.rest = name, iter(inputs)
+        whole_chunks = len(inputs) // CHUNK * CHUNK or len(inputs)
+        self.name, self.inputs = name, inputs[:whole_chunks]
+        self.rest = iter(self.inputs)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Continue with the inputs from `start_index` to before `end_index`."""
+        self.rest = iter(self.inputs[start_index:end_index])
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         """Return the next batch by input name, or None at the end."""

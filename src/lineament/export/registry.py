@@ -7,7 +7,9 @@ from typing import Any
 from ..models.registry import KINDS
 from ..training.build import read_trained
 from .classic import export_classic
+from .classifier import export_classifier
 from .detector import export_detector
+from .dpm_cnn import export_dpm_cnn
 from .export import export_checkpoint
 from .mtcnn import export_mtcnn
 
@@ -19,6 +21,8 @@ EXPORTERS: dict[str, Exporter] = {
     "landmarks": export_checkpoint,
     "detector": export_detector,
     "mtcnn": export_mtcnn,
+    "classifier": export_classifier,
+    "dpm-cnn": export_dpm_cnn,
 }
 """By the kind of file that models/registry.py gives for a kind of model."""
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ShapeError
 from ..estimator import CropLandmarks
+from ..face import MIRRORED_ATTRIBUTES
 
 PredictCallable = Callable[[NDArray[np.uint8]], CropLandmarks]
 
@@ -16,8 +17,8 @@ def predict_with_flip(predict: PredictCallable, mirror: ArrayLike) -> PredictCal
     """Return a callable like `predict` that averages each crop with its mirror image.
 
     It is twice the work. Scores and sigma are averaged too, as both errors of a
-    landmark come from one model and are far from independent; so are presence and
-    visibility.
+    landmark come from one model and are far from independent; so are presence,
+    visibility and attributes.
 
     Args:
         predict: Maps crops (F, S, S, 3) to CropLandmarks.
@@ -51,12 +52,18 @@ def _predict_both(
         presence = _mean(presence[:count], presence[count:])
     if visible is not None:
         visible = _mean(visible[:count], visible[count:, swap])
+    attributes = {}
+    for name, values in found.attributes.items():
+        shown = MIRRORED_ATTRIBUTES.get(name, name)
+        mirrored = found.attributes.get(shown, values)
+        attributes[name] = _mean(values[:count], mirrored[count:])
     return CropLandmarks(
         _mean(found.landmarks_crop[:count], back),
         _mean(found.scores[:count], found.scores[count:, swap]),
         _mean(found.sigma_px[:count], found.sigma_px[count:, swap]),
         presence=presence,
         visible=visible,
+        attributes=attributes,
     )
 
 

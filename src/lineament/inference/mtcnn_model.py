@@ -12,21 +12,12 @@ from numpy.typing import NDArray
 from ..classic.uncertainty import Uncertainty
 from ..errors import ShapeError
 from ..estimator import CropLandmarks
-from .onnx_model import open_session, read_metadata, stated_metadata
+from .onnx_model import open_session, read_metadata
 
 KIND = "mtcnn"
 """Kind that the file states."""
 CHUNK = 256
 """Images per call of ONNX Runtime: more would only take memory."""
-
-
-def is_mtcnn(path: Path) -> bool:
-    """Return whether the file at `path` holds MTCNN.
-
-    Raises:
-        ModelError: If it is missing or not an ONNX model.
-    """
-    return stated_metadata(open_session(path, 1)).get("kind") == KIND
 
 
 class MtcnnFile:

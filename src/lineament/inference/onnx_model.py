@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks
-from ..schemes import check_scheme
+from ..schemes import stated_scheme
 from .model_files import (
     missing_data_remedy,
     path_here,
@@ -37,9 +37,10 @@ FIELDS = {
     "sigma_px": "sigma_px",
     "presence": "presence",
     "visible": "visible",
+    "attributes": "attributes",
     "memory_after": "memory",
 }
-"""Field of CropLandmarks by output of the file, which may lack the last three."""
+"""Field of CropLandmarks by output of the file, which may lack the last four."""
 CHUNK = 64  # crops per call: more would only take memory
 
 
@@ -195,7 +196,7 @@ class Model:
         self.outputs = [name for name in names if name in FIELDS]
         metadata = read_metadata(self.session, path, "landmarks")
         self.name: str = metadata["name"]
-        self.scheme: str = check_scheme(metadata["scheme"])
+        self.scheme: str = stated_scheme(metadata)
         self.size: int = metadata["size"]
         """Side of the crop in pixels."""
         self.padding: float = metadata["padding"]
@@ -206,6 +207,10 @@ class Model:
         )
         """(2, W, L): shape of a face's state from frame to frame; None: it keeps
         none."""
+        self.attributes: list[str] = metadata.get("attributes", [])
+        """Attributes of a face of which the model predicts the probability."""
+        self.never_learned: tuple[int, ...] = tuple(metadata.get("never_learned", ()))
+        """Indices of the points that nobody had annotated in the training data."""
         self.predicts_presence = "presence" in self.outputs
         """True if the model tells crops with a face from others."""
 
@@ -264,9 +269,12 @@ class Model:
         # helpers begin at once
         rest = (self._helpers().map if self.workers > 1 else map)(run, calls[1:])
         parts = [run(calls[0]), *rest]
-        fields = {}
+        fields: dict[str, Any] = {}
         for output, arrays in zip(self.outputs, zip(*parts, strict=True), strict=True):
             fields[FIELDS[output]] = np.concatenate(arrays)
+        if "attributes" in fields:
+            columns = fields["attributes"].T
+            fields["attributes"] = dict(zip(self.attributes, columns, strict=True))
         return CropLandmarks(**fields)
 
     __call__ = predict
@@ -284,6 +292,7 @@ class Model:
             memory,
             np.zeros(0, np.float32) if self.predicts_presence else None,
             of_points if "visible" in self.outputs else None,
+            dict.fromkeys(self.attributes, np.zeros(0, np.float32)),
         )
 
     def _helpers(self) -> ThreadPoolExecutor:

@@ -24,9 +24,10 @@ from ..geometry import (
     invert_affine,
 )
 from ..io.image import Source, read_image, reread
-from ..schemes import convert
+from ..schemes import check_scheme, convert
 from ..schemes import scheme as load_scheme
 from .acceptance import MIN_LANDMARK_SCORE, MIN_PRESENCE, keep_faces
+from .box_shape import BoxShape, replace_unlearned
 from .callable_detector import given_boxes, own_detector, scheme_of_detector
 from .color_order import warn_of_bgr
 from .detections import Detections, Detector
@@ -107,8 +108,10 @@ class Predictor:
             self.predict_crops: PredictCallable = self._model.predict
             if flip:
                 self.predict_crops = _with_flip(self._model)
-        self.scheme = scheme or self._source
-        self.mean_shape = load_scheme(self._source).mean_shape
+        self.scheme = check_scheme(scheme) if scheme else self._source
+        self.never_learned: tuple[int, ...] = getattr(self._model, "never_learned", ())
+        """Indices in the model's scheme of points that it had no example of."""
+        self.box_shape = BoxShape(self._source, self.never_learned)
         _check_conversion(origin, points, self._source, self.scheme)
 
     @property
@@ -233,6 +236,8 @@ class Predictor:
                 visible=predicted.visible[row],
                 box=found.boxes[row],
                 score=float(found.scores[row]),
+                attributes=predicted.attributes_of(row),
+                never_learned=self.never_learned,
             )
             faces.append(face)
         size = (image.shape[1], image.shape[0])
@@ -263,8 +268,9 @@ class Predictor:
             is_absent = best.presence[row] < recrop.min_presence  # never if unknown
             if first.is_roll_known and is_absent:
                 continue
+            points = self.box_shape.points(best.landmarks[row])
             made = recrop.second_crops(
-                first, best.landmarks[row], best.scores[row], self.mean_shape
+                first, points, best.scores[row], self.box_shape.mean
             )
             rows += [row] * len(made)
             others += made
@@ -274,7 +280,8 @@ class Predictor:
         def penalty(row: int, landmarks: Array) -> float:
             first = requests[row]
             shape = images[first.image].shape
-            return recrop.upside_down_penalty(first, landmarks, self.mean_shape, shape)
+            points = self.box_shape.points(landmarks)
+            return recrop.upside_down_penalty(first, points, self.box_shape.mean, shape)
 
         _keep_better(best, rows, self.run_model(images, others), penalty)
         # where angles were searched, the best is now cropped around its own landmarks
@@ -319,11 +326,17 @@ class Predictor:
         if found.visible is not None:
             visible[:] = found.visible
         sigma_px = found.sigma_px / scales
-        return FaceLandmarks(landmarks, scores, sigma_px, presence, visible, kept)
+        replace_unlearned(landmarks, scores, self.never_learned)
+        states = presence, visible, kept
+        attributes = {}
+        for name, values in found.attributes.items():
+            attributes[name] = values.astype(np.float64)
+        return FaceLandmarks(landmarks, scores, sigma_px, *states, attributes)
 
     def crop_around(self, image: int, landmarks: Array) -> CropRequest:
         """Return the upright crop around `landmarks` (N, 2) of the model's scheme."""
-        return crop_around(image, landmarks, self.mean_shape)
+        points = self.box_shape.points(landmarks)
+        return crop_around(image, points, self.box_shape.mean)
 
 
 def _keep_better(

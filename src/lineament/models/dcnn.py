@@ -1,6 +1,7 @@
 """Deep convolutional network cascade: three networks guess five points, two levels refine them.
 
-Source: Sun, Wang, Tang 2013.
+Source: Sun, Wang, Tang 2013. Chosen here: later levels are trained around the points that the
+levels before them predict, frozen, and not around annotated points moved at random.
 """
 
 from collections.abc import Sequence
@@ -36,8 +37,7 @@ PATCH: tuple[Layer, ...] = ((4, 20, (1, 1)), (3, 40, (1, 1)))
 """Of levels 2 and 3, 15 x 15."""
 FACE_SIDE, HALF_HEIGHT, PATCH_SIDE = 39, 31, 15
 REACH = ((0.16, 0.18), (0.11, 0.12))
-"""Side of the two patches of a point over that of the face's box, at levels 2 and 3; the paper
-states half of it."""
+"""Half the side of the two patches of a point, in sides of the face's box, at levels 2 and 3."""
 UPPER, LOWER = (0, 1, 2), (2, 3, 4)
 """Points of EN1, the eyes and the nose, and of NM1, the nose and the mouth."""
 

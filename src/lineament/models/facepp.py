@@ -20,6 +20,7 @@ from .layers.resample import (
     invert_similarities,
     sample,
 )
+from .parts import CONTOUR, INNER, PARTS
 
 INPUT = 60
 """Side of the input of each network."""
@@ -35,17 +36,6 @@ MARGIN = 1.2
 """Side of the crop of a box over that of the box, for the face and its contour."""
 PART_MARGIN = 1.6
 """The same for a part."""
-CONTOUR = tuple(range(17))
-INNER = tuple(range(17, 68))
-PARTS: tuple[tuple[int, ...], ...] = (
-    tuple(range(17, 22)),
-    tuple(range(22, 27)),
-    tuple(range(27, 36)),
-    tuple(range(36, 42)),
-    tuple(range(42, 48)),
-    tuple(range(48, 68)),
-)
-"""Brows, nose, eyes, mouth: points of ibug68."""
 LEVELS = ("boxes", "points", "parts", "turned parts")
 
 

@@ -12,26 +12,33 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..data.cifar10 import CLASSES
 from ..errors import RecipeError
 from ..geometry import apply_affine, crop_affine, landmark_box
 from ..recipe import Recipe
 from ..recipe.model import (
+    ClassifierSettings,
     CoarseToFineSettings,
     ConvCascadeSettings,
     DeepAlignmentSettings,
+    DpmCnnSettings,
     MtcnnSettings,
+    PartCascadeSettings,
     SharedFeatureSettings,
 )
 from ..schemes import convert, scheme
 from .dan import DeepAlignment
 from .dcnn import ConvCascade
+from .dpm_detector import DpmDetector
 from .face_detector import FaceDetectorNet
 from .facepp import CoarseToFine
 from .heads.output import STRIDE, HeadSettings
 from .landmark_net import LandmarkNet
 from .mtcnn import Mtcnn
+from .part_cascade import PartCascade
 from .refinement import RefinedNet
 from .shared_features import SharedFeatureNet
+from .vgg import Classifier
 
 
 @dataclass(frozen=True)
@@ -102,10 +109,7 @@ def build_coarse_to_fine(recipe: Recipe) -> CoarseToFine:
     """Build Face++'s cascade.    Raises: RecipeError: For another scheme than ibug68."""
     m = recipe.model
     assert isinstance(m, CoarseToFineSettings)
-    if recipe.scheme != "ibug68":
-        raise RecipeError(
-            f"the scheme is {recipe.scheme}; the parts of a coarse-to-fine are those of ibug68"
-        )
+    check_parts_scheme(recipe)
     return CoarseToFine(mean_shape_in_crop(recipe), m.size, m.levels)
 
 
@@ -131,6 +135,38 @@ def build_mtcnn(recipe: Recipe) -> Mtcnn:
     return Mtcnn(m.stages)
 
 
+def build_classifier(recipe: Recipe) -> Classifier:
+    """Build a classifier of CIFAR-10."""
+    m = recipe.model
+    assert isinstance(m, ClassifierSettings)
+    return Classifier(m.network, m.size, CLASSES, m.width)
+
+
+def build_part_cascade(recipe: Recipe) -> PartCascade:
+    """Build a cascade with parts.    Raises: RecipeError: For another scheme than ibug68."""
+    m = recipe.model
+    assert isinstance(m, PartCascadeSettings)
+    check_parts_scheme(recipe)
+    mean = mean_shape_in_crop(recipe)
+    return PartCascade(mean, m.size, m.levels, m.width, m.contour_width)
+
+
+def build_dpm_cnn(recipe: Recipe) -> DpmDetector:
+    """Build DPM-CNN.    Raises: RecipeError: For another scheme than ibug68."""
+    m = recipe.model
+    assert isinstance(m, DpmCnnSettings)
+    check_parts_scheme(recipe)
+    return DpmDetector(mean_shape_in_crop(recipe), m.width)
+
+
+def check_parts_scheme(recipe: Recipe) -> None:
+    """Raises: RecipeError: If the recipe's scheme has not the parts of ibug68."""
+    if recipe.scheme != "ibug68":
+        raise RecipeError(
+            f"the scheme is {recipe.scheme}; the parts of a {recipe.kind} are those of ibug68"
+        )
+
+
 def build_deep_alignment(recipe: Recipe) -> DeepAlignment:
     """Build a deep alignment network."""
     m = recipe.model
@@ -148,17 +184,17 @@ def mean_shape_in_crop(recipe: Recipe) -> Tensor:
     """
     own, of_68 = scheme(recipe.scheme).mean_shape, scheme("ibug68").mean_shape
     assert of_68 is not None
-    # crops are made around the 68 points, whatever the scheme
-    mean, box = own, own
-    if mean is None or box is None:
-        mean, box = convert(of_68, "ibug68", recipe.scheme).points, of_68
+    mean = own
+    if mean is None:
+        mean = convert(of_68, "ibug68", recipe.scheme).points
     if not np.isfinite(mean).all():
         raise RecipeError(
             f"the scheme {recipe.scheme} has no mean shape, from which a {recipe.kind} starts; "
             "choose one that has"
         )
     m = recipe.model
-    affine = crop_affine(landmark_box(box), m.size, m.padding)
+    # crops are made around the 68 points, whatever the scheme
+    affine = crop_affine(landmark_box(of_68), m.size, m.padding)
     return torch.from_numpy(apply_affine(affine, mean))
 
 
@@ -169,6 +205,9 @@ KINDS: dict[str, Kind] = {
     "coarse-to-fine": Kind(build_coarse_to_fine),
     "conv-cascade": Kind(build_conv_cascade),
     "deep-alignment": Kind(build_deep_alignment, task="attributes"),
+    "classifier": Kind(build_classifier, task="classifier", file="classifier"),
+    "part-cascade": Kind(build_part_cascade, task="parts"),
+    "dpm-cnn": Kind(build_dpm_cnn, task="dpm-cnn", file="dpm-cnn"),
     "mtcnn": Kind(build_mtcnn, task="mtcnn", file="mtcnn"),
     "face-detector": Kind(build_face_detector, task="detector", file="detector"),
 }

@@ -21,6 +21,29 @@ class DataPart(Settings):
         description="folder of the data set: absolute, or relative to the recipe, the current "
         "directory or the data root; empty: the reader's usual one",
     )
+    scheme: str = Field(
+        "",
+        description="scheme of the points if the files do not state it: a name, or the path of a "
+        ".toml file; empty: the recipe's scheme if it has that number of points",
+    )
+    category: str = Field(
+        "", description="the category or label of the faces; empty: the one that fits"
+    )
+    pictures: str = Field(
+        "",
+        description="folder of the images, if they are not where the files say; paths as for "
+        "folder",
+    )
+    group: str = Field(
+        "",
+        description="what keeps the faces of one person in one split: the name of a column, the "
+        "number of a folder below the set's (1: the first), or a pattern such as "
+        "'(person[0-9]+)_'; empty: one photo, one group",
+    )
+    validation: bool | None = Field(
+        None,
+        description="true: all faces are for validation; false: none; absent: one in ten",
+    )
     repeat: int = Field(1, ge=1, description="times that each face occurs in an epoch")
     exclude: tuple[str, ...] = Field(
         (),
@@ -160,6 +183,13 @@ class TaskSettings(Settings):
                     f"weights names {name!r}; wanted one of {', '.join(self.groups)}"
                 )
         return self
+
+    def attributes(self) -> list[str]:
+        """Return the attributes of all tasks, in the order of their logits."""
+        names: list[str] = []
+        for group in self.groups.values():
+            names.extend(group)
+        return names
 
     def weight(self, task: str) -> float:
         """Return the weight of a task."""

@@ -14,18 +14,20 @@ def find_named_weights(values: dict[str, Any], recipe: Path) -> None:
     """Replace the names of kept weights in the keys of a recipe by their paths, in place.
 
     Args:
-        values: Keys of the recipe: `init_from`, `init_parts` and `distill.teacher` are read.
+        values: Keys of the recipe: `init_from`, `init_parts`, `distill.teacher` and
+            `detector.mine_from` are read.
         recipe: The recipe's file.
 
     Raises:
         RecipeError: If no weights have that name.
     """
     places = [(values, "init_from")]
-    parts, distill = values.get("init_parts"), values.get("distill")
+    parts = values.get("init_parts")
     if isinstance(parts, dict):
         places += [(parts, part) for part in parts]
-    if isinstance(distill, dict):
-        places.append((distill, "teacher"))
+    for table, key in (("distill", "teacher"), ("detector", "mine_from")):
+        if isinstance(values.get(table), dict):
+            places.append((values[table], key))
     for place, key in places:
         if is_name(place.get(key)):
             place[key] = find_weights(place[key], recipe)

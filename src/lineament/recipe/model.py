@@ -1,6 +1,6 @@
 """The model of a recipe: settings by kind. models/registry.py builds the networks."""
 
-from typing import Annotated, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,9 @@ from .settings import NonNegative, Probability, Settings
 
 class ModelSettings(Settings):
     """Settings of every kind of landmark model: how crops are made for it, and how it starts."""
+
+    reads_faces: ClassVar[bool] = True
+    """False for a model that is not trained on faces, whose recipe has no [[data]]."""
 
     kind: str = Field(description="the kind of model")
     size: int = Field(
@@ -79,6 +82,11 @@ class SharedFeatureSettings(ModelSettings):
     mixture: bool = Field(
         True,
         description="cluster by a Gaussian mixture after k-means, not by k-means alone",
+    )
+    partner_prob: Probability = Field(
+        0.0,
+        description="probability that a training crop shows its face where another face of its "
+        "cluster lies, instead of the flip, rotation, scale and shift of [augment]",
     )
 
 
@@ -287,6 +295,79 @@ class MeanShapeSettings(ModelSettings):
     imagenet: bool = Field(False, description="not used")
 
 
+class ClassifierSettings(ModelSettings):
+    """A classifier of the small images of CIFAR-10, to compare networks by.
+
+    It is trained without [[data]], augmentation and `losses`: by cross-entropy.
+    """
+
+    reads_faces: ClassVar[bool] = False
+
+    kind: Literal["classifier"] = Field("classifier", description="of")
+    imagenet: bool = Field(False, description="not used")
+    size: Literal[32] = Field(32, description="side of the images")
+    network: Literal["vgg16", "light-vggnet"] = Field(
+        "light-vggnet", description="the network"
+    )
+    width: float = Field(
+        1.0, gt=0, le=1, description="channels and units, as a part of the paper's"
+    )
+    images: int = Field(
+        0, ge=0, description="training images, equally many per class; 0: all"
+    )
+
+
+class PartCascadeSettings(ModelSettings):
+    """A cascade with parts: DPM-CNN, then an outer and an inner branch, from coarse to fine.
+
+    Levels are trained one after the other, as those of a conv-cascade. Distances of corners and
+    points count in widths of the face (equation 2); `losses` are added.
+    """
+
+    kind: Literal["part-cascade"] = Field("part-cascade", description="of")
+    imagenet: bool = Field(False, description="not used")
+    size: int = Field(160, ge=32, description="side of the crop")
+    padding: float = Field(
+        1.6, gt=1, description="side of the crop in longer sides of the landmark box"
+    )
+    levels: int = Field(
+        3, ge=1, le=3, description="number of levels: face, branches, points"
+    )
+    width: float = Field(
+        1.0, gt=0, le=1, description="channels, as a part of the paper's"
+    )
+    contour_width: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="channels of Light-VGGNet, which finds the contour, as a part of the paper's",
+    )
+    part_weight: NonNegative = Field(
+        1.0, description="weight lambda of the 12 points of parts in equation 2"
+    )
+
+
+class DpmCnnSettings(ModelSettings):
+    """DPM-CNN as a face detector: box, 12 points of parts, and a score with their deformation cost.
+
+    [presence] gives the crops without a face, augment.scale and augment.shift the windows that
+    a face is found from. Equation 2 is as in a part-cascade.
+    """
+
+    kind: Literal["dpm-cnn"] = Field("dpm-cnn", description="of")
+    imagenet: bool = Field(False, description="not used")
+    size: Literal[112] = Field(112, description="side of the window")
+    padding: float = Field(
+        1.6, gt=1, description="side of the window in longer sides of the landmark box"
+    )
+    width: float = Field(
+        1.0, gt=0, le=1, description="channels, as a part of the paper's"
+    )
+    part_weight: NonNegative = Field(
+        1.0, description="weight lambda of the 12 points of parts in equation 2"
+    )
+
+
 MODEL_KINDS: dict[str, type[ModelSettings]] = {
     "landmark-net": LandmarkNetSettings,
     "refined-net": LandmarkNetSettings,
@@ -299,6 +380,9 @@ MODEL_KINDS: dict[str, type[ModelSettings]] = {
     "conv-cascade": ConvCascadeSettings,
     "deep-alignment": DeepAlignmentSettings,
     "mtcnn": MtcnnSettings,
+    "classifier": ClassifierSettings,
+    "part-cascade": PartCascadeSettings,
+    "dpm-cnn": DpmCnnSettings,
 }
 """The [model] part of a recipe by its kind; models/registry.py builds them."""
 
@@ -313,54 +397,3 @@ def settings_of_kind(values: object) -> object:
             f"no kind of model is called {kind!r}; {did_you_mean(kind, MODEL_KINDS)}"
         )
     return MODEL_KINDS[kind].model_validate(values)
-
-
-class DetectorSettings(Settings):
-    """A face detector, and the scenes it is trained on."""
-
-    widths: tuple[int, int, int, int, int] = Field(
-        (16, 32, 64, 128, 192), description="channels at strides 2, 4, 8, 16, 32"
-    )
-    depths: tuple[int, int, int, int] = Field(
-        (0, 2, 4, 2), description="further blocks at strides 4, 8, 16, 32"
-    )
-    pyramid: int = Field(48, ge=8, description="channels of the feature pyramid")
-    size: int = Field(
-        256, ge=64, multiple_of=64, description="side of a training scene in pixels"
-    )
-    shares: dict[str, Annotated[float, Field(ge=0)]] = Field(
-        default_factory=lambda: {
-            "wider": 0.22,
-            "masks": 0.13,
-            "landmarks": 0.14,
-            "infants": 0.02,
-            "profiles": 0.08,
-            "unlabelled": 0.08,
-            "mtfl": 0.07,
-            "people": 0.04,
-            "clips": 0.03,
-            "objects": 0.06,
-            "pets": 0.08,
-            "background": 0.06,
-        },
-        description="relative frequencies of the kinds of photos in scenes: folders of detection/, "
-        "clips, unlabelled, mtfl, landmarks (300w), infants (infanface), profiles (cfp30)",
-    )
-    teacher: str = Field(
-        "",
-        description="the ONNX file of YuNet, which labels faces that nobody annotated; empty: none",
-    )
-    mimic: str = Field(
-        "",
-        description="a backbone with ImageNet weights whose features the trunk imitates while it "
-        "is trained; empty: none",
-    )
-    mimic_weight: NonNegative = Field(1.0, description="weight of that loss")
-    mine_from: str = Field(
-        "",
-        description="a checkpoint of a detector whose false positives in photos without faces are "
-        "shown more often; empty: none",
-    )
-    validation_scenes: int = Field(
-        400, ge=1, description="scenes made of validation photos"
-    )

@@ -9,19 +9,25 @@ from statistics import median
 import numpy as np
 import torch
 
+from ..data.cifar10 import read_cifar10
+from ..data.crop_cache import plain_crops
 from ..data.training_crops import Source, TrainingCrops
 from ..errors import ExportError, RecipeError, did_you_mean
-from ..evaluation.protocols import PROTOCOLS
+from ..evaluation.conversion import can_score
+from ..evaluation.protocols import PROTOCOLS, protocol
 from ..export.registry import export_trained
+from ..geometry import Array
 from ..inference.speed import time_file
 from ..models.profile import multiply_adds, parameters
 from ..recipe import Augmentation
+from ..training.classifier_task import measure_classifier
 from ..training.run_files import read_progress
 from ..training.validate import interocular_nmes
+from .box_columns import errors_of_box, mean_error, share_found
 from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
-from .protocol_figures import FIGURES
-from .task_accuracy import read_test_faces, task_accuracy
+from .protocol_figures import FIGURES, Measure
+from .task_accuracy import learns, read_test_faces, task_accuracy
 from .tracked_clips import Which, mean_errors, track_clips
 
 HARDER = Augmentation.model_validate(
@@ -154,10 +160,61 @@ def megabytes(run: FinishedRun) -> float:
         return float("nan")
 
 
-def smile_accuracy(run: FinishedRun) -> float:
-    """Measure the share of MTFL's test faces of which a network knows whether they smile."""
-    faces = read_test_faces(run.recipe, run.data_root, run.cache)
-    return task_accuracy(*run.trained, faces, "smiling")
+def right_classes(task: str) -> Callable[[FinishedRun], float]:
+    """Return a measure of the share of MTFL's test faces that a network classifies right.
+
+    It is nan for a model that has not learned the task.
+    """
+
+    def measure(run: FinishedRun) -> float:
+        if not learns(run.recipe, task):
+            return float("nan")
+        faces = read_test_faces(run.recipe, run.data_root, run.cache)
+        return task_accuracy(*run.trained, faces, task)
+
+    return measure
+
+
+def search_rounds(run: FinishedRun) -> float:
+    """Count the mean rounds that a model without a network takes on validation faces."""
+    if run.has_network:
+        return float("nan")
+    model, faces = run.classic, run.validation_faces
+    rounds = []
+    for crops, _ in plain_crops(faces, model.size, model.padding, 64):
+        rounds.append(model.count_rounds(crops))
+    return float(np.concatenate(rounds).mean())
+
+
+def protocol_figure(run: FinishedRun, score: str, measure: Measure) -> float:
+    """Measure the exported file under the protocol `score`.
+
+    nan if the model lacks points of the protocol, or the export gate refuses it.
+    """
+    if not can_score(run.recipe.scheme, protocol(score)):
+        return float("nan")
+    try:
+        return measure(exported(run), run.data_root, score)
+    except ExportError:
+        return float("nan")
+
+
+def of_box(
+    figure: Callable[[Array], float], box: str, norm: str = "interocular"
+) -> Callable[[FinishedRun], float]:
+    """Return a measure of the errors of a box that a network of parts predicts."""
+
+    def measure(run: FinishedRun) -> float:
+        net, recipe = run.trained
+        faces, padding = run.validation_faces, recipe.model.padding
+        return figure(errors_of_box(net, faces, padding, box, norm))
+
+    return measure
+
+
+def class_accuracy(run: FinishedRun, part: str) -> float:
+    """Measure the share of CIFAR-10's images of a `part` that a classifier recognizes."""
+    return measure_classifier(run.trained[0], read_cifar10(run.data_root, part))[0]
 
 
 def percent(title: str, measure: Callable[[FinishedRun], float]) -> Column:
@@ -212,12 +269,29 @@ COLUMNS: dict[str, Column] = {
     ),
     "clips_lost": Column("frames lost", lambda runs: on_clips(runs, "lost"), digits=0),
     "megabytes": Column("file", each(megabytes), digits=2, unit=" MB"),
-    "minutes": Column(
-        "minutes to train",
-        each(lambda run: float("nan") if run.minutes is None else run.minutes),
-        digits=0,
+    "minutes": Column("minutes to train", each(lambda run: run.minutes), digits=0),
+    "rounds": Column("rounds of the search", each(search_rounds), digits=1),
+    "gender": percent("gender right %", right_classes("male")),
+    "smile": percent("smile right %", right_classes("smiling")),
+    "glasses": percent("glasses right %", right_classes("glasses")),
+    "pose": percent("pose right %", right_classes("pose")),
+    "accuracy": percent(
+        "validation accuracy %", lambda run: class_accuracy(run, "validation")
     ),
-    "smile": percent("smile right %", smile_accuracy),
+    "test_accuracy": percent(
+        "test accuracy %", lambda run: class_accuracy(run, "test")
+    ),
+    "face_box": percent("face box, error %", of_box(mean_error, "face")),
+    "contour_box": percent("contour box, error %", of_box(mean_error, "contour")),
+    "inner_box": percent("inner box, error %", of_box(mean_error, "inner")),
+    "face_found": percent("face found %", of_box(share_found, "face")),
+    "inner_found": percent("inner box found %", of_box(share_found, "inner")),
+    "face_found_interpupil": percent(
+        "face found %, by pupils", of_box(share_found, "face", "interpupil")
+    ),
+    "inner_found_interpupil": percent(
+        "inner box found %, by pupils", of_box(share_found, "inner", "interpupil")
+    ),
     "steps": Column("steps", each(steps_done), digits=0),
 }
 
@@ -243,5 +317,5 @@ def column(name: str) -> Column:
         )
     title, measure = FIGURES[figure]
     return percent(
-        f"{score} {title} %", lambda run: measure(exported(run), run.data_root, score)
+        f"{score} {title} %", lambda run: protocol_figure(run, score, measure)
     )

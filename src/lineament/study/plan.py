@@ -15,7 +15,7 @@ from ..training.run_files import checkpoint_of, read_progress
 from .settings import Need, Row, Study
 
 MINUTES = "minutes.json"
-"""File in the folder of a study: measured minutes of its trainings, by need or row."""
+"""File in the folder of a study: minutes that its trainings took, by need or row, for budgets."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,8 @@ class Plan:
     """Checkpoints by row and seed."""
     folder: Path
     """Folder of the study's own runs."""
-    parts: Mapping[str, frozenset[str]]
-    """Rows and needs whose trainings make up each row."""
-
-    def minutes(self) -> dict[str, float]:
-        """Return the measured minutes of each row, with those of its needs, if all are known."""
-        known, found = read_minutes(self.folder), {}
-        for row, parts in self.parts.items():
-            if parts <= known.keys():
-                found[row] = sum(known[part] for part in parts)
-        return found
+    needs: Mapping[str, tuple[Path, ...]]
+    """Checkpoints of the trainings that each row depends on."""
 
 
 def plan_runs(
@@ -105,15 +97,12 @@ def plan_runs(
             run = _row_run(study, row, path, folder, seed, minutes, changes or {}, runs)
             planned.append(run)
             checkpoints[row.name][seed] = run.checkpoint
-    parts = {row.name: _parts(study, row) for row in rows}
-    return Plan(tuple(planned), checkpoints, folder, parts)
-
-
-def _parts(study: Study, row: Row) -> frozenset[str]:
-    """Return the names under which the minutes of a row and of its needs are kept."""
-    own = [row.run] if row.run else [row.name]
-    needs = {need.name for need in _needed(study, [row])}
-    return frozenset([*own, *needs])
+    needs: dict[str, tuple[Path, ...]] = {}
+    for row in rows:
+        names = [need.name for need in _needed(study, [row])]
+        # a row that is a need itself does not depend on itself
+        needs[row.name] = tuple(homes[name] for name in names if name != row.run)
+    return Plan(tuple(planned), checkpoints, folder, needs)
 
 
 def _needed(study: Study, rows: Sequence[Row]) -> list[Need]:

@@ -9,17 +9,28 @@ from typing import Any
 from ..data.readers.registry import read_data
 from ..data.sample import Sample
 from ..evaluation.evaluate import evaluate
+from ..evaluation.metrics import per_part
 from ..evaluation.perturb import perturb
 from ..evaluation.protocols import protocol
 from ..evaluation.report import Report
 from ..inference.predictor import Predictor
+from ..schemes import scheme
 from ..tracking.tracker import Tracker
 
 Measure = Callable[[Path, Path, str], float]
 """File of the model, root of the data sets, name of the protocol -> figure."""
 
-SHIFT = 0.1
-"""Of the boxes in the figure "shifted", in longer sides, to each of four sides."""
+SHIFTS = (("shift_x", -0.1), ("shift_x", 0.1), ("shift_y", -0.1), ("shift_y", 0.1))
+"""Changes of the boxes in the figure "shifted", in longer sides of the box."""
+FACE_PARTS: dict[str, tuple[str, ...]] = {
+    "outer": ("jaw",),
+    "inner": ("right_brow", "left_brow", "nose", "right_eye", "left_eye", "mouth"),
+    "brows": ("right_brow", "left_brow"),
+    "eyes": ("right_eye", "left_eye"),
+    "nose": ("nose",),
+    "mouth": ("mouth",),
+}
+"""Parts of a scheme in each of the figures of these names."""
 FAILURE = 0.1
 """Error from which a face counts as failed in the figure "failures"."""
 
@@ -56,15 +67,27 @@ def _failures(model: Path, data_root: Path, name: str) -> float:
     return sum(error > FAILURE for error in errors) / len(errors)
 
 
+def _of_parts(parts: tuple[str, ...]) -> Measure:
+    """Return the mean error of the points of these parts; nan if the scheme has none."""
+
+    def measure(model: Path, data_root: Path, name: str) -> float:
+        known = scheme(protocol(name).scheme).parts
+        points: list[int] = []
+        for part in parts:
+            points += known.get(part, ())
+        errors = [
+            _number(value) for value in report(model, data_root, name).per_landmark
+        ]
+        return per_part(errors, {"": points}).get("", float("nan"))
+
+    return measure
+
+
 def _shifted(model: Path, data_root: Path, name: str) -> float:
-    """Return the mean NME of boxes shifted by SHIFT to the left, the right, up and down."""
-    rows = perturb(Predictor(model, threads=1), name, _samples(data_root, name))
-    shifted = [
-        _number(row.nme)
-        for row in rows
-        if row.kind.startswith("shift") and abs(row.amount) == SHIFT
-    ]
-    return mean(shifted)
+    """Return the mean NME over SHIFTS on all faces, with the usual re-cropping."""
+    predictor, samples = Predictor(model, threads=1), _samples(data_root, name)
+    rows = perturb(predictor, name, samples, limit=None, changes=SHIFTS)
+    return mean(_number(row.nme) for row in rows)
 
 
 def _nme(model: Path, data_root: Path, name: str) -> float:
@@ -81,6 +104,7 @@ FIGURES: dict[str, tuple[str, Measure]] = {
     "diagonal": ("NME by the diagonal", _by_norm("diagonal")),
     "median": ("median", _median),
     "failures": ("above 10", _failures),
-    "shifted": ("NME, boxes shifted by 10", _shifted),
+    "shifted": ("NME, boxes a tenth to four sides", _shifted),
 }
+FIGURES |= {part: (part, _of_parts(parts)) for part, parts in FACE_PARTS.items()}
 """By the text after the protocol's name: title of the column, and what it measures."""

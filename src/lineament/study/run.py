@@ -128,7 +128,10 @@ def train_all(
         minutes = (time.monotonic() - started) / 60
         for run in batch:
             if run.name in done:
-                _keep_minutes(plan.folder, run.row, minutes)
+                places = run.checkpoint, options.data_root, options.cache
+                logged = FinishedRun(run.name, *places).minutes
+                # after a resume, the call took less than the training
+                _keep_minutes(plan.folder, run.row, max(minutes, logged))
 
 
 def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
@@ -167,14 +170,13 @@ def measure(
     """Measure every column of the rows whose checkpoints are not `unfinished`."""
     rows: list[str] = []
     finished: list[FinishedRun] = []
-    minutes = plan.minutes()
     for row, checkpoints in plan.rows.items():
         for seed, checkpoint in checkpoints.items():
             if checkpoint not in unfinished:
                 name = f"{row}, seed {seed}"
                 rows.append(row)
                 places = checkpoint, options.data_root, options.cache
-                finished.append(FinishedRun(name, *places, minutes.get(row)))
+                finished.append(FinishedRun(name, *places, plan.needs[row]))
     values: dict[str, dict[str, list[float]]] = {row: {} for row in plan.rows}
     for name in columns:
         kind = column(name)

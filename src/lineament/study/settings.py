@@ -76,6 +76,10 @@ class Study(Settings):
         description="protocols and columns that --final adds; test data",
     )
     plot: Plot | None = Field(None, description="plot next to the table")
+    curves: tuple[str, ...] = Field(
+        (),
+        description="a plot by step of each: loss, or a result of the log such as class_accuracy",
+    )
     notes: str = Field("", description="text below the table")
 
     def measured_columns(self, final: bool) -> tuple[str, ...]:

@@ -61,13 +61,20 @@ def shown(name: str, values: Sequence[float]) -> str:
     return f"{mean(scaled):.{kind.digits}f}{spread}{kind.unit}"
 
 
-def write_page(table: Table, path: Path, command: str, facts: Sequence[str]) -> None:
+def write_page(
+    table: Table,
+    path: Path,
+    command: str,
+    facts: Sequence[str],
+    images: Sequence[str] = (),
+) -> None:
     """Write the result page of a study, atomically, and its values as JSON next to it.
 
     Args:
         path: A Markdown file; the plot, if there is one, goes next to it, too.
         command: The command that made the page.
         facts: Lines such as the seeds and the hardware.
+        images: Markdown of further plots.
     """
     study = table.study
     parts = [f"# {study.title}", f"`{command}`", *facts, table.markdown()]
@@ -77,6 +84,7 @@ def write_page(table: Table, path: Path, command: str, facts: Sequence[str]) -> 
         parts.append(
             f"![{column(study.plot.column).title} by {study.plot.x_label}]({plot.name})"
         )
+    parts += images
     if study.notes:
         parts.append(study.notes.strip())
     path.parent.mkdir(parents=True, exist_ok=True)

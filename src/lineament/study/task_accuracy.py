@@ -25,6 +25,12 @@ def read_test_faces(recipe: Recipe, data_root: Path, cache: Path) -> list[CropCa
     return [source.cache for source in sources] + list(validation.values())
 
 
+def learns(recipe: Recipe, task: str) -> bool:
+    """Return True if a training by `recipe` learns `task`, with a weight above 0."""
+    tasks = recipe.tasks
+    return tasks is not None and task in tasks.groups and tasks.weight(task) > 0
+
+
 @torch.no_grad()
 def task_accuracy(
     net: nn.Module, recipe: Recipe, faces: list[CropCache], task: str

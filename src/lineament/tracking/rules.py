@@ -19,7 +19,7 @@ class TrackRules:
     """Factor by which the size of a face changes between two frames, at most."""
     max_turn_deg_per_s: float = 500.0
     """Speed at which a face turns in the image plane, at most, 17 degrees between frames
-    at 30 Hz; four times the fastest turn of a head in the clips at hand, 121."""
+    at 30 Hz; heads turn far more slowly, landmarks that flip over turn faster."""
     max_nested_area: float = 0.5
     """Area of a track within a better one, as a part of that, up to which it ends: an
     eye or half a face. Larger ones are persons that pass each other."""
@@ -28,7 +28,7 @@ class TrackRules:
     new_face_score: float = 0.6
     """Detector score below which a new face is doubtful, except in the first frame;
     doubtful faces are not reported until they are confirmed. At this score the packaged
-    detector finds something in 5 of 164 validation photos without a face."""
+    detector has few false positives."""
     new_face_presence: float = 0.95
     """The same of its presence, if the model predicts it, in place of the score."""
     min_hits: int = 3
@@ -45,7 +45,7 @@ class TrackRules:
     reid_similarity: float = 0.85
     """Correlation of appearances above which a face may have returned anywhere."""
     reid_similarity_nearby: float = 0.6
-    """The same near where it was lost; 95 % of different people are below it."""
+    """The same near where it was lost, where another person is less likely."""
     reid_similarity_cut: float = 0.4
     """The same there for a face that the image border still cuts."""
     flash_change: float = 0.12

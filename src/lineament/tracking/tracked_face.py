@@ -56,6 +56,8 @@ class FaceObservation:
     """(N,), nan if unknown."""
     recurrent_state: RecurrentState | None = None
     """State of this face alone."""
+    attributes: Mapping[str, float] = field(default_factory=dict)
+    """Probabilities by name."""
 
     @cached_property
     def box(self) -> Array:

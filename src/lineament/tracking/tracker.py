@@ -376,6 +376,8 @@ class Tracker:
             box=seen.box,
             score=face.score,
             track_id=face.track_id,
+            attributes=seen.attributes,
+            never_learned=self.predictor.never_learned,
         )
 
 
@@ -394,6 +396,7 @@ def _observations(found: FaceLandmarks) -> list[FaceObservation]:
             float(found.presence[k]),
             found.visible[k],
             state,
+            found.attributes_of(k),
         )
         observations.append(observation)
     return observations

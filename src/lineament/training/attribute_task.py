@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..data.crop_cache import CropCache, plain_crops
+from ..data.partners import Partners
+from ..data.training_crops import TrainingCrops
 from ..errors import RecipeError
 from ..geometry import Array
 from ..models.heads.output import STRIDE, HeadOutput
@@ -34,6 +37,8 @@ BATCH = 64
 class AttributeTask(LandmarkTask):
     """Learn landmarks, and the attributes of [tasks] until each of them stops to help."""
 
+    learns_attributes = True
+
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
         names = [] if recipe.tasks is None else list(recipe.tasks.groups)
@@ -42,38 +47,60 @@ class AttributeTask(LandmarkTask):
         self.validation_errors: dict[str, list[float]] = {name: [] for name in names}
         self.sums = torch.zeros(len(names) + 1)
         """Sum of each task's training losses since the last validation, and their number."""
+        self.clusters = np.zeros(0, np.intp)
+        """(M,): cluster of each training face, source by source."""
 
     def samples(self, context: Context) -> Samples:
         made = super().samples(context)
+        assert isinstance(made, TrainingCrops)
+        self.crops = made
         self.sums = self.sums.to(context.device)
+        if context.resume_from is None:
+            self._find_clusters(context.note)
         return made
 
     def new_network(self, context: Context) -> nn.Module:
-        model = super().new_network(context)
-        settings = self.recipe.model
-        if isinstance(model, SharedFeatureNet) and model.clusters > 1:
-            assert isinstance(settings, SharedFeatureSettings)
-            if context.resume_from is None:
-                _repeat_output(model, self.recipe)
+        self.network = model = super().new_network(context)
+        if context.resume_from is not None or not isinstance(model, SharedFeatureNet):
+            return model
+        if model.clusters > 1:
+            _repeat_output(model, self.recipe)
         return model
 
-    def before_run(self, model: nn.Module, note: Callable[[str], None]) -> None:
-        """Find the clusters of a network that has some."""
-        if not isinstance(model, SharedFeatureNet) or model.clusters == 1:
+    def _find_clusters(self, note: Callable[[str], None]) -> None:
+        """Find the clusters of a network that has some, and the partners of each face."""
+        settings, model = self.recipe.model, self.network
+        if not isinstance(settings, SharedFeatureSettings):
             return
-        rows = []
-        for source in self.sources:
-            rows.append(features_of(model, source.cache, self.recipe.model.padding))
-        joined = np.concatenate(rows)
-        rng = np.random.default_rng(self.recipe.train.seed)
-        found = k_means(joined, model.clusters, rng)
+        assert isinstance(model, SharedFeatureNet)
+        faces = [source.cache for source in self.sources]
+        own = np.zeros(sum(map(len, faces)), np.intp)
+        if settings.clusters > 1:
+            rows = [features_of(model, each, settings.padding) for each in faces]
+            joined = np.concatenate(rows)
+            rng = np.random.default_rng(self.recipe.train.seed)
+            found = k_means(joined, settings.clusters, rng)
+            if settings.mixture:
+                found = gaussian_mixture(joined, found)
+            model.set_clusters(found.centers, found.precisions, found.offsets)
+            own = found.assign(joined)
+            sizes = np.bincount(own, minlength=settings.clusters)
+            note(
+                f"{settings.clusters} clusters of {sizes.min()} to {sizes.max()} faces"
+            )
+        self._pair(own)
+
+    def _pair(self, clusters: NDArray[np.intp]) -> None:
+        """Let faces take each other's places by their `clusters` (M,), source by source."""
         settings = self.recipe.model
         assert isinstance(settings, SharedFeatureSettings)
-        if settings.mixture:
-            found = gaussian_mixture(joined, found)
-        model.set_clusters(found.centers, found.precisions, found.offsets)
-        sizes = np.bincount(found.assign(joined), minlength=model.clusters)
-        note(f"{model.clusters} clusters of {sizes.min()} to {sizes.max()} faces")
+        self.clusters = clusters
+        if settings.partner_prob:
+            faces = [source.cache for source in self.sources]
+            ends = np.cumsum([len(each) for each in faces])[:-1]
+            parts = np.split(clusters, ends)
+            options = settings.size, settings.padding, settings.partner_prob
+            self.crops.partners = Partners(faces, parts, *options)
 
     def graph_key(self, step: int) -> object:
         return tuple(self.running)
@@ -111,15 +138,19 @@ class AttributeTask(LandmarkTask):
             self.training_errors[name].append(total / max(count, 1))
             self.validation_errors[name].append(losses[name])
             results[f"{name}:wrong"] = wrong[name]
-            criterion = stop_criterion(
-                self.training_errors[name],
-                self.validation_errors[name],
-                tasks.weight(name),
-                tasks.strip,
-            )
-            if 0 < tasks.stop_threshold < criterion and name in self.running:
+            if self._ends(name):
                 self.running = [each for each in self.running if each != name]
         return results
+
+    def _ends(self, name: str) -> bool:
+        """Return whether a task stops now; never without a threshold or a weight."""
+        tasks = self.recipe.tasks
+        assert tasks is not None  # or it had no name
+        weight = tasks.weight(name)
+        if not tasks.stop_threshold or not weight:
+            return False
+        errors = self.training_errors[name], self.validation_errors[name]
+        return stop_criterion(*errors, weight, tasks.strip) > tasks.stop_threshold
 
     @torch.no_grad()
     def _validate_tasks(
@@ -154,21 +185,25 @@ class AttributeTask(LandmarkTask):
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds of the task."""
-        return {
+        return super().state() | {
             "running": list(self.running),
             "training_errors": self.training_errors,
             "validation_errors": self.validation_errors,
             "sums": self.sums.cpu(),
+            "clusters": torch.from_numpy(self.clusters),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state` returned."""
+        super().load_state(state)
         if not state:
             return
         self.running = list(state["running"])
         self.training_errors = dict(state["training_errors"])
         self.validation_errors = dict(state["validation_errors"])
         self.sums = state["sums"].to(self.sums.device)
+        if isinstance(self.network, SharedFeatureNet):
+            self._pair(state["clusters"].numpy())
 
 
 def _repeat_output(model: SharedFeatureNet, recipe: Recipe) -> None:

@@ -3,6 +3,7 @@
 Source: Zhang, Luo, Loy, Tang 2014, eq. 3 (weights) and eq. 5 (task-wise early stopping).
 """
 
+import math
 from collections.abc import Mapping
 from statistics import median
 
@@ -58,27 +59,32 @@ def stop_criterion(
 ) -> float:
     """Return the criterion of eq. 5, above a threshold of which a task stops.
 
-    It is the product of how little the training error still falls within the last `strip` values
-    and how far the last validation error is above the least training error.
+    It is the product of the training error's tendency within the last `strip` values, large if it
+    hardly falls, and how far the last validation error is above the least training error. Where the
+    tendency is negative, because the error falls faster and faster, the criterion is negative, too,
+    even if the validation error is below the training error. At the pole of eq. 5 the error either
+    stays or falls evenly; only the former stops a task.
 
     Args:
         training: Training errors of the task, one per validation.
         validation: Validation errors.
-        weight: Of the task, lambda: an important task stops later.
+        weight: Of the task, lambda, above 0: an important task stops later.
         strip: Number of values, k.
 
     Returns:
         The criterion; -inf before there are `strip` values.
     """
     if len(training) < strip:
-        return float("-inf")
+        return -math.inf
     last = training[-strip:]
     middle = strip * median(last)
     fall = sum(last) - middle
-    # errors that fall evenly have a sum equal to k times their median: no tendency to measure
-    tendency = middle / fall if fall > 0 else float("inf")
     least = max(min(training), 1e-9)
-    return tendency * (validation[-1] - least) / (weight * least)
+    gap = (validation[-1] - least) / (weight * least)
+    if abs(fall) <= 1e-9 * middle:
+        stays = last[-1] >= last[0]
+        return math.inf if stays and gap > 0 else -math.inf
+    return middle / fall * (gap if fall > 0 else abs(gap))
 
 
 def task_errors(

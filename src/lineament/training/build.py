@@ -83,7 +83,8 @@ def load_initial_weights(model: nn.Module, recipe: Recipe) -> None:
 
     Layers of a head or of presence that do not fit or are absent keep their random weights, and so
     does a whole head of another kind or scheme, which would mislead. Of a scheme that joins the
-    recipe's with others, the recipe's points are taken.
+    recipe's with others, the recipe's points are taken; a recipe of a joined scheme takes the
+    points of the given one.
 
     Raises: ModelError: If a file holds no weights, or layers before the head do not fit.
     """
@@ -97,12 +98,12 @@ def _load_network(model: nn.Module, recipe: Recipe) -> None:
     path = Path(recipe.init_from)
     (weights, given), own = read_start(path), model.state_dict()
     if given is not None:
-        joined = scheme(given.scheme).heads
+        theirs, ours = scheme(given.scheme), scheme(recipe.scheme)
         same_head = _head(given) == _head(recipe)
-        if same_head and recipe.scheme in joined:
-            weights = _points_of_head(
-                weights, len(scheme(given.scheme)), joined[recipe.scheme]
-            )
+        if same_head and ours.name in theirs.heads:
+            weights = _points_of_head(weights, len(theirs), theirs.heads[ours.name])
+        elif same_head and theirs.name in ours.heads:
+            weights = _among_points(weights, own, ours.heads[theirs.name])
         else:
             weights = _without_points(weights, same_head, given.scheme == recipe.scheme)
     fitting = {}
@@ -163,10 +164,26 @@ def _points_of_head(
     """Return `weights`, where layers with a row per point, `count` in all, keep `points`."""
     kept = dict(weights)
     for key, value in weights.items():
-        part = in_part(key, "head") or in_part(key, "presence.visible")
-        if part and value.ndim and value.shape[0] == count:
+        if _has_row_per_point(key, value, count):
             kept[key] = value[list(points)]
     return kept
+
+
+def _among_points(
+    weights: dict[str, Tensor], own: dict[str, Tensor], points: tuple[int, ...]
+) -> dict[str, Tensor]:
+    """Return `weights`, where layers with a row per point are `own` with theirs at `points`."""
+    joined = dict(weights)
+    for key, value in weights.items():
+        if key in own and _has_row_per_point(key, value, len(points)):
+            joined[key] = own[key].clone()
+            joined[key][list(points)] = value.to(own[key].dtype)
+    return joined
+
+
+def _has_row_per_point(key: str, value: Tensor, count: int) -> bool:
+    part = in_part(key, "head") or in_part(key, "presence.visible")
+    return part and value.shape[:1] == (count,)
 
 
 def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:

@@ -10,10 +10,12 @@ from ..recipe import Recipe
 from .attribute_task import AttributeTask
 from .classic.registry import FITS
 from .classic.trainer import ClassicTrainer
+from .classifier_task import ClassifierTask
 from .detector.task import DetectorTask
 from .distill.task import DistillTask
 from .landmark_task import LandmarkTask
 from .mtcnn.task import MtcnnTask
+from .parts.task import DpmTask, PartTask
 from .prune.task import prune_task
 from .task import Task
 from .temporal.task import TemporalTask
@@ -25,6 +27,9 @@ TRAINED: dict[str, type[Task]] = {
     "refine": TemporalTask,
     "detector": DetectorTask,
     "mtcnn": MtcnnTask,
+    "classifier": ClassifierTask,
+    "parts": PartTask,
+    "dpm-cnn": DpmTask,
 }
 """Tasks of `lineament train`, by the name that models/registry.py gives for a kind of model."""
 TASKS: dict[str, Callable[[Recipe], Task]] = {

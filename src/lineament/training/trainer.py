@@ -81,7 +81,7 @@ class Trainer:
         context = Context(data_root, cache, self.device, read, resume_from, self.note)
         with self.place.here():
             self.model = task.build(context)
-            self.frozen_norms = freeze(self.model, train.freeze)
+            self.evaluated = freeze(self.model, train.freeze)
             self.model.to(device=self.device)
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             with self.processes.first_ahead():
@@ -244,8 +244,8 @@ class Trainer:
 
     def _to_training_mode(self) -> None:
         self.model.train()
-        for norm in self.frozen_norms:
-            norm.eval()
+        for module in self.evaluated:
+            module.eval()
 
     def save(self) -> None:
         """Write the checkpoint atomically.    Call it within `place.here()`."""
@@ -255,7 +255,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "rng": torch.get_rng_state(),
             "step": self.step,
-            "scheme": self.recipe.scheme,
+            "scheme": str(self.recipe.scheme),
             "recipe": self.recipe.model_dump_json(),
             "input_digests": self.input_digests,
             "task": self.task.state(),

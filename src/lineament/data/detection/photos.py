@@ -32,10 +32,9 @@ INSETS = {
 } | dict.fromkeys(NO_FACE, (0.0, 0.0, 0.0, 0.0))
 """Insets left, top, right, bottom from a set's box to the landmark box, in sides of its box.
 
-Fitted on the training photos through BlazeFace: its boxes against the landmark boxes of 300W train,
-then against the boxes of each set. Medians: wider .012 .274 .008 -.006, masks .005 .088 .042 .077,
-rounded and made nearly symmetrical. At the bottom of masks BlazeFace stops at the mask, so the chin
-was estimated by eye.
+Medians on the training photos, fitted through BlazeFace: its boxes against the landmark boxes of
+300W train, then against the boxes of each set; rounded and made nearly symmetrical. At the bottom
+of masks BlazeFace stops at the mask, so the chin was estimated by eye.
 """
 ONE_FACE: dict[str, Callable[[Path], list[Sample]]] = {
     "landmarks": lambda root: read_300w(root / "300w", "train"),

@@ -1,6 +1,7 @@
 """Windows of photos for MTCNN: no faces, parts of faces, faces, faces with five points.
 
-Source: Zhang et al. 2016, section 3.1: the shares and overlaps of the four kinds.
+Source: Zhang et al. 2016: the shares and overlaps of the four kinds, and which outputs each trains:
+the score no face and face, the box part and face, the points the last kind alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -111,8 +112,8 @@ class WindowMaker:
         photo, face = chosen[rng.integers(len(chosen))]
         low, high = (PART_IOU, FACE_IOU) if kind == "part" else (FACE_IOU, np.inf)
         square = _near(rng, self.photos[photo].boxes[face], low, high)
-        # a part of a face is neither face nor background
-        presence = float("nan") if kind == "part" else 1.0
+        # a part of a face is neither face nor background, and points are trained alone
+        presence = 1.0 if kind == "face" else float("nan")
         return self._window(rng, photo, face, square, presence, kind == "landmarks")
 
     def _without_face(self, rng: Rng) -> tuple[int, Array]:
@@ -142,7 +143,11 @@ class WindowMaker:
         presence: float,
         has_points: bool = False,
     ) -> Window:
-        """Return the window of `square`, turned, mirrored and degraded by chance."""
+        """Return the window of `square`, turned, mirrored and degraded by chance.
+
+        Args:
+            has_points: Train the points of its face, not the box.
+        """
         settings, known = self.augment, self.photos[photo]
         angle_deg = rng.normal(0, settings.rotation_deg)
         if rng.random() < settings.wild_rotation:
@@ -154,7 +159,7 @@ class WindowMaker:
             affine = compose(flip_affine(self.size), affine)
         crop = photometric(rng, warp(self.images[photo], affine, self.size), settings)
         box, points = np.full(4, np.nan), np.full((5, 2), np.nan)
-        if face is not None:
+        if face is not None and not has_points:
             box = turn_boxes(known.boxes[face][None], affine)[0]
         if face is not None and has_points:
             points = apply_affine(affine, known.five_points()[face])

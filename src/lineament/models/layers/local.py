@@ -50,7 +50,9 @@ class LocallySharedConv2d(nn.Module):
 class AbsTanh(nn.Module):
     """The absolute value of tanh, scaled by a gain per channel.
 
-    Source: Sun, Wang, Tang 2013, eq. 2.
+    Source: Sun, Wang, Tang 2013 (absolute value rectification). The order is chosen here: rectified
+    and scaled, then pooled, with one gain per channel for all of the map and no further bias; the
+    paper may pool before its gain, and may have one gain per region.
     """
 
     def __init__(self, channels: int) -> None:

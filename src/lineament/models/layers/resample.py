@@ -69,10 +69,9 @@ def sample(images: Tensor, crop_to_image: Tensor, size: int) -> Tensor:
     y = line[:, None].expand(size, size)
     grid = torch.stack([x, y], dim=-1).view(1, size * size, 2)
     places = apply_affines(crop_to_image, grid.expand(images.shape[0], -1, -1))
-    extent = torch.tensor(
-        [images.shape[3], images.shape[2]], device=images.device, dtype=images.dtype
-    )
     # -1 and 1 are the outer borders of the outer pixels
-    unit = (2 * places + 1) / extent - 1
+    unit_x = (2 * places[..., 0] + 1) / images.shape[3] - 1
+    unit_y = (2 * places[..., 1] + 1) / images.shape[2] - 1
+    unit = torch.stack([unit_x, unit_y], dim=-1)
     unit = unit.view(images.shape[0], size, size, 2)
     return F.grid_sample(images, unit, align_corners=False)
