@@ -10,14 +10,13 @@ from pydantic import ValidationError
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError, SchemeError
 from lineament.evaluation.metrics import POINT_NORMS
+from lineament.evaluation.protocol_faces import count_note, select_samples
 from lineament.evaluation.protocols import (
     MISS_RULE,
     PROTOCOLS,
     Subset,
-    count_note,
     make_protocol,
     protocol,
-    select_samples,
 )
 from lineament.schemes import scheme
 

@@ -20,7 +20,8 @@ from .accumulator import ErrorAccumulator
 from .conversion import FaceConverter
 from .evaluate import Predict, Read, match_faces, truth_boxes
 from .occlude import occlude_faces
-from .protocols import Protocol, resolve_protocol, select_samples
+from .protocol_faces import select_samples
+from .protocols import Protocol, resolve_protocol
 from .report import Perturbed
 
 SHIFTS = (-0.2, -0.15, -0.1, -0.05, 0.05, 0.1, 0.15, 0.2)

@@ -10,7 +10,8 @@ from ..data.readers.registry import data_folder, data_set
 from ..data.sample import Sample, data_root
 from ..errors import ProtocolError
 from ..schemes import check_scheme, scheme
-from .protocols import Protocol, count_note, resolve_protocol, select_samples
+from .protocol_faces import count_note, select_samples
+from .protocols import Protocol, resolve_protocol
 
 SHOWN = 10
 """Missing images that messages name; the complete list goes to a file."""

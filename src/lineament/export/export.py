@@ -78,11 +78,7 @@ def export_checkpoint(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         written = _write_checked(model, form, faces, states, metadata, path, classes)
-        example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
-        size = {
-            "parameters": parameters(model),
-            "multiply_adds": multiply_adds(model, example),
-        }
+        size = _size(model)
         card = make_card(
             written.path,
             metadata | size,
@@ -94,6 +90,15 @@ def export_checkpoint(
         )
         write_model(out, name, written.path.read_bytes(), card)
     return card
+
+
+def _size(model: Any) -> dict[str, int]:
+    """Return how large the network is, for one crop."""
+    example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
+    return {
+        "parameters": parameters(model),
+        "multiply_adds": multiply_adds(model, example),
+    }
 
 
 def read_state_gate(

@@ -1,6 +1,6 @@
 """FaceLandmarks: predictions for the faces of a call, mapped back to their images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -66,6 +66,25 @@ class FaceLandmarks(NamedTuple):
         score = float(self.scores[row].mean())
         presence = float(self.presence[row])
         return score if np.isnan(presence) else presence * score
+
+
+def keep_better(
+    best: FaceLandmarks,
+    rows: list[int],
+    other: FaceLandmarks,
+    penalty: Callable[[int, Array], float],
+) -> None:
+    """Replace `rows` of `best` by the rows of `other` of higher quality.
+
+    Args:
+        penalty: Maps a row of `best` and landmarks of that face to a loss of quality that
+            counts against them.
+    """
+    for k, row in enumerate(rows):
+        gain = other.quality(k) - best.quality(row)
+        lost = penalty(row, other.landmarks[k]) - penalty(row, best.landmarks[row])
+        if gain > lost:
+            best.replace_row(row, other, k)
 
 
 def make_face(

@@ -32,7 +32,7 @@ from .callable_detector import given_boxes, own_detector, scheme_of_detector
 from .color_order import warn_of_bgr
 from .detections import Detections, Detector
 from .face_detector import packaged_detector
-from .face_landmarks import FaceLandmarks, make_face
+from .face_landmarks import FaceLandmarks, keep_better, make_face
 from .flip import PredictCallable, predict_with_flip
 from .min_face import parse_min_face
 from .recrop import DEFAULT_RECROP, RecropPolicy, crop_around, first_crops
@@ -283,13 +283,13 @@ class Predictor:
             points = self.box_shape.points(landmarks)
             return recrop.upside_down_penalty(first, points, self.box_shape.mean, shape)
 
-        _keep_better(best, rows, self.run_model(images, others), penalty)
+        keep_better(best, rows, self.run_model(images, others), penalty)
         # where angles were searched, the best is now cropped around its own landmarks
         searched = sorted({row for row in rows if rows.count(row) > 1})
         last = []
         for row in searched:
             last.append(self.crop_around(requests[row].image, best.landmarks[row]))
-        _keep_better(best, searched, self.run_model(images, last), penalty)
+        keep_better(best, searched, self.run_model(images, last), penalty)
         return best
 
     def run_model(
@@ -337,25 +337,6 @@ class Predictor:
         """Return the upright crop around `landmarks` (N, 2) of the model's scheme."""
         points = self.box_shape.points(landmarks)
         return crop_around(image, points, self.box_shape.mean)
-
-
-def _keep_better(
-    best: FaceLandmarks,
-    rows: list[int],
-    other: FaceLandmarks,
-    penalty: Callable[[int, Array], float],
-) -> None:
-    """Replace `rows` of `best` by the rows of `other` of higher quality.
-
-    Args:
-        penalty: Maps a row of `best` and landmarks of that face to a loss of quality that
-            counts against them.
-    """
-    for k, row in enumerate(rows):
-        gain = other.quality(k) - best.quality(row)
-        lost = penalty(row, other.landmarks[k]) - penalty(row, best.landmarks[row])
-        if gain > lost:
-            best.replace_row(row, other, k)
 
 
 def _with_flip(model: LandmarkModel) -> PredictCallable:

@@ -1,9 +1,6 @@
 """Collected by PyInstaller: the tables and weights, and the homes of names, loaded late."""
 
-from PyInstaller.utils.hooks import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    collect_data_files,
-    copy_metadata,
-)
+from PyInstaller.utils.hooks import collect_data_files, copy_metadata
 
 import lineament
 

@@ -18,7 +18,7 @@ from ..face import Face, Faces
 from ..geometry import Array, Image
 from ..inference.acceptance import is_face
 from ..inference.color_order import warn_of_bgr
-from ..inference.face_landmarks import FaceLandmarks, make_face
+from ..inference.face_landmarks import make_face
 from ..inference.predictor import Predictor
 from ..inference.recrop import first_crops
 from ..inference.recurrent_state import RecurrentState
@@ -34,7 +34,13 @@ from .association import (
 from .filters import DEFAULT, Smoother
 from .rules import RULES, TrackRules
 from .scene_change import SceneChange
-from .tracked_face import BORDER, FaceObservation, TrackedFace, appearance_of
+from .tracked_face import (
+    BORDER,
+    FaceObservation,
+    TrackedFace,
+    appearance_of,
+    observations_of,
+)
 
 FRAME_S = 1 / 30
 """Seconds between frames without timestamps."""
@@ -202,7 +208,7 @@ class Tracker:
         # a followed face needs no more presence than a new one
         min_presence = min(self.rules.keep_presence, self.predictor.min_presence)
         min_score, seen = self.predictor.min_landmark_score, {}
-        for face, observation in zip(followed, _observations(found), strict=True):
+        for face, observation in zip(followed, observations_of(found), strict=True):
             measured = (observation.presence, observation.score)
             present = is_face(*measured, min_presence, min_score)
             if present and is_plausible(face, observation, size, self.rules):
@@ -263,7 +269,7 @@ class Tracker:
         unknown = detections.take(~same.any(1))
         requests = first_crops(unknown, self.predictor.recrop, image.shape)
         found = self.predictor.predict_boxes([image], requests, self.predictor.recrop)
-        observations = _observations(found)
+        observations = observations_of(found)
         new: list[FaceObservation] = []
         scores: list[float] = []
         for row in self.predictor.keep(found):
@@ -379,24 +385,3 @@ class Tracker:
             attributes=seen.attributes,
             never_learned=self.predictor.never_learned,
         )
-
-
-def _observations(found: FaceLandmarks) -> list[FaceObservation]:
-    """Return one observation per face."""
-    observations = []
-    for k, landmarks in enumerate(found.landmarks):
-        state = found.recurrent_state
-        if state is not None:
-            maps, affine = state.maps[k : k + 1], state.image_to_crop[k : k + 1]
-            state = RecurrentState(maps, affine)
-        observation = FaceObservation(
-            landmarks,
-            found.scores[k],
-            found.sigma_px[k],
-            float(found.presence[k]),
-            found.visible[k],
-            state,
-            found.attributes_of(k),
-        )
-        observations.append(observation)
-    return observations
