@@ -60,13 +60,13 @@ def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
     Absent keys have today's defaults; settings that change no result are not compared.
     """
     try:
-        old = _compared(Recipe.model_validate(stored))
+        before = Recipe.model_validate(stored)
     except ValueError:
         return ["keys that are no longer known"]
-    new = _compared(recipe)
-    names = []
-    if stored.get("model", {}).get("kind", recipe.kind) != recipe.kind:
+    if before.kind != recipe.kind:
         return ["model.kind"]
+    old, new = _compared(before), _compared(recipe)
+    names = []
     for key in old:
         if key not in ("model", "augment", "train") and old[key] != new[key]:
             names.append(key)
