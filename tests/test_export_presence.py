@@ -10,10 +10,10 @@ pytest.importorskip("onnxscript")
 
 from faces import write_faces
 from lineament.data.crop_cache import plain_crops
+from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError
 from lineament.export import gate, presence
 from lineament.export.calibrate import LogitScale, SigmaScale, StateScales
-from lineament.data.mixture import read_mixture
 from lineament.export.export import export_checkpoint, read_state_gate
 from lineament.export.graph import LandmarkGraph, write_onnx
 from lineament.inference.onnx_model import Model, open_session
