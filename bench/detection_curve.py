@@ -17,13 +17,13 @@ from lineament.data.sample import data_root
 from lineament.evaluation.detection import (
     DETECTION_PROTOCOLS,
     MIN_HEIGHTS,
-    above,
-    lowest_threshold,
     score_detections,
 )
+from lineament.evaluation.thresholds import above, lowest_threshold
 from lineament.inference.acceptance import MIN_PRESENCE
 from lineament.inference.detector_adapters import yunet
 from lineament.inference.face_detector import FaceDetector
+from lineament.inference.open_detector import detector_of_file
 from lineament.inference.predictor import Predictor
 from lineament.labeling.candidates import faces_by_presence
 
@@ -70,9 +70,10 @@ def main():
     photos = DETECTION_PROTOCOLS["detection-val"](data_root(args.data))
     systems, in_use = {}, {}
     for file in args.model or [None]:
-        detector = FaceDetector(file, threshold=LOWEST)
-        name = detector.path.stem
-        systems[name], in_use[name] = detector, [detector.network.threshold]
+        opened = detector_of_file(file) if file else FaceDetector()
+        name = opened.path.stem
+        systems[name] = type(opened)(opened.path, threshold=LOWEST)
+        in_use[name] = [opened.threshold]
     for name in args.landmarks:
         systems[name] = faces_by_presence(Predictor(name, min_presence=0.0))
         in_use[name] = [0.0, MIN_PRESENCE]

@@ -96,7 +96,7 @@ def meaning(field: Any) -> str:
     text = field.description or ""
     if get_origin(field.annotation) is not Literal:
         return text
-    return f"{text}: {', '.join(get_args(field.annotation))}"
+    return f"{text}: {', '.join(map(str, get_args(field.annotation)))}"
 
 
 def counts(parts: Iterable[tuple[str, int | None]]) -> str:

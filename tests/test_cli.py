@@ -1,8 +1,10 @@
 """detect, draw and align on the command line: output, errors and exit codes."""
 
+import csv
 import json
 import os
 import sys
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from typer.testing import CliRunner
 import lineament.inference.model_files
 import lineament.inference.predictor
 from commands import FakePredictor, call, chosen
-from lineament.cli import app
+from lineament.cli import app, main
 from lineament.errors import ShapeError
 
 
@@ -43,6 +45,26 @@ def test_detect_prints_one_json_document_per_image(pictures):
     ].keys()
     assert np.array(first["faces"][0]["landmarks"]).shape == (68, 2)
     assert second["faces"] == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
+def test_printed_json_has_the_same_bytes_in_every_encoding(
+    pictures, monkeypatch, encoding
+):
+    path = pictures / "é 猫 \N{GRINNING FACE}.png"
+    path.write_bytes((pictures / "a.png").read_bytes())
+    stdout = TextIOWrapper(BytesIO(), encoding=encoding, newline="\r\n")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "stderr", StringIO())
+    monkeypatch.setattr(sys, "argv", ["lineament", "detect", str(path)])
+    with pytest.raises(SystemExit):
+        main()
+    stdout.flush()
+    printed = stdout.buffer.getvalue()
+    assert printed.isascii()
+    assert printed.count(b"\n") == 1
+    assert b"\r" not in printed
+    assert json.loads(printed)["image"] == str(path)
 
 
 def test_detect_continues_after_a_broken_image_lists_it_at_the_end_and_fails(pictures):
@@ -193,7 +215,7 @@ def test_detect_passes_the_smallest_face_to_the_predictor(
     assert call("detect", pictures / "a.png", "--min-face", "40px")[0] == 0
     assert (chosen["detector"], chosen["min_face"]) == ("default", "40px")
     monkeypatch.setattr(
-        "lineament.inference.detector_adapters.detector_of_file",
+        "lineament.inference.open_detector.detector_of_file",
         lambda path, min_face: (path, min_face),
     )
     own = ("--detector", "own.onnx", "--min-face", "0.1")
@@ -215,7 +237,7 @@ def test_draw_and_align_find_the_faces_that_detect_finds(
     command, pictures, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
-        "lineament.inference.detector_adapters.detector_of_file",
+        "lineament.inference.open_detector.detector_of_file",
         lambda path, min_face: (path, min_face),
     )
     words = ("--min-face", "40px", "--min-presence", "0.5", "--flip")
@@ -285,7 +307,8 @@ def test_an_error_of_the_package_is_one_line_without_a_traceback(pictures):
     code, out, err = call("detect", pictures / "a.png", "--model", "broken")
     assert (code, out) == (1, "")
     assert (
-        err == "lineament: no model is called 'broken'; choose one of accurate, best, fast\n"
+        err
+        == "lineament: no model is called 'broken'; choose one of accurate, best, fast\n"
     )
 
 
@@ -463,3 +486,50 @@ def test_printed_csv_has_as_many_digits_as_written(pictures):
     ]
     assert numbers
     assert max(len(number.partition(".")[2]) for number in numbers) <= 4
+
+
+@pytest.mark.parametrize("to_folder", [False, True])
+def test_empty_rows_list_images_without_a_face_in_csv(pictures, tmp_path, to_folder):
+    words = ["detect", pictures / "a.png", pictures / "black.png", "--format", "csv"]
+    words += ["--out", tmp_path / "out"] if to_folder else []
+
+    def rows(*more):
+        code, out, _ = call(*words, *more)
+        assert code == 0
+        text = (tmp_path / "out/faces.csv").read_text() if to_folder else out
+        return list(csv.DictReader(text.splitlines()))
+
+    assert [Path(row["image"]).name for row in rows()] == ["a.png"]
+    face, empty = rows("--empty-rows")
+    assert Path(empty["image"]).name == "black.png"
+    assert {key: value for key, value in empty.items() if value} == {
+        "image": empty["image"],
+        "scheme": "ibug68",
+    }
+    assert face.keys() == empty.keys()
+    assert None not in empty  # no more cells than columns
+
+
+def test_empty_rows_of_parquet_are_null(pictures, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    code, _, _ = call(
+        *("detect", pictures / "a.png", pictures / "black.png", "--empty-rows"),
+        *("--format", "parquet", "--out", tmp_path / "out"),
+    )
+    face, empty = parquet.read_table(tmp_path / "out/faces.parquet").to_pylist()
+    assert code == 0
+    assert face["face"] == 0
+    assert Path(empty.pop("image")).name == "black.png"
+    assert empty.pop("scheme") == "ibug68"
+    assert set(empty.values()) == {None}
+
+
+def test_empty_rows_are_for_tables(pictures, tmp_path):
+    code, _, err = call("detect", pictures / "a.png", "--empty-rows")
+    assert code == 2
+    assert "--empty-rows needs --format csv or parquet" in err
+    code, _, err = call(
+        "track", pictures, "--out", tmp_path / "a.jsonl", "--empty-rows"
+    )
+    assert code == 2
+    assert "has every frame" in err

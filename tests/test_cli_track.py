@@ -251,7 +251,7 @@ def test_a_table_of_replaced_tracks_is_deleted_before_them(
     )
     assert call(*words)[0] == 0
 
-    def killed(source, target):
+    def killed(*names):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

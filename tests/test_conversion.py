@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lineament.errors import ProtocolError
-from lineament.evaluation.conversion import FaceConverter
+from lineament.evaluation.conversion import FaceConverter, can_score
 from lineament.evaluation.protocols import protocol
 from lineament.face import Face
 
@@ -52,3 +52,14 @@ def test_a_scheme_that_lacks_points_of_the_protocol_is_refused() -> None:
         ProtocolError, match=r"predicts 5 landmarks \(five\), from which .* cannot"
     ):
         FaceConverter(protocol("300w-common"))(face(5, "five"))
+
+
+def test_a_model_is_scored_only_if_it_gives_all_points_that_count() -> None:
+    assert can_score("ibug68", protocol("300w-common"))
+    assert can_score("ibug68", protocol("300w-common-five"))
+    assert can_score("ibug68", protocol("mtfl-aflw"))
+    # five points make five of the 68
+    assert not can_score("five", protocol("300w-common"))
+    assert not can_score("five", protocol("cfp30-val"))
+    # no rule at all makes 194 points of five
+    assert not can_score("five", protocol("helen194-val"))

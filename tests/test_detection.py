@@ -9,14 +9,13 @@ import pytest
 from lineament.data.detection.photos import Photo
 from lineament.evaluation.detection import (
     DetectionResult,
-    above,
     evaluate_detector,
     faces_as_detections,
-    lowest_threshold,
     point_errors,
     roll_errors_deg,
     score_detections,
 )
+from lineament.evaluation.thresholds import above, lowest_threshold
 from lineament.geometry import similarity
 from lineament.inference.face_detector import Detections
 from lineament.inference.predictor import Predictor

@@ -2,17 +2,23 @@
 
 import hashlib
 import json
+import re
+import shlex
 import sys
 from importlib import metadata
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from lineament import doctor
 from lineament.doctor import Check, diagnose, healthy
 from lineament.errors import ModelError
+from lineament.inference import registry
 
 
 @pytest.fixture
@@ -126,11 +132,67 @@ def test_another_package_of_opencv_will_do_but_two_are_a_conflict(
     check = _named(diagnose(), "opencv")
     assert (check.status, check.found) == (
         "failed",
-        "2 packages: opencv-python, opencv-contrib-python",
+        "2 packages that overwrite each other: opencv-python, opencv-contrib-python",
     )
-    assert (
-        "pip uninstall opencv-python opencv-contrib-python, then pip install opencv-python"
-        in check.advice
+    assert check.advice == (
+        "type: pip uninstall -y opencv-python opencv-contrib-python && "
+        "pip install --no-deps 'opencv-contrib-python-headless<6,>=4.10'"
+    )
+
+
+@pytest.mark.parametrize("other", [[], ["opencv-python"]])
+def test_following_the_advice_about_opencv_ends_it(
+    other: list[str], versions: dict[str, str], weights: Path
+) -> None:
+    """A version that is too new, alone or next to another package: one advice is enough."""
+    versions |= dict.fromkeys(["opencv-python-headless", *other], "7.0.0")
+    failed = [c for c in diagnose() if "opencv" in c.name]
+    assert [check.status for check in failed] == ["failed"]
+    _follow(failed[0].advice, versions)
+    after = [c for c in diagnose() if "opencv" in c.name]
+    assert [(check.status, check.advice) for check in after] == [("ok", "")]
+
+
+def test_opencv_without_a_package_will_do(
+    versions: dict[str, str], weights: Path
+) -> None:
+    del versions["opencv-python-headless"]
+    check = _named(diagnose(), "opencv-python-headless")
+    assert (check.status, check.found) == ("ok", cv2.__version__)
+
+
+def _follow(advice: str, versions: dict[str, str]) -> None:
+    """Do what pip would do."""
+    for command in advice.removeprefix("type: ").split(" && "):
+        words = shlex.split(command)
+        if words[1] == "uninstall":
+            for name in words[3:]:
+                del versions[name]
+        else:
+            name, limits = re.match(r"([a-z-]+)(.*)", words[-1]).groups()
+            assert limits == "<6,>=4.10"
+            versions.setdefault(name, "5.0.0")
+
+
+def test_opencv_that_cannot_be_used_is_the_only_failed_check(
+    versions: dict[str, str], weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _put(weights, "fast", b"abc")
+    monkeypatch.setitem(sys.modules, "cv2", ModuleType("cv2"))
+    (check,) = [check for check in diagnose() if check.status == "failed"]
+    assert check.found == "OpenCV cannot be used: its module cv2 has no warpAffine"
+    assert check.advice.startswith("type: pip uninstall -y opencv-python-headless && ")
+
+
+def test_a_package_whose_files_are_gone_is_installed_by_force(
+    versions: dict[str, str], weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = ModuleSpec("numpy", None)  # as of an empty folder
+    monkeypatch.setattr(doctor, "find_spec", lambda name: spec)
+    check = _named(diagnose(speed=False), "numpy")
+    assert (check.status, check.found) == ("failed", "2.4.0, but its files are gone")
+    assert check.advice == (
+        "type: pip install --force-reinstall --no-deps 'numpy<3,>=1.26'"
     )
 
 
@@ -233,7 +295,7 @@ def test_a_speed_check_gives_the_median_milliseconds(
             crops_seen.append(crops.shape)
 
     monkeypatch.setattr(doctor, "SPEED_SECONDS", 0.01)
-    monkeypatch.setattr(doctor, "load_model", lambda name, threads: FakeModel())
+    monkeypatch.setattr(registry, "load_model", lambda name, threads: FakeModel())
     monkeypatch.setattr(doctor, "_detector_call", lambda: (lambda: None, "a picture"))
     checks = {check.name: check for check in diagnose() if check.group == "speed"}
     assert set(checks) == {"fast", "detector"}
@@ -260,7 +322,7 @@ def test_a_model_that_cannot_run_is_a_failed_check(
         raise ModelError("fast.onnx: not an ONNX model that can be run")
 
     _put(weights, "fast", b"abc")
-    monkeypatch.setattr(doctor, "load_model", broken)
+    monkeypatch.setattr(registry, "load_model", broken)
     check = next(c for c in diagnose() if c.group == "speed")
     assert (check.status, check.found) == (
         "failed",

@@ -10,10 +10,11 @@ pytest.importorskip("onnxscript")
 
 from faces import write_faces
 from lineament.data.crop_cache import plain_crops
+from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError
 from lineament.export import gate, presence
 from lineament.export.calibrate import LogitScale, SigmaScale, StateScales
-from lineament.export.export import export_checkpoint, read_gate_faces, read_state_gate
+from lineament.export.export import export_checkpoint, read_state_gate
 from lineament.export.graph import LandmarkGraph, write_onnx
 from lineament.inference.onnx_model import Model, open_session
 from lineament.models.backbones.registry import BACKBONES
@@ -68,8 +69,9 @@ def run(tmp_path_factory):
 def state_gate(run):
     path, recipe, root = run
     model = load_any(path)[0]
-    faces = read_gate_faces(recipe, 64, root, root / "cache")
-    return read_state_gate(model, recipe, faces.validation_faces, root, root / "cache")
+    cache = root / "cache"
+    faces = read_mixture(recipe.data, recipe.scheme, root, cache, crop=(64, 1.3))[1]
+    return read_state_gate(model, recipe, faces, root, cache)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["fp32", "int8"])

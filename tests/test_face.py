@@ -143,3 +143,11 @@ def test_faces_stack_presence_and_visibility():
     none = Faces((), "ibug68", 68)
     assert (none.presence.shape, none.visible.shape) == ((0,), (0, 68))
     assert none.presence.dtype == none.visible.dtype == np.float64
+
+
+def test_a_box_may_reach_outside_the_image_and_is_clipped_to_its_pixels():
+    size = (20, 10)
+    assert a_face(box=[-3.5, 2, 30, 8.5]).box_inside(size).tolist() == [0, 2, 19, 8.5]
+    assert a_face(box=[1, -9, 5, 99]).box_inside(size).tolist() == [1, 0, 5, 9]
+    inner = a_face(box=[1.25, 2, 3, 4])
+    assert inner.box_inside(size).tolist() == inner.box.tolist()

@@ -108,3 +108,16 @@ def test_presence_that_is_not_predicted_stays_so():
     found = predict_with_flip(find_painted, MIRROR)(painted(FIVE)[None])
     assert found.presence is None
     assert found.visible is None
+
+
+def test_attributes_of_a_side_change_places():
+    def looks(crops):
+        # the first crop looks left, its mirror image right
+        left = np.array([0.75, 0.25], np.float32)
+        attributes = {"left": left, "right": 1 - left, "smiling": np.float32([0.5, 1])}
+        return replace(find_painted(crops), attributes=attributes)
+
+    found = predict_with_flip(looks, MIRROR)(painted(FIVE)[None]).attributes
+    assert found["left"] == [0.75]
+    assert found["right"] == [0.25]
+    assert found["smiling"] == [0.75]

@@ -74,6 +74,7 @@ def test_json_reads_back_bit_equal(faces):
     image, again = faces_from_json(text)
     assert image == "a/ü.jpg"
     assert "\n" not in text
+    assert text.isascii()  # the same bytes in every encoding
     assert_same(again, faces)
 
 

@@ -68,6 +68,22 @@ def test_a_part_is_a_complete_dotted_name():
     assert norms == [model.levels[1][1]]
 
 
+def test_a_frozen_part_predicts_the_same_twice_in_training():
+    model = torch.nn.ModuleDict(
+        {
+            name: torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.5))
+            for name in ("first", "second")
+        }
+    )
+    evaluated = freeze(model, ["first"])
+    model.train()
+    for module in evaluated:
+        module.eval()
+    x = torch.ones(8, 4)
+    assert torch.equal(model["first"](x), model["first"](x))
+    assert not torch.equal(model["second"](x), model["second"](x))
+
+
 @pytest.mark.parametrize(
     ("part", "nearest"),
     [("head.uot", "head.out"), ("backbon", "backbone"), ("head.ou", "head.out")],

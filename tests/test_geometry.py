@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lineament.errors import ShapeError
 from lineament.geometry import (
+    absolute_from_box,
     affine_roll_deg,
     affine_scale,
     apply_affine,
@@ -23,6 +24,7 @@ from lineament.geometry import (
     invert_affine,
     iou,
     landmark_box,
+    relative_to_box,
     resize_affine,
     similarity,
 )
@@ -314,3 +316,25 @@ def test_the_roll_alone_is_that_of_the_full_similarity(roll_deg):
     assert fit_roll_deg(source, target) == pytest.approx(
         affine_roll_deg(fit_similarity(source, target)), abs=1e-9
     )
+
+
+def test_landmarks_relative_to_a_box_are_from_0_to_1_inside_it():
+    box = [10.0, 20.0, 30.0, 60.0]
+    # center, lower right corner, a quarter of the upper side, left of the box
+    places = [[20.0, 40.0], [30.0, 60.0], [15.0, 20.0], [0.0, 40.0]]
+    relative = relative_to_box(places, box)
+    wanted = [[0.5, 0.5], [1, 1], [0.25, 0], [-0.5, 0.5]]
+    np.testing.assert_allclose(relative, wanted)
+
+
+def test_absolute_landmarks_come_back_from_those_relative_to_a_box():
+    rng = np.random.default_rng(0)
+    landmarks = rng.uniform(-50, 300, (68, 2))
+    box = [13.5, -20.25, 130.0, 61.5]
+    back = absolute_from_box(relative_to_box(landmarks, box), box)
+    np.testing.assert_allclose(back, landmarks, atol=1e-9)
+
+
+def test_landmarks_relative_to_a_box_without_area_are_an_error():
+    with pytest.raises(ShapeError, match="wanted finite x0 < x1"):
+        relative_to_box([[0.0, 0.0]], [5, 5, 5, 9])

@@ -207,6 +207,68 @@ def test_a_file_object_is_read_from_its_position() -> None:
     assert np.array_equal(read_image(file), PICTURE)
 
 
+def test_a_file_object_at_its_end_is_named_with_the_remedy() -> None:
+    file = io.BytesIO()
+    Image.fromarray(PICTURE).save(file, "PNG")
+    message = (
+        rf"BytesIO object: at its end, after {file.tell()} bytes; call its seek\(0\)"
+    )
+    with pytest.raises(ImageError, match=message):
+        read_image(file)
+
+
+def deep(bits: int) -> np.ndarray:
+    """Return PICTURE with values of so few bits in uint16: v / largest is the same."""
+    return np.round(PICTURE.astype(float) * (2**bits - 1) / 255).astype(np.uint16)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_values_of_fewer_bits_are_read_if_that_is_stated(bits: int) -> None:
+    # rounded to a grid at least four times as fine, a value comes back
+    assert np.array_equal(read_image(deep(bits), bits=bits), PICTURE)
+    png_file = encoded(Image.fromarray(deep(bits)[..., 0]), "PNG")
+    assert np.array_equal(read_image(png_file, bits=bits)[..., 0], PICTURE[..., 0])
+
+
+def test_values_of_fewer_bits_are_warned_of_otherwise() -> None:
+    highest = deep(10).max()
+    message = (
+        rf"array is uint16 with values up to {highest}, .* read_image\(image, bits=12\)"
+    )
+    with pytest.warns(UserWarning, match=message):
+        read_image(deep(10))
+    for array in (np.zeros((2, 3), np.uint16), np.full((2, 3), 4096, np.uint16)):
+        read_image(array)  # black, or of more bits: no warning, which were an error
+
+
+def test_bits_that_do_not_fit_are_an_error() -> None:
+    with pytest.raises(ImageError, match=r"array has values up to 4096, more than 12"):
+        read_image(np.full((2, 3), 4096, np.uint16), bits=12)
+    with pytest.raises(ImageError, match="bits is 20; wanted 8 to 16"):
+        read_image(deep(12), bits=20)
+
+
+def test_tensors_are_read_with_channels_first_or_last() -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.tensor(PICTURE)
+    first = tensor.permute(2, 0, 1)
+    for given in (tensor, first, first / 255, (first / 255).requires_grad_()):
+        assert np.array_equal(read_image(given), PICTURE)
+    assert np.array_equal(read_image(first.flip(0), order="bgr"), PICTURE)
+    with pytest.raises(ImageError, match=r"Tensor cannot be read as an array .* uint8"):
+        read_image((first / 255).bfloat16())
+    with pytest.raises(ImageError, match=r"tensor has shape \(1, 3, .*wanted"):
+        read_image(first[None])
+    with pytest.raises(ImageError, match="tensor holds floats from"):
+        read_image(first / 255 - 0.5)
+
+
+def test_a_frame_of_pyav_is_read_upright() -> None:
+    av = pytest.importorskip("av")
+    frame = av.VideoFrame.from_ndarray(PICTURE, format="rgb24")
+    assert np.array_equal(read_image(frame), PICTURE)
+
+
 def test_the_limit_is_checked_before_decoding_and_admits_the_largest_phone() -> None:
     assert MAX_PIXELS >= 12000 * 9000
     with warnings.catch_warnings():

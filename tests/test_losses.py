@@ -71,6 +71,13 @@ def test_cross_entropy_is_least_at_the_entropy_of_the_target():
     )
 
 
+def test_the_squared_loss_is_half_the_square_of_the_distance():
+    moved = TRUTH + torch.tensor([6.0, -8.0])
+    # 10 pixels are 2.5 strides
+    found = LOSSES["squared"](raw_at(moved), TRUTH, STRIDE, SIGMA)
+    torch.testing.assert_close(found, torch.full((2, 2), 2.5**2 / 2))
+
+
 @pytest.mark.parametrize(
     ("gap", "wanted"),
     [

@@ -44,8 +44,9 @@ def test_a_fitted_mean_is_the_least_squares_answer_and_covers_its_errors():
     model = MeanShape.fit("fitted", "ibug68", faces, 64, 1.3)
     # the mean of 400 draws of deviation 3: 5 standard errors of 0.15
     np.testing.assert_allclose(model.arrays["landmarks_crop"], center, atol=0.8)
-    np.testing.assert_allclose(model.arrays["sigma_px"], 3.0, rtol=0.2)
-    assert ((model.arrays["scores"] >= 0) & (model.arrays["scores"] <= 1)).all()
+    found = model.predict(np.zeros((1, 64, 64, 3), np.uint8))
+    np.testing.assert_allclose(found.sigma_px, 3.0, rtol=0.2)
+    assert ((found.scores >= 0) & (found.scores <= 1)).all()
 
 
 def test_a_scheme_without_a_mean_shape_is_refused():

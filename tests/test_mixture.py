@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from faces import draw_face, write_faces
-from lineament.data.mixture import read_mixture, read_part, to_scheme
-from lineament.data.sample import Sample, tight_box
+from lineament.data.mixture import read_mixture, read_part
+from lineament.data.sample import Sample, tight_box, to_scheme
 from lineament.errors import DataError, RecipeError, SchemeError
 from lineament.geometry import landmark_box
 from lineament.schemes import convert, scheme

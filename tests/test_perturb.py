@@ -1,5 +1,6 @@
 """Perturbed boxes and rolled faces, and the error of predictors that depend on their box or not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from lineament.evaluation.perturb import (
 )
 from lineament.face import Face, Faces
 from lineament.geometry import box_center, box_side
+from lineament.schemes import convert, scheme
 
 N = 68
 
@@ -150,3 +152,42 @@ def test_a_face_that_is_not_found_when_rolled_fails() -> None:
         if p.kind == "roll"
     ]
     assert {(p.nme, p.failure_rate) for p in rolled} == {(None, 1)}
+
+
+def test_only_the_changes_asked_for_are_measured() -> None:
+    one, calls = sample(), []
+
+    def trusting(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
+        assert boxes is not None
+        calls.append(len(boxes))
+        return Faces(tuple(placed(box, one.landmarks) for box in boxes), "ibug68", N)
+
+    def measure(*changes: tuple[str, float]) -> list[tuple[str, float]]:
+        found = perturb(trusting, "folder", [one], changes=changes, read=grey_image)
+        return [(p.kind, p.amount) for p in found]
+
+    four = [("shift_x", -0.1), ("shift_x", 0.1), ("shift_y", -0.1), ("shift_y", 0.1)]
+    assert measure(*four) == four
+    assert calls == [4]
+    # a rolled image has a call of its own, and no box is changed
+    assert measure(("roll", 30.0)) == [("roll", 30.0)]
+    assert calls == [4, 1]
+
+
+def test_a_rolled_face_of_converted_points_has_the_box_of_its_68() -> None:
+    one, seen = sample(), []
+    one = replace(
+        one, landmarks=scheme("ibug68").mean_shape * 100 + 110, subset="helen/testset"
+    )
+
+    def note(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
+        assert boxes is not None
+        seen.append(boxes[0])
+        points = convert(one.landmarks, "ibug68", "five").points
+        face = Face(points, np.ones(5), np.ones(5), boxes[0], 1.0, "five")
+        return Faces((face,), "five", 5)
+
+    angle = [("roll", 30.0)]
+    perturb(note, "300w-common-five", [one], changes=angle, read=grey_image)
+    rolled = roll_image(grey_image(one), one.landmarks, 30.0)[1]
+    assert seen[0] == pytest.approx(np.r_[rolled.min(0), rolled.max(0)], abs=1e-6)

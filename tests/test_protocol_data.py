@@ -10,7 +10,8 @@ from lineament.data.readers.registry import data_set, read_data
 from lineament.data.readers.wflw import ATTRIBUTES
 from lineament.errors import ProtocolError
 from lineament.evaluation.protocol_data import read_protocol
-from lineament.evaluation.protocols import PROTOCOLS, count_note, protocol
+from lineament.evaluation.protocol_faces import count_note
+from lineament.evaluation.protocols import PROTOCOLS, protocol
 
 
 def write_face(folder: Path, name: str, points: np.ndarray) -> None:

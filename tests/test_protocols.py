@@ -1,5 +1,6 @@
 """Protocols: every table loads, agrees with its scheme and describes its figures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ from pydantic import ValidationError
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError, SchemeError
 from lineament.evaluation.metrics import POINT_NORMS
+from lineament.evaluation.protocol_faces import count_note, select_samples
 from lineament.evaluation.protocols import (
     MISS_RULE,
     PROTOCOLS,
     Subset,
-    count_note,
     make_protocol,
     protocol,
 )
@@ -96,6 +97,8 @@ def test_the_printed_lines_state_data_points_norm_thresholds_and_missed(
     ("name", "faces"),
     [
         ("300w-common", 554),
+        ("300w-common-five", 554),
+        ("mtfl-aflw", 2995),
         ("300w-challenging", 135),
         ("300w-full", 554 + 135),
         ("300w-test", 600),
@@ -158,7 +161,8 @@ def test_validation_is_on_training_faces_and_never_on_common() -> None:
 
 
 def test_every_300w_protocol_has_one_convention_and_splits_the_jaw() -> None:
-    found = [protocol(name) for name in PROTOCOLS if name.startswith("300w-")]
+    every = [protocol(name) for name in PROTOCOLS if name.startswith("300w-")]
+    found = [each for each in every if each.scheme == "ibug68"]
     assert len(found) == 9
     assert len({p.convention for p in found}) == 1
     assert found[0].convention is not None
@@ -169,7 +173,39 @@ def test_every_300w_protocol_has_one_convention_and_splits_the_jaw() -> None:
     assert abs(y) < 0.002
     assert {p.contours for p in found} == {("jaw",)}
     others = [protocol(name) for name in PROTOCOLS if not name.startswith("300w-")]
+    # the shift of five points has not been fitted
+    others += [each for each in every if each.scheme == "five"]
     assert not any(p.convention for p in others)
+
+
+def test_five_points_of_300w_are_made_of_its_68_and_keep_their_box() -> None:
+    fixed = protocol("300w-common-five")
+    points = np.random.default_rng(0).uniform(10, 90, (68, 2))
+    given = replace(sample("helen/testset"), landmarks=points)
+    found = select_samples(fixed, [given])[0]
+    assert found.scheme == "five"
+    # centers of the eyes, tip of the nose, corners of the mouth
+    assert found.landmarks[0] == pytest.approx(points[36:42].mean(0))
+    assert found.landmarks[1] == pytest.approx(points[42:48].mean(0))
+    assert found.landmarks[2:] == pytest.approx(points[[30, 48, 54]])
+    assert found.box == pytest.approx(np.r_[points.min(0), points.max(0)])
+    again = select_samples(fixed, [found])[0]
+    assert again is found
+    assert "points    five made of ibug68, all points" in "\n".join(fixed.describe())
+
+
+def test_five_points_of_300w_are_measured_by_the_eye_centers() -> None:
+    for name in ("300w-common-five", "300w-val-five", "mtfl-aflw"):
+        fixed = protocol(name)
+        assert (fixed.norm, fixed.norm_points["interpupil"]) == (
+            "interpupil",
+            ((0,), (1,)),
+        )
+    whole, five = protocol("300w-val"), protocol("300w-val-five")
+    assert (five.data, five.part, five.select) == (whole.data, whole.part, whole.select)
+    assert [each.folders for each in five.subsets] == [
+        each.folders for each in whole.subsets
+    ]
 
 
 def test_profiles_are_measured_in_the_box_of_their_annotated_points() -> None:
@@ -317,3 +353,16 @@ def test_a_protocol_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path) 
             match=rf"{name}: cannot be read as a protocol \(.*\); wanted a TOML file",
         ):
             protocol(str(tmp_path / name))
+
+
+def test_a_protocol_may_name_the_file_of_a_scheme_next_to_it(tmp_path: Path) -> None:
+    scheme_file = 'points = ["l_eye", "r_eye", "chin"]\nname = "protocol3"\n'
+    (tmp_path / "mine.toml").write_text(scheme_file)
+    own = {"scheme": "mine.toml", "norm": "box", "norm_points": {}}
+    found = make_protocol(table(**own), str(tmp_path / "x.toml"))
+    assert found.scheme == "protocol3"
+    assert found.indices() == (0, 1, 2)
+    with pytest.raises(
+        ProtocolError, match=r"x\.toml: none\.toml: cannot be read as a"
+    ):
+        make_protocol(table(scheme="none.toml"), "x.toml")

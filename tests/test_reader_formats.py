@@ -10,8 +10,9 @@ from lineament.data.readers.coco import read_coco
 from lineament.data.readers.csv_points import read_csv_points
 from lineament.data.readers.dlib_xml import read_dlib_xml
 from lineament.data.readers.folder import read_folder
+from lineament.data.readers.own_data import OwnData
 from lineament.data.readers.registry import read_data
-from lineament.data.sample import scheme_of_count
+from lineament.data.scheme_of_count import scheme_of_count
 from lineament.errors import DataError
 from lineament.io.pts import format_pts
 from tiny_sets import picture, shape
@@ -49,7 +50,8 @@ def test_dlib_xml_sorts_parts_by_number_and_counts_boxes(tmp_path: Path) -> None
             "declares entities, which are not expanded",
         ),
         (
-            "<d><image file='a'><box left='1'><part name='0' x='1' y='1'/></box></image></d>",
+            "<d><image file='a'><box left='1' top='1' width='2' height='2'>"
+            "<part name='0' x='1' y='1'/></box></image></d>",
             "1 points, of no known scheme",
         ),
     ],
@@ -69,7 +71,7 @@ def test_dlib_xml_without_box_numbers_names_the_box(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match="box 1 of 'a': 'top'; wanted left, top, width, height, x, y"
     ):
-        read_dlib_xml(tmp_path / "a.xml", "five")
+        read_dlib_xml(tmp_path / "a.xml", OwnData(scheme="five"))
 
 
 def test_coco_keeps_visibility_and_unlabeled_points_are_nan(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +12,17 @@ pytest.importorskip("torch")
 
 from faces import write_faces
 from lineament.errors import RecipeError, TrainError
+from lineament.recipe.file import make_recipe
+from lineament.study import protocol_figures
 from lineament.study.columns import COLUMNS, Column, column, each
 from lineament.study.finished_run import FinishedRun
 from lineament.study.plan import fit_budget, is_done, plan_runs
 from lineament.study.run import StudyOptions, run_study
 from lineament.study.settings import read_study
 from lineament.study.table import Table, shown, write_page
+from lineament.study.task_accuracy import learns
 from lineament.study.tracked_clips import long_occluded
+from lineament.study.train_minutes import logged_minutes
 
 pytestmark = pytest.mark.torch
 
@@ -251,6 +256,122 @@ def test_an_unknown_column_ends_a_study_before_it_trains(place, tiny):
 
 def test_a_protocol_is_a_column():
     assert column("300w-common").title == "300w-common NME %"
+    assert column("300w-common/median").title == "300w-common median %"
+    with pytest.raises(RecipeError, match="did you mean 'median'"):
+        column("300w-common/medan")
+
+
+CLASSIC = """
+[[rows]]
+name = "mean shape"
+recipe = "mean.toml"
+facts = { year = "1995" }
+"""
+
+
+def test_a_model_without_a_network_is_a_row_with_facts(place, tiny):
+    (place / "mean.toml").write_text(
+        'name = "mean"\nmodel.kind = "mean-shape"\nmodel.size = 64\ntrain.steps = 1\n'
+        'data = [{ reader = "folder", folder = "faces" }]\n',
+        encoding="utf-8",
+    )
+    columns = (
+        '["steps", "validation", "parameters", "megabytes", "ms", "minutes", "rounds"]'
+    )
+    study, path = read(
+        place, STUDY.replace('["steps", "validation"]', columns) + CLASSIC
+    )
+    chosen = options(place, seeds=[1], only=["mean shape"])
+    values = run_study(study, path, chosen)
+    found = values["mean shape"]
+    assert found["steps"] == [1.0]
+    assert 0 < found["validation"][0] < 0.5
+    # two coordinates and a variance per point
+    assert found["parameters"] == [68 * 3]
+    assert 0 < found["megabytes"][0] < 0.01
+    assert found["ms"][0] > 0
+    assert found["minutes"][0] >= 0
+    # it does not search
+    assert found["rounds"] == [0.0]
+    lines = Table(study, study.columns, values).markdown().splitlines()
+    assert lines[0].startswith("| | year | steps |")
+    assert lines[2].startswith("| mean shape | 1995 | 1 |")
+    assert is_done(plan_runs(study, path, place / "runs", [1], ["mean shape"]).runs[0])
+    with pytest.raises(RecipeError, match="a model without a network"):
+        run_study(
+            read(place, STUDY.replace('"validation"]', '"harder"]') + CLASSIC)[0],
+            path,
+            chosen,
+        )
+
+
+def test_a_model_of_five_points_has_no_figure_under_a_protocol_of_68(place, tiny):
+    (place / "five.toml").write_text(
+        'name = "five"\nscheme = "five"\ntrain.steps = 1\n'
+        'model = { kind = "cascade", regressor = "ferns", trees = 2, pixels = 8 }\n'
+        'data = [{ reader = "folder", folder = "faces" }]\n',
+        encoding="utf-8",
+    )
+    columns = '["steps", "300w-common", "300w-common/shifted", "cfp30-val"]'
+    row = '[[rows]]\nname = "five points"\nrecipe = "five.toml"\n'
+    study, path = read(place, STUDY.replace('["steps", "validation"]', columns) + row)
+    chosen = options(place, seeds=[1], only=["five points"])
+    # no face of these protocols is here, and none is wanted
+    notes: list[str] = []
+    values = run_study(study, path, chosen, notes.append)
+    assert not [line for line in notes if line.startswith("failed")]
+    assert values["five points"]["steps"] == [1.0]
+    line = Table(study, study.columns, values).markdown().splitlines()[-1]
+    assert line == "| five points | 1 | - | - | - |"
+
+
+def test_the_needs_of_a_row_are_those_it_is_trained_after(place):
+    plan = planned(place, seeds=[1])
+    first = place / "runs" / "first" / "checkpoint.pt"
+    wanted = {"alone": (), "from first": (first,), "first itself": ()}
+    assert plan.needs == wanted
+
+
+def write_log(folder, rows):
+    folder.mkdir(parents=True)
+    lines = ["step,loss_total,lr,faces_per_second,validation"]
+    lines += [f"{step},1.0,0.001,{speed}," for step, speed in rows]
+    (folder / "log.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_the_minutes_of_a_training_are_those_of_the_steps_in_its_log(tmp_path):
+    # 50 steps of 12 faces at 10 per second are a minute, then 10 steps at 2 per second one more
+    write_log(tmp_path / "run", [(50, 10.0), (60, 2.0)])
+    assert logged_minutes(tmp_path / "run", 12) == pytest.approx(2.0)
+    assert math.isnan(logged_minutes(tmp_path / "none", 12))
+
+
+def test_the_minutes_of_a_row_are_those_of_its_needs_too(tmp_path, monkeypatch):
+    write_log(tmp_path / "need", [(60, 6.0)])
+    write_log(tmp_path / "row", [(30, 6.0), (60, 6.0)])
+    monkeypatch.setattr(FinishedRun, "faces_per_step", 6)
+    need = tmp_path / "need" / "checkpoint.pt"
+    places = tmp_path / "row" / "checkpoint.pt", Path(), Path()
+    assert column("minutes").measure([FinishedRun("a", *places, (need,))]) == [2.0]
+    # what a need took is not known
+    lost = (tmp_path / "lost" / "checkpoint.pt",)
+    found = column("minutes").measure([FinishedRun("a", *places, lost)])
+    assert math.isnan(found[0])
+
+
+def test_tasks_are_measured_only_if_they_were_learned():
+    tasks = {"groups": {"smiling": ["smiling"], "male": ["male"]}}
+    tasks["weights"] = {"male": 0.0}
+    model = {"kind": "shared-features"}
+    base = {"name": "a", "scheme": "five", "model": model, "train": {"steps": 1}}
+    base["data"] = [{"reader": "mtfl"}]
+    recipe = make_recipe({**base, "tasks": tasks}, "test")
+    assert learns(recipe, "smiling")
+    assert not learns(recipe, "male")
+    assert not learns(recipe, "glasses")
+    assert not learns(make_recipe(base, "test"), "smiling")
+    for name in ("gender", "smile", "glasses", "pose"):
+        assert column(name).title == f"{name} right %"
 
 
 def test_cells_hold_mean_and_standard_deviation_of_the_seeds():
@@ -276,6 +397,8 @@ def test_the_page_holds_title_command_table_plot_and_notes(place):
     assert "| alone | 5.000 ± 1.414 |" in page
     assert "(page.png)" in page
     assert page.endswith("Drawn faces.\n")
+    kept = json.loads((place / "page.json").read_text(encoding="utf-8"))
+    assert kept["rows"]["alone"] == {"validation": [0.04, 0.06]}
     assert (place / "page.png").stat().st_size > 1000
 
 
@@ -326,3 +449,22 @@ def test_the_page_states_the_options_that_change_its_figures(place):
     assert command == (
         "lineament study a.toml --seeds 1,2 --only '+ both' --set train.steps=6 --final"
     )
+
+
+def test_figures_of_parts_are_the_means_of_their_points(monkeypatch):
+    errors = [float(point) for point in range(68)]
+    errors[36] = None  # never annotated
+    found = SimpleNamespace(per_landmark=tuple(errors))
+    monkeypatch.setattr(protocol_figures, "report", lambda *given: found)
+
+    def measure(name, protocol="300w-val"):
+        figure = protocol_figures.FIGURES[name][1]
+        return figure(Path("model.onnx"), Path("data"), protocol)
+
+    assert measure("outer") == 8  # of 0 to 16
+    assert measure("brows") == 21.5  # of 17 to 26
+    assert measure("nose") == 31  # of 27 to 35
+    assert measure("eyes") == 42  # of 37 to 47
+    assert measure("mouth") == 57.5  # of 48 to 67
+    # five points have no jaw
+    assert np.isnan(measure("outer", "mtfl-aflw"))

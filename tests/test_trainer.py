@@ -480,7 +480,15 @@ def test_a_mixture_keeps_a_tenth_for_validation_and_unknown_points_as_nan(
         "folder-five": 2,
     }
     assert np.isfinite(sources[1].cache.landmarks).all(2).sum(1).tolist() == [3] * 10
-    assert notes == []
+    schemes = [line for line in notes if "by their number alone" in line]
+    splits = [line for line in notes if "faces to train on" in line]
+    assert len(schemes) == len(splits) == 2
+    assert len(notes) == 4
+    assert "5 points without names, taken as five" in schemes[1]
+    listed = "face1.png, face2.png, face18.png"
+    assert sorted(splits[0].rpartition(": ")[2].split(", ")) == sorted(
+        listed.split(", ")
+    )
 
 
 def test_five_points_are_validated_by_the_distance_of_the_pupils(mixed, tmp_path):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from blobs import blob_samples, centroid
-from lineament.data.crop_cache import CropCache, cache_crops
+from lineament.data.crop_cache import CropCache, cache_crops, plain_landmarks
+from lineament.data.partners import Partners
+from lineament.data.readers.mtfl import POSES
 from lineament.data.training_crops import Source, TrainingCrops
 from lineament.recipe import Augmentation
 from lineament.schemes import scheme
@@ -125,3 +127,45 @@ def test_a_crop_carries_what_the_data_set_states(samples, tmp_path):
     unstated = training.make(0, 0, 1, 0)
     assert unstated["visible"].all()
     assert all(np.isnan(value) for value in unstated["attributes"].values())
+
+
+def test_a_mirrored_face_looks_to_the_other_side(samples, tmp_path):
+    stated = []
+    for sample, pose in zip(samples, ("left", "right_profile", "frontal"), strict=True):
+        poses = dict.fromkeys(POSES, False) | {pose: True}
+        stated.append(replace(sample, attributes={"smiling": True, **poses}))
+    cache = cache_crops(stated, tmp_path / "cache", size=160)
+    shown = {0.0: ("left", "right_profile", "frontal")}
+    shown[1.0] = ("right", "left_profile", "frontal")
+    for flip, wanted in shown.items():
+        settings = STILL.model_copy(update={"flip": flip})
+        training = TrainingCrops([Source(cache)], "five", 64, 1.3, settings, seed=1)
+        for face, pose in enumerate(wanted):
+            attributes = training.make(0, 0, 0, face)["attributes"]
+            assert [name for name in POSES if attributes[name]] == [pose]
+            assert attributes["smiling"] == 1
+
+
+def test_a_face_takes_the_place_of_one_of_its_cluster(samples, tmp_path):
+    cache = cache_crops(samples, tmp_path / "cache", size=160)
+    # faces of different shapes, whose middles lie elsewhere in their boxes
+    cache.landmarks[:, 3, 0] += [0, 4, 8]
+    training = TrainingCrops([Source(cache)], "five", 96, 1.6, Augmentation(), seed=3)
+    training.settings = STILL
+    clusters = [np.array([0, 1, 0])]
+    training.partners = Partners([cache], clusters, 96, 1.6, prob=1.0)
+    plain = plain_landmarks(cache, 96, 1.6)
+    lent = set()
+    for position in range(12):
+        face = position % 3
+        made = training.make(0, position, 0, face)["landmarks"]
+        # a least-squares similarity moves the middle onto the middle
+        gaps = np.abs(plain.mean(1) - made.mean(0)).max(1)
+        nearest = int(gaps.argmin())
+        assert gaps[nearest] < 1e-3
+        assert clusters[0][nearest] == clusters[0][face]
+        lent.add((face, nearest))
+    assert lent >= {(0, 2), (1, 1), (2, 0)}
+    never = Partners([cache], clusters, 96, 1.6, prob=0.0)
+    rng = np.random.default_rng(0)
+    assert never.draw(rng, 0, 0, cache.landmarks[0]) is None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from drawn_video import picture, write
 from lineament import VideoReader, VideoWriter, save_image
@@ -261,3 +261,69 @@ def test_without_pyav_exact_times_need_the_extra(tmp_path, monkeypatch):
         match=r"PyAV is not installed; type: pip install 'lineament\[video\]'",
     ):
         VideoReader(tmp_path / "a.mp4")
+
+
+def write_streams(path, *streams):
+    """Write a video with streams of (frames, width, height); frame k is gray of value 20 k."""
+    with av.open(str(path), "w") as file:
+        opened = []
+        for count, width, height in streams:
+            stream = file.add_stream("mpeg4", rate=25)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            opened.append((stream, count))
+        for stream, count in opened:
+            for k in range(count):
+                gray = np.full((stream.height, stream.width, 3), 20 * k, np.uint8)
+                frame = av.VideoFrame.from_ndarray(gray, format="rgb24")
+                frame.pts, frame.time_base = k, Fraction(1, 25)
+                file.mux(stream.encode(frame))
+            file.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_thumbnail_that_comes_first_is_not_the_video(tmp_path, suffix):
+    path = write_streams(tmp_path / f"a{suffix}", (1, 320, 240), (8, 64, 48))
+    shapes = [frame.image.shape for frame in VideoReader(path)]
+    assert shapes == [(48, 64, 3)] * 8
+
+
+def test_the_default_of_two_videos_is_taken(tmp_path):
+    # the container marks its first stream as the default
+    path = write_streams(tmp_path / "a.mp4", (5, 64, 48), (8, 320, 240))
+    assert len(list(VideoReader(path))) == 5
+
+
+def test_a_file_with_a_still_alone_gives_its_frame(tmp_path):
+    path = write_streams(tmp_path / "a.mp4", (1, 64, 48))
+    assert len(list(VideoReader(path))) == 1
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".avif"])
+def test_an_animated_image_is_a_video_with_its_own_times(tmp_path, suffix):
+    if suffix == ".avif" and not features.check("avif"):
+        pytest.skip("this Pillow writes no AVIF")
+    path = tmp_path / f"a{suffix}"
+    images = []
+    for k in range(4):
+        images.append(Image.fromarray(np.full((48, 64, 3), 60 * k, np.uint8)))
+    times_ms = [40, 80, 40, 40]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=times_ms)
+    with VideoReader(path) as reader:
+        frames = list(reader)
+    assert (reader.frames, reader.rate) == (4, 25)
+    assert [frame.timestamp for frame in frames] == pytest.approx([0, 0.04, 0.12, 0.16])
+    for k, frame in enumerate(frames):
+        # within what lossy coding changes of one color
+        assert abs(int(frame.image.mean()) - 60 * k) < 4
+    assert abs(int(VideoReader(path).read(2).mean()) - 120) < 4
+
+
+def test_a_broken_animated_image_ends_with_the_frames_before(tmp_path):
+    path = tmp_path / "a.webp"
+    noise = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
+    first, *others = map(Image.fromarray, noise)
+    first.save(path, save_all=True, append_images=others, lossless=True)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ImageError, match=r"a\.webp: (cannot be opened|no frame)"):
+        list(VideoReader(path))

@@ -36,12 +36,15 @@ if TYPE_CHECKING:
     from .inference.predictor import detect as detect
     from .inference.registry import load_model as load_model
     from .io.coco import faces_to_coco as faces_to_coco
+    from .io.cvat import faces_to_cvat as faces_to_cvat
     from .io.formats import faces_from_json as faces_from_json
     from .io.formats import faces_to_json as faces_to_json
     from .io.formats import faces_to_numpy as faces_to_numpy
     from .io.formats import faces_to_supervision as faces_to_supervision
+    from .io.formats import to_dict as to_dict
     from .io.image import read_image as read_image
     from .io.input_images import read_images as read_images
+    from .io.label_studio import faces_to_label_studio as faces_to_label_studio
     from .io.media_files import find_images as find_images
     from .io.pts import faces_to_pts as faces_to_pts
     from .io.tables import write_csv as write_csv
@@ -50,8 +53,8 @@ if TYPE_CHECKING:
     from .io.track_files import read_tracks as read_tracks
     from .io.video_reader import VideoReader as VideoReader
     from .io.video_writer import VideoWriter as VideoWriter
+    from .scheme_file.table import Scheme as Scheme
     from .schemes import Conversion as Conversion
-    from .schemes import Scheme as Scheme
     from .schemes import convert as convert
     from .schemes import scheme as scheme
     from .tracking.rules import TrackRules as TrackRules
@@ -68,7 +71,7 @@ _HOMES = {
     "read_images": "io.input_images",
     "find_images": "io.media_files",
     "scheme": "schemes",
-    "Scheme": "schemes",
+    "Scheme": "scheme_file.table",
     "Conversion": "schemes",
     "Tracker": "tracking.tracker",
     "TrackRules": "tracking.rules",
@@ -93,7 +96,10 @@ _HOMES = {
     "faces_from_json": "io.formats",
     "faces_to_pts": "io.pts",
     "faces_to_coco": "io.coco",
+    "faces_to_cvat": "io.cvat",
+    "faces_to_label_studio": "io.label_studio",
     "faces_to_supervision": "io.formats",
+    "to_dict": "io.formats",
     "write_csv": "io.tables",
     "write_parquet": "io.tables",
     "LineamentError": "errors",

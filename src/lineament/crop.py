@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -20,6 +19,7 @@ from .geometry import (
     invert_affine,
     resize_affine,
 )
+from .opencv import cv2
 
 LONGEST_SIDE = 32_000  # OpenCV warps no image with a side of 32,767 pixels or more
 MIN_THREADED_CROPS = 8  # for fewer, starting threads costs more than it saves

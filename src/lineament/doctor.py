@@ -15,21 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from .inference.model_files import weights_folder
+from .errors import ExtraError
+from .inference.model_files import missing_data_remedy, weights_folder
 from .inference.onnx_model import usable_cores
-from .inference.registry import load_model
+from .opencv import PACKAGES as OPENCV
+from .opencv import installed_versions, load, remedy
 
 PACKAGE = "lineament"
 OLDEST_PYTHON = (3, 11)
-MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL"}
+MODULES = {"pillow": "PIL"}
 """Module of a package, if its name differs."""
-OPENCV = (
-    "opencv-python",
-    "opencv-python-headless",
-    "opencv-contrib-python",
-    "opencv-contrib-python-headless",
-)
-REINSTALL = f"type: pip install --force-reinstall --no-deps {PACKAGE}"
+REINSTALL = missing_data_remedy()
 SPEED_SECONDS = 1.0
 IMAGE_SHAPE = (480, 640, 3)
 
@@ -109,15 +105,10 @@ def _packages() -> Iterator[Check]:
         )
         yield Check("packages", PACKAGE, "failed", found, advice)
         return
-    yield from (_package(line, None) for line in required if "extra ==" not in line)
-    rivals = [name for name in OPENCV if _version(name)]
-    if len(rivals) > 1:
-        advice = (
-            f"they overwrite each other; type: pip uninstall {' '.join(rivals)}, "
-            f"then pip install {rivals[0]}"
-        )
-        found = f"{len(rivals)} packages: {', '.join(rivals)}"
-        yield Check("packages", "opencv", "failed", found, advice)
+    for line in required:
+        if "extra ==" not in line:
+            check = _opencv if line.startswith(OPENCV) else _package
+            yield check(line, None)
     for line in required:
         if extra := re.search(r"extra == ['\"]([\w-]+)['\"]", line):
             yield _package(line, extra[1])
@@ -126,21 +117,49 @@ def _packages() -> Iterator[Check]:
 def _package(requirement: str, extra: str | None) -> Check:
     """Check one line of the package's requirements, e.g. "numpy<3,>=1.26"."""
     text = requirement.split(";")[0].strip()
-    name = re.split(r"[\s<>=!~\[(]", text, maxsplit=1)[0]
-    limits = re.findall(r"(<=|>=|==|<|>)\s*([\w.]+)", text)
+    name, limits = _parsed(requirement)
     version = _version(name)
-    if version is None and name in OPENCV:  # any of its four packages brings cv2
-        version = next((found for other in OPENCV if (found := _version(other))), None)
     wanted = f"{PACKAGE}[{extra}]" if extra else text
     advice = f"type: pip install '{wanted}'"
     group, label = ("extras", f"{extra}: {name}") if extra else ("packages", name)
-    if version is None or not _importable(name):
+    if version is None:
         status = "absent" if extra else "failed"
         return Check(group, label, status, "not installed", advice)
+    if not _importable(name):  # pip believes that it is there
+        found = f"{version}, but its files are gone"
+        advice = f"type: pip install --force-reinstall --no-deps '{text}'"
+        return Check(group, label, "failed", found, advice)
     if not all(_holds(version, sign, limit) for sign, limit in limits):
         found = f"{version}; wanted {text.removeprefix(name).strip()}"
         return Check(group, label, "failed", found, advice)
     return Check(group, label, "ok", version)
+
+
+def _opencv(requirement: str, extra: str | None) -> Check:
+    """Check that one of OpenCV's packages is there, of a right version, and intact."""
+    name, limits = _parsed(requirement)
+    found = installed_versions()
+    if len(found) > 1:
+        listed = f"{len(found)} packages that overwrite each other: {', '.join(found)}"
+        return Check("packages", "opencv", "failed", listed, remedy())
+    try:
+        here = str(load().__version__)  # also if it was built here, without a package
+    except ExtraError as error:
+        reason = str(error).removesuffix(f"; {remedy()}")
+        return Check("packages", name, "failed", reason, remedy())
+    version = next(iter(found.values()), here)
+    if not all(_holds(version, *limit) for limit in limits):
+        wanted = requirement.removeprefix(name).strip()
+        listed = f"{version}; wanted {wanted}"
+        return Check("packages", name, "failed", listed, remedy())
+    return Check("packages", name, "ok", version)
+
+
+def _parsed(requirement: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return name and limits of a requirement, e.g. of "numpy<3,>=1.26"."""
+    text = requirement.split(";")[0].strip()
+    name = re.split(r"[\s<>=!~\[(]", text, maxsplit=1)[0]
+    return name, re.findall(r"(<=|>=|==|<|>)\s*([\w.]+)", text)
 
 
 def _version(name: str) -> str | None:
@@ -155,7 +174,8 @@ def _importable(name: str) -> bool:
     module = MODULES.get(name, name.replace("-", "_"))
     if name not in MODULES and not module.isalpha():
         return True
-    return find_spec(module) is not None
+    spec = find_spec(module)
+    return spec is not None and spec.origin is not None  # None: an empty folder
 
 
 def _release(version: str) -> list[int]:
@@ -200,6 +220,8 @@ def _weight(path: Path) -> Check:
 
 def _speed(checks: list[Check]) -> Iterator[Check]:
     """Time one call of each model whose file is intact, on one thread."""
+    if any(c.status == "failed" and c.name.startswith("opencv") for c in checks):
+        return  # nothing runs without it, and its advice comes first
     intact = [c for c in checks if c.group == "weights" and c.status == "ok"]
     names = [check.name for check in intact]
     for name in names:
@@ -223,6 +245,8 @@ def _detector_call() -> tuple[Callable[[], object], str]:
 
 
 def _landmark_call(name: str) -> tuple[Callable[[], object], str]:
+    from .inference.registry import load_model  # loads OpenCV
+
     model = load_model(name, threads=1)
     shape = (1, model.size, model.size, 3)
     crop = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

@@ -1,6 +1,7 @@
 """The contract between crops and landmarks: the models that `Predictor` runs."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -26,6 +27,8 @@ class CropLandmarks:
     """(F,) in [0, 1]: probability that the crop shows a face; None: not predicted."""
     visible: NDArray[np.float32] | None = None
     """(F, N) in [0, 1]: probability that a landmark can be seen; None: not predicted."""
+    attributes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """(F,) in [0, 1] by name: probability that an attribute such as "smiling" is true."""
 
 
 class LandmarkModel(Protocol):

@@ -1,15 +1,37 @@
 """Face: the checked, frozen result for one face. Faces: the faces of one image."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import SchemeError, ShapeError
+from .errors import ImageError, SchemeError, ShapeError, missing_extra
 from .geometry import Array, as_boxes, as_points
+from .schemes import scheme as scheme_called
+
+TABLE_HEAD = (
+    "face",
+    "track_id",
+    "score",
+    "presence",
+    "mean score",
+    "mean sigma_px",
+    "box",
+)
+"""Columns of the table in notebooks."""
+POINT_COLUMNS = ("x", "y", "score", "sigma_px", "visible")
+"""Columns per landmark of a table of faces."""
+
+MIRRORED_ATTRIBUTES = {
+    "left": "right",
+    "right": "left",
+    "left_profile": "right_profile",
+    "right_profile": "left_profile",
+}
+"""Attributes of a face that a mirrored image shows under another name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +49,8 @@ class Face:
     sigma_px: Array
     """(N,): expected error of each landmark, pixels of the image; nan if unknown."""
     box: Array
-    """(4,): box that the first crop was made around, pixels of the image."""
+    """(4,): box that the first crop was made around, pixels of the image. It may reach
+    outside the image, as a face at its border does; see `box_inside`."""
     score: float
     """Confidence of the detector in [0, 1]; 1 if the box was given."""
     scheme: str
@@ -39,6 +62,9 @@ class Face:
     visible: Array = field(default_factory=lambda: np.array(math.nan))
     """(N,) in [0, 1]: probability that each landmark can be seen, neither turned away
     nor occluded; nan if unknown."""
+    attributes: Mapping[str, float] = field(default_factory=dict)
+    """Probability in [0, 1] that an attribute such as "smiling" is true, by name; empty
+    if the model predicts none."""
 
     def __post_init__(self) -> None:
         landmarks = as_points(self.landmarks)
@@ -62,9 +88,29 @@ class Face:
             object.__setattr__(self, name, array)
         object.__setattr__(self, "score", float(self.score))
         object.__setattr__(self, "presence", float(self.presence))
+        stated = {name: float(value) for name, value in self.attributes.items()}
+        object.__setattr__(self, "attributes", stated)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # made from its fields, so that the arrays of a copy are read-only, too
+        given = tuple(getattr(self, field.name) for field in fields(self))
+        return type(self), given
 
     def __len__(self) -> int:
         return len(self.landmarks)
+
+    def box_inside(self, image_size: tuple[int, int]) -> Array:
+        """Return the part of the box that lies in the image, from pixel to pixel.
+
+        Args:
+            image_size: Width and height of the image, as `Faces.image_size`.
+
+        Returns:
+            (4,), x from 0 to width - 1 and y from 0 to height - 1. Rounded to integers
+            the pixels are `image[y0 : y1 + 1, x0 : x1 + 1]`.
+        """
+        last = np.tile(np.asarray(image_size, np.float64) - 1, 2)
+        return np.clip(self.box, 0, last)
 
     @property
     def occluded(self) -> NDArray[np.bool_]:
@@ -88,6 +134,8 @@ class Faces(Sequence[Face]):
     """N, the number of landmarks per face."""
     image_size: tuple[int, int] | None = None
     """Width and height of the image, pixels; None if unknown."""
+    _reread: ClassVar[Any] = None
+    """Reads the image once more, for notebooks; no part of the value."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "faces", tuple(self.faces))
@@ -141,10 +189,79 @@ class Faces(Sequence[Face]):
 
     @property
     def boxes(self) -> Array:
-        """(F, 4), pixels of the image."""
+        """(F, 4), pixels of the image, but not always inside it."""
         return np.reshape([face.box for face in self.faces], (-1, 4))
 
     @property
     def box_scores(self) -> NDArray[np.float64]:
         """(F,) in [0, 1]: the detector's score of each face."""
         return np.array([face.score for face in self.faces], dtype=np.float64)
+
+    @staticmethod
+    def columns(points: int) -> list[str]:
+        """Return the names of the values in `rows` of faces with N points."""
+        of_points = []
+        for i in range(points):
+            of_points += [f"{name}_{i}" for name in POINT_COLUMNS]
+        box = ["box_x0", "box_y0", "box_x1", "box_y1"]
+        return ["face", "scheme", "track_id", "score", "presence", *box, *of_points]
+
+    def rows(self) -> list[list[Any]]:
+        """Return the values of `columns` per face; unknown ones are nan, no track id None."""
+        rows: list[list[Any]] = []
+        for number, face in enumerate(self):
+            parts = [face.landmarks, face.scores, face.sigma_px, face.visible]
+            of_points = np.column_stack(parts).ravel().tolist()
+            stated = [number, face.scheme, face.track_id, face.score, face.presence]
+            rows.append([*stated, *face.box.tolist(), *of_points])
+        return rows
+
+    def to_dataframe(self) -> Any:
+        """Return a pandas.DataFrame with a row per face and the columns of CSV files.
+
+        Raises:
+            ExtraError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise missing_extra("pandas", "notebook") from error
+        table = pandas.DataFrame(self.rows(), columns=self.columns(self.points))
+        return table.astype({"track_id": "Int64"})  # integers, some of them absent
+
+    def shown_on(self, reread: Callable[[], Any]) -> "Faces":
+        """Return faces that notebooks show on an image.
+
+        Args:
+            reread: Returns the image, RGB (H, W, 3), or None if it is gone.
+        """
+        faces = replace(self)
+        object.__setattr__(faces, "_reread", reread)
+        return faces
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_reread": None}  # a copy holds no image
+
+    def _repr_html_(self) -> str:
+        """Return the faces drawn on their image, if it can be read again, and a table."""
+        from .notebook import faces_svg, table_html
+
+        try:
+            image = None if self._reread is None else self._reread()
+        except ImageError:
+            image = None
+        size = self.image_size if image is None else (image.shape[1], image.shape[0])
+        drawing = ""
+        if size is not None:
+            landmarks = [face.landmarks for face in self]
+            edges = scheme_called(self.scheme).edges
+            drawing = faces_svg(image, size, landmarks, edges) + "<br>"
+        rows = []
+        for number, face in enumerate(self):
+            means = (face.scores.mean(), face.sigma_px.mean())
+            measured = [f"{value:.3g}" for value in (face.score, face.presence, *means)]
+            box = ", ".join(f"{value:.1f}" for value in face.box)
+            track = "" if face.track_id is None else str(face.track_id)
+            rows.append([str(number), track, *measured, box])
+        count = f"{len(self)} face{'' if len(self) == 1 else 's'} ({self.scheme})"
+        return f"<div>{drawing}{count}{table_html(TABLE_HEAD, rows)}</div>"

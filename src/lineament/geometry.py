@@ -112,6 +112,33 @@ def box_side(box: ArrayLike) -> float:
     return float(max(x1 - x0, y1 - y0))
 
 
+def relative_to_box(landmarks: ArrayLike, box: ArrayLike) -> Array:
+    """Return landmarks (N, 2) relative to a box (4,), from 0 to 1 inside it.
+
+    The upper left corner is (0, 0), the lower right one (1, 1).
+
+    Raises:
+        ShapeError: If the box has no area.
+    """
+    corner, sides = _corner_and_sides(box)
+    return np.asarray((as_points(landmarks) - corner) / sides)
+
+
+def absolute_from_box(relative: ArrayLike, box: ArrayLike) -> Array:
+    """Return the landmarks (N, 2) that `relative_to_box` maps to `relative`.
+
+    Raises:
+        ShapeError: If the box has no area.
+    """
+    corner, sides = _corner_and_sides(box)
+    return np.asarray(as_points(relative, "relative landmarks") * sides + corner)
+
+
+def _corner_and_sides(box: ArrayLike) -> tuple[Array, Array]:
+    corners = as_boxes(box)[0]
+    return corners[:2], corners[2:] - corners[:2]
+
+
 def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
     """Return the intersection over union (A, B) of boxes (A, 4) and (B, 4)."""
     a = np.asarray(boxes_a, dtype=np.float64).reshape(-1, 4)

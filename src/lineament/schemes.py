@@ -1,13 +1,14 @@
-"""Landmark schemes: names, mirror maps, edges, norms, and conversions between them.
+"""Landmark schemes by name, those of the package and of users, and conversions between them.
 
-Read from tables/schemes/<name>.toml. Left and right are the subject's own.
+Read from tables/schemes/<name>.toml or a user's file. Left and right are the subject's own.
 """
 
 import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import SchemeError, ShapeError, did_you_mean
 from .geometry import Array, as_points
+from .scheme_file.names import complete_table
+from .scheme_file.table import (
+    SUFFIX,
+    Scheme,
+    read_table,
+    scheme_of_table,
+    table_of_scheme,
+)
 
 NAMES = (
     "five",
@@ -40,45 +49,10 @@ NAMES = (
 )
 HUBS = ("ibug68", "wflw98")
 """Schemes to convert through when a pair has no rule of its own."""
+CARRIED = "own_scheme"
+"""Key of models and files of faces for the table of a user's scheme."""
 STATUSES = ("missing", "interpolated", "exact")
 """Worst first: a chain of rules is as good as its worst link."""
-
-
-@dataclass(frozen=True, eq=False)
-class Scheme:
-    """A landmark scheme: the meaning of each landmark index. Arrays are read-only."""
-
-    name: str
-    """Name in recipes, faces and files, e.g. "ibug68"."""
-    title: str
-    """One sentence: the points and their source."""
-    points: tuple[str, ...]
-    """Unique name of each point, with the subject's left and right spelled out."""
-    mirror: NDArray[np.intp]
-    """(N,): point i of a flipped image is point mirror[i] of the original."""
-    chains: tuple[tuple[int, ...], ...]
-    """Points along each contour, in order; a closed one ends with its first point."""
-    parts: dict[str, tuple[int, ...]]
-    """Point indices by part of the face."""
-    norm_points: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
-    """Two groups of points per normalizer, whose centers span the norm."""
-    mean_shape: Array | None = None
-    """(N, 2) about the center of its tight box, in longer sides of it, or None."""
-    smooth: bool = False
-    """True if the points lie so densely that curves through them draw the contours."""
-    heads: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Point indices of each scheme joined in this one; mostly empty."""
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    @property
-    def edges(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of neighbors along the chains."""
-        pairs: list[tuple[int, int]] = []
-        for chain in self.chains:
-            pairs += pairwise(chain)
-        return tuple(pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,56 +106,123 @@ class Conversion:
         return np.asarray(result)
 
 
-def _table(name: str) -> dict[str, Any]:
-    path = files(__package__).joinpath(f"tables/schemes/{name}.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
-
-
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     array.flags.writeable = False
     return array
 
 
+class OwnName(str):
+    """The name of a user's scheme; a pickle of it carries the scheme to other processes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return add_scheme_table, (table_of_scheme(scheme(self)),)
+
+
+_own: dict[str, Scheme] = {}
+
+
+def read_scheme(path: Path) -> Scheme:
+    """Read a user's scheme from a TOML file; what it does not state comes from the names.
+
+    Raises:
+        SchemeError: If the file cannot be read, or a key is wrong.
+    """
+    table = complete_table(read_table(path), str(path))
+    return scheme_of_table(table, path.stem, str(path))
+
+
+def add_scheme(own: Scheme) -> str:
+    """Make a user's scheme known by its name in this process, and return the name.
+
+    Raises:
+        SchemeError: If another scheme has that name.
+    """
+    known = scheme(own.name) if own.name in NAMES else _own.get(own.name, own)
+    if not known.has_meaning_of(own):
+        raise SchemeError(
+            f"two schemes are called {own.name!r} and differ in their points or mirror; "
+            "rename one, or restart Python after a change of its file"
+        )
+    if own.name in NAMES:
+        return own.name
+    _own[own.name] = own
+    _rule.cache_clear()
+    _path.cache_clear()
+    return OwnName(own.name)
+
+
+def add_scheme_table(table: Mapping[str, Any]) -> str:
+    """Make the scheme in a table known, as models and files carry it; return its name.
+
+    Raises:
+        SchemeError: If the table is wrong, or another scheme has that name.
+    """
+    place = "the scheme in the file"
+    return add_scheme(scheme_of_table(complete_table(table, place), "", place))
+
+
+def stated_scheme(settings: Mapping[str, Any]) -> str:
+    """Return the scheme that a file states; one that the file carries is made known.
+
+    Raises:
+        SchemeError: If it is unknown, or another scheme has its name.
+    """
+    table = settings.get(CARRIED)
+    return (
+        check_scheme(settings["scheme"]) if table is None else add_scheme_table(table)
+    )
+
+
+def scheme_entries(name: str) -> dict[str, Any]:
+    """Return the entries by which a file states its scheme, and carries it if a user made it."""
+    table = carried_table(name)
+    entries: dict[str, Any] = {"scheme": str(name)}
+    return entries if table is None else entries | {CARRIED: table}
+
+
+def carried_table(name: str) -> dict[str, Any] | None:
+    """Return the table that files carry for users of the scheme `name`; None: it is known."""
+    return None if name in NAMES else table_of_scheme(scheme(name))
+
+
+def scheme_names() -> tuple[str, ...]:
+    """Return the names of all schemes that are known in this process."""
+    return (*NAMES, *_own)
+
+
 def check_scheme(name: str) -> str:
-    """Return `name` if it is the name of a scheme.
+    """Return the name of the scheme `name`, which may be the path of a .toml file.
 
     Raises:
         SchemeError: If no scheme has this name; the message offers the nearest one.
     """
-    if name not in NAMES:
-        raise SchemeError(
-            f"no scheme is called {name!r}; {did_you_mean(str(name), NAMES)}"
-        )
-    return name
+    if str(name).endswith(SUFFIX):
+        return add_scheme(read_scheme(Path(name)))
+    if name in NAMES:
+        return name
+    if name in _own:
+        return OwnName(name)
+    raise SchemeError(
+        f"no scheme is called {name!r}; {did_you_mean(str(name), scheme_names())}"
+        ", or give the path of a .toml file"
+    )
 
 
 @cache
 def _load(name: str) -> Scheme:
-    table = _table(name)
-    mean = table.get("mean_shape")
-    return Scheme(
-        name=name,
-        title=table["title"],
-        points=tuple(table["points"]),
-        mirror=_frozen(np.array(table["mirror"], dtype=np.intp)),
-        chains=tuple(tuple(chain) for chain in table["chains"]),
-        parts={part: tuple(points) for part, points in table["parts"].items()},
-        norm_points={
-            norm: (tuple(a), tuple(b)) for norm, (a, b) in table["norm_points"].items()
-        },
-        mean_shape=None if mean is None else _frozen(np.array(mean, dtype=np.float64)),
-        smooth=table.get("smooth", False),
-        heads={head: tuple(points) for head, points in table.get("heads", {}).items()},
-    )
+    path = files(__package__).joinpath(f"tables/schemes/{name}.toml")
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    return scheme_of_table(table, name, name)
 
 
 def scheme(name: str) -> Scheme:
-    """Return the scheme called `name`.
+    """Return the scheme called `name`, or that in the .toml file at this path.
 
     Raises:
-        SchemeError: If no scheme has this name.
+        SchemeError: If no scheme has this name, or the file is wrong.
     """
-    return _load(check_scheme(name))
+    known = check_scheme(name)
+    return _load(known) if known in NAMES else _own[known]
 
 
 @cache
@@ -190,9 +231,9 @@ def _rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
     count = len(scheme(target))
     if source == target:
         return _frozen(np.eye(count)), np.full(count, 2)
-    table = _table(target).get("from", {}).get(source)
+    table = scheme(target).rules.get(source)
     if table is None:
-        return None
+        return _inverse_rule(source, target)
     weights = np.zeros((count, len(scheme(source))))
     rank = np.zeros(count, dtype=np.intp)
     for point, index in enumerate(table["exact"]):
@@ -202,6 +243,18 @@ def _rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
         weights[mixed["point"], mixed["sources"]] = mixed["weights"]
         rank[mixed["point"]] = 1
     return _frozen(weights), rank
+
+
+def _inverse_rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
+    """Return the exact points of a user's scheme as points of `target`, else None."""
+    table = _own[source].rules.get(target) if source in _own else None
+    if table is None:
+        return None
+    weights = np.zeros((len(scheme(target)), len(scheme(source))))
+    for point, index in enumerate(table["exact"]):
+        if index >= 0:
+            weights[index, point] = 1.0
+    return _frozen(weights), np.where(weights.any(1), 2, 0)
 
 
 @cache
@@ -239,8 +292,8 @@ def convert(points: ArrayLike, source: str, target: str) -> Conversion:
             `source`, or no rule converts the pair.
         ShapeError: If `points` are not (N, 2).
     """
-    given = scheme(source)
-    check_scheme(target)
+    given, target = scheme(source), check_scheme(target)
+    source = given.name
     array = as_points(points)
     if len(array) != len(given):
         raise SchemeError(
@@ -249,7 +302,7 @@ def convert(points: ArrayLike, source: str, target: str) -> Conversion:
         )
     path = _path(source, target)
     if path is None:
-        known = sorted(name for name in NAMES if _path(source, name) is not None)
+        known = sorted(n for n in scheme_names() if _path(source, n) is not None)
         raise SchemeError(
             f"cannot convert {source} to {target}; {source} converts to {', '.join(known)}"
         )

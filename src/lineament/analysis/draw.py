@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
@@ -14,7 +13,9 @@ from ..atomic import atomic_path
 from ..errors import ImageError
 from ..face import Face, Faces
 from ..geometry import Array, Image, box_side
-from ..schemes import Scheme, scheme
+from ..opencv import cv2
+from ..scheme_file.table import Scheme
+from ..schemes import scheme
 
 Color = tuple[int, int, int]
 Shown = NDArray[np.bool_]

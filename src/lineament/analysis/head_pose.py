@@ -9,13 +9,13 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import InputError, SchemeError, ShapeError
 from ..face import Face
 from ..geometry import Array
+from ..opencv import cv2
 from ..schemes import convert, scheme
 
 # of ibug68: outer corner, upper lid, inner corner, lower lid

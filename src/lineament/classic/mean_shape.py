@@ -7,7 +7,9 @@ from ..errors import ModelError
 from ..estimator import CropLandmarks
 from ..geometry import apply_affine, crop_affine, landmark_box
 from ..schemes import scheme
-from .numpy_model import Arrays, NumpyModel
+from .numpy_model import NumpyModel
+from .shapes import Arrays
+from .uncertainty import Uncertainty
 
 
 class MeanShape(NumpyModel):
@@ -18,26 +20,24 @@ class MeanShape(NumpyModel):
 
     Arrays:
         landmarks_crop: (N, 2), pixels of the crop.
-        sigma_px: (N,), pixels of the crop.
-        scores: (N,) in [0, 1].
+        variance: (N,), pixels of the crop squared.
     """
 
     kind = "mean-shape"
 
     def __init__(self, settings: dict[str, object], arrays: Arrays) -> None:
         """Check the arrays.    Raises: ModelError if one is missing or misshapen."""
-        super().__init__(settings, arrays)
-        each = (self.points,)
+        super().__init__({"sigma_floor": 0.0} | settings, arrays)
         for name, shape in (
-            ("landmarks_crop", (*each, 2)),
-            ("sigma_px", each),
-            ("scores", each),
+            ("landmarks_crop", (self.points, 2)),
+            ("variance", (self.points,)),
         ):
             given = arrays[name].shape if name in arrays else "absent"
             if given != shape:
                 raise ModelError(
                     f"the model {self.name!r}: {name} is {given}; wanted {shape}"
                 )
+        self.uncertainty = Uncertainty.read(self.settings)
 
     @classmethod
     def of_scheme(
@@ -61,12 +61,8 @@ class MeanShape(NumpyModel):
         settings = {"name": name, "scheme": scheme_name, "points": len(shape)}
         affine = crop_affine(landmark_box(shape), size, padding)
         # until it is fitted: a tenth of the box, the usual spread of faces around their mean
-        sigma = np.full(len(shape), 0.1 * size / padding)
-        arrays = {
-            "landmarks_crop": apply_affine(affine, shape),
-            "sigma_px": sigma,
-            "scores": np.full(len(shape), 0.5),
-        }
+        variance = np.full(len(shape), (0.1 * size / padding) ** 2)
+        arrays = {"landmarks_crop": apply_affine(affine, shape), "variance": variance}
         return cls(settings | {"size": size, "padding": padding}, arrays)
 
     @classmethod
@@ -90,16 +86,14 @@ class MeanShape(NumpyModel):
         settings = {"name": name, "scheme": scheme_name, "points": len(mean)}
         arrays = {
             "landmarks_crop": mean,
-            "sigma_px": np.sqrt(np.nanmean(errors**2, axis=0) / 2),
-            # the share of faces within a twentieth of the box, as for networks
-            "scores": np.nanmean(errors < 0.05 * size / padding, axis=0),
+            "variance": np.nanmean(errors**2, axis=0) / 2,  # of one coordinate
         }
         return cls(settings | {"size": size, "padding": padding}, arrays)
 
     def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
         """Return the mean shape for each crop."""
         repeated = []
-        for name in ("landmarks_crop", "scores", "sigma_px"):
-            array = self.arrays[name][None].astype(np.float32)
+        for name in ("landmarks_crop", "variance"):
+            array = self.arrays[name][None].astype(np.float64)
             repeated.append(np.repeat(array, len(crops), axis=0))
-        return CropLandmarks(*repeated)
+        return self.uncertainty(*repeated)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from ..atomic import atomic_path
 from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks
-from ..schemes import check_scheme
+from ..schemes import scheme_entries, stated_scheme
+from .shapes import Arrays
 
 METADATA_KEY = "lineament"
-Arrays = dict[str, NDArray[Any]]
 
 
 class NumpyModel(ABC):
@@ -43,7 +43,7 @@ class NumpyModel(ABC):
         self.settings, self.arrays = settings, arrays
         try:
             self.name: str = settings["name"]
-            self.scheme: str = check_scheme(settings["scheme"])
+            self.scheme: str = stated_scheme(settings)
             self.points: int = settings["points"]
             self.size: int = settings["size"]
             self.padding: float = settings["padding"]
@@ -55,6 +55,10 @@ class NumpyModel(ABC):
     @abstractmethod
     def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
         """Predict uint8 RGB crops (F, S, S, 3), F at least 1."""
+
+    def count_rounds(self, crops: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Return the rounds (F,) of the search in each crop; 0 for a model that does not search."""
+        return np.zeros(len(crops), np.intp)
 
     def predict(
         self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None
@@ -85,7 +89,8 @@ class NumpyModel(ABC):
         """Write the model to `path`, a .safetensors file, atomically."""
         from safetensors.numpy import save_file
 
-        metadata = {METADATA_KEY: json.dumps(self.settings | {"kind": self.kind})}
+        stated = self.settings | scheme_entries(self.scheme) | {"kind": self.kind}
+        metadata = {METADATA_KEY: json.dumps(stated)}
         arrays = {
             name: np.ascontiguousarray(array) for name, array in self.arrays.items()
         }

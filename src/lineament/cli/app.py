@@ -29,6 +29,7 @@ LISTED = (
         "stability",
     ),
     *(
+        "scheme",
         "audit",
         "label",
         "candidates",
@@ -224,6 +225,6 @@ def main() -> None:
     """Run the `lineament` command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # a file name may hold bytes that are not text; these become JSON's escapes
-            stream.reconfigure(errors="backslashreplace")
+            # a name may hold what the stream cannot encode; lines end alike on every system
+            stream.reconfigure(errors="backslashreplace", newline="\n")
     app()

@@ -9,8 +9,25 @@ import typer
 from .app import app, note, progress_bar, show, show_table
 
 if TYPE_CHECKING:
-    from ..data.audit.audit import Predict
+    from ..data.audit.audit import AuditReport, Predict
     from ..data.sample import Sample
+
+
+PointScheme = Annotated[
+    str, typer.Option(help="Scheme of the points: a name, or the path of a .toml file.")
+]
+Category = Annotated[
+    str, typer.Option(help="Category or label of the faces, if there are several.")
+]
+Pictures = Annotated[
+    Path | None, typer.Option(help="Folder of the images, if they are not found.")
+]
+Group = Annotated[
+    str,
+    typer.Option(
+        help="What keeps persons together: a column, the number of a folder, or a pattern."
+    ),
+]
 
 
 @app.command()
@@ -30,6 +47,10 @@ def audit(
     part: Annotated[
         str, typer.Option(help="Part of the data set; needs --reader.")
     ] = "all",
+    scheme: PointScheme = "",
+    category: Category = "",
+    pictures: Pictures = None,
+    group: Group = "",
     model: Annotated[
         str | None,
         typer.Option(
@@ -49,25 +70,35 @@ def audit(
     """
     from ..data.audit.audit import audit as find_faults
     from ..data.audit.report_html import write_audit_html
+    from ..data.readers.own_data import OwnData
     from ..data.readers.registry import read_data
+    from ..schemes import check_scheme
 
+    named = check_scheme(scheme) if scheme else ""
+    own = OwnData(named, "", category, pictures, group, note=note)
     # a folder of .pts files is read file by file, so that one broken file does not hide the rest
     by_file = reader is None or (reader == "folder" and part == "all")
     source: Path | list[Sample] = (
-        folder if by_file else read_data(str(reader), folder, part)
+        folder if by_file else read_data(str(reader), folder, part, own)
     )
     with progress_bar("images", None) as step:
-        found = find_faults(source, _predict_with(model) if model else None, step)
+        predict = _predict_with(model) if model else None
+        found = find_faults(source, predict, step, own)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_audit_html(found, out)
+    _show(found, as_json)
+    note(f"page of findings -> {out}")
+    if found.count("error"):
+        raise typer.Exit(1)
+
+
+def _show(found: "AuditReport", as_json: bool) -> None:
+    """Print the findings."""
     if as_json:
         show(json.dumps(found.to_dict(), indent=1))
     else:
         show_table(["severity", "kind", "file", "finding"], found.rows())
         show(found.summary())
-    note(f"page of findings -> {out}")
-    if found.count("error"):
-        raise typer.Exit(1)
 
 
 def _predict_with(model: str) -> "Predict":

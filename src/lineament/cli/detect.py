@@ -23,6 +23,7 @@ from .app import (
 from .options import (
     Boxes,
     DetectorName,
+    EmptyRows,
     Flip,
     ImagePaths,
     MinFace,
@@ -52,8 +53,16 @@ class Format(StrEnum):
     parquet = "parquet"
     pts = "pts"
     coco = "coco"
+    cvat = "cvat"
+    label_studio = "label-studio"
 
 
+ResultFormat = Annotated[
+    Format,
+    typer.Option(
+        help="Format of the results; all except json, csv and table need --out."
+    ),
+]
 PRINTED = (Format.json, Format.csv, Format.table)
 TABLE_HEAD = (
     "image",
@@ -74,10 +83,7 @@ def detect(
         Path | None,
         typer.Option(help="Folder for the results; default: print them."),
     ] = None,
-    format: Annotated[
-        Format,
-        typer.Option(help="Format of the results; parquet, pts and coco need --out."),
-    ] = Format.json,
+    format: ResultFormat = Format.json,
     draw: Annotated[
         bool,
         typer.Option(
@@ -85,6 +91,7 @@ def detect(
         ),
     ] = False,
     occluded: Occluded = True,
+    empty_rows: EmptyRows = False,
     model: ModelName = "accurate",
     scheme: SchemeName = None,
     boxes: Boxes = None,
@@ -102,15 +109,13 @@ def detect(
     Without --out, prints one line of JSON per image. With --out, writes one JSON file
     per image to that folder and, from those, the other formats. Results that are up to
     date are kept, so an interrupted run continues where it stopped. Only the first frame
-    of an animated GIF is read. Images that fail are listed at the end, and the exit
+    of an animated image is read. Images that fail are listed at the end, and the exit
     code is 1.
     """
-    _check_format(out, format, draw, occluded)
+    _check_format(out, format, draw, occluded, empty_rows)
     from ..io.input_images import find_inputs
     from ..io.result_folder import ResultFolder
 
-    if format is Format.parquet:
-        need_package("pyarrow", "report")
     images, failures = find_inputs(paths, out)
     total = len(images) + len(failures)
     if images:
@@ -119,18 +124,23 @@ def detect(
             model, scheme, detector, flip, min_face, min_presence
         )
         if out is None:
-            failures += _print_results(predictor, images, known, format)
+            failures += _print_results(predictor, images, known, format, empty_rows)
         else:
             settings = _settings(model, predictor.scheme, detector, flip, bool(boxes))
             settings |= face_limits(min_face, min_presence)
             settings |= {} if occluded else {"occluded": False}
             folder = ResultFolder(out, settings, overwrite, images, known)
-            failures += _write_results(predictor, images, known, folder, format, draw)
+            chosen = (folder, format, draw, empty_rows)
+            failures += _write_results(predictor, images, known, *chosen)
     report_failures(failures, total)
 
 
-def _check_format(out: Path | None, format: Format, draw: bool, occluded: bool) -> None:
-    """Raise BadParameter if options do not fit together."""
+def _check_format(
+    out: Path | None, format: Format, draw: bool, occluded: bool, empty_rows: bool
+) -> None:
+    """Raise BadParameter if options do not fit together, ExtraError if a package is absent."""
+    if empty_rows and format not in (Format.csv, Format.parquet):
+        raise typer.BadParameter("--empty-rows needs --format csv or parquet")
     if not occluded and not draw:
         raise typer.BadParameter("--no-occluded needs --draw, which it changes")
     if out is None and (draw or format not in PRINTED):
@@ -140,6 +150,8 @@ def _check_format(out: Path | None, format: Format, draw: bool, occluded: bool) 
         raise typer.BadParameter(
             "--format table is printed only; leave --out out, or choose another format"
         )
+    if format is Format.parquet:
+        need_package("pyarrow", "report")
 
 
 def _settings(
@@ -161,7 +173,11 @@ def _settings(
 
 
 def _print_results(
-    predictor: "Predictor", images: "Sequence[InputImage]", boxes: Any, format: Format
+    predictor: "Predictor",
+    images: "Sequence[InputImage]",
+    boxes: Any,
+    format: Format,
+    empty_rows: bool,
 ) -> "list[FailedInput]":
     from ..errors import InputError
     from ..io.input_images import FailedInput, predict_images
@@ -179,21 +195,23 @@ def _print_results(
             elif format is Format.table:
                 rows += _table_rows(image, faces)
             else:
-                _print_faces(image, faces, format)
+                _print_faces(image, faces, format, empty_rows)
     if format is Format.table:
         show_table(TABLE_HEAD, rows)
     return failures
 
 
-def _print_faces(image: "InputImage", faces: "Faces", format: Format) -> None:
+def _print_faces(
+    image: "InputImage", faces: "Faces", format: Format, empty_rows: bool
+) -> None:
     """Print the faces of one image as a line of JSON, or a line of CSV per face."""
     from ..io.result_folder import DECIMALS, to_record
     from ..io.tables import csv_rows
 
     if format is Format.json:
-        show(json.dumps(to_record(image, faces), allow_nan=False, ensure_ascii=False))
+        show(json.dumps(to_record(image, faces), allow_nan=False))
         return
-    for row in csv_rows(faces, str(image.path)):
+    for row in csv_rows(faces, str(image.path), empty_rows):
         cells = [
             round(cell, DECIMALS) if isinstance(cell, float) else cell for cell in row
         ]
@@ -230,6 +248,7 @@ def _write_results(
     folder: "ResultFolder",
     format: Format,
     draw: bool,
+    empty_rows: bool,
 ) -> "list[FailedInput]":
     from ..errors import InputError
     from ..io.input_images import FailedInput, predict_images
@@ -253,7 +272,7 @@ def _write_results(
             step()
     failed = {failure.path for failure in failures}
     done = [image for image in images if str(image.path) not in failed]
-    path = folder.export(done, format.value, predictor.scheme)
+    path = folder.export(done, format.value, predictor.scheme, empty_rows)
     note(
         f"{len(done)} of {len(images)} images ({kept} kept from an earlier run) -> {path}"
     )

@@ -1,19 +1,31 @@
-"""export: writes a trained model as an ONNX file with its card."""
+"""export: writes a trained model as a file for use, with its card."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .app import app, need_torch, show
+from .app import app, need_torch, note, show
 from .options import Cache, Data
+
+Checkpoint = Annotated[
+    Path,
+    typer.Argument(help="The checkpoint of a run; with --check-data, or a recipe."),
+]
+CheckData = Annotated[
+    bool,
+    typer.Option(
+        "--check-data",
+        help="Check that there are validation faces to calibrate on, and write nothing.",
+    ),
+]
 
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint.pt of a run.")],
+    checkpoint: Checkpoint,
     out: Annotated[
-        Path, typer.Option(help="Folder for the .onnx file and its card.")
+        Path, typer.Option(help="Folder for the file and its card.")
     ] = Path(),
     name: Annotated[
         str | None, typer.Option(help="Name of the model; default: the recipe's name.")
@@ -28,20 +40,24 @@ def export(
         str,
         typer.Option(help="Export one scheme of a model that predicts two."),
     ] = "",
+    check_data: CheckData = False,
     data: Data = None,
     cache: Cache = None,
 ) -> None:
     """Export a trained model as an ONNX file with its card.
 
-    Writes nothing if the landmarks of the file differ from the trained model's by more
-    than a fixed bound.
+    A model without a network becomes a .safetensors file. Writes nothing if the
+    landmarks of the file differ from the trained model's by more than a fixed bound.
     """
     need_torch()
     from ..data.sample import cache_root, data_root
     from ..export.registry import export_trained
-    from ..training.build import read_trained
+    from ..training.run_files import recipe_of
 
-    called = name or read_trained(checkpoint)[1].name
+    if check_data:
+        _show_data(checkpoint, data_root(data), cache_root(cache))
+        return
+    called = name or recipe_of(checkpoint).name
     card = export_trained(
         checkpoint,
         out,
@@ -51,7 +67,19 @@ def export(
         cache_root(cache),
         scheme_name=scheme,
     )
+    suffix = ".safetensors" if checkpoint.suffix == ".safetensors" else ".onnx"
     gate = "  ".join(f"{key} {value}" for key, value in card["gate"].items())
     show(
-        f"{out / called}.onnx  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}"
+        f"{out / called}{suffix}  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}"
     )
+
+
+def _show_data(given: Path, data: Path, cache: Path) -> None:
+    """Print how many validation faces a checkpoint or recipe has."""
+    from ..export.check_data import check_data
+    from ..recipe.file import read_recipe
+    from ..training.run_files import recipe_of
+
+    recipe = read_recipe(given) if given.suffix == ".toml" else recipe_of(given)
+    for name, count in check_data(recipe, data, cache, note).items():
+        show(f"{name}: {count} validation faces; enough to export")

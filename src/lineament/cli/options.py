@@ -51,7 +51,8 @@ SchemeName = Annotated[
     str | None,
     typer.Option(
         "--scheme",
-        help="Landmark scheme of the results, such as five; default: the model's own.",
+        help="Landmark scheme of the results: a name such as five, or a .toml file; default: the "
+        "model's own.",
     ),
 ]
 Boxes = Annotated[
@@ -108,6 +109,13 @@ Occluded = Annotated[
         "omits them."
     ),
 ]
+EmptyRows = Annotated[
+    bool,
+    typer.Option(
+        "--empty-rows",
+        help="Write a row for an image or frame without a face, too; for csv and parquet.",
+    ),
+]
 FrameRate = Annotated[
     float, typer.Option(help="Frames per second of a folder of images.")
 ]
@@ -143,7 +151,8 @@ DataScheme = Annotated[
     str | None,
     typer.Option(
         "--scheme",
-        help="Landmark scheme of the faces in --data; only with --protocol folder.",
+        help="Landmark scheme of the faces in --data: a name or a .toml file; only with --protocol "
+        "folder.",
     ),
 ]
 
@@ -199,7 +208,7 @@ def named_detector(name: str, min_face: str | None = None) -> Any:
 
         return mediapipe()
     if name.endswith(".onnx"):
-        from ..inference.detector_adapters import detector_of_file
+        from ..inference.open_detector import detector_of_file
 
         return detector_of_file(name, min_face)
     raise typer.BadParameter(

@@ -86,6 +86,8 @@ def study(
 
 def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
     """Run the study in `file`, print its table, and write its page to `out`."""
+    from ..study.curves import draw_study_curves
+    from ..study.plan import plan_runs
     from ..study.run import hardware, run_study
     from ..study.settings import read_study
     from ..study.table import Table, write_page
@@ -100,7 +102,10 @@ def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
     if out is not None:
         seeds = ", ".join(str(seed) for seed in options.seeds or study.seeds)
         facts = [f"Seeds {seeds}; {hardware()}."]
-        write_page(table, out, _command(file, options), facts)
+        chosen = options.runs, options.seeds, options.only, options.changes
+        rows = plan_runs(study, file, *chosen).rows
+        images = draw_study_curves(study, rows, out)
+        write_page(table, out, _command(file, options), facts, images)
         note(f"page -> {out}")
 
 

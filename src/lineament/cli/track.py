@@ -9,6 +9,7 @@ import typer
 from .app import app, note, progress_bar, show
 from .options import (
     DetectorName,
+    EmptyRows,
     Flip,
     FrameRate,
     MinFace,
@@ -101,6 +102,7 @@ def track(
     flip: Flip = False,
     smooth: Filter = Smooth.one_euro,
     trails: Trails = False,
+    empty_rows: EmptyRows = False,
     rerun: RerunFile = None,
     rate: FrameRate = 30.0,
     frames: MaxFrames = None,
@@ -113,17 +115,16 @@ def track(
     Without --out, prints one line of JSON per frame. With --out, writes tracks frame by
     frame. An interrupted run continues with --resume and ends with the same files as an
     uninterrupted one. A camera or a live stream is tracked until Ctrl-C or SIGTERM. An
-    animated GIF is read as a video.
+    animated GIF, WebP or AVIF is read as a video.
     """
     from ..io.video_reader import VideoReader, is_camera
 
-    if out is None and (resume or overwrite or trails or rerun or format):
-        raise typer.BadParameter(
-            "--resume, --overwrite, --trails, --rerun and --format need --out, the file to write"
-        )
+    _need_out(out, (resume, overwrite, trails, rerun, format), empty_rows)
     if resume and is_camera(source):
         raise typer.BadParameter(NOT_RESUMABLE)
-    targets = None if out is None else TrackTargets(source, out, format, rerun, trails)
+    targets = None
+    if out is not None:
+        targets = TrackTargets(source, out, format, rerun, trails, empty_rows)
     options = detector_options(detector, min_face)
     options |= {"scheme": scheme, "workers": workers, "flip": flip}
     options |= presence_limits(min_presence)
@@ -147,6 +148,16 @@ def track(
     _note_missing_frames(reader, done, frames)
     if targets:
         note(f"{done} frames -> {', '.join(map(str, targets.all()))}")
+
+
+def _need_out(out: Path | None, options: tuple[Any, ...], empty_rows: bool) -> None:
+    """Raise BadParameter if tracks are printed and options of files are given."""
+    if out is None and any(options):
+        raise typer.BadParameter(
+            "--resume, --overwrite, --trails, --rerun and --format need --out, the file to write"
+        )
+    if out is None and empty_rows:
+        raise typer.BadParameter("--empty-rows needs --out, a .csv or .parquet file")
 
 
 def _tracker(

@@ -54,6 +54,7 @@ class TrackTargets:
         format: TracksFormat | None,
         rerun: Path | None,
         trails: bool,
+        empty_rows: bool = False,
     ) -> None:
         from ..analysis.rerun_file import import_rerun
         from ..io.track_files import SUFFIXES
@@ -76,7 +77,12 @@ class TrackTargets:
                 f"--format {format} and --out {out} name different formats; leave --format out"
             )
         self.tracks, self.trails, self.rerun = out.with_suffix(".jsonl"), trails, rerun
+        self.empty_rows = empty_rows
         kind = (format or TracksFormat.jsonl).value if self.video else suffix[1:]
+        if empty_rows and kind == "jsonl":
+            raise typer.BadParameter(
+                "--empty-rows is for csv and parquet; a .jsonl file has every frame"
+            )
         self.converted = out.with_suffix(f".{kind}") if kind != "jsonl" else None
         if rerun:
             import_rerun(rerun)
@@ -117,7 +123,7 @@ class TrackTargets:
                     f"{self.tracks} is of another video or other settings; add --overwrite to "
                     "replace it"
                 )
-        convert_tracks(self.tracks, self.converted)
+        convert_tracks(self.tracks, self.converted, self.empty_rows)
         note(f"{self.tracks} was complete already -> {self.converted}")
         return True
 
@@ -171,7 +177,7 @@ def write_tracks(
                 missing_ok=True
             )  # of the tracks that are replaced now
     if targets.converted:
-        convert_tracks(targets.tracks, targets.converted)
+        convert_tracks(targets.tracks, targets.converted, targets.empty_rows)
     return tracks.frames
 
 

@@ -15,7 +15,7 @@ from .options import Cache, Data
 if TYPE_CHECKING:
     from ..recipe import Recipe
     from ..study.prune_sweep import PrunedNetwork
-    from ..training.trainer import Progress
+    from ..training.log import Progress
 
 RecipePath = Annotated[
     Path,
@@ -181,13 +181,12 @@ def _train(
     need_torch()
     from ..data.sample import cache_root, data_root
     from ..recipe.file import read_recipe
-    from ..training.registry import task_for
-    from ..training.trainer import Trainer
+    from ..training.registry import make_trainer
 
     settings = read_recipe(recipe, changes or ())
     folder = out or Path("runs") / settings.name
-    task = task_for(settings, kind)
-    trainer = Trainer(task, folder, data_root(data), cache_root(cache), resume, note)
+    places = folder, data_root(data), cache_root(cache)
+    trainer = make_trainer(settings, *places, resume, note, kind=kind)
     with training_report(settings.train.steps) as report:
         return trainer.run(report), settings
 

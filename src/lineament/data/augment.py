@@ -65,6 +65,7 @@ def augment(
     size: int,
     padding: float,
     settings: Augmentation,
+    affine: Array | None = None,
 ) -> AugmentedCrop:
     """Return an augmented crop with its landmarks.
 
@@ -77,8 +78,11 @@ def augment(
         size: Side of the crop, pixels.
         padding: Side of the crop in longer box sides.
         settings: How far the crop may differ from the plain one.
+        affine: image_to_crop, (2, 3), without mirroring; None: it is drawn.
     """
-    affine, mirrored = draw_affine(rng, box, size, padding, settings)
+    mirrored = False
+    if affine is None:
+        affine, mirrored = draw_affine(rng, box, size, padding, settings)
     landmarks_crop = apply_affine(affine, landmarks)
     if mirrored:
         landmarks_crop = landmarks_crop[..., mirror, :]

@@ -7,12 +7,12 @@ and `occlude_faces` images with several; both are built from the functions below
 from collections.abc import Callable
 from functools import partial
 
-import cv2
 import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import ArrayLike, NDArray
 
 from ..geometry import Array
+from ..opencv import cv2
 from ..recipe.data import Augmentation
 
 Image = NDArray[np.uint8]

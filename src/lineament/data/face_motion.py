@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Array, fit_roll_deg
+from ..opencv import cv2
 from ..schemes import scheme
 
 REACH = 0.35

@@ -1,29 +1,26 @@
 """The data sets of a training, each face in the model's scheme."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import DataError, RecipeError
 from ..io.unique_names import unique_name
 from ..recipe.data import DataPart
-from ..schemes import Conversion, convert
 from .crop_cache import CropCache, cache_crops, cached_size
+from .mirror import mirror_note
+from .readers.own_data import UNSTATED, Note, OwnData, ignore
 from .readers.registry import DataSet, data_set
 from .readers.talking_face import FOLDER, is_talking_face
-from .sample import Sample, bare_name, tight_box
+from .sample import Sample, bare_name, to_scheme
+from .split import Split, describe_split, split_faces
 from .training_crops import Source
+from .units import unit_fault
 
-Note = Callable[[str], None]
 Mixture = tuple[list[Source], dict[str, CropCache]]
 """The training sources, and the validation faces by data set."""
-
-
-def _ignore(line: str) -> None:
-    """Take a note without showing it."""
 
 
 def read_mixture(
@@ -31,7 +28,7 @@ def read_mixture(
     scheme_name: str,
     root: Path,
     cache: Path,
-    note: Note = _ignore,
+    note: Note = ignore,
     crop: tuple[int, float] = (128, 1.3),
 ) -> Mixture:
     """Read and cache the faces of a training, and its validation tenth by data set.
@@ -59,30 +56,65 @@ def read_mixture(
     sources: list[Source] = []
     validation_faces: dict[str, CropCache] = {}
     for part in parts:
-        samples = read_part(
-            part.reader, root, part.part, scheme_name, part.folder, note
-        )
-        samples = exclude_faces(samples, part.exclude)
+        samples = read_recipe_part(part, root, scheme_name, note)
         if any(is_talking_face(path) for path in {sample.image for sample in samples}):
             raise RecipeError(
                 f"{part.reader} holds frames of {FOLDER}, which is test data; leave it out"
             )
-        training = [sample for sample in samples if not sample.is_validation()]
-        validation = [sample for sample in samples if sample.is_validation()]
-        if not training:
-            count = f"all {len(samples)} faces are for validation"
-            raise DataError(f"{part.reader}: {count}; wanted some to train on")
-        faces = _cache_faces(training, cache, size)
-        if not part.annotated:
-            nothing = np.full_like(faces.landmarks, np.nan)
-            faces = replace(faces, landmarks=nothing, visible=None)
-        sources.append(Source(faces, part.repeat, part.use_until))
+        if fault := mirror_note(samples, scheme_name):
+            note(f"{part.reader}: {fault}")
+        training, validation = _split_part(part, samples, _label(part, parts), note)
+        if training:
+            faces = _cache_faces(training, cache, size)
+            if not part.annotated:
+                nothing = np.full_like(faces.landmarks, np.nan)
+                faces = replace(faces, landmarks=nothing, visible=None)
+            sources.append(Source(faces, part.repeat, part.use_until))
         if validation and part.annotated:
             label = unique_name(
                 [_label(part, parts)], lambda name: name not in validation_faces
             )
             validation_faces[label] = _cache_faces(validation, cache, size)
+    if not sources:
+        raise DataError("every [[data]] is for validation; add one to train on")
     return sources, validation_faces
+
+
+def _split_part(
+    part: DataPart, samples: Sequence[Sample], label: str, note: Note
+) -> Split:
+    """Return the training and validation faces of a part, and note how many they are."""
+    is_own = data_set(part.reader).is_format
+    training, validation = split_faces(samples, part.validation, fill=is_own)
+    if is_own or part.validation is not None:
+        note(describe_split(label, training, validation))
+    if not training and not part.validation:
+        count = f"all {len(samples)} faces are for validation"
+        raise DataError(f"{part.reader}: {count}; wanted some to train on")
+    return training, validation
+
+
+def read_recipe_part(
+    part: DataPart, root: Path, scheme_name: str, note: Note = ignore
+) -> list[Sample]:
+    """Read the faces of a part of a recipe in `scheme_name`, without those it excludes.
+
+    Raises: As `read_part`, and RecipeError if an excluded face does not exist.
+    """
+    pictures = _first_existing(part.pictures, root) if part.pictures else None
+    own = OwnData(
+        scheme=part.scheme,
+        wanted=scheme_name,
+        category=part.category,
+        pictures=pictures,
+        group=part.group,
+        needs_images=True,
+        note=note,
+    )
+    samples = read_part(
+        part.reader, root, part.part, scheme_name, part.folder, note, own
+    )
+    return exclude_faces(samples, part.exclude)
 
 
 def _cache_faces(samples: Sequence[Sample], cache: Path, size: int) -> CropCache:
@@ -122,7 +154,8 @@ def read_part(
     part: str,
     scheme_name: str,
     folder: str = "",
-    note: Note = _ignore,
+    note: Note = ignore,
+    own: OwnData = UNSTATED,
 ) -> list[Sample]:
     """Read the faces of one part of a data set in `scheme_name`.
 
@@ -137,6 +170,7 @@ def read_part(
         scheme_name: The scheme wanted.
         folder: Absolute, or below the data root or the current directory; empty: the usual one.
         note: Takes one line if faces are missing.
+        own: Statements about the data.
 
     Raises:
         DataError: If the reader, part or folder is unknown, or no face exists.
@@ -145,7 +179,9 @@ def read_part(
     known = data_set(reader)
     part = part or _usual_part(reader, known)
     place = _find_folder(reader, known, root, folder)
-    samples = known.read(place, part)
+    samples = known.read(place, part, own=own)
+    if known.is_format and (fault := unit_fault(samples)):
+        raise DataError(f"{reader} {part}, in {place}: {fault}")
     missing = known.missing(samples, part)
     if missing:
         note(f"{missing} (in {place})")
@@ -178,6 +214,11 @@ def _find_folder(reader: str, known: DataSet, root: Path, folder: str) -> Path:
             raise DataError(f"{problem}; give one: folder = '/path/to/faces'")
         usual = root / known.folder
         return usual if usual.is_dir() or not root.is_dir() else root
+    return _first_existing(folder, root)
+
+
+def _first_existing(folder: str, root: Path) -> Path:
+    """Return a folder below the data root or the current directory."""
     # an absolute folder is both
     candidates = [root / folder, Path(folder)]
     for path in candidates:
@@ -187,37 +228,3 @@ def _find_folder(reader: str, known: DataSet, root: Path, folder: str) -> Path:
     raise DataError(
         f"no folder {folder!r}, neither at {tried}; give the path of your data in the recipe"
     )
-
-
-def to_scheme(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample:
-    """Return `sample` with its points in `scheme_name` and the tight box of its 68 points.
-
-    The visibility of a point that both schemes have stays as it is.
-
-    Args:
-        sample: The face.
-        scheme_name: The scheme wanted.
-        own_box: Keep the sample's box, because it is that one.
-    """
-    box = sample.box if own_box else tight_box(sample.landmarks, sample.scheme)
-    if sample.scheme == scheme_name:
-        return replace(sample, box=box)
-    converted = convert(sample.landmarks, sample.scheme, scheme_name)
-    return replace(
-        sample,
-        landmarks=converted.points,
-        scheme=scheme_name,
-        visible=_converted_visibility(sample, converted),
-        box=box,
-    )
-
-
-def _converted_visibility(
-    sample: Sample, converted: Conversion
-) -> NDArray[np.float32] | None:
-    """Return the visibility of points that `sample` has itself; of others it is unknown."""
-    if sample.visible is None:
-        return None
-    own = converted.weights.max(1) == 1
-    stated = sample.visible[converted.weights.argmax(1)]
-    return np.where(own, stated, np.float32(np.nan)).astype(np.float32)

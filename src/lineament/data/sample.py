@@ -4,8 +4,8 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,27 +15,12 @@ from ..errors import DataError, SchemeError
 from ..geometry import Array, apply_affine, fit_similarity, landmark_box
 from ..io.image import read_image
 from ..io.video_reader import close_video, read_video_frame
-from ..schemes import convert, scheme
+from ..schemes import NAMES, Conversion, convert, scheme
 
 Image = NDArray[np.uint8]
 
 GROUP_SEPARATOR = "__"
 """Files whose names are equal up to this text show one photo, person or video."""
-SCHEME_OF_COUNT = {
-    5: "five",
-    19: "aflw19",
-    21: "aflw21",
-    29: "cofw29",
-    49: "ibug49",
-    51: "ibug51",
-    68: "ibug68",
-    98: "wflw98",
-    106: "lapa106",
-    194: "helen194",
-    262: "ibug68_helen194",
-    478: "mediapipe478",
-}
-"""The scheme of landmarks that come without one, by their number."""
 BOX_SCHEME = "ibug68"
 """The box of a face is the tight box of these landmarks, whatever the scheme."""
 
@@ -64,6 +49,8 @@ class Sample:
     """Number of the image, from 0, in a file of many; None for an image file."""
     group: str = ""
     """Photo, person or video, equal for all its faces; empty: the stem of the file."""
+    stated_size: tuple[int, int] | None = None
+    """Width and height of the image as the annotation states them, or None."""
     read_frame: Callable[[Path, int], Image] = read_video_frame
     """Reads image number `frame` from the file `image`."""
 
@@ -85,36 +72,103 @@ class Sample:
             return read_image(self.image)
         return self.read_frame(self.image, self.frame)
 
+    def with_points(self, name: str, rows: Sequence[int]) -> "Sample":
+        """Return the face with its points at the indices `rows` of scheme `name`, nan elsewhere.
+
+        Raises:
+            DataError: If it has another number of points.
+        """
+        if len(self.landmarks) != len(rows):
+            raise DataError(
+                f"{self.name} of {self.subset} has {len(self.landmarks)} points, others have "
+                f"{len(rows)}; correct it"
+            )
+        count = len(scheme(name))
+        landmarks = np.full((count, 2), np.nan)
+        landmarks[list(rows)] = self.landmarks
+        visible = None
+        if self.visible is not None:
+            visible = np.zeros(count, np.bool_)
+            visible[list(rows)] = self.visible
+        return replace(self, scheme=name, landmarks=landmarks, visible=visible)
+
+    def split_group(self) -> str:
+        """Return the name of the photo, person or video that is in one split."""
+        return (self.group or self.image.stem).partition(GROUP_SEPARATOR)[0]
+
     def is_validation(self) -> bool:
         """Return True for the tenth of the faces on which every choice is made."""
-        return in_validation(
-            (self.group or self.image.stem).partition(GROUP_SEPARATOR)[0]
-        )
+        return in_validation(self.split_group())
 
 
 def in_validation(group: str) -> bool:
     """Return True if the SHA-1 of the group's name, as an integer, is 0 modulo 10."""
+    return group_digest(group) % 10 == 0
+
+
+def group_digest(group: str) -> int:
+    """Return the SHA-1 of a group's name as an integer."""
     digest = hashlib.sha1(group.encode(), usedforsecurity=False).hexdigest()
-    return int(digest, 16) % 10 == 0
+    return int(digest, 16)
 
 
 def tight_box(landmarks: Array, scheme_name: str) -> Array:
     """Return the tight box (4,) of 68 landmarks, completed by a mean face.
 
+    Those of a user's scheme with a mean shape are a mean face that is fitted to its points.
+
     Args:
         landmarks: (N, 2), nan if unknown.
         scheme_name: Their scheme.
     """
-    known = convert(landmarks, scheme_name, BOX_SCHEME).points
+    mean = np.asarray(scheme(BOX_SCHEME).mean_shape)
+    own = scheme(scheme_name).mean_shape
+    if scheme_name not in NAMES and own is not None:
+        known, mean_here = np.full_like(mean, np.nan), own
+    else:
+        known = convert(landmarks, scheme_name, BOX_SCHEME).points
+        mean_here = convert(mean, BOX_SCHEME, scheme_name).points
     if np.isfinite(known).all():
         return landmark_box(known)
-    mean = np.asarray(scheme(BOX_SCHEME).mean_shape)
-    mean_here = convert(mean, BOX_SCHEME, scheme_name).points
     both = np.isfinite(landmarks).all(1) & np.isfinite(mean_here).all(1)
     if both.sum() < 2:
         return landmark_box(landmarks)
     fitted = apply_affine(fit_similarity(mean_here[both], landmarks[both]), mean)
     return landmark_box(np.where(np.isfinite(known), known, fitted))
+
+
+def to_scheme(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample:
+    """Return `sample` with its points in `scheme_name` and the tight box of its 68 points.
+
+    The visibility of a point that both schemes have stays as it is.
+
+    Args:
+        sample: The face.
+        scheme_name: The scheme wanted.
+        own_box: Keep the sample's box, because it is that one.
+    """
+    box = sample.box if own_box else sample.face_box()
+    if sample.scheme == scheme_name:
+        return replace(sample, box=box)
+    converted = convert(sample.landmarks, sample.scheme, scheme_name)
+    return replace(
+        sample,
+        landmarks=converted.points,
+        scheme=scheme_name,
+        visible=_converted_visibility(sample, converted),
+        box=box,
+    )
+
+
+def _converted_visibility(
+    sample: Sample, converted: Conversion
+) -> NDArray[np.float32] | None:
+    """Return the visibility of points that `sample` has itself; of others it is unknown."""
+    if sample.visible is None:
+        return None
+    own = converted.weights.max(1) == 1
+    stated = sample.visible[converted.weights.argmax(1)]
+    return np.where(own, stated, np.float32(np.nan)).astype(np.float32)
 
 
 def bare_name(name: str) -> str:
@@ -158,19 +212,6 @@ def iter_images(samples: Iterable[Sample]) -> Iterator[tuple[Sample, Image]]:
             yield sample, image
     finally:
         close_video()
-
-
-def scheme_of_count(count: int, source: object) -> str:
-    """Return the scheme of `count` landmarks without a name.
-
-    Raises:
-        DataError: If no scheme has this number; the message names `source`.
-    """
-    if count not in SCHEME_OF_COUNT:
-        known = ", ".join(f"{n} ({name})" for n, name in SCHEME_OF_COUNT.items())
-        found = f"{source}: {count} points, of no known scheme"
-        raise DataError(f"{found}; wanted {known}: name the scheme")
-    return SCHEME_OF_COUNT[count]
 
 
 def data_root(given: str | os.PathLike[str] | None = None) -> Path:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +24,7 @@ from ..geometry import (
     landmark_box,
     similarity,
 )
+from ..opencv import cv2
 from ..schemes import scheme
 from .degrade import jpeg, to_bytes
 from .face_motion import Expression, MovingTime, Wave, ibug68_expressions

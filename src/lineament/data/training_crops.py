@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..face import MIRRORED_ATTRIBUTES
 from ..geometry import Array
 from ..recipe.data import Augmentation
 from ..schemes import scheme
 from .augment import AugmentedCrop, augment
 from .crop_cache import CropCache, annotated_as_visible
 from .negatives import Negatives, draw_region, presence_of_crop
+from .partners import Partners
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,15 @@ class TrainingCrops:
         for source in self.sources:
             names.update(source.cache.attributes)
         self.attributes = sorted(names)
+        self.partners: Partners | None = None
+        """Faces whose places others take, if they are sorted into clusters."""
 
     def key(self) -> object:
         """Return a value that is equal for those that make the same crops."""
         sources = tuple(map(id, self.sources))
         options = (self.size, self.padding, self.settings, self.seed)
-        return (sources, id(self.negatives), tuple(self.mirror), *options)
+        others = (id(self.negatives), id(self.partners))
+        return (sources, *others, tuple(self.mirror), *options)
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
         """Return the (source, face) pairs (M, 2) of one epoch, shuffled.
@@ -108,7 +113,10 @@ class TrainingCrops:
         points = cache.landmarks[None, face]
         if cache.teacher_landmarks is not None:
             points = np.stack([cache.landmarks[face], cache.teacher_landmarks[face]])
-        augmented = self._augment(rng, cache, face, points, cache.boxes[face])
+        place = None
+        if self.partners is not None:
+            place = self.partners.draw(rng, source, face, points[0])
+        augmented = self._augment(rng, cache, face, points, cache.boxes[face], place)
         points_crop = augmented.landmarks.astype(np.float32)
         made: dict[str, Any] = {"crops": augmented.crop, "landmarks": points_crop[0]}
         if cache.teacher_landmarks is not None:
@@ -117,7 +125,8 @@ class TrainingCrops:
             made["visible"] = self._visible(cache, face, augmented)
         if self.negatives is not None:
             made["presence"] = self._presence(augmented, cache.boxes[face])
-        return made | {"attributes": self._attributes(cache, face)}
+        attributes = self._attributes(cache, face, augmented.mirrored)
+        return made | {"attributes": attributes}
 
     def _augment(
         self,
@@ -126,9 +135,10 @@ class TrainingCrops:
         row: int,
         points: Array,
         box: Array,
+        place: Array | None = None,
     ) -> AugmentedCrop:
         image = np.ascontiguousarray(cache.crops[row])
-        options = (self.mirror, self.size, self.padding, self.settings)
+        options = (self.mirror, self.size, self.padding, self.settings, place)
         return augment(rng, image, points, box, *options)
 
     def _make_negative(
@@ -173,11 +183,14 @@ class TrainingCrops:
             visible = visible[self.mirror]
         return np.where(augmented.covered[0], np.float32(0), visible)
 
-    def _attributes(self, cache: CropCache | None, face: int) -> dict[str, Any]:
+    def _attributes(
+        self, cache: CropCache | None, face: int, mirrored: bool = False
+    ) -> dict[str, Any]:
         """Return the attributes of a face, nan where its source does not state them."""
         attributes = {}
         for name in self.attributes:
-            values = None if cache is None else cache.attributes.get(name)
+            stated = MIRRORED_ATTRIBUTES.get(name, name) if mirrored else name
+            values = None if cache is None else cache.attributes.get(stated)
             attributes[name] = np.array(
                 np.nan if values is None else values[face], np.float32
             )

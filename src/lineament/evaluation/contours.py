@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geometry import Array
-from ..schemes import Scheme, scheme
+from ..scheme_file.table import Scheme
+from ..schemes import scheme
 
 Chain = tuple[int, ...]
 

@@ -2,11 +2,23 @@
 
 import numpy as np
 
-from ..errors import ProtocolError
+from ..errors import ProtocolError, SchemeError
 from ..face import Face
 from ..geometry import Array
-from ..schemes import convert
+from ..schemes import convert, scheme
 from .protocols import Protocol
+
+
+def can_score(scheme_name: str, protocol: Protocol) -> bool:
+    """Return True if landmarks of a scheme give all points that the protocol counts."""
+    if scheme_name == protocol.scheme:
+        return True
+    nowhere = np.zeros((len(scheme(scheme_name)), 2))
+    try:
+        made = convert(nowhere, scheme_name, protocol.scheme)
+    except SchemeError:
+        return False
+    return not (made.status[list(protocol.indices())] == "missing").any()
 
 
 class FaceConverter:

@@ -197,15 +197,3 @@ def faces_as_detections(
     faces = predict(image)
     scores = np.array([face.score for face in faces])
     return Detections(faces.boxes, scores, np.full(len(faces), np.nan))
-
-
-def above(detections: Detections, threshold: float) -> Detections:
-    """Return the detections that score more than `threshold`."""
-    return detections.take(detections.scores > threshold)
-
-
-def lowest_threshold(detections: Sequence[Detections], allowed: int) -> float:
-    """Return the lowest threshold with at most `allowed` detections in all."""
-    found = [detected.scores for detected in detections]
-    scores = np.concatenate([*found, np.zeros(allowed + 1)])
-    return float(np.sort(scores)[::-1][allowed])

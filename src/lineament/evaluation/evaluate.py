@@ -19,7 +19,8 @@ from .accumulator import ErrorAccumulator
 from .conversion import FaceConverter
 from .matching import match_boxes
 from .occlude import occlude_faces
-from .protocols import MATCH_IOU, Protocol, count_note, resolve_protocol, select_samples
+from .protocol_faces import count_note, select_samples
+from .protocols import MATCH_IOU, Protocol, resolve_protocol
 from .report import Report
 from .worst import WorstFaces
 

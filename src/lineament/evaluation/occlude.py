@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.sample import Sample, bare_name
 from ..geometry import Array, box_center, box_side
+from ..opencv import cv2
 
 SEED = 300
 MARGIN = 1.1

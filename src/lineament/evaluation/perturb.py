@@ -1,6 +1,6 @@
 """Measure the error for shifted and scaled boxes and rolled faces."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ from .accumulator import ErrorAccumulator
 from .conversion import FaceConverter
 from .evaluate import Predict, Read, match_faces, truth_boxes
 from .occlude import occlude_faces
-from .protocols import Protocol, resolve_protocol, select_samples
+from .protocol_faces import select_samples
+from .protocols import Protocol, resolve_protocol
 from .report import Perturbed
 
 SHIFTS = (-0.2, -0.15, -0.1, -0.05, 0.05, 0.1, 0.15, 0.2)
@@ -46,7 +47,10 @@ def perturbed_boxes(box: Array) -> dict[Change, Array]:
 
 
 def roll_image(
-    image: NDArray[np.uint8], landmarks: Array, roll_deg: float
+    image: NDArray[np.uint8],
+    landmarks: Array,
+    roll_deg: float,
+    box: Array | None = None,
 ) -> tuple[NDArray[np.uint8], Array]:
     """Return a square image around the rolled face, and the landmarks in it.
 
@@ -54,8 +58,10 @@ def roll_image(
         image: RGB image, (H, W, 3).
         landmarks: (N, 2), pixels of it.
         roll_deg: Clockwise angle.
+        box: Face box (4,), pixels of it; None: the tight box of the landmarks.
     """
-    box = landmark_box(landmarks)
+    if box is None:
+        box = landmark_box(landmarks)
     size = max(2, round(ROLLED_SIDES * box_side(box)))
     affine = similarity(1.0, roll_deg, box_center(box), np.full(2, (size - 1) / 2))
     return warp(image, affine, size), apply_affine(affine, landmarks)
@@ -67,6 +73,7 @@ def perturb(
     samples: Sequence[Sample],
     *,
     limit: int | None = 200,
+    changes: Collection[Change] | None = None,
     read: Read = Sample.read,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Perturbed, ...]:
@@ -77,6 +84,7 @@ def perturb(
         protocol: Protocol, or its name.
         samples: Annotated faces.
         limit: Number of faces to measure, evenly spaced; None: all.
+        changes: Changes to measure, such as ("shift_x", 0.1); None: all.
         read: Reads the image of a sample.
         progress: Called with the number of faces done.
 
@@ -92,12 +100,11 @@ def perturb(
     if limit is not None and len(samples) > limit:
         chosen = np.linspace(0, len(samples) - 1, limit).round().astype(int)
         samples = [samples[i] for i in chosen]
-    run = _Run(fixed, predict)
+    run = _Run(fixed, predict, changes)
     for done, sample in enumerate(samples, 1):
         image, _ = occlude_faces(read(sample), [sample], fixed.occluded)
         run.change_boxes(image, sample)
-        for amount in ROLLS_DEG:
-            run.roll(image, sample, amount)
+        run.roll(image, sample)
         if progress:
             progress(done)
     return run.summary()
@@ -106,26 +113,47 @@ def perturb(
 class _Run:
     """Errors by change of one measurement."""
 
-    def __init__(self, protocol: Protocol, predict: Predict) -> None:
-        self.protocol, self.predict = protocol, predict
+    def __init__(
+        self,
+        protocol: Protocol,
+        predict: Predict,
+        changes: Collection[Change] | None = None,
+    ) -> None:
+        self.protocol, self.predict, self.changes = protocol, predict, changes
         self.convert = FaceConverter(protocol)
         self.errors: dict[Change, ErrorAccumulator] = {}
+
+    def _measures(self, change: Change) -> bool:
+        return self.changes is None or change in self.changes
 
     def change_boxes(self, image: NDArray[np.uint8], sample: Sample) -> None:
         """Predict the face in each of its changed boxes."""
         true_box = truth_boxes([sample], self.protocol.truth_box)
-        boxes = perturbed_boxes(true_box[0])
+        boxes = {}
+        for change, box in perturbed_boxes(true_box[0]).items():
+            if self._measures(change):
+                boxes[change] = box
+        if not boxes:
+            return
         faces = self.predict(image, np.stack(list(boxes.values())))
         found = match_faces(faces, np.repeat(true_box, len(boxes), 0), ordered=True)
         for change, face in zip(boxes, found, strict=True):
             pred = self.convert(face)[0] if face else None
             self._add(change, sample, sample.landmarks, pred)
 
-    def roll(self, image: NDArray[np.uint8], sample: Sample, roll_deg: float) -> None:
-        """Predict the rolled face in its tight box."""
-        rolled, landmarks = roll_image(image, sample.landmarks, roll_deg)
+    def roll(self, image: NDArray[np.uint8], sample: Sample) -> None:
+        """Predict the face, rolled by each angle, in its tight box."""
+        for roll_deg in ROLLS_DEG:
+            if self._measures(("roll", roll_deg)):
+                self._roll(image, sample, roll_deg)
+
+    def _roll(self, image: NDArray[np.uint8], sample: Sample, roll_deg: float) -> None:
+        is_converted = bool(self.protocol.truth_from)
+        around = sample.box if is_converted else None
+        rolled, landmarks = roll_image(image, sample.landmarks, roll_deg, around)
         box = landmark_box(landmarks)
-        if self.protocol.truth_box == "landmarks":
+        # converted points may span less than the face
+        if self.protocol.truth_box == "landmarks" or is_converted:
             box = tight_box(landmarks, sample.scheme)
         found = self.predict(rolled, box[None])
         pred = self.convert(found[0])[0] if len(found) else None

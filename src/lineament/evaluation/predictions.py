@@ -15,7 +15,8 @@ from ..errors import InputError, ProtocolError
 from ..geometry import Array, as_boxes
 from ..schemes import scheme
 from .accumulator import ErrorAccumulator
-from .protocols import Protocol, resolve_protocol, select_samples
+from .protocol_faces import select_samples
+from .protocols import Protocol, resolve_protocol
 from .report import Report
 
 WANTED = 'wanted a JSON list of {"image": name, "pred": [[x, y], ...], "truth": [[x, y], ...]}'

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..atomic import atomic_path
+from ..data.readers.own_data import OwnData, ignore
 from ..data.readers.registry import data_folder, data_set
 from ..data.sample import Sample, data_root
 from ..errors import ProtocolError
-from ..schemes import scheme
-from .protocols import Protocol, count_note, resolve_protocol, select_samples
+from ..schemes import check_scheme, scheme
+from .protocol_faces import count_note, select_samples
+from .protocols import Protocol, resolve_protocol
 
 SHOWN = 10
 """Missing images that messages name; the complete list goes to a file."""
@@ -26,9 +28,13 @@ class ProtocolData:
     missing: tuple[str, ...] = ()
     """Absent official folders, then names of annotated faces without their image."""
 
+    remarks: tuple[str, ...] = ()
+    """Lines of the reader, e.g. on a scheme taken from the number of points."""
+
     def notes(self) -> list[str]:
-        """Return the notes of a report on missing faces."""
-        return [f"missing: {_shortened(self.missing)}"] if self.missing else []
+        """Return the notes of a report on missing faces, and the reader's remarks."""
+        missing = [f"missing: {_shortened(self.missing)}"] if self.missing else []
+        return [*missing, *self.remarks]
 
 
 def read_protocol(
@@ -54,12 +60,17 @@ def read_protocol(
         DataError: If the data are broken.
     """
     fixed = resolve_protocol(given)
+    scheme_name = check_scheme(scheme_name) if scheme_name else None
     if fixed.any_scheme and root is None:
         raise ProtocolError(
             f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data"
         )
     known, own_folder = data_set(fixed.data), data_folder(fixed.data, data_root(root))
-    samples = known.read(own_folder, fixed.part, absent=True)
+    remarks: list[str] = []
+    # a scheme that the user states is no guess
+    note = ignore if scheme_name else remarks.append
+    own = OwnData(wanted=scheme_name or "", note=note)
+    samples = known.read(own_folder, fixed.part, absent=True, own=own)
     places = known.layout(fixed.part)
     if not samples:
         looked = " or ".join(str(own_folder / place) for place in places or [""])
@@ -82,7 +93,7 @@ def read_protocol(
     missing += [sample.name for sample in samples if sample.image in absent]
     if missing_file is not None:
         _write_list(missing, missing_file)
-    data = ProtocolData(fixed, here, tuple(missing))
+    data = ProtocolData(fixed, here, tuple(missing), tuple(remarks))
     if not here or not partial:
         _check_complete(data, len(samples), missing_file)
     return data
@@ -109,7 +120,7 @@ def _check_complete(
         return
     facts = [short or f"{found} of {annotated} faces have their image"]
     if data.missing:
-        facts += data.notes()
+        facts.append(f"missing: {_shortened(data.missing)}")
         if missing_file is not None:
             facts.append(f"the complete list: {missing_file}")
         elif len(data.missing) > SHOWN:

@@ -4,7 +4,6 @@ Read from tables/protocols/<id>.toml, and stored complete in every report.
 """
 
 import tomllib
-from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..data.sample import Sample
-from ..errors import ProtocolError, did_you_mean
-from ..schemes import scheme
+from ..errors import ProtocolError, SchemeError, did_you_mean
+from ..scheme_file.table import SUFFIX
+from ..schemes import check_scheme, scheme
 from .contours import contour_chains
 from .metrics import POINT_NORMS, Norm
 
@@ -28,6 +28,8 @@ PROTOCOLS = (
     "300w-test-indoor",
     "300w-test-outdoor",
     "300w-val",
+    "300w-common-five",
+    "300w-val-five",
     "300w-common-masked",
     "300w-val-masked",
     "wflw",
@@ -43,6 +45,7 @@ PROTOCOLS = (
     "infanface-val",
     "cfp30-val",
     "helen194-val",
+    "mtfl-aflw",
     "folder",
 )
 
@@ -123,6 +126,8 @@ class Protocol(_Frozen):
     """Official number of videos, for a set of videos."""
     scheme: str
     """Point scheme of the truth, to which predictions in others are converted."""
+    truth_from: str = ""
+    """Scheme of the data set, whose points are converted to `scheme`; empty: the same."""
     any_scheme: bool = False
     """True if the scheme may be chosen with the data."""
     points: tuple[int, ...] | Literal["all"] = "all"
@@ -210,6 +215,7 @@ class Protocol(_Frozen):
             SchemeError: If no scheme has that name.
         """
         wanted = scheme(name)
+        name = wanted.name
         if name == self.scheme:
             return self
         if not self.any_scheme:
@@ -239,11 +245,12 @@ class Protocol(_Frozen):
         used = "all points"
         if self.points != "all":
             used = f"points {', '.join(map(str, self.points))}"
+        made = f" made of {self.truth_from}" if self.truth_from else ""
         limits = ", ".join(f"{100 * threshold:g} %" for threshold in self.thresholds)
         lines = [
             f"{self.id}: {self.title}",
             f"data      {self.data} {self.part}{validation} ({self._count()})",
-            f"points    {self.scheme}, {used}; {self.visibility} points count",
+            f"points    {self.scheme}{made}, {used}; {self.visibility} points count",
             f"norm      {describe_norm(self.norm, self.norm_points)}, of the true annotation",
             f"failure   error above {limits}",
             f"missed    {self.miss_rule}",
@@ -298,6 +305,7 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
     Raises:
         ProtocolError: If a key is unknown (with the nearest one) or a value is wrong.
     """
+    table = _with_own_scheme(table, source)
     try:
         return Protocol.model_validate(table)
     except ValidationError as error:
@@ -317,15 +325,16 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
         ) from error
 
 
-def count_note(protocol: Protocol, samples: Sequence[Sample]) -> str:
-    """Return one line if `samples` are not the official number, else an empty text."""
-    official, found, unit = protocol.faces, len(samples), "faces"
-    if protocol.videos is not None:
-        official, unit = protocol.videos, "videos"
-        found = len({sample.image for sample in samples})
-    if official is None or found == official:
-        return ""
-    return f"{found} of the official {official} {unit} are here"
+def _with_own_scheme(table: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return `table` with the name of the scheme whose .toml file it names."""
+    named = table.get("scheme")
+    if not isinstance(named, str) or not named.endswith(SUFFIX):
+        return table
+    near = Path(source).parent / named
+    try:
+        return table | {"scheme": check_scheme(str(near if near.is_file() else named))}
+    except SchemeError as error:
+        raise ProtocolError(f"{source}: {error}") from error
 
 
 def protocol(name: str) -> Protocol:
@@ -351,28 +360,3 @@ def resolve_protocol(given: str | Protocol) -> Protocol:
         ProtocolError: If no protocol has that name.
     """
     return given if isinstance(given, Protocol) else protocol(given)
-
-
-def select_samples(protocol: Protocol, samples: Sequence[Sample]) -> list[Sample]:
-    """Return the samples that the protocol scores.
-
-    Raises:
-        ProtocolError: If there is none, or one has another scheme.
-    """
-    if protocol.select == "all":
-        kept = list(samples)
-    else:
-        kept = [sample for sample in samples if sample.is_validation()]
-    if not kept:
-        raise ProtocolError(
-            f"protocol {protocol.id!r} selects none of the {len(samples)} faces given; "
-            f"give the {protocol.part!r} part of the data set {protocol.data!r}"
-        )
-    for sample in kept:
-        if sample.scheme != protocol.scheme:
-            raise ProtocolError(
-                f"{sample.name} has {sample.scheme} points, protocol {protocol.id!r} is scored on "
-                f"{protocol.scheme}; give the data of that protocol, "
-                "or choose the protocol 'folder' with that scheme"
-            )
-    return kept

@@ -11,12 +11,12 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import atomic_path
 from ..errors import missing_extra
+from ..opencv import cv2
 from .metrics import ced
 from .report import Report, format_report
 

@@ -3,7 +3,6 @@
 import base64
 import heapq
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +15,7 @@ from ..geometry import (
     crop_affine,
     landmark_box,
 )
+from ..opencv import cv2
 from .report import WorstFace
 
 SIDE = 224

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import DataError, ExportError
 from ..geometry import Array
+from ..training.validate import MIN_POINTS
 
 COVERED = 0.95
 """Share of errors that shall lie under 2 sigma_px."""
@@ -60,10 +61,10 @@ def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
     )
     kept = np.isfinite(distance) & np.isfinite(variance)
     distance, variance = distance[kept], variance[kept]
-    if len(distance) < 20:
+    if len(distance) < MIN_POINTS:
         raise DataError(
-            f"{len(distance)} points to calibrate on; wanted at least 20: give more validation "
-            "faces"
+            f"{len(distance)} points to calibrate on; wanted at least {MIN_POINTS}: give more "
+            "validation faces"
         )
     best: tuple[float, float, float] | None = None
     typical = float(np.mean(distance**2)) / 2

@@ -2,16 +2,25 @@
 
 import hashlib
 import json
+import re
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ..atomic import atomic_path
-from ..errors import ModelError
-from ..recipe import Recipe
+from ..errors import InputError, ModelError
+from ..recipe import NAME, Recipe
 from ..training.checkpoint import load_checkpoint
 from .calibrate import SigmaScale
+
+
+def check_name(name: str) -> None:
+    """Raises: InputError: If `name` cannot be the name of a file."""
+    if not re.match(NAME, name):
+        raise InputError(
+            f"the name {name!r}; wanted letters, digits, dots, + and - as in fast-128"
+        )
 
 
 def make_card(
@@ -32,23 +41,23 @@ def make_card(
     """
     return {
         **metadata,
-        **file_entries(path, checkpoint),
-        "recipe": _without_places(recipe),
+        **file_entries(path, load_checkpoint(checkpoint)["step"]),
+        "recipe": recipe_entry(recipe),
         "sigma": scale.as_dict(),
         "gate": gate,
         **about,
     }
 
 
-def file_entries(path: Path, checkpoint: Path) -> dict[str, Any]:
-    """Return the entries of a card on the file and its checkpoint."""
+def file_entries(path: Path, steps_done: int) -> dict[str, Any]:
+    """Return the entries of a card on the file, and on the steps of its training."""
     data = path.read_bytes()
     return {
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
         "made": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
-        "steps_done": load_checkpoint(checkpoint)["step"],
+        "steps_done": steps_done,
     }
 
 
@@ -65,7 +74,7 @@ def _commit() -> str:
     return done.stdout.strip()
 
 
-def _without_places(recipe: Recipe) -> dict[str, Any]:
+def recipe_entry(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe as a card holds it: file names keep their last two parts."""
 
     def short(path: str) -> str:
@@ -88,8 +97,10 @@ def _without_places(recipe: Recipe) -> dict[str, Any]:
     return kept
 
 
-def write_model(folder: Path, name: str, data: bytes, card: dict[str, Any]) -> None:
-    """Write `name`.onnx and its card `name`.json into `folder`, each atomically.
+def write_model(
+    folder: Path, name: str, data: bytes, card: dict[str, Any], suffix: str = ".onnx"
+) -> None:
+    """Write the file `name` + `suffix` and its card `name`.json into `folder`, each atomically.
 
     Raises:
         ModelError: If a file cannot be written.
@@ -97,7 +108,7 @@ def write_model(folder: Path, name: str, data: bytes, card: dict[str, Any]) -> N
     text = json.dumps(card, indent=2, allow_nan=False) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     for path, content in (
-        (folder / f"{name}.onnx", data),
+        (folder / f"{name}{suffix}", data),
         (folder / f"{name}.json", text.encode()),
     ):
         try:

@@ -3,7 +3,6 @@
 Depends on torch, onnx and ONNX Runtime.
 """
 
-import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +15,16 @@ from torch import Tensor, nn
 
 from ..data.detection.photos import Photo, read_detector_photos
 from ..errors import ExportError, InputError, missing_extra
-from ..evaluation.detection import lowest_threshold
 from ..inference.face_detector import FaceDetector, resize_to_scale
 from ..inference.onnx_model import open_session
 from ..models.face_detector import FaceDetectorNet
 from ..models.profile import multiply_adds, parameters
 from ..training.build import load_detector
+from ..training.checkpoint import load_checkpoint
 from .card import file_entries, write_model
-from .graph import trace
+from .graph import trace, without_notes
 from .quantize import quantize_file
+from .thresholds import ALLOWED_FALSE_POSITIVES, MIN_THRESHOLD, lowest_thresholds
 
 MAX_DIFFERENCE = 0.02
 """Largest difference of fp32 ONNX from torch: pixels of a box, hundredths of a score."""
@@ -40,11 +40,6 @@ LARGEST_PX = 128
 """Side of a face in a pass above which a coarser one is asked: larger ones get too small boxes."""
 MIN_FACE_PX = 16
 """Longer side of a face, pixels of the input, from which it is found reliably."""
-ALLOWED_FALSE_POSITIVES = {"threshold": 0.1, "proposal_threshold": 4.0}
-"""Per validation photo without a face, by entry of the card. Most are pets and objects that
-resemble faces. A landmark model that predicts presence checks what the lower one proposes."""
-MIN_THRESHOLD = 0.15
-"""No threshold is lower."""
 CALIBRATION_IMAGES, CALIBRATION_SIDE = 64, 512
 ALLOWED_IN_WORDS = " and ".join(
     f"{rate:g} for {name}" for name, rate in ALLOWED_FALSE_POSITIVES.items()
@@ -125,7 +120,7 @@ def export_detector(
             "parameters": parameters(net),
             "multiply_adds": multiply_adds(net, example),
             "precision": "int8" if int8 else "fp32",
-            **file_entries(path, checkpoint),
+            **file_entries(path, load_checkpoint(checkpoint)["step"]),
             "recipe": kept,
             "gate": gate,
             **(about or {}),
@@ -150,7 +145,7 @@ def calibration_images(photos: Sequence[Photo]) -> list[NDArray[np.uint8]]:
 
 
 def choose_thresholds(path: Path, photos: Sequence[Photo]) -> dict[str, float]:
-    """Return the thresholds of the file at `path` by the rule above; 0.5 without photos."""
+    """Return the thresholds of a file by `ALLOWED_FALSE_POSITIVES`; 0.5 without photos."""
     if not photos:
         return dict.fromkeys(ALLOWED_FALSE_POSITIVES, 0.5)
     # the file has no card yet
@@ -160,12 +155,7 @@ def choose_thresholds(path: Path, photos: Sequence[Photo]) -> dict[str, float]:
         coarse_sides=COARSE_SIDES,
         support=SUPPORT,
     )
-    detections = [detect(photo.read()) for photo in photos]
-    thresholds = {}
-    for name, rate in ALLOWED_FALSE_POSITIVES.items():
-        lowest = lowest_threshold(detections, int(rate * len(photos)))
-        thresholds[name] = math.ceil(100 * max(lowest, MIN_THRESHOLD)) / 100
-    return thresholds
+    return lowest_thresholds([detect(photo.read()) for photo in photos])
 
 
 def write_detector(
@@ -264,16 +254,6 @@ def check_int8(
             )
         moves[name] = round(move, 5)
     return moves
-
-
-def without_notes(model: Any) -> Any:
-    """Drop the notes in every node of an ONNX model about its origin, a quarter of the file."""
-    graph = model.graph
-    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output):
-        part.doc_string = ""
-        del part.metadata_props[:]
-    del graph.value_info[:], graph.metadata_props[:], model.metadata_props[:]
-    return model
 
 
 def max_difference(model: nn.Module, path: Path) -> float:

@@ -3,8 +3,8 @@
 Depends on torch, onnx and ONNX Runtime.
 """
 
-import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,19 @@ import torch
 from ..data.crop_cache import CropCache
 from ..data.mixture import read_mixture
 from ..data.no_face_photos import read_presence_data
-from ..errors import DataError, InputError
+from ..errors import InputError
 from ..geometry import Array
 from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
 from ..models.profile import multiply_adds, parameters
-from ..recipe import NAME, PresenceSettings, Recipe
-from ..schemes import scheme
-from ..training.build import load_any
+from ..recipe import PresenceSettings, Recipe
+from ..schemes import scheme, scheme_entries
+from ..training.build import load_any, read_trained
 from ..training.presence_rates import predict_states
-from ..training.validate import known_eyes, predict_plain
+from ..training.validate import predict_plain
 from .calibrate import SigmaScale, fit_sigma, write_constants
-from .card import make_card, write_model
-from .gate import Gate, GateFaces, check_second_frame, crop_truth, run_plain
+from .card import check_name, make_card, write_model
+from .gate import Gate, GateFaces, check_second_frame, choose_gate_faces, run_plain
 from .graph import LandmarkGraph, set_metadata, write_onnx
 from .presence import StateGate
 from .quantize import PERCENTILE, calibration_crops, decoding_nodes, quantize_file
@@ -56,31 +56,29 @@ def export_checkpoint(
         ExportError: If the gate is not passed; then nothing is written.
         InputError: If `name` cannot be the name of a file, or the model has no such points.
     """
-    if not re.match(NAME, name):
-        raise InputError(
-            f"the name {name!r}; wanted letters, digits, dots, + and - as in fast-128"
-        )
+    check_name(name)
     model, recipe = load_any(checkpoint, scheme_name)
     if scheme_name not in ("", recipe.scheme):
         raise InputError(
             f"{checkpoint} predicts {recipe.scheme}, not {scheme_name}; leave the scheme out"
         )
     form = model.for_export(int8)
-    faces = read_gate_faces(recipe, model.size, data_root, cache)
+    crop = (model.size, recipe.model.padding)
+    mixture = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
+    faces = choose_gate_faces(recipe, model.size, *mixture)
     states = None
     if form.presence:
         states = read_state_gate(
             model, recipe, faces.validation_faces, data_root, cache
         )
     metadata = _metadata(name, recipe, form.memory_shape, int8)
+    groups = {} if recipe.tasks is None else recipe.tasks.groups
+    classes = [len(names) for names in groups.values()]
+    metadata |= {} if scheme_name else _unlearned(checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        written = _write_checked(model, form, faces, states, metadata, path)
-        example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
-        size = {
-            "parameters": parameters(model),
-            "multiply_adds": multiply_adds(model, example),
-        }
+        written = _write_checked(model, form, faces, states, metadata, path, classes)
+        size = _size(model)
         card = make_card(
             written.path,
             metadata | size,
@@ -94,38 +92,13 @@ def export_checkpoint(
     return card
 
 
-def read_gate_faces(
-    recipe: Recipe, size: int, data_root: Path, cache: Path
-) -> GateFaces:
-    """Read the validation set of `recipe` with eyes and the most annotated points.
-
-    Raises:
-        DataError: If no set has such a face.
-    """
-    padding = recipe.model.padding
-    sources, validation_faces = read_mixture(
-        recipe.data, recipe.scheme, data_root, cache, crop=(size, padding)
-    )
-    for faces in sorted(validation_faces.values(), key=_unannotated):
-        truth = crop_truth(faces, size, padding)
-        if known_eyes(truth, recipe.scheme).any():
-            return GateFaces(
-                faces,
-                truth,
-                sources[0].cache,
-                recipe.scheme,
-                padding,
-                validation_faces,
-            )
-    raise DataError(
-        f"the recipe {recipe.name!r}: none of its data sets has a validation face to compare on; "
-        "add faces"
-    )
-
-
-def _unannotated(faces: CropCache) -> float:
-    """Return the share of points that are not annotated."""
-    return float(np.isnan(faces.landmarks[..., 0]).mean())
+def _size(model: Any) -> dict[str, int]:
+    """Return how large the network is, for one crop."""
+    example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
+    return {
+        "parameters": parameters(model),
+        "multiply_adds": multiply_adds(model, example),
+    }
 
 
 def read_state_gate(
@@ -144,7 +117,7 @@ def read_state_gate(
     """
     settings = recipe.presence or PresenceSettings.model_validate({})
     data = read_presence_data(settings, recipe, validation_faces, data_root, cache)
-    assert data.validation is not None  # or read_gate_faces had found no face
+    assert data.validation is not None  # or choose_gate_faces had found no face
     return StateGate(
         data.validation, predict_states(model, data.validation, recipe.model.padding)
     )
@@ -168,6 +141,7 @@ def _write_checked(
     states: StateGate | None,
     metadata: dict[str, Any],
     path: Path,
+    classes: Sequence[int],
 ) -> _Written:
     """Write an ONNX file that passes the gate, in the precision of its `metadata`.
 
@@ -179,7 +153,7 @@ def _write_checked(
     scale = fit_sigma(np.linalg.norm(landmarks - faces.truth, axis=-1), variances)
     in_torch = None if states is None else states.fit(states.logits)
     in_file = in_torch
-    write_onnx(LandmarkGraph(form, scale, faces.padding, in_torch), path)
+    write_onnx(LandmarkGraph(form, scale, faces.padding, in_torch, classes), path)
     if int8:
         path = _quantize(path, form, faces)
     set_metadata(path, metadata)
@@ -201,16 +175,26 @@ def _write_checked(
 def _metadata(
     name: str, recipe: Recipe, memory_shape: tuple[int, ...] | None, int8: bool
 ) -> dict[str, Any]:
-    memory = {} if memory_shape is None else {"memory": list(memory_shape)}
+    further: dict[str, Any] = {}
+    if memory_shape is not None:
+        further["memory"] = list(memory_shape)
+    if recipe.tasks is not None:
+        further["attributes"] = recipe.tasks.attributes()
     return {
         "kind": "landmarks",
         "name": name,
-        "scheme": recipe.scheme,
+        **scheme_entries(recipe.scheme),
         "points": len(scheme(recipe.scheme)),
         "size": recipe.model.size,
         "padding": recipe.model.padding,
         "precision": "int8" if int8 else "fp32",
-    } | memory
+    } | further
+
+
+def _unlearned(checkpoint: Path) -> dict[str, Any]:
+    """Return the entry on points that no training face had, if there are any."""
+    points = read_trained(checkpoint)[0].get("task", {}).get("never_learned")
+    return {"never_learned": points} if points else {}
 
 
 def _quantize(path: Path, form: ExportForm, faces: GateFaces) -> Path:

@@ -1,18 +1,21 @@
 """The gate of an export: a file is written only if it predicts as torch does."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from ..data.crop_cache import CropCache, plain_crops
-from ..errors import ExportError
-from ..estimator import CropLandmarks
+from ..data.training_crops import Source
+from ..errors import DataError, ExportError
+from ..estimator import CropLandmarks, LandmarkModel
 from ..geometry import Array, apply_affine
 from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
-from ..training.validate import interocular_nme
+from ..recipe import Recipe
+from ..training.validate import interocular_nme, known_eyes
 
 NME_CHANGE = 0.01
 """Largest change of the validation NME, as a fraction of itself."""
@@ -81,7 +84,7 @@ class GateFaces:
     validation_faces: dict[str, CropCache]
     """All validation faces by data set."""
 
-    def compare(self, model: Model, landmarks: Array) -> Gate:
+    def compare(self, model: LandmarkModel, landmarks: Array) -> Gate:
         """Compare an exported model with torch's `landmarks` (M, N, 2)."""
         found = run_plain(model, self.faces).landmarks_crop
         moves = np.linalg.norm(found - landmarks, axis=-1)
@@ -102,7 +105,7 @@ def crop_truth(faces: CropCache, size: int, padding: float) -> Array:
     return np.stack([apply_affine(affine, landmarks) for affine, landmarks in pairs])
 
 
-def run_plain(model: Model, faces: CropCache) -> CropLandmarks:
+def run_plain(model: LandmarkModel, faces: CropCache) -> CropLandmarks:
     """Run an exported model on the plain crops of `faces`."""
     parts = [
         model.predict(crops)
@@ -139,3 +142,40 @@ def check_second_frame(model: Model, form: ExportForm, faces: CropCache) -> None
             f"a point moves {move:.3f} px of the crop in the second frame; at most {MOVE_FP32} "
             "allowed"
         )
+
+
+def choose_gate_faces(
+    recipe: Recipe,
+    size: int,
+    sources: Sequence[Source],
+    validation_faces: dict[str, CropCache],
+) -> GateFaces:
+    """Choose the validation set of `recipe` with eyes and the most annotated points.
+
+    Args:
+        sources, validation_faces: What `read_mixture` reads for the recipe.
+
+    Raises:
+        DataError: If no set has such a face.
+    """
+    padding = recipe.model.padding
+    for faces in sorted(validation_faces.values(), key=_unannotated):
+        truth = crop_truth(faces, size, padding)
+        if known_eyes(truth, recipe.scheme).any():
+            return GateFaces(
+                faces,
+                truth,
+                sources[0].cache,
+                recipe.scheme,
+                padding,
+                validation_faces,
+            )
+    raise DataError(
+        f"the recipe {recipe.name!r}: none of its data sets has a validation face to compare on; "
+        "add faces"
+    )
+
+
+def _unannotated(faces: CropCache) -> float:
+    """Return the share of points that are not annotated."""
+    return float(np.isnan(faces.landmarks[..., 0]).mean())

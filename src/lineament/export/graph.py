@@ -3,6 +3,7 @@
 import json
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ OPSET = 20
 
 
 class LandmarkGraph(nn.Module):
-    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px, any presence, any memory.
+    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px and what else a form gives.
+
+    That is presence and visible, attributes, and memory_after, in this order.
 
     The numbers that are fitted again after quantization are buffers, found by name in the file.
     """
@@ -36,14 +39,16 @@ class LandmarkGraph(nn.Module):
         scale: SigmaScale,
         padding: float,
         states: StateScales | None = None,
+        classes: Sequence[int] = (),
     ) -> None:
         """Set the calibration.
 
         Args:
             states: Of presence and visibility, for a form that has them.
+            classes: Logits of each task of a form that classifies faces; 1 is true or false.
         """
         super().__init__()
-        self.form = form
+        self.form, self.classes = form, list(classes)
         constants = scale.constants() | ({} if states is None else states.constants())
         for name, value in constants.items():
             self.register_buffer(name, torch.tensor(value))
@@ -59,7 +64,18 @@ class LandmarkGraph(nn.Module):
             face = torch.sigmoid(self.presence_slope * face + self.presence_offset)
             visible = torch.sigmoid(self.visible_slope * visible + self.visible_offset)
             rest = [face, visible, *rest]
+        if self.classes:
+            *states, logits = rest
+            rest = [*states, class_probabilities(logits, self.classes)]
         return landmarks, 1 - torch.exp(-self.exponent / squared), squared.sqrt(), *rest
+
+
+def class_probabilities(logits: Tensor, classes: Sequence[int]) -> Tensor:
+    """Return the probabilities (B, K) of logits (B, K), whose tasks have `classes` each."""
+    parts = []
+    for own in torch.split(logits, list(classes), dim=1):
+        parts.append(own.sigmoid() if own.shape[1] == 1 else own.softmax(1))
+    return torch.cat(parts, dim=1)
 
 
 def write_onnx(graph: LandmarkGraph, path: Path) -> None:
@@ -73,6 +89,8 @@ def write_onnx(graph: LandmarkGraph, path: Path) -> None:
     outputs = ["landmarks_crop", "scores", "sigma_px"]
     if form.presence:
         outputs += ["presence", "visible"]
+    if graph.classes:
+        outputs.append("attributes")
     if form.memory_shape is not None:
         inputs["memory"] = torch.zeros(2, *form.memory_shape)
         outputs.append("memory_after")
@@ -127,3 +145,13 @@ def set_metadata(path: Path, metadata: dict[str, Any]) -> None:
         del part.metadata_props[:]
     model.metadata_props.add(key=METADATA_KEY, value=json.dumps(metadata))
     onnx.save(model, str(path))
+
+
+def without_notes(model: Any) -> Any:
+    """Drop the notes in every node of an ONNX model about its origin, a quarter of the file."""
+    graph = model.graph
+    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    del graph.value_info[:], graph.metadata_props[:], model.metadata_props[:]
+    return model

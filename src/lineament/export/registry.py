@@ -6,8 +6,12 @@ from typing import Any
 
 from ..models.registry import KINDS
 from ..training.build import read_trained
+from .classic import export_classic
+from .classifier import export_classifier
 from .detector import export_detector
+from .dpm_cnn import export_dpm_cnn
 from .export import export_checkpoint
+from .mtcnn import export_mtcnn
 
 Exporter = Callable[
     [Path, Path, str, bool, Path, Path, dict[str, Any] | None, str], dict[str, Any]
@@ -16,6 +20,9 @@ Exporter = Callable[
 EXPORTERS: dict[str, Exporter] = {
     "landmarks": export_checkpoint,
     "detector": export_detector,
+    "mtcnn": export_mtcnn,
+    "classifier": export_classifier,
+    "dpm-cnn": export_dpm_cnn,
 }
 """By the kind of file that models/registry.py gives for a kind of model."""
 
@@ -30,7 +37,7 @@ def export_trained(
     about: dict[str, Any] | None = None,
     scheme_name: str = "",
 ) -> dict[str, Any]:
-    """Write `out`/`name`.onnx and its card by the exporter of the model's kind.
+    """Write the file of a model and its card into `out` by the exporter of its kind.
 
     Args:
         scheme_name: For a model of a joined scheme: export the points of this one alone.
@@ -42,6 +49,8 @@ def export_trained(
         ExportError: If the file differs from the trained network by more than stated bounds.
         ModelError: If `checkpoint` is no checkpoint.
     """
-    file = KINDS[read_trained(checkpoint)[1].kind].file
     given = (checkpoint, out, name, int8, data_root, cache, about)
+    if checkpoint.suffix == ".safetensors":
+        return export_classic(*given, scheme_name)
+    file = KINDS[read_trained(checkpoint)[1].kind].file
     return EXPORTERS[file](*given, scheme_name)

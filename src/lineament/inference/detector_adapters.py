@@ -5,14 +5,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..errors import ModelError, missing_extra
 from ..geometry import Array, Image, inset_boxes
+from ..opencv import cv2
 from .callable_detector import as_detector
 from .detections import Detections, Detector, empty_detections
-from .face_detector import FaceDetector
 
 YUNET_TO_TIGHT = (0.01, 0.26, 0.01, 0.0)
 """Insets left, top, right, bottom: WIDER FACE's boxes include the forehead."""
@@ -24,27 +23,6 @@ def eyes_roll_deg(right_eye: Array, left_eye: Array) -> Array:
     """Return the rolls (F,) of faces from the subject's eyes, (F, 2) each, pixels."""
     x, y = (left_eye - right_eye).T
     return np.asarray(np.rad2deg(np.arctan2(y, x)), np.float64)
-
-
-def detector_of_file(
-    path: str | PathLike[str], min_face: float | str | None = None
-) -> Detector:
-    """Open an .onnx file of a Lineament detector, or else OpenCV's YuNet.
-
-    Args:
-        path: The file.
-        min_face: Smallest face wanted, see `FaceDetector`; YuNet takes none.
-
-    Raises:
-        InputError: If `min_face` is not a size.
-        ModelError: If the file is neither, or YuNet's with `min_face`.
-    """
-    try:
-        return FaceDetector(path, min_face=min_face)
-    except ModelError:
-        if min_face is None:
-            return yunet(path)
-        raise
 
 
 def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:
@@ -59,33 +37,7 @@ def yunet(path: str | PathLike[str], threshold: float = 0.6) -> Detector:
     Raises:
         ModelError: If the file is missing or not YuNet.
     """
-    if not Path(path).is_file():
-        raise ModelError(
-            f"no YuNet at {path}; wanted face_detection_yunet_2023mar.onnx of OpenCV's model zoo"
-        )
-    try:
-        net: Any = cv2.FaceDetectorYN.create(str(path), "", (320, 320), threshold)
-    except cv2.error as error:
-        raise ModelError(
-            f"{path}: OpenCV cannot open it as YuNet ({error}); wanted its ONNX file"
-        ) from error
-    # the input size is a state of the net, so two threads must not interleave
-    lock = threading.Lock()
-
-    def detect(image: Image) -> Detections:
-        with lock:
-            net.setInputSize((image.shape[1], image.shape[0]))
-            rows = net.detect(np.ascontiguousarray(image[..., ::-1]))[1]
-        # x, y, width, height, five points in the order of the scheme, score
-        rows = np.zeros((0, 15)) if rows is None else np.asarray(rows, dtype=np.float64)
-        boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1)
-        five = rows[:, 4:14].reshape(-1, 5, 2)
-        rolls = eyes_roll_deg(five[:, 0], five[:, 1])
-        return Detections(
-            inset_boxes(boxes, YUNET_TO_TIGHT), rows[:, 14], rolls, five, "five"
-        )
-
-    return as_detector(detect, "five")
+    return as_detector(YuNet(Path(path), threshold), "five")
 
 
 def mediapipe(threshold: float = 0.5, far: bool = True) -> Detector:
@@ -100,19 +52,70 @@ def mediapipe(threshold: float = 0.5, far: bool = True) -> Detector:
     Raises:
         ExtraError: If MediaPipe is not installed or has no face detection of its own.
     """
-    try:
-        from mediapipe import solutions
+    return as_detector(MediaPipe(threshold, far))
 
-        net: Any = solutions.face_detection.FaceDetection(int(far), threshold)
-    except (ImportError, AttributeError) as error:
-        raise missing_extra(
-            "mediapipe (0.10.21 or older, which carries its models)", "mediapipe"
-        ) from error
-    lock = threading.Lock()
 
-    def detect(image: Image) -> Detections:
-        with lock:
-            found = net.process(np.ascontiguousarray(image)).detections or []
+class YuNet:
+    """YuNet as a callable; see `yunet`. A pickle is what it was made of."""
+
+    def __init__(self, path: Path, threshold: float) -> None:
+        self._made_of = (path.absolute(), threshold)
+        if not path.is_file():
+            raise ModelError(
+                f"no YuNet at {path}; wanted face_detection_yunet_2023mar.onnx of OpenCV's "
+                "model zoo"
+            )
+        try:
+            self._net: Any = cv2.FaceDetectorYN.create(
+                str(path), "", (320, 320), threshold
+            )
+        except cv2.error as error:
+            raise ModelError(
+                f"{path}: OpenCV cannot open it as YuNet ({error}); wanted its ONNX file"
+            ) from error
+        # the input size is a state of the net, so two threads must not interleave
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._made_of
+
+    def __call__(self, image: Image) -> Detections:
+        """Detect the faces of an RGB image."""
+        with self._lock:
+            self._net.setInputSize((image.shape[1], image.shape[0]))
+            rows = self._net.detect(np.ascontiguousarray(image[..., ::-1]))[1]
+        # x, y, width, height, five points in the order of the scheme, score
+        rows = np.zeros((0, 15)) if rows is None else np.asarray(rows, dtype=np.float64)
+        boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1)
+        five = rows[:, 4:14].reshape(-1, 5, 2)
+        rolls = eyes_roll_deg(five[:, 0], five[:, 1])
+        return Detections(
+            inset_boxes(boxes, YUNET_TO_TIGHT), rows[:, 14], rolls, five, "five"
+        )
+
+
+class MediaPipe:
+    """MediaPipe as a callable; see `mediapipe`. A pickle is what it was made of."""
+
+    def __init__(self, threshold: float, far: bool) -> None:
+        self._made_of = (threshold, far)
+        try:
+            from mediapipe import solutions
+
+            self._net: Any = solutions.face_detection.FaceDetection(int(far), threshold)
+        except (ImportError, AttributeError) as error:
+            raise missing_extra(
+                "mediapipe (0.10.21 or older, which carries its models)", "mediapipe"
+            ) from error
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._made_of
+
+    def __call__(self, image: Image) -> Detections:
+        """Detect the faces of an RGB image."""
+        with self._lock:
+            found = self._net.process(np.ascontiguousarray(image)).detections or []
         if not found:
             return empty_detections()
         boxes, eyes, scores = [], [], []
@@ -131,5 +134,3 @@ def mediapipe(threshold: float = 0.5, far: bool = True) -> Detector:
             np.array(scores, dtype=np.float64),
             eyes_roll_deg(eyes_px[:, :2], eyes_px[:, 2:]),
         )
-
-    return as_detector(detect)

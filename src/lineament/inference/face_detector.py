@@ -9,10 +9,10 @@ from functools import cache
 from os import PathLike
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..geometry import Image
+from ..opencv import cv2
 from .detections import Detections, check_image, concatenate, empty_detections
 from .detector_file import DetectorFile
 from .min_face import SearchPlan, parse_min_face, plan_default, plan_search

@@ -1,5 +1,7 @@
 """FaceLandmarks: predictions for the faces of a call, mapped back to their images."""
 
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -25,22 +27,32 @@ class FaceLandmarks(NamedTuple):
     """(F, N) in [0, 1]: probability that a landmark can be seen; nan if unknown."""
     recurrent_state: RecurrentState | None = None
     """State for the next frame; None if the model is not recurrent."""
+    attributes: Mapping[str, Array] = MappingProxyType({})
+    """(F,) in [0, 1] by name: probability that an attribute is true."""
 
     def take(self, rows: slice) -> "FaceLandmarks":
         """Return some of the faces, without recurrent state."""
+        attributes = {name: values[rows] for name, values in self.attributes.items()}
         return FaceLandmarks(
             self.landmarks[rows],
             self.scores[rows],
             self.sigma_px[rows],
             self.presence[rows],
             self.visible[rows],
+            attributes=attributes,
         )
+
+    def attributes_of(self, row: int) -> dict[str, float]:
+        """Return the attributes of face `row`."""
+        return {name: float(values[row]) for name, values in self.attributes.items()}
 
     def replace_row(self, row: int, other: "FaceLandmarks", k: int) -> None:
         """Overwrite face `row` with face `k` of `other`, in place."""
         self.landmarks[row] = other.landmarks[k]
         self.scores[row], self.sigma_px[row] = other.scores[k], other.sigma_px[k]
         self.presence[row], self.visible[row] = other.presence[k], other.visible[k]
+        for name, values in self.attributes.items():
+            values[row] = other.attributes[name][k]
         if self.recurrent_state is not None and other.recurrent_state is not None:
             self.recurrent_state.maps[row] = other.recurrent_state.maps[k]
             maps = other.recurrent_state.image_to_crop
@@ -56,6 +68,25 @@ class FaceLandmarks(NamedTuple):
         return score if np.isnan(presence) else presence * score
 
 
+def keep_better(
+    best: FaceLandmarks,
+    rows: list[int],
+    other: FaceLandmarks,
+    penalty: Callable[[int, Array], float],
+) -> None:
+    """Replace `rows` of `best` by the rows of `other` of higher quality.
+
+    Args:
+        penalty: Maps a row of `best` and landmarks of that face to a loss of quality that
+            counts against them.
+    """
+    for k, row in enumerate(rows):
+        gain = other.quality(k) - best.quality(row)
+        lost = penalty(row, other.landmarks[k]) - penalty(row, best.landmarks[row])
+        if gain > lost:
+            best.replace_row(row, other, k)
+
+
 def make_face(
     source: str,
     scheme: str,
@@ -68,11 +99,21 @@ def make_face(
     box: Array,
     score: float,
     track_id: int | None = None,
+    attributes: Mapping[str, float] | None = None,
+    never_learned: Sequence[int] = (),
 ) -> Face:
     """Return a face in `scheme`, from what a model predicts in the scheme `source`.
 
     Scores and probabilities are clipped to [0, 1].
+
+    Args:
+        never_learned: Points of `source` that the model had no example of: they get a
+            score of 0, are not visible, and have no sigma.
     """
+    if never_learned:
+        rows = list(never_learned)
+        scores, sigma_px, visible = scores.copy(), sigma_px.copy(), visible.copy()
+        scores[rows], sigma_px[rows], visible[rows] = 0.0, np.nan, 0.0
     if scheme != source:
         made = convert(landmarks, source, scheme)
         landmarks = made.points
@@ -82,5 +123,5 @@ def make_face(
     scores, visible = np.clip(np.stack([scores, visible]), 0, 1)
     presence = min(max(presence, 0.0), 1.0)  # nan stays nan
     score = min(max(score, 0.0), 1.0)
-    stated = (box, score, scheme, track_id, presence, visible)
+    stated = (box, score, scheme, track_id, presence, visible, attributes or {})
     return Face(landmarks, scores, sigma_px, *stated)

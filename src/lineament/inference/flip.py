@@ -1,12 +1,14 @@
 """Flip test-time augmentation: averages a crop with its mirror image."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ShapeError
 from ..estimator import CropLandmarks
+from ..face import MIRRORED_ATTRIBUTES
 
 PredictCallable = Callable[[NDArray[np.uint8]], CropLandmarks]
 
@@ -15,8 +17,8 @@ def predict_with_flip(predict: PredictCallable, mirror: ArrayLike) -> PredictCal
     """Return a callable like `predict` that averages each crop with its mirror image.
 
     It is twice the work. Scores and sigma are averaged too, as both errors of a
-    landmark come from one model and are far from independent; so are presence and
-    visibility.
+    landmark come from one model and are far from independent; so are presence,
+    visibility and attributes.
 
     Args:
         predict: Maps crops (F, S, S, 3) to CropLandmarks.
@@ -27,32 +29,42 @@ def predict_with_flip(predict: PredictCallable, mirror: ArrayLike) -> PredictCal
     """
     swap = np.asarray(mirror, dtype=np.intp)
 
-    def predict_both(crops: NDArray[np.uint8]) -> CropLandmarks:
-        # one call, whose halves the model's workers may run in parallel
-        found, count = predict(np.concatenate([crops, crops[:, :, ::-1]])), len(crops)
-        points = found.landmarks_crop.shape[1]
-        if points != len(swap):
-            raise ShapeError(
-                f"the model predicts {points} points, mirror has {len(swap)}; "
-                "give its own scheme's mirror"
-            )
-        # x' = width - 1 - x, and point i of a mirror image is point mirror[i]
-        back = found.landmarks_crop[count:, swap].copy()
-        back[..., 0] = crops.shape[2] - 1 - back[..., 0]
-        presence, visible = found.presence, found.visible
-        if presence is not None:
-            presence = _mean(presence[:count], presence[count:])
-        if visible is not None:
-            visible = _mean(visible[:count], visible[count:, swap])
-        return CropLandmarks(
-            _mean(found.landmarks_crop[:count], back),
-            _mean(found.scores[:count], found.scores[count:, swap]),
-            _mean(found.sigma_px[:count], found.sigma_px[count:, swap]),
-            presence=presence,
-            visible=visible,
-        )
+    # not a function within this one: it has to be pickled
+    return partial(_predict_both, predict, swap)
 
-    return predict_both
+
+def _predict_both(
+    predict: PredictCallable, swap: NDArray[np.intp], crops: NDArray[np.uint8]
+) -> CropLandmarks:
+    # one call, whose halves the model's workers may run in parallel
+    found, count = predict(np.concatenate([crops, crops[:, :, ::-1]])), len(crops)
+    points = found.landmarks_crop.shape[1]
+    if points != len(swap):
+        raise ShapeError(
+            f"the model predicts {points} points, mirror has {len(swap)}; "
+            "give its own scheme's mirror"
+        )
+    # x' = width - 1 - x, and point i of a mirror image is point mirror[i]
+    back = found.landmarks_crop[count:, swap].copy()
+    back[..., 0] = crops.shape[2] - 1 - back[..., 0]
+    presence, visible = found.presence, found.visible
+    if presence is not None:
+        presence = _mean(presence[:count], presence[count:])
+    if visible is not None:
+        visible = _mean(visible[:count], visible[count:, swap])
+    attributes = {}
+    for name, values in found.attributes.items():
+        shown = MIRRORED_ATTRIBUTES.get(name, name)
+        mirrored = found.attributes.get(shown, values)
+        attributes[name] = _mean(values[:count], mirrored[count:])
+    return CropLandmarks(
+        _mean(found.landmarks_crop[:count], back),
+        _mean(found.scores[:count], found.scores[count:, swap]),
+        _mean(found.sigma_px[:count], found.sigma_px[count:, swap]),
+        presence=presence,
+        visible=visible,
+        attributes=attributes,
+    )
 
 
 def _mean(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:

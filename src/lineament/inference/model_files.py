@@ -1,6 +1,7 @@
 """The files of models: those that come with the package, and the cards next to them."""
 
 import json
+import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,25 @@ def find_model(name: str) -> Path:
     known = [path.stem for path in sorted(weights_folder().glob("*.onnx"))]
     if name in known:
         return weights_folder() / f"{name}.onnx"
+    if not known:
+        raise ModelError(
+            f"the models of the package are absent: no .onnx file in {weights_folder()}; "
+            f"{missing_data_remedy()}"
+        )
     landmark_models = [other for other in known if other != DETECTOR]
     raise ModelError(
         f"no model is called {name!r}; {did_you_mean(name, landmark_models)}, or give the path of "
         "an .onnx file"
     )
+
+
+def missing_data_remedy() -> str:
+    """Return what to do if files that belong to the package are absent."""
+    if getattr(sys, "frozen", False):  # an application made by PyInstaller and the like
+        return (
+            "build this application with them (PyInstaller: --collect-data lineament)"
+        )
+    return "type: pip install --force-reinstall --no-deps lineament"
 
 
 def list_models() -> list[dict[str, Any]]:
@@ -40,6 +55,17 @@ def list_models() -> list[dict[str, Any]]:
 def weights_folder() -> Path:
     """Return the folder of the models that come with the package."""
     return Path(str(files("lineament").joinpath("weights")))
+
+
+def portable_path(path: Path) -> str:
+    """Return a path for another process: of a model of the package, its name in that folder."""
+    folder, absolute = weights_folder(), path.absolute()
+    return absolute.name if absolute.parent == folder else str(absolute)
+
+
+def path_here(portable: str) -> Path:
+    """Return the path that `portable_path` made portable."""
+    return weights_folder() / portable  # an absolute path replaces the folder
 
 
 def read_card(path: Path) -> dict[str, Any]:

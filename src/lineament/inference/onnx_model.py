@@ -7,7 +7,7 @@ import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,14 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks
-from ..schemes import check_scheme
-from .model_files import read_card
+from ..schemes import stated_scheme
+from .model_files import (
+    missing_data_remedy,
+    path_here,
+    portable_path,
+    read_card,
+    weights_folder,
+)
 
 METADATA_KEY = "lineament"
 DETECTOR_OUTPUTS = (
@@ -31,9 +37,10 @@ FIELDS = {
     "sigma_px": "sigma_px",
     "presence": "presence",
     "visible": "visible",
+    "attributes": "attributes",
     "memory_after": "memory",
 }
-"""Field of CropLandmarks by output of the file, which may lack the last three."""
+"""Field of CropLandmarks by output of the file, which may lack the last four."""
 CHUNK = 64  # crops per call: more would only take memory
 
 
@@ -44,21 +51,67 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def open_session(path: Path, threads: int = 0) -> Any:
-    """Open an ONNX Runtime session on the CPU.
+class OnnxSession:
+    """An ONNX Runtime session on the CPU. Thread-safe.
+
+    A pickle is the file's path and the number of threads, and opens the file again.
 
     Args:
+        path: The .onnx file.
         threads: 0 leaves the number to ONNX Runtime.
 
     Raises:
         ModelError: If the file is missing or not an ONNX model.
     """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        self.path, self.threads = path, threads
+        self._portable = portable_path(path)  # now, as the current folder may change
+        self._session = _runtime_session(path, threads)
+        self._process = os.getpid()
+
+    def run(
+        self, outputs: list[str] | None, inputs: dict[str, NDArray[Any]]
+    ) -> list[NDArray[Any]]:
+        """Return the outputs of these names, or all, for `inputs` by name."""
+        # a fork does not have the threads of its parent, and would wait for them
+        if self.threads != 1 and self._process != os.getpid():
+            _inherited.append(self._session)
+            self._session = _runtime_session(self.path, self.threads)
+            self._process = os.getpid()
+        return list(self._session.run(outputs, inputs))
+
+    def get_outputs(self) -> list[Any]:
+        """Return the outputs that the file states, in order."""
+        return list(self._session.get_outputs())
+
+    def get_modelmeta(self) -> Any:
+        """Return ONNX Runtime's metadata of the file."""
+        return self._session.get_modelmeta()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _shared_session, (self._portable, self.threads)
+
+
+_inherited: list[Any] = []
+"""Sessions of the parent of this process, which must not be closed here."""
+
+
+@lru_cache(maxsize=16)
+def _shared_session(path: str, threads: int) -> OnnxSession:
+    """Return the session of a pickle; copies in one process share it."""
+    return OnnxSession(path_here(path), threads)
+
+
+def _runtime_session(path: Path, threads: int) -> Any:
     import onnxruntime
 
     if not path.is_file():
         raise ModelError(
             f"no model file at {path}; wanted an ONNX file: see `lineament models`"
         )
+    if not path.stat().st_size:
+        raise ModelError(f"{path}: an empty file, no model; {_remedy(path)}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -72,8 +125,18 @@ def open_session(path: Path, threads: int = 0) -> Any:
             str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         )
         raise ModelError(
-            f"{path}: not an ONNX model that can be run ({reason}); export it again"
+            f"{path}: not an ONNX model that can be run ({reason}); {_remedy(path)}"
         ) from error
+
+
+def _remedy(path: Path) -> str:
+    is_packaged = path.absolute().parent == weights_folder()
+    return missing_data_remedy() if is_packaged else "export it again"
+
+
+def open_session(path: Path, threads: int = 0) -> OnnxSession:
+    """Open an ONNX Runtime session on the CPU; see `OnnxSession`."""
+    return OnnxSession(path, threads)
 
 
 def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
@@ -87,13 +150,12 @@ def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
             f"{path}: a face detector, not a model of landmarks in crops; give it to FaceDetector "
             "or --detector, and choose a landmark model here"
         )
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
+    metadata = stated_metadata(session)
+    if not metadata:
         raise ModelError(
             f"{path}: an ONNX model, but not one that `lineament export` wrote; export it with "
             "lineament"
         )
-    metadata: dict[str, Any] = json.loads(text)
     if metadata.get("kind") != kind:
         raise ModelError(
             f"{path}: a {metadata.get('kind')} model; wanted a {kind} model"
@@ -101,10 +163,18 @@ def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
     return metadata
 
 
-class Model:
-    """A landmark model. One object may be used from many threads."""
+def stated_metadata(session: Any) -> dict[str, Any]:
+    """Return the metadata in an open file; empty if lineament wrote none."""
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    return {} if text is None else dict(json.loads(text))
 
-    def __init__(self, path: Path, threads: int = 0, workers: int = 1) -> None:
+
+class Model:
+    """A landmark model. One object may be used from many threads, pickled and copied."""
+
+    def __init__(
+        self, path: Path, threads: int = 0, workers: int = 1, session: Any = None
+    ) -> None:
         """Open the file at `path`.
 
         Args:
@@ -112,21 +182,21 @@ class Model:
             workers: Shares of a call's crops that run in parallel, each with `threads`;
                 0: one per core. Small networks gain more from workers than from
                 threads.
+            session: Of the file, if it is open already.
 
         Raises:
             ModelError: If the file is missing, foreign or of another kind.
         """
-        self.path = path
         self.workers = workers or usable_cores()
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
-        self.session = open_session(path, threads)
+        self.session: OnnxSession = session or open_session(path, threads)
         # a later version's file may have outputs that are unknown here
         names = [output.name for output in self.session.get_outputs()]
         self.outputs = [name for name in names if name in FIELDS]
         metadata = read_metadata(self.session, path, "landmarks")
         self.name: str = metadata["name"]
-        self.scheme: str = check_scheme(metadata["scheme"])
+        self.scheme: str = stated_scheme(metadata)
         self.size: int = metadata["size"]
         """Side of the crop in pixels."""
         self.padding: float = metadata["padding"]
@@ -137,8 +207,17 @@ class Model:
         )
         """(2, W, L): shape of a face's state from frame to frame; None: it keeps
         none."""
+        self.attributes: list[str] = metadata.get("attributes", [])
+        """Attributes of a face of which the model predicts the probability."""
+        self.never_learned: tuple[int, ...] = tuple(metadata.get("never_learned", ()))
+        """Indices of the points that nobody had annotated in the training data."""
         self.predicts_presence = "presence" in self.outputs
         """True if the model tells crops with a face from others."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.session.path
 
     @property
     def card(self) -> dict[str, Any]:
@@ -190,12 +269,18 @@ class Model:
         # helpers begin at once
         rest = (self._helpers().map if self.workers > 1 else map)(run, calls[1:])
         parts = [run(calls[0]), *rest]
-        fields = {}
+        fields: dict[str, Any] = {}
         for output, arrays in zip(self.outputs, zip(*parts, strict=True), strict=True):
             fields[FIELDS[output]] = np.concatenate(arrays)
+        if "attributes" in fields:
+            columns = fields["attributes"].T
+            fields["attributes"] = dict(zip(self.attributes, columns, strict=True))
         return CropLandmarks(**fields)
 
     __call__ = predict
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_pool": None}  # threads cannot be pickled
 
     def _no_landmarks(self, memory: NDArray[np.float32] | None) -> CropLandmarks:
         """Return the outputs for no crops."""
@@ -207,6 +292,7 @@ class Model:
             memory,
             np.zeros(0, np.float32) if self.predicts_presence else None,
             of_points if "visible" in self.outputs else None,
+            dict.fromkeys(self.attributes, np.zeros(0, np.float32)),
         )
 
     def _helpers(self) -> ThreadPoolExecutor:

@@ -23,14 +23,16 @@ from ..geometry import (
     crop_affine,
     invert_affine,
 )
-from ..io.image import Source, read_image
-from ..schemes import convert
+from ..io.image import Source, read_image, reread
+from ..schemes import check_scheme, convert
 from ..schemes import scheme as load_scheme
 from .acceptance import MIN_LANDMARK_SCORE, MIN_PRESENCE, keep_faces
+from .box_shape import BoxShape, replace_unlearned
 from .callable_detector import given_boxes, own_detector, scheme_of_detector
+from .color_order import warn_of_bgr
 from .detections import Detections, Detector
 from .face_detector import packaged_detector
-from .face_landmarks import FaceLandmarks, make_face
+from .face_landmarks import FaceLandmarks, keep_better, make_face
 from .flip import PredictCallable, predict_with_flip
 from .min_face import parse_min_face
 from .recrop import DEFAULT_RECROP, RecropPolicy, crop_around, first_crops
@@ -106,8 +108,10 @@ class Predictor:
             self.predict_crops: PredictCallable = self._model.predict
             if flip:
                 self.predict_crops = _with_flip(self._model)
-        self.scheme = scheme or self._source
-        self.mean_shape = load_scheme(self._source).mean_shape
+        self.scheme = check_scheme(scheme) if scheme else self._source
+        self.never_learned: tuple[int, ...] = getattr(self._model, "never_learned", ())
+        """Indices in the model's scheme of points that it had no example of."""
+        self.box_shape = BoxShape(self._source, self.never_learned)
         _check_conversion(origin, points, self._source, self.scheme)
 
     @property
@@ -164,11 +168,20 @@ class Predictor:
                 raise ShapeError(
                     f"{len(boxes)} sets of boxes for {len(images)} images; wanted one set per image"
                 )
-            return self._predict([read_image(image) for image in images], boxes)
-        given = None if boxes is None else [boxes]
-        return self._predict([read_image(images)], given)[0]
+            return self._predict(images, boxes)
+        return self._predict([images], None if boxes is None else [boxes])[0]
 
     def _predict(
+        self, sources: Sequence[Any], boxes: Sequence[ArrayLike] | None
+    ) -> list[Faces]:
+        images = [read_image(source) for source in sources]
+        results = []
+        found = self._predict_images(images, boxes)
+        for source, faces in zip(sources, found, strict=True):
+            results.append(warn_of_bgr(source, faces).shown_on(reread(source)))
+        return results
+
+    def _predict_images(
         self, images: list[Image], boxes: Sequence[ArrayLike] | None
     ) -> list[Faces]:
         if self._model is None and boxes is None:
@@ -223,6 +236,8 @@ class Predictor:
                 visible=predicted.visible[row],
                 box=found.boxes[row],
                 score=float(found.scores[row]),
+                attributes=predicted.attributes_of(row),
+                never_learned=self.never_learned,
             )
             faces.append(face)
         size = (image.shape[1], image.shape[0])
@@ -253,8 +268,9 @@ class Predictor:
             is_absent = best.presence[row] < recrop.min_presence  # never if unknown
             if first.is_roll_known and is_absent:
                 continue
+            points = self.box_shape.points(best.landmarks[row])
             made = recrop.second_crops(
-                first, best.landmarks[row], best.scores[row], self.mean_shape
+                first, points, best.scores[row], self.box_shape.mean
             )
             rows += [row] * len(made)
             others += made
@@ -264,15 +280,16 @@ class Predictor:
         def penalty(row: int, landmarks: Array) -> float:
             first = requests[row]
             shape = images[first.image].shape
-            return recrop.upside_down_penalty(first, landmarks, self.mean_shape, shape)
+            points = self.box_shape.points(landmarks)
+            return recrop.upside_down_penalty(first, points, self.box_shape.mean, shape)
 
-        _keep_better(best, rows, self.run_model(images, others), penalty)
+        keep_better(best, rows, self.run_model(images, others), penalty)
         # where angles were searched, the best is now cropped around its own landmarks
         searched = sorted({row for row in rows if rows.count(row) > 1})
         last = []
         for row in searched:
             last.append(self.crop_around(requests[row].image, best.landmarks[row]))
-        _keep_better(best, searched, self.run_model(images, last), penalty)
+        keep_better(best, searched, self.run_model(images, last), penalty)
         return best
 
     def run_model(
@@ -309,30 +326,17 @@ class Predictor:
         if found.visible is not None:
             visible[:] = found.visible
         sigma_px = found.sigma_px / scales
-        return FaceLandmarks(landmarks, scores, sigma_px, presence, visible, kept)
+        replace_unlearned(landmarks, scores, self.never_learned)
+        states = presence, visible, kept
+        attributes = {}
+        for name, values in found.attributes.items():
+            attributes[name] = values.astype(np.float64)
+        return FaceLandmarks(landmarks, scores, sigma_px, *states, attributes)
 
     def crop_around(self, image: int, landmarks: Array) -> CropRequest:
         """Return the upright crop around `landmarks` (N, 2) of the model's scheme."""
-        return crop_around(image, landmarks, self.mean_shape)
-
-
-def _keep_better(
-    best: FaceLandmarks,
-    rows: list[int],
-    other: FaceLandmarks,
-    penalty: Callable[[int, Array], float],
-) -> None:
-    """Replace `rows` of `best` by the rows of `other` of higher quality.
-
-    Args:
-        penalty: Maps a row of `best` and landmarks of that face to a loss of quality that
-            counts against them.
-    """
-    for k, row in enumerate(rows):
-        gain = other.quality(k) - best.quality(row)
-        lost = penalty(row, other.landmarks[k]) - penalty(row, best.landmarks[row])
-        if gain > lost:
-            best.replace_row(row, other, k)
+        points = self.box_shape.points(landmarks)
+        return crop_around(image, points, self.box_shape.mean)
 
 
 def _with_flip(model: LandmarkModel) -> PredictCallable:

@@ -3,15 +3,25 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from ..classic.active_appearance import ActiveAppearance
+from ..classic.active_shape import ActiveShape
+from ..classic.cascade import Cascade
 from ..classic.mean_shape import MeanShape
 from ..classic.numpy_model import NumpyModel, read_numpy_file
 from ..errors import ModelError, did_you_mean
 from ..estimator import LandmarkModel
 from .model_files import DETECTOR, find_model
-from .onnx_model import Model
+from .mtcnn_model import KIND, MtcnnModel
+from .onnx_model import Model, open_session, stated_metadata
 
-NUMPY_MODELS: dict[str, type[NumpyModel]] = {"mean-shape": MeanShape}
+NUMPY_MODELS: dict[str, type[NumpyModel]] = {
+    "active-appearance": ActiveAppearance,
+    "active-shape": ActiveShape,
+    "cascade": Cascade,
+    "mean-shape": MeanShape,
+}
 """Models without a network, by the kind that their file states; classic/ holds one per
 file."""
 
@@ -29,9 +39,26 @@ def load_numpy_model(path: Path) -> NumpyModel:
     return NUMPY_MODELS[kind](settings, arrays)
 
 
+ONNX_MODELS: dict[str, Callable[[Path, int, int, Any], LandmarkModel]] = {
+    KIND: MtcnnModel,
+}
+"""Models of several networks, by the kind that their file states; all others are a Model."""
+
+
+def load_onnx_model(path: Path, threads: int, workers: int) -> LandmarkModel:
+    """Load an .onnx file.
+
+    Raises:
+        ModelError: If the file is missing, foreign or no landmark model.
+    """
+    session = open_session(path, threads)
+    kind = str(stated_metadata(session).get("kind"))
+    return ONNX_MODELS.get(kind, Model)(path, threads, workers, session)
+
+
 Loader = Callable[[Path, int, int], LandmarkModel]
 LOADERS: dict[str, Loader] = {
-    ".onnx": Model,
+    ".onnx": load_onnx_model,
     ".safetensors": lambda path, threads, workers: load_numpy_model(path),
 }
 """File, threads and workers -> landmark model, by the suffix of the file."""

@@ -1,7 +1,9 @@
 """Faces as NumPy arrays, JSON and supervision key points; JSON as faces."""
 
 import json
+import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from ..errors import DataError, InputError, SchemeError, missing_extra
 from ..face import Face, Faces
 from ..geometry import Array
 from ..schemes import scheme as scheme_called
+from ..schemes import scheme_entries, stated_scheme
 
 FACE_KEYS = ("box", "score", "landmarks", "scores", "sigma_px")
 OPTIONAL_KEYS = ("presence", "visible")
@@ -50,6 +53,29 @@ def json_numbers(array: Array, decimals: int | None) -> list[Any]:
     return list(mixed.tolist())
 
 
+def to_dict(result: Any) -> dict[str, Any]:
+    """Return a result as JSON values: `dataclasses.asdict`, but arrays become lists.
+
+    Numbers that are not finite become None.
+
+    Args:
+        result: Any dataclass of this package, such as Face, HeadPose or Tracks.
+    """
+    return dict(asdict(result, dict_factory=_json_fields))
+
+
+def _json_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        values[name] = value
+        if isinstance(value, np.ndarray):
+            is_number = value.dtype.kind == "f"
+            values[name] = json_numbers(value, None) if is_number else value.tolist()
+        elif isinstance(value, float) and not math.isfinite(value):
+            values[name] = None
+    return values
+
+
 def _rounded(value: float, decimals: int | None) -> float:
     return value if decimals is None else round(value, decimals)
 
@@ -59,8 +85,11 @@ def faces_to_dict(
 ) -> dict[str, Any]:
     """Return faces as plain lists and numbers: {"image", "faces", "scheme"}.
 
+    A scheme that a user made is carried as "own_scheme".
+
     Each face is {"box", "score", "landmarks", "scores", "sigma_px"}, with "presence" and
-    "visible" if they are known, and "track_id" if it is tracked; units are those of Face.
+    "visible" if they are known, "attributes" if the model predicts some, and "track_id" if it is
+    tracked; units are those of Face.
 
     Args:
         image: Path or name of the image.
@@ -79,17 +108,20 @@ def faces_to_dict(
             entry |= {"presence": _rounded(face.presence, decimals)}
         if not np.isnan(face.visible).all():
             entry |= {"visible": json_numbers(face.visible, decimals)}
+        if face.attributes:
+            entry["attributes"] = {
+                name: _rounded(value, decimals)
+                for name, value in face.attributes.items()
+            }
         if face.track_id is not None:
             entry["track_id"] = face.track_id
         listed.append(entry)
-    return {"image": image, "faces": listed, "scheme": faces.scheme}
+    return {"image": image, "faces": listed} | scheme_entries(faces.scheme)
 
 
 def faces_to_json(faces: Faces, image: str = "", decimals: int | None = None) -> str:
-    """Return faces_to_dict(...) as one line of strict JSON, without NaN."""
-    return json.dumps(
-        faces_to_dict(faces, image, decimals), allow_nan=False, ensure_ascii=False
-    )
+    """Return faces_to_dict(...) as one line of strict JSON, without NaN; ASCII only."""
+    return json.dumps(faces_to_dict(faces, image, decimals), allow_nan=False)
 
 
 def _face_from(entry: Any, number: int, scheme: str) -> Face:
@@ -107,6 +139,7 @@ def _face_from(entry: Any, number: int, scheme: str) -> Face:
             if key in entry:
                 parts[key] = np.array(entry[key], dtype=np.float64)
         parts["score"] = float(parts["score"])
+        parts["attributes"] = dict(entry.get("attributes", {}))
         face = Face(**parts, scheme=scheme, track_id=entry.get("track_id"))
     except (InputError, ValueError, TypeError, IndexError) as error:
         raise DataError(
@@ -134,13 +167,14 @@ def faces_from_dict(given: Mapping[str, Any]) -> Faces:
             f"these are not faces ({keys}); wanted an object with image, faces and scheme"
         )
     try:
-        points = len(scheme_called(given["scheme"]))
+        name = stated_scheme(given)
+        points = len(scheme_called(name))
     except SchemeError as error:
         raise DataError(f"the faces' scheme is unknown: {error}") from error
     faces = []
     for number, entry in enumerate(given["faces"]):
-        faces.append(_face_from(entry, number, given["scheme"]))
-    return Faces(tuple(faces), given["scheme"], points)
+        faces.append(_face_from(entry, number, name))
+    return Faces(tuple(faces), name, points)
 
 
 def faces_from_json(text: str) -> tuple[str, Faces]:

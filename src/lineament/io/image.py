@@ -11,7 +11,8 @@ import stat
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import ImageError, short_reason, shown_path
+from .foreign_images import frame_to_rgb, tensor_to_array
+from .pixel_values import to_bytes
 
 RGB = NDArray[np.uint8]
 
@@ -74,18 +77,24 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def read_image(source: Source, order: str = "rgb") -> RGB:
+def read_image(
+    source: Source | Any, order: str = "rgb", bits: int | None = None
+) -> RGB:
     """Read an image as RGB uint8 (H, W, 3), upright by its EXIF orientation.
 
     Transparent parts are composited over white. 16-bit values v become round(v / 257);
-    32-bit integer images count as 16-bit.
+    32-bit integer images count as 16-bit. Values of 8 to 14 bits in uint16 look nearly
+    black so, which is warned of: state their bits.
 
     Args:
         source: A path, the bytes of a file, a file open for reading bytes (read from
             its position), a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H,
             W, 4) of bool, uint8, uint16 or float in [0, 1]. An array that is RGB uint8
-            already is returned itself.
+            already is returned itself. Tensors are read like arrays, also with the
+            channels first, and so are frames of PyAV.
         order: "rgb" or "bgr": the channels of an array (with alpha: RGBA or BGRA).
+            OpenCV reads BGR.
+        bits: Bits of the values of uint16, 8 to 16; None: 16.
 
     Raises:
         ImageError: If the source is not an image or is broken; always one line.
@@ -94,24 +103,49 @@ def read_image(source: Source, order: str = "rgb") -> RGB:
         raise ImageError(
             f"order is {order!r}; wanted 'rgb' or 'bgr', the channel order of an array"
         )
+    if bits is not None and not 8 <= bits <= 16:
+        raise ImageError(f"bits is {bits}; wanted 8 to 16, those of a uint16 array")
     if isinstance(source, np.ndarray):
-        return _array_to_rgb(source, order, "array")
+        return _array_to_rgb(source, order, "array", bits)
     if isinstance(source, Image.Image):
         with _pillow_quiet():
-            return _from_image(source, "PIL image")
+            return _from_image(source, "PIL image", bits)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(io.BytesIO(source), f"{len(source)} bytes")
+        return _decode(io.BytesIO(source), f"{len(source)} bytes", bits)
     if isinstance(source, str | os.PathLike):
-        return _from_path(source)
+        return _from_path(source, bits)
     if hasattr(source, "read"):
-        return _from_file(source)
+        return _from_file(source, bits)
+    if hasattr(source, "to_ndarray"):
+        return frame_to_rgb(source)
+    if hasattr(source, "__array__"):
+        return _array_to_rgb(tensor_to_array(source), order, "tensor", bits)
     raise ImageError(
         f"cannot read an image from {type(source).__name__}; wanted a path, bytes, file, PIL image "
         "or array"
     )
 
 
-def _from_path(path: str | os.PathLike[str]) -> RGB:
+def reread(source: Source | Any) -> Callable[[], RGB | None]:
+    """Return a function that reads `source` once more; it keeps no image in memory.
+
+    It returns None if the object is gone, or cannot be referred to.
+    """
+    if isinstance(source, str | os.PathLike):
+        return lambda: read_image(source)
+    try:
+        known = weakref.ref(source)
+    except TypeError:  # such as bytes
+        return lambda: None
+
+    def read_known() -> RGB | None:
+        found = known()
+        return None if found is None else read_image(found)
+
+    return read_known
+
+
+def _from_path(path: str | os.PathLike[str], bits: int | None) -> RGB:
     name = shown_path(path)
     try:
         status = Path(path).stat()
@@ -125,7 +159,7 @@ def _from_path(path: str | os.PathLike[str]) -> RGB:
                 f"{name}: a pipe, socket or device, not a file; read its bytes and give those"
             )
         with Path(path).open("rb") as file:
-            return _decode(file, name)
+            return _decode(file, name, bits)
     except FileNotFoundError as error:
         is_url = "://" in name
         hint = "this is a URL: download it first" if is_url else "check the path"
@@ -140,7 +174,7 @@ def _from_path(path: str | os.PathLike[str]) -> RGB:
         ) from error
 
 
-def _from_file(file: IO[bytes]) -> RGB:
+def _from_file(file: IO[bytes], bits: int | None) -> RGB:
     name = shown_path(getattr(file, "name", None) or f"{type(file).__name__} object")
     try:
         data = file.read()
@@ -152,10 +186,14 @@ def _from_file(file: IO[bytes]) -> RGB:
         raise ImageError(
             f"{name}: gives {type(data).__name__}, not bytes; open it with mode 'rb'"
         )
-    return _decode(io.BytesIO(data), name)
+    if not data and file.seekable() and file.tell():
+        raise ImageError(
+            f"{name}: at its end, after {file.tell()} bytes; call its seek(0) first"
+        )
+    return _decode(io.BytesIO(data), name, bits)
 
 
-def _decode(file: IO[bytes], name: str) -> RGB:
+def _decode(file: IO[bytes], name: str, bits: int | None) -> RGB:
     start = file.read(4096)
     if not start:
         raise ImageError(f"{name}: empty; {WANTED}")
@@ -165,7 +203,7 @@ def _decode(file: IO[bytes], name: str) -> RGB:
         try:
             known = [name for name in FORMATS if name in Image.OPEN]
             with Image.open(file, formats=known) as image:
-                return _from_image(image, name)
+                return _from_image(image, name, bits)
         except UnidentifiedImageError as error:
             if re.match(KNOWN_STARTS, start, re.DOTALL):
                 raise ImageError(
@@ -194,7 +232,7 @@ def _kind(start: bytes) -> str:
     return "unknown bytes"
 
 
-def _from_image(image: Image.Image, name: str) -> RGB:
+def _from_image(image: Image.Image, name: str, bits: int | None) -> RGB:
     width, height = image.size
     if width == 0 or height == 0:
         raise ImageError(f"{name}: {width} x {height} pixels; wanted at least 1 x 1")
@@ -202,7 +240,7 @@ def _from_image(image: Image.Image, name: str) -> RGB:
         raise _too_large(name, width * height)
     try:
         image.load()
-        rgb = _image_to_rgb(image, name)
+        rgb = _image_to_rgb(image, name, bits)
     except ImageError:
         raise
     except Exception as error:
@@ -226,7 +264,7 @@ def _too_large(name: str, pixels: int) -> ImageError:
     )
 
 
-def _array_to_rgb(array: NDArray[Any], order: str, name: str) -> RGB:
+def _array_to_rgb(array: NDArray[Any], order: str, name: str, bits: int | None) -> RGB:
     """Convert an array to RGB uint8 (H, W, 3); one that is so already is returned itself.
 
     Args:
@@ -234,6 +272,7 @@ def _array_to_rgb(array: NDArray[Any], order: str, name: str) -> RGB:
             in [0, 1].
         order: "rgb" or "bgr".
         name: How errors call the array.
+        bits: Bits of the values of uint16; None: 16.
 
     Raises:
         ImageError: If the shape, type or values are of another kind.
@@ -248,7 +287,7 @@ def _array_to_rgb(array: NDArray[Any], order: str, name: str) -> RGB:
         )
     if array.size == 0:
         raise ImageError(f"{name} has shape {shape}, no pixels; wanted at least 1 x 1")
-    pixels = _to_bytes(array, name)
+    pixels = to_bytes(array, name, bits)
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     if pixels.shape[2] == 1:
@@ -260,42 +299,18 @@ def _array_to_rgb(array: NDArray[Any], order: str, name: str) -> RGB:
     return np.ascontiguousarray(pixels)
 
 
-def _to_bytes(array: NDArray[Any], name: str) -> RGB:
-    if array.dtype == np.uint8:
-        return np.asarray(array)
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype == np.uint16:
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if array.dtype.kind != "f":
-        raise ImageError(
-            f"{name} has dtype {array.dtype}; wanted uint8, uint16, bool, or float in [0, 1]"
-        )
-    if not np.isfinite(array).all():
-        raise ImageError(
-            f"{name} holds nan or infinity; wanted finite values in [0, 1]"
-        )
-    low, high = float(array.min()), float(array.max())
-    if low < 0 or high > 1:
-        raise ImageError(
-            f"{name} holds floats from {low:g} to {high:g}; wanted [0, 1]: scale it, or cast it to "
-            "uint8"
-        )
-    return (array * 255 + 0.5).astype(np.uint8)
-
-
-def _image_to_rgb(image: Image.Image, name: str) -> RGB:
+def _image_to_rgb(image: Image.Image, name: str, bits: int | None) -> RGB:
     """Convert a decoded Pillow image to RGB uint8 (H, W, 3), transparent parts over white."""
     mode = image.mode
     if mode == "RGB" and "transparency" not in image.info:
         return np.array(image)
     if mode.startswith("I;16"):
-        return _array_to_rgb(np.asarray(image).astype(np.uint16), "rgb", name)
+        return _array_to_rgb(np.asarray(image).astype(np.uint16), "rgb", name, bits)
     if mode == "I":
         levels = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
-        return _array_to_rgb(levels, "rgb", name)
+        return _array_to_rgb(levels, "rgb", name, bits)
     if mode == "F":
-        return _array_to_rgb(np.asarray(image), "rgb", name)
+        return _array_to_rgb(np.asarray(image), "rgb", name, bits)
     if mode == "LAB":
         raise ImageError(
             f"{name}: its colors are CIE Lab, which is not supported; save it as RGB"

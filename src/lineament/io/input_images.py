@@ -16,7 +16,7 @@ from .image import RGB, Source, read_image
 from .media_files import find_images
 from .unique_names import unique_name
 
-RESERVED_NAMES = frozenset({"lineament", "faces", "faces.coco"})
+RESERVED_NAMES = frozenset({"lineament", "faces", "faces.coco", "faces.label-studio"})
 """Names that a folder of results uses for its own files."""
 DRAWN = ".drawn.jpg"
 BATCH_IMAGES, BATCH_PIXELS = 8, 16_000_000

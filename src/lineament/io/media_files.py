@@ -41,7 +41,9 @@ VIDEO_SUFFIXES = (
     ),
     *(".mts", ".3gp", ".ogv"),
 )
-"""Lower-case suffixes of videos. A .gif of more than one frame is a video, too."""
+"""Lower-case suffixes of videos. An image of more than one frame is a video, too."""
+ANIMATED = {".gif": "GIF", ".webp": "WEBP", ".avif": "AVIF"}
+"""Pillow's formats, by suffix, of images that may have more than one frame."""
 
 
 def has_image_suffix(path: Path) -> bool:
@@ -50,14 +52,15 @@ def has_image_suffix(path: Path) -> bool:
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a file is a video: by its suffix, a .gif by its number of frames."""
-    if path.suffix.lower() == ".gif":
+    """Return whether a file is a video: by its suffix, an image by its number of frames."""
+    suffix = path.suffix.lower()
+    if suffix in ANIMATED:
         try:
-            with Image.open(path, formats=["GIF"]) as image:
+            with Image.open(path, formats=[ANIMATED[suffix]]) as image:
                 return bool(getattr(image, "is_animated", False))
         except Exception:  # decoders raise nearly any class; a broken file is no video
             return False
-    return path.suffix.lower() in VIDEO_SUFFIXES
+    return suffix in VIDEO_SUFFIXES
 
 
 def image_next_to(path: Path) -> Path | None:

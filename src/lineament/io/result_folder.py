@@ -5,7 +5,7 @@ it is up to date.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -18,13 +18,31 @@ from ..errors import DataError
 from ..face import Faces
 from ..geometry import as_boxes
 from .coco import faces_to_coco
+from .cvat import faces_to_cvat
 from .formats import faces_from_dict, faces_to_dict
 from .input_images import DRAWN, InputImage, boxes_of, image_of_face
+from .label_studio import faces_to_label_studio
 from .pts import faces_to_pts
 from .tables import write_csv, write_parquet
 
 SETTINGS = "lineament.json"
 DECIMALS = 4
+
+
+def _coco_text(results: Iterable[tuple[str, Faces]], scheme: str) -> str:
+    return json.dumps(faces_to_coco(results, scheme), ensure_ascii=False) + "\n"
+
+
+def _label_studio_text(results: Iterable[tuple[str, Faces]], scheme: str) -> str:
+    return json.dumps(faces_to_label_studio(results, scheme), ensure_ascii=False) + "\n"
+
+
+TEXTS: dict[str, tuple[str, Callable[[Iterable[tuple[str, Faces]], str], str]]] = {
+    "coco": ("faces.coco.json", _coco_text),
+    "cvat": ("faces.cvat.xml", faces_to_cvat),
+    "label-studio": ("faces.label-studio.json", _label_studio_text),
+}
+"""File and writer of the formats that are one text."""
 
 
 class ResultFolder:
@@ -155,13 +173,20 @@ class ResultFolder:
             ) from error
         return str(record["image"]), faces
 
-    def export(self, images: Sequence[InputImage], kind: str, scheme: str) -> Path:
+    def export(
+        self,
+        images: Sequence[InputImage],
+        kind: str,
+        scheme: str,
+        empty_rows: bool = False,
+    ) -> Path:
         """Write the records of `images` in another format, too.
 
         Args:
-            kind: csv, parquet, coco: one file; pts: one per face; json: the records
-                themselves.
+            kind: csv, parquet, or one of TEXTS: one file; pts: one per face; json: the
+                records themselves.
             scheme: Landmark scheme of all faces.
+            empty_rows: Whether csv and parquet have a row for an image without a face.
 
         Returns:
             The file, or the folder if there are several.
@@ -176,12 +201,13 @@ class ResultFolder:
                 self._write_pts(image)
             return self.folder
         results = map(self.read, images)
-        path = self.folder / ("faces.coco.json" if kind == "coco" else f"faces.{kind}")
-        if kind == "coco":
-            text = json.dumps(faces_to_coco(results, scheme), ensure_ascii=False)
-            self._write(path, text + "\n")
-        else:
-            {"csv": write_csv, "parquet": write_parquet}[kind](path, results, scheme)
+        if kind in TEXTS:
+            name, to_text = TEXTS[kind]
+            self._write(self.folder / name, to_text(results, scheme))
+            return self.folder / name
+        path = self.folder / f"faces.{kind}"
+        write = {"csv": write_csv, "parquet": write_parquet}[kind]
+        write(path, results, scheme, empty_rows=empty_rows)
         return path
 
     def _write_pts(self, image: InputImage) -> None:

@@ -5,8 +5,6 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from ..atomic import atomic_path
 from ..errors import SchemeError, missing_extra
 from ..face import Face, Faces
@@ -16,42 +14,33 @@ ROWS_AT_ONCE = 4096  # faces held in memory before they go to a Parquet file
 IMAGE = ("image",)
 VIDEO = ("frame", "time")
 """Names of the first columns of a table of faces: in images, and in the frames of a video."""
-POINT_COLUMNS = ("x", "y", "score", "sigma_px", "visible")
 Where = str | tuple[int, float]
 """Values of those columns: an image's name, or a frame's number and time in seconds."""
 
 
 def csv_columns(scheme: str, lead: tuple[str, ...] = IMAGE) -> list[str]:
-    """Return the header of a CSV: the face, its box, then POINT_COLUMNS per landmark."""
-    of_points = []
-    for i in range(len(scheme_called(scheme))):
-        of_points += [f"{name}_{i}" for name in POINT_COLUMNS]
-    box = ["box_x0", "box_y0", "box_x1", "box_y1"]
-    return [*lead, "face", "scheme", "track_id", "score", "presence", *box, *of_points]
+    """Return the header of a CSV: `Faces.columns` after those of `lead`."""
+    return [*lead, *Faces.columns(len(scheme_called(scheme)))]
 
 
-def csv_rows(faces: Faces, where: Where = "") -> list[list[str | int | float]]:
+def csv_rows(
+    faces: Faces, where: Where = "", empty_rows: bool = False
+) -> list[list[str | int | float]]:
     """Return one row per face, in the order of csv_columns.
 
     track_id is empty if there is none, and other unknown numbers are nan.
+
+    Args:
+        where: The image, or frame and time.
+        empty_rows: Whether no face is a row, too: of `where` and the scheme alone.
     """
     rows: list[list[str | int | float]] = []
-    for number, face in enumerate(faces):
-        parts = [face.landmarks, face.scores, face.sigma_px, face.visible]
-        of_points = np.column_stack(parts).ravel().tolist()
-        track = "" if face.track_id is None else face.track_id
-        rows.append(
-            [
-                *_lead(where),
-                number,
-                face.scheme,
-                track,
-                face.score,
-                face.presence,
-                *face.box.tolist(),
-                *of_points,
-            ]
-        )
+    if empty_rows and not len(faces):
+        lead = _lead(where)
+        rest = len(csv_columns(faces.scheme, lead=())) - 2
+        return [[*lead, "", faces.scheme, *[""] * rest]]
+    for row in faces.rows():
+        rows.append([*_lead(where), *("" if cell is None else cell for cell in row)])
     return rows
 
 
@@ -77,12 +66,15 @@ def write_csv(
     results: Iterable[tuple[str, Faces]] | Iterable[tuple[tuple[int, float], Faces]],
     scheme: str,
     lead: tuple[str, ...] = IMAGE,
+    empty_rows: bool = False,
 ) -> None:
     """Write (image, faces) pairs as CSV, one row per face; the file appears when complete.
 
     Args:
         lead: Names of the first columns; with frame and time, results are ((frame,
             time), faces) pairs.
+        empty_rows: Whether an image or frame without a face has a row, too, with its
+            name and the scheme alone.
 
     Raises:
         SchemeError: If faces are of another scheme.
@@ -96,7 +88,7 @@ def write_csv(
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(csv_columns(scheme, lead))
         for where, faces in of_scheme(results, scheme):
-            writer.writerows(csv_rows(faces, where))
+            writer.writerows(csv_rows(faces, where, empty_rows))
 
 
 def write_parquet(
@@ -104,6 +96,7 @@ def write_parquet(
     results: Iterable[tuple[str, Faces]] | Iterable[tuple[tuple[int, float], Faces]],
     scheme: str,
     lead: tuple[str, ...] = IMAGE,
+    empty_rows: bool = False,
 ) -> None:
     """Write (image, faces) pairs as Parquet, one row per face; the file appears when complete.
 
@@ -112,6 +105,7 @@ def write_parquet(
 
     Args:
         lead: As in write_csv.
+        empty_rows: As in write_csv; all other columns are null.
 
     Raises:
         ExtraError: If pyarrow is not installed.
@@ -142,6 +136,8 @@ def write_parquet(
             if isinstance(where, str):  # a file name may hold bytes that are not text
                 first[lead[0]] = where.encode("utf-8", "backslashreplace").decode()
             rows += [first | _parquet_row(i, face) for i, face in enumerate(faces)]
+            if empty_rows and not len(faces):
+                rows.append(first | {"scheme": faces.scheme})
             if len(rows) >= ROWS_AT_ONCE:
                 writer.write_table(pyarrow.Table.from_pylist(rows, schema))
                 rows = []

@@ -17,7 +17,7 @@ from ..atomic import AtomicWriter, atomic_path, partial_path
 from ..errors import DataError, InputError
 from ..face import Faces
 from ..geometry import Array
-from ..schemes import scheme
+from ..schemes import scheme, scheme_entries, stated_scheme
 from .formats import faces_from_dict, faces_to_dict
 from .tables import VIDEO, write_csv, write_parquet
 
@@ -54,7 +54,7 @@ def head_line(settings: Mapping[str, Any], scheme_name: str) -> str:
     Args:
         settings: Everything that the tracks depend on.
     """
-    head = {"kind": KIND, "scheme": scheme_name, "settings": dict(settings)}
+    head = {"kind": KIND} | scheme_entries(scheme_name) | {"settings": dict(settings)}
     return json.dumps(head, allow_nan=False)
 
 
@@ -222,8 +222,11 @@ def read_tracks(path: str | os.PathLike[str]) -> Tracks:
     return Tracks(head["scheme"], head["settings"], times, faces)
 
 
-def convert_tracks(source: Path, target: Path) -> None:
+def convert_tracks(source: Path, target: Path, empty_rows: bool = False) -> None:
     """Write the tracks of a .jsonl file as .csv or .parquet, one row per face.
+
+    Args:
+        empty_rows: Whether a frame without a face has a row, too.
 
     Raises:
         ExtraError: For parquet without pyarrow.
@@ -233,7 +236,7 @@ def convert_tracks(source: Path, target: Path) -> None:
         scheme_name = _head(source, lines.readline())["scheme"]
     write = write_parquet if target.suffix == ".parquet" else write_csv
     rows = (((number, time), faces) for number, time, faces in read_lines(source))
-    write(target, rows, scheme_name, VIDEO)
+    write(target, rows, scheme_name, VIDEO, empty_rows)
 
 
 def _opened(path: Path) -> IO[str]:
@@ -255,7 +258,7 @@ def _head(path: Path, line: str) -> dict[str, Any]:
         raise DataError(
             f"{path}: not a file of tracks; wanted the .jsonl file that lineament track writes"
         )
-    return dict(head)
+    return dict(head) | {"scheme": stated_scheme(head)}
 
 
 def _frame(record: Mapping[str, Any], scheme_name: str) -> tuple[int, float, Faces]:

@@ -1,5 +1,6 @@
 """Decoders of videos: PyAV (extra `video`) and OpenCV; VideoReader chooses between them."""
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -8,11 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ImageError, missing_extra, short_reason
+from ..opencv import cv2
+from .foreign_images import display_matrix, frame_to_rgb, is_sideways
 
 CAMERAS = {
     "linux": ("v4l2", "/dev/video{}"),
@@ -23,6 +25,10 @@ CAMERAS = {
 CAMERA_OPTIONS = {"darwin": {"framerate": "30"}}
 """Built-in cameras refuse FFmpeg's default, 29.97."""
 MAX_BROKEN = 1000
+DEFAULT = 0x1
+"""FFmpeg's flag of the stream to choose by default."""
+STILL = 0x400 | 0x800 | 0x100000
+"""Its flags of cover images, thumbnails and still images."""
 RGB = NDArray[np.uint8]
 DecodedFrame = tuple[float | None, Callable[[], RGB]]
 """Seconds, if the file states them, and a function that converts the frame to RGB."""
@@ -117,7 +123,7 @@ class AVDecoder(Decoder):
             self._container.close()
             raise ImageError(f"{name}: holds no moving images; wanted a video")
         self.live = kind is not None or (remote and self._container.duration is None)
-        self._stream = self._container.streams.video[0]
+        self._stream = max(self._container.streams.video, key=_video_rank)
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = threads
         self.frames = self._stream.frames or None
@@ -135,10 +141,10 @@ class AVDecoder(Decoder):
             except (av.error.FFmpegError, OSError) as error:
                 packet, silent = None, short_reason(error)
             for frame in self._decoded(packet, flush=bool(silent)):
-                matrix = _display_matrix(frame)
+                matrix = display_matrix(frame)
                 aspect = self._stream.sample_aspect_ratio or Fraction(1)
-                self.pixel_aspect = 1 / aspect if _is_sideways(matrix) else aspect
-                yield frame.time, partial(_to_rgb, frame, matrix)
+                self.pixel_aspect = 1 / aspect if is_sideways(matrix) else aspect
+                yield frame.time, partial(frame_to_rgb, frame)
             if packet is None:
                 break
         if self.live:
@@ -188,6 +194,27 @@ class AVDecoder(Decoder):
         self._container.close()
 
 
+def _video_rank(stream: Any) -> tuple[bool, bool, int]:
+    """Return the key by which the video itself comes before covers, thumbnails and previews.
+
+    FFmpeg's own choice prefers a thumbnail that is marked as the default stream.
+    """
+    disposition = int(stream.disposition)
+    is_still = bool(disposition & STILL) or _stated_frames(stream) == 1
+    return not is_still, bool(disposition & DEFAULT), stream.width * stream.height
+
+
+def _stated_frames(stream: Any) -> int:
+    """Return the number of frames that a stream states; 0 if it states none."""
+    stated = re.fullmatch(
+        r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", "")
+    )
+    if stream.frames or not stated or not stream.average_rate:
+        return int(stream.frames)
+    hours, minutes, seconds = map(float, stated.groups())  # of Matroska
+    return round((3600 * hours + 60 * minutes + seconds) * float(stream.average_rate))
+
+
 def import_av() -> Any:
     """Import PyAV.
 
@@ -222,37 +249,3 @@ def open_camera(number: int, threads: int) -> AVDecoder:
     return AVDecoder(
         address.format(device), str(number), threads, kind, options=options
     )
-
-
-def _display_matrix(frame: Any) -> NDArray[np.int32] | None:
-    """Return the display matrix (3, 3) that the file states for a frame, or None."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            return np.frombuffer(bytes(data), np.int32).reshape(3, 3)
-    return None
-
-
-def _to_rgb(frame: Any, matrix: NDArray[np.int32] | None) -> RGB:
-    return upright(frame.to_ndarray(format="rgb24"), matrix)
-
-
-def _is_sideways(matrix: NDArray[np.int32] | None) -> bool:
-    """Return whether the display `matrix` (3, 3) turns rows into columns."""
-    if matrix is None:
-        return False
-    (a, b), (c, d) = np.abs(matrix[:2, :2].astype(np.int64)).tolist()
-    return bool(b + c > a + d)
-
-
-def upright(image: RGB, matrix: NDArray[np.int32] | None) -> RGB:
-    """Rotate and mirror `image` by the nearest right angle of its display `matrix` (3, 3).
-
-    Source: ISO/IEC 14496-12, 8.3.2: x' = a x + c y, y' = b x + d y, with a, b and c, d
-        in the first two rows.
-    """
-    if matrix is None:
-        return image
-    (a, b), (c, d) = matrix[0, :2].tolist(), matrix[1, :2].tolist()
-    if _is_sideways(matrix):
-        image, a, d = image.transpose(1, 0, 2), c, b
-    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

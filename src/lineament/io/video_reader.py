@@ -11,9 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from ..errors import ImageError
+from PIL import Image
+
+from ..errors import ImageError, short_reason
 from .image import read_image
-from .media_files import find_images
+from .media_files import ANIMATED, find_images, is_video
 from .video_decoders import (
     RGB,
     AVDecoder,
@@ -26,6 +28,8 @@ from .video_decoders import (
 WAIT_S = 30.0
 """Seconds that a URL may be silent."""
 DEFAULT_RATE = 30.0
+ANIMATIONS = (".webp", ".avif")
+"""Animated images that Pillow decodes, as FFmpeg reads them badly or not at all."""
 MAX_BACKWARD_S = 1.0
 """A clock that jumps back by more was restarted: its times continue from the frame before."""
 
@@ -66,8 +70,52 @@ def _numbers_last(path: Path) -> list[Any]:
     return [int(part) if part.isdigit() else part for part in parts]
 
 
+class AnimationDecoder(Decoder):
+    """The frames of an animated image, each shown for the time that the file states.
+
+    Raises:
+        ImageError: If the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            known = [ANIMATED[path.suffix.lower()]]
+            self._image: Any = Image.open(path, formats=known)
+            self._image.load()  # states the duration
+        except Exception as error:  # decoders raise nearly any class
+            raise ImageError(
+                f"{path}: cannot be opened as a video ({short_reason(error)})"
+            ) from error
+        self.frames = int(getattr(self._image, "n_frames", 1))
+        shown_s = self._shown_s()
+        self.rate = 1 / shown_s if shown_s else None
+
+    def _shown_s(self) -> float:
+        """Return for how many seconds the frame decoded last is shown."""
+        return float(self._image.info.get("duration", 0)) / 1000
+
+    def decode(self) -> Iterator[DecodedFrame]:
+        """Yield the frames in order; the file ends at the first one that is broken."""
+        time = 0.0
+        for number in range(self.frames or 0):
+            try:
+                self._image.seek(number)
+                image = read_image(self._image)
+            except Exception:  # as above
+                self.broken += 1
+                return
+            yield time, lambda image=image: image  # type: ignore[misc]
+            time += self._shown_s()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._image.close()
+
+
 class VideoReader:
     """Read the frames of a video: iterate once for all in order, or `read` single ones by number.
+
+    Of several video streams in a file, cover images and thumbnails are passed over.
 
     Frames that cannot be decoded are skipped and counted in `broken`. `live` sources
     cannot be read again; one that falls silent ends, and `silent` gives the reason.
@@ -128,6 +176,8 @@ class VideoReader:
                 f"{self.name}: no such video; wanted a file, a folder of images, a URL or a "
                 "camera"
             )
+        if path.suffix.lower() in ANIMATIONS and is_video(path):
+            return AnimationDecoder(path)
         if not self._exact_times and find_spec("av") is None:
             return OpenCVDecoder(path)
         # absolute: a name may hold a colon, as a URL does

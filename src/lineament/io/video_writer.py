@@ -5,12 +5,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import AtomicWriter, partial_path
 from ..errors import ImageError, short_reason
+from ..opencv import cv2
 from .video_decoders import import_av
 
 ENCODERS = {

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from ..errors import DataError
 from ..geometry import box_side
 from ..inference.acceptance import is_face
 from ..inference.model_files import find_model
+from ..opencv import cv2
 from ..tracking.filters import zero_phase
 from ..tracking.tracker import Tracker
 from .pseudo_labels import LabelThresholds, iter_frames

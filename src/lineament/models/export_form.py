@@ -10,9 +10,10 @@ from .layers.space_to_depth import as_rows
 class ExportForm(nn.Module):
     """uint8 RGB crops (B, S, S, 3) -> landmarks (B, N, 2), variance (B, N).
 
-    A network with `presence` gives its logits (B,) and those of the points' visibility (B, N) next.
-    A network that remembers frames takes its memory next to the crops, and gives it last. What a
-    quantizer must find again in the file are buffers, which keep their names.
+    A network with `presence` gives its logits (B,) and those of the points' visibility (B, N) next,
+    then one that classifies faces the logits (B, K) of their attributes. A network that remembers
+    frames takes its memory next to the crops, and gives it last. What a quantizer must find again
+    in the file are buffers, which keep their names.
     """
 
     memory_shape: tuple[int, ...] | None = None
@@ -53,7 +54,8 @@ class ExportForm(nn.Module):
 def exported_tensors(output: HeadOutput) -> tuple[Tensor, ...]:
     """Return the tensors of `output` that a form gives, in its order."""
     tensors = [output.landmarks, output.variance]
-    for logits in (output.presence_logits, output.visible_logits):
+    states = output.presence_logits, output.visible_logits, output.class_logits
+    for logits in states:
         if logits is not None:
             tensors.append(logits)
     return tuple(tensors)

@@ -8,14 +8,37 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
+from ..data.cifar10 import CLASSES
+from ..errors import RecipeError
+from ..geometry import apply_affine, crop_affine, landmark_box
 from ..recipe import Recipe
-from ..schemes import scheme
+from ..recipe.model import (
+    ClassifierSettings,
+    CoarseToFineSettings,
+    ConvCascadeSettings,
+    DeepAlignmentSettings,
+    DpmCnnSettings,
+    MtcnnSettings,
+    PartCascadeSettings,
+    SharedFeatureSettings,
+)
+from ..schemes import convert, scheme
+from .dan import DeepAlignment
+from .dcnn import ConvCascade
+from .dpm_detector import DpmDetector
 from .face_detector import FaceDetectorNet
+from .facepp import CoarseToFine
 from .heads.output import STRIDE, HeadSettings
 from .landmark_net import LandmarkNet
+from .mtcnn import Mtcnn
+from .part_cascade import PartCascade
 from .refinement import RefinedNet
+from .shared_features import SharedFeatureNet
+from .vgg import Classifier
 
 
 @dataclass(frozen=True)
@@ -67,8 +90,124 @@ def build_face_detector(recipe: Recipe) -> FaceDetectorNet:
     return FaceDetectorNet(settings.widths, settings.depths, settings.pyramid)
 
 
+def build_shared_features(recipe: Recipe) -> SharedFeatureNet:
+    """Build a network of shared features."""
+    m = recipe.model
+    assert isinstance(m, SharedFeatureSettings)
+    mean = mean_shape_in_crop(recipe)
+    return SharedFeatureNet(mean, m.size, m.width, class_count(recipe), m.clusters)
+
+
+def class_count(recipe: Recipe) -> int:
+    """Return the number of logits of the recipe's [tasks], 0 without it."""
+    if recipe.tasks is None:
+        return 0
+    return sum(len(names) for names in recipe.tasks.groups.values())
+
+
+def build_coarse_to_fine(recipe: Recipe) -> CoarseToFine:
+    """Build Face++'s cascade.    Raises: RecipeError: For another scheme than ibug68."""
+    m = recipe.model
+    assert isinstance(m, CoarseToFineSettings)
+    check_parts_scheme(recipe)
+    return CoarseToFine(mean_shape_in_crop(recipe), m.size, m.levels)
+
+
+def build_conv_cascade(recipe: Recipe) -> ConvCascade:
+    """Build Sun's cascade.    Raises: RecipeError: For another scheme than five points."""
+    m = recipe.model
+    assert isinstance(m, ConvCascadeSettings)
+    if recipe.scheme != "five":
+        raise RecipeError(
+            f'the scheme is {recipe.scheme}; a conv-cascade has five points: set scheme to "five"'
+        )
+    return ConvCascade(m.size, m.padding, m.levels)
+
+
+def build_mtcnn(recipe: Recipe) -> Mtcnn:
+    """Build MTCNN.    Raises: RecipeError: For another scheme than five points."""
+    m = recipe.model
+    assert isinstance(m, MtcnnSettings)
+    if recipe.scheme != "five":
+        raise RecipeError(
+            f'the scheme is {recipe.scheme}; an mtcnn has five points: set scheme to "five"'
+        )
+    return Mtcnn(m.stages)
+
+
+def build_classifier(recipe: Recipe) -> Classifier:
+    """Build a classifier of CIFAR-10."""
+    m = recipe.model
+    assert isinstance(m, ClassifierSettings)
+    return Classifier(m.network, m.size, CLASSES, m.width)
+
+
+def build_part_cascade(recipe: Recipe) -> PartCascade:
+    """Build a cascade with parts.    Raises: RecipeError: For another scheme than ibug68."""
+    m = recipe.model
+    assert isinstance(m, PartCascadeSettings)
+    check_parts_scheme(recipe)
+    mean = mean_shape_in_crop(recipe)
+    return PartCascade(mean, m.size, m.levels, m.width, m.contour_width)
+
+
+def build_dpm_cnn(recipe: Recipe) -> DpmDetector:
+    """Build DPM-CNN.    Raises: RecipeError: For another scheme than ibug68."""
+    m = recipe.model
+    assert isinstance(m, DpmCnnSettings)
+    check_parts_scheme(recipe)
+    return DpmDetector(mean_shape_in_crop(recipe), m.width)
+
+
+def check_parts_scheme(recipe: Recipe) -> None:
+    """Raises: RecipeError: If the recipe's scheme has not the parts of ibug68."""
+    if recipe.scheme != "ibug68":
+        raise RecipeError(
+            f"the scheme is {recipe.scheme}; the parts of a {recipe.kind} are those of ibug68"
+        )
+
+
+def build_deep_alignment(recipe: Recipe) -> DeepAlignment:
+    """Build a deep alignment network."""
+    m = recipe.model
+    assert isinstance(m, DeepAlignmentSettings)
+    mean = mean_shape_in_crop(recipe)
+    return DeepAlignment(mean, m.size, m.stages, m.width, class_count(recipe))
+
+
+def mean_shape_in_crop(recipe: Recipe) -> Tensor:
+    """Return the mean shape (N, 2) of the recipe's scheme, pixels of a plain crop.
+
+    A scheme without one has that of ibug68, converted.
+
+    Raises: RecipeError: If that cannot be converted.
+    """
+    own, of_68 = scheme(recipe.scheme).mean_shape, scheme("ibug68").mean_shape
+    assert of_68 is not None
+    mean = own
+    if mean is None:
+        mean = convert(of_68, "ibug68", recipe.scheme).points
+    if not np.isfinite(mean).all():
+        raise RecipeError(
+            f"the scheme {recipe.scheme} has no mean shape, from which a {recipe.kind} starts; "
+            "choose one that has"
+        )
+    m = recipe.model
+    # crops are made around the 68 points, whatever the scheme
+    affine = crop_affine(landmark_box(of_68), m.size, m.padding)
+    return torch.from_numpy(apply_affine(affine, mean))
+
+
 KINDS: dict[str, Kind] = {
     "landmark-net": Kind(build_landmark_net),
     "refined-net": Kind(build_refined_net, task="refine"),
+    "shared-features": Kind(build_shared_features, task="attributes"),
+    "coarse-to-fine": Kind(build_coarse_to_fine),
+    "conv-cascade": Kind(build_conv_cascade),
+    "deep-alignment": Kind(build_deep_alignment, task="attributes"),
+    "classifier": Kind(build_classifier, task="classifier", file="classifier"),
+    "part-cascade": Kind(build_part_cascade, task="parts"),
+    "dpm-cnn": Kind(build_dpm_cnn, task="dpm-cnn", file="dpm-cnn"),
+    "mtcnn": Kind(build_mtcnn, task="mtcnn", file="mtcnn"),
     "face-detector": Kind(build_face_detector, task="detector", file="detector"),
 }

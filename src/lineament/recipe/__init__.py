@@ -1,7 +1,8 @@
 """Recipes: every setting of a training, without torch. file.py reads them from TOML."""
 
-from .data import Augmentation, DataPart, PresenceSettings
-from .model import MODEL_KINDS, DetectorSettings, LandmarkNetSettings, ModelSettings
+from .data import Augmentation, DataPart, PresenceSettings, TaskSettings
+from .detector import DetectorSettings
+from .model import MODEL_KINDS, LandmarkNetSettings, ModelSettings
 from .recipe import Recipe
 from .settings import NAME, Settings
 from .training import DistillSettings, RefineSettings, SlimSettings, TrainSettings
@@ -20,5 +21,6 @@ __all__ = [
     "RefineSettings",
     "Settings",
     "SlimSettings",
+    "TaskSettings",
     "TrainSettings",
 ]

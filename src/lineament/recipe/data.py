@@ -21,6 +21,29 @@ class DataPart(Settings):
         description="folder of the data set: absolute, or relative to the recipe, the current "
         "directory or the data root; empty: the reader's usual one",
     )
+    scheme: str = Field(
+        "",
+        description="scheme of the points if the files do not state it: a name, or the path of a "
+        ".toml file; empty: the recipe's scheme if it has that number of points",
+    )
+    category: str = Field(
+        "", description="the category or label of the faces; empty: the one that fits"
+    )
+    pictures: str = Field(
+        "",
+        description="folder of the images, if they are not where the files say; paths as for "
+        "folder",
+    )
+    group: str = Field(
+        "",
+        description="what keeps the faces of one person in one split: the name of a column, the "
+        "number of a folder below the set's (1: the first), or a pattern such as "
+        "'(person[0-9]+)_'; empty: one photo, one group",
+    )
+    validation: bool | None = Field(
+        None,
+        description="true: all faces are for validation; false: none; absent: one in ten",
+    )
     repeat: int = Field(1, ge=1, description="times that each face occurs in an epoch")
     exclude: tuple[str, ...] = Field(
         (),
@@ -123,3 +146,51 @@ class PresenceSettings(Settings):
                 "below 1"
             )
         return self
+
+
+class TaskSettings(Settings):
+    """Attributes that a network learns together with landmarks."""
+
+    groups: dict[str, tuple[str, ...]] = Field(
+        default_factory=lambda: {
+            "male": ("male",),
+            "smiling": ("smiling",),
+            "glasses": ("glasses",),
+            "pose": ("left_profile", "left", "frontal", "right", "right_profile"),
+        },
+        description="attributes of each task: one that is true or false, or several of which one "
+        "is",
+    )
+    weights: dict[str, NonNegative] = Field(
+        default_factory=dict,
+        description="weight of each task's loss next to that of the landmarks; absent: 0.1",
+    )
+    stop_threshold: NonNegative = Field(
+        0.0,
+        description="a task stops when its criterion of early stopping is above this; 0: never",
+    )
+    strip: int = Field(
+        5,
+        ge=2,
+        description="validations over which the fall of the training error is judged",
+    )
+
+    @model_validator(mode="after")
+    def _weights_are_of_tasks(self) -> "TaskSettings":
+        for name in self.weights:
+            if name not in self.groups:
+                raise ValueError(
+                    f"weights names {name!r}; wanted one of {', '.join(self.groups)}"
+                )
+        return self
+
+    def attributes(self) -> list[str]:
+        """Return the attributes of all tasks, in the order of their logits."""
+        names: list[str] = []
+        for group in self.groups.values():
+            names.extend(group)
+        return names
+
+    def weight(self, task: str) -> float:
+        """Return the weight of a task."""
+        return self.weights.get(task, 0.1)

@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import RecipeError, did_you_mean
+from ..errors import RecipeError, SchemeError, did_you_mean
+from ..schemes import add_scheme_table, carried_table, check_scheme
 from .data import DataPart
 from .kept_weights import find_named_weights
 from .model import MODEL_KINDS
@@ -67,7 +68,7 @@ def read_values(path: Path, seen: tuple[Path, ...] = ()) -> Values:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = f"{path}: cannot be read as a recipe ({error}); wanted a TOML file"
         raise RecipeError(reason) from error
-    _find_folders(own, path.parent)
+    _find_places(own, path.parent)
     values: Values = {}
     for base in _bases(own, path):
         _merge(values, read_values(base, (*seen, place)))
@@ -82,6 +83,10 @@ def make_recipe(values: Values, source: str = "recipe") -> Recipe:
         RecipeError: If a key or value is wrong. For an unknown key it offers the nearest ones.
     """
     try:
+        values = _with_schemes(values)
+    except SchemeError as error:
+        raise RecipeError(f"{source}: {error}") from error
+    try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
@@ -95,6 +100,30 @@ def make_recipe(values: Values, source: str = "recipe") -> Recipe:
         raise RecipeError(
             f"{source}: {key}{given}: {first['msg']}; correct that key"
         ) from error
+
+
+def _with_schemes(values: Values) -> Values:
+    """Return `values` with schemes by name, and the tables of the users' own under own_schemes."""
+    for table in dict(values.get("own_schemes", {})).values():
+        add_scheme_table(table)
+    tables: Values = {}
+    parts = values.get("data")
+    listed = list(parts) if isinstance(parts, list | tuple) else []
+    changed = dict(values)
+    places = [changed]
+    for number, part in enumerate(listed):
+        if isinstance(part, dict):
+            listed[number] = dict(part)
+            places.append(listed[number])
+    if listed:
+        changed["data"] = listed
+    for place in places:
+        if isinstance(place.get("scheme"), str) and place["scheme"]:
+            place["scheme"] = check_scheme(place["scheme"])
+            table = carried_table(place["scheme"])
+            if table is not None:
+                tables[str(place["scheme"])] = table
+    return changed | {"own_schemes": tables} if tables else changed
 
 
 def _bases(values: Values, path: Path) -> list[Path]:
@@ -118,20 +147,23 @@ def _merge(values: Values, over: Values) -> None:
             values[key] = value
 
 
-def _find_folders(values: Values, home: Path) -> None:
-    """Make data folders relative to the recipe's folder `home` absolute, in place.
+def _find_places(values: Values, home: Path) -> None:
+    """Make paths of data and schemes relative to the recipe's folder `home` absolute, in place.
 
-    The current directory and the data root go first: such folders stay as they are.
+    The current directory and the data root go first: such paths stay as they are.
     """
     parts = values.get("data")
-    for part in parts if isinstance(parts, list) else []:
-        folder = part.get("folder") if isinstance(part, dict) else None
-        if (
-            isinstance(folder, str)
-            and not Path(folder).exists()
-            and (home / folder).exists()
-        ):
-            part["folder"] = str(home / folder)
+    tables = [part for part in parts or () if isinstance(part, dict)]
+    for table in tables:
+        for key in ("folder", "pictures", "scheme"):
+            _find_place(table, key, home)
+    _find_place(values, "scheme", home)
+
+
+def _find_place(table: Values, key: str, home: Path) -> None:
+    given = table.get(key)
+    if isinstance(given, str) and not Path(given).exists() and (home / given).exists():
+        table[key] = str(home / given)
 
 
 def parse_override(override: str) -> tuple[str, Any]:

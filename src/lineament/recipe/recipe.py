@@ -11,13 +11,9 @@ from pydantic import (
 )
 
 from ..errors import RecipeError
-from .data import Augmentation, DataPart, PresenceSettings
-from .model import (
-    DetectorSettings,
-    LandmarkNetSettings,
-    ModelSettings,
-    settings_of_kind,
-)
+from .data import Augmentation, DataPart, PresenceSettings, TaskSettings
+from .detector import DetectorSettings
+from .model import LandmarkNetSettings, ModelSettings, settings_of_kind
 from .settings import NAME, Settings
 from .training import DistillSettings, RefineSettings, SlimSettings, TrainSettings
 
@@ -26,7 +22,15 @@ class Recipe(Settings):
     """A training."""
 
     name: str = Field(pattern=NAME, description="name of the run and its files")
-    scheme: str = Field("ibug68", description="scheme of the predicted landmarks")
+    scheme: str = Field(
+        "ibug68",
+        description="scheme of the predicted landmarks: a name, or the path of a .toml file",
+    )
+    own_schemes: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="tables of the schemes of users by name, filled from the files that scheme "
+        "names, so that a checkpoint needs no other file",
+    )
     init_from: str = Field(
         "",
         description="a checkpoint or .safetensors file to start from, or the name of one in "
@@ -41,17 +45,22 @@ class Recipe(Settings):
         None,
         description="a face detector in place of landmarks: its network and scenes",
     )
-    data: tuple[DataPart, ...] = Field(
-        (), validate_default=True, description="the mixture; not for a face detector"
-    )
     model: Annotated[
         SerializeAsAny[ModelSettings], BeforeValidator(settings_of_kind)
     ] = Field(default=LandmarkNetSettings.model_validate({}), description="the network")
+    data: tuple[DataPart, ...] = Field(
+        (),
+        validate_default=True,
+        description="the mixture; not for a face detector or a classifier",
+    )
     augment: Augmentation = Field(
         default=Augmentation.model_validate({}), description="the augmentation"
     )
     presence: PresenceSettings | None = Field(
         None, description="for model.presence: the crops without a face"
+    )
+    tasks: TaskSettings | None = Field(
+        None, description="attributes that are learned together with the landmarks"
     )
     losses: dict[str, float] = Field(
         default_factory=lambda: {"cross_entropy": 1.0, "smooth_l1": 1.0},
@@ -97,6 +106,8 @@ class Recipe(Settings):
     def _some_data(
         cls, data: tuple[DataPart, ...], info: ValidationInfo
     ) -> tuple[DataPart, ...]:
-        if not data and not info.data.get("detector"):
+        model = info.data.get("model")
+        reads_faces = model is None or model.reads_faces
+        if not data and reads_faces and not info.data.get("detector"):
             raise ValueError("wanted at least one [[data]] part, or a [detector] part")
         return data

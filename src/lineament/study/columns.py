@@ -5,26 +5,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 import torch
 
-from ..data.readers.registry import read_data
+from ..data.cifar10 import read_cifar10
+from ..data.crop_cache import plain_crops
 from ..data.training_crops import Source, TrainingCrops
 from ..errors import ExportError, RecipeError, did_you_mean
-from ..evaluation.evaluate import evaluate
+from ..evaluation.conversion import can_score
 from ..evaluation.protocols import PROTOCOLS, protocol
-from ..export.export import export_checkpoint
-from ..inference.predictor import Predictor
+from ..export.registry import export_trained
+from ..geometry import Array
 from ..inference.speed import time_file
 from ..models.profile import multiply_adds, parameters
 from ..recipe import Augmentation
-from ..tracking.tracker import Tracker
-from ..training.checkpoint import load_checkpoint
+from ..training.classifier_task import measure_classifier
+from ..training.run_files import read_progress
 from ..training.validate import interocular_nmes
+from .box_columns import errors_of_box, mean_error, share_found
 from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
+from .protocol_figures import FIGURES, Measure
+from .task_accuracy import learns, read_test_faces, task_accuracy
 from .tracked_clips import Which, mean_errors, track_clips
 
 HARDER = Augmentation.model_validate(
@@ -82,12 +85,13 @@ def harder_nme(run: FinishedRun) -> float:
 
 
 def exported(run: FinishedRun, int8: bool = False) -> Path:
-    """Return the ONNX file of a run, exported if it is missing or older than the checkpoint."""
+    """Return the exported file of a run, written if it is missing or older than the checkpoint."""
     name = "int8" if int8 else "final"
-    path = run.checkpoint.with_name(f"{name}.onnx")
+    suffix = ".onnx" if run.has_network else ".safetensors"
+    path = run.checkpoint.with_name(name + suffix)
     if not path.exists() or path.stat().st_mtime < run.checkpoint.stat().st_mtime:
         folder = run.checkpoint.parent
-        export_checkpoint(run.checkpoint, folder, name, int8, run.data_root, run.cache)
+        export_trained(run.checkpoint, folder, name, int8, run.data_root, run.cache)
     return path
 
 
@@ -124,7 +128,9 @@ def initial_nme(run: FinishedRun) -> float:
 
 
 def network_multiply_adds(run: FinishedRun) -> float:
-    """Count the multiply-adds of the network for one crop."""
+    """Count the multiply-adds of the network for one crop; nan without a network."""
+    if not run.has_network:
+        return float("nan")
     net = run.trained[0]
     return multiply_adds(net, torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8))
 
@@ -134,21 +140,81 @@ def head_parameters(run: FinishedRun) -> float:
     return parameters(run.trained[0].head)
 
 
-def protocol_nme(run: FinishedRun, name: str) -> float:
-    """Measure the NME of the exported file under a protocol; a video is tracked."""
-    fixed = protocol(name)
-    samples = read_data(fixed.data, run.data_root, fixed.part)
-    if fixed.data == "talking-face":
-        tracker: Any = Tracker(exported(run), smooth=None)
-        nme = evaluate(tracker, name, samples, boxes="tracked").nme
-    else:
-        nme = evaluate(Predictor(exported(run), threads=1), name, samples).nme
-    return float("nan") if nme is None else nme
-
-
 def steps_done(run: FinishedRun) -> float:
-    """Return the optimizer steps of the checkpoint."""
-    return float(load_checkpoint(run.checkpoint)["step"])
+    """Return the steps of the checkpoint."""
+    return float(read_progress(run.checkpoint)[0])
+
+
+def parameter_count(run: FinishedRun) -> float:
+    """Count the parameters of a network, or the numbers that another model is made of."""
+    if run.has_network:
+        return float(parameters(run.trained[0]))
+    return float(sum(values.size for values in run.classic.arrays.values()))
+
+
+def megabytes(run: FinishedRun) -> float:
+    """Return the size of the exported file; nan if the export gate refuses it."""
+    try:
+        return exported(run).stat().st_size / 1e6
+    except ExportError:
+        return float("nan")
+
+
+def right_classes(task: str) -> Callable[[FinishedRun], float]:
+    """Return a measure of the share of MTFL's test faces that a network classifies right.
+
+    It is nan for a model that has not learned the task.
+    """
+
+    def measure(run: FinishedRun) -> float:
+        if not learns(run.recipe, task):
+            return float("nan")
+        faces = read_test_faces(run.recipe, run.data_root, run.cache)
+        return task_accuracy(*run.trained, faces, task)
+
+    return measure
+
+
+def search_rounds(run: FinishedRun) -> float:
+    """Count the mean rounds that a model without a network takes on validation faces."""
+    if run.has_network:
+        return float("nan")
+    model, faces = run.classic, run.validation_faces
+    rounds = []
+    for crops, _ in plain_crops(faces, model.size, model.padding, 64):
+        rounds.append(model.count_rounds(crops))
+    return float(np.concatenate(rounds).mean())
+
+
+def protocol_figure(run: FinishedRun, score: str, measure: Measure) -> float:
+    """Measure the exported file under the protocol `score`.
+
+    nan if the model lacks points of the protocol, or the export gate refuses it.
+    """
+    if not can_score(run.recipe.scheme, protocol(score)):
+        return float("nan")
+    try:
+        return measure(exported(run), run.data_root, score)
+    except ExportError:
+        return float("nan")
+
+
+def of_box(
+    figure: Callable[[Array], float], box: str, norm: str = "interocular"
+) -> Callable[[FinishedRun], float]:
+    """Return a measure of the errors of a box that a network of parts predicts."""
+
+    def measure(run: FinishedRun) -> float:
+        net, recipe = run.trained
+        faces, padding = run.validation_faces, recipe.model.padding
+        return figure(errors_of_box(net, faces, padding, box, norm))
+
+    return measure
+
+
+def class_accuracy(run: FinishedRun, part: str) -> float:
+    """Measure the share of CIFAR-10's images of a `part` that a classifier recognizes."""
+    return measure_classifier(run.trained[0], read_cifar10(run.data_root, part))[0]
 
 
 def percent(title: str, measure: Callable[[FinishedRun], float]) -> Column:
@@ -174,7 +240,7 @@ COLUMNS: dict[str, Column] = {
     "ms_int8": Column("int8 ms", each(lambda run: exported_ms(run, True)), digits=1),
     "parameters": Column(
         "parameters",
-        each(lambda run: float(parameters(run.trained[0]))),
+        each(parameter_count),
         1e-6,
         unit=" M",
     ),
@@ -202,19 +268,54 @@ COLUMNS: dict[str, Column] = {
         "occluded for at most 3 frames", lambda runs: on_clips(runs, "short"), scale=100
     ),
     "clips_lost": Column("frames lost", lambda runs: on_clips(runs, "lost"), digits=0),
+    "megabytes": Column("file", each(megabytes), digits=2, unit=" MB"),
+    "minutes": Column("minutes to train", each(lambda run: run.minutes), digits=0),
+    "rounds": Column("rounds of the search", each(search_rounds), digits=1),
+    "gender": percent("gender right %", right_classes("male")),
+    "smile": percent("smile right %", right_classes("smiling")),
+    "glasses": percent("glasses right %", right_classes("glasses")),
+    "pose": percent("pose right %", right_classes("pose")),
+    "accuracy": percent(
+        "validation accuracy %", lambda run: class_accuracy(run, "validation")
+    ),
+    "test_accuracy": percent(
+        "test accuracy %", lambda run: class_accuracy(run, "test")
+    ),
+    "face_box": percent("face box, error %", of_box(mean_error, "face")),
+    "contour_box": percent("contour box, error %", of_box(mean_error, "contour")),
+    "inner_box": percent("inner box, error %", of_box(mean_error, "inner")),
+    "face_found": percent("face found %", of_box(share_found, "face")),
+    "inner_found": percent("inner box found %", of_box(share_found, "inner")),
+    "face_found_interpupil": percent(
+        "face found %, by pupils", of_box(share_found, "face", "interpupil")
+    ),
+    "inner_found_interpupil": percent(
+        "inner box found %, by pupils", of_box(share_found, "inner", "interpupil")
+    ),
     "steps": Column("steps", each(steps_done), digits=0),
 }
 
 
 def column(name: str) -> Column:
-    """Return the column called `name`; a protocol's name is the NME under it.
+    """Return the column called `name`: of COLUMNS, or of a protocol.
+
+    "300w-common" is the NME under that protocol, "300w-common/median" another of its FIGURES.
 
     Raises:
         RecipeError: If there is neither.
     """
     if name in COLUMNS:
         return COLUMNS[name]
-    if name in PROTOCOLS:
-        return percent(f"{name} NME %", lambda run: protocol_nme(run, name))
-    known = [*COLUMNS, *PROTOCOLS]
-    raise RecipeError(f"no column is called {name!r}; {did_you_mean(name, known)}")
+    score, _, figure = name.partition("/")
+    if score not in PROTOCOLS:
+        known = [*COLUMNS, *PROTOCOLS]
+        raise RecipeError(f"no column is called {name!r}; {did_you_mean(name, known)}")
+    if figure not in FIGURES:
+        raise RecipeError(
+            f"the column {name!r} asks for {figure!r} of the protocol {score}; "
+            f"{did_you_mean(figure, FIGURES)}"
+        )
+    title, measure = FIGURES[figure]
+    return percent(
+        f"{score} {title} %", lambda run: protocol_figure(run, score, measure)
+    )

@@ -1,18 +1,26 @@
 """A finished training, and what the columns of a study need of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..classic.numpy_model import NumpyModel
 from ..data.crop_cache import CropCache, plain_landmarks
-from ..data.mixture import read_mixture
+from ..data.mixture import Mixture, read_mixture
+from ..errors import RecipeError
+from ..inference.registry import load_numpy_model
 from ..models.landmark_net import LandmarkNet
 from ..recipe import Recipe
 from ..training.build import load_any, load_trained
+from ..training.classic.predict import predict_plain_faces
+from ..training.classic.stored import stored_recipe
+from ..training.resume import CLASSIC_CHECKPOINT
+from ..training.run_files import recipe_of
 from ..training.validate import interocular_nmes, predict_plain
+from .train_minutes import logged_minutes
 
 
 @dataclass(frozen=True)
@@ -23,37 +31,86 @@ class FinishedRun:
     checkpoint: Path
     data_root: Path
     cache: Path
+    needs: tuple[Path, ...] = ()
+    """Checkpoints of the trainings that it depends on."""
+
+    @property
+    def has_network(self) -> bool:
+        """True if the model is a network."""
+        return self.checkpoint.name != CLASSIC_CHECKPOINT
 
     @cached_property
     def trained(self) -> tuple[LandmarkNet, Recipe]:
-        """Averaged network and recipe."""
+        """Averaged network and recipe.    Raises: RecipeError: If the model has no network."""
+        if not self.has_network:
+            raise RecipeError(
+                f"{self.checkpoint} is a model without a network, which this column measures; "
+                "leave the column out of the study"
+            )
         return load_trained(self.checkpoint)
+
+    @cached_property
+    def classic(self) -> NumpyModel:
+        """The model, if it has no network."""
+        return load_numpy_model(self.checkpoint)
 
     @cached_property
     def recipe(self) -> Recipe:
         """Recipe of the run; that of a tracker, too."""
-        return load_any(self.checkpoint)[1]
+        if self.has_network:
+            return load_any(self.checkpoint)[1]
+        return stored_recipe(self.checkpoint)
+
+    @property
+    def faces_per_step(self) -> int:
+        """Faces that a step of the training takes: a batch, or all without a network."""
+        if self.has_network:
+            # without building the network
+            return recipe_of(self.checkpoint).train.batch
+        complete = 0
+        for source in self._mixture[0]:
+            if source.use_until == 1:
+                known = np.isfinite(source.cache.landmarks).all(axis=(1, 2))
+                complete += int(known.sum())
+        # GrayFaces hold each also mirrored
+        return 2 * complete
+
+    @property
+    def minutes(self) -> float:
+        """Minutes of the steps in its log and in those of its needs; nan if one is absent."""
+        minutes = logged_minutes(self.checkpoint.parent, self.faces_per_step)
+        for checkpoint in self.needs:
+            minutes += replace(self, checkpoint=checkpoint, needs=()).minutes
+        return minutes
+
+    @cached_property
+    def _mixture(self) -> Mixture:
+        recipe = self.recipe
+        places = recipe.scheme, self.data_root, self.cache
+        crop = recipe.model.size, recipe.model.padding
+        return read_mixture(recipe.data, *places, crop=crop)
 
     @cached_property
     def validation_faces(self) -> CropCache:
         """Validation faces of the first data set that has some."""
-        recipe = self.recipe
-        crop = recipe.model.size, recipe.model.padding
-        found = read_mixture(
-            recipe.data, recipe.scheme, self.data_root, self.cache, crop=crop
-        )[1]
-        return next(iter(found.values()))
+        return next(iter(self._mixture[1].values()))
 
     def validation_nmes(self, decoder: str | None = None) -> NDArray[np.float64]:
         """NME of each validation face, fractions, with another decoder of the head if given."""
-        net, recipe = self.trained
-        head = net.head
+        recipe = self.recipe
+        if not self.has_network and decoder is None:
+            landmarks, truth, _ = predict_plain_faces(
+                self.classic, self.validation_faces
+            )
+            return interocular_nmes(landmarks, truth, recipe.scheme)
+        net = self.trained[0]
+        head = getattr(net, "head", None)
         own = getattr(head, "decoder", None)
         if decoder is not None:
-            head.decoder = decoder  # type: ignore[assignment]
+            head.decoder = decoder  # type: ignore[union-attr]
         found, _ = predict_plain(net, self.validation_faces, recipe.model.padding)
         if decoder is not None:
-            head.decoder = own  # type: ignore[assignment]
+            head.decoder = own  # type: ignore[union-attr]
         truth = plain_landmarks(self.validation_faces, net.size, recipe.model.padding)
         return interocular_nmes(found, truth, recipe.scheme)
 

@@ -9,12 +9,13 @@ from typing import Any
 from ..errors import RecipeError, TrainError, did_you_mean
 from ..recipe import Recipe
 from ..recipe.file import read_recipe
-from ..training.build import adopt_architecture, read_trained
+from ..training.build import adopt_architecture
 from ..training.resume import changed_keys
+from ..training.run_files import checkpoint_of, read_progress
 from .settings import Need, Row, Study
 
 MINUTES = "minutes.json"
-"""File in the folder of a study: measured minutes of its trainings, by need or row."""
+"""File in the folder of a study: minutes that its trainings took, by need or row, for budgets."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class PlannedRun:
     @property
     def checkpoint(self) -> Path:
         """Checkpoint of the run."""
-        return self.folder / "checkpoint.pt"
+        return checkpoint_of(self.recipe, self.folder)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Plan:
     """Checkpoints by row and seed."""
     folder: Path
     """Folder of the study's own runs."""
+    needs: Mapping[str, tuple[Path, ...]]
+    """Checkpoints of the trainings that each row depends on."""
 
 
 def plan_runs(
@@ -94,7 +97,12 @@ def plan_runs(
             run = _row_run(study, row, path, folder, seed, minutes, changes or {}, runs)
             planned.append(run)
             checkpoints[row.name][seed] = run.checkpoint
-    return Plan(tuple(planned), checkpoints, folder)
+    needs: dict[str, tuple[Path, ...]] = {}
+    for row in rows:
+        names = [need.name for need in _needed(study, [row])]
+        # a row that is a need itself does not depend on itself
+        needs[row.name] = tuple(homes[name] for name in names if name != row.run)
+    return Plan(tuple(planned), checkpoints, folder, needs)
 
 
 def _needed(study: Study, rows: Sequence[Row]) -> list[Need]:
@@ -172,16 +180,16 @@ def is_done(run: PlannedRun) -> bool:
     """
     if not run.checkpoint.exists():
         return False
-    state = read_trained(run.checkpoint)[0]
+    step, stored = read_progress(run.checkpoint)
     recipe = adopt_architecture(run.recipe, run.checkpoint)
-    changed = changed_keys(json.loads(state["recipe"]), recipe)
+    changed = changed_keys(stored, recipe)
     if changed:
         raise TrainError(
             f"{run.checkpoint} was trained by another recipe ({', '.join(changed)} differ); "
             "move it away, or give another --runs"
         )
     pruned = recipe.slim is None or (run.folder / "pareto.csv").exists()
-    return bool(state["step"] >= recipe.train.steps) and pruned
+    return step >= recipe.train.steps and pruned
 
 
 def fit_budget(

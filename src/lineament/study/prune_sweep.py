@@ -183,7 +183,7 @@ def _write_checkpoint(
         "model": weights,
         "average": weights,
         "step": load_checkpoint(checkpoint)["step"],
-        "scheme": recipe.scheme,
+        "scheme": str(recipe.scheme),
         "recipe": recipe.model_copy(update={"model": model}).model_dump_json(),
     }
     save_checkpoint(path, state)

@@ -12,9 +12,9 @@ import torch
 from ..atomic import atomic_path
 from ..data.mixture import Mixture
 from ..errors import LineamentError
-from ..training.registry import task_for
-from ..training.scheduler import Run, train_together
-from ..training.trainer import Progress, Trainer
+from ..training.log import Progress
+from ..training.registry import make_trainer
+from ..training.scheduler import AnyTrainer, Run, train_together
 from .columns import column
 from .finished_run import FinishedRun
 from .plan import (
@@ -128,17 +128,22 @@ def train_all(
         minutes = (time.monotonic() - started) / 60
         for run in batch:
             if run.name in done:
-                _keep_minutes(plan.folder, run.row, minutes)
+                places = run.checkpoint, options.data_root, options.cache
+                logged = FinishedRun(run.name, *places).minutes
+                # after a resume, the call took less than the training
+                _keep_minutes(plan.folder, run.row, max(minutes, logged))
 
 
 def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
     """Return a training for the scheduler; a recipe with [slim] is pruned at its end."""
 
-    def make(read: Callable[..., Mixture]) -> Trainer:
+    def make(read: Callable[..., Mixture]) -> AnyTrainer:
         note(f"training {run.name} in {run.folder}")
-        return make_trainer(run, options, note, read)
+        resume = run.checkpoint.exists()
+        places = run.folder, options.data_root, options.cache
+        return make_trainer(run.recipe, *places, resume, note, read)
 
-    def after(trainer: Trainer) -> None:
+    def after(trainer: AnyTrainer) -> None:
         if run.recipe.slim is not None:
             slim = run.recipe.slim
             sweep(
@@ -146,15 +151,6 @@ def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
             )
 
     return Run(run.name, make, (), after)
-
-
-def make_trainer(
-    run: PlannedRun, options: StudyOptions, note: Note, read: Callable[..., Mixture]
-) -> Trainer:
-    """Return the trainer of a planned run, resumed if its folder holds a checkpoint."""
-    resume = run.checkpoint.exists()
-    places = run.folder, options.data_root, options.cache
-    return Trainer(task_for(run.recipe), *places, resume=resume, note=note, read=read)
 
 
 def _keep_minutes(folder: Path, row: str, minutes: float) -> None:
@@ -179,9 +175,8 @@ def measure(
             if checkpoint not in unfinished:
                 name = f"{row}, seed {seed}"
                 rows.append(row)
-                finished.append(
-                    FinishedRun(name, checkpoint, options.data_root, options.cache)
-                )
+                places = checkpoint, options.data_root, options.cache
+                finished.append(FinishedRun(name, *places, plan.needs[row]))
     values: dict[str, dict[str, list[float]]] = {row: {} for row in plan.rows}
     for name in columns:
         kind = column(name)

@@ -44,6 +44,9 @@ class Row(Settings):
     series: str = Field("", description="line of the plot")
     x: float | None = Field(None, description="position in the plot")
     minutes: float | None = Field(None, gt=0, description="measured duration of a seed")
+    facts: dict[str, str] = Field(
+        default_factory=dict, description="further cells, by the title of their column"
+    )
 
 
 class Plot(Settings):
@@ -73,6 +76,10 @@ class Study(Settings):
         description="protocols and columns that --final adds; test data",
     )
     plot: Plot | None = Field(None, description="plot next to the table")
+    curves: tuple[str, ...] = Field(
+        (),
+        description="a plot by step of each: loss, or a result of the log such as class_accuracy",
+    )
     notes: str = Field("", description="text below the table")
 
     def measured_columns(self, final: bool) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The table of a study as Markdown, with mean and spread over seeds, and its plot."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,13 +27,28 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table as Markdown; rows without a value are left out."""
-        titles = [column(name).title for name in self.columns]
+        facts: dict[str, dict[str, str]] = {}
+        for each in self.study.rows:
+            facts[each.name] = each.facts
+        known = list(dict.fromkeys(key for each in facts.values() for key in each))
+        titles = known + [column(name).title for name in self.columns]
         lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
         for row, measured in self.values.items():
             if measured:
-                cells = [shown(name, measured[name]) for name in self.columns]
+                cells = [facts[row].get(title, "") for title in known]
+                cells += [shown(name, measured[name]) for name in self.columns]
                 lines.append(f"| {row} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
+
+    def json(self, command: str) -> str:
+        """Return command and values as JSON: a list per row and column, null for nan."""
+        rows: dict[str, dict[str, list[float | None]]] = {}
+        for row, measured in self.values.items():
+            rows[row] = {}
+            for name, values in measured.items():
+                finite = [None if math.isnan(value) else value for value in values]
+                rows[row][name] = finite
+        return json.dumps({"command": command, "rows": rows}, indent=1) + "\n"
 
 
 def shown(name: str, values: Sequence[float]) -> str:
@@ -45,13 +61,20 @@ def shown(name: str, values: Sequence[float]) -> str:
     return f"{mean(scaled):.{kind.digits}f}{spread}{kind.unit}"
 
 
-def write_page(table: Table, path: Path, command: str, facts: Sequence[str]) -> None:
-    """Write the result page of a study, atomically.
+def write_page(
+    table: Table,
+    path: Path,
+    command: str,
+    facts: Sequence[str],
+    images: Sequence[str] = (),
+) -> None:
+    """Write the result page of a study, atomically, and its values as JSON next to it.
 
     Args:
-        path: A Markdown file; the plot, if there is one, goes next to it.
+        path: A Markdown file; the plot, if there is one, goes next to it, too.
         command: The command that made the page.
         facts: Lines such as the seeds and the hardware.
+        images: Markdown of further plots.
     """
     study = table.study
     parts = [f"# {study.title}", f"`{command}`", *facts, table.markdown()]
@@ -61,11 +84,14 @@ def write_page(table: Table, path: Path, command: str, facts: Sequence[str]) -> 
         parts.append(
             f"![{column(study.plot.column).title} by {study.plot.x_label}]({plot.name})"
         )
+    parts += images
     if study.notes:
         parts.append(study.notes.strip())
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as partial:
         partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    with atomic_path(path.with_suffix(".json")) as partial:
+        partial.write_text(table.json(command), encoding="utf-8")
 
 
 def draw(table: Table, path: Path) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..geometry import Array, Image
+from ..opencv import cv2
 
 THUMBNAIL = (24, 18)
 """Width and height of the thumbnails that are compared."""

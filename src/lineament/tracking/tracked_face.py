@@ -11,6 +11,7 @@ import numpy as np
 
 from ..crop import warp
 from ..geometry import Array, Image, box_center, box_side, crop_affine, landmark_box
+from ..inference.face_landmarks import FaceLandmarks
 from ..inference.recrop import is_cut
 from ..inference.recurrent_state import RecurrentState
 from .filters import Smoother
@@ -56,6 +57,8 @@ class FaceObservation:
     """(N,), nan if unknown."""
     recurrent_state: RecurrentState | None = None
     """State of this face alone."""
+    attributes: Mapping[str, float] = field(default_factory=dict)
+    """Probabilities by name."""
 
     @cached_property
     def box(self) -> Array:
@@ -218,3 +221,24 @@ def _unpacked(packed: Mapping[str, Any] | None) -> RecurrentState | None:
         return None
     maps = np.frombuffer(b64decode(packed["float32"]), "<f4").reshape(packed["shape"])
     return RecurrentState(maps, np.array(packed["image_to_crop"], np.float64))
+
+
+def observations_of(found: FaceLandmarks) -> list[FaceObservation]:
+    """Return one observation per face."""
+    observations = []
+    for k, landmarks in enumerate(found.landmarks):
+        state = found.recurrent_state
+        if state is not None:
+            maps, affine = state.maps[k : k + 1], state.image_to_crop[k : k + 1]
+            state = RecurrentState(maps, affine)
+        observation = FaceObservation(
+            landmarks,
+            found.scores[k],
+            found.sigma_px[k],
+            float(found.presence[k]),
+            found.visible[k],
+            state,
+            found.attributes_of(k),
+        )
+        observations.append(observation)
+    return observations

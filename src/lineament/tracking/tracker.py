@@ -17,11 +17,12 @@ from ..estimator import LandmarkModel
 from ..face import Face, Faces
 from ..geometry import Array, Image
 from ..inference.acceptance import is_face
-from ..inference.face_landmarks import FaceLandmarks, make_face
+from ..inference.color_order import warn_of_bgr
+from ..inference.face_landmarks import make_face
 from ..inference.predictor import Predictor
 from ..inference.recrop import first_crops
 from ..inference.recurrent_state import RecurrentState
-from ..io.image import read_image
+from ..io.image import read_image, reread
 from ..schemes import scheme
 from .association import (
     find_duplicates,
@@ -33,7 +34,13 @@ from .association import (
 from .filters import DEFAULT, Smoother
 from .rules import RULES, TrackRules
 from .scene_change import SceneChange
-from .tracked_face import BORDER, FaceObservation, TrackedFace, appearance_of
+from .tracked_face import (
+    BORDER,
+    FaceObservation,
+    TrackedFace,
+    appearance_of,
+    observations_of,
+)
 
 FRAME_S = 1 / 30
 """Seconds between frames without timestamps."""
@@ -141,7 +148,8 @@ class Tracker:
         confirmed.sort(key=lambda face: face.track_id or 0)
         faces = tuple(self._to_face(face, seen[face]) for face in confirmed)
         wanted = self.predictor.scheme
-        return Faces(faces, wanted, len(scheme(wanted)), size)
+        found = Faces(faces, wanted, len(scheme(wanted)), size)
+        return warn_of_bgr(frame, found).shown_on(reread(frame))
 
     def state(self) -> dict[str, Any]:
         """Return all that the next frame depends on, as JSON values."""
@@ -200,7 +208,7 @@ class Tracker:
         # a followed face needs no more presence than a new one
         min_presence = min(self.rules.keep_presence, self.predictor.min_presence)
         min_score, seen = self.predictor.min_landmark_score, {}
-        for face, observation in zip(followed, _observations(found), strict=True):
+        for face, observation in zip(followed, observations_of(found), strict=True):
             measured = (observation.presence, observation.score)
             present = is_face(*measured, min_presence, min_score)
             if present and is_plausible(face, observation, size, self.rules):
@@ -261,7 +269,7 @@ class Tracker:
         unknown = detections.take(~same.any(1))
         requests = first_crops(unknown, self.predictor.recrop, image.shape)
         found = self.predictor.predict_boxes([image], requests, self.predictor.recrop)
-        observations = _observations(found)
+        observations = observations_of(found)
         new: list[FaceObservation] = []
         scores: list[float] = []
         for row in self.predictor.keep(found):
@@ -374,24 +382,6 @@ class Tracker:
             box=seen.box,
             score=face.score,
             track_id=face.track_id,
+            attributes=seen.attributes,
+            never_learned=self.predictor.never_learned,
         )
-
-
-def _observations(found: FaceLandmarks) -> list[FaceObservation]:
-    """Return one observation per face."""
-    observations = []
-    for k, landmarks in enumerate(found.landmarks):
-        state = found.recurrent_state
-        if state is not None:
-            maps, affine = state.maps[k : k + 1], state.image_to_crop[k : k + 1]
-            state = RecurrentState(maps, affine)
-        observation = FaceObservation(
-            landmarks,
-            found.scores[k],
-            found.sigma_px[k],
-            float(found.presence[k]),
-            found.visible[k],
-            state,
-        )
-        observations.append(observation)
-    return observations

@@ -30,6 +30,8 @@ class Batch:
     """(B, F, 4), pixels of the crop, padded with nan."""
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
     """(B,) float by name, nan where the data set does not state it."""
+    classes: Tensor | None = None
+    """(B,) int64: the class of each image."""
     crop_motion: Tensor | None = None
     """(B, T, 3): scale, shift x and shift y of each crop of a window since the frame before."""
     masks: Tensor | None = None

@@ -26,7 +26,8 @@ from .freeze import check_parts, in_part
 from .layer_shapes import fit_shapes
 
 NEW_PARTS = ("head", "presence")
-"""Parts of a network that keep random weights where the given ones do not fit."""
+"""Parts of a network that keep random weights where the given ones do not fit, if the network
+names no `new_parts`."""
 REFINEMENT = "refine."
 """Prefix of the names of a refinement's weights."""
 
@@ -106,10 +107,11 @@ def _load_network(model: nn.Module, recipe: Recipe) -> None:
         else:
             weights = _without_points(weights, same_head, given.scheme == recipe.scheme)
     fitting = {}
+    new_parts = getattr(model, "new_parts", NEW_PARTS)
     for key, value in own.items():
         if key in weights and weights[key].shape == value.shape:
             fitting[key] = weights[key]
-        elif not any(in_part(key, part) for part in NEW_PARTS):
+        elif not any(in_part(key, part) for part in new_parts):
             raise _misfit(path, key, weights.get(key), value, "backbone and channels")
     model.load_state_dict(own | fitting)
 

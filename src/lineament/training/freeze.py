@@ -40,7 +40,8 @@ def freeze(model: nn.Module, parts: Sequence[str]) -> list[nn.Module]:
     """Stop training the weights of `parts`, dotted prefixes of parameter names.
 
     Returns:
-        The norms in those parts, which must stay in evaluation mode to keep their statistics.
+        The norms and dropouts in those parts, which must stay in evaluation mode: a frozen part
+        predicts as it did when it was trained, and keeps its statistics.
 
     Raises: RecipeError: If a part matches no weight.
     """
@@ -49,10 +50,9 @@ def freeze(model: nn.Module, parts: Sequence[str]) -> list[nn.Module]:
     for name, parameter in named.items():
         if any(in_part(name, part) for part in parts):
             parameter.requires_grad_(False)
-    norms = []
+    kept = []
     for name, module in model.named_modules():
-        if hasattr(module, "running_mean") and any(
-            in_part(name, part) for part in parts
-        ):
-            norms.append(module)
-    return norms
+        changes = hasattr(module, "running_mean") or isinstance(module, nn.Dropout)
+        if changes and any(in_part(name, part) for part in parts):
+            kept.append(module)
+    return kept

@@ -1,5 +1,10 @@
 """Training of a landmark network on annotated faces. Depends on torch."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -10,30 +15,51 @@ from ..data.training_crops import Source, TrainingCrops
 from ..errors import RecipeError
 from ..models.heads.output import STRIDE
 from ..recipe import PresenceSettings, Recipe
+from ..schemes import scheme
 from .batch import Batch
-from .build import adopt_architecture, build_model, load_initial_weights
+from .build import (
+    adopt_architecture,
+    build_model,
+    load_initial_weights,
+    read_start,
+)
 from .losses import check_losses, check_presence, loss_counts, total_loss
 from .presence_rates import presence_rates
 from .task import Context, Samples, Task
-from .validate import validate
+from .validate import export_fault, validate
 
 
 class LandmarkTask(Task):
     """Learn the landmarks of faces in augmented crops."""
 
+    learns_attributes = False
+    """True if the task learns those of [tasks], too."""
+
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
+        self.check_attributes()
         self.check_losses()
         self.check_annotated()
         self.sources: list[Source] = []
         self.validation_faces: dict[str, CropCache] = {}
         self.negatives: Negatives | None = None
         self.validation_presence: PresenceCrops | None = None
+        self.never_learned: tuple[int, ...] = ()
+        """Indices of the points that nobody annotated in the training faces."""
 
     def check_losses(self) -> None:
         """Raises: RecipeError: If losses, [presence] and model do not fit."""
         check_losses(self.recipe.losses)
         check_presence(self.recipe)
+
+    def check_attributes(self) -> None:
+        """Raises: RecipeError: If the recipe has [tasks] that are not learned."""
+        if self.recipe.tasks is not None and not self.learns_attributes:
+            raise RecipeError(
+                f"the recipe {self.recipe.name!r} has [tasks], and its training of a "
+                f"{self.recipe.kind} learns none; leave them out, or train a shared-features or a "
+                "deep-alignment by lineament train"
+            )
 
     def check_annotated(self) -> None:
         """Raises: RecipeError: If faces without landmarks have no teacher to learn from."""
@@ -62,6 +88,9 @@ class LandmarkTask(Task):
     def samples(self, context: Context) -> Samples:
         recipe = self.recipe
         self.read_data(context)
+        if context.resume_from is None:
+            self.never_learned = self.unlearned_points()
+            self._note_unlearned(context)
         return TrainingCrops(
             self.sources,
             recipe.scheme,
@@ -84,6 +113,9 @@ class LandmarkTask(Task):
             context.note,
             crop,
         )
+        fault = export_fault(self.validation_faces, recipe.scheme)
+        if fault:
+            context.note(fault)
         if recipe.presence is not None:
             self._read_presence(recipe.presence, context)
 
@@ -102,6 +134,38 @@ class LandmarkTask(Task):
             total = sum(len(each.cache) * each.repeat for each in self.sources)
             count = max(1, round(settings.boxed_share / others * total))
             self.sources = [*self.sources, Source(data.boxed, per_epoch=count)]
+
+    def unlearned_points(self) -> tuple[int, ...]:
+        """Return the points without an example, in the data or in the initial weights."""
+        annotated = np.zeros(len(scheme(self.recipe.scheme)), np.bool_)
+        for source in self.sources:
+            annotated |= np.isfinite(source.cache.landmarks).all(-1).any(0)
+        if annotated.all() or self._starts_with_points():
+            return ()
+        return tuple(np.flatnonzero(~annotated).tolist())
+
+    def _starts_with_points(self) -> bool:
+        """Return whether the initial weights are of the recipe's scheme."""
+        if not self.recipe.init_from:
+            return False
+        start = read_start(Path(self.recipe.init_from))[1]
+        return start is not None and start.scheme == self.recipe.scheme
+
+    def _note_unlearned(self, context: Context) -> None:
+        points = scheme(self.recipe.scheme).points
+        names = [f"{i} ({points[i]})" for i in self.never_learned]
+        if names:
+            context.note(
+                f"no training face has point {', '.join(names)}: the model cannot learn it, and "
+                "will give it a score of 0 and state that it is not visible"
+            )
+
+    def state(self) -> dict[str, Any]:
+        unlearned = list(self.never_learned)
+        return {"never_learned": unlearned} if unlearned else {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.never_learned = tuple(state.get("never_learned", ()))
 
     def crop_size(self) -> int:
         """Return the side of the crops in a batch, pixels."""

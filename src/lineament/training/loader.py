@@ -7,10 +7,11 @@ import multiprocessing
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ..opencv import cv2
 from ..recipe import TrainSettings
 from .batch import Batch, collate
 from .parallel import Processes
@@ -76,6 +77,8 @@ def make_loader(
         num_workers=train.num_workers,
         pin_memory=pinned,
         prefetch_factor=8 if train.num_workers else None,
+        # of its own, or a resumed run would draw other dropouts than an unbroken one
+        generator=torch.Generator(),
         # a fork shares the mapped crops, which another start would copy
         multiprocessing_context="fork" if train.num_workers and forks else None,
     )

@@ -2,6 +2,7 @@
 
 import csv
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,33 @@ from ..recipe import TrainSettings
 
 RATES = ("presence_auc", "presence_missed", "presence_false", "visible_auc")
 """Validation results that are not of the task's metric, by their full names; fractions."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State of a training at a row of its log."""
+
+    step: int
+    steps: int
+    loss: float
+    """Mean of the total loss since the last report."""
+    faces_per_second: float
+    seconds_left: float
+    validation: dict[str, float] | None = None
+    """Results by name, if the model was just validated."""
+    metric: str = "nme"
+    """Of the task that gave the results."""
+
+    def results(self) -> str:
+        """Return the results of the validation in words; NMEs in percent."""
+        given = (self.validation or {}).items()
+        if self.metric == "nme":
+            errors = [f"{n} {100 * v:.3f} %" for n, v in given if n not in RATES]
+            rates = [f"{n} {100 * v:.2f} %" for n, v in given if n in RATES]
+            return "validation NME: " + "  ".join([*errors, *rates])
+        return "validation: " + "  ".join(
+            f"{name} {value:.4g}" for name, value in given
+        )
 
 
 class TrainLog:

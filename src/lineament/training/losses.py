@@ -108,6 +108,14 @@ def smooth_l1(
     return F.smooth_l1_loss(pred, truth, reduction="none", beta=beta).sum(-1)
 
 
+def squared(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
+    """Return half the squared errors of x and y, added.
+
+    Source: Zhang, Luo, Loy, Tang 2014, eq. 4 (TCDCN).
+    """
+    return ((raw.landmarks - landmarks) / stride).square().sum(-1) / 2
+
+
 def wing(
     raw: HeadOutput,
     landmarks: Tensor,
@@ -146,6 +154,7 @@ LOSSES: dict[str, Loss] = {
     "cross_entropy_1d": cross_entropy_1d,
     "mse_1d": mse_1d,
     "smooth_l1": smooth_l1,
+    "squared": squared,
     "wing": wing,
     "gaussian_nll": gaussian_nll,
 }

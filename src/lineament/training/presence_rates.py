@@ -59,9 +59,10 @@ def predict_states(
 
     def predict(batch: Image) -> tuple[Array, Array]:
         raw = model(torch.from_numpy(batch).to(device))
-        logits = (raw.presence_logits, raw.visible_logits)
-        presence, visible = (each.double().cpu().numpy() for each in logits)
-        return presence, visible
+        presence = raw.presence_logits.double().cpu().numpy()
+        if raw.visible_logits is None:
+            return presence, np.full(raw.landmarks.shape[:2], np.nan)
+        return presence, raw.visible_logits.double().cpu().numpy()
 
     return StateLogits(*run_states(predict, crops, crop_size(model), padding))
 

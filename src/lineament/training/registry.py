@@ -1,20 +1,35 @@
 """Kinds of training by name. Depends on torch."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+from ..data.mixture import Mixture, read_mixture
+from ..errors import RecipeError
 from ..models.registry import KINDS
 from ..recipe import Recipe
+from .attribute_task import AttributeTask
+from .classic.registry import FITS
+from .classic.trainer import ClassicTrainer
+from .classifier_task import ClassifierTask
 from .detector.task import DetectorTask
 from .distill.task import DistillTask
 from .landmark_task import LandmarkTask
+from .mtcnn.task import MtcnnTask
+from .parts.task import DpmTask, PartTask
 from .prune.task import prune_task
 from .task import Task
 from .temporal.task import TemporalTask
+from .trainer import Trainer
 
 TRAINED: dict[str, type[Task]] = {
+    "attributes": AttributeTask,
     "landmarks": LandmarkTask,
     "refine": TemporalTask,
     "detector": DetectorTask,
+    "mtcnn": MtcnnTask,
+    "classifier": ClassifierTask,
+    "parts": PartTask,
+    "dpm-cnn": DpmTask,
 }
 """Tasks of `lineament train`, by the name that models/registry.py gives for a kind of model."""
 TASKS: dict[str, Callable[[Recipe], Task]] = {
@@ -38,3 +53,32 @@ def task_for(recipe: Recipe, kind: str = "") -> Task:
         if not kind and getattr(recipe, part) is not None:
             kind = part
     return TASKS[kind or "train"](recipe)
+
+
+def make_trainer(
+    recipe: Recipe,
+    folder: Path,
+    data_root: Path,
+    cache: Path,
+    resume: bool = False,
+    note: Callable[[str], None] = lambda line: None,
+    read: Callable[..., Mixture] = read_mixture,
+    kind: str = "",
+) -> Trainer | ClassicTrainer:
+    """Return the trainer of `recipe`: of a network, or of a model without one.
+
+    Args:
+        folder, data_root, cache, resume, note, read: As for Trainer.
+        kind: As for `task_for`.
+
+    Raises: RecipeError: If the recipe does not fit.
+    """
+    places = (folder, data_root, cache, resume, note, read)
+    if recipe.kind not in FITS:
+        return Trainer(task_for(recipe, kind), *places)
+    if kind not in ("", "train"):
+        raise RecipeError(
+            f"the recipe {recipe.name!r} has a {recipe.kind} model, without a network to {kind}; "
+            "use lineament train"
+        )
+    return ClassicTrainer(FITS[recipe.kind], recipe, *places)

@@ -8,6 +8,10 @@ from typing import Any
 from ..errors import TrainError
 from ..recipe import Recipe
 
+CHECKPOINT = "checkpoint.pt"
+"""File of a network in the folder of its run."""
+CLASSIC_CHECKPOINT = "checkpoint.safetensors"
+"""The same of a model without a network: the model itself."""
 FREE_ON_RESUME = (
     "device",
     "threads",
@@ -56,10 +60,12 @@ def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
     Absent keys have today's defaults; settings that change no result are not compared.
     """
     try:
-        old = _compared(Recipe.model_validate(stored))
+        before = Recipe.model_validate(stored)
     except ValueError:
         return ["keys that are no longer known"]
-    new = _compared(recipe)
+    if before.kind != recipe.kind:
+        return ["model.kind"]
+    old, new = _compared(before), _compared(recipe)
     names = []
     for key in old:
         if key not in ("model", "augment", "train") and old[key] != new[key]:

@@ -12,7 +12,11 @@ from ..data.crop_cache import cached_size
 from ..data.mixture import Mixture, read_mixture
 from ..errors import TrainError
 from ..recipe import DataPart
-from .trainer import Progress, Trainer
+from .classic.trainer import ClassicTrainer
+from .log import Progress
+from .trainer import Trainer
+
+AnyTrainer = Trainer | ClassicTrainer
 
 
 @dataclass(frozen=True)
@@ -20,17 +24,17 @@ class Run:
     """One training among several."""
 
     name: str
-    make: Callable[[Callable[..., Mixture]], Trainer]
+    make: Callable[[Callable[..., Mixture]], AnyTrainer]
     """Makes the trainer, whose `read` it is given."""
     needs: tuple[str, ...] = ()
     """Runs that must end before this one begins."""
-    after: Callable[[Trainer], None] | None = None
+    after: Callable[[AnyTrainer], None] | None = None
     """Called at its end, before the runs that need it begin."""
     turns: int = 1
     """Its steps per step of the others; more for a run that others wait for."""
 
 
-ActiveRun = tuple[Run, Trainer, Iterator[int]]
+ActiveRun = tuple[Run, AnyTrainer, Iterator[int]]
 Failed = Callable[[str, Exception], None] | None
 
 
@@ -38,7 +42,7 @@ def train_together(
     runs: Sequence[Run],
     report: Callable[[str, Progress], None] = lambda name, progress: None,
     failed: Failed = None,
-    between: Callable[[Mapping[str, Trainer]], bool] = lambda active: True,
+    between: Callable[[Mapping[str, AnyTrainer]], bool] = lambda active: True,
 ) -> list[str]:
     """Train all `runs`, each as soon as those it needs have ended.
 
@@ -81,7 +85,7 @@ def train_together(
     return done
 
 
-def _take_turn(run: Run, trainer: Trainer, steps: Iterator[int]) -> bool:
+def _take_turn(run: Run, trainer: AnyTrainer, steps: Iterator[int]) -> bool:
     """Do the steps of one round; return whether the run has ended."""
     for _ in range(run.turns):
         if next(steps, None) is None or trainer.ended:
@@ -99,7 +103,7 @@ def _begin(
     failed: Failed,
 ) -> dict[str, ActiveRun]:
     """Return `runs` before their first step, grouped by the batches they share."""
-    groups: dict[object, list[tuple[Run, Trainer]]] = {}
+    groups: dict[object, list[tuple[Run, AnyTrainer]]] = {}
     for run in runs:
         try:
             trainer = run.make(read)
@@ -127,7 +131,7 @@ def _named(
     return lambda progress: report(name, progress)
 
 
-def _batches_key(trainer: Trainer) -> object:
+def _batches_key(trainer: AnyTrainer) -> object:
     """Return a value that is equal for trainings that take the same batches."""
     train = trainer.recipe.train
     return (

@@ -5,7 +5,7 @@ and `validate`; `make` of the samples returns arrays by the names of Batch's fie
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -118,6 +118,13 @@ class Task(ABC):
 
     def before_step(self, model: nn.Module, step: int) -> None:  # noqa: B027
         """Change the summed gradients before the optimizer uses them."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of the task itself."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027
+        """Continue from what `state` returned; a run of an earlier version has {}."""
 
     @abstractmethod
     def validate(self, model: nn.Module) -> dict[str, float]:

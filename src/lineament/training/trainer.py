@@ -8,7 +8,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,43 +23,16 @@ from .device import Captured, Place
 from .ema import EMA
 from .freeze import freeze
 from .loader import make_loader
-from .log import RATES, Meter, TrainLog
+from .log import Meter, Progress, TrainLog
 from .memory import keep_freed_memory
 from .optimizer import keep_rates_on, set_rates
 from .parallel import join, leave, use_global_norms
-from .resume import changed_keys, check_digests, check_folder, digests
+from .resume import CHECKPOINT, changed_keys, check_digests, check_folder, digests
 from .schedule import learning_rate
 from .task import Context, Task
 
 LOG_EVERY = 50
 """Steps between rows of the log, validations aside."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """State of a training at a row of its log."""
-
-    step: int
-    steps: int
-    loss: float
-    """Mean of the total loss since the last report."""
-    faces_per_second: float
-    seconds_left: float
-    validation: dict[str, float] | None = None
-    """Results by name, if the model was just validated."""
-    metric: str = "nme"
-    """Of the task that gave the results."""
-
-    def results(self) -> str:
-        """Return the results of the validation in words; NMEs in percent."""
-        given = (self.validation or {}).items()
-        if self.metric == "nme":
-            errors = [f"{n} {100 * v:.3f} %" for n, v in given if n not in RATES]
-            rates = [f"{n} {100 * v:.2f} %" for n, v in given if n in RATES]
-            return "validation NME: " + "  ".join([*errors, *rates])
-        return "validation: " + "  ".join(
-            f"{name} {value:.4g}" for name, value in given
-        )
 
 
 class Trainer:
@@ -87,7 +59,7 @@ class Trainer:
             RecipeError, DataError, ModelError: If recipe, data or initial weights do not fit.
         """
         self.task, self.folder, self.resumed = task, folder, resume
-        self.path = folder / "checkpoint.pt"
+        self.path = folder / CHECKPOINT
         train = task.recipe.train
         check_folder(self.path, resume)
         self.input_digests = digests(task.input_files())
@@ -109,7 +81,7 @@ class Trainer:
         context = Context(data_root, cache, self.device, read, resume_from, self.note)
         with self.place.here():
             self.model = task.build(context)
-            self.frozen_norms = freeze(self.model, train.freeze)
+            self.evaluated = freeze(self.model, train.freeze)
             self.model.to(device=self.device)
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             with self.processes.first_ahead():
@@ -272,8 +244,8 @@ class Trainer:
 
     def _to_training_mode(self) -> None:
         self.model.train()
-        for norm in self.frozen_norms:
-            norm.eval()
+        for module in self.evaluated:
+            module.eval()
 
     def save(self) -> None:
         """Write the checkpoint atomically.    Call it within `place.here()`."""
@@ -283,9 +255,10 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "rng": torch.get_rng_state(),
             "step": self.step,
-            "scheme": self.recipe.scheme,
+            "scheme": str(self.recipe.scheme),
             "recipe": self.recipe.model_dump_json(),
             "input_digests": self.input_digests,
+            "task": self.task.state(),
         }
         save_checkpoint(self.path, state)
 
@@ -313,4 +286,5 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         keep_rates_on(self.device, self.optimizer)
         torch.set_rng_state(state["rng"])
+        self.task.load_state(state.get("task", {}))
         self.step = state["step"]

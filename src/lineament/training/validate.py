@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..data.crop_cache import CropCache, plain_crops, plain_landmarks
-from ..errors import RecipeError
 from ..evaluation.metrics import nme, norm_length
 from ..schemes import scheme
 
+MIN_POINTS = 20
+"""Annotated points of validation faces that a calibration needs."""
 BATCH = 32
 """Faces per forward pass."""
 
@@ -70,6 +71,8 @@ def validate(
             chosen = list(points)
             if known_eyes(truth[:, chosen], head).any():
                 label = name if head == first else f"{name}:{head}"
+                if point_norm(head)[0] == "side":
+                    label = f"{name}:box"
                 results[label] = interocular_nme(
                     predicted[:, chosen], truth[:, chosen], head
                 )
@@ -96,21 +99,20 @@ def known_eyes(truth: NDArray[np.floating], scheme_name: str) -> NDArray[np.bool
     """Return which faces (M,) of `truth` (M, N, 2) have the points that define their norm."""
     _, (right, left) = point_norm(scheme_name)
     finite = np.isfinite(truth[:, [*right, *left]]).all((1, 2))
-    return np.asarray(finite, dtype=np.bool_)
+    annotated = np.isfinite(truth).all(-1).sum(1) >= 2
+    return np.asarray(finite & annotated, dtype=np.bool_)
 
 
 def point_norm(scheme_name: str) -> tuple[str, tuple[Sequence[int], Sequence[int]]]:
     """Return the norm of validation, interocular if the scheme has it, and its two eyes.
 
-    Raises: RecipeError: For a scheme without eyes.
+    A scheme without eyes has the longer side of the face's box, and no points for it.
     """
     norms = scheme(scheme_name).norm_points
     for rule in ("interocular", "interpupil"):
         if rule in norms:
             return rule, norms[rule]
-    raise RecipeError(
-        f"the scheme {scheme_name} has no eyes to measure errors by; train in one that has"
-    )
+    return "side", ((), ())
 
 
 def interocular_nmes(
@@ -132,6 +134,21 @@ def interocular_nme(
 ) -> float:
     """Return the mean of `interocular_nmes`."""
     return float(interocular_nmes(predicted, truth, scheme_name).mean())
+
+
+def export_fault(validation_faces: dict[str, CropCache], scheme_name: str) -> str:
+    """Return why an export would refuse these validation faces; empty if it would not."""
+    for cache in validation_faces.values():
+        known = known_eyes(cache.landmarks, scheme_name)
+        points = int(np.isfinite(cache.landmarks).all(-1).sum())
+        if known.any() and points >= MIN_POINTS:
+            return ""
+    total = sum(map(len, validation_faces.values()))
+    return (
+        f"{total} validation faces are too few to calibrate and export a model: wanted a set with "
+        f"{MIN_POINTS} annotated points, and with the eyes of a face; add faces, or state "
+        "validation = true for a set"
+    )
 
 
 def crop_size(model: nn.Module) -> int:

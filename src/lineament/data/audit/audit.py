@@ -15,6 +15,7 @@ import PIL.Image
 from ...errors import ImageError, InputError
 from ...geometry import Array
 from ...io.image import ORIENTATION_TAG
+from ..readers.own_data import UNSTATED, OwnData
 from ..sample import Image, Sample
 from .checks import (
     SEVERITIES,
@@ -32,10 +33,12 @@ from .checks import (
     summarize,
 )
 from .files import read_any
+from .set_checks import check_all_outside, check_resized, check_set, own_means
 
 Predict = Callable[[Image, Sample], Array]
 Progress = Callable[[int, int], None]
 
+OUTSIDE = "outside"
 VIDEO_STRIDE = 100
 """Only every N-th frame of a video is checked."""
 
@@ -94,6 +97,7 @@ def audit(
     source: Path | Sequence[Sample],
     predict: Predict | None = None,
     progress: Progress | None = None,
+    own: OwnData = UNSTATED,
 ) -> AuditReport:
     """Find what is wrong with a data set; a broken file is a finding, not an error.
 
@@ -102,18 +106,21 @@ def audit(
         predict: Maps an image and a sample to landmarks in its scheme; finds faces far from a
             model and splits that are off by a pixel.
         progress: Called with the number of checked images and of all.
+        own: Statements about the data of a folder.
 
     Raises:
         DataError: If the folder does not exist or holds no annotation.
     """
     if isinstance(source, Path):
         root = str(source)
-        name, samples, findings = read_any(source)
+        name, samples, findings = read_any(source, own)
     else:
         root = f"{len(source)} samples"
         name, samples, findings = "", list(source), []
+    means = own_means(samples)
     for sample in samples:
-        findings += check_points(sample)
+        findings += check_points(sample, means.get(sample.scheme))
+    findings += check_set(samples, bool(own.group))
     findings += _check_double_annotations(samples)
     images, of_images = _check_images(samples, predict, progress)
     findings += of_images
@@ -143,7 +150,7 @@ def _check_double_annotations(samples: Iterable[Sample]) -> Iterator[Finding]:
 
 
 def _is_checked(sample: Sample) -> bool:
-    if sample.frame is None or sample.image.suffix == ".mat":
+    if sample.frame is None or sample.image.suffix in (".mat", ".csv"):
         return True
     return sample.frame % VIDEO_STRIDE == 0
 
@@ -155,6 +162,7 @@ def _check_images(
     groups = _by_image(filter(_is_checked, samples))
     summaries: list[ImageSummary] = []
     findings: list[Finding] = []
+    outside: list[Finding] = []
     residuals: dict[str, list[Array]] = defaultdict(list)
     for done, faces in enumerate(groups, 1):
         try:
@@ -168,6 +176,10 @@ def _check_images(
         summaries.append(summary)
         findings += check_exif(faces, summary.size)
         for face in faces:
+            findings += check_resized(face, summary.size)
+            outside += [
+                f for f in check_outside(face, summary.size) if f.kind == OUTSIDE
+            ]
             findings += check_outside(face, summary.size)
             if predict is None:
                 continue
@@ -180,6 +192,7 @@ def _check_images(
             findings += check_far(face, apart)
         if progress is not None:
             progress(done, len(groups))
+    findings += check_all_outside(outside, sum(map(len, groups)))
     return summaries, [*findings, *check_against(residuals)]
 
 

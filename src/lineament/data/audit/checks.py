@@ -4,15 +4,16 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import SchemeError, ShapeError
 from ...geometry import Array, apply_affine, box_side, fit_similarity, iou
-from ...schemes import NAMES, convert, scheme
+from ...opencv import cv2
+from ...schemes import convert, scheme, scheme_names
 from ..sample import Image, Sample
 
 SEVERITIES = ("error", "warning", "note")
@@ -24,6 +25,10 @@ UNLIKE = 0.2
 """Mean distance to the mean face, in box sides; below 0.13 on 300W, 0.17 on infants."""
 SIDES = {"right_brow": "brows", "right_eye": "eyes"}
 """Parts that are also checked for swapped sides by themselves, by their names."""
+EXCHANGED = (0.2, 0.1)
+"""Distances from the mean face, in box sides, above and below which two points are exchanged."""
+MAX_DOUBTFUL = 8
+"""Points that may be far from the mean face for pairs of them to be exchanged."""
 SAME_HASH = 3
 """Bits of 64 by which the hashes of copies may differ."""
 SAME_TINY = 3.0
@@ -39,7 +44,8 @@ class Finding:
     severity: str
     """"error": results are wrong; "warning": check it; "note": good to know."""
     kind: str
-    """offset, far, swapped, outside, shape, count, duplicate, exif, header, image or file."""
+    """offset, far, swapped, outside, shape, count, duplicate, exif, header, image, file,
+    unit, mark, scale, person or resized."""
     file: str
     """Name of the face, folder or part, below the root."""
     message: str
@@ -97,10 +103,15 @@ def known_rows(*points: Array) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(np.stack(points)).all((0, 2)))
 
 
-def check_points(sample: Sample) -> Iterator[Finding]:
-    """Find a wrong number of points, swapped sides, and shapes unlike a face."""
+def check_points(sample: Sample, own_mean: Array | None = None) -> Iterator[Finding]:
+    """Find a wrong number of points, swapped sides or points, and shapes unlike a face.
+
+    Args:
+        sample: The face.
+        own_mean: Mean (N, 2) of the set, for a scheme without a mean face.
+    """
     landmarks = sample.landmarks
-    if sample.scheme in NAMES and len(landmarks) != len(scheme(sample.scheme)):
+    if sample.scheme in scheme_names() and len(landmarks) != len(scheme(sample.scheme)):
         wanted = len(scheme(sample.scheme))
         count = f"{len(landmarks)} points; {sample.scheme} has {wanted}"
         text = f"{count}: correct the file or name its scheme"
@@ -114,6 +125,8 @@ def check_points(sample: Sample) -> Iterator[Finding]:
         yield finding_of("error", "shape", sample, text, 9.0)
         return
     mean = mean_face(sample.scheme)
+    if mean is None and sample.scheme in scheme_names():
+        mean = own_mean
     if mean is not None:
         yield from _check_against_mean(sample, mean)
 
@@ -121,7 +134,7 @@ def check_points(sample: Sample) -> Iterator[Finding]:
 @cache
 def mean_face(name: str) -> Array | None:
     """Return the mean face (N, 2) of a scheme, nan where unknown; None if most of it is."""
-    if name not in NAMES:
+    if name not in scheme_names():
         return None
     own, common = scheme(name).mean_shape, scheme("ibug68").mean_shape
     if own is not None or common is None:
@@ -161,6 +174,7 @@ def _check_against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
         yield finding_of("error", "swapped", sample, text, own / max(other, 1e-9))
         return
     swapped = list(_check_parts(sample, mean, plain))
+    swapped = swapped or list(_check_pairs(sample, mean, plain))
     yield from swapped
     if own > UNLIKE and not swapped:
         text = (
@@ -188,6 +202,24 @@ def _check_parts(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]
             yield finding_of(
                 "error", "swapped", sample, text, before / max(after, 1e-9)
             )
+
+
+def _check_pairs(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]:
+    """Find two points that each are where the other one is expected."""
+    names = scheme(sample.scheme).points
+    doubtful = np.flatnonzero(plain > EXCHANGED[0])
+    if not 2 <= len(doubtful) <= MAX_DOUBTFUL:
+        return
+    for a, b in combinations(doubtful.tolist(), 2):
+        changed = sample.landmarks.copy()
+        changed[[a, b]] = changed[[b, a]]
+        after = _distances(changed, mean)[[a, b]]
+        if after.max() < EXCHANGED[1]:
+            text = (
+                f"points {a} ({names[a]}) and {b} ({names[b]}) are in each other's place; exchange "
+                "them"
+            )
+            yield finding_of("error", "swapped", sample, text, float(plain[a]))
 
 
 def check_outside(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
@@ -319,7 +351,7 @@ def _check_mirrored_offset(a: Sample, b: Sample, width: int) -> Iterator[Finding
     """Find a mirrored copy of a wrong origin: x + 1 becomes W - 1 - (x + 1), 2 px off."""
     if (
         a.scheme != b.scheme
-        or a.scheme not in NAMES
+        or a.scheme not in scheme_names()
         or len(a.landmarks) != len(b.landmarks)
     ):
         return

@@ -6,12 +6,15 @@ Depends on the readers. A broken file is a finding, so that the rest is still re
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from ...errors import DataError
+from ...errors import DataError, InputError
 from ...io.media_files import has_image_suffix, image_next_to
+from ..readers.marks import leave_out_marks
+from ..readers.own_data import UNSTATED, OwnData, by_count_note
 from ..readers.pts import read_pts
-from ..readers.registry import READERS
+from ..readers.registry import READERS, format_of_table
 from ..readers.w300 import FOLDERS, group_in
-from ..sample import SCHEME_OF_COUNT, Sample
+from ..sample import Sample
+from ..scheme_of_count import SCHEME_OF_COUNT
 from .checks import Finding, finding_of
 
 MARKS: dict[str, tuple[str, ...]] = {
@@ -54,14 +57,20 @@ DISJOINT_PARTS: dict[str, tuple[str, ...]] = {
     "300w": ("train", "common", "challenging", "test-indoor", "test-outdoor"),
 }
 """Parts that together are the data set, each face once."""
-TABLES = {".xml": "dlib", ".json": "coco", ".csv": "csv"}
-"""Reader of each kind of table."""
+TABLES = (".xml", ".json", ".csv")
+"""Suffixes of tables of annotations."""
 
 Read = tuple[list[Sample], list[Finding]]
 
 
-def read_any(root: Path) -> tuple[str, list[Sample], list[Finding]]:
+def read_any(
+    root: Path, own: OwnData = UNSTATED
+) -> tuple[str, list[Sample], list[Finding]]:
     """Read the faces of a folder, whatever its layout.
+
+    Args:
+        root: The folder.
+        own: Statements about the data.
 
     Returns:
         The name of the official layout, or an empty text; the faces; the faults of files.
@@ -75,16 +84,24 @@ def read_any(root: Path) -> tuple[str, list[Sample], list[Finding]]:
     if name and name not in PTS_SETS:
         samples, findings = _read_parts(name, root)
     elif any(root.rglob("*.pts")):
-        samples, findings = _read_pts_files(root)
+        samples, findings = _read_pts_files(root, own)
         if name:
             findings += _short_parts(name, samples)
+        elif not own.scheme:
+            _note_schemes(samples, own, root)
     else:
         name = ""
-        samples, findings = _read_tables(root)
+        samples, findings = _read_tables(root, own)
     if not samples and not findings:
         wanted = ".pts files next to images, a known layout, XML, JSON or CSV"
         raise DataError(f"{root}: no annotation; wanted {wanted}")
     return name, samples, findings
+
+
+def _note_schemes(samples: list[Sample], own: OwnData, root: Path) -> None:
+    """Note the schemes that are taken from a number of points."""
+    for name, count in {(s.scheme, len(s.landmarks)) for s in samples if s.scheme}:
+        own.note(by_count_note(str(root), count, name))
 
 
 def _official_layout(root: Path) -> str:
@@ -128,19 +145,27 @@ def _short_part(
     return [Finding(severity, "count", part, text)]
 
 
-def _read_tables(root: Path) -> Read:
+def _read_tables(root: Path, own: OwnData) -> Read:
+    """Read the tables of a folder and of its folder `annotations`, else labels of YOLO."""
     samples: list[Sample] = []
-    findings = []
-    for suffix, reader in TABLES.items():
-        for path in sorted(root.glob(f"*{suffix}")):
+    findings: list[Finding] = []
+    for suffix in TABLES:
+        found = [*root.glob(f"*{suffix}"), *root.glob(f"annotations/*{suffix}")]
+        for path in sorted(found):
             try:
-                samples += READERS[reader].read(path, "all")
-            except DataError as error:
+                reader = READERS[format_of_table(path)]
+                samples += reader.read(path, "all", own=own)
+            except InputError as error:
                 findings.append(Finding("warning", "file", path.name, str(error)))
+    if not samples and not findings and any(root.rglob("labels/**/*.txt")):
+        try:
+            samples += READERS["yolo"].read(root, "all", own=own)
+        except InputError as error:
+            findings.append(Finding("error", "file", ".", str(error)))
     return samples, findings
 
 
-def _read_pts_files(root: Path) -> Read:
+def _read_pts_files(root: Path, own: OwnData) -> Read:
     """Read a tree of .pts files; find broken, headerless, lone and unusual ones."""
     samples: list[Sample] = []
     findings: list[Finding] = []
@@ -170,12 +195,13 @@ def _read_pts_files(root: Path) -> Read:
             Sample(
                 image=image,
                 landmarks=landmarks,
-                scheme=SCHEME_OF_COUNT.get(len(landmarks), ""),
+                scheme=own.scheme or SCHEME_OF_COUNT.get(len(landmarks), ""),
                 name=image.relative_to(root).as_posix(),
                 subset=folder,
-                group=group_in(folder)(path.stem),
+                group=_group(own, root, image, folder, path),
             )
         )
+    samples = leave_out_marks(samples, own, str(root), first_pixel=1.0)
     findings += _unusual_counts(samples)
     for folder, names in headerless.items():
         text = f"have no header, e.g. {names[0]}; they are read all the same"
@@ -186,6 +212,11 @@ def _read_pts_files(root: Path) -> Read:
         text = f"{len(names)} of {files[folder]} .pts files {text}"
         findings.append(Finding("warning", "file", folder, text))
     return samples, findings + _images_without_points(root, list(files))
+
+
+def _group(own: OwnData, root: Path, image: Path, folder: str, path: Path) -> str:
+    name = image.relative_to(root).as_posix()
+    return own.group_of(name, {}, group_in(folder)(path.stem))
 
 
 def _images_without_points(root: Path, folders: list[str]) -> list[Finding]:

@@ -4,11 +4,11 @@ import base64
 import os
 from html import escape
 
-import cv2
 import numpy as np
 
 from ...atomic import atomic_path
 from ...errors import LineamentError
+from ...opencv import cv2
 from ..sample import Image, Sample
 from .audit import AuditReport
 from .checks import SEVERITIES, Finding, known_rows

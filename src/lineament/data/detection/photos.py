@@ -51,6 +51,10 @@ KINDS = (*INSETS, *ONE_FACE, "unlabelled", *TEACHER_KINDS)
 FRAMES_PER_CLIP = 12
 SAME_FACE_IOU = 0.35
 """Overlap from which five points belong to a box."""
+NEGATIVE_IOU = 0.3
+"""A window that overlaps every face less shows no face."""
+SMALLEST_WINDOW_PX = 12.0
+"""Side of the smallest window in its photo, pixels."""
 
 
 @dataclass(frozen=True, eq=False)

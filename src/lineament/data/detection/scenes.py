@@ -6,7 +6,6 @@ Boxes are fitted again after turning, to the landmarks or else to the ellipse th
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ from ...geometry import (
     resize_affine,
     similarity,
 )
+from ...opencv import cv2
 from ...schemes import scheme
 from ..degrade import (
     Image,
@@ -34,7 +34,7 @@ from ..degrade import (
 )
 from .image_cache import ImageCache
 from .photos import Photo
-from .scene import Scene
+from .scene import Scene, turn_boxes
 
 
 @dataclass
@@ -80,16 +80,6 @@ HARD_SHARE = 0.5
 """Share of the photos without faces that show a place which a detector takes for a face."""
 MIN_VISIBLE = 0.55
 """A face of which a smaller fraction is visible is neither face nor background."""
-
-
-def turn_boxes(boxes: Array, affine: Array) -> Array:
-    """Return `boxes` (F, 4) after a similarity: each around the turned ellipse that filled it."""
-    scale = affine_scale(affine)
-    cos, sin = affine[0, :2] / scale
-    centers = apply_affine(affine, (boxes[:, :2] + boxes[:, 2:]) / 2)
-    a, b = ((boxes[:, 2:] - boxes[:, :2]) / 2 * scale).T
-    half = np.stack([np.hypot(a * cos, b * sin), np.hypot(a * sin, b * cos)], 1)
-    return np.concatenate([centers - half, centers + half], 1)
 
 
 def move_faces(photo: Photo, affine: Array) -> tuple[Array, Array]:

@@ -1,37 +1,82 @@
 """COCO keypoints in one JSON file; v = 0 is not annotated, v = 1 occluded."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import DataError
-from ..sample import Sample, numbered_name, scheme_of_count
-from .table import image_of_table
+from ..sample import Sample, numbered_name
+from .image_finder import ImageFinder
+from .own_data import UNSTATED, OwnData, choose_category, choose_points
+
+NO_CATEGORY = "face"
+"""Name of the category of annotations that state none."""
 
 
-def read_coco(path: Path, scheme: str | None = None) -> list[Sample]:
+def read_coco(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     """Read the annotations of a JSON file that have keypoints, coordinates unchanged.
 
-    Images are relative to the file, or below `images` next to it.
+    Images are found in the layouts of COCO, CVAT, FiftyOne, Label Studio and Roboflow. Crowds are
+    left out.
 
     Args:
         path: The file.
-        scheme: Scheme of the keypoints; None: by their number.
+        own: Statements about the data.
 
     Raises:
-        DataError: If the file is absent or has no COCO keypoints.
+        DataError: If the file is absent or has no COCO keypoints, or its points are not those of
+            the scheme.
     """
-    annotations = []
+    images, by_category = _read_table(path, own)
+    category = choose_category(
+        {name: points for name, (points, _) in by_category.items()}, own, str(path)
+    )
+    points, annotations = by_category[category]
+    counted = Counter[str]()
+    faces = [_face(path, images, annotation, counted) for annotation in annotations]
+    place = f"{path}: category {category!r}"
+    scheme, rows = choose_points(points, own, place)
+    finder = ImageFinder(path, own.pictures, own.needs_images)
+    samples = []
+    for face, annotation in zip(faces, annotations, strict=True):
+        columns = {**images[annotation["image_id"]], **annotation}
+        columns |= annotation.get("attributes") or {}
+        placed = face.with_points(scheme, rows)
+        group = own.group_of(face.name, columns, "")
+        image = finder.find(str(face.image))
+        samples.append(replace(placed, image=image, group=group))
+    finder.check()
+    return samples
+
+
+def _read_table(
+    path: Path, own: OwnData
+) -> tuple[dict[Any, Mapping[str, Any]], dict[str, tuple[list[str], list[Any]]]]:
+    """Return the images by id, and the points and annotations of each category."""
+    found: dict[str, list[Any]] = defaultdict(list)
+    crowds = 0
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        images = {image["id"]: str(image["file_name"]) for image in table["images"]}
+        table = json.loads(path.read_text(encoding="utf-8-sig"))
+        images = {image["id"]: image for image in table["images"]}
+        for image in images.values():
+            str(image["file_name"])
+        listed = {each["id"]: each for each in table.get("categories", ())}
         for annotation in table["annotations"]:
             keypoints = annotation.get("keypoints")
-            if keypoints and any(keypoints[2::3]):
-                annotations.append(annotation)
+            if not keypoints or not any(keypoints[2::3]):
+                continue
+            if annotation.get("iscrowd"):
+                crowds += 1
+                continue
+            category = listed.get(annotation.get("category_id"), {})
+            found[str(category.get("name", NO_CATEGORY))].append(annotation)
+        with_points = [each for each in listed.values() if each.get("keypoints")]
+        names = {str(each.get("name")): each["keypoints"] for each in with_points}
     except (
         OSError,
         ValueError,
@@ -44,41 +89,49 @@ def read_coco(path: Path, scheme: str | None = None) -> list[Sample]:
         raise DataError(
             f"{path}: not COCO keypoints ({reason}); wanted images, annotations, categories"
         ) from error
-    if not annotations:
+    if not found:
         raise DataError(
             f"{path}: no annotation has keypoints; wanted x, y, v for each landmark"
         )
-    faces: Counter[str] = Counter()
-    return [
-        _face(path, images, annotation, scheme, faces) for annotation in annotations
-    ]
+    if crowds:
+        own.note(f"{path}: {crowds} annotations of crowds are left out")
+    by_category = {}
+    for name, annotations in found.items():
+        count = len(annotations[0]["keypoints"]) // 3
+        points = [str(point) for point in names.get(name) or ()]
+        by_category[name] = (points or [""] * count, annotations)
+    return images, by_category
 
 
 def _face(
     path: Path,
-    images: dict[Any, str],
-    annotation: dict[str, Any],
-    scheme: str | None,
+    images: Mapping[Any, Mapping[str, Any]],
+    annotation: Mapping[str, Any],
     faces: Counter[str],
 ) -> Sample:
+    """Return a face with its points in the order of the file, and the name of its image."""
     place = f"{path}: annotation {annotation.get('id')}"
     try:
-        name = images[annotation["image_id"]]
+        image = images[annotation["image_id"]]
+        name = str(image["file_name"]).replace("\\", "/")
         keypoints = np.array(annotation["keypoints"], dtype=np.float64).reshape(-1, 3)
-        box = None
+        box = size = None
         if annotation.get("bbox"):
             x, y, width, height = map(float, annotation["bbox"])
             box = np.array([x, y, x + width, y + height])
+        if image.get("width") and image.get("height"):
+            size = int(image["width"]), int(image["height"])
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(
             f"{place}: {error}; wanted image_id, bbox x, y, w, h and keypoints x, y, v"
         ) from error
     return Sample(
-        image=image_of_table(path, name),
+        image=Path(name),
         landmarks=np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan),
-        scheme=scheme or scheme_of_count(len(keypoints), place),
+        scheme="",
         name=numbered_name(name, faces),
         box=box,
         visible=keypoints[:, 2] == 2,
         subset=path.stem,
+        stated_size=size,
     )

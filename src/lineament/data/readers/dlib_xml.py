@@ -1,56 +1,85 @@
 """dlib's XML of boxes and parts, as written by imglab: 0-based pixels, parts by name."""
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 
 from ...errors import DataError
-from ..sample import Sample, scheme_of_count
+from ..sample import Sample
+from .image_finder import ImageFinder
+from .own_data import UNSTATED, OwnData, choose_points
 
 
-def read_dlib_xml(path: Path, scheme: str | None = None) -> list[Sample]:
+def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     """Read the faces of an XML file that have parts; images are relative to the file.
+
+    Boxes that are marked to be ignored are left out. Parts that a box lacks are nan.
 
     Args:
         path: The file.
-        scheme: Scheme of the parts; None: by their number. Parts that a box lacks are nan.
+        own: Statements about the data.
 
     Raises:
         DataError: If the file is absent or not dlib XML, or a box is broken.
     """
     boxes = []
     names: set[str] = set()
-    for image in _parse(path).iter("image"):
+    ignored = 0
+    for image in parse_xml(path, "dlib XML").iter("image"):
         for number, box in enumerate(image.iter("box"), 1):
             parts = {part.get("name", "") for part in box.iter("part")}
-            if parts:
+            if box.get("ignore", "0") not in ("0", "false"):
+                ignored += 1
+            elif parts:
                 names |= parts
                 boxes.append((image.get("file", "").replace("\\", "/"), number, box))
+    if ignored:
+        own.note(f"{path}: {ignored} boxes that are marked to be ignored are left out")
     if not names:
         raise DataError(
             f"{path}: no box with parts; wanted <part name= x= y=> for each landmark"
         )
-    if scheme is None:
-        scheme = scheme_of_count(len(names), path)
-    # numbers before words, numbers by value
-    ordered = sorted(
+    ordered = sorted_names(names)
+    parts_at = {name: i for i, name in enumerate(ordered)}
+    faces = [_face(path, name, number, box, parts_at) for name, number, box in boxes]
+    scheme, rows = choose_points(ordered, own, str(path))
+    finder = ImageFinder(path, own.pictures, own.needs_images)
+    samples = []
+    for face, (name, _, box) in zip(faces, boxes, strict=True):
+        placed = face.with_points(scheme, rows)
+        group = own.group_of(face.name, box.attrib, "")
+        samples.append(replace(placed, image=finder.find(name), group=group))
+    finder.check()
+    return samples
+
+
+def sorted_names(names: set[str]) -> list[str]:
+    """Return names in order: numbers before words, numbers by value."""
+    return sorted(
         names, key=lambda n: (not n.isdigit(), int(n) if n.isdigit() else 0, n)
     )
-    rows = {name: i for i, name in enumerate(ordered)}
-    return [_face(path, name, number, box, rows, scheme) for name, number, box in boxes]
 
 
-def _parse(path: Path) -> ElementTree.Element:
+def parse_xml(path: Path, kind: str) -> ElementTree.Element:
+    """Return the root of an XML file without entities.
+
+    Args:
+        kind: The format in messages.
+
+    Raises:
+        DataError: If the file cannot be read, is broken or declares entities.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path}: cannot be read ({error}); wanted a dlib XML file"
+            f"{path}: cannot be read ({error}); wanted a {kind} file"
         ) from error
     if "<!ENTITY" in text or "<!DOCTYPE" in text:
         raise DataError(
-            f"{path}: declares entities, which are not expanded; wanted plain dlib XML"
+            f"{path}: declares entities, which are not expanded; wanted plain {kind}"
         )
     try:
         return ElementTree.fromstring(text)
@@ -64,8 +93,8 @@ def _face(
     number: int,
     box: ElementTree.Element,
     rows: dict[str, int],
-    scheme: str,
 ) -> Sample:
+    """Return a face with its points in the order of `rows`, and the name of its image."""
     landmarks = np.full((len(rows), 2), np.nan)
     try:
         for part in box.iter("part"):
@@ -78,9 +107,9 @@ def _face(
             f"{path}: box {number} of {name!r}: {error}; wanted left, top, width, height, x, y"
         ) from error
     return Sample(
-        image=path.parent / name,
+        image=Path(name),
         landmarks=landmarks,
-        scheme=scheme,
+        scheme="",
         name=name if number == 1 else f"{name}#{number}",
         box=np.array([left, top, left + width, top + height]),
         subset=path.stem,

@@ -4,30 +4,56 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import DataError
+from ...io.media_files import images_by_stem
 from ..sample import GROUP_SEPARATOR, Sample
+from .marks import leave_out_marks
+from .own_data import UNSTATED, OwnData, choose_points
 from .pts import annotated_pts, with_images
 
 
-def read_folder(root: Path, part: str = "all") -> list[Sample]:
+def read_folder(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sample]:
     """Read every face with a .pts file below `root`, or below its folder `part` if not "all".
 
-    The number of points gives the scheme. photo__1 and photo__2 are faces of one group.
+    Without a stated scheme the number of points gives it. photo__1 and photo__2 are faces of one
+    group.
 
     Raises:
         DataError: If there is no .pts file, or one is broken or has no image.
     """
-    return with_images(annotated_folder(root, part))
+    return with_images(annotated_folder(root, part, own))
 
 
-def annotated_folder(root: Path, part: str = "all") -> list[Sample]:
+def annotated_folder(
+    root: Path, part: str = "all", own: OwnData = UNSTATED
+) -> list[Sample]:
     """Read faces like `read_folder`, also those whose image is absent."""
     folder = "" if part == "all" else part
     faces = annotated_pts(
-        root, None, folder, lambda stem: stem.partition(GROUP_SEPARATOR)[0]
+        root, "", folder, lambda stem: stem.partition(GROUP_SEPARATOR)[0]
     )
+    place = root / folder
     if not faces:
-        place = root / folder
         raise DataError(
             f"{place}: no .pts file in it or below; wanted one next to each image"
         )
-    return [replace(face, subset=Path(face.name).parent.as_posix()) for face in faces]
+    if own.pictures is not None:
+        elsewhere = images_by_stem(own.pictures)
+        for number, face in enumerate(faces):
+            image = elsewhere.get(face.image.stem.lower(), face.image)
+            faces[number] = replace(face, image=image)
+    schemes: dict[int, str] = {}
+    samples = []
+    for face in leave_out_marks(faces, own, str(place), first_pixel=1.0):
+        count = len(face.landmarks)
+        if count not in schemes:
+            named = f"{place} ({face.name})"
+            schemes[count] = choose_points([""] * count, own, named)[0]
+        samples.append(
+            replace(
+                face,
+                scheme=schemes[count],
+                subset=Path(face.name).parent.as_posix(),
+                group=own.group_of(face.name, {}, face.group),
+            )
+        )
+    return samples

@@ -8,7 +8,7 @@ from ...geometry import Array
 from ...io.media_files import IMAGE_SUFFIXES, image_next_to, images_by_stem
 from ...io.pts import parse_pts
 from ...schemes import scheme as scheme_named
-from ..sample import Sample, scheme_of_count
+from ..sample import Sample
 
 
 def read_pts(path: Path) -> Array:
@@ -47,7 +47,7 @@ def with_images(samples: Sequence[Sample]) -> list[Sample]:
 
 def read_pts_folder(
     root: Path,
-    scheme: str | None,
+    scheme: str,
     folder: str = "",
     group_of: Callable[[str], str] = str,
     attributes: Mapping[str, Mapping[str, bool]] | None = None,
@@ -56,7 +56,7 @@ def read_pts_folder(
 
     Args:
         root: Folder that the names of the faces are relative to.
-        scheme: Scheme of the points; None: by their number.
+        scheme: Scheme of the points.
         folder: The part of `root` to read.
         group_of: Maps the stem of a file to its group.
         attributes: Attributes by file stem.
@@ -69,7 +69,7 @@ def read_pts_folder(
 
 def annotated_pts(
     root: Path,
-    scheme: str | None,
+    scheme: str,
     folder: str = "",
     group_of: Callable[[str], str] = str,
     attributes: Mapping[str, Mapping[str, bool]] | None = None,
@@ -83,7 +83,7 @@ def annotated_pts(
             Sample(
                 image=image,
                 landmarks=landmarks,
-                scheme=scheme or scheme_of_count(len(landmarks), path),
+                scheme=scheme,
                 name=image.relative_to(root).as_posix(),
                 subset=folder,
                 group=group_of(path.stem),

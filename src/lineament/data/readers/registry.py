@@ -1,7 +1,7 @@
 """Every data set by name: reader, parts with official counts, usual folder."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import DataError, did_you_mean
@@ -30,8 +30,13 @@ from . import (
 )
 from .coco import read_coco
 from .csv_points import read_csv_points
+from .cvat_xml import read_cvat_xml
 from .dlib_xml import read_dlib_xml
 from .folder import annotated_folder, read_folder
+from .label_studio import read_label_studio
+from .marks import leave_out_marks
+from .own_data import UNSTATED, OwnData
+from .yolo_pose import read_yolo
 
 ANY: dict[str, None] = {"all": None}
 
@@ -44,8 +49,8 @@ class DataSet:
     """Its name in messages."""
     contents: str
     """One line about what it holds."""
-    reader: Callable[[Path, str], list[Sample]]
-    """Reads the faces of a part from the set's own folder.
+    reader: Callable[..., list[Sample]]
+    """Reads the faces of a part from the set's own folder, given folder and part.
 
     Raises DataError for a missing or broken file, ExtraError if a package is not installed.
     """
@@ -53,7 +58,7 @@ class DataSet:
     """Official number of faces of each part; ANY if a part may be any file or folder."""
     folder: str = ""
     """Its folder below the data root."""
-    annotated: Callable[[Path, str], list[Sample]] | None = None
+    annotated: Callable[..., list[Sample]] | None = None
     """Reads also faces whose image is absent; None: `reader`."""
     layout: Callable[[str], tuple[str, ...]] = lambda part: ()
     """Wildcards below that folder where the faces of a part are looked for."""
@@ -61,16 +66,26 @@ class DataSet:
     """True if the boxes of its reader are those of all 68 points, annotated or not."""
     counts_videos: bool = False
     """True if the official numbers are of videos."""
+    is_format: bool = False
+    """True for a format of users' own data, whose reader also takes an OwnData."""
 
     @property
     def sentence(self) -> str:
         """Title and contents in one line."""
         return f"{self.title}: {self.contents}"
 
-    def read(self, folder: Path, part: str, absent: bool = False) -> list[Sample]:
+    def read(
+        self,
+        folder: Path,
+        part: str,
+        absent: bool = False,
+        own: OwnData = UNSTATED,
+    ) -> list[Sample]:
         """Read the faces of one part from the set's own folder.
 
-        With `absent`, faces whose image is absent are read too.
+        Args:
+            absent: Also read faces whose image is absent.
+            own: Statements about the data; a known data set takes only `group` and `note`.
 
         Raises:
             DataError: If the part is unknown, or a file is missing or broken.
@@ -79,7 +94,16 @@ class DataSet:
             hint = did_you_mean(part, self.parts)
             raise DataError(f"{self.title} has no part {part!r}; {hint}")
         reader = self.annotated if absent and self.annotated else self.reader
-        return reader(folder, part)
+        if self.is_format:
+            return reader(folder, part, own)
+        for key in ("scheme", "category", "pictures"):
+            if getattr(own, key):
+                raise DataError(f"{self.title} states its own {key}; leave {key} out")
+        samples: list[Sample] = []
+        for face in reader(folder, part):
+            group = own.group_of(face.name, face.attributes, face.group)
+            samples.append(face if group == face.group else replace(face, group=group))
+        return samples
 
     def missing(self, samples: list[Sample], part: str) -> str:
         """Return a line on how many samples of `part` are missing, or an empty text."""
@@ -95,22 +119,49 @@ class DataSet:
 
 
 def _file_reader(
-    read: Callable[[Path], list[Sample]], suffix: str
-) -> Callable[[Path, str], list[Sample]]:
+    read: Callable[[Path, OwnData], list[Sample]], suffix: str
+) -> Callable[[Path, str, OwnData], list[Sample]]:
     """Return a reader whose part is the name of a file, or "all" for the only one."""
 
-    def read_file(root: Path, part: str) -> list[Sample]:
-        if root.is_file():
-            return read(root)
-        if part != "all":
-            return read(root / (part if part.endswith(suffix) else part + suffix))
-        found = sorted(root.glob(f"*{suffix}"))
-        if len(found) != 1:
-            count = f"{root}: {len(found)} {suffix} files"
-            raise DataError(f"{count}; wanted one, or the name of one as the part")
-        return read(found[0])
+    def read_file(root: Path, part: str, own: OwnData = UNSTATED) -> list[Sample]:
+        path = _table_of(root, part, suffix)
+        return leave_out_marks(read(path, own), own, str(path))
 
     return read_file
+
+
+def _table_of(root: Path, part: str, suffix: str) -> Path:
+    """Return the file of a part: in a folder, its folder `annotations`, or anywhere below."""
+    if root.is_file():
+        return root
+    places = [root, root / "annotations"]
+    if part != "all":
+        name = part if part.endswith(suffix) else part + suffix
+        for place in places:
+            if (place / name).is_file():
+                return place / name
+        places = [root / part]
+        if not places[0].is_dir():
+            return root / name
+    found: list[Path] = []
+    for place in places:
+        found = found or sorted(place.glob(f"*{suffix}"))
+    found = found or sorted(places[0].rglob(f"*{suffix}"))
+    if len(found) != 1:
+        count = f"{places[0]}: {len(found)} {suffix} files"
+        raise DataError(f"{count}; wanted one, or the name of one as the part")
+    return found[0]
+
+
+def format_of_table(path: Path) -> str:
+    """Return the reader of a table of annotations by its suffix and its beginning."""
+    if path.suffix == ".csv":
+        return "csv"
+    with path.open("rb") as file:
+        start = file.read(4096).decode("utf-8", "replace").lstrip("\ufeff \r\n\t")
+    if path.suffix == ".xml":
+        return "cvat" if "<annotations" in start else "dlib"
+    return "label-studio" if start.startswith("[") else "coco"
 
 
 READERS: dict[str, DataSet] = {
@@ -198,19 +249,31 @@ READERS: dict[str, DataSet] = {
     ),
     "dlib": DataSet(
         "dlib XML", "boxes and parts, as written by imglab; the part is the file",
-        _file_reader(read_dlib_xml, ".xml"), ANY,
+        _file_reader(read_dlib_xml, ".xml"), ANY, is_format=True,
     ),
     "coco": DataSet(
         "COCO", "keypoints in one JSON file; the part is the file",
-        _file_reader(read_coco, ".json"), ANY,
+        _file_reader(read_coco, ".json"), ANY, is_format=True,
+    ),
+    "cvat": DataSet(
+        "CVAT", "skeletons or points in CVAT's XML for images 1.1; the part is the file",
+        _file_reader(read_cvat_xml, ".xml"), ANY, is_format=True,
+    ),
+    "label-studio": DataSet(
+        "Label Studio", "key points in its JSON export; the part is the file",
+        _file_reader(read_label_studio, ".json"), ANY, is_format=True,
+    ),
+    "yolo": DataSet(
+        "YOLO pose", "a .txt file of fractions per image; the part is a folder",
+        read_yolo, ANY, is_format=True,
     ),
     "csv": DataSet(
         "CSV", "an image and x, y columns per row; the part is the file",
-        _file_reader(read_csv_points, ".csv"), ANY,
+        _file_reader(read_csv_points, ".csv"), ANY, is_format=True,
     ),
     "folder": DataSet(
         "Folder", "images with a .pts file next to each; the part is a folder",
-        read_folder, ANY, annotated=annotated_folder,
+        read_folder, ANY, annotated=annotated_folder, is_format=True,
     ),
 }  # fmt: skip
 
@@ -228,18 +291,21 @@ def data_set(name: str) -> DataSet:
     return READERS[name]
 
 
-def read_data(name: str, root: Path, part: str) -> list[Sample]:
+def read_data(
+    name: str, root: Path, part: str, own: OwnData = UNSTATED
+) -> list[Sample]:
     """Read the faces of one part of the data set `name`.
 
     Args:
         name: One of READERS.
         root: The data root, or the set's own folder.
         part: One of the set's parts.
+        own: Statements about the data.
 
     Raises:
         DataError: If the name or part is unknown, or a file is missing or broken.
     """
-    return data_set(name).read(data_folder(name, root), part)
+    return data_set(name).read(data_folder(name, root), part, own=own)
 
 
 def data_folder(name: str, root: Path) -> Path:

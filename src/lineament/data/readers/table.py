@@ -1,4 +1,4 @@
-"""Rows of a CSV file with a header, and the images that a table names."""
+"""Rows of a CSV file with a header."""
 
 import csv
 from collections.abc import Sequence
@@ -9,7 +9,9 @@ from ...errors import DataError
 Row = dict[str, str]
 
 
-def read_table(path: Path, columns: Sequence[str] = ()) -> tuple[list[str], list[Row]]:
+def read_table(
+    path: Path, columns: Sequence[str] = (), separator: str = ","
+) -> tuple[list[str], list[Row]]:
     """Read the header of a CSV file, which must have `columns`, and its rows by column.
 
     Raises:
@@ -17,7 +19,7 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> tuple[list[str], list
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, delimiter=separator)
             header = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = header
             rows = list(reader)
@@ -32,9 +34,3 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> tuple[list[str], list
             f"{path}: no column {', '.join(absent)}; wanted {', '.join(columns)}"
         )
     return header, rows
-
-
-def image_of_table(table: Path, name: str) -> Path:
-    """Return the image `name` relative to `table`, or below `images` next to it."""
-    image = table.parent / name
-    return image if image.exists() else table.parent / "images" / name

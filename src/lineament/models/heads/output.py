@@ -52,3 +52,5 @@ class HeadOutput:
     """(B,): their sigmoid is the probability that the crop shows a face, not calibrated."""
     visible_logits: Tensor | None = None
     """(B, N): the same of each point being visible."""
+    class_logits: Tensor | None = None
+    """(B, K): of classes of the face, such as emotions, or of K attributes."""

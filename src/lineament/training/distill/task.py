@@ -131,6 +131,10 @@ class DistillTask(LandmarkTask):
                 with_teacher(source, teacher, cache) for source in self.sources
             ]
 
+    def unlearned_points(self) -> tuple[int, ...]:
+        """Return the points without an example; a teacher predicts all of them."""
+        return () if self.comparison is not None else super().unlearned_points()
+
     def prepare(self, batch: Batch) -> Batch:
         """Draw the masks of each student."""
         settings, recipe = self.settings, self.recipe

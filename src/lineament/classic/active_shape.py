@@ -1,0 +1,128 @@
+"""Active shape model: each landmark looks for its own gradients, the shape model keeps a face.
+
+Source: Cootes, Taylor, Cooper, Graham 1995; Milborrow, Nicolls 2014 (gradient descriptors in two
+dimensions).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from ..estimator import CropLandmarks
+from .numpy_model import NumpyModel
+from .profiles import Discriminant, LineProfiles, Mahalanobis, PatchProfiles, Profiles
+from .pyramid import from_level, gray_crops, level_scale, shrink, to_level
+from .shape_model import ShapeModel
+from .shapes import Arrays, Shapes, from_complex, to_complex
+from .uncertainty import Uncertainty
+
+CHUNK = 8
+"""Crops that are searched at once, which bounds the memory."""
+DONE = 0.05
+"""Mean move of the landmarks, pixels of the level, below which a level has converged."""
+PROFILE_ARRAYS = {"line": ("means", "whitening"), "patch": ("weights", "offsets")}
+"""Arrays of a level by the setting `profile`."""
+
+
+class ActiveShape(NumpyModel):
+    """Move each landmark to the place nearby that matches best, level by level.
+
+    Settings: profile ("line" or "patch"), levels, rounds, reach, cell, search, limit.
+
+    Arrays:
+        start: (N, 2), the first shape, pixels of the crop.
+        shape.*: of the shape model.
+        t.*: PROFILE_ARRAYS of level t, from 0, the coarsest.
+    """
+
+    kind = "active-shape"
+
+    def __init__(self, settings: dict[str, Any], arrays: Arrays) -> None:
+        """Take the arrays.    Raises: ModelError: If one is missing."""
+        super().__init__(settings, arrays)
+        self.matchers: list[Mahalanobis | Discriminant] = []
+        try:
+            self.start = to_complex(arrays["start"])
+            self.shape_model = ShapeModel.read(arrays)
+            self.levels: int = settings["levels"]
+            names = PROFILE_ARRAYS[settings["profile"]]
+            for level in range(settings["step"]):
+                own = [arrays[f"{level}.{name}"] for name in names]
+                is_line = settings["profile"] == "line"
+                self.matchers.append(
+                    Mahalanobis(*own) if is_line else Discriminant(*own)
+                )
+            self.profiles = self.make_profiles(settings["search"])
+        except KeyError as error:
+            raise ModelError(
+                f"the active shape model {self.name!r} lacks {error}; train it again"
+            ) from error
+        self.uncertainty = Uncertainty.read(self.settings)
+
+    def make_profiles(self, search: int) -> Profiles:
+        """Return the profiles of the model that search `search` pixels to each side."""
+        if self.settings["profile"] == "line":
+            return LineProfiles(self.scheme, self.settings["reach"], search)
+        return PatchProfiles(self.settings["cell"], search)
+
+    def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
+        """Return the landmarks; sigma grows with the distance to what the shape model allows."""
+        shapes, misfits, _ = self.search(gray_crops(crops))
+        return self.uncertainty(from_complex(shapes), misfits**2)
+
+    def count_rounds(self, crops: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Return the rounds (F,) over all levels until the shape of each crop stands still."""
+        return self.search(gray_crops(crops))[2]
+
+    def search(
+        self, images: NDArray[np.uint8]
+    ) -> tuple[Shapes, NDArray[np.float64], NDArray[np.intp]]:
+        """Search in gray crops (F, S, S).
+
+        Returns:
+            Shapes (F, N); the distance (F, N) in pixels between each landmark and its best match;
+            and the rounds (F,) that the search took.
+        """
+        parts = []
+        for start in range(0, len(images), CHUNK):
+            parts.append(self._search(images[start : start + CHUNK]))
+        shapes, misfits, rounds = zip(*parts, strict=True)
+        return np.concatenate(shapes), np.concatenate(misfits), np.concatenate(rounds)
+
+    def _search(
+        self, images: NDArray[np.uint8]
+    ) -> tuple[Shapes, NDArray[np.float64], NDArray[np.intp]]:
+        shapes = np.tile(self.start, (len(images), 1))
+        misfits = np.zeros(shapes.shape)
+        rounds = np.zeros(len(images), np.intp)
+        for level, matcher in enumerate(self.matchers):
+            scale = level_scale(level, self.levels)
+            small = shrink(images, scale)
+            shapes = to_level(shapes, scale)
+            moving = np.arange(len(images))
+            for _ in range(self.settings["rounds"]):
+                before = shapes[moving]
+                matched = self._match(small[moving], before, matcher)
+                after = self.shape_model.plausible(matched, self.settings["limit"])
+                shapes[moving] = after
+                misfits[moving] = np.abs(after - matched) / scale
+                rounds[moving] += 1
+                moving = moving[np.abs(after - before).mean(1) > DONE]
+                if not len(moving):
+                    break
+            shapes = from_level(shapes, scale)
+        return shapes, misfits, rounds
+
+    def _match(
+        self,
+        images: NDArray[np.uint8],
+        shapes: Shapes,
+        matcher: Mahalanobis | Discriminant,
+    ) -> Shapes:
+        """Return the best place (F, N) of each landmark."""
+        axes = self.profiles.axes(shapes, self.shape_model.mean)
+        features = self.profiles.read(images, shapes, axes)
+        best = matcher.distances(features).argmin(-1)
+        return np.asarray(shapes + axes * self.profiles.candidates()[best])

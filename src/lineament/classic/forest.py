@@ -1,0 +1,133 @@
+"""Ferns and trees over differences of pixels that move with the shape.
+
+Source: Dollar, Welinder, Perona 2010 (ferns); Cao et al. 2012, section 2.3 (pixels relative to
+landmarks, differences of two); Kazemi, Sullivan 2014, section 2.3 (trees).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .shapes import Arrays, Shapes, as_rows, from_rows, turn_and_scale
+
+CHUNK = 512
+"""Shapes that are updated at once, which bounds the memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """K trees of one depth, or ferns: trees whose nodes of a level share one split."""
+
+    pairs: NDArray[np.uint16]
+    """(K, nodes, 2): the two pixels of each split. A tree of depth d has 2^d - 1 nodes, level by
+    level; a fern has d."""
+    thresholds: NDArray[np.int16]
+    """(K, nodes): a difference above it goes to the second child."""
+    outputs: NDArray[np.floating]
+    """(K, 2^d, D) coefficients of the update, by leaf."""
+
+    @property
+    def depth(self) -> int:
+        """Number of levels."""
+        return int(self.outputs.shape[1]).bit_length() - 1
+
+    def leaves(self, values: NDArray[np.int16]) -> NDArray[np.intp]:
+        """Return the leaf (n, K) that pixel values (n, P) reach in each tree."""
+        rows, trees = np.arange(len(values))[:, None], np.arange(len(self.pairs))
+        leaf = np.zeros((len(values), len(self.pairs)), np.intp)
+        has_one_split = self.pairs.shape[1] == self.depth
+        for level in range(self.depth):
+            node = level if has_one_split else 2**level - 1 + leaf
+            pair = self.pairs[trees, node]
+            difference = values[rows, pair[..., 0]] - values[rows, pair[..., 1]]
+            leaf = 2 * leaf + (difference > self.thresholds[trees, node])
+        return leaf
+
+    def __call__(self, values: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Return the sum of all outputs (n, D) for pixel values (n, P)."""
+        trees = np.arange(len(self.pairs))
+        chosen = self.outputs[trees, self.leaves(values)]  # (n, K, D)
+        return np.asarray(chosen.sum(1, dtype=np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class ShapePixels:
+    """P pixels that move, turn and scale with a shape."""
+
+    landmarks: NDArray[np.uint16]
+    """(P,): the landmark that each pixel belongs to."""
+    offsets: Shapes
+    """(P,): from that landmark, in the frame of the mean shape."""
+
+    def read(
+        self,
+        images: NDArray[np.uint8],
+        rows: NDArray[np.intp],
+        shapes: Shapes,
+        mean: Shapes,
+    ) -> NDArray[np.int16]:
+        """Return the values (n, P), of the border beyond it.
+
+        Args:
+            images: Gray crops, (F, S, S).
+            rows: (n,): the crop of each shape.
+            shapes: (n, N), pixels of the crop.
+            mean: Mean shape, (N,).
+        """
+        turned = self.offsets / turn_and_scale(shapes, mean)[:, None]
+        places = shapes[:, self.landmarks] + turned
+        last = images.shape[-1] - 1
+        x = np.clip(np.rint(places.real), 0, last).astype(np.intp)
+        y = np.clip(np.rint(places.imag), 0, last).astype(np.intp)
+        return images[rows[:, None], y, x].astype(np.int16)
+
+
+class ForestStage:
+    """One stage of a cascade: a forest over the pixels of the stage."""
+
+    names: ClassVar[tuple[str, ...]] = (
+        "landmarks",
+        "offsets",
+        "pairs",
+        "thresholds",
+        "outputs",
+        "basis",
+    )
+    channels = "gray"
+
+    def __init__(self, arrays: Arrays) -> None:
+        """Take the arrays of `names`; offsets are (P, 2), basis is (D, 2 N)."""
+        offsets = arrays["offsets"].astype(np.float64)
+        self.pixels = ShapePixels(
+            arrays["landmarks"], offsets[:, 0] + 1j * offsets[:, 1]
+        )
+        self.forest = Forest(
+            arrays["pairs"], arrays["thresholds"], arrays["outputs"].astype(np.float32)
+        )
+        self.basis = arrays["basis"].astype(np.float32)
+
+    def update(
+        self,
+        images: NDArray[np.uint8],
+        rows: NDArray[np.intp],
+        shapes: Shapes,
+        mean: Shapes,
+    ) -> Shapes:
+        """Return the update (n, N) of shapes (n, N) in the frame of the mean shape."""
+        parts = []
+        for start in range(0, len(shapes), CHUNK):
+            part = slice(start, start + CHUNK)
+            values = self.pixels.read(images, rows[part], shapes[part], mean)
+            parts.append(self.forest(values) @ self.basis)
+        return from_rows(np.concatenate(parts))
+
+
+def basis_of(updates: Shapes, share: float) -> NDArray[np.float32]:
+    """Return the principal directions (D, 2 N) that hold `share` of the power of updates (n, N)."""
+    rows = as_rows(updates).astype(np.float64)
+    values, vectors = np.linalg.eigh(rows.T @ rows)
+    held = np.cumsum(values[::-1]) / values.sum()
+    count = int(np.searchsorted(held, share)) + 1
+    return np.ascontiguousarray(vectors[:, ::-1][:, :count].T, dtype=np.float32)

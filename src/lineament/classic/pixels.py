@@ -1,0 +1,35 @@
+"""Values of gray images at places x + iy."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..opencv import cv2
+from .shapes import Shapes
+
+
+def nearest(maps: NDArray[np.float32], places: Shapes) -> NDArray[np.float32]:
+    """Return the values (F, ..., BINS) of maps (F, S, S, BINS) at places (F, ...)."""
+    last = maps.shape[1] - 1
+    x = np.clip(np.rint(places.real), 0, last).astype(np.intp)
+    y = np.clip(np.rint(places.imag), 0, last).astype(np.intp)
+    face = np.arange(len(maps)).reshape(-1, *[1] * (places.ndim - 1))
+    return maps[face, y, x]
+
+
+def between_pixels(images: NDArray[Any], places: Shapes) -> NDArray[np.float32]:
+    """Return the values of images (F, S, S) at places (F, ...), between pixels linearly."""
+    values = np.empty(places.shape, np.float32)
+    for number, image in enumerate(images):
+        # OpenCV takes two axes of at most 32,767 places
+        flat = places[number].reshape(len(places[number]), -1)
+        read = cv2.remap(
+            image.astype(np.float32),
+            flat.real.astype(np.float32),
+            flat.imag.astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        values[number] = read.reshape(values[number].shape)
+    return values

@@ -1,0 +1,97 @@
+"""Statistical shape model: a mean shape and the principal directions in which shapes differ.
+
+Source: Cootes, Taylor, Cooper, Graham 1995.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .shapes import (
+    Arrays,
+    Shapes,
+    as_rows,
+    centered,
+    from_complex,
+    from_rows,
+    to_complex,
+    turn_and_scale,
+)
+
+ROUNDS = 5
+"""Of alignment: mean shape and poses hardly change after three."""
+
+
+def in_tangent_space(
+    shapes: Shapes, mean: Shapes
+) -> tuple[NDArray[np.float64], Shapes]:
+    """Return the differences (n, 2 N) of shapes (n, N) from `mean`, and their factors onto it.
+
+    Shapes are turned and scaled onto the mean (N,), then scaled until their part along it is 1.
+    """
+    factors = turn_and_scale(shapes, mean)
+    aligned = centered(shapes) * factors[:, None]
+    along = (aligned * mean.conj()).real.sum(1) / (np.abs(mean) ** 2).sum()
+    rows = as_rows(aligned / along[:, None] - mean).astype(np.float64)
+    return rows, factors / along
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeModel:
+    """x = mean + b P, in the frame of the mean shape."""
+
+    mean: Shapes
+    """(N,), centered, pixels of a crop that shows the mean box."""
+    directions: NDArray[np.float64]
+    """P (K, 2 N), orthonormal rows: all x, then all y."""
+    deviations: NDArray[np.float64]
+    """(K,): sqrt(lambda), the standard deviation of each coefficient b, pixels."""
+
+    @classmethod
+    def fit(cls, shapes: Shapes, share: float) -> "ShapeModel":
+        """Align shapes (M, N) by generalized Procrustes analysis and keep `share` of the variance.
+
+        The mean keeps the mean size and roll of the shapes.
+        """
+        mean = centered(shapes.mean(0))
+        for _ in range(ROUNDS):
+            aligned = centered(shapes) * turn_and_scale(shapes, mean)[:, None]
+            # the size is lost little by little if each round shrinks towards a smoother mean
+            size = np.linalg.norm(mean)
+            mean = aligned.mean(0)
+            mean = mean * (size / np.linalg.norm(mean))
+        rows = in_tangent_space(shapes, mean)[0]
+        values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
+        values, vectors = values[::-1], vectors[:, ::-1]
+        count = int(np.searchsorted(np.cumsum(values) / values.sum(), share)) + 1
+        return cls(mean, vectors[:, :count].T.copy(), np.sqrt(values[:count]))
+
+    def coefficients(self, shapes: Shapes) -> tuple[NDArray[np.float64], Shapes]:
+        """Return b (n, K) of shapes (n, N), and their factors (n,) onto the mean."""
+        rows, factors = in_tangent_space(shapes, self.mean)
+        return rows @ self.directions.T, factors
+
+    def plausible(self, shapes: Shapes, limit: float) -> Shapes:
+        """Return the nearest shapes (n, N) whose coefficients are within `limit` deviations."""
+        b, factors = self.coefficients(shapes)
+        b = np.clip(b, -limit * self.deviations, limit * self.deviations)
+        modeled = self.mean + from_rows(b @ self.directions)
+        return np.asarray(modeled / factors[:, None] + shapes.mean(-1, keepdims=True))
+
+    def arrays(self) -> Arrays:
+        """Return the arrays that `read` takes."""
+        return {
+            "shape.mean": from_complex(self.mean),
+            "shape.directions": self.directions.astype(np.float32),
+            "shape.deviations": self.deviations,
+        }
+
+    @classmethod
+    def read(cls, arrays: Arrays) -> "ShapeModel":
+        """Return the model in the arrays of a file.    Raises: KeyError: If one is missing."""
+        return cls(
+            to_complex(arrays["shape.mean"]),
+            arrays["shape.directions"].astype(np.float64),
+            arrays["shape.deviations"].astype(np.float64),
+        )

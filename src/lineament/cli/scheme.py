@@ -1,0 +1,138 @@
+"""scheme: writes the scheme of a COCO file's points, for points of one's own."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .app import app, note, show, show_table
+
+if TYPE_CHECKING:
+    from ..data.readers.own_data import OwnData
+    from ..data.sample import Sample
+    from ..scheme_file.table import Scheme
+
+
+@app.command()
+def scheme(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.json",
+            help="COCO file whose category lists keypoints, and a skeleton if there is one.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="The .toml file to write; its name is the scheme's.")
+    ],
+    category: Annotated[
+        str, typer.Option(help="Category of the faces, if several list keypoints.")
+    ] = "",
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder of the images, if they are not found.")
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Model of 68 points that places the points in the face.",
+        ),
+    ] = "accurate",
+) -> None:
+    """Write a scheme of one's own from the keypoints and skeleton of a COCO category.
+
+    Prints what it inferred: mirrored pairs, parts, and points that errors are divided by.
+    Next to the file it draws one face, with the number of each point and a line between
+    mirrored pairs. Check both, and correct the file.
+    """
+    from ..scheme_file.table import SUFFIX
+
+    if out.suffix != SUFFIX:
+        raise typer.BadParameter(
+            f"--out {out}; wanted a {SUFFIX} file such as my21.toml"
+        )
+    _write(file, out, category, pictures, model)
+
+
+def _write(
+    file: Path, out: Path, category: str, pictures: Path | None, model: str
+) -> None:
+    """Write and print the scheme of `file`, and draw it if there are images."""
+    from ..atomic import atomic_path
+    from ..data.readers.coco_scheme import scheme_of_coco
+    from ..data.readers.own_data import OwnData
+    from ..scheme_file.table import scheme_text
+    from ..schemes import add_scheme
+
+    made = scheme_of_coco(file, out.stem, category, note)
+    named = OwnData(add_scheme(made), category=category, pictures=pictures, note=note)
+    faces = _read_faces(file, named)
+    if faces:
+        made = _with_mean_shape(made, faces, model)
+    else:
+        note("no image is found: no mean shape and no drawing; give --pictures")
+    with atomic_path(out) as partial:
+        partial.write_text(scheme_text(made), encoding="utf-8")
+    _show(made)
+    show(f"{out}: scheme {made.name} of {len(made)} points")
+    if faces:
+        show(f"drawing -> {_draw(made, faces, out.with_suffix('.png'))}")
+
+
+def _read_faces(file: Path, own: "OwnData") -> "list[Sample]":
+    """Return the faces of a COCO file whose image is there."""
+    from ..data.readers.coco import read_coco
+    from ..errors import DataError
+
+    try:
+        return [face for face in read_coco(file, own) if face.image.is_file()]
+    except DataError as error:
+        # a file of categories alone states a scheme, too
+        note(str(error))
+        return []
+
+
+def _with_mean_shape(made: "Scheme", faces: "list[Sample]", model: str) -> "Scheme":
+    """Return a scheme with the mean shape of its annotated faces, if a model finds them."""
+    from ..inference.predictor import Predictor
+    from ..labeling.mean_shape import learn_mean_shape
+
+    mean, count = learn_mean_shape(faces, Predictor(model, scheme="ibug68"))
+    if mean is None:
+        note(
+            f"no mean shape: {count} faces are found by {model}, some points are in none"
+        )
+        return made
+    note(f"mean shape of {count} faces, placed by the model {model}")
+    return replace(made, mean_shape=mean)
+
+
+def _show(made: "Scheme") -> None:
+    """Print each point with its partner and part, and the norms."""
+    parts: dict[int, str] = {}
+    for part, points in made.parts.items():
+        parts |= dict.fromkeys(points, part)
+    rows = []
+    for index, name in enumerate(made.points):
+        partner = int(made.mirror[index])
+        mirrored = "itself" if partner == index else f"{partner} {made.points[partner]}"
+        rows.append([str(index), name, mirrored, parts.get(index, "-")])
+    show_table(["point", "name", "mirror image of", "part"], rows)
+    for rule, groups in made.norm_points.items():
+        ends = [" ".join(made.points[i] for i in group) for group in groups]
+        show(f"{rule} norm: from {ends[0]} to {ends[1]}")
+    if not made.norm_points:
+        note("no eyes are named: errors are divided by the side of the face's box")
+
+
+def _draw(made: "Scheme", faces: "list[Sample]", path: Path) -> Path:
+    """Draw the scheme on the face with the most points, and return the file."""
+    import numpy as np
+
+    from ..analysis.draw import save_image
+    from ..analysis.draw_scheme import draw_scheme
+
+    known = [int(np.isfinite(face.landmarks).all(1).sum()) for face in faces]
+    face = faces[known.index(max(known))]
+    return save_image(path, draw_scheme(face.read(), face.landmarks, made))

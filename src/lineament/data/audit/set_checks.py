@@ -1,0 +1,154 @@
+"""Checks of an audit that look at a set of faces together: units, scale, order, persons."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ...geometry import Array, box_side, landmark_box
+from ...schemes import scheme_names
+from ..mirror import mean_of_shapes, mirror_note
+from ..sample import Sample
+from ..units import unit_fault
+from .checks import Finding, finding_of, known_rows, mean_face
+
+SCALE = 10.0
+"""Factor by which the side of a face may differ from the median of the set."""
+SPREAD = 6.0
+"""Median deviations of the logarithm of the side by which it may differ."""
+MIN_FACES = 5
+"""Faces from which a set has a usual scale and a mean of its own."""
+MARK = -1.0
+"""Coordinate that marks points which are not annotated, if x and y both have it."""
+
+
+def check_set(samples: Sequence[Sample], grouped: bool) -> Iterator[Finding]:
+    """Find faults that show in a set of faces, or in coordinates that are no places.
+
+    Args:
+        samples: The faces.
+        grouped: True if a user states which faces are of one person.
+    """
+    fault = unit_fault(samples)
+    if fault:
+        yield Finding("error", "unit", ".", fault, tuple(samples[:1]), 9.0)
+        return
+    for sample in samples:
+        yield from _check_marks(sample)
+    yield from _check_scale(samples)
+    for name in dict.fromkeys(sample.scheme for sample in samples):
+        if name in scheme_names() and (fault := mirror_note(samples, name)):
+            yield Finding("error", "swapped", ".", fault, tuple(samples[:1]), 9.0)
+    if grouped:
+        yield from _check_persons(samples)
+
+
+def _check_marks(sample: Sample) -> Iterator[Finding]:
+    """Find points of which one coordinate marks them as not annotated."""
+    marked = sample.landmarks == MARK
+    halves = np.flatnonzero(marked.any(1) & ~marked.all(1))
+    if len(halves):
+        text = (
+            f"{len(halves)} points have one coordinate of -1, e.g. point {halves[0]}; both are -1 "
+            "for a point that is not annotated: correct the other one, or annotate the point"
+        )
+        yield finding_of("error", "mark", sample, text, float(len(halves)))
+
+
+def _check_scale(samples: Sequence[Sample]) -> Iterator[Finding]:
+    """Find faces that are far larger or smaller than the others."""
+    sides, kept = [], []
+    for sample in samples:
+        points = sample.landmarks[known_rows(sample.landmarks)]
+        if len(points) >= 2 and np.ptp(points, axis=0).max() > 0:
+            sides.append(np.log(box_side(landmark_box(points))))
+            kept.append(sample)
+    if len(kept) < MIN_FACES:
+        return
+    apart = np.array(sides) - np.median(sides)
+    spread = float(np.median(np.abs(apart)))
+    for sample, log_side, difference in zip(kept, sides, apart, strict=True):
+        far = abs(float(difference))
+        if far > np.log(SCALE) and far > SPREAD * spread:
+            text = (
+                f"the face is {np.exp(log_side):.3g} pixels large, {np.exp(far):.0f} times as "
+                f"{'large' if difference > 0 else 'small'} as usual in the set; its points may be "
+                "in another unit or of another image: correct or remove it"
+            )
+            yield finding_of("error", "scale", sample, text, far)
+
+
+def _check_persons(samples: Sequence[Sample]) -> Iterator[Finding]:
+    """Find persons, photos or videos that are in several splits."""
+    splits: dict[str, dict[str, Sample]] = defaultdict(dict)
+    for sample in samples:
+        if sample.group:
+            splits[sample.group].setdefault(sample.subset, sample)
+    for group, faces in splits.items():
+        names = {sample.image for sample in faces.values()}
+        if len(faces) > 1 and len(names) > 1:
+            text = (
+                f"{group!r} is in the splits {', '.join(sorted(faces))}; keep the faces of one "
+                "person in one split"
+            )
+            first = next(iter(faces.values()))
+            yield finding_of("error", "person", first, text, float(len(faces)))
+
+
+def check_resized(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
+    """Find an image that has another size than its annotation states.
+
+    Args:
+        sample: The face.
+        size: Width and height of the image.
+    """
+    stated = sample.stated_size
+    if stated is None or stated == size:
+        return
+    factors = size[0] / stated[0], size[1] / stated[1]
+    text = (
+        f"the annotation is of an image of {stated[0]} x {stated[1]} pixels, this one has "
+        f"{size[0]} x {size[1]}"
+    )
+    if stated == size[::-1]:
+        text += (
+            ": it was annotated rotated; rotate the points, or store the image upright"
+        )
+    else:
+        text += (
+            f": multiply x by {factors[0]:.4g} and y by {factors[1]:.4g}, or use the images that "
+            "were annotated (pictures = ...)"
+        )
+    yield finding_of("error", "resized", sample, text, abs(float(np.log(factors[0]))))
+
+
+def check_all_outside(outside: Sequence[Finding], faces: int) -> Iterator[Finding]:
+    """Find a set of which most faces reach beyond their images: points of a larger copy.
+
+    Args:
+        outside: Findings of points outside an image.
+        faces: Faces of the set.
+    """
+    if faces >= 2 and len(outside) > faces / 2:
+        factor = 1 + float(np.median([finding.weight for finding in outside]))
+        text = (
+            f"{len(outside)} of {faces} faces have points outside their images, up to {factor:.1f} "
+            "times their size: the points seem to be of a larger copy; scale them, or use that copy"
+        )
+        samples = outside[0].samples
+        yield Finding("error", "resized", ".", text, samples, factor)
+
+
+def own_means(samples: Sequence[Sample]) -> dict[str, Array]:
+    """Return the mean face (N, 2) of each scheme that has enough faces, in its own frame."""
+    shapes: dict[str, list[Array]] = defaultdict(list)
+    for sample in samples:
+        if mean_face(sample.scheme) is None:
+            shapes[sample.scheme].append(sample.landmarks)
+    means = {}
+    for name, listed in shapes.items():
+        same = [shape for shape in listed if len(shape) == len(listed[0])]
+        mean = mean_of_shapes(same) if len(same) >= MIN_FACES else None
+        if mean is not None and np.isfinite(mean).all():
+            means[name] = (mean - mean.mean(0)) / box_side(landmark_box(mean))
+    return means

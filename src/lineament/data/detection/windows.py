@@ -1,0 +1,194 @@
+"""Windows of photos for MTCNN: no faces, parts of faces, faces, faces with five points.
+
+Source: Zhang et al. 2016: the shares and overlaps of the four kinds, and which outputs each trains:
+the score no face and face, the box part and face, the points the last kind alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...crop import warp
+from ...errors import DataError
+from ...geometry import (
+    Array,
+    apply_affine,
+    box_center,
+    box_side,
+    compose,
+    crop_affine,
+    flip_affine,
+    iou,
+)
+from ...recipe.data import Augmentation
+from ...schemes import scheme
+from ..degrade import Rng, photometric
+from .image_cache import ImageCache
+from .photos import NEGATIVE_IOU, SMALLEST_WINDOW_PX, Photo
+from .scene import turn_boxes
+
+SHARES = {"negative": 3, "part": 1, "face": 1, "landmarks": 2}
+"""Relative frequencies of the kinds of windows."""
+PART_IOU, FACE_IOU = 0.4, 0.65
+"""A window shows a part of a face from the first overlap, a face from the second."""
+HARD_SHARE = 0.5
+"""Share of hard places among the windows without a face of photos that have some."""
+SIDES, SHIFT = (0.75, 1.3), 0.35
+"""Range of a window's side, and largest shift along an axis, in longer sides of its face's box."""
+TRIES = 32
+"""Squares drawn at once, of which one that fits is taken."""
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """One window and what it trains; nan: nothing."""
+
+    crop: NDArray[np.uint8]
+    """(s, s, 3)."""
+    presence: float
+    """1 for a face, 0 for none."""
+    box: Array
+    """(4,), pixels of the window."""
+    landmarks: Array
+    """(5, 2), pixels of the window."""
+
+
+class WindowMaker:
+    """Makes window `number`; the same number gives the same window in every process."""
+
+    def __init__(
+        self,
+        photos: Sequence[Photo],
+        images: ImageCache,
+        size: int,
+        seed: int,
+        augment: Augmentation,
+        hard: Mapping[int, Array] | None = None,
+    ) -> None:
+        """Sort the photos by what they can show; other kinds of windows are left out.
+
+        Args:
+            images: Those of `photos`, in the same order.
+            size: Side of a window, pixels.
+            augment: Mirrors, turns and degrades windows; its scale and shift are not used.
+            hard: Squares (K, 4) without a face that earlier networks take for faces, pixels,
+                by index of the photo.
+
+        Raises:
+            DataError: If they show neither a face nor surely none.
+        """
+        self.photos, self.images = list(photos), images
+        self.size, self.seed, self.augment = size, seed, augment
+        self.hard = dict(hard or {})
+        self.faces = _faces_of(self.photos)
+        self.pointed = []
+        for photo, face in self.faces:
+            if np.isfinite(self.photos[photo].five_points()[face]).all():
+                self.pointed.append((photo, face))
+        # only where every face is labeled is everything else no face
+        self.searched = [n for n, photo in enumerate(photos) if photo.all_labeled]
+        sources = (self.searched, self.faces, self.faces, self.pointed)
+        usable = zip(SHARES, sources, strict=True)
+        self.kinds = [kind for kind, source in usable if source]
+        """Kinds of windows that the photos can show."""
+        if not self.kinds:
+            raise DataError(
+                f"{len(self.photos)} photos without a labeled face, of which none is known to "
+                "show no face; wanted photos of faces, or without any"
+            )
+        shares = np.array([SHARES[kind] for kind in self.kinds], float)
+        self.shares = shares / shares.sum()
+
+    def __call__(self, number: int) -> Window:
+        """Return window `number`."""
+        rng = np.random.default_rng((self.seed, number))
+        kind = str(rng.choice(self.kinds, p=self.shares))
+        if kind == "negative":
+            photo, square = self._without_face(rng)
+            return self._window(rng, photo, None, square, 0.0)
+        chosen = self.pointed if kind == "landmarks" else self.faces
+        photo, face = chosen[rng.integers(len(chosen))]
+        low, high = (PART_IOU, FACE_IOU) if kind == "part" else (FACE_IOU, np.inf)
+        square = _near(rng, self.photos[photo].boxes[face], low, high)
+        # a part of a face is neither face nor background, and points are trained alone
+        presence = 1.0 if kind == "face" else float("nan")
+        return self._window(rng, photo, face, square, presence, kind == "landmarks")
+
+    def _without_face(self, rng: Rng) -> tuple[int, Array]:
+        """Return a photo and a square in it without a face."""
+        photo = self.searched[rng.integers(len(self.searched))]
+        hard = self.hard.get(photo, np.zeros((0, 4)))
+        if len(hard) and rng.random() < HARD_SHARE:
+            return photo, hard[rng.integers(len(hard))]
+        extent = np.array(self.images[photo].shape[1::-1])
+        largest = max(extent.min(), SMALLEST_WINDOW_PX + 1)
+        sides = np.exp(
+            rng.uniform(np.log(SMALLEST_WINDOW_PX), np.log(largest), (TRIES, 1))
+        )
+        centers = rng.uniform(0.4 * sides, extent - 0.4 * sides)
+        squares = np.concatenate([centers - sides / 2, centers + sides / 2], 1)
+        overlaps = iou(squares, self.photos[photo].boxes).max(1, initial=0.0)
+        # the first one without a face, or else the one with the least of it
+        free = np.where(overlaps < NEGATIVE_IOU, 0.0, overlaps)
+        return photo, np.asarray(squares[free.argmin()])
+
+    def _window(
+        self,
+        rng: Rng,
+        photo: int,
+        face: int | None,
+        square: Array,
+        presence: float,
+        has_points: bool = False,
+    ) -> Window:
+        """Return the window of `square`, turned, mirrored and degraded by chance.
+
+        Args:
+            has_points: Train the points of its face, not the box.
+        """
+        settings, known = self.augment, self.photos[photo]
+        angle_deg = rng.normal(0, settings.rotation_deg)
+        if rng.random() < settings.wild_rotation:
+            limit = settings.wild_rotation_deg
+            angle_deg = rng.uniform(-limit, limit)
+        affine = crop_affine(square, self.size, 1.0, float(angle_deg))
+        mirrored = rng.random() < settings.flip
+        if mirrored:
+            affine = compose(flip_affine(self.size), affine)
+        crop = photometric(rng, warp(self.images[photo], affine, self.size), settings)
+        box, points = np.full(4, np.nan), np.full((5, 2), np.nan)
+        if face is not None and not has_points:
+            box = turn_boxes(known.boxes[face][None], affine)[0]
+        if face is not None and has_points:
+            points = apply_affine(affine, known.five_points()[face])
+            points = points[scheme("five").mirror] if mirrored else points
+        return Window(crop, presence, box, points)
+
+
+def _faces_of(photos: Sequence[Photo]) -> list[tuple[int, int]]:
+    """Return the photo and row of every certain face that is not too small."""
+    found = []
+    for number, photo in enumerate(photos):
+        for face in np.flatnonzero(photo.is_certain()).tolist():
+            if box_side(photo.boxes[face]) >= SMALLEST_WINDOW_PX:
+                found.append((number, face))
+    return found
+
+
+def _near(rng: Rng, box: Array, low: float, high: float) -> Array:
+    """Return a square (4,) whose overlap with `box` (4,) is from `low` to `high`.
+
+    The overlap counts as a fraction of that of the square around the box.
+    """
+    longer, center = box_side(box), box_center(box)
+    sides = longer * rng.uniform(*SIDES, (TRIES, 1))
+    centers = center + longer * rng.uniform(-SHIFT, SHIFT, (TRIES, 2))
+    # the square around the box is the first one, taken if no other one fits
+    sides[0], centers[0] = longer, center
+    squares = np.concatenate([centers - sides / 2, centers + sides / 2], 1)
+    overlaps = iou(squares, box)[:, 0]
+    overlaps /= overlaps[0]
+    fitting = np.flatnonzero((low <= overlaps) & (overlaps <= high))
+    return np.asarray(squares[fitting[-1] if len(fitting) else 0])

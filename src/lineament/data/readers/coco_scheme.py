@@ -1,0 +1,102 @@
+"""A user's scheme from the category of a COCO file: names, skeleton, mirror."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import DataError, did_you_mean
+from ...geometry import Array
+from ...scheme_file.names import complete_table, mirror_of_names
+from ...scheme_file.table import Scheme, scheme_of_table
+from ..mirror import better_mirror, describe_better, mirror_of_shapes
+from .own_data import Note, ignore, is_unnamed
+
+
+def scheme_of_coco(
+    path: Path, name: str, category: str = "", note: Note = ignore
+) -> Scheme:
+    """Return the scheme that a COCO file states in a category with key points.
+
+    Args:
+        path: The file.
+        name: Name of the scheme.
+        category: Name of the category; empty: the only one with key points.
+        note: Takes a line on what was not stated but inferred.
+
+    Raises:
+        DataError: If the file has no such category, or no mirror can be inferred.
+        SchemeError: If names are wrong.
+    """
+    table = _read(path)
+    chosen = _category(table, path, category)
+    points = [str(point) for point in chosen["keypoints"]]
+    edges = [[int(a), int(b)] for a, b in chosen.get("skeleton") or ()]
+    if edges and min(map(min, edges)) == 0:
+        note(f"{path}: the skeleton counts points from 0, where COCO counts from 1")
+    else:
+        edges = [[a - 1, b - 1] for a, b in edges]
+    stated: dict[str, Any] = {
+        "points": points,
+        "edges": edges,
+        "title": f"The {len(points)} points of {chosen['name']!r} in {path.name}",
+    }
+    place = f"{path}: category {chosen['name']!r}"
+    shapes = _shapes(table, chosen)
+    named = mirror_of_names(points)
+    if is_unnamed(points) or named == list(range(len(points))):
+        stated["mirror"] = mirror_of_shapes(shapes, str(path))
+        note(
+            f"{path}: the names do not tell left from right; the mirror is inferred from the mean "
+            "of the annotated faces: check it"
+        )
+        return scheme_of_table(complete_table(stated, place), name, place)
+    stated = complete_table(stated, place)
+    made = scheme_of_table(stated, name, place)
+    better = better_mirror(shapes, named)
+    if better is None:
+        return made
+    note(
+        f"{path}: {describe_better(points, named, better)}; these pairs are written: check them"
+    )
+    return scheme_of_table(stated | {"mirror": better}, name, place)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8-sig"))
+        known = [c for c in table["categories"] if c.get("keypoints")]
+        return {**table, "categories": known}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: not COCO keypoints ({type(error).__name__}: {error}); wanted a JSON file "
+            "with categories that list their keypoints"
+        ) from error
+
+
+def _category(table: Mapping[str, Any], path: Path, wanted: str) -> dict[str, Any]:
+    known = {str(category.get("name")): category for category in table["categories"]}
+    if wanted and wanted not in known:
+        raise DataError(
+            f"{path}: no category {wanted!r}; {did_you_mean(wanted, known)}"
+        )
+    if not wanted and len(known) != 1:
+        raise DataError(
+            f"{path}: {len(known)} categories list key points ({', '.join(known)}); wanted one, or "
+            "its name with --category"
+        )
+    return {"name": "", **(known[wanted] if wanted else next(iter(known.values())))}
+
+
+def _shapes(table: Mapping[str, Any], category: Mapping[str, Any]) -> list[Array]:
+    """Return the annotated points (N, 2) of the category's faces, nan where there are none."""
+    shapes = []
+    for annotation in table.get("annotations", ()):
+        keypoints = annotation.get("keypoints") or ()
+        if len(keypoints) != 3 * len(category["keypoints"]):
+            continue
+        points = np.array(keypoints, dtype=np.float64).reshape(-1, 3)
+        shapes.append(np.where(points[:, 2:] > 0, points[:, :2], np.nan))
+    return shapes

@@ -1,0 +1,139 @@
+"""Images that a table of annotations names, in the layouts of COCO, CVAT, FiftyOne and others."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import PIL.Image
+
+from ...errors import DataError
+from ...io.image import ORIENTATION_TAG
+from ...io.media_files import has_image_suffix
+
+TABLE_KINDS = re.compile(r"^(person_keypoints|keypoints|instances|captions|labels)_")
+"""Beginnings of the names of COCO files, before the name of the subset."""
+UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
+"""Letters that Label Studio puts before the names of uploaded files."""
+FOLDERS = ("", "images", "data", "img")
+
+
+class ImageFinder:
+    """Finds the images of a table, by names as tools write them.
+
+    Args:
+        table: The file, or the folder that names are relative to.
+        pictures: A folder that is searched first, or None.
+        needed: `check` refuses absent images.
+    """
+
+    def __init__(
+        self, table: Path, pictures: Path | None = None, needed: bool = False
+    ) -> None:
+        self.table, self.pictures, self.needed = table, pictures, needed
+        self.home = table if table.is_dir() else table.parent
+        self.bases = list(dict.fromkeys(self._bases()))
+        self.found = 0
+        self.missing: list[str] = []
+        self._by_name: dict[str, list[Path]] | None = None
+
+    def _bases(self) -> Iterator[Path]:
+        if self.pictures is not None:
+            yield self.pictures
+        subset = TABLE_KINDS.sub("", self.table.stem)
+        for home in (self.home, self.home.parent):
+            for folder in FOLDERS:
+                yield home / folder
+                yield home / folder / subset
+
+    def find(self, name: str) -> Path:
+        """Return the image called `name`; one that is absent below the table's folder."""
+        plain = _plain_path(name)
+        if Path(plain).is_absolute() and Path(plain).is_file():
+            self.found += 1
+            return Path(plain)
+        parts = [part for part in plain.split("/") if part not in ("", ".", "..")]
+        for start in range(len(parts)):
+            for number, base in enumerate(self.bases):
+                path = base.joinpath(*parts[start:])
+                if path.is_file():
+                    self.found += 1
+                    # most images are in the folder of the one before
+                    self.bases.insert(0, self.bases.pop(number))
+                    return path
+        elsewhere = self._anywhere(parts)
+        if elsewhere is None:
+            self.missing.append(name)
+            return self.home.joinpath(*parts)
+        self.found += 1
+        return elsewhere
+
+    def _anywhere(self, parts: list[str]) -> Path | None:
+        """Return the image below the folders whose path ends most like `parts`, in any case."""
+        if self._by_name is None:
+            self._by_name = defaultdict(list)
+            for folder in filter(None, (self.pictures, self.home)):
+                for path in sorted(folder.rglob("*")):
+                    if has_image_suffix(path):
+                        self._by_name[path.name.lower()].append(path)
+        if not parts:
+            return None
+        last = parts[-1].lower()
+        listed = self._by_name.get(last) or self._by_name.get(
+            UPLOAD_PREFIX.sub("", last)
+        )
+        if not listed:
+            return None
+        scores = [_common_end(path, parts) for path in listed]
+        best = max(scores)
+        return listed[scores.index(best)] if scores.count(best) == 1 else None
+
+    def check(self) -> None:
+        """Raises: DataError: If needed images are absent; it lists where they were looked for."""
+        if not self.missing or not self.needed:
+            return
+        count = f"{len(self.missing)} of {len(self.missing) + self.found} images"
+        places = ", ".join(str(base) for base in self.bases)
+        raise DataError(
+            f"{self.table}: {count} are not found, e.g. {self.missing[0]!r}; looked in {places}, "
+            f"and for the name anywhere below {self.pictures or self.home}; state the folder "
+            'of the images: pictures = "..."'
+        )
+
+
+def _plain_path(name: str) -> str:
+    """Return a path or address with slashes, without drive, query and escapes."""
+    name = name.rpartition("?d=")[2]
+    name = re.sub(r"(?:%[0-9A-Fa-f]{2})+", _unescaped, name)
+    return re.sub(r"^(?:[A-Za-z]:|file://|https?://[^/]*)", "", name.replace("\\", "/"))
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return bytes.fromhex(match[0].replace("%", "")).decode("utf-8", "replace")
+
+
+def _common_end(path: Path, parts: list[str]) -> int:
+    """Return the number of folders, from the last one, in which a path equals `parts`."""
+    count = 0
+    for mine, other in zip(path.parts[-2::-1], parts[-2::-1], strict=False):
+        if mine.lower() != other.lower():
+            break
+        count += 1
+    return count
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return width and height of an upright image from its header.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    try:
+        with PIL.Image.open(path) as image:
+            width, height = image.size
+            orientation = image.getexif().get(ORIENTATION_TAG, 1)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path}: cannot be read as an image ({error}); add it or remove its labels"
+        ) from error
+    return (height, width) if orientation in range(5, 9) else (width, height)

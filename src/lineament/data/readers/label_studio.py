@@ -1,0 +1,169 @@
+"""Label Studio's JSON: key points in percent of the image, one face per region or per task."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import DataError
+from ...scheme_file.names import is_numbered
+from ..sample import Sample, numbered_name
+from .dlib_xml import sorted_names
+from .image_finder import ImageFinder
+from .own_data import UNSTATED, OwnData, choose_points
+
+KIND = "keypointlabels"
+NOT_VISIBLE = "occluded"
+"""Value in a key point's "meta" text, or key of its value, of points that cannot be seen."""
+
+
+def read_label_studio(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
+    """Read the key points of a JSON export, as fractions of the stated size of the image.
+
+    Key points of one region, such as a box, are one face; without regions, those of one task are.
+    Of several annotations of a task the last one counts. Predictions count where nothing is
+    annotated.
+
+    Args:
+        path: The file.
+        own: Statements about the data.
+
+    Raises:
+        DataError: If the file is absent or not an export, or its points are not those of the
+            scheme.
+    """
+    faces, boxes = _read_tasks(path, own)
+    used: dict[str, None] = {}
+    for _, points in faces:
+        used.update(dict.fromkeys(points))
+    names = sorted_names(set(used)) if is_numbered(list(used)) else list(used)
+    scheme, rows = choose_points(names, own, str(path))
+    finder, counted = ImageFinder(path, own.pictures, own.needs_images), Counter[str]()
+    samples = []
+    for (task, points), box in zip(faces, boxes, strict=True):
+        face = replace(_face(path, task, points, names, counted), box=box)
+        placed = face.with_points(scheme, rows)
+        columns = {**task, **task["data"]}
+        group = own.group_of(face.name, columns, "")
+        image = finder.find(str(face.image))
+        samples.append(replace(placed, image=image, group=group))
+    finder.check()
+    return samples
+
+
+Points = dict[str, Mapping[str, Any]]
+"""Key point regions by the name of the point."""
+
+
+def _read_tasks(
+    path: Path, own: OwnData
+) -> tuple[list[tuple[Mapping[str, Any], Points]], list[Any]]:
+    """Return each face as its task and its points, and the box of each or None."""
+    faces: list[tuple[Mapping[str, Any], Points]] = []
+    boxes: list[Any] = []
+    predicted = 0
+    try:
+        tasks = json.loads(path.read_text(encoding="utf-8-sig"))
+        for task in tasks:
+            results, is_predicted = _results_of(task)
+            regions = {result["id"]: result for result in results if "id" in result}
+            grouped: dict[Any, Points] = defaultdict(dict)
+            for result in results:
+                if result.get("type") != KIND:
+                    continue
+                name = str(result["value"][KIND][0])
+                parent = result.get("parentID") or result.get("parent_id")
+                if name in grouped[parent]:
+                    raise ValueError(
+                        f"task {task.get('id')}: two points {name!r}; draw a box around each face "
+                        "and make its points children of it"
+                    )
+                grouped[parent][name] = result
+            predicted += is_predicted and bool(grouped)
+            for parent, points in grouped.items():
+                faces.append((task, points))
+                boxes.append(_box_of(regions.get(parent)))
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+    ) as error:
+        raise DataError(
+            f"{path}: not an export of Label Studio ({error}); wanted its JSON with tasks, data, "
+            "annotations and results"
+        ) from error
+    if not faces:
+        raise DataError(f"{path}: no key points; wanted results of type {KIND}")
+    if predicted:
+        own.note(
+            f"{path}: predictions of {predicted} tasks that nobody annotated are read"
+        )
+    return faces, boxes
+
+
+def _results_of(task: Mapping[str, Any]) -> tuple[list[Any], bool]:
+    """Return the results of the last annotation, else of the last prediction, and which it is."""
+    kept = [a for a in task.get("annotations", ()) if not a.get("was_cancelled")]
+    predictions = task.get("predictions") or []
+    if "data" not in task:
+        raise KeyError("data")
+    if kept:
+        return list(kept[-1]["result"]), False
+    return (list(predictions[-1]["result"]), True) if predictions else ([], False)
+
+
+def _box_of(region: Mapping[str, Any] | None) -> Any:
+    """Return the box (4,) of a region in pixels; None if it has none."""
+    if region is None or "width" not in region.get("value", {}):
+        return None
+    value = region["value"]
+    size = np.array([region["original_width"], region["original_height"]])
+    start = np.array([value["x"], value["y"]]) / 100 * size
+    side = np.array([value["width"], value["height"]]) / 100 * size
+    return np.concatenate([start, start + side])
+
+
+def _face(
+    path: Path,
+    task: Mapping[str, Any],
+    points: Points,
+    names: list[str],
+    counted: Counter[str],
+) -> Sample:
+    """Return a face with its points in the order of `names`, and the name of its image."""
+    landmarks = np.full((len(names), 2), np.nan)
+    visible = np.zeros(len(names), np.bool_)
+    size = None
+    try:
+        for number, name in enumerate(names):
+            if name not in points:
+                continue
+            region = points[name]
+            size = int(region["original_width"]), int(region["original_height"])
+            at = np.array([region["value"]["x"], region["value"]["y"]], np.float64)
+            landmarks[number] = at / 100 * size
+            visible[number] = NOT_VISIBLE not in str(region.get("meta", ""))
+        texts = [v for v in task["data"].values() if isinstance(v, str)]
+        image = next((t for t in texts if "." in t), task.get("file_upload", ""))
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(
+            f"{path}: task {task.get('id')}: {error}; wanted original_width, original_height, x "
+            "and y of each key point"
+        ) from error
+    name = str(image).replace("\\", "/")
+    return Sample(
+        image=Path(name),
+        landmarks=landmarks,
+        scheme="",
+        name=numbered_name(name.rpartition("?d=")[2].lstrip("/"), counted),
+        visible=visible,
+        subset=path.stem,
+        stated_size=size,
+    )

@@ -1,0 +1,32 @@
+"""The scheme of landmarks that come without one, by their number."""
+
+from ..errors import DataError
+
+SCHEME_OF_COUNT = {
+    5: "five",
+    19: "aflw19",
+    21: "aflw21",
+    29: "cofw29",
+    49: "ibug49",
+    51: "ibug51",
+    68: "ibug68",
+    98: "wflw98",
+    106: "lapa106",
+    194: "helen194",
+    262: "ibug68_helen194",
+    478: "mediapipe478",
+}
+"""The scheme of landmarks that come without one, by their number."""
+
+
+def scheme_of_count(count: int, source: object) -> str:
+    """Return the scheme of `count` landmarks without a name.
+
+    Raises:
+        DataError: If no scheme has this number; the message names `source`.
+    """
+    if count not in SCHEME_OF_COUNT:
+        known = ", ".join(f"{n} ({name})" for n, name in SCHEME_OF_COUNT.items())
+        found = f"{source}: {count} points, of no known scheme"
+        raise DataError(f"{found}; wanted {known}: name the scheme")
+    return SCHEME_OF_COUNT[count]

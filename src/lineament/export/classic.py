@@ -1,0 +1,105 @@
+"""Checkpoint of a model without a network -> .safetensors file with calibrated sigma, and card."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..classic.numpy_model import NumpyModel
+from ..classic.uncertainty import Uncertainty
+from ..data.crop_cache import CropCache
+from ..data.mixture import read_mixture
+from ..errors import DataError, InputError
+from ..inference.registry import load_numpy_model
+from ..recipe import Recipe
+from ..training.classic.predict import predict_plain_faces
+from ..training.classic.stored import stored_recipe
+from ..training.validate import interocular_nme, known_eyes
+from .calibrate import fit_sigma, near_exponent
+from .card import check_name, file_entries, recipe_entry, write_model
+
+
+def export_classic(
+    checkpoint: Path,
+    out: Path,
+    name: str,
+    int8: bool,
+    data_root: Path,
+    cache: Path,
+    about: dict[str, Any] | None = None,
+    scheme_name: str = "",
+) -> dict[str, Any]:
+    """Write `out`/`name`.safetensors and its card `name`.json; return the card.
+
+    Args:
+        int8: Refused: the file has no network to quantize.
+        data_root: Folder of the data sets of the checkpoint's recipe.
+        about: Further entries of the card: data, license, limits.
+
+    Raises:
+        DataError: If no validation face is there to calibrate on.
+        InputError: If `name` cannot be the name of a file, or int8 or a scheme is given.
+    """
+    check_name(name)
+    if int8 or scheme_name:
+        raise InputError(
+            f"{checkpoint} is a model without a network; leave --int8 and --scheme out"
+        )
+    model, recipe = load_numpy_model(checkpoint), stored_recipe(checkpoint)
+    faces = _validation_faces(recipe, data_root, cache)
+    exported, scale = calibrated(model, name, faces)
+    found, truth, _ = predict_plain_faces(exported, faces)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        exported.save(path)
+        card = {
+            "kind": exported.kind,
+            **{
+                key: exported.settings[key]
+                for key in ("name", "scheme", "points", "size")
+            },
+            "padding": exported.padding,
+            "precision": "fp16",
+            **file_entries(path, model.settings["step"]),
+            "recipe": recipe_entry(recipe),
+            "sigma": scale,
+            "gate": {
+                "validation_nme": round(interocular_nme(found, truth, model.scheme), 6)
+            },
+            **(about or {}),
+        }
+        write_model(out, name, path.read_bytes(), card, ".safetensors")
+    return card
+
+
+def calibrated(
+    model: NumpyModel, name: str, faces: CropCache
+) -> tuple[NumpyModel, dict[str, float]]:
+    """Return the model called `name` with sigma fitted on `faces`, and the scale of sigma."""
+    found, truth, squared = predict_plain_faces(model, faces)
+    held = Uncertainty.read(model.settings)
+    variances = (squared - held.floor) / held.slope
+    scale = fit_sigma(np.linalg.norm(found - truth, axis=-1), np.maximum(variances, 0))
+    settings = model.settings | {
+        "name": name,
+        "sigma_slope": scale.slope,
+        "sigma_floor": scale.floor,
+        "near_exponent": near_exponent(model.size, model.padding),
+    }
+    return type(model)(settings, model.arrays), scale.as_dict()
+
+
+def _validation_faces(recipe: Recipe, data_root: Path, cache: Path) -> CropCache:
+    """Return the validation faces with eyes and the most annotated points."""
+    crop = recipe.model.size, recipe.model.padding
+    _, found = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
+    for faces in sorted(
+        found.values(), key=lambda faces: np.isnan(faces.landmarks).mean()
+    ):
+        if known_eyes(faces.landmarks, recipe.scheme).any():
+            return faces
+    raise DataError(
+        f"the recipe {recipe.name!r}: none of its data sets has a validation face to calibrate on; "
+        "add faces"
+    )

@@ -1,0 +1,159 @@
+"""DPM-CNN -> ONNX, compared with torch, and its card.
+
+Depends on torch, onnx and ONNX Runtime.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..data.detection.photos import read_detector_photos
+from ..errors import ExportError, InputError, missing_extra
+from ..inference.dpm_cnn_detector import KIND, DpmCnnDetector
+from ..inference.onnx_model import open_session
+from ..models.dpm_detector import DpmDetector
+from ..models.parts import enlarged
+from ..models.profile import multiply_adds, parameters
+from ..recipe import Recipe
+from ..training.build import load_any
+from ..training.checkpoint import load_checkpoint
+from .card import check_name, file_entries, recipe_entry, write_model
+from .graph import OPSET, set_metadata, trace
+from .thresholds import MIN_THRESHOLD, lowest_thresholds
+
+MAX_DIFFERENCE = 0.05
+"""Largest difference of the file from torch: pixels of the window, hundredths of a score."""
+INPUT, OUTPUTS = "windows", ["boxes", "landmarks", "scores"]
+WITHOUT_PHOTOS = 0.5
+"""Threshold if there is no validation photo without a face."""
+
+
+class Windows(nn.Module):
+    """uint8 RGB windows (B, S, S, 3) -> boxes (B, 4), landmarks (B, 68, 2), scores (B,)."""
+
+    def __init__(self, net: DpmDetector) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        output = self.net.run(windows)
+        logits = output.presence_logits
+        assert logits is not None  # which the detector always gives
+        boxes = enlarged(output.boxes["face"], 1.0)
+        return boxes, output.landmarks, logits.sigmoid()
+
+
+def export_dpm_cnn(
+    checkpoint: Path,
+    out: Path,
+    name: str,
+    int8: bool,
+    data_root: Path,
+    cache: Path,
+    about: dict[str, Any] | None = None,
+    scheme_name: str = "",
+) -> dict[str, Any]:
+    """Write `out`/`name`.onnx and its card `name`.json; return the card.
+
+    Args:
+        int8: Refused: the distances of points would suffer.
+        data_root: Folder of the photos without a face, by which the threshold is chosen.
+        cache: Not used.
+        about: Further entries of the card: data, license, limits.
+
+    Raises:
+        ExportError: If the file differs from torch by more than a bound; nothing is written.
+        InputError: If `name` cannot be the name of a file, or int8 or another scheme is given.
+    """
+    check_name(name)
+    if int8 or scheme_name not in ("", "ibug68"):
+        raise InputError(
+            f"{checkpoint} is a dpm-cnn, exported in fp32 with 68 points; leave --int8 and "
+            "--scheme out"
+        )
+    net, recipe = load_any(checkpoint)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.onnx"
+        metadata = {
+            "kind": KIND,
+            "name": name,
+            "scheme": recipe.scheme,
+            "size": net.size,
+            "padding": recipe.model.padding,
+            "threshold": MIN_THRESHOLD,
+        }
+        difference = write_windows(net, path, metadata)
+        metadata["threshold"] = _threshold(path, recipe, data_root)
+        set_metadata(path, metadata)
+        example = torch.zeros((1, net.size, net.size, 3), dtype=torch.uint8)
+        card = {
+            **metadata,
+            "parameters": parameters(net),
+            "multiply_adds": multiply_adds(net, example),
+            "precision": "fp32",
+            **file_entries(path, load_checkpoint(checkpoint)["step"]),
+            "recipe": recipe_entry(recipe),
+            "gate": {"max_difference": round(difference, 6)},
+            **(about or {}),
+        }
+        write_model(out, name, path.read_bytes(), card)
+    return card
+
+
+def write_windows(net: DpmDetector, path: Path, metadata: dict[str, Any]) -> float:
+    """Write `net` as ONNX with `metadata`; return how far it is from torch.
+
+    Raises:
+        ExtraError: If onnxscript is not installed.
+        ExportError: If it differs by more than MAX_DIFFERENCE.
+    """
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise missing_extra("onnxscript", "train") from error
+    graph = Windows(net).eval()
+    windows = torch.zeros((2, net.size, net.size, 3), dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    program = trace(graph, {INPUT: windows}, OUTPUTS, ({0: batch},), OPSET)
+    program.save(str(path), external_data=False)
+    set_metadata(path, metadata)
+    return check_windows(graph, path)
+
+
+@torch.no_grad()
+def check_windows(graph: Windows, path: Path) -> float:
+    """Return the largest difference of the file at `path` from torch, see MAX_DIFFERENCE.
+
+    Raises:
+        ExportError: If it is larger.
+    """
+    rng, session, largest = np.random.default_rng(0), open_session(path, 1), 0.0
+    size = graph.net.size
+    for count in (3, 1):
+        windows = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+        wanted = graph(torch.from_numpy(windows))
+        given = session.run(None, {INPUT: windows})
+        for a, b, weight in zip(wanted, given, (1, 1, 100), strict=True):
+            largest = max(largest, weight * float(np.abs(a.numpy() - b).max()))
+    if not largest <= MAX_DIFFERENCE:
+        raise ExportError(
+            f"ONNX differs from torch by {largest:.3g}; wanted at most {MAX_DIFFERENCE}"
+        )
+    return largest
+
+
+def _threshold(path: Path, recipe: Recipe, data_root: Path) -> float:
+    """Return the threshold by the rule of the face detector."""
+    assert recipe.presence is not None  # or the task had refused the recipe
+    photos = []
+    for photo in read_detector_photos(data_root, recipe.presence.photos):
+        if photo.is_validation() and photo.has_no_face():
+            photos.append(photo)
+    if not photos:
+        return WITHOUT_PHOTOS
+    detect = DpmCnnDetector(path)
+    return lowest_thresholds([detect(photo.read()) for photo in photos])["threshold"]

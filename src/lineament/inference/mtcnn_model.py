@@ -1,0 +1,110 @@
+"""MTCNN from its ONNX file, which holds three networks; the last one is a landmark model.
+
+Depends on ONNX Runtime.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..classic.uncertainty import Uncertainty
+from ..errors import ShapeError
+from ..estimator import CropLandmarks
+from .onnx_model import open_session, read_metadata
+
+KIND = "mtcnn"
+"""Kind that the file states."""
+CHUNK = 256
+"""Images per call of ONNX Runtime: more would only take memory."""
+
+
+class MtcnnFile:
+    """The networks and settings in a file. Thread-safe."""
+
+    def __init__(self, path: Path, threads: int = 0, session: Any = None) -> None:
+        """Open the .onnx file at `path`.
+
+        Args:
+            threads: Of ONNX Runtime; 0 leaves it the choice.
+            session: Of the file, if it is open already.
+
+        Raises:
+            ModelError: If the file is missing, broken or of another kind.
+        """
+        self.path = path
+        self.session = session or open_session(path, threads)
+        self.metadata = read_metadata(self.session, path, KIND)
+        self.sides: dict[str, int] = self.metadata["sides"]
+        """Side of each network's window by its name, pixels, in order."""
+
+    def run(self, network: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the outputs (B, 15, h, w) of a network for images (B, H, W, 3)."""
+        number = np.array(list(self.sides).index(network))
+        found: list[NDArray[np.float32]] = []
+        for start in range(0, max(1, len(images)), CHUNK):
+            part = {"images": images[start : start + CHUNK], "network": number}
+            found += self.session.run(None, part)
+        return np.concatenate(found)
+
+
+class MtcnnModel:
+    """The output network of MTCNN as a landmark model of five points. Thread-safe."""
+
+    def __init__(
+        self, path: Path, threads: int = 0, workers: int = 1, session: Any = None
+    ) -> None:
+        """Open the file at `path`.
+
+        Args:
+            threads: Of ONNX Runtime; 0 leaves it the choice.
+            workers: Not used: the network is too small to gain from them.
+            session: Of the file, if it is open already.
+
+        Raises:
+            ModelError: If the file is missing, broken or of another kind.
+        """
+        self.path, self.file = path, MtcnnFile(path, threads, session)
+        settings = self.file.metadata
+        self.name: str = settings["name"]
+        self.scheme: str = settings["scheme"]
+        self.points: int = settings["points"]
+        self.size: int = settings["size"]
+        """Side of the crop in pixels."""
+        self.padding: float = settings["padding"]
+        """Side of the crop in longer sides of the landmark box."""
+        names = ("sigma_slope", "sigma_floor", "near_exponent")
+        self.uncertainty = Uncertainty(*(float(settings[name]) for name in names))
+
+    def predict(
+        self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None
+    ) -> CropLandmarks:
+        """Predict uint8 RGB crops (F, S, S, 3).
+
+        Raises:
+            ShapeError: If a shape or type differs, or a memory is given.
+        """
+        wanted = (self.size, self.size, 3)
+        if crops.ndim != 4 or crops.shape[1:] != wanted or crops.dtype != np.uint8:
+            raise ShapeError(
+                f"crops are {crops.dtype} {crops.shape}; "
+                f"wanted uint8 (F, {', '.join(map(str, wanted))})"
+            )
+        if memory is not None:
+            raise ShapeError(
+                f"a memory is given, and the model {self.name!r} keeps none; leave it out"
+            )
+        network = list(self.file.sides)[-1]
+        return self._read(self.file.run(network, crops)[:, :, 0, 0])
+
+    __call__ = predict
+
+    def _read(self, outputs: NDArray[np.float32]) -> CropLandmarks:
+        """Return the landmarks that outputs (F, 15) for entire crops mean."""
+        values = outputs.astype(np.float64)
+        # in sides of the crop from its upper left corner
+        landmarks = values[:, 5:].reshape(-1, self.points, 2) * self.size - 0.5
+        # the network's own measure, as in training: see models/mtcnn.py
+        surprise = np.logaddexp(0.0, -values[:, :1])
+        return self.uncertainty(landmarks, np.repeat(surprise, self.points, 1))

@@ -1,0 +1,44 @@
+"""Face detectors by file, whatever their kind."""
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+
+from ..errors import ModelError
+from . import dpm_cnn_detector, mtcnn_model
+from .detections import Detector
+from .detector_adapters import yunet
+from .dpm_cnn_detector import DpmCnnDetector
+from .face_detector import FaceDetector
+from .mtcnn_detector import MtcnnDetector
+from .onnx_model import open_session, stated_metadata
+
+DETECTORS: dict[str, Callable[..., Detector]] = {
+    mtcnn_model.KIND: MtcnnDetector,
+    dpm_cnn_detector.KIND: DpmCnnDetector,
+}
+"""Detectors by the kind that their file states; the package's own files state none."""
+
+
+def detector_of_file(
+    path: str | PathLike[str], min_face: float | str | None = None
+) -> Detector:
+    """Open an .onnx file of a Lineament detector of any kind, or else OpenCV's YuNet.
+
+    Args:
+        path: The file.
+        min_face: Smallest face wanted, see `FaceDetector`; YuNet takes none.
+
+    Raises:
+        InputError: If `min_face` is not a size.
+        ModelError: If the file is neither, or YuNet's with `min_face`.
+    """
+    try:
+        return FaceDetector(path, min_face=min_face)
+    except ModelError:
+        kind = stated_metadata(open_session(Path(path), 1)).get("kind")
+        if kind in DETECTORS:
+            return DETECTORS[kind](path, min_face=min_face)
+        if min_face is None:
+            return yunet(path)
+        raise

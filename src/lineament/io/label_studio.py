@@ -1,0 +1,89 @@
+"""Faces -> tasks of Label Studio: boxes with key points, as predictions to correct."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..errors import DataError
+from ..face import Face, Faces
+from ..schemes import scheme as scheme_called
+from .tables import of_scheme
+
+LOCAL_FILES = "/data/local-files/?d="
+"""Address under which Label Studio serves files of its local storage."""
+BOX_LABEL = "face"
+
+
+def faces_to_label_studio(
+    results: Iterable[tuple[str, Faces]], scheme: str
+) -> list[dict[str, Any]]:
+    """Return (image, faces) pairs as tasks, ready for json.dumps.
+
+    The labeling interface needs KeyPointLabels called `points` with the names of the scheme's
+    points, RectangleLabels called `boxes` with `face`, and an Image called `image`. Key points are
+    children of the face's box; those that are likely not visible have the meta text "occluded".
+
+    Raises:
+        SchemeError: If faces are of another scheme.
+        DataError: If the size of an image is unknown, of which coordinates are percent.
+    """
+    points = scheme_called(scheme).points
+    tasks = []
+    for number, (image, faces) in enumerate(of_scheme(results, scheme), 1):
+        found: list[dict[str, Any]] = []
+        if faces.image_size is None and len(faces):
+            raise DataError(
+                f"the size of {image!r} is unknown, and Label Studio wants percent of it; give "
+                "faces with their image_size"
+            )
+        for index, face in enumerate(faces):
+            assert faces.image_size is not None
+            found += _regions(face, f"face{index}", points, faces.image_size)
+        tasks.append(
+            {
+                "id": number,
+                "data": {"image": LOCAL_FILES + image},
+                "predictions": [{"model_version": "lineament", "result": found}],
+            }
+        )
+    return tasks
+
+
+def _regions(
+    face: Face, name: str, points: tuple[str, ...], size: tuple[int, int]
+) -> list[dict[str, Any]]:
+    width, height = size
+    x0, y0, x1, y1 = face.box.tolist()
+    common = {
+        "to_name": "image",
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+    }
+    box = {
+        "x": 100 * x0 / width,
+        "y": 100 * y0 / height,
+        "width": 100 * (x1 - x0) / width,
+        "height": 100 * (y1 - y0) / height,
+        "rotation": 0,
+        "rectanglelabels": [BOX_LABEL],
+    }
+    kind = {"id": name, "type": "rectanglelabels", "from_name": "boxes"}
+    regions: list[dict[str, Any]] = [{**kind, **common, "value": box}]
+    rows = zip(points, face.landmarks.tolist(), face.occluded.tolist(), strict=True)
+    for index, (point, (x, y), occluded) in enumerate(rows):
+        value = {
+            "x": 100 * x / width,
+            "y": 100 * y / height,
+            "width": 0.3,
+            "keypointlabels": [point],
+        }
+        region = {
+            "id": f"{name}-{index}",
+            "parentID": name,
+            "type": "keypointlabels",
+            "from_name": "points",
+            **common,
+            "value": value,
+        }
+        regions.append(region | ({"meta": {"text": ["occluded"]}} if occluded else {}))
+    return regions

@@ -1,0 +1,66 @@
+"""Values of images in arrays as bytes: the types and ranges that mean an image."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ImageError
+
+MAX_DARK = 4095
+"""The largest value of 12 bits; an image of 16 bits without a higher one is nearly black."""
+
+
+def to_bytes(array: NDArray[Any], name: str, bits: int | None) -> NDArray[np.uint8]:
+    """Return the values of an image in [0, 255].
+
+    Args:
+        array: Of bool, uint8, uint16 or float in [0, 1].
+        name: How errors call it.
+        bits: Bits of the values of uint16; None: 16.
+
+    Raises:
+        ImageError: If the type or the values are of another kind.
+    """
+    if array.dtype == np.uint8:
+        return np.asarray(array)
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype == np.uint16:
+        return _uint16_to_bytes(array, name, bits)
+    if array.dtype.kind != "f":
+        raise ImageError(
+            f"{name} has dtype {array.dtype}; wanted uint8, uint16, bool, or float in [0, 1]"
+        )
+    if not np.isfinite(array).all():
+        raise ImageError(
+            f"{name} holds nan or infinity; wanted finite values in [0, 1]"
+        )
+    low, high = float(array.min()), float(array.max())
+    if low < 0 or high > 1:
+        raise ImageError(
+            f"{name} holds floats from {low:g} to {high:g}; wanted [0, 1]: scale it, or cast it to "
+            "uint8"
+        )
+    return (array * 255 + 0.5).astype(np.uint8)
+
+
+def _uint16_to_bytes(
+    array: NDArray[np.uint16], name: str, bits: int | None
+) -> NDArray[np.uint8]:
+    """Return round(255 v / largest) for values v whose largest is that of `bits`."""
+    highest = int(array.max())
+    if bits is None and 0 < highest <= MAX_DARK:
+        warnings.warn(
+            f"{name} is uint16 with values up to {highest}, nearly black; if they have fewer "
+            "than 16 bits, say how many, such as read_image(image, bits=12)",
+            stacklevel=2,
+        )
+    largest = 2 ** (bits or 16) - 1
+    if highest > largest:
+        raise ImageError(
+            f"{name} has values up to {highest}, more than {bits} bits hold; give more bits"
+        )
+    scaled = (array.astype(np.uint32) * 255 + largest // 2) // largest
+    return np.asarray(scaled, np.uint8)

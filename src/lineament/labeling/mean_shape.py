@@ -1,0 +1,56 @@
+"""Mean shape of a user's scheme, in the frame of the 68 points that a model finds.
+
+Depends on the predictor.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..data.sample import Sample
+from ..errors import ImageError
+from ..geometry import Array, apply_affine, fit_similarity, iou, landmark_box
+from ..inference.predictor import Predictor
+from ..schemes import scheme
+
+FULL = "ibug68"
+MAX_FACES = 40
+MIN_OVERLAP = 0.2
+"""IoU of the boxes of annotated and found points from which they are of one face."""
+
+
+def learn_mean_shape(
+    samples: Sequence[Sample], predict: Predictor
+) -> tuple[Array | None, int]:
+    """Return the mean shape (N, 2) of annotated faces, and the number of faces it is made of.
+
+    It is about the center of the tight box of the face's 68 points, in longer sides of it, as those
+    of all schemes are: thus crops of a user's points are those that detectors give.
+
+    Args:
+        samples: Annotated faces of one scheme; at most MAX_FACES are read.
+        predict: Finds 68 points.
+
+    Returns:
+        None if a point is annotated in no face that the model finds.
+    """
+    mean = scheme(FULL).mean_shape
+    assert mean is not None
+    shapes = []
+    for sample in samples[:MAX_FACES]:
+        try:
+            found = predict(sample.read())
+        except ImageError:
+            continue
+        box = landmark_box(sample.landmarks)
+        for face in found:
+            if iou(box, landmark_box(face.landmarks))[0, 0] >= MIN_OVERLAP:
+                to_mean = fit_similarity(face.landmarks, mean)
+                shapes.append(apply_affine(to_mean, sample.landmarks))
+                break
+    if not shapes:
+        return None, 0
+    stacked = np.stack(shapes)
+    if not np.isfinite(stacked).all(-1).any(0).all():
+        return None, len(shapes)
+    return np.nanmedian(stacked, axis=0), len(shapes)

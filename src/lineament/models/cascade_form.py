@@ -1,0 +1,31 @@
+"""The form to export of networks that sample crops of their own."""
+
+import copy
+
+from torch import Tensor, nn
+
+from ..errors import RecipeError
+from .export_form import ExportForm, exported_tensors
+
+
+class _CascadeForm(ExportForm):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__(net.size, net.mean, net.std)  # type: ignore[arg-type]
+        self.net = net
+
+    def forward(
+        self, crops: Tensor, memory: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        return exported_tensors(self.net.align(self.normalize(crops)))  # type: ignore[operator]
+
+
+def cascade_form(net: nn.Module, int8: bool) -> ExportForm:
+    """Return the form of a network with `align`, which samples crops of its own.
+
+    Raises: RecipeError: For int8.
+    """
+    if int8:
+        raise RecipeError(
+            "a cascade samples crops of its own, which have no int8 form; leave --int8 out"
+        )
+    return _CascadeForm(copy.deepcopy(net).eval())

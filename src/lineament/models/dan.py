@@ -1,0 +1,172 @@
+"""Deep alignment network: each stage sees the whole face, turned upright by the stage before.
+
+Source: Kowalski, Naruniec, Trzcinski 2017; the emotion head: Tautkute, Trzcinski, Bielski 2018.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import RecipeError
+from .cascade_form import cascade_form
+from .export_form import ExportForm
+from .heads.output import HeadOutput
+from .layers.gray import to_gray
+from .layers.resample import (
+    apply_affines,
+    fit_similarities,
+    invert_similarities,
+    sample,
+)
+
+CHANNELS = (64, 128, 256, 512)
+"""Of the four pairs of convolutions: Kowalski et al. 2017, table 1."""
+DENSE = 256
+"""Units of fc1."""
+DROPPED = 0.5
+"""Share of the maps that fc1 does not see in training."""
+FEATURE_SIDE = 56
+"""Side of the image that the connection layer makes of fc1, before it is doubled."""
+
+
+class Stage(nn.Module):
+    """One stage: (B, C, S, S) -> fc1 (B, DENSE), shift (B, N, 2), log variance (B, N)."""
+
+    def __init__(self, channels_in: int, points: int, size: int, width: float) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for wanted in CHANNELS:
+            channels = max(8, round(wanted * width / 8) * 8)
+            for count in (channels_in, channels):
+                layers += [
+                    nn.Conv2d(count, channels, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(channels),
+                    nn.ReLU(),
+                ]
+            layers.append(nn.MaxPool2d(2))
+            channels_in = channels
+        self.features = nn.Sequential(*layers)
+        self.drop = nn.Dropout(DROPPED)
+        self.fc1 = nn.Linear(channels_in * (size // 16) ** 2, DENSE, bias=False)
+        self.norm = nn.BatchNorm1d(DENSE)
+        self.fc2 = nn.Linear(DENSE, 3 * points)
+        # the first step of an untrained stage is none
+        nn.init.zeros_(self.fc2.weight)
+        nn.init.zeros_(self.fc2.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return fc1, the shift in units of a tenth of the crop, and the log variance."""
+        maps = self.drop(self.features(x).flatten(1))
+        dense = F.relu(self.norm(self.fc1(maps)))
+        out = self.fc2(dense).float().view(x.shape[0], -1, 3)
+        return dense, out[..., :2], out[..., 2].clamp(-8, 8)
+
+
+class Connection(nn.Module):
+    """Link from a stage to the next one: fc1 (B, DENSE) -> an image (B, 1, S, S)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.side, self.size = FEATURE_SIDE * size // 112, size
+        self.dense = nn.Linear(DENSE, self.side**2)
+
+    def forward(self, dense: Tensor) -> Tensor:
+        image = F.relu(self.dense(dense)).view(-1, 1, self.side, self.side)
+        return F.interpolate(image.float(), scale_factor=2.0, mode="nearest")
+
+
+def landmark_heatmap(landmarks: Tensor, size: int) -> Tensor:
+    """Return 1 / (1 + distance of the nearest landmark), (B, 1, size, size).
+
+    Args:
+        landmarks: (B, N, 2), pixels.
+        size: Side of the map.
+
+    Source: Kowalski et al. 2017, eq. 4.
+    """
+    line = torch.arange(size, device=landmarks.device, dtype=landmarks.dtype)
+    x = (line[None, None, :] - landmarks[..., 0:1]).square()  # (B, N, S)
+    y = (line[None, None, :] - landmarks[..., 1:2]).square()
+    squared = (x[:, :, None, :] + y[:, :, :, None]).amin(1, keepdim=True)
+    return 1 / (1 + (squared + 1e-6).sqrt())
+
+
+class DeepAlignment(nn.Module):
+    """uint8 RGB crops (B, S, S, 3) -> HeadOutput of the last stage.
+
+    Args:
+        mean_shape: (N, 2), pixels of the crop: the first shape, and the pose that later stages see.
+        size: Side S of the crop, a multiple of 16.
+        stages: Number of stages.
+        width: Channels, as a fraction of the paper's.
+        classes: Logits of a head of emotions on the last stage; 0: none.
+
+    Raises:
+        RecipeError: If the size is no multiple of 16.
+    """
+
+    mean: Tensor
+    std: Tensor
+    mean_shape: Tensor
+    new_parts = ("stages", "connections", "emotion")
+    """Parts that keep random weights where the given ones lack them."""
+
+    def __init__(
+        self,
+        mean_shape: Tensor,
+        size: int,
+        stages: int,
+        width: float = 1.0,
+        classes: int = 0,
+    ) -> None:
+        super().__init__()
+        if size % 16:
+            raise RecipeError(
+                f"the crop's size is {size}; wanted a multiple of 16, the stride of fc1's input"
+            )
+        self.size, points = size, len(mean_shape)
+        self.stages = nn.ModuleList(
+            [Stage(3 if number else 1, points, size, width) for number in range(stages)]
+        )
+        self.connections = nn.ModuleList([Connection(size) for _ in range(stages - 1)])
+        self.emotion = nn.Linear(DENSE, classes) if classes else None
+        self.register_buffer("mean_shape", mean_shape.float())
+        self.register_buffer("mean", torch.full((1, 3, 1, 1), 128.0))
+        self.register_buffer("std", torch.full((1, 3, 1, 1), 64.0))
+
+    def forward(self, crops: Tensor) -> HeadOutput:
+        """Predict uint8 RGB crops (B, S, S, 3)."""
+        pixels = (crops.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        return self.align(pixels)
+
+    def align(self, pixels: Tensor) -> HeadOutput:
+        """Predict normalized crops (B, 3, S, S)."""
+        gray = to_gray(pixels)
+        landmarks = self.mean_shape.expand(pixels.shape[0], -1, 2)
+        dense, shift, log_variance = self.stages[0](gray)
+        unit = self.size / 10
+        landmarks = landmarks + unit * shift
+        scale = torch.ones_like(log_variance[:, :1])
+        for stage, connection in zip(self.stages[1:], self.connections, strict=True):
+            # the transform is a place to look at, not a way for the gradient
+            affines = fit_similarities(landmarks.detach(), self.mean_shape)
+            inverse = invert_similarities(affines)
+            upright = apply_affines(affines, landmarks)
+            seen = torch.cat(
+                [
+                    sample(gray, inverse, self.size),
+                    landmark_heatmap(upright.detach(), self.size),
+                    connection(dense),
+                ],
+                dim=1,
+            )
+            dense, shift, log_variance = stage(seen)
+            landmarks = apply_affines(inverse, upright + unit * shift)
+            scale = inverse[:, 0, :2].square().sum(1, keepdim=True)
+        variance = log_variance.exp() * (self.size / 100) ** 2 * scale
+        logits = None if self.emotion is None else self.emotion(dense).float()
+        return HeadOutput(landmarks, variance, class_logits=logits)
+
+    def for_export(self, int8: bool = False) -> ExportForm:
+        """Return the form to export.    Raises: RecipeError: For int8."""
+        return cascade_form(self, int8)

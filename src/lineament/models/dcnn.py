@@ -1,0 +1,188 @@
+"""Deep convolutional network cascade: three networks guess five points, two levels refine them.
+
+Source: Sun, Wang, Tang 2013. Chosen here: later levels are trained around the points that the
+levels before them predict, frozen, and not around annotated points moved at random.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RecipeError
+from .cascade_form import cascade_form
+from .export_form import ExportForm
+from .heads.output import HeadOutput
+from .layers.gray import to_gray
+from .layers.local import AbsTanh, LocallySharedConv2d
+from .layers.resample import box_affines, invert_similarities, sample
+
+Layer = tuple[int, int, tuple[int, int]]
+"""Kernel, maps, regions of locally shared weights."""
+FACE: tuple[Layer, ...] = (
+    (4, 20, (2, 2)),
+    (3, 40, (2, 2)),
+    (3, 60, (3, 3)),
+    (2, 80, (2, 2)),
+)
+"""Of F1, 39 x 39: Sun et al. 2013, table 2."""
+HALF: tuple[Layer, ...] = (
+    (4, 20, (1, 1)),
+    (3, 40, (2, 2)),
+    (3, 60, (2, 3)),
+    (2, 80, (1, 2)),
+)
+"""Of EN1 and NM1, 31 x 39."""
+PATCH: tuple[Layer, ...] = ((4, 20, (1, 1)), (3, 40, (1, 1)))
+"""Of levels 2 and 3, 15 x 15."""
+FACE_SIDE, HALF_HEIGHT, PATCH_SIDE = 39, 31, 15
+REACH = ((0.16, 0.18), (0.11, 0.12))
+"""Half the side of the two patches of a point, in sides of the face's box, at levels 2 and 3."""
+UPPER, LOWER = (0, 1, 2), (2, 3, 4)
+"""Points of EN1, the eyes and the nose, and of NM1, the nose and the mouth."""
+
+
+class ConvNet(nn.Module):
+    """(B, 1, H, W) -> (B, outputs): locally shared convolutions, pooled, and two dense layers."""
+
+    def __init__(
+        self, side: tuple[int, int], layers: Sequence[Layer], dense: int, outputs: int
+    ) -> None:
+        super().__init__()
+        found: list[nn.Module] = []
+        channels_in, (height, width) = 1, side
+        for number, (kernel, channels, regions) in enumerate(layers):
+            found += [
+                LocallySharedConv2d(channels_in, channels, kernel, regions),
+                AbsTanh(channels),
+            ]
+            height, width = height - kernel + 1, width - kernel + 1
+            # the last of four layers is not pooled
+            if number < 3:
+                found.append(nn.MaxPool2d(2))
+                height, width = height // 2, width // 2
+            channels_in = channels
+        self.features = nn.Sequential(*found)
+        self.dense = nn.Linear(channels_in * height * width, dense)
+        self.out = nn.Linear(dense, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs."""
+        hidden = torch.tanh(self.dense(self.features(x).flatten(1))).abs()
+        out: Tensor = self.out(hidden)
+        return out.float()
+
+
+class FirstLevel(nn.Module):
+    """Three networks whose results are averaged per point."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        half = (HALF_HEIGHT, FACE_SIDE)
+        self.face = ConvNet((FACE_SIDE, FACE_SIDE), FACE, 120, 10)
+        self.upper = ConvNet(half, HALF, 100, 6)
+        self.lower = ConvNet(half, HALF, 100, 6)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return five points (B, 5, 2) of gray faces (B, 1, 39, 39), in sides of the face, from
+        its middle.
+        """
+        face = self.face(faces).view(-1, 5, 2)
+        upper = self.upper(faces[:, :, :HALF_HEIGHT]).view(-1, 3, 2)
+        lower = self.lower(faces[:, :, -HALF_HEIGHT:]).view(-1, 3, 2)
+        eyes = (face[:, :2] + upper[:, :2]) / 2
+        nose = (face[:, 2:3] + upper[:, 2:] + lower[:, :1]) / 3
+        mouth = (face[:, 3:] + lower[:, 1:]) / 2
+        return torch.cat([eyes, nose, mouth], dim=1)
+
+
+class Refinement(nn.Module):
+    """Two networks per point, on patches of two sizes, whose results are averaged."""
+
+    def __init__(self, reach: tuple[float, float]) -> None:
+        super().__init__()
+        self.reach = reach
+        side = (PATCH_SIDE, PATCH_SIDE)
+        nets = [ConvNet(side, PATCH, 60, 2) for _ in range(5 * len(reach))]
+        for net in nets:
+            # the first step of an untrained network is none
+            nn.init.zeros_(net.out.weight)
+            nn.init.zeros_(net.out.bias)
+        self.nets = nn.ModuleList(nets)
+
+    def forward(self, gray: Tensor, landmarks: Tensor, side: float) -> Tensor:
+        """Return the points (B, 5, 2) after a step.
+
+        Args:
+            gray: Crops, (B, 1, S, S).
+            landmarks: (B, 5, 2), pixels of the crop.
+            side: Of the face's box, pixels of the crop.
+        """
+        moved = []
+        for point in range(5):
+            center = landmarks[:, point].detach()
+            steps = []
+            for number, reach in enumerate(self.reach):
+                half = reach * side
+                boxes = torch.cat([center - half, center + half], dim=1)
+                to_crop = invert_similarities(box_affines(boxes, PATCH_SIDE))
+                patch = sample(gray, to_crop, PATCH_SIDE)
+                net = self.nets[len(self.reach) * point + number]
+                steps.append(net(patch) * 2 * half)
+            moved.append(landmarks[:, point] + torch.stack(steps).mean(0))
+        return torch.stack(moved, dim=1)
+
+
+class ConvCascade(nn.Module):
+    """uint8 RGB crops (B, S, S, 3) -> HeadOutput of five points.
+
+    Args:
+        size: Side S of the crop.
+        padding: Side of the crop in longer sides of the face's box.
+        levels: 1 to 3.
+
+    Raises:
+        RecipeError: For another number of levels.
+    """
+
+    mean: Tensor
+    std: Tensor
+    new_parts = ("refinements", "log_variance")
+
+    def __init__(self, size: int, padding: float, levels: int) -> None:
+        super().__init__()
+        if not 1 <= levels <= 1 + len(REACH):
+            raise RecipeError(
+                f"the cascade has {levels} levels; wanted 1 to {1 + len(REACH)}"
+            )
+        self.size, self.side = size, size / padding
+        self.first = FirstLevel()
+        self.refinements = nn.ModuleList(
+            [Refinement(reach) for reach in REACH[: levels - 1]]
+        )
+        # one variance per point: the paper's networks state none
+        self.log_variance = nn.Parameter(torch.zeros(5))
+        self.register_buffer("mean", torch.full((1, 3, 1, 1), 128.0))
+        self.register_buffer("std", torch.full((1, 3, 1, 1), 64.0))
+
+    def forward(self, crops: Tensor) -> HeadOutput:
+        """Predict uint8 RGB crops (B, S, S, 3)."""
+        return self.align((crops.permute(0, 3, 1, 2).float() - self.mean) / self.std)
+
+    def align(self, pixels: Tensor) -> HeadOutput:
+        """Predict normalized crops (B, 3, S, S)."""
+        gray = to_gray(pixels)
+        middle = (self.size - 1) / 2
+        half = self.side / 2
+        box = gray.new_tensor([[middle - half] * 2 + [middle + half] * 2])
+        to_crop = invert_similarities(box_affines(box, FACE_SIDE))
+        faces = sample(gray, to_crop.expand(gray.shape[0], -1, -1), FACE_SIDE)
+        landmarks = self.first(faces) * self.side + middle
+        for refinement in self.refinements:
+            landmarks = refinement(gray, landmarks, self.side)
+        variance = self.log_variance.exp() * (self.size / 100) ** 2
+        return HeadOutput(landmarks, variance.expand(gray.shape[0], -1))
+
+    def for_export(self, int8: bool = False) -> ExportForm:
+        """Return the form to export.    Raises: RecipeError: For int8."""
+        return cascade_form(self, int8)

@@ -1,0 +1,113 @@
+"""DPM-CNN, and the plain networks of three convolutions next to it. Depends on torch.
+
+Source: Sun et al. 2020, sections 2.3 to 2.5. Its figures state the layers of DPM-CNN alone; the
+channels of the plain networks are chosen here.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .layers.xavier import xavier_start
+from .vgg import narrowed
+
+FACE_SIDE = 112
+"""Side of the input that shows an entire crop, pixels."""
+CHANNELS = (64, 128, 256, 600)
+"""Of DPM-CNN's convolutions."""
+CONTOUR_CHANNELS, PART_CHANNELS = (64, 128, 256), (32, 64, 128)
+"""Of the plain networks for the box of the contour, and for one part."""
+
+
+def stage(channels_in: int, channels: int, stride: int = 1) -> nn.Sequential:
+    """Return a 3 x 3 convolution, PReLU and max pooling by 2."""
+    convolution = nn.Conv2d(channels_in, channels, 3, stride, padding=1)
+    return nn.Sequential(convolution, nn.PReLU(channels), nn.MaxPool2d(2))
+
+
+def still(outputs: nn.Linear) -> nn.Linear:
+    """Set a layer of outputs to 0, so that an untrained network moves nothing; return it."""
+    nn.init.zeros_(outputs.weight)
+    nn.init.zeros_(outputs.bias)
+    return outputs
+
+
+class DpmCnn(nn.Module):
+    """(B, 1, S, S) -> (B, outputs): steps of points, 0 before it is trained.
+
+    The dense layer reads the maps of the second and third stage, pooled to the size of the fourth
+    ones, together with those: the paper's multi-channel convolution.
+    """
+
+    def __init__(self, size: int, outputs: int, width: float = 1.0) -> None:
+        """Set the layers.
+
+        Args:
+            size: Side S, a multiple of 16 of at least 32, such as 112 or 96.
+            outputs: Number of outputs.
+            width: Channels, as a part of the paper's.
+        """
+        super().__init__()
+        first, second, third, fourth = (narrowed(each, width) for each in CHANNELS)
+        self.first = stage(1, first, stride=2)
+        self.second = stage(first, second)
+        self.third = stage(second, third)
+        self.fourth = stage(third, fourth)
+        self.pool_second, self.pool_third = nn.MaxPool2d(4), nn.MaxPool2d(2)
+        self.units = (second + third + fourth) * (size // 32) ** 2
+        self.out = nn.Linear(self.units, outputs)
+        xavier_start(self)
+        still(self.out)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return what the dense layer reads, (B, units)."""
+        second = self.second(self.first(x))
+        third = self.third(second)
+        maps = [
+            self.pool_second(second),
+            self.pool_third(third),
+            self.fourth(third),
+        ]
+        return torch.cat(maps, dim=1).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs."""
+        out: Tensor = self.out(self.features(x))
+        return out.float()
+
+
+class PlainNet(nn.Module):
+    """(B, 1, S, S) -> (B, outputs): steps of points by three stages, 0 before it is trained."""
+
+    def __init__(
+        self,
+        size: int,
+        channels: Sequence[int],
+        stride: int,
+        outputs: int,
+        width: float = 1.0,
+    ) -> None:
+        """Set the layers.
+
+        Args:
+            size: Side S.
+            channels: Of the three convolutions.
+            stride: Of the first one.
+            outputs: Number of outputs.
+            width: Channels, as a part of those given.
+        """
+        super().__init__()
+        first, second, third = (narrowed(each, width) for each in channels)
+        self.stages = nn.Sequential(
+            stage(1, first, stride), stage(first, second), stage(second, third)
+        )
+        side = size // stride // 8
+        self.out = nn.Linear(third * side**2, outputs)
+        xavier_start(self)
+        still(self.out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs."""
+        out: Tensor = self.out(self.stages(x).flatten(1))
+        return out.float()

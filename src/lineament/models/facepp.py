@@ -1,0 +1,195 @@
+"""Face++'s coarse-to-fine cascade: boxes, points, parts, turned parts; the contour apart.
+
+Source: Zhou, Fan, Cao, Jiang, Yin 2013. What the survey does not state is chosen here: the sizes of
+the networks (NETWORK), the margins of crops, and boxes as a mean shape that is moved and scaled.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RecipeError
+from .cascade_form import cascade_form
+from .dcnn import ConvNet, Layer
+from .export_form import ExportForm
+from .heads.output import HeadOutput
+from .layers.gray import to_gray
+from .layers.resample import (
+    apply_affines,
+    box_affines,
+    fit_similarities,
+    invert_similarities,
+    sample,
+)
+from .parts import CONTOUR, INNER, PARTS
+
+INPUT = 60
+"""Side of the input of each network."""
+NETWORK: tuple[Layer, ...] = (
+    (5, 20, (1, 1)),
+    (3, 40, (1, 1)),
+    (3, 60, (1, 1)),
+    (3, 80, (1, 1)),
+)
+"""Kernel and maps of its convolutions."""
+DENSE = 120
+MARGIN = 1.2
+"""Side of the crop of a box over that of the box, for the face and its contour."""
+PART_MARGIN = 1.6
+"""The same for a part."""
+LEVELS = ("boxes", "points", "parts", "turned parts")
+
+
+def network(points: int) -> ConvNet:
+    """Return a network of 2 x points outputs that are 0 before it is trained."""
+    net = ConvNet((INPUT, INPUT), NETWORK, DENSE, 2 * points)
+    nn.init.zeros_(net.out.weight)
+    nn.init.zeros_(net.out.bias)
+    return net
+
+
+def boxes_of(landmarks: Tensor, margin: float) -> Tensor:
+    """Return the tight boxes (B, 4) of landmarks (B, N, 2), `margin` times as large."""
+    low, high = landmarks.amin(1), landmarks.amax(1)
+    center, half = (low + high) / 2, (high - low) / 2 * margin
+    return torch.cat([center - half, center + half], dim=1)
+
+
+class Step(nn.Module):
+    """One network that moves some landmarks, seen in a crop around them."""
+
+    upright: Tensor
+
+    def __init__(
+        self, points: int, margin: float, upright: Tensor | None = None
+    ) -> None:
+        """Set the network.
+
+        Args:
+            points: Landmarks that are moved.
+            margin: Side of the crop over that of their box.
+            upright: (N, 2): the crop is turned until they lie like this; None: it is not.
+        """
+        super().__init__()
+        self.net, self.margin = network(points), margin
+        self.turns = upright is not None
+        if upright is not None:
+            # in a box of the crop's size
+            low, high = upright.amin(0), upright.amax(0)
+            side = (high - low).max() * margin
+            placed = (upright - (low + high) / 2) / side * INPUT + (INPUT - 1) / 2
+            self.register_buffer("upright", placed.float())
+
+    def forward(self, gray: Tensor, landmarks: Tensor) -> Tensor:
+        """Return landmarks (B, N, 2) after a step in gray crops (B, 1, S, S)."""
+        before = landmarks.detach()
+        if self.turns:
+            to_input = fit_similarities(before, self.upright)
+        else:
+            to_input = box_affines(boxes_of(before, self.margin), INPUT)
+        back = invert_similarities(to_input)
+        steps = self.net(sample(gray, back, INPUT)).view(gray.shape[0], -1, 2)
+        placed = apply_affines(to_input, landmarks) + steps * INPUT / 4
+        return apply_affines(back, placed)
+
+
+class BoxStep(nn.Module):
+    """A network that moves and scales a mean shape until it fills the box of some landmarks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network(2)
+
+    def forward(self, gray: Tensor, landmarks: Tensor) -> Tensor:
+        """Return landmarks (B, N, 2), moved and scaled along both axes."""
+        full = gray.new_tensor([[0.0, 0, gray.shape[3] - 1, gray.shape[2] - 1]])
+        to_crop = invert_similarities(box_affines(full, INPUT))
+        seen = sample(gray, to_crop.expand(gray.shape[0], -1, -1), INPUT)
+        out = self.net(seen).view(-1, 2, 2)
+        box = boxes_of(landmarks, 1.0)
+        center = ((box[:, :2] + box[:, 2:]) / 2)[:, None]
+        side = (box[:, 2:] - box[:, :2])[:, None]
+        shift, scale = out[:, :1] * side / 4, (out[:, 1:] / 4).exp()
+        moved: Tensor = center + shift + (landmarks - center) * scale
+        return moved
+
+
+class CoarseToFine(nn.Module):
+    """uint8 RGB crops (B, S, S, 3) -> HeadOutput of 68 points.
+
+    Args:
+        mean_shape: (68, 2), pixels of the crop.
+        size: Side S of the crop.
+        levels: Number of levels of the inner points, at most 4; the contour has two.
+
+    Raises:
+        RecipeError: For another number of levels.
+    """
+
+    mean: Tensor
+    std: Tensor
+    mean_shape: Tensor
+    new_parts = (
+        "inner_box",
+        "contour_box",
+        "inner",
+        "contour",
+        "parts",
+        "turned",
+        "log_variance",
+    )
+
+    def __init__(self, mean_shape: Tensor, size: int, levels: int) -> None:
+        super().__init__()
+        if not 1 <= levels <= len(LEVELS):
+            raise RecipeError(
+                f"the cascade has {levels} levels; wanted 1 to {len(LEVELS)}"
+            )
+        self.size, self.levels = size, levels
+        self.inner_box, self.contour_box = BoxStep(), BoxStep()
+        if levels > 1:
+            self.inner = Step(len(INNER), MARGIN)
+            self.contour = Step(len(CONTOUR), MARGIN)
+        if levels > 2:
+            self.parts = nn.ModuleList([Step(len(part), PART_MARGIN) for part in PARTS])
+        if levels > 3:
+            self.turned = nn.ModuleList(
+                [Step(len(p), PART_MARGIN, mean_shape[list(p)]) for p in PARTS]
+            )
+        self.log_variance = nn.Parameter(torch.zeros(len(mean_shape)))
+        self.register_buffer("mean_shape", mean_shape.float())
+        self.register_buffer("mean", torch.full((1, 3, 1, 1), 128.0))
+        self.register_buffer("std", torch.full((1, 3, 1, 1), 64.0))
+
+    def forward(self, crops: Tensor) -> HeadOutput:
+        """Predict uint8 RGB crops (B, S, S, 3)."""
+        return self.align((crops.permute(0, 3, 1, 2).float() - self.mean) / self.std)
+
+    def align(self, pixels: Tensor) -> HeadOutput:
+        """Predict normalized crops (B, 3, S, S)."""
+        gray = to_gray(pixels)
+        first = self.mean_shape.expand(gray.shape[0], -1, 2)
+        contour = self.contour_box(gray, first[:, : len(CONTOUR)])
+        inner = self.inner_box(gray, first[:, len(CONTOUR) :])
+        if self.levels > 1:
+            contour = self.contour(gray, contour)
+            inner = self.inner(gray, inner)
+        if self.levels > 2:
+            inner = _move_parts(self.parts, gray, inner)
+        if self.levels > 3:
+            inner = _move_parts(self.turned, gray, inner)
+        landmarks = torch.cat([contour, inner], dim=1)
+        variance = self.log_variance.exp() * (self.size / 100) ** 2
+        return HeadOutput(landmarks, variance.expand(gray.shape[0], -1))
+
+    def for_export(self, int8: bool = False) -> ExportForm:
+        """Return the form to export.    Raises: RecipeError: For int8."""
+        return cascade_form(self, int8)
+
+
+def _move_parts(steps: nn.ModuleList, gray: Tensor, inner: Tensor) -> Tensor:
+    """Return the inner points (B, 51, 2) after a step of each part."""
+    moved = []
+    for part, step in zip(PARTS, steps, strict=True):
+        start = part[0] - len(CONTOUR)
+        moved.append(step(gray, inner[:, start : start + len(part)]))
+    return torch.cat(moved, dim=1)

@@ -1,0 +1,64 @@
+"""Convolutions whose weights are shared within regions of the map alone.
+
+Source: Sun, Wang, Tang 2013, section 3.2.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class LocallySharedConv2d(nn.Module):
+    """A convolution without padding, with own weights in each of rows x columns regions.
+
+    Args:
+        channels_in, channels: As for Conv2d.
+        kernel: Side of the kernel.
+        regions: Rows and columns of regions, which divide the output map evenly.
+    """
+
+    def __init__(
+        self, channels_in: int, channels: int, kernel: int, regions: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.kernel, self.regions = kernel, regions
+        count = regions[0] * regions[1]
+        self.parts = nn.ModuleList(
+            [nn.Conv2d(channels_in, channels, kernel) for _ in range(count)]
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C_in, H, W) to (B, C, H - kernel + 1, W - kernel + 1)."""
+        if len(self.parts) == 1:
+            whole: Tensor = self.parts[0](x)
+            return whole
+        rows, columns = self.regions
+        height = (x.shape[2] - self.kernel + 1) // rows
+        width = (x.shape[3] - self.kernel + 1) // columns
+        reach = self.kernel - 1
+        lines = []
+        for row in range(rows):
+            top = row * height
+            parts = []
+            for column in range(columns):
+                left = column * width
+                seen = x[:, :, top : top + height + reach, left : left + width + reach]
+                parts.append(self.parts[row * columns + column](seen))
+            lines.append(torch.cat(parts, dim=3))
+        return torch.cat(lines, dim=2)
+
+
+class AbsTanh(nn.Module):
+    """The absolute value of tanh, scaled by a gain per channel.
+
+    Source: Sun, Wang, Tang 2013 (absolute value rectification). The order is chosen here: rectified
+    and scaled, then pooled, with one gain per channel for all of the map and no further bias; the
+    paper may pool before its gain, and may have one gain per region.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rectify (B, C, H, W)."""
+        return self.gain * torch.tanh(x).abs()

@@ -1,0 +1,185 @@
+"""The cascade of outer and inner branches that starts from DPM-CNN. Depends on torch.
+
+Source: Sun et al. 2020, figure 2 and sections 2.4, 2.5. The paper's output is a softmax over 28
+coordinates, which would have to add up to 1; here it is linear, in steps from the mean positions.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RecipeError
+from .cascade_form import cascade_form
+from .dpm_cnn import (
+    CONTOUR_CHANNELS,
+    FACE_SIDE,
+    PART_CHANNELS,
+    DpmCnn,
+    PlainNet,
+    still,
+)
+from .export_form import ExportForm
+from .heads.output import HeadOutput
+from .layers.gray import to_gray
+from .parts import (
+    BOX_AND_ENDS,
+    CONTOUR,
+    PARTS,
+    PartOutput,
+    box_and_ends,
+    corners,
+    enlarged,
+    entire_crop,
+    lay_contour,
+    lay_parts,
+    move_points,
+    place_in_crop,
+    squares_of_parts,
+)
+from .vgg import VggNet
+
+BRANCH_SIDE, PART_SIDE = 96, 48
+"""Sides of the inputs of the networks of levels 2 and 3, pixels."""
+MARGIN = 1.2
+"""Side of the crop of a box over that of the box."""
+LEVELS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("contour_box", "inner", "contour_start", "inner_start"),
+    ("contour", "parts"),
+)
+"""Parts of each level that are absent from a checkpoint of the level before."""
+
+
+class PartCascade(nn.Module):
+    """uint8 RGB crops (B, S, S, 3) -> HeadOutput of 68 points.
+
+    Level 1 finds the box and the 12 points of the face, level 2 the boxes of contour and inner
+    points and again the 12, level 3 all points. Points that a level does not predict are those of
+    the mean shape, laid in its boxes and between its points.
+    """
+
+    mean: Tensor
+    std: Tensor
+    mean_shape: Tensor
+    entire: Tensor
+    face_start: Tensor
+    contour_start: Tensor
+    inner_start: Tensor
+
+    def __init__(
+        self,
+        mean_shape: Tensor,
+        size: int,
+        levels: int,
+        width: float = 1.0,
+        contour_width: float = 1.0,
+    ) -> None:
+        """Set random weights.
+
+        Args:
+            mean_shape: (68, 2), pixels of the crop.
+            size: Side S of the crop.
+            levels: 1 to 3.
+            width: Channels, as a part of the paper's.
+            contour_width: The same of Light-VGGNet, which is most of the work.
+
+        Raises:
+            RecipeError: For another number of levels.
+        """
+        super().__init__()
+        if not 1 <= levels <= len(LEVELS):
+            raise RecipeError(
+                f"the cascade has {levels} levels; wanted 1 to {len(LEVELS)}"
+            )
+        self.size, self.levels = size, levels
+        self.new_parts = LEVELS[levels - 1]
+        self.register_buffer("mean_shape", mean_shape.float())
+        self.register_buffer("mean", torch.full((1, 3, 1, 1), 128.0))
+        self.register_buffer("std", torch.full((1, 3, 1, 1), 64.0))
+        self.log_variance = nn.Parameter(torch.zeros(len(mean_shape)))
+        self.face = DpmCnn(FACE_SIDE, 2 * BOX_AND_ENDS, width)
+        start = box_and_ends(self.mean_shape, "face")
+        self.register_buffer("entire", entire_crop(size), persistent=False)
+        self.register_buffer("face_start", place_in_crop(start, self.entire, FACE_SIDE))
+        if levels > 1:
+            self._set_branches(width)
+        if levels > 2:
+            self.contour = VggNet(
+                "light-vggnet", 1, BRANCH_SIDE, 2 * len(CONTOUR), contour_width
+            )
+            still(self.contour.out)
+            nets = []
+            for part in PARTS:
+                nets.append(PlainNet(PART_SIDE, PART_CHANNELS, 1, 2 * len(part), width))
+            self.parts = nn.ModuleList(nets)
+
+    def _set_branches(self, width: float) -> None:
+        """Set the networks of level 2, which see the box of the face."""
+        self.contour_box = PlainNet(BRANCH_SIDE, CONTOUR_CHANNELS, 2, 4, width)
+        self.inner = DpmCnn(BRANCH_SIDE, 2 * BOX_AND_ENDS, width)
+        mean = self.mean_shape[None]
+        seen = enlarged(corners(mean, "face"), MARGIN)[0]
+        contour = corners(mean, "contour")[0]
+        inner = box_and_ends(self.mean_shape, "inner")
+        for name, start in (("contour_start", contour), ("inner_start", inner)):
+            self.register_buffer(name, place_in_crop(start, seen, BRANCH_SIDE))
+
+    def forward(self, crops: Tensor) -> HeadOutput:
+        """Predict uint8 RGB crops (B, S, S, 3)."""
+        return self.head(self.run(crops))
+
+    def run(self, crops: Tensor) -> PartOutput:
+        """Return boxes, points of parts and landmarks of uint8 RGB crops (B, S, S, 3)."""
+        pixels = (crops.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        return self._find(to_gray(pixels))
+
+    def align(self, pixels: Tensor) -> HeadOutput:
+        """Predict normalized crops (B, 3, S, S)."""
+        return self.head(self._find(to_gray(pixels)))
+
+    def head(self, output: PartOutput) -> HeadOutput:
+        """Return the landmarks with their variances, one per point for all faces."""
+        variance = self.log_variance.exp() * (self.size / 100) ** 2
+        return HeadOutput(
+            output.landmarks, variance.expand(output.landmarks.shape[0], -1)
+        )
+
+    def _find(self, gray: Tensor) -> PartOutput:
+        entire = self.entire.expand(gray.shape[0], -1)
+        points = move_points(self.face, gray, entire, FACE_SIDE, self.face_start)
+        boxes, ends = {"face": points[:, :2]}, points[:, 2:]
+        contour = lay_contour(self.mean_shape, "face", boxes["face"])
+        trained: tuple[str, ...] = ("face", "ends")
+        if self.levels > 1:
+            seen = enlarged(boxes["face"], MARGIN)
+            size = BRANCH_SIDE
+            boxes["contour"] = move_points(
+                self.contour_box, gray, seen, size, self.contour_start
+            )
+            points = move_points(self.inner, gray, seen, size, self.inner_start)
+            boxes["inner"], ends = points[:, :2], points[:, 2:]
+            contour = lay_contour(self.mean_shape, "contour", boxes["contour"])
+            trained = ("contour", "inner", "ends")
+        inner = lay_parts(self.mean_shape, ends)
+        if self.levels > 2:
+            seen = enlarged(boxes["contour"], MARGIN)
+            contour = move_points(
+                self.contour, gray, seen, BRANCH_SIDE, contour.detach()
+            )
+            inner = self._move_parts(gray, ends, inner.detach())
+            trained = ("landmarks",)
+        landmarks = torch.cat([contour, inner], dim=1)
+        return PartOutput(boxes, ends, landmarks, trained=trained)
+
+    def _move_parts(self, gray: Tensor, ends: Tensor, inner: Tensor) -> Tensor:
+        """Return the inner points (B, 51, 2) after the step of each part's network."""
+        moved, start = [], 0
+        squares = squares_of_parts(ends)
+        for part, square, net in zip(PARTS, squares, self.parts, strict=True):
+            points = inner[:, start : start + len(part)]
+            moved.append(move_points(net, gray, square, PART_SIDE, points))
+            start += len(part)
+        return torch.cat(moved, dim=1)
+
+    def for_export(self, int8: bool = False) -> ExportForm:
+        """Return the form to export.    Raises: RecipeError: For int8."""
+        return cascade_form(self, int8)

@@ -1,0 +1,158 @@
+"""The 12 points of the parts of a face, boxes, and the mean shape laid between them.
+
+All points are (B, N, 2), pixels. A box is two corners (B, 2, 2). Depends on torch.
+"""
+
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from .layers.resample import (
+    apply_affines,
+    box_affines,
+    fit_similarities,
+    invert_similarities,
+    sample,
+)
+
+CONTOUR = tuple(range(17))
+INNER = tuple(range(17, 68))
+PARTS: tuple[tuple[int, ...], ...] = (
+    tuple(range(17, 22)),
+    tuple(range(22, 27)),
+    tuple(range(27, 36)),
+    tuple(range(36, 42)),
+    tuple(range(42, 48)),
+    tuple(range(48, 68)),
+)
+"""Brows, nose, eyes, mouth: points of ibug68."""
+ENDS: tuple[tuple[int, int], ...] = (
+    (17, 21),
+    (22, 26),
+    (27, 33),
+    (36, 39),
+    (42, 45),
+    (48, 54),
+)
+"""Both ends of each of PARTS, points of ibug68: of brows, of the nose's bridge and base, corners of
+eyes and of the mouth. Equation 2 of the paper sums two points of each part, which makes 12."""
+END_POINTS: tuple[int, ...] = tuple(chain.from_iterable(ENDS))
+BOX_POINTS = {
+    "face": slice(0, len(CONTOUR) + len(INNER)),
+    "contour": slice(0, len(CONTOUR)),
+    "inner": slice(len(CONTOUR), len(CONTOUR) + len(INNER)),
+}
+"""Points in each tight box; slices, as a list of indices would be copied to a GPU in every step."""
+BOX_AND_ENDS = 2 + len(END_POINTS)
+"""Points that DPM-CNN finds: the corners of a box and the ends of the parts."""
+PART_MARGIN = 1.5
+"""Side of the crop of a part over the distance of its ends."""
+
+
+@dataclass(frozen=True)
+class PartOutput:
+    """Output of a network of parts for B crops, pixels of the crop."""
+
+    boxes: dict[str, Tensor]
+    """Predicted corners (B, 2, 2) by name, a key of BOX_POINTS."""
+    ends: Tensor
+    """(B, 12, 2): those of END_POINTS."""
+    landmarks: Tensor
+    """(B, 68, 2)."""
+    presence_logits: Tensor | None = None
+    """(B,), if the network predicts it."""
+    trained: tuple[str, ...] = ()
+    """Of the boxes, "ends" and "landmarks", those that the network's last level gives."""
+
+
+def corners(landmarks: Tensor, name: str) -> Tensor:
+    """Return the corners (B, 2, 2) of a tight box of 68 landmarks; `name` is in BOX_POINTS."""
+    points = landmarks[:, BOX_POINTS[name]]
+    return torch.stack([points.amin(1), points.amax(1)], dim=1)
+
+
+def ends_of(landmarks: Tensor) -> Tensor:
+    """Return the points END_POINTS (B, 12, 2) of 68 landmarks."""
+    return torch.stack([landmarks[:, point] for point in END_POINTS], dim=1)
+
+
+def box_and_ends(mean_shape: Tensor, name: str) -> Tensor:
+    """Return the corners of a box and the ends of the parts (14, 2) of a mean shape (68, 2)."""
+    mean = mean_shape[None]
+    return torch.cat([corners(mean, name), ends_of(mean)], dim=1)[0]
+
+
+def enlarged(found: Tensor, margin: float) -> Tensor:
+    """Return the boxes (B, 4) around corners (B, 2, 2) in any order, `margin` times as large."""
+    low, high = found.amin(1), found.amax(1)
+    center, half = (low + high) / 2, (high - low) / 2 * margin
+    return torch.cat([center - half, center + half], dim=1)
+
+
+def squares_of_parts(ends: Tensor) -> list[Tensor]:
+    """Return the square (B, 4) around each part, by its ends (B, 12, 2)."""
+    squares = []
+    for first in range(0, len(END_POINTS), 2):
+        pair = ends[:, first : first + 2]
+        center = pair.mean(1)
+        length = (pair[:, 1] - pair[:, 0]).square().sum(1, keepdim=True)
+        half = (length + 1e-6).sqrt() * PART_MARGIN / 2
+        squares.append(torch.cat([center - half, center + half], dim=1))
+    return squares
+
+
+def lay_contour(mean_shape: Tensor, name: str, found: Tensor) -> Tensor:
+    """Return the mean contour (B, 17, 2), moved and scaled as a box is.
+
+    Args:
+        mean_shape: (68, 2).
+        name: The box, a key of BOX_POINTS.
+        found: Its corners (B, 2, 2).
+    """
+    low, high = corners(mean_shape[None], name)[0].unbind()
+    relative = (mean_shape[: len(CONTOUR)] - low) / (high - low)
+    return found[:, :1] + relative * (found[:, 1:] - found[:, :1])
+
+
+def lay_parts(mean_shape: Tensor, ends: Tensor) -> Tensor:
+    """Return the inner points (B, 51, 2): each part of the mean shape between its ends."""
+    laid = []
+    for number, part in enumerate(PARTS):
+        pair = ends[:, 2 * number : 2 * number + 2]
+        first, last = ENDS[number]
+        mean_pair = torch.stack([mean_shape[first], mean_shape[last]])
+        to_mean = fit_similarities(pair, mean_pair)
+        points = mean_shape[part[0] : part[-1] + 1].expand(ends.shape[0], -1, 2)
+        laid.append(apply_affines(invert_similarities(to_mean), points))
+    return torch.cat(laid, dim=1)
+
+
+def place_in_crop(points: Tensor, box: Tensor, size: int) -> Tensor:
+    """Return points (N, 2) in the crop of `size` pixels around a box (4,)."""
+    return apply_affines(box_affines(box[None], size), points[None])[0]
+
+
+def entire_crop(size: int) -> Tensor:
+    """Return the box (4,) of a crop of `size` pixels."""
+    return torch.tensor([-0.5, -0.5, size - 0.5, size - 0.5])
+
+
+def move_points(
+    net: nn.Module, gray: Tensor, boxes: Tensor, size: int, start: Tensor
+) -> Tensor:
+    """Return points (B, N, 2) after the step of a network that sees crops of boxes.
+
+    Args:
+        net: (B, 1, size, size) -> (B, 2 N), in tenths of its crop's side.
+        gray: (B, 1, S, S).
+        boxes: (B, 4); they give no gradient.
+        size: Side of the network's crops.
+        start: (N, 2): points before the step, pixels of that crop; (B, N, 2): pixels of `gray`.
+    """
+    to_input = box_affines(boxes.detach(), size)
+    back = invert_similarities(to_input)
+    steps = net(sample(gray, back, size)).view(gray.shape[0], -1, 2)
+    before = apply_affines(to_input, start) if start.dim() == 3 else start
+    return apply_affines(back, before + steps * size / 10)

@@ -1,0 +1,140 @@
+"""A small network of shared features for landmarks and attributes, with one output per cluster.
+
+Source: Zhang, Luo, Loy, Tang 2014 (tasks); Wu, Hassner, Kim, Medioni, Natarajan 2018 (clusters),
+with the same layers.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RecipeError
+from .export_form import ExportForm, exported_tensors
+from .heads.output import HeadOutput
+from .layers.gray import to_gray
+from .layers.local import AbsTanh
+
+LAYERS = ((5, 16), (3, 48), (3, 64), (2, 64))
+"""Kernel and maps of the convolutions; all but the last are pooled."""
+SHARED = 100
+"""Units that all tasks read."""
+
+
+class SharedFeatureNet(nn.Module):
+    """uint8 RGB crops (B, S, S, 3) -> HeadOutput, with logits of attributes if it has classes.
+
+    Args:
+        mean_shape: (N, 2), pixels of the crop, which an untrained network predicts.
+        size: Side S of the crop.
+        width: Maps and shared units, as a multiple of the paper's.
+        classes: Logits of all attributes.
+        clusters: Of the shared features, each with an output for landmarks of its own.
+
+    Raises:
+        RecipeError: If the crop is too small for the layers.
+    """
+
+    mean: Tensor
+    std: Tensor
+    mean_shape: Tensor
+    centers: Tensor
+    precisions: Tensor
+    offsets: Tensor
+    new_parts = ("landmarks", "attributes", "centers", "precisions", "offsets")
+
+    def __init__(
+        self,
+        mean_shape: Tensor,
+        size: int,
+        width: float = 1.0,
+        classes: int = 0,
+        clusters: int = 1,
+    ) -> None:
+        super().__init__()
+        self.size, self.points, self.clusters = size, len(mean_shape), clusters
+        layers: list[nn.Module] = []
+        channels_in, side = 1, size
+        for number, (kernel, wanted) in enumerate(LAYERS):
+            channels = round(wanted * width)
+            layers += [nn.Conv2d(channels_in, channels, kernel), AbsTanh(channels)]
+            side = side - kernel + 1
+            if number < len(LAYERS) - 1:
+                layers.append(nn.MaxPool2d(2))
+                side //= 2
+            channels_in = channels
+        if side < 1:
+            raise RecipeError(f"the crop's size is {size}; wanted at least 36 pixels")
+        shared = round(SHARED * width)
+        self.features = nn.Sequential(*layers)
+        self.shared = nn.Linear(channels_in * side**2, shared)
+        self.landmarks = nn.Linear(shared, clusters * 3 * self.points)
+        self.attributes = nn.Linear(shared, classes) if classes else None
+        self.register_buffer("centers", torch.zeros(clusters, shared))
+        self.register_buffer("precisions", torch.ones(clusters, shared))
+        self.register_buffer("offsets", torch.zeros(clusters))
+        self.register_buffer("mean_shape", mean_shape.float())
+        self.register_buffer("mean", torch.full((1, 3, 1, 1), 128.0))
+        self.register_buffer("std", torch.full((1, 3, 1, 1), 64.0))
+
+    def forward(self, crops: Tensor) -> HeadOutput:
+        """Predict uint8 RGB crops (B, S, S, 3)."""
+        return self.predict((crops.permute(0, 3, 1, 2).float() - self.mean) / self.std)
+
+    def shared_features(self, pixels: Tensor) -> Tensor:
+        """Return the features (B, shared) of normalized crops (B, 3, S, S)."""
+        maps = self.features(to_gray(pixels)).flatten(1)
+        return torch.tanh(self.shared(maps)).abs()
+
+    def cluster(self, features: Tensor) -> Tensor:
+        """Return the most likely cluster (B,) of each row of features."""
+        # written as a sum: a matrix product would be rounded to bfloat16 in training
+        squared = (self.centers[None] - features.float()[:, None]).square()
+        distance = (squared * self.precisions).sum(-1) / 2 - self.offsets
+        return distance.argmin(1)
+
+    @torch.no_grad()
+    def set_clusters(self, centers: Any, precisions: Any, offsets: Any) -> None:
+        """Take clusters as arrays: centers and precisions (K, L), offsets (K,)."""
+        for own, given in (
+            (self.centers, centers),
+            (self.precisions, precisions),
+            (self.offsets, offsets),
+        ):
+            own.copy_(torch.from_numpy(given))
+
+    def predict(self, pixels: Tensor) -> HeadOutput:
+        """Predict normalized crops (B, 3, S, S)."""
+        features = self.shared_features(pixels)
+        out = self.landmarks(features).float().view(-1, self.clusters, 3 * self.points)
+        if self.clusters > 1:
+            chosen = self.cluster(features).view(-1, 1, 1)
+            out = out.gather(1, chosen.expand(-1, 1, 3 * self.points))
+        out = out.view(-1, self.points, 3)
+        landmarks = self.mean_shape + out[..., :2] * self.size / 10
+        variance = out[..., 2].clamp(-8, 8).exp() * (self.size / 100) ** 2
+        logits = None if self.attributes is None else self.attributes(features).float()
+        return HeadOutput(landmarks, variance, class_logits=logits)
+
+    def for_export(self, int8: bool = False) -> ExportForm:
+        """Return the form to export; a network of these sizes gains nothing from int8.
+
+        Raises: RecipeError: For int8.
+        """
+        if int8:
+            raise RecipeError(
+                "a network of shared features is too small to gain from int8; leave --int8 out"
+            )
+        return _SharedForm(copy.deepcopy(self).eval())
+
+
+class _SharedForm(ExportForm):
+    def __init__(self, net: SharedFeatureNet) -> None:
+        super().__init__(net.size, net.mean, net.std)
+        self.net = net
+
+    def forward(
+        self, crops: Tensor, memory: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        return exported_tensors(self.net.predict(self.normalize(crops)))

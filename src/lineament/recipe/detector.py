@@ -1,0 +1,59 @@
+"""The face detector of a recipe: its network and the scenes it is trained on."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .settings import NonNegative, Settings
+
+
+class DetectorSettings(Settings):
+    """A face detector, and the scenes it is trained on."""
+
+    widths: tuple[int, int, int, int, int] = Field(
+        (16, 32, 64, 128, 192), description="channels at strides 2, 4, 8, 16, 32"
+    )
+    depths: tuple[int, int, int, int] = Field(
+        (0, 2, 4, 2), description="further blocks at strides 4, 8, 16, 32"
+    )
+    pyramid: int = Field(48, ge=8, description="channels of the feature pyramid")
+    size: int = Field(
+        256, ge=64, multiple_of=64, description="side of a training scene in pixels"
+    )
+    shares: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=lambda: {
+            "wider": 0.22,
+            "masks": 0.13,
+            "landmarks": 0.14,
+            "infants": 0.02,
+            "profiles": 0.08,
+            "unlabelled": 0.08,
+            "mtfl": 0.07,
+            "people": 0.04,
+            "clips": 0.03,
+            "objects": 0.06,
+            "pets": 0.08,
+            "background": 0.06,
+        },
+        description="relative frequencies of the kinds of photos in scenes: folders of detection/, "
+        "clips, unlabelled, mtfl, landmarks (300w), infants (infanface), profiles (cfp30)",
+    )
+    teacher: str = Field(
+        "",
+        description="the ONNX file of YuNet, which labels faces that nobody annotated, by a path "
+        "relative to the current directory; empty: none",
+    )
+    mimic: str = Field(
+        "",
+        description="a backbone with ImageNet weights whose features the trunk imitates while it "
+        "is trained; empty: none",
+    )
+    mimic_weight: NonNegative = Field(1.0, description="weight of that loss")
+    mine_from: str = Field(
+        "",
+        description="a checkpoint of a detector, or the name of one in teachers/, whose false "
+        "positives in photos without faces are shown more often; empty: none",
+    )
+    validation_scenes: int = Field(
+        400, ge=1, description="scenes made of validation photos"
+    )

@@ -1,0 +1,179 @@
+"""Meaning of point names: mirror, parts and norm points from words such as left, eye, outer."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..errors import SchemeError
+
+SIDES = (("left", "right"), ("l", "r"), ("lt", "rt"))
+"""Words of the two sides, the longest first."""
+PART_WORDS: dict[str, tuple[str, ...]] = {
+    "brow": ("brow",),
+    "nose": ("nose", "nostril", "nasal", "wing", "alar"),
+    "mouth": ("mouth", "lip"),
+    "jaw": ("jaw", "chin", "cheek", "contour", "outline", "menton", "gonion"),
+    "eye": ("eye", "pupil", "iris", "lid", "canthus", "canthi"),
+}
+"""Words in the names of a part's points; the first part that fits is taken."""
+OUTER = ("outer", "outside", "lateral", "exo")
+CENTER = ("center", "centre", "middle", "pupil", "iris")
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name, in lower case.
+
+    >>> words_of("leftEye_outer-2")
+    ['left', 'eye', 'outer', '2']
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return re.findall(r"[^\W\d_]+|\d+", spaced.lower())
+
+
+def plain_name(name: str) -> str:
+    """Return a name without case and separators, by which names are compared."""
+    return "_".join(words_of(name))
+
+
+def mirror_of_names(points: Sequence[str]) -> list[int]:
+    """Return the mirror map of points by the left and right in their names.
+
+    Points without a side, or without a partner of the other side, are their own partners.
+
+    >>> mirror_of_names(["reye", "leye", "chin", "left_mouth", "right_mouth"])
+    [1, 0, 2, 4, 3]
+    """
+    places = {tuple(words_of(name)): i for i, name in enumerate(points)}
+    mirror = list(range(len(points)))
+    for index, name in enumerate(points):
+        for _, other in _other_sides(words_of(name)):
+            if tuple(other) in places:
+                mirror[index] = places[tuple(other)]
+                break
+    return mirror
+
+
+def side_of(name: str, points: Sequence[str]) -> str:
+    """Return the side that `name` states, "left" or "right", if `points` have it for the other."""
+    known = {tuple(words_of(point)) for point in points}
+    for side, other in _other_sides(words_of(name)):
+        if tuple(other) in known:
+            return side
+    return ""
+
+
+def unpaired(points: Sequence[str], mirror: Sequence[int]) -> list[str]:
+    """Return the points that state left or right in full and have no partner."""
+    alone = []
+    for index, name in enumerate(points):
+        if mirror[index] == index and {"left", "right"} & set(words_of(name)):
+            alone.append(name)
+    return alone
+
+
+def _other_sides(words: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield (side, words of the other side), the surest reading first."""
+    for pair in SIDES:
+        for side, (mine, other) in zip(
+            ("left", "right"), (pair, pair[::-1]), strict=True
+        ):
+            if mine in words:
+                yield side, [other if word == mine else word for word in words]
+    for number, word in enumerate(words):
+        for side, mine, other in (("left", "l", "r"), ("right", "r", "l")):
+            # reye and leye; eyer would be taken for any word that ends in r
+            if len(word) > 1 and word.startswith(mine):
+                yield side, [*words[:number], other + word[1:], *words[number + 1 :]]
+
+
+def complete_table(table: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return a table of a scheme with the mirror, parts and norm points that its names tell.
+
+    Args:
+        table: Keys of a scheme; those that are there stay as they are.
+        place: The table in messages.
+
+    Raises:
+        SchemeError: If the names tell no mirror.
+    """
+    completed, points = dict(table), table.get("points")
+    if not isinstance(points, list) or not all(isinstance(p, str) for p in points):
+        # which the table's reader refuses
+        return completed
+    if "mirror" not in table:
+        completed["mirror"] = _checked_mirror(points, place)
+    parts = parts_of_names(points)
+    if "parts" not in table:
+        completed["parts"] = parts
+    if "norm_points" not in table:
+        completed["norm_points"] = norms_of_names(points, parts)
+    return completed
+
+
+def _checked_mirror(points: list[str], place: str) -> list[int]:
+    mirror = mirror_of_names(points)
+    alone = unpaired(points, mirror)
+    if alone:
+        raise SchemeError(
+            f"{place}: {alone[0]!r} has no partner of the other side; correct the name, or list "
+            "the pairs: mirror = [[...], ...]"
+        )
+    if len(points) > 1 and mirror == list(range(len(mirror))):
+        raise SchemeError(
+            f"{place}: no point's name tells left from right, and mirrored images would swap the "
+            'points; list the pairs: mirror = [["a", "b"], ...], or mirror = [] if every point '
+            "lies in the middle"
+        )
+    return mirror
+
+
+def parts_of_names(points: Sequence[str]) -> dict[str, list[int]]:
+    """Return point indices by part of the face; eyes and brows by side."""
+    parts: dict[str, list[int]] = {}
+    for index, name in enumerate(points):
+        part = _part_of(name)
+        if part in ("eye", "brow"):
+            side = side_of(name, points)
+            part = f"{side}_{part}" if side else ""
+        if part:
+            parts.setdefault(part, []).append(index)
+    return parts
+
+
+def _part_of(name: str) -> str:
+    text = plain_name(name)
+    for part, words in PART_WORDS.items():
+        if any(word in text for word in words):
+            return part
+    return ""
+
+
+def norms_of_names(
+    points: Sequence[str], parts: Mapping[str, Sequence[int]]
+) -> dict[str, list[list[int]]]:
+    """Return the points of the norms: the outer corners of the eyes, and their centers."""
+    norms = {}
+    eyes = [parts.get("right_eye", []), parts.get("left_eye", [])]
+    outer = [_named(points, eye, OUTER) for eye in eyes]
+    if all(outer):
+        norms["interocular"] = outer
+    center = [_named(points, eye, CENTER) or list(eye) for eye in eyes]
+    if all(center):
+        norms["interpupil"] = center
+    return norms
+
+
+def _named(
+    points: Sequence[str], indices: Sequence[int], words: Sequence[str]
+) -> list[int]:
+    found = []
+    for index in indices:
+        if set(words) & set(words_of(points[index])):
+            found.append(index)
+    return found
+
+
+def is_numbered(points: Sequence[str]) -> bool:
+    """Return whether names are numbers alone, or one word and numbers, which state no meaning."""
+    patterns = {re.sub(r"\d+", "", plain_name(name)).strip("_") for name in points}
+    return len(patterns) <= 1 and all(re.search(r"\d", name) for name in points)

@@ -1,0 +1,287 @@
+"""Scheme: the meaning of landmark indices, read from and written to tables of TOML.
+
+The tables of the package and of users are of one form.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import SchemeError, did_you_mean
+
+SUFFIX = ".toml"
+NAME = r"[A-Za-z0-9][\w.+-]*"
+Array = NDArray[np.float64]
+KEYS = (
+    *("name", "title", "points", "mirror", "edges", "chains", "parts"),
+    *("norm_points", "mean_shape", "smooth", "heads", "from"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Scheme:
+    """A landmark scheme: the meaning of each landmark index. Arrays are read-only."""
+
+    name: str
+    """Name in recipes, faces and files, e.g. "ibug68"."""
+    title: str
+    """One sentence: the points and their source."""
+    points: tuple[str, ...]
+    """Unique name of each point, with the subject's left and right spelled out."""
+    mirror: NDArray[np.intp]
+    """(N,): point i of a flipped image is point mirror[i] of the original."""
+    chains: tuple[tuple[int, ...], ...]
+    """Points along each contour, in order; a closed one ends with its first point."""
+    parts: dict[str, tuple[int, ...]]
+    """Point indices by part of the face."""
+    norm_points: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    """Two groups of points per normalizer, whose centers span the norm."""
+    mean_shape: Array | None = None
+    """(N, 2) about the center of the tight box of the face's 68 points, in longer sides
+    of it, or None."""
+    smooth: bool = False
+    """True if the points lie so densely that curves through them draw the contours."""
+    heads: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Point indices of each scheme joined in this one; mostly empty."""
+    rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Rules to make the points from those of other schemes, by their names."""
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """Pairs of neighbors along the chains."""
+        pairs: list[tuple[int, int]] = []
+        for chain in self.chains:
+            pairs += pairwise(chain)
+        return tuple(pairs)
+
+    def has_meaning_of(self, other: "Scheme") -> bool:
+        """Return whether both have the same points, and the same mirror."""
+        return self.points == other.points and np.array_equal(self.mirror, other.mirror)
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Read the table of a scheme from a TOML file.
+
+    Raises:
+        SchemeError: If the file cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SchemeError(
+            f"{path}: cannot be read as a scheme ({error}); wanted a TOML file with points = "
+            "[...]: lineament scheme writes one"
+        ) from error
+
+
+def scheme_of_table(table: Mapping[str, Any], name: str, place: str) -> Scheme:
+    """Return the scheme that a table states.
+
+    Args:
+        table: KEYS, of which `points` is needed. Points are named or numbered from 0. A mirror
+            lists pairs of points, or the partner of each.
+        name: Name of the scheme if the table states none.
+        place: The table in messages.
+
+    Raises:
+        SchemeError: If a key is unknown or wrong.
+    """
+    for key in table:
+        if key not in KEYS:
+            raise SchemeError(
+                f"{place}: unknown key {key!r}; {did_you_mean(key, KEYS)}"
+            )
+    given = _Table(table, place)
+    name = str(table.get("name", name))
+    if not re.fullmatch(NAME, name):
+        raise SchemeError(
+            f"{place}: the name {name!r}; wanted letters, digits, dots, + and -: my21"
+        )
+    return Scheme(
+        name=name,
+        title=str(table.get("title", f"{len(given.points)} points")),
+        points=given.points,
+        mirror=_frozen(np.array(given.mirror(), dtype=np.intp)),
+        chains=(*given.chains("chains"), *given.chains("edges")),
+        parts=given.groups("parts"),
+        norm_points=given.norm_points(),
+        mean_shape=given.mean_shape(),
+        smooth=bool(table.get("smooth", False)),
+        heads=given.groups("heads"),
+        rules=dict(table.get("from", {})),
+    )
+
+
+class _Table:
+    """A table whose points may be named or numbered."""
+
+    def __init__(self, table: Mapping[str, Any], place: str) -> None:
+        self.table, self.place = table, place
+        points = table.get("points")
+        named = isinstance(points, Sequence) and not isinstance(points, str)
+        if not named or not all(isinstance(p, str) and p for p in points or ()):
+            raise SchemeError(
+                f"{place}: points is {str(points)[:60]}; wanted a list of names"
+            )
+        self.points: tuple[str, ...] = tuple(points or ())
+        if len(self.points) < 2:
+            raise SchemeError(f"{place}: {len(self.points)} points; wanted 2 or more")
+        for name in self.points:
+            if self.points.count(name) > 1:
+                raise SchemeError(
+                    f"{place}: two points are called {name!r}; rename one"
+                )
+
+    def index(self, point: Any, key: str) -> int:
+        """Return the index of a point that is named or numbered."""
+        if isinstance(point, str):
+            if point not in self.points:
+                hint = did_you_mean(point, self.points)
+                raise SchemeError(f"{self.place}: {key} names {point!r}; {hint}")
+            return self.points.index(point)
+        is_number = isinstance(point, int) and not isinstance(point, bool)
+        if not is_number or not 0 <= point < len(self.points):
+            raise SchemeError(
+                f"{self.place}: {key} has {point!r}; wanted a name, or a number from 0 to "
+                f"{len(self.points) - 1}"
+            )
+        return int(point)
+
+    def indices(self, points: Any, key: str) -> tuple[int, ...]:
+        if not isinstance(points, list | tuple):
+            raise SchemeError(
+                f"{self.place}: {key} has {str(points)[:60]!r}; wanted a list of points"
+            )
+        return tuple(self.index(point, key) for point in points)
+
+    def mirror(self) -> list[int]:
+        given = self.table.get("mirror", ())
+        if not given or any(isinstance(each, list | tuple) for each in given):
+            mirror = list(range(len(self.points)))
+            for pair in given:
+                a, b = self._pair(pair, "mirror")
+                mirror[a], mirror[b] = b, a
+        else:
+            mirror = list(self.indices(given, "mirror"))
+        is_map = len(mirror) == len(self.points) == len(set(mirror))
+        if not is_map or any(mirror[mirror[i]] != i for i in range(len(mirror))):
+            raise SchemeError(
+                f"{self.place}: mirror does not swap points in pairs; wanted pairs such as "
+                '["left_eye", "right_eye"], or the partner of each point'
+            )
+        return mirror
+
+    def _pair(self, points: Any, key: str) -> tuple[int, int]:
+        indices = self.indices(points, key)
+        if len(indices) != 2:
+            raise SchemeError(
+                f"{self.place}: {key} has {str(points)[:60]}; wanted pairs of points"
+            )
+        return indices[0], indices[1]
+
+    def chains(self, key: str) -> Iterable[tuple[int, ...]]:
+        for chain in self.table.get(key, ()):
+            yield self._pair(chain, key) if key == "edges" else self.indices(chain, key)
+
+    def groups(self, key: str) -> dict[str, tuple[int, ...]]:
+        given = self.table.get(key, {})
+        return {name: self.indices(points, key) for name, points in given.items()}
+
+    def norm_points(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+        norms = {}
+        for rule, groups in self.table.get("norm_points", {}).items():
+            if len(groups) != 2:
+                raise SchemeError(
+                    f"{self.place}: norm_points.{rule} has {len(groups)} groups; wanted two"
+                )
+            first, second = (self.indices(group, "norm_points") for group in groups)
+            norms[rule] = (first, second)
+        return norms
+
+    def mean_shape(self) -> Array | None:
+        given = self.table.get("mean_shape")
+        if given is None:
+            return None
+        mean = np.array(given, dtype=np.float64)
+        if mean.shape != (len(self.points), 2):
+            raise SchemeError(
+                f"{self.place}: mean_shape is {mean.shape}; wanted x, y of each of the "
+                f"{len(self.points)} points"
+            )
+        return _frozen(mean)
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
+def table_of_scheme(of: Scheme) -> dict[str, Any]:
+    """Return a scheme as the table of plain lists that `scheme_of_table` takes."""
+    table: dict[str, Any] = {
+        "name": of.name,
+        "title": of.title,
+        "points": list(of.points),
+        "mirror": of.mirror.tolist(),
+        "chains": [list(chain) for chain in of.chains],
+        "parts": {part: list(points) for part, points in of.parts.items()},
+        "norm_points": {
+            rule: [list(a), list(b)] for rule, (a, b) in of.norm_points.items()
+        },
+    }
+    if of.mean_shape is not None:
+        table["mean_shape"] = of.mean_shape.tolist()
+    if of.smooth:
+        table["smooth"] = True
+    if of.rules:
+        table["from"] = {name: dict(rule) for name, rule in of.rules.items()}
+    return table
+
+
+def scheme_text(of: Scheme) -> str:
+    """Return a scheme as the text of a TOML file, with points by their names."""
+    pairs = []
+    for index, partner in enumerate(of.mirror.tolist()):
+        if index < partner:
+            pairs.append([of.points[index], of.points[partner]])
+    lines = [
+        f"name = {_toml(of.name)}",
+        f"title = {_toml(of.title)}",
+        _listed("points", list(of.points)),
+        _listed("mirror", pairs),
+        _listed("chains", [_names(of, chain) for chain in of.chains]),
+    ]
+    if of.mean_shape is not None:
+        lines.append(_listed("mean_shape", of.mean_shape.round(5).tolist()))
+    lines += ["", "[parts]"]
+    for part, points in of.parts.items():
+        lines.append(f"{_toml(part)} = {_toml(_names(of, points))}")
+    lines += ["", "[norm_points]"]
+    for rule, (a, b) in of.norm_points.items():
+        lines.append(f"{_toml(rule)} = {_toml([_names(of, a), _names(of, b)])}")
+    return "\n".join(lines) + "\n"
+
+
+def _names(of: Scheme, indices: Iterable[int]) -> list[str]:
+    return [of.points[index] for index in indices]
+
+
+def _listed(key: str, items: list[Any]) -> str:
+    rows = "".join(f"    {_toml(item)},\n" for item in items)
+    return f"{key} = [\n{rows}]"
+
+
+def _toml(value: Any) -> str:
+    """Return a text, number or list as TOML, in which these are written as in JSON."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,61 @@
+"""Share of right classes of a network's tasks on MTFL's test faces."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..data.crop_cache import CropCache, plain_crops
+from ..data.mixture import read_mixture
+from ..errors import RecipeError
+from ..recipe import Recipe
+from ..recipe.data import DataPart
+from ..training.attributes import task_errors
+
+BATCH = 64
+TEST = DataPart.model_validate({"reader": "mtfl", "part": "test"})
+
+
+def read_test_faces(recipe: Recipe, data_root: Path, cache: Path) -> list[CropCache]:
+    """Return the test faces of MTFL in the scheme of `recipe`, with their attributes."""
+    crop = recipe.model.size, recipe.model.padding
+    places = recipe.scheme, data_root, cache
+    sources, validation = read_mixture([TEST], *places, crop=crop)
+    return [source.cache for source in sources] + list(validation.values())
+
+
+def learns(recipe: Recipe, task: str) -> bool:
+    """Return True if a training by `recipe` learns `task`, with a weight above 0."""
+    tasks = recipe.tasks
+    return tasks is not None and task in tasks.groups and tasks.weight(task) > 0
+
+
+@torch.no_grad()
+def task_accuracy(
+    net: nn.Module, recipe: Recipe, faces: list[CropCache], task: str
+) -> float:
+    """Return the share of `faces` of which `task` is right.
+
+    Raises:
+        RecipeError: If the network has not learned that task.
+    """
+    tasks, m = recipe.tasks, recipe.model
+    if tasks is None or task not in tasks.groups:
+        raise RecipeError(
+            f"the recipe {recipe.name!r} has not learned {task!r}; give one whose [tasks] has it"
+        )
+    right, count = 0.0, 0
+    for part in faces:
+        found = []
+        for crops, _ in plain_crops(part, m.size, m.padding, BATCH):
+            output = net(torch.from_numpy(crops))
+            assert output.class_logits is not None  # as the recipe has tasks
+            found.append(output.class_logits)
+        stated = {
+            name: torch.from_numpy(np.asarray(values))
+            for name, values in part.attributes.items()
+        }
+        wrong = task_errors(torch.cat(found), stated, tasks)[task]
+        right, count = right + (1 - wrong) * len(part), count + len(part)
+    return right / count

@@ -1,0 +1,29 @@
+"""Minutes that a training took, by its log."""
+
+import csv
+import math
+from pathlib import Path
+
+LOG = "log.csv"
+
+
+def logged_minutes(folder: Path, faces_per_step: int) -> float:
+    """Return the minutes of the steps in the log of a run; nan without a log.
+
+    Steps that a killed run has lost are not in the log, and validations are not in its speed.
+
+    Args:
+        folder: Of the run.
+        faces_per_step: Faces that a step takes.
+    """
+    path = folder / LOG
+    if not path.is_file():
+        return math.nan
+    seconds, before = 0.0, 0
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            step = int(row["step"])
+            faces = faces_per_step * (step - before)
+            seconds += faces / float(row["faces_per_second"])
+            before = step
+    return seconds / 60

@@ -1,0 +1,242 @@
+"""Training of landmarks together with attributes, or with one output per cluster of features.
+
+Depends on torch.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..data.crop_cache import CropCache, plain_crops
+from ..data.partners import Partners
+from ..data.training_crops import TrainingCrops
+from ..errors import RecipeError
+from ..geometry import Array
+from ..models.heads.output import STRIDE, HeadOutput
+from ..models.shared_features import SharedFeatureNet
+from ..recipe import Recipe
+from ..recipe.model import SharedFeatureSettings
+from .attributes import stop_criterion, task_errors, task_losses
+from .batch import Batch
+from .build import read_start
+from .clusters import gaussian_mixture, k_means
+from .landmark_task import LandmarkTask
+from .losses import total_loss
+from .task import Context, Samples
+from .validate import crop_size
+
+BATCH = 64
+"""Faces per forward pass without gradients."""
+
+
+class AttributeTask(LandmarkTask):
+    """Learn landmarks, and the attributes of [tasks] until each of them stops to help."""
+
+    learns_attributes = True
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        names = [] if recipe.tasks is None else list(recipe.tasks.groups)
+        self.running = names
+        self.training_errors: dict[str, list[float]] = {name: [] for name in names}
+        self.validation_errors: dict[str, list[float]] = {name: [] for name in names}
+        self.sums = torch.zeros(len(names) + 1)
+        """Sum of each task's training losses since the last validation, and their number."""
+        self.clusters = np.zeros(0, np.intp)
+        """(M,): cluster of each training face, source by source."""
+
+    def samples(self, context: Context) -> Samples:
+        made = super().samples(context)
+        assert isinstance(made, TrainingCrops)
+        self.crops = made
+        self.sums = self.sums.to(context.device)
+        if context.resume_from is None:
+            self._find_clusters(context.note)
+        return made
+
+    def new_network(self, context: Context) -> nn.Module:
+        self.network = model = super().new_network(context)
+        if context.resume_from is not None or not isinstance(model, SharedFeatureNet):
+            return model
+        if model.clusters > 1:
+            _repeat_output(model, self.recipe)
+        return model
+
+    def _find_clusters(self, note: Callable[[str], None]) -> None:
+        """Find the clusters of a network that has some, and the partners of each face."""
+        settings, model = self.recipe.model, self.network
+        if not isinstance(settings, SharedFeatureSettings):
+            return
+        assert isinstance(model, SharedFeatureNet)
+        faces = [source.cache for source in self.sources]
+        own = np.zeros(sum(map(len, faces)), np.intp)
+        if settings.clusters > 1:
+            rows = [features_of(model, each, settings.padding) for each in faces]
+            joined = np.concatenate(rows)
+            rng = np.random.default_rng(self.recipe.train.seed)
+            found = k_means(joined, settings.clusters, rng)
+            if settings.mixture:
+                found = gaussian_mixture(joined, found)
+            model.set_clusters(found.centers, found.precisions, found.offsets)
+            own = found.assign(joined)
+            sizes = np.bincount(own, minlength=settings.clusters)
+            note(
+                f"{settings.clusters} clusters of {sizes.min()} to {sizes.max()} faces"
+            )
+        self._pair(own)
+
+    def _pair(self, clusters: NDArray[np.intp]) -> None:
+        """Let faces take each other's places by their `clusters` (M,), source by source."""
+        settings = self.recipe.model
+        assert isinstance(settings, SharedFeatureSettings)
+        self.clusters = clusters
+        if settings.partner_prob:
+            faces = [source.cache for source in self.sources]
+            ends = np.cumsum([len(each) for each in faces])[:-1]
+            parts = np.split(clusters, ends)
+            options = settings.size, settings.padding, settings.partner_prob
+            self.crops.partners = Partners(faces, parts, *options)
+
+    def graph_key(self, step: int) -> object:
+        return tuple(self.running)
+
+    def losses(
+        self, model: nn.Module, batch: Batch, count: Tensor
+    ) -> dict[str, Tensor]:
+        recipe = self.recipe
+        if recipe.tasks is None:
+            return super().losses(model, batch, count)
+        assert batch.landmarks is not None
+        with self.autocast(batch):
+            raw = model(batch.crops)
+        parts = total_loss(
+            raw, batch.landmarks, recipe.losses, STRIDE, recipe.sigma, count
+        )
+        found = task_losses(raw, batch.attributes, recipe.tasks)
+        values = torch.stack([*found.values(), torch.ones_like(self.sums[0])])
+        self.sums.add_(values.detach())
+        for name in self.running:
+            weighted = recipe.tasks.weight(name) * found[name]
+            parts[name] = weighted
+            parts["total"] = parts["total"] + weighted
+        return parts
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        results = super().validate(model)
+        tasks = self.recipe.tasks
+        if tasks is None:
+            return results
+        losses, wrong = self._validate_tasks(model)
+        *sums, count = self.sums.tolist()
+        self.sums.zero_()
+        for name, total in zip(tasks.groups, sums, strict=True):
+            self.training_errors[name].append(total / max(count, 1))
+            self.validation_errors[name].append(losses[name])
+            results[f"{name}:wrong"] = wrong[name]
+            if self._ends(name):
+                self.running = [each for each in self.running if each != name]
+        return results
+
+    def _ends(self, name: str) -> bool:
+        """Return whether a task stops now; never without a threshold or a weight."""
+        tasks = self.recipe.tasks
+        assert tasks is not None  # or it had no name
+        weight = tasks.weight(name)
+        if not tasks.stop_threshold or not weight:
+            return False
+        errors = self.training_errors[name], self.validation_errors[name]
+        return stop_criterion(*errors, weight, tasks.strip) > tasks.stop_threshold
+
+    @torch.no_grad()
+    def _validate_tasks(
+        self, model: nn.Module
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the mean loss and the share of wrong classes of each task."""
+        tasks = self.recipe.tasks
+        assert tasks is not None
+        caches = [each for each in self.validation_faces.values() if each.attributes]
+        padding = self.recipe.model.padding
+        logits, stated = [], {}
+        for cache in caches:
+            for crops, _ in plain_crops(cache, crop_size(model), padding, BATCH):
+                found = model(torch.from_numpy(crops).to(self.sums.device))
+                logits.append(found.class_logits.cpu())
+        if not caches:
+            raise RecipeError(
+                "no validation face states an attribute of [tasks]; add mtfl, or leave it out"
+            )
+        for name in {name for cache in caches for name in cache.attributes}:
+            parts = []
+            for cache in caches:
+                unknown = np.full(len(cache), np.nan, np.float32)
+                parts.append(cache.attributes.get(name, unknown))
+            stated[name] = torch.from_numpy(np.concatenate(parts))
+        joined = torch.cat(logits)
+        nothing = torch.zeros(len(joined), 0)
+        raw = HeadOutput(nothing, nothing, class_logits=joined)
+        losses = task_losses(raw, stated, tasks)
+        wrong = task_errors(joined, stated, tasks)
+        return {name: float(value) for name, value in losses.items()}, wrong
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of the task."""
+        return super().state() | {
+            "running": list(self.running),
+            "training_errors": self.training_errors,
+            "validation_errors": self.validation_errors,
+            "sums": self.sums.cpu(),
+            "clusters": torch.from_numpy(self.clusters),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        super().load_state(state)
+        if not state:
+            return
+        self.running = list(state["running"])
+        self.training_errors = dict(state["training_errors"])
+        self.validation_errors = dict(state["validation_errors"])
+        self.sums = state["sums"].to(self.sums.device)
+        if isinstance(self.network, SharedFeatureNet):
+            self._pair(state["clusters"].numpy())
+
+
+def _repeat_output(model: SharedFeatureNet, recipe: Recipe) -> None:
+    """Give each cluster the output layer of the network that the run starts from.
+
+    Raises: RecipeError: If it starts from none, or from one with clusters.
+    """
+    if not recipe.init_from:
+        raise RecipeError(
+            f"model.clusters is {model.clusters} without init_from; clusters are those of a "
+            "trained network: train one with clusters = 1, and start from its checkpoint"
+        )
+    weights, own = read_start(Path(recipe.init_from))[0], model.state_dict()
+    for name in ("landmarks.weight", "landmarks.bias"):
+        if len(own[name]) != model.clusters * len(weights[name]):
+            raise RecipeError(
+                f"{recipe.init_from} has clusters of its own; start from a network with one"
+            )
+        own[name] = weights[name].repeat(
+            model.clusters, *[1] * (weights[name].dim() - 1)
+        )
+    model.load_state_dict(own)
+
+
+@torch.no_grad()
+def features_of(model: SharedFeatureNet, faces: CropCache, padding: float) -> Array:
+    """Return the shared features (M, L) of plain crops."""
+    training = model.training
+    model.eval()
+    device, found = model.mean.device, []
+    for crops, _ in plain_crops(faces, model.size, padding, BATCH):
+        pixels = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float()
+        features = model.shared_features((pixels - model.mean) / model.std)
+        found.append(features.double().cpu().numpy())
+    model.train(training)
+    return np.concatenate(found)

@@ -1,0 +1,185 @@
+"""Boosted ferns and trees, fitted to residuals one after the other.
+
+Source: Cao et al. 2012, section 2.3 (ferns by correlation); Kazemi, Sullivan 2014, section 2.3
+(trees by the power that a split leaves, pixels near each other more often).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...classic.forest import Forest
+from ...recipe.model import CascadeSettings
+
+Values = NDArray[np.int16]
+Targets = NDArray[np.float32]
+PRIOR_DECAY = 0.1
+"""A pair of pixels is kept with probability exp(-distance / (PRIOR_DECAY * box side))."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Pixel values that the forests of a stage read."""
+
+    values: Values
+    """(P, n): each pixel of all samples, so that a pixel is one row."""
+    places: NDArray[np.complex128]
+    """(P,): on the mean shape, in sides of its box."""
+
+
+def fit_ferns(
+    pixels: Pixels,
+    residuals: Targets,
+    settings: CascadeSettings,
+    rng: np.random.Generator,
+) -> Forest:
+    """Fit ferns one by one; `residuals` (n, D) are reduced in place.
+
+    The pairs of a fern are those whose difference correlates most with random projections of the
+    residuals.
+    """
+    centered = pixels.values.astype(np.float32)
+    centered -= centered.mean(1, keepdims=True)
+    count = centered.shape[1]
+    covariance = centered @ centered.T / count
+    variance = np.diag(covariance)
+    spread = np.sqrt(np.maximum(variance[:, None] + variance - 2 * covariance, 1e-3))
+    pairs, thresholds, outputs = [], [], []
+    for _ in range(settings.trees):
+        directions = rng.normal(size=(residuals.shape[1], settings.depth))
+        wanted = residuals @ directions.astype(np.float32)
+        with_pixels = centered @ (wanted - wanted.mean(0)) / count  # (P, depth)
+        own_pairs, own_thresholds = [], []
+        leaf = np.zeros(count, np.intp)
+        for column in with_pixels.T:
+            correlation = (column[:, None] - column[None, :]) / spread
+            first, second = np.unravel_index(correlation.argmax(), correlation.shape)
+            difference = pixels.values[first] - pixels.values[second]
+            threshold = _draw_threshold(rng, difference)
+            leaf = 2 * leaf + (difference > threshold)
+            own_pairs.append((first, second))
+            own_thresholds.append(threshold)
+        pairs.append(own_pairs)
+        thresholds.append(own_thresholds)
+        output = leaf_outputs(leaf, residuals, 2**settings.depth, settings.fern_prior)
+        residuals -= output[leaf]
+        outputs.append(output)
+    return _forest(pairs, thresholds, outputs)
+
+
+def fit_trees(
+    pixels: Pixels,
+    residuals: Targets,
+    settings: CascadeSettings,
+    rng: np.random.Generator,
+) -> Forest:
+    """Fit trees one by one; `residuals` (n, D) are reduced in place.
+
+    Each node takes the split, of `candidates` drawn for its level, that explains most.
+    """
+    count = len(residuals)
+    pairs, thresholds, outputs = [], [], []
+    for _ in range(settings.trees):
+        own_pairs: list[tuple[int, int]] = []
+        own_thresholds: list[int] = []
+        leaf = np.zeros(count, np.intp)
+        for level in range(settings.depth):
+            candidates = draw_pairs(rng, pixels.places, settings.candidates)
+            differences = (
+                pixels.values[candidates[:, 0]] - pixels.values[candidates[:, 1]]
+            )
+            cuts = np.array(
+                [_draw_threshold(rng, row) for row in differences], np.int16
+            )
+            is_second = differences > cuts[:, None]  # (C, n)
+            best = best_splits(is_second, residuals, leaf, 2**level)
+            own_pairs += [tuple(candidates[number]) for number in best]
+            own_thresholds += [int(cuts[number]) for number in best]
+            leaf = 2 * leaf + is_second[best[leaf], np.arange(count)]
+        pairs.append(own_pairs)
+        thresholds.append(own_thresholds)
+        output = leaf_outputs(leaf, residuals, 2**settings.depth, 0.0)
+        output *= settings.learning_rate
+        residuals -= output[leaf]
+        outputs.append(output)
+    return _forest(pairs, thresholds, outputs)
+
+
+LEARNERS = {"ferns": fit_ferns, "trees": fit_trees}
+
+
+def best_splits(
+    is_second: NDArray[np.bool_], residuals: Targets, node: NDArray[np.intp], nodes: int
+) -> NDArray[np.intp]:
+    """Return the candidate (nodes,) that leaves the least power in each node.
+
+    Args:
+        is_second: (C, n): whether a candidate sends a sample to the second child.
+        residuals: (n, D).
+        node: (n,), below `nodes`.
+    """
+    order = np.argsort(node, kind="stable")
+    ends = np.cumsum(np.bincount(node, minlength=nodes))
+    sides = is_second[:, order].astype(np.float32)
+    ordered = residuals[order]
+    best, start = np.zeros(nodes, np.intp), 0
+    for number, end in enumerate(ends):
+        mine, own = sides[:, start:end], ordered[start:end]
+        second = mine @ own  # (C, D)
+        first = own.sum(0) - second
+        counts = mine.sum(1)
+        power = (second**2).sum(1) / np.maximum(counts, 1)
+        power += (first**2).sum(1) / np.maximum(end - start - counts, 1)
+        best[number] = power.argmax()
+        start = end
+    return best
+
+
+def leaf_outputs(
+    leaf: NDArray[np.intp], residuals: Targets, leaves: int, prior: float
+) -> Targets:
+    """Return the mean residual (leaves, D) of each leaf, 0 for an empty one.
+
+    Args:
+        prior: Number of samples without a residual that are added to each leaf.
+    """
+    order = np.argsort(leaf.astype(np.uint8), kind="stable")
+    counts = np.bincount(leaf, minlength=leaves)
+    filled = np.flatnonzero(counts)
+    starts = (np.cumsum(counts) - counts)[filled]
+    means = np.zeros((leaves, residuals.shape[1]), np.float32)
+    sums = np.add.reduceat(residuals[order], starts, axis=0)
+    means[filled] = sums / (counts[filled, None] + prior)
+    # as they will be read from the file
+    return means.astype(np.float16).astype(np.float32)
+
+
+def draw_pairs(
+    rng: np.random.Generator, places: NDArray[np.complex128], count: int
+) -> NDArray[np.intp]:
+    """Return `count` pairs of pixels (count, 2), near ones more often."""
+    pairs: list[NDArray[np.intp]] = []
+    missing = count
+    while missing > 0:
+        drawn = rng.integers(0, len(places), (8 * count, 2))
+        distance = np.abs(places[drawn[:, 0]] - places[drawn[:, 1]])
+        kept = rng.random(len(drawn)) < np.exp(-distance / PRIOR_DECAY)
+        kept &= drawn[:, 0] != drawn[:, 1]
+        pairs.append(drawn[kept][:missing])
+        missing -= len(pairs[-1])
+    return np.concatenate(pairs)
+
+
+def _draw_threshold(rng: np.random.Generator, differences: Values) -> int:
+    """Return a threshold between the 20 % and 80 % quantiles of some samples."""
+    sample = differences[rng.integers(0, len(differences), 256)]
+    return int(np.quantile(sample, rng.uniform(0.2, 0.8)))
+
+
+def _forest(pairs: object, thresholds: object, outputs: list[Targets]) -> Forest:
+    return Forest(
+        np.array(pairs, np.uint16),
+        np.array(thresholds, np.int16),
+        np.stack(outputs).astype(np.float16),
+    )

@@ -1,0 +1,145 @@
+"""Training of a model without a network: a recipe -> a run folder with checkpoint and log.
+
+The checkpoint is the model itself, a .safetensors file; `lineament export` calibrates its sigma.
+Steps depend on the seed and the model alone, so a resumed run equals an unbroken one.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ...classic.numpy_model import NumpyModel
+from ...data.crop_cache import CropCache
+from ...data.mixture import Mixture, read_mixture
+from ...errors import TrainError
+from ...inference.registry import load_numpy_model
+from ...recipe import Recipe
+from ..log import Progress, TrainLog
+from ..resume import CLASSIC_CHECKPOINT, changed_keys, check_folder
+from ..validate import interocular_nme, known_eyes
+from .faces import GrayFaces, read_faces
+from .fit import Fit
+from .predict import predict_plain_faces
+
+
+class ClassicTrainer:
+    """One run: `ClassicTrainer(fit, recipe, folder, data_root, cache).run()`, like a Trainer."""
+
+    def __init__(
+        self,
+        fit: Callable[[Recipe, GrayFaces], Fit],
+        recipe: Recipe,
+        folder: Path,
+        data_root: Path,
+        cache: Path,
+        resume: bool = False,
+        note: Callable[[str], None] = lambda line: None,
+        read: Callable[..., Mixture] = read_mixture,
+    ) -> None:
+        """Read the faces.
+
+        Args:
+            fit: Of the kind of model, as registry.py lists them.
+            resume: Continue from the checkpoint in `folder`.
+            data_root, cache, note, read: As in Context.
+
+        Raises:
+            TrainError: If `folder` holds a run without `resume`, or none with it.
+            RecipeError, DataError: If recipe or data do not fit.
+        """
+        self.recipe, self.folder, self.resumed = recipe, folder, resume
+        self.path = folder / CLASSIC_CHECKPOINT
+        check_folder(self.path, resume)
+        crop = recipe.model.size, recipe.model.padding
+        sources, faces = read(recipe.data, recipe.scheme, data_root, cache, note, crop)
+        self.validation_faces: dict[str, CropCache] = faces
+        caches = [source.cache for source in sources if source.use_until == 1]
+        self.fit = fit(recipe, read_faces(caches, recipe))
+        self.model = self._read() if resume else self.fit.first()
+        if resume:
+            self.fit.catch_up(self.model)
+
+    @property
+    def step(self) -> int:
+        """Number of steps done."""
+        return int(self.model.settings.get("step", 0))
+
+    @property
+    def ended(self) -> bool:
+        """True once all steps are done."""
+        return self.step >= self.recipe.train.steps
+
+    @property
+    def samples(self) -> "ClassicTrainer":
+        """The trainer itself: its faces are shared with no other training."""
+        return self
+
+    def key(self) -> object:
+        """Return a value that no other training has."""
+        return id(self)
+
+    def batches(self) -> Iterable[Any]:
+        """Return no batch: each step takes all faces."""
+        return ()
+
+    def run(self, report: Callable[[Progress], None] = lambda progress: None) -> Path:
+        """Train to the end; return the path of the checkpoint.
+
+        Args:
+            report: Called after each step.
+        """
+        for _ in self.steps(report):
+            pass
+        return self.path
+
+    def steps(
+        self,
+        report: Callable[[Progress], None] = lambda progress: None,
+        batches: Iterable[Any] | None = None,
+    ) -> Iterator[int]:
+        """Yield the number of each step after its checkpoint is written.
+
+        Args:
+            report: Called after each step.
+            batches: Not used.
+        """
+        log = TrainLog(self.folder, self.step)
+        steps, first, started = self.recipe.train.steps, self.step, time.monotonic()
+        while not self.ended:
+            before, number = time.monotonic(), self.step + 1
+            self.model = self.fit.step(self.model)
+            self.model.settings |= {
+                "step": number,
+                "recipe": self.recipe.model_dump(mode="json"),
+            }
+            error = self.fit.training_error()
+            validation = self.validate()
+            self.model.save(self.path)
+            seconds = time.monotonic() - before
+            speed = len(self.fit.faces) / seconds
+            log.write(number, {"total": error}, 0.0, speed, validation)
+            left = (time.monotonic() - started) / (number - first) * (steps - number)
+            report(Progress(number, steps, error, speed, left, validation))
+            yield number
+        log.close()
+
+    def validate(self) -> dict[str, float]:
+        """Return the interocular NME by data set, a fraction."""
+        results = {}
+        for name, cache in self.validation_faces.items():
+            found, truth, _ = predict_plain_faces(self.model, cache)
+            if known_eyes(truth, self.recipe.scheme).any():
+                results[name] = interocular_nme(found, truth, self.recipe.scheme)
+        return results
+
+    def _read(self) -> NumpyModel:
+        """Return the model of the checkpoint.    Raises: TrainError: If its recipe differs."""
+        model = load_numpy_model(self.path)
+        changed = changed_keys(model.settings["recipe"], self.recipe)
+        if changed:
+            raise TrainError(
+                f"{self.path} was written by another recipe ({', '.join(changed)} differ); "
+                "resume with that recipe, or start over with another --out"
+            )
+        return model

@@ -1,0 +1,117 @@
+"""Training of a classifier on CIFAR-10 by cross-entropy. Depends on torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..data.cifar10 import ClassImages, first_of_each_class, read_cifar10
+from ..recipe import Recipe
+from ..recipe.model import ClassifierSettings
+from .batch import Batch
+from .build import build_model, load_initial_weights
+from .task import Context, Samples, Task
+
+BATCH = 250
+"""Images per forward pass without gradients."""
+
+
+class ShuffledImages(Samples):
+    """Images without augmentation, in another order in every epoch."""
+
+    def __init__(self, images: ClassImages, seed: int) -> None:
+        self.images, self.seed = images, seed
+
+    def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
+        """Return the rows (M, 2) of an epoch, shuffled."""
+        rows = np.random.default_rng([self.seed, epoch]).permutation(len(self.images))
+        return np.stack([np.zeros_like(rows), rows], axis=1)
+
+    def make(
+        self, epoch: int, position: int, source: int, item: int, /
+    ) -> dict[str, Any]:
+        """Return an image and its class."""
+        return {"crops": self.images.images[item], "classes": self.images.classes[item]}
+
+    def key(self) -> object:
+        """Return a value that is equal for trainings on the same images."""
+        return (id(self.images), self.seed)
+
+
+class ClassifierTask(Task):
+    """Learn the classes of images; validation also gives the accuracy in training."""
+
+    metric = "class"
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        self.sums = torch.zeros(2)
+        """Images classified in training since the last validation: right ones, and all."""
+
+    def input_files(self) -> tuple[str, ...]:
+        return (self.recipe.init_from,)
+
+    def build(self, context: Context) -> nn.Module:
+        model = build_model(self.recipe, context.resume_from)
+        if context.resume_from is None:
+            load_initial_weights(model, self.recipe)
+        return model
+
+    def samples(self, context: Context) -> Samples:
+        settings = self.recipe.model
+        assert isinstance(settings, ClassifierSettings)
+        training = read_cifar10(context.data_root, "train")
+        self.validation = read_cifar10(context.data_root, "validation")
+        self.sums = self.sums.to(context.device)
+        chosen = first_of_each_class(training, settings.images)
+        return ShuffledImages(chosen, self.recipe.train.seed)
+
+    def count(self, batch: Batch) -> Tensor:
+        return torch.tensor(len(batch))
+
+    def losses(
+        self, model: nn.Module, batch: Batch, count: Tensor
+    ) -> dict[str, Tensor]:
+        assert batch.classes is not None
+        with torch.autocast(
+            batch.crops.device.type, torch.bfloat16, enabled=self.recipe.train.bf16
+        ):
+            logits = model(batch.crops)
+        right = (logits.argmax(1) == batch.classes).sum()
+        self.sums.add_(torch.stack([right, torch.ones_like(batch.classes).sum()]))
+        total = functional.cross_entropy(logits, batch.classes, reduction="sum") / count
+        return {"total": total}
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return the accuracy and loss of the validation images, and the accuracy in training."""
+        right, seen = self.sums.tolist()
+        self.sums.zero_()
+        accuracy, loss = measure_classifier(model, self.validation)
+        training = right / max(seen, 1)
+        return {"accuracy": accuracy, "training_accuracy": training, "loss": loss}
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of the task."""
+        return {"sums": self.sums.cpu()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        self.sums = state["sums"].to(self.sums.device)
+
+
+@torch.no_grad()
+def measure_classifier(model: nn.Module, given: ClassImages) -> tuple[float, float]:
+    """Return the accuracy of a classifier on images, and its mean cross-entropy."""
+    device = next(model.parameters()).device
+    right, loss = 0.0, 0.0
+    for start in range(0, len(given), BATCH):
+        part = given.take(np.arange(start, min(start + BATCH, len(given))))
+        logits = model(torch.from_numpy(part.images).to(device)).cpu()
+        classes = torch.from_numpy(part.classes)
+        right += float((logits.argmax(1) == classes).sum())
+        loss += float(functional.cross_entropy(logits, classes, reduction="sum"))
+    return right / len(given), loss / len(given)

@@ -1,0 +1,85 @@
+"""Clusters of features: k-means, and a mixture of Gaussians that starts from it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geometry import Array
+
+ROUNDS = 50
+LEAST_VARIANCE = 1e-3
+"""Of a feature in a Gaussian, as a share of its variance over all rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """K Gaussians with one variance per feature; a row belongs to the most likely one."""
+
+    centers: Array
+    """(K, L)."""
+    precisions: Array
+    """(K, L): 1 / variance; 1 for k-means."""
+    offsets: Array
+    """(K,): subtracted from half the squared distance, log prior and log density at the center."""
+
+    def distances(self, rows: Array) -> Array:
+        """Return half the scaled squared distance less the offset, (M, K)."""
+        squared = (rows**2) @ self.precisions.T
+        squared -= 2 * rows @ (self.centers * self.precisions).T
+        squared += (self.centers**2 * self.precisions).sum(1)
+        return squared / 2 - self.offsets
+
+    def assign(self, rows: Array) -> NDArray[np.intp]:
+        """Return the cluster (M,) of each row (M, L)."""
+        return np.asarray(self.distances(rows).argmin(1))
+
+
+def k_means(rows: Array, count: int, rng: np.random.Generator) -> Clusters:
+    """Cluster rows (M, L) by k-means, started by k-means++.
+
+    Source: Arthur, Vassilvitskii 2007.
+    """
+    centers = [rows[rng.integers(len(rows))]]
+    nearest = ((rows - centers[0]) ** 2).sum(1)
+    while len(centers) < count:
+        total = nearest.sum()
+        # fewer different rows than clusters: any row
+        share = nearest / total if total > 0 else None
+        centers.append(rows[rng.choice(len(rows), p=share)])
+        nearest = np.minimum(nearest, ((rows - centers[-1]) ** 2).sum(1))
+    found = _plain(np.stack(centers))
+    for _ in range(ROUNDS):
+        own = found.assign(rows)
+        moved = found.centers.copy()
+        for cluster in np.unique(own):
+            moved[cluster] = rows[own == cluster].mean(0)
+        if np.allclose(moved, found.centers):
+            break
+        found = _plain(moved)
+    return found
+
+
+def _plain(centers: Array) -> Clusters:
+    return Clusters(centers, np.ones_like(centers), np.zeros(len(centers)))
+
+
+def gaussian_mixture(rows: Array, start: Clusters) -> Clusters:
+    """Fit a mixture of Gaussians to rows (M, L) by expectation maximization from `start`."""
+    least = LEAST_VARIANCE * rows.var(0) + 1e-12
+    shares = np.eye(len(start.centers))[start.assign(rows)]
+    found = start
+    for _ in range(ROUNDS):
+        counts = shares.sum(0) + 1e-9
+        centers = shares.T @ rows / counts[:, None]
+        squares = shares.T @ rows**2 / counts[:, None]
+        variances = np.maximum(squares - centers**2, 0) + least
+        offsets = np.log(counts / len(rows)) - np.log(variances).sum(1) / 2
+        found = Clusters(centers, 1 / variances, offsets)
+        likely = -found.distances(rows)
+        likely -= likely.max(1, keepdims=True)
+        before, shares = shares, np.exp(likely)
+        shares /= shares.sum(1, keepdims=True)
+        if np.abs(shares - before).max() < 1e-3:
+            break
+    return found

@@ -1,0 +1,202 @@
+"""Training of one of MTCNN's networks on windows of photos. Depends on torch.
+
+Each network is a run of its own: its windows depend on the trained networks before it, while a
+run's data depend on seed and step alone, and each has its own schedule and averaged weights.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...data.detection.image_cache import ImageCache
+from ...data.detection.photos import Photo, read_detector_photos
+from ...data.detection.windows import WindowMaker
+from ...errors import DataError, RecipeError
+from ...geometry import Array
+from ...models.mtcnn import LAYERS, SIDES, Mtcnn
+from ...recipe import Augmentation, Recipe
+from ...recipe.model import MtcnnSettings
+from ..batch import Batch, collate
+from ..build import read_start
+from ..checkpoint import load_weights
+from ..freeze import in_part
+from ..landmark_task import LandmarkTask
+from ..presence_rates import roc_auc
+from ..task import Context, Samples
+from .losses import WEIGHTS, window_counts, window_losses
+from .mining import mined_places
+
+EPOCH = 100_000
+"""Windows per epoch: any number, since every window is another one."""
+VALIDATION_WINDOWS, VALIDATION_BATCH = 2000, 250
+NEEDED = {
+    "negative": "photo in which all faces are labeled, as in wider and background",
+    "landmarks": "face with five points, as in wider and mtfl",
+}
+"""Photos that each kind of window needs, without which nothing can be trained."""
+PLAIN = Augmentation.model_validate(dict.fromkeys(Augmentation.model_fields, 0))
+"""Augmentation of validation windows: none."""
+
+
+class TrainingWindows(Samples):
+    """Window after window; window k is the same in every run."""
+
+    def __init__(self, maker: WindowMaker) -> None:
+        self.maker = maker
+
+    def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
+        """Return one row per window; epoch and position alone decide the window."""
+        return np.zeros((EPOCH, 2), np.int64)
+
+    def make(
+        self, epoch: int, position: int, source: int, item: int, /
+    ) -> dict[str, Any]:
+        """Return the arrays of window `epoch` * EPOCH + `position`."""
+        window = self.maker(epoch * EPOCH + position)
+        return {
+            "crops": window.crop,
+            "presence": np.array(window.presence, np.float32),
+            "boxes": window.box[None].astype(np.float32),
+            "landmarks": window.landmarks.astype(np.float32),
+        }
+
+    def key(self) -> object:
+        """Return a value that is equal for trainings on the same windows."""
+        maker = self.maker
+        return (maker.seed, maker.size, maker.augment, id(maker.images), id(maker.hard))
+
+
+class MtcnnTask(LandmarkTask):
+    """Learn scores, boxes and five points of the last network of a recipe."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        assert isinstance(recipe.model, MtcnnSettings)
+        self.settings: MtcnnSettings = recipe.model
+        self.name = list(LAYERS)[self.settings.stages - 1]
+        self.validation: list[Batch] = []
+
+    def check_losses(self) -> None:
+        """Raises: RecipeError: If a network without those before it starts from nothing."""
+        stages = getattr(self.recipe.model, "stages", 1)
+        if stages > 1 and not self.recipe.init_from:
+            raise RecipeError(
+                f"model.stages is {stages} without init_from; the last network learns from the "
+                f"mistakes of those before it: train one with stages = {stages - 1}, and start "
+                "from its checkpoint"
+            )
+
+    def new_network(self, context: Context) -> nn.Module:
+        if context.resume_from is None and self.recipe.init_from:
+            self._check_start()
+        return super().new_network(context)
+
+    def _check_start(self) -> None:
+        """Raises: RecipeError: If init_from lacks a network before the last one."""
+        given = read_start(Path(self.recipe.init_from))[0]
+        for name in list(LAYERS)[: self.settings.stages - 1]:
+            part = f"networks.{name}"
+            if not any(in_part(key, part) for key in given):
+                raise RecipeError(
+                    f"{self.recipe.init_from} has no network {name!r}, and model.stages is "
+                    f"{self.settings.stages}; start from the checkpoint of a recipe with "
+                    f"stages = {self.settings.stages - 1}"
+                )
+
+    def samples(self, context: Context) -> Samples:
+        self.read_data(context)
+        photos = read_detector_photos(context.data_root, self.settings.photos)
+        training = [photo for photo in photos if not photo.is_validation()]
+        validation = [photo for photo in photos if photo.is_validation()]
+        if validation:
+            windows = self._windows(validation, context, PLAIN)
+            for start in range(0, VALIDATION_WINDOWS, VALIDATION_BATCH):
+                numbers = range(start, start + VALIDATION_BATCH)
+                self.validation.append(
+                    collate([windows.make(0, number, 0, 0) for number in numbers])
+                )
+        windows = self._windows(training, context, self.recipe.augment)
+        for kind, wanted in NEEDED.items():
+            if kind not in windows.maker.kinds:
+                raise DataError(
+                    f"{len(training)} training photos of {', '.join(self.settings.photos)}, and no "
+                    f"{wanted}; add such a kind to model.photos"
+                )
+        return windows
+
+    def _windows(
+        self, photos: Sequence[Photo], context: Context, augment: Augmentation
+    ) -> TrainingWindows:
+        cache = context.cache / "detector"
+        images = ImageCache(cache, photos)
+        hard: dict[int, Array] = {}
+        if self.settings.stages > 1:
+            source = context.resume_from or Path(self.recipe.init_from)
+            net, scores = self._networks_before(source), self.settings.min_scores
+            hard = mined_places(net, scores, photos, images, cache)
+            count = sum(map(len, hard.values()))
+            context.note(
+                f"{count} places in {len(hard)} photos pass the networks before it"
+            )
+        size, seed = SIDES[self.name], self.recipe.train.seed
+        return TrainingWindows(WindowMaker(photos, images, size, seed, augment, hard))
+
+    def _networks_before(self, source: Path) -> Mtcnn:
+        """Return the networks before the one that is trained, with their weights in a file."""
+        net = Mtcnn(self.settings.stages - 1)
+        weights = load_weights(source)
+        net.load_state_dict({name: weights[name] for name in net.state_dict()})
+        return net.eval()
+
+    def count(self, batch: Batch) -> Tensor:
+        return window_counts(*_targets(batch))
+
+    def losses(
+        self, model: nn.Module, batch: Batch, count: Tensor
+    ) -> dict[str, Tensor]:
+        assert isinstance(model, Mtcnn)
+        # in float32: a bfloat16 resolves 1/256 of a window, the size of good errors
+        output = model.last(batch.crops)
+        weights, share = WEIGHTS[self.name], self.settings.hard_share
+        return window_losses(
+            output, *_targets(batch), model.size, weights, share, count
+        )
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return the NMEs of landmarks, and rates of windows with and without a face."""
+        results = super().validate(model)
+        assert isinstance(model, Mtcnn)
+        device, logits, faces = next(model.parameters()).device, [], []
+        for batch in self.validation:
+            assert batch.presence is not None
+            known = torch.isfinite(batch.presence)
+            found = model.last(batch.crops.to(device)).logits.cpu()
+            logits.append(found[known].double().numpy())
+            faces.append(batch.presence[known].numpy() > 0)
+        if not logits:
+            return results
+        return results | _rates(np.concatenate(logits), np.concatenate(faces))
+
+
+def _rates(logits: Array, faces: NDArray[np.bool_]) -> dict[str, float]:
+    """Return the rates of windows (M,) by name, as `presence_rates` does; nan without any."""
+    missed, false = logits[faces] < 0, logits[~faces] >= 0
+    return {
+        "presence_auc": roc_auc(logits, faces),
+        "presence_missed": float(missed.mean()) if len(missed) else float("nan"),
+        "presence_false": float(false.mean()) if len(false) else float("nan"),
+    }
+
+
+def _targets(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the presence (B,), boxes (B, 4) and landmarks (B, 5, 2) of a batch."""
+    assert batch.presence is not None
+    assert batch.boxes is not None
+    assert batch.landmarks is not None
+    return batch.presence, batch.boxes[:, 0], batch.landmarks

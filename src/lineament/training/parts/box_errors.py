@@ -1,0 +1,72 @@
+"""Errors of predicted boxes, by the paper's rule. Depends on torch.
+
+Source: Sun et al. 2020, eq. 3: the mean distance of points over the distance of the eyes.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...data.crop_cache import CropCache
+from ...data.training_crops import Source, TrainingCrops
+from ...evaluation.metrics import norm_length
+from ...geometry import Array
+from ...models.parts import corners
+from ...recipe import Augmentation
+from ...schemes import scheme
+from ..validate import BATCH, crop_size
+
+FOUND = 0.1
+"""Largest error of a box that counts as found."""
+DETECTED = Augmentation.model_validate(
+    dict.fromkeys(Augmentation.model_fields, 0.0) | {"scale": 0.07, "shift": 0.04}
+)
+"""Noise of the crops: that of the package's detector, see recipes/base/augment-detected.toml."""
+SCHEME = "ibug68"
+
+
+@torch.no_grad()
+def box_errors(
+    model: nn.Module,
+    faces: CropCache,
+    padding: float,
+    draws: int = 1,
+    norm: str = "interocular",
+) -> dict[str, Array]:
+    """Return the error of each complete face, a fraction of `norm`, by box.
+
+    Args:
+        model: Has `run`: uint8 crops -> PartOutput.
+        faces: Faces with 68 landmarks.
+        padding: Side of the crop in longer sides of the landmark box.
+        draws: Crops per face, each with other noise.
+        norm: Distance of the eyes: interocular or interpupil.
+    """
+    training = model.training
+    model.eval()
+    maker = TrainingCrops(
+        [Source(faces)], SCHEME, crop_size(model), padding, DETECTED, seed=0
+    )
+    complete = np.flatnonzero(np.isfinite(faces.landmarks).all((1, 2)))
+    made = []
+    for draw in range(draws):
+        for face in complete.tolist():
+            made.append(maker.make(0, len(faces) * draw + face, 0, face))
+    device = next(model.parameters()).device
+    errors: dict[str, list[Array]] = {}
+    for start in range(0, len(made), BATCH):
+        part = made[start : start + BATCH]
+        crops = torch.from_numpy(np.stack([each["crops"] for each in part]))
+        truth = torch.from_numpy(np.stack([each["landmarks"] for each in part]))
+        for name, found in model.run(crops.to(device)).boxes.items():  # type: ignore[operator]
+            distance = (found.cpu() - corners(truth, name)).norm(dim=-1).mean(1)
+            lengths = eye_distances(truth.double().numpy(), norm)
+            errors.setdefault(name, []).append(distance.double().numpy() / lengths)
+    model.train(training)
+    return {name: np.concatenate(parts) for name, parts in errors.items()}
+
+
+def eye_distances(truth: Array, norm: str) -> Array:
+    """Return the `norm` (M,) of landmarks (M, 68, 2), pixels."""
+    eyes = scheme(SCHEME).norm_points[norm]
+    return np.array([norm_length(norm, each, eyes) for each in truth])

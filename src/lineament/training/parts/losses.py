@@ -1,0 +1,54 @@
+"""Losses of boxes, ends of parts and landmarks in widths of the face. Depends on torch.
+
+Source: Sun et al. 2020, eq. 2.
+"""
+
+import torch
+from torch import Tensor
+
+from ...models.parts import PartOutput, corners, ends_of
+from ..losses import mean_present, present
+
+MIN_WIDTH_PX = 1.0
+"""Faces count as no narrower."""
+
+
+def is_complete(landmarks: Tensor) -> Tensor:
+    """Return which faces (B,) have all their landmarks (B, 68, 2)."""
+    return present(landmarks).all(1)
+
+
+def part_losses(
+    output: PartOutput, landmarks: Tensor, part_weight: float, count: Tensor
+) -> dict[str, Tensor]:
+    """Return the weighted losses by name of what the network's last level gives.
+
+    Each is the mean over faces of a sum of distances, over the face's width.
+
+    Args:
+        output: Of the network.
+        landmarks: (B, 68, 2), pixels of the crop; faces with nan are left out.
+        part_weight: Lambda, the weight of the ends of parts; 0 leaves them out.
+        count: Number () of complete faces that the sums are divided by.
+    """
+    complete = is_complete(landmarks)
+    truth = torch.where(complete[:, None, None], landmarks, 0.0)
+    face = corners(truth, "face")
+    width = (face[:, 1, 0] - face[:, 0, 0]).clamp(min=MIN_WIDTH_PX)
+
+    def mean_distance(found: Tensor, wanted: Tensor) -> Tensor:
+        # the root of 0 has no gradient
+        squared = (found - wanted).square().sum(-1) + 1e-6
+        return mean_present(squared.sqrt().sum(1) / width, complete, count)
+
+    losses: dict[str, Tensor] = {}
+    for name in output.trained:
+        if name in output.boxes:
+            wanted = corners(truth, name)
+            losses[f"{name}_box"] = mean_distance(output.boxes[name], wanted)
+    if "ends" in output.trained and part_weight:
+        distance = mean_distance(output.ends, ends_of(truth))
+        losses["parts"] = part_weight * distance
+    if "landmarks" in output.trained:
+        losses["landmarks"] = mean_distance(output.landmarks, truth)
+    return losses

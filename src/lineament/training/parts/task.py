@@ -1,0 +1,98 @@
+"""Training of the cascade with parts, level by level, and of DPM-CNN as a detector.
+
+Depends on torch.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...errors import RecipeError
+from ...models.dpm_detector import DpmDetector
+from ...models.heads.output import STRIDE
+from ...models.parts import corners, ends_of, enlarged
+from ...recipe import Recipe
+from ...recipe.model import DpmCnnSettings, PartCascadeSettings
+from ..batch import Batch
+from ..landmark_task import LandmarkTask
+from ..losses import check_losses, total_loss
+from .box_errors import box_errors
+from .losses import is_complete, part_losses
+
+
+class PartTask(LandmarkTask):
+    """Learn boxes, ends of parts and landmarks: what the last level of the network gives.
+
+    Earlier levels are frozen by the recipe, so each learns from the errors of the one before.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        settings = recipe.model
+        assert isinstance(settings, PartCascadeSettings | DpmCnnSettings)
+        self.part_weight = settings.part_weight
+
+    def count(self, batch: Batch) -> Tensor:
+        """Return the numbers of `loss_counts`, and that of complete faces."""
+        assert batch.landmarks is not None
+        complete = is_complete(batch.landmarks).sum()
+        return torch.cat([super().count(batch), complete[None]])
+
+    def losses(
+        self, model: nn.Module, batch: Batch, count: Tensor
+    ) -> dict[str, Tensor]:
+        assert batch.landmarks is not None
+        with self.autocast(batch):
+            output = model.run(batch.crops)  # type: ignore[operator]
+            raw = model.head(output)  # type: ignore[operator]
+        recipe = self.recipe
+        losses = total_loss(
+            raw,
+            batch.landmarks,
+            recipe.losses,
+            STRIDE,
+            recipe.sigma,
+            count,
+            batch.presence,
+            batch.visible,
+        )
+        own = part_losses(output, batch.landmarks, self.part_weight, count[-1])
+        total = torch.stack([*own.values(), losses["total"]]).sum()
+        return losses | own | {"total": total}
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return the NMEs, and the mean errors of boxes in crops like a detector's."""
+        results = super().validate(model)
+        padding = self.recipe.model.padding
+        for name, faces in self.validation_faces.items():
+            for box, errors in box_errors(model, faces, padding).items():
+                if len(errors):
+                    results[f"{name}:{box}_box"] = float(errors.mean())
+        return results
+
+
+class DpmTask(PartTask):
+    """Learn also whether a window shows a face, from its look and the star of its parts."""
+
+    def check_losses(self) -> None:
+        """Raises: RecipeError: Without [presence], or if `losses` does not name it."""
+        check_losses(self.recipe.losses)
+        if self.recipe.presence is None or "presence" not in self.recipe.losses:
+            raise RecipeError(
+                f"the recipe {self.recipe.name!r} has no windows without a face; a dpm-cnn wants "
+                "[presence], and presence in losses"
+            )
+
+    def before_run(self, model: nn.Module, note: Callable[[str], None]) -> None:
+        """Fit the star to the training faces."""
+        assert isinstance(model, DpmDetector)
+        rows = []
+        for source in self.sources:
+            complete = np.isfinite(source.cache.landmarks).all((1, 2))
+            rows.append(source.cache.landmarks[complete])
+        landmarks = torch.from_numpy(np.concatenate(rows))
+        boxes = enlarged(corners(landmarks, "face"), 1.0)
+        model.star.fit(ends_of(landmarks), boxes)
+        note(f"a star of {len(model.star.mean)} points of {len(landmarks)} faces")

@@ -1,0 +1,95 @@
+"""Boxes of users' points are those of 68 points; points without examples decide nothing."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lineament.data.mixture import to_scheme
+from lineament.data.sample import Sample, tight_box
+from lineament.estimator import CropLandmarks
+from lineament.geometry import apply_affine, landmark_box, similarity
+from lineament.inference.box_shape import BoxShape
+from lineament.inference.predictor import Predictor
+from lineament.io.formats import faces_from_json, faces_to_json
+from lineament.schemes import check_scheme, scheme
+from tiny_sets import text
+
+MEAN = scheme("ibug68").mean_shape
+CHOSEN = [36, 45, 30, 48, 54]
+POINTS = ["right_eye", "left_eye", "nose", "right_mouth", "left_mouth"]
+
+
+@pytest.fixture
+def placed(tmp_path):
+    """Return the name of a scheme of five points with their places in the mean face."""
+    mean = json.dumps(MEAN[CHOSEN].tolist())
+    lines = f'points = {json.dumps(POINTS)}\nname = "placed5"\nmean_shape = {mean}'
+    return check_scheme(str(text(tmp_path / "placed5.toml", lines)))
+
+
+class FivePoints:
+    """Puts the mean places of five points into the middle of every crop; the last is nowhere."""
+
+    name, size, padding, points = "five points", 96, 1.25, 5
+    never_learned = (4,)
+
+    def __init__(self, scheme_name):
+        self.scheme, self.crops = scheme_name, 0
+
+    def predict(self, crops):
+        self.crops += len(crops)
+        landmarks = MEAN[CHOSEN] * self.size / self.padding + (self.size - 1) / 2
+        landmarks[4] = -500, 900
+        count = len(crops)
+        scores = np.full((count, 5), 0.9, np.float32)
+        scores[:, 4] = 0
+        return CropLandmarks(
+            np.repeat(landmarks[None], count, 0).astype(np.float32),
+            scores,
+            np.full((count, 5), 2.0, np.float32),
+        )
+
+
+def test_the_box_of_own_points_is_that_of_the_68_of_a_mean_face(placed):
+    face = apply_affine(similarity(80, 20, (0, 0), (100, 120)), MEAN)
+    box = landmark_box(face)
+    assert np.allclose(tight_box(face[CHOSEN], placed), box, atol=1e-6)
+    sample = Sample(None, face[CHOSEN], placed, "x")
+    assert np.allclose(to_scheme(sample, placed).box, box, atol=1e-6)
+    shape = BoxShape(placed, ())
+    assert np.allclose(shape.points(face[CHOSEN]), face, atol=1e-6)
+    without = BoxShape(placed, (4,))
+    assert np.allclose(without.points(face[CHOSEN]), face, atol=1e-6)
+
+
+def test_own_points_without_a_place_have_their_own_box(tmp_path):
+    lines = f'points = {json.dumps(POINTS)}\nname = "unplaced5"'
+    name = check_scheme(str(text(tmp_path / "unplaced5.toml", lines)))
+    points = MEAN[CHOSEN] * 50
+    sample = Sample(None, points, name, "x")
+    assert np.array_equal(to_scheme(sample, name).box, landmark_box(points))
+    assert BoxShape(name, ()).points(points) is points
+
+
+def test_the_box_of_other_schemes_stays_their_own():
+    assert BoxShape("ibug68", ()).points(MEAN) is MEAN
+    assert BoxShape("ibug68", ()).mean is MEAN
+    assert BoxShape("wflw98", ()).mean is None
+
+
+def test_a_point_without_examples_is_stated_as_such_and_decides_nothing(placed):
+    model = FivePoints(placed)
+    image = np.full((200, 240, 3), 90, np.uint8)
+    faces = Predictor(model, lambda image: np.zeros((0, 4)))(
+        image, [[60, 50, 140, 130]]
+    )
+    (face,) = faces
+    assert model.crops == 1  # neither its place nor its score made another crop
+    assert face.scores.tolist() == pytest.approx([0.9, 0.9, 0.9, 0.9, 0])
+    assert face.visible[4] == 0
+    assert np.isnan(face.visible[:4]).all()
+    assert np.isnan(face.sigma_px[4])
+    assert face.occluded.tolist() == [False] * 4 + [True]
+    assert np.isfinite(face.landmarks).all()
+    assert faces_from_json(faces_to_json(faces))[1][0].scores[4] == 0

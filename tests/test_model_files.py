@@ -1,0 +1,47 @@
+"""Files of models: where they are, and what is said if they are not."""
+
+import sys
+
+import pytest
+
+from lineament import Predictor
+from lineament.errors import ModelError
+from lineament.inference import model_files, onnx_model
+from lineament.inference.onnx_model import open_session
+
+REINSTALL = "type: pip install --force-reinstall --no-deps lineament"
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """A folder without models in the place of the package's weights."""
+    for module in (model_files, onnx_model):
+        monkeypatch.setattr(module, "weights_folder", lambda: tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_absent_models_are_one_true_message(weights, exists):
+    if exists:
+        weights.mkdir()
+    with pytest.raises(ModelError) as caught:
+        Predictor("accurate")
+    assert str(caught.value) == (
+        f"the models of the package are absent: no .onnx file in {weights}; {REINSTALL}"
+    )
+
+
+def test_a_frozen_application_is_to_be_built_with_them(weights, monkeypatch):
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(ModelError, match=r"PyInstaller: --collect-data lineament"):
+        Predictor("accurate")
+
+
+def test_an_empty_file_is_named_as_that(weights, tmp_path):
+    weights.mkdir()
+    for folder, remedy in ((weights, REINSTALL), (tmp_path, "export it again")):
+        path = folder / "accurate.onnx"
+        path.write_bytes(b"")
+        with pytest.raises(ModelError) as caught:
+            open_session(path)
+        assert str(caught.value) == f"{path}: an empty file, no model; {remedy}"

@@ -1,0 +1,248 @@
+"""The cascade with parts: geometry, the star, levels one after the other, files."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from faces import draw_face, write_faces
+from lineament import Predictor, load_model
+from lineament.errors import RecipeError
+from lineament.geometry import landmark_box
+from lineament.recipe.file import make_recipe
+from lineament.schemes import scheme
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+from lineament.models.dpm_cnn import DpmCnn
+from lineament.models.facepp import PARTS
+from lineament.models.part_cascade import PartCascade
+from lineament.models.parts import (
+    END_POINTS,
+    ENDS,
+    PartOutput,
+    corners,
+    ends_of,
+    enlarged,
+    lay_contour,
+    lay_parts,
+    move_points,
+    squares_of_parts,
+)
+from lineament.models.profile import multiply_adds, parameters
+from lineament.models.registry import build_network
+from lineament.models.star import Star
+from lineament.training.build import load_any
+from lineament.training.parts.box_errors import box_errors
+from lineament.training.parts.losses import part_losses
+from lineament.training.registry import make_trainer
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+MEAN = torch.from_numpy(100 * scheme("ibug68").mean_shape + 80).float()
+SMALL = {"width": 0.1, "contour_width": 0.1}
+
+
+def recipe_of(folder, levels, steps=2, **values):
+    return make_recipe(
+        {
+            "name": f"level{levels}",
+            "model": {"kind": "part-cascade", "size": 96, "levels": levels, **SMALL},
+            "data": [{"reader": "folder", "folder": str(folder)}],
+            "losses": {"gaussian_nll": 0.1},
+            "train": {
+                "steps": steps, "batch": 4, "num_workers": 0, "bf16": False, "warmup": 0,
+                "ema": 0.0, "lr": 1e-3, "threads": 1,
+            },
+            **values,
+        },
+        "test",
+    )  # fmt: skip
+
+
+# points, boxes, the star
+
+
+def test_each_part_has_two_ends_among_its_points():
+    for ends, part in zip(ENDS, PARTS, strict=True):
+        assert set(ends) <= set(part)
+    assert len(END_POINTS) == 12
+    # the ends of mirrored parts are mirrored
+    mirror = scheme("ibug68").mirror
+    assert {tuple(sorted(mirror[list(ends)])) for ends in ENDS[:2]} == set(ENDS[:2])
+
+
+def test_the_mean_shape_lies_in_its_own_box_and_between_its_own_ends():
+    both = torch.stack([MEAN, 2 * MEAN + 7])
+    contour = lay_contour(MEAN, "contour", corners(both, "contour"))
+    torch.testing.assert_close(contour, both[:, :17], rtol=0, atol=1e-3)
+    by_face = lay_contour(MEAN, "face", corners(both, "face"))
+    torch.testing.assert_close(by_face, both[:, :17], rtol=0, atol=1e-3)
+    inner = lay_parts(MEAN, ends_of(both))
+    torch.testing.assert_close(inner, both[:, 17:], rtol=0, atol=1e-2)
+
+
+def test_boxes_are_around_their_points_whatever_the_order_of_corners():
+    found = corners(MEAN[None], "inner")
+    low, high = MEAN[17:].amin(0), MEAN[17:].amax(0)
+    torch.testing.assert_close(found[0], torch.stack([low, high]))
+    expected = torch.cat([low - 0.1 * (high - low), high + 0.1 * (high - low)])
+    torch.testing.assert_close(enlarged(found, 1.2)[0], expected)
+    torch.testing.assert_close(enlarged(found.flip(1), 1.2)[0], expected)
+    # the right eye: a square of 1.5 times the distance of its corners
+    square = squares_of_parts(ends_of(MEAN[None]))[3][0]
+    length = (MEAN[36] - MEAN[39]).norm()
+    torch.testing.assert_close(square[2:] - square[:2], (1.5 * length).expand(2))
+    torch.testing.assert_close((square[:2] + square[2:]) / 2, MEAN[[36, 39]].mean(0))
+
+
+def test_a_step_is_in_tenths_of_the_crop_of_a_box():
+    gray = torch.zeros(2, 1, 100, 100)
+    boxes = torch.tensor([[10.0, 10, 50, 50], [0, 0, 80, 20]])
+    start = torch.tensor([[[20.0, 30]], [[5, 6]]])
+    moved = move_points(
+        lambda crops: torch.tensor([[1.0, -2]]).expand(len(crops), -1),
+        gray, boxes, 48, start,
+    )  # fmt: skip
+    # a tenth of the longer side, 40 and 80, to the right, twice as much up
+    expected = start + torch.tensor([[[4.0, -8]], [[8, -16]]])
+    torch.testing.assert_close(moved, expected, rtol=0, atol=1e-3)
+
+
+def test_the_star_costs_one_for_its_faces_and_more_for_others():
+    rng = np.random.default_rng(0)
+    noise = torch.from_numpy(rng.normal(0, 3, (4000, 12, 2)))
+    points = ends_of(MEAN[None]).double() + noise
+    boxes = enlarged(corners(MEAN[None].double(), "face"), 1.0).expand(4000, -1)
+    star = Star(12).double()
+    star.fit(points, boxes)
+    # the mean over two coordinates of squares of unit variance
+    assert float(star(points, boxes).mean()) == pytest.approx(1, abs=0.12)
+    # moving and scaling box and points together costs nothing
+    other = star(3 * points + 5, 3 * boxes + 5)
+    torch.testing.assert_close(other, star(points, boxes))
+    swapped = points.flip(1)
+    assert float(star(swapped, boxes).min()) > 50
+
+
+def test_losses_are_sums_of_distances_over_the_width_of_the_face():
+    truth = torch.stack([MEAN, torch.full((68, 2), float("nan"))])
+    box = corners(truth, "face") + torch.tensor([3.0, 4])
+    ends = ends_of(truth) + torch.tensor([0.0, 2])
+    output = PartOutput({"face": box}, ends, truth, trained=("face", "ends"))
+    losses = part_losses(output, truth, 0.5, torch.tensor(2))
+    width = 100.0  # of the mean shape here; one face of two counts
+    assert float(losses["face_box"]) == pytest.approx(2 * 5 / width / 2, rel=1e-4)
+    assert float(losses["parts"]) == pytest.approx(0.5 * 12 * 2 / width / 2, rel=1e-4)
+    assert "parts" not in part_losses(output, truth, 0.0, torch.tensor(2))
+    last = PartOutput({"face": box}, ends, truth + 1, trained=("landmarks",))
+    losses = part_losses(last, truth, 1.0, torch.tensor(1))
+    assert list(losses) == ["landmarks"]
+    assert float(losses["landmarks"]) == pytest.approx(68 * 2**0.5 / width, rel=1e-4)
+
+
+# networks
+
+
+def test_dpm_cnn_has_the_layers_of_the_paper():
+    net = DpmCnn(112, 28)
+    # pooled maps of 3 x 3, of the second, third and fourth stage
+    assert net.units == 9 * (128 + 256 + 600)
+    channels = (1, 64, 128, 256, 600)
+    weights = products = 0
+    for a, b, side in zip(channels, channels[1:], (56, 28, 14, 7), strict=False):
+        weights += 9 * a * b + b + b
+        products += side**2 * 9 * a * b
+    assert parameters(net) == weights + net.units * 28 + 28
+    example = torch.zeros(1, 1, 112, 112)
+    assert multiply_adds(net, example) == products + net.units * 28
+    assert DpmCnn(96, 28).features(torch.zeros(2, 1, 96, 96)).shape == (2, net.units)
+
+
+def test_a_network_that_is_not_trained_gives_the_mean_shape(tmp_path):
+    torch.manual_seed(0)
+    crops = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8)
+    for levels in (1, 2, 3):
+        net = build_network(recipe_of(tmp_path, levels)).eval()
+        with torch.no_grad():
+            found = net(crops).landmarks
+        expected = net.mean_shape.expand(2, -1, -1)
+        torch.testing.assert_close(found, expected, rtol=0, atol=0.02)
+    recipe = recipe_of(tmp_path, 1).model_copy(update={"scheme": "wflw98"})
+    with pytest.raises(RecipeError, match="scheme is wflw98"):
+        build_network(recipe)
+    with pytest.raises(RecipeError, match="4 levels; wanted 1 to 3"):
+        PartCascade(MEAN, 96, 4)
+
+
+# levels
+
+
+@pytest.fixture(scope="module")
+def levels(tmp_path_factory):
+    """Return the folder of drawn faces, the cache and the checkpoint of each level."""
+    root = tmp_path_factory.mktemp("levels")
+    write_faces(root / "faces", 40)
+    frozen = (), ("face",), ("face", "contour_box", "inner")
+    runs, start = [], ""
+    for number, parts in enumerate(frozen, 1):
+        recipe = recipe_of(root / "faces", number, 25, init_from=start)
+        train = recipe.train.model_copy(update={"freeze": parts})
+        recipe = recipe.model_copy(update={"train": train})
+        run = make_trainer(recipe, root / str(number), root, root / "cache").run()
+        runs.append(run)
+        start = str(run)
+    return root, runs
+
+
+def test_each_level_keeps_those_before_it_and_moves_its_own(levels):
+    nets = [load_any(run)[0].state_dict() for run in levels[1]]
+    for before, after in itertools.pairwise(nets):
+        for name, value in before.items():
+            if name != "log_variance":
+                torch.testing.assert_close(after[name], value, rtol=0, atol=0)
+    assert nets[0]["face.out.weight"].abs().sum() > 0
+    assert nets[1]["contour_box.out.weight"].abs().sum() > 0
+    assert nets[1]["inner.out.weight"].abs().sum() > 0
+    assert nets[2]["contour.out.weight"].abs().sum() > 0
+    assert all(nets[2][f"parts.{k}.out.weight"].abs().sum() > 0 for k in range(6))
+
+
+def test_boxes_are_measured_in_crops_like_a_detectors(levels):
+    root, (first, second, _) = levels
+    from lineament.data.mixture import read_mixture
+
+    net, recipe = load_any(second)
+    crop = recipe.model.size, recipe.model.padding
+    _, found = read_mixture(recipe.data, "ibug68", root, root / "cache", crop=crop)
+    (faces,) = found.values()
+    errors = box_errors(net, faces, recipe.model.padding, draws=2)
+    assert set(errors) == {"face", "contour", "inner"}
+    assert len(errors["face"]) == 2 * len(faces)
+    by_pupils = box_errors(net, faces, recipe.model.padding, 2, "interpupil")
+    # pupils are nearer to each other than the outer corners of the eyes
+    assert (by_pupils["face"] > errors["face"]).all()
+    assert set(box_errors(load_any(first)[0], faces, 1.6)) == {"face"}
+    log = first.with_name("log.csv").read_text()
+    assert "nme_folder:face_box=" in log
+
+
+def test_the_cascade_is_one_file_that_predicts_as_torch_does(levels, tmp_path):
+    from lineament.export.registry import export_trained
+
+    root, (*_, last) = levels
+    card = export_trained(last, tmp_path, "cascade", False, root, root / "cache")
+    assert card["gate"]["largest_move_px"] < 0.05
+    crops = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
+    net, model = load_any(last)[0], load_model(tmp_path / "cascade.onnx")
+    with torch.no_grad():
+        wanted = net(torch.from_numpy(crops)).landmarks
+    np.testing.assert_allclose(model.predict(crops).landmarks_crop, wanted, atol=0.05)
+    image, landmarks = draw_face(3)
+    face = Predictor(tmp_path / "cascade.onnx")(image, landmark_box(landmarks))[0]
+    assert np.isfinite(face.landmarks).all()
+    with pytest.raises(RecipeError, match="leave --int8 out"):
+        net.for_export(int8=True)

@@ -1,0 +1,127 @@
+"""`lineament scheme` draws a scheme from a COCO category, states what it inferred, and draws it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from commands import call
+from lineament.analysis.draw_scheme import draw_scheme
+from lineament.data.readers.coco_scheme import scheme_of_coco
+from lineament.data.sample import Sample
+from lineament.errors import DataError
+from lineament.labeling.mean_shape import learn_mean_shape
+from lineament.schemes import read_scheme, scheme
+from test_audit_sets import FACE, MIRROR, moved, scheme_of
+from tiny_sets import picture, text
+
+NAMES = ["l_eye", "r_eye", "nose"]
+
+
+def table(names, faces=(), skeleton=()):
+    annotations = []
+    for number, points in enumerate(faces):
+        keypoints = [v for x, y in points for v in (x, y, 2)]
+        annotations.append(
+            {"id": number, "image_id": 1, "category_id": 1, "keypoints": keypoints}
+        )
+    category = {"id": 1, "name": "face", "keypoints": names, "skeleton": skeleton}
+    return {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "annotations": annotations,
+        "categories": [category, {"id": 2, "name": "car"}],
+    }
+
+
+def test_a_file_of_categories_alone_is_enough(tmp_path):
+    path = tmp_path / "a.json"
+    text(path, json.dumps(table(NAMES, skeleton=[[1, 3], [2, 3]])))
+    code, shown, noted = call("scheme", path, "--out", tmp_path / "mine.toml")
+    assert code == 0
+    made = read_scheme(tmp_path / "mine.toml")
+    assert made.name == "mine"
+    assert made.points == tuple(NAMES)
+    assert made.mirror.tolist() == [1, 0, 2]
+    assert made.edges == ((0, 2), (1, 2))  # COCO counts from 1
+    assert "1 r_eye" in shown  # the mirror image of l_eye
+    assert "no mean shape and no drawing; give --pictures" in noted
+    assert not (tmp_path / "mine.png").exists()
+
+
+def test_out_must_be_a_toml_file(tmp_path):
+    path = text(tmp_path / "a.json", json.dumps(table(NAMES)))
+    code, _, noted = call("scheme", path, "--out", tmp_path / "mine.json")
+    assert code == 2
+    assert "wanted a .toml file" in noted
+
+
+def test_a_skeleton_that_counts_from_0_is_noted(tmp_path):
+    path = text(tmp_path / "a.json", json.dumps(table(NAMES, skeleton=[[0, 2]])))
+    lines = []
+    assert scheme_of_coco(path, "mine", note=lines.append).edges == ((0, 2),)
+    assert "counts points from 0" in lines[0]
+
+
+def test_numbered_points_take_their_mirror_from_the_faces(tmp_path):
+    names = [str(i) for i in range(7)]
+    faces = [moved(seed).tolist() for seed in range(6)]
+    path = text(tmp_path / "a.json", json.dumps(table(names, faces)))
+    lines = []
+    assert scheme_of_coco(path, "x", note=lines.append).mirror.tolist() == MIRROR
+    assert "the mirror is inferred from the mean of the annotated faces" in lines[0]
+    text(path, json.dumps(table(names)))
+    with pytest.raises(DataError, match="do not tell left from right, and no face has"):
+        scheme_of_coco(path, "x")
+
+
+@pytest.mark.parametrize(
+    ("content", "category", "message"),
+    [
+        ("[]", "", "not COCO keypoints"),
+        (json.dumps({"categories": []}), "", "0 categories list key points"),
+        (json.dumps(table(NAMES)), "hand", "no category 'hand'; choose one of face"),
+    ],
+)
+def test_a_file_without_the_category_is_one_line(content, category, message, tmp_path):
+    path = text(tmp_path / "a.json", content)
+    with pytest.raises(DataError, match=message):
+        scheme_of_coco(path, "x", category)
+
+
+def red_pixels(image):
+    """Count pixels of the color of mirrored pairs, blended at the borders of their lines."""
+    return int((image[..., 0].astype(int) - image[..., 1] > 100).sum())
+
+
+def test_the_drawing_shows_points_and_pairs(tmp_path):
+    of = scheme(scheme_of(tmp_path, "clean7", MIRROR))
+    drawn = draw_scheme(np.zeros((120, 120, 3), np.uint8), FACE, of)
+    assert max(drawn.shape) == pytest.approx(1000, abs=1)
+    # only mirrored pairs are drawn, as the scheme has no edges
+    assert red_pixels(drawn) > 500
+    alone = np.full_like(FACE, np.nan)
+    alone[0], alone[4] = FACE[0], FACE[4]
+    few = draw_scheme(np.zeros((120, 120, 3), np.uint8), alone, of)
+    assert red_pixels(few) == 0
+
+
+def test_a_mean_shape_is_learned_in_the_frame_of_68_points(tmp_path):
+    from lineament.face import Face, Faces
+
+    mean = scheme("ibug68").mean_shape
+    path = picture(tmp_path / "face.png", size=(120, 120))
+    name = scheme_of(tmp_path, "clean7", MIRROR)
+    points = mean[[36, 39, 42, 45, 30, 48, 54]] * 50 + 60
+    face = Sample(path, points, name, "a")
+
+    def predict(image):
+        ones = np.ones(68)
+        box = np.array([30.0, 30, 90, 90])
+        found = Face(mean * 50 + 60, ones, ones, box, 1.0, "ibug68")
+        other = Face(mean * 5 + 10, ones, ones, box, 1.0, "ibug68")
+        return Faces((other, found), "ibug68", 68)
+
+    learned, count = learn_mean_shape([face], predict)
+    assert count == 1
+    assert np.allclose(learned, mean[[36, 39, 42, 45, 30, 48, 54]], atol=1e-9)
+    assert learn_mean_shape([face], lambda image: Faces((), "ibug68", 68)) == (None, 0)

@@ -1,0 +1,219 @@
+"""Users' schemes: read from TOML, mirrored by their names, carried by what is written."""
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from lineament.errors import RecipeError, SchemeError
+from lineament.face import Face, Faces
+from lineament.io.formats import faces_from_json, faces_to_json
+from lineament.recipe.file import make_recipe, read_recipe
+from lineament.scheme_file.names import is_numbered, mirror_of_names, words_of
+from lineament.scheme_file.table import scheme_text, table_of_scheme
+from lineament.schemes import (
+    add_scheme,
+    check_scheme,
+    convert,
+    read_scheme,
+    scheme,
+    scheme_entries,
+    stated_scheme,
+)
+
+NAMES21 = [
+    *("reye_outer", "reye_top1", "reye_top2", "reye_inner", "reye_bottom2"),
+    *("reye_bottom1", "leye_inner", "leye_top1", "leye_top2", "leye_outer"),
+    *("leye_bottom2", "leye_bottom1", "nose_tip", "rwing", "lwing", "rmouth"),
+    *("mouth_top", "lmouth", "mouth_bottom", "chin", "nose_bridge"),
+]
+
+
+def write(path, **keys):
+    """Write a scheme; values are JSON, which is TOML for texts, numbers and lists."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def face_of(name):
+    count = len(scheme(name))
+    points = np.column_stack([np.arange(count), np.arange(count) * 2.0])
+    ones = np.ones(count)
+    return Face(points, ones, ones, np.array([0.0, 0, 40, 40]), 1.0, name)
+
+
+def test_names_tell_the_mirror_in_many_spellings():
+    # reye_top1 mirrors leye_top1, though the two lie at opposite ends of the eye
+    mirror = [9, 7, 8, 6, 10, 11, 3, 1, 2, 0, 4, 5, 12, 14, 13, 17, 16, 15, 18, 19, 20]
+    assert mirror_of_names(NAMES21) == mirror
+    assert mirror_of_names(["left_eye_center", "right_eye_center"]) == [1, 0]
+    assert mirror_of_names(["LeftEye", "RightEye", "Nose"]) == [1, 0, 2]
+    assert mirror_of_names(["eye_l", "lip", "eye_r"]) == [2, 1, 0]
+    assert words_of("mouthCorner-R2") == ["mouth", "corner", "r", "2"]
+    assert words_of("Œil gauche_1") == ["œil", "gauche", "1"]
+
+
+def test_numbers_as_names_state_no_meaning():
+    assert is_numbered(["0", "1", "12"])
+    assert is_numbered(["kp_1", "kp_2"])
+    assert not is_numbered(["chin", "nose"])
+
+
+def test_a_file_with_names_alone_gives_mirror_parts_and_norms(tmp_path):
+    own = read_scheme(write(tmp_path / "own21.toml", points=NAMES21))
+    assert own.name == "own21"
+    assert own.mirror.tolist() == mirror_of_names(NAMES21)
+    assert own.parts["right_eye"] == (0, 1, 2, 3, 4, 5)
+    assert own.parts["left_eye"] == (6, 7, 8, 9, 10, 11)
+    assert own.parts["nose"] == (12, 13, 14, 20)
+    assert own.parts["jaw"] == (19,)
+    assert own.norm_points["interocular"] == ((0,), (9,))
+
+
+def test_parts_do_not_depend_on_the_mirror(tmp_path):
+    # as lineament scheme writes it, where the places contradict the names
+    mirror = [9, 8, 7, 6, 11, 10, 3, 2, 1, 0, 5, 4, 12, 14, 13, 17, 16, 15, 18, 19, 20]
+    path = write(tmp_path / "placed.toml", points=NAMES21, mirror=mirror)
+    assert read_scheme(path).parts["left_eye"] == (6, 7, 8, 9, 10, 11)
+
+
+def test_a_file_may_state_pairs_edges_parts_and_norms_by_name_or_number(tmp_path):
+    own = read_scheme(
+        write(
+            tmp_path / "a.toml",
+            name="mine",
+            points=["p", "q", "r"],
+            mirror=[["p", 2]],
+            edges=[["p", "q"], [1, 2]],
+            norm_points={},
+        )
+    )
+    assert own.name == "mine"
+    assert own.mirror.tolist() == [2, 1, 0]
+    assert own.edges == ((0, 1), (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({}, "points is None; wanted a list of names"),
+        ({"points": ["a"]}, "1 points; wanted 2 or more"),
+        ({"points": ["l_a", "r_a", "l_a"]}, "two points are called 'l_a'; rename one"),
+        ({"points": ["a", "b"]}, "no point's name tells left from right"),
+        ({"points": ["left_a", "b_r", "b_l"]}, "'left_a' has no partner of the other"),
+        ({"points": ["l_a", "r_a"], "mirror": [1, 1]}, "does not swap points in pairs"),
+        ({"points": ["l_a", "r_a"], "mirror": [["l_a", "r_b"]]}, "did you mean 'r_a'"),
+        ({"points": ["l_a", "r_a"], "edges": [[0, 2]]}, "edges has 2; wanted a name"),
+        ({"points": ["l_a", "r_a"], "mean_shape": [[0, 1]]}, "wanted x, y of each"),
+        ({"points": ["l_a", "r_a"], "mirrors": []}, "unknown key 'mirrors'; did you"),
+        ({"points": ["l_a", "r_a"], "name": "a b"}, "wanted letters, digits"),
+    ],
+)
+def test_a_wrong_scheme_is_one_line(keys, message, tmp_path):
+    with pytest.raises(SchemeError, match=message):
+        read_scheme(write(tmp_path / "wrong.toml", **keys))
+
+
+def test_a_scheme_without_sides_states_so(tmp_path):
+    own = read_scheme(write(tmp_path / "a.toml", points=["a", "b"], mirror=[]))
+    assert own.mirror.tolist() == [0, 1]
+
+
+def test_the_text_of_a_scheme_reads_back(tmp_path):
+    own = read_scheme(
+        write(tmp_path / "text.toml", points=NAMES21, edges=[[0, 1], [1, 2]])
+    )
+    (tmp_path / "again.toml").write_text(scheme_text(own), encoding="utf-8")
+    assert table_of_scheme(read_scheme(tmp_path / "again.toml")) == table_of_scheme(own)
+
+
+def test_a_path_is_taken_where_a_name_is(tmp_path):
+    path = write(tmp_path / "by_path.toml", points=NAMES21)
+    assert check_scheme(str(path)) == "by_path"
+    assert len(scheme("by_path")) == len(scheme(str(path))) == 21
+    assert convert(np.zeros((21, 2)), "by_path", str(path)).target == "by_path"
+
+
+def test_two_schemes_of_one_name_are_refused(tmp_path):
+    add_scheme(read_scheme(write(tmp_path / "twice.toml", points=["l_a", "r_a"])))
+    (tmp_path / "b").mkdir()
+    other = read_scheme(write(tmp_path / "b/twice.toml", points=["l_b", "r_b"]))
+    with pytest.raises(SchemeError, match=r"called 'twice' .*; rename one"):
+        add_scheme(other)
+    with pytest.raises(SchemeError, match="two schemes are called 'five'"):
+        add_scheme(read_scheme(write(tmp_path / "five.toml", points=["l_b", "r_b"])))
+
+
+def test_a_rule_from_68_points_converts_both_ways(tmp_path):
+    path = tmp_path / "ruled.toml"
+    write(path, points=["reye", "leye", "chin"])
+    path.write_text(path.read_text() + "\n[from.ibug68]\nexact = [36, 45, 8]\n")
+    name = check_scheme(str(path))
+    points = np.random.default_rng(0).normal(size=(68, 2))
+    got = convert(points, "ibug68", name)
+    assert np.array_equal(got.points, points[[36, 45, 8]])
+    back = convert(got.points, name, "ibug68")
+    assert back.having("exact").tolist() == [8, 36, 45]
+
+
+def test_json_of_faces_carries_the_scheme_to_another_process(tmp_path):
+    name = check_scheme(str(write(tmp_path / "carried.toml", points=NAMES21)))
+    faces = Faces((face_of(name),), name, 21)
+    text = faces_to_json(faces)
+    code = (
+        "import sys; from lineament import faces_from_json, scheme\n"
+        "faces = faces_from_json(sys.stdin.read())[1]\n"
+        "print(scheme(faces.scheme).points[19], len(faces[0]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=text, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["chin", "21"], done.stderr
+    assert faces_from_json(text)[1].scheme == "carried"
+    assert "own_scheme" not in faces_to_json(Faces((), "ibug68", 68))
+
+
+def test_a_pickled_face_carries_the_scheme(tmp_path):
+    name = check_scheme(str(write(tmp_path / "pickled.toml", points=NAMES21)))
+    stored = tmp_path / "face.pickle"
+    stored.write_bytes(pickle.dumps(face_of(name)))
+    code = (
+        "import pickle, sys; face = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "from lineament import scheme; print(len(scheme(face.scheme)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(stored)], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "21", done.stderr
+
+
+def test_what_a_file_states_is_the_scheme(tmp_path):
+    name = check_scheme(str(write(tmp_path / "stated.toml", points=NAMES21)))
+    assert stated_scheme(json.loads(json.dumps(scheme_entries(name)))) == "stated"
+    assert scheme_entries("five") == {"scheme": "five"}
+
+
+def test_a_recipe_finds_its_scheme_next_to_it_and_carries_it(tmp_path):
+    write(tmp_path / "near.toml", points=NAMES21)
+    (tmp_path / "recipe.toml").write_text(
+        'name = "a"\nscheme = "near.toml"\n[[data]]\nreader = "csv"\nfolder = "x"\n'
+        'scheme = "near.toml"\n[train]\nsteps = 1\nbatch = 1\n'
+    )
+    recipe = read_recipe(tmp_path / "recipe.toml")
+    assert recipe.scheme == "near"
+    assert recipe.data[0].scheme == "near"
+    assert recipe.own_schemes["near"]["points"] == NAMES21
+    assert make_recipe(json.loads(recipe.model_dump_json())) == recipe
+
+
+def test_a_recipe_with_a_wrong_scheme_is_one_line(tmp_path):
+    path = write(tmp_path / "none.toml", points=["a", "b"])
+    values = {"name": "a", "scheme": str(path), "train": {"steps": 1, "batch": 1}}
+    with pytest.raises(RecipeError, match=r"recipe: .*none\.toml: no point's name"):
+        make_recipe(values)
+    with pytest.raises(RecipeError, match="no scheme is called 'ibug86'; did you mean"):
+        make_recipe(values | {"scheme": "ibug86"})

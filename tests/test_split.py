@@ -1,0 +1,91 @@
+"""A small set has at least one validation face in ten, and a person is in one split."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from faces import write_faces
+from lineament.data.mixture import read_mixture
+from lineament.data.sample import Sample, group_digest, in_validation
+from lineament.data.split import SMALL, describe_split, split_faces
+from lineament.errors import DataError
+from lineament.recipe import DataPart
+
+
+def sample(name, group=""):
+    return Sample(Path(f"{name}.jpg"), np.zeros((5, 2)), "five", name, group=group)
+
+
+def camera(count):
+    """Return faces of photos as a camera names them, none of which is in the tenth."""
+    names = [f"DSC{i:05}" for i in range(1, 20 * count)]
+    return [sample(name) for name in names if not in_validation(name)][:count]
+
+
+@pytest.mark.parametrize("count", [2, 9, 10, 11, 25])
+def test_a_small_set_has_one_validation_face_in_ten(count):
+    faces = camera(count)
+    training, kept = split_faces(faces, None, fill=True)
+    assert len(kept) == -(-count // 10)  # rounded up
+    assert len(training) == count - len(kept)
+    smallest = min(faces, key=lambda face: group_digest(face.name))
+    assert smallest in kept
+    assert split_faces(faces, None, fill=False) == (faces, [])
+
+
+def test_a_set_of_one_photo_is_trained_on():
+    assert split_faces(camera(1), None, fill=True)[1] == []
+
+
+def test_a_large_set_is_split_by_its_names_alone():
+    faces = camera(SMALL)
+    assert split_faces(faces, None, fill=True) == (faces, [])
+
+
+def test_persons_are_in_one_split():
+    faces = [sample(f"{i}", group=f"person{i % 3}") for i in range(12)]
+    training, kept = split_faces(faces, None, fill=True)
+    assert len(kept) == 4
+    assert not {f.group for f in training} & {f.group for f in kept}
+
+
+def test_a_part_may_be_for_validation_or_for_training_as_a_whole():
+    faces = camera(3)
+    assert split_faces(faces, True, fill=True) == ([], faces)
+    assert split_faces(faces, False, fill=True) == (faces, [])
+
+
+def test_the_validation_faces_are_listed():
+    faces = camera(30)
+    line = describe_split("own", faces[:2], faces[:1])
+    assert line == f"own: 2 faces to train on, 1 for validation: {faces[0].name}"
+    assert describe_split("own", faces, []).endswith("0 for validation")
+    assert describe_split("own", [], faces).endswith("and 18 more")
+
+
+def test_a_mixture_notes_its_split_before_training(tmp_path):
+    write_faces(tmp_path / "a", 3)
+    write_faces(tmp_path / "b", 2)
+    parts = [
+        DataPart(reader="folder", folder="a"),
+        DataPart(reader="folder", folder="b", validation=True),
+    ]
+    lines = []
+    sources, validation = read_mixture(
+        parts, "ibug68", tmp_path, tmp_path / "cache", lines.append
+    )
+    kept = [f"face{i}.png" for i in range(3) if in_validation(f"face{i}")]
+    assert sum(len(source.cache) for source in sources) == 3 - len(kept)
+    assert sorted(map(len, validation.values())) == sorted([len(kept), 2])
+    listed = f"{len(kept)} for validation: {', '.join(kept)}"
+    assert f"folder-a: {3 - len(kept)} faces to train on, {listed}" in lines
+    listed = "2 for validation: face0.png, face1.png"
+    assert f"folder-b: 0 faces to train on, {listed}" in lines
+
+
+def test_a_mixture_for_validation_alone_is_refused(tmp_path):
+    write_faces(tmp_path / "a", 2)
+    part = DataPart(reader="folder", folder="a", validation=True)
+    with pytest.raises(DataError, match="is for validation; add one to train on"):
+        read_mixture([part], "ibug68", tmp_path, tmp_path / "cache")
