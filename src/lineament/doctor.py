@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import ExtraError
+from .inference.device import offered_devices
 from .inference.model_files import missing_data_remedy, weights_folder
 from .inference.onnx_model import usable_cores
 from .opencv import PACKAGES as OPENCV
@@ -88,7 +89,7 @@ def _providers() -> Check:
     except Exception as error:  # a broken binary fails in many ways
         advice = "type: pip install --force-reinstall onnxruntime"
         return Check("system", "providers", "failed", _first_line(error), advice)
-    found = ", ".join(listed) + "; used: CPUExecutionProvider"
+    found = f"{', '.join(listed)}; devices: {', '.join(offered_devices())}"
     return Check("system", "providers", "ok", found)
 
 

@@ -23,6 +23,7 @@ from .app import (
 from .options import (
     Boxes,
     DetectorName,
+    Device,
     EmptyRows,
     Flip,
     ImagePaths,
@@ -99,6 +100,7 @@ def detect(
     min_face: MinFace = None,
     min_presence: MinPresence = None,
     flip: Flip = False,
+    device: Device = "cpu",
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace results in --out."),
@@ -121,7 +123,7 @@ def detect(
     if images:
         known = known_boxes(boxes, images)
         predictor = make_predictor(
-            model, scheme, detector, flip, min_face, min_presence
+            model, scheme, detector, flip, min_face, min_presence, device
         )
         if out is None:
             failures += _print_results(predictor, images, known, format, empty_rows)

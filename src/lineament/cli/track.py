@@ -9,6 +9,7 @@ import typer
 from .app import app, note, progress_bar, show
 from .options import (
     DetectorName,
+    Device,
     EmptyRows,
     Flip,
     FrameRate,
@@ -18,6 +19,7 @@ from .options import (
     SchemeName,
     Smooth,
     detector_options,
+    device_option,
     face_limits,
     presence_limits,
     with_digest,
@@ -100,6 +102,7 @@ def track(
     detect_every: DetectEvery = None,
     min_presence: MinPresence = None,
     flip: Flip = False,
+    device: Device = "cpu",
     smooth: Filter = Smooth.one_euro,
     trails: Trails = False,
     empty_rows: EmptyRows = False,
@@ -127,7 +130,7 @@ def track(
         targets = TrackTargets(source, out, format, rerun, trails, empty_rows)
     options = detector_options(detector, min_face)
     options |= {"scheme": scheme, "workers": workers, "flip": flip}
-    options |= presence_limits(min_presence)
+    options |= presence_limits(min_presence) | device_option(device)
     tracker = _tracker(model, faces, detect_every, smooth, options)
     settings = _settings(source, model, detector, rate)
     settings |= {"faces": faces, "detect_every": tracker.rules.detect_every}

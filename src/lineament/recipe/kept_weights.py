@@ -55,6 +55,9 @@ def find_weights(name: str, recipe: Path) -> str:
     for folder in _folders(recipe):
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             known.setdefault(path.stem, path)
+    packaged = CHECKOUT / FOLDER / f"{name}{SUFFIX}"
+    if name not in known and packaged.is_file():
+        known[name] = packaged
     if name not in known:
         home, here = recipe.resolve().parent, Path.cwd()
         looked = (
@@ -71,7 +74,7 @@ def find_weights(name: str, recipe: Path) -> str:
 
 
 def _folders(recipe: Path) -> Iterator[Path]:
-    for parent in (*recipe.resolve().parents, Path.cwd(), CHECKOUT):
+    for parent in (*recipe.resolve().parents, Path.cwd()):
         yield parent / FOLDER
 
 
