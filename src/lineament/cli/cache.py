@@ -28,7 +28,7 @@ def cache(
     """List the cached crops of trainings, their size and their folder; remove them.
 
     Each training keeps crops of its faces, about 0.3 MB per face, so that the next one
-    starts at once. Files of lineament candidates stay.
+    starts at once. Files of lineament candidates are kept.
     """
     from ..data.cache_files import list_cache, remove_cache
     from ..data.sample import cache_root

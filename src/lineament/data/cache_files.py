@@ -49,12 +49,12 @@ def _files(folder: Path) -> Iterator[CacheFile]:
 def remove_cache(folder: Path, older_than_days: float = 0.0) -> list[CacheFile]:
     """Remove cached files, and return them.
 
-    Files that may still be written, unfinished ones of less than a day, stay. A training that has
+    Unfinished files of less than a day are kept, as they may still be written. A training that has
     a file open keeps it on Linux and macOS; on Windows the removal of that file fails.
 
     Args:
         folder: The folder of the cache.
-        older_than_days: Only files that were made so many days ago.
+        older_than_days: Age from which files are removed.
 
     Raises:
         InputError: If the number of days is negative.

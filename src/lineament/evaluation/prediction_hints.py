@@ -9,7 +9,7 @@ from ..geometry import Array
 Pairs = list[tuple[Array, Array]]
 """Predicted and true landmarks (N, 2) of each face, pixels of the image."""
 FRACTION_END = 1.5
-"""Largest coordinate of predictions that are fractions; points may lie outside a little."""
+"""Largest coordinate of predictions that are fractions; points may be outside a little."""
 MIN_FACE_PX = 10.0
 """Longer side of the true faces from which such predictions cannot be pixels."""
 SHIFTS_PX = (1.0, 0.5)
@@ -60,7 +60,7 @@ def shift_note(pairs: Pairs) -> str:
             is_near = (np.abs(center - shift) < TOLERANCE * size).all()
             if is_near and (error < MAX_STANDARD_ERROR * size).all():
                 return (
-                    f"predictions lie ({center[0]:+.2f}, {center[1]:+.2f}) pixels from the truth "
+                    f"predictions are ({center[0]:+.2f}, {center[1]:+.2f}) pixels from the truth "
                     f"in the median, close to {shift:+g} along both axes: they may count pixels "
                     "from another corner or from 1; here the center of the first pixel is (0, 0)"
                 )

@@ -33,7 +33,7 @@ PerChannel = float | tuple[float, float, float]
 
 
 class ForeignSettings(BaseModel):
-    """How a foreign model takes crops and returns landmarks."""
+    """Settings of a foreign model: its crops, its landmarks, its outputs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

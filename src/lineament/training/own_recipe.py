@@ -153,7 +153,7 @@ def _start(recipe: Path, training: int, note: Note) -> str:
 
 
 def steps_of(training: int) -> int:
-    """Return the steps of a training on so many faces."""
+    """Return the steps of a training on this number of faces."""
     for faces, steps in STEPS:
         if training <= faces:
             return steps
