@@ -50,11 +50,12 @@ def map_rows(path: str) -> Rows:
         DataError: If the file is absent or broken.
     """
     try:
-        rows = np.load(path, mmap_mode="r", allow_pickle=False).view(MappedRows)
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path}: a broken cache ({error}); delete it and run again"
         ) from error
+    rows: MappedRows = mapped.view(MappedRows)
     rows.is_complete = True
     return rows
 
