@@ -32,6 +32,7 @@ from .options import (
     ModelName,
     Occluded,
     SchemeName,
+    device_option,
     face_limits,
     known_boxes,
     make_predictor,
@@ -129,7 +130,7 @@ def detect(
             failures += _print_results(predictor, images, known, format, empty_rows)
         else:
             settings = _settings(model, predictor.scheme, detector, flip, bool(boxes))
-            settings |= face_limits(min_face, min_presence)
+            settings |= face_limits(min_face, min_presence) | device_option(device)
             settings |= {} if occluded else {"occluded": False}
             folder = ResultFolder(out, settings, overwrite, images, known)
             chosen = (folder, format, draw, empty_rows)

@@ -87,13 +87,9 @@ def export(
         f"{out / called}{suffix}  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}"
     )
     for runtime in check_with or ():
-        moves = compare_runtime(
-            out / f"{called}.onnx",
-            runtime,
-            recipe_of(checkpoint),
-            data_root(data),
-            cache_root(cache),
-        )
+        places = data_root(data), cache_root(cache)
+        recipe = recipe_of(checkpoint)
+        moves = compare_runtime(out / f"{called}.onnx", runtime, recipe, *places)
         show(moves.sentence())
 
 

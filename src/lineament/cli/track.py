@@ -125,16 +125,15 @@ def track(
     _need_out(out, (resume, overwrite, trails, rerun, format), empty_rows)
     if resume and is_camera(source):
         raise typer.BadParameter(NOT_RESUMABLE)
-    targets = None
-    if out is not None:
-        targets = TrackTargets(source, out, format, rerun, trails, empty_rows)
+    written = (format, rerun, trails, empty_rows)
+    targets = None if out is None else TrackTargets(source, out, *written)
     options = detector_options(detector, min_face)
     options |= {"scheme": scheme, "workers": workers, "flip": flip}
     options |= presence_limits(min_presence) | device_option(device)
     tracker = _tracker(model, faces, detect_every, smooth, options)
     settings = _settings(source, model, detector, rate)
     settings |= {"faces": faces, "detect_every": tracker.rules.detect_every}
-    settings |= {"smooth": smooth.value, "flip": flip}
+    settings |= {"smooth": smooth.value, "flip": flip} | device_option(device)
     settings |= face_limits(min_face, min_presence)
     scheme = tracker.predictor.scheme
     if targets and resume and targets.finish_conversion(settings, scheme):

@@ -77,16 +77,23 @@ def read_mixture(
                 [_label(part, parts)], lambda name: name not in validation_faces
             )
             validation_faces[label] = _cache_faces(validation, cache, size)
-    kept = [*(source.cache for source in sources), *validation_faces.values()]
+    if not sources:
+        raise DataError("every [[data]] is for validation; add one to train on")
+    _note_size(sources, validation_faces, cache, note)
+    return sources, validation_faces
+
+
+def _note_size(
+    sources: Sequence[Source], validation: dict[str, CropCache], cache: Path, note: Note
+) -> None:
+    """Note the size of the cached crops, if it is large."""
+    kept = [*(source.cache for source in sources), *validation.values()]
     size_mb = sum(faces.crops.nbytes for faces in kept) / 1e6
     if size_mb >= NOTED_MB:
         note(
             f"crops of {sum(map(len, kept))} faces: {size_mb:.0f} MB in {cache}; lineament cache "
             "lists and removes them"
         )
-    if not sources:
-        raise DataError("every [[data]] is for validation; add one to train on")
-    return sources, validation_faces
 
 
 def _split_part(

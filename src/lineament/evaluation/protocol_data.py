@@ -63,15 +63,7 @@ def read_protocol(
     """
     fixed = resolve_protocol(given)
     scheme_name = check_scheme(scheme_name) if scheme_name else None
-    if fixed.any_scheme and root is None:
-        raise ProtocolError(
-            f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data"
-        )
-    if fixed.any_scheme and root is not None:
-        known, own_folder = _own_data(Path(root))
-    else:
-        known = data_set(fixed.data)
-        own_folder = data_folder(fixed.data, data_root(root))
+    known, own_folder = _find_data(fixed, root)
     remarks: list[str] = []
     # a scheme that the user states is no guess
     note = ignore if scheme_name else remarks.append
@@ -105,8 +97,17 @@ def read_protocol(
     return data
 
 
-def _own_data(place: Path) -> tuple[DataSet, Path]:
-    """Return the reader of a user's annotations at `place`, and their file or folder."""
+def _find_data(
+    fixed: Protocol, root: str | os.PathLike[str] | None
+) -> tuple[DataSet, Path]:
+    """Return the reader of a protocol's data, and their folder or file."""
+    if not fixed.any_scheme:
+        return data_set(fixed.data), data_folder(fixed.data, data_root(root))
+    if root is None:
+        raise ProtocolError(
+            f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data"
+        )
+    place = Path(root)
     found = find_annotations(place)
     tested = [each for each in found if each.split == "test"] or found
     if len(tested) > 1:

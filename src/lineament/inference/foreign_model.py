@@ -184,7 +184,7 @@ class ForeignModel:
                 f"{2 * self.points}, two per landmark of {self.scheme}: correct scheme or output "
                 f"in {self.path}"
             )
-        return fitting[0]
+        return str(fitting[0])
 
     def _prepared(self, crops: NDArray[np.uint8]) -> NDArray[Any]:
         """Return RGB crops (F, S, S, 3) as the network takes them."""
@@ -196,8 +196,8 @@ class ForeignModel:
             weights = np.array([0.299, 0.587, 0.114], np.float32)
             values = (values @ weights)[..., None]
         if self._type is not np.uint8:
-            mean, std = np.float32(settings.mean), np.float32(settings.std)
-            values = (values - mean) / std
+            mean = np.asarray(settings.mean, np.float32)
+            values = (values - mean) / np.asarray(settings.std, np.float32)
         if settings.layout == "nchw":
             values = values.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(values.astype(self._type))
@@ -238,15 +238,16 @@ class ForeignModel:
 
     def _read(self, outputs: NDArray[Any]) -> CropLandmarks:
         """Return the landmarks that outputs (F, 2 N) mean."""
+        landmarks: NDArray[np.float32]
         values = outputs.astype(np.float32)
         if self.settings.order == "xyxy":
             landmarks = values.reshape(-1, self.points, 2)
         else:
             landmarks = values.reshape(-1, 2, self.points).transpose(0, 2, 1)
         if self.settings.unit == "centered":
-            landmarks = (landmarks + 1) / 2
+            landmarks = ((landmarks + 1) / 2).astype(np.float32)
         if self.settings.unit != "pixels":
-            landmarks = landmarks * self.size - np.float32(0.5)
+            landmarks = (landmarks * self.size - 0.5).astype(np.float32)
         error = self.settings.error
         deviation = error / MEAN_OF_RAYLEIGH
         score = 1 - np.exp(-(NEAR**2) / (2 * deviation**2))
