@@ -197,7 +197,8 @@ class ForeignModel:
             values = (values @ weights)[..., None]
         if self._type is not np.uint8:
             mean = np.asarray(settings.mean, np.float32)
-            values = (values - mean) / np.asarray(settings.std, np.float32)
+            std = np.asarray(settings.std, np.float32)
+            values = ((values - mean) / std).astype(np.float32)
         if settings.layout == "nchw":
             values = values.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(values.astype(self._type))

@@ -6,6 +6,7 @@ Depends on the readers, and for the mean shape on the predictor.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -97,15 +98,16 @@ def _make_scheme(
     draft = scheme_of_table({"points": names}, f"{name}.draft", place)
     faces = _read(found, OwnData(add_scheme(draft), needs_images=True))
     shapes = [face.landmarks for face in faces]
-    table = {"points": names, "title": f"The {len(names)} points of {place}"}
+    table: dict[str, Any] = {"points": names}
+    table["title"] = f"The {len(names)} points of {place}"
     named = mirror_of_names(names)
     if unnamed or named == list(range(len(names))):
         note(
             f"{place}: {len(names)} points whose names do not tell left from right; the mirror is "
             "inferred from the mean of the annotated faces: check it"
         )
-        mirror: dict[str, object] = {"mirror": mirror_of_shapes(shapes, place)}
-        return scheme_of_table(complete_table(table | mirror, place), name, place)
+        table["mirror"] = mirror_of_shapes(shapes, place)
+        return scheme_of_table(complete_table(table, place), name, place)
     table = complete_table(table, place)
     better = better_mirror(shapes, named)
     if better is not None:
