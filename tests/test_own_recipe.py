@@ -276,3 +276,16 @@ def test_fine_tuning_keeps_the_trunk_of_fast_and_draws_the_head(tmp_path):
     assert {key.split(".")[0] for key in new} == {"head"}
     assert {"backbone", "pyramid"} <= {key.split(".")[0] for key in kept}
     assert kept | new == after.keys()
+
+
+def test_splits_of_points_of_ones_own_share_a_scheme(tmp_path):
+    points = np.array([[20.0, 20], [30, 20], [50, 20], [60, 20], [40, 40], [40, 55]])
+    names = ["reye_outer", "reye_inner", "leye_inner", "leye_outer", "nose", "chin"]
+    coco_file(tmp_path / "train/train.json", points, names, 6)
+    # turned by a half: fewer faces, of which another mirror might be inferred
+    coco_file(tmp_path / "valid/valid.json", [80, 60] - points, names)
+    made = write_own_recipe(tmp_path, tmp_path / "run", "splits")
+    assert made.training == 5
+    recipe = read_recipe(made.path)
+    assert [part.validation for part in recipe.data] == [None, True]
+    assert scheme(recipe.scheme).mirror.tolist() == [3, 2, 1, 0, 4, 5]

@@ -56,7 +56,7 @@ def read_own_faces(
         DataError: If the annotations are broken, or no mirror can be inferred.
     """
     try:
-        samples = _read(found, OwnData(wanted=USUAL, needs_images=True))
+        samples = read_more_faces(found, None)
     except UnknownPointsError as error:
         points: Sequence[str] = error.points
     else:
@@ -66,8 +66,15 @@ def read_own_faces(
         note(f"{found.path}: {fault}; a scheme is made of the places instead")
         points = [""] * len(samples[0].landmarks)
     made = _make_scheme(found, points, name, note)
-    own = OwnData(add_scheme(made), needs_images=True)
-    return _read(found, own), made
+    add_scheme(made)
+    return read_more_faces(found, made), made
+
+
+def read_more_faces(found: Annotations, made: Scheme | None) -> list[Sample]:
+    """Read faces of the points of which `read_own_faces` has returned the scheme."""
+    if made is None:
+        return _read(found, OwnData(wanted=USUAL, needs_images=True))
+    return _read(found, OwnData(made.name, needs_images=True))
 
 
 def _read(found: Annotations, own: OwnData) -> list[Sample]:

@@ -19,7 +19,12 @@ from ..data.sample import Sample
 from ..data.split import split_faces
 from ..errors import DataError, ExtraError, RecipeError
 from ..geometry import box_side
-from ..labeling.own_scheme import read_own_faces, save_drawing, with_mean_shape
+from ..labeling.own_scheme import (
+    read_more_faces,
+    read_own_faces,
+    save_drawing,
+    with_mean_shape,
+)
 from ..models.backbones.registry import imagenet_file
 from ..recipe.kept_weights import find_weights
 from ..scheme_file.table import Scheme, scheme_text
@@ -72,7 +77,7 @@ def write_own_recipe(
     first, made = read_own_faces(found[0], own_name, note)
     samples, training = list(first), len(_training(first, found[0]))
     for other in found[1:]:
-        faces, _ = read_own_faces(other, own_name, ignore)
+        faces = read_more_faces(other, made)
         samples += faces
         training += len(_training(faces, other))
     if not training:
