@@ -195,7 +195,7 @@ def test_annotations_of_a_test_set_are_left_out(tmp_path):
     made = write_own_recipe(tmp_path, tmp_path / "run", "mine", lines.append)
     parts = read_recipe(made.path).data
     assert [Path(part.folder).name for part in parts] == ["train.csv", "valid.csv"]
-    assert [part.validation for part in parts] == [None, True]
+    assert [part.validation for part in parts] == [False, True]
     assert any("test.csv: left out" in line for line in lines)
 
 
@@ -285,7 +285,7 @@ def test_splits_of_points_of_ones_own_share_a_scheme(tmp_path):
     # turned by a half: fewer faces, of which another mirror might be inferred
     coco_file(tmp_path / "valid/valid.json", [80, 60] - points, names)
     made = write_own_recipe(tmp_path, tmp_path / "run", "splits")
-    assert made.training == 5
+    assert made.training == 6
     recipe = read_recipe(made.path)
-    assert [part.validation for part in recipe.data] == [None, True]
+    assert [part.validation for part in recipe.data] == [False, True]
     assert scheme(recipe.scheme).mirror.tolist() == [3, 2, 1, 0, 4, 5]

@@ -75,20 +75,19 @@ def write_own_recipe(
     found = _used(find_annotations(place), note)
     own_name = f"{name}-points"
     first, made = read_own_faces(found[0], own_name, note)
-    samples, training = list(first), len(_training(first, found[0]))
+    samples = list(first)
+    training = len(split_faces(first, _validation(found[0], found), fill=True)[0])
     for other in found[1:]:
         faces = read_more_faces(other, made)
         samples += faces
-        training += len(_training(faces, other))
+        training += len(split_faces(faces, _validation(other, found), fill=True)[0])
     if not training:
         raise DataError(f"{place}: {len(samples)} faces, none to train on; add some")
     # before anything is written, as it may refuse
     start = _start(folder / RECIPE, training, note)
     folder.mkdir(parents=True, exist_ok=True)
-    scheme, drawing = (
-        Counter(face.scheme for face in samples).most_common(1)[0][0],
-        None,
-    )
+    scheme = Counter(face.scheme for face in samples).most_common(1)[0][0]
+    drawing = None
     if made is not None:
         made = with_mean_shape(made, first, MEAN_FACE_MODEL, note)
         drawing = save_drawing(made, first, folder / f"{made.name}.png")
@@ -109,12 +108,11 @@ def _used(found: list[Annotations], note: Note) -> list[Annotations]:
     return sorted(used, key=lambda each: each.split == "validation")
 
 
-def _training(samples: Sequence[Sample], found: Annotations) -> list[Sample]:
-    return split_faces(samples, _validation(found), fill=True)[0]
-
-
-def _validation(found: Annotations) -> bool | None:
-    return True if found.split == "validation" else None
+def _validation(part: Annotations, found: Sequence[Annotations]) -> bool | None:
+    """Return the key `validation` of a part: None if a tenth of it is for validation."""
+    if part.split == "validation":
+        return True
+    return False if any(each.split == "validation" for each in found) else None
 
 
 def _write_scheme(made: Scheme, folder: Path) -> str:
@@ -190,8 +188,9 @@ def _text(
         lines.append(f"folder = {json.dumps(each.path.resolve().as_posix())}")
         if is_own:
             lines.append(f"scheme = {json.dumps(scheme)}")
-        if _validation(each):
-            lines.append("validation = true")
+        validation = _validation(each, found)
+        if validation is not None:
+            lines.append(f"validation = {str(validation).lower()}")
     steps = steps_of(training)
     network = files("lineament").joinpath("tables/own-recipe.toml")
     lines += [
