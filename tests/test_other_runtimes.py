@@ -16,6 +16,8 @@ from lineament.export import other_runtimes
 from lineament.export.other_runtimes import check_runtime, compare_on
 from lineament.inference.onnx_model import Model
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture
 def model(tmp_path):

@@ -20,6 +20,7 @@ from tiny_sets import picture, shape, text
 pytest.importorskip("torch")
 from lineament.training.own_recipe import steps_of, write_own_recipe
 
+pytestmark = pytest.mark.torch
 ROOT = Path(__file__).parents[1]
 EIGHT = [36, 39, 42, 45, 30, 48, 54, 8]
 NAMES = [
