@@ -182,7 +182,10 @@ def _text(
         f"scheme = {json.dumps(scheme)}",
     ]
     if start:
-        lines.append(f"init_from = {json.dumps(start)}")
+        lines += [
+            f"# weights of {start} are for research only, and so are those trained from them",
+            f"init_from = {json.dumps(start)}",
+        ]
     for each in found:
         lines += ["", "[[data]]", f"reader = {json.dumps(each.reader)}"]
         lines.append(f"folder = {json.dumps(each.path.resolve().as_posix())}")
