@@ -134,7 +134,7 @@ def test_21_points_that_are_not_those_of_aflw_are_not_taken_for_them(tmp_path):
     chosen = [*range(36, 48), 30, 31, 35, 48, 51, 54, 57, 8, 27]
     write_faces(tmp_path, 12, lambda landmarks: landmarks[chosen])
     lines = []
-    _, made = read_own_faces(find_annotations(tmp_path)[0], "mine", lines.append)
+    _, made = read_own_faces(find_annotations(tmp_path)[0], "other21", lines.append)
     assert made.mirror[0] == 9
     assert "as many as aflw21 has" in lines[0]
 
