@@ -63,6 +63,19 @@ def _put(folder: Path, name: str, content: bytes, **card: object) -> None:
     (folder / f"{name}.json").write_text(json.dumps(full), encoding="utf-8")
 
 
+def test_a_runtime_for_gpus_takes_the_place_of_the_usual_one(
+    versions: dict[str, str],
+) -> None:
+    required = metadata.requires("lineament")
+    assert required is not None
+    required.append("onnxruntime<2,>=1.20")
+    check = _named(diagnose(speed=False), "onnxruntime")
+    assert (check.status, check.found) == ("failed", "not installed")
+    versions["onnxruntime-gpu"] = "1.22.0"
+    check = _named(diagnose(speed=False), "onnxruntime")
+    assert (check.status, check.found) == ("ok", "1.22.0")
+
+
 def test_this_installation_has_every_package_it_requires() -> None:
     checks = diagnose(speed=False)
     assert [

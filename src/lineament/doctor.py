@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import ExtraError
+from .inference.device import DEVICES, offered_devices
 from .inference.model_files import missing_data_remedy, weights_folder
 from .inference.onnx_model import usable_cores
 from .opencv import PACKAGES as OPENCV
@@ -25,6 +26,8 @@ PACKAGE = "lineament"
 OLDEST_PYTHON = (3, 11)
 MODULES = {"pillow": "PIL"}
 """Module of a package, if its name differs."""
+RUNTIME = "onnxruntime"
+"""Package that others replace to run on other devices."""
 REINSTALL = missing_data_remedy()
 SPEED_SECONDS = 1.0
 IMAGE_SHAPE = (480, 640, 3)
@@ -88,7 +91,7 @@ def _providers() -> Check:
     except Exception as error:  # a broken binary fails in many ways
         advice = "type: pip install --force-reinstall onnxruntime"
         return Check("system", "providers", "failed", _first_line(error), advice)
-    found = ", ".join(listed) + "; used: CPUExecutionProvider"
+    found = f"{', '.join(listed)}; devices: {', '.join(offered_devices())}"
     return Check("system", "providers", "ok", found)
 
 
@@ -163,10 +166,14 @@ def _parsed(requirement: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    """Return the version of a package, or of one that replaces it for other devices."""
+    replacing = [device.package for device in DEVICES.values() if name == RUNTIME]
+    for package in (name, *replacing):
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
 
 
 def _importable(name: str) -> bool:

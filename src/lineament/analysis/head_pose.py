@@ -180,10 +180,12 @@ def _ratio(length: float, width: float, what: str) -> float:
 def eye_openness(face: Face) -> Sides:
     """Return the aspect ratio of each eye: mean lid distance over corner distance.
 
-    About 0.1 or less for a closed eye and 0.2 to 0.4 for an open one, by person; yaw
-    raises it, nodding lowers it. Landmark errors of 3 % of the interocular distance
-    move it by 0.10 (RMS), of 1 % by 0.03: to detect a blink, compare with the same
-    person's range over frames.
+    Closed eyes do not read 0: from the 10th to the 90th percentile 0.13 to 0.22 with
+    the model `accurate` and 0.17 to 0.25 with `fast`, open ones 0.23 to 0.39 and 0.25
+    to 0.38. Below 0.23 with `accurate` are 94 % of the closed and 9 % of the open eyes
+    of validation faces, below 0.26 with `fast` 94 % and 15 %: python -m
+    bench.eye_openness. Yaw raises it, nodding lowers it. To detect a blink, compare
+    with the same person's range over frames.
 
     Raises:
         SchemeError: If the scheme lacks the points.

@@ -4,6 +4,7 @@
 from . import (
     align,
     audit,
+    cache,
     candidates,
     compare,
     detect,

@@ -12,6 +12,7 @@ from .images import each_image
 from .options import (
     Boxes,
     DetectorName,
+    Device,
     Flip,
     ImagePaths,
     MinFace,
@@ -56,6 +57,7 @@ def align(
     min_face: MinFace = None,
     min_presence: MinPresence = None,
     flip: Flip = False,
+    device: Device = "cpu",
 ) -> None:
     """Crop faces aligned to a template, one PNG per face."""
     from ..analysis.align import align as align_face
@@ -76,7 +78,7 @@ def align(
             show(f"{image.path}: no face")
 
     predictor = partial(
-        make_predictor, model, None, detector, flip, min_face, min_presence
+        make_predictor, model, None, detector, flip, min_face, min_presence, device
     )
     each_image(paths, predictor, boxes, each, out, single_file=False)
 

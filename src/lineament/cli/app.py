@@ -38,6 +38,7 @@ LISTED = (
         "slim",
         "refine",
         "study",
+        "cache",
         "export",
         "doctor",
         "version",

@@ -23,6 +23,7 @@ from .app import (
 from .options import (
     Boxes,
     DetectorName,
+    Device,
     EmptyRows,
     Flip,
     ImagePaths,
@@ -31,6 +32,7 @@ from .options import (
     ModelName,
     Occluded,
     SchemeName,
+    device_option,
     face_limits,
     known_boxes,
     make_predictor,
@@ -99,6 +101,7 @@ def detect(
     min_face: MinFace = None,
     min_presence: MinPresence = None,
     flip: Flip = False,
+    device: Device = "cpu",
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace results in --out."),
@@ -121,13 +124,13 @@ def detect(
     if images:
         known = known_boxes(boxes, images)
         predictor = make_predictor(
-            model, scheme, detector, flip, min_face, min_presence
+            model, scheme, detector, flip, min_face, min_presence, device
         )
         if out is None:
             failures += _print_results(predictor, images, known, format, empty_rows)
         else:
             settings = _settings(model, predictor.scheme, detector, flip, bool(boxes))
-            settings |= face_limits(min_face, min_presence)
+            settings |= face_limits(min_face, min_presence) | device_option(device)
             settings |= {} if occluded else {"occluded": False}
             folder = ResultFolder(out, settings, overwrite, images, known)
             chosen = (folder, format, draw, empty_rows)

@@ -11,6 +11,7 @@ from .images import each_image
 from .options import (
     Boxes,
     DetectorName,
+    Device,
     Flip,
     ImagePaths,
     MinFace,
@@ -46,6 +47,7 @@ def draw(
     min_face: MinFace = None,
     min_presence: MinPresence = None,
     flip: Flip = False,
+    device: Device = "cpu",
     sigmas: Annotated[
         bool,
         typer.Option("--sigmas", help="Draw a circle of 2 sigma around each landmark."),
@@ -83,6 +85,6 @@ def draw(
         )
 
     predictor = partial(
-        make_predictor, model, scheme, detector, flip, min_face, min_presence
+        make_predictor, model, scheme, detector, flip, min_face, min_presence, device
     )
     each_image(paths, predictor, boxes, each, out, single_file=bool(out.suffix))

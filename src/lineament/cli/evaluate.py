@@ -11,6 +11,7 @@ from .options import (
     Data,
     DataScheme,
     DetectorName,
+    Device,
     Flip,
     MinFace,
     MinPresence,
@@ -56,7 +57,7 @@ Perturb = Annotated[
 
 @app.command()
 def evaluate(
-    protocol: ProtocolId,
+    protocol: ProtocolId = "folder",
     model: ModelName = "accurate",
     data: Data = None,
     scheme: DataScheme = None,
@@ -65,6 +66,7 @@ def evaluate(
     min_face: MinFace = None,
     min_presence: MinPresence = None,
     flip: Flip = False,
+    device: Device = "cpu",
     smooth: Filter = Smooth.one_euro,
     format: ReportFormat = Printed.table,
     report: ReportFolder = None,
@@ -73,7 +75,9 @@ def evaluate(
 ) -> None:
     """Evaluate a model under a fixed protocol.
 
-    Prints NME, failure rate and AUC, and the error per part, subset and landmark. The
+    Prints NME, failure rate and AUC, and the error per part, subset and landmark. Without
+    --protocol, --data is a folder of annotated images, or a file of annotations: .pts,
+    COCO, CSV, dlib XML, CVAT XML, Label Studio or YOLO pose. The
     protocols detection-val and detection-300w-common score the face detector instead,
     alone and with the model, which drops faces below --min-presence: recall and false
     positives.
@@ -81,7 +85,7 @@ def evaluate(
     from ..evaluation.detection import DETECTION_PROTOCOLS
     from ..evaluation.protocol_data import read_protocol
 
-    chosen = (model, None, detector, flip, min_face, min_presence)
+    chosen = (model, None, detector, flip, min_face, min_presence, device)
     if protocol in DETECTION_PROTOCOLS:
         predictor = make_predictor(*chosen)
         evaluate_detection(protocol, predictor, model, data, format is Printed.json)

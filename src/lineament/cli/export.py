@@ -21,6 +21,16 @@ CheckData = Annotated[
 ]
 
 
+CheckWith = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="openvino|opencv",
+        help="Also run the file in this runtime, if it is installed, and print how far its "
+        "landmarks move; repeatable.",
+    ),
+]
+
+
 @app.command()
 def export(
     checkpoint: Checkpoint,
@@ -41,6 +51,7 @@ def export(
         typer.Option(help="Export one scheme of a model that predicts two."),
     ] = "",
     check_data: CheckData = False,
+    check_with: CheckWith = None,
     data: Data = None,
     cache: Cache = None,
 ) -> None:
@@ -51,12 +62,15 @@ def export(
     """
     need_torch()
     from ..data.sample import cache_root, data_root
+    from ..export.other_runtimes import check_runtime, compare_runtime
     from ..export.registry import export_trained
     from ..training.run_files import recipe_of
 
     if check_data:
         _show_data(checkpoint, data_root(data), cache_root(cache))
         return
+    for runtime in check_with or ():
+        check_runtime(runtime)
     called = name or recipe_of(checkpoint).name
     card = export_trained(
         checkpoint,
@@ -72,6 +86,11 @@ def export(
     show(
         f"{out / called}{suffix}  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}"
     )
+    for runtime in check_with or ():
+        places = data_root(data), cache_root(cache)
+        recipe = recipe_of(checkpoint)
+        moves = compare_runtime(out / f"{called}.onnx", runtime, recipe, *places)
+        show(moves.sentence())
 
 
 def _show_data(given: Path, data: Path, cache: Path) -> None:

@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from .app import app, note, progress_bar, report_failures
-from .options import Flip, MinFace, MinPresence, ModelName, presence_limits
+from .options import (
+    Device,
+    Flip,
+    MinFace,
+    MinPresence,
+    ModelName,
+    device_option,
+    presence_limits,
+)
 
 
 @app.command()
@@ -22,6 +30,7 @@ def label(
     min_face: MinFace = None,
     min_presence: MinPresence = None,
     flip: Flip = False,
+    device: Device = "cpu",
     every: Annotated[
         int, typer.Option(min=1, metavar="N", help="Label every N-th frame of a video.")
     ] = 10,
@@ -37,7 +46,7 @@ def label(
     from ..io.input_images import FailedInput
     from ..labeling.pseudo_labels import LabelThresholds, find_media, write_labels
 
-    limits = presence_limits(min_presence)
+    limits = presence_limits(min_presence) | device_option(device)
     files = find_media(paths)
     predictor = Predictor(model, flip=flip, min_face=min_face, **limits)
     thresholds = LabelThresholds()

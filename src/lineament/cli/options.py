@@ -44,7 +44,8 @@ ModelName = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|FILE",
-        help="A model that `lineament models` lists, or an .onnx or .safetensors file.",
+        help="A model that `lineament models` lists, an .onnx or .safetensors file, or a .toml "
+        "file that describes an .onnx file of others.",
     ),
 ]
 SchemeName = Annotated[
@@ -100,6 +101,15 @@ MinFace = Annotated[
         help="Smallest face wanted: its side in pixels, or as a fraction of the image's longer "
         "side; default: faces from 16 pixels, after the image is resized to at most 1,024 "
         "pixels. Half the size takes four times the work.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda|...",
+        help="Device that models run on: cpu, cuda, directml, coreml or openvino, if the "
+        "installed ONNX Runtime offers it; auto: the first that it offers.",
     ),
 ]
 Occluded = Annotated[
@@ -164,12 +174,18 @@ def make_predictor(
     flip: bool = False,
     min_face: str | None = None,
     min_presence: float | None = None,
+    device: str = "cpu",
 ) -> "Predictor":
     """Return the predictor that the options choose."""
     from ..inference.predictor import Predictor
 
     chosen = detector_options(detector, min_face) | presence_limits(min_presence)
-    return Predictor(model, scheme=scheme, flip=flip, **chosen)
+    return Predictor(model, scheme=scheme, flip=flip, **chosen, **device_option(device))
+
+
+def device_option(device: str) -> dict[str, Any]:
+    """Return --device as Predictor takes it, nothing for its default."""
+    return {} if device == "cpu" else {"device": device}
 
 
 def presence_limits(min_presence: float | None) -> dict[str, Any]:
@@ -219,13 +235,14 @@ def named_detector(name: str, min_face: str | None = None) -> Any:
 
 def with_digest(name: str) -> str:
     """Return a model's name or path with the digest of its file, which may change."""
+    from ..inference.foreign_model import content_of
     from ..inference.model_files import weights_folder
 
     shipped = weights_folder() / f"{name}.onnx"
     path = shipped if shipped.is_file() else Path(name)
     if not path.is_file():
         return name
-    return f"{name} {sha256(path.read_bytes()).hexdigest()[:16]}"
+    return f"{name} {sha256(content_of(path)).hexdigest()[:16]}"
 
 
 def known_boxes(

@@ -1,6 +1,5 @@
 """scheme: writes the scheme of a COCO file's points, for points of one's own."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,6 +61,7 @@ def _write(
     from ..atomic import atomic_path
     from ..data.readers.coco_scheme import scheme_of_coco
     from ..data.readers.own_data import OwnData
+    from ..labeling.own_scheme import save_drawing, with_mean_shape
     from ..scheme_file.table import scheme_text
     from ..schemes import add_scheme
 
@@ -69,7 +69,7 @@ def _write(
     named = OwnData(add_scheme(made), category=category, pictures=pictures, note=note)
     faces = _read_faces(file, named)
     if faces:
-        made = _with_mean_shape(made, faces, model)
+        made = with_mean_shape(made, faces, model, note)
     else:
         note("no image is found: no mean shape and no drawing; give --pictures")
     with atomic_path(out) as partial:
@@ -77,7 +77,8 @@ def _write(
     _show(made)
     show(f"{out}: scheme {made.name} of {len(made)} points")
     if faces:
-        show(f"drawing -> {_draw(made, faces, out.with_suffix('.png'))}")
+        drawing = save_drawing(made, faces, out.with_suffix(".png"))
+        show(f"drawing -> {drawing}")
 
 
 def _read_faces(file: Path, own: "OwnData") -> "list[Sample]":
@@ -91,21 +92,6 @@ def _read_faces(file: Path, own: "OwnData") -> "list[Sample]":
         # a file of categories alone states a scheme, too
         note(str(error))
         return []
-
-
-def _with_mean_shape(made: "Scheme", faces: "list[Sample]", model: str) -> "Scheme":
-    """Return a scheme with the mean shape of its annotated faces, if a model finds them."""
-    from ..inference.predictor import Predictor
-    from ..labeling.mean_shape import learn_mean_shape
-
-    mean, count = learn_mean_shape(faces, Predictor(model, scheme="ibug68"))
-    if mean is None:
-        note(
-            f"no mean shape: {count} faces are found by {model}, some points are in none"
-        )
-        return made
-    note(f"mean shape of {count} faces, placed by the model {model}")
-    return replace(made, mean_shape=mean)
 
 
 def _show(made: "Scheme") -> None:
@@ -124,15 +110,3 @@ def _show(made: "Scheme") -> None:
         show(f"{rule} norm: from {ends[0]} to {ends[1]}")
     if not made.norm_points:
         note("no eyes are named: errors are divided by the side of the face's box")
-
-
-def _draw(made: "Scheme", faces: "list[Sample]", path: Path) -> Path:
-    """Draw the scheme on the face with the most points, and return the file."""
-    import numpy as np
-
-    from ..analysis.draw import save_image
-    from ..analysis.draw_scheme import draw_scheme
-
-    known = [int(np.isfinite(face.landmarks).all(1).sum()) for face in faces]
-    face = faces[known.index(max(known))]
-    return save_image(path, draw_scheme(face.read(), face.landmarks, made))

@@ -8,6 +8,7 @@ import typer
 from .app import app, need_package, note, progress_bar, show_table
 from .options import (
     DetectorName,
+    Device,
     Flip,
     FrameRate,
     MinFace,
@@ -15,6 +16,7 @@ from .options import (
     ModelName,
     Smooth,
     detector_options,
+    device_option,
     presence_limits,
 )
 
@@ -64,6 +66,7 @@ def stability(
     min_face: MinFace = None,
     min_presence: MinPresence = None,
     flip: Flip = False,
+    device: Device = "cpu",
     smooth: Filter = Smooth.one_euro,
     rate: FrameRate = 30.0,
     plot: Plot = None,
@@ -82,6 +85,7 @@ def stability(
     if plot is not None:
         need_package("matplotlib", "report")
     options = detector_options(detector, min_face) | presence_limits(min_presence)
+    options |= device_option(device)
     measured: list[Measured] = []
     tracker = None
     for path in paths:

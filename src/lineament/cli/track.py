@@ -9,6 +9,7 @@ import typer
 from .app import app, note, progress_bar, show
 from .options import (
     DetectorName,
+    Device,
     EmptyRows,
     Flip,
     FrameRate,
@@ -18,6 +19,7 @@ from .options import (
     SchemeName,
     Smooth,
     detector_options,
+    device_option,
     face_limits,
     presence_limits,
     with_digest,
@@ -100,6 +102,7 @@ def track(
     detect_every: DetectEvery = None,
     min_presence: MinPresence = None,
     flip: Flip = False,
+    device: Device = "cpu",
     smooth: Filter = Smooth.one_euro,
     trails: Trails = False,
     empty_rows: EmptyRows = False,
@@ -122,16 +125,15 @@ def track(
     _need_out(out, (resume, overwrite, trails, rerun, format), empty_rows)
     if resume and is_camera(source):
         raise typer.BadParameter(NOT_RESUMABLE)
-    targets = None
-    if out is not None:
-        targets = TrackTargets(source, out, format, rerun, trails, empty_rows)
+    written = (format, rerun, trails, empty_rows)
+    targets = None if out is None else TrackTargets(source, out, *written)
     options = detector_options(detector, min_face)
     options |= {"scheme": scheme, "workers": workers, "flip": flip}
-    options |= presence_limits(min_presence)
+    options |= presence_limits(min_presence) | device_option(device)
     tracker = _tracker(model, faces, detect_every, smooth, options)
     settings = _settings(source, model, detector, rate)
     settings |= {"faces": faces, "detect_every": tracker.rules.detect_every}
-    settings |= {"smooth": smooth.value, "flip": flip}
+    settings |= {"smooth": smooth.value, "flip": flip} | device_option(device)
     settings |= face_limits(min_face, min_presence)
     scheme = tracker.predictor.scheme
     if targets and resume and targets.finish_conversion(settings, scheme):

@@ -11,6 +11,7 @@ import typer
 
 from .app import app, need_torch, note, show, show_table
 from .options import Cache, Data
+from .train_own import export_own, is_recipe, run_name, write_recipe
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
@@ -22,6 +23,14 @@ RecipePath = Annotated[
     typer.Argument(
         metavar="RECIPE.toml",
         help="A recipe; distill, slim and refine need the table of their name in it.",
+    ),
+]
+RecipeOrFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RECIPE.toml|FOLDER",
+        help="A recipe; or a folder of annotated images or a file of annotations, for which a "
+        "recipe is written.",
     ),
 ]
 Changes = Annotated[
@@ -54,7 +63,7 @@ PRUNED_HEAD = (
 
 @app.command()
 def train(
-    recipe: RecipePath,
+    recipe: RecipeOrFolder,
     changes: Changes = None,
     out: RunFolder = None,
     resume: Resume = False,
@@ -66,9 +75,24 @@ def train(
     A recipe that sets init_from starts from a checkpoint, or from weights in teachers/ by
     name: --set init_from=fast. Checkpoints, the log and the curves go to the run's folder.
     An interrupted run continues with --resume and gives the result of an uninterrupted one.
+
+    For annotated images it writes recipe.toml into the run's folder: their format, their
+    points, the steps by the number of faces, and the weights of fast to start from below
+    2,000 faces. It prints the recipe, trains by it, and exports the model as ONNX.
     """
-    checkpoint, settings = _train("train", recipe, changes, out, resume, data, cache)
-    _show_next(checkpoint, settings.name)
+    if is_recipe(recipe):
+        checkpoint, settings = _train(
+            "train", recipe, changes, out, resume, data, cache
+        )
+        _show_next(checkpoint, settings.name)
+        return
+    need_torch()
+    folder = out or Path("runs") / run_name(recipe)
+    written = write_recipe(recipe, folder, resume)
+    # the recipe has absolute paths, so any folder that exists is a root
+    root = data or folder
+    checkpoint, _ = _train("train", written, changes, folder, resume, root, cache)
+    export_own(checkpoint, root, cache)
 
 
 @app.command()

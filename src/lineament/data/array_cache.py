@@ -27,6 +27,39 @@ def file_state(path: Path, *place: object) -> list[object]:
     return [str(path), *place, stat.st_size, stat.st_mtime_ns]
 
 
+class MappedRows(np.memmap[Any, Any]):
+    """An array mapped from a file, whose pickle is the path of the file.
+
+    Thus each process that crops are made in opens the file by itself. Parts of the array are
+    pickled by their values.
+    """
+
+    is_complete = False
+    """True for the array of a file, false for parts of it and what is computed from it."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.is_complete:
+            return map_rows, (str(self.filename),)
+        return np.array(self).__reduce_ex__(protocol)
+
+
+def map_rows(path: str) -> Rows:
+    """Return the array in a .npy file, mapped read-only.
+
+    Raises:
+        DataError: If the file is absent or broken.
+    """
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path}: a broken cache ({error}); delete it and run again"
+        ) from error
+    rows: MappedRows = mapped.view(MappedRows)
+    rows.is_complete = True
+    return rows
+
+
 def cached_rows(path: Path, make: Callable[[], Iterable[Rows]]) -> Rows:
     """Return the array stored at `path`, mapped read-only; the first call makes it.
 
@@ -42,13 +75,7 @@ def cached_rows(path: Path, make: Callable[[], Iterable[Rows]]) -> Rows:
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             if not _write_blocks(file, make()):
                 raise DataError(f"{path}: nothing to store; wanted at least one block")
-    try:
-        rows: Rows = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise DataError(
-            f"{path}: a broken cache ({error}); delete it and run again"
-        ) from error
-    return rows
+    return map_rows(str(path))
 
 
 def cached_table(

@@ -42,6 +42,22 @@ def mirror_note(samples: Sequence[Sample], name: str) -> str:
     )
 
 
+def mirror_fits(shapes: Sequence[Array], mirror: Sequence[int]) -> bool:
+    """Return whether the mirror image of the mean of faces is that mean; True if none is complete.
+
+    Args:
+        shapes: Points (N, 2) of each face, nan where not annotated.
+        mirror: (N,).
+    """
+    mean = mean_of_shapes(shapes)
+    if mean is None:
+        return True
+    flipped, mirrored = mean * [-1, 1], mean[list(mirror)]
+    placed = apply_affine(fit_similarity(flipped, mirrored), flipped)
+    apart = np.linalg.norm(placed - mirrored, axis=-1)
+    return bool(apart.max() < SAME_POINT * box_side(landmark_box(mean)))
+
+
 def describe_better(
     points: Sequence[str], mirror: Sequence[int], better: Sequence[int]
 ) -> str:

@@ -19,6 +19,8 @@ from .split import Split, describe_split, split_faces
 from .training_crops import Source
 from .units import unit_fault
 
+NOTED_MB = 1000.0
+"""Size of cached crops from which a training states it."""
 Mixture = tuple[list[Source], dict[str, CropCache]]
 """The training sources, and the validation faces by data set."""
 
@@ -77,7 +79,21 @@ def read_mixture(
             validation_faces[label] = _cache_faces(validation, cache, size)
     if not sources:
         raise DataError("every [[data]] is for validation; add one to train on")
+    _note_size(sources, validation_faces, cache, note)
     return sources, validation_faces
+
+
+def _note_size(
+    sources: Sequence[Source], validation: dict[str, CropCache], cache: Path, note: Note
+) -> None:
+    """Note the size of the cached crops, if it is large."""
+    kept = [*(source.cache for source in sources), *validation.values()]
+    size_mb = sum(faces.crops.nbytes for faces in kept) / 1e6
+    if size_mb >= NOTED_MB:
+        note(
+            f"crops of {sum(map(len, kept))} faces: {size_mb:.0f} MB in {cache}; lineament cache "
+            "lists and removes them"
+        )
 
 
 def _split_part(

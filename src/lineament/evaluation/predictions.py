@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..data.sample import Sample
+from ..data.sample import Sample, bare_name
 from ..errors import InputError, ProtocolError
 from ..geometry import Array, as_boxes
 from ..schemes import scheme
 from .accumulator import ErrorAccumulator
+from .prediction_hints import fraction_fault, scored_pairs, shift_note
 from .protocol_faces import select_samples
 from .protocols import Protocol, resolve_protocol
 from .report import Report
@@ -163,26 +164,39 @@ def _list(names: Sequence[str]) -> str:
 
 
 class _SampleIndex:
-    """Finds the sample of a name, by the complete name or else by its end."""
+    """Finds the sample of a name, by the complete name, its end, or these without suffix."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         self._by_end: dict[str, Sample | None] = {}
+        self._by_bare_end: dict[str, Sample | None] = {}
         for sample in samples:
-            parts = PurePosixPath(sample.name).parts
-            for start in range(len(parts)):
-                end = "/".join(parts[start:])
+            for end in _ends(sample.name):
+                bare = bare_name(end)
                 # An end that two samples share is ambiguous.
                 self._by_end[end] = None if end in self._by_end else sample
+                shared = bare in self._by_bare_end
+                self._by_bare_end[bare] = None if shared else sample
         for sample in samples:
             self._by_end[sample.name] = sample
 
     def find(self, name: str) -> Sample | None:
-        parts = PurePosixPath(name.replace("\\", "/")).parts
-        for start in range(len(parts)):
-            sample = self._by_end.get("/".join(parts[start:]))
+        ends = _ends(name.replace("\\", "/"))
+        for end in ends:
+            sample = self._by_end.get(end)
+            if sample is not None:
+                return sample
+        for end in ends:
+            # data in .png may be predicted on as .jpg
+            sample = self._by_bare_end.get(bare_name(end))
             if sample is not None:
                 return sample
         return None
+
+
+def _ends(name: str) -> list[str]:
+    """Return a path and its ends, the longest first."""
+    parts = PurePosixPath(name).parts
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def score_predictions(
@@ -214,12 +228,16 @@ def score_predictions(
     paired = _pair(rows, known, fixed, path)
     short = _check_complete(paired, known, fixed, path, partial)
     errors = ErrorAccumulator(fixed)
-    for row, sample in paired:
-        _add(errors, _completed(row, sample), sample, path)
+    complete = [(_completed(row, sample), sample) for row, sample in paired]
+    pairs = scored_pairs((row.pred, row.truth) for row, _ in complete)
+    if fault := fraction_fault(pairs):
+        raise ProtocolError(f"{path}: {fault}")
+    for row, sample in complete:
+        _add(errors, row, sample, path)
     return errors.report(
         boxes="file",
         model=model or Path(path).stem,
-        notes=(*notes, *filter(None, [short])),
+        notes=(*notes, *filter(None, [short, shift_note(pairs)])),
     )
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..atomic import atomic_path
+from ..data.readers.find_annotations import find_annotations
 from ..data.readers.own_data import OwnData, ignore
-from ..data.readers.registry import data_folder, data_set
+from ..data.readers.registry import DataSet, data_folder, data_set
 from ..data.sample import Sample, data_root
 from ..errors import ProtocolError
 from ..schemes import check_scheme, scheme
@@ -49,7 +50,8 @@ def read_protocol(
 
     Args:
         given: Protocol, or its name.
-        root: Folder of the data sets; None: $LINEAMENT_DATA.
+        root: Folder of the data sets; None: $LINEAMENT_DATA. For the protocol 'folder' a folder of
+            annotated images of any format, or a file of annotations.
         scheme_name: Scheme of the points, for the protocol 'folder'.
         partial: Accept that faces are missing.
         missing_file: File for the complete list of what is missing, one name per line.
@@ -61,11 +63,7 @@ def read_protocol(
     """
     fixed = resolve_protocol(given)
     scheme_name = check_scheme(scheme_name) if scheme_name else None
-    if fixed.any_scheme and root is None:
-        raise ProtocolError(
-            f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data"
-        )
-    known, own_folder = data_set(fixed.data), data_folder(fixed.data, data_root(root))
+    known, own_folder = _find_data(fixed, root)
     remarks: list[str] = []
     # a scheme that the user states is no guess
     note = ignore if scheme_name else remarks.append
@@ -97,6 +95,27 @@ def read_protocol(
     if not here or not partial:
         _check_complete(data, len(samples), missing_file)
     return data
+
+
+def _find_data(
+    fixed: Protocol, root: str | os.PathLike[str] | None
+) -> tuple[DataSet, Path]:
+    """Return the reader of a protocol's data, and their folder or file."""
+    if not fixed.any_scheme:
+        return data_set(fixed.data), data_folder(fixed.data, data_root(root))
+    if root is None:
+        raise ProtocolError(
+            f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data"
+        )
+    place = Path(root)
+    found = find_annotations(place)
+    tested = [each for each in found if each.split == "test"] or found
+    if len(tested) > 1:
+        listed = ", ".join(str(each.path) for each in tested)
+        raise ProtocolError(
+            f"{place}: {len(tested)} files of annotations ({listed}); give one of them with --data"
+        )
+    return data_set(tested[0].reader), tested[0].path
 
 
 def _renamed(sample: Sample, name: str | None) -> Sample:

@@ -16,6 +16,7 @@ from ..geometry import Array, Image
 from ..schemes import convert
 from ..schemes import scheme as load_scheme
 from .detections import Detections
+from .device import CPU
 from .model_files import read_card
 from .onnx_model import DETECTOR_OUTPUTS, open_session
 
@@ -46,14 +47,14 @@ class DetectorKind:
 class DetectorFile:
     """The network and card of a face detector. Thread-safe."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, device: str = CPU) -> None:
         """Open the .onnx file at `path`.
 
         Raises:
             ModelError: If it is missing, broken or not a face detector.
         """
         self.card = read_card(path)
-        self.session = open_session(path, threads)
+        self.session = open_session(path, threads, device)
         names = [output.name for output in self.session.get_outputs()]
         if names not in DETECTOR_OUTPUTS:
             raise ModelError(

@@ -15,6 +15,7 @@ from ..geometry import Image
 from ..opencv import cv2
 from .detections import Detections, check_image, concatenate, empty_detections
 from .detector_file import DetectorFile
+from .device import CPU
 from .min_face import SearchPlan, parse_min_face, plan_default, plan_search
 from .model_files import find_model
 from .nms import MIN_CANDIDATE_SCORE, SMALLEST_PX, drop_nested, fuse_scales, nms
@@ -39,6 +40,7 @@ class FaceDetector:
         nms_iou: float = 0.4,
         support: int | None = None,
         threads: int = 1,
+        device: str = CPU,
     ) -> None:
         """Open a detector file.
 
@@ -66,6 +68,7 @@ class FaceDetector:
             support: Candidates per pass whose mean is the score of a face; None: the
                 card's.
             threads: Threads of ONNX Runtime.
+            device: Device of ONNX Runtime, as in Predictor.
 
         Raises:
             InputError: If `min_face` is not a size.
@@ -73,7 +76,7 @@ class FaceDetector:
         """
         self.min_face = None if min_face is None else parse_min_face(min_face)
         self.path = Path(path) if path is not None else find_model("detector")
-        self.network = DetectorFile(self.path, threads)
+        self.network = DetectorFile(self.path, threads, device)
         self.card, self.scheme = self.network.card, self.network.kind.scheme
         stated_threshold = self.network.threshold
         if proposals:
@@ -210,7 +213,9 @@ def shrink_or_enlarge(image: Image, size: tuple[int, int]) -> Image:
 
 @cache
 def packaged_detector(
-    threads: int, min_face: float | None, proposals: bool = False
+    threads: int, min_face: float | None, proposals: bool = False, device: str = CPU
 ) -> FaceDetector:
     """Return the detector of the package, opened once per setting."""
-    return FaceDetector(threads=threads, min_face=min_face, proposals=proposals)
+    return FaceDetector(
+        threads=threads, device=device, min_face=min_face, proposals=proposals
+    )

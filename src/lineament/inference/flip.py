@@ -6,9 +6,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import ShapeError
-from ..estimator import CropLandmarks
+from ..errors import ModelError, ShapeError
+from ..estimator import CropLandmarks, LandmarkModel
 from ..face import MIRRORED_ATTRIBUTES
+from ..schemes import scheme
 
 PredictCallable = Callable[[NDArray[np.uint8]], CropLandmarks]
 
@@ -31,6 +32,19 @@ def predict_with_flip(predict: PredictCallable, mirror: ArrayLike) -> PredictCal
 
     # not a function within this one: it has to be pickled
     return partial(_predict_both, predict, swap)
+
+
+def model_with_flip(model: LandmarkModel) -> PredictCallable:
+    """Return `predict_with_flip` of a model.
+
+    Raises:
+        ModelError: If the model keeps a state from frame to frame.
+    """
+    if getattr(model, "memory", None):
+        raise ModelError(
+            f"model {model.name!r} is recurrent, and flip would drop its state; leave flip out"
+        )
+    return predict_with_flip(model.predict, scheme(model.scheme).mirror)
 
 
 def _predict_both(

@@ -10,8 +10,8 @@ from ..errors import ModelError, did_you_mean
 
 DETECTOR = "detector"
 """Name of the package's face detector, which no landmark model has."""
-SUFFIXES = (".onnx", ".safetensors")
-"""Of the files of models."""
+SUFFIXES = (".onnx", ".safetensors", ".toml")
+"""Of the files of models; a .toml file describes an .onnx file of others."""
 
 
 def find_model(name: str) -> Path:
@@ -34,7 +34,7 @@ def find_model(name: str) -> Path:
     landmark_models = [other for other in known if other != DETECTOR]
     raise ModelError(
         f"no model is called {name!r}; {did_you_mean(name, landmark_models)}, or give the path of "
-        "an .onnx file"
+        "an .onnx file, or of a .toml file that describes one of others"
     )
 
 

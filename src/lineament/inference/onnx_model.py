@@ -7,8 +7,10 @@ import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks
 from ..schemes import stated_scheme
+from .device import CPU, DEVICES, check_device, check_provider, providers_of
 from .model_files import (
     missing_data_remedy,
     path_here,
@@ -52,22 +55,26 @@ def usable_cores() -> int:
 
 
 class OnnxSession:
-    """An ONNX Runtime session on the CPU. Thread-safe.
+    """An ONNX Runtime session. Thread-safe.
 
-    A pickle is the file's path and the number of threads, and opens the file again.
+    A pickle is the file's path, the number of threads and the device, and opens the file
+    again.
 
     Args:
         path: The .onnx file.
         threads: 0 leaves the number to ONNX Runtime.
+        device: A key of DEVICES, or "auto".
 
     Raises:
-        ModelError: If the file is missing or not an ONNX model.
+        ModelError: If the file is missing or not an ONNX model, or the device is not there.
     """
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path, threads: int = 0, device: str = CPU) -> None:
         self.path, self.threads = path, threads
+        self.device = check_device(device)
         self._portable = portable_path(path)  # now, as the current folder may change
-        self._session = _runtime_session(path, threads)
+        self._session = _runtime_session(path, threads, self.device)
+        self._lock = _lock_of(self.device)
         self._process = os.getpid()
 
     def run(
@@ -77,9 +84,14 @@ class OnnxSession:
         # a fork does not have the threads of its parent, and would wait for them
         if self.threads != 1 and self._process != os.getpid():
             _inherited.append(self._session)
-            self._session = _runtime_session(self.path, self.threads)
+            self._session = _runtime_session(self.path, self.threads, self.device)
             self._process = os.getpid()
-        return list(self._session.run(outputs, inputs))
+        with self._lock:
+            return list(self._session.run(outputs, inputs))
+
+    def get_inputs(self) -> list[Any]:
+        """Return the inputs that the file states, in order."""
+        return list(self._session.get_inputs())
 
     def get_outputs(self) -> list[Any]:
         """Return the outputs that the file states, in order."""
@@ -90,7 +102,7 @@ class OnnxSession:
         return self._session.get_modelmeta()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _shared_session, (self._portable, self.threads)
+        return _shared_session, (self._portable, self.threads, self.device)
 
 
 _inherited: list[Any] = []
@@ -98,12 +110,17 @@ _inherited: list[Any] = []
 
 
 @lru_cache(maxsize=16)
-def _shared_session(path: str, threads: int) -> OnnxSession:
+def _shared_session(path: str, threads: int, device: str = CPU) -> OnnxSession:
     """Return the session of a pickle; copies in one process share it."""
-    return OnnxSession(path_here(path), threads)
+    return OnnxSession(path_here(path), threads, device)
 
 
-def _runtime_session(path: Path, threads: int) -> Any:
+def _lock_of(device: str) -> AbstractContextManager[Any]:
+    """Return what a call of a session of a device holds."""
+    return Lock() if DEVICES[device].one_at_a_time else nullcontext()
+
+
+def _runtime_session(path: Path, threads: int, device: str) -> Any:
     import onnxruntime
 
     if not path.is_file():
@@ -116,9 +133,11 @@ def _runtime_session(path: Path, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # which some providers refuse
+    options.enable_mem_pattern = not DEVICES[device].one_at_a_time
     try:
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=providers_of(device)
         )
     except Exception as error:
         reason = (
@@ -127,6 +146,8 @@ def _runtime_session(path: Path, threads: int) -> Any:
         raise ModelError(
             f"{path}: not an ONNX model that can be run ({reason}); {_remedy(path)}"
         ) from error
+    check_provider(device, session.get_providers())
+    return session
 
 
 def _remedy(path: Path) -> str:
@@ -134,9 +155,9 @@ def _remedy(path: Path) -> str:
     return missing_data_remedy() if is_packaged else "export it again"
 
 
-def open_session(path: Path, threads: int = 0) -> OnnxSession:
-    """Open an ONNX Runtime session on the CPU; see `OnnxSession`."""
-    return OnnxSession(path, threads)
+def open_session(path: Path, threads: int = 0, device: str = CPU) -> OnnxSession:
+    """Open an ONNX Runtime session; see `OnnxSession`."""
+    return OnnxSession(path, threads, device)
 
 
 def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
@@ -154,7 +175,7 @@ def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
     if not metadata:
         raise ModelError(
             f"{path}: an ONNX model, but not one that `lineament export` wrote; export it with "
-            "lineament"
+            f"lineament, or describe it in {path.stem}.toml next to it: see docs/foreign-models.md"
         )
     if metadata.get("kind") != kind:
         raise ModelError(

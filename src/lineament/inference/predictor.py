@@ -31,9 +31,10 @@ from .box_shape import BoxShape, replace_unlearned
 from .callable_detector import given_boxes, own_detector, scheme_of_detector
 from .color_order import warn_of_bgr
 from .detections import Detections, Detector
+from .device import CPU, check_device
 from .face_detector import packaged_detector
 from .face_landmarks import FaceLandmarks, keep_better, make_face
-from .flip import PredictCallable, predict_with_flip
+from .flip import PredictCallable, model_with_flip
 from .min_face import parse_min_face
 from .recrop import DEFAULT_RECROP, RecropPolicy, crop_around, first_crops
 from .recurrent_state import RecurrentState
@@ -62,6 +63,9 @@ class Predictor:
             `threads` each; 0: one per core.
         min_face: Smallest face that the default detector searches for, see
             `FaceDetector`; None: its default.
+        device: Device of a model by name or file and of the default detector: "cpu",
+            "cuda", "coreml", "openvino", "directml", or "auto", the first of them that
+            the installed ONNX Runtime offers.
 
     Raises:
         InputError: If `min_face` is not a size.
@@ -81,6 +85,7 @@ class Predictor:
         flip: bool = False,
         workers: int = 1,
         min_face: float | str | None = None,
+        device: str = CPU,
     ) -> None:
         for name, value in (("threads", threads), ("workers", workers)):
             if value < 0:
@@ -88,6 +93,7 @@ class Predictor:
                     f"{name} is {value}; wanted a number, or 0 for the default"
                 )
         self.threads, self.recrop = threads, recrop
+        self.device = check_device(device)
         self.min_presence = min_presence
         self.min_landmark_score = min_landmark_score
         self.min_face = None if min_face is None else parse_min_face(min_face)
@@ -95,9 +101,11 @@ class Predictor:
         if detector != "default":
             self.detector = own_detector(detector, min_face)
         elif model is None:  # its scheme is needed now
-            self.detector = packaged_detector(threads, self.min_face)
+            self.detector = packaged_detector(
+                threads, self.min_face, device=self.device
+            )
         if isinstance(model, str | Path):
-            model = load_model(model, threads, workers)
+            model = load_model(model, threads, workers, self.device)
         self._model = model
         if self._model is None:
             self._source = scheme_of_detector(self.detector, flip)
@@ -107,7 +115,7 @@ class Predictor:
             origin = f"model {self._model.name!r}"
             self.predict_crops: PredictCallable = self._model.predict
             if flip:
-                self.predict_crops = _with_flip(self._model)
+                self.predict_crops = model_with_flip(self._model)
         self.scheme = check_scheme(scheme) if scheme else self._source
         self.never_learned: tuple[int, ...] = getattr(self._model, "never_learned", ())
         """Indices in the model's scheme of points that it had no example of."""
@@ -135,7 +143,7 @@ class Predictor:
     def _default_detector(self, image: Image) -> Detections:
         # opened at the first image without boxes, as given boxes need no detector
         detector = packaged_detector(
-            self.threads, self.min_face, self.predicts_presence
+            self.threads, self.min_face, self.predicts_presence, self.device
         )
         return detector(image)
 
@@ -337,14 +345,6 @@ class Predictor:
         """Return the upright crop around `landmarks` (N, 2) of the model's scheme."""
         points = self.box_shape.points(landmarks)
         return crop_around(image, points, self.box_shape.mean)
-
-
-def _with_flip(model: LandmarkModel) -> PredictCallable:
-    if getattr(model, "memory", None):
-        raise ModelError(
-            f"model {model.name!r} is recurrent, and flip would drop its state; leave flip out"
-        )
-    return predict_with_flip(model.predict, load_scheme(model.scheme).mirror)
 
 
 def _check_conversion(origin: str, points: int, source: str, target: str) -> None:

@@ -12,6 +12,8 @@ from ..classic.mean_shape import MeanShape
 from ..classic.numpy_model import NumpyModel, read_numpy_file
 from ..errors import ModelError, did_you_mean
 from ..estimator import LandmarkModel
+from .device import CPU, check_device
+from .foreign_model import ForeignModel
 from .model_files import DETECTOR, find_model
 from .mtcnn_model import KIND, MtcnnModel
 from .onnx_model import Model, open_session, stated_metadata
@@ -45,44 +47,52 @@ ONNX_MODELS: dict[str, Callable[[Path, int, int, Any], LandmarkModel]] = {
 """Models of several networks, by the kind that their file states; all others are a Model."""
 
 
-def load_onnx_model(path: Path, threads: int, workers: int) -> LandmarkModel:
+def load_onnx_model(
+    path: Path, threads: int, workers: int, device: str = CPU
+) -> LandmarkModel:
     """Load an .onnx file.
 
     Raises:
         ModelError: If the file is missing, foreign or no landmark model.
     """
-    session = open_session(path, threads)
+    session = open_session(path, threads, device)
     kind = str(stated_metadata(session).get("kind"))
     return ONNX_MODELS.get(kind, Model)(path, threads, workers, session)
 
 
-Loader = Callable[[Path, int, int], LandmarkModel]
+Loader = Callable[[Path, int, int, str], LandmarkModel]
 LOADERS: dict[str, Loader] = {
     ".onnx": load_onnx_model,
-    ".safetensors": lambda path, threads, workers: load_numpy_model(path),
+    ".safetensors": lambda path, threads, workers, device: load_numpy_model(path),
+    ".toml": lambda path, threads, workers, device: ForeignModel(path, threads, device),
 }
-"""File, threads and workers -> landmark model, by the suffix of the file."""
+"""File, threads, workers and device -> landmark model, by the suffix of the file."""
 
 
-def load_model(name: str | Path, threads: int = 0, workers: int = 1) -> LandmarkModel:
-    """Load a landmark model; the same object for the same file, threads and workers.
+def load_model(
+    name: str | Path, threads: int = 0, workers: int = 1, device: str = CPU
+) -> LandmarkModel:
+    """Load a landmark model; the same object for the same file and options.
 
     Args:
         name: Of a model that comes with the package, or the path of an .onnx or
-            .safetensors file.
+            .safetensors file, or of a .toml file that describes an .onnx file of others.
         threads: Of ONNX Runtime; 0 leaves it the choice.
         workers: Shares of a call's crops that run in parallel; 0: one per core.
+        device: Of ONNX Runtime, a key of DEVICES or "auto"; models without a network run
+            on the CPU.
 
     Raises:
-        ModelError: If there is no such model.
+        ModelError: If there is no such model or device.
     """
     if str(name) == DETECTOR:
         raise ModelError(
             f"{DETECTOR!r} is the face detector and finds no landmarks; choose accurate or fast"
         )
-    return _load(find_model(str(name)).resolve(), threads, workers)
+    path, found = find_model(str(name)).resolve(), check_device(device)
+    return _load(path, threads, workers, found)
 
 
 @cache
-def _load(path: Path, threads: int, workers: int) -> LandmarkModel:
-    return LOADERS[path.suffix](path, threads, workers)
+def _load(path: Path, threads: int, workers: int, device: str) -> LandmarkModel:
+    return LOADERS[path.suffix](path, threads, workers, device)

@@ -7,6 +7,8 @@ from typing import Any
 from ..errors import RecipeError, did_you_mean
 
 FOLDER = "teachers"
+CHECKOUT = Path(__file__).resolve().parents[3]
+"""The repository, if the package is not installed from a wheel."""
 SUFFIX = ".safetensors"
 
 
@@ -43,8 +45,8 @@ def is_name(given: Any) -> bool:
 def find_weights(name: str, recipe: Path) -> str:
     """Return the path of the kept weights called `name`.
 
-    Looks in `teachers/` next to the recipe, in the folders above, then in the current directory.
-    A path below the current directory is relative to it.
+    Looks in `teachers/` next to the recipe, in the folders above, in the current directory, then in
+    the checkout that this package runs from. A path below the current directory is relative to it.
 
     Raises:
         RecipeError: If no weights have that name; the message lists those that exist.
@@ -53,6 +55,9 @@ def find_weights(name: str, recipe: Path) -> str:
     for folder in _folders(recipe):
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             known.setdefault(path.stem, path)
+    packaged = CHECKOUT / FOLDER / f"{name}{SUFFIX}"
+    if name not in known and packaged.is_file():
+        known[name] = packaged
     if name not in known:
         home, here = recipe.resolve().parent, Path.cwd()
         looked = (

@@ -67,8 +67,8 @@ class DistillSettings(Settings):
 
     teacher: str = Field(
         "",
-        description="a checkpoint, the name of weights in teachers/, or an .onnx file, which "
-        "gives landmarks only; empty: none",
+        description="a checkpoint, the name of weights in teachers/, or an .onnx file or a .toml "
+        "file that describes one of others, which give landmarks only; empty: none",
     )
     cached: bool = Field(
         False,

@@ -60,7 +60,7 @@ class Tracker:
         smooth: Filter over time, "one-euro" or "kalman"; None: landmarks as measured.
         rules: When faces are lost, confirmed and reacquired.
         options: Other options of Predictor: detector, scheme, threads, workers, recrop,
-            min_presence, min_landmark_score, flip, min_face.
+            min_presence, min_landmark_score, flip, min_face, device.
 
     Raises:
         InputError: If a setting is out of range or options come with a Predictor.

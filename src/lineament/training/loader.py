@@ -79,6 +79,6 @@ def make_loader(
         prefetch_factor=8 if train.num_workers else None,
         # of its own, or a resumed run would draw other dropouts than an unbroken one
         generator=torch.Generator(),
-        # a fork shares the mapped crops, which another start would copy
+        # a fork shares the landmarks, too; other starts open the mapped crops by their path
         multiprocessing_context="fork" if train.num_workers and forks else None,
     )

@@ -16,6 +16,15 @@ from ..scheme_of_count import SCHEME_OF_COUNT, scheme_of_count
 Note = Callable[[str], None]
 
 
+class UnknownPointsError(DataError):
+    """Raised for points of no known scheme, which a scheme of one's own may describe."""
+
+    def __init__(self, message: str, points: Sequence[str]) -> None:
+        super().__init__(message)
+        self.points = tuple(points)
+        """Their names; empty texts if they have none."""
+
+
 def ignore(line: str) -> None:
     """Take a note without showing it."""
 
@@ -115,10 +124,11 @@ def choose_points(
             f"{place}: the points {', '.join(foreign[:4])} are none of {own.scheme}; state the "
             "scheme of these points, or write it with lineament scheme"
         )
-    raise DataError(
+    raise UnknownPointsError(
         f"{place}: {len(points)} points with names of no known scheme ({some}, ...); write their "
         "scheme with `lineament scheme FILE.json --out my.toml` or by hand, and state it: "
-        'scheme = "my.toml"'
+        'scheme = "my.toml"',
+        points,
     )
 
 
@@ -131,7 +141,10 @@ def _scheme_by_count(count: int, own: OwnData, place: str) -> str:
             )
         return own.scheme
     fits = own.wanted and len(scheme(own.wanted)) == count
-    name = own.wanted if fits else scheme_of_count(count, place)
+    try:
+        name = own.wanted if fits else scheme_of_count(count, place)
+    except DataError as error:
+        raise UnknownPointsError(str(error), [""] * count) from error
     own.note(by_count_note(place, count, name))
     return name
 

@@ -61,6 +61,14 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
     return samples
 
 
+def has_labels(folder: Path) -> bool:
+    """Return whether a .txt file below `folder` holds a pose label."""
+    for path in sorted(folder.rglob("*.txt")):
+        if any(_numbers(line) for line in _lines(path)):
+            return True
+    return False
+
+
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines()

@@ -95,7 +95,7 @@ def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
             raise RecipeError(
                 f"there are no ImageNet weights for {name!r}; set model.imagenet = false"
             )
-        weights = torch.load(_weights_file(name), map_location="cpu", weights_only=True)
+        weights = torch.load(imagenet_file(name), map_location="cpu", weights_only=True)
         wanted = backbone.state_dict()
         backbone.load_state_dict(
             {key: value for key, value in weights.items() if key in wanted}
@@ -103,7 +103,8 @@ def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
     return backbone
 
 
-def _weights_file(name: str) -> Path:
+def imagenet_file(name: str) -> Path:
+    """Return the file of the ImageNet weights of a backbone.    Raises: ExtraError: If absent."""
     package, file = IMAGENET[name]
     spec = find_spec(package)
     if spec is None or spec.origin is None:

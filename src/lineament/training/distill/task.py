@@ -25,6 +25,7 @@ from .comparison import Comparison, check_settings
 from .losses import heatmap_kl, peer_ensemble
 from .masks import apply_masks, draw_masks, visible_with_masks
 from .teacher import (
+    FILES,
     Teacher,
     TeacherOutput,
     output_shapes,
@@ -88,7 +89,7 @@ class DistillTask(LandmarkTask):
         if settings.teacher:
             path = Path(settings.teacher)
             trained = None
-            if path.suffix != ".onnx":
+            if path.suffix not in FILES:
                 trained = load_trained(path, recipe.scheme)
             teacher = Teacher(path, context.device, trained, recipe.scheme)
             self.comparison = Comparison(recipe, settings, teacher)

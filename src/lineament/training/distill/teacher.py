@@ -9,11 +9,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...inference.onnx_model import Model
+from ...inference.registry import load_model
 from ...models.heads.output import STRIDE, HeadOutput
 from ...models.landmark_net import LandmarkNet
 from ...recipe import Recipe
 from ...schemes import scheme
+
+FILES = (".onnx", ".toml")
+"""Suffixes of teachers that give landmarks alone; the others are checkpoints."""
 
 
 class TeacherOutput(NamedTuple):
@@ -36,8 +39,8 @@ class TeacherOutput(NamedTuple):
 class Teacher:
     """A frozen network: a checkpoint of a training or an exported ONNX file.
 
-    An ONNX file gives landmarks alone; its `net` is None. A teacher of a scheme that joins the
-    student's with others gives the student's points.
+    An ONNX file, or the description of one of others, gives landmarks alone; its `net` is None. A
+    teacher of a scheme that joins the student's with others gives the student's points.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class Teacher:
         """
         self.path, self.device = path, device
         if trained is None:
-            model = Model(path, threads=1)
+            model = load_model(path, threads=1)
             self.net: LandmarkNet | None = None
             joined = scheme(model.scheme).heads
             self.scheme = scheme_name if scheme_name in joined else model.scheme

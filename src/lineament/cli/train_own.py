@@ -1,0 +1,48 @@
+"""train FOLDER: a recipe, a training and a model file from annotated photos alone."""
+
+import re
+from pathlib import Path
+
+from .app import note, show
+
+RECIPE_SUFFIX = ".toml"
+
+
+def is_recipe(given: Path) -> bool:
+    """Return whether the argument of train names a recipe, not annotated images."""
+    return given.suffix == RECIPE_SUFFIX and not given.is_dir()
+
+
+def run_name(place: Path) -> str:
+    """Return the name of a run on the images at `place`."""
+    plain = re.sub(r"[^\w.+-]+", "-", place.resolve().stem, flags=re.ASCII)
+    return plain.strip("-._+") or "own"
+
+
+def write_recipe(place: Path, folder: Path, resume: bool) -> Path:
+    """Write and print the recipe of a training on `place`; one that is resumed has its own."""
+    from ..training.own_recipe import RECIPE, write_own_recipe
+    from ..training.resume import CHECKPOINT, check_folder
+
+    check_folder(folder / CHECKPOINT, resume)
+    if resume:
+        return folder / RECIPE
+    made = write_own_recipe(place, folder, run_name(folder), note)
+    note(f"recipe -> {made.path}")
+    if made.drawing is not None:
+        note(f"points, and lines between mirrored pairs: check them -> {made.drawing}")
+    note(made.text.rstrip())
+    return made.path
+
+
+def export_own(checkpoint: Path, data: Path, cache: Path | None) -> None:
+    """Write the model of a finished run into its folder, and print how to run it."""
+    from ..data.sample import cache_root
+    from ..export.registry import export_trained
+    from ..training.run_files import recipe_of
+
+    folder, name = checkpoint.parent, recipe_of(checkpoint).name
+    export_trained(checkpoint, folder, name, False, data, cache_root(cache))
+    path = folder / f"{name}.onnx"
+    show(f"{path}")
+    note(f"next: lineament detect photo.jpg --model {path}")

@@ -1,0 +1,109 @@
+"""Annotations in a folder of a user: their format, their file and their split."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import DataError
+from .registry import format_of_table
+from .yolo_pose import has_labels
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""Split by a word in the name of a file or of its folder."""
+MARKS = {
+    ".json": (b'"keypoints"', b'"keypointlabels"'),
+    ".xml": (b"<image",),
+    ".csv": (b",", b";", b"\t"),
+}
+"""Bytes, one of which every table of landmarks has, by suffix."""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Annotations of one format."""
+
+    reader: str
+    """Name of the reader."""
+    path: Path
+    """The file, or the folder of many files."""
+    split: str = ""
+    """"train", "validation" or "test" by its name; empty: not stated."""
+
+
+def find_annotations(place: Path) -> list[Annotations]:
+    """Return the annotations at `place`, all of one format.
+
+    Args:
+        place: A folder, or a file of annotations.
+
+    Raises:
+        DataError: If there are none, or several formats.
+    """
+    if place.is_file():
+        if place.suffix not in MARKS:
+            raise DataError(
+                f"{place}: not a file of annotations; wanted {', '.join(MARKS)}, a folder, or a "
+                "recipe that ends in .toml"
+            )
+        return [Annotations(format_of_table(place), place)]
+    if not place.is_dir():
+        raise DataError(
+            f"{place}: no such folder or file; wanted a folder of annotated images, a file of "
+            "annotations, or a recipe that ends in .toml"
+        )
+    if next(place.rglob("*.pts"), None) is not None:
+        return [Annotations("folder", place)]
+    found = _tables(place)
+    if not found and has_labels(place):
+        return [Annotations("yolo", place)]
+    if not found:
+        raise DataError(
+            f"{place}: no annotations; wanted .pts files next to images, a table as "
+            f"{', '.join(MARKS)} with landmarks, or labels of YOLO pose as .txt"
+        )
+    formats = sorted({each.reader for each in found})
+    splits = [each.split for each in found]
+    if len(formats) > 1 or len(set(splits)) < len(splits):
+        listed = ", ".join(str(each.path) for each in found[:6])
+        raise DataError(
+            f"{place}: {len(found)} files of annotations ({listed}); give one of them, or list "
+            "them as [[data]] in a recipe"
+        )
+    return found
+
+
+def _tables(place: Path) -> list[Annotations]:
+    """Return the tables of landmarks in a folder, in its annotations, or else anywhere below."""
+    for paths in (place.glob("*"), place.glob("annotations/*"), place.rglob("*")):
+        found = list(_of_paths(paths, place))
+        if found:
+            return found
+    return []
+
+
+def _of_paths(paths: Iterator[Path], place: Path) -> Iterator[Annotations]:
+    for path in sorted(paths):
+        marks = MARKS.get(path.suffix)
+        if marks is None or not path.is_file():
+            continue
+        content = path.read_bytes()
+        if any(mark in content for mark in marks):
+            yield Annotations(format_of_table(path), path, _split_of(path, place))
+
+
+def _split_of(path: Path, place: Path) -> str:
+    names = path.relative_to(place).with_suffix("").parts
+    for name in reversed(names):
+        for word in re.findall(r"[a-z]+", name.lower()):
+            if word in SPLITS:
+                return SPLITS[word]
+    return ""

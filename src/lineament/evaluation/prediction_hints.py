@@ -1,0 +1,71 @@
+"""Common mistakes in files of predictions: fractions, and points moved by a pixel."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..geometry import Array
+
+Pairs = list[tuple[Array, Array]]
+"""Predicted and true landmarks (N, 2) of each face, pixels of the image."""
+FRACTION_END = 1.5
+"""Largest coordinate of predictions that are fractions; points may be outside a little."""
+MIN_FACE_PX = 10.0
+"""Longer side of the true faces from which such predictions cannot be pixels."""
+SHIFTS_PX = (1.0, 0.5)
+"""Shifts that conventions differ by: pixels counted from 1, and their corners, not centers."""
+TOLERANCE = 0.2
+"""Distance from such a shift along both axes, as a part of it."""
+MIN_FACES = 10
+MAX_STANDARD_ERROR = 0.1
+"""Of the mean shift, as a part of it: a larger one is no constant of the file."""
+
+
+def scored_pairs(faces: Iterable[tuple[Array | None, Array | None]]) -> Pairs:
+    """Return the predicted and true landmarks of faces that have some of both."""
+    pairs = []
+    for pred, truth in faces:
+        if pred is not None and truth is not None and len(_known(truth)):
+            pairs.append((pred, truth))
+    return pairs
+
+
+def fraction_fault(pairs: Pairs) -> str:
+    """Return why predictions seem to be fractions of the image; empty if they do not."""
+    if not pairs:
+        return ""
+    largest = max(float(np.abs(pred).max()) for pred, _ in pairs)
+    sides = [float(np.ptp(_known(truth), axis=0).max()) for _, truth in pairs]
+    if largest > FRACTION_END or np.median(sides) < MIN_FACE_PX:
+        return ""
+    return (
+        f"no coordinate is above {largest:.2f}, while the faces are {np.median(sides):.0f} pixels "
+        "long: the predictions look like fractions of the image or of its crop; multiply them by "
+        "its width and height"
+    )
+
+
+def shift_note(pairs: Pairs) -> str:
+    """Return a line if all predictions seem to be moved by a pixel or half of one."""
+    if len(pairs) < MIN_FACES:
+        return ""
+    shifts = []
+    for pred, truth in pairs:
+        shifts.append(np.nanmedian(pred - truth, axis=0))
+    moved = np.stack(shifts)
+    center = np.median(moved, axis=0)
+    error = moved.std(axis=0) / np.sqrt(len(moved))
+    for size in SHIFTS_PX:
+        for shift in (size, -size):
+            is_near = (np.abs(center - shift) < TOLERANCE * size).all()
+            if is_near and (error < MAX_STANDARD_ERROR * size).all():
+                return (
+                    f"predictions are ({center[0]:+.2f}, {center[1]:+.2f}) pixels from the truth "
+                    f"in the median, close to {shift:+g} along both axes: they may count pixels "
+                    "from another corner or from 1; here the center of the first pixel is (0, 0)"
+                )
+    return ""
+
+
+def _known(points: Array) -> Array:
+    return np.asarray(points[np.isfinite(points).all(1)])

@@ -1,0 +1,260 @@
+"""A landmark model that others exported to ONNX, described by a small TOML file next to it.
+
+Depends on ONNX Runtime.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import ModelError, SchemeError, ShapeError, did_you_mean
+from ..estimator import CropLandmarks
+from ..schemes import check_scheme, scheme
+from .device import CPU
+from .onnx_model import CHUNK, OnnxSession, open_session
+
+SUFFIX = ".toml"
+NEAR = 0.05
+"""Distance from the true place that a score is about, in sides of the face's box."""
+MEAN_OF_RAYLEIGH = float(np.sqrt(np.pi / 2))
+"""Mean distance of a point whose coordinates have a standard deviation of 1."""
+TYPES: dict[str, type[Any]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
+"""Of inputs, by their name in ONNX Runtime."""
+PerChannel = float | tuple[float, float, float]
+
+
+class ForeignSettings(BaseModel):
+    """Settings of a foreign model: its crops, its landmarks, its outputs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str = Field(
+        "", description="the .onnx file, next to this one; empty: same name"
+    )
+    scheme: str = Field(
+        description="scheme of the landmarks: a name, or the path of a .toml file"
+    )
+    size: int = Field(gt=0, description="side of the crop, pixels")
+    padding: float = Field(
+        gt=0, description="side of the crop in longer sides of the face's tight box"
+    )
+    layout: Literal["nchw", "nhwc"] = Field("nchw", description="order of the axes")
+    color: Literal["rgb", "bgr", "gray"] = Field("rgb", description="order of channels")
+    mean: PerChannel = Field(
+        0.0, description="subtracted from values of 0 to 255, one or per channel"
+    )
+    std: PerChannel = Field(
+        255.0, description="values are divided by it after that, one or per channel"
+    )
+    unit: Literal["fraction", "centered", "pixels"] = Field(
+        "fraction",
+        description="of the outputs: fraction, 0 to 1 from edge to edge of the crop; centered, -1 "
+        "to 1; pixels of the crop, the center of the first at 0",
+    )
+    output: str = Field(
+        "", description="name of the output; empty: the one of two numbers per landmark"
+    )
+    order: Literal["xyxy", "xxyy"] = Field(
+        "xyxy", description="x and y in turns, or all x before all y"
+    )
+    error: float = Field(
+        0.03,
+        gt=0,
+        description="expected error of a landmark in sides of the face's tight box, of which "
+        "scores and sigma_px are made, as the model predicts none",
+    )
+
+
+def read_settings(path: Path) -> ForeignSettings:
+    """Read the description of a foreign model.
+
+    Raises:
+        ModelError: If the file cannot be read, or a key is unknown, absent or wrong.
+    """
+    try:
+        return ForeignSettings.model_validate(
+            tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        )
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ModelError(
+            f"{path}: cannot be read as the description of a model ({error}); wanted a TOML file "
+            "with scheme, size and padding"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            hint = did_you_mean(key, ForeignSettings.model_fields)
+            raise ModelError(f"{path}: unknown key {key!r}; {hint}") from error
+        raise ModelError(f"{path}: {key}: {first['msg']}; correct that key") from error
+
+
+def content_of(path: Path) -> bytes:
+    """Return the content of a model file; with that of the .onnx file if it describes one.
+
+    Raises:
+        ModelError: If it is no description, or a file cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+        return (
+            content if path.suffix != SUFFIX else content + onnx_of(path).read_bytes()
+        )
+    except OSError as error:
+        raise ModelError(
+            f"{path}: it or the file that it describes cannot be read ({error}); check both"
+        ) from error
+
+
+def onnx_of(path: Path) -> Path:
+    """Return the .onnx file that the .toml file at `path` describes."""
+    return path.parent / (read_settings(path).file or f"{path.stem}.onnx")
+
+
+class ForeignModel:
+    """The landmark model of an ONNX file that Lineament did not write. Thread-safe."""
+
+    def __init__(self, path: Path, threads: int = 0, device: str = CPU) -> None:
+        """Open the model that the .toml file at `path` describes.
+
+        Args:
+            threads: Of ONNX Runtime; 0 leaves it the choice.
+            device: Of ONNX Runtime.
+
+        Raises:
+            ModelError: If a file is missing or broken, or the network does not fit its
+                description.
+        """
+        self.path, self.settings = path, read_settings(path)
+        settings = self.settings
+        self.name, self.size, self.padding = path.stem, settings.size, settings.padding
+        near = path.parent / settings.scheme
+        try:
+            self.scheme = check_scheme(str(near) if near.is_file() else settings.scheme)
+        except SchemeError as error:
+            raise ModelError(f"{path}: {error}") from error
+        self.points = len(scheme(self.scheme))
+        file = onnx_of(path)
+        self.session: OnnxSession = open_session(file, threads, device)
+        inputs = self.session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type not in TYPES:
+            listed = ", ".join(f"{each.name} {each.type}" for each in inputs)
+            raise ModelError(
+                f"{file}: its inputs are {listed}; wanted one of crops, as {', '.join(TYPES)}"
+            )
+        self._input, self._type = inputs[0].name, TYPES[inputs[0].type]
+        # most files of others are for one crop at a time
+        self._batch = inputs[0].shape[0] if isinstance(inputs[0].shape[0], int) else 0
+        self._output = self._find_output(file)
+
+    def _find_output(self, file: Path) -> str:
+        """Return the name of the output of landmarks, found by a black crop."""
+        names = [each.name for each in self.session.get_outputs()]
+        crop = np.zeros((1, self.size, self.size, 3), np.uint8)
+        count = self._batch or 1
+        try:
+            crops = self._prepared(np.repeat(crop, count, 0))
+            found = self.session.run(names, {self._input: crops})
+        except Exception as error:
+            reason = str(error).splitlines()[0][:160]
+            raise ModelError(
+                f"{file}: does not run on crops of {self.size} pixels, {self.settings.layout}, "
+                f"{self.settings.color} ({reason}); correct {self.path}"
+            ) from error
+        numbers = {}
+        for name, array in zip(names, found, strict=True):
+            numbers[name] = array.size // count
+        fitting = [name for name in names if numbers[name] == 2 * self.points]
+        wanted = self.settings.output
+        if wanted:
+            fitting = [name for name in fitting if name == wanted]
+        if len(fitting) != 1:
+            listed = ", ".join(f"{name} of {count}" for name, count in numbers.items())
+            raise ModelError(
+                f"{file}: its outputs have numbers per crop: {listed}; wanted one of "
+                f"{2 * self.points}, two per landmark of {self.scheme}: correct scheme or output "
+                f"in {self.path}"
+            )
+        return str(fitting[0])
+
+    def _prepared(self, crops: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return RGB crops (F, S, S, 3) as the network takes them."""
+        settings = self.settings
+        values = crops.astype(np.float32)
+        if settings.color == "bgr":
+            values = values[..., ::-1]
+        elif settings.color == "gray":
+            weights = np.array([0.299, 0.587, 0.114], np.float32)
+            values = (values @ weights)[..., None]
+        if self._type is not np.uint8:
+            mean = np.asarray(settings.mean, np.float32)
+            std = np.asarray(settings.std, np.float32)
+            values = ((values - mean) / std).astype(np.float32)
+        if settings.layout == "nchw":
+            values = values.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(values.astype(self._type))
+
+    def predict(
+        self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None
+    ) -> CropLandmarks:
+        """Predict uint8 RGB crops (F, S, S, 3).
+
+        Raises:
+            ShapeError: If a shape or type differs, or a memory is given.
+        """
+        wanted = (self.size, self.size, 3)
+        if crops.ndim != 4 or crops.shape[1:] != wanted or crops.dtype != np.uint8:
+            raise ShapeError(
+                f"crops are {crops.dtype} {crops.shape}; "
+                f"wanted uint8 (F, {', '.join(map(str, wanted))})"
+            )
+        if memory is not None:
+            raise ShapeError(
+                f"a memory is given, and the model {self.name!r} keeps none; leave it out"
+            )
+        step = self._batch or CHUNK
+        parts = [np.zeros((0, 2 * self.points), np.float32)]
+        for start in range(0, len(crops), step):
+            part = crops[start : start + step]
+            # a file for a fixed number of crops takes no fewer
+            missing = self._batch - len(part)
+            if missing > 0:
+                part = np.concatenate([part, np.zeros((missing, *wanted), np.uint8)])
+            found = self.session.run(
+                [self._output], {self._input: self._prepared(part)}
+            )
+            parts.append(found[0].reshape(len(part), -1))
+        return self._read(np.concatenate(parts)[: len(crops)])
+
+    __call__ = predict
+
+    def _read(self, outputs: NDArray[Any]) -> CropLandmarks:
+        """Return the landmarks that outputs (F, 2 N) mean."""
+        landmarks: NDArray[np.float32]
+        values = outputs.astype(np.float32)
+        if self.settings.order == "xyxy":
+            landmarks = values.reshape(-1, self.points, 2)
+        else:
+            landmarks = values.reshape(-1, 2, self.points).transpose(0, 2, 1)
+        if self.settings.unit == "centered":
+            landmarks = ((landmarks + 1) / 2).astype(np.float32)
+        if self.settings.unit != "pixels":
+            landmarks = (landmarks * self.size - 0.5).astype(np.float32)
+        error = self.settings.error
+        deviation = error / MEAN_OF_RAYLEIGH
+        score = 1 - np.exp(-(NEAR**2) / (2 * deviation**2))
+        shape = landmarks.shape[:2]
+        return CropLandmarks(
+            landmarks,
+            np.full(shape, score, np.float32),
+            np.full(shape, error * self.size / self.padding, np.float32),
+        )

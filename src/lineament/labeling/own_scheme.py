@@ -1,0 +1,152 @@
+"""The scheme of a user's annotated faces: from names and skeleton, or from places alone.
+
+Depends on the readers, and for the mean shape on the predictor.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..analysis.draw import save_image
+from ..analysis.draw_scheme import draw_scheme
+from ..data.mirror import (
+    better_mirror,
+    describe_better,
+    mirror_fits,
+    mirror_of_shapes,
+)
+from ..data.readers.coco_scheme import scheme_of_coco
+from ..data.readers.find_annotations import Annotations
+from ..data.readers.own_data import (
+    Note,
+    OwnData,
+    UnknownPointsError,
+    ignore,
+    is_unnamed,
+)
+from ..data.readers.registry import data_set
+from ..data.sample import Sample
+from ..inference.predictor import Predictor
+from ..scheme_file.names import complete_table, mirror_of_names
+from ..scheme_file.table import Scheme, scheme_of_table
+from ..schemes import add_scheme, scheme
+from .mean_shape import FULL, learn_mean_shape
+
+USUAL = "ibug68"
+"""Scheme that points without names are tried as first."""
+
+
+def read_own_faces(
+    found: Annotations, name: str, note: Note = ignore
+) -> tuple[list[Sample], Scheme | None]:
+    """Read annotated faces whose scheme nobody has stated.
+
+    Args:
+        found: The annotations.
+        name: Name of a scheme that is made of them.
+        note: Takes lines on what was inferred.
+
+    Returns:
+        The faces, and the scheme that was made for them; None if it is one of the package's.
+
+    Raises:
+        DataError: If the annotations are broken, or no mirror can be inferred.
+    """
+    try:
+        samples = read_more_faces(found, None)
+    except UnknownPointsError as error:
+        points: Sequence[str] = error.points
+    else:
+        fault = _fault_of_known(samples)
+        if not fault:
+            return samples, None
+        note(f"{found.path}: {fault}; a scheme is made of the places instead")
+        points = [""] * len(samples[0].landmarks)
+    made = _make_scheme(found, points, name, note)
+    add_scheme(made)
+    return read_more_faces(found, made), made
+
+
+def read_more_faces(found: Annotations, made: Scheme | None) -> list[Sample]:
+    """Read faces of the points of which `read_own_faces` has returned the scheme."""
+    if made is None:
+        return _read(found, OwnData(wanted=USUAL, needs_images=True))
+    return _read(found, OwnData(made.name, needs_images=True))
+
+
+def _read(found: Annotations, own: OwnData) -> list[Sample]:
+    return data_set(found.reader).read(found.path, "all", own=own)
+
+
+def _fault_of_known(samples: Sequence[Sample]) -> str:
+    """Return why the faces do not seem to be of the package's scheme that they were read in."""
+    of = scheme(samples[0].scheme)
+    shapes = [face.landmarks for face in samples if face.scheme == of.name]
+    if mirror_fits(shapes, of.mirror.tolist()):
+        return ""
+    return (
+        f"{len(of)} points, as many as {of.name} has, but mirrored faces are not faces by its "
+        "left and right: they are other points"
+    )
+
+
+def _make_scheme(
+    found: Annotations, points: Sequence[str], name: str, note: Note
+) -> Scheme:
+    """Return the scheme of points that the package does not know."""
+    if found.reader == "coco" and any(points):
+        return scheme_of_coco(found.path, name, note=note)
+    place = str(found.path)
+    unnamed = is_unnamed(points)
+    names = [f"p{i}" for i in range(len(points))] if unnamed else list(points)
+    draft = scheme_of_table({"points": names}, f"{name}.draft", place)
+    faces = _read(found, OwnData(add_scheme(draft), needs_images=True))
+    shapes = [face.landmarks for face in faces]
+    table: dict[str, Any] = {"points": names}
+    table["title"] = f"The {len(names)} points of {place}"
+    named = mirror_of_names(names)
+    if unnamed or named == list(range(len(names))):
+        note(
+            f"{place}: {len(names)} points whose names do not tell left from right; the mirror is "
+            "inferred from the mean of the annotated faces: check it"
+        )
+        table["mirror"] = mirror_of_shapes(shapes, place)
+        return scheme_of_table(complete_table(table, place), name, place)
+    table = complete_table(table, place)
+    better = better_mirror(shapes, named)
+    if better is not None:
+        text = describe_better(names, named, better)
+        note(f"{place}: {text}; these pairs are written: check them")
+        table["mirror"] = better
+    return scheme_of_table(table, name, place)
+
+
+def with_mean_shape(
+    made: Scheme, faces: Sequence[Sample], model: str, note: Note = ignore
+) -> Scheme:
+    """Return a scheme with the mean shape of its annotated faces, if a model finds them.
+
+    Args:
+        made: The scheme.
+        faces: Faces of it.
+        model: Name or file of a model of 68 points.
+        note: Takes a line on the result.
+    """
+    mean, count = learn_mean_shape(faces, Predictor(model, scheme=FULL))
+    if mean is None:
+        note(
+            f"no mean shape: {count} faces are found by {model}, some points are in none"
+        )
+        return made
+    note(f"mean shape of {count} faces, placed by the model {model}")
+    return replace(made, mean_shape=mean)
+
+
+def save_drawing(made: Scheme, faces: Sequence[Sample], path: Path) -> Path:
+    """Draw a scheme on the face with the most points, and return the file."""
+    known = [int(np.isfinite(face.landmarks).all(1).sum()) for face in faces]
+    face = faces[known.index(max(known))]
+    return save_image(path, draw_scheme(face.read(), face.landmarks, made))

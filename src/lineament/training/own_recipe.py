@@ -1,0 +1,209 @@
+"""A recipe for the annotated faces of a user, written from what is in their folder.
+
+Depends on the readers, on the predictor for a user's own points, and on torch's backbones.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from ..atomic import atomic_path
+from ..data.readers.find_annotations import Annotations, find_annotations
+from ..data.readers.own_data import Note, ignore
+from ..data.sample import Sample
+from ..data.split import split_faces
+from ..errors import DataError, ExtraError, RecipeError
+from ..geometry import box_side
+from ..labeling.own_scheme import (
+    read_more_faces,
+    read_own_faces,
+    save_drawing,
+    with_mean_shape,
+)
+from ..models.backbones.registry import imagenet_file
+from ..recipe.kept_weights import find_weights
+from ..scheme_file.table import Scheme, scheme_text
+
+FINE_TUNED_BELOW = 2000
+"""Training faces below which a training starts from the weights of a finished model."""
+WEIGHTS = "fast"
+"""Their name in teachers/."""
+BACKBONE = "mobilenetv2-160"
+STEPS = ((60, 600), (200, 900), (600, 1200), (2000, 2000), (10_000, 6000))
+"""Training faces up to which a training has as many steps."""
+MOST_STEPS = 12_000
+FINE_TUNE_LR, IMAGENET_LR = 5e-4, 1.5e-3
+MEAN_FACE_MODEL = "accurate"
+"""Model that places points of one's own in the face."""
+RECIPE = "recipe.toml"
+
+
+@dataclass(frozen=True)
+class OwnRecipe:
+    """A written recipe."""
+
+    path: Path
+    """The recipe, next to the file of the scheme if the points are a user's own."""
+    text: str
+    """Its content."""
+    training: int
+    """Faces to train on."""
+    drawing: Path | None = None
+    """One face with the points of the scheme that was made."""
+
+
+def write_own_recipe(
+    place: Path, folder: Path, name: str, note: Note = ignore
+) -> OwnRecipe:
+    """Write the recipe of a training on the faces at `place`.
+
+    Args:
+        place: A folder of annotated images, or a file of annotations.
+        folder: Folder of the run, for the recipe and the scheme.
+        name: Name of the run.
+        note: Takes lines on what was found and inferred.
+
+    Raises:
+        DataError: If the annotations are absent or broken, or there is no face to train on.
+        RecipeError: If there are no weights to start from.
+    """
+    found = _used(find_annotations(place), note)
+    own_name = f"{name}-points"
+    first, made = read_own_faces(found[0], own_name, note)
+    samples = list(first)
+    training = len(split_faces(first, _validation(found[0], found), fill=True)[0])
+    for other in found[1:]:
+        faces = read_more_faces(other, made)
+        samples += faces
+        training += len(split_faces(faces, _validation(other, found), fill=True)[0])
+    if not training:
+        raise DataError(f"{place}: {len(samples)} faces, none to train on; add some")
+    # before anything is written, as it may refuse
+    start = _start(folder / RECIPE, training, note)
+    folder.mkdir(parents=True, exist_ok=True)
+    scheme = Counter(face.scheme for face in samples).most_common(1)[0][0]
+    drawing = None
+    if made is not None:
+        made = with_mean_shape(made, first, MEAN_FACE_MODEL, note)
+        drawing = save_drawing(made, first, folder / f"{made.name}.png")
+        scheme = _write_scheme(made, folder)
+    text = _text(name, scheme, found, samples, training, start, made is not None)
+    path = folder / RECIPE
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return OwnRecipe(path, text, training, drawing)
+
+
+def _used(found: list[Annotations], note: Note) -> list[Annotations]:
+    """Return the annotations without those of a test set, the training set first."""
+    used = [each for each in found if each.split != "test" or len(found) == 1]
+    for each in found:
+        if each not in used:
+            note(f"{each.path}: left out, as its name says that it is a test set")
+    return sorted(used, key=lambda each: each.split == "validation")
+
+
+def _validation(part: Annotations, found: Sequence[Annotations]) -> bool | None:
+    """Return the key `validation` of a part: None if a tenth of it is for validation."""
+    if part.split == "validation":
+        return True
+    return False if any(each.split == "validation" for each in found) else None
+
+
+def _write_scheme(made: Scheme, folder: Path) -> str:
+    """Write the file of a scheme, and return its name."""
+    path = folder / f"{made.name}.toml"
+    with atomic_path(path) as partial:
+        partial.write_text(scheme_text(made), encoding="utf-8")
+    return path.name
+
+
+def _start(recipe: Path, training: int, note: Note) -> str:
+    """Return the weights to start from: a name in teachers/; empty for ImageNet's.
+
+    Raises:
+        RecipeError: If there are neither.
+    """
+    try:
+        find_weights(WEIGHTS, recipe)
+        has_weights = True
+    except RecipeError:
+        has_weights = False
+    try:
+        imagenet_file(BACKBONE)
+        remedy = ""
+    except ExtraError as error:
+        remedy = str(error)
+    wants_weights = training < FINE_TUNED_BELOW
+    if not has_weights and remedy:
+        raise RecipeError(
+            f"no weights to start from: no teachers/{WEIGHTS}.safetensors, which the repository "
+            f"has, in {recipe.parent}, in a folder above it or in {Path.cwd()}, and {remedy}"
+        )
+    if wants_weights and not has_weights:
+        note(
+            f"no teachers/{WEIGHTS}.safetensors, which the repository has: the training starts "
+            "from ImageNet weights, and few faces will give a larger error"
+        )
+    elif not wants_weights and remedy:
+        note(f"the training starts from the weights of {WEIGHTS}, as {remedy}")
+    return WEIGHTS if has_weights and (wants_weights or remedy) else ""
+
+
+def steps_of(training: int) -> int:
+    """Return the steps of a training on this number of faces."""
+    for faces, steps in STEPS:
+        if training <= faces:
+            return steps
+    return MOST_STEPS
+
+
+def _text(
+    name: str,
+    scheme: str,
+    found: Sequence[Annotations],
+    samples: Sequence[Sample],
+    training: int,
+    start: str,
+    is_own: bool,
+) -> str:
+    """Return the recipe as TOML."""
+    side = float(np.median([box_side(face.face_box()) for face in samples]))
+    began = f"fine-tunes {start}" if start else "starts from ImageNet weights"
+    lines = [
+        f"# {training} faces to train on, {len(samples) - training} for validation, {side:.0f} "
+        f"pixels in the median: {began}",
+        f"name = {json.dumps(name)}",
+        f"scheme = {json.dumps(scheme)}",
+    ]
+    if start:
+        lines += [
+            f"# weights of {start} are for research only, and so are those trained from them",
+            f"init_from = {json.dumps(start)}",
+        ]
+    for each in found:
+        lines += ["", "[[data]]", f"reader = {json.dumps(each.reader)}"]
+        lines.append(f"folder = {json.dumps(each.path.resolve().as_posix())}")
+        if is_own:
+            lines.append(f"scheme = {json.dumps(scheme)}")
+        validation = _validation(each, found)
+        if validation is not None:
+            lines.append(f"validation = {str(validation).lower()}")
+    steps = steps_of(training)
+    network = files("lineament").joinpath("tables/own-recipe.toml")
+    lines += [
+        "",
+        network.read_text(encoding="utf-8").rstrip(),
+        "",
+        "[train]",
+        f"steps = {steps}",
+        f"lr = {FINE_TUNE_LR if start else IMAGENET_LR}",
+        f"warmup = {min(200, steps // 6)}",
+        f"validate_every = {max(1, steps // 4)}",
+    ]
+    return "\n".join(lines) + "\n"
