@@ -6,11 +6,25 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import ShapeError
-from ..estimator import CropLandmarks
+from ..errors import ModelError, ShapeError
+from ..estimator import CropLandmarks, LandmarkModel
 from ..face import MIRRORED_ATTRIBUTES
+from ..schemes import scheme
 
 PredictCallable = Callable[[NDArray[np.uint8]], CropLandmarks]
+
+
+def flipped(model: LandmarkModel) -> PredictCallable:
+    """Return the model's `predict`, averaged with mirror images.
+
+    Raises:
+        ModelError: If the model is recurrent.
+    """
+    if getattr(model, "memory", None):
+        raise ModelError(
+            f"model {model.name!r} is recurrent, and flip would drop its state; leave flip out"
+        )
+    return predict_with_flip(model.predict, scheme(model.scheme).mirror)
 
 
 def predict_with_flip(predict: PredictCallable, mirror: ArrayLike) -> PredictCallable:
