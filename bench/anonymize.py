@@ -69,12 +69,18 @@ def main():
     parser.add_argument("--model", default="accurate")
     parser.add_argument("--min-face", action="append", default=[])
     parser.add_argument("--min-presence", action="append", default=[], type=float)
+    parser.add_argument(
+        "--kind", action="append", help="a kind of photos; default: all"
+    )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--every", type=int, default=1, help="of the photos, for a try")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    photos = DETECTION_PROTOCOLS["detection-val"](data_root(args.data))[:: args.every]
+    photos = DETECTION_PROTOCOLS["detection-val"](data_root(args.data))
+    if args.kind:
+        photos = [photo for photo in photos if photo.kind in args.kind]
+    photos = photos[:: args.every]
     limits = args.min_presence or [MIN_PRESENCE]
     rows = defaultdict(lambda: defaultdict(float))
     sizes = args.min_face or [MIN_FACE]

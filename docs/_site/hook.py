@@ -32,19 +32,44 @@ def on_files(files, config):
             text = f"# {title}\n\nThis page is not written yet.\n"
             files.append(File.generated(config, name, content=text))
     waiting = [source_of(page.src_uri) for page in files.documentation_pages()]
+
+    def show(path):
+        uri = uri_of(path)
+        if files.get_file_from_path(uri) is None:
+            files.append(File.generated(config, uri, content=shown(path)))
+            waiting.append(path)
+
+    for uri in copies_in(config["nav"]):
+        show(source_of(uri))
     while waiting:
-        path = waiting.pop()
-        if not path.is_file():
-            continue
-        for link in LINK.finditer(path.read_text(encoding="utf-8")):
-            target = (path.parent / link["path"]).resolve()
-            uri = uri_of(target)
-            if uri is None or not uri.startswith(f"{COPIES}/"):
-                continue
-            if target.is_file() and files.get_file_from_path(uri) is None:
-                files.append(File.generated(config, uri, content=shown(target)))
-                waiting.append(target)
+        for path in linked_outside(waiting.pop()):
+            show(path)
     return files
+
+
+def copies_in(nav):
+    """Return the pages of a navigation that show files of the repository."""
+    pages = []
+    for entry in nav:
+        for value in entry.values():
+            if isinstance(value, list):
+                pages += copies_in(value)
+            elif value.startswith(f"{COPIES}/"):
+                pages.append(value)
+    return pages
+
+
+def linked_outside(path):
+    """Return the files outside of docs/ that a page links; none for a generated page."""
+    found = []
+    if not path.is_file():
+        return found
+    for link in LINK.finditer(path.read_text(encoding="utf-8")):
+        target = (path.parent / link["path"]).resolve()
+        uri = uri_of(target)
+        if uri is not None and uri.startswith(f"{COPIES}/"):
+            found.append(target)
+    return found
 
 
 def on_page_markdown(markdown, page, config, files):
