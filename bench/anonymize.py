@@ -1,13 +1,13 @@
 """Measure which faces `lineament anonymize` leaves uncovered, on validation photos.
 
-python -m bench.anonymize [--model NAME] [--min-face SIZE]... [--min-presence P]... [--json FILE]
+python -m bench.anonymize [--kind KIND]... [--min-face SIZE]... [--min-presence P]... [--json FILE]
 A face is missed if less than half of it is covered, and uncovered in part if less than 90 % is: of
 its 68 points, or else of the ellipse in its box. Also the pixels covered in photos without a face.
 """
 
 import argparse
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import cv2
@@ -62,6 +62,17 @@ def count(photo, faces, shape, row):
         row["in part"] += MISSED <= share < PART
 
 
+def choose(photos, kinds, every):
+    """Return each `every`-th photo of each of the kinds; None: of all kinds."""
+    chosen, numbers = [], Counter()
+    for photo in photos:
+        if kinds is None or photo.kind in kinds:
+            if numbers[photo.kind] % every == 0:
+                chosen.append(photo)
+            numbers[photo.kind] += 1
+    return chosen
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -73,14 +84,14 @@ def main():
         "--kind", action="append", help="a kind of photos; default: all"
     )
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--every", type=int, default=1, help="of the photos, for a try")
+    parser.add_argument(
+        "--every", type=int, default=1, help="take each N-th photo of a kind"
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    photos = DETECTION_PROTOCOLS["detection-val"](data_root(args.data))
-    if args.kind:
-        photos = [photo for photo in photos if photo.kind in args.kind]
-    photos = photos[:: args.every]
+    every = DETECTION_PROTOCOLS["detection-val"](data_root(args.data))
+    photos = choose(every, args.kind, args.every)
     limits = args.min_presence or [MIN_PRESENCE]
     rows = defaultdict(lambda: defaultdict(float))
     sizes = args.min_face or [MIN_FACE]

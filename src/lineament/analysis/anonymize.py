@@ -186,9 +186,9 @@ def _window(
     inside = np.zeros((y1 - y0, x1 - x0), np.uint8)
     if inside.size:
         fixed = np.rint((region.outline - (x0, y0)) * (1 << SHIFT)).astype(np.int32)
-        cv2.fillConvexPoly(inside, fixed, 1, cv2.LINE_8, SHIFT)
+        cv2.fillConvexPoly(inside, fixed, (1,), cv2.LINE_8, SHIFT)
         width = int(np.ceil(2 * region.margin_px)) + 1
-        cv2.polylines(inside, [fixed], True, 1, width, cv2.LINE_8, SHIFT)
+        cv2.polylines(inside, [fixed], True, (1,), width, cv2.LINE_8, SHIFT)
     return slice(y0, y1), slice(x0, x1), inside.astype(np.bool_)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MIN_PRESENCE = 0.1
 """Presence from which a face is covered; see `python -m bench.anonymize`."""
-MIN_FACE = "12px"
+MIN_FACE = "8px"
 """Smallest face that is searched for."""
 MARGIN, HOLD_S = 0.1, 0.3
 
@@ -35,56 +35,66 @@ class How(StrEnum):
     fill = "fill"
 
 
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        help="Images, folders of images, patterns, and video files.", metavar="PATH"
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        help="Folder for the results; for a single input, a folder or a file."
+    ),
+]
+Method = Annotated[
+    How,
+    typer.Option(help="blur or pixelate keep four cells per side; fill, nothing."),
+]
+Margin = Annotated[
+    float,
+    typer.Option(min=0, max=2, help="Distance beyond the face, in sides of it."),
+]
+Presence = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, help="Cover what is a face with at least this probability."
+    ),
+]
+FaceSize = Annotated[
+    str,
+    typer.Option(
+        metavar="8px|0.05",
+        help="Smallest face to search for: its side in pixels, or as a fraction of the "
+        "image's longer side.",
+    ),
+]
+Hold = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=5,
+        help="Seconds of a video before and after a face is found in which its place is "
+        "covered, too.",
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace videos that exist.")
+]
+
+
 @app.command()
 def anonymize(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            help="Images, folders of images, patterns, and video files.", metavar="PATH"
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="Folder for the results; for a single input, a folder or a file."
-        ),
-    ],
-    how: Annotated[
-        How,
-        typer.Option(help="blur or pixelate keep four cells per side; fill, nothing."),
-    ] = How.blur,
-    margin: Annotated[
-        float,
-        typer.Option(min=0, max=2, help="Distance beyond the face, in sides of it."),
-    ] = MARGIN,
-    min_presence: Annotated[
-        float,
-        typer.Option(
-            min=0, max=1, help="Cover what is a face with at least this probability."
-        ),
-    ] = MIN_PRESENCE,
-    min_face: Annotated[
-        str,
-        typer.Option(
-            metavar="12px|0.05",
-            help="Smallest face to search for: its side in pixels, or as a fraction of the "
-            "image's longer side.",
-        ),
-    ] = MIN_FACE,
-    hold: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=5,
-            help="Seconds of a video before and after a face is found in which its place is "
-            "covered, too.",
-        ),
-    ] = HOLD_S,
+    paths: Inputs,
+    out: Out,
+    how: Method = How.blur,
+    margin: Margin = MARGIN,
+    min_presence: Presence = MIN_PRESENCE,
+    min_face: FaceSize = MIN_FACE,
+    hold: Hold = HOLD_S,
     model: ModelName = "accurate",
     detector: DetectorName = "default",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace videos that exist.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Cover the faces in images and videos, from the chin to the hairline.
 
