@@ -292,7 +292,10 @@ def test_boxes_are_numbers_for_one_image_or_a_file_for_many(pictures, tmp_path):
         ),
         (["detect", "{p}/a.png", "--boxes", "1,2,x"], "wanted x0,y0,x1,y1"),
         (["draw", "{p}", "--out", "x.png"], "one file for 4 images"),
-        (["nonsense"], "No such command"),
+        (["nonsense"], "No such command 'nonsense'; choose one of"),
+        (["predict", "a.jpg"], "No such command 'predict'; did you mean 'detect'?"),
+        (["val", "--data", "x"], "did you mean 'evaluate'?"),
+        (["trian", "own.toml"], "did you mean 'train'"),
         (["detect", "a.jpg", "--nonsense"], "No such option"),
     ],
 )

@@ -38,3 +38,13 @@ def test_the_result_tables_of_the_readme_match_the_cards():
         check=False,
     )
     assert checked.returncode == 0, checked.stderr
+
+
+def test_the_tables_of_models_match_the_cards():
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts/write_models.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

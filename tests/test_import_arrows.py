@@ -15,6 +15,7 @@ ORDER = (
     "opencv",
     "atomic",
     "geometry",
+    "plugins",
     "scheme_file",
     "schemes",
     "notebook",

@@ -466,7 +466,7 @@ def test_points_of_real_fgnet68_faces_match_their_names(data_root):
 
 @pytest.mark.data
 def test_the_committed_mean_shape_is_what_the_script_learns(data_root):
-    script = Path(__file__).parents[1] / "scripts/learn_mean_shape.py"
+    script = Path(__file__).parents[1] / "bench/fit_mean_shape.py"
     done = subprocess.run(
         [sys.executable, str(script), "--check"],
         env={"LINEAMENT_DATA": str(data_root), "PATH": "", "OMP_NUM_THREADS": "1"},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .analysis.align import align as align
+    from .analysis.anonymize import anonymize_faces as anonymize_faces
     from .analysis.draw import draw_faces as draw_faces
     from .analysis.draw import save_image as save_image
     from .analysis.head_pose import HeadPose as HeadPose
@@ -83,6 +84,7 @@ _HOMES = {
     "draw_faces": "analysis.draw",
     "save_image": "analysis.draw",
     "align": "analysis.align",
+    "anonymize_faces": "analysis.anonymize",
     "HeadPose": "analysis.head_pose",
     "head_pose": "analysis.head_pose",
     "eye_openness": "analysis.head_pose",

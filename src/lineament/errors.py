@@ -12,7 +12,7 @@ LineamentError
     ├── ModelError                 a model file that is missing, foreign or broken
     ├── ExportError                an export that would change the model's results
     ├── TrainError                 a training that cannot start or resume
-    └── ExtraError (ImportError)   an optional dependency is not installed
+    └── ExtraError (ImportError)   an optional dependency is absent, a plug-in is broken
 
 A message states what was given, what was wanted and what to do next.
 """
@@ -71,7 +71,7 @@ class TrainError(WorkError):
 
 
 class ExtraError(WorkError, ImportError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed, or a plug-in is broken."""
 
 
 def missing_extra(package: str, extra: str) -> ExtraError:

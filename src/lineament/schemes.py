@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import SchemeError, ShapeError, did_you_mean
 from .geometry import Array, as_points
+from .plugins.entry_points import SCHEMES, plugin_file, plugin_names
 from .scheme_file.names import complete_table
 from .scheme_file.table import (
     SUFFIX,
@@ -195,6 +196,7 @@ def check_scheme(name: str) -> str:
 
     Raises:
         SchemeError: If no scheme has this name; the message offers the nearest one.
+        ExtraError: If the scheme of another package cannot be used.
     """
     if str(name).endswith(SUFFIX):
         return add_scheme(read_scheme(Path(name)))
@@ -202,8 +204,12 @@ def check_scheme(name: str) -> str:
         return name
     if name in _own:
         return OwnName(name)
+    path = plugin_file(SCHEMES, str(name))
+    if path is not None:
+        return add_scheme(read_scheme(path))
+    known = [*scheme_names(), *plugin_names(SCHEMES)]
     raise SchemeError(
-        f"no scheme is called {name!r}; {did_you_mean(str(name), scheme_names())}"
+        f"no scheme is called {name!r}; {did_you_mean(str(name), known)}"
         ", or give the path of a .toml file"
     )
 

@@ -3,6 +3,7 @@
 # ruff: noqa: F401, importing a file registers its commands
 from . import (
     align,
+    anonymize,
     audit,
     cache,
     candidates,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ..errors import LineamentError, missing_extra
+from ..errors import LineamentError, did_you_mean, missing_extra
 
 if TYPE_CHECKING:
     from ..io.input_images import FailedInput
@@ -22,6 +22,7 @@ LISTED = (
         "track",
         "draw",
         "align",
+        "anonymize",
         "models",
         "evaluate",
         "score",
@@ -45,6 +46,16 @@ LISTED = (
     ),
 )
 """The commands in the order of --help."""
+HINTS = {
+    "predict": "detect",
+    "infer": "detect",
+    "val": "evaluate",
+    "validate": "evaluate",
+    "test": "evaluate",
+    "anonymise": "anonymize",
+    "blur": "anonymize",
+}
+"""This package's name of commands that other packages have."""
 ABOUT = "Find facial landmarks in images and video; train, evaluate and export the models that do."
 
 
@@ -54,6 +65,16 @@ class Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands, the most used first."""
         return sorted(super().list_commands(ctx), key=LISTED.index)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that `args` begin with; an unknown one is an error with a hint."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            hint = did_you_mean(name, self.list_commands(ctx))
+            if name in HINTS:
+                hint = f"did you mean {HINTS[name]!r}?"
+            ctx.fail(f"No such command {name!r}; {hint}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that `ctx` names."""

@@ -223,23 +223,31 @@ def named_detector(name: str, min_face: str | None = None) -> Any:
         from ..inference.detector_adapters import mediapipe
 
         return mediapipe()
-    if name.endswith(".onnx"):
-        from ..inference.open_detector import detector_of_file
+    from ..inference.open_detector import detector_of_file, plugin_detector
 
+    if name.endswith(".onnx"):
         return detector_of_file(name, min_face)
-    raise typer.BadParameter(
-        f"--detector {name!r}; wanted default, mediapipe, or the path of an .onnx file of "
-        "lineament export or of YuNet"
-    )
+    found = plugin_detector(name)
+    if found is None:
+        raise typer.BadParameter(
+            f"--detector {name!r}; wanted default, mediapipe, or the path of an .onnx file of "
+            "lineament export or of YuNet"
+        )
+    if min_face is not None:
+        raise typer.BadParameter(
+            f"--min-face {min_face} is for the detectors of this package; leave it out for {name}"
+        )
+    return found
 
 
 def with_digest(name: str) -> str:
     """Return a model's name or path with the digest of its file, which may change."""
     from ..inference.foreign_model import content_of
     from ..inference.model_files import weights_folder
+    from ..plugins.entry_points import MODELS, plugin_file
 
     shipped = weights_folder() / f"{name}.onnx"
-    path = shipped if shipped.is_file() else Path(name)
+    path = shipped if shipped.is_file() else plugin_file(MODELS, name) or Path(name)
     if not path.is_file():
         return name
     return f"{name} {sha256(content_of(path)).hexdigest()[:16]}"

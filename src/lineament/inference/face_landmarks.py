@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import SchemeError
 from ..face import Face
 from ..geometry import Array
 from ..schemes import convert
@@ -125,3 +126,21 @@ def make_face(
     score = min(max(score, 0.0), 1.0)
     stated = (box, score, scheme, track_id, presence, visible, attributes or {})
     return Face(landmarks, scores, sigma_px, *stated)
+
+
+def check_conversion(origin: str, points: int, source: str, target: str) -> None:
+    """Raise SchemeError now, not at the first face, if faces of `source` cannot be of `target`.
+
+    Args:
+        origin: The model or detector, in the message.
+        points: Number of points of `source`.
+        source: Scheme that it predicts.
+        target: Scheme wanted.
+    """
+    made = convert(np.zeros((points, 2)), source, target)
+    missing = len(made.having("missing"))
+    if missing:
+        raise SchemeError(
+            f"{origin} predicts {source}; {missing} of the {len(made.points)} points of {target} "
+            f"cannot be made of those: choose a model trained on {target}"
+        )

@@ -14,6 +14,19 @@ from ..schemes import scheme
 PredictCallable = Callable[[NDArray[np.uint8]], CropLandmarks]
 
 
+def flipped(model: LandmarkModel) -> PredictCallable:
+    """Return the model's `predict`, averaged with mirror images.
+
+    Raises:
+        ModelError: If the model is recurrent.
+    """
+    if getattr(model, "memory", None):
+        raise ModelError(
+            f"model {model.name!r} is recurrent, and flip would drop its state; leave flip out"
+        )
+    return predict_with_flip(model.predict, scheme(model.scheme).mirror)
+
+
 def predict_with_flip(predict: PredictCallable, mirror: ArrayLike) -> PredictCallable:
     """Return a callable like `predict` that averages each crop with its mirror image.
 
@@ -32,19 +45,6 @@ def predict_with_flip(predict: PredictCallable, mirror: ArrayLike) -> PredictCal
 
     # not a function within this one: it has to be pickled
     return partial(_predict_both, predict, swap)
-
-
-def model_with_flip(model: LandmarkModel) -> PredictCallable:
-    """Return `predict_with_flip` of a model.
-
-    Raises:
-        ModelError: If the model keeps a state from frame to frame.
-    """
-    if getattr(model, "memory", None):
-        raise ModelError(
-            f"model {model.name!r} is recurrent, and flip would drop its state; leave flip out"
-        )
-    return predict_with_flip(model.predict, scheme(model.scheme).mirror)
 
 
 def _predict_both(

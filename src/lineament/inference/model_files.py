@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, did_you_mean
+from ..plugins.entry_points import MODELS, plugin_file, plugin_names
 
 DETECTOR = "detector"
 """Name of the package's face detector, which no landmark model has."""
@@ -15,10 +16,11 @@ SUFFIXES = (".onnx", ".safetensors", ".toml")
 
 
 def find_model(name: str) -> Path:
-    """Return the file of a model of the package, or the path that `name` is.
+    """Return the file of a model of this or another package, or the path that `name` is.
 
     Raises:
         ModelError: If it is neither.
+        ExtraError: If the model of another package cannot be used.
     """
     path = Path(name)
     if path.suffix in SUFFIXES:
@@ -26,12 +28,16 @@ def find_model(name: str) -> Path:
     known = [path.stem for path in sorted(weights_folder().glob("*.onnx"))]
     if name in known:
         return weights_folder() / f"{name}.onnx"
+    added = plugin_file(MODELS, name)
+    if added is not None:
+        return _with_suffix(added, name)
     if not known:
         raise ModelError(
             f"the models of the package are absent: no .onnx file in {weights_folder()}; "
             f"{missing_data_remedy()}"
         )
     landmark_models = [other for other in known if other != DETECTOR]
+    landmark_models += plugin_names(MODELS)
     raise ModelError(
         f"no model is called {name!r}; {did_you_mean(name, landmark_models)}, or give the path of "
         "an .onnx file, or of a .toml file that describes one of others"
@@ -47,9 +53,20 @@ def missing_data_remedy() -> str:
     return "type: pip install --force-reinstall --no-deps lineament"
 
 
+def _with_suffix(path: Path, name: str) -> Path:
+    if path.suffix in SUFFIXES:
+        return path
+    raise ModelError(
+        f"the model {name!r} of another package is {path}; wanted {' or '.join(SUFFIXES)}"
+    )
+
+
 def list_models() -> list[dict[str, Any]]:
-    """Return the cards of the models that come with the package, by name."""
-    return [read_card(path) for path in sorted(weights_folder().glob("*.onnx"))]
+    """Return the cards of the models that come with this and other packages, by name."""
+    cards = [read_card(path) for path in sorted(weights_folder().glob("*.onnx"))]
+    for name in plugin_names(MODELS):
+        cards.append(read_card(find_model(name)) | {"name": name})
+    return cards
 
 
 def weights_folder() -> Path:

@@ -5,7 +5,9 @@ from os import PathLike
 from pathlib import Path
 
 from ..errors import ModelError
+from ..plugins import entry_points
 from . import dpm_cnn_detector, mtcnn_model
+from .callable_detector import as_detector
 from .detections import Detector
 from .detector_adapters import yunet
 from .dpm_cnn_detector import DpmCnnDetector
@@ -42,3 +44,14 @@ def detector_of_file(
         if min_face is None:
             return yunet(path)
         raise
+
+
+def plugin_detector(name: str) -> Detector | None:
+    """Make the detector that another installed package calls `name`; None if there is none.
+
+    Raises:
+        ExtraError: If its entry point fails.
+        ModelError: If it is not callable.
+    """
+    made = entry_points.make_plugin(entry_points.DETECTORS, name)
+    return None if made is None else as_detector(made)

@@ -11,34 +11,33 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..crop import warp_all
-from ..errors import ModelError, SchemeError, ShapeError
+from ..errors import ModelError, ShapeError
 from ..estimator import CropRequest, LandmarkModel
 from ..face import Faces
-from ..geometry import (
-    Array,
-    Image,
-    affine_scale,
-    apply_affine,
-    crop_affine,
-    invert_affine,
-)
+from ..geometry import Array, Image
 from ..io.image import Source, read_image, reread
-from ..schemes import check_scheme, convert
+from ..schemes import check_scheme
 from ..schemes import scheme as load_scheme
 from .acceptance import MIN_LANDMARK_SCORE, MIN_PRESENCE, keep_faces
-from .box_shape import BoxShape, replace_unlearned
+from .box_shape import BoxShape
 from .callable_detector import given_boxes, own_detector, scheme_of_detector
 from .color_order import warn_of_bgr
 from .detections import Detections, Detector
 from .device import CPU, check_device
 from .face_detector import packaged_detector
-from .face_landmarks import FaceLandmarks, keep_better, make_face
-from .flip import PredictCallable, model_with_flip
+from .face_landmarks import (
+    FaceLandmarks,
+    check_conversion,
+    keep_better,
+    make_face,
+)
+from .flip import PredictCallable, flipped
 from .min_face import parse_min_face
+from .pretrained import file_of_model, find_folder, read_folder, save_folder
 from .recrop import DEFAULT_RECROP, RecropPolicy, crop_around, first_crops
 from .recurrent_state import RecurrentState
 from .registry import load_model
+from .run_crops import run_crops
 
 
 class Predictor:
@@ -94,17 +93,20 @@ class Predictor:
                 )
         self.threads, self.recrop = threads, recrop
         self.device = check_device(device)
-        self.min_presence = min_presence
+        self.min_presence, self.flip = min_presence, flip
         self.min_landmark_score = min_landmark_score
         self.min_face = None if min_face is None else parse_min_face(min_face)
         self.detector: Detector = self._default_detector
+        self._has_own_detector = detector != "default"
         if detector != "default":
             self.detector = own_detector(detector, min_face)
         elif model is None:  # its scheme is needed now
             self.detector = packaged_detector(
                 threads, self.min_face, device=self.device
             )
+        self._file: str | Path | None = getattr(model, "path", None)
         if isinstance(model, str | Path):
+            self._file = model
             model = load_model(model, threads, workers, self.device)
         self._model = model
         if self._model is None:
@@ -115,12 +117,56 @@ class Predictor:
             origin = f"model {self._model.name!r}"
             self.predict_crops: PredictCallable = self._model.predict
             if flip:
-                self.predict_crops = model_with_flip(self._model)
+                self.predict_crops = flipped(self._model)
         self.scheme = check_scheme(scheme) if scheme else self._source
         self.never_learned: tuple[int, ...] = getattr(self._model, "never_learned", ())
         """Indices in the model's scheme of points that it had no example of."""
         self.box_shape = BoxShape(self._source, self.never_learned)
-        _check_conversion(origin, points, self._source, self.scheme)
+        check_conversion(origin, points, self._source, self.scheme)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, revision: str | None = None, **options: Any
+    ) -> "Predictor":
+        """Make the predictor that `save_pretrained` saved.
+
+        Args:
+            source: Its folder, or OWNER/NAME of the Hugging Face Hub (extra `hub`).
+            revision: Branch, tag or commit, on the Hub.
+            options: Options of Predictor that replace those of the folder, or that no
+                folder states: detector, threads, workers.
+
+        Raises:
+            ExtraError: If it is on the Hub and the extra `hub` is not installed.
+            ModelError: If there is no such folder, or it cannot be used.
+        """
+        return cls(**{**read_folder(find_folder(source, revision)), **options})
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model, its card and the settings, in the layout of the Hub.
+
+        The folder holds config.json, model.onnx or model.safetensors, model.json and
+        README.md, which is the model card. Threads and workers are not saved.
+
+        Args:
+            folder: Made if absent; an earlier predictor in it is replaced.
+
+        Raises:
+            ModelError: If the detector is not the default one, or the model has no file.
+        """
+        if self._has_own_detector:
+            raise ModelError(
+                "the detector is not the default one, and only that is saved; save a predictor "
+                "without it, and give it again: from_pretrained(folder, detector=...)"
+            )
+        file = file_of_model(self._model, self._file)
+        options = {
+            "min_presence": self.min_presence,
+            "min_landmark_score": self.min_landmark_score,
+            "min_face": self.min_face,
+            "flip": self.flip,
+        }
+        save_folder(Path(folder), file, self.scheme, self.recrop, options)
 
     @property
     def model(self) -> LandmarkModel:
@@ -307,55 +353,20 @@ class Predictor:
         state: RecurrentState | None = None,
     ) -> FaceLandmarks:
         """Run the model once per face, without re-cropping; see `predict_boxes`."""
-        model = self.model
-        if not requests:
-            none = np.zeros((0, model.points))
-            landmarks = np.zeros((0, model.points, 2))
-            return FaceLandmarks(landmarks, none, none, np.zeros(0), none)
-        affines = np.empty((len(requests), 2, 3))
-        for k, r in enumerate(requests):
-            affines[k] = crop_affine(r.box, model.size, model.padding, r.roll_deg)
-        shown = [images[request.image] for request in requests]
-        crops = warp_all(shown, list(affines), model.size, self.threads)
-        if state is None:
-            found = self.predict_crops(crops)
-        else:
-            found = model.predict(crops, state.moved_to(affines, model.size))
-        landmarks = np.empty(found.landmarks_crop.shape)
-        scales = np.empty((len(requests), 1))
-        for k, affine in enumerate(affines):
-            landmarks[k] = apply_affine(invert_affine(affine), found.landmarks_crop[k])
-            scales[k] = affine_scale(affine)
-        kept = None if found.memory is None else RecurrentState(found.memory, affines)
-        scores = found.scores.astype(np.float64)
-        presence, visible = np.full(len(scores), np.nan), np.full_like(scores, np.nan)
-        if found.presence is not None:
-            presence[:] = found.presence
-        if found.visible is not None:
-            visible[:] = found.visible
-        sigma_px = found.sigma_px / scales
-        replace_unlearned(landmarks, scores, self.never_learned)
-        states = presence, visible, kept
-        attributes = {}
-        for name, values in found.attributes.items():
-            attributes[name] = values.astype(np.float64)
-        return FaceLandmarks(landmarks, scores, sigma_px, *states, attributes)
+        return run_crops(
+            self.model,
+            self.predict_crops,
+            images,
+            requests,
+            self.never_learned,
+            self.threads,
+            state,
+        )
 
     def crop_around(self, image: int, landmarks: Array) -> CropRequest:
         """Return the upright crop around `landmarks` (N, 2) of the model's scheme."""
         points = self.box_shape.points(landmarks)
         return crop_around(image, points, self.box_shape.mean)
-
-
-def _check_conversion(origin: str, points: int, source: str, target: str) -> None:
-    # an impossible pair is refused here, not at the first face
-    made = convert(np.zeros((points, 2)), source, target)
-    missing = len(made.having("missing"))
-    if missing:
-        raise SchemeError(
-            f"{origin} predicts {source}; {missing} of the {len(made.points)} points of {target} "
-            f"cannot be made of those: choose a model trained on {target}"
-        )
 
 
 @cache

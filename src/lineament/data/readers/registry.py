@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import DataError, did_you_mean
+from ...plugins import entry_points
 from ..sample import Sample
 from . import (
     aflw,
@@ -279,16 +280,24 @@ READERS: dict[str, DataSet] = {
 
 
 def data_set(name: str) -> DataSet:
-    """Return the data set `name`.
+    """Return the data set `name`, of this package or of another installed one.
 
     Raises:
         DataError: If there is none; the message offers the nearest name.
+        ExtraError: If that of another package cannot be used.
     """
-    if name not in READERS:
+    if name in READERS:
+        return READERS[name]
+    found = entry_points.load_plugin(entry_points.READERS, name)
+    if found is None:
+        known = [*READERS, *entry_points.plugin_names(entry_points.READERS)]
+        raise DataError(f"no data set is called {name!r}; {did_you_mean(name, known)}")
+    if not isinstance(found, DataSet):
         raise DataError(
-            f"no data set is called {name!r}; {did_you_mean(name, READERS)}"
+            f"the reader {name!r} of another package is a {type(found).__name__}; wanted a "
+            "lineament.data.readers.registry.DataSet"
         )
-    return READERS[name]
+    return found
 
 
 def read_data(

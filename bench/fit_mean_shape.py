@@ -1,6 +1,6 @@
 """Print the mean shape of ibug68 over 300W training faces, as in tables/schemes/ibug68.toml.
 
-Usage: LINEAMENT_DATA=../shared/data python scripts/learn_mean_shape.py [--check]
+Usage: LINEAMENT_DATA=../shared/data python bench/fit_mean_shape.py [--check]
 """
 
 import csv

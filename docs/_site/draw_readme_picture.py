@@ -1,6 +1,6 @@
 """Draw docs/pictures/drawn.jpg, the image of the README: two free portraits with their landmarks.
 
-Usage: python scripts/draw_readme_picture.py
+Usage: python docs/_site/draw_readme_picture.py
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 
 import lineament
 
-PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+PICTURES = Path(__file__).parents[1] / "pictures"
 HEIGHT = 420
 
 

@@ -1,0 +1,236 @@
+"""Anonymous faces: outlines with the forehead, blurred, pixelated or filled.
+
+Errs to cover: outlines are wide, and a video also covers what its neighboring frames show.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, SchemeError, did_you_mean
+from ..face import Face, Faces
+from ..geometry import Array, Image, box_center, box_side
+from ..opencv import cv2
+from ..schemes import convert
+from .draw import FAR_PX, SHIFT, check_rgb
+
+MARGIN = 0.1
+"""Distance that a region reaches beyond the outline, in sides of the face's box."""
+SIGMAS, MAX_SIGMA = 2.0, 0.25
+"""Uncertainty of the landmarks added to that, in sigma, and its limit in sides of the box."""
+FOREHEAD = 0.5
+"""Height of the forehead over that from brows to chin: hairline, brows, nose and chin divide a
+face into thirds."""
+CELLS = 4
+"""Cells per side of the box that are left of a blurred or pixelated face."""
+GRAY = 128
+HOLD_S = 0.3
+"""Seconds before and after its frame for which a region of a video is covered."""
+EYES, MOUTH = slice(0, 2), slice(3, 5)
+"""Of the scheme `five`."""
+
+
+class Region(NamedTuple):
+    """A part of an image to cover."""
+
+    outline: Array
+    """(K, 2): convex polygon, pixels of the image."""
+    margin_px: float
+    """Distance that the region reaches beyond the outline."""
+    side_px: float
+    """Side of the face's box."""
+
+
+Method = Callable[[Image, tuple[int, int]], Image]
+
+
+def _blur(pixels: Image, cells: tuple[int, int]) -> Image:
+    small = cv2.resize(pixels, cells, interpolation=cv2.INTER_AREA)
+    size = (pixels.shape[1], pixels.shape[0])
+    return np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _pixelate(pixels: Image, cells: tuple[int, int]) -> Image:
+    small = cv2.resize(pixels, cells, interpolation=cv2.INTER_AREA)
+    size = (pixels.shape[1], pixels.shape[0])
+    return np.asarray(
+        cv2.resize(small, size, interpolation=cv2.INTER_NEAREST), np.uint8
+    )
+
+
+def _fill(pixels: Image, cells: tuple[int, int]) -> Image:
+    return np.full_like(pixels, GRAY)
+
+
+METHODS: dict[str, Method] = {"blur": _blur, "pixelate": _pixelate, "fill": _fill}
+"""Makes of the pixels around a region, and their number of cells in x and y, what covers it."""
+
+
+def anonymize_faces(
+    image: Image, faces: Faces, how: str = "blur", margin: float = MARGIN
+) -> Image:
+    """Return a copy of `image` with the faces covered, from the chin to the hairline.
+
+    Args:
+        image: Image of the faces, RGB uint8 (H, W, 3).
+        faces: The faces; find them with a low `min_presence` and a small `min_face`.
+        how: "blur" or "pixelate", which keep four cells per side of a face, or "fill",
+            which keeps nothing.
+        margin: Distance that the cover reaches beyond the face, in sides of its box.
+
+    Raises:
+        ImageError: If the image has another type or shape.
+        InputError: If there is no such method, or the margin is negative.
+    """
+    return cover(image, face_regions(faces, margin), how)
+
+
+def face_regions(faces: Iterable[Face], margin: float = MARGIN) -> list[Region]:
+    """Return the region of each face; it is wider if its landmarks are uncertain.
+
+    Raises:
+        InputError: If the margin is negative.
+    """
+    if not margin >= 0:
+        raise InputError(
+            f"the margin is {margin}; wanted at least 0, in sides of the box"
+        )
+    regions = []
+    for face in faces:
+        side = box_side(face.box)
+        sigma_px = np.nan_to_num(face.sigma_px).mean()
+        uncertain_px = min(SIGMAS * float(sigma_px), MAX_SIGMA * side)
+        regions.append(Region(face_outline(face), margin * side + uncertain_px, side))
+    return regions
+
+
+def face_outline(face: Face) -> Array:
+    """Return the convex outline (K, 2) of a face with its forehead, image pixels.
+
+    It holds the landmarks and the ellipse of the box, as either may be wrong.
+    """
+    angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    sides = (face.box[2:] - face.box[:2]) / 2
+    ellipse = box_center(face.box) + sides * np.column_stack(
+        [np.cos(angles), np.sin(angles)]
+    )
+    points = np.concatenate([face.landmarks, ellipse]).clip(-FAR_PX, FAR_PX)
+    up = _up(face)
+    heights = points @ up
+    upper = points[heights >= np.median(heights)]
+    raised = upper + FOREHEAD * np.ptp(heights) * up
+    hull = cv2.convexHull(np.concatenate([points, raised]).astype(np.float32))
+    return np.asarray(hull[:, 0], np.float64)
+
+
+def _up(face: Face) -> Array:
+    """Return the unit vector (2,) from mouth to eyes; up in the image if these are unknown."""
+    upright = np.array([0.0, -1.0])
+    try:
+        five = convert(face.landmarks, face.scheme, "five").points
+    except SchemeError:
+        return upright
+    up = five[EYES].mean(0) - five[MOUTH].mean(0)
+    length = float(np.hypot(*up))
+    return up / length if length > 0 else upright  # nan is not above 0
+
+
+def cover(image: Image, regions: Iterable[Region], how: str = "blur") -> Image:
+    """Return a copy of `image` with regions covered; how: one of METHODS.
+
+    Raises:
+        ImageError: If the image has another type or shape.
+        InputError: If there is no such method.
+    """
+    check_rgb(image)
+    if how not in METHODS:
+        raise InputError(f"no method is called {how!r}; {did_you_mean(how, METHODS)}")
+    covered = np.array(image, order="C")
+    for region in regions:
+        rows, columns, inside = _window(region, image.shape)
+        if inside.size:
+            pixels = covered[rows, columns]
+            cell_px = max(region.side_px / CELLS, 1.0)
+            cells = (_cells(pixels.shape[1], cell_px), _cells(pixels.shape[0], cell_px))
+            pixels[inside] = METHODS[how](pixels, cells)[inside]
+    return covered
+
+
+def _cells(length: int, cell_px: float) -> int:
+    return max(1, round(length / cell_px))
+
+
+def covered_pixels(
+    regions: Iterable[Region], shape: Sequence[int]
+) -> NDArray[np.bool_]:
+    """Return the pixels (H, W) that `cover` replaces in an image of this `shape`."""
+    covered = np.zeros(tuple(shape[:2]), np.bool_)
+    for region in regions:
+        rows, columns, inside = _window(region, shape)
+        covered[rows, columns] |= inside
+    return covered
+
+
+def _window(
+    region: Region, shape: Sequence[int]
+) -> tuple[slice, slice, NDArray[np.bool_]]:
+    """Return rows and columns around a region, and which pixels of them it covers."""
+    reach = region.margin_px + 1
+    first = np.floor(region.outline.min(0) - reach).astype(int)
+    last = np.ceil(region.outline.max(0) + reach).astype(int) + 1
+    x0, y0 = np.clip(first, 0, (shape[1], shape[0])).tolist()
+    x1, y1 = np.clip(last, 0, (shape[1], shape[0])).tolist()
+    inside = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    if inside.size:
+        fixed = np.rint((region.outline - (x0, y0)) * (1 << SHIFT)).astype(np.int32)
+        cv2.fillConvexPoly(inside, fixed, (1,), cv2.LINE_8, SHIFT)
+        width = int(np.ceil(2 * region.margin_px)) + 1
+        cv2.polylines(inside, [fixed], True, (1,), width, cv2.LINE_8, SHIFT)
+    return slice(y0, y1), slice(x0, x1), inside.astype(np.bool_)
+
+
+def anonymize_frames(
+    frames: Iterable[tuple[float, Image]],
+    find: Callable[[Image], Faces],
+    how: str = "blur",
+    margin: float = MARGIN,
+    hold_s: float = HOLD_S,
+) -> Iterator[tuple[float, Image]]:
+    """Yield the frames of a video with their faces covered.
+
+    A face that is missed in some frames is covered where its neighbors show it.
+
+    Args:
+        frames: Seconds, rising, and RGB images.
+        find: Finds the faces of an image, e.g. a Predictor.
+        how: See `anonymize_faces`, as margin.
+        margin: See above.
+        hold_s: Seconds before and after its frame for which a region is covered.
+
+    Raises:
+        ImageError: If an image has another type or shape.
+        InputError: If there is no such method, or the margin is negative.
+    """
+    waiting: deque[tuple[float, Image]] = deque()
+    known: deque[tuple[float, list[Region]]] = deque()
+
+    def covered() -> tuple[float, Image]:
+        time, image = waiting.popleft()
+        while known[0][0] < time - hold_s:
+            known.popleft()
+        regions = []
+        for seen, found in known:
+            if seen <= time + hold_s:
+                regions += found
+        return time, cover(image, regions, how)
+
+    for time, image in frames:
+        waiting.append((time, image))
+        known.append((time, face_regions(find(image), margin)))
+        while time > waiting[0][0] + hold_s:
+            yield covered()
+    while waiting:
+        yield covered()

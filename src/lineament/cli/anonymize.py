@@ -1,0 +1,181 @@
+"""anonymize: covers the faces in images and videos."""
+
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .app import app, progress_bar, show
+from .images import each_image
+from .options import DetectorName, ModelName, make_predictor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..face import Faces
+    from ..inference.predictor import Predictor
+    from ..io.input_images import InputImage
+    from .images import Save
+
+MIN_PRESENCE = 0.1
+"""Presence from which a face is covered; see `python -m bench.anonymize`."""
+MIN_FACE = "8px"
+"""Smallest face that is searched for."""
+MARGIN, HOLD_S = 0.1, 0.3
+
+
+class How(StrEnum):
+    """Ways to cover a face."""
+
+    blur = "blur"
+    pixelate = "pixelate"
+    fill = "fill"
+
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        help="Images, folders of images, patterns, and video files.", metavar="PATH"
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        help="Folder for the results; for a single input, a folder or a file."
+    ),
+]
+Method = Annotated[
+    How,
+    typer.Option(help="blur or pixelate keep four cells per side; fill, nothing."),
+]
+Margin = Annotated[
+    float,
+    typer.Option(min=0, max=2, help="Distance beyond the face, in sides of it."),
+]
+Presence = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, help="Cover what is a face with at least this probability."
+    ),
+]
+FaceSize = Annotated[
+    str,
+    typer.Option(
+        metavar="8px|0.05",
+        help="Smallest face to search for: its side in pixels, or as a fraction of the "
+        "image's longer side.",
+    ),
+]
+Hold = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=5,
+        help="Seconds of a video before and after a face is found in which its place is "
+        "covered, too.",
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace videos that exist.")
+]
+
+
+@app.command()
+def anonymize(
+    paths: Inputs,
+    out: Out,
+    how: Method = How.blur,
+    margin: Margin = MARGIN,
+    min_presence: Presence = MIN_PRESENCE,
+    min_face: FaceSize = MIN_FACE,
+    hold: Hold = HOLD_S,
+    model: ModelName = "accurate",
+    detector: DetectorName = "default",
+    overwrite: Overwrite = False,
+) -> None:
+    """Cover the faces in images and videos, from the chin to the hairline.
+
+    Errs to cover: faces of a low probability count, outlines are wide, and a video also
+    covers a face in the frames around those that it is found in. Metadata, and the sound
+    of a video, are not copied. No method finds every face: look at the results.
+    """
+    from ..io.media_files import is_video
+
+    videos = [path for path in paths if Path(path).is_file() and is_video(Path(path))]
+    images = [path for path in paths if path not in videos]
+    if len(paths) > 1 and out.suffix:
+        raise typer.BadParameter(
+            f"--out {out} is one file for {len(paths)} inputs; give a folder"
+        )
+    predictor = partial(
+        make_predictor,
+        model,
+        detector=detector,
+        min_face=min_face if detector == "default" else None,
+        min_presence=min_presence,
+    )
+    for video in videos:
+        target = out if out.suffix else out / f"{Path(video).stem}.mp4"
+        _cover_video(video, target, predictor(), how.value, margin, hold, overwrite)
+    if images:
+        _cover_images(images, out, predictor, how.value, margin)
+
+
+def _cover_images(
+    paths: list[str],
+    out: Path,
+    predictor: "partial[Predictor]",
+    how: str,
+    margin: float,
+) -> None:
+    from ..analysis.anonymize import anonymize_faces
+    from ..analysis.draw import FORMATS
+
+    def each(
+        image: "InputImage", pixels: "NDArray[np.uint8]", faces: "Faces", save: "Save"
+    ) -> None:
+        suffix = image.path.suffix if image.path.suffix.lower() in FORMATS else ".jpg"
+        target = out if out.suffix else out / f"{image.name}{suffix}"
+        save(target, anonymize_faces(pixels, faces, how, margin))
+        show(f"{image.path}: {_count(len(faces))} covered -> {target}")
+
+    each_image(paths, predictor, None, each, out, single_file=bool(out.suffix))
+
+
+def _count(faces: int) -> str:
+    return "no face" if not faces else f"{faces} {'face' if faces == 1 else 'faces'}"
+
+
+def _cover_video(
+    source: str,
+    target: Path,
+    predictor: "Predictor",
+    how: str,
+    margin: float,
+    hold_s: float,
+    overwrite: bool,
+) -> None:
+    from ..analysis.anonymize import anonymize_frames
+    from ..io.video_reader import VideoReader
+    from ..io.video_writer import VideoWriter
+
+    if target.exists() and (target.samefile(source) or not overwrite):
+        raise typer.BadParameter(
+            f"{target} exists; choose another --out, or add --overwrite"
+        )
+    start = None
+    with (
+        VideoReader(source) as reader,
+        VideoWriter(target) as writer,
+        progress_bar("frames", reader.frames, speed=True) as step,
+    ):
+        frames = ((frame.timestamp, frame.image) for frame in reader)
+        for time, image in anonymize_frames(frames, predictor, how, margin, hold_s):
+            if start is None:
+                start, writer.pixel_aspect = time, reader.pixel_aspect
+            writer.write(image, time - start)
+            step()
+    show(f"{source} -> {target}, without its sound")

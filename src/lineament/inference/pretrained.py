@@ -1,0 +1,215 @@
+"""Folders of a predictor, in the layout of the Hugging Face Hub: settings, model, card.
+
+A local folder needs no further package; a name of the Hub needs the extra `hub`.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from ..atomic import atomic_path
+from ..errors import ModelError, missing_extra, short_reason
+from ..estimator import LandmarkModel
+from ..recipe.settings import Settings
+from ..schemes import scheme_entries, stated_scheme
+from .model_files import SUFFIXES, find_model, read_card
+from .recrop import RecropPolicy
+
+CONFIG = "config.json"
+"""File of the settings, which the Hub counts downloads by."""
+HUB_NAME = r"[\w.-]+/[\w.-]+"
+"""OWNER/NAME of a repository on the Hub."""
+UNKNOWN_LICENCE = "The licence is not stated."
+README = """---
+library_name: lineament
+pipeline_tag: keypoint-detection
+license: {license}
+tags:
+- face
+- facial-landmarks
+- {scheme}
+---
+# {name}
+
+Facial landmarks of the scheme `{scheme}`, for [lineament](https://pypi.org/project/lineament/).
+
+```python
+from lineament import Predictor
+
+predictor = Predictor.from_pretrained("THIS_FOLDER")
+faces = predictor("photo.jpg")
+```
+
+{words}
+"""
+CARD_WORDS = ("data", "limits", "history")
+"""Entries of a card that the README repeats."""
+
+
+class PretrainedSettings(Settings):
+    """The settings of a predictor in `config.json`; those of the machine are not in it."""
+
+    library_name: str = Field("lineament", pattern="^lineament$")
+    version: str = ""
+    model: str | None = None
+    scheme: str
+    own_scheme: dict[str, Any] | None = None
+    recrop: dict[str, float] | None = None
+    min_presence: float
+    min_landmark_score: float
+    min_face: float | None = None
+    flip: bool = False
+
+
+def file_of_model(model: LandmarkModel | None, given: str | Path | None) -> Path | None:
+    """Return the file of a model, None for None.
+
+    Args:
+        given: The name or file that the model was made from.
+
+    Raises:
+        ModelError: If the model has none.
+    """
+    if model is None:
+        return None
+    if given is None:
+        raise ModelError(
+            f"the model {model.name!r} has no file; write one with lineament export, "
+            "and make the predictor with that"
+        )
+    return find_model(str(given))
+
+
+def save_folder(
+    folder: Path,
+    model: Path | None,
+    scheme: str,
+    recrop: RecropPolicy | None,
+    options: Mapping[str, Any],
+) -> None:
+    """Write a folder that `read_folder` reads.
+
+    Args:
+        folder: Made if absent; files of an earlier predictor in it are replaced.
+        model: The model file; None: the predictor has no model.
+        scheme: Scheme of the results.
+        recrop: Policy of the predictor.
+        options: Its other options, as PretrainedSettings takes them.
+    """
+    from .. import __version__
+
+    folder.mkdir(parents=True, exist_ok=True)
+    card: dict[str, Any] = {}
+    stated = {"version": __version__, "model": None, **scheme_entries(scheme)}
+    if model is not None:
+        card = read_card(model)
+        stated["model"] = f"model{model.suffix}"
+        with atomic_path(folder / stated["model"]) as partial:
+            shutil.copyfile(model, partial)
+        _write(folder / "model.json", _as_json(card))
+    stated["recrop"] = None if recrop is None else asdict(recrop)
+    settings = PretrainedSettings(**stated, **options)
+    _write(folder / "README.md", _readme(card, scheme))
+    # last, because the folder can be read once it is there
+    _write(folder / CONFIG, _as_json(settings.model_dump(exclude_none=True)))
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def _readme(card: Mapping[str, Any], scheme: str) -> str:
+    words = [str(card.get("licence", UNKNOWN_LICENCE))]
+    for key in CARD_WORDS:
+        if key in card:
+            words.append(f"{key.capitalize()}: {card[key]}")
+    return README.format(
+        license="other" if "licence" in card else "unknown",
+        scheme=scheme,
+        name=card.get("name", "Facial landmarks"),
+        words="\n\n".join(words),
+    )
+
+
+def read_folder(folder: Path) -> dict[str, Any]:
+    """Return the options of Predictor that a folder states.
+
+    Raises:
+        ModelError: If the folder is not one of `save_folder`.
+        SchemeError: If it carries a scheme that is wrong.
+    """
+    path = folder / CONFIG
+    try:
+        text = path.read_text(encoding="utf-8")
+        settings = PretrainedSettings.model_validate_json(text)
+        recrop = None if settings.recrop is None else RecropPolicy(**settings.recrop)
+    except (OSError, ValidationError, TypeError) as error:
+        raise ModelError(
+            f"{path}: cannot be used ({short_reason(error)}); wanted a folder of "
+            "Predictor.save_pretrained"
+        ) from error
+    options = settings.model_dump(
+        include={"min_presence", "min_landmark_score", "min_face", "flip"}
+    )
+    options["scheme"] = stated_scheme(settings.model_dump(exclude_none=True))
+    options["recrop"] = recrop
+    options["model"] = _model_file(folder, settings.model)
+    return options
+
+
+def _model_file(folder: Path, name: str | None) -> Path | None:
+    if name is None:
+        return None
+    # a folder from elsewhere must name no file outside of it
+    if Path(name).name != name or Path(name).suffix not in SUFFIXES:
+        raise ModelError(
+            f"{folder / CONFIG}: the model is {name!r}; wanted a file of the folder, "
+            f"{' or '.join(SUFFIXES)}"
+        )
+    return folder / name
+
+
+def find_folder(source: str | Path, revision: str | None = None) -> Path:
+    """Return a local folder, or download that of a repository of the Hub.
+
+    Args:
+        source: A folder, or OWNER/NAME.
+        revision: Branch, tag or commit of the repository.
+
+    Raises:
+        ExtraError: If it is to be downloaded and huggingface_hub is not installed.
+        ModelError: If there is no such folder or repository.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        return folder
+    if not re.fullmatch(HUB_NAME, str(source)):
+        raise ModelError(
+            f"no folder {str(source)!r}; wanted one of Predictor.save_pretrained, or OWNER/NAME "
+            "of the Hugging Face Hub"
+        )
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise missing_extra("huggingface_hub", "hub") from error
+    try:
+        files = [CONFIG, "model.*"]
+        return Path(
+            snapshot_download(str(source), revision=revision, allow_patterns=files)
+        )
+    except Exception as error:  # of any library that it uses
+        raise ModelError(
+            f"{source}: no such folder, and not to be had from the Hub ({short_reason(error)}); "
+            "check the name and the connection"
+        ) from error

@@ -1,0 +1,1 @@
+"""Names that other installed packages add to those of this one."""

@@ -1,0 +1,238 @@
+"""Covered faces: what is covered, what is left of it, and the command for images and videos."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from commands import call
+from lineament import Predictor, anonymize_faces, read_image
+from lineament.analysis.anonymize import (
+    METHODS,
+    anonymize_frames,
+    cover,
+    covered_pixels,
+    face_outline,
+    face_regions,
+)
+from lineament.cli import anonymize as command
+from lineament.errors import ImageError, InputError
+from lineament.face import Face, Faces
+from lineament.geometry import apply_affine, landmark_box, similarity
+from lineament.schemes import convert, scheme
+from scenes import scene
+
+MEAN = scheme("ibug68").mean_shape
+NOISE = np.random.default_rng(0).integers(0, 256, (200, 240, 3), np.uint8)
+
+
+def face_at(center, side=80.0, roll_deg=0.0, sigma_px=1.0, points=MEAN, of="ibug68"):
+    turn = similarity(side, roll_deg, np.zeros(2), np.array(center))
+    landmarks = apply_affine(turn, points)
+    box, count = landmark_box(landmarks), len(points)
+    return Face(
+        landmarks, np.ones(count), np.full(count, sigma_px), box, 0.9, of, presence=0.9
+    )
+
+
+def faces_of(*found, of="ibug68"):
+    return Faces(found, of, len(found[0]) if found else len(scheme(of)), (240, 200))
+
+
+@pytest.mark.parametrize("roll_deg", [0.0, 70.0, 180.0, -90.0])
+def test_the_landmarks_and_the_forehead_are_covered_at_any_roll(roll_deg):
+    face = face_at((120, 100), roll_deg=roll_deg)
+    covered = covered_pixels(face_regions([face], margin=0.0), NOISE.shape)
+    x, y = np.rint(face.landmarks).astype(int).T
+    assert covered[y, x].all()
+    # brows to chin is two thirds of a face, so the hairline is half of that above the brows
+    top, chin = MEAN[:, 1].min(), MEAN[:, 1].max()
+    hairline = np.array([[0.0, top - 0.45 * (chin - top)]])
+    turn = similarity(80.0, roll_deg, np.zeros(2), np.array((120, 100)))
+    x, y = np.rint(apply_affine(turn, hairline)[0]).astype(int)
+    assert covered[y, x]
+
+
+@pytest.mark.parametrize("how", METHODS)
+def test_nothing_outside_the_region_changes_and_the_given_image_stays(how):
+    given = NOISE.copy()
+    face = face_at((120, 100))
+    covered = anonymize_faces(given, faces_of(face), how)
+    np.testing.assert_array_equal(given, NOISE)
+    outside = ~covered_pixels(face_regions([face]), NOISE.shape)
+    np.testing.assert_array_equal(covered[outside], NOISE[outside])
+    assert (covered[~outside] != NOISE[~outside]).any(1).mean() > 0.9
+
+
+def test_fill_leaves_one_color_and_pixelate_few():
+    face = face_at((120, 100))
+    inside = covered_pixels(face_regions([face]), NOISE.shape)
+    filled = anonymize_faces(NOISE, faces_of(face), "fill")[inside]
+    assert len(np.unique(filled, axis=0)) == 1
+    pixelated = anonymize_faces(NOISE, faces_of(face), "pixelate")[inside]
+    # 4 cells per side of the box; the region is less than twice as large both ways
+    assert len(np.unique(pixelated, axis=0)) <= (2 * 4) ** 2
+
+
+@pytest.mark.parametrize("how", ["blur", "pixelate"])
+def test_only_means_of_large_cells_are_left(how):
+    # a pattern with the same mean in every 2 x 2 pixels disappears
+    checks = np.indices((200, 240)).sum(0) % 2 * 200
+    image = np.repeat(checks[..., None], 3, 2).astype(np.uint8)
+    face = face_at((120, 100))
+    inside = covered_pixels(face_regions([face]), image.shape)
+    left = anonymize_faces(image, faces_of(face), how)[inside]
+    assert np.ptp(left) <= 30
+    assert abs(left.mean() - 100) < 2
+
+
+def test_uncertain_landmarks_and_a_margin_cover_more():
+    sure, unsure = face_at((120, 100)), face_at((120, 100), sigma_px=4.0)
+    few = covered_pixels(face_regions([sure]), NOISE.shape)
+    for more in (face_regions([unsure]), face_regions([sure], 0.3)):
+        covered = covered_pixels(more, NOISE.shape)
+        assert (covered >= few).all()
+        assert covered.sum() > few.sum()
+    unknown = face_at((120, 100), sigma_px=np.nan)
+    assert face_regions([unknown])[0].margin_px == pytest.approx(0.1 * 80, rel=0.05)
+
+
+def test_faces_of_five_points_and_of_a_scheme_without_eyes_are_covered_to_the_box():
+    five = face_at((120, 100), points=convert(MEAN, "ibug68", "five").points, of="five")
+    nose = Face(
+        np.full((9, 2), 100.0), np.ones(9), np.ones(9), [60, 60, 140, 140], 1, "x"
+    )
+    for face in (five, nose):
+        outline = face_outline(face)
+        assert outline[:, 1].min() < face.box[1]  # the forehead
+        assert outline[:, 1].max() >= face.box[3] - 0.01
+
+
+def test_faces_outside_and_at_the_border_of_the_image_are_no_error():
+    faces = faces_of(face_at((-500, 100)), face_at((0, 0)), face_at((1e7, 1e7)))
+    covered = anonymize_faces(NOISE, faces, "fill")
+    assert (covered[0, 0] == 128).all()
+    np.testing.assert_array_equal(covered[-1], NOISE[-1])
+
+
+def test_wrong_arguments_are_refused():
+    faces = faces_of(face_at((120, 100)))
+    with pytest.raises(InputError, match="did you mean 'blur'"):
+        anonymize_faces(NOISE, faces, "blurr")
+    with pytest.raises(InputError, match="at least 0, in sides of the box"):
+        anonymize_faces(NOISE, faces, margin=float("nan"))
+    with pytest.raises(ImageError, match="wanted RGB uint8"):
+        cover(NOISE[..., 0], [])
+
+
+@pytest.mark.parametrize("how", ["pixelate", "fill"])
+def test_no_face_is_found_where_one_was_covered(how):
+    # what is blurred may still look like a face, but like no one's
+    image = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
+    predict = Predictor("fast", min_presence=0.5)
+    faces = predict(image)
+    assert len(faces) == 2
+    assert len(predict(anonymize_faces(image, faces, how))) == 0
+
+
+def test_a_face_that_is_missed_in_a_frame_is_covered_by_the_frames_around_it():
+    seen = {3: (60, 100), 7: (180, 100)}
+    asked = []
+
+    def find(image):
+        asked.append(len(asked))
+        centers = seen.get(asked[-1])
+        return faces_of(*([face_at(centers, side=40.0)] if centers else []))
+
+    frames = [(0.1 * number, NOISE) for number in range(12)]
+    made = list(anonymize_frames(frames, find, "fill", hold_s=0.21))
+    assert [time for time, _ in made] == [time for time, _ in frames]
+    for center, number in ((seen[3], 3), (seen[7], 7)):
+        gray = []
+        for at, (_, image) in enumerate(made):
+            if (image[center[1], center[0]] == 128).all():
+                gray.append(at)
+        assert gray == list(range(number - 2, number + 3))
+
+
+def test_images_are_decided_by_frames_near_them_and_few_wait():
+    pulled = []
+
+    def frames():
+        for number in range(100):
+            pulled.append(number)
+            yield number / 10, NOISE
+
+    covered = anonymize_frames(frames(), lambda image: faces_of(), hold_s=0.3)
+    next(covered)
+    assert len(pulled) == 5  # those within 0.3 s, and the first after it
+
+
+def test_the_command_covers_photos_and_lists_those_without_a_face(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(scene(("astronaut", 110, 90, 120))).save(photos / "a.png")
+    Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(photos / "b.jpg")
+    code, out, err = call(
+        "anonymize", photos, "--out", tmp_path / "out", "--how", "fill"
+    )
+    assert (code, err) == (0, "")
+    assert "a.png: 1 face covered -> " in out
+    assert "b.jpg: no face covered -> " in out
+    before, after = read_image(photos / "a.png"), read_image(tmp_path / "out/a.png")
+    assert (after[90, 110] == 128).all()
+    np.testing.assert_array_equal(after[0], before[0])
+
+
+def test_metadata_with_the_uncovered_image_is_not_copied(tmp_path):
+    photo = Image.fromarray(scene(("astronaut", 110, 90, 120)))
+    exif = Image.Exif()
+    exif[270] = "a secret"
+    photo.save(tmp_path / "a.jpg", exif=exif, comment=b"a secret")
+    assert b"a secret" in (tmp_path / "a.jpg").read_bytes()
+    code, _, _ = call("anonymize", tmp_path / "a.jpg", "--out", tmp_path / "b.jpg")
+    assert code == 0
+    assert b"a secret" not in (tmp_path / "b.jpg").read_bytes()
+
+
+def test_the_command_covers_every_frame_of_a_video(tmp_path):
+    pytest.importorskip("av")
+    from lineament import VideoReader, VideoWriter
+
+    image = scene(("astronaut", 110, 90, 120))
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        for number in range(6):
+            writer.write(image, number / 25)
+    words = (
+        "anonymize",
+        tmp_path / "a.mp4",
+        "--out",
+        tmp_path / "out",
+        "--how",
+        "fill",
+    )
+    code, out, _ = call(*words)
+    assert code == 0
+    assert "without its sound" in out
+    frames = [frame.image for frame in VideoReader(tmp_path / "out/a.mp4")]
+    assert len(frames) == 6
+    for frame in frames:
+        assert abs(frame[90, 110].astype(int) - 128).max() < 12
+    code, _, err = call(*words)
+    assert code == 2
+    assert "add --overwrite" in " ".join(err.split())
+    assert call(*words, "--overwrite")[0] == 0
+    code, _, err = call(*words[:2], "--out", tmp_path / "a.mp4", "--overwrite")
+    assert code == 2
+
+
+def test_several_inputs_need_a_folder(tmp_path):
+    code, _, err = call("anonymize", "a.jpg", "b.mp4", "--out", tmp_path / "x.jpg")
+    assert code == 2
+    assert "one file for 2 inputs" in " ".join(err.split())
+
+
+def test_the_defaults_of_the_command_are_those_of_the_library():
+    from lineament.analysis.anonymize import HOLD_S, MARGIN
+
+    assert (command.MARGIN, command.HOLD_S) == (MARGIN, HOLD_S)
+    assert {how.value for how in command.How} == set(METHODS)
