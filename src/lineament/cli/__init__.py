@@ -15,6 +15,7 @@ from . import (
     models,
     scheme,
     score,
+    serve,
     stability,
     study,
     track,

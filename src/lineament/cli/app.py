@@ -27,6 +27,7 @@ LISTED = (
         "score",
         "compare",
         "stability",
+        "serve",
     ),
     *(
         "scheme",

@@ -41,6 +41,9 @@ FIELDS = {
     "memory_after": "memory",
 }
 """Field of CropLandmarks by output of the file, which may lack the last four."""
+PROVIDER_VARIABLE = "LINEAMENT_PROVIDER"
+CPU_PROVIDER = "CPUExecutionProvider"
+PROVIDER_END = "executionprovider"
 CHUNK = 64  # crops per call: more would only take memory
 
 
@@ -51,8 +54,29 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def chosen_providers() -> list[str]:
+    """Return the execution providers of ONNX Runtime, the wanted one first.
+
+    LINEAMENT_PROVIDER names it, "cuda" or "CUDAExecutionProvider"; default: the CPU.
+
+    Raises:
+        ModelError: If this ONNX Runtime does not have it.
+    """
+    import onnxruntime
+
+    wanted = os.environ.get(PROVIDER_VARIABLE) or "cpu"
+    for name in onnxruntime.get_available_providers():
+        if wanted.lower() in (name.lower(), name.lower().removesuffix(PROVIDER_END)):
+            return [name] if name == CPU_PROVIDER else [name, CPU_PROVIDER]
+    known = ", ".join(onnxruntime.get_available_providers())
+    raise ModelError(
+        f"{PROVIDER_VARIABLE} is {wanted!r}, and this ONNX Runtime has {known}; for a GPU "
+        "install onnxruntime-gpu in place of onnxruntime"
+    )
+
+
 class OnnxSession:
-    """An ONNX Runtime session on the CPU. Thread-safe.
+    """An ONNX Runtime session on the CPU, or on LINEAMENT_PROVIDER. Thread-safe.
 
     A pickle is the file's path and the number of threads, and opens the file again.
 
@@ -80,6 +104,10 @@ class OnnxSession:
             self._session = _runtime_session(self.path, self.threads)
             self._process = os.getpid()
         return list(self._session.run(outputs, inputs))
+
+    def get_inputs(self) -> list[Any]:
+        """Return the inputs that the file states, in order."""
+        return list(self._session.get_inputs())
 
     def get_outputs(self) -> list[Any]:
         """Return the outputs that the file states, in order."""
@@ -116,10 +144,9 @@ def _runtime_session(path: Path, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    providers = chosen_providers()
     try:
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
         reason = (
             str(error).splitlines()[0][:120] if str(error) else type(error).__name__

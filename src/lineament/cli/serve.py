@@ -1,0 +1,130 @@
+"""serve: answers requests over HTTP and WebSocket."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app, need_package, note
+
+EVERYWHERE = ("0.0.0.0", "::")
+GPU_BATCH = 16
+"""Images that share a call of the model on a GPU."""
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str,
+        typer.Option(envvar="LINEAMENT_HOST", help="Address to listen at."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            envvar="LINEAMENT_PORT", min=0, max=65535, help="Port; 0: a free one."
+        ),
+    ] = 8000,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="LINEAMENT_MODEL",
+            metavar="NAME|FILE",
+            help="Model to serve, repeatable; the first is the default: accurate, fast.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            envvar="LINEAMENT_WORKERS", min=0, help="Threads; 0: one per core."
+        ),
+    ] = 0,
+    wait_s: Annotated[
+        float,
+        typer.Option(
+            envvar="LINEAMENT_WAIT_S",
+            min=0.01,
+            help="Refuse requests (503) that would wait for longer, seconds.",
+        ),
+    ] = 2.0,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LINEAMENT_TOKEN",
+            help="Bearer token that requests have to carry; safer as a variable.",
+        ),
+    ] = None,
+    max_mb: Annotated[
+        float,
+        typer.Option(
+            envvar="LINEAMENT_MAX_MB", min=0.001, help="Largest body, megabytes."
+        ),
+    ] = 10.0,
+    max_mpx: Annotated[
+        float,
+        typer.Option(
+            envvar="LINEAMENT_MAX_MPX", min=0.001, help="Largest image, megapixels."
+        ),
+    ] = 40.0,
+    provider: Annotated[
+        str,
+        typer.Option(
+            envvar="LINEAMENT_PROVIDER",
+            help="Execution provider of ONNX Runtime: cpu, cuda, ... On a GPU, images of "
+            "several requests share a call.",
+        ),
+    ] = "cpu",
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="LINEAMENT_PAGE",
+            help="Folder of static files for /, as lineament page writes it.",
+        ),
+    ] = None,
+) -> None:
+    """Answer requests for faces and landmarks over HTTP and WebSocket.
+
+    Each option can be set by a variable, too: LINEAMENT_PORT and so on. SIGTERM ends
+    the server within 10 seconds, after the requests that have begun.
+    """
+    need_package("fastapi", "serve")
+    need_package("uvicorn", "serve")
+    from ..inference.onnx_model import (
+        CPU_PROVIDER,
+        PROVIDER_VARIABLE,
+        chosen_providers,
+        usable_cores,
+    )
+    from ..serving.server import serve as run_server
+    from ..serving.settings import ServerSettings
+
+    os.environ[PROVIDER_VARIABLE] = provider
+    is_cpu = chosen_providers()[0] == CPU_PROVIDER
+    settings = ServerSettings(
+        models=tuple(model or ("accurate", "fast")),
+        workers=workers or usable_cores(),
+        wait_s=wait_s,
+        token=token,
+        max_bytes=round(max_mb * 1e6),
+        max_pixels=round(max_mpx * 1e6),
+        max_batch=1 if is_cpu else GPU_BATCH,
+        page=page,
+    )
+    if host in EVERYWHERE and token is None:
+        note(
+            f"warning: {host} is open to every computer that reaches this one, and no --token is "
+            "set"
+        )
+    _log_to_stderr()
+    run_server(settings, host, port, lambda address: note(f"serving at {address}"))
+
+
+def _log_to_stderr() -> None:
+    """Print a line per request, without image, name or address."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log = logging.getLogger("lineament.serve")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
