@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request
-from starlette.datastructures import Headers, UploadFile
+from PIL import Image as PILImage
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from ..errors import ImageError
@@ -128,29 +129,37 @@ class BodyReader:
             headers, _once(body), max_files=self.settings.max_files, max_fields=1000
         )
         try:
-            form = await parser.parse()
+            found = _uploads_and_fields(await parser.parse())
         except MultiPartException as error:
             raise Refusal(400, f"the form is broken: {error.message}") from error
         except Exception as error:
             # hostile forms make the parser raise nearly any class
             raise Refusal(400, "the form is broken") from error
-        uploads: list[Upload] = []
-        fields: dict[str, list[str]] = {}
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                data = value.file.read()
-                value.file.close()
-                uploads.append(Upload(value.filename or "", data))
-            else:
-                fields.setdefault(name, []).append(value)
-        if not uploads:
+        finally:
+            parser.close()
+        if not found.uploads:
             raise Refusal(400, "the form has no file; add one with a file name")
-        return Form(uploads, fields)
+        return found
+
+
+def _uploads_and_fields(form: FormData) -> Form:
+    found = Form([], {})
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            found.uploads.append(Upload(value.filename or "", value.file.read()))
+        else:
+            found.fields.setdefault(name, []).append(value)
+    return found
 
 
 class _MemoryParser(MultiPartParser):
     # files of forms stay in memory: the server writes nothing to disk
     spool_max_size = 2**40
+
+    def close(self) -> None:
+        """Close all files, also those of a form that is not complete."""
+        for file in self._files_to_close_on_error:
+            file.close()
 
 
 async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
@@ -170,12 +179,16 @@ def check_image(data: bytes, max_pixels: int) -> None:
     try:
         width, height = image_size(data)
     except ImageError as error:
+        if isinstance(error.__cause__, PILImage.DecompressionBombError):
+            raise _too_many_pixels(max_pixels) from error
         raise Refusal(400, "the image is broken; get the file again") from error
     if width * height > max_pixels:
-        raise Refusal(
-            413,
-            f"the image has {width} x {height} pixels, more than {max_pixels / 1e6:g} million; "
-            "shrink it first",
-        )
+        raise _too_many_pixels(max_pixels)
     if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > MAX_SCANS:
         raise Refusal(413, "the image has more scans than any camera or editor writes")
+
+
+def _too_many_pixels(limit: int) -> Refusal:
+    return Refusal(
+        413, f"the image has more than {limit / 1e6:g} million pixels; shrink it first"
+    )
