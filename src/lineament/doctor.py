@@ -18,6 +18,7 @@ import numpy as np
 from .errors import ExtraError
 from .inference.model_files import missing_data_remedy, weights_folder
 from .inference.onnx_model import usable_cores
+from .inference.runtime import chosen_providers, load_runtime
 from .opencv import PACKAGES as OPENCV
 from .opencv import installed_versions, load, remedy
 
@@ -82,13 +83,12 @@ def _system() -> Iterator[Check]:
 
 def _providers() -> Check:
     try:
-        import onnxruntime  # type: ignore[import-untyped, unused-ignore]
-
-        listed = onnxruntime.get_available_providers()
+        listed = load_runtime().get_available_providers()
+        used = chosen_providers()[0]
     except Exception as error:  # a broken binary fails in many ways
         advice = "type: pip install --force-reinstall onnxruntime"
         return Check("system", "providers", "failed", _first_line(error), advice)
-    found = ", ".join(listed) + "; used: CPUExecutionProvider"
+    found = f"{', '.join(listed)}; used: {used}"
     return Check("system", "providers", "ok", found)
 
 

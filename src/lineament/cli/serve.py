@@ -91,12 +91,8 @@ def serve(
     """
     need_package("fastapi", "serve")
     need_package("uvicorn", "serve")
-    from ..inference.onnx_model import (
-        CPU_PROVIDER,
-        PROVIDER_VARIABLE,
-        chosen_providers,
-        usable_cores,
-    )
+    from ..inference.onnx_model import usable_cores
+    from ..inference.runtime import CPU_PROVIDER, PROVIDER_VARIABLE, chosen_providers
     from ..serving.server import serve as run_server
     from ..serving.settings import ServerSettings
 

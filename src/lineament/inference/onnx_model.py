@@ -24,6 +24,7 @@ from .model_files import (
     read_card,
     weights_folder,
 )
+from .runtime import chosen_providers, load_runtime
 
 METADATA_KEY = "lineament"
 DETECTOR_OUTPUTS = (
@@ -41,9 +42,6 @@ FIELDS = {
     "memory_after": "memory",
 }
 """Field of CropLandmarks by output of the file, which may lack the last four."""
-PROVIDER_VARIABLE = "LINEAMENT_PROVIDER"
-CPU_PROVIDER = "CPUExecutionProvider"
-PROVIDER_END = "executionprovider"
 CHUNK = 64  # crops per call: more would only take memory
 
 
@@ -52,27 +50,6 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def chosen_providers() -> list[str]:
-    """Return the execution providers of ONNX Runtime, the wanted one first.
-
-    LINEAMENT_PROVIDER names it, "cuda" or "CUDAExecutionProvider"; default: the CPU.
-
-    Raises:
-        ModelError: If this ONNX Runtime does not have it.
-    """
-    import onnxruntime
-
-    wanted = os.environ.get(PROVIDER_VARIABLE) or "cpu"
-    for name in onnxruntime.get_available_providers():
-        if wanted.lower() in (name.lower(), name.lower().removesuffix(PROVIDER_END)):
-            return [name] if name == CPU_PROVIDER else [name, CPU_PROVIDER]
-    known = ", ".join(onnxruntime.get_available_providers())
-    raise ModelError(
-        f"{PROVIDER_VARIABLE} is {wanted!r}, and this ONNX Runtime has {known}; for a GPU "
-        "install onnxruntime-gpu in place of onnxruntime"
-    )
 
 
 class OnnxSession:
@@ -132,8 +109,7 @@ def _shared_session(path: str, threads: int) -> OnnxSession:
 
 
 def _runtime_session(path: Path, threads: int) -> Any:
-    import onnxruntime
-
+    onnxruntime = load_runtime()
     if not path.is_file():
         raise ModelError(
             f"no model file at {path}; wanted an ONNX file: see `lineament models`"

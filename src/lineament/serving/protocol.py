@@ -29,7 +29,8 @@ class LimitedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Stop the clock while a request is answered."""
         super().data_received(data)
-        if self._is_answering():
+        is_left = self.transport.get_protocol() is not self  # to a WebSocket
+        if self._is_answering() or is_left:
             self._stop_timer()
         elif self._head_timer is None:
             self._start_timer()
@@ -38,11 +39,6 @@ class LimitedProtocol(H11Protocol):
         """Stop the clock."""
         self._stop_timer()
         super().connection_lost(exc)
-
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Leave the connection to the protocol of WebSockets."""
-        self._stop_timer()
-        super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request of HTTP."""
