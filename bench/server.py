@@ -214,10 +214,13 @@ def compare(
 def check_memory(pid: int, port: int, images: list[bytes], requests: int) -> None:
     """Print the memory over many requests."""
     sizes = []
-    for _ in range(10):
-        load_server(pid, port, images, 16, limit=requests // 10)
+    for tenth in range(1, 11):
+        load = load_server(pid, port, images, 16, limit=requests // 10)
         sizes.append(memory_mb(pid))
-    print(f"memory per tenth of {requests} requests, MB:", *(f"{s:.0f}" for s in sizes))
+        done = tenth * requests // 10
+        print(
+            f"after {done} requests: {sizes[-1]:.0f} MB, {load.rate:.1f}/s", flush=True
+        )
     growth = sizes[-1] / sizes[0]
     verdict(f"growth, at most {GROWTH_BAR}", growth, growth <= GROWTH_BAR)
 

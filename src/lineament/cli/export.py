@@ -11,7 +11,7 @@ from .options import Cache, Data
 
 
 class Target(StrEnum):
-    """What a model is written for."""
+    """Formats in which a model is written."""
 
     onnx = "onnx"
     triton = "triton"

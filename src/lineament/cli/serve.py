@@ -15,74 +15,82 @@ GPU_BATCH = 16
 """Images that share a call of the model on a GPU."""
 
 
+Host = Annotated[
+    str,
+    typer.Option(envvar="LINEAMENT_HOST", help="Address to listen at."),
+]
+Port = Annotated[
+    int,
+    typer.Option(
+        envvar="LINEAMENT_PORT", min=0, max=65535, help="Port; 0: a free one."
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="LINEAMENT_MODEL",
+        metavar="NAME|FILE",
+        help="Model to serve, repeatable; the first is the default: accurate, fast.",
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(envvar="LINEAMENT_WORKERS", min=0, help="Threads; 0: one per core."),
+]
+Wait = Annotated[
+    float,
+    typer.Option(
+        envvar="LINEAMENT_WAIT_S",
+        min=0.01,
+        help="Refuse requests (503) that would wait for longer, seconds.",
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="LINEAMENT_TOKEN",
+        help="Bearer token that requests have to carry; safer as a variable.",
+    ),
+]
+MaxBody = Annotated[
+    float,
+    typer.Option(envvar="LINEAMENT_MAX_MB", min=0.001, help="Largest body, megabytes."),
+]
+MaxImage = Annotated[
+    float,
+    typer.Option(
+        envvar="LINEAMENT_MAX_MPX", min=0.001, help="Largest image, megapixels."
+    ),
+]
+Provider = Annotated[
+    str,
+    typer.Option(
+        envvar="LINEAMENT_PROVIDER",
+        help="Execution provider of ONNX Runtime: cpu, cuda, ... On a GPU, images of "
+        "several requests share a call.",
+    ),
+]
+Page = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="LINEAMENT_PAGE",
+        help="Folder of static files for /, as lineament page writes it.",
+    ),
+]
+
+
 @app.command()
 def serve(
-    host: Annotated[
-        str,
-        typer.Option(envvar="LINEAMENT_HOST", help="Address to listen at."),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int,
-        typer.Option(
-            envvar="LINEAMENT_PORT", min=0, max=65535, help="Port; 0: a free one."
-        ),
-    ] = 8000,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="LINEAMENT_MODEL",
-            metavar="NAME|FILE",
-            help="Model to serve, repeatable; the first is the default: accurate, fast.",
-        ),
-    ] = None,
-    workers: Annotated[
-        int,
-        typer.Option(
-            envvar="LINEAMENT_WORKERS", min=0, help="Threads; 0: one per core."
-        ),
-    ] = 0,
-    wait_s: Annotated[
-        float,
-        typer.Option(
-            envvar="LINEAMENT_WAIT_S",
-            min=0.01,
-            help="Refuse requests (503) that would wait for longer, seconds.",
-        ),
-    ] = 2.0,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="LINEAMENT_TOKEN",
-            help="Bearer token that requests have to carry; safer as a variable.",
-        ),
-    ] = None,
-    max_mb: Annotated[
-        float,
-        typer.Option(
-            envvar="LINEAMENT_MAX_MB", min=0.001, help="Largest body, megabytes."
-        ),
-    ] = 10.0,
-    max_mpx: Annotated[
-        float,
-        typer.Option(
-            envvar="LINEAMENT_MAX_MPX", min=0.001, help="Largest image, megapixels."
-        ),
-    ] = 40.0,
-    provider: Annotated[
-        str,
-        typer.Option(
-            envvar="LINEAMENT_PROVIDER",
-            help="Execution provider of ONNX Runtime: cpu, cuda, ... On a GPU, images of "
-            "several requests share a call.",
-        ),
-    ] = "cpu",
-    page: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="LINEAMENT_PAGE",
-            help="Folder of static files for /, as lineament page writes it.",
-        ),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    model: Models = None,
+    workers: Workers = 0,
+    wait_s: Wait = 2.0,
+    token: Token = None,
+    max_mb: MaxBody = 10.0,
+    max_mpx: MaxImage = 40.0,
+    provider: Provider = "cpu",
+    page: Page = None,
 ) -> None:
     """Answer requests for faces and landmarks over HTTP and WebSocket.
 

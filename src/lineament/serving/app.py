@@ -11,9 +11,9 @@ from starlette.exceptions import HTTPException
 
 from .. import __version__
 from . import detect_routes, status_routes, track_routes
-from .gate import Gate, refusal_response
+from .gate import Gate
 from .options import invalid_options
-from .refusals import Refusal
+from .refusals import Refusal, refusal_response
 from .service import Service
 from .static_page import add_page
 

@@ -12,9 +12,8 @@ from fastapi.responses import Response, StreamingResponse
 
 from .answers import ErrorAnswer, FacesAnswer
 from .detect_work import Question, Result, answer_questions
-from .gate import log_failure
 from .options import DetectOptions, DetectQuery, merge_form, parse_boxes
-from .refusals import Refusal, refusal_of
+from .refusals import Refusal, log_failure, refusal_of
 from .service import Service, service_of
 from .uploads import MULTIPART, Form
 from .work_queue import Job, outcome_of

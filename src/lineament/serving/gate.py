@@ -1,20 +1,20 @@
 """Gate: what holds for every request: token, draining, errors as JSON, log and metrics."""
 
 import asyncio
-import hmac
-import json
 import logging
 import time
-import traceback
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
-from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .refusals import Refusal, draining, refusal_of
+from .access import check_token
+from .refusals import (
+    Refusal,
+    draining,
+    log_failure,
+    refusal_of,
+    refusal_response,
+)
 from .service import Service
 from .work_queue import ClientGoneError
 
@@ -124,47 +124,3 @@ class Exchange:
         except TimeoutError:
             return False
         return self._is_read
-
-
-def check_token(
-    token: str | None, headers: Mapping[bytes, bytes], given: str | None = None
-) -> None:
-    """Check the bearer token of a request.
-
-    Args:
-        token: Token wanted; None: no token is needed.
-        headers: Headers of the request, lower case.
-        given: Token that came otherwise.
-
-    Raises:
-        Refusal: If it is absent or wrong.
-    """
-    if token is None:
-        return
-    words = headers.get(b"authorization", b"").split(None, 1)
-    found = (given or "").encode()
-    if len(words) == 2 and words[0].lower() == b"bearer":
-        found = words[1]
-    if not hmac.compare_digest(found, token.encode()):
-        raise Refusal(
-            401,
-            "this server needs a token; send the header Authorization: Bearer TOKEN",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
-
-
-def refusal_response(refusal: Refusal) -> Response:
-    """Return the answer of a refusal."""
-    return Response(
-        json.dumps(refusal.answer()),
-        refusal.status,
-        refusal.headers,
-        "application/json",
-    )
-
-
-def log_failure(error: BaseException) -> None:
-    """Log the class and place of an unexpected error; its text may repeat the input."""
-    frames: list[Any] = traceback.extract_tb(error.__traceback__)[-3:]
-    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
-    LOG.error("%s at %s", type(error).__name__, " > ".join(places))

@@ -1,9 +1,16 @@
 """Refusal: an answer other than success, as a status, a code and one line of text."""
 
+import json
+import logging
+import traceback
+from pathlib import Path
 from typing import Any
+
+from fastapi.responses import Response
 
 from ..errors import ImageError, InputError, LineamentError, ModelError
 
+LOG = logging.getLogger("lineament.serve")
 CODES = {
     400: "bad_request",
     401: "unauthorized",
@@ -75,3 +82,20 @@ def refusal_of(error: BaseException) -> Refusal | None:
     if isinstance(error, LineamentError):
         return Refusal(500, "the server failed at this request")
     return None
+
+
+def refusal_response(refusal: Refusal) -> Response:
+    """Return the answer of a refusal."""
+    return Response(
+        json.dumps(refusal.answer()),
+        refusal.status,
+        refusal.headers,
+        "application/json",
+    )
+
+
+def log_failure(error: BaseException) -> None:
+    """Log the class and place of an unexpected error; its text may repeat the input."""
+    frames: list[Any] = traceback.extract_tb(error.__traceback__)[-3:]
+    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
+    LOG.error("%s at %s", type(error).__name__, " > ".join(places))

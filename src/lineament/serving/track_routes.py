@@ -14,9 +14,9 @@ from ..io.image import read_image
 from ..io.result_folder import DECIMALS
 from ..tracking.filters import DEFAULT
 from ..tracking.tracker import Tracker
-from .gate import check_token, log_failure, refusal_response
+from .access import check_token
 from .options import TrackOptions, checked
-from .refusals import Refusal, busy, draining, refusal_of
+from .refusals import Refusal, busy, draining, log_failure, refusal_of, refusal_response
 from .service import Service, service_of
 from .uploads import check_image
 from .work_queue import Job, outcome_of

@@ -14,7 +14,7 @@ from .refusals import busy
 FIRST_COST_S = 0.05
 """Expected time of a job of a kind that never ran, seconds."""
 DECAY = 0.9
-"""Weight of the past in the mean time of a kind."""
+"""Weight of the past when the average time of a kind is updated."""
 
 
 class ClientGoneError(Exception):
