@@ -276,6 +276,7 @@ def test_a_folder_of_files_is_the_page(tmp_path):
     (tmp_path / "secret.txt").write_text("secret")
     with running(page=folder) as live:
         assert live.get("/").body == b"<p>own page"
+        assert "frame-ancestors" in live.get("/").headers["content-security-policy"]
         assert "javascript" in live.get("/code.js").headers["content-type"]
         for path in ("/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt"):
             assert live.get(path).status == 404

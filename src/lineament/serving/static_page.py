@@ -1,9 +1,10 @@
 """`/` of the server: a folder of static files, or a plain page if none is given."""
 
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from ..errors import DataError
@@ -18,7 +19,10 @@ PLAIN_PAGE = """<!doctype html>
 <p><a href="openapi.json">Description of all requests</a></p>
 </html>
 """
-POLICY = "default-src 'none'; frame-ancestors 'none'"
+POLICY = "Content-Security-Policy"
+PLAIN_POLICY = "default-src 'none'; frame-ancestors 'none'"
+FOLDER_POLICY = "frame-ancestors 'none'"
+"""Added to the policy in the page itself, which cannot state this."""
 
 
 def add_page(app: FastAPI, folder: Path | None) -> None:
@@ -34,8 +38,15 @@ def add_page(app: FastAPI, folder: Path | None) -> None:
         raise DataError(
             f"{folder} has no index.html; give --page the folder that lineament page wrote"
         )
-    app.mount("/", StaticFiles(directory=folder, html=True), name="page")
+    app.mount("/", _Folder(directory=folder, html=True), name="page")
+
+
+class _Folder(StaticFiles):
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        response.headers[POLICY] = FOLDER_POLICY
+        return response
 
 
 async def _plain_page() -> HTMLResponse:
-    return HTMLResponse(PLAIN_PAGE, headers={"Content-Security-Policy": POLICY})
+    return HTMLResponse(PLAIN_PAGE, headers={POLICY: PLAIN_POLICY})
