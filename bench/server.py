@@ -112,7 +112,9 @@ async def ask(
             load.waits.append(time.monotonic() - start)
         elif "retry-after: " in answer:
             after = answer.partition("retry-after: ")[2].partition("\r\n")[0]
+            writer.close()  # the server closes idle connections
             await asyncio.sleep(int(after))
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.close()
 
 

@@ -23,9 +23,11 @@ WORK = "/v1/"
 """Paths of work, which ends when the server drains."""
 GUARDED = ("/v1/", "/v2/models", "/metrics")
 """Paths that need the token; the page, the health and the description do not."""
-DISCARD_S, DISCARD_BYTES = 1.0, 64_000_000
+DISCARD_S, DISCARD_BYTES = 5.0, 64_000_000
 """Limits of reading the rest of a refused body, without which clients miss the answer."""
 HEADERS = ((b"x-content-type-options", b"nosniff"),)
+SLOW = 408
+"""Status of a body that was waited for long enough."""
 CLIENT_GONE = 499
 """Status in log and metrics of a request whose client left."""
 INTERNAL = "the server failed at this request; it is logged without the image"
@@ -114,6 +116,8 @@ class Exchange:
     async def _discard(self) -> bool:
         """Read the rest of the body; return whether all of it came within the limits."""
         if b"expect" in self.headers:  # nothing is sent before the server agrees
+            return False
+        if self.status == SLOW:
             return False
         size = 0
         try:
