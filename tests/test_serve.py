@@ -206,7 +206,8 @@ def test_the_work_of_a_client_that_left_is_not_done(live):
             wait_until(lambda: len(service.queue) == 2)
         wait_until(lambda: len(service.queue) == 1)
     wait_until(lambda: service.lifecycle.active == 0)
-    assert 'route="/v1/detect",status="499"' in live.get("/metrics").body.decode()
+    left = 'route="/v1/detect",status="499"'
+    wait_until(lambda: left in live.get("/metrics").body.decode())
 
 
 def test_models_are_listed_with_their_schemes(live):
@@ -238,9 +239,10 @@ def test_the_open_inference_protocol_describes_server_and_models(live):
 
 
 def test_metrics_count_requests_and_faces(live):
+    counted = 'lineament_requests_total{route="/v1/detect",status="200"}'
     live.post("/v1/detect", PHOTO)
+    wait_until(lambda: counted in live.get("/metrics").body.decode())
     text = live.get("/metrics").body.decode()
-    assert 'lineament_requests_total{route="/v1/detect",status="200"}' in text
     assert "lineament_faces_total" in text
     assert "lineament_expected_wait_seconds 0.0" in text
     assert "process_resident_memory_bytes" in text
@@ -321,6 +323,7 @@ def test_a_log_line_names_the_route_and_nothing_of_the_request(live, caplog):
         live.post("/v1/detect", *form(("file", "holiday-with-anna.jpg", PHOTO)))
         live.post("/v1/landmarks?boxes=151,61,301,251", PHOTO)
         live.get("/photos/of/anna")
+        wait_until(lambda: len(caplog.records) >= 3)  # a line follows its answer
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3
     assert lines[0].startswith("POST /v1/detect 200 ")
@@ -334,6 +337,7 @@ def test_a_failure_inside_is_one_line_without_a_trace(live, monkeypatch, caplog)
     monkeypatch.setattr("lineament.serving.detect_work.read_image", fail)
     with caplog.at_level("INFO", logger="lineament.serve"):
         found = live.post("/v1/detect", PHOTO)
+        wait_until(lambda: len(caplog.records) >= 2)
     assert (found.status, found.code) == (500, "internal")
     text = caplog.text + found.body.decode()
     assert "RuntimeError at" in text
