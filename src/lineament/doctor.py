@@ -19,6 +19,7 @@ from .errors import ExtraError
 from .inference.device import DEVICES, offered_devices
 from .inference.model_files import missing_data_remedy, weights_folder
 from .inference.onnx_model import usable_cores
+from .inference.runtime import load_runtime
 from .opencv import PACKAGES as OPENCV
 from .opencv import installed_versions, load, remedy
 
@@ -85,9 +86,7 @@ def _system() -> Iterator[Check]:
 
 def _providers() -> Check:
     try:
-        import onnxruntime  # type: ignore[import-untyped, unused-ignore]
-
-        listed = onnxruntime.get_available_providers()
+        listed = load_runtime().get_available_providers()
     except Exception as error:  # a broken binary fails in many ways
         advice = "type: pip install --force-reinstall onnxruntime"
         return Check("system", "providers", "failed", _first_line(error), advice)

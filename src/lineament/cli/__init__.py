@@ -17,6 +17,7 @@ from . import (
     models,
     scheme,
     score,
+    serve,
     stability,
     study,
     track,

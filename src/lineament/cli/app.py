@@ -28,6 +28,7 @@ LISTED = (
         "score",
         "compare",
         "stability",
+        "serve",
     ),
     *(
         "scheme",

@@ -1,5 +1,6 @@
 """export: writes a trained model as a file for use, with its card."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,9 +9,26 @@ import typer
 from .app import app, need_torch, note, show
 from .options import Cache, Data
 
+
+class Target(StrEnum):
+    """Formats in which a model is written."""
+
+    onnx = "onnx"
+    triton = "triton"
+
+
 Checkpoint = Annotated[
     Path,
-    typer.Argument(help="The checkpoint of a run; with --check-data, or a recipe."),
+    typer.Argument(
+        help="The checkpoint of a run; with --check-data, or a recipe; with --to triton, an "
+        ".onnx file or the name of a model of the package."
+    ),
+]
+To = Annotated[
+    Target,
+    typer.Option(
+        help="onnx: a file with its card; triton: a model repository of Triton Inference Server."
+    ),
 ]
 CheckData = Annotated[
     bool,
@@ -52,6 +70,7 @@ def export(
     ] = "",
     check_data: CheckData = False,
     check_with: CheckWith = None,
+    to: To = Target.onnx,
     data: Data = None,
     cache: Cache = None,
 ) -> None:
@@ -60,6 +79,13 @@ def export(
     A model without a network becomes a .safetensors file. Writes nothing if the
     landmarks of the file differ from the trained model's by more than a fixed bound.
     """
+    if to is Target.triton:
+        if int8 or scheme or name:
+            raise typer.BadParameter(
+                "--to triton takes a file as it is; leave --int8, --scheme and --name out"
+            )
+        _write_triton(str(checkpoint), out)
+        return
     need_torch()
     from ..data.sample import cache_root, data_root
     from ..export.other_runtimes import check_runtime, compare_runtime
@@ -102,3 +128,10 @@ def _show_data(given: Path, data: Path, cache: Path) -> None:
     recipe = read_recipe(given) if given.suffix == ".toml" else recipe_of(given)
     for name, count in check_data(recipe, data, cache, note).items():
         show(f"{name}: {count} validation faces; enough to export")
+
+
+def _write_triton(model: str, out: Path) -> None:
+    from ..export.triton import write_triton
+
+    folder = write_triton(model, out)
+    show(f"{folder}  start Triton with --model-repository={out}")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..data.crop_cache import CropCache, plain_crops
 from ..errors import ExportError
+from ..inference.runtime import load_runtime
 
 MOVED = ("Concat", "Reshape", "Transpose")
 """Operators by which layers/space_to_depth.py moves pixels."""
@@ -47,6 +48,8 @@ def quantize_file(
         ExportError: If an activation has no range, or the graph does not start with its bytes.
     """
     import onnx
+
+    load_runtime()
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared, out = path.with_suffix(".prepared.onnx"), path.with_suffix(".int8.onnx")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ModelError, did_you_mean
+from .runtime import load_runtime
 
 CPU = "cpu"
 AUTO = "auto"
@@ -63,9 +64,7 @@ def check_device(name: str) -> str:
 
 def offered_devices() -> list[str]:
     """Return the devices that the installed ONNX Runtime offers, the preferred one first."""
-    import onnxruntime
-
-    providers = onnxruntime.get_available_providers()
+    providers = load_runtime().get_available_providers()
     return [name for name, device in DEVICES.items() if device.provider in providers]
 
 

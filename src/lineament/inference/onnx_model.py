@@ -27,6 +27,7 @@ from .model_files import (
     read_card,
     weights_folder,
 )
+from .runtime import load_runtime
 
 METADATA_KEY = "lineament"
 DETECTOR_OUTPUTS = (
@@ -121,8 +122,7 @@ def _lock_of(device: str) -> AbstractContextManager[Any]:
 
 
 def _runtime_session(path: Path, threads: int, device: str) -> Any:
-    import onnxruntime
-
+    onnxruntime = load_runtime()
     if not path.is_file():
         raise ModelError(
             f"no model file at {path}; wanted an ONNX file: see `lineament models`"

@@ -193,7 +193,24 @@ def _from_file(file: IO[bytes], bits: int | None) -> RGB:
     return _decode(io.BytesIO(data), name, bits)
 
 
+def image_size(data: bytes) -> tuple[int, int]:
+    """Return width and height that the bytes of an image file state; no pixel is decoded.
+
+    Raises:
+        ImageError: If they are not an image, or its header is broken.
+    """
+    with _opened(io.BytesIO(data), f"{len(data)} bytes") as image:
+        return image.size
+
+
 def _decode(file: IO[bytes], name: str, bits: int | None) -> RGB:
+    with _opened(file, name) as image:
+        return _from_image(image, name, bits)
+
+
+@contextmanager
+def _opened(file: IO[bytes], name: str) -> Iterator[Image.Image]:
+    """Yield the image in `file`, not yet decoded; any error becomes an ImageError."""
     start = file.read(4096)
     if not start:
         raise ImageError(f"{name}: empty; {WANTED}")
@@ -203,7 +220,7 @@ def _decode(file: IO[bytes], name: str, bits: int | None) -> RGB:
         try:
             known = [name for name in FORMATS if name in Image.OPEN]
             with Image.open(file, formats=known) as image:
-                return _from_image(image, name, bits)
+                yield image
         except UnidentifiedImageError as error:
             if re.match(KNOWN_STARTS, start, re.DOTALL):
                 raise ImageError(

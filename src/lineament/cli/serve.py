@@ -1,0 +1,135 @@
+"""serve: answers requests over HTTP and WebSocket."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app, need_package, note
+
+EVERYWHERE = ("0.0.0.0", "::")
+GPU_BATCH = 16
+"""Images that share a call of the model on a GPU."""
+
+
+Host = Annotated[
+    str,
+    typer.Option(envvar="LINEAMENT_HOST", help="Address to listen at."),
+]
+Port = Annotated[
+    int,
+    typer.Option(
+        envvar="LINEAMENT_PORT", min=0, max=65535, help="Port; 0: a free one."
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="LINEAMENT_MODEL",
+        metavar="NAME|FILE",
+        help="Model to serve, repeatable; the first is the default: accurate, fast.",
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(envvar="LINEAMENT_WORKERS", min=0, help="Threads; 0: one per core."),
+]
+Wait = Annotated[
+    float,
+    typer.Option(
+        envvar="LINEAMENT_WAIT_S",
+        min=0.01,
+        help="Refuse requests (503) that would wait for longer, seconds.",
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="LINEAMENT_TOKEN",
+        help="Bearer token that requests have to carry; safer as a variable.",
+    ),
+]
+MaxBody = Annotated[
+    float,
+    typer.Option(envvar="LINEAMENT_MAX_MB", min=0.001, help="Largest body, megabytes."),
+]
+MaxImage = Annotated[
+    float,
+    typer.Option(
+        envvar="LINEAMENT_MAX_MPX", min=0.001, help="Largest image, megapixels."
+    ),
+]
+ServedOn = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        envvar="LINEAMENT_DEVICE",
+        metavar="auto|cpu|cuda|...",
+        help="Device that models run on, as in detect. On a GPU, images of several "
+        "requests share a call.",
+    ),
+]
+Page = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="LINEAMENT_PAGE",
+        help="Folder of static files for /, as lineament page writes it.",
+    ),
+]
+
+
+@app.command()
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    model: Models = None,
+    workers: Workers = 0,
+    wait_s: Wait = 2.0,
+    token: Token = None,
+    max_mb: MaxBody = 10.0,
+    max_mpx: MaxImage = 40.0,
+    device: ServedOn = "cpu",
+    page: Page = None,
+) -> None:
+    """Answer requests for faces and landmarks over HTTP and WebSocket.
+
+    Each option can be set by a variable, too: LINEAMENT_PORT and so on. SIGTERM ends
+    the server within 10 seconds, after the requests that have begun.
+    """
+    need_package("fastapi", "serve")
+    need_package("uvicorn", "serve")
+    from ..inference.device import CPU, check_device
+    from ..inference.onnx_model import usable_cores
+    from ..serving.server import serve as run_server
+    from ..serving.settings import ServerSettings
+
+    device = check_device(device)
+    settings = ServerSettings(
+        models=tuple(model or ("accurate", "fast")),
+        device=device,
+        workers=workers or usable_cores(),
+        wait_s=wait_s,
+        token=token,
+        max_bytes=round(max_mb * 1e6),
+        max_pixels=round(max_mpx * 1e6),
+        max_batch=1 if device == CPU else GPU_BATCH,
+        page=page,
+    )
+    if host in EVERYWHERE and token is None:
+        note(
+            f"warning: {host} is open to every computer that reaches this one, and no --token is "
+            "set"
+        )
+    _log_to_stderr()
+    run_server(settings, host, port, lambda address: note(f"serving at {address}"))
+
+
+def _log_to_stderr() -> None:
+    """Print a line per request, without image, name or address."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log = logging.getLogger("lineament.serve")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)

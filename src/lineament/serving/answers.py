@@ -1,0 +1,130 @@
+"""Types of the answers, for /openapi.json: the JSON of `faces_to_json` and its companions."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+Point = tuple[float, float]
+
+
+class ErrorDetail(BaseModel):
+    """Reason of a refusal."""
+
+    code: str = Field(description="A word for programs.")
+    message: str = Field(description="A line for people.")
+
+
+class ErrorAnswer(BaseModel):
+    """Every answer that is not a success."""
+
+    error: ErrorDetail
+
+
+class HeadPoseAnswer(BaseModel):
+    """Head pose as `lineament.head_pose` returns it."""
+
+    yaw_deg: float
+    pitch_deg: float
+    roll_deg: float
+    rotation: list[list[float]]
+    translation_mm: list[float]
+    error: float
+
+
+class FaceAnswer(BaseModel):
+    """One face."""
+
+    box: list[float] = Field(description="x0, y0, x1, y1, pixels of the image.")
+    score: float = Field(
+        description="Score of the detector, 0 to 1; 1 for given boxes."
+    )
+    landmarks: list[Point] = Field(description="x, y per landmark, pixels.")
+    scores: list[float] = Field(description="Confidence per landmark, 0 to 1.")
+    sigma_px: list[float | None] = Field(description="Expected error per landmark.")
+    presence: float | None = Field(None, description="Probability of a face.")
+    visible: list[float | None] | None = Field(
+        None, description="Probability per landmark that it can be seen."
+    )
+    attributes: dict[str, float] | None = None
+    track_id: int | None = None
+    head_pose: HeadPoseAnswer | None = None
+
+
+class FacesAnswer(BaseModel):
+    """The faces of one image."""
+
+    image: str = Field(description="Name of the file, empty for a raw body.")
+    faces: list[FaceAnswer]
+    scheme: str
+    own_scheme: dict[str, Any] | None = Field(
+        None, description="Table of a scheme that a user made."
+    )
+    image_size: tuple[int, int] = Field(description="Width and height, pixels.")
+
+
+class ModelAnswer(BaseModel):
+    """One model."""
+
+    name: str
+    default: bool
+    scheme: str
+    points: int
+    crop_px: int
+    licence: str | None
+
+
+class ModelsAnswer(BaseModel):
+    """The models that requests may name."""
+
+    models: list[ModelAnswer]
+
+
+class StatusAnswer(BaseModel):
+    """State of the server."""
+
+    status: str
+
+
+class LiveAnswer(BaseModel):
+    """Open Inference Protocol: the server is running."""
+
+    live: bool
+
+
+class ReadyAnswer(BaseModel):
+    """Open Inference Protocol: the server takes requests."""
+
+    ready: bool
+
+
+class ServerAnswer(BaseModel):
+    """Open Inference Protocol: the server."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class TensorAnswer(BaseModel):
+    """Open Inference Protocol: an input or output of a model."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadataAnswer(BaseModel):
+    """Open Inference Protocol: a model."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorAnswer]
+    outputs: list[TensorAnswer]
+
+
+class ModelReadyAnswer(BaseModel):
+    """Open Inference Protocol: a model takes requests."""
+
+    name: str
+    ready: bool

@@ -1,0 +1,147 @@
+"""Routes that find faces in images: /v1/detect and /v1/landmarks."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+
+from .answers import ErrorAnswer, FacesAnswer
+from .detect_work import Question, Result, answer_questions
+from .options import DetectOptions, DetectQuery, merge_form, parse_boxes
+from .refusals import Refusal, log_failure, refusal_of
+from .service import Service, service_of
+from .uploads import MULTIPART, Form
+from .work_queue import Job, outcome_of
+
+router = APIRouter()
+JPEG, NDJSON = "image/jpeg", "application/x-ndjson"
+FILE = {"type": "string", "format": "binary"}
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/*": {"schema": FILE},
+            MULTIPART: {
+                "schema": {
+                    "type": "object",
+                    "properties": {"file": {"type": "array", "items": FILE}},
+                }
+            },
+        },
+    }
+}
+REFUSED: dict[str, Any] = {"model": ErrorAnswer}
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": FacesAnswer, "content": {JPEG: {"schema": FILE}, NDJSON: {}}},
+    **dict.fromkeys((400, 401, 408, 413, 415, 422, 503), REFUSED),
+}
+
+
+@router.post("/v1/detect", responses=ANSWERS, openapi_extra=BODY)
+async def detect(request: Request, options: DetectQuery) -> Response:
+    """Find the faces of an image and their landmarks.
+
+    The body is an image, or a form with files. Several files answer with a line of JSON
+    per file, in order. `Accept: image/jpeg` or `draw` answers with the drawn image.
+    """
+    return await _answer(request, options)
+
+
+@router.post("/v1/landmarks", responses=ANSWERS, openapi_extra=BODY)
+async def landmarks(request: Request, options: DetectQuery) -> Response:
+    """Find the landmarks of faces whose boxes are given; no detector runs."""
+    return await _answer(request, options, need_boxes=True)
+
+
+async def _answer(
+    request: Request, options: DetectOptions, need_boxes: bool = False
+) -> Response:
+    service = service_of(request)
+    service.queue.check_wait()  # before the body is read
+    form = await service.bodies.read(request)
+    options = merge_form(options, form.fields)
+    if JPEG in request.headers.get("accept", ""):
+        options = options.model_copy(update={"draw": True})
+    question = _question(service, form, options, need_boxes)
+    if len(form.uploads) > 1:
+        service.queue.check_wait()
+        lines = _lines(service, form, question, options)
+        return StreamingResponse(lines, media_type=NDJSON)
+    gone = asyncio.create_task(_wait_until_gone(request))
+    try:
+        job = service.queue.submit(_job(question, options))
+        result = await outcome_of(job, gone, service.settings.wait_s)
+    finally:
+        gone.cancel()
+    service.metrics.faces.inc(result.faces)
+    return Response(result.content, media_type=result.media_type)
+
+
+def _question(
+    service: Service, form: Form, options: DetectOptions, need_boxes: bool
+) -> Question:
+    """Return the question about the first file."""
+    predictor = service.models.predictor(
+        options.model, options.scheme, options.min_face
+    )
+    boxes = None
+    if options.boxes:
+        boxes = parse_boxes(options.boxes, service.settings.max_boxes)
+    elif need_boxes:
+        raise Refusal(422, "boxes: wanted at least one, x0,y0,x1,y1 in pixels")
+    if len(form.uploads) > 1 and (boxes or options.draw):
+        raise Refusal(422, "boxes and drawing are for one file; send one at a time")
+    limit = service.settings.max_pixels
+    wanted = (options.head_pose, options.draw, limit)
+    return Question(form.uploads[0], predictor, boxes, *wanted)
+
+
+def _job(question: Question, options: DetectOptions) -> Job:
+    stage = "detect" if question.boxes is None else "landmarks"
+    kind = f"{stage} {options.model}"
+    if options.min_face is not None:
+        kind += " min_face"
+    batch_key = (id(question.predictor), stage)
+    return Job(kind, answer_questions, question, batch_key)
+
+
+async def _wait_until_gone(request: Request) -> None:
+    """Return when the client has closed its connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _lines(
+    service: Service, form: Form, question: Question, options: DetectOptions
+) -> AsyncIterator[bytes]:
+    """Yield a line per file, in order; as many files as there are workers run at once."""
+    jobs: deque[tuple[str, Job]] = deque()
+    try:
+        for upload in form.uploads:
+            job = _job(replace(question, upload=upload), options)
+            jobs.append((upload.name, service.queue.submit(job, always=True)))
+            if len(jobs) > service.settings.workers:
+                yield await _line(service, *jobs.popleft())
+        while jobs:
+            yield await _line(service, *jobs.popleft())
+    finally:
+        for _, job in jobs:
+            job.future.cancel()
+
+
+async def _line(service: Service, name: str, job: Job) -> bytes:
+    try:
+        result: Result = await outcome_of(job)
+    except Exception as error:
+        refusal = refusal_of(error)
+        if refusal is None:
+            log_failure(error)
+            refusal = Refusal(500, "the server failed at this image")
+        return json.dumps({"image": name} | refusal.answer()).encode() + b"\n"
+    service.metrics.faces.inc(result.faces)
+    return result.content + b"\n"

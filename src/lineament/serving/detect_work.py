@@ -1,0 +1,108 @@
+"""The work of /v1/detect and /v1/landmarks: bytes of images to bytes of answers."""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image as PILImage
+
+from ..analysis.draw import draw_faces
+from ..analysis.head_pose import head_pose
+from ..errors import ShapeError
+from ..face import Faces
+from ..geometry import Image
+from ..inference.predictor import Predictor
+from ..io.formats import faces_to_dict, to_dict
+from ..io.image import read_image
+from ..io.result_folder import DECIMALS
+from .uploads import Upload, check_image
+
+JPEG_QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Question:
+    """One image whose faces are wanted."""
+
+    upload: Upload
+    predictor: Predictor
+    boxes: list[list[float]] | None
+    head_pose: bool
+    draw: bool
+    max_pixels: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer for one image."""
+
+    content: bytes
+    media_type: str
+    faces: int
+
+
+def answer_questions(questions: list[Question]) -> Sequence[Any]:
+    """Return a Result or an error per question.
+
+    All questions have the same predictor, and boxes either all or none.
+    """
+    images: dict[int, Image] = {}
+    outcomes: list[Any] = [None] * len(questions)
+    for number, question in enumerate(questions):
+        try:
+            check_image(question.upload.data, question.max_pixels)
+            images[number] = read_image(question.upload.data)
+        except Exception as error:
+            outcomes[number] = error
+    found = _predict([questions[number] for number in images], list(images.values()))
+    for (number, image), faces in zip(images.items(), found, strict=True):
+        outcomes[number] = faces
+        if isinstance(faces, Faces):
+            try:
+                outcomes[number] = _result(questions[number], image, faces)
+            except Exception as error:
+                outcomes[number] = error
+    return outcomes
+
+
+def _predict(questions: list[Question], images: list[Image]) -> list[Any]:
+    """Return the Faces of each image, or an error."""
+    if not images:
+        return []
+    boxes = [question.boxes for question in questions if question.boxes is not None]
+    try:
+        return list(questions[0].predictor(images, boxes or None))
+    except Exception as error:
+        if len(images) == 1:
+            return [error]
+    # one by one, so that only the question at fault fails
+    found = []
+    for question, image in zip(questions, images, strict=True):
+        found += _predict([question], [image])
+    return found
+
+
+def _result(question: Question, image: Image, faces: Faces) -> Result:
+    if question.draw:
+        file = io.BytesIO()
+        drawn = PILImage.fromarray(draw_faces(image, faces))
+        drawn.save(file, "JPEG", quality=JPEG_QUALITY)
+        return Result(file.getvalue(), "image/jpeg", len(faces))
+    height, width = image.shape[:2]
+    record = faces_to_dict(faces, question.upload.name, DECIMALS)
+    record["image_size"] = [width, height]
+    if question.head_pose:
+        for face, entry in zip(faces, record["faces"], strict=True):
+            entry["head_pose"] = _pose(face, (width, height))
+    text = json.dumps(record, allow_nan=False)
+    return Result(text.encode(), "application/json", len(faces))
+
+
+def _pose(face: Any, size: tuple[int, int]) -> dict[str, Any] | None:
+    """Return the head pose as JSON values; None if the landmarks fit no pose."""
+    try:
+        return to_dict(head_pose(face, size))
+    except ShapeError:
+        return None

@@ -1,0 +1,130 @@
+"""Gate: what holds for every request: token, draining, errors as JSON, log and metrics."""
+
+import asyncio
+import logging
+import time
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .access import check_token
+from .refusals import (
+    Refusal,
+    draining,
+    log_failure,
+    refusal_of,
+    refusal_response,
+)
+from .service import Service
+from .work_queue import ClientGoneError
+
+LOG = logging.getLogger("lineament.serve")
+WORK = "/v1/"
+"""Paths of work, which ends when the server drains."""
+GUARDED = ("/v1/", "/v2/models", "/metrics")
+"""Paths that need the token; the page, the health and the description do not."""
+DISCARD_S, DISCARD_BYTES = 5.0, 64_000_000
+"""Limits of reading the rest of a refused body, without which clients miss the answer."""
+HEADERS = ((b"x-content-type-options", b"nosniff"),)
+SLOW = 408
+"""Status of a body that was waited for long enough."""
+CLIENT_GONE = 499
+"""Status in log and metrics of a request whose client left."""
+INTERNAL = "the server failed at this request; it is logged without the image"
+
+
+class Gate:
+    """ASGI middleware around all routes."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app, self.service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start = time.monotonic()
+        exchange = Exchange(scope, receive, send)
+        is_work = scope["path"].startswith(WORK)
+        self.service.lifecycle.active += is_work
+        try:
+            await self._answer(scope, exchange)
+        except (ClientGoneError, ClientDisconnect):
+            exchange.status = CLIENT_GONE
+        except Exception as error:
+            await self._fail(exchange, error)
+        finally:
+            self.service.lifecycle.active -= is_work
+            self.service.bodies.release(scope)
+            self._record(scope, exchange.status, time.monotonic() - start)
+
+    async def _answer(self, scope: Scope, exchange: "Exchange") -> None:
+        path = scope["path"]
+        if path.startswith(GUARDED):
+            check_token(self.service.settings.token, exchange.headers)
+        if path.startswith(WORK) and self.service.lifecycle.draining.is_set():
+            raise draining()
+        await self.app(scope, exchange.receive, exchange.send)
+
+    async def _fail(self, exchange: "Exchange", error: Exception) -> None:
+        refusal = refusal_of(error)
+        if refusal is None or refusal.status == 500:
+            log_failure(error)
+        refusal = refusal or Refusal(500, INTERNAL)
+        if not exchange.status:
+            await refusal_response(refusal)(
+                exchange.scope, exchange.receive, exchange.send
+            )
+        else:
+            raise ClientDisconnect from None  # the connection closes in mid-answer
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        metrics = self.service.metrics
+        metrics.requests.labels(route, status).inc()
+        metrics.seconds.labels(route).observe(seconds)
+        LOG.info("%s %s %d %.0f ms", scope["method"], route, status, 1000 * seconds)
+
+
+class Exchange:
+    """One request and its answer; notes the status and reads the rest of a refused body."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, self._receive, self._send = scope, receive, send
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.status = 0
+        self._is_read = False
+
+    async def receive(self) -> Message:
+        """Receive the next message of the client."""
+        message = await self._receive()
+        self._is_read = self._is_read or not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a message to the client."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", ()), *HEADERS]
+            is_refused = self.status >= 400 and not self._is_read
+            if is_refused and not await self._discard():
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+    async def _discard(self) -> bool:
+        """Read the rest of the body; return whether all of it came within the limits."""
+        if b"expect" in self.headers:  # nothing is sent before the server agrees
+            return False
+        if self.status == SLOW:
+            return False
+        size = 0
+        try:
+            async with asyncio.timeout(DISCARD_S):
+                while not self._is_read and size < DISCARD_BYTES:
+                    message = await self.receive()
+                    size += len(message.get("body", b""))
+        except TimeoutError:
+            return False
+        return self._is_read

@@ -1,0 +1,57 @@
+"""Figures of the server for Prometheus, without a word about images or clients."""
+
+from collections.abc import Callable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+GAUGES = {
+    "tracks": "Open connections of tracks.",
+    "jobs": "Jobs that wait or run.",
+    "expected_wait_seconds": "Wait that a new request expects.",
+    "held_bytes": "Bodies of the requests that are open.",
+}
+
+
+class Metrics:
+    """Counters of one server."""
+
+    media_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, current: Mapping[str, Callable[[], float]]) -> None:
+        """Make the counters.
+
+        Args:
+            current: Functions that return a present value, by the keys of GAUGES.
+        """
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.requests = Counter(
+            "lineament_requests",
+            "Requests answered.",
+            ("route", "status"),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "lineament_request_seconds",
+            "Time from the head of a request to the end of its answer.",
+            ("route",),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.faces = Counter("lineament_faces", "Faces found.", registry=self.registry)
+        self.frames = Counter(
+            "lineament_track_frames",
+            "Frames of tracks, answered or dropped for a newer one.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        for name, text in GAUGES.items():
+            gauge = Gauge(f"lineament_{name}", text, registry=self.registry)
+            gauge.set_function(current[name])
+
+    def text(self) -> bytes:
+        """Return all figures in the format of Prometheus."""
+        return generate_latest(self.registry)

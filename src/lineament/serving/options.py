@@ -1,0 +1,108 @@
+"""Options of requests: query parameters, or fields of a form."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .refusals import Refusal
+
+Options = TypeVar("Options", bound=BaseModel)
+Name = Annotated[str, Field(max_length=200)]
+
+
+class ModelOptions(BaseModel):
+    """Options of every request that finds faces."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Name | None = Field(
+        None, description="Name of a model of /v1/models; default: the server's."
+    )
+    scheme: Name | None = Field(
+        None, description="Landmark scheme of the answer; default: the model's own."
+    )
+    min_face: Name | None = Field(
+        None,
+        description="Smallest face wanted, such as 40px or 0.05 of the longer side.",
+    )
+    head_pose: bool = Field(False, description="Add the head pose of each face.")
+
+
+class DetectOptions(ModelOptions):
+    """Options of /v1/detect and /v1/landmarks."""
+
+    boxes: list[Name] | None = Field(
+        None,
+        description="Face boxes x0,y0,x1,y1 in pixels, repeatable; no detector runs.",
+    )
+    draw: bool = Field(
+        False, description="Answer with the image and its landmarks, as JPEG."
+    )
+
+
+class TrackOptions(ModelOptions):
+    """Options of /v1/track."""
+
+    faces: int | None = Field(None, ge=1, le=256, description="Faces to follow.")
+    smooth: bool = Field(True, description="Filter the landmarks over time.")
+    token: Name | None = Field(
+        None, description="The bearer token, for browsers, which cannot send headers."
+    )
+
+
+DetectQuery = Annotated[DetectOptions, Query()]
+
+
+def merge_form(options: DetectOptions, form: Mapping[str, list[str]]) -> DetectOptions:
+    """Return the options with those of the fields of a form in place of the query's.
+
+    Raises:
+        Refusal: If a field is unknown or has a wrong value.
+    """
+    given: dict[str, Any] = options.model_dump(exclude_unset=True)
+    for name, values in form.items():
+        given[name] = values if name == "boxes" else values[-1]
+    return checked(DetectOptions, given)
+
+
+def checked(kind: type[Options], given: Mapping[str, Any]) -> Options:
+    """Return options of one kind.
+
+    Raises:
+        Refusal: If a name is unknown or a value is wrong.
+    """
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise invalid_options(error.errors()) from error
+
+
+def invalid_options(errors: Any) -> Refusal:
+    """Return the refusal for errors of pydantic; it repeats names, never values."""
+    parts = []
+    for error in list(errors)[:3]:
+        place = ".".join(str(step) for step in error["loc"] if step != "query")
+        parts.append(f"{place[:50]}: {error['msg']}")
+    return Refusal(422, "; ".join(parts) or "the request is not valid")
+
+
+def parse_boxes(texts: list[str], limit: int) -> list[list[float]]:
+    """Return boxes given as texts "x0,y0,x1,y1".
+
+    Raises:
+        Refusal: If a text is not four numbers, or there are too many.
+    """
+    if len(texts) > limit:
+        raise Refusal(422, f"{len(texts)} boxes; wanted at most {limit}")
+    boxes = []
+    for text in texts:
+        try:
+            box = [float(number) for number in text.split(",")]
+        except ValueError:
+            box = []
+        if len(box) != 4:
+            raise Refusal(422, "boxes: wanted x0,y0,x1,y1 in pixels, as four numbers")
+        boxes.append(box)
+    return boxes

@@ -1,0 +1,85 @@
+"""HTTP connections with limits on the time of a head, and errors as JSON."""
+
+import asyncio
+import json
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from .refusals import Refusal, busy
+
+
+class LimitedProtocol(H11Protocol):
+    """uvicorn's protocol; closes connections whose next request does not arrive in time."""
+
+    head_s = 10.0
+    max_connections = 512
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock of the first request."""
+        super().connection_made(transport)
+        self._head_timer: asyncio.TimerHandle | None = None
+        if len(self.connections) > self.max_connections:
+            transport.write(_response(busy(1)))
+            transport.close()
+            return
+        self._start_timer()
+
+    def data_received(self, data: bytes) -> None:
+        """Stop the clock while a request is answered."""
+        super().data_received(data)
+        is_left = self.transport.get_protocol() is not self  # to a WebSocket
+        if self._is_answering() or is_left:
+            self._stop_timer()
+        elif self._head_timer is None:
+            self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request of HTTP."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            refusal = Refusal(400, "not a request of HTTP, or its head is too large")
+            self.transport.write(_response(refusal))
+        self._stop_timer()
+        self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _start_timer(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_s, self._end)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _end(self) -> None:
+        self._head_timer = None
+        if not self._is_answering() and not self.transport.is_closing():
+            self.transport.write(_response(Refusal(408, "no request arrived in time")))
+            self.transport.close()
+
+
+def limited_protocol(head_s: float, max_connections: int) -> type[LimitedProtocol]:
+    """Return a protocol with these limits."""
+    limits: dict[str, Any] = {"head_s": head_s, "max_connections": max_connections}
+    return type("LimitedProtocol", (LimitedProtocol,), limits)
+
+
+def _response(refusal: Refusal) -> bytes:
+    """Return a complete response of HTTP."""
+    body = json.dumps(refusal.answer()).encode()
+    lines = [
+        f"HTTP/1.1 {refusal.status} {refusal.code.replace('_', ' ')}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        "connection: close",
+    ]
+    lines += [f"{name}: {value}" for name, value in refusal.headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body

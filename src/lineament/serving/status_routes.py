@@ -1,0 +1,115 @@
+"""Routes that describe the server: health, models, metrics, Open Inference Protocol."""
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from .. import __version__
+from ..errors import InputError
+from ..estimator import LandmarkModel
+from ..inference.tensors import input_tensors, output_tensors
+from .answers import (
+    ErrorAnswer,
+    LiveAnswer,
+    ModelMetadataAnswer,
+    ModelReadyAnswer,
+    ModelsAnswer,
+    ReadyAnswer,
+    ServerAnswer,
+    StatusAnswer,
+)
+from .refusals import Refusal, draining
+from .service import service_of
+
+router = APIRouter()
+NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": ErrorAnswer}}
+UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorAnswer}}
+
+
+@router.get("/v1/models", response_model=ModelsAnswer)
+async def models(request: Request) -> Any:
+    """List the models that requests may name."""
+    served = service_of(request).models
+    return {"models": [served.describe(model) for model in served]}
+
+
+@router.get("/health/live", response_model=StatusAnswer)
+async def live() -> Any:
+    """Answer that the process is running."""
+    return {"status": "live"}
+
+
+@router.get("/health/ready", response_model=StatusAnswer, responses=NOT_READY)
+async def ready(request: Request) -> Any:
+    """Answer whether requests are taken: 503 until the models are warm, and at the end."""
+    lifecycle = service_of(request).lifecycle
+    if lifecycle.draining.is_set():
+        raise draining()
+    if not lifecycle.is_ready:
+        raise Refusal(503, "the models are warming up", "warming_up")
+    return {"status": "ready"}
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(request: Request) -> Response:
+    """Return the figures of the server for Prometheus."""
+    figures = service_of(request).metrics
+    return Response(figures.text(), media_type=figures.media_type)
+
+
+@router.get("/v2", response_model=ServerAnswer)
+async def server_metadata() -> Any:
+    """Describe the server by the Open Inference Protocol."""
+    return {"name": "lineament", "version": __version__, "extensions": []}
+
+
+@router.get("/v2/health/live", response_model=LiveAnswer)
+async def protocol_live() -> Any:
+    """Answer that the process is running."""
+    return {"live": True}
+
+
+@router.get(
+    "/v2/health/ready",
+    response_model=ReadyAnswer,
+    responses={503: {"model": ReadyAnswer}},
+)
+async def protocol_ready(request: Request) -> Any:
+    """Answer whether requests are taken."""
+    is_ready = service_of(request).lifecycle.is_ready
+    return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
+
+
+@router.get("/v2/models/{name}", response_model=ModelMetadataAnswer, responses=UNKNOWN)
+async def model_metadata(request: Request, name: str) -> Any:
+    """Describe the network of a model: crops to landmarks."""
+    model = _model(request, name)
+    session = getattr(model, "session", None)
+    described: dict[str, Any] = {"name": name, "versions": ["1"]}
+    if session is None:  # a model without a network
+        return described | {"platform": "lineament", "inputs": [], "outputs": []}
+    described["platform"] = "onnxruntime_onnx"
+    described["inputs"] = [asdict(tensor) for tensor in input_tensors(session)]
+    described["outputs"] = [asdict(tensor) for tensor in output_tensors(session)]
+    return described
+
+
+@router.get(
+    "/v2/models/{name}/ready",
+    response_model=ModelReadyAnswer,
+    responses={**UNKNOWN, 503: {"model": ModelReadyAnswer}},
+)
+async def model_ready(request: Request, name: str) -> Any:
+    """Answer whether a model takes requests."""
+    _model(request, name)
+    is_ready = service_of(request).lifecycle.is_ready
+    return JSONResponse({"name": name, "ready": is_ready}, 200 if is_ready else 503)
+
+
+def _model(request: Request, name: str) -> LandmarkModel:
+    try:
+        return service_of(request).models.get(name)
+    except InputError as error:
+        raise Refusal(404, str(error)) from error

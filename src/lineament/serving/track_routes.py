@@ -1,0 +1,186 @@
+"""WS /v1/track: a tracker per connection; the newest frame wins, older ones are dropped."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from ..io.formats import faces_to_dict
+from ..io.image import read_image
+from ..io.result_folder import DECIMALS
+from ..tracking.filters import DEFAULT
+from ..tracking.tracker import Tracker
+from .access import check_token
+from .options import TrackOptions, checked
+from .refusals import Refusal, busy, draining, log_failure, refusal_of, refusal_response
+from .service import Service, service_of
+from .uploads import check_image
+from .work_queue import Job, outcome_of
+
+router = APIRouter()
+TRACK_MODEL = "fast"
+"""Default model, if it is served."""
+SERVER_ENDS, UNSUPPORTED = 1012, 1003
+"""Codes of closing a WebSocket."""
+
+
+class Track:
+    """The tracker of one connection, and the newest frame that it has not seen."""
+
+    def __init__(self, tracker: Tracker, max_pixels: int) -> None:
+        self.tracker, self.max_pixels = tracker, max_pixels
+        self.start = time.monotonic()
+        self.received = self.dropped = 0
+        self._changed = threading.Lock()
+        self._newest: tuple[int, float, bytes] | None = None
+
+    @property
+    def has_frame(self) -> bool:
+        """True if a frame waits."""
+        return self._newest is not None
+
+    def put(self, data: bytes) -> bool:
+        """Keep the next frame; return whether it took the place of one."""
+        with self._changed:
+            is_dropping = self.has_frame
+            self.dropped += is_dropping
+            self._newest = (self.received, time.monotonic() - self.start, data)
+            self.received += 1
+        return is_dropping
+
+    def follow(self) -> dict[str, Any]:
+        """Track the newest frame, of which there is one; called in a thread of the queue."""
+        with self._changed:
+            taken, self._newest = self._newest, None
+        assert taken is not None
+        number, seconds, data = taken
+        record: dict[str, Any] = {"frame": number, "time": round(seconds, 4)}
+        try:
+            check_image(data, self.max_pixels)
+            faces = self.tracker(read_image(data), seconds)
+        except Exception as error:
+            refusal = refusal_of(error)
+            if refusal is None:
+                raise
+            return record | refusal.answer()
+        height, width = 0, 0
+        if faces.image_size is not None:
+            width, height = faces.image_size
+        found = faces_to_dict(faces, "", DECIMALS) | {"image_size": [width, height]}
+        return record | found
+
+
+def follow_all(tracks: list[Track]) -> Sequence[Any]:
+    """Track the newest frame of each connection."""
+    return [track.follow() for track in tracks]
+
+
+@router.websocket("/v1/track")
+async def track(websocket: WebSocket) -> None:
+    """Track the faces of a live video: binary messages are frames, the answers JSON."""
+    service = service_of(websocket)
+    try:
+        state = _open(service, websocket)
+    except Exception as error:
+        refusal = refusal_of(error)
+        if refusal is None:
+            log_failure(error)
+            refusal = Refusal(500, "the server failed to open the track")
+        await websocket.send_denial_response(refusal_response(refusal))
+        return
+    await websocket.accept()
+    lifecycle = service.lifecycle
+    lifecycle.active += 1
+    lifecycle.tracks += 1
+    try:
+        await _run(service, websocket, state)
+    finally:
+        lifecycle.active -= 1
+        lifecycle.tracks -= 1
+
+
+def _open(service: Service, websocket: WebSocket) -> Track:
+    """Return the track of a new connection.
+
+    Raises:
+        Refusal: If the token or an option is wrong, or the server is busy or ending.
+    """
+    options = checked(TrackOptions, dict(websocket.query_params))
+    headers = dict(websocket.scope["headers"])
+    check_token(service.settings.token, headers, options.token)
+    if service.lifecycle.draining.is_set():
+        raise draining()
+    service.queue.check_wait()
+    if service.lifecycle.tracks >= service.settings.max_tracks:
+        raise busy(10)
+    names = [model.name for model in service.models]
+    model = options.model or (TRACK_MODEL if TRACK_MODEL in names else None)
+    predictor = service.models.predictor(model, options.scheme, options.min_face)
+    smooth = DEFAULT if options.smooth else None
+    tracker = Tracker(predictor, faces=options.faces, smooth=smooth)
+    return Track(tracker, service.settings.max_pixels)
+
+
+async def _run(service: Service, websocket: WebSocket, state: Track) -> None:
+    """Receive and answer frames until the client leaves or the server ends."""
+    arrived = asyncio.Event()
+    draining = asyncio.create_task(service.lifecycle.draining.wait())
+    tasks: list[asyncio.Task[Any]] = [
+        asyncio.create_task(_receive(service, websocket, state, arrived)),
+        asyncio.create_task(_answer(service, websocket, state, arrived)),
+    ]
+    try:
+        await asyncio.wait([*tasks, draining], return_when=asyncio.FIRST_COMPLETED)
+        if draining.done():
+            await websocket.close(SERVER_ENDS)
+    except (WebSocketDisconnect, RuntimeError):
+        pass  # the client left at the same time
+    finally:
+        for task in (*tasks, draining):
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            _log(outcome)
+
+
+def _log(outcome: BaseException | None) -> None:
+    """Log the end of a task, unless the client left or the task was stopped."""
+    expected = WebSocketDisconnect | RuntimeError | asyncio.CancelledError
+    if outcome is not None and not isinstance(outcome, expected):
+        log_failure(outcome)
+
+
+async def _receive(
+    service: Service, websocket: WebSocket, state: Track, arrived: asyncio.Event
+) -> None:
+    """Keep the newest frame until the client leaves."""
+    while True:
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        data = message.get("bytes")
+        if data is None:
+            await websocket.close(UNSUPPORTED, "wanted images as binary messages")
+            return
+        if state.put(data):
+            service.metrics.frames.labels("dropped").inc()
+        arrived.set()
+
+
+async def _answer(
+    service: Service, websocket: WebSocket, state: Track, arrived: asyncio.Event
+) -> None:
+    """Answer the newest frame, again and again."""
+    while True:
+        await arrived.wait()
+        arrived.clear()
+        if not state.has_frame:  # it came in time for the job before
+            continue
+        job = Job("track", follow_all, state)
+        record = await outcome_of(service.queue.submit(job, always=True))
+        record["dropped"] = state.dropped
+        service.metrics.frames.labels("answered").inc()
+        await websocket.send_text(json.dumps(record, allow_nan=False))

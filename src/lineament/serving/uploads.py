@@ -1,0 +1,194 @@
+"""Bodies of requests: read within limits of size and time, and checked before decoding."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Request
+from PIL import Image as PILImage
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from ..errors import ImageError
+from ..io.image import image_size
+from .refusals import Refusal, busy
+from .settings import ServerSettings
+
+ACCEPTED = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|II\*\0|MM\0\*|....ftypavi[fs]",
+    re.DOTALL,
+)
+"""First bytes of the images that are decoded."""
+WANTED = "JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF"
+MAX_SCANS = 100
+"""Scans of a progressive JPEG; each is decoded over all pixels, and usual ones have ten."""
+HELD = "lineament.held_bytes"
+"""Key of a request's scope for the bytes of its body."""
+MULTIPART = "multipart/form-data"
+RAW_TYPES = (
+    "",
+    "application/octet-stream",
+    # what curl --data-binary and others state if nothing is stated
+    "application/x-www-form-urlencoded",
+)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One file of a request."""
+
+    name: str
+    """As the client calls it; only repeated in the answer."""
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Form:
+    """The files and fields of a request."""
+
+    uploads: list[Upload]
+    fields: dict[str, list[str]] = field(default_factory=dict)
+
+
+class HeldBytes:
+    """Bytes that the bodies of all open requests take together."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.count = limit, 0
+
+    def add(self, count: int) -> None:
+        """Count more bytes.
+
+        Raises:
+            Refusal: If there are too many.
+        """
+        if self.count + count > self.limit:
+            raise busy(1)
+        self.count += count
+
+
+class BodyReader:
+    """Read the bodies of requests, and count what they hold until they are answered."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.held = HeldBytes(settings.max_held_bytes)
+
+    async def read(self, request: Request) -> Form:
+        """Return the files and fields of a request; `release` follows its answer.
+
+        Raises:
+            Refusal: If the body is of another type, too large, too slow or broken.
+        """
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == MULTIPART:
+            body = await self._body(request)
+            return await self._form(request.headers, body)
+        if kind not in RAW_TYPES and not kind.startswith("image/"):
+            raise Refusal(
+                415,
+                f"the body is of a type that is not accepted; wanted an image ({WANTED}) or "
+                f"{MULTIPART}",
+            )
+        return Form([Upload("", await self._body(request))])
+
+    def release(self, scope: MutableMapping[str, Any]) -> None:
+        """Stop counting the body of an answered request."""
+        self.held.count -= scope.pop(HELD, 0)
+
+    async def _body(self, request: Request) -> bytes:
+        limit = self.settings.max_bytes
+        length = request.headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > limit:
+            raise self._too_large()
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self.settings.body_s):
+                async for chunk in request.stream():
+                    if len(body) + len(chunk) > limit:
+                        raise self._too_large()
+                    self.held.add(len(chunk))
+                    request.scope[HELD] = len(body) + len(chunk)
+                    body += chunk
+        except TimeoutError as error:
+            raise Refusal(
+                408, f"the body did not arrive within {self.settings.body_s:g} s"
+            ) from error
+        return bytes(body)
+
+    def _too_large(self) -> Refusal:
+        limit = self.settings.max_bytes / 1e6
+        return Refusal(
+            413, f"the body is larger than {limit:g} MB; send smaller images"
+        )
+
+    async def _form(self, headers: Headers, body: bytes) -> Form:
+        parser = _MemoryParser(
+            headers, _once(body), max_files=self.settings.max_files, max_fields=1000
+        )
+        try:
+            found = _uploads_and_fields(await parser.parse())
+        except MultiPartException as error:
+            raise Refusal(400, f"the form is broken: {error.message}") from error
+        except Exception as error:
+            # hostile forms make the parser raise nearly any class
+            raise Refusal(400, "the form is broken") from error
+        finally:
+            parser.close()
+        if not found.uploads:
+            raise Refusal(400, "the form has no file; add one with a file name")
+        return found
+
+
+def _uploads_and_fields(form: FormData) -> Form:
+    found = Form([], {})
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            found.uploads.append(Upload(value.filename or "", value.file.read()))
+        else:
+            found.fields.setdefault(name, []).append(value)
+    return found
+
+
+class _MemoryParser(MultiPartParser):
+    # files of forms stay in memory: the server writes nothing to disk
+    spool_max_size = 2**40
+
+    def close(self) -> None:
+        """Close all files, also those of a form that is not complete."""
+        for file in self._files_to_close_on_error:
+            file.close()
+
+
+async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
+    yield body
+
+
+def check_image(data: bytes, max_pixels: int) -> None:
+    """Check the bytes of an image before it is decoded.
+
+    Raises:
+        Refusal: If they are no image, of another format, broken or too large.
+    """
+    if not data:
+        raise Refusal(400, f"the image is empty; wanted {WANTED}")
+    if not ACCEPTED.match(data):
+        raise Refusal(415, f"not an image that is accepted; wanted {WANTED}")
+    try:
+        width, height = image_size(data)
+    except ImageError as error:
+        if isinstance(error.__cause__, PILImage.DecompressionBombError):
+            raise _too_many_pixels(max_pixels) from error
+        raise Refusal(400, "the image is broken; get the file again") from error
+    if width * height > max_pixels:
+        raise _too_many_pixels(max_pixels)
+    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > MAX_SCANS:
+        raise Refusal(413, "the image has more scans than any camera or editor writes")
+
+
+def _too_many_pixels(limit: int) -> Refusal:
+    return Refusal(
+        413, f"the image has more than {limit / 1e6:g} million pixels; shrink it first"
+    )

@@ -1,0 +1,199 @@
+"""The queue of all work: threads that run jobs, and the wait that a new job expects."""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from .refusals import busy
+
+FIRST_COST_S = 0.05
+"""Expected time of a job of a kind that never ran, seconds."""
+DECAY = 0.9
+"""Weight of the past when the average time of a kind is updated."""
+
+
+class ClientGoneError(Exception):
+    """The client closed its connection before the answer."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One piece of work; its future holds the outcome."""
+
+    kind: str
+    """Jobs of one kind take about the same time."""
+    work: Callable[[list[Any]], Sequence[Any]]
+    """Maps items to one outcome each; an outcome may be an exception."""
+    item: Any
+    batch_key: Hashable = None
+    """Jobs of equal keys may share a call of `work`; None: never."""
+    future: "Future[Any]" = field(default_factory=Future)
+
+
+class WorkQueue:
+    """Run jobs in threads, first come, first served. Thread-safe.
+
+    Args:
+        workers: Number of threads.
+        wait_s: Expected wait above which jobs are refused, seconds.
+        max_batch: Jobs that may share one call.
+    """
+
+    def __init__(self, workers: int, wait_s: float, max_batch: int = 1) -> None:
+        self.workers, self.wait_s, self.max_batch = workers, wait_s, max_batch
+        self._jobs: deque[Job] = deque()
+        self._running: dict[int, tuple[float, float]] = {}  # start and cost by thread
+        self._costs: dict[str, float] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+        for number in range(workers):
+            name = f"lineament-{number}"
+            threading.Thread(target=self._run_jobs, name=name, daemon=True).start()
+
+    def __len__(self) -> int:
+        """Return the number of jobs that wait or run."""
+        with self._changed:
+            return len(self._waiting()) + len(self._running)
+
+    def expected_wait_s(self) -> float:
+        """Return the time until a job that comes now would start, seconds."""
+        with self._changed:
+            return self._expected_wait_s()
+
+    def check_wait(self) -> None:
+        """Raise a Refusal if a job that comes now would wait too long."""
+        wait_s = self.expected_wait_s()
+        if wait_s > self.wait_s:
+            raise busy(wait_s)
+
+    def submit(self, job: Job, always: bool = False) -> Job:
+        """Add a job.
+
+        Args:
+            always: Accept it however long it will wait.
+
+        Raises:
+            Refusal: If it would wait too long.
+        """
+        with self._changed:
+            wait_s = self._expected_wait_s()
+            if wait_s > self.wait_s and not always:
+                raise busy(wait_s)
+            self._jobs.append(job)
+            self._changed.notify()
+        return job
+
+    def close(self) -> None:
+        """End the threads after the jobs that run now."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _waiting(self) -> list[Job]:
+        return [job for job in self._jobs if not job.future.cancelled()]
+
+    def _expected_wait_s(self) -> float:
+        waiting = self._waiting()
+        if not waiting and len(self._running) < self.workers:
+            return 0.0
+        now, total = time.monotonic(), 0.0
+        for job in waiting:
+            total += self._costs.get(job.kind, FIRST_COST_S)
+        for start, cost in self._running.values():
+            total += max(cost - (now - start), 0.0)
+        return total / self.workers
+
+    def _run_jobs(self) -> None:
+        while batch := self._next_batch():
+            self._run(batch)
+            del batch  # an idle thread keeps no image
+
+    def _next_batch(self) -> list[Job]:
+        """Wait for the next job and return it with others of its key; empty at the end."""
+        with self._changed:
+            while True:
+                while not self._jobs and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    return []
+                first = self._jobs.popleft()
+                if first.future.set_running_or_notify_cancel():
+                    break
+            batch = [first, *self._partners(first)]
+            cost = self._costs.get(first.kind, FIRST_COST_S) * len(batch)
+            self._running[threading.get_ident()] = (time.monotonic(), cost)
+            return batch
+
+    def _partners(self, first: Job) -> list[Job]:
+        """Remove the waiting jobs that share a call with `first`, and return them."""
+        if self.max_batch == 1 or first.batch_key is None:
+            return []
+        partners: list[Job] = []
+        for job in list(self._jobs):
+            if len(partners) + 1 == self.max_batch:
+                break
+            if job.batch_key == first.batch_key:
+                self._jobs.remove(job)
+                if job.future.set_running_or_notify_cancel():
+                    partners.append(job)
+        return partners
+
+    def _run(self, batch: list[Job]) -> None:
+        start = time.monotonic()
+        try:
+            outcomes = batch[0].work([job.item for job in batch])
+        except Exception as error:  # the threads outlive any job
+            outcomes = [error] * len(batch)
+        seconds = (time.monotonic() - start) / len(batch)
+        with self._changed:
+            kind = batch[0].kind
+            before = self._costs.get(kind, seconds)
+            self._costs[kind] = DECAY * before + (1 - DECAY) * seconds
+            del self._running[threading.get_ident()]
+        for job, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                job.future.set_exception(outcome)
+            else:
+                job.future.set_result(outcome)
+
+
+async def outcome_of(
+    job: Job, gone: "asyncio.Future[Any] | None" = None, wait_s: float | None = None
+) -> Any:
+    """Return the outcome of a submitted job.
+
+    Args:
+        gone: Done when the client is gone; then the job is cancelled.
+        wait_s: Time after which a job that did not start is refused, seconds; None:
+            no limit.
+
+    Raises:
+        ClientGoneError: If the client is gone.
+        Refusal: If the job did not start in time.
+    """
+    future = asyncio.wrap_future(job.future)
+    future.add_done_callback(_read_exception)
+    awaited = {future} if gone is None else {future, gone}
+    first = asyncio.FIRST_COMPLETED
+    try:
+        done, _ = await asyncio.wait(awaited, timeout=wait_s, return_when=first)
+        if not done:
+            if job.future.cancel():
+                raise busy(wait_s or 1)
+            await asyncio.wait(awaited, return_when=first)
+        if future.done():
+            return future.result()
+        raise ClientGoneError
+    finally:
+        job.future.cancel()  # no effect on a job that runs
+
+
+def _read_exception(future: "asyncio.Future[Any]") -> None:
+    # an exception that nobody reads would be logged with its text
+    if not future.cancelled():
+        future.exception()

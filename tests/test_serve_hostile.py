@@ -1,0 +1,343 @@
+"""Hostile requests: each gets its code in the form of all errors, and the next is served."""
+
+import io
+import json
+import struct
+import time
+import zlib
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+
+from PIL import Image
+
+from live_server import ASTRONAUT, form, read_all, running
+
+LIMIT = 200_000
+SLOW_S = 0.5
+PHOTO = ASTRONAUT.read_bytes()
+
+
+def encoded(size=(64, 64), kind="JPEG", **options):
+    file = io.BytesIO()
+    Image.new("RGB", size, (120, 90, 80)).save(file, kind, **options)
+    return file.getvalue()
+
+
+SMALL = encoded()
+BOX = "/v1/landmarks?boxes=10,10,50,50"
+
+
+@pytest.fixture(scope="module")
+def live():
+    limits = {"max_bytes": LIMIT, "body_s": SLOW_S, "head_s": SLOW_S, "max_files": 20}
+    with running(**limits) as server:
+        yield server
+
+
+def chunk(kind, data):
+    body = kind + data
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def png(width, height, rows=b""):
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows, 9))
+    return b"\x89PNG\r\n\x1a\n" + parts + chunk(b"IEND", b"")
+
+
+def tiff(width, height):
+    entries = [(256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, 8)]
+    entries += [(277, 1), (278, height), (279, 1)]
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + table + bytes(4)
+
+
+def bmp(width, height):
+    size = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 60, 0, 0, 54) + size + bytes(6)
+
+
+def webp(width, height):
+    sides = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + sides
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def ico(inner):
+    entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(inner), 22)
+    return struct.pack("<HHH", 0, 1, 1) + entry + inner
+
+
+def many_scans():
+    start = PHOTO.index(b"\xff\xda")
+    return PHOTO[:start] + 200 * PHOTO[start : start + 14] + b"\xff\xd9"
+
+
+def upright(data):
+    """A JPEG whose EXIF is garbage."""
+    return data[:2] + b"\xff\xe1\x00\x20Exif\0\0" + bytes(range(24)) + data[2:]
+
+
+# (what, status, body, headers) to /v1/detect
+BODIES = [
+    ("nothing", 400, b"", {}),
+    ("text", 415, b"hello, this is no image", {}),
+    ("a PDF", 415, b"%PDF-1.7\n", {}),
+    ("an SVG with an entity", 415, b"<svg xmlns='x'>&a;</svg>", {}),
+    ("an icon of a bomb", 415, ico(png(30000, 30000)), {}),
+    ("zeros", 415, bytes(100_000), {}),
+    ("a truncated photo", 400, PHOTO[:20_000], {}),
+    ("a header alone", 400, PHOTO[:4], {}),
+    ("noise after a signature", 400, b"\xff\xd8\xff" + bytes(range(256)) * 9, {}),
+    ("a PNG bomb", 413, png(60_000, 60_000), {}),
+    ("a PNG of 41 million pixels", 413, png(8_000, 5_125, bytes(5_130_125)), {}),
+    ("a TIFF bomb", 413, tiff(50_000, 50_000), {}),
+    ("a BMP bomb", 413, bmp(2**30, 2**30), {}),
+    ("a WebP bomb", 413, webp(16_383, 16_383), {}),
+    ("a JPEG of 200 scans", 413, many_scans(), {}),
+    ("too many bytes", 413, bytes(LIMIT + 1), {}),
+    ("JSON", 415, b"{}", {"Content-Type": "application/json"}),
+    ("a form without boundary", 400, b"x", {"Content-Type": "multipart/form-data"}),
+]
+
+
+def served(live):
+    """The next request is answered."""
+    answer = live.post(BOX, SMALL)
+    assert answer.status == 200, answer.body
+    assert live.get("/health/ready").status == 200
+
+
+def refused(answer, status):
+    assert answer.status == status, answer.body
+    assert set(answer.json) == {"error"}
+    assert set(answer.json["error"]) == {"code", "message"}
+    text = answer.body.decode()
+    assert "Traceback" not in text
+    assert "\\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [case[1:] for case in BODIES],
+    ids=[case[0] for case in BODIES],
+)
+def test_a_hostile_body_has_its_code(live, status, body, headers):
+    headers = {"Content-Type": "image/jpeg", **headers}
+    refused(live.send("POST", "/v1/detect", body, headers), status)
+    served(live)
+
+
+FORMS = [
+    ("no file", 400, [("a", None, b"1")]),
+    ("files beyond the limit", 400, [("a", "a", b"1")] * 21),
+    ("an unknown field", 422, [("a", "a", SMALL), ("modle", None, b"fast")]),
+    ("a wrong field", 422, [("a", "a", SMALL), ("draw", None, b"perhaps")]),
+    (
+        "boxes for two files",
+        422,
+        [("a", "a", SMALL)] * 2 + [("boxes", None, b"1,1,9,9")],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "parts"), [case[1:] for case in FORMS], ids=[case[0] for case in FORMS]
+)
+def test_a_hostile_form_has_its_code(live, status, parts):
+    refused(live.post("/v1/detect", *form(*parts)), status)
+    served(live)
+
+
+def test_a_truncated_form_is_refused(live):
+    body, kind = form(("a", "a", SMALL))
+    refused(live.post("/v1/detect", body[:-30], kind), 400)
+    served(live)
+
+
+QUERIES = [
+    "model=../../weights/fast.onnx",
+    "model=nobody",
+    "scheme=/etc/passwd.toml",
+    "scheme=nobody",
+    "scheme=mediapipe478",
+    "min_face=nan",
+    "min_face=0",
+    "min_face=two",
+    "boxes=1,2,3",
+    "boxes=a,b,c,d",
+    "boxes=nan,1,2,3",
+    "boxes=-inf,-inf,inf,inf",
+    "boxes=500,500,600,600",
+    "boxes=30,30,10,10",
+    "boxes=" + "&boxes=".join(["1,1,9,9"] * 300),
+    "draw=maybe",
+    "head_pose=2",
+    "unknown=1",
+    "model=" + "x" * 5000,
+]
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=[query[:24] for query in QUERIES])
+def test_a_hostile_option_is_invalid(live, query):
+    answer = live.post("/v1/detect?" + query, SMALL)
+    refused(answer, 422)
+    assert len(answer.body) < 1500
+    served(live)
+
+
+def test_a_box_of_any_size_gives_numbers_or_a_refusal(live):
+    for box in (
+        "-1e300,-1e300,1e300,1e300",
+        "-1e9,-1e9,1e9,1e9",
+        "10,10,10.001,10.001",
+    ):
+        answer = live.post(f"/v1/landmarks?boxes={box}", SMALL)
+        assert answer.status in (200, 422), answer.body
+    served(live)
+
+
+def test_a_search_of_too_many_pixels_is_refused_before_it_runs(live):
+    large = encoded((4000, 3000))
+    start = time.monotonic()
+    refused(live.post("/v1/detect?min_face=2px", large), 422)
+    assert time.monotonic() - start < 20
+    served(live)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/detect", 405),
+        ("DELETE", "/v1/models", 405),
+        ("GET", "/../../etc/passwd", 404),
+        ("GET", "/%2e%2e/%2e%2e/etc/passwd", 404),
+        ("GET", "/v2/models/..%2f..%2fpyproject", 404),
+        ("GET", "/v1/nothing", 404),
+        ("GET", "/docs", 404),
+    ],
+)
+def test_a_wrong_path_or_method_is_json_too(live, method, path, status):
+    refused(live.send(method, path), status)
+    served(live)
+
+
+HEAD = "POST /v1/detect HTTP/1.1\r\nHost: x\r\n"
+RAW = [
+    ("no HTTP", 400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 9 + b"\r\n\r\n"),
+    ("a huge header", 400, HEAD.encode() + b"X: " + b"a" * 200_000 + b"\r\n\r\n"),
+    ("a million headers", 400, HEAD.encode() + b"X: a\r\n" * 50_000 + b"\r\n"),
+    ("a negative length", 400, f"{HEAD}Content-Length: -5\r\n\r\n".encode()),
+    (
+        "two lengths",
+        400,
+        f"{HEAD}Content-Length: 5\r\nContent-Length: 6\r\n\r\n".encode(),
+    ),
+    ("a broken chunk", 400, f"{HEAD}Transfer-Encoding: chunked\r\n\r\nzz\r\n".encode()),
+    ("half a head", 408, HEAD.encode()),
+    ("nothing at all", 408, b""),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "data"), [case[1:] for case in RAW], ids=[case[0] for case in RAW]
+)
+def test_bytes_that_are_no_request_are_refused(live, status, data):
+    try:
+        answer = live.send_raw(data)
+    except ConnectionError:  # it closed while these bytes were still being sent
+        answer = b""
+    if answer or len(data) < 100_000:
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert int(head.split()[1]) == status
+        assert set(json.loads(body)) == {"error"}
+    served(live)
+
+
+def test_a_slow_body_times_out_and_holds_nothing(live):
+    with live.connect() as client:
+        client.sendall(f"{HEAD}Content-Length: 1000\r\n\r\nabc".encode())
+        start = time.monotonic()
+        answer = read_all(client)
+    assert time.monotonic() - start < 20
+    assert b" 408 " in answer.split(b"\r\n")[0]
+    assert b'"timeout"' in answer
+    assert live.service.bodies.held.count == 0
+    served(live)
+
+
+def test_a_chunked_body_beyond_the_limit_is_cut_off(live):
+    piece = b"4e20\r\n" + bytes(20_000) + b"\r\n"
+    with live.connect() as client:
+        client.sendall(f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode())
+        try:
+            for _ in range(40):
+                client.sendall(piece)
+            client.sendall(b"0\r\n\r\n")
+        except ConnectionError:
+            pass
+        answer = read_all(client)
+    assert b" 413 " in answer.split(b"\r\n")[0]
+    served(live)
+
+
+def test_a_large_body_is_refused_before_it_is_sent(live):
+    with live.connect() as client:
+        head = f"{HEAD}Content-Length: 99999999\r\nExpect: 100-continue\r\n\r\n"
+        client.sendall(head.encode())
+        answer = read_all(client)
+    assert b" 413 " in answer.split(b"\r\n")[0]
+    served(live)
+
+
+def test_an_aborted_body_holds_nothing(live):
+    for _ in range(5):
+        with live.connect() as client:
+            client.sendall(
+                f"{HEAD}Content-Length: 90000\r\n\r\n".encode() + bytes(50_000)
+            )
+    served(live)
+    assert live.service.bodies.held.count == 0
+    assert len(live.service.queue) == 0
+
+
+def test_names_of_files_are_only_repeated(live):
+    names = ["../../../etc/passwd", "C:\\windows\\x.jpg", "a" * 300 + ".jpg"]
+    body, kind = form(*[("file", name.replace("\\", "\\\\"), SMALL) for name in names])
+    answer = live.post("/v1/detect", body, kind)
+    assert answer.status == 200
+    lines = [json.loads(line) for line in answer.body.splitlines()]
+    assert len(lines) == 3
+    assert lines[0]["image"] == names[0]
+    served(live)
+
+
+def test_a_broken_file_among_others_is_one_line_of_error(live):
+    parts = [
+        ("f", "good.jpg", SMALL),
+        ("f", "bad.jpg", b"bad"),
+        ("f", "last.jpg", SMALL),
+    ]
+    answer = live.post("/v1/detect", *form(*parts))
+    lines = [json.loads(line) for line in answer.body.splitlines()]
+    assert [line["image"] for line in lines] == ["good.jpg", "bad.jpg", "last.jpg"]
+    assert lines[1]["error"]["code"] == "unsupported_media_type"
+    assert lines[0]["faces"] == lines[2]["faces"]
+
+
+def test_garbage_in_metadata_does_not_matter(live):
+    assert live.post("/v1/detect", upright(SMALL)).status == 200
+
+
+def test_noise_never_fails_otherwise_than_by_a_refusal(live):
+    numbers = np.random.default_rng(0)
+    for _ in range(15):
+        data = bytearray(SMALL)
+        for place in numbers.integers(2, len(data), 20):
+            data[place] = numbers.integers(256)
+        assert live.post(BOX, bytes(data)).status in (200, 400, 413, 415)
+    served(live)
