@@ -13,6 +13,7 @@ from . import (
     export,
     label,
     models,
+    page,
     scheme,
     score,
     stability,

@@ -22,6 +22,7 @@ LISTED = (
         "track",
         "draw",
         "align",
+        "page",
         "models",
         "evaluate",
         "score",
