@@ -1,6 +1,7 @@
 """A headless Chromium for tests, driven over a pipe by its DevTools protocol."""
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -59,10 +60,15 @@ class Chromium:
         command = [find_chromium(), "--headless", "--no-sandbox", "--disable-gpu"]
         command += ["--remote-debugging-pipe", f"--user-data-dir={profile}"]
         command += ["--no-first-run", "--disable-background-networking", *flags]
+
+        def connect():
+            # the browser reads from 3 and writes to 4
+            high = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (theirs, ours)]
+            for end, place in zip(high, (3, 4), strict=True):
+                os.dup2(end, place)
+
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$@" 3<&{theirs} 4>&{ours}', "sh", *command],
-            pass_fds=(theirs, ours),
-            stderr=subprocess.DEVNULL,
+            command, pass_fds=(3, 4), preexec_fn=connect, stderr=subprocess.DEVNULL
         )
         os.close(theirs)
         os.close(ours)

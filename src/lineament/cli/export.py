@@ -1,16 +1,28 @@
 """export: writes a trained model as a file for use, with its card."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .app import app, need_torch, note, show
 from .options import Cache, Data
 
+
+class Target(StrEnum):
+    """Places where an exported model runs."""
+
+    onnx = "onnx"
+    web = "web"
+
+
 Checkpoint = Annotated[
     Path,
-    typer.Argument(help="The checkpoint of a run; with --check-data, or a recipe."),
+    typer.Argument(
+        help="The checkpoint of a run; with --check-data, or a recipe; with --to web, or "
+        "an int8 .onnx file or the name of a model of the package."
+    ),
 ]
 CheckData = Annotated[
     bool,
@@ -40,6 +52,12 @@ def export(
         str,
         typer.Option(help="Export one scheme of a model that predicts two."),
     ] = "",
+    to: Annotated[
+        Target,
+        typer.Option(
+            help="onnx: ONNX Runtime; web: browsers, with int8 weights and float activations."
+        ),
+    ] = Target.onnx,
     check_data: CheckData = False,
     data: Data = None,
     cache: Cache = None,
@@ -49,6 +67,9 @@ def export(
     A model without a network becomes a .safetensors file. Writes nothing if the
     landmarks of the file differ from the trained model's by more than a fixed bound.
     """
+    if to is Target.web and checkpoint.suffix in ("", ".onnx"):
+        _export_web_file(checkpoint, out, name)
+        return
     need_torch()
     from ..data.sample import cache_root, data_root
     from ..export.registry import export_trained
@@ -58,6 +79,13 @@ def export(
         _show_data(checkpoint, data_root(data), cache_root(cache))
         return
     called = name or recipe_of(checkpoint).name
+    if to is Target.web:
+        from ..export.web_gate import export_web
+
+        folders = (data_root(data), cache_root(cache))
+        card = export_web(checkpoint, out, called, *folders, scheme_name=scheme)
+        _show_written(out / f"{called}.onnx", card)
+        return
     card = export_trained(
         checkpoint,
         out,
@@ -68,10 +96,25 @@ def export(
         scheme_name=scheme,
     )
     suffix = ".safetensors" if checkpoint.suffix == ".safetensors" else ".onnx"
-    gate = "  ".join(f"{key} {value}" for key, value in card["gate"].items())
-    show(
-        f"{out / called}{suffix}  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}"
-    )
+    _show_written(out / f"{called}{suffix}", card)
+
+
+def _export_web_file(given: Path, out: Path, name: str | None) -> None:
+    """Rewrite an int8 file for browsers."""
+    from ..export.web import export_web_file
+    from ..inference.model_files import find_model
+
+    source = find_model(str(given))
+    called = name or source.stem
+    card = export_web_file(source, out, called)
+    _show_written(out / f"{called}.onnx", card)
+
+
+def _show_written(path: Path, card: dict[str, Any]) -> None:
+    """Print the size of a written file and how far it is from the trained model."""
+    gate = [f"{key} {value}" for key, value in card.get("gate", {}).items()]
+    stated = [str(path), f"{card['bytes'] / 1e6:.1f} MB", card["precision"], *gate]
+    show("  ".join(stated))
 
 
 def _show_data(given: Path, data: Path, cache: Path) -> None:

@@ -3,7 +3,9 @@
 WebAssembly has no fast 8-bit convolution, but its float one is fast. Depends on onnx.
 """
 
+import json
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,44 @@ from numpy.typing import NDArray
 
 from ..atomic import atomic_path
 from ..errors import ExportError, missing_extra
+from ..inference.model_files import read_card
+from ..inference.onnx_model import METADATA_KEY
 
 MOVING = ("Concat", "Reshape", "Transpose")
 """Operators that move values and do not change them."""
 PRECISION = "int8 weights"
 """Of the files that `write_web` writes."""
+LEFT_OUT = ("figures", "gate")
+"""Entries of a card that were measured with the int8 file."""
 Limits = tuple[float, float]
+
+
+def export_web_file(source: Path, out: Path, name: str) -> dict[str, Any]:
+    """Write an int8 file for browsers as `out`/`name`.onnx, and its card; return the card.
+
+    Raises:
+        ExportError: If the file is not int8 as `lineament export --int8` writes it.
+        ExtraError: If onnx is not installed.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    target = out / f"{name}.onnx"
+    write_web(source, target)
+    data = target.read_bytes()
+    card = {}
+    for key, value in read_card(source).items():
+        if key not in LEFT_OUT:
+            card[key] = value
+    card |= {
+        "name": name,
+        "precision": PRECISION,
+        "sha256": sha256(data).hexdigest(),
+        "bytes": len(data),
+        "made_from": sha256(source.read_bytes()).hexdigest(),
+    }
+    with atomic_path(target.with_suffix(".json")) as partial:
+        text = json.dumps(card, indent=2, allow_nan=False) + "\n"
+        partial.write_text(text, encoding="utf-8")
+    return card
 
 
 def write_web(source: Path, target: Path) -> None:
@@ -37,6 +71,10 @@ def write_web(source: Path, target: Path) -> None:
         raise missing_extra("onnx", "page") from error
     model = onnx.load(str(source))
     _Rewriter(model.graph, source.name).rewrite()
+    for entry in model.metadata_props:
+        if entry.key == METADATA_KEY:
+            stated = json.loads(entry.value) | {"precision": PRECISION}
+            entry.value = json.dumps(stated)
     onnx.checker.check_model(model)
     with atomic_path(target) as partial:
         onnx.save(model, str(partial))
@@ -166,5 +204,7 @@ class _Rewriter:
         """Append a node of one output."""
         from onnx import helper
 
-        made = helper.make_node(kind, list(inputs), [output], name=f"{output}_node", **more)
+        made = helper.make_node(
+            kind, list(inputs), [output], name=f"{output}_node", **more
+        )
         self.nodes.append(made)

@@ -4,7 +4,6 @@ Nothing is sent anywhere, and the page's policy forbids it.
 """
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis.draw import part_colors
+from ..atomic import atomic_path
 from ..errors import InputError, ModelError
 from ..export.web import write_web
 from ..inference.box_shape import BoxShape, learned_points
@@ -77,9 +77,9 @@ def write_page(
     out.mkdir(parents=True, exist_ok=True)
     for path in sorted(STATIC.iterdir()):
         text = path.read_text(encoding="utf-8").replace("{{policy}}", POLICY)
-        (out / path.name).write_text(text, encoding="utf-8")
+        place_file(out / path.name, text.encode())
     for name, target in zip(FILES, (MODULE, LOADER, WASM), strict=True):
-        shutil.copyfile(source / name, out / target)
+        place_file(out / target, (source / name).read_bytes())
     listed = {}
     for model in opened:
         precision = str(stated_metadata(model.session).get("precision"))
@@ -92,7 +92,7 @@ def write_page(
     )
     described = {"runtime": runtime_entry(out), "detector": stated, "models": listed}
     text = json.dumps(described, allow_nan=False)
-    (out / "models.json").write_text(text, encoding="ascii")
+    place_file(out / "models.json", text.encode())
     size = sum(path.stat().st_size for path in out.iterdir())
     return WrittenPage(out, size, has_onnx())
 
@@ -139,8 +139,14 @@ def place_model(source: Path, target: Path, precision: str) -> dict[str, Any]:
     if precision == "int8" and has_onnx():
         write_web(source, target)
     else:
-        shutil.copyfile(source, target)
+        place_file(target, source.read_bytes())
     return {"file": target.name, "bytes": target.stat().st_size}
+
+
+def place_file(target: Path, content: bytes) -> None:
+    """Write a file of the page, atomically."""
+    with atomic_path(target) as partial:
+        partial.write_bytes(content)
 
 
 def model_entry(model: Model) -> dict[str, Any]:

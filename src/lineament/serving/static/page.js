@@ -199,8 +199,8 @@ function saveCsv() {
 }
 
 function savePng() {
-  const name = `${stem(images[current].name)}-faces.png`;
-  canvas.toBlob((blob) => save(name, blob, "image/png"), "image/png");
+  const name = stopCamera ? "camera" : stem(images[current].name);
+  canvas.toBlob((blob) => save(`${name}-faces.png`, blob, "image/png"), "image/png");
 }
 
 async function toggleCamera() {
@@ -215,6 +215,7 @@ async function toggleCamera() {
     onFrame: (source, result, rate) => {
       if (stop !== stopCamera) return;
       show(source, result);
+      $("png").disabled = false;
       say(`Camera: ${plural(result.faces.length, "face")}, ${rate.toFixed(0)} frames per second.`);
     },
     onEnd: (error) => {
