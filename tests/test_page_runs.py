@@ -190,9 +190,7 @@ def test_chosen_images_are_searched_as_in_python(browser, page, predictor):
 @needs_chromium
 def test_keys_choose_images_and_say_what_is_seen(browser):
     label = "document.getElementById('canvas').getAttribute('aria-label')"
-    browser.evaluate(
-        "dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}))"
-    )
+    browser.evaluate("dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}))")
     browser.wait_for(
         "document.getElementById('status').textContent.startsWith('grace')"
     )
