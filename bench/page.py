@@ -53,7 +53,10 @@ def main() -> None:
         pages.write_page(web, BOTH, runtime=given.runtime)
         command = ["node", Path(__file__).parent / "page_times.mjs", shipped, web]
         done = subprocess.run(
-            [*command, str(given.rounds)], input=frame(), capture_output=True, check=True
+            [*command, str(given.rounds)],
+            input=frame(),
+            capture_output=True,
+            check=True,
         )
     times = json.loads(done.stdout)
     print("| ms, least / median | int8 | for browsers |\n|---|---:|---:|")

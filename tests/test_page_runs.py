@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("onnx")
 
@@ -17,6 +18,7 @@ from lineament.errors import InputError
 from lineament.geometry import box_side
 from lineament.inference.face_detector import FaceDetector
 from lineament.inference.model_files import find_model
+from lineament.io.image import ORIENTATION_TAG
 from lineament.serving.page import write_page
 from lineament.serving.runtime import find_runtime
 
@@ -179,10 +181,15 @@ def test_chosen_images_are_searched_as_in_python(browser, page, predictor):
       const photo = await (await fetch("photo.jpg")).blob();
       return JSON.stringify(await lineament.detect(photo));
     }})()"""
-    shutil.copy(paths[0], page / "photo.jpg")
+    photo = page / "photo.jpg"
+    turned = Image.open(paths[0]).rotate(90, expand=True)
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = 6  # upright again
+    turned.save(photo, exif=exif, quality=95)
     result = json.loads(browser.evaluate(script))
-    (page / "photo.jpg").unlink()
-    (face,) = predictor(paths[0])
+    (face,) = predictor(photo)
+    photo.unlink()
+    assert abs(face.box[0] - 177) < 3
     moves = np.linalg.norm(landmarks_of(result)[0] - face.landmarks, axis=1)
     assert moves.max() <= 1
 
@@ -214,11 +221,10 @@ def test_a_broken_image_is_named(browser, tmp_path):
 @needs_chromium
 def test_the_camera_starts_and_stops(browser):
     browser.evaluate("document.getElementById('camera').click()")
-    shown = browser.wait_for(
-        "/Camera: .* [1-9]\\d* frames per second/.exec("
-        "document.getElementById('status').textContent)?.[0]"
+    browser.wait_for(
+        "/^[1-9]/.test(document.getElementById('rate').textContent) && "
+        "document.getElementById('status').textContent.startsWith('Camera: ')"
     )
-    assert "faces" in shown or "face" in shown
     browser.evaluate("document.getElementById('camera').click()")
     browser.wait_for(
         "document.getElementById('camera').getAttribute('aria-pressed') === 'false'"

@@ -121,7 +121,13 @@ def test_the_command_takes_a_name_or_a_file(tmp_path):
     assert done.exit_code == 0, done.output
     assert f"{tmp_path / 'fast.onnx'}  1.9 MB  {PRECISION}" in done.output
     assert json.loads((tmp_path / "fast.json").read_text())["name"] == "fast"
-    again = ["export", str(tmp_path / "fast.onnx"), "--to", "web", "--name", "x"]
+    same = CliRunner().invoke(app, [*given, "--name", "fast"])
+    assert same.exit_code == 0
+    again = ["export", str(tmp_path / "fast.onnx"), "--to", "web"]
+    replaced = CliRunner().invoke(app, [*again, "--out", str(tmp_path)])
+    assert replaced.exit_code == 1
+    assert "give another --out or --name" in replaced.output
+    again += ["--name", "x"]
     failed = CliRunner().invoke(app, [*again, "--out", str(tmp_path)])
     assert failed.exit_code == 1
     assert "fast.onnx is not quantized" in failed.output

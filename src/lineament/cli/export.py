@@ -67,8 +67,8 @@ def export(
     A model without a network becomes a .safetensors file. Writes nothing if the
     landmarks of the file differ from the trained model's by more than a fixed bound.
     """
-    if to is Target.web and checkpoint.suffix in ("", ".onnx"):
-        _export_web_file(checkpoint, out, name)
+    if to is Target.web and not check_data:
+        _export_web(checkpoint, out, name, data, cache, scheme)
         return
     need_torch()
     from ..data.sample import cache_root, data_root
@@ -79,13 +79,6 @@ def export(
         _show_data(checkpoint, data_root(data), cache_root(cache))
         return
     called = name or recipe_of(checkpoint).name
-    if to is Target.web:
-        from ..export.web_gate import export_web
-
-        folders = (data_root(data), cache_root(cache))
-        card = export_web(checkpoint, out, called, *folders, scheme_name=scheme)
-        _show_written(out / f"{called}.onnx", card)
-        return
     card = export_trained(
         checkpoint,
         out,
@@ -99,14 +92,31 @@ def export(
     _show_written(out / f"{called}{suffix}", card)
 
 
-def _export_web_file(given: Path, out: Path, name: str | None) -> None:
-    """Rewrite an int8 file for browsers."""
-    from ..export.web import export_web_file
-    from ..inference.model_files import find_model
+def _export_web(
+    given: Path,
+    out: Path,
+    name: str | None,
+    data: Path | None,
+    cache: Path | None,
+    scheme: str,
+) -> None:
+    """Write a checkpoint or an int8 file for browsers."""
+    if given.suffix in ("", ".onnx"):
+        from ..export.web import export_web_file
+        from ..inference.model_files import find_model
 
-    source = find_model(str(given))
-    called = name or source.stem
-    card = export_web_file(source, out, called)
+        source = find_model(str(given))
+        called = name or source.stem
+        card = export_web_file(source, out, called)
+    else:
+        need_torch()
+        from ..data.sample import cache_root, data_root
+        from ..export.web_gate import export_web
+        from ..training.run_files import recipe_of
+
+        called = name or recipe_of(given).name
+        folders = (data_root(data), cache_root(cache))
+        card = export_web(given, out, called, *folders, scheme_name=scheme)
     _show_written(out / f"{called}.onnx", card)
 
 

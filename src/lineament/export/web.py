@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import atomic_path
-from ..errors import ExportError, missing_extra
+from ..errors import ExportError, InputError, missing_extra
 from ..inference.model_files import read_card
 from ..inference.onnx_model import METADATA_KEY
 
@@ -32,9 +32,14 @@ def export_web_file(source: Path, out: Path, name: str) -> dict[str, Any]:
     Raises:
         ExportError: If the file is not int8 as `lineament export --int8` writes it.
         ExtraError: If onnx is not installed.
+        InputError: If the new file would replace the given one.
     """
-    out.mkdir(parents=True, exist_ok=True)
     target = out / f"{name}.onnx"
+    if target.resolve() == source.resolve():
+        raise InputError(
+            f"{source} would be replaced by the file for browsers; give another --out or --name"
+        )
+    out.mkdir(parents=True, exist_ok=True)
     write_web(source, target)
     data = target.read_bytes()
     card = {}

@@ -182,10 +182,10 @@ export class Lineament {
 /** Return the RGB pixels {data, width, height} of an image, upright by its EXIF orientation. */
 async function toRgb(image) {
   if (image?.data && image.width && image.height) return fromRgba(image);
-  const options = { imageOrientation: "from-image", colorSpaceConversion: "none" };
+  const options = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
   let bitmap;
   try {
-    bitmap = await createImageBitmap(image, { ...options, premultiplyAlpha: "none" });
+    bitmap = await createImageBitmap(image, options);
   } catch (error) {
     throw new Error(`not an image that can be opened (${error.message})`, { cause: error });
   }

@@ -18,8 +18,13 @@ let card = null;
 let stopCamera = null;
 /** What the canvas shows: {source, result}. */
 let shown = null;
+let searches = Promise.resolve();
 
-const say = (text) => ($("status").textContent = text);
+function say(text) {
+  // a screen reader speaks the text whenever it is set
+  if ($("status").textContent !== text) $("status").textContent = text;
+}
+
 const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
 async function openModel(name) {
@@ -43,12 +48,16 @@ async function openModel(name) {
   await search();
 }
 
-/** Find the faces of every image that has no result yet. */
-async function search() {
-  if (!card) return;
+/** Find the faces of every image that has no result yet, one image at a time. */
+function search() {
+  searches = searches.then(searchAll);
+  return searches;
+}
+
+async function searchAll() {
   const mine = client;
   for (const image of [...images]) {
-    if (image.result || image.error) continue;
+    if (!card || image.result || image.error) continue;
     say(`Searching ${image.name} …`);
     try {
       image.result = await mine.ask("detect", { image: image.file, name: image.name });
@@ -56,9 +65,18 @@ async function search() {
       if (mine !== client) return; // another model was chosen
       image.error = error.message;
     }
-    if (current < 0 && images.length) current = images.indexOf(image);
-    await showCurrent();
+    if (image === images[current] && !stopCamera) await showCurrent();
+    else listImages();
   }
+  sayCurrent();
+}
+
+/** State what is known of the image that is shown. */
+function sayCurrent() {
+  const image = images[current];
+  if (!image || stopCamera) return;
+  if (image.error) say(`${image.name}: ${image.error}.`);
+  else if (image.result) say(`${image.name}: ${plural(image.result.faces.length, "face")}.`);
 }
 
 function addFiles(files) {
@@ -80,15 +98,13 @@ async function showCurrent() {
   }
   let bitmap = null;
   try {
-    const options = { imageOrientation: "from-image", colorSpaceConversion: "none" };
-    bitmap = await createImageBitmap(image.file, options);
+    bitmap = await createImageBitmap(image.file, { colorSpaceConversion: "none" });
   } catch {
     image.error ??= "not an image that can be opened";
   }
   if (images[current] !== image) return; // another one was chosen meanwhile
   show(bitmap, image.result);
-  if (image.error) say(`${image.name}: ${image.error}.`);
-  else if (image.result) say(`${image.name}: ${plural(image.result.faces.length, "face")}.`);
+  sayCurrent();
 }
 
 function listImages() {
@@ -216,11 +232,13 @@ async function toggleCamera() {
       if (stop !== stopCamera) return;
       show(source, result);
       $("png").disabled = false;
-      say(`Camera: ${plural(result.faces.length, "face")}, ${rate.toFixed(0)} frames per second.`);
+      say(`Camera: ${plural(result.faces.length, "face")}.`);
+      $("rate").textContent = `${rate.toFixed(0)} frames per second`;
     },
     onEnd: (error) => {
       if (stopCamera === stop) stopCamera = null;
       button.setAttribute("aria-pressed", "false");
+      $("rate").textContent = "";
       say(error ? `The camera cannot be used: ${error.message}` : "Camera off.");
       if (!error) showCurrent();
     },
