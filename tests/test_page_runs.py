@@ -123,8 +123,11 @@ def test_a_face_is_followed_from_frame_to_frame(page, images, tmp_path):
     first = landmarks_of(results[0])
     for k, result in enumerate(results):
         assert len(result["faces"]) == 1
-        moves = np.linalg.norm(landmarks_of(result) - first - [3 * k, 0], axis=2)
+        found = landmarks_of(result)
+        moves = np.linalg.norm(found - first - [3 * k, 0], axis=2)
         assert np.median(moves) < 1
+        box = [*found[0].min(0), *found[0].max(0)]
+        np.testing.assert_allclose(result["faces"][0]["box"], box, atol=1e-9)
 
 
 @needs_node

@@ -6,7 +6,7 @@
 //   const { faces } = await lineament.detect(blob);
 
 import { FaceDetector } from "./detector.js";
-import { iou } from "./geometry.js";
+import { iou, landmarkBox } from "./geometry.js";
 import { firstCrops, keepFaces, LandmarkModel } from "./landmarks.js";
 import { fromRgba } from "./pixels.js";
 
@@ -132,9 +132,11 @@ export class Lineament {
       return { ...request, score, minPresence: KEEP_PRESENCE };
     });
     const found = await this.model.runModel(rgb, followed);
+    const tightBox = ({ landmarks }) => landmarkBox(this.model.boxPoints(landmarks));
     if (isSearch) {
+      const known = found.map(tightBox);
       const fresh = (await this.detector.detect(rgb, this.threshold)).filter(({ box }) => {
-        return followed.every((face) => iou(box, face.box) < FOLLOWED_IOU);
+        return known.every((other) => iou(box, other) < FOLLOWED_IOU);
       });
       found.push(...(await this.model.predictBoxes(rgb, firstCrops(fresh, rgb))));
       followed.push(...fresh.map((face) => ({ ...face, minPresence: MIN_PRESENCE })));
@@ -142,7 +144,9 @@ export class Lineament {
     const rows = keepFaces(found, KEEP_PRESENCE, MIN_SCORE).filter((row) => {
       return !(found[row].presence < followed[row].minPresence);
     });
-    const faces = rows.map((row) => this.faceEntry(found[row], followed[row]));
+    const faces = rows.map((row) => {
+      return this.faceEntry(found[row], { box: tightBox(found[row]), score: followed[row].score });
+    });
     this.followed = rows.map((row) => ({
       landmarks: found[row].landmarks,
       score: followed[row].score,
