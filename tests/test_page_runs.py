@@ -19,6 +19,7 @@ from lineament.geometry import box_side
 from lineament.inference.face_detector import FaceDetector
 from lineament.inference.model_files import find_model
 from lineament.io.image import ORIENTATION_TAG
+from lineament.serving import page as pages
 from lineament.serving.page import write_page
 from lineament.serving.runtime import find_runtime
 
@@ -114,6 +115,22 @@ def test_given_boxes_have_the_landmarks_that_the_shipped_model_finds(
         moves.append(np.linalg.norm(moved, axis=2) / pixel)
     # the shipped file rounds its activations to 8 bits, this one does not
     assert np.median(moves) <= 0.5
+
+
+@needs_node
+def test_the_shipped_files_run_unchanged(images, page, tmp_path, monkeypatch):
+    """As a page has them if onnx is not installed."""
+    monkeypatch.setattr(pages, "has_onnx", lambda: False)
+    write_page(tmp_path / "int8", ["fast"], runtime=find_runtime())
+    shipped = Predictor("fast")
+    pair = [images[0], images[10]]
+    boxes = [shipped(image).boxes[:1] for image in pair]
+    results = in_node(tmp_path / "int8", tmp_path, pair, boxes)
+    for image, box, result in zip(pair, boxes, results, strict=True):
+        moved = shipped(image, box).landmarks - landmarks_of(result)
+        pixel = 1.3 * box_side(box[0]) / shipped.model.size
+        # kernels of 8 bits round in other ways there
+        assert np.linalg.norm(moved, axis=2).max() / pixel <= 0.5
 
 
 @needs_node
