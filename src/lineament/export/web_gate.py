@@ -43,13 +43,14 @@ def export_web(
             f"{checkpoint}: a {kind} model, which cannot run in browsers; leave --to out"
         )
     with tempfile.TemporaryDirectory() as folder:
-        int8, web = Path(folder) / "int8", Path(folder) / "web"
+        int8 = Path(folder) / "int8" / f"{name}.onnx"
+        web = Path(folder) / "web" / f"{name}.onnx"
         given = (data_root, cache, None, scheme_name)
-        export_trained(checkpoint, int8, name, True, *given)
-        card = export_web_file(int8 / f"{name}.onnx", web, name)
-        files = [part / f"{name}.onnx" for part in (int8, web)]
-        card["gate"] = GATES[kind](checkpoint, *files, data_root, cache, scheme_name)
-        write_model(out, name, files[1].read_bytes(), card)
+        export_trained(checkpoint, int8.parent, name, True, *given)
+        card = export_web_file(int8, web.parent, name)
+        compared = GATES[kind](checkpoint, int8, web, data_root, cache, scheme_name)
+        card["gate"] = compared
+        write_model(out, name, web.read_bytes(), card)
     return card
 
 
