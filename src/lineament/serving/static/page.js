@@ -293,7 +293,7 @@ async function start() {
   const answer = await fetch("models.json");
   const { models, runtime } = await answer.json();
   for (const name of Object.keys(models)) $("model").add(new Option(name));
-  $("runtime").textContent = `Networks run by ${runtime.name} (MIT licence) in WebAssembly.`;
+  $("runtime").textContent = `Networks run by ${runtime.name}, MIT licence: see licenses.txt.`;
   await openModel($("model").value);
 }
 
