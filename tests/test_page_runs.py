@@ -228,6 +228,48 @@ def test_keys_choose_images_and_say_what_is_seen(browser):
 
 
 @needs_chromium
+def test_results_are_saved_as_json_csv_and_a_drawn_image(browser):
+    browser.evaluate(
+        "window.saved = []; const make = URL.createObjectURL; "
+        "URL.createObjectURL = (blob) => { saved.push(blob); return make(blob); }; "
+        "HTMLAnchorElement.prototype.click = function () { saved.push(this.download); }"
+    )
+    for number, name in enumerate(("json", "csv", "png"), 1):
+        browser.evaluate(f"document.getElementById('{name}').click()")
+        browser.wait_for(f"saved.length === {2 * number}")
+    names = [browser.evaluate(f"saved[{k}]") for k in (1, 3, 5)]
+    assert names == ["faces.jsonl", "faces.csv", "grace_hopper-faces.png"]
+    lines = browser.evaluate("saved[0].text()").splitlines()
+    read = [faces_from_json(line) for line in lines]
+    assert [image for image, _ in read] == ["astronaut.jpg", "grace_hopper.jpg"]
+    assert [len(faces) > 0 for _, faces in read] == [True, True]
+    rows = browser.evaluate("saved[2].text()").splitlines()
+    assert len(rows) == 1 + sum(len(faces) for _, faces in read)
+    size = "createImageBitmap(saved[4]).then(({ width, height }) => [width, height])"
+    assert browser.evaluate(size) == [512, 600]
+
+
+@needs_chromium
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_images_can_be_dropped_and_pasted(browser, event):
+    count = "document.querySelectorAll('#images li').length"
+    before = browser.evaluate(count)
+    kinds = {"drop": "DragEvent", "paste": "ClipboardEvent"}
+    field = {"drop": "dataTransfer", "paste": "clipboardData"}[event]
+    browser.evaluate(
+        f"""document.getElementById("canvas").toBlob((blob) => {{
+          const files = new DataTransfer();
+          files.items.add(new File([blob], "{event}ed.png", {{ type: "image/png" }}));
+          dispatchEvent(new {kinds[event]}("{event}", {{ {field}: files }}));
+        }})"""
+    )
+    browser.wait_for(f"{count} === {before + 1}")
+    browser.wait_for(
+        f"document.getElementById('status').textContent === '{event}ed.png: 1 face.'"
+    )
+
+
+@needs_chromium
 def test_a_broken_image_is_named(browser, tmp_path):
     path = tmp_path / "broken.jpg"
     path.write_bytes(b"no image")
