@@ -275,6 +275,7 @@ PARTS = (
     "loader",
     "memory",
     "min_face",
+    "page",
     "size",
     "speed",
     "video",

@@ -12,7 +12,7 @@ from faces import write_faces
 from lineament.data.crop_cache import plain_crops
 from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError, InputError
-from lineament.export import gate
+from lineament.export import gate, web_gate
 from lineament.export.calibrate import SigmaScale
 from lineament.export.export import export_checkpoint
 from lineament.export.gate import Gate
@@ -275,3 +275,33 @@ def test_maps_below_the_floor_stay_finite_in_the_file(tmp_path):
     assert np.allclose(landmarks, 15.5, atol=1e-3)
     assert np.isfinite(scores).all()
     assert np.isfinite(sigma_px).all()
+
+
+def test_a_checkpoint_is_exported_for_browsers(run, tmp_path):
+    checkpoint, _, root = run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gate, "NME_CHANGE", 0.2)
+        patch.setattr(gate, "MOVE_INT8", 3.0)
+        card = web_gate.export_web(checkpoint, tmp_path, "small", root, root / "cache")
+    model = Model(tmp_path / "small.onnx", 1)
+    assert model.card == card
+    assert card["precision"] == "int8 weights"
+    # the same weights; only the activations are no longer rounded
+    assert 0 < card["gate"]["median_move_px"] < 1
+    change = card["gate"]["validation_nme_onnx"] / card["gate"]["validation_nme_int8"]
+    assert abs(change - 1) < 0.1
+
+
+def test_a_file_for_browsers_that_moves_landmarks_is_not_written(run, tmp_path):
+    checkpoint, _, root = run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gate, "NME_CHANGE", 0.2)
+        patch.setattr(gate, "MOVE_INT8", 3.0)
+        patch.setitem(web_gate.GATES, "landmarks", refuse)
+        with pytest.raises(ExportError, match="moved"):
+            web_gate.export_web(checkpoint, tmp_path, "small", root, root / "cache")
+    assert list(tmp_path.iterdir()) == []
+
+
+def refuse(*given):
+    raise ExportError("moved")

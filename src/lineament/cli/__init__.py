@@ -15,6 +15,7 @@ from . import (
     export,
     label,
     models,
+    page,
     scheme,
     score,
     serve,

@@ -23,6 +23,7 @@ LISTED = (
         "draw",
         "align",
         "anonymize",
+        "page",
         "models",
         "evaluate",
         "score",

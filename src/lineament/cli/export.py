@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,20 +14,22 @@ class Target(StrEnum):
     """Formats in which a model is written."""
 
     onnx = "onnx"
+    web = "web"
     triton = "triton"
 
 
 Checkpoint = Annotated[
     Path,
     typer.Argument(
-        help="The checkpoint of a run; with --check-data, or a recipe; with --to triton, an "
-        ".onnx file or the name of a model of the package."
+        help="The checkpoint of a run; with --check-data, or a recipe; with --to triton or web, "
+        "an .onnx file (for web int8) or the name of a model of the package."
     ),
 ]
 To = Annotated[
     Target,
     typer.Option(
-        help="onnx: a file with its card; triton: a model repository of Triton Inference Server."
+        help="onnx: a file with its card; web: for browsers, with int8 weights and float "
+        "activations; triton: a model repository of Triton Inference Server."
     ),
 ]
 CheckData = Annotated[
@@ -86,6 +88,9 @@ def export(
             )
         _write_triton(str(checkpoint), out)
         return
+    if to is Target.web and not check_data:
+        _export_web(checkpoint, out, name, data, cache, scheme)
+        return
     need_torch()
     from ..data.sample import cache_root, data_root
     from ..export.other_runtimes import check_runtime, compare_runtime
@@ -108,15 +113,47 @@ def export(
         scheme_name=scheme,
     )
     suffix = ".safetensors" if checkpoint.suffix == ".safetensors" else ".onnx"
-    gate = "  ".join(f"{key} {value}" for key, value in card["gate"].items())
-    show(
-        f"{out / called}{suffix}  {card['bytes'] / 1e6:.1f} MB  {card['precision']}  {gate}"
-    )
+    _show_written(out / f"{called}{suffix}", card)
     for runtime in check_with or ():
         places = data_root(data), cache_root(cache)
         recipe = recipe_of(checkpoint)
         moves = compare_runtime(out / f"{called}.onnx", runtime, recipe, *places)
         show(moves.sentence())
+
+
+def _export_web(
+    given: Path,
+    out: Path,
+    name: str | None,
+    data: Path | None,
+    cache: Path | None,
+    scheme: str,
+) -> None:
+    """Write a checkpoint or an int8 file for browsers."""
+    if given.suffix in ("", ".onnx"):
+        from ..export.web import export_web_file
+        from ..inference.model_files import find_model
+
+        source = find_model(str(given))
+        called = name or source.stem
+        card = export_web_file(source, out, called)
+    else:
+        need_torch()
+        from ..data.sample import cache_root, data_root
+        from ..export.web_gate import export_web
+        from ..training.run_files import recipe_of
+
+        called = name or recipe_of(given).name
+        folders = (data_root(data), cache_root(cache))
+        card = export_web(given, out, called, *folders, scheme_name=scheme)
+    _show_written(out / f"{called}.onnx", card)
+
+
+def _show_written(path: Path, card: dict[str, Any]) -> None:
+    """Print the size of a written file and how far it is from the trained model."""
+    gate = [f"{key} {value}" for key, value in card.get("gate", {}).items()]
+    stated = [str(path), f"{card['bytes'] / 1e6:.1f} MB", card["precision"], *gate]
+    show("  ".join(stated))
 
 
 def _show_data(given: Path, data: Path, cache: Path) -> None:

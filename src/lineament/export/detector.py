@@ -4,7 +4,8 @@ Depends on torch, onnx and ONNX Runtime.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def write_detector(
             path, "image", images, _heads, mean=0, std=1.0, percentile=PERCENTILE
         )
         onnx.save(without_notes(onnx.load(str(quantized))), str(path))
-        gate |= check_int8(model, path, images)
+        gate |= check_moves(partial(predict_torch, model), path, images)
     return gate
 
 
@@ -219,20 +220,27 @@ def _heads(nodes: list[Any]) -> list[str]:
     return kept
 
 
-def check_int8(
-    model: nn.Module, path: Path, images: Sequence[NDArray[np.uint8]]
+PredictImage = Callable[[NDArray[np.uint8]], Sequence[NDArray[Any]]]
+"""Maps uint8 RGB (1, H, W, 3) to the outputs of a file."""
+
+
+@torch.no_grad()
+def predict_torch(model: nn.Module, image: NDArray[np.uint8]) -> list[NDArray[Any]]:
+    """Return the outputs of a network in torch as arrays."""
+    return [tensor.numpy() for tensor in model(torch.from_numpy(image))]
+
+
+def check_moves(
+    predict: PredictImage, path: Path, images: Sequence[NDArray[np.uint8]]
 ) -> dict[str, float]:
-    """Return the mean moves of scores and box sides of faces between torch and int8.
+    """Return the mean moves of scores and box sides of faces from `predict` to the file.
 
     Raises: ExportError: If one is above its bound.
     """
     session = open_session(path)
     score_moves, box_moves = [], []
     for image in images:
-        with torch.no_grad():
-            scores, boxes, _ = (
-                tensor[0].numpy() for tensor in model(torch.from_numpy(image))
-            )
+        scores, boxes, _ = (output[0] for output in predict(image))
         found = session.run(None, {"image": image})
         faces = scores > 0.3
         sides = (boxes[faces, 2:] - boxes[faces, :2]).max(1, initial=1)
@@ -249,8 +257,8 @@ def check_int8(
         move = float(joined.mean()) if len(joined) else 0.0
         if not move <= bound:
             raise ExportError(
-                f"int8 has a mean {name} of {move:.3f} per face; wanted at most {bound}: "
-                "export fp32 instead"
+                f"quantized, it has a mean {name} of {move:.3f} per face; wanted at most "
+                f"{bound}: export fp32 instead"
             )
         moves[name] = round(move, 5)
     return moves

@@ -27,17 +27,18 @@ class BoxShape:
         self.mean: Array | None = scheme(name).mean_shape
         """(M, 2): upright mean of the points, or None."""
         self._learned = learned_points(len(scheme(name)), never_learned)
-        self._own: Array | None = None
+        self.own: Array | None = None
+        """(M, 2): mean of a user's points, which `mean` is fitted through; or None."""
         if name not in NAMES and self.mean is not None:
-            self._own = self.mean[self._learned]
+            self.own = self.mean[self._learned]
             self.mean = scheme(FULL).mean_shape
         elif self.mean is not None and never_learned:
             self.mean = self.mean[self._learned]
 
     def points(self, landmarks: Array) -> Array:
         """Return the points (M, 2) for `landmarks` (N, 2), in the same pixels."""
-        if self._own is not None and self.mean is not None:
-            fitted = fit_similarity(self._own, landmarks[self._learned])
+        if self.own is not None and self.mean is not None:
+            fitted = fit_similarity(self.own, landmarks[self._learned])
             return apply_affine(fitted, self.mean)
         return landmarks if self._learned.all() else landmarks[self._learned]
 

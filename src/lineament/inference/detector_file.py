@@ -122,11 +122,11 @@ def five_roll_deg(landmarks: Array) -> Array:
     """
     # for all faces at once, as a large face has hundreds of candidates
     points = landmarks[..., 0] + 1j * landmarks[..., 1]
-    return np.rad2deg(np.angle(points @ _mean_five().conj()))
+    return np.rad2deg(np.angle(points @ mean_five().conj()))
 
 
 @cache
-def _mean_five() -> NDArray[np.complex128]:
+def mean_five() -> NDArray[np.complex128]:
     """Return the five points of the upright mean face, centered, as x + iy."""
     mean = load_scheme("ibug68").mean_shape
     assert mean is not None  # a test holds it

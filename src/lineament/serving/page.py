@@ -1,0 +1,200 @@
+"""The page: static files that find faces in the browser, and its models.
+
+Nothing is sent anywhere, and the page's policy forbids it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..analysis.draw import part_colors
+from ..atomic import atomic_path
+from ..errors import InputError, ModelError
+from ..export.web import write_web
+from ..inference.box_shape import BoxShape, learned_points
+from ..inference.detector_file import DetectorFile, mean_five
+from ..inference.model_files import DETECTOR, find_model
+from ..inference.onnx_model import Model, stated_metadata
+from ..schemes import scheme, scheme_entries
+from .runtime import FILES, PACKAGE, VERSION, find_runtime
+
+STATIC = Path(__file__).parent / "static"
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+    "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; "
+    "worker-src 'self' blob:; form-action 'none'; base-uri 'none'"
+)
+"""Content-Security-Policy of the page, which its HTML states, too: no other host."""
+MODULE, LOADER, WASM = (name.replace(".mjs", ".js") for name in FILES)
+"""Names of the runtime's files in a page: some hosts serve .mjs as another type."""
+DEFAULT_MODELS = ("fast",)
+
+
+@dataclass(frozen=True)
+class WrittenPage:
+    """A page that was written."""
+
+    folder: Path
+    size: int
+    """Bytes of all its files."""
+    converted: bool
+    """True if models were rewritten for browsers, which needs the onnx package."""
+
+
+def write_page(
+    out: Path,
+    models: Sequence[str] = DEFAULT_MODELS,
+    detector: str = DETECTOR,
+    runtime: Path | None = None,
+) -> WrittenPage:
+    """Write the page and the module lineament.js into the folder `out`.
+
+    int8 models are rewritten for browsers if onnx is installed, and copied if not.
+
+    Args:
+        models: Names of landmark models of the package, or .onnx files; the first one is
+            the page's default.
+        detector: The package's, or an .onnx file.
+        runtime: Folder of the npm package onnxruntime-web; None: npm fetches it once.
+
+    Raises:
+        InputError: If the runtime is absent or another version, or two models share a name.
+        ModelError: If a model is missing or cannot run in a page.
+    """
+    source = find_runtime(runtime)
+    opened = [open_model(name) for name in models]
+    names = [model.name for model in opened]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"models of one name: {', '.join(names)}; give models of different names"
+        )
+    found = open_detector(find_model(detector))
+    out.mkdir(parents=True, exist_ok=True)
+    for path in sorted(STATIC.iterdir()):
+        text = path.read_text(encoding="utf-8").replace("{{policy}}", POLICY)
+        place_file(out / path.name, text.encode())
+    for name, target in zip(FILES, (MODULE, LOADER, WASM), strict=True):
+        place_file(out / target, (source / name).read_bytes())
+    listed = {}
+    for model in opened:
+        precision = str(stated_metadata(model.session).get("precision"))
+        written = place_model(model.path, out / f"{model.name}.onnx", precision)
+        listed[model.name] = model_entry(model) | written
+    detector_path = out / f"{DETECTOR}.onnx"
+    precision = str(found.card.get("precision"))
+    stated = detector_entry(found) | place_model(
+        found.session.path, detector_path, precision
+    )
+    described = {"runtime": runtime_entry(out), "detector": stated, "models": listed}
+    text = json.dumps(described, allow_nan=False)
+    place_file(out / "models.json", text.encode())
+    size = sum(path.stat().st_size for path in out.iterdir())
+    return WrittenPage(out, size, has_onnx())
+
+
+def has_onnx() -> bool:
+    """Return whether models can be rewritten for browsers here."""
+    return find_spec("onnx") is not None
+
+
+def open_model(name: str) -> Model:
+    """Open a landmark model that pages can run.
+
+    Raises:
+        ModelError: If it is missing, broken, recurrent, or not an ONNX network.
+    """
+    path = find_model(name)
+    if path.suffix != ".onnx":
+        raise ModelError(f"{path}: not an ONNX file; a page runs ONNX models alone")
+    model = Model(path, 1)
+    if model.memory is not None:
+        raise ModelError(
+            f"{path}: a recurrent model, which a page cannot run; choose another"
+        )
+    return model
+
+
+def open_detector(path: Path) -> DetectorFile:
+    """Open a face detector that pages can run.
+
+    Raises:
+        ModelError: If it is missing, broken, or finds no five points.
+    """
+    found = DetectorFile(path, 1)
+    if found.kind.scheme is None:
+        raise ModelError(
+            f"{path}: a detector without five points, which a page cannot run; train one "
+            "of this version"
+        )
+    return found
+
+
+def place_model(source: Path, target: Path, precision: str) -> dict[str, Any]:
+    """Write a model into the page, for browsers if that is possible; return its file."""
+    if precision == "int8" and has_onnx():
+        write_web(source, target)
+    else:
+        place_file(target, source.read_bytes())
+    return {"file": target.name, "bytes": target.stat().st_size}
+
+
+def place_file(target: Path, content: bytes) -> None:
+    """Write a file of the page, atomically."""
+    with atomic_path(target) as partial:
+        partial.write_bytes(content)
+
+
+def model_entry(model: Model) -> dict[str, Any]:
+    """Return what lineament.js needs of a landmark model."""
+    of = scheme(model.scheme)
+    shape = BoxShape(model.scheme, model.never_learned)
+    learned = learned_points(len(of), model.never_learned)
+    colors = []
+    for red, green, blue in part_colors(of):
+        colors.append(f"rgb({red} {green} {blue})")
+    return {
+        "name": model.name,
+        "scheme_entries": scheme_entries(model.scheme),
+        "points": model.points,
+        "size": model.size,
+        "padding": model.padding,
+        "attributes": model.attributes,
+        "predicts_presence": model.predicts_presence,
+        "never_learned": np.flatnonzero(~learned).tolist(),
+        "mean_shape": None if shape.mean is None else shape.mean.tolist(),
+        "own": None if shape.own is None else shape.own.tolist(),
+        "chains": [list(chain) for chain in of.chains],
+        "colors": colors,
+        "licence": model.card.get("licence", ""),
+        "limits": model.card.get("limits", ""),
+    }
+
+
+def detector_entry(found: DetectorFile) -> dict[str, Any]:
+    """Return what lineament.js needs of a face detector."""
+    five = mean_five()
+    return {
+        "threshold": found.threshold,
+        "proposal_threshold": found.proposal_threshold,
+        "support": found.support,
+        "coarse_sides": list(found.coarse_sides),
+        "largest_px": found.largest_px,
+        "largest_side": found.kind.largest_side,
+        "mean_five": np.column_stack([five.real, five.imag]).tolist(),
+    }
+
+
+def runtime_entry(out: Path) -> dict[str, Any]:
+    """Return the names of the runtime's files."""
+    return {
+        "name": f"{PACKAGE} {VERSION}",
+        "module": MODULE,
+        "loader": LOADER,
+        "file": WASM,
+        "bytes": (out / WASM).stat().st_size,
+    }

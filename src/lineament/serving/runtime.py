@@ -1,0 +1,110 @@
+"""The three files of onnxruntime-web that a page needs, pinned by their digests.
+
+They are too large for this package: npm fetches them, or a folder is given.
+"""
+
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+from ..atomic import atomic_path
+from ..data.sample import cache_root
+from ..errors import InputError
+
+PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
+FILES = {
+    "ort.wasm.min.mjs": "219e6a1fc8a9938268d18efca3c91d310bd2f4a59bbd13744df5b2b7fc6cee3b",
+    "ort-wasm-simd-threaded.mjs": (
+        "e13f7f94fc51b4ca72b12faeb1ee95f4ace6dfbc8939bc718aabdc0a27c4299b"
+    ),
+    "ort-wasm-simd-threaded.wasm": (
+        "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"
+    ),
+}
+"""SHA-256 of each file: the module that pages import, its loader and the WebAssembly."""
+PLACES = ("", "dist", "package/dist", f"node_modules/{PACKAGE}/dist")
+"""Folders below a given one in which the files may be."""
+NPM_SECONDS = 600
+
+
+def find_runtime(folder: Path | None = None) -> Path:
+    """Return a folder that holds the files of FILES.
+
+    Args:
+        folder: A folder with them, or one in which npm installed or unpacked the package;
+            None: the user's cache, which npm fills first.
+
+    Raises:
+        InputError: If they are not there, differ from their digests, or cannot be fetched.
+    """
+    if folder is None:
+        return cached_runtime()
+    for place in PLACES:
+        if all((folder / place / name).is_file() for name in FILES):
+            check_runtime(folder / place)
+            return folder / place
+    raise InputError(
+        f"{folder}: no {', '.join(FILES)} there; wanted the folder of the npm package "
+        f"{PACKAGE} {VERSION}"
+    )
+
+
+def check_runtime(folder: Path) -> None:
+    """Raise InputError if a file in `folder` differs from its digest."""
+    for name, wanted in FILES.items():
+        found = sha256((folder / name).read_bytes()).hexdigest()
+        if found != wanted:
+            raise InputError(
+                f"{folder / name}: SHA-256 {found[:16]}..., wanted {wanted[:16]}... of "
+                f"{PACKAGE} {VERSION}; type: npm install {PACKAGE}@{VERSION}"
+            )
+
+
+def cached_runtime() -> Path:
+    """Return the cached folder with the files, after npm has fetched them if needed."""
+    cached = cache_root() / f"{PACKAGE}-{VERSION}"
+    if not all((cached / name).is_file() for name in FILES):
+        _fetch(cached)
+    check_runtime(cached)
+    return cached
+
+
+def _fetch(target: Path) -> None:
+    """Let npm fetch the package, and keep three files of it."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise InputError(
+            f"npm is not installed, which fetches {PACKAGE} {VERSION}; install it, or give "
+            "--runtime the folder of that package"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent"]
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=NPM_SECONDS,
+                check=False,
+            )
+            failure = done.stderr.strip().splitlines()[-1:] if done.returncode else []
+        except (OSError, subprocess.TimeoutExpired) as error:
+            failure = [str(error)]
+        packed = next(Path(folder).glob("*.tgz"), None)
+        if packed is None:
+            reason = failure[0] if failure else "no package was written"
+            raise InputError(
+                f"npm cannot fetch {PACKAGE} {VERSION} ({reason}); give --runtime the folder "
+                "of that package"
+            )
+        target.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(packed) as archive:
+            for name in FILES:
+                member = archive.extractfile(f"package/dist/{name}")
+                assert member is not None  # a file of this version
+                with atomic_path(target / name) as partial:
+                    partial.write_bytes(member.read())

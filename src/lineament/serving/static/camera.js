@@ -1,0 +1,57 @@
+// Frames of the camera, one at a time: the newest one when the last is done.
+
+const WIDTH = 640;
+const RATE_FRAMES = 20; // over which the rate is measured
+
+/**
+ * Start the camera, and return a function that stops it.
+ *
+ * @param client What startWorker returned.
+ * @param {object} on onFrame(source, result, frames per second) and onEnd(error or undefined).
+ */
+export function startCamera(client, { onFrame, onEnd }) {
+  let isOn = true;
+  const stop = () => (isOn = false);
+  run(client, onFrame, () => isOn).then(
+    () => onEnd(),
+    (error) => {
+      stop();
+      onEnd(error);
+    },
+  );
+  return stop;
+}
+
+async function run(client, onFrame, isOn) {
+  const wanted = { video: { width: { ideal: WIDTH }, facingMode: "user" }, audio: false };
+  if (!navigator.mediaDevices) throw new Error("browsers allow it on HTTPS and localhost only");
+  const stream = await navigator.mediaDevices.getUserMedia(wanted);
+  try {
+    const video = document.createElement("video");
+    video.srcObject = stream;
+    video.muted = video.playsInline = true;
+    await video.play();
+    const times = [];
+    for (let isFirst = true; isOn(); isFirst = false) {
+      await nextFrame(video);
+      const source = await createImageBitmap(video);
+      // a copy, as the worker takes its image
+      const image = await createImageBitmap(source);
+      const result = await client.ask("track", { image, isFirst }, [image]);
+      times.push(performance.now());
+      if (times.length > RATE_FRAMES) times.shift();
+      const rate = (1000 * (times.length - 1)) / (times[times.length - 1] - times[0] || Infinity);
+      if (isOn()) onFrame(source, result, rate);
+    }
+  } finally {
+    for (const track of stream.getTracks()) track.stop();
+  }
+}
+
+/** Wait for a frame that was not shown before. */
+function nextFrame(video) {
+  return new Promise((resolve) => {
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(resolve);
+    else requestAnimationFrame(resolve);
+  });
+}

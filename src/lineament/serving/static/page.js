@@ -1,0 +1,300 @@
+// The page: images in, results shown and saved. Faces are found by worker.js.
+
+import { startCamera } from "./camera.js";
+import { startWorker } from "./client.js";
+import { drawFaces } from "./draw.js";
+import { toCsv, toJson } from "./tables.js";
+
+const $ = (id) => document.getElementById(id);
+const DRAWN = ["points", "edges", "boxes", "sigmas", "numbers"];
+const KEYS = { p: "points", l: "edges", b: "boxes", u: "sigmas", n: "numbers", o: "choose", c: "camera" };
+
+const canvas = $("canvas");
+/** Images in order: {name, file, result, error}. */
+const images = [];
+let current = -1;
+let client = null;
+let card = null;
+let stopCamera = null;
+/** What the canvas shows: {source, result}. */
+let shown = null;
+let searches = Promise.resolve();
+
+function say(text) {
+  // a screen reader speaks the text whenever it is set
+  if ($("status").textContent !== text) $("status").textContent = text;
+}
+
+const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+async function openModel(name) {
+  client?.stop();
+  card = null;
+  $("progress").hidden = false;
+  say("Loading the models …");
+  client = startWorker((part) => ($("progress").value = part));
+  const mine = client;
+  try {
+    card = await client.ask("load", { model: name });
+  } catch (error) {
+    if (mine === client) say(`The models cannot be loaded: ${error.message}`);
+    return;
+  }
+  $("progress").hidden = true;
+  $("licence").textContent = `Model “${card.name}”: ${card.licence}`;
+  $("limits").textContent = card.limits;
+  say("Ready.");
+  for (const image of images) image.result = image.error = null;
+  await search();
+}
+
+/** Find the faces of every image that has no result yet, one image at a time. */
+function search() {
+  searches = searches.then(searchAll);
+  return searches;
+}
+
+async function searchAll() {
+  const mine = client;
+  for (const image of [...images]) {
+    if (!card || image.result || image.error) continue;
+    say(`Searching ${image.name} …`);
+    try {
+      image.result = await mine.ask("detect", { image: image.file, name: image.name });
+    } catch (error) {
+      if (mine !== client) return; // another model was chosen
+      image.error = error.message;
+    }
+    if (image === images[current] && !stopCamera) await showCurrent();
+    else listImages();
+  }
+  sayCurrent();
+}
+
+/** State what is known of the image that is shown. */
+function sayCurrent() {
+  const image = images[current];
+  if (!image || stopCamera) return;
+  if (image.error) say(`${image.name}: ${image.error}.`);
+  else if (image.result) say(`${image.name}: ${plural(image.result.faces.length, "face")}.`);
+}
+
+function addFiles(files) {
+  const added = [...files].filter((file) => !file.type || file.type.startsWith("image/"));
+  if (!added.length) return;
+  stopCamera?.();
+  for (const file of added) images.push({ name: file.name, file, result: null, error: null });
+  current = images.length - added.length;
+  showCurrent();
+  search();
+}
+
+async function showCurrent() {
+  listImages();
+  const image = images[current];
+  if (!image) {
+    show(null, null);
+    return;
+  }
+  let bitmap = null;
+  try {
+    bitmap = await createImageBitmap(image.file, { colorSpaceConversion: "none" });
+  } catch {
+    image.error ??= "not an image that can be opened";
+  }
+  if (images[current] !== image) return; // another one was chosen meanwhile
+  show(bitmap, image.result);
+  sayCurrent();
+}
+
+function listImages() {
+  $("images").hidden = images.length < 2;
+  const items = images.map((image, index) => {
+    const button = document.createElement("button");
+    const count = image.result ? plural(image.result.faces.length, "face") : "…";
+    button.textContent = `${image.name} · ${image.error ? "broken" : count}`;
+    button.setAttribute("aria-current", String(index === current));
+    button.addEventListener("click", () => choose(index));
+    const item = document.createElement("li");
+    item.append(button);
+    return item;
+  });
+  $("images").replaceChildren(...items);
+  const results = images.filter((image) => image.result);
+  for (const id of ["json", "csv"]) $(id).disabled = !results.length;
+  $("png").disabled = !images[current]?.result;
+}
+
+function choose(index) {
+  if (!images[index]) return;
+  stopCamera?.();
+  current = index;
+  showCurrent();
+}
+
+function remove() {
+  images.splice(current, 1);
+  current = Math.min(current, images.length - 1);
+  showCurrent();
+  if (!images.length) say("Ready.");
+}
+
+/** Show an image or frame, and its faces if they are known. */
+function show(source, result) {
+  if (shown && shown.source !== source) shown.source.close();
+  shown = source && { source, result };
+  $("stage").classList.toggle("empty", !source);
+  $("hint").hidden = Boolean(source);
+  canvas.hidden = !source;
+  draw();
+  tell(result);
+}
+
+function draw() {
+  if (!shown) return;
+  const { source, result } = shown;
+  if (canvas.width !== source.width) canvas.width = source.width;
+  if (canvas.height !== source.height) canvas.height = source.height;
+  const context = canvas.getContext("2d");
+  context.drawImage(source, 0, 0);
+  if (!result || !card) return;
+  const options = { scale: canvas.width / (canvas.clientWidth || canvas.width) };
+  for (const name of DRAWN) options[name] = $(name).checked;
+  drawFaces(context, result.faces, card, options);
+}
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** State the faces in the table, and in words for screen readers. */
+function tell(result) {
+  const faces = result?.faces ?? [];
+  $("faces").hidden = !faces.length;
+  const rows = faces.map((face, number) => {
+    const row = document.createElement("tr");
+    const seen = face.visible?.filter((value) => value >= 0.5).length;
+    const cells = [
+      number,
+      face.score.toFixed(2),
+      face.presence?.toFixed(2) ?? "",
+      mean(face.sigma_px.filter((value) => value !== null)).toFixed(1),
+      seen === undefined ? "" : `${seen} of ${face.landmarks.length}`,
+      face.box.map((side) => side.toFixed(0)).join(", "),
+    ];
+    for (const text of cells) row.insertCell().textContent = text;
+    return row;
+  });
+  $("faces").tBodies[0].replaceChildren(...rows);
+  const places = faces.map((face) => {
+    const x = (face.box[0] + face.box[2]) / 2 / result.image_size[0];
+    const y = (face.box[1] + face.box[3]) / 2 / result.image_size[1];
+    return `one ${(100 * x).toFixed(0)} % from the left and ${(100 * y).toFixed(0)} % from the top`;
+  });
+  const label = [plural(faces.length, "face"), ...places].join(", ");
+  canvas.setAttribute("aria-label", result ? label : "An image that is being searched");
+}
+
+function save(name, content, type) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([content], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+const stem = (name) => name.replace(/\.[^.]*$/, "") || "faces";
+
+function saveJson() {
+  const results = images.filter((image) => image.result).map((image) => image.result);
+  const name = results.length === 1 ? `${stem(results[0].image)}.json` : "faces.jsonl";
+  save(name, results.map((result) => `${toJson(result)}\n`).join(""), "application/json");
+}
+
+function saveCsv() {
+  const results = images.filter((image) => image.result).map((image) => image.result);
+  save("faces.csv", toCsv(results), "text/csv");
+}
+
+function savePng() {
+  const name = stopCamera ? "camera" : stem(images[current].name);
+  canvas.toBlob((blob) => save(`${name}-faces.png`, blob, "image/png"), "image/png");
+}
+
+async function toggleCamera() {
+  if (stopCamera) {
+    stopCamera();
+    return;
+  }
+  if (!card) return;
+  const button = $("camera");
+  button.setAttribute("aria-pressed", "true");
+  const stop = startCamera(client, {
+    onFrame: (source, result, rate) => {
+      if (stop !== stopCamera) return;
+      show(source, result);
+      $("png").disabled = false;
+      say(`Camera: ${plural(result.faces.length, "face")}.`);
+      $("rate").textContent = `${rate.toFixed(0)} frames per second`;
+    },
+    onEnd: (error) => {
+      if (stopCamera === stop) stopCamera = null;
+      button.setAttribute("aria-pressed", "false");
+      $("rate").textContent = "";
+      say(error ? `The camera cannot be used: ${error.message}` : "Camera off.");
+      if (!error) showCurrent();
+    },
+  });
+  stopCamera = stop;
+}
+
+function onKey(event) {
+  const isTyping = event.target.matches?.("select, input:not([type=checkbox])");
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  const id = KEYS[event.key];
+  if (id) $(id).click();
+  else if (event.key === "ArrowLeft") choose(current - 1);
+  else if (event.key === "ArrowRight") choose(current + 1);
+  else if (event.key === "Delete" && current >= 0) remove();
+  else return;
+  event.preventDefault();
+}
+
+function listen() {
+  $("choose").addEventListener("click", () => $("files").click());
+  $("files").addEventListener("change", (event) => {
+    addFiles(event.target.files);
+    event.target.value = "";
+  });
+  $("camera").addEventListener("click", toggleCamera);
+  $("model").addEventListener("change", (event) => {
+    stopCamera?.();
+    openModel(event.target.value);
+  });
+  $("json").addEventListener("click", saveJson);
+  $("csv").addEventListener("click", saveCsv);
+  $("png").addEventListener("click", savePng);
+  for (const name of DRAWN) $(name).addEventListener("change", draw);
+  addEventListener("keydown", onKey);
+  addEventListener("resize", draw);
+  addEventListener("paste", (event) => addFiles(event.clipboardData.files));
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    $("stage").classList.add("over");
+  });
+  addEventListener("dragleave", () => $("stage").classList.remove("over"));
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    $("stage").classList.remove("over");
+    addFiles(event.dataTransfer.files);
+  });
+}
+
+async function start() {
+  listen();
+  const answer = await fetch("models.json");
+  const { models, runtime } = await answer.json();
+  for (const name of Object.keys(models)) $("model").add(new Option(name));
+  $("runtime").textContent = `Networks run by ${runtime.name}, MIT licence: see licenses.txt.`;
+  await openModel($("model").value);
+}
+
+start().catch((error) => say(`The page cannot start: ${error.message}`));
