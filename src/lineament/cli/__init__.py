@@ -4,6 +4,7 @@
 from . import (
     align,
     audit,
+    bulk,
     candidates,
     compare,
     detect,

@@ -34,7 +34,7 @@ from .options import (
     face_limits,
     known_boxes,
     make_predictor,
-    with_digest,
+    prediction_settings,
 )
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ def detect(
         if out is None:
             failures += _print_results(predictor, images, known, format, empty_rows)
         else:
-            settings = _settings(model, predictor.scheme, detector, flip, bool(boxes))
+            settings = prediction_settings(
+                model, predictor.scheme, detector, flip, bool(boxes)
+            )
             settings |= face_limits(min_face, min_presence)
             settings |= {} if occluded else {"occluded": False}
             folder = ResultFolder(out, settings, overwrite, images, known)
@@ -152,24 +154,6 @@ def _check_format(
         )
     if format is Format.parquet:
         need_package("pyarrow", "report")
-
-
-def _settings(
-    model: str, scheme: str, detector: str, flip: bool, given_boxes: bool
-) -> dict[str, Any]:
-    """Return everything but the images that the results depend on."""
-    settings: dict[str, Any] = {
-        "model": with_digest(model),
-        "scheme": scheme,
-        "boxes": "given" if given_boxes else "detected",
-    }
-    if not given_boxes:
-        settings["detector"] = with_digest(
-            "detector" if detector == "default" else detector
-        )
-    if flip:
-        settings["flip"] = True
-    return settings
 
 
 def _print_results(
