@@ -82,6 +82,15 @@ def test_many_threads_share_one_model(model):
         np.testing.assert_array_equal(result, wanted)
 
 
+def test_fewer_crops_per_call_give_the_same(model):
+    crops = crops_of(model, 5)
+    few = load_model(model.name, 1)
+    few.chunk = 2
+    for name in ("landmarks_crop", "scores", "sigma_px"):
+        wanted, found = getattr(model.predict(crops), name), few.predict(crops)
+        np.testing.assert_allclose(getattr(found, name), wanted, atol=1e-3)
+
+
 @pytest.mark.parametrize("count", [1, 2, 5, 150])
 def test_workers_give_what_one_gives(model, count):
     crops = crops_of(model, count)

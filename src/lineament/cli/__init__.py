@@ -5,6 +5,7 @@ from . import (
     align,
     anonymize,
     audit,
+    bulk,
     cache,
     candidates,
     compare,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LISTED = (
     *(
         "detect",
+        "bulk",
         "track",
         "draw",
         "align",

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,19 +31,23 @@ from .options import (
     MinPresence,
     ModelName,
     Occluded,
+    Overwrite,
     SchemeName,
+    Workers,
     device_option,
     face_limits,
     known_boxes,
     make_predictor,
-    with_digest,
+    prediction_settings,
 )
 
 if TYPE_CHECKING:
     from ..face import Faces
     from ..inference.predictor import Predictor
-    from ..io.input_images import FailedInput, InputImage
+    from ..io.input_images import FailedInput, InputImage, Predicted
     from ..io.result_folder import ResultFolder
+
+    PredictImages = Callable[[Sequence[InputImage]], Iterator[Predicted]]
 
 
 class Format(StrEnum):
@@ -102,10 +106,8 @@ def detect(
     min_presence: MinPresence = None,
     flip: Flip = False,
     device: Device = "cpu",
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace results in --out."),
-    ] = False,
+    workers: Workers = 1,
+    overwrite: Overwrite = False,
 ) -> None:
     """Find faces and their landmarks in images.
 
@@ -123,19 +125,39 @@ def detect(
     total = len(images) + len(failures)
     if images:
         known = known_boxes(boxes, images)
+        threads = 0 if workers == 1 else 1
         predictor = make_predictor(
-            model, scheme, detector, flip, min_face, min_presence, device
+            model, scheme, detector, flip, min_face, min_presence, device, threads
         )
+        predict = _image_predictor(predictor, known, workers)
         if out is None:
-            failures += _print_results(predictor, images, known, format, empty_rows)
+            printed = (images, predictor.scheme, format, empty_rows)
+            failures += _print_results(predict, *printed)
         else:
-            settings = _settings(model, predictor.scheme, detector, flip, bool(boxes))
+            settings = prediction_settings(
+                model, predictor.scheme, detector, flip, bool(boxes)
+            )
             settings |= face_limits(min_face, min_presence) | device_option(device)
             settings |= {} if occluded else {"occluded": False}
             folder = ResultFolder(out, settings, overwrite, images, known)
             chosen = (folder, format, draw, empty_rows)
-            failures += _write_results(predictor, images, known, *chosen)
+            scheme = predictor.scheme
+            failures += _write_results(predict, images, scheme, *chosen)
     report_failures(failures, total)
+
+
+def _image_predictor(
+    predictor: "Predictor", boxes: Any, workers: int
+) -> "PredictImages":
+    """Return a function that yields the faces of images, by a number of processes."""
+    from ..inference.onnx_model import usable_cores
+    from ..io.input_images import predict_images
+    from ..serving.bulk.ordered import predict_in_processes
+
+    if workers == 1:
+        return lambda images: predict_images(predictor, images, boxes)
+    count = workers or usable_cores()
+    return lambda images: predict_in_processes(predictor, images, boxes, count)
 
 
 def _check_format(
@@ -157,41 +179,23 @@ def _check_format(
         need_package("pyarrow", "report")
 
 
-def _settings(
-    model: str, scheme: str, detector: str, flip: bool, given_boxes: bool
-) -> dict[str, Any]:
-    """Return everything but the images that the results depend on."""
-    settings: dict[str, Any] = {
-        "model": with_digest(model),
-        "scheme": scheme,
-        "boxes": "given" if given_boxes else "detected",
-    }
-    if not given_boxes:
-        settings["detector"] = with_digest(
-            "detector" if detector == "default" else detector
-        )
-    if flip:
-        settings["flip"] = True
-    return settings
-
-
 def _print_results(
-    predictor: "Predictor",
+    predict: "PredictImages",
     images: "Sequence[InputImage]",
-    boxes: Any,
+    scheme: str,
     format: Format,
     empty_rows: bool,
 ) -> "list[FailedInput]":
     from ..errors import InputError
-    from ..io.input_images import FailedInput, predict_images
+    from ..io.input_images import FailedInput
     from ..io.tables import csv_columns
 
     failures, rows = [], []
     if format is Format.csv:
-        show(_csv_line(csv_columns(predictor.scheme)))
+        show(_csv_line(csv_columns(scheme)))
     # on one terminal a bar would run through the results
     with progress_bar("images", 0 if sys.stdout.isatty() else len(images)) as step:
-        for image, _, faces in predict_images(predictor, images, boxes):
+        for image, _, faces in predict(images):
             step()
             if isinstance(faces, InputError):
                 failures.append(FailedInput(str(image.path), str(faces)))
@@ -245,16 +249,17 @@ def _table_rows(image: "InputImage", faces: "Faces") -> list[list[str]]:
 
 
 def _write_results(
-    predictor: "Predictor",
+    predict: "PredictImages",
     images: "Sequence[InputImage]",
-    boxes: Any,
+    scheme: str,
     folder: "ResultFolder",
     format: Format,
     draw: bool,
     empty_rows: bool,
 ) -> "list[FailedInput]":
     from ..errors import InputError
-    from ..io.input_images import FailedInput, predict_images
+    from ..io.image import read_image
+    from ..io.input_images import FailedInput
 
     failures, missing = [], []
     for image in images:
@@ -265,17 +270,19 @@ def _write_results(
             failures.append(FailedInput(str(image.path), str(error)))
     kept = len(images) - len(missing) - len(failures)
     with progress_bar("images", len(images), kept) as step:
-        for image, pixels, faces in predict_images(predictor, missing, boxes):
+        for image, pixels, faces in predict(missing):
             try:
                 if isinstance(faces, InputError):
                     raise faces
+                if draw and pixels is None:  # other processes read it
+                    pixels = read_image(image.path)
                 _write_result(folder, image, pixels if draw else None, faces)
             except (InputError, OSError) as error:
                 failures.append(FailedInput(str(image.path), str(error)))
             step()
     failed = {failure.path for failure in failures}
     done = [image for image in images if str(image.path) not in failed]
-    path = folder.export(done, format.value, predictor.scheme, empty_rows)
+    path = folder.export(done, format.value, scheme, empty_rows)
     note(
         f"{len(done)} of {len(images)} images ({kept} kept from an earlier run) -> {path}"
     )

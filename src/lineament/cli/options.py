@@ -126,6 +126,16 @@ EmptyRows = Annotated[
         help="Write a row for an image or frame without a face, too; for csv and parquet.",
     ),
 ]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Processes; 0: one per core. Several are faster from some hundred images on.",
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace results in --out.")
+]
 FrameRate = Annotated[
     float, typer.Option(help="Frames per second of a folder of images.")
 ]
@@ -175,12 +185,14 @@ def make_predictor(
     min_face: str | None = None,
     min_presence: float | None = None,
     device: str = "cpu",
+    threads: int = 0,
 ) -> "Predictor":
     """Return the predictor that the options choose."""
     from ..inference.predictor import Predictor
 
     chosen = detector_options(detector, min_face) | presence_limits(min_presence)
-    return Predictor(model, scheme=scheme, flip=flip, **chosen, **device_option(device))
+    chosen |= device_option(device)
+    return Predictor(model, scheme=scheme, flip=flip, threads=threads, **chosen)
 
 
 def device_option(device: str) -> dict[str, Any]:
@@ -251,6 +263,24 @@ def with_digest(name: str) -> str:
     if not path.is_file():
         return name
     return f"{name} {sha256(content_of(path)).hexdigest()[:16]}"
+
+
+def prediction_settings(
+    model: str, scheme: str, detector: str, flip: bool, given_boxes: bool
+) -> dict[str, Any]:
+    """Return everything but the images that the results depend on."""
+    settings: dict[str, Any] = {
+        "model": with_digest(model),
+        "scheme": scheme,
+        "boxes": "given" if given_boxes else "detected",
+    }
+    if not given_boxes:
+        settings["detector"] = with_digest(
+            "detector" if detector == "default" else detector
+        )
+    if flip:
+        settings["flip"] = True
+    return settings
 
 
 def known_boxes(

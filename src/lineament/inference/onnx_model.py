@@ -45,7 +45,7 @@ FIELDS = {
     "memory_after": "memory",
 }
 """Field of CropLandmarks by output of the file, which may lack the last four."""
-CHUNK = 64  # crops per call: more would only take memory
+CHUNK = 64  # crops per call of the runtime: more would only take memory
 
 
 def usable_cores() -> int:
@@ -209,6 +209,8 @@ class Model:
             ModelError: If the file is missing, foreign or of another kind.
         """
         self.workers = workers or usable_cores()
+        self.chunk = CHUNK
+        """Crops per call of the runtime, whose memory grows with it."""
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
         self.session: OnnxSession = session or open_session(path, threads)
@@ -281,7 +283,7 @@ class Model:
             )
         if not len(crops):
             return self._no_landmarks(inputs.get("memory"))
-        count = max(min(self.workers, len(crops)), math.ceil(len(crops) / CHUNK))
+        count = max(min(self.workers, len(crops)), math.ceil(len(crops) / self.chunk))
         shares = zip(
             *(np.array_split(part, count) for part in inputs.values()), strict=True
         )

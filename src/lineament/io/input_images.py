@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import ArrayLike
 
@@ -21,6 +21,7 @@ RESERVED_NAMES = frozenset({"lineament", "faces", "faces.coco", "faces.label-stu
 DRAWN = ".drawn.jpg"
 BATCH_IMAGES, BATCH_PIXELS = 8, 16_000_000
 Predict = Callable[[list[Any], Any], list[Faces]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -160,44 +161,70 @@ def predict_images(
         predict: A Predictor, or any callable with its signature.
         boxes: (F, 4) per image, under its path, file name or stem.
     """
-    batch: list[tuple[InputImage, RGB]] = []
+    return predict_batches(predict, _read_inputs(images, boxes))
+
+
+def _read_inputs(
+    images: Sequence[InputImage], boxes: Mapping[str, ArrayLike] | None
+) -> Iterator[tuple[InputImage, RGB | InputError, ArrayLike | None]]:
     for image in images:
+        given = None
         try:
             pixels = read_image(image.path)
             if boxes is not None:
-                as_boxes(boxes_of(image, boxes))
+                given = boxes_of(image, boxes)
+                as_boxes(given)
         except InputError as error:
-            yield from _predicted(predict, batch, boxes)
-            batch = []
-            yield image, None, error
+            yield image, error, None
             continue
-        batch.append((image, pixels))
-        size = sum(pixels.size // 3 for _, pixels in batch)
-        if len(batch) == BATCH_IMAGES or size > BATCH_PIXELS:
-            yield from _predicted(predict, batch, boxes)
+        yield image, pixels, given
+
+
+def predict_batches(
+    predict: Predict,
+    items: Iterable[tuple[T, RGB | InputError, ArrayLike | None]],
+    batch_images: int = BATCH_IMAGES,
+) -> Iterator[tuple[T, RGB | None, Faces | InputError]]:
+    """Yield each item, in order, with its pixels and its faces, or with its error.
+
+    Args:
+        predict: A Predictor, or any callable with its signature.
+        items: Each with its pixels and the boxes given, (F, 4) or None, or with the
+            error of its reading.
+        batch_images: Largest number of images per call.
+    """
+    batch: list[tuple[T, RGB, ArrayLike | None]] = []
+    for item, pixels, given in items:
+        if isinstance(pixels, InputError):
+            yield from _predicted(predict, batch)
             batch = []
-    yield from _predicted(predict, batch, boxes)
+            yield item, None, pixels
+            continue
+        batch.append((item, pixels, given))
+        size = sum(pixels.size // 3 for _, pixels, _ in batch)
+        if len(batch) == batch_images or size > BATCH_PIXELS:
+            yield from _predicted(predict, batch)
+            batch = []
+    yield from _predicted(predict, batch)
 
 
 def _predicted(
-    predict: Predict,
-    batch: list[tuple[InputImage, RGB]],
-    boxes: Mapping[str, ArrayLike] | None,
-) -> Iterator[Predicted]:
+    predict: Predict, batch: list[tuple[T, RGB, ArrayLike | None]]
+) -> Iterator[tuple[T, RGB | None, Faces | InputError]]:
     if not batch:
         return
-    given = None if boxes is None else [boxes_of(image, boxes) for image, _ in batch]
+    boxes = None if batch[0][2] is None else [given for _, _, given in batch]
     try:
-        found = predict([pixels for _, pixels in batch], given)
+        found = predict([pixels for _, pixels, _ in batch], boxes)
     except InputError as error:  # of one of them, such as a box outside its image
         if len(batch) == 1:
             yield batch[0][0], None, error
         else:
             for entry in batch:
-                yield from _predicted(predict, [entry], boxes)
+                yield from _predicted(predict, [entry])
         return
-    for (image, pixels), faces in zip(batch, found, strict=True):
-        yield image, pixels, faces
+    for (item, pixels, _), faces in zip(batch, found, strict=True):
+        yield item, pixels, faces
 
 
 def boxes_of(image: InputImage, boxes: Mapping[str, ArrayLike]) -> ArrayLike:

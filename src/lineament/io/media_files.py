@@ -1,7 +1,7 @@
 """Image and video files: the table of their suffixes; finding them by folder or pattern."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -128,7 +128,7 @@ def _expand(path: Path) -> list[Path]:
             f"{shown_path(path)}: not a path ({error}); wanted a file, a folder or a pattern"
         ) from error
     if is_folder:
-        if images := _folder_images(path):
+        if images := find_files(path, has_image_suffix):
             return images
         raise ImageError(
             f"{shown_path(path)}: no image in this folder or below it; wanted JPEG, PNG, WebP, ..."
@@ -166,18 +166,26 @@ def _is_dotted(match: Path, pattern: Path) -> bool:
     return any(part.startswith(".") and part not in named for part in match.parts)
 
 
-def _folder_images(folder: Path) -> list[Path]:
+def find_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
+    """Return the files in a folder and below it that are `wanted`, sorted.
+
+    Names that begin with a dot are left out.
+
+    Raises:
+        ImageError: If a folder cannot be listed.
+    """
+
     def stop(error: OSError) -> None:
         raise ImageError(
             f"{shown_path(error.filename)}: cannot be listed ({error.strerror}); check its "
             "permissions"
         )
 
-    images = []
+    found = []
     # os.walk does not follow linked folders, so a loop of links ends.
     for at, folders, names in os.walk(folder, onerror=stop):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if not name.startswith(".") and has_image_suffix(Path(name)):
-                images.append(Path(at, name))
-    return sorted(images)
+            if not name.startswith(".") and wanted(Path(name)):
+                found.append(Path(at, name))
+    return sorted(found)

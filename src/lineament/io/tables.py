@@ -117,14 +117,8 @@ def write_parquet(
     except ImportError as error:
         raise missing_extra("pyarrow", "report") from error
     text, number = pyarrow.string(), pyarrow.float64()
-    values = pyarrow.list_(number)
-    columns = dict(
-        zip(lead, (text,) if lead == IMAGE else (pyarrow.int64(), number), strict=True)
-    )
-    columns |= {"face": pyarrow.int32(), "scheme": text}
-    columns |= {"track_id": pyarrow.int64(), "score": number, "presence": number}
-    lists = ("box", "x", "y", "scores", "sigma_px", "visible")
-    columns |= dict.fromkeys(lists, values)
+    types = (text,) if lead == IMAGE else (pyarrow.int64(), number)
+    columns = dict(zip(lead, types, strict=True)) | face_columns(number)
     schema = pyarrow.schema(list(columns.items()))
     with (
         atomic_path(path) as temporary,
@@ -135,7 +129,7 @@ def write_parquet(
             first: dict[str, Any] = dict(zip(lead, _lead(where), strict=True))
             if isinstance(where, str):  # a file name may hold bytes that are not text
                 first[lead[0]] = where.encode("utf-8", "backslashreplace").decode()
-            rows += [first | _parquet_row(i, face) for i, face in enumerate(faces)]
+            rows += [first | face_row(i, face) for i, face in enumerate(faces)]
             if empty_rows and not len(faces):
                 rows.append(first | {"scheme": faces.scheme})
             if len(rows) >= ROWS_AT_ONCE:
@@ -144,7 +138,23 @@ def write_parquet(
         writer.write_table(pyarrow.Table.from_pylist(rows, schema))
 
 
-def _parquet_row(number: int, face: Face) -> dict[str, Any]:
+def face_columns(of_points: Any) -> dict[str, Any]:
+    """Return the Parquet types of the values of `face_row`.
+
+    Args:
+        of_points: Type of pyarrow for box, landmarks and what is known per landmark.
+    """
+    import pyarrow
+
+    number, values = pyarrow.float64(), pyarrow.list_(of_points)
+    columns = {"face": pyarrow.int32(), "scheme": pyarrow.string()}
+    columns |= {"track_id": pyarrow.int64(), "score": number, "presence": number}
+    lists = ("box", "x", "y", "scores", "sigma_px", "visible")
+    return columns | dict.fromkeys(lists, values)
+
+
+def face_row(number: int, face: Face) -> dict[str, Any]:
+    """Return the values of one face for Parquet: its number in the image, and the rest."""
     return {
         "face": number,
         "scheme": face.scheme,

@@ -275,6 +275,25 @@ def is_camera(source: str | Path | int) -> bool:
     return str(source).isdecimal() and not Path(source).exists()
 
 
+def every_nth_frame(path: Path, every: int) -> Iterator[tuple[int, RGB]]:
+    """Yield every N-th frame of a video, from the first, with its number.
+
+    Raises:
+        ImageError: If the file is not a video.
+    """
+    with VideoReader(path, exact_times=False) as video:
+        number = 0
+        while True:
+            try:
+                image = video.read(number)
+            except ImageError:
+                if number == 0:
+                    raise
+                return
+            yield number, image
+            number += every
+
+
 def frame_rate(path: Path) -> float:
     """Return the frames per second that the video at `path` states; 30 if it states none.
 

@@ -26,7 +26,7 @@ from ..io.image import read_image
 from ..io.media_files import find_images, find_videos, is_video
 from ..io.pts import format_pts
 from ..io.unique_names import unique_name
-from ..io.video_reader import VideoReader
+from ..io.video_reader import every_nth_frame
 
 BOX_MOVES = (
     (0.0, 0.0, 1.0),
@@ -112,17 +112,8 @@ def iter_frames(path: Path, every: int) -> Iterator[tuple[str, NDArray[np.uint8]
     if not is_video(path):
         yield "", read_image(path)
         return
-    with VideoReader(path, exact_times=False) as video:
-        number = 0
-        while True:
-            try:
-                image = video.read(number)
-            except ImageError:
-                if number == 0:
-                    raise
-                return
-            yield f"{number:06d}_", image
-            number += every
+    for number, image in every_nth_frame(path, every):
+        yield f"{number:06d}_", image
 
 
 def write_labels(

@@ -1,0 +1,226 @@
+"""Measure `lineament bulk` next to `lineament detect`: images per second, processor time, memory.
+
+`python -m bench.bulk FOLDER` needs the extra `bulk` for Ray; `--arithmetic S` measures nothing, and
+prints how time and cost grow if an image takes S seconds of one core.
+"""
+
+import argparse
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from lineament.io.media_files import find_images
+from lineament.serving.bulk.job import read_status
+
+from .install import ROOT
+from .machine import describe, today, write_text
+
+BULK_BAR, RAY_BAR, MEMORY_BAR_MB = 1.25, 0.6, 400.0
+MACHINES = (1, 10, 100, 1000)
+CORES, PART_IMAGES, START_S = 16, 500, 30.0
+"""Of the arithmetic: cores per machine, images per part, seconds until machines work."""
+PRICE = 0.04
+"""Of the arithmetic: price of one core for an hour; put in your own with --price."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One measured command."""
+
+    name: str
+    wall_s: float
+    images_per_s: float
+    cpu_ms: float
+    """Processor time per image of the command and its children, start included."""
+    memory_mb: float
+    """Largest memory of all its processes together, shared pages counted once (PSS)."""
+    largest_mb: float
+    """Largest resident memory of one of its processes."""
+
+
+def tree(pid: int) -> list[int]:
+    """Return `pid` and its descendants."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            try:
+                found += map(int, task.read_text(encoding="ascii").split())
+            except OSError:
+                continue
+    return found
+
+
+def memory_mb(pid: int) -> tuple[float, float]:
+    """Return the PSS of a process and its descendants together, and the largest RSS, MB."""
+    total = largest = 0.0
+    for each in tree(pid):
+        try:
+            text = Path(f"/proc/{each}/smaps_rollup").read_text(encoding="ascii")
+        except OSError:
+            continue
+        sizes = dict(line.split()[:2] for line in text.splitlines()[1:])
+        total += int(sizes.get("Pss:", 0)) * 1024 / 1e6
+        largest = max(largest, int(sizes.get("Rss:", 0)) * 1024 / 1e6)
+    return total, largest
+
+
+def measure(name: str, words: list[str], images: int) -> Run | None:
+    """Run `lineament words...` and return what it took; None if it fails."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start_s = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lineament", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    peaks = [0.0, 0.0]
+
+    def watch() -> None:
+        while process.poll() is None:
+            for index, value in enumerate(memory_mb(process.pid)):
+                peaks[index] = max(peaks[index], value)
+            time.sleep(0.3)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    _, errors = process.communicate()
+    wall_s = time.perf_counter() - start_s
+    watcher.join()
+    if process.returncode:
+        print(f"not measured: {name}: {errors.strip().splitlines()[-1]}")
+        return None
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Run(name, wall_s, images / wall_s, cpu_s / images * 1e3, *peaks)
+
+
+def judge(runs: dict[str, Run]) -> list[str]:
+    """Return one line per bar with the wanted and the measured value."""
+    detect = runs["detect"].images_per_s
+    lines = []
+    for name, bar in (("bulk", BULK_BAR), ("ray", RAY_BAR)):
+        if name in runs:
+            found = runs[name].images_per_s / detect
+            held = "holds" if found >= bar else "MISSED"
+            lines.append(f"{held}: {name} {found:.2f} x detect; wanted {bar:g} x")
+    found = runs["bulk"].memory_mb
+    held = "holds" if found <= MEMORY_BAR_MB else "MISSED"
+    lines.append(f"{held}: bulk {found:.0f} MB; wanted at most {MEMORY_BAR_MB:.0f} MB")
+    return lines
+
+
+def growth(cpu_s: float, price: float, images: int = 1_000_000) -> list[str]:
+    """Return how time and cost of `images` grow with machines: arithmetic, not measured.
+
+    Every core does parts one after the other; the time is that of the core with most
+    parts, after the start. Storage is assumed to keep up.
+    """
+    parts = math.ceil(images / PART_IMAGES)
+    hours = images * cpu_s / 3600
+    lines = [
+        f"arithmetic, not measured: {images:,} images of {cpu_s * 1e3:.1f} ms of one core, "
+        f"{parts:,} parts of {PART_IMAGES} images",
+        f"{hours:.1f} core hours, {hours * price:.2f} at {price:g} per core hour",
+        f"{'machines':>8} {'cores':>6} {'parts per core':>14} {'minutes':>8} {'of ideal':>8}",
+    ]
+    for machines in MACHINES:
+        cores = machines * CORES
+        rounds = math.ceil(parts / cores)
+        minutes = (START_S + rounds * PART_IMAGES * cpu_s) / 60
+        ideal = images * cpu_s / cores / 60
+        lines.append(
+            f"{machines:8} {cores:6} {rounds:14} {minutes:8.1f} {ideal / minutes:8.0%}"
+        )
+    return lines
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(prog="python -m bench.bulk", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, help="folder of images")
+    parser.add_argument("--limit", type=int, default=600, help="images measured")
+    parser.add_argument("--model", default="accurate")
+    parser.add_argument("--price", type=float, default=PRICE, help="of a core hour")
+    parser.add_argument(
+        "--arithmetic", type=float, metavar="S", help="seconds per image"
+    )
+    parser.add_argument("--without-ray", action="store_true")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
+    return parser.parse_args(arguments)
+
+
+def link_images(folder: Path, count: int, target: Path) -> int:
+    """Link images of `folder`, evenly spread, into `target`; return their number."""
+    images = find_images(folder)
+    step = max(1, len(images) // count)
+    chosen = images[::step][:count]
+    target.mkdir()
+    for number, path in enumerate(chosen):
+        (target / f"{number:06}{path.suffix}").symlink_to(path.absolute())
+    return len(chosen)
+
+
+def run_all(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Run], float]:
+    """Return the measured commands, and the processor seconds per image of bulk."""
+    count = link_images(options.folder, options.limit, folder / "in")
+    images, model = str(folder / "in"), ["--model", options.model]
+    # small parts, so that two processes end at the same time
+    bulk = ["bulk", images, *model, "--part-images", str(max(1, count // 20)), "--out"]
+    plans = {
+        "detect": ["detect", images, *model, "--out", str(folder / "detect")],
+        "bulk": [*bulk, str(folder / "bulk"), "--workers", "2"],
+    }
+    if find_spec("ray") and not options.without_ray:
+        local = ["--workers", "2", "--address", "local"]
+        plans["ray"] = [*bulk, str(folder / "ray"), *local]
+    runs = {}
+    for name, words in plans.items():
+        run = measure(name, words, count)
+        if run is None:
+            continue
+        runs[name] = run
+        print(
+            f"{run.name:8} {run.images_per_s:6.1f} images/s, {run.cpu_ms:6.1f} ms of CPU per "
+            f"image with start, {run.memory_mb:5.0f} MB in all, "
+            f"{run.largest_mb:5.0f} MB the largest process",
+            flush=True,
+        )
+    status = read_status(folder / "bulk")
+    return runs, status.cpu_s / status.images
+
+
+def main() -> None:
+    """Measure, print and write; or print the arithmetic."""
+    options = parse()
+    if options.arithmetic is not None:
+        print("\n".join(growth(options.arithmetic, options.price)))
+        return
+    if options.folder is None:
+        sys.exit("give a folder of images, or --arithmetic S")
+    machine = describe()
+    with tempfile.TemporaryDirectory() as folder:
+        runs, cpu_s = run_all(options, Path(folder))
+    machine["load_after"] = os.getloadavg()[0]
+    lines = judge(runs)
+    report = {"date": today(), "machine": machine, "cpu_s": cpu_s, "bars": lines}
+    report |= {"runs": {name: asdict(run) for name, run in runs.items()}}
+    write_text(options.out / "bulk.json", json.dumps(report, indent=1) + "\n")
+    print(
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_before']:.1f} "
+        f"before, {machine['load_after']:.1f} after, {report['date']}"
+    )
+    print("\n".join([*lines, *growth(cpu_s, options.price)]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""bulk: faces of millions of images, by processes or a cluster; its status."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from .app import app, complain, need_package, note, progress_bar, show, show_table
+from .options import (
+    DetectorName,
+    Flip,
+    MinFace,
+    MinPresence,
+    ModelName,
+    Printed,
+    SchemeName,
+    face_limits,
+    make_predictor,
+    prediction_settings,
+)
+
+if TYPE_CHECKING:
+    from ..inference.predictor import Predictor
+    from ..serving.bulk.job import JobStatus
+    from ..serving.bulk.parts import PartWorker
+
+CROPS_AT_ONCE = 8
+"""Crops per call of a model: on one thread more are not faster, and take memory."""
+
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT",
+        help="Images, videos, tars, folders of them or patterns; Parquet files; .txt "
+        "files that list addresses. Paths, or s3://, gs:// and file:// addresses.",
+    ),
+]
+Out = Annotated[
+    str,
+    typer.Option(
+        metavar="URI", help="Folder for plan and parts: a path, s3:// or gs://."
+    ),
+]
+Every = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Take every N-th frame of a video.")
+]
+Column = Annotated[
+    str, typer.Option(help="Column of Parquet files with images or their addresses.")
+]
+PartImages = Annotated[int, typer.Option(min=1, help="Images per part, in a new plan.")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Ray cluster, such as auto or HOST:6379; local: Ray on this machine; "
+        "default: processes of this machine."
+    ),
+]
+
+
+class BulkCommands(TyperGroup):
+    """Takes `bulk INPUT...` as `bulk run INPUT...`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Name the command that is left out."""
+        if args and args[0] not in {*self.commands, "--help"}:
+            args = ["run", *args]
+        return list(super().parse_args(ctx, args))
+
+
+bulk = typer.Typer(
+    cls=BulkCommands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Find faces in millions of images: `bulk INPUT... --out URI`, `bulk status URI`.",
+)
+app.add_typer(bulk, name="bulk")
+
+
+@bulk.command("run")
+def run_bulk(
+    inputs: Inputs,
+    out: Out,
+    model: ModelName = "accurate",
+    scheme: SchemeName = None,
+    detector: DetectorName = "default",
+    min_face: MinFace = None,
+    min_presence: MinPresence = None,
+    flip: Flip = False,
+    every: Every = 10,
+    column: Column = "image",
+    part_images: PartImages = 500,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes or actors; 0: one per core.")
+    ] = 0,
+    address: Address = None,
+) -> None:
+    """Find faces in any number of images, and write them as Parquet.
+
+    The first run writes a plan to --out: the list of images, the model, the options.
+    Each part of the plan becomes one file, and a part that is there is done: after
+    anything, give the same command again. An image that cannot be used is a row with an
+    error. The exit code is 1 if a part is missing at the end.
+    """
+    need_package("pyarrow", "bulk")
+    if address is not None:
+        need_package("ray", "bulk")
+    from ..serving.bulk.folder import OutputFolder
+    from ..serving.bulk.images import ReadOptions
+    from ..serving.bulk.parts import PartWorker
+    from ..serving.bulk.plan import open_plan
+
+    predictor = make_predictor(
+        model, scheme, detector, flip, min_face, min_presence, threads=1
+    )
+    _limit_memory(predictor)
+    settings = prediction_settings(model, predictor.scheme, detector, flip, False)
+    settings |= face_limits(min_face, min_presence)
+    settings |= {"every": every, "column": column}
+    folder = OutputFolder(out)
+    plan = open_plan(folder, inputs, settings, part_images)
+    worker = PartWorker(folder.address, plan, predictor, ReadOptions(column, every))
+    _run(worker, workers, address)
+
+
+def _limit_memory(predictor: "Predictor") -> None:
+    """Let an ONNX model run on few crops at once."""
+    from ..inference.onnx_model import Model
+
+    if isinstance(predictor.model, Model):
+        predictor.model.chunk = CROPS_AT_ONCE
+
+
+def _run(worker: "PartWorker", workers: int, address: str | None) -> None:
+    """Do the missing parts, and report; exit with code 1 if one failed."""
+    from ..serving.bulk.folder import OutputFolder
+    from ..serving.bulk.job import read_status, run_missing
+
+    plan = worker.plan
+    kept = plan.parts - len(plan.missing(OutputFolder(worker.out)))
+    failed = 0
+    with progress_bar("parts", plan.parts, kept) as step:
+        for number, counts in run_missing(worker, workers, address):
+            step()
+            if counts.failure:
+                failed += 1
+                complain(f"part {number}: {counts.failure}")
+    status = read_status(worker.out)
+    note(
+        f"{status.images} images, {status.faces} faces, {status.errors} errors in "
+        f"{status.parts} of {plan.parts} parts ({kept} kept from an earlier run) -> "
+        f"{OutputFolder(worker.out)}"
+    )
+    if failed:
+        complain(f"{failed} parts failed; give the same command again to retry them")
+        raise typer.Exit(1)
+
+
+@bulk.command("status")
+def show_status(
+    out: Annotated[str, typer.Argument(metavar="URI", help="The --out of a bulk job.")],
+    format: Annotated[
+        Printed, typer.Option("--format", help="Print a table or JSON.")
+    ] = Printed.table,
+) -> None:
+    """Print how much of a bulk job is done, and its cost so far.
+
+    Reads only what is written, so it may run anywhere and at any time.
+    """
+    need_package("pyarrow", "bulk")
+    from ..serving.bulk.job import read_status
+
+    status = read_status(out)
+    if format is Printed.json:
+        more: dict[str, Any] = {"done": status.is_done}
+        more |= {"cpu_hours_per_million": status.cpu_hours_per_million}
+        show(json.dumps(asdict(status) | more, allow_nan=False))
+        return
+    show_table(("", ""), _status_rows(status))
+
+
+def _status_rows(status: "JobStatus") -> list[list[str]]:
+    hours = status.cpu_hours_per_million
+    settings = [f"{name} {value}" for name, value in status.plan.settings.items()]
+    rows = [
+        ["plan", f"{status.plan.digest}, {status.plan.sources} images or files"],
+        ["options", ", ".join(settings)],
+        ["parts", f"{status.parts} of {status.plan.parts}"],
+        ["images", f"{status.images}"],
+        ["faces", f"{status.faces}"],
+        ["errors", f"{status.errors}"],
+    ]
+    if hours is not None:
+        rows.append(["processor time", f"{status.cpu_s / 3600:.2f} hours so far"])
+        rows.append(["", f"{hours:.1f} hours per million images"])
+    return rows

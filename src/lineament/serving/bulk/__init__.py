@@ -1,0 +1,1 @@
+"""Bulk jobs: one plan, written once; Parquet parts named by it; any number of reruns."""

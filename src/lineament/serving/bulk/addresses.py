@@ -1,0 +1,188 @@
+"""Addresses of files: local paths, and URIs of S3, Google Cloud or `file://` through pyarrow."""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ...errors import DataError, InputError, missing_extra, short_reason
+from ...io.media_files import find_files, find_images
+
+GLOB_SIGNS = "*?["
+GLOB_PART = re.compile(r"\*\*/|\*|\?|\[[^]]+\]")
+
+
+def arrow_module(name: str) -> Any:
+    """Return the module `name` of pyarrow, such as "fs" or "parquet".
+
+    Raises:
+        ExtraError: If pyarrow is not installed.
+    """
+    try:
+        from importlib import import_module
+
+        return import_module(f"pyarrow.{name}")
+    except ImportError as error:
+        raise missing_extra("pyarrow", "bulk") from error
+
+
+def is_remote(address: str) -> bool:
+    """Return whether `address` is a URI of another place than this machine's files."""
+    scheme, separator, _ = address.partition("://")
+    return bool(separator) and scheme != "file"
+
+
+def local_path(address: str) -> Path:
+    """Return the absolute path of an address that is not remote."""
+    if address.startswith("file://"):
+        address = arrow_module("fs").FileSystem.from_uri(address)[1]
+    return Path(address).absolute()
+
+
+def shown_address(address: str) -> str:
+    """Return an address as rows state it: without the options and the user of a URI."""
+    if not is_remote(address):
+        return address
+    scheme, path, _ = _split(address)
+    return f"{scheme}://{path}"
+
+
+def _split(address: str) -> tuple[str, str, str]:
+    """Return scheme, path without user, and user with options of a remote address."""
+    scheme, _, rest = address.partition("://")
+    rest, mark, options = rest.partition("?")
+    root, slash, below = rest.partition("/")
+    user, at, bucket = root.rpartition("@")
+    return scheme, f"{bucket}{slash}{below}", f"{user}{at}{bucket}{mark}{options}"
+
+
+def child_address(folder: str, path: str) -> str:
+    """Return the address of the file at `path` in the file system of a remote `folder`."""
+    scheme, _, root = _split(folder)
+    place, mark, options = root.partition("?")
+    user, at, _ = place.rpartition("@")
+    return f"{scheme}://{user}{at}{path}{mark}{options}"
+
+
+def file_system(address: str) -> tuple[Any, str]:
+    """Return pyarrow's file system of an address, and the path in it.
+
+    Raises:
+        DataError: If no file system is known for the URI.
+    """
+    if not is_remote(address):
+        return arrow_module("fs").LocalFileSystem(), str(local_path(address))
+    scheme, path, root = _split(address)
+    # paths are given as they are: a key may hold a percent sign
+    return _remote_system(f"{scheme}://{root}"), path
+
+
+@lru_cache(maxsize=64)
+def _remote_system(root: str) -> Any:
+    """Return the file system of a bucket; it keeps its connections."""
+    try:
+        return arrow_module("fs").FileSystem.from_uri(root)[0]
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"{shown_address(root)}: cannot be opened ({short_reason(error)}); wanted a path, "
+            "s3://BUCKET/KEY, gs://BUCKET/KEY or file:///PATH"
+        ) from error
+
+
+def read_bytes(address: str) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        InputError: If there is no such file, or it may not be read.
+        OSError: If the network or the disk fails: another try may succeed.
+    """
+    system, path = file_system(address)
+    name = shown_address(address)
+    try:
+        with system.open_input_file(path) as file:
+            return bytes(file.read())
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: no such file; check the address") from error
+    except PermissionError as error:
+        raise InputError(f"{name}: may not be read; check its permissions") from error
+
+
+def expand(address: str, wanted: Callable[[Path], bool]) -> list[str]:
+    """Return the addresses of the files that an input names, sorted within a folder.
+
+    Args:
+        address: A file, taken whatever its name; a folder, searched recursively; or a
+            pattern with *, ?, [] and **.
+        wanted: Which files of a folder are taken, by their names.
+
+    Raises:
+        InputError: If it names no file.
+    """
+    if is_remote(address):
+        return _expand_remote(address, wanted)
+    path = local_path(address)
+    if path.is_dir():
+        return [str(found) for found in find_files(path, wanted)]
+    return [str(found) for found in find_images(path)]
+
+
+def _expand_remote(address: str, wanted: Callable[[Path], bool]) -> list[str]:
+    system, path = file_system(address)
+    fs = arrow_module("fs")
+    try:
+        if any(sign in path for sign in GLOB_SIGNS):
+            fixed = _fixed_folder(path)
+            pattern = glob_pattern(path)
+            found = _files_below(system, fixed)
+            return [child_address(address, p) for p in found if pattern.fullmatch(p)]
+        info = system.get_file_info(path)
+        if info.type == fs.FileType.File:
+            return [address]
+        found = _files_below(system, path)
+    except OSError as error:
+        raise DataError(
+            f"{shown_address(address)}: cannot be listed ({short_reason(error)}); check the "
+            "address, the credentials and the network"
+        ) from error
+    taken = [p for p in found if wanted(Path(p)) and not _is_dotted(p, path)]
+    return [child_address(address, p) for p in taken]
+
+
+def _fixed_folder(pattern: str) -> str:
+    """Return the part of a pattern before the first wildcard."""
+    fixed = []
+    for part in pattern.split("/")[:-1]:
+        if any(sign in part for sign in GLOB_SIGNS):
+            break
+        fixed.append(part)
+    return "/".join(fixed)
+
+
+def glob_pattern(pattern: str) -> re.Pattern[str]:
+    """Return a path pattern as a regular expression: * within a name, **/ any folders.
+
+    >>> bool(glob_pattern("a/**/*.jpg").fullmatch("a/b/c.jpg"))
+    True
+    """
+    signs = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    text, end = "", 0
+    for match in GLOB_PART.finditer(pattern):
+        text += re.escape(pattern[end : match.start()])
+        text += signs.get(match[0], match[0].replace("[!", "[^"))
+        end = match.end()
+    return re.compile(text + re.escape(pattern[end:]))
+
+
+def _files_below(system: Any, path: str) -> list[str]:
+    """Return the paths of the files below a folder, sorted; none if there is no folder."""
+    fs = arrow_module("fs")
+    selector = fs.FileSelector(path, recursive=True, allow_not_found=True)
+    infos = system.get_file_info(selector)
+    return sorted(info.path for info in infos if info.type == fs.FileType.File)
+
+
+def _is_dotted(path: str, folder: str) -> bool:
+    """Return whether a name below `folder` begins with a dot."""
+    below = PurePosixPath(path).relative_to(PurePosixPath(folder))
+    return any(part.startswith(".") for part in below.parts)

@@ -1,0 +1,115 @@
+"""A bulk job: the parts that are missing are done by an engine; its state can be read any time."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ...errors import DataError, WorkError
+from ...inference.onnx_model import usable_cores
+from .cluster import ray_tasks
+from .folder import OutputFolder
+from .parts import PartCounts, PartWorker, read_counts
+from .plan import PARTS, Plan, read_plan
+from .processes import MAX_TRIES, process_tasks
+
+READERS = 16
+"""Parts whose metadata are read at once, as each waits for the network."""
+
+
+def run_missing(
+    worker: PartWorker, workers: int = 0, address: str | None = None
+) -> Iterator[tuple[int, PartCounts]]:
+    """Do the parts that are not there; yield each with its counts when it is written.
+
+    Args:
+        workers: Processes or actors; 0: one per core.
+        address: Of a Ray cluster, or "local" for Ray on this machine; None: processes
+            of this machine.
+
+    Raises:
+        WorkError: If processes or the cluster fail again and again.
+    """
+    folder = OutputFolder(worker.out)
+    missing = worker.plan.missing(folder)
+    failed: set[int] = set()
+    while missing:
+        for number, counts in _engine(worker, missing, workers, address):
+            if counts.failure:
+                failed.add(number)
+            yield number, counts
+        # files decide what is done: an engine that lost a task gets it once more
+        left = set(worker.plan.missing(folder)) - failed
+        if len(left) == len(missing):
+            raise WorkError(
+                f"{len(left)} parts were given to the engine and not done; see its log"
+            )
+        missing = sorted(left)
+    if not failed:
+        folder.remove_partial_files(PARTS)
+
+
+def _engine(
+    worker: PartWorker, missing: Sequence[int], workers: int, address: str | None
+) -> Iterator[tuple[int, PartCounts]]:
+    if address is not None:
+        yield from ray_tasks(worker, missing, workers, address)
+        return
+    for number, counts in process_tasks(worker, missing, workers or usable_cores()):
+        if counts is None:
+            why = f"{MAX_TRIES} processes died on it, such as for want of memory"
+            counts = PartCounts(failure=why)
+        yield number, counts
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """State of a job, from the files that are there."""
+
+    plan: Plan
+    parts: int
+    """Parts that are there, of `plan.parts`."""
+    images: int
+    faces: int
+    errors: int
+    cpu_s: float
+    """Processor time of the images that are done."""
+
+    @property
+    def is_done(self) -> bool:
+        """True if every part is there."""
+        return self.parts == self.plan.parts
+
+    @property
+    def cpu_hours_per_million(self) -> float | None:
+        """Processor hours per million images, from those that are done; None without any."""
+        return self.cpu_s / self.images * 1e6 / 3600 if self.images else None
+
+
+def read_status(out: str | os.PathLike[str]) -> JobStatus:
+    """Return the state of the job in the folder at `out`.
+
+    Raises:
+        DataError: If there is no job.
+    """
+    folder = OutputFolder(out)
+    plan = read_plan(folder)
+    if plan is None:
+        raise DataError(
+            f"{folder}: holds no plan of a bulk job; give the --out of `lineament bulk`"
+        )
+    missing = set(plan.missing(folder))
+    names = []
+    for number in range(plan.parts):
+        if number not in missing:
+            names.append(folder.file(f"{PARTS}/{plan.part_name(number)}"))
+    with ThreadPoolExecutor(READERS) as pool:
+        counts = list(pool.map(read_counts, names))
+    images = faces = errors = 0
+    cpu_s = 0.0
+    for part in counts:
+        images += part.images
+        faces += part.faces
+        errors += part.errors
+        cpu_s += part.cpu_s
+    return JobStatus(plan, len(names), images, faces, errors, round(cpu_s, 3))

@@ -1,0 +1,146 @@
+"""One part of a bulk job: its images are predicted and written as one Parquet file."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from ...errors import InputError, short_reason
+from ...face import Faces
+from ...io.image import RGB
+from ...io.input_images import Predict, predict_batches
+from ...io.tables import face_columns, face_row
+from .addresses import arrow_module, file_system
+from .folder import OutputFolder
+from .images import ImageName, ReadOptions, read_source
+from .plan import PARTS, Plan, table_bytes
+
+METADATA_KEY = b"lineament"
+ROWS_HELD = 64
+"""Rows that are held as Python values before they become a table."""
+ROW_GROUP = 8192
+
+
+@dataclass(frozen=True)
+class PartCounts:
+    """Contents of a part, and its cost; kept in the file's metadata."""
+
+    images: int = 0
+    faces: int = 0
+    errors: int = 0
+    """Images that gave no result."""
+    cpu_s: float = 0.0
+    failure: str = ""
+    """Why the part was not written; empty if it was."""
+
+
+@dataclass(frozen=True)
+class PartWorker:
+    """Does the work of one part after the other. Can be pickled.
+
+    Args:
+        out: Address of the output folder.
+        options: How files of many images are read.
+    """
+
+    out: str
+    plan: Plan
+    predict: Predict
+    options: ReadOptions
+
+    def __call__(self, number: int) -> PartCounts:
+        """Write a part if it is not there, and return its counts, or why it failed."""
+        try:
+            folder = OutputFolder(self.out)
+            name = f"{PARTS}/{self.plan.part_name(number)}"
+            if folder.has(name):
+                return read_counts(folder.file(name))
+            return self._write(folder, name, number)
+        except Exception as error:  # one part must not end the job
+            return PartCounts(failure=f"{type(error).__name__}: {short_reason(error)}")
+
+    def _write(self, folder: OutputFolder, name: str, number: int) -> PartCounts:
+        start_s = time.process_time()
+        images = faces = errors = 0
+        rows: list[dict[str, Any]] = []
+        tables = [empty_table()]
+        # one image per call: several bring nothing on one thread, and take memory
+        items = self._items(folder, number)
+        for item, _, found in predict_batches(self.predict, items, batch_images=1):
+            images += 1
+            errors += isinstance(found, InputError)
+            faces += 0 if isinstance(found, InputError) else len(found)
+            rows += image_rows(item, found)
+            if len(rows) >= ROWS_HELD:
+                tables.append(_table(rows))
+                rows = []
+        tables.append(_table(rows))
+        spent_s = time.process_time() - start_s
+        counts = PartCounts(images, faces, errors, round(spent_s, 3))
+        folder.write(name, _part_bytes(tables, counts))
+        return counts
+
+    def _items(
+        self, folder: OutputFolder, number: int
+    ) -> Iterator[tuple[ImageName, RGB | InputError, ArrayLike | None]]:
+        for source in self.plan.read_part(folder, number):
+            for name, pixels in read_source(source, self.options):
+                yield name, pixels, None
+
+
+def image_rows(name: ImageName, found: Faces | InputError) -> list[dict[str, Any]]:
+    """Return the rows of an image: one per face; one without a face, or with an error."""
+    # a file name may hold bytes that are not text
+    image = name.image.encode("utf-8", "backslashreplace").decode()
+    first: dict[str, Any] = {"image": image, "frame": name.frame}
+    if isinstance(found, InputError):
+        error = str(found).encode("utf-8", "backslashreplace").decode()
+        return [first | {"error": error}]
+    if found.image_size is not None:
+        first |= {"width": found.image_size[0], "height": found.image_size[1]}
+    if not len(found):
+        return [first | {"scheme": found.scheme}]
+    return [first | face_row(number, face) for number, face in enumerate(found)]
+
+
+def part_schema() -> Any:
+    """Return the columns of a part: the image's, then those of `write_parquet`."""
+    import pyarrow
+
+    columns = {"image": pyarrow.string(), "frame": pyarrow.int64()}
+    columns |= dict.fromkeys(("width", "height"), pyarrow.int32())
+    columns |= {"error": pyarrow.string()}
+    # 32 bits keep a ten-thousandth of a pixel, in half the space
+    columns |= face_columns(pyarrow.float32())
+    return pyarrow.schema(list(columns.items()))
+
+
+def empty_table() -> Any:
+    """Return a table of the columns of a part, without rows."""
+    return part_schema().empty_table()
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    import pyarrow
+
+    return pyarrow.Table.from_pylist(rows, part_schema())
+
+
+def _part_bytes(tables: list[Any], counts: PartCounts) -> bytes:
+    import pyarrow
+
+    table = pyarrow.concat_tables(tables)
+    stated = {METADATA_KEY: json.dumps(asdict(counts)).encode()}
+    return table_bytes(table.replace_schema_metadata(stated), ROW_GROUP)
+
+
+def read_counts(address: str) -> PartCounts:
+    """Return the counts that the metadata of a part states."""
+    system, path = file_system(address)
+    parquet = arrow_module("parquet")
+    with system.open_input_file(path) as file:
+        stated = parquet.read_metadata(file).metadata[METADATA_KEY]
+    return PartCounts(**json.loads(stated))

@@ -1,0 +1,124 @@
+"""Inputs of a bulk job -> sources: images, and files of many images, each by its address."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ...errors import DataError
+from ...io.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from .addresses import (
+    arrow_module,
+    expand,
+    file_system,
+    is_remote,
+    local_path,
+    read_bytes,
+    shown_address,
+)
+
+IMAGE, TAR, VIDEO, ROWS, LIST = "image", "tar", "video", "rows", "list"
+KINDS = (
+    *((suffix, IMAGE) for suffix in IMAGE_SUFFIXES),
+    *((suffix, VIDEO) for suffix in VIDEO_SUFFIXES),
+    *((suffix, TAR) for suffix in (".tar", ".tar.gz", ".tgz")),
+    (".parquet", ROWS),
+    (".txt", LIST),
+)
+"""Kind of a source by the end of its name; of any other name it is an image."""
+IN_FOLDERS = (IMAGE, TAR, VIDEO)
+"""Kinds that are taken from a folder; others have to be named, or matched by a pattern."""
+
+
+@dataclass(frozen=True, slots=True)  # there may be millions
+class Source:
+    """One image, or a file of many."""
+
+    kind: str
+    address: str
+    entry: int = 0
+    """Row group of a Parquet file."""
+
+
+def kind_of(name: str) -> str | None:
+    """Return the kind of source that a file name states, or None."""
+    lower = name.lower()
+    for suffix, kind in KINDS:
+        if lower.endswith(suffix):
+            return kind
+    return None
+
+
+def find_sources(inputs: Sequence[str]) -> list[Source]:
+    """Return the sources that inputs name, each once, in order.
+
+    Args:
+        inputs: Files, folders and patterns, local or remote; a .txt file lists one
+            address per line, relative to itself.
+
+    Raises:
+        InputError: If an input names no source.
+    """
+    found: dict[Source, None] = {}
+    for given in inputs:
+        addresses = expand(given, _is_in_folders)
+        if not addresses:
+            raise DataError(
+                f"{shown_address(given)}: no image, video or tar in it; give a folder that "
+                "has some, or name Parquet files and lists themselves"
+            )
+        for address in addresses:
+            found.update(dict.fromkeys(_sources_of(address)))
+    return list(found)
+
+
+def _is_in_folders(path: Path) -> bool:
+    return kind_of(path.name) in IN_FOLDERS
+
+
+def _sources_of(address: str) -> list[Source]:
+    kind = kind_of(shown_address(address)) or IMAGE
+    if kind == LIST:
+        return _listed(address)
+    if kind == ROWS:
+        return [Source(ROWS, address, group) for group in range(_row_groups(address))]
+    return [Source(kind, address)]
+
+
+def _listed(address: str) -> list[Source]:
+    """Return the sources that the lines of a text file name."""
+    sources = []
+    lines = os.fsdecode(read_bytes(address)).splitlines()
+    for line in filter(str.strip, lines):
+        named = address_next_to(address, line)
+        kind = kind_of(shown_address(named)) or IMAGE
+        if kind == LIST:
+            raise DataError(
+                f"{shown_address(address)}: lists {line}, another list; give both as inputs"
+            )
+        sources += _sources_of(named)
+    return sources
+
+
+def address_next_to(file: str, line: str) -> str:
+    """Return the address that `line`, relative to the folder of `file`, names."""
+    if is_remote(line) or line.startswith("file://"):
+        return line
+    if is_remote(file):
+        address, mark, options = file.partition("?")
+        scheme, _, path = address.partition("://")
+        return f"{scheme}://{PurePosixPath(path).parent / line}{mark}{options}"
+    return str(local_path(file).parent / line)
+
+
+def _row_groups(address: str) -> int:
+    """Return the number of row groups of a Parquet file."""
+    system, path = file_system(address)
+    parquet = arrow_module("parquet")
+    try:
+        with system.open_input_file(path) as file:
+            return int(parquet.read_metadata(file).num_row_groups)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{shown_address(address)}: cannot be read as Parquet ({error}); get the file again"
+        ) from error

@@ -1,0 +1,246 @@
+"""Inputs of bulk jobs: folders, patterns, lists, tars, Parquet, videos; addresses."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bulk_jobs import image_of, rows_of, run_here, write_images
+from drawn_video import write as write_video
+from lineament.errors import DataError, InputError
+from lineament.serving.bulk.addresses import (
+    child_address,
+    file_system,
+    glob_pattern,
+    is_remote,
+    read_bytes,
+    shown_address,
+)
+from lineament.serving.bulk.images import ReadOptions, read_source
+from lineament.serving.bulk.sources import Source, address_next_to, find_sources
+
+pyarrow = pytest.importorskip("pyarrow")
+from pyarrow import parquet
+
+
+def png(number):
+    data = io.BytesIO()
+    image_of(number).save(data, "PNG")
+    return data.getvalue()
+
+
+def reds(source, **options):
+    """Return the name of each image of a source, with its red value or its error."""
+    found = []
+    for name, image in read_source(source, ReadOptions(**options)):
+        shown = image[0, 0, 0] if isinstance(image, np.ndarray) else str(image)
+        found.append((name.image, name.frame, shown))
+    return found
+
+
+def names(inputs):
+    return [(source.kind, Path(source.address).name) for source in find_sources(inputs)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with three images, a tar, a table, a list, a note and a dotted image."""
+    made = write_images(tmp_path / "in", 3)
+    with tarfile.open(made / "b.tar", "w") as tar:
+        for number in range(2):
+            add(tar, f"{number}.png", png(number))
+            add(tar, f"{number}.json", b"{}")
+    table = pyarrow.table({"image": [png(1), png(2)]})
+    parquet.write_table(table, made / "c.parquet")
+    (made / "list.txt").write_text("0/0000.png\n\n1/0001.png\n")
+    (made / "note.md").write_text("no image")
+    image_of(1).save(made / ".dotted.png")
+    return made
+
+
+def add(tar, name, data):
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def test_a_folder_gives_its_images_and_tars(folder):
+    assert names([str(folder)]) == [
+        ("image", "0000.png"),
+        ("image", "0002.png"),
+        ("image", "0001.png"),
+        ("tar", "b.tar"),
+    ]
+
+
+def test_patterns_lists_and_file_addresses_name_the_same_images_once(folder):
+    both = [("image", "0000.png"), ("image", "0001.png")]
+    pattern, listed = str(folder / "*" / "000[01].png"), str(folder / "list.txt")
+    assert names([pattern]) == names([listed]) == names([pattern, listed]) == both
+    assert names([f"file://{folder}/0/0000.png", listed]) == both
+
+
+def test_a_table_is_a_source_per_row_group(folder):
+    table = pyarrow.table({"image": [png(n) for n in range(5)]})
+    parquet.write_table(table, folder / "d.parquet", row_group_size=2)
+    sources = find_sources([str(folder / "d.parquet")])
+    assert [source.entry for source in sources] == [0, 1, 2]
+    found = [(name, red) for each in sources for name, _, red in reds(each)]
+    # rows are counted in the file; the red value of image n is n modulo 3
+    assert found == [(f"{folder}/d.parquet#{n}", n % 3) for n in range(5)]
+
+
+def test_a_table_may_hold_addresses_or_what_hugging_face_writes(folder):
+    columns = {
+        "path": ["0/0000.png", str(folder / "1/0001.png"), "absent.png", None],
+        "photo": [
+            {"bytes": png(2), "path": "a.png"},
+            {"bytes": None, "path": "0/0002.png"},
+            None,
+            {"bytes": b"", "path": None},
+        ],
+    }
+    parquet.write_table(pyarrow.table(columns), folder / "d.parquet")
+    (source,) = find_sources([str(folder / "d.parquet")])
+    paths = reds(source, column="path")
+    assert [name for name, _, _ in paths[:2]] == [
+        str(folder / "0/0000.png"),
+        str(folder / "1/0001.png"),
+    ]
+    assert [red for _, _, red in paths[:2]] == [0, 1]
+    assert "absent.png: no such file" in paths[2][2]
+    assert "d.parquet#3: a NoneType; wanted bytes of an image" in paths[3][2]
+    photos = reds(source, column="photo")
+    assert [red for _, _, red in photos[:2]] == [2, 2]
+    assert all("wanted bytes of an image" in red for _, _, red in photos[2:])
+    ((_, _, error),) = reds(source)
+    assert "has no column 'image'; choose one of path, photo by --column" in error
+
+
+def test_a_tar_gives_its_images_in_order_and_its_break_as_an_error(folder):
+    (source,) = find_sources([str(folder / "b.tar")])
+    found = reds(source)
+    name = str(folder / "b.tar")
+    assert found == [(f"{name}#0.png", None, 0), (f"{name}#1.png", None, 1)]
+    data = (folder / "b.tar").read_bytes()
+    # each member has a block of 512 bytes for its header, then one for its data; the
+    # third is the second image: ends in its header, before it, in its data, and noise
+    for broken in (
+        data[: 4 * 512 + 100],
+        data[: 4 * 512],
+        data[: 5 * 512 + 20],
+        data[: 4 * 512] + bytes(range(256)) * 4,
+    ):
+        (folder / "b.tar").write_bytes(broken)
+        image, end = reds(source)
+        assert image == (f"{name}#0.png", None, 0)
+        assert end[0] == name
+        assert "broken or truncated tar" in end[2]
+
+
+def test_a_packed_tar_is_read_too(folder):
+    with tarfile.open(folder / "z.tar.gz", "w:gz") as tar:
+        add(tar, "a/1.png", png(1))
+    (source,) = find_sources([str(folder / "z.tar.gz")])
+    assert reds(source) == [(f"{folder}/z.tar.gz#a/1.png", None, 1)]
+
+
+def test_a_video_gives_every_nth_frame(tmp_path):
+    pytest.importorskip("av")
+    path = tmp_path / "v.mp4"
+    write_video(path, count=7)
+    (source,) = find_sources([str(tmp_path)])
+    assert source.kind == "video"
+    frames = [(name, frame) for name, frame, _ in reds(source, every=3)]
+    assert frames == [(str(path), 0), (str(path), 3), (str(path), 6)]
+    path.write_bytes(b"nothing")
+    ((_, _, error),) = reds(source)
+    assert "v.mp4" in error
+
+
+def test_sources_of_many_images_have_parts_of_their_own(folder, tmp_path):
+    inputs = [folder, folder / "c.parquet"]
+    counts = run_here(inputs, tmp_path / "out", part_images=2)
+    # three images in two parts, the tar, the table
+    assert [counts[n].images for n in range(4)] == [2, 1, 2, 2]
+    named = {row[0] for row in rows_of(tmp_path / "out", folder)}
+    assert {"/b.tar#0.png", "/c.parquet#1", "/0/0000.png"} < named
+
+
+def test_an_absent_input_is_one_error(tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        find_sources([str(tmp_path / "absent")])
+    with pytest.raises(InputError, match="no file matches this pattern"):
+        find_sources([str(tmp_path / "*.png")])
+    (tmp_path / "broken.parquet").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        find_sources([str(tmp_path / "broken.parquet")])
+
+
+def test_an_unknown_kind_of_address_is_one_error():
+    with pytest.raises(DataError, match="wanted a path, s3://BUCKET/KEY"):
+        file_system("ftp://host/a")
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("s3://bucket/a b/c%20.jpg", "s3://bucket/a b/c%20.jpg"),
+        ("s3://key:secret@bucket/a.jpg?region=eu", "s3://bucket/a.jpg"),
+        ("gs://anonymous@bucket/a.jpg", "gs://bucket/a.jpg"),
+        ("/a?b/c.jpg", "/a?b/c.jpg"),
+    ],
+)
+def test_rows_show_addresses_without_user_and_options(address, shown):
+    assert shown_address(address) == shown
+    assert is_remote(address) == ("://" in address)
+
+
+def test_files_of_a_remote_folder_keep_its_user_and_options():
+    folder = "gs://anonymous@bucket/in?x=1"
+    assert child_address(folder, "bucket/in/a.jpg") == (
+        "gs://anonymous@bucket/in/a.jpg?x=1"
+    )
+    assert address_next_to("s3://bucket/in/list.txt?x=1", "b/c.jpg") == (
+        "s3://bucket/in/b/c.jpg?x=1"
+    )
+    assert address_next_to("s3://bucket/list.txt", "gs://b/c.jpg") == "gs://b/c.jpg"
+
+
+def test_google_cloud_has_a_file_system():
+    system, path = file_system("gs://anonymous@bucket/a/b.jpg")
+    assert (system.type_name, path) == ("gcs", "bucket/a/b.jpg")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matched", "others"),
+    [
+        ("b/*.jpg", ["b/a.jpg", "b/.jpg"], ["b/c/a.jpg", "b/a.png"]),
+        ("b/**/*.jpg", ["b/a.jpg", "b/c/d/a.jpg"], ["a/b/a.jpg"]),
+        ("b/[!a]?.png", ["b/b1.png"], ["b/a1.png", "b/b.png"]),
+    ],
+)
+def test_patterns_of_remote_paths_match_as_local_ones(pattern, matched, others):
+    compiled = glob_pattern(pattern)
+    assert all(compiled.fullmatch(path) for path in matched)
+    assert not any(compiled.fullmatch(path) for path in others)
+
+
+def test_an_absent_file_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match=r"a\.bin: no such file"):
+        read_bytes(str(tmp_path / "a.bin"))
+
+
+def test_a_list_does_not_list_lists(folder):
+    (folder / "lists.txt").write_text("list.txt\n")
+    with pytest.raises(DataError, match=r"lists list\.txt, another list"):
+        find_sources([str(folder / "lists.txt")])
+
+
+def test_an_unnamed_image_has_the_name_of_its_row_in_errors(folder):
+    table = pyarrow.table({"image": [b"nothing"]})
+    parquet.write_table(table, folder / "d.parquet")
+    ((name, _, error),) = reds(Source("rows", str(folder / "d.parquet")))
+    assert error.startswith(f"{name}: not an image but text")
