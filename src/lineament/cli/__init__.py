@@ -3,6 +3,7 @@
 # ruff: noqa: F401, importing a file registers its commands
 from . import (
     align,
+    annotations,
     audit,
     candidates,
     compare,
@@ -13,6 +14,7 @@ from . import (
     export,
     label,
     models,
+    review,
     scheme,
     score,
     stability,

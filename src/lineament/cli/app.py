@@ -29,6 +29,8 @@ LISTED = (
         "stability",
     ),
     *(
+        "review",
+        "annotations",
         "scheme",
         "audit",
         "label",
