@@ -122,7 +122,7 @@ def faces(
     from ..schemes import check_scheme
     from ..serving.review.order import parse_order
     from ..serving.review.queue import make_queue, read_queue, write_queue
-    from ..serving.review.server import serve
+    from ..serving.review.server import make_server
     from ..serving.review.session import Review
 
     rule, second = parse_order(order)
@@ -155,7 +155,7 @@ def faces(
         if browser:
             webbrowser.open(address)
 
-    serve(session, secrets.token_urlsafe(24), port, started)
+    make_server(session, secrets.token_urlsafe(24), port, started).run()
 
 
 def _candidates(

@@ -137,7 +137,7 @@ def _router(review: Review) -> APIRouter:
 
 
 class _Server(uvicorn.Server):
-    """A server that tells its port once it listens."""
+    """A server that reports its port once it listens."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[int], None]) -> None:
         super().__init__(config)
@@ -149,10 +149,10 @@ class _Server(uvicorn.Server):
             self._started(self.servers[0].sockets[0].getsockname()[1])
 
 
-def serve(
+def make_server(
     review: Review, token: str, port: int, started: Callable[[str], None]
-) -> None:
-    """Serve a review on this machine until it is interrupted.
+) -> uvicorn.Server:
+    """Return a server of a review on this machine; its `run` serves until it is interrupted.
 
     Args:
         review: The review.
@@ -163,5 +163,4 @@ def serve(
     config = uvicorn.Config(
         make_app(review, token), host=HOST, port=port, log_level="warning"
     )
-    server = _Server(config, lambda at: started(f"http://{HOST}:{at}/{token}/"))
-    server.run()
+    return _Server(config, lambda at: started(f"http://{HOST}:{at}/{token}/"))

@@ -109,14 +109,14 @@ export class View {
   drawOpinion(ink, face) {
     ink.strokeStyle = COLORS.opinion;
     ink.fillStyle = COLORS.opinion;
-    ink.lineWidth = 1;
+    ink.lineWidth = 1.5;
     face.second.forEach((point, i) => {
       const [x, y] = this.toCanvas(point);
       ink.beginPath();
       ink.moveTo(...this.toCanvas(face.landmarks[i]));
       ink.lineTo(x, y);
       ink.stroke();
-      ink.fillRect(x - 2, y - 2, 4, 4);
+      ink.fillRect(x - 2.5, y - 2.5, 5, 5);
     });
   }
 
