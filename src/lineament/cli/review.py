@@ -119,33 +119,13 @@ def faces(
     """
     need_package("fastapi", "serve")
     need_package("uvicorn", "serve")
-    from ..schemes import check_scheme
-    from ..serving.review.order import parse_order
-    from ..serving.review.queue import make_queue, read_queue, write_queue
     from ..serving.review.server import make_server
     from ..serving.review.session import Review
 
-    rule, second = parse_order(order)
-    scheme = check_scheme(scheme) if scheme else ""
     labels = {"reader": reader, "part": part, "category": category}
     labels["pictures"] = str(pictures) if pictures else None
-    limits = {"min_face": min_face, "min_presence": min_presence}
-    settings = {
-        "paths": [str(Path(path).resolve()) for path in paths],
-        "order": order,
-        "model": with_digest(model),
-        "second": with_digest(second) if second else "",
-        "scheme": str(scheme),
-        "detector": with_digest(detector),
-        **labels,
-        **limits,
-    }
-    queue: list[QueuedFace] | None = read_queue(out, settings)
-    if queue is None:
-        search = {"detector": detector, **limits}
-        found = _candidates(paths, rule, second, model, scheme, labels, search)
-        queue = make_queue(found, rule)
-        write_queue(out, queue, settings)
+    search = {"detector": detector, "min_face": min_face, "min_presence": min_presence}
+    queue = _queue(paths, out, order, model, scheme, labels, search)
     person = who or getpass.getuser()
     session = Review(out, queue, person)
 
@@ -156,6 +136,39 @@ def faces(
             webbrowser.open(address)
 
     make_server(session, secrets.token_urlsafe(24), port, started).run()
+
+
+def _queue(
+    paths: Sequence[str],
+    out: Path,
+    order: str,
+    model: str,
+    scheme: str,
+    labels: dict[str, Any],
+    search: dict[str, Any],
+) -> "list[QueuedFace]":
+    """Return the faces in their order: those kept in `out` if all settings are equal, else new."""
+    from ..schemes import check_scheme
+    from ..serving.review.order import parse_order
+    from ..serving.review.queue import make_queue, read_queue, write_queue
+
+    rule, second = parse_order(order)
+    scheme = check_scheme(scheme) if scheme else ""
+    settings = {
+        "paths": [str(Path(path).resolve()) for path in paths],
+        "order": order,
+        "model": with_digest(model),
+        "second": with_digest(second) if second else "",
+        "scheme": str(scheme),
+        **labels,
+        **search,
+    }
+    queue = read_queue(out, settings)
+    if queue is None:
+        found = _candidates(paths, rule, second, model, scheme, labels, search)
+        queue = make_queue(found, rule)
+        write_queue(out, queue, settings)
+    return queue
 
 
 def _candidates(

@@ -48,5 +48,5 @@ class Candidate:
         filler = np.broadcast_to(middle, self.landmarks.shape)
         if opinion is not None:
             filler = opinion
-        missing = np.isnan(self.landmarks).any(1)
-        return np.where(missing[:, None], filler, self.landmarks)
+        missing = np.isnan(self.landmarks).any(1, keepdims=True)
+        return np.where(missing, filler, self.landmarks)

@@ -78,7 +78,7 @@ export class View {
     ink.translate(width / 2, height / 2);
     ink.scale(this.mirrored ? -this.scale : this.scale, this.scale);
     ink.translate(-this.center[0], -this.center[1]);
-    ink.imageSmoothingEnabled = this.scale < 8;
+    ink.imageSmoothingEnabled = this.scale < 24;
     ink.imageSmoothingQuality = "high";
     ink.drawImage(image, x0, y0, x1 - x0, y1 - y0);
     ink.restore();
