@@ -74,41 +74,45 @@ Order = Annotated[
 ]
 
 
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH",
+        help="Images or folders of them; a folder of `lineament detect --out`; or with --reader a "
+        "file or folder of labels.",
+    ),
+]
+Scheme = Annotated[
+    str, typer.Option(help="Scheme of the landmarks: a name, or a .toml file.")
+]
+LabelReader = Annotated[
+    str | None,
+    typer.Option(help="Correct labels in this format, such as folder, coco, review."),
+]
+Who = Annotated[str, typer.Option(help="Name in each decision; default: the user's.")]
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port of the page; 0: any free one.")
+]
+Browser = Annotated[bool, typer.Option(help="Open the page in the browser.")]
+
+
 @review.command(DEFAULT)
 def faces(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH",
-            help="Images or folders of them; a folder of `lineament detect --out`; or with "
-            "--reader a file or folder of labels.",
-        ),
-    ],
+    paths: Paths,
     out: ReviewFolder,
     order: Order = "sigma",
     model: ModelName = "accurate",
-    scheme: Annotated[
-        str, typer.Option(help="Scheme of the landmarks: a name, or a .toml file.")
-    ] = "",
-    reader: Annotated[
-        str | None,
-        typer.Option(
-            help="Correct labels in this format, such as folder, coco, review."
-        ),
-    ] = None,
+    scheme: Scheme = "",
+    reader: LabelReader = None,
     part: Part = "all",
     category: Category = "",
     pictures: Pictures = None,
     detector: DetectorName = "default",
     min_face: MinFace = None,
     min_presence: MinPresence = None,
-    who: Annotated[
-        str, typer.Option(help="Name in each decision; default: the user's.")
-    ] = "",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the page; 0: any free one.")
-    ] = 0,
-    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    who: Who = "",
+    port: Port = 0,
+    browser: Browser = True,
 ) -> None:
     """Correct landmarks on a page that this machine serves to itself.
 
