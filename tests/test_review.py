@@ -227,6 +227,18 @@ def test_a_second_person_starts_from_the_same_landmarks(review, tmp_path):
     assert len(read_face(tmp_path / "review", "2").saves) == 2
 
 
+def test_decisions_are_never_those_of_another_face(review, tmp_path):
+    review.save(0, review.faces[0].start, [False] * 4)
+    moved = replace(review.faces[0], start=review.faces[0].start + 300)
+    elsewhere = replace(review.faces[0], image=tmp_path / "other.jpg")
+    for other in (moved, elsewhere):
+        with pytest.raises(DataError, match="decisions on another face as 2"):
+            Review(tmp_path / "review", [other], "ann")
+    # another model finds the same face a little elsewhere
+    near = replace(review.faces[0], start=review.faces[0].start + 9)
+    assert Review(tmp_path / "review", [near], "ann").own_save(0) is not None
+
+
 @pytest.mark.parametrize(
     ("landmarks", "flags", "status"),
     [

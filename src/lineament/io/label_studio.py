@@ -108,7 +108,7 @@ def label_studio_config(scheme: str) -> str:
     # of the converter to YOLO, which numbers boxes, too
     box_label = {"value": BOX_LABEL, "model_index": "0"}
     ElementTree.SubElement(rectangles, "Label", box_label)
-    named = {"name": "points", "toName": "image", "model_index": "0"}
+    named = {"name": "points", "toName": "image"}
     points = ElementTree.SubElement(view, "KeyPointLabels", named)
     for index, point in enumerate(scheme_called(scheme).points):
         label = {"value": point, "model_index": str(index)}

@@ -32,6 +32,8 @@ CONTEXT = 1.6
 MAX_SHOWN_PX = 1600
 """Larger regions are reduced to this side."""
 JPEG_QUALITY = 93
+SAME_DISTANCE = 0.3
+"""Mean distance of the landmarks of one face by two models, in longer sides of their box."""
 
 
 class Review:
@@ -43,7 +45,8 @@ class Review:
         who: The person, who is stated in each decision.
 
     Raises:
-        DataError: If a file in the folder is broken, or the faces have several schemes.
+        DataError: If a file in the folder is broken or of another face, or the faces have several
+            schemes.
     """
 
     def __init__(self, folder: Path, faces: Sequence[QueuedFace], who: str) -> None:
@@ -59,6 +62,24 @@ class Review:
         if folder.is_dir():
             for name in face_names(folder):
                 self._records[name] = read_face(folder, name)
+        for face in self.faces:
+            self._check_same(face)
+
+    def _check_same(self, face: QueuedFace) -> None:
+        """Raises: DataError: If the folder holds decisions on another face of that name."""
+        record = self._records.get(face.name)
+        if record is None:
+            return
+        same = record.scheme == face.scheme
+        if same:
+            apart = np.linalg.norm(face.start - record.start, axis=1).mean()
+            same = apart < SAME_DISTANCE * max(box_side(landmark_box(face.start)), 1.0)
+        if not same or record.image.resolve() != face.image.resolve():
+            raise DataError(
+                f"{self.folder} holds decisions on another face as {face.name} (of "
+                f"{record.image.name}, {record.scheme}); choose another --out, or the model and "
+                "images of that review"
+            )
 
     def own_save(self, number: int) -> Save | None:
         """Return the last decision of this person on face `number`, or None."""
