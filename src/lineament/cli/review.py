@@ -205,7 +205,8 @@ def _candidates(
             labels["category"],
             Path(folder) if folder else None,
         )
-        opinions = _opinions(rule, second, model, samples[0].scheme if samples else "")
+        of = samples[0].scheme if samples else ""
+        opinions = _opinions(rule, second, model, of, annotated=True)
         with progress_bar("faces", len(samples)) as step:
             return list(candidates_of_samples(samples, opinions, step))
     if len(paths) == 1 and is_result_folder(Path(paths[0])):
@@ -232,8 +233,10 @@ def _candidates(
     return found
 
 
-def _opinions(rule: str, second: str, model: str, scheme: str) -> "Opinions":
-    """Return the models that an order needs; without need, one that cannot predict is left out."""
+def _opinions(
+    rule: str, second: str, model: str, scheme: str, annotated: bool = False
+) -> "Opinions":
+    """Return the models that an order needs, and for labels one to compare them with, if it can."""
     from ..errors import SchemeError
     from ..inference.predictor import Predictor
     from ..serving.review.collect import Opinions
@@ -242,7 +245,8 @@ def _opinions(rule: str, second: str, model: str, scheme: str) -> "Opinions":
     wanted = scheme or None
     predictor = None
     try:
-        predictor = Predictor(model, scheme=wanted)
+        if annotated or rule == "spread":
+            predictor = Predictor(model, scheme=wanted)
     except SchemeError as error:
         if rule in NEEDS_MODEL:
             raise

@@ -4,7 +4,7 @@
 const FACE_PX = 700;
 const MAX_ZOOM = 64;
 const COLORS = {
-  point: "#39d353", hidden: "#ffb000", chosen: "#ffffff", opinion: "#4da3ff", moved: "#ff5fa2",
+  point: "#39d353", occluded: "#ffb000", chosen: "#ffffff", opinion: "#4da3ff", moved: "#ff5fa2",
 };
 
 export class View {
@@ -129,7 +129,7 @@ export class View {
       ink.lineWidth = 2;
       ink.strokeStyle = i === chosen ? COLORS.chosen : "rgba(0, 0, 0, 0.7)";
       if (face.occluded[i]) {
-        ink.strokeStyle = i === chosen ? COLORS.chosen : COLORS.hidden;
+        ink.strokeStyle = i === chosen ? COLORS.chosen : COLORS.occluded;
       } else {
         ink.fillStyle = moved ? COLORS.moved : COLORS.point;
         ink.fill();

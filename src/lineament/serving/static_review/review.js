@@ -151,7 +151,7 @@ const ACTS = {
   refuse: () => decide("not a face"),
   previous: () => turn(-1),
   next: () => turn(1),
-  hidden: () => change((face) => { face.occluded[state.chosen] = !face.occluded[state.chosen]; }),
+  occlude: () => change((face) => { face.occluded[state.chosen] = !face.occluded[state.chosen]; }),
   take: () => {
     if (!state.face?.second) return;
     change((face) => { face.landmarks[state.chosen] = [...face.second[state.chosen]]; });
@@ -167,7 +167,7 @@ const ACTS = {
   fit: () => { if (state.face) view.fit(state.face); show(); },
 };
 const KEYS = {
-  Enter: "accept", Delete: "refuse", "[": "previous", "]": "next", h: "hidden", t: "take",
+  Enter: "accept", Delete: "refuse", "[": "previous", "]": "next", h: "occlude", t: "take",
   z: "undo", y: "redo", r: "reset", x: "swap", m: "mirror", o: "opinion", s: "sigma",
   e: "edges", 0: "fit",
 };
@@ -286,7 +286,7 @@ function show() {
     get(name).setAttribute("aria-pressed", String(view.shown[name]));
   }
   get("mirror").setAttribute("aria-pressed", String(view.mirrored));
-  for (const name of ["accept", "refuse", "hidden", "reset", "swap"]) get(name).disabled = !face;
+  for (const name of ["accept", "refuse", "occlude", "reset", "swap"]) get(name).disabled = !face;
   get("undo").disabled = !state.done.length;
   get("redo").disabled = !state.undone.length;
   get("take").disabled = get("opinion").disabled = !face?.second;
@@ -309,7 +309,7 @@ function showFace(face, chosen) {
     facts.push(`opinion ${Math.hypot(x - u, y - v).toFixed(2)} px away`);
   }
   get("point").textContent = facts.join("; ");
-  get("hidden").setAttribute("aria-pressed", String(face.occluded[chosen]));
+  get("occlude").setAttribute("aria-pressed", String(face.occluded[chosen]));
 }
 
 async function begin() {
