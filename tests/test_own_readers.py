@@ -283,7 +283,9 @@ def cvat(inner: str, meta: str = "") -> str:
 def cvat_points(names=NAMES, points=POINTS, more=""):
     listed = ""
     for name, (x, y) in zip(names, points, strict=True):
-        listed += f'<points label="{name}" points="{x},{y}" {more}></points>'
+        # CVAT counts from the corner of the first pixel
+        at = f"{x + 0.5},{y + 0.5}"
+        listed += f'<points label="{name}" points="{at}" {more}></points>'
     return listed
 
 
@@ -309,7 +311,7 @@ def test_a_skeleton_of_cvat_is_a_face(tmp_path, four):
 
 
 def test_a_shape_of_several_points_is_a_face_in_their_order(tmp_path):
-    listed = ";".join(f"{x},{y}" for x, y in shape(5))
+    listed = ";".join(f"{x + 0.5},{y + 0.5}" for x, y in shape(5))
     path = text(tmp_path / "a.xml", cvat(f'<points label="face" points="{listed}"/>'))
     (face,), lines = notes_of(read_data, "cvat", path, "all")
     assert face.scheme == "five"
@@ -354,7 +356,8 @@ def label_studio(points=POINTS, names=NAMES, parent="box1", **more):
             {"id": parent, "type": "rectanglelabels", **common, "value": box}
         )
     for name, (x, y) in zip(names, points, strict=True):
-        value = {"x": x / 2, "y": float(y), "keypointlabels": [name]}
+        # percent of 200 x 100, from the corner of the first pixel
+        value = {"x": (x + 0.5) / 2, "y": y + 0.5, "keypointlabels": [name]}
         region = {"type": "keypointlabels", **common, "value": value}
         results.append(region | ({"parentID": parent} if parent else {}))
     task = {"id": 3, "data": {"image": "/data/upload/1/00aabb11-a.jpg", "who": "ann"}}
@@ -368,7 +371,8 @@ def test_percent_of_label_studio_are_pixels(tmp_path, four):
     own = OwnData(wanted=four, group="who")
     (face,) = read_data("label-studio", path, "all", own)
     assert np.allclose(face.landmarks, POINTS, atol=1e-9)
-    assert face.box.tolist() == [2, 2, 22, 22]  # percent of 200 x 100
+    # percent of 200 x 100, minus half a pixel
+    assert face.box.tolist() == [1.5, 1.5, 21.5, 21.5]
     assert face.image == tmp_path / "images/a.jpg"
     assert face.group == "ann"
 

@@ -49,7 +49,7 @@ def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
         *("cfp30", "helen194"),
         *NINE,
         *("dlib", "coco", "csv", "folder"),
-        *("cvat", "label-studio", "yolo"),
+        *("cvat", "label-studio", "yolo", "review"),
     }
     for known in READERS.values():
         assert len(known.sentence) > 20

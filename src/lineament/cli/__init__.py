@@ -3,6 +3,7 @@
 # ruff: noqa: F401, importing a file registers its commands
 from . import (
     align,
+    annotations,
     anonymize,
     audit,
     bulk,
@@ -17,6 +18,7 @@ from . import (
     label,
     models,
     page,
+    review,
     scheme,
     score,
     serve,

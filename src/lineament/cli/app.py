@@ -33,6 +33,8 @@ LISTED = (
         "serve",
     ),
     *(
+        "review",
+        "annotations",
         "scheme",
         "audit",
         "label",

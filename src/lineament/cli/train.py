@@ -1,5 +1,6 @@
 """train, distill, slim, refine: train a model from a recipe, up to its checkpoint."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..recipe import Recipe
     from ..study.prune_sweep import PrunedNetwork
     from ..training.log import Progress
+    from ..training.trainer import Trainer
 
 RecipePath = Annotated[
     Path,
@@ -49,6 +51,8 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Continue an interrupted run in its folder.")
 ]
 REPORT_EVERY_S = 60.0
+BEFORE = "before.json"
+"""File of a run: errors of validation faces with the initial weights."""
 PRUNED_HEAD = (
     "amount",
     "kept",
@@ -204,15 +208,67 @@ def _train(
     """Run the task called `kind`; return the checkpoint of the run and its recipe."""
     need_torch()
     from ..data.sample import cache_root, data_root
+    from ..models.registry import KINDS
     from ..recipe.file import read_recipe
     from ..training.registry import make_trainer
+    from ..training.trainer import Trainer
 
     settings = read_recipe(recipe, changes or ())
     folder = out or Path("runs") / settings.name
     places = folder, data_root(data), cache_root(cache)
     trainer = make_trainer(settings, *places, resume, note, kind=kind)
+    before = {}
+    is_plain = kind == "train" and KINDS[settings.kind].task == "landmarks"
+    if is_plain and isinstance(trainer, Trainer):
+        before = _errors_before(trainer, folder, resume)
     with training_report(settings.train.steps) as report:
-        return trainer.run(report), settings
+        checkpoint = trainer.run(report)
+    if before and isinstance(trainer, Trainer):
+        _show_changes(before, trainer.face_errors())
+    return checkpoint, settings
+
+
+def _errors_before(
+    trainer: "Trainer", folder: Path, resume: bool
+) -> dict[str, list[float]]:
+    """Return the errors of validation faces with the initial weights, if these are trained.
+
+    They are kept in the run's folder, for a run that is resumed.
+    """
+    from ..atomic import atomic_path
+
+    kept = folder / BEFORE
+    errors: dict[str, list[float]] = {}
+    if not _is_main_process():
+        return errors
+    if resume and kept.is_file():
+        errors = json.loads(kept.read_text(encoding="utf-8"))
+    elif not resume and trainer.task.starts_trained():
+        errors = trainer.face_errors()
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(kept) as temporary:
+            temporary.write_text(json.dumps(errors), encoding="utf-8")
+    return errors
+
+
+def _show_changes(
+    before: dict[str, list[float]], after: dict[str, list[float]]
+) -> None:
+    """Print the errors on validation faces before and after, and whether they differ."""
+    from ..training.before_after import WORSE, changes
+
+    found = changes(before, after)
+    rows = []
+    for each in found:
+        errors = [f"{100 * each.before:.3f}", f"{100 * each.after:.3f}"]
+        rows.append([each.name, str(each.faces), *errors, each.verdict])
+    show_table(("validation", "faces", "before %", "after %", ""), rows)
+    worse = [each.name for each in found if each.verdict == WORSE]
+    if worse:
+        note(
+            f"worse on {', '.join(worse)}: keep the weights that it started from, or lower "
+            "train.lr, or raise the repeat of that data"
+        )
 
 
 def _is_main_process() -> bool:

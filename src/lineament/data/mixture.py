@@ -124,6 +124,7 @@ def read_recipe_part(
         category=part.category,
         pictures=pictures,
         group=part.group,
+        first_pixel=part.first_pixel,
         needs_images=True,
         note=note,
     )

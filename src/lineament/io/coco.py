@@ -1,6 +1,6 @@
 """Faces -> a COCO keypoints data set."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from ..face import Face, Faces
 from ..schemes import scheme as scheme_called
 from .formats import json_numbers
-from .tables import of_scheme
+from .labels import Drawn, DrawnFace, Labels, annotated_points, of_scheme
 
 
 def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str, Any]:
@@ -22,6 +22,27 @@ def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str
     Raises:
         SchemeError: If faces are of another scheme.
     """
+    return _coco_table(results, scheme, _predicted_entries)
+
+
+def labels_to_coco(
+    results: Iterable[tuple[str, Labels]], scheme: str
+) -> dict[str, Any]:
+    """Return annotated faces as a COCO keypoints data set, ready for json.dumps.
+
+    Ids, boxes and flags are those of `faces_to_coco`; a point that nobody annotated has v = 0.
+
+    Raises:
+        SchemeError: If faces are of another scheme.
+    """
+    return _coco_table(results, scheme, _drawn_entries)
+
+
+def _coco_table(
+    results: Iterable[tuple[str, Drawn]],
+    scheme: str,
+    entries: Callable[[Any], dict[str, Any]],
+) -> dict[str, Any]:
     points = scheme_called(scheme)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -31,7 +52,7 @@ def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str
             images[-1] |= {"width": faces.image_size[0], "height": faces.image_size[1]}
         for face in faces:
             ids = {"id": len(annotations) + 1, "image_id": len(images)}
-            annotations.append(ids | _coco_face(face))
+            annotations.append(ids | entries(face))
     category = {
         "id": 1,
         "name": "face",
@@ -42,21 +63,25 @@ def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str
     return {"images": images, "annotations": annotations, "categories": [category]}
 
 
-def _coco_face(face: Face) -> dict[str, Any]:
+def _drawn_entries(face: DrawnFace) -> dict[str, Any]:
     x0, y0, x1, y1 = face.box.tolist()
+    annotated = annotated_points(face)
+    flags = np.where(face.occluded, 1, 2) * annotated
+    landmarks = np.where(annotated[:, None], face.landmarks, 0.0)
     keypoints = []
-    flags = np.where(face.occluded, 1, 2)
-    for (x, y), flag in zip(face.landmarks.tolist(), flags.tolist(), strict=True):
+    for (x, y), flag in zip(landmarks.tolist(), flags.tolist(), strict=True):
         keypoints += [x, y, flag]
-    known = {} if np.isnan(face.presence) else {"presence": face.presence}
     return {
         "category_id": 1,
         "iscrowd": 0,
         "bbox": [x0, y0, x1 - x0, y1 - y0],
         "area": (x1 - x0) * (y1 - y0),
-        "score": face.score,
-        **known,
-        "num_keypoints": len(face),
+        "num_keypoints": int(annotated.sum()),
         "keypoints": keypoints,
-        "keypoint_scores": json_numbers(face.scores, None),
     }
+
+
+def _predicted_entries(face: Face) -> dict[str, Any]:
+    known = {} if np.isnan(face.presence) else {"presence": face.presence}
+    scores = {"keypoint_scores": json_numbers(face.scores, None)}
+    return {**_drawn_entries(face), "score": face.score, **known, **scores}

@@ -1,21 +1,29 @@
-"""Faces -> CVAT's XML for images 1.1: each face a skeleton of named points."""
+"""Faces -> CVAT's XML for images 1.1: each a skeleton of named points, or a shape of points."""
 
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
-from ..face import Face, Faces
 from ..schemes import scheme as scheme_called
-from .tables import of_scheme
+from .labels import Drawn, DrawnFace, annotated_points, of_scheme
+from .pixel_origin import FIRST_PIXEL
 
 LABEL = "face"
 DECIMALS = 4
 
 
-def faces_to_cvat(results: Iterable[tuple[str, Faces]], scheme: str) -> str:
+def faces_to_cvat(
+    results: Iterable[tuple[str, Drawn]], scheme: str, skeletons: bool = True
+) -> str:
     """Return (image, faces) pairs as the text of an XML file that CVAT imports.
 
     The task in CVAT needs a skeleton label `face` with the names of the scheme's points. Points
-    that are likely not visible are marked occluded. Images without a face are listed.
+    that are likely not visible are marked occluded, those that nobody annotated outside.
+    Coordinates count from the corner of the first pixel. Images without a face are listed.
+
+    Args:
+        skeletons: As CVAT itself takes them. False: one shape of points per face, for other readers
+            of this XML; it has no names and no occlusion, and (0, 0) for points that nobody
+            annotated.
 
     Raises:
         SchemeError: If faces are of another scheme.
@@ -25,8 +33,8 @@ def faces_to_cvat(results: Iterable[tuple[str, Faces]], scheme: str) -> str:
     ElementTree.SubElement(root, "version").text = "1.1"
     task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
     labels = ElementTree.SubElement(task, "labels")
-    _label(labels, LABEL, "skeleton")
-    for point in points:
+    _label(labels, LABEL, "skeleton" if skeletons else "points")
+    for point in points if skeletons else ():
         label = _label(labels, point, "points")
         ElementTree.SubElement(label, "parent").text = LABEL
     for number, (name, faces) in enumerate(of_scheme(results, scheme)):
@@ -35,7 +43,10 @@ def faces_to_cvat(results: Iterable[tuple[str, Faces]], scheme: str) -> str:
             image.set("width", str(faces.image_size[0]))
             image.set("height", str(faces.image_size[1]))
         for face in faces:
-            _skeleton(image, face, points)
+            if skeletons:
+                _skeleton(image, face, points)
+            else:
+                _points(image, face)
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
@@ -48,16 +59,32 @@ def _label(parent: ElementTree.Element, name: str, kind: str) -> ElementTree.Ele
     return label
 
 
-def _skeleton(image: ElementTree.Element, face: Face, points: tuple[str, ...]) -> None:
+def _skeleton(
+    image: ElementTree.Element, face: DrawnFace, points: tuple[str, ...]
+) -> None:
     stated = {"label": LABEL, "source": "auto", "z_order": "0"}
     skeleton = ElementTree.SubElement(image, "skeleton", stated)
-    rows = zip(points, face.landmarks.tolist(), face.occluded.tolist(), strict=True)
-    for name, (x, y), occluded in rows:
+    annotated = annotated_points(face).tolist()
+    rows = zip(points, _places(face), face.occluded.tolist(), annotated, strict=True)
+    for name, place, occluded, known in rows:
         entries = {
             "label": name,
             "source": "auto",
-            "outside": "0",
+            "outside": str(int(not known)),
             "occluded": str(int(occluded)),
-            "points": f"{x:.{DECIMALS}f},{y:.{DECIMALS}f}",
+            "points": place,
         }
         ElementTree.SubElement(skeleton, "points", entries)
+
+
+def _points(image: ElementTree.Element, face: DrawnFace) -> None:
+    entries = {"label": LABEL, "source": "auto", "occluded": "0", "z_order": "0"}
+    entries["points"] = ";".join(_places(face))
+    ElementTree.SubElement(image, "points", entries)
+
+
+def _places(face: DrawnFace) -> list[str]:
+    """Return the points as x,y in the coordinates of CVAT; those not annotated are 0,0."""
+    landmarks = face.landmarks + FIRST_PIXEL["cvat"]
+    landmarks[~annotated_points(face)] = 0.0
+    return [f"{x:.{DECIMALS}f},{y:.{DECIMALS}f}" for x, y in landmarks.tolist()]

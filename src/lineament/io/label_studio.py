@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from typing import Any
+from xml.etree import ElementTree
 
 from ..errors import DataError
-from ..face import Face, Faces
 from ..schemes import scheme as scheme_called
-from .tables import of_scheme
+from .labels import Drawn, DrawnFace, annotated_points, of_scheme
+from .pixel_origin import FIRST_PIXEL
 
 LOCAL_FILES = "/data/local-files/?d="
 """Address under which Label Studio serves files of its local storage."""
@@ -14,13 +15,13 @@ BOX_LABEL = "face"
 
 
 def faces_to_label_studio(
-    results: Iterable[tuple[str, Faces]], scheme: str
+    results: Iterable[tuple[str, Drawn]], scheme: str
 ) -> list[dict[str, Any]]:
     """Return (image, faces) pairs as tasks, ready for json.dumps.
 
-    The labeling interface needs KeyPointLabels called `points` with the names of the scheme's
-    points, RectangleLabels called `boxes` with `face`, and an Image called `image`. Key points are
-    children of the face's box; those that are likely not visible have the meta text "occluded".
+    The labeling interface is that of `label_studio_config`. Key points are children of the face's
+    box; those that are likely not visible have the meta text "occluded", those that nobody
+    annotated are left out. Percent count from the corner of the first pixel.
 
     Raises:
         SchemeError: If faces are of another scheme.
@@ -49,10 +50,11 @@ def faces_to_label_studio(
 
 
 def _regions(
-    face: Face, name: str, points: tuple[str, ...], size: tuple[int, int]
+    face: DrawnFace, name: str, points: tuple[str, ...], size: tuple[int, int]
 ) -> list[dict[str, Any]]:
     width, height = size
-    x0, y0, x1, y1 = face.box.tolist()
+    origin = FIRST_PIXEL["label-studio"]
+    x0, y0, x1, y1 = (face.box + origin).tolist()
     common = {
         "to_name": "image",
         "original_width": width,
@@ -69,8 +71,12 @@ def _regions(
     }
     kind = {"id": name, "type": "rectanglelabels", "from_name": "boxes"}
     regions: list[dict[str, Any]] = [{**kind, **common, "value": box}]
-    rows = zip(points, face.landmarks.tolist(), face.occluded.tolist(), strict=True)
+    annotated = annotated_points(face)
+    landmarks = face.landmarks + origin
+    rows = zip(points, landmarks.tolist(), face.occluded.tolist(), strict=True)
     for index, (point, (x, y), occluded) in enumerate(rows):
+        if not annotated[index]:
+            continue
         value = {
             "x": 100 * x / width,
             "y": 100 * y / height,
@@ -87,3 +93,25 @@ def _regions(
         }
         regions.append(region | ({"meta": {"text": ["occluded"]}} if occluded else {}))
     return regions
+
+
+def label_studio_config(scheme: str) -> str:
+    """Return the labeling interface of a project for the points of `scheme`, as XML.
+
+    Each label states its `model_index`, by which Label Studio's exports order key points.
+    """
+    view = ElementTree.Element("View")
+    image = {"name": "image", "value": "$image", "zoom": "true"}
+    ElementTree.SubElement(view, "Image", image)
+    boxes = {"name": "boxes", "toName": "image"}
+    rectangles = ElementTree.SubElement(view, "RectangleLabels", boxes)
+    # of the converter to YOLO, which numbers boxes, too
+    box_label = {"value": BOX_LABEL, "model_index": "0"}
+    ElementTree.SubElement(rectangles, "Label", box_label)
+    named = {"name": "points", "toName": "image"}
+    points = ElementTree.SubElement(view, "KeyPointLabels", named)
+    for index, point in enumerate(scheme_called(scheme).points):
+        label = {"value": point, "model_index": str(index)}
+        ElementTree.SubElement(points, "Label", label)
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="unicode") + "\n"

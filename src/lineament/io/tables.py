@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..atomic import atomic_path
-from ..errors import SchemeError, missing_extra
+from ..errors import missing_extra
 from ..face import Face, Faces
 from ..schemes import scheme as scheme_called
+from .labels import of_scheme
 
 ROWS_AT_ONCE = 4096  # faces held in memory before they go to a Parquet file
 IMAGE = ("image",)
@@ -46,19 +47,6 @@ def csv_rows(
 
 def _lead(where: Where) -> tuple[str | int | float, ...]:
     return (where,) if isinstance(where, str) else where
-
-
-def of_scheme(
-    results: Iterable[tuple[Any, Faces]], scheme: str
-) -> Iterable[tuple[Any, Faces]]:
-    """Yield `results`; raise SchemeError at faces of another scheme."""
-    for image, faces in results:
-        if faces.scheme != scheme:
-            raise SchemeError(
-                f"the faces of {image!r} are {faces.scheme}, not {scheme}; "
-                "write one file per scheme"
-            )
-        yield image, faces
 
 
 def write_csv(

@@ -34,6 +34,11 @@ class DataPart(Settings):
         description="folder of the images, if they are not where the files say; paths as for "
         "folder",
     )
+    first_pixel: float | None = Field(
+        None,
+        description="coordinate of the center of the first pixel in the files; absent: that of "
+        "their format",
+    )
     group: str = Field(
         "",
         description="what keeps the faces of one person in one split: the name of a column, the "

@@ -17,6 +17,7 @@ from ..models.heads.output import STRIDE
 from ..recipe import PresenceSettings, Recipe
 from ..schemes import scheme
 from .batch import Batch
+from .before_after import face_errors
 from .build import (
     adopt_architecture,
     build_model,
@@ -140,11 +141,11 @@ class LandmarkTask(Task):
         annotated = np.zeros(len(scheme(self.recipe.scheme)), np.bool_)
         for source in self.sources:
             annotated |= np.isfinite(source.cache.landmarks).all(-1).any(0)
-        if annotated.all() or self._starts_with_points():
+        if annotated.all() or self.starts_trained():
             return ()
         return tuple(np.flatnonzero(~annotated).tolist())
 
-    def _starts_with_points(self) -> bool:
+    def starts_trained(self) -> bool:
         """Return whether the initial weights are of the recipe's scheme."""
         if not self.recipe.init_from:
             return False
@@ -206,3 +207,8 @@ class LandmarkTask(Task):
         if self.validation_presence is not None:
             results |= presence_rates(model, self.validation_presence, padding)
         return results
+
+    def face_errors(self, model: nn.Module) -> dict[str, list[float]]:
+        recipe = self.recipe
+        padding = recipe.model.padding
+        return face_errors(model, self.validation_faces, recipe.scheme, padding)

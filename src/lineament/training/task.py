@@ -129,3 +129,11 @@ class Task(ABC):
     @abstractmethod
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Return the results by name for `model`, which is in evaluation mode."""
+
+    def face_errors(self, model: nn.Module) -> dict[str, list[float]]:
+        """Return the error of each validation face by set; nothing if the task has no landmarks."""
+        return {}
+
+    def starts_trained(self) -> bool:
+        """Return whether the initial weights already do what the task trains."""
+        return False

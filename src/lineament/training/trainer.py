@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ from .parallel import join, leave, use_global_norms
 from .resume import CHECKPOINT, changed_keys, check_digests, check_folder, digests
 from .schedule import learning_rate
 from .task import Context, Task
+
+Results = TypeVar("Results")
 
 LOG_EVERY = 50
 """Steps between rows of the log, validations aside."""
@@ -233,11 +235,20 @@ class Trainer:
             self.task.metric,
         )
 
+    def face_errors(self) -> dict[str, list[float]]:
+        """Return the errors of validation faces by set with the averaged weights."""
+        with self.place.here():
+            return self._with_average(self.task.face_errors)
+
     def _validate_average(self) -> dict[str, float]:
+        return self._with_average(self.task.validate)
+
+    def _with_average(self, measure: Callable[[nn.Module], Results]) -> Results:
+        """Return what `measure` makes of the network with its averaged weights."""
         current = {key: value.clone() for key, value in self.model.state_dict().items()}
         self.model.load_state_dict(self.average.state)
         self.model.eval()
-        results = self.task.validate(self.model)
+        results = measure(self.model)
         self._to_training_mode()
         self.model.load_state_dict(current)
         return results

@@ -36,9 +36,10 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     """Read the faces of a table, one per row.
 
     Points are columns x_0, y_0 or x0, y0 or original_0_x, original_0_y, counted from 0 or 1, or
-    <name>_x, <name>_y, in any case; an empty cell or NaN is not annotated. The column of the image
-    holds its path, or its gray pixels as Kaggle's does. Cells may be separated by commas,
-    semicolons or tabs; with the latter numbers may have decimal commas.
+    <name>_x, <name>_y, in any case; an empty cell or NaN is not annotated. Columns visible_0, ...
+    state which points can be seen, as 0 to 1. The column of the image holds its path, or its gray
+    pixels as Kaggle's does. Cells may be separated by commas, semicolons or tabs; with the latter
+    numbers may have decimal commas.
 
     Args:
         path: The file.
@@ -131,8 +132,17 @@ def _face(path: Path, row: Row, columns: PointColumns, place: str) -> Sample:
         scheme="",
         name="",
         box=box if np.isfinite(box).all() else None,
+        visible=_visible(row, len(columns), place),
         subset=path.stem,
     )
+
+
+def _visible(row: Row, count: int, place: str) -> NDArray[np.bool_] | None:
+    """Return which points (N,) are visible; None if the table does not state it."""
+    if f"visible_{count - 1}" not in row:
+        return None
+    stated = np.array([_number(row, f"visible_{i}", place) for i in range(count)])
+    return None if np.isnan(stated).all() else np.asarray(stated >= 0.5)
 
 
 def _point_columns(path: Path, header: list[str]) -> tuple[list[str], PointColumns]:

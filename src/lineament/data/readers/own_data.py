@@ -43,6 +43,8 @@ class OwnData:
     """Folder of the images; None: where the files say, or near them."""
     group: str = ""
     """Column, number of a folder level, or pattern that keeps persons together."""
+    first_pixel: float | None = None
+    """Coordinate of the center of the first pixel in the files; None: that of the format."""
     needs_images: bool = False
     """True if an absent image is an error."""
     note: Note = ignore

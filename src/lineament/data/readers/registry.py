@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import DataError, did_you_mean
+from ...io.pixel_origin import FIRST_PIXEL
+from ...io.review_files import SUFFIX
 from ...plugins import entry_points
 from ..sample import Sample
 from . import (
@@ -37,6 +39,7 @@ from .folder import annotated_folder, read_folder
 from .label_studio import read_label_studio
 from .marks import leave_out_marks
 from .own_data import UNSTATED, OwnData
+from .review import read_review
 from .yolo_pose import read_yolo
 
 ANY: dict[str, None] = {"all": None}
@@ -69,6 +72,10 @@ class DataSet:
     """True if the official numbers are of videos."""
     is_format: bool = False
     """True for a format of users' own data, whose reader also takes an OwnData."""
+    first_pixel: float = 0.0
+    """Coordinate of the center of the first pixel in the files of a format."""
+    subtracted: float = 0.0
+    """Part of that coordinate that the reader itself subtracts."""
 
     @property
     def sentence(self) -> str:
@@ -96,8 +103,8 @@ class DataSet:
             raise DataError(f"{self.title} has no part {part!r}; {hint}")
         reader = self.annotated if absent and self.annotated else self.reader
         if self.is_format:
-            return reader(folder, part, own)
-        for key in ("scheme", "category", "pictures"):
+            return self._from_zero(reader(folder, part, own), own)
+        for key in ("scheme", "category", "pictures", "first_pixel"):
             if getattr(own, key):
                 raise DataError(f"{self.title} states its own {key}; leave {key} out")
         samples: list[Sample] = []
@@ -105,6 +112,18 @@ class DataSet:
             group = own.group_of(face.name, face.attributes, face.group)
             samples.append(face if group == face.group else replace(face, group=group))
         return samples
+
+    def _from_zero(self, samples: list[Sample], own: OwnData) -> list[Sample]:
+        """Return faces whose coordinates count from 0, the center of the first pixel."""
+        first = self.first_pixel if own.first_pixel is None else own.first_pixel
+        shift = self.subtracted - first
+        if shift == 0:
+            return samples
+        moved = []
+        for face in samples:
+            box = None if face.box is None else face.box + shift
+            moved.append(replace(face, landmarks=face.landmarks + shift, box=box))
+        return moved
 
     def missing(self, samples: list[Sample], part: str) -> str:
         """Return a line on how many samples of `part` are missing, or an empty text."""
@@ -163,6 +182,34 @@ def format_of_table(path: Path) -> str:
     if path.suffix == ".xml":
         return "cvat" if "<annotations" in start else "dlib"
     return "label-studio" if start.startswith("[") else "coco"
+
+
+def format_of_labels(path: Path) -> str:
+    """Return the reader of a file, or of a folder by the files in it and below.
+
+    Raises:
+        DataError: If there is no file of a known format, or several formats are there.
+    """
+    if path.is_file():
+        return format_of_table(path)
+    if not path.is_dir():
+        raise DataError(f"no file or folder {path}; check the path")
+    if any(path.rglob(f"*{SUFFIX}")):
+        return "review"
+    if any(path.rglob("*.pts")):
+        return "folder"
+    tables = []
+    for suffix in (".xml", ".json", ".csv"):
+        tables += [*path.glob(f"*{suffix}"), *path.glob(f"annotations/*{suffix}")]
+    kinds = {format_of_table(table) for table in tables}
+    if not kinds and any(path.rglob("labels/**/*.txt")):
+        return "yolo"
+    if len(kinds) != 1:
+        found = ", ".join(sorted(kinds)) or "none"
+        raise DataError(
+            f"{path}: labels in one known format are wanted, found {found}; name it with --reader"
+        )
+    return kinds.pop()
 
 
 READERS: dict[str, DataSet] = {
@@ -259,10 +306,12 @@ READERS: dict[str, DataSet] = {
     "cvat": DataSet(
         "CVAT", "skeletons or points in CVAT's XML for images 1.1; the part is the file",
         _file_reader(read_cvat_xml, ".xml"), ANY, is_format=True,
+        first_pixel=FIRST_PIXEL["cvat"],
     ),
     "label-studio": DataSet(
         "Label Studio", "key points in its JSON export; the part is the file",
         _file_reader(read_label_studio, ".json"), ANY, is_format=True,
+        first_pixel=FIRST_PIXEL["label-studio"],
     ),
     "yolo": DataSet(
         "YOLO pose", "a .txt file of fractions per image; the part is a folder",
@@ -275,6 +324,12 @@ READERS: dict[str, DataSet] = {
     "folder": DataSet(
         "Folder", "images with a .pts file next to each; the part is a folder",
         read_folder, ANY, annotated=annotated_folder, is_format=True,
+        first_pixel=FIRST_PIXEL["pts"], subtracted=FIRST_PIXEL["pts"],
+    ),
+    "review": DataSet(
+        "Review", "corrected faces of lineament review; the part is a folder",
+        read_review, ANY, is_format=True,
+        first_pixel=FIRST_PIXEL["pts"], subtracted=FIRST_PIXEL["pts"],
     ),
 }  # fmt: skip
 

@@ -1,0 +1,125 @@
+"""annotations read, annotations write: labels of faces from one format to another."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..io.label_formats import LABEL_FORMATS
+from .app import app, note, progress_bar, show
+from .audit import Category, Pictures, PointScheme
+
+if TYPE_CHECKING:
+    from ..data.sample import Sample
+
+annotations = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Convert labels of faces: CVAT, Label Studio, COCO, YOLO pose, .pts, dlib, CSV.",
+)
+app.add_typer(annotations, name="annotations")
+
+LabelFormat = StrEnum("LabelFormat", [*LABEL_FORMATS, "pts"])  # type: ignore[misc]
+Source = Annotated[
+    Path,
+    typer.Argument(metavar="FILE|DIR", help="A file of labels, or a folder of them."),
+]
+Reader = Annotated[
+    str | None,
+    typer.Option(
+        help="Format of the labels: coco, cvat, label-studio, yolo, dlib, csv, folder (.pts next "
+        "to images), review, or a data set; default: found out."
+    ),
+]
+Part = Annotated[str, typer.Option(help="Part of a data set; needs --reader.")]
+FirstPixel = Annotated[
+    float | None,
+    typer.Option(
+        help="Coordinate of the center of the first pixel in the labels, if it is not that of "
+        "their format."
+    ),
+]
+Out = Annotated[Path, typer.Option(help="Folder for the files.")]
+
+
+@annotations.command()
+def read(
+    source: Source,
+    out: Out,
+    reader: Reader = None,
+    part: Part = "all",
+    scheme: PointScheme = "",
+    category: Category = "",
+    pictures: Pictures = None,
+    first_pixel: FirstPixel = None,
+) -> None:
+    """Read labels of any format into a folder of .pts files, one per face.
+
+    Next to each is a JSON file with its image, box and occluded points. `lineament review`
+    and the reader "review" take the folder.
+    """
+    samples = read_labels(source, reader, part, scheme, category, pictures, first_pixel)
+    _write(samples, "pts", out, pictures)
+
+
+@annotations.command()
+def write(
+    source: Source,
+    out: Out,
+    format: Annotated[
+        LabelFormat,
+        typer.Option(help="Format of the files; docs/review.md has a table."),
+    ],
+    reader: Reader = None,
+    part: Part = "all",
+    scheme: PointScheme = "",
+    category: Category = "",
+    pictures: Pictures = None,
+    first_pixel: FirstPixel = None,
+) -> None:
+    """Write labels of any format, such as a folder of `lineament review`, in another one.
+
+    Names of images are relative to --pictures, else to the folder that has all of them; those
+    of dlib are relative to its file.
+    """
+    samples = read_labels(source, reader, part, scheme, category, pictures, first_pixel)
+    _write(samples, str(format), out, pictures)
+
+
+def read_labels(
+    source: Path,
+    reader: str | None,
+    part: str,
+    scheme: str,
+    category: str,
+    pictures: Path | None,
+    first_pixel: float | None = None,
+) -> "list[Sample]":
+    """Return the faces of a file or folder, whose format is found out if no reader is named."""
+    from ..data.readers.own_data import OwnData
+    from ..data.readers.registry import format_of_labels, read_data
+    from ..schemes import check_scheme
+
+    own = OwnData(
+        scheme=check_scheme(scheme) if scheme else "",
+        category=category,
+        pictures=pictures,
+        first_pixel=first_pixel,
+        needs_images=True,
+        note=note,
+    )
+    return read_data(reader or format_of_labels(source), source, part, own)
+
+
+def _write(
+    samples: "list[Sample]", kind: str, out: Path, pictures: Path | None
+) -> None:
+    from ..data.label_files import write_label_files
+
+    with progress_bar("faces", len(samples)) as step:
+        paths = write_label_files(samples, kind, out, pictures, step)
+    for path in paths:
+        show(f"{path}")
+    images = len({sample.image for sample in samples})
+    note(f"{len(samples)} faces of {images} images, {samples[0].scheme}")

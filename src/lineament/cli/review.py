@@ -1,0 +1,329 @@
+"""review: a page on which people correct landmarks; review stats: figures of their work."""
+
+import getpass
+import json
+import secrets
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from .annotations import Part, read_labels
+from .app import (
+    app,
+    complain,
+    need_package,
+    note,
+    progress_bar,
+    report_failures,
+    show,
+    show_table,
+)
+from .audit import Category, Pictures
+from .options import (
+    DetectorName,
+    MinFace,
+    MinPresence,
+    ModelName,
+    make_predictor,
+    with_digest,
+)
+
+if TYPE_CHECKING:
+    from ..io.review_files import FaceRecord
+    from ..serving.review.candidate import Candidate
+    from ..serving.review.collect import Opinions
+    from ..serving.review.queue import QueuedFace
+
+DEFAULT = "faces"
+"""The command that `lineament review` runs if none is named."""
+
+
+class ReviewCommands(TyperGroup):
+    """Commands of which one is the default: `review PATH` is `review faces PATH`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Insert the default command if the first argument names none."""
+        if args and args[0] not in (*self.commands, "--help"):
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+review = typer.Typer(
+    cls=ReviewCommands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Correct landmarks by hand: `lineament review PHOTOS --out REVIEW`.",
+)
+app.add_typer(review, name="review")
+
+ReviewFolder = Annotated[
+    Path, typer.Option(help="Folder for the corrected faces; a review in it continues.")
+]
+Order = Annotated[
+    str,
+    typer.Option(
+        metavar="sigma|spread|disagree:MODEL|audit|random|name",
+        help="Rule by which the most doubtful faces come first: predicted uncertainty, spread "
+        "over moved boxes, distance from another model, faults of the shape.",
+    ),
+]
+
+
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH",
+        help="Images or folders of them; a folder of `lineament detect --out`; or with --reader a "
+        "file or folder of labels.",
+    ),
+]
+Scheme = Annotated[
+    str, typer.Option(help="Scheme of the landmarks: a name, or a .toml file.")
+]
+LabelReader = Annotated[
+    str | None,
+    typer.Option(help="Correct labels in this format, such as folder, coco, review."),
+]
+Who = Annotated[str, typer.Option(help="Name in each decision; default: the user's.")]
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port of the page; 0: any free one.")
+]
+Browser = Annotated[bool, typer.Option(help="Open the page in the browser.")]
+
+
+@review.command(DEFAULT)
+def faces(
+    paths: Paths,
+    out: ReviewFolder,
+    order: Order = "sigma",
+    model: ModelName = "accurate",
+    scheme: Scheme = "",
+    reader: LabelReader = None,
+    part: Part = "all",
+    category: Category = "",
+    pictures: Pictures = None,
+    detector: DetectorName = "default",
+    min_face: MinFace = None,
+    min_presence: MinPresence = None,
+    who: Who = "",
+    port: Port = 0,
+    browser: Browser = True,
+) -> None:
+    """Correct landmarks on a page that this machine serves to itself.
+
+    Faces are predicted, and the most doubtful ones come first. Each decision is written at
+    once: a .pts file with all landmarks, and a JSON file with who, when, for how long, and
+    which landmarks are not visible. The reader "review" trains on the folder. Stop with
+    Ctrl+C; the same command continues.
+    """
+    need_package("fastapi", "serve")
+    need_package("uvicorn", "serve")
+    from ..serving.review.server import make_server
+    from ..serving.review.session import Review
+
+    labels = {"reader": reader, "part": part, "category": category}
+    labels["pictures"] = str(pictures) if pictures else None
+    search = {"detector": detector, "min_face": min_face, "min_presence": min_presence}
+    queue = _queue(paths, out, order, model, scheme, labels, search)
+    person = who or getpass.getuser()
+    session = Review(out, queue, person)
+
+    def started(address: str) -> None:
+        show(address)
+        note(f"{len(queue)} faces, {person}, -> {out}; stop with Ctrl+C")
+        if browser:
+            webbrowser.open(address)
+
+    make_server(session, secrets.token_urlsafe(24), port, started).run()
+
+
+def _queue(
+    paths: Sequence[str],
+    out: Path,
+    order: str,
+    model: str,
+    scheme: str,
+    labels: dict[str, Any],
+    search: dict[str, Any],
+) -> "list[QueuedFace]":
+    """Return the faces in their order: those kept in `out` if all settings are equal, else new."""
+    from ..schemes import check_scheme
+    from ..serving.review.order import parse_order
+    from ..serving.review.queue import make_queue, read_queue, write_queue
+
+    rule, second = parse_order(order)
+    scheme = check_scheme(scheme) if scheme else ""
+    settings = {
+        "paths": [str(Path(path).resolve()) for path in paths],
+        "order": order,
+        "model": with_digest(model),
+        "second": with_digest(second) if second else "",
+        "scheme": str(scheme),
+        **labels,
+        **search,
+    }
+    queue = read_queue(out, settings)
+    if queue is None:
+        found = _candidates(paths, rule, second, model, scheme, labels, search)
+        queue = make_queue(found, rule)
+        write_queue(out, queue, settings)
+    return queue
+
+
+def _candidates(
+    paths: Sequence[str],
+    rule: str,
+    second: str,
+    model: str,
+    scheme: str,
+    labels: dict[str, Any],
+    search: dict[str, Any],
+) -> "list[Candidate]":
+    """Return the faces to review: labels, results of detect, or faces found in images."""
+    from ..io.input_images import find_inputs
+    from ..serving.review.collect import (
+        candidates_of_images,
+        candidates_of_results,
+        candidates_of_samples,
+        is_result_folder,
+    )
+
+    if labels["reader"]:
+        if len(paths) != 1:
+            raise typer.BadParameter("--reader takes one file or folder of labels")
+        folder = labels["pictures"]
+        samples = read_labels(
+            Path(paths[0]),
+            labels["reader"],
+            labels["part"],
+            scheme,
+            labels["category"],
+            Path(folder) if folder else None,
+        )
+        of = samples[0].scheme if samples else ""
+        opinions = _opinions(rule, second, model, of, annotated=True)
+        with progress_bar("faces", len(samples)) as step:
+            return list(candidates_of_samples(samples, opinions, step))
+    if len(paths) == 1 and is_result_folder(Path(paths[0])):
+        kept = Path(paths[0])
+        opinions = _opinions(rule, second, model, scheme)
+        with progress_bar("files", None) as step:
+            return candidates_of_results(kept, opinions, step)
+    predictor = make_predictor(
+        model,
+        scheme or None,
+        search["detector"],
+        False,
+        search["min_face"],
+        search["min_presence"],
+    )
+    images, failures = find_inputs(paths)
+    opinions = _opinions(rule, second, model, predictor.scheme)
+    with progress_bar("images", len(images)) as step:
+        found, broken = candidates_of_images(predictor, images, opinions, step)
+    for failure in [*failures, *broken]:
+        complain(f"{failure.path}: {failure.reason}")
+    if not found:
+        report_failures([*failures, *broken], len(images) + len(failures))
+    return found
+
+
+def _opinions(
+    rule: str, second: str, model: str, scheme: str, annotated: bool = False
+) -> "Opinions":
+    """Return the models that an order needs, and for labels one to compare them with, if it can."""
+    from ..errors import SchemeError
+    from ..inference.predictor import Predictor
+    from ..serving.review.collect import Opinions
+    from ..serving.review.order import NEEDS_MODEL
+
+    wanted = scheme or None
+    predictor = None
+    try:
+        if annotated or rule == "spread":
+            predictor = Predictor(model, scheme=wanted)
+    except SchemeError as error:
+        if rule in NEEDS_MODEL:
+            raise
+        note(f"no second opinion by {model}: {error}")
+    other = Predictor(second, scheme=wanted) if second else None
+    return Opinions(predictor, other, rule == "spread")
+
+
+@review.command()
+def stats(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="REVIEW", help="Folders of reviews of the same images."),
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as JSON.")
+    ] = False,
+) -> None:
+    """Print the pace of a review, moves against sigma, and how people agree.
+
+    Moves are errors of the model only if people correct every landmark that is off.
+    """
+    from ..io.review_files import face_names, read_face
+    from ..serving.review import stats as figures
+
+    read: list[list[FaceRecord]] = []
+    for folder in folders:
+        read.append([read_face(folder, name) for name in face_names(folder)])
+    records = figures.merged(read)
+    if not records:
+        from ..errors import DataError
+
+        raise DataError(f"{folders[0]}: no reviewed face; run lineament review first")
+    parts: dict[str, Sequence[Any]] = {
+        "paces": figures.paces(records),
+        "calibration": figures.calibration(records),
+        "agreements": figures.agreements(records),
+    }
+    if as_json:
+        listed = {}
+        for name, rows in parts.items():
+            listed[name] = [_finite(asdict(row)) for row in rows]
+        show(json.dumps(listed, allow_nan=False))
+        return
+    _show_stats(parts, records[0].scheme)
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values whose nan are None, as JSON has none."""
+    return {key: None if value != value else value for key, value in values.items()}
+
+
+def _show_stats(parts: dict[str, Sequence[Any]], scheme: str) -> None:
+    from ..schemes import scheme as scheme_called
+
+    rows = []
+    for pace in parts["paces"]:
+        counts = [str(pace.faces), str(pace.corrected), str(pace.refused)]
+        times = [f"{pace.median_s:.1f}", f"{pace.faces_per_hour:.0f}"]
+        rows.append([pace.who or "-", *counts, *times])
+    head = ("who", "faces", "corrected", "not a face", "median s", "faces per hour")
+    show_table(head, rows)
+    if parts["calibration"]:
+        rows = []
+        for part in parts["calibration"]:
+            means = [f"{part.mean_sigma_px:.2f}", f"{part.mean_move_px:.2f}"]
+            rows.append([str(part.points), *means, f"{100 * part.under_two_sigma:.1f}"])
+        show("\nmoves by quarters of sigma; 95 % are under 2 sigma if it is calibrated")
+        show_table(("points", "mean sigma px", "mean move px", "% under 2 sigma"), rows)
+    if parts["agreements"]:
+        rows = []
+        for both in parts["agreements"]:
+            name = scheme_called(scheme).points[both.worst_point]
+            apart = [f"{100 * both.mean:.2f}", f"{name} {100 * both.worst:.2f}"]
+            seen = f"{100 * both.occlusion:.1f}"
+            rows.append([" and ".join(both.people), str(both.faces), *apart, seen])
+        show("\nagreement of two people; distances in % of the face's longer side")
+        show_table(
+            ("people", "faces", "mean", "worst landmark", "% same visibility"), rows
+        )

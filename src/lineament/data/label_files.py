@@ -1,0 +1,177 @@
+"""Samples of any reader -> files for annotation tools, and a folder of .pts files."""
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atomic import atomic_path
+from ..errors import DataError, did_you_mean
+from ..geometry import Array, landmark_box
+from ..io.label_formats import LABEL_FORMATS
+from ..io.labels import LabeledFace, Labels
+from ..io.review_files import (
+    ACCEPTED,
+    FaceRecord,
+    Save,
+    relative_name,
+    write_face,
+)
+from ..io.unique_names import unique_name
+from ..schemes import scheme as scheme_called
+from .readers.image_finder import image_size
+from .sample import Sample
+
+PTS = "pts"
+FORMATS = (*LABEL_FORMATS, PTS)
+RELATIVE_TO_FILE = ("dlib", "dlib-whole")
+"""Formats whose names of images are relative to their own file."""
+
+
+def write_label_files(
+    samples: Sequence[Sample],
+    kind: str,
+    out: Path,
+    pictures: Path | None = None,
+    step: Callable[[], None] = lambda: None,
+) -> list[Path]:
+    """Write annotated faces in the format `kind`; each file appears when complete.
+
+    Args:
+        samples: Faces of one scheme, in image files.
+        kind: One of FORMATS. pts: a .pts file per face, and a JSON file with its image, box and
+            occluded points, which the reader "review" takes.
+        out: Folder of the files.
+        pictures: Folder that names of images are relative to; None: the common one.
+        step: Called after each face of pts.
+
+    Raises:
+        DataError: If the faces have several schemes, are frames of a video, or there are none.
+    """
+    if kind not in FORMATS:
+        raise DataError(f"no format is called {kind!r}; {did_you_mean(kind, FORMATS)}")
+    scheme = _check(samples)
+    home = pictures or common_folder([sample.image for sample in samples])
+    if kind == PTS:
+        return _write_faces(samples, out, home, step)
+    start = out if kind in RELATIVE_TO_FILE else home
+    results = [
+        (relative_name(image, start), labels)
+        for image, labels in labels_by_image(samples).items()
+    ]
+    files = LABEL_FORMATS[kind](results, scheme)
+    for name, text in files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return [out / name for name in files]
+
+
+def _check(samples: Sequence[Sample]) -> str:
+    """Return the scheme of samples that can be written."""
+    if not samples:
+        raise DataError("no face to write; check the folder and --reader")
+    schemes = sorted({str(sample.scheme) for sample in samples})
+    if len(schemes) > 1:
+        raise DataError(
+            f"faces of {', '.join(schemes)}; write one file per scheme: name a part"
+        )
+    for sample in samples:
+        if sample.frame is not None:
+            raise DataError(
+                f"{sample.name} is a frame of {sample.image.name}; wanted faces in image files: "
+                "write the frames as images first"
+            )
+    return samples[0].scheme
+
+
+def common_folder(images: Sequence[Path]) -> Path:
+    """Return the deepest folder that holds all `images`."""
+    folders = {str(image.resolve().parent) for image in images}
+    return Path(os.path.commonpath(sorted(folders)))
+
+
+def labels_by_image(samples: Sequence[Sample]) -> dict[Path, Labels]:
+    """Return the faces of each image, in the order given."""
+    faces: dict[Path, list[LabeledFace]] = {}
+    for sample in samples:
+        labeled = LabeledFace(sample.landmarks, occluded_of(sample), box_of(sample))
+        faces.setdefault(sample.image, []).append(labeled)
+    first = {sample.image: sample for sample in reversed(samples)}
+    labels = {}
+    for image, listed in faces.items():
+        size = first[image].stated_size or image_size(image)
+        labels[image] = Labels(listed, first[image].scheme, size)
+    return labels
+
+
+def occluded_of(sample: Sample) -> NDArray[np.bool_]:
+    """Return the points (N,) of a sample that are annotated, but not visible."""
+    if sample.visible is None:
+        return np.zeros(len(sample.landmarks), np.bool_)
+    visible = np.asarray(sample.visible, np.float64)
+    return np.asarray((visible == 0) & np.isfinite(sample.landmarks).all(1))
+
+
+def box_of(sample: Sample) -> Array:
+    """Return the box (4,) of a sample, else that of its landmarks."""
+    return landmark_box(sample.landmarks) if sample.box is None else sample.box
+
+
+def _write_faces(
+    samples: Sequence[Sample], out: Path, home: Path, step: Callable[[], None]
+) -> list[Path]:
+    when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    names = names_of_faces([sample.image for sample in samples], home)
+    for sample, name in zip(samples, names, strict=True):
+        points = np.array(scheme_called(sample.scheme).points)
+        occluded = tuple(points[occluded_of(sample)].tolist())
+        save = Save("", when, 0.0, ACCEPTED, sample.landmarks, occluded)
+        face = FaceRecord(
+            name=name,
+            image=sample.image,
+            image_size=sample.stated_size or image_size(sample.image),
+            scheme=sample.scheme,
+            box=box_of(sample),
+            start=sample.landmarks,
+            sigma_px=np.full(len(points), np.nan),
+            saves=(save,),
+        )
+        write_face(out, face)
+        step()
+    return [out]
+
+
+def names_of_faces(images: Sequence[Path], home: Path) -> list[str]:
+    """Return a name per face, from the images of the faces: its path below `home`.
+
+    The second face of an image ends in _2; an image whose name is taken keeps its suffix.
+    """
+    taken: set[str] = set()
+    counted: dict[Path, int] = {}
+    bases: dict[Path, str] = {}
+    names = []
+    for image in images:
+        if image not in bases:
+            below = Path(_below(image, home))
+            candidates = (below.with_suffix("").as_posix(), below.as_posix())
+            bases[image] = unique_name(candidates, lambda name: name not in taken)
+        counted[image] = counted.get(image, 0) + 1
+        number = counted[image]
+        base = bases[image] if number == 1 else f"{bases[image]}_{number}"
+        name = unique_name([base], lambda name: name not in taken)
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _below(image: Path, home: Path) -> str:
+    """Return the path of an image below `home`; its name alone if it is elsewhere."""
+    resolved, root = image.resolve(), home.resolve()
+    if root in resolved.parents:
+        return resolved.relative_to(root).as_posix()
+    return image.name

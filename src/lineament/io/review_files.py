@@ -1,0 +1,203 @@
+"""A folder of corrected faces: per face a .pts file, and a JSON file of how it was corrected."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..atomic import atomic_path
+from ..errors import DataError, InputError
+from ..geometry import Array
+from ..schemes import scheme as scheme_called
+from ..schemes import scheme_entries, stated_scheme
+from .formats import json_numbers
+from .pts import format_pts
+
+ACCEPTED, NOT_A_FACE = "accepted", "not a face"
+STATUSES = (ACCEPTED, NOT_A_FACE)
+SUFFIX = ".face.json"
+"""End of the names of JSON files of faces, after the stem of the .pts file."""
+DECIMALS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Save:
+    """One decision of a person on a face."""
+
+    who: str
+    when: str
+    """Time in UTC, as 2026-11-29T12:34:56Z."""
+    seconds: float
+    """Time that the person spent on the face."""
+    status: str
+    """"accepted", or "not a face"."""
+    landmarks: Array
+    """(N, 2), pixels of the image; nan if not annotated."""
+    occluded: tuple[str, ...] = ()
+    """Names of the points that cannot be seen."""
+
+
+@dataclass(frozen=True, eq=False)
+class FaceRecord:
+    """A face and every decision on it, the last one last."""
+
+    name: str
+    """Path of its files below the folder, without suffix."""
+    image: Path
+    image_size: tuple[int, int]
+    """Width and height of the image, pixels."""
+    scheme: str
+    box: Array
+    """(4,), pixels of the image."""
+    start: Array
+    """(N, 2): the landmarks before any correction."""
+    sigma_px: Array
+    """(N,): their predicted uncertainty, pixels; nan if unknown."""
+    saves: tuple[Save, ...] = ()
+
+    @property
+    def last(self) -> Save | None:
+        """The decision that counts; None if there is none."""
+        return self.saves[-1] if self.saves else None
+
+
+def write_face(folder: Path, face: FaceRecord) -> None:
+    """Write the last decision on a face: its .pts file, or none if it is no face, and its JSON.
+
+    Both appear atomically; the JSON file, which readers go by, comes last.
+
+    Raises:
+        DataError: If there is no decision, or a file cannot be written.
+    """
+    if face.last is None:
+        raise DataError(f"{face.name}: no decision to write; accept or refuse the face")
+    pts = folder / f"{face.name}.pts"
+    path = folder / f"{face.name}{SUFFIX}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if face.last.status == NOT_A_FACE:
+            pts.unlink(missing_ok=True)
+        else:
+            _write(pts, format_pts(face.last.landmarks))
+        record = _to_record(face, path.parent)
+        _write(path, json.dumps(record, allow_nan=False) + "\n")
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def relative_name(image: Path, folder: Path) -> str:
+    """Return the path of an image from a folder, with slashes; absolute on another drive."""
+    try:
+        return Path(os.path.relpath(image.resolve(), folder.resolve())).as_posix()
+    except ValueError:
+        return image.resolve().as_posix()
+
+
+def _to_record(face: FaceRecord, folder: Path) -> dict[str, Any]:
+    saves = []
+    for save in face.saves:
+        saves.append(
+            {
+                "who": save.who,
+                "when": save.when,
+                "seconds": round(save.seconds, 2),
+                "status": save.status,
+                "occluded": list(save.occluded),
+                "landmarks": json_numbers(save.landmarks, DECIMALS),
+            }
+        )
+    return {
+        "image": relative_name(face.image, folder),
+        "image_size": list(face.image_size),
+        **scheme_entries(face.scheme),
+        "box": json_numbers(face.box, DECIMALS),
+        "start": json_numbers(face.start, DECIMALS),
+        "sigma_px": json_numbers(face.sigma_px, DECIMALS),
+        "saves": saves,
+    }
+
+
+def read_face(folder: Path, name: str) -> FaceRecord:
+    """Read the decisions on the face `name`.
+
+    Raises:
+        DataError: If the file is absent or broken.
+    """
+    path = folder / f"{name}{SUFFIX}"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        scheme = stated_scheme(record)
+        width, height = map(int, record["image_size"])
+        return FaceRecord(
+            name=name,
+            image=_image_at(path.parent, str(record["image"])),
+            image_size=(width, height),
+            scheme=scheme,
+            box=_numbers(record["box"], (4,)),
+            start=_numbers(record["start"], (len(scheme_called(scheme)), 2)),
+            sigma_px=_numbers(record["sigma_px"], (len(scheme_called(scheme)),)),
+            saves=tuple(_save(each, scheme) for each in record["saves"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = (
+            error
+            if isinstance(error, InputError)
+            else f"{type(error).__name__}: {error}"
+        )
+        raise DataError(
+            f"{path}: not a reviewed face ({reason}); wanted a file of lineament review"
+        ) from error
+
+
+def _image_at(folder: Path, name: str) -> Path:
+    """Return the path of an image that a record in `folder` names."""
+    return Path(os.path.normpath(folder / name.replace("\\", "/")))
+
+
+def _save(record: dict[str, Any], scheme: str) -> Save:
+    if record["status"] not in STATUSES:
+        raise ValueError(f"status {record['status']!r}")
+    points = scheme_called(scheme).points
+    unknown = set(record["occluded"]) - set(points)
+    if unknown:
+        raise ValueError(f"{min(unknown)!r} is not a point of {scheme}")
+    return Save(
+        who=str(record["who"]),
+        when=str(record["when"]),
+        seconds=float(record["seconds"]),
+        status=record["status"],
+        landmarks=_numbers(record["landmarks"], (len(points), 2)),
+        occluded=tuple(record["occluded"]),
+    )
+
+
+def _numbers(values: Any, shape: tuple[int, ...]) -> Array:
+    array = np.array(values, dtype=np.float64)  # None becomes nan
+    if array.shape != shape:
+        raise ValueError(f"an array of shape {array.shape}; wanted {shape}")
+    return array
+
+
+def face_names(folder: Path) -> Sequence[str]:
+    """Return the names of the faces in a folder and below it that were decided on, sorted."""
+    names = []
+    for path in sorted(folder.rglob(f"*{SUFFIX}")):
+        below = path.relative_to(folder).as_posix()
+        names.append(below.removesuffix(SUFFIX))
+    return names
+
+
+def occluded_mask(names: Sequence[str], scheme: str) -> Any:
+    """Return which points (N,) of `scheme` are among `names`."""
+    return np.isin(scheme_called(scheme).points, list(names))

@@ -1,0 +1,80 @@
+"""Faces -> labels of YOLO pose: a text file of fractions per image, and a data.yaml."""
+
+import json
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from ..errors import DataError
+from ..schemes import scheme as scheme_called
+from .labels import Drawn, DrawnFace, annotated_points, of_scheme
+
+DECIMALS = 8
+"""Digits of a fraction: a thousandth of a pixel in images of 10,000 pixels and more."""
+
+
+def faces_to_yolo(results: Iterable[tuple[str, Drawn]], scheme: str) -> dict[str, str]:
+    """Return the text files of a data set for YOLO pose by name: labels/*.txt and data.yaml.
+
+    The images belong into `images`, under the same names. A point has v = 1 if it is likely not
+    visible, else v = 2; one that nobody annotated is 0 0 0. An image without a face has an empty
+    file.
+
+    Raises:
+        SchemeError: If faces are of another scheme.
+        DataError: If the size of an image is unknown, or two images have one name.
+    """
+    files: dict[str, str] = {}
+    for image, faces in of_scheme(results, scheme):
+        if faces.image_size is None and len(faces):
+            raise DataError(
+                f"the size of {image!r} is unknown, and YOLO wants fractions of it; give faces "
+                "with their image_size"
+            )
+        size = faces.image_size or (1, 1)
+        lines = [_line(face, size) for face in faces]
+        name = f"labels/{PurePosixPath(image).with_suffix('.txt')}"
+        if name in files:
+            raise DataError(
+                f"two images would have the labels {name}; rename one of them"
+            )
+        files[name] = "".join(f"{line}\n" for line in lines)
+    files["data.yaml"] = _data_yaml(scheme)
+    return files
+
+
+def _line(face: DrawnFace, size: tuple[int, int]) -> str:
+    x0, y0, x1, y1 = face.box.tolist()
+    width, height = size
+    numbers = [(x0 + x1) / 2 / width, (y0 + y1) / 2 / height]
+    numbers += [(x1 - x0) / width, (y1 - y0) / height]
+    cells = ["0", *(f"{number:.{DECIMALS}f}" for number in numbers)]
+    fractions = face.landmarks / np.array(size)
+    rows = zip(
+        fractions.tolist(),
+        face.occluded.tolist(),
+        annotated_points(face).tolist(),
+        strict=True,
+    )
+    for (x, y), occluded, known in rows:
+        if not known:
+            cells += ["0", "0", "0"]
+            continue
+        cells += [f"{x:.{DECIMALS}f}", f"{y:.{DECIMALS}f}", "1" if occluded else "2"]
+    return " ".join(cells)
+
+
+def _data_yaml(scheme: str) -> str:
+    """Return the description of the set; JSON values are YAML."""
+    of = scheme_called(scheme)
+    lines = [
+        "path: .",
+        "train: images",
+        "val: images",
+        f"kpt_shape: [{len(of)}, 3]",
+        f"flip_idx: {json.dumps(of.mirror.tolist())}",
+        "names: {0: face}",
+        f"kpt_names: {{0: {json.dumps(list(of.points))}}}",
+    ]
+    return "\n".join(lines) + "\n"

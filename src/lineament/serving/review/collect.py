@@ -1,0 +1,164 @@
+"""Images, results or annotated samples -> candidates for a review, with what models predict.
+
+Depends on the predictor.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ...data.box_noise import move_box
+from ...data.label_files import box_of, occluded_of
+from ...data.sample import Sample, iter_images
+from ...errors import DataError, InputError
+from ...face import Face
+from ...geometry import Array, Image
+from ...inference.predictor import Predictor
+from ...io.formats import faces_from_dict
+from ...io.image import read_image
+from ...io.input_images import FailedInput, InputImage, predict_images
+from ...io.result_folder import SETTINGS
+from ...labeling.pseudo_labels import BOX_MOVES
+from .candidate import Candidate
+
+Step = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """The predictions that an order of review needs."""
+
+    model: Predictor | None = None
+    """Predicts annotated faces, too; None: no model can."""
+    second: Predictor | None = None
+    """Gives the second opinion."""
+    spread: bool = False
+    """True if faces are also predicted from moved boxes."""
+
+    def on(self, face: Candidate, image: Image, box: Array) -> Candidate:
+        """Return the face with these predictions.
+
+        Args:
+            face: The face.
+            image: RGB (H, W, 3).
+            box: (4,), the tight box of its landmarks.
+        """
+        if self.model is not None and face.annotated:
+            found = self.model(image, box)[0]
+            face = replace(face, predicted=found.landmarks, sigma_px=found.sigma_px)
+        if self.model is not None and self.spread:
+            moved = self.model(image, [move_box(box, *move) for move in BOX_MOVES])
+            spread = np.sqrt(moved.landmarks.var(0).sum(-1))
+            face = replace(face, spread_px=spread)
+        if self.second is not None:
+            face = replace(face, second=self.second(image, box)[0].landmarks)
+        return face
+
+
+def candidates_of_images(
+    predictor: Predictor,
+    images: Sequence[InputImage],
+    opinions: Opinions,
+    step: Step = lambda: None,
+) -> tuple[list[Candidate], list[FailedInput]]:
+    """Return the faces that a model finds in images, and the images that cannot be read."""
+    found: list[Candidate] = []
+    failures = []
+    for image, pixels, faces in predict_images(predictor, images):
+        step()
+        if isinstance(faces, InputError):
+            failures.append(FailedInput(str(image.path), str(faces)))
+            continue
+        assert pixels is not None
+        size = (pixels.shape[1], pixels.shape[0])
+        for face in faces:
+            candidate = _of_face(image.path, size, face)
+            found.append(opinions.on(candidate, pixels, face.box))
+    return found, failures
+
+
+def _of_face(image: Path, size: tuple[int, int], face: Face) -> Candidate:
+    return Candidate(
+        image=image,
+        image_size=size,
+        scheme=face.scheme,
+        box=face.box,
+        landmarks=face.landmarks,
+        occluded=face.occluded,
+        sigma_px=face.sigma_px,
+        predicted=face.landmarks,
+    )
+
+
+def is_result_folder(path: Path) -> bool:
+    """Return whether `lineament detect --out` wrote the folder."""
+    return (path / SETTINGS).is_file()
+
+
+def candidates_of_results(
+    folder: Path, opinions: Opinions, step: Step = lambda: None
+) -> list[Candidate]:
+    """Return the faces in a folder of `lineament detect --out`.
+
+    Raises:
+        DataError: If a record is broken, an image is absent, or there is no face.
+    """
+    found: list[Candidate] = []
+    for path in sorted(folder.rglob("*.json")):
+        step()
+        if path.name == SETTINGS:
+            continue
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            faces = faces_from_dict(record)
+            image = Path(str(record["image"]))
+        except (OSError, ValueError, KeyError, AttributeError):
+            continue  # exports, such as faces.coco.json
+        if not len(faces):
+            continue
+        if not image.is_file():
+            raise DataError(
+                f"{path}: its image {image} is not there; start the review in the folder where "
+                "lineament detect ran"
+            )
+        pixels = read_image(image)
+        size = (pixels.shape[1], pixels.shape[0])
+        for face in faces:
+            candidate = _of_face(image, size, face)
+            found.append(opinions.on(candidate, pixels, face.box))
+    if not found:
+        raise DataError(f"{folder}: no result with a face; run lineament detect first")
+    return found
+
+
+def candidates_of_samples(
+    samples: Iterable[Sample], opinions: Opinions, step: Step = lambda: None
+) -> Iterator[Candidate]:
+    """Yield annotated faces.
+
+    Raises:
+        ImageError: If an image cannot be read.
+        DataError: If a sample is a frame of a video.
+    """
+    for sample, pixels in iter_images(samples):
+        step()
+        if sample.frame is not None:
+            raise DataError(
+                f"{sample.name} is a frame of {sample.image.name}; wanted faces in image files"
+            )
+        unknown = np.full(sample.landmarks.shape, np.nan)
+        candidate = Candidate(
+            image=sample.image,
+            image_size=(pixels.shape[1], pixels.shape[0]),
+            scheme=sample.scheme,
+            box=box_of(sample),
+            landmarks=sample.landmarks,
+            occluded=occluded_of(sample),
+            sigma_px=unknown[:, 0],
+            predicted=unknown,
+            annotated=True,
+        )
+        yield opinions.on(candidate, pixels, sample.face_box())

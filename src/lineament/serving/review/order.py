@@ -1,0 +1,127 @@
+"""Order of a review: how much each face is in doubt, by one of several rules."""
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+import numpy as np
+
+from ...data.audit.checks import SEVERITIES, check_points, known_rows, mean_face
+from ...data.sample import Sample
+from ...errors import DataError, did_you_mean
+from ...geometry import Array, apply_affine, box_side, fit_similarity, landmark_box
+from .candidate import Candidate
+
+WORST_SHARE = 1 / 3
+"""Share of the landmarks whose mean doubt is that of the face."""
+MIN_SPREAD = 0.005
+"""Spread that is added to that of an annotated face, in box sides: five predictions have none of
+the errors that they share."""
+FINDING = 10.0
+"""Doubt of a warning of the audit; that of an error is twice as high."""
+
+
+def _side(face: Candidate) -> float:
+    """Return the longer side of the landmarks' box, at least 1 pixel."""
+    return max(box_side(landmark_box(face.start())), 1.0)
+
+
+def _distances(face: Candidate, other: Array) -> Array:
+    """Return the distances (N,) of the landmarks from `other`, pixels."""
+    return np.asarray(np.linalg.norm(face.landmarks - other, axis=1))
+
+
+def doubt_by_sigma(face: Candidate) -> Array:
+    """Return sigma (N,) in box sides; of an annotation, its error by the model in sigmas."""
+    if face.annotated:
+        return _distances(face, face.predicted) / face.sigma_px
+    return face.sigma_px / _side(face)
+
+
+def doubt_by_spread(face: Candidate) -> Array:
+    """Return the spread (N,) in box sides; of an annotation, its error by the model in spreads."""
+    if face.annotated:
+        spread = np.hypot(face.spread_px, MIN_SPREAD * _side(face))
+        return _distances(face, face.predicted) / spread
+    return face.spread_px / _side(face)
+
+
+def doubt_by_disagreement(face: Candidate) -> Array:
+    """Return the distances (N,) from the second opinion, in box sides."""
+    assert face.second is not None
+    return _distances(face, face.second) / _side(face)
+
+
+def doubt_by_audit(face: Candidate) -> Array:
+    """Return the distances (N,) from a mean face, in box sides, raised by findings of the audit."""
+    landmarks = face.landmarks
+    sample = Sample(face.image, landmarks, face.scheme, face.image.name)
+    raised = 0.0
+    for finding in check_points(sample):
+        raised += FINDING * (len(SEVERITIES) - 1 - SEVERITIES.index(finding.severity))
+    mean = mean_face(face.scheme)
+    distances = np.zeros(len(landmarks))
+    if mean is not None and (known := known_rows(landmarks, mean)).sum() >= 4:
+        fit = fit_similarity(landmarks[known], mean[known])
+        distances[known] = np.linalg.norm(
+            apply_affine(fit, landmarks[known]) - mean[known], axis=1
+        )
+    return distances + raised
+
+
+DOUBTS: dict[str, Callable[[Candidate], Array]] = {
+    "sigma": doubt_by_sigma,
+    "spread": doubt_by_spread,
+    "disagree": doubt_by_disagreement,
+    "audit": doubt_by_audit,
+}
+"""By order: the doubt (N,) in each landmark."""
+RANDOM, BY_NAME = "random", "name"
+ORDERS = (*DOUBTS, RANDOM, BY_NAME)
+NEEDS_MODEL = ("sigma", "spread")
+"""Orders that compare annotations with the model's predictions."""
+
+
+def parse_order(text: str) -> tuple[str, str]:
+    """Return an order, and the second model of `disagree:MODEL`, else an empty text.
+
+    Raises:
+        DataError: If there is no such order.
+    """
+    name, _, model = text.partition(":")
+    if name not in ORDERS:
+        raise DataError(f"no order is called {name!r}; {did_you_mean(name, ORDERS)}")
+    if (name == "disagree") != bool(model):
+        raise DataError(
+            f"--order {text}: a second model goes with disagree, and only with it; write "
+            "--order disagree:MODEL, a name or a file"
+        )
+    return name, model
+
+
+def doubts(faces: Sequence[Candidate], order: str) -> list[float]:
+    """Return how much each face is in doubt; the order of review is from the highest down.
+
+    Args:
+        faces: The faces, with the predictions that the order needs.
+        order: One of ORDERS, without a model.
+    """
+    if order == BY_NAME:
+        return [float(-number) for number in range(len(faces))]
+    if order == RANDOM:
+        return [_drawn(face, number) for number, face in enumerate(faces)]
+    return [face_doubt(DOUBTS[order](face)) for face in faces]
+
+
+def face_doubt(of_points: Array) -> float:
+    """Return the mean of the worst third of the doubts (N,) in landmarks; 0 if none is known."""
+    known = np.sort(of_points[np.isfinite(of_points)])
+    if not len(known):
+        return 0.0
+    count = max(1, round(WORST_SHARE * len(known)))
+    return float(known[-count:].mean())
+
+
+def _drawn(face: Candidate, number: int) -> float:
+    """Return a number in [0, 1) that is the same in every run."""
+    digest = sha256(f"{face.image.name} {number}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48

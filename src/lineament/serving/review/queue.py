@@ -1,0 +1,139 @@
+"""The faces of a review in their order, kept as a file so that a restart predicts nothing twice."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atomic import atomic_path
+from ...data.label_files import common_folder, names_of_faces
+from ...errors import DataError
+from ...geometry import Array
+from ...io.formats import json_numbers
+from ...schemes import scheme_entries, stated_scheme
+from .candidate import Candidate
+from .order import doubts
+
+FILE = "queue.json"
+DECIMALS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class QueuedFace:
+    """A face to review."""
+
+    name: str
+    """Path of its files below the folder of the review, without suffix."""
+    image: Path
+    image_size: tuple[int, int]
+    """Width and height, pixels."""
+    scheme: str
+    box: Array
+    """(4,), pixels of the image."""
+    start: Array
+    """(N, 2): the landmarks to correct."""
+    occluded: NDArray[np.bool_]
+    """(N,): landmarks that are likely not visible."""
+    sigma_px: Array
+    """(N,): their predicted uncertainty, pixels; nan if unknown."""
+    second: Array | None
+    """(N, 2): a second opinion, or None."""
+    doubt: float
+    """The higher, the sooner it is reviewed."""
+
+
+def make_queue(faces: Sequence[Candidate], order: str) -> list[QueuedFace]:
+    """Return faces in the order of review, the most doubtful first.
+
+    Raises:
+        DataError: If there is no face.
+    """
+    if not faces:
+        raise DataError("no face to review; check the images, or --min-presence")
+    images = [face.image for face in faces]
+    names = names_of_faces(images, common_folder(images))
+    queue = []
+    for face, name, doubt in zip(faces, names, doubts(faces, order), strict=True):
+        queue.append(
+            QueuedFace(
+                name=name,
+                image=face.image,
+                image_size=face.image_size,
+                scheme=face.scheme,
+                box=face.box,
+                start=face.start(),
+                occluded=face.occluded,
+                sigma_px=face.sigma_px,
+                second=face.shown_opinion(),
+                doubt=doubt,
+            )
+        )
+    return sorted(queue, key=lambda face: -face.doubt)
+
+
+def write_queue(
+    folder: Path, queue: Sequence[QueuedFace], settings: Mapping[str, Any]
+) -> None:
+    """Write the queue of a review and the settings that it depends on, atomically.
+
+    Raises:
+        DataError: If the file cannot be written.
+    """
+    faces = [_to_dict(face) for face in queue]
+    text = json.dumps({"settings": dict(settings), "faces": faces}, allow_nan=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / FILE) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be written ({error.strerror}); choose another --out"
+        ) from error
+
+
+def read_queue(folder: Path, settings: Mapping[str, Any]) -> list[QueuedFace] | None:
+    """Return the queue in a folder if it was made with these settings, else None."""
+    try:
+        stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if stored["settings"] != json.loads(json.dumps(dict(settings))):
+            return None
+        return [_from_dict(entry) for entry in stored["faces"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _to_dict(face: QueuedFace) -> dict[str, Any]:
+    second = None if face.second is None else json_numbers(face.second, DECIMALS)
+    return {
+        "name": face.name,
+        "image": str(face.image.resolve()),
+        "image_size": list(face.image_size),
+        **scheme_entries(face.scheme),
+        "box": json_numbers(face.box, DECIMALS),
+        "start": json_numbers(face.start, DECIMALS),
+        "occluded": face.occluded.tolist(),
+        "sigma_px": json_numbers(face.sigma_px, DECIMALS),
+        "second": second,
+        "doubt": face.doubt,
+    }
+
+
+def _from_dict(entry: Mapping[str, Any]) -> QueuedFace:
+    width, height = entry["image_size"]
+    second = entry["second"]
+    return QueuedFace(
+        name=entry["name"],
+        image=Path(entry["image"]),
+        image_size=(width, height),
+        scheme=stated_scheme(entry),
+        box=np.array(entry["box"], np.float64),
+        start=np.array(entry["start"], np.float64),
+        occluded=np.array(entry["occluded"], np.bool_),
+        sigma_px=np.array(entry["sigma_px"], np.float64),
+        second=None if second is None else np.array(second, np.float64),
+        doubt=entry["doubt"],
+    )

@@ -1,0 +1,218 @@
+"""Review: one person's decisions on the faces of a queue, written as they are made."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...errors import DataError, InputError
+from ...geometry import Array, as_points, box_side, landmark_box
+from ...io.formats import json_numbers
+from ...io.image import read_image
+from ...io.review_files import (
+    ACCEPTED,
+    STATUSES,
+    FaceRecord,
+    Save,
+    face_names,
+    occluded_mask,
+    read_face,
+    write_face,
+)
+from ...opencv import cv2
+from ...schemes import scheme as scheme_called
+from .queue import QueuedFace
+
+CONTEXT = 1.6
+"""Side of the shown region, in longer sides of the box of the landmarks."""
+MAX_SHOWN_PX = 1600
+"""Larger regions are reduced to this side."""
+JPEG_QUALITY = 93
+SAME_DISTANCE = 0.3
+"""Mean distance of the landmarks of one face by two models, in longer sides of their box."""
+
+
+class Review:
+    """A review of the faces of one scheme by one person.
+
+    Args:
+        folder: Takes a .pts and a JSON file per face; decisions in it are continued.
+        faces: The faces, in the order of review.
+        who: The person, who is stated in each decision.
+
+    Raises:
+        DataError: If a file in the folder is broken or of another face, or the faces have several
+            schemes.
+    """
+
+    def __init__(self, folder: Path, faces: Sequence[QueuedFace], who: str) -> None:
+        schemes = sorted({str(face.scheme) for face in faces})
+        if len(schemes) != 1:
+            raise DataError(
+                f"faces of {', '.join(schemes) or 'no scheme'}; review one scheme at a time"
+            )
+        self.folder, self.faces, self.who = folder, list(faces), who
+        self.scheme = faces[0].scheme
+        self._lock = Lock()
+        self._records: dict[str, FaceRecord] = {}
+        if folder.is_dir():
+            for name in face_names(folder):
+                self._records[name] = read_face(folder, name)
+        for face in self.faces:
+            self._check_same(face)
+
+    def _check_same(self, face: QueuedFace) -> None:
+        """Raises: DataError: If the folder holds decisions on another face of that name."""
+        record = self._records.get(face.name)
+        if record is None:
+            return
+        same = record.scheme == face.scheme
+        if same:
+            apart = np.linalg.norm(face.start - record.start, axis=1).mean()
+            same = apart < SAME_DISTANCE * max(box_side(landmark_box(face.start)), 1.0)
+        if not same or record.image.resolve() != face.image.resolve():
+            raise DataError(
+                f"{self.folder} holds decisions on another face as {face.name} (of "
+                f"{record.image.name}, {record.scheme}); choose another --out, or the model and "
+                "images of that review"
+            )
+
+    def own_save(self, number: int) -> Save | None:
+        """Return the last decision of this person on face `number`, or None."""
+        record = self._records.get(self.faces[number].name)
+        own = [save for save in record.saves if save.who == self.who] if record else []
+        return own[-1] if own else None
+
+    def overview(self) -> dict[str, Any]:
+        """Return the scheme, the person and the state of each face, as JSON values."""
+        of = scheme_called(self.scheme)
+        faces = []
+        for number, face in enumerate(self.faces):
+            own = self.own_save(number)
+            status = own.status if own else ""
+            faces.append({"name": face.name, "status": status})
+        return {
+            "who": self.who,
+            "scheme": str(self.scheme),
+            "points": list(of.points),
+            "mirror": of.mirror.tolist(),
+            "edges": [list(edge) for edge in of.edges],
+            "faces": faces,
+        }
+
+    def face(self, number: int) -> dict[str, Any]:
+        """Return face `number` as JSON values: its landmarks as they were left, and opinions."""
+        face, own = self.faces[number], self.own_save(number)
+        landmarks, occluded = face.start, face.occluded
+        if own is not None and own.status == ACCEPTED:
+            landmarks = own.landmarks
+            occluded = occluded_mask(own.occluded, face.scheme)
+        second = None if face.second is None else json_numbers(face.second, 4)
+        return {
+            "name": face.name,
+            "image": face.image.name,
+            "image_size": list(face.image_size),
+            "landmarks": json_numbers(landmarks, 4),
+            "start": json_numbers(face.start, 4),
+            "occluded": occluded.tolist(),
+            "sigma_px": json_numbers(face.sigma_px, 4),
+            "second": second,
+            "doubt": face.doubt,
+            "status": own.status if own else "",
+            "region": list(shown_region(face)),
+            "side": box_side(landmark_box(face.start)),
+        }
+
+    def image(self, number: int) -> bytes:
+        """Return the shown region of face `number` as JPEG.
+
+        Raises:
+            ImageError: If the image cannot be read.
+        """
+        face = self.faces[number]
+        x0, y0, x1, y1 = shown_region(face)
+        region: NDArray[Any] = read_image(face.image)[y0:y1, x0:x1]
+        scale = MAX_SHOWN_PX / max(region.shape[:2])
+        if scale < 1:
+            size = (round(scale * (x1 - x0)), round(scale * (y1 - y0)))
+            region = cv2.resize(region, size, interpolation=cv2.INTER_AREA)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        _, encoded = cv2.imencode(".jpg", region[:, :, ::-1], quality)
+        return bytes(encoded)
+
+    def save(
+        self,
+        number: int,
+        landmarks: ArrayLike,
+        occluded: Sequence[bool],
+        status: str = ACCEPTED,
+        seconds: float = 0.0,
+    ) -> FaceRecord:
+        """Write a decision on face `number`: all of its landmarks, not only those that moved.
+
+        Raises:
+            InputError: If the decision is not one of this face, or cannot be written.
+        """
+        face = self.faces[number]
+        points = _checked_points(landmarks, face)
+        names = np.array(scheme_called(face.scheme).points)
+        if len(occluded) != len(names) or status not in STATUSES:
+            raise DataError(
+                f"{face.name}: {len(occluded)} flags and status {status!r}; wanted {len(names)} "
+                f"flags and one of {', '.join(STATUSES)}"
+            )
+        save = Save(
+            who=self.who,
+            when=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            seconds=float(seconds),
+            status=status,
+            landmarks=points,
+            occluded=tuple(names[np.asarray(occluded, np.bool_)].tolist()),
+        )
+        with self._lock:
+            before = self._records.get(face.name)
+            record = FaceRecord(
+                name=face.name,
+                image=face.image,
+                image_size=face.image_size,
+                scheme=face.scheme,
+                box=face.box,
+                start=face.start,
+                sigma_px=face.sigma_px,
+                saves=(*(before.saves if before else ()), save),
+            )
+            write_face(self.folder, record)
+            self._records[face.name] = record
+        return record
+
+
+def _checked_points(landmarks: ArrayLike, face: QueuedFace) -> Array:
+    """Return landmarks (N, 2) of a face, which may lie outside its image, but not far."""
+    try:
+        points = as_points(landmarks)
+    except InputError as error:
+        raise DataError(f"{face.name}: {error}") from error
+    size = np.array(face.image_size)
+    inside = (points > -size) & (points < 2 * size)
+    if points.shape != face.start.shape or not inside.all():
+        raise DataError(
+            f"{face.name}: {len(points)} points; wanted {len(face.start)} in the image or near it"
+        )
+    return points
+
+
+def shown_region(face: QueuedFace) -> tuple[int, int, int, int]:
+    """Return x0, y0, x1, y1 of the part of the image that is shown, in whole pixels.
+
+    The pixels are `image[y0:y1, x0:x1]`.
+    """
+    box = landmark_box(face.start)
+    center, half = (box[:2] + box[2:]) / 2, CONTEXT / 2 * max(box_side(box), 4.0)
+    size: NDArray[np.int64] = np.array(face.image_size)
+    low = np.clip(np.floor(center - half), 0, size - 1).astype(int)
+    high = np.clip(np.ceil(center + half), low + 1, size).astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])

@@ -1,0 +1,171 @@
+"""Figures of a review: pace, moves against predicted uncertainty, agreement of people."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from ...geometry import Array, box_side, landmark_box
+from ...io.review_files import ACCEPTED, FaceRecord, Save, occluded_mask
+
+MOVED_PX = 0.05
+"""A landmark that moved by less was left where it was."""
+QUARTERS = 4
+COVERED = 0.95
+"""Share of errors that lie under 2 sigma_px if it is calibrated."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The decisions of one person."""
+
+    who: str
+    faces: int
+    corrected: int
+    """Accepted faces with a landmark that moved."""
+    refused: int
+    """Faces that are no face."""
+    median_s: float
+    """Seconds per face; nan if nothing was timed."""
+    faces_per_hour: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Moves of the landmarks whose sigma is in one quarter, from the smallest sigma."""
+
+    points: int
+    mean_sigma_px: float
+    mean_move_px: float
+    under_two_sigma: float
+    """Share of moves below 2 sigma; 0.95 if moves are errors and sigma is calibrated."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two people on the faces that both accepted."""
+
+    people: tuple[str, str]
+    faces: int
+    mean: float
+    """Mean distance of their landmarks, in longer sides of the face's box."""
+    worst_point: int
+    """Index of the landmark on which they differ most."""
+    worst: float
+    """Their mean distance on it."""
+    occlusion: float
+    """Share of landmarks that both call visible or both not visible."""
+
+
+def last_of_each(face: FaceRecord) -> dict[str, Save]:
+    """Return the last decision of each person on a face."""
+    return {save.who: save for save in face.saves}
+
+
+def paces(faces: Sequence[FaceRecord]) -> list[Pace]:
+    """Return the pace of each person, by name."""
+    saves: dict[str, list[tuple[FaceRecord, Save]]] = {}
+    for face in faces:
+        for who, save in last_of_each(face).items():
+            saves.setdefault(who, []).append((face, save))
+    found = []
+    for who, listed in sorted(saves.items()):
+        timed = np.array([save.seconds for _, save in listed if save.seconds > 0])
+        corrected = refused = 0
+        for face, save in listed:
+            if save.status != ACCEPTED:
+                refused += 1
+            elif (_moves(face, save) > MOVED_PX).any():
+                corrected += 1
+        median = float(np.median(timed)) if len(timed) else float("nan")
+        per_hour = 3600 / float(timed.mean()) if len(timed) else float("nan")
+        found.append(Pace(who, len(listed), corrected, refused, median, per_hour))
+    return found
+
+
+def _moves(face: FaceRecord, save: Save) -> Array:
+    """Return how far each landmark (N,) was moved, pixels."""
+    return np.asarray(np.linalg.norm(save.landmarks - face.start, axis=1))
+
+
+def calibration(faces: Sequence[FaceRecord]) -> list[Calibration]:
+    """Return moves by quarters of sigma; nothing if no sigma is known."""
+    moves, sigmas = [np.zeros(0)], [np.zeros(0)]
+    for face in faces:
+        if face.last is not None and face.last.status == ACCEPTED:
+            moves.append(_moves(face, face.last))
+            sigmas.append(face.sigma_px)
+    move, sigma = np.concatenate(moves), np.concatenate(sigmas)
+    known = np.flatnonzero(np.isfinite(move) & np.isfinite(sigma) & (sigma > 0))
+    if len(known) < QUARTERS:
+        return []
+    found = []
+    for rows in np.array_split(known[np.argsort(sigma[known])], QUARTERS):
+        found.append(
+            Calibration(
+                points=len(rows),
+                mean_sigma_px=float(sigma[rows].mean()),
+                mean_move_px=float(move[rows].mean()),
+                under_two_sigma=float((move[rows] < 2 * sigma[rows]).mean()),
+            )
+        )
+    return found
+
+
+def agreements(faces: Sequence[FaceRecord]) -> list[Agreement]:
+    """Return how each two people agree on the faces that both accepted."""
+    pairs: dict[tuple[str, str], list[tuple[FaceRecord, Save, Save]]] = {}
+    for face in faces:
+        accepted = {}
+        for who, save in sorted(last_of_each(face).items()):
+            if save.status == ACCEPTED:
+                accepted[who] = save
+        for one, two in combinations(accepted, 2):
+            both = (face, accepted[one], accepted[two])
+            pairs.setdefault((one, two), []).append(both)
+    return [_agreement(people, listed) for people, listed in sorted(pairs.items())]
+
+
+def _agreement(
+    people: tuple[str, str], listed: Sequence[tuple[FaceRecord, Save, Save]]
+) -> Agreement:
+    distances, same = [], []
+    for face, one, two in listed:
+        side = box_side(landmark_box(face.start))
+        apart = np.linalg.norm(one.landmarks - two.landmarks, axis=1)
+        distances.append(apart / max(side, 1.0))
+        masks = [occluded_mask(save.occluded, face.scheme) for save in (one, two)]
+        same.append(masks[0] == masks[1])
+    by_point = np.nanmean(distances, axis=0)
+    worst = int(np.nanargmax(by_point))
+    return Agreement(
+        people=people,
+        faces=len(listed),
+        mean=float(np.nanmean(by_point)),
+        worst_point=worst,
+        worst=float(by_point[worst]),
+        occlusion=float(np.mean(same)),
+    )
+
+
+def merged(folders: Sequence[Sequence[FaceRecord]]) -> list[FaceRecord]:
+    """Return the faces of several reviews, with all decisions on a face of one name and scheme."""
+    found: dict[tuple[str, str], FaceRecord] = {}
+    for faces in folders:
+        for face in faces:
+            key = (face.name, str(face.scheme))
+            before = found.get(key)
+            saves = (*before.saves, *face.saves) if before else face.saves
+            first = before or face
+            found[key] = FaceRecord(
+                name=first.name,
+                image=first.image,
+                image_size=first.image_size,
+                scheme=first.scheme,
+                box=first.box,
+                start=first.start,
+                sigma_px=first.sigma_px,
+                saves=tuple(sorted(saves, key=lambda save: save.when)),
+            )
+    return list(found.values())
