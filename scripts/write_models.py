@@ -45,9 +45,10 @@ def figures(card):
     errors, found = [], []
     for name, given in card["figures"].items():
         if "nme" in given:
-            rates = [
-                f"{100 * given[key]:.2f}" if key in given else "-" for key in RATES
-            ]
+            rates = []
+            for key in RATES:
+                rate = given.get(key)
+                rates.append("-" if rate is None else f"{100 * rate:.2f}")
             errors.append([name, *rates, given["missed"], f"`{given['command']}`"])
         elif "photos" in given:
             found.append([name, *(given[key] for key in FOUND)])

@@ -311,7 +311,7 @@ def test_an_error_of_the_package_is_one_line_without_a_traceback(pictures):
     assert (code, out) == (1, "")
     assert (
         err
-        == "lineament: no model is called 'broken'; choose one of accurate, best, fast\n"
+        == "lineament: no model is called 'broken'; choose one of accurate, fast\n"
     )
 
 

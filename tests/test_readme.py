@@ -13,6 +13,8 @@ import typer
 
 from lineament import VideoWriter, read_image
 from lineament.cli import app
+from lineament.evaluation.protocols import make_protocol
+from lineament.inference.foreign_model import ForeignSettings
 from lineament.inference.model_files import weights_folder
 from lineament.plugins import entry_points
 from lineament.recipe import Recipe
@@ -158,8 +160,20 @@ def is_project(table):
         assert all(re.fullmatch(r"[\w.]+:\w+", value) for value in names.values())
 
 
+def is_protocol(table):
+    """Check the keys of a protocol."""
+    make_protocol({"id": "own"} | table, "docs")
+
+
+def is_foreign_model(table):
+    """Check the keys of the table next to an ONNX file of others."""
+    ForeignSettings.model_validate(table)
+
+
 PATHS = (entry_points.DETECTORS, entry_points.SCHEMES)
 KINDS = {
+    "thresholds": is_protocol,
+    "unit": is_foreign_model,
     "points": is_scheme,
     "from": is_scheme,
     "rows": is_study,
@@ -181,7 +195,7 @@ def test_a_block_of_toml_is_a_file_that_is_read(document, text):
 def test_every_block_is_of_a_kind_that_a_test_runs_or_parses(document):
     text = document.read_text(encoding="utf-8")
     opened = re.findall(r"^ *```(\w*)$", text, re.MULTILINE)[::2]
-    assert set(opened) <= {"", "python", "toml", "text"}
+    assert set(opened) <= {"", "python", "toml", "text", "js"}
 
 
 @pytest.mark.parametrize("line", command_lines())

@@ -81,21 +81,24 @@ TABLE_HEAD = (
     "presence",
 )
 
+ResultsOut = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the results; default: print them."),
+]
+Draw = Annotated[
+    bool,
+    typer.Option(
+        "--draw", help="Also write each image with its landmarks drawn to --out."
+    ),
+]
+
 
 @app.command()
 def detect(
     paths: ImagePaths,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the results; default: print them."),
-    ] = None,
+    out: ResultsOut = None,
     format: ResultFormat = Format.json,
-    draw: Annotated[
-        bool,
-        typer.Option(
-            "--draw", help="Also write each image with its landmarks drawn to --out."
-        ),
-    ] = False,
+    draw: Draw = False,
     occluded: Occluded = True,
     empty_rows: EmptyRows = False,
     model: ModelName = "accurate",

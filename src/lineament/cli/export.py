@@ -50,22 +50,22 @@ CheckWith = Annotated[
     ),
 ]
 
+FileOut = Annotated[Path, typer.Option(help="Folder for the file and its card.")]
+NewName = Annotated[
+    str | None, typer.Option(help="Name of the model; default: the recipe's name.")
+]
+Int8 = Annotated[
+    bool,
+    typer.Option("--int8", help="Quantize to 8 bits, calibrated on training faces."),
+]
+
 
 @app.command()
 def export(
     checkpoint: Checkpoint,
-    out: Annotated[
-        Path, typer.Option(help="Folder for the file and its card.")
-    ] = Path(),
-    name: Annotated[
-        str | None, typer.Option(help="Name of the model; default: the recipe's name.")
-    ] = None,
-    int8: Annotated[
-        bool,
-        typer.Option(
-            "--int8", help="Quantize to 8 bits, calibrated on training faces."
-        ),
-    ] = False,
+    out: FileOut = Path(),
+    name: NewName = None,
+    int8: Int8 = False,
     scheme: Annotated[
         str,
         typer.Option(help="Export one scheme of a model that predicts two."),
