@@ -126,10 +126,11 @@ def test_the_container_runs_as_another_user_and_checks_its_health():
     check = re.search(r'HEALTHCHECK.*?CMD \["python", "-c", "(.*?)"\]', text, re.DOTALL)
     with process("--model", "fast") as (_, address, _):
         wait_until_ready(address)
-        port = address.rpartition(":")[2]
-        command = [sys.executable, "-c", check[1].replace("8000", port)]
-        assert subprocess.run(command, check=False, timeout=60).returncode == 0
-    failed = subprocess.run(command, check=False, capture_output=True, timeout=60)
+        variables = {**os.environ, "LINEAMENT_PORT": address.rpartition(":")[2]}
+        command = [sys.executable, "-c", check[1]]
+        options = {"env": variables, "check": False, "timeout": 60}
+        assert subprocess.run(command, **options).returncode == 0
+    failed = subprocess.run(command, capture_output=True, **options)
     assert failed.returncode != 0
 
 
