@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..serving.bulk.job import JobStatus
     from ..serving.bulk.parts import PartWorker
 
-CROPS_AT_ONCE = 8
+CROPS_AT_ONCE = 2
 """Crops per call of a model: on one thread more are not faster, and take memory."""
 
 
