@@ -310,8 +310,7 @@ def test_an_error_of_the_package_is_one_line_without_a_traceback(pictures):
     code, out, err = call("detect", pictures / "a.png", "--model", "broken")
     assert (code, out) == (1, "")
     assert (
-        err
-        == "lineament: no model is called 'broken'; choose one of accurate, fast\n"
+        err == "lineament: no model is called 'broken'; choose one of accurate, fast\n"
     )
 
 

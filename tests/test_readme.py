@@ -7,6 +7,7 @@ import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 import pytest
 import typer
@@ -191,11 +192,23 @@ def test_a_block_of_toml_is_a_file_that_is_read(document, text):
     check(table)
 
 
+JAVASCRIPT = [(path.name, text) for path in DOCUMENTS for text, _ in blocks(path, "js")]
+
+
+@pytest.mark.skipif(which("node") is None, reason="needs node")
+@pytest.mark.parametrize(("document", "text"), JAVASCRIPT)
+def test_a_block_of_javascript_parses_as_a_module(document, text, tmp_path):
+    (tmp_path / "block.mjs").write_text(text, encoding="utf-8")
+    command = ["node", "--check", tmp_path / "block.mjs"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_block_is_of_a_kind_that_a_test_runs_or_parses(document):
     text = document.read_text(encoding="utf-8")
     opened = re.findall(r"^ *```(\w*)$", text, re.MULTILINE)[::2]
-    assert set(opened) <= {"", "python", "toml", "text", "js"}
+    assert set(opened) <= {"", "python", "toml", "js", "text"}
 
 
 @pytest.mark.parametrize("line", command_lines())
