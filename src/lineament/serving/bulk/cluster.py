@@ -58,7 +58,8 @@ def ray_tasks(
         raise missing_extra("ray", "bulk") from error
     _connect(ray, address)
     try:
-        most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call, unused-ignore]
+        most = workers or max(1, int(resources.get("CPU", 1)))
         for row in _done_rows(ray, work, tasks, most):
             number = row.pop("part")
             yield number, PartCounts(**row)
