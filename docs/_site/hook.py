@@ -1,4 +1,4 @@
-"""Build hook of the documentation site: linked files of the repository, the API, placeholders.
+"""Build hook of the documentation site: linked files of the repository, and the API.
 
 A link that leaves docs/ gets its target into the site, below `repository/`. The page api.md, whose
 text is for readers of the repository, is rendered from the same docstrings by mkdocstrings.
@@ -15,22 +15,11 @@ DOCS = ROOT / "docs"
 COPIES = "repository"
 LINK = re.compile(r"(?<=\]\()(?P<path>[^)#\s:]+)(?=#[^)]*\)|\))")
 LANGUAGES = {".toml": "toml", ".py": "python", ".json": "json"}
-PENDING = {
-    "serve.md": "Server",
-    "page.md": "Browser page",
-    "bulk.md": "Many images on many machines",
-    "review.md": "Correct labels",
-}
-"""Pages in the navigation that may not be written yet."""
 API = re.compile(r"^### (\w+)", re.MULTILINE)
 
 
 def on_files(files, config):
-    """Add the files of the repository that pages link, and placeholders of pages."""
-    for name, title in PENDING.items():
-        if files.get_file_from_path(name) is None:
-            text = f"# {title}\n\nThis page is not written yet.\n"
-            files.append(File.generated(config, name, content=text))
+    """Add the files of the repository that pages link."""
     waiting = [source_of(page.src_uri) for page in files.documentation_pages()]
 
     def show(path):
