@@ -226,7 +226,9 @@ def test_a_protocol_with_missing_images_is_scored_only_if_partial(tmp_path):
     code, out, _ = call(*words, "--partial", "--format", "json")
     assert code == 0
     report = json.loads(out)
-    assert (report["images"], report["notes"]) == (1, ["missing: other.jpg"])
+    missing, guessed = report["notes"]
+    assert (report["images"], missing) == (1, "missing: other.jpg")
+    assert "68 points without names, taken as ibug68 by their number" in guessed
 
 
 def test_the_report_folder_of_a_refused_protocol_lists_all_that_is_missing(tmp_path):
