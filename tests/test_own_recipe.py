@@ -235,6 +235,11 @@ def test_photos_become_a_model_in_one_command(tmp_path, tiny, monkeypatch):
     assert shown == f"{Path('runs/faces/faces.onnx')}\n"
     assert 'reader = "cvat"' in noted  # the recipe is shown
     assert "21 faces to train on, 3 for validation" in noted
+    # the model carries its scheme, so that annotations of the same names are understood
+    measured = ("--data", "faces", "--model", "runs/faces/faces.onnx")
+    code, shown, noted = call("evaluate", *measured, "--format", "json")
+    assert code == 0, noted
+    assert json.loads(shown)["settings"]["scheme"] == "faces-points"
     shutil.rmtree("faces")
     picture(tmp_path / "photo.png", size=(120, 120))
     run = ("detect", "photo.png", "--model", "runs/faces/faces.onnx")

@@ -86,19 +86,24 @@ def evaluate(
     from ..evaluation.protocol_data import read_protocol
 
     chosen = (model, None, detector, flip, min_face, min_presence, device)
-    if protocol in DETECTION_PROTOCOLS:
-        predictor = make_predictor(*chosen)
-        evaluate_detection(protocol, predictor, model, data, format is Printed.json)
-        return
     need_plots(report)
     if perturb and boxes is BoxSource.tracked:
         raise typer.BadParameter(
             "--perturb changes boxes of single images; leave --boxes tracked out"
         )
-    found = read_protocol(
-        protocol, data, scheme, partial=partial, missing_file=missing_list(report)
-    )
+    # which also makes the scheme known that a model of a user's points carries
     predict: Any = make_predictor(*chosen)
+    if protocol in DETECTION_PROTOCOLS:
+        evaluate_detection(protocol, predict, model, data, format is Printed.json)
+        return
+    found = read_protocol(
+        protocol,
+        data,
+        scheme,
+        partial=partial,
+        missing_file=missing_list(report),
+        wanted=predict.scheme,
+    )
     if boxes is BoxSource.tracked:
         from ..tracking.tracker import Tracker
 

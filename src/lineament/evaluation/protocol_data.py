@@ -45,6 +45,7 @@ def read_protocol(
     *,
     partial: bool = False,
     missing_file: Path | None = None,
+    wanted: str = "",
 ) -> ProtocolData:
     """Read the faces of a protocol.
 
@@ -55,6 +56,7 @@ def read_protocol(
         scheme_name: Scheme of the points, for the protocol 'folder'.
         partial: Accept that faces are missing.
         missing_file: File for the complete list of what is missing, one name per line.
+        wanted: Scheme that points of a user's data are tried as first, such as the model's.
 
     Raises:
         ProtocolError: If the protocol is unknown or does not take that scheme, if there
@@ -67,7 +69,7 @@ def read_protocol(
     remarks: list[str] = []
     # a scheme that the user states is no guess
     note = ignore if scheme_name else remarks.append
-    own = OwnData(wanted=scheme_name or "", note=note)
+    own = OwnData(wanted=scheme_name or wanted, note=note)
     samples = known.read(own_folder, fixed.part, absent=True, own=own)
     places = known.layout(fixed.part)
     if not samples:
