@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -254,4 +255,6 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             # a name may hold what the stream cannot encode; lines end alike on every system
             stream.reconfigure(errors="backslashreplace", newline="\n")
+    # commands read images themselves, as RGB
+    warnings.filterwarnings("ignore", message="the faces in an array are blue")
     app()
