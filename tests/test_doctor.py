@@ -237,6 +237,7 @@ def test_a_runtime_that_cannot_be_imported_is_a_failed_check(monkeypatch):
     # a model that an earlier call loaded needs no import any more
     assert [check.name for check in checks if check.group == "speed"] == [
         "accurate",
+        "best",
         "detector",
         "fast",
     ]

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from lineament.cli.annotations import LabelFormat
 from lineament.data.label_files import FORMATS, write_label_files
 from lineament.data.readers.own_data import OwnData
 from lineament.data.readers.registry import read_data
@@ -166,3 +167,7 @@ def test_label_studios_own_sdk_takes_tasks_and_interface(tmp_path):
     tasks = json.loads((tmp_path / "tasks.label-studio.json").read_text())
     for task in tasks:
         assert interface.validate_prediction(task["predictions"][0])
+
+
+def test_the_command_offers_every_format():
+    assert {str(name) for name in LabelFormat} == set(FORMATS)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..io.label_formats import LABEL_FORMATS
 from .app import app, note, progress_bar, show
 from .audit import Category, Pictures, PointScheme
 
@@ -20,7 +19,21 @@ annotations = typer.Typer(
 )
 app.add_typer(annotations, name="annotations")
 
-LabelFormat = StrEnum("LabelFormat", [*LABEL_FORMATS, "pts"])  # type: ignore[misc]
+
+class LabelFormat(StrEnum):
+    """Formats that labels are written in: those of io/label_formats.py, and .pts files."""
+
+    cvat = "cvat"
+    cvat_points = "cvat-points"
+    label_studio = "label-studio"
+    coco = "coco"
+    yolo = "yolo"
+    dlib = "dlib"
+    dlib_whole = "dlib-whole"
+    csv = "csv"
+    pts = "pts"
+
+
 Source = Annotated[
     Path,
     typer.Argument(metavar="FILE|DIR", help="A file of labels, or a folder of them."),
