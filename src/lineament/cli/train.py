@@ -218,9 +218,10 @@ def _train(
     places = folder, data_root(data), cache_root(cache)
     trainer = make_trainer(settings, *places, resume, note, kind=kind)
     before = {}
-    if kind == "train" and isinstance(trainer, Trainer):
-        if KINDS[settings.kind].task == "landmarks":
-            before = _errors_before(trainer, folder, resume)
+    known = KINDS.get(settings.kind)
+    is_plain = kind == "train" and known is not None and known.task == "landmarks"
+    if is_plain and isinstance(trainer, Trainer):
+        before = _errors_before(trainer, folder, resume)
     with training_report(settings.train.steps) as report:
         checkpoint = trainer.run(report)
     if before and isinstance(trainer, Trainer):
