@@ -1,4 +1,4 @@
-"""Write the result tables of README.md from the cards of the shipped models.
+"""Write the result tables of README.md: from cards of the shipped models and bench/results.
 
 Usage: python scripts/write_results.py [--check]
 """
@@ -10,7 +10,10 @@ from pages import keep
 
 from lineament.inference.model_files import read_card, weights_folder
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+DETECTION = ROOT / "bench" / "results" / "detection.md"
+MODELS = ("fast", "accurate", "best")
 HEAD = (
     "| model | boxes | NME % | in convention % | FR@8 % | AUC@8 % | missed | "
     "errors under 2 sigma % |\n|---|---|---|---|---|---|---|---|"
@@ -21,7 +24,7 @@ RATES = ("nme", "nme_in_convention", "failure_rate", "auc")
 def table(which: str) -> str:
     """Return the rows of protocol `which`, from the figures in the cards."""
     rows = [HEAD]
-    for name in ("fast", "accurate", "best"):
+    for name in MODELS:
         figures = read_card(weights_folder() / f"{name}.onnx").get("figures", {})
         for how in ("truth boxes", "detected boxes", "truth boxes, flip"):
             found = figures[f"{which}, {how}"]
@@ -35,11 +38,18 @@ def table(which: str) -> str:
     return "\n".join(rows)
 
 
+def made(name: str) -> str:
+    """Return the table called `name`: "detection", or that of a protocol."""
+    if name == "detection":
+        return DETECTION.read_text(encoding="utf-8").strip()
+    return table(name)
+
+
 def main() -> None:
     old = README.read_text(encoding="utf-8")
     new = re.sub(
         r"(<!-- results (\S+) -->\n).*?(\n<!-- end -->)",
-        lambda match: match[1] + table(match[2]) + match[3],
+        lambda match: match[1] + made(match[2]) + match[3],
         old,
         flags=re.DOTALL,
     )
