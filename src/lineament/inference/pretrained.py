@@ -37,7 +37,7 @@ tags:
 ---
 # {name}
 
-Facial landmarks of the scheme `{scheme}`, for [lineament](https://pypi.org/project/lineament/).
+Facial landmarks of the scheme `{scheme}`, for the Python package `lineament`.
 
 ```python
 from lineament import Predictor
