@@ -25,6 +25,7 @@ from lineament.inference.callable_detector import as_detector
 from lineament.inference.detections import Detector
 from lineament.inference.detector_adapters import yunet
 from lineament.inference.face_detector import FaceDetector
+from lineament.inference.runtime import load_runtime
 from lineament.io.image import read_image
 
 PHOTO = Path(__file__).parents[1] / "docs" / "pictures" / "astronaut.jpg"
@@ -47,8 +48,7 @@ SCENES = {
 
 def yunet_in_onnx_runtime(path: Path, threads: int) -> Detector:
     """Return YuNet's network alone, on 640 x 640, to be timed: it returns no face."""
-    import onnxruntime
-
+    onnxruntime = load_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(path), options)

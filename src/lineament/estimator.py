@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import ShapeError
 from .geometry import Array
 
 
@@ -50,6 +51,32 @@ class LandmarkModel(Protocol):
         Args:
             memory: Given only to a model whose CropLandmarks hold one.
         """
+
+
+def check_crops(crops: NDArray[np.uint8], size: int) -> None:
+    """Refuse what are not uint8 RGB crops (F, S, S, 3) of side `size`.
+
+    Raises:
+        ShapeError: If a shape or type differs.
+    """
+    wanted = (size, size, 3)
+    if crops.ndim != 4 or crops.shape[1:] != wanted or crops.dtype != np.uint8:
+        raise ShapeError(
+            f"crops are {crops.dtype} {crops.shape}; "
+            f"wanted uint8 (F, {', '.join(map(str, wanted))})"
+        )
+
+
+def check_no_memory(memory: NDArray[np.float32] | None, name: str) -> None:
+    """Refuse a memory that is given to the model `name`, which keeps none.
+
+    Raises:
+        ShapeError: If one is given.
+    """
+    if memory is not None:
+        raise ShapeError(
+            f"a memory is given, and the model {name!r} keeps none; leave it out"
+        )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..atomic import atomic_path
 from ..errors import ModelError, ShapeError
-from ..estimator import CropLandmarks
+from ..estimator import CropLandmarks, check_no_memory
 from ..schemes import scheme_entries, stated_scheme
 from .shapes import Arrays
 
@@ -72,10 +72,7 @@ class NumpyModel(ABC):
             raise ShapeError(
                 f"crops are {crops.shape}; wanted (F, {self.size}, {self.size}, 3)"
             )
-        if memory is not None:
-            raise ShapeError(
-                f"a memory is given, and the model {self.name!r} keeps none; leave it out"
-            )
+        check_no_memory(memory, self.name)
         if not len(crops):
             empty = np.zeros((0, self.points), np.float32)
             return CropLandmarks(

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import ModelError, SchemeError, ShapeError, did_you_mean
-from ..estimator import CropLandmarks
+from ..errors import ModelError, SchemeError, did_you_mean
+from ..estimator import CropLandmarks, check_crops, check_no_memory
 from ..schemes import check_scheme, scheme
 from .device import CPU
 from .onnx_model import CHUNK, OnnxSession, open_session
@@ -211,16 +211,8 @@ class ForeignModel:
         Raises:
             ShapeError: If a shape or type differs, or a memory is given.
         """
-        wanted = (self.size, self.size, 3)
-        if crops.ndim != 4 or crops.shape[1:] != wanted or crops.dtype != np.uint8:
-            raise ShapeError(
-                f"crops are {crops.dtype} {crops.shape}; "
-                f"wanted uint8 (F, {', '.join(map(str, wanted))})"
-            )
-        if memory is not None:
-            raise ShapeError(
-                f"a memory is given, and the model {self.name!r} keeps none; leave it out"
-            )
+        check_crops(crops, self.size)
+        check_no_memory(memory, self.name)
         step = self._batch or CHUNK
         parts = [np.zeros((0, 2 * self.points), np.float32)]
         for start in range(0, len(crops), step):
@@ -228,7 +220,9 @@ class ForeignModel:
             # a file for a fixed number of crops takes no fewer
             missing = self._batch - len(part)
             if missing > 0:
-                part = np.concatenate([part, np.zeros((missing, *wanted), np.uint8)])
+                part = np.concatenate(
+                    [part, np.zeros((missing, *part.shape[1:]), np.uint8)]
+                )
             found = self.session.run(
                 [self._output], {self._input: self._prepared(part)}
             )

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..classic.uncertainty import Uncertainty
-from ..errors import ShapeError
-from ..estimator import CropLandmarks
+from ..estimator import CropLandmarks, check_crops, check_no_memory
 from .onnx_model import open_session, read_metadata
 
 KIND = "mtcnn"
@@ -85,16 +84,8 @@ class MtcnnModel:
         Raises:
             ShapeError: If a shape or type differs, or a memory is given.
         """
-        wanted = (self.size, self.size, 3)
-        if crops.ndim != 4 or crops.shape[1:] != wanted or crops.dtype != np.uint8:
-            raise ShapeError(
-                f"crops are {crops.dtype} {crops.shape}; "
-                f"wanted uint8 (F, {', '.join(map(str, wanted))})"
-            )
-        if memory is not None:
-            raise ShapeError(
-                f"a memory is given, and the model {self.name!r} keeps none; leave it out"
-            )
+        check_crops(crops, self.size)
+        check_no_memory(memory, self.name)
         network = list(self.file.sides)[-1]
         return self._read(self.file.run(network, crops)[:, :, 0, 0])
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError, ShapeError
-from ..estimator import CropLandmarks
+from ..estimator import CropLandmarks, check_crops, check_no_memory
 from ..schemes import stated_scheme
 from .device import CPU, DEVICES, check_device, check_provider, providers_of
 from .model_files import (
@@ -259,28 +259,17 @@ class Model:
         Raises:
             ShapeError: If a shape or type differs, or the model keeps no memory.
         """
-        wanted = (self.size, self.size, 3)
-        if crops.ndim != 4 or crops.shape[1:] != wanted or crops.dtype != np.uint8:
-            raise ShapeError(
-                f"crops are {crops.dtype} {crops.shape}; "
-                f"wanted uint8 (F, {', '.join(map(str, wanted))})"
-            )
+        check_crops(crops, self.size)
         inputs: dict[str, NDArray[Any]] = {"crops": crops}
-        if self.memory is not None:
+        if self.memory is None:
+            check_no_memory(memory, self.name)
+        else:
+            wanted = (len(crops), *self.memory)
             if memory is None:
-                memory = np.zeros((len(crops), *self.memory), np.float32)
+                memory = np.zeros(wanted, np.float32)
+            if memory.shape != wanted:
+                raise ShapeError(f"memory is {memory.shape}; wanted {wanted}")
             inputs["memory"] = memory
-        elif memory is not None:
-            raise ShapeError(
-                f"a memory is given, and the model {self.name!r} keeps none; leave it out"
-            )
-        if self.memory is not None and inputs["memory"].shape != (
-            len(crops),
-            *self.memory,
-        ):
-            raise ShapeError(
-                f"memory is {inputs['memory'].shape}; wanted {(len(crops), *self.memory)}"
-            )
         if not len(crops):
             return self._no_landmarks(inputs.get("memory"))
         count = max(min(self.workers, len(crops)), math.ceil(len(crops) / self.chunk))
