@@ -23,7 +23,7 @@ from lineament.training.attributes import (
     task_errors,
     task_losses,
 )
-from lineament.training.build import load_any
+from lineament.training.build import load_any, load_initial_weights
 from lineament.training.clusters import gaussian_mixture, k_means
 from lineament.training.registry import make_trainer, task_for
 
@@ -180,6 +180,16 @@ def plain(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("plain")
     recipe = recipe_of(folder, has_tasks=False)
     return make_trainer(recipe, out / "run", folder, out / "cache").run()
+
+
+def test_another_scheme_starts_from_the_features_and_its_own_mean_shape(folder, plain):
+    recipe = recipe_of(folder, has_tasks=False, scheme="ibug68", init_from=str(plain))
+    model = build_network(recipe)
+    mean_shape = model.mean_shape.clone()
+    load_initial_weights(model, recipe)
+    torch.testing.assert_close(model.mean_shape, mean_shape)
+    given = load_any(plain)[0].state_dict()
+    torch.testing.assert_close(model.shared.weight, given["shared.weight"])
 
 
 def clustered(folder, plain, **values):

@@ -42,7 +42,15 @@ class SharedFeatureNet(nn.Module):
     centers: Tensor
     precisions: Tensor
     offsets: Tensor
-    new_parts = ("landmarks", "attributes", "centers", "precisions", "offsets")
+    # of another scheme, the landmarks and the mean shape are new
+    new_parts = (
+        "landmarks",
+        "mean_shape",
+        "attributes",
+        "centers",
+        "precisions",
+        "offsets",
+    )
 
     def __init__(
         self,
