@@ -29,6 +29,8 @@ PROTOCOLS = {
     "infanface-val": (TRUTH, DETECTED),
 }
 """Boxes and mirroring by protocol; under any other one they are USUAL."""
+OWN = {"dense": ["helen194-val"]}
+"""Protocols of models that have other points."""
 
 
 def figure(
@@ -45,6 +47,7 @@ def figure(
         "missed": report.misses,
         "nme": report.nme,
         "nme_in_convention": report.nme_in_convention,
+        "point_to_contour": report.contours.across if report.contours else None,
         "failure_rate": report.failure_rate,
         "auc": report.auc,
         "threshold": report.threshold,
@@ -55,14 +58,17 @@ def figure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", default=["fast", "accurate", "best"])
-    parser.add_argument("--protocols", nargs="+", default=list(PROTOCOLS))
+    parser.add_argument(
+        "models", nargs="*", default=["fast", "accurate", "best", "dense"]
+    )
+    parser.add_argument("--protocols", nargs="+")
     options = parser.parse_args()
     for name in options.models:
         path = weights_folder() / f"{name}.onnx"
         about = WORDS["common"] | WORDS[name]
         figures: dict[str, Any] = {}
-        for which in [] if name == DETECTOR else options.protocols:
+        chosen = options.protocols or OWN.get(name, list(PROTOCOLS))
+        for which in [] if name == DETECTOR else chosen:
             fixed = protocol(which)
             samples = read_data(fixed.data, data_root(), fixed.part)
             for boxes, flip in PROTOCOLS.get(which, USUAL):

@@ -238,6 +238,7 @@ def test_a_runtime_that_cannot_be_imported_is_a_failed_check(monkeypatch):
     assert [check.name for check in checks if check.group == "speed"] == [
         "accurate",
         "best",
+        "dense",
         "detector",
         "fast",
     ]

@@ -150,7 +150,9 @@ def test_the_face_detector_is_no_landmark_model_and_not_offered_as_one():
         match="'detector' is the face detector and finds no landmarks; choose accurate",
     ):
         load_model("detector")
-    with pytest.raises(ModelError, match="choose one of accurate, best, fast, or give"):
+    with pytest.raises(
+        ModelError, match="choose one of accurate, best, dense, fast, or give"
+    ):
         load_model("xyz")
 
 
