@@ -29,10 +29,7 @@ SIZES = (
     "bytes",
     "made",
 )
-RATES = (
-    *("nme", "nme_in_convention", "point_to_contour"),
-    *("failure_rate", "auc", "under_2_sigma"),
-)
+RATES = ["nme", "nme_in_convention", "point_to_contour", "failure_rate", "auc", "under_2_sigma"]
 FOUND = ("photos", "faces", "found", "false_photos")
 WORDS = ("data", "limits", "history", "licence")
 
@@ -64,9 +61,8 @@ def figures(card):
             "photos with a false detection",
         ]
         return f"`{card['figures']['command']}`:\n\n{table(head, found)}"
-    head = ["protocol", "NME %", "in convention %", "to contour %"]
-    head += ["FR %", "AUC %", "under 2 sigma %"]
-    return table([*head, "missed", "command"], errors)
+    head = ["protocol", "NME %", "in convention %", "to contour %", "FR %", "AUC %"]
+    return table([*head, "under 2 sigma %", "missed", "command"], errors)
 
 
 def main():
