@@ -29,7 +29,14 @@ SIZES = (
     "bytes",
     "made",
 )
-RATES = ["nme", "nme_in_convention", "point_to_contour", "failure_rate", "auc", "under_2_sigma"]
+RATES = [
+    "nme",
+    "nme_in_convention",
+    "point_to_contour",
+    "failure_rate",
+    "auc",
+    "under_2_sigma",
+]
 FOUND = ("photos", "faces", "found", "false_photos")
 WORDS = ("data", "limits", "history", "licence")
 

@@ -95,6 +95,15 @@ def test_a_coefficient_stays_within_the_limit():
     assert abs(b[0, 0]) == pytest.approx(3 * model.deviations[0], rel=0.05)
 
 
+def test_a_coefficient_shrinks_by_the_noise_of_landmarks():
+    """Of a prior with variance d^2 and noise of variance d^2, half is the most probable."""
+    model = ShapeModel.fit(moved_shapes(300, np.random.default_rng(0)), 0.98)
+    step = model.deviations[0] * model.directions[0]
+    shape = (model.mean + step[:68] + 1j * step[68:])[None]
+    b, _ = model.coefficients(model.plausible(shape, 3.0, model.deviations[0]))
+    assert b[0, 0] == pytest.approx(model.deviations[0] / 2, rel=0.02)
+
+
 def test_a_shape_model_survives_its_arrays():
     model = ShapeModel.fit(moved_shapes(50, np.random.default_rng(0)), 0.98)
     again = ShapeModel.read(model.arrays())

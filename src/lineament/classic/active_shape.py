@@ -29,7 +29,7 @@ PROFILE_ARRAYS = {"line": ("means", "whitening"), "patch": ("weights", "offsets"
 class ActiveShape(NumpyModel):
     """Move each landmark to the place nearby that matches best, level by level.
 
-    Settings: profile ("line" or "patch"), levels, rounds, reach, cell, search, limit.
+    Settings: profile ("line" or "patch"), levels, rounds, reach, cell, search, limit, noise.
 
     Arrays:
         start: (N, 2), the first shape, pixels of the crop.
@@ -97,6 +97,7 @@ class ActiveShape(NumpyModel):
         shapes = np.tile(self.start, (len(images), 1))
         misfits = np.zeros(shapes.shape)
         rounds = np.zeros(len(images), np.intp)
+        noise = self.settings.get("noise", 0.0)
         for level, matcher in enumerate(self.matchers):
             scale = level_scale(level, self.levels)
             small = shrink(images, scale)
@@ -105,7 +106,9 @@ class ActiveShape(NumpyModel):
             for _ in range(self.settings["rounds"]):
                 before = shapes[moving]
                 matched = self._match(small[moving], before, matcher)
-                after = self.shape_model.plausible(matched, self.settings["limit"])
+                after = self.shape_model.plausible(
+                    matched, self.settings["limit"], noise / scale
+                )
                 shapes[moving] = after
                 misfits[moving] = np.abs(after - matched) / scale
                 rounds[moving] += 1

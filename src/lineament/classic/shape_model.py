@@ -72,9 +72,17 @@ class ShapeModel:
         rows, factors = in_tangent_space(shapes, self.mean)
         return rows @ self.directions.T, factors
 
-    def plausible(self, shapes: Shapes, limit: float) -> Shapes:
-        """Return the nearest shapes (n, N) whose coefficients are within `limit` deviations."""
+    def plausible(self, shapes: Shapes, limit: float, noise: float = 0.0) -> Shapes:
+        """Return the nearest shapes (n, N) whose coefficients are within `limit` deviations.
+
+        Args:
+            noise: Standard deviation of the error of a landmark along x and y, pixels of the mean
+                shape. If it is not 0, the coefficients are the most probable ones, lambda /
+                (lambda + noise^2) of the measured.
+        """
         b, factors = self.coefficients(shapes)
+        variances = self.deviations**2
+        b = b * (variances / np.maximum(variances + noise**2, 1e-12))
         b = np.clip(b, -limit * self.deviations, limit * self.deviations)
         modeled = self.mean + from_rows(b @ self.directions)
         return np.asarray(modeled / factors[:, None] + shapes.mean(-1, keepdims=True))

@@ -48,6 +48,7 @@ class ActiveShapeFit(Fit):
                     "cell",
                     "search",
                     "limit",
+                    "noise",
                 }
             ),
         }
