@@ -244,12 +244,7 @@ class ActiveShapeSettings(ModelSettings):
     limit: float = Field(
         3.0, gt=0, description="largest coefficient of a shape, standard deviations"
     )
-    noise: float = Field(
-        0.0,
-        ge=0,
-        description="expected error of a match, pixels of the level: the larger it is, the more "
-        "the coefficients of a shape shrink",
-    )
+    noise: float = Field(0.0, ge=0, description="error of a match, pixels of a level")
     share: float = Field(
         0.98,
         gt=0,
