@@ -35,7 +35,7 @@ TRAIN = {
     "Face++": {"steps": 350},
     "TCDCN": {"steps": 200},
     # a norm over few faces estimates other statistics in training than in use
-    "DAN": {"steps": 400, "batch": 12},
+    "DAN": {"steps": 300, "batch": 24},
     "parts": {"steps": 300, "lr": 1e-3},
 }
 CASCADES = {
