@@ -55,7 +55,6 @@ OURS = "code MIT; models trained on research-only data"
 PEERS = (
     PeerPlan("lineament fast", "lineament", "ours.py", ("fast",), OURS),
     PeerPlan("lineament accurate", "lineament", "ours.py", ("accurate",), OURS),
-    PeerPlan("lineament best", "lineament", "ours.py", ("best",), OURS),
     PeerPlan(
         "dlib 68",
         "dlib",

@@ -431,7 +431,8 @@ def test_every_study_of_the_repository_can_be_planned(path, tmp_path):
         for named in filter(
             None, (run.recipe.init_from, getattr(run.recipe.distill, "teacher", ""))
         ):
-            if Path(named).parent.name == "teachers":  # kept in the repository
+            if Path(named).parent.name == "teachers":
+                assert Path(named).is_file()  # kept in the repository
                 continue
             # whatever else a recipe starts or learns from is trained by the study itself
             homes = [other.folder for other in plan.runs if other.name in run.needs]

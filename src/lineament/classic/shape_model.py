@@ -77,8 +77,8 @@ class ShapeModel:
 
         Args:
             noise: Standard deviation of the error of a landmark along x and y, pixels of the mean
-                shape. If it is not 0, the coefficients are the most probable ones, lambda /
-                (lambda + noise^2) of the measured.
+                shape. The most probable coefficients are lambda / (lambda + noise^2) of those
+                measured.
         """
         b, factors = self.coefficients(shapes)
         variances = self.deviations**2
