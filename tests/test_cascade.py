@@ -21,8 +21,8 @@ from lineament.classic.shapes import (
 from lineament.errors import ModelError, TrainError
 from lineament.geometry import apply_affine, landmark_box, similarity
 from lineament.inference.registry import load_numpy_model
+from lineament.recipe.classic import CascadeSettings
 from lineament.recipe.file import make_recipe
-from lineament.recipe.model import CascadeSettings
 from lineament.schemes import convert, scheme
 from lineament.training.classic.boosting import (
     Pixels,

@@ -2,9 +2,9 @@
 
 from .data import Augmentation, DataPart, PresenceSettings, TaskSettings
 from .detector import DetectorSettings
-from .model import MODEL_KINDS, LandmarkNetSettings, ModelSettings
+from .model import MODEL_KINDS, LandmarkNetSettings
 from .recipe import Recipe
-from .settings import NAME, Settings
+from .settings import NAME, ModelSettings, Settings
 from .training import DistillSettings, RefineSettings, SlimSettings, TrainSettings
 
 __all__ = [

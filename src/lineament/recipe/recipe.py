@@ -13,8 +13,8 @@ from pydantic import (
 from ..errors import RecipeError
 from .data import Augmentation, DataPart, PresenceSettings, TaskSettings
 from .detector import DetectorSettings
-from .model import LandmarkNetSettings, ModelSettings, settings_of_kind
-from .settings import NAME, Settings
+from .model import LandmarkNetSettings, settings_of_kind
+from .settings import NAME, ModelSettings, Settings
 from .training import DistillSettings, RefineSettings, SlimSettings, TrainSettings
 
 

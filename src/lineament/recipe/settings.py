@@ -1,6 +1,6 @@
 """Frozen settings, and types that several parts of a recipe share."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,3 +17,23 @@ class Settings(BaseModel):
 
 NAME = r"^\w[\w.+-]*$"
 """Names of runs, which files and folders are called by; checkpoints bring names of others."""
+
+
+class ModelSettings(Settings):
+    """Settings of every kind of landmark model: how crops are made for it, and how it starts."""
+
+    reads_faces: ClassVar[bool] = True
+    """False for a model that is not trained on faces, whose recipe has no [[data]]."""
+
+    kind: str = Field(description="the kind of model")
+    size: int = Field(
+        128, ge=32, description="side of the crop in pixels, a multiple of 32"
+    )
+    padding: float = Field(
+        1.3, gt=1, description="side of the crop in longer sides of the landmark box"
+    )
+    imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
+    pruned_from: str = Field(
+        "",
+        description="a checkpoint of lineament slim whose numbers of channels the network has",
+    )

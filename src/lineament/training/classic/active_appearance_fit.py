@@ -15,7 +15,7 @@ from ...classic.shape_model import ShapeModel
 from ...classic.shapes import Arrays, Shapes, as_rows, from_complex, from_rows
 from ...opencv import cv2
 from ...recipe import Recipe
-from ...recipe.model import ActiveAppearanceSettings
+from ...recipe.classic import ActiveAppearanceSettings
 from .faces import GrayFaces
 from .fit import Fit
 

@@ -9,7 +9,7 @@ from ...classic.pyramid import level_scale, shrink, to_level
 from ...classic.shape_model import ShapeModel
 from ...classic.shapes import Arrays, Shapes, from_complex
 from ...recipe import Recipe
-from ...recipe.model import ActiveShapeSettings
+from ...recipe.classic import ActiveShapeSettings
 from .faces import GrayFaces
 from .fit import Fit
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...classic.forest import Forest
-from ...recipe.model import CascadeSettings
+from ...recipe.classic import CascadeSettings
 
 Values = NDArray[np.int16]
 Targets = NDArray[np.float32]

@@ -9,7 +9,7 @@ from ...classic.hog import RidgeStage
 from ...classic.numpy_model import NumpyModel
 from ...classic.shapes import Arrays, Shapes, as_rows, from_complex, turn_and_scale
 from ...recipe import Recipe
-from ...recipe.model import CascadeSettings
+from ...recipe.classic import CascadeSettings
 from .boosting import LEARNERS, Pixels
 from .faces import GrayFaces, draw_starts, representative_shapes
 from .fit import Fit
