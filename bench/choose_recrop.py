@@ -30,6 +30,7 @@ class CountingModel:
         self.inner, self.crops = load_model(name, threads=1), 0
         self.name, self.scheme, self.points = name, self.inner.scheme, self.inner.points
         self.size, self.padding = self.inner.size, self.inner.padding
+        self.low_score = getattr(self.inner, "low_score", 1.0)
 
     def predict(self, crops: np.ndarray) -> CropLandmarks:
         self.crops += len(crops)

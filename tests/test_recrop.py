@@ -100,15 +100,25 @@ def test_a_face_that_the_border_cuts_is_first_cropped_upright():
     assert [request.roll_deg for request in requests] == [170, 0, -60]
 
 
-def test_upside_down_counts_against_a_face_that_the_border_cuts():
+def test_landmarks_turned_in_the_first_crop_count_less_if_the_border_cuts_even_less():
     inside, cut = (
         CropRequest(0, landmark_box(FACE), 0.0),
         CropRequest(0, np.array([150.0, 200, 250, 299]), 0.0),
     )
+    policy = RecropPolicy(min_turned_gain=0.05, min_upside_down_gain=0.1)
     arguments = (MEAN, (300, 400))
-    for landmarks, counts in ((FACE, 0), (turned(80), 0), (turned(170), 0.1)):
-        penalty = DEFAULT_RECROP.upside_down_penalty(cut, landmarks, *arguments)
-        assert penalty == counts
-        assert DEFAULT_RECROP.upside_down_penalty(inside, landmarks, *arguments) == 0
-    policy = RecropPolicy(min_upside_down_gain=0.3)
-    assert policy.upside_down_penalty(cut, turned(170), *arguments) == 0.3
+    for roll_deg, counts, counts_cut in ((0, 0, 0), (80, 0.05, 0.05), (170, 0.05, 0.1)):
+        landmarks = turned(roll_deg)
+        assert policy.turned_penalty(inside, landmarks, *arguments) == counts
+        assert policy.turned_penalty(cut, landmarks, *arguments) == counts_cut
+    # a face that the detector knows to be turned is not turned in its crop
+    known = CropRequest(0, landmark_box(FACE), 80.0, is_roll_known=True)
+    assert policy.turned_penalty(known, turned(85), *arguments) == 0
+
+
+def test_a_model_that_is_sure_of_few_faces_searches_angles_below_its_own_low_score():
+    first = CropRequest(0, landmark_box(FACE), 0.0)
+    policy = DEFAULT_RECROP.at_most(0.45)
+    assert policy.second_crops(first, FACE, UNSURE, MEAN) == []
+    assert len(policy.second_crops(first, FACE, np.full(68, 0.4), MEAN)) == 4
+    assert DEFAULT_RECROP.at_most(0.9) == DEFAULT_RECROP

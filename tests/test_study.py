@@ -449,9 +449,7 @@ def test_the_page_states_the_options_that_change_its_figures(place):
     command = _command(
         Path("a.toml"), options(place, changes={"train.steps": 6}, **more)
     )
-    assert command == (
-        "lineament study a.toml --seeds 1,2 --only '+ both' --set train.steps=6 --final"
-    )
+    assert command == ("lineament study a.toml --seeds 1,2 --set train.steps=6 --final")
 
 
 def test_figures_of_parts_are_the_means_of_their_points(monkeypatch):

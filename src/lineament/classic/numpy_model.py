@@ -41,6 +41,8 @@ class NumpyModel(ABC):
             ModelError: If a setting is missing.
         """
         self.settings, self.arrays = settings, arrays
+        self.low_score: float = settings.get("low_score", 1.0)
+        """As of `Model`: mean score that few faces fall below."""
         try:
             self.name: str = settings["name"]
             self.scheme: str = stated_scheme(settings)

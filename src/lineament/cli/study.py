@@ -23,7 +23,10 @@ Seeds = Annotated[
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option(metavar="ROW", help="Train only the row of this name; repeatable."),
+    typer.Option(
+        metavar="ROW",
+        help="Train only the row of this name; repeatable. The page keeps its other rows.",
+    ),
 ]
 Budget = Annotated[
     float | None,
@@ -87,35 +90,47 @@ def study(
 def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
     """Run the study in `file`, print its table, and write its page to `out`."""
     from ..study.curves import draw_study_curves
+    from ..study.page_rows import PageRows, merge, read_origins, read_page_rows
     from ..study.plan import plan_runs
-    from ..study.run import hardware, run_study
+    from ..study.run import run_study
     from ..study.settings import read_study
     from ..study.table import Table, write_page
 
     study = read_study(file)
+    command = _command(file, options)
+    chosen = options.runs, options.seeds, options.only, options.changes
+    if out is not None:
+        every = plan_runs(study, file, options.runs, options.seeds, (), options.changes)
+        origins = read_origins(every)
+        read_page_rows(out, command, origins)  # a broken page is refused now
     with training_report(0) as report:
         values = run_study(
             study, file, options, note, lambda name, progress: report(progress)
         )
-    table = Table(study, study.measured_columns(options.final), values)
-    show(table.markdown())
+    columns = study.measured_columns(options.final)
+    show(Table(study, columns, values).markdown())
     if out is not None:
+        plan = plan_runs(study, file, *chosen)
+        # what other calls have written in the meantime stays, too
+        kept = read_page_rows(out, command, origins)
+        names = [row.name for row in study.rows]
+        rows = merge(kept, PageRows(values, read_origins(plan)), names)
         seeds = ", ".join(str(seed) for seed in options.seeds or study.seeds)
-        facts = [f"Seeds {seeds}; {hardware()}."]
-        chosen = options.runs, options.seeds, options.only, options.changes
-        rows = plan_runs(study, file, *chosen).rows
-        images = draw_study_curves(study, rows, out)
-        write_page(table, out, _command(file, options), facts, images)
+        facts = [f"Seeds {seeds}; {rows.machines()}."]
+        missing = [name for name in names if name not in rows.values]
+        if missing:
+            facts.append(f"Not measured yet: {', '.join(missing)}.")
+        images = draw_study_curves(study, plan.rows, out)
+        table = Table(study, columns, rows.values, rows.origins)
+        write_page(table, out, command, facts, images)
         note(f"page -> {out}")
 
 
 def _command(file: Path, options: "StudyOptions") -> str:
-    """Return the command with the options that change its figures."""
+    """Return the command with the options that change its figures; rows may be chosen in turn."""
     words = ["lineament", "study", str(file)]
     if options.seeds:
         words += ["--seeds", ",".join(map(str, options.seeds))]
-    for row in options.only:
-        words += ["--only", row]
     for key, value in options.changes.items():
         words += ["--set", f"{key}={json.dumps(value)}"]
     if options.final:

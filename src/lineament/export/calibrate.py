@@ -20,6 +20,8 @@ COVERED = 0.95
 """Share of errors that shall lie under 2 sigma_px."""
 NEAR = 0.05
 """A score is the probability that the landmark is within this many box sides of the truth."""
+LOW = 0.05
+"""Share of validation faces whose mean score is below a model's `low_score`."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,16 @@ def near_exponent(size: int, padding: float) -> float:
     """
     radius = NEAR * size / padding
     return float(radius**2 * -np.log(1 - COVERED) / 4)
+
+
+def low_score(scores: ArrayLike) -> dict[str, float]:
+    """Return the entry of a model on the mean score that few faces fall below.
+
+    Args:
+        scores: (F, N), of validation faces.
+    """
+    means = np.asarray(scores, dtype=np.float64).mean(axis=1)
+    return {"low_score": round(float(np.quantile(means, LOW)), 4)}
 
 
 @dataclass(frozen=True)

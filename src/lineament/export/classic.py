@@ -16,7 +16,7 @@ from ..recipe import Recipe
 from ..training.classic.predict import predict_plain_faces
 from ..training.classic.stored import stored_recipe
 from ..training.validate import interocular_nme, known_eyes
-from .calibrate import fit_sigma, near_exponent
+from .calibrate import fit_sigma, low_score, near_exponent
 from .card import check_name, file_entries, recipe_entry, write_model
 
 
@@ -57,7 +57,7 @@ def export_classic(
             "kind": exported.kind,
             **{
                 key: exported.settings[key]
-                for key in ("name", "scheme", "points", "size")
+                for key in ("name", "scheme", "points", "size", "low_score")
             },
             "padding": exported.padding,
             "precision": "fp16",
@@ -87,6 +87,9 @@ def calibrated(
         "sigma_floor": scale.floor,
         "near_exponent": near_exponent(model.size, model.padding),
     }
+    sigma = Uncertainty.read(settings)
+    scores = sigma(found, np.maximum(variances, 0)).scores
+    settings |= low_score(scores)
     return type(model)(settings, model.arrays), scale.as_dict()
 
 

@@ -25,7 +25,7 @@ from ..schemes import scheme, scheme_entries
 from ..training.build import load_any, read_trained
 from ..training.presence_rates import predict_states
 from ..training.validate import predict_plain
-from .calibrate import SigmaScale, fit_sigma, write_constants
+from .calibrate import SigmaScale, fit_sigma, low_score, write_constants
 from .card import check_name, make_card, write_model
 from .gate import Gate, GateFaces, check_second_frame, choose_gate_faces, run_plain
 from .graph import LandmarkGraph, set_metadata, write_onnx
@@ -81,7 +81,7 @@ def export_checkpoint(
         size = _size(model)
         card = make_card(
             written.path,
-            metadata | size,
+            metadata | written.low_score | size,
             recipe,
             checkpoint,
             written.gate.as_dict(),
@@ -130,6 +130,8 @@ class _Written:
     path: Path
     scale: SigmaScale
     gate: Gate
+    low_score: dict[str, float]
+    """The entry "low_score" of the file and the card."""
     presence: dict[str, Any]
     """The entry "presence" of the card; empty if the network does not predict it."""
 
@@ -162,6 +164,8 @@ def _write_checked(
         if states is not None and in_torch is not None:
             in_file = states.fit_again(path, in_torch)
     exported = Model(path, 1)
+    low = low_score(run_plain(exported, faces.faces).scores)
+    set_metadata(path, metadata | low)
     gate = faces.compare(exported, landmarks)
     gate.check(int8, form.rounding_px)
     presence = {}
@@ -169,7 +173,7 @@ def _write_checked(
         presence = {"presence": states.check(exported, in_torch, in_file, int8)}
     if form.memory_shape is not None:
         check_second_frame(exported, form, faces.faces)
-    return _Written(path, scale, gate, presence)
+    return _Written(path, scale, gate, low, presence)
 
 
 def _metadata(

@@ -23,9 +23,9 @@ from ..recipe import Recipe
 from ..recipe.model import MtcnnSettings
 from ..training.build import load_any
 from ..training.validate import predict_plain
-from .calibrate import fit_sigma, near_exponent
+from .calibrate import fit_sigma, low_score, near_exponent
 from .card import check_name, make_card, write_model
-from .gate import choose_gate_faces
+from .gate import choose_gate_faces, run_plain
 from .graph import OPSET, set_metadata, trace, without_notes
 from .thresholds import MIN_THRESHOLD, lowest_thresholds
 
@@ -126,7 +126,10 @@ def _complete(
     set_metadata(path, metadata)
     metadata["min_scores"][-1] = _threshold(path, recipe, data_root)
     set_metadata(path, metadata)
-    gate = faces.compare(MtcnnModel(path, 1), landmarks)
+    exported = MtcnnModel(path, 1)
+    metadata |= low_score(run_plain(exported, faces.faces).scores)
+    set_metadata(path, metadata)
+    gate = faces.compare(exported, landmarks)
     gate.check(int8=False)
     example = torch.zeros((1, net.size, net.size, 3), dtype=torch.uint8)
     size = {

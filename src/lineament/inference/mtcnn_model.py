@@ -73,6 +73,7 @@ class MtcnnModel:
         """Side of the crop in pixels."""
         self.padding: float = settings["padding"]
         """Side of the crop in longer sides of the landmark box."""
+        self.low_score: float = settings.get("low_score", 1.0)
         names = ("sigma_slope", "sigma_floor", "near_exponent")
         self.uncertainty = Uncertainty(*(float(settings[name]) for name in names))
 

@@ -234,6 +234,9 @@ class Model:
         """Attributes of a face of which the model predicts the probability."""
         self.never_learned: tuple[int, ...] = tuple(metadata.get("never_learned", ()))
         """Indices of the points that nobody had annotated in the training data."""
+        self.low_score: float = metadata.get("low_score", 1.0)
+        """Mean score of a face that one validation face in twenty falls below; 1 if the
+        file states none."""
         self.predicts_presence = "presence" in self.outputs
         """True if the model tells crops with a face from others."""
 

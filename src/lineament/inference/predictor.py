@@ -316,16 +316,15 @@ class Predictor:
         best = self.run_model(images, requests, state)
         if recrop is None:
             return best
-        rows: list[int] = []
+        recrop = recrop.at_most(getattr(self.model, "low_score", 1.0))
+        mean, rows = self.box_shape.mean, list[int]()
         others: list[CropRequest] = []
         for row, first in enumerate(requests):
             is_absent = best.presence[row] < recrop.min_presence  # never if unknown
             if first.is_roll_known and is_absent:
                 continue
             points = self.box_shape.points(best.landmarks[row])
-            made = recrop.second_crops(
-                first, points, best.scores[row], self.box_shape.mean
-            )
+            made = recrop.second_crops(first, points, best.scores[row], mean)
             rows += [row] * len(made)
             others += made
         if not others:
@@ -335,7 +334,7 @@ class Predictor:
             first = requests[row]
             shape = images[first.image].shape
             points = self.box_shape.points(landmarks)
-            return recrop.upside_down_penalty(first, points, self.box_shape.mean, shape)
+            return recrop.turned_penalty(first, points, self.box_shape.mean, shape)
 
         keep_better(best, rows, self.run_model(images, others), penalty)
         # where angles were searched, the best is now cropped around its own landmarks

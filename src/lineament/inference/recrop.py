@@ -1,6 +1,6 @@
 """Re-crop policy: the first crop of each face, and when other crops are tried."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,8 @@ CUT_MARGIN = 0.05
 """Distance from the image border, in box sides, up to which a face is cut by it."""
 UPSIDE_DOWN_DEG = 90.0
 """Roll above which a face is upside down."""
+TURNED_DEG = 45.0
+"""Roll in the first crop above which a face is turned."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class RecropPolicy:
     """Rules for re-cropping a face, chosen by `python -m bench.choose_recrop`."""
 
     min_score: float = 0.7
-    """Mean landmark score below which other angles are tried."""
+    """Mean landmark score below which other angles are tried, if few upright faces have
+    such a score: see `at_most`."""
     max_roll_deg: float = 25.0
     """Roll in the crop, in degrees, above which a face is re-cropped upright."""
     max_box_error: float = 0.15
@@ -28,18 +31,29 @@ class RecropPolicy:
     min_upside_down_gain: float = 0.1
     """Mean landmark score by which an upside-down crop must be better than another, if
     the image border cuts the face: hair above half a face looks like a beard."""
+    min_turned_gain: float = 0.05
+    """Mean landmark score by which a turned crop must be better than another: most faces
+    are upright, and a model that is sure of none would turn those it fails on."""
     min_presence: float = 0.02
     """Presence, if the model predicts it and the detector the roll, below which no other
     crop is tried: the best of five crops of what is not a face looks more like one."""
 
-    def upside_down_penalty(
+    def at_most(self, low_score: float) -> "RecropPolicy":
+        """Return this policy with `min_score` lowered to a model's `low_score`.
+
+        A model that is less sure of all faces would otherwise try other angles for most,
+        and choose among five uncertain results.
+        """
+        return replace(self, min_score=min(self.min_score, low_score))
+
+    def turned_penalty(
         self,
         first: CropRequest,
         landmarks: Array,
         mean_shape: Array | None,
         shape: tuple[int, ...],
     ) -> float:
-        """Return the score that counts against landmarks because they are upside down.
+        """Return the score that counts against landmarks because they are turned.
 
         Args:
             first: The first crop of the face.
@@ -47,10 +61,13 @@ class RecropPolicy:
             mean_shape: Upright mean face of the scheme, (N, 2), or None.
             shape: Height and width of the image.
         """
-        if not is_cut(first.box, shape):
-            return 0.0
         roll_deg = fit_roll_deg(mean_shape, landmarks)
-        return self.min_upside_down_gain * (abs(roll_deg) > UPSIDE_DOWN_DEG)
+        roll_in_crop = abs((roll_deg - first.roll_deg + 180) % 360 - 180)
+        penalty = self.min_turned_gain * (roll_in_crop > TURNED_DEG)
+        if is_cut(first.box, shape):
+            is_upside_down = abs(roll_deg) > UPSIDE_DOWN_DEG
+            penalty = max(penalty, self.min_upside_down_gain * is_upside_down)
+        return penalty
 
     def second_crops(
         self,

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..atomic import atomic_path
 from ..data.mixture import Mixture
 from ..errors import LineamentError
@@ -187,10 +185,3 @@ def measure(
             )
             values[row].setdefault(name, []).append(value)
     return values
-
-
-def hardware() -> str:
-    """Name the device that trainings use here."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"CPU, {torch.get_num_threads()} threads"

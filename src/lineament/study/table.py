@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -11,6 +11,7 @@ from ..atomic import atomic_path
 from ..errors import RecipeError
 from ..training.curves import new_figure, save_figure
 from .columns import column
+from .page_rows import RowOrigin
 from .settings import Study
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
@@ -24,6 +25,8 @@ class Table:
     study: Study
     columns: tuple[str, ...]
     values: Values
+    origins: Mapping[str, RowOrigin] = field(default_factory=dict)
+    """How the rows were measured."""
 
     def markdown(self) -> str:
         """Return the table as Markdown; rows without a value are left out."""
@@ -41,14 +44,16 @@ class Table:
         return "\n".join(lines)
 
     def json(self, command: str) -> str:
-        """Return command and values as JSON: a list per row and column, null for nan."""
+        """Return command, values and origins as JSON: a list per row and column, null for nan."""
         rows: dict[str, dict[str, list[float | None]]] = {}
         for row, measured in self.values.items():
             rows[row] = {}
             for name, values in measured.items():
                 finite = [None if math.isnan(value) else value for value in values]
                 rows[row][name] = finite
-        return json.dumps({"command": command, "rows": rows}, indent=1) + "\n"
+        origins = {row: asdict(origin) for row, origin in self.origins.items()}
+        content = {"command": command, "rows": rows, "origins": origins}
+        return json.dumps(content, indent=1) + "\n"
 
 
 def shown(name: str, values: Sequence[float]) -> str:

@@ -1,0 +1,132 @@
+"""The rows of a study's page: how each was measured, and those of earlier calls."""
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import LineamentError
+from ..export.card import recipe_entry
+from .plan import Plan
+
+Rows = dict[str, dict[str, list[float]]]
+"""Measured values by row and column, one per seed."""
+
+
+@dataclass(frozen=True)
+class RowOrigin:
+    """How a row was measured."""
+
+    recipe: str
+    """Hash of the recipes of its trainings."""
+    machine: str
+    """Processor, or GPU, that measured it."""
+
+
+@dataclass(frozen=True)
+class PageRows:
+    """Values and origins by row."""
+
+    values: Rows
+    origins: dict[str, RowOrigin]
+
+    def machines(self) -> str:
+        """Return a line that names the machine of the page, or those of its rows."""
+        rows: dict[str, list[str]] = {}
+        for row, origin in self.origins.items():
+            rows.setdefault(origin.machine, []).append(row)
+        if len(rows) < 2:
+            return "".join(rows)
+        return "; ".join(f"{name}: {', '.join(each)}" for name, each in rows.items())
+
+
+def read_origins(plan: Plan) -> dict[str, RowOrigin]:
+    """Return how the rows of a plan are measured here."""
+    recipes = {run.checkpoint: recipe_entry(run.recipe) for run in plan.runs}
+    found = {}
+    for row, checkpoints in plan.rows.items():
+        chosen = [recipes[path] for path in (*checkpoints.values(), *plan.needs[row])]
+        text = json.dumps(chosen, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        found[row] = RowOrigin(digest, machine())
+    return found
+
+
+def read_page_rows(
+    page: Path, command: str, origins: Mapping[str, RowOrigin]
+) -> PageRows:
+    """Return the rows next to a page that the same command left there, by unchanged recipes.
+
+    Args:
+        page: A Markdown file that `write_page` wrote; it may be absent.
+        command: The command of the page, without its choice of rows.
+        origins: Of all rows of the study.
+
+    Raises:
+        LineamentError: If the values next to the page cannot be read.
+    """
+    path = page.with_suffix(".json")
+    if not path.is_file():
+        return PageRows({}, {})
+    try:
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        known = {
+            row: RowOrigin(**entries)
+            for row, entries in kept.get("origins", {}).items()
+        }
+        rows = {row: _values(kept["rows"][row]) for row in known}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LineamentError(
+            f"{path}: not the values of a page ({error}); remove it, or choose another --out"
+        ) from error
+    if kept.get("command") != command:
+        return PageRows({}, {})
+    same = [
+        row
+        for row in known
+        if row in origins and known[row].recipe == origins[row].recipe
+    ]
+    return PageRows({row: rows[row] for row in same}, {row: known[row] for row in same})
+
+
+def merge(kept: PageRows, new: PageRows, order: list[str]) -> PageRows:
+    """Return the rows of both in this order; new ones replace kept ones."""
+    values = {**kept.values, **{row: each for row, each in new.values.items() if each}}
+    origins = {**kept.origins, **new.origins}
+    names = [row for row in order if row in values]
+    return PageRows(
+        {row: values[row] for row in names}, {row: origins[row] for row in names}
+    )
+
+
+def machine() -> str:
+    """Name the GPU or the processor that trainings and measurements use here."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = {
+        key.strip(): value.strip()
+        for key, _, value in (line.partition(":") for line in lines)
+    }
+    name = facts.get("model name", platform.machine())
+    return f"{name} with AMX" if "amx_tile" in facts.get("flags", "") else name
+
+
+def _values(measured: Mapping[str, list[float | None]]) -> dict[str, list[float]]:
+    return {
+        column: [math.nan if value is None else float(value) for value in values]
+        for column, values in measured.items()
+    }

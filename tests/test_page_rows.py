@@ -1,0 +1,87 @@
+"""Pages of studies are made in parts: rows of earlier calls stay, by the same recipes alone."""
+
+import json
+import math
+
+import pytest
+
+pytest.importorskip("torch")
+
+from lineament.errors import LineamentError
+from lineament.study.page_rows import (
+    PageRows,
+    RowOrigin,
+    machine,
+    merge,
+    read_page_rows,
+)
+from lineament.study.settings import read_study
+from lineament.study.table import Table, write_page
+
+pytestmark = pytest.mark.torch
+
+COMMAND = "lineament study losses.toml"
+STUDY = """
+name = "losses"
+title = "Losses"
+recipe = "small.toml"
+columns = ["validation"]
+rows = [{ name = "a" }, { name = "b" }]
+"""
+ORIGINS = {"a": RowOrigin("0a", "one"), "b": RowOrigin("0b", "two")}
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A page with the row a, without a value, measured before."""
+    path = tmp_path / "losses.toml"
+    path.write_text(STUDY, encoding="utf-8")
+    table = Table(
+        read_study(path),
+        ("validation",),
+        {"a": {"validation": [math.nan, 0.5]}},
+        {"a": ORIGINS["a"]},
+    )
+    write_page(table, tmp_path / "page.md", COMMAND, [])
+    return tmp_path / "page.md"
+
+
+def test_rows_of_an_earlier_call_stay_on_the_page_in_the_order_of_the_study(page):
+    kept = read_page_rows(page, COMMAND, ORIGINS)
+    assert math.isnan(kept.values["a"]["validation"][0])
+    assert kept.values["a"]["validation"][1] == 0.5
+    new = PageRows({"b": {"validation": [0.25, 0.25]}, "c": {}}, ORIGINS)
+    rows = merge(kept, new, ["b", "c", "a"])
+    assert list(rows.values) == ["b", "a"]
+    assert rows.machines() == "two: b; one: a"
+
+
+def test_a_row_measured_again_replaces_the_earlier_one(page):
+    kept = read_page_rows(page, COMMAND, ORIGINS)
+    again = PageRows({"a": {"validation": [0.1]}}, {"a": RowOrigin("0a", "two")})
+    rows = merge(kept, again, ["a", "b"])
+    assert rows.values == {"a": {"validation": [0.1]}}
+    assert rows.machines() == "two"
+
+
+@pytest.mark.parametrize(
+    ("command", "recipe"),
+    [(f"{COMMAND} --final", "0a"), (COMMAND, "another")],
+    ids=["another command", "another recipe"],
+)
+def test_rows_of_another_command_or_recipe_are_measured_anew(page, command, recipe):
+    origins = ORIGINS | {"a": RowOrigin(recipe, "one")}
+    assert read_page_rows(page, command, origins).values == {}
+
+
+def test_a_page_without_values_has_no_rows_and_broken_values_are_refused(page):
+    absent = page.with_name("absent.md")
+    assert read_page_rows(absent, COMMAND, ORIGINS).values == {}
+    values = page.with_suffix(".json")
+    values.write_text(json.dumps({"origins": {"a": {"year": 1}}}), encoding="utf-8")
+    with pytest.raises(LineamentError, match="not the values of a page"):
+        read_page_rows(page, COMMAND, ORIGINS)
+
+
+def test_the_machine_is_named_by_its_processor():
+    assert "threads" in machine()
