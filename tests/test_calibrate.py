@@ -16,6 +16,7 @@ from lineament.export.calibrate import (
     StateScales,
     fit_logits,
     fit_sigma,
+    low_score,
     near_exponent,
 )
 
@@ -77,6 +78,14 @@ def test_a_score_is_the_probability_of_being_near_the_truth():
         2 * sigma_px / math.sqrt(-2 * math.log(0.05)), 200_000
     )
     assert score == pytest.approx(np.mean(drawn < NEAR * size / padding), abs=0.005)
+
+
+def test_one_validation_face_in_twenty_scores_below_the_low_score():
+    means = np.random.default_rng(1).permutation(np.linspace(0.2, 0.9, 401))
+    low = low_score(means[:, None] + [[-0.1, 0.1]])["low_score"]
+    assert np.mean(means < low) == pytest.approx(0.05, abs=0.003)
+    # where all faces have one score, none lies below it
+    assert 0.5233 < low_score(np.full((9, 2), 0.52349))["low_score"] < 0.52349
 
 
 def test_sigma_keeps_the_shape_and_never_falls_under_the_floor():

@@ -358,7 +358,9 @@ def test_an_exported_file_predicts_as_its_checkpoint(trained, folder, tmp_path):
     from lineament.export.registry import export_trained
 
     checkpoint = trained["trees"]
-    export_trained(checkpoint, tmp_path, "trees", False, folder, tmp_path / "cache")
+    card = export_trained(
+        checkpoint, tmp_path, "trees", False, folder, tmp_path / "cache"
+    )
     model, exported = (
         load_numpy_model(path) for path in (checkpoint, tmp_path / "trees.safetensors")
     )
@@ -367,3 +369,4 @@ def test_an_exported_file_predicts_as_its_checkpoint(trained, folder, tmp_path):
     before, after = model.predict(crops), exported.predict(crops)
     np.testing.assert_array_equal(after.landmarks_crop, before.landmarks_crop)
     assert (after.sigma_px > 0).all()
+    assert exported.low_score == card["low_score"]

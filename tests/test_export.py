@@ -108,6 +108,12 @@ def test_the_file_predicts_what_torch_predicts(run, exported):
     model, card, _ = exported
     _, validation_faces = read_mixture(recipe.data, recipe.scheme, root, root / "cache")
     faces = next(iter(validation_faces.values()))
+    means = gate.run_plain(model, faces).scores.mean(1)
+    assert (
+        model.low_score
+        == card["low_score"]
+        == pytest.approx(np.quantile(means, 0.05), abs=2e-4)
+    )
     wanted, _ = predict_plain(load_trained(checkpoint)[0], faces, recipe.model.padding)
     crops = np.concatenate(
         [c for c, _ in plain_crops(faces, 64, recipe.model.padding, 8)]

@@ -21,7 +21,7 @@ Rows = dict[str, dict[str, list[float]]]
 
 @dataclass(frozen=True)
 class RowOrigin:
-    """How a row was measured."""
+    """Recipes and machine of a measured row."""
 
     recipe: str
     """Hash of the recipes of its trainings."""
