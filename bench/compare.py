@@ -176,7 +176,7 @@ def plans_of(options: argparse.Namespace) -> list[PeerPlan]:
         PeerPlan(f"lineament {Path(m).stem}", "lineament", "ours.py", (m,), OURS)
         for m in options.ours
     ]
-    plans = [*ours, *(plan for plan in PEERS if plan.script != "ours.py")]
+    plans = [*ours, *PEERS]
     wanted = [w.lower() for w in options.peers or [""]]
     return [
         replace(plan) for plan in plans if any(w in plan.name.lower() for w in wanted)

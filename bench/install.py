@@ -53,8 +53,6 @@ ENVIRONMENTS = (
 )
 OURS = "code MIT; models trained on research-only data"
 PEERS = (
-    PeerPlan("lineament fast", "lineament", "ours.py", ("fast",), OURS),
-    PeerPlan("lineament accurate", "lineament", "ours.py", ("accurate",), OURS),
     PeerPlan(
         "dlib 68",
         "dlib",
