@@ -1,10 +1,10 @@
 """Draw error on 300W common against time per face: systems of the studies, packaged models, peers.
 
-python -m bench.error_time [--runs runs] [--out docs/pictures/error-time.png]
-Errors of the studies are those of docs/results/*.json, over 68 points; their files are timed here.
-Errors and times of packaged models and peers are those of bench/results/compare-common.json, over
-the points that all peers have; `bash bench/run` measures them, and must have run on this machine.
-Every time is the median of the model alone, on one thread.
+python -m bench.error_time [--out docs/pictures/error-time.png]
+Errors and times of the studies are those of docs/results/*.json: over 68 points, and the shortest
+time of the exported file. Those of packaged models and peers are in
+bench/results/compare-common.json: over the points that all peers have, and the median time of the
+model. All times are on one thread; the legend names the machine of each.
 """
 
 import argparse
@@ -12,12 +12,7 @@ import json
 from pathlib import Path
 from statistics import mean
 
-from lineament.inference.speed import time_file
-from lineament.study.plan import plan_runs
-from lineament.study.settings import read_study
 from lineament.training.curves import new_figure, save_figure
-
-from .machine import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -30,64 +25,44 @@ STUDIES = (
     "sd-hrnet",
 )
 """Studies whose rows are drawn; `lineament study --final --out` writes their results."""
-ERROR = "300w-common"
-FILES = ("final.onnx", "final.safetensors")
-"""Exported files in the folder of a run; a study writes one if it measures it."""
+ERROR, TIME = "300w-common", "ms"
 
 
-def study_errors(path):
-    """Return the mean error of each row of a study's results, a fraction; None: not measured."""
-    errors = {}
-    for name, values in json.loads(path.read_text(encoding="utf-8"))["rows"].items():
-        found = values.get(ERROR, [None])
-        errors[name] = None if None in found else mean(found)
-    return errors
-
-
-def exported_file(checkpoint):
-    """Return the exported file next to a checkpoint; None if there is none."""
-    for name in FILES:
-        if checkpoint.with_name(name).is_file():
-            return checkpoint.with_name(name)
-    return None
-
-
-def study_points(name, runs):
-    """Return (row, ms, error in %) of a study's rows, and a line per row that is left out."""
+def study_points(name):
+    """Return (row, ms, error in %) by label, one per machine, and a line per row that is left out."""
     result = RESULTS / f"{name}.json"
     if not result.is_file():
-        return [], [f"{name}: no {result.name}"]
-    path = ROOT / "studies" / f"{name}.toml"
-    plan = plan_runs(read_study(path), path, runs)
-    points, left_out = [], []
-    for row, error in study_errors(result).items():
-        checkpoints = list(plan.rows.get(row, {}).values())
-        file = exported_file(checkpoints[0]) if checkpoints else None
-        if error is None:
-            left_out.append(f"{name}, {row}: no error on {ERROR}")
-        elif file is None:
-            left_out.append(f"{name}, {row}: no exported file below {runs}")
-        else:
-            points.append((row, time_file(file).median_ms, 100 * error))
-    return points, left_out
+        return {}, [f"{name}: no {result.name}"]
+    content = json.loads(result.read_text(encoding="utf-8"))
+    groups, left_out = {}, []
+    for row, columns in content["rows"].items():
+        error, ms = _value(columns, ERROR), _value(columns, TIME)
+        origin = content.get("origins", {}).get(row)
+        if error is None or ms is None or origin is None:
+            absent = ERROR if error is None else TIME if ms is None else "machine"
+            left_out.append(f"{name}, {row}: no {absent}")
+            continue
+        group = groups.setdefault(f"{name} ({origin['machine']})", [])
+        group.append((row, ms, 100 * error))
+    return groups, left_out
 
 
-def peer_points(path, cpu):
-    """Return (name, ms, error in %) of packaged models and peers.
+def _value(columns, name):
+    """Return the mean over the seeds; None if one was not measured."""
+    values = columns.get(name, [None])
+    return None if None in values else mean(values)
 
-    Raises:
-        SystemExit: If they were measured on another machine than `cpu`.
-    """
+
+def peer_points(path):
+    """Return (name, ms, error in %) of packaged models and peers, by the label of their machine."""
     table = json.loads(path.read_text(encoding="utf-8"))
-    measured = table["machine"]["cpu"]
-    if measured != cpu:
-        raise SystemExit(
-            f"{path.name} was measured on {measured}, and this is {cpu}; run `bash bench/run` here"
-        )
+    label = (
+        f"packaged models and peers, points that all have ({table['machine']['cpu']})"
+    )
     points = []
     for peer in table["peers"]:
         points.append((peer["name"], peer["ms_model"], 100 * peer["nme_shared"]))
-    return points
+    return {label: points}
 
 
 def draw(groups, path):
@@ -105,11 +80,11 @@ def draw(groups, path):
     axes.set(
         xscale="log",
         yscale="log",
-        xlabel="ms per face, model alone, one thread, median",
+        xlabel="ms per face, model alone, one thread",
         ylabel="NME % on 300W common",
     )
     axes.grid(visible=True, which="both", alpha=0.3)
-    axes.legend()
+    axes.legend(fontsize=7)
     save_figure(figure, path)
 
 
@@ -119,15 +94,14 @@ def main():
     )
     image = ROOT / "docs" / "pictures" / "error-time.png"
     parser.add_argument("--out", type=Path, default=image)
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
     options = parser.parse_args()
     groups, left_out = {}, []
     for name in STUDIES:
-        groups[name], missing = study_points(name, options.runs)
+        found, missing = study_points(name)
+        groups |= found
         left_out += missing
-    label = "packaged models and peers, points that all have"
-    groups[label] = peer_points(PEERS, describe()["cpu"])
-    draw({name: points for name, points in groups.items() if points}, options.out)
+    groups |= peer_points(PEERS)
+    draw(groups, options.out)
     for points in groups.values():
         for name, ms, error in points:
             print(f"{name:32} {ms:8.2f} ms  {error:6.2f} %")

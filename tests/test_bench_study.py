@@ -15,60 +15,42 @@ sys.path.insert(0, str(ROOT))
 
 from bench import cluster_faces, error_time
 
-from lineament.classic.mean_shape import MeanShape
-
 pytestmark = pytest.mark.torch
 
 
-def write_results(folder, rows):
-    values = {}
-    for name, errors in rows.items():
-        values[name] = {"300w-common": errors} if errors else {"ms": [1.0]}
-    path = folder / "small.json"
-    path.write_text(json.dumps({"command": "x", "rows": values}))
-    return path
-
-
-def test_the_error_of_a_row_is_the_mean_over_its_seeds(tmp_path):
-    rows = {"a": [0.04, 0.06], "five points": [None], "no column": None}
-    found = error_time.study_errors(write_results(tmp_path, rows))
-    assert found == {"a": pytest.approx(0.05), "five points": None, "no column": None}
-
-
-def test_rows_without_error_or_file_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(error_time, "ROOT", tmp_path)
+def test_points_of_a_study_are_its_errors_and_times_by_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(error_time, "RESULTS", tmp_path)
-    assert error_time.study_points("small", tmp_path) == ([], ["small: no small.json"])
-    studies = tmp_path / "studies"
-    studies.mkdir()
-    recipe = 'name = "a"\nmodel.kind = "mean-shape"\ntrain.steps = 1\n'
-    recipe += 'data = [{ reader = "300w", part = "train" }]\n'
-    (studies / "a.toml").write_text(recipe)
-    study = 'name = "small"\ntitle = "Small"\nrecipe = "a.toml"\n'
-    study += "".join(f'[[rows]]\nname = "{name}"\n' for name in ("a", "b", "c"))
-    (studies / "small.toml").write_text(study)
-    write_results(tmp_path, {"a": [0.05], "b": [None], "c": [0.06]})
-    runs = tmp_path / "runs"
-    home = runs / "small" / "row0-seed1"
-    home.mkdir(parents=True)
-    MeanShape.of_scheme("a", "ibug68", size=32).save(home / "final.safetensors")
-    points, left_out = error_time.study_points("small", runs)
-    name, ms, error = points[0]
-    assert (name, error, len(points)) == ("a", pytest.approx(5.0), 1)
-    assert ms > 0
+    assert error_time.study_points("small") == ({}, ["small: no small.json"])
+    rows = {
+        "a": {"300w-common": [0.04, 0.06], "ms": [1.0, 2.0]},
+        "b": {"300w-common": [0.03], "ms": [4.0]},
+        "five points": {"300w-common": [None], "ms": [1.0]},
+        "no time": {"300w-common": [0.05]},
+        "no machine": {"300w-common": [0.05], "ms": [1.0]},
+    }
+    origins = {row: {"recipe": "0", "machine": "one"} for row in list(rows)[:4]}
+    origins["b"]["machine"] = "two"
+    content = {"command": "x", "rows": rows, "origins": origins}
+    (tmp_path / "small.json").write_text(json.dumps(content))
+    groups, left_out = error_time.study_points("small")
+    assert groups == {
+        "small (one)": [("a", 1.5, pytest.approx(5.0))],
+        "small (two)": [("b", 4.0, pytest.approx(3.0))],
+    }
     assert left_out == [
-        "small, b: no error on 300w-common",
-        f"small, c: no exported file below {runs}",
+        "small, five points: no 300w-common",
+        "small, no time: no ms",
+        "small, no machine: no machine",
     ]
 
 
-def test_peers_of_another_machine_are_refused(tmp_path):
+def test_points_of_peers_name_their_machine(tmp_path):
     path = tmp_path / "peers.json"
     peer = {"name": "dlib", "ms_model": 2.0, "nme_shared": 0.04, "other": 1}
     path.write_text(json.dumps({"machine": {"cpu": "here"}, "peers": [peer]}))
-    assert error_time.peer_points(path, "here") == [("dlib", 2.0, pytest.approx(4.0))]
-    with pytest.raises(SystemExit, match="measured on here, and this is there"):
-        error_time.peer_points(path, "there")
+    ((label, points),) = error_time.peer_points(path).items()
+    assert label.endswith("(here)")
+    assert points == [("dlib", 2.0, pytest.approx(4.0))]
 
 
 def test_error_and_time_are_drawn(tmp_path):
