@@ -29,7 +29,7 @@ ERROR, TIME = "300w-common", "ms"
 
 
 def study_points(name):
-    """Return (row, ms, error in %) by label, one per machine, and a line per row that is left out."""
+    """Return (row, ms, error in %) by label, one per machine, and a line per row left out."""
     result = RESULTS / f"{name}.json"
     if not result.is_file():
         return {}, [f"{name}: no {result.name}"]
