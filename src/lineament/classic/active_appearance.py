@@ -87,12 +87,12 @@ class Texture:
 
 
 class ActiveAppearance(NumpyModel):
-    """Fit level by level, from the mean shape.
+    """Fit level by level, from the best result of several first shapes on the coarsest one.
 
     Settings: features ("pixels" or "hog"), levels, rounds, limit.
 
     Arrays:
-        start: (N, 2), the first shape, pixels of the crop.
+        starts: (K, N, 2), first shapes on the coarsest level, pixels of the crop.
         parameters: (Q, 2 N), steps of a shape on the mean shape: turn, scale, shift, directions.
         triangles: (T, 3).
         shape.*: of the shape model.
@@ -106,7 +106,7 @@ class ActiveAppearance(NumpyModel):
         super().__init__(settings, arrays)
         self.textures: list[Texture] = []
         try:
-            self.start = to_complex(arrays["start"])
+            self.starts = to_complex(arrays["starts"])
             self.shape_model = ShapeModel.read(arrays)
             self.parameters = arrays["parameters"].astype(np.float64)
             self.levels: int = settings["levels"]
@@ -159,31 +159,64 @@ class ActiveAppearance(NumpyModel):
     def _fit(
         self, images: NDArray[np.uint8]
     ) -> tuple[Shapes, NDArray[np.float64], NDArray[np.intp]]:
-        shapes = np.tile(self.start, (len(images), 1))
+        # candidates (K, F, N), of which one is left after the coarsest level
+        shapes = np.repeat(self.starts[:, None], len(images), axis=1)
         differences = np.zeros(len(images))
         rounds = np.zeros(len(images), np.intp)
         for level, texture in enumerate(self.textures):
             scale = level_scale(level, self.levels)
             maps = feature_maps(shrink(images, scale), self.features)
-            shapes = to_level(shapes, scale)
-            moving = np.arange(len(images))
-            for _ in range(self.settings["rounds"]):
-                before = shapes[moving]
-                difference = (
-                    read_texture(maps[moving], texture.mesh, before) - texture.mean
-                )
-                steps = difference @ texture.gain @ self.parameters  # (n, 2 N)
-                # from pixels of the level to those of the mean shape
-                after = self.warps.move(before, -from_rows(steps) / scale)
-                after = self.shape_model.plausible(after, self.settings["limit"])
-                shapes[moving] = after
-                differences[moving] = (difference**2).mean(1)
-                rounds[moving] += 1
-                moving = moving[np.abs(after - before).mean(1) > DONE]
-                if not len(moving):
-                    break
-            shapes = from_level(shapes, scale)
-        return shapes, differences, rounds
+            found = [
+                self._fit_level(texture, maps, to_level(each, scale), scale)
+                for each in shapes
+            ]
+            fitted, errors, counts = (
+                np.stack(each) for each in zip(*found, strict=True)
+            )
+            best = errors.argmin(0), np.arange(len(images))
+            shapes = from_level(fitted[best], scale)[None]
+            differences = errors[best]
+            rounds += counts.sum(0)
+        return shapes[0], differences, rounds
+
+    def _fit_level(
+        self,
+        texture: Texture,
+        maps: NDArray[np.float32],
+        shapes: Shapes,
+        scale: float,
+    ) -> tuple[Shapes, NDArray[np.float64], NDArray[np.intp]]:
+        """Fit shapes (F, N) on one level; a step that the appearance does not confirm is halved."""
+        best = np.full(len(shapes), np.inf)
+        steps = np.zeros_like(shapes)
+        share = np.ones(len(shapes))
+        rounds = np.zeros(len(shapes), np.intp)
+        moving = np.arange(len(shapes))
+        tried = shapes
+        shapes = shapes.copy()
+        for _ in range(self.settings["rounds"]):
+            found = read_texture(maps[moving], texture.mesh, tried)
+            difference = found - texture.mean
+            squared = (difference**2).mean(1)
+            rounds[moving] += 1
+            better = squared < best[moving]
+            chosen = moving[better]
+            shapes[chosen], best[chosen] = tried[better], squared[better]
+            values = difference[better] @ texture.gain @ self.parameters  # (n, 2 N)
+            # from pixels of the level to those of the mean shape
+            steps[chosen] = -from_rows(values) / scale
+            share[chosen] = np.minimum(2 * share[chosen], 1)
+            share[moving[~better]] /= 2
+            tried = self._moved(shapes[moving], share[moving, None] * steps[moving])
+            far = np.abs(tried - shapes[moving]).mean(1) > DONE
+            moving, tried = moving[far], tried[far]
+            if not len(moving):
+                break
+        return shapes, best, rounds
+
+    def _moved(self, shapes: Shapes, steps: Shapes) -> Shapes:
+        moved = self.warps.move(shapes, steps)
+        return self.shape_model.plausible(moved, self.settings["limit"])
 
 
 def feature_maps(images: NDArray[np.uint8], features: str) -> NDArray[np.float32]:

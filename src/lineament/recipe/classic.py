@@ -112,6 +112,11 @@ class ActiveAppearanceSettings(ModelSettings):
     levels: int = Field(
         2, ge=1, le=6, description="of the pyramid, each at half the scale"
     )
+    starts: int = Field(
+        1,
+        ge=1,
+        description="first shapes on the coarsest level, of which the best fit is refined",
+    )
     rounds: int = Field(20, ge=1, description="largest number of steps per level")
     limit: float = Field(
         3.0, gt=0, description="largest coefficient of a shape, standard deviations"

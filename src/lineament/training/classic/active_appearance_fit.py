@@ -16,7 +16,7 @@ from ...classic.shapes import Arrays, Shapes, as_rows, from_complex, from_rows
 from ...opencv import cv2
 from ...recipe import Recipe
 from ...recipe.classic import ActiveAppearanceSettings
-from .faces import GrayFaces
+from .faces import GrayFaces, representative_shapes
 from .fit import Fit
 
 CHUNK = 64
@@ -45,7 +45,7 @@ class ActiveAppearanceFit(Fit):
             **model.model_dump(include=names),
         }
         arrays: Arrays = {
-            "start": from_complex(plain.mean(0)),
+            "starts": from_complex(representative_shapes(plain, self.settings.starts)),
             "parameters": parameters_of(shape_model).astype(np.float32),
             "triangles": triangles_of(shape_model.mean),
         }
