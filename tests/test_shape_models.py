@@ -13,7 +13,13 @@ from lineament.classic.profiles import (
     PatchProfiles,
     neighbors,
 )
-from lineament.classic.pyramid import from_level, level_scale, shrink, to_level
+from lineament.classic.pyramid import (
+    from_level,
+    gray_crops,
+    level_scale,
+    shrink,
+    to_level,
+)
 from lineament.classic.shape_model import ShapeModel
 from lineament.classic.shapes import as_rows, centered, to_complex
 from lineament.errors import ModelError
@@ -273,6 +279,29 @@ def test_a_batch_is_fitted_as_its_faces_alone(name, trained):
     )
     assert (together.sigma_px > 0).all()
     assert ((together.scores >= 0) & (together.scores <= 1)).all()
+
+
+@pytest.mark.parametrize("name", ["aam-pixels", "aam-hog"])
+def test_no_step_and_no_first_shape_makes_an_appearance_fit_worse(name, trained):
+    model = load_numpy_model(trained[name])
+    # noise: the step of a gradient that leads nowhere
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (4, model.size, model.size)).astype(np.uint8)
+    faces = [gray_crops(draw_face(seed, model.size)[0][None])[0] for seed in (60, 61)]
+    images = np.concatenate([noise, faces])
+
+    def differences(rounds, starts):
+        settings = model.settings | {"rounds": rounds}
+        # one level: each round must be at least as good as that before
+        arrays = model.arrays | {"starts": model.arrays["starts"][[0, *starts]]}
+        arrays["starts"] = arrays["starts"] + np.arange(1 + len(starts))[:, None, None]
+        level = type(model)(settings | {"levels": 1, "step": 1}, arrays)
+        return level.fit(images)[1]
+
+    one = [differences(rounds, []) for rounds in (1, 2, 4, 8)]
+    assert (np.diff(one, axis=0) <= 0).all()
+    assert one[-1].mean() < one[0].mean()
+    assert (differences(8, [0, 0]) <= one[-1]).all()
 
 
 @pytest.mark.parametrize("name", MODELS)
