@@ -116,10 +116,10 @@ def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
         names = [row.name for row in study.rows]
         rows = merge(kept, PageRows(values, read_origins(plan)), names)
         seeds = ", ".join(str(seed) for seed in options.seeds or study.seeds)
-        facts = [f"Seeds {seeds}; {rows.machines()}."]
+        facts = [f"Seeds {seeds}.", rows.machines()]
         missing = [name for name in names if name not in rows.values]
         if missing:
-            facts.append(f"Not measured yet: {', '.join(missing)}.")
+            facts.append(f"Not measured yet: {'; '.join(missing)}.")
         images = draw_study_curves(study, plan.rows, out)
         table = Table(study, columns, rows.values, rows.origins)
         write_page(table, out, command, facts, images)

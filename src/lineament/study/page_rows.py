@@ -13,6 +13,7 @@ import torch
 
 from ..errors import LineamentError
 from ..export.card import recipe_entry
+from ..inference.onnx_model import usable_cores
 from .plan import Plan
 
 Rows = dict[str, dict[str, list[float]]]
@@ -37,13 +38,14 @@ class PageRows:
     origins: dict[str, RowOrigin]
 
     def machines(self) -> str:
-        """Return a line that names the machine of the page, or those of its rows."""
+        """Return a line that names the machine of the page, or one per machine of its rows."""
         rows: dict[str, list[str]] = {}
         for row, origin in self.origins.items():
             rows.setdefault(origin.machine, []).append(row)
         if len(rows) < 2:
-            return "".join(rows)
-        return "; ".join(f"{name}: {', '.join(each)}" for name, each in rows.items())
+            return "".join(f"{name}." for name in rows)
+        # names of rows have commas
+        return "\n\n".join(f"{name}: {'; '.join(each)}." for name, each in rows.items())
 
 
 def read_origins(plan: Plan) -> dict[str, RowOrigin]:
@@ -109,7 +111,7 @@ def machine() -> str:
     """Name the GPU or the processor that trainings and measurements use here."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{_processor()}, {torch.get_num_threads()} threads"
+    return f"{_processor()}, {usable_cores()} cores"
 
 
 def _processor() -> str:
