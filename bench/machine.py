@@ -7,26 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from lineament.atomic import atomic_path
+from lineament.inference.device import read_processor
 
 BUSY_LOAD = 0.5
 
 
 def describe() -> dict[str, Any]:
     """Return a description of this machine; `load_before` is the load of the last minute."""
-    info = (
-        Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    )
-    cpu = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in info
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
-    flags = next(
-        (line.split(":", 1)[1].split() for line in info if line.startswith("flags")), []
-    )
+    cpu, flags = read_processor()
     vectors = [
         name
         for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")

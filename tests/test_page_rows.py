@@ -84,5 +84,17 @@ def test_a_page_without_values_has_no_rows_and_broken_values_are_refused(page):
         read_page_rows(page, COMMAND, ORIGINS)
 
 
+def test_a_row_that_failed_keeps_the_machine_of_its_earlier_values(page):
+    kept = read_page_rows(page, COMMAND, ORIGINS)
+    here = {row: RowOrigin(origin.recipe, "here") for row, origin in ORIGINS.items()}
+    rows = merge(
+        kept, PageRows({"a": {}, "b": {"validation": [0.1]}}, here), ["a", "b"]
+    )
+    assert {row: each.machine for row, each in rows.origins.items()} == {
+        "a": "one",
+        "b": "here",
+    }
+
+
 def test_the_machine_is_named_by_its_processor():
     assert machine().endswith(f"{usable_cores()} cores")

@@ -98,10 +98,9 @@ def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
 
     study = read_study(file)
     command = _command(file, options)
-    chosen = options.runs, options.seeds, options.only, options.changes
     if out is not None:
-        every = plan_runs(study, file, options.runs, options.seeds, (), options.changes)
-        origins = read_origins(every)
+        plan = plan_runs(study, file, options.runs, options.seeds, (), options.changes)
+        origins = read_origins(plan)
         read_page_rows(out, command, origins)  # a broken page is refused now
     with training_report(0) as report:
         values = run_study(
@@ -110,17 +109,16 @@ def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
     columns = study.measured_columns(options.final)
     show(Table(study, columns, values).markdown())
     if out is not None:
-        plan = plan_runs(study, file, *chosen)
         # what other calls have written in the meantime stays, too
         kept = read_page_rows(out, command, origins)
         names = [row.name for row in study.rows]
-        rows = merge(kept, PageRows(values, read_origins(plan)), names)
+        rows = merge(kept, PageRows(values, origins), names)
         seeds = ", ".join(str(seed) for seed in options.seeds or study.seeds)
         facts = [f"Seeds {seeds}.", rows.machines()]
         missing = [name for name in names if name not in rows.values]
         if missing:
             facts.append(f"Not measured yet: {'; '.join(missing)}.")
-        images = draw_study_curves(study, plan.rows, out)
+        images = draw_study_curves(study, {row: plan.rows[row] for row in values}, out)
         table = Table(study, columns, rows.values, rows.origins)
         write_page(table, out, command, facts, images)
         note(f"page -> {out}")

@@ -164,9 +164,10 @@ def _write_checked(
         if states is not None and in_torch is not None:
             in_file = states.fit_again(path, in_torch)
     exported = Model(path, 1)
-    low = low_score(run_plain(exported, faces.faces).scores)
+    in_onnx = run_plain(exported, faces.faces)
+    low = low_score(in_onnx.scores)
     set_metadata(path, metadata | low)
-    gate = faces.compare(exported, landmarks)
+    gate = faces.compare(in_onnx.landmarks_crop, landmarks)
     gate.check(int8, form.rounding_px)
     presence = {}
     if states is not None and in_torch is not None and in_file is not None:

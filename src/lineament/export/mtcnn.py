@@ -125,11 +125,10 @@ def _complete(
     }
     set_metadata(path, metadata)
     metadata["min_scores"][-1] = _threshold(path, recipe, data_root)
+    in_onnx = run_plain(MtcnnModel(path, 1), faces.faces)
+    metadata |= low_score(in_onnx.scores)
     set_metadata(path, metadata)
-    exported = MtcnnModel(path, 1)
-    metadata |= low_score(run_plain(exported, faces.faces).scores)
-    set_metadata(path, metadata)
-    gate = faces.compare(exported, landmarks)
+    gate = faces.compare(in_onnx.landmarks_crop, landmarks)
     gate.check(int8=False)
     example = torch.zeros((1, net.size, net.size, 3), dtype=torch.uint8)
     size = {

@@ -72,7 +72,8 @@ def gate_landmarks(
     mixture = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
     faces = choose_gate_faces(recipe, model.size, *mixture)
     landmarks = run_plain(Model(int8, 1), faces.faces).landmarks_crop
-    gate = faces.compare(Model(web, 1), landmarks.astype(np.float64))
+    found = run_plain(Model(web, 1), faces.faces).landmarks_crop
+    gate = faces.compare(found, landmarks.astype(np.float64))
     gate.check(int8=True)
     return {
         "median_move_px": round(gate.median_move_px, 4),

@@ -1,7 +1,9 @@
 """Devices that models run on, from the providers of the installed ONNX Runtime."""
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, did_you_mean
@@ -91,3 +93,17 @@ def check_provider(name: str, used: Sequence[str]) -> None:
             f"device {name!r}: {DEVICES[name].package} is installed, and its provider does not "
             "start; check the driver and libraries that it needs, or choose cpu"
         )
+
+
+def read_processor() -> tuple[str, tuple[str, ...]]:
+    """Return the name of the processor and its features, such as avx2; none except on Linux."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or platform.machine(), ()
+    facts: dict[str, str] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip(), value.strip())
+    name = facts.get("model name", platform.machine())
+    return name, tuple(facts.get("flags", "").split())

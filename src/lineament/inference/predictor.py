@@ -317,7 +317,8 @@ class Predictor:
         if recrop is None:
             return best
         recrop = recrop.at_most(getattr(self.model, "low_score", 1.0))
-        mean, rows = self.box_shape.mean, list[int]()
+        mean = self.box_shape.mean
+        rows: list[int] = []
         others: list[CropRequest] = []
         for row, first in enumerate(requests):
             is_absent = best.presence[row] < recrop.min_presence  # never if unknown

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 
 from ..errors import LineamentError
 from ..export.card import recipe_entry
+from ..inference.device import read_processor
 from ..inference.onnx_model import usable_cores
 from .plan import Plan
 
@@ -99,8 +99,9 @@ def read_page_rows(
 
 def merge(kept: PageRows, new: PageRows, order: list[str]) -> PageRows:
     """Return the rows of both in this order; new ones replace kept ones."""
-    values = {**kept.values, **{row: each for row, each in new.values.items() if each}}
-    origins = {**kept.origins, **new.origins}
+    measured = {row: each for row, each in new.values.items() if each}
+    values = {**kept.values, **measured}
+    origins = {**kept.origins, **{row: new.origins[row] for row in measured}}
     names = [row for row in order if row in values]
     return PageRows(
         {row: values[row] for row in names}, {row: origins[row] for row in names}
@@ -111,20 +112,9 @@ def machine() -> str:
     """Name the GPU or the processor that trainings and measurements use here."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{_processor()}, {usable_cores()} cores"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    facts = {
-        key.strip(): value.strip()
-        for key, _, value in (line.partition(":") for line in lines)
-    }
-    name = facts.get("model name", platform.machine())
-    return f"{name} with AMX" if "amx_tile" in facts.get("flags", "") else name
+    name, features = read_processor()
+    amx = " with AMX" if "amx_tile" in features else ""
+    return f"{name}{amx}, {usable_cores()} cores"
 
 
 def _values(measured: Mapping[str, list[float | None]]) -> dict[str, list[float]]:
