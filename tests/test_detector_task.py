@@ -12,7 +12,7 @@ from detector_photos import SHARES, draw_face, five_points, scene_of, write_phot
 from lineament.data.detection.image_cache import ImageCache
 from lineament.data.detection.scenes import SceneMaker
 from lineament.errors import ExportError, ModelError, RecipeError, TrainError
-from lineament.export.detector import export_detector, write_detector
+from lineament.export.detector import write_detector
 from lineament.export.registry import export_trained
 from lineament.inference.face_detector import FaceDetector
 from lineament.models.face_detector import FaceDetectorNet, all_centers
@@ -211,5 +211,5 @@ def test_a_short_training_becomes_a_file_and_a_card_that_load(
     assert len(detector(np.full((120, 140, 3), 80, np.uint8)).boxes) == 0
     monkeypatch.setattr(export_module, "MAX_DIFFERENCE", -1.0)
     with pytest.raises(ExportError, match="ONNX differs from torch by"):
-        export_detector(checkpoint, root / "none", "tiny", False, root, root / "cache")
+        export_trained(checkpoint, root / "none", "tiny", False, root, root / "cache")
     assert not (root / "none").exists()

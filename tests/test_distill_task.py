@@ -12,7 +12,7 @@ import torch
 
 from lineament.data.crop_cache import plain_crops
 from lineament.errors import RecipeError, TrainError
-from lineament.export.export import export_checkpoint
+from lineament.export.registry import export_trained
 from lineament.models.heads.output import HeadOutput
 from lineament.recipe import Augmentation
 from lineament.recipe.file import make_recipe
@@ -265,9 +265,7 @@ def test_teacher_and_student_may_differ_in_size(faces, tmp_path):
 def test_an_onnx_teacher_gives_the_landmarks_of_its_checkpoint(
     faces, teacher, tmp_path
 ):
-    export_checkpoint(
-        teacher, tmp_path, "exported", False, tmp_path, tmp_path / "cache"
-    )
+    export_trained(teacher, tmp_path, "exported", False, tmp_path, tmp_path / "cache")
     onnx, torch_one = (
         trainer(
             small(faces, {"teacher": str(path), "landmarks": 1.0}),
@@ -329,7 +327,7 @@ def test_an_onnx_teacher_of_joined_schemes_gives_the_points_of_the_student(
 ):
     joined = small(faces, steps=1).model_copy(update={"scheme": "ibug68_helen194"})
     path = run("train", joined, tmp_path / "teacher")
-    export_checkpoint(path, tmp_path, "exported", False, tmp_path, tmp_path / "cache")
+    export_trained(path, tmp_path, "exported", False, tmp_path, tmp_path / "cache")
     distill = {"teacher": str(tmp_path / "exported.onnx"), "landmarks": 1.0}
     comparison = trainer(small(faces, distill), tmp_path / "run").task.comparison
     crops = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
@@ -584,9 +582,7 @@ def test_a_teacher_without_heatmaps_is_refused(faces, tmp_path):
 
 
 def test_an_onnx_teacher_cannot_be_compared_by_heatmaps(faces, teacher, tmp_path):
-    export_checkpoint(
-        teacher, tmp_path, "exported", False, tmp_path, tmp_path / "cache"
-    )
+    export_trained(teacher, tmp_path, "exported", False, tmp_path, tmp_path / "cache")
     given = {"teacher": str(tmp_path / "exported.onnx"), "heatmap_kl": 1.0}
     with pytest.raises(
         RecipeError,

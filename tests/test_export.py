@@ -14,9 +14,9 @@ from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError, InputError
 from lineament.export import gate, web_gate
 from lineament.export.calibrate import SigmaScale
-from lineament.export.export import export_checkpoint
 from lineament.export.gate import Gate
 from lineament.export.graph import LandmarkGraph, write_onnx
+from lineament.export.registry import export_trained
 from lineament.inference.onnx_model import Model, open_session
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.export_form import even_normalization
@@ -91,7 +91,7 @@ def exported(request, run):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gate, "NME_CHANGE", 0.2)
         patch.setattr(gate, "MOVE_INT8", 3.0)
-        card = export_checkpoint(
+        card = export_trained(
             checkpoint,
             out,
             "small",
@@ -136,7 +136,7 @@ def test_the_networks_of_the_papers_pass_the_gate(backbone, run, tmp_path):
     checkpoint = Trainer(
         task_for(changed), tmp_path / "run", root, root / "cache"
     ).run()
-    card = export_checkpoint(
+    card = export_trained(
         checkpoint, tmp_path, "small", False, root, root / "cache", {"licence": "none"}
     )
     assert card["gate"]["largest_move_px"] < 0.01
@@ -206,7 +206,7 @@ def test_one_scheme_of_a_joined_model_is_exported_alone(run, tmp_path):
     checkpoint = Trainer(task_for(joined), tmp_path / "run", root, root / "cache").run()
     out, cache = tmp_path / "out", root / "cache"
     given = (checkpoint, out, "part", False, root, cache)
-    card = export_checkpoint(*given, scheme_name="ibug68")
+    card = export_trained(*given, scheme_name="ibug68")
     assert (card["scheme"], card["points"]) == ("ibug68", 68)
     _, faces = read_mixture(recipe.data, "ibug68", root, cache)
     crops = next(iter(plain_crops(next(iter(faces.values())), 64, 1.3, 8)))[0]
@@ -216,7 +216,7 @@ def test_one_scheme_of_a_joined_model_is_exported_alone(run, tmp_path):
     found = Model(out / "part.onnx", 1).predict(crops).landmarks_crop
     assert found == pytest.approx(wanted, abs=0.02)
     with pytest.raises(InputError, match="predicts ibug68_helen194, not wflw98"):
-        export_checkpoint(*given, scheme_name="wflw98")
+        export_trained(*given, scheme_name="wflw98")
 
 
 def test_nan_passes_no_gate():
@@ -230,9 +230,7 @@ def test_nan_passes_no_gate():
 def test_a_name_that_leads_elsewhere_is_refused(run, name, tmp_path):
     checkpoint, _, root = run
     with pytest.raises(InputError, match="wanted letters, digits, dots"):
-        export_checkpoint(
-            checkpoint, tmp_path / "out", name, False, root, root / "cache"
-        )
+        export_trained(checkpoint, tmp_path / "out", name, False, root, root / "cache")
     assert not (tmp_path / "out").exists()
 
 
@@ -243,7 +241,7 @@ def test_nothing_is_written_if_points_move(run, tmp_path, monkeypatch):
         ExportError,
         match=r"a point moves 0\.000 px of the crop in ONNX; at most -1\.0 allowed",
     ):
-        export_checkpoint(
+        export_trained(
             checkpoint, tmp_path / "out", "small", False, root, root / "cache"
         )
     assert not (tmp_path / "out").exists()

@@ -14,8 +14,9 @@ from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError
 from lineament.export import gate, presence
 from lineament.export.calibrate import LogitScale, SigmaScale, StateScales
-from lineament.export.export import export_checkpoint, read_state_gate
+from lineament.export.export import read_state_gate
 from lineament.export.graph import LandmarkGraph, write_onnx
+from lineament.export.registry import export_trained
 from lineament.inference.onnx_model import Model, open_session
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.landmark_net import LandmarkNet
@@ -83,7 +84,7 @@ def exported(request, run):
         patch.setattr(gate, "NME_CHANGE", 0.2)
         patch.setattr(gate, "MOVE_INT8", 3.0)
         patch.setattr(presence, "MEAN_INT8", 0.2)
-        export_checkpoint(path, out, "small", request.param, root, root / "cache")
+        export_trained(path, out, "small", request.param, root, root / "cache")
     return Model(out / "small.onnx", 1), json.loads((out / "small.json").read_text())
 
 
@@ -148,7 +149,7 @@ def test_a_file_without_presence_has_none(run, tmp_path):
     _, _, root = run
     plain = small(root / "faces", **{"train.steps": 1})
     path = Trainer(task_for(plain), tmp_path / "run", root, root / "cache").run()
-    card = export_checkpoint(path, tmp_path, "plain", False, root, root / "cache")
+    card = export_trained(path, tmp_path, "plain", False, root, root / "cache")
     found = Model(tmp_path / "plain.onnx", 1).predict(
         np.zeros((2, 64, 64, 3), np.uint8)
     )

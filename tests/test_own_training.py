@@ -52,7 +52,7 @@ def recipe(folder, **train):
 
 
 def test_a_model_of_own_points_carries_its_scheme(tmp_path, tiny):
-    from lineament.export.export import export_checkpoint
+    from lineament.export.registry import export_trained
     from tiny import trainer
 
     write_faces(tmp_path / "faces", 24, unannotated_chin)
@@ -63,7 +63,7 @@ def test_a_model_of_own_points_carries_its_scheme(tmp_path, tiny):
     assert any("21 faces to train on, 3 for validation" in line for line in lines)
     checkpoint = run.run()
     (tmp_path / "own8.toml").unlink()
-    export_checkpoint(checkpoint, tmp_path, "own", False, tmp_path, tmp_path / "cache")
+    export_trained(checkpoint, tmp_path, "own", False, tmp_path, tmp_path / "cache")
     done = subprocess.run(
         [sys.executable, "-c", SHOW, str(tmp_path / "own.onnx")],
         capture_output=True,

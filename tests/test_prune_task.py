@@ -204,7 +204,7 @@ def test_a_pruned_network_that_the_gate_refuses_has_no_figures_and_ends_no_sweep
             raise ExportError("its points move")
         return {"gate": {slim_sweep.NME: 0.5}}
 
-    monkeypatch.setattr(slim_sweep, "export_checkpoint", refuses)
+    monkeypatch.setattr(slim_sweep, "export_trained", refuses)
     monkeypatch.setattr(
         slim_sweep, "time_file", lambda path: SimpleNamespace(least_ms=1.0)
     )

@@ -22,7 +22,7 @@ from lineament.errors import (
     ShapeError,
     TrainError,
 )
-from lineament.export.export import export_checkpoint
+from lineament.export.registry import export_trained
 from lineament.geometry import compose, crop_affine, fit_similarity, flip_affine
 from lineament.inference.onnx_model import Model
 from lineament.inference.recurrent_state import RecurrentState
@@ -318,7 +318,7 @@ def test_an_exported_model_carries_its_state(root, detector, tmp_path):
     pytest.importorskip("onnxscript")
     made = recipe(root, detector, **{"train.lr": 0.01})
     checkpoint = trainer(root, made, tmp_path / "run").run()
-    card = export_checkpoint(checkpoint, tmp_path, "small", False, root, root / "cache")
+    card = export_trained(checkpoint, tmp_path, "small", False, root, root / "cache")
     model, (net, _) = Model(tmp_path / "small.onnx", 1), load_any(checkpoint)
     assert model.memory == tuple(card["memory"]) == (2, 128, net.cells)
     rng = np.random.default_rng(0)
@@ -344,7 +344,7 @@ def test_an_exported_model_carries_its_state(root, detector, tmp_path):
         ExportError,
         match="a model that remembers frames is exported in fp32 alone; leave --int8 out",
     ):
-        export_checkpoint(checkpoint, tmp_path, "small", True, root, root / "cache")
+        export_trained(checkpoint, tmp_path, "small", True, root, root / "cache")
 
 
 def test_a_checkpoint_loads_as_tracker_or_detector(root, detector, tmp_path):

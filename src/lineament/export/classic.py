@@ -18,37 +18,27 @@ from ..training.classic.stored import stored_recipe
 from ..training.validate import interocular_nme, known_eyes
 from .calibrate import fit_sigma, low_score, near_exponent
 from .card import check_name, file_entries, recipe_entry, write_model
+from .request import ExportRequest
 
 
-def export_classic(
-    checkpoint: Path,
-    out: Path,
-    name: str,
-    int8: bool,
-    data_root: Path,
-    cache: Path,
-    about: dict[str, Any] | None = None,
-    scheme_name: str = "",
-) -> dict[str, Any]:
+def export_classic(request: ExportRequest) -> dict[str, Any]:
     """Write `out`/`name`.safetensors and its card `name`.json; return the card.
-
-    Args:
-        int8: Refused: the file has no network to quantize.
-        data_root: Folder of the data sets of the checkpoint's recipe.
-        about: Further entries of the card: data, license, limits.
 
     Raises:
         DataError: If no validation face is there to calibrate on.
         InputError: If `name` cannot be the name of a file, or int8 or a scheme is given.
     """
-    check_name(name)
-    if int8 or scheme_name:
+    check_name(request.name)
+    if request.int8 or request.scheme_name:
         raise InputError(
-            f"{checkpoint} is a model without a network; leave --int8 and --scheme out"
+            f"{request.checkpoint} is a model without a network; leave --int8 and --scheme out"
         )
-    model, recipe = load_numpy_model(checkpoint), stored_recipe(checkpoint)
-    faces = _validation_faces(recipe, data_root, cache)
-    exported, scale = calibrated(model, name, faces)
+    model, recipe = (
+        load_numpy_model(request.checkpoint),
+        stored_recipe(request.checkpoint),
+    )
+    faces = _validation_faces(recipe, request.data_root, request.cache)
+    exported, scale = calibrated(model, request.name, faces)
     found, truth, _ = predict_plain_faces(exported, faces)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
@@ -67,9 +57,9 @@ def export_classic(
             "gate": {
                 "validation_nme": round(interocular_nme(found, truth, model.scheme), 6)
             },
-            **(about or {}),
+            **request.about,
         }
-        write_model(out, name, path.read_bytes(), card, ".safetensors")
+        write_model(request.out, request.name, path.read_bytes(), card, ".safetensors")
     return card
 
 

@@ -25,6 +25,7 @@ from ..training.checkpoint import load_checkpoint
 from .card import file_entries, write_model
 from .graph import trace, without_notes
 from .quantize import quantize_file
+from .request import ExportRequest
 from .thresholds import ALLOWED_FALSE_POSITIVES, MIN_THRESHOLD, lowest_thresholds
 
 MAX_DIFFERENCE = 0.02
@@ -77,37 +78,23 @@ class Graph(nn.Module):
         return cells.logits.sigmoid(), cells.boxes, cells.five
 
 
-def export_detector(
-    checkpoint: Path,
-    out: Path,
-    name: str,
-    int8: bool,
-    data_root: Path,
-    cache: Path,
-    about: dict[str, Any] | None = None,
-    scheme_name: str = "",
-) -> dict[str, Any]:
+def export_detector(request: ExportRequest) -> dict[str, Any]:
     """Write `out`/`name`.onnx and its card `name`.json; return the card.
-
-    Args:
-        int8: Quantize, calibrated on training photos.
-        cache: Not used; a detector needs no crops.
-        about: Further entries of the card: data, license, limits.
 
     Raises:
         ExportError: If the file differs from torch by more than the bounds; nothing is written.
         InputError: If a scheme is given.
     """
-    if scheme_name not in ("", "five"):
+    if request.scheme_name not in ("", "five"):
         raise InputError(
-            f"a face detector predicts five points, not {scheme_name}; leave the scheme out"
+            f"a face detector predicts five points, not {request.scheme_name}; leave the scheme out"
         )
-    net, recipe = load_detector(checkpoint)
+    net, recipe = load_detector(request.checkpoint)
     assert recipe.detector is not None
-    photos = read_detector_photos(data_root, recipe.detector.shares)
+    photos = read_detector_photos(request.data_root, recipe.detector.shares)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.onnx"
-        images = calibration_images(photos) if int8 else ()
+        path = Path(folder) / f"{request.name}.onnx"
+        images = calibration_images(photos) if request.int8 else ()
         gate = write_detector(net, path, images)
         without_face = [p for p in photos if p.is_validation() and p.has_no_face()]
         example = torch.zeros((1, 480, 640, 3), dtype=torch.uint8)
@@ -115,18 +102,18 @@ def export_detector(
             mode="json", include={"name", "init_from", "detector", "train"}
         )
         card = {
-            "name": name,
+            "name": request.name,
             **ENTRIES,
             **choose_thresholds(path, without_face),
             "parameters": parameters(net),
             "multiply_adds": multiply_adds(net, example),
-            "precision": "int8" if int8 else "fp32",
-            **file_entries(path, load_checkpoint(checkpoint)["step"]),
+            "precision": "int8" if request.int8 else "fp32",
+            **file_entries(path, load_checkpoint(request.checkpoint)["step"]),
             "recipe": kept,
             "gate": gate,
-            **(about or {}),
+            **request.about,
         }
-        write_model(out, name, path.read_bytes(), card)
+        write_model(request.out, request.name, path.read_bytes(), card)
     return card
 
 

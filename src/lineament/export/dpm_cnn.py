@@ -23,6 +23,7 @@ from ..training.build import load_any
 from ..training.checkpoint import load_checkpoint
 from .card import check_name, file_entries, recipe_entry, write_model
 from .graph import OPSET, set_metadata, trace
+from .request import ExportRequest
 from .thresholds import MIN_THRESHOLD, lowest_thresholds
 
 MAX_DIFFERENCE = 0.05
@@ -47,47 +48,32 @@ class Windows(nn.Module):
         return boxes, output.landmarks, logits.sigmoid()
 
 
-def export_dpm_cnn(
-    checkpoint: Path,
-    out: Path,
-    name: str,
-    int8: bool,
-    data_root: Path,
-    cache: Path,
-    about: dict[str, Any] | None = None,
-    scheme_name: str = "",
-) -> dict[str, Any]:
+def export_dpm_cnn(request: ExportRequest) -> dict[str, Any]:
     """Write `out`/`name`.onnx and its card `name`.json; return the card.
-
-    Args:
-        int8: Refused: the distances of points would suffer.
-        data_root: Folder of the photos without a face, by which the threshold is chosen.
-        cache: Not used.
-        about: Further entries of the card: data, license, limits.
 
     Raises:
         ExportError: If the file differs from torch by more than a bound; nothing is written.
         InputError: If `name` cannot be the name of a file, or int8 or another scheme is given.
     """
-    check_name(name)
-    if int8 or scheme_name not in ("", "ibug68"):
+    check_name(request.name)
+    if request.int8 or request.scheme_name not in ("", "ibug68"):
         raise InputError(
-            f"{checkpoint} is a dpm-cnn, exported in fp32 with 68 points; leave --int8 and "
+            f"{request.checkpoint} is a dpm-cnn, exported in fp32 with 68 points; leave --int8 and "
             "--scheme out"
         )
-    net, recipe = load_any(checkpoint)
+    net, recipe = load_any(request.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.onnx"
+        path = Path(folder) / f"{request.name}.onnx"
         metadata = {
             "kind": KIND,
-            "name": name,
+            "name": request.name,
             "scheme": recipe.scheme,
             "size": net.size,
             "padding": recipe.model.padding,
             "threshold": MIN_THRESHOLD,
         }
         difference = write_windows(net, path, metadata)
-        metadata["threshold"] = _threshold(path, recipe, data_root)
+        metadata["threshold"] = _threshold(path, recipe, request.data_root)
         set_metadata(path, metadata)
         example = torch.zeros((1, net.size, net.size, 3), dtype=torch.uint8)
         card = {
@@ -95,12 +81,12 @@ def export_dpm_cnn(
             "parameters": parameters(net),
             "multiply_adds": multiply_adds(net, example),
             "precision": "fp32",
-            **file_entries(path, load_checkpoint(checkpoint)["step"]),
+            **file_entries(path, load_checkpoint(request.checkpoint)["step"]),
             "recipe": recipe_entry(recipe),
             "gate": {"max_difference": round(difference, 6)},
-            **(about or {}),
+            **request.about,
         }
-        write_model(out, name, path.read_bytes(), card)
+        write_model(request.out, request.name, path.read_bytes(), card)
     return card
 
 

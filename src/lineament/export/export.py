@@ -31,50 +31,38 @@ from .gate import Gate, GateFaces, check_second_frame, choose_gate_faces, run_pl
 from .graph import LandmarkGraph, set_metadata, write_onnx
 from .presence import StateGate
 from .quantize import PERCENTILE, calibration_crops, decoding_nodes, quantize_file
+from .request import ExportRequest
 
 
-def export_checkpoint(
-    checkpoint: Path,
-    out: Path,
-    name: str,
-    int8: bool,
-    data_root: Path,
-    cache: Path,
-    about: dict[str, Any] | None = None,
-    scheme_name: str = "",
-) -> dict[str, Any]:
+def export_checkpoint(request: ExportRequest) -> dict[str, Any]:
     """Write `out`/`name`.onnx and its card `name`.json; return the card.
-
-    Args:
-        name: Letters, digits, dots, + and -.
-        int8: Quantize, calibrated on training faces.
-        data_root: Folder of the data sets of the checkpoint's recipe.
-        about: Further entries of the card: data, license, limits.
-        scheme_name: For a model of a joined scheme: export the points of this one alone.
 
     Raises:
         ExportError: If the gate is not passed; then nothing is written.
         InputError: If `name` cannot be the name of a file, or the model has no such points.
     """
-    check_name(name)
-    model, recipe = load_any(checkpoint, scheme_name)
-    if scheme_name not in ("", recipe.scheme):
+    check_name(request.name)
+    model, recipe = load_any(request.checkpoint, request.scheme_name)
+    if request.scheme_name not in ("", recipe.scheme):
         raise InputError(
-            f"{checkpoint} predicts {recipe.scheme}, not {scheme_name}; leave the scheme out"
+            f"{request.checkpoint} predicts {recipe.scheme}, not {request.scheme_name}; leave the "
+            "scheme out"
         )
-    form = model.for_export(int8)
+    form = model.for_export(request.int8)
     crop = (model.size, recipe.model.padding)
-    mixture = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
+    mixture = read_mixture(
+        recipe.data, recipe.scheme, request.data_root, request.cache, crop=crop
+    )
     faces = choose_gate_faces(recipe, model.size, *mixture)
     states = None
     if form.presence:
         states = read_state_gate(
-            model, recipe, faces.validation_faces, data_root, cache
+            model, recipe, faces.validation_faces, request.data_root, request.cache
         )
-    metadata = _metadata(name, recipe, form.memory_shape, int8)
+    metadata = _metadata(request.name, recipe, form.memory_shape, request.int8)
     groups = {} if recipe.tasks is None else recipe.tasks.groups
     classes = [len(names) for names in groups.values()]
-    metadata |= {} if scheme_name else _unlearned(checkpoint)
+    metadata |= {} if request.scheme_name else _unlearned(request.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         written = _write_checked(model, form, faces, states, metadata, path, classes)
@@ -83,12 +71,12 @@ def export_checkpoint(
             written.path,
             metadata | written.low_score | size,
             recipe,
-            checkpoint,
+            request.checkpoint,
             written.gate.as_dict(),
             written.scale,
-            written.presence | (about or {}),
+            written.presence | request.about,
         )
-        write_model(out, name, written.path.read_bytes(), card)
+        write_model(request.out, request.name, written.path.read_bytes(), card)
     return card
 
 

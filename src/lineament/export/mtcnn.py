@@ -27,6 +27,7 @@ from .calibrate import fit_sigma, low_score, near_exponent
 from .card import check_name, make_card, write_model
 from .gate import choose_gate_faces, run_plain
 from .graph import OPSET, set_metadata, trace, without_notes
+from .request import ExportRequest
 from .thresholds import MIN_THRESHOLD, lowest_thresholds
 
 MAX_DIFFERENCE = 1e-3
@@ -46,73 +47,54 @@ class Scan(nn.Module):
         return self.net.scan(images)
 
 
-def export_mtcnn(
-    checkpoint: Path,
-    out: Path,
-    name: str,
-    int8: bool,
-    data_root: Path,
-    cache: Path,
-    about: dict[str, Any] | None = None,
-    scheme_name: str = "",
-) -> dict[str, Any]:
+def export_mtcnn(request: ExportRequest) -> dict[str, Any]:
     """Write `out`/`name`.onnx and its card `name`.json; return the card.
 
     The file is a face detector and, by its output network, a landmark model.
-
-    Args:
-        int8: Refused: the networks are small.
-        data_root: Folder of the data sets of the checkpoint's recipe.
-        about: Further entries of the card: data, license, limits.
 
     Raises:
         ExportError: If the file differs from torch by more than a bound; nothing is written.
         InputError: If `name` cannot be the name of a file, int8 or another scheme is given, or
             the checkpoint lacks a network.
     """
-    check_name(name)
-    if int8 or scheme_name not in ("", "five"):
+    check_name(request.name)
+    if request.int8 or request.scheme_name not in ("", "five"):
         raise InputError(
-            f"{checkpoint} is an mtcnn, exported in fp32 with five points; leave --int8 and "
-            "--scheme out"
+            f"{request.checkpoint} is an mtcnn, exported in fp32 with five points; leave --int8 "
+            "and --scheme out"
         )
-    net, recipe = load_any(checkpoint)
+    net, recipe = load_any(request.checkpoint)
     if list(net.networks) != list(LAYERS):
         raise InputError(
-            f"{checkpoint} has the networks {', '.join(net.networks)}; wanted "
+            f"{request.checkpoint} has the networks {', '.join(net.networks)}; wanted "
             f"{', '.join(LAYERS)}: train a recipe with model.stages = {len(LAYERS)}"
         )
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.onnx"
+        path = Path(folder) / f"{request.name}.onnx"
         write_networks(net, path)
         difference = check_networks(net, path)
-        card = _complete(path, net, recipe, checkpoint, name, data_root, cache)
+        card = _complete(path, net, recipe, request)
         card["gate"] |= {"max_difference": round(difference, 6)}
-        write_model(out, name, path.read_bytes(), card | (about or {}))
-    return card | (about or {})
+        write_model(request.out, request.name, path.read_bytes(), card | request.about)
+    return card | request.about
 
 
 def _complete(
-    path: Path,
-    net: Mtcnn,
-    recipe: Recipe,
-    checkpoint: Path,
-    name: str,
-    data_root: Path,
-    cache: Path,
+    path: Path, net: Mtcnn, recipe: Recipe, request: ExportRequest
 ) -> dict[str, Any]:
     """Write sigma and thresholds into the file at `path`, check it, and return its card."""
     m = recipe.model
     assert isinstance(m, MtcnnSettings)
     crop = (net.size, m.padding)
-    mixture = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
+    root, cache = request.data_root, request.cache
+    mixture = read_mixture(recipe.data, recipe.scheme, root, cache, crop=crop)
     faces = choose_gate_faces(recipe, net.size, *mixture)
     found, variances = predict_plain(net, faces.faces, faces.padding)
     landmarks = found.astype(np.float64)
     scale = fit_sigma(np.linalg.norm(landmarks - faces.truth, axis=-1), variances)
     metadata = {
         "kind": KIND,
-        "name": name,
+        "name": request.name,
         "scheme": recipe.scheme,
         "points": landmarks.shape[1],
         "size": net.size,
@@ -124,7 +106,7 @@ def _complete(
         "near_exponent": near_exponent(net.size, m.padding),
     }
     set_metadata(path, metadata)
-    metadata["min_scores"][-1] = _threshold(path, recipe, data_root)
+    metadata["min_scores"][-1] = _threshold(path, recipe, root)
     in_onnx = run_plain(MtcnnModel(path, 1), faces.faces)
     metadata |= low_score(in_onnx.scores)
     set_metadata(path, metadata)
@@ -136,7 +118,9 @@ def _complete(
         "multiply_adds": multiply_adds(net, example),
     }
     stated = metadata | size
-    return make_card(path, stated, recipe, checkpoint, gate.as_dict(), scale, {})
+    return make_card(
+        path, stated, recipe, request.checkpoint, gate.as_dict(), scale, {}
+    )
 
 
 def _threshold(path: Path, recipe: Recipe, data_root: Path) -> float:

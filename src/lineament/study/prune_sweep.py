@@ -12,7 +12,7 @@ from torch import nn
 
 from ..atomic import atomic_path
 from ..errors import ExportError, RecipeError
-from ..export.export import export_checkpoint
+from ..export.registry import export_trained
 from ..inference.speed import time_file
 from ..models.backbones.hr_supernet import (
     WIDTHS,
@@ -116,7 +116,7 @@ def _measured(
     measured = []
     for name, int8 in ((recipe.name, False), (f"{recipe.name}-int8", True)):
         try:
-            card = export_checkpoint(written, place, name, int8, data_root, cache)
+            card = export_trained(written, place, name, int8, data_root, cache)
             milliseconds = time_file(place / f"{name}.onnx").least_ms
             measured += [milliseconds, float(card["gate"][NME])]
         except ExportError as error:  # one refused file does not end the sweep
